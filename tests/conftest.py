@@ -1,0 +1,22 @@
+"""Fixtures that every test file may use."""
+
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The project's root folder."""
+    return PROJECT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference material beside the project: golden numbers, real models, data sets."""
+    folder = PROJECT.parent / "shared"
+    if not (folder / "darknet_golden").is_dir():
+        pytest.skip("the reference material ../shared is not here")
+    return folder

@@ -1,0 +1,66 @@
+"""Matching and average precision by the book, one detection after the other, in plain Python.
+
+For tests only: slow and obvious, written from VOC's rules (The PASCAL VOC Challenge 2007,
+development kit) and voc_eval's details: IoU strictly above the threshold, recalls at multiples of
+the float 0.1.
+"""
+
+
+def iou(first, second, extent):
+    """Intersection over union of two (x1, y1, x2, y2); `extent` is added to each side."""
+    width = min(first[2], second[2]) - max(first[0], second[0]) + extent
+    height = min(first[3], second[3]) - max(first[1], second[1]) + extent
+    shared = max(width, 0) * max(height, 0)
+    areas = [(box[2] - box[0] + extent) * (box[3] - box[1] + extent) for box in (first, second)]
+    union = sum(areas) - shared
+    return shared / union if union > 0 else 0.0
+
+
+def verdicts(truths, detections, thresh, extent):
+    """True (correct), False (false) or None (does not count) for each detection, by falling score.
+
+    truths: (image, box, difficult) of one class; detections: (image, score, box) of the same class.
+    """
+    taken, result = set(), []
+    for image, _, box in sorted(detections, key=lambda each: -each[1]):  # sorted() is stable
+        best, best_iou = None, thresh
+        for number, (truth_image, truth_box, _) in enumerate(truths):
+            if truth_image == image and iou(box, truth_box, extent) > best_iou:
+                best, best_iou = number, iou(box, truth_box, extent)
+        if best is None:
+            result.append(False)
+        elif truths[best][2]:
+            result.append(None)
+        else:
+            result.append(best not in taken)
+            taken.add(best)
+    return result
+
+
+def curve(marks, to_find):
+    """[(recall, precision)] after each detection that counts."""
+    points, found, seen = [], 0, 0
+    for mark in marks:
+        if mark is None:
+            continue
+        seen += 1
+        found += mark
+        points.append((found / to_find, found / seen))
+    return points
+
+
+def voc07(points):
+    """The mean over eleven recalls of the best precision at that recall or beyond."""
+    total = 0.0
+    for tenth in range(11):
+        total += max([p for r, p in points if r >= tenth * 0.1], default=0.0)
+    return total / 11
+
+
+def area(points):
+    """The area under the curve, each precision raised to the best at that recall or beyond."""
+    total, last = 0.0, 0.0
+    for recall in sorted({r for r, _ in points}):
+        total += (recall - last) * max(p for r, p in points if r >= recall)
+        last = recall
+    return total

@@ -1,0 +1,157 @@
+"""Turn PASCAL VOC annotations into what Darknet trains on: label files, lists, names and a .data.
+
+Each DIR holds Annotations/, ImageSets/Main/SET.txt and JPEGImages/. Labels go to DIR/labels, where
+Darknet looks for them (or to OUT, where DIR cannot be written); lists, names and voc.data to OUT.
+Everything is read and checked before anything is written.
+
+example, VOC2007 and 2012 as the papers use them:
+  python tools/convert_voc.py --train VOC2007:trainval VOC2012:trainval --valid VOC2007:test \\
+      --names data/voc.names --out voc
+
+example, a data set with boxes that cannot be learnt:
+  python tools/convert_voc.py --train BCCD:train --valid BCCD:val --on-problem skip --out bccd
+"""
+
+import argparse
+import shlex
+from collections import Counter
+from pathlib import Path
+
+from yolo.console import run
+from yolo.data.convert import Picture, Plan, label_homes, make_plan, read_classes, write
+from yolo.data.voc import ImageSet, Problem
+from yolo.errors import DatasetError
+
+NAMED = 3  # how many of many files a line names
+
+
+def main() -> None:
+    args = _arguments()
+    out = args.out.resolve()
+    train, valid = [[_image_set(text) for text in texts] for texts in (args.train, args.valid)]
+    plan = make_plan(train, valid, read_classes(args.names) if args.names else None)
+    if plan.problems and args.on_problem == "stop":
+        for problem in plan.problems:
+            print(f"{problem.kind}: {problem.message}")
+        raise DatasetError(_stopped(plan.problems))
+    _require_something(plan, args.require_pictures)
+    homes = label_homes(plan, out)
+    write(plan, homes, out, args.keep_difficult)
+    _print_table(plan, args.keep_difficult)
+    _print_notes(plan, out)
+    for folder, home in homes.items():
+        away = f" (not beside the pictures: {folder} cannot be written)" if home != folder else ""
+        print(f"labels: {home / 'labels'}{away}")
+    print(f"lists, names, .data: {out}")
+    data = shlex.quote(str(out / "voc.data"))
+    print(f"next: python tools/train.py --cfg FILE --data {data}")
+    print(f"      (FILE: a .cfg whose heads have classes={len(plan.names)})")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--train", nargs="+", required=True, metavar="DIR:SET", help="image sets to train on")
+    add("--valid", nargs="+", required=True, metavar="DIR:SET", help="image sets to score on")
+    add("--names", type=Path, metavar="FILE", help="the classes; default: all of the XML, sorted")
+    add(
+        "--keep-difficult",
+        action="store_true",
+        help="difficult objects are ordinary ones; default: those of --valid are kept apart",
+    )
+    add("--require-pictures", action="store_true", help="stop where a picture is not there")
+    add(
+        "--on-problem",
+        choices=("stop", "skip"),
+        default="stop",
+        help="what cannot become a label is listed, and: stop and write nothing (default), or "
+        "leave out that object (the picture, where all its XML is unusable; the columns, where a "
+        "row has too many) and go on",
+    )
+    add("--out", type=Path, required=True, metavar="DIR", help="where lists and voc.data go")
+    return parser.parse_args()
+
+
+def _image_set(text: str) -> ImageSet:
+    folder, _, name = text.rpartition(":")
+    if not folder or not name:
+        raise DatasetError(f"{text!r} is not DIR:SET, such as VOC2007:trainval")
+    return ImageSet(Path(folder).resolve(), name)
+
+
+def _stopped(problems: tuple[Problem, ...]) -> str:
+    """One line: how many problems of which kind, the first of them, how to go on."""
+    first = "; ".join(problem.message for problem in problems[:NAMED])
+    more = "; ..." if len(problems) > NAMED else ""
+    return (
+        f"{_counts(problems)}, nothing was written: {first}{more}. "
+        "Correct them, or leave them out with --on-problem skip"
+    )
+
+
+def _counts(problems: tuple[Problem, ...]) -> str:
+    kinds = Counter(problem.kind for problem in problems)
+    return ", ".join(f"{number} x {kind}" for kind, number in kinds.items())
+
+
+def _missing(pictures: tuple[Picture, ...]) -> list[Picture]:
+    return [picture for picture in dict.fromkeys(pictures) if not picture.is_there]
+
+
+def _named(pictures: list[Picture]) -> str:
+    first = ", ".join(f"{p.folder}/JPEGImages/{p.file_name}" for p in pictures[:NAMED])
+    return first + (", ..." if len(pictures) > NAMED else "")
+
+
+def _require_something(plan: Plan, pictures_too: bool) -> None:
+    """Stop where a list or the names would be empty, or, if asked, where a picture is missing."""
+    for option, pictures in (("--train", plan.train), ("--valid", plan.valid)):
+        if not pictures:
+            why = f": {plan.problems[0].message}" if plan.problems else ""
+            raise DatasetError(f"no picture is left for {option}, nothing was written{why}")
+    if not plan.names:
+        raise DatasetError("no annotation of these sets has a usable object, nothing was written")
+    missing = _missing(plan.train + plan.valid)
+    if pictures_too and missing:
+        raise DatasetError(
+            f"{len(missing)} pictures are not there, nothing was written: {_named(missing)}"
+        )
+
+
+def _print_table(plan: Plan, keep_difficult: bool) -> None:
+    """Pictures, objects of each class and difficult ones, a column each for train and valid."""
+    splits = (plan.train, plan.valid)
+    objects = [[item for p in pictures for item in p.objects] for pictures in splits]
+    ordinary = [
+        Counter(name for name, difficult, _ in items if keep_difficult or not difficult)
+        for items in objects
+    ]
+    difficult = [sum(item[1] for item in items) for items in objects]
+    rows = [("", "train", "valid"), ("pictures", *map(len, splits))]
+    rows += [(name, *(counter[name] for counter in ordinary)) for name in plan.names]
+    rows += [("objects", *(counter.total() for counter in ordinary))]
+    rows += [("difficult, among them" if keep_difficult else "difficult, besides", *difficult)]
+    rows += [("left out", *(sum(picture.left_out for picture in split) for split in splits))]
+    width = max(len(row[0]) for row in rows)
+    for title, *values in rows:
+        print(f"{title:{width}}" + "".join(f"{value:>9}" for value in values))
+
+
+def _print_notes(plan: Plan, out: Path) -> None:
+    """What a user should know before training: left out, missing, in both sets."""
+    if plan.problems:
+        print(f"left out: {_counts(plan.problems)}; all in {out / 'problems.txt'}")
+        for problem in plan.problems[:NAMED]:
+            print(f"  {problem.message}")
+    missing = _missing(plan.train + plan.valid)
+    if missing:
+        print(f"pictures not there: {len(missing)} ({_named(missing)})")
+    both = len(set(plan.train) & set(plan.valid))
+    if both:
+        print(f"pictures in both train and valid: {both}; a score on these says little")
+
+
+if __name__ == "__main__":
+    run(main)

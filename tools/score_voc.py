@@ -1,0 +1,96 @@
+"""Score results files in VOC's format (comp4_det_test_<class>.txt) against VOC annotations.
+
+Example, for the files that `tools/evaluate.py --save-results results` or Darknet's `detector valid`
+wrote:
+
+    tools/score_voc.py results --annotations VOCdevkit/VOC2007/Annotations \\
+        --imageset VOCdevkit/VOC2007/ImageSets/Main/test.txt --plot curves.png
+
+The classes are those of the annotations and of the results files. voc07 is the 11-point average
+precision that is reported for VOC2007, area the one of VOC2010 and later.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from yolo.console import progress, run, stop
+from yolo.evaluate.average_precision import (
+    VOC_PIXEL_EXTENT,
+    GroundTruth,
+    ScoredBoxes,
+    score_classes,
+)
+from yolo.evaluate.report import average_precisions, class_table, mean_line, plot_curves, summary
+from yolo.evaluate.voc import read_ground_truth, read_image_set, read_results, results_names
+from yolo.files import write_text
+
+METRICS = ("voc07", "area")
+PLOT_SUFFIXES = (".png", ".pdf", ".svg")
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    metrics = METRICS if arguments.metric == "all" else (arguments.metric,)
+    names, truth, detections = read(arguments)
+    scores = score_classes(truth, detections, len(names), arguments.iou, VOC_PIXEL_EXTENT)
+    values = {metric: average_precisions(scores, metric) for metric in metrics}
+    truths = [score.match.truths for score in scores]
+    print(class_table(names, truths, [score.match.detections for score in scores], values))
+    print(mean_line(values))
+    if arguments.json:
+        text = json.dumps(summary(names, arguments.iou, values), indent=2, ensure_ascii=False)
+        write_text(arguments.json, text + "\n")
+        print(f"scores written to {arguments.json}")
+    if arguments.plot:
+        plot_curves(arguments.plot, names, scores, metrics[-1], arguments.iou)
+        print(f"curves written to {arguments.plot}")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("results", metavar="RESULTS_DIR", type=Path, help="folder of results files")
+    parser.add_argument(
+        "--annotations", metavar="DIR", type=Path, required=True, help="folder of XML annotations"
+    )
+    parser.add_argument(
+        "--imageset", metavar="FILE", type=Path, required=True, help="picture names, one a line"
+    )
+    parser.add_argument("--metric", choices=(*METRICS, "all"), default="all", help="default: all")
+    parser.add_argument(
+        "--iou", type=float, default=0.5, help="a hit overlaps by more than this; default: 0.5"
+    )
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write all digits of the scores")
+    parser.add_argument(
+        "--plot", metavar="FILE", type=Path, help="plot precision over recall: .png, .pdf or .svg"
+    )
+    arguments = parser.parse_args()
+    if not 0 < arguments.iou < 1:
+        stop(f"--iou {arguments.iou:g}: expected a number between 0 and 1")
+    if arguments.plot and arguments.plot.suffix.lower() not in PLOT_SUFFIXES:
+        stop(f"--plot {arguments.plot}: expected a name ending in {', '.join(PLOT_SUFFIXES)}")
+    for option, path in (("--json", arguments.json), ("--plot", arguments.plot)):
+        if path and not path.parent.is_dir():
+            stop(f"{option} {path}: expected a file in a folder that exists")
+    return arguments
+
+
+def read(arguments: argparse.Namespace) -> tuple[tuple[str, ...], GroundTruth, ScoredBoxes]:
+    """(class names, truth, detections). A class with something to find needs a results file."""
+    image_ids = read_image_set(arguments.imageset)
+    found = read_ground_truth(
+        arguments.annotations,
+        progress(image_ids, "annotations"),
+        more_names=results_names(arguments.results),
+    )
+    to_find = {found.names[label] for label in found.truth.labels[~found.truth.difficult].tolist()}
+    detections = read_results(
+        arguments.results, found.names, found.image_ids, optional=set(found.names) - to_find
+    )
+    return found.names, found.truth, detections
+
+
+if __name__ == "__main__":
+    run(main)

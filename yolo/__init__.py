@@ -1,0 +1,3 @@
+"""Darknet models, alive in PyTorch."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,110 @@
+"""Box formats, areas and overlaps: pure functions on tensors `[..., 4]`, any frame, nothing written in place.
+
+`cxcywh` is (centre x, centre y, width, height), `xyxy` is (x1, y1, x2, y2). Functions called `paired_*` compare
+row by row, `[N, 4]` with `[N, 4]` to `[N]`; the others compare all with all, `[N, 4]` with `[M, 4]` to `[N, M]`.
+torchvision.ops has converters and IoU too, but its IoU is 0/0 for two empty boxes and its DIoU and CIoU add an
+epsilon that Darknet's lack; here an empty box overlaps nothing.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+BOX_DIOU_EXPONENT = 0.6  # AlexeyAB box.c box_diou: IoU - (d2 / c2) ** 0.6
+
+
+def cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
+    """`[..., 4]` cxcywh → `[..., 4]` xyxy."""
+    centre, half = boxes[..., :2], boxes[..., 2:] / 2
+    return torch.cat((centre - half, centre + half), dim=-1)
+
+
+def xyxy_to_cxcywh(boxes: Tensor) -> Tensor:
+    """`[..., 4]` xyxy → `[..., 4]` cxcywh."""
+    low, high = boxes[..., :2], boxes[..., 2:]
+    return torch.cat(((low + high) / 2, high - low), dim=-1)
+
+
+def iou(first: Tensor, second: Tensor) -> Tensor:
+    """Intersection over union of all pairs, xyxy `[N, 4]`, `[M, 4]` → `[N, M]`."""
+    return paired_iou(first[:, None], second[None, :])
+
+
+def shape_iou(first: Tensor, second: Tensor) -> Tensor:
+    """IoU of all pairs of (width, height) moved to one centre, `[N, 2]`, `[M, 2]` → `[N, M]`."""
+    intersection = torch.minimum(first[:, None], second[None, :]).prod(dim=-1)
+    union = first.prod(dim=-1)[:, None] + second.prod(dim=-1)[None, :] - intersection
+    return _ratio(intersection, union)
+
+
+def diou_with_exponent(first: Tensor, second: Tensor, exponent: float) -> Tensor:
+    """IoU - (d² / c²) ** exponent of all pairs, xyxy → `[N, M]`: d between centres, c the enclosing diagonal.
+
+    This is what Darknet's greedynms (exponent 0.6) and diounms (exponent beta_nms) compare with the threshold:
+    AlexeyAB box.c, box_diou and box_diounms.
+    """
+    first, second = first[:, None], second[None, :]
+    distance, diagonal = _centre_distance(first, second), _enclosing(first, second).square().sum(-1)
+    return paired_iou(first, second) - _ratio(distance, diagonal).pow(exponent)
+
+
+def paired_iou(first: Tensor, second: Tensor) -> Tensor:
+    """Intersection over union, row by row, xyxy `[..., 4]` → `[...]`."""
+    intersection, union = _intersection_and_union(first, second)
+    return _ratio(intersection, union)
+
+
+def paired_giou(first: Tensor, second: Tensor) -> Tensor:
+    """Generalised IoU, xyxy → `[...]` in -1..1: IoU - (C - U) / C (Rezatofighi et al. 2019, equation 1)."""
+    intersection, union = _intersection_and_union(first, second)
+    hull = _enclosing(first, second).prod(dim=-1)
+    return _ratio(intersection, union) - _ratio(hull - union, hull)
+
+
+def paired_diou(first: Tensor, second: Tensor) -> Tensor:
+    """Distance IoU, xyxy → `[...]`: IoU - d² / c² (Zheng et al. 2020, equation 7)."""
+    diagonal = _enclosing(first, second).square().sum(dim=-1)
+    return paired_iou(first, second) - _ratio(_centre_distance(first, second), diagonal)
+
+
+def paired_ciou(first: Tensor, second: Tensor) -> Tensor:
+    """Complete IoU, xyxy → `[...]`: DIoU - alpha·v (Zheng et al. 2020, equations 8 to 11; alpha held constant)."""
+    overlap = paired_iou(first, second)
+    first_size, second_size = first[..., 2:] - first[..., :2], second[..., 2:] - second[..., :2]
+    difference = torch.atan2(second_size[..., 0], second_size[..., 1]) - torch.atan2(
+        first_size[..., 0], first_size[..., 1]
+    )
+    aspect = (4 / math.pi**2) * difference.square()
+    with torch.no_grad():
+        alpha = _ratio(aspect, 1 - overlap + aspect)
+    return paired_diou(first, second) - alpha * aspect
+
+
+def _intersection_and_union(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    low = torch.maximum(first[..., :2], second[..., :2])
+    high = torch.minimum(first[..., 2:], second[..., 2:])
+    intersection = (high - low).clamp(min=0).prod(dim=-1)
+    return intersection, _area(first) + _area(second) - intersection
+
+
+def _area(boxes: Tensor) -> Tensor:
+    return (boxes[..., 2:] - boxes[..., :2]).prod(dim=-1)
+
+
+def _enclosing(first: Tensor, second: Tensor) -> Tensor:
+    """(width, height) of the smallest box around both."""
+    low = torch.minimum(first[..., :2], second[..., :2])
+    high = torch.maximum(first[..., 2:], second[..., 2:])
+    return high - low
+
+
+def _centre_distance(first: Tensor, second: Tensor) -> Tensor:
+    offset = (first[..., :2] + first[..., 2:] - second[..., :2] - second[..., 2:]) / 2
+    return offset.square().sum(dim=-1)
+
+
+def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """numerator / denominator, and 0 (with gradient 0) where the denominator is 0: empty boxes are ordinary."""
+    empty = denominator == 0
+    return torch.where(empty, 0.0, numerator / torch.where(empty, 1.0, denominator))

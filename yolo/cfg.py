@@ -1,0 +1,250 @@
+"""Darknet's text files → records: `.cfg` sections with typed getters that remember what was read, `.data`, `.names`.
+
+Grammar as in Darknet (pjreddie and AlexeyAB, src/parser.c read_cfg and src/option_list.c): blanks count nowhere, a
+line that starts with `#` or `;` is a comment, the first of several equal keys wins, and a number ends at a `#`.
+Where Darknet reads on after a mistake (a line without `=`, a word where a number belongs), this raises.
+"""
+
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from yolo.errors import CfgError, DatasetError
+
+BLANKS = {ord(blank): None for blank in " \t\r\n\f\v"}
+INTEGER = re.compile(r"[+-]?[0-9]+(\.0*)?", re.ASCII)
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
+LARGEST_INTEGER = 2**31 - 1  # Darknet keeps integers in a C int
+SHOWN_CHARACTERS = 60  # of a faulty value, in an error's one line
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One `key=value` line."""
+
+    key: str
+    value: str
+    line: int
+
+
+@dataclass
+class Section:
+    """One `[kind]` block: its entries in file order, and which of them were read.
+
+    Getters return the value of the first entry called `key`, or `default`; where `default` is None the key is
+    required. They raise `error_type` with file, line and key for a value of the wrong kind.
+    """
+
+    kind: str
+    line: int
+    path: str
+    entries: list[Entry] = field(default_factory=list)
+    error_type: type[ValueError] = CfgError
+    read: set[str] = field(default_factory=set)
+
+    def has(self, key: str) -> bool:
+        """Whether the section names `key`; counts as reading nothing."""
+        return self._find(key) is not None
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """The value as it stands, without blanks."""
+        entry = self._take(key, default)
+        return default if entry is None else entry.value
+
+    def integer(self, key: str, default: int | None = None, minimum: int | None = None) -> int:
+        """A whole number of at least `minimum`."""
+        entry = self._take(key, default)
+        if entry is None:
+            return default
+        value = self._integer(entry, entry.value.partition("#")[0])
+        if minimum is not None and value < minimum:
+            raise self.error(key, f"a whole number of at least {minimum}")
+        return value
+
+    def number(self, key: str, default: float | None = None, minimum: float | None = None) -> float:
+        """A finite number of at least `minimum`."""
+        entry = self._take(key, default)
+        if entry is None:
+            return default
+        value = self._number(entry, entry.value.partition("#")[0])
+        if minimum is not None and value < minimum:
+            raise self.error(key, f"a number of at least {minimum}")
+        return value
+
+    def flag(self, key: str, default: bool = False) -> bool:
+        """0 or another whole number, as Darknet's switches are written."""
+        return bool(self.integer(key, int(default)))
+
+    def choice(self, key: str, default: str, allowed: tuple[str, ...]) -> str:
+        """One of the words in `allowed`."""
+        value = self.text(key, default)
+        if value not in allowed:
+            raise self.error(key, "one of " + ", ".join(allowed))
+        return value
+
+    def integers(self, key: str, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
+        """Whole numbers separated by commas."""
+        entry = self._take(key, default)
+        if entry is None:
+            return default
+        return tuple(self._integer(entry, item) for item in _items(entry.value))
+
+    def numbers(self, key: str, default: tuple[float, ...] | None = None) -> tuple[float, ...]:
+        """Finite numbers separated by commas."""
+        entry = self._take(key, default)
+        if entry is None:
+            return default
+        return tuple(self._number(entry, item) for item in _items(entry.value))
+
+    def error(self, key: str, expected: str, found: str | None = None) -> ValueError:
+        """The error to raise about `key`: where it stands, what was found, what was expected."""
+        entry = self._find(key)
+        line = self.line if entry is None else entry.line
+        if found is None:
+            found = "nothing" if entry is None else repr(_shown(entry.value))
+        where = f"{self.path}:{line}: [{self.kind}]" if self.kind else f"{self.path}:{line}:"
+        return self.error_type(f"{where} {key}: found {found}, expected {expected}")
+
+    def unread(self) -> list[Entry]:
+        """Entries that no getter asked for, and repetitions of a key with another value, which never count."""
+        first: dict[str, Entry] = {}
+        left = []
+        for entry in self.entries:
+            winner = first.setdefault(entry.key, entry)
+            if entry.key not in self.read or entry.value != winner.value:
+                left.append(entry)
+        return left
+
+    def _find(self, key: str) -> Entry | None:
+        return next((entry for entry in self.entries if entry.key == key), None)
+
+    def _take(self, key: str, default: object) -> Entry | None:
+        self.read.add(key)
+        entry = self._find(key)
+        if entry is None and default is None:
+            raise self.error(key, "a value")
+        return entry
+
+    def _integer(self, entry: Entry, text: str) -> int:
+        if not INTEGER.fullmatch(text) or abs(float(text)) > LARGEST_INTEGER:
+            raise self.error(entry.key, "a whole number", repr(_shown(text)))
+        return int(text.partition(".")[0])
+
+    def _number(self, entry: Entry, text: str) -> float:
+        if not NUMBER.fullmatch(text) or not math.isfinite(float(text)):
+            raise self.error(entry.key, "a number", repr(_shown(text)))
+        return float(text)
+
+
+def parse_cfg(text: str, path: str) -> list[Section]:
+    """The sections of a cfg's text, in order; the first is `[net]` (or `[network]`).
+
+    Raises CfgError, naming `path` and the line, for a line that is no section, comment or `key=value`, for a key
+    before the first section and for a file that does not begin with [net].
+    """
+    sections: list[Section] = []
+    for line, stripped in _meaningful_lines(text):
+        if stripped.startswith("["):
+            if not stripped.endswith("]"):
+                raise CfgError(f"{path}:{line}: found {_shown(stripped)!r}, expected [section]")
+            sections.append(Section(stripped[1:-1], line, path))
+            continue
+        entry = _entry(stripped, line, path, CfgError)
+        if not sections:
+            raise CfgError(f"{path}:{line}: found {_shown(stripped)!r} before the first [section]")
+        sections[-1].entries.append(entry)
+    if not sections:
+        raise CfgError(f"{path}: found no [section], expected [net] and the layers after it")
+    if sections[0].kind not in ("net", "network"):
+        raise CfgError(f"{path}:{sections[0].line}: found [{sections[0].kind}], expected [net] first")
+    return sections
+
+
+def read_cfg(path: str | Path) -> list[Section]:
+    """`parse_cfg` of a file. Bytes that are no UTF-8 (comments in old encodings) do no harm."""
+    return parse_cfg(Path(path).read_text(encoding="utf-8-sig", errors="replace"), str(path))
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A Darknet `.data` file: where the lists and names are. None where the file has no such key.
+
+    `difficult` is AlexeyAB's list, parallel to `valid`: its labels are the boxes that count neither way.
+    """
+
+    path: str
+    classes: int
+    train: Path | None
+    valid: Path | None
+    names: Path | None
+    backup: Path | None
+    difficult: Path | None
+
+
+def read_data(path: str | Path) -> DataFile:
+    """Read a `.data` file. Relative paths in it are tried from the current folder, as Darknet does, then from its own.
+
+    Raises DatasetError with file and line for a line without `=` and for `classes` that is no number of at least 1.
+    """
+    section = Section("", 1, str(path), error_type=DatasetError)
+    for line, stripped in _meaningful_lines(Path(path).read_text(errors="replace"), keep_blanks=True):
+        section.entries.append(_entry(stripped, line, str(path), DatasetError))
+
+    def location(*keys: str) -> Path | None:
+        key = next((key for key in keys if section.has(key)), None)
+        return None if key is None else locate(section.text(key), Path(path).parent)
+
+    return DataFile(
+        path=str(path),
+        classes=section.integer("classes", minimum=1),
+        train=location("train"),
+        valid=location("valid"),
+        names=location("names", "labels"),
+        backup=location("backup"),
+        difficult=location("difficult"),
+    )
+
+
+def locate(text: str, folder: Path) -> Path:
+    """The path that `text` means inside a file of `folder`: from the current folder if it exists there, else from `folder`."""
+    path = Path(text).expanduser()
+    if path.is_absolute() or path.exists() or not (folder / path).exists():
+        return path
+    return folder / path
+
+
+def read_names(path: str | Path) -> list[str]:
+    """Class names, one a line; blank lines at the end do not count. Raises DatasetError when there is none."""
+    lines = Path(path).read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    names = [line.strip() for line in lines]
+    while names and not names[-1]:
+        names.pop()
+    if not names:
+        raise DatasetError(f"{path}: found no class name, expected one a line")
+    return names
+
+
+def _meaningful_lines(text: str, keep_blanks: bool = False) -> list[tuple[int, str]]:
+    """(line number, text) of the lines that are neither empty nor comments."""
+    found = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        stripped = line.strip() if keep_blanks else line.translate(BLANKS)
+        if stripped and stripped[0] not in "#;\0":
+            found.append((number, stripped))
+    return found
+
+
+def _entry(stripped: str, line: int, path: str, error_type: type[ValueError]) -> Entry:
+    key, equals, value = (part.strip() for part in stripped.partition("="))
+    if not (key and equals and value):
+        raise error_type(f"{path}:{line}: found {_shown(stripped)!r}, expected key=value")
+    return Entry(key, value, line)
+
+
+def _items(value: str) -> list[str]:
+    return value.partition("#")[0].split(",")
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"

@@ -1,0 +1,40 @@
+"""What every command shares: errors as one line and exit code 2, progress on a terminal, log messages on stderr."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterable
+
+from tqdm import tqdm
+
+from yolo.errors import CfgError, DatasetError, WeightsError
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+SILENT_SECONDS = 2.0  # work shorter than this shows no bar
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a tool's main(); a user's mistake becomes one line on stderr and exit code 2."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        main()
+    except (CfgError, WeightsError, DatasetError) as error:
+        stop(str(error))
+    except OSError as error:  # missing, unreadable, no space: the system's words and the file's name
+        stop(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def stop(message: str) -> None:
+    """Print `message` on stderr and exit with 2."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(EXIT_USER_ERROR)
+
+
+def progress(items: Iterable, description: str, total: int | None = None) -> Iterable:
+    """`items`, with a bar on stderr once the work has taken two seconds; none where stderr is no terminal."""
+    return tqdm(
+        items, desc=description, total=total, delay=SILENT_SECONDS, disable=not sys.stderr.isatty()
+    )

@@ -1,0 +1,206 @@
+"""A small VOC data set that draws itself: circles, squares and triangles on textured grounds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from yolo.console import progress
+from yolo.errors import DatasetError
+from yolo.files import write_text
+
+CLASSES = ("circle", "square", "triangle")
+MAX_SHAPES = 4  # in a picture
+MIN_RADIUS = 11.0  # pixels, of the circle around a shape: no box side is below 14 pixels
+MAX_RADIUS = 0.27  # of the picture's shorter side
+MIN_SIDE = 64  # pixels of a picture: below that a few shapes no longer fit
+MAX_COVER = 0.35  # of the smaller of two boxes, so that their IoU stays below 0.22
+PLACES = 30  # tries for one shape, before the picture goes without it
+FINE = 4  # a shape is drawn that much larger and shrunk: smooth edges
+CORNERS = {"square": 4, "triangle": 3}
+OUTLINE = 1.6  # pixels
+NOISE = 5.0  # grey levels of grain over the finished picture
+JPEG_QUALITY = 92
+PREFIX = "shape_"
+
+XML_OBJECT = """\
+\t<object>
+\t\t<name>{0.name}</name>
+\t\t<difficult>0</difficult>
+\t\t<bndbox>
+\t\t\t<xmin>{0.xmin}</xmin>
+\t\t\t<ymin>{0.ymin}</ymin>
+\t\t\t<xmax>{0.xmax}</xmax>
+\t\t\t<ymax>{0.ymax}</ymax>
+\t\t</bndbox>
+\t</object>
+"""
+XML = """\
+<annotation>
+\t<folder>JPEGImages</folder>
+\t<filename>{name}.jpg</filename>
+\t<size>
+\t\t<width>{width}</width>
+\t\t<height>{height}</height>
+\t\t<depth>3</depth>
+\t</size>
+{objects}</annotation>
+"""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A drawn shape; its corners are VOC's pixels, counted from 1, the last one included."""
+
+    name: str
+    xmin: int
+    ymin: int
+    xmax: int
+    ymax: int
+
+
+def write_shapes(out: Path, train: int, valid: int, seed: int, size: tuple[int, int]) -> None:
+    """Write `train` + `valid` pictures as a VOC folder: the same seed and size give the same bytes.
+
+    A picture depends on the seed and its own number only. The image sets come last, so that an
+    interrupted run leaves none that names what is not there.
+
+    Raises:
+        DatasetError: a count below 1, a size (height, width) too small, a folder of other pictures.
+    """
+    if min(train, valid) < 1:
+        raise DatasetError(f"{train} and {valid} pictures, expected at least 1 of each")
+    if min(size) < MIN_SIDE:
+        raise DatasetError(f"pictures of {size[1]}x{size[0]}, expected {MIN_SIDE} pixels or more")
+    if any(not path.name.startswith(PREFIX) for path in (out / "JPEGImages").glob("*")):
+        raise DatasetError(f"{out / 'JPEGImages'}: holds other pictures, expected a new folder")
+    for part in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (out / part).mkdir(parents=True, exist_ok=True)
+    names = [f"{PREFIX}{number:05}" for number in range(1, train + valid + 1)]
+    for number, name in enumerate(progress(names, "drawing"), 1):
+        picture, shapes = draw_picture(np.random.default_rng((seed, number)), size)
+        _, data = cv2.imencode(
+            ".jpg", picture[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
+        )
+        (out / "JPEGImages" / f"{name}.jpg").write_bytes(data.tobytes())
+        objects = "".join(XML_OBJECT.format(shape) for shape in shapes)
+        xml = XML.format(name=name, height=size[0], width=size[1], objects=objects)
+        (out / "Annotations" / f"{name}.xml").write_text(xml)
+    for image_set, members in (("train", names[:train]), ("val", names[train:])):
+        text = "".join(f"{name}\n" for name in members)
+        write_text(out / "ImageSets" / "Main" / f"{image_set}.txt", text)
+
+
+def draw_picture(
+    rng: np.random.Generator, size: tuple[int, int]
+) -> tuple[np.ndarray, tuple[Shape, ...]]:
+    """A picture [H, W, 3] (RGB, uint8) of `size` (height, width), and the 1 to 4 shapes in it."""
+    canvas = _ground(rng, size)
+    shapes: list[Shape] = []
+    for _ in range(rng.integers(1, MAX_SHAPES + 1)):
+        for _ in range(PLACES):
+            name, centre, radius, angle = _draw_lot(rng, size)
+            alpha = _mask(name, centre, radius, angle, size)
+            shape = _tight(name, alpha)
+            if all(_cover(shape, other) <= MAX_COVER for other in shapes):
+                inner = _mask(name, centre, radius - OUTLINE, angle, size)
+                canvas = _paint(rng, canvas, alpha, inner)
+                shapes.append(shape)
+                break
+    canvas += rng.normal(0, NOISE, canvas.shape)
+    return np.clip(canvas, 0, 255).astype(np.uint8), tuple(shapes)
+
+
+def _draw_lot(
+    rng: np.random.Generator, size: tuple[int, int]
+) -> tuple[str, tuple[float, float], float, float]:
+    """A shape's class, centre (x, y) and radius in pixels, and angle; all inside the picture."""
+    height, width = size
+    name = CLASSES[rng.integers(len(CLASSES))]
+    radius = rng.uniform(MIN_RADIUS, MAX_RADIUS * min(size))
+    x, y = rng.uniform(radius, width - radius), rng.uniform(radius, height - radius)
+    return name, (x, y), radius, rng.uniform(0, 2 * np.pi)
+
+
+def _mask(
+    name: str, centre: tuple[float, float], radius: float, angle: float, size: tuple[int, int]
+) -> np.ndarray:
+    """How much of each pixel the shape covers, float32 [H, W] in 0..1."""
+    height, width = size
+    fine = np.zeros((height * FINE, width * FINE), np.uint8)
+    middle = np.array(centre) * FINE
+    if name in CORNERS:
+        turns = angle + 2 * np.pi * np.arange(CORNERS[name]) / CORNERS[name]
+        points = middle + radius * FINE * np.stack((np.cos(turns), np.sin(turns)), axis=1)
+        cv2.fillPoly(fine, [np.rint(points).astype(np.int32)], 255)
+    else:
+        x, y = np.rint(middle).astype(int).tolist()
+        cv2.circle(fine, (x, y), round(radius * FINE), 255, cv2.FILLED)
+    return cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+
+
+def _tight(name: str, alpha: np.ndarray) -> Shape:
+    """The box around all pixels that the shape covers by half or more."""
+    rows, columns = np.nonzero(alpha >= 0.5)
+    xmin, ymin, xmax, ymax = columns.min(), rows.min(), columns.max(), rows.max()
+    return Shape(name, int(xmin) + 1, int(ymin) + 1, int(xmax) + 1, int(ymax) + 1)
+
+
+def _cover(one: Shape, other: Shape) -> float:
+    """The shared part of two boxes, as a share of the smaller box."""
+    wide = min(one.xmax, other.xmax) - max(one.xmin, other.xmin) + 1
+    high = min(one.ymax, other.ymax) - max(one.ymin, other.ymin) + 1
+    return max(wide, 0) * max(high, 0) / min(_area(one), _area(other))
+
+
+def _area(shape: Shape) -> int:
+    return (shape.xmax - shape.xmin + 1) * (shape.ymax - shape.ymin + 1)
+
+
+def _paint(
+    rng: np.random.Generator, canvas: np.ndarray, alpha: np.ndarray, inner: np.ndarray
+) -> np.ndarray:
+    """The canvas with one shape on it: a strong colour, lit from one side, with a dark outline."""
+    height, width = alpha.shape
+    colour = _colour(rng, saturation=(140, 255), value=(150, 255))
+    light = _ramp(rng, (height, width))[:, :, None] * 0.5 + 0.75  # 0.75 .. 1.25 over the picture
+    canvas = canvas + (colour * 0.35 - canvas) * alpha[:, :, None]
+    return canvas + (colour * light - canvas) * inner[:, :, None]
+
+
+def _ground(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """A ground [H, W, 3] of two pale or dull colours: gradient, stripes, checker or clouds."""
+    height, width = size
+    one = _colour(rng, saturation=(0, 90), value=(40, 230))
+    other = np.clip(one + rng.uniform(-60, 60, 3), 0, 255)
+    kind, period = rng.integers(4), rng.uniform(8, 30)
+    along = _ramp(rng, size) * max(size) / period
+    across = _ramp(rng, size) * max(size) / period
+    if kind == 0:
+        mix = _ramp(rng, size)
+    elif kind == 1:
+        mix = np.sin(along * 2 * np.pi) * 0.5 + 0.5
+    elif kind == 2:
+        mix = (np.floor(along) + np.floor(across)) % 2
+    else:
+        small = rng.uniform(0, 1, (height // 12 + 2, width // 12 + 2))
+        mix = np.clip(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)
+    return one + (other - one) * mix[:, :, None]
+
+
+def _ramp(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """A slope [H, W] of some direction, 0 at its lowest pixel and 1 at its highest."""
+    angle = rng.uniform(0, 2 * np.pi)
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    slope = columns * np.cos(angle) + rows * np.sin(angle)
+    return (slope - slope.min()) / (slope.max() - slope.min())
+
+
+def _colour(
+    rng: np.random.Generator, saturation: tuple[int, int], value: tuple[int, int]
+) -> np.ndarray:
+    """A colour [3] (RGB, 0..255) of any hue."""
+    hue = rng.integers(180)  # OpenCV's hues are half degrees
+    pixel = np.array([[[hue, rng.integers(*saturation), rng.integers(*value)]]], np.uint8)
+    return cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0].astype(np.float64)

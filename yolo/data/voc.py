@@ -1,0 +1,213 @@
+"""PASCAL VOC's files, read with care: annotations, image sets, which pictures there are."""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from yolo.errors import DatasetError
+
+MAX_ANNOTATION_BYTES = 8 * 2**20  # ours: some 20,000 objects; VOC2007's longest file has 42
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+DIFFICULT = {"0": False, "1": True}
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")  # any case; of several files the first is taken
+
+TWICE = "picture listed twice"
+COLUMNS = "row with extra columns"
+BAD_NAME = "row that names no picture"
+EMPTY = "empty image set"
+
+
+@dataclass(frozen=True)
+class AnnotatedObject:
+    """One object; its corners are VOC's pixels, counted from 1, the last one included."""
+
+    name: str
+    xmin: float
+    ymin: float
+    xmax: float
+    ymax: float
+    difficult: bool
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One XML file: the picture's size in pixels (0 where the file gives none) and its objects."""
+
+    width: int
+    height: int
+    objects: tuple[AnnotatedObject, ...]
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """`name` of `folder`, which holds Annotations, ImageSets/Main and JPEGImages."""
+
+    folder: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that cannot become a label: its kind, and one line with file, found, expected."""
+
+    kind: str
+    message: str
+
+
+def read_annotation(path: str | Path) -> Annotation:
+    """Read one VOC annotation.
+
+    The file may come from a stranger: a document type, and with it every entity, is refused, and so
+    is a file of more than `MAX_ANNOTATION_BYTES`.
+
+    Raises:
+        DatasetError: not XML, not an annotation, or an object without its name, box or numbers.
+        OSError: the file is missing or cannot be read.
+    """
+    root = _parse(path)
+    if root.tag != "annotation":
+        raise DatasetError(f"{path}: the outermost element is <{root.tag}>, expected <annotation>")
+    place = "size"
+    try:
+        width, height = _side(root, "width"), _side(root, "height")
+        objects = []
+        for number, element in enumerate(root.findall("object"), 1):
+            place = f"object {number}"
+            objects.append(_object(element))
+    except ValueError as error:
+        raise DatasetError(f"{path}: {place}: {error}") from None
+    return Annotation(width, height, tuple(objects))
+
+
+def _parse(path: str | Path) -> Element:
+    """The outermost element of an XML file that has no document type.
+
+    Without a document type no entity can be declared: what defusedxml refuses is refused, in a
+    third of its time, as that must leave the C parser. Looking for the bytes is enough: whatever
+    encoding a file names, expat demands that ASCII stays ASCII; only UTF-16 does not, and each of
+    its ASCII letters has a zero byte, which no other XML has.
+    """
+    with open(path, "rb", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size > MAX_ANNOTATION_BYTES:
+            raise DatasetError(f"{path}: more than {MAX_ANNOTATION_BYTES} bytes for one picture")
+        data = file.read()
+    if b"<!DOCTYPE" in data:
+        raise DatasetError(f"{path}: declares a document type, which may hide entities")
+    if b"\0" in data:
+        raise DatasetError(f"{path}: has zero bytes, expected XML in UTF-8")
+    try:
+        return ElementTree.fromstring(data)
+    except ElementTree.ParseError as error:
+        raise DatasetError(f"{path}:{error.position[0]}: not XML: {error}") from None
+    except (LookupError, ValueError) as error:  # an encoding that Python or expat does not know
+        raise DatasetError(f"{path}:1: not XML that can be read: {error}") from None
+
+
+def _side(root: Element, tag: str) -> int:
+    """Width or height in pixels; 0 where the file does not say."""
+    size = root.find("size")
+    if size is None or size.find(tag) is None:
+        return 0
+    side = _number(size, tag)
+    if side != int(side):
+        raise ValueError(f"<{tag}> is {side}, expected whole pixels")
+    return int(side)
+
+
+def _object(element: Element) -> AnnotatedObject:
+    names, boxes = element.findall("name"), element.findall("bndbox")
+    if len(names) != 1 or len(boxes) != 1:
+        found = f"{len(names)} <name> and {len(boxes)} <bndbox>"
+        raise ValueError(f"found {found}, expected one of each")
+    name = (names[0].text or "").strip()
+    if not name or not name.isprintable():
+        raise ValueError(f"<name> is {name!r}, expected a class on one line")
+    difficult = element.findtext("difficult", "0").strip()
+    if difficult not in DIFFICULT:
+        raise ValueError(f"<difficult> is {difficult!r}, expected 0 or 1")
+    box = boxes[0]
+    xmin, ymin, xmax, ymax = [_number(box, tag) for tag in CORNERS]
+    return AnnotatedObject(name, xmin, ymin, xmax, ymax, DIFFICULT[difficult])
+
+
+def _number(element: Element, tag: str) -> float:
+    text = element.findtext(tag)
+    if text is None:
+        raise ValueError(f"<{element.tag}> has no <{tag}>")
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"<{tag}> is {text.strip()!r}, expected a number")
+    return number
+
+
+def read_image_sets(sets: Sequence[ImageSet]) -> tuple[list[tuple[Path, str]], list[Problem]]:
+    """(folder, identifier) of each row of the sets, each once, in order; and their problems.
+
+    Raises:
+        DatasetError: a set is not there or is no text.
+    """
+    first: dict[tuple[Path, str], str] = {}
+    problems = []
+    for image_set in sets:
+        rows, found = _read_image_set(image_set)
+        problems += found
+        for identifier, place in rows:
+            key = (image_set.folder, identifier)
+            if key in first:
+                message = f"{place}: {identifier} is listed again, first at {first[key]}"
+                problems.append(Problem(TWICE, message))
+            else:
+                first[key] = place
+    return list(first), problems
+
+
+def _read_image_set(image_set: ImageSet) -> tuple[list[tuple[str, str]], list[Problem]]:
+    """(identifier, "file:line") of each row of an image set, and their problems."""
+    folder = image_set.folder
+    path = folder / "ImageSets" / "Main" / f"{image_set.name}.txt"
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (FileNotFoundError, NotADirectoryError):
+        raise DatasetError(f"{path}: no such image set") from None
+    except UnicodeDecodeError:
+        raise DatasetError(f"{path}: not UTF-8 text, expected one picture a line") from None
+    rows, problems = [], []
+    for number, line in enumerate(lines, 1):
+        identifier, place = line.strip(), f"{path}:{number}"
+        if not identifier:
+            continue
+        first = identifier.split()[0]
+        if first != identifier and not (folder / "Annotations" / f"{identifier}.xml").is_file():
+            what = "more than a picture's name, as in VOC's lists of one class"
+            problems.append(Problem(COLUMNS, f"{place}: {identifier!r} is {what}"))
+            identifier = first
+        if "/" in identifier or not identifier.isprintable():
+            what = "expected a file's name without folder and suffix"
+            problems.append(Problem(BAD_NAME, f"{place}: {identifier!r}: {what}"))
+            continue
+        rows.append((identifier, place))
+    if not rows:
+        problems.append(Problem(EMPTY, f"{path}: names no picture"))
+    return rows, problems
+
+
+def picture_files(folder: Path) -> dict[str, str]:
+    """Identifier → file name of every picture in JPEGImages; empty where that is missing."""
+    found: dict[str, tuple[int, str]] = {}
+    try:
+        entries = list(os.scandir(folder / "JPEGImages"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    for entry in entries:
+        stem, suffix = os.path.splitext(entry.name)
+        if suffix.lower() in PICTURE_SUFFIXES and entry.is_file():
+            candidate = (PICTURE_SUFFIXES.index(suffix.lower()), entry.name)
+            found[stem] = min(candidate, found.get(stem, candidate))
+    return {stem: name for stem, (_, name) in found.items()}

@@ -1,0 +1,322 @@
+"""Boxes and names on a picture: detections, truth with detections, many pictures on one sheet.
+
+Pictures are uint8 [H, W, 3] RGB. Boxes are xyxy in picture pixels and may reach outside of it.
+Nothing is written into an argument; no boxes give an equal copy.
+"""
+
+import colorsys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import ceil, sqrt
+
+import cv2
+import numpy as np
+from numpy import ndarray
+
+Colour = tuple[int, int, int]
+Size = tuple[int, int]
+Rectangle = tuple[int, int, int, int]  # x1, y1, x2, y2 in whole pixels; x2 and y2 lie just outside
+
+# Sizes as parts of sqrt(H * W), chosen by looking at pictures from 160x128 to 4000x3000.
+LINE_PART = 1 / 240
+TEXT_PART = 1 / 46  # the height of a capital letter
+MIN_TEXT_HEIGHT = 7  # pixels; below it the font cannot be read
+PADDING_PART = 0.4  # around a text, as part of its height
+STROKE_PART = 1 / 14  # the stroke of a letter, as part of its height
+FONT = cv2.FONT_HERSHEY_DUPLEX
+
+# Hues a golden section apart lie evenly, and neighbours far apart, however many classes there are
+# (Knuth, The Art of Computer Programming 3, section 6.4). Three tones by turns separate hues that
+# come to lie close. FIRST_HUE was searched for: it leaves 30 in CIELAB between any two of the first
+# 20 colours.
+GOLDEN_SECTION = 0.6180339887
+FIRST_HUE = 0.09
+TONES = ((0.9, 1.0), (0.5, 1.0), (0.8, 0.75))  # saturation, value
+WHITE, BLACK, PANEL = (255, 255, 255), (0, 0, 0), (32, 32, 32)
+
+# WCAG 2.1, "relative luminance" and "contrast ratio": black has more contrast with what is lighter
+# than EQUAL_CONTRAST, white with what is darker; there (L + 0.05) / 0.05 = 1.05 / (L + 0.05).
+GAMMA = 2.2  # sRGB's curve, nearly
+LUMINANCE_WEIGHTS = (0.2126, 0.7152, 0.0722)
+EQUAL_CONTRAST = 0.179
+
+# Where a tag may stand, best first: (right, bottom, up) means at the left or right end of the top
+# or bottom edge of its box, hanging down from that edge or standing up on it.
+DETECTION_PLACES = ((0, 0, 1), (0, 0, 0), (1, 0, 1), (0, 1, 0), (1, 0, 0), (1, 1, 0), (0, 1, 1))
+TRUTH_PLACES = ((0, 1, 0), (1, 1, 0), (0, 1, 1), (1, 1, 1), (1, 0, 1), (1, 0, 0))
+
+DASH, DASH_WHITE = 9, 6  # a white and a dark dash, and the white one alone, in widths of their line
+SHEET_CELL = (416, 416)  # height, width: YOLOv3's usual input
+SHEET_GAP = 8
+
+
+@dataclass(frozen=True)
+class Pen:
+    """The sizes of what is drawn on a picture: in pixels, `scale` in the unit of OpenCV's fonts."""
+
+    line: int
+    text_height: int
+    padding: int
+    scale: float
+    stroke: int
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A text on a filled rectangle that has no place yet: one of `places` around `box`."""
+
+    text: str
+    colour: Colour
+    box: Rectangle
+    places: tuple[tuple[int, int, int], ...]
+
+
+def draw_detections(
+    picture: ndarray, boxes: ndarray, scores: ndarray | None, labels: ndarray, names: Sequence[str]
+) -> ndarray:
+    """A new picture [H, W, 3] with `boxes` [N, 4], each with its class's name and score in percent.
+
+    `labels` [N] point into `names`; `scores` [N] in 0..1, or None where there is none to tell. The
+    box with the higher score lies on top.
+    """
+    canvas, pen = picture.copy(), pen_for(picture)
+    tags = _draw_boxes(canvas, pen, boxes, scores, labels, names)
+    _draw_tags(canvas, pen, tags)
+    return canvas
+
+
+def draw_truth_and_predictions(
+    picture: ndarray,
+    truth_boxes: ndarray,
+    truth_labels: ndarray,
+    boxes: ndarray,
+    scores: ndarray,
+    labels: ndarray,
+    names: Sequence[str],
+) -> ndarray:
+    """A new picture [H + legend, W, 3]: detections in colour, truth as thin dashes, a legend below.
+
+    `truth_boxes` [M, 4], `truth_labels` [M]; the rest as in `draw_detections`. The dashes lie on
+    top, so that both show where a detection is right.
+    """
+    canvas, pen = picture.copy(), pen_for(picture)
+    tags = _draw_boxes(canvas, pen, boxes, scores, labels, names)
+    for box, label in zip(truth_boxes, truth_labels, strict=True):
+        if (pixels := pixels_of(box, canvas)) is not None:
+            _draw_dashes(canvas, pixels, pen)
+            text = fitted_text(drawable(names[label], label), "", canvas.shape[1], pen)
+            tags.append(Tag(text, WHITE, pixels, TRUTH_PLACES))
+    _draw_tags(canvas, pen, tags)
+    return np.concatenate((canvas, _legend(canvas.shape[1], pen)))
+
+
+def contact_sheet(
+    pictures: Sequence[ndarray], columns: int, cell: Size = SHEET_CELL, gap: int = SHEET_GAP
+) -> ndarray:
+    """Pictures of any size, row by row, on one uint8 [H', W', 3]; `gap` pixels around each.
+
+    Each is as large as its cell (height, width) allows, keeps its aspect and stands in the middle.
+    Fewer pictures than `columns` make a narrower sheet, none an empty one.
+    """
+    if columns < 1:
+        raise ValueError(f"a contact sheet with {columns} columns: expected 1 or more")
+    columns = min(columns, len(pictures))
+    rows = ceil(len(pictures) / max(columns, 1))
+    height, width = cell
+    size = gap + rows * (height + gap), gap + columns * (width + gap)
+    sheet = np.full((*size, 3), PANEL, np.uint8)
+    for place, picture in enumerate(pictures):
+        row, column = divmod(place, columns)
+        fitted = _resized_into(picture, cell)
+        y = gap + row * (height + gap) + (height - fitted.shape[0]) // 2
+        x = gap + column * (width + gap) + (width - fitted.shape[1]) // 2
+        sheet[y : y + fitted.shape[0], x : x + fitted.shape[1]] = fitted
+    return sheet
+
+
+def class_colour(label: int) -> Colour:
+    """The RGB colour of a class, the same in every picture and run."""
+    saturation, value = TONES[label % len(TONES)]
+    hue = (FIRST_HUE + label * GOLDEN_SECTION) % 1
+    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def text_colour(background: Colour) -> Colour:
+    """Black or white, whichever has more contrast with `background` (WCAG 2.1)."""
+    linear = np.divide(background, 255) ** GAMMA
+    return BLACK if np.dot(linear, LUMINANCE_WEIGHTS) > EQUAL_CONTRAST else WHITE
+
+
+def drawable(name: str, label: int) -> str:
+    """`name` in ASCII, which all of OpenCV's fonts have: accents dropped, '?' for what else is not.
+
+    '#label' where nothing but '?' is left.
+    """
+    decomposed = unicodedata.normalize("NFKD", name)
+    bare = "".join(c for c in decomposed if not unicodedata.combining(c))
+    text = "".join(c if " " <= c <= "~" else "?" for c in bare).strip()
+    return text if text.strip("? ") else f"#{label}"
+
+
+def pen_for(picture: ndarray) -> Pen:
+    """The sizes that suit a picture [H, W, 3]."""
+    side = sqrt(picture.shape[0] * picture.shape[1])
+    text_height = max(MIN_TEXT_HEIGHT, round(side * TEXT_PART))
+    return Pen(
+        line=max(1, round(side * LINE_PART)),
+        text_height=text_height,
+        padding=max(2, round(text_height * PADDING_PART)),
+        scale=text_height / _capital_height(),
+        stroke=max(1, round(text_height * STROKE_PART)),
+    )
+
+
+def fitted_text(name: str, score: str, width: int, pen: Pen) -> str:
+    """The text of a tag at most `width` pixels wide: the name gives way, '' where nothing fits."""
+    shortened = [f"{name[:kept]}.." for kept in range(len(name) - 1, 0, -1)]
+    texts = (f"{start} {score}".strip() for start in (name, *shortened, ""))
+    return next((text for text in texts if _tag_size(text, pen)[0] <= width), "")
+
+
+def pixels_of(box: Iterable[float], picture: ndarray) -> Rectangle | None:
+    """A box's whole pixels inside a picture [H, W, 3], at least one; None where it lies outside."""
+    height, width = picture.shape[:2]
+    x1, y1, x2, y2 = (float(c) for c in box)
+    if x1 >= width or y1 >= height or x2 < 0 or y2 < 0:
+        return None
+    left, top = round(min(max(x1, 0), width - 1)), round(min(max(y1, 0), height - 1))
+    right, bottom = round(min(max(x2, left + 1), width)), round(min(max(y2, top + 1), height))
+    return left, top, right, bottom
+
+
+def place_of(tag: Tag, size: tuple[int, int], taken: ndarray, picture: ndarray) -> tuple[int, int]:
+    """The upper left corner (x, y) of a tag of `size` (width, height) inside a picture [H, W, 3].
+
+    The first of its places that hides nothing of `taken` [T, 4] xyxy, else one that hides least.
+    """
+    width, height = size
+    x1, y1, x2, y2 = tag.box
+    last_x, last_y = picture.shape[1] - width, picture.shape[0] - height
+    spots = []
+    for right, bottom, up in tag.places:
+        x, y = x2 - width if right else x1, (y2 if bottom else y1) - height * up
+        spots.append((min(max(x, 0), last_x), min(max(y, 0), last_y)))
+    return min(spots, key=lambda spot: _overlap((*spot, spot[0] + width, spot[1] + height), taken))
+
+
+def _draw_boxes(
+    canvas: ndarray,
+    pen: Pen,
+    boxes: ndarray,
+    scores: ndarray | None,
+    labels: ndarray,
+    names: Sequence[str],
+) -> list[Tag]:
+    """Draw the outlines of detections on `canvas`; return their tags, highest score first."""
+    order = range(len(boxes)) if scores is None else np.argsort(-np.asarray(scores), kind="stable")
+    tags = []
+    for row in order:
+        if (pixels := pixels_of(boxes[row], canvas)) is not None:
+            label = int(labels[row])
+            score = "" if scores is None else f"{float(scores[row]):.0%}"
+            text = fitted_text(drawable(names[label], label), score, canvas.shape[1], pen)
+            tags.append(Tag(text, class_colour(label), pixels, DETECTION_PLACES))
+    for tag in reversed(tags):
+        _draw_outline(canvas, tag.box, tag.colour, pen.line)
+    return tags
+
+
+def _draw_outline(canvas: ndarray, box: Rectangle, colour: Colour, line: int) -> None:
+    for edge in _edges(canvas, box, line):
+        edge[:] = colour
+
+
+def _edges(canvas: ndarray, box: Rectangle, line: int) -> tuple[ndarray, ...]:
+    """Views of the pixels along the inner side of a box: top, bottom, left, right."""
+    x1, y1, x2, y2 = box
+    inside = canvas[y1:y2, x1:x2]
+    return inside[:line], inside[-line:], inside[:, :line], inside[:, -line:]
+
+
+def _draw_dashes(canvas: ndarray, box: Rectangle, pen: Pen) -> None:
+    """A thin outline in white and black by turns, which shows on every ground."""
+    line = ceil(pen.line / 2)
+    top, bottom, left, right = _edges(canvas, box, line)
+    for edge in (top, bottom, left.swapaxes(0, 1), right.swapaxes(0, 1)):
+        white = np.arange(edge.shape[1]) % (DASH * line) < DASH_WHITE * line
+        edge[:, white], edge[:, ~white] = WHITE, BLACK
+
+
+def _draw_tags(canvas: ndarray, pen: Pen, tags: Sequence[Tag]) -> None:
+    """Find a place for each tag, the first ones first, and draw them, the first ones on top."""
+    placed, taken = [], np.empty((0, 4), int)
+    for tag in tags:
+        width, height = _tag_size(tag.text, pen)
+        if tag.text and height <= canvas.shape[0]:
+            x, y = place_of(tag, (width, height), taken, canvas)
+            taken = np.append(taken, [(x, y, x + width, y + height)], axis=0)
+            placed.append(tag)
+    for tag, (x1, y1, x2, y2) in zip(reversed(placed), taken[::-1], strict=True):
+        canvas[y1:y2, x1:x2] = tag.colour
+        _write(canvas, tag.text, (x1 + pen.padding, y1 + pen.padding), text_colour(tag.colour), pen)
+
+
+def _write(canvas: ndarray, text: str, corner: tuple[int, int], colour: Colour, pen: Pen) -> None:
+    """Write `text` with the upper left corner of its capitals at `corner` (x, y)."""
+    origin = (int(corner[0]), int(corner[1]) + pen.text_height)
+    cv2.putText(canvas, text, origin, FONT, pen.scale, colour, pen.stroke, cv2.LINE_AA)
+
+
+def _capital_height() -> int:
+    """Pixels of a capital at scale 1: seen, for OpenCV 5's getTextSize measures the whole line."""
+    canvas = np.zeros((100, 100), np.uint8)
+    cv2.putText(canvas, "H", (30, 70), FONT, 1.0, 255, 1)
+    return int(canvas.any(axis=1).sum())
+
+
+def _tag_size(text: str, pen: Pen) -> Size:
+    """(width, height) of a tag."""
+    (width, _), _ = cv2.getTextSize(text, FONT, pen.scale, pen.stroke)
+    return width + 2 * pen.padding, pen.text_height + 2 * pen.padding
+
+
+def _overlap(rectangle: Rectangle, others: ndarray) -> int:
+    """The pixels that a rectangle shares with `others` [T, 4], summed."""
+    low = np.maximum(rectangle[:2], others[:, :2])
+    high = np.minimum(rectangle[2:], others[:, 2:])
+    return int((high - low).clip(min=0).prod(axis=1).sum())
+
+
+def _legend(width: int, pen: Pen) -> ndarray:
+    """A dark strip [h, width, 3] with a sample of each kind of box, stacked where it is narrow."""
+    size, margin = 2 * pen.text_height, 2 * pen.padding
+    box = (margin, pen.padding, margin + size, pen.padding + size)
+    truth, prediction = _legend_entry("truth", box, pen), _legend_entry("prediction", box, pen)
+    _draw_dashes(truth, box, pen)
+    _draw_outline(prediction, box, class_colour(0), pen.line)
+    height, together = len(truth), truth.shape[1] + prediction.shape[1]
+    x, y = (truth.shape[1], 0) if together <= width else (0, height)
+    strip = np.full((y + height, width, 3), PANEL, np.uint8)
+    strip[:height, : truth.shape[1]] = truth[:, :width]
+    strip[y:, x : x + prediction.shape[1]] = prediction[:, :width]
+    return strip
+
+
+def _legend_entry(text: str, box: Rectangle, pen: Pen) -> ndarray:
+    """A dark strip with `text` to the right of the place `box`, where a sample goes."""
+    width = box[2] + _tag_size(text, pen)[0]
+    entry = np.full((box[3] + pen.padding, width, 3), PANEL, np.uint8)
+    _write(entry, text, (box[2] + pen.padding, (len(entry) - pen.text_height) // 2), WHITE, pen)
+    return entry
+
+
+def _resized_into(picture: ndarray, cell: Size) -> ndarray:
+    """A picture as large as a cell (height, width) allows, its aspect kept."""
+    height, width = picture.shape[:2]
+    scale = min(cell[0] / height, cell[1] / width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(
+        picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    )

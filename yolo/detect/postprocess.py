@@ -1,0 +1,88 @@
+"""Predictions → detections: threshold, then non-maximum suppression class by class.
+
+Source: AlexeyAB yolo_layer.c get_yolo_detections, box.c do_nms_sort and diounms_sort.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torchvision
+from torch import Tensor
+
+from yolo import boxes as box_functions
+
+GREEDY_NMS_EXPONENT = box_functions.BOX_DIOU_EXPONENT
+
+# xyxy boxes [N, 4] of one class, scores [N], nms_thresh → indices of the kept ones, scores descending
+Suppression = Callable[[Tensor, Tensor, float], Tensor]
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What was found in one picture: boxes float32 `[N, 4]` xyxy, scores `[N]` descending, labels int64 `[N]`.
+
+    N may be 0. The frame of the boxes is said by the function that makes them; a Detector's are picture pixels.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+def suppression(kind: str, beta: float) -> Suppression:
+    """The function that a cfg's `nms_kind` and `beta_nms` name.
+
+    `greedynms` in AlexeyAB compares IoU - (d²/c²)^0.6 with the threshold (box.c diounms_sort), not the plain IoU.
+    """
+    if kind == "greedynms":
+        return partial(suppress_by_distance_iou, exponent=GREEDY_NMS_EXPONENT)
+    if kind == "diounms":
+        return partial(suppress_by_distance_iou, exponent=beta)
+    return torchvision.ops.nms
+
+
+def suppress_by_distance_iou(
+    boxes: Tensor, scores: Tensor, nms_thresh: float, exponent: float
+) -> Tensor:
+    """Greedy suppression of boxes whose IoU - (d²/c²)^exponent with a better one exceeds `nms_thresh`."""
+    order = torch.argsort(scores, descending=True, stable=True)
+    overlaps = box_functions.diou_with_exponent(boxes[order], boxes[order], exponent)
+    covered = (overlaps > nms_thresh).cpu().numpy()
+    alive = torch.ones(len(order), dtype=torch.bool)
+    flags = alive.numpy()  # shares memory: the loop below runs on numpy, which is quick on single rows
+    for index in range(len(order)):
+        if flags[index]:
+            flags[index + 1 :] &= ~covered[index, index + 1 :]
+    return order[alive.to(order.device)]
+
+
+def detect(
+    boxes: Tensor,
+    objectness: Tensor,
+    class_probs: Tensor,
+    *,
+    score_thresh: float,
+    nms_thresh: float,
+    suppress: Suppression,
+) -> Detections:
+    """One picture's predictions, cxcywh `[P, 4]`, `[P]`, `[P, classes]` → Detections in the same frame, xyxy.
+
+    A box counts once for each class whose score, objectness x probability, exceeds `score_thresh`.
+    """
+    likely = torch.nonzero(objectness > score_thresh)[:, 0]
+    scores = objectness[likely, None] * class_probs[likely]
+    rows, labels = torch.nonzero(scores > score_thresh, as_tuple=True)
+    scores = scores[rows, labels]
+    corners = box_functions.cxcywh_to_xyxy(boxes[likely[rows]])
+    kept = []
+    for label in torch.unique(labels):
+        members = torch.nonzero(labels == label)[:, 0]
+        kept.append(members[suppress(corners[members], scores[members], nms_thresh)])
+    keep = torch.cat(kept) if kept else labels.new_zeros(0)
+    keep = keep[torch.argsort(scores[keep], descending=True, stable=True)]
+    return Detections(corners[keep], scores[keep], labels[keep])

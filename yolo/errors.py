@@ -1,0 +1,13 @@
+"""The three ways in which a user's input can be wrong. Each message is one line: file and place, what was found, what was expected."""
+
+
+class CfgError(ValueError):
+    """A .cfg that cannot become a network: file, line and key."""
+
+
+class WeightsError(ValueError):
+    """A .weights file or checkpoint that does not fit its network: file, layer and bytes."""
+
+
+class DatasetError(ValueError):
+    """A .data, .names, list, label, annotation, result or picture file that cannot be used: file and line."""

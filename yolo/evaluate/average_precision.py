@@ -1,0 +1,240 @@
+"""Match detections to ground truth; from the matches precision, recall and average precision.
+
+The rules are those of VOC's voc_eval (py-faster-rcnn; Darknet's reval_voc.py calls it), reproduced
+and held against recorded results. Boxes are columns of numpy arrays, so millions of them are cheap.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+VOC_PIXEL_EXTENT = 1.0  # VOC boxes name their first and last pixel: the width is xmax - xmin + 1
+VOC07_RECALLS = np.arange(11) * 0.1  # voc_eval's points: 3 * 0.1 is 0.30000000000000004, not 0.3
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """Labelled boxes of a set of pictures, in any one frame.
+
+    image_index: int64 [M], which picture. labels: int64 [M], which class. boxes: float64 [M, 4]
+    xyxy. difficult: bool [M], neither to be found nor wrong to be found.
+    """
+
+    image_index: np.ndarray
+    labels: np.ndarray
+    boxes: np.ndarray
+    difficult: np.ndarray
+
+
+@dataclass(frozen=True)
+class ScoredBoxes:
+    """Detections in a set of pictures, in the frame of the ground truth, in any order.
+
+    image_index: int64 [N]. labels: int64 [N]. scores: float64 [N]. boxes: float64 [N, 4] xyxy.
+    """
+
+    image_index: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+    boxes: np.ndarray
+
+
+@dataclass(frozen=True)
+class ClassMatch:
+    """One class's detections after matching.
+
+    scores: float64 [K], descending, of the K detections that count (those on difficult truth do
+    not). correct: bool [K], the first detection of a truth. truths: boxes to be found, difficult
+    ones not among them. detections: how many there were, K and those that do not count.
+    """
+
+    scores: np.ndarray
+    correct: np.ndarray
+    truths: int
+    detections: int
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class's curve and its two average precisions, None where there was nothing to find.
+
+    recall, precision: float64 [K], after each detection of `match`.
+    """
+
+    match: ClassMatch
+    recall: np.ndarray
+    precision: np.ndarray
+    voc07_ap: float | None
+    area_ap: float | None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a score threshold leaves of one class: hits, false alarms, and truths not found."""
+
+    true_positives: int
+    false_positives: int
+    missed: int
+
+
+def score_classes(
+    truth: GroundTruth,
+    detections: ScoredBoxes,
+    num_classes: int,
+    iou_thresh: float,
+    pixel_extent: float,
+) -> tuple[ClassScore, ...]:
+    """Score each class 0 .. num_classes - 1 by itself; `match_class` has the rules and arguments.
+
+    A class without a (non-difficult) truth has no average precision: None, left out of `mean_ap`.
+    voc_eval divides by zero there; AlexeyAB's `detector map` counts such a class as 0.
+
+    Raises:
+        ValueError: a label outside 0 .. num_classes - 1, which would be left out of every class.
+    """
+    for labels in (truth.labels, detections.labels):
+        if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
+            raise ValueError(
+                f"labels {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}"
+            )
+    return tuple(
+        _class_score(match_class(truth, detections, label, iou_thresh, pixel_extent))
+        for label in range(num_classes)
+    )
+
+
+def match_class(
+    truth: GroundTruth,
+    detections: ScoredBoxes,
+    label: int,
+    iou_thresh: float,
+    pixel_extent: float,
+) -> ClassMatch:
+    """Decide which detections of one class are correct (voc_eval).
+
+    By falling score, each detection goes to the truth of its picture with the largest IoU (the
+    first of equals) and to no other. IoU not above `iou_thresh`: false. On a difficult truth: does
+    not count. The first on its truth: correct. Later ones on it: false. Equal scores keep their
+    order.
+
+    `pixel_extent` is added to each width and height: VOC_PIXEL_EXTENT for VOC's pixels, 0 for
+    continuous boxes.
+    """
+    ours, theirs = np.flatnonzero(truth.labels == label), np.flatnonzero(detections.labels == label)
+    theirs = theirs[np.argsort(-detections.scores[theirs], kind="stable")]
+    overlap, best = _best_truth(
+        (truth.image_index[ours], truth.boxes[ours]),
+        (detections.image_index[theirs], detections.boxes[theirs]),
+        pixel_extent,
+    )
+    difficult = truth.difficult[ours]
+    hit = np.flatnonzero(overlap > iou_thresh)
+    counts = np.ones(len(theirs), dtype=bool)
+    counts[hit] = ~difficult[best[hit]]
+    _, first = np.unique(best[hit], return_index=True)  # by score, as `theirs` is sorted
+    correct = np.zeros(len(theirs), dtype=bool)
+    correct[hit[first]] = True
+    return ClassMatch(
+        scores=detections.scores[theirs][counts],
+        correct=correct[counts],
+        truths=int(np.count_nonzero(~difficult)),
+        detections=len(theirs),
+    )
+
+
+def precision_recall(match: ClassMatch) -> tuple[np.ndarray, np.ndarray]:
+    """(recall [K], precision [K]) after each detection; recall 0 where there is nothing to find."""
+    found = np.cumsum(match.correct, dtype=np.float64)
+    recall = found / max(match.truths, 1)
+    precision = found / np.arange(1, len(found) + 1)
+    return recall, precision
+
+
+def voc07_ap(recall: np.ndarray, precision: np.ndarray) -> float:
+    """VOC2007's average precision: the mean of the best precision from each of 11 recalls on.
+
+    The recalls are voc_eval's (VOC07_RECALLS), so a recall of exactly 3/10, 6/10 or 7/10 lies below
+    its point. AlexeyAB's `-points 11` uses the exact tenths; the two differ only where such a
+    recall is a step.
+    """
+    best_beyond = np.append(_envelope(precision), 0.0)
+    return float(best_beyond[np.searchsorted(recall, VOC07_RECALLS, side="left")].mean())
+
+
+def area_ap(recall: np.ndarray, precision: np.ndarray) -> float:
+    """VOC2010's average precision: recall steps times the best precision from there on."""
+    return float(np.sum(np.diff(recall, prepend=0.0) * _envelope(precision)))
+
+
+def mean_ap(values: Iterable[float | None]) -> float | None:
+    """The mean over the classes that have an average precision; None where no class has one."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def counts_at(match: ClassMatch, score_thresh: float) -> Counts:
+    """What remains of a match when only detections with score > `score_thresh` are kept."""
+    kept = match.correct[match.scores > score_thresh]
+    hits = int(np.count_nonzero(kept))
+    return Counts(hits, len(kept) - hits, match.truths - hits)
+
+
+def _class_score(match: ClassMatch) -> ClassScore:
+    recall, precision = precision_recall(match)
+    if match.truths == 0:
+        return ClassScore(match, recall, precision, None, None)
+    return ClassScore(
+        match, recall, precision, voc07_ap(recall, precision), area_ap(recall, precision)
+    )
+
+
+def _envelope(precision: np.ndarray) -> np.ndarray:
+    """[K]: the best precision here or later."""
+    return np.maximum.accumulate(precision[::-1])[::-1]
+
+
+def _best_truth(
+    truth: tuple[np.ndarray, np.ndarray],
+    detections: tuple[np.ndarray, np.ndarray],
+    pixel_extent: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each detection the largest IoU [N] with a truth of its picture, and its position [N].
+
+    Both arguments are (image_index, boxes). Where the picture has no truth: IoU 0 and position 0.
+    Instead of looping over pictures, every detection is repeated once a truth of its picture, and
+    the pairs are reduced.
+    """
+    truth_images, truth_boxes = truth
+    images, boxes = detections
+    by_image = np.argsort(truth_images, kind="stable")
+    begin = np.searchsorted(truth_images[by_image], images, side="left")
+    count = np.searchsorted(truth_images[by_image], images, side="right") - begin
+    overlap, best = np.zeros(len(images)), np.zeros(len(images), dtype=np.int64)
+    paired = np.flatnonzero(count)  # detections whose picture has truth
+    if len(paired) == 0:
+        return overlap, best
+
+    count = count[paired]
+    start = np.cumsum(count) - count  # each detection's first pair
+    owner = np.repeat(np.arange(len(paired)), count)
+    pair_truth = by_image[np.arange(len(owner)) - start[owner] + begin[paired][owner]]
+    pair_iou = _paired_iou(boxes[paired][owner], truth_boxes[pair_truth], pixel_extent)
+    largest = np.maximum.reduceat(pair_iou, start)
+    tops = np.flatnonzero(pair_iou == largest[owner])
+    first_tops = tops[np.diff(owner[tops], prepend=-1) > 0]
+    overlap[paired], best[paired] = largest, pair_truth[first_tops]
+    return overlap, best
+
+
+def _paired_iou(first: np.ndarray, second: np.ndarray, pixel_extent: float) -> np.ndarray:
+    """IoU row by row, xyxy [P, 4], [P, 4] → [P]; 0 where the union is empty or not a number."""
+    low = np.maximum(first[:, :2], second[:, :2])
+    high = np.minimum(first[:, 2:], second[:, 2:])
+    intersection = np.maximum(high - low + pixel_extent, 0.0).prod(axis=1)
+    union = _area(first, pixel_extent) + _area(second, pixel_extent) - intersection
+    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+
+
+def _area(boxes: np.ndarray, pixel_extent: float) -> np.ndarray:
+    return (boxes[:, 2:] - boxes[:, :2] + pixel_extent).prod(axis=1)

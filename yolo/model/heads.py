@@ -1,0 +1,102 @@
+"""Detection heads: a raw map → boxes, objectness and class probabilities.
+
+A head holds what decoding needs and nothing of losses or thresholds. Its `forward` hands the raw map on; `decode` reads it.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Predictions(NamedTuple):
+    """What a network sees, before any threshold.
+
+    boxes: float32 `[B, P, 4]` cxcywh relative to the network input, 0..1 (a box may reach outside);
+    objectness: float32 `[B, P]`; class_probs: float32 `[B, P, classes]`.
+    P runs head by head, then anchor, row, column.
+    """
+
+    boxes: Tensor
+    objectness: Tensor
+    class_probs: Tensor
+
+
+class YoloHead(nn.Module):
+    """`[yolo]` (yolo_layer.c): independent class probabilities, boxes relative to a cell and an anchor.
+
+    all_anchors: `[T, 2]` (width, height) in network-input pixels, of all heads; anchor_ids: the cfg's mask, which of
+    them this head predicts; stride: (vertical, horizontal) network-input pixels a cell.
+    """
+
+    def __init__(
+        self,
+        *,
+        all_anchors: Tensor,
+        anchor_ids: tuple[int, ...],
+        classes: int,
+        stride: tuple[float, float],
+        scale_x_y: float = 1.0,
+        new_coords: bool = False,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("all_anchors", all_anchors.float(), persistent=False)
+        self.register_buffer("anchors", all_anchors[list(anchor_ids)].float(), persistent=False)
+        self.anchor_ids = anchor_ids
+        self.classes = classes
+        self.stride = stride
+        self.scale_x_y = scale_x_y
+        self.new_coords = new_coords
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw
+
+    def split(self, raw: Tensor) -> Tensor:
+        """`[B, A*(5+classes), H, W]` → float32 `[B, A, H, W, 5+classes]`: tx, ty, tw, th, to, classes."""
+        batch, _, height, width = raw.shape
+        cells = raw.float().view(batch, len(self.anchor_ids), 5 + self.classes, height, width)
+        return cells.permute(0, 1, 3, 4, 2)
+
+    def network_size(self, raw: Tensor) -> tuple[float, float]:
+        """(height, width) of the network input that this raw map came from."""
+        return raw.shape[-2] * self.stride[0], raw.shape[-1] * self.stride[1]
+
+    def decode(self, raw: Tensor) -> Predictions:
+        """`[B, A*(5+classes), H, W]` → Predictions with P = A*H*W."""
+        cells = self.split(raw)
+        batch, anchors, height, width, _ = cells.shape
+        rows, columns = torch.meshgrid(
+            torch.arange(height, device=raw.device),
+            torch.arange(width, device=raw.device),
+            indexing="ij",
+        )
+        boxes = self.decode_boxes(
+            cells[..., :4],
+            torch.stack((columns, rows), dim=-1),
+            self.anchors[:, None, None],
+            (height, width),
+        )
+        scores = cells[..., 4:] if self.new_coords else torch.sigmoid(cells[..., 4:])
+        predictions = batch, anchors * height * width
+        return Predictions(
+            boxes.reshape(*predictions, 4),
+            scores[..., 0].reshape(predictions),
+            scores[..., 1:].reshape(*predictions, self.classes),
+        )
+
+    def decode_boxes(
+        self, t: Tensor, cells: Tensor, anchors: Tensor, grid: tuple[int, int]
+    ) -> Tensor:
+        """tx, ty, tw, th `[..., 4]` of (column, row) `cells` and (w, h) `anchors` `[..., 2]` → cxcywh 0..1 `[..., 4]`.
+
+        grid: (height, width) of the raw map. Source: AlexeyAB yolo_layer.c get_yolo_box; with new_coords the
+        convolution before the head has already applied the logistic function.
+        """
+        height, width = grid
+        grid_size = t.new_tensor([width, height])
+        network_size = t.new_tensor([width * self.stride[1], height * self.stride[0]])
+        offsets = t[..., :2] if self.new_coords else torch.sigmoid(t[..., :2])
+        offsets = offsets * self.scale_x_y - 0.5 * (self.scale_x_y - 1)
+        shapes = (2 * t[..., 2:]).square() if self.new_coords else torch.exp(t[..., 2:])
+        centres = (cells + offsets) / grid_size
+        return torch.cat((centres, shapes * anchors / network_size), dim=-1)
