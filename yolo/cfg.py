@@ -7,7 +7,7 @@ Where Darknet reads on after a mistake (a line without `=`, a word where a numbe
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from yolo.errors import CfgError, DatasetError
@@ -157,8 +157,18 @@ def parse_cfg(text: str, path: str) -> list[Section]:
     if not sections:
         raise CfgError(f"{path}: found no [section], expected [net] and the layers after it")
     if sections[0].kind not in ("net", "network"):
-        raise CfgError(f"{path}:{sections[0].line}: found [{sections[0].kind}], expected [net] first")
+        raise CfgError(
+            f"{path}:{sections[0].line}: found [{sections[0].kind}], expected [net] first"
+        )
     return sections
+
+
+def override(sections: list[Section], values: dict[str, str]) -> list[Section]:
+    """The sections with other values of [net] keys; a command line is how they are said to be read from."""
+    net, *layers = sections
+    given = [Entry(key, value, net.line) for key, value in values.items()]
+    kept = [entry for entry in net.entries if entry.key not in values]
+    return [replace(net, entries=given + kept, read=set()), *layers]
 
 
 def read_cfg(path: str | Path) -> list[Section]:
@@ -188,7 +198,9 @@ def read_data(path: str | Path) -> DataFile:
     Raises DatasetError with file and line for a line without `=` and for `classes` that is no number of at least 1.
     """
     section = Section("", 1, str(path), error_type=DatasetError)
-    for line, stripped in _meaningful_lines(Path(path).read_text(errors="replace"), keep_blanks=True):
+    for line, stripped in _meaningful_lines(
+        Path(path).read_text(errors="replace"), keep_blanks=True
+    ):
         section.entries.append(_entry(stripped, line, str(path), DatasetError))
 
     def location(*keys: str) -> Path | None:

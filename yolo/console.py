@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from tqdm import tqdm
 
-from yolo.errors import CfgError, DatasetError, WeightsError
+from yolo.errors import CfgError, DatasetError, DivergedError, WeightsError
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -18,9 +18,9 @@ def run(main: Callable[[], None]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         main()
-    except (CfgError, WeightsError, DatasetError) as error:
+    except (CfgError, WeightsError, DatasetError, DivergedError) as error:
         stop(str(error))
-    except OSError as error:  # missing, unreadable, no space: the system's words and the file's name
+    except OSError as error:  # missing, unreadable, no space left
         stop(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -1,4 +1,5 @@
-"""The three ways in which a user's input can be wrong. Each message is one line: file and place, what was found, what was expected."""
+"""What can go wrong by a user's input or data. Each message is one line: file and place, what was found, what was
+expected."""
 
 
 class CfgError(ValueError):
@@ -11,3 +12,7 @@ class WeightsError(ValueError):
 
 class DatasetError(ValueError):
     """A .data, .names, list, label, annotation, result or picture file that cannot be used: file and line."""
+
+
+class DivergedError(ValueError):
+    """A training run whose loss is not finite: the step and the loss's parts."""

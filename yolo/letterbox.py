@@ -39,7 +39,9 @@ def letterboxed(picture: tuple[int, int], network: tuple[int, int]) -> Placement
         content = (max(1, height * columns // width), columns)
     else:
         content = (rows, max(1, width * rows // height))
-    return Placement(picture, network, content, ((rows - content[0]) // 2, (columns - content[1]) // 2))
+    return Placement(
+        picture, network, content, ((rows - content[0]) // 2, (columns - content[1]) // 2)
+    )
 
 
 def place(picture: np.ndarray, placement: Placement) -> Tensor:

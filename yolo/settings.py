@@ -5,7 +5,7 @@ is left unread is what nobody in the project reads.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -111,7 +111,9 @@ def read_training(net: Section) -> TrainingSettings:
         # Darknet would train on batches of 0 pictures; test cfgs with batch=1 and a stray subdivisions load all the same.
         subdivisions = batch
     for key in ("angle", "aspect", "max_crop", "min_crop"):
-        net.number(key, 0.0)  # Darknet crops and turns pictures for classifiers only (data.c load_image_augment_paths)
+        net.number(
+            key, 0.0
+        )  # Darknet crops and turns pictures for classifiers only (data.c load_image_augment_paths)
     return TrainingSettings(
         batch=batch,
         subdivisions=subdivisions,
@@ -129,11 +131,18 @@ def read_training(net: Section) -> TrainingSettings:
     )
 
 
+def with_iou_loss(settings: HeadSettings, iou_loss: str) -> HeadSettings:
+    """The same head trained with another box loss, one of IOU_LOSSES; its normalizer stays the cfg's."""
+    return replace(settings, box_overlap=IOU_LOSSES[iou_loss])
+
+
 def _read_schedule(net: Section) -> Schedule:
     policy = net.choice("policy", "constant", POLICIES)
     steps, scales = net.integers("steps", ()), net.numbers("scales", ())
     if policy == "steps" and (not steps or len(steps) != len(scales)):
-        raise net.error("steps", f"as many steps as scales, at least one; there are {len(scales)} scales")
+        raise net.error(
+            "steps", f"as many steps as scales, at least one; there are {len(scales)} scales"
+        )
     max_batches = net.integer("max_batches", 0, minimum=0)
     if policy == "poly" and max_batches == 0:
         raise net.error("max_batches", "at least 1 with policy=poly")

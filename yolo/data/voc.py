@@ -87,7 +87,7 @@ def _parse(path: str | Path) -> Element:
     """The outermost element of an XML file that has no document type.
 
     Without a document type no entity can be declared: what defusedxml refuses is refused, in a
-    third of its time, as that must leave the C parser. Looking for the bytes is enough: whatever
+    half its time, as that must leave the C parser. Looking for the bytes is enough: whatever
     encoding a file names, expat demands that ASCII stays ASCII; only UTF-16 does not, and each of
     its ASCII letters has a zero byte, which no other XML has.
     """

@@ -33,7 +33,9 @@ class Detector:
         letterbox: bool = False,
     ) -> None:
         if not network.heads:
-            raise ValueError("found a network without a detection head, expected at least one [yolo]")
+            raise ValueError(
+                "found a network without a detection head, expected at least one [yolo]"
+            )
         classes = network.layers[network.heads[-1]].classes
         if len(names) < classes:
             raise ValueError(f"found {len(names)} names, expected {classes}, one for each class")

@@ -54,7 +54,9 @@ def suppress_by_distance_iou(
     overlaps = box_functions.diou_with_exponent(boxes[order], boxes[order], exponent)
     covered = (overlaps > nms_thresh).cpu().numpy()
     alive = torch.ones(len(order), dtype=torch.bool)
-    flags = alive.numpy()  # shares memory: the loop below runs on numpy, which is quick on single rows
+    flags = (
+        alive.numpy()
+    )  # shares memory: the loop below runs on numpy, which is quick on single rows
     for index in range(len(order)):
         if flags[index]:
             flags[index + 1 :] &= ~covered[index, index + 1 :]

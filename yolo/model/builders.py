@@ -63,7 +63,9 @@ def build_convolutional(section: Section, before: Before) -> Built:
     groups = section.integer("groups", 1, minimum=1)
     for key, count in (("groups", channels), ("filters", filters)):
         if count % groups:
-            raise section.error(key, f"groups={groups} to divide {channels} channels and {filters} filters")
+            raise section.error(
+                key, f"groups={groups} to divide {channels} channels and {filters} filters"
+            )
     size = section.integer("size", 1, minimum=1)
     stride = _strides(section)
     dilation = section.integer("dilation", 1, minimum=1) if size > 1 else 1
@@ -114,7 +116,9 @@ def build_shortcut(section: Section, before: Before) -> Built:
     others = tuple(_layer(section, "from", index, before) for index in section.integers("from"))
     for other in others:
         if before.shape(other)[1:] != shape[1:]:
-            raise section.error("from", f"maps of {shape[1:]}, layer {other} has {before.shape(other)[1:]}")
+            raise section.error(
+                "from", f"maps of {shape[1:]}, layer {other} has {before.shape(other)[1:]}"
+            )
     layer = Shortcut(activation=_activation(section, default="linear"))
     return Built(layer, (before.previous, *others), shape)
 
@@ -132,7 +136,9 @@ def build_route(section: Section, before: Before) -> Built:
     for source in sources:
         depth, *source_size = before.shape(source)
         if tuple(source_size) != size:
-            raise section.error("layers", f"maps of one size; they are {size} and {tuple(source_size)}")
+            raise section.error(
+                "layers", f"maps of one size; they are {size} and {tuple(source_size)}"
+            )
         if depth % groups:
             raise section.error("groups", f"a divisor of the {depth} channels of layer {source}")
         channels += depth // groups
@@ -176,7 +182,11 @@ def build_yolo(section: Section, before: Before) -> Built:
         raise section.error("classes", expected, f"{channels} filters in layer {before.previous}")
     anchors = section.numbers("anchors", (DEFAULT_ANCHOR,) * 2 * total)
     if len(anchors) != 2 * total or min(anchors) <= 0:
-        raise section.error("anchors", f"{2 * total} positive numbers, two for each of num={total}", f"{len(anchors)}")
+        raise section.error(
+            "anchors",
+            f"{2 * total} positive numbers, two for each of num={total}",
+            f"{len(anchors)}",
+        )
     layer = YoloHead(
         all_anchors=torch.tensor(anchors).view(total, 2),
         anchor_ids=mask,
@@ -219,7 +229,9 @@ def _layer(section: Section, key: str, index: int, before: Before) -> int:
     here = before.previous + 1
     absolute = index + here if index < 0 else index
     if not 0 <= absolute < here:
-        raise section.error(key, f"layers 0 to {here - 1}, or -1 to -{here}", f"{index} in layer {here}")
+        raise section.error(
+            key, f"layers 0 to {here - 1}, or -1 to -{here}", f"{index} in layer {here}"
+        )
     if before.built[absolute].head is not None:
         raise section.error(key, "a layer that is no head", f"{index}, which is one")
     return absolute

@@ -1,8 +1,7 @@
 """The network: a cfg's layers in order, each fed by the layers it names.
 
-    network = Network.from_cfg("cfg/yolov3.cfg")
-    raw = network(images)                # a raw map for each head
-    predictions = network.decode(raw)    # boxes, objectness, class probabilities
+`Network.from_cfg(path)` builds it, `network(images)` gives a raw map for each head, `network.decode(raw)` the boxes,
+objectness and class probabilities.
 """
 
 import logging
@@ -88,12 +87,16 @@ class Network(nn.Module):
     def decode(self, raw: list[Tensor]) -> Predictions:
         """Raw maps → Predictions of all heads, head by head, then anchor, row, column."""
         if not self.heads:
-            raise ValueError("found a network without a detection head, expected at least one [yolo]")
+            raise ValueError(
+                "found a network without a detection head, expected at least one [yolo]"
+            )
         parts = [self.layers[head].decode(map_) for head, map_ in zip(self.heads, raw, strict=True)]
         return Predictions(*(torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True)))
 
 
-def build(sections: list[Section], size: tuple[int, int] | None = None) -> tuple[Network, list[str]]:
+def build(
+    sections: list[Section], size: tuple[int, int] | None = None
+) -> tuple[Network, list[str]]:
     """The network of a cfg's sections, and its unread keys as "key=value (line n)"."""
     net, *rest = sections
     input_settings = read_input(net, size)

@@ -21,7 +21,9 @@ from yolo.model.network import WEIGHTS_VERSION, Network
 FLOAT = np.dtype("<f4")
 VERSION_FORMAT = struct.Struct("<3i")
 SEEN_32, SEEN_64 = struct.Struct("<I"), struct.Struct("<Q")
-TRANSPOSED_VERSION = 1000  # a major or minor above this marks pjreddie's transposed files, with 32-bit seen
+TRANSPOSED_VERSION = (
+    1000  # a major or minor above this marks pjreddie's transposed files, with 32-bit seen
+)
 
 
 class WeightsHeader(NamedTuple):
@@ -145,7 +147,9 @@ def _check_size(
         if left < slot.bytes:
             hint = ""
             if left == 0 and whole and slot.name == "biases" and slot.layer > 0:
-                hint = f"; a file that ends before layer {slot.layer} loads with cutoff={slot.layer}"
+                hint = (
+                    f"; a file that ends before layer {slot.layer} loads with cutoff={slot.layer}"
+                )
             raise WeightsError(
                 f"{path}: layer {slot.layer} [{slot.kind}] {slot.name} at byte {position}: "
                 f"found {left} bytes left, expected {slot.bytes}{hint}"

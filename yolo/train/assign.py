@@ -103,7 +103,9 @@ def best_truths(boxes: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
     padded[images, places] = cxcywh_to_xyxy(targets.boxes[order])
     overlaps = paired_iou(cxcywh_to_xyxy(boxes)[:, :, None], padded[:, None])  # [B, P, most]
     best, place = overlaps.max(dim=-1)
-    last = (starts + counts).clamp(max=len(order)) - 1  # pictures without truth: any index, their IoU is 0
+    last = (starts + counts).clamp(
+        max=len(order)
+    ) - 1  # pictures without truth: any index, their IoU is 0
     index = torch.minimum(starts[:, None] + place, last.clamp(min=0)[:, None])
     return best.flatten(), order[index.flatten()]
 
@@ -129,10 +131,14 @@ def assign_by_shape(
     is_best = numbers == best[:, None]
     chosen = is_best
     if settings.iou_thresh < 1:
-        centred = [torch.cat((-shape, shape), dim=-1) / 2 for shape in (anchors, targets.boxes[:, 2:])]
+        centred = [
+            torch.cat((-shape, shape), dim=-1) / 2 for shape in (anchors, targets.boxes[:, 2:])
+        ]
         overlap = settings.iou_thresh_overlap(centred[0][None], centred[1][:, None])
         chosen = is_best | (overlap > settings.iou_thresh)
-    place = torch.full((total,), -1, device=anchors.device)  # anchor → its place in this head, or -1
+    place = torch.full(
+        (total,), -1, device=anchors.device
+    )  # anchor → its place in this head, or -1
     place[list(head.anchor_ids)] = torch.arange(len(head.anchor_ids), device=anchors.device)
     truths, ids = torch.nonzero(chosen & (place >= 0), as_tuple=True)
     order = torch.argsort(truths * (total + 1) + torch.where(ids == best[truths], 0, ids + 1))

@@ -50,7 +50,9 @@ class DetectionLoss:
         if dialect not in DIALECTS:
             raise ValueError(f"found dialect {dialect!r}, expected one of {', '.join(DIALECTS)}")
         if not network.heads:
-            raise ValueError("found a network without a detection head, expected at least one [yolo]")
+            raise ValueError(
+                "found a network without a detection head, expected at least one [yolo]"
+            )
         self.dialect = DIALECTS[dialect]
         self.heads: list[YoloHead] = [network.layers[index] for index in network.heads]
         self.settings = [

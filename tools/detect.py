@@ -1,0 +1,134 @@
+"""Detect objects in pictures: boxes drawn into copies in --out, numbers printed, Darknet's json with --json.
+
+SOURCE is a picture or a folder of pictures.
+
+example, as Darknet's `detector test coco.data yolov3.cfg yolov3.weights dog.jpg`:
+  python tools/detect.py --cfg cfg/yolov3.cfg --weights weights/yolov3.weights --names data/coco.names dog.jpg --out out
+"""
+
+import argparse
+from pathlib import Path
+
+import cv2
+import torch
+
+from yolo.cfg import read_names
+from yolo.console import progress, run
+from yolo.data.pictures import PICTURE_ENDINGS, read_picture
+from yolo.detect.darknet_json import Frame, darknet_json
+from yolo.detect.detector import NMS_THRESH, SCORE_THRESH, Detector
+from yolo.detect.draw import draw_detections
+from yolo.detect.postprocess import Detections
+from yolo.errors import DatasetError
+from yolo.files import replacing, write_text
+from yolo.model.network import Network
+from yolo.model.weights import load_weights
+
+
+def main() -> None:
+    args = _arguments()
+    pictures = _pictures(args.source)
+    detector = _detector(args)
+    if args.out:
+        args.out.mkdir(parents=True, exist_ok=True)
+    frames, faults = [], []
+    for path in progress(pictures, "detecting", len(pictures)):
+        try:
+            picture = read_picture(path, detector.network.input.channels)
+        except DatasetError as error:
+            faults.append(str(error))
+            continue
+        found = detector(picture)
+        frames.append(Frame(str(path), picture.shape[:2], found))
+        _print(path, found, detector.names)
+        if args.out:
+            shown = picture if picture.shape[2] == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
+            boxes, scores, labels = (
+                part.numpy() for part in (found.boxes, found.scores, found.labels)
+            )
+            _write(
+                args.out / _file_name(path, pictures),
+                draw_detections(shown, boxes, scores, labels, detector.names),
+            )
+    if args.json:
+        write_text(args.json, darknet_json(frames, detector.names))
+        print(f"json: {args.json}")
+    if args.out:
+        print(f"pictures with boxes: {args.out} ({len(frames)})")
+    if faults:
+        raise DatasetError(
+            f"{len(faults)} of {len(pictures)} pictures could not be read: {'; '.join(faults[:3])}"
+        )
+
+
+def _detector(args: argparse.Namespace) -> Detector:
+    network = Network.from_cfg(args.cfg)
+    load_weights(network, args.weights)
+    names = read_names(args.names)
+    classes = network.layers[network.heads[-1]].classes if network.heads else 0
+    if len(names) != classes:
+        raise DatasetError(
+            f"{args.names}: found {len(names)} names, expected {classes} as in {args.cfg}"
+        )
+    letterbox = args.letterbox or network.input.letter_box
+    return Detector(network.to(args.device), names, args.thresh, args.nms, letterbox=letterbox)
+
+
+def _pictures(sources: list[Path]) -> list[Path]:
+    """The files given, and those in the folders given whose ending is a picture's, sorted."""
+    found = []
+    for source in sources:
+        if source.is_dir():
+            inside = sorted(p for p in source.iterdir() if p.suffix.lower() in PICTURE_ENDINGS)
+            if not inside:
+                raise DatasetError(f"{source}: found no picture in this folder")
+            found += inside
+        elif source.exists():
+            found.append(source)
+        else:
+            raise DatasetError(f"{source}: no such file or folder")
+    return found
+
+
+def _print(path: Path, found: Detections, names: tuple[str, ...]) -> None:
+    print(f"{path}: {len(found)} objects" if len(found) != 1 else f"{path}: 1 object")
+    for box, score, label in zip(
+        found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True
+    ):
+        corners = " ".join(f"{value:.0f}" for value in box)
+        print(f"  {names[label]} {100 * score:.0f}%  {corners}")
+
+
+def _file_name(path: Path, pictures: list[Path]) -> str:
+    """PNG, which loses nothing; the old ending stays in the name where two pictures would share one."""
+    alone = sum(other.stem == path.stem for other in pictures) == 1
+    return f"{path.stem}.png" if alone else f"{path.parent.name}_{path.name}.png"
+
+
+def _write(path: Path, picture) -> None:
+    _, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    with replacing(path) as file:
+        file.write(content.tobytes())
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("source", nargs="+", type=Path, metavar="SOURCE", help="pictures, or folders of them")
+    add("--cfg", type=Path, required=True, metavar="FILE")
+    add("--weights", type=Path, required=True, metavar="FILE")
+    add("--names", type=Path, required=True, metavar="FILE")
+    add("--thresh", type=float, default=SCORE_THRESH, metavar="T", help="least score; default .25")
+    add("--nms", type=float, default=NMS_THRESH, metavar="T", help="largest overlap; default .45")
+    add("--letterbox", action="store_true", help="keep the pictures' aspect, as pjreddie's Darknet")
+    add("--out", type=Path, metavar="DIR", help="write the pictures with boxes there")
+    add("--json", type=Path, metavar="FILE", help="write Darknet's json")
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    add("--device", default=default, metavar="D", help=f"default here: {default}")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,138 @@
+"""Score a network on the valid list of a Darknet .data file: VOC07 and area mAP, COCO AP.
+
+The truth is what the label files say, difficult objects apart where the .data has a list of them. Detections as
+Darknet's `detector map` takes them: score above .005, NMS .45, pictures stretched unless the cfg has letter_box=1.
+
+example:
+  python tools/evaluate.py --cfg cfg/yolov3-voc.cfg --weights backup/yolov3-voc_best.weights --data voc/voc.data
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from yolo.cfg import read_data, read_names
+from yolo.console import run
+from yolo.data.check import check_list, problem_lines
+from yolo.detect.detector import Detector
+from yolo.errors import DatasetError
+from yolo.evaluate.coco import CocoScore
+from yolo.evaluate.evaluator import (
+    IOU_THRESH,
+    MAP_NMS_THRESH,
+    MAP_SCORE_THRESH,
+    Evaluation,
+    coco_score,
+    evaluate,
+    voc_detections,
+    voc_scores,
+)
+from yolo.evaluate.report import average_precisions, class_table, format_ap, mean_line, summary
+from yolo.evaluate.voc import write_results
+from yolo.files import write_text
+from yolo.model.network import Network
+from yolo.model.weights import load_weights
+
+METRICS = {
+    "voc07": ("voc07",),
+    "area": ("area",),
+    "coco": ("coco",),
+    "all": ("voc07", "area", "coco"),
+}
+COCO_ROWS = {
+    "AP": "ap", "AP50": "ap50", "AP75": "ap75",
+    "AP small": "ap_small", "AP medium": "ap_medium", "AP large": "ap_large",
+}  # fmt: skip
+
+
+def main() -> None:
+    args = _arguments()
+    evaluation = _evaluation(args)
+    metrics = METRICS[args.metric]
+    coco = coco_score(evaluation) if "coco" in metrics else None
+    columns, counts = _columns(evaluation, [name for name in metrics if name != "coco"])
+    if coco:
+        columns["coco"] = coco.class_ap
+    print(class_table(evaluation.names, *counts, columns))
+    print(mean_line(columns))
+    if coco:
+        print(
+            "coco "
+            + "  ".join(f"{row} {format_ap(getattr(coco, key))}" for row, key in COCO_ROWS.items())
+        )
+    if args.save_results:
+        args.save_results.mkdir(parents=True, exist_ok=True)
+        files = write_results(
+            args.save_results, evaluation.names, evaluation.image_ids, voc_detections(evaluation)
+        )
+        print(f"results: {len(files)} files, {files[0].parent}/comp4_det_test_CLASS.txt")
+    if args.json:
+        content = summary(evaluation.names, IOU_THRESH, columns)
+        if coco:
+            content["coco"] = {row: getattr(coco, key) for row, key in COCO_ROWS.items()}
+        write_text(args.json, json.dumps(content, indent=1) + "\n")
+        print(f"numbers: {args.json}")
+
+
+def _columns(
+    evaluation: Evaluation, metrics: list[str]
+) -> tuple[dict[str, list[float | None]], tuple[list[int], list[int]]]:
+    """AP a class by each VOC metric, and the numbers of truths and detections a class."""
+    scores = voc_scores(evaluation)
+    columns = {metric: average_precisions(scores, metric) for metric in metrics}
+    truths = [score.match.truths for score in scores]
+    return columns, (truths, [score.match.detections for score in scores])
+
+
+def _evaluation(args: argparse.Namespace) -> Evaluation:
+    data = read_data(args.data)
+    if data.valid is None or data.names is None:
+        raise DatasetError(f"{args.data}: expected the keys valid and names")
+    names = read_names(data.names)
+    network = Network.from_cfg(args.cfg)
+    load_weights(network, args.weights)
+    classes = network.layers[network.heads[-1]].classes if network.heads else 0
+    if not classes == data.classes == len(names):
+        found = f"classes={data.classes} and {len(names)} names"
+        raise DatasetError(f"{args.data}: found {found}, expected {classes} as in {args.cfg}")
+    checked = check_list(data.valid, classes, network.input.channels, data.difficult)
+    for line in problem_lines(checked.problems):
+        print(line)
+    if not checked.pictures:
+        raise DatasetError(f"{data.valid}: found no usable picture")
+    letterbox = args.letterbox or network.input.letter_box
+    detector = Detector(
+        network.to(args.device), names, MAP_SCORE_THRESH, MAP_NMS_THRESH, letterbox=letterbox
+    )
+    return evaluate(detector, checked.pictures, args.batch, args.workers)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--cfg", type=Path, required=True, metavar="FILE")
+    add("--weights", type=Path, required=True, metavar="FILE")
+    add("--data", type=Path, required=True, metavar="FILE")
+    add("--metric", choices=METRICS, default="all", help="default all")
+    add("--letterbox", action="store_true", help="keep the pictures' aspect, as pjreddie's Darknet")
+    add("--save-results", type=Path, metavar="DIR", help="write comp4_det_test_CLASS.txt files")
+    add("--json", type=Path, metavar="FILE", help="write all numbers, with all digits")
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    add("--device", default=default, metavar="D", help=f"default here: {default}")
+    add("--batch", type=int, default=8, metavar="N", help="pictures at a time; default 8")
+    add(
+        "--workers",
+        type=int,
+        default=2,
+        metavar="N",
+        help="processes that load pictures; default 2",
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run(main)

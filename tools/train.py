@@ -1,0 +1,121 @@
+"""Train a Darknet cfg on a Darknet data set, with Darknet's own arithmetic.
+
+The cfg says what the network is and how it learns, the .data file where lists and names are. NAME_last and
+NAME_best are kept in --out, as .weights for every Darknet and as .pt to go on from; TensorBoard files beside them.
+Ctrl-C saves first.
+
+example, from a backbone (its first 75 layers), as Darknet's `detector train voc.data yolov3-voc.cfg darknet53.conv.74`:
+  python tools/train.py --cfg cfg/yolov3-voc.cfg --data voc/voc.data --weights weights/darknet53.conv.74 --cutoff 75
+
+example, going on after an interruption:
+  python tools/train.py --cfg cfg/yolov3-voc.cfg --data voc/voc.data --resume backup/yolov3-voc_last.pt
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from yolo.console import EXIT_INTERRUPTED, run
+from yolo.errors import CfgError
+from yolo.settings import IOU_LOSSES
+from yolo.train.assign import DIALECTS
+from yolo.train.start import Options, start
+from yolo.train.trainer import train
+
+
+def main() -> None:
+    options = _options()
+    training = start(options)
+    settings = training.network.training_settings
+    first = training.progress.step + 1
+    training.journal.say(
+        f"training on {training.device}: steps {first} to {training.last_step}, batch {training.batch} "
+        f"in {settings.subdivisions} parts; curves: tensorboard --logdir {training.folder / 'tensorboard'}"
+    )
+    try:
+        train(training)
+    finally:
+        training.journal.close()
+    best, step = training.progress.best_map, training.progress.step
+    path = training.folder / training.name
+    print(f"step {step}: {path}_last.weights, {path}_last.pt")
+    if best >= 0:
+        print(f"best mAP voc07 {best:.4f}: {path}_best.weights, {path}_best.pt")
+    if training.interrupted:
+        print(f"interrupted; --resume {path}_last.pt goes on")
+        raise SystemExit(EXIT_INTERRUPTED)
+
+
+def _options() -> Options:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--cfg", type=Path, required=True, metavar="FILE")
+    add("--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file")
+    add("--weights", type=Path, metavar="FILE", help="start from these .weights")
+    add("--cutoff", type=int, metavar="N", help="load layers below N only, and start at step 0")
+    add("--clear", action="store_true", help="forget the weights' `seen`: start at step 0")
+    add("--resume", type=Path, metavar="FILE", help="go on exactly from a checkpoint, NAME_last.pt")
+    add("--giou", action="store_true", help="short for --iou-loss giou")
+    add("--iou-loss", choices=IOU_LOSSES, help="box loss of all heads, instead of the cfg's")
+    add("--dialect", choices=DIALECTS, default="alexeyab", help="whose loss; default alexeyab")
+    add("--max-batches", type=int, metavar="N", help="steps in all, instead of the cfg's")
+    add(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", dest="overrides",
+        help="other values of [net], such as batch=16 subdivisions=1 width=320 height=320",
+    )  # fmt: skip
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    add("--device", default=default, metavar="D", help=f"default here: {default}")
+    add(
+        "--workers",
+        type=int,
+        default=2,
+        metavar="N",
+        help="processes that load pictures; default 2",
+    )
+    add("--seed", type=int, default=0, metavar="N", help="of every random choice; default 0")
+    add("--out", type=Path, metavar="DIR", help="default: the .data's backup")
+    add(
+        "--map-every",
+        type=int,
+        metavar="N",
+        help="steps between mAPs; default: 4 epochs, at least 100",
+    )
+    add(
+        "--on-problem", choices=("stop", "skip"), default="stop",
+        help="broken pictures, labels out of range, missing files: stop before training (default), or leave out",
+    )  # fmt: skip
+    args = parser.parse_args()
+    overrides = [_pair(text) for text in args.overrides]
+    if args.max_batches is not None:
+        overrides.append(("max_batches", str(args.max_batches)))
+    return Options(
+        cfg=args.cfg,
+        data=args.data,
+        weights=args.weights,
+        cutoff=args.cutoff,
+        clear=args.clear,
+        resume=args.resume,
+        iou_loss="giou" if args.giou else args.iou_loss,
+        dialect=args.dialect,
+        overrides=tuple(overrides),
+        device=args.device,
+        workers=args.workers,
+        seed=args.seed,
+        out=args.out,
+        map_every=args.map_every,
+        skip_problems=args.on_problem == "skip",
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals and value):
+        raise CfgError(f"--set {text}: expected KEY=VALUE")
+    return key, value
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,201 @@
+"""Checked pictures → augmented training batches, and evaluation pictures as the network sees them.
+
+Every random choice follows from (seed, step, place in the batch), so a run that resumes at step n sees the same
+pictures, changed in the same way, as one that was never stopped.
+"""
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from yolo.data.augment import (
+    AugmentationSettings,
+    augment_boxes,
+    augment_picture,
+    draw_augmentation,
+)
+from yolo.data.check import LabelledPicture
+from yolo.data.pictures import read_picture
+from yolo.letterbox import Placement, place
+from yolo.targets import Targets
+
+ORDER_STREAM, PICTURE_STREAM = 0, 1  # keep the draws of the order and of the pictures apart
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One picture of a batch: which, how large, and the seed of its augmentation."""
+
+    index: int
+    size: tuple[int, int]
+    seed: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """images: uint8 `[B, C, H, W]` RGB; targets: cxcywh 0..1 of the network input."""
+
+    images: Tensor
+    targets: Targets
+
+
+class TrainingPictures(Dataset):
+    """Pictures augmented as their `Draw` says; at most `max_boxes` boxes each, in a drawn order."""
+
+    def __init__(
+        self,
+        pictures: Sequence[LabelledPicture],
+        settings: AugmentationSettings,
+        channels: int,
+        max_boxes: int,
+    ) -> None:
+        self.pictures = pictures
+        self.settings = settings
+        self.channels = channels
+        self.max_boxes = max_boxes
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, draw: Draw) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """uint8 `[H, W, C]`, labels `[M]`, boxes `[M, 4]`."""
+        labelled = self.pictures[draw.index]
+        picture = read_picture(labelled.path, self.channels)
+        rng = np.random.default_rng(draw.seed)
+        augmentation = draw_augmentation(self.settings, picture.shape[:2], rng)
+        # Darknet shuffles the boxes and cuts them to `max` before it looks at them (data.c randomize_boxes).
+        order = rng.permutation(len(labelled.truth.labels))[: self.max_boxes]
+        boxes, there = augment_boxes(
+            augmentation, labelled.truth.boxes[order], picture.shape[:2], draw.size
+        )
+        image = augment_picture(augmentation, picture, draw.size)
+        return image, labelled.truth.labels[order][there], boxes[there]
+
+
+class StepSampler(Sampler):
+    """The draws of one mini-batch after the other, of `steps`.
+
+    A step is one update of `batch` pictures, given out in mini-batches of `mini_batch`. The list is gone through in
+    a new order each time; size_at(step): (height, width) of the network input at that step.
+    """
+
+    def __init__(
+        self,
+        pictures: int,
+        batch: int,
+        mini_batch: int,
+        steps: range,
+        size_at: Callable[[int], tuple[int, int]],
+        seed: int,
+    ) -> None:
+        self.pictures = pictures
+        self.batch = batch
+        self.mini_batch = mini_batch
+        self.steps = steps
+        self.size_at = size_at
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.steps) * (self.batch // self.mini_batch)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        order_of, order = -1, np.zeros(0, np.int64)
+        for step in self.steps:
+            draws = []
+            for position in range(self.batch):
+                epoch, index = divmod((step - 1) * self.batch + position, self.pictures)
+                if epoch != order_of:
+                    order_of, order = epoch, self.order(epoch)
+                seed = (self.seed, PICTURE_STREAM, step, position)
+                draws.append(Draw(int(order[index]), self.size_at(step), seed))
+            for start in range(0, self.batch, self.mini_batch):
+                yield draws[start : start + self.mini_batch]
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The order in which the list is gone through for the `epoch`-th time."""
+        rng = np.random.default_rng((self.seed, ORDER_STREAM, epoch))
+        return rng.permutation(self.pictures)
+
+
+class EvaluationPictures(Dataset):
+    """Pictures as the network sees them in testing, each with its placement.
+
+    placed: `letterbox.stretched` or `letterbox.letterboxed`; size: (height, width) of the network input.
+    """
+
+    def __init__(
+        self,
+        pictures: Sequence[LabelledPicture],
+        size: tuple[int, int],
+        channels: int,
+        placed: Callable[[tuple[int, int], tuple[int, int]], Placement],
+    ) -> None:
+        self.pictures = pictures
+        self.size = size
+        self.channels = channels
+        self.placed = placed
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Placement]:
+        """float32 `[C, H, W]` 0..1, and where the picture lies in it."""
+        picture = read_picture(self.pictures[index].path, self.channels)
+        placement = self.placed(picture.shape[:2], self.size)
+        return place(picture, placement), placement
+
+
+def evaluation_loader(pictures: EvaluationPictures, batch: int, workers: int) -> DataLoader:
+    """`[B, C, H, W]` and B placements at a time, in order."""
+    return DataLoader(
+        pictures,
+        batch_size=batch,
+        num_workers=workers,
+        collate_fn=_collate_placed,
+        worker_init_fn=start_worker,
+    )
+
+
+def _collate_placed(samples: Sequence[tuple[Tensor, Placement]]) -> tuple[Tensor, list[Placement]]:
+    images, placements = zip(*samples, strict=True)
+    return torch.stack(images), list(placements)
+
+
+def collate(samples: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Batch:
+    """Samples of one size → Batch, their boxes picture by picture."""
+    images, labels, boxes = zip(*samples, strict=True)
+    counts = [len(each) for each in labels]
+    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    targets = Targets(
+        torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)),
+        torch.from_numpy(np.concatenate(labels)),
+        torch.from_numpy(np.concatenate(boxes)),
+    )
+    return Batch(pixels, targets)
+
+
+def training_loader(
+    pictures: TrainingPictures, sampler: StepSampler, workers: int, pin: bool
+) -> DataLoader:
+    """Mini-batches of the sampler's steps in order, prepared by `workers` processes ahead of the network."""
+    return DataLoader(
+        pictures,
+        batch_sampler=sampler,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pin,
+        worker_init_fn=start_worker,
+    )
+
+
+def start_worker(_worker: int) -> None:
+    """One core a worker, or its threads would fight the network's; and Ctrl-C is for the main process to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

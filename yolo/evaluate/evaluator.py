@@ -1,0 +1,124 @@
+"""A network and a data set → scored detections beside the truth, and what VOC and COCO make of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from yolo.console import progress
+from yolo.data.check import LabelledPicture
+from yolo.data.dataset import EvaluationPictures, evaluation_loader
+from yolo.data.labels import Truth
+from yolo.detect.detector import Detector
+from yolo.evaluate.average_precision import (
+    VOC_PIXEL_EXTENT,
+    ClassScore,
+    GroundTruth,
+    ScoredBoxes,
+    score_classes,
+)
+from yolo.evaluate.coco import CocoScore, coco_dataset, coco_results, score_coco
+from yolo.evaluate.voc import VOC_ORIGIN, voc_pixels
+
+MAP_SCORE_THRESH = 0.005  # AlexeyAB detector.c validate_detector_map: float thresh = .005
+MAP_NMS_THRESH = 0.45
+IOU_THRESH = 0.5
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Truth and detections of a set of pictures, boxes xyxy in continuous picture pixels.
+
+    sizes: int64 `[I, 2]`, (height, width) of each picture; image_ids: the pictures' names without folder and ending.
+    """
+
+    names: tuple[str, ...]
+    image_ids: tuple[str, ...]
+    sizes: np.ndarray
+    truth: GroundTruth
+    detections: ScoredBoxes
+
+
+def evaluate(
+    detector: Detector, pictures: Sequence[LabelledPicture], batch: int, workers: int
+) -> Evaluation:
+    """Run `detector` over the pictures, `batch` at a time; progress is shown on a terminal."""
+    size = detector.network.input.height, detector.network.input.width
+    channels = detector.network.input.channels
+    dataset = EvaluationPictures(pictures, size, channels, detector.placement)
+    loader = evaluation_loader(dataset, batch, workers)
+    found = []
+    for images, placements in progress(loader, "evaluating", len(loader)):
+        found += detector.detect(images, placements)
+    detections = ScoredBoxes(
+        image_index=np.repeat(np.arange(len(found)), [len(each) for each in found]),
+        labels=_joined([each.labels.numpy() for each in found], np.int64, ()),
+        scores=_joined([each.scores.numpy() for each in found], np.float64, ()),
+        boxes=_joined([each.boxes.numpy() for each in found], np.float64, (4,)),
+    )
+    return Evaluation(
+        names=detector.names,
+        image_ids=tuple(picture.path.stem for picture in pictures),
+        sizes=np.array([picture.size for picture in pictures], np.int64).reshape(-1, 2),
+        truth=ground_truth(pictures),
+        detections=detections,
+    )
+
+
+def ground_truth(pictures: Sequence[LabelledPicture]) -> GroundTruth:
+    """The labels of the pictures, the difficult ones marked, in continuous picture pixels."""
+    image_index, labels, boxes, difficult = [], [], [], []
+    for index, picture in enumerate(pictures):
+        for truth, hard in ((picture.truth, False), (picture.difficult, True)):
+            count = len(truth.labels)
+            image_index.append(np.full(count, index, np.int64))
+            labels.append(truth.labels)
+            boxes.append(picture_boxes(truth, picture.size))
+            difficult.append(np.full(count, hard))
+    return GroundTruth(
+        image_index=_joined(image_index, np.int64, ()),
+        labels=_joined(labels, np.int64, ()),
+        boxes=_joined(boxes, np.float64, (4,)),
+        difficult=_joined(difficult, bool, ()),
+    )
+
+
+def picture_boxes(truth: Truth, size: tuple[int, int]) -> np.ndarray:
+    """Labels cxcywh 0..1 `[M, 4]` → xyxy in pixels of a picture of (height, width)."""
+    centre, side = truth.boxes[:, :2], truth.boxes[:, 2:]
+    corners = np.concatenate((centre - side / 2, centre + side / 2), axis=1)
+    return corners * (size[1], size[0], size[1], size[0])
+
+
+def voc_scores(evaluation: Evaluation, iou_thresh: float = IOU_THRESH) -> list[ClassScore]:
+    """Each class by VOC's rules, in VOC's pixels: labels came from there by taking 1 off (voc_label.py)."""
+    truth = evaluation.truth
+    return score_classes(
+        GroundTruth(truth.image_index, truth.labels, truth.boxes + VOC_ORIGIN, truth.difficult),
+        voc_detections(evaluation),
+        len(evaluation.names),
+        iou_thresh,
+        VOC_PIXEL_EXTENT,
+    )
+
+
+def voc_detections(evaluation: Evaluation) -> ScoredBoxes:
+    """The detections as Darknet writes them into comp4 files: VOC's pixels, clamped to the picture."""
+    found = evaluation.detections
+    boxes = voc_pixels(found.boxes, evaluation.sizes[found.image_index])
+    return ScoredBoxes(found.image_index, found.labels, found.scores, boxes)
+
+
+def coco_score(evaluation: Evaluation) -> CocoScore:
+    """The twelve COCO numbers, by pycocotools, on the labels' boxes."""
+    image_ids = range(len(evaluation.image_ids))
+    categories = range(1, len(evaluation.names) + 1)
+    dataset = coco_dataset(
+        evaluation.truth, evaluation.sizes, evaluation.names, image_ids, categories
+    )
+    return score_coco(dataset, coco_results(evaluation.detections, image_ids, categories))
+
+
+def _joined(parts: list[np.ndarray], dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    """Concatenated, with a shape also where there is nothing to concatenate."""
+    return np.concatenate([np.zeros((0, *shape), dtype), *parts]).astype(dtype)

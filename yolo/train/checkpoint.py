@@ -1,0 +1,78 @@
+"""Everything needed to go on exactly: parameters, optimiser, step, best score. Written whole or not at all."""
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.optim import Optimizer
+
+from yolo.errors import WeightsError
+from yolo.files import replacing
+from yolo.model.network import Network
+
+FORMAT = 1  # of the file's layout; raised when it changes
+KEYS = {"format", "network", "optimiser", "step", "seen", "seed", "best_map", "weights_version"}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands: `step` updates done, `seen` pictures (from the start of the weights), the best mAP so far.
+
+    Together with `seed` these give every random choice that is still to come.
+    """
+
+    step: int
+    seen: int
+    seed: int
+    best_map: float
+
+
+def save_checkpoint(
+    path: str | Path, network: Network, optimiser: Optimizer, progress: Progress
+) -> None:
+    """Write a checkpoint that `torch.load(weights_only=True)` reads."""
+    content = {
+        "format": FORMAT,
+        "network": network.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "step": progress.step,
+        "seen": progress.seen,
+        "seed": progress.seed,
+        "best_map": progress.best_map,
+        "weights_version": network.weights_version,
+    }
+    with replacing(path) as file:
+        torch.save(content, file)
+
+
+def load_checkpoint(path: str | Path, network: Network, optimiser: Optimizer) -> Progress:
+    """Bring network and optimiser to where the checkpoint left them.
+
+    Raises WeightsError for a file that is no checkpoint or another network's; nothing is changed then.
+    """
+    content = _read(path)
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in content["network"].items()}
+    if expected != found:
+        different = sorted(expected.items() ^ found.items())[0][0]
+        raise WeightsError(
+            f"{path}: found {different} of shape {found.get(different)}, "
+            f"expected {expected.get(different)}; is it the checkpoint of another cfg?"
+        )
+    network.load_state_dict(content["network"])
+    optimiser.load_state_dict(content["optimiser"])
+    network.weights_version = tuple(content["weights_version"])
+    return Progress(content["step"], content["seen"], content["seed"], content["best_map"])
+
+
+def _read(path: str | Path) -> dict:
+    expected = "a checkpoint that tools/train.py wrote"
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
+        found = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{path}: found no checkpoint ({found}), expected {expected}") from None
+    if not isinstance(content, dict) or content.keys() != KEYS or content["format"] != FORMAT:
+        raise WeightsError(f"{path}: found something else, expected {expected}")
+    return content
