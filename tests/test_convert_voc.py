@@ -280,17 +280,17 @@ def test_the_tool_refuses_a_set_without_a_folder(tmp_path):
     assert done.returncode == 2 and "'trainval' is not DIR:SET" in done.stderr
 
 
-def test_bccd_stops_with_both_files_named_and_goes_on_without_two_boxes(shared, tmp_path):
+def test_bccd_converts_without_its_two_flat_boxes_and_stops_for_them_where_told(shared, tmp_path):
     folder, out = tmp_path / "BCCD", tmp_path / "out"
     folder.mkdir()
     for part in ("Annotations", "ImageSets", "JPEGImages"):
         (folder / part).symlink_to(shared / "datasets" / "BCCD" / part)
     folder.chmod(0o555)  # as a mounted data set is
     sets = ("--train", f"{folder}:train", "--valid", f"{folder}:val", "--out", out)
-    done = tool(*sets)
+    done = tool(*sets, "--on-problem", "stop")
     assert done.returncode == 2 and not out.exists()
     assert "BloodImage_00338.xml" in done.stderr and "BloodImage_00343.xml" in done.stderr
-    done = tool(*sets, "--on-problem", "skip")
+    done = tool(*sets)
     folder.chmod(0o755)
     assert done.returncode == 0 and "cannot be written" in done.stdout
     rows = [line.split() for line in done.stdout.splitlines()]

@@ -8,8 +8,8 @@ example, VOC2007 and 2012 as the papers use them:
   python tools/convert_voc.py --train VOC2007:trainval VOC2012:trainval --valid VOC2007:test \\
       --names data/voc.names --out voc
 
-example, a data set with boxes that cannot be learnt:
-  python tools/convert_voc.py --train BCCD:train --valid BCCD:val --on-problem skip --out bccd
+example, a data set of one's own, whose classes are those of its XML:
+  python tools/convert_voc.py --train BCCD:train --valid BCCD:test --out bccd
 """
 
 import argparse
@@ -18,11 +18,21 @@ from collections import Counter
 from pathlib import Path
 
 from yolo.console import run
-from yolo.data.convert import Picture, Plan, label_homes, make_plan, read_classes, write
+from yolo.data.convert import (
+    ALL_KINDS,
+    BOX_KINDS,
+    Picture,
+    Plan,
+    label_homes,
+    make_plan,
+    read_classes,
+    write,
+)
 from yolo.data.voc import ImageSet, Problem
 from yolo.errors import DatasetError
 
 NAMED = 3  # how many of many files a line names
+SKIPPED_KINDS = {"skip-boxes": BOX_KINDS, "stop": (), "skip": ALL_KINDS}
 
 
 def main() -> None:
@@ -30,7 +40,7 @@ def main() -> None:
     out = args.out.resolve()
     train, valid = [[_image_set(text) for text in texts] for texts in (args.train, args.valid)]
     plan = make_plan(train, valid, read_classes(args.names) if args.names else None)
-    if plan.problems and args.on_problem == "stop":
+    if any(problem.kind not in SKIPPED_KINDS[args.on_problem] for problem in plan.problems):
         for problem in plan.problems:
             print(f"{problem.kind}: {problem.message}")
         raise DatasetError(_stopped(plan.problems))
@@ -64,11 +74,12 @@ def _arguments() -> argparse.Namespace:
     add("--require-pictures", action="store_true", help="stop where a picture is not there")
     add(
         "--on-problem",
-        choices=("stop", "skip"),
-        default="stop",
-        help="what cannot become a label is listed, and: stop and write nothing (default), or "
-        "leave out that object (the picture, where all its XML is unusable; the columns, where a "
-        "row has too many) and go on",
+        choices=SKIPPED_KINDS,
+        default="skip-boxes",
+        help="what cannot become a label is listed, and: skip-boxes (default) leaves out boxes without an area, "
+        "outside their picture or of an unknown class, and stops for anything else; stop stops for those too; skip "
+        "leaves out whatever it is (the picture, where all its XML is unusable) and goes on. Stopped, nothing is "
+        "written",
     )
     add("--out", type=Path, required=True, metavar="DIR", help="where lists and voc.data go")
     return parser.parse_args()

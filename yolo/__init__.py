@@ -1,3 +1,40 @@
-"""Darknet models, alive in PyTorch."""
+"""Darknet models, alive in PyTorch: any .cfg as a torch module, .weights in and out, Darknet's own training arithmetic.
+
+Dimension letters in all docstrings: B images, A anchors of a head, C channels, H rows, W columns, P predictions of an
+image, N detections, M ground-truth boxes, K pairs of a cell and a truth. Sizes are (height, width); points and box
+sizes (x, y), (w, h).
+"""
+
+from importlib import import_module
 
 __version__ = "0.1.0"
+
+# Public name → its module. They are fetched when first asked for: importing torch takes seconds, and converting a
+# data set or scoring result files does not need it.
+_HOMES = {
+    "CfgError": "yolo.errors",
+    "DatasetError": "yolo.errors",
+    "DivergedError": "yolo.errors",
+    "WeightsError": "yolo.errors",
+    "Network": "yolo.model.network",
+    "Predictions": "yolo.model.heads",
+    "WeightsHeader": "yolo.model.weights",
+    "load_weights": "yolo.model.weights",
+    "save_weights": "yolo.model.weights",
+    "Targets": "yolo.targets",
+    "DetectionLoss": "yolo.train.loss",
+    "Losses": "yolo.train.loss",
+    "Detections": "yolo.detect.postprocess",
+    "Detector": "yolo.detect.detector",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'yolo' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

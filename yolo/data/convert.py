@@ -11,6 +11,7 @@ from pathlib import Path
 from yolo.cfg import read_names
 from yolo.console import progress
 from yolo.data.voc import (
+    LIST_KINDS,
     PICTURE_SUFFIXES,
     AnnotatedObject,
     ImageSet,
@@ -34,6 +35,8 @@ NO_SIZE = "picture without a size"
 NO_AREA = "box without an area"
 OUTSIDE = "box outside the picture"
 UNKNOWN = "unknown class"
+BOX_KINDS = (NO_AREA, OUTSIDE, UNKNOWN)  # of one box; the others are of a whole file
+ALL_KINDS = (*BOX_KINDS, MISSING, UNUSABLE, NO_SIZE, *LIST_KINDS)
 
 LabelledObject = tuple[str, bool, str]  # class, difficult, "cx cy w h"; plain, as pipes carry it
 

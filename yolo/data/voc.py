@@ -19,6 +19,7 @@ TWICE = "picture listed twice"
 COLUMNS = "row with extra columns"
 BAD_NAME = "row that names no picture"
 EMPTY = "empty image set"
+LIST_KINDS = (TWICE, COLUMNS, BAD_NAME, EMPTY)
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def read_annotation(path: str | Path) -> Annotation:
 def _parse(path: str | Path) -> Element:
     """The outermost element of an XML file that has no document type.
 
-    Without a document type no entity can be declared: what defusedxml refuses is refused, in a
+    Without a document type no entity can be declared: what defusedxml refuses is refused, in
     half its time, as that must leave the C parser. Looking for the bytes is enough: whatever
     encoding a file names, expat demands that ASCII stays ASCII; only UTF-16 does not, and each of
     its ASCII letters has a zero byte, which no other XML has.

@@ -41,10 +41,6 @@ def _ramp(x: Tensor) -> Tensor:
     return F.relu(x) + RAMP_SLOPE * x
 
 
-def _revleaky(x: Tensor) -> Tensor:
-    return torch.where(x > 0, x, x / LEAKY_SLOPE)
-
-
 def _plse(x: Tensor) -> Tensor:
     outer = torch.where(x < 0, 0.01 * (x + 4), 0.01 * (x - 4) + 1)
     return torch.where(x.abs() <= 4, 0.125 * x + 0.5, outer)
@@ -68,7 +64,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relie": lambda: nn.LeakyReLU(RELIE_SLOPE),
     "ramp": lambda: Elementwise(_ramp),
     "leaky": lambda: nn.LeakyReLU(LEAKY_SLOPE),
-    "revleaky": lambda: Elementwise(_revleaky),
+    # Darknet computes leaky and turns only the gradient around (activation_kernels.cu); here it is leaky in both.
+    "revleaky": lambda: nn.LeakyReLU(LEAKY_SLOPE),
     "elu": nn.ELU,
     "selu": nn.SELU,
     "gelu": lambda: nn.GELU(approximate="tanh"),

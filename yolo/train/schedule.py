@@ -59,7 +59,8 @@ def _steps(schedule: Schedule, step: int) -> float:
 
 
 def _exp(schedule: Schedule, step: int) -> float:
-    return schedule.learning_rate * schedule.gamma**step
+    gamma = float(np.float32(schedule.gamma))  # a C float in Darknet; the power makes its rounding visible
+    return schedule.learning_rate * gamma**step
 
 
 def _poly(schedule: Schedule, step: int) -> float:

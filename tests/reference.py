@@ -1,0 +1,200 @@
+"""The core's arithmetic written slowly and obviously, one number at a time: what the fast versions are held against."""
+
+import math
+
+import numpy as np
+
+
+def iou(first, second):
+    """Intersection over union of two xyxy boxes."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    intersection = width * height
+    first_area = (first[2] - first[0]) * (first[3] - first[1])
+    second_area = (second[2] - second[0]) * (second[3] - second[1])
+    return intersection / (first_area + second_area - intersection)
+
+
+def distance_iou(first, second, exponent):
+    """IoU - (squared distance of the centres / squared diagonal of the box around both) ** exponent."""
+    across = (first[0] + first[2] - second[0] - second[2]) / 2
+    down = (first[1] + first[3] - second[1] - second[3]) / 2
+    width = max(first[2], second[2]) - min(first[0], second[0])
+    height = max(first[3], second[3]) - min(first[1], second[1])
+    return iou(first, second) - ((across**2 + down**2) / (width**2 + height**2)) ** exponent
+
+
+def greedy_nms(boxes, scores, labels, thresh, overlap=iou):
+    """Indices that survive, best first: a box goes when a better one of its class overlaps it above `thresh`."""
+    kept = []
+    for index in sorted(range(len(scores)), key=lambda index: -scores[index]):
+        rivals = [other for other in kept if labels[other] == labels[index]]
+        if all(overlap(boxes[index], boxes[other]) <= thresh for other in rivals):
+            kept.append(index)
+    return kept
+
+
+def resized_pixel(plane, size, row, column):
+    """The value at (row, column) of a plane `[H, W]` resized to `size` with corners on corners, bilinear."""
+    height, width = plane.shape
+    y = row * (height - 1) / (size[0] - 1)
+    x = column * (width - 1) / (size[1] - 1)
+    top, left = min(int(y), height - 1), min(int(x), width - 1)
+    below, right = min(top + 1, height - 1), min(left + 1, width - 1)
+    down, across = y - top, x - left
+    upper = plane[top, left] * (1 - across) + plane[top, right] * across
+    lower = plane[below, left] * (1 - across) + plane[below, right] * across
+    return upper * (1 - down) + lower * down
+
+
+def maxpool(plane, size, stride, padding):
+    """Darknet's pooling of a plane `[H, W]`; stride (vertical, horizontal); `padding` is the sum of both sides."""
+    height, width = plane.shape
+    rows = (height + padding - size) // stride[0] + 1
+    columns = (width + padding - size) // stride[1] + 1
+    pooled = np.full((rows, columns), -math.inf)
+    for row in range(rows):
+        for column in range(columns):
+            for down in range(size):
+                for across in range(size):
+                    y = row * stride[0] - padding // 2 + down
+                    x = column * stride[1] - padding // 2 + across
+                    if 0 <= y < height and 0 <= x < width:
+                        pooled[row, column] = max(pooled[row, column], plane[y, x])
+    return pooled
+
+
+def corners(box):
+    """cxcywh → xyxy of one box."""
+    cx, cy, w, h = box
+    return cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2
+
+
+def shape_iou(first, second):
+    """IoU of two (width, height) at one centre."""
+    return iou(corners((0, 0, *first)), corners((0, 0, *second)))
+
+
+def logistic(value):
+    return 1 / (1 + math.exp(-value))
+
+
+def yolo_delta(raw, truths, *, anchors, mask, classes, network, dialect, **options):
+    """Darknet's delta of one picture's [yolo] map, cell by cell: `[A, 5+classes, H, W]` in and out.
+
+    truths: rows (class, cx, cy, w, h), 0..1; anchors: all (w, h) pairs in pixels; network: (width, height) in pixels;
+    dialect: "pjreddie" or "alexeyab". Squared error of the box only. Source: darknet's yolo_layer.c, in its order.
+    """
+    head = _SlowHead(raw, anchors, mask, classes, network, dialect, options)
+    for cell in np.ndindex(head.delta.shape[0], *raw.shape[2:]):
+        head.every_cell(cell, truths)
+    for truth in truths:
+        head.every_truth(truth)
+    if head.iou_thresh < 1:
+        head.average()
+    return head.delta
+
+
+class _SlowHead:
+    """One picture's map while its delta is written, as Darknet's layer struct is."""
+
+    def __init__(self, raw, anchors, mask, classes, network, dialect, options):
+        self.raw, self.anchors, self.mask, self.classes = raw, anchors, mask, classes
+        self.network = network
+        self.height, self.width = raw.shape[2:]
+        self.alexeyab = dialect == "alexeyab"
+        self.ignore_thresh = options.get("ignore_thresh", 0.5)
+        self.truth_thresh = options.get("truth_thresh", 1.0)
+        self.iou_thresh = options.get("iou_thresh", 1.0) if self.alexeyab else 1.0
+        self.box_factor = options.get("iou_normalizer", 0.75) if self.alexeyab else 1.0
+        self.object_factor = options.get("obj_normalizer", 1.0) if self.alexeyab else 1.0
+        self.smooth = options.get("label_smooth_eps", 0.0) if self.alexeyab else 0.0
+        self.delta = np.zeros(raw.shape)
+
+    def probability(self, cell, channel):
+        anchor, row, column = cell
+        return logistic(self.raw[anchor, channel, row, column])
+
+    def box(self, cell):
+        """The predicted cxcywh, 0..1."""
+        anchor, row, column = cell
+        width, height = self.anchors[self.mask[anchor]]
+        return (
+            (column + self.probability(cell, 0)) / self.width,
+            (row + self.probability(cell, 1)) / self.height,
+            math.exp(self.raw[anchor, 2, row, column]) * width / self.network[0],
+            math.exp(self.raw[anchor, 3, row, column]) * height / self.network[1],
+        )
+
+    def every_cell(self, cell, truths):
+        anchor, row, column = cell
+        overlaps = [iou(corners(self.box(cell)), corners(truth[1:])) for truth in truths]
+        best = max(overlaps, default=0.0)
+        objectness = self.probability(cell, 4)
+        believes = any(self.probability(cell, 5 + c) > 0.25 for c in range(self.classes))
+        ignored = best > self.ignore_thresh and (believes or not self.alexeyab)
+        self.delta[anchor, 4, row, column] = 0 if ignored else self.object_factor * -objectness
+        if best > self.truth_thresh:
+            truth = truths[overlaps.index(best)]
+            self.positive(cell, truth, self.mask[anchor])
+
+    def every_truth(self, truth):
+        _, cx, cy, w, h = truth
+        cell_of = (
+            min(int(cy * self.height), self.height - 1),
+            min(int(cx * self.width), self.width - 1),
+        )
+        shapes = [(aw / self.network[0], ah / self.network[1]) for aw, ah in self.anchors]
+        fits = [shape_iou((w, h), shape) for shape in shapes]
+        best = fits.index(max(fits))
+        if best in self.mask:
+            self.positive((self.mask.index(best), *cell_of), truth, best)
+        for number, fit in enumerate(fits):
+            if number != best and number in self.mask and fit > self.iou_thresh:
+                self.positive((self.mask.index(number), *cell_of), truth, number)
+
+    def positive(self, cell, truth, number):
+        """This cell answers for this truth, with anchor `number`."""
+        anchor, row, column = cell
+        label, cx, cy, w, h = truth
+        aw, ah = self.anchors[number]
+        wanted = (
+            cx * self.width - column,
+            cy * self.height - row,
+            math.log(w * self.network[0] / aw),
+            math.log(h * self.network[1] / ah),
+        )
+        said = (
+            self.probability(cell, 0),
+            self.probability(cell, 1),
+            self.raw[anchor, 2, row, column],
+            self.raw[anchor, 3, row, column],
+        )
+        for channel in range(4):
+            change = self.box_factor * (2 - w * h) * (wanted[channel] - said[channel])
+            before = self.delta[anchor, channel, row, column] if self.alexeyab else 0
+            self.delta[anchor, channel, row, column] = before + change
+        self.delta[anchor, 4, row, column] = self.object_factor * (1 - self.probability(cell, 4))
+        self.believe(cell, label)
+
+    def believe(self, cell, label):
+        anchor, row, column = cell
+        asked = (
+            label if self.alexeyab else 0
+        )  # the slot that tells whether the cell has a truth already
+        if self.delta[anchor, 5 + asked, row, column]:
+            target = 1 - 0.5 * self.smooth
+            self.delta[anchor, 5 + label, row, column] = target - self.probability(cell, 5 + label)
+            return
+        for c in range(self.classes):
+            target = (c == label) * (1 - self.smooth) + 0.5 * self.smooth
+            self.delta[anchor, 5 + c, row, column] = target - self.probability(cell, 5 + c)
+
+    def average(self):
+        """The box delta of a cell is shared among the classes that it should believe in more."""
+        for anchor, row, column in np.ndindex(self.delta.shape[0], *self.delta.shape[2:]):
+            more = sum(self.delta[anchor, 5:, row, column] > 0)
+            if more:
+                self.delta[anchor, :4, row, column] /= more

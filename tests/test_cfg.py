@@ -1,0 +1,234 @@
+"""yolo.cfg: Darknet's text grammar, and mistakes named with file, line, key, what was found and what was expected."""
+
+import pytest
+
+from yolo.cfg import Entry, locate, override, parse_cfg, read_cfg, read_data, read_names
+from yolo.errors import CfgError, DatasetError
+
+
+def section(*lines):
+    """The one section of a cfg `[net]` with these lines; the first of them is line 2."""
+    return parse_cfg("\n".join(("[net]", *lines)), "x.cfg")[0]
+
+
+def test_sections_keep_order_kind_and_line():
+    sections = parse_cfg("[net]\nbatch=1\n\n[convolutional]\n[yolo]\n", "x.cfg")
+    assert [(s.kind, s.line) for s in sections] == [("net", 1), ("convolutional", 4), ("yolo", 5)]
+
+
+def test_network_is_another_name_for_net():
+    assert parse_cfg("[network]\n", "x.cfg")[0].kind == "network"
+
+
+def test_lines_beginning_with_hash_or_semicolon_are_comments():
+    found = section("# batch=1", ";batch=2", "  # batch=3", "batch=4")
+    assert found.entries == [Entry("batch", "4", 5)]
+
+
+def test_blanks_count_nowhere():
+    found = parse_cfg("  [ n e t ]\n\t anch ors =  1, 2 ,\t3 \n \t \n", "x.cfg")[0]
+    assert found.kind == "net"
+    assert found.integers("anchors") == (1, 2, 3)
+
+
+def test_windows_line_ends_and_a_byte_order_mark_do_no_harm(tmp_path):
+    path = tmp_path / "dos.cfg"
+    path.write_bytes(b"\xef\xbb\xbf[net]\r\nbatch=8\r\n\r\n[route]\r\nlayers=-1,-2\r\n")
+    net, route = read_cfg(path)
+    assert net.integer("batch") == 8
+    assert route.integers("layers") == (-1, -2)
+
+
+def test_bytes_that_are_no_utf8_do_no_harm_in_a_comment(tmp_path):
+    path = tmp_path / "old.cfg"
+    path.write_bytes(b"# gr\xfc\xdfe\n[net]\nbatch=8\n")
+    assert read_cfg(path)[0].integer("batch") == 8
+
+
+def test_the_first_of_equal_keys_wins():
+    assert section("batch=1", "batch=64").integer("batch") == 1
+
+
+def test_a_value_may_hold_an_equals_sign():
+    assert section("note=a=b").text("note") == "a=b"
+
+
+def test_numbers_and_lists_end_at_a_hash():
+    # `180 ###P6` stands in cspx-p7-mish.cfg
+    found = section("a=12,16, 180 ###P6", "b=3#4", "c=.5 # half")
+    assert found.integers("a") == (12, 16, 180)
+    assert found.integer("b") == 3
+    assert found.number("c") == 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", 1.0), (".1", 0.1), ("-2.", -2.0), ("+3", 3.0), ("1e-5", 1e-5), ("1.5E3", 1500.0)],
+)
+def test_numbers_are_read_as_c_writes_them(text, value):
+    assert section(f"key={text}").number("key") == value
+
+
+def test_whole_numbers_may_end_in_a_point_and_zeros():
+    assert section("batch=64.0").integer("batch") == 64
+    assert section("batch=-1").integer("batch") == -1
+
+
+def test_zero_is_false_and_every_other_whole_number_true():
+    # bool("0") is True: the fault of the closest peer
+    found = section("pad=0", "flip=1", "log=2")
+    assert [found.flag("pad", True), found.flag("flip"), found.flag("log")] == [False, True, True]
+
+
+def test_a_missing_key_has_the_default():
+    found = section()
+    assert found.integer("a", 3) == 3
+    assert found.number("b", 0.5) == 0.5
+    assert found.text("c", "leaky") == "leaky"
+    assert found.flag("d") is False and found.flag("d", True) is True
+    assert found.integers("e", ()) == () and found.numbers("f", (1.0,)) == (1.0,)
+    assert found.choice("g", "mse", ("mse", "iou")) == "mse"
+
+
+@pytest.mark.parametrize(
+    ("line", "read", "message"),
+    [
+        ("size=three", lambda s: s.integer("size"), "size: found 'three', expected a whole number"),
+        ("size=1.5", lambda s: s.integer("size"), "size: found '1.5', expected a whole number"),
+        ("size=1e3", lambda s: s.integer("size"), "size: found '1e3', expected a whole number"),
+        ("size=9999999999", lambda s: s.integer("size"), "size: found '9999999999', expected a whole number"),
+        ("size=0", lambda s: s.integer("size", minimum=1), "size: found '0', expected a whole number of at least 1"),
+        ("pad=yes", lambda s: s.flag("pad"), "pad: found 'yes', expected a whole number"),
+        ("jitter=1,5", lambda s: s.number("jitter"), "jitter: found '1,5', expected a number"),
+        ("jitter=nan", lambda s: s.number("jitter"), "jitter: found 'nan', expected a number"),
+        ("jitter=1e999", lambda s: s.number("jitter"), "jitter: found '1e999', expected a number"),
+        ("jitter=-.1", lambda s: s.number("jitter", minimum=0), "jitter: found '-.1', expected a number of at least 0"),
+        ("mask=0,,2", lambda s: s.integers("mask"), "mask: found '', expected a whole number"),
+        ("mask=0,1,", lambda s: s.integers("mask"), "mask: found '', expected a whole number"),
+        ("anchors=1,x", lambda s: s.numbers("anchors"), "anchors: found 'x', expected a number"),
+        ("a=١", lambda s: s.integer("a"), "a: found '١', expected a whole number"),
+        ("loss=mes", lambda s: s.choice("loss", "mse", ("mse", "iou")), "loss: found 'mes', expected one of mse, iou"),
+    ],
+)
+def test_a_wrong_value_is_named_with_file_line_key_found_and_expected(line, read, message):
+    with pytest.raises(CfgError) as caught:
+        read(section("batch=1", line))
+    assert str(caught.value) == f"x.cfg:3: [net] {message}"
+
+
+def test_a_required_key_that_is_missing_is_named_with_the_line_of_its_section():
+    route = parse_cfg("[net]\n[route]\n", "x.cfg")[1]
+    with pytest.raises(CfgError, match=r"^x\.cfg:2: \[route\] layers: found nothing, expected a value$"):
+        route.integers("layers")
+
+
+def test_a_long_faulty_value_is_shown_shortened_on_one_line():
+    with pytest.raises(CfgError) as caught:
+        section("size=" + "9" * 500).integer("size")
+    assert len(str(caught.value)) < 150 and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[net]\n\nfilters 3\n", "x.cfg:3: found 'filters3', expected key=value"),
+        ("[net]\nfilters=\n", "x.cfg:2: found 'filters=', expected key=value"),
+        ("[net]\n=3\n", "x.cfg:2: found '=3', expected key=value"),
+        ("[net]\n[yolo\n", "x.cfg:2: found '[yolo', expected [section]"),
+        ("# c\nbatch=1\n[net]\n", "x.cfg:2: found 'batch=1' before the first [section]"),
+        ("\n[yolo]\n", "x.cfg:2: found [yolo], expected [net] first"),
+        ("# nothing\n", "x.cfg: found no [section], expected [net] and the layers after it"),
+        ("", "x.cfg: found no [section], expected [net] and the layers after it"),
+    ],
+)
+def test_a_line_that_is_no_cfg_is_named(text, message):
+    with pytest.raises(CfgError) as caught:
+        parse_cfg(text, "x.cfg")
+    assert str(caught.value) == message
+
+
+def test_unread_keys_are_listed_with_their_lines():
+    found = section("batch=1", "mosaic=1", "blur=2")
+    found.integer("batch")
+    assert found.unread() == [Entry("mosaic", "1", 3), Entry("blur", "2", 4)]
+
+
+def test_a_repeated_key_with_another_value_is_unread_and_with_the_same_value_is_not():
+    found = section("batch=1", "batch=64", "batch=1")
+    found.integer("batch")
+    assert found.unread() == [Entry("batch", "64", 3)]
+
+
+def test_asking_whether_a_key_is_there_does_not_count_as_reading_it():
+    found = section("batch=1")
+    assert found.has("batch") and not found.has("size")
+    assert len(found.unread()) == 1
+
+
+def test_override_replaces_values_of_net_and_leaves_its_argument_alone():
+    sections = parse_cfg("[net]\nbatch=64\nwidth=416\n[yolo]\nbatch=9\n", "x.cfg")
+    changed = override(sections, {"batch": "8", "height": "96"})
+    assert [changed[0].integer(key) for key in ("batch", "width", "height")] == [8, 416, 96]
+    assert changed[1].integer("batch") == 9
+    assert sections[0].integer("batch") == 64 and not sections[0].has("height")
+
+
+def test_a_data_file_names_lists_names_and_backup(tmp_path):
+    path = tmp_path / "my.data"
+    path.write_text(
+        "# comment\nclasses= 3\ntrain  = /lists/my train.txt\nvalid=/lists/v.txt\nnames=/n.names\nbackup = /b\n"
+    )
+    data = read_data(path)
+    assert data.classes == 3
+    assert str(data.train) == "/lists/my train.txt"  # a blank inside a path stays
+    assert [str(p) for p in (data.valid, data.names, data.backup)] == ["/lists/v.txt", "/n.names", "/b"]
+    assert data.difficult is None
+
+
+def test_labels_is_another_name_for_names_in_a_data_file(tmp_path):
+    (tmp_path / "my.data").write_text("classes=1\nlabels=/l.names\n")
+    assert str(read_data(tmp_path / "my.data").names) == "/l.names"
+
+
+def test_relative_paths_are_tried_from_the_current_folder_and_then_from_the_files_own(tmp_path, monkeypatch):
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    monkeypatch.chdir(here)
+    (there / "both.txt").touch()
+    (there / "only.txt").touch()
+    (here / "both.txt").touch()
+    assert locate("both.txt", there).resolve() == here / "both.txt"
+    assert locate("only.txt", there) == there / "only.txt"
+    assert str(locate("neither.txt", there)) == "neither.txt"  # as the user wrote it, for the error
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("classes 3\n", ":1: found 'classes 3', expected key=value"),
+        ("classes=3\ntrain=\n", ":2: found 'train=', expected key=value"),
+        ("\nclasses=none\n", ":2: classes: found 'none', expected a whole number"),
+        ("classes=0\n", ":1: classes: found '0', expected a whole number of at least 1"),
+        ("train=a.txt\n", ":1: classes: found nothing, expected a value"),
+    ],
+)
+def test_a_faulty_data_file_is_named_with_its_line(tmp_path, text, message):
+    path = tmp_path / "my.data"
+    path.write_text(text)
+    with pytest.raises(DatasetError) as caught:
+        read_data(path)
+    assert str(caught.value) == f"{path}{message}"
+
+
+def test_names_are_one_a_line_and_blank_lines_at_the_end_do_not_count(tmp_path):
+    path = tmp_path / "my.names"
+    path.write_bytes(b"\xef\xbb\xbfperson\r\ntraffic light \n\n \n")
+    assert read_names(path) == ["person", "traffic light"]
+
+
+def test_a_names_file_without_names_is_an_error(tmp_path):
+    path = tmp_path / "my.names"
+    path.write_text("\n\n")
+    with pytest.raises(DatasetError, match="found no class name, expected one a line"):
+        read_names(path)

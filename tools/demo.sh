@@ -1,0 +1,29 @@
+#!/bin/sh
+# The whole path on data it makes itself: draw pictures, convert, train, score, detect. `make demo` runs it.
+# usage: PY=python sh tools/demo.sh FOLDER
+set -eu
+folder=$1
+
+say() { printf '\n== %s\n' "$*"; }
+
+rm -rf "$folder"
+mkdir -p "$folder"
+
+say "1. a small VOC-style data set of drawn shapes"
+$PY tools/make_shapes.py --out "$folder/shapes"
+
+say "2. VOC XML to Darknet labels"
+$PY tools/convert_voc.py --train "$folder/shapes:train" --valid "$folder/shapes:val" --out "$folder/data"
+
+say "3. training, two to three minutes on 2 cores"
+$PY tools/train.py --cfg cfg/shapes.cfg --data "$folder/data/voc.data" --out "$folder/run"
+
+say "4. the score of the best network on the pictures that it has not seen"
+$PY tools/evaluate.py --cfg cfg/shapes.cfg --weights "$folder/run/shapes_best.weights" \
+    --data "$folder/data/voc.data" --metric all
+
+say "5. pictures with boxes"
+head -n 8 "$folder/data/valid.txt" | tr '\n' '\0' | xargs -0 $PY tools/detect.py --cfg cfg/shapes.cfg \
+    --weights "$folder/run/shapes_best.weights" --names "$folder/data/voc.names" --out "$folder/pictures"
+
+say "done: look at $folder/pictures; curves: tensorboard --logdir $folder/run/tensorboard"
