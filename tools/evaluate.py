@@ -18,7 +18,6 @@ from yolo.console import run
 from yolo.data.check import check_list, problem_lines
 from yolo.detect.detector import Detector
 from yolo.errors import DatasetError
-from yolo.evaluate.coco import CocoScore
 from yolo.evaluate.evaluator import (
     IOU_THRESH,
     MAP_NMS_THRESH,

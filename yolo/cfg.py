@@ -219,7 +219,7 @@ def read_data(path: str | Path) -> DataFile:
 
 
 def locate(text: str, folder: Path) -> Path:
-    """The path that `text` means inside a file of `folder`: from the current folder if it exists there, else from `folder`."""
+    """The path that `text` means in a file of `folder`: from the current folder if it is there, else from `folder`."""
     path = Path(text).expanduser()
     if path.is_absolute() or path.exists() or not (folder / path).exists():
         return path

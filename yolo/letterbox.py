@@ -1,4 +1,4 @@
-"""Where a picture lies inside the network input (stretched over it or letterboxed), the resizing itself, and the way back.
+"""Where a picture lies inside the network input (stretched or letterboxed), the resizing itself, and the way back.
 
 Both follow Darknet: AlexeyAB image.c resize_image and letterbox_image, yolo_layer.c correct_yolo_boxes.
 """

@@ -29,7 +29,7 @@ NMS_KINDS = ("default", "greedynms", "diounms")
 
 @dataclass(frozen=True)
 class InputSettings:
-    """What the network looks at: (height, width) in pixels, channels, and whether AlexeyAB letterboxes pictures for it."""
+    """What the network looks at: size in pixels, channels, and whether AlexeyAB letterboxes pictures for it."""
 
     height: int
     width: int
@@ -108,7 +108,7 @@ def read_training(net: Section) -> TrainingSettings:
     batch = net.integer("batch", 1, minimum=1)
     subdivisions = net.integer("subdivisions", 1, minimum=1)
     if subdivisions > batch:
-        # Darknet would train on batches of 0 pictures; test cfgs with batch=1 and a stray subdivisions load all the same.
+        # Darknet would train on batches of 0 pictures; test cfgs with batch=1 and a stray subdivisions still load.
         subdivisions = batch
     for key in ("angle", "aspect", "max_crop", "min_crop"):
         net.number(

@@ -9,7 +9,8 @@ from torch import Tensor
 class Targets(NamedTuple):
     """M labelled boxes of the B pictures of a batch, in label-file order.
 
-    image_index: int64 `[M]`, which picture; labels: int64 `[M]`; boxes: float32 `[M, 4]` cxcywh, 0..1 of the network input.
+    image_index: int64 `[M]`, which picture; labels: int64 `[M]`; boxes: float32 `[M, 4]` cxcywh, 0..1 of the
+    network input.
     """
 
     image_index: Tensor

@@ -91,7 +91,7 @@ def augment_boxes(
     picture_size: tuple[int, int],
     size: tuple[int, int],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """cxcywh `[M, 4]` relative to the picture → cxcywh `[M, 4]` relative to the network input, and bool `[M]`: still there.
+    """cxcywh `[M, 4]` relative to the picture → the same relative to the network input, and bool `[M]`: still there.
 
     Boxes are cut at the border; one of which less than a network pixel is left is not there any more.
     """

@@ -1,4 +1,4 @@
-"""A look at the whole data set before training: every list entry, label and picture, and what will be done about faults.
+"""A look at the whole data set before training: every list entry, label and picture, named where it is faulty.
 
 What is found wrong is named and counted by kind; `usable` then leaves it out, or the caller stops.
 """

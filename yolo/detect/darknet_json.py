@@ -1,4 +1,4 @@
-"""Detections in the layout of Darknet's json (AlexeyAB yolo_layer and image.c, detection_to_json; `-out result.json`)."""
+"""Detections in the layout of Darknet's json (AlexeyAB image.c detection_to_json; `-out result.json`)."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A picture in, detections out: place the picture, run the network, decode, threshold, suppress, back to picture pixels."""
+"""A picture in, detections out: place it, run the network, decode, threshold, suppress, back to picture pixels."""
 
 from collections.abc import Sequence
 from dataclasses import replace

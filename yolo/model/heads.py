@@ -1,6 +1,6 @@
 """Detection heads: a raw map → boxes, objectness and class probabilities.
 
-A head holds what decoding needs and nothing of losses or thresholds. Its `forward` hands the raw map on; `decode` reads it.
+A head holds what decoding needs, nothing of losses or thresholds. `forward` hands the raw map on, `decode` reads it.
 """
 
 from typing import NamedTuple

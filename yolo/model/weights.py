@@ -53,7 +53,7 @@ def load_weights(network: Network, path: str | Path, cutoff: int | None = None) 
 
     Without `cutoff` the file must hold exactly the network's tensors. With it only the layers below `cutoff` are
     loaded, from a backbone file such as darknet53.conv.74 or from the beginning of a whole one.
-    Raises WeightsError, naming layer and bytes, for a file that is too short or too long; the network is then as before.
+    Raises WeightsError, naming layer and bytes, for a file that is too short or too long; the network stays as it was.
     """
     slots = list(_slots(network, cutoff))
     with open(path, "rb") as file:

@@ -89,7 +89,7 @@ def assign(
 
 
 def best_truths(boxes: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
-    """For each prediction cxcywh `[B, P, 4]` the largest IoU with a truth of its picture and that truth: `[B*P]`, `[B*P]`."""
+    """Largest IoU of each prediction cxcywh `[B, P, 4]` with a truth of its picture `[B*P]`, and that truth `[B*P]`."""
     batch, predictions, _ = boxes.shape
     if len(targets.labels) == 0:
         nothing = boxes.new_zeros(batch * predictions)

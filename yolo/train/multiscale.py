@@ -20,7 +20,7 @@ def size_at_step(
     max_batches: int,
     seed: int,
 ) -> tuple[int, int]:
-    """(height, width) at `step`; `base` is the cfg's, `random` 0, 1 or the largest factor, sizes divide by `resize_step`."""
+    """(height, width) at `step`, in multiples of `resize_step`; base: the cfg's; random: 0, 1 or the largest factor."""
     if not random:
         return base
     most = USUAL_FACTOR if random == 1 else random

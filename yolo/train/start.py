@@ -67,7 +67,8 @@ def start(options: Options) -> Run:
     train = _checked(data, data.train, network, options, "train")
     valid = _checked(data, data.valid, network, options, "valid") if data.valid else None
     device = torch.device(options.device)
-    network.to(device)
+    # Pictures come channels last, and convolutions on them are quicker that way on CPU and GPU.
+    network.to(device, memory_format=torch.channels_last)
     settings = network.training_settings
     optimiser = make_optimiser(network, settings.momentum, settings.decay)
     progress = _progress(options, network, optimiser)

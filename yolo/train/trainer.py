@@ -17,9 +17,9 @@ from torch import nn
 
 from yolo.data.check import LabelledPicture
 from yolo.data.dataset import Batch
+from yolo.data.pictures import read_picture
 from yolo.detect.detector import Detector
 from yolo.detect.draw import draw_truth_and_predictions
-from yolo.data.pictures import read_picture
 from yolo.errors import DivergedError
 from yolo.evaluate.average_precision import mean_ap
 from yolo.evaluate.evaluator import (
