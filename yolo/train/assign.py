@@ -43,7 +43,7 @@ class Assignment:
     cells: int64 `[K]` into the flattened `[B, A, H, W]`; truths: int64 `[K]` into the targets;
     anchors: int64 `[K]` into all anchors; the first `by_prediction` pairs come from truth_thresh, not from anchors;
     ignored: bool `[B*A*H*W]`, cells whose objectness is not trained (unless a pair names them);
-    match_iou: float `[B*A*H*W]`, IoU with the best truth as far as it counts for ignoring, else 0.
+    best_iou: float `[B*A*H*W]`, IoU with the best truth; match_iou: the same as far as it counts for ignoring, else 0.
     """
 
     cells: Tensor
@@ -51,6 +51,7 @@ class Assignment:
     anchors: Tensor
     by_prediction: int
     ignored: Tensor
+    best_iou: Tensor
     match_iou: Tensor
 
 
@@ -84,6 +85,7 @@ def assign(
         anchors=torch.cat((own_ids[certain // columns % len(own_ids)], anchors)),
         by_prediction=len(certain),
         ignored=match_iou > settings.ignore_thresh,
+        best_iou=best_iou,
         match_iou=match_iou,
     )
 
@@ -99,15 +101,14 @@ def best_truths(boxes: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
     counts = torch.bincount(images, minlength=batch)
     starts = torch.cumsum(counts, dim=0) - counts
     places = torch.arange(len(order), device=order.device) - starts[images]
-    padded = boxes.new_zeros(batch, int(counts.max()), 4)  # an empty box overlaps nothing
+    most = int(counts.max())
+    padded = boxes.new_zeros(batch, most, 4)  # an empty box overlaps nothing
     padded[images, places] = cxcywh_to_xyxy(targets.boxes[order])
+    truths = order.new_zeros(batch, most)
+    truths[images, places] = order
     overlaps = paired_iou(cxcywh_to_xyxy(boxes)[:, :, None], padded[:, None])  # [B, P, most]
     best, place = overlaps.max(dim=-1)
-    last = (starts + counts).clamp(
-        max=len(order)
-    ) - 1  # pictures without truth: any index, their IoU is 0
-    index = torch.minimum(starts[:, None] + place, last.clamp(min=0)[:, None])
-    return best.flatten(), order[index.flatten()]
+    return best.flatten(), truths.gather(1, place).flatten()
 
 
 def assign_by_shape(

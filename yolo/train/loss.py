@@ -183,26 +183,24 @@ def _objectness_loss(
     head: YoloHead, settings: HeadSettings, raw: Tensor, assignment: Assignment, multiplier: Tensor
 ) -> Tensor:
     """Every cell should say 0, the ignored nothing, the assigned 1 (process_batch)."""
+    certain = assignment.cells[: assignment.by_prediction]
+    positive = assignment.cells[assignment.by_prediction :]
+    multiplier = multiplier[assignment.by_prediction :]
     target = torch.zeros_like(raw)
     weight = torch.full_like(raw, settings.obj_normalizer)
-    certain = assignment.cells[: assignment.by_prediction]
-    positive, factor = assignment.cells, multiplier
     if settings.objectness_smooth:
         target = torch.where(assignment.ignored, assignment.match_iou, target)
-        target[certain] = assignment.match_iou[certain].square()
-        # AlexeyAB writes a positive only where the delta is still 0, so almost never.
+        target[certain] = assignment.best_iou[certain].square()
+        # AlexeyAB writes a positive only where the delta is still 0, which is almost nowhere.
         untouched = _probability(head, raw.detach())[positive] == target[positive]
-        positive, factor = positive[untouched], factor[untouched]
+        positive, multiplier = positive[untouched], multiplier[untouched]
     else:
-        weight = weight * ~assignment.ignored
-    if not settings.objectness_smooth:
-        target[certain] = 1.0
+        weight[assignment.ignored] = 0.0
         weight[certain] = settings.obj_normalizer
-    by_shape = slice(0 if settings.objectness_smooth else assignment.by_prediction, None)
-    positive, factor = positive[by_shape], factor[by_shape]
+        target[certain] = 1.0
     last = _last_of_each(positive)
     target[positive] = 1.0
-    weight[positive[last]] = settings.obj_normalizer * factor[last]
+    weight[positive[last]] = settings.obj_normalizer * multiplier[last]
     return (weight * _error(head, raw, target)).sum()
 
 
@@ -234,7 +232,7 @@ def _class_loss(
         weight[first_row, first_label] = factors[first] * settings.cls_normalizer
     if settings.objectness_smooth:
         certain = slice(0, assignment.by_prediction)
-        iou = assignment.match_iou[assignment.cells[certain]]
+        iou = assignment.best_iou[assignment.cells[certain]]
         target[row[certain], labels[certain]] = iou.square()
         weight[row[certain], labels[certain]] = factors[certain]
     target[row[~first], labels[~first]] = 1 - 0.5 * smooth
