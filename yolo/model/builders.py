@@ -8,8 +8,19 @@ from torch import nn
 
 from yolo.cfg import Section
 from yolo.model.activations import ACTIVATIONS
-from yolo.model.heads import YoloHead
-from yolo.model.layers import Convolutional, MaxPool, Route, Shortcut, Upsample
+from yolo.model.heads import GaussianYoloHead, RegionHead, YoloHead
+from yolo.model.layers import (
+    AveragePool,
+    Convolutional,
+    MaxPool,
+    Multiply,
+    Reorg,
+    Route,
+    Shortcut,
+    Softmax,
+    SpaceToDepth,
+    Upsample,
+)
 from yolo.settings import HeadSettings, InputSettings, read_head
 
 Shape = tuple[int, int, int]  # channels, height, width
@@ -42,6 +53,10 @@ class Before:
     def previous(self) -> int:
         """Index of the layer before this one; -1, the picture, for the first."""
         return len(self.built) - 1
+
+    def stride(self, shape: Shape) -> tuple[float, float]:
+        """(vertical, horizontal) pixels of the input that one cell of a map of `shape` stands for."""
+        return self.input.height / shape[1], self.input.width / shape[2]
 
     def shape(self, index: int) -> Shape:
         """Output shape of a layer, or of the picture for -1."""
@@ -171,32 +186,106 @@ def build_activation(section: Section, before: Before) -> Built:
 
 def build_yolo(section: Section, before: Before) -> Built:
     """[yolo] (parser.c parse_yolo): the filters before it must be masks x (5 + classes)."""
-    channels, height, width = before.shape(before.previous)
+    shape = before.shape(before.previous)
     classes = section.integer("classes", 20, minimum=1)
-    total = section.integer("num", 1, minimum=1)
-    mask = section.integers("mask", tuple(range(total)))
-    if min(mask) < 0 or max(mask) >= total:
-        raise section.error("mask", f"anchors 0 to {total - 1}, as num={total}")
-    if channels != len(mask) * (5 + classes):
-        expected = f"{len(mask)} masks x (5 + {classes} classes) = {len(mask) * (5 + classes)} filters before it"
-        raise section.error("classes", expected, f"{channels} filters in layer {before.previous}")
-    anchors = section.numbers("anchors", (DEFAULT_ANCHOR,) * 2 * total)
-    if len(anchors) != 2 * total or min(anchors) <= 0:
-        raise section.error(
-            "anchors",
-            f"{2 * total} positive numbers, two for each of num={total}",
-            f"{len(anchors)}",
-        )
+    anchors, mask = _anchors(section)
+    _check_filters(section, before, len(mask), 5 + classes)
     layer = YoloHead(
-        all_anchors=torch.tensor(anchors).view(total, 2),
+        all_anchors=anchors,
         anchor_ids=mask,
         classes=classes,
-        stride=(before.input.height / height, before.input.width / width),
+        stride=before.stride(shape),
         scale_x_y=section.number("scale_x_y", 1.0),
         new_coords=section.flag("new_coords"),
     )
-    shape = channels, height, width
     return Built(layer, (before.previous,), shape, read_head(section, classes))
+
+
+def build_gaussian_yolo(section: Section, before: Before) -> Built:
+    """[Gaussian_yolo] (parser.c parse_gaussian_yolo)."""
+    shape = before.shape(before.previous)
+    classes = section.integer("classes", 20, minimum=1)
+    anchors, mask = _anchors(section)
+    _check_filters(section, before, len(mask), 9 + classes)
+    section.choice("yolo_point", "center", ("center",))
+    layer = GaussianYoloHead(
+        anchors=anchors[list(mask)],
+        classes=classes,
+        stride=before.stride(shape),
+        scale_x_y=section.number("scale_x_y", 1.0),
+    )
+    return Built(layer, (before.previous,), shape, read_head(section, classes))
+
+
+def build_region(section: Section, before: Before) -> Built:
+    """[region] (parser.c parse_region): anchors x (5 + classes) filters before it."""
+    shape = before.shape(before.previous)
+    classes = section.integer("classes", 20, minimum=1)
+    if section.integer("coords", 4) != 4:
+        raise section.error("coords", "4")
+    if section.has("tree"):
+        raise section.error("tree", "no tree: class hierarchies are not supported")
+    section.integer("max", 30)  # pjreddie's default; AlexeyAB's is 200
+    total = section.integer("num", 1, minimum=1)
+    anchors = _numbers_of_anchors(section, total)
+    _check_filters(section, before, total, 5 + classes)
+    layer = RegionHead(anchors=anchors, classes=classes, softmax=section.flag("softmax"))
+    return Built(layer, (before.previous,), shape, read_head(section, classes))
+
+
+def build_avgpool(_section: Section, before: Before) -> Built:
+    """[avgpool]: the mean of each channel."""
+    channels, _, _ = before.shape(before.previous)
+    return Built(AveragePool(), (before.previous,), (channels, 1, 1))
+
+
+def build_scale_channels(section: Section, before: Before) -> Built:
+    """[scale_channels] (parser.c parse_scale_channels): a map times a factor a channel, or with scale_wh a pixel."""
+    source = _layer(section, "from", section.integer("from"), before)
+    channels, height, width = before.shape(source)
+    expected = (1, height, width) if section.flag("scale_wh") else (channels, 1, 1)
+    _check_factors(section, before, expected)
+    layer = Multiply(activation=_activation(section, default="linear"))
+    return Built(layer, (before.previous, source), (channels, height, width))
+
+
+def build_sam(section: Section, before: Before) -> Built:
+    """[sam] (parser.c parse_sam): two maps of one shape, value by value."""
+    source = _layer(section, "from", section.integer("from"), before)
+    _check_factors(section, before, before.shape(source))
+    layer = Multiply(activation=_activation(section, default="linear"))
+    return Built(layer, (before.previous, source), before.shape(source))
+
+
+def build_reorg(section: Section, before: Before) -> Built:
+    """[reorg] (parser.c parse_reorg_old), YOLOv2's permutation."""
+    return _built_reorg(section, before, Reorg)
+
+
+def build_reorg3d(section: Section, before: Before) -> Built:
+    """[reorg3d] (parser.c parse_reorg), space to depth."""
+    return _built_reorg(section, before, SpaceToDepth)
+
+
+def build_softmax(section: Section, before: Before) -> Built:
+    """[softmax] (parser.c parse_softmax)."""
+    shape = before.shape(before.previous)
+    if section.has("tree") or section.flag("spatial"):
+        raise section.error("tree", "neither tree nor spatial: they are not supported")
+    groups = section.integer("groups", 1, minimum=1)
+    if (shape[0] * shape[1] * shape[2]) % groups:
+        raise section.error("groups", f"a divisor of {shape[0] * shape[1] * shape[2]} values")
+    temperature = section.number("temperature", 1.0)
+    if temperature <= 0:
+        raise section.error("temperature", "a number above 0")
+    return Built(Softmax(groups=groups, temperature=temperature), (before.previous,), shape)
+
+
+def build_cost(section: Section, before: Before) -> Built:
+    """[cost]: what classifiers are trained with; it changes nothing."""
+    section.text("type", "sse")
+    section.number("scale", 1.0)
+    return Built(nn.Identity(), (before.previous,), before.shape(before.previous))
 
 
 BUILDERS: dict[str, Builder] = {
@@ -210,6 +299,17 @@ BUILDERS: dict[str, Builder] = {
     "dropout": build_dropout,
     "activation": build_activation,
     "yolo": build_yolo,
+    "Gaussian_yolo": build_gaussian_yolo,
+    "region": build_region,
+    "avg": build_avgpool,
+    "avgpool": build_avgpool,
+    "scale_channels": build_scale_channels,
+    "sam": build_sam,
+    "reorg": build_reorg,
+    "reorg3d": build_reorg3d,
+    "soft": build_softmax,
+    "softmax": build_softmax,
+    "cost": build_cost,
 }
 
 
@@ -235,6 +335,52 @@ def _layer(section: Section, key: str, index: int, before: Before) -> int:
     if before.built[absolute].head is not None:
         raise section.error(key, "a layer that is no head", f"{index}, which is one")
     return absolute
+
+
+def _anchors(section: Section) -> tuple[torch.Tensor, tuple[int, ...]]:
+    """All anchors `[num, 2]` and the mask of a [yolo]."""
+    total = section.integer("num", 1, minimum=1)
+    mask = section.integers("mask", tuple(range(total)))
+    if min(mask) < 0 or max(mask) >= total:
+        raise section.error("mask", f"anchors 0 to {total - 1}, as num={total}")
+    return _numbers_of_anchors(section, total), mask
+
+
+def _numbers_of_anchors(section: Section, total: int) -> torch.Tensor:
+    numbers = section.numbers("anchors", (DEFAULT_ANCHOR,) * 2 * total)
+    if len(numbers) != 2 * total or min(numbers) <= 0:
+        expected = f"{2 * total} positive numbers, two for each of num={total}"
+        raise section.error("anchors", expected, f"{len(numbers)}, the smallest {min(numbers):g}")
+    return torch.tensor(numbers).view(total, 2)
+
+
+def _check_filters(section: Section, before: Before, masks: int, values: int) -> None:
+    """A head's map must have `values` (coordinates, objectness, classes) for each of its anchors."""
+    channels = before.shape(before.previous)[0]
+    if channels != masks * values:
+        expected = f"{masks} anchors x {values} values = {masks * values} filters before the head"
+        raise section.error("classes", expected, f"{channels} filters in layer {before.previous}")
+
+
+def _check_factors(section: Section, before: Before, expected: Shape) -> None:
+    found = before.shape(before.previous)
+    if found != expected:
+        raise section.error(
+            "from", f"factors of shape {expected}", f"{found} in layer {before.previous}"
+        )
+
+
+def _built_reorg(section: Section, before: Before, layer: type[nn.Module]) -> Built:
+    channels, height, width = before.shape(before.previous)
+    stride = section.integer("stride", 1, minimum=1)
+    if section.flag("reverse"):
+        raise section.error("reverse", "0: the way back is not supported")
+    if height % stride or width % stride or (layer is Reorg and channels % stride**2):
+        raise section.error(
+            "stride", f"a divisor of {height}x{width}, and its square of {channels} channels"
+        )
+    shape = channels * stride**2, height // stride, width // stride
+    return Built(layer(stride=stride), (before.previous,), shape)
 
 
 def _check_output(section: Section, key: str, out: tuple[int, ...], size: tuple[int, int]) -> None:

@@ -64,25 +64,12 @@ class YoloHead(nn.Module):
     def decode(self, raw: Tensor) -> Predictions:
         """`[B, A*(5+classes), H, W]` → Predictions with P = A*H*W."""
         cells = self.split(raw)
-        batch, anchors, height, width, _ = cells.shape
-        rows, columns = torch.meshgrid(
-            torch.arange(height, device=raw.device),
-            torch.arange(width, device=raw.device),
-            indexing="ij",
-        )
+        grid = (raw.shape[-2], raw.shape[-1])
         boxes = self.decode_boxes(
-            cells[..., :4],
-            torch.stack((columns, rows), dim=-1),
-            self.anchors[:, None, None],
-            (height, width),
+            cells[..., :4], grid_cells(*grid, raw.device), self.anchors[:, None, None], grid
         )
         scores = cells[..., 4:] if self.new_coords else torch.sigmoid(cells[..., 4:])
-        predictions = batch, anchors * height * width
-        return Predictions(
-            boxes.reshape(*predictions, 4),
-            scores[..., 0].reshape(predictions),
-            scores[..., 1:].reshape(*predictions, self.classes),
-        )
+        return _flat(boxes, scores[..., 0], scores[..., 1:])
 
     def decode_boxes(
         self, t: Tensor, cells: Tensor, anchors: Tensor, grid: tuple[int, int]
@@ -100,3 +87,86 @@ class YoloHead(nn.Module):
         shapes = (2 * t[..., 2:]).square() if self.new_coords else torch.exp(t[..., 2:])
         centres = (cells + offsets) / grid_size
         return torch.cat((centres, shapes * anchors / network_size), dim=-1)
+
+
+class GaussianYoloHead(nn.Module):
+    """`[Gaussian_yolo]` (gaussian_yolo_layer.c): as `[yolo]`, with an uncertainty beside each of x, y, w, h.
+
+    A box's score is objectness x class x (1 - mean uncertainty); the last factor is put into the class probabilities.
+    """
+
+    def __init__(
+        self,
+        *,
+        anchors: Tensor,
+        classes: int,
+        stride: tuple[float, float],
+        scale_x_y: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("anchors", anchors.float(), persistent=False)
+        self.classes = classes
+        self.stride = stride
+        self.scale_x_y = scale_x_y
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw
+
+    def decode(self, raw: Tensor) -> Predictions:
+        """`[B, A*(9+classes), H, W]` → Predictions with P = A*H*W."""
+        batch, _, height, width = raw.shape
+        cells = raw.float().view(batch, len(self.anchors), 9 + self.classes, height, width)
+        cells = cells.permute(
+            0, 1, 3, 4, 2
+        )  # [B, A, H, W, 9+classes]: x, σx, y, σy, w, σw, h, σh, objectness, classes
+        offsets = torch.sigmoid(cells[..., 0:4:2]) * self.scale_x_y - 0.5 * (self.scale_x_y - 1)
+        network = raw.new_tensor([width * self.stride[1], height * self.stride[0]])
+        centres = (grid_cells(height, width, raw.device) + offsets) / raw.new_tensor(
+            [width, height]
+        )
+        sizes = torch.exp(cells[..., 4:8:2]) * self.anchors[:, None, None] / network
+        certainty = 1 - torch.sigmoid(cells[..., 1:8:2]).mean(dim=-1, keepdim=True)
+        scores = torch.sigmoid(cells[..., 8:])
+        return _flat(
+            torch.cat((centres, sizes), dim=-1), scores[..., 0], scores[..., 1:] * certainty
+        )
+
+
+class RegionHead(nn.Module):
+    """`[region]` of YOLOv2 (region_layer.c): anchors in cells, classes that exclude each other.
+
+    softmax: class probabilities add up to 1; without it the map's values are taken as they are.
+    """
+
+    def __init__(self, *, anchors: Tensor, classes: int, softmax: bool) -> None:
+        super().__init__()
+        self.register_buffer("anchors", anchors.float(), persistent=False)
+        self.classes = classes
+        self.softmax = softmax
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw
+
+    def decode(self, raw: Tensor) -> Predictions:
+        """`[B, A*(5+classes), H, W]` → Predictions with P = A*H*W."""
+        batch, _, height, width = raw.shape
+        cells = raw.float().view(batch, len(self.anchors), 5 + self.classes, height, width)
+        cells = cells.permute(0, 1, 3, 4, 2)  # [B, A, H, W, 5+classes]
+        grid = raw.new_tensor([width, height])
+        centres = (grid_cells(height, width, raw.device) + torch.sigmoid(cells[..., :2])) / grid
+        sizes = torch.exp(cells[..., 2:4]) * self.anchors[:, None, None] / grid
+        classes = torch.softmax(cells[..., 5:], dim=-1) if self.softmax else cells[..., 5:]
+        return _flat(torch.cat((centres, sizes), dim=-1), torch.sigmoid(cells[..., 4]), classes)
+
+
+def grid_cells(height: int, width: int, device: torch.device) -> Tensor:
+    """`[H, W, 2]`: (column, row) of each cell."""
+    rows, columns = torch.meshgrid(
+        torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
+    )
+    return torch.stack((columns, rows), dim=-1)
+
+
+def _flat(boxes: Tensor, objectness: Tensor, class_probs: Tensor) -> Predictions:
+    """`[B, A, H, W, ...]` → Predictions, P = A*H*W."""
+    return Predictions(boxes.flatten(1, 3), objectness.flatten(1, 3), class_probs.flatten(1, 3))

@@ -147,6 +147,74 @@ class Upsample(nn.Module):
         return features if self.scale == 1 else features * self.scale
 
 
+class AveragePool(nn.Module):
+    """Mean of each channel, `[B, C, H, W]` → `[B, C, 1, 1]` (avgpool_layer.c)."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features.mean(dim=(-2, -1), keepdim=True)
+
+
+class Multiply(nn.Module):
+    """The second input times the first, then the activation.
+
+    The first is a factor a channel, `[B, C, 1, 1]`, or a pixel, `[B, 1, H, W]` (scale_channels_layer.c), or a whole map
+    (sam_layer.c).
+    """
+
+    def __init__(self, *, activation: nn.Module) -> None:
+        super().__init__()
+        self.activation = activation
+
+    def forward(self, factors: Tensor, features: Tensor) -> Tensor:
+        return self.activation(factors * features)
+
+
+class SpaceToDepth(nn.Module):
+    """Blocks of stride x stride pixels become channels, block position first (reorg_layer.c, [reorg3d])."""
+
+    def __init__(self, *, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, features: Tensor) -> Tensor:
+        batch, channels, height, width = features.shape
+        step = self.stride
+        blocks = features.reshape(batch, channels, height // step, step, width // step, step)
+        blocks = blocks.permute(0, 3, 5, 1, 2, 4)  # [B, row in block, column in block, C, H/s, W/s]
+        return blocks.reshape(batch, channels * step * step, height // step, width // step)
+
+
+class Reorg(nn.Module):
+    """YOLOv2's permutation: the map read as C/stride² deep and stride times as wide and high, then space to depth.
+
+    Not what the name promises, but what the models were trained with (blas.c reorg_cpu, called with input sizes).
+    """
+
+    def __init__(self, *, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.blocks = SpaceToDepth(stride=stride)
+
+    def forward(self, features: Tensor) -> Tensor:
+        batch, channels, height, width = features.shape
+        step = self.stride
+        wide = features.reshape(batch, channels // step**2, height * step, width * step)
+        return self.blocks(wide).reshape(batch, channels * step**2, height // step, width // step)
+
+
+class Softmax(nn.Module):
+    """Probabilities of all values of a picture, or of each of `groups` equal parts (softmax_layer.c)."""
+
+    def __init__(self, *, groups: int, temperature: float) -> None:
+        super().__init__()
+        self.groups = groups
+        self.temperature = temperature
+
+    def forward(self, features: Tensor) -> Tensor:
+        parts = features.reshape(len(features), self.groups, -1) / self.temperature
+        return torch.softmax(parts, dim=-1).reshape(features.shape)
+
+
 def _add_common_channels(features: Tensor, other: Tensor) -> Tensor:
     channels, added = features.shape[1], other.shape[1]
     if channels == added:

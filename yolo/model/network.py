@@ -65,7 +65,13 @@ class Network(nn.Module):
 
     @property
     def outputs(self) -> tuple[int, ...]:
-        """Indices of the layers whose outputs are the raw maps: the heads, which hand them on, or the last layer."""
+        """Indices of the layers whose outputs are the raw maps: the heads, which hand them on, or the last layer.
+
+        Of a classifier it is what enters its [softmax].
+        """
+        for kind, sources in zip(self.kinds, self.sources, strict=True):
+            if kind in ("soft", "softmax") and not self.heads:
+                return sources
         return self.heads or (len(self.layers) - 1,)
 
     def forward(self, images: Tensor) -> list[Tensor]:

@@ -43,7 +43,7 @@ class DetectionLoss:
     """`loss(raw, targets)` for all heads of a network.
 
     dialect: "alexeyab" or "pjreddie", whose arithmetic to follow. d(total)/d(raw map) = -delta / B.
-    Raises ValueError for another dialect and for a network without a head.
+    Raises ValueError for another dialect, for a network without a head and for a head that is no [yolo].
     """
 
     def __init__(self, network: Network, dialect: str = "alexeyab") -> None:
@@ -53,6 +53,11 @@ class DetectionLoss:
             raise ValueError(
                 "found a network without a detection head, expected at least one [yolo]"
             )
+        for index in network.heads:
+            if not isinstance(network.layers[index], YoloHead):
+                raise ValueError(
+                    f"found layer {index} [{network.kinds[index]}], expected [yolo]: no other head trains"
+                )
         self.dialect = DIALECTS[dialect]
         self.heads: list[YoloHead] = [network.layers[index] for index in network.heads]
         self.settings = [
@@ -174,8 +179,9 @@ def _squared_error(
     else:
         shape = (truth[:, 2:] * network / anchors).log()
         centre_errors = s * F.softplus(x) - shifted * x
-    # A box of no width has no logarithm; Darknet would write -inf into the network.
-    shape_errors = torch.where(shape.isfinite(), 0.5 * (t[:, 2:] - shape).square(), 0.0)
+    # A box of no width has no logarithm; Darknet would write -inf into the network. Here such a side is as wished.
+    shape = torch.where(shape.isfinite(), shape, t[:, 2:].detach())
+    shape_errors = 0.5 * (t[:, 2:] - shape).square()
     return (centre_errors + shape_errors).sum(dim=-1)
 
 

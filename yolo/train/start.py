@@ -124,6 +124,12 @@ def _network(options: Options) -> Network:
         log.warning("%s: keys that nothing reads: %s", options.cfg, ", ".join(unread))
     if not network.heads:
         raise CfgError(f"{options.cfg}: found no [yolo], expected at least one head to train")
+    for index in network.heads:
+        if network.kinds[index] != "yolo":
+            found = f"layer {index} [{network.kinds[index]}]"
+            raise CfgError(
+                f"{options.cfg}: found {found}, expected [yolo]: no other head trains yet"
+            )
     if network.training_settings.max_batches < 1:
         raise CfgError(
             f"{options.cfg}: found max_batches=0, expected at least 1; --max-batches N sets it"
