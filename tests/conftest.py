@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import tiny
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -20,3 +21,9 @@ def shared() -> Path:
     if not (folder / "darknet_golden").is_dir():
         pytest.skip("the reference material ../shared is not here")
     return folder
+
+
+@pytest.fixture
+def four(tmp_path: Path) -> tiny.DrawnSet:
+    """Four drawn pictures with six boxes of two classes, as a Darknet data set on disk."""
+    return tiny.write_set(tmp_path / "four", tiny.FOUR_PICTURES)

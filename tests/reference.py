@@ -66,6 +66,25 @@ def maxpool(plane, size, stride, padding):
     return pooled
 
 
+def reorg(features, stride):
+    """YOLOv2's [reorg] of a map `[C, H, W]`: where each value of the output, laid out like the input, is taken from."""
+    channels, height, width = features.shape
+    shallow = channels // stride**2
+    source, given = np.zeros(features.size), features.flatten()
+    place = 0
+    for channel in range(channels):
+        for row in range(height):
+            for column in range(width):
+                block = channel // shallow
+                x = column * stride + block % stride
+                y = row * stride + block // stride
+                source[place] = given[
+                    x + width * stride * (y + height * stride * (channel % shallow))
+                ]
+                place += 1
+    return source.reshape(channels * stride**2, height // stride, width // stride)
+
+
 def corners(box):
     """cxcywh → xyxy of one box."""
     cx, cy, w, h = box

@@ -73,8 +73,10 @@ def test_giou_diou_and_ciou_by_hand():
     apart = tensor([4, 0, 6, 2])  # two squares of side 2, the enclosing box is 6 x 2
     assert boxes.paired_giou(tensor(UNIT), apart).item() == pytest.approx(0 - (12 - 8) / 12)
     assert boxes.paired_diou(tensor(UNIT), apart).item() == pytest.approx(0 - 16 / 40)
-    assert boxes.paired_ciou(tensor(UNIT), apart).item() == pytest.approx(0 - 16 / 40)  # equal aspects
-    tall = tensor([0, 0, 2, 4])  # IoU 1/2; centres 1 apart; diagonal² 20; v = 4/π² (atan 1 - atan 1/2)²
+    # equal aspects: as DIoU
+    assert boxes.paired_ciou(tensor(UNIT), apart).item() == pytest.approx(0 - 16 / 40)
+    # IoU 1/2; centres 1 apart; diagonal² 20; v = 4/π² (atan 1 - atan 1/2)²
+    tall = tensor([0, 0, 2, 4])
     v = 0.4052847 * (0.7853982 - 0.4636476) ** 2
     expected = 0.5 - 1 / 20 - v / (1 - 0.5 + v) * v
     assert boxes.paired_ciou(tensor(UNIT), tall).item() == pytest.approx(expected, abs=1e-6)
@@ -83,7 +85,9 @@ def test_giou_diou_and_ciou_by_hand():
 @pytest.mark.parametrize("exponent", [0.6, 1.0])
 def test_diou_with_exponent_is_the_loops_for_all_pairs(exponent):
     first, second = random_boxes(3, 6), random_boxes(4, 4)
-    slow = [[reference.distance_iou(a, b, exponent) for b in second.tolist()] for a in first.tolist()]
+    slow = [
+        [reference.distance_iou(a, b, exponent) for b in second.tolist()] for a in first.tolist()
+    ]
     found = boxes.diou_with_exponent(first, second, exponent)
     torch.testing.assert_close(found, torch.tensor(slow, dtype=torch.float64))
 

@@ -96,18 +96,34 @@ def test_a_missing_key_has_the_default():
         ("size=three", lambda s: s.integer("size"), "size: found 'three', expected a whole number"),
         ("size=1.5", lambda s: s.integer("size"), "size: found '1.5', expected a whole number"),
         ("size=1e3", lambda s: s.integer("size"), "size: found '1e3', expected a whole number"),
-        ("size=9999999999", lambda s: s.integer("size"), "size: found '9999999999', expected a whole number"),
-        ("size=0", lambda s: s.integer("size", minimum=1), "size: found '0', expected a whole number of at least 1"),
+        (
+            "size=9999999999",
+            lambda s: s.integer("size"),
+            "size: found '9999999999', expected a whole number",
+        ),
+        (
+            "size=0",
+            lambda s: s.integer("size", minimum=1),
+            "size: found '0', expected a whole number of at least 1",
+        ),
         ("pad=yes", lambda s: s.flag("pad"), "pad: found 'yes', expected a whole number"),
         ("jitter=1,5", lambda s: s.number("jitter"), "jitter: found '1,5', expected a number"),
         ("jitter=nan", lambda s: s.number("jitter"), "jitter: found 'nan', expected a number"),
         ("jitter=1e999", lambda s: s.number("jitter"), "jitter: found '1e999', expected a number"),
-        ("jitter=-.1", lambda s: s.number("jitter", minimum=0), "jitter: found '-.1', expected a number of at least 0"),
+        (
+            "jitter=-.1",
+            lambda s: s.number("jitter", minimum=0),
+            "jitter: found '-.1', expected a number of at least 0",
+        ),
         ("mask=0,,2", lambda s: s.integers("mask"), "mask: found '', expected a whole number"),
         ("mask=0,1,", lambda s: s.integers("mask"), "mask: found '', expected a whole number"),
         ("anchors=1,x", lambda s: s.numbers("anchors"), "anchors: found 'x', expected a number"),
         ("a=١", lambda s: s.integer("a"), "a: found '١', expected a whole number"),
-        ("loss=mes", lambda s: s.choice("loss", "mse", ("mse", "iou")), "loss: found 'mes', expected one of mse, iou"),
+        (
+            "loss=mes",
+            lambda s: s.choice("loss", "mse", ("mse", "iou")),
+            "loss: found 'mes', expected one of mse, iou",
+        ),
     ],
 )
 def test_a_wrong_value_is_named_with_file_line_key_found_and_expected(line, read, message):
@@ -118,7 +134,9 @@ def test_a_wrong_value_is_named_with_file_line_key_found_and_expected(line, read
 
 def test_a_required_key_that_is_missing_is_named_with_the_line_of_its_section():
     route = parse_cfg("[net]\n[route]\n", "x.cfg")[1]
-    with pytest.raises(CfgError, match=r"^x\.cfg:2: \[route\] layers: found nothing, expected a value$"):
+    with pytest.raises(
+        CfgError, match=r"^x\.cfg:2: \[route\] layers: found nothing, expected a value$"
+    ):
         route.integers("layers")
 
 
@@ -181,7 +199,11 @@ def test_a_data_file_names_lists_names_and_backup(tmp_path):
     data = read_data(path)
     assert data.classes == 3
     assert str(data.train) == "/lists/my train.txt"  # a blank inside a path stays
-    assert [str(p) for p in (data.valid, data.names, data.backup)] == ["/lists/v.txt", "/n.names", "/b"]
+    assert [str(p) for p in (data.valid, data.names, data.backup)] == [
+        "/lists/v.txt",
+        "/n.names",
+        "/b",
+    ]
     assert data.difficult is None
 
 
@@ -190,7 +212,9 @@ def test_labels_is_another_name_for_names_in_a_data_file(tmp_path):
     assert str(read_data(tmp_path / "my.data").names) == "/l.names"
 
 
-def test_relative_paths_are_tried_from_the_current_folder_and_then_from_the_files_own(tmp_path, monkeypatch):
+def test_relative_paths_are_tried_from_the_current_folder_and_then_from_the_files_own(
+    tmp_path, monkeypatch
+):
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     there.mkdir()

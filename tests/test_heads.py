@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from yolo.model.heads import YoloHead
+from yolo.model.heads import GaussianYoloHead, RegionHead, YoloHead
 
 B, A, H, W, CLASSES = 2, 3, 4, 5, 6
 ANCHORS = torch.tensor([[10.0, 20.0], [30.0, 15.0], [40.0, 80.0], [7.0, 9.0]])
@@ -13,7 +13,12 @@ STRIDE = (16.0, 8.0)  # vertical, horizontal: a network of 64 x 40
 
 
 def head(**changes):
-    settings = {"all_anchors": ANCHORS, "anchor_ids": (3, 1, 2), "classes": CLASSES, "stride": STRIDE}
+    settings = {
+        "all_anchors": ANCHORS,
+        "anchor_ids": (3, 1, 2),
+        "classes": CLASSES,
+        "stride": STRIDE,
+    }
     return YoloHead(**{**settings, **changes})
 
 
@@ -38,7 +43,9 @@ def test_each_prediction_is_the_formula_of_its_cell_and_anchor(scale, new_coords
         for row in range(H):
             for column in range(W):
                 tx, ty, tw, th, to, *classes = cells[1, anchor, :, row, column].tolist()
-                shape = ((2 * tw) ** 2, (2 * th) ** 2) if new_coords else (math.exp(tw), math.exp(th))
+                shape = (
+                    ((2 * tw) ** 2, (2 * th) ** 2) if new_coords else (math.exp(tw), math.exp(th))
+                )
                 box = (
                     (column + sigma(tx) * scale - (scale - 1) / 2) / W,
                     (row + sigma(ty) * scale - (scale - 1) / 2) / H,
@@ -48,7 +55,9 @@ def test_each_prediction_is_the_formula_of_its_cell_and_anchor(scale, new_coords
                 assert found.boxes[1, index].tolist() == pytest.approx(box, rel=1e-4, abs=1e-6)
                 assert found.objectness[1, index].item() == pytest.approx(sigma(to), rel=1e-5)
                 probabilities = [sigma(value) for value in classes]
-                assert found.class_probs[1, index].tolist() == pytest.approx(probabilities, rel=1e-5)
+                assert found.class_probs[1, index].tolist() == pytest.approx(
+                    probabilities, rel=1e-5
+                )
                 index += 1
     assert found.boxes.shape == (B, index, 4)
     assert found.objectness.shape == (B, index)
@@ -84,3 +93,48 @@ def test_anchors_are_no_parameters_and_not_in_the_state():
 def test_no_pictures_give_no_predictions():
     found = head().decode(raw_map()[:0])
     assert found.boxes.shape == (0, A * H * W, 4)
+
+
+def test_a_gaussian_head_reads_uncertainties_beside_the_box_and_lowers_the_classes_by_them():
+    raw = torch.randn(B, A * (9 + CLASSES), H, W, generator=torch.Generator().manual_seed(1))
+    anchors = ANCHORS[:A]
+    found = GaussianYoloHead(anchors=anchors, classes=CLASSES, stride=STRIDE, scale_x_y=1.1).decode(
+        raw
+    )
+    assert found.boxes.shape == (B, A * H * W, 4)
+    anchor, row, column = 2, 1, 3
+    index = (anchor * H + row) * W + column
+    values = raw.reshape(B, A, 9 + CLASSES, H, W)[1, anchor, :, row, column].tolist()
+    x, sx, y, sy, w, sw, h, sh, objectness, *classes = values
+    box = (
+        (column + logistic(x) * 1.1 - 0.05) / W,
+        (row + logistic(y) * 1.1 - 0.05) / H,
+        math.exp(w) * 40 / 40,
+        math.exp(h) * 80 / 64,
+    )
+    certainty = 1 - sum(map(logistic, (sx, sy, sw, sh))) / 4
+    assert found.boxes[1, index].tolist() == pytest.approx(box, rel=1e-4)
+    assert found.objectness[1, index].item() == pytest.approx(logistic(objectness), rel=1e-5)
+    expected = [logistic(value) * certainty for value in classes]
+    assert found.class_probs[1, index].tolist() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("softmax", [True, False])
+def test_a_region_head_has_anchors_in_cells_and_classes_that_exclude_each_other(softmax):
+    anchors = torch.tensor([[0.5, 0.7], [1.8, 2.0], [3.3, 5.4]])
+    found = RegionHead(anchors=anchors, classes=CLASSES, softmax=softmax).decode(raw_map())
+    anchor, row, column = 1, 3, 2
+    index = (anchor * H + row) * W + column
+    values = raw_map().reshape(B, A, 5 + CLASSES, H, W)[1, anchor, :, row, column].tolist()
+    x, y, w, h, objectness, *classes = values
+    box = (
+        (column + logistic(x)) / W,
+        (row + logistic(y)) / H,
+        math.exp(w) * 1.8 / W,
+        math.exp(h) * 2.0 / H,
+    )
+    assert found.boxes[1, index].tolist() == pytest.approx(box, rel=1e-4)
+    assert found.objectness[1, index].item() == pytest.approx(logistic(objectness), rel=1e-5)
+    total = sum(map(math.exp, classes))
+    expected = [math.exp(value) / total for value in classes] if softmax else classes
+    assert found.class_probs[1, index].tolist() == pytest.approx(expected, rel=1e-4)

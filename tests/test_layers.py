@@ -8,7 +8,18 @@ import reference
 import torch
 from torch import nn
 
-from yolo.model.layers import Convolutional, MaxPool, Route, Shortcut, Upsample
+from yolo.model.layers import (
+    AveragePool,
+    Convolutional,
+    MaxPool,
+    Multiply,
+    Reorg,
+    Route,
+    Shortcut,
+    Softmax,
+    SpaceToDepth,
+    Upsample,
+)
 
 
 def ramp(*shape):
@@ -79,7 +90,10 @@ def test_tensors_stand_in_the_order_of_a_weights_file():
     assert named["biases"] is layer.norm.bias and named["scales"] is layer.norm.weight
     assert named["rolling mean"] is layer.norm.running_mean
     assert named["weights"] is layer.conv.weight
-    assert [name for name, _ in convolutional(batch_normalize=False).darknet_tensors()] == ["biases", "weights"]
+    assert [name for name, _ in convolutional(batch_normalize=False).darknet_tensors()] == [
+        "biases",
+        "weights",
+    ]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
@@ -137,4 +151,50 @@ def test_route_groups_slice_each_input_and_not_their_sum():
 def test_upsample_repeats_each_pixel_and_scales():
     found = Upsample(stride=2)(ramp(1, 1, 1, 2))
     assert found.tolist() == [[[[0, 0, 1, 1], [0, 0, 1, 1]]]]
-    assert Upsample(stride=3, scale=0.5)(ramp(1, 1, 1, 2) + 2).flatten()[:6].tolist() == [1, 1, 1, 1.5, 1.5, 1.5]
+    assert Upsample(stride=3, scale=0.5)(ramp(1, 1, 1, 2) + 2).flatten()[:6].tolist() == [
+        1,
+        1,
+        1,
+        1.5,
+        1.5,
+        1.5,
+    ]
+
+
+def test_average_pool_is_the_mean_of_each_channel():
+    assert AveragePool()(ramp(1, 2, 2, 3)).tolist() == [[[[2.5]], [[8.5]]]]
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 1, 1), (2, 1, 4, 5), (2, 3, 4, 5)])
+def test_multiply_takes_a_factor_a_channel_a_pixel_or_a_value(shape):
+    factors, features = ramp(*shape) - 3, ramp(2, 3, 4, 5)
+    found = Multiply(activation=nn.ReLU())(factors, features)
+    slow = np.maximum(np.broadcast_to(factors.numpy(), (2, 3, 4, 5)) * features.numpy(), 0)
+    assert np.array_equal(found.numpy(), slow)
+
+
+def test_space_to_depth_puts_the_place_in_the_block_before_the_channel():
+    found = SpaceToDepth(stride=2)(ramp(1, 2, 2, 4))
+    # channel 0 is 0..7 in rows of four, channel 1 is 8..15
+    assert found.shape == (1, 8, 1, 2)
+    assert found[0, :, 0, 0].tolist() == [0, 8, 1, 9, 4, 12, 5, 13]
+    assert found[0, :, 0, 1].tolist() == [2, 10, 3, 11, 6, 14, 7, 15]
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_reorg_is_yolov2s_permutation(stride):
+    features = ramp(2, 18 if stride == 3 else 8, 6, 12)
+    found = Reorg(stride=stride)(features)
+    for image in range(2):
+        assert np.array_equal(
+            found[image].numpy(), reference.reorg(features[image].numpy(), stride)
+        )
+
+
+def test_softmax_adds_up_to_one_in_each_group_of_each_picture():
+    found = Softmax(groups=2, temperature=2.0)(ramp(3, 6, 1, 1))
+    assert found.shape == (3, 6, 1, 1)
+    assert torch.allclose(found.reshape(3, 2, 3).sum(dim=2), torch.ones(3, 2))
+    exponentials = [math.exp(value / 2) for value in (0, 1, 2)]
+    expected = [value / sum(exponentials) for value in exponentials]
+    assert found[0, :3].flatten().tolist() == pytest.approx(expected)

@@ -9,7 +9,9 @@ from yolo.letterbox import Placement, letterboxed, place, resize, stretched, to_
 
 
 def test_a_stretched_picture_fills_the_input():
-    assert stretched((480, 640), (416, 608)) == Placement((480, 640), (416, 608), (416, 608), (0, 0))
+    assert stretched((480, 640), (416, 608)) == Placement(
+        (480, 640), (416, 608), (416, 608), (0, 0)
+    )
 
 
 @pytest.mark.parametrize(
@@ -18,7 +20,12 @@ def test_a_stretched_picture_fills_the_input():
         ((480, 640), (416, 416), (312, 416), (52, 0)),  # wide: bars above and below
         ((640, 480), (416, 416), (416, 312), (0, 52)),  # tall: bars left and right
         ((300, 400), (96, 256), (96, 128), (0, 64)),
-        ((100, 333), (64, 64), (19, 64), (22, 0)),  # 100*64/333 = 19.2; 45 rows left, the odd one below
+        (
+            (100, 333),
+            (64, 64),
+            (19, 64),
+            (22, 0),
+        ),  # 100*64/333 = 19.2; 45 rows left, the odd one below
         ((50, 50), (64, 64), (64, 64), (0, 0)),
         ((1, 5000), (64, 64), (1, 64), (31, 0)),  # never thinner than a pixel
     ],

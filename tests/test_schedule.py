@@ -48,7 +48,12 @@ def test_burn_in_comes_before_every_policy():
 
 def test_a_step_counts_from_its_own_number_on():
     stepped = schedule("steps", steps=(20, 30), scales=(0.1, 0.5))
-    assert [round(learning_rate(stepped, step), 9) for step in (19, 20, 29, 30)] == [0.1, 0.01, 0.01, 0.005]
+    assert [round(learning_rate(stepped, step), 9) for step in (19, 20, 29, 30)] == [
+        0.1,
+        0.01,
+        0.01,
+        0.005,
+    ]
     regular = schedule("step", step=10, scale=0.5)
     assert [learning_rate(regular, step) for step in (9, 10, 20)] == [0.1, 0.05, 0.025]
 
@@ -59,7 +64,9 @@ def test_poly_ends_at_zero_and_stays_there():
 
 
 def test_sigmoid_far_out_is_zero_and_no_overflow():
-    assert learning_rate(schedule("sigmoid", gamma=1.0, step=1), 10**6) == pytest.approx(0, abs=1e-300)
+    assert learning_rate(schedule("sigmoid", gamma=1.0, step=1), 10**6) == pytest.approx(
+        0, abs=1e-300
+    )
     assert learning_rate(schedule("sig", gamma=0.1, step=50), 50) == pytest.approx(0.05)
 
 

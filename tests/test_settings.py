@@ -50,9 +50,19 @@ def test_more_subdivisions_than_pictures_are_as_many_as_pictures():
 
 def test_head_has_darknets_defaults():
     found = read_head(section("yolo"), 3)
-    assert (found.max_boxes, found.ignore_thresh, found.truth_thresh, found.iou_thresh) == (200, 0.5, 1, 1)
+    assert (found.max_boxes, found.ignore_thresh, found.truth_thresh, found.iou_thresh) == (
+        200,
+        0.5,
+        1,
+        1,
+    )
     assert found.box_overlap is None and found.iou_thresh_overlap is boxes.paired_iou
-    normalizers = found.iou_normalizer, found.obj_normalizer, found.cls_normalizer, found.delta_normalizer
+    normalizers = (
+        found.iou_normalizer,
+        found.obj_normalizer,
+        found.cls_normalizer,
+        found.delta_normalizer,
+    )
     assert normalizers == (0.75, 1, 1, 1)
     assert found.max_delta == UNLIMITED == math.inf
     assert (found.label_smooth_eps, found.focal_loss, found.objectness_smooth) == (0, False, False)
@@ -100,11 +110,26 @@ def test_input_reads_size_and_channels_and_may_be_overridden():
     ("text", "message"),
     [
         ("batch=0\n", "x.cfg:2: [net] batch: found '0', expected a whole number of at least 1"),
-        ("policy=cosine\n", "x.cfg:2: [net] policy: found 'cosine', expected one of constant, step, steps, exp"),
-        ("policy=steps\n", "x.cfg:1: [net] steps: found nothing, expected as many steps as scales, at least one"),
-        ("policy=steps\nsteps=1,2\nscales=.1\n", "x.cfg:3: [net] steps: found '1,2', expected as many steps as scales"),
-        ("policy=poly\n", "x.cfg:1: [net] max_batches: found nothing, expected at least 1 with policy=poly"),
-        ("policy=sgdr\n", "x.cfg:1: [net] max_batches: found nothing, expected at least 1 with policy=sgdr"),
+        (
+            "policy=cosine\n",
+            "x.cfg:2: [net] policy: found 'cosine', expected one of constant, step, steps, exp",
+        ),
+        (
+            "policy=steps\n",
+            "x.cfg:1: [net] steps: found nothing, expected as many steps as scales, at least one",
+        ),
+        (
+            "policy=steps\nsteps=1,2\nscales=.1\n",
+            "x.cfg:3: [net] steps: found '1,2', expected as many steps as scales",
+        ),
+        (
+            "policy=poly\n",
+            "x.cfg:1: [net] max_batches: found nothing, expected at least 1 with policy=poly",
+        ),
+        (
+            "policy=sgdr\n",
+            "x.cfg:1: [net] max_batches: found nothing, expected at least 1 with policy=sgdr",
+        ),
         ("momentum=much\n", "x.cfg:2: [net] momentum: found 'much', expected a number"),
     ],
 )
@@ -117,11 +142,26 @@ def test_a_mistake_about_training_is_named(text, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("iou_loss=eiou\n", "x.cfg:3: [yolo] iou_loss: found 'eiou', expected one of mse, iou, giou, diou, ciou"),
-        ("iou_thresh_kind=mse\n", "x.cfg:3: [yolo] iou_thresh_kind: found 'mse', expected one of iou, giou, diou, ciou"),
-        ("nms_kind=soft\n", "x.cfg:3: [yolo] nms_kind: found 'soft', expected one of default, greedynms, diounms"),
-        ("counters_per_class=1,2\n", "x.cfg:3: [yolo] counters_per_class: found '1,2', expected 3 counters of at least 1"),
-        ("counters_per_class=1,0,2\n", "x.cfg:3: [yolo] counters_per_class: found '1,0,2', expected 3 counters"),
+        (
+            "iou_loss=eiou\n",
+            "x.cfg:3: [yolo] iou_loss: found 'eiou', expected one of mse, iou, giou, diou, ciou",
+        ),
+        (
+            "iou_thresh_kind=mse\n",
+            "x.cfg:3: [yolo] iou_thresh_kind: found 'mse', expected one of iou, giou, diou,",
+        ),
+        (
+            "nms_kind=soft\n",
+            "x.cfg:3: [yolo] nms_kind: found 'soft', expected one of default, greedynms, diounms",
+        ),
+        (
+            "counters_per_class=1,2\n",
+            "x.cfg:3: [yolo] counters_per_class: found '1,2', expected 3 counters",
+        ),
+        (
+            "counters_per_class=1,0,2\n",
+            "x.cfg:3: [yolo] counters_per_class: found '1,0,2', expected 3 counters",
+        ),
         ("max=0\n", "x.cfg:3: [yolo] max: found '0', expected a whole number of at least 1"),
     ],
 )
@@ -133,5 +173,7 @@ def test_a_mistake_about_a_head_is_named(text, message):
 
 @pytest.mark.parametrize("text", ["height=8\n", "width=0\nheight=8\n"])
 def test_a_network_without_a_size_is_an_error(text):
-    with pytest.raises(CfgError, match=r"\[net\] width: found .*, expected a size of at least 1 pixel"):
+    with pytest.raises(
+        CfgError, match=r"\[net\] width: found .*, expected a size of at least 1 pixel"
+    ):
         read_input(section("net", text), None)

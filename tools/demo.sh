@@ -6,7 +6,7 @@ folder=$1
 
 say() { printf '\n== %s\n' "$*"; }
 
-rm -rf "$folder"
+rm -rf "$folder/shapes" "$folder/data" "$folder/run" "$folder/pictures"
 mkdir -p "$folder"
 
 say "1. a small VOC-style data set of drawn shapes"

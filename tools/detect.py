@@ -7,18 +7,20 @@ example, as Darknet's `detector test coco.data yolov3.cfg yolov3.weights dog.jpg
 """
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
 import cv2
 import torch
 
 from yolo.cfg import read_names
-from yolo.console import progress, run
+from yolo.console import new_file, progress, run, share
 from yolo.data.pictures import PICTURE_ENDINGS, read_picture
 from yolo.detect.darknet_json import Frame, darknet_json
 from yolo.detect.detector import NMS_THRESH, SCORE_THRESH, Detector
 from yolo.detect.draw import draw_detections
 from yolo.detect.postprocess import Detections
+from yolo.device import usable_device
 from yolo.errors import DatasetError
 from yolo.files import replacing, write_text
 from yolo.model.network import Network
@@ -29,6 +31,7 @@ def main() -> None:
     args = _arguments()
     pictures = _pictures(args.source)
     detector = _detector(args)
+    drawings = _drawings(args.out, pictures) if args.out else {}
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
     frames, faults = [], []
@@ -37,6 +40,9 @@ def main() -> None:
             picture = read_picture(path, detector.network.input.channels)
         except DatasetError as error:
             faults.append(str(error))
+            continue
+        except OSError as error:  # not allowed, or gone since the folder was listed
+            faults.append(f"{path}: {error.strerror}")
             continue
         found = detector(picture)
         frames.append(Frame(str(path), picture.shape[:2], found))
@@ -47,7 +53,7 @@ def main() -> None:
                 part.numpy() for part in (found.boxes, found.scores, found.labels)
             )
             _write(
-                args.out / _file_name(path, pictures),
+                drawings[path],
                 draw_detections(shown, boxes, scores, labels, detector.names),
             )
     if args.json:
@@ -79,7 +85,7 @@ def _pictures(sources: list[Path]) -> list[Path]:
     found = []
     for source in sources:
         if source.is_dir():
-            inside = sorted(p for p in source.iterdir() if p.suffix.lower() in PICTURE_ENDINGS)
+            inside = sorted(p for p in source.iterdir() if _is_picture(p))
             if not inside:
                 raise DatasetError(f"{source}: found no picture in this folder")
             found += inside
@@ -88,6 +94,10 @@ def _pictures(sources: list[Path]) -> list[Path]:
         else:
             raise DatasetError(f"{source}: no such file or folder")
     return found
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURE_ENDINGS and path.is_file()
 
 
 def _print(path: Path, found: Detections, names: tuple[str, ...]) -> None:
@@ -99,10 +109,27 @@ def _print(path: Path, found: Detections, names: tuple[str, ...]) -> None:
         print(f"  {names[label]} {100 * score:.0f}%  {corners}")
 
 
-def _file_name(path: Path, pictures: list[Path]) -> str:
-    """PNG, which loses nothing; the old ending stays in the name where two pictures would share one."""
-    alone = sum(other.stem == path.stem for other in pictures) == 1
-    return f"{path.stem}.png" if alone else f"{path.parent.name}_{path.name}.png"
+def _drawings(out: Path, pictures: list[Path]) -> dict[Path, Path]:
+    """Where each picture's copy with boxes goes: PNG, which loses nothing.
+
+    The folder's name and the old ending come in where two pictures would share a name, a number where that is not
+    enough. Raises DatasetError where a copy would replace one of the pictures.
+    """
+    stems = Counter(path.stem for path in set(pictures))
+    sources = {path.resolve() for path in pictures}
+    drawings: dict[Path, Path] = {}
+    for path in dict.fromkeys(pictures):
+        name = path.stem if stems[path.stem] == 1 else f"{path.parent.name}_{path.name}"
+        drawing, number = out / f"{name}.png", 1
+        while drawing in drawings.values():
+            number += 1
+            drawing = out / f"{name}-{number}.png"
+        if drawing.resolve() in sources:
+            raise DatasetError(
+                f"{drawing}: found a picture to look at, expected an --out without them"
+            )
+        drawings[path] = drawing
+    return drawings
 
 
 def _write(path: Path, picture) -> None:
@@ -120,13 +147,19 @@ def _arguments() -> argparse.Namespace:
     add("--cfg", type=Path, required=True, metavar="FILE")
     add("--weights", type=Path, required=True, metavar="FILE")
     add("--names", type=Path, required=True, metavar="FILE")
-    add("--thresh", type=float, default=SCORE_THRESH, metavar="T", help="least score; default .25")
-    add("--nms", type=float, default=NMS_THRESH, metavar="T", help="largest overlap; default .45")
+    add("--thresh", type=share, default=SCORE_THRESH, metavar="T", help="least score; default .25")
+    add("--nms", type=share, default=NMS_THRESH, metavar="T", help="largest overlap; default .45")
     add("--letterbox", action="store_true", help="keep the pictures' aspect, as pjreddie's Darknet")
     add("--out", type=Path, metavar="DIR", help="write the pictures with boxes there")
-    add("--json", type=Path, metavar="FILE", help="write Darknet's json")
+    add("--json", type=new_file, metavar="FILE", help="write Darknet's json")
     default = "cuda" if torch.cuda.is_available() else "cpu"
-    add("--device", default=default, metavar="D", help=f"default here: {default}")
+    add(
+        "--device",
+        type=usable_device,
+        default=default,
+        metavar="D",
+        help=f"default here: {default}",
+    )
     return parser.parse_args()
 
 

@@ -9,14 +9,16 @@ example:
 
 import argparse
 import json
+from collections import Counter
 from pathlib import Path
 
 import torch
 
 from yolo.cfg import read_data, read_names
-from yolo.console import run
+from yolo.console import new_file, run, whole_number
 from yolo.data.check import check_list, problem_lines
 from yolo.detect.detector import Detector
+from yolo.device import usable_device
 from yolo.errors import DatasetError
 from yolo.evaluate.evaluator import (
     IOU_THRESH,
@@ -101,11 +103,27 @@ def _evaluation(args: argparse.Namespace) -> Evaluation:
         print(line)
     if not checked.pictures:
         raise DatasetError(f"{data.valid}: found no usable picture")
+    if args.save_results:
+        _check_results_names(data.valid, names, [picture.path.stem for picture in checked.pictures])
     letterbox = args.letterbox or network.input.letter_box
     detector = Detector(
         network.to(args.device), names, MAP_SCORE_THRESH, MAP_NMS_THRESH, letterbox=letterbox
     )
     return evaluate(detector, checked.pictures, args.batch, args.workers)
+
+
+def _check_results_names(valid: Path, names: list[str], stems: list[str]) -> None:
+    """comp4 files know a picture by its name without folder and ending, and a class by a file of its name."""
+    twice = [stem for stem, count in Counter(stems).items() if count > 1]
+    if twice:
+        raise DatasetError(
+            f"{valid}: found {len(twice)} names twice, such as {twice[0]}, expected each once for --save-results"
+        )
+    unfit = [name for name in names if not name or "/" in name]
+    if unfit:
+        raise DatasetError(
+            f"found class name {unfit[0]!r}, expected one that can be part of a file's name for --save-results"
+        )
 
 
 def _arguments() -> argparse.Namespace:
@@ -119,13 +137,25 @@ def _arguments() -> argparse.Namespace:
     add("--metric", choices=METRICS, default="all", help="default all")
     add("--letterbox", action="store_true", help="keep the pictures' aspect, as pjreddie's Darknet")
     add("--save-results", type=Path, metavar="DIR", help="write comp4_det_test_CLASS.txt files")
-    add("--json", type=Path, metavar="FILE", help="write all numbers, with all digits")
+    add("--json", type=new_file, metavar="FILE", help="write all numbers, with all digits")
     default = "cuda" if torch.cuda.is_available() else "cpu"
-    add("--device", default=default, metavar="D", help=f"default here: {default}")
-    add("--batch", type=int, default=8, metavar="N", help="pictures at a time; default 8")
+    add(
+        "--device",
+        type=usable_device,
+        default=default,
+        metavar="D",
+        help=f"default here: {default}",
+    )
+    add(
+        "--batch",
+        type=whole_number(1),
+        default=8,
+        metavar="N",
+        help="pictures at a time; default 8",
+    )
     add(
         "--workers",
-        type=int,
+        type=whole_number(0),
         default=2,
         metavar="N",
         help="processes that load pictures; default 2",

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import torch
 
-from yolo.console import EXIT_INTERRUPTED, run
+from yolo.console import EXIT_INTERRUPTED, run, stop, whole_number
+from yolo.device import usable_device
 from yolo.errors import CfgError
 from yolo.settings import IOU_LOSSES
 from yolo.train.assign import DIALECTS
@@ -55,31 +56,53 @@ def _options() -> Options:
     add("--cfg", type=Path, required=True, metavar="FILE")
     add("--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file")
     add("--weights", type=Path, metavar="FILE", help="start from these .weights")
-    add("--cutoff", type=int, metavar="N", help="load layers below N only, and start at step 0")
+    add(
+        "--cutoff",
+        type=whole_number(1),
+        metavar="N",
+        help="load layers below N only, and start at step 0",
+    )
     add("--clear", action="store_true", help="forget the weights' `seen`: start at step 0")
     add("--resume", type=Path, metavar="FILE", help="go on exactly from a checkpoint, NAME_last.pt")
     add("--giou", action="store_true", help="short for --iou-loss giou")
     add("--iou-loss", choices=IOU_LOSSES, help="box loss of all heads, instead of the cfg's")
     add("--dialect", choices=DIALECTS, default="alexeyab", help="whose loss; default alexeyab")
-    add("--max-batches", type=int, metavar="N", help="steps in all, instead of the cfg's")
+    add(
+        "--max-batches",
+        type=whole_number(1),
+        metavar="N",
+        help="steps in all, instead of the cfg's",
+    )
     add(
         "--set", nargs="+", default=[], metavar="KEY=VALUE", dest="overrides",
         help="other values of [net], such as batch=16 subdivisions=1 width=320 height=320",
     )  # fmt: skip
     default = "cuda" if torch.cuda.is_available() else "cpu"
-    add("--device", default=default, metavar="D", help=f"default here: {default}")
+    add(
+        "--device",
+        type=usable_device,
+        default=default,
+        metavar="D",
+        help=f"default here: {default}",
+    )
     add(
         "--workers",
-        type=int,
+        type=whole_number(0),
         default=2,
         metavar="N",
         help="processes that load pictures; default 2",
     )
-    add("--seed", type=int, default=0, metavar="N", help="of every random choice; default 0")
+    add(
+        "--seed",
+        type=whole_number(0),
+        default=0,
+        metavar="N",
+        help="of every random choice; default 0",
+    )
     add("--out", type=Path, metavar="DIR", help="default: the .data's backup")
     add(
         "--map-every",
-        type=int,
+        type=whole_number(1),
         metavar="N",
         help="steps between mAPs; default: 4 epochs, at least 100",
     )
@@ -88,6 +111,14 @@ def _options() -> Options:
         help="broken pictures, labels out of range, missing files: stop before training (default), or leave out",
     )  # fmt: skip
     args = parser.parse_args()
+    if args.resume and (args.weights or args.clear):
+        stop(
+            "found --resume with --weights or --clear, expected one: a checkpoint has its own weights and step"
+        )
+    if not args.weights and (args.clear or args.cutoff is not None):
+        stop(
+            "found --clear or --cutoff without --weights FILE, expected the weights that they speak of"
+        )
     overrides = [_pair(text) for text in args.overrides]
     if args.max_batches is not None:
         overrides.append(("max_batches", str(args.max_batches)))

@@ -199,7 +199,7 @@ def read_data(path: str | Path) -> DataFile:
     """
     section = Section("", 1, str(path), error_type=DatasetError)
     for line, stripped in _meaningful_lines(
-        Path(path).read_text(errors="replace"), keep_blanks=True
+        Path(path).read_text(encoding="utf-8-sig", errors="replace"), keep_blanks=True
     ):
         section.entries.append(_entry(stripped, line, str(path), DatasetError))
 

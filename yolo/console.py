@@ -1,8 +1,11 @@
-"""What every command shares: errors as one line and exit code 2, progress on a terminal, log messages on stderr."""
+"""What every command shares: errors as one line and exit code 2, checked options, progress, log messages on stderr."""
 
 import logging
+import re
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -31,6 +34,32 @@ def stop(message: str) -> None:
     """Print `message` on stderr and exit with 2."""
     print(f"error: {message}", file=sys.stderr)
     sys.exit(EXIT_USER_ERROR)
+
+
+def whole_number(minimum: int) -> Callable[[str], int]:
+    """A type for argparse: a whole number of at least `minimum`."""
+
+    def convert(text: str) -> int:
+        if not re.fullmatch("[+-]?[0-9]{1,18}", text) or int(text) < minimum:
+            raise ArgumentTypeError(f"found {text!r}, expected a whole number from {minimum} on")
+        return int(text)
+
+    return convert
+
+
+def share(text: str) -> float:
+    """A type for argparse: a number from 0 to 1."""
+    if not re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e-?[0-9]+)?", text) or float(text) > 1:
+        raise ArgumentTypeError(f"found {text!r}, expected a number from 0 to 1")
+    return float(text)
+
+
+def new_file(text: str) -> Path:
+    """A type for argparse: a file to be written, in a folder that exists."""
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        raise ArgumentTypeError(f"found {text!r}, expected a file in a folder that exists")
+    return path
 
 
 def progress(items: Iterable, description: str, total: int | None = None) -> Iterable:

@@ -22,10 +22,12 @@ from yolo.data.augment import (
 )
 from yolo.data.check import LabelledPicture
 from yolo.data.pictures import read_picture
+from yolo.errors import DatasetError
 from yolo.letterbox import Placement, place
 from yolo.targets import Targets
 
 ORDER_STREAM, PICTURE_STREAM = 0, 1  # keep the draws of the order and of the pictures apart
+DEAD_WORKER = "DataLoader worker (pid"  # how torch begins to say so
 
 
 @dataclass(frozen=True)
@@ -192,6 +194,32 @@ def training_loader(
         pin_memory=pin,
         worker_init_fn=start_worker,
     )
+
+
+def prepared(loader: DataLoader) -> Iterator:
+    """The loader's batches.
+
+    Raises DatasetError, in one line, for a picture that has gone bad since the check and for a worker that died.
+    """
+    batches = iter(loader)
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except (DatasetError, OSError) as error:
+            raise DatasetError(_without_traceback(error)) from None
+        except RuntimeError as error:
+            if not str(error).startswith(DEAD_WORKER):
+                raise
+            raise DatasetError(str(error).splitlines()[0].strip()) from None
+        yield batch
+
+
+def _without_traceback(error: Exception) -> str:
+    """torch hands on a worker's error with its traceback as the message; its last line is `type: message`."""
+    *traceback, last = str(error).strip().splitlines()
+    return last.partition(": ")[2] if traceback else last
 
 
 def start_worker(_worker: int) -> None:

@@ -27,7 +27,10 @@ def read_list(path: str | Path) -> list[Path]:
 
     Raises DatasetError when it names none, OSError when it is not there.
     """
-    lines = Path(path).read_text(errors="replace").splitlines()
+    text = Path(path).read_text(encoding="utf-8-sig", errors="replace")
+    if "\0" in text:
+        raise DatasetError(f"{path}: found zero bytes, expected a text of one path a line")
+    lines = text.splitlines()
     pictures = [locate(line.strip(), Path(path).parent) for line in lines if line.strip()]
     if not pictures:
         raise DatasetError(f"{path}: found no picture, expected one path a line")
@@ -60,7 +63,8 @@ def read_labels(path: Path, classes: int) -> tuple[Truth, list[str]]:
     width or height, or more of it; boxes that reach over the border by a rounding error are cut to it.
     """
     rows, faults = [], []
-    for number, line in enumerate(path.read_text(errors="replace").split("\n"), start=1):
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    for number, line in enumerate(text.split("\n"), start=1):
         words = line.split()
         if not words:
             continue

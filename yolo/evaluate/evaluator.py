@@ -7,7 +7,7 @@ import numpy as np
 
 from yolo.console import progress
 from yolo.data.check import LabelledPicture
-from yolo.data.dataset import EvaluationPictures, evaluation_loader
+from yolo.data.dataset import EvaluationPictures, evaluation_loader, prepared
 from yolo.data.labels import Truth
 from yolo.detect.detector import Detector
 from yolo.evaluate.average_precision import (
@@ -42,13 +42,16 @@ class Evaluation:
 def evaluate(
     detector: Detector, pictures: Sequence[LabelledPicture], batch: int, workers: int
 ) -> Evaluation:
-    """Run `detector` over the pictures, `batch` at a time; progress is shown on a terminal."""
+    """Run `detector` over the pictures, `batch` at a time; progress is shown on a terminal.
+
+    Raises DatasetError for a picture that has gone bad since it was checked.
+    """
     size = detector.network.input.height, detector.network.input.width
     channels = detector.network.input.channels
     dataset = EvaluationPictures(pictures, size, channels, detector.placement)
     loader = evaluation_loader(dataset, batch, workers)
     found = []
-    for images, placements in progress(loader, "evaluating", len(loader)):
+    for images, placements in progress(prepared(loader), "evaluating", len(loader)):
         found += detector.detect(images, placements)
     detections = ScoredBoxes(
         image_index=np.repeat(np.arange(len(found)), [len(each) for each in found]),

@@ -5,6 +5,7 @@ objectness and class probabilities.
 """
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,12 +13,40 @@ from torch import Tensor, nn
 
 from yolo.cfg import Section, read_cfg
 from yolo.errors import CfgError
-from yolo.model.builders import BUILDERS, Before, Built, Shape
+from yolo.model import build_heads, build_layers
+from yolo.model.graph import Before, Built, Shape
 from yolo.model.heads import Predictions
 from yolo.settings import HeadSettings, InputSettings, TrainingSettings, read_input, read_training
 
 WEIGHTS_VERSION = (0, 2, 5)  # what AlexeyAB's Darknet writes (parser.c save_weights_upto)
 PICTURE = -1  # the index that stands for the network's input
+
+Builder = Callable[[Section, Before], Built]
+
+# The kinds of section: a new one is a layer, a builder and a row here.
+BUILDERS: dict[str, Builder] = {
+    "conv": build_layers.build_convolutional,
+    "convolutional": build_layers.build_convolutional,
+    "max": build_layers.build_maxpool,
+    "maxpool": build_layers.build_maxpool,
+    "shortcut": build_layers.build_shortcut,
+    "route": build_layers.build_route,
+    "upsample": build_layers.build_upsample,
+    "dropout": build_layers.build_dropout,
+    "activation": build_layers.build_activation,
+    "yolo": build_heads.build_yolo,
+    "Gaussian_yolo": build_heads.build_gaussian_yolo,
+    "region": build_heads.build_region,
+    "avg": build_layers.build_avgpool,
+    "avgpool": build_layers.build_avgpool,
+    "scale_channels": build_layers.build_scale_channels,
+    "sam": build_layers.build_sam,
+    "reorg": build_layers.build_reorg,
+    "reorg3d": build_layers.build_reorg3d,
+    "soft": build_layers.build_softmax,
+    "softmax": build_layers.build_softmax,
+    "cost": build_layers.build_cost,
+}
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,8 @@
 """Everything needed to go on exactly: parameters, optimiser, step, best score. Written whole or not at all."""
 
+import io
 import pickle
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,8 +44,11 @@ def save_checkpoint(
         "best_map": progress.best_map,
         "weights_version": network.weights_version,
     }
+    # By way of memory: when the disk is full torch hides the OSError behind an internal one of its own.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
     with replacing(path) as file:
-        torch.save(content, file)
+        file.write(buffer.getbuffer())
 
 
 def load_checkpoint(path: str | Path, network: Network, optimiser: Optimizer) -> Progress:
@@ -67,12 +72,17 @@ def load_checkpoint(path: str | Path, network: Network, optimiser: Optimizer) ->
 
 
 def _read(path: str | Path) -> dict:
-    expected = "a checkpoint that tools/train.py wrote"
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
-        found = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"{path}: found no checkpoint ({found}), expected {expected}") from None
+    expected = "a checkpoint that tools/train.py wrote, NAME_last.pt"
+    with open(path, "rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise WeightsError(
+                f"{path}: found another or a broken kind of file, expected {expected}"
+            )
+        file.seek(0)
+        try:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+        except (RuntimeError, pickle.UnpicklingError, EOFError, LookupError, ValueError):
+            raise WeightsError(f"{path}: found a broken file, expected {expected}") from None
     if not isinstance(content, dict) or content.keys() != KEYS or content["format"] != FORMAT:
         raise WeightsError(f"{path}: found something else, expected {expected}")
     return content

@@ -3,6 +3,8 @@
 Source: AlexeyAB detector.c train_detector: a new size every 10 steps, the largest in the first and the last ones.
 """
 
+import math
+
 import numpy as np
 
 STEPS_A_SIZE = 10
@@ -38,7 +40,9 @@ def size_at_step(
 
 
 def _scaled(base: tuple[int, int], factor: float, resize_step: int) -> tuple[int, int]:
+    # C's roundl: halves go up, where Python's round goes to the even neighbour
     height, width = (
-        max(resize_step, round(factor * side / resize_step + 1) * resize_step) for side in base
+        max(resize_step, math.floor(factor * side / resize_step + 1.5) * resize_step)
+        for side in base
     )
     return height, width

@@ -120,6 +120,11 @@ def start(options: Options) -> Run:
 def _network(options: Options) -> Network:
     torch.manual_seed(options.seed)
     network, unread = build(override(read_cfg(options.cfg), dict(options.overrides)))
+    for key, value in options.overrides:
+        if any(entry.startswith(f"{key}={value} (") for entry in unread):
+            raise CfgError(
+                f"--set {key}={value}: found a key that nothing reads, expected one of [net]"
+            )
     if unread:
         log.warning("%s: keys that nothing reads: %s", options.cfg, ", ".join(unread))
     if not network.heads:
@@ -202,7 +207,8 @@ def _progress(options: Options, network: Network, optimiser: torch.optim.Optimiz
     header = load_weights(network, options.weights, options.cutoff)
     if options.clear or options.cutoff is not None:
         return beginning
-    step = header.seen // network.training_settings.batch
+    settings = network.training_settings
+    step = header.seen // (settings.batch // settings.subdivisions * settings.subdivisions)
     if step >= last:
         raise WeightsError(
             f"{options.weights}: found seen={header.seen}, which is step {step} of max_batches={last}: "

@@ -16,11 +16,11 @@ import torch
 from torch import nn
 
 from yolo.data.check import LabelledPicture
-from yolo.data.dataset import Batch
+from yolo.data.dataset import Batch, prepared
 from yolo.data.pictures import read_picture
 from yolo.detect.detector import Detector
 from yolo.detect.draw import draw_truth_and_predictions
-from yolo.errors import DivergedError
+from yolo.errors import DatasetError, DivergedError
 from yolo.evaluate.average_precision import mean_ap
 from yolo.evaluate.evaluator import (
     MAP_NMS_THRESH,
@@ -40,6 +40,7 @@ from yolo.train.schedule import Schedule, learning_rate
 SHOWN_PICTURES = 4  # of the valid list, in TensorBoard, at each evaluation
 SHOWN_THRESH = 0.25
 LARGEST_VALUE = 255.0
+ADVICE = "a lower learning_rate or a longer burn_in often helps"
 
 
 @dataclass(frozen=True)
@@ -79,15 +80,17 @@ class Run:
 def train(run: Run) -> None:
     """Train until `last_step`, or until Ctrl-C; either way the last state is saved.
 
-    Raises DivergedError when the loss is not finite; the files then hold the last good state.
+    Raises DivergedError when the loss is not finite; the files then hold the last good state. Raises DatasetError
+    when a picture has gone bad since it was checked; what was learned until then is saved.
     """
-    batches = iter(run.batches)
+    batches = prepared(run.batches)
     run.network.train()
-    with _interruptible(run):
+    with _interruptible(run), _saved_when_data_fail(run):
         for step in range(run.progress.step + 1, run.last_step + 1):
             torch.manual_seed(_dropout_seed(run.progress.seed, step))
             rate = set_rate(run.optimiser, learning_rate(run.schedule, step))
-            losses = [train_mini_batch(run, next(batches), step) for _ in range(run.subdivisions)]
+            mini_batches = [next(batches) for _ in range(run.subdivisions)]
+            losses = [train_mini_batch(run, each, step) for each in mini_batches]
             run.optimiser.step()
             run.optimiser.zero_grad()
             run.progress = replace(run.progress, step=step, seen=run.progress.seen + run.batch)
@@ -109,8 +112,7 @@ def train_mini_batch(run: Run, batch: Batch, step: int) -> Losses:
         parts = ("box", "objectness", "classification")
         found = ", ".join(f"{name} {float(getattr(losses, name)):g}" for name in parts)
         raise DivergedError(
-            f"step {step}: found a loss that is not finite ({found}), expected numbers; "
-            "a lower learning_rate or a longer burn_in often helps"
+            f"step {step}: found a loss that is not finite ({found}), expected numbers; {ADVICE}"
         )
     (losses.total / run.subdivisions).backward()
     return replace(losses, total=losses.total.detach())
@@ -167,7 +169,14 @@ def score(run: Run, validation: Validation) -> None:
 
 
 def save(run: Run, which: str) -> None:
-    """Write NAME_which.pt, to go on from, and NAME_which.weights, for every Darknet."""
+    """Write NAME_which.pt, to go on from, and NAME_which.weights, for every Darknet.
+
+    Raises DivergedError, and writes nothing, when the network is not finite: its loss would say so a step too late.
+    """
+    if not all(bool(torch.isfinite(value).all()) for value in run.network.state_dict().values()):
+        raise DivergedError(
+            f"step {run.progress.step}: found weights that are not finite, expected numbers; {ADVICE}"
+        )
     path = run.folder / f"{run.name}_{which}"
     save_checkpoint(path.with_suffix(".pt"), run.network, run.optimiser, run.progress)
     save_weights(run.network, path.with_suffix(".weights"), run.progress.seen)
@@ -204,6 +213,17 @@ def validation_of(
 def _dropout_seed(seed: int, step: int) -> int:
     """A seed a step, so that a resumed run drops what an unbroken one drops."""
     return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
+
+
+@contextmanager
+def _saved_when_data_fail(run: Run) -> Iterator[None]:
+    """The steps done are not lost to a picture that was deleted or a worker that was killed meanwhile."""
+    try:
+        yield
+    except DatasetError:
+        if run.progress.step > 0:
+            save(run, "last")
+        raise
 
 
 @contextmanager

@@ -1,14 +1,10 @@
-"""A cfg section → its layer, the layers it reads and the shape it gives: one builder for each kind of section."""
+"""A layer's section → the layer, the layers it reads and the shape it gives: one builder for each kind of section."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-import torch
 from torch import nn
 
 from yolo.cfg import Section
 from yolo.model.activations import ACTIVATIONS
-from yolo.model.heads import GaussianYoloHead, RegionHead, YoloHead
+from yolo.model.graph import Before, Built, Shape
 from yolo.model.layers import (
     AveragePool,
     Convolutional,
@@ -21,51 +17,11 @@ from yolo.model.layers import (
     SpaceToDepth,
     Upsample,
 )
-from yolo.settings import HeadSettings, InputSettings, read_head
 
-Shape = tuple[int, int, int]  # channels, height, width
-
-DEFAULT_ANCHOR = 0.5  # make_yolo_layer: biases without an `anchors` key
 REFUSED_CONVOLUTIONS = (
     "binary", "xnor", "bin_output", "flipped", "dot", "cbn", "antialiasing", "assisted_excitation",
     "share_index", "sway", "rotate", "stretch", "stretch_sway", "reverse", "coordconv",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Built:
-    """A layer as the graph needs it. sources: indices of the layers it reads, in order; -1 is the picture."""
-
-    module: nn.Module
-    sources: tuple[int, ...]
-    shape: Shape
-    head: HeadSettings | None = None
-
-
-@dataclass(frozen=True)
-class Before:
-    """What a builder may look at: the input and every layer built so far."""
-
-    input: InputSettings
-    built: tuple[Built, ...]
-
-    @property
-    def previous(self) -> int:
-        """Index of the layer before this one; -1, the picture, for the first."""
-        return len(self.built) - 1
-
-    def stride(self, shape: Shape) -> tuple[float, float]:
-        """(vertical, horizontal) pixels of the input that one cell of a map of `shape` stands for."""
-        return self.input.height / shape[1], self.input.width / shape[2]
-
-    def shape(self, index: int) -> Shape:
-        """Output shape of a layer, or of the picture for -1."""
-        if index < 0:
-            return self.input.channels, self.input.height, self.input.width
-        return self.built[index].shape
-
-
-Builder = Callable[[Section, Before], Built]
 
 
 def build_convolutional(section: Section, before: Before) -> Built:
@@ -184,55 +140,6 @@ def build_activation(section: Section, before: Before) -> Built:
     return Built(layer, (before.previous,), before.shape(before.previous))
 
 
-def build_yolo(section: Section, before: Before) -> Built:
-    """[yolo] (parser.c parse_yolo): the filters before it must be masks x (5 + classes)."""
-    shape = before.shape(before.previous)
-    classes = section.integer("classes", 20, minimum=1)
-    anchors, mask = _anchors(section)
-    _check_filters(section, before, len(mask), 5 + classes)
-    layer = YoloHead(
-        all_anchors=anchors,
-        anchor_ids=mask,
-        classes=classes,
-        stride=before.stride(shape),
-        scale_x_y=section.number("scale_x_y", 1.0),
-        new_coords=section.flag("new_coords"),
-    )
-    return Built(layer, (before.previous,), shape, read_head(section, classes))
-
-
-def build_gaussian_yolo(section: Section, before: Before) -> Built:
-    """[Gaussian_yolo] (parser.c parse_gaussian_yolo)."""
-    shape = before.shape(before.previous)
-    classes = section.integer("classes", 20, minimum=1)
-    anchors, mask = _anchors(section)
-    _check_filters(section, before, len(mask), 9 + classes)
-    section.choice("yolo_point", "center", ("center",))
-    layer = GaussianYoloHead(
-        anchors=anchors[list(mask)],
-        classes=classes,
-        stride=before.stride(shape),
-        scale_x_y=section.number("scale_x_y", 1.0),
-    )
-    return Built(layer, (before.previous,), shape, read_head(section, classes))
-
-
-def build_region(section: Section, before: Before) -> Built:
-    """[region] (parser.c parse_region): anchors x (5 + classes) filters before it."""
-    shape = before.shape(before.previous)
-    classes = section.integer("classes", 20, minimum=1)
-    if section.integer("coords", 4) != 4:
-        raise section.error("coords", "4")
-    if section.has("tree"):
-        raise section.error("tree", "no tree: class hierarchies are not supported")
-    section.integer("max", 30)  # pjreddie's default; AlexeyAB's is 200
-    total = section.integer("num", 1, minimum=1)
-    anchors = _numbers_of_anchors(section, total)
-    _check_filters(section, before, total, 5 + classes)
-    layer = RegionHead(anchors=anchors, classes=classes, softmax=section.flag("softmax"))
-    return Built(layer, (before.previous,), shape, read_head(section, classes))
-
-
 def build_avgpool(_section: Section, before: Before) -> Built:
     """[avgpool]: the mean of each channel."""
     channels, _, _ = before.shape(before.previous)
@@ -288,31 +195,6 @@ def build_cost(section: Section, before: Before) -> Built:
     return Built(nn.Identity(), (before.previous,), before.shape(before.previous))
 
 
-BUILDERS: dict[str, Builder] = {
-    "conv": build_convolutional,
-    "convolutional": build_convolutional,
-    "max": build_maxpool,
-    "maxpool": build_maxpool,
-    "shortcut": build_shortcut,
-    "route": build_route,
-    "upsample": build_upsample,
-    "dropout": build_dropout,
-    "activation": build_activation,
-    "yolo": build_yolo,
-    "Gaussian_yolo": build_gaussian_yolo,
-    "region": build_region,
-    "avg": build_avgpool,
-    "avgpool": build_avgpool,
-    "scale_channels": build_scale_channels,
-    "sam": build_sam,
-    "reorg": build_reorg,
-    "reorg3d": build_reorg3d,
-    "soft": build_softmax,
-    "softmax": build_softmax,
-    "cost": build_cost,
-}
-
-
 def _strides(section: Section) -> tuple[int, int]:
     """(vertical, horizontal); stride_x and stride_y fall back to stride."""
     stride = section.integer("stride", 1, minimum=1)
@@ -335,31 +217,6 @@ def _layer(section: Section, key: str, index: int, before: Before) -> int:
     if before.built[absolute].head is not None:
         raise section.error(key, "a layer that is no head", f"{index}, which is one")
     return absolute
-
-
-def _anchors(section: Section) -> tuple[torch.Tensor, tuple[int, ...]]:
-    """All anchors `[num, 2]` and the mask of a [yolo]."""
-    total = section.integer("num", 1, minimum=1)
-    mask = section.integers("mask", tuple(range(total)))
-    if min(mask) < 0 or max(mask) >= total:
-        raise section.error("mask", f"anchors 0 to {total - 1}, as num={total}")
-    return _numbers_of_anchors(section, total), mask
-
-
-def _numbers_of_anchors(section: Section, total: int) -> torch.Tensor:
-    numbers = section.numbers("anchors", (DEFAULT_ANCHOR,) * 2 * total)
-    if len(numbers) != 2 * total or min(numbers) <= 0:
-        expected = f"{2 * total} positive numbers, two for each of num={total}"
-        raise section.error("anchors", expected, f"{len(numbers)}, the smallest {min(numbers):g}")
-    return torch.tensor(numbers).view(total, 2)
-
-
-def _check_filters(section: Section, before: Before, masks: int, values: int) -> None:
-    """A head's map must have `values` (coordinates, objectness, classes) for each of its anchors."""
-    channels = before.shape(before.previous)[0]
-    if channels != masks * values:
-        expected = f"{masks} anchors x {values} values = {masks * values} filters before the head"
-        raise section.error("classes", expected, f"{channels} filters in layer {before.previous}")
 
 
 def _check_factors(section: Section, before: Before, expected: Shape) -> None:
