@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import tiny
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -24,6 +23,8 @@ def shared() -> Path:
 
 
 @pytest.fixture
-def four(tmp_path: Path) -> tiny.DrawnSet:
+def four(tmp_path: Path):  # -> tiny.DrawnSet
     """Four drawn pictures with six boxes of two classes, as a Darknet data set on disk."""
+    import tiny  # here, as it imports torch, which not every test needs
+
     return tiny.write_set(tmp_path / "four", tiny.FOUR_PICTURES)

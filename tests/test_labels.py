@@ -15,7 +15,7 @@ def labels(tmp_path, text, classes=3):
     return read_labels(path, classes)
 
 
-# ------------------------------------------------------------------------------------------------------- where they lie
+# ------------------------------------------------------------------------------------------ where they lie
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_the_first_candidate_that_exists_is_taken(tmp_path):
     assert find_labels(picture) == tmp_path / "labels" / "a.txt"
 
 
-# ----------------------------------------------------------------------------------------------------------------- lists
+# ------------------------------------------------------------------------------------------ lists
 
 
 def test_a_list_has_a_path_a_line_relative_to_here_or_to_itself(tmp_path, monkeypatch):
@@ -76,7 +76,7 @@ def test_an_empty_list_and_a_picture_given_as_list_are_named(tmp_path, content):
         read_list(path)
 
 
-# ------------------------------------------------------------------------------------------------------------------ rows
+# ------------------------------------------------------------------------------------------ rows
 
 
 def test_rows_become_labels_and_boxes(tmp_path):

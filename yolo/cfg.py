@@ -6,6 +6,7 @@ Where Darknet reads on after a mistake (a line without `=`, a word where a numbe
 """
 
 import math
+import os
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -220,7 +221,7 @@ def read_data(path: str | Path) -> DataFile:
 
 def locate(text: str, folder: Path) -> Path:
     """The path that `text` means in a file of `folder`: from the current folder if it is there, else from `folder`."""
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))  # as it is where there is no such user
     if path.is_absolute() or path.exists() or not (folder / path).exists():
         return path
     return folder / path

@@ -7,6 +7,7 @@ pictures, changed in the same way, as one that was never stopped.
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -39,9 +40,8 @@ class Draw:
     seed: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Batch:
-    """images: uint8 `[B, C, H, W]` RGB; targets: cxcywh 0..1 of the network input."""
+class Batch(NamedTuple):
+    """images: uint8 `[B, C, H, W]` RGB; targets: cxcywh 0..1 of the network input. A tuple: torch can pin it."""
 
     images: Tensor
     targets: Targets
@@ -208,12 +208,16 @@ def prepared(loader: DataLoader) -> Iterator:
         except StopIteration:
             return
         except (DatasetError, OSError) as error:
-            raise DatasetError(_without_traceback(error)) from None
+            fault = _without_traceback(error)
+            break
         except RuntimeError as error:
             if not str(error).startswith(DEAD_WORKER):
                 raise
-            raise DatasetError(str(error).splitlines()[0].strip()) from None
+            fault = str(error).splitlines()[0].strip()
+            break
         yield batch
+    del batches  # ends the other workers, at once; left to the garbage collector it takes five seconds
+    raise DatasetError(fault)
 
 
 def _without_traceback(error: Exception) -> str:
