@@ -136,5 +136,5 @@ def test_a_region_head_has_anchors_in_cells_and_classes_that_exclude_each_other(
     assert found.boxes[1, index].tolist() == pytest.approx(box, rel=1e-4)
     assert found.objectness[1, index].item() == pytest.approx(logistic(objectness), rel=1e-5)
     total = sum(map(math.exp, classes))
-    expected = [math.exp(value) / total for value in classes] if softmax else classes
+    expected = [math.exp(value) / total if softmax else logistic(value) for value in classes]
     assert found.class_probs[1, index].tolist() == pytest.approx(expected, rel=1e-4)

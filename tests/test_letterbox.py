@@ -76,10 +76,12 @@ def test_boxes_come_back_to_picture_pixels_by_hand():
 
 
 def test_the_way_back_takes_half_the_padding_as_darknet_does():
-    # 45 rows of padding: the picture begins at row 22, but correct_yolo_boxes takes 22.5
-    placement = letterboxed((100, 333), (64, 64))
-    box = torch.tensor([[0.0, 22.5 / 64, 1.0, (22.5 + 19) / 64]])
-    torch.testing.assert_close(to_picture(box, placement), torch.tensor([[0.0, 0.0, 333.0, 100.0]]))
+    # 45 rows or columns of padding: the picture begins at pixel 22, but correct_yolo_boxes takes 22.5
+    first, last = 22.5 / 64, (22.5 + 19) / 64
+    wide = to_picture(torch.tensor([[0.0, first, 1.0, last]]), letterboxed((100, 333), (64, 64)))
+    torch.testing.assert_close(wide, torch.tensor([[0.0, 0.0, 333.0, 100.0]]))
+    tall = to_picture(torch.tensor([[first, 0.0, last, 1.0]]), letterboxed((333, 100), (64, 64)))
+    torch.testing.assert_close(tall, torch.tensor([[0.0, 0.0, 100.0, 333.0]]))
 
 
 def test_truth_goes_where_the_pixels_go():

@@ -99,17 +99,19 @@ def test_a_score_must_exceed_the_threshold_and_not_only_reach_it():
     assert len(detections([[0.5, 0.5, 0.2, 0.2]], [0.5], [[0.5]], score_thresh=0.249)) == 1
 
 
-def test_an_overlap_exactly_at_the_threshold_is_kept():
-    # IoU of the two is 1/3: a square and its right half's neighbour
-    boxes = [[0.25, 0.5, 0.5, 0.5], [0.5, 0.5, 0.5, 0.5]]
-    third = torch.tensor(1 / 3).item()
-    for kind in ("default", "greedynms"):
+@pytest.mark.parametrize("kind", ["default", "greedynms", "diounms"])
+def test_an_overlap_exactly_at_the_threshold_is_kept(kind):
+    # one centre, half the side: IoU is 1/4 to the last bit, and their distance 0
+    boxes = [[0.5, 0.5, 1.0, 1.0], [0.5, 0.5, 0.5, 0.5]]
+
+    def count(thresh):
         suppress = suppression(kind, 0.6)
-        assert (
-            len(detections(boxes, [0.9, 0.8], [[1.0], [1.0]], nms_thresh=third, suppress=suppress))
-            == 2
+        return len(
+            detections(boxes, [0.9, 0.8], [[1.0], [1.0]], nms_thresh=thresh, suppress=suppress)
         )
-    assert len(detections(boxes, [0.9, 0.8], [[1.0], [1.0]], nms_thresh=0.33)) == 1
+
+    assert count(0.25) == 2
+    assert count(0.249) == 1
 
 
 def test_equal_scores_keep_the_order_of_the_predictions():

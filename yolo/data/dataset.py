@@ -209,6 +209,7 @@ def prepared(loader: DataLoader) -> Iterator:
             return
         except (DatasetError, OSError) as error:
             fault = _without_traceback(error)
+            error.__traceback__ = None  # its frames would keep the workers alive
             break
         except RuntimeError as error:
             if not str(error).startswith(DEAD_WORKER):
@@ -216,7 +217,7 @@ def prepared(loader: DataLoader) -> Iterator:
             fault = str(error).splitlines()[0].strip()
             break
         yield batch
-    del batches  # ends the other workers, at once; left to the garbage collector it takes five seconds
+    del batches  # ends the workers at once; left to the garbage collector they take five seconds
     raise DatasetError(fault)
 
 

@@ -135,7 +135,8 @@ class GaussianYoloHead(nn.Module):
 class RegionHead(nn.Module):
     """`[region]` of YOLOv2 (region_layer.c): anchors in cells, classes that exclude each other.
 
-    softmax: class probabilities add up to 1; without it the map's values are taken as they are.
+    softmax: class probabilities add up to 1; without it each is a logistic function, as in pjreddie's Darknet
+    (AlexeyAB's takes the map's values as they are, which are no probabilities).
     """
 
     def __init__(self, *, anchors: Tensor, classes: int, softmax: bool) -> None:
@@ -155,7 +156,8 @@ class RegionHead(nn.Module):
         grid = raw.new_tensor([width, height])
         centres = (grid_cells(height, width, raw.device) + torch.sigmoid(cells[..., :2])) / grid
         sizes = torch.exp(cells[..., 2:4]) * self.anchors[:, None, None] / grid
-        classes = torch.softmax(cells[..., 5:], dim=-1) if self.softmax else cells[..., 5:]
+        classes = cells[..., 5:]
+        classes = torch.softmax(classes, dim=-1) if self.softmax else torch.sigmoid(classes)
         return _flat(torch.cat((centres, sizes), dim=-1), torch.sigmoid(cells[..., 4]), classes)
 
 

@@ -1,0 +1,213 @@
+"""yolo.data.augment: boxes follow pixels, draws keep to their limits, colours change as Darknet changes them."""
+
+import cv2
+import numpy as np
+import pytest
+from tiny import COLOURS, GROUND, SIZE, draw
+
+from yolo.data.augment import (
+    Augmentation,
+    AugmentationSettings,
+    augment_boxes,
+    augment_picture,
+    draw_augmentation,
+)
+
+WHOLE = Augmentation(left=0, top=0, width=64, height=48)
+WILD = AugmentationSettings(jitter=0.4, resize=1.5, flip=True)
+ALMOST = 60  # of 255: how far a colour may be from a box's and still be the box
+
+
+def unit(x1, y1, x2, y2, size=SIZE):
+    height, width = size
+    return np.array(
+        [[(x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height]]
+    )
+
+
+def seen(picture, label=0):
+    """xyxy pixels around everything of a class's colour, or None."""
+    distance = np.abs(picture.astype(int) - COLOURS[label].astype(int)).max(axis=2)
+    rows, columns = np.nonzero(distance < ALMOST)
+    if len(rows) == 0:
+        return None
+    return np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+
+
+def corners(box, size):
+    height, width = size
+    low, high = box[:2] - box[2:] / 2, box[:2] + box[2:] / 2
+    return np.concatenate((low, high)) * (width, height, width, height)
+
+
+def test_boxes_follow_pixels_through_many_random_draws():
+    """Pictures and networks of several sizes; crops, zooms, flips and parts outside the picture."""
+    rng = np.random.default_rng(7)
+    compared = outside = flipped = gone = 0
+    for number in range(300):
+        picture_size = [(48, 64), (97, 61), (120, 200)][number % 3]
+        network = [(96, 128), (64, 96)][number % 2]
+        height, width = picture_size
+        x1, y1 = rng.integers(0, width - 12), rng.integers(0, height - 12)
+        # Not so large that the picture's mean, which stands outside, comes near the box's colour.
+        x2, y2 = x1 + rng.integers(8, width // 2), y1 + rng.integers(8, height // 2)
+        x2, y2 = min(x2, width), min(y2, height)
+        drawn = draw_augmentation(WILD, picture_size, rng)
+        picture = augment_picture(drawn, draw([(x1, y1, x2, y2, 0)], picture_size), network)
+        assert picture.shape == (*network, 3)
+        boxes, there = augment_boxes(
+            drawn, unit(x1, y1, x2, y2, picture_size), picture_size, network
+        )
+        found = seen(picture)
+        if not there[0]:
+            gone += 1
+            # At most a sliver of it may still be seen.
+            assert found is None or (found[2:] - found[:2]).min() <= 1
+            continue
+        box = corners(boxes[0], network)
+        if (box[2:] - box[:2]).min() < 4:
+            continue  # too thin for blurred borders to be measured
+        pixel = max(1, network[0] / drawn.height, network[1] / drawn.width)
+        assert np.abs(box - found).max() <= pixel, (drawn, box, found)
+        compared += 1
+        flipped += drawn.flip
+        outside += drawn.left < 0 or drawn.top < 0 or drawn.left + drawn.width > width
+    assert compared > 200 and gone > 0
+    assert flipped > 80 and outside > 80  # the draws were as wild as they were meant to be
+
+
+def test_the_whole_picture_at_its_own_size_stays_as_it_is():
+    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(augment_picture(WHOLE, picture, (48, 64)), picture)
+    boxes, there = augment_boxes(WHOLE, unit(8, 8, 24, 40), SIZE, (48, 64))
+    np.testing.assert_allclose(boxes, unit(8, 8, 24, 40))
+    assert there.all() and boxes.dtype == np.float32
+
+
+def test_a_crop_and_a_flip_by_hand():
+    # Columns 16..48 and rows 12..36 of 64 x 48 are shown: everything twice as large.
+    crop = Augmentation(left=16, top=12, width=32, height=24)
+    boxes, _ = augment_boxes(crop, unit(24, 18, 32, 30), SIZE, SIZE)
+    np.testing.assert_allclose(corners(boxes[0], SIZE), [16, 12, 32, 36])
+    mirrored = Augmentation(left=16, top=12, width=32, height=24, flip=True)
+    boxes, _ = augment_boxes(mirrored, unit(24, 18, 32, 30), SIZE, SIZE)
+    np.testing.assert_allclose(corners(boxes[0], SIZE), [32, 12, 48, 36])
+
+
+def test_boxes_are_cut_at_the_border_and_gone_below_a_pixel():
+    crop = Augmentation(left=32, top=0, width=32, height=48)
+    cases = np.concatenate((unit(16, 8, 48, 24), unit(0, 8, 32.4, 24), unit(0, 8, 30, 24)))
+    boxes, there = augment_boxes(crop, cases, SIZE, SIZE)
+    np.testing.assert_allclose(corners(boxes[0], SIZE), [0, 8, 32, 24])
+    # 0.4 picture pixels of the second are left: 0.8 network pixels, too little.
+    assert there.tolist() == [True, False, False]
+
+
+def test_no_boxes_are_ordinary():
+    boxes, there = augment_boxes(WHOLE, np.zeros((0, 4)), SIZE, SIZE)
+    assert boxes.shape == (0, 4) and there.shape == (0,)
+
+
+def test_outside_the_picture_stands_its_mean_colour():
+    picture = np.zeros((4, 4, 3), np.uint8)
+    picture[:, :2] = (200, 100, 40)
+    wide = Augmentation(left=-4, top=-4, width=12, height=12)
+    shown = augment_picture(wide, picture, (12, 12))
+    assert (shown[:4] == (100, 50, 20)).all() and (shown[:, 8:] == (100, 50, 20)).all()
+    np.testing.assert_array_equal(shown[4:8, 4:8], picture)
+
+
+def test_a_part_wholly_outside_is_mean_colour_everywhere():
+    away = Augmentation(left=500, top=0, width=32, height=48)
+    shown = augment_picture(away, draw([]), (24, 32))
+    assert (shown == GROUND).all()
+
+
+def test_draws_are_the_same_for_the_same_seed_and_differ_for_others():
+    draws = [
+        draw_augmentation(WILD, (480, 640), np.random.default_rng((5, 1, n))) for n in range(20)
+    ]
+    again = [
+        draw_augmentation(WILD, (480, 640), np.random.default_rng((5, 1, n))) for n in range(20)
+    ]
+    assert draws == again
+    assert len({(each.left, each.top) for each in draws}) == 20
+
+
+def test_draws_keep_to_their_limits_and_reach_them():
+    settings = AugmentationSettings(jitter=0.2, flip=True, hue=0.1, saturation=1.5, exposure=2.0)
+    rng = np.random.default_rng(0)
+    draws = [draw_augmentation(settings, (100, 200), rng) for _ in range(2000)]
+    lefts = [each.left for each in draws]
+    assert min(lefts) >= -40 and max(lefts) <= 40 and min(lefts) < -38 and max(lefts) > 38
+    tops = [each.top for each in draws]
+    assert min(tops) >= -20 and max(tops) <= 20
+    widths = [each.width for each in draws]
+    assert min(widths) >= 120 and max(widths) <= 280
+    assert 850 < sum(each.flip for each in draws) < 1150
+    saturations = [each.saturation for each in draws]
+    assert 1 / 1.5 <= min(saturations) < 0.68 and 1.48 < max(saturations) <= 1.5
+    exposures = [each.exposure for each in draws]
+    assert 0.5 <= min(exposures) < 0.52 and 1.96 < max(exposures) <= 2
+    hues = [each.hue for each in draws]
+    assert -0.1 <= min(hues) < -0.095 and 0.095 < max(hues) <= 0.1
+
+
+def test_without_settings_nothing_is_changed():
+    drawn = draw_augmentation(AugmentationSettings(), (48, 64), np.random.default_rng(0))
+    assert drawn == WHOLE
+
+
+def test_resize_zooms_in_and_out_by_its_factor_at_most():
+    """image_data_augmentation: each side shows between 1 / resize and resize of the picture."""
+    rng = np.random.default_rng(0)
+    settings = AugmentationSettings(resize=2.0)
+    shares = [draw_augmentation(settings, (1000, 1000), rng).width / 1000 for _ in range(2000)]
+    assert 0.5 <= min(shares) < 0.54 and 1.85 < max(shares) <= 2.0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1)])
+def test_pictures_of_one_pixel_survive_the_wildest_draws(size):
+    picture = np.full((*size, 3), 50, np.uint8)
+    for seed in range(50):
+        drawn = draw_augmentation(WILD, size, np.random.default_rng(seed))
+        assert augment_picture(drawn, picture, (48, 64)).shape == (48, 64, 3)
+
+
+def test_grey_pictures_keep_one_channel_and_their_values():
+    picture = np.full((48, 64, 1), 50, np.uint8)
+    drawn = Augmentation(-10, -10, 90, 70, True, hue=0.1, saturation=1.4, exposure=1.4)
+    shown = augment_picture(drawn, picture, (24, 32))
+    assert shown.shape == (24, 32, 1) and (shown == 50).all()
+
+
+def colours(rgb, **change):
+    picture = np.array([[rgb]], np.uint8)
+    return augment_picture(Augmentation(0, 0, 1, 1, **change), picture, (1, 1))[0, 0].tolist()
+
+
+def test_colour_changes_by_hand():
+    assert colours((255, 0, 0), hue=1 / 3) == [0, 255, 0]  # a third of a turn: red to green
+    assert colours((255, 0, 0), hue=-1 / 3) == [0, 0, 255]
+    assert colours((100, 40, 40), exposure=2.0) == [200, 80, 80]
+    assert colours((200, 200, 200), exposure=1.5) == [255, 255, 255]  # clipped, not wrapped
+    red, green, blue = colours((200, 100, 100), saturation=0.5)  # half as far from grey
+    assert red == 200 and abs(green - 150) <= 2 and abs(blue - 150) <= 2
+
+
+def test_augmenting_leaves_the_picture_and_boxes_it_was_given_alone():
+    picture, boxes = draw([(8, 8, 24, 24, 0)]), unit(8, 8, 24, 24)
+    kept, kept_boxes = picture.copy(), boxes.copy()
+    change = Augmentation(0, 0, 64, 48, True, hue=0.1, saturation=1.5, exposure=1.5)
+    augment_picture(change, picture, SIZE)
+    augment_boxes(change, boxes, SIZE, SIZE)
+    np.testing.assert_array_equal(picture, kept)
+    np.testing.assert_array_equal(boxes, kept_boxes)
+
+
+def test_the_flip_may_come_after_the_resizing():
+    """Mirroring first, as Darknet does, gives the same pixels within a rounding."""
+    picture = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    ours = augment_picture(Augmentation(0, 0, 70, 50, flip=True), picture, (48, 64))
+    first = cv2.resize(cv2.flip(picture, 1), (64, 48), interpolation=cv2.INTER_LINEAR)
+    assert np.abs(ours.astype(int) - first.astype(int)).max() <= 1

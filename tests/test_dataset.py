@@ -1,0 +1,198 @@
+"""yolo.data.dataset: which pictures come when, how they are changed, and that all of it can be repeated."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from tiny import GROUND, write_set
+
+from yolo.data.augment import AugmentationSettings
+from yolo.data.check import check_list
+from yolo.data.dataset import (
+    Draw,
+    EvaluationPictures,
+    StepSampler,
+    TrainingPictures,
+    collate,
+    evaluation_loader,
+    prepared,
+    training_loader,
+)
+from yolo.errors import DatasetError
+from yolo.letterbox import letterboxed, stretched
+
+SETTINGS = AugmentationSettings(0.2, 1.2, True, 0.1, 1.5, 1.5)
+PLAIN = AugmentationSettings()
+SIZE = (48, 64)
+
+
+def pictures_of(drawn, channels=3):
+    return check_list(drawn.folder / "list.txt", 2, channels).pictures
+
+
+def sampler_of(pictures=5, batch=4, mini_batch=2, steps=range(1, 8), size_at=None, seed=3):
+    return StepSampler(pictures, batch, mini_batch, steps, size_at or (lambda step: SIZE), seed)
+
+
+def batches(drawn, workers, steps=range(1, 5), seed=3, channels=3):
+    pictures = TrainingPictures(pictures_of(drawn, channels), SETTINGS, channels, max_boxes=200)
+    sampler = sampler_of(len(pictures), steps=steps, seed=seed)
+    return list(prepared(training_loader(pictures, sampler, workers, pin=False)))
+
+
+def same(first, second):
+    return all(
+        torch.equal(a, b)
+        for a, b in zip(
+            (first.images, *first.targets), (second.images, *second.targets), strict=True
+        )
+    )
+
+
+# ------------------------------------------------------------------------------------------ the sampler
+
+
+def test_every_picture_comes_once_each_time_through_the_list():
+    indices = [draw.index for mini_batch in sampler_of(steps=range(1, 11)) for draw in mini_batch]
+    assert len(indices) == 40
+    rounds = np.array(indices).reshape(8, 5)  # 5 pictures: batches of 4 run over the ends
+    assert all(sorted(each) == [0, 1, 2, 3, 4] for each in rounds.tolist())
+    assert len({tuple(each) for each in rounds.tolist()}) > 1  # in changing orders
+
+
+def test_mini_batches_have_their_size_and_number():
+    sampler = sampler_of(batch=6, mini_batch=2, steps=range(1, 4))
+    found = list(sampler)
+    assert len(found) == len(sampler) == 9
+    assert {len(each) for each in found} == {2}
+
+
+def test_a_batch_may_be_larger_than_the_list():
+    (mini_batch,) = sampler_of(pictures=2, batch=5, mini_batch=5, steps=range(1, 2))
+    assert sorted(draw.index for draw in mini_batch[:4]) == [0, 0, 1, 1]
+
+
+def test_a_later_start_gives_the_same_draws():
+    whole, rest = list(sampler_of()), list(sampler_of(steps=range(4, 8)))
+    assert whole[3 * 2 :] == rest
+
+
+def test_draws_follow_from_seed_step_and_place():
+    draws = [draw for mini_batch in sampler_of() for draw in mini_batch]
+    assert len({draw.seed for draw in draws}) == len(draws)
+    assert list(sampler_of()) == list(sampler_of())
+    assert list(sampler_of()) != list(sampler_of(seed=4))
+
+
+def test_subdivisions_do_not_change_the_draws():
+    whole = [draw for each in sampler_of(mini_batch=4) for draw in each]
+    parts = [draw for each in sampler_of(mini_batch=1) for draw in each]
+    assert whole == parts
+
+
+def test_a_step_has_one_size():
+    sampler = sampler_of(size_at=lambda step: (32 * step, 64), steps=range(1, 3))
+    assert [draw.size[0] for each in sampler for draw in each] == [32] * 4 + [64] * 4
+
+
+# ------------------------------------------------------------------------------------------ training pictures
+
+
+def test_a_picture_and_its_labels_as_the_draw_says(four):
+    pictures = TrainingPictures(pictures_of(four), PLAIN, 3, max_boxes=200)
+    image, labels, boxes = pictures[Draw(1, SIZE, (0, 1, 1, 0))]
+    assert image.shape == (48, 64, 3) and image.dtype == np.uint8
+    assert sorted(labels.tolist()) == [0, 1]
+    order = np.argsort(-labels)
+    np.testing.assert_allclose(boxes[order][0], [42 / 64, 20 / 48, 24 / 64, 20 / 48])
+    larger, _, same_boxes = pictures[Draw(1, (96, 64), (0, 1, 1, 0))]
+    assert larger.shape == (96, 64, 3)
+    np.testing.assert_allclose(same_boxes, boxes)
+
+
+def test_at_most_max_boxes_are_kept_drawn_by_the_seed(four):
+    pictures = TrainingPictures(pictures_of(four), PLAIN, 3, max_boxes=1)
+    kept = [pictures[Draw(1, SIZE, (seed,))][1].tolist() for seed in range(20)]
+    assert all(len(labels) == 1 for labels in kept)
+    assert {labels[0] for labels in kept} == {0, 1}
+
+
+def test_collate_puts_channels_first_and_boxes_picture_by_picture():
+    image = np.arange(2 * 4 * 3, dtype=np.uint8).reshape(2, 4, 3)  # [H, W, C]
+    box = np.full((1, 4), 0.5, np.float32)
+    nothing = (image, np.zeros(0, np.int64), np.zeros((0, 4), np.float32))
+    batch = collate(
+        [(image, np.array([7]), box), nothing, (image, np.array([8, 9]), np.repeat(box, 2, 0))]
+    )
+    assert batch.images.shape == (3, 3, 2, 4) and batch.images.dtype == torch.uint8
+    assert batch.images[0, 1, 1, 2] == image[1, 2, 1]
+    assert batch.targets.image_index.tolist() == [0, 2, 2]
+    assert batch.targets.labels.tolist() == [7, 8, 9]
+    assert batch.targets.boxes.shape == (3, 4) and batch.targets.boxes.dtype == torch.float32
+    empty = collate([nothing, nothing])
+    assert empty.targets.image_index.shape == (0,) and empty.targets.boxes.shape == (0, 4)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one core
+def test_batches_are_the_same_for_any_number_of_workers_and_any_start(four):
+    alone = batches(four, workers=0)
+    assert len(alone) == 8 and alone[0].images.shape == (2, 3, 48, 64)
+    assert all(map(same, alone, batches(four, workers=2)))
+    assert all(map(same, alone[4:], batches(four, workers=1, steps=range(3, 5))))
+    assert not all(map(same, alone, batches(four, workers=0, seed=4)))
+
+
+def test_a_grey_network_gets_one_channel(four):
+    assert batches(four, 0, steps=range(1, 2), channels=1)[0].images.shape == (2, 1, 48, 64)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("spoil", ["delete", "empty"])
+def test_a_picture_gone_bad_since_the_check_is_one_line(four, workers, spoil):
+    pictures = TrainingPictures(pictures_of(four), PLAIN, 3, 200)
+    if spoil == "delete":
+        four.pictures[2].unlink()
+        message = "No such file or directory: .*p2.png"
+    else:
+        four.pictures[2].write_bytes(b"")
+        message = "^[^ ]*p2.png: found an empty file, expected a picture$"
+    loader = training_loader(pictures, sampler_of(4), workers, pin=False)
+    with pytest.raises(DatasetError, match=message) as error:
+        list(prepared(loader))
+    assert "\n" not in str(error.value)
+
+
+class Deadly(TrainingPictures):
+    """A worker that the system kills, as it does where memory runs out."""
+
+    def __getitem__(self, draw):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_is_one_line(four):
+    loader = training_loader(Deadly(pictures_of(four), PLAIN, 3, 200), sampler_of(4), 1, pin=False)
+    with pytest.raises(DatasetError, match=r"DataLoader worker \(pid.* (killed|exited)") as error:
+        list(prepared(loader))
+    assert "\n" not in str(error.value)
+
+
+# ------------------------------------------------------------------------------------------ evaluation pictures
+
+
+def test_evaluation_pictures_come_in_order_stretched_or_letterboxed(tmp_path):
+    drawn = write_set(tmp_path / "set", [[(0, 0, 64, 48, 0)], [], [(8, 8, 24, 24, 1)]])
+    pictures = pictures_of(drawn)
+    loader = evaluation_loader(EvaluationPictures(pictures, (64, 64), 3, letterboxed), 2, 0)
+    (images, placements), (rest, _) = list(loader)
+    assert images.shape == (2, 3, 64, 64) and rest.shape == (1, 3, 64, 64)
+    assert images.dtype == torch.float32
+    assert placements[0].offset == (8, 0) and placements[0].content == (48, 64)
+    assert (images[1, :, 8:56] == torch.tensor(GROUND / 255)).all()  # content
+    assert (images[1, :, :8] == 0.5).all() and (images[1, :, 56:] == 0.5).all()  # Darknet's grey
+    (images, placements), _ = list(
+        evaluation_loader(EvaluationPictures(pictures, (64, 64), 3, stretched), 2, 0)
+    )
+    assert placements[0].content == (64, 64)
+    assert (images[1] == torch.tensor(GROUND / 255)).all()
