@@ -48,6 +48,13 @@ def test_text_is_written_as_utf8_under_a_name_given_as_text(tmp_path):
     assert (tmp_path / "a.txt").read_bytes() == "größe\n".encode()
 
 
-def test_a_missing_folder_is_the_systems_error_with_its_name(tmp_path):
-    with pytest.raises(FileNotFoundError, match="missing"):
-        write_text(tmp_path / "missing" / "a.txt", "x")
+def test_folders_on_the_way_are_made(tmp_path):
+    write_text(tmp_path / "new" / "newer" / "a.txt", "x")
+    assert (tmp_path / "new" / "newer" / "a.txt").read_text() == "x"
+
+
+def test_a_file_in_the_place_of_a_folder_is_the_systems_error_with_its_name(tmp_path):
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(FileExistsError, match="file"):
+        write_text(tmp_path / "file" / "a.txt", "x")
+    assert (tmp_path / "file").read_text() == "kept"

@@ -11,7 +11,6 @@ from collections import Counter
 from pathlib import Path
 
 import cv2
-import torch
 
 from yolo.cfg import read_names
 from yolo.console import new_file, progress, run, share
@@ -20,7 +19,7 @@ from yolo.detect.darknet_json import Frame, darknet_json
 from yolo.detect.detector import NMS_THRESH, SCORE_THRESH, Detector
 from yolo.detect.draw import draw_detections
 from yolo.detect.postprocess import Detections
-from yolo.device import usable_device
+from yolo.device import add_device_option
 from yolo.errors import DatasetError
 from yolo.files import replacing, write_text
 from yolo.model.network import Network
@@ -152,14 +151,7 @@ def _arguments() -> argparse.Namespace:
     add("--letterbox", action="store_true", help="keep the pictures' aspect, as pjreddie's Darknet")
     add("--out", type=Path, metavar="DIR", help="write the pictures with boxes there")
     add("--json", type=new_file, metavar="FILE", help="write Darknet's json")
-    default = "cuda" if torch.cuda.is_available() else "cpu"
-    add(
-        "--device",
-        type=usable_device,
-        default=default,
-        metavar="D",
-        help=f"default here: {default}",
-    )
+    add_device_option(parser)
     return parser.parse_args()
 
 

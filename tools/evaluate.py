@@ -12,13 +12,11 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import torch
-
 from yolo.cfg import read_data, read_names
-from yolo.console import new_file, run, whole_number
+from yolo.console import add_workers_option, new_file, run, whole_number
 from yolo.data.check import check_list, problem_lines
 from yolo.detect.detector import Detector
-from yolo.device import usable_device
+from yolo.device import add_device_option
 from yolo.errors import DatasetError
 from yolo.evaluate.evaluator import (
     IOU_THRESH,
@@ -138,14 +136,7 @@ def _arguments() -> argparse.Namespace:
     add("--letterbox", action="store_true", help="keep the pictures' aspect, as pjreddie's Darknet")
     add("--save-results", type=Path, metavar="DIR", help="write comp4_det_test_CLASS.txt files")
     add("--json", type=new_file, metavar="FILE", help="write all numbers, with all digits")
-    default = "cuda" if torch.cuda.is_available() else "cpu"
-    add(
-        "--device",
-        type=usable_device,
-        default=default,
-        metavar="D",
-        help=f"default here: {default}",
-    )
+    add_device_option(parser)
     add(
         "--batch",
         type=whole_number(1),
@@ -153,13 +144,7 @@ def _arguments() -> argparse.Namespace:
         metavar="N",
         help="pictures at a time; default 8",
     )
-    add(
-        "--workers",
-        type=whole_number(0),
-        default=2,
-        metavar="N",
-        help="processes that load pictures; default 2",
-    )
+    add_workers_option(parser)
     return parser.parse_args()
 
 

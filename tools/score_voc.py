@@ -14,7 +14,7 @@ import argparse
 import json
 from pathlib import Path
 
-from yolo.console import progress, run, stop
+from yolo.console import new_file, progress, run, stop
 from yolo.evaluate.average_precision import (
     VOC_PIXEL_EXTENT,
     GroundTruth,
@@ -43,6 +43,7 @@ def main() -> None:
         write_text(arguments.json, text + "\n")
         print(f"scores written to {arguments.json}")
     if arguments.plot:
+        arguments.plot.parent.mkdir(parents=True, exist_ok=True)
         plot_curves(arguments.plot, names, scores, metrics[-1], arguments.iou)
         print(f"curves written to {arguments.plot}")
 
@@ -62,18 +63,20 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--iou", type=float, default=0.5, help="a hit overlaps by more than this; default: 0.5"
     )
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write all digits of the scores")
     parser.add_argument(
-        "--plot", metavar="FILE", type=Path, help="plot precision over recall: .png, .pdf or .svg"
+        "--json", metavar="FILE", type=new_file, help="write all digits of the scores"
+    )
+    parser.add_argument(
+        "--plot",
+        metavar="FILE",
+        type=new_file,
+        help="plot precision over recall: .png, .pdf or .svg",
     )
     arguments = parser.parse_args()
     if not 0 < arguments.iou < 1:
         stop(f"--iou {arguments.iou:g}: expected a number between 0 and 1")
     if arguments.plot and arguments.plot.suffix.lower() not in PLOT_SUFFIXES:
         stop(f"--plot {arguments.plot}: expected a name ending in {', '.join(PLOT_SUFFIXES)}")
-    for option, path in (("--json", arguments.json), ("--plot", arguments.plot)):
-        if path and not path.parent.is_dir():
-            stop(f"{option} {path}: expected a file in a folder that exists")
     return arguments
 
 

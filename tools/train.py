@@ -14,10 +14,8 @@ example, going on after an interruption:
 import argparse
 from pathlib import Path
 
-import torch
-
-from yolo.console import EXIT_INTERRUPTED, run, stop, whole_number
-from yolo.device import usable_device
+from yolo.console import EXIT_INTERRUPTED, add_workers_option, run, stop, whole_number
+from yolo.device import add_device_option
 from yolo.errors import CfgError
 from yolo.settings import IOU_LOSSES
 from yolo.train.assign import DIALECTS
@@ -77,21 +75,8 @@ def _options() -> Options:
         "--set", nargs="+", default=[], metavar="KEY=VALUE", dest="overrides",
         help="other values of [net], such as batch=16 subdivisions=1 width=320 height=320",
     )  # fmt: skip
-    default = "cuda" if torch.cuda.is_available() else "cpu"
-    add(
-        "--device",
-        type=usable_device,
-        default=default,
-        metavar="D",
-        help=f"default here: {default}",
-    )
-    add(
-        "--workers",
-        type=whole_number(0),
-        default=2,
-        metavar="N",
-        help="processes that load pictures; default 2",
-    )
+    add_device_option(parser)
+    add_workers_option(parser)
     add(
         "--seed",
         type=whole_number(0),

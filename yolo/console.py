@@ -1,9 +1,10 @@
 """What every command shares: errors as one line and exit code 2, checked options, progress, log messages on stderr."""
 
 import logging
+import os
 import re
 import sys
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from yolo.errors import CfgError, DatasetError, DivergedError, WeightsError
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
+LOADING_WORKERS = 2  # enough to keep a network on two cores busy
 SILENT_SECONDS = 2.0  # work shorter than this shows no bar
 
 
@@ -21,8 +24,13 @@ def run(main: Callable[[], None]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         main()
+        sys.stdout.flush()
     except (CfgError, WeightsError, DatasetError, DivergedError) as error:
         stop(str(error))
+    except BrokenPipeError:
+        # `| head` has seen enough; Python would complain again when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_BROKEN_PIPE)
     except OSError as error:  # missing, unreadable, no space left
         stop(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
@@ -55,11 +63,21 @@ def share(text: str) -> float:
 
 
 def new_file(text: str) -> Path:
-    """A type for argparse: a file to be written, in a folder that exists."""
-    path = Path(text)
-    if path.is_dir() or not path.parent.is_dir():
-        raise ArgumentTypeError(f"found {text!r}, expected a file in a folder that exists")
-    return path
+    """A type for argparse: a file to be written, no folder."""
+    if Path(text).is_dir():
+        raise ArgumentTypeError(f"found the folder {text!r}, expected a file")
+    return Path(text)
+
+
+def add_workers_option(parser: ArgumentParser) -> None:
+    """`--workers`: how many processes load pictures beside the network."""
+    parser.add_argument(
+        "--workers",
+        type=whole_number(0),
+        default=LOADING_WORKERS,
+        metavar="N",
+        help=f"processes that load pictures; default {LOADING_WORKERS}",
+    )
 
 
 def progress(items: Iterable, description: str, total: int | None = None) -> Iterable:

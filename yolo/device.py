@@ -1,6 +1,6 @@
 """Where a command computes: a device's name, tried before it is relied on."""
 
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError
 
 import torch
 
@@ -16,3 +16,15 @@ def usable_device(name: str) -> str:
     if kind not in KINDS:
         raise ArgumentTypeError(f"found {name!r}, expected a device that this machine has")
     return name
+
+
+def add_device_option(parser: ArgumentParser) -> None:
+    """`--device`: the GPU where there is one, else the CPU."""
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument(
+        "--device",
+        type=usable_device,
+        default=default,
+        metavar="D",
+        help=f"default here: {default}",
+    )

@@ -12,10 +12,11 @@ from typing import BinaryIO
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """Yield a binary file; when the block ends well, it replaces `path` in one step.
 
-    The bytes go to a temporary file in the same folder, are forced to the disk and renamed. When the
+    Folders on the way to it are made. The bytes go to a temporary file in the same folder, are forced to the disk and renamed. When the
     block raises (a full disk, Ctrl-C), `path` is as it was and the temporary file is gone.
     """
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

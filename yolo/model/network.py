@@ -146,6 +146,7 @@ def build(
                 f"{section.path}:{section.line}: found [{section.kind}], expected one of {expected}"
             )
         built += (BUILDERS[section.kind](section, Before(input_settings, built)),)
+    _check_classes(rest, built)
     unread = [
         f"{entry.key}={entry.value} (line {entry.line})"
         for section in sections
@@ -153,6 +154,16 @@ def build(
     ]
     kinds = tuple(section.kind for section in rest)
     return Network(kinds, built, input_settings, training_settings), unread
+
+
+def _check_classes(sections: list[Section], built: tuple[Built, ...]) -> None:
+    """All heads must speak of the same classes: their predictions are laid side by side."""
+    heads = [
+        (s, b.module.classes) for s, b in zip(sections, built, strict=True) if b.head is not None
+    ]
+    for section, classes in heads[1:]:
+        if classes != heads[0][1]:
+            raise section.error("classes", f"{heads[0][1]}, as in the first head")
 
 
 def _last_uses(

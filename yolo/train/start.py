@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch.utils.data import DataLoader
 
 from yolo.cfg import DataFile, override, read_cfg, read_data, read_names
 from yolo.data.augment import AugmentationSettings
@@ -74,36 +75,13 @@ def start(options: Options) -> Run:
     progress = _progress(options, network, optimiser)
     folder = options.out or data.backup or Path("backup")
     folder.mkdir(parents=True, exist_ok=True)
-    mini_batch = settings.batch // settings.subdivisions
-    batch = mini_batch * settings.subdivisions
-    steps = range(progress.step + 1, settings.max_batches + 1)
-    head = network.head_settings[-1]  # Darknet takes jitter, random and max from the last layer
-    size_at = partial(
-        size_at_step,
-        base=(network.input.height, network.input.width),
-        random=head.random,
-        resize_step=settings.resize_step,
-        max_batches=settings.max_batches,
-        seed=progress.seed,
-    )
-    augmentation = AugmentationSettings(
-        jitter=head.jitter,
-        resize=head.resize,
-        flip=settings.flip,
-        hue=settings.colour.hue,
-        saturation=settings.colour.saturation,
-        exposure=settings.colour.exposure,
-    )
-    pictures = TrainingPictures(
-        train.pictures, augmentation, network.input.channels, head.max_boxes
-    )
-    sampler = StepSampler(len(train.pictures), batch, mini_batch, steps, size_at, progress.seed)
+    batch = settings.batch // settings.subdivisions * settings.subdivisions  # as Darknet divides
     return Run(
         network=network,
         loss=DetectionLoss(network, options.dialect),
         optimiser=optimiser,
         schedule=settings.schedule,
-        batches=training_loader(pictures, sampler, options.workers, pin=device.type == "cuda"),
+        batches=_batches(network, train, batch, progress, options),
         batch=batch,
         subdivisions=settings.subdivisions,
         last_step=settings.max_batches,
@@ -114,6 +92,43 @@ def start(options: Options) -> Run:
         save_every=SAVE_EVERY,
         device=device,
         progress=progress,
+    )
+
+
+def _batches(
+    network: Network, train: CheckedSet, batch: int, progress: Progress, options: Options
+) -> DataLoader:
+    """The mini-batches of the steps that are left."""
+    settings = network.training_settings
+    head = network.head_settings[-1]  # Darknet takes jitter, random and max from the last layer
+    augmentation = AugmentationSettings(
+        jitter=head.jitter,
+        resize=head.resize,
+        flip=settings.flip,
+        hue=settings.colour.hue,
+        saturation=settings.colour.saturation,
+        exposure=settings.colour.exposure,
+    )
+    sampler = StepSampler(
+        pictures=len(train.pictures),
+        batch=batch,
+        mini_batch=batch // settings.subdivisions,
+        steps=range(progress.step + 1, settings.max_batches + 1),
+        size_at=partial(
+            size_at_step,
+            base=(network.input.height, network.input.width),
+            random=head.random,
+            resize_step=settings.resize_step,
+            max_batches=settings.max_batches,
+            seed=progress.seed,
+        ),
+        seed=progress.seed,
+    )
+    pictures = TrainingPictures(
+        train.pictures, augmentation, network.input.channels, head.max_boxes
+    )
+    return training_loader(
+        pictures, sampler, options.workers, pin=options.device.startswith("cuda")
     )
 
 

@@ -87,9 +87,10 @@ def train(run: Run) -> None:
     run.network.train()
     with _interruptible(run), _saved_when_data_fail(run):
         for step in range(run.progress.step + 1, run.last_step + 1):
-            torch.manual_seed(_dropout_seed(run.progress.seed, step))
             rate = set_rate(run.optimiser, learning_rate(run.schedule, step))
             mini_batches = [next(batches) for _ in range(run.subdivisions)]
+            # After the loader, which takes a number of torch's generator when it begins.
+            torch.manual_seed(_dropout_seed(run.progress.seed, step))
             losses = [train_mini_batch(run, each, step) for each in mini_batches]
             run.optimiser.step()
             run.optimiser.zero_grad()

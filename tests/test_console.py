@@ -1,0 +1,90 @@
+"""yolo.console and yolo.device: the one line and the exit code of whatever goes wrong, and options that are checked."""
+
+import subprocess
+import sys
+from argparse import ArgumentTypeError
+from pathlib import Path
+
+import pytest
+
+from yolo.console import new_file, run, share, whole_number
+from yolo.device import usable_device
+from yolo.errors import CfgError, DatasetError, DivergedError, WeightsError
+
+
+def code_of(main):
+    with pytest.raises(SystemExit) as stop:
+        run(main)
+    return stop.value.code
+
+
+@pytest.mark.parametrize("kind", [CfgError, WeightsError, DatasetError, DivergedError])
+def test_a_users_mistake_is_one_line_and_exit_code_2(capsys, kind):
+    def main():
+        raise kind("a.cfg:3: found x, expected y")
+
+    assert code_of(main) == 2
+    assert capsys.readouterr() == ("", "error: a.cfg:3: found x, expected y\n")
+
+
+def test_what_the_system_refuses_is_named_with_its_file(capsys):
+    assert code_of(Path("/away/from/here").read_bytes) == 2
+    assert capsys.readouterr().err == "error: /away/from/here: No such file or directory\n"
+
+
+def test_a_mistake_of_ours_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        run(lambda: 1 / 0)
+
+
+def test_ctrl_c_is_exit_code_130(capsys):
+    def main():
+        raise KeyboardInterrupt
+
+    assert code_of(main) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    program = "from yolo.console import run; run(lambda: print('x' * 2**20))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 141
+
+
+def refuses(convert, *texts):
+    for text in texts:
+        with pytest.raises(ArgumentTypeError, match="^found .*, expected "):
+            convert(text)
+
+
+def test_whole_numbers():
+    assert whole_number(0)("0") == 0 and whole_number(-5)("-5") == -5 and whole_number(1)("+7") == 7
+    refuses(whole_number(0), "-1", "1.0", "", "x", "1_0", " 1", "nan", "٣", "9" * 40)
+
+
+def test_shares():
+    assert [share(text) for text in ("0", "1", ".25", "0.45", "1e-3", "1.")] == [
+        0,
+        1,
+        0.25,
+        0.45,
+        0.001,
+        1,
+    ]
+    refuses(share, "-0.1", "1.01", "25", "nan", "inf", "", ".", "1e3", "x")
+
+
+def test_new_files(tmp_path):
+    assert new_file(f"{tmp_path}/a.json") == tmp_path / "a.json"
+    assert new_file(f"{tmp_path}/away/a.json") == tmp_path / "away" / "a.json"
+    refuses(new_file, str(tmp_path))
+
+
+def test_devices():
+    assert usable_device("cpu") == "cpu"
+    refuses(usable_device, "", "gpu", "cuda:99", "meta", "-1", "cpu cpu")
