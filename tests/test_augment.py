@@ -11,6 +11,7 @@ from yolo.data.augment import (
     augment_boxes,
     augment_picture,
     draw_augmentation,
+    letterboxed,
 )
 
 WHOLE = Augmentation(left=0, top=0, width=64, height=48)
@@ -174,11 +175,11 @@ def test_pictures_of_one_pixel_survive_the_wildest_draws(size):
         assert augment_picture(drawn, picture, (48, 64)).shape == (48, 64, 3)
 
 
-def test_grey_pictures_keep_one_channel_and_their_values():
+def test_grey_pictures_keep_one_channel_and_change_in_exposure_alone():
     picture = np.full((48, 64, 1), 50, np.uint8)
     drawn = Augmentation(-10, -10, 90, 70, True, hue=0.1, saturation=1.4, exposure=1.4)
     shown = augment_picture(drawn, picture, (24, 32))
-    assert shown.shape == (24, 32, 1) and (shown == 50).all()
+    assert shown.shape == (24, 32, 1) and (shown == 70).all()  # 50 x 1.4
 
 
 def colours(rgb, **change):
@@ -211,3 +212,19 @@ def test_the_flip_may_come_after_the_resizing():
     ours = augment_picture(Augmentation(0, 0, 70, 50, flip=True), picture, (48, 64))
     first = cv2.resize(cv2.flip(picture, 1), (64, 48), interpolation=cv2.INTER_LINEAR)
     assert np.abs(ours.astype(int) - first.astype(int)).max() <= 1
+
+
+def test_letterboxing_keeps_the_aspect_and_the_middle():
+    whole = Augmentation(0, 0, 60, 20)
+    assert letterboxed(whole, (20, 60), (30, 30)) == Augmentation(0, -20, 60, 60)
+    assert letterboxed(Augmentation(3, 5, 20, 60), (60, 20), (30, 30)) == Augmentation(
+        -17, 5, 60, 60
+    )
+    assert letterboxed(whole, (20, 60), (10, 30)) == whole
+
+
+def test_a_resize_below_one_only_makes_pictures_smaller():
+    settings = AugmentationSettings(resize=0.5)
+    rng = np.random.default_rng(1)
+    widths = [draw_augmentation(settings, (100, 100), rng).width for _ in range(200)]
+    assert min(widths) >= 100 and 190 < max(widths) <= 200

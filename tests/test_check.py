@@ -69,12 +69,18 @@ def test_a_folder_an_empty_file_and_a_text_in_the_list_are_broken_pictures(four)
 def test_difficult_boxes_come_from_the_parallel_list(four):
     aside = four.folder / "difficult"
     (aside / "labels").mkdir(parents=True)
+    for index in range(4):
+        (aside / "labels" / f"p{index}.txt").touch()
     (aside / "labels" / "p1.txt").write_text(label_lines(FOUR_PICTURES[0]))
     listed = four.folder / "difficult.txt"
     listed.write_text("".join(f"{aside}/images/p{index}.png\n" for index in range(4)))
     checked = check(four, difficult=listed)
     assert [len(picture.difficult.labels) for picture in checked.pictures] == [0, 1, 0, 0]
     assert checked.problems == ()
+    (aside / "labels" / "p0.txt").unlink()
+    (aside / "labels" / "p2.txt").write_text("7 .5 .5 .1 .1\n")
+    missing, wrong = check(four, difficult=listed).problems
+    assert (missing.kind, wrong.kind) == (MISSING_LABELS, BAD_LABEL)
     listed.write_text(f"{aside}/images/p0.png\n")
     with pytest.raises(DatasetError, match="difficult.txt: found 1 entries, expected 4 as in"):
         check(four, difficult=listed)

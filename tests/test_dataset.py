@@ -1,5 +1,6 @@
 """yolo.data.dataset: which pictures come when, how they are changed, and that all of it can be repeated."""
 
+import multiprocessing
 import os
 import signal
 
@@ -162,6 +163,7 @@ def test_a_picture_gone_bad_since_the_check_is_one_line(four, workers, spoil):
     with pytest.raises(DatasetError, match=message) as error:
         list(prepared(loader))
     assert "\n" not in str(error.value)
+    assert multiprocessing.active_children() == []  # nobody waits for workers that nobody ended
 
 
 class Deadly(TrainingPictures):

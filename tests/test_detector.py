@@ -161,8 +161,12 @@ def test_a_batch_gives_each_picture_what_it_gets_alone():
     together = detector.detect(torch.stack(images), placements)
     for picture, found in zip(pictures, together, strict=True):
         alone = detector(picture)
-        assert len(alone) > 0 and torch.equal(alone.labels, found.labels)
-        torch.testing.assert_close(alone.boxes, found.boxes)
+        # Sums run in another order in a batch, so nearly equal scores may change places.
+        here, there = (
+            torch.argsort(each.labels * 1e4 + each.boxes[:, 0]) for each in (alone, found)
+        )
+        assert len(alone) > 0 and torch.equal(alone.labels[here], found.labels[there])
+        torch.testing.assert_close(alone.boxes[here], found.boxes[there])
 
 
 def test_the_detector_puts_its_network_into_evaluation_mode():

@@ -108,6 +108,13 @@ def test_difficult_boxes_count_neither_way(four):
         assert score.voc07_ap == pytest.approx(1.0)
 
 
+def test_boxes_are_matched_in_vocs_pixels(four):
+    """By hand: 9..25 and 9..17 with the last pixel inside are 17 and 9 wide, IoU 9/17; without it 8/16, no hit."""
+    evaluation = evaluation_of(checked(four), [(0, 0, 0.9, (8, 8, 16, 24))])
+    assert voc_scores(evaluation)[0].match.correct.tolist() == [True]
+    assert voc_scores(evaluation, iou_thresh=0.53)[0].match.correct.tolist() == [False]
+
+
 def test_a_class_without_truth_has_no_number(four):
     scores = voc_scores(
         evaluation_of(checked(four), all_found(four), names=("red", "green", "blue"))

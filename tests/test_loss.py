@@ -406,3 +406,13 @@ def train(network, images, truths, steps):
         optimiser.step()
         optimiser.zero_grad()
     return costs, rates
+
+
+def test_max_delta_bounds_the_delta_whatever_the_loss_is_divided_by(shared):
+    network, dialect, logits, targets, _, _ = recorded_case(shared, "max_delta")
+    network.head_settings = (replace(network.head_settings[0], max_delta=0.25),)
+    whole = delta_of(network, dialect, logits, targets)
+    raw = torch.as_tensor(logits).clone().requires_grad_()
+    (DetectionLoss(network, dialect)([raw], targets).total / 4).backward()
+    part = -raw.grad.numpy().reshape(whole.shape) * len(raw) * 4
+    np.testing.assert_allclose(part, whole, atol=1e-6)

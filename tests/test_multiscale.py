@@ -53,6 +53,12 @@ def test_random_may_be_the_factor_itself_and_halves_go_up(base, random, expected
 
 
 def test_a_tiny_network_keeps_at_least_one_resize_step():
-    sizes = {SIZES(step, base=(8, 8)) for step in range(1, 3000, 10)}
-    assert min(side for size in sizes for side in size) >= 8
-    assert all(side in (8, 32) for size in sizes for side in size)
+    # by hand: 1.4 * 8 / 32 + 1 = 1.35
+    assert {SIZES(step, base=(8, 8)) for step in range(1, 3000, 10)} == {(32, 32), (8, 8)}
+
+
+def test_a_factor_below_one_never_enlarges():
+    # by hand: from 1 / 1.4 to 1.4, plus 1, is 2 steps of 32; for a factor below 1 the cfg's size stands instead
+    sizes = [SIZES(step, base=(32, 32)) for step in range(11, 3000, 10)]
+    assert set(sizes) == {(32, 32), (64, 64)}
+    assert 100 < sizes.count((32, 32)) < 200

@@ -2,6 +2,7 @@
 
 import struct
 
+import cv2
 import numpy as np
 import pytest
 from tiny import draw, write_picture
@@ -56,6 +57,15 @@ def test_a_truncated_picture_is_an_error_never_grey_pixels(tmp_path, ending, sha
         read_picture(cut)
 
 
+def test_a_jpeg_that_breaks_off_is_seen_before_decoding(tmp_path, monkeypatch):
+    """OpenCV 4 decodes the first part and fills the rest with grey, so it must not be asked at all."""
+    path = write_picture(tmp_path / "a.jpg", NOISE)
+    path.write_bytes(path.read_bytes()[:-20])
+    monkeypatch.setattr("yolo.data.pictures.cv2.imdecode", lambda *_: NOISE)
+    with pytest.raises(DatasetError, match="a.jpg: found a JPEG that breaks off"):
+        read_picture(path)
+
+
 def test_bytes_after_the_end_of_a_jpeg_do_no_harm(tmp_path):
     path = write_picture(tmp_path / "a.jpg", NOISE)
     before = read_picture(path)
@@ -65,7 +75,11 @@ def test_bytes_after_the_end_of_a_jpeg_do_no_harm(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "found"),
-    [(b"", "an empty file"), (b"no picture\n", "11 bytes"), (b"\xff\xd8", "2 bytes")],
+    [
+        (b"", "an empty file"),
+        (b"no picture\n", "11 bytes"),
+        (b"\xff\xd8", "a JPEG that breaks off"),
+    ],
 )
 def test_what_is_no_picture_is_named(tmp_path, content, found):
     path = tmp_path / "a.jpg"
@@ -91,3 +105,16 @@ def test_a_network_of_other_channels_cannot_read_picture_files(tmp_path):
 def test_a_picture_of_one_pixel_is_a_picture(tmp_path):
     path = write_picture(tmp_path / "a.png", np.array([[[1, 2, 3]]], np.uint8))
     assert read_picture(path).tolist() == [[[1, 2, 3]]]
+
+
+def test_end_marks_before_and_after_the_pixels_do_not_count(tmp_path):
+    ok, content = cv2.imencode(".jpg", np.full((20, 30, 3), 90, np.uint8))
+    jpeg = content.tobytes()
+    thumbnail = b"\xff\xe1" + (2 + len(jpeg)).to_bytes(2, "big") + jpeg  # as cameras keep one
+    trailer = b"\xff\xda" * 9  # a film after the picture
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg[:2] + thumbnail + jpeg[2:] + trailer)
+    assert ok and read_picture(path).shape == (20, 30, 3)
+    path.write_bytes(jpeg[:2] + thumbnail + jpeg[2:-2])
+    with pytest.raises(DatasetError, match="breaks off"):
+        read_picture(path)

@@ -5,7 +5,7 @@ import reference
 import torch
 
 from yolo.boxes import cxcywh_to_xyxy
-from yolo.detect.postprocess import detect, suppression
+from yolo.detect.postprocess import detect, suppress_by_distance_iou, suppression
 
 PLAIN = suppression("default", 0.6)
 
@@ -146,3 +146,14 @@ def test_nothing_found_is_detections_of_length_zero(kind, count):
     assert (found.boxes.shape, found.scores.shape, found.labels.shape) == ((0, 4), (0,), (0,))
     assert found.labels.dtype == torch.int64
     assert suppression(kind, 0.6)(torch.zeros(0, 4), torch.zeros(0), 0.45).shape == (0,)
+
+
+def test_suppression_in_blocks_is_suppression_at_once(monkeypatch):
+    generator = torch.Generator().manual_seed(4)
+    boxes = torch.rand(60, 4, generator=generator) * 0.4
+    boxes[:, 2:] += boxes[:, :2] + 0.1
+    scores = torch.rand(60, generator=generator)
+    whole = suppress_by_distance_iou(boxes, scores, 0.3, 0.6)
+    monkeypatch.setattr("yolo.detect.postprocess.SUPPRESSION_BLOCK", 7)
+    assert 5 < len(whole) < 60
+    assert suppress_by_distance_iou(boxes, scores, 0.3, 0.6).tolist() == whole.tolist()

@@ -10,6 +10,7 @@ from tiny import cfg_text, network_of, write_set
 from yolo.boxes import paired_giou
 from yolo.errors import CfgError, DatasetError, WeightsError
 from yolo.model.weights import save_weights
+from yolo.train.checkpoint import save_checkpoint
 from yolo.train.start import Options, start
 
 
@@ -139,7 +140,10 @@ def test_nothing_to_learn_from_is_an_error(options, four):
         ((("max_batches", "0"),), "found max_batches=0, expected at least 1"),
         ((("batch", "x"),), r"\[net\] batch: found 'x', expected a whole number"),
         ((("batch", "0"),), r"\[net\] batch: found '0', expected a whole number of at least 1"),
-        ((("learning-rate", ".1"),), "--set learning-rate=.1: found a key that nothing reads"),
+        (
+            (("learning-rate", ".1"),),
+            r"tiny.cfg: found learning-rate=.1 for \[net\], expected a key",
+        ),
         ((("policy", "stairs"),), r"\[net\] policy: found 'stairs', expected one of"),
         ((("width", "-1"),), r"\[net\] width: found '-1'"),
     ],
@@ -217,3 +221,24 @@ def test_the_same_lists_may_be_relative_to_the_data_file(options, tmp_path):
     drawn = write_set(tmp_path / "relative", [[(8, 8, 24, 24, 0)]])
     drawn.data.write_text("classes=2\ntrain=list.txt\nvalid=list.txt\nnames=tiny.names\n")
     assert len(started(options, data=drawn.data).validation.pictures) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"overrides": (("batch", "2"), ("max_batches", "50"))}, "batch=4, expected 2"),
+        ({"iou_loss": "giou"}, "iou_loss=the cfg's, expected giou"),
+        ({"dialect": "pjreddie"}, "dialect=alexeyab, expected pjreddie"),
+    ],
+)
+def test_a_checkpoint_goes_on_only_with_what_it_began_with(options, changes, said):
+    run = started(options)
+    save_checkpoint(options.cfg.with_name("a.pt"), run.network, run.optimiser, run.progress)
+    with pytest.raises(WeightsError, match=said):
+        started(options, resume=options.cfg.with_name("a.pt"), **changes)
+
+
+def test_pictures_have_one_channel_or_three(options):
+    text = cfg_text().replace("channels=3", "channels=4")
+    options.cfg.write_text(text)
+    refused(options, CfgError, "found channels=4, expected 1 or 3")

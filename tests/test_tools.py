@@ -121,8 +121,10 @@ def test_the_whole_path_as_a_user_goes_it(project, case, call):
 
 
 def test_train_stops_in_one_line(call, case, four):
-    one_line(call("train", *TRAIN, "--set", "nonsense"), "--set nonsense: expected KEY=VALUE")
-    one_line(call("train", *TRAIN, "--set", "nonsense=1"), "--set nonsense=1: found a key that")
+    bad_option(call("train", *TRAIN, "--set", "nonsense"), "found 'nonsense', expected KEY=VALUE")
+    one_line(
+        call("train", *TRAIN, "--set", "nonsense=1"), r"found nonsense=1 for \[net\], expected"
+    )
     one_line(call("train", *TRAIN, "--set", "batch=many"), "batch: found 'many', expected a whole")
     one_line(call("train", *TRAIN, "--weights", "away.weights"), "away.weights: No such file")
     one_line(call("train", *TRAIN, "--weights", case), f"{case}: Is a directory")
@@ -355,7 +357,10 @@ def test_detect_stops_in_one_line(call, case, four):
     bad_option(call("detect", *DETECT, picture, "--thresh", "25"), "expected a number from 0 to 1")
     bad_option(call("detect", *DETECT, picture, "--thresh", "nan"), "expected a number from 0 to 1")
     bad_option(call("detect", *DETECT, picture, "--nms", "-1"), "expected a number from 0 to 1")
-    bad_option(call("detect", *DETECT, picture, "--json", "four"), "expected a file in a folder")
+    bad_option(
+        call("detect", *DETECT, picture, "--json", "four"),
+        "found the folder 'four', expected a file",
+    )
     (four.folder / "tiny.names").write_text("red\n")
     one_line(
         call("detect", *DETECT, picture), "tiny.names: found 1 names, expected 2 as in tiny.cfg"

@@ -141,7 +141,8 @@ def test_last_and_best_are_kept_as_checkpoint_and_weights_and_all_load(options):
         other = network_of(cfg_text(), seed=8)
         optimiser = make_optimiser(other, 0.9, 0.0005)
         progress = load_checkpoint(options.out / f"tiny_{which}.pt", other, optimiser)
-        assert progress == Progress(6, 24, 5, run.progress.best_map)
+        assert progress == Progress(6, 24, 5, run.progress.best_map, run.progress.how)
+        assert (progress.how["batch"], progress.how["height"]) == (4, 48)
         trained = dict(run.network.named_parameters())
         for loaded in (network, other):
             assert all(torch.equal(value, trained[k]) for k, value in loaded.named_parameters())
@@ -392,3 +393,12 @@ def test_validation_takes_darknets_thresholds():
         network_of(cfg_text()), ("a", "b"), (), every=1, start=0, batch=1, workers=0
     )
     assert (validation.detector.score_thresh, validation.detector.nms_thresh) == (0.005, 0.45)
+
+
+def test_a_cfg_whose_name_has_dots_keeps_it(options):
+    cfg = options.cfg.with_name("tiny-1.1.cfg")
+    options.cfg.rename(cfg)
+    finish(replace(options, cfg=cfg))
+    assert {"tiny-1.1_best.pt", "tiny-1.1_last.pt", "tiny-1.1_last.weights"} <= set(
+        files(options.out)
+    )

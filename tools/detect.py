@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 
 from yolo.cfg import read_names
-from yolo.console import new_file, progress, run, share
+from yolo.console import add_set_option, new_file, progress, run, share
 from yolo.data.pictures import PICTURE_ENDINGS, read_picture
 from yolo.detect.darknet_json import Frame, darknet_json
 from yolo.detect.detector import NMS_THRESH, SCORE_THRESH, Detector
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def _detector(args: argparse.Namespace) -> Detector:
-    network = Network.from_cfg(args.cfg)
+    network = Network.from_cfg(args.cfg, overrides=dict(args.overrides))
     load_weights(network, args.weights)
     names = read_names(args.names)
     classes = network.layers[network.heads[-1]].classes if network.heads else 0
@@ -151,6 +151,7 @@ def _arguments() -> argparse.Namespace:
     add("--letterbox", action="store_true", help="keep the pictures' aspect, as pjreddie's Darknet")
     add("--out", type=Path, metavar="DIR", help="write the pictures with boxes there")
     add("--json", type=new_file, metavar="FILE", help="write Darknet's json")
+    add_set_option(parser)
     add_device_option(parser)
     return parser.parse_args()
 

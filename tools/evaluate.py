@@ -4,7 +4,7 @@ The truth is what the label files say, difficult objects apart where the .data h
 Darknet's `detector map` takes them: score above .005, NMS .45, pictures stretched unless the cfg has letter_box=1.
 
 example:
-  python tools/evaluate.py --cfg cfg/yolov3-voc.cfg --weights backup/yolov3-voc_best.weights --data voc/voc.data
+  python tools/evaluate.py --cfg cfg/yolov3-voc.cfg --weights voc/backup/yolov3-voc_best.weights --data voc/voc.data
 """
 
 import argparse
@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from yolo.cfg import read_data, read_names
-from yolo.console import add_workers_option, new_file, run, whole_number
+from yolo.console import add_set_option, add_workers_option, new_file, run, whole_number
 from yolo.data.check import check_list, problem_lines
 from yolo.detect.detector import Detector
 from yolo.device import add_device_option
@@ -90,7 +90,7 @@ def _evaluation(args: argparse.Namespace) -> Evaluation:
     if data.valid is None or data.names is None:
         raise DatasetError(f"{args.data}: expected the keys valid and names")
     names = read_names(data.names)
-    network = Network.from_cfg(args.cfg)
+    network = Network.from_cfg(args.cfg, overrides=dict(args.overrides))
     load_weights(network, args.weights)
     classes = network.layers[network.heads[-1]].classes if network.heads else 0
     if not classes == data.classes == len(names):
@@ -136,6 +136,7 @@ def _arguments() -> argparse.Namespace:
     add("--letterbox", action="store_true", help="keep the pictures' aspect, as pjreddie's Darknet")
     add("--save-results", type=Path, metavar="DIR", help="write comp4_det_test_CLASS.txt files")
     add("--json", type=new_file, metavar="FILE", help="write all numbers, with all digits")
+    add_set_option(parser)
     add_device_option(parser)
     add(
         "--batch",

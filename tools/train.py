@@ -4,19 +4,25 @@ The cfg says what the network is and how it learns, the .data file where lists a
 NAME_best are kept in --out, as .weights for every Darknet and as .pt to go on from; TensorBoard files beside them.
 Ctrl-C saves first.
 
-example, from a backbone (its first 75 layers), as Darknet's `detector train voc.data yolov3-voc.cfg darknet53.conv.74`:
-  python tools/train.py --cfg cfg/yolov3-voc.cfg --data voc/voc.data --weights weights/darknet53.conv.74 --cutoff 75
+example, from a backbone (layers 0 to 73), as Darknet's `detector train voc.data yolov3-voc.cfg darknet53.conv.74`:
+  python tools/train.py --cfg cfg/yolov3-voc.cfg --data voc/voc.data --weights weights/darknet53.conv.74 --cutoff 74
 
 example, going on after an interruption:
-  python tools/train.py --cfg cfg/yolov3-voc.cfg --data voc/voc.data --resume backup/yolov3-voc_last.pt
+  python tools/train.py --cfg cfg/yolov3-voc.cfg --data voc/voc.data --resume voc/backup/yolov3-voc_last.pt
 """
 
 import argparse
 from pathlib import Path
 
-from yolo.console import EXIT_INTERRUPTED, add_workers_option, run, stop, whole_number
+from yolo.console import (
+    EXIT_INTERRUPTED,
+    add_set_option,
+    add_workers_option,
+    run,
+    stop,
+    whole_number,
+)
 from yolo.device import add_device_option
-from yolo.errors import CfgError
 from yolo.settings import IOU_LOSSES
 from yolo.train.assign import DIALECTS
 from yolo.train.start import Options, start
@@ -39,7 +45,7 @@ def main() -> None:
     best, step = training.progress.best_map, training.progress.step
     path = training.folder / training.name
     print(f"step {step}: {path}_last.weights, {path}_last.pt")
-    if best >= 0:
+    if Path(f"{path}_best.weights").exists() and best >= 0:
         print(f"best mAP voc07 {best:.4f}: {path}_best.weights, {path}_best.pt")
     if training.interrupted:
         print(f"interrupted; --resume {path}_last.pt goes on")
@@ -62,8 +68,11 @@ def _options() -> Options:
     )
     add("--clear", action="store_true", help="forget the weights' `seen`: start at step 0")
     add("--resume", type=Path, metavar="FILE", help="go on exactly from a checkpoint, NAME_last.pt")
-    add("--giou", action="store_true", help="short for --iou-loss giou")
-    add("--iou-loss", choices=IOU_LOSSES, help="box loss of all heads, instead of the cfg's")
+    box_loss = parser.add_mutually_exclusive_group()
+    box_loss.add_argument("--giou", action="store_true", help="short for --iou-loss giou")
+    box_loss.add_argument(
+        "--iou-loss", choices=IOU_LOSSES, help="box loss of all heads, instead of the cfg's"
+    )
     add("--dialect", choices=DIALECTS, default="alexeyab", help="whose loss; default alexeyab")
     add(
         "--max-batches",
@@ -71,10 +80,7 @@ def _options() -> Options:
         metavar="N",
         help="steps in all, instead of the cfg's",
     )
-    add(
-        "--set", nargs="+", default=[], metavar="KEY=VALUE", dest="overrides",
-        help="other values of [net], such as batch=16 subdivisions=1 width=320 height=320",
-    )  # fmt: skip
+    add_set_option(parser)
     add_device_option(parser)
     add_workers_option(parser)
     add(
@@ -104,7 +110,7 @@ def _options() -> Options:
         stop(
             "found --clear or --cutoff without --weights FILE, expected the weights that they speak of"
         )
-    overrides = [_pair(text) for text in args.overrides]
+    overrides = list(args.overrides)
     if args.max_batches is not None:
         overrides.append(("max_batches", str(args.max_batches)))
     return Options(
@@ -124,13 +130,6 @@ def _options() -> Options:
         map_every=args.map_every,
         skip_problems=args.on_problem == "skip",
     )
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not (key and equals and value):
-        raise CfgError(f"--set {text}: expected KEY=VALUE")
-    return key, value
 
 
 if __name__ == "__main__":

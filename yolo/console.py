@@ -69,6 +69,27 @@ def new_file(text: str) -> Path:
     return Path(text)
 
 
+def key_value(text: str) -> tuple[str, str]:
+    """A type for argparse: KEY=VALUE."""
+    key, _, value = text.partition("=")
+    if not (key and value):
+        raise ArgumentTypeError(f"found {text!r}, expected KEY=VALUE")
+    return key, value
+
+
+def add_set_option(parser: ArgumentParser) -> None:
+    """`--set KEY=VALUE ...`: other values of a cfg's [net], for `Network.from_cfg(overrides=dict(...))`."""
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        type=key_value,
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="other values of [net], such as width=320 height=320",
+    )
+
+
 def add_workers_option(parser: ArgumentParser) -> None:
     """`--workers`: how many processes load pictures beside the network."""
     parser.add_argument(

@@ -12,8 +12,8 @@ from typing import BinaryIO
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """Yield a binary file; when the block ends well, it replaces `path` in one step.
 
-    Folders on the way to it are made. The bytes go to a temporary file in the same folder, are forced to the disk and renamed. When the
-    block raises (a full disk, Ctrl-C), `path` is as it was and the temporary file is gone.
+    Folders on the way to it are made. The bytes go to a temporary file in the same folder, are forced to the disk
+    and renamed. When the block raises (a full disk, Ctrl-C), `path` is as it was and the temporary file is gone.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ IOU_LOSSES: dict[str, PairedOverlap | None] = {
     "diou": boxes.paired_diou,
     "ciou": boxes.paired_ciou,
 }
+SMALLEST_ZOOM = 0.01  # ours; `resize` divides
 NMS_KINDS = ("default", "greedynms", "diounms")
 
 
@@ -118,8 +119,8 @@ def read_training(net: Section) -> TrainingSettings:
         batch=batch,
         subdivisions=subdivisions,
         max_batches=net.integer("max_batches", 0, minimum=0),
-        momentum=net.number("momentum", 0.9),
-        decay=net.number("decay", 0.0001),
+        momentum=net.number("momentum", 0.9, minimum=0),
+        decay=net.number("decay", 0.0001, minimum=0),
         schedule=_read_schedule(net),
         colour=ColourSettings(
             hue=net.number("hue", 0.0),
@@ -183,8 +184,8 @@ def read_head(section: Section, classes: int) -> HeadSettings:
         focal_loss=section.flag("focal_loss"),
         objectness_smooth=section.flag("objectness_smooth"),
         class_multipliers=_read_class_multipliers(section, classes),
-        jitter=section.number("jitter", 0.2),
-        resize=section.number("resize", 1.0),
+        jitter=section.number("jitter", 0.2, minimum=0),
+        resize=section.number("resize", 1.0, minimum=SMALLEST_ZOOM),
         random=section.number("random", 0.0),
         nms_kind=section.choice("nms_kind", "default", NMS_KINDS),
         beta_nms=section.number("beta_nms", 0.6),

@@ -3,7 +3,7 @@
 Source: AlexeyAB data.c load_data_detection and fill_truth_detection, image_opencv.cpp image_data_augmentation.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -20,7 +20,8 @@ class AugmentationSettings:
     """How far pictures may be changed, in Darknet's words.
 
     jitter: each side is cut or widened by at most this share; resize: zoom by at most this factor;
-    hue: in turns of the colour circle; saturation, exposure: at most this factor or its inverse.
+    hue: in turns of the colour circle; saturation, exposure: at most this factor or its inverse; letter_box: keep the
+    pictures' aspect.
     """
 
     jitter: float = 0.0
@@ -29,6 +30,7 @@ class AugmentationSettings:
     hue: float = 0.0
     saturation: float = 1.0
     exposure: float = 1.0
+    letter_box: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ def draw_augmentation(
     """Draw an augmentation for a picture of (height, width)."""
     height, width = picture_size
     cuts = rng.uniform(-settings.jitter, settings.jitter, 4)  # left, right, top, bottom
-    near, far = sorted((0.5 * (1 - settings.resize), 0.5 * (1 - 1 / settings.resize)))
-    zoom = rng.uniform(near, far, 2)
+    most = max(settings.resize, 1 / settings.resize)  # below 1 the picture only gets smaller
+    zoom = rng.uniform(0.5 * (1 - most), 0.5 * (1 - 1 / most) if settings.resize > 1 else 0, 2)
     cuts += (zoom[0], zoom[1], zoom[0], zoom[1])
     left, right = (int(cut * width) for cut in cuts[:2])
     top, bottom = (int(cut * height) for cut in cuts[2:])
@@ -72,6 +74,25 @@ def draw_augmentation(
     )
 
 
+def letterboxed(
+    augmentation: Augmentation, picture_size: tuple[int, int], size: tuple[int, int]
+) -> Augmentation:
+    """The same, shown so much wider or higher that the picture keeps its aspect in a network input of `size`.
+
+    Source: AlexeyAB data.c load_data_detection, letter_box: the picture's own sides decide, not the cut ones.
+    """
+    height, width = picture_size
+    more_height = max(0, int((width * size[0] / size[1] - height) / 2))
+    more_width = max(0, int((height * size[1] / size[0] - width) / 2))
+    return replace(
+        augmentation,
+        left=augmentation.left - more_width,
+        top=augmentation.top - more_height,
+        width=augmentation.width + 2 * more_width,
+        height=augmentation.height + 2 * more_height,
+    )
+
+
 def augment_picture(
     augmentation: Augmentation, picture: np.ndarray, size: tuple[int, int]
 ) -> np.ndarray:
@@ -82,7 +103,9 @@ def augment_picture(
     if augmentation.flip:
         resized = cv2.flip(resized, 1)
     resized = resized.reshape(*size, picture.shape[2])
-    return _change_colours(augmentation, resized) if picture.shape[2] == 3 else resized
+    if picture.shape[2] == 1:
+        return cv2.LUT(resized, _table(LEVELS * augmentation.exposure))[:, :, None]
+    return _change_colours(augmentation, resized)
 
 
 def augment_boxes(
@@ -136,14 +159,15 @@ def _change_colours(augmentation: Augmentation, picture: np.ndarray) -> np.ndarr
     unchanged = (augmentation.hue, augmentation.saturation, augmentation.exposure) == (0, 1, 1)
     if unchanged:
         return picture
-    tables = np.stack(
-        (
-            (LEVELS + augmentation.hue * HUES) % HUES,
-            LEVELS * augmentation.saturation,
-            LEVELS * augmentation.exposure,
-        ),
-        axis=-1,
+    changed = (
+        (LEVELS + augmentation.hue * HUES) % HUES,
+        LEVELS * augmentation.saturation,
+        LEVELS * augmentation.exposure,
     )
-    tables = tables.clip(0, 255).astype(np.uint8)[None]
+    tables = _table(np.stack(changed, axis=-1)[None])
     hsv = cv2.LUT(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV), tables)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+
+
+def _table(values: np.ndarray) -> np.ndarray:
+    return values.clip(0, 255).astype(np.uint8)

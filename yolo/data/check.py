@@ -98,18 +98,20 @@ def _check(
         return None, [Problem(MISSING_PICTURE, f"{path}: no such file")]
     except (DatasetError, OSError) as error:
         return None, [Problem(BROKEN_PICTURE, str(error))]
-    problems = []
-    labels = find_labels(path)
-    if labels is None:
-        looked = ", ".join(str(candidate) for candidate in label_candidates(path))
-        problems.append(Problem(MISSING_LABELS, f"{path}: looked for {looked}"))
-        truth = _nothing()
-    else:
-        truth, faults = read_labels(labels, classes)
-        problems += [Problem(BAD_LABEL, fault) for fault in faults]
-    beside = find_labels(aside) if aside is not None else None
-    difficult = read_labels(beside, classes)[0] if beside is not None else _nothing()
+    truth, problems = _truth(path, classes)
+    difficult, more = _truth(aside, classes) if aside is not None else (_nothing(), [])
+    problems += more
     return LabelledPicture(path, (int(size[0]), int(size[1])), truth, difficult), problems
+
+
+def _truth(picture: Path, classes: int) -> tuple[Truth, list[Problem]]:
+    """The boxes of a picture's label file; a missing file is a problem and no boxes."""
+    labels = find_labels(picture)
+    if labels is None:
+        looked = ", ".join(str(candidate) for candidate in label_candidates(picture))
+        return _nothing(), [Problem(MISSING_LABELS, f"{picture}: looked for {looked}")]
+    truth, faults = read_labels(labels, classes)
+    return truth, [Problem(BAD_LABEL, fault) for fault in faults]
 
 
 def _nothing() -> Truth:

@@ -20,6 +20,7 @@ from yolo.data.augment import (
     augment_boxes,
     augment_picture,
     draw_augmentation,
+    letterboxed,
 )
 from yolo.data.check import LabelledPicture
 from yolo.data.pictures import read_picture
@@ -71,6 +72,8 @@ class TrainingPictures(Dataset):
         picture = read_picture(labelled.path, self.channels)
         rng = np.random.default_rng(draw.seed)
         augmentation = draw_augmentation(self.settings, picture.shape[:2], rng)
+        if self.settings.letter_box:
+            augmentation = letterboxed(augmentation, picture.shape[:2], draw.size)
         # Darknet shuffles the boxes and cuts them to `max` before it looks at them (data.c randomize_boxes).
         order = rng.permutation(len(labelled.truth.labels))[: self.max_boxes]
         boxes, there = augment_boxes(
@@ -193,6 +196,7 @@ def training_loader(
         collate_fn=collate,
         pin_memory=pin,
         worker_init_fn=start_worker,
+        generator=torch.Generator(),  # or the loader would draw from the one that dropout draws from
     )
 
 

@@ -52,6 +52,17 @@ def _fault(content: np.ndarray) -> str | None:
     if len(content) == 0:
         return "an empty file"
     data = content.tobytes() if content[:2].tobytes() == JPEG_START else b""
-    if data and data.rfind(JPEG_END) < data.rfind(JPEG_SCAN):
+    if data and data.find(JPEG_END, _first_scan(data)) < 0:
         return "a JPEG that breaks off"
     return None
+
+
+def _first_scan(data: bytes) -> int:
+    """Where a JPEG's pixels begin, past its segments (a thumbnail among them has an end marker of its own).
+
+    Inside the pixels the end marker cannot occur, so the first one after this place is the picture's (ITU T.81, B.1.1).
+    """
+    place = len(JPEG_START)
+    while place + 4 <= len(data) and data[place : place + 2] != JPEG_SCAN:
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return place

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 import torchvision
 from torch import Tensor
@@ -14,6 +15,9 @@ from torch import Tensor
 from yolo import boxes as box_functions
 
 GREEDY_NMS_EXPONENT = box_functions.BOX_DIOU_EXPONENT
+SUPPRESSION_BLOCK = (
+    512  # boxes compared with each other at once: memory stays linear in their number
+)
 
 # xyxy boxes [N, 4] of one class, scores [N], nms_thresh → indices of the kept ones, scores descending
 Suppression = Callable[[Tensor, Tensor, float], Tensor]
@@ -51,16 +55,22 @@ def suppress_by_distance_iou(
 ) -> Tensor:
     """Greedy suppression of boxes whose IoU - (d²/c²)^exponent with a better one exceeds `nms_thresh`."""
     order = torch.argsort(scores, descending=True, stable=True)
-    overlaps = box_functions.diou_with_exponent(boxes[order], boxes[order], exponent)
-    covered = (overlaps > nms_thresh).cpu().numpy()
-    alive = torch.ones(len(order), dtype=torch.bool)
-    flags = (
-        alive.numpy()
-    )  # shares memory: the loop below runs on numpy, which is quick on single rows
-    for index in range(len(order)):
-        if flags[index]:
-            flags[index + 1 :] &= ~covered[index, index + 1 :]
-    return order[alive.to(order.device)]
+    kept = order[:0]
+    for block in order.split(SUPPRESSION_BLOCK):
+        beside = box_functions.diou_with_exponent(boxes[block], boxes[kept], exponent)
+        block = block[~(beside > nms_thresh).any(dim=1)]
+        among = box_functions.diou_with_exponent(boxes[block], boxes[block], exponent)
+        kept = torch.cat((kept, block[_uncovered((among > nms_thresh).cpu().numpy())]))
+    return kept
+
+
+def _uncovered(covers: np.ndarray) -> list[int]:
+    """Of boxes from best to worst, those that no better kept one covers; covers: bool `[N, N]`."""
+    alive = np.ones(len(covers), bool)
+    for index in range(len(covers)):
+        if alive[index]:
+            alive[index + 1 :] &= ~covers[index, index + 1 :]
+    return np.flatnonzero(alive).tolist()
 
 
 def detect(

@@ -81,8 +81,7 @@ def build_maxpool(section: Section, before: Before) -> Built:
 
 def build_shortcut(section: Section, before: Before) -> Built:
     """[shortcut] (parser.c parse_shortcut)."""
-    if section.choice("weights_type", "none", ("none",)) != "none":
-        raise section.error("weights_type", "none")
+    section.choice("weights_type", "none", ("none",))  # weighted ones are refused
     shape = before.shape(before.previous)
     others = tuple(_layer(section, "from", index, before) for index in section.integers("from"))
     for other in others:

@@ -5,13 +5,13 @@ objectness and class probabilities.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from yolo.cfg import Section, read_cfg
+from yolo.cfg import Section, override, read_cfg
 from yolo.errors import CfgError
 from yolo.model import build_heads, build_layers
 from yolo.model.graph import Before, Built, Shape
@@ -81,13 +81,24 @@ class Network(nn.Module):
         self._released = _last_uses(self.sources, self.outputs)
 
     @classmethod
-    def from_cfg(cls, path: str | Path, size: tuple[int, int] | None = None) -> "Network":
-        """Build the network of a .cfg file; `size` (height, width) overrides the one in `[net]`.
+    def from_cfg(
+        cls,
+        path: str | Path,
+        size: tuple[int, int] | None = None,
+        overrides: Mapping[str, str] | None = None,
+    ) -> "Network":
+        """Build the network of a .cfg file; `size` (height, width) and `overrides` go before what `[net]` says.
 
-        Raises CfgError with file, line and key for whatever cannot become a network. Keys that nobody reads are
-        logged once, with their lines.
+        Raises CfgError with file, line and key for whatever cannot become a network, and for an override that
+        nothing reads. Keys of the file that nobody reads are logged once, with their lines.
         """
-        network, unread = build(read_cfg(path), size)
+        overrides = dict(overrides or {})
+        network, unread = build(override(read_cfg(path), overrides), size)
+        for key, value in overrides.items():
+            if any(entry.startswith(f"{key}={value} (") for entry in unread):
+                raise CfgError(
+                    f"{path}: found {key}={value} for [net], expected a key that is read"
+                )
         if unread:
             log.warning("%s: keys that nothing reads: %s", path, ", ".join(unread))
         return network

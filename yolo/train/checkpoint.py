@@ -3,7 +3,8 @@
 import io
 import pickle
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -14,20 +15,32 @@ from yolo.files import replacing
 from yolo.model.network import Network
 
 FORMAT = 1  # of the file's layout; raised when it changes
-KEYS = {"format", "network", "optimiser", "step", "seen", "seed", "best_map", "weights_version"}
+KEYS = {
+    "format",
+    "network",
+    "optimiser",
+    "step",
+    "seen",
+    "seed",
+    "best_map",
+    "weights_version",
+    "how",
+}
 
 
 @dataclass(frozen=True)
 class Progress:
     """Where a run stands: `step` updates done, `seen` pictures (from the start of the weights), the best mAP so far.
 
-    Together with `seed` these give every random choice that is still to come.
+    Together with `seed` these give every random choice that is still to come. how: what else decides the course of
+    the run (batch, input size, loss …), by name; a checkpoint of another `how` cannot go on exactly.
     """
 
     step: int
     seen: int
     seed: int
     best_map: float
+    how: Mapping[str, int | float | str] = field(default_factory=dict)
 
 
 def save_checkpoint(
@@ -43,6 +56,7 @@ def save_checkpoint(
         "seed": progress.seed,
         "best_map": progress.best_map,
         "weights_version": network.weights_version,
+        "how": dict(progress.how),
     }
     # By way of memory: when the disk is full torch hides the OSError behind an internal one of its own.
     buffer = io.BytesIO()
@@ -68,7 +82,9 @@ def load_checkpoint(path: str | Path, network: Network, optimiser: Optimizer) ->
     network.load_state_dict(content["network"])
     optimiser.load_state_dict(content["optimiser"])
     network.weights_version = tuple(content["weights_version"])
-    return Progress(content["step"], content["seen"], content["seed"], content["best_map"])
+    return Progress(
+        content["step"], content["seen"], content["seed"], content["best_map"], content["how"]
+    )
 
 
 def _read(path: str | Path) -> dict:

@@ -19,7 +19,7 @@ class Journal:
     """Counts steps, pictures and time; writes to the terminal (stderr) and to TensorBoard files in `folder`."""
 
     def __init__(self, folder: str | Path, first_step: int, last_step: int) -> None:
-        self.writer = SummaryWriter(str(folder))
+        self.writer = SummaryWriter(str(folder), purge_step=first_step)
         self.first_step = first_step
         self.last_step = last_step
         self.smooth_loss = math.nan
@@ -56,11 +56,14 @@ class Journal:
 
     def speed(self) -> float:
         """Pictures a second over the last steps; 0 before there is anything to measure."""
+        if not self.recent:
+            return 0.0
         (start, before), (end, after) = self.recent[0], self.recent[-1]
         return (after - before) / (end - start) if end > start else 0.0
 
     def scores(self, step: int, mean_ap: float, class_aps: dict[str, float | None]) -> None:
         """Note an evaluation: the mAP and each class's AP."""
+        self.recent = []  # the evaluation's time is not the training's
         self.writer.add_scalar("map/voc07", mean_ap, step)
         for name, value in class_aps.items():
             if value is not None:

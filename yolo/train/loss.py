@@ -86,7 +86,7 @@ class DetectionLoss:
 
 
 def _plain(settings: HeadSettings) -> HeadSettings:
-    """`settings` without the keys that pjreddie's Darknet does not know."""
+    """`settings` without the keys that pjreddie's Darknet does not know; iou_loss stays, for whoever asks for it."""
     return replace(
         settings,
         iou_thresh=1.0,
@@ -123,7 +123,7 @@ def _head_loss(
         weight = weight / class_errors.clamp(min=1)
     if not dialect.boxes_accumulate:
         weight = weight * _last_of_each(assignment.cells)
-    box, ious = _box_loss(head, settings, flat, targets, assignment, weight, grid, len(raw))
+    box, ious = _box_loss(head, settings, flat, targets, assignment, weight, grid)
     scale = settings.delta_normalizer
     return scale * box, scale * objectness, scale * classification, ious
 
@@ -136,7 +136,6 @@ def _box_loss(
     assignment: Assignment,
     weight: Tensor,
     grid: tuple[int, int],
-    batch: int,
 ) -> tuple[Tensor, Tensor]:
     """Weighted sum over the pairs, and their IoUs (delta_yolo_box)."""
     height, width = grid
@@ -150,12 +149,14 @@ def _box_loss(
         small = 2 - truth[:, 2] * truth[:, 3]  # small boxes weigh more
         loss = (weight * (small * errors)).sum()
     else:
-        if t.requires_grad:
-            # AlexeyAB clips each box's delta and drops what is not finite (delta_yolo_box, max_delta).
-            limit = settings.max_delta / batch
-            t.register_hook(lambda gradient: gradient.nan_to_num(0, 0, 0).clamp(-limit, limit))
-        predicted = cxcywh_to_xyxy(head.decode_boxes(t, place, anchors, grid))
-        loss = (weight * (1 - settings.box_overlap(predicted, truth_corners))).sum()
+        with torch.enable_grad():
+            leaf = t.detach().requires_grad_()
+            predicted = cxcywh_to_xyxy(head.decode_boxes(leaf, place, anchors, grid))
+            loss = (weight * (1 - settings.box_overlap(predicted, truth_corners))).sum()
+        (slope,) = torch.autograd.grad(loss, leaf)
+        # AlexeyAB drops what is not finite and clips each box's delta (delta_yolo_box, max_delta).
+        slope = slope.nan_to_num(0, 0, 0).clamp(-settings.max_delta, settings.max_delta)
+        loss = loss.detach() + (slope * (t - t.detach())).sum()
     with torch.no_grad():
         boxes = cxcywh_to_xyxy(head.decode_boxes(t, place, anchors, grid))
         return loss, paired_iou(boxes, truth_corners)

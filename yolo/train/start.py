@@ -2,14 +2,14 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader
 
-from yolo.cfg import DataFile, override, read_cfg, read_data, read_names
+from yolo.cfg import DataFile, read_data, read_names
 from yolo.data.augment import AugmentationSettings
 from yolo.data.check import (
     MISSING_LABELS,
@@ -20,7 +20,7 @@ from yolo.data.check import (
 )
 from yolo.data.dataset import StepSampler, TrainingPictures, training_loader
 from yolo.errors import CfgError, DatasetError, WeightsError
-from yolo.model.network import Network, build
+from yolo.model.network import Network
 from yolo.model.weights import load_weights
 from yolo.settings import with_iou_loss
 from yolo.train.checkpoint import Progress, load_checkpoint
@@ -31,6 +31,7 @@ from yolo.train.trainer import Run, Validation, make_optimiser, validation_of
 
 MAP_EPOCHS = 4  # detector.c train_detector: mAP every 4 times through the list …
 MAP_LEAST_STEPS = 100  # … but not more often than this
+READABLE_CHANNELS = (1, 3)
 SAVE_EVERY = 100  # detector.c: _last.weights
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,7 @@ def _batches(
         hue=settings.colour.hue,
         saturation=settings.colour.saturation,
         exposure=settings.colour.exposure,
+        letter_box=network.input.letter_box,
     )
     sampler = StepSampler(
         pictures=len(train.pictures),
@@ -134,14 +136,7 @@ def _batches(
 
 def _network(options: Options) -> Network:
     torch.manual_seed(options.seed)
-    network, unread = build(override(read_cfg(options.cfg), dict(options.overrides)))
-    for key, value in options.overrides:
-        if any(entry.startswith(f"{key}={value} (") for entry in unread):
-            raise CfgError(
-                f"--set {key}={value}: found a key that nothing reads, expected one of [net]"
-            )
-    if unread:
-        log.warning("%s: keys that nothing reads: %s", options.cfg, ", ".join(unread))
+    network = Network.from_cfg(options.cfg, overrides=dict(options.overrides))
     if not network.heads:
         raise CfgError(f"{options.cfg}: found no [yolo], expected at least one head to train")
     for index in network.heads:
@@ -150,6 +145,11 @@ def _network(options: Options) -> Network:
             raise CfgError(
                 f"{options.cfg}: found {found}, expected [yolo]: no other head trains yet"
             )
+    if network.input.channels not in READABLE_CHANNELS:
+        expected = " or ".join(map(str, READABLE_CHANNELS))
+        raise CfgError(
+            f"{options.cfg}: found channels={network.input.channels}, expected {expected}: those of picture files"
+        )
     if network.training_settings.max_batches < 1:
         raise CfgError(
             f"{options.cfg}: found max_batches=0, expected at least 1; --max-batches N sets it"
@@ -207,10 +207,17 @@ def _checked(
 
 def _progress(options: Options, network: Network, optimiser: torch.optim.Optimizer) -> Progress:
     """Where to begin: at a checkpoint, at the `seen` of a .weights file, or at the start."""
-    beginning = Progress(step=0, seen=0, seed=options.seed, best_map=-1.0)
+    how = _how(options, network)
+    beginning = Progress(step=0, seen=0, seed=options.seed, best_map=-1.0, how=how)
     last = network.training_settings.max_batches
     if options.resume:
         progress = load_checkpoint(options.resume, network, optimiser)
+        for name, expected in progress.how.items():
+            if how.get(name) != expected:
+                raise WeightsError(
+                    f"{options.resume}: found a run with {name}={expected}, expected {how.get(name)} as cfg and "
+                    "options say: it goes on exactly only with what it began with"
+                )
         if progress.step >= last:
             raise WeightsError(
                 f"{options.resume}: found step {progress.step}, expected one before max_batches={last}; "
@@ -229,7 +236,22 @@ def _progress(options: Options, network: Network, optimiser: torch.optim.Optimiz
             f"{options.weights}: found seen={header.seen}, which is step {step} of max_batches={last}: "
             "nothing is left to train; --clear starts at step 0"
         )
-    return Progress(step=step, seen=header.seen, seed=options.seed, best_map=-1.0)
+    return replace(beginning, step=step, seen=header.seen)
+
+
+def _how(options: Options, network: Network) -> dict[str, int | float | str]:
+    """What decides the course of a run beside data, seed and step; kept in checkpoints."""
+    settings = network.training_settings
+    return {
+        "batch": settings.batch,
+        "subdivisions": settings.subdivisions,
+        "height": network.input.height,
+        "width": network.input.width,
+        "momentum": settings.momentum,
+        "decay": settings.decay,
+        "iou_loss": options.iou_loss or "the cfg's",
+        "dialect": options.dialect,
+    }
 
 
 def _validation(

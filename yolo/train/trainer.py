@@ -80,18 +80,16 @@ class Run:
 def train(run: Run) -> None:
     """Train until `last_step`, or until Ctrl-C; either way the last state is saved.
 
-    Raises DivergedError when the loss is not finite; the files then hold the last good state. Raises DatasetError
+    Raises DivergedError when the loss is not finite; the files stay as they were last saved. Raises DatasetError
     when a picture has gone bad since it was checked; what was learned until then is saved.
     """
     batches = prepared(run.batches)
     run.network.train()
     with _interruptible(run), _saved_when_data_fail(run):
         for step in range(run.progress.step + 1, run.last_step + 1):
-            rate = set_rate(run.optimiser, learning_rate(run.schedule, step))
-            mini_batches = [next(batches) for _ in range(run.subdivisions)]
-            # After the loader, which takes a number of torch's generator when it begins.
             torch.manual_seed(_dropout_seed(run.progress.seed, step))
-            losses = [train_mini_batch(run, each, step) for each in mini_batches]
+            rate = set_rate(run.optimiser, learning_rate(run.schedule, step))
+            losses = [train_mini_batch(run, next(batches), step) for _ in range(run.subdivisions)]
             run.optimiser.step()
             run.optimiser.zero_grad()
             run.progress = replace(run.progress, step=step, seen=run.progress.seen + run.batch)
@@ -178,9 +176,9 @@ def save(run: Run, which: str) -> None:
         raise DivergedError(
             f"step {run.progress.step}: found weights that are not finite, expected numbers; {ADVICE}"
         )
-    path = run.folder / f"{run.name}_{which}"
-    save_checkpoint(path.with_suffix(".pt"), run.network, run.optimiser, run.progress)
-    save_weights(run.network, path.with_suffix(".weights"), run.progress.seen)
+    name = f"{run.name}_{which}"  # may have dots of its own
+    save_checkpoint(run.folder / f"{name}.pt", run.network, run.optimiser, run.progress)
+    save_weights(run.network, run.folder / f"{name}.weights", run.progress.seen)
 
 
 def _show_pictures(run: Run, validation: Validation) -> None:
