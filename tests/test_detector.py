@@ -154,7 +154,7 @@ def test_a_grey_picture_is_ordinary_for_a_network_of_one_channel():
 
 def test_a_batch_gives_each_picture_what_it_gets_alone():
     network = network_of(CFG.format(channels=3))
-    detector = Detector(network, ["cat", "dog"], score_thresh=0.3)
+    detector = Detector(network, ["cat", "dog"], score_thresh=0.1)
     generator = np.random.default_rng(0)
     pictures = [generator.integers(0, 256, (*size, 3), np.uint8) for size in ((40, 60), (90, 30))]
     images, placements = zip(*(detector.prepare(picture) for picture in pictures), strict=True)
