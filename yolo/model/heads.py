@@ -57,9 +57,9 @@ class YoloHead(nn.Module):
         cells = raw.float().view(batch, len(self.anchor_ids), 5 + self.classes, height, width)
         return cells.permute(0, 1, 3, 4, 2)
 
-    def network_size(self, raw: Tensor) -> tuple[float, float]:
-        """(height, width) of the network input that this raw map came from."""
-        return raw.shape[-2] * self.stride[0], raw.shape[-1] * self.stride[1]
+    def network_size(self, grid: tuple[int, int]) -> Tensor:
+        """(width, height) in pixels of the network input that gives a raw map of `grid` (H, W)."""
+        return self.anchors.new_tensor([grid[1] * self.stride[1], grid[0] * self.stride[0]])
 
     def decode(self, raw: Tensor) -> Predictions:
         """`[B, A*(5+classes), H, W]` → Predictions with P = A*H*W."""
@@ -79,14 +79,11 @@ class YoloHead(nn.Module):
         grid: (height, width) of the raw map. Source: AlexeyAB yolo_layer.c get_yolo_box; with new_coords the
         convolution before the head has already applied the logistic function.
         """
-        height, width = grid
-        grid_size = t.new_tensor([width, height])
-        network_size = t.new_tensor([width * self.stride[1], height * self.stride[0]])
         offsets = t[..., :2] if self.new_coords else torch.sigmoid(t[..., :2])
         offsets = offsets * self.scale_x_y - 0.5 * (self.scale_x_y - 1)
         shapes = (2 * t[..., 2:]).square() if self.new_coords else torch.exp(t[..., 2:])
-        centres = (cells + offsets) / grid_size
-        return torch.cat((centres, shapes * anchors / network_size), dim=-1)
+        centres = (cells + offsets) / t.new_tensor([grid[1], grid[0]])
+        return torch.cat((centres, shapes * anchors / self.network_size(grid)), dim=-1)
 
 
 class GaussianYoloHead(nn.Module):

@@ -120,8 +120,7 @@ def assign_by_shape(
     Of equally good anchors the first one wins. A centre on the far border belongs to the last cell.
     """
     height, width = grid
-    network = targets.boxes.new_tensor([width * head.stride[1], height * head.stride[0]])
-    anchors = head.all_anchors / network
+    anchors = head.all_anchors / head.network_size(grid)
     total = len(anchors)
     numbers = torch.arange(total, device=anchors.device)
     fit = shape_iou(targets.boxes[:, 2:], anchors)  # [M, T]

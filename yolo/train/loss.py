@@ -171,7 +171,7 @@ def _squared_error(
     s·softplus(x) - (target + (s-1)/2)·x, which for s = 1 is the cross entropy.
     """
     height, width = grid
-    network = t.new_tensor([width * head.stride[1], height * head.stride[0]])
+    network = head.network_size(grid)
     s, x = head.scale_x_y, t[:, :2]
     shifted = truth[:, :2] * t.new_tensor([width, height]) - place + 0.5 * (s - 1)
     if head.new_coords:
