@@ -48,11 +48,11 @@ def main() -> None:
     if Path(f"{path}_best.weights").exists() and best >= 0:
         print(f"best mAP voc07 {best:.4f}: {path}_best.weights, {path}_best.pt")
     if training.interrupted:
-        print(f"interrupted; --resume {path}_last.pt goes on")
+        print(f"interrupted; --resume {path}_last.pt, in place of --weights, goes on")
         raise SystemExit(EXIT_INTERRUPTED)
 
 
-def _options() -> Options:
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -101,7 +101,11 @@ def _options() -> Options:
         "--on-problem", choices=("stop", "skip"), default="stop",
         help="broken pictures, labels out of range, missing files: stop before training (default), or leave out",
     )  # fmt: skip
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def _options() -> Options:
+    args = _arguments()
     if args.resume and (args.weights or args.clear):
         stop(
             "found --resume with --weights or --clear, expected one: a checkpoint has its own weights and step"
