@@ -51,7 +51,6 @@ def build_region(section: Section, before: Before) -> Built:
         raise section.error("coords", "4")
     if section.has("tree"):
         raise section.error("tree", "no tree: class hierarchies are not supported")
-    section.integer("max", 30)  # pjreddie's default; AlexeyAB's is 200
     total = section.integer("num", 1, minimum=1)
     anchors = _numbers_of_anchors(section, total)
     _check_filters(section, before, total, 5 + classes)
