@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -66,11 +67,41 @@ FORMULAS = {
 }
 
 
+def shares(values, weigh):
+    """Each value's weight among all, as AlexeyAB's activations.c divides the channels of a pixel."""
+    weights = [weigh(value) for value in values]
+    return [weight / (1e-4 + sum(weights)) for weight in weights]
+
+
+# these look at all channels of a pixel
+CHANNEL_FORMULAS = {
+    "normalize_channels": lambda xs: shares(xs, lambda x: max(x, 0)),
+    "normalize_channels_softmax": lambda xs: shares(xs, math.exp),
+    "normalize_channels_softmax_maxval": lambda xs: shares(xs, lambda x: math.exp(x - max(xs))),
+}
+
+
 def test_every_activation_has_a_formula_here():
-    assert set(FORMULAS) == set(ACTIVATIONS)
+    assert {*FORMULAS, *CHANNEL_FORMULAS} == set(ACTIVATIONS)
 
 
-@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("name", sorted(CHANNEL_FORMULAS))
+def test_an_activation_over_channels_is_darknets_formula(name):
+    given = torch.randn(2, 5, 3, 4) * 3
+    found = ACTIVATIONS[name]()(given)
+    for image, row, column in np.ndindex(2, 3, 4):
+        expected = CHANNEL_FORMULAS[name](given[image, :, row, column].tolist())
+        assert found[image, :, row, column].tolist() == pytest.approx(expected, rel=1e-5, abs=1e-7)
+
+
+def test_only_maxval_survives_large_values():
+    large = torch.full((1, 2, 1, 1), 200.0)
+    assert ACTIVATIONS["normalize_channels_softmax"]()(large).isnan().all()  # as in Darknet
+    found = ACTIVATIONS["normalize_channels_softmax_maxval"]()(large)
+    assert found.flatten().tolist() == pytest.approx([0.5, 0.5], rel=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(FORMULAS))
 def test_an_activation_is_darknets_formula(name):
     found = ACTIVATIONS[name]()(torch.tensor(POINTS)).tolist()
     assert found == pytest.approx([FORMULAS[name](x) for x in POINTS], rel=1e-4, abs=1e-5)
@@ -84,7 +115,7 @@ def test_an_activation_keeps_the_shape_and_its_argument(name):
     assert torch.equal(given, kept)
 
 
-@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("name", sorted(FORMULAS))
 def test_an_activation_has_a_finite_gradient_everywhere(name):
     given = torch.tensor([-30.0, *POINTS, 30.0], requires_grad=True)
     ACTIVATIONS[name]()(given).sum().backward()

@@ -153,7 +153,10 @@ def test_a_long_faulty_value_is_shown_shortened_on_one_line():
         ("[net]\nfilters=\n", "x.cfg:2: found 'filters=', expected key=value"),
         ("[net]\n=3\n", "x.cfg:2: found '=3', expected key=value"),
         ("[net]\n[yolo\n", "x.cfg:2: found '[yolo', expected [section]"),
-        ("# c\nbatch=1\n[net]\n", "x.cfg:2: found 'batch=1' before the first [section]"),
+        (
+            "# c\nbatch=1\n[net]\n",
+            "x.cfg:2: found 'batch=1' before the first [section], expected [net]",
+        ),
         ("\n[yolo]\n", "x.cfg:2: found [yolo], expected [net] first"),
         ("# nothing\n", "x.cfg: found no [section], expected [net] and the layers after it"),
         ("", "x.cfg: found no [section], expected [net] and the layers after it"),

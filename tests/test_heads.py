@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from yolo.model.heads import GaussianYoloHead, RegionHead, YoloHead
+from yolo.model.heads import GaussianYoloHead, YoloHead
 
 B, A, H, W, CLASSES = 2, 3, 4, 5, 6
 ANCHORS = torch.tensor([[10.0, 20.0], [30.0, 15.0], [40.0, 80.0], [7.0, 9.0]])
@@ -119,22 +119,13 @@ def test_a_gaussian_head_reads_uncertainties_beside_the_box_and_lowers_the_class
     assert found.class_probs[1, index].tolist() == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("softmax", [True, False])
-def test_a_region_head_has_anchors_in_cells_and_classes_that_exclude_each_other(softmax):
-    anchors = torch.tensor([[0.5, 0.7], [1.8, 2.0], [3.3, 5.4]])
-    found = RegionHead(anchors=anchors, classes=CLASSES, softmax=softmax).decode(raw_map())
-    anchor, row, column = 1, 3, 2
-    index = (anchor * H + row) * W + column
-    values = raw_map().reshape(B, A, 5 + CLASSES, H, W)[1, anchor, :, row, column].tolist()
-    x, y, w, h, objectness, *classes = values
-    box = (
-        (column + logistic(x)) / W,
-        (row + logistic(y)) / H,
-        math.exp(w) * 1.8 / W,
-        math.exp(h) * 2.0 / H,
+@pytest.mark.parametrize(("shift", "sign"), [(0.0, 0), (0.5, 1), (-0.5, -1)])
+def test_a_gaussian_heads_point_may_be_a_corner_of_the_box(shift, sign):
+    # of a zero map: the point is the middle of its cell, the box has the anchor's size; by hand
+    gaussian = GaussianYoloHead(
+        anchors=ANCHORS[:1], classes=CLASSES, stride=STRIDE, centre_shift=shift
     )
-    assert found.boxes[1, index].tolist() == pytest.approx(box, rel=1e-4)
-    assert found.objectness[1, index].item() == pytest.approx(logistic(objectness), rel=1e-5)
-    total = sum(map(math.exp, classes))
-    expected = [math.exp(value) / total if softmax else logistic(value) for value in classes]
-    assert found.class_probs[1, index].tolist() == pytest.approx(expected, rel=1e-4)
+    found = gaussian.decode(torch.zeros(1, 9 + CLASSES, H, W))
+    width, height = 10 / 40, 20 / 64
+    expected = [1.5 / W + sign * width / 2, 2.5 / H + sign * height / 2, width, height]
+    assert found.boxes[0, 2 * W + 1].tolist() == pytest.approx(expected)

@@ -321,7 +321,7 @@ def test_strides_of_a_head_are_pixels_a_cell_of_each_direction():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (NET, "x.cfg: found only [net], expected layers after it"),
+        (NET, "x.cfg: found only [net], expected 1 to 4096 layers after it"),
         (
             NET + "[convolution]\n",
             "x.cfg:5: found [convolution], expected one of Gaussian_yolo, activation, ",
@@ -343,12 +343,12 @@ def test_strides_of_a_head_are_pixels_a_cell_of_each_direction():
             "x.cfg:6: [convolutional] size: found '9', expected a window that fits the input of 8x12",
         ),
         (
-            NET + "[convolutional]\nxnor=1\n",
-            "x.cfg:6: [convolutional] xnor: found '1', expected 0: this kind of convolution is not supported",
+            NET + "[convolutional]\nsway=1\n",
+            "x.cfg:6: [convolutional] sway: found '1', expected 0: this kind of convolution is not supported",
         ),
         (
-            NET + "[maxpool]\nmaxpool_depth=1\n",
-            "x.cfg:6: [maxpool] maxpool_depth: found '1', expected 0: this kind of pooling is not supported",
+            NET + "[maxpool]\nmaxpool_zero_nonmax=1\n",
+            "x.cfg:6: [maxpool] maxpool_zero_nonmax: found '1', expected 0: changing the input",
         ),
         (
             NET + "[maxpool]\nsize=9\npadding=0\n",
@@ -375,8 +375,45 @@ def test_strides_of_a_head_are_pixels_a_cell_of_each_direction():
             "x.cfg:11: [route] group_id: found '2', expected a group below groups=2",
         ),
         (
-            NET + CONV.format(4) + "[maxpool]\nsize=2\nstride=2\n[shortcut]\nfrom=0\n",
-            "x.cfg:12: [shortcut] from: found '0', expected maps of (4, 6), layer 0 has (8, 12)",
+            NET + CONV.format(4) + "[convolutional]\nfilters=4\nshare_index=0\n",
+            "x.cfg:10: [convolutional] share_index: found a layer of weights [4, 3, 1, 1], batch_normalize=0, "
+            "expected one of weights [4, 4, 1, 1], batch_normalize=0, as here",
+        ),
+        (
+            NET + "[maxpool]\n[convolutional]\nshare_index=0\n",
+            "x.cfg:7: [convolutional] share_index: found '0', expected a [convolutional] layer",
+        ),
+        (
+            NET + "[convolutional]\nbin_output=1\n",
+            "x.cfg:6: [convolutional] bin_output: found '1', expected 0, or xnor=1",
+        ),
+        (
+            NET + "[convolutional]\nantialiasing=3\n",
+            "x.cfg:6: [convolutional] antialiasing: found '3', expected 0, 1 (a blur of 3x3) or 2 (of 2x2)",
+        ),
+        (
+            NET + "[convolutional]\nsize=3\nfilters=2147483647\n",
+            "x.cfg:7: [convolutional] filters: found 2,147,483,647 stored numbers up to this layer, expected",
+        ),
+        (
+            NET + CONV.format(4) + "[upsample]\nstride=100000\n",
+            "x.cfg:8: [upsample] found an output of 4x800000x1200000, expected at most 2147483647 values",
+        ),
+        (
+            NET + "[maxpool]\nmaxpool_depth=1\nout_channels=4\n",
+            "x.cfg:7: [maxpool] out_channels: found '4', expected at most the 3 channels before it",
+        ),
+        (
+            NET + "[maxpool]\nsize=3\npadding=5\n",
+            "x.cfg:7: [maxpool] padding: found '5', expected at most 4, so that every window sees a pixel",
+        ),
+        (
+            NET + "[upsample]\nstride=-3\n",
+            "x.cfg:6: [upsample] stride: found '-3', expected a divisor of 8x12",
+        ),
+        (
+            NET + "[gru]\noutput=4\n",
+            "x.cfg:5: found [gru], expected a layer that looks at one picture; not supported: recurrent layers",
         ),
         (
             NET + CONV.format(4) + "[shortcut]\nfrom=7\n",
@@ -413,6 +450,34 @@ def test_a_cfg_that_is_no_network_is_named_with_line_key_found_and_expected(text
         build(parse_cfg(text, "x.cfg"))
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+def test_maps_of_unequal_size_add_as_each_darknet_does(caplog):
+    text = NET + CONV.format(4) + "[maxpool]\nsize=2\nstride=2\n[shortcut]\nfrom=0\n"
+    images = torch.rand(2, 3, 8, 12)
+    found = {}
+    for dialect in ("pjreddie", "alexeyab"):
+        torch.manual_seed(0)
+        network, _ = build(parse_cfg(text, "x.cfg"), dialect=dialect)
+        found[dialect] = network(images)[0]
+        large = network.layers[0](images)
+    small = network.layers[1](large)
+    assert torch.equal(found["pjreddie"], small + large[:, :, ::2, ::2])
+    flat = large.flatten(1)[:, : small[0].numel()].reshape(small.shape)
+    assert torch.equal(found["alexeyab"], small + flat)
+    assert "x.cfg:11: [shortcut] adds layer 0 of 8x12 to 4x6 as AlexeyAB" in caplog.text
+    assert len(caplog.messages) == 1  # pjreddie's is what such models were trained with
+    with pytest.raises(
+        CfgError, match="x.cfg:13: .shortcut. from: found '0', expected maps of one"
+    ):
+        build(
+            parse_cfg(text.replace("stride=2", "stride_x=2\nstride_y=1"), "x.cfg"),
+            dialect="pjreddie",
+        )
+    with pytest.raises(
+        ValueError, match="found dialect 'darknet', expected one of alexeyab, pjreddie"
+    ):
+        build(parse_cfg(text, "x.cfg"), dialect="darknet")
 
 
 def test_keys_that_nothing_reads_are_logged_once_with_their_lines(tmp_path, caplog):

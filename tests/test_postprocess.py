@@ -157,3 +157,14 @@ def test_suppression_in_blocks_is_suppression_at_once(monkeypatch):
     monkeypatch.setattr("yolo.detect.postprocess.SUPPRESSION_BLOCK", 7)
     assert 5 < len(whole) < 60
     assert suppress_by_distance_iou(boxes, scores, 0.3, 0.6).tolist() == whole.tolist()
+
+
+def test_only_the_product_is_compared_with_the_threshold():
+    # YOLOv1's head is linear: its values are no probabilities. Boxes far apart, so that none is suppressed.
+    found = detections(
+        [[0.1, 0.1, 0.1, 0.1], [0.5, 0.5, 0.1, 0.1], [0.9, 0.9, 0.1, 0.1]],
+        [0.2, -0.5, -0.5],
+        [[2.0, 0.1], [-1.0, 0.1], [1.0, 0.1]],
+    )
+    assert found.scores.tolist() == pytest.approx([0.5, 0.4])
+    assert found.labels.tolist() == [0, 0]

@@ -283,7 +283,7 @@ def test_detect_draws_writes_and_prints_files_and_folders(call, case, four):
     (four.folder / "images" / "notes.txt").write_text("no picture")
     (four.folder / "images" / "folder.png").mkdir()
     code, out, err = call(
-        "detect", *DETECT, "alone.jpg", "four/images", "--thresh", ".3", "--out", "out/here",
+        "detect", *DETECT, "alone.jpg", "four/images", "--thresh", ".2", "--out", "out/here",
         "--json", "found.json",
     )  # fmt: skip
     assert (code, err) == (0, "")

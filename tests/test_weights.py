@@ -1,15 +1,19 @@
 """yolo.model.weights: .weights files in and out, every byte accounted for."""
 
+import hashlib
+import logging
 import os
 import struct
 
 import numpy as np
 import pytest
+import storing
 import torch
 from recorded import network_of
+from storing import ALEXEYAB, ALL_CFG, ALL_LAYERS, BOTH_CFG, BOTH_LAYERS, PJREDDIE, tensors_of
 
 from yolo.errors import WeightsError
-from yolo.model.weights import load_weights, read_header, save_weights, weights_bytes
+from yolo.model.weights import check_rest, load_weights, save_weights, weights_bytes
 
 # layer 0: 4 biases, 4 scales, 4 means, 4 variances, 4*3*3*3 weights; layer 2: 14 biases, 14*4 weights
 CFG = """[net]
@@ -100,7 +104,6 @@ def test_seen_has_64_bits_from_version_0_2_on_except_in_transposed_files(tmp_pat
     given = write(tmp_path / "in.weights", header=struct.pack(layout, *version, 32013312))
     network = network_of(CFG)
     assert load_weights(network, given) == (*version, 32013312)
-    assert read_header(given) == (*version, 32013312)
     assert network.layers[0].norm.bias[0] == 0.125  # not shifted by four bytes
     save_weights(network, tmp_path / "out.weights", seen=32013312)
     assert (tmp_path / "out.weights").read_bytes() == given.read_bytes()
@@ -111,14 +114,13 @@ def test_seen_beyond_32_bits_survives(tmp_path):
     network = network_of(CFG)
     load_weights(network, write(tmp_path / "old.weights", header=struct.pack("<3iI", 0, 1, 0, 7)))
     save_weights(network, tmp_path / "new.weights", seen=many)
-    assert read_header(tmp_path / "new.weights") == (0, 2, 5, many)
-    assert load_weights(network_of(CFG), tmp_path / "new.weights").seen == many
+    assert load_weights(network_of(CFG), tmp_path / "new.weights") == (0, 2, 5, many)
 
 
 def test_a_new_networks_file_says_version_0_2_5(tmp_path):
     network = network_of(CFG)
     save_weights(network, tmp_path / "a.weights", seen=64)
-    assert read_header(tmp_path / "a.weights") == (0, 2, 5, 64)
+    assert load_weights(network_of(CFG), tmp_path / "a.weights") == (0, 2, 5, 64)
     assert os.path.getsize(tmp_path / "a.weights") == weights_bytes(network) == BOUNDARIES[-1]
 
 
@@ -228,3 +230,234 @@ def test_an_error_while_saving_leaves_the_old_file(tmp_path, monkeypatch):
 def test_a_missing_file_is_the_systems_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         load_weights(network_of(CFG), tmp_path / "none.weights")
+
+
+# ------------------------------------------------------------------- every kind of layer, both orders (storing.py)
+
+CASES = ((ALL_CFG, ALL_LAYERS, ALEXEYAB), (ALL_CFG, ALL_LAYERS, PJREDDIE))
+TRANSPOSED = struct.pack("<3iI", 0, 2000, 0, 640)
+
+
+def in_file_order(network, order):
+    """All stored numbers, by hand: the layers that have any, with the names of their parameters."""
+    layers = network.layers
+    biases = () if order == PJREDDIE else ("norm.bias",)
+    norm = ("norm.weight", "norm.running_mean", "norm.running_var")
+    convolution = ("norm.bias", *norm, "conv.weight")
+    rows = (
+        (0, convolution), (1, ("weights",)), (2, [f"plain.{name}" for name in convolution]),
+        (3, convolution), (5, (*biases, *norm)), (6, ("plain.conv.bias", "plain.conv.weight")),
+        (7, ("weights",)), (8, ("biases", "weights")), (9, (*biases, *norm)),
+        (10, ("norm.bias", "linear.weight", *norm)), (11, ("linear.bias", "linear.weight")),
+    )  # fmt: skip
+    found = [layers[index].state_dict()[name].flatten() for index, names in rows for name in names]
+    return torch.cat(found).numpy()
+
+
+@pytest.mark.parametrize(("text", "layers", "order"), CASES)
+def test_every_kind_of_layer_takes_its_numbers_in_file_order(tmp_path, text, layers, order):
+    network = storing.network_of(text)
+    given = storing.write(tmp_path / "in.weights", layers, order)
+    load_weights(network, given)
+    stored = in_file_order(network, order)
+    np.testing.assert_array_equal(stored, storing.ramp(len(stored)))
+    assert given.stat().st_size == 20 + 4 * len(stored) == weights_bytes(network)
+    save_weights(network, tmp_path / "out.weights", seen=640)
+    assert (tmp_path / "out.weights").read_bytes() == given.read_bytes()
+
+
+@pytest.mark.parametrize(("text", "layers", "order"), CASES)
+def test_a_file_cut_anywhere_names_layer_and_byte_and_changes_nothing(
+    tmp_path, text, layers, order
+):
+    """At the beginning of every tensor, and one byte before and after it."""
+    whole = storing.file_bytes(layers, order)
+    network = storing.network_of(text)
+    before = storing.state(network), network.weights_version
+    position, starts = 20, []
+    for layer, kind, name, count in tensors_of(layers, order):
+        starts.append((position, f"layer {layer} [{kind}] {name}", 4 * count))
+        position += 4 * count
+    assert position == len(whole)
+    sizes = {start + shift for start, _, _ in starts for shift in (-1, 0, 1)} | {len(whole) - 1}
+    for size in sorted(sizes - {19}):
+        path = tmp_path / f"{size}.weights"
+        path.write_bytes(whole[:size])
+        with pytest.raises(WeightsError) as caught:
+            load_weights(network, path)
+        start, place, wanted = [entry for entry in starts if entry[0] <= size][-1]
+        expected = (
+            f"{path}: {place} at byte {start}: found {size - start} bytes left, expected {wanted}"
+        )
+        assert str(caught.value).partition(";")[0] == expected
+        assert (storing.state(network), network.weights_version) == before
+    assert network.weights_order == network.dialect
+
+
+@pytest.mark.parametrize(("text", "layers", "order"), CASES)
+def test_one_byte_too_many_is_an_error_and_changes_nothing(tmp_path, text, layers, order):
+    network = storing.network_of(text)
+    before = storing.state(network)
+    path = tmp_path / "long.weights"
+    path.write_bytes(storing.file_bytes(layers, order) + b"\0")
+    with pytest.raises(WeightsError, match="found 1 bytes left after the last of 12 layers"):
+        load_weights(network, path)
+    assert storing.state(network) == before
+
+
+@pytest.mark.parametrize("order", [ALEXEYAB, PJREDDIE])
+def test_the_size_of_a_whole_file_tells_whose_it_is_whatever_its_version(tmp_path, order):
+    other = storing.HEADERS[PJREDDIE if order == ALEXEYAB else ALEXEYAB]
+    network = storing.network_of(ALL_CFG)
+    with torch.no_grad():
+        network.layers[5].norm.bias.fill_(7)  # what was there before does not stay
+    given = storing.write(tmp_path / "in.weights", ALL_LAYERS, order, header=other)
+    load_weights(network, given)
+    assert network.weights_order == order
+    biases = network.layers[5].norm.bias
+    assert (biases == 0).all() if order == PJREDDIE else (biases != 0).all()
+    save_weights(network, tmp_path / "out.weights", seen=640)
+    assert (tmp_path / "out.weights").read_bytes() == given.read_bytes()
+
+
+@pytest.mark.parametrize("order", [ALEXEYAB, PJREDDIE])
+def test_with_a_cutoff_the_end_of_the_file_or_else_the_revision_tells_whose_it_is(tmp_path, order):
+    whole = storing.file_bytes(ALL_LAYERS, order)
+    part = storing.file_bytes([row for row in ALL_LAYERS if row[0] < 9], order)
+    other = storing.HEADERS[PJREDDIE if order == ALEXEYAB else ALEXEYAB]
+    longer = whole[: len(part) + 4]  # ends with no layer: the revision decides
+    for content in (whole, part, other + whole[20:], other + part[20:], longer):
+        path = tmp_path / "in.weights"
+        path.write_bytes(content)
+        network = storing.network_of(ALL_CFG)
+        load_weights(network, path, cutoff=9)
+        numbers = len(part[20:]) // 4
+        assert network.layers[8].weights[-1, -1, -1] == numbers / 8  # the last below the cutoff
+        assert network.weights_order == network.dialect
+
+
+@pytest.mark.parametrize("order", [ALEXEYAB, PJREDDIE])
+def test_a_new_network_is_saved_in_the_order_of_its_dialect(tmp_path, order):
+    network = storing.network_of(BOTH_CFG, order)
+    save_weights(network, tmp_path / "a.weights", seen=640)
+    content = (tmp_path / "a.weights").read_bytes()
+    assert content[:20] == storing.HEADERS[order]
+    assert len(content) == len(storing.file_bytes(BOTH_LAYERS, order)) == weights_bytes(network)
+
+
+def test_biases_that_pjreddies_files_would_lose_are_an_error(tmp_path):
+    network = storing.network_of(BOTH_CFG, PJREDDIE)
+    path = tmp_path / "a.weights"
+    path.write_text("old")
+    with torch.no_grad():
+        network.layers[4].norm.bias[1] = 0.5
+    with pytest.raises(
+        WeightsError, match=r"layer 4 \[batchnorm\] biases: found 1 of 2 that are not 0"
+    ):
+        save_weights(network, path)
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["a.weights"]
+    save_weights(network, path, cutoff=4)  # the layers below have none
+
+
+def test_transposed_files_have_connected_weights_as_inputs_by_outputs(tmp_path):
+    network = storing.network_of(BOTH_CFG)
+    given = storing.write(tmp_path / "in.weights", BOTH_LAYERS, PJREDDIE, header=TRANSPOSED)
+    load_weights(network, given)
+    counts = [count for *_, count in tensors_of(BOTH_LAYERS, PJREDDIE)]
+    last = storing.ramp(sum(counts))[-30:]
+    np.testing.assert_array_equal(network.layers[6].linear.weight.detach(), last.reshape(6, 5).T)
+    save_weights(network, tmp_path / "out.weights", seen=640)
+    assert (tmp_path / "out.weights").read_bytes() == given.read_bytes()
+
+
+@pytest.mark.parametrize("version", [(1000, 2, 0), (0, 1000, 0)])
+def test_at_version_1000_seen_has_32_bits_but_nothing_is_transposed(tmp_path, version):
+    """pjreddie's load_weights_upto compares once with < and once with >."""
+    network = storing.network_of(BOTH_CFG)
+    header = struct.pack("<3iI", *version, 640)
+    load_weights(network, storing.write(tmp_path / "a.weights", BOTH_LAYERS, PJREDDIE, header))
+    assert network.layers[6].linear.weight[0, 1] - network.layers[6].linear.weight[0, 0] == 0.125
+
+
+# SHA-256 of what compiled pjreddie's Darknet (libdarknet.so, load_network and save_weights_upto) made of the ramp file
+# of BOTH_CFG, given with the header of version 0.1.0 or 0.2.0, or 0.2000.0: whole with seen 640, and the layers below
+# 2 and 6 with seen 0, as its `partial` does.
+RECORDED = {
+    ("plain", None): "199b2e7012cb5f82f994621c7811fe9da4bb42279fe143b4c7165ce838933867",
+    ("plain", 2): "a8746ffb3b8216dd395d73bc42e5a8030fa196f6f97c5ee5c94b06ae45f35523",
+    ("plain", 6): "e7f40477258230029cc593bef9ee66a4cab5ef9c575c021228800c60104cdfcb",
+    ("transposed", None): "bed5b2be12238652abb360cf9a2dda68c61ba6c0171fa35e3ddff8545d0e01e0",
+    ("transposed", 2): "a8746ffb3b8216dd395d73bc42e5a8030fa196f6f97c5ee5c94b06ae45f35523",
+    ("transposed", 6): "99c766309f3617c6489cf721564e5b0c32e18ba3ed0b4a61ed9cb09f888c973a",
+}
+GIVEN = {
+    "plain": struct.pack("<3iI", 0, 1, 0, 640),
+    "transposed": TRANSPOSED,
+}
+
+
+@pytest.mark.parametrize(("kind", "cutoff"), RECORDED)
+def test_files_are_read_and_written_as_compiled_darknet_does(tmp_path, kind, cutoff):
+    network = storing.network_of(BOTH_CFG, PJREDDIE)
+    given = storing.write(tmp_path / "in.weights", BOTH_LAYERS, PJREDDIE, GIVEN[kind])
+    load_weights(network, given)
+    network.weights_version = (0, 2, 0)
+    save_weights(network, tmp_path / "out.weights", 640 if cutoff is None else 0, cutoff)
+    content = (tmp_path / "out.weights").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == RECORDED[kind, cutoff]
+
+
+@pytest.mark.parametrize("order", [ALEXEYAB, PJREDDIE])
+def test_a_file_must_end_with_the_cutoff_or_with_the_network(tmp_path, order):
+    network = storing.network_of(ALL_CFG)
+    whole = storing.file_bytes(ALL_LAYERS, order)
+    part = storing.file_bytes([row for row in ALL_LAYERS if row[0] < 9], order)
+    path = tmp_path / "a.weights"
+    for content in (whole, part):
+        path.write_bytes(content)
+        check_rest(network, path, cutoff=9)
+    path.write_bytes(part + b"\0" * 12)
+    expected = (
+        f"found 12 bytes after the layers below 9, expected none or {len(whole) - len(part)} of"
+    )
+    with pytest.raises(WeightsError, match=expected):
+        check_rest(network, path, cutoff=9)
+
+
+# ------------------------------------------------------------------------------------------------ numbers, suffixes
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_loaded_with_a_warning(tmp_path, caplog, number):
+    values = np.frombuffer(ramp_bytes(), "<f4").copy()
+    values[[17, 20, 190]] = number  # two in the weights of layer 0, one in those of layer 2
+    given = write(tmp_path / "a.weights", body=values.tobytes())
+    network = network_of(CFG)
+    with caplog.at_level(logging.WARNING):
+        load_weights(network, given)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{given}: layer 0 [convolutional] weights: found 2 of 108 numbers that are NaN or infinite, and such in 1 "
+        "more tensors; has its training diverged?"
+    ]
+    save_weights(network, tmp_path / "out.weights", seen=640)
+    assert (tmp_path / "out.weights").read_bytes() == given.read_bytes()
+
+
+def test_large_numbers_whose_sum_overflows_are_no_reason_for_a_warning(tmp_path, caplog):
+    values = np.full(TOTAL, 3e38, "<f4")
+    load_weights(network_of(CFG), write(tmp_path / "a.weights", body=values.tobytes()))
+    assert not caplog.records
+
+
+def test_a_safetensors_file_is_known_by_its_suffix(tmp_path):
+    network, other = network_of(CFG), network_of(CFG)
+    load_weights(network, write(tmp_path / "a.weights"))
+    save_weights(network, tmp_path / "a.safetensors", seen=640)
+    assert (tmp_path / "a.safetensors").read_bytes()[8:9] == b"{"  # its header is JSON
+    assert load_weights(other, tmp_path / "a.safetensors") == (0, 2, 5, 640)
+    assert same(state(network), state(other))
+    backbone = network_of(CFG)
+    before = state(backbone)
+    load_weights(backbone, tmp_path / "a.safetensors", cutoff=2)
+    assert backbone.layers[0].norm.bias[0] == 0.125
+    assert torch.equal(backbone.layers[2].conv.weight, before["layers.2.conv.weight"])

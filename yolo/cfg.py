@@ -10,6 +10,7 @@ import os
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from yolo.errors import CfgError, DatasetError
 
@@ -17,21 +18,36 @@ BLANKS = {ord(blank): None for blank in " \t\r\n\f\v"}
 INTEGER = re.compile(r"[+-]?[0-9]+(\.0*)?", re.ASCII)
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 LARGEST_INTEGER = 2**31 - 1  # Darknet keeps integers in a C int
+LONGEST_NUMBER = 64  # characters; ours, as no written number needs more
+MOST_NUMBERS = (
+    10_000  # of one list; ours: the longest known, a count for each class of YOLO9000, has 9,418
+)
+LARGEST_FILE = 16 * 2**20  # bytes; ours: the largest published cfg has some 50,000
 SHOWN_CHARACTERS = 60  # of a faulty value, in an error's one line
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One `key=value` line."""
 
     key: str
     value: str
     line: int
 
+    def __str__(self) -> str:
+        return f"{_shown(self.key)}={_shown(self.value)} (line {self.line})"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a key was asked for: the form that its value must have, and what holds without the key (None: required)."""
+
+    form: str
+    default: object
+
 
 @dataclass
 class Section:
-    """One `[kind]` block: its entries in file order, and which of them were read.
+    """One `[kind]` block: its entries in file order, and which keys were asked for, and how.
 
     Getters return the value of the first entry called `key`, or `default`; where `default` is None the key is
     required. They raise `error_type` with file, line and key for a value of the wrong kind.
@@ -42,20 +58,32 @@ class Section:
     path: str
     entries: list[Entry] = field(default_factory=list)
     error_type: type[ValueError] = CfgError
-    read: set[str] = field(default_factory=set)
+    readings: dict[str, Reading] = field(default_factory=dict)
+    _first: dict[str, Entry] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._first = {}
+        given, self.entries = self.entries, []
+        for entry in given:
+            self.add(entry)
+
+    def add(self, entry: Entry) -> None:
+        """Append an entry; the first of its key is the one that counts."""
+        self.entries.append(entry)
+        self._first.setdefault(entry.key, entry)
 
     def has(self, key: str) -> bool:
         """Whether the section names `key`; counts as reading nothing."""
-        return self._find(key) is not None
+        return key in self._first
 
     def text(self, key: str, default: str | None = None) -> str:
         """The value as it stands, without blanks."""
-        entry = self._take(key, default)
+        entry = self._take(key, default, "text")
         return default if entry is None else entry.value
 
     def integer(self, key: str, default: int | None = None, minimum: int | None = None) -> int:
         """A whole number of at least `minimum`."""
-        entry = self._take(key, default)
+        entry = self._take(key, default, _form("whole number", minimum))
         if entry is None:
             return default
         value = self._integer(entry, entry.value.partition("#")[0])
@@ -65,7 +93,7 @@ class Section:
 
     def number(self, key: str, default: float | None = None, minimum: float | None = None) -> float:
         """A finite number of at least `minimum`."""
-        entry = self._take(key, default)
+        entry = self._take(key, default, _form("number", minimum))
         if entry is None:
             return default
         value = self._number(entry, entry.value.partition("#")[0])
@@ -75,32 +103,35 @@ class Section:
 
     def flag(self, key: str, default: bool = False) -> bool:
         """0 or another whole number, as Darknet's switches are written."""
-        return bool(self.integer(key, int(default)))
+        value = bool(self.integer(key, int(default)))
+        self.readings[key] = Reading("0 or 1", int(default))
+        return value
 
     def choice(self, key: str, default: str, allowed: tuple[str, ...]) -> str:
         """One of the words in `allowed`."""
         value = self.text(key, default)
+        self.readings[key] = Reading("one of " + ", ".join(allowed), default)
         if value not in allowed:
             raise self.error(key, "one of " + ", ".join(allowed))
         return value
 
     def integers(self, key: str, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
         """Whole numbers separated by commas."""
-        entry = self._take(key, default)
+        entry = self._take(key, default, "whole numbers")
         if entry is None:
             return default
-        return tuple(self._integer(entry, item) for item in _items(entry.value))
+        return tuple(self._integer(entry, item) for item in self._items(entry))
 
     def numbers(self, key: str, default: tuple[float, ...] | None = None) -> tuple[float, ...]:
         """Finite numbers separated by commas."""
-        entry = self._take(key, default)
+        entry = self._take(key, default, "numbers")
         if entry is None:
             return default
-        return tuple(self._number(entry, item) for item in _items(entry.value))
+        return tuple(self._number(entry, item) for item in self._items(entry))
 
     def error(self, key: str, expected: str, found: str | None = None) -> ValueError:
         """The error to raise about `key`: where it stands, what was found, what was expected."""
-        entry = self._find(key)
+        entry = self._first.get(key)
         line = self.line if entry is None else entry.line
         if found is None:
             found = "nothing" if entry is None else repr(_shown(entry.value))
@@ -109,31 +140,34 @@ class Section:
 
     def unread(self) -> list[Entry]:
         """Entries that no getter asked for, and repetitions of a key with another value, which never count."""
-        first: dict[str, Entry] = {}
-        left = []
-        for entry in self.entries:
-            winner = first.setdefault(entry.key, entry)
-            if entry.key not in self.read or entry.value != winner.value:
-                left.append(entry)
-        return left
+        return [
+            entry
+            for entry in self.entries
+            if entry.key not in self.readings or entry.value != self._first[entry.key].value
+        ]
 
-    def _find(self, key: str) -> Entry | None:
-        return next((entry for entry in self.entries if entry.key == key), None)
-
-    def _take(self, key: str, default: object) -> Entry | None:
-        self.read.add(key)
-        entry = self._find(key)
+    def _take(self, key: str, default: object, form: str) -> Entry | None:
+        self.readings[key] = Reading(form, default)
+        entry = self._first.get(key)
         if entry is None and default is None:
             raise self.error(key, "a value")
         return entry
 
+    def _items(self, entry: Entry) -> list[str]:
+        text = entry.value.partition("#")[0]
+        if text.count(",") >= MOST_NUMBERS:
+            raise self.error(entry.key, f"at most {MOST_NUMBERS} numbers")
+        return text.split(",")
+
     def _integer(self, entry: Entry, text: str) -> int:
-        if not INTEGER.fullmatch(text) or abs(float(text)) > LARGEST_INTEGER:
+        written = len(text) <= LONGEST_NUMBER and INTEGER.fullmatch(text)
+        if not written or abs(float(text)) > LARGEST_INTEGER:
             raise self.error(entry.key, "a whole number", repr(_shown(text)))
         return int(text.partition(".")[0])
 
     def _number(self, entry: Entry, text: str) -> float:
-        if not NUMBER.fullmatch(text) or not math.isfinite(float(text)):
+        written = len(text) <= LONGEST_NUMBER and NUMBER.fullmatch(text)
+        if not written or not math.isfinite(float(text)):
             raise self.error(entry.key, "a number", repr(_shown(text)))
         return float(text)
 
@@ -147,14 +181,15 @@ def parse_cfg(text: str, path: str) -> list[Section]:
     sections: list[Section] = []
     for line, stripped in _meaningful_lines(text):
         if stripped.startswith("["):
-            if not stripped.endswith("]"):
+            if not stripped.endswith("]") or len(stripped) > SHOWN_CHARACTERS:
                 raise CfgError(f"{path}:{line}: found {_shown(stripped)!r}, expected [section]")
             sections.append(Section(stripped[1:-1], line, path))
             continue
         entry = _entry(stripped, line, path, CfgError)
         if not sections:
-            raise CfgError(f"{path}:{line}: found {_shown(stripped)!r} before the first [section]")
-        sections[-1].entries.append(entry)
+            found = f"{_shown(stripped)!r} before the first [section]"
+            raise CfgError(f"{path}:{line}: found {found}, expected [net]")
+        sections[-1].add(entry)
     if not sections:
         raise CfgError(f"{path}: found no [section], expected [net] and the layers after it")
     if sections[0].kind not in ("net", "network"):
@@ -169,12 +204,18 @@ def override(sections: list[Section], values: dict[str, str]) -> list[Section]:
     net, *layers = sections
     given = [Entry(key, value, net.line) for key, value in values.items()]
     kept = [entry for entry in net.entries if entry.key not in values]
-    return [replace(net, entries=given + kept, read=set()), *layers]
+    return [replace(net, entries=given + kept, readings={}), *layers]
 
 
 def read_cfg(path: str | Path) -> list[Section]:
     """`parse_cfg` of a file. Bytes that are no UTF-8 (comments in old encodings) do no harm."""
-    return parse_cfg(Path(path).read_text(encoding="utf-8-sig", errors="replace"), str(path))
+    with open(path, "rb") as file:
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise CfgError(
+            f"{path}: found more than {LARGEST_FILE} bytes, expected the text of a cfg; is it a .weights file?"
+        )
+    return parse_cfg(content.decode("utf-8-sig", errors="replace"), str(path))
 
 
 @dataclass(frozen=True)
@@ -202,7 +243,7 @@ def read_data(path: str | Path) -> DataFile:
     for line, stripped in _meaningful_lines(
         Path(path).read_text(encoding="utf-8-sig", errors="replace"), keep_blanks=True
     ):
-        section.entries.append(_entry(stripped, line, str(path), DatasetError))
+        section.add(_entry(stripped, line, str(path), DatasetError))
 
     def location(*keys: str) -> Path | None:
         key = next((key for key in keys if section.has(key)), None)
@@ -255,8 +296,8 @@ def _entry(stripped: str, line: int, path: str, error_type: type[ValueError]) ->
     return Entry(key, value, line)
 
 
-def _items(value: str) -> list[str]:
-    return value.partition("#")[0].split(",")
+def _form(kind: str, minimum: float | None) -> str:
+    return kind if minimum is None else f"{kind}, at least {minimum}"
 
 
 def _shown(text: str) -> str:

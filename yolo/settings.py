@@ -1,7 +1,7 @@
-"""cfg sections → plain records of what they say about input, training, losses and detection.
+"""What a cfg says about input, training, losses and detection, as plain records, and how `[net]` is read.
 
-Every key is read here once, with Darknet's default (AlexeyAB parser.c parse_net_options, parse_yolo), so that what
-is left unread is what nobody in the project reads.
+Every key is read once, here or in model/read_heads.py, with Darknet's default (AlexeyAB parser.c parse_net_options), so
+that what is left unread is what nobody in the project reads.
 """
 
 from collections.abc import Callable
@@ -24,8 +24,6 @@ IOU_LOSSES: dict[str, PairedOverlap | None] = {
     "diou": boxes.paired_diou,
     "ciou": boxes.paired_ciou,
 }
-SMALLEST_ZOOM = 0.01  # ours; `resize` divides
-NMS_KINDS = ("default", "greedynms", "diounms")
 
 
 @dataclass(frozen=True)
@@ -63,10 +61,11 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True)
-class HeadSettings:
-    """A [yolo] section as loss, augmentation and detection need it. Frames and meaning as in Darknet's parse_yolo.
+class YoloSettings:
+    """A [yolo] or [Gaussian_yolo] section as loss, augmentation and detection need it. Meaning as in parse_yolo.
 
-    box_overlap: None for squared error, else the overlap whose complement is the box loss.
+    box_overlap: None for squared error, else the overlap whose complement is the box loss;
+    uc_normalizer: weight of a [Gaussian_yolo]'s box loss.
     """
 
     max_boxes: int
@@ -89,6 +88,53 @@ class HeadSettings:
     random: float
     nms_kind: str
     beta_nms: float
+    uc_normalizer: float = 1.0
+
+
+@dataclass(frozen=True)
+class ErrorScales:
+    """Weights of the squared errors of a [region] or [detection]; rescore: objectness is to be the IoU, not 1."""
+
+    coord_scale: float
+    object_scale: float
+    noobject_scale: float
+    class_scale: float
+    rescore: bool
+
+
+@dataclass(frozen=True)
+class RegionSettings:
+    """A [region] section beyond its shape, meaning as in parse_region; class_map: a file, or nothing."""
+
+    max_boxes: int
+    jitter: float
+    resize: float
+    random: float
+    scales: ErrorScales
+    thresh: float
+    bias_match: bool
+    classfix: int
+    focal_loss: bool
+    class_map: str
+    nms_kind: str = "default"
+    beta_nms: float = 0.6
+
+
+@dataclass(frozen=True)
+class DetectionSettings:
+    """A [detection] section beyond its shape, meaning as in parse_detection."""
+
+    max_boxes: int
+    jitter: float
+    resize: float
+    random: float
+    scales: ErrorScales
+    forced: bool
+    nms_kind: str = "default"
+    beta_nms: float = 0.6
+
+
+HeadSettings = YoloSettings | RegionSettings | DetectionSettings
 
 
 def read_input(net: Section, size: tuple[int, int] | None) -> InputSettings:
@@ -132,7 +178,7 @@ def read_training(net: Section) -> TrainingSettings:
     )
 
 
-def with_iou_loss(settings: HeadSettings, iou_loss: str) -> HeadSettings:
+def with_iou_loss(settings: YoloSettings, iou_loss: str) -> YoloSettings:
     """The same head trained with another box loss, one of IOU_LOSSES; its normalizer stays the cfg's."""
     return replace(settings, box_overlap=IOU_LOSSES[iou_loss])
 
@@ -164,48 +210,3 @@ def _read_schedule(net: Section) -> Schedule:
         sgdr_cycle=net.integer("sgdr_cycle", 0, minimum=0),
         sgdr_mult=net.integer("sgdr_mult", 2, minimum=1),
     )
-
-
-def read_head(section: Section, classes: int) -> HeadSettings:
-    """What a `[yolo]` says beyond its shape."""
-    return HeadSettings(
-        max_boxes=section.integer("max", 200, minimum=1),
-        ignore_thresh=section.number("ignore_thresh", 0.5),
-        truth_thresh=section.number("truth_thresh", 1.0),
-        iou_thresh=section.number("iou_thresh", 1.0),
-        iou_thresh_overlap=_read_iou_thresh_kind(section),
-        box_overlap=IOU_LOSSES[section.choice("iou_loss", "mse", tuple(IOU_LOSSES))],
-        iou_normalizer=section.number("iou_normalizer", 0.75),
-        obj_normalizer=section.number("obj_normalizer", 1.0),
-        cls_normalizer=section.number("cls_normalizer", 1.0),
-        delta_normalizer=section.number("delta_normalizer", 1.0),
-        max_delta=section.number("max_delta", UNLIMITED),
-        label_smooth_eps=section.number("label_smooth_eps", 0.0),
-        focal_loss=section.flag("focal_loss"),
-        objectness_smooth=section.flag("objectness_smooth"),
-        class_multipliers=_read_class_multipliers(section, classes),
-        jitter=section.number("jitter", 0.2, minimum=0),
-        resize=section.number("resize", 1.0, minimum=SMALLEST_ZOOM),
-        random=section.number("random", 0.0),
-        nms_kind=section.choice("nms_kind", "default", NMS_KINDS),
-        beta_nms=section.number("beta_nms", 0.6),
-    )
-
-
-def _read_iou_thresh_kind(section: Section) -> PairedOverlap:
-    kinds = {kind: overlap for kind, overlap in IOU_LOSSES.items() if overlap is not None}
-    return kinds[section.choice("iou_thresh_kind", "iou", tuple(kinds))]
-
-
-def _read_class_multipliers(section: Section, classes: int) -> tuple[float, ...]:
-    """One factor a class from counters_per_class: the rarest class weighs most; () without that key.
-
-    Source: parser.c get_classes_multipliers: largest counter / counter, at most max_delta.
-    """
-    counters = section.integers("counters_per_class", ())
-    if not counters:
-        return ()
-    if len(counters) != classes or min(counters) < 1:
-        raise section.error("counters_per_class", f"{classes} counters of at least 1")
-    most = section.number("max_delta", UNLIMITED)
-    return tuple(min(max(counters) / counter, most) for counter in counters)

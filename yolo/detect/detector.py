@@ -11,6 +11,7 @@ from yolo import letterbox as geometry
 from yolo.detect.postprocess import Detections, detect, suppression
 from yolo.letterbox import Placement
 from yolo.model.network import Network
+from yolo.model.tree import named_class
 
 SCORE_THRESH = 0.25  # darknet detector test -thresh
 NMS_THRESH = 0.45  # darknet detector test: float nms = .45
@@ -44,6 +45,8 @@ class Detector:
         self.score_thresh = score_thresh
         self.nms_thresh = nms_thresh
         self.placement = geometry.letterboxed if letterbox else geometry.stretched
+        heads = (network.layers[index] for index in network.heads)
+        self.tree = next((head.tree for head in heads if getattr(head, "tree", None)), None)
         last = network.head_settings[-1]  # Darknet asks the last layer (detector.c test_detector)
         self.suppress = suppression(last.nms_kind, last.beta_nms)
 
@@ -71,6 +74,9 @@ class Detector:
         """Prepared pictures `[B, C, H, W]` with their placements → Detections of each, on the CPU."""
         device = next(self.network.parameters()).device
         predictions = self.network.decode(self.network(images.to(device)))
+        if self.tree is not None:
+            class_probs = named_class(predictions.class_probs, self.tree)
+            predictions = predictions._replace(class_probs=class_probs)
         boxes, objectness, class_probs = (part.cpu() for part in predictions)
         results = []
         for index, placement in enumerate(placements):

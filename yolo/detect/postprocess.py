@@ -86,7 +86,9 @@ def detect(
 
     A box counts once for each class whose score, objectness x probability, exceeds `score_thresh`.
     """
-    likely = torch.nonzero(objectness > score_thresh)[:, 0]
+    # only the product counts: YOLOv1's objectness and probabilities may be above 1 or below 0
+    largest = torch.stack(class_probs.aminmax()).abs().max() if class_probs.numel() else 0.0
+    likely = torch.nonzero(objectness.abs() * largest > score_thresh)[:, 0]
     scores = objectness[likely, None] * class_probs[likely]
     rows, labels = torch.nonzero(scores > score_thresh, as_tuple=True)
     scores = scores[rows, labels]

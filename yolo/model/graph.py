@@ -1,12 +1,18 @@
-"""What a builder returns and what it may look at: the records between a cfg and its network."""
+"""What a builder may look at and what it returns: the records between a cfg and its network."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
+from yolo.cfg import Section
 from yolo.settings import HeadSettings, InputSettings
 
 Shape = tuple[int, int, int]  # channels, height, width
+
+# Stored numbers of one network: 1 GB of float32. Ours, so that a mistyped number is an error and not a full machine;
+# the largest network of both zoos, YOLOv1, has 197 million.
+MOST_NUMBERS = 250_000_000
 
 
 @dataclass(frozen=True)
@@ -21,10 +27,15 @@ class Built:
 
 @dataclass(frozen=True)
 class Before:
-    """What a builder may look at: the input and every layer built so far."""
+    """What a builder may look at: the input, every layer built so far, and how many numbers those store.
+
+    dialect: which Darknet is followed where the two compute different things, "alexeyab" or "pjreddie".
+    """
 
     input: InputSettings
-    built: tuple[Built, ...]
+    dialect: str
+    built: Sequence[Built]
+    numbers: int
 
     @property
     def previous(self) -> int:
@@ -40,3 +51,10 @@ class Before:
         if index < 0:
             return self.input.channels, self.input.height, self.input.width
         return self.built[index].shape
+
+    def afford(self, section: Section, key: str, numbers: int) -> None:
+        """Raise CfgError, naming `key`, if a layer that stores so many numbers makes the network too large to hold."""
+        total = self.numbers + numbers
+        if total > MOST_NUMBERS:
+            found = f"{total:,} stored numbers up to this layer"
+            raise section.error(key, f"at most {MOST_NUMBERS:,}", found)

@@ -1,4 +1,4 @@
-"""Detection heads: a raw map → boxes, objectness and class probabilities.
+"""The detection heads of YOLOv3 and after: a raw map → boxes, objectness and class probabilities.
 
 A head holds what decoding needs, nothing of losses or thresholds. `forward` hands the raw map on, `decode` reads it.
 """
@@ -69,7 +69,7 @@ class YoloHead(nn.Module):
             cells[..., :4], grid_cells(*grid, raw.device), self.anchors[:, None, None], grid
         )
         scores = cells[..., 4:] if self.new_coords else torch.sigmoid(cells[..., 4:])
-        return _flat(boxes, scores[..., 0], scores[..., 1:])
+        return flat_predictions(boxes, scores[..., 0], scores[..., 1:])
 
     def decode_boxes(
         self, t: Tensor, cells: Tensor, anchors: Tensor, grid: tuple[int, int]
@@ -90,6 +90,8 @@ class GaussianYoloHead(nn.Module):
     """`[Gaussian_yolo]` (gaussian_yolo_layer.c): as `[yolo]`, with an uncertainty beside each of x, y, w, h.
 
     A box's score is objectness x class x (1 - mean uncertainty); the last factor is put into the class probabilities.
+    centre_shift: how much of its size lies between the point that x, y say and the box's centre: 0 if that point is
+    the centre, 0.5 for the left top corner, -0.5 for the right bottom one.
     """
 
     def __init__(
@@ -99,63 +101,34 @@ class GaussianYoloHead(nn.Module):
         classes: int,
         stride: tuple[float, float],
         scale_x_y: float = 1.0,
+        centre_shift: float = 0.0,
     ) -> None:
         super().__init__()
         self.register_buffer("anchors", anchors.float(), persistent=False)
         self.classes = classes
         self.stride = stride
         self.scale_x_y = scale_x_y
+        self.centre_shift = centre_shift
 
     def forward(self, raw: Tensor) -> Tensor:
         return raw
 
     def decode(self, raw: Tensor) -> Predictions:
-        """`[B, A*(9+classes), H, W]` → Predictions with P = A*H*W."""
+        """`[B, A*(9+classes), H, W]` → Predictions with P = A*H*W. Source: get_gaussian_yolo_box."""
         batch, _, height, width = raw.shape
         cells = raw.float().view(batch, len(self.anchors), 9 + self.classes, height, width)
-        cells = cells.permute(
-            0, 1, 3, 4, 2
-        )  # [B, A, H, W, 9+classes]: x, σx, y, σy, w, σw, h, σh, objectness, classes
+        # [B, A, H, W, 9+classes]: x, σx, y, σy, w, σw, h, σh, objectness, classes
+        cells = cells.permute(0, 1, 3, 4, 2)
         offsets = torch.sigmoid(cells[..., 0:4:2]) * self.scale_x_y - 0.5 * (self.scale_x_y - 1)
-        network = raw.new_tensor([width * self.stride[1], height * self.stride[0]])
-        centres = (grid_cells(height, width, raw.device) + offsets) / raw.new_tensor(
-            [width, height]
-        )
+        grid = cells.new_tensor([width, height])
+        network = cells.new_tensor([width * self.stride[1], height * self.stride[0]])
         sizes = torch.exp(cells[..., 4:8:2]) * self.anchors[:, None, None] / network
+        centres = (grid_cells(height, width, raw.device) + offsets) / grid
+        centres = centres + self.centre_shift * sizes
         certainty = 1 - torch.sigmoid(cells[..., 1:8:2]).mean(dim=-1, keepdim=True)
         scores = torch.sigmoid(cells[..., 8:])
-        return _flat(
-            torch.cat((centres, sizes), dim=-1), scores[..., 0], scores[..., 1:] * certainty
-        )
-
-
-class RegionHead(nn.Module):
-    """`[region]` of YOLOv2 (region_layer.c): anchors in cells, classes that exclude each other.
-
-    softmax: class probabilities add up to 1; without it each is a logistic function, as in pjreddie's Darknet
-    (AlexeyAB's takes the map's values as they are, which are no probabilities).
-    """
-
-    def __init__(self, *, anchors: Tensor, classes: int, softmax: bool) -> None:
-        super().__init__()
-        self.register_buffer("anchors", anchors.float(), persistent=False)
-        self.classes = classes
-        self.softmax = softmax
-
-    def forward(self, raw: Tensor) -> Tensor:
-        return raw
-
-    def decode(self, raw: Tensor) -> Predictions:
-        """`[B, A*(5+classes), H, W]` → Predictions with P = A*H*W."""
-        batch, _, height, width = raw.shape
-        cells = raw.float().view(batch, len(self.anchors), 5 + self.classes, height, width)
-        cells = cells.permute(0, 1, 3, 4, 2)  # [B, A, H, W, 5+classes]
-        grid = raw.new_tensor([width, height])
-        centres = (grid_cells(height, width, raw.device) + torch.sigmoid(cells[..., :2])) / grid
-        sizes = torch.exp(cells[..., 2:4]) * self.anchors[:, None, None] / grid
-        classes = cells[..., 5:]
-        classes = torch.softmax(classes, dim=-1) if self.softmax else torch.sigmoid(classes)
-        return _flat(torch.cat((centres, sizes), dim=-1), torch.sigmoid(cells[..., 4]), classes)
+        boxes = torch.cat((centres, sizes), dim=-1)
+        return flat_predictions(boxes, scores[..., 0], scores[..., 1:] * certainty)
 
 
 def grid_cells(height: int, width: int, device: torch.device) -> Tensor:
@@ -166,6 +139,6 @@ def grid_cells(height: int, width: int, device: torch.device) -> Tensor:
     return torch.stack((columns, rows), dim=-1)
 
 
-def _flat(boxes: Tensor, objectness: Tensor, class_probs: Tensor) -> Predictions:
+def flat_predictions(boxes: Tensor, objectness: Tensor, class_probs: Tensor) -> Predictions:
     """`[B, A, H, W, ...]` → Predictions, P = A*H*W."""
     return Predictions(boxes.flatten(1, 3), objectness.flatten(1, 3), class_probs.flatten(1, 3))

@@ -5,7 +5,7 @@ objectness and class probabilities.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -13,40 +13,19 @@ from torch import Tensor, nn
 
 from yolo.cfg import Section, override, read_cfg
 from yolo.errors import CfgError
-from yolo.model import build_heads, build_layers
+from yolo.model.builders import find_builder
 from yolo.model.graph import Before, Built, Shape
 from yolo.model.heads import Predictions
+from yolo.model.normalise import TreeSoftmax
+from yolo.model.tree import path_probabilities
 from yolo.settings import HeadSettings, InputSettings, TrainingSettings, read_input, read_training
 
-WEIGHTS_VERSION = (0, 2, 5)  # what AlexeyAB's Darknet writes (parser.c save_weights_upto)
+# The dialects and the version that each Darknet writes into a .weights file (parser.c save_weights_upto).
+WEIGHTS_VERSIONS = {"alexeyab": (0, 2, 5), "pjreddie": (0, 2, 0)}
+MOST_LAYERS = 4096  # ours; the longest published cfg has some 400
+LARGEST_MAP = 2**31 - 1  # Darknet counts a layer's outputs in a C int
+SOFTMAX = ("soft", "softmax")
 PICTURE = -1  # the index that stands for the network's input
-
-Builder = Callable[[Section, Before], Built]
-
-# The kinds of section: a new one is a layer, a builder and a row here.
-BUILDERS: dict[str, Builder] = {
-    "conv": build_layers.build_convolutional,
-    "convolutional": build_layers.build_convolutional,
-    "max": build_layers.build_maxpool,
-    "maxpool": build_layers.build_maxpool,
-    "shortcut": build_layers.build_shortcut,
-    "route": build_layers.build_route,
-    "upsample": build_layers.build_upsample,
-    "dropout": build_layers.build_dropout,
-    "activation": build_layers.build_activation,
-    "yolo": build_heads.build_yolo,
-    "Gaussian_yolo": build_heads.build_gaussian_yolo,
-    "region": build_heads.build_region,
-    "avg": build_layers.build_avgpool,
-    "avgpool": build_layers.build_avgpool,
-    "scale_channels": build_layers.build_scale_channels,
-    "sam": build_layers.build_sam,
-    "reorg": build_layers.build_reorg,
-    "reorg3d": build_layers.build_reorg3d,
-    "soft": build_layers.build_softmax,
-    "softmax": build_layers.build_softmax,
-    "cost": build_layers.build_cost,
-}
 
 log = logging.getLogger(__name__)
 
@@ -55,16 +34,19 @@ class Network(nn.Module):
     """Any Darknet picture network.
 
     layers: the modules, by Darknet's index ([net] is not counted); heads: indices of the detection heads;
-    input, training, head_settings: what the cfg says beyond the graph;
-    weights_version: the header that its .weights file came with, kept for saving.
+    input, training_settings, head_settings: what the cfg says beyond the graph;
+    dialect: which Darknet is followed where the two differ;
+    weights_version, weights_order: the version of the .weights file it came from, and the dialect in whose order that
+    stores a [batchnorm]; kept for saving.
     """
 
     def __init__(
         self,
         kinds: tuple[str, ...],
-        built: tuple[Built, ...],
+        built: Sequence[Built],
         input_settings: InputSettings,
         training_settings: TrainingSettings,
+        dialect: str,
     ) -> None:
         super().__init__()
         self.kinds = kinds
@@ -77,7 +59,9 @@ class Network(nn.Module):
         )
         self.input = input_settings
         self.training_settings = training_settings
-        self.weights_version = WEIGHTS_VERSION
+        self.dialect = dialect
+        self.weights_version = WEIGHTS_VERSIONS[dialect]
+        self.weights_order = dialect
         self._released = _last_uses(self.sources, self.outputs)
 
     @classmethod
@@ -86,16 +70,19 @@ class Network(nn.Module):
         path: str | Path,
         size: tuple[int, int] | None = None,
         overrides: Mapping[str, str] | None = None,
+        dialect: str = "alexeyab",
     ) -> "Network":
         """Build the network of a .cfg file; `size` (height, width) and `overrides` go before what `[net]` says.
 
+        dialect: "alexeyab" or "pjreddie", for the few layers that the two compute differently (docs/differences.md).
         Raises CfgError with file, line and key for whatever cannot become a network, and for an override that
         nothing reads. Keys of the file that nobody reads are logged once, with their lines.
         """
         overrides = dict(overrides or {})
-        network, unread = build(override(read_cfg(path), overrides), size)
+        sections = override(read_cfg(path), overrides)
+        network, unread = build(sections, size, dialect)
         for key, value in overrides.items():
-            if any(entry.startswith(f"{key}={value} (") for entry in unread):
+            if key not in sections[0].readings:
                 raise CfgError(
                     f"{path}: found {key}={value} for [net], expected a key that is read"
                 )
@@ -110,7 +97,7 @@ class Network(nn.Module):
         Of a classifier it is what enters its [softmax].
         """
         for kind, sources in zip(self.kinds, self.sources, strict=True):
-            if kind in ("soft", "softmax") and not self.heads:
+            if kind in SOFTMAX and not self.heads:
                 return sources
         return self.heads or (len(self.layers) - 1,)
 
@@ -139,35 +126,68 @@ class Network(nn.Module):
         parts = [self.layers[head].decode(map_) for head, map_ in zip(self.heads, raw, strict=True)]
         return Predictions(*(torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True)))
 
+    def classify(self, raw: list[Tensor]) -> Tensor:
+        """What `forward` gives without heads → `[B, classes]`: its softmax's output, without a softmax as it is.
+
+        Of a class hierarchy: each class's probability times its ancestors' (pjreddie tree.c hierarchy_predictions).
+        """
+        if self.heads:
+            raise ValueError("found a network with a detection head, expected a classifier")
+        softmax = next(
+            (layer for kind, layer in zip(self.kinds, self.layers, strict=True) if kind in SOFTMAX),
+            nn.Identity(),
+        )
+        probabilities = softmax(raw[0]).flatten(1)
+        if isinstance(softmax, TreeSoftmax):
+            return path_probabilities(probabilities, softmax.tree, dim=1)
+        return probabilities
+
 
 def build(
-    sections: list[Section], size: tuple[int, int] | None = None
+    sections: list[Section], size: tuple[int, int] | None = None, dialect: str = "alexeyab"
 ) -> tuple[Network, list[str]]:
     """The network of a cfg's sections, and its unread keys as "key=value (line n)"."""
+    if dialect not in WEIGHTS_VERSIONS:
+        raise ValueError(
+            f"found dialect {dialect!r}, expected one of {', '.join(WEIGHTS_VERSIONS)}"
+        )
     net, *rest = sections
+    builders = [
+        find_builder(section) for section in rest
+    ]  # first of all, is this a picture network?
     input_settings = read_input(net, size)
     training_settings = read_training(net)
-    if not rest:
-        raise CfgError(f"{net.path}: found only [net], expected layers after it")
-    built: tuple[Built, ...] = ()
-    for section in rest:
-        if section.kind not in BUILDERS:
-            expected = ", ".join(sorted(BUILDERS))
-            raise CfgError(
-                f"{section.path}:{section.line}: found [{section.kind}], expected one of {expected}"
-            )
-        built += (BUILDERS[section.kind](section, Before(input_settings, built)),)
+    if not 1 <= len(rest) <= MOST_LAYERS:
+        found = "only [net]" if not rest else f"{len(rest)} layers after [net]"
+        raise CfgError(f"{net.path}: found {found}, expected 1 to {MOST_LAYERS} layers after it")
+    built: list[Built] = []
+    numbers = 0
+    for section, builder in zip(rest, builders, strict=True):
+        layer = builder(section, Before(input_settings, dialect, built, numbers))
+        _check_shape(section, layer.shape)
+        built.append(layer)
+        numbers += _stored_numbers(layer.module)
     _check_classes(rest, built)
-    unread = [
-        f"{entry.key}={entry.value} (line {entry.line})"
-        for section in sections
-        for entry in section.unread()
-    ]
+    unread = [str(entry) for section in sections for entry in section.unread()]
     kinds = tuple(section.kind for section in rest)
-    return Network(kinds, built, input_settings, training_settings), unread
+    return Network(kinds, built, input_settings, training_settings, dialect), unread
 
 
-def _check_classes(sections: list[Section], built: tuple[Built, ...]) -> None:
+def _check_shape(section: Section, shape: Shape) -> None:
+    channels, height, width = shape
+    if channels * height * width > LARGEST_MAP:
+        raise CfgError(
+            f"{section.path}:{section.line}: [{section.kind}] found an output of {channels}x{height}x{width}, "
+            f"expected at most {LARGEST_MAP} values"
+        )
+
+
+def _stored_numbers(module: nn.Module) -> int:
+    tensors = module.darknet_tensors() if hasattr(module, "darknet_tensors") else ()
+    return sum(tensor.numel() for _, tensor in tensors)
+
+
+def _check_classes(sections: list[Section], built: list[Built]) -> None:
     """All heads must speak of the same classes: their predictions are laid side by side."""
     heads = [
         (s, b.module.classes) for s, b in zip(sections, built, strict=True) if b.head is not None

@@ -2,8 +2,10 @@
 
 from torch import nn
 
-from yolo.model.layers import Convolutional, MaxPool, Upsample
+from yolo.model.convolution import Convolutional
 from yolo.model.network import Network
+from yolo.model.pooling import MaxPool
+from yolo.model.wiring import Upsample
 
 HEADER = "layer        filters   size/strd(dil)       input               output"
 OPERATIONS_A_WEIGHT = 2  # convolutional_layer.c: one multiplication and one addition

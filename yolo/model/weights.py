@@ -2,11 +2,13 @@
 
 Format (AlexeyAB parser.c load_weights_upto, save_weights_upto): int32 major, minor, revision; `seen`, the number of
 pictures trained on, 64-bit from version 0.2 on and 32-bit before; then float32 tensors, layer by layer. Little endian.
+Two things differ from file to file. pjreddie's have no biases for [batchnorm]. And where major or minor is above 1000,
+the weights of connected layers lie `[inputs, outputs]` (load_connected_weights).
 """
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -16,112 +18,158 @@ from torch import Tensor
 
 from yolo.errors import WeightsError
 from yolo.files import replacing
-from yolo.model.network import WEIGHTS_VERSION, Network
+from yolo.model.network import WEIGHTS_VERSIONS, Network
+from yolo.model.state import WeightsHeader, load_state, save_state, warn_of_numbers
 
 FLOAT = np.dtype("<f4")
 VERSION_FORMAT = struct.Struct("<3i")
 SEEN_32, SEEN_64 = struct.Struct("<I"), struct.Struct("<Q")
-TRANSPOSED_VERSION = (
-    1000  # a major or minor above this marks pjreddie's transposed files, with 32-bit seen
-)
+OLD_VERSION = 1000  # major or minor: from it on `seen` has 32 bits, above it weights are transposed
+SAFETENSORS = ".safetensors"
+BATCHNORM = "batchnorm"
+CONNECTED = ("conn", "connected")
 
-
-class WeightsHeader(NamedTuple):
-    """The head of a .weights file. seen: pictures trained on so far."""
-
-    major: int
-    minor: int
-    revision: int
-    seen: int
+Version = tuple[int, int, int]
 
 
 class _Slot(NamedTuple):
-    """One tensor of the file: whose it is and how many bytes it takes."""
+    """One tensor, laid out as in the file: whose it is and how many bytes it takes there; 0: the file leaves it out."""
 
     layer: int
     kind: str
     name: str
     tensor: Tensor
+    bytes: int
 
     @property
-    def bytes(self) -> int:
-        return self.tensor.numel() * FLOAT.itemsize
+    def place(self) -> str:
+        return f"layer {self.layer} [{self.kind}] {self.name}"
 
 
 def load_weights(network: Network, path: str | Path, cutoff: int | None = None) -> WeightsHeader:
-    """Fill `network` from a .weights file; returns its header.
+    """Fill `network` from a .weights file, or from a .safetensors file by its suffix; returns its header.
 
     Without `cutoff` the file must hold exactly the network's tensors. With it only the layers below `cutoff` are
     loaded, from a backbone file such as darknet53.conv.74 or from the beginning of a whole one.
     Raises WeightsError, naming layer and bytes, for a file that is too short or too long; the network stays as it was.
+    NaN and infinite numbers are loaded, with a warning in the log.
     """
-    slots = list(_slots(network, cutoff))
+    if Path(path).suffix == SAFETENSORS:
+        return load_state(network, path, cutoff)
     with open(path, "rb") as file:
         header = _read_header(file, path)
         start, size = file.tell(), os.fstat(file.fileno()).st_size
+        order = _find_order(network, cutoff, header[:3], size - start)
+        slots = list(_slots(network, cutoff, header[:3], order))
         _check_size(path, slots, start, size, whole=cutoff is None, layers=len(network.layers))
-        count = sum(slot.tensor.numel() for slot in slots)
+        count = sum(slot.bytes for slot in slots) // FLOAT.itemsize
         values = np.fromfile(file, FLOAT, count)
     if len(values) != count:
         found = f"{len(values) * FLOAT.itemsize} bytes"
         raise WeightsError(f"{path}: found {found} of tensors, expected {count * FLOAT.itemsize}")
-    _fill(slots, torch.from_numpy(values.astype(np.float32, copy=False)))
+    counts = [slot.bytes // FLOAT.itemsize for slot in slots]
+    parts = torch.from_numpy(values.astype(np.float32, copy=False)).split(counts)
+    warn_of_numbers(path, ((slot.place, part) for slot, part in zip(slots, parts, strict=True)))
+    _fill(slots, parts)
     if cutoff is None:
-        network.weights_version = header[:3]
+        network.weights_version, network.weights_order = header[:3], order
     return header
 
 
 def save_weights(
     network: Network, path: str | Path, seen: int = 0, cutoff: int | None = None
 ) -> None:
-    """Write `network` (its layers below `cutoff`) as a .weights file, whole or not at all.
+    """Write `network` (its layers below `cutoff`) as a .weights file, or .safetensors by suffix, whole or not at all.
 
-    The version is the one the network was loaded with, so that loading and saving gives the same bytes; a new
-    network's is AlexeyAB's 0.2.5, and so is that of one whose 32-bit header cannot hold `seen`.
+    Version and order are those the network was loaded with, so that loading and saving gives the same bytes; a new
+    network's are its dialect's, and so is the version of one whose 32-bit header cannot hold `seen`.
+    Raises WeightsError where pjreddie's order would lose biases of a [batchnorm] that are not 0.
     """
-    version = network.weights_version
+    if Path(path).suffix == SAFETENSORS:
+        save_state(network, path, seen, cutoff)
+        return
+    version, order = network.weights_version, network.weights_order
     if not _seen_is_64_bit(version) and seen >= 2**32:
-        version = WEIGHTS_VERSION
+        version = WEIGHTS_VERSIONS[order]
+    slots = list(_slots(network, cutoff, version, order))
+    _check_left_out(path, slots)
     with replacing(path) as file:
         file.write(VERSION_FORMAT.pack(*version))
         file.write((SEEN_64 if _seen_is_64_bit(version) else SEEN_32).pack(seen))
-        for slot in _slots(network, cutoff):
-            values = slot.tensor.detach().to("cpu", torch.float32).contiguous().numpy()
-            file.write(memoryview(values.astype(FLOAT, copy=False)).cast("B"))
-
-
-def read_header(path: str | Path) -> WeightsHeader:
-    """The header alone. Raises WeightsError for a file too short to have one."""
-    with open(path, "rb") as file:
-        return _read_header(file, path)
+        for slot in slots:
+            if slot.bytes:
+                values = slot.tensor.detach().to("cpu", torch.float32).contiguous().numpy()
+                file.write(memoryview(values.astype(FLOAT, copy=False)).cast("B"))
 
 
 def weights_bytes(network: Network) -> int:
     """Size of the network's .weights file with the 64-bit header."""
-    return VERSION_FORMAT.size + SEEN_64.size + sum(slot.bytes for slot in _slots(network, None))
+    return VERSION_FORMAT.size + SEEN_64.size + _tensor_bytes(network, None, network.weights_order)
 
 
-def _slots(network: Network, cutoff: int | None) -> Iterator[_Slot]:
+def check_rest(network: Network, path: str | Path, cutoff: int) -> None:
+    """Raise WeightsError unless a .weights file ends with the layers below `cutoff` or with the network's last one."""
+    with open(path, "rb") as file:
+        header = _read_header(file, path)
+        size = os.fstat(file.fileno()).st_size - file.tell()
+    order = _find_order(network, cutoff, header[:3], size)
+    part, whole = (_tensor_bytes(network, upto, order) for upto in (cutoff, None))
+    if size not in (part, whole):
+        raise WeightsError(
+            f"{path}: found {size - part} bytes after the layers below {cutoff}, expected none or {whole - part} "
+            f"of all other layers; is this another network's file?"
+        )
+
+
+def _slots(network: Network, cutoff: int | None, version: Version, order: str) -> Iterator[_Slot]:
+    transposed = max(version[:2]) > OLD_VERSION
     for index, (kind, layer) in enumerate(zip(network.kinds, network.layers, strict=True)):
         if cutoff is not None and index >= cutoff:
             return
         for name, tensor in layer.darknet_tensors() if hasattr(layer, "darknet_tensors") else ():
-            yield _Slot(index, kind, name, tensor)
+            left_out = order == "pjreddie" and kind == BATCHNORM and name == "biases"
+            if transposed and kind in CONNECTED and name == "weights":
+                tensor = tensor.T
+            size = 0 if left_out else tensor.numel() * FLOAT.itemsize
+            yield _Slot(index, kind, name, tensor, size)
 
 
-def _fill(slots: list[_Slot], values: Tensor) -> None:
-    start = 0
+def _tensor_bytes(network: Network, cutoff: int | None, order: str) -> int:
+    version = WEIGHTS_VERSIONS[order]
+    return sum(slot.bytes for slot in _slots(network, cutoff, version, order))
+
+
+def _find_order(network: Network, cutoff: int | None, version: Version, size: int) -> str:
+    """Whose order a file with `size` bytes of tensors is in.
+
+    The one in which the file ends with a layer that it may end with. Where that is said of both or of neither, the
+    version decides: AlexeyAB's Darknet writes revision 5.
+    """
+    if BATCHNORM not in network.kinds:
+        return network.dialect
+    fitting = [
+        order
+        for order in WEIGHTS_VERSIONS
+        if size in (_tensor_bytes(network, upto, order) for upto in (cutoff, None))
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    return "alexeyab" if version[2] == WEIGHTS_VERSIONS["alexeyab"][2] else "pjreddie"
+
+
+def _fill(slots: Sequence[_Slot], parts: Sequence[Tensor]) -> None:
     with torch.no_grad():
-        for slot in slots:
-            count = slot.tensor.numel()
-            slot.tensor.copy_(values[start : start + count].view(slot.tensor.shape))
-            start += count
+        for slot, part in zip(slots, parts, strict=True):
+            if slot.bytes:
+                slot.tensor.copy_(part.view(slot.tensor.shape))
+            else:
+                slot.tensor.zero_()
 
 
-def _seen_is_64_bit(version: tuple[int, int, int]) -> bool:
+def _seen_is_64_bit(version: Version) -> bool:
     """pjreddie parser.c load_weights_upto; AlexeyAB dropped the clause on transposed files and misreads them."""
     major, minor, _ = version
-    return major * 10 + minor >= 2 and max(major, minor) < TRANSPOSED_VERSION
+    return major * 10 + minor >= 2 and max(major, minor) < OLD_VERSION
 
 
 def _read_header(file: BinaryIO, path: str | Path) -> WeightsHeader:
@@ -139,24 +187,35 @@ def _read_struct(file: BinaryIO, layout: struct.Struct, path: str | Path) -> tup
 
 
 def _check_size(
-    path: str | Path, slots: list[_Slot], start: int, size: int, whole: bool, layers: int
+    path: str | Path, slots: Sequence[_Slot], start: int, size: int, whole: bool, layers: int
 ) -> None:
-    position = start
+    position, ended = start, None  # the last layer that is whole
     for slot in slots:
         left = size - position
         if left < slot.bytes:
             hint = ""
-            if left == 0 and whole and slot.name == "biases" and slot.layer > 0:
+            if left == 0 and whole and ended not in (None, slot.layer):
                 hint = (
                     f"; a file that ends before layer {slot.layer} loads with cutoff={slot.layer}"
                 )
             raise WeightsError(
-                f"{path}: layer {slot.layer} [{slot.kind}] {slot.name} at byte {position}: "
+                f"{path}: {slot.place} at byte {position}: "
                 f"found {left} bytes left, expected {slot.bytes}{hint}"
             )
         position += slot.bytes
+        ended = slot.layer if slot.bytes else ended
     if whole and position != size:
         raise WeightsError(
             f"{path}: found {size - position} bytes left after the last of {layers} layers at byte {position}, "
             "expected the end of the file; is this another network's file?"
         )
+
+
+def _check_left_out(path: str | Path, slots: Sequence[_Slot]) -> None:
+    for slot in slots:
+        if not slot.bytes and slot.tensor.count_nonzero():
+            count = int(slot.tensor.count_nonzero())
+            raise WeightsError(
+                f"{path}: {slot.place}: found {count} of {slot.tensor.numel()} that are not 0, expected all 0, as "
+                "pjreddie's files do not store them; AlexeyAB's do (weights_order alexeyab)"
+            )

@@ -24,6 +24,7 @@ KEYS = {
     "seed",
     "best_map",
     "weights_version",
+    "weights_order",
     "how",
 }
 
@@ -56,6 +57,7 @@ def save_checkpoint(
         "seed": progress.seed,
         "best_map": progress.best_map,
         "weights_version": network.weights_version,
+        "weights_order": network.weights_order,
         "how": dict(progress.how),
     }
     # By way of memory: when the disk is full torch hides the OSError behind an internal one of its own.
@@ -82,6 +84,7 @@ def load_checkpoint(path: str | Path, network: Network, optimiser: Optimizer) ->
     network.load_state_dict(content["network"])
     optimiser.load_state_dict(content["optimiser"])
     network.weights_version = tuple(content["weights_version"])
+    network.weights_order = content["weights_order"]
     return Progress(
         content["step"], content["seen"], content["seed"], content["best_map"], content["how"]
     )

@@ -74,6 +74,8 @@ def start(options: Options) -> Run:
     settings = network.training_settings
     optimiser = make_optimiser(network, settings.momentum, settings.decay)
     progress = _progress(options, network, optimiser)
+    if "batchnorm" in network.kinds:
+        network.weights_order = "alexeyab"  # pjreddie's has no place for the biases that it learns
     folder = options.out or data.backup or Path("backup")
     folder.mkdir(parents=True, exist_ok=True)
     batch = settings.batch // settings.subdivisions * settings.subdivisions  # as Darknet divides
@@ -136,7 +138,9 @@ def _batches(
 
 def _network(options: Options) -> Network:
     torch.manual_seed(options.seed)
-    network = Network.from_cfg(options.cfg, overrides=dict(options.overrides))
+    network = Network.from_cfg(
+        options.cfg, overrides=dict(options.overrides), dialect=options.dialect
+    )
     if not network.heads:
         raise CfgError(f"{options.cfg}: found no [yolo], expected at least one head to train")
     for index in network.heads:

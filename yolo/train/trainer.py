@@ -13,7 +13,6 @@ from types import FrameType
 
 import numpy as np
 import torch
-from torch import nn
 
 from yolo.data.check import LabelledPicture
 from yolo.data.dataset import Batch, prepared
@@ -31,6 +30,7 @@ from yolo.evaluate.evaluator import (
 )
 from yolo.evaluate.report import average_precisions, class_table
 from yolo.model.network import Network
+from yolo.model.normalise import DropBlock
 from yolo.model.weights import save_weights
 from yolo.train.checkpoint import Progress, save_checkpoint
 from yolo.train.journal import Journal
@@ -89,6 +89,7 @@ def train(run: Run) -> None:
         for step in range(run.progress.step + 1, run.last_step + 1):
             torch.manual_seed(_dropout_seed(run.progress.seed, step))
             rate = set_rate(run.optimiser, learning_rate(run.schedule, step))
+            set_progress(run.network, step / run.last_step)
             losses = [train_mini_batch(run, next(batches), step) for _ in range(run.subdivisions)]
             run.optimiser.step()
             run.optimiser.zero_grad()
@@ -118,14 +119,19 @@ def train_mini_batch(run: Run, batch: Batch, step: int) -> Losses:
 
 
 def make_optimiser(network: Network, momentum: float, decay: float) -> torch.optim.SGD:
-    """SGD as Darknet updates: decay pulls on the weights of convolutions, not on biases and scales."""
+    """SGD as Darknet updates: decay pulls on weights, which have several axes, not on biases and scales."""
     weights, others = [], []
-    for module in network.modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            decays = name == "weight" and isinstance(module, nn.Conv2d | nn.Linear)
-            (weights if decays else others).append(parameter)
+    for parameter in network.parameters():
+        (weights if parameter.ndim > 1 else others).append(parameter)
     groups = [{"params": weights, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.SGD(groups, lr=0.0, momentum=momentum)
+
+
+def set_progress(network: Network, progress: float) -> None:
+    """Tell the layers that change while a network learns how far it is, 0 to 1."""
+    for layer in network.layers:
+        if isinstance(layer, DropBlock):
+            layer.progress = progress
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> float:

@@ -1,0 +1,81 @@
+"""What several builders read alike: strides, activations, references to layers; and what they check alike."""
+
+from pathlib import Path
+
+from torch import nn
+
+from yolo.cfg import Reading, Section, locate
+from yolo.model.activations import ACTIVATIONS
+from yolo.model.graph import Before
+from yolo.model.tree import Tree, read_tree
+
+BLUR_SIZES = {1: 3, 2: 2}  # antialiasing → size of the kernel
+
+
+def read_strides(section: Section) -> tuple[int, int]:
+    """(vertical, horizontal); stride_x and stride_y fall back to stride (parser.c parse_convolutional)."""
+    stride = section.integer("stride", 1, minimum=1)
+    vertical, horizontal = section.integer("stride_y", -1), section.integer("stride_x", -1)
+    return (vertical if vertical > 0 else stride), (horizontal if horizontal > 0 else stride)
+
+
+def read_activation(section: Section, default: str) -> nn.Module:
+    """The module of the section's `activation`."""
+    return ACTIVATIONS[section.choice("activation", default, tuple(ACTIVATIONS))]()
+
+
+def read_blur_size(section: Section) -> int:
+    """Size of the kernel that `antialiasing` blurs with; 0: it does not (AlexeyAB make_convolutional_layer)."""
+    kind = section.integer("antialiasing", 0)
+    if kind and kind not in BLUR_SIZES:
+        raise section.error("antialiasing", "0, 1 (a blur of 3x3) or 2 (of 2x2)")
+    return BLUR_SIZES.get(kind, 0)
+
+
+def find_layer(section: Section, key: str, index: int, before: Before) -> int:
+    """Darknet's layer reference → index: negative ones count back from this layer.
+
+    Raises CfgError for a layer that does not come before this one, and for a head, which has no map to hand on.
+    """
+    here = before.previous + 1
+    absolute = index + here if index < 0 else index
+    if not 0 <= absolute < here:
+        raise section.error(
+            key, f"layers 0 to {here - 1}, or -1 to -{here}", f"{index} in layer {here}"
+        )
+    if before.built[absolute].head is not None:
+        raise section.error(key, "a layer that is no head", f"{index}, which is one")
+    return absolute
+
+
+def read_class_tree(section: Section, key: str, classes: int) -> Tree | None:
+    """The class hierarchy in the file that `key` names; None without the key. It must have so many classes.
+
+    Raises CfgError where there is no such file, DatasetError for what is wrong in it.
+    """
+    text = section.text(key, "")
+    if not text:
+        return None
+    path = locate(text, Path(section.path).parent)
+    if not path.is_file():
+        raise section.error(key, "a file", f"no file {text!r}")
+    tree = read_tree(path)
+    if len(tree.names) != classes:
+        found = f"{len(tree.names)} classes in {text}"
+        raise section.error(key, f"as many as here, {classes}", found)
+    return tree
+
+
+def check_output(section: Section, key: str, out: tuple[int, ...], size: tuple[int, int]) -> None:
+    """Raise CfgError, naming `key`, if an output of (height, width) `out` is empty."""
+    if min(out) < 1:
+        raise section.error(key, f"a window that fits the input of {size[0]}x{size[1]}")
+
+
+def refuse(section: Section, keys: tuple[str, ...], what: str) -> None:
+    """Raise CfgError for the first of `keys` that is there and not 0."""
+    for key in keys:
+        value = section.number(key, 0.0)
+        section.readings[key] = Reading(f"0: {what} is not supported", 0)
+        if value:
+            raise section.error(key, section.readings[key].form)
