@@ -14,7 +14,6 @@ from yolo.detect.classifier import (
     Classifier,
     Ranking,
     centred,
-    class_count,
     cut,
     rankings_json,
 )
@@ -207,7 +206,7 @@ def test_a_classifier_puts_its_network_into_evaluation_mode():
 
 def test_a_network_without_parameters_or_softmax_is_ranked_by_its_output():
     network, _ = build(parse_cfg("[net]\nwidth=12\nheight=8\n[avgpool]\n", "test.cfg"))
-    assert class_count(network) == 3
+    assert network.classes == 3
     picture = np.full((8, 12, 3), (0, 255, 51), np.uint8)
     found = Classifier(network, ["red", "green", "blue"])(picture)
     assert rows(found) == [(1, 1.0), (2, pytest.approx(0.2)), (0, 0.0)]

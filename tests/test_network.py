@@ -452,6 +452,15 @@ def test_a_cfg_that_is_no_network_is_named_with_line_key_found_and_expected(text
     assert "\n" not in str(caught.value)
 
 
+def test_a_logistic_end_gives_every_label_its_own_probability():
+    network = network_of(NET + CONV.format(4) + "[logistic]\n")
+    images = torch.rand(2, 3, 8, 12)
+    (found,) = network(images)
+    values = network.layers[0](images)
+    assert torch.allclose(found, 1 / (1 + torch.exp(-values)), atol=1e-6)
+    assert torch.equal(network.classify([found]), found.flatten(1))
+
+
 def test_maps_of_unequal_size_add_as_each_darknet_does(caplog):
     text = NET + CONV.format(4) + "[maxpool]\nsize=2\nstride=2\n[shortcut]\nfrom=0\n"
     images = torch.rand(2, 3, 8, 12)

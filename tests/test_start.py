@@ -75,7 +75,7 @@ def test_backup_is_where_files_go_without_out(options, four):
     ("file", "content", "match"),
     [
         ("tiny.data", "classes=3\ntrain={d}/list.txt\nnames={d}/tiny.names\n",
-         r"tiny.data: found classes=3, expected 2 as in layer 5 \[yolo\]"),
+         r"tiny.data: found classes=3, expected 2 as in the heads of the cfg"),
         ("tiny.data", "classes=2\nnames={d}/tiny.names\n", "tiny.data: expected the keys train, valid and"),
         ("tiny.data", "classes=2\ntrain={d}/list.txt\n", "tiny.data: expected the keys train, valid and"),
         ("tiny.data", "train={d}/list.txt\n", "tiny.data:1: classes: found nothing"),

@@ -9,9 +9,9 @@ import argparse
 from pathlib import Path
 
 from yolo.cfg import read_names
-from yolo.console import add_set_option, new_file, progress, run, whole_number
+from yolo.console import add_dialect_option, add_set_option, new_file, progress, run, whole_number
 from yolo.data.pictures import read_picture
-from yolo.detect.classifier import TOP, Classifier, Ranking, class_count, rankings_json
+from yolo.detect.classifier import TOP, Classifier, Ranking, rankings_json
 from yolo.device import add_device_option
 from yolo.errors import CfgError, DatasetError
 from yolo.files import write_text
@@ -55,11 +55,9 @@ def _classifier(args: argparse.Namespace) -> Classifier:
         )
     load_weights(network, args.weights)
     names = read_names(args.names)
-    classes = class_count(network)
-    if len(names) != classes:
-        raise DatasetError(
-            f"{args.names}: found {len(names)} names, expected {classes} as in {args.cfg}"
-        )
+    if len(names) != network.classes:
+        expected = f"{network.classes} as in {args.cfg}"
+        raise DatasetError(f"{args.names}: found {len(names)} names, expected {expected}")
     letterbox = args.letterbox or (args.dialect == "pjreddie" and not args.crop)
     return Classifier(network.to(args.device), names, args.top, letterbox)
 
@@ -100,13 +98,9 @@ def _arguments() -> argparse.Namespace:
     view = parser.add_mutually_exclusive_group()
     view.add_argument("--crop", action="store_true", help="show the network the picture's middle")
     view.add_argument("--letterbox", action="store_true", help="show it the whole picture")
-    add(
-        "--dialect",
-        choices=WEIGHTS_VERSIONS,
-        default="alexeyab",
-        help="whose layers, view (alexeyab: --crop, pjreddie: --letterbox) and lines; default alexeyab",
-    )
     add("--json", type=new_file, metavar="FILE", help="write file names, classes, confidences")
+    what = "layers, view (alexeyab: --crop, pjreddie: --letterbox), printed lines"
+    add_dialect_option(parser, WEIGHTS_VERSIONS, what)
     add_set_option(parser)
     add_device_option(parser)
     return parser.parse_args()

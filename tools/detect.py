@@ -13,16 +13,16 @@ from pathlib import Path
 import cv2
 
 from yolo.cfg import read_names
-from yolo.console import add_set_option, new_file, progress, run, share
+from yolo.console import add_dialect_option, add_set_option, new_file, progress, run, share
 from yolo.data.pictures import PICTURE_ENDINGS, read_picture
 from yolo.detect.darknet_json import Frame, darknet_json
 from yolo.detect.detector import NMS_THRESH, SCORE_THRESH, Detector
 from yolo.detect.draw import draw_detections
 from yolo.detect.postprocess import Detections
 from yolo.device import add_device_option
-from yolo.errors import DatasetError
+from yolo.errors import CfgError, DatasetError
 from yolo.files import replacing, write_text
-from yolo.model.network import Network
+from yolo.model.network import WEIGHTS_VERSIONS, Network
 from yolo.model.weights import load_weights
 
 
@@ -67,15 +67,17 @@ def main() -> None:
 
 
 def _detector(args: argparse.Namespace) -> Detector:
-    network = Network.from_cfg(args.cfg, overrides=dict(args.overrides))
+    network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
+    if not network.heads:
+        raise CfgError(
+            f"{args.cfg}: found a classifier, expected a detection head; use tools/classify.py"
+        )
     load_weights(network, args.weights)
     names = read_names(args.names)
-    classes = network.layers[network.heads[-1]].classes if network.heads else 0
-    if len(names) != classes:
-        raise DatasetError(
-            f"{args.names}: found {len(names)} names, expected {classes} as in {args.cfg}"
-        )
-    letterbox = args.letterbox or network.input.letter_box
+    if len(names) != network.classes:
+        expected = f"{network.classes} as in {args.cfg}"
+        raise DatasetError(f"{args.names}: found {len(names)} names, expected {expected}")
+    letterbox = args.letterbox or network.input.letter_box or args.dialect == "pjreddie"
     return Detector(network.to(args.device), names, args.thresh, args.nms, letterbox=letterbox)
 
 
@@ -151,6 +153,7 @@ def _arguments() -> argparse.Namespace:
     add("--letterbox", action="store_true", help="keep the pictures' aspect, as pjreddie's Darknet")
     add("--out", type=Path, metavar="DIR", help="write the pictures with boxes there")
     add("--json", type=new_file, metavar="FILE", help="write Darknet's json")
+    add_dialect_option(parser, WEIGHTS_VERSIONS, "layers, view (pjreddie: --letterbox)")
     add_set_option(parser)
     add_device_option(parser)
     return parser.parse_args()

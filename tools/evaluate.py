@@ -13,11 +13,18 @@ from collections import Counter
 from pathlib import Path
 
 from yolo.cfg import read_data, read_names
-from yolo.console import add_set_option, add_workers_option, new_file, run, whole_number
+from yolo.console import (
+    add_dialect_option,
+    add_set_option,
+    add_workers_option,
+    new_file,
+    run,
+    whole_number,
+)
 from yolo.data.check import check_list, problem_lines
 from yolo.detect.detector import Detector
 from yolo.device import add_device_option
-from yolo.errors import DatasetError
+from yolo.errors import CfgError, DatasetError
 from yolo.evaluate.evaluator import (
     IOU_THRESH,
     MAP_NMS_THRESH,
@@ -31,7 +38,7 @@ from yolo.evaluate.evaluator import (
 from yolo.evaluate.report import average_precisions, class_table, format_ap, mean_line, summary
 from yolo.evaluate.voc import write_results
 from yolo.files import write_text
-from yolo.model.network import Network
+from yolo.model.network import WEIGHTS_VERSIONS, Network
 from yolo.model.weights import load_weights
 
 METRICS = {
@@ -90,20 +97,22 @@ def _evaluation(args: argparse.Namespace) -> Evaluation:
     if data.valid is None or data.names is None:
         raise DatasetError(f"{args.data}: expected the keys valid and names")
     names = read_names(data.names)
-    network = Network.from_cfg(args.cfg, overrides=dict(args.overrides))
+    network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
+    if not network.heads:
+        raise CfgError(f"{args.cfg}: found a classifier, expected a detection head")
     load_weights(network, args.weights)
-    classes = network.layers[network.heads[-1]].classes if network.heads else 0
-    if not classes == data.classes == len(names):
+    if not network.classes == data.classes == len(names):
         found = f"classes={data.classes} and {len(names)} names"
-        raise DatasetError(f"{args.data}: found {found}, expected {classes} as in {args.cfg}")
-    checked = check_list(data.valid, classes, network.input.channels, data.difficult)
+        expected = f"{network.classes} as in {args.cfg}"
+        raise DatasetError(f"{args.data}: found {found}, expected {expected}")
+    checked = check_list(data.valid, network.classes, network.input.channels, data.difficult)
     for line in problem_lines(checked.problems):
         print(line)
     if not checked.pictures:
         raise DatasetError(f"{data.valid}: found no usable picture")
     if args.save_results:
         _check_results_names(data.valid, names, [picture.path.stem for picture in checked.pictures])
-    letterbox = args.letterbox or network.input.letter_box
+    letterbox = args.letterbox or network.input.letter_box or args.dialect == "pjreddie"
     detector = Detector(
         network.to(args.device), names, MAP_SCORE_THRESH, MAP_NMS_THRESH, letterbox=letterbox
     )
@@ -136,6 +145,7 @@ def _arguments() -> argparse.Namespace:
     add("--letterbox", action="store_true", help="keep the pictures' aspect, as pjreddie's Darknet")
     add("--save-results", type=Path, metavar="DIR", help="write comp4_det_test_CLASS.txt files")
     add("--json", type=new_file, metavar="FILE", help="write all numbers, with all digits")
+    add_dialect_option(parser, WEIGHTS_VERSIONS, "layers, view (pjreddie: --letterbox)")
     add_set_option(parser)
     add_device_option(parser)
     add(

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from tqdm import tqdm
@@ -87,6 +87,16 @@ def add_set_option(parser: ArgumentParser) -> None:
         metavar="KEY=VALUE",
         dest="overrides",
         help="other values of [net], such as width=320 height=320",
+    )
+
+
+def add_dialect_option(parser: ArgumentParser, dialects: Collection[str], what: str) -> None:
+    """`--dialect`: which Darknet is followed where they differ; what: in which respects, for the help."""
+    parser.add_argument(
+        "--dialect",
+        choices=list(dialects),
+        default="alexeyab",
+        help=f"which Darknet to follow: {what}; default alexeyab",
     )
 
 

@@ -1,7 +1,6 @@
 """A picture in, its likeliest classes out: cut its middle out or letterbox it, run the network, sort."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,9 +42,9 @@ class Classifier:
     ) -> None:
         if network.heads:
             raise ValueError("found a network with a detection head, expected a classifier")
-        classes = class_count(network)
-        if len(names) != classes:
-            raise ValueError(f"found {len(names)} names, expected {classes}, one for each class")
+        if len(names) != network.classes:
+            expected = f"{network.classes}, one for each class"
+            raise ValueError(f"found {len(names)} names, expected {expected}")
         self.network = network.eval()
         self.names = tuple(names)
         self.top = top
@@ -81,11 +80,6 @@ class Classifier:
         values, labels = torch.sort(probabilities, dim=1, descending=True, stable=True)
         best = zip(labels[:, : self.top], values[:, : self.top], strict=True)
         return [Ranking(*each) for each in best]
-
-
-def class_count(network: Network) -> int:
-    """Of how many classes a network without a head speaks: the values of its output."""
-    return math.prod(network.shapes[network.outputs[0]])
 
 
 def centred(picture: tuple[int, int], network: tuple[int, int]) -> Placement:

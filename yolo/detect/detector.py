@@ -37,9 +37,9 @@ class Detector:
             raise ValueError(
                 "found a network without a detection head, expected at least one [yolo]"
             )
-        classes = network.layers[network.heads[-1]].classes
-        if len(names) < classes:
-            raise ValueError(f"found {len(names)} names, expected {classes}, one for each class")
+        if len(names) < network.classes:
+            expected = f"{network.classes}, one for each class"
+            raise ValueError(f"found {len(names)} names, expected {expected}")
         self.network = network.eval()
         self.names = tuple(names)
         self.score_thresh = score_thresh

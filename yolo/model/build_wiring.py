@@ -104,6 +104,11 @@ def build_activation(section: Section, before: Before) -> Built:
     return Built(layer, (before.previous,), before.shape(before.previous))
 
 
+def build_logistic(_section: Section, before: Before) -> Built:
+    """[logistic]: the end of a network for several labels a picture (pjreddie logistic_layer.c)."""
+    return Built(nn.Sigmoid(), (before.previous,), before.shape(before.previous))
+
+
 def build_scale_channels(section: Section, before: Before) -> Built:
     """[scale_channels] (parser.c parse_scale_channels): a map times a factor a channel, or with scale_wh a pixel."""
     source = find_layer(section, "from", section.integer("from"), before)

@@ -37,6 +37,7 @@ BUILDERS: dict[str, Builder] = {
     "scale_channels": build_wiring.build_scale_channels,
     "sam": build_wiring.build_sam,
     "activation": build_wiring.build_activation,
+    "logistic": build_wiring.build_logistic,
     "crop": build_normalise.build_crop,
     "batchnorm": build_normalise.build_batchnorm,
     "lrn": build_normalise.build_normalization,
@@ -66,8 +67,7 @@ BEYOND_PICTURES: dict[str, str] = {
     "iseg": "instance segmentation",
     "deconv": "transposed convolution",
     "deconvolutional": "transposed convolution",
-    "logistic": "training with a logistic loss alone",
-    "l2norm": "normalisation to unit length",
+    "l2norm": "a layer that hands its input on, without a shape",
 }
 
 

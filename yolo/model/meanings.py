@@ -16,6 +16,7 @@ KINDS: dict[str, str] = {
     "scale_channels": "Another layer times a factor a channel (squeeze and excitation).",
     "sam": "Another layer times this one, value by value (spatial attention).",
     "activation": "An activation alone.",
+    "logistic": "The logistic function of every value: the end of a network for several labels a picture.",
     "crop": "The middle of the picture; in training a random part.",
     "batchnorm": "Batch norm alone.",
     "lrn": "Local response normalisation over channels, with Darknet's own running sum.",
@@ -195,6 +196,7 @@ MEANINGS: dict[str, dict[str, str]] = {
     },
     "sam": {"from": FROM, "activation": ACTIVATION},
     "activation": {"activation": ACTIVATION},
+    "logistic": {},
     "crop": {
         "crop_height": "of the output",
         "crop_width": "of the output",

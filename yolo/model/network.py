@@ -5,6 +5,7 @@ objectness and class probabilities.
 """
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -100,6 +101,13 @@ class Network(nn.Module):
             if kind in SOFTMAX and not self.heads:
                 return sources
         return self.heads or (len(self.layers) - 1,)
+
+    @property
+    def classes(self) -> int:
+        """How many classes the heads, which all speak of the same ones, or the classifier's outputs stand for."""
+        if self.heads:
+            return self.layers[self.heads[-1]].classes
+        return math.prod(self.shapes[self.outputs[0]])
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """float32 `[B, C, H, W]`, RGB 0..1 → the raw maps, one a head in cfg order, `[B, A*(5+classes), h, w]`.

@@ -1,78 +1,245 @@
 """Darknet's own table of a network's layers, with their billions of floating point operations."""
 
+import math
+from typing import NamedTuple
+
 from torch import nn
 
-from yolo.model.convolution import Convolutional
+from yolo.model.convolution import BinaryConvolutional, Convolutional, SharedConvolutional
+from yolo.model.dense import Local
+from yolo.model.graph import Shape
 from yolo.model.network import Network
-from yolo.model.pooling import MaxPool
-from yolo.model.wiring import Upsample
+from yolo.model.normalise import DropBlock, LocalResponseNorm
+from yolo.model.pooling import Blur, DepthMaxPool, LocalAveragePool, MaxPool
+from yolo.model.wiring import (
+    DepthToSpace,
+    Downsample,
+    Factors,
+    Reorg,
+    Route,
+    SpaceToDepth,
+    Upsample,
+    WeightedShortcut,
+    plain_factors,
+    relu_factors,
+    softmax_factors,
+)
 
 HEADER = "layer        filters   size/strd(dil)       input               output"
+NAME_WIDTH = 10
+LEFT_WIDTH = 52  # name, filters, size and input together; then the arrow
 OPERATIONS_A_WEIGHT = 2  # convolutional_layer.c: one multiplication and one addition
+SIGNS_AT_ONCE = 32  # AlexeyAB make_convolutional_layer divides by it where the input is signs too
 BILLION = 1e9
 SMALLEST_SHOWN = 0.0005  # billions; less would print as 0.000
-SHORT_NAMES = {"convolutional": "conv", "maxpool": "max"}
+
+# What Darknet calls a layer, where that is not what its section is called.
+NAMES = {
+    "convolutional": "conv",
+    "maxpool": "max",
+    "avgpool": "avg",
+    "local_avg": "avg",
+    "local_avgpool": "avg",
+    "conn": "connected",
+    "soft": "softmax",
+    "normalization": "lrn",
+    "scale_channels": "scale",
+}
+
+# AlexeyAB's numbers of what a [shortcut] says, as make_shortcut_layer prints them.
+WEIGHTS_PER_FEATURE, WEIGHTS_PER_CHANNEL = 1, 2
+NORMALIZATIONS: dict[Factors, int] = {plain_factors: 0, relu_factors: 1, softmax_factors: 2}
+
+
+class Row(NamedTuple):
+    """A line of the table. reads: the input's size, or what stands in its place where other layers are named."""
+
+    name: str
+    window: str
+    reads: str
+    shape: Shape
+    operations: float
+
+
+class Convolution(NamedTuple):
+    """What the three kinds of convolution have in common: `conv` has the weights, all else is the layer's own."""
+
+    name: str
+    conv: nn.Conv2d
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: int
+    blur: Blur | None
+    signs_at_once: int
 
 
 def layer_table(network: Network) -> tuple[list[str], float]:
-    """The lines of the table and the sum of its BFLOPs, for the cfg's input size and one picture."""
+    """The lines of the table and the sum of its BFLOPs, for the cfg's input size and one picture.
+
+    A layer with antialiasing takes two lines, as in Darknet. The second, "AA", has no index and does not count.
+    """
+    picture = network.input.channels, network.input.height, network.input.width
+    shapes = (*network.shapes, picture)  # the picture is layer -1
     lines, total = [HEADER], 0.0
     for index, (kind, layer) in enumerate(zip(network.kinds, network.layers, strict=True)):
         sources = network.sources[index]
-        before = shape_of(network, sources[0])
-        after = network.shapes[index]
-        billions = operations(layer, before, after) / BILLION
-        total += billions
-        references = sources if kind == "route" else sources[1:]
-        if references:  # as Darknet: the layers instead of the window, no input
-            middle = f"{' '.join(map(str, references)):<24}{'':<18}"
-        else:
-            middle = f"{_window(layer):<24}{_shape(before)}"
-        count = f" {billions:.3f} BF" if billions >= SMALLEST_SHOWN else ""
-        name = SHORT_NAMES.get(kind, kind)
-        lines.append(f"{index:4} {name:<10}{middle} -> {_shape(after)}{count}")
+        first, *rest = _rows(kind, layer, sources, shapes[sources[0]], shapes[index])
+        lines.append(f"{index:4} {_line(first)}")
+        lines += [f"{'':4} {_line(row)}" for row in rest]
+        total += first.operations / BILLION
     return lines, total
 
 
-def shape_of(network: Network, index: int) -> tuple[int, int, int]:
-    """(channels, height, width) of a layer's output, or of the picture for -1."""
-    if index < 0:
-        return network.input.channels, network.input.height, network.input.width
-    return network.shapes[index]
+def operations(layer: nn.Module, before: Shape, after: Shape) -> float:
+    """Floating point operations of a layer, without its blur, as Darknet counts them (the bflops of make_*_layer).
 
-
-def operations(
-    layer: nn.Module, before: tuple[int, int, int], after: tuple[int, int, int]
-) -> float:
-    """Floating point operations as Darknet counts them (the bflops of each make_*_layer)."""
-    channels, height, width = after
-    values = channels * height * width
-    if isinstance(layer, Convolutional):
-        return OPERATIONS_A_WEIGHT * layer.conv.weight[0].numel() * values
+    Darknet counts convolutions and windows of pooling; connected and local layers count nothing. Two rows differ from
+    AlexeyAB's newest table, so that yolov3 at 416 stays at the 65.86 that were published: he counts the additions of a
+    [shortcut], and does not count an [upsample].
+    """
+    values = math.prod(after)
+    convolution = _convolution(layer)
+    if convolution is not None:
+        weights = convolution.conv.weight[0].numel()
+        return OPERATIONS_A_WEIGHT * weights * values / convolution.signs_at_once
     if isinstance(layer, MaxPool):
         return layer.size**2 * values
+    if isinstance(layer, LocalAveragePool):
+        return layer.window.size**2 * values
+    if isinstance(layer, DepthMaxPool):
+        return math.prod(before)  # windows of one pixel, all channels
     if isinstance(layer, Upsample):
         return values
     return 0.0
 
 
-def _window(layer: nn.Module) -> str:
-    """Filters, size and stride (and groups or dilation) of a layer that slides over the map."""
-    if isinstance(layer, Convolutional):
-        conv = layer.conv
-        vertical, horizontal = conv.stride
-        stride = f"{horizontal}" if vertical == horizontal else f"{horizontal}x{vertical}"
-        groups = f"/{conv.groups}" if conv.groups > 1 else ""
-        dilation = f"({conv.dilation[0]})" if conv.dilation[0] > 1 else ""
-        size = f"{conv.kernel_size[1]}x{conv.kernel_size[0]}/{stride}{dilation}"
-        return f"{conv.out_channels:>5}{groups:<6}{size}"
+def _rows(
+    kind: str, layer: nn.Module, sources: tuple[int, ...], before: Shape, after: Shape
+) -> list[Row]:
+    """The layer's row, and one of its blur."""
+    others = sources if kind == "route" else sources[1:]
+    if others:  # as Darknet: the layers that it reads instead of window and input
+        name, window = NAMES.get(kind, kind), " ".join(map(str, others))
+        return [Row(name, window, _manner(layer), after, operations(layer, before, after))]
+    layer, blur = _split_blur(layer)
+    sharp = after if blur is None else _sharp_shape(layer, before)
+    count = operations(layer, before, sharp)
+    rows = [Row(_name(kind, layer), _window(layer), _size(before), sharp, count)]
+    if blur is not None:
+        channels = after[0]
+        window = _filters(channels, channels) + _steps(blur.size, blur.stride)
+        rows.append(Row("AA: conv", window, _size(sharp), after, 0.0))
+    return rows
+
+
+def _line(row: Row) -> str:
+    left = f"{row.name:<{NAME_WIDTH}}{row.window}"
+    billions = row.operations / BILLION
+    count = f" {billions:.3f} BF" if billions >= SMALLEST_SHOWN else ""
+    return f"{left}{row.reads:>{LEFT_WIDTH - len(left)}} -> {_size(row.shape)}{count}"
+
+
+def _convolution(layer: nn.Module) -> Convolution | None:
+    """The convolution of a layer, if it is one."""
+    if isinstance(layer, SharedConvolutional):
+        conv, owned = layer.owner.conv, (layer.stride, layer.padding, layer.dilation)
+        return Convolution("convS", conv, *owned, layer.blur, 1)
+    plain = layer.plain if isinstance(layer, BinaryConvolutional) else layer
+    if not isinstance(plain, Convolutional):
+        return None
+    conv = plain.conv
+    signs = isinstance(layer, BinaryConvolutional) and layer.signs_in
+    name, at_once = ("convX", SIGNS_AT_ONCE) if signs else ("conv", 1)
+    return Convolution(name, conv, conv.stride, conv.padding, conv.dilation[0], plain.blur, at_once)
+
+
+def _split_blur(layer: nn.Module) -> tuple[nn.Module, Blur | None]:
+    """The layer, and the blur that follows in it."""
+    if isinstance(layer, nn.Sequential):  # [maxpool] with antialiasing
+        pool, blur = layer
+        return pool, blur
+    convolution = _convolution(layer)
+    return layer, None if convolution is None else convolution.blur
+
+
+def _sharp_shape(layer: nn.Module, before: Shape) -> Shape:
+    """What a layer gives to its blur."""
+    channels, *size = before
     if isinstance(layer, MaxPool):
-        return f"{'':<11}{layer.size}x{layer.size}/{layer.stride[1]}"
-    if isinstance(layer, Upsample):
-        return f"{'':<11}{layer.stride}x"
+        return channels, *layer.output_size((size[0], size[1]))
+    convolution = _convolution(layer)
+    conv, padding = convolution.conv, convolution.padding
+    height, width = (  # the stride is the blur's
+        length + 2 * pad - convolution.dilation * (kernel - 1)
+        for length, pad, kernel in zip(size, padding, conv.kernel_size, strict=True)
+    )
+    return conv.out_channels, height, width
+
+
+def _name(kind: str, layer: nn.Module) -> str:
+    convolution = _convolution(layer)
+    if convolution is not None:
+        return convolution.name
+    if isinstance(layer, DepthMaxPool):
+        return "max-depth"
+    if isinstance(layer, Downsample):
+        return "downsample"
+    if isinstance(layer, DropBlock):
+        return "dropblock"
+    return NAMES.get(kind, kind)
+
+
+def _window(layer: nn.Module) -> str:
+    """Filters and groups, size, stride and dilation of a layer that slides over the map, or its one number."""
+    convolution = _convolution(layer)
+    if convolution is not None:
+        conv = convolution.conv
+        steps = _steps(conv.kernel_size[0], convolution.stride, convolution.dilation)
+        return _filters(conv.out_channels, conv.groups) + steps
+    if isinstance(layer, Local):
+        return _filters(layer.weights.shape[1]) + _steps(layer.size, (layer.stride, layer.stride))
+    if isinstance(layer, MaxPool):
+        return _filters() + _steps(layer.size, layer.stride)
+    if isinstance(layer, LocalAveragePool):
+        return _filters() + _steps(layer.window.size, layer.window.stride)
+    if isinstance(layer, DepthMaxPool):
+        return _filters() + _steps(1, (1, 1))
+    if isinstance(layer, Upsample | Downsample):
+        return f"{_filters()}{layer.stride}x"
+    if isinstance(layer, Reorg | SpaceToDepth | DepthToSpace):
+        return f"{_filters()}/{layer.stride}"
+    if isinstance(layer, LocalResponseNorm):
+        return f"{_filters()}{layer.size}"
+    if isinstance(layer, nn.Dropout):
+        return f"{_filters()}p = {layer.p:.2f}"
+    if isinstance(layer, DropBlock):
+        return f"{_filters()}p = {layer.probability:.2f}"
     return ""
 
 
-def _shape(shape: tuple[int, int, int]) -> str:
+def _filters(count: int | None = None, groups: int = 1) -> str:
+    """The column of filters and groups; empty for a layer that has none."""
+    number = "" if count is None else str(count)
+    return f"{number:>5}{f'/{groups}' if groups > 1 else '':<6}"
+
+
+def _steps(size: int, stride: tuple[int, int], dilation: int = 1) -> str:
+    vertical, horizontal = stride
+    step = f"{horizontal}" if vertical == horizontal else f"{horizontal}x{vertical}"
+    return f"{size}x{size}/{step}{f'({dilation})' if dilation > 1 else ''}"
+
+
+def _manner(layer: nn.Module) -> str:
+    """How a layer takes the maps of other layers, where there is more than one way: groups of a route, weights."""
+    if isinstance(layer, Route) and layer.groups > 1:
+        return f"{layer.group_id}/{layer.groups}"
+    if isinstance(layer, WeightedShortcut):
+        per_channel = layer.weights.shape[1] > 1
+        weights = WEIGHTS_PER_CHANNEL if per_channel else WEIGHTS_PER_FEATURE
+        return f"wt = {weights}, wn = {NORMALIZATIONS[layer.factors]}"
+    return ""
+
+
+def _size(shape: Shape) -> str:
     channels, height, width = shape
     return f"{width:4} x{height:4} x{channels:4}"

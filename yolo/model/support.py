@@ -34,6 +34,7 @@ EXAMPLES: dict[str, str] = {
     "scale_channels": "[activation]\n[avgpool]\n[scale_channels]\nfrom=0\n",
     "sam": "[activation]\n[activation]\n[sam]\nfrom=-2\n",
     "activation": "[activation]\n",
+    "logistic": "[logistic]\n",
     "crop": "[crop]\n",
     "batchnorm": "[batchnorm]\n",
     "lrn": "[lrn]\n",

@@ -170,12 +170,9 @@ def _names(data: DataFile, network: Network) -> list[str]:
     if data.train is None or data.names is None:
         raise DatasetError(f"{data.path}: expected the keys train, valid and names")
     names = read_names(data.names)
-    for index in network.heads:
-        classes = network.layers[index].classes
-        if classes != data.classes:
-            raise DatasetError(
-                f"{data.path}: found classes={data.classes}, expected {classes} as in layer {index} [yolo] of the cfg"
-            )
+    if network.classes != data.classes:
+        expected = f"{network.classes} as in the heads of the cfg"
+        raise DatasetError(f"{data.path}: found classes={data.classes}, expected {expected}")
     if len(names) != data.classes:
         raise DatasetError(f"{data.names}: found {len(names)} names, expected {data.classes}")
     return names
