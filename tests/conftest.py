@@ -1,9 +1,13 @@
 """Fixtures that every test file may use."""
 
+import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+
+from yolo.console import run
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -35,3 +39,33 @@ def four(tmp_path: Path):  # -> tiny.DrawnSet
     import tiny  # here, as it imports torch, which not every test needs
 
     return tiny.write_set(tmp_path / "four", tiny.FOUR_PICTURES)
+
+
+@pytest.fixture
+def load_tool(project):
+    """load_tool("train") → the module tools/train.py."""
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(f"tool_{name}", project / f"tools/{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture
+def call_tool(monkeypatch, capsys):
+    """call_tool(module, "--cfg", ...) → exit code, stdout, stderr, as the command gives them."""
+
+    def call(module, *arguments):
+        monkeypatch.setattr(sys, "argv", [Path(module.__file__).name, *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            run(module.main)
+        except SystemExit as stop:
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return call

@@ -1,16 +1,14 @@
 """tools/classify.py as its users run it: Darknet's lines, and bad input as one line and exit code 2."""
 
-import importlib.util
 import json
 import re
-import sys
+from functools import partial
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from yolo.console import run
 from yolo.model.network import Network
 from yolo.model.weights import save_weights
 
@@ -34,23 +32,9 @@ RED_WHOLE = "red: 0.651355\nother: 0.348645\n"
 
 
 @pytest.fixture
-def call(project, monkeypatch, capsys):
+def call(load_tool, call_tool):
     """call("a.png", ...) → exit code, stdout, stderr, as the command gives them."""
-
-    def call(*arguments):
-        spec = importlib.util.spec_from_file_location("classify", project / "tools/classify.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        monkeypatch.setattr(sys, "argv", ["classify.py", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            run(module.main)
-        except SystemExit as stop:
-            code = stop.code
-        return code, *capsys.readouterr()
-
-    return call
+    return partial(call_tool, load_tool("classify"))
 
 
 @pytest.fixture

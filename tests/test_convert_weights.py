@@ -1,10 +1,9 @@
 """tools/convert_weights.py: .weights ↔ .safetensors, backbones, and wrong input as one line and exit code 2."""
 
 import hashlib
-import importlib.util
 import os
 import struct
-import sys
+from functools import partial
 
 import pytest
 import storing
@@ -12,34 +11,19 @@ import torch
 from safetensors.torch import load_file, save_file
 from storing import ALEXEYAB, ALL_CFG, ALL_LAYERS, BOTH_CFG, BOTH_LAYERS, PJREDDIE
 
-from yolo.console import run
 from yolo.model.network import Network
 from yolo.model.weights import load_weights, save_weights, weights_bytes
 
 
 @pytest.fixture
-def tool(project):
-    spec = importlib.util.spec_from_file_location("tool", project / "tools/convert_weights.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool("convert_weights")
 
 
 @pytest.fixture
-def call(tool, monkeypatch, capsys):
+def call(tool, call_tool):
     """call(IN, OUT, ...) → exit code, stdout, stderr, as the command gives them."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["convert_weights.py", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            run(tool.main)
-        except SystemExit as stop:
-            code = stop.code
-        return code, *capsys.readouterr()
-
-    return call
+    return partial(call_tool, tool)
 
 
 @pytest.fixture

@@ -412,6 +412,10 @@ def test_strides_of_a_head_are_pixels_a_cell_of_each_direction():
             "x.cfg:6: [upsample] stride: found '-3', expected a divisor of 8x12",
         ),
         (
+            NET + CONV.format(14) + YOLO + "[maxpool]\n",
+            "x.cfg:13: found [maxpool] after the head in layer 1, expected [route]",
+        ),
+        (
             NET + "[gru]\noutput=4\n",
             "x.cfg:5: found [gru], expected a layer that looks at one picture; not supported: recurrent layers",
         ),

@@ -4,7 +4,6 @@ A tool is called in this process where that loses nothing; it is a process of it
 signals matter.
 """
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -17,7 +16,6 @@ import pytest
 import torch
 from tiny import FOUR_PICTURES, NAMES, cfg_text, draw, network_of, write_picture, write_set
 
-from yolo.console import run
 from yolo.data.pictures import read_picture
 from yolo.model.network import Network
 from yolo.model.weights import load_weights, save_weights
@@ -26,23 +24,9 @@ TOOLS = ("train", "evaluate", "detect", "summary")
 
 
 @pytest.fixture
-def call(project, monkeypatch, capsys):
+def call(load_tool, call_tool):
     """call("train", "--cfg", ...) → exit code, stdout, stderr, as the command gives them."""
-
-    def call(tool, *arguments):
-        spec = importlib.util.spec_from_file_location(f"tool_{tool}", project / f"tools/{tool}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        monkeypatch.setattr(sys, "argv", [f"{tool}.py", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            run(module.main)
-        except SystemExit as stop:
-            code = stop.code
-        return code, *capsys.readouterr()
-
-    return call
+    return lambda tool, *arguments: call_tool(load_tool(tool), *arguments)
 
 
 @pytest.fixture

@@ -172,6 +172,7 @@ def build(
     numbers = 0
     for section, builder in zip(rest, builders, strict=True):
         layer = builder(section, Before(input_settings, dialect, built, numbers))
+        _check_sources(section, layer, built)
         _check_shape(section, layer.shape)
         built.append(layer)
         numbers += _stored_numbers(layer.module)
@@ -179,6 +180,16 @@ def build(
     unread = [str(entry) for section in sections for entry in section.unread()]
     kinds = tuple(section.kind for section in rest)
     return Network(kinds, built, input_settings, training_settings, dialect), unread
+
+
+def _check_sources(section: Section, layer: Built, built: list[Built]) -> None:
+    """A head has no map to hand on; Darknet's would be its activated values."""
+    for source in layer.sources:
+        if source >= 0 and built[source].head is not None:
+            raise CfgError(
+                f"{section.path}:{section.line}: found [{section.kind}] after the head in layer {source}, "
+                "expected [route] to the layer to go on from"
+            )
 
 
 def _check_shape(section: Section, shape: Shape) -> None:
