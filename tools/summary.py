@@ -7,8 +7,8 @@ example:
 import argparse
 from pathlib import Path
 
-from yolo.console import run
-from yolo.model.network import Network
+from yolo.console import add_dialect_option, run
+from yolo.model.network import WEIGHTS_VERSIONS, Network
 from yolo.model.summary import layer_table
 from yolo.model.weights import weights_bytes
 
@@ -18,7 +18,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--cfg", type=Path, required=True, metavar="FILE")
-    network = Network.from_cfg(parser.parse_args().cfg)
+    add_dialect_option(parser, WEIGHTS_VERSIONS, "how maps of unequal size are added")
+    args = parser.parse_args()
+    network = Network.from_cfg(args.cfg, dialect=args.dialect)
     lines, billions = layer_table(network)
     print("\n".join(lines))
     parameters = sum(parameter.numel() for parameter in network.parameters())

@@ -27,7 +27,7 @@ from yolo.model.wiring import (
 
 HEADER = "layer        filters   size/strd(dil)       input               output"
 NAME_WIDTH = 10
-LEFT_WIDTH = 52  # name, filters, size and input together; then the arrow
+LEFT_WIDTH = 50  # name, filters, size and input together; then the arrow
 OPERATIONS_A_WEIGHT = 2  # convolutional_layer.c: one multiplication and one addition
 SIGNS_AT_ONCE = 32  # AlexeyAB make_convolutional_layer divides by it where the input is signs too
 BILLION = 1e9
@@ -93,9 +93,8 @@ def layer_table(network: Network) -> tuple[list[str], float]:
 def operations(layer: nn.Module, before: Shape, after: Shape) -> float:
     """Floating point operations of a layer, without its blur, as Darknet counts them (the bflops of make_*_layer).
 
-    Darknet counts convolutions and windows of pooling; connected and local layers count nothing. Two rows differ from
-    AlexeyAB's newest table, so that yolov3 at 416 stays at the 65.86 that were published: he counts the additions of a
-    [shortcut], and does not count an [upsample].
+    It counts convolutions and the windows of pooling, nothing else. AlexeyAB's newest table counts the additions of a
+    [shortcut] too, so that yolov3 at 416 has 65.879 billion there and not the 65.864 that were published.
     """
     values = math.prod(after)
     convolution = _convolution(layer)
@@ -108,8 +107,6 @@ def operations(layer: nn.Module, before: Shape, after: Shape) -> float:
         return layer.window.size**2 * values
     if isinstance(layer, DepthMaxPool):
         return math.prod(before)  # windows of one pixel, all channels
-    if isinstance(layer, Upsample):
-        return values
     return 0.0
 
 
