@@ -162,10 +162,11 @@ NET = "[net]\nwidth=64\nheight=64\nchannels=3\n"
         NET + "[detection]\nside=2147483647\ncoords=4\n",
         NET + "[route]\nlayers=-1,-1\n" * 100,  # doubles every time
         NET + "[activation]\n" + "[route]\nlayers=-1,-1\n" * 100,
-        NET + "[dropout]\n" * 200_000,
+        NET + "[dropout]\n" * 99_000,
         NET + "[activation]\nactivation=leaky\n" * 4_096,
         NET + "[batchnorm]\n" * 4_097,
-        NET + "a=1\n" * 500_000,
+        NET + "a=1\n" * 99_000,
+        NET + "a=1\n" * 1_000_000,
         "=\n" * 500_000,
         "#" * LONG,
         " " * LONG,

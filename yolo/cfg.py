@@ -22,6 +22,7 @@ LONGEST_NUMBER = 64  # characters; ours, as no written number needs more
 MOST_NUMBERS = (
     10_000  # of one list; ours: the longest known, a count for each class of YOLO9000, has 9,418
 )
+MOST_LINES = 100_000  # ours: the longest published cfg has some 4,000
 LARGEST_FILE = 16 * 2**20  # bytes; ours: the largest published cfg has some 50,000
 SHOWN_CHARACTERS = 60  # of a faulty value, in an error's one line
 
@@ -178,6 +179,8 @@ def parse_cfg(text: str, path: str) -> list[Section]:
     Raises CfgError, naming `path` and the line, for a line that is no section, comment or `key=value`, for a key
     before the first section and for a file that does not begin with [net].
     """
+    if text.count("\n") >= MOST_LINES:
+        raise CfgError(f"{path}: found more than {MOST_LINES} lines, expected the text of a cfg")
     sections: list[Section] = []
     for line, stripped in _meaningful_lines(text):
         if stripped.startswith("["):
