@@ -107,9 +107,9 @@ def test_the_tree_is_a_file_beside_the_cfg_and_the_map_may_be_missing(tmp_path):
             "num=2\nmask=0,2\n",
             50,
             4,
-            "mask: found '0,2', expected anchors 0 to 1, as num=2",
+            "mask: found '0,2', expected anchors 0 to 1",
         ),
-        ("yolo", "num=2\nanchors=1,2\n", 50, 4, "anchors: found 2, the smallest 1, expected 4 pos"),
+        ("yolo", "num=2\nanchors=1,2\n", 50, 4, "anchors: found 2, the smallest 1, expected pos"),
         ("yolo", "num=9999\n", 50, 3, "num: found '9999', expected at most 5000 anchors"),
         (
             "yolo",
@@ -180,3 +180,13 @@ def test_a_tree_must_fit_the_head(text, channels, message, tmp_path):
     with pytest.raises(CfgError) as caught:
         built("region", f"{text}tree=a.tree\n", (channels, 4, 5), tmp_path)
     assert str(caught.value).partition("] ")[2] == message
+
+
+def test_anchors_beyond_num_are_kept_for_the_mask_and_logged(caplog):
+    # as cspx-p7-mish.cfg has it: num=2, three anchors, and a mask that names the third
+    text = "classes=2\nnum=2\nmask=1,2\nanchors=1,2, 3,4, 5,6\n"
+    head, _ = built("yolo", text, (14, 4, 5))
+    assert head.anchors.tolist() == [[3, 4], [5, 6]] and len(head.all_anchors) == 3
+    assert "[yolo] has 3 anchors, num=2" in caplog.text
+    head, _ = built("region", "classes=2\nnum=1\nanchors=1,2, 3,4\n", (7, 4, 5))
+    assert head.anchors.tolist() == [[1, 2]]  # region_layer.c takes num of them

@@ -116,7 +116,7 @@ def test_a_missing_key_has_the_default():
             "jitter: found '-.1', expected a number of at least 0",
         ),
         ("mask=0,,2", lambda s: s.integers("mask"), "mask: found '', expected a whole number"),
-        ("mask=0,1,", lambda s: s.integers("mask"), "mask: found '', expected a whole number"),
+        ("mask=0,,1", lambda s: s.integers("mask"), "mask: found '', expected a whole number"),
         ("anchors=1,x", lambda s: s.numbers("anchors"), "anchors: found 'x', expected a number"),
         ("a=١", lambda s: s.integer("a"), "a: found '١', expected a whole number"),
         (
@@ -259,3 +259,8 @@ def test_a_names_file_without_names_is_an_error(tmp_path):
     path.write_text("\n\n")
     with pytest.raises(DatasetError, match="found no class name, expected one a line"):
         read_names(path)
+
+
+def test_a_last_comma_is_passed_over():
+    (section,) = parse_cfg("[net]\nsteps=1,2,\nscales=.5,\n", "x.cfg")
+    assert section.integers("steps") == (1, 2) and section.numbers("scales") == (0.5,)

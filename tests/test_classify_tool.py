@@ -157,3 +157,20 @@ def test_a_detection_network_is_sent_to_the_other_tool(call, case):
     (case / "m.cfg").write_text(head)
     expected = "m.cfg: found a detection head, expected a classifier; use tools/detect.py"
     one_line(call(*MODEL, "red.png"), expected)
+
+
+def test_names_beyond_the_classes_do_not_count(case, call):
+    (case / "m.names").write_text(
+        "red\nother\nnever\n"
+    )  # as Darknet's list of 21,842 for 1,000 classes
+    code, out, _ = call(*MODEL, "red.png")
+    assert code == 0 and "never" not in out
+
+
+def test_probabilities_that_are_no_numbers_are_an_error(case, call):
+    network = Network.from_cfg("m.cfg")
+    with torch.no_grad():
+        network.layers[0].conv.weight.fill_(float("nan"))
+    save_weights(network, "m.weights")
+    code, _, err = call(*MODEL, "red.png")
+    assert code == 2 and "red.png: found probabilities that are no numbers" in err.splitlines()[-1]

@@ -22,7 +22,9 @@ def convolutional(**changes):
         "batch_normalize": True,
         "activation": nn.LeakyReLU(0.1),
     }
-    return Convolutional(**{**settings, **changes})
+    layer = Convolutional(**{**settings, **changes})
+    layer.reset_parameters()
+    return layer
 
 
 def test_convolution_batch_norm_and_activation_follow_each_other_by_hand():

@@ -152,9 +152,12 @@ def test_only_weights_have_more_than_one_axis():
 
 def test_new_weights_lie_within_darknets_bound():
     connected = layer_of("[connected]\noutput=50").module
+    assert not connected.linear.weight.any()
+    connected.reset_parameters()
     assert 0.95 * math.sqrt(2 / 60) < connected.linear.weight.abs().max() <= math.sqrt(2 / 60)
     assert connected.linear.weight.min() < 0 and not connected.linear.bias.any()
     local = layer_of("[local]\nfilters=20\nsize=3").module
+    local.reset_parameters()
     assert 0.95 * math.sqrt(2 / 27) < local.weights[0].abs().max() <= math.sqrt(2 / 27)
     assert not local.weights[1:].any() and not local.biases.any()  # as make_local_layer leaves them
 

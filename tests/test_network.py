@@ -10,6 +10,7 @@ from recorded import make_weights, network_of, read_json
 
 from yolo.cfg import parse_cfg
 from yolo.errors import CfgError
+from yolo.model.builders import BUILDERS
 from yolo.model.network import Network, build
 from yolo.model.weights import load_weights
 
@@ -324,7 +325,8 @@ def test_strides_of_a_head_are_pixels_a_cell_of_each_direction():
         (NET, "x.cfg: found only [net], expected 1 to 4096 layers after it"),
         (
             NET + "[convolution]\n",
-            "x.cfg:5: found [convolution], expected one of Gaussian_yolo, activation, ",
+            f"x.cfg:5: found [convolution], expected one of {', '.join(sorted(BUILDERS))}; did you mean "
+            "[convolutional]?",
         ),
         (
             NET + "[convolutional]\nactivation=leakyy\n",
@@ -417,7 +419,7 @@ def test_strides_of_a_head_are_pixels_a_cell_of_each_direction():
         ),
         (
             NET + "[gru]\noutput=4\n",
-            "x.cfg:5: found [gru], expected a layer that looks at one picture; not supported: recurrent layers",
+            "x.cfg:5: found [gru], expected a section that is supported, which recurrent layers are not",
         ),
         (
             NET + CONV.format(4) + "[shortcut]\nfrom=7\n",
@@ -433,11 +435,11 @@ def test_strides_of_a_head_are_pixels_a_cell_of_each_direction():
         ),
         (
             NET + CONV.format(14) + YOLO.replace("mask=0,1", "mask=1,2"),
-            "x.cfg:11: [yolo] mask: found '1,2', expected anchors 0 to 1, as num=2",
+            "x.cfg:11: [yolo] mask: found '1,2', expected anchors 0 to 1",
         ),
         (
             NET + CONV.format(14) + YOLO.replace("3,4", "3"),
-            "x.cfg:12: [yolo] anchors: found 3, the smallest 1, expected 4 positive numbers, two for each of num=2",
+            "x.cfg:12: [yolo] anchors: found 3, the smallest 1, expected positive numbers, two for each of num=2",
         ),
         (
             NET + "[dropout]\nprobability=1\n",
@@ -465,32 +467,46 @@ def test_a_logistic_end_gives_every_label_its_own_probability():
     assert torch.equal(network.classify([found]), found.flatten(1))
 
 
-def test_maps_of_unequal_size_add_as_each_darknet_does(caplog):
+def test_maps_of_unequal_size_add_every_second_pixel():
     text = NET + CONV.format(4) + "[maxpool]\nsize=2\nstride=2\n[shortcut]\nfrom=0\n"
     images = torch.rand(2, 3, 8, 12)
-    found = {}
-    for dialect in ("pjreddie", "alexeyab"):
-        torch.manual_seed(0)
-        network, _ = build(parse_cfg(text, "x.cfg"), dialect=dialect)
-        found[dialect] = network(images)[0]
-        large = network.layers[0](images)
+    network = network_of(text)
+    large = network.layers[0](images)
     small = network.layers[1](large)
-    assert torch.equal(found["pjreddie"], small + large[:, :, ::2, ::2])
-    flat = large.flatten(1)[:, : small[0].numel()].reshape(small.shape)
-    assert torch.equal(found["alexeyab"], small + flat)
-    assert "x.cfg:11: [shortcut] adds layer 0 of 8x12 to 4x6 as AlexeyAB" in caplog.text
-    assert len(caplog.messages) == 1  # pjreddie's is what such models were trained with
+    assert torch.equal(network(images)[0], small + large[:, :, ::2, ::2])
     with pytest.raises(
         CfgError, match="x.cfg:13: .shortcut. from: found '0', expected maps of one"
     ):
-        build(
-            parse_cfg(text.replace("stride=2", "stride_x=2\nstride_y=1"), "x.cfg"),
-            dialect="pjreddie",
-        )
+        build(parse_cfg(text.replace("stride=2", "stride_x=2\nstride_y=1"), "x.cfg"))
+
+
+def test_a_dialect_is_one_of_two():
     with pytest.raises(
         ValueError, match="found dialect 'darknet', expected one of alexeyab, pjreddie"
     ):
-        build(parse_cfg(text, "x.cfg"), dialect="darknet")
+        build(parse_cfg(NET + CONV.format(4), "x.cfg"), dialect="darknet")
+
+
+def test_a_softmax_in_the_middle_is_a_layer_like_any_other():
+    network = network_of(
+        "[net]\nwidth=4\nheight=4\nchannels=1\n[softmax]\n[connected]\noutput=3\n[softmax]\n[cost]\n"
+    )
+    (raw,) = network(torch.rand(2, 1, 4, 4))
+    assert raw.shape == (2, 3, 1, 1) and network.classes == 3
+    assert torch.allclose(network.classify([raw]).sum(dim=1), torch.ones(2))
+    first = network_of("[net]\nwidth=2\nheight=2\nchannels=3\n[softmax]\n")
+    images = torch.rand(1, 3, 2, 2)
+    assert torch.equal(first(images)[0], images) and first.classes == 12
+
+
+def test_weights_of_the_largest_networks_are_drawn_when_asked_for():
+    text = "[net]\nwidth=64\nheight=64\nchannels=3\n[connected]\noutput={}\n"
+    large, small = (build(parse_cfg(text.format(outputs), "x.cfg"))[0] for outputs in (13_000, 2))
+    assert not large.drawn and not large.layers[0].linear.weight[0].any()  # 159,757,000 numbers
+    assert small.drawn and small.layers[0].linear.weight.count_nonzero() > 20_000
+    small.layers[0].linear.weight.data.zero_()
+    small.draw_weights()
+    assert small.layers[0].linear.weight.count_nonzero() > 20_000
 
 
 def test_keys_that_nothing_reads_are_logged_once_with_their_lines(tmp_path, caplog):
@@ -499,7 +515,7 @@ def test_keys_that_nothing_reads_are_logged_once_with_their_lines(tmp_path, capl
     with caplog.at_level(logging.WARNING):
         Network.from_cfg(path)
     assert caplog.messages == [
-        f"{path}: keys that nothing reads: mosaic=1 (line 5), filter=8 (line 7)"
+        f"{path}: keys that nothing reads, or that repeat another: mosaic=1 (line 5), filter=8 (line 7)"
     ]
 
 

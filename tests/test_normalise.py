@@ -275,7 +275,7 @@ def test_batch_norms_tensors_stand_in_alexeyabs_order():
 def test_a_batch_norm_that_is_too_much_is_named():
     net, section = parse_cfg("[net]\nheight=4\nwidth=5\nchannels=6\n[batchnorm]", "test.cfg")
     before = Before(read_input(net, None), "alexeyab", [], MOST_NUMBERS - 23)
-    with pytest.raises(CfgError, match=r"test\.cfg:5: \[batchnorm\] channels: found 250,000,001"):
+    with pytest.raises(CfgError, match=r"test\.cfg:5: \[batchnorm\] channels: found 400,000,001"):
         build_normalise.build_batchnorm(section, before)
 
 
@@ -316,7 +316,7 @@ def test_a_channel_has_a_block_as_often_as_one_of_its_values_begins_one():
     assert rate == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / 4000))
 
 
-def test_a_block_begins_anywhere_alike_but_for_being_moved_inside():
+def test_a_block_begins_anywhere_alike_but_for_being_brought_inside():
     _, _, zeros = dropblock(1, probability=0.5, shape=(500, 8, 3, 6))
     rates = zeros.double().mean(dim=(0, 1)) * 18
     assert rates.min() > 0.75 and rates.max() < 1.25  # 4000 / 18 in each place, give or take 15
@@ -325,6 +325,12 @@ def test_a_block_begins_anywhere_alike_but_for_being_moved_inside():
     hit = zeros.flatten(2).any(dim=2)
     first = zeros[hit][:, 0, 0].double().mean().item()
     assert first == pytest.approx(1 / 4, abs=4 * math.sqrt(3 / 16 / int(hit.sum())))
+    # 2 rows, 6 columns, side 2: begun in column 5 it would reach over the end, and begins in 5 - 4 = 1 instead
+    _, _, zeros = dropblock(2, probability=0.9, shape=(500, 8, 2, 6))
+    hit = zeros.flatten(2).any(dim=2)
+    shares = zeros[hit][:, 0].double().mean(dim=0)
+    expected = torch.tensor([1, 3, 3, 2, 2, 1]) / 6  # it begins in 0, 1 twice, 2, 3, 4
+    assert (shares - expected).abs().max() < 4 * math.sqrt(0.25 / int(hit.sum()))
 
 
 def test_a_dropblock_does_nothing_in_evaluation_and_at_the_start_of_a_training():

@@ -67,7 +67,7 @@ def test_sigmoid_far_out_is_zero_and_no_overflow():
     assert learning_rate(schedule("sigmoid", gamma=1.0, step=1), 10**6) == pytest.approx(
         0, abs=1e-300
     )
-    assert learning_rate(schedule("sig", gamma=0.1, step=50), 50) == pytest.approx(0.05)
+    assert learning_rate(schedule("sigmoid", gamma=0.1, step=50), 50) == pytest.approx(0.05)
 
 
 def test_sgdr_starts_again_after_each_longer_cycle():

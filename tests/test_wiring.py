@@ -19,7 +19,6 @@ from yolo.model.wiring import (
     Upsample,
     WeightedShortcut,
     by_channel,
-    by_position,
     by_sampling,
     plain_factors,
     relu_factors,
@@ -138,14 +137,6 @@ def slow_sampling(add, like):
 def test_sampling_is_pjreddies_loop(theirs, ours):
     add, like = ramp(2, *theirs) + 1, torch.zeros(2, *ours)
     assert np.array_equal(by_sampling(add, like).numpy(), slow_sampling(add.numpy(), like.numpy()))
-
-
-@pytest.mark.parametrize(("theirs", "ours"), [((3, 4, 6), (5, 2, 3)), ((1, 2, 3), (2, 3, 4))])
-def test_position_is_alexeyabs_loop(theirs, ours):
-    add, like = ramp(2, *theirs) + 1, torch.zeros(2, *ours)
-    found = by_position(add, like).flatten(1)
-    flat, count = add.flatten(1), min(add[0].numel(), like[0].numel())
-    assert torch.equal(found[:, :count], flat[:, :count]) and not found[:, count:].any()
 
 
 def slow_factors(weights, kind):

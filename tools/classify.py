@@ -55,9 +55,14 @@ def _classifier(args: argparse.Namespace) -> Classifier:
         )
     load_weights(network, args.weights)
     names = read_names(args.names)
-    if len(names) != network.classes:
+    shape = network.shapes[-1]
+    if shape[1:] != (1, 1):
+        found = f"an output of {shape[0]}x{shape[1]}x{shape[2]}"
+        raise CfgError(f"{args.cfg}: found {found}, expected a classifier's, of one pixel")
+    if len(names) < network.classes:
         expected = f"{network.classes} as in {args.cfg}"
         raise DatasetError(f"{args.names}: found {len(names)} names, expected {expected}")
+    names = names[: network.classes]  # Darknet's list for ImageNet goes on with names of 22k
     letterbox = args.letterbox or (args.dialect == "pjreddie" and not args.crop)
     return Classifier(network.to(args.device), names, args.top, letterbox)
 
@@ -65,9 +70,14 @@ def _classifier(args: argparse.Namespace) -> Classifier:
 def _look(path: Path, classifier: Classifier) -> Ranking:
     picture = read_picture(path, classifier.network.input.channels)
     try:
-        return classifier(picture)
+        found = classifier(picture)
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from error
+    if not found.probabilities.isfinite().all():
+        raise DatasetError(
+            f"{path}: found probabilities that are no numbers; are the weights whole?"
+        )
+    return found
 
 
 def _print(path: Path, found: Ranking, classifier: Classifier) -> None:

@@ -18,7 +18,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--cfg", type=Path, required=True, metavar="FILE")
-    add_dialect_option(parser, WEIGHTS_VERSIONS, "how maps of unequal size are added")
+    add_dialect_option(parser, WEIGHTS_VERSIONS, "groups of xnor layers")
     args = parser.parse_args()
     network = Network.from_cfg(args.cfg, dialect=args.dialect)
     lines, billions = layer_table(network)

@@ -155,7 +155,7 @@ class Section:
         return entry
 
     def _items(self, entry: Entry) -> list[str]:
-        text = entry.value.partition("#")[0]
+        text = entry.value.partition("#")[0].removesuffix(",")  # Darknet passes over a last comma
         if text.count(",") >= MOST_NUMBERS:
             raise self.error(entry.key, f"at most {MOST_NUMBERS} numbers")
         return text.split(",")

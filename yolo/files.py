@@ -16,8 +16,12 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     and renamed. When the block raises (a full disk, Ctrl-C), `path` is as it was and the temporary file is gone.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        error.filename = str(path)  # what the user asked for, not the temporary name
+        raise
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
@@ -25,8 +29,12 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files
         os.replace(temporary, path)
-    except BaseException:  # re-raised: even Ctrl-C must not leave the temporary file behind
+    except (
+        BaseException
+    ) as error:  # re-raised: even Ctrl-C must not leave the temporary file behind
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, temporary):
+            error.filename = str(path)
         raise
 
 

@@ -155,7 +155,7 @@ def read_training(net: Section) -> TrainingSettings:
     batch = net.integer("batch", 1, minimum=1)
     subdivisions = net.integer("subdivisions", 1, minimum=1)
     if subdivisions > batch:
-        # Darknet would train on batches of 0 pictures; test cfgs with batch=1 and a stray subdivisions still load.
+        # test cfgs have batch=1 and a stray subdivisions (AlexeyAB parse_net_options: a batch of at least 1)
         subdivisions = batch
     for key in ("angle", "aspect", "max_crop", "min_crop"):
         net.number(

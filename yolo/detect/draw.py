@@ -43,6 +43,7 @@ EQUAL_CONTRAST = 0.179
 
 # Where a tag may stand, best first: (right, bottom, up) means at the left or right end of the top
 # or bottom edge of its box, hanging down from that edge or standing up on it.
+MOST_TAGS = 500  # more would cover the picture, and finding their places takes quadratic time
 DETECTION_PLACES = ((0, 0, 1), (0, 0, 0), (1, 0, 1), (0, 1, 0), (1, 0, 0), (1, 1, 0), (0, 1, 1))
 TRUTH_PLACES = ((0, 1, 0), (1, 1, 0), (0, 1, 1), (1, 1, 1), (1, 0, 1), (1, 0, 0))
 
@@ -252,7 +253,7 @@ def _draw_dashes(canvas: ndarray, box: Rectangle, pen: Pen) -> None:
 def _draw_tags(canvas: ndarray, pen: Pen, tags: Sequence[Tag]) -> None:
     """Find a place for each tag, the first ones first, and draw them, the first ones on top."""
     placed, taken = [], np.empty((0, 4), int)
-    for tag in tags:
+    for tag in tags[:MOST_TAGS]:
         width, height = _tag_size(tag.text, pen)
         if tag.text and height <= canvas.shape[0]:
             x, y = place_of(tag, (width, height), taken, canvas)

@@ -1,7 +1,7 @@
 """Darknet's activations, one torch module for each name (AlexeyAB activations.h; pjreddie activations.h).
 
-Where AlexeyAB's CPU build is wrong (relu6 gives 0 everywhere, swish and mish in [activation] too), this follows its
-GPU build, which is what its users trained with.
+Where AlexeyAB's gives 0 everywhere (relu6 on the CPU, swish and mish outside [convolutional]), this computes what the
+name says.
 """
 
 from collections.abc import Callable

@@ -64,8 +64,8 @@ def _build_layer(
     shares, share_index = section.has("share_index"), section.integer("share_index", -1)
     if section.flag("bin_output") and not xnor:
         raise section.error("bin_output", "0, or xnor=1: only such a layer's output may be signs")
-    if xnor:
-        groups = 1  # make_convolutional_layer
+    if xnor and before.dialect == "alexeyab":
+        groups = 1  # AlexeyAB make_convolutional_layer
     channels = before.shape(before.previous)[0]
     for key, count in (("groups", channels), ("filters", filters)):
         if count % groups:

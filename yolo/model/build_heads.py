@@ -1,5 +1,7 @@
 """A detection head's section → the head, checked against the filters before it."""
 
+import logging
+
 import torch
 
 from yolo.cfg import Section
@@ -8,6 +10,8 @@ from yolo.model.graph import Before, Built
 from yolo.model.heads import GaussianYoloHead, YoloHead
 from yolo.model.read_heads import read_detection, read_gaussian_yolo, read_region, read_yolo
 from yolo.model.reading import read_class_tree
+
+log = logging.getLogger(__name__)
 
 DEFAULT_ANCHOR = 0.5  # make_yolo_layer: biases without an `anchors` key
 MOST_ANCHORS = 5_000  # ours: as many as the longest list of numbers has
@@ -63,7 +67,7 @@ def build_region(section: Section, before: Before) -> Built:
     classes = section.integer("classes", 20, minimum=1)
     coords, total = section.integer("coords", COORDS), _read_num(section)
     softmax, background = section.flag("softmax"), section.flag("background")
-    anchors = _numbers_of_anchors(section, total)
+    anchors = _read_anchors(section, total)[:total]
     settings = read_region(section, before.dialect)
     tree = read_class_tree(section, "tree", classes)
     _check_coords(section, coords)
@@ -95,12 +99,12 @@ def build_detection(section: Section, before: Before) -> Built:
 
 
 def _anchors(section: Section) -> tuple[torch.Tensor, tuple[int, ...]]:
-    """All anchors `[num, 2]` and the mask of a [yolo]."""
+    """All anchors `[T, 2]` and the mask of a [yolo]."""
     total = _read_num(section)
     mask = section.integers("mask", tuple(range(total)))
-    anchors = _numbers_of_anchors(section, total)
-    if min(mask) < 0 or max(mask) >= total:
-        raise section.error("mask", f"anchors 0 to {total - 1}, as num={total}")
+    anchors = _read_anchors(section, total)
+    if min(mask) < 0 or max(mask) >= len(anchors):
+        raise section.error("mask", f"anchors 0 to {len(anchors) - 1}")
     return anchors, mask
 
 
@@ -111,12 +115,26 @@ def _read_num(section: Section) -> int:
     return total
 
 
-def _numbers_of_anchors(section: Section, total: int) -> torch.Tensor:
+def _read_anchors(section: Section, total: int) -> torch.Tensor:
+    """The anchors listed, at least num of them, `[T, 2]`.
+
+    More than num are logged and kept, as AlexeyAB's masks may name them (cspx-p7-mish.cfg: num=16, 20 anchors).
+    """
     numbers = section.numbers("anchors", (DEFAULT_ANCHOR,) * 2 * total)
-    if len(numbers) != 2 * total or min(numbers) <= 0:
-        expected = f"{2 * total} positive numbers, two for each of num={total}"
+    if len(numbers) % 2 or len(numbers) < 2 * total or min(numbers) <= 0:
+        expected = f"positive numbers, two for each of num={total} anchors"
         raise section.error("anchors", expected, f"{len(numbers)}, the smallest {min(numbers):g}")
-    return torch.tensor(numbers).view(total, 2)
+    anchors = torch.tensor(numbers).view(-1, 2)
+    if len(anchors) > total:
+        log.warning(
+            "%s:%d: [%s] has %d anchors, num=%d",
+            section.path,
+            section.line,
+            section.kind,
+            len(anchors),
+            total,
+        )
+    return anchors
 
 
 def _check_coords(section: Section, coords: int) -> None:

@@ -106,5 +106,5 @@ def build_cost(section: Section, before: Before) -> Built:
 
 
 def build_empty(_section: Section, before: Before) -> Built:
-    """[empty], [silence], [blank]: hands on what it gets."""
+    """[empty], [silence]: hands on what it gets."""
     return Built(nn.Identity(), (before.previous,), before.shape(before.previous))

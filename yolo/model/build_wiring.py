@@ -1,7 +1,5 @@
 """Sections that bring maps together or move pixels → the layer, the layers it reads and the shape it gives."""
 
-import logging
-
 from torch import nn
 
 from yolo.cfg import Section
@@ -20,7 +18,6 @@ from yolo.model.wiring import (
     Upsample,
     WeightedShortcut,
     by_channel,
-    by_position,
     by_sampling,
     plain_factors,
     relu_factors,
@@ -34,8 +31,6 @@ FACTORS: dict[str, Factors] = {
     "avg_relu": relu_factors,  # AlexeyAB's other name for it
     "softmax": softmax_factors,
 }
-
-log = logging.getLogger(__name__)
 
 
 def build_shortcut(section: Section, before: Before) -> Built:
@@ -148,28 +143,21 @@ def build_reorg3d(section: Section, before: Before) -> Built:
 
 
 def _choose_fit(section: Section, before: Before, shape: Shape, others: tuple[int, ...]) -> Fit:
-    """How other maps are brought to `shape`: maps of another height or width as the dialect does it."""
-    for other in others:
-        theirs = before.shape(other)
-        if theirs[1:] == shape[1:]:
-            continue
-        if before.dialect == "pjreddie":
-            _check_sampling(section, theirs[1:], shape[1:])
-            return by_sampling
-        log.warning(
-            "%s:%d: [shortcut] adds layer %d of %dx%d to %dx%d as AlexeyAB's Darknet does, value by value as they lie "
-            "in memory; pjreddie's models (resnet50.cfg …) need its dialect",
-            section.path, section.line, other, *theirs[1:], *shape[1:],
-        )  # fmt: skip
-        return by_position
-    return by_channel
+    """How other maps are brought to `shape`.
 
-
-def _check_sampling(section: Section, theirs: tuple[int, ...], ours: tuple[int, ...]) -> None:
-    """pjreddie blas.c shortcut_cpu asserts one ratio in both directions."""
-    ratios = {(a // b, b // a) for a, b in zip(theirs, ours, strict=True)}
-    if len(ratios) > 1:
-        raise section.error("from", f"maps of one ratio both ways; they are {theirs} and {ours}")
+    Maps of another height or width as pjreddie's Darknet does it, for which resnet50.cfg and its kin were trained;
+    AlexeyAB's refuses them (parse_shortcut asserts equal sizes).
+    """
+    sizes = {before.shape(other)[1:] for other in others}
+    if sizes == {shape[1:]}:
+        return by_channel
+    for size in sizes:
+        # blas.c shortcut_cpu asserts one ratio in both directions
+        ratios = {(a // b, b // a) for a, b in zip(size, shape[1:], strict=True)}
+        if len(ratios) > 1:
+            expected = f"maps of one ratio both ways; they are {size} and {shape[1:]}"
+            raise section.error("from", expected)
+    return by_sampling
 
 
 def _check_factors(section: Section, before: Before, expected: Shape) -> None:

@@ -1,5 +1,6 @@
 """The kinds of section: which builder makes a layer of each, and which kinds are refused by name."""
 
+import difflib
 from collections.abc import Callable
 
 from yolo.cfg import Section
@@ -62,12 +63,12 @@ BEYOND_PICTURES: dict[str, str] = {
     "conv_lstm": "recurrent layers",
     "crnn": "recurrent layers",
     "history": "layers that remember earlier pictures",
-    "contrastive": "contrastive training",
-    "implicit": "implicit knowledge (YOLOR)",
-    "iseg": "instance segmentation",
-    "deconv": "transposed convolution",
-    "deconvolutional": "transposed convolution",
-    "l2norm": "a layer that hands its input on, without a shape",
+    "contrastive": "layers for contrastive training",
+    "implicit": "layers of implicit knowledge (YOLOR)",
+    "iseg": "heads for instance segmentation",
+    "deconv": "transposed convolutions",
+    "deconvolutional": "transposed convolutions",
+    "l2norm": "layers without a shape",
 }
 
 
@@ -78,7 +79,7 @@ def find_builder(section: Section) -> Builder:
     where = f"{section.path}:{section.line}: found [{section.kind}]"
     if section.kind in BEYOND_PICTURES:
         reason = BEYOND_PICTURES[section.kind]
-        raise CfgError(
-            f"{where}, expected a layer that looks at one picture; not supported: {reason}"
-        )
-    raise CfgError(f"{where}, expected one of {', '.join(sorted(BUILDERS))}")
+        raise CfgError(f"{where}, expected a section that is supported, which {reason} are not")
+    close = difflib.get_close_matches(section.kind, BUILDERS, n=1)
+    hint = f"; did you mean [{close[0]}]?" if close else ""
+    raise CfgError(f"{where}, expected one of {', '.join(sorted(BUILDERS))}{hint}")

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from yolo.model.initialise import fill_uniform
+from yolo.model.initialise import fill_uniform, untouched_zeros
 
 BATCH_NORM_EPSILON = 1e-5  # AlexeyAB blas.c and both cuDNN builds; inside the root
 BATCH_NORM_MOMENTUM = 0.01  # rolling average .99 / .01 (batchnorm_layer.c, GPU)
@@ -18,6 +18,8 @@ BATCH_NORM_MOMENTUM = 0.01  # rolling average .99 / .01 (batchnorm_layer.c, GPU)
 
 class Convolutional(nn.Module):
     """Convolution, batch norm if there is one, activation, and a blur if there is one (convolutional_layer.c).
+
+    Weights are 0 until `reset_parameters` draws them.
 
     kernel, stride, padding are (vertical, horizontal). Without batch norm the convolution has a bias.
     blur: antialiasing, after the activation; the layer's own stride is then 1 and the blur's is the cfg's.
@@ -52,7 +54,9 @@ class Convolutional(nn.Module):
         self.norm = batch_norm(filters) if batch_normalize else None
         self.activation = activation
         self.blur = blur
-        self.reset_parameters()
+        self.conv.weight = untouched_zeros(*self.conv.weight.shape)
+        if self.conv.bias is not None:
+            nn.init.zeros_(self.conv.bias)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -137,6 +141,10 @@ class BinaryConvolutional(nn.Module):
             features, weights, conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups
         )
         return self.plain.finish(features)
+
+    def reset_parameters(self) -> None:
+        """As of the plain layer."""
+        self.plain.reset_parameters()
 
     def darknet_tensors(self) -> list[tuple[str, Tensor]]:
         """As of the plain layer: what is stored are numbers, not signs."""

@@ -1,6 +1,6 @@
 """Layers whose every output value has weights of its own: connected, locally connected.
 
-A layer's `darknet_tensors()` are its tensors in the order of a .weights file.
+A layer's `darknet_tensors()` are its tensors in the order of a .weights file. Weights are 0 until `reset_parameters`.
 """
 
 import math
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from yolo.model.convolution import batch_norm, batch_norm_tensors
-from yolo.model.initialise import fill_uniform
+from yolo.model.initialise import fill_uniform, untouched_zeros
 
 
 class Connected(nn.Module):
@@ -24,9 +24,11 @@ class Connected(nn.Module):
     ) -> None:
         super().__init__()
         self.linear = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=not batch_normalize)
+        self.linear.weight = untouched_zeros(outputs, inputs)
+        if self.linear.bias is not None:
+            nn.init.zeros_(self.linear.bias)
         self.norm = batch_norm(outputs) if batch_normalize else None
         self.activation = activation
-        self.reset_parameters()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -78,14 +80,13 @@ class Local(nn.Module):
     ) -> None:
         super().__init__()
         places = out[0] * out[1]
-        self.weights = nn.Parameter(torch.empty(places, filters, in_channels * size * size))
-        self.biases = nn.Parameter(torch.empty(filters * places))
+        self.weights = untouched_zeros(places, filters, in_channels * size * size)
+        self.biases = untouched_zeros(filters * places)
         self.size = size
         self.stride = stride
         self.padding = padding
         self.out = out
         self.activation = activation
-        self.reset_parameters()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:

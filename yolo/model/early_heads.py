@@ -95,7 +95,7 @@ class DetectionHead(nn.Module):
         cells = self.side**2
         sizes = (cells * self.classes, cells * self.boxes, cells * self.boxes * COORDS)
         classes, objectness, boxes = raw.float().flatten(1).split(sizes, dim=1)
-        by_cell = (len(raw), self.side, self.side)
+        by_cell = (raw.shape[0], self.side, self.side)
         classes = classes.reshape(*by_cell, 1, self.classes).expand(-1, -1, -1, self.boxes, -1)
         objectness = objectness.reshape(*by_cell, self.boxes)
         boxes = boxes.reshape(*by_cell, self.boxes, COORDS)  # [B, S, S, boxes, 4]

@@ -23,6 +23,8 @@ from yolo.settings import HeadSettings, InputSettings, TrainingSettings, read_in
 
 # The dialects and the version that each Darknet writes into a .weights file (parser.c save_weights_upto).
 WEIGHTS_VERSIONS = {"alexeyab": (0, 2, 5), "pjreddie": (0, 2, 0)}
+# Beyond so many stored numbers weights are not drawn at once, which would take a second: such networks are loaded.
+MOST_DRAWN_NUMBERS = 150_000_000
 MOST_LAYERS = 4096  # ours; the longest published cfg has some 400
 LARGEST_MAP = 2**31 - 1  # Darknet counts a layer's outputs in a C int
 SOFTMAX = ("soft", "softmax")
@@ -38,7 +40,8 @@ class Network(nn.Module):
     input, training_settings, head_settings: what the cfg says beyond the graph;
     dialect: which Darknet is followed where the two differ;
     weights_version, weights_order: the version of the .weights file it came from, and the dialect in whose order that
-    stores a [batchnorm]; kept for saving.
+    stores a [batchnorm]; kept for saving;
+    drawn: whether the weights began at random, and not as zeros.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Network(nn.Module):
         self.dialect = dialect
         self.weights_version = WEIGHTS_VERSIONS[dialect]
         self.weights_order = dialect
+        self.drawn = False
         self._released = _last_uses(self.sources, self.outputs)
 
     @classmethod
@@ -75,7 +79,7 @@ class Network(nn.Module):
     ) -> "Network":
         """Build the network of a .cfg file; `size` (height, width) and `overrides` go before what `[net]` says.
 
-        dialect: "alexeyab" or "pjreddie", for the few layers that the two compute differently (docs/differences.md).
+        dialect: "alexeyab" or "pjreddie", for the few things that the two compute differently (docs/differences.md).
         Raises CfgError with file, line and key for whatever cannot become a network, and for an override that
         nothing reads. Keys of the file that nobody reads are logged once, with their lines.
         """
@@ -88,26 +92,49 @@ class Network(nn.Module):
                     f"{path}: found {key}={value} for [net], expected a key that is read"
                 )
         if unread:
-            log.warning("%s: keys that nothing reads: %s", path, ", ".join(unread))
+            log.warning(
+                "%s: keys that nothing reads, or that repeat another: %s", path, ", ".join(unread)
+            )
         return network
+
+    def draw_weights(self) -> None:
+        """Give every layer Darknet's random start. Networks of more than MOST_DRAWN_NUMBERS are built with zeros."""
+        for layer in self.layers:
+            if hasattr(layer, "reset_parameters"):
+                layer.reset_parameters()
+        self.drawn = True
 
     @property
     def outputs(self) -> tuple[int, ...]:
         """Indices of the layers whose outputs are the raw maps: the heads, which hand them on, or the last layer.
 
-        Of a classifier it is what enters its [softmax].
+        Of a classifier it is what enters its last [softmax]; it may be PICTURE.
         """
-        for kind, sources in zip(self.kinds, self.sources, strict=True):
-            if kind in SOFTMAX and not self.heads:
-                return sources
-        return self.heads or (len(self.layers) - 1,)
+        if self.heads:
+            return self.heads
+        softmax = self._softmax()
+        return (len(self.layers) - 1,) if softmax is None else self.sources[softmax]
+
+    def _softmax(self) -> int | None:
+        """Index of the [softmax] that a classifier ends with, whatever [cost] follows; None without one."""
+        last = len(self.kinds) - 1
+        while last > 0 and self.kinds[last] == "cost":
+            last -= 1
+        return last if self.kinds[last] in SOFTMAX else None
+
+    @property
+    def letterboxed_by_dialect(self) -> bool:
+        """Whether its Darknet letterboxes to detect: pjreddie's does, but for YOLOv1 (examples/yolo.c test_yolo)."""
+        return self.dialect == "pjreddie" and "detection" not in self.kinds
 
     @property
     def classes(self) -> int:
         """How many classes the heads, which all speak of the same ones, or the classifier's outputs stand for."""
         if self.heads:
             return self.layers[self.heads[-1]].classes
-        return math.prod(self.shapes[self.outputs[0]])
+        # a [softmax] gives as many values as enter it
+        softmax = self._softmax()
+        return math.prod(self.shapes[-1 if softmax is None else softmax])
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """float32 `[B, C, H, W]`, RGB 0..1 → the raw maps, one a head in cfg order, `[B, A*(5+classes), h, w]`.
@@ -141,13 +168,12 @@ class Network(nn.Module):
         """
         if self.heads:
             raise ValueError("found a network with a detection head, expected a classifier")
-        softmax = next(
-            (layer for kind, layer in zip(self.kinds, self.layers, strict=True) if kind in SOFTMAX),
-            nn.Identity(),
-        )
-        probabilities = softmax(raw[0]).flatten(1)
-        if isinstance(softmax, TreeSoftmax):
-            return path_probabilities(probabilities, softmax.tree, dim=1)
+        softmax = self._softmax()
+        if softmax is None:
+            return raw[0].flatten(1)
+        probabilities = self.layers[softmax](raw[0]).flatten(1)
+        if isinstance(self.layers[softmax], TreeSoftmax):
+            return path_probabilities(probabilities, self.layers[softmax].tree, dim=1)
         return probabilities
 
 
@@ -179,7 +205,10 @@ def build(
     _check_classes(rest, built)
     unread = [str(entry) for section in sections for entry in section.unread()]
     kinds = tuple(section.kind for section in rest)
-    return Network(kinds, built, input_settings, training_settings, dialect), unread
+    network = Network(kinds, built, input_settings, training_settings, dialect)
+    if numbers <= MOST_DRAWN_NUMBERS:
+        network.draw_weights()
+    return network, unread
 
 
 def _check_sources(section: Section, layer: Built, built: list[Built]) -> None:

@@ -90,7 +90,7 @@ class DropBlock(nn.Module):
     """In training, a square block of zeros in some channels of each picture (AlexeyAB dropout_layer_kernels.cu).
 
     Each value may begin a block, with `probability` over the block's values; of several in a channel one is drawn, and
-    moved inside the map. The other values of a picture are scaled up by all its values over those kept.
+    brought inside the map. The other values of a picture are scaled up by all its values over those kept.
     share, pixels: the block's side, as a share of the map's height and width or in pixels; one of the two is 0.
     progress: 0 to 1, how far the training is; the trainer sets it, and probability and side grow with it.
     """
@@ -139,7 +139,7 @@ class Softmax(nn.Module):
         self.temperature = temperature
 
     def forward(self, features: Tensor) -> Tensor:
-        parts = features.reshape(len(features), self.groups, -1) / self.temperature
+        parts = features.reshape(features.shape[0], self.groups, -1) / self.temperature
         return torch.softmax(parts, dim=-1).reshape(features.shape)
 
 
@@ -178,7 +178,11 @@ def cut(features: Tensor, top: int, left: int, size: tuple[int, int], flip: bool
 
 
 def _covered(starts: Tensor, side: int, length: int) -> Tensor:
-    """Starts of blocks `[B, C]` along an axis, moved inside it → the pixels they cover, bool `[B, C, length]`."""
-    first = starts.clamp(max=length - side)[..., None]
+    """Starts of blocks `[B, C]` along an axis → the pixels they cover, bool `[B, C, length]`.
+
+    A block that would reach over the end begins as far from the axis's start as it lies behind the last whole one.
+    """
+    last = length - side
+    first = torch.where(starts > last, starts - last, starts).clamp(max=last)[..., None]
     offsets = torch.arange(length, device=starts.device) - first
     return (offsets >= 0) & (offsets < side)

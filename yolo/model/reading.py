@@ -56,9 +56,13 @@ def read_class_tree(section: Section, key: str, classes: int) -> Tree | None:
     text = section.text(key, "")
     if not text:
         return None
-    path = locate(text, Path(section.path).parent)
+    folder = Path(section.path).absolute().parent
+    path = locate(text, folder)
     if not path.is_file():
-        raise section.error(key, "a file", f"no file {text!r}")
+        path = locate(text, folder.parent)  # Darknet's own folder, where the cfg lies in its cfg/
+    if not path.is_file():
+        looked = f"a file, from here, from {folder} or from {folder.parent}"
+        raise section.error(key, looked, f"no file {text!r}")
     tree = read_tree(path)
     if len(tree.names) != classes:
         found = f"{len(tree.names)} classes in {text}"

@@ -19,7 +19,7 @@ WEIGHT_SPREAD = 0.01  # AlexeyAB make_shortcut_layer: weights begin at 1, give o
 class Shortcut(nn.Module):
     """alpha times the first input plus beta times the others, then the activation (shortcut_layer.c).
 
-    fit(other, like): the other map in the shape of the first one: `by_channel`, `by_sampling` or `by_position`.
+    fit(other, like): the other map in the shape of the first one: `by_channel` or `by_sampling`.
     """
 
     def __init__(
@@ -191,14 +191,6 @@ def by_sampling(other: Tensor, like: Tensor) -> Tensor:
     fitted = torch.zeros_like(like)
     fitted[:, :channels, placed[0], placed[1]] = other[:, :channels, taken[0], taken[1]]
     return fitted
-
-
-def by_position(other: Tensor, like: Tensor) -> Tensor:
-    """Value by value as they lie in memory, whatever the shapes (AlexeyAB blas.c shortcut_multilayer_cpu)."""
-    flat = other.flatten(1)
-    missing = like[0].numel() - flat.shape[1]
-    flat = F.pad(flat, (0, missing)) if missing > 0 else flat[:, : like[0].numel()]
-    return flat.reshape(like.shape)
 
 
 def plain_factors(weights: Tensor) -> Tensor:

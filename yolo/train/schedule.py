@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-POLICIES = ("constant", "step", "steps", "exp", "poly", "random", "sig", "sigmoid", "sgdr")
+POLICIES = ("constant", "step", "steps", "exp", "poly", "random", "sigmoid", "sgdr")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,6 @@ POLICY_FUNCTIONS = {
     "exp": _exp,
     "poly": _poly,
     "random": _random,
-    "sig": _sigmoid,
     "sigmoid": _sigmoid,
     "sgdr": _sgdr,
 }

@@ -141,6 +141,8 @@ def _network(options: Options) -> Network:
     network = Network.from_cfg(
         options.cfg, overrides=dict(options.overrides), dialect=options.dialect
     )
+    if not network.drawn:
+        network.draw_weights()
     if not network.heads:
         raise CfgError(f"{options.cfg}: found no [yolo], expected at least one head to train")
     for index in network.heads:
