@@ -4,7 +4,7 @@
 """
 
 import logging
-import time
+import os
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,8 @@ from yolo.errors import CfgError
 from yolo.model.network import build
 from yolo.model.support import EXAMPLES, PICTURE
 
-MOST_SECONDS = 2.0  # of the processor, as machines are shared
+# Of the processor in our own code: machines are shared, and virtual ones take up to seconds to hand out a fresh GB.
+MOST_SECONDS = 2.0
 MOST_BYTES = 2**30
 EXAMPLES_BY_DEFAULT, EXAMPLES_WHEN_SLOW = 2_000, 20_000
 CFGS = Path(__file__).resolve().parent.parent / "cfg"
@@ -96,7 +97,7 @@ def forget_peak() -> int:
 
 def builds_or_says_why(text: str) -> bool:
     """Whether the text builds. Fails for any other error, and for too much time or memory."""
-    memory, start = forget_peak(), time.process_time()
+    memory, start = forget_peak(), os.times().user
     try:
         build(parse_cfg(text, "mutant.cfg"))
         built = True
@@ -104,7 +105,7 @@ def builds_or_says_why(text: str) -> bool:
         assert "\n" not in str(error) and len(str(error)) < 1000
         assert str(error).startswith("mutant.cfg:")
         built = False
-    assert time.process_time() - start <= MOST_SECONDS
+    assert os.times().user - start <= MOST_SECONDS
     assert memory_peak() - memory <= MOST_BYTES
     return built
 
