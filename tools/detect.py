@@ -77,7 +77,7 @@ def _detector(args: argparse.Namespace) -> Detector:
     if len(names) != network.classes:
         expected = f"{network.classes} as in {args.cfg}"
         raise DatasetError(f"{args.names}: found {len(names)} names, expected {expected}")
-    letterbox = args.letterbox or network.input.letter_box or network.letterboxed_by_dialect
+    letterbox = args.letterbox or network.letterboxed
     return Detector(network.to(args.device), names, args.thresh, args.nms, letterbox=letterbox)
 
 

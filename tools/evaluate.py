@@ -112,7 +112,7 @@ def _evaluation(args: argparse.Namespace) -> Evaluation:
         raise DatasetError(f"{data.valid}: found no usable picture")
     if args.save_results:
         _check_results_names(data.valid, names, [picture.path.stem for picture in checked.pictures])
-    letterbox = args.letterbox or network.input.letter_box or network.letterboxed_by_dialect
+    letterbox = args.letterbox or network.letterboxed
     detector = Detector(
         network.to(args.device), names, MAP_SCORE_THRESH, MAP_NMS_THRESH, letterbox=letterbox
     )

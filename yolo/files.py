@@ -29,9 +29,8 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files
         os.replace(temporary, path)
-    except (
-        BaseException
-    ) as error:  # re-raised: even Ctrl-C must not leave the temporary file behind
+    except BaseException as error:
+        # re-raised: even Ctrl-C must not leave the temporary file behind
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename in (None, temporary):
             error.filename = str(path)

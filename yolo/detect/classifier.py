@@ -49,7 +49,7 @@ class Classifier:
         self.names = tuple(names)
         self.top = top
         self.letterbox = letterbox
-        self.tree = next((x.tree for x in network.layers if hasattr(x, "tree")), None)
+        self.tree = network.tree
 
     def __call__(self, picture: np.ndarray) -> Ranking:
         """uint8 `[H, W, C]`, RGB → its Ranking, on the CPU. Raises what `prepare` does."""

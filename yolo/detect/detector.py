@@ -45,8 +45,7 @@ class Detector:
         self.score_thresh = score_thresh
         self.nms_thresh = nms_thresh
         self.placement = geometry.letterboxed if letterbox else geometry.stretched
-        heads = (network.layers[index] for index in network.heads)
-        self.tree = next((head.tree for head in heads if getattr(head, "tree", None)), None)
+        self.tree = network.tree
         last = network.head_settings[-1]  # Darknet asks the last layer (detector.c test_detector)
         self.suppress = suppression(last.nms_kind, last.beta_nms)
 

@@ -71,10 +71,7 @@ class Convolutional(nn.Module):
 
     def finish(self, features: Tensor) -> Tensor:
         """What follows the convolution itself."""
-        if self.norm is not None:
-            features = self.norm(features)
-        features = self.activation(features)
-        return features if self.blur is None else self.blur(features)
+        return _finished(features, self.norm, self.activation, self.blur)
 
     def darknet_tensors(self) -> list[tuple[str, Tensor]]:
         """biases, [scales, rolling mean, rolling variance], weights (parser.c load_convolutional_weights)."""
@@ -112,10 +109,7 @@ class SharedConvolutional(nn.Module):
         features = F.conv2d(
             features, conv.weight, conv.bias, self.stride, self.padding, self.dilation, conv.groups
         )
-        if norm is not None:
-            features = norm(features)
-        features = self.activation(features)
-        return features if self.blur is None else self.blur(features)
+        return _finished(features, norm, self.activation, self.blur)
 
 
 class BinaryConvolutional(nn.Module):
@@ -164,6 +158,15 @@ def batch_norm_tensors(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> list[tuple[str,
         ("rolling mean", norm.running_mean),
         ("rolling variance", norm.running_var),
     ]
+
+
+def _finished(
+    features: Tensor, norm: nn.Module | None, activation: nn.Module, blur: nn.Module | None
+) -> Tensor:
+    if norm is not None:
+        features = norm(features)
+    features = activation(features)
+    return features if blur is None else blur(features)
 
 
 def _signs(values: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from yolo.cfg import Section
 from yolo.settings import HeadSettings, InputSettings
@@ -13,6 +13,11 @@ Shape = tuple[int, int, int]  # channels, height, width
 # Stored numbers of one network. Ours, so that a mistyped number is an error and not a full machine; the largest
 # published one, cspx-p7-mish.cfg of AlexeyAB's zoo, has 277 million.
 MOST_NUMBERS = 400_000_000
+
+
+def stored_tensors(layer: nn.Module) -> list[tuple[str, Tensor]]:
+    """What a layer keeps in a .weights file, name and tensor in file order; nothing for most kinds of layer."""
+    return layer.darknet_tensors() if hasattr(layer, "darknet_tensors") else []
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from yolo.cfg import Section, override, read_cfg
 from yolo.errors import CfgError
 from yolo.model.builders import find_builder
-from yolo.model.graph import Before, Built, Shape
+from yolo.model.graph import Before, Built, Shape, stored_tensors
 from yolo.model.heads import Predictions
-from yolo.model.normalise import TreeSoftmax
-from yolo.model.tree import path_probabilities
+from yolo.model.tree import Tree, path_probabilities
 from yolo.settings import HeadSettings, InputSettings, TrainingSettings, read_input, read_training
 
 # The dialects and the version that each Darknet writes into a .weights file (parser.c save_weights_upto).
@@ -123,9 +122,18 @@ class Network(nn.Module):
         return last if self.kinds[last] in SOFTMAX else None
 
     @property
-    def letterboxed_by_dialect(self) -> bool:
-        """Whether its Darknet letterboxes to detect: pjreddie's does, but for YOLOv1 (examples/yolo.c test_yolo)."""
-        return self.dialect == "pjreddie" and "detection" not in self.kinds
+    def letterboxed(self) -> bool:
+        """Whether its Darknet letterboxes to detect: where the cfg says so, and pjreddie's, but for YOLOv1."""
+        by_dialect = self.dialect == "pjreddie" and "detection" not in self.kinds
+        return self.input.letter_box or by_dialect
+
+    @property
+    def tree(self) -> Tree | None:
+        """The class hierarchy of its heads, or of the softmax that a classifier ends with; None where there is none."""
+        softmax = self._softmax()
+        ends = self.heads or (() if softmax is None else (softmax,))
+        trees = (getattr(self.layers[index], "tree", None) for index in ends)
+        return next((tree for tree in trees if tree is not None), None)
 
     @property
     def classes(self) -> int:
@@ -172,9 +180,8 @@ class Network(nn.Module):
         if softmax is None:
             return raw[0].flatten(1)
         probabilities = self.layers[softmax](raw[0]).flatten(1)
-        if isinstance(self.layers[softmax], TreeSoftmax):
-            return path_probabilities(probabilities, self.layers[softmax].tree, dim=1)
-        return probabilities
+        tree = self.tree
+        return probabilities if tree is None else path_probabilities(probabilities, tree, dim=1)
 
 
 def build(
@@ -186,9 +193,8 @@ def build(
             f"found dialect {dialect!r}, expected one of {', '.join(WEIGHTS_VERSIONS)}"
         )
     net, *rest = sections
-    builders = [
-        find_builder(section) for section in rest
-    ]  # first of all, is this a picture network?
+    # before anything else: a recurrent network is refused as such, not for its missing width
+    builders = [find_builder(section) for section in rest]
     input_settings = read_input(net, size)
     training_settings = read_training(net)
     if not 1 <= len(rest) <= MOST_LAYERS:
@@ -201,7 +207,7 @@ def build(
         _check_sources(section, layer, built)
         _check_shape(section, layer.shape)
         built.append(layer)
-        numbers += _stored_numbers(layer.module)
+        numbers += sum(tensor.numel() for _, tensor in stored_tensors(layer.module))
     _check_classes(rest, built)
     unread = [str(entry) for section in sections for entry in section.unread()]
     kinds = tuple(section.kind for section in rest)
@@ -228,11 +234,6 @@ def _check_shape(section: Section, shape: Shape) -> None:
             f"{section.path}:{section.line}: [{section.kind}] found an output of {channels}x{height}x{width}, "
             f"expected at most {LARGEST_MAP} values"
         )
-
-
-def _stored_numbers(module: nn.Module) -> int:
-    tensors = module.darknet_tensors() if hasattr(module, "darknet_tensors") else ()
-    return sum(tensor.numel() for _, tensor in tensors)
 
 
 def _check_classes(sections: list[Section], built: list[Built]) -> None:

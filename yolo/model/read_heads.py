@@ -44,9 +44,7 @@ def read_yolo(
         focal_loss=section.flag("focal_loss"),
         objectness_smooth=section.flag("objectness_smooth"),
         class_multipliers=_read_class_multipliers(section, classes),
-        jitter=section.number("jitter", 0.2, minimum=0),
-        resize=section.number("resize", 1.0, minimum=SMALLEST_ZOOM),
-        random=section.number("random", 0.0),
+        **_read_augmentation(section),
         nms_kind=section.choice("nms_kind", "default", nms_kinds),
         beta_nms=section.number("beta_nms", 0.6),
     )
@@ -67,9 +65,7 @@ def read_region(section: Section, dialect: str) -> RegionSettings:
     section.number("mask_scale", 1.0)  # for more than 4 coords
     return RegionSettings(
         max_boxes=_read_most_boxes(section, dialect),
-        jitter=section.number("jitter", 0.2, minimum=0),
-        resize=section.number("resize", 1.0, minimum=SMALLEST_ZOOM),
-        random=section.number("random", 0.0),
+        **_read_augmentation(section),
         scales=_read_scales(section),
         thresh=section.number("thresh", 0.5),
         bias_match=section.flag("bias_match"),
@@ -84,12 +80,19 @@ def read_detection(section: Section, dialect: str) -> DetectionSettings:
     section.flag("reorg")  # Darknet reads it and uses it nowhere
     return DetectionSettings(
         max_boxes=_read_most_boxes(section, dialect),
-        jitter=section.number("jitter", 0.2, minimum=0),
-        resize=section.number("resize", 1.0, minimum=SMALLEST_ZOOM),
-        random=section.number("random", 0.0),
+        **_read_augmentation(section),
         scales=_read_scales(section),
         forced=section.flag("forced"),
     )
+
+
+def _read_augmentation(section: Section) -> dict[str, float]:
+    """jitter, resize and random, which every head has."""
+    return {
+        "jitter": section.number("jitter", 0.2, minimum=0),
+        "resize": section.number("resize", 1.0, minimum=SMALLEST_ZOOM),
+        "random": section.number("random", 0.0),
+    }
 
 
 def _read_scales(section: Section) -> ErrorScales:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from yolo.errors import WeightsError
 from yolo.files import replacing
+from yolo.model.graph import stored_tensors
 from yolo.model.network import WEIGHTS_VERSIONS, Network
 from yolo.model.state import WeightsHeader, load_state, save_state, warn_of_numbers
 
@@ -126,7 +127,7 @@ def _slots(network: Network, cutoff: int | None, version: Version, order: str) -
     for index, (kind, layer) in enumerate(zip(network.kinds, network.layers, strict=True)):
         if cutoff is not None and index >= cutoff:
             return
-        for name, tensor in layer.darknet_tensors() if hasattr(layer, "darknet_tensors") else ():
+        for name, tensor in stored_tensors(layer):
             left_out = order == "pjreddie" and kind == BATCHNORM and name == "biases"
             if transposed and kind in CONNECTED and name == "weights":
                 tensor = tensor.T
