@@ -350,7 +350,7 @@ def test_another_dialect_another_head_and_none_are_refused():
         DetectionLoss(network_of(ONE_CELL), "ultralytics")
     with pytest.raises(ValueError, match="without a detection head"):
         DetectionLoss(network_of(ONE_CELL.partition("[yolo]")[0]))
-    with pytest.raises(ValueError, match=r"found layer 1 \[region\], expected \[yolo\]"):
+    with pytest.raises(ValueError, match=r"found layer 1 \[region\], expected a head"):
         DetectionLoss(network_of(ONE_CELL.replace("[yolo]", "[region]")))
 
 

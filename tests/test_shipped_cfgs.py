@@ -40,10 +40,8 @@ SHIPPED = {
     "yolov3-tiny.cfg": Shipped(24, (416, 416), 80, (32, 16), 35434956),
     "yolov3-spp.cfg": Shipped(114, (608, 608), 80, (32, 16, 8), 252209544),
     "yolov3-voc.cfg": Shipped(107, (416, 416), 20, (32, 16, 8), 246714648),
-    "yolov4.cfg": Shipped(162, (608, 608), 80, (8, 16, 32), 257717640, unread=("mosaic",)),
-    "yolov4-csp.cfg": Shipped(
-        175, (512, 512), 80, (8, 16, 32), None, unread=("mosaic", "ema_alpha")
-    ),
+    "yolov4.cfg": Shipped(162, (608, 608), 80, (8, 16, 32), 257717640),
+    "yolov4-csp.cfg": Shipped(175, (512, 512), 80, (8, 16, 32), None),
     "yolov4-tiny.cfg": Shipped(38, (416, 416), 80, (32, 16), 24251276),
     "yolov7-tiny.cfg": Shipped(99, (416, 416), 80, (8, 16, 32), None),
     "shapes.cfg": Shipped(19, (128, 160), 3, (16, 8), None),  # ours, for the demo

@@ -46,8 +46,52 @@ class ColourSettings:
 
 
 @dataclass(frozen=True)
+class MixingSettings:
+    """What is done to whole pictures beside jitter and colour (AlexeyAB data.c load_data_detection).
+
+    mosaic: four pictures in one; mosaic_bound: of which no part shows what lies beyond a picture's border; mixup: two
+    pictures over each other; cutmix: of classifiers, a part of one in the other; blur: 1 for all of the picture, above
+    1 for its background, with a window of so many pixels; gaussian_noise: its largest strength, of 255.
+    """
+
+    mosaic: bool = False
+    mosaic_bound: bool = False
+    mixup: bool = False
+    cutmix: bool = False
+    blur: int = 0
+    gaussian_noise: float = 0.0
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """How a classifier's training picture is cut (data.c load_image_augment_paths, image.c random_augment_image).
+
+    angle: largest turn in degrees; aspect: largest factor of width to height; smallest, largest: of the picture's
+    smaller side, in pixels, before the network's input is cut out of it.
+    """
+
+    angle: float
+    aspect: float
+    smallest: int
+    largest: int
+
+
+@dataclass(frozen=True)
+class AdamSettings:
+    """[net] adam=1: its decay rates and what keeps its root from 0 (parser.c parse_net_options)."""
+
+    beta1: float
+    beta2: float
+    eps: float
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
-    """[net] as the trainer needs it, in Darknet's words: `batch` pictures an update, in `subdivisions` parts."""
+    """[net] as the trainer needs it, in Darknet's words: `batch` pictures an update, in `subdivisions` parts.
+
+    adam: None for SGD; ema_alpha: share of the old value in the average of the weights, 0 for no average;
+    label_smooth_eps: of classifiers; max_chart_loss: top of the chart.
+    """
 
     batch: int
     subdivisions: int
@@ -58,6 +102,12 @@ class TrainingSettings:
     colour: ColourSettings
     flip: bool
     resize_step: int
+    mixing: MixingSettings
+    crop: CropSettings
+    adam: AdamSettings | None
+    ema_alpha: float
+    label_smooth_eps: float
+    max_chart_loss: float
 
 
 @dataclass(frozen=True)
@@ -157,10 +207,6 @@ def read_training(net: Section) -> TrainingSettings:
     if subdivisions > batch:
         # test cfgs have batch=1 and a stray subdivisions (AlexeyAB parse_net_options: a batch of at least 1)
         subdivisions = batch
-    for key in ("angle", "aspect", "max_crop", "min_crop"):
-        net.number(
-            key, 0.0
-        )  # Darknet crops and turns pictures for classifiers only (data.c load_image_augment_paths)
     return TrainingSettings(
         batch=batch,
         subdivisions=subdivisions,
@@ -175,12 +221,48 @@ def read_training(net: Section) -> TrainingSettings:
         ),
         flip=net.flag("flip", True),
         resize_step=net.integer("resize_step", 32, minimum=1),
+        mixing=_read_mixing(net),
+        crop=_read_crop(net),
+        adam=_read_adam(net),
+        ema_alpha=net.number("ema_alpha", 0.0, minimum=0),
+        label_smooth_eps=net.number("label_smooth_eps", 0.0, minimum=0),
+        max_chart_loss=net.number("max_chart_loss", 20.0, minimum=0),
     )
 
 
 def with_iou_loss(settings: YoloSettings, iou_loss: str) -> YoloSettings:
     """The same head trained with another box loss, one of IOU_LOSSES; its normalizer stays the cfg's."""
     return replace(settings, box_overlap=IOU_LOSSES[iou_loss])
+
+
+def _read_mixing(net: Section) -> MixingSettings:
+    return MixingSettings(
+        mosaic=net.flag("mosaic"),
+        mosaic_bound=net.flag("mosaic_bound"),
+        mixup=net.flag("mixup"),
+        cutmix=net.flag("cutmix"),
+        blur=net.integer("blur", 0, minimum=0),
+        gaussian_noise=net.number("gaussian_noise", 0.0, minimum=0),
+    )
+
+
+def _read_crop(net: Section) -> CropSettings:
+    width = net.integer("width", 0, minimum=0)
+    return CropSettings(
+        angle=net.number("angle", 0.0),
+        aspect=net.number("aspect", 1.0),
+        smallest=net.integer("min_crop", width, minimum=0),
+        largest=net.integer("max_crop", 2 * width, minimum=0),
+    )
+
+
+def _read_adam(net: Section) -> AdamSettings | None:
+    settings = AdamSettings(
+        beta1=net.number("B1", 0.9, minimum=0),
+        beta2=net.number("B2", 0.999, minimum=0),
+        eps=net.number("eps", 1e-6, minimum=0),
+    )
+    return settings if net.flag("adam") else None
 
 
 def _read_schedule(net: Section) -> Schedule:

@@ -138,10 +138,23 @@ MEANINGS: dict[str, dict[str, str]] = {
         "exposure": "largest factor of exposure",
         "flip": "1: half of the training pictures are mirrored",
         "resize_step": "grid of the sizes that random draws",
-        "angle": READ_ONLY + " (classifiers)",
-        "aspect": READ_ONLY + " (classifiers)",
-        "max_crop": READ_ONLY + " (classifiers)",
-        "min_crop": READ_ONLY + " (classifiers)",
+        "mosaic": "1: training pictures are made of four",
+        "mosaic_bound": "1: no part of a mosaic shows what lies beyond its picture",
+        "mixup": "1: half of the training pictures lie over each other, two by two",
+        "cutmix": "1, classifiers: a part of one picture in another",
+        "blur": "1: half of the training pictures are blurred; more: their background, by so many pixels",
+        "gaussian_noise": "largest strength of noise, of 255",
+        "angle": "classifiers: largest turn of a training picture, in degrees",
+        "aspect": "classifiers: largest factor of width to height",
+        "max_crop": "classifiers: largest smaller side of a training picture, in pixels",
+        "min_crop": "classifiers: the smallest",
+        "label_smooth_eps": "classifiers: share of the wanted probability given to all classes",
+        "adam": "1: Adam in place of SGD",
+        "B1": "of Adam, mean of the gradients",
+        "B2": "of Adam, mean of their squares",
+        "eps": "of Adam, keeps its root from 0",
+        "ema_alpha": "share of the old value in the average of the weights; 0: no average",
+        "max_chart_loss": "top of chart.png",
     },
     "convolutional": CONVOLUTION,
     "connected": {
@@ -273,10 +286,6 @@ MEANINGS: dict[str, dict[str, str]] = {
 # Keys that Darknet reads and nothing here does: reported with their lines, without effect.
 UNREAD: dict[str, dict[str, str]] = {
     "net": {
-        "adam, B1, B2, eps": "another optimiser",
-        "ema_alpha": "an average of the weights",
-        "blur, gaussian_noise, mixup, cutmix, mosaic, mosaic_bound": "augmentation",
-        "label_smooth_eps": "of classifiers",
         "time_steps, track, augment_speed, sequential_subdivisions": "videos and recurrent networks",
         "max_epochs": "read by no Darknet either",
         "loss_scale, dynamic_minibatch, optimized_memory, workspace_size_limit_MB, "
@@ -284,7 +293,7 @@ UNREAD: dict[str, dict[str, str]] = {
         "try_fix_nan, weights_reject_freq, equidistant_point, badlabels_rejection_percentage, "
         "num_sigmas_reject_badlabels": "repairs of a running training",
         "contrastive, unsupervised, attention, adversarial_lr": "other kinds of training",
-        "max_chart_loss, show_receptive_field": "what Darknet draws and prints",
+        "show_receptive_field": "what Darknet prints",
         "notruth, max_ratio, min_ratio, center, clip": "pjreddie's classifiers",
     },
     "every layer": {

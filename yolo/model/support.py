@@ -58,6 +58,8 @@ DERIVED = {
     ("yolo", "anchors"): ".5 each",
     ("Gaussian_yolo", "anchors"): ".5 each",
     ("region", "anchors"): ".5 each",
+    ("net", "min_crop"): "width",
+    ("net", "max_crop"): "2 x width",
 }
 MUST_BE_0 = "0: "  # how a reading of a key that must be 0 begins
 
