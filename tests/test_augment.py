@@ -11,7 +11,11 @@ from yolo.data.augment import (
     augment_boxes,
     augment_picture,
     draw_augmentation,
+    halved,
+    is_small,
     letterboxed,
+    show_part,
+    show_window,
 )
 
 WHOLE = Augmentation(left=0, top=0, width=64, height=48)
@@ -228,3 +232,64 @@ def test_a_resize_below_one_only_makes_pictures_smaller():
     rng = np.random.default_rng(1)
     widths = [draw_augmentation(settings, (100, 100), rng).width for _ in range(200)]
     assert min(widths) >= 100 and 190 < max(widths) <= 200
+
+
+def test_a_window_is_what_the_whole_shows_there():
+    """Crops, borders, flips, windows of every size; on smooth pictures, for places are rounded to 32nds of a pixel."""
+    rng = np.random.default_rng(3)
+    for number in range(200):
+        size = [(48, 64), (97, 61), (300, 200)][number % 3]
+        channels = 1 + 2 * (number % 2)
+        small = rng.integers(0, 256, (5, 6, channels), dtype=np.uint8)
+        picture = cv2.resize(small, size[::-1]).reshape(*size, channels)
+        network = (96, 128)
+        drawn = draw_augmentation(WILD, size, rng)
+        x1, x2 = np.sort(rng.integers(0, 129, 2))
+        y1, y2 = np.sort(rng.integers(0, 97, 2))
+        shown = show_window(drawn, picture, network, (x1, y1, x2, y2))
+        assert shown.shape == (y2 - y1, x2 - x1, channels)
+        whole = show_part(drawn, picture, network).astype(int)
+        # Where the picture's border is seen, it is as steep as the mean is far from its pixels.
+        outside = drawn.left < 0 or drawn.top < 0
+        outside |= drawn.left + drawn.width > size[1] or drawn.top + drawn.height > size[0]
+        off = np.zeros(whole.shape)
+        off[y1:y2, x1:x2] = np.abs(shown - whole[y1:y2, x1:x2])
+        # A picture's pixel at the border of what is shown has a neighbour beyond it only in the window.
+        margin = 1 + max(network[0] // drawn.height, network[1] // drawn.width)
+        assert off[margin:-margin, margin:-margin].max() <= (255 / 32 + 1 if outside else 4)
+
+
+def test_small_is_what_has_two_pixels_for_every_one_both_ways():
+    assert is_small(Augmentation(0, 0, 128, 96), (48, 64))
+    assert not is_small(Augmentation(0, 0, 127, 96), (48, 64))
+    assert not is_small(Augmentation(0, 0, 128, 95), (48, 64))
+
+
+def test_half_the_picture_shows_the_same_part_by_hand():
+    drawn = Augmentation(-10, 6, 100, 51, True, hue=0.1)
+    # 57 / 2 is 28.5, which Python rounds to the even 28
+    assert halved(drawn) == Augmentation(-5, 3, 50, 25, True, hue=0.1)
+
+
+def test_boxes_follow_pixels_of_halved_pictures():
+    """As of whole ones, within half a network pixel more."""
+    rng = np.random.default_rng(11)
+    compared = 0
+    for number in range(150):
+        size, network = [(401, 530), (640, 333)][number % 2], (96, 128)
+        x1, y1 = rng.integers(0, size[1] - 120), rng.integers(0, size[0] - 120)
+        x2, y2 = x1 + rng.integers(60, 120), y1 + rng.integers(60, 120)
+        drawn = draw_augmentation(WILD, size, rng)
+        if not is_small(drawn, network):
+            continue
+        picture = draw([(x1, y1, x2, y2, 0)], size)
+        half = cv2.resize(
+            picture, ((size[1] + 1) // 2, (size[0] + 1) // 2), interpolation=cv2.INTER_AREA
+        )
+        boxes, there = augment_boxes(drawn, unit(x1, y1, x2, y2, size), size, network)
+        box = corners(boxes[0], network)
+        if there[0] and (box[2:] - box[:2]).min() >= 4:
+            found = seen(augment_picture(halved(drawn), half, network))
+            assert np.abs(box - found).max() <= 1.5
+            compared += 1
+    assert compared > 40

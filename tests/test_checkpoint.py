@@ -11,7 +11,7 @@ from tiny import SIZE, cfg_text, network_of
 from yolo.errors import WeightsError
 from yolo.model.weights import save_weights
 from yolo.train.checkpoint import Progress, load_checkpoint, save_checkpoint
-from yolo.train.trainer import make_optimiser, set_rate
+from yolo.train.optimiser import make_optimiser, set_rate
 
 PROGRESS = Progress(step=12, seen=2**33, seed=7, best_map=0.25)
 
@@ -19,7 +19,7 @@ PROGRESS = Progress(step=12, seen=2**33, seed=7, best_map=0.25)
 def trained(text=None, seed=0):
     """A network and its optimiser after two updates, so that there is momentum and batch norm has moved."""
     network = network_of(text or cfg_text(), seed)
-    optimiser = make_optimiser(network, momentum=0.9, decay=0.0005)
+    optimiser = make_optimiser(network, network.training_settings)
     set_rate(optimiser, 0.01)
     for _ in range(2):
         network(torch.rand(2, 3, *SIZE))[0].square().sum().backward()
@@ -48,7 +48,7 @@ def test_everything_comes_back_bit_for_bit(tmp_path):
     assert not equal(before, tensors(other, other_optimiser))
     assert other.weights_version == (0, 1, 0)
     decays = [group["weight_decay"] for group in other_optimiser.param_groups]
-    assert decays == [0.0005, 0.0]
+    assert decays == [0.0001, 0.0]
 
 
 def broken(tmp_path):

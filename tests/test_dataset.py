@@ -7,7 +7,7 @@ import signal
 import numpy as np
 import pytest
 import torch
-from tiny import GROUND, write_set
+from tiny import GROUND, cfg_text, network_of, write_set
 
 from yolo.data.augment import AugmentationSettings
 from yolo.data.check import check_list
@@ -20,11 +20,15 @@ from yolo.data.dataset import (
     evaluation_loader,
     prepared,
     training_loader,
+    training_pictures,
 )
+from yolo.data.sample import VIEWS
 from yolo.errors import DatasetError
 from yolo.letterbox import letterboxed, stretched
+from yolo.settings import MixingSettings
 
 SETTINGS = AugmentationSettings(0.2, 1.2, True, 0.1, 1.5, 1.5)
+MIXING = MixingSettings(mosaic=True, blur=7, gaussian_noise=20)
 PLAIN = AugmentationSettings()
 SIZE = (48, 64)
 
@@ -37,8 +41,10 @@ def sampler_of(pictures=5, batch=4, mini_batch=2, steps=range(1, 8), size_at=Non
     return StepSampler(pictures, batch, mini_batch, steps, size_at or (lambda step: SIZE), seed)
 
 
-def batches(drawn, workers, steps=range(1, 5), seed=3, channels=3):
-    pictures = TrainingPictures(pictures_of(drawn, channels), SETTINGS, channels, max_boxes=200)
+def batches(drawn, workers, steps=range(1, 5), seed=3, channels=3, room=10**6):
+    pictures = TrainingPictures(
+        pictures_of(drawn, channels), SETTINGS, channels, 200, MIXING, room=room
+    )
     sampler = sampler_of(len(pictures), steps=steps, seed=seed)
     return list(prepared(training_loader(pictures, sampler, workers, pin=False)))
 
@@ -120,6 +126,34 @@ def test_at_most_max_boxes_are_kept_drawn_by_the_seed(four):
     assert {labels[0] for labels in kept} == {0, 1}
 
 
+def test_mosaics_are_made_of_other_pictures_of_the_list(four):
+    """Every second sample has four pictures, the drawn one above on the left; 6 boxes on 4 pictures in all."""
+    mixing = MixingSettings(mosaic=True)
+    pictures = TrainingPictures(pictures_of(four), PLAIN, 3, 200, mixing)
+    plain = TrainingPictures(pictures_of(four), PLAIN, 3, 200)
+    mixed = 0
+    for seed in range(40):
+        draw = Draw(seed % 4, SIZE, (seed,))
+        image, labels, boxes = pictures[draw]
+        assert image.shape == (48, 64, 3) and boxes.shape == (len(labels), 4)
+        if not np.array_equal(image, plain[draw].image):
+            mixed += 1
+    assert 10 <= mixed <= 30
+
+
+def test_training_pictures_are_as_the_cfg_says(four):
+    text = cfg_text().replace("hue=.1", "hue=.1\nmosaic=1\nblur=3\nletter_box=1\nflip=0")
+    network = network_of(text.replace("jitter=.2", "jitter=.25\nresize=1.4\nmax=17"))
+    made = training_pictures(
+        pictures_of(four), network.input, network.training_settings, network.head_settings[-1],
+        "pjreddie",
+    )  # fmt: skip
+    assert made.recipe.settings == AugmentationSettings(0.25, 1.4, False, 0.1, 1.5, 1.5, True)
+    assert made.recipe.mixing == MixingSettings(mosaic=True, blur=3)
+    assert made.recipe.view is VIEWS["pjreddie"] and made.recipe.max_boxes == 17
+    assert made.channels == 3 and len(made) == 4
+
+
 def test_collate_puts_channels_first_and_boxes_picture_by_picture():
     image = np.arange(2 * 4 * 3, dtype=np.uint8).reshape(2, 4, 3)  # [H, W, C]
     box = np.full((1, 4), 0.5, np.float32)
@@ -142,6 +176,7 @@ def test_batches_are_the_same_for_any_number_of_workers_and_any_start(four):
     assert len(alone) == 8 and alone[0].images.shape == (2, 3, 48, 64)
     assert all(map(same, alone, batches(four, workers=2)))
     assert all(map(same, alone[4:], batches(four, workers=1, steps=range(3, 5))))
+    assert all(map(same, alone, batches(four, workers=0, room=0)))
     assert not all(map(same, alone, batches(four, workers=0, seed=4)))
 
 

@@ -14,7 +14,7 @@ MODULES = sorted(
 )
 ROW = re.compile(r"^\| (\d+) \| `([\w/]+\.py)` \| (.+) \|$", re.MULTILINE)
 MOST_LINES = 350
-PRINTING = {"console.py", "train/journal.py"}  # what speaks on stderr, as its job
+PRINTING = {"console.py", "train/printers.py"}  # what speaks on stderr, as its job
 
 
 def floors():

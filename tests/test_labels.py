@@ -5,7 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from yolo.data.labels import find_labels, label_candidates, read_labels, read_list
+from yolo.data.labels import (
+    MOST_LABEL_BYTES,
+    find_labels,
+    label_candidates,
+    label_files,
+    read_entries,
+    read_labels,
+    read_list,
+    read_rows,
+)
 from yolo.errors import DatasetError
 
 
@@ -48,6 +57,7 @@ def test_the_first_candidate_that_exists_is_taken(tmp_path):
     (tmp_path / "labels" / "a.txt").rmdir()
     (tmp_path / "labels" / "a.txt").touch()
     assert find_labels(picture) == tmp_path / "labels" / "a.txt"
+    assert list(label_files(picture)) == [tmp_path / "labels" / "a.txt", beside]
 
 
 # ------------------------------------------------------------------------------------------ lists
@@ -66,6 +76,8 @@ def test_a_list_has_a_path_a_line_relative_to_here_or_to_itself(tmp_path, monkey
     assert found[0] == Path("here.jpg")
     assert found[1] == tmp_path / "set" / "there.jpg"
     assert found[2] == Path("away.jpg") and len(found) == 4
+    assert [line for line, _ in read_entries(path)] == [1, 3, 4, 5]
+    assert [picture for _, picture in read_entries(path)] == found
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \r\n", b"\x89PNG\0\0\0\rIHDR"])
@@ -109,6 +121,12 @@ def test_an_empty_file_has_no_objects(tmp_path):
         ("0 320 240 64 48", "found centre 320 240, expected it inside the picture"),
         ("0 .5 .5 0 .1", "found size 0 .1, expected it above 0 and at most 1"),
         ("0 .5 .5 .1 -.1", "found size .1 -.1, expected it above 0"),
+        ("0 1e308 .5 .1 .1", "found centre 1e308 .5, expected it inside the picture"),
+        ("0 .5 .5 1e308 1e999", "expected finite numbers"),
+        ("0 .5 .5 .1_0 .1", "expected numbers"),
+        ("0 .5 .5 .1 .\u0661", "expected numbers"),  # an Arabic digit, which Python's float takes
+        ("0" * 90 + ".5 .5 .5 .1 .1", "found class 000"),
+        ("9" * 30 + " .5 .5 .1 .1", "expected 0 to 2"),
         ("0 .5 .5 1.01 .1", "found size 1.01 .1, expected it above 0 and at most 1"),
     ],
 )
@@ -127,3 +145,32 @@ def test_printed_digits_may_make_a_box_a_little_too_large(tmp_path):
 def test_a_very_long_row_is_shown_short(tmp_path):
     _, faults = labels(tmp_path, "x" * 5000)
     assert len(faults[0]) < 300
+
+
+def test_rows_know_their_lines_whatever_ends_them(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"\xef\xbb\xbf0 .5 .5 .1 .1  \r\n\r\n   \r\nbad\r\n2 .5 .5 .2 .2\t")
+    rows, faults = read_rows(path, classes=3)
+    assert rows == [(1, (0, 0.5, 0.5, 0.1, 0.1)), (5, (2, 0.5, 0.5, 0.2, 0.2))]
+    assert len(faults) == 1 and faults[0].startswith(f"{path}:4: found 'bad'")
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (bytes(range(256)) * 100, "found zero bytes, expected plain text"),
+        ("0 .5 .5 .1 .1\n".encode("utf-16"), "found zero bytes, expected plain text (not UTF-16)"),
+        (b"0 .5 .5 .1 .1\n" * (MOST_LABEL_BYTES // 14 + 1), "found more than 1048576 bytes"),
+    ],
+)
+def test_of_what_is_no_label_file_nothing_is_used_and_one_line_says_so(tmp_path, content, fault):
+    path = tmp_path / "a.txt"
+    path.write_bytes(content)
+    truth, faults = read_labels(path, 3)
+    assert len(truth.labels) == 0 and len(faults) == 1
+    assert faults[0].startswith(f"{path}:1: ") and fault in faults[0]
+
+
+def test_a_text_full_of_faults_is_read_in_a_moment(tmp_path):
+    truth, faults = labels(tmp_path, "x\n" * (MOST_LABEL_BYTES // 2))
+    assert len(truth.labels) == 0 and len(faults) == MOST_LABEL_BYTES // 2

@@ -4,7 +4,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny import FOUR_PICTURES, cfg_text, write_set
 
-from yolo.train.start import Options, start
+from yolo.train.options import Options
+from yolo.train.start import start
 from yolo.train.trainer import train
 
 CFG = (

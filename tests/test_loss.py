@@ -1,5 +1,6 @@
 """yolo.train.loss: gradients as compiled Darknet, a slow reference and torchvision give them; eight training steps."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,10 +9,12 @@ import reference
 import torch
 import torchvision
 from recorded import make_weights, network_of, read_json, targets_of
+from reference_box_gradient import box_slopes
 
 from yolo.boxes import cxcywh_to_xyxy
 from yolo.model.network import Network
 from yolo.model.weights import load_weights, save_weights
+from yolo.train.assign import DIALECTS, assign
 from yolo.train.loss import DetectionLoss
 from yolo.train.schedule import learning_rate
 
@@ -33,15 +36,15 @@ SQUARED_ERROR = (
     "yolov3_masked",
     "yolov3_truth_thresh",
 )
-# Darknet's box gradients of these are its own formula and no derivative; ours are autograd's.
+# Darknet's box gradients of these are its own formula and no derivative; ours are autograd's unless asked for.
 IOU = ("ciou", "giou", "max_delta", "new_coords", "objectness_smooth")
 TOLERANCE = 1e-5
 
 
-def delta_of(network, dialect, logits, targets):
+def delta_of(network, dialect, logits, targets, box_gradient="autograd"):
     """Darknet's delta by our loss, `[B, A, 5+classes, H, W]`: -d(sum over the batch)/d(logits)."""
     raw = torch.as_tensor(logits).clone().requires_grad_()
-    losses = DetectionLoss(network, dialect)([raw], targets)
+    losses = DetectionLoss(network, dialect, box_gradient)([raw], targets)
     losses.total.backward()
     head = network.layers[network.heads[0]]
     batch, _, height, width = raw.shape
@@ -96,6 +99,14 @@ def test_with_an_iou_loss_objectness_and_classes_are_compiled_darknets(shared, n
     assert_close(delta[:, :, 4:], expected[:, :, 4:])
     # the box gradients are others, but of the same cells
     assert np.array_equal(delta[:, :, :4].any(axis=2), expected[:, :, :4].any(axis=2))
+
+
+@pytest.mark.parametrize("name", IOU)
+def test_asked_for_box_gradients_of_an_iou_loss_are_compiled_darknets_too(shared, name):
+    network, dialect, logits, targets, expected, _ = recorded_case(shared, name)
+    delta = delta_of(network, dialect, logits, targets, "darknet")
+    assert np.abs(expected[:, :, :4]).max() > 0.2
+    assert np.abs(delta - expected).max() <= TOLERANCE
 
 
 def test_max_delta_bounds_each_box_delta(shared):
@@ -236,6 +247,77 @@ def test_box_gradients_of_an_iou_loss_are_those_of_torchvisions(kind, loss):
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
+# ------------------------------------------------------------------------ Darknet's own box gradient, pair by pair
+
+MANY_KEYS = {
+    "iou_normalizer": 0.75,
+    "iou_thresh": 0.2,
+    "truth_thresh": 0.4,
+    "counters_per_class": "30,7,1",
+    "max_delta": 1.5,  # it bounds the classes' weights too
+    "scale_x_y": 1.1,
+}
+
+
+def slow_box_deltas(network, kind, logits, targets):
+    """AlexeyAB's delta_yolo_box and averages_yolo_deltas in loops, `[B, A, 4, H, W]`, and how many numbers it clips.
+
+    The pairs are assign()'s and the class deltas ours: both are held to their own slow version elsewhere.
+    """
+    head, settings = network.layers[1], network.head_settings[0]
+    batch, _, height, width = logits.shape
+    shape = (batch, len(head.anchor_ids), 5 + head.classes, height, width)
+    classes = delta_of(network, "alexeyab", logits, targets).reshape(shape)[:, :, 5:]
+    raw = torch.as_tensor(logits)
+    boxes = network.decode([raw]).boxes
+    probabilities = network.decode([raw]).class_probs
+    rules = DIALECTS["alexeyab"]
+    found = assign(head, settings, rules, boxes, probabilities, targets, (height, width))
+    deltas = np.zeros((batch, len(head.anchor_ids), 4, height, width))
+    clipped = 0
+    for cell, truth in zip(found.cells.tolist(), found.truths.tolist(), strict=True):
+        image, anchor, row, column = np.unravel_index(
+            cell, (batch, *deltas.shape[1:2], height, width)
+        )
+        box = boxes.reshape(-1, 4)[cell].double().tolist()
+        slopes = box_slopes(kind, box, targets.boxes[truth].double().tolist())
+        factor = settings.iou_normalizer * settings.class_multipliers[targets.labels[truth]]
+        for channel in range(4):
+            value = logits.reshape(shape)[image, anchor, channel, row, column]
+            chained = math.exp(value) if channel > 1 else 1
+            delta = factor * slopes[channel] * chained
+            clipped += abs(delta) > settings.max_delta
+            delta = max(-settings.max_delta, min(settings.max_delta, delta))
+            deltas[image, anchor, channel, row, column] += delta
+    for image, anchor, row, column in np.ndindex(batch, len(head.anchor_ids), height, width):
+        more = (classes[image, anchor, :, row, column] > 0).sum()
+        deltas[image, anchor, :, row, column] /= max(more, 1)
+    return deltas, clipped
+
+
+@pytest.mark.parametrize("kind", ["iou", "giou", "diou", "ciou"])
+def test_darknets_box_gradients_are_the_pair_by_pair_deltas(kind):
+    network, logits, rows = random_case(
+        2, (4, 7), (0, 1, 2, 3, 4, 5), 3, MANY_KEYS | {"iou_loss": kind}
+    )
+    targets = targets_of(rows)
+    ours = delta_of(network, "alexeyab", logits, targets, "darknet")[:, :, :4]
+    slow, clipped = slow_box_deltas(network, kind, logits, targets)
+    assert clipped > 0 and np.abs(slow).max() > 1
+    np.testing.assert_allclose(ours, slow, rtol=1e-3, atol=1e-5)
+
+
+def test_of_pjreddies_boxes_in_one_cell_the_last_one_wins_with_darknets_gradient_too():
+    network, _, _ = random_case(0, (4, 7), (0, 1), 3, {"iou_loss": "giou"})
+    logits = np.random.default_rng(0).normal(0, 1, (1, 16, 4, 7)).astype(np.float32)
+    first, last = (0, 0, 0.4, 0.4, 8 / 112, 9 / 48), (0, 1, 0.41, 0.42, 9 / 112, 9 / 48)
+    both, alone = (
+        delta_of(network, "pjreddie", logits, targets_of(rows), "darknet")[:, :, :4]
+        for rows in ([first, last], [last])
+    )
+    assert alone.any() and np.array_equal(both, alone)
+
+
 # ---------------------------------------------------------------------------------------------------------- by hand
 
 ONE_CELL = """[net]
@@ -318,10 +400,11 @@ def test_a_label_that_is_no_class_is_passed_over():
 
 
 @pytest.mark.parametrize("iou_loss", ["mse", "iou", "giou", "diou", "ciou"])
-def test_a_box_without_width_or_height_gives_finite_gradients(iou_loss):
+@pytest.mark.parametrize("box_gradient", ["autograd", "darknet"])
+def test_a_box_without_width_or_height_gives_finite_gradients(iou_loss, box_gradient):
     network, logits, _ = random_case(0, (4, 7), (0, 1), 3, {"iou_loss": iou_loss})
     flat = [(0, 0, 0.5, 0.5, 0.0, 0.0), (1, 1, 0.3, 0.3, 0.2, 0.0)]
-    delta = delta_of(network, "alexeyab", logits, targets_of(flat))
+    delta = delta_of(network, "alexeyab", logits, targets_of(flat), box_gradient)
     assert np.isfinite(delta).all()
 
 
@@ -350,8 +433,12 @@ def test_another_dialect_another_head_and_none_are_refused():
         DetectionLoss(network_of(ONE_CELL), "ultralytics")
     with pytest.raises(ValueError, match="without a detection head"):
         DetectionLoss(network_of(ONE_CELL.partition("[yolo]")[0]))
-    with pytest.raises(ValueError, match=r"found layer 1 \[region\], expected a head"):
-        DetectionLoss(network_of(ONE_CELL.replace("[yolo]", "[region]")))
+    with pytest.raises(ValueError, match="found box_gradient 'true', expected one of autograd"):
+        DetectionLoss(network_of(ONE_CELL), box_gradient="true")
+    network = network_of(ONE_CELL)
+    network.layers[1] = torch.nn.Identity()
+    with pytest.raises(ValueError, match=r"found layer 1 \[yolo\], expected a head"):
+        DetectionLoss(network)
 
 
 # ------------------------------------------------------------------------------------------------------ eight steps

@@ -511,11 +511,11 @@ def test_weights_of_the_largest_networks_are_drawn_when_asked_for():
 
 def test_keys_that_nothing_reads_are_logged_once_with_their_lines(tmp_path, caplog):
     path = tmp_path / "odd.cfg"
-    path.write_text(NET + "mosaic=1\n[convolutional]\nfilter=8\nactivation=linear\n")
+    path.write_text(NET + "track=1\n[convolutional]\nfilter=8\nactivation=linear\n")
     with caplog.at_level(logging.WARNING):
         Network.from_cfg(path)
     assert caplog.messages == [
-        f"{path}: keys that nothing reads, or that repeat another: mosaic=1 (line 5), filter=8 (line 7)"
+        f"{path}: keys that nothing reads, or that repeat another: track=1 (line 5), filter=8 (line 7)"
     ]
 
 

@@ -1,9 +1,17 @@
-"""yolo.train.schedule: the rates that compiled Darknet recorded, and each policy by hand."""
+"""yolo.train.schedule: the rates that compiled Darknet recorded, each policy by hand, one-cycle against torch's."""
 
 import pytest
+import torch
 from recorded import network_of, read_json
 
-from yolo.train.schedule import POLICIES, POLICY_FUNCTIONS, Schedule, learning_rate
+from yolo.train.schedule import (
+    OTHER_POLICIES,
+    POLICIES,
+    POLICY_FUNCTIONS,
+    Schedule,
+    learning_rate,
+    with_policy,
+)
 
 CASES = ("steps", "constant", "step", "exp", "poly", "poly_burn", "sigmoid", "sgdr", "burn_power")
 LAYER = "\n[convolutional]\n"
@@ -30,7 +38,7 @@ def test_rates_are_those_of_compiled_darknet(shared, name):
 
 
 def test_every_policy_has_its_function():
-    assert set(POLICIES) == set(POLICY_FUNCTIONS)
+    assert {*POLICIES, *OTHER_POLICIES} == set(POLICY_FUNCTIONS)
 
 
 def test_burn_in_rises_with_the_power_and_ends_before_its_own_step():
@@ -41,7 +49,7 @@ def test_burn_in_rises_with_the_power_and_ends_before_its_own_step():
 
 
 def test_burn_in_comes_before_every_policy():
-    for policy in POLICIES:
+    for policy in POLICY_FUNCTIONS:
         burning = schedule(policy, burn_in=10, power=2, steps=(3,), scales=(0.5,))
         assert learning_rate(burning, 5) == pytest.approx(0.1 * 0.25)
 
@@ -82,3 +90,39 @@ def test_random_is_the_same_for_the_same_step_and_within_the_rate():
     rates = [learning_rate(drawn, step) for step in range(50)]
     assert rates == [learning_rate(drawn, step) for step in range(50)]
     assert len(set(rates)) == 50 and all(0 <= rate <= 0.1 for rate in rates)
+
+
+def torchs_one_cycle(steps):
+    """The rates of torch's OneCycleLR for `steps` updates; torch divides its first rate for the last."""
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, max_lr=0.1, total_steps=steps, pct_start=0.3, anneal_strategy="cos",
+        cycle_momentum=False, div_factor=25, final_div_factor=1e4 / 25, three_phase=False,
+    )  # fmt: skip
+    rates = []
+    for _ in range(steps):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        scheduler.step() if len(rates) < steps else None
+    return rates
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 10, 100, 1001])
+def test_one_cycle_is_torchs(steps):
+    cycle = Schedule(learning_rate=0.1, policy="one-cycle", max_batches=steps)
+    rates = [learning_rate(cycle, step) for step in range(1, steps + 1)]
+    assert rates == pytest.approx(torchs_one_cycle(steps), rel=1e-12)
+
+
+def test_one_cycle_by_hand():
+    cycle = schedule("one-cycle")
+    assert learning_rate(cycle, 1) == pytest.approx(0.1 / 25)
+    assert learning_rate(cycle, 30) == pytest.approx(0.1)  # step 30 of 100 is the last of its rise
+    assert learning_rate(cycle, 65) == pytest.approx((0.1 + 1e-5) / 2)  # halfway down, 30 to 100
+    assert learning_rate(cycle, 100) == learning_rate(cycle, 150) == pytest.approx(1e-5)
+
+
+def test_another_policy_than_the_cfgs_has_no_burn_in():
+    cycle = with_policy(schedule("steps", burn_in=10), "one-cycle")
+    assert (cycle.policy, cycle.burn_in, cycle.learning_rate) == ("one-cycle", 0, 0.1)
+    assert learning_rate(cycle, 1) == pytest.approx(0.1 / 25)

@@ -8,7 +8,13 @@ from yolo import boxes
 from yolo.cfg import parse_cfg
 from yolo.errors import CfgError
 from yolo.model.read_heads import read_yolo
-from yolo.settings import read_input, read_training, with_iou_loss
+from yolo.settings import (
+    LayerControls,
+    read_controls,
+    read_input,
+    read_training,
+    with_iou_loss,
+)
 
 
 def section(text=""):
@@ -101,3 +107,30 @@ def test_a_network_without_a_size_is_an_error(text):
         CfgError, match=r"\[net\] width: found .*, expected a size of at least 1 pixel"
     ):
         read_input(section(text), None)
+
+
+def test_controls_change_nothing_by_default_and_are_read_from_any_section():
+    maxpool = parse_cfg("[net]\n[maxpool]\nsize=2\n", "x.cfg")[1]
+    assert read_controls(maxpool) == LayerControls(1.0, 0, 0, 0, False, False, False, False)
+    full = parse_cfg(
+        "[net]\n[maxpool]\nlearning_rate=.25\nstopbackward=800\ndont_update=3\nburnin_update=2\ntrain_only_bn=1\n"
+        "onlyforward=1\ndontload=1\ndontloadscales=1\n",
+        "x.cfg",
+    )[1]
+    assert read_controls(full) == LayerControls(0.25, 800, 3, 2, True, True, True, True)
+    assert full.unread() == []
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("stopbackward=-1", "stopbackward: found '-1', expected a whole number of at least 0"),
+        ("dont_update=soon", "dont_update: found 'soon', expected a whole number"),
+        ("learning_rate=-1", "learning_rate: found '-1', expected a number of at least 0"),
+        ("dontload=yes", "dontload: found 'yes', expected a whole number"),
+    ],
+)
+def test_a_mistake_in_a_control_is_named(line, message):
+    with pytest.raises(CfgError) as caught:
+        read_controls(parse_cfg(f"[net]\n[route]\n{line}\n", "x.cfg")[1])
+    assert str(caught.value) == f"x.cfg:3: [route] {message}"

@@ -11,7 +11,8 @@ from yolo.boxes import paired_giou
 from yolo.errors import CfgError, DatasetError, WeightsError
 from yolo.model.weights import save_weights
 from yolo.train.checkpoint import save_checkpoint
-from yolo.train.start import Options, start
+from yolo.train.options import Options
+from yolo.train.start import start
 
 
 @pytest.fixture
@@ -46,7 +47,11 @@ def test_cfg_and_command_line_become_a_run(options):
     assert (run.batch, run.subdivisions, run.last_step, run.name) == (6, 3, 9, "tiny")
     assert run.schedule.burn_in == 2
     assert len(run.batches) == 9 * 3
-    assert run.validation.start == 2 and run.validation.every == 100 and run.validation.batch == 2
+    assert (
+        run.validation.start == 2
+        and run.validation.every == 100
+        and run.validation.score.keywords["batch"] == 2
+    )
     assert run.progress.step == 0 and run.progress.best_map == -1
 
 
@@ -109,7 +114,7 @@ def test_a_list_entry_that_is_not_there_stops_or_is_left_out(options, four, capl
     refused(options, DatasetError, "found 1 problems, the first: .*p3.png: no such file")
     with caplog.at_level("INFO"):
         run = started(options, skip_problems=True)
-    assert len(run.validation.pictures) == 3
+    assert len(run.validation.score.args[2]) == 3
     assert "1 x picture that is not there" in caplog.text
     assert f"{four.folder}/list.txt: 3 pictures, 4 objects (a class: 2, 2)" in caplog.text
 
@@ -118,7 +123,7 @@ def test_pictures_without_labels_are_told_but_stop_nothing(options, four, caplog
     (four.folder / "labels" / "p0.txt").unlink()
     with caplog.at_level("INFO"):
         run = started(options)
-    assert len(run.validation.pictures) == 4
+    assert len(run.validation.score.args[2]) == 4
     assert "1 x picture without a label file" in caplog.text
 
 
@@ -152,11 +157,12 @@ def test_values_that_cannot_be_are_one_line(options, overrides, match):
     refused(options, CfgError, match, overrides=overrides)
 
 
-def test_a_network_without_a_head_cannot_be_trained(options):
+def test_a_network_without_head_or_loss_cannot_be_trained(options):
     options.cfg.write_text(
         "[net]\nwidth=64\nheight=48\nmax_batches=5\n[convolutional]\nfilters=2\n"
     )
-    refused(options, CfgError, r"tiny.cfg: found no \[yolo\], expected at least one head")
+    match = r"tiny.cfg:5: found \[convolutional\] at the end and no loss, expected \[softmax\]"
+    refused(options, CfgError, match)
 
 
 # ---------------------------------------------------------------------------------------------------------- the weights
@@ -183,7 +189,7 @@ def test_weights_past_max_batches_say_so_and_clear_starts_anew(options):
     path = weights(options, seen=24)
     refused(
         options, WeightsError,
-        "some.weights: found seen=24, which is step 6 of max_batches=6: nothing is left to train; --clear",
+        "some.weights: found seen=24 pictures, which is step 6 of max_batches=6: nothing is left to train; --clear",
         weights=path,
     )  # fmt: skip
     run = started(options, weights=path, clear=True)
@@ -220,7 +226,7 @@ def test_a_folder_that_cannot_be_made_is_an_os_error(options):
 def test_the_same_lists_may_be_relative_to_the_data_file(options, tmp_path):
     drawn = write_set(tmp_path / "relative", [[(8, 8, 24, 24, 0)]])
     drawn.data.write_text("classes=2\ntrain=list.txt\nvalid=list.txt\nnames=tiny.names\n")
-    assert len(started(options, data=drawn.data).validation.pictures) == 1
+    assert len(started(options, data=drawn.data).validation.score.args[2]) == 1
 
 
 @pytest.mark.parametrize(

@@ -20,16 +20,11 @@ from yolo.errors import DatasetError, DivergedError
 from yolo.model.weights import load_weights
 from yolo.train.checkpoint import Progress, load_checkpoint
 from yolo.train.loss import DetectionLoss
-from yolo.train.start import Options, start
-from yolo.train.trainer import (
-    Validation,
-    is_due,
-    make_optimiser,
-    save,
-    train,
-    train_mini_batch,
-    validation_of,
-)
+from yolo.train.optimiser import make_optimiser
+from yolo.train.options import Options
+from yolo.train.start import start
+from yolo.train.trainer import save, train, train_mini_batch
+from yolo.train.validation import Validation, is_due
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one core
 
@@ -65,20 +60,6 @@ def files(folder: Path):
 
 
 # --------------------------------------------------------------------------------------------------------- the update
-
-
-def test_decay_pulls_on_the_weights_of_convolutions_only():
-    network = network_of(cfg_text())
-    optimiser = make_optimiser(network, momentum=0.8, decay=0.0005)
-    names = {id(parameter): name for name, parameter in network.named_parameters()}
-    decayed, others = (
-        {names[id(parameter)] for parameter in group["params"]} for group in optimiser.param_groups
-    )
-    weights = {name for name, value in network.named_parameters() if value.ndim == 4}
-    assert decayed == weights and len(weights) == 3
-    assert others == set(names.values()) - weights and len(others) == 5
-    assert [group["weight_decay"] for group in optimiser.param_groups] == [0.0005, 0.0]
-    assert {group["momentum"] for group in optimiser.param_groups} == {0.8}
 
 
 def test_the_first_update_by_hand(options, tmp_path):
@@ -122,7 +103,7 @@ def test_the_last_steps_have_the_schedules_rate(options):
 
 
 def test_scores_are_due_after_start_every_so_often_and_at_the_end():
-    validation = Validation(None, (), every=10, start=25, batch=1, workers=0)
+    validation = Validation(None, every=10, start=25)
     assert [step for step in range(1, 58) if is_due(step, validation, 57)] == [30, 40, 50, 57]
 
 
@@ -132,14 +113,15 @@ def test_scores_are_due_after_start_every_so_often_and_at_the_end():
 def test_last_and_best_are_kept_as_checkpoint_and_weights_and_all_load(options):
     run = finish(options)
     assert files(options.out) == [
-        "tensorboard", "tiny_best.pt", "tiny_best.weights", "tiny_last.pt", "tiny_last.weights",
+        "chart.png", "scalars.csv", "scores.csv", "tensorboard",
+        "tiny_best.pt", "tiny_best.weights", "tiny_last.pt", "tiny_last.weights",
     ]  # fmt: skip
     for which in ("best", "last"):
         network = network_of(cfg_text(), seed=9)
         header = load_weights(network, options.out / f"tiny_{which}.weights")
         assert header == (0, 2, 5, 24)  # AlexeyAB's version, 6 steps of 4 pictures
         other = network_of(cfg_text(), seed=8)
-        optimiser = make_optimiser(other, 0.9, 0.0005)
+        optimiser = make_optimiser(other, other.training_settings)
         progress = load_checkpoint(options.out / f"tiny_{which}.pt", other, optimiser)
         assert progress == Progress(6, 24, 5, run.progress.best_map, run.progress.how)
         assert (progress.how["batch"], progress.how["height"]) == (4, 48)
@@ -149,8 +131,8 @@ def test_last_and_best_are_kept_as_checkpoint_and_weights_and_all_load(options):
 
 
 def test_the_best_is_kept_when_later_scores_are_worse(options, monkeypatch):
-    scores = iter([0.25, 0.75, 0.5])
-    monkeypatch.setattr("yolo.train.trainer.mean_ap", lambda aps: next(scores))
+    scores = iter([0.0, 0.25, 0.0, 0.75, 0.0, 0.5])  # by area, which decides nothing, and by VOC07
+    monkeypatch.setattr("yolo.train.validation.mean_ap", lambda aps: next(scores))
     run = finish(replace(options, map_every=2))
     assert run.progress.best_map == 0.75
     network = network_of(cfg_text())
@@ -200,7 +182,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_parts(options):
     with pytest.raises(
         DivergedError, match="^step 3: .*box .*objectness nan, classification"
     ) as error:
-        train_mini_batch(run, next(iter(run.batches)), step=3)
+        train_mini_batch(run, next(iter(run.batches)), step=3, part=0)
     run.journal.close()
     assert "\n" not in str(error.value)
 
@@ -230,7 +212,7 @@ def test_weights_that_are_not_finite_are_never_written(options):
     with pytest.raises(DivergedError, match="found weights that are not finite"):
         save(run, "last")
     run.journal.close()
-    assert files(options.out) == ["tensorboard"]
+    assert files(options.out) == ["scalars.csv", "scores.csv", "tensorboard"]
 
 
 def test_a_disk_that_fills_leaves_the_old_files_and_no_other(options, monkeypatch):
@@ -244,7 +226,8 @@ def test_a_disk_that_fills_leaves_the_old_files_and_no_other(options, monkeypatc
     with pytest.raises(OSError, match="No space left on device"):
         finish(replace(options, overrides=(("max_batches", "2"),)))
     assert {path.name: path.read_bytes() for path in options.out.glob("tiny_*")} == kept
-    assert files(options.out) == ["tensorboard", *sorted(kept)]
+    watched = ["chart.png", "scalars.csv", "scores.csv", "tensorboard"]
+    assert files(options.out) == [*watched, *sorted(kept)]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -356,7 +339,7 @@ def goes_on_exactly(options, tmp_path):
     """What is left in NAME_last.pt and a few steps more are what a run without a break gives."""
     network = network_of(cfg_text())
     step = load_checkpoint(
-        options.out / "tiny_last.pt", network, make_optimiser(network, 0.9, 0.0005)
+        options.out / "tiny_last.pt", network, make_optimiser(network, network.training_settings)
     ).step
     until = replace(options, overrides=(("max_batches", str(step + 5)),))
     whole = finish(replace(until, out=tmp_path / "whole"))
@@ -388,13 +371,6 @@ def test_a_killed_run_goes_on_exactly_from_its_last_checkpoint(options, project,
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert goes_on_exactly(options, tmp_path) % 100 == 0
-
-
-def test_validation_takes_darknets_thresholds():
-    validation = validation_of(
-        network_of(cfg_text()), ("a", "b"), (), every=1, start=0, batch=1, workers=0
-    )
-    assert (validation.detector.score_thresh, validation.detector.nms_thresh) == (0.005, 0.45)
 
 
 def test_a_cfg_whose_name_has_dots_keeps_it(options):

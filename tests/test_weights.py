@@ -10,9 +10,12 @@ import pytest
 import storing
 import torch
 from recorded import network_of
-from storing import ALEXEYAB, ALL_CFG, ALL_LAYERS, BOTH_CFG, BOTH_LAYERS, PJREDDIE, tensors_of
+from safetensors import safe_open
+from safetensors.torch import save_file
+from storing import ALEXEYAB, ALL_CFG, ALL_LAYERS, BOTH_CFG, BOTH_LAYERS, NORM, PJREDDIE, tensors_of
 
 from yolo.errors import WeightsError
+from yolo.model.graph import stored_tensors
 from yolo.model.weights import check_rest, load_weights, save_weights, weights_bytes
 
 # layer 0: 4 biases, 4 scales, 4 means, 4 variances, 4*3*3*3 weights; layer 2: 14 biases, 14*4 weights
@@ -422,6 +425,120 @@ def test_a_file_must_end_with_the_cutoff_or_with_the_network(tmp_path, order):
     )
     with pytest.raises(WeightsError, match=expected):
         check_rest(network, path, cutoff=9)
+
+
+# ------------------------------------------------------------------------------------------- dontload, dontloadscales
+
+# BOTH_CFG with these keys; what is left of BOTH_LAYERS in the file. A [batchnorm] reads its scales nonetheless.
+UNLOADED = {0: "dontloadscales=1", 2: "dontload=1", 4: "dontloadscales=1", 5: "dontloadscales=1"}
+LEFT = tuple(
+    (index, kind, tensors if kind == "batchnorm" else [t for t in tensors if t[0] not in NORM])
+    for index, kind, tensors in BOTH_LAYERS
+    if index != 2
+)
+# SHA-256 of the tensors that compiled pjreddie's Darknet then had from a ramp file of LEFT, in file order, header 0.2.0
+RECORDED_LEFT = "a3e2b9986f3475e4328622dbe91025668f260c306c75ad886838413e3028cb63"
+
+
+def unloading(dialect=PJREDDIE, keys=UNLOADED):
+    """The network of BOTH_CFG, `keys` in its layers' sections."""
+    net, *sections = BOTH_CFG.split("\n[")
+    lines = [f"{each}\n{keys.get(index, '')}" for index, each in enumerate(sections)]
+    return storing.network_of("\n[".join((net, *lines)) + "\n", dialect)
+
+
+def tensors_by_place(network):
+    """(layer, name in the file) → numbers."""
+    return {
+        (index, name): tensor.detach().numpy().copy().ravel()
+        for index, layer in enumerate(network.layers)
+        for name, tensor in stored_tensors(layer)
+    }
+
+
+def test_what_is_not_loaded_takes_no_bytes_of_the_file_and_keeps_its_start(tmp_path):
+    network = unloading()
+    before = tensors_by_place(network)
+    load_weights(network, storing.write(tmp_path / "in.weights", LEFT, PJREDDIE))
+    after = tensors_by_place(network)
+    places = [(layer, name) for layer, _, name, _ in tensors_of(LEFT, PJREDDIE)]
+    loaded = np.concatenate([after[place] for place in places]).astype("<f4")
+    assert hashlib.sha256(loaded.tobytes()).hexdigest() == RECORDED_LEFT
+    kept = set(before) - set(places) - {(1, "biases"), (4, "biases")}
+    assert kept == {(2, "biases"), (2, "weights"), *((layer, name) for layer in (0, 5) for name in NORM)}  # fmt: skip
+    for place in kept:
+        np.testing.assert_array_equal(after[place], before[place])
+
+
+def test_what_is_not_loaded_is_saved(tmp_path):
+    network = unloading()
+    save_weights(network, tmp_path / "whole.weights")
+    assert (tmp_path / "whole.weights").stat().st_size == weights_bytes(network)
+    assert weights_bytes(network) == len(storing.file_bytes(BOTH_LAYERS, PJREDDIE))
+    plain = storing.network_of(BOTH_CFG, PJREDDIE)
+    load_weights(plain, tmp_path / "whole.weights")
+    assert storing.state(plain) == storing.state(network)
+
+
+@pytest.mark.parametrize("dialect", [ALEXEYAB, PJREDDIE])
+def test_a_file_that_holds_what_is_not_loaded_is_an_error_that_says_so(tmp_path, dialect):
+    network = unloading(dialect)
+    before = storing.state(network)
+    whole = storing.write(tmp_path / "whole.weights", BOTH_LAYERS, dialect)
+    more = 4 * (3 + 108 + 3 * 4 + 3 * 6)  # layer 2, the scales and statistics of 0 and 5
+    with pytest.raises(WeightsError) as caught:
+        load_weights(network, whole)
+    assert f": found {more} bytes left after the last of 7 layers" in str(caught.value)
+    assert str(caught.value).endswith(
+        "dontload and dontloadscales of the cfg mean that it does not hold those tensors"
+    )
+    assert storing.state(network) == before
+
+
+@pytest.mark.parametrize("order", [ALEXEYAB, PJREDDIE])
+def test_whose_file_it_is_is_told_by_its_size_without_what_is_not_loaded(tmp_path, order):
+    network = unloading(PJREDDIE if order == ALEXEYAB else ALEXEYAB)
+    other = storing.HEADERS[PJREDDIE if order == ALEXEYAB else ALEXEYAB]
+    load_weights(network, storing.write(tmp_path / "in.weights", LEFT, order, other))
+    assert network.weights_order == order
+    count = sum(count for *_, count in tensors_of(LEFT, order))
+    assert network.layers[6].linear.weight[-1, -1] == count / 8
+
+
+def test_with_a_cutoff_what_is_not_loaded_takes_no_bytes_either(tmp_path):
+    below = [row for row in LEFT if row[0] < 4]
+    network = unloading()
+    part = storing.write(tmp_path / "part.weights", below, PJREDDIE)
+    load_weights(network, part, cutoff=4)
+    assert network.layers[3].weights[-1, -1, -1] == sum(n for *_, n in tensors_of(below, PJREDDIE)) / 8  # fmt: skip
+    check_rest(network, part, cutoff=4)
+
+
+def test_a_safetensors_file_is_held_to_the_same(tmp_path):
+    keys = {**UNLOADED, 3: "dontload=1"}
+    network, given = unloading(keys=keys), storing.network_of(BOTH_CFG, PJREDDIE)
+    save_weights(given, tmp_path / "whole.safetensors")
+    before = storing.state(network)
+    with pytest.raises(WeightsError) as caught:
+        load_weights(network, tmp_path / "whole.safetensors")
+    assert "found layers.0.norm.num_batches_tracked " in str(caught.value)
+    assert str(caught.value).endswith(
+        "dontload or dontloadscales of the cfg means that the file does not hold it"
+    )
+    assert storing.state(network) == before
+    with safe_open(tmp_path / "whole.safetensors", "pt") as file:
+        scales = tuple(f"layers.{layer}.norm." for layer in (0, 5))
+        left = {
+            name: file.get_tensor(name)
+            for name in file.keys()  # noqa: SIM118, it is no dictionary
+            if not name.startswith(("layers.2.", "layers.3."))
+            and (not name.startswith(scales) or name.endswith("bias"))
+        }
+        save_file(left, tmp_path / "left.safetensors", file.metadata())
+    load_weights(network, tmp_path / "left.safetensors")
+    after, expected = storing.state(network), storing.state(given)
+    assert all(after[name] == (expected if name in left else before)[name] for name in after)
+    assert "layers.4.norm.weight" in left
 
 
 # ------------------------------------------------------------------------------------------------ numbers, suffixes

@@ -226,6 +226,8 @@ class DataFile:
     """A Darknet `.data` file: where the lists and names are. None where the file has no such key.
 
     `difficult` is AlexeyAB's list, parallel to `valid`: its labels are the boxes that count neither way.
+    `labels` and `top` are a classifier's: the names that its pictures' paths hold, which may be others than those to
+    show (classifier.c train_classifier), and how many of the likeliest classes may hold the right one.
     """
 
     path: str
@@ -235,6 +237,8 @@ class DataFile:
     names: Path | None
     backup: Path | None
     difficult: Path | None
+    labels: Path | None = None
+    top: int | None = None
 
 
 def read_data(path: str | Path) -> DataFile:
@@ -260,6 +264,8 @@ def read_data(path: str | Path) -> DataFile:
         names=location("names", "labels"),
         backup=location("backup"),
         difficult=location("difficult"),
+        labels=location("labels", "names"),
+        top=section.integer("top", minimum=1) if section.has("top") else None,
     )
 
 

@@ -62,6 +62,13 @@ def share(text: str) -> float:
     return float(text)
 
 
+def positive(text: str) -> float:
+    """A type for argparse: a number above 0."""
+    if not re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", text) or not float(text) > 0:
+        raise ArgumentTypeError(f"found {text!r}, expected a number above 0")
+    return float(text)
+
+
 def new_file(text: str) -> Path:
     """A type for argparse: a file to be written, no folder."""
     if Path(text).is_dir():

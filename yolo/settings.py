@@ -111,6 +111,27 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True)
+class LayerControls:
+    """What any layer's section says about its own learning and loading; the defaults change nothing.
+
+    learning_rate: factor of the network's; stopbackward: no gradient goes into this layer or one before it in the
+    file, 1: ever, N: before step N + 1; dont_update: its parameters stay until after step N; burnin_update: and until
+    step N * burn_in; train_only_bn: in this layer and all before it nothing but rolling statistics moves;
+    onlyforward: no gradient goes through this layer; dontload: its tensors are not in the .weights files that are
+    loaded; dontloadscales: nor are the scales and rolling statistics of its batch norm.
+    """
+
+    learning_rate: float = 1.0
+    stopbackward: int = 0
+    dont_update: int = 0
+    burnin_update: int = 0
+    train_only_bn: bool = False
+    onlyforward: bool = False
+    dontload: bool = False
+    dontloadscales: bool = False
+
+
+@dataclass(frozen=True)
 class YoloSettings:
     """A [yolo] or [Gaussian_yolo] section as loss, augmentation and detection need it. Meaning as in parse_yolo.
 
@@ -227,6 +248,20 @@ def read_training(net: Section) -> TrainingSettings:
         ema_alpha=net.number("ema_alpha", 0.0, minimum=0),
         label_smooth_eps=net.number("label_smooth_eps", 0.0, minimum=0),
         max_chart_loss=net.number("max_chart_loss", 20.0, minimum=0),
+    )
+
+
+def read_controls(section: Section) -> LayerControls:
+    """What a layer's section, whatever its kind, says about its learning and loading (parse_network_cfg_custom)."""
+    return LayerControls(
+        learning_rate=section.number("learning_rate", 1.0, minimum=0),
+        stopbackward=section.integer("stopbackward", 0, minimum=0),
+        dont_update=section.integer("dont_update", 0, minimum=0),
+        burnin_update=section.integer("burnin_update", 0, minimum=0),
+        train_only_bn=section.flag("train_only_bn"),
+        onlyforward=section.flag("onlyforward"),
+        dontload=section.flag("dontload"),
+        dontloadscales=section.flag("dontloadscales"),
     )
 
 

@@ -7,6 +7,7 @@ pictures, changed in the same way, as one that was never stopped.
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -15,17 +16,23 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from yolo.data.augment import (
-    AugmentationSettings,
-    augment_boxes,
-    augment_picture,
-    draw_augmentation,
-    letterboxed,
-)
+from yolo.data.augment import AugmentationSettings
 from yolo.data.check import LabelledPicture
 from yolo.data.pictures import read_picture
+from yolo.data.sample import (
+    UNMIXED,
+    VIEWS,
+    Recipe,
+    Sample,
+    Source,
+    View,
+    draw_pictures,
+    make_sample,
+)
+from yolo.data.store import ROOM, PictureStore
 from yolo.errors import DatasetError
 from yolo.letterbox import Placement, place
+from yolo.settings import HeadSettings, InputSettings, MixingSettings, TrainingSettings
 from yolo.targets import Targets
 
 ORDER_STREAM, PICTURE_STREAM = 0, 1  # keep the draws of the order and of the pictures apart
@@ -49,7 +56,10 @@ class Batch(NamedTuple):
 
 
 class TrainingPictures(Dataset):
-    """Pictures augmented as their `Draw` says; at most `max_boxes` boxes each, in a drawn order."""
+    """Pictures augmented as their `Draw` says, half of them mixed with others of the list where `mixing` says so.
+
+    At most `max_boxes` boxes each, in a drawn order. room: bytes of decoded pictures that each process keeps.
+    """
 
     def __init__(
         self,
@@ -57,30 +67,55 @@ class TrainingPictures(Dataset):
         settings: AugmentationSettings,
         channels: int,
         max_boxes: int,
+        mixing: MixingSettings = UNMIXED,
+        view: View = VIEWS["alexeyab"],
+        room: int = ROOM,
     ) -> None:
         self.pictures = pictures
-        self.settings = settings
         self.channels = channels
-        self.max_boxes = max_boxes
+        self.recipe = Recipe(view, settings, mixing, max_boxes)
+        self.store = PictureStore(room)
 
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def __getitem__(self, draw: Draw) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """uint8 `[H, W, C]`, labels `[M]`, boxes `[M, 4]`."""
-        labelled = self.pictures[draw.index]
-        picture = read_picture(labelled.path, self.channels)
+    def __getitem__(self, draw: Draw) -> Sample:
+        """The drawn picture, or one made of it and others, which are drawn from the whole list."""
         rng = np.random.default_rng(draw.seed)
-        augmentation = draw_augmentation(self.settings, picture.shape[:2], rng)
-        if self.settings.letter_box:
-            augmentation = letterboxed(augmentation, picture.shape[:2], draw.size)
-        # Darknet shuffles the boxes and cuts them to `max` before it looks at them (data.c randomize_boxes).
-        order = rng.permutation(len(labelled.truth.labels))[: self.max_boxes]
-        boxes, there = augment_boxes(
-            augmentation, labelled.truth.boxes[order], picture.shape[:2], draw.size
-        )
-        image = augment_picture(augmentation, picture, draw.size)
-        return image, labelled.truth.labels[order][there], boxes[there]
+        others = rng.integers(len(self.pictures), size=draw_pictures(self.recipe, rng) - 1)
+        sources = [self._source(index) for index in (draw.index, *others)]
+        return make_sample(self.recipe, sources, draw.size, rng)
+
+    def _source(self, index: int) -> Source:
+        labelled = self.pictures[index]
+        read = partial(self.store.read, labelled.path, self.channels)
+        return Source(labelled.size, labelled.truth, read)
+
+
+def training_pictures(
+    pictures: Sequence[LabelledPicture],
+    seen: InputSettings,
+    training: TrainingSettings,
+    head: HeadSettings,
+    dialect: str,
+    room: int = ROOM,
+) -> TrainingPictures:
+    """`pictures` as a cfg has them augmented for training; seen: what the network looks at; dialect: one of VIEWS.
+
+    head: the last one's settings, from which Darknet takes jitter, resize and max.
+    """
+    settings = AugmentationSettings(
+        jitter=head.jitter,
+        resize=head.resize,
+        flip=training.flip,
+        hue=training.colour.hue,
+        saturation=training.colour.saturation,
+        exposure=training.colour.exposure,
+        letter_box=seen.letter_box,
+    )
+    return TrainingPictures(
+        pictures, settings, seen.channels, head.max_boxes, training.mixing, VIEWS[dialect], room
+    )
 
 
 class StepSampler(Sampler):
@@ -172,7 +207,7 @@ def _collate_placed(samples: Sequence[tuple[Tensor, Placement]]) -> tuple[Tensor
     return torch.stack(images), list(placements)
 
 
-def collate(samples: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Batch:
+def collate(samples: Sequence[Sample]) -> Batch:
     """Samples of one size → Batch, their boxes picture by picture."""
     images, labels, boxes = zip(*samples, strict=True)
     counts = [len(each) for each in labels]
@@ -232,7 +267,11 @@ def _without_traceback(error: Exception) -> str:
 
 
 def start_worker(_worker: int) -> None:
-    """One core a worker, or its threads would fight the network's; and Ctrl-C is for the main process to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """One core a worker, or its threads would fight the network's; and Ctrl-C is for the main process to handle.
+
+    So is SIGTERM, which a terminal's or a batch system's `kill` may send to all of them.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

@@ -10,6 +10,7 @@ from yolo.data.check import LabelledPicture
 from yolo.data.dataset import EvaluationPictures, evaluation_loader, prepared
 from yolo.data.labels import Truth
 from yolo.detect.detector import Detector
+from yolo.detect.postprocess import Detections
 from yolo.evaluate.average_precision import (
     VOC_PIXEL_EXTENT,
     ClassScore,
@@ -46,6 +47,14 @@ def evaluate(
 
     Raises DatasetError for a picture that has gone bad since it was checked.
     """
+    found = detections_of(detector, pictures, batch, workers)
+    return evaluation_of(detector.names, pictures, found)
+
+
+def detections_of(
+    detector: Detector, pictures: Sequence[LabelledPicture], batch: int, workers: int
+) -> list[Detections]:
+    """What `detector` finds in each picture, in order. Raises DatasetError as `evaluate` does."""
     size = detector.network.input.height, detector.network.input.width
     channels = detector.network.input.channels
     dataset = EvaluationPictures(pictures, size, channels, detector.placement)
@@ -53,6 +62,13 @@ def evaluate(
     found = []
     for images, placements in progress(prepared(loader), "evaluating", len(loader)):
         found += detector.detect(images, placements)
+    return found
+
+
+def evaluation_of(
+    names: Sequence[str], pictures: Sequence[LabelledPicture], found: Sequence[Detections]
+) -> Evaluation:
+    """Truth and detections of the pictures side by side; found: one entry a picture."""
     detections = ScoredBoxes(
         image_index=np.repeat(np.arange(len(found)), [len(each) for each in found]),
         labels=_joined([each.labels.numpy() for each in found], np.int64, ()),
@@ -60,7 +76,7 @@ def evaluate(
         boxes=_joined([each.boxes.numpy() for each in found], np.float64, (4,)),
     )
     return Evaluation(
-        names=detector.names,
+        names=tuple(names),
         image_ids=tuple(picture.path.stem for picture in pictures),
         sizes=np.array([picture.size for picture in pictures], np.int64).reshape(-1, 2),
         truth=ground_truth(pictures),

@@ -49,7 +49,8 @@ def build_gaussian_yolo(section: Section, before: Before) -> Built:
     anchors, mask = _anchors(section)
     _check_filters(section, before, len(mask), 9 + classes)
     layer = GaussianYoloHead(
-        anchors=anchors[list(mask)],
+        anchors=anchors,
+        anchor_ids=mask,
         classes=classes,
         stride=before.stride(shape),
         scale_x_y=scale_x_y,

@@ -18,6 +18,8 @@ class RegionHead(nn.Module):
     (pjreddie's; AlexeyAB's has no such key).
     tree: a hierarchy of `classes` (YOLO9000), a softmax in each of its groups: the probability of a class is that
     along its path, its own times its ancestors'. Which of them a box is named after: `tree.named_class`.
+    label_classes: int64 `[L]`, which class of the head each label of the training set is (the cfg's `map`); None: the
+    same number.
     """
 
     def __init__(
@@ -28,9 +30,11 @@ class RegionHead(nn.Module):
         softmax: bool,
         background: bool = False,
         tree: Tree | None = None,
+        label_classes: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.register_buffer("anchors", anchors.float(), persistent=False)
+        self.register_buffer("label_classes", label_classes, persistent=False)
         self.classes = classes
         self.softmax = softmax
         self.background = background
@@ -39,19 +43,27 @@ class RegionHead(nn.Module):
     def forward(self, raw: Tensor) -> Tensor:
         return raw
 
+    def split(self, raw: Tensor) -> Tensor:
+        """`[B, A*(5+classes), H, W]` → float32 `[B, A, H, W, 5+classes]`."""
+        cells = raw.float().unflatten(1, (len(self.anchors), -1))
+        return cells.permute(0, 1, 3, 4, 2)
+
+    def decode_boxes(self, cells: Tensor) -> Tensor:
+        """What `split` gives → boxes `[B, A, H, W, 4]` cxcywh 0..1. Source: region_layer.c get_region_box."""
+        height, width = cells.shape[2:4]
+        grid = cells.new_tensor([width, height])
+        centres = (grid_cells(height, width, cells.device) + torch.sigmoid(cells[..., :2])) / grid
+        sizes = torch.exp(cells[..., 2:COORDS]) * self.anchors[:, None, None] / grid
+        return torch.cat((centres, sizes), dim=-1)
+
     def decode(self, raw: Tensor) -> Predictions:
         """`[B, A*(5+classes), H, W]` → Predictions with P = A*H*W. Source: region_layer.c get_region_detections."""
-        height, width = raw.shape[-2:]
-        cells = raw.float().unflatten(1, (len(self.anchors), -1))
-        cells = cells.permute(0, 1, 3, 4, 2)  # [B, A, H, W, 5+classes]
-        grid = cells.new_tensor([width, height])
-        centres = (grid_cells(height, width, raw.device) + torch.sigmoid(cells[..., :2])) / grid
-        sizes = torch.exp(cells[..., 2:COORDS]) * self.anchors[:, None, None] / grid
+        cells = self.split(raw)
         objectness = torch.sigmoid(cells[..., COORDS])
         if self.background:
             objectness = torch.ones_like(objectness)
         class_probs = self._class_probabilities(cells[..., COORDS:])
-        return flat_predictions(torch.cat((centres, sizes), dim=-1), objectness, class_probs)
+        return flat_predictions(self.decode_boxes(cells), objectness, class_probs)
 
     def _class_probabilities(self, values: Tensor) -> Tensor:
         """What stands for objectness and the classes, `[..., 1+classes]` → `[..., classes]`."""
@@ -86,22 +98,29 @@ class DetectionHead(nn.Module):
     def forward(self, raw: Tensor) -> Tensor:
         return raw
 
-    def decode(self, raw: Tensor) -> Predictions:
-        """`[B, side²*(classes + 5*boxes), 1, 1]`, or a map of as many values → Predictions with P = boxes*side².
+    def split(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`[B, side²*(classes + 5*boxes), 1, 1]`, or a map of as many values → what a cell says, in float32.
 
-        The classes of all cells come first, then the objectness of all boxes, then the boxes, cell by cell.
-        Source: detection_layer.c get_detection_detections.
+        Classes `[B, S, S, classes]`, objectness `[B, S, S, boxes]` and x, y, w, h `[B, S, S, boxes, 4]`, S = side. The
+        classes of all cells come first, then the objectness of all boxes, then the boxes, cell by cell.
         """
         cells = self.side**2
         sizes = (cells * self.classes, cells * self.boxes, cells * self.boxes * COORDS)
         classes, objectness, boxes = raw.float().flatten(1).split(sizes, dim=1)
         by_cell = (raw.shape[0], self.side, self.side)
-        classes = classes.reshape(*by_cell, 1, self.classes).expand(-1, -1, -1, self.boxes, -1)
-        objectness = objectness.reshape(*by_cell, self.boxes)
-        boxes = boxes.reshape(*by_cell, self.boxes, COORDS)  # [B, S, S, boxes, 4]
+        return (
+            classes.reshape(*by_cell, self.classes),
+            objectness.reshape(*by_cell, self.boxes),
+            boxes.reshape(*by_cell, self.boxes, COORDS),
+        )
+
+    def decode(self, raw: Tensor) -> Predictions:
+        """What `split` takes → Predictions with P = boxes*side². Source: detection_layer.c get_detection_detections."""
+        classes, objectness, boxes = self.split(raw)
         places = grid_cells(self.side, self.side, raw.device)[:, :, None]  # [S, S, 1, 2]
         centres = (places + boxes[..., :2]) / self.side
         shapes = boxes[..., 2:].square() if self.squared else boxes[..., 2:]
         class_probs = torch.softmax(classes, dim=-1) if self.softmax else classes
+        class_probs = class_probs[:, :, :, None].expand(-1, -1, -1, self.boxes, -1)
         parts = (torch.cat((centres, shapes), dim=-1), objectness, class_probs)
         return flat_predictions(*(part.movedim(3, 1) for part in parts))  # box number first

@@ -90,9 +90,12 @@ class GaussianYoloHead(nn.Module):
     """`[Gaussian_yolo]` (gaussian_yolo_layer.c): as `[yolo]`, with an uncertainty beside each of x, y, w, h.
 
     A box's score is objectness x class x (1 - mean uncertainty); the last factor is put into the class probabilities.
+    anchors: of all heads; anchor_ids: which of them this head predicts, without it all of them.
     centre_shift: how much of its size lies between the point that x, y say and the box's centre: 0 if that point is
     the centre, 0.5 for the left top corner, -0.5 for the right bottom one.
     """
+
+    new_coords = False  # a key of [yolo] alone
 
     def __init__(
         self,
@@ -100,11 +103,14 @@ class GaussianYoloHead(nn.Module):
         anchors: Tensor,
         classes: int,
         stride: tuple[float, float],
+        anchor_ids: tuple[int, ...] | None = None,
         scale_x_y: float = 1.0,
         centre_shift: float = 0.0,
     ) -> None:
         super().__init__()
-        self.register_buffer("anchors", anchors.float(), persistent=False)
+        self.anchor_ids = tuple(range(len(anchors))) if anchor_ids is None else anchor_ids
+        self.register_buffer("all_anchors", anchors.float(), persistent=False)
+        self.register_buffer("anchors", anchors[list(self.anchor_ids)].float(), persistent=False)
         self.classes = classes
         self.stride = stride
         self.scale_x_y = scale_x_y
@@ -113,22 +119,38 @@ class GaussianYoloHead(nn.Module):
     def forward(self, raw: Tensor) -> Tensor:
         return raw
 
-    def decode(self, raw: Tensor) -> Predictions:
-        """`[B, A*(9+classes), H, W]` → Predictions with P = A*H*W. Source: get_gaussian_yolo_box."""
+    def split(self, raw: Tensor) -> Tensor:
+        """`[B, A*(9+classes), H, W]` → float32 `[B, A, H, W, 9+classes]`: x, σx, y, σy, w, σw, h, σh, to, classes."""
         batch, _, height, width = raw.shape
-        cells = raw.float().view(batch, len(self.anchors), 9 + self.classes, height, width)
-        # [B, A, H, W, 9+classes]: x, σx, y, σy, w, σw, h, σh, objectness, classes
-        cells = cells.permute(0, 1, 3, 4, 2)
-        offsets = torch.sigmoid(cells[..., 0:4:2]) * self.scale_x_y - 0.5 * (self.scale_x_y - 1)
-        grid = cells.new_tensor([width, height])
-        network = cells.new_tensor([width * self.stride[1], height * self.stride[0]])
-        sizes = torch.exp(cells[..., 4:8:2]) * self.anchors[:, None, None] / network
-        centres = (grid_cells(height, width, raw.device) + offsets) / grid
-        centres = centres + self.centre_shift * sizes
+        cells = raw.float().view(batch, len(self.anchor_ids), 9 + self.classes, height, width)
+        return cells.permute(0, 1, 3, 4, 2)
+
+    def network_size(self, grid: tuple[int, int]) -> Tensor:
+        """(width, height) in pixels of the network input that gives a raw map of `grid` (H, W)."""
+        return self.anchors.new_tensor([grid[1] * self.stride[1], grid[0] * self.stride[0]])
+
+    def decode(self, raw: Tensor) -> Predictions:
+        """`[B, A*(9+classes), H, W]` → Predictions with P = A*H*W."""
+        cells = self.split(raw)
+        grid = (raw.shape[-2], raw.shape[-1])
+        boxes = self.decode_boxes(
+            cells[..., 0:8:2], grid_cells(*grid, raw.device), self.anchors[:, None, None], grid
+        )
         certainty = 1 - torch.sigmoid(cells[..., 1:8:2]).mean(dim=-1, keepdim=True)
         scores = torch.sigmoid(cells[..., 8:])
-        boxes = torch.cat((centres, sizes), dim=-1)
         return flat_predictions(boxes, scores[..., 0], scores[..., 1:] * certainty)
+
+    def decode_boxes(
+        self, t: Tensor, cells: Tensor, anchors: Tensor, grid: tuple[int, int]
+    ) -> Tensor:
+        """tx, ty, tw, th `[..., 4]` of (column, row) `cells` and (w, h) `anchors` `[..., 2]` → cxcywh 0..1 `[..., 4]`.
+
+        grid: (height, width) of the raw map. Source: get_gaussian_yolo_box.
+        """
+        offsets = torch.sigmoid(t[..., :2]) * self.scale_x_y - 0.5 * (self.scale_x_y - 1)
+        sizes = torch.exp(t[..., 2:]) * anchors / self.network_size(grid)
+        centres = (cells + offsets) / t.new_tensor([grid[1], grid[0]])
+        return torch.cat((centres + self.centre_shift * sizes, sizes), dim=-1)
 
 
 def grid_cells(height: int, width: int, device: torch.device) -> Tensor:

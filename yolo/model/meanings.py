@@ -110,7 +110,19 @@ EARLY = {
     **AUGMENTATION,
 }
 
-MEANINGS: dict[str, dict[str, str]] = {
+# Of the keys of every section but [net].
+EVERY_LAYER = {
+    "learning_rate": "training: factor of the network's learning rate",
+    "stopbackward": "training: no gradient into this layer and those before it; 1: ever; more: up to that step",
+    "dont_update": "training: parameters stay up to this step",
+    "burnin_update": "training: parameters stay before this many times burn_in",
+    "train_only_bn": "training: 1: of this layer and those before it, only batch norm's statistics move",
+    "onlyforward": "training: 1: no gradient goes through this layer",
+    "dontload": "1: .weights files that are loaded do not hold this layer",
+    "dontloadscales": "1: nor the scales and statistics of its batch norm",
+}
+
+OWN_MEANINGS: dict[str, dict[str, str]] = {
     "net": {
         "width": "pixels of the network input",
         "height": "pixels of the network input",
@@ -120,7 +132,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "subdivisions": "parts of a batch that go through one after the other",
         "max_batches": "updates in all",
         "momentum": "of SGD",
-        "decay": "of weights, not of biases and scales",
+        "decay": "of weights; with adam also of biases and scales",
         "learning_rate": "of SGD",
         "learning_rate_min": "lowest rate of sgdr",
         "policy": "how the rate changes",
@@ -283,6 +295,11 @@ MEANINGS: dict[str, dict[str, str]] = {
     },
 }
 
+MEANINGS: dict[str, dict[str, str]] = {
+    kind: words if kind == "net" else {**words, **EVERY_LAYER}
+    for kind, words in OWN_MEANINGS.items()
+}
+
 # Keys that Darknet reads and nothing here does: reported with their lines, without effect.
 UNREAD: dict[str, dict[str, str]] = {
     "net": {
@@ -297,9 +314,7 @@ UNREAD: dict[str, dict[str, str]] = {
         "notruth, max_ratio, min_ratio, center, clip": "pjreddie's classifiers",
     },
     "every layer": {
-        "stopbackward, onlyforward, dont_update, burnin_update, train_only_bn, "
-        "learning_rate": "what is trained, and how fast",
-        "dontload, dontloadscales, numload, dontsave": "what of a .weights file is read and written",
+        "numload, dontsave": "what of a .weights file is read and written",
         "clip, smooth, truth": "training",
     },
     "convolutional": {

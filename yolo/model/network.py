@@ -7,6 +7,7 @@ objectness and class probabilities.
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -18,7 +19,15 @@ from yolo.model.builders import find_builder
 from yolo.model.graph import Before, Built, Shape, stored_tensors
 from yolo.model.heads import Predictions
 from yolo.model.tree import Tree, path_probabilities
-from yolo.settings import HeadSettings, InputSettings, TrainingSettings, read_input, read_training
+from yolo.settings import (
+    HeadSettings,
+    InputSettings,
+    LayerControls,
+    TrainingSettings,
+    read_controls,
+    read_input,
+    read_training,
+)
 
 # The dialects and the version that each Darknet writes into a .weights file (parser.c save_weights_upto).
 WEIGHTS_VERSIONS = {"alexeyab": (0, 2, 5), "pjreddie": (0, 2, 0)}
@@ -36,7 +45,9 @@ class Network(nn.Module):
     """Any Darknet picture network.
 
     layers: the modules, by Darknet's index ([net] is not counted); heads: indices of the detection heads;
-    input, training_settings, head_settings: what the cfg says beyond the graph;
+    input, training_settings, head_settings, controls: what the cfg says beyond the graph, controls layer by layer;
+    frozen: batch norms of the layers below this index are always as in evaluation;
+    stopped: and into the layers below this one no gradient goes in training;
     dialect: which Darknet is followed where the two differ;
     weights_version, weights_order: the version of the .weights file it came from, and the dialect in whose order that
     stores a [batchnorm]; kept for saving;
@@ -49,6 +60,7 @@ class Network(nn.Module):
         built: Sequence[Built],
         input_settings: InputSettings,
         training_settings: TrainingSettings,
+        controls: tuple[LayerControls, ...],
         dialect: str,
     ) -> None:
         super().__init__()
@@ -62,6 +74,12 @@ class Network(nn.Module):
         )
         self.input = input_settings
         self.training_settings = training_settings
+        self.controls = controls
+        self.stopped = max(
+            (i + 1 for i, c in enumerate(controls) if c.stopbackward == 1), default=0
+        )
+        self.frozen = max(self.stopped - 1, 0)  # the layer that says so is stopped, but not frozen
+        self._detached = frozenset(i for i, c in enumerate(controls) if c.onlyforward)
         self.dialect = dialect
         self.weights_version = WEIGHTS_VERSIONS[dialect]
         self.weights_order = dialect
@@ -102,6 +120,14 @@ class Network(nn.Module):
             if hasattr(layer, "reset_parameters"):
                 layer.reset_parameters()
         self.drawn = True
+
+    def train(self, mode: bool = True) -> "Network":
+        """But frozen layers' batch norms use and keep what is stored, as in AlexeyAB's convolutional_kernels.cu."""
+        super().train(mode)
+        for module in self.layers[: self.frozen].modules():
+            if hasattr(module, "running_mean"):
+                module.eval()
+        return self
 
     @property
     def outputs(self) -> tuple[int, ...]:
@@ -149,16 +175,28 @@ class Network(nn.Module):
 
         Without a head: [the last layer's output]. The same in training and evaluation. H and W may differ from
         the cfg's as long as the network's strides divide them. A map is dropped once no later layer reads it.
+        In training no gradient goes into the layers below `stopped` (network_kernels.cu backward_network_gpu).
         """
         if images.ndim != 4 or images.shape[1] != self.input.channels:
             expected = f"[B, {self.input.channels}, H, W]"
             raise ValueError(f"found images of shape {list(images.shape)}, expected {expected}")
         features: dict[int, Tensor] = {PICTURE: images}
-        for index, (layer, sources) in enumerate(zip(self.layers, self.sources, strict=True)):
+        first = self.stopped if self.training else 0
+        if first:
+            with torch.no_grad():
+                self._pass(features, 0, first)
+        self._pass(features, first, len(self.layers))
+        return [features[index] for index in self.outputs]
+
+    def _pass(self, features: dict[int, Tensor], first: int, end: int) -> None:
+        """Put the outputs of the layers from `first` up to `end` into `features`, and take out what is done with."""
+        rows = enumerate(zip(self.layers, self.sources, strict=True))
+        for index, (layer, sources) in islice(rows, first, end):
             features[index] = layer(*[features[source] for source in sources])
+            if index in self._detached:
+                features[index] = features[index].detach()
             for used in self._released[index]:
                 del features[used]
-        return [features[index] for index in self.outputs]
 
     def decode(self, raw: list[Tensor]) -> Predictions:
         """Raw maps → Predictions of all heads, head by head, then anchor, row, column."""
@@ -209,9 +247,10 @@ def build(
         built.append(layer)
         numbers += sum(tensor.numel() for _, tensor in stored_tensors(layer.module))
     _check_classes(rest, built)
+    controls = tuple(read_controls(section) for section in rest)
     unread = [str(entry) for section in sections for entry in section.unread()]
     kinds = tuple(section.kind for section in rest)
-    network = Network(kinds, built, input_settings, training_settings, dialect)
+    network = Network(kinds, built, input_settings, training_settings, controls, dialect)
     if numbers <= MOST_DRAWN_NUMBERS:
         network.draw_weights()
     return network, unread

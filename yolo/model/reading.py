@@ -48,6 +48,16 @@ def find_layer(section: Section, key: str, index: int, before: Before) -> int:
     return absolute
 
 
+def find_file(cfg: str | Path, text: str) -> tuple[Path | None, str]:
+    """The file that `text` means in a cfg, None where there is none, and where it was looked for, in words."""
+    folder = Path(cfg).absolute().parent
+    path = locate(text, folder)
+    if not path.is_file():
+        path = locate(text, folder.parent)  # Darknet's own folder, where the cfg lies in its cfg/
+    looked = f"a file, from here, from {folder} or from {folder.parent}"
+    return (path if path.is_file() else None), looked
+
+
 def read_class_tree(section: Section, key: str, classes: int) -> Tree | None:
     """The class hierarchy in the file that `key` names; None without the key. It must have so many classes.
 
@@ -56,12 +66,8 @@ def read_class_tree(section: Section, key: str, classes: int) -> Tree | None:
     text = section.text(key, "")
     if not text:
         return None
-    folder = Path(section.path).absolute().parent
-    path = locate(text, folder)
-    if not path.is_file():
-        path = locate(text, folder.parent)  # Darknet's own folder, where the cfg lies in its cfg/
-    if not path.is_file():
-        looked = f"a file, from here, from {folder} or from {folder.parent}"
+    path, looked = find_file(section.path, text)
+    if path is None:
         raise section.error(key, looked, f"no file {text!r}")
     tree = read_tree(path)
     if len(tree.names) != classes:

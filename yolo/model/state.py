@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,9 @@ FORMAT = "darknet"  # our mark in the metadata
 VERSION = re.compile(r"(-?\d{1,10})\.(-?\d{1,10})\.(-?\d{1,10})")
 SEEN = re.compile(r"\d{1,20}")
 LAYER = re.compile(r"layers\.(\d+)\.")  # how the name of a layer's tensor begins
+SCALES = re.compile(
+    r"\.norm\.(?!bias$)"
+)  # what dontloadscales is about: all of a batch norm but its biases
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +39,17 @@ class WeightsHeader(NamedTuple):
 def load_state(network: Network, path: str | Path, cutoff: int | None = None) -> WeightsHeader:
     """Fill `network` (its layers below `cutoff`) from a .safetensors file that `save_state` wrote; returns its header.
 
+    As in a .weights file, what the cfg says with dontload and dontloadscales must not be in it, and stays as it is.
+
     Raises WeightsError, naming the first tensor whose name, shape or kind of number is another one, and for a broken
     or foreign file; the network stays as it was.
     """
-    expected = named_tensors(network, cutoff)
+    tensors = named_tensors(network, cutoff)
+    expected = {name: tensors[name] for name in tensors if not _is_unloaded(network, name)}
     metadata, content = _read(path)
     header, order = _read_metadata(path, metadata)
     found = {name: content[name] for name in content if _is_below(name, cutoff)}
-    _check(path, found, expected)
+    _check(path, found, expected, known=tensors.keys())
     warn_of_numbers(path, found.items())
     with torch.no_grad():
         for name, tensor in expected.items():
@@ -117,6 +123,14 @@ def _is_below(name: str, cutoff: int | None) -> bool:
     return cutoff is None or layer is None or int(layer[1]) < cutoff
 
 
+def _is_unloaded(network: Network, name: str) -> bool:
+    """Whether dontload or dontloadscales of its layer leave a tensor out of the files that are loaded."""
+    layer = int(LAYER.match(name)[1])
+    controls = network.controls[layer]
+    scales = SCALES.search(name) is not None and network.kinds[layer] != "batchnorm"
+    return controls.dontload or (controls.dontloadscales and scales)
+
+
 def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Metadata and tensors of a .safetensors file."""
     try:
@@ -146,7 +160,12 @@ def _read_metadata(path: str | Path, metadata: dict[str, str]) -> tuple[WeightsH
     )
 
 
-def _check(path: str | Path, found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+def _check(
+    path: str | Path,
+    found: dict[str, Tensor],
+    expected: dict[str, Tensor],
+    known: Collection[str],
+) -> None:
     for name, tensor in expected.items():
         if name not in found:
             raise WeightsError(f"{path}: found no {name}, expected one of {_describe(tensor)}")
@@ -157,9 +176,11 @@ def _check(path: str | Path, found: dict[str, Tensor], expected: dict[str, Tenso
                 f"{path}: found {name} of {_describe(theirs)}, expected {_describe(tensor)}"
             )
     for name in sorted(found.keys() - expected.keys()):
+        hint = "is it another network's file?"
+        if name in known:
+            hint = "dontload or dontloadscales of the cfg means that the file does not hold it"
         raise WeightsError(
-            f"{path}: found {name} of {_describe(found[name])}, expected no tensor of that name; "
-            "is it another network's file?"
+            f"{path}: found {name} of {_describe(found[name])}, expected no tensor of that name; {hint}"
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from yolo.cfg import Reading, parse_cfg
 from yolo.model.activations import ACTIVATIONS
 from yolo.model.builders import BEYOND_PICTURES, BUILDERS
-from yolo.model.meanings import KINDS, MEANINGS, UNREAD
+from yolo.model.meanings import EVERY_LAYER, KINDS, MEANINGS, UNREAD
 from yolo.model.network import build
 from yolo.train.schedule import POLICIES
 
@@ -61,6 +61,7 @@ DERIVED = {
     ("net", "min_crop"): "width",
     ("net", "max_crop"): "2 x width",
 }
+HEADER = ("| key | value | default | what it does |", "|---|---|---|---|")
 MUST_BE_0 = "0: "  # how a reading of a key that must be 0 begins
 
 
@@ -74,8 +75,8 @@ def readings(kind: str) -> dict[str, Reading]:
 
 def support_table() -> str:
     """The whole page. Raises KeyError for a key without words, so that none is left out."""
-    parts = [TITLE, _activations(), _policies()]
-    parts += [_kind_table(kind) for kind in KINDS]
+    parts = [TITLE, _activations(), _policies(), _kind_table("net"), _every_layer()]
+    parts += [_kind_table(kind) for kind in KINDS if kind != "net"]
     parts += [_refused(), _unread()]
     return "\n".join(parts)
 
@@ -91,11 +92,15 @@ def _kind_table(kind: str) -> str:
     others = "".join(f", [{name}]" for name in aliases(kind))
     lines = [f"## [{kind}]{others}\n", f"{KINDS[kind]}\n"]
     found = readings(kind)
-    if found:
-        lines += ["| key | value | default | what it does |", "|---|---|---|---|"]
-        lines += list(_rows(kind, found))
-    else:
-        lines.append("No keys.")
+    if kind != "net":
+        found = {key: reading for key, reading in found.items() if key not in EVERY_LAYER}
+    lines += [*HEADER, *_rows(kind, found)] if found else ["No keys of its own."]
+    return "\n".join(lines) + "\n"
+
+
+def _every_layer() -> str:
+    found = {key: reading for key, reading in readings("empty").items() if key in EVERY_LAYER}
+    lines = ["## Every section but [net]\n", *HEADER, *_rows("empty", found)]
     return "\n".join(lines) + "\n"
 
 

@@ -64,6 +64,21 @@ def read_tree(path: str | Path) -> Tree:
     return _grow(tuple(names), parents)
 
 
+def read_class_map(path: str | Path, classes: int) -> Tensor:
+    """Read a file of one number a line, the class of the tree that this label is: int64 `[L]` (utils.c read_map).
+
+    Raises DatasetError with file and line for what is no class from 0 to classes-1, and for a file without a line.
+    """
+    lines = Path(path).read_text(encoding="utf-8-sig", errors="replace").rstrip().split("\n")
+    expected = f"a class from 0 to {classes - 1}"
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        if not (text.isascii() and text.isdigit() and int(text[:SHOWN_CHARACTERS]) < classes):
+            found = text[:SHOWN_CHARACTERS]
+            raise DatasetError(f"{path}:{number}: found {found!r}, expected {expected}")
+    return torch.tensor([int(line) for line in lines])
+
+
 def group_softmax(logits: Tensor, tree: Tree, dim: int) -> Tensor:
     """Softmax within each group: the probability of a class, given its parent (softmax_layer.c, region_layer.c).
 
@@ -78,6 +93,28 @@ def group_softmax(logits: Tensor, tree: Tree, dim: int) -> Tensor:
     powers = torch.exp(values - largest[..., group])
     sums = powers.new_zeros(groups).index_add(-1, group, powers)
     return (powers / sums[..., group]).movedim(-1, dim)
+
+
+def group_log_softmax(logits: Tensor, tree: Tree, dim: int) -> Tensor:
+    """Logarithm of `group_softmax`, finite where a probability is too small for a float."""
+    values = logits.movedim(dim, -1)
+    group = tree.group.to(values.device)
+    groups = (*values.shape[:-1], len(tree.group_size))
+    largest = values.new_zeros(groups).scatter_reduce(
+        -1, group.expand_as(values), values.detach(), "amax", include_self=False
+    )
+    below = values - largest[..., group]
+    sums = below.new_zeros(groups).index_add(-1, group, below.exp())
+    return (below - sums.log()[..., group]).movedim(-1, dim)
+
+
+def class_paths(classes: Tensor, tree: Tree) -> Tensor:
+    """Classes `[K]` → each with its ancestors, itself first, `[K, levels]`; after a root comes NONE."""
+    parent = torch.cat((tree.parent, tree.parent.new_tensor([NONE]))).to(classes.device)
+    path = [classes]
+    for _ in range(tree.levels - 1):
+        path.append(parent[path[-1]])  # NONE, the last place, leads to itself
+    return torch.stack(path, dim=1)
 
 
 def path_probabilities(probs: Tensor, tree: Tree, dim: int) -> Tensor:

@@ -4,6 +4,7 @@ Format (AlexeyAB parser.c load_weights_upto, save_weights_upto): int32 major, mi
 pictures trained on, 64-bit from version 0.2 on and 32-bit before; then float32 tensors, layer by layer. Little endian.
 Two things differ from file to file. pjreddie's have no biases for [batchnorm]. And where major or minor is above 1000,
 the weights of connected layers lie `[inputs, outputs]` (load_connected_weights).
+Files that are loaded do not hold what the cfg says with dontload and dontloadscales; files that are written hold all.
 """
 
 import os
@@ -21,6 +22,7 @@ from yolo.files import replacing
 from yolo.model.graph import stored_tensors
 from yolo.model.network import WEIGHTS_VERSIONS, Network
 from yolo.model.state import WeightsHeader, load_state, save_state, warn_of_numbers
+from yolo.settings import LayerControls
 
 FLOAT = np.dtype("<f4")
 VERSION_FORMAT = struct.Struct("<3i")
@@ -29,6 +31,7 @@ OLD_VERSION = 1000  # major or minor: from it on `seen` has 32 bits, above it we
 SAFETENSORS = ".safetensors"
 BATCHNORM = "batchnorm"
 CONNECTED = ("conn", "connected")
+SCALES = ("scales", "rolling mean", "rolling variance")  # what dontloadscales is about
 
 Version = tuple[int, int, int]
 
@@ -52,6 +55,8 @@ def load_weights(network: Network, path: str | Path, cutoff: int | None = None) 
 
     Without `cutoff` the file must hold exactly the network's tensors. With it only the layers below `cutoff` are
     loaded, from a backbone file such as darknet53.conv.74 or from the beginning of a whole one.
+    A layer with dontload keeps what it has, and so do the scales and statistics of one with dontloadscales: they take
+    no bytes of the file, as in both Darknets. A file that does hold them is therefore too long.
     Raises WeightsError, naming layer and bytes, for a file that is too short or too long; the network stays as it was.
     NaN and infinite numbers are loaded, with a warning in the log.
     """
@@ -61,8 +66,10 @@ def load_weights(network: Network, path: str | Path, cutoff: int | None = None) 
         header = _read_header(file, path)
         start, size = file.tell(), os.fstat(file.fileno()).st_size
         order = _find_order(network, cutoff, header[:3], size - start)
-        slots = list(_slots(network, cutoff, header[:3], order))
-        _check_size(path, slots, start, size, whole=cutoff is None, layers=len(network.layers))
+        slots = _loaded_slots(network, cutoff, header[:3], order)
+        _check_size(path, slots, start, size, whole=cutoff is None)
+        if cutoff is None:
+            _check_end(path, network, slots, size - start)
         count = sum(slot.bytes for slot in slots) // FLOAT.itemsize
         values = np.fromfile(file, FLOAT, count)
     if len(values) != count:
@@ -105,7 +112,7 @@ def save_weights(
 
 def weights_bytes(network: Network) -> int:
     """Size of the network's .weights file with the 64-bit header."""
-    return VERSION_FORMAT.size + SEEN_64.size + _tensor_bytes(network, None, network.weights_order)
+    return VERSION_FORMAT.size + SEEN_64.size + sum(slot.bytes for slot in _all_slots(network))
 
 
 def check_rest(network: Network, path: str | Path, cutoff: int) -> None:
@@ -114,7 +121,7 @@ def check_rest(network: Network, path: str | Path, cutoff: int) -> None:
         header = _read_header(file, path)
         size = os.fstat(file.fileno()).st_size - file.tell()
     order = _find_order(network, cutoff, header[:3], size)
-    part, whole = (_tensor_bytes(network, upto, order) for upto in (cutoff, None))
+    part, whole = (_loaded_bytes(network, upto, order) for upto in (cutoff, None))
     if size not in (part, whole):
         raise WeightsError(
             f"{path}: found {size - part} bytes after the layers below {cutoff}, expected none or {whole - part} "
@@ -135,9 +142,29 @@ def _slots(network: Network, cutoff: int | None, version: Version, order: str) -
             yield _Slot(index, kind, name, tensor, size)
 
 
-def _tensor_bytes(network: Network, cutoff: int | None, order: str) -> int:
-    version = WEIGHTS_VERSIONS[order]
-    return sum(slot.bytes for slot in _slots(network, cutoff, version, order))
+def _all_slots(network: Network) -> Iterator[_Slot]:
+    """The slots of a whole file that is written in the network's own order."""
+    order = network.weights_order
+    return _slots(network, None, WEIGHTS_VERSIONS[order], order)
+
+
+def _loaded_slots(
+    network: Network, cutoff: int | None, version: Version, order: str
+) -> list[_Slot]:
+    """The slots of a file that is loaded: without those that dontload and dontloadscales leave out of it."""
+    slots = _slots(network, cutoff, version, order)
+    return [slot for slot in slots if not _is_unloaded(slot, network.controls[slot.layer])]
+
+
+def _is_unloaded(slot: _Slot, controls: LayerControls) -> bool:
+    # a [batchnorm] reads its scales whatever the key says (load_batchnorm_weights)
+    scales = slot.name in SCALES and slot.kind != BATCHNORM
+    return controls.dontload or (controls.dontloadscales and scales)
+
+
+def _loaded_bytes(network: Network, cutoff: int | None, order: str) -> int:
+    slots = _loaded_slots(network, cutoff, WEIGHTS_VERSIONS[order], order)
+    return sum(slot.bytes for slot in slots)
 
 
 def _find_order(network: Network, cutoff: int | None, version: Version, size: int) -> str:
@@ -151,7 +178,7 @@ def _find_order(network: Network, cutoff: int | None, version: Version, size: in
     fitting = [
         order
         for order in WEIGHTS_VERSIONS
-        if size in (_tensor_bytes(network, upto, order) for upto in (cutoff, None))
+        if size in (_loaded_bytes(network, upto, order) for upto in (cutoff, None))
     ]
     if len(fitting) == 1:
         return fitting[0]
@@ -188,7 +215,7 @@ def _read_struct(file: BinaryIO, layout: struct.Struct, path: str | Path) -> tup
 
 
 def _check_size(
-    path: str | Path, slots: Sequence[_Slot], start: int, size: int, whole: bool, layers: int
+    path: str | Path, slots: Sequence[_Slot], start: int, size: int, whole: bool
 ) -> None:
     position, ended = start, None  # the last layer that is whole
     for slot in slots:
@@ -205,11 +232,21 @@ def _check_size(
             )
         position += slot.bytes
         ended = slot.layer if slot.bytes else ended
-    if whole and position != size:
-        raise WeightsError(
-            f"{path}: found {size - position} bytes left after the last of {layers} layers at byte {position}, "
-            "expected the end of the file; is this another network's file?"
-        )
+
+
+def _check_end(path: str | Path, network: Network, slots: Sequence[_Slot], size: int) -> None:
+    """A whole file ends with the last layer; size: of its tensors."""
+    end = sum(slot.bytes for slot in slots)
+    if size == end:
+        return
+    hint = "is this another network's file?"
+    if any(_is_unloaded(slot, network.controls[slot.layer]) for slot in _all_slots(network)):
+        hint = "dontload and dontloadscales of the cfg mean that it does not hold those tensors"
+    position = os.path.getsize(path) - size + end
+    raise WeightsError(
+        f"{path}: found {size - end} bytes left after the last of {len(network.layers)} layers at byte {position}, "
+        f"expected the end of the file; {hint}"
+    )
 
 
 def _check_left_out(path: str | Path, slots: Sequence[_Slot]) -> None:

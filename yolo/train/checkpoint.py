@@ -1,4 +1,4 @@
-"""Everything needed to go on exactly: parameters, optimiser, step, best score. Written whole or not at all."""
+"""Everything needed to go on exactly: parameters, optimiser, average, step, best score. Written whole or not at all."""
 
 import io
 import pickle
@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch.optim import Optimizer
@@ -14,11 +15,12 @@ from yolo.errors import WeightsError
 from yolo.files import replacing
 from yolo.model.network import Network
 
-FORMAT = 1  # of the file's layout; raised when it changes
+FORMAT = 2  # of the file's layout; raised when it changes
 KEYS = {
     "format",
     "network",
     "optimiser",
+    "others",
     "step",
     "seen",
     "seed",
@@ -27,6 +29,14 @@ KEYS = {
     "weights_order",
     "how",
 }
+
+
+class Stateful(Protocol):
+    """What has a state beside network and optimiser: an average of the weights, the scale of gradients."""
+
+    def state_dict(self) -> dict: ...
+
+    def load_state_dict(self, state: dict) -> object: ...
 
 
 @dataclass(frozen=True)
@@ -45,13 +55,18 @@ class Progress:
 
 
 def save_checkpoint(
-    path: str | Path, network: Network, optimiser: Optimizer, progress: Progress
+    path: str | Path,
+    network: Network,
+    optimiser: Optimizer,
+    progress: Progress,
+    others: Mapping[str, Stateful] | None = None,
 ) -> None:
-    """Write a checkpoint that `torch.load(weights_only=True)` reads."""
+    """Write a checkpoint that `torch.load(weights_only=True)` reads; others: by name, what else has a state."""
     content = {
         "format": FORMAT,
         "network": network.state_dict(),
         "optimiser": optimiser.state_dict(),
+        "others": {name: other.state_dict() for name, other in (others or {}).items()},
         "step": progress.step,
         "seen": progress.seen,
         "seed": progress.seed,
@@ -67,10 +82,16 @@ def save_checkpoint(
         file.write(buffer.getbuffer())
 
 
-def load_checkpoint(path: str | Path, network: Network, optimiser: Optimizer) -> Progress:
-    """Bring network and optimiser to where the checkpoint left them.
+def load_checkpoint(
+    path: str | Path,
+    network: Network,
+    optimiser: Optimizer,
+    others: Mapping[str, Stateful] | None = None,
+) -> Progress:
+    """Bring network, optimiser and `others` to where the checkpoint left them.
 
-    Raises WeightsError for a file that is no checkpoint or another network's; nothing is changed then.
+    Raises WeightsError for a file that is no checkpoint, another network's, or without one of the `others`; nothing
+    is changed then.
     """
     content = _read(path)
     expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
@@ -81,13 +102,32 @@ def load_checkpoint(path: str | Path, network: Network, optimiser: Optimizer) ->
             f"{path}: found {different} of shape {found.get(different)}, "
             f"expected {expected.get(different)}; is it the checkpoint of another cfg?"
         )
+    missing = [name for name in others or {} if name not in content["others"]]
+    if missing:
+        raise WeightsError(
+            f"{path}: found a run without {missing[0]}, expected one with it, as the options say"
+        )
+    _check_optimiser(path, optimiser, content["optimiser"])
     network.load_state_dict(content["network"])
     optimiser.load_state_dict(content["optimiser"])
+    for name, other in (others or {}).items():
+        other.load_state_dict(content["others"][name])
     network.weights_version = tuple(content["weights_version"])
     network.weights_order = content["weights_order"]
     return Progress(
         content["step"], content["seen"], content["seed"], content["best_map"], content["how"]
     )
+
+
+def _check_optimiser(path: str | Path, optimiser: Optimizer, state: dict) -> None:
+    """Other layers may be frozen, or the other optimiser asked for: then the groups are others."""
+    expected = [len(group["params"]) for group in optimiser.state_dict()["param_groups"]]
+    found = [len(group["params"]) for group in state["param_groups"]]
+    if expected != found:
+        raise WeightsError(
+            f"{path}: found an optimiser of {sum(found)} tensors in {len(found)} groups, expected {sum(expected)} in "
+            f"{len(expected)}: it goes on only with the options it began with"
+        )
 
 
 def _read(path: str | Path) -> dict:

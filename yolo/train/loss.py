@@ -10,14 +10,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from yolo.model.heads import YoloHead
+from yolo.model.early_heads import DetectionHead, RegionHead
+from yolo.model.heads import GaussianYoloHead, YoloHead
 from yolo.model.network import Network
 from yolo.targets import Targets
 from yolo.train.assign import DIALECTS
+from yolo.train.detection_loss import detection_loss
+from yolo.train.gaussian_loss import gaussian_yolo_loss
 from yolo.train.head_loss import BOX_GRADIENTS, HeadLoss, Rules
+from yolo.train.region_loss import region_loss
 from yolo.train.yolo_loss import yolo_loss
 
-HEAD_LOSSES: dict[type[nn.Module], Callable[..., HeadLoss]] = {YoloHead: yolo_loss}
+HEAD_LOSSES: dict[type[nn.Module], Callable[..., HeadLoss]] = {
+    YoloHead: yolo_loss,
+    GaussianYoloHead: gaussian_yolo_loss,
+    RegionHead: region_loss,
+    DetectionHead: detection_loss,
+}
 RECALL_IOUS = (0.5, 0.75)  # of Darknet's log line
 
 
@@ -84,7 +93,7 @@ class DetectionLoss:
     def __call__(self, raw: Sequence[Tensor], targets: Targets, seen: int = 0) -> Losses:
         """Raw maps `[B, A*(5+classes), H, W]`, one a head, and the targets of the batch → Losses.
 
-        seen: pictures that the network was trained on before; only [region] asks for it.
+        seen: pictures that the network was trained on before; [region] and [detection] begin otherwise.
         """
         rules = Rules(self.dialect, seen, self.box_gradient)
         known = (targets.labels >= 0) & (targets.labels < self.heads[0].classes)

@@ -1,48 +1,128 @@
-"""The size of the network input at a step, when a cfg says `random`. Pure numbers.
+"""The size of the network input at a step: drawn, when a cfg says `random`, or in stages, as `--sizes` says.
 
-Source: AlexeyAB detector.c train_detector: a new size every 10 steps, the largest in the first and the last ones.
+Source: AlexeyAB detector.c train_detector, pjreddie examples/detector.c train_detector. Both look at the step only
+when a new size is due, so the largest size at the end begins with a block of STEPS_A_SIZE steps.
 """
 
 import math
+import re
+from argparse import ArgumentTypeError
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from yolo.errors import CfgError
 
 STEPS_A_SIZE = 10
 LARGEST_LAST_STEPS = 100  # so that batch norm's averages belong to the largest size
 USUAL_FACTOR = 1.4  # what random=1 means
+# pjreddie's: (rand() % 10 + 10) * 32, whatever the cfg's size, and at the end the largest
+PJREDDIE_UNIT, PJREDDIE_LEAST, PJREDDIE_MOST = 32, 10, 19
+PJREDDIE_LAST_STEPS = 200
 SIZE_STREAM = 2  # apart from the draws of order and pictures
 
+Size = tuple[int, int]  # (height, width)
+STAGE = re.compile(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?@(\d{1,9})", re.ASCII)
 
-def size_at_step(
-    step: int,
-    *,
-    base: tuple[int, int],
-    random: float,
-    resize_step: int,
-    max_batches: int,
-    seed: int,
-) -> tuple[int, int]:
-    """(height, width) at `step`, in multiples of `resize_step`; base: the cfg's; random: 0, 1 or the largest factor."""
-    if not random:
-        return base
-    most = USUAL_FACTOR if random == 1 else random
-    block = (step - 1) // STEPS_A_SIZE
-    largest = _scaled(base, most, resize_step)
-    if block == 0 or step > max_batches - LARGEST_LAST_STEPS:
+
+@dataclass(frozen=True)
+class Stage:
+    """`size`, (height, width), from `first_step` on."""
+
+    first_step: int
+    size: Size
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What decides the input size: base, the cfg's (height, width); random: 0, 1 or the largest factor of it.
+
+    Sizes are multiples of `resize_step`. With `stages` nothing is drawn. dialect: whose `random`.
+    """
+
+    base: Size
+    random: float
+    resize_step: int
+    max_batches: int
+    seed: int
+    dialect: str = "alexeyab"
+    stages: tuple[Stage, ...] = ()
+
+    def size_at(self, step: int) -> Size:
+        """(height, width) at `step`, the first being 1; it follows from the record and the step alone."""
+        if self.stages:
+            return [stage.size for stage in self.stages if stage.first_step <= max(step, 1)][-1]
+        block = (step - 1) // STEPS_A_SIZE
+        rng = np.random.default_rng((self.seed, SIZE_STREAM, block))
+        if self.dialect == "pjreddie":
+            return _pjreddies(self, block, rng) if int(self.random) else self.base
+        return _alexeyabs(self, block, rng) if self.random else self.base
+
+
+def parse_stages(text: str) -> tuple[Stage, ...]:
+    """A type for argparse: `224@0,320x256@500`, side or WIDTHxHEIGHT and the step that it begins with."""
+    stages = []
+    for part in text.split(","):
+        if not (match := STAGE.fullmatch(part.strip())):
+            raise ArgumentTypeError(f"found {part!r}, expected SIZE@STEP, SIZE as 416 or 320x256")
+        width, height, step = match.groups()
+        stages.append(Stage(int(step), (int(height or width), int(width))))
+    steps = [stage.first_step for stage in stages]
+    if steps[0] > 1:
+        raise ArgumentTypeError(f"found {text!r}, expected a first size from step 0 on")
+    if any(later <= max(earlier, 1) for earlier, later in zip(steps, steps[1:], strict=False)):
+        raise ArgumentTypeError(f"found {text!r}, expected each size at a later step")
+    return tuple(stages)
+
+
+def check_stages(network: nn.Module, channels: int, stages: Sequence[Stage]) -> None:
+    """Raises CfgError for a size that the network cannot compute: its strides do not divide it.
+
+    Nothing is computed: shapes go through the layers on torch's "meta" device. The network is left in evaluation.
+    """
+    network.eval()
+    tensors = {name: tensor.to("meta") for name, tensor in network.state_dict().items()}
+    for height, width in {stage.size for stage in stages}:
+        try:
+            functional_call(
+                network, tensors, torch.empty(1, channels, height, width, device="meta")
+            )
+        except (RuntimeError, ValueError):
+            raise CfgError(
+                f"--sizes: found {width}x{height}, expected one that every layer can compute: a multiple of its stride"
+            ) from None
+
+
+def _alexeyabs(sizes: Sizes, block: int, rng: np.random.Generator) -> Size:
+    """The cfg's size times a factor or its inverse (utils.c rand_scale), largest in the first and the last block."""
+    most = USUAL_FACTOR if sizes.random == 1 else sizes.random
+    largest = _scaled(sizes, most)
+    # in Darknet the first one since its start, to see whether memory suffices; here also where a run resumes
+    if block == 0 or block * STEPS_A_SIZE > sizes.max_batches - LARGEST_LAST_STEPS:
         return largest
-    rng = np.random.default_rng((seed, SIZE_STREAM, block))
-    factor = rng.uniform(1, most)  # utils.c rand_scale: a factor or its inverse
+    factor = rng.uniform(min(1, most), max(1, most))
     factor = factor if rng.integers(2) else 1 / factor
-    size = _scaled(base, factor, resize_step)
-    if factor < 1 and (size[0] > base[0] or size[1] > base[1]):
-        return base
+    size = _scaled(sizes, factor)
+    if factor < 1 and (size[0] > sizes.base[0] or size[1] > sizes.base[1]):
+        return sizes.base
     return size
 
 
-def _scaled(base: tuple[int, int], factor: float, resize_step: int) -> tuple[int, int]:
+def _pjreddies(sizes: Sizes, block: int, rng: np.random.Generator) -> Size:
+    """A square of 320 to 608 pixels."""
+    last = block * STEPS_A_SIZE + PJREDDIE_LAST_STEPS > sizes.max_batches
+    units = PJREDDIE_MOST if last else int(rng.integers(PJREDDIE_LEAST, PJREDDIE_MOST + 1))
+    return units * PJREDDIE_UNIT, units * PJREDDIE_UNIT
+
+
+def _scaled(sizes: Sizes, factor: float) -> Size:
     # C's roundl: halves go up, where Python's round goes to the even neighbour
+    unit = sizes.resize_step
     height, width = (
-        max(resize_step, math.floor(factor * side / resize_step + 1.5) * resize_step)
-        for side in base
+        max(unit, math.floor(factor * side / unit + 1.5) * unit) for side in sizes.base
     )
     return height, width

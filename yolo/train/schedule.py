@@ -1,20 +1,26 @@
-"""The learning rate at a step: Darknet's policies as pure functions of floats.
+"""The learning rate at a step: Darknet's policies, and one beside them, as pure functions of floats.
 
-Source: AlexeyAB network.c get_current_rate and get_current_seq_subdivisions; pjreddie network.c get_current_rate.
+Source: AlexeyAB network.c get_current_rate; pjreddie's is the same but for sgdr, which it does not know.
 The first update happens at step 1, because Darknet counts the pictures of a step before it updates.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-POLICIES = ("constant", "step", "steps", "exp", "poly", "random", "sigmoid", "sgdr")
+POLICIES = ("constant", "step", "steps", "exp", "poly", "random", "sigmoid", "sgdr")  # of a cfg
+OTHER_POLICIES = ("one-cycle",)  # not Darknet's: of the command line only
+
+# The cycle of Smith and Topin, "Super-Convergence" (2018), in the numbers of fast.ai's fit_one_cycle.
+CYCLE_RISE = 0.3  # share of the steps in which the rate rises
+CYCLE_START = 25.0  # the peak over the first rate
+CYCLE_END = 1e4  # the peak over the last rate
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What [net] says about the learning rate, in Darknet's words."""
+    """What [net] says about the learning rate, in Darknet's words. policy: one of POLICIES or OTHER_POLICIES."""
 
     learning_rate: float
     policy: str
@@ -39,6 +45,11 @@ def learning_rate(schedule: Schedule, step: int) -> float:
     if step < schedule.burn_in:
         return schedule.learning_rate * (step / schedule.burn_in) ** schedule.power
     return POLICY_FUNCTIONS[schedule.policy](schedule, step)
+
+
+def with_policy(schedule: Schedule, policy: str) -> Schedule:
+    """The schedule with one of OTHER_POLICIES; without burn_in, as one-cycle rises by itself."""
+    return replace(schedule, policy=policy, burn_in=0)
 
 
 def _constant(schedule: Schedule, step: int) -> float:
@@ -88,6 +99,23 @@ def _sgdr(schedule: Schedule, step: int) -> float:
     return low + 0.5 * (high - low) * (1 + math.cos((step - start) * math.pi / cycle))
 
 
+def _one_cycle(schedule: Schedule, step: int) -> float:
+    """Half a cosine up to learning_rate, the peak, and half a cosine down; after max_batches it stays down.
+
+    The steps count from 0 to max_batches - 1, as in torch's OneCycleLR.
+    """
+    peak, steps = schedule.learning_rate, schedule.max_batches
+    at, top = min(step, steps) - 1, CYCLE_RISE * steps - 1
+    if at <= top:
+        return _between(peak / CYCLE_START, peak, at / top)
+    return _between(peak, peak / CYCLE_END, (at - top) / (steps - 1 - top))
+
+
+def _between(start: float, end: float, share: float) -> float:
+    """From start (share 0) to end (share 1) along half a cosine."""
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
 POLICY_FUNCTIONS = {
     "constant": _constant,
     "step": _step,
@@ -97,4 +125,5 @@ POLICY_FUNCTIONS = {
     "random": _random,
     "sigmoid": _sigmoid,
     "sgdr": _sgdr,
+    "one-cycle": _one_cycle,
 }

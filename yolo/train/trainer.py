@@ -5,76 +5,76 @@ losses of `batch` pictures are summed and divided by `batch`, momentum and decay
 """
 
 import signal
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-from yolo.data.check import LabelledPicture
-from yolo.data.dataset import Batch, prepared
-from yolo.data.pictures import read_picture
-from yolo.detect.detector import Detector
-from yolo.detect.draw import draw_truth_and_predictions
+from yolo.data.dataset import prepared
 from yolo.errors import DatasetError, DivergedError
-from yolo.evaluate.average_precision import mean_ap
-from yolo.evaluate.evaluator import (
-    MAP_NMS_THRESH,
-    MAP_SCORE_THRESH,
-    evaluate,
-    picture_boxes,
-    voc_scores,
-)
-from yolo.evaluate.report import average_precisions, class_table
 from yolo.model.network import Network
-from yolo.model.normalise import DropBlock
 from yolo.model.weights import save_weights
-from yolo.train.checkpoint import Progress, save_checkpoint
-from yolo.train.journal import Journal
-from yolo.train.loss import DetectionLoss, Losses
+from yolo.train.average import WeightAverage
+from yolo.train.checkpoint import Progress, Stateful, save_checkpoint
+from yolo.train.journal import Journal, mean_scalars
+from yolo.train.optimiser import set_rate, set_step
+from yolo.train.parallel import Processes
+from yolo.train.precision import Precision
 from yolo.train.schedule import Schedule, learning_rate
+from yolo.train.validation import Validation, is_due
 
-SHOWN_PICTURES = 4  # of the valid list, in TensorBoard, at each evaluation
-SHOWN_THRESH = 0.25
 LARGEST_VALUE = 255.0
 ADVICE = "a lower learning_rate or a longer burn_in often helps"
 
 
-@dataclass(frozen=True)
-class Validation:
-    """What is scored during training: detector and pictures; every how many steps, from which on."""
-
-    detector: Detector
-    pictures: Sequence[LabelledPicture]
-    every: int
-    start: int
-    batch: int
-    workers: int
-
-
 @dataclass
 class Run:
-    """Everything a training run works with; `progress` says how far it is."""
+    """Everything a training run works with; `progress` says how far it is.
+
+    model: what computes the raw maps: `network`, or a wrapper around it for several processes or compiled code;
+    loss: (what model gives, targets, pictures seen so far) → an object with `total` and `scalars()`;
+    batches: mini-batches of this process, `subdivisions` a step; batch: pictures a step, of all processes;
+    average: of the weights, which is then what is scored and kept as .weights; None without one.
+    """
 
     network: Network
-    loss: DetectionLoss
+    model: nn.Module
+    loss: Callable[..., object]
     optimiser: torch.optim.Optimizer
     schedule: Schedule
-    batches: Iterable[Batch]
+    precision: Precision
+    average: WeightAverage | None
+    batches: Iterable
     batch: int
     subdivisions: int
     last_step: int
     validation: Validation | None
     journal: Journal
+    processes: Processes
     folder: Path
     name: str
     save_every: int
+    histograms_every: int
     device: torch.device
     progress: Progress
     interrupted: bool = field(default=False)
+
+
+@dataclass(frozen=True)
+class SharedLosses:
+    """The losses of a step, the mean of several processes' `scalars()`; total: this process's."""
+
+    total: Tensor
+    values: dict[str, float]
+
+    def scalars(self) -> dict[str, float]:
+        """What is worth watching, by name."""
+        return self.values
 
 
 def train(run: Run) -> None:
@@ -87,94 +87,88 @@ def train(run: Run) -> None:
     run.network.train()
     with _interruptible(run), _saved_when_data_fail(run):
         for step in range(run.progress.step + 1, run.last_step + 1):
-            torch.manual_seed(_dropout_seed(run.progress.seed, step))
-            rate = set_rate(run.optimiser, learning_rate(run.schedule, step))
-            set_progress(run.network, step / run.last_step)
-            losses = [train_mini_batch(run, next(batches), step) for _ in range(run.subdivisions)]
-            run.optimiser.step()
-            run.optimiser.zero_grad()
-            run.progress = replace(run.progress, step=step, seen=run.progress.seen + run.batch)
-            run.journal.step(step, losses, rate, run.batch)
+            rate = begin_step(run, step)
+            losses = [train_mini_batch(run, next(batches), step, part) for part in parts(run)]
+            update(run, step)
+            run.journal.step(step, of_all_processes(run, losses), rate, run.batch)
             if run.validation and is_due(step, run.validation, run.last_step):
                 score(run, run.validation)
-            if step % run.save_every == 0 or step == run.last_step or run.interrupted:
+            stopping = run.processes.any(run.interrupted)
+            if step % run.save_every == 0 or step == run.last_step or stopping:
                 save(run, "last")
-            if run.interrupted:
+            if stopping:
+                run.interrupted = True
                 return
 
 
-def train_mini_batch(run: Run, batch: Batch, step: int) -> Losses:
+def begin_step(run: Run, step: int) -> float:
+    """Bring learning rate, layers that change with time and random numbers to this step; returns the rate."""
+    torch.manual_seed(_dropout_seed(run.progress.seed, step, run.processes.rank))
+    set_step(run.network, step, run.last_step)
+    return set_rate(run.optimiser, learning_rate(run.schedule, step))
+
+
+def parts(run: Run) -> range:
+    """The numbers of a step's mini-batches."""
+    return range(run.subdivisions)
+
+
+def train_mini_batch(run: Run, batch: object, step: int, part: int) -> object:
     """Forward and backward of one mini-batch; gradients add up. Raises DivergedError."""
     images = batch.images.to(run.device, non_blocking=True)
     images = images.float().div_(LARGEST_VALUE)
-    losses = run.loss(run.network(images), batch.targets.to(run.device))
-    if not torch.isfinite(losses.total):
-        parts = ("box", "objectness", "classification")
-        found = ", ".join(f"{name} {float(getattr(losses, name)):g}" for name in parts)
-        raise DivergedError(
-            f"step {step}: found a loss that is not finite ({found}), expected numbers; {ADVICE}"
-        )
-    (losses.total / run.subdivisions).backward()
-    return replace(losses, total=losses.total.detach())
+    with _synchronised(run, last=part == run.subdivisions - 1):
+        with run.precision.forward():
+            raw = run.model(images)
+        seen = run.progress.seen + part * (run.batch // run.subdivisions)
+        losses = run.loss(raw, batch.targets.to(run.device), seen)
+        _check_finite(losses.total, losses, step)
+        run.precision.scaler.scale(losses.total / run.subdivisions).backward()
+    return losses
 
 
-def make_optimiser(network: Network, momentum: float, decay: float) -> torch.optim.SGD:
-    """SGD as Darknet updates: decay pulls on weights, which have several axes, not on biases and scales."""
-    weights, others = [], []
-    for parameter in network.parameters():
-        (weights if parameter.ndim > 1 else others).append(parameter)
-    groups = [{"params": weights, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.SGD(groups, lr=0.0, momentum=momentum)
+def update(run: Run, step: int) -> None:
+    """One step of the optimiser, and of the average of the weights."""
+    if run.histograms_every and step % run.histograms_every == 0:
+        run.journal.histograms(step, dict(_weights_and_gradients(run.network)))
+    run.precision.scaler.step(run.optimiser)
+    run.precision.scaler.update()
+    run.optimiser.zero_grad()
+    if run.average:
+        run.average.update(run.network, step)
+    run.progress = replace(run.progress, step=step, seen=run.progress.seen + run.batch)
 
 
-def set_progress(network: Network, progress: float) -> None:
-    """Tell the layers that change while a network learns how far it is, 0 to 1."""
-    for layer in network.layers:
-        if isinstance(layer, DropBlock):
-            layer.progress = progress
-
-
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> float:
-    """Set and return the learning rate of all groups."""
-    for group in optimiser.param_groups:
-        group["lr"] = rate
-    return rate
-
-
-def is_due(step: int, validation: Validation, last_step: int) -> bool:
-    """Whether to score after this step; always after the last."""
-    return step == last_step or (step >= validation.start and step % validation.every == 0)
+def of_all_processes(run: Run, losses: Sequence) -> Sequence:
+    """What the journal is told: with several processes, the mean of what each saw."""
+    if run.processes.world == 1:
+        return losses
+    return [SharedLosses(losses[0].total, run.processes.mean(mean_scalars(losses)))]
 
 
 def score(run: Run, validation: Validation) -> None:
     """Score the valid list, print its table, and keep the network where it is the best so far."""
     run.network.eval()
-    evaluation = evaluate(
-        validation.detector, validation.pictures, validation.batch, validation.workers
-    )
-    _show_pictures(run, validation)
+    with _averaged(run):
+        scores = validation.score()
     run.network.train()
-    scores = voc_scores(evaluation)
-    aps = average_precisions(scores, "voc07")
-    mean = mean_ap(aps)
-    truths = [each.match.truths for each in scores]
-    detections = [each.match.detections for each in scores]
-    metrics = {"voc07": aps, "area": average_precisions(scores, "area")}
-    run.journal.say(
-        f"step {run.progress.step}, {len(validation.pictures)} pictures of the valid list:"
-    )
-    run.journal.say(class_table(evaluation.names, truths, detections, metrics))
-    if mean is None:
-        run.journal.say("no object in the valid list: there is no mAP, and no best network")
+    if scores is None:
         return
-    run.journal.scores(run.progress.step, mean, dict(zip(evaluation.names, aps, strict=True)))
-    if mean > run.progress.best_map:
-        run.progress = replace(run.progress, best_map=mean)
+    step = run.progress.step
+    run.journal.say(f"step {step}, the valid list:\n{scores.table}")
+    run.journal.scores(step, scores.name, scores.best_by, scores.values)
+    run.journal.curves(step, scores.curves)
+    for name, picture in scores.pictures.items():
+        run.journal.pictures_seen(step, name, picture)
+    if scores.best_by is None:
+        run.journal.say("no object in the valid list: there is no mAP, and no best network")
+    elif scores.best_by > run.progress.best_map:
+        run.progress = replace(run.progress, best_map=scores.best_by)
         save(run, "best")
 
 
 def save(run: Run, which: str) -> None:
-    """Write NAME_which.pt, to go on from, and NAME_which.weights, for every Darknet.
+    """Write NAME_which.pt, to go on from, and NAME_which.weights, for every Darknet. Only the first process writes.
 
     Raises DivergedError, and writes nothing, when the network is not finite: its loss would say so a step too late.
     """
@@ -182,42 +176,60 @@ def save(run: Run, which: str) -> None:
         raise DivergedError(
             f"step {run.progress.step}: found weights that are not finite, expected numbers; {ADVICE}"
         )
+    if run.processes.rank > 0:
+        return
     name = f"{run.name}_{which}"  # may have dots of its own
-    save_checkpoint(run.folder / f"{name}.pt", run.network, run.optimiser, run.progress)
-    save_weights(run.network, run.folder / f"{name}.weights", run.progress.seen)
+    checkpoint = run.folder / f"{name}.pt"
+    states_now = states(run.average, run.precision)
+    save_checkpoint(checkpoint, run.network, run.optimiser, run.progress, states_now)
+    with _averaged(run):
+        save_weights(run.network, run.folder / f"{name}.weights", run.progress.seen)
 
 
-def _show_pictures(run: Run, validation: Validation) -> None:
-    detector = validation.detector
-    for index, labelled in enumerate(validation.pictures[:SHOWN_PICTURES]):
-        picture = read_picture(labelled.path, run.network.input.channels)
-        found = detector(picture)
-        sure = (found.scores > SHOWN_THRESH).numpy()
-        drawn = draw_truth_and_predictions(
-            np.broadcast_to(picture, (*picture.shape[:2], 3)).copy(),
-            picture_boxes(labelled.truth, labelled.size),
-            labelled.truth.labels,
-            found.boxes.numpy()[sure],
-            found.scores.numpy()[sure],
-            found.labels.numpy()[sure],
-            detector.names,
-        )
-        run.journal.pictures_seen(run.progress.step, f"valid/{index}", drawn)
+def states(average: WeightAverage | None, precision: Precision) -> dict[str, Stateful]:
+    """What has a state beside network and optimiser, by name."""
+    named: dict[str, Stateful] = {}
+    if average:
+        named["average"] = average
+    if precision.scaler.is_enabled():
+        named["scaler"] = precision.scaler
+    return named
 
 
-def validation_of(
-    network: Network, names: Sequence[str], pictures: Sequence[LabelledPicture], **how: int
-) -> Validation:
-    """A Validation with Darknet's thresholds for mAP."""
-    detector = Detector(
-        network, names, MAP_SCORE_THRESH, MAP_NMS_THRESH, letterbox=network.input.letter_box
+def _check_finite(total: Tensor, losses: object, step: int) -> None:
+    if torch.isfinite(total):
+        return
+    found = ", ".join(
+        f"{name.removeprefix('loss/')} {float(value):g}"
+        for name, value in losses.scalars().items()
+        if name.startswith("loss/") and name != "loss/total"
     )
-    return Validation(detector, pictures, **how)
+    raise DivergedError(
+        f"step {step}: found a loss that is not finite ({found or float(total)}), expected numbers; {ADVICE}"
+    )
 
 
-def _dropout_seed(seed: int, step: int) -> int:
-    """A seed a step, so that a resumed run drops what an unbroken one drops."""
-    return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
+def _weights_and_gradients(network: Network) -> Iterator[tuple[str, Tensor]]:
+    for name, parameter in network.named_parameters():
+        yield f"weights/{name}", parameter.detach()
+        if parameter.grad is not None:
+            yield f"gradients/{name}", parameter.grad
+
+
+def _averaged(run: Run):
+    """The average of the weights in place of the weights, where there is one to use."""
+    return run.average.applied(run.network) if run.average else nullcontext()
+
+
+def _synchronised(run: Run, last: bool):
+    """Several processes exchange gradients once a step, with its last mini-batch."""
+    return nullcontext() if last or run.processes.world == 1 else run.model.no_sync()
+
+
+def _dropout_seed(seed: int, step: int, rank: int) -> int:
+    """A seed a step and process, so that a resumed run drops what an unbroken one drops."""
+    entropy = (seed, step, rank) if rank else (seed, step)
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
 @contextmanager
