@@ -1,7 +1,7 @@
 """Pictures a second of the trainer against the plainest possible loop: same network, one batch that lies in memory.
 
 The plain loop loads nothing, augments nothing, assigns no truth and writes nothing: forward, mean of squares,
-backward, SGD. It is what the machine can do with this network, before and after the trainer runs; the trainer does everything:
+backward, SGD. It is what the machine can do with this network, before and after the trainer runs. The trainer
 reads and augments pictures, Darknet's loss, averages, TensorBoard, CSV. The bound is 0.9 of the plain loop.
 
 example:
@@ -97,7 +97,9 @@ def trainer_seconds(training: Run) -> list[float]:
     training.journal.step = step
     train(training)
     training.journal.close()
-    return [after - before for before, after in zip(ends[WARM_UP - 1 :], ends[WARM_UP:], strict=False)]
+    return [
+        after - before for before, after in zip(ends[WARM_UP - 1 :], ends[WARM_UP:], strict=False)
+    ]
 
 
 def _arguments() -> argparse.Namespace:

@@ -15,11 +15,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from yolo.cfg import read_data
 from yolo.console import add_dialect_option, add_set_option, run, stop, whole_number
 from yolo.data.anchors import (
     CELL_DIGITS,
     PIXEL_DIGITS,
+    HeadAnchors,
     anchors_line,
     box_sizes,
     fit_of,
@@ -43,19 +46,26 @@ def main() -> None:
     if data.train is None:
         raise DatasetError(f"{data.path}: found no train, expected train = the list of pictures")
     checked = check_list(data.train, data.classes, network.input.channels)
-    print("\n".join(problem_lines(checked.problems)), file=sys.stderr, end="")
+    for line in problem_lines(checked.problems):
+        print(line, file=sys.stderr)
     size = network.input.height, network.input.width
     boxes = box_sizes(checked.pictures, size, placement_of(network))
     if len(boxes) == 0:
         raise DatasetError(f"{data.train}: found no box of a pixel or more, expected some")
     print(f"{len(boxes)} boxes at {size[1]}x{size[0]}")
     print(f"the cfg: {fit_words(fit_of(heads, boxes))}")
+    _print_anchors(network, heads, boxes, args.seed)
 
+
+def _print_anchors(
+    network: Network, heads: list[HeadAnchors], boxes: np.ndarray, seed: int
+) -> None:
+    """K-means' anchors: how they fit, and the lines for the cfg."""
     counts = [len(head.own) for head in heads]
     masks = masks_by_size(counts, [head.stride for head in heads])
     in_cells = network.kinds[heads[0].layer] == "region"
     unit, digits = (heads[0].stride, CELL_DIGITS) if in_cells else (1.0, PIXEL_DIGITS)
-    found = rounded_anchors(kmeans_anchors(boxes, sum(counts), args.seed) / unit, digits)
+    found = rounded_anchors(kmeans_anchors(boxes, sum(counts), seed) / unit, digits)
     new = [
         replace(head, anchors=found * unit, own=mask)
         for head, mask in zip(heads, masks, strict=True)

@@ -16,6 +16,7 @@ example, four GPUs of one machine; `batch` of the cfg is what all of them see to
 """
 
 import argparse
+import logging
 import os
 from pathlib import Path
 
@@ -45,6 +46,8 @@ from yolo.train.trainer import Run, train
 def main() -> None:
     options = _options()
     processes = processes_of(os.environ)
+    if processes.rank > 0:
+        logging.disable(logging.WARNING)  # the first one says it
     with joined(processes, device_of(processes, options.device)):
         training = start(options, processes)
         settings = training.network.training_settings

@@ -111,7 +111,7 @@ def heads_of(network: Network) -> list[HeadAnchors]:
 
 
 def anchor_lines(network: Network, boxes: np.ndarray, cfg: Path, data: Path) -> list[str]:
-    """How well the anchors fit `boxes`, (width, height) in pixels of the cfg's input `[M, 2]`; whether others do better.
+    """How the anchors fit `boxes` `[M, 2]`, (width, height) in pixels of the cfg's input; whether others do better.
 
     One line; a second one where k-means gains WORTHWHILE_GAIN, that says how to get its anchors; none for a network
     without anchors or for no boxes. cfg, data: for that line.

@@ -23,7 +23,10 @@ WIDTH, HEIGHT = 1000, 720
 LEFT, RIGHT, TOP, BOTTOM = 80, 925, 95, 650  # the frame of the curves
 TICK_ROOM = 70  # between two numbers of an axis, at least
 LABEL_ROOM = 48  # the same between two percents
-DOT = 3  # radius of a step, where steps do not share columns of pixels
+DOT, SMALL_DOT = (
+    3,
+    1,
+)  # radius of a step, where steps do not share columns of pixels; without much room
 SMALL, LARGE = 0.5, 0.7  # text, in the unit of OpenCV's fonts
 FONT = cv2.FONT_HERSHEY_DUPLEX
 SUBPIXELS = 4  # cv2 takes coordinates in 1/2^4 pixels
@@ -122,10 +125,13 @@ def _draw_axes(canvas: ndarray, curves: Curves) -> None:
 def _draw_losses(canvas: ndarray, curves: Curves) -> None:
     x = _x(curves.steps, curves.last_step)
     columns, low, high, _ = columns_of(x, _y(curves.losses / curves.max_loss))
-    dotted = len(columns) == np.count_nonzero(~np.isnan(curves.losses)) and _sparse(columns)
+    dotted = len(columns) == np.count_nonzero(~np.isnan(curves.losses))
+    radius = DOT if _sparse(columns) else SMALL_DOT
     for column, first, last in zip(columns, np.round(low), np.round(high), strict=True):
         if dotted:
-            cv2.circle(canvas, (int(column), int(first)), DOT, STEP_BLUE, cv2.FILLED, cv2.LINE_AA)
+            cv2.circle(
+                canvas, (int(column), int(first)), radius, STEP_BLUE, cv2.FILLED, cv2.LINE_AA
+            )
         else:
             canvas[int(first) : int(last) + 1, column] = STEP_BLUE
     columns, _, _, mean = columns_of(x, _y(curves.averages / curves.max_loss))

@@ -3,23 +3,29 @@
 import logging
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from torch.utils.data import DataLoader
 
 from yolo.cfg import DataFile, read_names
-from yolo.data.check import MISSING_LABELS, CheckedSet, check_list, objects_per_class, problem_lines
+from yolo.data.anchors import box_sizes
+from yolo.data.check import CheckedSet, check_list, objects_per_class, stopping
 from yolo.data.dataset import StepSampler, training_loader, training_pictures
 from yolo.errors import CfgError, DatasetError
 from yolo.model.network import Network
+from yolo.model.reading import find_file
+from yolo.model.tree import read_class_map
+from yolo.settings import RegionSettings
+from yolo.train.before import all_problems, anchor_lines, placement_of, problem_table
 from yolo.train.checkpoint import Progress
 from yolo.train.darknet_log import DarknetLoss
 from yolo.train.loss import HEAD_LOSSES, DetectionLoss
-from yolo.train.multiscale import Sizes
+from yolo.train.multiscale import Sizes, check_stages
 from yolo.train.options import DARKNET_LOG, Options
 from yolo.train.parallel import Processes, SharedSteps
 from yolo.train.task import Task, steps_between_scores
 from yolo.train.validation import Validation, detection_scores
+
+MOST_COUNTS = 100  # of classes in one line
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +41,8 @@ class DetectionData:
 
 def check_detector(network: Network, options: Options) -> None:
     """Raise CfgError for heads that cannot be trained, and for `random` where the network has one size only."""
+    if options.sizes:
+        check_stages(network, network.input.channels, options.sizes)
     for index in network.heads:
         if type(network.layers[index]) not in HEAD_LOSSES:
             raise CfgError(
@@ -43,10 +51,26 @@ def check_detector(network: Network, options: Options) -> None:
 
 
 def read_detection_data(options: Options, network: Network, data: DataFile) -> DetectionData:
-    """Every list, label and picture looked at. Raises DatasetError for what stops a run."""
+    """Every list, label and picture looked at, and told of. Raises DatasetError for what stops a run."""
+    _read_class_maps(network, options)
     names = _names(data, network)
-    train = _checked(data, data.train, network, options, "train")
-    valid = _checked(data, data.valid, network, options, "valid") if data.valid else None
+    channels = network.input.channels
+    train = check_list(data.train, data.classes, channels)
+    valid = data.valid and check_list(data.valid, data.classes, channels, data.difficult)
+    for path, checked in ((data.train, train), (data.valid, valid)):
+        if checked:
+            counts = objects_per_class(checked.pictures, data.classes)
+            shown = ", ".join(map(str, counts)) if len(counts) <= MOST_COUNTS else "many"
+            found = len(checked.pictures), sum(counts)
+            log.info("%s: %d pictures, %d objects (a class: %s)", path, *found, shown)
+    table = problem_table(all_problems(network, names, train, valid), options.skip_problems)
+    if table:
+        log.warning("%s", table)
+    _stop_where_nothing_helps(data, train, valid, options)
+    size = network.input.height, network.input.width
+    boxes = box_sizes(train.pictures, size, placement_of(network))
+    for line in anchor_lines(network, boxes, options.cfg, options.data):
+        log.info("%s", line)
     return DetectionData(names, train, valid)
 
 
@@ -72,6 +96,20 @@ def detection_task(
     )
 
 
+def input_sizes(options: Options, network: Network, seed: int) -> Sizes:
+    """What decides the input's size at each step."""
+    settings = network.training_settings
+    return Sizes(
+        base=(network.input.height, network.input.width),
+        random=network.head_settings[-1].random,  # Darknet takes it from the last layer
+        resize_step=settings.resize_step,
+        max_batches=settings.max_batches,
+        seed=seed,
+        dialect=options.dialect,
+        stages=options.sizes,
+    )
+
+
 def _batches(
     options: Options,
     network: Network,
@@ -82,24 +120,15 @@ def _batches(
 ) -> DataLoader:
     """This process's mini-batches of the steps that are left."""
     settings = network.training_settings
-    head = network.head_settings[-1]  # Darknet takes jitter, random and max from the last layer
-    sizes = Sizes(
-        base=(network.input.height, network.input.width),
-        random=head.random,
-        resize_step=settings.resize_step,
-        max_batches=settings.max_batches,
-        seed=progress.seed,
-        dialect=options.dialect,
-        stages=options.sizes,
-    )
     sampler = StepSampler(
         pictures=len(train.pictures),
         batch=batch,
         mini_batch=batch // settings.subdivisions,
         steps=range(progress.step + 1, settings.max_batches + 1),
-        size_at=sizes.size_at,
+        size_at=input_sizes(options, network, progress.seed).size_at,
         seed=progress.seed,
     )
+    head = network.head_settings[-1]  # Darknet takes jitter, resize and max from the last layer
     pictures = training_pictures(train.pictures, network.input, settings, head, options.dialect)
     return training_loader(
         pictures,
@@ -114,37 +143,44 @@ def _names(data: DataFile, network: Network) -> list[str]:
     if data.train is None or data.names is None:
         raise DatasetError(f"{data.path}: expected the keys train, valid and names")
     names = read_names(data.names)
-    if network.classes != data.classes:
-        expected = f"{network.classes} as in the heads of the cfg"
+    mapped = getattr(network.layers[network.heads[-1]], "label_classes", None)
+    classes = network.classes if mapped is None else len(mapped)
+    if classes != data.classes:
+        expected = f"{classes} as in the {'heads' if mapped is None else 'map'} of the cfg"
         raise DatasetError(f"{data.path}: found classes={data.classes}, expected {expected}")
     if len(names) != data.classes:
         raise DatasetError(f"{data.names}: found {len(names)} names, expected {data.classes}")
     return names
 
 
-def _checked(
-    data: DataFile, path: Path, network: Network, options: Options, which: str
-) -> CheckedSet:
-    """The list's usable pictures; logs what is in it and what is wrong with it."""
-    difficult = data.difficult if which == "valid" else None
-    checked = check_list(path, data.classes, network.input.channels, difficult)
-    counts = objects_per_class(checked.pictures, data.classes)
-    log.info(
-        "%s: %d pictures, %d objects (a class: %s)",
-        path, len(checked.pictures), sum(counts), ", ".join(map(str, counts)),
-    )  # fmt: skip
-    for line in problem_lines(checked.problems):
-        log.warning("%s", line)
-    serious = [problem for problem in checked.problems if problem.kind != MISSING_LABELS]
-    if serious and not options.skip_problems:
+def _stop_where_nothing_helps(
+    data: DataFile, train: CheckedSet, valid: CheckedSet | None, options: Options
+) -> None:
+    for path, checked in ((data.train, train), (data.valid, valid)):
+        if checked is None:
+            continue
+        serious = stopping(checked.problems)
+        if serious and not options.skip_problems:
+            raise DatasetError(
+                f"{path}: found {len(serious)} problems, the first: {serious[0].message}; "
+                "correct them, or leave these pictures and labels out with --on-problem skip"
+            )
+        if not checked.pictures:
+            raise DatasetError(f"{path}: found no usable picture")
+    if sum(objects_per_class(train.pictures, data.classes)) == 0:
         raise DatasetError(
-            f"{path}: found {len(serious)} problems, the first: {serious[0].message}; "
-            "correct them, or leave these pictures and labels out with --on-problem skip"
+            f"{data.train}: found no object in any label file, expected some to learn from"
         )
-    if not checked.pictures:
-        raise DatasetError(f"{path}: found no usable picture")
-    if which == "train" and sum(counts) == 0:
-        raise DatasetError(
-            f"{path}: found no object in any label file, expected some to learn from"
-        )
-    return checked
+
+
+def _read_class_maps(network: Network, options: Options) -> None:
+    """The `map` of a [region]: which class of its tree each label of the data set is."""
+    for index, settings in zip(network.heads, network.head_settings, strict=True):
+        if isinstance(settings, RegionSettings) and settings.class_map:
+            path, looked = find_file(options.cfg, settings.class_map)
+            if path is None:
+                raise CfgError(
+                    f"{options.cfg}: map: found no file {settings.class_map!r}, expected {looked}"
+                )
+            head = network.layers[index]
+            head.label_classes = read_class_map(path, head.classes)

@@ -1,5 +1,7 @@
 """cfg, data and options → a `Run`, with everything checked before the first step."""
 
+import logging
+import math
 from pathlib import Path
 
 import torch
@@ -11,13 +13,20 @@ from yolo.model.network import Network
 from yolo.model.synced_norm import with_synced_norm
 from yolo.settings import TrainingSettings, YoloSettings, with_iou_loss
 from yolo.train.average import WeightAverage, darknet_average, usual_average
+from yolo.train.before import memory_line
 from yolo.train.classification_task import classification_task, read_classification_data
-from yolo.train.detection_task import check_detector, detection_task, read_detection_data
+from yolo.train.detection_task import (
+    check_detector,
+    detection_task,
+    input_sizes,
+    read_detection_data,
+)
 from yolo.train.journal import Journal, printer_of
+from yolo.train.memory import estimate, free_bytes
 from yolo.train.optimiser import make_optimiser
 from yolo.train.options import Options
 from yolo.train.parallel import Processes, device_of, spread
-from yolo.train.precision import precision_of
+from yolo.train.precision import Precision, precision_of
 from yolo.train.resume import beginning
 from yolo.train.schedule import Schedule, with_policy
 from yolo.train.silence import Silence
@@ -26,6 +35,8 @@ from yolo.train.trainer import Run, states
 READABLE_CHANNELS = (1, 3)
 SAVE_EVERY = 100  # detector.c: _last.weights
 ALONE = Processes()
+
+log = logging.getLogger(__name__)
 
 
 def start(options: Options, processes: Processes = ALONE) -> Run:
@@ -58,6 +69,7 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
         average.restart(network)
     if "batchnorm" in network.kinds:
         network.weights_order = "alexeyab"  # pjreddie's has no place for the biases that it learns
+    _tell_memory(options, network, precision, batch // settings.subdivisions // processes.world)
     task = make_task(options, network, sets, batch, processes)
     batches = task.batches(progress)
     folder = options.out or data.backup or Path("backup")
@@ -110,6 +122,21 @@ def read_network(options: Options) -> Network:
             for head in network.head_settings
         )
     return network
+
+
+def _tell_memory(options: Options, network: Network, precision: Precision, pictures: int) -> None:
+    """What a mini-batch will take, at the largest input that the run may choose."""
+    settings = network.training_settings
+    size = network.input.height, network.input.width
+    if network.heads:
+        sizes = input_sizes(options, network, options.seed)
+        steps = (1, settings.max_batches, *(stage.first_step for stage in options.sizes))
+        size = max((sizes.size_at(step) for step in steps), key=math.prod)
+    copies = (2 if settings.adam else 1) + bool(options.ema or settings.ema_alpha)
+    memory = estimate(network, pictures, size, copies, precision.dtype)
+    device = next(network.parameters()).device
+    line = memory_line(memory, free_bytes(device), pictures, size, settings.subdivisions)
+    log.info("%s", line)
 
 
 def _schedule(options: Options, settings: TrainingSettings) -> Schedule:
