@@ -1,16 +1,14 @@
-"""Pictures a second and core that the training loader prepares, against ultralytics' and torchvision's, same pictures.
+"""Pictures a second and core that the training loader prepares, against ultralytics' and torchvision's.
 
-One process and one thread each, in turns, in mini-batches of 16; the best of the rounds counts, in seconds of the
-processor, so that other work on the machine matters little. All augmentation is on:
+The same pictures, one process and one thread each, in turns, in mini-batches of 16; the best of the rounds counts, in
+seconds of the processor, so that other work on the machine matters little. All augmentation is on:
 
-ours          jitter .3, resize 1.5, flip, hue, saturation, exposure, mosaic, in half of the pictures, as in Darknet
-ultralytics   YOLODataset as it trains by default: mosaic in all pictures, whose other three come from a buffer of those
-              read last; translate, scale, flip, hsv
-torchvision   transforms.v2 with boxes: zoom out, resized crop, flip, colour jitter; it has no mosaic, and its JPEG
-              decoder is quicker than OpenCV's
-
-"kept": after a first round through the list, with pictures kept in memory: ours 256 MiB of them, which is the default;
-ultralytics' cache="ram", which is not. Pictures are those of a Darknet list, and large JPEGs that are drawn here.
+ours          jitter .3, resize 1.5, flip, hue, saturation, exposure, and mosaic in half of the pictures, as in Darknet.
+              By default it keeps 256 MiB of decoded pictures, counted here after a first round through the list;
+              "nothing kept" is a set that is much larger. Then a picture costs 2.5 decodings on average.
+ultralytics   YOLODataset as it trains by default: translate, scale, flip, hsv, and mosaic in all pictures, whose other
+              three come from a buffer of those read last: one decoding a picture. "ram" is its cache="ram".
+torchvision   transforms.v2 with boxes: zoom out, resized crop, flip, colour jitter; it has no mosaic.
 
 example, with ultralytics (AGPL; it stays outside of this project's environment):
   pip install --target /tmp/ultralytics --no-deps ultralytics ultralytics-thop pyyaml requests psutil polars \
@@ -56,11 +54,11 @@ def main() -> None:
     args = _arguments()
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    loaders: dict[str, Loader] = {"ours": _ours, "ours, kept": _ours_kept}
+    loaders: dict[str, Loader] = {"ours": _ours_kept, "ours, nothing kept": _ours}
     if args.ultralytics:
         sys.path.append(str(args.ultralytics))
     if importlib.util.find_spec("ultralytics"):
-        loaders |= {"ultralytics": _ultralytics, "ultralytics, kept": _ultralytics_kept}
+        loaders |= {"ultralytics": _ultralytics, "ultralytics, ram": _ultralytics_ram}
     else:
         print(INSTALL)
     loaders["torchvision"] = _torchvision
@@ -69,22 +67,17 @@ def main() -> None:
         for name, listed, classes in _sets(args, Path(folder)):
             pictures = check_list(listed, classes, 3).pictures
             for size in args.sizes:
-                _report(f"{name}, {len(pictures)} pictures, {size} x {size}", loaders,
-                        _measure(loaders, pictures, listed.parent, size, args))  # fmt: skip
+                speeds = _measure(loaders, pictures, listed.parent, size, args)
+                _report(f"{name}, {len(pictures)} pictures, {size} x {size}", speeds)
 
 
-def _report(title: str, loaders: dict[str, Loader], speeds: dict[str, float]) -> None:
+def _report(title: str, speeds: dict[str, float]) -> None:
     print(f"\n{title}: pictures a second")
-    for name in loaders:
-        kept = ", kept" if name.endswith("kept") else ""
-        own = speeds["ours, kept" if name == "torchvision" and not kept else f"ours{kept}"]
-        ratio = "" if name.startswith("ours") else f"   ours{kept or ', as by default'} / this: "
-        if name == "ultralytics":
-            ratio = f"   ours / this: {own / speeds[name]:.2f}; ours, kept, as by default / this: "
-            own = speeds["ours, kept"]
-        print(
-            f"{name:20}{speeds[name]:8.0f}" + (f"{ratio}{own / speeds[name]:.2f}" if ratio else "")
-        )
+    for name, speed in speeds.items():
+        print(f"{name:20}{speed:8.0f}")
+    for peer in (name for name in speeds if not name.startswith("ours")):
+        ratios = [f"{name} / {peer} {speeds[name] / speeds[peer]:.2f}" for name in list(speeds)[:2]]
+        print("; ".join(ratios))
 
 
 def _measure(
@@ -142,7 +135,7 @@ def _ultralytics(
         yield made.collate_fn([made[n % len(made)] for n in places])
 
 
-def _ultralytics_kept(pictures: Sequence[LabelledPicture], folder: Path, size: int) -> Batches:
+def _ultralytics_ram(pictures: Sequence[LabelledPicture], folder: Path, size: int) -> Batches:
     return _ultralytics(pictures, folder, size, "ram")
 
 
