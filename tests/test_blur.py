@@ -58,6 +58,15 @@ def test_all_of_a_picture_is_blurred_by_its_window():
     assert blur_picture(0, STRIPES, NOBODY) is STRIPES
 
 
+@pytest.mark.parametrize("blur, window", [(2, 3), (3, 3), (4, 5), (15, 15)])
+def test_a_point_becomes_as_wide_as_the_window(blur, window):
+    point = np.zeros((41, 41, 1), np.uint8)
+    point[20, 20] = 255
+    # Row and column sums, as single corners of a wide window round to 0.
+    rows = blur_picture(blur, np.repeat(point, 41, axis=1).max(axis=1, keepdims=True), NOBODY)
+    assert (rows > 0).sum() == window
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 50, 1), (0, 5, 3)])
 def test_pictures_of_a_pixel_or_none_are_ordinary(shape):
     picture = np.full(shape, 50, np.uint8)

@@ -139,6 +139,10 @@ def test_mosaics_are_made_of_other_pictures_of_the_list(four):
         if not np.array_equal(image, plain[draw].image):
             mixed += 1
     assert 10 <= mixed <= 30
+    alone = TrainingPictures(pictures_of(four), PLAIN, 3, 200, mixing)
+    for seed in range(20):
+        alone[Draw(0, SIZE, (seed,))]
+    assert {path for path, _ in alone.store.kept} == set(four.pictures)  # all of them were read
 
 
 def test_training_pictures_are_as_the_cfg_says(four):

@@ -68,11 +68,12 @@ def test_another_rate_is_a_wrong_option(text):
         rate_option(text)
 
 
-def test_the_average_is_darknets_without_favour_for_the_first():
-    # by hand: weights .9 and 1, over their sum; then .81, .9, 1
-    expected = [10, (0.9 * 10 + 20) / 1.9, (0.81 * 10 + 0.9 * 20 + 40) / 2.71]
-    assert smooth([10, 20, 40]) == pytest.approx(expected)
+def test_the_average_is_of_logarithms_without_favour_for_the_first():
+    # by hand: of the logarithms 1, 2, 4 the weights .9 and 1, over their sum; then .81, .9, 1
+    expected = [1, (0.9 * 1 + 2) / 1.9, (0.81 * 1 + 0.9 * 2 + 4) / 2.71]
+    assert np.log10(smooth([1e1, 1e2, 1e4])) == pytest.approx(expected)
     assert smooth([3.0] * 5) == pytest.approx([3.0] * 5)
+    assert np.isfinite(smooth([1.0, 0.0])).all()
 
 
 def test_the_suggestion_is_a_tenth_of_the_rate_of_the_lowest_loss():
@@ -94,10 +95,18 @@ def test_a_loss_that_still_falls_at_the_end_asks_for_higher_rates():
     assert found.rate == 0.01 and "a higher --to may" in found.reason
 
 
-@pytest.mark.parametrize("losses", [[10, 11, 40], [10, 9.95, 40], [10]])
-def test_a_loss_that_never_fell_speaks_for_no_rate(losses):
+def test_a_loss_that_never_fell_speaks_for_a_tenth_of_what_does_no_harm():
+    # by hand: up to 1e-3 it stays below 1.25 times 9.95; a fall of half a percent is none
+    found = suggest(swept([10, 9.95, 12, 40, 12]))
+    assert found.rate == 0.01 and "a tenth of 0.1, up to which" in found.reason
+    found = suggest(swept([10, 9.95, 12, 40, 50]))
+    assert found.rate == 0.0001 and "It never fell" in found.reason
+
+
+@pytest.mark.parametrize("losses", [[10, 13, 40], [10]])
+def test_a_loss_that_rises_at_once_speaks_for_no_rate(losses):
     found = suggest(swept(losses))
-    assert found.rate is None and "never fell" in found.reason
+    assert found.rate is None and "try a lower --from" in found.reason
 
 
 def test_the_table_has_some_twenty_rows_and_marks_the_lowest():

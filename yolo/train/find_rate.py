@@ -3,6 +3,7 @@
 After Smith, "Cyclical Learning Rates for Training Neural Networks" (2017), section 3.3, and fast.ai's lr_find.
 """
 
+import math
 import re
 import tempfile
 from argparse import ArgumentTypeError
@@ -28,6 +29,8 @@ from yolo.train.trainer import Run, begin_step, parts, train_mini_batch, update
 SMOOTHING = 0.9  # detector.c: avg_loss = avg_loss*.9 + loss*.1
 EXPLODED = 4.0  # times the lowest smoothed loss: fast.ai stops there
 SAFETY = 10.0  # fast.ai: the rate of the lowest loss, divided by this
+HARMED = 1.25  # times the lowest smoothed loss: what noise does not do
+LEAST_LOSS = 1e-12  # has a logarithm
 LEAST_FALL = 0.01  # of the first loss: less is noise
 DIGITS = 2  # of a suggestion; the curve says no more
 TABLE_ROWS = 20
@@ -120,32 +123,30 @@ def rising_rates(first: float, last: float, steps: int) -> list[float]:
 
 
 def smooth(losses: Sequence[float]) -> np.ndarray:
-    """Moving average `[N]` as Darknet's, which here does not favour the first loss (as Adam's means do not)."""
+    """Moving geometric mean `[N]`, its weights Darknet's; the first loss is not favoured (as by Adam's means).
+
+    Geometric, as a new detector's loss falls by powers of ten: in sums its first losses would count for too long.
+    """
     average, averages = 0.0, []
     for number, loss in enumerate(losses, 1):
-        average = SMOOTHING * average + (1 - SMOOTHING) * loss
-        averages.append(average / (1 - SMOOTHING**number))
+        average = SMOOTHING * average + (1 - SMOOTHING) * math.log(max(loss, LEAST_LOSS))
+        averages.append(math.exp(average / (1 - SMOOTHING**number)))
     return np.array(averages)
 
 
 def suggest(sweep: Sweep) -> Suggestion:
-    """A tenth of the rate at which the smoothed loss is lowest.
+    """A tenth of the rate at which the smoothed loss is lowest; of the last that does no harm, where it never fell.
 
     The other usual choice, the rate of the steepest fall, is named beside it. It is no good guide for a detector: the
     loss of a new one falls steepest while its objectness learns that most cells are empty, at whatever rate that is.
     """
     smoothed = sweep.smoothed
     lowest = int(smoothed.argmin())
-    slopes = (
-        np.gradient(smoothed[: lowest + 1], np.log(sweep.rates[: lowest + 1])) if lowest else [0]
-    )
-    low, steep = float(sweep.rates[lowest]), float(sweep.rates[int(np.argmin(slopes))])
-    if smoothed[lowest] > (1 - LEAST_FALL) * smoothed[0]:
-        reason = (
-            "the smoothed loss never fell below where it began: try a lower --from, more --steps"
-        )
-        return Suggestion(None, reason, low, steep)
-    rate = float(f"{low / SAFETY:.{DIGITS - 1}e}")
+    low = float(sweep.rates[lowest])
+    if not smoothed[lowest] < (1 - LEAST_FALL) * smoothed[0]:
+        return _suggest_unharmed(sweep, low)
+    slopes = np.gradient(smoothed[: lowest + 1], np.log(sweep.rates[: lowest + 1]))
+    steep = float(sweep.rates[int(np.argmin(slopes))])
     reason = (
         f"a tenth of {low:.2g}, where the smoothed loss is lowest ({smoothed[lowest]:.4g}): there steps are nearly too "
         f"long. It falls steepest at {steep:.2g}, which for a new detector says little: its objectness learns first, "
@@ -153,7 +154,25 @@ def suggest(sweep: Sweep) -> Suggestion:
     )
     if lowest == len(smoothed) - 1:
         reason += ". The loss still fell at the end: a higher --to may find a higher rate"
-    return Suggestion(rate, reason, low, steep)
+    return Suggestion(_rounded(low / SAFETY), reason, low, steep)
+
+
+def _suggest_unharmed(sweep: Sweep, low: float) -> Suggestion:
+    """Where the loss never fell, as of a network that has learnt already: a tenth of where it was not yet worse."""
+    unharmed = np.flatnonzero(sweep.smoothed <= HARMED * sweep.smoothed.min())[-1]
+    if unharmed == 0:
+        reason = "the smoothed loss rose at once: try a lower --from"
+        return Suggestion(None, reason, low, low)
+    last = float(sweep.rates[unharmed])
+    reason = (
+        f"a tenth of {last:.2g}, up to which the smoothed loss stays near its lowest ({sweep.smoothed.min():.4g}). It "
+        "never fell below where it began, as with weights that have learnt these data"
+    )
+    return Suggestion(_rounded(last / SAFETY), reason, low, low)
+
+
+def _rounded(rate: float) -> float:
+    return float(f"{rate:.{DIGITS - 1}e}")
 
 
 def table(sweep: Sweep) -> str:

@@ -1,8 +1,8 @@
 """How much memory training will take, said before the first step: from shapes alone, nothing is computed.
 
 The forward pass runs on torch's meta device, which has shapes and no numbers; what autograd keeps there for the
-backward pass is what it will keep. What was then measured of six cfgs on a CPU, 2 to 16 pictures, 5 to 200 boxes in
-each, was between 0.86 and 1.10 of what is said here.
+backward pass is what it will keep. Measured on a CPU, six cfgs with 2 to 16 pictures of 5 to 50 boxes took 0.86 to
+1.10 of what is said here, and 200 boxes a picture up to 1.24.
 """
 
 from dataclasses import dataclass
