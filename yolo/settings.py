@@ -49,9 +49,9 @@ class ColourSettings:
 class MixingSettings:
     """What is done to whole pictures beside jitter and colour (AlexeyAB data.c load_data_detection).
 
-    mosaic: four pictures in one; mosaic_bound: of which no part shows what lies beyond a picture's border; mixup: two
-    pictures over each other; cutmix: of classifiers, a part of one in the other; blur: 1 for all of the picture, above
-    1 for its background, with a window of so many pixels; gaussian_noise: its largest strength, of 255.
+    mosaic: four pictures in one; mosaic_bound: whose boxes are cut where their picture ends; mixup: two pictures over
+    each other; cutmix: of classifiers, a part of one in the other; blur: 1 for the background only, above 1 also for
+    the whole picture with a window of so many pixels; gaussian_noise: its largest strength, of 255.
     """
 
     mosaic: bool = False
