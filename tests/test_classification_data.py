@@ -12,8 +12,9 @@ from yolo.data.classification import (
     smooth_truth,
     tree_truth,
 )
-from yolo.data.dataset import Draw, StepSampler, prepared
+from yolo.data.dataset import Draw, StepSampler
 from yolo.data.folders import read_classified
+from yolo.data.workers import prepared
 from yolo.errors import CfgError, DatasetError
 from yolo.model.tree import read_tree
 from yolo.settings import ColourSettings, CropSettings, MixingSettings

@@ -1,9 +1,5 @@
 """yolo.data.dataset: which pictures come when, how they are changed, and that all of it can be repeated."""
 
-import multiprocessing
-import os
-import signal
-
 import numpy as np
 import pytest
 import torch
@@ -18,12 +14,11 @@ from yolo.data.dataset import (
     TrainingPictures,
     collate,
     evaluation_loader,
-    prepared,
     training_loader,
     training_pictures,
 )
 from yolo.data.sample import VIEWS
-from yolo.errors import DatasetError
+from yolo.data.workers import prepared
 from yolo.letterbox import letterboxed, stretched
 from yolo.settings import MixingSettings
 
@@ -186,37 +181,6 @@ def test_batches_are_the_same_for_any_number_of_workers_and_any_start(four):
 
 def test_a_grey_network_gets_one_channel(four):
     assert batches(four, 0, steps=range(1, 2), channels=1)[0].images.shape == (2, 1, 48, 64)
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-@pytest.mark.parametrize("spoil", ["delete", "empty"])
-def test_a_picture_gone_bad_since_the_check_is_one_line(four, workers, spoil):
-    pictures = TrainingPictures(pictures_of(four), PLAIN, 3, 200)
-    if spoil == "delete":
-        four.pictures[2].unlink()
-        message = "No such file or directory: .*p2.png"
-    else:
-        four.pictures[2].write_bytes(b"")
-        message = "^[^ ]*p2.png: found an empty file, expected a picture$"
-    loader = training_loader(pictures, sampler_of(4), workers, pin=False)
-    with pytest.raises(DatasetError, match=message) as error:
-        list(prepared(loader))
-    assert "\n" not in str(error.value)
-    assert multiprocessing.active_children() == []  # nobody waits for workers that nobody ended
-
-
-class Deadly(TrainingPictures):
-    """A worker that the system kills, as it does where memory runs out."""
-
-    def __getitem__(self, draw):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_a_killed_worker_is_one_line(four):
-    loader = training_loader(Deadly(pictures_of(four), PLAIN, 3, 200), sampler_of(4), 1, pin=False)
-    with pytest.raises(DatasetError, match=r"DataLoader worker \(pid.* (killed|exited)") as error:
-        list(prepared(loader))
-    assert "\n" not in str(error.value)
 
 
 # ------------------------------------------------------------------------------------------ evaluation pictures

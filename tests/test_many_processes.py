@@ -44,8 +44,7 @@ def started(command, **more):
     return subprocess.Popen(command, env=environment, start_new_session=True, **pipes, **more)
 
 
-def finished(command):
-    process = started(command)
+def finished(process):
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     return out, err
@@ -56,12 +55,12 @@ def losses(folder):
         return [float(row["loss/total"]) for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize("subdivisions", [1, 2])
+@pytest.mark.parametrize("subdivisions", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_two_processes_have_the_losses_of_one(command, tmp_path, subdivisions):
     """The same pictures, steps and, by --sync-bn, statistics of whole mini-batches: only the order of sums differs."""
     more = ("--max-batches", STEPS, "--sync-bn", "--set", f"subdivisions={subdivisions}")
-    finished(command(1, "one", *more))
-    out, err = finished(command(2, "two", *more))
+    both = [started(command(count, folder, *more)) for count, folder in ((1, "one"), (2, "two"))]
+    _, (out, err) = (finished(process) for process in both)
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert len(one) == len(two) == STEPS and one[0] > 2 * one[-1]  # it learns
     assert max(abs(a - b) / a for a, b in zip(one, two, strict=True)) < CLOSE

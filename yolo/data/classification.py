@@ -21,9 +21,10 @@ from yolo.data.augment_classifier import (
     shares,
     show,
 )
-from yolo.data.dataset import Draw, StepSampler, start_worker
+from yolo.data.dataset import Draw, StepSampler
 from yolo.data.folders import ClassifiedPicture
 from yolo.data.pictures import read_picture
+from yolo.data.workers import start_worker
 from yolo.errors import CfgError
 from yolo.model.tree import NONE, Tree
 

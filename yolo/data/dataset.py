@@ -4,13 +4,11 @@ Every random choice follows from (seed, step, place in the batch), so a run that
 pictures, changed in the same way, as one that was never stopped.
 """
 
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -30,13 +28,12 @@ from yolo.data.sample import (
     make_sample,
 )
 from yolo.data.store import ROOM, PictureStore
-from yolo.errors import DatasetError
+from yolo.data.workers import start_worker
 from yolo.letterbox import Placement, place
 from yolo.settings import HeadSettings, InputSettings, MixingSettings, TrainingSettings
 from yolo.targets import Targets
 
 ORDER_STREAM, PICTURE_STREAM = 0, 1  # keep the draws of the order and of the pictures apart
-DEAD_WORKER = "DataLoader worker (pid"  # how torch begins to say so
 
 
 @dataclass(frozen=True)
@@ -233,45 +230,3 @@ def training_loader(
         worker_init_fn=start_worker,
         generator=torch.Generator(),  # or the loader would draw from the one that dropout draws from
     )
-
-
-def prepared(loader: DataLoader) -> Iterator:
-    """The loader's batches.
-
-    Raises DatasetError, in one line, for a picture that has gone bad since the check and for a worker that died.
-    """
-    batches = iter(loader)
-    while True:
-        try:
-            batch = next(batches)
-        except StopIteration:
-            return
-        except (DatasetError, OSError) as error:
-            fault = _without_traceback(error)
-            error.__traceback__ = None  # its frames would keep the workers alive
-            break
-        except RuntimeError as error:
-            if not str(error).startswith(DEAD_WORKER):
-                raise
-            fault = str(error).splitlines()[0].strip()
-            break
-        yield batch
-    del batches  # ends the workers at once; left to the garbage collector they take five seconds
-    raise DatasetError(fault)
-
-
-def _without_traceback(error: Exception) -> str:
-    """torch hands on a worker's error with its traceback as the message; its last line is `type: message`."""
-    *traceback, last = str(error).strip().splitlines()
-    return last.partition(": ")[2] if traceback else last
-
-
-def start_worker(_worker: int) -> None:
-    """One core a worker, or its threads would fight the network's; and Ctrl-C is for the main process to handle.
-
-    So is SIGTERM, which a terminal's or a batch system's `kill` may send to all of them.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)

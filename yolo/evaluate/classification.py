@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from yolo.console import progress
-from yolo.data.dataset import prepared, start_worker
 from yolo.data.folders import ClassifiedPicture
 from yolo.data.pictures import read_picture
+from yolo.data.workers import prepared, start_worker
 from yolo.detect.classifier import Classifier, centred, cut
 from yolo.errors import DatasetError
 from yolo.evaluate.report import format_ap

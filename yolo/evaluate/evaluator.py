@@ -7,8 +7,9 @@ import numpy as np
 
 from yolo.console import progress
 from yolo.data.check import LabelledPicture
-from yolo.data.dataset import EvaluationPictures, evaluation_loader, prepared
+from yolo.data.dataset import EvaluationPictures, evaluation_loader
 from yolo.data.labels import Truth
+from yolo.data.workers import prepared
 from yolo.detect.detector import Detector
 from yolo.detect.postprocess import Detections
 from yolo.evaluate.average_precision import (

@@ -16,7 +16,7 @@ import numpy as np
 
 from yolo.cfg import override, read_cfg
 from yolo.console import progress
-from yolo.data.dataset import prepared
+from yolo.data.workers import prepared
 from yolo.errors import CfgError, DivergedError
 from yolo.files import replacing
 from yolo.settings import read_input

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from yolo.data.dataset import prepared
+from yolo.data.workers import prepared
 from yolo.errors import DatasetError, DivergedError
 from yolo.model.network import Network
 from yolo.model.weights import save_weights
@@ -150,6 +150,7 @@ def score(run: Run, validation: Validation) -> None:
     """Score the valid list, print its table, and keep the network where it is the best so far."""
     run.network.eval()
     with _averaged(run):
+        run.processes.same_buffers(run.network)  # the pictures are shared out, the network is one
         scores = validation.score()
     run.network.train()
     if scores is None:
