@@ -110,8 +110,9 @@ class Journal:
         self, step: int, name: str, mean: float | None, values: Mapping[str, float | None]
     ) -> None:
         """Note an evaluation: `mean`, the number called `name` (None where there was nothing to score), and others."""
-        self.recent.clear()  # the evaluation's time is not the training's
         self.last_time = time.monotonic()
+        self.recent.clear()  # the evaluation's time is not the training's
+        self.recent.append((self.last_time, self.pictures))
         everything = {name: mean, **values}
         self.score_name = name
         if mean is not None:
