@@ -179,6 +179,23 @@ def test_batches_are_the_same_for_any_number_of_workers_and_any_start(four):
     assert not all(map(same, alone, batches(four, workers=0, seed=4)))
 
 
+def test_what_is_kept_before_the_workers_start_changes_no_picture(four):
+    plain = TrainingPictures(pictures_of(four), SETTINGS, 3, 200, room=10**6)
+    kept = TrainingPictures(pictures_of(four), SETTINGS, 3, 200, room=3 * 48 * 64 * 3)
+    four.pictures[1].rename(four.pictures[1].with_suffix(".gone"))
+    kept.keep(SIZE)
+    four.pictures[1].with_suffix(".gone").rename(four.pictures[1])
+    assert [path.stem for path, _ in kept.store.kept] == ["p0", "p2", "p3"]
+    assert kept.store.room == 0 and plain.store.kept == {}
+    for path in (four.pictures[0], four.pictures[2]):
+        path.write_bytes(b"")  # kept is kept
+    loader = training_loader(kept, sampler_of(4, steps=range(1, 2)), 1, pin=False)
+    assert sum(len(batch.images) for batch in prepared(loader)) == 4
+    large = TrainingPictures(pictures_of(four), SETTINGS, 3, 200)
+    large.keep((24, 32))
+    assert large.store.kept == {}
+
+
 def test_a_grey_network_gets_one_channel(four):
     assert batches(four, 0, steps=range(1, 2), channels=1)[0].images.shape == (2, 1, 48, 64)
 

@@ -5,6 +5,7 @@ pictures, changed in the same way, as one that was never stopped.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -29,6 +30,7 @@ from yolo.data.sample import (
 )
 from yolo.data.store import ROOM, PictureStore
 from yolo.data.workers import start_worker
+from yolo.errors import DatasetError
 from yolo.letterbox import Placement, place
 from yolo.settings import HeadSettings, InputSettings, MixingSettings, TrainingSettings
 from yolo.targets import Targets
@@ -55,7 +57,7 @@ class Batch(NamedTuple):
 class TrainingPictures(Dataset):
     """Pictures augmented as their `Draw` says, half of them mixed with others of the list where `mixing` says so.
 
-    At most `max_boxes` boxes each, in a drawn order. room: bytes of decoded pictures that each process keeps.
+    At most `max_boxes` boxes each, in a drawn order. room: bytes of decoded pictures that are kept.
     """
 
     def __init__(
@@ -72,6 +74,21 @@ class TrainingPictures(Dataset):
         self.channels = channels
         self.recipe = Recipe(view, settings, mixing, max_boxes)
         self.store = PictureStore(room)
+
+    def keep(self, size: tuple[int, int]) -> None:
+        """Decode what there is room for, before workers are forked: then all of them have it, and it is there once.
+
+        size: (height, width) of the network input. Pictures twice as large or more are left out: these are mostly
+        read at half their size.
+        """
+        for labelled in self.pictures:
+            height, width = labelled.size
+            fits = height * width * self.channels <= self.store.room
+            if fits and (height < 2 * size[0] or width < 2 * size[1]):
+                with suppress(
+                    DatasetError, OSError
+                ):  # gone bad since the check: told when its turn comes
+                    self.store.read(labelled.path, self.channels, halved=False)
 
     def __len__(self) -> int:
         return len(self.pictures)

@@ -13,7 +13,9 @@ HALF = {  # channels → how OpenCV decodes at half the size, whatever the camer
 }
 
 
-ROOM = 256 * 2**20  # bytes; each process that loads pictures keeps so many
+ROOM = (
+    256 * 2**20
+)  # bytes; the main process keeps so many for all, and what it left free each worker for itself
 
 
 class PictureStore:

@@ -130,6 +130,7 @@ def _batches(
     )
     head = network.head_settings[-1]  # Darknet takes jitter, resize and max from the last layer
     pictures = training_pictures(train.pictures, network.input, settings, head, options.dialect)
+    pictures.keep((network.input.height, network.input.width))
     return training_loader(
         pictures,
         SharedSteps(sampler, batch // settings.subdivisions, processes),
