@@ -16,7 +16,7 @@ $(VENV)/.installed: pyproject.toml setup.py
 test: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m pytest -q
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 demo: setup
 	PY=$(PY) sh tools/demo.sh demo

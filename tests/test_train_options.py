@@ -102,12 +102,16 @@ def from_seed(seed, path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "name"),
-    [({"ema": 0.5}, "ema"), ({"policy": "one-cycle"}, "policy"), ({"mixed": True}, "amp")],
+    ("changes", "found"),
+    [
+        ({"ema": 0.5}, "out average, expected one with it"),
+        ({"policy": "one-cycle"}, " policy=the cfg's, expected one-cycle"),
+        ({"mixed": True}, " amp=0, expected 1"),
+    ],
 )
-def test_with_other_options_it_does_not_go_on(options, changes, name):
+def test_with_other_options_it_does_not_go_on(options, changes, found):
     finish(options, stop_after=STOPPED)
-    with pytest.raises(WeightsError, match=f"tiny_last.pt: found a run with {name}="):
+    with pytest.raises(WeightsError, match=f"tiny_last.pt: found a run with{found}"):
         start(replace(options, resume=options.out / "tiny_last.pt", **changes))
 
 
@@ -137,7 +141,9 @@ def test_a_backbone_learns_slower_by_its_factor(options, tmp_path):
     from_seed(9, weights)
     once = (("max_batches", "1"), ("decay", "0"), ("momentum", "0"))
     options = replace(options, weights=weights, cutoff=2, overrides=once)
-    start_at = state(start(options))
+    run = start(options)
+    run.journal.close()
+    start_at = state(run)
     full = state(finish(replace(options, out=tmp_path / "full")))
     slow = state(finish(replace(options, backbone_lr=0.25)))
     for name in ("layers.0.conv.weight", "layers.2.conv.weight"):
