@@ -24,11 +24,10 @@ from yolo.evaluate.comparison import (
 from yolo.evaluate.markup import element, words
 from yolo.evaluate.page import card, grid, heading, page, tile
 from yolo.evaluate.picture_svg import legend, picture_card
-from yolo.evaluate.report_page import CURVES_AT_ONCE, about_part
+from yolo.evaluate.report_page import CURVES_AT_ONCE, about_part, side_name
 
 PAIRS_SHOWN = 12
 TILES = 5  # of the headline numbers
-ARROWS = {BETTER: "▲", WORSE: "▼"}
 
 
 def compare_page(a: dict, b: dict, comparison: Comparison) -> str:
@@ -42,21 +41,26 @@ def compare_page(a: dict, b: dict, comparison: Comparison) -> str:
         heading("The scores"),
         _changes("metric", comparison.metrics),
         heading("What goes wrong, and what it costs"),
-        card(
-            error_chart(
-                [each["kind"] for each in a["errors"]],
-                [[each["cost"] for each in run["errors"]] for run in runs],
-            ),
-            "What AP50 loses to each kind of error; the paler bar is A, the full one below it B. "
-            "Shorter is better.",
+        grid(
+            [
+                _error_card(runs),
+                card(_changes("AP50 lost to", comparison.errors), "Less is better."),
+            ]
         ),
-        _changes("AP50 lost to", comparison.errors),
         *_classes(runs, comparison),
         *_shapes(runs),
         *_pictures(runs, comparison),
         *about_part([run["about"] for run in runs]),
     ]
     return page("Two runs side by side", parts)
+
+
+def _error_card(runs: tuple[dict, dict]) -> str:
+    kinds = [each["kind"] for each in runs[0]["errors"]]
+    return card(
+        error_chart(kinds, [[each["cost"] for each in run["errors"]] for run in runs]),
+        "What AP50 loses to each kind of error; the paler bar is A, the full one below it B. Shorter is better.",
+    )
 
 
 def _key(runs: Iterable[dict]) -> str:
@@ -83,23 +87,26 @@ def _sentence(comparison: Comparison) -> str:
 
 
 def _tile(change: Change) -> str:
-    mark = ARROWS.get(change.verdict, "")
-    step = words("em", f"{mark} {step_of(change)}", class_=change.verdict) if mark else ""
+    step = words("em", _step(change), class_=change.verdict) if change.step else ""
     return tile(number_of(change.b), f"{change.name}, A {number_of(change.a)}", step)
+
+
+def _step(change: Change) -> str:
+    """`+0.0100 better`: in words, as colour alone does not reach everybody."""
+    return f"{step_of(change)} {change.verdict}".strip()
 
 
 def _changes(title: str, changes: Iterable[Change]) -> str:
     heads = "".join(words("th", head, scope="col") for head in (title, "A", "B", "change"))
     rows = []
     for change in changes:
-        step = f"{ARROWS.get(change.verdict, '')} {step_of(change) or 'same'}".strip()
         rows.append(
             element(
                 "tr",
                 words("th", change.name, scope="row")
                 + words("td", number_of(change.a))
                 + words("td", number_of(change.b))
-                + words("td", step, class_=change.verdict.replace("/", "")),
+                + words("td", _step(change), class_=change.verdict.replace("/", "")),
             )
         )
     body = element("thead", element("tr", heads)) + element("tbody", "".join(rows))
@@ -131,11 +138,17 @@ def _classes(runs: tuple[dict, dict], comparison: Comparison) -> list[str]:
 
 
 def _shapes(runs: tuple[dict, dict]) -> list[str]:
-    a, b = runs
+    a = runs[0]
+    coco = [each["name"] for each in a["sizes"]]
+    held = [place for place, each in enumerate(a["sides"]) if each["truths"]]
+    sides = [side_name(a["sides"][place]) for place in held]
+    truths = [a["sides"][place]["truths"] for place in held]
+    fine = [[run["sides"][place]["ap"] for place in held] for run in runs]
     sizes = size_chart(
-        [each["name"] for each in a["sizes"]], [each["truths"] for each in a["sizes"]],
+        coco, [each["truths"] for each in a["sizes"]],
         [[each["ap"] for each in run["sizes"]] for run in runs], "COCO's sizes",
     )  # fmt: skip
+    by_side = size_chart(sides, truths, fine, "side of the object in picture pixels")
     return [
         heading("Exactness, size, calibration"),
         grid(
@@ -151,6 +164,7 @@ def _shapes(runs: tuple[dict, dict]) -> list[str]:
                     "A on the left, B on the right of each pair; below the name: how many objects.",
                     "AP by object size",
                 ),
+                card(by_side, "The same in finer steps.", "AP by size, in finer steps"),
                 card(
                     calibration_chart([run["scores"]["calibration"] for run in runs]),
                     "How often a score is right. The nearer to the dashed diagonal, the more a score can be believed.",
@@ -162,24 +176,17 @@ def _shapes(runs: tuple[dict, dict]) -> list[str]:
 
 
 def _pictures(runs: tuple[dict, dict], comparison: Comparison) -> list[str]:
-    changed = comparison.pictures
+    changed, names = comparison.pictures, runs[1]["names"]
     line = picture_line(changed, len(runs[1]["pictures"]))
     parts = [
         heading("Pictures that changed", f"{line}. A is on the left, B on the right."),
         legend(),
     ]
     for change in changed[:PAIRS_SHOWN]:
+        before, after = (run["pictures"][change.index] for run in runs)
         cards = [
-            picture_card(
-                {**run["pictures"][change.index], "path": path}, run["names"], f"{letter}: {note}"
-            )
-            for letter, run, note, path in zip(
-                "AB",
-                runs,
-                (change.name, picture_words(change)),
-                [runs[1]["pictures"][change.index]["path"]] * 2,
-                strict=True,
-            )
+            picture_card({**before, "path": after["path"]}, names, f"A: {change.name}"),
+            picture_card(after, names, f"B: {picture_words(change)}"),
         ]
-        parts.append(element("div", "".join(cards), class_="pair pictures"))
+        parts.append(grid(cards, "pair pictures"))
     return parts

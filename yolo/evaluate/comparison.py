@@ -134,10 +134,11 @@ def picture_line(changed: Sequence[PictureChange], pictures: int) -> str:
 
 
 def picture_words(picture: PictureChange) -> str:
-    """`2 found, 1 new false alarm`: what changed in one picture."""
+    """`2 found, 1 false alarm new`: what changed in one picture."""
     counts = (
         (picture.found, "found"), (picture.lost, "lost"),
-        (picture.gone, "false gone"), (picture.new, "false new"),
+        (picture.gone, f"false alarm{'s' * (picture.gone > 1)} gone"),
+        (picture.new, f"false alarm{'s' * (picture.new > 1)} new"),
     )  # fmt: skip
     return ", ".join(f"{count} {what}" for count, what in counts if count)
 

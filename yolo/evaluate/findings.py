@@ -214,11 +214,14 @@ def _ap_of_size(
 def _scores(scores: np.ndarray, right: np.ndarray) -> dict:
     """Histogram and calibration of the detections that count."""
     of_right, of_wrong = score_histogram(scores, right, HISTOGRAM_BINS)
-    return {
-        "right": of_right,
-        "wrong": of_wrong,
-        "calibration": asdict(reliability(scores, right)),
+    bins = reliability(scores, right)
+    calibration = {
+        "count": list(bins.count),
+        "score": list(bins.score),
+        "precision": list(bins.precision),
+        "error": bins.error,
     }
+    return {"right": of_right, "wrong": of_wrong, "calibration": calibration}
 
 
 def _error_kinds(

@@ -20,10 +20,11 @@ p { margin:.3rem 0 .9rem; max-width:46rem } .sub { color:var(--soft); margin-bot
 .read { color:var(--soft); font-size:.875rem; margin:.6rem 0 0; max-width:none }
 .card { background:var(--card); border:1px solid var(--rule); border-radius:12px; padding:1.1rem 1.2rem; min-width:0 }
 .two { display:grid; grid-template-columns:repeat(2,minmax(0,1fr)); gap:1rem; margin-top:1rem }
-.tiles { display:grid; grid-template-columns:repeat(auto-fit,minmax(9rem,1fr)); gap:.8rem }
+.tiles { display:grid; grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr)); gap:.8rem }
 .tile b { display:block; color:var(--ink); font-size:1.75rem; line-height:1.2; font-weight:650;
   font-variant-numeric:tabular-nums }
-.tile > span { color:var(--soft); font-size:.84rem } .tile em { font-style:normal; font-size:.9rem; margin-left:.4rem }
+.tile > span { color:var(--soft); font-size:.84rem } .tile em { font-style:normal; font-size:.85rem;
+  margin-left:.5rem; white-space:nowrap; display:inline-block }
 .verdict { margin-top:.8rem; border-left:4px solid var(--kind,var(--a)) } .verdict p { margin:.2rem 0; max-width:none }
 .verdict strong { font-size:1.08rem }
 .curves { display:grid; grid-template-columns:repeat(auto-fill,minmax(165px,1fr)); gap:.9rem 1.1rem }
@@ -44,7 +45,8 @@ thead th { color:var(--soft); border-top:0; font-size:.8rem } tbody th { font-we
 th:first-child { text-align:left } .prose td:last-child, .prose th:last-child { text-align:left; white-space:normal;
   min-width:18rem; color:var(--soft) } .record td { text-align:left; white-space:normal; overflow-wrap:anywhere;
   font-family:ui-monospace,Menlo,Consolas,monospace; font-size:.8rem }
-.confusion td, .confusion thead th + th { text-align:center; min-width:3.2rem } .confusion td.zero { color:var(--faint) }
+.confusion td, .confusion thead th + th { text-align:center; min-width:3.2rem } .confusion td.zero {
+  color:var(--faint) }
 .better { color:var(--good) } .worse { color:var(--bad) } .same { color:var(--faint) }
 svg { display:block; width:100%; height:auto } svg.heat { max-width:640px; margin:0 auto }
 svg text { font:11px system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","DejaVu Sans",sans-serif; fill:var(--soft) }
@@ -87,7 +89,8 @@ details summary { cursor:pointer; color:var(--soft); padding:.8rem 0 .6rem }
 footer { color:var(--faint); font-size:.8rem; margin-top:2.5rem }
 @media (max-width:760px) { main { padding:1.3rem .8rem 2rem } .two { grid-template-columns:minmax(0,1fr) }
   th,td { padding:.35rem .42rem; font-size:.8rem } .prose th { white-space:normal }
-  .prose td:last-child, .prose th:last-child { min-width:10rem } h1 { font-size:1.5rem } .card { padding:.9rem } .pair { grid-template-columns:1fr }
+  .prose td:last-child, .prose th:last-child { min-width:10rem } h1 { font-size:1.5rem } .card { padding:.9rem }
+  .pair { grid-template-columns:1fr }
   .curves { grid-template-columns:repeat(2,minmax(0,1fr)) } }
 @media print { :root { --ground:#fff; --card:#fff; --ink:#111; --soft:#444; --faint:#777; --rule:#ddd; --a:#2f6fde;
   --b:#d9730d; --good:#1a8a5a; --bad:#c9374c; --board:#eef1f5 } * { print-color-adjust:exact;

@@ -65,6 +65,11 @@ def about_part(runs: Sequence[dict]) -> list[str]:
     ]
 
 
+def side_name(size: dict) -> str:
+    """`32–64`, or `≥512` for the last step."""
+    return f"{size['from']}–{size['to']}" if size["to"] else f"≥{size['from']}"
+
+
 def _top(report: dict) -> list[str]:
     about, totals, ap = report["about"], report["totals"], report["ap"]
     facts = ", ".join(
@@ -215,7 +220,7 @@ def _classes(report: dict) -> list[str]:
 def _shapes(report: dict) -> list[str]:
     ap, coco, sides = report["ap"], report["sizes"], report["sides"]
     fine = [each for each in sides if each["truths"]]
-    names = [f"{each['from']}–{each['to']}" if each["to"] else f"≥{each['from']}" for each in fine]
+    names = [side_name(each) for each in fine]
     by_iou = iou_chart(ap["iou"], [ap["mean"]], ap["classes"])
     by_size = size_chart(
         [each["name"] for each in coco], [each["truths"] for each in coco],
