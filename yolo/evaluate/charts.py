@@ -28,6 +28,7 @@ WIDTH, HEIGHT = (
     260.0,
 )  # with letters of 11 pixels: readable on a telephone, where it is shrunk to 340
 TENTHS = tuple(step / 10 for step in range(0, 11, 2))
+MANY = 20  # thin lines; more of them are drawn paler
 ROW = 30.0  # of horizontal bars
 
 Values = Sequence[float | None]
@@ -61,7 +62,8 @@ def iou_chart(ious: Sequence[float], means: Sequence[Values], classes: Sequence[
         x_axis(frame, ious[::2], "IoU that counts as found", "{:.2g}".format),
     ]
     for values in classes:
-        parts.append(path(_points(frame, ious, values), "thin"))
+        look = "thin many" if len(classes) > MANY else "thin"
+        parts.append(path(_points(frame, ious, values), look))
     for style, values in zip(SERIES, means, strict=False):
         parts.append(path(_points(frame, ious, values), f"stroke {style}"))
         parts += [

@@ -24,7 +24,7 @@ from yolo.evaluate.comparison import (
 from yolo.evaluate.markup import element, words
 from yolo.evaluate.page import card, grid, heading, page, tile
 from yolo.evaluate.picture_svg import legend, picture_card
-from yolo.evaluate.report_page import CURVES_AT_ONCE, about_part, side_name
+from yolo.evaluate.report_page import CURVES_AT_ONCE, SIDE_TITLE, about_part
 
 PAIRS_SHOWN = 12
 TILES = 5  # of the headline numbers
@@ -141,14 +141,14 @@ def _shapes(runs: tuple[dict, dict]) -> list[str]:
     a = runs[0]
     coco = [each["name"] for each in a["sizes"]]
     held = [place for place, each in enumerate(a["sides"]) if each["truths"]]
-    sides = [side_name(a["sides"][place]) for place in held]
+    sides = [f"{a['sides'][place]['from']}+" for place in held]
     truths = [a["sides"][place]["truths"] for place in held]
     fine = [[run["sides"][place]["ap"] for place in held] for run in runs]
     sizes = size_chart(
         coco, [each["truths"] for each in a["sizes"]],
         [[each["ap"] for each in run["sizes"]] for run in runs], "COCO's sizes",
     )  # fmt: skip
-    by_side = size_chart(sides, truths, fine, "side of the object in picture pixels")
+    by_side = size_chart(sides, truths, fine, SIDE_TITLE)
     return [
         heading("Exactness, size, calibration"),
         grid(

@@ -55,9 +55,10 @@ svg text.faint { fill:var(--faint); font-size:10px } svg text.strong { fill:var(
 .grid { stroke:var(--rule); stroke-width:1 } .base { stroke:var(--faint); stroke-width:1 }
 .dashed { stroke:var(--faint); stroke-width:1.2; stroke-dasharray:4 4 }
 .run-a { --run:var(--a) } .run-b { --run:var(--b) }
-.stroke { fill:none; stroke:var(--run); stroke-width:2.2; stroke-linejoin:round } .stroke.run-b { stroke-dasharray:6
-  3 }
+.stroke { fill:none; stroke:var(--run); stroke-width:2.2; stroke-linejoin:round }
+.stroke.run-b { stroke-dasharray:6 3 }
 .fill { fill:var(--run); opacity:.13 } .thin { fill:none; stroke:var(--faint); stroke-width:1; opacity:.6 }
+.thin.many { opacity:.22 }
 .solid { fill:var(--run) } rect.right { fill:var(--good) } rect.wrong { fill:var(--bad) }
 rect.kind { fill:var(--kind) } rect.total { fill:var(--faint) } rect.board { fill:var(--board) }
 rect.kind.run-a, rect.total.run-a { opacity:.45 }
@@ -115,5 +116,6 @@ const show = event => {
 };
 document.addEventListener('pointermove', show);
 document.addEventListener('click', show);
+addEventListener('beforeprint', () => document.querySelectorAll('details').forEach(part => { part.open = true; }));
 document.documentElement.dataset.ready = 'yes';
 """

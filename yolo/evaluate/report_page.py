@@ -30,6 +30,7 @@ from yolo.evaluate.verdict import verdict
 
 PICTURES_A_LIST = 12  # of those with the most and of those with the costliest errors
 CURVES_AT_ONCE = 24
+SIDE_TITLE = "side of the object, from so many picture pixels on"
 
 
 def report_page(report: dict) -> str:
@@ -227,8 +228,8 @@ def _shapes(report: dict) -> list[str]:
         [[each["ap"] for each in coco]], "COCO's sizes",
     )  # fmt: skip
     by_side = size_chart(
-        names, [each["truths"] for each in fine], [[each["ap"] for each in fine]],
-        "side of the object in picture pixels",
+        [f"{each['from']}+" for each in fine], [each["truths"] for each in fine], [[each["ap"] for each in fine]],
+        SIDE_TITLE,
     )  # fmt: skip
     rows = [
         (f"{name} pixels", f"{each['truths']:,}", number(each["ap"]))
