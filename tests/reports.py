@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import numpy as np
 from scenes import evaluation_of, found_of, truth_of
 
-from yolo.evaluate.findings import About, MetricRow
+from yolo.evaluate.findings import About, ReportRow
 
 ABOUT = About(
     command="python tools/evaluate.py --report here",
@@ -17,8 +17,8 @@ ABOUT = About(
     versions=(("Python", "3.11.2"), ("torch", "2.4.0")),
 )
 ROWS = (
-    MetricRow("VOC area mAP", 0.123456789, "area under the curve, IoU > .5"),
-    MetricRow("COCO AP", None, "101 recalls"),
+    ReportRow("VOC area mAP", 0.123456789, "area under the curve, IoU > .5"),
+    ReportRow("COCO AP", None, "101 recalls"),
 )
 OPEN = {"meta", "link", "img", "br"}  # HTML elements without an end
 

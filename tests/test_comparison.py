@@ -63,11 +63,26 @@ def test_changes_by_hand(runs):
     assert changed == {"p0": (0, 0, 0, 1), "p1": (0, 0, 1, 1), "p3": (0, 1, 0, 1)}
     costs = {each.name: each.verdict for each in comparison.errors}
     assert costs["both"] == "better"
-    assert costs["duplicate"] == "same"  # it stood behind the only red box that is right: it cost nothing
+    assert (
+        costs["duplicate"] == "same"
+    )  # it stood behind the only red box that is right: it cost nothing
     by_name = {each.name: each for each in comparison.metrics}
     assert by_name["AP50"].verdict == by_name["recall at 0.25"].verdict == "better"
     assert by_name["recall at 0.25"].step == pytest.approx(1 / 6)
     assert by_name["VOC area mAP"].verdict == by_name["COCO AP"].verdict == "same"
+
+
+def test_counts_are_whole_and_fewer_false_alarms_are_better():
+    rows = [[replace(ROWS[0], metric=name, value=value) for name, value in each] for each in (
+        (("Darknet: TP", 1200), ("Darknet: FP", 7), ("log-average miss rate", 0.5)),
+        (("Darknet: TP", 1300), ("Darknet: FP", 5), ("log-average miss rate", 0.6)),
+    )]  # fmt: skip
+    scene = scene_of(FOUR_PICTURES)
+    comparison = compare(report_of(scene, rows[0]), report_of(scene, rows[1]))
+    assert [change.verdict for change in comparison.metrics[-3:]] == ["better", "better", "worse"]
+    assert "| Darknet: TP           |  1,200 |  1,300 |    +100 | better |" in comparison_text(
+        comparison, 4
+    )
 
 
 def test_a_run_with_itself_changes_nothing(runs):

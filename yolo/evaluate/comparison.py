@@ -16,6 +16,7 @@ from yolo.evaluate.picture_findings import FOUND
 BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "same", "n/a"
 PICTURES_TOLD = 8  # in the terminal
 CLASSES_TOLD = 10
+LESS_IS_BETTER = ("miss rate", "FP", "FN")  # ends of the names of such metrics
 
 
 @dataclass(frozen=True)
@@ -143,14 +144,18 @@ def picture_words(picture: PictureChange) -> str:
     return ", ".join(f"{count} {what}" for count, what in counts if count)
 
 
-def number_of(value: float | None) -> str:
-    """A number for a table of changes."""
+def number_of(value: float | int | None) -> str:
+    """A measure or a count for a table of changes."""
+    if isinstance(value, int):
+        return f"{value:,}"
     return UNKNOWN if value is None else f"{value:.4f}"
 
 
 def step_of(change: Change) -> str:
     """The step with its sign; none where nothing changed."""
-    return "" if not change.step else f"{change.step:+.4f}"
+    if not change.step:
+        return ""
+    return f"{change.step:+,}" if isinstance(change.step, int) else f"{change.step:+.4f}"
 
 
 def _table(title: str, changes: Iterable[Change]) -> str:
@@ -217,7 +222,9 @@ def _table_rows(a: dict, b: dict) -> list[Change]:
     values = [{row["metric"]: row["value"] for row in run["metrics"]} for run in (a, b)]
     names = dict.fromkeys((*values[0], *values[1]))
     return [
-        Change(name, values[0].get(name), values[1].get(name), more="miss rate" not in name)
+        Change(
+            name, values[0].get(name), values[1].get(name), more=not name.endswith(LESS_IS_BETTER)
+        )
         for name in names
     ]
 

@@ -73,11 +73,14 @@ class About:
 
 
 @dataclass(frozen=True)
-class MetricRow:
-    """A row of the table of metrics. value: a number 0..1, or None; conventions: what it rests on, in words."""
+class ReportRow:
+    """A row of the table of metrics. value: a measure 0..1, a count, or None; conventions: what it rests on, in words.
+
+    Any record with these three will do.
+    """
 
     metric: str
-    value: float | None
+    value: float | int | None
     conventions: str
 
 
@@ -85,7 +88,7 @@ def findings(
     evaluation: Evaluation,
     paths: Sequence[str | Path],
     about: About,
-    rows: Sequence[MetricRow],
+    rows: Sequence[ReportRow],
     score_thresh: float = SHOWN_SCORE,
 ) -> dict:
     """All that the page shows and `compare` needs. paths: of the pictures; rows: the table of metrics, as it is.
@@ -109,7 +112,10 @@ def findings(
         "names": list(evaluation.names),
         "score_thresh": score_thresh,
         "totals": _totals(evaluation, shown, score_thresh),
-        "metrics": [asdict(row) for row in rows],
+        "metrics": [
+            {"metric": row.metric, "value": row.value, "conventions": row.conventions}
+            for row in rows
+        ],
         "ap": _average_precisions(aps),
         "classes": _classes(evaluation, stand, aps, shown, score_thresh),
         "sizes": _sizes(evaluation, pairs, COCO_SIZES),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from yolo.errors import DatasetError
 from yolo.evaluate.evaluator import Evaluation
-from yolo.evaluate.findings import FORMAT, SHOWN_SCORE, About, MetricRow, findings
+from yolo.evaluate.findings import FORMAT, SHOWN_SCORE, About, ReportRow, findings
 from yolo.evaluate.report_page import report_page
 from yolo.files import write_text
 
@@ -23,7 +23,7 @@ def write_report(
     evaluation: Evaluation,
     paths: Sequence[str | Path],
     about: About,
-    rows: Sequence[MetricRow],
+    rows: Sequence[ReportRow],
     score_thresh: float = SHOWN_SCORE,
 ) -> Path:
     """Write the report of an evaluation; returns the page's path.

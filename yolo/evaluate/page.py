@@ -55,8 +55,10 @@ def record(rows: Iterable[Sequence[str]], heads: Sequence[str]) -> str:
     return table(heads, rows, "record")
 
 
-def number(value: float | None, digits: int = 4) -> str:
-    """A measure for the eye; n/a where there is none."""
+def number(value: float | int | None, digits: int = 4) -> str:
+    """A measure or a count for the eye; n/a where there is none."""
+    if isinstance(value, int):
+        return f"{value:,}"
     return NOT_AVAILABLE if value is None else f"{value:.{digits}f}"
 
 
