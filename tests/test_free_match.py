@@ -5,13 +5,15 @@ import pytest
 from hypothesis import given, settings
 from scenes import CLASSES, NAMES, PICTURES, SIDE, found_of, scenes, truth_of
 
-from yolo.evaluate.average_precision import mean_ap
+from yolo.evaluate.average_precision import ScoredBoxes, mean_ap
 from yolo.evaluate.coco import coco_dataset, coco_results, score_coco
 from yolo.evaluate.free_match import (
     IOU_THRESHOLDS,
+    by_score,
     class_aps,
     curve_101,
     same_class,
+    sorted_by_score,
     standing,
 )
 from yolo.evaluate.overlaps import overlapping
@@ -63,6 +65,22 @@ def test_ap_of_every_class_is_pycocotools(scene):
     expected = coco_of(truth, found).class_ap
     for values, number in zip(zip(*by_thresh, strict=True), expected, strict=True):
         assert mean_ap(values) == pytest.approx(number, abs=1e-9)
+
+
+def test_of_equal_scores_the_earlier_picture_is_first_whatever_their_order():
+    pictures, scores = np.array([1, 0, 1, 0]), np.array([0.5, 0.5, 0.9, 0.5])
+    shuffled = ScoredBoxes(pictures, pictures, scores, np.zeros((4, 4)))
+    assert by_score(shuffled).tolist() == [2, 1, 3, 0]
+    in_order = sorted_by_score(shuffled)
+    assert in_order.scores.tolist() == [0.9, 0.5, 0.5, 0.5] and in_order.image_index.tolist() == [
+        1,
+        0,
+        0,
+        1,
+    ]
+    assert by_score(in_order).tolist() == [0, 1, 2, 3]
+    later_first = ScoredBoxes(pictures[:2], pictures[:2], scores[:2], np.zeros((2, 4)))
+    assert by_score(later_first).tolist() == [1, 0]
 
 
 def test_the_curve_by_hand():

@@ -4,7 +4,7 @@ Numbers have all their digits; what does not exist (the AP of a class without a 
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,7 @@ from yolo.evaluate.free_match import (
     class_aps,
     class_curves,
     same_class,
+    sorted_by_score,
     standing,
 )
 from yolo.evaluate.overlaps import Pairs, overlapping
@@ -95,6 +96,7 @@ def findings(
 
     Precision, recall, confusion and the pictures are at `score_thresh`; all else is over every detection.
     """
+    evaluation = replace(evaluation, detections=sorted_by_score(evaluation.detections))
     truth, found, classes = evaluation.truth, evaluation.detections, len(evaluation.names)
     errors = find_errors(truth, found)
     shown = shown_errors(truth, found, errors, score_thresh)

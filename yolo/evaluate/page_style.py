@@ -98,7 +98,7 @@ footer { color:var(--faint); font-size:.8rem; margin-top:2.5rem }
   -webkit-print-color-adjust:exact }
   main { max-width:none; padding:0 } .card,.scroll { break-inside:avoid } h2 { break-after:avoid } th,td {
   white-space:normal;
-  padding:.25rem .45rem } .prose td:last-child { min-width:0 } .pictures { grid-template-columns:1fr 1fr } }
+  padding:.25rem .45rem } .prose td:last-child { min-width:0 } .pictures, .two { grid-template-columns:1fr 1fr } }
 """
 
 SCRIPT = """
