@@ -1,0 +1,78 @@
+"""Detections and truths of the same picture side by side: every pair that overlaps, and how much."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from yolo.evaluate.average_precision import GroundTruth, ScoredBoxes
+
+PAIRS_AT_ONCE = 1_000_000  # bounds the memory: 1e6 pairs take some 200 MB while they are measured
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of a detection and a truth of its picture, whatever their classes.
+
+    detection: int64 [P] and truth: int64 [P], positions; overlap: float64 [P], the IoU, or for a
+    difficult truth the part of the detection that lies in it (COCO's measure against `iscrowd`).
+    """
+
+    detection: np.ndarray
+    truth: np.ndarray
+    overlap: np.ndarray
+
+    def where(self, chosen: np.ndarray) -> "Pairs":
+        """The pairs that `chosen` (bool [P], or positions) names."""
+        return Pairs(self.detection[chosen], self.truth[chosen], self.overlap[chosen])
+
+
+def overlapping(truth: GroundTruth, detections: ScoredBoxes, least: float) -> Pairs:
+    """All pairs of a picture with an overlap of at least `least` (above 0), boxes continuous."""
+    by_image = np.argsort(truth.image_index, kind="stable")
+    images = truth.image_index[by_image]
+    begin = np.searchsorted(images, detections.image_index, side="left")
+    count = np.searchsorted(images, detections.image_index, side="right") - begin
+    parts = [Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+    for rows in _portions(count):
+        repeated = np.repeat(rows, count[rows])
+        first = np.cumsum(count[rows]) - count[rows]
+        place = np.arange(len(repeated)) + np.repeat(begin[rows] - first, count[rows])
+        partner = by_image[place]
+        overlap = _overlap(
+            detections.boxes[repeated], truth.boxes[partner], truth.difficult[partner]
+        )
+        parts.append(Pairs(repeated, partner, overlap).where(overlap >= least))
+    return Pairs(
+        *(
+            np.concatenate([getattr(part, column) for part in parts])
+            for column in ("detection", "truth", "overlap")
+        )
+    )
+
+
+def best_partner(pairs: Pairs, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each of `count` detections its largest overlap [N], 0 without one, and whose [N], -1.
+
+    The first truth of equals.
+    """
+    overlap, best = np.zeros(count), np.full(count, -1)
+    order = np.lexsort((-pairs.truth, pairs.overlap))  # what is written last stays
+    overlap[pairs.detection[order]] = pairs.overlap[order]
+    best[pairs.detection[order]] = pairs.truth[order]
+    return overlap, best
+
+
+def _portions(count: np.ndarray) -> Iterator[np.ndarray]:
+    """Positions of detections in portions of some PAIRS_AT_ONCE pairs; count: [N], pairs of each."""
+    portion = np.cumsum(count) // PAIRS_AT_ONCE
+    yield from np.split(np.arange(len(count)), np.flatnonzero(np.diff(portion)) + 1)
+
+
+def _overlap(boxes: np.ndarray, truths: np.ndarray, difficult: np.ndarray) -> np.ndarray:
+    """Row by row, xyxy [P, 4] each → [P]; 0 where there is no area to divide by."""
+    low, high = np.maximum(boxes[:, :2], truths[:, :2]), np.minimum(boxes[:, 2:], truths[:, 2:])
+    shared = np.maximum(high - low, 0.0).prod(axis=1)
+    own = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    whole = np.where(difficult, own, own + (truths[:, 2:] - truths[:, :2]).prod(axis=1) - shared)
+    return np.divide(shared, whole, out=np.zeros_like(whole), where=whole > 0)
