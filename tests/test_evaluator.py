@@ -9,8 +9,8 @@ from yolo.data.labels import Truth
 from yolo.data.pictures import read_picture
 from yolo.detect.detector import Detector
 from yolo.evaluate.average_precision import ScoredBoxes, mean_ap
+from yolo.evaluate.evaluation import Evaluation
 from yolo.evaluate.evaluator import (
-    Evaluation,
     coco_score,
     evaluate,
     ground_truth,

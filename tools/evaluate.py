@@ -25,11 +25,11 @@ from yolo.data.check import check_list, problem_lines
 from yolo.detect.detector import Detector
 from yolo.device import add_device_option
 from yolo.errors import CfgError, DatasetError
+from yolo.evaluate.evaluation import Evaluation
 from yolo.evaluate.evaluator import (
     IOU_THRESH,
     MAP_NMS_THRESH,
     MAP_SCORE_THRESH,
-    Evaluation,
     coco_score,
     evaluate,
     voc_detections,

@@ -1,7 +1,6 @@
 """A network and a data set → scored detections beside the truth, and what VOC and COCO make of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,25 +19,12 @@ from yolo.evaluate.average_precision import (
     score_classes,
 )
 from yolo.evaluate.coco import CocoScore, coco_dataset, coco_results, score_coco
+from yolo.evaluate.evaluation import Evaluation
 from yolo.evaluate.voc import VOC_ORIGIN, voc_pixels
 
 MAP_SCORE_THRESH = 0.005  # AlexeyAB detector.c validate_detector_map: float thresh = .005
 MAP_NMS_THRESH = 0.45
 IOU_THRESH = 0.5
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Truth and detections of a set of pictures, boxes xyxy in continuous picture pixels.
-
-    sizes: int64 `[I, 2]`, (height, width) of each picture; image_ids: the pictures' names without folder and ending.
-    """
-
-    names: tuple[str, ...]
-    image_ids: tuple[str, ...]
-    sizes: np.ndarray
-    truth: GroundTruth
-    detections: ScoredBoxes
 
 
 def evaluate(
