@@ -172,6 +172,8 @@ GOOD = "000001 0.5 1 2 3 4\n"
         ("000001 0.5 1 2 3 1e999", "found ymax '1e999'"),
         ("000001 0.5 3 2 1 4", "found box 3 2 1 4, expected xmin not above xmax"),
         ("000001 0.5 1 4 3 2", "found box 1 4 3 2"),
+        ("000001 0.5 1_0 2 30 4", "found xmin '1_0', expected a finite number"),
+        ("000001 0.5 1 2 \u0663 4", "found xmax '\u0663', expected a finite number"),
         ("000009 0.5 1 2 3 4", "found picture 000009, expected one of the 2 of the image set"),
         ("\x00\x01\x02", "found 1 columns"),
     ],

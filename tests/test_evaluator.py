@@ -11,14 +11,12 @@ from yolo.detect.detector import Detector
 from yolo.evaluate.average_precision import ScoredBoxes, mean_ap
 from yolo.evaluate.evaluation import Evaluation
 from yolo.evaluate.evaluator import (
-    coco_score,
     evaluate,
     ground_truth,
     picture_boxes,
-    voc_detections,
-    voc_scores,
 )
 from yolo.evaluate.report import average_precisions
+from yolo.evaluate.scores import coco_score, voc_detections, voc_scores
 
 
 def checked(drawn, **how):

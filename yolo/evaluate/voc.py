@@ -7,7 +7,7 @@ file a class.
 
 import math
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from yolo.data.voc import AnnotatedObject, read_annotation
 from yolo.errors import DatasetError
 from yolo.evaluate.average_precision import GroundTruth, ScoredBoxes
+from yolo.evaluate.evaluation import Evaluation
 from yolo.files import write_text
 
 RESULTS_PREFIX = (
@@ -22,6 +23,7 @@ RESULTS_PREFIX = (
 )
 RESULTS_COLUMNS = ("id", "score", "xmin", "ymin", "xmax", "ymax")
 VOC_ORIGIN = 1.0  # VOC counts pixels from 1
+UNKNOWN_SIZE = 0  # of a picture: VOC's results files do not say, and some annotations do not
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,26 @@ def voc_pixels(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
     `sizes` [N, 2] are the (height, width) of each box's picture. All four numbers move by 1 and are
     clamped to the picture (examples/detector.c, print_detector_detections). A box wholly outside,
-    which Darknet writes inverted, becomes a box of one pixel on the border.
+    which Darknet writes inverted, becomes a box of one pixel on the border. Where a size is
+    UNKNOWN_SIZE, the numbers only move.
     """
     width_height = np.asarray(sizes, dtype=np.float64)[:, ::-1]
-    limits = np.concatenate((width_height, width_height), axis=1)
-    return np.clip(np.asarray(boxes, dtype=np.float64) + VOC_ORIGIN, VOC_ORIGIN, limits)
+    known = width_height != UNKNOWN_SIZE
+    low = np.where(known, VOC_ORIGIN, -np.inf)
+    high = np.where(known, width_height, np.inf)
+    moved = np.asarray(boxes, dtype=np.float64) + VOC_ORIGIN
+    return np.clip(moved, np.tile(low, 2), np.tile(high, 2))
+
+
+def evaluation_of_files(found: VocTruth, detections: ScoredBoxes) -> Evaluation:
+    """Truth and results files, both in VOC's pixels, as an Evaluation; its sizes are UNKNOWN_SIZE."""
+    return Evaluation(
+        names=found.names,
+        image_ids=found.image_ids,
+        sizes=np.full((len(found.image_ids), 2), UNKNOWN_SIZE, dtype=np.int64),
+        truth=replace(found.truth, boxes=found.truth.boxes - VOC_ORIGIN),
+        detections=replace(detections, boxes=detections.boxes - VOC_ORIGIN),
+    )
 
 
 def write_results(
@@ -203,7 +220,7 @@ def _read_results_file(path: Path, position: dict[str, int]) -> tuple[np.ndarray
         values = [float(word) for row in filled for word in row[1:]]
     except (KeyError, ValueError):
         raise _first_problem(path, rows, position) from None
-    if any(len(row) != len(RESULTS_COLUMNS) for row in filled):
+    if not all(len(row) == len(RESULTS_COLUMNS) and _is_plain("".join(row[1:])) for row in filled):
         raise _first_problem(path, rows, position)
     numbers = np.array(values, dtype=np.float64).reshape(-1, len(RESULTS_COLUMNS) - 1)
     if not np.isfinite(numbers).all() or (numbers[:, 3:] < numbers[:, 1:3]).any():
@@ -239,9 +256,14 @@ def _problem(row: list[str], position: dict[str, int]) -> str | None:
 
 def _is_finite(word: str) -> bool:
     try:
-        return math.isfinite(float(word))
+        return math.isfinite(float(word)) and _is_plain(word)
     except ValueError:
         return False
+
+
+def _is_plain(number: str) -> bool:
+    """Whether it is written as elsewhere: Python also takes 1_000 and the digits of other scripts."""
+    return number.isascii() and "_" not in number
 
 
 def _lines(path: str | Path) -> list[str]:
