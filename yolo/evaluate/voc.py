@@ -6,6 +6,7 @@ file a class.
 """
 
 import math
+import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,7 +75,7 @@ def read_ground_truth(
     """
     image_ids, image_index, objects = [*image_ids], [], []
     for index, image_id in enumerate(image_ids):
-        found = _objects(Path(annotations) / f"{image_id}.xml")
+        found = _objects(os.path.join(annotations, f"{image_id}.xml"))
         objects.extend(found)
         image_index.extend([index] * len(found))
     names = tuple(sorted({*more_names, *(each.name for each in objects)}))
@@ -190,7 +191,7 @@ def read_results(
     )
 
 
-def _objects(path: Path) -> tuple[AnnotatedObject, ...]:
+def _objects(path: str) -> tuple[AnnotatedObject, ...]:
     try:
         objects = read_annotation(path).objects
     except FileNotFoundError:
@@ -213,14 +214,18 @@ def _results_path(folder: str | Path, name: str) -> Path:
 
 def _read_results_file(path: Path, position: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
     """(image_index int64 [N], score and box float64 [N, 5]), by columns; by lines only to blame."""
-    rows = [line.split() for line in _lines(path)]
+    lines = _lines(path)
+    rows = [line.split() for line in lines]
     filled = [row for row in rows if row]
     try:
         image_index = np.array([position[row[0]] for row in filled], dtype=np.int64)
         values = [float(word) for row in filled for word in row[1:]]
     except (KeyError, ValueError):
         raise _first_problem(path, rows, position) from None
-    if not all(len(row) == len(RESULTS_COLUMNS) and _is_plain("".join(row[1:])) for row in filled):
+    if any(len(row) != len(RESULTS_COLUMNS) for row in filled):
+        raise _first_problem(path, rows, position)
+    strange = [row for line, row in zip(lines, rows, strict=True) if not _is_plain(line)]
+    if not all(_is_plain(word) for row in strange for word in row[1:]):
         raise _first_problem(path, rows, position)
     numbers = np.array(values, dtype=np.float64).reshape(-1, len(RESULTS_COLUMNS) - 1)
     if not np.isfinite(numbers).all() or (numbers[:, 3:] < numbers[:, 1:3]).any():
