@@ -80,8 +80,8 @@ def test_the_table_shows_every_row_with_its_conventions(metrics):
     assert [cell.strip() for cell in lines[1].split("|")[1:-1]] == list(HEADINGS)
     assert len(lines) == len(rows) + 4
     voc07 = next(line for line in lines if "VOC07 mAP" in line)
-    assert re.search(r"0\.424242 .* 11: .* > 0.5 .* x2 - x1 \+ 1 .* left out", voc07)
-    assert "sides x2 - x1 + 1; difficult truth: hits do not count" in rows[0].conventions
+    assert re.search(r"0\.424242 .* 11 tenths.* > 0.5 .* \+ 1 pixel .* left out", voc07)
+    assert "sides + 1 pixel; difficult truth excused; scores all" in rows[0].conventions
 
 
 def test_counts_a_class(metrics):

@@ -154,8 +154,11 @@ def judge_class(
     pixel_extent: float,
 ) -> Verdicts:
     """The same, detection by detection; `match_class` has the rules and arguments."""
-    ours, theirs = np.flatnonzero(truth.labels == label), by_score(detections, label)
+    ours, theirs = np.flatnonzero(truth.labels == label), np.flatnonzero(detections.labels == label)
+    # As they lie, mostly picture after picture, which memory is quick at; only then by score
     overlap, best = best_truth(truth, ours, detections, theirs, pixel_extent)
+    order = by_score(detections, theirs)
+    theirs, overlap, best = theirs[order], overlap[order], best[order]
     hit = np.flatnonzero(overlap > iou_thresh)
     counts = np.ones(len(theirs), dtype=bool)
     counts[hit] = ~truth.difficult[best[hit]]
@@ -173,10 +176,9 @@ def check_labels(truth: GroundTruth, detections: ScoredBoxes, num_classes: int) 
             )
 
 
-def by_score(detections: ScoredBoxes, label: int) -> np.ndarray:
-    """int64 [N]: which detections are of one class, by falling score, equal ones in their order."""
-    theirs = np.flatnonzero(detections.labels == label)
-    return theirs[np.argsort(-detections.scores[theirs], kind="stable")]
+def by_score(detections: ScoredBoxes, theirs: np.ndarray) -> np.ndarray:
+    """int64 [N]: the places in `theirs` by falling score, equal scores in their order."""
+    return np.argsort(-detections.scores[theirs], kind="stable")
 
 
 def first_of_each(hit: np.ndarray, best: np.ndarray) -> np.ndarray:

@@ -17,8 +17,8 @@ MISSED = "missed"
 SHOWN_CONFUSIONS = 5
 
 HEADINGS = (
-    "metric", "value", "recalls", "a hit has IoU", "box sides", "difficult truth", "scores",
-    "class without truth", "reported by",
+    "metric", "value", "recalls", "IoU of a hit", "sides", "difficult", "scores",
+    "no truth", "as in",
 )  # fmt: skip
 
 
@@ -40,50 +40,51 @@ class MetricRow:
     def conventions(self) -> str:
         """All of them as one phrase."""
         return (
-            f"recalls: {self.recalls}; IoU {self.hit}; box sides {self.sides}; difficult truth: "
-            f"{self.difficult}; scores {self.scores}; class without truth: {self.empty_class}"
+            f"recalls: {self.recalls}; IoU {self.hit}; box sides {self.sides}; difficult truth "
+            f"{self.difficult}; scores {self.scores}; class without truth {self.empty_class}"
         )
 
 
 # Each family's conventions; the words end up in the table as they are
 VOC = MetricRow(
-    metric="", value=None, recalls="", hit="", sides="x2 - x1 + 1",
-    difficult="hits do not count", scores="all", empty_class="left out", reported_by="",
+    metric="", value=None, recalls="", hit="", sides="+ 1 pixel",
+    difficult="excused", scores="all", empty_class="left out", reported_by="",
 )  # fmt: skip
 DARKNET = MetricRow(
-    metric="", value=None, recalls="", hit="", sides="x2 - x1",
-    difficult="", scores=f"> {MAP_SCORE_THRESH:g}", empty_class="counts as 0",
-    reported_by="AlexeyAB detector map",
+    metric="", value=None, recalls="", hit="", sides="as they are",
+    difficult="", scores=f"> {MAP_SCORE_THRESH:g}", empty_class="is 0",
+    reported_by="detector map",
 )  # fmt: skip
 COCO = MetricRow(
-    metric="", value=None, recalls="101", hit=">= .50 ... .95", sides="x2 - x1",
-    difficult="crowd: hits do not count", scores="best 100 a picture", empty_class="left out",
+    metric="", value=None, recalls="101", hit=">= .5 to .95", sides="as they are",
+    difficult="crowd: excused", scores="best 100", empty_class="left out",
     reported_by="pycocotools",
 )  # fmt: skip
 COCO_ROWS = (
-    ("AP", "ap", {"reported_by": "COCO's first number"}),
-    ("AP50", "ap50", {"hit": ">= .50", "reported_by": 'COCO, "AP50" of most papers'}),
+    ("AP", "ap", {"reported_by": "COCO's first"}),
+    ("AP50", "ap50", {"hit": ">= .5", "reported_by": "most papers' AP50"}),
     ("AP75", "ap75", {"hit": ">= .75"}),
-    ("AP small", "ap_small", {"difficult": "also other sizes"}),
-    ("AP medium", "ap_medium", {"difficult": "also other sizes"}),
-    ("AP large", "ap_large", {"difficult": "also other sizes"}),
-    ("AR 1", "ar1", {"recalls": "recall", "scores": "best 1 a picture"}),
-    ("AR 10", "ar10", {"recalls": "recall", "scores": "best 10 a picture"}),
+    ("AP small", "ap_small", {"difficult": "crowd, other sizes"}),
+    ("AP medium", "ap_medium", {"difficult": "crowd, other sizes"}),
+    ("AP large", "ap_large", {"difficult": "crowd, other sizes"}),
+    ("AR 1", "ar1", {"recalls": "recall", "scores": "best 1"}),
+    ("AR 10", "ar10", {"recalls": "recall", "scores": "best 10"}),
     ("AR 100", "ar100", {"recalls": "recall"}),
-    ("AR small", "ar_small", {"recalls": "recall", "difficult": "also other sizes"}),
-    ("AR medium", "ar_medium", {"recalls": "recall", "difficult": "also other sizes"}),
-    ("AR large", "ar_large", {"recalls": "recall", "difficult": "also other sizes"}),
+    ("AR small", "ar_small", {"recalls": "recall", "difficult": "crowd, other sizes"}),
+    ("AR medium", "ar_medium", {"recalls": "recall", "difficult": "crowd, other sizes"}),
+    ("AR large", "ar_large", {"recalls": "recall", "difficult": "crowd, other sizes"}),
 )
-DARKNET_RECALLS = {0: "each step (area)", 11: "11: 0, 1/10 ... 1", 101: "101: 0, 1/100 ... 1"}
-WITH_LIST, WITHOUT_LIST = "dropped if no other hit", "no list: hits are false"
+DARKNET_RECALLS = {0: "each step: area", 11: "11 tenths", 101: "101 hundredths"}
+WITH_LIST, WITHOUT_LIST = "excused last", "false alarms"
 
 
 def metric_rows(metrics: AllMetrics) -> list[MetricRow]:
     """Every number of all classes together, with its conventions, those of a kind together."""
     return [
         *_voc_rows(metrics),
-        *_darknet_rows(metrics.darknet, metrics, "Darknet", WITH_LIST),
-        *_darknet_rows(metrics.darknet_plain, metrics, "Darknet, no list", WITHOUT_LIST),
+        *_darknet_maps(metrics.darknet, metrics, "Darknet", WITH_LIST),
+        *_darknet_maps(metrics.darknet_plain, metrics, "Darknet, no list", WITHOUT_LIST),
+        *_darknet_counts(metrics),
         *(
             replace(COCO, metric=f"COCO {name}", value=getattr(metrics.coco, field), **other)
             for name, field, other in COCO_ROWS
@@ -91,10 +92,22 @@ def metric_rows(metrics: AllMetrics) -> list[MetricRow]:
     ]
 
 
+LEGEND = """\
+recalls: where the precision is read, "none" for counts at one threshold; "as floats": 3 * .1 lies above 3/10.
+sides: "+ 1 pixel" is x2 - x1 + 1. scores: which detections take part, of COCO the best of a picture.
+difficult: "excused" hits are neither right nor wrong, "excused last" only where no other truth is hit.
+no truth: a class without truth is left out of the mean, is 0 in it, or its false alarms count with all others."""
+
+
 def everything_text(metrics: AllMetrics) -> str:
     """What `--metric all` prints of them: the rows, a row a class at the threshold, confusions."""
     return "\n".join(
-        [conventions_table(metric_rows(metrics)), counts_table(metrics), confusions_line(metrics)]
+        [
+            conventions_table(metric_rows(metrics)),
+            LEGEND,
+            counts_table(metrics),
+            confusions_line(metrics),
+        ]
     )
 
 
@@ -176,13 +189,13 @@ def metrics_record(metrics: AllMetrics) -> dict:
 def _voc_rows(metrics: AllMetrics) -> Iterator[MetricRow]:
     kind = replace(VOC, hit=f"> {metrics.iou_thresh:g}")
     for title, name, recalls, who in (
-        ("VOC07 mAP", "voc07", "11: 0, .1 ... 1.0", "VOC2007, voc_eval, pjreddie's reval_voc.py"),
-        ("VOC area mAP", "area", "each step (area)", "VOC2010 and later"),
+        ("VOC07 mAP", "voc07", "11 tenths, as floats", "VOC2007, voc_eval"),
+        ("VOC area mAP", "area", "each step: area", "VOC2010 and later"),
     ):
         value = mean_ap(average_precisions(metrics.voc, name))
         yield replace(kind, metric=title, value=value, recalls=recalls, reported_by=who)
     counted = replace(
-        kind, recalls="one threshold", scores=f"> {metrics.score_thresh:g}", reported_by="ours"
+        kind, recalls="none", scores=f"> {metrics.score_thresh:g}", reported_by="ours"
     )
     every = together(metrics.counted)
     for name, value in (
@@ -191,35 +204,41 @@ def _voc_rows(metrics: AllMetrics) -> Iterator[MetricRow]:
         ("F1", every.f1),
         ("mean IoU of the hits", every.hit_iou),
     ):
-        yield replace(counted, metric=name, value=value, empty_class="counted with")
+        yield replace(counted, metric=name, value=value, empty_class="counts")
     yield replace(
         kind,
         metric="log-average miss rate",
         value=mean_ap(metrics.miss_rates),
-        recalls="9: .01 ... 1 false a picture",
-        reported_by="Dollár et al. (0 is best)",
+        recalls="9 rates of false alarms",
+        reported_by="Dollár; 0 is best",
     )
 
 
-def _darknet_rows(
+def _darknet_maps(
     result: DarknetMap, metrics: AllMetrics, title: str, difficult: str
 ) -> Iterator[MetricRow]:
-    kind = replace(DARKNET, hit=f"> {metrics.iou_thresh:g}", difficult=difficult)
     for points in POINTS:
         yield replace(
-            kind,
+            DARKNET,
             metric=f"{title}: mAP -points {points}",
             value=result.mean_ap[points],
             recalls=DARKNET_RECALLS[points],
+            hit=f"> {metrics.iou_thresh:g}",
+            difficult=difficult,
         )
-    counted = replace(
-        kind,
-        recalls="one threshold",
-        difficult=WITHOUT_LIST.removeprefix("no list: "),
+
+
+def _darknet_counts(metrics: AllMetrics) -> Iterator[MetricRow]:
+    """With its difficult list as without: what the list excuses stays a false positive here."""
+    kind = replace(
+        DARKNET,
+        recalls="none",
+        hit=f"> {metrics.iou_thresh:g}",
+        difficult=WITHOUT_LIST,
         scores=f"> {metrics.score_thresh:g}",
-        empty_class="counted with",
+        empty_class="counts",
     )
-    point = result.counted
+    point = metrics.darknet.counted
     for name, value in (
         ("precision", point.precision),
         ("recall", point.recall),
@@ -229,7 +248,7 @@ def _darknet_rows(
         ("FP", point.false_positives),
         ("FN", point.missed),
     ):
-        yield replace(counted, metric=f"{title}: {name}", value=value)
+        yield replace(kind, metric=f"Darknet: {name}", value=value)
 
 
 def _darknet_record(result: DarknetMap, names: Sequence[str]) -> dict:

@@ -100,9 +100,11 @@ def _class(
     ours = truth.labels == label
     to_find = np.flatnonzero(ours & ~truth.difficult)
     difficult = np.flatnonzero(ours & truth.difficult)
-    theirs = by_score(detections, label)
+    theirs = np.flatnonzero(detections.labels == label)
     overlap, best = best_truth(truth, to_find, detections, theirs, NO_EXTENT)
     beside, _ = best_truth(truth, difficult, detections, theirs, NO_EXTENT)
+    order = by_score(detections, theirs)
+    theirs, overlap, best, beside = theirs[order], overlap[order], best[order], beside[order]
     hit = overlap > iou_thresh
     counts = hit | ~(beside > iou_thresh)
     correct = np.zeros(len(theirs), dtype=bool)
