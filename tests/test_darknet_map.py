@@ -68,6 +68,13 @@ def test_what_a_difficult_box_excuses_is_still_a_false_positive_of_the_counts():
     assert (counted.hit_iou, counted.darknet_iou) == (1, 0.5)
 
 
+def test_a_difficult_box_excuses_only_above_the_threshold():
+    truths = truth_of((0, 0, (0, 0, 2, 1), True), (0, 0, FAR, False))
+    found = detections_of((0, 0, 0.9, (0, 0, 1, 1)), (0, 0, 0.8, FAR))  # IoU exactly 1/2
+    assert darknet_map(truths, found, 1).mean_ap[0] == 0.5
+    assert darknet_map(truths, found, 1, iou_thresh=0.499).mean_ap[0] == 1
+
+
 def test_scores_up_to_the_threshold_are_left_out():
     truths = truth_of((0, 0, SQUARE, False))
     assert darknet_map(truths, detections_of((0, 0, 0.005, SQUARE)), 1).mean_ap[0] == 0

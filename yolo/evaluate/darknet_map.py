@@ -95,7 +95,9 @@ def _class(
 
     A detection goes to the not difficult truth of its picture with the largest IoU above the
     threshold. Where there is none, but a difficult one with IoU above it, it is taken off the curve;
-    yet it stays a false positive of the counts at `counted_thresh`.
+    yet it stays a false positive of the counts at `counted_thresh`. Of two on one truth the counts
+    take the one with the higher score; Darknet takes the first of its array, which is the same
+    one unless a box has several classes above MAP_SCORE_THRESH.
     """
     ours = truth.labels == label
     to_find = np.flatnonzero(ours & ~truth.difficult)
