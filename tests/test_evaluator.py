@@ -11,6 +11,7 @@ from yolo.detect.detector import Detector
 from yolo.evaluate.average_precision import ScoredBoxes, mean_ap
 from yolo.evaluate.evaluation import Evaluation
 from yolo.evaluate.evaluator import (
+    detections_of,
     evaluate,
     ground_truth,
     picture_boxes,
@@ -153,3 +154,8 @@ def test_batches_find_what_single_pictures_find(four, letterbox):
         found.boxes, np.concatenate([each.boxes for each in alone]), atol=1e-3
     )
     assert found.boxes.dtype == np.float64
+
+
+def test_a_process_without_a_picture_finds_nothing():
+    detector = Detector(network_of(cfg_text()), NAMES)
+    assert detections_of(detector, [], batch=3, workers=0) == []

@@ -62,7 +62,12 @@ def main() -> None:
 
 def _report(args: argparse.Namespace, evaluation: Evaluation) -> None:
     metrics = METRICS.get(args.metric, USUAL)
-    coco = coco_score(evaluation) if "coco" in metrics else None
+    everything, coco = None, None
+    if args.metric == EVERYTHING:
+        everything = all_metrics(evaluation, IOU_THRESH, args.thresh)
+        coco = everything.coco
+    elif "coco" in metrics:
+        coco = coco_score(evaluation)
     columns, counts = _columns(evaluation, [name for name in metrics if name != "coco"])
     if coco:
         columns["coco"] = coco.class_ap
@@ -72,8 +77,7 @@ def _report(args: argparse.Namespace, evaluation: Evaluation) -> None:
     if coco:
         content["coco"] = {row: getattr(coco, field) for row, field, _ in COCO_ROWS}
         print("coco " + "  ".join(f"{row} {format_ap(content['coco'][row])}" for row in COCO_LINE))
-    if args.metric == EVERYTHING:
-        everything = all_metrics(evaluation, IOU_THRESH, args.thresh)
+    if everything:
         print(everything_text(everything))
         content["all"] = metrics_record(everything)
     if args.save_results:
