@@ -183,8 +183,12 @@ def by_score(detections: ScoredBoxes, theirs: np.ndarray) -> np.ndarray:
 
 def first_of_each(hit: np.ndarray, best: np.ndarray) -> np.ndarray:
     """Of `hit`, places in `best` in rising order, the first that has each value of `best`."""
-    _, first = np.unique(best[hit], return_index=True)
-    return hit[first]
+    values = best[hit]
+    if len(values) == 0:
+        return hit
+    first = np.full(values.max() - values.min() + 1, -1, dtype=np.int64)
+    first[values[::-1] - values.min()] = hit[::-1]  # of several for one value the last one stays
+    return first[first >= 0]
 
 
 def precision_recall(match: ClassMatch) -> tuple[np.ndarray, np.ndarray]:
