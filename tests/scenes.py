@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from yolo.evaluate.average_precision import GroundTruth, ScoredBoxes
-from yolo.evaluate.evaluator import Evaluation
+from yolo.evaluate.evaluation import Evaluation
 
 SIDE = 12  # of the pictures; boxes have whole corners, so that IoUs fall exactly on thresholds
 CLASSES, PICTURES = 3, 3

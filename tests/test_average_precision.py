@@ -1,8 +1,21 @@
 """Matching and average precision: by hand, and against the slow version of reference_ap.py."""
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 import reference_ap as reference
+from boxes import (
+    FAR,
+    SHIFTED,
+    SQUARE,
+    detection_rows,
+    detections_of,
+    extents,
+    thresholds,
+    truth_of,
+    truth_rows,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,8 +24,6 @@ from yolo.evaluate.average_precision import (
     VOC_PIXEL_EXTENT,
     ClassMatch,
     Counts,
-    GroundTruth,
-    ScoredBoxes,
     area_ap,
     counts_at,
     match_class,
@@ -21,30 +32,6 @@ from yolo.evaluate.average_precision import (
     score_classes,
     voc07_ap,
 )
-
-SQUARE, SHIFTED, FAR = (0, 0, 10, 10), (1, 0, 11, 10), (50, 50, 60, 60)
-
-
-def truth_of(*rows) -> GroundTruth:
-    """Rows of (image, label, box, difficult)."""
-    image, label, box, difficult = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return GroundTruth(
-        np.array(image, dtype=np.int64),
-        np.array(label, dtype=np.int64),
-        np.array(box, dtype=np.float64).reshape(-1, 4),
-        np.array(difficult, dtype=bool),
-    )
-
-
-def detections_of(*rows) -> ScoredBoxes:
-    """Rows of (image, label, score, box)."""
-    image, label, score, box = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return ScoredBoxes(
-        np.array(image, dtype=np.int64),
-        np.array(label, dtype=np.int64),
-        np.array(score, dtype=np.float64),
-        np.array(box, dtype=np.float64).reshape(-1, 4),
-    )
 
 
 def marks(truth, detections, iou_thresh=0.5, pixel_extent=0.0) -> list[bool]:
@@ -156,29 +143,22 @@ def test_a_label_of_no_class_is_an_error(label):
         score_classes(truth_of(), detections_of((0, label, 0.5, SQUARE)), 2, 0.5, 0.0)
 
 
-# few boxes that overlap much, and exactly by 1/3, 1/2 or 2/3, with the last pixel counted or not
-boxes = st.sampled_from(
-    [
-        (0, 0, 0, 0),
-        (0, 0, 1, 0),
-        (0, 0, 2, 0),
-        (0, 0, 1, 1),
-        (0, 0, 2, 1),
-        (0, 0, 3, 1),
-        (5, 5, 6, 6),
-    ]
-)
-images, labels = st.integers(0, 1), st.integers(0, 1)
-few_scores = st.sampled_from([0.1, 0.25, 0.5, 0.75])  # many ties
-truth_rows = st.lists(st.tuples(images, labels, boxes, st.booleans()), max_size=12)
-detection_rows = st.lists(st.tuples(images, labels, few_scores, boxes), max_size=25)
-thresholds = st.sampled_from([1 / 3, 0.5, 2 / 3])
-
-
 @settings(max_examples=300, deadline=None)
-@given(truth_rows, detection_rows, thresholds, st.sampled_from([0.0, 1.0]))
-def test_scores_equal_the_definition(truths, detections, iou_thresh, extent):
-    scores = score_classes(truth_of(*truths), detections_of(*detections), 2, iou_thresh, extent)
+@given(
+    truth_rows,
+    detection_rows,
+    thresholds,
+    extents,
+    st.sampled_from([(1, 1), (3, 4), (2**16, 2**17)]),
+)
+def test_scores_equal_the_definition(truths, detections, iou_thresh, extent, at_once):
+    """at_once: of detections and of pairs; where they are cut into parts makes no difference."""
+    module = "yolo.evaluate.average_precision"
+    with (
+        patch(f"{module}.DETECTIONS_AT_ONCE", at_once[0]),
+        patch(f"{module}.PAIRS_AT_ONCE", at_once[1]),
+    ):
+        scores = score_classes(truth_of(*truths), detections_of(*detections), 2, iou_thresh, extent)
     for label, score in enumerate(scores):
         ours = [(image, box, hard) for image, of, box, hard in truths if of == label]
         theirs = [(image, value, box) for image, of, value, box in detections if of == label]

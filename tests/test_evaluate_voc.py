@@ -17,7 +17,9 @@ from yolo.evaluate.average_precision import (
     mean_ap,
     score_classes,
 )
+from yolo.evaluate.scores import voc_detections, voc_truth
 from yolo.evaluate.voc import (
+    evaluation_of_files,
     read_ground_truth,
     read_image_set,
     read_results,
@@ -172,6 +174,8 @@ GOOD = "000001 0.5 1 2 3 4\n"
         ("000001 0.5 1 2 3 1e999", "found ymax '1e999'"),
         ("000001 0.5 3 2 1 4", "found box 3 2 1 4, expected xmin not above xmax"),
         ("000001 0.5 1 4 3 2", "found box 1 4 3 2"),
+        ("000001 0.5 1_0 2 30 4", "found xmin '1_0', expected a finite number"),
+        ("000001 0.5 1 2 \u0663 4", "found xmax '\u0663', expected a finite number"),
         ("000009 0.5 1 2 3 4", "found picture 000009, expected one of the 2 of the image set"),
         ("\x00\x01\x02", "found 1 columns"),
     ],
@@ -250,3 +254,15 @@ def test_continuous_boxes_become_darknets_voc_pixels():
         [100, 50, 100, 50],
     ]
     assert voc_pixels(np.zeros((0, 4)), np.zeros((0, 2))).shape == (0, 4)
+
+
+def test_files_as_an_evaluation_score_as_they_do_in_vocs_pixels(tmp_path):
+    """Half pixels and six decimals; the sizes are not known, so nothing is clamped."""
+    (tmp_path / "000001.xml").write_text(annotation(("cat", 1, 2, 30.5, 40, 0)))
+    found = read_ground_truth(tmp_path, ("000001",))
+    results_file(tmp_path, "000001 0.5 1.234567 2 3000.1 4000.5\n")
+    detections = read_results(tmp_path, found.names, found.image_ids)
+    evaluation = evaluation_of_files(found, detections)
+    assert evaluation.truth.boxes.tolist() == [[0, 1, 29.5, 39]]
+    assert voc_truth(evaluation).boxes.tolist() == found.truth.boxes.tolist()
+    assert voc_detections(evaluation).boxes.tolist() == detections.boxes.tolist()

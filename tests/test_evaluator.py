@@ -9,16 +9,15 @@ from yolo.data.labels import Truth
 from yolo.data.pictures import read_picture
 from yolo.detect.detector import Detector
 from yolo.evaluate.average_precision import ScoredBoxes, mean_ap
+from yolo.evaluate.evaluation import Evaluation
 from yolo.evaluate.evaluator import (
-    Evaluation,
-    coco_score,
+    detections_of,
     evaluate,
     ground_truth,
     picture_boxes,
-    voc_detections,
-    voc_scores,
 )
 from yolo.evaluate.report import average_precisions
+from yolo.evaluate.scores import coco_score, voc_detections, voc_scores
 
 
 def checked(drawn, **how):
@@ -155,3 +154,8 @@ def test_batches_find_what_single_pictures_find(four, letterbox):
         found.boxes, np.concatenate([each.boxes for each in alone]), atol=1e-3
     )
     assert found.boxes.dtype == np.float64
+
+
+def test_a_process_without_a_picture_finds_nothing():
+    detector = Detector(network_of(cfg_text()), NAMES)
+    assert detections_of(detector, [], batch=3, workers=0) == []

@@ -9,8 +9,8 @@ from scenes import evaluation_of, scenes
 from tiny import FOUR_PICTURES
 
 from yolo.evaluate.errors import KINDS
-from yolo.evaluate.evaluator import coco_score
 from yolo.evaluate.findings import findings
+from yolo.evaluate.scores import coco_score
 
 PATHS = [f"p{index}.png" for index in range(4)]
 

@@ -1,6 +1,7 @@
 """tools/score_voc.py as its users run it: a small case scored by hand, and ways to go wrong."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -117,3 +118,25 @@ def test_help_has_an_example(project, case):
     done = score(project, case, "--help")
     assert done.returncode == 0
     assert "--imageset VOCdevkit/VOC2007/ImageSets/Main/test.txt" in done.stdout
+
+
+def test_all_metrics_come_after_what_is_printed_without_asking(project, case):
+    usual = score(project, case, "--json", "usual.json")
+    done = score(project, case, "--metric", "all", "--json", "all.json", "--thresh", "0.85")
+    assert (done.returncode, done.stderr) == (0, "")
+    first = usual.stdout.removesuffix("scores written to usual.json\n")
+    assert done.stdout.startswith(first)
+    added = done.stdout.removeprefix(first)
+    # by hand, as continuous boxes: the cat's and the dog's hit fit exactly; the dog's comes second
+    assert re.search(r"\| Darknet: mAP -points 0 +\| 0\.500000 \|", added)
+    assert re.search(r"\| Darknet: mAP -points 11 +\| 0\.522727 \|", added)
+    # above .85 the cat, right, and the dog's false detection; 3 truths
+    assert re.search(r"\| Darknet: TP +\| +1 \|", added) and re.search(r"FN +\| +2 \|", added)
+    assert re.search(r"\| precision +\| 0\.500000 \|", added)
+    usual, everything = (
+        json.loads((case / f"{name}.json").read_text()) for name in ("usual", "all")
+    )
+    record = everything.pop("all")
+    assert everything == usual  # the old keys stay
+    assert record["counts"]["together"]["TP"] == 1
+    assert record["confusion"]["counts"] == [[1, 0, 1], [0, 0, 1], [0, 1, 0]]

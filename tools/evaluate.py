@@ -5,11 +5,21 @@ Darknet's `detector map` takes them: score above .005, NMS .45, pictures stretch
 
 example:
   python tools/evaluate.py --cfg cfg/yolov3-voc.cfg --weights voc/backup/yolov3-voc_best.weights --data voc/voc.data
+
+--report DIR writes a page that opens in any browser: metrics, curves, which errors cost most, in which pictures.
+--metric all adds what every scorer makes of these boxes, each with its conventions. With torchrun in place of python
+each process takes its share of the pictures:
+  torchrun --nproc-per-node 2 tools/evaluate.py --metric all --cfg ... --weights ... --data ...
 """
 
 import argparse
 import json
+import os
+import shlex
+import sys
+import time
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 
 from yolo.cfg import read_data, read_names
@@ -19,67 +29,75 @@ from yolo.console import (
     add_workers_option,
     new_file,
     run,
+    share,
     whole_number,
 )
 from yolo.data.check import check_list, problem_lines
 from yolo.detect.detector import Detector
 from yolo.device import add_device_option
 from yolo.errors import CfgError, DatasetError
-from yolo.evaluate.evaluator import (
-    IOU_THRESH,
-    MAP_NMS_THRESH,
-    MAP_SCORE_THRESH,
-    Evaluation,
-    coco_score,
-    evaluate,
-    voc_detections,
-    voc_scores,
-)
+from yolo.evaluate.all_metrics import all_metrics
+from yolo.evaluate.conventions import COCO_ROWS, everything_text, metric_rows, metrics_record
+from yolo.evaluate.darknet_map import COUNTED_THRESH, MAP_NMS_THRESH, MAP_SCORE_THRESH
+from yolo.evaluate.evaluation import Evaluation
+from yolo.evaluate.evaluator import detections_of, evaluation_of
+from yolo.evaluate.html_report import about_run, write_report
 from yolo.evaluate.report import average_precisions, class_table, format_ap, mean_line, summary
+from yolo.evaluate.scores import IOU_THRESH, coco_score, voc_detections, voc_scores
 from yolo.evaluate.voc import write_results
 from yolo.files import write_text
 from yolo.model.network import WEIGHTS_VERSIONS, Network
 from yolo.model.weights import load_weights
+from yolo.train.parallel import Processes, device_of, joined, processes_of
 
-METRICS = {
-    "voc07": ("voc07",),
-    "area": ("area",),
-    "coco": ("coco",),
-    "all": ("voc07", "area", "coco"),
-}
-COCO_ROWS = {
-    "AP": "ap", "AP50": "ap50", "AP75": "ap75",
-    "AP small": "ap_small", "AP medium": "ap_medium", "AP large": "ap_large",
-}  # fmt: skip
+METRICS = {"voc07": ("voc07",), "area": ("area",), "coco": ("coco",)}
+USUAL, EVERYTHING = ("voc07", "area", "coco"), "all"
+COCO_LINE = ("AP", "AP50", "AP75", "AP small", "AP medium", "AP large")
 
 
 def main() -> None:
     args = _arguments()
-    evaluation = _evaluation(args)
-    metrics = METRICS[args.metric]
-    coco = coco_score(evaluation) if "coco" in metrics else None
+    processes = processes_of(os.environ)
+    with joined(processes, device_of(processes, args.device)):
+        evaluated = _evaluation(args, processes)
+    if evaluated is not None:
+        _tell(args, *evaluated)
+
+
+def _tell(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) -> None:
+    metrics = METRICS.get(args.metric, USUAL)
+    everything, coco = None, None
+    if args.metric == EVERYTHING or args.report:
+        everything = all_metrics(evaluation, IOU_THRESH, args.thresh)
+        coco = everything.coco if "coco" in metrics else None
+    elif "coco" in metrics:
+        coco = coco_score(evaluation)
     columns, counts = _columns(evaluation, [name for name in metrics if name != "coco"])
     if coco:
         columns["coco"] = coco.class_ap
+    content = summary(evaluation.names, IOU_THRESH, columns)
     print(class_table(evaluation.names, *counts, columns))
     print(mean_line(columns))
     if coco:
-        print(
-            "coco "
-            + "  ".join(f"{row} {format_ap(getattr(coco, key))}" for row, key in COCO_ROWS.items())
-        )
+        content["coco"] = {row: getattr(coco, field) for row, field, _ in COCO_ROWS}
+        print("coco " + "  ".join(f"{row} {format_ap(content['coco'][row])}" for row in COCO_LINE))
+    if args.metric == EVERYTHING:
+        print(everything_text(everything))
+        content["all"] = metrics_record(everything)
     if args.save_results:
-        args.save_results.mkdir(parents=True, exist_ok=True)
         files = write_results(
             args.save_results, evaluation.names, evaluation.image_ids, voc_detections(evaluation)
         )
         print(f"results: {len(files)} files, {files[0].parent}/comp4_det_test_CLASS.txt")
     if args.json:
-        content = summary(evaluation.names, IOU_THRESH, columns)
-        if coco:
-            content["coco"] = {row: getattr(coco, key) for row, key in COCO_ROWS.items()}
-        write_text(args.json, json.dumps(content, indent=1) + "\n")
+        write_text(args.json, json.dumps(content, indent=1, allow_nan=False) + "\n")
         print(f"numbers: {args.json}")
+    if args.report:
+        about = about_run(
+            shlex.join(sys.argv), args.cfg, args.weights, args.data, datetime.now().astimezone()
+        )
+        rows = metric_rows(everything)
+        print(f"report: {write_report(args.report, evaluation, paths, about, rows, args.thresh)}")
 
 
 def _columns(
@@ -92,7 +110,10 @@ def _columns(
     return columns, (truths, [score.match.detections for score in scores])
 
 
-def _evaluation(args: argparse.Namespace) -> Evaluation:
+def _evaluation(
+    args: argparse.Namespace, processes: Processes
+) -> tuple[Evaluation, list[Path]] | None:
+    """Each process looks at its share; the first has the Evaluation and the pictures' files, others None."""
     data = read_data(args.data)
     if data.valid is None or data.names is None:
         raise DatasetError(f"{args.data}: expected the keys valid and names")
@@ -106,17 +127,31 @@ def _evaluation(args: argparse.Namespace) -> Evaluation:
         expected = f"{network.classes} as in {args.cfg}"
         raise DatasetError(f"{args.data}: found {found}, expected {expected}")
     checked = check_list(data.valid, network.classes, network.input.channels, data.difficult)
-    for line in problem_lines(checked.problems):
-        print(line)
+    if processes.rank == 0:
+        for line in problem_lines(checked.problems):
+            print(line)
     if not checked.pictures:
         raise DatasetError(f"{data.valid}: found no usable picture")
     if args.save_results:
         _check_results_names(data.valid, names, [picture.path.stem for picture in checked.pictures])
+        args.save_results.mkdir(parents=True, exist_ok=True)  # a mistake shows before the work
+    if args.report:
+        args.report.mkdir(parents=True, exist_ok=True)
     letterbox = args.letterbox or network.letterboxed
-    detector = Detector(
-        network.to(args.device), names, MAP_SCORE_THRESH, MAP_NMS_THRESH, letterbox=letterbox
+    network = network.to(device_of(processes, args.device))
+    detector = Detector(network, names, MAP_SCORE_THRESH, MAP_NMS_THRESH, letterbox=letterbox)
+    start = time.perf_counter()
+    mine = detections_of(detector, processes.share(checked.pictures), args.batch, args.workers)
+    found = processes.gather(mine, len(checked.pictures))
+    if found is None:
+        return None
+    seconds = time.perf_counter() - start
+    print(
+        f"{len(found)} pictures in {seconds:.1f} s, {len(found) / seconds:.1f} pictures/s",
+        file=sys.stderr,
     )
-    return evaluate(detector, checked.pictures, args.batch, args.workers)
+    paths = [picture.path for picture in checked.pictures]
+    return evaluation_of(names, checked.pictures, found), paths
 
 
 def _check_results_names(valid: Path, names: list[str], stems: list[str]) -> None:
@@ -141,9 +176,15 @@ def _arguments() -> argparse.Namespace:
     add("--cfg", type=Path, required=True, metavar="FILE")
     add("--weights", type=Path, required=True, metavar="FILE")
     add("--data", type=Path, required=True, metavar="FILE")
-    add("--metric", choices=METRICS, default="all", help="default all")
+    add("--metric", choices=(*METRICS, EVERYTHING), help="default: voc07, area and coco")
+    add(
+        "--thresh", type=share, default=COUNTED_THRESH, metavar="SCORE",
+        help="of --metric all and --report: precision, recall, confusion above this score; "
+        f"default {COUNTED_THRESH:g}",
+    )  # fmt: skip
     add("--letterbox", action="store_true", help="keep the pictures' aspect, as pjreddie's Darknet")
     add("--save-results", type=Path, metavar="DIR", help="write comp4_det_test_CLASS.txt files")
+    add("--report", type=Path, metavar="DIR", help="write index.html, to look at, and report.json")
     add("--json", type=new_file, metavar="FILE", help="write all numbers, with all digits")
     add_dialect_option(parser, WEIGHTS_VERSIONS, "layers, view (pjreddie: --letterbox)")
     add_set_option(parser)

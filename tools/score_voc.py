@@ -7,45 +7,68 @@ wrote:
         --imageset VOCdevkit/VOC2007/ImageSets/Main/test.txt --plot curves.png
 
 The classes are those of the annotations and of the results files. voc07 is the 11-point average
-precision that is reported for VOC2007, area the one of VOC2010 and later.
+precision that is reported for VOC2007, area the one of VOC2010 and later; without --metric both are
+printed. --metric all adds what other scorers make of the same boxes, each with its conventions:
+Darknet's `detector map`, COCO, precision and recall at a threshold.
 """
 
 import argparse
 import json
 from pathlib import Path
 
-from yolo.console import new_file, progress, run, stop
-from yolo.evaluate.average_precision import (
-    VOC_PIXEL_EXTENT,
-    GroundTruth,
-    ScoredBoxes,
-    score_classes,
-)
+from yolo.console import new_file, progress, run, share, stop
+from yolo.evaluate.average_precision import VOC_PIXEL_EXTENT, ScoredBoxes, score_classes
+from yolo.evaluate.darknet_map import COUNTED_THRESH
 from yolo.evaluate.report import average_precisions, class_table, mean_line, plot_curves, summary
-from yolo.evaluate.voc import read_ground_truth, read_image_set, read_results, results_names
+from yolo.evaluate.voc import (
+    VocTruth,
+    evaluation_of_files,
+    read_ground_truth,
+    read_image_set,
+    read_results,
+    results_names,
+)
 from yolo.files import write_text
 
-METRICS = ("voc07", "area")
+METRICS, EVERYTHING = ("voc07", "area"), "all"
 PLOT_SUFFIXES = (".png", ".pdf", ".svg")
 
 
 def main() -> None:
     arguments = parse_arguments()
-    metrics = METRICS if arguments.metric == "all" else (arguments.metric,)
-    names, truth, detections = read(arguments)
+    metrics = (arguments.metric,) if arguments.metric in METRICS else METRICS
+    found, detections = read(arguments)
+    names, truth = found.names, found.truth
     scores = score_classes(truth, detections, len(names), arguments.iou, VOC_PIXEL_EXTENT)
     values = {metric: average_precisions(scores, metric) for metric in metrics}
     truths = [score.match.truths for score in scores]
     print(class_table(names, truths, [score.match.detections for score in scores], values))
     print(mean_line(values))
+    content = summary(names, arguments.iou, values)
+    if arguments.metric == EVERYTHING:
+        text, content["all"] = everything(found, detections, arguments)
+        print(text)
     if arguments.json:
-        text = json.dumps(summary(names, arguments.iou, values), indent=2, ensure_ascii=False)
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
         write_text(arguments.json, text + "\n")
         print(f"scores written to {arguments.json}")
     if arguments.plot:
         arguments.plot.parent.mkdir(parents=True, exist_ok=True)
         plot_curves(arguments.plot, names, scores, metrics[-1], arguments.iou)
         print(f"curves written to {arguments.plot}")
+
+
+def everything(
+    found: VocTruth, detections: ScoredBoxes, arguments: argparse.Namespace
+) -> tuple[str, dict]:
+    """All metrics, as text and for json."""
+    # Imported here: pycocotools alone takes a third of the time of scoring VOC2007 test without it
+    from yolo.evaluate.all_metrics import all_metrics
+    from yolo.evaluate.conventions import everything_text, metrics_record
+
+    evaluation = evaluation_of_files(found, detections)
+    metrics = all_metrics(evaluation, arguments.iou, arguments.thresh)
+    return everything_text(metrics), metrics_record(metrics)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -59,9 +82,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--imageset", metavar="FILE", type=Path, required=True, help="picture names, one a line"
     )
-    parser.add_argument("--metric", choices=(*METRICS, "all"), default="all", help="default: all")
+    parser.add_argument("--metric", choices=(*METRICS, EVERYTHING), help="default: voc07 and area")
     parser.add_argument(
         "--iou", type=float, default=0.5, help="a hit overlaps by more than this; default: 0.5"
+    )
+    parser.add_argument(
+        "--thresh",
+        type=share,
+        default=COUNTED_THRESH,
+        help=f"of --metric all: precision, recall, confusion above this score; default {COUNTED_THRESH:g}",
     )
     parser.add_argument(
         "--json", metavar="FILE", type=new_file, help="write all digits of the scores"
@@ -80,8 +109,8 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def read(arguments: argparse.Namespace) -> tuple[tuple[str, ...], GroundTruth, ScoredBoxes]:
-    """(class names, truth, detections). A class with something to find needs a results file."""
+def read(arguments: argparse.Namespace) -> tuple[VocTruth, ScoredBoxes]:
+    """Truth and detections, in VOC's pixels. A class with something to find needs a results file."""
     image_ids = read_image_set(arguments.imageset)
     found = read_ground_truth(
         arguments.annotations,
@@ -92,7 +121,7 @@ def read(arguments: argparse.Namespace) -> tuple[tuple[str, ...], GroundTruth, S
     detections = read_results(
         arguments.results, found.names, found.image_ids, optional=set(found.names) - to_find
     )
-    return found.names, found.truth, detections
+    return found, detections
 
 
 if __name__ == "__main__":

@@ -57,8 +57,9 @@ def suppress_by_distance_iou(
     order = torch.argsort(scores, descending=True, stable=True)
     kept = order[:0]
     for block in order.split(SUPPRESSION_BLOCK):
-        beside = box_functions.diou_with_exponent(boxes[block], boxes[kept], exponent)
-        block = block[~(beside > nms_thresh).any(dim=1)]
+        if len(kept):
+            beside = box_functions.diou_with_exponent(boxes[block], boxes[kept], exponent)
+            block = block[~(beside > nms_thresh).any(dim=1)]
         among = box_functions.diou_with_exponent(boxes[block], boxes[block], exponent)
         kept = torch.cat((kept, block[_uncovered((among > nms_thresh).cpu().numpy())]))
     return kept
@@ -93,10 +94,12 @@ def detect(
     rows, labels = torch.nonzero(scores > score_thresh, as_tuple=True)
     scores = scores[rows, labels]
     corners = box_functions.cxcywh_to_xyxy(boxes[likely[rows]])
+    counts = torch.unique_consecutive(labels.sort().values, return_counts=True)[1].tolist()
     kept = []
-    for label in torch.unique(labels):
-        members = torch.nonzero(labels == label)[:, 0]
-        kept.append(members[suppress(corners[members], scores[members], nms_thresh)])
+    for members in torch.argsort(labels, stable=True).split(counts) if counts else ():
+        if len(members) > 1:  # most classes have one box, and it is kept
+            members = members[suppress(corners[members], scores[members], nms_thresh)]
+        kept.append(members)
     keep = torch.cat(kept) if kept else labels.new_zeros(0)
     keep = keep[torch.argsort(scores[keep], descending=True, stable=True)]
     return Detections(corners[keep], scores[keep], labels[keep])

@@ -4,13 +4,18 @@ The rules are those of VOC's voc_eval (py-faster-rcnn; Darknet's reval_voc.py ca
 and held against recorded results. Boxes are columns of numpy arrays, so millions of them are cheap.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 VOC_PIXEL_EXTENT = 1.0  # VOC boxes name their first and last pixel: the width is xmax - xmin + 1
 VOC07_RECALLS = np.arange(11) * 0.1  # voc_eval's points: 3 * 0.1 is 0.30000000000000004, not 0.3
+
+# Ours: so many detections, and pairs of a detection and a truth, are looked at at once, which takes
+# some 30 MB whatever the number of detections
+DETECTIONS_AT_ONCE = 2**16
+PAIRS_AT_ONCE = 2**17
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,20 @@ class ClassMatch:
 
 
 @dataclass(frozen=True)
+class Verdicts:
+    """What became of each detection of one class, by falling score; N detections of that class.
+
+    rows: int64 [N], which of all detections. overlap: float64 [N], the largest IoU with a truth.
+    counts: bool [N], false on difficult truth. correct: bool [N], the first detection of a truth.
+    """
+
+    rows: np.ndarray
+    overlap: np.ndarray
+    counts: np.ndarray
+    correct: np.ndarray
+
+
+@dataclass(frozen=True)
 class ClassScore:
     """One class's curve and its two average precisions, None where there was nothing to find.
 
@@ -93,11 +112,7 @@ def score_classes(
     Raises:
         ValueError: a label outside 0 .. num_classes - 1, which would be left out of every class.
     """
-    for labels in (truth.labels, detections.labels):
-        if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
-            raise ValueError(
-                f"labels {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}"
-            )
+    check_labels(truth, detections, num_classes)
     return tuple(
         _class_score(match_class(truth, detections, label, iou_thresh, pixel_extent))
         for label in range(num_classes)
@@ -121,26 +136,59 @@ def match_class(
     `pixel_extent` is added to each width and height: VOC_PIXEL_EXTENT for VOC's pixels, 0 for
     continuous boxes.
     """
-    ours, theirs = np.flatnonzero(truth.labels == label), np.flatnonzero(detections.labels == label)
-    theirs = theirs[np.argsort(-detections.scores[theirs], kind="stable")]
-    overlap, best = _best_truth(
-        (truth.image_index[ours], truth.boxes[ours]),
-        (detections.image_index[theirs], detections.boxes[theirs]),
-        pixel_extent,
+    verdicts = judge_class(truth, detections, label, iou_thresh, pixel_extent)
+    ours = truth.labels == label
+    return ClassMatch(
+        scores=detections.scores[verdicts.rows[verdicts.counts]],
+        correct=verdicts.correct[verdicts.counts],
+        truths=int(np.count_nonzero(~truth.difficult[ours])),
+        detections=len(verdicts.rows),
     )
-    difficult = truth.difficult[ours]
+
+
+def judge_class(
+    truth: GroundTruth,
+    detections: ScoredBoxes,
+    label: int,
+    iou_thresh: float,
+    pixel_extent: float,
+) -> Verdicts:
+    """The same, detection by detection; `match_class` has the rules and arguments."""
+    ours, theirs = np.flatnonzero(truth.labels == label), np.flatnonzero(detections.labels == label)
+    # As they lie, mostly picture after picture, which memory is quick at; only then by score
+    overlap, best = best_truth(truth, ours, detections, theirs, pixel_extent)
+    order = by_score(detections, theirs)
+    theirs, overlap, best = theirs[order], overlap[order], best[order]
     hit = np.flatnonzero(overlap > iou_thresh)
     counts = np.ones(len(theirs), dtype=bool)
-    counts[hit] = ~difficult[best[hit]]
-    _, first = np.unique(best[hit], return_index=True)  # by score, as `theirs` is sorted
+    counts[hit] = ~truth.difficult[best[hit]]
     correct = np.zeros(len(theirs), dtype=bool)
-    correct[hit[first]] = True
-    return ClassMatch(
-        scores=detections.scores[theirs][counts],
-        correct=correct[counts],
-        truths=int(np.count_nonzero(~difficult)),
-        detections=len(theirs),
-    )
+    correct[first_of_each(hit, best)] = True
+    return Verdicts(theirs, overlap, counts, correct & counts)
+
+
+def check_labels(truth: GroundTruth, detections: ScoredBoxes, num_classes: int) -> None:
+    """Raise ValueError for a label outside 0 .. num_classes - 1."""
+    for labels in (truth.labels, detections.labels):
+        if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
+            raise ValueError(
+                f"labels {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}"
+            )
+
+
+def by_score(detections: ScoredBoxes, theirs: np.ndarray) -> np.ndarray:
+    """int64 [N]: the places in `theirs` by falling score, equal scores in their order."""
+    return np.argsort(-detections.scores[theirs], kind="stable")
+
+
+def first_of_each(hit: np.ndarray, best: np.ndarray) -> np.ndarray:
+    """Of `hit`, places in `best` in rising order, the first that has each value of `best`."""
+    values = best[hit]
+    if len(values) == 0:
+        return hit
+    first = np.full(values.max() - values.min() + 1, -1, dtype=np.int64)
+    first[values[::-1] - values.min()] = hit[::-1]  # of several for one value the last one stays
+    return first[first >= 0]
 
 
 def precision_recall(match: ClassMatch) -> tuple[np.ndarray, np.ndarray]:
@@ -158,8 +206,13 @@ def voc07_ap(recall: np.ndarray, precision: np.ndarray) -> float:
     its point. AlexeyAB's `-points 11` uses the exact tenths; the two differ only where such a
     recall is a step.
     """
+    return ap_at(recall, precision, VOC07_RECALLS)
+
+
+def ap_at(recall: np.ndarray, precision: np.ndarray, recalls: np.ndarray) -> float:
+    """The mean of the best precision from each of `recalls` on; 0 beyond the last recall."""
     best_beyond = np.append(_envelope(precision), 0.0)
-    return float(best_beyond[np.searchsorted(recall, VOC07_RECALLS, side="left")].mean())
+    return float(best_beyond[np.searchsorted(recall, recalls, side="left")].mean())
 
 
 def area_ap(recall: np.ndarray, precision: np.ndarray) -> float:
@@ -194,40 +247,65 @@ def _envelope(precision: np.ndarray) -> np.ndarray:
     return np.maximum.accumulate(precision[::-1])[::-1]
 
 
-def _best_truth(
-    truth: tuple[np.ndarray, np.ndarray],
-    detections: tuple[np.ndarray, np.ndarray],
+def best_truth(
+    truth: GroundTruth,
+    ours: np.ndarray,
+    detections: ScoredBoxes,
+    theirs: np.ndarray,
     pixel_extent: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each detection the largest IoU [N] with a truth of its picture, and its position [N].
+    """For each detection of `theirs` the largest IoU [N] with a truth of its picture, and which [N].
 
-    Both arguments are (image_index, boxes). Where the picture has no truth: IoU 0 and position 0.
-    Instead of looping over pictures, every detection is repeated once a truth of its picture, and
-    the pairs are reduced.
+    ours, theirs: int64, which truths and detections take part. Of equals the first of `ours` is
+    taken. Where the picture has none of them: IoU 0 and truth 0, whatever that is.
     """
-    truth_images, truth_boxes = truth
-    images, boxes = detections
-    by_image = np.argsort(truth_images, kind="stable")
-    begin = np.searchsorted(truth_images[by_image], images, side="left")
-    count = np.searchsorted(truth_images[by_image], images, side="right") - begin
-    overlap, best = np.zeros(len(images)), np.zeros(len(images), dtype=np.int64)
-    paired = np.flatnonzero(count)  # detections whose picture has truth
-    if len(paired) == 0:
-        return overlap, best
-
-    count = count[paired]
-    start = np.cumsum(count) - count  # each detection's first pair
-    owner = np.repeat(np.arange(len(paired)), count)
-    pair_truth = by_image[np.arange(len(owner)) - start[owner] + begin[paired][owner]]
-    pair_iou = _paired_iou(boxes[paired][owner], truth_boxes[pair_truth], pixel_extent)
-    largest = np.maximum.reduceat(pair_iou, start)
-    tops = np.flatnonzero(pair_iou == largest[owner])
-    first_tops = tops[np.diff(owner[tops], prepend=-1) > 0]
-    overlap[paired], best[paired] = largest, pair_truth[first_tops]
+    overlap, best = np.zeros(len(theirs)), np.zeros(len(theirs), dtype=np.int64)
+    for place, pair_truth, pair_iou in paired_pictures(
+        truth, ours, detections, theirs, pixel_extent
+    ):
+        new = np.diff(place, prepend=-1) > 0  # a detection's first pair
+        start = np.flatnonzero(new)
+        largest = np.maximum.reduceat(pair_iou, start)
+        tops = np.flatnonzero(pair_iou == largest[np.cumsum(new) - 1])
+        first_tops = tops[np.diff(place[tops], prepend=-1) > 0]
+        overlap[place[start]], best[place[start]] = largest, pair_truth[first_tops]
     return overlap, best
 
 
-def _paired_iou(first: np.ndarray, second: np.ndarray, pixel_extent: float) -> np.ndarray:
+def paired_pictures(
+    truth: GroundTruth,
+    ours: np.ndarray,
+    detections: ScoredBoxes,
+    theirs: np.ndarray,
+    pixel_extent: float,
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Every pair of a detection and a truth of its picture, part by part, detections kept together.
+
+    Each part: (place in `theirs`, rising; truth, in the order of `ours`; IoU), [P] each, at least 1.
+    Instead of looping over pictures, every detection is repeated once a truth of its picture.
+    """
+    ours = ours[np.argsort(truth.image_index[ours], kind="stable")]
+    images = truth.image_index[ours]
+    for first in range(0, len(theirs), DETECTIONS_AT_ONCE):
+        wanted = detections.image_index[theirs[first : first + DETECTIONS_AT_ONCE]]
+        begin = np.searchsorted(images, wanted, side="left")
+        count = np.searchsorted(images, wanted, side="right") - begin
+        paired = np.flatnonzero(count)
+        ends = np.cumsum(count[paired])
+        cuts = np.arange(PAIRS_AT_ONCE, ends[-1] if len(ends) else 0, PAIRS_AT_ONCE)
+        for part in np.split(paired, np.unique(np.searchsorted(ends, cuts))):
+            if len(part) == 0:
+                continue
+            end = np.cumsum(count[part])
+            pair_truth = np.arange(end[-1]) + np.repeat(
+                begin[part] - end + count[part], count[part]
+            )
+            pair_truth, place = ours[pair_truth], first + np.repeat(part, count[part])
+            boxes = detections.boxes[theirs[place]]
+            yield place, pair_truth, paired_iou(boxes, truth.boxes[pair_truth], pixel_extent)
+
+
+def paired_iou(first: np.ndarray, second: np.ndarray, pixel_extent: float) -> np.ndarray:
     """IoU row by row, xyxy [P, 4], [P, 4] → [P]; 0 where the union is empty or not a number."""
     low = np.maximum(first[:, :2], second[:, :2])
     high = np.minimum(first[:, 2:], second[:, 2:])

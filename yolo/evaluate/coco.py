@@ -5,6 +5,7 @@ Boxes on our side are continuous xyxy picture pixels; COCO's json has (left, top
 
 import io
 import json
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -26,6 +27,7 @@ COCO_CATEGORY_IDS = tuple(number for number in range(1, 91) if number not in MIS
 
 NOT_MEASURED = -1  # pycocotools: no truth of that size or class
 ALL_AREAS, MOST_DETECTIONS = 0, -1  # positions on the last two axes of COCOeval's arrays
+ENTRY_START, ENTRY_END = re.compile(r"\s*"), re.compile(r"\s*.")  # up to it; its comma or bracket
 RESULT_KEYS = ("image_id", "category_id", "bbox", "score")
 
 
@@ -153,9 +155,10 @@ def read_coco_results(
         DatasetError: not a json list, or an entry without the four keys, with an unknown image or
             category, with numbers that are not finite, or with a negative width or height.
     """
+    content = Path(path).read_bytes()
     try:
-        entries = json.loads(Path(path).read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        entries = json.loads(content)
+    except (ValueError, RecursionError) as error:  # no json, no UTF-8, endless digits, too deep
         line = getattr(error, "lineno", 1)
         raise DatasetError(f"{path}:{line}: found no json ({error}), expected a list") from None
     if not isinstance(entries, list):
@@ -165,7 +168,8 @@ def read_coco_results(
     for number, entry in enumerate(entries, start=1):
         problem = _problem(entry, image_of, label_of)
         if problem:
-            raise DatasetError(f"{path}: entry {number}: {problem}")
+            line = _line_of_entry(content.decode(json.detect_encoding(content)), number)
+            raise DatasetError(f"{path}:{line}: entry {number}: {problem}")
     boxes = np.array([entry["bbox"] for entry in entries], dtype=np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     return ScoredBoxes(
@@ -212,6 +216,16 @@ def _problem(entry: object, image_of: dict[int, int], label_of: dict[int, int]) 
         if type(entry[key]) is not int or entry[key] not in known:
             return f"found {key} {entry[key]}, expected one of the {len(known)} known"
     return None
+
+
+def _line_of_entry(text: str, number: int) -> int:
+    """The line on which the `number`-th entry, from 1, of a json list begins."""
+    decoder, end = json.JSONDecoder(), text.index("[")
+    for _ in range(number):
+        begin = ENTRY_START.match(text, end + 1).end()
+        _, end = decoder.raw_decode(text, begin)
+        end = ENTRY_END.match(text, end).end() - 1
+    return text.count("\n", 0, begin) + 1
 
 
 def _is_finite(value: object) -> bool:

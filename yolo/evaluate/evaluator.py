@@ -1,7 +1,6 @@
-"""A network and a data set → scored detections beside the truth, and what VOC and COCO make of them."""
+"""A network and a data set → scored detections beside the truth."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,33 +11,8 @@ from yolo.data.labels import Truth
 from yolo.data.workers import prepared
 from yolo.detect.detector import Detector
 from yolo.detect.postprocess import Detections
-from yolo.evaluate.average_precision import (
-    VOC_PIXEL_EXTENT,
-    ClassScore,
-    GroundTruth,
-    ScoredBoxes,
-    score_classes,
-)
-from yolo.evaluate.coco import CocoScore, coco_dataset, coco_results, score_coco
-from yolo.evaluate.voc import VOC_ORIGIN, voc_pixels
-
-MAP_SCORE_THRESH = 0.005  # AlexeyAB detector.c validate_detector_map: float thresh = .005
-MAP_NMS_THRESH = 0.45
-IOU_THRESH = 0.5
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Truth and detections of a set of pictures, boxes xyxy in continuous picture pixels.
-
-    sizes: int64 `[I, 2]`, (height, width) of each picture; image_ids: the pictures' names without folder and ending.
-    """
-
-    names: tuple[str, ...]
-    image_ids: tuple[str, ...]
-    sizes: np.ndarray
-    truth: GroundTruth
-    detections: ScoredBoxes
+from yolo.evaluate.average_precision import GroundTruth, ScoredBoxes
+from yolo.evaluate.evaluation import Evaluation
 
 
 def evaluate(
@@ -108,35 +82,6 @@ def picture_boxes(truth: Truth, size: tuple[int, int]) -> np.ndarray:
     centre, side = truth.boxes[:, :2], truth.boxes[:, 2:]
     corners = np.concatenate((centre - side / 2, centre + side / 2), axis=1)
     return corners * (size[1], size[0], size[1], size[0])
-
-
-def voc_scores(evaluation: Evaluation, iou_thresh: float = IOU_THRESH) -> list[ClassScore]:
-    """Each class by VOC's rules, in VOC's pixels: labels came from there by taking 1 off (voc_label.py)."""
-    truth = evaluation.truth
-    return score_classes(
-        GroundTruth(truth.image_index, truth.labels, truth.boxes + VOC_ORIGIN, truth.difficult),
-        voc_detections(evaluation),
-        len(evaluation.names),
-        iou_thresh,
-        VOC_PIXEL_EXTENT,
-    )
-
-
-def voc_detections(evaluation: Evaluation) -> ScoredBoxes:
-    """The detections as Darknet writes them into comp4 files: VOC's pixels, clamped to the picture."""
-    found = evaluation.detections
-    boxes = voc_pixels(found.boxes, evaluation.sizes[found.image_index])
-    return ScoredBoxes(found.image_index, found.labels, found.scores, boxes)
-
-
-def coco_score(evaluation: Evaluation) -> CocoScore:
-    """The twelve COCO numbers, by pycocotools, on the labels' boxes."""
-    image_ids = range(len(evaluation.image_ids))
-    categories = range(1, len(evaluation.names) + 1)
-    dataset = coco_dataset(
-        evaluation.truth, evaluation.sizes, evaluation.names, image_ids, categories
-    )
-    return score_coco(dataset, coco_results(evaluation.detections, image_ids, categories))
 
 
 def _joined(parts: list[np.ndarray], dtype: type, shape: tuple[int, ...]) -> np.ndarray:

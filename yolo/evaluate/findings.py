@@ -11,7 +11,7 @@ import numpy as np
 
 from yolo.evaluate.average_precision import mean_ap
 from yolo.evaluate.calibration import reliability, score_histogram
-from yolo.evaluate.confused import confusion_matrix
+from yolo.evaluate.confusion import confusion_matrix
 from yolo.evaluate.errors import (
     FALSE_KINDS,
     FALSE_NEGATIVES,
@@ -27,7 +27,7 @@ from yolo.evaluate.errors import (
     shown_errors,
     standing_of,
 )
-from yolo.evaluate.evaluator import Evaluation
+from yolo.evaluate.evaluation import Evaluation
 from yolo.evaluate.free_match import (
     ANY_AREA,
     IOU_THRESHOLDS,
@@ -58,6 +58,7 @@ SIDES = (
     ("512", 384, 512),
     ("more", 512, None),
 )  # fmt: skip; finer steps, ours; the name is the upper end
+CONTINUOUS = 0.0  # added to widths and heights: the boxes are no whole pixels
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,9 @@ def findings(
         "sizes": _sizes(evaluation, pairs, COCO_SIZES),
         "sides": _sizes(evaluation, pairs, SIDES),
         "scores": _scores(found.scores[counted], right[counted]),
-        "confusion": confusion_matrix(truth, found, classes, score_thresh, FOREGROUND_IOU).tolist(),
+        "confusion": confusion_matrix(
+            truth, found, classes, FOREGROUND_IOU, CONTINUOUS, score_thresh
+        ).tolist(),
         "errors": _error_kinds(evaluation, errors, shown, score_thresh),
         "pictures": picture_findings(evaluation, paths, shown, score_thresh),
     }

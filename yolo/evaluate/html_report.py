@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from yolo.errors import DatasetError
-from yolo.evaluate.evaluator import Evaluation
+from yolo.evaluate.evaluation import Evaluation
 from yolo.evaluate.findings import FORMAT, SHOWN_SCORE, About, ReportRow, findings
 from yolo.evaluate.report_page import report_page
 from yolo.files import write_text

@@ -7,7 +7,7 @@ import numpy as np
 
 from yolo.evaluate.average_precision import ScoredBoxes
 from yolo.evaluate.errors import RIGHT, UNCOUNTED, Errors
-from yolo.evaluate.evaluator import Evaluation
+from yolo.evaluate.evaluation import Evaluation
 from yolo.evaluate.free_match import by_score, curve_101
 
 FOUND, LOST, EXCUSED, DIFFICULT = "found", "missed", "excused", "difficult"

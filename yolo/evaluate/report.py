@@ -7,9 +7,6 @@ in json.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from terminaltables import AsciiTable
 
 from yolo.evaluate.average_precision import ClassScore, mean_ap
@@ -22,7 +19,7 @@ PLOT_INCHES = (8.5, 6.0)  # without the legend
 LEGEND_ROWS = 24  # more classes begin another column
 LEGEND_COLUMN_INCHES = 2.1
 PLOT_DPI = 150
-COLOURS = matplotlib.colormaps["tab10"].colors  # ten that stay apart
+COLOURS = "tab10"  # matplotlib's ten that stay apart
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))  # for those of one colour
 
 
@@ -93,6 +90,12 @@ def plot_curves(
     The legend runs from the best class to the worst, with their average precisions by `metric`.
     Class k always looks the same, whatever its rank, so that two plots can be laid side by side.
     """
+    # Imported here: it takes as long as scoring all of VOC2007 test, which mostly is not drawn
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    colours = matplotlib.colormaps[COLOURS].colors
     values = average_precisions(scores, metric)
     drawn = [label for label, value in enumerate(values) if value is not None]
     drawn.sort(key=lambda label: -values[label])
@@ -107,8 +110,8 @@ def plot_curves(
         axes.plot(
             scores[label].recall,
             scores[label].precision,
-            color=COLOURS[label % len(COLOURS)],
-            linestyle=DASHES[label // len(COLOURS) % len(DASHES)],
+            color=colours[label % len(colours)],
+            linestyle=DASHES[label // len(colours) % len(DASHES)],
             linewidth=1.6,
             label=f"{names[label]}  {format_ap(values[label])}".replace("$", r"\$"),
         )

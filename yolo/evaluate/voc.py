@@ -6,8 +6,9 @@ file a class.
 """
 
 import math
+import os
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from yolo.data.voc import AnnotatedObject, read_annotation
 from yolo.errors import DatasetError
 from yolo.evaluate.average_precision import GroundTruth, ScoredBoxes
+from yolo.evaluate.evaluation import Evaluation
 from yolo.files import write_text
 
 RESULTS_PREFIX = (
@@ -22,6 +24,7 @@ RESULTS_PREFIX = (
 )
 RESULTS_COLUMNS = ("id", "score", "xmin", "ymin", "xmax", "ymax")
 VOC_ORIGIN = 1.0  # VOC counts pixels from 1
+UNKNOWN_SIZE = 0  # of a picture: VOC's results files do not say, and some annotations do not
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def read_ground_truth(
     """
     image_ids, image_index, objects = [*image_ids], [], []
     for index, image_id in enumerate(image_ids):
-        found = _objects(Path(annotations) / f"{image_id}.xml")
+        found = _objects(os.path.join(annotations, f"{image_id}.xml"))
         objects.extend(found)
         image_index.extend([index] * len(found))
     names = tuple(sorted({*more_names, *(each.name for each in objects)}))
@@ -92,11 +95,26 @@ def voc_pixels(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
     `sizes` [N, 2] are the (height, width) of each box's picture. All four numbers move by 1 and are
     clamped to the picture (examples/detector.c, print_detector_detections). A box wholly outside,
-    which Darknet writes inverted, becomes a box of one pixel on the border.
+    which Darknet writes inverted, becomes a box of one pixel on the border. Where a size is
+    UNKNOWN_SIZE, the numbers only move.
     """
     width_height = np.asarray(sizes, dtype=np.float64)[:, ::-1]
-    limits = np.concatenate((width_height, width_height), axis=1)
-    return np.clip(np.asarray(boxes, dtype=np.float64) + VOC_ORIGIN, VOC_ORIGIN, limits)
+    known = width_height != UNKNOWN_SIZE
+    low = np.where(known, VOC_ORIGIN, -np.inf)
+    high = np.where(known, width_height, np.inf)
+    moved = np.asarray(boxes, dtype=np.float64) + VOC_ORIGIN
+    return np.clip(moved, np.tile(low, 2), np.tile(high, 2))
+
+
+def evaluation_of_files(found: VocTruth, detections: ScoredBoxes) -> Evaluation:
+    """Truth and results files, both in VOC's pixels, as an Evaluation; its sizes are UNKNOWN_SIZE."""
+    return Evaluation(
+        names=found.names,
+        image_ids=found.image_ids,
+        sizes=np.full((len(found.image_ids), 2), UNKNOWN_SIZE, dtype=np.int64),
+        truth=replace(found.truth, boxes=found.truth.boxes - VOC_ORIGIN),
+        detections=replace(detections, boxes=detections.boxes - VOC_ORIGIN),
+    )
 
 
 def write_results(
@@ -173,7 +191,7 @@ def read_results(
     )
 
 
-def _objects(path: Path) -> tuple[AnnotatedObject, ...]:
+def _objects(path: str) -> tuple[AnnotatedObject, ...]:
     try:
         objects = read_annotation(path).objects
     except FileNotFoundError:
@@ -196,7 +214,8 @@ def _results_path(folder: str | Path, name: str) -> Path:
 
 def _read_results_file(path: Path, position: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
     """(image_index int64 [N], score and box float64 [N, 5]), by columns; by lines only to blame."""
-    rows = [line.split() for line in _lines(path)]
+    lines = _lines(path)
+    rows = [line.split() for line in lines]
     filled = [row for row in rows if row]
     try:
         image_index = np.array([position[row[0]] for row in filled], dtype=np.int64)
@@ -204,6 +223,9 @@ def _read_results_file(path: Path, position: dict[str, int]) -> tuple[np.ndarray
     except (KeyError, ValueError):
         raise _first_problem(path, rows, position) from None
     if any(len(row) != len(RESULTS_COLUMNS) for row in filled):
+        raise _first_problem(path, rows, position)
+    strange = [row for line, row in zip(lines, rows, strict=True) if not _is_plain(line)]
+    if not all(_is_plain(word) for row in strange for word in row[1:]):
         raise _first_problem(path, rows, position)
     numbers = np.array(values, dtype=np.float64).reshape(-1, len(RESULTS_COLUMNS) - 1)
     if not np.isfinite(numbers).all() or (numbers[:, 3:] < numbers[:, 1:3]).any():
@@ -239,9 +261,14 @@ def _problem(row: list[str], position: dict[str, int]) -> str | None:
 
 def _is_finite(word: str) -> bool:
     try:
-        return math.isfinite(float(word))
+        return math.isfinite(float(word)) and _is_plain(word)
     except ValueError:
         return False
+
+
+def _is_plain(number: str) -> bool:
+    """Whether it is written as elsewhere: Python also takes 1_000 and the digits of other scripts."""
+    return number.isascii() and "_" not in number
 
 
 def _lines(path: str | Path) -> list[str]:

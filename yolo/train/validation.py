@@ -10,15 +10,10 @@ from yolo.data.pictures import read_picture
 from yolo.detect.detector import Detector
 from yolo.detect.draw import draw_truth_and_predictions
 from yolo.evaluate.average_precision import ClassScore, mean_ap
-from yolo.evaluate.evaluator import (
-    MAP_NMS_THRESH,
-    MAP_SCORE_THRESH,
-    detections_of,
-    evaluation_of,
-    picture_boxes,
-    voc_scores,
-)
+from yolo.evaluate.darknet_map import MAP_NMS_THRESH, MAP_SCORE_THRESH
+from yolo.evaluate.evaluator import detections_of, evaluation_of, picture_boxes
 from yolo.evaluate.report import average_precisions, class_table
+from yolo.evaluate.scores import voc_scores
 from yolo.model.network import Network
 from yolo.train.parallel import Processes
 
@@ -74,8 +69,8 @@ def detection_scores(
     detector = Detector(
         network, names, MAP_SCORE_THRESH, MAP_NMS_THRESH, letterbox=network.letterboxed
     )
-    mine = pictures[processes.rank :: processes.world]
-    found = processes.gather(detections_of(detector, mine, batch, workers), len(pictures))
+    mine = detections_of(detector, processes.share(pictures), batch, workers)
+    found = processes.gather(mine, len(pictures))
     if found is None:
         return None
     scores = voc_scores(evaluation_of(names, pictures, found))

@@ -1,0 +1,108 @@
+"""How long threshold and suppression take in an evaluation, beside the forward pass of yolov3-tiny at 416.
+
+Random weights find either nothing or everything, so the predictions are those of a trained network,
+yolo-fastest with COCO's 80 classes: at 416 it makes as many, 2535, as yolov3-tiny does. Its
+predictions of each picture, of score above .005, NMS .45 a class, are timed again and again; so is
+yolov3-tiny's forward pass with decoding, one picture at a time, in turn. The bound is 15 % of that,
+for the mean picture. Exit code 1 where it is missed.
+
+  python benchmarks/postprocess_speed.py --cfg yolo-fastest-1.1.cfg --weights yolo-fastest-1.1.weights images/*.png
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from yolo.console import run, whole_number
+from yolo.data.pictures import read_picture
+from yolo.detect.detector import Detector
+from yolo.detect.postprocess import Suppression, detect
+from yolo.evaluate.darknet_map import MAP_NMS_THRESH, MAP_SCORE_THRESH
+from yolo.model.heads import Predictions
+from yolo.model.network import Network
+from yolo.model.weights import load_weights
+
+TINY = Path(__file__).resolve().parent.parent / "cfg" / "yolov3-tiny.cfg"
+SIDE = {"width": "416", "height": "416"}
+BOUND = 0.15
+
+
+def main() -> None:
+    args = _arguments()
+    torch.set_num_threads(args.threads)
+    trained = Network.from_cfg(args.cfg, overrides=SIDE)
+    load_weights(trained, args.weights)
+    names = tuple(map(str, range(trained.classes)))
+    detector = Detector(trained, names, MAP_SCORE_THRESH, MAP_NMS_THRESH)
+    tiny = Network.from_cfg(TINY, overrides=SIDE).eval()
+    forward, post = [], []
+    with torch.inference_mode():
+        for path in args.pictures:
+            image = detector.prepare(read_picture(path))[0][None]
+            predictions = trained.decode(trained(image))
+            forward.append(seconds(lambda image=image: tiny.decode(tiny(image)), args.repeats))
+            post.append(
+                seconds(
+                    lambda predictions=predictions: found(predictions, detector.suppress),
+                    args.repeats,
+                )
+            )
+            above = scores_above(predictions)
+            print(
+                f"{path.name:16} forward {1000 * forward[-1]:6.1f} ms, post-processing "
+                f"{1000 * post[-1]:5.2f} ms: {above} scores above {MAP_SCORE_THRESH:g}, "
+                f"{len(found(predictions, detector.suppress))} kept"
+            )
+    ratio = statistics.mean(post) / statistics.mean(forward)
+    print(f"post-processing / forward = {ratio:.3f}, bound {BOUND}, {args.threads} threads")
+    sys.exit(0 if ratio <= BOUND else 1)
+
+
+def found(predictions: Predictions, suppress: Suppression) -> object:
+    """What an evaluation makes of one picture's predictions."""
+    boxes, objectness, class_probs = (part[0] for part in predictions)
+    return detect(
+        boxes,
+        objectness,
+        class_probs,
+        score_thresh=MAP_SCORE_THRESH,
+        nms_thresh=MAP_NMS_THRESH,
+        suppress=suppress,
+    )
+
+
+def scores_above(predictions: Predictions) -> int:
+    scores = predictions.objectness[0, :, None] * predictions.class_probs[0]
+    return int((scores > MAP_SCORE_THRESH).sum())
+
+
+def seconds(function: Callable, repeats: int) -> float:
+    """The median time of a call, after one that does not count."""
+    function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cfg", type=Path, required=True, help="of a trained network")
+    parser.add_argument("--weights", type=Path, required=True, help="its weights")
+    parser.add_argument("--repeats", type=whole_number(1), default=9, help="default 9")
+    parser.add_argument("--threads", type=whole_number(1), default=1, help="torch's; default 1")
+    parser.add_argument("pictures", type=Path, nargs="+")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run(main)

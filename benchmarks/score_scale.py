@@ -1,0 +1,131 @@
+"""How time and memory of scoring grow up to 5 million made-up detections over 100,000 pictures.
+
+Each size is a process of its own: it makes the arrays, then scores them by VOC's rules, 80 classes
+and IoU .5. Pictures and truths grow with the detections, seven truths a picture as in COCO. The
+bounds: time at most n log n's from the smallest to each other size, and, at the most, 3 times the
+arrays' own size resident beside what Python and numpy take. Exit code 1 where one is missed.
+
+  python benchmarks/score_scale.py
+"""
+
+import argparse
+import json
+import math
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from yolo.console import run, whole_number
+from yolo.evaluate.average_precision import GroundTruth, ScoredBoxes, mean_ap, score_classes
+
+SIZES = (1_250_000, 2_500_000, 5_000_000)
+DETECTIONS_A_PICTURE = 50
+TRUTHS_A_PICTURE = 7  # COCO's mean
+CLASSES = 80
+MEMORY_BOUND = 3.0
+PICTURE_SIDE = 500.0
+RESET_PEAK = "5"  # proc(5), clear_refs: the peak begins anew
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--classes", type=whole_number(1), default=CLASSES, help="default 80")
+    parser.add_argument("--repeats", type=whole_number(1), default=3, help="the least counts")
+    parser.add_argument("--one", type=whole_number(1), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps(one_size(args.one, args.classes, args.repeats)))
+        return
+    options = ("--classes", args.classes, "--repeats", args.repeats)
+    found = [in_a_process("--one", size, *options) for size in SIZES]
+    sys.exit(report(found))
+
+
+def report(found: list[dict]) -> int:
+    """Print each size; 0 where the bounds are kept, else 1."""
+    first, kept = found[0], True
+    for each in found:
+        grown = each["seconds"] / first["seconds"]
+        allowed = n_log_n(each["detections"]) / n_log_n(first["detections"])
+        memory = each["peak"] / each["arrays"]
+        kept &= grown <= allowed and memory <= MEMORY_BOUND
+        print(
+            f"{each['detections']:9,} detections: {each['seconds']:6.2f} s = {grown:.2f} x the first, "
+            f"bound {allowed:.2f};  arrays {each['arrays'] / 1e6:.0f} MB, peak {each['peak'] / 1e6:.0f} MB "
+            f"= {memory:.2f} x, bound {MEMORY_BOUND:.2f};  mAP area {each['map']:.4f}"
+        )
+    return 0 if kept else 1
+
+
+def n_log_n(count: int) -> float:
+    return count * math.log(count)
+
+
+def in_a_process(*arguments: object) -> dict:
+    """What a process of its own measured."""
+    command = [sys.executable, __file__, *map(str, arguments)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def one_size(count: int, classes: int, repeats: int) -> dict:
+    """CPU seconds of the quickest scoring of `count` detections, and bytes resident beside Python's own."""
+    made_of(DETECTIONS_A_PICTURE, classes)  # what numpy loads on first use
+    bare = memory("VmRSS")
+    truth, detections = made_of(count, classes)
+    arrays = sum(column.nbytes for boxes in (truth, detections) for column in vars(boxes).values())
+    Path("/proc/self/clear_refs").write_text(RESET_PEAK)
+    seconds = []
+    for _ in range(repeats):
+        start = time.process_time()  # whoever else is at work on the machine
+        scores = score_classes(truth, detections, classes, 0.5, 0.0)
+        seconds.append(time.process_time() - start)
+    return {
+        "detections": count,
+        "seconds": min(seconds),
+        "arrays": arrays,
+        "peak": memory("VmHWM") - bare,
+        "map": mean_ap(score.area_ap for score in scores),
+    }
+
+
+def made_of(count: int, classes: int) -> tuple[GroundTruth, ScoredBoxes]:
+    """Truths, and detections of which two in three are a truth moved a little; the others lie anywhere."""
+    rng = np.random.default_rng(5)
+    pictures = count // DETECTIONS_A_PICTURE
+    truth = GroundTruth(
+        image_index=np.repeat(np.arange(pictures), TRUTHS_A_PICTURE),
+        labels=rng.integers(0, classes, pictures * TRUTHS_A_PICTURE),
+        boxes=boxes_anywhere(rng, pictures * TRUTHS_A_PICTURE),
+        difficult=rng.random(pictures * TRUTHS_A_PICTURE) < 0.05,
+    )
+    image_index = np.repeat(np.arange(pictures), DETECTIONS_A_PICTURE)
+    near = image_index * TRUTHS_A_PICTURE + rng.integers(0, TRUTHS_A_PICTURE, len(image_index))
+    stray = rng.random(len(image_index)) < 1 / 3
+    boxes = truth.boxes[near]
+    boxes += rng.normal(0, 8, (len(boxes), 1))
+    boxes[stray] = boxes_anywhere(rng, int(stray.sum()))
+    labels = np.where(stray, rng.integers(0, classes, len(near)), truth.labels[near])
+    return truth, ScoredBoxes(image_index, labels, rng.random(len(near)), boxes)
+
+
+def boxes_anywhere(rng: np.random.Generator, count: int) -> np.ndarray:
+    """float64 [count, 4] xyxy."""
+    boxes = rng.uniform(0, PICTURE_SIDE, (count, 4))
+    boxes[:, 2:] = boxes[:, :2] + rng.uniform(8, 150, (count, 2))
+    return boxes
+
+
+def memory(name: str) -> int:
+    """Bytes of VmRSS (resident now) or VmHWM (most since the peak began)."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)[1]) * 1024
+
+
+if __name__ == "__main__":
+    run(main)
