@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.evaluate.average_precision import mean_ap
+from yolo.evaluate.average_precision import GroundTruth, ScoredBoxes, mean_ap
 from yolo.evaluate.calibration import reliability, score_histogram
 from yolo.evaluate.confusion import confusion_matrix
 from yolo.evaluate.errors import (
@@ -124,12 +124,18 @@ def findings(
         "sizes": _sizes(evaluation, pairs, COCO_SIZES),
         "sides": _sizes(evaluation, pairs, SIDES),
         "scores": _scores(found.scores[counted], right[counted]),
-        "confusion": confusion_matrix(
-            truth, found, classes, FOREGROUND_IOU, CONTINUOUS, score_thresh
-        ).tolist(),
+        "confusion": _confusion(truth, found, classes, score_thresh).tolist(),
         "errors": _error_kinds(evaluation, errors, shown, score_thresh),
         "pictures": picture_findings(evaluation, paths, shown, score_thresh),
     }
+
+
+def _confusion(
+    truth: GroundTruth, found: ScoredBoxes, classes: int, score_thresh: float
+) -> np.ndarray:
+    """At least both thresholds, as COCO has it and as the page says; the matrix is of what lies above them."""
+    iou, score = np.nextafter((FOREGROUND_IOU, score_thresh), 0)
+    return confusion_matrix(truth, found, classes, iou, CONTINUOUS, score)
 
 
 def _average_precisions(aps: np.ndarray) -> dict:
