@@ -50,6 +50,6 @@ def shown(value: object) -> str:
 def _hint(error: json.JSONDecodeError) -> str:
     if not error.doc.strip():
         return "the file is empty"
-    if not error.doc[error.pos :].strip():
+    if not error.doc[error.pos :].strip() or error.msg.startswith("Unterminated"):
         return "the file breaks off"
     return "expected a json file"

@@ -72,9 +72,9 @@ def pixels(shares: np.ndarray, image_index: np.ndarray, pictures: TruthSet) -> n
 
 def shares(detections: ScoredBoxes, pictures: TruthSet) -> np.ndarray:
     """The inverse of `pixels`: cxcywh [N, 4] in 0..1 of the pictures."""
-    boxes = (detections.boxes - pictures.origin) / _sides(detections.image_index, pictures)
-    low, high = boxes[:, :2], boxes[:, 2:]
-    return np.concatenate(((low + high) / 2, high - low), axis=1)
+    low, high = np.split(detections.boxes - pictures.origin, 2, axis=1)
+    boxes = np.concatenate(((low + high) / 2, high - low), axis=1)
+    return boxes / _sides(detections.image_index, pictures)
 
 
 def joined(
