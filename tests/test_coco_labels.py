@@ -257,6 +257,20 @@ def test_a_bad_annotation_is_named_and_left_out(tmp_path, entry, message):
     assert (tmp_path / "labels/val/7.txt").read_text() == f"0 {CAT_LABEL}\n"
 
 
+def test_a_bad_annotation_changes_nothing_of_the_others(tmp_path):
+    content = many(np.random.default_rng(6))
+    del content["annotations"][0]["area"]
+    good = read_coco(store(tmp_path, content).annotations)
+    content["annotations"].insert(7, annotation(99, image_id=1))
+    spoilt = read_coco(store(tmp_path, content).annotations)
+    assert (len(good.problems), len(spoilt.problems)) == (0, 1)
+    for name in ("numbers", "picture", "category", "boxes", "crowd", "areas"):
+        assert np.array_equal(getattr(good, name), getattr(spoilt, name)), name
+        assert getattr(good, name).dtype == getattr(spoilt, name).dtype
+    first = content["annotations"][0]["bbox"]
+    assert good.areas[0] == first[2] * first[3]
+
+
 def test_the_annotations_of_a_bad_picture_are_told_with_it(tmp_path):
     content = coco([picture(), picture(8, "8.jpg", 0)], [annotation(1), annotation(2, 8)])
     assert [each.message for each in read_coco(store(tmp_path, content).annotations).problems] == [

@@ -8,11 +8,22 @@ from yolo.data.json_files import read_json, shown
 from yolo.errors import DatasetError
 
 
-def test_keys_are_left_out_of_every_object(tmp_path):
-    (tmp_path / "x.json").write_text('{"a": [{"big": [1, 2], "b": 0.1}], "big": {"big": 1}}')
-    assert read_json(tmp_path / "x.json", leave_out=("big",)) == {"a": [{"b": 0.1}]}
-    content = read_json(tmp_path / "x.json", number=Decimal)
-    assert content["a"][0] == {"big": [1, 2], "b": Decimal("0.1")}
+def test_lists_of_numbers_are_left_out_of_every_object(tmp_path):
+    text = r"""{"a": [{"big" : [[1, 2.5e3],
+        [-3]], "b": 0.1}], "big": {"big": [4]}, "c": "\"big\": [1]", "big2": [5], "d": ["big", [1]]}"""
+    (tmp_path / "x.json").write_text(text)
+    whole = read_json(tmp_path / "x.json", number=Decimal)
+    assert whole["a"][0] == {"big": [[1, Decimal(2500)], [-3]], "b": Decimal("0.1")}
+    assert read_json(tmp_path / "x.json", leave_out=("big",)) == {
+        "a": [{"big": 0, "b": 0.1}],
+        "big": {"big": 0},
+        "c": '"big": [1]',
+        "big2": [5],
+        "d": ["big", [1]],
+    }
+    (tmp_path / "x.json").write_text(text[:-1])
+    with pytest.raises(DatasetError, match="x.json:2: column "):
+        read_json(tmp_path / "x.json", leave_out=("big",))
 
 
 @pytest.mark.parametrize(

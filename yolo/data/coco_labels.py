@@ -48,7 +48,7 @@ class Picture:
     @property
     def label_name(self) -> str:
         """Its label file, without the folder."""
-        return Path(self.name).with_suffix(".txt").name
+        return os.path.splitext(self.name)[0] + ".txt"
 
 
 @dataclass(frozen=True)
@@ -143,23 +143,24 @@ def _pictures(
         for at, (kind, what) in faults.items()
     ]
     rows = zip(labels.tolist(), file.crowd.tolist(), boxes.tolist(), strict=True)
-    objects = [
-        (label, crowd, f"{box[0]!r} {box[1]!r} {box[2]!r} {box[3]!r}") for label, crowd, box in rows
-    ]
-    by_picture: list[list[int]] = [[] for _ in file.pictures]
-    for at, picture in enumerate(file.picture.tolist()):
-        if labels[at] >= 0:
-            by_picture[picture].append(at)
-    there: dict[Path, frozenset[str]] = {}
+    by_picture: list[list[LabelledObject]] = [[] for _ in file.pictures]
+    left_out = [0] * len(file.pictures)
+    for at, (picture, (label, crowd, box)) in enumerate(
+        zip(file.picture.tolist(), rows, strict=True)
+    ):
+        if at in faults:
+            left_out[picture] += 1
+        elif label >= 0:
+            text = f"{box[0]!r} {box[1]!r} {box[2]!r} {box[3]!r}"
+            by_picture[picture].append((label, crowd, text))
+    there: dict[str, tuple[Path, frozenset[str]]] = {}
     found = []
-    for entry, mine in zip(file.pictures, by_picture, strict=True):
-        path = folder / entry.file_name
-        if path.parent not in there:
-            there[path.parent] = _names_in(path.parent)
-        kept = tuple(objects[at] for at in mine if at not in faults)
-        picture = Picture(
-            path.parent, path.name, path.name in there[path.parent], kept, len(mine) - len(kept)
-        )
+    for at, entry in enumerate(file.pictures):
+        inner, _, name = entry.file_name.rpartition("/")
+        if inner not in there:
+            there[inner] = folder / inner, _names_in(folder / inner)
+        home, names_there = there[inner]
+        picture = Picture(home, name, name in names_there, tuple(by_picture[at]), left_out[at])
         found.append((f"{file.path}: picture {entry.number}", picture))
     return found, problems
 
@@ -242,9 +243,9 @@ def write(plan: Plan, homes: dict[Path, Home], out: Path) -> None:
         (aside[folder] / "labels").mkdir(parents=True, exist_ok=True)
     files = {}
     for picture in plan.train + plan.valid:
-        files[homes[picture.folder].labels / picture.label_name] = _rows(picture, False)
+        files[f"{homes[picture.folder].labels}/{picture.label_name}"] = _rows(picture, False)
     for picture in plan.valid:
-        files[aside[picture.folder] / "labels" / picture.label_name] = _rows(picture, True)
+        files[f"{aside[picture.folder]}/labels/{picture.label_name}"] = _rows(picture, True)
     for path, text in progress(files.items(), "writing labels", len(files)):
         write_new(path, text)
     for name, pictures in (("train", plan.train), ("valid", plan.valid)):

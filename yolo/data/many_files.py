@@ -21,8 +21,11 @@ def write_new(path: str | Path, text: str) -> None:
             return
         os.unlink(path)
         handle = os.open(path, NEW_FILE, 0o666)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
+    try:
+        while content:
+            content = content[os.write(handle, content) :]
+    finally:
+        os.close(handle)
 
 
 def writable(folder: Path) -> bool:
