@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 from test_score_voc import box_xml
+from tiny import write_picture
 
 COLUMNS = {
     "comp4": "results",
@@ -114,6 +116,38 @@ def test_drawn_pictures_scored_from_their_data_file(four, score, tmp_path):
     arguments = "--truth", four.data, "--detections", folder, "--format", "labels-score-last"
     code, out, _ = score(*arguments, *TWO)
     assert (code, out.splitlines()[-1]) == (0, "mAP area 1.000000")
+
+
+def test_a_coco_file_and_the_labels_made_of_it_are_the_same_truth(
+    tmp_path, score, load_tool, call_tool
+):
+    rng = np.random.default_rng(8)
+    images, boxes, found = [], [], []
+    for number in range(1, 5):
+        name = f"{number}.png"
+        write_picture(tmp_path / "images" / name, np.zeros((60, 90, 3), np.uint8))
+        images.append({"id": number, "file_name": name, "width": 90, "height": 60})
+        for _ in range(8):
+            box = [*rng.uniform(0, 30, 2), *rng.uniform(5, 25, 2)]
+            row = {"image_id": number, "category_id": int(rng.choice([5, 9]))}
+            crowd = int(rng.random() < 0.3)
+            boxes.append({**row, "id": len(boxes), "bbox": box, "iscrowd": crowd})
+            moved = [side + rng.normal(0, 1.5) for side in box]
+            found.append({**row, "bbox": moved, "score": round(float(rng.random()), 1)})
+    categories = [{"id": 9, "name": "b"}, {"id": 5, "name": "a"}]
+    truth = {"images": images, "annotations": boxes, "categories": categories}
+    (tmp_path / "t.json").write_text(json.dumps(truth))
+    (tmp_path / "r.json").write_text(json.dumps(found))
+    convert = load_tool("convert_coco")
+    pair = "t.json:images"
+    assert call_tool(convert, "--train", pair, "--valid", pair, "--out", "out")[0] == 0
+    detections = "--detections", "r.json", "--metric", "area", "--json"
+    code, table, _ = score(*COCO, *detections, "a.json")
+    assert code == 0
+    data = "--truth", "out/coco.data", "--ids", "t.json"
+    assert score(*data, *detections, "b.json")[:2] == (0, table.replace("a.json", "b.json"))
+    assert (tmp_path / "a.json").read_text() == (tmp_path / "b.json").read_text()
+    assert 0.1 < json.loads((tmp_path / "a.json").read_text())["metrics"]["area"]["mAP"] < 0.9
 
 
 def spoil(path, old, new):

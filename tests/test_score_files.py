@@ -202,7 +202,8 @@ def test_no_detections_are_the_same_in_every_format(tmp_path):
     write_coco_truth(tmp_path / "t.json", pictures_of(), NUMBERS)
     for kind in DetectionFormat:
         written = tmp_path / kind.value
-        write_as(written, kind, Pair(pictures_of(), detections_of(), NUMBERS, ()))
+        origin = VOC_ORIGIN if kind is DetectionFormat.COMP4 else 0.0
+        write_as(written, kind, Pair(pictures_of(origin=origin), detections_of(), NUMBERS, ()))
         assert read_pair(sources(tmp_path / "t.json", written, kind)).detections.boxes.shape == (
             0,
             4,

@@ -96,3 +96,10 @@ def test_what_comp4_files_cannot_hold_is_refused(tmp_path, names, files, message
     with pytest.raises(DatasetError, match=message):
         write_comp4(tmp_path, pictures, detections_of())
     assert not [*tmp_path.iterdir()]
+
+
+def test_boxes_that_begin_at_0_are_a_mistake(tmp_path):
+    for call in (lambda: write_comp4(tmp_path, pictures_of(), detections_of()),
+                 lambda: read_comp4(tmp_path, pictures_of())):  # fmt: skip
+        with pytest.raises(ValueError, match="boxes from 0.0, expected VOC's pixels from 1.0"):
+            call()

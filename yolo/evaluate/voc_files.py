@@ -65,6 +65,7 @@ def read_comp4(folder: str | Path, pictures: TruthSet) -> ScoredBoxes:
     Boxes are VOC's pixels, as in the files: for a truth of `VOC_ORIGIN`.
     Raises DatasetError for a file of a class that the truth does not have, and as `read_results` does.
     """
+    _check_origin(pictures)
     for name in results_names(folder):
         if name not in pictures.names:
             expected = f"one of the {len(pictures.names)} of the truth"
@@ -80,6 +81,7 @@ def write_comp4(folder: str | Path, pictures: TruthSet, detections: ScoredBoxes)
 
     Raises DatasetError for a class or picture whose name such files cannot hold.
     """
+    _check_origin(pictures)
     unfit = [name for name in pictures.names if not name or "/" in name]
     if unfit:
         raise DatasetError(
@@ -90,3 +92,8 @@ def write_comp4(folder: str | Path, pictures: TruthSet, detections: ScoredBoxes)
         if len(image_id.split()) != 1:
             raise DatasetError(f"found picture {image_id!r}, expected a name without blanks")
     write_results(folder, pictures.names, image_ids, detections)
+
+
+def _check_origin(pictures: TruthSet) -> None:
+    if pictures.origin != VOC_ORIGIN:
+        raise ValueError(f"boxes from {pictures.origin}, expected VOC's pixels from {VOC_ORIGIN}")
