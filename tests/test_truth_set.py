@@ -1,0 +1,36 @@
+"""yolo.evaluate.truth_set: names of pictures, and shares of them as pixels; by hand."""
+
+import numpy as np
+import pytest
+from scoring import detections_of, pictures_of
+
+from yolo.errors import DatasetError
+from yolo.evaluate.truth_set import TruthSet, pixels, positions, shares, stem
+
+
+def test_stems():
+    names = ("a.jpg", "x/a.b.jpg", r"C:\data\a.png", "a", ".hidden")
+    assert [stem(name) for name in names] == ["a", "a.b", "a", "a", ".hidden"]
+
+
+def test_positions_need_names_that_differ():
+    assert positions(pictures_of()) == {"a": 0, "c-d": 1, "e.f": 2}
+    twice = TruthSet((), ("train/1.jpg", "val/1.jpg"), None, pictures_of().truth, 0.0)
+    with pytest.raises(DatasetError, match=r"found train/1.jpg and val/1.jpg, expected pictures"):
+        positions(twice)
+
+
+@pytest.mark.parametrize("origin", [0.0, 1.0])
+def test_shares_and_pixels(origin):
+    pictures = pictures_of(origin=origin)
+    # by hand in 500 x 375: 250 -+ 50, 75 -+ 75
+    found = pixels(np.array([[0.5, 0.2, 0.2, 0.4]]), np.array([1]), pictures)
+    assert found.tolist() == [[200 + origin, origin, 300 + origin, 150 + origin]]
+    detections = detections_of((1, 0, 1, *found[0]))
+    assert shares(detections, pictures).tolist() == [[0.5, 0.2, 0.2, 0.4]]
+
+
+def test_shares_need_sizes():
+    unknown = TruthSet((), ("1.jpg",), None, pictures_of().truth, 0.0)
+    with pytest.raises(ValueError, match="need the pictures' sizes"):
+        pixels(np.zeros((1, 4)), np.zeros(1, np.int64), unknown)

@@ -1,0 +1,157 @@
+"""Turn COCO annotation files into what Darknet trains on: label files, lists, names and a .data.
+
+JSON is an annotation file (instances_*.json), PICTURES the folder that its file names start from. Labels go where
+Darknet looks for them: PICTURES with `images` replaced by `labels`; where that cannot be, OUT gets a link to the
+pictures with labels beside it. Lists, names and coco.data go to OUT. Everything is read and checked before anything
+is written. Crowd boxes (iscrowd) are in no label; those of --valid are kept apart, and scored neither right nor wrong.
+
+example, COCO 2017:
+  python tools/convert_coco.py --train annotations/instances_train2017.json:images/train2017 \\
+      --valid annotations/instances_val2017.json:images/val2017 --out coco
+"""
+
+import argparse
+import shlex
+from collections import Counter
+from pathlib import Path
+
+from yolo.console import run
+from yolo.data.coco_json import ENTRY_KINDS
+from yolo.data.coco_labels import SHARED, CocoSet, Picture, Plan, label_homes, make_plan, write
+from yolo.data.convert import BOX_KINDS, read_classes
+from yolo.data.voc import TWICE
+from yolo.errors import DatasetError
+
+NAMED = 3  # how many of many problems a line names
+SKIPPED_KINDS = {
+    "skip-boxes": BOX_KINDS,
+    "stop": (),
+    "skip": (*BOX_KINDS, *ENTRY_KINDS, TWICE, SHARED),
+}
+
+
+def main() -> None:
+    args = _arguments()
+    out = args.out.resolve()
+    train, valid = [[_coco_set(text) for text in texts] for texts in (args.train, args.valid)]
+    plan = make_plan(train, valid, read_classes(args.names) if args.names else None)
+    if any(problem.kind not in SKIPPED_KINDS[args.on_problem] for problem in plan.problems):
+        for problem in plan.problems:
+            print(f"{problem.kind}: {problem.message}")
+        raise DatasetError(_stopped(plan))
+    _require_something(plan, args.require_pictures)
+    homes = label_homes(plan, out)
+    write(plan, homes, out)
+    _print_table(plan)
+    _print_notes(plan, out)
+    for home in homes.values():
+        print(f"labels: {home.labels}")
+    print(f"lists, names, .data: {out}")
+    print(f"next: python tools/train.py --cfg FILE --data {shlex.quote(str(out / 'coco.data'))}")
+    print(f"      (FILE: a .cfg whose heads have classes={len(plan.names)})")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    pair = "JSON:PICTURES"
+    add("--train", nargs="+", required=True, metavar=pair, help="what to train on")
+    add("--valid", nargs="+", required=True, metavar=pair, help="what to score on")
+    add(
+        "--names",
+        type=Path,
+        metavar="FILE",
+        help="the classes, those of the files that are wanted; default: all, in the order of their ids",
+    )
+    add("--require-pictures", action="store_true", help="stop where a picture is not there")
+    add(
+        "--on-problem",
+        choices=SKIPPED_KINDS,
+        default="skip-boxes",
+        help="what cannot become a label is listed, and: skip-boxes (default) leaves out boxes without an area or "
+        "outside their picture, and stops for anything else; stop stops for those too; skip leaves out whatever it "
+        "is (an entry of the file, a picture) and goes on. Stopped, nothing is written",
+    )
+    add("--out", type=Path, required=True, metavar="DIR", help="where lists and coco.data go")
+    return parser.parse_args()
+
+
+def _coco_set(text: str) -> CocoSet:
+    annotations, _, pictures = text.rpartition(":")
+    if not annotations or not pictures:
+        raise DatasetError(f"{text!r} is not JSON:PICTURES, such as instances_val.json:images/val")
+    return CocoSet(Path(annotations), Path(pictures).resolve())
+
+
+def _stopped(plan: Plan) -> str:
+    """One line: how many problems of which kind, the first of them, how to go on."""
+    first = "; ".join(problem.message for problem in plan.problems[:NAMED])
+    more = "; ..." if len(plan.problems) > NAMED else ""
+    return (
+        f"{_counts(plan)}, nothing was written: {first}{more}. "
+        "Correct them, or leave them out with --on-problem skip"
+    )
+
+
+def _counts(plan: Plan) -> str:
+    kinds = Counter(problem.kind for problem in plan.problems)
+    return ", ".join(f"{number} x {kind}" for kind, number in kinds.items())
+
+
+def _missing(plan: Plan) -> list[Picture]:
+    both = dict.fromkeys(plan.train + plan.valid)
+    return [picture for picture in both if not picture.is_there]
+
+
+def _named(pictures: list[Picture]) -> str:
+    first = ", ".join(f"{picture.folder}/{picture.name}" for picture in pictures[:NAMED])
+    return first + (", ..." if len(pictures) > NAMED else "")
+
+
+def _require_something(plan: Plan, pictures_too: bool) -> None:
+    """Stop where a list would be empty, or, if asked, where a picture is missing."""
+    for option, pictures in (("--train", plan.train), ("--valid", plan.valid)):
+        if not pictures:
+            why = f": {plan.problems[0].message}" if plan.problems else ""
+            raise DatasetError(f"no picture is left for {option}, nothing was written{why}")
+    missing = _missing(plan)
+    if pictures_too and missing:
+        raise DatasetError(
+            f"{len(missing)} pictures are not there, nothing was written: {_named(missing)}"
+        )
+
+
+def _print_table(plan: Plan) -> None:
+    """Pictures, objects of each class and crowd boxes, a column each for train and valid."""
+    splits = (plan.train, plan.valid)
+    objects = [[item for picture in split for item in picture.objects] for split in splits]
+    ordinary = [Counter(label for label, crowd, _ in items if not crowd) for items in objects]
+    rows = [("", "train", "valid"), ("pictures", *map(len, splits))]
+    for label, name in enumerate(plan.names):
+        rows.append((name, *(counter[label] for counter in ordinary)))
+    rows += [("objects", *(counter.total() for counter in ordinary))]
+    rows += [("crowd, besides", *(sum(item[1] for item in items) for items in objects))]
+    rows += [("left out", *(sum(picture.left_out for picture in split) for split in splits))]
+    width = max(len(row[0]) for row in rows)
+    for title, *values in rows:
+        print(f"{title:{width}}" + "".join(f"{value:>9}" for value in values))
+
+
+def _print_notes(plan: Plan, out: Path) -> None:
+    """What a user should know before training: left out, missing, in both sets."""
+    if plan.problems:
+        print(f"left out: {_counts(plan)}; all in {out / 'problems.txt'}")
+        for problem in plan.problems[:NAMED]:
+            print(f"  {problem.message}")
+    missing = _missing(plan)
+    if missing:
+        print(f"pictures not there: {len(missing)} ({_named(missing)})")
+    both = len(set(plan.train) & set(plan.valid))
+    if both:
+        print(f"pictures in both train and valid: {both}; a score on these says little")
+
+
+if __name__ == "__main__":
+    run(main)

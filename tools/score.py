@@ -1,0 +1,123 @@
+"""Score detections of any format against truth of any format, or write them in another format.
+
+truth       voc: a folder of XML, with --imageset
+            labels: a Darknet .data (its valid list), or a list of pictures with --names
+            coco: an annotation file (instances_*.json)
+detections  comp4: a folder of comp4_det_test_CLASS.txt
+            coco: COCO's result json (with --ids where the truth is no COCO file)
+            darknet: the json of Darknet's -out
+            labels-score-first, labels-score-last: a folder of PICTURE.txt, rows of class score cx cy w h,
+            or of class cx cy w h score as ultralytics writes them
+A format is asked for where it is not certain from what is there. What is wrong is named and stops: nothing is left
+out. Boxes are scored as they stand in the files, VOC's numbers with its last pixel counted, as in score_voc.py.
+
+examples:
+  python tools/score.py --truth instances_val2017.json --detections coco_results.json
+  python tools/score.py --truth voc/voc.data --detections result.json --metric area
+  python tools/score.py --truth VOC2007/Annotations --imageset VOC2007/ImageSets/Main/test.txt \\
+      --detections results --convert-to coco --out results.json
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from yolo.console import new_file, run, stop
+from yolo.errors import DatasetError
+from yolo.evaluate.average_precision import VOC_PIXEL_EXTENT, score_classes
+from yolo.evaluate.coco import score_coco
+from yolo.evaluate.coco_files import coco_structures
+from yolo.evaluate.formats import DetectionFormat, TruthFormat, detection_format, truth_format
+from yolo.evaluate.report import average_precisions, class_table, format_ap, mean_line, summary
+from yolo.evaluate.score_files import Pair, Sources, read_pair, write_as
+from yolo.files import write_text
+
+METRICS = {
+    "voc07": ("voc07",),
+    "area": ("area",),
+    "coco": ("coco",),
+    "all": ("voc07", "area", "coco"),
+}
+COCO_ROWS = {
+    "AP": "ap", "AP50": "ap50", "AP75": "ap75",
+    "AP small": "ap_small", "AP medium": "ap_medium", "AP large": "ap_large",
+}  # fmt: skip
+
+
+def main() -> None:
+    args = _arguments()
+    pair = read_pair(_sources(args))
+    for remark in pair.remarks:
+        print(remark, file=sys.stderr)
+    if args.convert_to:
+        written = write_as(args.out, DetectionFormat(args.convert_to), pair)
+        count = len(pair.detections.scores)
+        print(f"{count} detections written to {' and '.join(map(str, written))}")
+    else:
+        _score(pair, args)
+
+
+def _score(pair: Pair, args: argparse.Namespace) -> None:
+    names, truth = pair.pictures.names, pair.pictures.truth
+    scores = score_classes(truth, pair.detections, len(names), args.iou, VOC_PIXEL_EXTENT)
+    metrics = METRICS[args.metric]
+    coco = (
+        score_coco(*coco_structures(pair.pictures, pair.detections)) if "coco" in metrics else None
+    )
+    values = {
+        metric: coco.class_ap if metric == "coco" else average_precisions(scores, metric)
+        for metric in metrics
+    }
+    counts = [score.match.truths for score in scores], [score.match.detections for score in scores]
+    print(class_table(names, *counts, values))
+    print(mean_line(values))
+    rows = {row: getattr(coco, key) for row, key in COCO_ROWS.items()} if coco else {}
+    if coco:
+        print("coco " + "  ".join(f"{row} {format_ap(value)}" for row, value in rows.items()))
+    if args.json:
+        content = summary(names, args.iou, values) | ({"coco": rows} if coco else {})
+        write_text(args.json, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        print(f"scores written to {args.json}")
+
+
+def _sources(args: argparse.Namespace) -> Sources:
+    known = TruthFormat(args.truth_format) if args.truth_format else truth_format(args.truth)
+    if known is TruthFormat.COCO and args.ids:
+        raise DatasetError(f"--ids {args.ids}: found with COCO truth, which has its own")
+    if known is not TruthFormat.VOC and args.imageset:
+        raise DatasetError(f"--imageset {args.imageset}: found without a folder of XML")
+    wanted = DetectionFormat(args.format) if args.format else detection_format(args.detections)
+    target = DetectionFormat(args.convert_to) if args.convert_to else None
+    paths = args.imageset, args.names, args.ids
+    return Sources(args.truth, known, args.detections, wanted, *paths, target)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    formats = [each.value for each in DetectionFormat]
+    add("--truth", type=Path, required=True, metavar="PATH")
+    add("--detections", type=Path, required=True, metavar="PATH")
+    add("--truth-format", choices=[each.value for each in TruthFormat])
+    add("--format", choices=formats, help="of the detections")
+    add("--imageset", type=Path, metavar="FILE", help="the pictures of a folder of XML, one a line")
+    add("--names", type=Path, metavar="FILE", help="the classes, by their numbers")
+    add("--ids", type=Path, metavar="JSON", help="COCO file that a COCO result's numbers are of")
+    add("--metric", choices=METRICS, default="all", help="default: all")
+    add("--iou", type=float, default=0.5, help="VOC: a hit overlaps by more than this; default 0.5")
+    add("--json", type=new_file, metavar="FILE", help="write all digits of the scores")
+    add("--convert-to", choices=formats, help="write the detections so, instead of scoring them")
+    add("--out", type=Path, metavar="PATH", help="where --convert-to writes")
+    args = parser.parse_args()
+    if not 0 < args.iou < 1:
+        stop(f"--iou {args.iou:g}: expected a number between 0 and 1")
+    if (args.convert_to is None) != (args.out is None):
+        stop("expected --convert-to and --out together")
+    return args
+
+
+if __name__ == "__main__":
+    run(main)

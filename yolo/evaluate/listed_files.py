@@ -1,0 +1,44 @@
+"""Darknet's list of pictures and their label files as the truth of any detections."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from yolo.data.check import check_list, stopping
+from yolo.data.labels import read_entries
+from yolo.errors import DatasetError
+from yolo.evaluate.evaluator import ground_truth
+from yolo.evaluate.truth_set import TruthSet, stem
+
+CHANNELS = 3  # pictures are decoded to see that they are whole, and for their sizes
+
+
+def listed_truth(
+    path: str | Path, names: Sequence[str], difficult: str | Path | None, origin: float
+) -> TruthSet:
+    """The truth of a list of pictures with label files; difficult: the list of those with the difficult boxes.
+
+    Raises:
+        DatasetError: what would stop a training (`yolo.data.check`), or a name that two pictures share.
+    """
+    lines: dict[str, tuple[int, Path]] = {}
+    for number, picture in read_entries(path):
+        first = lines.setdefault(stem(str(picture)), (number, picture))
+        if first[0] != number:
+            expected = f"another name than {first[1]} in line {first[0]}"
+            raise DatasetError(f"{path}:{number}: found {picture}, expected {expected}")
+    checked = check_list(path, len(names), CHANNELS, difficult)
+    problems = stopping(checked.problems)
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise DatasetError(f"{problems[0].kind}: {problems[0].message}{more}")
+    truth = ground_truth(checked.pictures)
+    return TruthSet(
+        names=tuple(names),
+        files=tuple(str(picture.path) for picture in checked.pictures),
+        sizes=np.array([picture.size for picture in checked.pictures], np.int64),
+        truth=replace(truth, boxes=truth.boxes + origin),
+        origin=origin,
+    )

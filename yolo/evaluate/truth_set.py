@@ -1,0 +1,99 @@
+"""The pictures that are scored and their truth, as a record, whatever files they come from.
+
+Files of detections name pictures by their names without folder and ending, or by COCO's numbers, and boxes by pixels
+or shares of the picture; what leads from one to the other is here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from yolo.errors import DatasetError
+from yolo.evaluate.average_precision import GroundTruth, ScoredBoxes
+
+
+@dataclass(frozen=True)
+class CocoNumbers:
+    """COCO's ids: of each picture, and of each class, None where COCO's file has no such category."""
+
+    pictures: tuple[int, ...]
+    categories: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class TruthSet:
+    """I pictures and their labelled boxes.
+
+    names: the classes. files: the pictures' file names, as the truth has them. sizes: int64 [I, 2], (height, width), or
+    None where the truth does not say. origin: what boxes call the left edge of the first pixel, 0, or 1 as VOC's files
+    do; detections that are read for this truth do the same. numbers, areas [M]: of COCO's files only.
+    """
+
+    names: tuple[str, ...]
+    files: tuple[str, ...]
+    sizes: np.ndarray | None
+    truth: GroundTruth
+    origin: float
+    numbers: CocoNumbers | None = None
+    areas: np.ndarray | None = None
+
+    @property
+    def image_ids(self) -> tuple[str, ...]:
+        """The pictures' names without folder and ending."""
+        return tuple(stem(file) for file in self.files)
+
+
+def stem(file_name: str) -> str:
+    """A picture's name without folder and ending; Darknet runs on Windows, too, and writes its paths."""
+    return PurePosixPath(file_name.replace("\\", "/")).stem
+
+
+def positions(pictures: TruthSet) -> dict[str, int]:
+    """Image id → position. Raises DatasetError where two pictures have the same id."""
+    found: dict[str, int] = {}
+    for at, image_id in enumerate(pictures.image_ids):
+        first = found.setdefault(image_id, at)
+        if first != at:
+            both = f"{pictures.files[first]} and {pictures.files[at]}"
+            raise DatasetError(
+                f"found {both}, expected pictures that differ in their names without folder and ending"
+            )
+    return found
+
+
+def pixels(shares: np.ndarray, image_index: np.ndarray, pictures: TruthSet) -> np.ndarray:
+    """cxcywh in 0..1 of the pictures [N, 4] → xyxy [N, 4] in pixels that begin at `pictures.origin`."""
+    centre, side = shares[:, :2], shares[:, 2:]
+    corners = np.concatenate((centre - side / 2, centre + side / 2), axis=1)
+    return corners * _sides(image_index, pictures) + pictures.origin
+
+
+def shares(detections: ScoredBoxes, pictures: TruthSet) -> np.ndarray:
+    """The inverse of `pixels`: cxcywh [N, 4] in 0..1 of the pictures."""
+    low, high = np.split(detections.boxes - pictures.origin, 2, axis=1)
+    boxes = np.concatenate(((low + high) / 2, high - low), axis=1)
+    return boxes / _sides(detections.image_index, pictures)
+
+
+def joined(
+    image_index: Sequence[int],
+    labels: Sequence[int],
+    scores: Sequence[float],
+    boxes: Sequence[Sequence[float]] | np.ndarray,
+) -> ScoredBoxes:
+    """Columns as arrays of the right kind and shape, also where there is nothing in them."""
+    return ScoredBoxes(
+        image_index=np.array(image_index, np.int64),
+        labels=np.array(labels, np.int64),
+        scores=np.array(scores, np.float64),
+        boxes=np.array(boxes, np.float64).reshape(-1, 4),
+    )
+
+
+def _sides(image_index: np.ndarray, pictures: TruthSet) -> np.ndarray:
+    if pictures.sizes is None:
+        raise ValueError("shares of a picture need the pictures' sizes")
+    height_width = pictures.sizes[image_index].astype(np.float64)
+    return np.concatenate((height_width[:, ::-1], height_width[:, ::-1]), axis=1)
