@@ -18,6 +18,7 @@ from yolo.evaluate.conventions import (
     metrics_record,
 )
 from yolo.evaluate.evaluation import Evaluation
+from yolo.evaluate.scores import coco_score
 
 BIG, HALF, FAR = (100, 100, 116, 116), (100, 100, 108, 116), (0, 0, 50, 50)
 NAMES = ("cat", "dog", "eel")
@@ -37,7 +38,8 @@ def metrics():
     """
     truths = [(0, 0, BIG, False), (1, 0, BIG, False), (0, 0, FAR, True), (1, 1, FAR, False)]
     found = [(0, 0, 0.9, FAR), (0, 0, 0.8, HALF), (1, 0, 0.7, FAR), (1, 0, 0.1, BIG)]
-    return all_metrics(evaluation_of(truths, found), iou_thresh=0.5, score_thresh=0.25)
+    evaluation = evaluation_of(truths, found)
+    return all_metrics(evaluation, coco_score(evaluation), iou_thresh=0.5, score_thresh=0.25)
 
 
 def value(metrics, name):
@@ -114,7 +116,8 @@ def test_the_record_holds_all_digits_and_no_nan(metrics):
     ],
 )
 def test_what_does_not_exist_is_not_available_and_never_nan(truths, found, names):
-    metrics = all_metrics(evaluation_of(truths, found, names), 0.5, 0.25)
+    evaluation = evaluation_of(truths, found, names)
+    metrics = all_metrics(evaluation, coco_score(evaluation), 0.5, 0.25)
     assert "nan" not in everything_text(metrics).lower()
     json.dumps(metrics_record(metrics), allow_nan=False)
     if not truths:

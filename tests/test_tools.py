@@ -4,6 +4,7 @@ A tool is called in this process where that loses nothing; it is a process of it
 signals matter.
 """
 
+import hashlib
 import json
 import re
 import subprocess
@@ -214,6 +215,24 @@ def test_saved_results_score_as_evaluate_says(call, case, four):
         assert theirs[metric]["mAP"] > 0  # or there would be nothing to compare
     line = next(line for line in scored.splitlines() if line.startswith("mAP "))
     assert line in out or out.count(line.split("  ")[0]) == 1
+
+
+def test_evaluate_writes_a_report_that_compare_reads(call, case):
+    code, out, err = call("evaluate", *EVALUATE, "--report", "a", "--metric", "voc07")
+    assert code == 0, err
+    assert out.endswith("report: a/index.html\n") and "AP coco" not in out
+    page = (case / "a/index.html").read_text()
+    about = json.loads((case / "a/report.json").read_text())["about"]
+    assert (
+        about["weights_sha256"] == hashlib.sha256((case / "tiny.weights").read_bytes()).hexdigest()
+    )
+    assert (
+        about["weights_sha256"] in page and "Darknet" in page and "--report a" in about["command"]
+    )
+    save_weights(network_of(cfg_text(), seed=2), case / "tiny.weights")
+    assert call("evaluate", *EVALUATE, "--report", "b")[0] == 0
+    code, out, err = call("compare", "a", "b", "--report", "c")
+    assert code == 0 and out.endswith("page: c/index.html\n"), err
 
 
 def test_evaluate_leaves_out_what_is_broken_and_says_so(call, case, four):

@@ -66,19 +66,17 @@ def main() -> None:
 
 def _tell(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) -> None:
     metrics = METRICS.get(args.metric, USUAL)
-    everything, coco = None, None
+    everything = None
+    coco = coco_score(evaluation) if "coco" in metrics or args.report else None
     if args.metric == EVERYTHING or args.report:
-        everything = all_metrics(evaluation, IOU_THRESH, args.thresh)
-        coco = everything.coco if "coco" in metrics else None
-    elif "coco" in metrics:
-        coco = coco_score(evaluation)
+        everything = all_metrics(evaluation, coco, IOU_THRESH, args.thresh)
     columns, counts = _columns(evaluation, [name for name in metrics if name != "coco"])
-    if coco:
+    if "coco" in metrics:
         columns["coco"] = coco.class_ap
     content = summary(evaluation.names, IOU_THRESH, columns)
     print(class_table(evaluation.names, *counts, columns))
     print(mean_line(columns))
-    if coco:
+    if "coco" in metrics:
         content["coco"] = {row: getattr(coco, field) for row, field, _ in COCO_ROWS}
         print("coco " + "  ".join(f"{row} {format_ap(content['coco'][row])}" for row in COCO_LINE))
     if args.metric == EVERYTHING:

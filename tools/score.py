@@ -10,6 +10,7 @@ detections  comp4: a folder of comp4_det_test_CLASS.txt
             or of class cx cy w h score as ultralytics writes them
 A format is asked for where it is not certain from what is there. What is wrong is named and stops: nothing is left
 out. Boxes are scored as they stand in the files, VOC's numbers with its last pixel counted, as in score_voc.py.
+--metric all adds what every scorer makes of these boxes, each with its conventions.
 
 examples:
   python tools/score.py --truth instances_val2017.json --detections coco_results.json
@@ -23,26 +24,22 @@ import json
 import sys
 from pathlib import Path
 
-from yolo.console import new_file, run, stop
+from yolo.console import new_file, run, share, stop
 from yolo.errors import DatasetError
+from yolo.evaluate.all_metrics import all_metrics
 from yolo.evaluate.average_precision import VOC_PIXEL_EXTENT, score_classes
 from yolo.evaluate.coco import score_coco
 from yolo.evaluate.coco_files import coco_structures
+from yolo.evaluate.conventions import COCO_ROWS, everything_text, metrics_record
+from yolo.evaluate.darknet_map import COUNTED_THRESH
 from yolo.evaluate.formats import DetectionFormat, TruthFormat, detection_format, truth_format
 from yolo.evaluate.report import average_precisions, class_table, format_ap, mean_line, summary
-from yolo.evaluate.score_files import Pair, Sources, read_pair, write_as
+from yolo.evaluate.score_files import Pair, Sources, evaluation_of_pair, read_pair, write_as
 from yolo.files import write_text
 
-METRICS = {
-    "voc07": ("voc07",),
-    "area": ("area",),
-    "coco": ("coco",),
-    "all": ("voc07", "area", "coco"),
-}
-COCO_ROWS = {
-    "AP": "ap", "AP50": "ap50", "AP75": "ap75",
-    "AP small": "ap_small", "AP medium": "ap_medium", "AP large": "ap_large",
-}  # fmt: skip
+METRICS = {"voc07": ("voc07",), "area": ("area",), "coco": ("coco",)}
+USUAL, EVERYTHING = ("voc07", "area", "coco"), "all"
+COCO_LINE = ("AP", "AP50", "AP75", "AP small", "AP medium", "AP large")
 
 
 def main() -> None:
@@ -61,7 +58,7 @@ def main() -> None:
 def _score(pair: Pair, args: argparse.Namespace) -> None:
     names, truth = pair.pictures.names, pair.pictures.truth
     scores = score_classes(truth, pair.detections, len(names), args.iou, VOC_PIXEL_EXTENT)
-    metrics = METRICS[args.metric]
+    metrics = METRICS.get(args.metric, USUAL)
     coco = (
         score_coco(*coco_structures(pair.pictures, pair.detections)) if "coco" in metrics else None
     )
@@ -70,14 +67,19 @@ def _score(pair: Pair, args: argparse.Namespace) -> None:
         for metric in metrics
     }
     counts = [score.match.truths for score in scores], [score.match.detections for score in scores]
+    content = summary(names, args.iou, values)
     print(class_table(names, *counts, values))
     print(mean_line(values))
-    rows = {row: getattr(coco, key) for row, key in COCO_ROWS.items()} if coco else {}
     if coco:
-        print("coco " + "  ".join(f"{row} {format_ap(value)}" for row, value in rows.items()))
+        content["coco"] = {row: getattr(coco, field) for row, field, _ in COCO_ROWS}
+        print("coco " + "  ".join(f"{row} {format_ap(content['coco'][row])}" for row in COCO_LINE))
+    if args.metric == EVERYTHING:
+        everything = all_metrics(evaluation_of_pair(pair), coco, args.iou, args.thresh)
+        print(everything_text(everything))
+        content["all"] = metrics_record(everything)
     if args.json:
-        content = summary(names, args.iou, values) | ({"coco": rows} if coco else {})
-        write_text(args.json, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+        write_text(args.json, text + "\n")
         print(f"scores written to {args.json}")
 
 
@@ -106,7 +108,12 @@ def _arguments() -> argparse.Namespace:
     add("--imageset", type=Path, metavar="FILE", help="the pictures of a folder of XML, one a line")
     add("--names", type=Path, metavar="FILE", help="the classes, by their numbers")
     add("--ids", type=Path, metavar="JSON", help="COCO file that a COCO result's numbers are of")
-    add("--metric", choices=METRICS, default="all", help="default: all")
+    add("--metric", choices=(*METRICS, EVERYTHING), help="default: voc07, area and coco")
+    add(
+        "--thresh", type=share, default=COUNTED_THRESH, metavar="SCORE",
+        help="of --metric all: precision, recall, confusion above this score; "
+        f"default {COUNTED_THRESH:g}",
+    )  # fmt: skip
     add("--iou", type=float, default=0.5, help="VOC: a hit overlaps by more than this; default 0.5")
     add("--json", type=new_file, metavar="FILE", help="write all digits of the scores")
     add("--convert-to", choices=formats, help="write the detections so, instead of scoring them")

@@ -65,9 +65,11 @@ def everything(
     # Imported here: pycocotools alone takes a third of the time of scoring VOC2007 test without it
     from yolo.evaluate.all_metrics import all_metrics
     from yolo.evaluate.conventions import everything_text, metrics_record
+    from yolo.evaluate.scores import coco_score
 
     evaluation = evaluation_of_files(found, detections)
-    metrics = all_metrics(evaluation, arguments.iou, arguments.thresh)
+    coco = coco_score(evaluation)
+    metrics = all_metrics(evaluation, coco, arguments.iou, arguments.thresh)
     return everything_text(metrics), metrics_record(metrics)
 
 

@@ -11,7 +11,7 @@ from yolo.evaluate.darknet_map import DarknetMap, darknet_map
 from yolo.evaluate.evaluation import Evaluation
 from yolo.evaluate.miss_rate import log_average_miss_rate
 from yolo.evaluate.operating_point import OperatingPoint, operating_points
-from yolo.evaluate.scores import coco_score, voc_detections, voc_scores, voc_truth
+from yolo.evaluate.scores import voc_detections, voc_scores, voc_truth
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,10 @@ class AllMetrics:
     miss_rates: tuple[float | None, ...]
 
 
-def all_metrics(evaluation: Evaluation, iou_thresh: float, score_thresh: float) -> AllMetrics:
-    """Score an Evaluation by every convention.
+def all_metrics(
+    evaluation: Evaluation, coco: CocoScore, iou_thresh: float, score_thresh: float
+) -> AllMetrics:
+    """Score an Evaluation by every convention; coco: its `coco_score`, or that of the COCO files it comes from.
 
     Raises:
         ValueError: a label that is none of the names'.
@@ -60,7 +62,7 @@ def all_metrics(evaluation: Evaluation, iou_thresh: float, score_thresh: float) 
         voc=voc,
         darknet=darknet_map(truth, found, classes, iou_thresh, score_thresh),
         darknet_plain=darknet_map(plain, found, classes, iou_thresh, score_thresh),
-        coco=coco_score(evaluation),
+        coco=coco,
         counted=operating_points(*in_voc, VOC_PIXEL_EXTENT, score_thresh),
         confusion=confusion_matrix(*in_voc, VOC_PIXEL_EXTENT, score_thresh),
         miss_rates=tuple(

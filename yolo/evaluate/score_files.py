@@ -1,8 +1,10 @@
 """Truth and detections of any two formats side by side, and detections written in another format."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from yolo.cfg import read_data
 from yolo.data.coco_json import CocoFile, read_coco
@@ -18,10 +20,11 @@ from yolo.evaluate.coco_files import (
     write_coco_truth,
 )
 from yolo.evaluate.darknet_files import Frames, frames_detections, read_frames, write_frames
+from yolo.evaluate.evaluation import Evaluation
 from yolo.evaluate.formats import LABEL_FORMATS, SHARE_FORMATS, DetectionFormat, TruthFormat
 from yolo.evaluate.label_files import Columns, read_label_detections, write_label_detections
 from yolo.evaluate.truth_set import CocoNumbers, TruthSet
-from yolo.evaluate.voc import VOC_ORIGIN, read_image_set, results_names
+from yolo.evaluate.voc import UNKNOWN_SIZE, VOC_ORIGIN, read_image_set, results_names
 from yolo.evaluate.voc_files import read_comp4, voc_truth, with_sizes, write_comp4
 
 COLUMNS = {
@@ -115,6 +118,18 @@ def write_as(path: Path, target: DetectionFormat, pair: Pair) -> list[Path]:
         else:
             write_label_detections(path, pictures, detections, COLUMNS[target])
     return [path]
+
+
+def evaluation_of_pair(pair: Pair) -> Evaluation:
+    """The pair with boxes that begin at 0. No sizes: boxes are scored as they stand, not clamped to their pictures."""
+    pictures, detections = pair.pictures, pair.detections
+    return Evaluation(
+        names=pictures.names,
+        image_ids=pictures.image_ids,
+        sizes=np.full((len(pictures.files), 2), UNKNOWN_SIZE, np.int64),
+        truth=replace(pictures.truth, boxes=pictures.truth.boxes - pictures.origin),
+        detections=replace(detections, boxes=detections.boxes - pictures.origin),
+    )
 
 
 def _names_found(sources: Sources, frames: Frames | None, ids: CocoFile | None) -> tuple[str, ...]:
