@@ -39,9 +39,10 @@ class MetricRow:
     @property
     def conventions(self) -> str:
         """All of them as one phrase."""
+        recalls = f"recalls: {self.recalls}; " if self.recalls != NO_RECALLS else ""
         return (
-            f"recalls: {self.recalls}; IoU {self.hit}; box sides {self.sides}; difficult truth "
-            f"{self.difficult}; scores {self.scores}; class without truth {self.empty_class}"
+            f"{recalls}IoU {self.hit}; box sides {self.sides}; difficult truth {self.difficult}; "
+            f"scores {self.scores}; class without truth {self.empty_class}"
         )
 
 
@@ -75,6 +76,7 @@ COCO_ROWS = (
     ("AR large", "ar_large", {"recalls": "recall", "difficult": "crowd, other sizes"}),
 )
 DARKNET_RECALLS = {0: "each step: area", 11: "11 tenths", 101: "101 hundredths"}
+NO_RECALLS = "none"  # of counts at one threshold
 WITH_LIST, WITHOUT_LIST = "excused last", "false alarms"
 
 
@@ -195,7 +197,7 @@ def _voc_rows(metrics: AllMetrics) -> Iterator[MetricRow]:
         value = mean_ap(average_precisions(metrics.voc, name))
         yield replace(kind, metric=title, value=value, recalls=recalls, reported_by=who)
     counted = replace(
-        kind, recalls="none", scores=f"> {metrics.score_thresh:g}", reported_by="ours"
+        kind, recalls=NO_RECALLS, scores=f"> {metrics.score_thresh:g}", reported_by="ours"
     )
     every = together(metrics.counted)
     for name, value in (
@@ -232,7 +234,7 @@ def _darknet_counts(metrics: AllMetrics) -> Iterator[MetricRow]:
     """With its difficult list as without: what the list excuses stays a false positive here."""
     kind = replace(
         DARKNET,
-        recalls="none",
+        recalls=NO_RECALLS,
         hit=f"> {metrics.iou_thresh:g}",
         difficult=WITHOUT_LIST,
         scores=f"> {metrics.score_thresh:g}",

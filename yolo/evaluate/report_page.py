@@ -14,6 +14,7 @@ from yolo.evaluate.charts import (
 from yolo.evaluate.confusion_view import confusion_view
 from yolo.evaluate.errors import KINDS
 from yolo.evaluate.markup import element, table, words
+from yolo.evaluate.metrics_view import metrics_view
 from yolo.evaluate.page import (
     card,
     counted,
@@ -37,7 +38,7 @@ def report_page(report: dict) -> str:
     """The whole page; the pictures are read from where `report` says that they are."""
     parts = [
         *_top(report),
-        *_metrics(report),
+        *metrics_view(report["metrics"]),
         *_errors(report),
         *_pictures(report),
         *_classes(report),
@@ -97,19 +98,6 @@ def _top(report: dict) -> list[str]:
         words("p", f"{facts}{aside}. {about['date']}", class_="sub"),
         grid(tiles, "tiles"),
         verdict(report),
-    ]
-
-
-def _metrics(report: dict) -> list[str]:
-    if not report["metrics"]:
-        return []
-    rows = [
-        (row["metric"], number(row["value"], 6), row["conventions"]) for row in report["metrics"]
-    ]
-    intro = "The same boxes, measured in each of the usual ways. Compare a number from elsewhere with its own row."
-    return [
-        heading("What the score is, by whose rules", intro),
-        table(("metric", "value", "how it is counted"), rows, "prose"),
     ]
 
 
