@@ -10,6 +10,7 @@ from pathlib import Path
 
 from yolo.cfg import read_names
 from yolo.console import progress
+from yolo.data.many_files import writable, write_new
 from yolo.data.voc import (
     LIST_KINDS,
     PICTURE_SUFFIXES,
@@ -27,7 +28,6 @@ MAX_OVERHANG = 1  # pixels: a data set that counts from 0 is ordinary, more is a
 POOL_FROM = 1000  # items: fewer are done sooner than processes are started
 POOL_CHUNK = 250  # items handed to a process at once
 MAX_PROCESSES = 8  # ours: the disk is the limit from there on
-NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # half the time of `open` for files this small
 
 MISSING = "missing annotation"
 UNUSABLE = "unusable annotation"
@@ -190,7 +190,7 @@ def label_homes(plan: Plan, out: Path) -> dict[Path, Path]:
     homes: dict[Path, Path] = {}
     for folder in dict.fromkeys(picture.folder for picture in plan.train + plan.valid):
         home, number = folder, 1
-        if not all(_writable(folder / part) for part in ("", "labels", "difficult/labels")):
+        if not all(writable(folder / part) for part in ("", "labels", "difficult/labels")):
             home = out / folder.name
             while home in homes.values():  # two data sets of one name
                 number += 1
@@ -199,13 +199,6 @@ def label_homes(plan: Plan, out: Path) -> dict[Path, Path]:
                 raise DatasetError(f"{folder}: cannot be written and is in --out, choose another")
         homes[folder] = home
     return homes
-
-
-def _writable(folder: Path) -> bool:
-    """Whether files may be made in a folder; that root may write anywhere does not count."""
-    if not folder.exists():
-        return True  # `labels` before the first conversion
-    return os.access(folder, os.W_OK) and bool(folder.stat().st_mode & 0o222)
 
 
 def write(plan: Plan, homes: dict[Path, Path], out: Path, keep_difficult: bool) -> None:
@@ -269,23 +262,8 @@ def _label_files(
 
 
 def _write_file(file: tuple[str, str]) -> None:
-    """Write one label file, unless it is there already.
-
-    Without `yolo.files`: renaming or emptying ten thousand files that exist costs seconds (ext4
-    then writes each out at once), and until `voc.data` is there nothing points at a label.
-    """
-    path, text = file[0], file[1].encode()
-    try:
-        handle = os.open(path, NEW_FILE)
-    except FileExistsError:
-        if Path(path).read_bytes() == text:
-            return
-        os.unlink(path)
-        handle = os.open(path, NEW_FILE)
-    try:
-        os.write(handle, text)
-    finally:
-        os.close(handle)
+    """Write one label file; until `voc.data` is there nothing points at it."""
+    write_new(*file)
 
 
 def _lines(items: Iterable[str]) -> str:
