@@ -35,8 +35,3 @@ def test_a_folder_that_is_not_there_is_writable_as_the_one_above_it(tmp_path):
     assert not writable(tmp_path / "locked") and not writable(tmp_path / "locked/x/y")
     (tmp_path / "file").touch()
     assert not writable(tmp_path / "file/x")
-
-
-def test_a_label_is_no_program(tmp_path):
-    write_new(tmp_path / "a.txt", "0 .5 .5 1 1\n")
-    assert (tmp_path / "a.txt").stat().st_mode & 0o111 == 0
