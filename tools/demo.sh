@@ -6,7 +6,7 @@ folder=$1
 
 say() { printf '\n== %s\n' "$*"; }
 
-rm -rf "$folder/shapes" "$folder/data" "$folder/run" "$folder/pictures"
+rm -rf "$folder/shapes" "$folder/data" "$folder/run" "$folder/pictures" "$folder/report"
 mkdir -p "$folder"
 
 say "1. a small VOC-style data set of drawn shapes"
@@ -20,10 +20,10 @@ $PY tools/train.py --cfg cfg/shapes.cfg --data "$folder/data/voc.data" --out "$f
 
 say "4. the score of the best network on the pictures that it has not seen"
 $PY tools/evaluate.py --cfg cfg/shapes.cfg --weights "$folder/run/shapes_best.weights" \
-    --data "$folder/data/voc.data" --metric all
+    --data "$folder/data/voc.data" --report "$folder/report"
 
 say "5. pictures with boxes"
 head -n 8 "$folder/data/valid.txt" | tr '\n' '\0' | xargs -0 $PY tools/detect.py --cfg cfg/shapes.cfg \
     --weights "$folder/run/shapes_best.weights" --names "$folder/data/voc.names" --out "$folder/pictures"
 
-say "done: look at $folder/pictures; curves: tensorboard --logdir $folder/run/tensorboard"
+say "done: look at $folder/pictures and $folder/report/index.html; curves: tensorboard --logdir $folder/run/tensorboard"
