@@ -11,6 +11,7 @@ from yolo.data.augment import (
     augment_boxes,
     augment_picture,
     draw_augmentation,
+    draw_factor,
     halved,
     is_small,
     letterboxed,
@@ -156,6 +157,13 @@ def test_draws_keep_to_their_limits_and_reach_them():
     assert 0.5 <= min(exposures) < 0.52 and 1.96 < max(exposures) <= 2
     hues = [each.hue for each in draws]
     assert -0.1 <= min(hues) < -0.095 and 0.095 < max(hues) <= 0.1
+
+
+def test_factors_below_1_are_factors_too():
+    rng = np.random.default_rng(0)
+    factors = [draw_factor(0.75, rng) for _ in range(1000)]
+    assert 0.75 <= min(factors) < 0.76 and 1.32 < max(factors) <= 1 / 0.75
+    assert draw_factor(1, rng) == draw_factor(0, rng) == 1
 
 
 def test_without_settings_nothing_is_changed():

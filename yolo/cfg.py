@@ -272,7 +272,8 @@ def read_data(path: str | Path) -> DataFile:
 def locate(text: str, folder: Path) -> Path:
     """The path that `text` means in a file of `folder`: from the current folder if it is there, else from `folder`."""
     path = Path(os.path.expanduser(text))  # as it is where there is no such user
-    if path.is_absolute() or path.exists() or not (folder / path).exists():
+    # os.path says of a name that is too long that it is not there; Path would raise
+    if path.is_absolute() or os.path.exists(path) or not os.path.exists(folder / path):
         return path
     return folder / path
 

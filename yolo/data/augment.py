@@ -80,8 +80,8 @@ def draw_look(
         **part,
         flip=settings.flip and bool(rng.integers(2)),
         hue=rng.uniform(-settings.hue, settings.hue),
-        saturation=_factor(settings.saturation, rng),
-        exposure=_factor(settings.exposure, rng),
+        saturation=draw_factor(settings.saturation, rng),
+        exposure=draw_factor(settings.exposure, rng),
     )
 
 
@@ -223,9 +223,9 @@ def augment_boxes(
     return np.concatenate(((low + high) / 2, sides), axis=1).astype(np.float32), there
 
 
-def _factor(most: float, rng: np.random.Generator) -> float:
-    """A factor in 1..most or its inverse (utils.c rand_scale)."""
-    factor = rng.uniform(1, most) if most > 1 else 1.0
+def draw_factor(most: float, rng: np.random.Generator) -> float:
+    """A factor between 1 and `most`, which may be below 1, or its inverse (utils.c rand_scale); 0 changes nothing."""
+    factor = rng.uniform(min(1, most), max(1, most)) if most > 0 and most != 1 else 1.0
     return factor if rng.integers(2) else 1 / factor
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from yolo.data.augment import Augmentation, augment_picture
+from yolo.data.augment import Augmentation, augment_picture, draw_factor
 from yolo.settings import ColourSettings, CropSettings, MixingSettings, TrainingSettings
 
 MIXUP_OPACITY = 0.5
@@ -86,7 +86,7 @@ def draw_view(
     """Draw a view of a picture for a network input, both (height, width) (image.c random_augment_image)."""
     height, width = picture_size
     side = max(size)  # Darknet cuts out a square and squeezes it where the input is none
-    aspect = _factor(settings.crop.aspect, rng)
+    aspect = draw_factor(settings.crop.aspect, rng)
     smaller = max(1, int(min(height, width * aspect)))  # as Darknet; the shown width is w / aspect
     scale = _cropped_side(settings, size[1], rng) / smaller
     right, down = (width * scale / aspect - side) / 2, (height * scale - side) / 2
@@ -101,8 +101,8 @@ def draw_view(
         down=_symmetric(down, rng),
         flip=settings.flip and bool(rng.integers(2)),
         hue=_symmetric(settings.colour.hue, rng),
-        saturation=_factor(settings.colour.saturation, rng),
-        exposure=_factor(settings.colour.exposure, rng),
+        saturation=draw_factor(settings.colour.saturation, rng),
+        exposure=draw_factor(settings.colour.exposure, rng),
     )
 
 
@@ -221,9 +221,3 @@ def _between(length: int, ends: tuple[float, float], rng: np.random.Generator) -
 def _symmetric(most: float, rng: np.random.Generator) -> float:
     """A number from -most to most."""
     return float(rng.uniform(-abs(most), abs(most)))
-
-
-def _factor(most: float, rng: np.random.Generator) -> float:
-    """A factor between 1 and `most`, which may be below 1, or its inverse (utils.c rand_scale)."""
-    factor = float(rng.uniform(min(1, most), max(1, most)))
-    return factor if rng.integers(2) else 1 / factor
