@@ -211,6 +211,8 @@ def test_a_file_that_is_no_result_file_is_one_line(tmp_path, text, message):
     [
         (lambda content: content["annotations"][1].update(bbox=[1, 2, -3, 4]),
          "annotation 2: found bbox [1.0, 2.0, -3.0, 4.0], expected a width and height of at least"),
+        (lambda content: content["annotations"][1].update(area=-3),
+         "annotation 2: found area -3, expected a number from 0 on"),
         (lambda content: content["annotations"][1].update(image_id=99),
          "annotation 2: found image_id 99, expected one of the 3 usable pictures"),
         (lambda content: [each.update(category_id=99) for each in content["annotations"]],

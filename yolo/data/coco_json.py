@@ -108,7 +108,11 @@ def _at_once(
         columns = _columns([*zip(numbers, picture, category, boxes, crowd, areas, strict=True)])
     except (AttributeError, KeyError, TypeError, OverflowError):
         return None
-    return columns if all(np.isfinite(columns[at]).all() for at in (3, 5)) else None
+    boxes, areas = columns[3], columns[5]
+    given = np.array(["area" in entry for entry in entries], bool)
+    if not (np.isfinite(boxes).all() and np.isfinite(areas).all()) or (areas[given] < 0).any():
+        return None
+    return columns
 
 
 def _one_by_one(
@@ -245,8 +249,10 @@ def _annotation(entry: object, picture_at: dict[int, int], category_at: dict[int
     if type(crowd) not in (int, bool) or crowd not in (0, 1):
         raise _FaultError(BAD_ANNOTATION, f"found iscrowd {shown(crowd)}, expected 0 or 1", picture)
     area = entry.get("area", box[2] * box[3])
-    if not is_finite(area):
-        raise _FaultError(BAD_ANNOTATION, f"found area {shown(area)}, expected a number", picture)
+    # COCO's scorer would pass over a truth of negative area
+    if not is_finite(area) or ("area" in entry and area < 0):
+        what = f"found area {shown(area)}, expected a number from 0 on"
+        raise _FaultError(BAD_ANNOTATION, what, picture)
     return entry["id"], picture_at[picture], category_at[category], box, bool(crowd), area
 
 
