@@ -139,8 +139,8 @@ def _number(element: Element, tag: str) -> float:
     text = element.findtext(tag)
     if text is None:
         raise ValueError(f"<{element.tag}> has no <{tag}>")
-    try:
-        number = float(text)
+    try:  # Python also takes 1_000 and the digits of other scripts
+        number = float(text) if text.isascii() and "_" not in text else math.nan
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
