@@ -163,6 +163,7 @@ def test_numbers_of_another_truth_are_found_by_the_pictures_names(tmp_path):
         ({"score": float("nan")}, "found bbox [1, 2, 3, 4] and score nan, expected four finite"),
         ({"bbox": [1, 2, 3]}, "found bbox [1, 2, 3] and score 0.5, expected four finite numbers"),
         ({"bbox": [1, 2.5, 3, float("inf")]}, "found bbox [1, 2.5, 3, inf] and score 0.5"),
+        ({"bbox": [1e308, 2, 1e308, 4]}, "found bbox [1E+308, 2, 1E+308, 4] and score 0.5"),
         ({"bbox": [1, 2, 3, 10**400]}, "found bbox [1, 2, 3, 1000"),
         ({"bbox": [1, 2, 3, "4"]}, "found bbox [1, 2, 3, '4'] and score 0.5, expected four"),
         ({"bbox": [1, 2, -3.25, 4]}, "found bbox [1, 2, -3.25, 4], expected a width and height"),

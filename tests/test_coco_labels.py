@@ -242,6 +242,7 @@ def test_a_bad_picture_is_named_and_left_out(tmp_path, content, message):
         (annotation(2, bbox=[1, 2, 3, float("nan")]), "annotation 2: found bbox [1, 2, 3, nan]"),
         (annotation(2, bbox=[1, 2, 3, 10**400]), "annotation 2: found bbox [1, 2, 3, 1000"),
         (annotation(2, iscrowd=2), "annotation 2: found iscrowd 2, expected 0 or 1"),
+        (annotation(2, bbox=[1, 2, 1e308, 4]), "annotation 2: found bbox [1, 2, 1e+308, 4]"),
         (annotation(2, area="big"), "annotation 2: found area 'big', expected a number"),
         (annotation(2, area=-3), "annotation 2: found area -3, expected a number from 0 on"),
         ({"id": 2, "image_id": 7}, "annotation 2: found category_id None, expected a whole number"),

@@ -5,7 +5,6 @@ categories that are not certain, is an error.
 """
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -14,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from yolo.data.json_files import read_json, shown
-from yolo.data.voc import Problem
+from yolo.data.voc import LARGEST, Problem
 from yolo.errors import DatasetError
 
 HEAVY_KEYS = ("segmentation", "keypoints")  # never needed here
@@ -110,7 +109,8 @@ def _at_once(
         return None
     boxes, areas = columns[3], columns[5]
     given = np.array(["area" in entry for entry in entries], bool)
-    if not (np.isfinite(boxes).all() and np.isfinite(areas).all()) or (areas[given] < 0).any():
+    finite = all((np.abs(column) <= LARGEST).all() for column in (boxes, areas))
+    if not finite or (areas[given] < 0).any():
         return None
     return columns
 
@@ -269,8 +269,8 @@ def _columns(rows: list[tuple]) -> tuple[np.ndarray, ...]:
 
 
 def is_finite(value: object) -> bool:
-    """Whether a value of a json file is a number that a float can hold."""
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # false for a NaN
+    """Whether a value of a json file is a number with which boxes can be computed."""
+    return type(value) in (int, float) and abs(value) <= LARGEST  # false for a NaN
 
 
 def _is_id(value: object) -> bool:
