@@ -163,6 +163,7 @@ def test_numbers_of_another_truth_are_found_by_the_pictures_names(tmp_path):
         ({"score": float("nan")}, "found bbox [1, 2, 3, 4] and score nan, expected four finite"),
         ({"bbox": [1, 2, 3]}, "found bbox [1, 2, 3] and score 0.5, expected four finite numbers"),
         ({"bbox": [1, 2.5, 3, float("inf")]}, "found bbox [1, 2.5, 3, inf] and score 0.5"),
+        ({"bbox": [1e308, 2, 1e308, 4]}, "found bbox [1E+308, 2, 1E+308, 4] and score 0.5"),
         ({"bbox": [1, 2, 3, 10**400]}, "found bbox [1, 2, 3, 1000"),
         ({"bbox": [1, 2, 3, "4"]}, "found bbox [1, 2, 3, '4'] and score 0.5, expected four"),
         ({"bbox": [1, 2, -3.25, 4]}, "found bbox [1, 2, -3.25, 4], expected a width and height"),
@@ -211,6 +212,8 @@ def test_a_file_that_is_no_result_file_is_one_line(tmp_path, text, message):
     [
         (lambda content: content["annotations"][1].update(bbox=[1, 2, -3, 4]),
          "annotation 2: found bbox [1.0, 2.0, -3.0, 4.0], expected a width and height of at least"),
+        (lambda content: content["annotations"][1].update(area=-3),
+         "annotation 2: found area -3, expected a number from 0 on"),
         (lambda content: content["annotations"][1].update(image_id=99),
          "annotation 2: found image_id 99, expected one of the 3 usable pictures"),
         (lambda content: [each.update(category_id=99) for each in content["annotations"]],

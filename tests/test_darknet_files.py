@@ -92,6 +92,7 @@ def test_every_picture_has_a_frame_with_darknets_keys(tmp_path):
         ({"confidence": "1"}, "found confidence '1', expected a finite number"),
         ({"width": -0.1}, "found width -0.1 and height 0.5, expected at least 0"),
         ({"center_y": float("inf")}, "found {'center_x': 0.5, 'center_y': inf"),
+        ({"width": 1e308}, "found {'center_x': 0.5, 'center_y': 0.5, 'width': 1e+308"),
         ({"relative_coordinates": [1, 2]}, "found [1, 2], expected finite numbers center_x"),
         ({"relative_coordinates": {}}, "found {}, expected finite numbers center_x, center_y"),
         ({"name": "dog"}, "found class 0 'dog', expected 'cat' as before"),

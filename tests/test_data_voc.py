@@ -113,7 +113,10 @@ def test_a_file_too_long_is_refused_unread(tmp_path):
         ("<ymax>7", "<ymax>seven", "<ymax> is 'seven'"),
         ("<ymax>7", "<ymax>nan", "<ymax> is 'nan'"),
         ("<ymax>7", "<ymax>1e999", "<ymax> is '1e999'"),
+        ("<ymax>7", "<ymax>1e300", "<ymax> is '1e300'"),
         ("<ymax>7", "<ymax>", "<ymax> is ''"),
+        ("<ymax>7", "<ymax>1_7", "<ymax> is '1_7'"),
+        ("<ymax>7", "<ymax>\u0667", "<ymax> is '\u0667'"),
         ("<difficult>1", "<difficult>maybe", "<difficult> is 'maybe'"),
     ],
 )

@@ -172,6 +172,7 @@ GOOD = "000001 0.5 1 2 3 4\n"
         ("000001 nan 1 2 3 4", "found score 'nan'"),
         ("000001 inf 1 2 3 4", "found score 'inf'"),
         ("000001 0.5 1 2 3 1e999", "found ymax '1e999'"),
+        ("000001 0.5 1 2 1e308 1e308", "found xmax '1e308'"),
         ("000001 0.5 3 2 1 4", "found box 3 2 1 4, expected xmin not above xmax"),
         ("000001 0.5 1 4 3 2", "found box 1 4 3 2"),
         ("000001 0.5 1_0 2 30 4", "found xmin '1_0', expected a finite number"),

@@ -155,6 +155,8 @@ def test_a_report_is_read_from_its_folder_or_its_file(four, tmp_path):
     [
         (None, "not found"),
         ("{", "found no json"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"format": 1' + "0" * 5000 + "}", "found json that cannot be read"),
         ("[]", "found format None"),
         ('{"format": 9}', "format 9"),
     ],

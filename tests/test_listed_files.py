@@ -54,6 +54,16 @@ def test_what_would_stop_a_training_stops_a_score(four):
         listed_truth(four.folder / "list.txt", NAMES, None, 0.0)
 
 
+def test_pictures_without_labels_are_told(four, caplog):
+    for at in (1, 2):
+        (four.folder / f"labels/p{at}.txt").unlink()
+    found = listed_truth(four.folder / "list.txt", NAMES, None, 0.0)
+    assert len(found.files) == 4 and not {1, 2} & {*found.truth.image_index.tolist()}
+    (line,) = [record.getMessage() for record in caplog.records]
+    what = f"2 x picture without a label file, such as {four.pictures[1]}: looked for "
+    assert line.startswith(f"{four.folder}/list.txt: {what}")
+
+
 def test_names_come_once(four):
     (four.folder / "tiny.names").write_text("red\nred\n")
     with pytest.raises(DatasetError, match="tiny.names:2: 'red' is line 1 already"):

@@ -217,6 +217,8 @@ def spoil(path, old, new):
         (lambda case: None, (*COCO, "r.json", "--ids", "t.json"), "--ids t.json: found with COCO"),
         (lambda case: None, (*COCO, "r.json", "--imageset", "test.txt"), "--imageset test.txt: fo"),
         (lambda case: None, (*COCO, "r.json", "--iou", "nan"), "--iou nan: expected a number"),
+        (lambda case: None, (*COCO, "r.json", "--convert-to", "coco", "--out", "x"),
+         "found --json or --metric with --convert-to, which scores nothing"),
         (lambda case: None, (*COCO, "r.json", "--out", "x"), "expected --convert-to and --out"),
     ],
 )  # fmt: skip

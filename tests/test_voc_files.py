@@ -57,6 +57,13 @@ def test_a_picture_in_a_folder_is_refused(annotations):
         voc_truth(annotations, ("../1",))
 
 
+def test_a_picture_of_more_pixels_than_can_be_is_named(annotations):
+    path = annotations / "2.xml"
+    path.write_text(path.read_text().replace("<width>7<", "<width>1e30<"))
+    with pytest.raises(DatasetError, match="2.xml: found size 1000.* x 9, expected the picture's"):
+        with_sizes(voc_truth(annotations, ("1", "2")), annotations)
+
+
 @given(any_detections())
 @settings(max_examples=50, deadline=None)
 def test_detections_come_back_to_the_last_bit(detections):

@@ -123,6 +123,8 @@ def _arguments() -> argparse.Namespace:
         stop(f"--iou {args.iou:g}: expected a number between 0 and 1")
     if (args.convert_to is None) != (args.out is None):
         stop("expected --convert-to and --out together")
+    if args.convert_to and (args.json or args.metric):
+        stop("found --json or --metric with --convert-to, which scores nothing")
     return args
 
 

@@ -5,7 +5,6 @@ categories that are not certain, is an error.
 """
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -14,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from yolo.data.json_files import read_json, shown
-from yolo.data.voc import Problem
+from yolo.data.voc import LARGEST, Problem
 from yolo.errors import DatasetError
 
 HEAVY_KEYS = ("segmentation", "keypoints")  # never needed here
@@ -108,7 +107,12 @@ def _at_once(
         columns = _columns([*zip(numbers, picture, category, boxes, crowd, areas, strict=True)])
     except (AttributeError, KeyError, TypeError, OverflowError):
         return None
-    return columns if all(np.isfinite(columns[at]).all() for at in (3, 5)) else None
+    boxes, areas = columns[3], columns[5]
+    given = np.array(["area" in entry for entry in entries], bool)
+    finite = all((np.abs(column) <= LARGEST).all() for column in (boxes, areas))
+    if not finite or (areas[given] < 0).any():
+        return None
+    return columns
 
 
 def _one_by_one(
@@ -245,8 +249,10 @@ def _annotation(entry: object, picture_at: dict[int, int], category_at: dict[int
     if type(crowd) not in (int, bool) or crowd not in (0, 1):
         raise _FaultError(BAD_ANNOTATION, f"found iscrowd {shown(crowd)}, expected 0 or 1", picture)
     area = entry.get("area", box[2] * box[3])
-    if not is_finite(area):
-        raise _FaultError(BAD_ANNOTATION, f"found area {shown(area)}, expected a number", picture)
+    # COCO's scorer would pass over a truth of negative area
+    if not is_finite(area) or ("area" in entry and area < 0):
+        what = f"found area {shown(area)}, expected a number from 0 on"
+        raise _FaultError(BAD_ANNOTATION, what, picture)
     return entry["id"], picture_at[picture], category_at[category], box, bool(crowd), area
 
 
@@ -263,8 +269,8 @@ def _columns(rows: list[tuple]) -> tuple[np.ndarray, ...]:
 
 
 def is_finite(value: object) -> bool:
-    """Whether a value of a json file is a number that a float can hold."""
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # false for a NaN
+    """Whether a value of a json file is a number with which boxes can be computed."""
+    return type(value) in (int, float) and abs(value) <= LARGEST  # false for a NaN
 
 
 def _is_id(value: object) -> bool:

@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element
 
 from yolo.errors import DatasetError
 
+LARGEST = 1e100  # of numbers in files, ours: areas and sums of what is larger would be infinite
 MAX_ANNOTATION_BYTES = 8 * 2**20  # ours: some 20,000 objects; VOC2007's longest file has 42
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 DIFFICULT = {"0": False, "1": True}
@@ -139,11 +140,11 @@ def _number(element: Element, tag: str) -> float:
     text = element.findtext(tag)
     if text is None:
         raise ValueError(f"<{element.tag}> has no <{tag}>")
-    try:
-        number = float(text)
+    try:  # Python also takes 1_000 and the digits of other scripts
+        number = float(text) if text.isascii() and "_" not in text else math.nan
     except ValueError:
         number = math.nan
-    if not math.isfinite(number):
+    if not abs(number) <= LARGEST:
         raise ValueError(f"<{tag}> is {text.strip()!r}, expected a number")
     return number
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from yolo.data.json_files import read_json
 from yolo.errors import DatasetError
 from yolo.evaluate.evaluation import Evaluation
 from yolo.evaluate.findings import FORMAT, SHOWN_SCORE, About, ReportRow, findings
@@ -55,11 +56,11 @@ def read_report(path: str | Path) -> dict:
     path = Path(path)
     file = path / NUMBERS if path.is_dir() else path
     try:
-        report = json.loads(file.read_bytes())
+        report = read_json(file)
     except FileNotFoundError:
         raise DatasetError(f"{file}: not found, expected what evaluate.py --report wrote") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{file}: found no json ({error}), expected a report") from None
+    except DatasetError as error:
+        raise DatasetError(f"{error}; expected a report") from None
     found = report.get("format") if isinstance(report, dict) else None
     if found != FORMAT:
         raise DatasetError(f"{file}: found format {found!r}, expected a report of format {FORMAT}")

@@ -3,13 +3,13 @@
 Where the score stands is said by whoever calls, never guessed: both orders are common and look alike.
 """
 
-import math
 import re
 from enum import Enum
 from pathlib import Path
 
 import numpy as np
 
+from yolo.data.voc import LARGEST
 from yolo.errors import DatasetError
 from yolo.evaluate.average_precision import ScoredBoxes
 from yolo.evaluate.truth_set import TruthSet, joined, pixels, positions, shares
@@ -103,7 +103,7 @@ def _problem(words: list[str], classes: int, columns: Columns) -> str | None:
         return f"found {len(words)} columns, expected {COLUMNS}: {columns.words}"
     if not CLASS.fullmatch(words[0]) or int(words[0]) >= classes:
         return f"found class {ascii(words[0][:SHOWN_CHARACTERS])}, expected 0 to {classes - 1}"
-    if not all(NUMBER.fullmatch(word) and math.isfinite(float(word)) for word in words[1:]):
+    if not all(NUMBER.fullmatch(word) and abs(float(word)) <= LARGEST for word in words[1:]):
         return f"found {shown}, expected finite numbers: {columns.words}"
     row = [float(word) for word in words]
     if row[columns.value[4]] < 0 or row[columns.value[5]] < 0:

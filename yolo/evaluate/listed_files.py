@@ -1,5 +1,7 @@
 """Darknet's list of pictures and their label files as the truth of any detections."""
 
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,7 @@ from yolo.errors import DatasetError
 from yolo.evaluate.evaluator import ground_truth
 from yolo.evaluate.truth_set import TruthSet, stem
 
+log = logging.getLogger(__name__)
 CHANNELS = 3  # pictures are decoded to see that they are whole, and for their sizes
 
 
@@ -19,6 +22,8 @@ def listed_truth(
     path: str | Path, names: Sequence[str], difficult: str | Path | None, origin: float
 ) -> TruthSet:
     """The truth of a list of pictures with label files; difficult: the list of those with the difficult boxes.
+
+    What would not stop a training, such as a picture without a label file, is logged.
 
     Raises:
         DatasetError: what would stop a training (`yolo.data.check`), or a name that two pictures share.
@@ -34,6 +39,9 @@ def listed_truth(
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise DatasetError(f"{problems[0].kind}: {problems[0].message}{more}")
+    for kind, count in Counter(problem.kind for problem in checked.problems).items():
+        first = next(each.message for each in checked.problems if each.kind == kind)
+        log.warning("%s: %d x %s, such as %s", path, count, kind, first)
     truth = ground_truth(checked.pictures)
     return TruthSet(
         names=tuple(names),

@@ -5,7 +5,6 @@ scoring takes `VOC_PIXEL_EXTENT`. A line of a results file is `id score xmin ymi
 file a class.
 """
 
-import math
 import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.data.voc import AnnotatedObject, read_annotation
+from yolo.data.voc import LARGEST, AnnotatedObject, read_annotation
 from yolo.errors import DatasetError
 from yolo.evaluate.average_precision import GroundTruth, ScoredBoxes
 from yolo.evaluate.evaluation import Evaluation
@@ -228,7 +227,7 @@ def _read_results_file(path: Path, position: dict[str, int]) -> tuple[np.ndarray
     if not all(_is_plain(word) for row in strange for word in row[1:]):
         raise _first_problem(path, rows, position)
     numbers = np.array(values, dtype=np.float64).reshape(-1, len(RESULTS_COLUMNS) - 1)
-    if not np.isfinite(numbers).all() or (numbers[:, 3:] < numbers[:, 1:3]).any():
+    if not (np.abs(numbers) <= LARGEST).all() or (numbers[:, 3:] < numbers[:, 1:3]).any():
         raise _first_problem(path, rows, position)
     return image_index, numbers
 
@@ -261,7 +260,7 @@ def _problem(row: list[str], position: dict[str, int]) -> str | None:
 
 def _is_finite(word: str) -> bool:
     try:
-        return math.isfinite(float(word)) and _is_plain(word)
+        return abs(float(word)) <= LARGEST and _is_plain(word)
     except ValueError:
         return False
 

@@ -18,6 +18,8 @@ from yolo.evaluate.voc import (
     write_results,
 )
 
+LARGEST_SIDE = 2**31 - 1  # of a picture, in pixels
+
 
 def voc_truth(
     annotations: str | Path,
@@ -52,7 +54,7 @@ def with_sizes(pictures: TruthSet, annotations: str | Path) -> TruthSet:
     for image_id in pictures.image_ids:
         path = Path(annotations) / f"{image_id}.xml"
         annotation = read_annotation(path)
-        if annotation.height <= 0 or annotation.width <= 0:
+        if not all(0 < side <= LARGEST_SIDE for side in (annotation.height, annotation.width)):
             found = f"size {annotation.width} x {annotation.height}"
             raise DatasetError(f"{path}: found {found}, expected the picture's pixels")
         sizes.append((annotation.height, annotation.width))
