@@ -58,22 +58,22 @@ DARKNET = MetricRow(
 )  # fmt: skip
 COCO = MetricRow(
     metric="", value=None, recalls="101", hit=">= .5 to .95", sides="as they are",
-    difficult="crowd: excused", scores="best 100", empty_class="left out",
+    difficult="excused, as crowd", scores="best 100", empty_class="left out",
     reported_by="pycocotools",
 )  # fmt: skip
 COCO_ROWS = (
     ("AP", "ap", {"reported_by": "COCO's first"}),
     ("AP50", "ap50", {"hit": ">= .5", "reported_by": "most papers' AP50"}),
     ("AP75", "ap75", {"hit": ">= .75"}),
-    ("AP small", "ap_small", {"difficult": "crowd, other sizes"}),
-    ("AP medium", "ap_medium", {"difficult": "crowd, other sizes"}),
-    ("AP large", "ap_large", {"difficult": "crowd, other sizes"}),
+    ("AP small", "ap_small", {"difficult": "excused, other sizes too"}),
+    ("AP medium", "ap_medium", {"difficult": "excused, other sizes too"}),
+    ("AP large", "ap_large", {"difficult": "excused, other sizes too"}),
     ("AR 1", "ar1", {"recalls": "recall", "scores": "best 1"}),
     ("AR 10", "ar10", {"recalls": "recall", "scores": "best 10"}),
     ("AR 100", "ar100", {"recalls": "recall"}),
-    ("AR small", "ar_small", {"recalls": "recall", "difficult": "crowd, other sizes"}),
-    ("AR medium", "ar_medium", {"recalls": "recall", "difficult": "crowd, other sizes"}),
-    ("AR large", "ar_large", {"recalls": "recall", "difficult": "crowd, other sizes"}),
+    ("AR small", "ar_small", {"recalls": "recall", "difficult": "excused, other sizes too"}),
+    ("AR medium", "ar_medium", {"recalls": "recall", "difficult": "excused, other sizes too"}),
+    ("AR large", "ar_large", {"recalls": "recall", "difficult": "excused, other sizes too"}),
 )
 DARKNET_RECALLS = {0: "each step: area", 11: "11 tenths", 101: "101 hundredths"}
 NO_RECALLS = "none"  # of counts at one threshold

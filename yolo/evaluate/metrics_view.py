@@ -9,7 +9,10 @@ QUOTED = (
     "VOC07 mAP", "VOC area mAP", "Darknet: mAP -points 0", "COCO AP", "COCO AP50", "COCO AP75",
 )  # fmt: skip
 HEADS = ("metric", "value", "how it is counted")
-INTRO = "The same boxes, measured in each of the usual ways. Compare a number from elsewhere with its own row."
+INTRO = (
+    "The same boxes, measured in each of the usual ways. Compare a number from elsewhere with its own row. "
+    "All else on this page counts as COCO does: boxes as they are, IoU of at least 0.5."
+)
 
 
 def metrics_view(rows: Sequence[dict]) -> list[str]:
