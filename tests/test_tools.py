@@ -240,6 +240,10 @@ def test_evaluate_leaves_out_what_is_broken_and_says_so(call, case, four):
     code, out, _ = call("evaluate", *EVALUATE, "--metric", "voc07")
     assert code == 0 and "1 x picture that is not there" in out and "p0.png: no such file" in out
     assert re.search(r"red +\| +2 \|", out)
+    one_line(
+        call("evaluate", *EVALUATE, "--on-problem", "stop"),
+        r"list.txt: found 1 problems, the first: .*p0.png: no such file.*; --on-problem skip leaves",
+    )
 
 
 def test_heads_of_different_classes_are_one_line(call, case):

@@ -32,7 +32,7 @@ from yolo.console import (
     share,
     whole_number,
 )
-from yolo.data.check import check_list, problem_lines
+from yolo.data.check import check_list, problem_lines, stopping
 from yolo.detect.detector import Detector
 from yolo.device import add_device_option
 from yolo.errors import CfgError, DatasetError
@@ -128,6 +128,10 @@ def _evaluation(
     if processes.rank == 0:
         for line in problem_lines(checked.problems):
             print(line)
+    serious = stopping(checked.problems)
+    if serious and args.on_problem == "stop":
+        found = f"{len(serious)} problems, the first: {serious[0].message}"
+        raise DatasetError(f"{data.valid}: found {found}; --on-problem skip leaves them out")
     if not checked.pictures:
         raise DatasetError(f"{data.valid}: found no usable picture")
     if args.save_results:
@@ -184,6 +188,10 @@ def _arguments() -> argparse.Namespace:
     add("--save-results", type=Path, metavar="DIR", help="write comp4_det_test_CLASS.txt files")
     add("--report", type=Path, metavar="DIR", help="write index.html, to look at, and report.json")
     add("--json", type=new_file, metavar="FILE", help="write all numbers, with all digits")
+    add(
+        "--on-problem", choices=("skip", "stop"), default="skip",
+        help="faulty pictures and labels: leave out and name (default), or stop",
+    )  # fmt: skip
     add_dialect_option(parser, WEIGHTS_VERSIONS, "layers, view (pjreddie: --letterbox)")
     add_set_option(parser)
     add_device_option(parser)
