@@ -30,6 +30,14 @@ def test_shares_and_pixels(origin):
     assert shares(detections, pictures).tolist() == [[0.5, 0.2, 0.2, 0.4]]
 
 
+def test_a_box_far_from_its_picture_is_no_share():
+    # by hand in 500 x 375: centre 1100 / 500, 75 / 375, size 200 / 500, 150 / 375
+    with pytest.raises(
+        DatasetError, match=r"found a detection at 2.2 0.2 0.4 0.4 of b/c-d.jpg, exp"
+    ):
+        shares(detections_of((0, 0, 1, 0, 0, 9, 9), (1, 0, 1, 1000, 0, 1200, 150)), pictures_of())
+
+
 def test_shares_need_sizes():
     unknown = TruthSet((), ("1.jpg",), None, pictures_of().truth, 0.0)
     with pytest.raises(ValueError, match="need the pictures' sizes"):

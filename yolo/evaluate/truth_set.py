@@ -4,7 +4,7 @@ Files of detections name pictures by their names without folder and ending, or b
 or shares of the picture; what leads from one to the other is here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -12,6 +12,12 @@ import numpy as np
 
 from yolo.errors import DatasetError
 from yolo.evaluate.average_precision import GroundTruth, ScoredBoxes
+
+# Ours: boxes of networks reach over their picture, but not by its whole width; pixels taken for shares are dozens.
+LARGEST_SHARE = 2.0
+SHARE_WORDS = (
+    f"centre and size in 0..1 of the picture, no pixels (at most {LARGEST_SHARE:g} either way)"
+)
 
 
 @dataclass(frozen=True)
@@ -71,10 +77,24 @@ def pixels(shares: np.ndarray, image_index: np.ndarray, pictures: TruthSet) -> n
 
 
 def shares(detections: ScoredBoxes, pictures: TruthSet) -> np.ndarray:
-    """The inverse of `pixels`: cxcywh [N, 4] in 0..1 of the pictures."""
+    """The inverse of `pixels`: cxcywh [N, 4] in 0..1 of the pictures.
+
+    Raises DatasetError for a box so far from its picture that it could not be read again.
+    """
     low, high = np.split(detections.boxes - pictures.origin, 2, axis=1)
     boxes = np.concatenate(((low + high) / 2, high - low), axis=1)
-    return boxes / _sides(detections.image_index, pictures)
+    found = boxes / _sides(detections.image_index, pictures)
+    far = np.flatnonzero((np.abs(found) > LARGEST_SHARE).any(axis=1))
+    if far.size:
+        file = pictures.files[detections.image_index[far[0]]]
+        box = " ".join(f"{share:g}" for share in found[far[0]].tolist())
+        raise DatasetError(f"found a detection at {box} of {file}, expected {SHARE_WORDS}")
+    return found
+
+
+def is_share(numbers: Iterable[float]) -> bool:
+    """Whether centre or size can be a share of the picture: pixels cannot, but in a picture of a few pixels."""
+    return all(abs(number) <= LARGEST_SHARE for number in numbers)
 
 
 def joined(
