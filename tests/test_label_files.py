@@ -94,3 +94,14 @@ def test_a_score_or_class_above_2_is_no_pixel(tmp_path):
     (tmp_path / "a.txt").write_text("2 2 -2 0 2 3\n")
     found, _ = read_label_detections(tmp_path, pictures_of(), Columns.SCORE_LAST)
     assert (found.labels.tolist(), found.scores.tolist()) == ([2], [3])
+
+
+def test_a_folder_without_a_file_is_probably_the_wrong_one(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(
+        DatasetError, match=f"^{tmp_path}: found no .txt file, expected one of each"
+    ):
+        read_label_detections(tmp_path, pictures_of(), Columns.SCORE_FIRST)
+    (tmp_path / "a.txt").touch()  # one alone is enough, and may be empty
+    found, without = read_label_detections(tmp_path, pictures_of(), Columns.SCORE_FIRST)
+    assert (len(found.scores), without) == (0, ["c-d", "e.f"])

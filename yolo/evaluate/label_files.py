@@ -48,11 +48,15 @@ def read_label_detections(
 ) -> tuple[ScoredBoxes, list[str]]:
     """The detections, picture by picture, and the image ids that have no file, as where nothing was detected.
 
-    The pictures' sizes must be known. Raises DatasetError for a file of another picture, and, naming file and line,
-    for a row that has other columns, another class, numbers that are not finite, a negative width or height, or pixels.
+    The pictures' sizes must be known. Raises DatasetError for a folder without a file, a file of another picture, and,
+    naming file and line, for a row that has other columns, another class, numbers that are not finite, a negative
+    width or height, or pixels.
     """
     position = positions(pictures)
     files = sorted(path for path in Path(folder).iterdir() if path.suffix == ".txt")
+    if not files:
+        expected = "one of each picture with detections (is it the right folder?)"
+        raise DatasetError(f"{folder}: found no .txt file, expected {expected}")
     for path in files:
         if path.stem not in position:
             expected = f"a file of one of the {len(position)} pictures of the truth"
