@@ -393,10 +393,30 @@ def test_the_tool_stops_for_a_bad_entry_unless_told_to_skip_it(tmp_path, tool):
 
 
 def test_pictures_that_are_not_there_are_told_or_stop(tmp_path, tool):
-    given = store(tmp_path, coco())
+    given = store(tmp_path, coco([picture(), picture(8, "8.jpg")]))
     os.unlink(given.pictures / "7.jpg")
     pair = f"{given.annotations}:{given.pictures}"
     arguments = "--train", pair, "--valid", pair, "--out", tmp_path / "out"
     code, _, err = tool(*arguments, "--require-pictures")
     assert code == 2 and "1 pictures are not there, nothing was written: " in err
     assert f"pictures not there: 1 ({given.pictures}/7.jpg)" in tool(*arguments)[1]
+
+
+@pytest.mark.parametrize("folder", ["images/vla", "images"])
+def test_a_set_without_any_of_its_pictures_stops_and_makes_no_folders(tmp_path, tool, folder):
+    given = store(tmp_path, coco([picture(), picture(8, "8.jpg")]))
+    other = store(tmp_path, coco([picture(9, "9.jpg")], []), "other.json", "pictures")
+    pair, wrong = (
+        f"{given.annotations}:{given.pictures}",
+        f"{given.annotations}:{tmp_path}/{folder}",
+    )
+    before = sorted(tmp_path.rglob("*"))
+    for lists in (("--train", wrong, "--valid", pair),
+                  ("--train", pair, "--valid", f"{other.annotations}:{other.pictures}", wrong)):  # fmt: skip
+        code, out, err = tool(*lists, "--out", tmp_path / "out")
+        option = "--train" if lists[1] == wrong else "--valid"
+        assert (code, out) == (2, "") and err == (
+            f"error: {option} {tmp_path}/{folder}: found none of the 2 pictures of {given.annotations}, "
+            f"nothing was written: expected {tmp_path}/{folder}/7.jpg\n"
+        )
+        assert sorted(tmp_path.rglob("*")) == before
