@@ -211,6 +211,9 @@ def test_a_box_over_the_border_by_a_rounding_error_is_a_label(tmp_path):
         (coco([picture(), picture(8, "/8.jpg")]), "picture 8: found file_name '/8.jpg', expected"),
         (coco([picture(), picture(8, "a\nb")]), r"picture 8: found file_name 'a\nb', expected"),
         (coco([picture(), {"id": 8, "width": 1, "height": 1}]), "picture 8: found file_name None"),
+        (coco([picture(), picture(8, "é" * 126 + ".jpg")]), " of 256 bytes, expected at most 255"),
+        (coco([picture(), picture(8, "a" * 252 + ".j")]), " of 256 bytes, expected at most 255"),
+        (coco([picture(), picture(8, "a" * 256 + "/8.jpg")]), "of 256 bytes, expected at most"),
         (coco([picture(), picture(8, "8", 0)]), "picture 8: found width 0 and height 80, expected"),
         (coco([picture(), picture(8, "8", 9.5)]), "picture 8: found width 9.5 and height 80"),
         (coco([picture(), picture("8", "8")]), "picture entry 2: found {'id': '8'"),
@@ -380,6 +383,22 @@ def test_the_tool_stops_with_one_line_and_writes_nothing(tmp_path, tool, options
     code, _, err = tool("--train", pair, "--valid", pair, "--out", tmp_path / "out", *options)
     assert code == 2 and err.startswith(f"error: {message}") and err.count("\n") == 1
     assert not (tmp_path / "out").exists() and not (tmp_path / "labels").exists()
+
+
+def test_the_tool_stops_for_a_name_too_long_and_writes_nothing(tmp_path, tool):
+    given = store(tmp_path, json.dumps(coco([picture(), picture(8, "8" * 252 + ".jpg")])))
+    before = sorted(tmp_path.rglob("*"))
+    pair = f"{given.annotations}:{given.pictures}"
+    code, _, err = tool("--train", pair, "--valid", pair, "--out", tmp_path / "out")
+    assert code == 2 and "1 x unusable picture entry, nothing was written: " in err
+    assert err.count("\n") == 1 and sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_name_as_long_as_can_be_is_converted(tmp_path):
+    name = "8" * 251
+    given = store(tmp_path, coco([picture(file_name=f"{name}.jpg")]))
+    converted(given, given, tmp_path / "out")
+    assert (tmp_path / f"labels/val/{name}.txt").read_text() == f"0 {CAT_LABEL}\n"
 
 
 def test_the_tool_stops_for_a_bad_entry_unless_told_to_skip_it(tmp_path, tool):

@@ -146,6 +146,21 @@ def test_a_folder_with_files_in_it_is_not_written_to(voc):
             write_as(voc / "results", target, pair)
 
 
+def test_a_late_failure_leaves_no_half_of_a_folder(tmp_path):
+    pictures = replace(pictures_of(origin=VOC_ORIGIN), names=("cat", "dog", "e" * 300))
+    with pytest.raises(OSError, match="File name too long") as error:
+        write_as(tmp_path / "r", DetectionFormat.COMP4, Pair(pictures, detections_of(), None, ()))
+    assert error.value.filename == f"{tmp_path}/r/comp4_det_test_{'e' * 300}.txt"
+    pictures = replace(pictures_of(), files=("a.jpg", "b.jpg", "c" * 300 + ".jpg"))
+    with pytest.raises(OSError, match="File name too long"):
+        write_as(
+            tmp_path / "r",
+            DetectionFormat.LABELS_SCORE_LAST,
+            Pair(pictures, detections_of(), None, ()),
+        )
+    assert not [*tmp_path.iterdir()]
+
+
 def test_labels_of_pictures_without_a_file_are_remarked(tmp_path):
     write_coco_truth(tmp_path / "t.json", pictures_of(some_truth()), RISING)
     (tmp_path / "labels").mkdir()
