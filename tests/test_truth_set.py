@@ -1,5 +1,8 @@
 """yolo.evaluate.truth_set: names of pictures, and shares of them as pixels; by hand."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scoring import detections_of, pictures_of
@@ -18,6 +21,8 @@ def test_positions_need_names_that_differ():
     twice = TruthSet((), ("train/1.jpg", "val/1.jpg"), None, pictures_of().truth, 0.0)
     with pytest.raises(DatasetError, match=r"found train/1.jpg and val/1.jpg, expected pictures"):
         positions(twice)
+    with pytest.raises(DatasetError, match=r"^val/x.json: found train/1.jpg and val/1.jpg, exp"):
+        positions(replace(twice, source=Path("val/x.json")))
 
 
 @pytest.mark.parametrize("origin", [0.0, 1.0])

@@ -6,7 +6,7 @@ or shares of the picture; what leads from one to the other is here.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -34,7 +34,8 @@ class TruthSet:
 
     names: the classes. files: the pictures' file names, as the truth has them. sizes: int64 [I, 2], (height, width), or
     None where the truth does not say. origin: what boxes call the left edge of the first pixel, 0, or 1 as VOC's files
-    do; detections that are read for this truth do the same. numbers, areas [M]: of COCO's files only.
+    do; detections that are read for this truth do the same. numbers, areas [M]: of COCO's files only. source: the file
+    or folder that the truth was read from, for messages.
     """
 
     names: tuple[str, ...]
@@ -44,11 +45,17 @@ class TruthSet:
     origin: float
     numbers: CocoNumbers | None = None
     areas: np.ndarray | None = None
+    source: Path | None = None
 
     @property
     def image_ids(self) -> tuple[str, ...]:
         """The pictures' names without folder and ending."""
         return tuple(stem(file) for file in self.files)
+
+    @property
+    def place(self) -> str:
+        """How a message about this truth begins: `instances.json: `, or nothing where its source is not known."""
+        return "" if self.source is None else f"{self.source}: "
 
 
 def stem(file_name: str) -> str:
@@ -63,9 +70,8 @@ def positions(pictures: TruthSet) -> dict[str, int]:
         first = found.setdefault(image_id, at)
         if first != at:
             both = f"{pictures.files[first]} and {pictures.files[at]}"
-            raise DatasetError(
-                f"found {both}, expected pictures that differ in their names without folder and ending"
-            )
+            expected = "pictures that differ in their names without folder and ending"
+            raise DatasetError(f"{pictures.place}found {both}, expected {expected}")
     return found
 
 
@@ -88,7 +94,8 @@ def shares(detections: ScoredBoxes, pictures: TruthSet) -> np.ndarray:
     if far.size:
         file = pictures.files[detections.image_index[far[0]]]
         box = " ".join(f"{share:g}" for share in found[far[0]].tolist())
-        raise DatasetError(f"found a detection at {box} of {file}, expected {SHARE_WORDS}")
+        what = f"a detection at {box} of {file}"
+        raise DatasetError(f"{pictures.place}found {what}, expected {SHARE_WORDS}")
     return found
 
 
