@@ -86,7 +86,7 @@ def test_all_metrics_beside_each_other(case, score):
         if "Darknet" in line
     }
     # by hand: without counting the last pixel these boxes overlap as much, and Darknet divides by both classes
-    assert numbers["Darknet mAP, points 0"] == "0.500000"
+    assert numbers["Darknet: mAP -points 0"] == "0.500000"
     record = json.loads((case / "s.json").read_text())
     assert record["all"]["confusion"]["counts"] == [[1, 0, 1], [0, 0, 1], [0, 1, 0]]
     assert record["metrics"]["voc07"]["mAP"] == pytest.approx(0.522727, abs=1e-6)
