@@ -53,6 +53,20 @@ def any_detections(draw, largest: float = LARGEST) -> ScoredBoxes:
     )
 
 
+@st.composite
+def near_detections(draw) -> ScoredBoxes:
+    """Up to eight detections that reach over their pictures by less than half, so that shares of it can hold them."""
+    side = st.tuples(st.floats(-0.45, 1.45), st.floats(-0.45, 1.45)).map(sorted)
+    row = st.tuples(st.integers(0, 2), st.integers(0, 2), st.floats(-1e9, 1e9), side, side)
+    rows = draw(st.lists(row, max_size=8))
+    return detections_of(
+        *(
+            (at, label, score, *(np.array((x[0], y[0], x[1], y[1])) * np.tile(SIZES[at][::-1], 2)))
+            for at, label, score, x, y in rows
+        )
+    )
+
+
 def grouped(detections: ScoredBoxes) -> np.ndarray:
     """Rows (picture, class, score, box), picture by picture and class by class, in their order there."""
     order = np.lexsort((detections.labels, detections.image_index))

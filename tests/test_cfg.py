@@ -262,6 +262,16 @@ def test_a_names_file_without_names_is_an_error(tmp_path):
         read_names(path)
 
 
+@pytest.mark.parametrize("name", ["\x1b[31mdog", "d\0g", "do\tg", "d\u202eog"])
+def test_a_name_that_cannot_be_printed_is_named_with_its_line(tmp_path, name):
+    path = tmp_path / "my.names"
+    path.write_text(f"größe 犬\n{name}\n", encoding="utf-8")
+    with pytest.raises(DatasetError) as caught:
+        read_names(path)
+    expected = f"found class name {name!a}, expected one that can be printed"
+    assert str(caught.value) == f"{path}:2: {expected}"
+
+
 def test_a_last_comma_is_passed_over():
     (section,) = parse_cfg("[net]\nsteps=1,2,\nscales=.5,\n", "x.cfg")
     assert section.integers("steps") == (1, 2) and section.numbers("scales") == (0.5,)

@@ -211,6 +211,9 @@ def test_a_box_over_the_border_by_a_rounding_error_is_a_label(tmp_path):
         (coco([picture(), picture(8, "/8.jpg")]), "picture 8: found file_name '/8.jpg', expected"),
         (coco([picture(), picture(8, "a\nb")]), r"picture 8: found file_name 'a\nb', expected"),
         (coco([picture(), {"id": 8, "width": 1, "height": 1}]), "picture 8: found file_name None"),
+        (coco([picture(), picture(8, "é" * 126 + ".jpg")]), " of 256 bytes, expected at most 255"),
+        (coco([picture(), picture(8, "a" * 252 + ".j")]), " of 256 bytes, expected at most 255"),
+        (coco([picture(), picture(8, "a" * 256 + "/8.jpg")]), "of 256 bytes, expected at most"),
         (coco([picture(), picture(8, "8", 0)]), "picture 8: found width 0 and height 80, expected"),
         (coco([picture(), picture(8, "8", 9.5)]), "picture 8: found width 9.5 and height 80"),
         (coco([picture(), picture("8", "8")]), "picture entry 2: found {'id': '8'"),
@@ -382,6 +385,22 @@ def test_the_tool_stops_with_one_line_and_writes_nothing(tmp_path, tool, options
     assert not (tmp_path / "out").exists() and not (tmp_path / "labels").exists()
 
 
+def test_the_tool_stops_for_a_name_too_long_and_writes_nothing(tmp_path, tool):
+    given = store(tmp_path, json.dumps(coco([picture(), picture(8, "8" * 252 + ".jpg")])))
+    before = sorted(tmp_path.rglob("*"))
+    pair = f"{given.annotations}:{given.pictures}"
+    code, _, err = tool("--train", pair, "--valid", pair, "--out", tmp_path / "out")
+    assert code == 2 and "1 x unusable picture entry, nothing was written: " in err
+    assert err.count("\n") == 1 and sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_name_as_long_as_can_be_is_converted(tmp_path):
+    name = "8" * 251
+    given = store(tmp_path, coco([picture(file_name=f"{name}.jpg")]))
+    converted(given, given, tmp_path / "out")
+    assert (tmp_path / f"labels/val/{name}.txt").read_text() == f"0 {CAT_LABEL}\n"
+
+
 def test_the_tool_stops_for_a_bad_entry_unless_told_to_skip_it(tmp_path, tool):
     given = store(tmp_path, coco(annotations=[annotation(1), annotation(2, image_id=9)]))
     pair = f"{given.annotations}:{given.pictures}"
@@ -393,10 +412,30 @@ def test_the_tool_stops_for_a_bad_entry_unless_told_to_skip_it(tmp_path, tool):
 
 
 def test_pictures_that_are_not_there_are_told_or_stop(tmp_path, tool):
-    given = store(tmp_path, coco())
+    given = store(tmp_path, coco([picture(), picture(8, "8.jpg")]))
     os.unlink(given.pictures / "7.jpg")
     pair = f"{given.annotations}:{given.pictures}"
     arguments = "--train", pair, "--valid", pair, "--out", tmp_path / "out"
     code, _, err = tool(*arguments, "--require-pictures")
     assert code == 2 and "1 pictures are not there, nothing was written: " in err
     assert f"pictures not there: 1 ({given.pictures}/7.jpg)" in tool(*arguments)[1]
+
+
+@pytest.mark.parametrize("folder", ["images/vla", "images"])
+def test_a_set_without_any_of_its_pictures_stops_and_makes_no_folders(tmp_path, tool, folder):
+    given = store(tmp_path, coco([picture(), picture(8, "8.jpg")]))
+    other = store(tmp_path, coco([picture(9, "9.jpg")], []), "other.json", "pictures")
+    pair, wrong = (
+        f"{given.annotations}:{given.pictures}",
+        f"{given.annotations}:{tmp_path}/{folder}",
+    )
+    before = sorted(tmp_path.rglob("*"))
+    for lists in (("--train", wrong, "--valid", pair),
+                  ("--train", pair, "--valid", f"{other.annotations}:{other.pictures}", wrong)):  # fmt: skip
+        code, out, err = tool(*lists, "--out", tmp_path / "out")
+        option = "--train" if lists[1] == wrong else "--valid"
+        assert (code, out) == (2, "") and err == (
+            f"error: {option} {tmp_path}/{folder}: found none of the 2 pictures of {given.annotations}, "
+            f"nothing was written: expected {tmp_path}/{folder}/7.jpg\n"
+        )
+        assert sorted(tmp_path.rglob("*")) == before

@@ -149,7 +149,10 @@ def test_the_tool_refuses_in_one_line(folders, load_tool, call_tool):
     other = nothing_found(scene_of(FOUR_PICTURES, labels=3))
     write_report(folders / "other", other, PATHS, ABOUT, ROWS)
     for arguments, found in (
-        ((folders / "a", folders / "other"), "classes: found red, green, class 2 in B"),
+        (
+            (folders / "a", folders / "other"),
+            f"error: {folders}/other (B) beside {folders}/a (A): classes: found red, green, class 2 in B",
+        ),
         ((folders / "a", folders / "none"), "none: not found"),
         ((folders / "a", folders / "b", "--report", folders / "b"), "found the folder of a report"),
     ):
@@ -167,3 +170,19 @@ def test_runs_without_a_detection_compare(four, tmp_path, load_tool, call_tool):
     )
     assert code == 0 and "2 lost" in out
     assert "nan" not in out
+
+
+def test_a_name_that_is_no_utf8_is_printed(folders, load_tool, call_tool):
+    for name in "ab":
+        text = (folders / name / "report.json").read_text()
+        (folders / name / "report.json").write_text(text.replace('"p3"', r'"p\udcff"'))
+    code, out, _ = call_tool(load_tool("compare"), folders / "a", folders / "b")
+    assert code == 0 and r"  p\udcff: 1 found, 1 false alarm gone" in out
+
+
+def test_a_report_of_another_shape_is_one_line(folders, load_tool, call_tool):
+    report = json.loads((folders / "b/report.json").read_text())
+    (folders / "b/report.json").write_text(json.dumps({**report, "about": None}))
+    code, out, stderr = call_tool(load_tool("compare"), folders / "a", folders / "b")
+    assert (code, out) == (2, "")
+    assert stderr == f"error: {folders}/b/report.json: about: found None, expected an object\n"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scoring import FILES, SIZES, any_detections, detections_of, grouped, pictures_of
+from scoring import FILES, SIZES, detections_of, grouped, near_detections, pictures_of
 
 from yolo.errors import DatasetError
 from yolo.evaluate.darknet_files import frames_detections, read_frames, write_frames
@@ -63,7 +63,7 @@ def test_darknets_own_json(tmp_path):
     ]
 
 
-@given(any_detections(largest=1e4), st.sampled_from([0.0, 1.0]))
+@given(near_detections(), st.sampled_from([0.0, 1.0]))
 @settings(max_examples=50, deadline=None)
 def test_detections_come_back_to_a_billionth_of_the_picture(detections, origin):
     pictures = pictures_of(origin=origin)
@@ -93,12 +93,15 @@ def test_every_picture_has_a_frame_with_darknets_keys(tmp_path):
         ({"width": -0.1}, "found width -0.1 and height 0.5, expected at least 0"),
         ({"center_y": float("inf")}, "found {'center_x': 0.5, 'center_y': inf"),
         ({"width": 1e308}, "found {'center_x': 0.5, 'center_y': 0.5, 'width': 1e+308"),
+        ({"center_x": 320}, "found {'center_x': 320, 'center_y': 0.5, 'width': 0.25, 'height': 0.5}, "
+         "expected centre and size in 0..1 of the picture, no pixels"),
+        ({"center_y": -2.1}, "found {'center_x': 0.5, 'center_y': -2.1, 'width': 0.25"),
         ({"relative_coordinates": [1, 2]}, "found [1, 2], expected finite numbers center_x"),
         ({"relative_coordinates": {}}, "found {}, expected finite numbers center_x, center_y"),
         ({"name": "dog"}, "found class 0 'dog', expected 'cat' as before"),
         ({"class_id": "0"}, "found class '0' 'cat', expected its number and its name"),
     ],
-)
+)  # fmt: skip
 def test_a_bad_object_is_named(tmp_path, changed, message):
     path = stored(tmp_path, [frame("a.jpg"), frame("b.jpg", thing(), thing(**changed))])
     with pytest.raises(DatasetError) as error:

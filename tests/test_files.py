@@ -1,10 +1,10 @@
-"""yolo.files: a file is replaced whole or not at all."""
+"""yolo.files: a file or a folder is replaced whole or not at all."""
 
 import os
 
 import pytest
 
-from yolo.files import replacing, write_text
+from yolo.files import replacing, replacing_folder, write_text
 
 
 def test_a_file_is_replaced_when_the_block_ends_well(tmp_path):
@@ -58,3 +58,41 @@ def test_a_file_in_the_place_of_a_folder_is_the_systems_error_with_its_name(tmp_
     with pytest.raises(FileExistsError, match="file"):
         write_text(tmp_path / "file" / "a.txt", "x")
     assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_appears_when_the_block_ends_well(tmp_path, there):
+    path = tmp_path / "new/out"
+    if there:
+        path.mkdir(parents=True)
+    before = os.umask(0o027)
+    try:
+        with replacing_folder(path) as folder:
+            write_text(folder / "a.txt", "x")
+            assert not path.exists() or not os.listdir(path)  # not yet
+    finally:
+        os.umask(before)
+    assert os.listdir(tmp_path / "new") == ["out"] and os.listdir(path) == ["a.txt"]
+    assert path.stat().st_mode & 0o777 == 0o750
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_an_error_leaves_no_folder_and_no_temporary_one(tmp_path, error):
+    with pytest.raises(error), replacing_folder(tmp_path / "out") as folder:
+        write_text(folder / "a.txt", "half")
+        raise error
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_is_filled_meanwhile_stays_and_is_named(tmp_path):
+    with pytest.raises(OSError) as error, replacing_folder(tmp_path / "out") as folder:
+        write_text(folder / "a.txt", "x")
+        write_text(tmp_path / "out/b.txt", "another's")
+    assert error.value.filename == f"{tmp_path}/out"
+    assert os.listdir(tmp_path) == ["out"] and os.listdir(tmp_path / "out") == ["b.txt"]
+
+
+def test_a_name_too_long_is_said_of_the_final_folder(tmp_path):
+    with pytest.raises(OSError) as error, replacing_folder(tmp_path / "out") as folder:
+        write_text(folder / ("a" * 300), "x")
+    assert error.value.filename == f"{tmp_path}/out/{'a' * 300}"

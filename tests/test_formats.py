@@ -45,10 +45,17 @@ def test_json_by_its_first_keys(tmp_path, text, expected):
     assert detection_format(tmp_path / "r.json") is expected
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '[{"image_id": 1, "filename": "x"}]'])
+@pytest.mark.parametrize("text", ["", "{}", '[{"image_id": 1, "filename": "x"}]'])
 def test_an_uncertain_json_asks(tmp_path, text):
     (tmp_path / "r.json").write_text(text)
     with pytest.raises(DatasetError, match="r.json: found no certain sign of a format, expected"):
+        detection_format(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize("text", ["[]", " [\r\n\t] \n"])
+def test_an_empty_list_is_told_and_asks(tmp_path, text):
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(DatasetError, match="r.json: found an empty list, expected --format, which"):
         detection_format(tmp_path / "r.json")
 
 

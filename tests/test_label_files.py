@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scoring import SIZES, any_detections, detections_of, grouped, pictures_of
+from scoring import SIZES, detections_of, grouped, near_detections, pictures_of
 
 from yolo.errors import DatasetError
 from yolo.evaluate.label_files import Columns, read_label_detections, write_label_detections
@@ -34,7 +34,7 @@ def test_what_is_written_by_hand(tmp_path, columns):
     assert (tmp_path / "e.f.txt").read_text() == ""
 
 
-@given(any_detections(largest=1e4), st.sampled_from([0.0, 1.0]), st.sampled_from(Columns))
+@given(near_detections(), st.sampled_from([0.0, 1.0]), st.sampled_from(Columns))
 @settings(max_examples=50, deadline=None)
 def test_detections_come_back_to_a_billionth_of_the_picture(detections, origin, columns):
     pictures = pictures_of(origin=origin)
@@ -62,8 +62,12 @@ def test_detections_come_back_to_a_billionth_of_the_picture(detections, origin, 
         ("1 .5 .5 .5 1_0 .5", "found '1 .5 .5 .5 1_0 .5', expected finite numbers"),
         ("1 .5 .5 .5 -.1 .5", "found '1 .5 .5 .5 -.1 .5', expected a width and height of at"),
         ("1 .5 .5 .5 .1 -.5", "found '1 .5 .5 .5 .1 -.5', expected a width and height of at"),
+        ("0 .9 320 240 100 80",
+         "found '0 .9 320 240 100 80', expected class score cx cy w h, centre and size in 0..1 of"),
+        ("0 .9 .5 -2.1 .1 .1", "found '0 .9 .5 -2.1 .1 .1', expected class score cx cy w h, cen"),
+        ("0 .9 .5 .5 .1 2.1", "found '0 .9 .5 .5 .1 2.1', expected class score cx cy w h, centr"),
     ],
-)
+)  # fmt: skip
 def test_a_bad_row_is_named(tmp_path, row, message):
     (tmp_path / "a.txt").write_text(f"{ROWS[Columns.SCORE_FIRST]}\n{row}\n")
     with pytest.raises(DatasetError) as error:
@@ -84,3 +88,20 @@ def test_a_file_of_another_picture_is_named(tmp_path):
     (tmp_path / "z.txt").write_text("")
     with pytest.raises(DatasetError, match="z.txt:1: found picture z, expected a file of one of"):
         read_label_detections(tmp_path, pictures_of(), Columns.SCORE_FIRST)
+
+
+def test_a_score_or_class_above_2_is_no_pixel(tmp_path):
+    (tmp_path / "a.txt").write_text("2 2 -2 0 2 3\n")
+    found, _ = read_label_detections(tmp_path, pictures_of(), Columns.SCORE_LAST)
+    assert (found.labels.tolist(), found.scores.tolist()) == ([2], [3])
+
+
+def test_a_folder_without_a_file_is_probably_the_wrong_one(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(
+        DatasetError, match=f"^{tmp_path}: found no .txt file, expected one of each"
+    ):
+        read_label_detections(tmp_path, pictures_of(), Columns.SCORE_FIRST)
+    (tmp_path / "a.txt").touch()  # one alone is enough, and may be empty
+    found, without = read_label_detections(tmp_path, pictures_of(), Columns.SCORE_FIRST)
+    assert (len(found.scores), without) == (0, ["c-d", "e.f"])

@@ -15,6 +15,7 @@ from scoring import (
     any_detections,
     detections_of,
     grouped,
+    near_detections,
     no_truth,
     pictures_of,
     some_truth,
@@ -47,11 +48,13 @@ def converted(folder, truth, detections, kind, target):
 
 @given(
     any_detections(largest=1e4),
+    near_detections(),
     st.sampled_from(DetectionFormat),
     st.sampled_from(DetectionFormat),
 )
 @settings(max_examples=60, deadline=None)
-def test_every_pair_of_formats_there_and_back(detections, first, second):
+def test_every_pair_of_formats_there_and_back(far, near, first, second):
+    detections = near if {first, second} & {*SHARE_FORMATS} else far
     voc = DetectionFormat.COMP4 in (first, second)
     origin = VOC_ORIGIN if voc else 0.0
     with tempfile.TemporaryDirectory() as name:
@@ -141,6 +144,21 @@ def test_a_folder_with_files_in_it_is_not_written_to(voc):
     for target in (DetectionFormat.COMP4, DetectionFormat.LABELS_SCORE_FIRST):
         with pytest.raises(DatasetError, match="results: found files in it, expected a new or an"):
             write_as(voc / "results", target, pair)
+
+
+def test_a_late_failure_leaves_no_half_of_a_folder(tmp_path):
+    pictures = replace(pictures_of(origin=VOC_ORIGIN), names=("cat", "dog", "e" * 300))
+    with pytest.raises(OSError, match="File name too long") as error:
+        write_as(tmp_path / "r", DetectionFormat.COMP4, Pair(pictures, detections_of(), None, ()))
+    assert error.value.filename == f"{tmp_path}/r/comp4_det_test_{'e' * 300}.txt"
+    pictures = replace(pictures_of(), files=("a.jpg", "b.jpg", "c" * 300 + ".jpg"))
+    with pytest.raises(OSError, match="File name too long"):
+        write_as(
+            tmp_path / "r",
+            DetectionFormat.LABELS_SCORE_LAST,
+            Pair(pictures, detections_of(), None, ()),
+        )
+    assert not [*tmp_path.iterdir()]
 
 
 def test_labels_of_pictures_without_a_file_are_remarked(tmp_path):

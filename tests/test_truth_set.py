@@ -1,5 +1,8 @@
 """yolo.evaluate.truth_set: names of pictures, and shares of them as pixels; by hand."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scoring import detections_of, pictures_of
@@ -18,6 +21,8 @@ def test_positions_need_names_that_differ():
     twice = TruthSet((), ("train/1.jpg", "val/1.jpg"), None, pictures_of().truth, 0.0)
     with pytest.raises(DatasetError, match=r"found train/1.jpg and val/1.jpg, expected pictures"):
         positions(twice)
+    with pytest.raises(DatasetError, match=r"^val/x.json: found train/1.jpg and val/1.jpg, exp"):
+        positions(replace(twice, source=Path("val/x.json")))
 
 
 @pytest.mark.parametrize("origin", [0.0, 1.0])
@@ -28,6 +33,14 @@ def test_shares_and_pixels(origin):
     assert found.tolist() == [[200 + origin, origin, 300 + origin, 150 + origin]]
     detections = detections_of((1, 0, 1, *found[0]))
     assert shares(detections, pictures).tolist() == [[0.5, 0.2, 0.2, 0.4]]
+
+
+def test_a_box_far_from_its_picture_is_no_share():
+    # by hand in 500 x 375: centre 1100 / 500, 75 / 375, size 200 / 500, 150 / 375
+    with pytest.raises(
+        DatasetError, match=r"found a detection at 2.2 0.2 0.4 0.4 of b/c-d.jpg, exp"
+    ):
+        shares(detections_of((0, 0, 1, 0, 0, 9, 9), (1, 0, 1, 1000, 0, 1200, 150)), pictures_of())
 
 
 def test_shares_need_sizes():

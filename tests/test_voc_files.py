@@ -1,6 +1,8 @@
 """yolo.evaluate.voc_files: VOC's truth under other names, comp4 files under other truth."""
 
 import tempfile
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,6 +104,8 @@ def test_what_comp4_files_cannot_hold_is_refused(tmp_path, names, files, message
     pictures = TruthSet(names, files, None, pictures_of().truth, 1.0)
     with pytest.raises(DatasetError, match=message):
         write_comp4(tmp_path, pictures, detections_of())
+    with pytest.raises(DatasetError, match=f"^t.json: {message}"):
+        write_comp4(tmp_path, replace(pictures, source=Path("t.json")), detections_of())
     assert not [*tmp_path.iterdir()]
 
 

@@ -25,14 +25,22 @@ def main() -> None:
     if args.report and args.report.resolve() in (_folder(args.a), _folder(args.b)):
         raise DatasetError(f"{args.report}: found the folder of a report, expected one of its own")
     a, b = read_report(args.a), read_report(args.b)
-    comparison = compare(a, b)
+    try:
+        comparison = compare(a, b)
+    except DatasetError as error:
+        raise DatasetError(f"{args.b} (B) beside {args.a} (A): {error}") from None
     for letter, report in (("A", a), ("B", b)):
         about = report["about"]
-        print(f"{letter}: {about['cfg']} {about['weights']} {about['date']}")
-    print(comparison_text(comparison, len(a["pictures"])))
+        _tell(f"{letter}: {about['cfg']} {about['weights']} {about['date']}")
+    _tell(comparison_text(comparison, len(a["pictures"])))
     if args.report:
         page = write_page(args.report, compare_page(a, b, comparison), NUMBERS, asdict(comparison))
         print(f"page: {page}")
+
+
+def _tell(text: str) -> None:
+    """Print; a picture's name that is no UTF-8 shows its bytes."""
+    print(text.encode(errors="backslashreplace").decode())
 
 
 def _folder(report: Path) -> Path:

@@ -40,6 +40,7 @@ def main() -> None:
             print(f"{problem.kind}: {problem.message}")
         raise DatasetError(_stopped(plan))
     _require_something(plan, args.require_pictures)
+    _require_folders(("--train", train, plan.train), ("--valid", valid, plan.valid))
     homes = label_homes(plan, out)
     write(plan, homes, out)
     _print_table(plan)
@@ -121,6 +122,18 @@ def _require_something(plan: Plan, pictures_too: bool) -> None:
         raise DatasetError(
             f"{len(missing)} pictures are not there, nothing was written: {_named(missing)}"
         )
+
+
+def _require_folders(*lists: tuple[str, list[CocoSet], tuple[Picture, ...]]) -> None:
+    """Stop where a set has none of its pictures; lists: option, its sets, the pictures of all of them."""
+    for option, sets, pictures in lists:
+        for each in sets:
+            mine = [picture for picture in pictures if picture.folder.is_relative_to(each.pictures)]
+            if mine and not any(picture.is_there for picture in mine):
+                raise DatasetError(
+                    f"{option} {each.pictures}: found none of the {len(mine)} pictures of "
+                    f"{each.annotations}, nothing was written: expected {_named(mine[:1])}"
+                )
 
 
 def _print_table(plan: Plan) -> None:

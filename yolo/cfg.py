@@ -279,13 +279,20 @@ def locate(text: str, folder: Path) -> Path:
 
 
 def read_names(path: str | Path) -> list[str]:
-    """Class names, one a line; blank lines at the end do not count. Raises DatasetError when there is none."""
+    """Class names, one a line; blank lines at the end do not count.
+
+    Raises DatasetError when there is none, or one that cannot be printed: it would steer whoever's terminal shows it.
+    """
     lines = Path(path).read_text(encoding="utf-8-sig", errors="replace").splitlines()
     names = [line.strip() for line in lines]
     while names and not names[-1]:
         names.pop()
     if not names:
         raise DatasetError(f"{path}: found no class name, expected one a line")
+    for number, name in enumerate(names, start=1):
+        if not name.isprintable():
+            found = f"found class name {_shown(ascii(name))}"
+            raise DatasetError(f"{path}:{number}: {found}, expected one that can be printed")
     return names
 
 

@@ -1,6 +1,7 @@
-"""Writing files so that nothing half-written is ever left under the final name."""
+"""Writing files and folders so that nothing half-written is ever left under the final name."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,32 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename in (None, temporary):
             error.filename = str(path)
+        raise
+
+
+@contextmanager
+def replacing_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a new folder; when the block ends well, it becomes `path`, which is new or an empty folder.
+
+    Folders on the way to it are made. What is written lies in a temporary folder beside it until then; when the block
+    raises, `path` is as it was and the temporary folder is gone.
+    """
+    final = Path(path).resolve()
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.")
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    try:
+        yield Path(temporary)
+        os.chmod(temporary, 0o777 & ~_umask())  # mkdtemp makes private folders
+        os.replace(temporary, final)
+    except BaseException as error:
+        # re-raised: even Ctrl-C must not leave the temporary folder behind
+        shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError) and error.filename:
+            error.filename = str(error.filename).replace(temporary, str(path))
         raise
 
 

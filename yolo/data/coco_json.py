@@ -19,6 +19,9 @@ from yolo.errors import DatasetError
 HEAVY_KEYS = ("segmentation", "keypoints")  # never needed here
 LISTS = ("images", "categories", "annotations")
 LARGEST_ID = 2**63 - 1  # numpy's whole numbers
+LONGEST_NAME = (
+    255  # bytes of a file's or folder's name: NAME_MAX of Linux, and no system takes more
+)
 
 BAD_PICTURE = "unusable picture entry"
 BAD_ANNOTATION = "unusable annotation"
@@ -213,6 +216,9 @@ def _picture_fault(entry: object) -> tuple[str, str] | None:
     name = entry.get("file_name")
     if not isinstance(name, str) or not _is_file_name(name):
         return BAD_PICTURE, f"found file_name {shown(name)}, expected a file in the picture folder"
+    if _longest_part(name) > LONGEST_NAME:
+        found = f"file_name {shown(name)} of {_longest_part(name)} bytes"
+        return BAD_PICTURE, f"found {found}, expected at most {LONGEST_NAME}, as file systems do"
     sides = entry.get("width"), entry.get("height")
     if not all(_is_id(side) and side > 0 for side in sides):
         found = f"width {shown(sides[0])} and height {shown(sides[1])}"
@@ -225,6 +231,12 @@ def _is_file_name(name: str) -> bool:
     inside = PurePosixPath(name)
     stays = not inside.is_absolute() and ".." not in inside.parts and inside.name != ""
     return stays and name.isprintable() and name == name.strip()
+
+
+def _longest_part(name: str) -> int:
+    """Bytes of the longest name in a path, its label file's among them."""
+    path = PurePosixPath(name)
+    return max(len(part.encode()) for part in (*path.parts, f"{path.stem}.txt"))
 
 
 def _annotation(entry: object, picture_at: dict[int, int], category_at: dict[int, int]) -> tuple:

@@ -54,7 +54,8 @@ def coco_truth(path: str | Path, origin: float, names: Sequence[str] | None = No
         tuple(picture.number for picture in file.pictures),
         tuple(number_of.get(name) for name in names),
     )
-    return TruthSet(names, files, np.array(sizes, np.int64), truth, origin, numbers, file.areas)
+    sizes = np.array(sizes, np.int64)
+    return TruthSet(names, files, sizes, truth, origin, numbers, file.areas, file.path)
 
 
 def _labels(file: CocoFile, names: Sequence[str]) -> np.ndarray:
@@ -124,7 +125,7 @@ def write_coco_detections(
     """
     for label in np.unique(detections.labels).tolist():
         if numbers.categories[label] is None:
-            found = f"found detections of {pictures.names[label]!r}"
+            found = f"{pictures.place}found detections of {pictures.names[label]!r}"
             raise DatasetError(f"{found}, which is no category of the COCO file")
     origin = Decimal(pictures.origin)
     columns = (detections.image_index, detections.labels, detections.scores, detections.boxes)

@@ -15,7 +15,16 @@ from yolo.data.coco_json import is_finite
 from yolo.data.json_files import read_json, shown
 from yolo.errors import DatasetError
 from yolo.evaluate.average_precision import ScoredBoxes
-from yolo.evaluate.truth_set import TruthSet, joined, pixels, positions, shares, stem
+from yolo.evaluate.truth_set import (
+    SHARE_WORDS,
+    TruthSet,
+    is_share,
+    joined,
+    pixels,
+    positions,
+    shares,
+    stem,
+)
 from yolo.files import write_text
 
 BOX_KEYS = ("center_x", "center_y", "width", "height")
@@ -42,7 +51,7 @@ def read_frames(path: str | Path) -> Frames:
     """Read a result file.
 
     Raises DatasetError, naming frame and object, for keys that are missing, numbers that are not finite, a negative
-    width or height, a class number with two names.
+    width or height, pixels in the place of shares, a class number with two names.
     """
     content = read_json(path)
     if not isinstance(content, list):
@@ -108,7 +117,10 @@ def frames_detections(frames: Frames, pictures: TruthSet) -> ScoredBoxes:
 
 
 def write_frames(path: str | Path, pictures: TruthSet, detections: ScoredBoxes) -> None:
-    """Write a result file, a frame for each picture; with all digits, where Darknet writes six."""
+    """Write a result file, a frame for each picture; with all digits, where Darknet writes six.
+
+    Raises DatasetError for a box far from its picture, as `shares` does.
+    """
     boxes, scores = shares(detections, pictures).tolist(), detections.scores.tolist()
     labels = detections.labels.tolist()
     of_picture: list[list[int]] = [[] for _ in pictures.files]
@@ -143,4 +155,6 @@ def _problem(entry: object, name_of: dict[int, str]) -> str | None:
     if box["width"] < 0 or box["height"] < 0:
         found = f"width {box['width']} and height {box['height']}"
         return f"found {found}, expected at least 0"
+    if not is_share(box[key] for key in BOX_KEYS):
+        return f"found {shown(box)}, expected {SHARE_WORDS}"
     return None

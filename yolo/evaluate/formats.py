@@ -6,6 +6,7 @@ from pathlib import Path
 from yolo.errors import DatasetError
 from yolo.evaluate.voc import RESULTS_PREFIX
 
+BLANKS = b" \t\r\n"  # json's (RFC 8259, section 2)
 HEAD_BYTES = 4096  # of a json file: its first entry
 
 
@@ -56,6 +57,9 @@ def detection_format(path: Path) -> DetectionFormat:
         head = file.read(HEAD_BYTES)
     keys = {b'"image_id"': DetectionFormat.COCO, b'"filename"': DetectionFormat.DARKNET}
     found = {each for key, each in keys.items() if key in head}
+    if head.translate(None, BLANKS) == b"[]":
+        expected = "--format, which alone decides what it is"
+        raise DatasetError(f"{path}: found an empty list, expected {expected}")
     if len(found) != 1:
         raise DatasetError(f"{path}: found no certain sign of a format, expected --format")
     return found.pop()

@@ -13,6 +13,7 @@ from yolo.errors import DatasetError
 from yolo.evaluate.evaluation import Evaluation
 from yolo.evaluate.findings import FORMAT, SHOWN_SCORE, About, ReportRow, findings
 from yolo.evaluate.report_page import report_page
+from yolo.evaluate.report_shape import check_report
 from yolo.files import write_text
 
 PAGE, NUMBERS = "index.html", "report.json"
@@ -51,7 +52,7 @@ def read_report(path: str | Path) -> dict:
     """The numbers of a report: its folder, or the report.json in it.
 
     Raises:
-        DatasetError: no report there, or one of another format.
+        DatasetError: no report there, one of another format, or one that is not as `write_report` writes it.
     """
     path = Path(path)
     file = path / NUMBERS if path.is_dir() else path
@@ -64,6 +65,7 @@ def read_report(path: str | Path) -> dict:
     found = report.get("format") if isinstance(report, dict) else None
     if found != FORMAT:
         raise DatasetError(f"{file}: found format {found!r}, expected a report of format {FORMAT}")
+    check_report(report, file)
     return report
 
 

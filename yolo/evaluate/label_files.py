@@ -12,7 +12,15 @@ import numpy as np
 from yolo.data.voc import LARGEST
 from yolo.errors import DatasetError
 from yolo.evaluate.average_precision import ScoredBoxes
-from yolo.evaluate.truth_set import TruthSet, joined, pixels, positions, shares
+from yolo.evaluate.truth_set import (
+    SHARE_WORDS,
+    TruthSet,
+    is_share,
+    joined,
+    pixels,
+    positions,
+    shares,
+)
 from yolo.files import write_text
 
 CLASS = re.compile("[0-9]{1,9}", re.ASCII)
@@ -40,11 +48,15 @@ def read_label_detections(
 ) -> tuple[ScoredBoxes, list[str]]:
     """The detections, picture by picture, and the image ids that have no file, as where nothing was detected.
 
-    The pictures' sizes must be known. Raises DatasetError for a file of another picture, and, naming file and line,
-    for a row that has other columns, another class, numbers that are not finite, a negative width or height.
+    The pictures' sizes must be known. Raises DatasetError for a folder without a file, a file of another picture, and,
+    naming file and line, for a row that has other columns, another class, numbers that are not finite, a negative
+    width or height, or pixels.
     """
     position = positions(pictures)
     files = sorted(path for path in Path(folder).iterdir() if path.suffix == ".txt")
+    if not files:
+        expected = "one of each picture with detections (is it the right folder?)"
+        raise DatasetError(f"{folder}: found no .txt file, expected {expected}")
     for path in files:
         if path.stem not in position:
             expected = f"a file of one of the {len(position)} pictures of the truth"
@@ -68,7 +80,7 @@ def write_label_detections(
 ) -> None:
     """Write a file for each picture, also for those without detections, with all digits.
 
-    Raises DatasetError where two pictures would have the same file.
+    Raises DatasetError where two pictures would have the same file, or a box is far from its picture (`shares`).
     """
     lines: list[list[str]] = [[] for _ in positions(pictures)]
     order = np.argsort(columns.value)[1:] - 1  # the class stands first
@@ -108,4 +120,6 @@ def _problem(words: list[str], classes: int, columns: Columns) -> str | None:
     row = [float(word) for word in words]
     if row[columns.value[4]] < 0 or row[columns.value[5]] < 0:
         return f"found {shown}, expected a width and height of at least 0: {columns.words}"
+    if not is_share(row[at] for at in columns.value[2:]):
+        return f"found {shown}, expected {columns.words}, {SHARE_WORDS}"
     return None

@@ -49,4 +49,5 @@ def listed_truth(
         sizes=np.array([picture.size for picture in checked.pictures], np.int64),
         truth=replace(truth, boxes=truth.boxes + origin),
         origin=origin,
+        source=Path(path),
     )

@@ -26,6 +26,7 @@ from yolo.evaluate.label_files import Columns, read_label_detections, write_labe
 from yolo.evaluate.truth_set import CocoNumbers, TruthSet
 from yolo.evaluate.voc import UNKNOWN_SIZE, VOC_ORIGIN, read_image_set, results_names
 from yolo.evaluate.voc_files import read_comp4, voc_truth, with_sizes, write_comp4
+from yolo.files import replacing_folder
 
 COLUMNS = {
     DetectionFormat.LABELS_SCORE_FIRST: Columns.SCORE_FIRST,
@@ -98,6 +99,7 @@ def read_pair(sources: Sources) -> Pair:
 def write_as(path: Path, target: DetectionFormat, pair: Pair) -> list[Path]:
     """Write the detections in another format; of a COCO result file without ids, the file that explains them, too.
 
+    A folder is written whole or not at all.
     Raises DatasetError for what the format cannot hold, and for a folder that has files in it.
     """
     pictures, detections = pair.pictures, pair.detections
@@ -105,18 +107,19 @@ def write_as(path: Path, target: DetectionFormat, pair: Pair) -> list[Path]:
         write_frames(path, pictures, detections)
     elif target is DetectionFormat.COCO:
         numbers = pair.numbers or counted(pictures)
+        explained = [] if pair.numbers else [path.with_suffix(".truth.json")]
+        for file in explained:  # first, so that no result stands without it
+            write_coco_truth(file, pictures, numbers)
         write_coco_detections(path, pictures, numbers, detections)
-        if pair.numbers is None:
-            explained = path.with_suffix(".truth.json")
-            write_coco_truth(explained, pictures, numbers)
-            return [path, explained]
+        return [path, *explained]
     else:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise DatasetError(f"{path}: found files in it, expected a new or an empty folder")
-        if target is DetectionFormat.COMP4:
-            write_comp4(path, pictures, detections)
-        else:
-            write_label_detections(path, pictures, detections, COLUMNS[target])
+        with replacing_folder(path) as folder:
+            if target is DetectionFormat.COMP4:
+                write_comp4(folder, pictures, detections)
+            else:
+                write_label_detections(folder, pictures, detections, COLUMNS[target])
     return [path]
 
 

@@ -34,7 +34,8 @@ def voc_truth(
     """
     for image_id in image_ids:
         if "/" in image_id:
-            raise DatasetError(f"found picture {image_id}, expected a name without folder")
+            found = f"found picture {image_id}"
+            raise DatasetError(f"{annotations}: {found}, expected a name without folder")
     found = read_ground_truth(annotations, image_ids, more_names if names is None else ())
     truth, names = found.truth, found.names if names is None else tuple(names)
     for label, name in enumerate(found.names):
@@ -45,7 +46,7 @@ def voc_truth(
     label_of = np.array([names.index(name) for name in found.names], np.int64)
     files = tuple(f"{image_id}.jpg" for image_id in image_ids)
     truth = replace(truth, labels=label_of[truth.labels])
-    return TruthSet(names, files, None, truth, VOC_ORIGIN)
+    return TruthSet(names, files, None, truth, VOC_ORIGIN, source=Path(annotations))
 
 
 def with_sizes(pictures: TruthSet, annotations: str | Path) -> TruthSet:
@@ -86,13 +87,13 @@ def write_comp4(folder: str | Path, pictures: TruthSet, detections: ScoredBoxes)
     _check_origin(pictures)
     unfit = [name for name in pictures.names if not name or "/" in name]
     if unfit:
-        raise DatasetError(
-            f"found class {unfit[0]!r}, expected one that can be part of a file's name"
-        )
+        found = f"{pictures.place}found class {unfit[0]!r}"
+        raise DatasetError(f"{found}, expected one that can be part of a file's name")
     image_ids = [*positions(pictures)]
     for image_id in image_ids:
         if len(image_id.split()) != 1:
-            raise DatasetError(f"found picture {image_id!r}, expected a name without blanks")
+            found = f"{pictures.place}found picture {image_id!r}"
+            raise DatasetError(f"{found}, expected a name without blanks")
     write_results(folder, pictures.names, image_ids, detections)
 
 
