@@ -73,3 +73,10 @@ def test_a_picture_that_is_gone_leaves_its_boxes(four, tmp_path):
         card = Taken(picture_card({**pictures(four.pictures)[0], "path": str(path)}, NAMES, "note"))
         assert "The picture cannot be read any more." in card.texts
         assert card.count("image") == 0 and len(card.values("data-tip")) == 3
+
+
+def test_letters_are_as_large_as_the_picture_asks():
+    """The page's style gives texts a size of its own, and has those on flags inherit it from the group around them."""
+    first, *_ = pictures([f"p{number}.png" for number in range(4)])
+    drawn = boxes_over({**first, "width": 72, "height": 36}, NAMES, None)
+    assert '<g font-size="2' in drawn

@@ -15,7 +15,7 @@ $PY tools/make_shapes.py --out "$folder/shapes"
 say "2. VOC XML to Darknet labels"
 $PY tools/convert_voc.py --train "$folder/shapes:train" --valid "$folder/shapes:val" --out "$folder/data"
 
-say "3. training, two to three minutes on 2 cores"
+say "3. training, some minutes on 2 cores"
 $PY tools/train.py --cfg cfg/shapes.cfg --data "$folder/data/voc.data" --out "$folder/run"
 
 say "4. the score of the best network on the pictures that it has not seen"
