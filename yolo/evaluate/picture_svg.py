@@ -144,7 +144,8 @@ def _tag(box: Sequence[float], mark: str, kind: str, letter: float, picture: dic
     y = min(max(box[1] - height, 0.0), max(picture["height"] - height, 0.0))
     ground = element("rect", x=x, y=y, width=width, height=height, class_=f"flag {kind}")
     mark = words("text", mark, x=x + letter * 0.25, y=y + letter, class_=f"mark {kind}")
-    return element("g", ground + mark, font_size=float(letter))  # the page's style has marks inherit it
+    # the page's style has marks inherit the size of their letters
+    return element("g", ground + mark, font_size=float(letter))
 
 
 def _mark(found: dict, names: Sequence[str]) -> str:
