@@ -18,11 +18,18 @@ from pathlib import Path
 from yolo.console import run
 from yolo.data.coco_json import ENTRY_KINDS
 from yolo.data.coco_labels import SHARED, CocoSet, Picture, Plan, label_homes, make_plan, write
+from yolo.data.conversion_notes import (
+    columns,
+    first_messages,
+    missing,
+    named,
+    notes,
+    problem_counts,
+)
 from yolo.data.convert import BOX_KINDS, read_classes
 from yolo.data.voc import TWICE
 from yolo.errors import DatasetError
 
-NAMED = 3  # how many of many problems a line names
 SKIPPED_KINDS = {
     "skip-boxes": BOX_KINDS,
     "stop": (),
@@ -44,7 +51,8 @@ def main() -> None:
     homes = label_homes(plan, out)
     write(plan, homes, out)
     _print_table(plan)
-    _print_notes(plan, out)
+    for line in notes(plan.problems, plan.train, plan.valid, out):
+        print(line)
     for home in homes.values():
         print(f"labels: {home.labels}")
     print(f"lists, names, .data: {out}")
@@ -88,27 +96,10 @@ def _coco_set(text: str) -> CocoSet:
 
 def _stopped(plan: Plan) -> str:
     """One line: how many problems of which kind, the first of them, how to go on."""
-    first = "; ".join(problem.message for problem in plan.problems[:NAMED])
-    more = "; ..." if len(plan.problems) > NAMED else ""
     return (
-        f"{_counts(plan)}, nothing was written: {first}{more}. "
+        f"{problem_counts(plan.problems)}, nothing was written: {first_messages(plan.problems)}. "
         "Correct them, or leave them out with --on-problem skip"
     )
-
-
-def _counts(plan: Plan) -> str:
-    kinds = Counter(problem.kind for problem in plan.problems)
-    return ", ".join(f"{number} x {kind}" for kind, number in kinds.items())
-
-
-def _missing(plan: Plan) -> list[Picture]:
-    both = dict.fromkeys(plan.train + plan.valid)
-    return [picture for picture in both if not picture.is_there]
-
-
-def _named(pictures: list[Picture]) -> str:
-    first = ", ".join(f"{picture.folder}/{picture.name}" for picture in pictures[:NAMED])
-    return first + (", ..." if len(pictures) > NAMED else "")
 
 
 def _require_something(plan: Plan, pictures_too: bool) -> None:
@@ -117,10 +108,10 @@ def _require_something(plan: Plan, pictures_too: bool) -> None:
         if not pictures:
             why = f": {plan.problems[0].message}" if plan.problems else ""
             raise DatasetError(f"no picture is left for {option}, nothing was written{why}")
-    missing = _missing(plan)
-    if pictures_too and missing:
+    gone = missing(plan.train + plan.valid)
+    if pictures_too and gone:
         raise DatasetError(
-            f"{len(missing)} pictures are not there, nothing was written: {_named(missing)}"
+            f"{len(gone)} pictures are not there, nothing was written: {named(gone)}"
         )
 
 
@@ -132,7 +123,7 @@ def _require_folders(*lists: tuple[str, list[CocoSet], tuple[Picture, ...]]) -> 
             if mine and not any(picture.is_there for picture in mine):
                 raise DatasetError(
                     f"{option} {each.pictures}: found none of the {len(mine)} pictures of "
-                    f"{each.annotations}, nothing was written: expected {_named(mine[:1])}"
+                    f"{each.annotations}, nothing was written: expected {named(mine[:1])}"
                 )
 
 
@@ -147,23 +138,7 @@ def _print_table(plan: Plan) -> None:
     rows += [("objects", *(counter.total() for counter in ordinary))]
     rows += [("crowd, besides", *(sum(item[1] for item in items) for items in objects))]
     rows += [("left out", *(sum(picture.left_out for picture in split) for split in splits))]
-    width = max(len(row[0]) for row in rows)
-    for title, *values in rows:
-        print(f"{title:{width}}" + "".join(f"{value:>9}" for value in values))
-
-
-def _print_notes(plan: Plan, out: Path) -> None:
-    """What a user should know before training: left out, missing, in both sets."""
-    if plan.problems:
-        print(f"left out: {_counts(plan)}; all in {out / 'problems.txt'}")
-        for problem in plan.problems[:NAMED]:
-            print(f"  {problem.message}")
-    missing = _missing(plan)
-    if missing:
-        print(f"pictures not there: {len(missing)} ({_named(missing)})")
-    both = len(set(plan.train) & set(plan.valid))
-    if both:
-        print(f"pictures in both train and valid: {both}; a score on these says little")
+    print(columns(rows))
 
 
 if __name__ == "__main__":

@@ -18,10 +18,17 @@ from collections import Counter
 from pathlib import Path
 
 from yolo.console import run
+from yolo.data.conversion_notes import (
+    columns,
+    first_messages,
+    missing,
+    named,
+    notes,
+    problem_counts,
+)
 from yolo.data.convert import (
     ALL_KINDS,
     BOX_KINDS,
-    Picture,
     Plan,
     label_homes,
     make_plan,
@@ -31,7 +38,6 @@ from yolo.data.convert import (
 from yolo.data.voc import ImageSet, Problem
 from yolo.errors import DatasetError
 
-NAMED = 3  # how many of many files a line names
 SKIPPED_KINDS = {"skip-boxes": BOX_KINDS, "stop": (), "skip": ALL_KINDS}
 
 
@@ -48,7 +54,8 @@ def main() -> None:
     homes = label_homes(plan, out)
     write(plan, homes, out, args.keep_difficult)
     _print_table(plan, args.keep_difficult)
-    _print_notes(plan, out)
+    for line in notes(plan.problems, plan.train, plan.valid, out):
+        print(line)
     for folder, home in homes.items():
         away = f" (not beside the pictures: {folder} cannot be written)" if home != folder else ""
         print(f"labels: {home / 'labels'}{away}")
@@ -94,26 +101,10 @@ def _image_set(text: str) -> ImageSet:
 
 def _stopped(problems: tuple[Problem, ...]) -> str:
     """One line: how many problems of which kind, the first of them, how to go on."""
-    first = "; ".join(problem.message for problem in problems[:NAMED])
-    more = "; ..." if len(problems) > NAMED else ""
     return (
-        f"{_counts(problems)}, nothing was written: {first}{more}. "
+        f"{problem_counts(problems)}, nothing was written: {first_messages(problems)}. "
         "Correct them, or leave them out with --on-problem skip"
     )
-
-
-def _counts(problems: tuple[Problem, ...]) -> str:
-    kinds = Counter(problem.kind for problem in problems)
-    return ", ".join(f"{number} x {kind}" for kind, number in kinds.items())
-
-
-def _missing(pictures: tuple[Picture, ...]) -> list[Picture]:
-    return [picture for picture in dict.fromkeys(pictures) if not picture.is_there]
-
-
-def _named(pictures: list[Picture]) -> str:
-    first = ", ".join(f"{p.folder}/JPEGImages/{p.file_name}" for p in pictures[:NAMED])
-    return first + (", ..." if len(pictures) > NAMED else "")
 
 
 def _require_something(plan: Plan, pictures_too: bool) -> None:
@@ -124,10 +115,10 @@ def _require_something(plan: Plan, pictures_too: bool) -> None:
             raise DatasetError(f"no picture is left for {option}, nothing was written{why}")
     if not plan.names:
         raise DatasetError("no annotation of these sets has a usable object, nothing was written")
-    missing = _missing(plan.train + plan.valid)
-    if pictures_too and missing:
+    gone = missing(plan.train + plan.valid)
+    if pictures_too and gone:
         raise DatasetError(
-            f"{len(missing)} pictures are not there, nothing was written: {_named(missing)}"
+            f"{len(gone)} pictures are not there, nothing was written: {named(gone)}"
         )
 
 
@@ -145,23 +136,7 @@ def _print_table(plan: Plan, keep_difficult: bool) -> None:
     rows += [("objects", *(counter.total() for counter in ordinary))]
     rows += [("difficult, among them" if keep_difficult else "difficult, besides", *difficult)]
     rows += [("left out", *(sum(picture.left_out for picture in split) for split in splits))]
-    width = max(len(row[0]) for row in rows)
-    for title, *values in rows:
-        print(f"{title:{width}}" + "".join(f"{value:>9}" for value in values))
-
-
-def _print_notes(plan: Plan, out: Path) -> None:
-    """What a user should know before training: left out, missing, in both sets."""
-    if plan.problems:
-        print(f"left out: {_counts(plan.problems)}; all in {out / 'problems.txt'}")
-        for problem in plan.problems[:NAMED]:
-            print(f"  {problem.message}")
-    missing = _missing(plan.train + plan.valid)
-    if missing:
-        print(f"pictures not there: {len(missing)} ({_named(missing)})")
-    both = len(set(plan.train) & set(plan.valid))
-    if both:
-        print(f"pictures in both train and valid: {both}; a score on these says little")
+    print(columns(rows))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import shlex
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -37,6 +38,7 @@ from yolo.detect.detector import Detector
 from yolo.device import add_device_option
 from yolo.errors import CfgError, DatasetError
 from yolo.evaluate.all_metrics import all_metrics
+from yolo.evaluate.average_precision import ClassScore
 from yolo.evaluate.conventions import COCO_ROWS, everything_text, metric_rows, metrics_record
 from yolo.evaluate.darknet_map import COUNTED_THRESH, MAP_NMS_THRESH, MAP_SCORE_THRESH
 from yolo.evaluate.evaluation import Evaluation
@@ -70,7 +72,8 @@ def _tell(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) -
     coco = coco_score(evaluation) if "coco" in metrics or args.report else None
     if args.metric == EVERYTHING or args.report:
         everything = all_metrics(evaluation, coco, IOU_THRESH, args.thresh)
-    columns, counts = _columns(evaluation, [name for name in metrics if name != "coco"])
+    scores = everything.voc if everything else voc_scores(evaluation)
+    columns, counts = _columns(scores, [name for name in metrics if name != "coco"])
     if "coco" in metrics:
         columns["coco"] = coco.class_ap
     content = summary(evaluation.names, IOU_THRESH, columns)
@@ -99,10 +102,9 @@ def _tell(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) -
 
 
 def _columns(
-    evaluation: Evaluation, metrics: list[str]
+    scores: Sequence[ClassScore], metrics: list[str]
 ) -> tuple[dict[str, list[float | None]], tuple[list[int], list[int]]]:
     """AP a class by each VOC metric, and the numbers of truths and detections a class."""
-    scores = voc_scores(evaluation)
     columns = {metric: average_precisions(scores, metric) for metric in metrics}
     truths = [score.match.truths for score in scores]
     return columns, (truths, [score.match.detections for score in scores])

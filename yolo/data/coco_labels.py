@@ -46,6 +46,11 @@ class Picture:
     left_out: int
 
     @property
+    def path(self) -> str:
+        """The picture's file."""
+        return f"{self.folder}/{self.name}"
+
+    @property
     def label_name(self) -> str:
         """Its label file, without the folder."""
         return os.path.splitext(self.name)[0] + ".txt"

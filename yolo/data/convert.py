@@ -55,6 +55,11 @@ class Picture:
     objects: tuple[LabelledObject, ...]
     left_out: int
 
+    @property
+    def path(self) -> str:
+        """Where a list says that it lies."""
+        return f"{self.folder}/JPEGImages/{self.file_name}"
+
 
 @dataclass(frozen=True)
 class Plan:
