@@ -6,7 +6,7 @@ import reference_errors
 from hypothesis import given, settings
 from scenes import found_of, scenes, truth_of
 
-from yolo.evaluate import overlaps
+from yolo.evaluate import average_precision, overlaps
 
 
 @pytest.mark.parametrize("portion", [1, 3, 1_000_000])
@@ -22,7 +22,7 @@ def test_all_pairs_of_a_picture_are_there_in_portions_of_any_size(portion, scene
             if found.image_index[d] == truth.image_index[t] and overlap >= 0.1:
                 expected[d, t] = overlap
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(overlaps, "PAIRS_AT_ONCE", portion)
+        patch.setattr(average_precision, "PAIRS_AT_ONCE", portion)
         pairs = overlaps.overlapping(truth, found, 0.1)
     ours = dict(zip(zip(pairs.detection, pairs.truth, strict=True), pairs.overlap, strict=True))
     assert len(ours) == len(pairs.overlap) and ours == pytest.approx(expected)

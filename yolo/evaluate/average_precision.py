@@ -211,8 +211,13 @@ def voc07_ap(recall: np.ndarray, precision: np.ndarray) -> float:
 
 def ap_at(recall: np.ndarray, precision: np.ndarray, recalls: np.ndarray) -> float:
     """The mean of the best precision from each of `recalls` on; 0 beyond the last recall."""
+    return float(best_from(recall, precision, recalls).mean())
+
+
+def best_from(recall: np.ndarray, precision: np.ndarray, recalls: np.ndarray) -> np.ndarray:
+    """[R]: the best precision from each of `recalls` on; 0 beyond the last recall."""
     best_beyond = np.append(_envelope(precision), 0.0)
-    return float(best_beyond[np.searchsorted(recall, recalls, side="left")].mean())
+    return best_beyond[np.searchsorted(recall, recalls, side="left")]
 
 
 def area_ap(recall: np.ndarray, precision: np.ndarray) -> float:
@@ -279,9 +284,18 @@ def paired_pictures(
     theirs: np.ndarray,
     pixel_extent: float,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The pairs of `pairs_of_pictures` with the IoU of each, [P], beside them."""
+    for place, pair_truth in pairs_of_pictures(truth, ours, detections, theirs):
+        boxes = detections.boxes[theirs[place]]
+        yield place, pair_truth, paired_iou(boxes, truth.boxes[pair_truth], pixel_extent)
+
+
+def pairs_of_pictures(
+    truth: GroundTruth, ours: np.ndarray, detections: ScoredBoxes, theirs: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Every pair of a detection and a truth of its picture, part by part, detections kept together.
 
-    Each part: (place in `theirs`, rising; truth, in the order of `ours`; IoU), [P] each, at least 1.
+    Each part: (place in `theirs`, rising; truth, in the order of `ours`), [P] each, at least 1.
     Instead of looping over pictures, every detection is repeated once a truth of its picture.
     """
     ours = ours[np.argsort(truth.image_index[ours], kind="stable")]
@@ -300,9 +314,7 @@ def paired_pictures(
             pair_truth = np.arange(end[-1]) + np.repeat(
                 begin[part] - end + count[part], count[part]
             )
-            pair_truth, place = ours[pair_truth], first + np.repeat(part, count[part])
-            boxes = detections.boxes[theirs[place]]
-            yield place, pair_truth, paired_iou(boxes, truth.boxes[pair_truth], pixel_extent)
+            yield first + np.repeat(part, count[part]), ours[pair_truth]
 
 
 def paired_iou(first: np.ndarray, second: np.ndarray, pixel_extent: float) -> np.ndarray:

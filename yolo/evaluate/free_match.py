@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from yolo.evaluate.average_precision import GroundTruth, ScoredBoxes
+from yolo.evaluate.average_precision import GroundTruth, ScoredBoxes, best_from
 from yolo.evaluate.overlaps import Pairs
 
 RECALLS = np.linspace(0.0, 1.0, 101)  # pycocotools' recThrs
@@ -122,9 +122,7 @@ def class_aps(stand: Standing) -> list[float | None]:
 def curve_101(correct: np.ndarray, truths: int) -> np.ndarray:
     """One class's precision at RECALLS; correct: bool [K] by falling score; truths: at least 1."""
     found = np.cumsum(correct)
-    precision = found / np.arange(1, len(found) + 1)
-    beyond = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
-    return beyond[np.searchsorted(found / truths, RECALLS, side="left")]
+    return best_from(found / truths, found / np.arange(1, len(found) + 1), RECALLS)
 
 
 def _within(boxes: np.ndarray, areas: tuple[float, float]) -> np.ndarray:

@@ -1,13 +1,10 @@
 """Detections and truths of the same picture side by side: every pair that overlaps, and how much."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from yolo.evaluate.average_precision import GroundTruth, ScoredBoxes
-
-PAIRS_AT_ONCE = 1_000_000  # bounds the memory: 1e6 pairs take some 200 MB while they are measured
+from yolo.evaluate.average_precision import GroundTruth, ScoredBoxes, pairs_of_pictures
 
 
 @dataclass(frozen=True)
@@ -29,20 +26,11 @@ class Pairs:
 
 def overlapping(truth: GroundTruth, detections: ScoredBoxes, least: float) -> Pairs:
     """All pairs of a picture with an overlap of at least `least` (above 0), boxes continuous."""
-    by_image = np.argsort(truth.image_index, kind="stable")
-    images = truth.image_index[by_image]
-    begin = np.searchsorted(images, detections.image_index, side="left")
-    count = np.searchsorted(images, detections.image_index, side="right") - begin
+    everyone = np.arange(len(truth.labels)), np.arange(len(detections.scores))
     parts = [Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
-    for rows in _portions(count):
-        repeated = np.repeat(rows, count[rows])
-        first = np.cumsum(count[rows]) - count[rows]
-        place = np.arange(len(repeated)) + np.repeat(begin[rows] - first, count[rows])
-        partner = by_image[place]
-        overlap = _overlap(
-            detections.boxes[repeated], truth.boxes[partner], truth.difficult[partner]
-        )
-        parts.append(Pairs(repeated, partner, overlap).where(overlap >= least))
+    for found, partner in pairs_of_pictures(truth, everyone[0], detections, everyone[1]):
+        overlap = _overlap(detections.boxes[found], truth.boxes[partner], truth.difficult[partner])
+        parts.append(Pairs(found, partner, overlap).where(overlap >= least))
     return Pairs(
         *(
             np.concatenate([getattr(part, column) for part in parts])
@@ -61,12 +49,6 @@ def best_partner(pairs: Pairs, count: int) -> tuple[np.ndarray, np.ndarray]:
     overlap[pairs.detection[order]] = pairs.overlap[order]
     best[pairs.detection[order]] = pairs.truth[order]
     return overlap, best
-
-
-def _portions(count: np.ndarray) -> Iterator[np.ndarray]:
-    """Positions of detections in portions of some PAIRS_AT_ONCE pairs; count: [N], pairs of each."""
-    portion = np.cumsum(count) // PAIRS_AT_ONCE
-    yield from np.split(np.arange(len(count)), np.flatnonzero(np.diff(portion)) + 1)
 
 
 def _overlap(boxes: np.ndarray, truths: np.ndarray, difficult: np.ndarray) -> np.ndarray:
