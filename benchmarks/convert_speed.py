@@ -19,8 +19,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from yolo.console import run
-from yolo.data.convert import label_homes, make_plan, write
-from yolo.data.voc import ImageSet
+from yolo.data.convert.voc import label_homes, make_plan, write
+from yolo.formats.voc_xml import ImageSet
 
 VOC2007_FILES = 9963
 # fmt: off

@@ -74,19 +74,19 @@ def apart(measure: Callable[[str, int, int], int], side: str, pictures: int, pix
 
 def tensor_peak(side: str, pictures: int, pixels: int) -> int:
     """Bytes of all storages made in the pass that lived at once, at most."""
-    network, images = prepare(side, pictures, pixels)
+    network, inputs = prepare(side, pictures, pixels)
     with torch.inference_mode(), StorageCount() as count:
-        network(images)
+        network(inputs)
     return count.most
 
 
 def process_peak(side: str, pictures: int, pixels: int) -> int:
     """Bytes by which the resident memory of this process rose in the pass, at most."""
-    network, images = prepare(side, pictures, pixels)
+    network, inputs = prepare(side, pictures, pixels)
     Path("/proc/self/clear_refs").write_text(RESET_PEAK)
     before = memory("VmRSS")
     with torch.inference_mode():
-        network(images)
+        network(inputs)
     return memory("VmHWM") - before
 
 

@@ -35,11 +35,11 @@ from torchvision.io import decode_image
 from torchvision.transforms import v2
 
 from yolo.console import run, whole_number
-from yolo.data.augment import AugmentationSettings
+from yolo.data.augment.geometry import AugmentationSettings
 from yolo.data.check import LabelledPicture, check_list
 from yolo.data.dataset import Draw, TrainingPictures, collate
+from yolo.data.image_store import ROOM
 from yolo.data.sample import VIEWS
-from yolo.data.store import ROOM
 from yolo.settings import MixingSettings
 
 BATCH = 16
@@ -152,10 +152,10 @@ def _torchvision(pictures: Sequence[LabelledPicture], _: Path, size: int) -> Bat
     )
 
     def sample(picture: LabelledPicture) -> tuple[torch.Tensor, ...]:
-        image = tv_tensors.Image(decode_image(str(picture.path)))
+        pixels_of_it = tv_tensors.Image(decode_image(str(picture.path)))
         pixels = torch.tensor(picture.truth.boxes) * torch.tensor(2 * picture.size[::-1])
         boxes = tv_tensors.BoundingBoxes(pixels, format="CXCYWH", canvas_size=picture.size)
-        return change(image, boxes, torch.tensor(picture.truth.labels))
+        return change(pixels_of_it, boxes, torch.tensor(picture.truth.labels))
 
     for start in itertools.count(0, BATCH):
         places = range(start, start + BATCH)

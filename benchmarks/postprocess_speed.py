@@ -19,13 +19,13 @@ from pathlib import Path
 import torch
 
 from yolo.console import run, whole_number
-from yolo.data.pictures import read_picture
+from yolo.data.images import read_picture
 from yolo.detect.detector import Detector
 from yolo.detect.postprocess import Suppression, detect
-from yolo.evaluate.darknet_map import MAP_NMS_THRESH, MAP_SCORE_THRESH
-from yolo.model.heads import Predictions
+from yolo.evaluate.metrics.darknet import MAP_NMS_THRESH, MAP_SCORE_THRESH
 from yolo.model.network import Network
 from yolo.model.weights import load_weights
+from yolo.records import Predictions
 
 TINY = Path(__file__).resolve().parent.parent / "cfg" / "yolov3-tiny.cfg"
 SIDE = {"width": "416", "height": "416"}

@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from yolo.console import run, whole_number
-from yolo.evaluate.average_precision import GroundTruth, ScoredBoxes, mean_ap, score_classes
+from yolo.evaluate.metrics.average_precision import mean_ap, score_classes
+from yolo.records import GroundTruth, ScoredBoxes
 
 SIZES = (1_250_000, 2_500_000, 5_000_000)
 DETECTIONS_A_PICTURE = 50

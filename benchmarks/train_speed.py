@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 
 from yolo.console import add_set_option, run
-from yolo.train.options import Options
-from yolo.train.start import start
+from yolo.train.setup.options import Options
+from yolo.train.setup.run import start
 from yolo.train.trainer import Run, train
 
 WARM_UP = 8  # steps that are not counted: workers start, memory is touched for the first time

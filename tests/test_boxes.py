@@ -1,10 +1,10 @@
 """yolo.boxes: by hand, against loops, and gradients against torchvision's losses."""
 
 import pytest
-import reference
 import torch
 import torchvision
 
+from tests.helpers import slow_core
 from yolo import boxes
 
 UNIT = [0.0, 0.0, 2.0, 2.0]
@@ -43,7 +43,7 @@ def test_iou_by_hand():
 
 def test_iou_is_the_loops_for_all_pairs():
     first, second = random_boxes(1, 7), random_boxes(2, 5)
-    slow = [[reference.iou(a, b) for b in second.tolist()] for a in first.tolist()]
+    slow = [[slow_core.iou(a, b) for b in second.tolist()] for a in first.tolist()]
     torch.testing.assert_close(boxes.iou(first, second), torch.tensor(slow, dtype=torch.float64))
 
 
@@ -86,7 +86,7 @@ def test_giou_diou_and_ciou_by_hand():
 def test_diou_with_exponent_is_the_loops_for_all_pairs(exponent):
     first, second = random_boxes(3, 6), random_boxes(4, 4)
     slow = [
-        [reference.distance_iou(a, b, exponent) for b in second.tolist()] for a in first.tolist()
+        [slow_core.distance_iou(a, b, exponent) for b in second.tolist()] for a in first.tolist()
     ]
     found = boxes.diou_with_exponent(first, second, exponent)
     torch.testing.assert_close(found, torch.tensor(slow, dtype=torch.float64))

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-import reference
 import torch
 
+from tests.helpers import slow_core
 from yolo.letterbox import Placement, letterboxed, place, resize, stretched, to_network, to_picture
 
 
@@ -40,7 +40,7 @@ def test_resize_lays_corners_on_corners_as_the_loop_does(size):
     found = resize(picture, size)
     assert found.shape == (2, *size)
     for (channel, row, column), value in np.ndenumerate(found.numpy()):
-        slow = reference.resized_pixel(picture[channel].numpy(), size, row, column)
+        slow = slow_core.resized_pixel(picture[channel].numpy(), size, row, column)
         assert value == pytest.approx(slow, abs=1e-6)
 
 

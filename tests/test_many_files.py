@@ -1,10 +1,10 @@
-"""yolo.data.many_files: a file is there with its text, and left alone where it is already."""
+"""yolo.files: a file is there with its text, and left alone where it is already."""
 
 import os
 
 import pytest
 
-from yolo.data.many_files import writable, write_new
+from yolo.files import writable, write_new
 
 
 def test_new_changed_and_unchanged_files(tmp_path):

@@ -1,10 +1,10 @@
-"""yolo.train.schedule: the rates that compiled Darknet recorded, each policy by hand, one-cycle against torch's."""
+"""yolo.schedule: the rates that compiled Darknet recorded, each policy by hand, one-cycle against torch's."""
 
 import pytest
 import torch
-from recorded import network_of, read_json
 
-from yolo.train.schedule import (
+from tests.helpers.golden import network_of, read_json
+from yolo.schedule import (
     OTHER_POLICIES,
     POLICIES,
     POLICY_FUNCTIONS,

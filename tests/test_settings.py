@@ -7,14 +7,8 @@ import pytest
 from yolo import boxes
 from yolo.cfg import parse_cfg
 from yolo.errors import CfgError
-from yolo.model.read_heads import read_yolo
-from yolo.settings import (
-    LayerControls,
-    read_controls,
-    read_input,
-    read_training,
-    with_iou_loss,
-)
+from yolo.model.heads.yolo import read_yolo, with_iou_loss
+from yolo.settings import LayerControls, read_controls, read_input, read_training
 
 
 def section(text=""):

@@ -33,7 +33,7 @@ from yolo.data.anchors import (
 from yolo.data.check import check_list, problem_lines
 from yolo.errors import DatasetError
 from yolo.model.network import WEIGHTS_VERSIONS, Network
-from yolo.train.before import fit_words, heads_of, placement_of
+from yolo.train.setup.data_report import fit_words, heads_of, placement_of
 
 
 def main() -> None:

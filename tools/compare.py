@@ -13,9 +13,9 @@ from pathlib import Path
 
 from yolo.console import run
 from yolo.errors import DatasetError
-from yolo.evaluate.compare_page import compare_page
-from yolo.evaluate.comparison import compare, comparison_text
-from yolo.evaluate.html_report import read_report, write_page
+from yolo.evaluate.analysis.compare import compare, comparison_text
+from yolo.evaluate.html.compare_page import compare_page
+from yolo.evaluate.report_folder import read_report, write_page
 
 NUMBERS = "comparison.json"
 

@@ -16,19 +16,12 @@ from collections import Counter
 from pathlib import Path
 
 from yolo.console import run
-from yolo.data.coco_json import ENTRY_KINDS
-from yolo.data.coco_labels import SHARED, CocoSet, Picture, Plan, label_homes, make_plan, write
-from yolo.data.conversion_notes import (
-    columns,
-    first_messages,
-    missing,
-    named,
-    notes,
-    problem_counts,
-)
-from yolo.data.convert import BOX_KINDS, read_classes
-from yolo.data.voc import TWICE
+from yolo.data.convert.coco import SHARED, CocoSet, Picture, Plan, label_homes, make_plan, write
+from yolo.data.convert.notes import columns, first_messages, missing, named, notes, problem_counts
+from yolo.data.convert.voc import BOX_KINDS, read_classes
 from yolo.errors import DatasetError
+from yolo.formats.coco_annotations import ENTRY_KINDS
+from yolo.formats.voc_xml import TWICE
 
 SKIPPED_KINDS = {
     "skip-boxes": BOX_KINDS,

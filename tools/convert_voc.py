@@ -18,15 +18,8 @@ from collections import Counter
 from pathlib import Path
 
 from yolo.console import run
-from yolo.data.conversion_notes import (
-    columns,
-    first_messages,
-    missing,
-    named,
-    notes,
-    problem_counts,
-)
-from yolo.data.convert import (
+from yolo.data.convert.notes import columns, first_messages, missing, named, notes, problem_counts
+from yolo.data.convert.voc import (
     ALL_KINDS,
     BOX_KINDS,
     Plan,
@@ -35,8 +28,9 @@ from yolo.data.convert import (
     read_classes,
     write,
 )
-from yolo.data.voc import ImageSet, Problem
 from yolo.errors import DatasetError
+from yolo.formats.voc_xml import ImageSet
+from yolo.records import Problem
 
 SKIPPED_KINDS = {"skip-boxes": BOX_KINDS, "stop": (), "skip": ALL_KINDS}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from yolo.console import new_file, run, whole_number
 from yolo.errors import CfgError, WeightsError
 from yolo.model.network import WEIGHTS_VERSIONS, Network
-from yolo.model.state import WeightsHeader, save_state
+from yolo.model.safetensors_file import WeightsHeader, save_state
 from yolo.model.weights import SAFETENSORS, check_rest, load_weights, save_weights
 
 SHIPPED = Path(__file__).resolve().parent.parent / "cfg"

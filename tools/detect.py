@@ -13,17 +13,18 @@ from pathlib import Path
 import cv2
 
 from yolo.cfg import read_names
-from yolo.console import add_dialect_option, add_set_option, new_file, progress, run, share
-from yolo.data.pictures import PICTURE_ENDINGS, read_picture
-from yolo.detect.darknet_json import Frame, darknet_json
+from yolo.console import add_dialect_option, add_set_option, new_file, run, share
+from yolo.data.images import PICTURE_ENDINGS, read_picture
 from yolo.detect.detector import NMS_THRESH, SCORE_THRESH, Detector
 from yolo.detect.draw import draw_detections
-from yolo.detect.postprocess import Detections
 from yolo.device import add_device_option
 from yolo.errors import CfgError, DatasetError
 from yolo.files import replacing, write_text
+from yolo.formats.darknet_json import Frame, darknet_json
 from yolo.model.network import WEIGHTS_VERSIONS, Network
 from yolo.model.weights import load_weights
+from yolo.progress import progress
+from yolo.records import Detections
 
 
 def main() -> None:

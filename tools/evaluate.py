@@ -36,21 +36,33 @@ from yolo.console import (
 from yolo.data.check import check_list, problem_lines, stopping
 from yolo.detect.detector import Detector
 from yolo.device import add_device_option
+from yolo.distributed import Processes, device_of, joined, processes_of
 from yolo.errors import CfgError, DatasetError
-from yolo.evaluate.all_metrics import all_metrics
-from yolo.evaluate.average_precision import ClassScore
-from yolo.evaluate.conventions import COCO_ROWS, everything_text, metric_rows, metrics_record
-from yolo.evaluate.darknet_map import COUNTED_THRESH, MAP_NMS_THRESH, MAP_SCORE_THRESH
-from yolo.evaluate.evaluation import Evaluation
 from yolo.evaluate.evaluator import detections_of, evaluation_of
-from yolo.evaluate.html_report import about_run, write_report
-from yolo.evaluate.report import average_precisions, class_table, format_ap, mean_line, summary
-from yolo.evaluate.scores import IOU_THRESH, coco_score, voc_detections, voc_scores
-from yolo.evaluate.voc import write_results
+from yolo.evaluate.metrics.all import all_metrics
+from yolo.evaluate.metrics.average_precision import ClassScore
+from yolo.evaluate.metrics.coco import coco_score
+from yolo.evaluate.metrics.conventions import (
+    COCO_ROWS,
+    everything_text,
+    metric_rows,
+    metrics_record,
+)
+from yolo.evaluate.metrics.darknet import COUNTED_THRESH, MAP_NMS_THRESH, MAP_SCORE_THRESH
+from yolo.evaluate.metrics.table import (
+    average_precisions,
+    class_table,
+    format_ap,
+    mean_line,
+    summary,
+)
+from yolo.evaluate.metrics.voc import IOU_THRESH, voc_detections, voc_scores
+from yolo.evaluate.report_folder import about_run, write_report
 from yolo.files import write_text
+from yolo.formats.voc_results import write_results
 from yolo.model.network import WEIGHTS_VERSIONS, Network
 from yolo.model.weights import load_weights
-from yolo.train.parallel import Processes, device_of, joined, processes_of
+from yolo.records import Evaluation
 
 METRICS = {"voc07": ("voc07",), "area": ("area",), "coco": ("coco",)}
 USUAL, EVERYTHING = ("voc07", "area", "coco"), "all"

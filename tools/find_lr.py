@@ -19,16 +19,9 @@ from yolo.console import (
     whole_number,
 )
 from yolo.device import add_device_option
-from yolo.train.assign import DIALECTS
-from yolo.train.find_rate import (
-    find_rate,
-    rate_option,
-    rising_rates,
-    suggest,
-    table,
-    write_picture,
-)
-from yolo.train.options import Options
+from yolo.train.losses.assign import DIALECTS
+from yolo.train.lr_finder import find_rate, rate_option, rising_rates, suggest, table, write_picture
+from yolo.train.setup.options import Options
 
 
 def main() -> None:

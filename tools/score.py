@@ -26,16 +26,21 @@ from pathlib import Path
 
 from yolo.console import new_file, run, share, stop
 from yolo.errors import DatasetError
-from yolo.evaluate.all_metrics import all_metrics
-from yolo.evaluate.average_precision import VOC_PIXEL_EXTENT, score_classes
-from yolo.evaluate.coco import score_coco
-from yolo.evaluate.coco_files import coco_structures
-from yolo.evaluate.conventions import COCO_ROWS, everything_text, metrics_record
-from yolo.evaluate.darknet_map import COUNTED_THRESH
-from yolo.evaluate.formats import DetectionFormat, TruthFormat, detection_format, truth_format
-from yolo.evaluate.report import average_precisions, class_table, format_ap, mean_line, summary
-from yolo.evaluate.score_files import Pair, Sources, evaluation_of_pair, read_pair, write_as
+from yolo.evaluate.metrics.all import all_metrics
+from yolo.evaluate.metrics.average_precision import VOC_PIXEL_EXTENT, score_classes
+from yolo.evaluate.metrics.coco import coco_structures, score_coco
+from yolo.evaluate.metrics.conventions import COCO_ROWS, everything_text, metrics_record
+from yolo.evaluate.metrics.darknet import COUNTED_THRESH
+from yolo.evaluate.metrics.table import (
+    average_precisions,
+    class_table,
+    format_ap,
+    mean_line,
+    summary,
+)
+from yolo.evaluate.pairing import Pair, Sources, evaluation_of_pair, read_pair, write_as
 from yolo.files import write_text
+from yolo.formats.recognition import DetectionFormat, TruthFormat, detection_format, truth_format
 
 METRICS = {"voc07": ("voc07",), "area": ("area",), "coco": ("coco",)}
 USUAL, EVERYTHING = ("voc07", "area", "coco"), "all"

@@ -16,19 +16,21 @@ import argparse
 import json
 from pathlib import Path
 
-from yolo.console import new_file, progress, run, share, stop
-from yolo.evaluate.average_precision import VOC_PIXEL_EXTENT, ScoredBoxes, score_classes
-from yolo.evaluate.darknet_map import COUNTED_THRESH
-from yolo.evaluate.report import average_precisions, class_table, mean_line, plot_curves, summary
-from yolo.evaluate.voc import (
-    VocTruth,
-    evaluation_of_files,
-    read_ground_truth,
-    read_image_set,
-    read_results,
-    results_names,
+from yolo.console import new_file, run, share, stop
+from yolo.evaluate.metrics.average_precision import VOC_PIXEL_EXTENT, score_classes
+from yolo.evaluate.metrics.darknet import COUNTED_THRESH
+from yolo.evaluate.metrics.table import (
+    average_precisions,
+    class_table,
+    mean_line,
+    plot_curves,
+    summary,
 )
 from yolo.files import write_text
+from yolo.formats.voc_results import evaluation_of_files, read_results, results_names
+from yolo.formats.voc_xml import VocTruth, read_ground_truth, read_image_set
+from yolo.progress import progress
+from yolo.records import ScoredBoxes
 
 METRICS, EVERYTHING = ("voc07", "area"), "all"
 PLOT_SUFFIXES = (".png", ".pdf", ".svg")
@@ -63,9 +65,9 @@ def everything(
 ) -> tuple[str, dict]:
     """All metrics, as text and for json."""
     # Imported here: pycocotools alone takes a third of the time of scoring VOC2007 test without it
-    from yolo.evaluate.all_metrics import all_metrics
-    from yolo.evaluate.conventions import everything_text, metrics_record
-    from yolo.evaluate.scores import coco_score
+    from yolo.evaluate.metrics.all import all_metrics
+    from yolo.evaluate.metrics.coco import coco_score
+    from yolo.evaluate.metrics.conventions import everything_text, metrics_record
 
     evaluation = evaluation_of_files(found, detections)
     coco = coco_score(evaluation)

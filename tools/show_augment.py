@@ -24,8 +24,8 @@ from yolo.detect.draw import contact_sheet, draw_detections
 from yolo.errors import CfgError
 from yolo.files import replacing
 from yolo.model.network import Network
-from yolo.train.detection_task import read_detection_data
-from yolo.train.options import Options
+from yolo.train.setup.detection import read_detection_data
+from yolo.train.setup.options import Options
 
 READABLE_CHANNELS = (1, 3)
 SMALLEST_SIDE = 320  # pixels; smaller samples are enlarged, or their labels could not be read

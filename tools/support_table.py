@@ -5,7 +5,7 @@ from pathlib import Path
 
 from yolo import console
 from yolo.files import write_text
-from yolo.model.support import support_table
+from yolo.support.table import support_table
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "supported.md"
 

@@ -31,15 +31,15 @@ from yolo.console import (
     whole_number,
 )
 from yolo.device import add_device_option
-from yolo.settings import IOU_LOSSES
-from yolo.train.assign import DIALECTS
-from yolo.train.average import USUAL_DECAY
-from yolo.train.head_loss import BOX_GRADIENTS
+from yolo.distributed import device_of, joined, processes_of
+from yolo.model.heads.yolo import IOU_LOSSES
+from yolo.schedule import OTHER_POLICIES
+from yolo.train.ema import USUAL_DECAY
+from yolo.train.losses.assign import DIALECTS
+from yolo.train.losses.head_loss import BOX_GRADIENTS
 from yolo.train.multiscale import parse_stages
-from yolo.train.options import LOGS, Options
-from yolo.train.parallel import device_of, joined, processes_of
-from yolo.train.schedule import OTHER_POLICIES
-from yolo.train.start import start
+from yolo.train.setup.options import LOGS, Options
+from yolo.train.setup.run import start
 from yolo.train.trainer import Run, train
 
 

@@ -7,9 +7,12 @@ epsilon that Darknet's lack; here an empty box overlaps nothing.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+PairedOverlap = Callable[[Tensor, Tensor], Tensor]  # two lists of boxes → the overlap of each pair
 
 BOX_DIOU_EXPONENT = 0.6  # AlexeyAB box.c box_diou: IoU - (d2 / c2) ** 0.6
 

@@ -15,15 +15,23 @@ from typing import NamedTuple
 from yolo.errors import CfgError, DatasetError
 
 BLANKS = {ord(blank): None for blank in " \t\r\n\f\v"}
+
 INTEGER = re.compile(r"[+-]?[0-9]+(\.0*)?", re.ASCII)
+
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
+
 LARGEST_INTEGER = 2**31 - 1  # Darknet keeps integers in a C int
+
 LONGEST_NUMBER = 64  # characters; ours, as no written number needs more
+
 MOST_NUMBERS = (
     10_000  # of one list; ours: the longest known, a count for each class of YOLO9000, has 9,418
 )
+
 MOST_LINES = 100_000  # ours: the longest published cfg has some 4,000
+
 LARGEST_FILE = 16 * 2**20  # bytes; ours: the largest published cfg has some 50,000
+
 SHOWN_CHARACTERS = 60  # of a faulty value, in an error's one line
 
 
@@ -39,7 +47,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Reading:
+class KeyReading:
     """How a key was asked for: the form that its value must have, and what holds without the key (None: required)."""
 
     form: str
@@ -59,7 +67,7 @@ class Section:
     path: str
     entries: list[Entry] = field(default_factory=list)
     error_type: type[ValueError] = CfgError
-    readings: dict[str, Reading] = field(default_factory=dict)
+    readings: dict[str, KeyReading] = field(default_factory=dict)
     _first: dict[str, Entry] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -105,13 +113,13 @@ class Section:
     def flag(self, key: str, default: bool = False) -> bool:
         """0 or another whole number, as Darknet's switches are written."""
         value = bool(self.integer(key, int(default)))
-        self.readings[key] = Reading("0 or 1", int(default))
+        self.readings[key] = KeyReading("0 or 1", int(default))
         return value
 
     def choice(self, key: str, default: str, allowed: tuple[str, ...]) -> str:
         """One of the words in `allowed`."""
         value = self.text(key, default)
-        self.readings[key] = Reading("one of " + ", ".join(allowed), default)
+        self.readings[key] = KeyReading("one of " + ", ".join(allowed), default)
         if value not in allowed:
             raise self.error(key, "one of " + ", ".join(allowed))
         return value
@@ -148,7 +156,7 @@ class Section:
         ]
 
     def _take(self, key: str, default: object, form: str) -> Entry | None:
-        self.readings[key] = Reading(form, default)
+        self.readings[key] = KeyReading(form, default)
         entry = self._first.get(key)
         if entry is None and default is None:
             raise self.error(key, "a value")

@@ -5,18 +5,18 @@ import os
 import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
-
-from tqdm import tqdm
 
 from yolo.errors import CfgError, DatasetError, DivergedError, WeightsError
 
 EXIT_USER_ERROR = 2
+
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
+
 LOADING_WORKERS = 2  # enough to keep a network on two cores busy
-SILENT_SECONDS = 2.0  # work shorter than this shows no bar
 
 
 def run(main: Callable[[], None]) -> None:
@@ -115,11 +115,4 @@ def add_workers_option(parser: ArgumentParser) -> None:
         default=LOADING_WORKERS,
         metavar="N",
         help=f"processes that load pictures; default {LOADING_WORKERS}",
-    )
-
-
-def progress(items: Iterable, description: str, total: int | None = None) -> Iterable:
-    """`items`, with a bar on stderr once the work has taken two seconds; none where stderr is no terminal."""
-    return tqdm(
-        items, desc=description, total=total, delay=SILENT_SECONDS, disable=not sys.stderr.isatty()
     )

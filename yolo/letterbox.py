@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LETTERBOX_GREY = 0.5  # image.c letterbox_image: fill_image(boxed, .5)
+
 LARGEST_VALUE = 255.0  # of a uint8 pixel
 
 

@@ -1,29 +1,15 @@
 """What a cfg says about input, training, losses and detection, as plain records, and how `[net]` is read.
 
-Every key is read once, here or in model/read_heads.py, with Darknet's default (AlexeyAB parser.c parse_net_options), so
+Every key is read once, here or beside the layer that its section becomes,
+with Darknet's default (AlexeyAB parser.c parse_net_options), so
 that what is left unread is what nobody in the project reads.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Protocol
 
-from torch import Tensor
-
-from yolo import boxes
 from yolo.cfg import Section
-from yolo.train.schedule import POLICIES, Schedule
-
-UNLIMITED = float("inf")  # Darknet's FLT_MAX: no max_delta
-PairedOverlap = Callable[[Tensor, Tensor], Tensor]
-
-# iou_loss of a [yolo]: None is the squared error of the t-values (parser.c parse_yolo: any other word means iou)
-IOU_LOSSES: dict[str, PairedOverlap | None] = {
-    "mse": None,
-    "iou": boxes.paired_iou,
-    "giou": boxes.paired_giou,
-    "diou": boxes.paired_diou,
-    "ciou": boxes.paired_ciou,
-}
+from yolo.schedule import POLICIES, Schedule
 
 
 @dataclass(frozen=True)
@@ -131,81 +117,25 @@ class LayerControls:
     dontloadscales: bool = False
 
 
-@dataclass(frozen=True)
-class YoloSettings:
-    """A [yolo] or [Gaussian_yolo] section as loss, augmentation and detection need it. Meaning as in parse_yolo.
+class HeadSettings(Protocol):
+    """What every detection head's section says beyond the head's shape; each kind of head adds its own.
 
-    box_overlap: None for squared error, else the overlap whose complement is the box loss;
-    uc_normalizer: weight of a [Gaussian_yolo]'s box loss.
+    max_boxes: labeled boxes of an image that count; jitter, resize: limits of the augmentation; random: limit of the
+    change of the input size; nms_kind, beta_nms: how detections are suppressed.
     """
 
-    max_boxes: int
-    ignore_thresh: float
-    truth_thresh: float
-    iou_thresh: float
-    iou_thresh_overlap: PairedOverlap
-    box_overlap: PairedOverlap | None
-    iou_normalizer: float
-    obj_normalizer: float
-    cls_normalizer: float
-    delta_normalizer: float
-    max_delta: float
-    label_smooth_eps: float
-    focal_loss: bool
-    objectness_smooth: bool
-    class_multipliers: tuple[float, ...]
-    jitter: float
-    resize: float
-    random: float
-    nms_kind: str
-    beta_nms: float
-    uc_normalizer: float = 1.0
-
-
-@dataclass(frozen=True)
-class ErrorScales:
-    """Weights of the squared errors of a [region] or [detection]; rescore: objectness is to be the IoU, not 1."""
-
-    coord_scale: float
-    object_scale: float
-    noobject_scale: float
-    class_scale: float
-    rescore: bool
-
-
-@dataclass(frozen=True)
-class RegionSettings:
-    """A [region] section beyond its shape, meaning as in parse_region; class_map: a file, or nothing."""
-
-    max_boxes: int
-    jitter: float
-    resize: float
-    random: float
-    scales: ErrorScales
-    thresh: float
-    bias_match: bool
-    classfix: int
-    focal_loss: bool
-    class_map: str
-    nms_kind: str = "default"
-    beta_nms: float = 0.6
-
-
-@dataclass(frozen=True)
-class DetectionSettings:
-    """A [detection] section beyond its shape, meaning as in parse_detection."""
-
-    max_boxes: int
-    jitter: float
-    resize: float
-    random: float
-    scales: ErrorScales
-    forced: bool
-    nms_kind: str = "default"
-    beta_nms: float = 0.6
-
-
-HeadSettings = YoloSettings | RegionSettings | DetectionSettings
+    @property
+    def max_boxes(self) -> int: ...
+    @property
+    def jitter(self) -> float: ...
+    @property
+    def resize(self) -> float: ...
+    @property
+    def random(self) -> float: ...
+    @property
+    def nms_kind(self) -> str: ...
+    @property
+    def beta_nms(self) -> float: ...
 
 
 def read_input(net: Section, size: tuple[int, int] | None) -> InputSettings:
@@ -263,11 +193,6 @@ def read_controls(section: Section) -> LayerControls:
         dontload=section.flag("dontload"),
         dontloadscales=section.flag("dontloadscales"),
     )
-
-
-def with_iou_loss(settings: YoloSettings, iou_loss: str) -> YoloSettings:
-    """The same head trained with another box loss, one of IOU_LOSSES; its normalizer stays the cfg's."""
-    return replace(settings, box_overlap=IOU_LOSSES[iou_loss])
 
 
 def _read_mixing(net: Section) -> MixingSettings:

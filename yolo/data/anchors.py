@@ -13,11 +13,15 @@ from yolo.errors import DatasetError
 from yolo.letterbox import Placement
 
 MATCHED_IOU = 0.5  # the overlap that VOC and `detector map` ask of a detection
+
 MOST_ROUNDS = 1000  # AlexeyAB matrix.c do_kmeans; means are not what lessens this distance, so that it may go round
+
+
 PIXEL_DIGITS, CELL_DIGITS = (
     0,
     4,
 )  # detector.c calc_anchors: behind the point, of pixels and of a [region]'s cells
+
 BEGINNINGS = 10  # ours: the best of so many; Darknet's result depends on its one random beginning
 
 

@@ -13,39 +13,51 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.console import progress
-from yolo.data.labels import (
+from yolo.data.images import read_picture
+from yolo.errors import DatasetError
+from yolo.formats.image_lists import read_entries, read_list
+from yolo.formats.label_files import (
     ROUNDING,
     Row,
-    Truth,
     label_candidates,
     label_files,
-    read_entries,
-    read_list,
     read_rows,
     truth_of,
 )
-from yolo.data.pictures import read_picture
-from yolo.data.voc import Problem
-from yolo.errors import DatasetError
 from yolo.letterbox import Placement
+from yolo.progress import progress
+from yolo.records import LabeledBoxes, Problem
 
 MISSING_PICTURE = "picture that is not there"
+
 BROKEN_PICTURE = "picture that cannot be read"
+
 UNREADABLE_LABELS = "label file that cannot be read"
+
 BAD_LABEL = "label out of range"
+
 MISSING_LABELS = "picture without a label file"
+
 EMPTY_LABELS = "picture without objects"
+
 TWO_LABEL_FILES = "picture with two different label files"
+
 LISTED_TWICE = "picture listed twice"
+
 BOX_TWICE = "box written twice"
+
 OVER_BORDER = "box that reaches over the border"
+
 TINY_BOX = "box below a pixel of the network input"
+
 UNSEEN_IN_TRAIN = "class without an object to learn from"
+
 UNSEEN_IN_VALID = "class without an object to score"
+
 IN_BOTH_LISTS = "picture to learn from and to score"
 
 READERS = 4  # threads; decoding releases Python's lock
+
 SMALLEST_SIDE = (
     1  # network pixels; AlexeyAB data.c fill_truth_detection drops smaller boxes (lowest_w = 1 / w)
 )
@@ -86,8 +98,8 @@ class LabelledPicture:
 
     path: Path
     size: tuple[int, int]
-    truth: Truth
-    difficult: Truth
+    truth: LabeledBoxes
+    difficult: LabeledBoxes
     labels: Path | None = None
     lines: tuple[int, ...] = ()
 

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from yolo.data.augment import AugmentationSettings
+from yolo.data.augment.geometry import AugmentationSettings
 from yolo.data.check import LabelledPicture
-from yolo.data.pictures import read_picture
+from yolo.data.image_store import ROOM, PictureStore
+from yolo.data.images import read_picture
 from yolo.data.sample import (
     UNMIXED,
     VIEWS,
@@ -28,12 +29,11 @@ from yolo.data.sample import (
     draw_pictures,
     make_sample,
 )
-from yolo.data.store import ROOM, PictureStore
 from yolo.data.workers import start_worker
 from yolo.errors import DatasetError
 from yolo.letterbox import Placement, place
+from yolo.records import Targets
 from yolo.settings import HeadSettings, InputSettings, MixingSettings, TrainingSettings
-from yolo.targets import Targets
 
 ORDER_STREAM, PICTURE_STREAM = 0, 1  # keep the draws of the order and of the pictures apart
 

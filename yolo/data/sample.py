@@ -9,7 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from yolo.data.augment import (
+from yolo.data.augment.blur import (
+    Noise,
+    add_noise,
+    blur_picture,
+    draw_blur,
+    draw_noise,
+    fitting_blur,
+)
+from yolo.data.augment.geometry import (
     Augmentation,
     AugmentationSettings,
     augment_boxes,
@@ -21,15 +29,17 @@ from yolo.data.augment import (
     show_part,
     show_window,
 )
-from yolo.data.blur import Noise, add_noise, blur_picture, draw_blur, draw_noise, fitting_blur
-from yolo.data.canvas import draw_on_canvas, show_on_canvas
-from yolo.data.labels import Truth
-from yolo.data.mix import TILES, Tile, blend, draw_cut, into_corner, move_boxes, tile_of
+from yolo.data.augment.mix import TILES, Tile, blend, draw_cut, into_corner, move_boxes, tile_of
+from yolo.data.augment.pjreddie import draw_on_canvas, show_on_canvas
+from yolo.records import LabeledBoxes
 from yolo.settings import MixingSettings
 
 Size = tuple[int, int]  # height, width
+
 Window = tuple[int, int, int, int]  # xyxy, in pixels of the network input
+
 Read = Callable[[bool], np.ndarray]  # at half its size? → the picture, uint8 [H, W, C]
+
 UNMIXED = MixingSettings()
 
 
@@ -56,7 +66,7 @@ class Source(NamedTuple):
     """A picture of (height, width), its truth, and how to read it."""
 
     size: Size
-    truth: Truth
+    truth: LabeledBoxes
     read: Read
 
 

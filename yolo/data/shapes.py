@@ -6,22 +6,34 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from yolo.console import progress
 from yolo.errors import DatasetError
 from yolo.files import write_text
+from yolo.progress import progress
 
 CLASSES = ("circle", "square", "triangle")
+
 MAX_SHAPES = 4  # in a picture
+
 MIN_RADIUS = 11.0  # pixels, of the circle around a shape: no box side is below 14 pixels
+
 MAX_RADIUS = 0.27  # of the picture's shorter side
+
 MIN_SIDE = 64  # pixels of a picture: below that a few shapes no longer fit
+
 MAX_COVER = 0.35  # of the smaller of two boxes, so that their IoU stays below 0.22
+
 PLACES = 30  # tries for one shape, before the picture goes without it
+
 FINE = 4  # a shape is drawn that much larger and shrunk: smooth edges
+
 CORNERS = {"square": 4, "triangle": 3}
+
 OUTLINE = 1.6  # pixels
+
 NOISE = 5.0  # grey levels of grain over the finished picture
+
 JPEG_QUALITY = 92
+
 PREFIX = "shape_"
 
 XML_OBJECT = """\
@@ -36,6 +48,7 @@ XML_OBJECT = """\
 \t\t</bndbox>
 \t</object>
 """
+
 XML = """\
 <annotation>
 \t<folder>JPEGImages</folder>

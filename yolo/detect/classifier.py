@@ -13,6 +13,7 @@ from yolo.letterbox import LARGEST_VALUE, Placement, letterboxed, place, resize
 from yolo.model.network import Network
 
 TOP = 5  # what results on ImageNet are given for
+
 MOST_ELONGATED = 256  # ours: a picture is resized whole before its middle is cut out
 
 

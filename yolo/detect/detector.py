@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from yolo import letterbox as geometry
-from yolo.detect.postprocess import Detections, detect, suppression
+from yolo.detect.postprocess import detect, suppression
 from yolo.letterbox import Placement
+from yolo.model.class_tree import named_class
 from yolo.model.network import Network
-from yolo.model.tree import named_class
+from yolo.records import Detections
 
 SCORE_THRESH = 0.25  # darknet detector test -thresh
+
 NMS_THRESH = 0.45  # darknet detector test: float nms = .45
 
 
@@ -51,8 +53,8 @@ class Detector:
 
     def __call__(self, picture: np.ndarray) -> Detections:
         """uint8 `[H, W, C]`, RGB (`[H, W]` is ordinary for a one-channel network) → Detections, xyxy picture pixels."""
-        image, placement = self.prepare(picture)
-        return self.detect(image[None], [placement])[0]
+        prepared, placement = self.prepare(picture)
+        return self.detect(prepared[None], [placement])[0]
 
     def prepare(self, picture: np.ndarray) -> tuple[Tensor, Placement]:
         """What the network sees of a picture, float32 `[C, H, W]`, and where the picture lies in it."""

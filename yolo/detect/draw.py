@@ -15,40 +15,62 @@ import numpy as np
 from numpy import ndarray
 
 Colour = tuple[int, int, int]
+
 Size = tuple[int, int]
+
 Rectangle = tuple[int, int, int, int]  # x1, y1, x2, y2 in whole pixels; x2 and y2 lie just outside
+
 
 # Sizes as parts of sqrt(H * W), chosen by looking at pictures from 160x128 to 4000x3000.
 LINE_PART = 1 / 240
+
 TEXT_PART = 1 / 46  # the height of a capital letter
+
 MIN_TEXT_HEIGHT = 7  # pixels; below it the font cannot be read
+
 PADDING_PART = 0.4  # around a text, as part of its height
+
 STROKE_PART = 1 / 14  # the stroke of a letter, as part of its height
+
 FONT = cv2.FONT_HERSHEY_DUPLEX
+
 
 # Hues a golden section apart lie evenly, and neighbours far apart, however many classes there are
 # (Knuth, The Art of Computer Programming 3, section 6.4). Three tones by turns separate hues that
 # come to lie close. FIRST_HUE was searched for: it leaves 30 in CIELAB between any two of the first
 # 20 colours.
 GOLDEN_SECTION = 0.6180339887
+
 FIRST_HUE = 0.09
+
 TONES = ((0.9, 1.0), (0.5, 1.0), (0.8, 0.75))  # saturation, value
+
+
 WHITE, BLACK, PANEL = (255, 255, 255), (0, 0, 0), (32, 32, 32)
+
 
 # WCAG 2.1, "relative luminance" and "contrast ratio": black has more contrast with what is lighter
 # than EQUAL_CONTRAST, white with what is darker; there (L + 0.05) / 0.05 = 1.05 / (L + 0.05).
 GAMMA = 2.2  # sRGB's curve, nearly
+
 LUMINANCE_WEIGHTS = (0.2126, 0.7152, 0.0722)
+
 EQUAL_CONTRAST = 0.179
+
 
 # Where a tag may stand, best first: (right, bottom, up) means at the left or right end of the top
 # or bottom edge of its box, hanging down from that edge or standing up on it.
 MOST_TAGS = 500  # more would cover the picture, and finding their places takes quadratic time
+
 DETECTION_PLACES = ((0, 0, 1), (0, 0, 0), (1, 0, 1), (0, 1, 0), (1, 0, 0), (1, 1, 0), (0, 1, 1))
+
 TRUTH_PLACES = ((0, 1, 0), (1, 1, 0), (0, 1, 1), (1, 1, 1), (1, 0, 1), (1, 0, 0))
 
+
 DASH, DASH_WHITE = 9, 6  # a white and a dark dash, and the white one alone, in widths of their line
+
 SHEET_CELL = (416, 416)  # height, width: YOLOv3's usual input
+
 SHEET_GAP = 8
 
 

@@ -4,7 +4,6 @@ Source: AlexeyAB yolo_layer.c get_yolo_detections, box.c do_nms_sort and diounms
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -13,29 +12,17 @@ import torchvision
 from torch import Tensor
 
 from yolo import boxes as box_functions
+from yolo.records import Detections
 
 GREEDY_NMS_EXPONENT = box_functions.BOX_DIOU_EXPONENT
+
 SUPPRESSION_BLOCK = (
     512  # boxes compared with each other at once: memory stays linear in their number
 )
 
+
 # xyxy boxes [N, 4] of one class, scores [N], nms_thresh → indices of the kept ones, scores descending
 Suppression = Callable[[Tensor, Tensor, float], Tensor]
-
-
-@dataclass(frozen=True)
-class Detections:
-    """What was found in one picture: boxes float32 `[N, 4]` xyxy, scores `[N]` descending, labels int64 `[N]`.
-
-    N may be 0. The frame of the boxes is said by the function that makes them; a Detector's are picture pixels.
-    """
-
-    boxes: Tensor
-    scores: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.scores)
 
 
 def suppression(kind: str, beta: float) -> Suppression:

@@ -4,15 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from yolo.console import progress
 from yolo.data.check import LabelledPicture
 from yolo.data.dataset import EvaluationPictures, evaluation_loader
-from yolo.data.labels import Truth
 from yolo.data.workers import prepared
 from yolo.detect.detector import Detector
-from yolo.detect.postprocess import Detections
-from yolo.evaluate.average_precision import GroundTruth, ScoredBoxes
-from yolo.evaluate.evaluation import Evaluation
+from yolo.progress import progress
+from yolo.records import Detections, Evaluation, GroundTruth, LabeledBoxes, ScoredBoxes
 
 
 def evaluate(
@@ -35,8 +32,8 @@ def detections_of(
     dataset = EvaluationPictures(pictures, size, channels, detector.placement)
     loader = evaluation_loader(dataset, batch, workers)
     found = []
-    for images, placements in progress(prepared(loader), "evaluating", len(loader)):
-        found += detector.detect(images, placements)
+    for inputs, placements in progress(prepared(loader), "evaluating", len(loader)):
+        found += detector.detect(inputs, placements)
     return found
 
 
@@ -77,7 +74,7 @@ def ground_truth(pictures: Sequence[LabelledPicture]) -> GroundTruth:
     )
 
 
-def picture_boxes(truth: Truth, size: tuple[int, int]) -> np.ndarray:
+def picture_boxes(truth: LabeledBoxes, size: tuple[int, int]) -> np.ndarray:
     """Labels cxcywh 0..1 `[M, 4]` → xyxy in pixels of a picture of (height, width)."""
     centre, side = truth.boxes[:, :2], truth.boxes[:, 2:]
     corners = np.concatenate((centre - side / 2, centre + side / 2), axis=1)

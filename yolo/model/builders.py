@@ -5,55 +5,62 @@ from collections.abc import Callable
 
 from yolo.cfg import Section
 from yolo.errors import CfgError
-from yolo.model import (
-    build_convolution,
-    build_dense,
-    build_heads,
-    build_normalise,
-    build_pooling,
-    build_wiring,
+from yolo.model.building import BuildContext, Built
+from yolo.model.heads import region, yolo, yolov1
+from yolo.model.layers import (
+    convolution,
+    crop,
+    dense,
+    dropout,
+    normalization,
+    passthrough,
+    pooling,
+    resampling,
+    softmax,
+    wiring,
 )
-from yolo.model.graph import Before, Built
 
-Builder = Callable[[Section, Before], Built]
+Builder = Callable[[Section, BuildContext], Built]
+
 
 # A new kind is a layer, a builder and a row here.
 BUILDERS: dict[str, Builder] = {
-    "conv": build_convolution.build_convolutional,
-    "convolutional": build_convolution.build_convolutional,
-    "conn": build_dense.build_connected,
-    "connected": build_dense.build_connected,
-    "local": build_dense.build_local,
-    "max": build_pooling.build_maxpool,
-    "maxpool": build_pooling.build_maxpool,
-    "local_avg": build_pooling.build_local_avgpool,
-    "local_avgpool": build_pooling.build_local_avgpool,
-    "avg": build_pooling.build_avgpool,
-    "avgpool": build_pooling.build_avgpool,
-    "shortcut": build_wiring.build_shortcut,
-    "route": build_wiring.build_route,
-    "upsample": build_wiring.build_upsample,
-    "reorg": build_wiring.build_reorg,
-    "reorg3d": build_wiring.build_reorg3d,
-    "scale_channels": build_wiring.build_scale_channels,
-    "sam": build_wiring.build_sam,
-    "activation": build_wiring.build_activation,
-    "logistic": build_wiring.build_logistic,
-    "crop": build_normalise.build_crop,
-    "batchnorm": build_normalise.build_batchnorm,
-    "lrn": build_normalise.build_normalization,
-    "normalization": build_normalise.build_normalization,
-    "dropout": build_normalise.build_dropout,
-    "soft": build_normalise.build_softmax,
-    "softmax": build_normalise.build_softmax,
-    "cost": build_normalise.build_cost,
-    "empty": build_normalise.build_empty,
-    "silence": build_normalise.build_empty,
-    "yolo": build_heads.build_yolo,
-    "Gaussian_yolo": build_heads.build_gaussian_yolo,
-    "region": build_heads.build_region,
-    "detection": build_heads.build_detection,
+    "conv": convolution.build_convolutional,
+    "convolutional": convolution.build_convolutional,
+    "conn": dense.build_connected,
+    "connected": dense.build_connected,
+    "local": dense.build_local,
+    "max": pooling.build_maxpool,
+    "maxpool": pooling.build_maxpool,
+    "local_avg": pooling.build_local_avgpool,
+    "local_avgpool": pooling.build_local_avgpool,
+    "avg": pooling.build_avgpool,
+    "avgpool": pooling.build_avgpool,
+    "shortcut": wiring.build_shortcut,
+    "route": wiring.build_route,
+    "upsample": resampling.build_upsample,
+    "reorg": resampling.build_reorg,
+    "reorg3d": resampling.build_reorg3d,
+    "scale_channels": wiring.build_scale_channels,
+    "sam": wiring.build_sam,
+    "activation": wiring.build_activation,
+    "logistic": wiring.build_logistic,
+    "crop": crop.build_crop,
+    "batchnorm": normalization.build_batchnorm,
+    "lrn": normalization.build_normalization,
+    "normalization": normalization.build_normalization,
+    "dropout": dropout.build_dropout,
+    "soft": softmax.build_softmax,
+    "softmax": softmax.build_softmax,
+    "cost": passthrough.build_cost,
+    "empty": passthrough.build_empty,
+    "silence": passthrough.build_empty,
+    "yolo": yolo.build_yolo,
+    "Gaussian_yolo": yolo.build_gaussian_yolo,
+    "region": region.build_region,
+    "detection": yolov1.build_detection,
 }
+
 
 # What Darknet has beyond networks that look at a picture: refused by name.
 BEYOND_PICTURES: dict[str, str] = {

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from yolo.cfg import Section, override, read_cfg
 from yolo.errors import CfgError
 from yolo.model.builders import find_builder
-from yolo.model.graph import Before, Built, Shape, stored_tensors
-from yolo.model.heads import Predictions
-from yolo.model.tree import Tree, path_probabilities
+from yolo.model.building import BuildContext, Built, Shape, stored_tensors
+from yolo.model.class_tree import Tree, path_probabilities
+from yolo.records import Predictions
 from yolo.settings import (
     HeadSettings,
     InputSettings,
@@ -29,16 +29,23 @@ from yolo.settings import (
     read_training,
 )
 
+log = logging.getLogger(__name__)
+
+
 # The dialects and the version that each Darknet writes into a .weights file (parser.c save_weights_upto).
 WEIGHTS_VERSIONS = {"alexeyab": (0, 2, 5), "pjreddie": (0, 2, 0)}
+
+
 # Beyond so many stored numbers weights are not drawn at once, which would take a second: such networks are loaded.
 MOST_DRAWN_NUMBERS = 150_000_000
-MOST_LAYERS = 4096  # ours; the longest published cfg has some 400
-LARGEST_MAP = 2**31 - 1  # Darknet counts a layer's outputs in a C int
-SOFTMAX = ("soft", "softmax")
-PICTURE = -1  # the index that stands for the network's input
 
-log = logging.getLogger(__name__)
+MOST_LAYERS = 4096  # ours; the longest published cfg has some 400
+
+LARGEST_MAP = 2**31 - 1  # Darknet counts a layer's outputs in a C int
+
+SOFTMAX = ("soft", "softmax")
+
+PICTURE = -1  # the index that stands for the network's input
 
 
 class Network(nn.Module):
@@ -241,7 +248,7 @@ def build(
     built: list[Built] = []
     numbers = 0
     for section, builder in zip(rest, builders, strict=True):
-        layer = builder(section, Before(input_settings, dialect, built, numbers))
+        layer = builder(section, BuildContext(input_settings, dialect, built, numbers))
         _check_sources(section, layer, built)
         _check_shape(section, layer.shape)
         built.append(layer)

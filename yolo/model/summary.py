@@ -5,33 +5,37 @@ from typing import NamedTuple
 
 from torch import nn
 
-from yolo.model.convolution import BinaryConvolutional, Convolutional, SharedConvolutional
-from yolo.model.dense import Local
-from yolo.model.graph import Shape
-from yolo.model.network import Network
-from yolo.model.normalise import DropBlock, LocalResponseNorm
-from yolo.model.pooling import Blur, DepthMaxPool, LocalAveragePool, MaxPool
-from yolo.model.wiring import (
-    DepthToSpace,
-    Downsample,
+from yolo.model.building import Shape
+from yolo.model.layers.convolution import BinaryConvolutional, Convolutional, SharedConvolutional
+from yolo.model.layers.dense import Local
+from yolo.model.layers.dropout import DropBlock
+from yolo.model.layers.normalization import LocalResponseNorm
+from yolo.model.layers.pooling import Blur, DepthMaxPool, LocalAveragePool, MaxPool
+from yolo.model.layers.resampling import DepthToSpace, Downsample, Reorg, SpaceToDepth, Upsample
+from yolo.model.layers.wiring import (
     Factors,
-    Reorg,
     Route,
-    SpaceToDepth,
-    Upsample,
     WeightedShortcut,
     plain_factors,
     relu_factors,
     softmax_factors,
 )
+from yolo.model.network import Network
 
 HEADER = "layer        filters   size/strd(dil)       input               output"
+
 NAME_WIDTH = 10
+
 LEFT_WIDTH = 50  # name, filters, size and input together; then the arrow
+
 OPERATIONS_A_WEIGHT = 2  # convolutional_layer.c: one multiplication and one addition
+
 SIGNS_AT_ONCE = 32  # AlexeyAB make_convolutional_layer divides by it where the input is signs too
+
 BILLION = 1e9
+
 SMALLEST_SHOWN = 0.0005  # billions; less would print as 0.000
+
 
 # What Darknet calls a layer, where that is not what its section is called.
 NAMES = {
@@ -46,8 +50,10 @@ NAMES = {
     "scale_channels": "scale",
 }
 
+
 # AlexeyAB's numbers of what a [shortcut] says, as make_shortcut_layer prints them.
 WEIGHTS_PER_FEATURE, WEIGHTS_PER_CHANNEL = 1, 2
+
 NORMALIZATIONS: dict[Factors, int] = {plain_factors: 0, relu_factors: 1, softmax_factors: 2}
 
 

@@ -19,18 +19,26 @@ from torch import Tensor
 
 from yolo.errors import WeightsError
 from yolo.files import replacing
-from yolo.model.graph import stored_tensors
+from yolo.model.building import stored_tensors
 from yolo.model.network import WEIGHTS_VERSIONS, Network
-from yolo.model.state import WeightsHeader, load_state, save_state, warn_of_numbers
+from yolo.model.safetensors_file import WeightsHeader, load_state, save_state, warn_of_numbers
 from yolo.settings import LayerControls
 
 FLOAT = np.dtype("<f4")
+
 VERSION_FORMAT = struct.Struct("<3i")
+
+
 SEEN_32, SEEN_64 = struct.Struct("<I"), struct.Struct("<Q")
+
 OLD_VERSION = 1000  # major or minor: from it on `seen` has 32 bits, above it weights are transposed
+
 SAFETENSORS = ".safetensors"
+
 BATCHNORM = "batchnorm"
+
 CONNECTED = ("conn", "connected")
+
 SCALES = ("scales", "rolling mean", "rolling variance")  # what dontloadscales is about
 
 Version = tuple[int, int, int]

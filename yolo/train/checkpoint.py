@@ -16,6 +16,7 @@ from yolo.files import replacing
 from yolo.model.network import Network
 
 FORMAT = 2  # of the file's layout; raised when it changes
+
 KEYS = {
     "format",
     "network",

@@ -18,14 +18,21 @@ from torch.func import functional_call
 from yolo.errors import CfgError
 
 STEPS_A_SIZE = 10
+
 LARGEST_LAST_STEPS = 100  # so that batch norm's averages belong to the largest size
+
 USUAL_FACTOR = 1.4  # what random=1 means
+
+
 # pjreddie's: (rand() % 10 + 10) * 32, whatever the cfg's size, and at the end the largest
 PJREDDIE_UNIT, PJREDDIE_LEAST, PJREDDIE_MOST = 32, 10, 19
+
 PJREDDIE_LAST_STEPS = 200
+
 SIZE_STREAM = 2  # apart from the draws of order and pictures
 
 Size = tuple[int, int]  # (height, width)
+
 STAGE = re.compile(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?@(\d{1,9})", re.ASCII)
 
 

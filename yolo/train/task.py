@@ -7,6 +7,7 @@ from yolo.train.checkpoint import Progress
 from yolo.train.validation import Validation
 
 MAP_EPOCHS = 4  # detector.c train_detector: mAP every 4 times through the list …
+
 MAP_LEAST_STEPS = 100  # … but not more often than this
 
 

@@ -16,19 +16,20 @@ import torch
 from torch import Tensor, nn
 
 from yolo.data.workers import prepared
+from yolo.distributed import Processes
 from yolo.errors import DatasetError, DivergedError
 from yolo.model.network import Network
 from yolo.model.weights import save_weights
-from yolo.train.average import WeightAverage
+from yolo.schedule import Schedule, learning_rate
+from yolo.train.amp import Precision
 from yolo.train.checkpoint import Progress, Stateful, save_checkpoint
-from yolo.train.journal import Journal, mean_scalars
-from yolo.train.optimiser import set_rate, set_step
-from yolo.train.parallel import Processes
-from yolo.train.precision import Precision
-from yolo.train.schedule import Schedule, learning_rate
+from yolo.train.ema import WeightAverage
+from yolo.train.log.logger import Logger, mean_scalars
+from yolo.train.optimizer import set_rate, set_step
 from yolo.train.validation import Validation, is_due
 
 LARGEST_VALUE = 255.0
+
 ADVICE = "a lower learning_rate or a longer burn_in often helps"
 
 
@@ -54,7 +55,7 @@ class Run:
     subdivisions: int
     last_step: int
     validation: Validation | None
-    journal: Journal
+    journal: Logger
     processes: Processes
     folder: Path
     name: str

@@ -6,18 +6,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from yolo.data.check import LabelledPicture
-from yolo.data.pictures import read_picture
+from yolo.data.images import read_picture
 from yolo.detect.detector import Detector
 from yolo.detect.draw import draw_truth_and_predictions
-from yolo.evaluate.average_precision import ClassScore, mean_ap
-from yolo.evaluate.darknet_map import MAP_NMS_THRESH, MAP_SCORE_THRESH
+from yolo.distributed import Processes
 from yolo.evaluate.evaluator import detections_of, evaluation_of, picture_boxes
-from yolo.evaluate.report import average_precisions, class_table
-from yolo.evaluate.scores import voc_scores
+from yolo.evaluate.metrics.average_precision import ClassScore, mean_ap
+from yolo.evaluate.metrics.darknet import MAP_NMS_THRESH, MAP_SCORE_THRESH
+from yolo.evaluate.metrics.table import average_precisions, class_table
+from yolo.evaluate.metrics.voc import voc_scores
 from yolo.model.network import Network
-from yolo.train.parallel import Processes
 
 SHOWN_PICTURES = 4  # of the valid list, in TensorBoard, at each evaluation
+
 SHOWN_THRESH = 0.25
 
 Curve = tuple[np.ndarray, np.ndarray, int]  # correct bool [N], scores [N], number of truths

@@ -1,0 +1,189 @@
+"""What the options of training change: that it is what they say, and that such runs too go on exactly."""
+
+import csv
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.helpers.tiny_data import cfg_text, network_of
+from yolo.errors import WeightsError
+from yolo.model.weights import load_weights, save_weights
+from yolo.train.multiscale import parse_stages
+from yolo.train.setup.options import Options
+from yolo.train.setup.run import start
+from yolo.train.trainer import train
+
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one core
+
+STOPPED = 3  # of six steps
+ADAM = (("adam", "1"), ("B1", ".8"))
+OPTIONS = {
+    "ema": {"ema": 0.9},
+    "adam": {"overrides": ADAM},
+    "adam, average, new sizes, one cycle": {
+        "overrides": ADAM,
+        "ema": 0.5,
+        "sizes": parse_stages("32@0,64x48@2,96@5"),
+        "policy": "one-cycle",
+    },
+    "frozen": {"freeze": 1},
+    "slow backbone": {"cutoff": 2, "backbone_lr": 0.1},
+    "16 bits": {"mixed": True},
+    "Darknet's gradient, pjreddie": {"dialect": "pjreddie", "box_gradient": "darknet"},
+}
+
+
+@pytest.fixture
+def options(four, tmp_path):
+    """A run of six steps of four pictures, from weights that another seed drew."""
+    cfg = tmp_path / "tiny.cfg"
+    cfg.write_text(cfg_text())
+    return Options(cfg=cfg, data=four.data, out=tmp_path / "run", workers=0, seed=5)
+
+
+def finish(options, stop_after=None):
+    """Start, train, close; with `stop_after` a Ctrl-C reaches the run in that step. The Run as it ended."""
+    run = start(options)
+    told = run.journal.step
+
+    def step(number, *rest):
+        told(number, *rest)
+        if number == stop_after:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    run.journal.step = step
+    try:
+        train(run)
+    finally:
+        run.journal.close()
+    return run
+
+
+def state(run):
+    """All that decides how the run goes on."""
+    averages = run.average.state_dict() if run.average else {}
+    memory = {
+        f"optimiser.{number}.{name}": value
+        for number, values in run.optimiser.state_dict()["state"].items()
+        for name, value in values.items()
+    }
+    named = {**run.network.state_dict(), **{f"average.{k}": v for k, v in averages.items()}}
+    return {name: value.clone() for name, value in (named | memory).items()}
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+@pytest.mark.parametrize("changes", OPTIONS.values(), ids=OPTIONS)
+def test_a_stopped_run_goes_on_exactly(options, tmp_path, changes):
+    if "cutoff" in changes:
+        weights = tmp_path / "begin.weights"
+        from_seed(9, weights)
+        changes = {**changes, "weights": weights}
+    options = replace(options, **changes)
+    whole = finish(replace(options, out=tmp_path / "whole"))
+    stopped = finish(options, stop_after=STOPPED)
+    assert stopped.interrupted and stopped.progress.step == STOPPED
+    goes_on = replace(options, resume=options.out / "tiny_last.pt", weights=None, seed=99)
+    rest = finish(goes_on)
+    assert rest.progress == whole.progress and rest.progress.step == 6
+    assert same(state(rest), state(whole))
+    assert not same(state(stopped), state(whole))
+    kept = [folder / "tiny_last.weights" for folder in (options.out, tmp_path / "whole")]
+    assert kept[0].read_bytes() == kept[1].read_bytes()
+
+
+def from_seed(seed, path):
+    save_weights(network_of(cfg_text(), seed=seed), path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"ema": 0.5}, "out average, expected one with it"),
+        ({"policy": "one-cycle"}, " policy=the cfg's, expected one-cycle"),
+        ({"mixed": True}, " amp=0, expected 1"),
+    ],
+)
+def test_with_other_options_it_does_not_go_on(options, changes, found):
+    finish(options, stop_after=STOPPED)
+    with pytest.raises(WeightsError, match=f"tiny_last.pt: found a run with{found}"):
+        start(replace(options, resume=options.out / "tiny_last.pt", **changes))
+
+
+def test_what_is_kept_is_the_average(options):
+    """As .weights, for every Darknet; in .pt are the weights that training goes on with."""
+    run = finish(replace(options, ema=0.5))
+    kept, now = network_of(cfg_text(), seed=8), run.network
+    load_weights(kept, options.out / "tiny_last.weights")
+    averages = run.average.state_dict()
+    for name, value in kept.named_parameters():
+        torch.testing.assert_close(value, averages[name], rtol=0, atol=0)
+    assert not same(dict(kept.named_parameters()), dict(now.named_parameters()))
+
+
+def test_layers_below_freeze_stay_as_they_were_and_others_learn(options):
+    begin = network_of(cfg_text(), seed=5).state_dict()
+    after = finish(replace(options, freeze=1)).network.state_dict()
+    for name, value in after.items():
+        if not name.endswith("num_batches_tracked"):
+            frozen = name.startswith("layers.0.")
+            assert torch.equal(value, begin[name]) == frozen, name
+
+
+def test_a_backbone_learns_slower_by_its_factor(options, tmp_path):
+    """Without decay and momentum one step moves each weight by rate x gradient."""
+    weights = tmp_path / "begin.weights"
+    from_seed(9, weights)
+    once = (("max_batches", "1"), ("decay", "0"), ("momentum", "0"))
+    options = replace(options, weights=weights, cutoff=2, overrides=once)
+    run = start(options)
+    run.journal.close()
+    start_at = state(run)
+    full = state(finish(replace(options, out=tmp_path / "full")))
+    slow = state(finish(replace(options, backbone_lr=0.25)))
+    for name in ("layers.0.conv.weight", "layers.2.conv.weight"):
+        factor = 0.25 if name.startswith("layers.0.") else 1.0
+        moved = full[name] - start_at[name]
+        assert moved.abs().max() > 0
+        torch.testing.assert_close(
+            slow[name] - start_at[name], moved * factor, rtol=1e-2, atol=1e-8
+        )
+
+
+def test_sizes_are_those_of_the_steps(options):
+    run = start(replace(options, sizes=parse_stages("32@0,64x48@3,96@5")))
+    shapes = [tuple(batch.images.shape[2:]) for batch in run.batches]
+    run.journal.close()
+    assert shapes == [(32, 32), (32, 32), (48, 64), (48, 64), (96, 96), (96, 96)]
+
+
+def test_16_bits_learn_what_32_do(options, tmp_path):
+    """Maps in bfloat16 have three digits; the losses of them are float32, and the weights stay float32."""
+    whole = finish(replace(options, out=tmp_path / "whole"))
+    run = finish(replace(options, mixed=True))
+    assert all(value.dtype == torch.float32 for value in run.network.parameters())
+    one, two = (column(folder, "loss/total") for folder in (tmp_path / "whole", options.out))
+    assert len(one) == len(two) == 6
+    assert max(abs(a - b) / a for a, b in zip(one, two, strict=True)) < 0.02
+    assert not same(state(run), state(whole))  # it did compute in 16 bits
+
+
+@pytest.mark.slow  # the first compilation takes a minute
+@pytest.mark.filterwarnings("ignore")  # torch's own, of its compiler
+def test_compiled_code_learns_the_same(options, tmp_path):
+    options.cfg.write_text(cfg_text(dropout=False))
+    finish(replace(options, out=tmp_path / "whole"))
+    finish(replace(options, compiled=True))
+    one, two = (column(folder, "loss/total") for folder in (tmp_path / "whole", options.out))
+    assert max(abs(a - b) / a for a, b in zip(one, two, strict=True)) < 1e-4
+
+
+def column(folder, name):
+    """The numbers of a column of scalars.csv."""
+    with open(folder / "scalars.csv", newline="") as file:
+        return [float(row[name]) for row in csv.DictReader(file)]

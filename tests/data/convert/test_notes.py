@@ -1,0 +1,43 @@
+"""yolo.data.convert.notes: lines by hand."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from yolo.data.convert.notes import columns, first_messages, missing, named, notes
+from yolo.records import Problem
+
+
+@dataclass(frozen=True)
+class Picture:
+    path: str
+    is_there: bool
+
+
+HERE = Picture("a/here.jpg", True)
+GONE = [Picture(f"a/{number}.jpg", False) for number in range(5)]
+PROBLEMS = [Problem("k", "m1"), Problem("k", "m2"), Problem("other", "m3"), Problem("k", "m4")]
+
+
+def test_columns_end_below_each_other():
+    assert columns([("", "train", "valid"), ("cat", 7, 12)]) == (
+        "       train    valid\ncat        7       12"
+    )
+
+
+def test_a_few_of_many_are_named():
+    assert named(GONE[:2]) == "a/0.jpg, a/1.jpg"
+    assert named(GONE) == "a/0.jpg, a/1.jpg, a/2.jpg, ..."
+    assert first_messages(PROBLEMS) == "m1; m2; m3; ..."
+
+
+def test_notes_tell_what_was_left_out_what_is_missing_and_what_is_in_both():
+    assert notes([], [HERE], [], Path("out")) == []
+    assert missing([HERE, GONE[0], GONE[0]]) == [GONE[0]]
+    assert notes(PROBLEMS, [HERE, GONE[0]], [HERE], Path("out")) == [
+        "left out: 3 x k, 1 x other; all in out/problems.txt",
+        "  m1",
+        "  m2",
+        "  m3",
+        "pictures not there: 1 (a/0.jpg)",
+        "pictures in both train and valid: 1; a score on these says little",
+    ]

@@ -1,0 +1,240 @@
+"""yolo.data.check: everything wrong with a data set is named and counted before training; expectations by hand."""
+
+from functools import partial
+
+import pytest
+
+from tests.helpers.tiny_data import FOUR_PICTURES, label_lines
+from yolo.data import check as module
+from yolo.data.check import (
+    BAD_LABEL,
+    BOX_TWICE,
+    BROKEN_PICTURE,
+    CONSEQUENCES,
+    EMPTY_LABELS,
+    IN_BOTH_LISTS,
+    LISTED_TWICE,
+    MISSING_LABELS,
+    MISSING_PICTURE,
+    OVER_BORDER,
+    TINY_BOX,
+    TWO_LABEL_FILES,
+    UNREADABLE_LABELS,
+    UNSEEN_IN_TRAIN,
+    check_list,
+    in_both_lists,
+    objects_per_class,
+    problem_lines,
+    stopping,
+    tiny_boxes,
+    unseen_classes,
+)
+from yolo.errors import DatasetError
+from yolo.letterbox import letterboxed, stretched
+from yolo.records import Problem
+
+
+def check(drawn, **how):
+    return check_list(drawn.folder / "list.txt", **{"classes": 2, "channels": 3} | how)
+
+
+def label_file(drawn, index):
+    return drawn.folder / "labels" / f"p{index}.txt"
+
+
+def test_a_good_set_comes_in_list_order_with_sizes_and_truth(four):
+    checked = check(four)
+    assert checked.problems == ()
+    assert [picture.path for picture in checked.pictures] == list(four.pictures)
+    assert {picture.size for picture in checked.pictures} == {(48, 64)}
+    assert checked.pictures[1].truth.labels.tolist() == [1, 0]
+    assert checked.pictures[0].truth.boxes.tolist() == [[16 / 64, 16 / 48, 16 / 64, 16 / 48]]
+    assert objects_per_class(checked.pictures, 3) == [3, 3, 0]
+    assert all(len(picture.difficult.labels) == 0 for picture in checked.pictures)
+
+
+def test_each_fault_is_counted_by_kind_and_named(four):
+    four.pictures[0].unlink()
+    whole = four.pictures[1].read_bytes()
+    four.pictures[1].write_bytes(whole[: len(whole) // 2])
+    label_file(four, 2).unlink()
+    label_file(four, 3).write_text("0 .5 .5 .1 .1\n7 .5 .5 .1 .1\n0 2 2 .1 .1\n")
+    checked = check(four)
+    assert [problem.kind for problem in checked.problems] == [
+        MISSING_PICTURE, BROKEN_PICTURE, MISSING_LABELS, BAD_LABEL, BAD_LABEL,
+    ]  # fmt: skip
+    messages = [problem.message for problem in checked.problems]
+    assert messages[0] == f"{four.pictures[0]}: no such file"
+    assert messages[1].startswith(f"{four.pictures[1]}: found")
+    assert f"{four.folder}/labels/p2.txt, {four.folder}/images/p2.txt" in messages[2]
+    assert messages[3].startswith(f"{label_file(four, 3)}:2: found class 7")
+    assert messages[4].startswith(f"{label_file(four, 3)}:3: found centre")
+    # What can be used stays: the picture without labels has no objects, the other keeps its good row.
+    assert [picture.path for picture in checked.pictures] == list(four.pictures[2:])
+    assert [len(picture.truth.labels) for picture in checked.pictures] == [0, 1]
+
+
+def test_a_folder_an_empty_file_and_a_text_in_the_list_are_broken_pictures(four):
+    four.pictures[0].unlink()
+    four.pictures[0].mkdir()
+    four.pictures[1].write_bytes(b"")
+    four.pictures[2].write_text("not a picture\n")
+    checked = check(four)
+    assert [problem.kind for problem in checked.problems] == [BROKEN_PICTURE] * 3
+    assert len(checked.pictures) == 1
+
+
+def test_difficult_boxes_come_from_the_parallel_list(four):
+    aside = four.folder / "difficult"
+    (aside / "labels").mkdir(parents=True)
+    for index in range(4):
+        (aside / "labels" / f"p{index}.txt").touch()
+    (aside / "labels" / "p1.txt").write_text(label_lines(FOUR_PICTURES[0]))
+    listed = four.folder / "difficult.txt"
+    listed.write_text("".join(f"{aside}/images/p{index}.png\n" for index in range(4)))
+    checked = check(four, difficult=listed)
+    assert [len(picture.difficult.labels) for picture in checked.pictures] == [0, 1, 0, 0]
+    assert checked.problems == ()
+    (aside / "labels" / "p0.txt").unlink()
+    (aside / "labels" / "p2.txt").write_text("7 .5 .5 .1 .1\n")
+    missing, wrong = check(four, difficult=listed).problems
+    assert (missing.kind, wrong.kind) == (MISSING_LABELS, BAD_LABEL)
+    listed.write_text(f"{aside}/images/p0.png\n")
+    with pytest.raises(DatasetError, match="difficult.txt: found 1 entries, expected 4 as in"):
+        check(four, difficult=listed)
+
+
+def test_problem_lines_show_the_first_of_each_kind():
+    problems = [Problem("a", f"{n}") for n in range(5)] + [Problem("b", "x")]
+    assert list(problem_lines(problems)) == [
+        "5 x a", "  0", "  1", "  2", "  ... and 2 more", "1 x b", "  x",
+    ]  # fmt: skip
+    assert list(problem_lines([])) == []
+
+
+# ---------------------------------------------------------------------------------------------------------- remarks
+
+
+def remarks(drawn):
+    checked = check(drawn)
+    assert checked.problems == () and len(checked.pictures) >= 4  # nothing is left out for a remark
+    return [(remark.kind, remark.message) for remark in checked.remarks]
+
+
+def test_a_good_set_gives_no_remark(four):
+    assert remarks(four) == []
+
+
+def test_a_picture_listed_twice_is_named_by_both_lines_and_kept(four):
+    listed = four.folder / "list.txt"
+    other_words = four.folder / "labels" / ".." / "images" / "p1.png"
+    listed.write_text(listed.read_text() + f"\n{other_words}\n")
+    assert remarks(four) == [
+        (LISTED_TWICE, f"{listed}:6: found {other_words} again, first in line 2")
+    ]
+    assert len(check(four).pictures) == 5
+
+
+def test_odd_boxes_are_named_by_line_and_kept(four):
+    rows = [
+        "0 .5 .5 .2 .2",
+        "1 .5 .5 .2 .2",
+        "",
+        "0 0.50 .5 .2 .2",
+        "1 .95 .5 .2 .1",
+        "1 .95 .5 .1009 .1",
+    ]
+    label_file(four, 0).write_text("\r\n".join(rows))
+    path = label_file(four, 0)
+    # by hand: .95 + .2 / 2 is .05 beyond the border; .95 + .1009 / 2 is .00045 beyond it, which printed digits may be
+    assert remarks(four) == [
+        (BOX_TWICE, f"{path}:4: found the box of line 1"),
+        (OVER_BORDER, f"{path}:5: found 0.05 of a side outside, expected all inside"),
+    ]
+    assert len(check(four).pictures[0].truth.labels) == 5
+
+
+def test_pictures_without_objects_are_told_from_those_without_a_file_or_with_faults(four):
+    label_file(four, 0).write_bytes(b"\xef\xbb\xbf \r\n")
+    label_file(four, 1).unlink()
+    label_file(four, 2).write_text("7 .5 .5 .1 .1")
+    checked = check(four)
+    assert [problem.kind for problem in checked.problems] == [MISSING_LABELS, BAD_LABEL]
+    assert checked.remarks == (Problem(EMPTY_LABELS, f"{label_file(four, 0)}:1: found no row"),)
+
+
+def test_two_label_files_that_differ_are_named_as_each_darknet_reads_another_one(four):
+    """pjreddie's reads labels/p0.txt, AlexeyAB's images/p0.txt."""
+    beside = four.pictures[0].with_suffix(".txt")
+    beside.write_bytes(label_file(four, 0).read_bytes())
+    assert remarks(four) == []
+    beside.write_text("")
+    message = f"{label_file(four, 0)}:1: found {beside} too, which says something else"
+    assert remarks(four) == [(TWO_LABEL_FILES, message)]
+    assert len(check(four).pictures[0].truth.labels) == 1
+
+
+def test_empty_files_of_difficult_boxes_are_no_remark(four):
+    aside = four.folder / "difficult"
+    (aside / "labels").mkdir(parents=True)
+    for index in range(4):
+        (aside / "labels" / f"p{index}.txt").touch()
+    listed = four.folder / "difficult.txt"
+    listed.write_text("".join(f"{aside}/images/p{index}.png\n" for index in range(4)))
+    assert check(four, difficult=listed).remarks == ()
+
+
+def test_labels_that_cannot_be_read_leave_the_picture_out(four):
+    label_file(four, 0).unlink()
+    label_file(four, 0).symlink_to("/proc/self/mem")  # a file that opens and fails to read
+    checked = check(four)
+    assert [problem.kind for problem in checked.problems] == [UNREADABLE_LABELS]
+    assert checked.problems[0].message == f"{label_file(four, 0)}: Input/output error"
+    assert len(checked.pictures) == 3 and stopping(checked.problems) == list(checked.problems)
+
+
+def test_boxes_below_a_pixel_of_the_network_input_are_named(four):
+    """Pictures are 64 x 48; by hand: .04 of 32 and .05 of 24 pixels are 1.28 and 1.2, .03 of 32 are 0.96."""
+    rows = "0 .5 .5 .5 .5\n\n0 .5 .5 .03 .5\n0 .5 .5 .04 .05\n"
+    label_file(four, 0).write_text(rows)
+    pictures = check(four).pictures
+    tiny = partial(tiny_boxes, pictures)
+    assert tiny((24, 32), stretched) == [
+        Problem(
+            TINY_BOX,
+            f"{label_file(four, 0)}:3: found a box of 0.96 x 12 pixels of 32 x 24, expected 1 x 1",
+        )
+    ]
+    # letterboxed into 32 x 12 the picture is 16 x 12: .04 of 16 and .05 of 12 are 0.64 and 0.6
+    assert [each.message.split(": ")[0] for each in tiny((12, 32), letterboxed)] == [
+        f"{label_file(four, 0)}:3", f"{label_file(four, 0)}:4",
+    ]  # fmt: skip
+    assert tiny((48, 64), stretched) == []
+
+
+def test_classes_without_an_object_are_named(four):
+    pictures = check(four).pictures
+    assert unseen_classes(pictures, ["red", "green"], UNSEEN_IN_TRAIN) == []
+    assert unseen_classes(pictures, ["red", "green", "blue"], UNSEEN_IN_TRAIN) == [
+        Problem(UNSEEN_IN_TRAIN, "class 2, blue: found no object in 4 pictures")
+    ]
+
+
+def test_pictures_in_both_lists_are_named_whatever_their_paths_look_like(four, monkeypatch):
+    train = check(four).pictures
+    valid = four.folder / "valid.txt"
+    valid.write_text("images/p2.png\n")
+    monkeypatch.chdir(four.folder)
+    pictures = check_list(valid, 2, 3).pictures
+    message = "images/p2.png: found in train and in valid"
+    assert in_both_lists(train, pictures) == [Problem(IN_BOTH_LISTS, message)]
+    assert in_both_lists(train[:2], pictures) == []
+
+
+def test_every_kind_of_problem_has_its_consequence():
+    named = {
+        value for name, value in vars(module).items() if name.isupper() and isinstance(value, str)
+    }
+    assert named == set(CONSEQUENCES)
+    stops = {kind for kind, consequence in CONSEQUENCES.items() if consequence.stops}
+    assert stops == {MISSING_PICTURE, BROKEN_PICTURE, UNREADABLE_LABELS, BAD_LABEL}

@@ -1,0 +1,75 @@
+"""yolo.data.workers: what goes wrong in them is one line, and they end with the process that they work for."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from yolo.data.augment.geometry import AugmentationSettings
+from yolo.data.check import check_list
+from yolo.data.dataset import StepSampler, TrainingPictures, training_loader
+from yolo.data.workers import prepared
+from yolo.errors import DatasetError
+
+PATIENCE = 120  # seconds to start python with torch on a busy machine
+
+
+def loader_of(drawn, dataset, workers):
+    """A loader of the four pictures, unchanged, in `dataset`, which is TrainingPictures or one of its kind."""
+    pictures = dataset(
+        check_list(drawn.folder / "list.txt", 2, 3).pictures, AugmentationSettings(), 3, 200
+    )
+    sampler = StepSampler(4, 4, 2, range(1, 8), lambda step: (48, 64), 3)
+    return training_loader(pictures, sampler, workers, pin=False)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("spoil", ["delete", "empty"])
+def test_a_picture_gone_bad_since_the_check_is_one_line(four, workers, spoil):
+    loader = loader_of(four, TrainingPictures, workers)
+    before = multiprocessing.active_children()  # of tests that an error has ended
+    if spoil == "delete":
+        four.pictures[2].unlink()
+        message = "No such file or directory: .*p2.png"
+    else:
+        four.pictures[2].write_bytes(b"")
+        message = "^[^ ]*p2.png: found an empty file, expected a picture$"
+    with pytest.raises(DatasetError, match=message) as error:
+        list(prepared(loader))
+    assert "\n" not in str(error.value)
+    assert multiprocessing.active_children() == before  # nobody waits for workers that nobody ended
+
+
+class Deadly(TrainingPictures):
+    """A worker that the system kills, as it does where memory runs out."""
+
+    def __getitem__(self, draw):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_is_one_line(four):
+    with pytest.raises(DatasetError, match=r"DataLoader worker \(pid.* (killed|exited)") as error:
+        list(prepared(loader_of(four, Deadly, 1)))
+    assert "\n" not in str(error.value)
+
+
+LEAVES_A_LOOP = """
+from torch.utils.data import DataLoader
+from yolo.data.workers import prepared, start_worker
+
+batches = prepared(DataLoader(range(100), num_workers=2, worker_init_fn=start_worker))
+print("first:", next(batches).item())
+raise SystemExit(3)  # the module's `batches` outlives everything that Python calls at exit
+"""
+
+
+def test_python_ends_though_workers_are_left(project):
+    """They ignore SIGTERM, by which multiprocessing would end them before it waits for them."""
+    ended = subprocess.run(
+        [sys.executable, "-c", LEAVES_A_LOOP],
+        capture_output=True, text=True, cwd=project, timeout=PATIENCE,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "first: 0\n", "")

@@ -1,0 +1,70 @@
+"""The pages in headless Chromium: what its DOM holds after the script ran, and that its console is silent.
+
+Needs Debian's package `chromium` or another Chromium; nothing is fetched.
+"""
+
+import shutil
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from tests.helpers.report_pages import ABOUT, ROWS, Taken, scene_of
+from tests.helpers.tiny_data import FOUR_PICTURES
+from yolo.evaluate.analysis.compare import compare
+from yolo.evaluate.html.compare_page import compare_page
+from yolo.evaluate.report_folder import read_report, write_report
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PATIENCE = 120  # seconds; it takes two on a quiet machine
+HOSTILE = (
+    "</title><script>document.title='taken'</script>",
+    "\"'><img src=x onerror=\"document.title='taken'\">",
+)
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """opened(path) → the DOM, taken apart, and what the console said."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        pytest.skip(f"none of {', '.join(BROWSERS)} is installed (Debian: apt install chromium)")
+
+    def run(path):
+        done = subprocess.run(
+            [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0",
+             f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", path.as_uri()],
+            capture_output=True, text=True, timeout=PATIENCE, check=True,
+        )  # fmt: skip
+        return Taken(done.stdout), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+    return run
+
+
+def test_the_browser_complains_where_there_is_reason_to(opened, tmp_path):
+    page = tmp_path / "bad.html"
+    page.write_text("<!DOCTYPE html><html><body><script>throw Error('seen')</script></body></html>")
+    assert any("seen" in line for line in opened(page)[1])
+
+
+def test_a_report_opens_without_a_word_and_its_script_runs(four, tmp_path, opened):
+    evaluation = replace(scene_of(FOUR_PICTURES), names=HOSTILE, image_ids=(*HOSTILE, "c", "d"))
+    about = replace(ABOUT, command=HOSTILE[0], weights=HOSTILE[1])
+    path = write_report(tmp_path / "r", evaluation, four.pictures, about, ROWS)
+    page, console = opened(path)
+    assert console == []
+    assert dict(page.starts)["html"]["data-ready"] == "yes"  # set by the last line of the script
+    assert "taken" not in page.texts and HOSTILE[0] in page.texts
+    assert page.count("image") == 4 and page.count("script") == 1
+    assert "0.123457" in page.texts
+    assert all(name in page.texts for name in HOSTILE)
+
+
+def test_two_runs_side_by_side_open_without_a_word(four, tmp_path, opened):
+    write_report(tmp_path / "a", scene_of(FOUR_PICTURES), four.pictures, ABOUT, ROWS)
+    a = read_report(tmp_path / "a")
+    path = tmp_path / "c.html"
+    path.write_text(compare_page(a, a, compare(a, a)))
+    page, console = opened(path)
+    assert console == [] and dict(page.starts)["html"]["data-ready"] == "yes"
+    assert page.text.count("same") > 10

@@ -1,0 +1,91 @@
+"""yolo.evaluate.html.charts: what they show by hand, and that every chart stands when there is little or nothing to show."""
+
+import pytest
+
+from tests.helpers.report_pages import Taken
+from yolo.evaluate.html.charts import (
+    calibration_chart,
+    curve_chart,
+    error_chart,
+    heat_chart,
+    histogram_chart,
+    iou_chart,
+    size_chart,
+)
+
+IOUS = [0.5, 0.75, 0.95]
+NO_BINS = {"count": [0, 0], "score": [None, None], "precision": [None, None]}
+
+
+def tips(drawing):
+    return Taken(drawing).values("data-tip")
+
+
+def test_a_bar_is_as_long_as_its_cost():
+    drawing = Taken(error_chart(["missed", "false positives"], [[0.1, 0.2]]))
+    short, long = (float(a["width"]) for tag, a in drawing.starts if tag == "rect")
+    assert long == pytest.approx(2 * short, abs=0.02)
+    assert drawing.values("data-tip") == ["missed: +0.1000 AP50", "false positives: +0.2000 AP50"]
+    assert {"0.1000", "0.2000"} <= set(drawing.texts)
+
+
+def test_points_lie_where_their_values_are():
+    drawing = Taken(iou_chart(IOUS, [[1.0, 0.5, 0.0]], [[None, 0.1, None]]))
+    heights = [float(a["cy"]) for tag, a in drawing.starts if tag == "circle"]
+    assert heights[1] == pytest.approx((heights[0] + heights[2]) / 2)
+    assert tips(iou_chart(IOUS, [[1.0, None, 0.25]], [])) == [
+        "IoU 0.50: AP 1.0000",
+        "IoU 0.95: AP 0.2500",
+    ]
+
+
+def test_the_curve_ends_where_nothing_more_is_found():
+    half = [1.0] * 51 + [0.0] * 50
+    (line,) = (
+        a["d"] for tag, a in Taken(curve_chart("a", "n", [half, None])).starts if tag == "path"
+    )
+    x_of_half = 26 + 0.5 * (200 - 26 - 8)
+    assert line.endswith(f"L{x_of_half:.1f} 156.0") and line.count("L") == 51
+    assert "no truth" in Taken(curve_chart("a", "n", [None])).texts
+
+
+def test_bins_tell_their_counts():
+    assert tips(histogram_chart([1, 20], [0, 3])) == [
+        "score 0.00 to 0.50: 1 right", "score 0.00 to 0.50: 0 wrong",
+        "score 0.50 to 1.00: 20 right", "score 0.50 to 1.00: 3 wrong",
+    ]  # fmt: skip
+    run = {"count": [0, 4], "score": [None, 0.9], "precision": [None, 0.5]}
+    assert tips(calibration_chart([run])) == ["mean score 0.900: 50.0% of 4 right"]
+
+
+def test_sizes_tell_how_many_objects_they_rest_on():
+    drawing = size_chart(["small", "large"], [3, 0], [[0.5, None], [0.25, None]], "size")
+    assert tips(drawing) == ["small: AP 0.5000 on 3 objects", "small: AP 0.2500 on 3 objects"]
+    assert {"3", "0", "0.50", "0.25"} <= set(Taken(drawing).texts)
+
+
+def test_the_heat_of_a_square_is_its_share_of_the_row():
+    drawing = Taken(heat_chart(["a", "background"], [[3, 1], [0, 0]]))
+    assert [a["class"] for tag, a in drawing.starts if tag == "rect"][1:] == [
+        "right heat3",
+        "wrong heat1",
+    ]
+    assert drawing.values("data-tip")[1] == "a taken for background: 1 of 4"
+
+
+@pytest.mark.parametrize(
+    "drawing",
+    [
+        error_chart(["missed"], [[None]]),
+        error_chart(["missed", "both"], [[0.0, 0.0], [0.0, None]]),
+        iou_chart(IOUS, [[None, None, None]], []),
+        size_chart([], [], [[]], "size"),
+        histogram_chart([0, 0], [0, 0]),
+        calibration_chart([NO_BINS, NO_BINS]),
+        heat_chart(["background"], [[0]]),
+        curve_chart("a" * 90, "", [[0.0] * 101]),
+    ],
+)
+def test_nothing_to_show_is_shown(drawing):
+    text = Taken(drawing).text + " ".join(map(str, Taken(drawing).values("d")))
+    assert "nan" not in drawing.lower() and "inf" not in text and drawing.startswith("<svg")

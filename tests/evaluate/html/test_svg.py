@@ -1,0 +1,46 @@
+"""yolo.evaluate.html.svg by hand."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from yolo.evaluate.html.svg import Frame, area, bar, nice_ticks, path, shortened, text, x_axis
+
+FRAME = Frame(100, 50, 10, 20, 5, 15, (0, 2), (-1, 1))
+
+
+def test_a_frame_maps_its_domain_to_its_corners():
+    assert (FRAME.x(0), FRAME.x(2), FRAME.x(1)) == (10, 80, 45)
+    assert (FRAME.y(-1), FRAME.y(1), FRAME.y(0)) == (35, 5, 20)
+
+
+def test_lines_and_bars():
+    assert path([(1, 2), (3.04, 4)], "c") == '<path d="M1.0 2.0L3.0 4.0" class="c"></path>'
+    assert path([], "c") == area([], 0, "c") == ""
+    assert 'd="M1.0 2.0L3.0 4.0L3.0 9.0L1.0 9.0Z"' in area([(1, 2), (3, 4)], 9, "c")
+    assert 'width="0"' in bar(0, 0, -1, 5, "c")
+    assert "&lt;x&gt;" in text(0, 0, "<x>") and x_axis(FRAME, (0, 1, 2), "t").count("<text") == 4
+
+
+@pytest.mark.parametrize(
+    "low, high, expected",
+    [
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (0, 0.138, [0, 0.05, 0.1]),
+        (0, 7, [0, 2, 4, 6]),
+        (0, 0, [0]),
+    ],
+)
+def test_ticks_are_round(low, high, expected):
+    assert nice_ticks(low, high) == expected
+
+
+@given(st.floats(1e-6, 1e9))
+def test_ticks_are_few_and_inside(high):
+    ticks = nice_ticks(0, high)
+    assert 2 <= len(ticks) <= 6 and ticks[0] == 0 and ticks[-1] <= high * (1 + 1e-9)
+
+
+def test_long_names_are_cut():
+    assert shortened("abc", 100) == "abc"
+    assert shortened("a" * 50, 62) == "a" * 9 + "…"

@@ -1,0 +1,218 @@
+"""COCO's score: by hand, and against pycocotools used directly on the same files."""
+
+import contextlib
+import io
+import json
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from yolo.errors import DatasetError
+from yolo.evaluate.metrics.coco import (
+    COCO_CATEGORY_IDS,
+    read_coco_results,
+    score_coco,
+    write_coco_results,
+)
+from yolo.formats.coco_annotations import coco_dataset
+from yolo.formats.coco_results import coco_results
+from yolo.records import GroundTruth, ScoredBoxes
+
+NAMES = ("cat", "dog", "eel")
+CATEGORY_IDS = (18, 17, 3)  # falling, so that a mix-up of position and id shows
+IMAGE_IDS = (139, 285, 632, 724)
+SIZES = np.array([[300, 400]] * 4)  # (height, width)
+
+
+def some_truth(rng) -> GroundTruth:
+    """40 boxes from 8 to 150 pixels in four pictures; none of class 2."""
+    corners = rng.uniform(0, 200, (40, 2))
+    sides = rng.uniform(8, 150, (40, 2))
+    return GroundTruth(
+        image_index=rng.integers(0, 4, 40),
+        labels=rng.integers(0, 2, 40),
+        boxes=np.concatenate((corners, corners + sides), axis=1),
+        difficult=rng.random(40) < 0.2,
+    )
+
+
+def some_detections(rng, truth: GroundTruth) -> ScoredBoxes:
+    """Each truth moved by some pixels, half of them twice, with many equal scores."""
+    which = np.concatenate((np.arange(40), np.arange(20)))
+    moved = truth.boxes[which] + rng.normal(0, 4, (60, 1))
+    return ScoredBoxes(
+        truth.image_index[which], truth.labels[which], np.round(rng.random(60), 1), moved
+    )
+
+
+def nothing_found() -> ScoredBoxes:
+    index = np.zeros(0, dtype=np.int64)
+    return ScoredBoxes(index, index, np.zeros(0), np.zeros((0, 4)))
+
+
+def found_exactly(truth: GroundTruth) -> ScoredBoxes:
+    return ScoredBoxes(truth.image_index, truth.labels, np.full(40, 0.5), truth.boxes)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(5)
+
+
+@pytest.fixture
+def truth(rng) -> GroundTruth:
+    return some_truth(rng)
+
+
+@pytest.fixture
+def dataset(truth) -> dict:
+    return coco_dataset(truth, SIZES, NAMES, IMAGE_IDS, CATEGORY_IDS)
+
+
+def test_score_equals_pycocotools_on_the_files(tmp_path, rng, truth, dataset):
+    results = coco_results(some_detections(rng, truth), IMAGE_IDS, CATEGORY_IDS)
+    (tmp_path / "truth.json").write_text(json.dumps(dataset))
+    write_coco_results(tmp_path / "results.json", results)
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO(str(tmp_path / "truth.json"))
+        evaluation = COCOeval(coco, coco.loadRes(str(tmp_path / "results.json")), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    score = score_coco(dataset, results)
+    ours = [value for name, value in vars(score).items() if name != "class_ap"]
+    assert [-1 if value is None else value for value in ours] == evaluation.stats.tolist()
+    assert 0.1 < score.ap < score.ap50 < 1  # a real case, not an empty one
+    precision = evaluation.eval["precision"][:, :, :, 0, 2]  # categories by rising id: eel dog cat
+    assert score.class_ap == (precision[:, :, 2].mean(), precision[:, :, 1].mean(), None)
+
+
+def test_scoring_prints_nothing_and_leaves_its_arguments_alone(capsys, truth, dataset):
+    results = coco_results(found_exactly(truth), IMAGE_IDS, CATEGORY_IDS)
+    before = json.dumps([dataset, results])
+    score_coco(dataset, results)
+    assert capsys.readouterr().out == ""
+    assert json.dumps([dataset, results]) == before
+
+
+def test_exact_detections_score_one(truth, dataset):
+    score = score_coco(dataset, coco_results(found_exactly(truth), IMAGE_IDS, CATEGORY_IDS))
+    assert (score.ap, score.ap50, score.ap75, score.ar100) == (1, 1, 1, 1)
+    assert score.class_ap == (1, 1, None)
+
+
+def test_no_detection_scores_zero(dataset):
+    score = score_coco(dataset, coco_results(nothing_found(), IMAGE_IDS, CATEGORY_IDS))
+    assert (score.ap, score.ar100) == (0, 0)
+
+
+def test_no_truth_has_no_score(truth, dataset):
+    empty = {**dataset, "annotations": []}
+    score = score_coco(empty, coco_results(found_exactly(truth), IMAGE_IDS, CATEGORY_IDS))
+    assert all(value is None for name, value in vars(score).items() if name != "class_ap")
+    assert score.class_ap == (None, None, None)
+
+
+def test_a_difficult_box_is_neither_right_nor_wrong():
+    index = np.zeros(2, dtype=np.int64)
+    boxes = np.array([[0.0, 0, 50, 50], [100, 100, 150, 150]])
+    truth = GroundTruth(index, index, boxes, np.array([False, True]))
+    dataset = coco_dataset(truth, SIZES[:1], ("cat",), (1,), (1,))
+    # the false detection is worth nothing only where the box is difficult
+    results = coco_results(ScoredBoxes(index, index, np.array([0.5, 0.9]), boxes), (1,), (1,))
+    assert score_coco(dataset, results).ap == pytest.approx(1)
+    dataset["annotations"].pop()
+    assert score_coco(dataset, results).ap == pytest.approx(0.5)
+
+
+def test_structures_by_hand():
+    truth = GroundTruth(
+        np.array([1]), np.array([0]), np.array([[10.0, 20, 40, 60]]), np.array([True])
+    )
+    dataset = coco_dataset(truth, np.array([[5, 6], [7, 8]]), ("cat",), (139, 285), (17,))
+    assert dataset == {
+        "images": [
+            {"id": 139, "height": 5, "width": 6},
+            {"id": 285, "height": 7, "width": 8},
+        ],
+        "categories": [{"id": 17, "name": "cat"}],
+        "annotations": [
+            {
+                "id": 1,
+                "image_id": 285,
+                "category_id": 17,
+                "bbox": [10, 20, 30, 40],
+                "area": 1200,
+                "iscrowd": 1,
+            }
+        ],
+    }
+    detections = ScoredBoxes(truth.image_index, truth.labels, np.array([0.25]), truth.boxes)
+    assert coco_results(detections, (139, 285), (17,)) == [
+        {"image_id": 285, "category_id": 17, "bbox": [10, 20, 30, 40], "score": 0.25}
+    ]
+
+
+def test_the_category_ids_are_cocos():
+    # COCO's own list: person 1, ... stop sign 13 (no 12), ... toothbrush 90
+    assert len(COCO_CATEGORY_IDS) == 80
+    assert (COCO_CATEGORY_IDS[0], COCO_CATEGORY_IDS[11], COCO_CATEGORY_IDS[79]) == (1, 13, 90)
+
+
+def test_written_results_are_read_back(tmp_path, rng, truth):
+    detections = some_detections(rng, truth)
+    path = tmp_path / "results.json"
+    write_coco_results(path, coco_results(detections, IMAGE_IDS, CATEGORY_IDS))
+    again = read_coco_results(path, IMAGE_IDS, CATEGORY_IDS)
+    assert again.image_index.tolist() == detections.image_index.tolist()
+    assert again.labels.tolist() == detections.labels.tolist()
+    assert again.scores.tolist() == detections.scores.tolist()
+    np.testing.assert_allclose(again.boxes, detections.boxes, rtol=0, atol=1e-9)
+
+
+def test_no_results_are_written_and_read(tmp_path):
+    path = tmp_path / "results.json"
+    write_coco_results(path, [])
+    assert path.read_text() == "[]\n"
+    assert read_coco_results(path, IMAGE_IDS, CATEGORY_IDS).boxes.shape == (0, 4)
+
+
+def test_a_score_that_is_no_number_is_not_written(tmp_path, truth):
+    detections = ScoredBoxes(truth.image_index, truth.labels, np.full(40, np.nan), truth.boxes)
+    path = tmp_path / "results.json"
+    with pytest.raises(ValueError, match="JSON"):
+        write_coco_results(path, coco_results(detections, IMAGE_IDS, CATEGORY_IDS))
+    assert not path.exists()
+
+
+GOOD = '{"image_id": 139, "category_id": 17, "bbox": [1, 2, 3, 4], "score": 0.5}'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1,\n2", ":2: found no json"),
+        ("\x81", ": found no json"),
+        ("{}", ": found json dict, expected a list"),
+        ("[" * 10**5, ": found no json"),
+        ("[1" + "0" * 5000 + "]", ": found no json|: entry 1: found "),
+        (f"[{GOOD},\n {GOOD} ,\n\n\n{{}},{{}}]", ":5: entry 3: found {}"),
+        ("[3]", ":1: entry 1: found 3, expected an object with image_id"),
+        (f'[{GOOD}, {{"image_id": 139}}]', ": entry 2: found "),
+        (f"[{GOOD.replace('139', '140')}]", ": entry 1: found image_id 140, expected one of the 4"),
+        (f"[{GOOD.replace('17', '16')}]", ": entry 1: found category_id 16"),
+        (f"[{GOOD.replace('139', '[139]')}]", r": entry 1: found image_id \[139\]"),
+        (f"[{GOOD.replace('0.5', 'NaN')}]", ": entry 1: .*score nan"),
+        (f"[{GOOD.replace('0.5', '1' + '0' * 400)}]", ": entry 1: .*expected four finite"),
+        (f"[{GOOD.replace('[1, 2, 3, 4]', '[1, 2, 3]')}]", r": entry 1: found bbox \[1, 2, 3\]"),
+        (f"[{GOOD.replace('[1, 2, 3, 4]', '[1, 2, -3, 4]')}]", ": entry 1: .*width and height"),
+    ],
+)
+def test_a_bad_results_file_is_named_with_its_entry(tmp_path, text, message):
+    path = tmp_path / "results.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(DatasetError, match=f"results.json.*{message}") as caught:
+        read_coco_results(path, IMAGE_IDS, CATEGORY_IDS)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,75 @@
+"""Precision, recall, F1 and IoU at a threshold: by hand, and against the slow version."""
+
+import pytest
+from tests.helpers import slow_metrics as reference
+from hypothesis import given, settings
+
+from tests.helpers.box_rows import (
+    CLASSES,
+    FAR,
+    SHIFTED,
+    SQUARE,
+    detection_rows,
+    detections_of,
+    extents,
+    few_scores,
+    thresholds,
+    truth_of,
+    truth_rows,
+)
+from yolo.evaluate.metrics.operating_point import OperatingPoint, operating_points, together
+
+
+def test_the_shares_by_hand():
+    point = OperatingPoint(true_positives=3, false_positives=1, missed=2, overlap=2.4)
+    assert (point.precision, point.recall) == (3 / 4, 3 / 5)
+    assert point.f1 == pytest.approx(2 * (3 / 4) * (3 / 5) / (3 / 4 + 3 / 5))
+    assert point.hit_iou == pytest.approx(0.8)
+    assert point.darknet_iou == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(
+    ("counts", "shares"),
+    [
+        ((0, 0, 0), (None, None, None, None)),
+        ((0, 0, 2), (None, 0, 0, None)),
+        ((0, 2, 0), (0, None, 0, None)),
+        ((0, 2, 2), (0, 0, 0, None)),
+    ],
+)
+def test_a_share_of_nothing_does_not_exist(counts, shares):
+    point = OperatingPoint(*counts, overlap=0.0)
+    assert (point.precision, point.recall, point.f1, point.hit_iou) == shares
+
+
+def test_difficult_boxes_are_neither_missed_nor_wrong():
+    truths = truth_of((0, 0, SQUARE, True), (0, 0, FAR, True), (1, 0, SQUARE, False))
+    found = detections_of((0, 0, 0.9, SQUARE), (1, 0, 0.8, SHIFTED), (1, 0, 0.7, SQUARE))
+    (point,) = operating_points(truths, found, 1, 0.5, 0.0, 0.25)
+    assert (point.true_positives, point.false_positives, point.missed) == (1, 1, 0)
+    assert point.overlap == pytest.approx(90 / 110)  # of the hit, though the later one fits better
+
+
+def test_together_are_all_boxes_and_not_the_mean_of_shares():
+    every = together([OperatingPoint(1, 0, 0, 0.9), OperatingPoint(1, 3, 4, 0.7)])
+    assert every == OperatingPoint(2, 3, 4, pytest.approx(1.6))
+    assert together([]).precision is None
+
+
+def test_a_label_of_no_class_is_an_error():
+    with pytest.raises(ValueError, match="expected 0 to 0"):
+        operating_points(truth_of(), detections_of((0, 1, 0.5, SQUARE)), 1, 0.5, 0.0, 0.25)
+
+
+@settings(max_examples=300, deadline=None)
+@given(truth_rows, detection_rows, thresholds, extents, few_scores)
+def test_counts_are_the_slow_version_s(truths, detections, thresh, extent, score_thresh):
+    points = operating_points(
+        truth_of(*truths), detections_of(*detections), CLASSES, thresh, extent, score_thresh
+    )
+    expected = reference.counts(truths, detections, CLASSES, thresh, extent, score_thresh)
+    for point, (right, wrong, missed, overlap) in zip(points, expected, strict=True):
+        assert (point.true_positives, point.false_positives, point.missed) == (
+            right, wrong, missed,
+        )  # fmt: skip
+        assert point.overlap == pytest.approx(overlap, abs=1e-12)

@@ -1,0 +1,181 @@
+"""yolo.evaluate.report_folder and report_page: the page taken apart, hostile names, little to show, a full disk."""
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import replace
+from datetime import datetime, timezone
+
+import pytest
+
+from tests.helpers.full_disk import full_beyond
+from tests.helpers.report_pages import ABOUT, ROWS, Taken, nothing_found, nothing_labelled, scene_of
+from tests.helpers.scoring_scenes import evaluation_of, found_of, truth_of
+from tests.helpers.tiny_data import FOUR_PICTURES
+from yolo.errors import DatasetError
+from yolo.evaluate.report_folder import about_run, read_report, write_report
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onload='x' </style></script><!-- ]]> &amp; \u202e \x00 日本",
+)
+
+
+def written(folder, evaluation, paths, about=ABOUT, rows=ROWS):
+    page = write_report(folder, evaluation, paths, about, rows)
+    assert page == folder / "index.html"
+    return Taken(page.read_text(encoding="utf-8")), json.loads((folder / "report.json").read_text())
+
+
+def test_the_page_holds_what_was_measured_and_where_it_comes_from(four, tmp_path):
+    page, report = written(tmp_path / "r", scene_of(FOUR_PICTURES), four.pictures)
+    assert page.starts[0][0] == "html" and page.count("title") == page.count("h1") == 1
+    for row in ROWS:
+        assert row.metric in page.texts and row.conventions in page.texts
+    assert "0.123457" in page.texts and "n/a" in page.texts
+    for each in report["errors"]:
+        assert f"{each['cured']:.4f}" in page.texts and f"{each['cost']:.4f}" in page.texts
+        assert each["kind"] in page.texts
+    for each in report["classes"]:
+        assert f"{each['ap50']:.4f}" in page.texts and f"{each['ap']:.4f}" in page.texts
+    for value in (ABOUT.command, ABOUT.cfg, ABOUT.weights, ABOUT.weights_sha256, ABOUT.date):
+        assert value in page.texts
+    assert "Python 3.11.2, torch 2.4.0" in page.texts
+    assert page.count("image") == page.count("figure") == 4
+    costs = [picture["cost"] for picture in report["pictures"]]
+    assert f"costs {max(costs):.4f} AP50" in page.texts
+
+
+def test_the_page_needs_nothing_from_elsewhere(four, tmp_path):
+    page, _ = written(tmp_path / "r", scene_of(FOUR_PICTURES), four.pictures)
+    links = (
+        page.values("href") + page.values("src") + page.values("xlink:href") + page.values("action")
+    )
+    assert links and all(link.startswith("data:image/jpeg;base64,") for link in links)
+    assert page.count("script") == page.count("style") == 1 and page.count("link") == 0
+    text = (tmp_path / "r/index.html").read_text()
+    assert not re.search(r"https?:|@import|url\(", text)
+    policy = next(value for value in page.values("content") if "default-src 'none'" in value)
+    digest = hashlib.sha256(page.script.encode()).digest()
+    assert f"'sha256-{base64.b64encode(digest).decode()}'" in policy
+
+
+def test_hostile_names_stay_text(four, tmp_path):
+    evaluation = replace(scene_of(FOUR_PICTURES), names=HOSTILE[:2], image_ids=(*HOSTILE, "d"))
+    about = replace(ABOUT, command=HOSTILE[1], cfg=HOSTILE[0], weights=HOSTILE[2], data=HOSTILE[0],
+                    versions=((HOSTILE[0], HOSTILE[1]),))  # fmt: skip
+    rows = [replace(ROWS[0], metric=HOSTILE[0], conventions=HOSTILE[1])]
+    paths = [f"gone/{HOSTILE[0]}.png", f"gone/{HOSTILE[1]}", "gone/\udcff\n.png", four.pictures[3]]
+    page, report = written(tmp_path / "r", evaluation, paths, about, rows)
+    plain, _ = written(tmp_path / "p", scene_of(FOUR_PICTURES), [*["gone"] * 3, four.pictures[3]],
+                       rows=ROWS[:1])  # fmt: skip
+    assert [tag for tag, _ in page.starts] == [tag for tag, _ in plain.starts]
+    assert page.script == plain.script
+    assert not [
+        name for _, attributes in page.starts for name in attributes if name.startswith("on")
+    ]
+    assert report["names"] == list(HOSTILE[:2]) and report["pictures"][2]["path"] == paths[2]
+    assert HOSTILE[0] in page.texts and HOSTILE[1] in page.texts
+
+
+def many(evaluation):
+    """80 classes, most without a truth."""
+    return replace(evaluation, names=tuple(f"class {number}" for number in range(80)))
+
+
+def one(evaluation):
+    """One class alone."""
+    truth, found = evaluation.truth, evaluation.detections
+    return replace(
+        evaluation, names=("red",), truth=replace(truth, labels=truth.labels * 0),
+        detections=replace(found, labels=found.labels * 0),
+    )  # fmt: skip
+
+
+def none(evaluation):
+    """Pictures, but no class, no truth and no detection."""
+    return replace(evaluation, names=(), truth=truth_of([]), detections=found_of([]))
+
+
+def empty(evaluation):
+    """Nothing at all."""
+    return evaluation_of(truth_of([]), found_of([]), (), 0)
+
+
+@pytest.mark.parametrize("changed", [many, one, none, empty, nothing_found, nothing_labelled])
+def test_the_page_stands_with_little_or_much_to_show(changed, four, tmp_path):
+    evaluation = changed(scene_of(FOUR_PICTURES))
+    paths = four.pictures[: len(evaluation.image_ids)]
+    page, report = written(tmp_path / "r", evaluation, paths, rows=())
+    assert "nan" not in re.sub(r"base64,[^\"]*", "", (tmp_path / "r/index.html").read_text())
+    assert len(report["classes"]) == len(evaluation.names)
+    for name in evaluation.names:
+        assert name in page.texts
+    if not len(evaluation.truth.labels):
+        assert "No labelled object, so nothing to score." in page.texts
+
+
+def test_a_run_without_errors_says_so(four, tmp_path):
+    truth = scene_of(FOUR_PICTURES).truth
+    perfect = evaluation_of(
+        truth, found_of([(p, c, 0.9, b) for p, c, b, _ in zip(*truth.__dict__.values(), strict=True)]),
+        ("red", "green"), 4, (48, 64),
+    )  # fmt: skip
+    page, _ = written(tmp_path / "r", perfect, four.pictures)
+    assert "No kind of error costs anything worth naming." in page.texts
+    assert "No picture has an error that is seen at this score." in page.texts
+
+
+def test_the_verdict_names_the_costliest_kind(four, tmp_path):
+    page, report = written(tmp_path / "r", scene_of(FOUR_PICTURES), four.pictures)
+    costs = {each["kind"]: each["cost"] for each in report["errors"][:6]}
+    worst = max(costs, key=costs.get)
+    assert any(text.startswith(f"What costs most: {worst}") for text in page.texts)
+
+
+def test_a_full_disk_leaves_no_page(four, tmp_path):
+    evaluation, folder = scene_of(FOUR_PICTURES), tmp_path / "r"
+    written(folder, evaluation, four.pictures)
+    size = (folder / "report.json").stat().st_size
+    for limit in (size - 1, size + 1):  # the numbers do not fit, or only they do
+        with full_beyond(limit), pytest.raises(OSError):
+            write_report(folder, evaluation, four.pictures, ABOUT, ROWS)
+        assert [file.name for file in folder.iterdir()] == ["report.json"]
+
+
+def test_a_report_is_read_from_its_folder_or_its_file(four, tmp_path):
+    _, report = written(tmp_path / "r", scene_of(FOUR_PICTURES), four.pictures)
+    assert read_report(tmp_path / "r") == read_report(tmp_path / "r/report.json") == report
+
+
+@pytest.mark.parametrize(
+    "content, found",
+    [
+        (None, "not found"),
+        ("{", "found no json"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"format": 1' + "0" * 5000 + "}", "found json that cannot be read"),
+        ("[]", "found format None"),
+        ('{"format": 9}', "format 9"),
+    ],
+)
+def test_what_is_no_report_is_named(content, found, tmp_path):
+    if content is not None:
+        (tmp_path / "report.json").write_text(content)
+    with pytest.raises(DatasetError, match=rf"report.json: .*{found}|{found}") as error:
+        read_report(tmp_path / "report.json")
+    assert "\n" not in str(error.value) and "expected" in str(error.value)
+
+
+def test_the_record_of_a_run(tmp_path):
+    weights = tmp_path / "w.weights"
+    weights.write_bytes(b"abc")
+    made = datetime(2026, 11, 21, 9, 30, tzinfo=timezone.utc)
+    about = about_run("python x", "a.cfg", weights, "v.data", made)
+    # SHA-256 of "abc": FIPS 180-2, appendix B.1
+    assert (
+        about.weights_sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
+    assert about.date == "2026-11-21 09:30:00+00:00" and dict(about.versions)["torch"]

@@ -1,0 +1,73 @@
+"""yolo.formats.recognition: what is certain is found, anything else asks."""
+
+import pytest
+
+from yolo.errors import DatasetError
+from yolo.formats.recognition import DetectionFormat, TruthFormat, detection_format, truth_format
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("voc", TruthFormat.VOC),
+        ("x.data", TruthFormat.LABELS),
+        ("valid.txt", TruthFormat.LABELS),
+        ("instances.JSON", TruthFormat.COCO),
+    ],
+)
+def test_truth_by_what_is_there(tmp_path, name, expected):
+    if name == "voc":
+        (tmp_path / "voc").mkdir()
+        (tmp_path / "voc/1.xml").touch()
+    else:
+        (tmp_path / name).touch()
+    assert truth_format(tmp_path / name) is expected
+
+
+@pytest.mark.parametrize("name", ["labels", "truth.csv"])
+def test_uncertain_truth_asks(tmp_path, name):
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/1.txt").touch()
+    (tmp_path / "truth.csv").touch()
+    with pytest.raises(DatasetError, match=f"{name}: found .* expected --truth-format"):
+        truth_format(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[{"image_id":1,"bbox":[]}]', DetectionFormat.COCO),
+        ('[\n{\n "frame_id":1, \n "filename":"a.jpg"', DetectionFormat.DARKNET),
+    ],
+)
+def test_json_by_its_first_keys(tmp_path, text, expected):
+    (tmp_path / "r.json").write_text(text)
+    assert detection_format(tmp_path / "r.json") is expected
+
+
+@pytest.mark.parametrize("text", ["", "{}", '[{"image_id": 1, "filename": "x"}]'])
+def test_an_uncertain_json_asks(tmp_path, text):
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(DatasetError, match="r.json: found no certain sign of a format, expected"):
+        detection_format(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize("text", ["[]", " [\r\n\t] \n"])
+def test_an_empty_list_is_told_and_asks(tmp_path, text):
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(DatasetError, match="r.json: found an empty list, expected --format, which"):
+        detection_format(tmp_path / "r.json")
+
+
+def test_a_folder_is_comp4_or_asks_for_the_columns(tmp_path):
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(DatasetError, match="labels-score-first or labels-score-last"):
+        detection_format(tmp_path)
+    (tmp_path / "comp4_det_test_cat.txt").touch()
+    assert detection_format(tmp_path) is DetectionFormat.COMP4
+
+
+def test_what_is_not_there_is_said(tmp_path):
+    for format_of in (truth_format, detection_format):
+        with pytest.raises(FileNotFoundError):
+            format_of(tmp_path / "nothing.json")

@@ -1,0 +1,258 @@
+"""VOC's files in and out, and the scores recorded for a real YOLOv2 on all of VOC2007 test."""
+
+import json
+import shutil
+import tarfile
+from pathlib import PurePosixPath
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from yolo.errors import DatasetError
+from yolo.evaluate.metrics.average_precision import VOC_PIXEL_EXTENT, mean_ap, score_classes
+from yolo.evaluate.metrics.voc import voc_detections, voc_truth
+from yolo.formats.voc_results import evaluation_of_files, read_results, results_names, write_results
+from yolo.formats.voc_xml import read_ground_truth, read_image_set, voc_pixels
+from yolo.records import ScoredBoxes
+
+IDS = ("000001", "000002")
+
+
+def annotation(*objects: tuple) -> str:
+    """XML of (name, xmin, ymin, xmax, ymax, difficult)s; the size is 0, as some tools write."""
+    parts = "".join(
+        f"<object><name>{name}</name><difficult>{difficult}</difficult><bndbox><xmin>{x1}</xmin>"
+        f"<ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
+        for name, x1, y1, x2, y2, difficult in objects
+    )
+    size = "<size><width>0</width><height>0</height><depth>3</depth></size>"
+    return f"<annotation>{size}{parts}</annotation>"
+
+
+def results_file(folder, text: str, name: str = "cat"):
+    path = folder / f"comp4_det_test_{name}.txt"
+    path.write_bytes(text.encode())
+    return path
+
+
+def unpack(path, folder, wanted):
+    """The files of an archive whose names are wanted; extractall takes several times as long."""
+    with tarfile.open(path) as archive:
+        for member in archive:
+            if member.isfile() and wanted(PurePosixPath(member.name)):
+                target = folder / member.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(archive.extractfile(member).read())
+
+
+@pytest.fixture(scope="module")
+def recorded(shared, tmp_path_factory):
+    """(expected numbers, class names, scores) of the recorded results, through our own readers."""
+    folder = tmp_path_factory.mktemp("voc")
+    annotations = shared / "datasets/VOC2007_annotations.tar.xz"
+    unpack(shared / "voc_results/yolov2.tar.xz", folder, lambda name: True)
+    unpack(annotations, folder, lambda name: name.name == "test.txt")
+    image_ids = read_image_set(folder / "VOC2007/ImageSets/Main/test.txt")
+    ids = set(image_ids)
+    unpack(annotations, folder, lambda name: name.suffix == ".xml" and name.stem in ids)
+    found = read_ground_truth(folder / "VOC2007/Annotations", image_ids)
+    detections = read_results(folder / "yolov2", found.names, image_ids)
+    scores = score_classes(found.truth, detections, len(found.names), 0.5, VOC_PIXEL_EXTENT)
+    shutil.rmtree(folder)  # pytest would keep 5,000 files for three runs
+    expected = json.loads((shared / "voc_results/yolov2_expected.json").read_text())
+    return expected, found.names, scores
+
+
+def test_every_class_gets_the_eleven_point_ap_that_voc_eval_recorded(recorded):
+    expected, names, scores = recorded
+    ours = {name: round(score.voc07_ap, 4) for name, score in zip(names, scores, strict=True)}
+    assert ours == expected["voc07_11_point"]["AP"]
+    mean = mean_ap(score.voc07_ap for score in scores)
+    assert mean == pytest.approx(expected["voc07_11_point"]["mAP"], abs=1e-6)
+
+
+def test_every_class_gets_the_area_ap_that_voc_eval_recorded(recorded):
+    expected, names, scores = recorded
+    ours = {name: round(score.area_ap, 4) for name, score in zip(names, scores, strict=True)}
+    assert ours == expected["area"]["AP"]
+    mean = mean_ap(score.area_ap for score in scores)
+    assert mean == pytest.approx(expected["area"]["mAP"], abs=1e-6)
+
+
+def test_voc2007_test_has_its_published_number_of_objects(recorded):
+    _, _, scores = recorded
+    assert sum(score.match.truths for score in scores) == 12032  # VOC2007's own statistics page
+    assert sum(score.match.detections for score in scores) == 101139
+
+
+def test_annotations_become_columns(tmp_path):
+    (tmp_path / "000001.xml").write_text(
+        annotation(("dog", 1, 2, 3.5, 4, 0), ("cat", 5, 6, 7, 8, 1))
+    )
+    (tmp_path / "000002.xml").write_text(annotation(("dog", 9, 9, 9, 9, 0)))
+    (tmp_path / "000003.xml").write_text(annotation())
+    found = read_ground_truth(tmp_path, ("000001", "000003", "000002"), more_names=["bird", "cat"])
+    assert found.names == ("bird", "cat", "dog")
+    assert found.truth.image_index.tolist() == [0, 0, 2]
+    assert found.truth.labels.tolist() == [2, 1, 2]
+    assert found.truth.boxes.tolist() == [[1, 2, 3.5, 4], [5, 6, 7, 8], [9, 9, 9, 9]]
+    assert found.truth.difficult.tolist() == [False, True, False]
+
+
+def test_pictures_without_objects_are_ordinary(tmp_path):
+    (tmp_path / "000001.xml").write_text(annotation())
+    found = read_ground_truth(tmp_path, ("000001",))
+    assert found.names == () and found.truth.boxes.shape == (0, 4)
+
+
+def test_a_missing_annotation_and_an_inverted_truth_are_named(tmp_path):
+    (tmp_path / "000001.xml").write_text(annotation(("cat", 1, 1, 2, 2, 0), ("cat", 5, 1, 4, 2, 0)))
+    with pytest.raises(DatasetError, match=r"000002\.xml: not found"):
+        read_ground_truth(tmp_path, ("000002",))
+    with pytest.raises(DatasetError, match=r"000001\.xml: object 2: found box 5\.0 1\.0 4\.0 2\.0"):
+        read_ground_truth(tmp_path, ("000001",))
+
+
+def test_an_image_set_is_read_in_order(tmp_path):
+    path = tmp_path / "test.txt"
+    path.write_bytes(b"\xef\xbb\xbf000002\r\n\r\n  000001 \r\n")  # as a Windows editor saves it
+    assert read_image_set(path) == ("000002", "000001")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no picture name found"),
+        ("000001\n000002  1\n", r":2: found '000002  1', expected one picture name"),
+        ("000001\n\n000001\n", r":3: 000001 again, .* on line 1"),
+        ("a\0b\n", ":1: found .*expected one picture name"),
+    ],
+)
+def test_a_bad_image_set_is_named_with_its_line(tmp_path, text, message):
+    path = tmp_path / "test.txt"
+    path.write_bytes(text.encode())
+    with pytest.raises(DatasetError, match=message):
+        read_image_set(path)
+
+
+def test_results_are_read_class_by_class_in_the_order_of_the_files(tmp_path):
+    results_file(tmp_path, "000002 0.5 1 2 3 4\n000001 0.5 5 6 7 8\n", "cat")
+    results_file(tmp_path, "", "dog")
+    results_file(tmp_path, "000001 1e-3 1.5 1.5 1.5 1.5\r\n\r\n", "eel")
+    detections = read_results(tmp_path, ("cat", "dog", "eel"), IDS)
+    assert detections.image_index.tolist() == [1, 0, 0]
+    assert detections.labels.tolist() == [0, 0, 2]
+    assert detections.scores.tolist() == [0.5, 0.5, 0.001]
+    assert detections.boxes.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8], [1.5, 1.5, 1.5, 1.5]]
+    assert results_names(tmp_path) == ("cat", "dog", "eel")
+
+
+GOOD = "000001 0.5 1 2 3 4\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("000001 0.5 1 2 3", "found 5 columns, expected 6: id score xmin ymin xmax ymax"),
+        ("000001 0.5 1 2 3 4 5", "found 7 columns"),
+        ("000001 high 1 2 3 4", "found score 'high', expected a finite number"),
+        ("000001 nan 1 2 3 4", "found score 'nan'"),
+        ("000001 inf 1 2 3 4", "found score 'inf'"),
+        ("000001 0.5 1 2 3 1e999", "found ymax '1e999'"),
+        ("000001 0.5 1 2 1e308 1e308", "found xmax '1e308'"),
+        ("000001 0.5 3 2 1 4", "found box 3 2 1 4, expected xmin not above xmax"),
+        ("000001 0.5 1 4 3 2", "found box 1 4 3 2"),
+        ("000001 0.5 1_0 2 30 4", "found xmin '1_0', expected a finite number"),
+        ("000001 0.5 1 2 \u0663 4", "found xmax '\u0663', expected a finite number"),
+        ("000009 0.5 1 2 3 4", "found picture 000009, expected one of the 2 of the image set"),
+        ("\x00\x01\x02", "found 1 columns"),
+    ],
+)
+def test_a_bad_results_line_is_named(tmp_path, line, message):
+    path = results_file(tmp_path, GOOD + "\n" + line + "\n" + GOOD)
+    with pytest.raises(DatasetError) as caught:
+        read_results(tmp_path, ("cat",), IDS)
+    assert str(caught.value).startswith(f"{path}:3: {message}")
+    assert "\n" not in str(caught.value)
+
+
+def test_bytes_that_are_no_text_are_a_bad_line(tmp_path):
+    path = results_file(tmp_path, "")
+    path.write_bytes(b"000001 0.5 1 2 3 4\n\xff\xd8\xff\xe0 JFIF")
+    with pytest.raises(DatasetError, match=":2: found 2 columns"):
+        read_results(tmp_path, ("cat",), IDS)
+
+
+def test_columns_that_add_up_over_two_lines_are_still_wrong(tmp_path):
+    results_file(tmp_path, "000001 0.5 1 2 3\n000001 0.5 1 2 3 4 5\n")
+    with pytest.raises(DatasetError, match=":1: found 5 columns"):
+        read_results(tmp_path, ("cat",), IDS)
+
+
+def test_a_folder_without_results_is_named(tmp_path):
+    with pytest.raises(DatasetError, match=r"away: no comp4_det_test_<class>\.txt found"):
+        results_names(tmp_path / "away")
+
+
+def test_every_class_without_a_results_file_is_named(tmp_path):
+    results_file(tmp_path, GOOD)
+    with pytest.raises(DatasetError, match=r"found for cow, dog, expected one for each class"):
+        read_results(tmp_path, ("cat", "cow", "dog"), IDS)
+    assert len(read_results(tmp_path, ("cat", "dog"), IDS, optional=["dog"]).scores) == 1
+
+
+finite = st.floats(0, 1e4, allow_subnormal=False)
+
+
+@given(st.lists(st.tuples(st.sampled_from([0, 1]), finite, finite, finite, finite), max_size=8))
+def test_written_results_are_read_back_to_the_last_digit(tmp_path_factory, rows):
+    folder = tmp_path_factory.mktemp("results")
+    numbers = np.array(rows, dtype=np.float64).reshape(-1, 5)
+    boxes = np.concatenate((numbers[:, 1:3], numbers[:, 1:3] + numbers[:, 3:]), axis=1)
+    detections = ScoredBoxes(
+        image_index=numbers[:, 0].astype(np.int64),
+        labels=np.sort(np.arange(len(numbers)) % 2),
+        scores=numbers[:, 1].astype(np.float32).astype(np.float64),  # as a network gives them
+        boxes=boxes,
+    )
+    written = write_results(folder, ("cat", "dog"), IDS, detections)
+    assert [path.name for path in written] == ["comp4_det_test_cat.txt", "comp4_det_test_dog.txt"]
+    again = read_results(folder, ("cat", "dog"), IDS)
+    assert again.image_index.tolist() == detections.image_index.tolist()
+    assert again.labels.tolist() == detections.labels.tolist()
+    assert again.scores.tolist() == detections.scores.tolist()
+    assert again.boxes.tolist() == detections.boxes.tolist()
+
+
+def test_a_written_line_by_hand(tmp_path):
+    detections = ScoredBoxes(
+        np.array([1]), np.array([0]), np.array([0.25]), np.array([[1.0, 2.5, 3.0, 4.0]])
+    )
+    (path,) = write_results(tmp_path, ("cat",), IDS, detections)
+    assert path.read_text() == "000002 0.25 1.0 2.5 3.0 4.0\n"
+
+
+def test_continuous_boxes_become_darknets_voc_pixels():
+    boxes = np.array([[0, 0, 10, 20], [-3, 5.5, 101, 19.5], [-9, -9, -5, -5], [150, 60, 190, 70]])
+    sizes = np.array([[50, 100]] * 4)  # height 50, width 100
+    assert voc_pixels(boxes, sizes).tolist() == [
+        [1, 1, 11, 21],
+        [1, 6.5, 100, 20.5],
+        [1, 1, 1, 1],
+        [100, 50, 100, 50],
+    ]
+    assert voc_pixels(np.zeros((0, 4)), np.zeros((0, 2))).shape == (0, 4)
+
+
+def test_files_as_an_evaluation_score_as_they_do_in_vocs_pixels(tmp_path):
+    """Half pixels and six decimals; the sizes are not known, so nothing is clamped."""
+    (tmp_path / "000001.xml").write_text(annotation(("cat", 1, 2, 30.5, 40, 0)))
+    found = read_ground_truth(tmp_path, ("000001",))
+    results_file(tmp_path, "000001 0.5 1.234567 2 3000.1 4000.5\n")
+    detections = read_results(tmp_path, found.names, found.image_ids)
+    evaluation = evaluation_of_files(found, detections)
+    assert evaluation.truth.boxes.tolist() == [[0, 1, 29.5, 39]]
+    assert voc_truth(evaluation).boxes.tolist() == found.truth.boxes.tolist()
+    assert voc_detections(evaluation).boxes.tolist() == detections.boxes.tolist()

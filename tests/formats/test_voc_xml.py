@@ -1,0 +1,199 @@
+"""yolo.formats.voc_xml: annotations and image sets are read as they are, or refused with one line."""
+
+import pytest
+
+from yolo.errors import DatasetError
+from yolo.formats.voc_xml import (
+    BAD_NAME,
+    COLUMNS,
+    EMPTY,
+    MAX_ANNOTATION_BYTES,
+    TWICE,
+    AnnotatedObject,
+    Annotation,
+    ImageSet,
+    picture_files,
+    read_annotation,
+    read_image_sets,
+)
+
+OBJECT = """<object><name>cat</name><difficult>1</difficult>
+<bndbox><xmin>2</xmin><ymin>3</ymin><xmax>50.5</xmax><ymax>7</ymax></bndbox></object>"""
+SIZE = "<size><width>60</width><height>40</height><depth>3</depth></size>"
+
+
+def written(tmp_path, text):
+    path = tmp_path / "a.xml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def error_of(tmp_path, text):
+    path = written(tmp_path, text)
+    with pytest.raises(DatasetError) as caught:
+        read_annotation(path)
+    message = str(caught.value)
+    assert message.startswith(str(path)) and "\n" not in message
+    return message.removeprefix(str(path))
+
+
+def test_an_annotation_gives_size_and_objects_as_written(tmp_path):
+    path = written(tmp_path, f"<annotation>{SIZE}{OBJECT}</annotation>")
+    item = AnnotatedObject("cat", 2.0, 3.0, 50.5, 7.0, True)
+    assert read_annotation(path) == Annotation(60, 40, (item,))
+
+
+def test_no_objects_no_size_and_no_difficult_are_ordinary(tmp_path):
+    assert read_annotation(written(tmp_path, "<annotation/>")) == Annotation(0, 0, ())
+    text = OBJECT.replace("<difficult>1</difficult>", "")
+    assert (
+        not read_annotation(written(tmp_path, f"<annotation>{text}</annotation>"))
+        .objects[0]
+        .difficult
+    )
+
+
+def test_the_parts_of_an_object_are_not_taken_for_the_object(tmp_path):
+    part = "<part><name>head</name><bndbox><xmin>9</xmin></bndbox></part>"
+    text = OBJECT.replace("<object>", "<object>" + part)
+    item = read_annotation(written(tmp_path, f"<annotation>{text}</annotation>")).objects[0]
+    assert (item.name, item.xmin) == ("cat", 2.0)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "iso-8859-1"])
+def test_a_name_is_read_in_the_encoding_the_file_declares(tmp_path, encoding):
+    head = f'<?xml version="1.0" encoding="{encoding.removesuffix("-sig")}"?>'
+    text = f"{head}<annotation>{OBJECT.replace('cat', 'Käfer')}</annotation>"
+    assert read_annotation(written(tmp_path, text.encode(encoding))).objects[0].name == "Käfer"
+
+
+BOMB = """<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;&b;">]>
+<annotation><object><name>&c;</name></object></annotation>"""
+EXTERNAL = '<!DOCTYPE a SYSTEM "file:///etc/passwd"><annotation/>'
+
+
+@pytest.mark.parametrize("text", [BOMB, EXTERNAL])
+def test_a_document_type_is_refused(tmp_path, text):
+    assert "document type" in error_of(tmp_path, text)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_document_type_cannot_hide_in_another_encoding(tmp_path, encoding):
+    assert "zero bytes" in error_of(tmp_path, BOMB.encode(encoding))
+
+
+@pytest.mark.parametrize("encoding", ["utf-7", "cp037", "nonsense", "shift_jis"])
+def test_an_encoding_that_is_no_superset_of_ascii_is_refused(tmp_path, encoding):
+    assert "not XML" in error_of(
+        tmp_path, f'<?xml version="1.0" encoding="{encoding}"?><annotation/>'
+    )
+
+
+def test_an_undeclared_entity_is_refused(tmp_path):
+    assert error_of(tmp_path, "<annotation>\n&lol;</annotation>").startswith(":2: not XML")
+
+
+def test_a_file_cut_short_is_refused_with_its_line(tmp_path):
+    assert error_of(tmp_path, f"<annotation>\n\n{SIZE}").startswith(":3: not XML")
+    assert "not XML" in error_of(tmp_path, "")
+
+
+def test_a_file_too_long_is_refused_unread(tmp_path):
+    assert "bytes" in error_of(tmp_path, b" " * (MAX_ANNOTATION_BYTES + 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("<name>cat</name>", "", "0 <name> and 1 <bndbox>"),
+        ("cat", " ", "<name> is ''"),
+        ("cat", "cat\ndog", "on one line"),
+        ("</bndbox>", "</bndbox><bndbox/>", "2 <bndbox>"),
+        ("<xmin>2</xmin>", "", "<bndbox> has no <xmin>"),
+        ("<ymax>7", "<ymax>seven", "<ymax> is 'seven'"),
+        ("<ymax>7", "<ymax>nan", "<ymax> is 'nan'"),
+        ("<ymax>7", "<ymax>1e999", "<ymax> is '1e999'"),
+        ("<ymax>7", "<ymax>1e300", "<ymax> is '1e300'"),
+        ("<ymax>7", "<ymax>", "<ymax> is ''"),
+        ("<ymax>7", "<ymax>1_7", "<ymax> is '1_7'"),
+        ("<ymax>7", "<ymax>\u0667", "<ymax> is '\u0667'"),
+        ("<difficult>1", "<difficult>maybe", "<difficult> is 'maybe'"),
+    ],
+)
+def test_a_faulty_object_is_named_by_its_number(tmp_path, old, new, said):
+    text = f"<annotation>{SIZE}{OBJECT}{OBJECT.replace(old, new)}</annotation>"
+    message = error_of(tmp_path, text)
+    assert message.startswith(": object 2: ") and said in message
+
+
+def test_a_size_that_is_no_whole_number_is_refused(tmp_path):
+    assert ": size: " in error_of(
+        tmp_path, f"<annotation>{SIZE.replace('60', '60.5')}</annotation>"
+    )
+    assert ": size: " in error_of(tmp_path, f"<annotation>{SIZE.replace('60', 'x')}</annotation>")
+
+
+def test_another_kind_of_xml_is_refused(tmp_path):
+    assert "<html>" in error_of(tmp_path, "<html/>")
+
+
+def image_set(folder, name, text):
+    sets = folder / "ImageSets" / "Main"
+    sets.mkdir(parents=True, exist_ok=True)
+    (sets / f"{name}.txt").write_text(text)
+    return ImageSet(folder, name)
+
+
+def test_an_image_set_gives_its_rows_in_order(tmp_path):
+    rows, problems = read_image_sets([image_set(tmp_path, "a", "\ufeff2\r\n\n 1 \n")])
+    assert (rows, problems) == ([(tmp_path, "2"), (tmp_path, "1")], [])
+
+
+def test_a_row_listed_twice_is_kept_once_and_told(tmp_path):
+    sets = [image_set(tmp_path, "a", "1\n2\n"), image_set(tmp_path, "b", "2\n3\n")]
+    rows, problems = read_image_sets(sets)
+    assert [identifier for _, identifier in rows] == ["1", "2", "3"]
+    assert [problem.kind for problem in problems] == [TWICE]
+    assert "b.txt:1" in problems[0].message and "a.txt:2" in problems[0].message
+
+
+def test_the_extra_column_of_a_list_of_one_class_is_told(tmp_path):
+    rows, problems = read_image_sets([image_set(tmp_path, "cow_val", "000005 -1\n000007  1\n")])
+    assert [identifier for _, identifier in rows] == ["000005", "000007"]
+    assert [problem.kind for problem in problems] == [COLUMNS, COLUMNS]
+
+
+def test_a_file_name_with_a_space_is_no_extra_column(tmp_path):
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "Annotations" / "my cat.xml").touch()
+    rows, problems = read_image_sets([image_set(tmp_path, "a", "my cat\n")])
+    assert (rows, problems) == ([(tmp_path, "my cat")], [])
+
+
+def test_a_row_with_a_folder_in_it_is_told(tmp_path):
+    rows, problems = read_image_sets([image_set(tmp_path, "a", "../../etc/passwd\n1\n")])
+    assert rows == [(tmp_path, "1")]
+    assert [problem.kind for problem in problems] == [BAD_NAME]
+
+
+def test_an_empty_set_is_told_and_an_absent_one_refused(tmp_path):
+    _, problems = read_image_sets([image_set(tmp_path, "a", "\n")])
+    assert [problem.kind for problem in problems] == [EMPTY]
+    with pytest.raises(DatasetError, match=r"b\.txt: no such image set"):
+        read_image_sets([ImageSet(tmp_path, "b")])
+
+
+def test_pictures_are_found_by_any_suffix_and_jpg_goes_first(tmp_path):
+    (tmp_path / "JPEGImages").mkdir()
+    twice = [str(number) for number in range(12)]  # in whatever order the folder lists them
+    pairs = [f"{stem}{suffix}" for stem in twice for suffix in (".png", ".jpg")]
+    for name in ("a.JPG", "b.jpeg", "d.e.Png", "f.txt", *pairs):
+        (tmp_path / "JPEGImages" / name).touch()
+    expected = {"a": "a.JPG", "b": "b.jpeg", "d.e": "d.e.Png"}
+    assert picture_files(tmp_path) == expected | {stem: f"{stem}.jpg" for stem in twice}
+    assert picture_files(tmp_path / "nowhere") == {}
+
+
+def test_bccd_reads_whole(shared):
+    paths = sorted((shared / "datasets" / "BCCD" / "Annotations").glob("*.xml"))
+    assert sum(len(read_annotation(path).objects) for path in paths) == 4888  # counted by xml.etree

@@ -1,0 +1,193 @@
+"""yolo.model.class_tree: a small hierarchy by hand, against loops, and against what compiled Darknet made of it.
+
+golden/tree.npz: `probs` are group softmaxes of random numbers, one row a picture; pjreddie's Darknet (2018-09-14, CPU
+build) computed `products` by hierarchy_predictions, and by hierarchy_top_prediction, for each of `thresholds`, `chosen`
+from the probs and `chosen_twice` from the products, as its region layer does.
+"""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import PROJECT
+from yolo.errors import DatasetError
+from yolo.model.class_tree import best_class, group_softmax, path_probabilities, read_tree
+
+LINES = """\
+animal -1
+vehicle -1
+dog 0
+cat 0
+bird 0
+car 1
+bus 1
+poodle 2
+terrier 2
+toy_poodle 7
+large_poodle 7
+kitten 3
+"""
+GROUPS = [[0, 1], [2, 3, 4], [5, 6], [7, 8], [9, 10], [11]]
+ANCESTORS = [[], [], [0], [0], [0], [1], [1], [2, 0], [2, 0], [7, 2, 0], [7, 2, 0], [3, 0]]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    path = tmp_path / "small.tree"
+    path.write_text(LINES)
+    return read_tree(path)
+
+
+def golden():
+    return np.load(PROJECT / "tests" / "golden" / "tree.npz")
+
+
+def slow_softmax(values):
+    """By the definition, group by group."""
+    result = [0.0] * len(values)
+    for group in GROUPS:
+        total = sum(math.exp(values[each]) for each in group)
+        for each in group:
+            result[each] = math.exp(values[each]) / total
+    return result
+
+
+def test_a_tree_knows_its_groups_parents_children_and_leaves(tree):
+    assert tree.names[2] == "dog" and len(tree.names) == 12 and tree.levels == 4
+    assert tree.parent.tolist() == [-1, -1, 0, 0, 0, 1, 1, 2, 2, 7, 7, 3]
+    assert tree.group.tolist() == [0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 4, 5]
+    assert tree.child.tolist() == [1, 2, 3, 5, -1, -1, -1, 4, -1, -1, -1, -1]
+    assert tree.group_offset.tolist() == [group[0] for group in GROUPS]
+    assert tree.group_size.tolist() == [len(group) for group in GROUPS]
+    leaves = ["bird", "car", "bus", "terrier", "toy_poodle", "large_poodle", "kitten"]
+    assert [name for name, leaf in zip(tree.names, tree.leaf, strict=True) if leaf] == leaves
+
+
+def test_blanks_carriage_returns_and_empty_lines_at_the_end_do_no_harm(tmp_path):
+    path = tmp_path / "small.tree"
+    path.write_bytes(b"\xef\xbb\xbfa -1\r\n  b\t0 \r\n\r\n \n")
+    assert read_tree(path).names == ("a", "b")
+    assert read_tree(path).parent.tolist() == [-1, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("", "", "found no line, expected one a class: name parent"),
+        (" \n\n", "", "found no line, expected one a class: name parent"),
+        ("a -1\nb\n", ":2", "found 'b', expected name parent"),
+        ("a -1\n\nb 0\n", ":2", "found '', expected name parent"),
+        ("a -1\nb 0 7\n", ":2", "found 'b 0 7', expected name parent"),
+        ("a -1\nb 0.5\n", ":2", "found 'b 0.5', expected name parent"),
+        ("a -1\nb ²\n", ":2", "found 'b ²', expected name parent"),
+        ("a -1\nb " + "9" * 5000, ":2", "found 'b " + "9" * 58 + "', expected name parent"),
+        ("a 0\n", ":1", "found parent 0, expected -1, a root"),
+        ("a -1\nb 1\n", ":2", "found parent 1, expected a line before, 0 to 0, or -1"),
+        ("a -1\nb -2\n", ":2", "found parent -2, expected a line before, 0 to 0, or -1"),
+        (
+            "a -1\nb 0\nc 1\nd 0\n",
+            ":4",
+            "found a child of 0 apart from its siblings, expected them together",
+        ),
+        (
+            "a -1\nb 0\nc -1\n",
+            ":3",
+            "found a child of -1 apart from its siblings, expected them together",
+        ),
+    ],
+)
+def test_what_is_no_tree_is_named_with_its_line(tmp_path, text, place, message):
+    path = tmp_path / "bad.tree"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DatasetError) as caught:
+        read_tree(path)
+    assert str(caught.value) == f"{path}{place}: {message}"
+
+
+def test_a_group_softmax_adds_up_to_one_in_each_group_and_is_the_loop(tree):
+    logits = torch.randn(2, 12, 3) * 4
+    found = group_softmax(logits, tree, dim=1)
+    assert found.shape == (2, 12, 3)
+    for picture, place in np.ndindex(2, 3):
+        expected = slow_softmax(logits[picture, :, place].tolist())
+        assert found[picture, :, place].tolist() == pytest.approx(expected, rel=1e-5)
+    assert found[:, 11].tolist() == [[1.0] * 3] * 2  # an only child
+
+
+def test_a_group_softmax_stays_finite_with_large_numbers_and_takes_any_axis(tree):
+    logits = torch.randn(12, 5)
+    found = group_softmax(logits, tree, dim=0)
+    moved = group_softmax((logits + 1000).T.contiguous(), tree, dim=-1).T
+    assert torch.allclose(found, moved, atol=1e-4)  # 1000.x has five digits less
+
+
+def test_a_group_softmax_does_not_overflow(tree):
+    logits = torch.tensor([500.0, -500] * 6)
+    found = group_softmax(logits, tree, dim=0).tolist()
+    assert found[:5] == [1, 0, 0.5, 0, 0.5]
+
+
+def test_a_group_softmax_has_the_softmaxs_gradient(tree):
+    logits = torch.randn(2, 12, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda values: group_softmax(values, tree, dim=1), logits)
+
+
+def test_a_path_probability_is_the_product_with_all_ancestors(tree):
+    probs = torch.rand(2, 3, 12, 4)
+    found = path_probabilities(probs, tree, dim=2)
+    for index, ancestors in enumerate(ANCESTORS):
+        expected = probs[:, :, index].clone()
+        for ancestor in ancestors:
+            expected *= probs[:, :, ancestor]
+        assert torch.allclose(found[:, :, index], expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("levels", range(1, 10))
+def test_a_path_of_any_length_is_multiplied_once_through(tmp_path, levels):
+    path = tmp_path / "chain.tree"
+    path.write_text("".join(f"class {index - 1}\n" for index in range(levels)))
+    chain = read_tree(path)
+    found = path_probabilities(torch.full((2, levels), 0.5), chain, dim=1)
+    assert chain.levels == levels
+    assert found.tolist() == [[0.5 ** (index + 1) for index in range(levels)]] * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "threshold", "expected"),
+    [
+        ({"animal": 0.9, "dog": 0.8, "poodle": 0.9, "toy_poodle": 1.0}, 0.5, "toy_poodle"),
+        ({"animal": 0.9, "dog": 0.8, "poodle": 0.6}, 0.5, "dog"),  # .9 * .8 * .6 = .432
+        ({"animal": 0.9, "dog": 0.5}, 0.5, "animal"),
+        ({"animal": 0.4, "dog": 1.0}, 0.5, "animal"),  # the best root in any case
+        ({"vehicle": 0.5, "bus": 1.0}, 0.5, "vehicle"),  # equal is not above
+        ({"vehicle": 0.75, "bus": 0.75}, 0.5, "bus"),
+        ({"animal": 1.0, "dog": 0.5, "cat": 0.5, "kitten": 1.0}, 0.3, "dog"),  # the first of equals
+        ({}, 0.5, "animal"),
+    ],
+)
+def test_the_best_class_is_as_far_down_as_the_product_allows(tree, changes, threshold, expected):
+    probs = torch.zeros(12)
+    for name, value in changes.items():
+        probs[tree.names.index(name)] = value
+    assert tree.names[best_class(probs, tree, threshold, dim=0)] == expected
+
+
+def test_products_and_choices_are_compiled_darknets(tree):
+    recorded = golden()
+    probs = torch.from_numpy(recorded["probs"])
+    products = path_probabilities(probs, tree, dim=1)
+    assert torch.allclose(products, torch.from_numpy(recorded["products"]), rtol=1e-6, atol=0)
+    for row, threshold in enumerate(recorded["thresholds"].tolist()):
+        found = best_class(probs, tree, threshold, dim=1)
+        assert found.tolist() == recorded["chosen"][row].tolist()
+        twice = best_class(products, tree, threshold, dim=1)
+        assert twice.tolist() == recorded["chosen_twice"][row].tolist()
+
+
+def test_the_best_class_takes_any_axis(tree):
+    probs = torch.from_numpy(golden()["probs"])
+    expected = best_class(probs, tree, 0.3, dim=1)
+    maps = probs.T.reshape(1, 12, 4, -1)
+    assert best_class(maps, tree, 0.3, dim=1).flatten().tolist() == expected.tolist()

@@ -1,0 +1,69 @@
+"""yolo.support.table: the page says what the code reads, all of it and nothing else."""
+
+import ast
+
+import pytest
+
+from yolo.model.builders import BEYOND_PICTURES, BUILDERS
+from yolo.support.meanings import KINDS, MEANINGS, UNREAD
+from yolo.support.table import EXAMPLES, MUST_BE_0, aliases, readings, support_table
+
+GETTERS = {"integer", "number", "flag", "text", "choice", "integers", "numbers"}
+
+
+def test_the_page_in_docs_is_what_the_code_says(project):
+    page = (project / "docs" / "supported.md").read_text()
+    assert page == support_table(), "run tools/support_table.py"
+
+
+def test_every_kind_of_section_is_on_the_page_under_all_its_names():
+    named = {name for kind in KINDS if kind != "net" for name in (kind, *aliases(kind))}
+    assert named == set(BUILDERS)
+    assert set(EXAMPLES) == set(KINDS) - {"net"} and set(MEANINGS) == set(KINDS)
+    for name in (*BUILDERS, *BEYOND_PICTURES):
+        assert f"[{name}]" in support_table()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_key_that_is_read_has_words_and_no_other_key_has(kind):
+    read = {key for key, value in readings(kind).items() if not value.form.startswith(MUST_BE_0)}
+    assert read == set(MEANINGS[kind])
+
+
+def test_no_key_that_the_code_names_is_missing_from_the_page(project):
+    """Keys that a builder asks for only now and then would be missing from the example's readings."""
+    sources = [project / "yolo" / "settings.py", *(project / "yolo" / "model").glob("*.py")]
+    named = {
+        call.args[0].value
+        for source in sources
+        for call in ast.walk(ast.parse(source.read_text()))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in GETTERS
+        and call.args
+        and isinstance(call.args[0], ast.Constant)
+        and isinstance(call.args[0].value, str)
+    }
+    assert named - {key for kind in KINDS for key in readings(kind)} == set()
+    assert "filters" in named and "anchors" in named  # the search finds something
+
+
+def test_keys_said_to_be_unread_are_unread():
+    for kind, groups in UNREAD.items():
+        said = {key for keys in groups for key in keys.split(", ")}
+        for each in KINDS if kind == "every layer" else (kind,):
+            if each == "net" and kind == "every layer":
+                continue
+            assert not said & set(readings(each)), each
+
+
+def test_defaults_and_forms_are_those_of_the_code():
+    page = support_table()
+    assert "| `filters` | whole number, at least 1 | 1 | number of outputs' channels |" in page
+    assert "| `iou_normalizer` | number | 0.75 | weight of the box loss |" in page
+    assert "| `from` | whole numbers | required |" in page
+    assert (
+        "| `sway` | 0 | 0 | another value is refused: this kind of convolution is not supported |"
+        in page
+    )
+    assert "| `padding` | whole number, at least 0 | size - 1 |" in page

@@ -1,0 +1,150 @@
+"""The layout of yolo/: which folder may import which, as docs/design.md says, and what every module has to keep to."""
+
+import ast
+import re
+from collections import Counter, defaultdict
+from functools import cache
+
+import pytest
+
+from tests.conftest import PROJECT
+
+PACKAGE = PROJECT / "yolo"
+MODULES = sorted(
+    path.relative_to(PACKAGE).as_posix()
+    for path in PACKAGE.rglob("*.py")
+    if path.name != "__init__.py"
+)
+GROUND = "ground"  # the modules directly in yolo/, as the table calls them
+ROW = re.compile(r"^\| `([\w/]+)` \| ([\w, `/-]+) \| .+ \|$", re.MULTILINE)
+MOST_MODULES_OF_A_FOLDER = 14
+PRINTING = ("commands/", "console.py", "progress.py", "__main__.py", "train/log/console.py")
+
+
+@cache
+def tree(module):
+    return ast.parse((PACKAGE / module).read_text())
+
+
+def folder_of(module):
+    return module.split("/")[0] if "/" in module else GROUND
+
+
+def allowed_imports():
+    """Folder → folders that it may import from, as the table in docs/design.md says."""
+    rows = ROW.findall((PROJECT / "docs" / "design.md").read_text())
+    return {folder: set(re.findall(r"[\w/]+", allowed)) - {"-"} for folder, allowed in rows}
+
+
+@cache
+def imported_modules(module):
+    """The modules of yolo/ that a module imports, wherever in it."""
+    found = set()
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}:{node.lineno}: a relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {module_of(name) for name in found if name.split(".")[0] == "yolo"}
+
+
+def module_of(name):
+    """yolo.model.network.Network → model/network.py; the package itself and its public names → __init__.py."""
+    parts = name.split(".")[1:]
+    for end in (len(parts), len(parts) - 1):
+        path = "/".join(parts[:end]) + ".py"
+        if end > 0 and (PACKAGE / path).is_file():
+            return path
+    return "__init__.py"
+
+
+def public_names(module):
+    """Names of the functions and classes that a module defines."""
+    for node in tree(module).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            yield node.name
+
+
+def test_the_table_names_every_folder_and_no_other():
+    assert set(allowed_imports()) == {folder_of(module) for module in MODULES}
+
+
+def test_the_table_allows_no_cycle_between_folders():
+    left = {folder: allowed - {GROUND} for folder, allowed in allowed_imports().items()}
+    while left:
+        free = {folder for folder, allowed in left.items() if not allowed & set(left)}
+        assert free, f"these folders import each other: {sorted(left)}"
+        left = {folder: allowed for folder, allowed in left.items() if folder not in free}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_from_folders_that_its_own_may_import(module):
+    allowed = allowed_imports()[folder_of(module)] | {folder_of(module)}
+    for used in imported_modules(module):
+        assert used != "__init__.py", f"{module} imports the package itself"
+        assert folder_of(used) in allowed, f"{module} imports {used}"
+
+
+def test_no_modules_import_each_other():
+    done, path = set(), []
+
+    def visit(module):
+        assert module not in path, " -> ".join([*path, module])
+        if module in done:
+            return
+        path.append(module)
+        for used in sorted(imported_modules(module)):
+            visit(used)
+        done.add(path.pop())
+
+    for module in MODULES:
+        visit(module)
+
+
+def test_no_folder_holds_too_many_modules():
+    count = Counter(module.rpartition("/")[0] for module in MODULES)
+    assert not {folder: n for folder, n in count.items() if n > MOST_MODULES_OF_A_FOLDER}
+
+
+def test_no_public_name_is_defined_in_two_modules():
+    homes = defaultdict(set)
+    for module in MODULES:
+        for name in public_names(module):
+            if name != "main":  # every command has one
+                homes[name].add(module)
+    assert not {name: sorted(modules) for name, modules in homes.items() if len(modules) > 1}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_opens_with_its_job(module):
+    text = (PACKAGE / module).read_text()
+    assert text.startswith('"""') and ast.get_docstring(tree(module))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_exception_is_caught_broadly_unless_it_is_raised_again(module):
+    for node in ast.walk(tree(module)):
+        if not isinstance(node, ast.ExceptHandler):
+            continue
+        caught = "everything" if node.type is None else ast.unparse(node.type)
+        broad = caught == "everything" or re.search(r"\b(Base)?Exception\b", caught)
+        raised_again = isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None
+        assert not broad or raised_again, f"{module}:{node.lineno}: catches {caught}"
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith(PRINTING)])
+def test_only_commands_and_loggers_print(module):
+    calls = [node for node in ast.walk(tree(module)) if isinstance(node, ast.Call)]
+    assert not [call.lineno for call in calls if ast.unparse(call.func) == "print"]
+
+
+def test_the_packages_inits_hold_nothing_but_the_public_names():
+    for path in PACKAGE.rglob("__init__.py"):
+        text = path.read_text()
+        assert path.parent == PACKAGE or not text.strip(), f"{path} is not empty"
+
+
+def test_no_module_is_a_drawer_for_everything():
+    drawers = {"utils", "util", "misc", "common", "helpers"}
+    assert not [module for module in MODULES if drawers & set(re.split(r"[/._]", module))]

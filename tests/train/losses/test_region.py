@@ -1,0 +1,292 @@
+"""yolo.train.losses.region: its gradient is the delta of compiled Darknet, and of one written cell by cell.
+
+Expected: pjreddie's Darknet (tests/golden/early_losses.npz; its README says how), reference_region.slow_delta, which
+follows region_layer.c of both Darknets with plain numbers, or a calculation by hand.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.helpers.golden import network_of
+from tests.helpers.slow_region import PARENTS, TREE, logistic, slow_delta
+from yolo.cfg import parse_cfg
+from yolo.errors import DatasetError
+from yolo.model.building import BuildContext, Built
+from yolo.model.class_tree import read_class_map, read_tree
+from yolo.model.heads.head_section import ErrorScales
+from yolo.model.heads.region import RegionHead, RegionSettings, build_region
+from yolo.records import Targets
+from yolo.settings import InputSettings
+from yolo.train.losses.assign import DIALECTS
+from yolo.train.losses.detection import DetectionLoss
+from yolo.train.losses.head_loss import Rules
+from yolo.train.losses.region import region_loss
+
+KINDS = (
+    "background background_logistic bias_match logistic map rescore seen_12799 seen_12800 softmax"
+)
+CASES = [f"region_{kind}" for kind in f"{KINDS} tree tree_alone unread".split()]
+LATE = 12_800
+CLASSES = len(PARENTS)
+ANCHORS = torch.tensor([[0.9, 1.1], [1.7, 2.3]])
+SETTINGS = RegionSettings(
+    max_boxes=30,
+    jitter=0.0,
+    resize=1.0,
+    random=0.0,
+    scales=ErrorScales(1.5, 5.0, 0.7, 1.3, rescore=False),
+    thresh=0.35,
+    bias_match=False,
+    classfix=0,
+    focal_loss=False,
+    class_map="",
+)
+
+
+def deltas(head, settings, raw, targets, *, dialect="pjreddie", seen=LATE):
+    """What HeadLoss says, and -d(its sum)/d(raw)."""
+    leaf = torch.as_tensor(raw).clone().requires_grad_()
+    found = region_loss(head, settings, Rules(DIALECTS[dialect], seen, "autograd"), leaf, targets)
+    (found.box + found.objectness + found.classification).backward()
+    return found, -leaf.grad
+
+
+# ---------------------------------------------------------------------------------------------- recorded by Darknet
+
+
+@pytest.fixture(scope="module")
+def recorded(project):
+    with np.load(project / "tests" / "golden" / "early_losses.npz") as file:
+        return {key: file[key] for key in file.files if key.startswith("region_")}
+
+
+def built_of(recorded, case, folder):
+    """Head and settings of the recorded cfg; its tree and map in `folder`, beside it."""
+    for kind in ("tree", "map"):
+        text = recorded.get(f"{case}/{kind}", np.array(""))
+        (folder / f"a.{kind}").write_text(str(text))
+    section = parse_cfg(str(recorded[f"{case}/cfg"]), str(folder / "a.cfg"))[2]
+    channels, height, width = recorded[f"{case}/raw"].shape[1:]
+    before = BuildContext(
+        input=InputSettings(height, width, channels, letter_box=False),
+        dialect="pjreddie",
+        built=(Built(nn.Identity(), (-1,), (channels, height, width)),),
+        numbers=0,
+    )
+    built = build_region(section, before)
+    if f"{case}/map" in recorded:
+        built.module.label_classes = read_class_map(folder / "a.map", built.module.classes)
+    return built.module, built.head
+
+
+def targets_of(recorded, case):
+    names = ("image_index", "labels", "boxes")
+    return Targets(*(torch.from_numpy(recorded[f"{case}/{name}"]) for name in names))
+
+
+def test_every_recorded_case_is_tested(recorded):
+    assert sorted({key.partition("/")[0] for key in recorded}) == CASES
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_gradients_are_compiled_darknets_deltas(recorded, case, tmp_path):
+    head, settings = built_of(recorded, case, tmp_path)
+    raw, targets = recorded[f"{case}/raw"], targets_of(recorded, case)
+    # Darknet adds a batch to `seen` before it looks; what is recorded is what it saw
+    found, delta = deltas(
+        head, settings, raw, targets, seen=int(recorded[f"{case}/seen"]) - len(raw)
+    )
+    assert delta.abs().max() > 1
+    assert 0 < found.ignored < found.cells
+    torch.testing.assert_close(
+        delta, torch.from_numpy(recorded[f"{case}/delta"]), rtol=0, atol=1e-5
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ cell by cell
+
+
+def crowd(generator, pictures):
+    """Targets: five truths a picture, of which the first cell gets two more; none in the last picture."""
+    rows = []
+    for image in range(pictures - 1):
+        own = [
+            (
+                image,
+                generator.integers(CLASSES),
+                *generator.uniform((0.05,) * 4, (0.95, 0.95, 0.7, 0.7)),
+            )
+            for _ in range(5)
+        ]
+        rows += own
+        for _ in range(2):
+            x, y, w, h = own[0][2:]
+            rows.append((image, generator.integers(CLASSES), x, y, w * 1.01, h * 0.99))
+    table = torch.tensor(np.array(rows))
+    return Targets(table[:, 0].long(), table[:, 1].long(), table[:, 2:].float())
+
+
+def head_of(kind, folder):
+    tree = None
+    if kind == "tree":
+        (folder / "a.tree").write_text(TREE)
+        tree = read_tree(folder / "a.tree")
+    return RegionHead(anchors=ANCHORS, classes=CLASSES, softmax=kind != "logistic", tree=tree)
+
+
+@pytest.mark.parametrize("kind", ["softmax", "logistic", "tree"])
+@pytest.mark.parametrize(
+    ("dialect", "changed"),
+    [
+        ("pjreddie", {}),
+        ("pjreddie", {"classfix": 2, "focal_loss": True, "bias_match": True, "rescore": True}),
+        ("alexeyab", {"rescore": True}),
+        ("alexeyab", {"classfix": -1, "bias_match": True}),
+        ("alexeyab", {"classfix": 1}),
+        ("alexeyab", {"classfix": 2, "bias_match": True}),
+        ("alexeyab", {"classfix": 1, "focal_loss": True}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("seen", [LATE - 4, LATE - 3], ids=["early", "late"])
+def test_gradients_are_the_cell_by_cell_deltas(kind, dialect, changed, seen, tmp_path):
+    generator = np.random.default_rng(0)
+    head, pictures = head_of(kind, tmp_path), 3
+    changed = dict(changed)
+    scales = replace(SETTINGS.scales, rescore=changed.pop("rescore", False))
+    settings = replace(SETTINGS, scales=scales, **changed)
+    raw = 0.5 * generator.standard_normal((pictures, 2 * (5 + CLASSES), 3, 4))
+    targets = crowd(generator, pictures)
+    found, delta = deltas(
+        head, settings, raw.astype(np.float32), targets, dialect=dialect, seen=seen
+    )
+    rows = list(zip(targets.labels.tolist(), *targets.boxes.T.tolist(), strict=True))
+    ious, ignored = [], 0
+    for image in range(pictures):
+        own = [row for row, i in zip(rows, targets.image_index.tolist(), strict=True) if i == image]
+        values = raw[image].reshape(2, 5 + CLASSES, 3, 4)
+        slow, overlaps, count = slow_delta(head, settings, dialect, seen + pictures, values, own)
+        np.testing.assert_allclose(
+            delta[image].reshape(slow.shape).numpy(), slow, rtol=1e-4, atol=1e-5
+        )
+        ious, ignored = ious + overlaps, ignored + count
+    np.testing.assert_allclose(found.ious.numpy(), ious, atol=1e-5)
+    assert found.ignored == ignored
+    assert found.cells == pictures * 2 * 3 * 4
+
+
+# ------------------------------------------------------------------------------------------------------------ by hand
+
+NONE_AT_ALL = Targets(torch.zeros(0).long(), torch.zeros(0).long(), torch.zeros(0, 4))
+
+
+def one(label, *box):
+    return Targets(torch.tensor([0]), torch.tensor([label]), torch.tensor([box]))
+
+
+def test_without_a_truth_every_cell_should_see_nothing_and_no_more():
+    head = RegionHead(anchors=ANCHORS, classes=3, softmax=True)
+    found, delta = deltas(head, SETTINGS, torch.zeros(2, 16, 3, 4), NONE_AT_ALL)
+    by_cell = delta.reshape(2, 2, 8, 3, 4)
+    torch.testing.assert_close(  # .7 x (0 - .5) x .5 x .5
+        by_cell[:, :, 4], torch.full((2, 2, 3, 4), -0.0875)
+    )
+    assert by_cell[:, :, [0, 1, 2, 3, 5, 6, 7]].abs().max() == 0
+    assert (found.box, found.classification, found.ignored, len(found.ious)) == (0, 0, 0, 0)
+
+
+def test_the_pull_to_the_anchors_ends_with_the_batch_that_makes_12800_pictures():
+    head = RegionHead(anchors=ANCHORS, classes=3, softmax=True)
+    raw = torch.ones(2, 16, 3, 4)
+    _, early = deltas(head, SETTINGS, raw, NONE_AT_ALL, seen=12_797)
+    found, late = deltas(head, SETTINGS, raw, NONE_AT_ALL, seen=12_798)
+    x = logistic(1)
+    expected = torch.tensor([0.01 * (0.5 - x) * x * (1 - x)] * 2 + [-0.01] * 2)
+    torch.testing.assert_close(early.reshape(2, 2, 8, 3, 4)[1, 1, :4, 2, 3], expected)
+    assert found.box == 0
+    assert late.reshape(2, 2, 8, 3, 4)[:, :, :4].abs().max() == 0
+
+
+def test_a_box_on_the_far_border_belongs_to_the_last_cell_and_one_without_width_asks_for_none():
+    head = RegionHead(anchors=ANCHORS, classes=3, softmax=True)
+    found, delta = deltas(
+        head,
+        replace(SETTINGS, bias_match=True),
+        torch.zeros(1, 16, 3, 4),
+        one(1, 1.0, 1.0, 0.0, 0.2),
+    )
+    by_cell = delta.reshape(2, 8, 3, 4)
+    assert by_cell[:, 5:].abs().sum(dim=(0, 1)).nonzero().tolist() == [[2, 3]]
+    assert by_cell.isfinite().all()
+    assert by_cell[0, 2, 2, 3] == 0
+    assert by_cell[0, 3, 2, 3] != 0
+    assert found.ious.tolist() == [0]
+
+
+def test_labels_go_by_the_map_and_those_beyond_it_are_left_out(tmp_path):
+    (tmp_path / "a.tree").write_text(TREE)
+    head = RegionHead(
+        anchors=ANCHORS,
+        classes=CLASSES,
+        softmax=True,
+        tree=read_tree(tmp_path / "a.tree"),
+        label_classes=torch.tensor([5, 4]),  # label 0 is a siamese, 1 a car
+    )
+    raw = torch.zeros(1, 2 * (5 + CLASSES), 3, 4)
+    _, delta = deltas(head, SETTINGS, raw, one(0, 0.4, 0.4, 0.3, 0.3))
+    classes = delta.reshape(2, 5 + CLASSES, 3, 4)[:, 5:].sum(dim=(0, 2, 3))
+    # every group on the way from siamese to its root has two classes of probability .5
+    assert classes.tolist() == pytest.approx([0.65, -0.65, 0.65, -0.65, 0, 0.65, -0.65])
+    found, _ = deltas(head, SETTINGS, raw, one(2, 0.4, 0.4, 0.3, 0.3))
+    assert len(found.ious) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "found"),
+    [("3\n9418\n", 2, "'9418'"), ("1\ncat\n", 2, "'cat'"), ("-1\n", 1, "'-1'"), ("", 1, "''")],
+)
+def test_a_map_that_names_no_class_is_refused_with_its_line(text, line, found, tmp_path):
+    path = tmp_path / "a.map"
+    path.write_text(text)
+    with pytest.raises(DatasetError) as error:
+        read_class_map(path, 9418)
+    assert str(error.value) == f"{path}:{line}: found {found}, expected a class from 0 to 9417"
+
+
+def test_a_class_that_seems_impossible_still_has_a_gradient(tmp_path):
+    head = head_of("tree", tmp_path)
+    raw = torch.zeros(1, 2, 5 + CLASSES, 1, 1)
+    raw[:, :, 5 + 5] = -200.0  # a siamese, of probability e^-200: 0 as a float
+    found, delta = deltas(head, SETTINGS, raw.flatten(1, 2), one(5, 0.5, 0.5, 0.5, 0.5))
+    assert found.classification.item() == pytest.approx(1.3 * (200 + 2 * math.log(2)))
+    assert delta.view(2, -1)[:, 5 + 5].max() == pytest.approx(1.3)
+
+
+def test_bfloat16_maps_are_computed_in_float32():
+    head = RegionHead(anchors=ANCHORS, classes=3, softmax=True)
+    raw = torch.randn(1, 16, 3, 4).bfloat16()
+    rules = Rules(DIALECTS["alexeyab"], LATE, "autograd")
+    targets = one(1, 0.4, 0.4, 0.3, 0.3)
+    half = region_loss(head, SETTINGS, rules, raw, targets)
+    full = region_loss(head, SETTINGS, rules, raw.float(), targets)
+    for name in ("box", "objectness", "classification"):
+        torch.testing.assert_close(getattr(half, name), getattr(full, name), rtol=0, atol=0)
+
+
+def test_detection_loss_divides_by_the_pictures_and_hands_seen_on():
+    text = "[net]\nheight=3\nwidth=4\nchannels=16\n[activation]\nactivation=linear\n"
+    text += "[region]\nanchors=0.9,1.1,1.7,2.3\nclasses=3\nnum=2\nsoftmax=1\nrescore=1\n"
+    network = network_of(text)
+    raw, targets = torch.randn(2, 16, 3, 4), one(1, 0.4, 0.4, 0.3, 0.3)
+    loss = DetectionLoss(network, "pjreddie")
+    for seen in (0, LATE):
+        alone, _ = deltas(network.layers[1], network.head_settings[0], raw, targets, seen=seen)
+        found = loss([raw], targets, seen)
+        assert found.box.item() == pytest.approx(alone.box.item() / 2, rel=1e-6)
+        total = (alone.box + alone.objectness + alone.classification).item()
+        assert found.total.item() == pytest.approx(total / 2, rel=1e-6)

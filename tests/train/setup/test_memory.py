@@ -1,0 +1,139 @@
+"""yolo.train.setup.memory: bytes by hand, and against what autograd really keeps when the network really runs."""
+
+import pytest
+import torch
+
+from tests.helpers.tiny_data import cfg_text, network_of
+from yolo.train.setup.memory import estimate, free_bytes
+
+HEIGHT, WIDTH = 48, 64
+
+TWO_LAYERS = f"""[net]
+height={HEIGHT}
+width={WIDTH}
+channels=3
+[convolutional]
+filters=4
+size=3
+pad=1
+activation=linear
+[convolutional]
+filters=14
+size=1
+activation=linear
+[yolo]
+mask=0,1
+anchors=12,12, 24,20
+classes=2
+num=2
+"""
+
+
+def really_kept(network, images):
+    """Bytes that the graph of a real forward pass holds beside the weights: each memory address once."""
+    own = {value.untyped_storage().data_ptr() for value in network.state_dict().values()}
+    sizes = {}
+
+    def note(tensor):
+        storage = tensor.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        raw = network(images)
+    kept = sum(size for address, size in sizes.items() if address not in own)
+    assert raw[0].requires_grad
+    return kept
+
+
+def test_bytes_of_two_layers_by_hand():
+    memory = estimate(network_of(TWO_LAYERS), pictures=2, size=(HEIGHT, WIDTH), copies=2)
+    weights = (4 * 3 * 9 + 4) + (14 * 4 + 14)
+    assert memory.gradients == 4 * weights and memory.optimiser == 2 * 4 * weights
+    assert memory.parameters >= 4 * weights  # and the head's anchors
+    # a linear convolution keeps what enters it: the picture and 4 maps
+    pixels = HEIGHT * WIDTH
+    assert memory.activations == 2 * 4 * (3 + 4) * pixels
+    # twice the largest of these, and four times the 14 raw maps
+    assert memory.working == 2 * 4 * (2 * 4 + 4 * 14) * pixels
+    assert memory.total == memory.parameters + memory.to_come
+    parts = memory.gradients + memory.optimiser + memory.activations + memory.working
+    assert memory.to_come == parts
+
+
+@pytest.mark.parametrize("norm", [True, False])
+def test_activations_are_what_autograd_really_keeps(norm):
+    network = network_of(cfg_text(norm=norm))
+    network.train()
+    size = (HEIGHT * 2, WIDTH)
+    memory = estimate(network, 3, size)
+    assert memory.activations == really_kept(network, torch.rand(3, 3, *size))
+
+
+def test_activations_grow_with_pictures_and_area_and_halve_with_the_precision():
+    network = network_of(cfg_text(dropout=False, norm=False))
+    one = estimate(network, 1, (HEIGHT, WIDTH))
+    many = estimate(network, 6, (2 * HEIGHT, WIDTH))
+    assert many.activations == 12 * one.activations
+    assert many.parameters == one.parameters
+    half = estimate(network, 1, (HEIGHT, WIDTH), dtype=torch.bfloat16)
+    # the maximum's places stay whole numbers of 8 bytes, the rest is halved
+    assert 0.5 * one.activations < half.activations < 0.8 * one.activations
+    assert half.parameters == one.parameters
+
+
+def test_frozen_layers_have_no_gradients():
+    network = network_of(TWO_LAYERS)
+    network.layers[0].requires_grad_(False)
+    memory = estimate(network, 1, (HEIGHT, WIDTH))
+    assert memory.gradients == memory.optimiser == 4 * (14 * 4 + 14)
+    assert memory.activations == 4 * 4 * HEIGHT * WIDTH  # the picture is kept no more
+
+
+def test_neither_the_network_nor_the_random_numbers_change():
+    crop = "[net]\nheight=48\nwidth=64\nchannels=3\n[crop]\ncrop_height=32\ncrop_width=32\nflip=1\n"
+    for text in (cfg_text(), crop + TWO_LAYERS[TWO_LAYERS.index("[conv") :]):
+        network = network_of(text).eval()
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        random = torch.get_rng_state()
+        estimate(network, 2, (HEIGHT, WIDTH))
+        assert torch.equal(torch.get_rng_state(), random)
+        assert not network.training
+        assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+        assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_a_size_that_no_machine_has_is_estimated_in_a_moment():
+    memory = estimate(network_of(TWO_LAYERS), 64, (20000, 20000))
+    assert memory.activations == 64 * 4 * 7 * 20000**2
+
+
+# ------------------------------------------------------------------------------------------------- what is free
+
+
+def free_of(tmp_path, meminfo, maximum=None, used="0"):
+    (tmp_path / "meminfo").write_text(meminfo)
+    if maximum is not None:
+        (tmp_path / "memory.max").write_text(maximum)
+        (tmp_path / "memory.current").write_text(used)
+    return free_bytes(torch.device("cpu"), tmp_path / "meminfo", tmp_path)
+
+
+def test_a_cpus_free_memory_is_what_the_system_or_the_container_says(tmp_path):
+    text = "MemTotal:       24000000 kB\nMemFree:  100 kB\nMemAvailable:   2000 kB\nHugePages_Total:    0\n"
+    assert free_of(tmp_path, text) == 2000 * 1024
+    assert free_of(tmp_path, text, "max\n") == 2000 * 1024
+    assert free_of(tmp_path, text, "500000\n", "200000\n") == 300000
+    assert free_of(tmp_path, text, "500000\n", "600000\n") == 0
+
+
+def test_nobody_says(tmp_path):
+    assert free_of(tmp_path, "MemTotal: 5 kB\n") is None
+    assert free_of(tmp_path, "nonsense") is None
+    assert free_bytes(torch.device("cpu"), tmp_path / "away", tmp_path) is None
+    assert free_bytes(torch.device("mps")) is None
+
+
+@pytest.mark.gpu
+def test_a_gpu_says_what_it_has():
+    assert 0 < free_bytes(torch.device("cuda")) <= torch.cuda.mem_get_info()[1]

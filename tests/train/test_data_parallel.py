@@ -1,0 +1,273 @@
+"""yolo.distributed: two processes on the CPU against what one of them would have done, and the loss of one."""
+
+import multiprocessing
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.helpers.tiny_data import cfg_text, network_of
+from yolo.distributed import Processes, device_of, joined, lost_ones_named, processes_of
+from yolo.errors import CfgError, DatasetError
+from yolo.model.layers.sync_batchnorm import with_synced_norm
+from yolo.train.data_parallel import SharedSteps, spread
+
+LONGEST = 120.0  # seconds for two processes to start, which is slow on a busy machine, and work
+CPU = torch.device("cpu")
+
+
+def in_two_processes(work, folder, *arguments):
+    """work(processes, *arguments) in each of two joined processes → [what rank 0 gave, what rank 1 gave]."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    started = [
+        context.Process(target=_joined_work, args=(work, rank, port, folder, arguments))
+        for rank in range(2)
+    ]
+    for process in started:
+        process.start()
+    end = time.monotonic() + LONGEST
+    for process in started:
+        process.join(max(0.0, end - time.monotonic()))
+    hanging = [process for process in started if process.is_alive()]
+    for process in hanging:
+        process.kill()
+    assert not hanging, "a process hangs"
+    return [pickle.loads((folder / f"{rank}.pickle").read_bytes()) for rank in range(2)]
+
+
+def _joined_work(work, rank, port, folder, arguments):
+    """What one of the processes does; an exception is its result, too."""
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
+    torch.set_num_threads(1)
+    processes = processes_of(os.environ)
+    try:
+        with joined(processes, CPU):
+            result = work(processes, *arguments)
+    except Exception as error:
+        result = error
+    (folder / f"{rank}.pickle").write_bytes(pickle.dumps(result))
+
+
+# ------------------------------------------------------------------------------------------ one process
+
+
+def test_without_torchrun_there_is_one_process():
+    assert processes_of({"PATH": "/bin"}) == Processes(rank=0, world=1, local_rank=0)
+    environment = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}
+    assert processes_of(environment) == Processes(rank=5, world=8, local_rank=1)
+
+
+def test_cuda_means_the_gpu_of_the_process():
+    second = Processes(rank=5, world=8, local_rank=1)
+    assert device_of(second, "cuda") == torch.device("cuda", 1)
+    assert device_of(second, "cpu") == CPU
+    assert device_of(Processes(), "cuda") == torch.device("cuda")
+
+
+ALONE = """
+import sys, torch
+from yolo.train.parallel import Processes, joined, processes_of, spread
+alone, network = processes_of({}), torch.nn.Linear(2, 2)
+before = "torch.distributed" in sys.modules
+with joined(alone, torch.device("cpu")):
+    assert alone.any(True) and not alone.any(False)
+    assert alone.mean({"loss": torch.tensor(2.0)}) == {"loss": 2.0}
+    assert alone.share("abc") == "abc" and alone.gather("abc", 3) == ["a", "b", "c"]
+    assert spread(network, alone, torch.device("cpu")) is network
+    alone.same_buffers(network)
+assert ("torch.distributed" in sys.modules) == before
+"""
+
+
+def test_one_process_never_asks_for_torchs_distributed_part():
+    done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# ------------------------------------------------------------------------------------------ shares
+
+
+def test_the_processes_share_each_mini_batch():
+    sampler = [["a", "b", "c", "d"], ["e", "f", "g", "h"]]
+    first, second = (SharedSteps(sampler, 4, Processes(rank, 2, rank)) for rank in range(2))
+    assert list(first) == [["a", "b"], ["e", "f"]]
+    assert list(second) == [["c", "d"], ["g", "h"]]
+    assert len(first) == len(second) == 2
+
+
+def test_a_mini_batch_that_cannot_be_shared_is_an_error():
+    with pytest.raises(CfgError, match="^found mini-batches of 4 pictures .* a multiple of 3, the"):
+        SharedSteps([], 4, Processes(0, 3, 0))
+
+
+# ------------------------------------------------------------------------------------------ working together
+
+IMAGES = torch.rand(4, 3, 48, 64, generator=torch.Generator().manual_seed(1))
+STEPS = 6
+DEAD_END = cfg_text(dropout=False).replace(
+    "[maxpool]",
+    "[convolutional]\nfilters=2\nsize=1\nactivation=linear\n\n[route]\nlayers=-2\n\n[maxpool]",
+)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """What two processes gave for all of the parts below; to start them takes far longer than that."""
+    return in_two_processes(work_together, tmp_path_factory.mktemp("both"))
+
+
+def work_together(processes):
+    parts = (exchange, learn_a_share, learn_without_synced_norm, learn_with_a_dead_end)
+    return {part.__name__: part(processes) for part in parts}
+
+
+def exchange(processes):
+    flags = [processes.any(flag) for flag in (False, processes.rank == 1, processes.rank == 0)]
+    means = processes.mean({"loss": torch.tensor(3.0 * processes.rank), "iou": 0.1})
+    items = [f"{word}!" for word in processes.share(("a", "b", "c", "d", "e"))]
+    return flags, means, processes.gather(items, 5), processes.gather([], 0)
+
+
+def test_flags_means_and_shares_come_together(both):
+    first, second = (each["exchange"] for each in both)
+    # by hand
+    flags, means = [False, True, True], {"loss": 1.5, "iou": 0.1}
+    assert first == (flags, means, ["a!", "b!", "c!", "d!", "e!"], [])
+    assert second == (flags, means, None, None)
+
+
+def learnt(network, model, images):
+    """Each step's loss, of the squares of raw maps, a picture; SGD changes the network."""
+    optimiser = torch.optim.SGD(network.parameters(), lr=5e-4, momentum=0.9)
+    losses = []
+    for _ in range(STEPS):
+        loss = model(images)[0].square().sum() / len(images)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.detach())
+    return losses
+
+
+def learn_a_share(processes):
+    network = with_synced_norm(network_of(cfg_text(dropout=False)))
+    share = IMAGES[processes.rank * 2 :][:2]
+    losses = learnt(network, spread(network, processes, CPU), share)
+    return [processes.mean({"loss": loss})["loss"] for loss in losses], network.state_dict()
+
+
+def test_two_processes_learn_what_one_learns(both):
+    network = network_of(cfg_text(dropout=False))
+    expected = [float(loss) for loss in learnt(network, network, IMAGES)]
+    assert expected[-1] < 0.8 * expected[0]
+    for losses, state in (each["learn_a_share"] for each in both):
+        assert losses == pytest.approx(expected, rel=1e-5)
+        for name, value in network.state_dict().items():
+            torch.testing.assert_close(state[name], value, rtol=1e-4, atol=1e-6)
+
+
+def learn_without_synced_norm(processes):
+    network = network_of(cfg_text(dropout=False))
+    learnt(network, spread(network, processes, CPU), IMAGES[processes.rank * 2 :][:2])
+    own = network.layers[0].norm.running_mean.clone()
+    processes.same_buffers(network)
+    return own, network.layers[0].norm.running_mean
+
+
+def test_the_buffers_are_made_the_first_ones(both):
+    (first, _), (second, shared) = (each["learn_without_synced_norm"] for each in both)
+    assert not torch.equal(first, second)
+    assert torch.equal(first, shared)
+
+
+def learn_with_a_dead_end(processes):
+    network = network_of(DEAD_END)
+    return learnt(network, spread(network, processes, CPU), IMAGES)
+
+
+def test_a_branch_that_leads_nowhere_does_not_stop_the_exchange(both):
+    first, second = (each["learn_with_a_dead_end"] for each in both)
+    assert len(first) == STEPS and first == second
+
+
+# ------------------------------------------------------------------------------------------ a process is lost
+
+
+def fail_in_the_second(processes):
+    if processes.rank == 1:
+        raise DatasetError("p3.png: found 0 bytes, expected a picture")
+    processes.any(False)
+
+
+def test_an_error_in_one_process_ends_the_other_with_one_line(tmp_path):
+    before = time.monotonic()
+    first, second = in_two_processes(fail_in_the_second, tmp_path)
+    assert time.monotonic() - before < LONGEST  # and not the wait of minutes
+    assert isinstance(second, DatasetError) and str(second).startswith("p3.png")
+    assert isinstance(first, ConnectionError)
+    assert str(first).startswith("another process of this run was lost: found its connection clos")
+    assert "\n" not in str(first)
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="shapes"), lost_ones_named():
+        raise RuntimeError("shapes do not fit")
+
+
+def test_the_loss_is_named_even_where_a_dying_loader_interrupts_it():
+    with pytest.raises(ConnectionError, match="its connection closed"), lost_ones_named():
+        try:
+            raise RuntimeError("[gloo/transport/tcp/pair.cc:545] Connection reset by peer")
+        except RuntimeError:
+            raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated.")  # noqa: B904
+
+
+DYING = """
+import os, sys, time, torch
+from yolo.console import run
+from yolo.train.parallel import joined, processes_of
+
+def main():
+    processes = processes_of(os.environ)
+    with joined(processes, torch.device("cpu")):
+        processes.any(False)
+        open(sys.argv[1] + f"/{processes.rank}", "w").write(str(os.getpid()))
+        while True:
+            processes.any(False)
+            time.sleep(0.05)
+
+run(main)
+"""
+
+
+def test_a_killed_process_ends_torchruns_run(tmp_path, project):
+    script = tmp_path / "dying.py"
+    script.write_text(DYING)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    run = subprocess.Popen(
+        [*command, "--nproc-per-node", "2", script, str(tmp_path)],
+        stderr=subprocess.PIPE, text=True, cwd=project, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    try:
+        end = time.monotonic() + LONGEST
+        while not all((tmp_path / name).exists() for name in "01") and time.monotonic() < end:
+            time.sleep(0.1)
+        os.kill(int(Path(tmp_path / "1").read_text()), signal.SIGKILL)
+        killed = time.monotonic()
+        _, errors = run.communicate(timeout=LONGEST)
+        assert time.monotonic() - killed < 60
+    finally:
+        run.kill()
+    assert run.returncode != 0
+    assert "rank      : 1 (local_rank: 1)\n  exitcode  : -9" in errors.partition("Root Cause")[2]

@@ -1,0 +1,214 @@
+"""yolo.train.ema: the averages as slow loops, and the network as it was afterwards."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.stored_networks import ALL_CFG, network_of, state
+from yolo.train.ema import (
+    AverageStep,
+    all_tensors,
+    convolutions_parameters,
+    darknet_average,
+    darknet_step,
+    usual_average,
+    usual_step,
+)
+
+NOTHING = AverageStep(share=None)
+
+
+def draw(network, seed):
+    """Give every parameter and statistic another number, as an update does."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for tensor in network.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.copy_(torch.randn(tensor.shape, generator=generator))
+            else:
+                tensor.add_(1)
+
+
+def numbers(network):
+    """Every floating tensor of the network in float64, by name."""
+    return {
+        name: tensor.double().numpy().copy()
+        for name, tensor in network.state_dict().items()
+        if tensor.is_floating_point()
+    }
+
+
+# --------------------------------------------------------------------------------------------------------- the usual
+
+
+def test_the_usual_share_rises():
+    assert usual_step(1, 0.9998).share == pytest.approx(0.9998 * (1 - math.exp(-0.0005)))
+    assert usual_step(2000, 0.9998).share == pytest.approx(0.9998 * (1 - 1 / math.e))
+    assert usual_step(100_000, 0.9998).share == pytest.approx(0.9998)
+    assert not usual_step(2000, 0.9998).becomes_weights
+
+
+def test_the_usual_average_is_that_of_a_slow_loop_over_parameters_and_statistics():
+    network = network_of(ALL_CFG)
+    average = usual_average(network, decay=0.9)
+    expected = numbers(network)
+    for step in range(1, 4):
+        draw(network, step)
+        now = numbers(network)
+        share = 0.9 * (1 - math.exp(-step * 500 / 2000))
+        for name, values in expected.items():
+            for place in np.ndindex(values.shape):
+                values[place] = share * values[place] + (1 - share) * now[name][place]
+        average.update(network, step * 500)
+    found = average.state_dict()
+    shared = [name for name in expected if ".owner." in name]  # the same tensors by another name
+    assert found.keys() == expected.keys() - set(shared) and shared
+    assert any("running_var" in name for name in found)
+    for name, values in found.items():
+        np.testing.assert_allclose(values, expected[name], rtol=0, atol=1e-6, err_msg=name)
+
+
+def test_the_average_stands_in_and_the_weights_come_back_bit_by_bit():
+    network = network_of(ALL_CFG)
+    average = usual_average(network)
+    draw(network, 1)
+    average.update(network, 1000)
+    before, averages = state(network), {n: t.clone() for n, t in average.state_dict().items()}
+    with average.applied(network):
+        inside = network.state_dict()
+        assert all(torch.equal(inside[name], value) for name, value in averages.items())
+        assert state(network) != before
+    assert state(network) == before
+    assert all(torch.equal(average.state_dict()[name], value) for name, value in averages.items())
+
+
+def test_the_weights_come_back_after_an_error():
+    network = network_of(ALL_CFG)
+    average = usual_average(network)
+    draw(network, 1)
+    before = state(network)
+    with pytest.raises(RuntimeError, match="scoring failed"), average.applied(network):
+        raise RuntimeError("scoring failed")
+    assert state(network) == before
+
+
+def test_an_average_follows_buffers_that_were_replaced():
+    """`network.to(...)` makes new tensors of the statistics."""
+    network = network_of(ALL_CFG)
+    average = usual_average(network, decay=0.0)  # the average is what the weights are
+    network.double().float()
+    draw(network, 1)
+    average.update(network, 1)
+    assert all(
+        torch.equal(average.state_dict()[name], tensor)
+        for name, tensor in all_tensors(network).items()
+    )
+
+
+def test_restart_begins_with_the_weights_as_they_are():
+    network = network_of(ALL_CFG)
+    average = usual_average(network)
+    draw(network, 1)
+    average.restart(network)
+    found = average.state_dict()
+    assert all(torch.equal(found[name], each) for name, each in all_tensors(network).items())
+    draw(network, 2)
+    assert not torch.equal(found["layers.0.conv.weight"], network.layers[0].conv.weight)
+
+
+def test_the_state_goes_on_by_way_of_a_file(tmp_path):
+    network = network_of(ALL_CFG)
+    average, other = usual_average(network), usual_average(network)
+    draw(network, 1)
+    average.update(network, 500)
+    torch.save(average.state_dict(), tmp_path / "average.pt")
+    other.load_state_dict(torch.load(tmp_path / "average.pt", weights_only=True))
+    draw(network, 2)
+    for each in (average, other):
+        each.update(network, 501)
+    found, expected = other.state_dict(), average.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("change", ["missing", "shape", "more"])
+def test_the_state_of_another_network_is_an_error_and_changes_nothing(change):
+    average = usual_average(network_of(ALL_CFG))
+    before = {name: tensor.clone() for name, tensor in average.state_dict().items()}
+    state_ = {name: tensor + 1 for name, tensor in before.items()}
+    name = "layers.11.linear.bias"
+    if change == "missing":
+        del state_[name]
+    else:
+        state_[name if change == "shape" else "layers.12.conv.weight"] = torch.zeros(3)
+    with pytest.raises(ValueError, match=r"found an average with layers\.1[12]\."):
+        average.load_state_dict(state_)
+    assert all(torch.equal(average.state_dict()[name], before[name]) for name in before)
+
+
+# ---------------------------------------------------------------------------------------------------------- Darknet's
+
+
+def test_darknets_begins_at_half_of_the_steps_and_ends_1000_before_the_last():
+    steps = {step: darknet_step(step, 0.99, 4000) for step in (1, 1999, 2000, 2001, 2999, 3000)}
+    assert steps == {
+        1: NOTHING,
+        1999: NOTHING,
+        2000: AverageStep(0.0),
+        2001: AverageStep(0.99),
+        2999: AverageStep(0.99),
+        3000: AverageStep(None, becomes_weights=True),
+    }
+    assert darknet_step(3001, 0.99, 4000) == NOTHING
+    assert all(darknet_step(step, 0.99, 1998) == NOTHING for step in range(1, 1999))
+
+
+def test_darknets_is_that_of_a_slow_loop_over_convolutions_and_then_the_weights():
+    """AlexeyAB network.c ema_update, ema_apply: six steps from half of 2006 on, then what the network is."""
+    network = network_of(ALL_CFG)
+    average = darknet_average(network, alpha=0.7, max_batches=2006)
+    averaged = list(convolutions_parameters(network))
+    ema = {}
+    for step in range(1002, 1007):
+        draw(network, step)
+        now, own = numbers(network), state(network)
+        if step >= 1003 and not ema:
+            ema = {name: now[name].copy() for name in averaged}
+        if 1003 <= step < 1006:
+            for name, values in ema.items():
+                for place in np.ndindex(values.shape):
+                    values[place] = 0.7 * values[place] + (1 - 0.7) * now[name][place]
+        average.update(network, step)
+        with average.applied(network):  # what is scored are the weights
+            pass
+        if step != 1006:
+            assert state(network) == own
+    found = numbers(network)
+    for name, values in ema.items():
+        np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-6, err_msg=name)
+    rest = [name for name in now if name not in ema and ".owner." not in name]
+    assert "layers.0.norm.running_mean" in rest and "layers.11.linear.weight" in rest
+    for name in rest:
+        np.testing.assert_array_equal(found[name], now[name])
+
+
+def test_darknets_averages_weights_biases_and_scales_of_convolutions():
+    names = set(convolutions_parameters(network_of(ALL_CFG)))
+    assert {"layers.0.conv.weight", "layers.0.norm.weight", "layers.0.norm.bias"} <= names
+    assert "layers.6.plain.conv.bias" in names  # of signs
+    assert not any(name.startswith(("layers.1.", "layers.5.", "layers.8.")) for name in names)
+    assert not any(".owner." in name or "running" in name for name in names)
+
+
+def test_darknets_is_not_what_is_scored():
+    network = network_of(ALL_CFG)
+    average = darknet_average(network, alpha=0.9, max_batches=4000)
+    draw(network, 1)
+    average.update(network, 2000)
+    draw(network, 2)
+    average.update(network, 2001)
+    before = state(network)
+    with average.applied(network):
+        assert state(network) == before

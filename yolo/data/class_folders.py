@@ -1,0 +1,183 @@
+"""A classifier's data set, folders or a list → its pictures, each with its class, and what is wrong with the rest."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from yolo.cfg import locate
+from yolo.data.check import BROKEN_PICTURE, MISSING_PICTURE, READERS
+from yolo.data.images import PICTURE_ENDINGS, read_picture
+from yolo.errors import DatasetError
+from yolo.progress import progress
+from yolo.records import Problem
+
+UNKNOWN_FOLDER = "folder that is no class"
+
+STRAY_FILE = "file that is no picture of a class"
+
+NO_CLASS = "path without a class"
+
+SEVERAL_CLASSES = "path with several classes"
+
+UNSEEN_CLASS = "class without a picture"
+
+SHOWN_CLASSES = 5  # in a message
+
+
+@dataclass(frozen=True)
+class ClassifiedPicture:
+    """A picture that can be read, and the number of its class."""
+
+    path: Path
+    label: int
+
+
+class Classified(NamedTuple):
+    """The usable pictures of a data set, in its order, and everything that was wrong with it."""
+
+    pictures: tuple[ClassifiedPicture, ...]
+    problems: tuple[Problem, ...]
+
+
+def read_classified(path: str | Path, names: Sequence[str], channels: int = 3) -> Classified:
+    """Read a data set for the classes `names`: a folder that has one folder a class, or a list of one path a line.
+
+    Folders: those named as a class, with all that lies in them; hidden files are passed over. Lists: a picture's class
+    is the one folder or file of its path that is named as a class, else the one class name within the path; Darknet
+    (data.c fill_truth) knows only the latter, and trains a path with two names in it towards both.
+    Every picture is decoded once; one that cannot be is a problem, as are paths of no class or of several.
+
+    Raises DatasetError for a name that stands twice in `names` and where there is no picture at all, OSError when
+    `path` is not there.
+    """
+    path, labels = Path(path), _labels(names)
+    found, problems = _read_folders(path, labels) if path.is_dir() else _read_list(path, labels)
+    if not found and not problems:
+        what = "one folder a class" if path.is_dir() else "one path a line"
+        raise DatasetError(f"{path}: found no picture, expected {what}")
+    pictures, broken = _checked(found, f"checking {path.name}", channels)
+    counts = pictures_per_class(pictures, len(names))
+    unseen = [
+        Problem(UNSEEN_CLASS, f"{path}: found no usable picture of class {label}, {names[label]!r}")
+        for label, count in enumerate(counts)
+        if count == 0
+    ]
+    return Classified(tuple(pictures), (*problems, *broken, *unseen))
+
+
+def pictures_per_class(pictures: Iterable[ClassifiedPicture], classes: int) -> list[int]:
+    """How many pictures each class has."""
+    counts = Counter(picture.label for picture in pictures)
+    return [counts[label] for label in range(classes)]
+
+
+def class_of(path: str, labels: Mapping[str, int]) -> list[int]:
+    """The classes that a path may stand for, of `labels` by name: exactly one where it is clear (data.c fill_truth).
+
+    Those that are a folder or the file of the path, with or without its ending, go before those within it.
+    """
+    file = PurePosixPath(path.replace("\\", "/"))
+    whole = sorted(labels[part] for part in {*file.parts, file.stem} if part in labels)
+    return whole or [label for name, label in labels.items() if name in path]
+
+
+def _labels(names: Sequence[str]) -> dict[str, int]:
+    """Class by name."""
+    counts = Counter(names)
+    twice = [name for name in counts if counts[name] > 1 or not name]
+    if twice:
+        raise DatasetError(
+            f"found the class name {twice[0]!r} {counts[twice[0]]} times, "
+            "expected every class to have a name of its own"
+        )
+    return {name: label for label, name in enumerate(names)}
+
+
+def _read_folders(
+    path: Path, labels: Mapping[str, int]
+) -> tuple[list[ClassifiedPicture], list[Problem]]:
+    found, problems = [], []
+    for entry in _visible(path):
+        if entry.name not in labels:
+            kind = UNKNOWN_FOLDER if entry.is_dir() else STRAY_FILE
+            problems.append(Problem(kind, f"{entry}: expected {_shown(labels)}"))
+        elif not entry.is_dir():
+            problems.append(Problem(STRAY_FILE, f"{entry}: expected a folder of pictures"))
+        else:
+            for file in _files(entry):
+                if file.suffix.lower() in PICTURE_ENDINGS:
+                    found.append(ClassifiedPicture(file, labels[entry.name]))
+                else:
+                    endings = " ".join(PICTURE_ENDINGS)
+                    problems.append(Problem(STRAY_FILE, f"{file}: expected one of {endings}"))
+    return found, problems
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files in a folder and below, in an order that is the same everywhere."""
+    for entry in _visible(folder):
+        if entry.is_dir():
+            yield from _files(entry)
+        else:
+            yield entry
+
+
+def _read_list(
+    path: Path, labels: Mapping[str, int]
+) -> tuple[list[ClassifiedPicture], list[Problem]]:
+    names = list(labels)
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    if "\0" in text:
+        raise DatasetError(f"{path}: found zero bytes, expected a text of one path a line")
+    found, problems = [], []
+    for number, line in enumerate(text.splitlines(), start=1):
+        entry = line.strip()
+        if not entry:
+            continue
+        classes = class_of(entry, labels)
+        if len(classes) == 1:
+            found.append(ClassifiedPicture(locate(entry, path.parent), classes[0]))
+            continue
+        several = ", ".join(names[label] for label in classes[:SHOWN_CLASSES])
+        held = f"the classes {several}" if classes else "no class"
+        problems.append(
+            Problem(
+                SEVERAL_CLASSES if classes else NO_CLASS,
+                f"{path}:{number}: found {held} in {entry!r}, expected {_shown(labels)}",
+            )
+        )
+    return found, problems
+
+
+def _shown(labels: Mapping[str, int]) -> str:
+    """What was expected: `one of the 20 classes cat, dog, ...`."""
+    more = ", ..." if len(labels) > SHOWN_CLASSES else ""
+    return f"one of the {len(labels)} classes {', '.join(list(labels)[:SHOWN_CLASSES])}{more}"
+
+
+def _checked(
+    found: Sequence[ClassifiedPicture], description: str, channels: int
+) -> tuple[list[ClassifiedPicture], list[Problem]]:
+    """Those that can be read, and why the others cannot."""
+    with ThreadPoolExecutor(READERS) as pool:
+        faults = pool.map(lambda each: _fault(each.path, channels), found)
+        pairs = list(zip(found, progress(faults, description, len(found)), strict=True))
+    pictures = [picture for picture, fault in pairs if fault is None]
+    return pictures, [fault for _, fault in pairs if fault is not None]
+
+
+def _fault(path: Path, channels: int) -> Problem | None:
+    try:
+        read_picture(path, channels)
+    except FileNotFoundError:
+        return Problem(MISSING_PICTURE, f"{path}: no such file")
+    except (DatasetError, OSError) as error:
+        return Problem(BROKEN_PICTURE, str(error))
+    return None

@@ -1,0 +1,130 @@
+"""COCO's json, ground truth and results, and COCO's score as pycocotools computes it.
+
+Boxes on our side are continuous xyxy picture pixels; COCO's json has (left, top, width, height).
+"""
+
+import io
+import re
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
+from itertools import count
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from yolo.formats.coco_annotations import _dataset, coco_dataset, counted
+from yolo.formats.coco_results import coco_results
+from yolo.formats.ground_truth_set import CocoNumbers, GroundTruthSet
+from yolo.records import Evaluation, ScoredBoxes
+
+# COCO's ids of its 80 classes, in the order of Darknet's coco.names: 91 were planned, eleven have
+# no boxes (Darknet examples/detector.c, coco_ids).
+MISSING_CATEGORY_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91)
+
+COCO_CATEGORY_IDS = tuple(number for number in range(1, 91) if number not in MISSING_CATEGORY_IDS)
+
+NOT_MEASURED = -1  # pycocotools: no truth of that size or class
+
+
+ALL_AREAS, MOST_DETECTIONS = 0, -1  # positions on the last two axes of COCOeval's arrays
+
+
+ENTRY_START, ENTRY_END = re.compile(r"\s*"), re.compile(r"\s*.")  # up to it; its comma or bracket
+
+
+@dataclass(frozen=True)
+class CocoScore:
+    """COCO's twelve numbers, each 0..1, or None where there is no truth of that size.
+
+    ap: mean over IoU 0.50 to 0.95 and classes; ap50, ap75: at one IoU; small, medium, large: truth
+    under 32², under 96², from 96² square pixels; ar1, ar10, ar100: the recall that 1, 10, 100
+    detections a picture reach. class_ap: ap of each category, in the order of the json.
+    """
+
+    ap: float | None
+    ap50: float | None
+    ap75: float | None
+    ap_small: float | None
+    ap_medium: float | None
+    ap_large: float | None
+    ar1: float | None
+    ar10: float | None
+    ar100: float | None
+    ar_small: float | None
+    ar_medium: float | None
+    ar_large: float | None
+    class_ap: tuple[float | None, ...]
+
+
+def score_coco(dataset: dict, results: Sequence[dict]) -> CocoScore:
+    """Score results against ground truth, both in COCO's json structure, with pycocotools.
+
+    Nothing is printed. At most 100 detections a picture and class count; equal scores keep the
+    order of `results`.
+    """
+    annotations = [
+        {
+            **result,
+            "id": number,
+            "area": result["bbox"][2] * result["bbox"][3],
+            "iscrowd": 0,
+        }
+        for number, result in enumerate(results, start=1)
+    ]
+    with redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(
+            _indexed(dataset), _indexed({**dataset, "annotations": annotations}), "bbox"
+        )
+        evaluation.params.catIds = [category["id"] for category in dataset["categories"]]
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    # COCOeval sorts the category ids; precision is [IoU, recall, category, area, max detections]
+    precision = evaluation.eval["precision"][:, :, :, ALL_AREAS, MOST_DETECTIONS]
+    ap_of = {
+        number: _mean_measured(precision[:, :, position])
+        for position, number in enumerate(evaluation.params.catIds)
+    }
+    return CocoScore(
+        *(None if value == NOT_MEASURED else float(value) for value in evaluation.stats),
+        class_ap=tuple(ap_of[category["id"]] for category in dataset["categories"]),
+    )
+
+
+def _indexed(dataset: dict) -> COCO:
+    coco = COCO()
+    # COCOeval writes `ignore` into the annotations: our caller's dictionaries are not its notebook
+    coco.dataset = {**dataset, "annotations": [dict(each) for each in dataset["annotations"]]}
+    coco.createIndex()
+    return coco
+
+
+def _mean_measured(values: np.ndarray) -> float | None:
+    measured = values[values != NOT_MEASURED]
+    return float(measured.mean()) if measured.size else None
+
+
+def coco_score(evaluation: Evaluation) -> CocoScore:
+    """The twelve COCO numbers, by pycocotools, on the labels' boxes."""
+    image_ids = range(len(evaluation.image_ids))
+    categories = range(1, len(evaluation.names) + 1)
+    dataset = coco_dataset(
+        evaluation.truth, evaluation.sizes, evaluation.names, image_ids, categories
+    )
+    return score_coco(dataset, coco_results(evaluation.detections, image_ids, categories))
+
+
+def coco_structures(pictures: GroundTruthSet, detections: ScoredBoxes) -> tuple[dict, list[dict]]:
+    """Truth and detections as `score_coco` takes them; pictures and classes keep COCO's numbers."""
+    numbers = _without_gaps(pictures.numbers) if pictures.numbers else counted(pictures)
+    moved = replace(detections, boxes=detections.boxes - pictures.origin)
+    return _dataset(pictures, numbers), coco_results(moved, numbers.pictures, numbers.categories)
+
+
+def _without_gaps(numbers: CocoNumbers) -> CocoNumbers:
+    """The same, with numbers that are not used for the classes that have none."""
+    unused = count(1 + max(number for number in numbers.categories if number is not None))
+    categories = (next(unused) if number is None else number for number in numbers.categories)
+    return CocoNumbers(numbers.pictures, tuple(categories))

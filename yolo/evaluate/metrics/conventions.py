@@ -1,0 +1,302 @@
+"""All metrics side by side, each with the conventions that it uses, so that a number from elsewhere can be placed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+
+from terminaltables import AsciiTable
+
+from yolo.evaluate.metrics.all import AllMetrics
+from yolo.evaluate.metrics.average_precision import mean_ap
+from yolo.evaluate.metrics.darknet import MAP_SCORE_THRESH, POINTS, DarknetMap
+from yolo.evaluate.metrics.operating_point import OperatingPoint, together
+from yolo.evaluate.metrics.table import NOT_AVAILABLE, average_precisions, format_ap
+
+DIGITS = 6  # two scorers that agree on these agree
+
+BACKGROUND = "background"
+
+MISSED = "missed"
+
+SHOWN_CONFUSIONS = 5
+
+HEADINGS = (
+    "metric", "value", "recalls", "IoU of a hit", "sides", "difficult", "scores",
+    "no truth", "as in",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One number and the conventions behind it, in words. value: None where it does not exist."""
+
+    metric: str
+    value: float | int | None
+    recalls: str
+    hit: str
+    sides: str
+    difficult: str
+    scores: str
+    empty_class: str
+    reported_by: str
+
+    @property
+    def conventions(self) -> str:
+        """All of them as one phrase."""
+        recalls = f"recalls: {self.recalls}; " if self.recalls != NO_RECALLS else ""
+        return (
+            f"{recalls}IoU {self.hit}; box sides {self.sides}; difficult truth {self.difficult}; "
+            f"scores {self.scores}; class without truth {self.empty_class}"
+        )
+
+
+# Each family's conventions; the words end up in the table as they are
+VOC = MetricRow(
+    metric="", value=None, recalls="", hit="", sides="+ 1 pixel",
+    difficult="excused", scores="all", empty_class="left out", reported_by="",
+)  # fmt: skip
+
+DARKNET = MetricRow(
+    metric="", value=None, recalls="", hit="", sides="as they are",
+    difficult="", scores=f"> {MAP_SCORE_THRESH:g}", empty_class="is 0",
+    reported_by="detector map",
+)  # fmt: skip
+
+COCO = MetricRow(
+    metric="", value=None, recalls="101", hit=">= .5 to .95", sides="as they are",
+    difficult="excused, as crowd", scores="best 100", empty_class="left out",
+    reported_by="pycocotools",
+)  # fmt: skip
+
+COCO_ROWS = (
+    ("AP", "ap", {"reported_by": "COCO's first"}),
+    ("AP50", "ap50", {"hit": ">= .5", "reported_by": "most papers' AP50"}),
+    ("AP75", "ap75", {"hit": ">= .75"}),
+    ("AP small", "ap_small", {"difficult": "excused, other sizes too"}),
+    ("AP medium", "ap_medium", {"difficult": "excused, other sizes too"}),
+    ("AP large", "ap_large", {"difficult": "excused, other sizes too"}),
+    ("AR 1", "ar1", {"recalls": "recall", "scores": "best 1"}),
+    ("AR 10", "ar10", {"recalls": "recall", "scores": "best 10"}),
+    ("AR 100", "ar100", {"recalls": "recall"}),
+    ("AR small", "ar_small", {"recalls": "recall", "difficult": "excused, other sizes too"}),
+    ("AR medium", "ar_medium", {"recalls": "recall", "difficult": "excused, other sizes too"}),
+    ("AR large", "ar_large", {"recalls": "recall", "difficult": "excused, other sizes too"}),
+)
+
+DARKNET_RECALLS = {0: "each step: area", 11: "11 tenths", 101: "101 hundredths"}
+
+NO_RECALLS = "none"  # of counts at one threshold
+
+
+WITH_LIST, WITHOUT_LIST = "excused last", "false alarms"
+
+
+def metric_rows(metrics: AllMetrics) -> list[MetricRow]:
+    """Every number of all classes together, with its conventions, those of a kind together."""
+    return [
+        *_voc_rows(metrics),
+        *_darknet_maps(metrics.darknet, metrics, "Darknet", WITH_LIST),
+        *_darknet_maps(metrics.darknet_plain, metrics, "Darknet, no list", WITHOUT_LIST),
+        *_darknet_counts(metrics),
+        *(
+            replace(COCO, metric=f"COCO {name}", value=getattr(metrics.coco, field), **other)
+            for name, field, other in COCO_ROWS
+        ),
+    ]
+
+
+LEGEND = """\
+recalls: where the precision is read, "none" for counts at one threshold; "as floats": 3 * .1 lies above 3/10.
+sides: "+ 1 pixel" is x2 - x1 + 1. scores: which detections take part, of COCO the best of a picture.
+difficult: "excused" hits are neither right nor wrong, "excused last" only where no other truth is hit.
+no truth: a class without truth is left out of the mean, is 0 in it, or its false alarms count with all others."""
+
+
+def everything_text(metrics: AllMetrics) -> str:
+    """What `--metric all` prints of them: the rows, a row a class at the threshold, confusions."""
+    return "\n".join(
+        [
+            conventions_table(metric_rows(metrics)),
+            LEGEND,
+            counts_table(metrics),
+            confusions_line(metrics),
+        ]
+    )
+
+
+def conventions_table(rows: Sequence[MetricRow]) -> str:
+    """The rows as a table for a terminal."""
+    body = [
+        [row.metric, _shown(row.value), *(str(each) for each in list(asdict(row).values())[2:])]
+        for row in rows
+    ]
+    table = AsciiTable([list(HEADINGS), *body])
+    table.justify_columns = {1: "right"}
+    return table.table
+
+
+def counts_table(metrics: AllMetrics) -> str:
+    """A row a class with what is left at the score threshold, and the log-average miss rate."""
+    body = [
+        [name, *_counted(point), format_ap(rate)]
+        for name, point, rate in zip(
+            metrics.names, metrics.counted, metrics.miss_rates, strict=True
+        )
+    ]
+    every = together(metrics.counted)
+    table = AsciiTable(
+        [
+            [f"score > {metrics.score_thresh:g}", "right", "false", MISSED, "precision", "recall",
+             "F1", "mean IoU", "miss rate"],
+            *body,
+            ["together", *_counted(every), format_ap(mean_ap(metrics.miss_rates))],
+        ]
+    )  # fmt: skip
+    table.inner_footing_row_border = True
+    table.justify_columns = {column: "right" for column in range(1, 9)}
+    return table.table
+
+
+def confusions_line(metrics: AllMetrics) -> str:
+    """The commonest confusions of one class with another: `taken for another: dog as cat 12, ...`."""
+    counts = metrics.confusion[:-1, :-1].copy()
+    counts[range(len(counts)), range(len(counts))] = 0
+    worst = counts.argsort(axis=None, kind="stable")[::-1][:SHOWN_CONFUSIONS]
+    pairs = [divmod(int(place), len(counts)) for place in worst]
+    words = [
+        f"{metrics.names[truth]} as {metrics.names[taken]} {counts[truth, taken]}"
+        for truth, taken in pairs
+        if counts[truth, taken]
+    ]
+    return f"taken for another class: {', '.join(words) or 'none'}"
+
+
+def metrics_record(metrics: AllMetrics) -> dict:
+    """All digits of all metrics, for json.dumps; None, json's null, where a number does not exist."""
+    names = metrics.names
+    return {
+        "rows": [{**asdict(row), "conventions": row.conventions} for row in metric_rows(metrics)],
+        "score_thresh": metrics.score_thresh,
+        "darknet": _darknet_record(metrics.darknet, names),
+        "darknet_without_difficult_list": _darknet_record(metrics.darknet_plain, names),
+        "coco": {
+            **{name: getattr(metrics.coco, field) for name, field, _ in COCO_ROWS},
+            "classes": dict(zip(names, metrics.coco.class_ap, strict=True)),
+        },
+        "counts": {
+            "together": _point_record(together(metrics.counted)),
+            "classes": dict(zip(names, map(_point_record, metrics.counted), strict=True)),
+        },
+        "log_average_miss_rate": {
+            "mean": mean_ap(metrics.miss_rates),
+            "classes": dict(zip(names, metrics.miss_rates, strict=True)),
+        },
+        "confusion": {
+            "rows_truth": [*names, BACKGROUND],
+            "columns_detected": [*names, MISSED],
+            "counts": metrics.confusion.tolist(),
+        },
+    }
+
+
+def _voc_rows(metrics: AllMetrics) -> Iterator[MetricRow]:
+    kind = replace(VOC, hit=f"> {metrics.iou_thresh:g}")
+    for title, name, recalls, who in (
+        ("VOC07 mAP", "voc07", "11 tenths, as floats", "VOC2007, voc_eval"),
+        ("VOC area mAP", "area", "each step: area", "VOC2010 and later"),
+    ):
+        value = mean_ap(average_precisions(metrics.voc, name))
+        yield replace(kind, metric=title, value=value, recalls=recalls, reported_by=who)
+    counted = replace(
+        kind, recalls=NO_RECALLS, scores=f"> {metrics.score_thresh:g}", reported_by="ours"
+    )
+    every = together(metrics.counted)
+    for name, value in (
+        ("precision", every.precision),
+        ("recall", every.recall),
+        ("F1", every.f1),
+        ("mean IoU of the hits", every.hit_iou),
+    ):
+        yield replace(counted, metric=name, value=value, empty_class="counts")
+    yield replace(
+        kind,
+        metric="log-average miss rate",
+        value=mean_ap(metrics.miss_rates),
+        recalls="9 rates of false alarms",
+        reported_by="Dollár; 0 is best",
+    )
+
+
+def _darknet_maps(
+    result: DarknetMap, metrics: AllMetrics, title: str, difficult: str
+) -> Iterator[MetricRow]:
+    for points in POINTS:
+        yield replace(
+            DARKNET,
+            metric=f"{title}: mAP -points {points}",
+            value=result.mean_ap[points],
+            recalls=DARKNET_RECALLS[points],
+            hit=f"> {metrics.iou_thresh:g}",
+            difficult=difficult,
+        )
+
+
+def _darknet_counts(metrics: AllMetrics) -> Iterator[MetricRow]:
+    """With its difficult list as without: what the list excuses stays a false positive here."""
+    kind = replace(
+        DARKNET,
+        recalls=NO_RECALLS,
+        hit=f"> {metrics.iou_thresh:g}",
+        difficult=WITHOUT_LIST,
+        scores=f"> {metrics.score_thresh:g}",
+        empty_class="counts",
+    )
+    point = metrics.darknet.counted
+    for name, value in (
+        ("precision", point.precision),
+        ("recall", point.recall),
+        ("F1-score", point.f1),
+        ("average IoU, false as 0", point.darknet_iou),
+        ("TP", point.true_positives),
+        ("FP", point.false_positives),
+        ("FN", point.missed),
+    ):
+        yield replace(kind, metric=f"Darknet: {name}", value=value)
+
+
+def _darknet_record(result: DarknetMap, names: Sequence[str]) -> dict:
+    return {
+        "mAP": {f"points {points}": result.mean_ap[points] for points in POINTS},
+        "counts": _point_record(result.counted),
+        "classes": {
+            name: {
+                **{f"AP points {points}": each.ap[points] for points in POINTS},
+                **_point_record(each.counted),
+            }
+            for name, each in zip(names, result.classes, strict=True)
+        },
+    }
+
+
+def _point_record(point: OperatingPoint) -> dict:
+    return {
+        "TP": point.true_positives,
+        "FP": point.false_positives,
+        "FN": point.missed,
+        "precision": point.precision,
+        "recall": point.recall,
+        "F1": point.f1,
+        "mean IoU of hits": point.hit_iou,
+        "average IoU, false as 0": point.darknet_iou,
+    }
+
+
+def _counted(point: OperatingPoint) -> list[str]:
+    counts = (point.true_positives, point.false_positives, point.missed)
+    shares = (point.precision, point.recall, point.f1, point.hit_iou)
+    return [*map(str, counts), *map(format_ap, shares)]
+
+
+def _shown(value: float | int | None) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return NOT_AVAILABLE if value is None else f"{value:.{DIGITS}f}"

@@ -1,0 +1,135 @@
+"""Scores for people and programs: a table of the classes, a dictionary for json, a plot.
+
+An average precision that does not exist (nothing to find) is None here, n/a in the table and null
+in json.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from terminaltables import AsciiTable
+
+from yolo.evaluate.metrics.average_precision import ClassScore, mean_ap
+from yolo.files import replacing
+
+NOT_AVAILABLE = "n/a"
+
+
+# Look of the plot, ours: measured by eye on 3, 20 and 80 classes
+PLOT_INCHES = (8.5, 6.0)  # without the legend
+
+LEGEND_ROWS = 24  # more classes begin another column
+
+LEGEND_COLUMN_INCHES = 2.1
+
+PLOT_DPI = 150
+
+COLOURS = "tab10"  # matplotlib's ten that stay apart
+
+DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))  # for those of one colour
+
+
+def average_precisions(scores: Sequence[ClassScore], metric: str) -> list[float | None]:
+    """Each class's average precision by one metric, "voc07" or "area"."""
+    return [{"voc07": score.voc07_ap, "area": score.area_ap}[metric] for score in scores]
+
+
+def class_table(
+    names: Sequence[str],
+    truths: Sequence[int],
+    detections: Sequence[int],
+    metrics: Mapping[str, Sequence[float | None]],
+) -> str:
+    """A row a class with AP by each metric, then sums and means; difficult boxes are no truths."""
+    columns = [[format_ap(value) for value in values] for values in metrics.values()]
+    body = zip(names, map(str, truths), map(str, detections), *columns, strict=True)
+    means = [format_ap(mean_ap(values)) for values in metrics.values()]
+    table = AsciiTable(
+        [
+            ["class", "truths", "detections", *(f"AP {metric}" for metric in metrics)],
+            *map(list, body),
+            ["mean (mAP)", str(sum(truths)), str(sum(detections)), *means],
+        ]
+    )
+    table.inner_footing_row_border = True
+    table.justify_columns = {column: "right" for column in range(1, 3 + len(metrics))}
+    return table.table
+
+
+def mean_line(metrics: Mapping[str, Sequence[float | None]]) -> str:
+    """The mAP of each metric in one line: `mAP voc07 0.721381  area 0.745179`."""
+    return "mAP " + "  ".join(
+        f"{metric} {format_ap(mean_ap(values), digits=6)}" for metric, values in metrics.items()
+    )
+
+
+def summary(
+    names: Sequence[str], iou_thresh: float, metrics: Mapping[str, Sequence[float | None]]
+) -> dict:
+    """All digits, for json.dumps: {"iou", "metrics": {metric: {"mAP", "classes"}}}."""
+    return {
+        "iou": iou_thresh,
+        "metrics": {
+            metric: {
+                "mAP": mean_ap(values),
+                "classes": dict(zip(names, values, strict=True)),
+            }
+            for metric, values in metrics.items()
+        },
+    }
+
+
+def format_ap(value: float | None, digits: int = 4) -> str:
+    """An average precision for the eye."""
+    return NOT_AVAILABLE if value is None else f"{value:.{digits}f}"
+
+
+def plot_curves(
+    path: str | Path,
+    names: Sequence[str],
+    scores: Sequence[ClassScore],
+    metric: str,
+    iou_thresh: float,
+) -> None:
+    """Plot precision over recall, one line a class with truth; `path` ends in .png, .pdf or .svg.
+
+    The legend runs from the best class to the worst, with their average precisions by `metric`.
+    Class k always looks the same, whatever its rank, so that two plots can be laid side by side.
+    """
+    # Imported here: it takes as long as scoring all of VOC2007 test, which mostly is not drawn
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    colours = matplotlib.colormaps[COLOURS].colors
+    values = average_precisions(scores, metric)
+    drawn = [label for label, value in enumerate(values) if value is not None]
+    drawn.sort(key=lambda label: -values[label])
+    legend_columns = max(1, -(-len(drawn) // LEGEND_ROWS))
+    figure = Figure(
+        figsize=(PLOT_INCHES[0] + legend_columns * LEGEND_COLUMN_INCHES, PLOT_INCHES[1]),
+        layout="constrained",
+    )
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for label in drawn:
+        axes.plot(
+            scores[label].recall,
+            scores[label].precision,
+            color=colours[label % len(colours)],
+            linestyle=DASHES[label // len(colours) % len(DASHES)],
+            linewidth=1.6,
+            label=f"{names[label]}  {format_ap(values[label])}".replace("$", r"\$"),
+        )
+    axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="recall", ylabel="precision")
+    axes.set_title(f"mAP {format_ap(mean_ap(values))} ({metric}), IoU > {iou_thresh:g}")
+    axes.grid(color="0.9")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    if drawn:
+        figure.legend(
+            loc="outside right upper", ncols=legend_columns, frameon=False, fontsize=9,
+            handlelength=3.0,
+        )  # fmt: skip
+    with replacing(path) as file:
+        figure.savefig(file, format=Path(path).suffix[1:].lower(), dpi=PLOT_DPI)

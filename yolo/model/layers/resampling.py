@@ -1,0 +1,126 @@
+"""Layers that change the size of a map: `[upsample]`, `[reorg]`, `[reorg3d]`."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from yolo.cfg import Section
+from yolo.model.building import BuildContext, Built, refuse
+
+
+class Upsample(nn.Module):
+    """Each pixel `stride` times in both directions, times `scale` (upsample_layer.c)."""
+
+    def __init__(self, *, stride: int, scale: float = 1.0) -> None:
+        super().__init__()
+        self.stride = stride
+        self.scale = scale
+
+    def forward(self, features: Tensor) -> Tensor:
+        features = F.interpolate(features, scale_factor=self.stride, mode="nearest")
+        return features if self.scale == 1 else features * self.scale
+
+
+class Downsample(nn.Module):
+    """The sum of each block of stride x stride pixels, times `scale`: [upsample] with a negative stride."""
+
+    def __init__(self, *, stride: int, scale: float = 1.0) -> None:
+        super().__init__()
+        self.stride = stride
+        self.scale = scale
+
+    def forward(self, features: Tensor) -> Tensor:
+        return F.avg_pool2d(features, self.stride, divisor_override=1) * self.scale
+
+
+class SpaceToDepth(nn.Module):
+    """Blocks of stride x stride pixels become channels, block position first (reorg_layer.c, [reorg3d])."""
+
+    def __init__(self, *, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, features: Tensor) -> Tensor:
+        batch, channels, height, width = features.shape
+        step = self.stride
+        blocks = features.reshape(batch, channels, height // step, step, width // step, step)
+        blocks = blocks.permute(0, 3, 5, 1, 2, 4)  # [B, row in block, column in block, C, H/s, W/s]
+        return blocks.reshape(batch, channels * step * step, height // step, width // step)
+
+
+class Reorg(nn.Module):
+    """YOLOv2's permutation: the map read as C/stride² deep and stride times as wide and high, then space to depth.
+
+    Not what the name promises, but what the models were trained with (blas.c reorg_cpu, called with input sizes).
+    """
+
+    def __init__(self, *, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.blocks = SpaceToDepth(stride=stride)
+
+    def forward(self, features: Tensor) -> Tensor:
+        batch, channels, height, width = features.shape
+        step = self.stride
+        wide = features.reshape(batch, channels // step**2, height * step, width * step)
+        return self.blocks(wide).reshape(batch, channels * step**2, height // step, width // step)
+
+
+class DepthToSpace(nn.Module):
+    """The way back from SpaceToDepth: C/stride² channels, stride times as wide and high ([reorg] with reverse=1)."""
+
+    def __init__(self, *, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, features: Tensor) -> Tensor:
+        batch, channels, height, width = features.shape
+        step = self.stride
+        blocks = features.reshape(batch, step, step, channels // step**2, height, width)
+        blocks = blocks.permute(0, 3, 4, 1, 5, 2)  # [B, C/s², H, row in block, W, column in block]
+        return blocks.reshape(batch, channels // step**2, height * step, width * step)
+
+
+def build_upsample(section: Section, before: BuildContext) -> Built:
+    """[upsample]; a negative stride makes the map smaller (parser.c parse_upsample)."""
+    channels, height, width = before.shape(before.previous)
+    stride, scale = section.integer("stride", 2), section.number("scale", 1.0)
+    if stride == 0:
+        raise section.error("stride", "another number than 0")
+    if stride > 0:
+        shape, layer = (channels, height * stride, width * stride), Upsample
+    else:
+        _check_divides(section, -stride, (height, width))
+        shape, layer = (channels, height // -stride, width // -stride), Downsample
+    return Built(layer(stride=abs(stride), scale=scale), (before.previous,), shape)
+
+
+def build_reorg(section: Section, before: BuildContext) -> Built:
+    """[reorg] (parser.c parse_reorg_old), YOLOv2's permutation; with reverse=1 depth to space."""
+    refuse(section, ("flatten", "extra"), "pjreddie's other reorg")
+    stride, reverse = section.integer("stride", 1, minimum=1), section.flag("reverse")
+    channels, height, width = before.shape(before.previous)
+    if channels % stride**2:
+        raise section.error("stride", f"a number whose square divides {channels} channels")
+    if reverse:
+        shape = channels // stride**2, height * stride, width * stride
+        return Built(DepthToSpace(stride=stride), (before.previous,), shape)
+    return _built_blocks(section, before, stride, Reorg(stride=stride))
+
+
+def build_reorg3d(section: Section, before: BuildContext) -> Built:
+    """[reorg3d] (parser.c parse_reorg), space to depth. AlexeyAB's reverse is no way back, so it is refused."""
+    stride = section.integer("stride", 1, minimum=1)
+    refuse(section, ("reverse",), "the way back")
+    return _built_blocks(section, before, stride, SpaceToDepth(stride=stride))
+
+
+def _check_divides(section: Section, stride: int, size: tuple[int, int]) -> None:
+    if size[0] % stride or size[1] % stride:
+        raise section.error("stride", f"a divisor of {size[0]}x{size[1]}")
+
+
+def _built_blocks(section: Section, before: BuildContext, stride: int, layer: nn.Module) -> Built:
+    channels, height, width = before.shape(before.previous)
+    _check_divides(section, stride, (height, width))
+    shape = channels * stride**2, height // stride, width // stride
+    return Built(layer, (before.previous,), shape)

@@ -1,0 +1,109 @@
+"""Records that cross the borders of folders: predictions, detections, targets, ground truth, evaluations."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LabeledBoxes:
+    """A picture's labelled boxes: labels int64 `[M]`; boxes float64 `[M, 4]` cxcywh, 0..1 of the picture."""
+
+    labels: np.ndarray
+    boxes: np.ndarray
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that cannot become a label: its kind, and one line with file, found, expected."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What was found in one picture: boxes float32 `[N, 4]` xyxy, scores `[N]` descending, labels int64 `[N]`.
+
+    N may be 0. The frame of the boxes is said by the function that makes them; a Detector's are picture pixels.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """Labelled boxes of a set of pictures, in any one frame.
+
+    image_index: int64 [M], which picture. labels: int64 [M], which class. boxes: float64 [M, 4]
+    xyxy. difficult: bool [M], neither to be found nor wrong to be found.
+    """
+
+    image_index: np.ndarray
+    labels: np.ndarray
+    boxes: np.ndarray
+    difficult: np.ndarray
+
+
+@dataclass(frozen=True)
+class ScoredBoxes:
+    """Detections in a set of pictures, in the frame of the ground truth, in any order.
+
+    image_index: int64 [N]. labels: int64 [N]. scores: float64 [N]. boxes: float64 [N, 4] xyxy.
+    """
+
+    image_index: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+    boxes: np.ndarray
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Truth and detections of a set of pictures, boxes xyxy in continuous picture pixels.
+
+    sizes: int64 `[I, 2]`, (height, width) of each picture; image_ids: the pictures' names without folder and ending.
+    """
+
+    names: tuple[str, ...]
+    image_ids: tuple[str, ...]
+    sizes: np.ndarray
+    truth: GroundTruth
+    detections: ScoredBoxes
+
+
+class Predictions(NamedTuple):
+    """What a network sees, before any threshold.
+
+    boxes: float32 `[B, P, 4]` cxcywh relative to the network input, 0..1 (a box may reach outside);
+    objectness: float32 `[B, P]`; class_probs: float32 `[B, P, classes]`.
+    P runs head by head, then anchor, row, column.
+    """
+
+    boxes: Tensor
+    objectness: Tensor
+    class_probs: Tensor
+
+
+class Targets(NamedTuple):
+    """M labelled boxes of the B pictures of a batch, in label-file order.
+
+    image_index: int64 `[M]`, which picture; labels: int64 `[M]`; boxes: float32 `[M, 4]` cxcywh, 0..1 of the
+    network input.
+    """
+
+    image_index: Tensor
+    labels: Tensor
+    boxes: Tensor
+
+    def to(self, device: torch.device | str) -> "Targets":
+        """The same on another device."""
+        return Targets(*(tensor.to(device, non_blocking=True) for tensor in self))

@@ -1,0 +1,167 @@
+"""The support table: which section reads which key, with its default and what it does, as Markdown.
+
+Keys and defaults are what the builders ask a small cfg of each kind for; the words are in `meanings.py`.
+"""
+
+from collections.abc import Iterator
+
+from yolo.cfg import KeyReading, parse_cfg
+from yolo.model.builders import BEYOND_PICTURES, BUILDERS
+from yolo.model.layers.activations import ACTIVATIONS
+from yolo.model.network import build
+from yolo.schedule import POLICIES
+from yolo.support.meanings import EVERY_LAYER, KINDS, MEANINGS, UNREAD
+
+TITLE = """# What is supported
+
+Generated from the code by `python tools/support_table.py`; a test holds it. A section that is not here is an error that
+names its line; a key that is not here is reported once, with its line, and changes nothing. Defaults are AlexeyAB's.
+"""
+
+
+# One cfg for each kind that shows its keys; the first section is put before it. Every builder reads all its keys.
+PICTURE = "[net]\nwidth=8\nheight=8\nchannels=4\n"
+
+EXAMPLES: dict[str, str] = {
+    "convolutional": "[convolutional]\n",
+    "connected": "[connected]\n",
+    "local": "[local]\n",
+    "maxpool": "[maxpool]\nstride=2\n",
+    "local_avgpool": "[local_avgpool]\nstride=2\n",
+    "avgpool": "[avgpool]\n",
+    "shortcut": "[activation]\n[activation]\n[shortcut]\nfrom=-2\n",
+    "route": "[activation]\n[route]\nlayers=-1\n",
+    "upsample": "[upsample]\n",
+    "reorg": "[reorg]\nstride=2\n",
+    "reorg3d": "[reorg3d]\nstride=2\n",
+    "scale_channels": "[activation]\n[avgpool]\n[scale_channels]\nfrom=0\n",
+    "sam": "[activation]\n[activation]\n[sam]\nfrom=-2\n",
+    "activation": "[activation]\n",
+    "logistic": "[logistic]\n",
+    "crop": "[crop]\n",
+    "batchnorm": "[batchnorm]\n",
+    "lrn": "[lrn]\n",
+    "dropout": "[dropout]\n",
+    "softmax": "[softmax]\n",
+    "cost": "[cost]\n",
+    "empty": "[empty]\n",
+    "yolo": "[convolutional]\nfilters=25\n[yolo]\n",
+    "Gaussian_yolo": "[convolutional]\nfilters=29\n[Gaussian_yolo]\n",
+    "region": "[convolutional]\nfilters=25\n[region]\n",
+    "detection": "[connected]\noutput=294\n[detection]\ncoords=4\n",
+}
+
+
+# Defaults that follow from other keys, and would be shown as one example's number.
+DERIVED = {
+    ("maxpool", "size"): "stride",
+    ("local_avgpool", "size"): "stride",
+    ("maxpool", "padding"): "size - 1",
+    ("local_avgpool", "padding"): "size - 1",
+    ("yolo", "mask"): "all",
+    ("Gaussian_yolo", "mask"): "all",
+    ("yolo", "anchors"): ".5 each",
+    ("Gaussian_yolo", "anchors"): ".5 each",
+    ("region", "anchors"): ".5 each",
+    ("net", "min_crop"): "width",
+    ("net", "max_crop"): "2 x width",
+}
+
+HEADER = ("| key | value | default | what it does |", "|---|---|---|---|")
+
+
+MUST_BE_0 = "0: "  # how a reading of a key that must be 0 begins
+
+
+def readings(kind: str) -> dict[str, KeyReading]:
+    """What the code asks a section of `kind` for, key by key."""
+    sections = parse_cfg(PICTURE + EXAMPLES.get(kind, "[activation]\n"), kind)
+    build(sections)
+    section = sections[0] if kind == "net" else sections[-1]
+    return section.readings
+
+
+def support_table() -> str:
+    """The whole page. Raises KeyError for a key without words, so that none is left out."""
+    parts = [TITLE, _activations(), _policies(), _kind_table("net"), _every_layer()]
+    parts += [_kind_table(kind) for kind in KINDS if kind != "net"]
+    parts += [_refused(), _unread()]
+    return "\n".join(parts)
+
+
+def aliases(kind: str) -> list[str]:
+    """Other names of a kind: those that the same builder answers to."""
+    return [
+        name for name, builder in BUILDERS.items() if builder is BUILDERS.get(kind) and name != kind
+    ]
+
+
+def _kind_table(kind: str) -> str:
+    others = "".join(f", [{name}]" for name in aliases(kind))
+    lines = [f"## [{kind}]{others}\n", f"{KINDS[kind]}\n"]
+    found = readings(kind)
+    if kind != "net":
+        found = {key: reading for key, reading in found.items() if key not in EVERY_LAYER}
+    lines += [*HEADER, *_rows(kind, found)] if found else ["No keys of its own."]
+    return "\n".join(lines) + "\n"
+
+
+def _every_layer() -> str:
+    found = {key: reading for key, reading in readings("empty").items() if key in EVERY_LAYER}
+    lines = ["## Every section but [net]\n", *HEADER, *_rows("empty", found)]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(kind: str, found: dict[str, KeyReading]) -> Iterator[str]:
+    for key, reading in found.items():
+        if reading.form.startswith(MUST_BE_0):
+            continue
+        form = "a name" if key in ("activation", "policy") else reading.form
+        default = DERIVED.get((kind, key)) or _shown(reading.default)
+        yield f"| `{key}` | {form} | {default} | {MEANINGS[kind][key]} |"
+    for key, reading in found.items():
+        if reading.form.startswith(MUST_BE_0):
+            reason = reading.form.removeprefix(MUST_BE_0)
+            yield f"| `{key}` | 0 | 0 | another value is refused: {reason} |"
+
+
+def _shown(default: object) -> str:
+    if default is None:
+        return "required"
+    if default in ((), "", float("inf")):
+        return "none"
+    if isinstance(default, tuple):
+        return ", ".join(map(str, default))
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _activations() -> str:
+    return "## Activations\n\n" + ", ".join(f"`{name}`" for name in ACTIVATIONS) + ".\n"
+
+
+def _policies() -> str:
+    return (
+        "## Policies of the learning rate\n\n" + ", ".join(f"`{name}`" for name in POLICIES) + ".\n"
+    )
+
+
+def _refused() -> str:
+    lines = ["## Refused by name\n", "| section | what it is |", "|---|---|"]
+    lines += [f"| `[{kind}]` | {what} |" for kind, what in BEYOND_PICTURES.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _unread() -> str:
+    lines = [
+        "## Known to Darknet, not read here\n",
+        "| section | keys | what they are about |",
+        "|---|---|---|",
+    ]
+    for kind, groups in UNREAD.items():
+        name = f"`[{kind}]`" if kind in KINDS else kind
+        lines += [f"| {name} | {_quoted(keys)} | {what} |" for keys, what in groups.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(keys: str) -> str:
+    return ", ".join(f"`{key}`" for key in keys.split(", "))
