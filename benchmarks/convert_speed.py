@@ -30,7 +30,7 @@ VOC2007_CLASSES = [
     "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 ]
 # fmt: on
-MEAN_OBJECTS = 3.1  # of a VOC2007 picture
+MEAN_OBJECTS = 3.1  # of a VOC2007 image
 DIFFICULT_SHARE = 0.2  # of VOC2007's objects
 SIZE = (375, 500)  # the commonest of VOC2007
 HEAD = (

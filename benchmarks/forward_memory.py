@@ -1,7 +1,7 @@
 """Peak memory of a forward pass of a network built from a cfg, against the same network written by hand.
 
 Both, YOLOv4, are checked to be the same network first. Each number is one pass under torch.inference_mode in a fresh
-process, on the same pictures for both, after a first pass on a tiny one. Two measures, bound 1.2 for each:
+process, on the same images for both, after a first pass on a tiny one. Two measures, bound 1.2 for each:
 
   tensors   the most bytes that the storages made in the pass take at once, whatever allocates them; what an operator
             keeps to itself does not count
@@ -33,7 +33,7 @@ from yolo.console import run, whole_number
 from yolo.model.network import Network
 
 CFG = Path(__file__).parent.parent / "cfg" / "yolov4.cfg"
-INPUTS = ((1, 608), (4, 416))  # pictures, pixels of a side
+INPUTS = ((1, 608), (4, 416))  # images, pixels of a side
 WARM_UP = (1, 64)
 BOUND = 1.2
 RESET_PEAK = "5"  # proc(5): clear_refs
@@ -50,13 +50,12 @@ def main() -> None:
     args = parser.parse_args()
     logging.disable(logging.WARNING)  # the cfg's unread keys, at every run
     check(Network.from_cfg(CFG), PlainYolov4())
-    for pictures, pixels in INPUTS:
-        print(f"yolov4, {pictures} x 3 x {pixels} x {pixels}")
-        counted = [apart(tensor_peak, side, pictures, pixels) for side in SIDES]
+    for images, pixels in INPUTS:
+        print(f"yolov4, {images} x 3 x {pixels} x {pixels}")
+        counted = [apart(tensor_peak, side, images, pixels) for side in SIDES]
         report("tensors", *counted)
         risen = [
-            [apart(process_peak, side, pictures, pixels) for side in SIDES]
-            for _ in range(args.runs)
+            [apart(process_peak, side, images, pixels) for side in SIDES] for _ in range(args.runs)
         ]
         report("process", *(statistics.median(side) for side in zip(*risen, strict=True)))
 
@@ -66,23 +65,23 @@ def report(measure: str, ours: float, plain: float) -> None:
     print(f"  {measure}: {sizes}: ratio {ours / plain:.3f} (bound {BOUND})")
 
 
-def apart(measure: Callable[[str, int, int], int], side: str, pictures: int, pixels: int) -> int:
+def apart(measure: Callable[[str, int, int], int], side: str, images: int, pixels: int) -> int:
     """What `measure` gives in a process that has done nothing before."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(measure, (side, pictures, pixels))
+        return pool.apply(measure, (side, images, pixels))
 
 
-def tensor_peak(side: str, pictures: int, pixels: int) -> int:
+def tensor_peak(side: str, images: int, pixels: int) -> int:
     """Bytes of all storages made in the pass that lived at once, at most."""
-    network, inputs = prepare(side, pictures, pixels)
+    network, inputs = prepare(side, images, pixels)
     with torch.inference_mode(), StorageCount() as count:
         network(inputs)
     return count.most
 
 
-def process_peak(side: str, pictures: int, pixels: int) -> int:
+def process_peak(side: str, images: int, pixels: int) -> int:
     """Bytes by which the resident memory of this process rose in the pass, at most."""
-    network, inputs = prepare(side, pictures, pixels)
+    network, inputs = prepare(side, images, pixels)
     Path("/proc/self/clear_refs").write_text(RESET_PEAK)
     before = memory("VmRSS")
     with torch.inference_mode():
@@ -90,14 +89,14 @@ def process_peak(side: str, pictures: int, pixels: int) -> int:
     return memory("VmHWM") - before
 
 
-def prepare(side: str, pictures: int, pixels: int) -> tuple[nn.Module, Tensor]:
-    """The network after its first pass, which loads and caches what any pass needs, and the pictures."""
+def prepare(side: str, images: int, pixels: int) -> tuple[nn.Module, Tensor]:
+    """The network after its first pass, which loads and caches what any pass needs, and the images."""
     logging.disable(logging.WARNING)
     network = (Network.from_cfg(CFG) if side == "ours" else PlainYolov4()).eval()
     with torch.inference_mode():
         network(torch.rand(WARM_UP[0], 3, WARM_UP[1], WARM_UP[1]))
     torch.manual_seed(0)
-    return network, torch.rand(pictures, 3, pixels, pixels)
+    return network, torch.rand(images, 3, pixels, pixels)
 
 
 def memory(name: str) -> int:

@@ -1,14 +1,14 @@
-"""Pictures a second and core that the training loader prepares, against ultralytics' and torchvision's.
+"""Images a second and core that the training loader prepares, against ultralytics' and torchvision's.
 
-The same pictures, one process and one thread each, in turns, in mini-batches of 16; the best of the rounds counts, in
+The same images, one process and one thread each, in turns, in mini-batches of 16; the best of the rounds counts, in
 seconds of the processor, so that other work on the machine matters little. All augmentation is on:
 
-ours          jitter .3, resize 1.5, flip, hue, saturation, exposure, and mosaic in half of the pictures, as in Darknet.
-              By default it keeps 256 MiB of decoded pictures, counted here after a first round through the list;
-              "nothing kept" is a set that is much larger. Then a picture costs 2.5 decodings on average.
-ultralytics   YOLODataset as it trains by default: translate, scale, flip, hsv, and mosaic in all pictures, whose other
-              three come from a buffer of those read last: one decoding a picture. "ram" is its cache="ram".
-torchvision   transforms.v2 with boxes: zoom out, resized crop, flip, colour jitter; it has no mosaic.
+ours          jitter .3, resize 1.5, flip, hue, saturation, exposure, and mosaic in half of the images, as in Darknet.
+              By default it keeps 256 MiB of decoded images, counted here after a first round through the list;
+              "nothing kept" is a set that is much larger. Then an image costs 2.5 decodings on average.
+ultralytics   YOLODataset as it trains by default: translate, scale, flip, hsv, and mosaic in all images, whose other
+              three come from a buffer of those read last: one decoding an image. "ram" is its cache="ram".
+torchvision   transforms.v2 with boxes: zoom out, resized crop, flip, color jitter; it has no mosaic.
 
 example, with ultralytics (AGPL; it stays outside of this project's environment):
   pip install --target /tmp/ultralytics --no-deps ultralytics ultralytics-thop pyyaml requests psutil polars \
@@ -36,8 +36,8 @@ from torchvision.transforms import v2
 
 from yolo.console import run, whole_number
 from yolo.data.augment.geometry import AugmentationSettings
-from yolo.data.check import LabelledPicture, check_list
-from yolo.data.dataset import Draw, TrainingPictures, collate
+from yolo.data.check import LabeledImage, check_list
+from yolo.data.dataset import Draw, TrainingImages, collate
 from yolo.data.image_store import ROOM
 from yolo.data.sample import VIEWS
 from yolo.settings import MixingSettings
@@ -47,7 +47,7 @@ SETTINGS = AugmentationSettings(0.3, 1.5, True, 0.1, 1.5, 1.5)
 LARGE, LARGE_SIZE = 60, (1200, 1600)  # how many are drawn, height and width
 INSTALL = "ultralytics is not here; the first lines of this file say how to install it"
 Batches = Iterator[object]
-Loader = Callable[[Sequence[LabelledPicture], Path, int], Batches]
+Loader = Callable[[Sequence[LabeledImage], Path, int], Batches]
 
 
 def main() -> None:
@@ -65,14 +65,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["YOLO_CONFIG_DIR"] = folder
         for name, listed, classes in _sets(args, Path(folder)):
-            pictures = check_list(listed, classes, 3).pictures
+            images = check_list(listed, classes, 3).images
             for size in args.sizes:
-                speeds = _measure(loaders, pictures, listed.parent, size, args)
-                _report(f"{name}, {len(pictures)} pictures, {size} x {size}", speeds)
+                speeds = _measure(loaders, images, listed.parent, size, args)
+                _report(f"{name}, {len(images)} images, {size} x {size}", speeds)
 
 
 def _report(title: str, speeds: dict[str, float]) -> None:
-    print(f"\n{title}: pictures a second")
+    print(f"\n{title}: images a second")
     for name, speed in speeds.items():
         print(f"{name:20}{speed:8.0f}")
     for peer in (name for name in speeds if not name.startswith("ours")):
@@ -82,15 +82,15 @@ def _report(title: str, speeds: dict[str, float]) -> None:
 
 def _measure(
     loaders: dict[str, Loader],
-    pictures: Sequence[LabelledPicture],
+    images: Sequence[LabeledImage],
     folder: Path,
     size: int,
     args: argparse.Namespace,
 ) -> dict[str, float]:
-    """Pictures a second of processor time: the best of `rounds` of each loader, taken in turns."""
-    running = {name: loader(pictures, folder, size) for name, loader in loaders.items()}
+    """Images a second of processor time: the best of `rounds` of each loader, taken in turns."""
+    running = {name: loader(images, folder, size) for name, loader in loaders.items()}
     for batches in running.values():
-        for _ in range(1 + len(pictures) // BATCH):
+        for _ in range(1 + len(images) // BATCH):
             next(batches)
     best = dict.fromkeys(loaders, 0.0)
     for _, (name, batches) in itertools.product(range(args.rounds), running.items()):
@@ -102,20 +102,20 @@ def _measure(
     return best
 
 
-def _ours(pictures: Sequence[LabelledPicture], _: Path, size: int, room: int = 0) -> Batches:
+def _ours(images: Sequence[LabeledImage], _: Path, size: int, room: int = 0) -> Batches:
     mixing = MixingSettings(mosaic=True)
-    made = TrainingPictures(pictures, SETTINGS, 3, 200, mixing, VIEWS["alexeyab"], room)
+    made = TrainingImages(images, SETTINGS, 3, 200, mixing, VIEWS["alexeyab"], room)
     for start in itertools.count(0, BATCH):
         places = range(start, start + BATCH)
-        yield collate([made[Draw(n % len(pictures), (size, size), (0, n))] for n in places])
+        yield collate([made[Draw(n % len(images), (size, size), (0, n))] for n in places])
 
 
-def _ours_kept(pictures: Sequence[LabelledPicture], folder: Path, size: int) -> Batches:
-    return _ours(pictures, folder, size, ROOM)
+def _ours_kept(images: Sequence[LabeledImage], folder: Path, size: int) -> Batches:
+    return _ours(images, folder, size, ROOM)
 
 
 def _ultralytics(
-    pictures: Sequence[LabelledPicture], folder: Path, size: int, cache: bool | str = False
+    images: Sequence[LabeledImage], folder: Path, size: int, cache: bool | str = False
 ) -> Batches:
     from ultralytics.cfg import get_cfg
     from ultralytics.data.dataset import YOLODataset
@@ -124,7 +124,7 @@ def _ultralytics(
     LOGGER.setLevel("ERROR")
     settings = get_cfg()
     settings.imgsz = size
-    classes = 1 + max(int(picture.truth.labels.max(initial=0)) for picture in pictures)
+    classes = 1 + max(int(image.ground_truth.labels.max(initial=0)) for image in images)
     names = {number: str(number) for number in range(classes)}
     made = YOLODataset(
         img_path=str(folder / "images"), imgsz=size, augment=True, hyp=settings, cache=cache,
@@ -135,11 +135,11 @@ def _ultralytics(
         yield made.collate_fn([made[n % len(made)] for n in places])
 
 
-def _ultralytics_ram(pictures: Sequence[LabelledPicture], folder: Path, size: int) -> Batches:
-    return _ultralytics(pictures, folder, size, "ram")
+def _ultralytics_ram(images: Sequence[LabeledImage], folder: Path, size: int) -> Batches:
+    return _ultralytics(images, folder, size, "ram")
 
 
-def _torchvision(pictures: Sequence[LabelledPicture], _: Path, size: int) -> Batches:
+def _torchvision(images: Sequence[LabeledImage], _: Path, size: int) -> Batches:
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="torchvision")
     change = v2.Compose(
         [
@@ -151,50 +151,50 @@ def _torchvision(pictures: Sequence[LabelledPicture], _: Path, size: int) -> Bat
         ]
     )
 
-    def sample(picture: LabelledPicture) -> tuple[torch.Tensor, ...]:
-        pixels_of_it = tv_tensors.Image(decode_image(str(picture.path)))
-        pixels = torch.tensor(picture.truth.boxes) * torch.tensor(2 * picture.size[::-1])
-        boxes = tv_tensors.BoundingBoxes(pixels, format="CXCYWH", canvas_size=picture.size)
-        return change(pixels_of_it, boxes, torch.tensor(picture.truth.labels))
+    def sample(image: LabeledImage) -> tuple[torch.Tensor, ...]:
+        pixels_of_it = tv_tensors.Image(decode_image(str(image.path)))
+        pixels = torch.tensor(image.ground_truth.boxes) * torch.tensor(2 * image.size[::-1])
+        boxes = tv_tensors.BoundingBoxes(pixels, format="CXCYWH", canvas_size=image.size)
+        return change(pixels_of_it, boxes, torch.tensor(image.ground_truth.labels))
 
     for start in itertools.count(0, BATCH):
         places = range(start, start + BATCH)
-        samples = [sample(pictures[n % len(pictures)]) for n in places]
+        samples = [sample(images[n % len(images)]) for n in places]
         yield torch.stack([each[0] for each in samples]), [each[1:] for each in samples]
 
 
 def _sets(args: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Path, int]]:
-    """Name, list and number of classes of each data set, its pictures in a folder `images` beside its list."""
+    """Name, list and number of classes of each data set, its images in a folder `images` beside its list."""
     if args.list:
         listed = folder / "given" / "list.txt"
         (listed.parent / "images").mkdir(parents=True)
         (listed.parent / "labels").mkdir()
         paths = []
-        for picture in check_list(args.list, args.classes, 3).pictures:
-            paths.append(listed.parent / "images" / picture.path.name)
-            paths[-1].write_bytes(picture.path.read_bytes())
-            _write_labels(paths[-1], picture.truth.labels, picture.truth.boxes)
+        for image in check_list(args.list, args.classes, 3).images:
+            paths.append(listed.parent / "images" / image.path.name)
+            paths[-1].write_bytes(image.path.read_bytes())
+            _write_labels(paths[-1], image.ground_truth.labels, image.ground_truth.boxes)
         listed.write_text("".join(f"{path}\n" for path in paths))
         yield str(args.list), listed, args.classes
     yield "large JPEGs", _draw_large(folder / "large"), 1
 
 
 def _draw_large(folder: Path) -> Path:
-    """A list of drawn pictures with the coarse and fine structure of photographs."""
+    """A list of drawn images with the coarse and fine structure of photographs."""
     (folder / "images").mkdir(parents=True)
     (folder / "labels").mkdir()
     rng = np.random.default_rng(0)
     paths = []
     for number in range(LARGE):
-        picture = np.zeros((*LARGE_SIZE, 3), np.float32)
+        image = np.zeros((*LARGE_SIZE, 3), np.float32)
         for side, strength in ((8, 70), (60, 40), (400, 12)):
             waves = rng.standard_normal((side, side, 3), np.float32) * strength
-            picture += cv2.resize(waves, LARGE_SIZE[::-1], interpolation=cv2.INTER_CUBIC)
+            image += cv2.resize(waves, LARGE_SIZE[::-1], interpolation=cv2.INTER_CUBIC)
         boxes = np.concatenate(
             (rng.uniform(0.2, 0.8, (6, 2)), rng.uniform(0.05, 0.3, (6, 2))), axis=1
         )
         path = folder / "images" / f"{number}.jpg"
-        cv2.imwrite(str(path), (picture + 128).clip(0, 255).astype(np.uint8))
+        cv2.imwrite(str(path), (image + 128).clip(0, 255).astype(np.uint8))
         _write_labels(path, np.zeros(len(boxes), int), boxes)
         paths.append(path)
     listed = folder / "list.txt"
@@ -202,10 +202,10 @@ def _draw_large(folder: Path) -> Path:
     return listed
 
 
-def _write_labels(picture: Path, labels: np.ndarray, boxes: np.ndarray) -> None:
+def _write_labels(image: Path, labels: np.ndarray, boxes: np.ndarray) -> None:
     rows = zip(labels, boxes, strict=True)
     text = "".join(f"{label} {' '.join(map(str, box))}\n" for label, box in rows)
-    (picture.parent.parent / "labels" / f"{picture.stem}.txt").write_text(text)
+    (image.parent.parent / "labels" / f"{image.stem}.txt").write_text(text)
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,7 +1,7 @@
 """VOC scoring as it is usually written: parse each XML file, then class by class, detection by detection.
 
 The plain side of score_speed.py. It follows the shape of the well-known voc_eval: one dictionary of
-all annotations, a record a picture for each class, numpy for the truths of one picture. The
+all annotations, a record an image for each class, numpy for the ground truths of one image. The
 annotations are parsed once; the usual scripts parse once too and read a pickle again for every class.
 
   python benchmarks/plain_voc_eval.py results VOC2007/Annotations VOC2007/ImageSets/Main/test.txt
@@ -25,7 +25,7 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     args = parser.parse_args()
     ids = args.imageset.read_text().split()
-    parsed = {picture: objects_of(args.annotations / f"{picture}.xml") for picture in ids}
+    parsed = {image: objects_of(args.annotations / f"{image}.xml") for image in ids}
     voc07, area = [], []
     for path in sorted(args.results.glob(f"{PREFIX}*.txt")):
         recall, precision = score(path, parsed, path.stem[len(PREFIX) :])
@@ -53,11 +53,11 @@ def objects_of(path: Path) -> list[dict]:
 def score(path: Path, parsed: dict[str, list[dict]], name: str) -> tuple[np.ndarray, np.ndarray]:
     """(recall, precision) after each detection of one class."""
     records, to_find = {}, 0
-    for picture, objects in parsed.items():
+    for image, objects in parsed.items():
         ours = [each for each in objects if each["name"] == name]
         difficult = np.array([each["difficult"] for each in ours], dtype=bool)
         to_find += int(np.sum(~difficult))
-        records[picture] = {
+        records[image] = {
             "boxes": np.array([each["box"] for each in ours], dtype=float),
             "difficult": difficult,
             "found": [False] * len(ours),

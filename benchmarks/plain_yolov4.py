@@ -1,7 +1,7 @@
 """YOLOv4 written by hand in plain PyTorch, with no cfg: the peer that ours is measured against.
 
 The graph of cfg/yolov4.cfg for 80 classes, as a user would write it without this project: modules of torch.nn, local
-variables in `forward`, torch's own initialisation. Modules are made in the order of the cfg, so that numbers can be
+variables in `forward`, torch's own initialization. Modules are made in the order of the cfg, so that numbers can be
 copied over layer by layer.
 """
 
@@ -99,7 +99,7 @@ def head(channels: int) -> nn.Sequential:
 
 
 class PlainYolov4(nn.Module):
-    """Pictures `[B, 3, H, W]` → three raw maps `[B, 255, h, w]` of stride 8, 16 and 32."""
+    """Images `[B, 3, H, W]` → three raw maps `[B, 255, h, w]` of stride 8, 16 and 32."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,9 +2,9 @@
 
 Random weights find either nothing or everything, so the predictions are those of a trained network,
 yolo-fastest with COCO's 80 classes: at 416 it makes as many, 2535, as yolov3-tiny does. Its
-predictions of each picture, of score above .005, NMS .45 a class, are timed again and again; so is
-yolov3-tiny's forward pass with decoding, one picture at a time, in turn. The bound is 15 % of that,
-for the mean picture. Exit code 1 where it is missed.
+predictions of each image, of score above .005, NMS .45 a class, are timed again and again; so is
+yolov3-tiny's forward pass with decoding, one image at a time, in turn. The bound is 15 % of that,
+for the mean image. Exit code 1 where it is missed.
 
   python benchmarks/postprocess_speed.py --cfg yolo-fastest-1.1.cfg --weights yolo-fastest-1.1.weights images/*.png
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from yolo.console import run, whole_number
-from yolo.data.images import read_picture
+from yolo.data.images import read_image
 from yolo.detect.detector import Detector
 from yolo.detect.postprocess import Suppression, detect
 from yolo.evaluate.metrics.darknet import MAP_NMS_THRESH, MAP_SCORE_THRESH
@@ -43,7 +43,7 @@ def main() -> None:
     forward, post = [], []
     with torch.inference_mode():
         for path in args.pictures:
-            image = detector.prepare(read_picture(path))[0][None]
+            image = detector.prepare(read_image(path))[0][None]
             predictions = trained.decode(trained(image))
             forward.append(seconds(lambda image=image: tiny.decode(tiny(image)), args.repeats))
             post.append(
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def found(predictions: Predictions, suppress: Suppression) -> object:
-    """What an evaluation makes of one picture's predictions."""
+    """What an evaluation makes of one image's predictions."""
     boxes, objectness, class_probs = (part[0] for part in predictions)
     return detect(
         boxes,

@@ -1,7 +1,7 @@
-"""How time and memory of scoring grow up to 5 million made-up detections over 100,000 pictures.
+"""How time and memory of scoring grow up to 5 million made-up detections over 100,000 images.
 
 Each size is a process of its own: it makes the arrays, then scores them by VOC's rules, 80 classes
-and IoU .5. Pictures and truths grow with the detections, seven truths a picture as in COCO. The
+and IoU .5. Images and ground truths grow with the detections, seven ground truths an image as in COCO. The
 bounds: time at most n log n's from the smallest to each other size, and, at the most, 3 times the
 arrays' own size resident beside what Python and numpy take. Exit code 1 where one is missed.
 
@@ -24,11 +24,11 @@ from yolo.evaluate.metrics.average_precision import mean_ap, score_classes
 from yolo.records import GroundTruth, ScoredBoxes
 
 SIZES = (1_250_000, 2_500_000, 5_000_000)
-DETECTIONS_A_PICTURE = 50
-TRUTHS_A_PICTURE = 7  # COCO's mean
+DETECTIONS_A_IMAGE = 50
+GROUND_TRUTHS_A_IMAGE = 7  # COCO's mean
 CLASSES = 80
 MEMORY_BOUND = 3.0
-PICTURE_SIDE = 500.0
+IMAGE_SIDE = 500.0
 RESET_PEAK = "5"  # proc(5), clear_refs: the peak begins anew
 
 
@@ -76,15 +76,17 @@ def in_a_process(*arguments: object) -> dict:
 
 def one_size(count: int, classes: int, repeats: int) -> dict:
     """CPU seconds of the quickest scoring of `count` detections, and bytes resident beside Python's own."""
-    made_of(DETECTIONS_A_PICTURE, classes)  # what numpy loads on first use
+    made_of(DETECTIONS_A_IMAGE, classes)  # what numpy loads on first use
     bare = memory("VmRSS")
-    truth, detections = made_of(count, classes)
-    arrays = sum(column.nbytes for boxes in (truth, detections) for column in vars(boxes).values())
+    ground_truth, detections = made_of(count, classes)
+    arrays = sum(
+        column.nbytes for boxes in (ground_truth, detections) for column in vars(boxes).values()
+    )
     Path("/proc/self/clear_refs").write_text(RESET_PEAK)
     seconds = []
     for _ in range(repeats):
         start = time.process_time()  # whoever else is at work on the machine
-        scores = score_classes(truth, detections, classes, 0.5, 0.0)
+        scores = score_classes(ground_truth, detections, classes, 0.5, 0.0)
         seconds.append(time.process_time() - start)
     return {
         "detections": count,
@@ -96,28 +98,30 @@ def one_size(count: int, classes: int, repeats: int) -> dict:
 
 
 def made_of(count: int, classes: int) -> tuple[GroundTruth, ScoredBoxes]:
-    """Truths, and detections of which two in three are a truth moved a little; the others lie anywhere."""
+    """Ground truths, and detections of which two in three are a ground truth moved a little; the others lie anywhere."""
     rng = np.random.default_rng(5)
-    pictures = count // DETECTIONS_A_PICTURE
-    truth = GroundTruth(
-        image_index=np.repeat(np.arange(pictures), TRUTHS_A_PICTURE),
-        labels=rng.integers(0, classes, pictures * TRUTHS_A_PICTURE),
-        boxes=boxes_anywhere(rng, pictures * TRUTHS_A_PICTURE),
-        difficult=rng.random(pictures * TRUTHS_A_PICTURE) < 0.05,
+    images = count // DETECTIONS_A_IMAGE
+    ground_truth = GroundTruth(
+        image_index=np.repeat(np.arange(images), GROUND_TRUTHS_A_IMAGE),
+        labels=rng.integers(0, classes, images * GROUND_TRUTHS_A_IMAGE),
+        boxes=boxes_anywhere(rng, images * GROUND_TRUTHS_A_IMAGE),
+        difficult=rng.random(images * GROUND_TRUTHS_A_IMAGE) < 0.05,
     )
-    image_index = np.repeat(np.arange(pictures), DETECTIONS_A_PICTURE)
-    near = image_index * TRUTHS_A_PICTURE + rng.integers(0, TRUTHS_A_PICTURE, len(image_index))
+    image_index = np.repeat(np.arange(images), DETECTIONS_A_IMAGE)
+    near = image_index * GROUND_TRUTHS_A_IMAGE + rng.integers(
+        0, GROUND_TRUTHS_A_IMAGE, len(image_index)
+    )
     stray = rng.random(len(image_index)) < 1 / 3
-    boxes = truth.boxes[near]
+    boxes = ground_truth.boxes[near]
     boxes += rng.normal(0, 8, (len(boxes), 1))
     boxes[stray] = boxes_anywhere(rng, int(stray.sum()))
-    labels = np.where(stray, rng.integers(0, classes, len(near)), truth.labels[near])
-    return truth, ScoredBoxes(image_index, labels, rng.random(len(near)), boxes)
+    labels = np.where(stray, rng.integers(0, classes, len(near)), ground_truth.labels[near])
+    return ground_truth, ScoredBoxes(image_index, labels, rng.random(len(near)), boxes)
 
 
 def boxes_anywhere(rng: np.random.Generator, count: int) -> np.ndarray:
     """float64 [count, 4] xyxy."""
-    boxes = rng.uniform(0, PICTURE_SIDE, (count, 4))
+    boxes = rng.uniform(0, IMAGE_SIDE, (count, 4))
     boxes[:, 2:] = boxes[:, :2] + rng.uniform(8, 150, (count, 2))
     return boxes
 

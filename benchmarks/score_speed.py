@@ -100,7 +100,7 @@ def measured(command: list) -> Measured:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """An archive's files, those of VOC's pictures that are not of the test set too."""
+    """An archive's files, those of VOC's images that are not of the test set too."""
     with tarfile.open(archive) as file:
         for member in file:
             target = folder / PurePosixPath(member.name)

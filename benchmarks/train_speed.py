@@ -1,8 +1,8 @@
-"""Pictures a second of the trainer against the plainest possible loop: same network, one batch that lies in memory.
+"""Images a second of the trainer against the plainest possible loop: same network, one batch that lies in memory.
 
-The plain loop loads nothing, augments nothing, assigns no truth and writes nothing: forward, mean of squares,
+The plain loop loads nothing, augments nothing, assigns no ground truth and writes nothing: forward, mean of squares,
 backward, SGD. It is what the machine can do with this network, before and after the trainer runs. The trainer
-reads and augments pictures, Darknet's loss, averages, TensorBoard, CSV. The bound is 0.9 of the plain loop.
+reads and augments images, Darknet's loss, averages, TensorBoard, CSV. The bound is 0.9 of the plain loop.
 
 example:
   python benchmarks/train_speed.py --cfg bccd.cfg cfg/yolov3-tiny.cfg --data bccd/voc.data --set batch=16 subdivisions=1
@@ -50,25 +50,25 @@ def main() -> None:
 def report(
     cfg: Path, training: Run, before: list[float], ours: list[float], after: list[float]
 ) -> None:
-    """Pictures a second of both, and their ratio, from the medians of the steps."""
+    """Images a second of both, and their ratio, from the medians of the steps."""
     plain, own = statistics.median(before + after), statistics.median(ours)
-    pictures = training.batch
+    images = training.batch
     shape = training.network.input
-    print(f"{cfg.name} at {shape.width}x{shape.height}, batch {pictures}, {training.device}")
+    print(f"{cfg.name} at {shape.width}x{shape.height}, batch {images}, {training.device}")
     for name, seconds in (("plain, before", before), ("trainer", ours), ("plain, after", after)):
         median = statistics.median(seconds)
-        print(f"  {name:14} {1000 * median:7.0f} ms a step, {pictures / median:7.1f} pictures/s")
+        print(f"  {name:14} {1000 * median:7.0f} ms a step, {images / median:7.1f} images/s")
     print(f"  ratio of medians {plain / own:.3f} (bound {BOUND})")
 
 
 def plain_seconds(training: Run, steps: int) -> list[float]:
-    """Wall seconds of each counted step of the plain loop, on a fresh optimiser."""
+    """Wall seconds of each counted step of the plain loop, on a fresh optimizer."""
     network, device = training.network, training.device
     shape = network.input
     size = (training.batch // training.subdivisions, shape.channels, shape.height, shape.width)
     images = torch.rand(size, device=device).contiguous(memory_format=torch.channels_last)
     # a rate of 0 does all the work and leaves the weights as they are
-    optimiser = torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9)
     network.train()
     seconds = []
     for _ in range(WARM_UP // 2 + steps // 2):
@@ -77,8 +77,8 @@ def plain_seconds(training: Run, steps: int) -> list[float]:
             with training.precision.forward():
                 raw = network(images)
             sum(map_.float().square().mean() for map_ in raw).backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
         if device.type == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - begin)

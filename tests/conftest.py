@@ -34,11 +34,11 @@ def shared() -> Path:
 
 
 @pytest.fixture
-def four(tmp_path: Path):  # -> tiny.DrawnSet
-    """Four drawn pictures with six boxes of two classes, as a Darknet data set on disk."""
-    import tiny  # here, as it imports torch, which not every test needs
+def four(tmp_path: Path):  # -> tiny_data.DrawnSet
+    """Four drawn images with six boxes of two classes, as a Darknet data set on disk."""
+    from tests.helpers import tiny_data  # here, as it imports torch, which not every test needs
 
-    return tiny.write_set(tmp_path / "four", tiny.FOUR_PICTURES)
+    return tiny_data.write_set(tmp_path / "four", tiny_data.FOUR_IMAGES)
 
 
 @pytest.fixture

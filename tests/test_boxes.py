@@ -64,7 +64,7 @@ def test_no_boxes_give_empty_results():
     assert boxes.paired_ciou(none, none).shape == (0,)
 
 
-def test_shape_iou_moves_boxes_to_one_centre():
+def test_shape_iou_moves_boxes_to_one_center():
     found = boxes.shape_iou(tensor([2, 4]), tensor([4, 2], [2, 4], [1, 1]))
     assert found.tolist() == [[4 / 12, 1, 1 / 8]]
 
@@ -75,7 +75,7 @@ def test_giou_diou_and_ciou_by_hand():
     assert boxes.paired_diou(tensor(UNIT), apart).item() == pytest.approx(0 - 16 / 40)
     # equal aspects: as DIoU
     assert boxes.paired_ciou(tensor(UNIT), apart).item() == pytest.approx(0 - 16 / 40)
-    # IoU 1/2; centres 1 apart; diagonal² 20; v = 4/π² (atan 1 - atan 1/2)²
+    # IoU 1/2; centers 1 apart; diagonal² 20; v = 4/π² (atan 1 - atan 1/2)²
     tall = tensor([0, 0, 2, 4])
     v = 0.4052847 * (0.7853982 - 0.4636476) ** 2
     expected = 0.5 - 1 / 20 - v / (1 - 0.5 + v) * v
@@ -104,8 +104,8 @@ def test_values_and_gradients_are_those_of_torchvisions_losses(overlap, loss):
     # torchvision adds 1e-7 to its denominators: hence the tolerance
     ours = random_boxes(5, 200).requires_grad_()
     theirs = ours.detach().clone().requires_grad_()
-    truth = random_boxes(6, 200)
-    value, expected = 1 - overlap(ours, truth), loss(theirs, truth)
+    ground_truth = random_boxes(6, 200)
+    value, expected = 1 - overlap(ours, ground_truth), loss(theirs, ground_truth)
     value.sum().backward()
     expected.sum().backward()
     torch.testing.assert_close(value, expected, rtol=0, atol=1e-5)

@@ -1,21 +1,21 @@
-"""yolo.letterbox: placing a picture in the network input and boxes back, non-square everywhere."""
+"""yolo.letterbox: placing an image in the network input and boxes back, non-square everywhere."""
 
 import numpy as np
 import pytest
 import torch
 
 from tests.helpers import slow_core
-from yolo.letterbox import Placement, letterboxed, place, resize, stretched, to_network, to_picture
+from yolo.letterbox import Placement, letterboxed, place, resize, stretched, to_image, to_network
 
 
-def test_a_stretched_picture_fills_the_input():
+def test_a_stretched_image_fills_the_input():
     assert stretched((480, 640), (416, 608)) == Placement(
         (480, 640), (416, 608), (416, 608), (0, 0)
     )
 
 
 @pytest.mark.parametrize(
-    ("picture", "network", "content", "offset"),
+    ("image", "network", "content", "offset"),
     [
         ((480, 640), (416, 416), (312, 416), (52, 0)),  # wide: bars above and below
         ((640, 480), (416, 416), (416, 312), (0, 52)),  # tall: bars left and right
@@ -30,75 +30,75 @@ def test_a_stretched_picture_fills_the_input():
         ((1, 5000), (64, 64), (1, 64), (31, 0)),  # never thinner than a pixel
     ],
 )
-def test_a_letterboxed_picture_keeps_its_aspect_in_whole_pixels(picture, network, content, offset):
-    assert letterboxed(picture, network) == Placement(picture, network, content, offset)
+def test_a_letterboxed_image_keeps_its_aspect_in_whole_pixels(image, network, content, offset):
+    assert letterboxed(image, network) == Placement(image, network, content, offset)
 
 
 @pytest.mark.parametrize("size", [(9, 14), (3, 4), (7, 5)])
 def test_resize_lays_corners_on_corners_as_the_loop_does(size):
-    picture = torch.rand(2, 5, 7, generator=torch.Generator().manual_seed(0))
-    found = resize(picture, size)
+    image = torch.rand(2, 5, 7, generator=torch.Generator().manual_seed(0))
+    found = resize(image, size)
     assert found.shape == (2, *size)
     for (channel, row, column), value in np.ndenumerate(found.numpy()):
-        slow = slow_core.resized_pixel(picture[channel].numpy(), size, row, column)
+        slow = slow_core.resized_pixel(image[channel].numpy(), size, row, column)
         assert value == pytest.approx(slow, abs=1e-6)
 
 
 def test_resize_to_the_same_size_changes_nothing():
-    picture = torch.rand(3, 4, 6)
-    assert torch.equal(resize(picture, (4, 6)), picture)
+    image = torch.rand(3, 4, 6)
+    assert torch.equal(resize(image, (4, 6)), image)
 
 
-def test_place_gives_channels_first_in_0_to_1_and_grey_bars():
-    picture = np.zeros((2, 4, 3), np.uint8)
-    picture[..., 0], picture[..., 2] = 255, 51
-    placed = place(picture, letterboxed((2, 4), (9, 8)))  # content 4 x 8 at row 2, three rows below
+def test_place_gives_channels_first_in_0_to_1_and_gray_bars():
+    image = np.zeros((2, 4, 3), np.uint8)
+    image[..., 0], image[..., 2] = 255, 51
+    placed = place(image, letterboxed((2, 4), (9, 8)))  # content 4 x 8 at row 2, three rows below
     assert placed.shape == (3, 9, 8) and placed.dtype == torch.float32
-    colour = torch.tensor([1.0, 0.0, 0.2])[:, None, None]
-    torch.testing.assert_close(placed[:, 2:6], colour.expand(3, 4, 8))
+    color = torch.tensor([1.0, 0.0, 0.2])[:, None, None]
+    torch.testing.assert_close(placed[:, 2:6], color.expand(3, 4, 8))
     assert (placed[:, :2] == 0.5).all() and (placed[:, 6:] == 0.5).all()
 
 
-def test_place_takes_pictures_whose_memory_is_not_in_order():
-    picture = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
-    turned = picture[:, ::-1, ::-1]  # as cv2's BGR turned to RGB
+def test_place_takes_images_whose_memory_is_not_in_order():
+    image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    turned = image[:, ::-1, ::-1]  # as cv2's BGR turned to RGB
     expected = place(turned.copy(), stretched((2, 3), (4, 6)))
     assert torch.equal(place(turned, stretched((2, 3), (4, 6))), expected)
 
 
-def test_boxes_come_back_to_picture_pixels_by_hand():
+def test_boxes_come_back_to_image_pixels_by_hand():
     box = torch.tensor([[0.25, 0.5, 0.5, 0.75]])
-    wide = to_picture(box, stretched((100, 200), (64, 96)))
+    wide = to_image(box, stretched((100, 200), (64, 96)))
     assert wide.tolist() == [[50, 50, 100, 75]]
-    # 480x640 in 416x416: rows 52 to 364 are the picture; y 0.5 is its middle, x goes straight
-    boxed = to_picture(box, letterboxed((480, 640), (416, 416)))
+    # 480x640 in 416x416: rows 52 to 364 are the image; y 0.5 is its middle, x goes straight
+    boxed = to_image(box, letterboxed((480, 640), (416, 416)))
     torch.testing.assert_close(boxed, torch.tensor([[160.0, 240.0, 320.0, 400.0]]))
 
 
 def test_the_way_back_takes_half_the_padding_as_darknet_does():
-    # 45 rows or columns of padding: the picture begins at pixel 22, but correct_yolo_boxes takes 22.5
+    # 45 rows or columns of padding: the image begins at pixel 22, but correct_yolo_boxes takes 22.5
     first, last = 22.5 / 64, (22.5 + 19) / 64
-    wide = to_picture(torch.tensor([[0.0, first, 1.0, last]]), letterboxed((100, 333), (64, 64)))
+    wide = to_image(torch.tensor([[0.0, first, 1.0, last]]), letterboxed((100, 333), (64, 64)))
     torch.testing.assert_close(wide, torch.tensor([[0.0, 0.0, 333.0, 100.0]]))
-    tall = to_picture(torch.tensor([[first, 0.0, last, 1.0]]), letterboxed((333, 100), (64, 64)))
+    tall = to_image(torch.tensor([[first, 0.0, last, 1.0]]), letterboxed((333, 100), (64, 64)))
     torch.testing.assert_close(tall, torch.tensor([[0.0, 0.0, 100.0, 333.0]]))
 
 
-def test_truth_goes_where_the_pixels_go():
+def test_ground_truth_goes_where_the_pixels_go():
     placement = letterboxed((100, 333), (64, 64))
     found = to_network(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), placement)
     torch.testing.assert_close(found, torch.tensor([[0.0, 22 / 64, 1.0, 41 / 64]]))
 
 
 @pytest.mark.parametrize("how", [stretched, letterboxed])
-def test_network_and_picture_frames_are_inverse_where_the_padding_is_even(how):
+def test_network_and_image_frames_are_inverse_where_the_padding_is_even(how):
     placement = how((480, 640), (416, 416))
     given = torch.tensor([[0.1, 0.2, 0.6, 0.9]])
-    back = to_picture(to_network(given, placement), placement)
+    back = to_image(to_network(given, placement), placement)
     torch.testing.assert_close(back, given * torch.tensor([640.0, 480.0, 640.0, 480.0]))
 
 
 def test_no_boxes_stay_no_boxes():
     placement = letterboxed((480, 640), (416, 416))
-    assert to_picture(torch.zeros(0, 4), placement).shape == (0, 4)
+    assert to_image(torch.zeros(0, 4), placement).shape == (0, 4)
     assert to_network(torch.zeros(0, 4), placement).shape == (0, 4)

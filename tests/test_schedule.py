@@ -94,15 +94,15 @@ def test_random_is_the_same_for_the_same_step_and_within_the_rate():
 
 def torchs_one_cycle(steps):
     """The rates of torch's OneCycleLR for `steps` updates; torch divides its first rate for the last."""
-    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=0.1, total_steps=steps, pct_start=0.3, anneal_strategy="cos",
+        optimizer, max_lr=0.1, total_steps=steps, pct_start=0.3, anneal_strategy="cos",
         cycle_momentum=False, div_factor=25, final_div_factor=1e4 / 25, three_phase=False,
     )  # fmt: skip
     rates = []
     for _ in range(steps):
-        rates.append(optimiser.param_groups[0]["lr"])
-        optimiser.step()
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
         scheduler.step() if len(rates) < steps else None
     return rates
 

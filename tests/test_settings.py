@@ -20,7 +20,7 @@ def test_training_has_darknets_defaults():
     found = read_training(section())
     assert (found.batch, found.subdivisions, found.max_batches) == (1, 1, 0)
     assert (found.momentum, found.decay) == (0.9, 0.0001)
-    assert (found.colour.hue, found.colour.saturation, found.colour.exposure) == (0, 1, 1)
+    assert (found.color.hue, found.color.saturation, found.color.exposure) == (0, 1, 1)
     assert (found.flip, found.resize_step) == (True, 32)
     rate = found.schedule
     assert (rate.learning_rate, rate.policy, rate.burn_in, rate.power) == (0.001, "constant", 0, 4)
@@ -36,12 +36,12 @@ def test_training_reads_what_net_says():
     )
     assert (found.batch, found.subdivisions, found.max_batches) == (64, 16, 500200)
     assert (found.momentum, found.decay, found.flip, found.resize_step) == (0.95, 0.0005, False, 64)
-    assert (found.colour.hue, found.colour.saturation, found.colour.exposure) == (0.1, 1.5, 1.4)
+    assert (found.color.hue, found.color.saturation, found.color.exposure) == (0.1, 1.5, 1.4)
     assert (found.schedule.steps, found.schedule.scales) == ((400000, 450000), (0.1, 0.2))
     assert (found.schedule.max_batches, found.schedule.burn_in) == (500200, 1000)
 
 
-def test_more_subdivisions_than_pictures_are_as_many_as_pictures():
+def test_more_subdivisions_than_images_are_as_many_as_images():
     found = read_training(section("batch=1\nsubdivisions=16\n"))
     assert (found.batch, found.subdivisions) == (1, 1)
 

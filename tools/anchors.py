@@ -44,12 +44,12 @@ def main() -> None:
         stop(f"{args.cfg}: found no head with anchors, expected [yolo], [Gaussian_yolo], [region]")
     data = read_data(args.data)
     if data.train is None:
-        raise DatasetError(f"{data.path}: found no train, expected train = the list of pictures")
+        raise DatasetError(f"{data.path}: found no train, expected train = the list of images")
     checked = check_list(data.train, data.classes, network.input.channels)
     for line in problem_lines(checked.problems):
         print(line, file=sys.stderr)
     size = network.input.height, network.input.width
-    boxes = box_sizes(checked.pictures, size, placement_of(network))
+    boxes = box_sizes(checked.images, size, placement_of(network))
     if len(boxes) == 0:
         raise DatasetError(f"{data.train}: found no box of a pixel or more, expected some")
     print(f"{len(boxes)} boxes at {size[1]}x{size[0]}")
@@ -89,7 +89,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, metavar="FILE")
     parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="default 0")
     add_set_option(parser)
-    add_dialect_option(parser, WEIGHTS_VERSIONS, "pjreddie's keeps the pictures' aspect")
+    add_dialect_option(parser, WEIGHTS_VERSIONS, "pjreddie's keeps the images' aspect")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Classify pictures: the likeliest classes of each, printed as Darknet does, written as json with --json.
+"""Classify images: the likeliest classes of each, printed as Darknet does, written as json with --json.
 
 example, as pjreddie's `darknet classifier predict imagenet1k.data darknet19.cfg darknet19.weights dog.jpg`:
   python tools/classify.py --cfg cfg/darknet19.cfg --weights weights/darknet19.weights \\
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from yolo.cfg import read_names
 from yolo.console import add_dialect_option, add_set_option, new_file, run, whole_number
-from yolo.data.images import read_picture
+from yolo.data.images import read_image
 from yolo.detect.classifier import TOP, Classifier, Ranking, rankings_json
 from yolo.device import add_device_option
 from yolo.errors import CfgError, DatasetError
@@ -44,7 +44,7 @@ def main() -> None:
         print(f"json: {args.json}")
     if faults:
         raise DatasetError(
-            f"{len(faults)} of {len(args.picture)} pictures could not be classified: {'; '.join(faults[:3])}"
+            f"{len(faults)} of {len(args.picture)} images could not be classified: {'; '.join(faults[:3])}"
         )
 
 
@@ -69,9 +69,9 @@ def _classifier(args: argparse.Namespace) -> Classifier:
 
 
 def _look(path: Path, classifier: Classifier) -> Ranking:
-    picture = read_picture(path, classifier.network.input.channels)
+    image = read_image(path, classifier.network.input.channels)
     try:
-        found = classifier(picture)
+        found = classifier(image)
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from error
     if not found.probabilities.isfinite().all():
@@ -82,7 +82,7 @@ def _look(path: Path, classifier: Classifier) -> Ranking:
 
 
 def _print(path: Path, found: Ranking, classifier: Classifier) -> None:
-    """The picture's name, and a line a class as both Darknets write it (classifier.c predict_classifier)."""
+    """The image's name, and a line a class as both Darknets write it (classifier.c predict_classifier)."""
     print(f"{path}:")
     for label, probability in zip(found.labels.tolist(), found.probabilities.tolist(), strict=True):
         name = classifier.names[label]
@@ -101,14 +101,14 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("picture", nargs="+", type=Path, metavar="PICTURE", help="picture files")
+    add("picture", nargs="+", type=Path, metavar="PICTURE", help="image files")
     add("--cfg", type=Path, required=True, metavar="FILE")
     add("--weights", type=Path, required=True, metavar="FILE")
     add("--names", type=Path, required=True, metavar="FILE", help="a name a class, one a line")
     add("--top", type=whole_number(1), default=TOP, metavar="N", help=f"classes; default {TOP}")
     view = parser.add_mutually_exclusive_group()
-    view.add_argument("--crop", action="store_true", help="show the network the picture's middle")
-    view.add_argument("--letterbox", action="store_true", help="show it the whole picture")
+    view.add_argument("--crop", action="store_true", help="show the network the image's middle")
+    view.add_argument("--letterbox", action="store_true", help="show it the whole image")
     add("--json", type=new_file, metavar="FILE", help="write file names, classes, confidences")
     what = "layers, view (alexeyab: --crop, pjreddie: --letterbox), printed lines"
     add_dialect_option(parser, WEIGHTS_VERSIONS, what)

@@ -1,6 +1,6 @@
-"""Compare two runs: what got better, what got worse, which pictures changed.
+"""Compare two runs: what got better, what got worse, which images changed.
 
-A and B are folders that `evaluate.py --report` wrote, or the report.json in them, of the same pictures and classes. A
+A and B are folders that `evaluate.py --report` wrote, or the report.json in them, of the same images and classes. A
 short table is printed; with --report a page with both side by side is written.
 
 example:
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def _tell(text: str) -> None:
-    """Print; a picture's name that is no UTF-8 shows its bytes."""
+    """Print; an image's name that is no UTF-8 shows its bytes."""
     print(text.encode(errors="backslashreplace").decode())
 
 

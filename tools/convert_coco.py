@@ -2,7 +2,7 @@
 
 JSON is an annotation file (instances_*.json), PICTURES the folder that its file names start from. Labels go where
 Darknet looks for them: PICTURES with `images` replaced by `labels`; where that cannot be, OUT gets a link to the
-pictures with labels beside it. Lists, names and coco.data go to OUT. Everything is read and checked before anything
+images with labels beside it. Lists, names and coco.data go to OUT. Everything is read and checked before anything
 is written. Crowd boxes (iscrowd) are in no label; those of --valid are kept apart, and scored neither right nor wrong.
 
 example, COCO 2017:
@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 from yolo.console import run
-from yolo.data.convert.coco import SHARED, CocoSet, Picture, Plan, label_homes, make_plan, write
+from yolo.data.convert.coco import SHARED, CocoSet, Image, Plan, label_homes, make_plan, write
 from yolo.data.convert.notes import columns, first_messages, missing, named, notes, problem_counts
 from yolo.data.convert.voc import BOX_KINDS, read_classes
 from yolo.errors import DatasetError
@@ -67,24 +67,24 @@ def _arguments() -> argparse.Namespace:
         metavar="FILE",
         help="the classes, those of the files that are wanted; default: all, in the order of their ids",
     )
-    add("--require-pictures", action="store_true", help="stop where a picture is not there")
+    add("--require-pictures", action="store_true", help="stop where an image is not there")
     add(
         "--on-problem",
         choices=SKIPPED_KINDS,
         default="skip-boxes",
         help="what cannot become a label is listed, and: skip-boxes (default) leaves out boxes without an area or "
-        "outside their picture, and stops for anything else; stop stops for those too; skip leaves out whatever it "
-        "is (an entry of the file, a picture) and goes on. Stopped, nothing is written",
+        "outside their image, and stops for anything else; stop stops for those too; skip leaves out whatever it "
+        "is (an entry of the file, an image) and goes on. Stopped, nothing is written",
     )
     add("--out", type=Path, required=True, metavar="DIR", help="where lists and coco.data go")
     return parser.parse_args()
 
 
 def _coco_set(text: str) -> CocoSet:
-    annotations, _, pictures = text.rpartition(":")
-    if not annotations or not pictures:
+    annotations, _, images = text.rpartition(":")
+    if not annotations or not images:
         raise DatasetError(f"{text!r} is not JSON:PICTURES, such as instances_val.json:images/val")
-    return CocoSet(Path(annotations), Path(pictures).resolve())
+    return CocoSet(Path(annotations), Path(images).resolve())
 
 
 def _stopped(plan: Plan) -> str:
@@ -95,42 +95,40 @@ def _stopped(plan: Plan) -> str:
     )
 
 
-def _require_something(plan: Plan, pictures_too: bool) -> None:
-    """Stop where a list would be empty, or, if asked, where a picture is missing."""
-    for option, pictures in (("--train", plan.train), ("--valid", plan.valid)):
-        if not pictures:
+def _require_something(plan: Plan, images_too: bool) -> None:
+    """Stop where a list would be empty, or, if asked, where an image is missing."""
+    for option, images in (("--train", plan.train), ("--valid", plan.valid)):
+        if not images:
             why = f": {plan.problems[0].message}" if plan.problems else ""
-            raise DatasetError(f"no picture is left for {option}, nothing was written{why}")
+            raise DatasetError(f"no image is left for {option}, nothing was written{why}")
     gone = missing(plan.train + plan.valid)
-    if pictures_too and gone:
-        raise DatasetError(
-            f"{len(gone)} pictures are not there, nothing was written: {named(gone)}"
-        )
+    if images_too and gone:
+        raise DatasetError(f"{len(gone)} images are not there, nothing was written: {named(gone)}")
 
 
-def _require_folders(*lists: tuple[str, list[CocoSet], tuple[Picture, ...]]) -> None:
-    """Stop where a set has none of its pictures; lists: option, its sets, the pictures of all of them."""
-    for option, sets, pictures in lists:
+def _require_folders(*lists: tuple[str, list[CocoSet], tuple[Image, ...]]) -> None:
+    """Stop where a set has none of its images; lists: option, its sets, the images of all of them."""
+    for option, sets, images in lists:
         for each in sets:
-            mine = [picture for picture in pictures if picture.folder.is_relative_to(each.pictures)]
-            if mine and not any(picture.is_there for picture in mine):
+            mine = [image for image in images if image.folder.is_relative_to(each.images)]
+            if mine and not any(image.is_there for image in mine):
                 raise DatasetError(
-                    f"{option} {each.pictures}: found none of the {len(mine)} pictures of "
+                    f"{option} {each.images}: found none of the {len(mine)} images of "
                     f"{each.annotations}, nothing was written: expected {named(mine[:1])}"
                 )
 
 
 def _print_table(plan: Plan) -> None:
-    """Pictures, objects of each class and crowd boxes, a column each for train and valid."""
+    """Images, objects of each class and crowd boxes, a column each for train and valid."""
     splits = (plan.train, plan.valid)
-    objects = [[item for picture in split for item in picture.objects] for split in splits]
+    objects = [[item for image in split for item in image.objects] for split in splits]
     ordinary = [Counter(label for label, crowd, _ in items if not crowd) for items in objects]
     rows = [("", "train", "valid"), ("pictures", *map(len, splits))]
     for label, name in enumerate(plan.names):
         rows.append((name, *(counter[label] for counter in ordinary)))
     rows += [("objects", *(counter.total() for counter in ordinary))]
     rows += [("crowd, besides", *(sum(item[1] for item in items) for items in objects))]
-    rows += [("left out", *(sum(picture.left_out for picture in split) for split in splits))]
+    rows += [("left out", *(sum(image.left_out for image in split) for split in splits))]
     print(columns(rows))
 
 

@@ -51,7 +51,7 @@ def main() -> None:
     for line in notes(plan.problems, plan.train, plan.valid, out):
         print(line)
     for folder, home in homes.items():
-        away = f" (not beside the pictures: {folder} cannot be written)" if home != folder else ""
+        away = f" (not beside the images: {folder} cannot be written)" if home != folder else ""
         print(f"labels: {home / 'labels'}{away}")
     print(f"lists, names, .data: {out}")
     data = shlex.quote(str(out / "voc.data"))
@@ -72,14 +72,14 @@ def _arguments() -> argparse.Namespace:
         action="store_true",
         help="difficult objects are ordinary ones; default: those of --valid are kept apart",
     )
-    add("--require-pictures", action="store_true", help="stop where a picture is not there")
+    add("--require-pictures", action="store_true", help="stop where an image is not there")
     add(
         "--on-problem",
         choices=SKIPPED_KINDS,
         default="skip-boxes",
         help="what cannot become a label is listed, and: skip-boxes (default) leaves out boxes without an area, "
-        "outside their picture or of an unknown class, and stops for anything else; stop stops for those too; skip "
-        "leaves out whatever it is (the picture, where all its XML is unusable) and goes on. Stopped, nothing is "
+        "outside their image or of an unknown class, and stops for anything else; stop stops for those too; skip "
+        "leaves out whatever it is (the image, where all its XML is unusable) and goes on. Stopped, nothing is "
         "written",
     )
     add("--out", type=Path, required=True, metavar="DIR", help="where lists and voc.data go")
@@ -101,25 +101,23 @@ def _stopped(problems: tuple[Problem, ...]) -> str:
     )
 
 
-def _require_something(plan: Plan, pictures_too: bool) -> None:
-    """Stop where a list or the names would be empty, or, if asked, where a picture is missing."""
-    for option, pictures in (("--train", plan.train), ("--valid", plan.valid)):
-        if not pictures:
+def _require_something(plan: Plan, images_too: bool) -> None:
+    """Stop where a list or the names would be empty, or, if asked, where an image is missing."""
+    for option, images in (("--train", plan.train), ("--valid", plan.valid)):
+        if not images:
             why = f": {plan.problems[0].message}" if plan.problems else ""
-            raise DatasetError(f"no picture is left for {option}, nothing was written{why}")
+            raise DatasetError(f"no image is left for {option}, nothing was written{why}")
     if not plan.names:
         raise DatasetError("no annotation of these sets has a usable object, nothing was written")
     gone = missing(plan.train + plan.valid)
-    if pictures_too and gone:
-        raise DatasetError(
-            f"{len(gone)} pictures are not there, nothing was written: {named(gone)}"
-        )
+    if images_too and gone:
+        raise DatasetError(f"{len(gone)} images are not there, nothing was written: {named(gone)}")
 
 
 def _print_table(plan: Plan, keep_difficult: bool) -> None:
-    """Pictures, objects of each class and difficult ones, a column each for train and valid."""
+    """Images, objects of each class and difficult ones, a column each for train and valid."""
     splits = (plan.train, plan.valid)
-    objects = [[item for p in pictures for item in p.objects] for pictures in splits]
+    objects = [[item for p in images for item in p.objects] for images in splits]
     ordinary = [
         Counter(name for name, difficult, _ in items if keep_difficult or not difficult)
         for items in objects
@@ -129,7 +127,7 @@ def _print_table(plan: Plan, keep_difficult: bool) -> None:
     rows += [(name, *(counter[name] for counter in ordinary)) for name in plan.names]
     rows += [("objects", *(counter.total() for counter in ordinary))]
     rows += [("difficult, among them" if keep_difficult else "difficult, besides", *difficult)]
-    rows += [("left out", *(sum(picture.left_out for picture in split) for split in splits))]
+    rows += [("left out", *(sum(image.left_out for image in split) for split in splits))]
     print(columns(rows))
 
 

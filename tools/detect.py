@@ -1,6 +1,6 @@
-"""Detect objects in pictures: boxes drawn into copies in --out, numbers printed, Darknet's json with --json.
+"""Detect objects in images: boxes drawn into copies in --out, numbers printed, Darknet's json with --json.
 
-SOURCE is a picture or a folder of pictures.
+SOURCE is an image or a folder of images.
 
 example, as Darknet's `detector test coco.data yolov3.cfg yolov3.weights dog.jpg`:
   python tools/detect.py --cfg cfg/yolov3.cfg --weights weights/yolov3.weights --names data/coco.names dog.jpg --out out
@@ -14,7 +14,7 @@ import cv2
 
 from yolo.cfg import read_names
 from yolo.console import add_dialect_option, add_set_option, new_file, run, share
-from yolo.data.images import PICTURE_ENDINGS, read_picture
+from yolo.data.images import IMAGE_ENDINGS, read_image
 from yolo.detect.detector import NMS_THRESH, SCORE_THRESH, Detector
 from yolo.detect.draw import draw_detections
 from yolo.device import add_device_option
@@ -29,26 +29,26 @@ from yolo.records import Detections
 
 def main() -> None:
     args = _arguments()
-    pictures = _pictures(args.source)
+    images = _images(args.source)
     detector = _detector(args)
-    drawings = _drawings(args.out, pictures) if args.out else {}
+    drawings = _drawings(args.out, images) if args.out else {}
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
     frames, faults = [], []
-    for path in progress(pictures, "detecting", len(pictures)):
+    for path in progress(images, "detecting", len(images)):
         try:
-            picture = read_picture(path, detector.network.input.channels)
+            image = read_image(path, detector.network.input.channels)
         except DatasetError as error:
             faults.append(str(error))
             continue
         except OSError as error:  # not allowed, or gone since the folder was listed
             faults.append(f"{path}: {error.strerror}")
             continue
-        found = detector(picture)
-        frames.append(Frame(str(path), picture.shape[:2], found))
+        found = detector(image)
+        frames.append(Frame(str(path), image.shape[:2], found))
         _print(path, found, detector.names)
         if args.out:
-            shown = picture if picture.shape[2] == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
+            shown = image if image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
             boxes, scores, labels = (
                 part.numpy() for part in (found.boxes, found.scores, found.labels)
             )
@@ -60,10 +60,10 @@ def main() -> None:
         write_text(args.json, darknet_json(frames, detector.names))
         print(f"json: {args.json}")
     if args.out:
-        print(f"pictures with boxes: {args.out} ({len(frames)})")
+        print(f"images with boxes: {args.out} ({len(frames)})")
     if faults:
         raise DatasetError(
-            f"{len(faults)} of {len(pictures)} pictures could not be read: {'; '.join(faults[:3])}"
+            f"{len(faults)} of {len(images)} images could not be read: {'; '.join(faults[:3])}"
         )
 
 
@@ -82,14 +82,14 @@ def _detector(args: argparse.Namespace) -> Detector:
     return Detector(network.to(args.device), names, args.thresh, args.nms, letterbox=letterbox)
 
 
-def _pictures(sources: list[Path]) -> list[Path]:
-    """The files given, and those in the folders given whose ending is a picture's, sorted."""
+def _images(sources: list[Path]) -> list[Path]:
+    """The files given, and those in the folders given whose ending is an image's, sorted."""
     found = []
     for source in sources:
         if source.is_dir():
-            inside = sorted(p for p in source.iterdir() if _is_picture(p))
+            inside = sorted(p for p in source.iterdir() if _is_image(p))
             if not inside:
-                raise DatasetError(f"{source}: found no picture in this folder")
+                raise DatasetError(f"{source}: found no image in this folder")
             found += inside
         elif source.exists():
             found.append(source)
@@ -98,8 +98,8 @@ def _pictures(sources: list[Path]) -> list[Path]:
     return found
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in PICTURE_ENDINGS and path.is_file()
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_ENDINGS and path.is_file()
 
 
 def _print(path: Path, found: Detections, names: tuple[str, ...]) -> None:
@@ -111,16 +111,16 @@ def _print(path: Path, found: Detections, names: tuple[str, ...]) -> None:
         print(f"  {names[label]} {100 * score:.0f}%  {corners}")
 
 
-def _drawings(out: Path, pictures: list[Path]) -> dict[Path, Path]:
-    """Where each picture's copy with boxes goes: PNG, which loses nothing.
+def _drawings(out: Path, images: list[Path]) -> dict[Path, Path]:
+    """Where each image's copy with boxes goes: PNG, which loses nothing.
 
-    The folder's name and the old ending come in where two pictures would share a name, a number where that is not
-    enough. Raises DatasetError where a copy would replace one of the pictures.
+    The folder's name and the old ending come in where two images would share a name, a number where that is not
+    enough. Raises DatasetError where a copy would replace one of the images.
     """
-    stems = Counter(path.stem for path in set(pictures))
-    sources = {path.resolve() for path in pictures}
+    stems = Counter(path.stem for path in set(images))
+    sources = {path.resolve() for path in images}
     drawings: dict[Path, Path] = {}
-    for path in dict.fromkeys(pictures):
+    for path in dict.fromkeys(images):
         name = path.stem if stems[path.stem] == 1 else f"{path.parent.name}_{path.name}"
         drawing, number = out / f"{name}.png", 1
         while drawing in drawings.values():
@@ -128,14 +128,14 @@ def _drawings(out: Path, pictures: list[Path]) -> dict[Path, Path]:
             drawing = out / f"{name}-{number}.png"
         if drawing.resolve() in sources:
             raise DatasetError(
-                f"{drawing}: found a picture to look at, expected an --out without them"
+                f"{drawing}: found an image to look at, expected an --out without them"
             )
         drawings[path] = drawing
     return drawings
 
 
-def _write(path: Path, picture) -> None:
-    _, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+def _write(path: Path, image) -> None:
+    _, content = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     with replacing(path) as file:
         file.write(content.tobytes())
 
@@ -145,14 +145,14 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("source", nargs="+", type=Path, metavar="SOURCE", help="pictures, or folders of them")
+    add("source", nargs="+", type=Path, metavar="SOURCE", help="images, or folders of them")
     add("--cfg", type=Path, required=True, metavar="FILE")
     add("--weights", type=Path, required=True, metavar="FILE")
     add("--names", type=Path, required=True, metavar="FILE")
     add("--thresh", type=share, default=SCORE_THRESH, metavar="T", help="least score; default .25")
     add("--nms", type=share, default=NMS_THRESH, metavar="T", help="largest overlap; default .45")
-    add("--letterbox", action="store_true", help="keep the pictures' aspect, as pjreddie's Darknet")
-    add("--out", type=Path, metavar="DIR", help="write the pictures with boxes there")
+    add("--letterbox", action="store_true", help="keep the images' aspect, as pjreddie's Darknet")
+    add("--out", type=Path, metavar="DIR", help="write the images with boxes there")
     add("--json", type=new_file, metavar="FILE", help="write Darknet's json")
     add_dialect_option(parser, WEIGHTS_VERSIONS, "layers, view (pjreddie: --letterbox)")
     add_set_option(parser)

@@ -1,14 +1,14 @@
 """Score a network on the valid list of a Darknet .data file: VOC07 and area mAP, COCO AP.
 
-The truth is what the label files say, difficult objects apart where the .data has a list of them. Detections as
-Darknet's `detector map` takes them: score above .005, NMS .45, pictures stretched unless the cfg has letter_box=1.
+The ground truth is what the label files say, difficult objects apart where the .data has a list of them. Detections as
+Darknet's `detector map` takes them: score above .005, NMS .45, images stretched unless the cfg has letter_box=1.
 
 example:
   python tools/evaluate.py --cfg cfg/yolov3-voc.cfg --weights voc/backup/yolov3-voc_best.weights --data voc/voc.data
 
---report DIR writes a page that opens in any browser: metrics, curves, which errors cost most, in which pictures.
+--report DIR writes a page that opens in any browser: metrics, curves, which errors cost most, in which images.
 --metric all adds what every scorer makes of these boxes, each with its conventions. With torchrun in place of python
-each process takes its share of the pictures:
+each process takes its share of the images:
   torchrun --nproc-per-node 2 tools/evaluate.py --metric all --cfg ... --weights ... --data ...
 """
 
@@ -116,16 +116,16 @@ def _tell(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) -
 def _columns(
     scores: Sequence[ClassScore], metrics: list[str]
 ) -> tuple[dict[str, list[float | None]], tuple[list[int], list[int]]]:
-    """AP a class by each VOC metric, and the numbers of truths and detections a class."""
+    """AP a class by each VOC metric, and the numbers of ground truths and detections a class."""
     columns = {metric: average_precisions(scores, metric) for metric in metrics}
-    truths = [score.match.truths for score in scores]
-    return columns, (truths, [score.match.detections for score in scores])
+    ground_truths = [score.match.ground_truths for score in scores]
+    return columns, (ground_truths, [score.match.detections for score in scores])
 
 
 def _evaluation(
     args: argparse.Namespace, processes: Processes
 ) -> tuple[Evaluation, list[Path]] | None:
-    """Each process looks at its share; the first has the Evaluation and the pictures' files, others None."""
+    """Each process looks at its share; the first has the Evaluation and the images' files, others None."""
     data = read_data(args.data)
     if data.valid is None or data.names is None:
         raise DatasetError(f"{args.data}: expected the keys valid and names")
@@ -146,10 +146,10 @@ def _evaluation(
     if serious and args.on_problem == "stop":
         found = f"{len(serious)} problems, the first: {serious[0].message}"
         raise DatasetError(f"{data.valid}: found {found}; --on-problem skip leaves them out")
-    if not checked.pictures:
-        raise DatasetError(f"{data.valid}: found no usable picture")
+    if not checked.images:
+        raise DatasetError(f"{data.valid}: found no usable image")
     if args.save_results:
-        _check_results_names(data.valid, names, [picture.path.stem for picture in checked.pictures])
+        _check_results_names(data.valid, names, [image.path.stem for image in checked.images])
         args.save_results.mkdir(parents=True, exist_ok=True)  # a mistake shows before the work
     if args.report:
         args.report.mkdir(parents=True, exist_ok=True)
@@ -157,21 +157,21 @@ def _evaluation(
     network = network.to(device_of(processes, args.device))
     detector = Detector(network, names, MAP_SCORE_THRESH, MAP_NMS_THRESH, letterbox=letterbox)
     start = time.perf_counter()
-    mine = detections_of(detector, processes.share(checked.pictures), args.batch, args.workers)
-    found = processes.gather(mine, len(checked.pictures))
+    mine = detections_of(detector, processes.share(checked.images), args.batch, args.workers)
+    found = processes.gather(mine, len(checked.images))
     if found is None:
         return None
     seconds = time.perf_counter() - start
     print(
-        f"{len(found)} pictures in {seconds:.1f} s, {len(found) / seconds:.1f} pictures/s",
+        f"{len(found)} images in {seconds:.1f} s, {len(found) / seconds:.1f} images/s",
         file=sys.stderr,
     )
-    paths = [picture.path for picture in checked.pictures]
-    return evaluation_of(names, checked.pictures, found), paths
+    paths = [image.path for image in checked.images]
+    return evaluation_of(names, checked.images, found), paths
 
 
 def _check_results_names(valid: Path, names: list[str], stems: list[str]) -> None:
-    """comp4 files know a picture by its name without folder and ending, and a class by a file of its name."""
+    """comp4 files know an image by its name without folder and ending, and a class by a file of its name."""
     twice = [stem for stem, count in Counter(stems).items() if count > 1]
     if twice:
         raise DatasetError(
@@ -198,13 +198,13 @@ def _arguments() -> argparse.Namespace:
         help="of --metric all and --report: precision, recall, confusion above this score; "
         f"default {COUNTED_THRESH:g}",
     )  # fmt: skip
-    add("--letterbox", action="store_true", help="keep the pictures' aspect, as pjreddie's Darknet")
+    add("--letterbox", action="store_true", help="keep the images' aspect, as pjreddie's Darknet")
     add("--save-results", type=Path, metavar="DIR", help="write comp4_det_test_CLASS.txt files")
     add("--report", type=Path, metavar="DIR", help="write index.html, to look at, and report.json")
     add("--json", type=new_file, metavar="FILE", help="write all numbers, with all digits")
     add(
         "--on-problem", choices=("skip", "stop"), default="skip",
-        help="faulty pictures and labels: leave out and name (default), or stop",
+        help="faulty images and labels: leave out and name (default), or stop",
     )  # fmt: skip
     add_dialect_option(parser, WEIGHTS_VERSIONS, "layers, view (pjreddie: --letterbox)")
     add_set_option(parser)
@@ -214,7 +214,7 @@ def _arguments() -> argparse.Namespace:
         type=whole_number(1),
         default=8,
         metavar="N",
-        help="pictures at a time; default 8",
+        help="images at a time; default 8",
     )
     add_workers_option(parser)
     return parser.parse_args()

@@ -20,7 +20,7 @@ from yolo.console import (
 )
 from yolo.device import add_device_option
 from yolo.train.losses.assign import DIALECTS
-from yolo.train.lr_finder import find_rate, rate_option, rising_rates, suggest, table, write_picture
+from yolo.train.lr_finder import find_rate, rate_option, rising_rates, suggest, table, write_image
 from yolo.train.setup.options import Options
 
 
@@ -45,12 +45,12 @@ def main() -> None:
     sweep = find_rate(options, rising_rates(args.first, args.last, args.steps))
     suggestion = suggest(sweep)
     path = args.out / "lr.png"
-    write_picture(path, sweep, suggestion)
+    write_image(path, sweep, suggestion)
     print(table(sweep))
     if sweep.exploded:
         print(f"the loss exploded after {len(sweep.rates)} of {args.steps} steps")
     found = "none" if suggestion.rate is None else f"{suggestion.rate:g}"
-    print(f"picture: {path}\nsuggested learning_rate: {found}: {suggestion.reason}")
+    print(f"image: {path}\nsuggested learning_rate: {found}: {suggestion.reason}")
 
 
 def _arguments() -> argparse.Namespace:
@@ -74,7 +74,7 @@ def _arguments() -> argparse.Namespace:
     add("--seed", type=whole_number(0), default=0, metavar="N", help="default 0")
     add("--out", type=Path, default=Path(), metavar="DIR", help="of lr.png; default: here")
     add("--on-problem", choices=("stop", "skip"), default="stop",
-        help="faulty pictures and labels: stop (default), or leave out")  # fmt: skip
+        help="faulty images and labels: stop (default), or leave out")  # fmt: skip
     return parser.parse_args()
 
 

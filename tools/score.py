@@ -1,10 +1,10 @@
-"""Score detections of any format against truth of any format, or write them in another format.
+"""Score detections of any format against ground truth of any format, or write them in another format.
 
-truth       voc: a folder of XML, with --imageset
-            labels: a Darknet .data (its valid list), or a list of pictures with --names
+ground truth       voc: a folder of XML, with --imageset
+            labels: a Darknet .data (its valid list), or a list of images with --names
             coco: an annotation file (instances_*.json)
 detections  comp4: a folder of comp4_det_test_CLASS.txt
-            coco: COCO's result json (with --ids where the truth is no COCO file)
+            coco: COCO's result json (with --ids where the ground truth is no COCO file)
             darknet: the json of Darknet's -out
             labels-score-first, labels-score-last: a folder of PICTURE.txt, rows of class score cx cy w h,
             or of class cx cy w h score as ultralytics writes them
@@ -40,7 +40,12 @@ from yolo.evaluate.metrics.table import (
 )
 from yolo.evaluate.pairing import Pair, Sources, evaluation_of_pair, read_pair, write_as
 from yolo.files import write_text
-from yolo.formats.recognition import DetectionFormat, TruthFormat, detection_format, truth_format
+from yolo.formats.recognition import (
+    DetectionFormat,
+    GroundTruthFormat,
+    detection_format,
+    ground_truth_format,
+)
 
 METRICS = {"voc07": ("voc07",), "area": ("area",), "coco": ("coco",)}
 USUAL, EVERYTHING = ("voc07", "area", "coco"), "all"
@@ -61,17 +66,18 @@ def main() -> None:
 
 
 def _score(pair: Pair, args: argparse.Namespace) -> None:
-    names, truth = pair.pictures.names, pair.pictures.truth
-    scores = score_classes(truth, pair.detections, len(names), args.iou, VOC_PIXEL_EXTENT)
+    names, ground_truth = pair.images.names, pair.images.ground_truth
+    scores = score_classes(ground_truth, pair.detections, len(names), args.iou, VOC_PIXEL_EXTENT)
     metrics = METRICS.get(args.metric, USUAL)
-    coco = (
-        score_coco(*coco_structures(pair.pictures, pair.detections)) if "coco" in metrics else None
-    )
+    coco = score_coco(*coco_structures(pair.images, pair.detections)) if "coco" in metrics else None
     values = {
         metric: coco.class_ap if metric == "coco" else average_precisions(scores, metric)
         for metric in metrics
     }
-    counts = [score.match.truths for score in scores], [score.match.detections for score in scores]
+    counts = (
+        [score.match.ground_truths for score in scores],
+        [score.match.detections for score in scores],
+    )
     content = summary(names, args.iou, values)
     print(class_table(names, *counts, values))
     print(mean_line(values))
@@ -89,10 +95,14 @@ def _score(pair: Pair, args: argparse.Namespace) -> None:
 
 
 def _sources(args: argparse.Namespace) -> Sources:
-    known = TruthFormat(args.truth_format) if args.truth_format else truth_format(args.truth)
-    if known is TruthFormat.COCO and args.ids:
-        raise DatasetError(f"--ids {args.ids}: found with COCO truth, which has its own")
-    if known is not TruthFormat.VOC and args.imageset:
+    known = (
+        GroundTruthFormat(args.truth_format)
+        if args.truth_format
+        else ground_truth_format(args.truth)
+    )
+    if known is GroundTruthFormat.COCO and args.ids:
+        raise DatasetError(f"--ids {args.ids}: found with COCO ground truth, which has its own")
+    if known is not GroundTruthFormat.VOC and args.imageset:
         raise DatasetError(f"--imageset {args.imageset}: found without a folder of XML")
     wanted = DetectionFormat(args.format) if args.format else detection_format(args.detections)
     target = DetectionFormat(args.convert_to) if args.convert_to else None
@@ -108,9 +118,9 @@ def _arguments() -> argparse.Namespace:
     formats = [each.value for each in DetectionFormat]
     add("--truth", type=Path, required=True, metavar="PATH")
     add("--detections", type=Path, required=True, metavar="PATH")
-    add("--truth-format", choices=[each.value for each in TruthFormat])
+    add("--truth-format", choices=[each.value for each in GroundTruthFormat])
     add("--format", choices=formats, help="of the detections")
-    add("--imageset", type=Path, metavar="FILE", help="the pictures of a folder of XML, one a line")
+    add("--imageset", type=Path, metavar="FILE", help="the images of a folder of XML, one a line")
     add("--names", type=Path, metavar="FILE", help="the classes, by their numbers")
     add("--ids", type=Path, metavar="JSON", help="COCO file that a COCO result's numbers are of")
     add("--metric", choices=(*METRICS, EVERYTHING), help="default: voc07, area and coco")

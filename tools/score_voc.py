@@ -28,7 +28,7 @@ from yolo.evaluate.metrics.table import (
 )
 from yolo.files import write_text
 from yolo.formats.voc_results import evaluation_of_files, read_results, results_names
-from yolo.formats.voc_xml import VocTruth, read_ground_truth, read_image_set
+from yolo.formats.voc_xml import VocGroundTruth, read_ground_truth, read_image_set
 from yolo.progress import progress
 from yolo.records import ScoredBoxes
 
@@ -40,11 +40,11 @@ def main() -> None:
     arguments = parse_arguments()
     metrics = (arguments.metric,) if arguments.metric in METRICS else METRICS
     found, detections = read(arguments)
-    names, truth = found.names, found.truth
-    scores = score_classes(truth, detections, len(names), arguments.iou, VOC_PIXEL_EXTENT)
+    names, ground_truth = found.names, found.ground_truth
+    scores = score_classes(ground_truth, detections, len(names), arguments.iou, VOC_PIXEL_EXTENT)
     values = {metric: average_precisions(scores, metric) for metric in metrics}
-    truths = [score.match.truths for score in scores]
-    print(class_table(names, truths, [score.match.detections for score in scores], values))
+    ground_truths = [score.match.ground_truths for score in scores]
+    print(class_table(names, ground_truths, [score.match.detections for score in scores], values))
     print(mean_line(values))
     content = summary(names, arguments.iou, values)
     if arguments.metric == EVERYTHING:
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def everything(
-    found: VocTruth, detections: ScoredBoxes, arguments: argparse.Namespace
+    found: VocGroundTruth, detections: ScoredBoxes, arguments: argparse.Namespace
 ) -> tuple[str, dict]:
     """All metrics, as text and for json."""
     # Imported here: pycocotools alone takes a third of the time of scoring VOC2007 test without it
@@ -84,7 +84,7 @@ def parse_arguments() -> argparse.Namespace:
         "--annotations", metavar="DIR", type=Path, required=True, help="folder of XML annotations"
     )
     parser.add_argument(
-        "--imageset", metavar="FILE", type=Path, required=True, help="picture names, one a line"
+        "--imageset", metavar="FILE", type=Path, required=True, help="image names, one a line"
     )
     parser.add_argument("--metric", choices=(*METRICS, EVERYTHING), help="default: voc07 and area")
     parser.add_argument(
@@ -113,15 +113,18 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def read(arguments: argparse.Namespace) -> tuple[VocTruth, ScoredBoxes]:
-    """Truth and detections, in VOC's pixels. A class with something to find needs a results file."""
+def read(arguments: argparse.Namespace) -> tuple[VocGroundTruth, ScoredBoxes]:
+    """Ground truth and detections, in VOC's pixels. A class with something to find needs a results file."""
     image_ids = read_image_set(arguments.imageset)
     found = read_ground_truth(
         arguments.annotations,
         progress(image_ids, "annotations"),
         more_names=results_names(arguments.results),
     )
-    to_find = {found.names[label] for label in found.truth.labels[~found.truth.difficult].tolist()}
+    to_find = {
+        found.names[label]
+        for label in found.ground_truth.labels[~found.ground_truth.difficult].tolist()
+    }
     detections = read_results(
         arguments.results, found.names, found.image_ids, optional=set(found.names) - to_find
     )

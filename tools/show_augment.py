@@ -1,6 +1,6 @@
-"""Write a sheet of augmented training pictures with their boxes, as a training of this cfg sees them.
+"""Write a sheet of augmented training images with their boxes, as a training of this cfg sees them.
 
-The pictures are those of the first steps of `train.py` with the same cfg, data, dialect and seed, at the cfg's size:
+The images are those of the first steps of `train.py` with the same cfg, data, dialect and seed, at the cfg's size:
 jitter, resize, flip, hue, saturation, exposure, mosaic, mixup, blur, gaussian_noise and letter_box as the cfg says.
 
 example:
@@ -18,7 +18,7 @@ import numpy as np
 
 from yolo.cfg import read_data
 from yolo.console import add_dialect_option, add_set_option, new_file, run, whole_number
-from yolo.data.dataset import StepSampler, training_pictures
+from yolo.data.dataset import StepSampler, training_images
 from yolo.data.sample import VIEWS, Sample
 from yolo.detect.draw import contact_sheet, draw_detections
 from yolo.errors import CfgError
@@ -42,7 +42,7 @@ def main() -> None:
         file.write(content.tobytes())
     boxes = sum(len(sample.boxes) for sample in samples)
     height, width = samples[0].image.shape[:2]
-    print(f"{len(samples)} pictures of {width} x {height}, {boxes} boxes: {args.out}")
+    print(f"{len(samples)} images of {width} x {height}, {boxes} boxes: {args.out}")
 
 
 def _samples(args: argparse.Namespace) -> tuple[list[Sample], list[str]]:
@@ -56,15 +56,15 @@ def _samples(args: argparse.Namespace) -> tuple[list[Sample], list[str]]:
     if network.input.channels not in READABLE_CHANNELS:
         expected = " or ".join(map(str, READABLE_CHANNELS))
         raise CfgError(
-            f"{args.cfg}: found channels={network.input.channels}, expected {expected}: those of picture files"
+            f"{args.cfg}: found channels={network.input.channels}, expected {expected}: those of image files"
         )
     data = read_detection_data(options, network, replace(read_data(args.data), valid=None))
     settings = network.training_settings
-    pictures = training_pictures(
-        data.train.pictures, network.input, settings, network.head_settings[-1], args.dialect
+    images = training_images(
+        data.train.images, network.input, settings, network.head_settings[-1], args.dialect
     )
     sampler = StepSampler(
-        pictures=len(pictures),
+        images=len(images),
         batch=settings.batch,
         mini_batch=settings.batch,
         steps=range(1, MOST_STEPS),
@@ -72,7 +72,7 @@ def _samples(args: argparse.Namespace) -> tuple[list[Sample], list[str]]:
         seed=args.seed,
     )
     draws = islice(chain.from_iterable(sampler), args.count)
-    return [pictures[draw] for draw in draws], data.names
+    return [images[draw] for draw in draws], data.names
 
 
 def _drawn(sample: Sample, names: list[str]) -> np.ndarray:
@@ -80,11 +80,11 @@ def _drawn(sample: Sample, names: list[str]) -> np.ndarray:
     height, width, channels = sample.image.shape
     factor = max(1, ceil(SMALLEST_SIDE / max(height, width)))
     size = width * factor, height * factor
-    picture = np.repeat(sample.image, 3, axis=2) if channels == 1 else sample.image
-    picture = cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST)
+    image = np.repeat(sample.image, 3, axis=2) if channels == 1 else sample.image
+    image = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
     low = (sample.boxes[:, :2] - sample.boxes[:, 2:] / 2) * size
     high = (sample.boxes[:, :2] + sample.boxes[:, 2:] / 2) * size
-    return draw_detections(picture, np.concatenate((low, high), axis=1), None, sample.labels, names)
+    return draw_detections(image, np.concatenate((low, high), axis=1), None, sample.labels, names)
 
 
 def _arguments() -> argparse.Namespace:
@@ -101,9 +101,9 @@ def _arguments() -> argparse.Namespace:
         metavar="FILE",
         help="default sheet.png",
     )
-    add("--count", type=whole_number(1), default=16, metavar="N", help="pictures; default 16")
+    add("--count", type=whole_number(1), default=16, metavar="N", help="images; default 16")
     add("--seed", type=whole_number(0), default=0, metavar="N", help="of the training; default 0")
-    add_dialect_option(parser, VIEWS, "layers, how pictures are placed and mixed")
+    add_dialect_option(parser, VIEWS, "layers, how images are placed and mixed")
     add_set_option(parser)
     return parser.parse_args()
 

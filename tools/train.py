@@ -166,7 +166,7 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
     add("--compile", action="store_true", help="torch.compile: a slow start, then quicker steps")
     add(
         "--sync-bn", action="store_true",
-        help="under torchrun: batch norm over the pictures of all processes",
+        help="under torchrun: batch norm over the images of all processes",
     )  # fmt: skip
 
 
@@ -185,7 +185,7 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add(
         "--on-problem", choices=("stop", "skip"), default="stop",
-        help="broken pictures, labels out of range, missing files: stop before training (default), or leave out",
+        help="broken images, labels out of range, missing files: stop before training (default), or leave out",
     )  # fmt: skip
 
 

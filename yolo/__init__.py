@@ -1,7 +1,7 @@
 """Darknet models, alive in PyTorch: any .cfg as a torch module, .weights in and out, Darknet's own training arithmetic.
 
 Dimension letters in all docstrings: B images, A anchors of a head, C channels, H rows, W columns, P predictions of an
-image, N detections, M ground-truth boxes, K pairs of a cell and a truth. Sizes are (height, width); points and box
+image, N detections, M ground-truth boxes, K pairs of a cell and a ground truth. Sizes are (height, width); points and box
 sizes (x, y), (w, h).
 """
 
@@ -17,14 +17,14 @@ _HOMES = {
     "DivergedError": "yolo.errors",
     "WeightsError": "yolo.errors",
     "Network": "yolo.model.network",
-    "Predictions": "yolo.model.heads.yolo",
-    "WeightsHeader": "yolo.model.weights",
+    "Predictions": "yolo.records",
+    "WeightsHeader": "yolo.model.safetensors_file",
     "load_weights": "yolo.model.weights",
     "save_weights": "yolo.model.weights",
     "Targets": "yolo.records",
     "DetectionLoss": "yolo.train.losses.detection",
     "Losses": "yolo.train.losses.detection",
-    "Detections": "yolo.detect.postprocess",
+    "Detections": "yolo.records",
     "Detector": "yolo.detect.detector",
 }
 __all__ = list(_HOMES)

@@ -1,6 +1,6 @@
 """Box formats, areas and overlaps: pure functions on tensors `[..., 4]`, any frame, nothing written in place.
 
-`cxcywh` is (centre x, centre y, width, height), `xyxy` is (x1, y1, x2, y2). Functions called `paired_*` compare
+`cxcywh` is (center x, center y, width, height), `xyxy` is (x1, y1, x2, y2). Functions called `paired_*` compare
 row by row, `[N, 4]` with `[N, 4]` to `[N]`; the others compare all with all, `[N, 4]` with `[M, 4]` to `[N, M]`.
 torchvision.ops has converters and IoU too, but its IoU is 0/0 for two empty boxes and its DIoU and CIoU add an
 epsilon that Darknet's lack; here an empty box overlaps nothing.
@@ -19,8 +19,8 @@ BOX_DIOU_EXPONENT = 0.6  # AlexeyAB box.c box_diou: IoU - (d2 / c2) ** 0.6
 
 def cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
     """`[..., 4]` cxcywh → `[..., 4]` xyxy."""
-    centre, half = boxes[..., :2], boxes[..., 2:] / 2
-    return torch.cat((centre - half, centre + half), dim=-1)
+    center, half = boxes[..., :2], boxes[..., 2:] / 2
+    return torch.cat((center - half, center + half), dim=-1)
 
 
 def xyxy_to_cxcywh(boxes: Tensor) -> Tensor:
@@ -35,20 +35,20 @@ def iou(first: Tensor, second: Tensor) -> Tensor:
 
 
 def shape_iou(first: Tensor, second: Tensor) -> Tensor:
-    """IoU of all pairs of (width, height) moved to one centre, `[N, 2]`, `[M, 2]` → `[N, M]`."""
+    """IoU of all pairs of (width, height) moved to one center, `[N, 2]`, `[M, 2]` → `[N, M]`."""
     intersection = torch.minimum(first[:, None], second[None, :]).prod(dim=-1)
     union = first.prod(dim=-1)[:, None] + second.prod(dim=-1)[None, :] - intersection
     return _ratio(intersection, union)
 
 
 def diou_with_exponent(first: Tensor, second: Tensor, exponent: float) -> Tensor:
-    """IoU - (d² / c²) ** exponent of all pairs, xyxy → `[N, M]`: d between centres, c the enclosing diagonal.
+    """IoU - (d² / c²) ** exponent of all pairs, xyxy → `[N, M]`: d between centers, c the enclosing diagonal.
 
     This is what Darknet's greedynms (exponent 0.6) and diounms (exponent beta_nms) compare with the threshold:
     AlexeyAB box.c, box_diou and box_diounms.
     """
     first, second = first[:, None], second[None, :]
-    distance, diagonal = _centre_distance(first, second), _enclosing(first, second).square().sum(-1)
+    distance, diagonal = _center_distance(first, second), _enclosing(first, second).square().sum(-1)
     return paired_iou(first, second) - _ratio(distance, diagonal).pow(exponent)
 
 
@@ -59,7 +59,7 @@ def paired_iou(first: Tensor, second: Tensor) -> Tensor:
 
 
 def paired_giou(first: Tensor, second: Tensor) -> Tensor:
-    """Generalised IoU, xyxy → `[...]` in -1..1: IoU - (C - U) / C (Rezatofighi et al. 2019, equation 1)."""
+    """Generalized IoU, xyxy → `[...]` in -1..1: IoU - (C - U) / C (Rezatofighi et al. 2019, equation 1)."""
     intersection, union = _intersection_and_union(first, second)
     hull = _enclosing(first, second).prod(dim=-1)
     return _ratio(intersection, union) - _ratio(hull - union, hull)
@@ -68,7 +68,7 @@ def paired_giou(first: Tensor, second: Tensor) -> Tensor:
 def paired_diou(first: Tensor, second: Tensor) -> Tensor:
     """Distance IoU, xyxy → `[...]`: IoU - d² / c² (Zheng et al. 2020, equation 7)."""
     diagonal = _enclosing(first, second).square().sum(dim=-1)
-    return paired_iou(first, second) - _ratio(_centre_distance(first, second), diagonal)
+    return paired_iou(first, second) - _ratio(_center_distance(first, second), diagonal)
 
 
 def paired_ciou(first: Tensor, second: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ def _enclosing(first: Tensor, second: Tensor) -> Tensor:
     return high - low
 
 
-def _centre_distance(first: Tensor, second: Tensor) -> Tensor:
+def _center_distance(first: Tensor, second: Tensor) -> Tensor:
     offset = (first[..., :2] + first[..., 2:] - second[..., :2] - second[..., 2:]) / 2
     return offset.square().sum(dim=-1)
 

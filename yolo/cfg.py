@@ -234,7 +234,7 @@ class DataFile:
     """A Darknet `.data` file: where the lists and names are. None where the file has no such key.
 
     `difficult` is AlexeyAB's list, parallel to `valid`: its labels are the boxes that count neither way.
-    `labels` and `top` are a classifier's: the names that its pictures' paths hold, which may be others than those to
+    `labels` and `top` are a classifier's: the names that its images' paths hold, which may be others than those to
     show (classifier.c train_classifier), and how many of the likeliest classes may hold the right one.
     """
 

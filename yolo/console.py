@@ -108,11 +108,11 @@ def add_dialect_option(parser: ArgumentParser, dialects: Collection[str], what: 
 
 
 def add_workers_option(parser: ArgumentParser) -> None:
-    """`--workers`: how many processes load pictures beside the network."""
+    """`--workers`: how many processes load images beside the network."""
     parser.add_argument(
         "--workers",
         type=whole_number(0),
         default=LOADING_WORKERS,
         metavar="N",
-        help=f"processes that load pictures; default {LOADING_WORKERS}",
+        help=f"processes that load images; default {LOADING_WORKERS}",
     )

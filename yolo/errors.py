@@ -11,7 +11,7 @@ class WeightsError(ValueError):
 
 
 class DatasetError(ValueError):
-    """A .data, .names, list, label, annotation, result or picture file that cannot be used: file and line."""
+    """A .data, .names, list, label, annotation, result or image file that cannot be used: file and line."""
 
 
 class DivergedError(ValueError):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class LabeledBoxes:
-    """A picture's labelled boxes: labels int64 `[M]`; boxes float64 `[M, 4]` cxcywh, 0..1 of the picture."""
+    """An image's labeled boxes: labels int64 `[M]`; boxes float64 `[M, 4]` cxcywh, 0..1 of the image."""
 
     labels: np.ndarray
     boxes: np.ndarray
@@ -26,9 +26,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class Detections:
-    """What was found in one picture: boxes float32 `[N, 4]` xyxy, scores `[N]` descending, labels int64 `[N]`.
+    """What was found in one image: boxes float32 `[N, 4]` xyxy, scores `[N]` descending, labels int64 `[N]`.
 
-    N may be 0. The frame of the boxes is said by the function that makes them; a Detector's are picture pixels.
+    N may be 0. The frame of the boxes is said by the function that makes them; a Detector's are image pixels.
     """
 
     boxes: Tensor
@@ -41,9 +41,9 @@ class Detections:
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """Labelled boxes of a set of pictures, in any one frame.
+    """Labeled boxes of a set of images, in any one frame.
 
-    image_index: int64 [M], which picture. labels: int64 [M], which class. boxes: float64 [M, 4]
+    image_index: int64 [M], which image. labels: int64 [M], which class. boxes: float64 [M, 4]
     xyxy. difficult: bool [M], neither to be found nor wrong to be found.
     """
 
@@ -55,7 +55,7 @@ class GroundTruth:
 
 @dataclass(frozen=True)
 class ScoredBoxes:
-    """Detections in a set of pictures, in the frame of the ground truth, in any order.
+    """Detections in a set of images, in the frame of the ground truth, in any order.
 
     image_index: int64 [N]. labels: int64 [N]. scores: float64 [N]. boxes: float64 [N, 4] xyxy.
     """
@@ -68,15 +68,15 @@ class ScoredBoxes:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Truth and detections of a set of pictures, boxes xyxy in continuous picture pixels.
+    """Ground truth and detections of a set of images, boxes xyxy in continuous image pixels.
 
-    sizes: int64 `[I, 2]`, (height, width) of each picture; image_ids: the pictures' names without folder and ending.
+    sizes: int64 `[I, 2]`, (height, width) of each image; image_ids: the images' names without folder and ending.
     """
 
     names: tuple[str, ...]
     image_ids: tuple[str, ...]
     sizes: np.ndarray
-    truth: GroundTruth
+    ground_truth: GroundTruth
     detections: ScoredBoxes
 
 
@@ -94,9 +94,9 @@ class Predictions(NamedTuple):
 
 
 class Targets(NamedTuple):
-    """M labelled boxes of the B pictures of a batch, in label-file order.
+    """M labeled boxes of the B images of a batch, in label-file order.
 
-    image_index: int64 `[M]`, which picture; labels: int64 `[M]`; boxes: float32 `[M, 4]` cxcywh, 0..1 of the
+    image_index: int64 `[M]`, which image; labels: int64 `[M]`; boxes: float32 `[M, 4]` cxcywh, 0..1 of the
     network input.
     """
 

@@ -1,7 +1,7 @@
 """The learning rate at a step: Darknet's policies, and one beside them, as pure functions of floats.
 
 Source: AlexeyAB network.c get_current_rate; pjreddie's is the same but for sgdr, which it does not know.
-The first update happens at step 1, because Darknet counts the pictures of a step before it updates.
+The first update happens at step 1, because Darknet counts the images of a step before it updates.
 """
 
 import math

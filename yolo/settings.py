@@ -14,7 +14,7 @@ from yolo.schedule import POLICIES, Schedule
 
 @dataclass(frozen=True)
 class InputSettings:
-    """What the network looks at: size in pixels, channels, and whether AlexeyAB letterboxes pictures for it."""
+    """What the network looks at: size in pixels, channels, and whether AlexeyAB letterboxes images for it."""
 
     height: int
     width: int
@@ -23,8 +23,8 @@ class InputSettings:
 
 
 @dataclass(frozen=True)
-class ColourSettings:
-    """Largest changes of colour (image.c random_distort_image): hue in turns, the others as factors."""
+class ColorSettings:
+    """Largest changes of color (image.c random_distort_image): hue in turns, the others as factors."""
 
     hue: float
     saturation: float
@@ -33,11 +33,11 @@ class ColourSettings:
 
 @dataclass(frozen=True)
 class MixingSettings:
-    """What is done to whole pictures beside jitter and colour (AlexeyAB data.c load_data_detection).
+    """What is done to whole images beside jitter and color (AlexeyAB data.c load_data_detection).
 
-    mosaic: four pictures in one; mosaic_bound: whose boxes are cut where their picture ends; mixup: two pictures over
+    mosaic: four images in one; mosaic_bound: whose boxes are cut where their image ends; mixup: two images over
     each other; cutmix: of classifiers, a part of one in the other; blur: 1 for the background only, above 1 also for
-    the whole picture with a window of so many pixels; gaussian_noise: its largest strength, of 255.
+    the whole image with a window of so many pixels; gaussian_noise: its largest strength, of 255.
     """
 
     mosaic: bool = False
@@ -50,9 +50,9 @@ class MixingSettings:
 
 @dataclass(frozen=True)
 class CropSettings:
-    """How a classifier's training picture is cut (data.c load_image_augment_paths, image.c random_augment_image).
+    """How a classifier's training image is cut (data.c load_image_augment_paths, image.c random_augment_image).
 
-    angle: largest turn in degrees; aspect: largest factor of width to height; smallest, largest: of the picture's
+    angle: largest turn in degrees; aspect: largest factor of width to height; smallest, largest: of the image's
     smaller side, in pixels, before the network's input is cut out of it.
     """
 
@@ -73,7 +73,7 @@ class AdamSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """[net] as the trainer needs it, in Darknet's words: `batch` pictures an update, in `subdivisions` parts.
+    """[net] as the trainer needs it, in Darknet's words: `batch` images an update, in `subdivisions` parts.
 
     adam: None for SGD; ema_alpha: share of the old value in the average of the weights, 0 for no average;
     label_smooth_eps: of classifiers; max_chart_loss: top of the chart.
@@ -85,7 +85,7 @@ class TrainingSettings:
     momentum: float
     decay: float
     schedule: Schedule
-    colour: ColourSettings
+    color: ColorSettings
     flip: bool
     resize_step: int
     mixing: MixingSettings
@@ -165,7 +165,7 @@ def read_training(net: Section) -> TrainingSettings:
         momentum=net.number("momentum", 0.9, minimum=0),
         decay=net.number("decay", 0.0001, minimum=0),
         schedule=_read_schedule(net),
-        colour=ColourSettings(
+        color=ColorSettings(
             hue=net.number("hue", 0.0),
             saturation=net.number("saturation", 1.0),
             exposure=net.number("exposure", 1.0),

@@ -8,20 +8,20 @@ import pytest
 from tests.helpers.tiny_data import cfg_text, network_of, write_set
 from yolo.train.setup.data_report import heads_of
 
-# The middles of three heaps of boxes, (width, height) in a picture of 64 x 48, which is the network's size too.
+# The middles of three heaps of boxes, (width, height) in an image of 64 x 48, which is the network's size too.
 HEAPS = ((8, 12), (30, 14), (16, 40))
 REGION = "[region]\nanchors=1,2, 0.5,3\nnum=2\nclasses=2\n"
 
 
 @pytest.fixture
 def case(tmp_path, monkeypatch):
-    """A cfg with three anchors in two heads, and pictures whose boxes lie around three sizes."""
+    """A cfg with three anchors in two heads, and images whose boxes lie around three sizes."""
     rng = np.random.default_rng(1)
-    pictures = []
+    images = []
     for index in range(12):
         width, height = np.array(HEAPS[index % 3]) + rng.integers(-1, 2, 2)
-        pictures.append([(2, 2, 2 + int(width), 2 + int(height), index % 2)])
-    write_set(tmp_path / "set", pictures)
+        images.append([(2, 2, 2 + int(width), 2 + int(height), index % 2)])
+    write_set(tmp_path / "set", images)
     monkeypatch.chdir(tmp_path)
     body = cfg_text(dropout=False).replace("24,20", "24,20, 30,30").replace("num=2", "num=3")
     finer = "[route]\nlayers=-4\n[convolutional]\nfilters=7\nsize=1\nactivation=linear\n" + body[

@@ -25,8 +25,8 @@ activation=linear
 """
 MODEL = ("--cfg", "m.cfg", "--weights", "m.weights", "--names", "m.names", "--device", "cpu")
 
-# By hand, of the network that compares how red a picture is on average with 0: softmax(1, 0) and softmax(0.625, 0).
-# The middle of a red picture is red; letterboxed, its 8x24 pixels are two rows of 8, and six are grey, 0.5.
+# By hand, of the network that compares how red an image is on average with 0: softmax(1, 0) and softmax(0.625, 0).
+# The middle of a red image is red; letterboxed, its 8x24 pixels are two rows of 8, and six are gray, 0.5.
 RED_MIDDLE = "red: 0.731059\nother: 0.268941\n"
 RED_WHOLE = "red: 0.651355\nother: 0.348645\n"
 
@@ -39,7 +39,7 @@ def call(load_tool, call_tool):
 
 @pytest.fixture
 def case(tmp_path, monkeypatch):
-    """A folder with a classifier of red pictures and one picture; the current folder."""
+    """A folder with a classifier of red images and one image; the current folder."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m.cfg").write_text(CFG)
     (tmp_path / "m.names").write_text("red\nother\n")
@@ -84,7 +84,7 @@ def test_help_shows_a_real_example(project, call):
         (("--dialect", "pjreddie"), "65.14%: red\n34.86%: other\n"),
         (("--dialect", "pjreddie", "--crop"), "73.11%: red\n26.89%: other\n"),
         (("--top", 1), "red: 0.731059\n"),
-        (("--set", "width=24", "--letterbox"), RED_MIDDLE),  # the input is the picture
+        (("--set", "width=24", "--letterbox"), RED_MIDDLE),  # the input is the image
     ],
 )
 def test_lines_and_views_are_the_dialects(call, case, options, expected):
@@ -111,7 +111,7 @@ def test_with_a_tree_alexeyabs_lines_name_the_parent(call, case):
     assert (code, out) == (0, "red.png:\n100.00%: other\n 0.00%: red\n")
 
 
-def test_several_pictures_and_json(call, case):
+def test_several_images_and_json(call, case):
     write("square.png", (5, 5))
     code, out, err = call(
         *MODEL, "red.png", "square.png", "--letterbox", "--json", "out/found.json"
@@ -126,14 +126,14 @@ def test_several_pictures_and_json(call, case):
     ]
 
 
-def test_a_bad_picture_among_good_ones_costs_only_itself(call, case):
+def test_a_bad_image_among_good_ones_costs_only_itself(call, case):
     (case / "broken.png").write_bytes((case / "red.png").read_bytes()[:60])
     write("line.png", (1, 300))
     (case / "folder.png").mkdir()
-    pictures = ("broken.png", "red.png", "line.png", "folder.png")
-    code, out, err = call(*MODEL, *pictures, "--json", "found.json")
-    one_line((code, out, err), "3 of 4 pictures could not be classified: broken.png: found .*")
-    assert "line.png: found a picture of 300x1 pixels, expected one side at most 256" in err
+    images = ("broken.png", "red.png", "line.png", "folder.png")
+    code, out, err = call(*MODEL, *images, "--json", "found.json")
+    one_line((code, out, err), "3 of 4 images could not be classified: broken.png: found .*")
+    assert "line.png: found an image of 300x1 pixels, expected one side at most 256" in err
     assert "folder.png: Is a directory" in err
     assert out == f"red.png:\n{RED_MIDDLE}json: found.json\n"
     assert len(json.loads((case / "found.json").read_text())) == 1

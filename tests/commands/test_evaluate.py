@@ -8,17 +8,17 @@ import sys
 
 import pytest
 
-from tests.helpers.tiny_data import FOUR_PICTURES, cfg_text, network_of, write_set
+from tests.helpers.tiny_data import FOUR_IMAGES, cfg_text, network_of, write_set
 from yolo.model.weights import save_weights
 
 PATIENCE = 240  # seconds; torchrun starts Python with torch three times, on a busy machine too
-SPEED = r"^8 pictures in \d+\.\d s, \d+\.\d pictures/s\n$"
+SPEED = r"^8 images in \d+\.\d s, \d+\.\d images/s\n$"
 
 
 @pytest.fixture
 def case(tmp_path, monkeypatch):
-    """A folder with cfg, weights and eight pictures; the current folder."""
-    write_set(tmp_path / "eight", [*FOUR_PICTURES, *FOUR_PICTURES])
+    """A folder with cfg, weights and eight images; the current folder."""
+    write_set(tmp_path / "eight", [*FOUR_IMAGES, *FOUR_IMAGES])
     (tmp_path / "tiny.cfg").write_text(cfg_text())
     save_weights(network_of(cfg_text(), seed=1), tmp_path / "tiny.weights")
     monkeypatch.chdir(tmp_path)
@@ -77,7 +77,7 @@ def test_a_folder_that_cannot_be_is_told_before_the_work(case, evaluated):
 
 
 def test_two_processes_find_what_one_finds(case, project, evaluated):
-    """Picture by picture, so that the arithmetic is the same: the files are equal byte for byte."""
+    """Image by image, so that the arithmetic is the same: the files are equal byte for byte."""
     code, alone, _ = evaluated("--metric", "voc07", "--save-results", "one")
     assert code == 0
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

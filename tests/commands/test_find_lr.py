@@ -11,7 +11,7 @@ from yolo.model.weights import save_weights
 
 @pytest.fixture
 def call(load_tool, call_tool, four, tmp_path, monkeypatch):
-    """call("--steps", ...) → exit code, stdout, stderr of the tool on four pictures."""
+    """call("--steps", ...) → exit code, stdout, stderr of the tool on four images."""
     (tmp_path / "tiny.cfg").write_text(cfg_text().replace("max_batches=6", "max_batches=99"))
     save_weights(network_of(cfg_text(), seed=1), tmp_path / "tiny.weights", seen=80)
     monkeypatch.chdir(tmp_path)
@@ -25,14 +25,14 @@ def test_help_shows_a_real_example(call):
     assert code == 0 and re.search(r"\n  python tools/find_lr.py --cfg \S+\.cfg", out)
 
 
-def test_a_sweep_writes_its_picture_and_nothing_else(call, tmp_path, four):
+def test_a_sweep_writes_its_image_and_nothing_else(call, tmp_path, four):
     before = {*tmp_path.rglob("*")}
     code, out, err = call("--steps", 12, "--from", "1e-5", "--to", "0.01", "--out", "out")
     assert code == 0, err
     lines = out.splitlines()
     assert lines[0].split() == ["rate", "loss", "smoothed"]
     assert lines[1].startswith("     1e-05 ") and lines[12].startswith("      0.01 ")
-    assert lines[13] == "picture: out/lr.png"
+    assert lines[13] == "image: out/lr.png"
     assert re.match(r"suggested learning_rate: (none|\d\S*): ", lines[14]) and len(lines) == 15
     assert cv2.imread("out/lr.png") is not None
     made = {path.relative_to(tmp_path).as_posix() for path in {*tmp_path.rglob("*")} - before}

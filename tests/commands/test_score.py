@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.commands.test_score_voc import box_xml
-from tests.helpers.tiny_data import write_picture
+from tests.helpers.tiny_data import write_image
 
 COLUMNS = {
     "comp4": "results",
@@ -48,7 +48,7 @@ def case(tmp_path):
 
 @pytest.fixture
 def converted(case, score):
-    """The same in every other format; t.json is the truth as COCO's."""
+    """The same in every other format; t.json is the ground truth as COCO's."""
     for kind, path in COLUMNS.items():
         if kind != "comp4":
             options = ("--names", "two.names", "--convert-to", kind, "--out", path)
@@ -94,12 +94,12 @@ def test_all_metrics_beside_each_other(case, score):
 
 
 @pytest.mark.parametrize("kind", COLUMNS)
-@pytest.mark.parametrize("truth", [XML, COCO], ids=["xml", "coco"])
-def test_every_format_scores_the_same(converted, score, kind, truth):
+@pytest.mark.parametrize("ground_truth", [XML, COCO], ids=["xml", "coco"])
+def test_every_format_scores_the_same(converted, score, kind, ground_truth):
     options = ["--format", kind] if kind.startswith("labels") else []
-    options += ["--names", "two.names"] if truth is XML and kind != "comp4" else []
-    options += ["--ids", "t.json"] if truth is XML and kind == "coco" else []
-    code, out, err = score(*truth, "--detections", COLUMNS[kind], *options)
+    options += ["--names", "two.names"] if ground_truth is XML and kind != "comp4" else []
+    options += ["--ids", "t.json"] if ground_truth is XML and kind == "coco" else []
+    code, out, err = score(*ground_truth, "--detections", COLUMNS[kind], *options)
     assert (code, err) == (0, "")
     assert [row[: len(TABLE[0]) - 1] for row in rows(out)[3:5]] == [row[:-1] for row in TABLE]
     assert out.splitlines()[-2] == f"{MEANS}  coco 0.502475"
@@ -121,7 +121,7 @@ def test_another_overlap(case, score):
     assert score(*arguments, "0.67")[1].splitlines()[-1] == "mAP area 0.250000"
 
 
-def test_drawn_pictures_scored_from_their_data_file(four, score, tmp_path):
+def test_drawn_images_scored_from_their_data_file(four, score, tmp_path):
     boxes = [(at, *box) for at, each in enumerate(four.boxes) for box in each]
     folder = tmp_path / "predicted"
     folder.mkdir()
@@ -135,14 +135,14 @@ def test_drawn_pictures_scored_from_their_data_file(four, score, tmp_path):
     assert (code, out.splitlines()[-1]) == (0, "mAP area 1.000000")
 
 
-def test_a_coco_file_and_the_labels_made_of_it_are_the_same_truth(
+def test_a_coco_file_and_the_labels_made_of_it_are_the_same_ground_truth(
     tmp_path, score, load_tool, call_tool
 ):
     rng = np.random.default_rng(8)
     images, boxes, found = [], [], []
     for number in range(1, 5):
         name = f"{number}.png"
-        write_picture(tmp_path / "images" / name, np.zeros((60, 90, 3), np.uint8))
+        write_image(tmp_path / "images" / name, np.zeros((60, 90, 3), np.uint8))
         images.append({"id": number, "file_name": name, "width": 90, "height": 60})
         for _ in range(8):
             box = [*rng.uniform(0, 30, 2), *rng.uniform(5, 25, 2)]
@@ -152,8 +152,8 @@ def test_a_coco_file_and_the_labels_made_of_it_are_the_same_truth(
             moved = [side + rng.normal(0, 1.5) for side in box]
             found.append({**row, "bbox": moved, "score": round(float(rng.random()), 1)})
     categories = [{"id": 9, "name": "b"}, {"id": 5, "name": "a"}]
-    truth = {"images": images, "annotations": boxes, "categories": categories}
-    (tmp_path / "t.json").write_text(json.dumps(truth))
+    ground_truth = {"images": images, "annotations": boxes, "categories": categories}
+    (tmp_path / "t.json").write_text(json.dumps(ground_truth))
     (tmp_path / "r.json").write_text(json.dumps(found))
     convert = load_tool("convert_coco")
     pair = "t.json:images"
@@ -184,13 +184,13 @@ def spoil(path, old, new):
         (spoil("results/comp4_det_test_dog.txt", "1 1 5 5", "5 1 1 5"), (*XML, "results"),
          "results/comp4_det_test_dog.txt:2: found box 5 1 1 5, expected xmin not above xmax"),
         (spoil("results/comp4_det_test_dog.txt", "b 0.9", "c 0.9"), (*XML, "results"),
-         "results/comp4_det_test_dog.txt:2: found picture c, expected one of the 2"),
+         "results/comp4_det_test_dog.txt:2: found image c, expected one of the 2"),
         (spoil("results/comp4_det_test_dog.txt", "29 29", "29"), (*XML, "results"),
          "results/comp4_det_test_dog.txt:1: found 5 columns, expected 6: id score xmin"),
         (lambda case: (case / "results/comp4_det_test_dog.txt").unlink(), (*XML, "results"),
          "results: no comp4_det_test_<class>.txt found for dog, expected one for each class"),
         (spoil("test.txt", "b", "a"), (*XML, "results"),
-         "test.txt:2: a again, expected each picture once (it is on line 1)"),
+         "test.txt:2: a again, expected each image once (it is on line 1)"),
         (spoil("r.json", '"score": 0.8', '"score": NaN'), (*COCO, "r.json"),
          "r.json: entry 2: found bbox [19.0, 19.0, 9.0, 9.0] and score nan, expected four finite"),
         (spoil("r.json", "9.0, 9.0]", "9.0, -9.0]"), (*COCO, "r.json"),
@@ -201,11 +201,11 @@ def spoil(path, old, new):
         (spoil("t.json", '"bbox"', '"box"'), (*COCO, "r.json"),
          "t.json: annotation 1: found bbox None, expected left, top, width and height"),
         (spoil("t.json", "b.jpg", "x/a.jpg"), (*COCO, "d.json"),
-         "t.json: found a.jpg and x/a.jpg, expected pictures that differ in their names"),
+         "t.json: found a.jpg and x/a.jpg, expected images that differ in their names"),
         (lambda case: (case / "r.json").write_text("[]\n"), (*COCO, "r.json"),
          "r.json: found an empty list, expected --format, which alone decides what it is"),
         (spoil("d.json", "b.jpg", "c.jpg"), (*COCO, "d.json"),
-         "d.json: frame 2: found 'c.jpg', expected one of the 2 pictures of the truth"),
+         "d.json: frame 2: found 'c.jpg', expected one of the 2 images of the ground truth"),
         (spoil("d.json", "0.8}", "Infinity}"), (*COCO, "d.json"),
          "d.json: frame 2, object 1: found confidence inf, expected a finite number"),
         (spoil("first/b.txt", "1 0.8", "1 nan"),
@@ -238,7 +238,7 @@ def test_bad_input_is_one_line_exit_code_two_and_nothing_scored(
     assert (converted / "s.json").read_text() == "the last run's"
 
 
-def test_labels_truth_of_one_name_in_two_folders(four, score, tmp_path):
+def test_labels_ground_truth_of_one_name_in_two_folders(four, score, tmp_path):
     with open(four.folder / "list.txt", "a") as file:
         file.write(f"{four.folder}/more/p0.png\n")
     (tmp_path / "predicted").mkdir()

@@ -71,7 +71,7 @@ def test_one_metric_at_another_overlap(project, case):
     assert done.stdout.splitlines()[-1] == "mAP area 0.250000"
 
 
-def test_a_class_with_results_and_no_truth_is_shown_and_left_out_of_the_mean(project, case):
+def test_a_class_with_results_and_no_ground_truth_is_shown_and_left_out_of_the_mean(project, case):
     (case / "results/comp4_det_test_eel.txt").write_text("a 0.5 1 1 2 2\n")
     done = score(project, case)
     assert "| eel        |      0 |          1 |      n/a |     n/a |" in done.stdout
@@ -130,7 +130,7 @@ def test_all_metrics_come_after_what_is_printed_without_asking(project, case):
     # by hand, as continuous boxes: the cat's and the dog's hit fit exactly; the dog's comes second
     assert re.search(r"\| Darknet: mAP -points 0 +\| 0\.500000 \|", added)
     assert re.search(r"\| Darknet: mAP -points 11 +\| 0\.522727 \|", added)
-    # above .85 the cat, right, and the dog's false detection; 3 truths
+    # above .85 the cat, right, and the dog's false detection; 3 ground truths
     assert re.search(r"\| Darknet: TP +\| +1 \|", added) and re.search(r"FN +\| +2 \|", added)
     assert re.search(r"\| precision +\| 0\.500000 \|", added)
     usual, everything = (

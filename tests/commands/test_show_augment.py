@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.tiny_data import cfg_text
-from yolo.data.images import read_picture
+from yolo.data.images import read_image
 from yolo.detect.draw import SHEET_GAP
 
 
@@ -24,11 +24,11 @@ def call(load_tool, call_tool, four, tmp_path, monkeypatch):
     return call
 
 
-def test_a_sheet_has_its_pictures_in_rows_with_even_margins(call, tmp_path):
+def test_a_sheet_has_its_images_in_rows_with_even_margins(call, tmp_path):
     code, out, _ = call("--count", "6", "--out", "folder/sheet.png")
     assert code == 0
-    assert re.fullmatch(r"6 pictures of 64 x 48, \d+ boxes: folder/sheet.png\n", out)
-    sheet = read_picture(tmp_path / "folder/sheet.png")
+    assert re.fullmatch(r"6 images of 64 x 48, \d+ boxes: folder/sheet.png\n", out)
+    sheet = read_image(tmp_path / "folder/sheet.png")
     height, width = 48 * 5, 64 * 5  # enlarged, so that the longer side has 320 pixels
     gap = SHEET_GAP
     assert sheet.shape == (gap + 2 * (height + gap), gap + 3 * (width + gap), 3)
@@ -54,12 +54,12 @@ def test_the_same_seed_gives_the_same_sheet(call, tmp_path, options, cfg):
             *options, "--seed", seed, "--count", 4, "--out", f"{number}.png", cfg=cfg
         )
         assert code == 0, error
-        sheets.append(read_picture(tmp_path / f"{number}.png"))
+        sheets.append(read_image(tmp_path / f"{number}.png"))
     np.testing.assert_array_equal(sheets[0], sheets[1])
     assert (sheets[0] != sheets[2]).any()
 
 
-def test_more_pictures_than_a_step_has_come_from_the_next_ones(call):
+def test_more_images_than_a_step_has_come_from_the_next_ones(call):
     assert call("--count", "9", "--out", "sheet.png")[0] == 0
 
 

@@ -17,15 +17,15 @@ import pytest
 import torch
 
 from tests.helpers.tiny_data import (
-    FOUR_PICTURES,
+    FOUR_IMAGES,
     NAMES,
     cfg_text,
     draw,
     network_of,
-    write_picture,
+    write_image,
     write_set,
 )
-from yolo.data.images import read_picture
+from yolo.data.images import read_image
 from yolo.model.network import Network
 from yolo.model.weights import load_weights, save_weights
 
@@ -100,8 +100,8 @@ def test_the_whole_path_as_a_user_goes_it(project, case, call):
     out, err, code = process(script, *TRAIN, "--workers", 1, "--max-batches", 3, cwd=case)
     assert code == 0, err
     assert "Traceback" not in err and "training on cpu: steps 1 to 3, batch 4 in 1 parts" in err
-    assert re.search(r"^3/3  loss \d+\.\d+ \(avg .*\)  IoU .* pictures/s  0:00:00 left$", err, re.M)
-    assert "| mean (mAP) |" in err and "four/list.txt: 4 pictures, 6 objects" in err
+    assert re.search(r"^3/3  loss \d+\.\d+ \(avg .*\)  IoU .* images/s  0:00:00 left$", err, re.M)
+    assert "| mean (mAP) |" in err and "four/list.txt: 4 images, 6 objects" in err
     assert "step 3: run/tiny_last.weights, run/tiny_last.pt\n" in out
     assert re.search(r"best mAP voc07 \d\.\d{4}: run/tiny_best.weights, run/tiny_best.pt\n$", out)
     found = sorted(path.name for path in (case / "run").glob("tiny_*"))
@@ -133,7 +133,7 @@ def test_train_stops_in_one_line(call, case, four):
     one_line(call("train", *TRAIN, "--out", "/proc/none"), "/proc/none: ")
     assert not (case / "run").exists()
     (four.folder / "list.txt").write_text("")
-    one_line(call("train", *TRAIN), "list.txt: found no picture")
+    one_line(call("train", *TRAIN), "list.txt: found no image")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_diverging_run_is_one_line_and_keeps_its_files(call, case):
 
 
 def test_problems_stop_training_or_are_skipped(call, case, four):
-    four.pictures[0].write_bytes(b"")
+    four.images[0].write_bytes(b"")
     one_line(
         call("train", *TRAIN), "list.txt: found 1 problems, the first: .*p0.png: found an empty"
     )
@@ -184,7 +184,7 @@ def test_problems_stop_training_or_are_skipped(call, case, four):
 def voc_annotations(folder, drawn):
     """The drawn set as VOC XML (pixels from 1, the last one included) and an image set."""
     folder.mkdir()
-    for path, boxes in zip(drawn.pictures, drawn.boxes, strict=True):
+    for path, boxes in zip(drawn.images, drawn.boxes, strict=True):
         objects = "".join(
             f"<object><name>{NAMES[label]}</name><difficult>0</difficult><bndbox><xmin>{x1 + 1}</xmin>"
             f"<ymin>{y1 + 1}</ymin><xmax>{x2 + 1}</xmax><ymax>{y2 + 1}</ymax></bndbox></object>"
@@ -192,7 +192,7 @@ def voc_annotations(folder, drawn):
         )
         size = "<size><width>64</width><height>48</height></size>"
         (folder / f"{path.stem}.xml").write_text(f"<annotation>{size}{objects}</annotation>")
-    (folder / "set.txt").write_text("".join(f"{path.stem}\n" for path in drawn.pictures))
+    (folder / "set.txt").write_text("".join(f"{path.stem}\n" for path in drawn.images))
 
 
 def test_saved_results_score_as_evaluate_says(call, case, four):
@@ -244,9 +244,9 @@ def test_evaluate_writes_a_report_that_compare_reads(call, case):
 
 
 def test_evaluate_leaves_out_what_is_broken_and_says_so(call, case, four):
-    four.pictures[0].unlink()
+    four.images[0].unlink()
     code, out, _ = call("evaluate", *EVALUATE, "--metric", "voc07")
-    assert code == 0 and "1 x picture that is not there" in out and "p0.png: no such file" in out
+    assert code == 0 and "1 x image that is not there" in out and "p0.png: no such file" in out
     assert re.search(r"red +\| +2 \|", out)
     one_line(
         call("evaluate", *EVALUATE, "--on-problem", "stop"),
@@ -276,9 +276,9 @@ def test_evaluate_stops_in_one_line(call, case, four, tmp_path):
     one_line(call("evaluate", *EVALUATE), "four/tiny.data: expected the keys valid and names")
 
 
-def test_results_files_need_pictures_and_classes_with_names_of_their_own(call, case, four):
-    twin = write_picture(case / "elsewhere" / "p0.jpg", draw(FOUR_PICTURES[0]))
-    (four.folder / "list.txt").write_text(f"{four.pictures[0]}\n{twin}\n")
+def test_results_files_need_images_and_classes_with_names_of_their_own(call, case, four):
+    twin = write_image(case / "elsewhere" / "p0.jpg", draw(FOUR_IMAGES[0]))
+    (four.folder / "list.txt").write_text(f"{four.images[0]}\n{twin}\n")
     assert call("evaluate", *EVALUATE)[0] == 0
     result = call("evaluate", *EVALUATE, "--save-results", "results")
     one_line(result[:1] + ("",) + result[2:], "found 1 names twice, such as p0, expected each once")
@@ -294,8 +294,8 @@ def test_results_files_need_pictures_and_classes_with_names_of_their_own(call, c
 
 
 def test_detect_draws_writes_and_prints_files_and_folders(call, case, four):
-    alone = write_picture(case / "alone.jpg", draw(FOUR_PICTURES[1]))
-    (four.folder / "images" / "notes.txt").write_text("no picture")
+    alone = write_image(case / "alone.jpg", draw(FOUR_IMAGES[1]))
+    (four.folder / "images" / "notes.txt").write_text("no image")
     (four.folder / "images" / "folder.png").mkdir()
     code, out, err = call(
         "detect", *DETECT, "alone.jpg", "four/images", "--thresh", ".2", "--out", "out/here",
@@ -313,22 +313,22 @@ def test_detect_draws_writes_and_prints_files_and_folders(call, case, four):
     assert sorted(path.name for path in (case / "out/here").iterdir()) == [
         "alone.png", "p0.png", "p1.png", "p2.png", "p3.png",
     ]  # fmt: skip
-    drawn, plain = read_picture(case / "out/here/alone.png"), read_picture(alone)
+    drawn, plain = read_image(case / "out/here/alone.png"), read_image(alone)
     assert drawn.shape == plain.shape and (drawn != plain).any()
 
 
-def test_an_unreadable_picture_among_good_ones_costs_only_itself(call, case, four):
-    four.pictures[1].write_bytes(four.pictures[1].read_bytes()[:60])
-    sources = [*four.pictures, "four/tiny.names"]
+def test_an_unreadable_image_among_good_ones_costs_only_itself(call, case, four):
+    four.images[1].write_bytes(four.images[1].read_bytes()[:60])
+    sources = [*four.images, "four/tiny.names"]
     code, out, err = call("detect", *DETECT, *sources, "--out", "out", "--json", "found.json")
-    one_line((code, out, err), "2 of 5 pictures could not be read: .*p1.png: found .*tiny.names")
+    one_line((code, out, err), "2 of 5 images could not be read: .*p1.png: found .*tiny.names")
     assert sorted(path.name for path in (case / "out").iterdir()) == ["p0.png", "p2.png", "p3.png"]
     assert len(json.loads((case / "found.json").read_text())) == 3
 
 
-def test_pictures_of_one_name_are_all_written(call, case):
+def test_images_of_one_name_are_all_written(call, case):
     sources = [
-        write_picture(case / folder / name, draw([], (20, 30)))
+        write_image(case / folder / name, draw([], (20, 30)))
         for folder, name in (("a/x", "p.png"), ("b/x", "p.png"), ("b", "p.jpg"), ("b", "x_p.png"))
     ]
     code, _, _ = call("detect", *DETECT, *sources, sources[0], "--out", "out")
@@ -338,26 +338,26 @@ def test_pictures_of_one_name_are_all_written(call, case):
     ]  # fmt: skip
 
 
-def test_detect_never_replaces_a_picture_it_looks_at(call, case, four):
-    before = four.pictures[0].read_bytes()
+def test_detect_never_replaces_an_image_it_looks_at(call, case, four):
+    before = four.images[0].read_bytes()
     result = call("detect", *DETECT, "four/images", "--out", "four/images")
-    one_line(result, "four/images/p0.png: found a picture to look at, expected an --out without")
-    assert four.pictures[0].read_bytes() == before
+    one_line(result, "four/images/p0.png: found an image to look at, expected an --out without")
+    assert four.images[0].read_bytes() == before
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1)])
-def test_detect_takes_pictures_of_one_pixel(call, case, size):
-    write_picture(case / "dot.png", draw([], size))
+def test_detect_takes_images_of_one_pixel(call, case, size):
+    write_image(case / "dot.png", draw([], size))
     for more in ((), ("--letterbox",)):
         code, _, err = call("detect", *DETECT, "dot.png", "--thresh", ".01", "--out", "out", *more)
         assert (code, err) == (0, "")
-        assert read_picture(case / "out" / "dot.png").shape == (*size, 3)
+        assert read_image(case / "out" / "dot.png").shape == (*size, 3)
 
 
-def test_detect_with_a_grey_network_draws_in_colour(call, case):
+def test_detect_with_a_gray_network_draws_in_color(call, case):
     (case / "tiny.cfg").write_text(cfg_text(channels=1))
     save_weights(network_of(cfg_text(channels=1), seed=1), case / "tiny.weights")
-    write_picture(case / "a.png", draw(FOUR_PICTURES[0]))
+    write_image(case / "a.png", draw(FOUR_IMAGES[0]))
     assert call("detect", *DETECT, "a.png", "--thresh", ".2", "--out", "out")[0] == 0
     drawn = cv2.imread(str(case / "out" / "a.png"))
     assert drawn.shape == (48, 64, 3) and np.ptp(drawn.astype(int), axis=2).max() > 0
@@ -366,23 +366,21 @@ def test_detect_with_a_grey_network_draws_in_colour(call, case):
 def test_detect_stops_in_one_line(call, case, four):
     one_line(call("detect", *DETECT, "away.jpg"), "away.jpg: no such file or folder")
     (case / "empty").mkdir()
-    one_line(call("detect", *DETECT, "empty"), "empty: found no picture in this folder")
-    picture = four.pictures[0]
-    one_line(call("detect", *DETECT, picture, "--out", "tiny.cfg"), "tiny.cfg: File exists")
-    bad_option(call("detect", *DETECT, picture, "--thresh", "25"), "expected a number from 0 to 1")
-    bad_option(call("detect", *DETECT, picture, "--thresh", "nan"), "expected a number from 0 to 1")
-    bad_option(call("detect", *DETECT, picture, "--nms", "-1"), "expected a number from 0 to 1")
+    one_line(call("detect", *DETECT, "empty"), "empty: found no image in this folder")
+    image = four.images[0]
+    one_line(call("detect", *DETECT, image, "--out", "tiny.cfg"), "tiny.cfg: File exists")
+    bad_option(call("detect", *DETECT, image, "--thresh", "25"), "expected a number from 0 to 1")
+    bad_option(call("detect", *DETECT, image, "--thresh", "nan"), "expected a number from 0 to 1")
+    bad_option(call("detect", *DETECT, image, "--nms", "-1"), "expected a number from 0 to 1")
     bad_option(
-        call("detect", *DETECT, picture, "--json", "four"),
+        call("detect", *DETECT, image, "--json", "four"),
         "found the folder 'four', expected a file",
     )
     (four.folder / "tiny.names").write_text("red\n")
-    one_line(
-        call("detect", *DETECT, picture), "tiny.names: found 1 names, expected 2 as in tiny.cfg"
-    )
+    one_line(call("detect", *DETECT, image), "tiny.names: found 1 names, expected 2 as in tiny.cfg")
     torch.save({"a": 1}, case / "tiny.weights")
     (four.folder / "tiny.names").write_text("red\ngreen\n\n")
-    one_line(call("detect", *DETECT, picture), "tiny.weights: ")
+    one_line(call("detect", *DETECT, image), "tiny.weights: ")
 
 
 # ------------------------------------------------------------------------------------------ summary
@@ -429,8 +427,8 @@ def test_the_demo_removes_only_what_it_makes(project, tmp_path):
 
 
 def test_a_second_set_of_another_format_works_too(call, case):
-    """JPEG pictures, letterboxing and two loss dialects, end to end."""
-    drawn = write_set(case / "jpegs", FOUR_PICTURES, ending=".jpg")
+    """JPEG images, letterboxing and two loss dialects, end to end."""
+    drawn = write_set(case / "jpegs", FOUR_IMAGES, ending=".jpg")
     arguments = (
         "--cfg",
         "tiny.cfg",

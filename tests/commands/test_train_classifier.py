@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.tiny_data import cfg_text, write_picture
+from tests.helpers.tiny_data import cfg_text, write_image
 from yolo.model.network import Network
 from yolo.model.weights import load_weights
 from yolo.train.setup.options import Options
@@ -17,7 +17,7 @@ from yolo.train.trainer import train
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one core
 
-COLOURS = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
+COLORS = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
 STEPS = 40
 # the first two layers are those of the tiny detector
 CFG = """[net]
@@ -66,15 +66,15 @@ groups=1
 
 @pytest.fixture
 def case(tmp_path, monkeypatch):
-    """A folder with colours.data, whose sets are folders of noisy pictures of one colour; the current folder."""
+    """A folder with colors.data, whose sets are folders of noisy images of one color; the current folder."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     for kind, count in (("train", 4), ("valid", 2)):
-        for name, colour in COLOURS.items():
+        for name, color in COLORS.items():
             for number in range(count):
-                pixels = rng.normal(colour, 12, (60, 80, 3)).clip(0, 255).astype(np.uint8)
-                write_picture(tmp_path / kind / name / f"{number}.png", pixels)
-    (tmp_path / "colours.names").write_text("".join(f"{name}\n" for name in COLOURS))
+                pixels = rng.normal(color, 12, (60, 80, 3)).clip(0, 255).astype(np.uint8)
+                write_image(tmp_path / kind / name / f"{number}.png", pixels)
+    (tmp_path / "colours.names").write_text("".join(f"{name}\n" for name in COLORS))
     (tmp_path / "colours.data").write_text(
         "classes=3\ntrain=train\nvalid=valid\nlabels=colours.names\nnames=colours.names\n"
         "backup=backup\ntop=2\n"
@@ -96,20 +96,20 @@ def test_a_classifier_is_trained_scored_used_cut_and_begun_with(case, call, four
     caplog.set_level("INFO")
     code, out, err = call("train", *TRAIN)
     assert code == 0, err
-    assert "train: 12 pictures of 3 classes, 4 to 4 a class" in caplog.text
-    assert "best top-1 1.0000: backup/colours_best.weights, backup/colours_best.pt" in out
+    assert "train: 12 images of 3 classes, 4 to 4 a class" in caplog.text
+    assert "best top-1 1.0000: backup/colors_best.weights, backup/colors_best.pt" in out
     with open("backup/scores.csv", newline="") as file:
         *_, scores = csv.DictReader(file)
     assert float(scores["top1"]) == float(scores["top2"]) == 1
     assert (case / "backup/chart.png").stat().st_size > 0
 
-    for name in COLOURS:
+    for name in COLORS:
         code, out, err = call(
             "classify", "--cfg", "colours.cfg", "--weights", "backup/colours_last.weights",
             "--names", "colours.names", "--device", "cpu", f"valid/{name}/1.png",
         )  # fmt: skip
         assert code == 0, err
-        assert out.splitlines()[1].startswith(f"{name}: "), out  # the first is the picture
+        assert out.splitlines()[1].startswith(f"{name}: "), out  # the first is the image
 
     code, _, err = call(
         "convert_weights", "--cfg", "colours.cfg", "--cutoff", "2",
@@ -158,15 +158,15 @@ def test_a_cfg_without_a_loss_and_classes_that_differ_are_one_line(case, call):
     assert code == 2 and err.count("error: ") == 1 and "[softmax]" in err, err
     (case / "colours.cfg").write_text(text.replace("filters=3", "filters=5"))
     code, out, err = call("train", *TRAIN)
-    assert code == 2 and "colours.data: found classes=3, expected 5 as in colours.cfg" in err, err
+    assert code == 2 and "colors.data: found classes=3, expected 5 as in colors.cfg" in err, err
     assert not (case / "backup").exists()
 
 
-def test_a_broken_picture_stops_or_is_left_out(case, call, caplog):
+def test_a_broken_image_stops_or_is_left_out(case, call, caplog):
     caplog.set_level("INFO")
     (case / "train/red/2.png").write_bytes(b"no picture")
     code, _, err = call("train", *TRAIN)
     assert code == 2 and "train/red/2.png" in err.splitlines()[-1], err
     code, _, err = call("train", *TRAIN, "--max-batches", "1", "--on-problem", "skip")
     assert code == 0, err
-    assert "11 pictures of 3 classes, 3 to 4 a class" in caplog.text
+    assert "11 images of 3 classes, 3 to 4 a class" in caplog.text

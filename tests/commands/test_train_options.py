@@ -38,7 +38,7 @@ OPTIONS = {
 
 @pytest.fixture
 def options(four, tmp_path):
-    """A run of six steps of four pictures, from weights that another seed drew."""
+    """A run of six steps of four images, from weights that another seed drew."""
     cfg = tmp_path / "tiny.cfg"
     cfg.write_text(cfg_text())
     return Options(cfg=cfg, data=four.data, out=tmp_path / "run", workers=0, seed=5)
@@ -67,7 +67,7 @@ def state(run):
     averages = run.average.state_dict() if run.average else {}
     memory = {
         f"optimiser.{number}.{name}": value
-        for number, values in run.optimiser.state_dict()["state"].items()
+        for number, values in run.optimizer.state_dict()["state"].items()
         for name, value in values.items()
     }
     named = {**run.network.state_dict(), **{f"average.{k}": v for k, v in averages.items()}}

@@ -18,16 +18,16 @@ from yolo.data.anchors import (
     masks_by_size,
     rounded_anchors,
 )
-from yolo.data.check import LabelledPicture
+from yolo.data.check import LabeledImage
 from yolo.errors import DatasetError
 from yolo.letterbox import letterboxed, stretched
 from yolo.records import LabeledBoxes
 
 
-def picture(size, sides):
+def image(size, sides):
     boxes = np.array([[0.5, 0.5, *side] for side in sides], float).reshape(-1, 4)
-    truth = LabeledBoxes(np.zeros(len(boxes), np.int64), boxes)
-    return LabelledPicture(Path("a.png"), size, truth, truth)
+    ground_truth = LabeledBoxes(np.zeros(len(boxes), np.int64), boxes)
+    return LabeledImage(Path("a.png"), size, ground_truth, ground_truth)
 
 
 def drawn_boxes(count=300, seed=1):
@@ -35,7 +35,7 @@ def drawn_boxes(count=300, seed=1):
 
 
 def slow_overlap(first, second):
-    """IoU of two boxes on one centre, step by step."""
+    """IoU of two boxes on one center, step by step."""
     width, height = min(first[0], second[0]), min(first[1], second[1])
     return width * height / (first[0] * first[1] + second[0] * second[1] - width * height)
 
@@ -44,20 +44,20 @@ def slow_overlap(first, second):
 
 
 def test_sizes_are_those_that_the_network_sees():
-    pictures = [
-        picture((48, 64), [(0.5, 0.25)]),
-        picture((100, 100), []),
-        picture((20, 10), [(1, 1)]),
+    images = [
+        image((48, 64), [(0.5, 0.25)]),
+        image((100, 100), []),
+        image((20, 10), [(1, 1)]),
     ]
     # by hand: half of 32, a quarter of 24; all of 32 x 24
-    assert box_sizes(pictures, (24, 32), stretched).tolist() == [[16, 6], [32, 24]]
+    assert box_sizes(images, (24, 32), stretched).tolist() == [[16, 6], [32, 24]]
     # by hand: 64 x 48 fits exactly; 10 x 20 becomes 12 x 24
-    assert box_sizes(pictures, (24, 32), letterboxed).tolist() == [[16, 6], [12, 24]]
+    assert box_sizes(images, (24, 32), letterboxed).tolist() == [[16, 6], [12, 24]]
 
 
 def test_boxes_of_less_than_a_pixel_do_not_count_and_none_is_an_empty_array():
-    pictures = [picture((48, 64), [(0.03, 0.5), (0.04, 0.05)])]
-    assert box_sizes(pictures, (24, 32), stretched).tolist() == [[1.28, pytest.approx(1.2)]]
+    images = [image((48, 64), [(0.03, 0.5), (0.04, 0.05)])]
+    assert box_sizes(images, (24, 32), stretched).tolist() == [[1.28, pytest.approx(1.2)]]
     assert box_sizes([], (24, 32), stretched).shape == (0, 2)
 
 
@@ -161,7 +161,7 @@ def test_small_anchors_go_to_the_head_of_the_finest_grid():
 
 def test_the_line_is_what_a_cfg_takes():
     anchors = np.array([[0.2, 13.4], [116.0, 89.5], [0.00001, 1.32214]])
-    # numpy rounds halves to the even neighbour, as printf does
+    # numpy rounds halves to the even neighbor, as printf does
     pixels = rounded_anchors(anchors[:2], PIXEL_DIGITS)
     assert anchors_line(pixels, PIXEL_DIGITS) == "1,13,  116,90"
     cells = rounded_anchors(anchors[1:], CELL_DIGITS)

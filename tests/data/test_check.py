@@ -4,18 +4,18 @@ from functools import partial
 
 import pytest
 
-from tests.helpers.tiny_data import FOUR_PICTURES, label_lines
+from tests.helpers.tiny_data import FOUR_IMAGES, label_lines
 from yolo.data import check as module
 from yolo.data.check import (
     BAD_LABEL,
     BOX_TWICE,
-    BROKEN_PICTURE,
+    BROKEN_IMAGE,
     CONSEQUENCES,
     EMPTY_LABELS,
     IN_BOTH_LISTS,
     LISTED_TWICE,
+    MISSING_IMAGE,
     MISSING_LABELS,
-    MISSING_PICTURE,
     OVER_BORDER,
     TINY_BOX,
     TWO_LABEL_FILES,
@@ -42,46 +42,46 @@ def label_file(drawn, index):
     return drawn.folder / "labels" / f"p{index}.txt"
 
 
-def test_a_good_set_comes_in_list_order_with_sizes_and_truth(four):
+def test_a_good_set_comes_in_list_order_with_sizes_and_ground_truth(four):
     checked = check(four)
     assert checked.problems == ()
-    assert [picture.path for picture in checked.pictures] == list(four.pictures)
-    assert {picture.size for picture in checked.pictures} == {(48, 64)}
-    assert checked.pictures[1].truth.labels.tolist() == [1, 0]
-    assert checked.pictures[0].truth.boxes.tolist() == [[16 / 64, 16 / 48, 16 / 64, 16 / 48]]
-    assert objects_per_class(checked.pictures, 3) == [3, 3, 0]
-    assert all(len(picture.difficult.labels) == 0 for picture in checked.pictures)
+    assert [image.path for image in checked.images] == list(four.images)
+    assert {image.size for image in checked.images} == {(48, 64)}
+    assert checked.images[1].ground_truth.labels.tolist() == [1, 0]
+    assert checked.images[0].ground_truth.boxes.tolist() == [[16 / 64, 16 / 48, 16 / 64, 16 / 48]]
+    assert objects_per_class(checked.images, 3) == [3, 3, 0]
+    assert all(len(image.difficult.labels) == 0 for image in checked.images)
 
 
 def test_each_fault_is_counted_by_kind_and_named(four):
-    four.pictures[0].unlink()
-    whole = four.pictures[1].read_bytes()
-    four.pictures[1].write_bytes(whole[: len(whole) // 2])
+    four.images[0].unlink()
+    whole = four.images[1].read_bytes()
+    four.images[1].write_bytes(whole[: len(whole) // 2])
     label_file(four, 2).unlink()
     label_file(four, 3).write_text("0 .5 .5 .1 .1\n7 .5 .5 .1 .1\n0 2 2 .1 .1\n")
     checked = check(four)
     assert [problem.kind for problem in checked.problems] == [
-        MISSING_PICTURE, BROKEN_PICTURE, MISSING_LABELS, BAD_LABEL, BAD_LABEL,
+        MISSING_IMAGE, BROKEN_IMAGE, MISSING_LABELS, BAD_LABEL, BAD_LABEL,
     ]  # fmt: skip
     messages = [problem.message for problem in checked.problems]
-    assert messages[0] == f"{four.pictures[0]}: no such file"
-    assert messages[1].startswith(f"{four.pictures[1]}: found")
+    assert messages[0] == f"{four.images[0]}: no such file"
+    assert messages[1].startswith(f"{four.images[1]}: found")
     assert f"{four.folder}/labels/p2.txt, {four.folder}/images/p2.txt" in messages[2]
     assert messages[3].startswith(f"{label_file(four, 3)}:2: found class 7")
-    assert messages[4].startswith(f"{label_file(four, 3)}:3: found centre")
-    # What can be used stays: the picture without labels has no objects, the other keeps its good row.
-    assert [picture.path for picture in checked.pictures] == list(four.pictures[2:])
-    assert [len(picture.truth.labels) for picture in checked.pictures] == [0, 1]
+    assert messages[4].startswith(f"{label_file(four, 3)}:3: found center")
+    # What can be used stays: the image without labels has no objects, the other keeps its good row.
+    assert [image.path for image in checked.images] == list(four.images[2:])
+    assert [len(image.ground_truth.labels) for image in checked.images] == [0, 1]
 
 
-def test_a_folder_an_empty_file_and_a_text_in_the_list_are_broken_pictures(four):
-    four.pictures[0].unlink()
-    four.pictures[0].mkdir()
-    four.pictures[1].write_bytes(b"")
-    four.pictures[2].write_text("not a picture\n")
+def test_a_folder_an_empty_file_and_a_text_in_the_list_are_broken_images(four):
+    four.images[0].unlink()
+    four.images[0].mkdir()
+    four.images[1].write_bytes(b"")
+    four.images[2].write_text("not an image\n")
     checked = check(four)
-    assert [problem.kind for problem in checked.problems] == [BROKEN_PICTURE] * 3
-    assert len(checked.pictures) == 1
+    assert [problem.kind for problem in checked.problems] == [BROKEN_IMAGE] * 3
+    assert len(checked.images) == 1
 
 
 def test_difficult_boxes_come_from_the_parallel_list(four):
@@ -89,11 +89,11 @@ def test_difficult_boxes_come_from_the_parallel_list(four):
     (aside / "labels").mkdir(parents=True)
     for index in range(4):
         (aside / "labels" / f"p{index}.txt").touch()
-    (aside / "labels" / "p1.txt").write_text(label_lines(FOUR_PICTURES[0]))
+    (aside / "labels" / "p1.txt").write_text(label_lines(FOUR_IMAGES[0]))
     listed = four.folder / "difficult.txt"
     listed.write_text("".join(f"{aside}/images/p{index}.png\n" for index in range(4)))
     checked = check(four, difficult=listed)
-    assert [len(picture.difficult.labels) for picture in checked.pictures] == [0, 1, 0, 0]
+    assert [len(image.difficult.labels) for image in checked.images] == [0, 1, 0, 0]
     assert checked.problems == ()
     (aside / "labels" / "p0.txt").unlink()
     (aside / "labels" / "p2.txt").write_text("7 .5 .5 .1 .1\n")
@@ -117,7 +117,7 @@ def test_problem_lines_show_the_first_of_each_kind():
 
 def remarks(drawn):
     checked = check(drawn)
-    assert checked.problems == () and len(checked.pictures) >= 4  # nothing is left out for a remark
+    assert checked.problems == () and len(checked.images) >= 4  # nothing is left out for a remark
     return [(remark.kind, remark.message) for remark in checked.remarks]
 
 
@@ -125,14 +125,14 @@ def test_a_good_set_gives_no_remark(four):
     assert remarks(four) == []
 
 
-def test_a_picture_listed_twice_is_named_by_both_lines_and_kept(four):
+def test_an_image_listed_twice_is_named_by_both_lines_and_kept(four):
     listed = four.folder / "list.txt"
     other_words = four.folder / "labels" / ".." / "images" / "p1.png"
     listed.write_text(listed.read_text() + f"\n{other_words}\n")
     assert remarks(four) == [
         (LISTED_TWICE, f"{listed}:6: found {other_words} again, first in line 2")
     ]
-    assert len(check(four).pictures) == 5
+    assert len(check(four).images) == 5
 
 
 def test_odd_boxes_are_named_by_line_and_kept(four):
@@ -151,10 +151,10 @@ def test_odd_boxes_are_named_by_line_and_kept(four):
         (BOX_TWICE, f"{path}:4: found the box of line 1"),
         (OVER_BORDER, f"{path}:5: found 0.05 of a side outside, expected all inside"),
     ]
-    assert len(check(four).pictures[0].truth.labels) == 5
+    assert len(check(four).images[0].ground_truth.labels) == 5
 
 
-def test_pictures_without_objects_are_told_from_those_without_a_file_or_with_faults(four):
+def test_images_without_objects_are_told_from_those_without_a_file_or_with_faults(four):
     label_file(four, 0).write_bytes(b"\xef\xbb\xbf \r\n")
     label_file(four, 1).unlink()
     label_file(four, 2).write_text("7 .5 .5 .1 .1")
@@ -165,13 +165,13 @@ def test_pictures_without_objects_are_told_from_those_without_a_file_or_with_fau
 
 def test_two_label_files_that_differ_are_named_as_each_darknet_reads_another_one(four):
     """pjreddie's reads labels/p0.txt, AlexeyAB's images/p0.txt."""
-    beside = four.pictures[0].with_suffix(".txt")
+    beside = four.images[0].with_suffix(".txt")
     beside.write_bytes(label_file(four, 0).read_bytes())
     assert remarks(four) == []
     beside.write_text("")
     message = f"{label_file(four, 0)}:1: found {beside} too, which says something else"
     assert remarks(four) == [(TWO_LABEL_FILES, message)]
-    assert len(check(four).pictures[0].truth.labels) == 1
+    assert len(check(four).images[0].ground_truth.labels) == 1
 
 
 def test_empty_files_of_difficult_boxes_are_no_remark(four):
@@ -184,28 +184,28 @@ def test_empty_files_of_difficult_boxes_are_no_remark(four):
     assert check(four, difficult=listed).remarks == ()
 
 
-def test_labels_that_cannot_be_read_leave_the_picture_out(four):
+def test_labels_that_cannot_be_read_leave_the_image_out(four):
     label_file(four, 0).unlink()
     label_file(four, 0).symlink_to("/proc/self/mem")  # a file that opens and fails to read
     checked = check(four)
     assert [problem.kind for problem in checked.problems] == [UNREADABLE_LABELS]
     assert checked.problems[0].message == f"{label_file(four, 0)}: Input/output error"
-    assert len(checked.pictures) == 3 and stopping(checked.problems) == list(checked.problems)
+    assert len(checked.images) == 3 and stopping(checked.problems) == list(checked.problems)
 
 
 def test_boxes_below_a_pixel_of_the_network_input_are_named(four):
-    """Pictures are 64 x 48; by hand: .04 of 32 and .05 of 24 pixels are 1.28 and 1.2, .03 of 32 are 0.96."""
+    """Images are 64 x 48; by hand: .04 of 32 and .05 of 24 pixels are 1.28 and 1.2, .03 of 32 are 0.96."""
     rows = "0 .5 .5 .5 .5\n\n0 .5 .5 .03 .5\n0 .5 .5 .04 .05\n"
     label_file(four, 0).write_text(rows)
-    pictures = check(four).pictures
-    tiny = partial(tiny_boxes, pictures)
+    images = check(four).images
+    tiny = partial(tiny_boxes, images)
     assert tiny((24, 32), stretched) == [
         Problem(
             TINY_BOX,
             f"{label_file(four, 0)}:3: found a box of 0.96 x 12 pixels of 32 x 24, expected 1 x 1",
         )
     ]
-    # letterboxed into 32 x 12 the picture is 16 x 12: .04 of 16 and .05 of 12 are 0.64 and 0.6
+    # letterboxed into 32 x 12 the image is 16 x 12: .04 of 16 and .05 of 12 are 0.64 and 0.6
     assert [each.message.split(": ")[0] for each in tiny((12, 32), letterboxed)] == [
         f"{label_file(four, 0)}:3", f"{label_file(four, 0)}:4",
     ]  # fmt: skip
@@ -213,22 +213,22 @@ def test_boxes_below_a_pixel_of_the_network_input_are_named(four):
 
 
 def test_classes_without_an_object_are_named(four):
-    pictures = check(four).pictures
-    assert unseen_classes(pictures, ["red", "green"], UNSEEN_IN_TRAIN) == []
-    assert unseen_classes(pictures, ["red", "green", "blue"], UNSEEN_IN_TRAIN) == [
-        Problem(UNSEEN_IN_TRAIN, "class 2, blue: found no object in 4 pictures")
+    images = check(four).images
+    assert unseen_classes(images, ["red", "green"], UNSEEN_IN_TRAIN) == []
+    assert unseen_classes(images, ["red", "green", "blue"], UNSEEN_IN_TRAIN) == [
+        Problem(UNSEEN_IN_TRAIN, "class 2, blue: found no object in 4 images")
     ]
 
 
-def test_pictures_in_both_lists_are_named_whatever_their_paths_look_like(four, monkeypatch):
-    train = check(four).pictures
+def test_images_in_both_lists_are_named_whatever_their_paths_look_like(four, monkeypatch):
+    train = check(four).images
     valid = four.folder / "valid.txt"
     valid.write_text("images/p2.png\n")
     monkeypatch.chdir(four.folder)
-    pictures = check_list(valid, 2, 3).pictures
+    images = check_list(valid, 2, 3).images
     message = "images/p2.png: found in train and in valid"
-    assert in_both_lists(train, pictures) == [Problem(IN_BOTH_LISTS, message)]
-    assert in_both_lists(train[:2], pictures) == []
+    assert in_both_lists(train, images) == [Problem(IN_BOTH_LISTS, message)]
+    assert in_both_lists(train[:2], images) == []
 
 
 def test_every_kind_of_problem_has_its_consequence():
@@ -237,4 +237,4 @@ def test_every_kind_of_problem_has_its_consequence():
     }
     assert named == set(CONSEQUENCES)
     stops = {kind for kind, consequence in CONSEQUENCES.items() if consequence.stops}
-    assert stops == {MISSING_PICTURE, BROKEN_PICTURE, UNREADABLE_LABELS, BAD_LABEL}
+    assert stops == {MISSING_IMAGE, BROKEN_IMAGE, UNREADABLE_LABELS, BAD_LABEL}

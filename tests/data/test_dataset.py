@@ -1,4 +1,4 @@
-"""yolo.data.dataset: which pictures come when, how they are changed, and that all of it can be repeated."""
+"""yolo.data.dataset: which images come when, how they are changed, and that all of it can be repeated."""
 
 import numpy as np
 import pytest
@@ -9,13 +9,13 @@ from yolo.data.augment.geometry import AugmentationSettings
 from yolo.data.check import check_list
 from yolo.data.dataset import (
     Draw,
-    EvaluationPictures,
+    EvaluationImages,
     StepSampler,
-    TrainingPictures,
+    TrainingImages,
     collate,
     evaluation_loader,
+    training_images,
     training_loader,
-    training_pictures,
 )
 from yolo.data.sample import VIEWS
 from yolo.data.workers import prepared
@@ -28,20 +28,18 @@ PLAIN = AugmentationSettings()
 SIZE = (48, 64)
 
 
-def pictures_of(drawn, channels=3):
-    return check_list(drawn.folder / "list.txt", 2, channels).pictures
+def images_of(drawn, channels=3):
+    return check_list(drawn.folder / "list.txt", 2, channels).images
 
 
-def sampler_of(pictures=5, batch=4, mini_batch=2, steps=range(1, 8), size_at=None, seed=3):
-    return StepSampler(pictures, batch, mini_batch, steps, size_at or (lambda step: SIZE), seed)
+def sampler_of(images=5, batch=4, mini_batch=2, steps=range(1, 8), size_at=None, seed=3):
+    return StepSampler(images, batch, mini_batch, steps, size_at or (lambda step: SIZE), seed)
 
 
 def batches(drawn, workers, steps=range(1, 5), seed=3, channels=3, room=10**6):
-    pictures = TrainingPictures(
-        pictures_of(drawn, channels), SETTINGS, channels, 200, MIXING, room=room
-    )
-    sampler = sampler_of(len(pictures), steps=steps, seed=seed)
-    return list(prepared(training_loader(pictures, sampler, workers, pin=False)))
+    images = TrainingImages(images_of(drawn, channels), SETTINGS, channels, 200, MIXING, room=room)
+    sampler = sampler_of(len(images), steps=steps, seed=seed)
+    return list(prepared(training_loader(images, sampler, workers, pin=False)))
 
 
 def same(first, second):
@@ -56,10 +54,10 @@ def same(first, second):
 # ------------------------------------------------------------------------------------------ the sampler
 
 
-def test_every_picture_comes_once_each_time_through_the_list():
+def test_every_image_comes_once_each_time_through_the_list():
     indices = [draw.index for mini_batch in sampler_of(steps=range(1, 11)) for draw in mini_batch]
     assert len(indices) == 40
-    rounds = np.array(indices).reshape(8, 5)  # 5 pictures: batches of 4 run over the ends
+    rounds = np.array(indices).reshape(8, 5)  # 5 images: batches of 4 run over the ends
     assert all(sorted(each) == [0, 1, 2, 3, 4] for each in rounds.tolist())
     assert len({tuple(each) for each in rounds.tolist()}) > 1  # in changing orders
 
@@ -72,7 +70,7 @@ def test_mini_batches_have_their_size_and_number():
 
 
 def test_a_batch_may_be_larger_than_the_list():
-    (mini_batch,) = sampler_of(pictures=2, batch=5, mini_batch=5, steps=range(1, 2))
+    (mini_batch,) = sampler_of(images=2, batch=5, mini_batch=5, steps=range(1, 2))
     assert sorted(draw.index for draw in mini_batch[:4]) == [0, 0, 1, 1]
 
 
@@ -99,52 +97,52 @@ def test_a_step_has_one_size():
     assert [draw.size[0] for each in sampler for draw in each] == [32] * 4 + [64] * 4
 
 
-# ------------------------------------------------------------------------------------------ training pictures
+# ------------------------------------------------------------------------------------------ training images
 
 
-def test_a_picture_and_its_labels_as_the_draw_says(four):
-    pictures = TrainingPictures(pictures_of(four), PLAIN, 3, max_boxes=200)
-    image, labels, boxes = pictures[Draw(1, SIZE, (0, 1, 1, 0))]
+def test_an_image_and_its_labels_as_the_draw_says(four):
+    images = TrainingImages(images_of(four), PLAIN, 3, max_boxes=200)
+    image, labels, boxes = images[Draw(1, SIZE, (0, 1, 1, 0))]
     assert image.shape == (48, 64, 3) and image.dtype == np.uint8
     assert sorted(labels.tolist()) == [0, 1]
     order = np.argsort(-labels)
     np.testing.assert_allclose(boxes[order][0], [42 / 64, 20 / 48, 24 / 64, 20 / 48])
-    larger, _, same_boxes = pictures[Draw(1, (96, 64), (0, 1, 1, 0))]
+    larger, _, same_boxes = images[Draw(1, (96, 64), (0, 1, 1, 0))]
     assert larger.shape == (96, 64, 3)
     np.testing.assert_allclose(same_boxes, boxes)
 
 
 def test_at_most_max_boxes_are_kept_drawn_by_the_seed(four):
-    pictures = TrainingPictures(pictures_of(four), PLAIN, 3, max_boxes=1)
-    kept = [pictures[Draw(1, SIZE, (seed,))][1].tolist() for seed in range(20)]
+    images = TrainingImages(images_of(four), PLAIN, 3, max_boxes=1)
+    kept = [images[Draw(1, SIZE, (seed,))][1].tolist() for seed in range(20)]
     assert all(len(labels) == 1 for labels in kept)
     assert {labels[0] for labels in kept} == {0, 1}
 
 
-def test_mosaics_are_made_of_other_pictures_of_the_list(four):
-    """Every second sample has four pictures, the drawn one above on the left; 6 boxes on 4 pictures in all."""
+def test_mosaics_are_made_of_other_images_of_the_list(four):
+    """Every second sample has four images, the drawn one above on the left; 6 boxes on 4 images in all."""
     mixing = MixingSettings(mosaic=True)
-    pictures = TrainingPictures(pictures_of(four), PLAIN, 3, 200, mixing)
-    plain = TrainingPictures(pictures_of(four), PLAIN, 3, 200)
+    images = TrainingImages(images_of(four), PLAIN, 3, 200, mixing)
+    plain = TrainingImages(images_of(four), PLAIN, 3, 200)
     mixed = 0
     for seed in range(40):
         draw = Draw(seed % 4, SIZE, (seed,))
-        image, labels, boxes = pictures[draw]
+        image, labels, boxes = images[draw]
         assert image.shape == (48, 64, 3) and boxes.shape == (len(labels), 4)
         if not np.array_equal(image, plain[draw].image):
             mixed += 1
     assert 10 <= mixed <= 30
-    alone = TrainingPictures(pictures_of(four), PLAIN, 3, 200, mixing)
+    alone = TrainingImages(images_of(four), PLAIN, 3, 200, mixing)
     for seed in range(20):
         alone[Draw(0, SIZE, (seed,))]
-    assert {path for path, _ in alone.store.kept} == set(four.pictures)  # all of them were read
+    assert {path for path, _ in alone.store.kept} == set(four.images)  # all of them were read
 
 
-def test_training_pictures_are_as_the_cfg_says(four):
+def test_training_images_are_as_the_cfg_says(four):
     text = cfg_text().replace("hue=.1", "hue=.1\nmosaic=1\nblur=3\nletter_box=1\nflip=0")
     network = network_of(text.replace("jitter=.2", "jitter=.25\nresize=1.4\nmax=17"))
-    made = training_pictures(
-        pictures_of(four), network.input, network.training_settings, network.head_settings[-1],
+    made = training_images(
+        images_of(four), network.input, network.training_settings, network.head_settings[-1],
         "pjreddie",
     )  # fmt: skip
     assert made.recipe.settings == AugmentationSettings(0.25, 1.4, False, 0.1, 1.5, 1.5, True)
@@ -153,7 +151,7 @@ def test_training_pictures_are_as_the_cfg_says(four):
     assert made.channels == 3 and len(made) == 4
 
 
-def test_collate_puts_channels_first_and_boxes_picture_by_picture():
+def test_collate_puts_channels_first_and_boxes_image_by_image():
     image = np.arange(2 * 4 * 3, dtype=np.uint8).reshape(2, 4, 3)  # [H, W, C]
     box = np.full((1, 4), 0.5, np.float32)
     nothing = (image, np.zeros(0, np.int64), np.zeros((0, 4), np.float32))
@@ -179,42 +177,42 @@ def test_batches_are_the_same_for_any_number_of_workers_and_any_start(four):
     assert not all(map(same, alone, batches(four, workers=0, seed=4)))
 
 
-def test_what_is_kept_before_the_workers_start_changes_no_picture(four):
-    plain = TrainingPictures(pictures_of(four), SETTINGS, 3, 200, room=10**6)
-    kept = TrainingPictures(pictures_of(four), SETTINGS, 3, 200, room=3 * 48 * 64 * 3)
-    four.pictures[1].rename(four.pictures[1].with_suffix(".gone"))
+def test_what_is_kept_before_the_workers_start_changes_no_image(four):
+    plain = TrainingImages(images_of(four), SETTINGS, 3, 200, room=10**6)
+    kept = TrainingImages(images_of(four), SETTINGS, 3, 200, room=3 * 48 * 64 * 3)
+    four.images[1].rename(four.images[1].with_suffix(".gone"))
     kept.keep(SIZE)
-    four.pictures[1].with_suffix(".gone").rename(four.pictures[1])
+    four.images[1].with_suffix(".gone").rename(four.images[1])
     assert [path.stem for path, _ in kept.store.kept] == ["p0", "p2", "p3"]
     assert kept.store.room == 0 and plain.store.kept == {}
-    for path in (four.pictures[0], four.pictures[2]):
+    for path in (four.images[0], four.images[2]):
         path.write_bytes(b"")  # kept is kept
     loader = training_loader(kept, sampler_of(4, steps=range(1, 2)), 1, pin=False)
     assert sum(len(batch.images) for batch in prepared(loader)) == 4
-    large = TrainingPictures(pictures_of(four), SETTINGS, 3, 200)
+    large = TrainingImages(images_of(four), SETTINGS, 3, 200)
     large.keep((24, 32))
     assert large.store.kept == {}
 
 
-def test_a_grey_network_gets_one_channel(four):
+def test_a_gray_network_gets_one_channel(four):
     assert batches(four, 0, steps=range(1, 2), channels=1)[0].images.shape == (2, 1, 48, 64)
 
 
-# ------------------------------------------------------------------------------------------ evaluation pictures
+# ------------------------------------------------------------------------------------------ evaluation images
 
 
-def test_evaluation_pictures_come_in_order_stretched_or_letterboxed(tmp_path):
+def test_evaluation_images_come_in_order_stretched_or_letterboxed(tmp_path):
     drawn = write_set(tmp_path / "set", [[(0, 0, 64, 48, 0)], [], [(8, 8, 24, 24, 1)]])
-    pictures = pictures_of(drawn)
-    loader = evaluation_loader(EvaluationPictures(pictures, (64, 64), 3, letterboxed), 2, 0)
+    images = images_of(drawn)
+    loader = evaluation_loader(EvaluationImages(images, (64, 64), 3, letterboxed), 2, 0)
     (inputs, placements), (rest, _) = list(loader)
     assert inputs.shape == (2, 3, 64, 64) and rest.shape == (1, 3, 64, 64)
     assert inputs.dtype == torch.float32
     assert placements[0].offset == (8, 0) and placements[0].content == (48, 64)
     assert (inputs[1, :, 8:56] == torch.tensor(GROUND / 255)).all()  # content
-    assert (inputs[1, :, :8] == 0.5).all() and (inputs[1, :, 56:] == 0.5).all()  # Darknet's grey
+    assert (inputs[1, :, :8] == 0.5).all() and (inputs[1, :, 56:] == 0.5).all()  # Darknet's gray
     (inputs, placements), _ = list(
-        evaluation_loader(EvaluationPictures(pictures, (64, 64), 3, stretched), 2, 0)
+        evaluation_loader(EvaluationImages(images, (64, 64), 3, stretched), 2, 0)
     )
     assert placements[0].content == (64, 64)
     assert (inputs[1] == torch.tensor(GROUND / 255)).all()

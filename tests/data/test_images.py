@@ -1,4 +1,4 @@
-"""yolo.data.images: pixels as they are stored, and one line for what is no picture."""
+"""yolo.data.images: pixels as they are stored, and one line for what is no image."""
 
 import struct
 
@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.helpers.tiny_data import draw, write_picture
-from yolo.data.images import read_picture
+from tests.helpers.tiny_data import draw, write_image
+from yolo.data.images import read_image
 from yolo.errors import DatasetError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
@@ -20,57 +20,57 @@ def turned(jpeg: bytes, orientation: int) -> bytes:
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + jpeg[2:]
 
 
-def test_colour_pictures_are_rgb(tmp_path):
-    picture = draw([(0, 0, 32, 48, 0)])
-    read = read_picture(write_picture(tmp_path / "a.png", picture))
+def test_color_images_are_rgb(tmp_path):
+    image = draw([(0, 0, 32, 48, 0)])
+    read = read_image(write_image(tmp_path / "a.png", image))
     assert read.dtype == np.uint8
-    np.testing.assert_array_equal(read, picture)
+    np.testing.assert_array_equal(read, image)
 
 
-def test_grey_pictures_have_one_channel_and_luma_weights(tmp_path):
-    path = write_picture(tmp_path / "a.png", np.full((4, 5, 3), (200, 100, 50), np.uint8))
-    read = read_picture(path, channels=1)
+def test_gray_images_have_one_channel_and_luma_weights(tmp_path):
+    path = write_image(tmp_path / "a.png", np.full((4, 5, 3), (200, 100, 50), np.uint8))
+    read = read_image(path, channels=1)
     assert read.shape == (4, 5, 1)
     assert abs(int(read[0, 0, 0]) - (0.299 * 200 + 0.587 * 100 + 0.114 * 50)) <= 1  # BT.601
 
 
-def test_a_grey_file_fills_three_channels(tmp_path):
-    path = write_picture(tmp_path / "a.png", np.full((4, 5, 3), 77, np.uint8))
-    assert (read_picture(path) == 77).all() and read_picture(path).shape == (4, 5, 3)
+def test_a_gray_file_fills_three_channels(tmp_path):
+    path = write_image(tmp_path / "a.png", np.full((4, 5, 3), 77, np.uint8))
+    assert (read_image(path) == 77).all() and read_image(path).shape == (4, 5, 3)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_cameras_orientation_note_is_ignored(tmp_path, channels):
-    plain = write_picture(tmp_path / "plain.jpg", draw([(0, 0, 30, 20, 0)]))
+    plain = write_image(tmp_path / "plain.jpg", draw([(0, 0, 30, 20, 0)]))
     noted = tmp_path / "noted.jpg"
     noted.write_bytes(turned(plain.read_bytes(), 6))
-    np.testing.assert_array_equal(read_picture(noted, channels), read_picture(plain, channels))
+    np.testing.assert_array_equal(read_image(noted, channels), read_image(plain, channels))
 
 
 @pytest.mark.parametrize("ending", [".jpg", ".png", ".bmp", ".webp", ".tif"])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.97])
-def test_a_truncated_picture_is_an_error_never_grey_pixels(tmp_path, ending, share):
-    whole = write_picture(tmp_path / f"a{ending}", NOISE).read_bytes()
+def test_a_truncated_image_is_an_error_never_gray_pixels(tmp_path, ending, share):
+    whole = write_image(tmp_path / f"a{ending}", NOISE).read_bytes()
     cut = tmp_path / f"cut{ending}"
     cut.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(DatasetError, match=f"cut{ending}: found"):
-        read_picture(cut)
+        read_image(cut)
 
 
 def test_a_jpeg_that_breaks_off_is_seen_before_decoding(tmp_path, monkeypatch):
-    """OpenCV 4 decodes the first part and fills the rest with grey, so it must not be asked at all."""
-    path = write_picture(tmp_path / "a.jpg", NOISE)
+    """OpenCV 4 decodes the first part and fills the rest with gray, so it must not be asked at all."""
+    path = write_image(tmp_path / "a.jpg", NOISE)
     path.write_bytes(path.read_bytes()[:-20])
     monkeypatch.setattr("yolo.data.images.cv2.imdecode", lambda *_: NOISE)
     with pytest.raises(DatasetError, match="a.jpg: found a JPEG that breaks off"):
-        read_picture(path)
+        read_image(path)
 
 
 def test_bytes_after_the_end_of_a_jpeg_do_no_harm(tmp_path):
-    path = write_picture(tmp_path / "a.jpg", NOISE)
-    before = read_picture(path)
+    path = write_image(tmp_path / "a.jpg", NOISE)
+    before = read_image(path)
     path.write_bytes(path.read_bytes() + b"a camera's notes" * 10)
-    np.testing.assert_array_equal(read_picture(path), before)
+    np.testing.assert_array_equal(read_image(path), before)
 
 
 @pytest.mark.parametrize(
@@ -81,40 +81,40 @@ def test_bytes_after_the_end_of_a_jpeg_do_no_harm(tmp_path):
         (b"\xff\xd8", "a JPEG that breaks off"),
     ],
 )
-def test_what_is_no_picture_is_named(tmp_path, content, found):
+def test_what_is_no_image_is_named(tmp_path, content, found):
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
     with pytest.raises(DatasetError, match=f"a.jpg: found {found}") as error:
-        read_picture(path)
+        read_image(path)
     assert "\n" not in str(error.value)
 
 
 def test_a_missing_file_and_a_folder_are_os_errors(tmp_path):
     with pytest.raises(FileNotFoundError):
-        read_picture(tmp_path / "away.jpg")
+        read_image(tmp_path / "away.jpg")
     with pytest.raises(IsADirectoryError):
-        read_picture(tmp_path)
+        read_image(tmp_path)
 
 
-def test_a_network_of_other_channels_cannot_read_picture_files(tmp_path):
-    path = write_picture(tmp_path / "a.png", NOISE)
+def test_a_network_of_other_channels_cannot_read_image_files(tmp_path):
+    path = write_image(tmp_path / "a.png", NOISE)
     with pytest.raises(DatasetError, match="found a network of 4 channels, expected 1 or 3"):
-        read_picture(path, channels=4)
+        read_image(path, channels=4)
 
 
-def test_a_picture_of_one_pixel_is_a_picture(tmp_path):
-    path = write_picture(tmp_path / "a.png", np.array([[[1, 2, 3]]], np.uint8))
-    assert read_picture(path).tolist() == [[[1, 2, 3]]]
+def test_an_image_of_one_pixel_is_an_image(tmp_path):
+    path = write_image(tmp_path / "a.png", np.array([[[1, 2, 3]]], np.uint8))
+    assert read_image(path).tolist() == [[[1, 2, 3]]]
 
 
 def test_end_marks_before_and_after_the_pixels_do_not_count(tmp_path):
     ok, content = cv2.imencode(".jpg", np.full((20, 30, 3), 90, np.uint8))
     jpeg = content.tobytes()
     thumbnail = b"\xff\xe1" + (2 + len(jpeg)).to_bytes(2, "big") + jpeg  # as cameras keep one
-    trailer = b"\xff\xda" * 9  # a film after the picture
+    trailer = b"\xff\xda" * 9  # a film after the image
     path = tmp_path / "a.jpg"
     path.write_bytes(jpeg[:2] + thumbnail + jpeg[2:] + trailer)
-    assert ok and read_picture(path).shape == (20, 30, 3)
+    assert ok and read_image(path).shape == (20, 30, 3)
     path.write_bytes(jpeg[:2] + thumbnail + jpeg[2:-2])
     with pytest.raises(DatasetError, match="breaks off"):
-        read_picture(path)
+        read_image(path)

@@ -5,46 +5,46 @@ from functools import partial
 import numpy as np
 import pytest
 
-from tests.helpers.bright_box import BRIGHT, DARK, picture_of, pixel_box, seen, unit
+from tests.helpers.bright_box import BRIGHT, DARK, image_of, pixel_box, seen, unit
 from yolo.data.augment.geometry import AugmentationSettings
-from yolo.data.sample import VIEWS, Recipe, Source, draw_pictures, make_sample
+from yolo.data.sample import VIEWS, Recipe, Source, draw_images, make_sample
 from yolo.records import LabeledBoxes
 from yolo.settings import MixingSettings
 
 WILD = AugmentationSettings(jitter=0.3, resize=1.5, flip=True)
 MOSAIC = MixingSettings(mosaic=True, mosaic_bound=True)
 NETWORKS = [(96, 128), (128, 96), (160, 160)]
-PICTURES = [(48, 64), (97, 61), (120, 200), (401, 530)]  # the last one is mostly halved
+IMAGES = [(48, 64), (97, 61), (120, 200), (401, 530)]  # the last one is mostly halved
 
 
 def recipe_of(mixing=MOSAIC, settings=WILD, dialect="alexeyab", max_boxes=200):
     return Recipe(VIEWS[dialect], settings, mixing, max_boxes)
 
 
-def read_of(picture, half):
+def read_of(image, half):
     """Every second pixel stands for a half: crude, but in its place."""
-    return np.ascontiguousarray(picture[::2, ::2]) if half else picture
+    return np.ascontiguousarray(image[::2, ::2]) if half else image
 
 
-def source_of(picture, boxes, labels=None):
+def source_of(image, boxes, labels=None):
     labels = np.zeros(len(boxes), np.int64) if labels is None else np.array(labels)
-    return Source(picture.shape[:2], LabeledBoxes(labels, boxes), partial(read_of, picture))
+    return Source(image.shape[:2], LabeledBoxes(labels, boxes), partial(read_of, image))
 
 
 def random_source(size, rng, channels=3, label=0):
-    picture, box = picture_of(size, rng, channels)
-    return source_of(picture, unit(box, size), [label])
+    image, box = image_of(size, rng, channels)
+    return source_of(image, unit(box, size), [label])
 
 
 def empty_source(size, level=DARK, channels=3):
     return source_of(np.full((*size, channels), level, np.uint8), np.zeros((0, 4)))
 
 
-def pixel_of(picture_size, network):
-    """Network pixels that a box may be off by: the edge of what is shown is as wide as a picture's pixel, at most
+def pixel_of(image_size, network):
+    """Network pixels that a box may be off by: the edge of what is shown is as wide as an image's pixel, at most
     as large as where half of the sides is cut off and resize zooms in."""
     shown = 1 - 2 * WILD.jitter - (1 - 1 / WILD.resize)
-    return 1.5 + max(network[0] / picture_size[0], network[1] / picture_size[1]) / (2 * shown)
+    return 1.5 + max(network[0] / image_size[0], network[1] / image_size[1]) / (2 * shown)
 
 
 @pytest.mark.parametrize("dialect", ["alexeyab", "pjreddie"])
@@ -54,29 +54,29 @@ def test_boxes_follow_pixels_alone(dialect, channels):
     compared = 0
     for number in range(160):
         rng = np.random.default_rng((1, number))
-        picture_size, network = PICTURES[number % 4], NETWORKS[number % 3]
-        source = random_source(picture_size, rng, channels)
+        image_size, network = IMAGES[number % 4], NETWORKS[number % 3]
+        source = random_source(image_size, rng, channels)
         image, labels, boxes = make_sample(recipe, [source], network, rng)
         assert image.shape == (*network, channels) and image.dtype == np.uint8
         if len(boxes) == 0 or (boxes[0, 2:] * network[::-1]).min() < 4:
             continue
         assert labels.tolist() == [0] and boxes.dtype == np.float32
         expected = pixel_box(boxes[0], network)
-        assert np.abs(expected - seen(image)).max() <= pixel_of(picture_size, network)
+        assert np.abs(expected - seen(image)).max() <= pixel_of(image_size, network)
         compared += 1
     assert compared > 120
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_boxes_follow_pixels_into_every_tile_of_a_mosaic(channels):
-    """One of four pictures has a box; mosaic_bound=1, so that it ends where its pixels end."""
+    """One of four images has a box; mosaic_bound=1, so that it ends where its pixels end."""
     compared = np.zeros(4, int)
     for number in range(400):
         rng = np.random.default_rng((2, number))
-        picture_size, network = PICTURES[number // 4 % 4], NETWORKS[number % 3]
-        sources = [empty_source(PICTURES[n], channels=channels) for n in range(4)]
+        image_size, network = IMAGES[number // 4 % 4], NETWORKS[number % 3]
+        sources = [empty_source(IMAGES[n], channels=channels) for n in range(4)]
         place = number % 4
-        sources[place] = random_source(picture_size, rng, channels, label=place)
+        sources[place] = random_source(image_size, rng, channels, label=place)
         image, labels, boxes = make_sample(recipe_of(), sources, network, rng)
         assert image.shape == (*network, channels)
         found = seen(image)
@@ -87,7 +87,7 @@ def test_boxes_follow_pixels_into_every_tile_of_a_mosaic(channels):
         if (expected[2:] - expected[:2]).min() < 5:
             continue
         assert labels.tolist() == [place]
-        assert np.abs(expected - found).max() <= pixel_of(picture_size, network), number
+        assert np.abs(expected - found).max() <= pixel_of(image_size, network), number
         compared[place] += 1
     assert compared.min() > 20
 
@@ -98,11 +98,11 @@ def test_without_mosaic_bound_a_box_covers_its_pixels_at_least():
     wider = compared = 0
     for number in range(300):
         rng = np.random.default_rng((3, number))
-        picture_size, network = PICTURES[2 + number % 2], NETWORKS[number % 3]
-        sources = [empty_source(picture_size) for _ in range(4)]
-        sources[number % 4] = random_source(picture_size, rng)
+        image_size, network = IMAGES[2 + number % 2], NETWORKS[number % 3]
+        sources = [empty_source(image_size) for _ in range(4)]
+        sources[number % 4] = random_source(image_size, rng)
         image, _, boxes = make_sample(recipe, sources, network, rng)
-        found, pixel = seen(image), pixel_of(picture_size, network)
+        found, pixel = seen(image), pixel_of(image_size, network)
         if len(boxes) == 0 or found is None:
             continue
         expected = pixel_box(boxes[0], network)
@@ -115,11 +115,11 @@ def test_without_mosaic_bound_a_box_covers_its_pixels_at_least():
 
 
 def test_the_tiles_of_a_mosaic_lie_around_a_cut_point():
-    """Four plain pictures: one corner of the sample each, and nothing between them."""
+    """Four plain images: one corner of the sample each, and nothing between them."""
     levels = (10, 80, 150, 220)
     for number in range(50):
         rng = np.random.default_rng((4, number))
-        sources = [empty_source(PICTURES[n], levels[n]) for n in range(4)]
+        sources = [empty_source(IMAGES[n], levels[n]) for n in range(4)]
         image = make_sample(recipe_of(), sources, (100, 200), rng).image[:, :, 0]
         assert [image[0, 0], image[0, -1], image[-1, 0], image[-1, -1]] == list(levels)
         assert set(np.unique(image)) == set(levels)
@@ -128,8 +128,8 @@ def test_the_tiles_of_a_mosaic_lie_around_a_cut_point():
         assert (image[:y, :x] == 10).all() and (image[y:, x:] == 220).all()
 
 
-def test_mixup_shows_both_pictures_half_and_all_their_boxes():
-    """One bright box a picture: either is seen half as bright; boxes come first picture first."""
+def test_mixup_shows_both_images_half_and_all_their_boxes():
+    """One bright box an image: either is seen half as bright; boxes come first image first."""
     recipe, compared = recipe_of(MixingSettings(mixup=True), AugmentationSettings(jitter=0.2)), 0
     network = (128, 160)
     for number in range(100):
@@ -152,7 +152,7 @@ def test_mixup_shows_both_pictures_half_and_all_their_boxes():
 def test_the_same_seed_gives_the_same_sample():
     settings = AugmentationSettings(0.3, 1.5, True, 0.1, 1.5, 1.5, letter_box=True)
     mixing = MixingSettings(mosaic=True, blur=9, gaussian_noise=20)
-    sources = [random_source(PICTURES[n], np.random.default_rng(n)) for n in range(4)]
+    sources = [random_source(IMAGES[n], np.random.default_rng(n)) for n in range(4)]
 
     def sample(seed):
         return make_sample(
@@ -166,7 +166,7 @@ def test_the_same_seed_gives_the_same_sample():
 
 
 def test_boxes_stay_sharp_in_every_tile_where_the_background_is_blurred():
-    """Four pictures of fine stripes, as large as the network: what is inside a box is as it was."""
+    """Four images of fine stripes, as large as the network: what is inside a box is as it was."""
     stripes = np.tile(np.array([0, 200], np.uint8), (60, 40))[:, :, None]  # [60, 80, 1]
     source = source_of(stripes, unit((10, 8, 70, 52), (60, 80)))
     recipe = recipe_of(
@@ -189,7 +189,7 @@ def test_boxes_stay_sharp_in_every_tile_where_the_background_is_blurred():
 
 def counts(mixing, dialect="alexeyab"):
     rng = np.random.default_rng(0)
-    drawn = [draw_pictures(recipe_of(mixing, dialect=dialect), rng) for _ in range(1000)]
+    drawn = [draw_images(recipe_of(mixing, dialect=dialect), rng) for _ in range(1000)]
     return {number: drawn.count(number) for number in sorted(set(drawn))}
 
 
@@ -220,8 +220,8 @@ def test_pjreddies_view_knows_neither_blur_nor_noise():
 def test_at_most_max_boxes_are_kept(count):
     rng = np.random.default_rng(0)
     boxes = np.tile([[0.5, 0.5, 0.9, 0.9]], (7, 1))
-    picture = np.zeros((40, 40, 3), np.uint8)
-    sources = [source_of(picture, boxes, [n] * 7) for n in range(count)]
+    image = np.zeros((40, 40, 3), np.uint8)
+    sources = [source_of(image, boxes, [n] * 7) for n in range(count)]
     recipe = recipe_of(MixingSettings(mosaic=True), AugmentationSettings(), max_boxes=9)
     expected = {1: [0] * 7, 2: [0] * 7 + [1] * 2, 4: [0] * 7 + [1] * 2}[count]
     assert make_sample(recipe, sources, (50, 50), rng).labels.tolist() == expected
@@ -231,7 +231,7 @@ def test_at_most_max_boxes_are_kept(count):
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1)])
-def test_pictures_of_one_pixel_without_boxes_are_ordinary(size, count):
+def test_images_of_one_pixel_without_boxes_are_ordinary(size, count):
     mixing = MixingSettings(mosaic=True, blur=31, gaussian_noise=10)
     for channels in (1, 3):
         sources = [empty_source(size, channels=channels) for _ in range(count)]
@@ -243,16 +243,16 @@ def test_pictures_of_one_pixel_without_boxes_are_ordinary(size, count):
                 assert labels.shape == (0,) and boxes.shape == (0, 4)
 
 
-def test_a_mosaic_of_letterboxed_pictures_keeps_their_aspect():
-    """A square of a 2:1 picture, on a square network: stretched to 1:2 without letter_box, square with it."""
-    picture = np.full((60, 120, 3), DARK, np.uint8)
-    picture[20:40, 50:70] = BRIGHT
+def test_a_mosaic_of_letterboxed_images_keeps_their_aspect():
+    """A square of a 2:1 image, on a square network: stretched to 1:2 without letter_box, square with it."""
+    image = np.full((60, 120, 3), DARK, np.uint8)
+    image[20:40, 50:70] = BRIGHT
     box = unit((50, 20, 70, 40), (60, 120))
     for letter_box, height in ((False, 80), (True, 40)):
         recipe, whole = recipe_of(settings=AugmentationSettings(letter_box=letter_box)), 0
         for seed in range(60):
             rng = np.random.default_rng(seed)
-            sources = [source_of(picture, box), *(empty_source((60, 60)) for _ in range(3))]
+            sources = [source_of(image, box), *(empty_source((60, 60)) for _ in range(3))]
             mixed, _, boxes = make_sample(recipe, sources, (240, 240), rng)
             sides = boxes[0, 2:] * 240 if len(boxes) else np.zeros(2)
             if sides[0] > 39.9 and sides[1] > height - 0.1:  # not cut; 40 pixels wide either way

@@ -7,25 +7,25 @@ import cv2
 import numpy as np
 import pytest
 
-from yolo.data.shapes import CLASSES, MIN_SIDE, Shape, _mask, _tight, draw_picture, write_shapes
+from yolo.data.shapes import CLASSES, MIN_SIDE, Shape, _mask, _tight, draw_image, write_shapes
 from yolo.errors import DatasetError
 from yolo.formats.voc_xml import read_annotation
 
 SIZE = (96, 130)  # height, width
 
 
-def pictures(count):
-    return [draw_picture(np.random.default_rng((7, number)), SIZE) for number in range(count)]
+def images(count):
+    return [draw_image(np.random.default_rng((7, number)), SIZE) for number in range(count)]
 
 
-def test_pictures_have_the_size_asked_for_and_some_shapes():
-    for picture, shapes in pictures(20):
-        assert picture.shape == (*SIZE, 3) and picture.dtype == np.uint8
+def test_images_have_the_size_asked_for_and_some_shapes():
+    for image, shapes in images(20):
+        assert image.shape == (*SIZE, 3) and image.dtype == np.uint8
         assert 1 <= len(shapes) <= 4
 
 
-def test_boxes_lie_in_the_picture_and_are_large_enough():
-    for _, shapes in pictures(100):
+def test_boxes_lie_in_the_image_and_are_large_enough():
+    for _, shapes in images(100):
         for shape in shapes:
             assert shape.xmin >= 1 and shape.xmax <= SIZE[1]
             assert shape.ymin >= 1 and shape.ymax <= SIZE[0]
@@ -41,7 +41,7 @@ def test_boxes_overlap_little():
 
     found = [
         iou(shapes[i], shapes[j])
-        for _, shapes in pictures(200)
+        for _, shapes in images(200)
         for i in range(len(shapes))
         for j in range(i)
     ]
@@ -55,14 +55,14 @@ def test_a_box_is_tight_around_what_is_drawn():
 
 
 def test_a_shape_stands_out_where_its_box_says():
-    for picture, shapes in pictures(30):
+    for image, shapes in images(30):
         for shape in shapes:
-            inside = picture[shape.ymin - 1 : shape.ymax, shape.xmin - 1 : shape.xmax].astype(float)
+            inside = image[shape.ymin - 1 : shape.ymax, shape.xmin - 1 : shape.xmax].astype(float)
             assert inside.std() > 10
 
 
 def test_all_classes_come_about_equally_often():
-    names = [shape.name for _, shapes in pictures(300) for shape in shapes]
+    names = [shape.name for _, shapes in images(300) for shape in shapes]
     shares = [names.count(name) / len(names) for name in CLASSES]
     assert min(shares) > 0.25
 
@@ -85,20 +85,20 @@ def test_annotations_say_what_was_drawn(tmp_path):
     assert (sets / "train.txt").read_text() == "shape_00001\nshape_00002\n"
     assert (sets / "val.txt").read_text() == "shape_00003\n"
     annotation = read_annotation(tmp_path / "Annotations" / "shape_00003.xml")
-    _, shapes = draw_picture(np.random.default_rng((5, 3)), SIZE)
+    _, shapes = draw_image(np.random.default_rng((5, 3)), SIZE)
     assert (annotation.height, annotation.width) == SIZE
     assert [
         Shape(o.name, int(o.xmin), int(o.ymin), int(o.xmax), int(o.ymax))
         for o in annotation.objects
     ] == list(shapes)
-    picture = cv2.imread(str(tmp_path / "JPEGImages" / "shape_00003.jpg"))
-    assert picture.shape == (*SIZE, 3)
+    image = cv2.imread(str(tmp_path / "JPEGImages" / "shape_00003.jpg"))
+    assert image.shape == (*SIZE, 3)
 
 
-def test_a_folder_of_other_pictures_is_left_alone(tmp_path):
+def test_a_folder_of_other_images_is_left_alone(tmp_path):
     (tmp_path / "JPEGImages").mkdir()
     (tmp_path / "JPEGImages" / "000001.jpg").touch()
-    with pytest.raises(DatasetError, match="other pictures"):
+    with pytest.raises(DatasetError, match="other images"):
         write_shapes(tmp_path, 1, 1, 1, SIZE)
     assert len(list(tmp_path.rglob("*"))) == 2
 

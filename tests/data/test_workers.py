@@ -10,7 +10,7 @@ import pytest
 
 from yolo.data.augment.geometry import AugmentationSettings
 from yolo.data.check import check_list
-from yolo.data.dataset import StepSampler, TrainingPictures, training_loader
+from yolo.data.dataset import StepSampler, TrainingImages, training_loader
 from yolo.data.workers import prepared
 from yolo.errors import DatasetError
 
@@ -18,32 +18,32 @@ PATIENCE = 120  # seconds to start python with torch on a busy machine
 
 
 def loader_of(drawn, dataset, workers):
-    """A loader of the four pictures, unchanged, in `dataset`, which is TrainingPictures or one of its kind."""
-    pictures = dataset(
-        check_list(drawn.folder / "list.txt", 2, 3).pictures, AugmentationSettings(), 3, 200
+    """A loader of the four images, unchanged, in `dataset`, which is TrainingPictures or one of its kind."""
+    images = dataset(
+        check_list(drawn.folder / "list.txt", 2, 3).images, AugmentationSettings(), 3, 200
     )
     sampler = StepSampler(4, 4, 2, range(1, 8), lambda step: (48, 64), 3)
-    return training_loader(pictures, sampler, workers, pin=False)
+    return training_loader(images, sampler, workers, pin=False)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("spoil", ["delete", "empty"])
-def test_a_picture_gone_bad_since_the_check_is_one_line(four, workers, spoil):
-    loader = loader_of(four, TrainingPictures, workers)
+def test_an_image_gone_bad_since_the_check_is_one_line(four, workers, spoil):
+    loader = loader_of(four, TrainingImages, workers)
     before = multiprocessing.active_children()  # of tests that an error has ended
     if spoil == "delete":
-        four.pictures[2].unlink()
+        four.images[2].unlink()
         message = "No such file or directory: .*p2.png"
     else:
-        four.pictures[2].write_bytes(b"")
-        message = "^[^ ]*p2.png: found an empty file, expected a picture$"
+        four.images[2].write_bytes(b"")
+        message = "^[^ ]*p2.png: found an empty file, expected an image$"
     with pytest.raises(DatasetError, match=message) as error:
         list(prepared(loader))
     assert "\n" not in str(error.value)
     assert multiprocessing.active_children() == before  # nobody waits for workers that nobody ended
 
 
-class Deadly(TrainingPictures):
+class Deadly(TrainingImages):
     """A worker that the system kills, as it does where memory runs out."""
 
     def __getitem__(self, draw):

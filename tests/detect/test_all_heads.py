@@ -30,7 +30,7 @@ def grid(values, boxes=1):
 
 def yolo_map():
     found = grid(7)
-    # centre in the middle of the cell, the anchor's size (16 x 16 of 48 x 32 pixels), class 1
+    # center in the middle of the cell, the anchor's size (16 x 16 of 48 x 32 pixels), class 1
     found[:, 1, 2] = torch.tensor([0.0, 0.0, 0.0, 0.0, HIGH, LOW, HIGH])
     return found
 
@@ -87,11 +87,11 @@ def test_a_detector_finds_what_the_map_says(kind):
 
 @pytest.mark.parametrize("kind", HEADS)
 def test_a_network_of_any_head_is_scored(kind, tmp_path):
-    # pictures are 64 x 48: EXPECTED, of 48 x 32, lies at 42.7, 24, 64, 48 there
+    # images are 64 x 48: EXPECTED, of 48 x 32, lies at 42.7, 24, 64, 48 there
     drawn = write_set(
         tmp_path / "set", [[(43, 24, 64, 48, 1)], [(43, 24, 64, 48, 1), (0, 0, 9, 9, 0)]]
     )
-    pictures = check_list(drawn.folder / "list.txt", classes=2, channels=3).pictures
-    evaluation = evaluate(Detector(network_of(kind), NAMES), pictures, batch=2, workers=0)
+    images = check_list(drawn.folder / "list.txt", classes=2, channels=3).images
+    evaluation = evaluate(Detector(network_of(kind), NAMES), images, batch=2, workers=0)
     precisions = average_precisions(voc_scores(evaluation), "area")
     assert precisions == [0.0, 1.0] and mean_ap(precisions) == 0.5

@@ -1,4 +1,4 @@
-"""yolo.detect.classifier: pictures in, the classes that compiled Darknet ranks highest out."""
+"""yolo.detect.classifier: images in, the classes that compiled Darknet ranks highest out."""
 
 import json
 
@@ -9,15 +9,15 @@ import torch
 from tests.helpers import slow_core
 from tests.helpers.golden import make_weights, read_json
 from yolo.cfg import parse_cfg
-from yolo.data.images import read_picture
-from yolo.detect.classifier import Classifier, Ranking, centred, cut, rankings_json
+from yolo.data.images import read_image
+from yolo.detect.classifier import Classifier, Ranking, centered, cut, rankings_json
 from yolo.errors import DatasetError
 from yolo.letterbox import Placement, letterboxed, place
 from yolo.model.network import Network, build
 from yolo.model.weights import load_weights
 
-PICTURES = ("dog", "eagle", "giraffe", "horses", "person", "scream")
-RELATIVE_TOLERANCE = 1e-4  # of a probability; neighbours in a recorded ranking lie 1.8e-3 apart
+IMAGES = ("dog", "eagle", "giraffe", "horses", "person", "scream")
+RELATIVE_TOLERANCE = 1e-4  # of a probability; neighbors in a recorded ranking lie 1.8e-3 apart
 
 CFG = """[net]
 width=12
@@ -64,7 +64,7 @@ def test_the_recording_has_both_views_with_and_without_a_tree(project):
     cases = recorded(project)["cases"]
     found = sorted((case["dialect"], case["tree"]) for case in cases)
     assert found == sorted((d, t) for d in ("alexeyab", "pjreddie") for t in (False, True))
-    assert all(set(case["top"]) == {f"{name}.png" for name in PICTURES} for case in cases)
+    assert all(set(case["top"]) == {f"{name}.png" for name in IMAGES} for case in cases)
 
 
 @pytest.mark.parametrize("number", range(4))
@@ -76,7 +76,7 @@ def test_the_top_5_are_those_of_compiled_darknet(project, shared, darknet19, num
     letterbox = case["dialect"] == "pjreddie"
     classifier = Classifier(network, [str(index) for index in range(1000)], letterbox=letterbox)
     for name, rows in case["top"].items():
-        found = classifier(read_picture(shared / "images" / name))
+        found = classifier(read_image(shared / "images" / name))
         labels, probabilities = zip(*rows, strict=True)
         assert found.labels.tolist() == list(labels), name
         assert found.probabilities.tolist() == pytest.approx(probabilities, rel=RELATIVE_TOLERANCE)
@@ -86,7 +86,7 @@ def test_the_top_5_are_those_of_compiled_darknet(project, shared, darknet19, num
 
 
 @pytest.mark.parametrize(
-    ("picture", "network", "content", "offset"),
+    ("image", "network", "content", "offset"),
     [
         ((480, 640), (64, 96), (96, 128), (-16, -16)),  # the smaller side becomes 96, not 64
         ((640, 480), (63, 96), (128, 96), (-32, 0)),  # 65 rows too many
@@ -95,33 +95,33 @@ def test_the_top_5_are_those_of_compiled_darknet(project, shared, darknet19, num
         ((1, 256), (8, 12), (12, 3072), (-2, -1530)),
     ],
 )
-def test_the_middle_of_a_picture_lies_over_the_input(picture, network, content, offset):
-    assert centred(picture, network) == Placement(picture, network, content, offset)
+def test_the_middle_of_an_image_lies_over_the_input(image, network, content, offset):
+    assert centered(image, network) == Placement(image, network, content, offset)
 
 
 @pytest.mark.parametrize("size", [(1, 257), (257, 1)])
-def test_a_picture_too_elongated_to_cut_is_refused(size):
-    with pytest.raises(DatasetError, match=f"found a picture of {size[1]}x{size[0]} pixels, exp"):
-        centred(size, (8, 12))
+def test_an_image_too_elongated_to_cut_is_refused(size):
+    with pytest.raises(DatasetError, match=f"found an image of {size[1]}x{size[0]} pixels, exp"):
+        centered(size, (8, 12))
 
 
 @pytest.mark.parametrize("network", [(4, 6), (9, 4)])
 @pytest.mark.parametrize("size", [(5, 9), (9, 5)])
 def test_cut_takes_resized_pixels_and_continues_the_edge(size, network):
-    """Against the slow resize, pixel by pixel; a network of 9 rows is higher than the resized picture of 4."""
-    picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    placement = centred(size, network)
-    found = cut(picture, placement)
+    """Against the slow resize, pixel by pixel; a network of 9 rows is higher than the resized image of 4."""
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    placement = centered(size, network)
+    found = cut(image, placement)
     assert found.shape == (3, *network) and found.dtype == torch.float32
     for (channel, row, column), value in np.ndenumerate(found.numpy()):
         y = min(max(row - placement.offset[0], 0), placement.content[0] - 1)
         x = min(max(column - placement.offset[1], 0), placement.content[1] - 1)
-        slow = slow_core.resized_pixel(picture[:, :, channel] / 255, placement.content, y, x)
+        slow = slow_core.resized_pixel(image[:, :, channel] / 255, placement.content, y, x)
         assert value == pytest.approx(slow, abs=1e-6)
 
 
 def classifier_of(odds=(0.1, 0.2, 0.3, 0.4), more="", dialect="alexeyab", folder="", **options):
-    """A classifier of four classes that gives every picture the softmax of the logarithms of `odds`."""
+    """A classifier of four classes that gives every image the softmax of the logarithms of `odds`."""
     text = CFG.format(more=more)
     network, _ = build(parse_cfg(text, f"{folder}/test.cfg"), dialect=dialect)
     with torch.no_grad():
@@ -170,24 +170,24 @@ def test_in_a_tree_a_class_is_as_likely_as_its_path(tmp_path, dialect, expected)
     assert classifier.tree.parent.tolist() == [-1, -1, 0, 0]
 
 
-def test_the_view_is_the_middle_or_the_whole_picture():
-    picture = np.random.default_rng(0).integers(0, 256, (10, 20, 3), np.uint8)
-    middle = classifier_of().prepare(picture)
-    assert torch.equal(middle, cut(picture, centred((10, 20), (8, 12))))
-    whole = classifier_of(letterbox=True).prepare(picture)
-    assert torch.equal(whole, place(picture, letterboxed((10, 20), (8, 12))))
+def test_the_view_is_the_middle_or_the_whole_image():
+    image = np.random.default_rng(0).integers(0, 256, (10, 20, 3), np.uint8)
+    middle = classifier_of().prepare(image)
+    assert torch.equal(middle, cut(image, centered((10, 20), (8, 12))))
+    whole = classifier_of(letterbox=True).prepare(image)
+    assert torch.equal(whole, place(image, letterboxed((10, 20), (8, 12))))
     assert middle.shape == whole.shape == (3, 8, 12) and not torch.equal(middle, whole)
 
 
-def test_a_batch_gives_each_picture_what_it_gets_alone():
+def test_a_batch_gives_each_image_what_it_gets_alone():
     network, _ = build(parse_cfg(CFG.format(more=""), "test.cfg"))
     classifier = Classifier(network, "abcd")
     generator = np.random.default_rng(0)
-    pictures = [generator.integers(0, 256, (*size, 3), np.uint8) for size in ((40, 60), (90, 30))]
-    together = classifier.rank(torch.stack([classifier.prepare(each) for each in pictures]))
+    images = [generator.integers(0, 256, (*size, 3), np.uint8) for size in ((40, 60), (90, 30))]
+    together = classifier.rank(torch.stack([classifier.prepare(each) for each in images]))
     assert rows(together[0]) != rows(together[1])
-    for picture, found in zip(pictures, together, strict=True):
-        alone = classifier(picture)
+    for image, found in zip(images, together, strict=True):
+        alone = classifier(image)
         assert torch.equal(alone.labels, found.labels)
         torch.testing.assert_close(alone.probabilities, found.probabilities)
 
@@ -201,13 +201,13 @@ def test_a_classifier_puts_its_network_into_evaluation_mode():
 def test_a_network_without_parameters_or_softmax_is_ranked_by_its_output():
     network, _ = build(parse_cfg("[net]\nwidth=12\nheight=8\n[avgpool]\n", "test.cfg"))
     assert network.classes == 3
-    picture = np.full((8, 12, 3), (0, 255, 51), np.uint8)
-    found = Classifier(network, ["red", "green", "blue"])(picture)
+    image = np.full((8, 12, 3), (0, 255, 51), np.uint8)
+    found = Classifier(network, ["red", "green", "blue"])(image)
     assert rows(found) == [(1, 1.0), (2, pytest.approx(0.2)), (0, 0.0)]
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [
         np.zeros((6, 9, 3), np.float32),
         np.zeros((6, 9, 4), np.uint8),
@@ -215,9 +215,9 @@ def test_a_network_without_parameters_or_softmax_is_ranked_by_its_output():
         np.zeros((0, 9, 3), np.uint8),
     ],
 )
-def test_another_kind_of_picture_is_refused_by_name(picture):
-    with pytest.raises(ValueError, match=r"found a picture .*, expected uint8 \[H, W, 3\]"):
-        classifier_of()(picture)
+def test_another_kind_of_image_is_refused_by_name(image):
+    with pytest.raises(ValueError, match=r"found an image .*, expected uint8 \[H, W, 3\]"):
+        classifier_of()(image)
 
 
 def test_wrong_names_and_networks_are_refused():
@@ -232,7 +232,7 @@ def test_wrong_names_and_networks_are_refused():
         Classifier(network, "a")
 
 
-def test_json_has_pictures_and_classes_in_order():
+def test_json_has_images_and_classes_in_order():
     found = Ranking(torch.tensor([1, 0]), torch.tensor([0.87654321, 0.1]))
     nothing = Ranking(torch.zeros(0, dtype=torch.int64), torch.zeros(0))
     text = rankings_json(["a/b.png", "c.png"], [found, nothing], ["cat", "dog"])

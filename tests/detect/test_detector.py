@@ -1,4 +1,4 @@
-"""yolo.detect.detector: pictures in, the detections that compiled Darknet printed out."""
+"""yolo.detect.detector: images in, the detections that compiled Darknet printed out."""
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from yolo.model.network import Network
 from yolo.model.weights import load_weights
 
 MODELS = ("yolo-fastest-1.1", "MobileNetV2-YOLOv3-Nano-voc")
-PICTURES = ("dog", "eagle", "giraffe", "horses", "person", "scream")
+IMAGES = ("dog", "eagle", "giraffe", "horses", "person", "scream")
 SCORE_TOLERANCE, COORDINATE_TOLERANCE = 0.002, 0.001  # what the golden README asks for
 THRESH = 0.25
 
@@ -39,14 +39,13 @@ def recorded(shared):
     return read_json(shared / "darknet_golden/detections/detections.json")["models"]
 
 
-def test_every_recorded_model_placement_and_picture_is_tested(shared):
+def test_every_recorded_model_placement_and_image_is_tested(shared):
     found = recorded(shared)
     assert set(found) == set(MODELS)
     for placements in found.values():
         assert set(placements) == {"stretch", "letterbox"}
         assert all(
-            set(pictures) == {f"{name}.png" for name in PICTURES}
-            for pictures in placements.values()
+            set(images) == {f"{name}.png" for name in IMAGES} for images in placements.values()
         )
 
 
@@ -61,16 +60,14 @@ def test_detections_are_those_that_compiled_darknet_prints(shared, model, placem
         network, names, THRESH - SCORE_TOLERANCE, letterbox=placement == "letterbox"
     )
     expected = recorded(shared)[model][placement]
-    for name in PICTURES:
-        picture = cv2.cvtColor(
-            cv2.imread(str(shared / "images" / f"{name}.png")), cv2.COLOR_BGR2RGB
-        )
-        assert_rows_agree(rows_of(detector(picture), picture, names), expected[f"{name}.png"], name)
+    for name in IMAGES:
+        image = cv2.cvtColor(cv2.imread(str(shared / "images" / f"{name}.png")), cv2.COLOR_BGR2RGB)
+        assert_rows_agree(rows_of(detector(image), image, names), expected[f"{name}.png"], name)
 
 
-def rows_of(found, picture, names):
-    """Detections as Darknet's rows: label, name, score, cxcywh relative to the picture."""
-    height, width = picture.shape[:2]
+def rows_of(found, image, names):
+    """Detections as Darknet's rows: label, name, score, cxcywh relative to the image."""
+    height, width = image.shape[:2]
     boxes = xyxy_to_cxcywh(found.boxes) / torch.tensor([width, height, width, height])
     return [
         (label, names[label], score, *box)
@@ -80,20 +77,18 @@ def rows_of(found, picture, names):
     ]
 
 
-def assert_rows_agree(ours, theirs, picture):
+def assert_rows_agree(ours, theirs, image):
     """Each recorded row has one of ours and each of ours a recorded one; near the threshold rows may come or go."""
     left = list(ours)
     for row in theirs:
         partner = next((mine for mine in left if agree(mine, row)), None)
         if partner is None:
             assert row[2] < THRESH + SCORE_TOLERANCE, (
-                f"{picture}: Darknet's {row} is missing from {ours}"
+                f"{image}: Darknet's {row} is missing from {ours}"
             )
         else:
             left.remove(partner)
-    assert all(row[2] < THRESH + SCORE_TOLERANCE for row in left), (
-        f"{picture}: not Darknet's: {left}"
-    )
+    assert all(row[2] < THRESH + SCORE_TOLERANCE for row in left), f"{image}: not Darknet's: {left}"
 
 
 def agree(mine, theirs):
@@ -127,40 +122,40 @@ def test_nothing_seen_is_detections_of_length_zero():
     assert len(found) == 0 and found.boxes.shape == (0, 4)
 
 
-def test_boxes_come_in_picture_pixels_best_first_on_the_cpu():
+def test_boxes_come_in_image_pixels_best_first_on_the_cpu():
     found = detector_of(biases=one_box_everywhere(), nms_thresh=1.0)(
         np.zeros((64, 144, 3), np.uint8)
     )
     assert len(found) == 32 * 48 and set(found.labels.tolist()) == {1}
     assert found.boxes.dtype == found.scores.dtype == torch.float32
-    # cell (0, 0): centre (0.5, 0.5) of the input's 48x32 pixels, side 8; the picture is 3 x as wide, 2 x as high
+    # cell (0, 0): center (0.5, 0.5) of the input's 48x32 pixels, side 8; the image is 3 x as wide, 2 x as high
     expected = torch.tensor([1.5 - 12, 1 - 8, 1.5 + 12, 1 + 8])
     assert (found.boxes - expected).abs().amax(dim=1).min() < 1e-4
 
 
 def test_letterbox_keeps_the_aspect_of_boxes():
-    # 60x180 lies as 16x48 in the input: a box of 8x8 is 30x30 of the picture's pixels
+    # 60x180 lies as 16x48 in the input: a box of 8x8 is 30x30 of the image's pixels
     detector = detector_of(biases=one_box_everywhere(), letterbox=True)
     found = detector(np.zeros((60, 180, 3), np.uint8))
     sides = found.boxes[:, 2:] - found.boxes[:, :2]
     torch.testing.assert_close(sides, torch.full_like(sides, 30.0))
 
 
-def test_a_grey_picture_is_ordinary_for_a_network_of_one_channel():
+def test_a_gray_image_is_ordinary_for_a_network_of_one_channel():
     detector = detector_of(channels=1, biases=one_box_everywhere())
     flat, deep = np.zeros((60, 90), np.uint8), np.zeros((60, 90, 1), np.uint8)
     assert torch.equal(detector(flat).boxes, detector(deep).boxes)
 
 
-def test_a_batch_gives_each_picture_what_it_gets_alone():
+def test_a_batch_gives_each_image_what_it_gets_alone():
     network = network_of(CFG.format(channels=3))
     detector = Detector(network, ["cat", "dog"], score_thresh=0.1)
     generator = np.random.default_rng(0)
-    pictures = [generator.integers(0, 256, (*size, 3), np.uint8) for size in ((40, 60), (90, 30))]
-    inputs, placements = zip(*(detector.prepare(picture) for picture in pictures), strict=True)
+    images = [generator.integers(0, 256, (*size, 3), np.uint8) for size in ((40, 60), (90, 30))]
+    inputs, placements = zip(*(detector.prepare(image) for image in images), strict=True)
     together = detector.detect(torch.stack(inputs), placements)
-    for picture, found in zip(pictures, together, strict=True):
-        alone = detector(picture)
+    for image, found in zip(images, together, strict=True):
+        alone = detector(image)
         # Sums run in another order in a batch, so nearly equal scores may change places.
         here, there = (
             torch.argsort(each.labels * 1e4 + each.boxes[:, 0]) for each in (alone, found)
@@ -176,7 +171,7 @@ def test_the_detector_puts_its_network_into_evaluation_mode():
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [
         np.zeros((60, 90, 3), np.float32),
         np.zeros((60, 90, 4), np.uint8),
@@ -184,13 +179,13 @@ def test_the_detector_puts_its_network_into_evaluation_mode():
         np.zeros((1, 60, 90, 3), np.uint8),
     ],
 )
-def test_another_kind_of_picture_is_refused_by_name(picture):
-    with pytest.raises(ValueError, match=r"found a picture .*, expected uint8 \[H, W, 3\]"):
-        detector_of()(picture)
+def test_another_kind_of_image_is_refused_by_name(image):
+    with pytest.raises(ValueError, match=r"found an image .*, expected uint8 \[H, W, 3\]"):
+        detector_of()(image)
 
 
-def test_an_empty_picture_is_refused():
-    with pytest.raises(ValueError, match="found an empty picture"):
+def test_an_empty_image_is_refused():
+    with pytest.raises(ValueError, match="found an empty image"):
         detector_of()(np.zeros((0, 90, 3), np.uint8))
 
 

@@ -1,4 +1,4 @@
-"""What is drawn where, in which colour, on pictures of every size. Expectations are by hand."""
+"""What is drawn where, in which color, on images of every size. Expectations are by hand."""
 
 import cv2
 import numpy as np
@@ -7,11 +7,11 @@ import pytest
 from yolo.detect import draw
 
 NAMES = ["cat", "dog", "très long nom de classe", "кот"]
-GREY = 90
+GRAY = 90
 
 
 def plain(height: int, width: int) -> np.ndarray:
-    return np.full((height, width, 3), GREY, np.uint8)
+    return np.full((height, width, 3), GRAY, np.uint8)
 
 
 def drawn_on(height: int, width: int, boxes: list, scores: list | None, labels: list) -> np.ndarray:
@@ -20,28 +20,30 @@ def drawn_on(height: int, width: int, boxes: list, scores: list | None, labels: 
     return draw.draw_detections(plain(height, width), boxes, scores, np.array(labels, int), NAMES)
 
 
-def is_colour(pixels: np.ndarray, colour: tuple) -> np.ndarray:
-    return (pixels == colour).all(axis=-1)
+def is_color(pixels: np.ndarray, color: tuple) -> np.ndarray:
+    return (pixels == color).all(axis=-1)
 
 
-def placed_in(picture: np.ndarray, box: tuple, taken: list) -> tuple[int, int]:
+def placed_in(image: np.ndarray, box: tuple, taken: list) -> tuple[int, int]:
     tag = draw.Tag("cat", draw.WHITE, box, draw.DETECTION_PLACES)
-    return draw.place_of(tag, (50, 20), np.array(taken, int).reshape(-1, 4), picture)
+    return draw.place_of(tag, (50, 20), np.array(taken, int).reshape(-1, 4), image)
 
 
 def test_no_detections_give_an_equal_copy():
-    picture = plain(48, 64)
-    result = draw.draw_detections(picture, np.empty((0, 4)), np.empty(0), np.empty(0, int), NAMES)
-    assert np.array_equal(result, picture)
-    assert not np.shares_memory(result, picture)
+    image = plain(48, 64)
+    result = draw.draw_detections(image, np.empty((0, 4)), np.empty(0), np.empty(0, int), NAMES)
+    assert np.array_equal(result, image)
+    assert not np.shares_memory(result, image)
 
 
-def test_the_picture_given_stays_as_it_was():
-    picture = plain(120, 160)
+def test_the_image_given_stays_as_it_was():
+    image = plain(120, 160)
     boxes, labels = np.array([[20.0, 30, 90, 100]]), np.array([1])
-    draw.draw_detections(picture, boxes, np.array([0.5]), labels, NAMES)
-    draw.draw_truth_and_predictions(picture, boxes, labels, boxes, np.array([0.5]), labels, NAMES)
-    assert (picture == GREY).all()
+    draw.draw_detections(image, boxes, np.array([0.5]), labels, NAMES)
+    draw.draw_ground_truth_and_predictions(
+        image, boxes, labels, boxes, np.array([0.5]), labels, NAMES
+    )
+    assert (image == GRAY).all()
 
 
 def test_an_outline_is_crisp_and_ends_at_the_box():
@@ -50,11 +52,11 @@ def test_an_outline_is_crisp_and_ends_at_the_box():
     expected = np.zeros((140, 240), bool)
     expected[0:100, 60:180] = True
     expected[1:99, 61:179] = False
-    assert np.array_equal(is_colour(result[100:], draw.class_colour(0)), expected)
-    assert (result[100:][~expected] == GREY).all()
+    assert np.array_equal(is_color(result[100:], draw.class_color(0)), expected)
+    assert (result[100:][~expected] == GRAY).all()
 
 
-def test_lines_and_text_grow_with_the_picture():
+def test_lines_and_text_grow_with_the_image():
     small, large = draw.pen_for(plain(128, 160)), draw.pen_for(plain(3000, 4000))
     assert (small.line, small.text_height) == (1, 7)  # 143 / 240, and the least that can be read
     assert (large.line, large.text_height) == (14, 75)  # 3464.1 / 240, 3464.1 / 46
@@ -73,20 +75,20 @@ def test_boxes_partly_outside_end_at_the_border():
     result = drawn_on(240, 240, [[-50, 100, 120.0, 900]], None, [1])
     assert draw.pixels_of((-50, 100, 120.0, 900), result) == (0, 100, 120, 240)
     assert draw.pixels_of((100, -50, 900, 30), result) == (100, 0, 240, 30)
-    colour = is_colour(result, draw.class_colour(1))
-    assert colour[150, 0] and colour[150, 119] and colour[239, 60]
-    assert not colour[150, 1] and not colour[150, 120] and not colour[238, 60]
+    color = is_color(result, draw.class_color(1))
+    assert color[150, 0] and color[150, 119] and color[239, 60]
+    assert not color[150, 1] and not color[150, 120] and not color[238, 60]
 
 
 @pytest.mark.parametrize("box", [[-9, 5, -1, 9], [64, 5, 80, 9], [5, -9, 9, -1], [5, 48, 9, 60]])
 def test_boxes_wholly_outside_leave_no_trace(box):
-    assert (drawn_on(48, 64, [box], [0.9], [0]) == GREY).all()
+    assert (drawn_on(48, 64, [box], [0.9], [0]) == GRAY).all()
 
 
 def test_a_box_without_size_shows_as_one_pixel():
     result = drawn_on(300, 300, [[150, 200, 150, 200]], None, [0])
     assert draw.pixels_of((150, 200, 150, 200), result) == (150, 200, 151, 201)
-    assert is_colour(result[200, 150], draw.class_colour(0))
+    assert is_color(result[200, 150], draw.class_color(0))
 
 
 def test_the_higher_score_lies_on_top_whatever_the_order():
@@ -94,17 +96,17 @@ def test_the_higher_score_lies_on_top_whatever_the_order():
     first = drawn_on(240, 240, boxes, [0.9, 0.3], [0, 1])
     second = drawn_on(240, 240, boxes[::-1], [0.3, 0.9], [1, 0])
     assert np.array_equal(first, second)
-    assert is_colour(first[150, 60], draw.class_colour(0))
+    assert is_color(first[150, 60], draw.class_color(0))
 
 
-def test_the_tag_stands_on_its_box_and_is_filled_with_the_colour_of_the_class():
+def test_the_tag_stands_on_its_box_and_is_filled_with_the_color_of_the_class():
     result = drawn_on(240, 240, [[60, 100, 180, 200]], [0.9], [1])
     pen = draw.pen_for(result)
     height = pen.text_height + 2 * pen.padding
-    colour = is_colour(result, draw.class_colour(1))
-    assert colour[100 - height, 60:100].all()  # the tag's upper edge
-    assert not colour[99 - height].any()
-    assert is_colour(result[100 - height : 100], draw.BLACK).any()  # the text, black on rose
+    color = is_color(result, draw.class_color(1))
+    assert color[100 - height, 60:100].all()  # the tag's upper edge
+    assert not color[99 - height].any()
+    assert is_color(result[100 - height : 100], draw.BLACK).any()  # the text, black on rose
 
 
 @pytest.mark.parametrize(
@@ -115,22 +117,22 @@ def test_the_tag_stands_on_its_box_and_is_filled_with_the_colour_of_the_class():
         ((270, 60, 290, 200), (250, 40)),  # no room to the right
     ],
 )
-def test_a_tag_stays_inside_the_picture(box, expected):
+def test_a_tag_stays_inside_the_image(box, expected):
     assert placed_in(plain(240, 300), box, []) == expected
 
 
 def test_a_tag_gives_way_to_those_already_there():
-    box, picture = (30, 60, 200, 200), plain(240, 300)
+    box, image = (30, 60, 200, 200), plain(240, 300)
     above, inside = (30, 40, 80, 60), (30, 60, 80, 80)
-    assert placed_in(picture, box, [above]) == (30, 60)  # hangs down inside instead
-    assert placed_in(picture, box, [above, inside]) == (150, 40)  # above, at the right end
-    assert placed_in(picture, box, [(0, 41, 300, 240)]) == (30, 40)  # full: where it hides least
+    assert placed_in(image, box, [above]) == (30, 60)  # hangs down inside instead
+    assert placed_in(image, box, [above, inside]) == (150, 40)  # above, at the right end
+    assert placed_in(image, box, [(0, 41, 300, 240)]) == (30, 40)  # full: where it hides least
 
 
 def test_tags_of_boxes_that_coincide_do_not_hide_each_other():
     result = drawn_on(240, 240, [[60, 100, 180, 200]] * 3, [0.9, 0.8, 0.7], [0, 1, 2])
     for label in range(3):  # rows without letters; hidden tags would have none
-        full_rows = is_colour(result[:, 60:180], draw.class_colour(label)).sum(axis=1) > 30
+        full_rows = is_color(result[:, 60:180], draw.class_color(label)).sum(axis=1) > 30
         assert full_rows.sum() >= 3
 
 
@@ -144,21 +146,21 @@ def test_names_give_way_to_the_width_and_keep_their_score():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 40), (40, 5), (16, 16), (128, 160)])
-def test_pictures_too_small_for_a_name_still_get_their_box(size):
+def test_images_too_small_for_a_name_still_get_their_box(size):
     height, width = size
     result = drawn_on(height, width, [[0, 0, width, height]], [1.0], [2])
     assert result.shape == (height, width, 3)
-    assert is_colour(result[-1, -1], draw.class_colour(2))
+    assert is_color(result[-1, -1], draw.class_color(2))
 
 
-def test_a_tag_higher_than_the_picture_is_left_out():
-    assert (drawn_on(5, 40, [[0, 0, 40, 5]], [1.0], [2])[1:-1, 1:-1] == GREY).all()
+def test_a_tag_higher_than_the_image_is_left_out():
+    assert (drawn_on(5, 40, [[0, 0, 40, 5]], [1.0], [2])[1:-1, 1:-1] == GRAY).all()
 
 
 def test_where_tags_must_overlap_the_higher_score_lies_on_top():
     # 14 rows hold one tag of 7 + 2 * 3
     result = drawn_on(14, 60, [[0, 0, 60, 14]] * 2, [0.3, 0.9], [0, 1])
-    assert is_colour(result[1, 30], draw.class_colour(1))
+    assert is_color(result[1, 30], draw.class_color(1))
 
 
 def test_names_become_what_the_font_has():
@@ -166,7 +168,7 @@ def test_names_become_what_the_font_has():
     assert draw.drawable("dog\t1", 4) == "dog?1"
     assert draw.drawable("кот", 4) == "#4"
     assert draw.drawable("", 4) == "#4"
-    assert not (drawn_on(128, 160, [[10, 40, 90, 100]], [0.5], [3]) == GREY).all()
+    assert not (drawn_on(128, 160, [[10, 40, 90, 100]], [0.5], [3]) == GRAY).all()
 
 
 def test_scores_are_percent():
@@ -177,24 +179,24 @@ def test_scores_are_percent():
     assert np.array_equal(with_score, by_name)
 
 
-def test_colours_of_classes_are_stable_and_far_apart():
+def test_colors_of_classes_are_stable_and_far_apart():
     # By hand: hue 0.09, saturation 0.9, value 1: red 1, green 0.1 + 0.9 * 0.54, blue 0.1
-    assert draw.class_colour(0) == pytest.approx((255, 149, 25.5), abs=0.7)
-    colours = np.float32([[draw.class_colour(label) for label in range(20)]]) / 255
-    lab = cv2.cvtColor(colours, cv2.COLOR_RGB2LAB)[0]
+    assert draw.class_color(0) == pytest.approx((255, 149, 25.5), abs=0.7)
+    colors = np.float32([[draw.class_color(label) for label in range(20)]]) / 255
+    lab = cv2.cvtColor(colors, cv2.COLOR_RGB2LAB)[0]
     distance = np.linalg.norm(lab[:, None] - lab[None], axis=-1)
     assert distance[np.triu_indices(20, 1)].min() > 29  # the constant's comment says 30
 
 
 def test_text_is_black_or_white_by_contrast():
-    assert draw.text_colour((255, 255, 0)) == draw.BLACK
-    assert draw.text_colour((0, 0, 200)) == draw.WHITE
-    # WCAG: grey 119 has luminance 0.184, more contrast with black; grey 115, 0.171, with white
-    assert draw.text_colour((119, 119, 119)) == draw.BLACK
-    assert draw.text_colour((115, 115, 115)) == draw.WHITE
+    assert draw.text_color((255, 255, 0)) == draw.BLACK
+    assert draw.text_color((0, 0, 200)) == draw.WHITE
+    # WCAG: gray 119 has luminance 0.184, more contrast with black; gray 115, 0.171, with white
+    assert draw.text_color((119, 119, 119)) == draw.BLACK
+    assert draw.text_color((115, 115, 115)) == draw.WHITE
 
 
-def test_a_picture_seen_through_a_flipped_view_is_drawn_on():
+def test_an_image_seen_through_a_flipped_view_is_drawn_on():
     bgr = np.zeros((120, 160, 3), np.uint8)
     bgr[..., 0] = 200  # blue
     arguments = np.array([[20.0, 30, 90, 100]]), np.array([0.5]), np.array([1]), NAMES
@@ -203,66 +205,66 @@ def test_a_picture_seen_through_a_flipped_view_is_drawn_on():
     assert np.array_equal(result, expected)
 
 
-def test_truth_is_dashed_on_top_of_predictions_with_a_legend_below():
+def test_ground_truth_is_dashed_on_top_of_predictions_with_a_legend_below():
     boxes, labels = np.array([[60.0, 100, 180, 200]]), np.array([0])
-    picture = plain(240, 240)
-    result = draw.draw_truth_and_predictions(
-        picture, boxes, labels, boxes, np.array([0.9]), labels, NAMES
+    image = plain(240, 240)
+    result = draw.draw_ground_truth_and_predictions(
+        image, boxes, labels, boxes, np.array([0.9]), labels, NAMES
     )
     assert result.shape[0] > 240 and result.shape[1:] == (240, 3)
     right_edge = result[100:200, 179]  # no tag stands here; 9 pixels a period, 6 of them white
     white = np.arange(100) % 9 < 6
-    assert np.array_equal(is_colour(right_edge, draw.WHITE), white)
-    assert np.array_equal(is_colour(right_edge, draw.BLACK), ~white)
+    assert np.array_equal(is_color(right_edge, draw.WHITE), white)
+    assert np.array_equal(is_color(right_edge, draw.BLACK), ~white)
     legend = result[240:]
-    for colour in (draw.WHITE, draw.BLACK, draw.class_colour(0), draw.PANEL):
-        assert is_colour(legend, colour).any()
+    for color in (draw.WHITE, draw.BLACK, draw.class_color(0), draw.PANEL):
+        assert is_color(legend, color).any()
 
 
-def test_truth_without_predictions_and_predictions_without_truth_are_ordinary():
+def test_ground_truth_without_predictions_and_predictions_without_ground_truth_are_ordinary():
     none, nothing = np.empty((0, 4)), np.empty(0, int)
     box, label = np.array([[60.0, 100, 180, 200]]), np.array([1])
-    missed = draw.draw_truth_and_predictions(
+    missed = draw.draw_ground_truth_and_predictions(
         plain(240, 240), box, label, none, np.empty(0), nothing, NAMES
     )
-    invented = draw.draw_truth_and_predictions(
+    invented = draw.draw_ground_truth_and_predictions(
         plain(240, 240), none, nothing, box, np.array([0.9]), label, NAMES
     )
-    neither = draw.draw_truth_and_predictions(
+    neither = draw.draw_ground_truth_and_predictions(
         plain(240, 240), none, nothing, none, np.empty(0), nothing, NAMES
     )
-    assert is_colour(missed[100, 179], draw.WHITE)
-    assert is_colour(missed[201:212, 61], draw.WHITE).all()  # its tag, below the box
-    assert is_colour(invented[100, 179], draw.class_colour(1))
-    assert (neither[:240] == GREY).all()
+    assert is_color(missed[100, 179], draw.WHITE)
+    assert is_color(missed[201:212, 61], draw.WHITE).all()  # its tag, below the box
+    assert is_color(invented[100, 179], draw.class_color(1))
+    assert (neither[:240] == GRAY).all()
 
 
 @pytest.mark.parametrize("width", [1, 30, 100, 700])
-def test_the_legend_is_as_wide_as_the_picture_and_stacked_where_that_is_narrow(width):
+def test_the_legend_is_as_wide_as_the_image_and_stacked_where_that_is_narrow(width):
     none, nothing = np.empty((0, 4)), np.empty(0, int)
-    result = draw.draw_truth_and_predictions(
+    result = draw.draw_ground_truth_and_predictions(
         plain(60, width), none, nothing, none, np.empty(0), nothing, NAMES
     )
     # text of 7, so 6 of margin around a box of 14: 20 rows, twice where the samples are stacked
     assert result.shape == (60 + (20 if width == 700 else 40), width, 3)
 
 
-def test_a_sheet_holds_every_picture_in_its_cell():
-    # cells 40 high, 60 wide, gap 10: a 20x60 picture lies in rows 20..39 of its cell's 10..49
-    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+def test_a_sheet_holds_every_image_in_its_cell():
+    # cells 40 high, 60 wide, gap 10: a 20x60 image lies in rows 20..39 of its cell's 10..49
+    colors = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
     sizes = [(20, 60), (400, 100), (10, 15)]
-    pictures = [
-        np.full((*size, 3), colour, np.uint8) for size, colour in zip(sizes, colours, strict=True)
+    images = [
+        np.full((*size, 3), color, np.uint8) for size, color in zip(sizes, colors, strict=True)
     ]
-    sheet = draw.contact_sheet(pictures, columns=2, cell=(40, 60), gap=10)
+    sheet = draw.contact_sheet(images, columns=2, cell=(40, 60), gap=10)
     expected = np.full((110, 150, 3), draw.PANEL, np.uint8)
-    expected[20:40, 10:70] = colours[0]  # as it is
-    expected[10:50, 105:115] = colours[1]  # a tenth
-    expected[60:100, 10:70] = colours[2]  # four times as large
+    expected[20:40, 10:70] = colors[0]  # as it is
+    expected[10:50, 105:115] = colors[1]  # a tenth
+    expected[60:100, 10:70] = colors[2]  # four times as large
     assert np.array_equal(sheet, expected)
 
 
-def test_a_sheet_of_fewer_pictures_than_columns_is_narrower():
+def test_a_sheet_of_fewer_images_than_columns_is_narrower():
     sheet = draw.contact_sheet([plain(40, 60)], columns=5, cell=(40, 60), gap=10)
     assert sheet.shape == (60, 80, 3)
     assert draw.contact_sheet([], columns=5, gap=10).shape == (10, 10, 3)
@@ -273,12 +275,12 @@ def test_a_sheet_without_columns_is_refused():
         draw.contact_sheet([plain(4, 4)], columns=0)
 
 
-def test_real_pictures_keep_every_pixel_that_is_not_drawn_on(shared):
-    picture = cv2.cvtColor(cv2.imread(str(shared / "images" / "dog.png")), cv2.COLOR_BGR2RGB)
+def test_real_images_keep_every_pixel_that_is_not_drawn_on(shared):
+    image = cv2.cvtColor(cv2.imread(str(shared / "images" / "dog.png")), cv2.COLOR_BGR2RGB)
     boxes = np.array([[130, 220, 310, 540], [120, 130, 570, 420], [470, 80, 690, 170]])
     result = draw.draw_detections(
-        picture, boxes, np.array([0.97, 0.93, 0.88]), np.array([1, 0, 0]), NAMES
+        image, boxes, np.array([0.97, 0.93, 0.88]), np.array([1, 0, 0]), NAMES
     )
-    changed = (result != picture).any(axis=-1)
+    changed = (result != image).any(axis=-1)
     assert 0 < changed.mean() < 0.07
     assert not changed[:40].any() and not changed[545:].any() and not changed[:, :115].any()

@@ -24,11 +24,11 @@ def detections(boxes, objectness, class_probs, score_thresh=0.25, nms_thresh=0.4
 def crowd(seed, count=60, classes=3):
     """Random predictions that overlap much, float64: cxcywh, objectness, class_probs."""
     generator = torch.Generator().manual_seed(seed)
-    centre = 0.3 + 0.4 * torch.rand(count, 2, generator=generator, dtype=torch.float64)
+    center = 0.3 + 0.4 * torch.rand(count, 2, generator=generator, dtype=torch.float64)
     size = 0.1 + 0.3 * torch.rand(count, 2, generator=generator, dtype=torch.float64)
     objectness = torch.rand(count, generator=generator, dtype=torch.float64)
     probabilities = torch.rand(count, classes, generator=generator, dtype=torch.float64)
-    return torch.cat((centre, size), dim=1), objectness, probabilities
+    return torch.cat((center, size), dim=1), objectness, probabilities
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_detections_are_those_of_the_loops(kind, overlap, seed):
 
 
 def test_greedynms_keeps_what_plain_iou_would_drop():
-    # two boxes side by side with IoU 0.5: their centres lie apart, so Darknet's greedynms keeps both at 0.45
+    # two boxes side by side with IoU 0.5: their centers lie apart, so Darknet's greedynms keeps both at 0.45
     boxes, objectness, probabilities = (
         [[0.4, 0.5, 0.3, 0.3], [0.5, 0.5, 0.3, 0.3]],
         [0.9, 0.8],
@@ -101,7 +101,7 @@ def test_a_score_must_exceed_the_threshold_and_not_only_reach_it():
 
 @pytest.mark.parametrize("kind", ["default", "greedynms", "diounms"])
 def test_an_overlap_exactly_at_the_threshold_is_kept(kind):
-    # one centre, half the side: IoU is 1/4 to the last bit, and their distance 0
+    # one center, half the side: IoU is 1/4 to the last bit, and their distance 0
     boxes = [[0.5, 0.5, 1.0, 1.0], [0.5, 0.5, 0.5, 0.5]]
 
     def count(thresh):

@@ -1,12 +1,12 @@
-"""yolo.evaluate.accuracy: accuracies class by class, as ranking each picture alone gives them."""
+"""yolo.evaluate.accuracy: accuracies class by class, as ranking each image alone gives them."""
 
 import numpy as np
 import pytest
 import torch
 
-from tests.helpers.tiny_data import network_of, write_picture
-from yolo.data.class_folders import ClassifiedPicture
-from yolo.data.images import read_picture
+from tests.helpers.tiny_data import network_of, write_image
+from yolo.data.class_folders import ClassifiedImage
+from yolo.data.images import read_image
 from yolo.detect.classifier import Classifier
 from yolo.errors import DatasetError
 from yolo.evaluate.accuracy import Accuracy, accuracy_line, accuracy_table, score
@@ -26,40 +26,40 @@ NAMES = tuple("abcdefg")
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    """Nine pictures of many sizes; no picture of class 6."""
+def images(tmp_path):
+    """Nine images of many sizes; no image of class 6."""
     rng = np.random.default_rng(0)
     made = []
     for number in range(9):
         height, width = rng.integers(6, 40, 2)
         pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-        path = write_picture(tmp_path / f"{number}.png", pixels)
-        made.append(ClassifiedPicture(path, number % 6))
+        path = write_image(tmp_path / f"{number}.png", pixels)
+        made.append(ClassifiedImage(path, number % 6))
     return made
 
 
 @pytest.mark.parametrize("letterbox", [False, True])
 @pytest.mark.parametrize("workers", [0, 2])
-def test_the_counts_are_those_of_one_picture_after_the_other(pictures, letterbox, workers):
+def test_the_counts_are_those_of_one_image_after_the_other(images, letterbox, workers):
     classifier = Classifier(network_of(CFG).train(), NAMES, top=3, letterbox=letterbox)
-    found = score(classifier, pictures, batch=4, workers=workers)
+    found = score(classifier, images, batch=4, workers=workers)
     first, among = np.zeros(7, int), np.zeros(7, int)
-    for picture in pictures:
-        ranking = classifier(read_picture(picture.path)).labels.tolist()
-        first[picture.label] += ranking[0] == picture.label
-        among[picture.label] += picture.label in ranking
-    assert found.pictures.tolist() == [2, 2, 2, 1, 1, 1, 0]
+    for image in images:
+        ranking = classifier(read_image(image.path)).labels.tolist()
+        first[image.label] += ranking[0] == image.label
+        among[image.label] += image.label in ranking
+    assert found.images.tolist() == [2, 2, 2, 1, 1, 1, 0]
     assert found.first.tolist() == first.tolist() and found.among.tolist() == among.tolist()
     assert 0 < among.sum() < 9  # or it would prove little
     assert found.top_1 == first.sum() / 9 and found.top_k == among.sum() / 9
     assert not classifier.network.training
 
 
-def test_both_views_are_the_classifiers(pictures):
-    """With the picture's mean colour as the only feature, the view decides what is seen."""
+def test_both_views_are_the_classifiers(images):
+    """With the image's mean color as the only feature, the view decides what is seen."""
     wide = np.zeros((8, 60, 3), np.uint8)
     wide[:, :20] = wide[:, 40:] = (255, 0, 0)
-    path = write_picture(pictures[0].path.with_name("wide.png"), wide)
+    path = write_image(images[0].path.with_name("wide.png"), wide)
     network = network_of(CFG.replace("size=3\npad=1", "size=1"))
     with torch.no_grad():
         network.layers[0].conv.weight.zero_()
@@ -67,27 +67,27 @@ def test_both_views_are_the_classifiers(pictures):
         network.layers[0].conv.bias.copy_(torch.tensor([0.1, 0, 0, 0, 0, 0, 0]))
     for letterbox, label in ((False, 0), (True, 3)):
         classifier = Classifier(network, NAMES, letterbox=letterbox)
-        found = score(classifier, [ClassifiedPicture(path, label)], batch=1, workers=0)
+        found = score(classifier, [ClassifiedImage(path, label)], batch=1, workers=0)
         assert found.top_1 == 1, letterbox
 
 
-def test_no_pictures_have_no_accuracy():
+def test_no_images_have_no_accuracy():
     found = score(Classifier(network_of(CFG), NAMES), [], batch=2, workers=0)
     assert found.top_1 is None and found.top_k is None
     assert accuracy_line(found) == "top-1 n/a  top-5 n/a"
     assert "n/a" in accuracy_table(found)
 
 
-def test_more_places_than_classes_are_as_many_as_classes(pictures):
-    found = score(Classifier(network_of(CFG), NAMES, top=50), pictures, batch=4, workers=0)
+def test_more_places_than_classes_are_as_many_as_classes(images):
+    found = score(Classifier(network_of(CFG), NAMES, top=50), images, batch=4, workers=0)
     assert found.top == 7 and found.top_k == 1
 
 
-def test_a_picture_that_cannot_be_shown_is_named(pictures):
-    path = write_picture(pictures[0].path.with_name("thin.png"), np.zeros((1, 300, 3), np.uint8))
+def test_an_image_that_cannot_be_shown_is_named(images):
+    path = write_image(images[0].path.with_name("thin.png"), np.zeros((1, 300, 3), np.uint8))
     classifier = Classifier(network_of(CFG), NAMES)
-    with pytest.raises(DatasetError, match="thin.png: found a picture of 300x1 pixels"):
-        score(classifier, [ClassifiedPicture(path, 0)], batch=1, workers=0)
+    with pytest.raises(DatasetError, match="thin.png: found an image of 300x1 pixels"):
+        score(classifier, [ClassifiedImage(path, 0)], batch=1, workers=0)
 
 
 def test_the_table_and_the_line_by_hand():

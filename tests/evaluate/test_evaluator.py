@@ -1,13 +1,13 @@
-"""yolo.evaluate.evaluator: a network's detections beside the truth, scored by hand-computed numbers."""
+"""yolo.evaluate.evaluator: a network's detections beside the ground truth, scored by hand-computed numbers."""
 
 import numpy as np
 import pytest
 
 from tests.helpers.tiny_data import NAMES, cfg_text, network_of
 from yolo.data.check import check_list
-from yolo.data.images import read_picture
+from yolo.data.images import read_image
 from yolo.detect.detector import Detector
-from yolo.evaluate.evaluator import detections_of, evaluate, ground_truth, picture_boxes
+from yolo.evaluate.evaluator import detections_of, evaluate, ground_truth_of_images, image_boxes
 from yolo.evaluate.metrics.average_precision import mean_ap
 from yolo.evaluate.metrics.coco import coco_score
 from yolo.evaluate.metrics.table import average_precisions
@@ -16,17 +16,17 @@ from yolo.records import Evaluation, LabeledBoxes, ScoredBoxes
 
 
 def checked(drawn, **how):
-    return check_list(drawn.folder / "list.txt", classes=2, channels=3, **how).pictures
+    return check_list(drawn.folder / "list.txt", classes=2, channels=3, **how).images
 
 
-def evaluation_of(pictures, found, names=NAMES):
-    """found: (picture, class, score, xyxy) each."""
+def evaluation_of(images, found, names=NAMES):
+    """found: (image, class, score, xyxy) each."""
     columns = list(zip(*found, strict=True)) or [[], [], [], []]
     return Evaluation(
         names=names,
-        image_ids=tuple(picture.path.stem for picture in pictures),
-        sizes=np.array([picture.size for picture in pictures]),
-        truth=ground_truth(pictures),
+        image_ids=tuple(image.path.stem for image in images),
+        sizes=np.array([image.size for image in images]),
+        ground_truth=ground_truth_of_images(images),
         detections=ScoredBoxes(
             image_index=np.array(columns[0], np.int64),
             labels=np.array(columns[1], np.int64),
@@ -44,18 +44,18 @@ def all_found(drawn):
     ]
 
 
-def test_labels_become_boxes_in_picture_pixels():
-    truth = LabeledBoxes(np.array([0]), np.array([[0.5, 0.25, 0.5, 0.125]]))
+def test_labels_become_boxes_in_image_pixels():
+    ground_truth = LabeledBoxes(np.array([0]), np.array([[0.5, 0.25, 0.5, 0.125]]))
     # by hand, in 64 wide and 48 high: x 16..48, y 9..15
-    assert picture_boxes(truth, (48, 64)).tolist() == [[16, 9, 48, 15]]
+    assert image_boxes(ground_truth, (48, 64)).tolist() == [[16, 9, 48, 15]]
 
 
-def test_the_truth_is_what_was_drawn(four):
-    truth = ground_truth(checked(four))
-    assert truth.image_index.tolist() == [0, 1, 1, 2, 3, 3]
-    assert truth.labels.tolist() == [0, 1, 0, 1, 1, 0]
-    np.testing.assert_allclose(truth.boxes[1], [30, 10, 54, 30])
-    assert not truth.difficult.any()
+def test_the_ground_truth_is_what_was_drawn(four):
+    ground_truth = ground_truth_of_images(checked(four))
+    assert ground_truth.image_index.tolist() == [0, 1, 1, 2, 3, 3]
+    assert ground_truth.labels.tolist() == [0, 1, 0, 1, 1, 0]
+    np.testing.assert_allclose(ground_truth.boxes[1], [30, 10, 54, 30])
+    assert not ground_truth.difficult.any()
 
 
 def test_finding_everything_is_a_map_of_one(four):
@@ -66,7 +66,7 @@ def test_finding_everything_is_a_map_of_one(four):
 
 
 def test_average_precisions_by_hand(four):
-    """red, three truths: hit, miss, hit by falling score. Precision 1, 1/2, 2/3 at recall 1/3, 1/3, 2/3."""
+    """red, three ground truths: hit, miss, hit by falling score. Precision 1, 1/2, 2/3 at recall 1/3, 1/3, 2/3."""
     found = [
         (0, 0, 0.9, (8, 8, 24, 24)),
         (2, 0, 0.8, (8, 8, 24, 24)),  # nothing is there
@@ -83,7 +83,7 @@ def test_average_precisions_by_hand(four):
 
 
 def test_difficult_boxes_count_neither_way(four):
-    """The second box of picture 1 is difficult: finding it is neither right nor wrong, missing it neither."""
+    """The second box of image 1 is difficult: finding it is neither right nor wrong, missing it neither."""
     labels = four.folder / "labels" / "p1.txt"
     green, red = labels.read_text().splitlines(keepends=True)
     labels.write_text(green)
@@ -92,12 +92,12 @@ def test_difficult_boxes_count_neither_way(four):
     (aside / "labels" / "p1.txt").write_text(red)
     listed = four.folder / "difficult.txt"
     listed.write_text("".join(f"{aside}/images/p{index}.png\n" for index in range(4)))
-    pictures = checked(four, difficult=listed)
+    images = checked(four, difficult=listed)
     without = [row for row in all_found(four) if row[:2] != (1, 0)]
     with_it = [(1, 0, 0.99, (4, 30, 18, 44)), *without]
     for found, counted in ((without, 2), (with_it, 3)):
-        score = voc_scores(evaluation_of(pictures, found))[0]
-        assert score.match.truths == 2
+        score = voc_scores(evaluation_of(images, found))[0]
+        assert score.match.ground_truths == 2
         assert score.match.detections == counted and len(score.match.scores) == 2
         assert score.voc07_ap == pytest.approx(1.0)
 
@@ -109,7 +109,7 @@ def test_boxes_are_matched_in_vocs_pixels(four):
     assert voc_scores(evaluation, iou_thresh=0.53)[0].match.correct.tolist() == [False]
 
 
-def test_a_class_without_truth_has_no_number(four):
+def test_a_class_without_ground_truth_has_no_number(four):
     scores = voc_scores(
         evaluation_of(checked(four), all_found(four), names=("red", "green", "blue"))
     )
@@ -130,13 +130,13 @@ def test_detections_are_written_as_darknet_writes_them(four):
 
 
 @pytest.mark.parametrize("letterbox", [False, True])
-def test_batches_find_what_single_pictures_find(four, letterbox):
-    """An untrained network, any threshold that keeps some boxes; the pictures, loaders and placements are real."""
+def test_batches_find_what_single_images_find(four, letterbox):
+    """An untrained network, any threshold that keeps some boxes; the images, loaders and placements are real."""
     detector = Detector(network_of(cfg_text()), NAMES, score_thresh=0.2, letterbox=letterbox)
     evaluation = evaluate(detector, checked(four), batch=3, workers=0)
     assert evaluation.image_ids == ("p0", "p1", "p2", "p3")
     assert evaluation.sizes.tolist() == [[48, 64]] * 4
-    alone = [detector(read_picture(path)) for path in four.pictures]
+    alone = [detector(read_image(path)) for path in four.images]
     counts = [len(each) for each in alone]
     assert sum(counts) > 4
     found = evaluation.detections
@@ -151,6 +151,6 @@ def test_batches_find_what_single_pictures_find(four, letterbox):
     assert found.boxes.dtype == np.float64
 
 
-def test_a_process_without_a_picture_finds_nothing():
+def test_a_process_without_an_image_finds_nothing():
     detector = Detector(network_of(cfg_text()), NAMES)
     assert detections_of(detector, [], batch=3, workers=0) == []

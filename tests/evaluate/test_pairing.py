@@ -17,34 +17,34 @@ from tests.helpers.detection_files import (
     any_detections,
     detections_of,
     grouped,
+    images_of,
     near_detections,
-    no_truth,
-    pictures_of,
-    some_truth,
+    no_ground_truth,
+    some_ground_truth,
 )
 from yolo.errors import DatasetError
 from yolo.evaluate.pairing import Pair, Sources, read_pair, write_as
-from yolo.formats.coco_annotations import counted, write_coco_truth
+from yolo.formats.coco_annotations import counted, write_coco_ground_truth
 from yolo.formats.coco_results import read_coco_detections
 from yolo.formats.ground_truth_set import CocoNumbers, GroundTruthSet
-from yolo.formats.recognition import SHARE_FORMATS, DetectionFormat, TruthFormat
+from yolo.formats.recognition import SHARE_FORMATS, DetectionFormat, GroundTruthFormat
 from yolo.formats.voc_results import read_comp4, results_names
 from yolo.formats.voc_xml import VOC_ORIGIN
 
 BILLIONTH = 1e-9 * SIZES.max()
-RISING = CocoNumbers(NUMBERS.pictures, (3, 18, 90))  # in the order of NAMES
+RISING = CocoNumbers(NUMBERS.images, (3, 18, 90))  # in the order of NAMES
 
 
-def sources(truth, detections, kind, **changed):
-    given = Sources(truth, TruthFormat.COCO, detections, kind, None, None, None, None)
+def sources(ground_truth, detections, kind, **changed):
+    given = Sources(ground_truth, GroundTruthFormat.COCO, detections, kind, None, None, None, None)
     return replace(given, **changed)
 
 
-def converted(folder, truth, detections, kind, target):
+def converted(folder, ground_truth, detections, kind, target):
     """The detections written in another format, and read again: path and what is in it."""
     path = folder / f"{len([*folder.iterdir()])}-{target.value}"
-    write_as(path, target, read_pair(sources(truth, detections, kind, target=target)))
-    return path, read_pair(sources(truth, path, target, target=kind)).detections
+    write_as(path, target, read_pair(sources(ground_truth, detections, kind, target=target)))
+    return path, read_pair(sources(ground_truth, path, target, target=kind)).detections
 
 
 @given(
@@ -59,12 +59,12 @@ def test_every_pair_of_formats_there_and_back(far, near, first, second):
     voc = DetectionFormat.COMP4 in (first, second)
     origin = VOC_ORIGIN if voc else 0.0
     with tempfile.TemporaryDirectory() as name:
-        folder, truth = Path(name), Path(name) / "truth.json"
-        write_coco_truth(truth, pictures_of(), RISING)
-        given = Pair(pictures_of(origin=origin), detections, RISING, ())
+        folder, ground_truth = Path(name), Path(name) / "truth.json"
+        write_coco_ground_truth(ground_truth, images_of(), RISING)
+        given = Pair(images_of(origin=origin), detections, RISING, ())
         write_as(folder / "start", first, given)
-        there, _ = converted(folder, truth, folder / "start", first, second)
-        _, back = converted(folder, truth, there, second, first)
+        there, _ = converted(folder, ground_truth, folder / "start", first, second)
+        _, back = converted(folder, ground_truth, there, second, first)
     found, expected = grouped(back), grouped(detections)
     assert np.array_equal(found[:, :3], expected[:, :3])
     if {first, second} & {*SHARE_FORMATS}:
@@ -77,7 +77,7 @@ def test_every_pair_of_formats_there_and_back(far, near, first, second):
 
 @pytest.fixture
 def voc(tmp_path):
-    """Annotations of two pictures, and comp4 files of two classes, one of them without truth."""
+    """Annotations of two images, and comp4 files of two classes, one of them without ground truth."""
     (tmp_path / "xml").mkdir()
     (tmp_path / "xml/1.xml").write_text(xml(("dog", 1, 2, 30, 40)))
     (tmp_path / "xml/2.xml").write_text(xml(("cat", 5, 6, 70, 80)))
@@ -93,7 +93,7 @@ def voc(tmp_path):
 def voc_sources(folder, **changed):
     paths = folder / "xml", folder / "results"
     given = sources(*paths, DetectionFormat.COMP4, imageset=folder / "set.txt")
-    return replace(given, truth_format=TruthFormat.VOC, **changed)
+    return replace(given, ground_truth_format=GroundTruthFormat.VOC, **changed)
 
 
 def test_voc_results_to_coco_and_back_are_the_same_bytes(voc):
@@ -109,10 +109,10 @@ def test_voc_results_to_coco_and_back_are_the_same_bytes(voc):
     assert {name: text.replace(".0 ", " ") for name, text in after.items()} == {
         name: text.replace(".0 ", " ") for name, text in before.items()
     }
-    assert back.pictures.truth.boxes.tolist() == pair.pictures.truth.boxes.tolist()
+    assert back.images.ground_truth.boxes.tolist() == pair.images.ground_truth.boxes.tolist()
 
 
-def test_coco_results_for_a_truth_of_xml_need_ids(voc):
+def test_coco_results_for_a_ground_truth_of_xml_need_ids(voc):
     pair = read_pair(voc_sources(voc, target=DetectionFormat.COCO))
     write_as(voc / "r.json", DetectionFormat.COCO, pair)
     coco = {"detections": voc / "r.json", "detection_format": DetectionFormat.COCO}
@@ -120,7 +120,7 @@ def test_coco_results_for_a_truth_of_xml_need_ids(voc):
         read_pair(voc_sources(voc, **coco))
     found = read_pair(voc_sources(voc, **coco, ids=voc / "r.truth.json"))
     assert np.array_equal(grouped(found.detections), grouped(pair.detections))
-    assert found.pictures.names == ("cat", "dog", "emu")
+    assert found.images.names == ("cat", "dog", "emu")
     (again,) = write_as(voc / "again.json", DetectionFormat.COCO, found)
     assert again.read_bytes() == (voc / "r.json").read_bytes()
 
@@ -148,42 +148,42 @@ def test_a_folder_with_files_in_it_is_not_written_to(voc):
 
 
 def test_a_late_failure_leaves_no_half_of_a_folder(tmp_path):
-    pictures = replace(pictures_of(origin=VOC_ORIGIN), names=("cat", "dog", "e" * 300))
+    images = replace(images_of(origin=VOC_ORIGIN), names=("cat", "dog", "e" * 300))
     with pytest.raises(OSError, match="File name too long") as error:
-        write_as(tmp_path / "r", DetectionFormat.COMP4, Pair(pictures, detections_of(), None, ()))
+        write_as(tmp_path / "r", DetectionFormat.COMP4, Pair(images, detections_of(), None, ()))
     assert error.value.filename == f"{tmp_path}/r/comp4_det_test_{'e' * 300}.txt"
-    pictures = replace(pictures_of(), files=("a.jpg", "b.jpg", "c" * 300 + ".jpg"))
+    images = replace(images_of(), files=("a.jpg", "b.jpg", "c" * 300 + ".jpg"))
     with pytest.raises(OSError, match="File name too long"):
         write_as(
             tmp_path / "r",
             DetectionFormat.LABELS_SCORE_LAST,
-            Pair(pictures, detections_of(), None, ()),
+            Pair(images, detections_of(), None, ()),
         )
     assert not [*tmp_path.iterdir()]
 
 
-def test_labels_of_pictures_without_a_file_are_remarked(tmp_path):
-    write_coco_truth(tmp_path / "t.json", pictures_of(some_truth()), RISING)
+def test_labels_of_images_without_a_file_are_remarked(tmp_path):
+    write_coco_ground_truth(tmp_path / "t.json", images_of(some_ground_truth()), RISING)
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels/a.txt").write_text("0 0.9 0.25 0.5 0.3 0.5\n")
     kind = DetectionFormat.LABELS_SCORE_FIRST
     pair = read_pair(sources(tmp_path / "t.json", tmp_path / "labels", kind))
     assert pair.remarks == (
-        f"{tmp_path}/labels: found no file for 2 of 3 pictures, such as c-d: no detections there",
+        f"{tmp_path}/labels: found no file for 2 of 3 images, such as c-d: no detections there",
     )
     assert grouped(pair.detections).tolist() == [[0, 0, 0.9, 10, 20, 40, 60]]
 
 
-def test_a_data_file_is_the_truth_of_a_darknet_json(four, tmp_path):
+def test_a_data_file_is_the_ground_truth_of_a_darknet_json(four, tmp_path):
     box = '"relative_coordinates": {"center_x": .5, "center_y": .5, "width": .5, "height": .5}'
     thing = '{"class_id": 1, "name": "green", ' + box + ', "confidence": 0.5}'
     thing = thing.replace(": .5", ": 0.5")
     frames = [f'{{"filename": "x/p{at}.png", "objects": [{thing}]}}' for at in range(4)]
     (tmp_path / "r.json").write_text("[" + ",".join(frames) + "]")
-    labels = {"truth_format": TruthFormat.LABELS}
+    labels = {"truth_format": GroundTruthFormat.LABELS}
     kind = DetectionFormat.DARKNET
     pair = read_pair(sources(four.data, tmp_path / "r.json", kind, **labels))
-    assert pair.pictures.origin == 0 and len(pair.pictures.truth.labels) == 6
+    assert pair.images.origin == 0 and len(pair.images.ground_truth.labels) == 6
     # by hand: the middle of 64 x 48
     assert pair.detections.boxes.tolist() == [[16, 12, 48, 36]] * 4
     comp4 = read_pair(
@@ -194,7 +194,7 @@ def test_a_data_file_is_the_truth_of_a_darknet_json(four, tmp_path):
     with pytest.raises(DatasetError, match="list.txt: found no class names, expected --names"):
         read_pair(sources(listed, tmp_path / "r.json", kind, **labels))
     names = {"names": four.folder / "tiny.names"}
-    assert read_pair(sources(listed, tmp_path / "r.json", kind, **labels, **names)).pictures.names
+    assert read_pair(sources(listed, tmp_path / "r.json", kind, **labels, **names)).images.names
     with pytest.raises(DatasetError, match="tiny.data: found names in it, expected no --names"):
         read_pair(sources(four.data, tmp_path / "r.json", kind, **labels, **names))
 
@@ -208,21 +208,21 @@ def test_a_real_networks_voc_results_lose_no_digit_in_coco(shared, tmp_path):
     names = results_names(tmp_path)
     lines = [line for path in tmp_path.iterdir() for line in path.read_text().splitlines()]
     files = tuple(sorted({line.split()[0] + ".jpg" for line in lines}))
-    pictures = GroundTruthSet(names, files, SIZES[[0] * len(files)], no_truth(), VOC_ORIGIN)
-    detections = read_comp4(tmp_path, pictures)
-    write_as(tmp_path / "r.json", DetectionFormat.COCO, Pair(pictures, detections, None, ()))
-    back = read_coco_detections(tmp_path / "r.json", pictures, counted(pictures))
-    assert len(back.scores) == 101_139  # 9,983 of them begin left of or above their picture
+    images = GroundTruthSet(names, files, SIZES[[0] * len(files)], no_ground_truth(), VOC_ORIGIN)
+    detections = read_comp4(tmp_path, images)
+    write_as(tmp_path / "r.json", DetectionFormat.COCO, Pair(images, detections, None, ()))
+    back = read_coco_detections(tmp_path / "r.json", images, counted(images))
+    assert len(back.scores) == 101_139  # 9,983 of them begin left of or above their image
     for name, column in vars(detections).items():
         assert np.array_equal(getattr(back, name), column), name
 
 
 def test_no_detections_are_the_same_in_every_format(tmp_path):
-    write_coco_truth(tmp_path / "t.json", pictures_of(), NUMBERS)
+    write_coco_ground_truth(tmp_path / "t.json", images_of(), NUMBERS)
     for kind in DetectionFormat:
         written = tmp_path / kind.value
         origin = VOC_ORIGIN if kind is DetectionFormat.COMP4 else 0.0
-        write_as(written, kind, Pair(pictures_of(origin=origin), detections_of(), NUMBERS, ()))
+        write_as(written, kind, Pair(images_of(origin=origin), detections_of(), NUMBERS, ()))
         assert read_pair(sources(tmp_path / "t.json", written, kind)).detections.boxes.shape == (
             0,
             4,

@@ -10,9 +10,9 @@ from datetime import datetime, timezone
 import pytest
 
 from tests.helpers.full_disk import full_beyond
-from tests.helpers.report_pages import ABOUT, ROWS, Taken, nothing_found, nothing_labelled, scene_of
-from tests.helpers.scoring_scenes import evaluation_of, found_of, truth_of
-from tests.helpers.tiny_data import FOUR_PICTURES
+from tests.helpers.report_pages import ABOUT, ROWS, Taken, nothing_found, nothing_labeled, scene_of
+from tests.helpers.scoring_scenes import evaluation_of, found_of, ground_truth_of
+from tests.helpers.tiny_data import FOUR_IMAGES
 from yolo.errors import DatasetError
 from yolo.evaluate.report_folder import about_run, read_report, write_report
 
@@ -30,7 +30,7 @@ def written(folder, evaluation, paths, about=ABOUT, rows=ROWS):
 
 
 def test_the_page_holds_what_was_measured_and_where_it_comes_from(four, tmp_path):
-    page, report = written(tmp_path / "r", scene_of(FOUR_PICTURES), four.pictures)
+    page, report = written(tmp_path / "r", scene_of(FOUR_IMAGES), four.images)
     assert page.starts[0][0] == "html" and page.count("title") == page.count("h1") == 1
     for row in ROWS:
         assert row.metric in page.texts and row.conventions in page.texts
@@ -44,12 +44,12 @@ def test_the_page_holds_what_was_measured_and_where_it_comes_from(four, tmp_path
         assert value in page.texts
     assert "Python 3.11.2, torch 2.4.0" in page.texts
     assert page.count("image") == page.count("figure") == 4
-    costs = [picture["cost"] for picture in report["pictures"]]
+    costs = [image["cost"] for image in report["pictures"]]
     assert f"costs {max(costs):.4f} AP50" in page.texts
 
 
 def test_the_page_needs_nothing_from_elsewhere(four, tmp_path):
-    page, _ = written(tmp_path / "r", scene_of(FOUR_PICTURES), four.pictures)
+    page, _ = written(tmp_path / "r", scene_of(FOUR_IMAGES), four.images)
     links = (
         page.values("href") + page.values("src") + page.values("xlink:href") + page.values("action")
     )
@@ -63,13 +63,13 @@ def test_the_page_needs_nothing_from_elsewhere(four, tmp_path):
 
 
 def test_hostile_names_stay_text(four, tmp_path):
-    evaluation = replace(scene_of(FOUR_PICTURES), names=HOSTILE[:2], image_ids=(*HOSTILE, "d"))
+    evaluation = replace(scene_of(FOUR_IMAGES), names=HOSTILE[:2], image_ids=(*HOSTILE, "d"))
     about = replace(ABOUT, command=HOSTILE[1], cfg=HOSTILE[0], weights=HOSTILE[2], data=HOSTILE[0],
                     versions=((HOSTILE[0], HOSTILE[1]),))  # fmt: skip
     rows = [replace(ROWS[0], metric=HOSTILE[0], conventions=HOSTILE[1])]
-    paths = [f"gone/{HOSTILE[0]}.png", f"gone/{HOSTILE[1]}", "gone/\udcff\n.png", four.pictures[3]]
+    paths = [f"gone/{HOSTILE[0]}.png", f"gone/{HOSTILE[1]}", "gone/\udcff\n.png", four.images[3]]
     page, report = written(tmp_path / "r", evaluation, paths, about, rows)
-    plain, _ = written(tmp_path / "p", scene_of(FOUR_PICTURES), [*["gone"] * 3, four.pictures[3]],
+    plain, _ = written(tmp_path / "p", scene_of(FOUR_IMAGES), [*["gone"] * 3, four.images[3]],
                        rows=ROWS[:1])  # fmt: skip
     assert [tag for tag, _ in page.starts] == [tag for tag, _ in plain.starts]
     assert page.script == plain.script
@@ -81,72 +81,72 @@ def test_hostile_names_stay_text(four, tmp_path):
 
 
 def many(evaluation):
-    """80 classes, most without a truth."""
+    """80 classes, most without a ground truth."""
     return replace(evaluation, names=tuple(f"class {number}" for number in range(80)))
 
 
 def one(evaluation):
     """One class alone."""
-    truth, found = evaluation.truth, evaluation.detections
+    ground_truth, found = evaluation.ground_truth, evaluation.detections
     return replace(
-        evaluation, names=("red",), truth=replace(truth, labels=truth.labels * 0),
+        evaluation, names=("red",), ground_truth=replace(ground_truth, labels=ground_truth.labels * 0),
         detections=replace(found, labels=found.labels * 0),
     )  # fmt: skip
 
 
 def none(evaluation):
-    """Pictures, but no class, no truth and no detection."""
-    return replace(evaluation, names=(), truth=truth_of([]), detections=found_of([]))
+    """Images, but no class, no ground truth and no detection."""
+    return replace(evaluation, names=(), ground_truth=ground_truth_of([]), detections=found_of([]))
 
 
 def empty(evaluation):
     """Nothing at all."""
-    return evaluation_of(truth_of([]), found_of([]), (), 0)
+    return evaluation_of(ground_truth_of([]), found_of([]), (), 0)
 
 
-@pytest.mark.parametrize("changed", [many, one, none, empty, nothing_found, nothing_labelled])
+@pytest.mark.parametrize("changed", [many, one, none, empty, nothing_found, nothing_labeled])
 def test_the_page_stands_with_little_or_much_to_show(changed, four, tmp_path):
-    evaluation = changed(scene_of(FOUR_PICTURES))
-    paths = four.pictures[: len(evaluation.image_ids)]
+    evaluation = changed(scene_of(FOUR_IMAGES))
+    paths = four.images[: len(evaluation.image_ids)]
     page, report = written(tmp_path / "r", evaluation, paths, rows=())
     assert "nan" not in re.sub(r"base64,[^\"]*", "", (tmp_path / "r/index.html").read_text())
     assert len(report["classes"]) == len(evaluation.names)
     for name in evaluation.names:
         assert name in page.texts
-    if not len(evaluation.truth.labels):
-        assert "No labelled object, so nothing to score." in page.texts
+    if not len(evaluation.ground_truth.labels):
+        assert "No labeled object, so nothing to score." in page.texts
 
 
 def test_a_run_without_errors_says_so(four, tmp_path):
-    truth = scene_of(FOUR_PICTURES).truth
+    ground_truth = scene_of(FOUR_IMAGES).ground_truth
     perfect = evaluation_of(
-        truth, found_of([(p, c, 0.9, b) for p, c, b, _ in zip(*truth.__dict__.values(), strict=True)]),
+        ground_truth, found_of([(p, c, 0.9, b) for p, c, b, _ in zip(*ground_truth.__dict__.values(), strict=True)]),
         ("red", "green"), 4, (48, 64),
     )  # fmt: skip
-    page, _ = written(tmp_path / "r", perfect, four.pictures)
+    page, _ = written(tmp_path / "r", perfect, four.images)
     assert "No kind of error costs anything worth naming." in page.texts
-    assert "No picture has an error that is seen at this score." in page.texts
+    assert "No image has an error that is seen at this score." in page.texts
 
 
 def test_the_verdict_names_the_costliest_kind(four, tmp_path):
-    page, report = written(tmp_path / "r", scene_of(FOUR_PICTURES), four.pictures)
+    page, report = written(tmp_path / "r", scene_of(FOUR_IMAGES), four.images)
     costs = {each["kind"]: each["cost"] for each in report["errors"][:6]}
     worst = max(costs, key=costs.get)
     assert any(text.startswith(f"What costs most: {worst}") for text in page.texts)
 
 
 def test_a_full_disk_leaves_no_page(four, tmp_path):
-    evaluation, folder = scene_of(FOUR_PICTURES), tmp_path / "r"
-    written(folder, evaluation, four.pictures)
+    evaluation, folder = scene_of(FOUR_IMAGES), tmp_path / "r"
+    written(folder, evaluation, four.images)
     size = (folder / "report.json").stat().st_size
     for limit in (size - 1, size + 1):  # the numbers do not fit, or only they do
         with full_beyond(limit), pytest.raises(OSError):
-            write_report(folder, evaluation, four.pictures, ABOUT, ROWS)
+            write_report(folder, evaluation, four.images, ABOUT, ROWS)
         assert [file.name for file in folder.iterdir()] == ["report.json"]
 
 
 def test_a_report_is_read_from_its_folder_or_its_file(four, tmp_path):
-    _, report = written(tmp_path / "r", scene_of(FOUR_PICTURES), four.pictures)
+    _, report = written(tmp_path / "r", scene_of(FOUR_IMAGES), four.images)
     assert read_report(tmp_path / "r") == read_report(tmp_path / "r/report.json") == report
 
 

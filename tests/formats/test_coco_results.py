@@ -18,17 +18,17 @@ from tests.helpers.detection_files import (
     NUMBERS,
     any_detections,
     detections_of,
-    pictures_of,
-    some_truth,
+    images_of,
+    some_ground_truth,
 )
 from yolo.errors import DatasetError
 from yolo.evaluate.metrics.coco import coco_structures, score_coco
 from yolo.formats.coco_annotations import (
-    coco_truth,
+    coco_ground_truth,
     counted,
     numbers_of,
     read_coco,
-    write_coco_truth,
+    write_coco_ground_truth,
 )
 from yolo.formats.coco_results import read_coco_detections, write_coco_detections
 from yolo.formats.ground_truth_set import CocoNumbers
@@ -47,11 +47,11 @@ def results(folder, content) -> Path:
 @given(any_detections(), st.sampled_from([0.0, 1.0]))
 @settings(max_examples=150, deadline=None)
 def test_detections_come_back_to_the_last_bit(detections, origin):
-    pictures = pictures_of(origin=origin)
+    images = images_of(origin=origin)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "r.json"
-        write_coco_detections(path, pictures, NUMBERS, detections)
-        back = read_coco_detections(path, pictures, NUMBERS)
+        write_coco_detections(path, images, NUMBERS, detections)
+        back = read_coco_detections(path, images, NUMBERS)
         content = json.loads(path.read_bytes())  # as everybody else reads it
     for name, column in vars(detections).items():
         assert np.array_equal(getattr(back, name), column), name
@@ -64,7 +64,7 @@ def test_detections_come_back_to_the_last_bit(detections, origin):
 def test_a_result_file_by_hand(tmp_path):
     write_coco_detections(
         tmp_path / "r.json",
-        pictures_of(origin=1.0),
+        images_of(origin=1.0),
         NUMBERS,
         detections_of((1, 0, 0.25, 0.3, -2.5, 10.7, 8), (0, 2, 1, 1, 1, 1, 1)),
     )
@@ -75,14 +75,14 @@ def test_a_result_file_by_hand(tmp_path):
     )
 
 
-def test_the_truth_comes_back_with_its_numbers(tmp_path):
-    pictures = pictures_of(some_truth(1.0), origin=1.0)
-    write_coco_truth(tmp_path / "t.json", pictures, NUMBERS)
-    back = coco_truth(tmp_path / "t.json", 1.0, NAMES)
-    assert (back.files, back.numbers) == (pictures.files, NUMBERS)
-    assert back.sizes.tolist() == pictures.sizes.tolist()
-    for name, column in vars(pictures.truth).items():
-        assert np.array_equal(getattr(back.truth, name), column), name
+def test_the_ground_truth_comes_back_with_its_numbers(tmp_path):
+    images = images_of(some_ground_truth(1.0), origin=1.0)
+    write_coco_ground_truth(tmp_path / "t.json", images, NUMBERS)
+    back = coco_ground_truth(tmp_path / "t.json", 1.0, NAMES)
+    assert (back.files, back.numbers) == (images.files, NUMBERS)
+    assert back.sizes.tolist() == images.sizes.tolist()
+    for name, column in vars(images.ground_truth).items():
+        assert np.array_equal(getattr(back.ground_truth, name), column), name
     with contextlib.redirect_stdout(io.StringIO()):
         theirs = COCO(str(tmp_path / "t.json"))
     # by hand: from 0, left, top, width, height
@@ -113,52 +113,54 @@ def test_scores_are_those_of_pycocotools_on_the_files(tmp_path):
     (tmp_path / "t.json").write_text(json.dumps(dataset))
     (tmp_path / "r.json").write_text(json.dumps(found))
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(tmp_path / "t.json"))
-        evaluation = COCOeval(truth, truth.loadRes(str(tmp_path / "r.json")), "bbox")
+        ground_truth = COCO(str(tmp_path / "t.json"))
+        evaluation = COCOeval(ground_truth, ground_truth.loadRes(str(tmp_path / "r.json")), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    pictures = coco_truth(tmp_path / "t.json", 0.0)
-    detections = read_coco_detections(tmp_path / "r.json", pictures, pictures.numbers)
-    score = score_coco(*coco_structures(pictures, detections))
+    images = coco_ground_truth(tmp_path / "t.json", 0.0)
+    detections = read_coco_detections(tmp_path / "r.json", images, images.numbers)
+    score = score_coco(*coco_structures(images, detections))
     ours = [value for name, value in vars(score).items() if name != "class_ap"]
     assert [-1 if value is None else value for value in ours] == evaluation.stats.tolist()
-    assert 0.05 < score.ap_small < 1 and pictures.names == ("c3", "c17", "c40")
+    assert 0.05 < score.ap_small < 1 and images.names == ("c3", "c17", "c40")
 
 
 def test_a_class_without_a_category_is_scored_with_a_number_of_its_own(tmp_path):
-    write_coco_truth(tmp_path / "t.json", pictures_of(some_truth()), NUMBERS)
-    pictures = coco_truth(tmp_path / "t.json", 0.0, ("cat", "dog", "emu", "eel"))
-    assert pictures.numbers.categories == (18, 3, None, 90)
-    dataset, _ = coco_structures(pictures, detections_of())
+    write_coco_ground_truth(tmp_path / "t.json", images_of(some_ground_truth()), NUMBERS)
+    images = coco_ground_truth(tmp_path / "t.json", 0.0, ("cat", "dog", "emu", "eel"))
+    assert images.numbers.categories == (18, 3, None, 90)
+    dataset, _ = coco_structures(images, detections_of())
     assert [each["id"] for each in dataset["categories"]] == [18, 3, 91, 90]
     with pytest.raises(DatasetError, match="found detections of 'emu', which is no category"):
         write_coco_detections(
-            tmp_path / "r.json", pictures, pictures.numbers, detections_of((0, 2, 1, 1, 1, 2, 2))
+            tmp_path / "r.json", images, images.numbers, detections_of((0, 2, 1, 1, 1, 2, 2))
         )
 
 
 def test_names_must_have_the_categories_that_have_boxes(tmp_path):
-    write_coco_truth(tmp_path / "t.json", pictures_of(some_truth()), NUMBERS)
-    assert coco_truth(tmp_path / "t.json", 0.0, ("dog", "cat")).truth.labels.tolist() == [1, 0, 1]
+    write_coco_ground_truth(tmp_path / "t.json", images_of(some_ground_truth()), NUMBERS)
+    assert coco_ground_truth(
+        tmp_path / "t.json", 0.0, ("dog", "cat")
+    ).ground_truth.labels.tolist() == [1, 0, 1]
     with pytest.raises(DatasetError, match="t.json: found category 'dog', expected one of the"):
-        coco_truth(tmp_path / "t.json", 0.0, ("cat", "eel"))
+        coco_ground_truth(tmp_path / "t.json", 0.0, ("cat", "eel"))
 
 
-def test_numbers_of_another_truth_are_found_by_the_pictures_names(tmp_path):
-    write_coco_truth(tmp_path / "t.json", pictures_of(), NUMBERS)
+def test_numbers_of_another_ground_truth_are_found_by_the_images_names(tmp_path):
+    write_coco_ground_truth(tmp_path / "t.json", images_of(), NUMBERS)
     file = read_coco(tmp_path / "t.json")
-    other = pictures_of()
+    other = images_of()
     assert numbers_of(file, other) == NUMBERS
     assert counted(other) == CocoNumbers((1, 2, 3), (1, 2, 3))
     content = json.loads((tmp_path / "t.json").read_text())
     content["images"][2]["file_name"] = "x/a.jpg"
     (tmp_path / "t.json").write_text(json.dumps(content))
-    with pytest.raises(DatasetError, match="t.json: found 2 pictures a, expected one"):
+    with pytest.raises(DatasetError, match="t.json: found 2 images a, expected one"):
         numbers_of(read_coco(tmp_path / "t.json"), other)
     content["images"][2]["file_name"] = "z.jpg"
     (tmp_path / "t.json").write_text(json.dumps(content))
-    with pytest.raises(DatasetError, match=r"t.json: found 0 pictures e\.f, expected one"):
+    with pytest.raises(DatasetError, match=r"t.json: found 0 images e\.f, expected one"):
         numbers_of(read_coco(tmp_path / "t.json"), other)
 
 
@@ -182,7 +184,7 @@ def test_numbers_of_another_truth_are_found_by_the_pictures_names(tmp_path):
 def test_a_bad_entry_is_named(tmp_path, changed, message):
     path = results(tmp_path, [entry(), entry(**changed)])
     with pytest.raises(DatasetError) as error:
-        read_coco_detections(path, pictures_of(), NUMBERS)
+        read_coco_detections(path, images_of(), NUMBERS)
     assert str(error.value).startswith(f"{path}: entry 2: {message}")
     assert len(str(error.value)) < len(str(path)) + 400
 
@@ -208,7 +210,7 @@ def test_a_bad_entry_is_named(tmp_path, changed, message):
 def test_a_file_that_is_no_result_file_is_one_line(tmp_path, text, message):
     path = results(tmp_path, text)
     with pytest.raises(DatasetError) as error:
-        read_coco_detections(path, pictures_of(), NUMBERS)
+        read_coco_detections(path, images_of(), NUMBERS)
     assert str(error.value).startswith(f"{path}{message}")
 
 
@@ -220,20 +222,20 @@ def test_a_file_that_is_no_result_file_is_one_line(tmp_path, text, message):
         (lambda content: content["annotations"][1].update(area=-3),
          "annotation 2: found area -3, expected a number from 0 on"),
         (lambda content: content["annotations"][1].update(image_id=99),
-         "annotation 2: found image_id 99, expected one of the 3 usable pictures"),
+         "annotation 2: found image_id 99, expected one of the 3 usable images"),
         (lambda content: [each.update(category_id=99) for each in content["annotations"]],
          "annotation 1: found category_id 99, expected one of the 3 categories (and 2 more)"),
         (lambda content: content["images"].clear() or content["annotations"].clear(),
-         "found no picture, expected at least one"),
-        (lambda content: content["images"][0].update(id=139), "picture 139: found this id again"),
+         "found no image, expected at least one"),
+        (lambda content: content["images"][0].update(id=139), "image 139: found this id again"),
     ],
 )  # fmt: skip
-def test_nothing_of_the_truth_is_left_out(tmp_path, spoil, message):
+def test_nothing_of_the_ground_truth_is_left_out(tmp_path, spoil, message):
     path = tmp_path / "t.json"
-    write_coco_truth(path, pictures_of(some_truth()), NUMBERS)
+    write_coco_ground_truth(path, images_of(some_ground_truth()), NUMBERS)
     content = json.loads(path.read_text())
     spoil(content)
     path.write_text(json.dumps(content))
     with pytest.raises(DatasetError) as error:
-        coco_truth(path, 0.0)
+        coco_ground_truth(path, 0.0)
     assert str(error.value).startswith(f"{path}: {message}")

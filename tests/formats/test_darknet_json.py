@@ -9,7 +9,7 @@ from yolo.formats.darknet_json import Frame, darknet_json
 from yolo.records import Detections
 
 
-def test_frames_are_numbered_and_boxes_are_centre_and_size_of_the_picture():
+def test_frames_are_numbered_and_boxes_are_center_and_size_of_the_image():
     found = Detections(
         torch.tensor([[10.0, 30.0, 50.0, 60.0], [0.0, 0.0, 200.0, 100.0]]),
         torch.tensor([0.75, 1 / 3]),
@@ -51,5 +51,5 @@ def test_frames_are_numbered_and_boxes_are_centre_and_size_of_the_picture():
     ]
 
 
-def test_no_pictures_are_an_empty_list():
+def test_no_images_are_an_empty_list():
     assert json.loads(darknet_json([], NAMES)) == []

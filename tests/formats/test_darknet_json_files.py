@@ -14,8 +14,8 @@ from tests.helpers.detection_files import (
     SIZES,
     detections_of,
     grouped,
+    images_of,
     near_detections,
-    pictures_of,
 )
 from yolo.errors import DatasetError
 from yolo.formats.darknet_json import frames_detections, read_frames, write_frames
@@ -62,7 +62,7 @@ def stored(folder, content) -> Path:
 
 
 def test_darknets_own_json(tmp_path):
-    found = frames_detections(read_frames(stored(tmp_path, DARKNET)), pictures_of())
+    found = frames_detections(read_frames(stored(tmp_path, DARKNET)), images_of())
     # by hand in 100 x 80: 25 -+ 15, 40 -+ 20
     assert grouped(found).tolist() == [
         [0, 0, 0.25, 0, 0, 100, 80],
@@ -72,20 +72,20 @@ def test_darknets_own_json(tmp_path):
 
 @given(near_detections(), st.sampled_from([0.0, 1.0]))
 @settings(max_examples=50, deadline=None)
-def test_detections_come_back_to_a_billionth_of_the_picture(detections, origin):
-    pictures = pictures_of(origin=origin)
+def test_detections_come_back_to_a_billionth_of_the_image(detections, origin):
+    images = images_of(origin=origin)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "r.json"
-        write_frames(path, pictures, detections)
-        back = grouped(frames_detections(read_frames(path), pictures))
+        write_frames(path, images, detections)
+        back = grouped(frames_detections(read_frames(path), images))
         assert [each["filename"] for each in json.loads(path.read_text())] == [*FILES]
     expected = grouped(detections)
     assert np.array_equal(back[:, :3], expected[:, :3])
     assert np.abs(back[:, 3:] - expected[:, 3:]).max(initial=0) <= 1e-9 * SIZES.max()
 
 
-def test_every_picture_has_a_frame_with_darknets_keys(tmp_path):
-    write_frames(tmp_path / "r.json", pictures_of(), detections_of((0, 1, 0.75, 10, 20, 40, 60)))
+def test_every_image_has_a_frame_with_darknets_keys(tmp_path):
+    write_frames(tmp_path / "r.json", images_of(), detections_of((0, 1, 0.75, 10, 20, 40, 60)))
     content = json.loads((tmp_path / "r.json").read_text())
     expected = json.loads(DARKNET)[0]["objects"][0] | {"confidence": 0.75}
     assert content[0] == {"frame_id": 1, "filename": "a.jpg", "objects": [expected]}
@@ -101,7 +101,7 @@ def test_every_picture_has_a_frame_with_darknets_keys(tmp_path):
         ({"center_y": float("inf")}, "found {'center_x': 0.5, 'center_y': inf"),
         ({"width": 1e308}, "found {'center_x': 0.5, 'center_y': 0.5, 'width': 1e+308"),
         ({"center_x": 320}, "found {'center_x': 320, 'center_y': 0.5, 'width': 0.25, 'height': 0.5}, "
-         "expected centre and size in 0..1 of the picture, no pixels"),
+         "expected center and size in 0..1 of the image, no pixels"),
         ({"center_y": -2.1}, "found {'center_x': 0.5, 'center_y': -2.1, 'width': 0.25"),
         ({"relative_coordinates": [1, 2]}, "found [1, 2], expected finite numbers center_x"),
         ({"relative_coordinates": {}}, "found {}, expected finite numbers center_x, center_y"),
@@ -140,17 +140,17 @@ def test_a_file_that_is_no_list_of_frames_is_one_line(tmp_path, content, message
 @pytest.mark.parametrize(
     ("frames", "message"),
     [
-        ([frame("z.jpg")], "frame 1: found 'z.jpg', expected one of the 3 pictures of the truth"),
+        ([frame("z.jpg")], "frame 1: found 'z.jpg', expected one of the 3 images of the ground truth"),
         ([frame("a.jpg"), frame("x/a.png")],
          "frame 2: found 'x/a.png' again, expected it once (it is frame 1)"),
         ([frame("a.jpg")],
-         "found no frame of 2 pictures, such as b/c-d.jpg, expected one of each"),
+         "found no frame of 2 images, such as b/c-d.jpg, expected one of each"),
         ([frame("a.jpg", thing(name="emu")), frame("c-d.jpg"), frame("e.f.jpg")],
-         "frame 1: found class 'emu', expected one of the 3 of the truth"),
+         "frame 1: found class 'emu', expected one of the 3 of the ground truth"),
     ],
 )  # fmt: skip
-def test_frames_that_do_not_fit_the_truth_are_named(tmp_path, frames, message):
+def test_frames_that_do_not_fit_the_ground_truth_are_named(tmp_path, frames, message):
     path = stored(tmp_path, frames)
     with pytest.raises(DatasetError) as error:
-        frames_detections(read_frames(path), pictures_of())
+        frames_detections(read_frames(path), images_of())
     assert str(error.value) == f"{path}: {message}"

@@ -12,8 +12,8 @@ from tests.helpers.detection_files import (
     SIZES,
     detections_of,
     grouped,
+    images_of,
     near_detections,
-    pictures_of,
 )
 from yolo.errors import DatasetError
 from yolo.formats.label_files import Columns, read_label_detections, write_label_detections
@@ -24,7 +24,7 @@ ROWS = {Columns.SCORE_FIRST: "1 .75 0.25 0.5 0.3 0.5", Columns.SCORE_LAST: "1 0.
 @pytest.mark.parametrize("columns", Columns)
 def test_a_row_by_hand(tmp_path, columns):
     (tmp_path / "a.txt").write_text(f"\n{ROWS[columns]}\r\n")
-    found, without = read_label_detections(tmp_path, pictures_of(), columns)
+    found, without = read_label_detections(tmp_path, images_of(), columns)
     # by hand in 100 x 80: 25 -+ 15, 40 -+ 20
     assert grouped(found).tolist() == [[0, 1, 0.75, 10, 20, 40, 60]]
     assert without == ["c-d", "e.f"]
@@ -33,7 +33,7 @@ def test_a_row_by_hand(tmp_path, columns):
 @pytest.mark.parametrize("columns", Columns)
 def test_what_is_written_by_hand(tmp_path, columns):
     write_label_detections(
-        tmp_path, pictures_of(), detections_of((0, 1, 0.75, 10, 20, 40, 60)), columns
+        tmp_path, images_of(), detections_of((0, 1, 0.75, 10, 20, 40, 60)), columns
     )
     words = ROWS[columns].replace(" .75", " 0.75")
     assert (tmp_path / "a.txt").read_text() == f"{words}\n"
@@ -42,11 +42,11 @@ def test_what_is_written_by_hand(tmp_path, columns):
 
 @given(near_detections(), st.sampled_from([0.0, 1.0]), st.sampled_from(Columns))
 @settings(max_examples=50, deadline=None)
-def test_detections_come_back_to_a_billionth_of_the_picture(detections, origin, columns):
-    pictures = pictures_of(origin=origin)
+def test_detections_come_back_to_a_billionth_of_the_image(detections, origin, columns):
+    images = images_of(origin=origin)
     with tempfile.TemporaryDirectory() as folder:
-        write_label_detections(folder, pictures, detections, columns)
-        back, without = read_label_detections(folder, pictures, columns)
+        write_label_detections(folder, images, detections, columns)
+        back, without = read_label_detections(folder, images, columns)
         assert len([*Path(folder).iterdir()]) == 3 and not without
     expected, found = grouped(detections), grouped(back)
     assert np.array_equal(found[:, :3], expected[:, :3])
@@ -69,7 +69,7 @@ def test_detections_come_back_to_a_billionth_of_the_picture(detections, origin, 
         ("1 .5 .5 .5 -.1 .5", "found '1 .5 .5 .5 -.1 .5', expected a width and height of at"),
         ("1 .5 .5 .5 .1 -.5", "found '1 .5 .5 .5 .1 -.5', expected a width and height of at"),
         ("0 .9 320 240 100 80",
-         "found '0 .9 320 240 100 80', expected class score cx cy w h, centre and size in 0..1 of"),
+         "found '0 .9 320 240 100 80', expected class score cx cy w h, center and size in 0..1 of"),
         ("0 .9 .5 -2.1 .1 .1", "found '0 .9 .5 -2.1 .1 .1', expected class score cx cy w h, cen"),
         ("0 .9 .5 .5 .1 2.1", "found '0 .9 .5 .5 .1 2.1', expected class score cx cy w h, centr"),
     ],
@@ -77,28 +77,28 @@ def test_detections_come_back_to_a_billionth_of_the_picture(detections, origin, 
 def test_a_bad_row_is_named(tmp_path, row, message):
     (tmp_path / "a.txt").write_text(f"{ROWS[Columns.SCORE_FIRST]}\n{row}\n")
     with pytest.raises(DatasetError) as error:
-        read_label_detections(tmp_path, pictures_of(), Columns.SCORE_FIRST)
+        read_label_detections(tmp_path, images_of(), Columns.SCORE_FIRST)
     assert str(error.value).startswith(f"{tmp_path}/a.txt:2: {message}")
 
 
 def test_in_the_other_order_the_last_column_may_be_negative(tmp_path):
     (tmp_path / "a.txt").write_text("1 .5 .5 .5 .1 -.5\n")
-    found, _ = read_label_detections(tmp_path, pictures_of(), Columns.SCORE_LAST)
+    found, _ = read_label_detections(tmp_path, images_of(), Columns.SCORE_LAST)
     assert found.scores.tolist() == [-0.5]
     (tmp_path / "a.txt").write_text("1 .5 .5 .5 -.1 .5\n")
     with pytest.raises(DatasetError, match="at least 0: class cx cy w h score"):
-        read_label_detections(tmp_path, pictures_of(), Columns.SCORE_LAST)
+        read_label_detections(tmp_path, images_of(), Columns.SCORE_LAST)
 
 
-def test_a_file_of_another_picture_is_named(tmp_path):
+def test_a_file_of_another_image_is_named(tmp_path):
     (tmp_path / "z.txt").write_text("")
-    with pytest.raises(DatasetError, match="z.txt:1: found picture z, expected a file of one of"):
-        read_label_detections(tmp_path, pictures_of(), Columns.SCORE_FIRST)
+    with pytest.raises(DatasetError, match="z.txt:1: found image z, expected a file of one of"):
+        read_label_detections(tmp_path, images_of(), Columns.SCORE_FIRST)
 
 
 def test_a_score_or_class_above_2_is_no_pixel(tmp_path):
     (tmp_path / "a.txt").write_text("2 2 -2 0 2 3\n")
-    found, _ = read_label_detections(tmp_path, pictures_of(), Columns.SCORE_LAST)
+    found, _ = read_label_detections(tmp_path, images_of(), Columns.SCORE_LAST)
     assert (found.labels.tolist(), found.scores.tolist()) == ([2], [3])
 
 
@@ -107,7 +107,7 @@ def test_a_folder_without_a_file_is_probably_the_wrong_one(tmp_path):
     with pytest.raises(
         DatasetError, match=f"^{tmp_path}: found no .txt file, expected one of each"
     ):
-        read_label_detections(tmp_path, pictures_of(), Columns.SCORE_FIRST)
+        read_label_detections(tmp_path, images_of(), Columns.SCORE_FIRST)
     (tmp_path / "a.txt").touch()  # one alone is enough, and may be empty
-    found, without = read_label_detections(tmp_path, pictures_of(), Columns.SCORE_FIRST)
+    found, without = read_label_detections(tmp_path, images_of(), Columns.SCORE_FIRST)
     assert (len(found.scores), without) == (0, ["c-d", "e.f"])

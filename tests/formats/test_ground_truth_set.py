@@ -1,4 +1,4 @@
-"""yolo.formats.ground_truth_set: names of pictures, and shares of them as pixels; by hand."""
+"""yolo.formats.ground_truth_set: names of images, and shares of them as pixels; by hand."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.helpers.detection_files import detections_of, pictures_of
+from tests.helpers.detection_files import detections_of, images_of
 from yolo.errors import DatasetError
 from yolo.formats.ground_truth_set import GroundTruthSet, pixels, positions, shares, stem
 
@@ -17,9 +17,9 @@ def test_stems():
 
 
 def test_positions_need_names_that_differ():
-    assert positions(pictures_of()) == {"a": 0, "c-d": 1, "e.f": 2}
-    twice = GroundTruthSet((), ("train/1.jpg", "val/1.jpg"), None, pictures_of().truth, 0.0)
-    with pytest.raises(DatasetError, match=r"found train/1.jpg and val/1.jpg, expected pictures"):
+    assert positions(images_of()) == {"a": 0, "c-d": 1, "e.f": 2}
+    twice = GroundTruthSet((), ("train/1.jpg", "val/1.jpg"), None, images_of().ground_truth, 0.0)
+    with pytest.raises(DatasetError, match=r"found train/1.jpg and val/1.jpg, expected images"):
         positions(twice)
     with pytest.raises(DatasetError, match=r"^val/x.json: found train/1.jpg and val/1.jpg, exp"):
         positions(replace(twice, source=Path("val/x.json")))
@@ -27,23 +27,23 @@ def test_positions_need_names_that_differ():
 
 @pytest.mark.parametrize("origin", [0.0, 1.0])
 def test_shares_and_pixels(origin):
-    pictures = pictures_of(origin=origin)
+    images = images_of(origin=origin)
     # by hand in 500 x 375: 250 -+ 50, 75 -+ 75
-    found = pixels(np.array([[0.5, 0.2, 0.2, 0.4]]), np.array([1]), pictures)
+    found = pixels(np.array([[0.5, 0.2, 0.2, 0.4]]), np.array([1]), images)
     assert found.tolist() == [[200 + origin, origin, 300 + origin, 150 + origin]]
     detections = detections_of((1, 0, 1, *found[0]))
-    assert shares(detections, pictures).tolist() == [[0.5, 0.2, 0.2, 0.4]]
+    assert shares(detections, images).tolist() == [[0.5, 0.2, 0.2, 0.4]]
 
 
-def test_a_box_far_from_its_picture_is_no_share():
-    # by hand in 500 x 375: centre 1100 / 500, 75 / 375, size 200 / 500, 150 / 375
+def test_a_box_far_from_its_image_is_no_share():
+    # by hand in 500 x 375: center 1100 / 500, 75 / 375, size 200 / 500, 150 / 375
     with pytest.raises(
         DatasetError, match=r"found a detection at 2.2 0.2 0.4 0.4 of b/c-d.jpg, exp"
     ):
-        shares(detections_of((0, 0, 1, 0, 0, 9, 9), (1, 0, 1, 1000, 0, 1200, 150)), pictures_of())
+        shares(detections_of((0, 0, 1, 0, 0, 9, 9), (1, 0, 1, 1000, 0, 1200, 150)), images_of())
 
 
 def test_shares_need_sizes():
-    unknown = GroundTruthSet((), ("1.jpg",), None, pictures_of().truth, 0.0)
-    with pytest.raises(ValueError, match="need the pictures' sizes"):
+    unknown = GroundTruthSet((), ("1.jpg",), None, images_of().ground_truth, 0.0)
+    with pytest.raises(ValueError, match="need the images' sizes"):
         pixels(np.zeros((1, 4)), np.zeros(1, np.int64), unknown)

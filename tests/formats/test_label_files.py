@@ -27,12 +27,12 @@ def labels(tmp_path, text, classes=3):
 
 
 @pytest.mark.parametrize(
-    ("picture", "candidates"),
+    ("image", "candidates"),
     [
         ("/d/JPEGImages/a.jpg", ["/d/labels/a.txt", "/d/JPEGImages/a.txt"]),  # both Darknets
         ("/d/images/train/a.png", ["/d/labels/train/a.txt", "/d/images/train/a.txt"]),
         ("raw/a.jpg", ["labels/a.txt", "raw/a.txt"]),  # pjreddie
-        ("/d/obj/a.b.jpg", ["/d/obj/a.b.txt"]),  # AlexeyAB: beside the picture
+        ("/d/obj/a.b.jpg", ["/d/obj/a.b.txt"]),  # AlexeyAB: beside the image
         ("/d/myimages/images.jpg", ["/d/myimages/images.txt"]),  # whole folder names only
         (
             "/images/x/images/a.jpg",
@@ -40,23 +40,23 @@ def labels(tmp_path, text, classes=3):
         ),
     ],
 )
-def test_both_dialects_places_are_tried(picture, candidates):
-    assert [str(path) for path in label_candidates(Path(picture))] == candidates
+def test_both_dialects_places_are_tried(image, candidates):
+    assert [str(path) for path in label_candidates(Path(image))] == candidates
 
 
 def test_the_first_candidate_that_exists_is_taken(tmp_path):
-    picture = tmp_path / "images" / "a.jpg"
-    picture.parent.mkdir()
-    assert find_labels(picture) is None
-    beside = picture.with_suffix(".txt")
+    image = tmp_path / "images" / "a.jpg"
+    image.parent.mkdir()
+    assert find_labels(image) is None
+    beside = image.with_suffix(".txt")
     beside.touch()
-    assert find_labels(picture) == beside
+    assert find_labels(image) == beside
     (tmp_path / "labels" / "a.txt").mkdir(parents=True)  # a folder is no label file
-    assert find_labels(picture) == beside
+    assert find_labels(image) == beside
     (tmp_path / "labels" / "a.txt").rmdir()
     (tmp_path / "labels" / "a.txt").touch()
-    assert find_labels(picture) == tmp_path / "labels" / "a.txt"
-    assert list(label_files(picture)) == [tmp_path / "labels" / "a.txt", beside]
+    assert find_labels(image) == tmp_path / "labels" / "a.txt"
+    assert list(label_files(image)) == [tmp_path / "labels" / "a.txt", beside]
 
 
 # ------------------------------------------------------------------------------------------ lists
@@ -76,11 +76,11 @@ def test_a_list_has_a_path_a_line_relative_to_here_or_to_itself(tmp_path, monkey
     assert found[1] == tmp_path / "set" / "there.jpg"
     assert found[2] == Path("away.jpg") and len(found) == 4
     assert [line for line, _ in read_entries(path)] == [1, 3, 4, 5]
-    assert [picture for _, picture in read_entries(path)] == found
+    assert [image for _, image in read_entries(path)] == found
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \r\n", b"\x89PNG\0\0\0\rIHDR"])
-def test_an_empty_list_and_a_picture_given_as_list_are_named(tmp_path, content):
+def test_an_empty_list_and_an_image_given_as_list_are_named(tmp_path, content):
     path = tmp_path / "list.txt"
     path.write_bytes(content)
     with pytest.raises(DatasetError, match="list.txt: found .*, expected .*one path a line"):
@@ -91,15 +91,15 @@ def test_an_empty_list_and_a_picture_given_as_list_are_named(tmp_path, content):
 
 
 def test_rows_become_labels_and_boxes(tmp_path):
-    truth, faults = labels(tmp_path, "\ufeff2 0.5 0.25 0.1 0.2\r\n\n 0\t.1 1 1e-1 1\n")
+    ground_truth, faults = labels(tmp_path, "\ufeff2 0.5 0.25 0.1 0.2\r\n\n 0\t.1 1 1e-1 1\n")
     assert faults == []
-    assert truth.labels.dtype == np.int64 and truth.labels.tolist() == [2, 0]
-    assert truth.boxes.tolist() == [[0.5, 0.25, 0.1, 0.2], [0.1, 1, 0.1, 1]]
+    assert ground_truth.labels.dtype == np.int64 and ground_truth.labels.tolist() == [2, 0]
+    assert ground_truth.boxes.tolist() == [[0.5, 0.25, 0.1, 0.2], [0.1, 1, 0.1, 1]]
 
 
 def test_an_empty_file_has_no_objects(tmp_path):
-    truth, faults = labels(tmp_path, "")
-    assert truth.labels.shape == (0,) and truth.boxes.shape == (0, 4) and faults == []
+    ground_truth, faults = labels(tmp_path, "")
+    assert ground_truth.labels.shape == (0,) and ground_truth.boxes.shape == (0, 4) and faults == []
 
 
 @pytest.mark.parametrize(
@@ -114,13 +114,13 @@ def test_an_empty_file_has_no_objects(tmp_path):
         ("1.0 .5 .5 .1 .1", "found class 1.0, expected 0 to 2"),
         ("0 nan .5 .1 .1", "expected finite numbers"),
         ("0 .5 .5 inf .1", "expected finite numbers"),
-        ("0 1.01 .5 .1 .1", "found centre 1.01 .5, expected it inside the picture"),
-        ("0 .5 0 .1 .1", "found centre .5 0, expected it inside the picture"),
-        ("0 .5 -.2 .1 .1", "found centre .5 -.2, expected it inside the picture"),
-        ("0 320 240 64 48", "found centre 320 240, expected it inside the picture"),
+        ("0 1.01 .5 .1 .1", "found center 1.01 .5, expected it inside the image"),
+        ("0 .5 0 .1 .1", "found center .5 0, expected it inside the image"),
+        ("0 .5 -.2 .1 .1", "found center .5 -.2, expected it inside the image"),
+        ("0 320 240 64 48", "found center 320 240, expected it inside the image"),
         ("0 .5 .5 0 .1", "found size 0 .1, expected it above 0 and at most 1"),
         ("0 .5 .5 .1 -.1", "found size .1 -.1, expected it above 0"),
-        ("0 1e308 .5 .1 .1", "found centre 1e308 .5, expected it inside the picture"),
+        ("0 1e308 .5 .1 .1", "found center 1e308 .5, expected it inside the image"),
         ("0 .5 .5 1e308 1e999", "expected finite numbers"),
         ("0 .5 .5 .1_0 .1", "expected numbers"),
         ("0 .5 .5 .1 .\u0661", "expected numbers"),  # an Arabic digit, which Python's float takes
@@ -130,15 +130,15 @@ def test_an_empty_file_has_no_objects(tmp_path):
     ],
 )
 def test_every_fault_is_named_with_file_and_line_and_the_good_rows_stay(tmp_path, row, fault):
-    truth, faults = labels(tmp_path, f"0 .5 .5 .1 .1\n\n{row}\n1 .5 .5 .2 .2\n")
+    ground_truth, faults = labels(tmp_path, f"0 .5 .5 .1 .1\n\n{row}\n1 .5 .5 .2 .2\n")
     assert len(faults) == 1
     assert faults[0].startswith(f"{tmp_path}/a.txt:3: ") and fault in faults[0]
-    assert truth.labels.tolist() == [0, 1]
+    assert ground_truth.labels.tolist() == [0, 1]
 
 
 def test_printed_digits_may_make_a_box_a_little_too_large(tmp_path):
-    truth, faults = labels(tmp_path, "0 .5 .5 1.0005 1.000001\n")
-    assert faults == [] and truth.boxes.tolist() == [[0.5, 0.5, 1, 1]]
+    ground_truth, faults = labels(tmp_path, "0 .5 .5 1.0005 1.000001\n")
+    assert faults == [] and ground_truth.boxes.tolist() == [[0.5, 0.5, 1, 1]]
 
 
 def test_a_very_long_row_is_shown_short(tmp_path):
@@ -165,11 +165,11 @@ def test_rows_know_their_lines_whatever_ends_them(tmp_path):
 def test_of_what_is_no_label_file_nothing_is_used_and_one_line_says_so(tmp_path, content, fault):
     path = tmp_path / "a.txt"
     path.write_bytes(content)
-    truth, faults = read_labels(path, 3)
-    assert len(truth.labels) == 0 and len(faults) == 1
+    ground_truth, faults = read_labels(path, 3)
+    assert len(ground_truth.labels) == 0 and len(faults) == 1
     assert faults[0].startswith(f"{path}:1: ") and fault in faults[0]
 
 
 def test_a_text_full_of_faults_is_read_in_a_moment(tmp_path):
-    truth, faults = labels(tmp_path, "x\n" * (MOST_LABEL_BYTES // 2))
-    assert len(truth.labels) == 0 and len(faults) == MOST_LABEL_BYTES // 2
+    ground_truth, faults = labels(tmp_path, "x\n" * (MOST_LABEL_BYTES // 2))
+    assert len(ground_truth.labels) == 0 and len(faults) == MOST_LABEL_BYTES // 2

@@ -3,34 +3,39 @@
 import pytest
 
 from yolo.errors import DatasetError
-from yolo.formats.recognition import DetectionFormat, TruthFormat, detection_format, truth_format
+from yolo.formats.recognition import (
+    DetectionFormat,
+    GroundTruthFormat,
+    detection_format,
+    ground_truth_format,
+)
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("voc", TruthFormat.VOC),
-        ("x.data", TruthFormat.LABELS),
-        ("valid.txt", TruthFormat.LABELS),
-        ("instances.JSON", TruthFormat.COCO),
+        ("voc", GroundTruthFormat.VOC),
+        ("x.data", GroundTruthFormat.LABELS),
+        ("valid.txt", GroundTruthFormat.LABELS),
+        ("instances.JSON", GroundTruthFormat.COCO),
     ],
 )
-def test_truth_by_what_is_there(tmp_path, name, expected):
+def test_ground_truth_by_what_is_there(tmp_path, name, expected):
     if name == "voc":
         (tmp_path / "voc").mkdir()
         (tmp_path / "voc/1.xml").touch()
     else:
         (tmp_path / name).touch()
-    assert truth_format(tmp_path / name) is expected
+    assert ground_truth_format(tmp_path / name) is expected
 
 
 @pytest.mark.parametrize("name", ["labels", "truth.csv"])
-def test_uncertain_truth_asks(tmp_path, name):
+def test_uncertain_ground_truth_asks(tmp_path, name):
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels/1.txt").touch()
     (tmp_path / "truth.csv").touch()
     with pytest.raises(DatasetError, match=f"{name}: found .* expected --truth-format"):
-        truth_format(tmp_path / name)
+        ground_truth_format(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +73,6 @@ def test_a_folder_is_comp4_or_asks_for_the_columns(tmp_path):
 
 
 def test_what_is_not_there_is_said(tmp_path):
-    for format_of in (truth_format, detection_format):
+    for format_of in (ground_truth_format, detection_format):
         with pytest.raises(FileNotFoundError):
             format_of(tmp_path / "nothing.json")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from yolo.errors import DatasetError
 from yolo.evaluate.metrics.average_precision import VOC_PIXEL_EXTENT, mean_ap, score_classes
-from yolo.evaluate.metrics.voc import voc_detections, voc_truth
+from yolo.evaluate.metrics.voc import voc_detections, voc_ground_truth
 from yolo.formats.voc_results import evaluation_of_files, read_results, results_names, write_results
 from yolo.formats.voc_xml import read_ground_truth, read_image_set, voc_pixels
 from yolo.records import ScoredBoxes
@@ -59,7 +59,7 @@ def recorded(shared, tmp_path_factory):
     unpack(annotations, folder, lambda name: name.suffix == ".xml" and name.stem in ids)
     found = read_ground_truth(folder / "VOC2007/Annotations", image_ids)
     detections = read_results(folder / "yolov2", found.names, image_ids)
-    scores = score_classes(found.truth, detections, len(found.names), 0.5, VOC_PIXEL_EXTENT)
+    scores = score_classes(found.ground_truth, detections, len(found.names), 0.5, VOC_PIXEL_EXTENT)
     shutil.rmtree(folder)  # pytest would keep 5,000 files for three runs
     expected = json.loads((shared / "voc_results/yolov2_expected.json").read_text())
     return expected, found.names, scores
@@ -83,7 +83,9 @@ def test_every_class_gets_the_area_ap_that_voc_eval_recorded(recorded):
 
 def test_voc2007_test_has_its_published_number_of_objects(recorded):
     _, _, scores = recorded
-    assert sum(score.match.truths for score in scores) == 12032  # VOC2007's own statistics page
+    assert (
+        sum(score.match.ground_truths for score in scores) == 12032
+    )  # VOC2007's own statistics page
     assert sum(score.match.detections for score in scores) == 101139
 
 
@@ -95,19 +97,19 @@ def test_annotations_become_columns(tmp_path):
     (tmp_path / "000003.xml").write_text(annotation())
     found = read_ground_truth(tmp_path, ("000001", "000003", "000002"), more_names=["bird", "cat"])
     assert found.names == ("bird", "cat", "dog")
-    assert found.truth.image_index.tolist() == [0, 0, 2]
-    assert found.truth.labels.tolist() == [2, 1, 2]
-    assert found.truth.boxes.tolist() == [[1, 2, 3.5, 4], [5, 6, 7, 8], [9, 9, 9, 9]]
-    assert found.truth.difficult.tolist() == [False, True, False]
+    assert found.ground_truth.image_index.tolist() == [0, 0, 2]
+    assert found.ground_truth.labels.tolist() == [2, 1, 2]
+    assert found.ground_truth.boxes.tolist() == [[1, 2, 3.5, 4], [5, 6, 7, 8], [9, 9, 9, 9]]
+    assert found.ground_truth.difficult.tolist() == [False, True, False]
 
 
-def test_pictures_without_objects_are_ordinary(tmp_path):
+def test_images_without_objects_are_ordinary(tmp_path):
     (tmp_path / "000001.xml").write_text(annotation())
     found = read_ground_truth(tmp_path, ("000001",))
-    assert found.names == () and found.truth.boxes.shape == (0, 4)
+    assert found.names == () and found.ground_truth.boxes.shape == (0, 4)
 
 
-def test_a_missing_annotation_and_an_inverted_truth_are_named(tmp_path):
+def test_a_missing_annotation_and_an_inverted_ground_truth_are_named(tmp_path):
     (tmp_path / "000001.xml").write_text(annotation(("cat", 1, 1, 2, 2, 0), ("cat", 5, 1, 4, 2, 0)))
     with pytest.raises(DatasetError, match=r"000002\.xml: not found"):
         read_ground_truth(tmp_path, ("000002",))
@@ -124,10 +126,10 @@ def test_an_image_set_is_read_in_order(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no picture name found"),
-        ("000001\n000002  1\n", r":2: found '000002  1', expected one picture name"),
+        ("", "no image name found"),
+        ("000001\n000002  1\n", r":2: found '000002  1', expected one image name"),
         ("000001\n\n000001\n", r":3: 000001 again, .* on line 1"),
-        ("a\0b\n", ":1: found .*expected one picture name"),
+        ("a\0b\n", ":1: found .*expected one image name"),
     ],
 )
 def test_a_bad_image_set_is_named_with_its_line(tmp_path, text, message):
@@ -166,7 +168,7 @@ GOOD = "000001 0.5 1 2 3 4\n"
         ("000001 0.5 1 4 3 2", "found box 1 4 3 2"),
         ("000001 0.5 1_0 2 30 4", "found xmin '1_0', expected a finite number"),
         ("000001 0.5 1 2 \u0663 4", "found xmax '\u0663', expected a finite number"),
-        ("000009 0.5 1 2 3 4", "found picture 000009, expected one of the 2 of the image set"),
+        ("000009 0.5 1 2 3 4", "found image 000009, expected one of the 2 of the image set"),
         ("\x00\x01\x02", "found 1 columns"),
     ],
 )
@@ -253,6 +255,6 @@ def test_files_as_an_evaluation_score_as_they_do_in_vocs_pixels(tmp_path):
     results_file(tmp_path, "000001 0.5 1.234567 2 3000.1 4000.5\n")
     detections = read_results(tmp_path, found.names, found.image_ids)
     evaluation = evaluation_of_files(found, detections)
-    assert evaluation.truth.boxes.tolist() == [[0, 1, 29.5, 39]]
-    assert voc_truth(evaluation).boxes.tolist() == found.truth.boxes.tolist()
+    assert evaluation.ground_truth.boxes.tolist() == [[0, 1, 29.5, 39]]
+    assert voc_ground_truth(evaluation).boxes.tolist() == found.ground_truth.boxes.tolist()
     assert voc_detections(evaluation).boxes.tolist() == detections.boxes.tolist()

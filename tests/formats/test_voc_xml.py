@@ -12,7 +12,7 @@ from yolo.formats.voc_xml import (
     AnnotatedObject,
     Annotation,
     ImageSet,
-    picture_files,
+    image_files,
     read_annotation,
     read_image_sets,
 )
@@ -183,15 +183,15 @@ def test_an_empty_set_is_told_and_an_absent_one_refused(tmp_path):
         read_image_sets([ImageSet(tmp_path, "b")])
 
 
-def test_pictures_are_found_by_any_suffix_and_jpg_goes_first(tmp_path):
+def test_images_are_found_by_any_suffix_and_jpg_goes_first(tmp_path):
     (tmp_path / "JPEGImages").mkdir()
     twice = [str(number) for number in range(12)]  # in whatever order the folder lists them
     pairs = [f"{stem}{suffix}" for stem in twice for suffix in (".png", ".jpg")]
     for name in ("a.JPG", "b.jpeg", "d.e.Png", "f.txt", *pairs):
         (tmp_path / "JPEGImages" / name).touch()
     expected = {"a": "a.JPG", "b": "b.jpeg", "d.e": "d.e.Png"}
-    assert picture_files(tmp_path) == expected | {stem: f"{stem}.jpg" for stem in twice}
-    assert picture_files(tmp_path / "nowhere") == {}
+    assert image_files(tmp_path) == expected | {stem: f"{stem}.jpg" for stem in twice}
+    assert image_files(tmp_path / "nowhere") == {}
 
 
 def test_bccd_reads_whole(shared):

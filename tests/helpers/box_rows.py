@@ -1,4 +1,4 @@
-"""Truths and detections as rows, their columns, and hypothesis strategies for few boxes that overlap much."""
+"""Ground truths and detections as rows, their columns, and hypothesis strategies for few boxes that overlap much."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -9,7 +9,7 @@ SQUARE, SHIFTED, FAR = (0, 0, 10, 10), (1, 0, 11, 10), (50, 50, 60, 60)
 CLASSES = 2
 
 
-def truth_of(*rows) -> GroundTruth:
+def ground_truth_of(*rows) -> GroundTruth:
     """Rows of (image, label, box, difficult)."""
     image, label, box, difficult = zip(*rows, strict=True) if rows else ((), (), (), ())
     return GroundTruth(
@@ -45,7 +45,7 @@ boxes = st.sampled_from(
 )
 images, labels = st.integers(0, 1), st.integers(0, CLASSES - 1)
 few_scores = st.sampled_from([0.004, 0.005, 0.1, 0.25, 0.5, 0.75])  # many ties; two of Darknet's
-truth_rows = st.lists(st.tuples(images, labels, boxes, st.booleans()), max_size=12)
+ground_truth_rows = st.lists(st.tuples(images, labels, boxes, st.booleans()), max_size=12)
 detection_rows = st.lists(st.tuples(images, labels, few_scores, boxes), max_size=25)
 thresholds = st.sampled_from([1 / 3, 0.5, 2 / 3])
 extents = st.sampled_from([0.0, 1.0])

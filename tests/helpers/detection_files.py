@@ -1,4 +1,4 @@
-"""Small sets of pictures and detections for tests of the files that hold them, and how to compare them."""
+"""Small sets of images and detections for tests of the files that hold them, and how to compare them."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -13,26 +13,26 @@ NUMBERS = CocoNumbers((7, 139, 2), (18, 3, 90))
 LARGEST = 1e6  # pixels
 
 
-def no_truth() -> GroundTruth:
+def no_ground_truth() -> GroundTruth:
     nothing = np.zeros(0, np.int64)
     return GroundTruth(nothing, nothing, np.zeros((0, 4)), np.zeros(0, bool))
 
 
-def some_truth(origin: float = 0.0) -> GroundTruth:
-    """A cat in the first picture; a dog and a difficult cat in the second."""
+def some_ground_truth(origin: float = 0.0) -> GroundTruth:
+    """A cat in the first image; a dog and a difficult cat in the second."""
     boxes = np.array([(10.0, 20, 40, 60), (0, 0, 500, 375), (100, 50, 150, 150)])
     hard = np.array([False, False, True])
     return GroundTruth(np.array([0, 1, 1]), np.array([0, 1, 0]), boxes + origin, hard)
 
 
-def pictures_of(truth: GroundTruth | None = None, origin: float = 0.0) -> GroundTruthSet:
-    """The three pictures, with sizes and COCO's numbers."""
-    truth = no_truth() if truth is None else truth
-    return GroundTruthSet(NAMES, FILES, SIZES, truth, origin, NUMBERS)
+def images_of(ground_truth: GroundTruth | None = None, origin: float = 0.0) -> GroundTruthSet:
+    """The three images, with sizes and COCO's numbers."""
+    ground_truth = no_ground_truth() if ground_truth is None else ground_truth
+    return GroundTruthSet(NAMES, FILES, SIZES, ground_truth, origin, NUMBERS)
 
 
 def detections_of(*rows) -> ScoredBoxes:
-    """Rows (picture, class, score, xmin, ymin, xmax, ymax)."""
+    """Rows (image, class, score, xmin, ymin, xmax, ymax)."""
     table = np.array(rows, np.float64).reshape(-1, 7)
     index, labels = table[:, 0].astype(np.int64), table[:, 1].astype(np.int64)
     return ScoredBoxes(index, labels, table[:, 2], table[:, 3:])
@@ -40,7 +40,7 @@ def detections_of(*rows) -> ScoredBoxes:
 
 @st.composite
 def any_detections(draw, largest: float = LARGEST) -> ScoredBoxes:
-    """Up to eight detections, any floats: outside the picture, without area, of equal scores."""
+    """Up to eight detections, any floats: outside the image, without area, of equal scores."""
     number = st.one_of(
         st.floats(-largest, largest), st.integers(-1000, 1000).map(lambda each: each / 64)
     )
@@ -55,7 +55,7 @@ def any_detections(draw, largest: float = LARGEST) -> ScoredBoxes:
 
 @st.composite
 def near_detections(draw) -> ScoredBoxes:
-    """Up to eight detections that reach over their pictures by less than half, so that shares of it can hold them."""
+    """Up to eight detections that reach over their images by less than half, so that shares of it can hold them."""
     side = st.tuples(st.floats(-0.45, 1.45), st.floats(-0.45, 1.45)).map(sorted)
     row = st.tuples(st.integers(0, 2), st.integers(0, 2), st.floats(-1e9, 1e9), side, side)
     rows = draw(st.lists(row, max_size=8))
@@ -68,7 +68,7 @@ def near_detections(draw) -> ScoredBoxes:
 
 
 def grouped(detections: ScoredBoxes) -> np.ndarray:
-    """Rows (picture, class, score, box), picture by picture and class by class, in their order there."""
+    """Rows (image, class, score, box), image by image and class by class, in their order there."""
     order = np.lexsort((detections.labels, detections.image_index))
     columns = (detections.image_index, detections.labels, detections.scores, detections.boxes)
     return np.column_stack(columns)[order]

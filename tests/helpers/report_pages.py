@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 
-from tests.helpers.scoring_scenes import evaluation_of, found_of, truth_of
+from tests.helpers.scoring_scenes import evaluation_of, found_of, ground_truth_of
 from yolo.evaluate.analysis.report import About, ReportRow
 
 ABOUT = About(
@@ -61,11 +61,11 @@ class Taken(HTMLParser):
 
 
 def scene_of(boxes, labels=2):
-    """The evaluation of drawn pictures (tiny.FOUR_PICTURES): one error of each kind among right detections."""
+    """The evaluation of drawn images (tiny.FOUR_PICTURES): one error of each kind among right detections."""
     rows = [
         (index, label, (x1, y1, x2, y2), False)
-        for index, picture in enumerate(boxes)
-        for x1, y1, x2, y2, label in picture
+        for index, image in enumerate(boxes)
+        for x1, y1, x2, y2, label in image
     ]
     found = [
         (0, 0, 0.9, (8, 8, 24, 24)),  # right
@@ -73,25 +73,29 @@ def scene_of(boxes, labels=2):
         (1, 1, 0.95, (30, 10, 54, 20)),  # IoU .5: right
         (1, 1, 0.7, (4, 30, 18, 44)),  # classification
         (1, 0, 0.6, (50, 1, 60, 9)),  # background
-        (2, 1, 0.9, (40, 24, 50, 40)),  # IoU .4: localisation
+        (2, 1, 0.9, (40, 24, 50, 40)),  # IoU .4: localization
         (3, 1, 0.5, (36, 22, 60, 30)),  # IoU .4 of another class: both
         (3, 1, 0.1, (6, 4, 20, 20)),  # right, below what is seen
     ]
     names = ("red", "green", *(f"class {number}" for number in range(2, labels)))
-    return evaluation_of(truth_of(rows), found_of(found), names, len(boxes), (48, 64))
+    return evaluation_of(ground_truth_of(rows), found_of(found), names, len(boxes), (48, 64))
 
 
 def nothing_found(evaluation):
     """The same without a detection."""
     return evaluation_of(
-        evaluation.truth, found_of([]), evaluation.names, len(evaluation.image_ids), (48, 64)
+        evaluation.ground_truth, found_of([]), evaluation.names, len(evaluation.image_ids), (48, 64)
     )
 
 
-def nothing_labelled(evaluation):
-    """The same without a truth."""
+def nothing_labeled(evaluation):
+    """The same without a ground truth."""
     return evaluation_of(
-        truth_of([]), evaluation.detections, evaluation.names, len(evaluation.image_ids), (48, 64)
+        ground_truth_of([]),
+        evaluation.detections,
+        evaluation.names,
+        len(evaluation.image_ids),
+        (48, 64),
     )
 
 

@@ -1,39 +1,39 @@
-"""Small made-up scenes of truths and detections, for tests that compare two ways of scoring them."""
+"""Small made-up scenes of ground truths and detections, for tests that compare two ways of scoring them."""
 
 import numpy as np
 from hypothesis import strategies as st
 
 from yolo.records import Evaluation, GroundTruth, ScoredBoxes
 
-SIDE = 12  # of the pictures; boxes have whole corners, so that IoUs fall exactly on thresholds
-CLASSES, PICTURES = 3, 3
+SIDE = 12  # of the images; boxes have whole corners, so that IoUs fall exactly on thresholds
+CLASSES, IMAGES = 3, 3
 NAMES = ("ant", "bee", "cow")
 
 
-def truth_of(rows):
-    """rows: (picture, class, xyxy, difficult) each."""
-    pictures, labels, boxes, difficult = zip(*rows, strict=True) if rows else ((), (), (), ())
+def ground_truth_of(rows):
+    """rows: (image, class, xyxy, difficult) each."""
+    images, labels, boxes, difficult = zip(*rows, strict=True) if rows else ((), (), (), ())
     return GroundTruth(
-        np.array(pictures, np.int64), np.array(labels, np.int64),
+        np.array(images, np.int64), np.array(labels, np.int64),
         np.array(boxes, np.float64).reshape(-1, 4), np.array(difficult, bool),
     )  # fmt: skip
 
 
 def found_of(rows):
-    """rows: (picture, class, score, xyxy) each, put in the order of their pictures, as an evaluator gives them."""
+    """rows: (image, class, score, xyxy) each, put in the order of their images, as an evaluator gives them."""
     rows = sorted(rows, key=lambda row: row[0])
-    pictures, labels, scores, boxes = zip(*rows, strict=True) if rows else ((), (), (), ())
+    images, labels, scores, boxes = zip(*rows, strict=True) if rows else ((), (), (), ())
     return ScoredBoxes(
-        np.array(pictures, np.int64), np.array(labels, np.int64),
+        np.array(images, np.int64), np.array(labels, np.int64),
         np.array(scores, np.float64), np.array(boxes, np.float64).reshape(-1, 4),
     )  # fmt: skip
 
 
-def evaluation_of(truth, found, names=NAMES, pictures=PICTURES, size=(SIDE, SIDE)):
-    """An Evaluation of pictures p0, p1, ..."""
+def evaluation_of(ground_truth, found, names=NAMES, images=IMAGES, size=(SIDE, SIDE)):
+    """An Evaluation of images p0, p1, ..."""
     return Evaluation(
-        tuple(names), tuple(f"p{index}" for index in range(pictures)),
-        np.array([size] * pictures, np.int64).reshape(-1, 2), truth, found,
+        tuple(names), tuple(f"p{index}" for index in range(images)),
+        np.array([size] * images, np.int64).reshape(-1, 2), ground_truth, found,
     )  # fmt: skip
 
 
@@ -45,16 +45,16 @@ def boxes(draw, side=SIDE):
 
 @st.composite
 def scenes(draw, difficult=True):
-    """(GroundTruth, ScoredBoxes) of up to seven truths and ten detections, half of those near a truth."""
-    picture, label = st.integers(0, PICTURES - 1), st.integers(0, CLASSES - 1)
+    """(GroundTruth, ScoredBoxes) of up to seven ground truths and ten detections, half of those near a ground truth."""
+    image, label = st.integers(0, IMAGES - 1), st.integers(0, CLASSES - 1)
     hard = st.booleans() if difficult else st.just(False)
-    truths = draw(st.lists(st.tuples(picture, label, boxes(), hard), max_size=7))
+    ground_truths = draw(st.lists(st.tuples(image, label, boxes(), hard), max_size=7))
     score = st.sampled_from((0.1, 0.2, 0.25, 0.3, 0.5, 0.7, 0.9))
-    found = draw(st.lists(st.tuples(picture, label, score, boxes()), max_size=5))
+    found = draw(st.lists(st.tuples(image, label, score, boxes()), max_size=5))
     for where, what, (x1, y1, x2, y2), _ in draw(
-        st.lists(st.sampled_from(truths), max_size=5) if truths else st.just([])
+        st.lists(st.sampled_from(ground_truths), max_size=5) if ground_truths else st.just([])
     ):
         moved = (x1, y1, x2 + draw(st.integers(0, 3)), y2 + draw(st.integers(0, 2)))
         other = draw(st.sampled_from((what, what, (what + 1) % CLASSES)))
         found.append((where, other, draw(score), moved))
-    return truth_of(truths), found_of(found)
+    return ground_truth_of(ground_truths), found_of(found)

@@ -16,20 +16,20 @@ def iou(first, second, extent):
     return shared / union if union > 0 else 0.0
 
 
-def verdicts(truths, detections, thresh, extent):
+def verdicts(ground_truths, detections, thresh, extent):
     """True (correct), False (false) or None (does not count) for each detection, by falling score.
 
-    truths: (image, box, difficult) of one class; detections: (image, score, box) of the same class.
+    ground truths: (image, box, difficult) of one class; detections: (image, score, box) of the same class.
     """
     taken, result = set(), []
     for image, _, box in sorted(detections, key=lambda each: -each[1]):  # sorted() is stable
         best, best_iou = None, thresh
-        for number, (truth_image, truth_box, _) in enumerate(truths):
-            if truth_image == image and iou(box, truth_box, extent) > best_iou:
-                best, best_iou = number, iou(box, truth_box, extent)
+        for number, (ground_truth_image, ground_truth_box, _) in enumerate(ground_truths):
+            if ground_truth_image == image and iou(box, ground_truth_box, extent) > best_iou:
+                best, best_iou = number, iou(box, ground_truth_box, extent)
         if best is None:
             result.append(False)
-        elif truths[best][2]:
+        elif ground_truths[best][2]:
             result.append(None)
         else:
             result.append(best not in taken)

@@ -3,15 +3,15 @@
 import math
 
 
-def box_slopes(kind, box, truth):
-    """(dx, dy, dw, dh) of one predicted cxcywh box against one truth; kind: "iou", "giou", "diou" or "ciou".
+def box_slopes(kind, box, ground_truth):
+    """(dx, dy, dw, dh) of one predicted cxcywh box against one ground truth; kind: "iou", "giou", "diou" or "ciou".
 
     Raises ZeroDivisionError where C would give inf or nan.
     """
     x, y, w, h = box
     w, h = w or 1.0, h or 1.0  # delta_yolo_box gives a box without width or height one of 1
     left, right, top, bottom = x - w / 2, x + w / 2, y - h / 2, y + h / 2
-    tx, ty, tw, th = truth
+    tx, ty, tw, th = ground_truth
     t_left, t_right, t_top, t_bottom = tx - tw / 2, tx + tw / 2, ty - th / 2, ty + th / 2
 
     across = min(right, t_right) - max(left, t_left)  # negative where the boxes are apart
@@ -60,21 +60,23 @@ def box_slopes(kind, box, truth):
         slope["bottom"] - slope["top"],
     ]
     if kind in ("diou", "ciou"):
-        terms = _distance_terms(box, truth, (left, right, top, bottom), (hull_across, hull_down))
+        terms = _distance_terms(
+            box, ground_truth, (left, right, top, bottom), (hull_across, hull_down)
+        )
         if kind == "ciou":
             for index, term in zip(
-                (2, 3), _aspect_terms((w, h), truth, shared / union), strict=True
+                (2, 3), _aspect_terms((w, h), ground_truth, shared / union), strict=True
             ):
                 terms[index] += term
         slopes = [term if apart else s + term for s, term in zip(slopes, terms, strict=True)]
     return slopes
 
 
-def _distance_terms(box, truth, sides, hull):
-    """What DIoU adds; the centre's part of the hull has the sign that Darknet gives it."""
+def _distance_terms(box, ground_truth, sides, hull):
+    """What DIoU adds; the center's part of the hull has the sign that Darknet gives it."""
     left, right, top, bottom = sides
     x, y = box[:2]
-    tx, ty, tw, th = truth
+    tx, ty, tw, th = ground_truth
     distance = (x - tx) ** 2 + (y - ty) ** 2
     diagonal = hull[0] ** 2 + hull[1] ** 2
     reaches = {
@@ -95,10 +97,10 @@ def _distance_terms(box, truth, sides, hull):
     ]
 
 
-def _aspect_terms(size, truth, iou):
+def _aspect_terms(size, ground_truth, iou):
     """What CIoU adds to dw and dh; `iou` is the formula's, which may be negative."""
     w, h = size
-    turn = math.atan(truth[2] / truth[3]) - math.atan(w / h)
+    turn = math.atan(ground_truth[2] / ground_truth[3]) - math.atan(w / h)
     aspect = 4 / math.pi**2 * turn**2
     alpha = aspect / (1 - iou + aspect + 0.000001)
     return alpha * 8 / math.pi**2 * turn * h, -alpha * 8 / math.pi**2 * turn * w

@@ -18,7 +18,7 @@ def iou(first, second):
 
 
 def distance_iou(first, second, exponent):
-    """IoU - (squared distance of the centres / squared diagonal of the box around both) ** exponent."""
+    """IoU - (squared distance of the centers / squared diagonal of the box around both) ** exponent."""
     across = (first[0] + first[2] - second[0] - second[2]) / 2
     down = (first[1] + first[3] - second[1] - second[3]) / 2
     width = max(first[2], second[2]) - min(first[0], second[0])
@@ -92,7 +92,7 @@ def corners(box):
 
 
 def shape_iou(first, second):
-    """IoU of two (width, height) at one centre."""
+    """IoU of two (width, height) at one center."""
     return iou(corners((0, 0, *first)), corners((0, 0, *second)))
 
 
@@ -100,24 +100,24 @@ def logistic(value):
     return 1 / (1 + math.exp(-value))
 
 
-def yolo_delta(raw, truths, *, anchors, mask, classes, network, dialect, **options):
-    """Darknet's delta of one picture's [yolo] map, cell by cell: `[A, 5+classes, H, W]` in and out.
+def yolo_delta(raw, ground_truths, *, anchors, mask, classes, network, dialect, **options):
+    """Darknet's delta of one image's [yolo] map, cell by cell: `[A, 5+classes, H, W]` in and out.
 
-    truths: rows (class, cx, cy, w, h), 0..1; anchors: all (w, h) pairs in pixels; network: (width, height) in pixels;
+    ground truths: rows (class, cx, cy, w, h), 0..1; anchors: all (w, h) pairs in pixels; network: (width, height) in pixels;
     dialect: "pjreddie" or "alexeyab". Squared error of the box only. Source: darknet's yolo_layer.c, in its order.
     """
     head = _SlowHead(raw, anchors, mask, classes, network, dialect, options)
     for cell in np.ndindex(head.delta.shape[0], *raw.shape[2:]):
-        head.every_cell(cell, truths)
-    for truth in truths:
-        head.every_truth(truth)
+        head.every_cell(cell, ground_truths)
+    for ground_truth in ground_truths:
+        head.every_ground_truth(ground_truth)
     if head.iou_thresh < 1:
         head.average()
     return head.delta
 
 
 class _SlowHead:
-    """One picture's map while its delta is written, as Darknet's layer struct is."""
+    """One image's map while its delta is written, as Darknet's layer struct is."""
 
     def __init__(self, raw, anchors, mask, classes, network, dialect, options):
         self.raw, self.anchors, self.mask, self.classes = raw, anchors, mask, classes
@@ -147,20 +147,23 @@ class _SlowHead:
             math.exp(self.raw[anchor, 3, row, column]) * height / self.network[1],
         )
 
-    def every_cell(self, cell, truths):
+    def every_cell(self, cell, ground_truths):
         anchor, row, column = cell
-        overlaps = [iou(corners(self.box(cell)), corners(truth[1:])) for truth in truths]
+        overlaps = [
+            iou(corners(self.box(cell)), corners(ground_truth[1:]))
+            for ground_truth in ground_truths
+        ]
         best = max(overlaps, default=0.0)
         objectness = self.probability(cell, 4)
         believes = any(self.probability(cell, 5 + c) > 0.25 for c in range(self.classes))
         ignored = best > self.ignore_thresh and (believes or not self.alexeyab)
         self.delta[anchor, 4, row, column] = 0 if ignored else self.object_factor * -objectness
         if best > self.truth_thresh:
-            truth = truths[overlaps.index(best)]
-            self.positive(cell, truth, self.mask[anchor])
+            ground_truth = ground_truths[overlaps.index(best)]
+            self.positive(cell, ground_truth, self.mask[anchor])
 
-    def every_truth(self, truth):
-        _, cx, cy, w, h = truth
+    def every_ground_truth(self, ground_truth):
+        _, cx, cy, w, h = ground_truth
         cell_of = (
             min(int(cy * self.height), self.height - 1),
             min(int(cx * self.width), self.width - 1),
@@ -169,15 +172,15 @@ class _SlowHead:
         fits = [shape_iou((w, h), shape) for shape in shapes]
         best = fits.index(max(fits))
         if best in self.mask:
-            self.positive((self.mask.index(best), *cell_of), truth, best)
+            self.positive((self.mask.index(best), *cell_of), ground_truth, best)
         for number, fit in enumerate(fits):
             if number != best and number in self.mask and fit > self.iou_thresh:
-                self.positive((self.mask.index(number), *cell_of), truth, number)
+                self.positive((self.mask.index(number), *cell_of), ground_truth, number)
 
-    def positive(self, cell, truth, number):
-        """This cell answers for this truth, with anchor `number`."""
+    def positive(self, cell, ground_truth, number):
+        """This cell answers for this ground truth, with anchor `number`."""
         anchor, row, column = cell
-        label, cx, cy, w, h = truth
+        label, cx, cy, w, h = ground_truth
         aw, ah = self.anchors[number]
         wanted = (
             cx * self.width - column,
@@ -202,7 +205,7 @@ class _SlowHead:
         anchor, row, column = cell
         asked = (
             label if self.alexeyab else 0
-        )  # the slot that tells whether the cell has a truth already
+        )  # the slot that tells whether the cell has a ground truth already
         if self.delta[anchor, 5 + asked, row, column]:
             target = 1 - 0.5 * self.smooth
             self.delta[anchor, 5 + label, row, column] = target - self.probability(cell, 5 + label)

@@ -1,4 +1,4 @@
-"""AlexeyAB's [Gaussian_yolo] delta cell by cell and truth by truth, in the order of gaussian_yolo_layer.c."""
+"""AlexeyAB's [Gaussian_yolo] delta cell by cell and ground truth by ground truth, in the order of gaussian_yolo_layer.c."""
 
 import math
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ POINTS = {
     "center": 0,
     "left_top": -1,
     "right_bottom": 1,
-}  # from the centre to the point, in half sizes
+}  # from the center to the point, in half sizes
 
 
 @dataclass(frozen=True)
@@ -35,22 +35,22 @@ class Keys:
     multipliers: tuple = field(default=())
 
 
-def gaussian_delta(raw, truths, *, anchors, mask, classes, network, keys):
-    """Darknet's delta of one picture's map, `[A, 9+classes, H, W]` in and out (forward_gaussian_yolo_layer).
+def gaussian_delta(raw, ground_truths, *, anchors, mask, classes, network, keys):
+    """Darknet's delta of one image's map, `[A, 9+classes, H, W]` in and out (forward_gaussian_yolo_layer).
 
-    truths: rows (class, cx, cy, w, h), 0..1; anchors: all (w, h) pairs in pixels; network: (width, height) in pixels.
+    ground truths: rows (class, cx, cy, w, h), 0..1; anchors: all (w, h) pairs in pixels; network: (width, height) in pixels.
     """
     head = _SlowGaussianHead(raw, anchors, mask, classes, network, keys)
     for cell in np.ndindex(len(mask), *raw.shape[2:]):
-        head.every_cell(cell, truths)
-    for truth in truths:
-        head.every_truth(truth)
+        head.every_cell(cell, ground_truths)
+    for ground_truth in ground_truths:
+        head.every_ground_truth(ground_truth)
     head.average()
     return head.delta
 
 
 class _SlowGaussianHead:
-    """One picture's activated map while its delta is written, as Darknet's layer struct is."""
+    """One image's activated map while its delta is written, as Darknet's layer struct is."""
 
     def __init__(self, raw, anchors, mask, classes, network, keys):
         self.anchors, self.mask, self.classes = anchors, mask, classes
@@ -87,22 +87,22 @@ class _SlowGaussianHead:
     def multiplier(self, label):
         return self.keys.multipliers[label] if self.keys.multipliers else 1.0
 
-    def every_cell(self, cell, truths):
+    def every_cell(self, cell, ground_truths):
         box = self.box(cell, self.mask[cell[0]])
-        overlaps = [iou(corners(box), corners(truth[1:])) for truth in truths]
+        overlaps = [iou(corners(box), corners(ground_truth[1:])) for ground_truth in ground_truths]
         best = max(overlaps, default=0.0)
         believes = any(self.output[self.at(cell, CLASS + c)] > 0.25 for c in range(self.classes))
         objectness = self.output[self.at(cell, OBJECT)]
         ignored = believes and best > self.keys.ignore_thresh
         self.delta[self.at(cell, OBJECT)] = 0 if ignored else -self.keys.cls_normalizer * objectness
         if best > self.keys.truth_thresh:
-            truth = truths[overlaps.index(best)]
+            ground_truth = ground_truths[overlaps.index(best)]
             self.delta[self.at(cell, OBJECT)] = self.keys.cls_normalizer * (1 - objectness)
-            self.believe(cell, truth[0])
-            self.fit(cell, truth, self.mask[cell[0]])
+            self.believe(cell, ground_truth[0])
+            self.fit(cell, ground_truth, self.mask[cell[0]])
 
-    def every_truth(self, truth):
-        _, cx, cy, w, h = truth
+    def every_ground_truth(self, ground_truth):
+        _, cx, cy, w, h = ground_truth
         side = POINTS[self.keys.yolo_point]
         column = min(max(int((cx + side * w / 2) * self.width), 0), self.width - 1)
         row = min(max(int((cy + side * h / 2) * self.height), 0), self.height - 1)
@@ -110,24 +110,24 @@ class _SlowGaussianHead:
         fits = [shape_iou((w, h), shape) for shape in shapes]
         best = fits.index(max(fits))
         if best in self.mask:
-            self.positive((self.mask.index(best), row, column), truth, best)
+            self.positive((self.mask.index(best), row, column), ground_truth, best)
         for number, fit in enumerate(fits):
             above = self.keys.iou_thresh < 1 and fit > self.keys.iou_thresh
             if number != best and number in self.mask and above:
-                self.positive((self.mask.index(number), row, column), truth, number)
+                self.positive((self.mask.index(number), row, column), ground_truth, number)
 
-    def positive(self, cell, truth, number):
-        self.fit(cell, truth, number)
-        factor = self.multiplier(truth[0]) * self.keys.cls_normalizer
+    def positive(self, cell, ground_truth, number):
+        self.fit(cell, ground_truth, number)
+        factor = self.multiplier(ground_truth[0]) * self.keys.cls_normalizer
         self.delta[self.at(cell, OBJECT)] = factor * (1 - self.output[self.at(cell, OBJECT)])
-        self.believe(cell, truth[0])
+        self.believe(cell, ground_truth[0])
 
-    def fit(self, cell, truth, number):
+    def fit(self, cell, ground_truth, number):
         """delta_gaussian_yolo_box, accumulating."""
-        deltas, sigma_deltas = self.likely(cell, truth, number)
+        deltas, sigma_deltas = self.likely(cell, ground_truth, number)
         if self.keys.iou_loss != "mse":
-            deltas = self.overlapping(cell, truth, number)
-        factor = self.keys.iou_normalizer * self.multiplier(truth[0])
+            deltas = self.overlapping(cell, ground_truth, number)
+        factor = self.keys.iou_normalizer * self.multiplier(ground_truth[0])
         for channel, value in zip(MEANS, deltas, strict=True):
             self.add(cell, channel, factor * value)
         for channel, value in zip(SIGMAS, sigma_deltas, strict=True):
@@ -139,10 +139,10 @@ class _SlowGaussianHead:
         most = self.keys.max_delta
         self.delta[self.at(cell, channel)] += max(-most, min(most, value))
 
-    def likely(self, cell, truth, number):
+    def likely(self, cell, ground_truth, number):
         """The deltas of x, y, w, h and of their uncertainties under a normal distribution."""
         _, row, column = cell
-        _, cx, cy, w, h = truth
+        _, cx, cy, w, h = ground_truth
         side = POINTS[self.keys.yolo_point]
         wanted = (
             (cx + side * w / 2) * self.width - column,
@@ -160,17 +160,17 @@ class _SlowGaussianHead:
             sigma_deltas.append(factor * (off**2 / sigma - 1 / (sigma + 0.3)))
         return deltas, sigma_deltas
 
-    def overlapping(self, cell, truth, number):
+    def overlapping(self, cell, ground_truth, number):
         """The deltas of x, y, w, h of an iou_loss."""
         box = self.box(cell, number)
-        dx, dy, dw, dh = box_slopes(self.keys.iou_loss, box, truth[1:])
+        dx, dy, dw, dh = box_slopes(self.keys.iou_loss, box, ground_truth[1:])
         side = POINTS[self.keys.yolo_point]
         dx, dy = dx + side * dw / 2, dy + side * dh / 2
         w, h = self.output[self.at(cell, 4)], self.output[self.at(cell, 6)]
         return dx, dy, dw * math.exp(w), dh * math.exp(h)
 
     def believe(self, cell, label):
-        """delta_gaussian_yolo_class: the first class's slot tells whether the cell has a truth already."""
+        """delta_gaussian_yolo_class: the first class's slot tells whether the cell has a ground truth already."""
         smooth, factor = self.keys.label_smooth_eps, self.multiplier(label)
         if self.delta[self.at(cell, CLASS)]:
             slot = self.at(cell, CLASS + label)

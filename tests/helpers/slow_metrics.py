@@ -1,6 +1,6 @@
 """Every metric beside average precision by the book, one box after the other, in plain Python.
 
-For tests only: slow and obvious. Boxes come as rows, truths (image, label, box, difficult) and
+For tests only: slow and obvious. Boxes come as rows, ground truths (image, label, box, difficult) and
 detections (image, label, score, box), as the tests' own.
 """
 
@@ -9,37 +9,40 @@ import math
 from tests.helpers.slow_ap import iou, verdicts
 
 
-def darknet(truths, detections, classes, thresh, counted_thresh):
+def darknet(ground_truths, detections, classes, thresh, counted_thresh):
     """({points: [AP of each class]}, {points: mAP}, [(TP, FP, FN, sum of IoU) of each class]).
 
-    As validate_detector_map goes about it: first every detection is given its truth, picture by
-    picture; then all classes' detections go down one ranking together, and each class has a
-    (precision, recall) at every rank. Within a picture detections come by falling score.
+    As validate_detector_map goes about it: first every detection is given its ground truth, image by
+    image; then all classes' detections go down one ranking together, and each class has a
+    (precision, recall) at every rank. Within an image detections come by falling score.
     """
-    easy = [row for row in truths if not row[3]]
-    hard = [row for row in truths if row[3]]
+    easy = [row for row in ground_truths if not row[3]]
+    hard = [row for row in ground_truths if row[3]]
     seen = [row for row in detections if row[2] > 0.005]
     ranked = sorted(range(len(seen)), key=lambda number: -seen[number][2])
     counts = [[0, 0, 0, 0.0] for _ in range(classes)]
-    listed, counted_truths = [], set()
+    listed, counted_ground_truths = [], set()
     for number in ranked:
         image, label, score, box = seen[number]
         mine, best = None, 0.0
-        for place, (truth_image, truth_label, truth_box, _) in enumerate(easy):
-            overlap = iou(box, truth_box, 0)
-            if (truth_image, truth_label) == (image, label) and overlap > max(thresh, best):
+        for place, (ground_truth_image, ground_truth_label, ground_truth_box, _) in enumerate(easy):
+            overlap = iou(box, ground_truth_box, 0)
+            if (ground_truth_image, ground_truth_label) == (image, label) and overlap > max(
+                thresh, best
+            ):
                 mine, best = place, overlap
         excused = mine is None and any(
-            (truth_image, truth_label) == (image, label) and iou(box, truth_box, 0) > thresh
-            for truth_image, truth_label, truth_box, _ in hard
+            (ground_truth_image, ground_truth_label) == (image, label)
+            and iou(box, ground_truth_box, 0) > thresh
+            for ground_truth_image, ground_truth_label, ground_truth_box, _ in hard
         )
         if not excused:
             listed.append((label, mine))
         if score > counted_thresh:
-            hit = mine is not None and mine not in counted_truths
+            hit = mine is not None and mine not in counted_ground_truths
             counts[label][0 if hit else 1] += 1
             counts[label][3] += best if hit else 0.0
-        counted_truths.add(mine)
+        counted_ground_truths.add(mine)
     to_find = [sum(row[1] == label for row in easy) for label in range(classes)]
     for label in range(classes):
         counts[label][2] = to_find[label] - counts[label][0]
@@ -85,11 +88,11 @@ def _darknet_ap(curve, points):
     return total + last_recall * best
 
 
-def counts(truths, detections, classes, thresh, extent, score_thresh):
+def counts(ground_truths, detections, classes, thresh, extent, score_thresh):
     """(TP, FP, FN, sum of IoU) of each class, by VOC's matching."""
     result = []
     for label in range(classes):
-        ours = [(image, box, hard) for image, of, box, hard in truths if of == label]
+        ours = [(image, box, hard) for image, of, box, hard in ground_truths if of == label]
         theirs = [
             (image, score, box)
             for image, of, score, box in detections
@@ -108,7 +111,7 @@ def counts(truths, detections, classes, thresh, extent, score_thresh):
     return result
 
 
-def miss_rate(marks, to_find, pictures):
+def miss_rate(marks, to_find, images):
     """The geometric mean of nine miss rates; marks: True, False or None by falling score."""
     total = 0.0
     for exponent in range(9):
@@ -116,27 +119,27 @@ def miss_rate(marks, to_find, pictures):
         missed, found, wrong = 1.0, 0, 0
         for mark in marks:
             found, wrong = found + (mark is True), wrong + (mark is False)
-            if wrong / pictures <= allowed:
+            if wrong / images <= allowed:
                 missed = 1 - found / to_find
         total += math.log(max(missed, 1e-10))
     return math.exp(total / 9)
 
 
-def confusion(truths, detections, classes, thresh, extent, score_thresh):
-    """Rows of truth, columns of detections, the background last in both."""
+def confusion(ground_truths, detections, classes, thresh, extent, score_thresh):
+    """Rows of ground truth, columns of detections, the background last in both."""
     matrix = [[0] * (classes + 1) for _ in range(classes + 1)]
     taken = set()
     kept = [row for row in detections if row[2] > score_thresh]
     for image, label, _, box in sorted(kept, key=lambda row: -row[2]):
         near = [
             (iou(box, other, extent), of == label, -number, of)
-            for number, (at, of, other, hard) in enumerate(truths)
+            for number, (at, of, other, hard) in enumerate(ground_truths)
             if at == image and not hard and number not in taken
             if iou(box, other, extent) > thresh
         ]
         excused = any(
             at == image and hard and iou(box, other, extent) > thresh
-            for at, _, other, hard in truths
+            for at, _, other, hard in ground_truths
         )
         if near:
             _, _, number, of = max(near)
@@ -144,7 +147,7 @@ def confusion(truths, detections, classes, thresh, extent, score_thresh):
             matrix[of][label] += 1
         elif not excused:
             matrix[classes][label] += 1
-    for number, (_, of, _, hard) in enumerate(truths):
+    for number, (_, of, _, hard) in enumerate(ground_truths):
         if not hard and number not in taken:
             matrix[of][classes] += 1
     return matrix

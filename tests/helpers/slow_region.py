@@ -32,7 +32,7 @@ def probabilities(head, logits):
 
 
 def write_classes(head, settings, dialect, probs, delta, label, scale):
-    """delta_region_class: what a truth writes into the class deltas of its cell."""
+    """delta_region_class: what a ground truth writes into the class deltas of its cell."""
     if head.tree is not None:
         while label >= 0:
             for other, parent in enumerate(PARENTS):
@@ -50,10 +50,10 @@ def write_classes(head, settings, dialect, probs, delta, label, scale):
         delta[other] = scale * ((other == label) - p)
 
 
-def slow_delta(head, settings, dialect, seen, raw, truths):
-    """Darknet's delta `[A, 5+classes, H, W]` of one picture's raw values of that shape; truths: (label, x, y, w, h).
+def slow_delta(head, settings, dialect, seen, raw, ground_truths):
+    """Darknet's delta `[A, 5+classes, H, W]` of one image's raw values of that shape; ground truths: (label, x, y, w, h).
 
-    Returns it with the IoU of each truth and the number of ignored cells.
+    Returns it with the IoU of each ground truth and the number of ignored cells.
     """
     scales, new = settings.scales, dialect == "alexeyab"
     anchors, _, height, width = raw.shape
@@ -64,18 +64,23 @@ def slow_delta(head, settings, dialect, seen, raw, truths):
         w, h = (math.exp(v) * a for v, a in zip((w, h), head.anchors[n].tolist(), strict=True))
         return (i + logistic(x)) / width, (j + logistic(y)) / height, w / width, h / height
 
-    def write_box(n, j, i, truth, scale):
+    def write_box(n, j, i, ground_truth, scale):
         x, y = (logistic(value) for value in raw[n, :2, j, i])
         prior = head.anchors[n].tolist()
-        delta[n, 0, j, i] = scale * (truth[0] * width - i - x) * x * (1 - x)
-        delta[n, 1, j, i] = scale * (truth[1] * height - j - y) * y * (1 - y)
-        delta[n, 2, j, i] = scale * (math.log(truth[2] * width / prior[0]) - raw[n, 2, j, i])
-        delta[n, 3, j, i] = scale * (math.log(truth[3] * height / prior[1]) - raw[n, 3, j, i])
-        return iou(corners(*box(n, j, i)), corners(*truth))
+        delta[n, 0, j, i] = scale * (ground_truth[0] * width - i - x) * x * (1 - x)
+        delta[n, 1, j, i] = scale * (ground_truth[1] * height - j - y) * y * (1 - y)
+        delta[n, 2, j, i] = scale * (math.log(ground_truth[2] * width / prior[0]) - raw[n, 2, j, i])
+        delta[n, 3, j, i] = scale * (
+            math.log(ground_truth[3] * height / prior[1]) - raw[n, 3, j, i]
+        )
+        return iou(corners(*box(n, j, i)), corners(*ground_truth))
 
     for n, j, i in itertools.product(range(anchors), range(height), range(width)):
         o = logistic(raw[n, 4, j, i])
-        overlaps = [iou(corners(*box(n, j, i)), corners(*truth[1:])) for truth in truths]
+        overlaps = [
+            iou(corners(*box(n, j, i)), corners(*ground_truth[1:]))
+            for ground_truth in ground_truths
+        ]
         best = max(overlaps, default=0.0)
         delta[n, 4, j, i] = scales.noobject_scale * (0 - o) * o * (1 - o)
         if new and settings.classfix == -1:
@@ -86,22 +91,22 @@ def slow_delta(head, settings, dialect, seen, raw, truths):
             if new and settings.classfix > 0:
                 scale = scales.class_scale * (o if settings.classfix == 2 else 1)
                 probs = probabilities(head, raw[n, 5:, j, i])
-                label = truths[overlaps.index(best)][0]
+                label = ground_truths[overlaps.index(best)][0]
                 write_classes(head, settings, dialect, probs, delta[n, 5:, j, i], label, scale)
         if seen < 12_800:
             w, h = head.anchors[n].tolist()
             prior = ((i + 0.5) / width, (j + 0.5) / height, w / width, h / height)
             write_box(n, j, i, prior, 0.01)
     ious = []
-    for label, *truth in truths:
-        i, j = int(truth[0] * width), int(truth[1] * height)
+    for label, *ground_truth in ground_truths:
+        i, j = int(ground_truth[0] * width), int(ground_truth[1] * height)
         shapes = [box(n, j, i)[2:] for n in range(anchors)]
         if settings.bias_match:
             shapes = [(w / width, h / height) for w, h in head.anchors.tolist()]
-        fits = [iou(corners(0, 0, *shape), corners(0, 0, *truth[2:])) for shape in shapes]
+        fits = [iou(corners(0, 0, *shape), corners(0, 0, *ground_truth[2:])) for shape in shapes]
         n = fits.index(max(fits))
-        small = 1 if new else 2 - truth[2] * truth[3]
-        ious.append(write_box(n, j, i, truth, scales.coord_scale * small))
+        small = 1 if new else 2 - ground_truth[2] * ground_truth[3]
+        ious.append(write_box(n, j, i, ground_truth, scales.coord_scale * small))
         o = logistic(raw[n, 4, j, i])
         target = ious[-1] if scales.rescore else 1
         delta[n, 4, j, i] = scales.object_scale * (target - o) * o * (1 - o)

@@ -21,11 +21,15 @@ def covered(a, b):
     return max(width, 0) * max(height, 0) / ((a[2] - a[0]) * (a[3] - a[1]))
 
 
-def rows_of(truth, found):
-    truths = [
+def rows_of(ground_truth, found):
+    ground_truths = [
         {"picture": int(p), "class": int(c), "box": b.tolist(), "difficult": bool(d)}
         for p, c, b, d in zip(
-            truth.image_index, truth.labels, truth.boxes, truth.difficult, strict=True
+            ground_truth.image_index,
+            ground_truth.labels,
+            ground_truth.boxes,
+            ground_truth.difficult,
+            strict=True,
         )
     ]
     detections = [
@@ -34,16 +38,16 @@ def rows_of(truth, found):
             zip(found.image_index, found.labels, found.scores, found.boxes, strict=True)
         )
     ]
-    return truths, sorted(detections, key=lambda d: (-d["score"], d["picture"], d["at"]))
+    return ground_truths, sorted(detections, key=lambda d: (-d["score"], d["picture"], d["at"]))
 
 
-def sort_errors(truth, found):
-    """truths with `found` and `missed`, detections by falling score with `kind` and `truth`."""
-    truths, detections = rows_of(truth, found)
-    for each in truths:
+def sort_errors(ground_truth, found):
+    """ground truths with `found` and `missed`, detections by falling score with `kind` and `ground truth`."""
+    ground_truths, detections = rows_of(ground_truth, found)
+    for each in ground_truths:
         each["found"] = each["excused"] = False
     for one in detections:
-        mine = [t for t in truths if t["picture"] == one["picture"]]
+        mine = [t for t in ground_truths if t["picture"] == one["picture"]]
         own = [t for t in mine if t["class"] == one["class"] and not t["difficult"]]
         free = [t for t in own if not t["found"] and iou(one["box"], t["box"]) >= 0.5]
         hard = [
@@ -59,13 +63,15 @@ def sort_errors(truth, found):
             one["kind"] = "uncounted"
     for one in detections:
         if one["kind"] is None:
-            mine = [t for t in truths if t["picture"] == one["picture"] and not t["difficult"]]
+            mine = [
+                t for t in ground_truths if t["picture"] == one["picture"] and not t["difficult"]
+            ]
             name_error(one, mine)
             if one["kind"] in ("classification", "localisation"):
                 one["truth"]["excused"] = True
-    for each in truths:
+    for each in ground_truths:
         each["missed"] = not (each["found"] or each["excused"] or each["difficult"])
-    return truths, detections
+    return ground_truths, detections
 
 
 def name_error(one, mine):
@@ -86,7 +92,7 @@ def name_error(one, mine):
 
 
 def mean_ap(rows, totals):
-    """rows: (class, right) by falling score; totals: how many truths each class has to find; 101 points."""
+    """rows: (class, right) by falling score; totals: how many ground truths each class has to find; 101 points."""
     values = []
     for label, total in totals.items():
         if total == 0:
@@ -104,10 +110,10 @@ def mean_ap(rows, totals):
     return sum(values) / len(values)
 
 
-def costs(truth, found):
-    """{kind: mAP after its cure}, and the mAP before under None; {} where there is no truth."""
-    truths, detections = sort_errors(truth, found)
-    plain = [t for t in truths if not t["difficult"]]
+def costs(ground_truth, found):
+    """{kind: mAP after its cure}, and the mAP before under None; {} where there is no ground truth."""
+    ground_truths, detections = sort_errors(ground_truth, found)
+    plain = [t for t in ground_truths if not t["difficult"]]
     totals = {
         label: sum(t["class"] == label for t in plain) for label in {t["class"] for t in plain}
     }

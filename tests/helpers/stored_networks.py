@@ -45,7 +45,7 @@ activation=leaky
 output=5
 activation=linear
 """
-# The same and what only AlexeyAB's knows: learnt factors of shortcuts, shared parameters.
+# The same and what only AlexeyAB's knows: learned factors of shortcuts, shared parameters.
 ALL_CFG = (
     BOTH_CFG.replace("[local]", "[shortcut]\nfrom=-1\nweights_type=per_feature\n[local]").replace(
         "[batchnorm]\n[convolutional]",
@@ -57,7 +57,7 @@ ALL_CFG = (
 )  # fmt: skip
 
 NORM = ("scales", "rolling mean", "rolling variance")
-# Layer, kind, tensors with their numbers: by hand, in AlexeyAB's order. A 10 x 8 picture is 5 x 4 from the second
+# Layer, kind, tensors with their numbers: by hand, in AlexeyAB's order. A 10 x 8 image is 5 x 4 from the second
 # convolution on, [local] has 4 x 3 windows of 2 x 2 x 3 values, [connected] sees 2 x 4 x 3 values.
 BOTH_LAYERS = (
     (0, "convolutional", (("biases", 4), *((name, 4) for name in NORM), ("weights", 4 * 3 * 9))),

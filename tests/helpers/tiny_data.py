@@ -11,9 +11,9 @@ from yolo.cfg import parse_cfg
 from yolo.model.network import Network, build
 
 NAMES = ("red", "green")
-COLOURS = np.array([(220, 30, 30), (30, 200, 40)], np.uint8)  # of class 0 and 1
-GROUND = 90  # grey that no box has
-SIZE = (48, 64)  # (height, width) of pictures and network
+COLORS = np.array([(220, 30, 30), (30, 200, 40)], np.uint8)  # of class 0 and 1
+GROUND = 90  # gray that no box has
+SIZE = (48, 64)  # (height, width) of images and network
 
 NET = """[net]
 batch=4
@@ -72,11 +72,11 @@ DROPOUT = "\n[dropout]\nprobability=.3\n"
 
 @dataclass(frozen=True)
 class DrawnSet:
-    """A data set of drawn boxes on disk. boxes: xyxy pixels and class of each picture, in list order."""
+    """A data set of drawn boxes on disk. boxes: xyxy pixels and class of each image, in list order."""
 
     folder: Path
     data: Path
-    pictures: tuple[Path, ...]
+    images: tuple[Path, ...]
     boxes: tuple[tuple[tuple[int, int, int, int, int], ...], ...]
 
 
@@ -93,17 +93,17 @@ def network_of(text: str, seed: int = 0) -> Network:
 
 
 def draw(boxes, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """uint8 RGB: filled boxes (x1, y1, x2, y2, class) on grey; x2 and y2 are not inside."""
-    picture = np.full((*size, 3), GROUND, np.uint8)
+    """uint8 RGB: filled boxes (x1, y1, x2, y2, class) on gray; x2 and y2 are not inside."""
+    image = np.full((*size, 3), GROUND, np.uint8)
     for x1, y1, x2, y2, label in boxes:
-        picture[y1:y2, x1:x2] = COLOURS[label]
-    return picture
+        image[y1:y2, x1:x2] = COLORS[label]
+    return image
 
 
-def write_picture(path: Path, picture: np.ndarray) -> Path:
-    """Write an RGB picture in the format of its ending."""
+def write_image(path: Path, image: np.ndarray) -> Path:
+    """Write an RGB image in the format of its ending."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    done, content = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    done, content = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     assert done
     path.write_bytes(content.tobytes())
     return path
@@ -120,23 +120,23 @@ def label_lines(boxes, size: tuple[int, int] = SIZE) -> str:
 
 
 def write_set(folder: Path, boxes, names=NAMES, ending: str = ".png") -> DrawnSet:
-    """Pictures, labels, one list for train and valid, names and voc.data in `folder`; `boxes`: a list a picture."""
+    """Images, labels, one list for train and valid, names and voc.data in `folder`; `boxes`: a list an image."""
     (folder / "labels").mkdir(parents=True)
-    pictures = []
+    images = []
     for index, each in enumerate(boxes):
-        pictures.append(write_picture(folder / "images" / f"p{index}{ending}", draw(each)))
+        images.append(write_image(folder / "images" / f"p{index}{ending}", draw(each)))
         (folder / "labels" / f"p{index}.txt").write_text(label_lines(each))
-    (folder / "list.txt").write_text("".join(f"{path}\n" for path in pictures))
+    (folder / "list.txt").write_text("".join(f"{path}\n" for path in images))
     (folder / "tiny.names").write_text("".join(f"{name}\n" for name in names))
     data = folder / "tiny.data"
     data.write_text(
         f"classes = {len(names)}\ntrain = {folder}/list.txt\nvalid = {folder}/list.txt\n"
         f"names = {folder}/tiny.names\nbackup = {folder}/backup\n"
     )
-    return DrawnSet(folder, data, tuple(pictures), tuple(tuple(each) for each in boxes))
+    return DrawnSet(folder, data, tuple(images), tuple(tuple(each) for each in boxes))
 
 
-FOUR_PICTURES = (
+FOUR_IMAGES = (
     [(8, 8, 24, 24, 0)],
     [(30, 10, 54, 30, 1), (4, 30, 18, 44, 0)],
     [(40, 24, 60, 44, 1)],

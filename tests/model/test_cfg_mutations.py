@@ -15,7 +15,7 @@ from tests.conftest import PROJECT
 from yolo.cfg import parse_cfg
 from yolo.errors import CfgError
 from yolo.model.network import build
-from yolo.support.table import EXAMPLES, PICTURE
+from yolo.support.table import EXAMPLES, IMAGE
 
 # Of the processor in our own code: machines are shared, and virtual ones take up to seconds to hand out a fresh GB.
 MOST_SECONDS = 2.0
@@ -34,7 +34,7 @@ REAL = [
     (CFGS / f"{name}.cfg").read_text().splitlines()
     for name in ("shapes", "yolov3-tiny", "yolov4-tiny", "yolov7-tiny", "yolov2-tiny", "darknet19")
 ]
-SMALL = [(PICTURE + text).splitlines() for text in EXAMPLES.values()]  # one of every kind
+SMALL = [(IMAGE + text).splitlines() for text in EXAMPLES.values()]  # one of every kind
 ANY = st.one_of(st.sampled_from(REAL), st.sampled_from(SMALL))
 POSITION = st.floats(0, 1, exclude_max=True)
 

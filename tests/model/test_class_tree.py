@@ -1,6 +1,6 @@
 """yolo.model.class_tree: a small hierarchy by hand, against loops, and against what compiled Darknet made of it.
 
-golden/tree.npz: `probs` are group softmaxes of random numbers, one row a picture; pjreddie's Darknet (2018-09-14, CPU
+golden/tree.npz: `probs` are group softmaxes of random numbers, one row an image; pjreddie's Darknet (2018-09-14, CPU
 build) computed `products` by hierarchy_predictions, and by hierarchy_top_prediction, for each of `thresholds`, `chosen`
 from the probs and `chosen_twice` from the products, as its region layer does.
 """
@@ -110,9 +110,9 @@ def test_a_group_softmax_adds_up_to_one_in_each_group_and_is_the_loop(tree):
     logits = torch.randn(2, 12, 3) * 4
     found = group_softmax(logits, tree, dim=1)
     assert found.shape == (2, 12, 3)
-    for picture, place in np.ndindex(2, 3):
-        expected = slow_softmax(logits[picture, :, place].tolist())
-        assert found[picture, :, place].tolist() == pytest.approx(expected, rel=1e-5)
+    for image, place in np.ndindex(2, 3):
+        expected = slow_softmax(logits[image, :, place].tolist())
+        assert found[image, :, place].tolist() == pytest.approx(expected, rel=1e-5)
     assert found[:, 11].tolist() == [[1.0] * 3] * 2  # an only child
 
 

@@ -125,7 +125,7 @@ def turn(tensors):
     tensors["layers.11.linear.weight"] = tensors["layers.11.linear.weight"].T.contiguous()
 
 
-def quantise(tensors):
+def quantize(tensors):
     tensors["layers.11.linear.weight"] = tensors["layers.11.linear.weight"].to(torch.int8)
 
 
@@ -138,7 +138,7 @@ def quantise(tensors):
             turn,
             r"found layers\.11\.linear\.weight of shape \[6, 5\] float32, expected shape \[5, 6\]",
         ),
-        (quantise, r"found layers\.11\.linear\.weight of shape \[5, 6\] int8, expected .* float32"),
+        (quantize, r"found layers\.11\.linear\.weight of shape \[5, 6\] int8, expected .* float32"),
     ],
 )
 def test_names_shapes_and_kinds_of_number_must_match(tmp_path, network, change, match):

@@ -48,9 +48,9 @@ SHIPPED = {
 }
 RECORDED = [name for name in SHIPPED if name != "shapes.cfg"]
 HEADER_64 = 20  # bytes of the header that weights_bytes counts
-SMALL = (64, 96)  # (height, width) of the smallest picture that all strides divide, not square
+SMALL = (64, 96)  # (height, width) of the smallest image that all strides divide, not square
 BACKBONE_BYTES = 162482580  # darknet53.conv.74, as published: the layers below 75
-# what was changed for the recordings: a small input, one picture
+# what was changed for the recordings: a small input, one image
 RECORDED_ELSEWISE = {"width", "height", "batch", "subdivisions"}
 
 
@@ -88,7 +88,7 @@ def test_layers_heads_strides_and_bytes_are_the_published_ones(shipped):
     assert weights_bytes(network) == HEADER_64 + 4 * stored  # nothing is left out of the file
 
 
-def test_a_small_picture_goes_through(shipped):
+def test_a_small_image_goes_through(shipped):
     network, expected = shipped
     height, width = SMALL
     with torch.inference_mode():

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from yolo.model.builders import BEYOND_PICTURES, BUILDERS
+from yolo.model.builders import BEYOND_IMAGES, BUILDERS
 from yolo.support.meanings import KINDS, MEANINGS, UNREAD
 from yolo.support.table import EXAMPLES, MUST_BE_0, aliases, readings, support_table
 
@@ -20,7 +20,7 @@ def test_every_kind_of_section_is_on_the_page_under_all_its_names():
     named = {name for kind in KINDS if kind != "net" for name in (kind, *aliases(kind))}
     assert named == set(BUILDERS)
     assert set(EXAMPLES) == set(KINDS) - {"net"} and set(MEANINGS) == set(KINDS)
-    for name in (*BUILDERS, *BEYOND_PICTURES):
+    for name in (*BUILDERS, *BEYOND_IMAGES):
         assert f"[{name}]" in support_table()
 
 

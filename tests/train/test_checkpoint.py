@@ -17,19 +17,19 @@ PROGRESS = Progress(step=12, seen=2**33, seed=7, best_map=0.25)
 
 
 def trained(text=None, seed=0):
-    """A network and its optimiser after two updates, so that there is momentum and batch norm has moved."""
+    """A network and its optimizer after two updates, so that there is momentum and batch norm has moved."""
     network = network_of(text or cfg_text(), seed)
-    optimiser = make_optimizer(network, network.training_settings)
-    set_rate(optimiser, 0.01)
+    optimizer = make_optimizer(network, network.training_settings)
+    set_rate(optimizer, 0.01)
     for _ in range(2):
         network(torch.rand(2, 3, *SIZE))[0].square().sum().backward()
-        optimiser.step()
-        optimiser.zero_grad()
-    return network, optimiser
+        optimizer.step()
+        optimizer.zero_grad()
+    return network, optimizer
 
 
-def tensors(network, optimiser):
-    momentum = [entry["momentum_buffer"] for entry in optimiser.state_dict()["state"].values()]
+def tensors(network, optimizer):
+    momentum = [entry["momentum_buffer"] for entry in optimizer.state_dict()["state"].values()]
     return [value.clone() for value in (*network.state_dict().values(), *momentum)]
 
 
@@ -38,23 +38,23 @@ def equal(first, second):
 
 
 def test_everything_comes_back_bit_for_bit(tmp_path):
-    network, optimiser = trained()
+    network, optimizer = trained()
     network.weights_version = (0, 1, 0)
-    save_checkpoint(tmp_path / "a.pt", network, optimiser, PROGRESS)
-    other, other_optimiser = trained(seed=1)
-    before = tensors(other, other_optimiser)
-    assert load_checkpoint(tmp_path / "a.pt", other, other_optimiser) == PROGRESS
-    assert equal(tensors(network, optimiser), tensors(other, other_optimiser))
-    assert not equal(before, tensors(other, other_optimiser))
+    save_checkpoint(tmp_path / "a.pt", network, optimizer, PROGRESS)
+    other, other_optimizer = trained(seed=1)
+    before = tensors(other, other_optimizer)
+    assert load_checkpoint(tmp_path / "a.pt", other, other_optimizer) == PROGRESS
+    assert equal(tensors(network, optimizer), tensors(other, other_optimizer))
+    assert not equal(before, tensors(other, other_optimizer))
     assert other.weights_version == (0, 1, 0)
-    decays = [group["weight_decay"] for group in other_optimiser.param_groups]
+    decays = [group["weight_decay"] for group in other_optimizer.param_groups]
     assert decays == [0.0001, 0.0]
 
 
 def broken(tmp_path):
     """Files that are no checkpoint, by name."""
-    network, optimiser = trained()
-    save_checkpoint(tmp_path / "good.pt", network, optimiser, PROGRESS)
+    network, optimizer = trained()
+    save_checkpoint(tmp_path / "good.pt", network, optimizer, PROGRESS)
     whole = (tmp_path / "good.pt").read_bytes()
     save_weights(network, tmp_path / "weights.pt")
     torch.save({"a": 1}, tmp_path / "other.pt")
@@ -76,31 +76,31 @@ def broken(tmp_path):
 
 def test_what_is_no_checkpoint_is_one_line_and_changes_nothing(tmp_path):
     names = broken(tmp_path)
-    network, optimiser = trained(seed=1)
-    before = tensors(network, optimiser)
+    network, optimizer = trained(seed=1)
+    before = tensors(network, optimizer)
     for name in names:
         with pytest.raises(WeightsError, match=f"{name}: found .*, expected a checkpoint") as error:
-            load_checkpoint(tmp_path / name, network, optimiser)
+            load_checkpoint(tmp_path / name, network, optimizer)
         assert "\n" not in str(error.value) and "weights_only" not in str(error.value)
-        assert equal(before, tensors(network, optimiser))
+        assert equal(before, tensors(network, optimizer))
 
 
 def test_another_networks_checkpoint_is_refused_and_changes_nothing(tmp_path):
-    network, optimiser = trained(cfg_text(norm=False))
-    save_checkpoint(tmp_path / "a.pt", network, optimiser, PROGRESS)
-    other, other_optimiser = trained()
-    before = tensors(other, other_optimiser)
+    network, optimizer = trained(cfg_text(norm=False))
+    save_checkpoint(tmp_path / "a.pt", network, optimizer, PROGRESS)
+    other, other_optimizer = trained()
+    before = tensors(other, other_optimizer)
     with pytest.raises(WeightsError, match="a.pt: found .* is it the checkpoint of another cfg?"):
-        load_checkpoint(tmp_path / "a.pt", other, other_optimiser)
-    assert equal(before, tensors(other, other_optimiser))
+        load_checkpoint(tmp_path / "a.pt", other, other_optimizer)
+    assert equal(before, tensors(other, other_optimizer))
 
 
 def test_a_missing_file_and_a_folder_are_os_errors(tmp_path):
-    network, optimiser = trained()
+    network, optimizer = trained()
     with pytest.raises(FileNotFoundError):
-        load_checkpoint(tmp_path / "away.pt", network, optimiser)
+        load_checkpoint(tmp_path / "away.pt", network, optimizer)
     with pytest.raises(IsADirectoryError):
-        load_checkpoint(tmp_path, network, optimiser)
+        load_checkpoint(tmp_path, network, optimizer)
 
 
 def full_at_sync(_descriptor):
@@ -108,9 +108,9 @@ def full_at_sync(_descriptor):
 
 
 def test_a_disk_that_is_full_at_the_last_moment_leaves_the_old_file(tmp_path, monkeypatch):
-    network, optimiser = trained()
+    network, optimizer = trained()
     path = tmp_path / "a.pt"
-    save_checkpoint(path, network, optimiser, PROGRESS)
+    save_checkpoint(path, network, optimizer, PROGRESS)
     old = path.read_bytes()
     monkeypatch.setattr(os, "fsync", full_at_sync)
     with pytest.raises(OSError, match="No space left"):
@@ -123,7 +123,7 @@ def test_a_disk_that_is_full_at_the_last_moment_leaves_the_old_file(tmp_path, mo
 def test_a_write_that_fails_half_way_leaves_the_old_file(tmp_path, save):
     """A limit on the size of files stands for the full disk: the system refuses to write on."""
     large = cfg_text().replace("filters=12", "filters=600")  # more than any buffer holds
-    network, optimiser = trained(large)
+    network, optimizer = trained(large)
     path = tmp_path / "a"
     path.write_bytes(b"old")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -131,7 +131,7 @@ def test_a_write_that_fails_half_way_leaves_the_old_file(tmp_path, save):
     try:
         with pytest.raises(OSError, match="File too large"):
             if save == "checkpoint":
-                save_checkpoint(path, network, optimiser, PROGRESS)
+                save_checkpoint(path, network, optimizer, PROGRESS)
             else:
                 save_weights(network, path)
     finally:

@@ -107,7 +107,7 @@ def test_the_processes_share_each_mini_batch():
 
 
 def test_a_mini_batch_that_cannot_be_shared_is_an_error():
-    with pytest.raises(CfgError, match="^found mini-batches of 4 pictures .* a multiple of 3, the"):
+    with pytest.raises(CfgError, match="^found mini-batches of 4 images .* a multiple of 3, the"):
         SharedSteps([], 4, Processes(0, 3, 0))
 
 
@@ -147,15 +147,15 @@ def test_flags_means_and_shares_come_together(both):
     assert second == (flags, means, None, None)
 
 
-def learnt(network, model, images):
-    """Each step's loss, of the squares of raw maps, a picture; SGD changes the network."""
-    optimiser = torch.optim.SGD(network.parameters(), lr=5e-4, momentum=0.9)
+def learned(network, model, images):
+    """Each step's loss, of the squares of raw maps, an image; SGD changes the network."""
+    optimizer = torch.optim.SGD(network.parameters(), lr=5e-4, momentum=0.9)
     losses = []
     for _ in range(STEPS):
         loss = model(images)[0].square().sum() / len(images)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.detach())
     return losses
 
@@ -163,13 +163,13 @@ def learnt(network, model, images):
 def learn_a_share(processes):
     network = with_synced_norm(network_of(cfg_text(dropout=False)))
     share = IMAGES[processes.rank * 2 :][:2]
-    losses = learnt(network, spread(network, processes, CPU), share)
+    losses = learned(network, spread(network, processes, CPU), share)
     return [processes.mean({"loss": loss})["loss"] for loss in losses], network.state_dict()
 
 
 def test_two_processes_learn_what_one_learns(both):
     network = network_of(cfg_text(dropout=False))
-    expected = [float(loss) for loss in learnt(network, network, IMAGES)]
+    expected = [float(loss) for loss in learned(network, network, IMAGES)]
     assert expected[-1] < 0.8 * expected[0]
     for losses, state in (each["learn_a_share"] for each in both):
         assert losses == pytest.approx(expected, rel=1e-5)
@@ -179,7 +179,7 @@ def test_two_processes_learn_what_one_learns(both):
 
 def learn_without_synced_norm(processes):
     network = network_of(cfg_text(dropout=False))
-    learnt(network, spread(network, processes, CPU), IMAGES[processes.rank * 2 :][:2])
+    learned(network, spread(network, processes, CPU), IMAGES[processes.rank * 2 :][:2])
     own = network.layers[0].norm.running_mean.clone()
     processes.same_buffers(network)
     return own, network.layers[0].norm.running_mean
@@ -193,7 +193,7 @@ def test_the_buffers_are_made_the_first_ones(both):
 
 def learn_with_a_dead_end(processes):
     network = network_of(DEAD_END)
-    return learnt(network, spread(network, processes, CPU), IMAGES)
+    return learned(network, spread(network, processes, CPU), IMAGES)
 
 
 def test_a_branch_that_leads_nowhere_does_not_stop_the_exchange(both):
@@ -206,7 +206,7 @@ def test_a_branch_that_leads_nowhere_does_not_stop_the_exchange(both):
 
 def fail_in_the_second(processes):
     if processes.rank == 1:
-        raise DatasetError("p3.png: found 0 bytes, expected a picture")
+        raise DatasetError("p3.png: found 0 bytes, expected an image")
     processes.any(False)
 
 

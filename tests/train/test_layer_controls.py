@@ -38,18 +38,18 @@ def network_of(*keys: str, net: str = "") -> Network:
     return network
 
 
-def optimiser_of(network: Network, **how) -> torch.optim.Optimizer:
+def optimizer_of(network: Network, **how) -> torch.optim.Optimizer:
     return make_optimizer(network, network.training_settings, **how)
 
 
-def step_of(network: Network, optimiser: torch.optim.Optimizer, step: int) -> None:
+def step_of(network: Network, optimizer: torch.optim.Optimizer, step: int) -> None:
     """One update towards smaller squares of the map."""
-    set_rate(optimiser, 0.01)
+    set_rate(optimizer, 0.01)
     set_step(network, step, STEPS)
     torch.manual_seed(step)
     network(torch.rand(2, 3, 8, 8))[0].square().sum().backward()
-    optimiser.step()
-    optimiser.zero_grad()
+    optimizer.step()
+    optimizer.zero_grad()
 
 
 def state_of(network: Network) -> dict[str, torch.Tensor]:
@@ -66,12 +66,12 @@ def moved(before: dict, after: dict, kind: str) -> list[int]:
 
 def moves_at(network: Network, steps, **how) -> dict[int, tuple[list[int], list[int]]]:
     """step → layers whose parameters, and whose statistics, moved in it."""
-    optimiser = optimiser_of(network, **how)
+    optimizer = optimizer_of(network, **how)
     network.train()
     rows = {}
     for step in steps:
         before = state_of(network)
-        step_of(network, optimiser, step)
+        step_of(network, optimizer, step)
         after = state_of(network)
         rows[step] = moved(before, after, "parameter"), moved(before, after, "statistic")
     return rows
@@ -110,7 +110,7 @@ def test_a_stop_keeps_no_map_of_the_layers_before_it_for_backward():
     network = network_of("", "", "stopbackward=1").train()
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape) or t, lambda t: t):
         network(torch.rand(2, 3, 8, 8))
-    assert (2, 3, 8, 8) not in kept and (2, 8, 8, 8) in kept  # the picture; what enters layer 4
+    assert (2, 3, 8, 8) not in kept and (2, 8, 8, 8) in kept  # the image; what enters layer 4
 
 
 def test_the_last_of_several_stops_counts():
@@ -156,7 +156,7 @@ def test_a_layer_that_waits_stays_as_it_is_but_its_statistics_move(key, last_hel
 def test_gradients_go_through_a_layer_that_waits():
     waiting, free = network_of("", "dont_update=3"), network_of()
     for network in (waiting, free):
-        step_of(network, optimiser_of(network), 1)
+        step_of(network, optimizer_of(network), 1)
     assert torch.equal(waiting.layers[0].conv.weight, free.layers[0].conv.weight)
 
 
@@ -167,20 +167,20 @@ def test_a_frozen_layer_does_not_learn_after_its_wait_either():
     assert not network.layers[0].conv.weight.requires_grad
 
 
-def test_what_a_waiting_layer_would_have_learnt_is_not_made_up_for():
+def test_what_a_waiting_layer_would_have_learned_is_not_made_up_for():
     """Its first update is rate * (gradient + decay * weight): no sum of the gradients that were left out."""
     network = network_of("", "dont_update=2")
-    optimiser = optimiser_of(network)
+    optimizer = optimizer_of(network)
     network.train()
     for step in (1, 2):
-        step_of(network, optimiser, step)
+        step_of(network, optimizer, step)
     before = network.layers[1].conv.weight.detach().clone()
     set_step(network, 3, STEPS)
     torch.manual_seed(3)
     (gradient,) = torch.autograd.grad(
         network(torch.rand(2, 3, 8, 8))[0].square().sum(), [network.layers[1].conv.weight]
     )
-    step_of(network, optimiser, 3)
+    step_of(network, optimizer, 3)
     expected = before - 0.01 * (gradient + 0.1 * before)
     torch.testing.assert_close(network.layers[1].conv.weight.detach(), expected)
 
@@ -233,7 +233,7 @@ def test_a_layers_learning_rate_is_a_factor():
     for key in ("", "learning_rate=.5", "learning_rate=0"):
         network = network_of("", key, net="momentum=0\n")
         before = state_of(network)
-        step_of(network, optimiser_of(network), 1)
+        step_of(network, optimizer_of(network), 1)
         rates[key] = before["layers.1.conv.weight"] - network.layers[1].conv.weight.detach()
     torch.testing.assert_close(rates["learning_rate=.5"], rates[""] / 2, rtol=1e-3, atol=1e-7)
     assert not rates["learning_rate=0"].any() and rates[""].any()
@@ -248,7 +248,7 @@ def test_frozen_layers_do_not_change_at_all():
 
 def test_frozen_batch_norms_stay_in_evaluation_whatever_train_says():
     network = network_of()
-    optimiser_of(network, freeze=2)
+    optimizer_of(network, freeze=2)
     network.train()
     assert [layer.norm.training for layer in network.layers[:3]] == [False, False, True]
     network.eval()
@@ -258,7 +258,7 @@ def test_frozen_batch_norms_stay_in_evaluation_whatever_train_says():
 
 
 def test_frozen_layers_that_draw_go_on_drawing():
-    """As AlexeyAB's: a picture is still cut at random, and values dropped, before a layer that is trained."""
+    """As AlexeyAB's: an image is still cut at random, and values dropped, before a layer that is trained."""
     text = "[net]\nwidth=8\nheight=8\nchannels=3\n[dropout]\nprobability=.5\n"
     network = build(parse_cfg(text + CONVOLUTION.format(""), "drop.cfg"))[0]
     make_optimizer(network, network.training_settings, freeze=1)
@@ -270,7 +270,7 @@ def test_frozen_layers_that_draw_go_on_drawing():
 
 def test_frozen_batch_norm_uses_its_stored_statistics():
     network = network_of()
-    optimiser_of(network, freeze=1)
+    optimizer_of(network, freeze=1)
     images = torch.rand(2, 3, 8, 8)
     network.eval()
     expected = network.layers[0](images)
@@ -282,10 +282,10 @@ def test_frozen_batch_norm_uses_its_stored_statistics():
 
 def test_freeze_and_stopbackward_the_longer_wins():
     network = network_of("", "", "stopbackward=1")
-    optimiser_of(network, freeze=1)
+    optimizer_of(network, freeze=1)
     assert (network.frozen, network.stopped) == (2, 3)
     network = network_of("stopbackward=1")
-    optimiser_of(network, freeze=2)
+    optimizer_of(network, freeze=2)
     assert (network.frozen, network.stopped) == (2, 2)
 
 
@@ -294,9 +294,9 @@ def test_freeze_and_stopbackward_the_longer_wins():
 )
 def test_a_network_of_which_nothing_learns_is_an_error(keys):
     with pytest.raises(CfgError, match="found none of 6 layers that learns .* the first 0 frozen"):
-        optimiser_of(network_of(*keys))
+        optimizer_of(network_of(*keys))
     with pytest.raises(CfgError, match="the first 6 frozen"):
-        optimiser_of(network_of(), freeze=6)
+        optimizer_of(network_of(), freeze=6)
 
 
 def test_shared_parameters_are_of_the_layer_that_stores_them():
@@ -304,8 +304,8 @@ def test_shared_parameters_are_of_the_layer_that_stores_them():
     text = "[net]\nwidth=8\nheight=8\nchannels=4\n" + CONVOLUTION.format("") + shared
     network = build(parse_cfg(text, "shared.cfg"))[0]
     assert [len(rows) for rows in own_parameters(network)] == [3, 0]
-    optimiser = make_optimizer(network, read_training(parse_cfg("[net]\n", "x.cfg")[0]))
-    assert sum(len(group["params"]) for group in optimiser.param_groups) == 3
+    optimizer = make_optimizer(network, read_training(parse_cfg("[net]\n", "x.cfg")[0]))
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == 3
     assert all(parameter.requires_grad for parameter in network.parameters())
 
 

@@ -3,7 +3,7 @@
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.helpers.tiny_data import FOUR_PICTURES, cfg_text, write_set
+from tests.helpers.tiny_data import FOUR_IMAGES, cfg_text, write_set
 from yolo.train.setup.options import Options
 from yolo.train.setup.run import start
 from yolo.train.trainer import train
@@ -21,8 +21,8 @@ CFG = (
 
 
 @pytest.mark.parametrize("more", ["", "iou_loss=ciou\n"], ids=["mse", "ciou"])
-def test_four_pictures_are_learned_by_heart(tmp_path, more):
-    drawn = write_set(tmp_path / "four", FOUR_PICTURES)
+def test_four_images_are_learned_by_heart(tmp_path, more):
+    drawn = write_set(tmp_path / "four", FOUR_IMAGES)
     cfg = tmp_path / "tiny.cfg"
     cfg.write_text(CFG + more)
     overrides = (("max_batches", "600"), ("burn_in", "20"), ("steps", "450"))

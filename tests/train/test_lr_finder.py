@@ -1,4 +1,4 @@
-"""yolo.train.lr_finder: rates, averages and suggestions by hand, a real sweep over four pictures, and its picture."""
+"""yolo.train.lr_finder: rates, averages and suggestions by hand, a real sweep over four images, and its image."""
 
 from argparse import ArgumentTypeError
 from dataclasses import replace
@@ -30,7 +30,7 @@ from yolo.train.lr_finder import (
     sweep,
     table,
     ticks,
-    write_picture,
+    write_image,
 )
 from yolo.train.setup.options import Options
 from yolo.train.setup.run import start
@@ -44,7 +44,7 @@ def swept(losses, first=1e-5, last=1e-1, exploded=False):
 
 @pytest.fixture
 def options(four, tmp_path):
-    """A run of 30 steps on four pictures; what Darknet would write to is four/backup."""
+    """A run of 30 steps on four images; what Darknet would write to is four/backup."""
     cfg = tmp_path / "tiny.cfg"
     cfg.write_text(cfg_text().replace("max_batches=6", "max_batches=30"))
     return Options(cfg=cfg, data=four.data, workers=0, seed=5)
@@ -68,7 +68,7 @@ def test_another_rate_is_a_wrong_option(text):
         rate_option(text)
 
 
-def test_the_average_is_of_logarithms_without_favour_for_the_first():
+def test_the_average_is_of_logarithms_without_favor_for_the_first():
     # by hand: of the logarithms 1, 2, 4 the weights .9 and 1, over their sum; then .81, .9, 1
     expected = [1, (0.9 * 1 + 2) / 1.9, (0.81 * 1 + 0.9 * 2 + 4) / 2.71]
     assert np.log10(smooth([1e1, 1e2, 1e4])) == pytest.approx(expected)
@@ -127,7 +127,7 @@ def test_the_sweep_trains_at_each_rate_and_leaves_no_file(options, four, monkeyp
     train_mini_batch = find_rate.train_mini_batch
 
     def watched(run, batch, step, part):
-        seen.append((step, run.optimiser.param_groups[0]["lr"], tuple(batch.images.shape)))
+        seen.append((step, run.optimizer.param_groups[0]["lr"], tuple(batch.images.shape)))
         return train_mini_batch(run, batch, step, part)
 
     monkeypatch.setattr(find_rate, "train_mini_batch", watched)
@@ -141,7 +141,7 @@ def test_the_sweep_trains_at_each_rate_and_leaves_no_file(options, four, monkeyp
     assert sorted(four.folder.rglob("*")) == before
 
 
-def test_the_pictures_have_the_cfgs_size_whatever_random_says(options, monkeypatch):
+def test_the_images_have_the_cfgs_size_whatever_random_says(options, monkeypatch):
     options.cfg.write_text(options.cfg.read_text().replace("random=0", "random=1"))
     shapes = set()
     monkeypatch.setattr(
@@ -197,7 +197,7 @@ def test_more_steps_than_the_cfg_has_are_an_error(options):
         find_rate.find_rate(options, [1e-4] * 31)
 
 
-# ------------------------------------------------------------------------------------------ the picture
+# ------------------------------------------------------------------------------------------ the image
 
 
 def test_ticks_are_1_2_5_and_powers_alone_over_many_decades():
@@ -205,20 +205,20 @@ def test_ticks_are_1_2_5_and_powers_alone_over_many_decades():
     assert ticks(9e-7, 1.1) == pytest.approx([1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1])
 
 
-def columns_of(picture, colour):
-    """Columns that are of `colour` over the whole height of the frame's lower half."""
-    lower = picture[(TOP + BOTTOM) // 2 : BOTTOM - 5]
-    return np.flatnonzero((lower == colour).all(axis=2).mean(axis=0) > 0.9)
+def columns_of(image, color):
+    """Columns that are of `color` over the whole height of the frame's lower half."""
+    lower = image[(TOP + BOTTOM) // 2 : BOTTOM - 5]
+    return np.flatnonzero((lower == color).all(axis=2).mean(axis=0) > 0.9)
 
 
-def test_the_picture_marks_lowest_and_suggested_at_their_rates():
+def test_the_image_marks_lowest_and_suggested_at_their_rates():
     losses = swept([100, 90, 40, 30, 200])
-    picture = draw(losses, Suggestion(0.001, "", lowest=0.01, steepest=1e-4))
-    assert picture.shape == (HEIGHT, WIDTH, 3) and picture.dtype == np.uint8
+    image = draw(losses, Suggestion(0.001, "", lowest=0.01, steepest=1e-4))
+    assert image.shape == (HEIGHT, WIDTH, 3) and image.dtype == np.uint8
     # by hand: the axis goes from 1e-5 / 1.1 to 1e-1 * 1.1, in logarithms; 1e-3 is its middle
-    assert columns_of(picture, GREEN).tolist() == [(LEFT + RIGHT) // 2]
+    assert columns_of(image, GREEN).tolist() == [(LEFT + RIGHT) // 2]
     share = (3 + np.log10(1.1)) / (4 + 2 * np.log10(1.1))
-    assert columns_of(picture, RED).tolist() == [round(LEFT + share * (RIGHT - LEFT))]
+    assert columns_of(image, RED).tolist() == [round(LEFT + share * (RIGHT - LEFT))]
     without = draw(losses, Suggestion(None, "", lowest=0.01, steepest=1e-4))
     assert len(columns_of(without, GREEN)) == 0
 
@@ -226,5 +226,5 @@ def test_the_picture_marks_lowest_and_suggested_at_their_rates():
 @pytest.mark.parametrize("losses", [[5], [5, 5, 5], [0, 0], [1e9, 1, 1e12], [3, 2, 1e-6]])
 def test_any_sweep_can_be_drawn(losses, tmp_path):
     one = swept(losses)
-    write_picture(tmp_path / "new/lr.png", one, suggest(one))
+    write_image(tmp_path / "new/lr.png", one, suggest(one))
     assert cv2.imread(str(tmp_path / "new/lr.png")).shape == (HEIGHT, WIDTH, 3)

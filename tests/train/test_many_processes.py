@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.helpers.tiny_data import FOUR_PICTURES, cfg_text, write_set
+from tests.helpers.tiny_data import FOUR_IMAGES, cfg_text, write_set
 from yolo.model.network import Network
 from yolo.model.weights import load_weights
 
@@ -22,8 +22,8 @@ PATIENCE = (
 
 @pytest.fixture
 def command(tmp_path, project):
-    """command(processes, folder, *more) → what runs the tiny network on eight pictures."""
-    drawn = write_set(tmp_path / "eight", [*FOUR_PICTURES, *FOUR_PICTURES])
+    """command(processes, folder, *more) → what runs the tiny network on eight images."""
+    drawn = write_set(tmp_path / "eight", [*FOUR_IMAGES, *FOUR_IMAGES])
     cfg = tmp_path / "tiny.cfg"
     cfg.write_text(cfg_text(dropout=False).replace("batch=4", "batch=8"))
 
@@ -57,7 +57,7 @@ def losses(folder):
 
 @pytest.mark.parametrize("subdivisions", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_two_processes_have_the_losses_of_one(command, tmp_path, subdivisions):
-    """The same pictures, steps and, by --sync-bn, statistics of whole mini-batches: only the order of sums differs."""
+    """The same images, steps and, by --sync-bn, statistics of whole mini-batches: only the order of sums differs."""
     more = ("--max-batches", STEPS, "--sync-bn", "--set", f"subdivisions={subdivisions}")
     both = [started(command(count, folder, *more)) for count, folder in ((1, "one"), (2, "two"))]
     _, (out, err) = (finished(process) for process in both)
@@ -79,7 +79,7 @@ def test_parts_that_are_not_equal_are_one_line(command):
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode != 0
     assert (
-        "error: found mini-batches of 7 pictures (batch / subdivisions), expected a multiple of 2"
+        "error: found mini-batches of 7 images (batch / subdivisions), expected a multiple of 2"
         in err
     )
 

@@ -30,15 +30,15 @@ def sums_of_gradients(network, seed):
     }
 
 
-def updated(network, optimiser):
+def updated(network, optimizer):
     """The parameters after five updates with drawn gradients, in float64."""
     network.double()
     for number, rate in enumerate(RATES):
         deltas = sums_of_gradients(network, number)
         for name, parameter in network.named_parameters():
             parameter.grad = torch.from_numpy(-deltas[name] / BATCH)
-        set_rate(optimiser, rate)
-        optimiser.step()
+        set_rate(optimizer, rate)
+        optimizer.step()
     return {name: value.detach().numpy() for name, value in network.named_parameters()}
 
 
@@ -94,42 +94,42 @@ def test_adam_is_darknets_with_decay_on_all_and_eps_against_sums_over_the_batch(
 def test_adam_comes_from_the_cfg():
     text = cfg_text().replace("[net]\n", "[net]\nadam=1\nB1=.8\nB2=.95\neps=.001\n", 1)
     network = network_of(text.replace("batch=4\nsubdivisions=1", "batch=7\nsubdivisions=2"))
-    optimiser = make_optimizer(network, network.training_settings)
-    assert isinstance(optimiser, torch.optim.Adam)
-    group = optimiser.param_groups[0]
+    optimizer = make_optimizer(network, network.training_settings)
+    assert isinstance(optimizer, torch.optim.Adam)
+    group = optimizer.param_groups[0]
     assert group["betas"] == (0.8, 0.95)
-    assert group["eps"] == pytest.approx(0.001 / 6)  # Darknet divides 7 pictures into 2 times 3
+    assert group["eps"] == pytest.approx(0.001 / 6)  # Darknet divides 7 images into 2 times 3
 
 
 # ------------------------------------------------------------------------------------------------------------- groups
 
 
-def names_of(network, optimiser):
+def names_of(network, optimizer):
     """The names of each group's parameters."""
     names = {id(parameter): name for name, parameter in network.named_parameters()}
-    return [[names[id(each)] for each in group["params"]] for group in optimiser.param_groups]
+    return [[names[id(each)] for each in group["params"]] for group in optimizer.param_groups]
 
 
 def test_decay_pulls_on_the_weights_of_convolutions_only():
     network = network_of(cfg_text())
-    optimiser = make_optimizer(network, settings_of(network))
-    weights, others = names_of(network, optimiser)
+    optimizer = make_optimizer(network, settings_of(network))
+    weights, others = names_of(network, optimizer)
     names = [name for name, _ in network.named_parameters()]
     assert weights == [name for name in names if name.endswith("conv.weight")]
     assert others == [name for name in names if name not in weights] and len(others) == 5
-    assert [group["weight_decay"] for group in optimiser.param_groups] == [DECAY, 0.0]
-    assert [group["scale"] for group in optimiser.param_groups] == [1.0, 1.0]
-    assert {group["momentum"] for group in optimiser.param_groups} == {0.8}
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [DECAY, 0.0]
+    assert [group["scale"] for group in optimizer.param_groups] == [1.0, 1.0]
+    assert {group["momentum"] for group in optimizer.param_groups} == {0.8}
 
 
 @pytest.mark.parametrize(("backbone", "scale"), [(2, 0.5), (3, 0.05)])
 def test_a_backbone_and_layers_with_a_rate_of_their_own_have_groups_of_their_own(backbone, scale):
     text = cfg_text().replace("filters=12\n", "filters=12\nlearning_rate=.5\n")  # layer 2
     network = network_of(text)
-    optimiser = make_optimizer(network, settings_of(network), 0, backbone, backbone_lr=0.1)
-    scales = [group["scale"] for group in optimiser.param_groups]
+    optimizer = make_optimizer(network, settings_of(network), 0, backbone, backbone_lr=0.1)
+    scales = [group["scale"] for group in optimizer.param_groups]
     assert scales == [0.1, 0.1, scale, scale, 1.0, 1.0]
-    assert names_of(network, optimiser) == [
+    assert names_of(network, optimizer) == [
         ["layers.0.conv.weight"],
         ["layers.0.norm.weight", "layers.0.norm.bias"],
         ["layers.2.conv.weight"],
@@ -137,31 +137,31 @@ def test_a_backbone_and_layers_with_a_rate_of_their_own_have_groups_of_their_own
         ["layers.4.conv.weight"],
         ["layers.4.conv.bias"],
     ]
-    assert set_rate(optimiser, 0.2) == 0.2
-    rates = [group["lr"] for group in optimiser.param_groups]
+    assert set_rate(optimizer, 0.2) == 0.2
+    rates = [group["lr"] for group in optimizer.param_groups]
     assert rates == pytest.approx([0.02, 0.02, 0.2 * scale, 0.2 * scale, 0.2, 0.2])
 
 
 def test_frozen_layers_are_left_out():
     network = network_of(cfg_text())
-    optimiser = make_optimizer(network, settings_of(network), freeze=1)
-    assert names_of(network, optimiser)[0] == ["layers.2.conv.weight", "layers.4.conv.weight"]
+    optimizer = make_optimizer(network, settings_of(network), freeze=1)
+    assert names_of(network, optimizer)[0] == ["layers.2.conv.weight", "layers.4.conv.weight"]
     learning = [name for name, each in network.named_parameters() if each.requires_grad]
-    assert sorted(learning) == sorted(sum(names_of(network, optimiser), []))
+    assert sorted(learning) == sorted(sum(names_of(network, optimizer), []))
 
 
 @pytest.mark.parametrize("adam", [None, AdamSettings(0.9, 0.999, 1e-6)])
-def test_the_state_goes_on_in_another_optimiser_of_the_same_network(adam, tmp_path):
+def test_the_state_goes_on_in_another_optimizer_of_the_same_network(adam, tmp_path):
     """Bit by bit, by way of a file that torch.load(weights_only=True) reads."""
     network, other = network_of(cfg_text()), network_of(cfg_text())
-    optimiser = make_optimizer(network, settings_of(network, adam=adam), 0, 3, 0.1)
-    updated(network, optimiser)
-    torch.save((network.state_dict(), optimiser.state_dict()), tmp_path / "state.pt")
+    optimizer = make_optimizer(network, settings_of(network, adam=adam), 0, 3, 0.1)
+    updated(network, optimizer)
+    torch.save((network.state_dict(), optimizer.state_dict()), tmp_path / "state.pt")
     weights, state = torch.load(tmp_path / "state.pt", weights_only=True)
     second = make_optimizer(other, settings_of(other, adam=adam), 0, 3, 0.1)
     other.double().load_state_dict(weights)
     second.load_state_dict(state)
-    expected, found = updated(network, optimiser), updated(other, second)
+    expected, found = updated(network, optimizer), updated(other, second)
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value)
         assert not np.array_equal(value, weights[name])

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  #
 
 @pytest.fixture
 def options(four, tmp_path):
-    """A run of six steps of four pictures."""
+    """A run of six steps of four images."""
     cfg = tmp_path / "tiny.cfg"
     cfg.write_text(cfg_text())
     return Options(cfg=cfg, data=four.data, out=tmp_path / "run", workers=0, seed=5)
@@ -77,7 +77,7 @@ def test_the_first_update_by_hand(options, tmp_path):
     }
     again.journal.close()
     run = finish(options)
-    assert [group["lr"] for group in run.optimiser.param_groups] == [rate, rate]
+    assert [group["lr"] for group in run.optimizer.param_groups] == [rate, rate]
     for name, value in run.network.named_parameters():
         torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-8)
 
@@ -98,7 +98,7 @@ def test_subdivisions_change_no_parameter_without_batch_norm(options, tmp_path, 
 
 def test_the_last_steps_have_the_schedules_rate(options):
     run = finish(options)
-    assert run.optimiser.param_groups[0]["lr"] == pytest.approx(0.001)  # steps=4, scales=.1
+    assert run.optimizer.param_groups[0]["lr"] == pytest.approx(0.001)  # steps=4, scales=.1
     assert run.network.training
 
 
@@ -119,10 +119,10 @@ def test_last_and_best_are_kept_as_checkpoint_and_weights_and_all_load(options):
     for which in ("best", "last"):
         network = network_of(cfg_text(), seed=9)
         header = load_weights(network, options.out / f"tiny_{which}.weights")
-        assert header == (0, 2, 5, 24)  # AlexeyAB's version, 6 steps of 4 pictures
+        assert header == (0, 2, 5, 24)  # AlexeyAB's version, 6 steps of 4 images
         other = network_of(cfg_text(), seed=8)
-        optimiser = make_optimizer(other, other.training_settings)
-        progress = load_checkpoint(options.out / f"tiny_{which}.pt", other, optimiser)
+        optimizer = make_optimizer(other, other.training_settings)
+        progress = load_checkpoint(options.out / f"tiny_{which}.pt", other, optimizer)
         assert progress == Progress(6, 24, 5, run.progress.best_map, run.progress.how)
         assert (progress.how["batch"], progress.how["height"]) == (4, 48)
         trained = dict(run.network.named_parameters())
@@ -140,7 +140,7 @@ def test_the_best_is_kept_when_later_scores_are_worse(options, monkeypatch):
     assert load_weights(network, options.out / "tiny_last.weights").seen == 6 * 4
 
 
-def test_curves_pictures_and_scores_are_in_tensorboard(options):
+def test_curves_images_and_scores_are_in_tensorboard(options):
     finish(replace(options, map_every=3))
     events = EventAccumulator(str(options.out / "tensorboard"))
     events.Reload()
@@ -159,11 +159,11 @@ def test_curves_pictures_and_scores_are_in_tensorboard(options):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_picture_of_one_pixel_and_a_grey_network_train(options, channels):
-    from tests.helpers.tiny_data import write_picture
+def test_an_image_of_one_pixel_and_a_gray_network_train(options, channels):
+    from tests.helpers.tiny_data import write_image
 
     data = Path(options.data)
-    write_picture(data.parent / "images" / "p0.png", np.zeros((1, 1, 3), np.uint8))
+    write_image(data.parent / "images" / "p0.png", np.zeros((1, 1, 3), np.uint8))
     options.cfg.write_text(cfg_text(channels=channels))
     assert finish(options).progress.step == 6
 
@@ -231,14 +231,14 @@ def test_a_disk_that_fills_leaves_the_old_files_and_no_other(options, monkeypatc
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_picture_deleted_in_the_night_stops_in_one_line_with_the_steps_kept(options, workers):
+def test_an_image_deleted_in_the_night_stops_in_one_line_with_the_steps_kept(options, workers):
     run = start(replace(options, workers=workers, overrides=(("max_batches", "100000"),)))
-    picture = check_list(Path(options.data).parent / "list.txt", 2, 3).pictures[1].path
+    image = check_list(Path(options.data).parent / "list.txt", 2, 3).images[1].path
     step = run.journal.step
 
     def delete_at_three(number, *rest):
         if number == 3:
-            picture.unlink()
+            image.unlink()
         step(number, *rest)
 
     run.journal.step = delete_at_three
@@ -303,8 +303,8 @@ def test_an_interrupted_run_goes_on_exactly(options, tmp_path, monkeypatch, rand
     assert rest.progress == whole.progress
     assert same(parameters(rest), parameters(whole))
     for a, b in zip(
-        whole.optimiser.state_dict()["state"].values(),
-        rest.optimiser.state_dict()["state"].values(),
+        whole.optimizer.state_dict()["state"].values(),
+        rest.optimizer.state_dict()["state"].values(),
         strict=True,
     ):
         assert torch.equal(a["momentum_buffer"], b["momentum_buffer"])

@@ -1,6 +1,6 @@
 """Anchors against a data set: how well they fit its boxes, and which would fit better (k-means by IoU).
 
-Only widths and heights count, as in Darknet's choice of the anchor that answers for a truth (yolo_layer.c).
+Only widths and heights count, as in Darknet's choice of the anchor that answers for a ground truth (yolo_layer.c).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from yolo.data.check import SMALLEST_SIDE, LabelledPicture
+from yolo.data.check import SMALLEST_SIDE, LabeledImage
 from yolo.errors import DatasetError
 from yolo.letterbox import Placement
 
@@ -27,7 +27,7 @@ BEGINNINGS = 10  # ours: the best of so many; Darknet's result depends on its on
 
 @dataclass(frozen=True)
 class HeadAnchors:
-    """What a head's truths are assigned by: layer, its index; anchors `[T, 2]` (width, height) in network-input
+    """What a head's ground truths are assigned by: layer, its index; anchors `[T, 2]` (width, height) in network-input
     pixels, of all heads; own: which of them this head predicts; stride: network-input pixels a cell."""
 
     layer: int
@@ -51,25 +51,25 @@ class AnchorFit:
 
 
 def box_sizes(
-    pictures: Iterable[LabelledPicture],
+    images: Iterable[LabeledImage],
     size: tuple[int, int],
     placed: Callable[[tuple[int, int], tuple[int, int]], Placement],
 ) -> np.ndarray:
     """(width, height) of all boxes in pixels of a network input of `size` (height, width), float64 `[M, 2]`.
 
     Boxes of less than a pixel are left out, as training leaves them out (check.py tiny_boxes).
-    placed: `letterbox.stretched` or `letterbox.letterboxed`, as the run sees its pictures.
+    placed: `letterbox.stretched` or `letterbox.letterboxed`, as the run sees its images.
     """
     sizes = [np.zeros((0, 2))]
-    for picture in pictures:
-        height, width = placed(picture.size, size).content
-        sizes.append(picture.truth.boxes[:, 2:] * (width, height))
+    for image in images:
+        height, width = placed(image.size, size).content
+        sizes.append(image.ground_truth.boxes[:, 2:] * (width, height))
     boxes = np.concatenate(sizes)
     return boxes[(boxes >= SMALLEST_SIDE).all(axis=1)]
 
 
 def best_anchors(anchors: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The largest IoU of each box `[M, 2]` with an anchor `[T, 2]` on one centre, and which that is, both `[M]`.
+    """The largest IoU of each box `[M, 2]` with an anchor `[T, 2]` on one center, and which that is, both `[M]`.
 
     Of equally good anchors it is the first, as in Darknet.
     """
@@ -84,7 +84,7 @@ def best_anchors(anchors: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np
 
 
 def best_possible_recall(anchors: np.ndarray, boxes: np.ndarray, iou: float = MATCHED_IOU) -> float:
-    """Share of the boxes `[M, 2]` that some anchor `[T, 2]` overlaps by more than `iou`, on one centre."""
+    """Share of the boxes `[M, 2]` that some anchor `[T, 2]` overlaps by more than `iou`, on one center."""
     return float((best_anchors(anchors, boxes)[0] > iou).mean())
 
 
@@ -148,16 +148,16 @@ def anchors_line(anchors: np.ndarray, digits: int) -> str:
     return ",  ".join(f"{width:.{digits}f},{height:.{digits}f}" for width, height in anchors)
 
 
-def _kmeans(boxes: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Centres after k-means from these; one that no box is nearest to stays where it was."""
+def _kmeans(boxes: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """Centers after k-means from these; one that no box is nearest to stays where it was."""
     before = np.full(len(boxes), -1)
     for _ in range(MOST_ROUNDS):
-        _, nearest = best_anchors(centres, boxes)
+        _, nearest = best_anchors(centers, boxes)
         if (nearest == before).all():
             break
         before = nearest
-        counts = np.bincount(nearest, minlength=len(centres))
-        sums = [np.bincount(nearest, side, len(centres)) for side in boxes.T]
+        counts = np.bincount(nearest, minlength=len(centers))
+        sums = [np.bincount(nearest, side, len(centers)) for side in boxes.T]
         means = np.stack(sums, axis=1) / np.maximum(counts, 1)[:, None]
-        centres = np.where(counts[:, None] > 0, means, centres)
-    return centres
+        centers = np.where(counts[:, None] > 0, means, centers)
+    return centers

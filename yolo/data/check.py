@@ -1,4 +1,4 @@
-"""A look at the whole data set before training: every list entry, label and picture, named where it is faulty.
+"""A look at the whole data set before training: every list entry, label and image, named where it is faulty.
 
 A problem is something that cannot be used: it is left out, or stops the run. A remark is something that can be used
 but is likely not meant. `CONSEQUENCES` says which is which, and what a run does about it.
@@ -13,36 +13,36 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.data.images import read_picture
+from yolo.data.images import read_image
 from yolo.errors import DatasetError
 from yolo.formats.image_lists import read_entries, read_list
 from yolo.formats.label_files import (
     ROUNDING,
     Row,
+    ground_truth_of,
     label_candidates,
     label_files,
     read_rows,
-    truth_of,
 )
 from yolo.letterbox import Placement
 from yolo.progress import progress
 from yolo.records import LabeledBoxes, Problem
 
-MISSING_PICTURE = "picture that is not there"
+MISSING_IMAGE = "image that is not there"
 
-BROKEN_PICTURE = "picture that cannot be read"
+BROKEN_IMAGE = "image that cannot be read"
 
 UNREADABLE_LABELS = "label file that cannot be read"
 
 BAD_LABEL = "label out of range"
 
-MISSING_LABELS = "picture without a label file"
+MISSING_LABELS = "image without a label file"
 
-EMPTY_LABELS = "picture without objects"
+EMPTY_LABELS = "image without objects"
 
-TWO_LABEL_FILES = "picture with two different label files"
+TWO_LABEL_FILES = "image with two different label files"
 
-LISTED_TWICE = "picture listed twice"
+LISTED_TWICE = "image listed twice"
 
 BOX_TWICE = "box written twice"
 
@@ -54,7 +54,7 @@ UNSEEN_IN_TRAIN = "class without an object to learn from"
 
 UNSEEN_IN_VALID = "class without an object to score"
 
-IN_BOTH_LISTS = "picture to learn from and to score"
+IN_BOTH_LISTS = "image to learn from and to score"
 
 READERS = 4  # threads; decoding releases Python's lock
 
@@ -72,9 +72,9 @@ class Consequence:
 
 
 CONSEQUENCES = {
-    MISSING_PICTURE: Consequence(True, "leaves it out"),
-    BROKEN_PICTURE: Consequence(True, "leaves it out"),
-    UNREADABLE_LABELS: Consequence(True, "leaves the picture out"),
+    MISSING_IMAGE: Consequence(True, "leaves it out"),
+    BROKEN_IMAGE: Consequence(True, "leaves it out"),
+    UNREADABLE_LABELS: Consequence(True, "leaves the image out"),
     BAD_LABEL: Consequence(True, "leaves this box out"),
     MISSING_LABELS: Consequence(False, "takes it as background"),
     EMPTY_LABELS: Consequence(False, "takes it as background"),
@@ -90,15 +90,15 @@ CONSEQUENCES = {
 
 
 @dataclass(frozen=True)
-class LabelledPicture:
-    """A picture that exists, its size (height, width) and its truth. difficult: boxes that count neither way.
+class LabeledImage:
+    """An image that exists, its size (height, width) and its ground truth. difficult: boxes that count neither way.
 
-    labels: the file that the truth comes from; lines: which of its lines each box stands in.
+    labels: the file that the ground truth comes from; lines: which of its lines each box stands in.
     """
 
     path: Path
     size: tuple[int, int]
-    truth: LabeledBoxes
+    ground_truth: LabeledBoxes
     difficult: LabeledBoxes
     labels: Path | None = None
     lines: tuple[int, ...] = ()
@@ -106,9 +106,9 @@ class LabelledPicture:
 
 @dataclass(frozen=True)
 class CheckedSet:
-    """The usable pictures of a list, in its order; what was wrong with the others; what is odd about these."""
+    """The usable images of a list, in its order; what was wrong with the others; what is odd about these."""
 
-    pictures: tuple[LabelledPicture, ...]
+    images: tuple[LabeledImage, ...]
     problems: tuple[Problem, ...]
     remarks: tuple[Problem, ...] = ()
 
@@ -116,10 +116,10 @@ class CheckedSet:
 def check_list(
     path: str | Path, classes: int, channels: int, difficult: str | Path | None = None
 ) -> CheckedSet:
-    """Read every picture and label file that a list names.
+    """Read every image and label file that a list names.
 
-    difficult: a list parallel to it, whose pictures' label files hold the difficult boxes (AlexeyAB's key).
-    A picture whose labels are partly out of range keeps the good ones; one without a label file has no objects,
+    difficult: a list parallel to it, whose images' label files hold the difficult boxes (AlexeyAB's key).
+    An image whose labels are partly out of range keeps the good ones; one without a label file has no objects,
     as in AlexeyAB's Darknet; one that cannot be read, or whose labels cannot, is left out.
     Raises DatasetError for an empty list and for lists of unequal length.
     """
@@ -129,18 +129,18 @@ def check_list(
         raise DatasetError(
             f"{difficult}: found {len(aside)} entries, expected {len(entries)} as in {path}"
         )
-    listed = [picture for _, picture in entries]
-    pictures, problems, remarks = [], [], _listed_twice(path, entries)
+    listed = [image for _, image in entries]
+    images, problems, remarks = [], [], _listed_twice(path, entries)
     with ThreadPoolExecutor(READERS) as pool:
         checked = pool.map(
             lambda pair: _check(*pair, classes, channels), zip(listed, aside, strict=True)
         )
-        for picture, found in progress(checked, f"checking {Path(path).name}", len(entries)):
+        for image, found in progress(checked, f"checking {Path(path).name}", len(entries)):
             for each in found:
                 (remarks if _is_remark(each) else problems).append(each)
-            if picture is not None:
-                pictures.append(picture)
-    return CheckedSet(tuple(pictures), tuple(problems), tuple(remarks))
+            if image is not None:
+                images.append(image)
+    return CheckedSet(tuple(images), tuple(problems), tuple(remarks))
 
 
 def stopping(problems: Iterable[Problem]) -> list[Problem]:
@@ -160,104 +160,100 @@ def problem_lines(problems: Iterable[Problem], shown: int = 3) -> Iterator[str]:
             yield f"  ... and {len(messages) - shown} more"
 
 
-def objects_per_class(pictures: Iterable[LabelledPicture], classes: int) -> list[int]:
+def objects_per_class(images: Iterable[LabeledImage], classes: int) -> list[int]:
     """How many boxes of each class there are."""
-    counts = Counter(label for picture in pictures for label in picture.truth.labels.tolist())
+    counts = Counter(label for image in images for label in image.ground_truth.labels.tolist())
     return [counts[label] for label in range(classes)]
 
 
 def tiny_boxes(
-    pictures: Iterable[LabelledPicture],
+    images: Iterable[LabeledImage],
     size: tuple[int, int],
     placed: Callable[[tuple[int, int], tuple[int, int]], Placement],
 ) -> list[Problem]:
     """Boxes that are less than a pixel wide or high in a network input of `size` (height, width).
 
-    placed: `letterbox.stretched` or `letterbox.letterboxed`, as the run sees its pictures.
+    placed: `letterbox.stretched` or `letterbox.letterboxed`, as the run sees its images.
     """
     problems = []
-    for picture in pictures:
-        height, width = placed(picture.size, size).content
-        sides = picture.truth.boxes[:, 2:] * (width, height)
+    for image in images:
+        height, width = placed(image.size, size).content
+        sides = image.ground_truth.boxes[:, 2:] * (width, height)
         for at in np.flatnonzero((sides < SMALLEST_SIDE).any(axis=1)):
             found = f"{sides[at][0]:.2g} x {sides[at][1]:.2g} pixels of {width} x {height}"
-            message = (
-                f"{picture.labels}:{picture.lines[at]}: found a box of {found}, expected 1 x 1"
-            )
+            message = f"{image.labels}:{image.lines[at]}: found a box of {found}, expected 1 x 1"
             problems.append(Problem(TINY_BOX, message))
     return problems
 
 
 def unseen_classes(
-    pictures: Sequence[LabelledPicture], names: Sequence[str], kind: str
+    images: Sequence[LabeledImage], names: Sequence[str], kind: str
 ) -> list[Problem]:
-    """Classes that no picture has an object of; kind: UNSEEN_IN_TRAIN or UNSEEN_IN_VALID."""
-    counts = objects_per_class(pictures, len(names))
+    """Classes that no image has an object of; kind: UNSEEN_IN_TRAIN or UNSEEN_IN_VALID."""
+    counts = objects_per_class(images, len(names))
     return [
-        Problem(kind, f"class {label}, {name}: found no object in {len(pictures)} pictures")
+        Problem(kind, f"class {label}, {name}: found no object in {len(images)} images")
         for label, (name, count) in enumerate(zip(names, counts, strict=True))
         if count == 0
     ]
 
 
-def in_both_lists(
-    train: Iterable[LabelledPicture], valid: Iterable[LabelledPicture]
-) -> list[Problem]:
-    """Pictures of `valid` that are in `train` too, by their paths."""
-    known = {os.path.abspath(picture.path) for picture in train}
+def in_both_lists(train: Iterable[LabeledImage], valid: Iterable[LabeledImage]) -> list[Problem]:
+    """Images of `valid` that are in `train` too, by their paths."""
+    known = {os.path.abspath(image.path) for image in train}
     return [
-        Problem(IN_BOTH_LISTS, f"{picture.path}: found in train and in valid")
-        for picture in valid
-        if os.path.abspath(picture.path) in known
+        Problem(IN_BOTH_LISTS, f"{image.path}: found in train and in valid")
+        for image in valid
+        if os.path.abspath(image.path) in known
     ]
 
 
 def _is_remark(problem: Problem) -> bool:
-    # a picture without labels stops nothing but has always been told among what is wrong with a list
+    # an image without labels stops nothing but has always been told among what is wrong with a list
     return not CONSEQUENCES[problem.kind].stops and problem.kind != MISSING_LABELS
 
 
 def _listed_twice(path: str | Path, entries: Sequence[tuple[int, Path]]) -> list[Problem]:
     first: dict[str, int] = {}
     problems = []
-    for line, picture in entries:
-        before = first.setdefault(os.path.abspath(picture), line)
+    for line, image in entries:
+        before = first.setdefault(os.path.abspath(image), line)
         if before != line:
-            message = f"{path}:{line}: found {picture} again, first in line {before}"
+            message = f"{path}:{line}: found {image} again, first in line {before}"
             problems.append(Problem(LISTED_TWICE, message))
     return problems
 
 
 def _check(
     path: Path, aside: Path | None, classes: int, channels: int
-) -> tuple[LabelledPicture | None, list[Problem]]:
+) -> tuple[LabeledImage | None, list[Problem]]:
     try:
-        size = read_picture(path, channels).shape[:2]
+        size = read_image(path, channels).shape[:2]
     except FileNotFoundError:
-        return None, [Problem(MISSING_PICTURE, f"{path}: no such file")]
+        return None, [Problem(MISSING_IMAGE, f"{path}: no such file")]
     except (DatasetError, OSError) as error:
-        return None, [Problem(BROKEN_PICTURE, str(error))]
+        return None, [Problem(BROKEN_IMAGE, str(error))]
     try:
         labels, rows, problems = _rows(path, classes)
         _, rows_aside, more = _rows(aside, classes) if aside is not None else (None, [], [])
     except OSError as error:
         fault = f"{error.filename or label_candidates(path)[0]}: {error.strerror}"
         return None, [Problem(UNREADABLE_LABELS, fault)]
-    # the list of difficult boxes is full of pictures that have none
+    # the list of difficult boxes is full of images that have none
     problems += [problem for problem in more if problem.kind != EMPTY_LABELS]
     lines = tuple(line for line, _ in rows)
     size = int(size[0]), int(size[1])
-    return LabelledPicture(
-        path, size, truth_of(rows), truth_of(rows_aside), labels, lines
+    return LabeledImage(
+        path, size, ground_truth_of(rows), ground_truth_of(rows_aside), labels, lines
     ), problems
 
 
-def _rows(picture: Path, classes: int) -> tuple[Path | None, list[Row], list[Problem]]:
-    """A picture's label file, its usable rows, and what is wrong or odd there; without a file there is no row."""
-    files = list(label_files(picture))
+def _rows(image: Path, classes: int) -> tuple[Path | None, list[Row], list[Problem]]:
+    """An image's label file, its usable rows, and what is wrong or odd there; without a file there is no row."""
+    files = list(label_files(image))
     if not files:
-        looked = ", ".join(str(candidate) for candidate in label_candidates(picture))
-        return None, [], [Problem(MISSING_LABELS, f"{picture}: looked for {looked}")]
+        looked = ", ".join(str(candidate) for candidate in label_candidates(image))
+        return None, [], [Problem(MISSING_LABELS, f"{image}: looked for {looked}")]
     labels, *others = files
     rows, faults = read_rows(labels, classes)
     problems = [Problem(BAD_LABEL, fault) for fault in faults]
@@ -271,7 +267,7 @@ def _rows(picture: Path, classes: int) -> tuple[Path | None, list[Row], list[Pro
 
 
 def _odd_boxes(path: Path, rows: list[Row]) -> list[Problem]:
-    """Boxes that a file has twice, and those whose centre is in the picture but not all of the rest."""
+    """Boxes that a file has twice, and those whose center is in the image but not all of the rest."""
     problems = []
     first: dict[tuple[float, ...], int] = {}
     for line, row in rows:

@@ -1,4 +1,4 @@
-"""A classifier's data set, folders or a list → its pictures, each with its class, and what is wrong with the rest."""
+"""A classifier's data set, folders or a list → its images, each with its class, and what is wrong with the rest."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,69 +8,69 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from yolo.cfg import locate
-from yolo.data.check import BROKEN_PICTURE, MISSING_PICTURE, READERS
-from yolo.data.images import PICTURE_ENDINGS, read_picture
+from yolo.data.check import BROKEN_IMAGE, MISSING_IMAGE, READERS
+from yolo.data.images import IMAGE_ENDINGS, read_image
 from yolo.errors import DatasetError
 from yolo.progress import progress
 from yolo.records import Problem
 
 UNKNOWN_FOLDER = "folder that is no class"
 
-STRAY_FILE = "file that is no picture of a class"
+STRAY_FILE = "file that is no image of a class"
 
 NO_CLASS = "path without a class"
 
 SEVERAL_CLASSES = "path with several classes"
 
-UNSEEN_CLASS = "class without a picture"
+UNSEEN_CLASS = "class without an image"
 
 SHOWN_CLASSES = 5  # in a message
 
 
 @dataclass(frozen=True)
-class ClassifiedPicture:
-    """A picture that can be read, and the number of its class."""
+class ClassifiedImage:
+    """An image that can be read, and the number of its class."""
 
     path: Path
     label: int
 
 
 class Classified(NamedTuple):
-    """The usable pictures of a data set, in its order, and everything that was wrong with it."""
+    """The usable images of a data set, in its order, and everything that was wrong with it."""
 
-    pictures: tuple[ClassifiedPicture, ...]
+    images: tuple[ClassifiedImage, ...]
     problems: tuple[Problem, ...]
 
 
 def read_classified(path: str | Path, names: Sequence[str], channels: int = 3) -> Classified:
     """Read a data set for the classes `names`: a folder that has one folder a class, or a list of one path a line.
 
-    Folders: those named as a class, with all that lies in them; hidden files are passed over. Lists: a picture's class
+    Folders: those named as a class, with all that lies in them; hidden files are passed over. Lists: an image's class
     is the one folder or file of its path that is named as a class, else the one class name within the path; Darknet
     (data.c fill_truth) knows only the latter, and trains a path with two names in it towards both.
-    Every picture is decoded once; one that cannot be is a problem, as are paths of no class or of several.
+    Every image is decoded once; one that cannot be is a problem, as are paths of no class or of several.
 
-    Raises DatasetError for a name that stands twice in `names` and where there is no picture at all, OSError when
+    Raises DatasetError for a name that stands twice in `names` and where there is no image at all, OSError when
     `path` is not there.
     """
     path, labels = Path(path), _labels(names)
     found, problems = _read_folders(path, labels) if path.is_dir() else _read_list(path, labels)
     if not found and not problems:
         what = "one folder a class" if path.is_dir() else "one path a line"
-        raise DatasetError(f"{path}: found no picture, expected {what}")
-    pictures, broken = _checked(found, f"checking {path.name}", channels)
-    counts = pictures_per_class(pictures, len(names))
+        raise DatasetError(f"{path}: found no image, expected {what}")
+    images, broken = _checked(found, f"checking {path.name}", channels)
+    counts = images_per_class(images, len(names))
     unseen = [
-        Problem(UNSEEN_CLASS, f"{path}: found no usable picture of class {label}, {names[label]!r}")
+        Problem(UNSEEN_CLASS, f"{path}: found no usable image of class {label}, {names[label]!r}")
         for label, count in enumerate(counts)
         if count == 0
     ]
-    return Classified(tuple(pictures), (*problems, *broken, *unseen))
+    return Classified(tuple(images), (*problems, *broken, *unseen))
 
 
-def pictures_per_class(pictures: Iterable[ClassifiedPicture], classes: int) -> list[int]:
-    """How many pictures each class has."""
-    counts = Counter(picture.label for picture in pictures)
+def images_per_class(images: Iterable[ClassifiedImage], classes: int) -> list[int]:
+    """How many images each class has."""
+    counts = Counter(image.label for image in images)
     return [counts[label] for label in range(classes)]
 
 
@@ -98,20 +98,20 @@ def _labels(names: Sequence[str]) -> dict[str, int]:
 
 def _read_folders(
     path: Path, labels: Mapping[str, int]
-) -> tuple[list[ClassifiedPicture], list[Problem]]:
+) -> tuple[list[ClassifiedImage], list[Problem]]:
     found, problems = [], []
     for entry in _visible(path):
         if entry.name not in labels:
             kind = UNKNOWN_FOLDER if entry.is_dir() else STRAY_FILE
             problems.append(Problem(kind, f"{entry}: expected {_shown(labels)}"))
         elif not entry.is_dir():
-            problems.append(Problem(STRAY_FILE, f"{entry}: expected a folder of pictures"))
+            problems.append(Problem(STRAY_FILE, f"{entry}: expected a folder of images"))
         else:
             for file in _files(entry):
-                if file.suffix.lower() in PICTURE_ENDINGS:
-                    found.append(ClassifiedPicture(file, labels[entry.name]))
+                if file.suffix.lower() in IMAGE_ENDINGS:
+                    found.append(ClassifiedImage(file, labels[entry.name]))
                 else:
-                    endings = " ".join(PICTURE_ENDINGS)
+                    endings = " ".join(IMAGE_ENDINGS)
                     problems.append(Problem(STRAY_FILE, f"{file}: expected one of {endings}"))
     return found, problems
 
@@ -131,7 +131,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _read_list(
     path: Path, labels: Mapping[str, int]
-) -> tuple[list[ClassifiedPicture], list[Problem]]:
+) -> tuple[list[ClassifiedImage], list[Problem]]:
     names = list(labels)
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     if "\0" in text:
@@ -143,7 +143,7 @@ def _read_list(
             continue
         classes = class_of(entry, labels)
         if len(classes) == 1:
-            found.append(ClassifiedPicture(locate(entry, path.parent), classes[0]))
+            found.append(ClassifiedImage(locate(entry, path.parent), classes[0]))
             continue
         several = ", ".join(names[label] for label in classes[:SHOWN_CLASSES])
         held = f"the classes {several}" if classes else "no class"
@@ -163,21 +163,21 @@ def _shown(labels: Mapping[str, int]) -> str:
 
 
 def _checked(
-    found: Sequence[ClassifiedPicture], description: str, channels: int
-) -> tuple[list[ClassifiedPicture], list[Problem]]:
+    found: Sequence[ClassifiedImage], description: str, channels: int
+) -> tuple[list[ClassifiedImage], list[Problem]]:
     """Those that can be read, and why the others cannot."""
     with ThreadPoolExecutor(READERS) as pool:
         faults = pool.map(lambda each: _fault(each.path, channels), found)
         pairs = list(zip(found, progress(faults, description, len(found)), strict=True))
-    pictures = [picture for picture, fault in pairs if fault is None]
-    return pictures, [fault for _, fault in pairs if fault is not None]
+    images = [image for image, fault in pairs if fault is None]
+    return images, [fault for _, fault in pairs if fault is not None]
 
 
 def _fault(path: Path, channels: int) -> Problem | None:
     try:
-        read_picture(path, channels)
+        read_image(path, channels)
     except FileNotFoundError:
-        return Problem(MISSING_PICTURE, f"{path}: no such file")
+        return Problem(MISSING_IMAGE, f"{path}: no such file")
     except (DatasetError, OSError) as error:
-        return Problem(BROKEN_PICTURE, str(error))
+        return Problem(BROKEN_IMAGE, str(error))
     return None

@@ -1,4 +1,4 @@
-"""Pictures with a class → a classifier's training batches: augmented pixels, and each class's share of the truth.
+"""Images with a class → a classifier's training batches: augmented pixels, and each class's share of the ground truth.
 
 Every random choice follows from (seed, step, place in the batch), as in data/dataset.py.
 """
@@ -21,9 +21,9 @@ from yolo.data.augment.classifier import (
     shares,
     show,
 )
-from yolo.data.class_folders import ClassifiedPicture
+from yolo.data.class_folders import ClassifiedImage
 from yolo.data.dataset import Draw, StepSampler
-from yolo.data.images import read_picture
+from yolo.data.images import read_image
 from yolo.data.workers import start_worker
 from yolo.errors import CfgError
 from yolo.model.class_tree import NONE, Tree
@@ -36,16 +36,16 @@ class ClassificationBatch(NamedTuple):
     targets: Tensor
 
 
-class ClassificationPictures(Dataset):
-    """Pictures augmented and mixed as their `Draw` says; the others of a mix are drawn from all of them.
+class ClassificationImages(Dataset):
+    """Images augmented and mixed as their `Draw` says; the others of a mix are drawn from all of them.
 
-    Targets are `smooth_truth` for `classes` classes or, with a class hierarchy, `tree_truth`, mixed in the shares in
-    which the pictures are seen. Raises what `check_smoothing` does.
+    Targets are `smooth_ground_truth` for `classes` classes or, with a class hierarchy, `tree_ground_truth`, mixed in the shares in
+    which the images are seen. Raises what `check_smoothing` does.
     """
 
     def __init__(
         self,
-        pictures: Sequence[ClassifiedPicture],
+        images: Sequence[ClassifiedImage],
         settings: ClassifierSettings,
         channels: int,
         classes: int,
@@ -53,7 +53,7 @@ class ClassificationPictures(Dataset):
         tree: Tree | None = None,
     ) -> None:
         check_smoothing(label_smooth_eps, tree)
-        self.pictures = pictures
+        self.images = images
         self.settings = settings
         self.channels = channels
         self.classes = classes
@@ -61,55 +61,55 @@ class ClassificationPictures(Dataset):
         self.tree = tree
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
         """uint8 `[H, W, C]`, target float32 `[classes]`."""
         rng = np.random.default_rng(draw.seed)
         panes = draw_panes(self.settings.mixing, draw.size, rng)
-        indices = [draw.index, *rng.integers(len(self.pictures), size=len(panes)).tolist()]
+        indices = [draw.index, *rng.integers(len(self.images), size=len(panes)).tolist()]
         seen = [self._view(index, draw.size, rng) for index in indices]
         window = draw_blur(self.settings.mixing, rng)
         target = sum(
-            share * self._truth(index)
+            share * self._ground_truth(index)
             for share, index in zip(shares(panes, draw.size), indices, strict=True)
         )
         return blur(paste(seen, panes), window), target.astype(np.float32)
 
     def _view(self, index: int, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-        picture = read_picture(self.pictures[index].path, self.channels)
-        view = draw_view(self.settings, picture.shape[:2], size, rng)
-        return show(view, picture, size)
+        image = read_image(self.images[index].path, self.channels)
+        view = draw_view(self.settings, image.shape[:2], size, rng)
+        return show(view, image, size)
 
-    def _truth(self, index: int) -> np.ndarray:
-        label = self.pictures[index].label
+    def _ground_truth(self, index: int) -> np.ndarray:
+        label = self.images[index].label
         if self.tree is not None:
-            return tree_truth(label, self.tree)
-        return smooth_truth(label, self.classes, self.label_smooth_eps)
+            return tree_ground_truth(label, self.tree)
+        return smooth_ground_truth(label, self.classes, self.label_smooth_eps)
 
 
-def smooth_truth(label: int, classes: int, label_smooth_eps: float) -> np.ndarray:
-    """A picture's target, float64 `[classes]`: 1 - eps for its class, eps shared by the others.
+def smooth_ground_truth(label: int, classes: int, label_smooth_eps: float) -> np.ndarray:
+    """An image's target, float64 `[classes]`: 1 - eps for its class, eps shared by the others.
 
-    AlexeyAB data.c fill_truth_smooth. Of a single class the truth is 1.
+    AlexeyAB data.c fill_truth_smooth. Of a single class the ground truth is 1.
     """
     if classes == 1:
         return np.ones(1)
-    truth = np.full(classes, label_smooth_eps / (classes - 1))
-    truth[label] = 1 - label_smooth_eps
-    return truth
+    ground_truth = np.full(classes, label_smooth_eps / (classes - 1))
+    ground_truth[label] = 1 - label_smooth_eps
+    return ground_truth
 
 
-def tree_truth(label: int, tree: Tree) -> np.ndarray:
-    """A picture's target in a hierarchy, float64 `[classes]`: 1 for its class and those above it (fill_hierarchy).
+def tree_ground_truth(label: int, tree: Tree) -> np.ndarray:
+    """An image's target in a hierarchy, float64 `[classes]`: 1 for its class and those above it (fill_hierarchy).
 
     Groups in which nothing is true say nothing; Darknet marks their classes with a secret number.
     """
-    truth = np.zeros(len(tree.names))
+    ground_truth = np.zeros(len(tree.names))
     while label != NONE:
-        truth[label] = 1
+        ground_truth[label] = 1
         label = int(tree.parent[label])
-    return truth
+    return ground_truth
 
 
 def check_smoothing(label_smooth_eps: float, tree: Tree | None) -> None:
@@ -133,11 +133,11 @@ def collate_classified(samples: Sequence[tuple[np.ndarray, np.ndarray]]) -> Clas
 
 
 def classification_loader(
-    pictures: ClassificationPictures, sampler: StepSampler, workers: int, pin: bool
+    images: ClassificationImages, sampler: StepSampler, workers: int, pin: bool
 ) -> DataLoader:
     """Mini-batches of the sampler's steps in order, prepared by `workers` processes ahead of the network."""
     return DataLoader(
-        pictures,
+        images,
         batch_sampler=sampler,
         num_workers=workers,
         collate_fn=collate_classified,

@@ -1,7 +1,7 @@
-"""Checked pictures → augmented training batches, and evaluation pictures as the network sees them.
+"""Checked images → augmented training batches, and evaluation images as the network sees them.
 
 Every random choice follows from (seed, step, place in the batch), so a run that resumes at step n sees the same
-pictures, changed in the same way, as one that was never stopped.
+images, changed in the same way, as one that was never stopped.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from yolo.data.augment.geometry import AugmentationSettings
-from yolo.data.check import LabelledPicture
-from yolo.data.image_store import ROOM, PictureStore
-from yolo.data.images import read_picture
+from yolo.data.check import LabeledImage
+from yolo.data.image_store import ROOM, ImageStore
+from yolo.data.images import read_image
 from yolo.data.sample import (
     UNMIXED,
     VIEWS,
@@ -26,7 +26,7 @@ from yolo.data.sample import (
     Sample,
     Source,
     View,
-    draw_pictures,
+    draw_images,
     make_sample,
 )
 from yolo.data.workers import start_worker
@@ -35,12 +35,12 @@ from yolo.letterbox import Placement, place
 from yolo.records import Targets
 from yolo.settings import HeadSettings, InputSettings, MixingSettings, TrainingSettings
 
-ORDER_STREAM, PICTURE_STREAM = 0, 1  # keep the draws of the order and of the pictures apart
+ORDER_STREAM, IMAGE_STREAM = 0, 1  # keep the draws of the order and of the images apart
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One picture of a batch: which, how large, and the seed of its augmentation."""
+    """One image of a batch: which, how large, and the seed of its augmentation."""
 
     index: int
     size: tuple[int, int]
@@ -54,15 +54,15 @@ class Batch(NamedTuple):
     targets: Targets
 
 
-class TrainingPictures(Dataset):
-    """Pictures augmented as their `Draw` says, half of them mixed with others of the list where `mixing` says so.
+class TrainingImages(Dataset):
+    """Images augmented as their `Draw` says, half of them mixed with others of the list where `mixing` says so.
 
-    At most `max_boxes` boxes each, in a drawn order. room: bytes of decoded pictures that are kept.
+    At most `max_boxes` boxes each, in a drawn order. room: bytes of decoded images that are kept.
     """
 
     def __init__(
         self,
-        pictures: Sequence[LabelledPicture],
+        images: Sequence[LabeledImage],
         settings: AugmentationSettings,
         channels: int,
         max_boxes: int,
@@ -70,51 +70,51 @@ class TrainingPictures(Dataset):
         view: View = VIEWS["alexeyab"],
         room: int = ROOM,
     ) -> None:
-        self.pictures = pictures
+        self.images = images
         self.channels = channels
         self.recipe = Recipe(view, settings, mixing, max_boxes)
-        self.store = PictureStore(room)
+        self.store = ImageStore(room)
 
     def keep(self, size: tuple[int, int]) -> None:
         """Decode what there is room for, before workers are forked: then all of them have it, and it is there once.
 
-        size: (height, width) of the network input. Pictures twice as large or more are left out: these are mostly
+        size: (height, width) of the network input. Images twice as large or more are left out: these are mostly
         read at half their size.
         """
-        for labelled in self.pictures:
-            height, width = labelled.size
+        for labeled in self.images:
+            height, width = labeled.size
             fits = height * width * self.channels <= self.store.room
             if fits and (height < 2 * size[0] or width < 2 * size[1]):
                 with suppress(
                     DatasetError, OSError
                 ):  # gone bad since the check: told when its turn comes
-                    self.store.read(labelled.path, self.channels, halved=False)
+                    self.store.read(labeled.path, self.channels, halved=False)
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, draw: Draw) -> Sample:
-        """The drawn picture, or one made of it and others, which are drawn from the whole list."""
+        """The drawn image, or one made of it and others, which are drawn from the whole list."""
         rng = np.random.default_rng(draw.seed)
-        others = rng.integers(len(self.pictures), size=draw_pictures(self.recipe, rng) - 1)
+        others = rng.integers(len(self.images), size=draw_images(self.recipe, rng) - 1)
         sources = [self._source(index) for index in (draw.index, *others)]
         return make_sample(self.recipe, sources, draw.size, rng)
 
     def _source(self, index: int) -> Source:
-        labelled = self.pictures[index]
-        read = partial(self.store.read, labelled.path, self.channels)
-        return Source(labelled.size, labelled.truth, read)
+        labeled = self.images[index]
+        read = partial(self.store.read, labeled.path, self.channels)
+        return Source(labeled.size, labeled.ground_truth, read)
 
 
-def training_pictures(
-    pictures: Sequence[LabelledPicture],
+def training_images(
+    images: Sequence[LabeledImage],
     seen: InputSettings,
     training: TrainingSettings,
     head: HeadSettings,
     dialect: str,
     room: int = ROOM,
-) -> TrainingPictures:
-    """`pictures` as a cfg has them augmented for training; seen: what the network looks at; dialect: one of VIEWS.
+) -> TrainingImages:
+    """`images` as a cfg has them augmented for training; seen: what the network looks at; dialect: one of VIEWS.
 
     head: the last one's settings, from which Darknet takes jitter, resize and max.
     """
@@ -122,33 +122,33 @@ def training_pictures(
         jitter=head.jitter,
         resize=head.resize,
         flip=training.flip,
-        hue=training.colour.hue,
-        saturation=training.colour.saturation,
-        exposure=training.colour.exposure,
+        hue=training.color.hue,
+        saturation=training.color.saturation,
+        exposure=training.color.exposure,
         letter_box=seen.letter_box,
     )
-    return TrainingPictures(
-        pictures, settings, seen.channels, head.max_boxes, training.mixing, VIEWS[dialect], room
+    return TrainingImages(
+        images, settings, seen.channels, head.max_boxes, training.mixing, VIEWS[dialect], room
     )
 
 
 class StepSampler(Sampler):
     """The draws of one mini-batch after the other, of `steps`.
 
-    A step is one update of `batch` pictures, given out in mini-batches of `mini_batch`. The list is gone through in
+    A step is one update of `batch` images, given out in mini-batches of `mini_batch`. The list is gone through in
     a new order each time; size_at(step): (height, width) of the network input at that step.
     """
 
     def __init__(
         self,
-        pictures: int,
+        images: int,
         batch: int,
         mini_batch: int,
         steps: range,
         size_at: Callable[[int], tuple[int, int]],
         seed: int,
     ) -> None:
-        self.pictures = pictures
+        self.images = images
         self.batch = batch
         self.mini_batch = mini_batch
         self.steps = steps
@@ -163,10 +163,10 @@ class StepSampler(Sampler):
         for step in self.steps:
             draws = []
             for position in range(self.batch):
-                epoch, index = divmod((step - 1) * self.batch + position, self.pictures)
+                epoch, index = divmod((step - 1) * self.batch + position, self.images)
                 if epoch != order_of:
                     order_of, order = epoch, self.order(epoch)
-                seed = (self.seed, PICTURE_STREAM, step, position)
+                seed = (self.seed, IMAGE_STREAM, step, position)
                 draws.append(Draw(int(order[index]), self.size_at(step), seed))
             for start in range(0, self.batch, self.mini_batch):
                 yield draws[start : start + self.mini_batch]
@@ -174,41 +174,41 @@ class StepSampler(Sampler):
     def order(self, epoch: int) -> np.ndarray:
         """The order in which the list is gone through for the `epoch`-th time."""
         rng = np.random.default_rng((self.seed, ORDER_STREAM, epoch))
-        return rng.permutation(self.pictures)
+        return rng.permutation(self.images)
 
 
-class EvaluationPictures(Dataset):
-    """Pictures as the network sees them in testing, each with its placement.
+class EvaluationImages(Dataset):
+    """Images as the network sees them in testing, each with its placement.
 
     placed: `letterbox.stretched` or `letterbox.letterboxed`; size: (height, width) of the network input.
     """
 
     def __init__(
         self,
-        pictures: Sequence[LabelledPicture],
+        images: Sequence[LabeledImage],
         size: tuple[int, int],
         channels: int,
         placed: Callable[[tuple[int, int], tuple[int, int]], Placement],
     ) -> None:
-        self.pictures = pictures
+        self.images = images
         self.size = size
         self.channels = channels
         self.placed = placed
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Placement]:
-        """float32 `[C, H, W]` 0..1, and where the picture lies in it."""
-        picture = read_picture(self.pictures[index].path, self.channels)
-        placement = self.placed(picture.shape[:2], self.size)
-        return place(picture, placement), placement
+        """float32 `[C, H, W]` 0..1, and where the image lies in it."""
+        image = read_image(self.images[index].path, self.channels)
+        placement = self.placed(image.shape[:2], self.size)
+        return place(image, placement), placement
 
 
-def evaluation_loader(pictures: EvaluationPictures, batch: int, workers: int) -> DataLoader:
+def evaluation_loader(images: EvaluationImages, batch: int, workers: int) -> DataLoader:
     """`[B, C, H, W]` and B placements at a time, in order."""
     return DataLoader(
-        pictures,
+        images,
         batch_size=batch,
         num_workers=workers,
         collate_fn=_collate_placed,
@@ -222,7 +222,7 @@ def _collate_placed(samples: Sequence[tuple[Tensor, Placement]]) -> tuple[Tensor
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Samples of one size → Batch, their boxes picture by picture."""
+    """Samples of one size → Batch, their boxes image by image."""
     images, labels, boxes = zip(*samples, strict=True)
     counts = [len(each) for each in labels]
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
@@ -235,11 +235,11 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
 
 def training_loader(
-    pictures: TrainingPictures, sampler: StepSampler, workers: int, pin: bool
+    images: TrainingImages, sampler: StepSampler, workers: int, pin: bool
 ) -> DataLoader:
     """Mini-batches of the sampler's steps in order, prepared by `workers` processes ahead of the network."""
     return DataLoader(
-        pictures,
+        images,
         batch_sampler=sampler,
         num_workers=workers,
         collate_fn=collate,

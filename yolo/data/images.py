@@ -1,4 +1,4 @@
-"""Reading picture files: decoded pixels, or a named error."""
+"""Reading image files: decoded pixels, or a named error."""
 
 from pathlib import Path
 
@@ -8,51 +8,51 @@ import numpy as np
 from yolo.errors import DatasetError
 
 # Darknet reads pixels as they are stored and ignores the camera's orientation note.
-DECODE_COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+DECODE_COLOR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
-DECODE_GREY = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+DECODE_GRAY = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 
-PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
-def read_picture(path: str | Path, channels: int = 3) -> np.ndarray:
-    """The picture as uint8 `[H, W, channels]`, RGB for 3 channels and grey for 1.
+def read_image(path: str | Path, channels: int = 3) -> np.ndarray:
+    """The image as uint8 `[H, W, channels]`, RGB for 3 channels and gray for 1.
 
-    Raises DatasetError for a file that is empty, truncated or no picture, OSError for one that is not there.
+    Raises DatasetError for a file that is empty, truncated or no image, OSError for one that is not there.
     """
     content = np.fromfile(path, np.uint8)
     fault = _fault(content)
     if fault:
-        raise DatasetError(f"{path}: found {fault}, expected a picture")
-    picture = _decode(content, channels)
-    if picture is None:
+        raise DatasetError(f"{path}: found {fault}, expected an image")
+    image = _decode(content, channels)
+    if image is None:
         raise DatasetError(
-            f"{path}: found {len(content)} bytes that are no picture that OpenCV can read"
+            f"{path}: found {len(content)} bytes that are no image that OpenCV can read"
         )
-    return picture
+    return image
 
 
 def _decode(content: np.ndarray, channels: int) -> np.ndarray | None:
     if channels not in (1, 3):
         raise DatasetError(
-            f"found a network of {channels} channels, expected 1 or 3 for picture files"
+            f"found a network of {channels} channels, expected 1 or 3 for image files"
         )
     try:
-        picture = cv2.imdecode(content, DECODE_GREY if channels == 1 else DECODE_COLOUR)
+        image = cv2.imdecode(content, DECODE_GRAY if channels == 1 else DECODE_COLOR)
     except cv2.error:  # sizes beyond OpenCV's limits
         return None
-    if picture is None:
+    if image is None:
         return None
     if channels == 1:
-        return picture[:, :, None]
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+        return image[:, :, None]
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def _fault(content: np.ndarray) -> str | None:
-    """What is wrong with the bytes before decoding; libjpeg fills truncated pictures with grey and says nothing."""
+    """What is wrong with the bytes before decoding; libjpeg fills truncated images with gray and says nothing."""
     if len(content) == 0:
         return "an empty file"
     data = content.tobytes() if content[:2].tobytes() == JPEG_START else b""
@@ -64,7 +64,7 @@ def _fault(content: np.ndarray) -> str | None:
 def _first_scan(data: bytes) -> int:
     """Where a JPEG's pixels begin, past its segments (a thumbnail among them has an end marker of its own).
 
-    Inside the pixels the end marker cannot occur, so the first one after this place is the picture's (ITU T.81, B.1.1).
+    Inside the pixels the end marker cannot occur, so the first one after this place is the image's (ITU T.81, B.1.1).
     """
     place = len(JPEG_START)
     while place + 4 <= len(data) and data[place : place + 2] != JPEG_SCAN:

@@ -1,4 +1,4 @@
-"""One training sample: a picture, or several mixed into one, changed as drawn, with the boxes that it shows.
+"""One training sample: an image, or several mixed into one, changed as drawn, with the boxes that it shows.
 
 Source: data.c load_data_detection, in the version of AlexeyAB (with OpenCV) and that of pjreddie.
 """
@@ -12,7 +12,7 @@ import numpy as np
 from yolo.data.augment.blur import (
     Noise,
     add_noise,
-    blur_picture,
+    blur_image,
     draw_blur,
     draw_noise,
     fitting_blur,
@@ -25,7 +25,7 @@ from yolo.data.augment.geometry import (
     halved,
     is_small,
     letterboxed,
-    recolour,
+    recolor,
     show_part,
     show_window,
 )
@@ -38,14 +38,14 @@ Size = tuple[int, int]  # height, width
 
 Window = tuple[int, int, int, int]  # xyxy, in pixels of the network input
 
-Read = Callable[[bool], np.ndarray]  # at half its size? → the picture, uint8 [H, W, C]
+Read = Callable[[bool], np.ndarray]  # at half its size? → the image, uint8 [H, W, C]
 
 UNMIXED = MixingSettings()
 
 
 @dataclass(frozen=True)
 class View:
-    """How a Darknet shows training pictures: what is drawn, how it is done, and whether it knows `MixingSettings`."""
+    """How a Darknet shows training images: what is drawn, how it is done, and whether it knows `MixingSettings`."""
 
     draw: Callable[[AugmentationSettings, Size, Size, np.random.Generator], Augmentation]
     show: Callable[[Augmentation, Read, Size, Window], np.ndarray]
@@ -63,10 +63,10 @@ class Recipe:
 
 
 class Source(NamedTuple):
-    """A picture of (height, width), its truth, and how to read it."""
+    """An image of (height, width), its ground truth, and how to read it."""
 
     size: Size
-    truth: LabeledBoxes
+    ground_truth: LabeledBoxes
     read: Read
 
 
@@ -79,7 +79,7 @@ class Sample(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What happens to one picture; order: the boxes that are looked at."""
+    """What happens to one image; order: the boxes that are looked at."""
 
     augmentation: Augmentation
     order: np.ndarray
@@ -87,10 +87,10 @@ class Change(NamedTuple):
     noise: Noise
 
 
-def draw_pictures(recipe: Recipe, rng: np.random.Generator) -> int:
-    """How many pictures a sample is made of: half of them of 4 with mosaic=1, else of 2 with mixup=1.
+def draw_images(recipe: Recipe, rng: np.random.Generator) -> int:
+    """How many images a sample is made of: half of them of 4 with mosaic=1, else of 2 with mixup=1.
 
-    mosaic goes before mixup (parser.c parse_net_options). Darknet tosses the coin once for the pictures that a thread
+    mosaic goes before mixup (parser.c parse_net_options). Darknet tosses the coin once for the images that a thread
     loads together; here it is tossed for each.
     """
     mixing = recipe.mixing
@@ -102,7 +102,7 @@ def draw_pictures(recipe: Recipe, rng: np.random.Generator) -> int:
 def make_sample(
     recipe: Recipe, sources: Sequence[Source], size: Size, rng: np.random.Generator
 ) -> Sample:
-    """A sample of `size` made of as many pictures as `draw_pictures` said."""
+    """A sample of `size` made of as many images as `draw_images` said."""
     if len(sources) == TILES:
         return _mosaic(recipe, sources, size, rng)
     samples = [_alone(recipe, source, size, rng) for source in sources]
@@ -118,14 +118,14 @@ def _alone(recipe: Recipe, source: Source, size: Size, rng: np.random.Generator)
     boxes, there = _boxes(change, source, size)
     boxes = boxes[there]
     image = recipe.view.show(change.augmentation, source.read, size, whole.window)
-    labels = source.truth.labels[change.order][there]
+    labels = source.ground_truth.labels[change.order][there]
     return Sample(_finish(recipe, change, image, boxes, whole, size), labels, boxes)
 
 
 def _mosaic(
     recipe: Recipe, sources: Sequence[Source], size: Size, rng: np.random.Generator
 ) -> Sample:
-    """The first picture above on the left, then above on the right, below on the left, below on the right."""
+    """The first image above on the left, then above on the right, below on the left, below on the right."""
     cut = draw_cut(size, rng)
     samples, parts = [], []
     for number, source in enumerate(sources):
@@ -135,7 +135,7 @@ def _mosaic(
             change = change._replace(augmentation=corner)
         tile = tile_of(number, cut, change.augmentation, source.size, size)
         boxes, there = _boxes(change, source, size)
-        labels = source.truth.labels[change.order][there]
+        labels = source.ground_truth.labels[change.order][there]
         shown = recipe.view.show(change.augmentation, source.read, size, tile.window)
         part = _finish(recipe, change, shown, boxes[there], tile, size)
         parts.append(part)
@@ -148,7 +148,7 @@ def _mosaic(
 def _draw_change(recipe: Recipe, source: Source, size: Size, rng: np.random.Generator) -> Change:
     augmentation = recipe.view.draw(recipe.settings, source.size, size, rng)
     # Darknet shuffles the boxes and cuts them to `max` before it looks at them (data.c randomize_boxes).
-    order = rng.permutation(len(source.truth.labels))[: recipe.max_boxes]
+    order = rng.permutation(len(source.ground_truth.labels))[: recipe.max_boxes]
     if not recipe.view.mixes:
         return Change(augmentation, order, 0, Noise())
     blur = draw_blur(recipe.mixing.blur, rng)
@@ -156,18 +156,18 @@ def _draw_change(recipe: Recipe, source: Source, size: Size, rng: np.random.Gene
 
 
 def _boxes(change: Change, source: Source, size: Size) -> tuple[np.ndarray, np.ndarray]:
-    boxes = source.truth.boxes[change.order]
+    boxes = source.ground_truth.boxes[change.order]
     return augment_boxes(change.augmentation, boxes, source.size, size)
 
 
 def _finish(
     recipe: Recipe, change: Change, part: np.ndarray, boxes: np.ndarray, tile: Tile, size: Size
 ) -> np.ndarray:
-    """Colours, blur and noise of what a tile shows of a picture with `boxes`; Darknet does them before it cuts."""
-    part = recolour(change.augmentation, part)
+    """Colors, blur and noise of what a tile shows of an image with `boxes`; Darknet does them before it cuts."""
+    part = recolor(change.augmentation, part)
     blur = fitting_blur(change.blur, boxes, size)
     if blur:
-        part = blur_picture(blur, part, _corners(boxes, tile, size))
+        part = blur_image(blur, part, _corners(boxes, tile, size))
     return add_noise(change.noise, part)
 
 
@@ -187,22 +187,22 @@ def _together(image: np.ndarray, samples: Sequence[Sample], most: int) -> Sample
 
 
 def _draw_cropped(
-    settings: AugmentationSettings, picture_size: Size, size: Size, rng: np.random.Generator
+    settings: AugmentationSettings, image_size: Size, size: Size, rng: np.random.Generator
 ) -> Augmentation:
-    augmentation = draw_augmentation(settings, picture_size, rng)
+    augmentation = draw_augmentation(settings, image_size, rng)
     if settings.letter_box:
-        return letterboxed(augmentation, picture_size, size)
+        return letterboxed(augmentation, image_size, size)
     return augmentation
 
 
 def _show_cropped(augmentation: Augmentation, read: Read, size: Size, window: Window) -> np.ndarray:
     small = is_small(augmentation, size)
-    picture = read(small)
+    image = read(small)
     if small:
         augmentation = halved(augmentation)
     if window == (0, 0, size[1], size[0]):
-        return show_part(augmentation, picture, size)
-    return show_window(augmentation, picture, size, window)
+        return show_part(augmentation, image, size)
+    return show_window(augmentation, image, size, window)
 
 
 def _show_on_canvas(

@@ -12,17 +12,17 @@ from yolo.progress import progress
 
 CLASSES = ("circle", "square", "triangle")
 
-MAX_SHAPES = 4  # in a picture
+MAX_SHAPES = 4  # in an image
 
 MIN_RADIUS = 11.0  # pixels, of the circle around a shape: no box side is below 14 pixels
 
-MAX_RADIUS = 0.27  # of the picture's shorter side
+MAX_RADIUS = 0.27  # of the image's shorter side
 
-MIN_SIDE = 64  # pixels of a picture: below that a few shapes no longer fit
+MIN_SIDE = 64  # pixels of an image: below that a few shapes no longer fit
 
 MAX_COVER = 0.35  # of the smaller of two boxes, so that their IoU stays below 0.22
 
-PLACES = 30  # tries for one shape, before the picture goes without it
+PLACES = 30  # tries for one shape, before the image goes without it
 
 FINE = 4  # a shape is drawn that much larger and shrunk: smooth edges
 
@@ -30,7 +30,7 @@ CORNERS = {"square": 4, "triangle": 3}
 
 OUTLINE = 1.6  # pixels
 
-NOISE = 5.0  # grey levels of grain over the finished picture
+NOISE = 5.0  # gray levels of grain over the finished image
 
 JPEG_QUALITY = 92
 
@@ -74,28 +74,26 @@ class Shape:
 
 
 def write_shapes(out: Path, train: int, valid: int, seed: int, size: tuple[int, int]) -> None:
-    """Write `train` + `valid` pictures as a VOC folder: the same seed and size give the same bytes.
+    """Write `train` + `valid` images as a VOC folder: the same seed and size give the same bytes.
 
-    A picture depends on the seed and its own number only. The image sets come last, so that an
+    An image depends on the seed and its own number only. The image sets come last, so that an
     interrupted run leaves none that names what is not there.
 
     Raises:
-        DatasetError: a count below 1, a size (height, width) too small, a folder of other pictures.
+        DatasetError: a count below 1, a size (height, width) too small, a folder of other images.
     """
     if min(train, valid) < 1:
-        raise DatasetError(f"{train} and {valid} pictures, expected at least 1 of each")
+        raise DatasetError(f"{train} and {valid} images, expected at least 1 of each")
     if min(size) < MIN_SIDE:
-        raise DatasetError(f"pictures of {size[1]}x{size[0]}, expected {MIN_SIDE} pixels or more")
+        raise DatasetError(f"images of {size[1]}x{size[0]}, expected {MIN_SIDE} pixels or more")
     if any(not path.name.startswith(PREFIX) for path in (out / "JPEGImages").glob("*")):
-        raise DatasetError(f"{out / 'JPEGImages'}: holds other pictures, expected a new folder")
+        raise DatasetError(f"{out / 'JPEGImages'}: holds other images, expected a new folder")
     for part in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (out / part).mkdir(parents=True, exist_ok=True)
     names = [f"{PREFIX}{number:05}" for number in range(1, train + valid + 1)]
     for number, name in enumerate(progress(names, "drawing"), 1):
-        picture, shapes = draw_picture(np.random.default_rng((seed, number)), size)
-        _, data = cv2.imencode(
-            ".jpg", picture[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
-        )
+        image, shapes = draw_image(np.random.default_rng((seed, number)), size)
+        _, data = cv2.imencode(".jpg", image[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
         (out / "JPEGImages" / f"{name}.jpg").write_bytes(data.tobytes())
         objects = "".join(XML_OBJECT.format(shape) for shape in shapes)
         xml = XML.format(name=name, height=size[0], width=size[1], objects=objects)
@@ -105,19 +103,19 @@ def write_shapes(out: Path, train: int, valid: int, seed: int, size: tuple[int, 
         write_text(out / "ImageSets" / "Main" / f"{image_set}.txt", text)
 
 
-def draw_picture(
+def draw_image(
     rng: np.random.Generator, size: tuple[int, int]
 ) -> tuple[np.ndarray, tuple[Shape, ...]]:
-    """A picture [H, W, 3] (RGB, uint8) of `size` (height, width), and the 1 to 4 shapes in it."""
+    """An image [H, W, 3] (RGB, uint8) of `size` (height, width), and the 1 to 4 shapes in it."""
     canvas = _ground(rng, size)
     shapes: list[Shape] = []
     for _ in range(rng.integers(1, MAX_SHAPES + 1)):
         for _ in range(PLACES):
-            name, centre, radius, angle = _draw_lot(rng, size)
-            alpha = _mask(name, centre, radius, angle, size)
+            name, center, radius, angle = _draw_lot(rng, size)
+            alpha = _mask(name, center, radius, angle, size)
             shape = _tight(name, alpha)
             if all(_cover(shape, other) <= MAX_COVER for other in shapes):
-                inner = _mask(name, centre, radius - OUTLINE, angle, size)
+                inner = _mask(name, center, radius - OUTLINE, angle, size)
                 canvas = _paint(rng, canvas, alpha, inner)
                 shapes.append(shape)
                 break
@@ -128,7 +126,7 @@ def draw_picture(
 def _draw_lot(
     rng: np.random.Generator, size: tuple[int, int]
 ) -> tuple[str, tuple[float, float], float, float]:
-    """A shape's class, centre (x, y) and radius in pixels, and angle; all inside the picture."""
+    """A shape's class, center (x, y) and radius in pixels, and angle; all inside the image."""
     height, width = size
     name = CLASSES[rng.integers(len(CLASSES))]
     radius = rng.uniform(MIN_RADIUS, MAX_RADIUS * min(size))
@@ -137,12 +135,12 @@ def _draw_lot(
 
 
 def _mask(
-    name: str, centre: tuple[float, float], radius: float, angle: float, size: tuple[int, int]
+    name: str, center: tuple[float, float], radius: float, angle: float, size: tuple[int, int]
 ) -> np.ndarray:
     """How much of each pixel the shape covers, float32 [H, W] in 0..1."""
     height, width = size
     fine = np.zeros((height * FINE, width * FINE), np.uint8)
-    middle = np.array(centre) * FINE
+    middle = np.array(center) * FINE
     if name in CORNERS:
         turns = angle + 2 * np.pi * np.arange(CORNERS[name]) / CORNERS[name]
         points = middle + radius * FINE * np.stack((np.cos(turns), np.sin(turns)), axis=1)
@@ -174,18 +172,18 @@ def _area(shape: Shape) -> int:
 def _paint(
     rng: np.random.Generator, canvas: np.ndarray, alpha: np.ndarray, inner: np.ndarray
 ) -> np.ndarray:
-    """The canvas with one shape on it: a strong colour, lit from one side, with a dark outline."""
+    """The canvas with one shape on it: a strong color, lit from one side, with a dark outline."""
     height, width = alpha.shape
-    colour = _colour(rng, saturation=(140, 255), value=(150, 255))
-    light = _ramp(rng, (height, width))[:, :, None] * 0.5 + 0.75  # 0.75 .. 1.25 over the picture
-    canvas = canvas + (colour * 0.35 - canvas) * alpha[:, :, None]
-    return canvas + (colour * light - canvas) * inner[:, :, None]
+    color = _color(rng, saturation=(140, 255), value=(150, 255))
+    light = _ramp(rng, (height, width))[:, :, None] * 0.5 + 0.75  # 0.75 .. 1.25 over the image
+    canvas = canvas + (color * 0.35 - canvas) * alpha[:, :, None]
+    return canvas + (color * light - canvas) * inner[:, :, None]
 
 
 def _ground(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """A ground [H, W, 3] of two pale or dull colours: gradient, stripes, checker or clouds."""
+    """A ground [H, W, 3] of two pale or dull colors: gradient, stripes, checker or clouds."""
     height, width = size
-    one = _colour(rng, saturation=(0, 90), value=(40, 230))
+    one = _color(rng, saturation=(0, 90), value=(40, 230))
     other = np.clip(one + rng.uniform(-60, 60, 3), 0, 255)
     kind, period = rng.integers(4), rng.uniform(8, 30)
     along = _ramp(rng, size) * max(size) / period
@@ -210,10 +208,10 @@ def _ramp(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     return (slope - slope.min()) / (slope.max() - slope.min())
 
 
-def _colour(
+def _color(
     rng: np.random.Generator, saturation: tuple[int, int], value: tuple[int, int]
 ) -> np.ndarray:
-    """A colour [3] (RGB, 0..255) of any hue."""
+    """A color [3] (RGB, 0..255) of any hue."""
     hue = rng.integers(180)  # OpenCV's hues are half degrees
     pixel = np.array([[[hue, rng.integers(*saturation), rng.integers(*value)]]], np.uint8)
     return cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0].astype(np.float64)

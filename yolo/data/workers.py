@@ -17,7 +17,7 @@ DEAD_WORKER = "DataLoader worker (pid"  # how torch begins to say so
 def prepared(loader: DataLoader) -> Iterator:
     """The loader's batches.
 
-    Raises DatasetError, in one line, for a picture that has gone bad since the check and for a worker that died.
+    Raises DatasetError, in one line, for an image that has gone bad since the check and for a worker that died.
     """
     batches = iter(loader)
     while True:

@@ -1,4 +1,4 @@
-"""A picture in, its likeliest classes out: cut its middle out or letterbox it, run the network, sort."""
+"""An image in, its likeliest classes out: cut its middle out or letterbox it, run the network, sort."""
 
 import json
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from yolo.model.network import Network
 
 TOP = 5  # what results on ImageNet are given for
 
-MOST_ELONGATED = 256  # ours: a picture is resized whole before its middle is cut out
+MOST_ELONGATED = 256  # ours: an image is resized whole before its middle is cut out
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """A picture's K likeliest classes, best first. labels: int64 `[K]`; probabilities: float32 `[K]`."""
+    """An image's K likeliest classes, best first. labels: int64 `[K]`; probabilities: float32 `[K]`."""
 
     labels: Tensor
     probabilities: Tensor
@@ -29,10 +29,10 @@ class Ranking:
 
 
 class Classifier:
-    """`classifier(picture)` → Ranking of the `top` likeliest classes, or of all where there are fewer.
+    """`classifier(image)` → Ranking of the `top` likeliest classes, or of all where there are fewer.
 
     network: without a detection head; it is put into evaluation mode. names: one a class. letterbox: show it the
-    whole picture (pjreddie's `classifier predict`) instead of its middle (AlexeyAB's).
+    whole image (pjreddie's `classifier predict`) instead of its middle (AlexeyAB's).
     With a class hierarchy, pjreddie's Darknet gives only leaves a probability, AlexeyAB's every class (classifier.c
     predict_classifier); the network's dialect decides. tree: that hierarchy, or None.
     Raises ValueError for a network with a head, and when there is not one name for each class.
@@ -52,28 +52,28 @@ class Classifier:
         self.letterbox = letterbox
         self.tree = network.tree
 
-    def __call__(self, picture: np.ndarray) -> Ranking:
+    def __call__(self, image: np.ndarray) -> Ranking:
         """uint8 `[H, W, C]`, RGB → its Ranking, on the CPU. Raises what `prepare` does."""
-        return self.rank(self.prepare(picture)[None])[0]
+        return self.rank(self.prepare(image)[None])[0]
 
-    def prepare(self, picture: np.ndarray) -> Tensor:
-        """What the network sees of a picture: float32 `[C, H, W]` in 0..1.
+    def prepare(self, image: np.ndarray) -> Tensor:
+        """What the network sees of an image: float32 `[C, H, W]` in 0..1.
 
-        Raises DatasetError for a picture too elongated to be cut, ValueError for what is no picture.
+        Raises DatasetError for an image too elongated to be cut, ValueError for what is no image.
         """
         channels = self.network.input.channels
-        fits = picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == channels
-        if not fits or picture.size == 0:
-            found = f"{picture.dtype} {list(picture.shape)}"
-            raise ValueError(f"found a picture {found}, expected uint8 [H, W, {channels}]")
+        fits = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == channels
+        if not fits or image.size == 0:
+            found = f"{image.dtype} {list(image.shape)}"
+            raise ValueError(f"found an image {found}, expected uint8 [H, W, {channels}]")
         size = self.network.input.height, self.network.input.width
         if self.letterbox:
-            return place(picture, letterboxed(picture.shape[:2], size))
-        return cut(picture, centred(picture.shape[:2], size))
+            return place(image, letterboxed(image.shape[:2], size))
+        return cut(image, centered(image.shape[:2], size))
 
     @torch.inference_mode()
     def rank(self, images: Tensor) -> list[Ranking]:
-        """Prepared pictures `[B, C, H, W]` → the Ranking of each. Of equals the first class is best (utils.c top_k)."""
+        """Prepared images `[B, C, H, W]` → the Ranking of each. Of equals the first class is best (utils.c top_k)."""
         device = next((each.device for each in self.network.parameters()), images.device)
         probabilities = self.network.classify(self.network(images.to(device))).float().cpu()
         if self.tree is not None and self.network.dialect == "pjreddie":
@@ -83,30 +83,30 @@ class Classifier:
         return [Ranking(*each) for each in best]
 
 
-def centred(picture: tuple[int, int], network: tuple[int, int]) -> Placement:
-    """The picture's middle over the input, its smaller side as long as the input is *wide*, whatever its height.
+def centered(image: tuple[int, int], network: tuple[int, int]) -> Placement:
+    """The image's middle over the input, its smaller side as long as the input is *wide*, whatever its height.
 
-    AlexeyAB classifier.c predict_classifier; image.c resize_min. Raises DatasetError for a picture whose one side
+    AlexeyAB classifier.c predict_classifier; image.c resize_min. Raises DatasetError for an image whose one side
     is more than 256 times the other.
     """
-    height, width = picture
-    smaller = min(picture)
-    if max(picture) > MOST_ELONGATED * smaller:
+    height, width = image
+    smaller = min(image)
+    if max(image) > MOST_ELONGATED * smaller:
         raise DatasetError(
-            f"found a picture of {width}x{height} pixels, expected one side at most {MOST_ELONGATED} times the other"
+            f"found an image of {width}x{height} pixels, expected one side at most {MOST_ELONGATED} times the other"
         )
     content = height * network[1] // smaller, width * network[1] // smaller
     # int() rounds towards 0, as C's division does, and // does not
     offset = int((network[0] - content[0]) / 2), int((network[1] - content[1]) / 2)
-    return Placement(picture, network, content, offset)
+    return Placement(image, network, content, offset)
 
 
-def cut(picture: np.ndarray, placement: Placement) -> Tensor:
-    """A uint8 picture `[H, W, C]` → what lies in the input, float32 `[C, H', W']`; its edge goes on where it ends.
+def cut(image: np.ndarray, placement: Placement) -> Tensor:
+    """A uint8 image `[H, W, C]` → what lies in the input, float32 `[C, H', W']`; its edge goes on where it ends.
 
     image.c crop_image.
     """
-    pixels = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
+    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
     content = resize(pixels.float() / LARGEST_VALUE, placement.content)
     rows, columns = (
         (torch.arange(length) - start).clamp(0, size - 1)
@@ -120,8 +120,8 @@ def cut(picture: np.ndarray, placement: Placement) -> Tensor:
 def rankings_json(
     file_names: Sequence[str], rankings: Sequence[Ranking], names: Sequence[str]
 ) -> str:
-    """A json list of pictures with their classes, best first, in the words of Darknet's json of detections."""
-    pictures = [
+    """A json list of images with their classes, best first, in the words of Darknet's json of detections."""
+    images = [
         {
             "filename": file_name,
             "classes": [
@@ -133,4 +133,4 @@ def rankings_json(
         }
         for file_name, found in zip(file_names, rankings, strict=True)
     ]
-    return json.dumps(pictures, indent=1) + "\n"
+    return json.dumps(images, indent=1) + "\n"

@@ -1,4 +1,4 @@
-"""A picture in, detections out: place it, run the network, decode, threshold, suppress, back to picture pixels."""
+"""An image in, detections out: place it, run the network, decode, threshold, suppress, back to image pixels."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,10 +20,10 @@ NMS_THRESH = 0.45  # darknet detector test: float nms = .45
 
 
 class Detector:
-    """`detector(picture)` → Detections in picture pixels, best first.
+    """`detector(image)` → Detections in image pixels, best first.
 
     network: with at least one head; it is put into evaluation mode. names: one a class. letterbox: keep the
-    picture's aspect (pjreddie, AlexeyAB -letter_box) instead of stretching it (AlexeyAB's default).
+    image's aspect (pjreddie, AlexeyAB -letter_box) instead of stretching it (AlexeyAB's default).
     Raises ValueError when there are fewer names than classes.
     """
 
@@ -51,28 +51,28 @@ class Detector:
         last = network.head_settings[-1]  # Darknet asks the last layer (detector.c test_detector)
         self.suppress = suppression(last.nms_kind, last.beta_nms)
 
-    def __call__(self, picture: np.ndarray) -> Detections:
-        """uint8 `[H, W, C]`, RGB (`[H, W]` is ordinary for a one-channel network) → Detections, xyxy picture pixels."""
-        prepared, placement = self.prepare(picture)
+    def __call__(self, image: np.ndarray) -> Detections:
+        """uint8 `[H, W, C]`, RGB (`[H, W]` is ordinary for a one-channel network) → Detections, xyxy image pixels."""
+        prepared, placement = self.prepare(image)
         return self.detect(prepared[None], [placement])[0]
 
-    def prepare(self, picture: np.ndarray) -> tuple[Tensor, Placement]:
-        """What the network sees of a picture, float32 `[C, H, W]`, and where the picture lies in it."""
-        if picture.ndim == 2:
-            picture = picture[:, :, None]
+    def prepare(self, image: np.ndarray) -> tuple[Tensor, Placement]:
+        """What the network sees of an image, float32 `[C, H, W]`, and where the image lies in it."""
+        if image.ndim == 2:
+            image = image[:, :, None]
         channels = self.network.input.channels
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != channels:
-            found = f"{picture.dtype} {list(picture.shape)}"
-            raise ValueError(f"found a picture {found}, expected uint8 [H, W, {channels}]")
-        if 0 in picture.shape:
-            raise ValueError(f"found an empty picture {list(picture.shape)}")
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != channels:
+            found = f"{image.dtype} {list(image.shape)}"
+            raise ValueError(f"found an image {found}, expected uint8 [H, W, {channels}]")
+        if 0 in image.shape:
+            raise ValueError(f"found an empty image {list(image.shape)}")
         size = self.network.input.height, self.network.input.width
-        placement = self.placement(picture.shape[:2], size)
-        return geometry.place(picture, placement), placement
+        placement = self.placement(image.shape[:2], size)
+        return geometry.place(image, placement), placement
 
     @torch.inference_mode()
     def detect(self, images: Tensor, placements: Sequence[Placement]) -> list[Detections]:
-        """Prepared pictures `[B, C, H, W]` with their placements → Detections of each, on the CPU."""
+        """Prepared images `[B, C, H, W]` with their placements → Detections of each, on the CPU."""
         device = next(self.network.parameters()).device
         predictions = self.network.decode(self.network(images.to(device)))
         if self.tree is not None:
@@ -89,5 +89,5 @@ class Detector:
                 nms_thresh=self.nms_thresh,
                 suppress=self.suppress,
             )
-            results.append(replace(found, boxes=geometry.to_picture(found.boxes, placement)))
+            results.append(replace(found, boxes=geometry.to_image(found.boxes, placement)))
         return results

@@ -1,6 +1,6 @@
-"""Boxes and names on a picture: detections, truth with detections, many pictures on one sheet.
+"""Boxes and names on an image: detections, ground truth with detections, many images on one sheet.
 
-Pictures are uint8 [H, W, 3] RGB. Boxes are xyxy in picture pixels and may reach outside of it.
+Images are uint8 [H, W, 3] RGB. Boxes are xyxy in image pixels and may reach outside of it.
 Nothing is written into an argument; no boxes give an equal copy.
 """
 
@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 from numpy import ndarray
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 Size = tuple[int, int]
 
 Rectangle = tuple[int, int, int, int]  # x1, y1, x2, y2 in whole pixels; x2 and y2 lie just outside
 
 
-# Sizes as parts of sqrt(H * W), chosen by looking at pictures from 160x128 to 4000x3000.
+# Sizes as parts of sqrt(H * W), chosen by looking at images from 160x128 to 4000x3000.
 LINE_PART = 1 / 240
 
 TEXT_PART = 1 / 46  # the height of a capital letter
@@ -35,10 +35,10 @@ STROKE_PART = 1 / 14  # the stroke of a letter, as part of its height
 FONT = cv2.FONT_HERSHEY_DUPLEX
 
 
-# Hues a golden section apart lie evenly, and neighbours far apart, however many classes there are
+# Hues a golden section apart lie evenly, and neighbors far apart, however many classes there are
 # (Knuth, The Art of Computer Programming 3, section 6.4). Three tones by turns separate hues that
 # come to lie close. FIRST_HUE was searched for: it leaves 30 in CIELAB between any two of the first
-# 20 colours.
+# 20 colors.
 GOLDEN_SECTION = 0.6180339887
 
 FIRST_HUE = 0.09
@@ -60,11 +60,11 @@ EQUAL_CONTRAST = 0.179
 
 # Where a tag may stand, best first: (right, bottom, up) means at the left or right end of the top
 # or bottom edge of its box, hanging down from that edge or standing up on it.
-MOST_TAGS = 500  # more would cover the picture, and finding their places takes quadratic time
+MOST_TAGS = 500  # more would cover the image, and finding their places takes quadratic time
 
 DETECTION_PLACES = ((0, 0, 1), (0, 0, 0), (1, 0, 1), (0, 1, 0), (1, 0, 0), (1, 1, 0), (0, 1, 1))
 
-TRUTH_PLACES = ((0, 1, 0), (1, 1, 0), (0, 1, 1), (1, 1, 1), (1, 0, 1), (1, 0, 0))
+GROUND_TRUTH_PLACES = ((0, 1, 0), (1, 1, 0), (0, 1, 1), (1, 1, 1), (1, 0, 1), (1, 0, 0))
 
 
 DASH, DASH_WHITE = 9, 6  # a white and a dark dash, and the white one alone, in widths of their line
@@ -76,7 +76,7 @@ SHEET_GAP = 8
 
 @dataclass(frozen=True)
 class Pen:
-    """The sizes of what is drawn on a picture: in pixels, `scale` in the unit of OpenCV's fonts."""
+    """The sizes of what is drawn on an image: in pixels, `scale` in the unit of OpenCV's fonts."""
 
     line: int
     text_height: int
@@ -90,83 +90,83 @@ class Tag:
     """A text on a filled rectangle that has no place yet: one of `places` around `box`."""
 
     text: str
-    colour: Colour
+    color: Color
     box: Rectangle
     places: tuple[tuple[int, int, int], ...]
 
 
 def draw_detections(
-    picture: ndarray, boxes: ndarray, scores: ndarray | None, labels: ndarray, names: Sequence[str]
+    image: ndarray, boxes: ndarray, scores: ndarray | None, labels: ndarray, names: Sequence[str]
 ) -> ndarray:
-    """A new picture [H, W, 3] with `boxes` [N, 4], each with its class's name and score in percent.
+    """A new image [H, W, 3] with `boxes` [N, 4], each with its class's name and score in percent.
 
     `labels` [N] point into `names`; `scores` [N] in 0..1, or None where there is none to tell. The
     box with the higher score lies on top.
     """
-    canvas, pen = picture.copy(), pen_for(picture)
+    canvas, pen = image.copy(), pen_for(image)
     tags = _draw_boxes(canvas, pen, boxes, scores, labels, names)
     _draw_tags(canvas, pen, tags)
     return canvas
 
 
-def draw_truth_and_predictions(
-    picture: ndarray,
-    truth_boxes: ndarray,
-    truth_labels: ndarray,
+def draw_ground_truth_and_predictions(
+    image: ndarray,
+    ground_truth_boxes: ndarray,
+    ground_truth_labels: ndarray,
     boxes: ndarray,
     scores: ndarray,
     labels: ndarray,
     names: Sequence[str],
 ) -> ndarray:
-    """A new picture [H + legend, W, 3]: detections in colour, truth as thin dashes, a legend below.
+    """A new image [H + legend, W, 3]: detections in color, ground truth as thin dashes, a legend below.
 
-    `truth_boxes` [M, 4], `truth_labels` [M]; the rest as in `draw_detections`. The dashes lie on
+    `ground truth_boxes` [M, 4], `ground truth_labels` [M]; the rest as in `draw_detections`. The dashes lie on
     top, so that both show where a detection is right.
     """
-    canvas, pen = picture.copy(), pen_for(picture)
+    canvas, pen = image.copy(), pen_for(image)
     tags = _draw_boxes(canvas, pen, boxes, scores, labels, names)
-    for box, label in zip(truth_boxes, truth_labels, strict=True):
+    for box, label in zip(ground_truth_boxes, ground_truth_labels, strict=True):
         if (pixels := pixels_of(box, canvas)) is not None:
             _draw_dashes(canvas, pixels, pen)
             text = fitted_text(drawable(names[label], label), "", canvas.shape[1], pen)
-            tags.append(Tag(text, WHITE, pixels, TRUTH_PLACES))
+            tags.append(Tag(text, WHITE, pixels, GROUND_TRUTH_PLACES))
     _draw_tags(canvas, pen, tags)
     return np.concatenate((canvas, _legend(canvas.shape[1], pen)))
 
 
 def contact_sheet(
-    pictures: Sequence[ndarray], columns: int, cell: Size = SHEET_CELL, gap: int = SHEET_GAP
+    images: Sequence[ndarray], columns: int, cell: Size = SHEET_CELL, gap: int = SHEET_GAP
 ) -> ndarray:
-    """Pictures of any size, row by row, on one uint8 [H', W', 3]; `gap` pixels around each.
+    """Images of any size, row by row, on one uint8 [H', W', 3]; `gap` pixels around each.
 
     Each is as large as its cell (height, width) allows, keeps its aspect and stands in the middle.
-    Fewer pictures than `columns` make a narrower sheet, none an empty one.
+    Fewer images than `columns` make a narrower sheet, none an empty one.
     """
     if columns < 1:
         raise ValueError(f"a contact sheet with {columns} columns: expected 1 or more")
-    columns = min(columns, len(pictures))
-    rows = ceil(len(pictures) / max(columns, 1))
+    columns = min(columns, len(images))
+    rows = ceil(len(images) / max(columns, 1))
     height, width = cell
     size = gap + rows * (height + gap), gap + columns * (width + gap)
     sheet = np.full((*size, 3), PANEL, np.uint8)
-    for place, picture in enumerate(pictures):
+    for place, image in enumerate(images):
         row, column = divmod(place, columns)
-        fitted = _resized_into(picture, cell)
+        fitted = _resized_into(image, cell)
         y = gap + row * (height + gap) + (height - fitted.shape[0]) // 2
         x = gap + column * (width + gap) + (width - fitted.shape[1]) // 2
         sheet[y : y + fitted.shape[0], x : x + fitted.shape[1]] = fitted
     return sheet
 
 
-def class_colour(label: int) -> Colour:
-    """The RGB colour of a class, the same in every picture and run."""
+def class_color(label: int) -> Color:
+    """The RGB color of a class, the same in every image and run."""
     saturation, value = TONES[label % len(TONES)]
     hue = (FIRST_HUE + label * GOLDEN_SECTION) % 1
     red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def text_colour(background: Colour) -> Colour:
+def text_color(background: Color) -> Color:
     """Black or white, whichever has more contrast with `background` (WCAG 2.1)."""
     linear = np.divide(background, 255) ** GAMMA
     return BLACK if np.dot(linear, LUMINANCE_WEIGHTS) > EQUAL_CONTRAST else WHITE
@@ -183,9 +183,9 @@ def drawable(name: str, label: int) -> str:
     return text if text.strip("? ") else f"#{label}"
 
 
-def pen_for(picture: ndarray) -> Pen:
-    """The sizes that suit a picture [H, W, 3]."""
-    side = sqrt(picture.shape[0] * picture.shape[1])
+def pen_for(image: ndarray) -> Pen:
+    """The sizes that suit an image [H, W, 3]."""
+    side = sqrt(image.shape[0] * image.shape[1])
     text_height = max(MIN_TEXT_HEIGHT, round(side * TEXT_PART))
     return Pen(
         line=max(1, round(side * LINE_PART)),
@@ -203,9 +203,9 @@ def fitted_text(name: str, score: str, width: int, pen: Pen) -> str:
     return next((text for text in texts if _tag_size(text, pen)[0] <= width), "")
 
 
-def pixels_of(box: Iterable[float], picture: ndarray) -> Rectangle | None:
-    """A box's whole pixels inside a picture [H, W, 3], at least one; None where it lies outside."""
-    height, width = picture.shape[:2]
+def pixels_of(box: Iterable[float], image: ndarray) -> Rectangle | None:
+    """A box's whole pixels inside an image [H, W, 3], at least one; None where it lies outside."""
+    height, width = image.shape[:2]
     x1, y1, x2, y2 = (float(c) for c in box)
     if x1 >= width or y1 >= height or x2 < 0 or y2 < 0:
         return None
@@ -214,14 +214,14 @@ def pixels_of(box: Iterable[float], picture: ndarray) -> Rectangle | None:
     return left, top, right, bottom
 
 
-def place_of(tag: Tag, size: tuple[int, int], taken: ndarray, picture: ndarray) -> tuple[int, int]:
-    """The upper left corner (x, y) of a tag of `size` (width, height) inside a picture [H, W, 3].
+def place_of(tag: Tag, size: tuple[int, int], taken: ndarray, image: ndarray) -> tuple[int, int]:
+    """The upper left corner (x, y) of a tag of `size` (width, height) inside an image [H, W, 3].
 
     The first of its places that hides nothing of `taken` [T, 4] xyxy, else one that hides least.
     """
     width, height = size
     x1, y1, x2, y2 = tag.box
-    last_x, last_y = picture.shape[1] - width, picture.shape[0] - height
+    last_x, last_y = image.shape[1] - width, image.shape[0] - height
     spots = []
     for right, bottom, up in tag.places:
         x, y = x2 - width if right else x1, (y2 if bottom else y1) - height * up
@@ -245,15 +245,15 @@ def _draw_boxes(
             label = int(labels[row])
             score = "" if scores is None else f"{float(scores[row]):.0%}"
             text = fitted_text(drawable(names[label], label), score, canvas.shape[1], pen)
-            tags.append(Tag(text, class_colour(label), pixels, DETECTION_PLACES))
+            tags.append(Tag(text, class_color(label), pixels, DETECTION_PLACES))
     for tag in reversed(tags):
-        _draw_outline(canvas, tag.box, tag.colour, pen.line)
+        _draw_outline(canvas, tag.box, tag.color, pen.line)
     return tags
 
 
-def _draw_outline(canvas: ndarray, box: Rectangle, colour: Colour, line: int) -> None:
+def _draw_outline(canvas: ndarray, box: Rectangle, color: Color, line: int) -> None:
     for edge in _edges(canvas, box, line):
-        edge[:] = colour
+        edge[:] = color
 
 
 def _edges(canvas: ndarray, box: Rectangle, line: int) -> tuple[ndarray, ...]:
@@ -282,14 +282,14 @@ def _draw_tags(canvas: ndarray, pen: Pen, tags: Sequence[Tag]) -> None:
             taken = np.append(taken, [(x, y, x + width, y + height)], axis=0)
             placed.append(tag)
     for tag, (x1, y1, x2, y2) in zip(reversed(placed), taken[::-1], strict=True):
-        canvas[y1:y2, x1:x2] = tag.colour
-        _write(canvas, tag.text, (x1 + pen.padding, y1 + pen.padding), text_colour(tag.colour), pen)
+        canvas[y1:y2, x1:x2] = tag.color
+        _write(canvas, tag.text, (x1 + pen.padding, y1 + pen.padding), text_color(tag.color), pen)
 
 
-def _write(canvas: ndarray, text: str, corner: tuple[int, int], colour: Colour, pen: Pen) -> None:
+def _write(canvas: ndarray, text: str, corner: tuple[int, int], color: Color, pen: Pen) -> None:
     """Write `text` with the upper left corner of its capitals at `corner` (x, y)."""
     origin = (int(corner[0]), int(corner[1]) + pen.text_height)
-    cv2.putText(canvas, text, origin, FONT, pen.scale, colour, pen.stroke, cv2.LINE_AA)
+    cv2.putText(canvas, text, origin, FONT, pen.scale, color, pen.stroke, cv2.LINE_AA)
 
 
 def _capital_height() -> int:
@@ -316,13 +316,16 @@ def _legend(width: int, pen: Pen) -> ndarray:
     """A dark strip [h, width, 3] with a sample of each kind of box, stacked where it is narrow."""
     size, margin = 2 * pen.text_height, 2 * pen.padding
     box = (margin, pen.padding, margin + size, pen.padding + size)
-    truth, prediction = _legend_entry("truth", box, pen), _legend_entry("prediction", box, pen)
-    _draw_dashes(truth, box, pen)
-    _draw_outline(prediction, box, class_colour(0), pen.line)
-    height, together = len(truth), truth.shape[1] + prediction.shape[1]
-    x, y = (truth.shape[1], 0) if together <= width else (0, height)
+    ground_truth, prediction = (
+        _legend_entry("truth", box, pen),
+        _legend_entry("prediction", box, pen),
+    )
+    _draw_dashes(ground_truth, box, pen)
+    _draw_outline(prediction, box, class_color(0), pen.line)
+    height, together = len(ground_truth), ground_truth.shape[1] + prediction.shape[1]
+    x, y = (ground_truth.shape[1], 0) if together <= width else (0, height)
     strip = np.full((y + height, width, 3), PANEL, np.uint8)
-    strip[:height, : truth.shape[1]] = truth[:, :width]
+    strip[:height, : ground_truth.shape[1]] = ground_truth[:, :width]
     strip[y:, x : x + prediction.shape[1]] = prediction[:, :width]
     return strip
 
@@ -335,11 +338,9 @@ def _legend_entry(text: str, box: Rectangle, pen: Pen) -> ndarray:
     return entry
 
 
-def _resized_into(picture: ndarray, cell: Size) -> ndarray:
-    """A picture as large as a cell (height, width) allows, its aspect kept."""
-    height, width = picture.shape[:2]
+def _resized_into(image: ndarray, cell: Size) -> ndarray:
+    """An image as large as a cell (height, width) allows, its aspect kept."""
+    height, width = image.shape[:2]
     scale = min(cell[0] / height, cell[1] / width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(
-        picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    )
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)

@@ -70,7 +70,7 @@ def detect(
     nms_thresh: float,
     suppress: Suppression,
 ) -> Detections:
-    """One picture's predictions, cxcywh `[P, 4]`, `[P]`, `[P, classes]` → Detections in the same frame, xyxy.
+    """One image's predictions, cxcywh `[P, 4]`, `[P]`, `[P, classes]` → Detections in the same frame, xyxy.
 
     A box counts once for each class whose score, objectness x probability, exceeds `score_thresh`.
     """

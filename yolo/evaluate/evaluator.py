@@ -1,11 +1,11 @@
-"""A network and a data set → scored detections beside the truth."""
+"""A network and a data set → scored detections beside the ground truth."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from yolo.data.check import LabelledPicture
-from yolo.data.dataset import EvaluationPictures, evaluation_loader
+from yolo.data.check import LabeledImage
+from yolo.data.dataset import EvaluationImages, evaluation_loader
 from yolo.data.workers import prepared
 from yolo.detect.detector import Detector
 from yolo.progress import progress
@@ -13,23 +13,23 @@ from yolo.records import Detections, Evaluation, GroundTruth, LabeledBoxes, Scor
 
 
 def evaluate(
-    detector: Detector, pictures: Sequence[LabelledPicture], batch: int, workers: int
+    detector: Detector, images: Sequence[LabeledImage], batch: int, workers: int
 ) -> Evaluation:
-    """Run `detector` over the pictures, `batch` at a time; progress is shown on a terminal.
+    """Run `detector` over the images, `batch` at a time; progress is shown on a terminal.
 
-    Raises DatasetError for a picture that has gone bad since it was checked.
+    Raises DatasetError for an image that has gone bad since it was checked.
     """
-    found = detections_of(detector, pictures, batch, workers)
-    return evaluation_of(detector.names, pictures, found)
+    found = detections_of(detector, images, batch, workers)
+    return evaluation_of(detector.names, images, found)
 
 
 def detections_of(
-    detector: Detector, pictures: Sequence[LabelledPicture], batch: int, workers: int
+    detector: Detector, images: Sequence[LabeledImage], batch: int, workers: int
 ) -> list[Detections]:
-    """What `detector` finds in each picture, in order. Raises DatasetError as `evaluate` does."""
+    """What `detector` finds in each image, in order. Raises DatasetError as `evaluate` does."""
     size = detector.network.input.height, detector.network.input.width
     channels = detector.network.input.channels
-    dataset = EvaluationPictures(pictures, size, channels, detector.placement)
+    dataset = EvaluationImages(images, size, channels, detector.placement)
     loader = evaluation_loader(dataset, batch, workers)
     found = []
     for inputs, placements in progress(prepared(loader), "evaluating", len(loader)):
@@ -38,9 +38,9 @@ def detections_of(
 
 
 def evaluation_of(
-    names: Sequence[str], pictures: Sequence[LabelledPicture], found: Sequence[Detections]
+    names: Sequence[str], images: Sequence[LabeledImage], found: Sequence[Detections]
 ) -> Evaluation:
-    """Truth and detections of the pictures side by side; found: one entry a picture."""
+    """Ground truth and detections of the images side by side; found: one entry an image."""
     detections = ScoredBoxes(
         image_index=np.repeat(np.arange(len(found)), [len(each) for each in found]),
         labels=_joined([each.labels.numpy() for each in found], np.int64, ()),
@@ -49,22 +49,22 @@ def evaluation_of(
     )
     return Evaluation(
         names=tuple(names),
-        image_ids=tuple(picture.path.stem for picture in pictures),
-        sizes=np.array([picture.size for picture in pictures], np.int64).reshape(-1, 2),
-        truth=ground_truth(pictures),
+        image_ids=tuple(image.path.stem for image in images),
+        sizes=np.array([image.size for image in images], np.int64).reshape(-1, 2),
+        ground_truth=ground_truth_of_images(images),
         detections=detections,
     )
 
 
-def ground_truth(pictures: Sequence[LabelledPicture]) -> GroundTruth:
-    """The labels of the pictures, the difficult ones marked, in continuous picture pixels."""
+def ground_truth_of_images(images: Sequence[LabeledImage]) -> GroundTruth:
+    """The labels of the images, the difficult ones marked, in continuous image pixels."""
     image_index, labels, boxes, difficult = [], [], [], []
-    for index, picture in enumerate(pictures):
-        for truth, hard in ((picture.truth, False), (picture.difficult, True)):
-            count = len(truth.labels)
+    for index, image in enumerate(images):
+        for ground_truth, hard in ((image.ground_truth, False), (image.difficult, True)):
+            count = len(ground_truth.labels)
             image_index.append(np.full(count, index, np.int64))
-            labels.append(truth.labels)
-            boxes.append(picture_boxes(truth, picture.size))
+            labels.append(ground_truth.labels)
+            boxes.append(image_boxes(ground_truth, image.size))
             difficult.append(np.full(count, hard))
     return GroundTruth(
         image_index=_joined(image_index, np.int64, ()),
@@ -74,10 +74,10 @@ def ground_truth(pictures: Sequence[LabelledPicture]) -> GroundTruth:
     )
 
 
-def picture_boxes(truth: LabeledBoxes, size: tuple[int, int]) -> np.ndarray:
-    """Labels cxcywh 0..1 `[M, 4]` → xyxy in pixels of a picture of (height, width)."""
-    centre, side = truth.boxes[:, :2], truth.boxes[:, 2:]
-    corners = np.concatenate((centre - side / 2, centre + side / 2), axis=1)
+def image_boxes(ground_truth: LabeledBoxes, size: tuple[int, int]) -> np.ndarray:
+    """Labels cxcywh 0..1 `[M, 4]` → xyxy in pixels of an image of (height, width)."""
+    center, side = ground_truth.boxes[:, :2], ground_truth.boxes[:, 2:]
+    corners = np.concatenate((center - side / 2, center + side / 2), axis=1)
     return corners * (size[1], size[0], size[1], size[0])
 
 

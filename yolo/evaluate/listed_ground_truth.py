@@ -10,31 +10,31 @@ import numpy as np
 
 from yolo.data.check import check_list, stopping
 from yolo.errors import DatasetError
-from yolo.evaluate.evaluator import ground_truth
+from yolo.evaluate.evaluator import ground_truth_of_images
 from yolo.formats.ground_truth_set import GroundTruthSet, stem
 from yolo.formats.image_lists import read_entries
 
 log = logging.getLogger(__name__)
 
-CHANNELS = 3  # pictures are decoded to see that they are whole, and for their sizes
+CHANNELS = 3  # images are decoded to see that they are whole, and for their sizes
 
 
-def listed_truth(
+def listed_ground_truth(
     path: str | Path, names: Sequence[str], difficult: str | Path | None, origin: float
 ) -> GroundTruthSet:
-    """The truth of a list of pictures with label files; difficult: the list of those with the difficult boxes.
+    """The ground truth of a list of images with label files; difficult: the list of those with the difficult boxes.
 
-    What would not stop a training, such as a picture without a label file, is logged.
+    What would not stop a training, such as an image without a label file, is logged.
 
     Raises:
-        DatasetError: what would stop a training (`yolo.data.check`), or a name that two pictures share.
+        DatasetError: what would stop a training (`yolo.data.check`), or a name that two images share.
     """
     lines: dict[str, tuple[int, Path]] = {}
-    for number, picture in read_entries(path):
-        first = lines.setdefault(stem(str(picture)), (number, picture))
+    for number, image in read_entries(path):
+        first = lines.setdefault(stem(str(image)), (number, image))
         if first[0] != number:
             expected = f"another name than {first[1]} in line {first[0]}"
-            raise DatasetError(f"{path}:{number}: found {picture}, expected {expected}")
+            raise DatasetError(f"{path}:{number}: found {image}, expected {expected}")
     checked = check_list(path, len(names), CHANNELS, difficult)
     problems = stopping(checked.problems)
     if problems:
@@ -43,12 +43,12 @@ def listed_truth(
     for kind, count in Counter(problem.kind for problem in checked.problems).items():
         first = next(each.message for each in checked.problems if each.kind == kind)
         log.warning("%s: %d x %s, such as %s", path, count, kind, first)
-    truth = ground_truth(checked.pictures)
+    ground_truth = ground_truth_of_images(checked.images)
     return GroundTruthSet(
         names=tuple(names),
-        files=tuple(str(picture.path) for picture in checked.pictures),
-        sizes=np.array([picture.size for picture in checked.pictures], np.int64),
-        truth=replace(truth, boxes=truth.boxes + origin),
+        files=tuple(str(image.path) for image in checked.images),
+        sizes=np.array([image.size for image in checked.images], np.int64),
+        ground_truth=replace(ground_truth, boxes=ground_truth.boxes + origin),
         origin=origin,
         source=Path(path),
     )

@@ -31,7 +31,7 @@ def write_report(
 ) -> Path:
     """Write the report of an evaluation; returns the page's path.
 
-    paths: the pictures' files, in the evaluation's order; rows: the table of metrics, shown as it is. The page comes
+    paths: the images' files, in the evaluation's order; rows: the table of metrics, shown as it is. The page comes
     last and an older one goes first, so that where there is a page, it belongs to the numbers beside it.
     Raises OSError where nothing can be written.
     """

@@ -1,6 +1,6 @@
-"""COCO's annotation file (instances_*.json), read with care: pictures, categories and boxes as columns.
+"""COCO's annotation file (instances_*.json), read with care: images, categories and boxes as columns.
 
-What is wrong with a picture or an annotation is a problem that names it; a file without the three lists, or with
+What is wrong with an image or an annotation is a problem that names it; a file without the three lists, or with
 categories that are not certain, is an error.
 """
 
@@ -30,22 +30,22 @@ LONGEST_NAME = (
     255  # bytes of a file's or folder's name: NAME_MAX of Linux, and no system takes more
 )
 
-BAD_PICTURE = "unusable picture entry"
+BAD_IMAGE = "unusable image entry"
 
 BAD_ANNOTATION = "unusable annotation"
 
 ID_TWICE = "id given twice"
 
-UNKNOWN_PICTURE = "annotation of a picture that the file does not have"
+UNKNOWN_IMAGE = "annotation of an image that the file does not have"
 
 UNKNOWN_CATEGORY = "annotation of a category that the file does not have"
 
-ENTRY_KINDS = (BAD_PICTURE, BAD_ANNOTATION, ID_TWICE, UNKNOWN_PICTURE, UNKNOWN_CATEGORY)
+ENTRY_KINDS = (BAD_IMAGE, BAD_ANNOTATION, ID_TWICE, UNKNOWN_IMAGE, UNKNOWN_CATEGORY)
 
 
 @dataclass(frozen=True)
-class CocoPicture:
-    """An entry of `images`; file_name is relative to the picture folder and stays in it; sizes in pixels."""
+class CocoImage:
+    """An entry of `images`; file_name is relative to the image folder and stays in it; sizes in pixels."""
 
     number: int
     file_name: str
@@ -57,16 +57,16 @@ class CocoPicture:
 class CocoFile:
     """The usable entries of an annotation file, M boxes in its order.
 
-    categories: id → name, by rising id. numbers: int64 [M], the annotations' ids. picture: int64 [M], positions in
-    `pictures`. category: int64 [M], positions in `categories`. boxes: float64 [M, 4] left, top, width, height in
+    categories: id → name, by rising id. numbers: int64 [M], the annotations' ids. image: int64 [M], positions in
+    `images`. category: int64 [M], positions in `categories`. boxes: float64 [M, 4] left, top, width, height in
     pixels from 0, as the file has them. crowd: bool [M]. areas: float64 [M], the outlines' where the file gives them.
     """
 
     path: Path
-    pictures: tuple[CocoPicture, ...]
+    images: tuple[CocoImage, ...]
     categories: dict[int, str]
     numbers: np.ndarray
-    picture: np.ndarray
+    image: np.ndarray
     category: np.ndarray
     boxes: np.ndarray
     crowd: np.ndarray
@@ -88,38 +88,38 @@ def read_coco(path: str | Path) -> CocoFile:
             expected = "the lists images, categories and annotations"
             raise DatasetError(f"{path}: found no list {key!r} in {found}, expected {expected}")
     categories = _categories(path, content["categories"])
-    pictures, unusable, problems = _pictures(path, content["images"])
-    picture_at = {picture.number: at for at, picture in enumerate(pictures)}
+    images, unusable, problems = _images(path, content["images"])
+    image_at = {image.number: at for at, image in enumerate(images)}
     category_at = {number: at for at, number in enumerate(categories)}
-    columns = _at_once(content["annotations"], picture_at, category_at)
+    columns = _at_once(content["annotations"], image_at, category_at)
     if columns is None:
-        rows, faults = _one_by_one(path, content["annotations"], picture_at, category_at, unusable)
+        rows, faults = _one_by_one(path, content["annotations"], image_at, category_at, unusable)
         columns, problems = _columns(rows), problems + faults
-    return CocoFile(Path(path), pictures, categories, *columns, tuple(problems))
+    return CocoFile(Path(path), images, categories, *columns, tuple(problems))
 
 
 def _at_once(
-    entries: list, picture_at: dict[int, int], category_at: dict[int, int]
+    entries: list, image_at: dict[int, int], category_at: dict[int, int]
 ) -> tuple[np.ndarray, ...] | None:
     """The columns of annotations without any fault, None where there is one: a tenth of the time of one by one."""
     try:
         numbers = [entry["id"] for entry in entries]
-        picture = [entry["image_id"] for entry in entries]
+        image = [entry["image_id"] for entry in entries]
         category = [entry["category_id"] for entry in entries]
         boxes = [entry["bbox"] for entry in entries]
         crowd = [entry.get("iscrowd", 0) for entry in entries]
         areas = [
             entry["area"] if "area" in entry else math.prod(entry["bbox"][2:]) for entry in entries
         ]
-        whole = {*map(type, numbers), *map(type, picture), *map(type, category)} <= {int}
+        whole = {*map(type, numbers), *map(type, image), *map(type, category)} <= {int}
         shaped = {*map(type, boxes)} <= {list} and {*map(len, boxes)} <= {4}
         kinds = {*map(type, chain.from_iterable(boxes)), *map(type, areas)} <= {int, float}
         flags = {*map(type, crowd)} <= {int, bool} and {*crowd} <= {0, 1}
         if not (whole and shaped and kinds and flags and len({*numbers}) == len(numbers)):
             return None
-        picture = [picture_at[each] for each in picture]
+        image = [image_at[each] for each in image]
         category = [category_at[each] for each in category]
-        columns = _columns([*zip(numbers, picture, category, boxes, crowd, areas, strict=True)])
+        columns = _columns([*zip(numbers, image, category, boxes, crowd, areas, strict=True)])
     except (AttributeError, KeyError, TypeError, OverflowError):
         return None
     boxes, areas = columns[3], columns[5]
@@ -133,7 +133,7 @@ def _at_once(
 def _one_by_one(
     path: str | Path,
     entries: list,
-    picture_at: dict[int, int],
+    image_at: dict[int, int],
     category_at: dict[int, int],
     unusable: set[int],
 ) -> tuple[list[tuple], list[Problem]]:
@@ -141,11 +141,11 @@ def _one_by_one(
     rows, seen, problems = [], set(), []
     for at, entry in enumerate(entries):
         try:
-            row = _annotation(entry, picture_at, category_at)
+            row = _annotation(entry, image_at, category_at)
             if row[0] in seen:
                 raise _FaultError(ID_TWICE, "found this id again, expected each once")
         except _FaultError as fault:
-            if fault.picture not in unusable:  # told already, with its picture
+            if fault.image not in unusable:  # told already, with its image
                 place = _place(path, "annotation", entry, at)
                 problems.append(Problem(fault.kind, f"{place}: {fault}"))
             continue
@@ -176,11 +176,11 @@ def order_of_categories(files: Sequence[CocoFile]) -> tuple[str, ...]:
 
 
 class _FaultError(ValueError):
-    """Why an entry is left out: kind, words, and, of an annotation, the picture it speaks of."""
+    """Why an entry is left out: kind, words, and, of an annotation, the image it speaks of."""
 
-    def __init__(self, kind: str, what: str, picture: object = None) -> None:
+    def __init__(self, kind: str, what: str, image: object = None) -> None:
         super().__init__(what)
-        self.kind, self.picture = kind, picture
+        self.kind, self.image = kind, image
 
 
 def _categories(path: str | Path, entries: list) -> dict[int, str]:
@@ -202,39 +202,39 @@ def _categories(path: str | Path, entries: list) -> dict[int, str]:
     return dict(sorted(names.items()))
 
 
-def _pictures(
+def _images(
     path: str | Path, entries: list
-) -> tuple[tuple[CocoPicture, ...], set[int], list[Problem]]:
-    """The usable pictures, the ids of the others, and what is wrong with these."""
-    pictures: dict[int, CocoPicture] = {}
+) -> tuple[tuple[CocoImage, ...], set[int], list[Problem]]:
+    """The usable images, the ids of the others, and what is wrong with these."""
+    images: dict[int, CocoImage] = {}
     unusable, problems = set(), []
     for at, entry in enumerate(entries):
-        fault = _picture_fault(entry)
-        if fault is None and entry["id"] in pictures:
+        fault = _image_fault(entry)
+        if fault is None and entry["id"] in images:
             fault = ID_TWICE, "found this id again, expected each once"
         elif fault is not None and isinstance(entry, dict) and _is_id(entry.get("id")):
             unusable.add(entry["id"])
         if fault is not None:
             problems.append(Problem(fault[0], f"{_place(path, 'picture', entry, at)}: {fault[1]}"))
             continue
-        picture = CocoPicture(entry["id"], entry["file_name"], entry["width"], entry["height"])
-        pictures[picture.number] = picture
-    return tuple(pictures.values()), unusable - set(pictures), problems
+        image = CocoImage(entry["id"], entry["file_name"], entry["width"], entry["height"])
+        images[image.number] = image
+    return tuple(images.values()), unusable - set(images), problems
 
 
-def _picture_fault(entry: object) -> tuple[str, str] | None:
+def _image_fault(entry: object) -> tuple[str, str] | None:
     if not isinstance(entry, dict) or not _is_id(entry.get("id")):
-        return BAD_PICTURE, f"found {shown(entry)}, expected a whole number as id"
+        return BAD_IMAGE, f"found {shown(entry)}, expected a whole number as id"
     name = entry.get("file_name")
     if not isinstance(name, str) or not _is_file_name(name):
-        return BAD_PICTURE, f"found file_name {shown(name)}, expected a file in the picture folder"
+        return BAD_IMAGE, f"found file_name {shown(name)}, expected a file in the image folder"
     if _longest_part(name) > LONGEST_NAME:
         found = f"file_name {shown(name)} of {_longest_part(name)} bytes"
-        return BAD_PICTURE, f"found {found}, expected at most {LONGEST_NAME}, as file systems do"
+        return BAD_IMAGE, f"found {found}, expected at most {LONGEST_NAME}, as file systems do"
     sides = entry.get("width"), entry.get("height")
     if not all(_is_id(side) and side > 0 for side in sides):
         found = f"width {shown(sides[0])} and height {shown(sides[1])}"
-        return BAD_PICTURE, f"found {found}, expected whole pixels"
+        return BAD_IMAGE, f"found {found}, expected whole pixels"
     return None
 
 
@@ -251,40 +251,40 @@ def _longest_part(name: str) -> int:
     return max(len(part.encode()) for part in (*path.parts, f"{path.stem}.txt"))
 
 
-def _annotation(entry: object, picture_at: dict[int, int], category_at: dict[int, int]) -> tuple:
-    """(id, picture, category, box, crowd, area); raises _FaultError."""
+def _annotation(entry: object, image_at: dict[int, int], category_at: dict[int, int]) -> tuple:
+    """(id, image, category, box, crowd, area); raises _FaultError."""
     if not isinstance(entry, dict) or not _is_id(entry.get("id")):
         raise _FaultError(BAD_ANNOTATION, f"found {shown(entry)}, expected a whole number as id")
-    picture, category, box = (entry.get(key) for key in ("image_id", "category_id", "bbox"))
-    for key, value in (("image_id", picture), ("category_id", category)):
+    image, category, box = (entry.get(key) for key in ("image_id", "category_id", "bbox"))
+    for key, value in (("image_id", image), ("category_id", category)):
         if not _is_id(value):
             what = f"found {key} {shown(value)}, expected a whole number"
             raise _FaultError(BAD_ANNOTATION, what)
-    if picture not in picture_at:
-        what = f"found image_id {picture}, expected one of the {len(picture_at)} usable pictures"
-        raise _FaultError(UNKNOWN_PICTURE, what, picture)
+    if image not in image_at:
+        what = f"found image_id {image}, expected one of the {len(image_at)} usable images"
+        raise _FaultError(UNKNOWN_IMAGE, what, image)
     if category not in category_at:
         what = f"found category_id {category}, expected one of the {len(category_at)} categories"
-        raise _FaultError(UNKNOWN_CATEGORY, what, picture)
+        raise _FaultError(UNKNOWN_CATEGORY, what, image)
     if not isinstance(box, list) or len(box) != 4 or not all(map(is_finite, box)):
         what = f"found bbox {shown(box)}, expected left, top, width and height"
-        raise _FaultError(BAD_ANNOTATION, what, picture)
+        raise _FaultError(BAD_ANNOTATION, what, image)
     crowd = entry.get("iscrowd", 0)
     if type(crowd) not in (int, bool) or crowd not in (0, 1):
-        raise _FaultError(BAD_ANNOTATION, f"found iscrowd {shown(crowd)}, expected 0 or 1", picture)
+        raise _FaultError(BAD_ANNOTATION, f"found iscrowd {shown(crowd)}, expected 0 or 1", image)
     area = entry.get("area", box[2] * box[3])
-    # COCO's scorer would pass over a truth of negative area
+    # COCO's scorer would pass over a ground truth of negative area
     if not is_finite(area) or ("area" in entry and area < 0):
         what = f"found area {shown(area)}, expected a number from 0 on"
-        raise _FaultError(BAD_ANNOTATION, what, picture)
-    return entry["id"], picture_at[picture], category_at[category], box, bool(crowd), area
+        raise _FaultError(BAD_ANNOTATION, what, image)
+    return entry["id"], image_at[image], category_at[category], box, bool(crowd), area
 
 
 def _columns(rows: list[tuple]) -> tuple[np.ndarray, ...]:
-    numbers, picture, category, boxes, crowd, areas = zip(*rows, strict=True) if rows else [()] * 6
+    numbers, image, category, boxes, crowd, areas = zip(*rows, strict=True) if rows else [()] * 6
     return (
         np.array(numbers, np.int64),
-        np.array(picture, np.int64),
+        np.array(image, np.int64),
         np.array(category, np.int64),
         np.array(boxes, np.float64).reshape(-1, 4),
         np.array(crowd, bool),
@@ -308,7 +308,7 @@ def _place(path: str | Path, kind: str, entry: object, at: int) -> str:
 
 
 def coco_dataset(
-    truth: GroundTruth,
+    ground_truth: GroundTruth,
     sizes: np.ndarray,
     names: Sequence[str],
     image_ids: Sequence[int],
@@ -316,7 +316,7 @@ def coco_dataset(
 ) -> dict:
     """Ground truth as COCO's json structure, ready for json.dumps.
 
-    `sizes` [pictures, 2] are (height, width); `image_ids` and `category_ids` are COCO's numbers for
+    `sizes` [images, 2] are (height, width); `image_ids` and `category_ids` are COCO's numbers for
     our image_index and labels. A difficult box becomes `iscrowd`, COCO's only way to say that
     finding it is neither right nor wrong. `area` is the box's: COCO's own files hold the smaller
     area of the outline.
@@ -338,16 +338,16 @@ def coco_dataset(
             "iscrowd": int(difficult),
         }
         for number, (index, label, box, difficult) in enumerate(
-            coco_rows(truth, truth.difficult), 1
+            coco_rows(ground_truth, ground_truth.difficult), 1
         )
     ]
     return {"images": images, "categories": categories, "annotations": annotations}
 
 
-def coco_truth(
+def coco_ground_truth(
     path: str | Path, origin: float, names: Sequence[str] | None = None
 ) -> GroundTruthSet:
-    """The truth of an annotation file; a crowd box is a difficult one, neither right nor wrong to be found.
+    """The ground truth of an annotation file; a crowd box is a difficult one, neither right nor wrong to be found.
 
     The classes are the categories by rising id, or `names`, which must have each category that has a box.
     Raises DatasetError for whatever is wrong with the file: nothing of it is left out.
@@ -356,8 +356,8 @@ def coco_truth(
     if file.problems:
         more = f" (and {len(file.problems) - 1} more)" if len(file.problems) > 1 else ""
         raise DatasetError(file.problems[0].message + more)
-    if not file.pictures:
-        raise DatasetError(f"{path}: found no picture, expected at least one")
+    if not file.images:
+        raise DatasetError(f"{path}: found no image, expected at least one")
     inverted = np.flatnonzero((file.boxes[:, 2:] < 0).any(axis=1))
     if inverted.size:
         box = file.boxes[inverted[0]].tolist()
@@ -366,16 +366,16 @@ def coco_truth(
     categories = tuple(file.categories.values())
     names = categories if names is None else tuple(names)
     boxes = np.concatenate((file.boxes[:, :2], file.boxes[:, :2] + file.boxes[:, 2:]), axis=1)
-    truth = GroundTruth(file.picture, _labels(file, names), boxes + origin, file.crowd)
-    sizes = [(picture.height, picture.width) for picture in file.pictures]
-    files = tuple(picture.file_name for picture in file.pictures)
+    ground_truth = GroundTruth(file.image, _labels(file, names), boxes + origin, file.crowd)
+    sizes = [(image.height, image.width) for image in file.images]
+    files = tuple(image.file_name for image in file.images)
     number_of = {name: number for number, name in file.categories.items()}
     numbers = CocoNumbers(
-        tuple(picture.number for picture in file.pictures),
+        tuple(image.number for image in file.images),
         tuple(number_of.get(name) for name in names),
     )
     sizes = np.array(sizes, np.int64)
-    return GroundTruthSet(names, files, sizes, truth, origin, numbers, file.areas, file.path)
+    return GroundTruthSet(names, files, sizes, ground_truth, origin, numbers, file.areas, file.path)
 
 
 def _labels(file: CocoFile, names: Sequence[str]) -> np.ndarray:
@@ -386,47 +386,47 @@ def _labels(file: CocoFile, names: Sequence[str]) -> np.ndarray:
     return np.array([label_of.get(name, -1) for name in file.categories.values()])[file.category]
 
 
-def numbers_of(file: CocoFile, pictures: GroundTruthSet) -> CocoNumbers:
-    """What an annotation file calls the pictures and classes of a truth that comes from other files.
+def numbers_of(file: CocoFile, images: GroundTruthSet) -> CocoNumbers:
+    """What an annotation file calls the images and classes of a ground truth that comes from other files.
 
-    Raises DatasetError where it has none or several of a picture's name.
+    Raises DatasetError where it has none or several of an image's name.
     """
-    number_of_picture: dict[str, list[int]] = {}
-    for picture in file.pictures:
-        number_of_picture.setdefault(stem(picture.file_name), []).append(picture.number)
-    for image_id in positions(pictures):
-        found = number_of_picture.get(image_id, [])
+    number_of_image: dict[str, list[int]] = {}
+    for image in file.images:
+        number_of_image.setdefault(stem(image.file_name), []).append(image.number)
+    for image_id in positions(images):
+        found = number_of_image.get(image_id, [])
         if len(found) != 1:
-            raise DatasetError(f"{file.path}: found {len(found)} pictures {image_id}, expected one")
+            raise DatasetError(f"{file.path}: found {len(found)} images {image_id}, expected one")
     number_of = {name: number for number, name in file.categories.items()}
     return CocoNumbers(
-        tuple(number_of_picture[image_id][0] for image_id in pictures.image_ids),
-        tuple(number_of.get(name) for name in pictures.names),
+        tuple(number_of_image[image_id][0] for image_id in images.image_ids),
+        tuple(number_of.get(name) for name in images.names),
     )
 
 
-def counted(pictures: GroundTruthSet) -> CocoNumbers:
-    """Numbers for a truth that has none: pictures and classes counted from 1."""
+def counted(images: GroundTruthSet) -> CocoNumbers:
+    """Numbers for a ground truth that has none: images and classes counted from 1."""
     return CocoNumbers(
-        tuple(range(1, len(pictures.files) + 1)), tuple(range(1, len(pictures.names) + 1))
+        tuple(range(1, len(images.files) + 1)), tuple(range(1, len(images.names) + 1))
     )
 
 
-def write_coco_truth(path: str | Path, pictures: GroundTruthSet, numbers: CocoNumbers) -> None:
-    """Write the truth as an annotation file, which the result file's numbers refer to."""
-    dataset = _dataset(pictures, numbers)
-    for image, file in zip(dataset["images"], pictures.files, strict=True):
+def write_coco_ground_truth(path: str | Path, images: GroundTruthSet, numbers: CocoNumbers) -> None:
+    """Write the ground truth as an annotation file, which the result file's numbers refer to."""
+    dataset = _dataset(images, numbers)
+    for image, file in zip(dataset["images"], images.files, strict=True):
         image["file_name"] = file
     parts = (f'"{key}": {_json_lines(entries)}' for key, entries in dataset.items())
     write_text(path, "{" + ",\n".join(parts) + "}\n")
 
 
-def _dataset(pictures: GroundTruthSet, numbers: CocoNumbers) -> dict:
-    sizes = np.zeros((len(pictures.files), 2)) if pictures.sizes is None else pictures.sizes
-    truth = replace(pictures.truth, boxes=pictures.truth.boxes - pictures.origin)
-    dataset = coco_dataset(truth, sizes, pictures.names, numbers.pictures, numbers.categories)
-    if pictures.areas is not None:
-        for annotation, area in zip(dataset["annotations"], pictures.areas.tolist(), strict=True):
+def _dataset(images: GroundTruthSet, numbers: CocoNumbers) -> dict:
+    sizes = np.zeros((len(images.files), 2)) if images.sizes is None else images.sizes
+    ground_truth = replace(images.ground_truth, boxes=images.ground_truth.boxes - images.origin)
+    dataset = coco_dataset(ground_truth, sizes, images.names, numbers.images, numbers.categories)
+    if images.areas is not None:
+        for annotation, area in zip(dataset["annotations"], images.areas.tolist(), strict=True):
             annotation["area"] = area
     return dataset
 

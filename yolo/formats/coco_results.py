@@ -1,4 +1,4 @@
-"""COCO's annotation file as truth, and COCO's result file in and out, in exact decimals.
+"""COCO's annotation file as ground truth, and COCO's result file in and out, in exact decimals.
 
 A box is left, top, width and height there, from 0; ours are two corners, and VOC's begin at 1. The sums between them
 are taken of the decimals in the text, not of the nearest floats: so a box moved there and back is the same float.
@@ -24,18 +24,18 @@ RESULT_KEYS = ("image_id", "category_id", "bbox", "score")
 
 
 def read_coco_detections(
-    path: str | Path, pictures: GroundTruthSet, numbers: CocoNumbers
+    path: str | Path, images: GroundTruthSet, numbers: CocoNumbers
 ) -> ScoredBoxes:
     """Read a result file; the inverse of `write_coco_detections`.
 
     Raises:
-        DatasetError: not a json list, or an entry without the four keys, with an unknown picture or category, with
+        DatasetError: not a json list, or an entry without the four keys, with an unknown image or category, with
             numbers that are not finite, or with a negative width or height.
     """
     entries = read_json(path, number=_decimal)
     if not isinstance(entries, list):
         raise DatasetError(f"{path}: found json {type(entries).__name__}, expected a list")
-    index_of = {number: at for at, number in enumerate(numbers.pictures)}
+    index_of = {number: at for at, number in enumerate(numbers.images)}
     label_of = {number: at for at, number in enumerate(numbers.categories) if number is not None}
     for number, entry in enumerate(entries, start=1):
         problem = _problem(entry, index_of, label_of)
@@ -45,12 +45,12 @@ def read_coco_detections(
         [index_of[entry["image_id"]] for entry in entries],
         [label_of[entry["category_id"]] for entry in entries],
         [float(entry["score"]) for entry in entries],
-        [_corners(entry["bbox"], Decimal(pictures.origin)) for entry in entries],
+        [_corners(entry["bbox"], Decimal(images.origin)) for entry in entries],
     )
 
 
 def write_coco_detections(
-    path: str | Path, pictures: GroundTruthSet, numbers: CocoNumbers, detections: ScoredBoxes
+    path: str | Path, images: GroundTruthSet, numbers: CocoNumbers, detections: ScoredBoxes
 ) -> None:
     """Write a result file, one detection a line, with as many digits as it takes to lose none.
 
@@ -58,13 +58,13 @@ def write_coco_detections(
     """
     for label in np.unique(detections.labels).tolist():
         if numbers.categories[label] is None:
-            found = f"{pictures.place}found detections of {pictures.names[label]!r}"
+            found = f"{images.place}found detections of {images.names[label]!r}"
             raise DatasetError(f"{found}, which is no category of the COCO file")
-    origin = Decimal(pictures.origin)
+    origin = Decimal(images.origin)
     columns = (detections.image_index, detections.labels, detections.scores, detections.boxes)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     lines = [
-        f'{{"image_id": {numbers.pictures[index]}, "category_id": {numbers.categories[label]}, '
+        f'{{"image_id": {numbers.images[index]}, "category_id": {numbers.categories[label]}, '
         f'"bbox": [{", ".join(_corner_and_size(box, origin))}], "score": {score!r}}}'
         for index, label, score, box in rows
     ]

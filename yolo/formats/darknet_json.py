@@ -1,7 +1,7 @@
 """Darknet's result json in and out (AlexeyAB image.c detection_to_json; `detector test ... -out result.json`).
 
-A list of frames, one a picture: `filename` and `objects`, each with `class_id`, `name`, `relative_coordinates` (centre
-and size in 0..1 of the picture) and `confidence`.
+A list of frames, one an image: `filename` and `objects`, each with `class_id`, `name`, `relative_coordinates` (center
+and size in 0..1 of the image) and `confidence`.
 """
 
 import json
@@ -30,7 +30,7 @@ from yolo.records import Detections, ScoredBoxes
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture's detections, in picture pixels; size: (height, width)."""
+    """One image's detections, in image pixels; size: (height, width)."""
 
     file_name: str
     size: tuple[int, int]
@@ -38,7 +38,7 @@ class Frame:
 
 
 def darknet_json(frames: Sequence[Frame], names: Sequence[str]) -> str:
-    """A json list of frames, numbered from 1, boxes as centre and size relative to the picture, six digits."""
+    """A json list of frames, numbered from 1, boxes as center and size relative to the image, six digits."""
     return (
         json.dumps(
             [_frame(number, frame, names) for number, frame in enumerate(frames, 1)], indent=1
@@ -83,10 +83,10 @@ OBJECT_KEYS = ("class_id", "name", "relative_coordinates", "confidence")
 
 @dataclass(frozen=True)
 class Frames:
-    """A result file, not yet held against any truth: N objects in its order.
+    """A result file, not yet held against any ground truth: N objects in its order.
 
-    files: each frame's picture. frame: int64 [N]. classes: each object's class. scores: float64 [N]. boxes: float64
-    [N, 4] cxcywh in 0..1 of the picture.
+    files: each frame's image. frame: int64 [N]. classes: each object's class. scores: float64 [N]. boxes: float64
+    [N, 4] cxcywh in 0..1 of the image.
     """
 
     path: Path
@@ -131,54 +131,52 @@ def read_frames(path: str | Path) -> Frames:
     return Frames(Path(path), tuple(files), frames, tuple(classes), table[:, 0], table[:, 1:])
 
 
-def frames_detections(frames: Frames, pictures: GroundTruthSet) -> ScoredBoxes:
-    """The frames' objects as detections in the pictures of a truth, whose sizes must be known.
+def frames_detections(frames: Frames, images: GroundTruthSet) -> ScoredBoxes:
+    """The frames' objects as detections in the images of a ground truth, whose sizes must be known.
 
-    Raises DatasetError for a frame of another picture, a picture with two frames or none, a class not of the truth.
+    Raises DatasetError for a frame of another image, an image with two frames or none, a class not of the ground truth.
     """
-    position = positions(pictures)
+    position = positions(images)
     first: dict[str, int] = {}
     for number, file in enumerate(frames.files, start=1):
         place, name = f"{frames.path}: frame {number}", stem(file)
         if name not in position:
-            expected = f"one of the {len(position)} pictures of the truth"
+            expected = f"one of the {len(position)} images of the ground truth"
             raise DatasetError(f"{place}: found {shown(file)}, expected {expected}")
         if first.setdefault(name, number) != number:
             raise DatasetError(
                 f"{place}: found {shown(file)} again, expected it once (it is frame {first[name]})"
             )
-    missing = [
-        file for file, name in zip(pictures.files, position, strict=True) if name not in first
-    ]
+    missing = [file for file, name in zip(images.files, position, strict=True) if name not in first]
     if missing:
         raise DatasetError(
-            f"{frames.path}: found no frame of {len(missing)} pictures, such as {missing[0]}, expected one of each"
+            f"{frames.path}: found no frame of {len(missing)} images, such as {missing[0]}, expected one of each"
         )
-    label_of = {name: label for label, name in enumerate(pictures.names)}
+    label_of = {name: label for label, name in enumerate(images.names)}
     for at, name in enumerate(frames.classes):
         if name not in label_of:
             place = f"{frames.path}: frame {frames.frame[at] + 1}"
-            expected = f"one of the {len(label_of)} of the truth"
+            expected = f"one of the {len(label_of)} of the ground truth"
             raise DatasetError(f"{place}: found class {shown(name)}, expected {expected}")
     index_of_frame = np.array([position[stem(file)] for file in frames.files], np.int64)
     index = index_of_frame[frames.frame]
     labels = [label_of[name] for name in frames.classes]
-    return joined(index, labels, frames.scores, pixels(frames.boxes, index, pictures))
+    return joined(index, labels, frames.scores, pixels(frames.boxes, index, images))
 
 
-def write_frames(path: str | Path, pictures: GroundTruthSet, detections: ScoredBoxes) -> None:
-    """Write a result file, a frame for each picture; with all digits, where Darknet writes six.
+def write_frames(path: str | Path, images: GroundTruthSet, detections: ScoredBoxes) -> None:
+    """Write a result file, a frame for each image; with all digits, where Darknet writes six.
 
-    Raises DatasetError for a box far from its picture, as `shares` does.
+    Raises DatasetError for a box far from its image, as `shares` does.
     """
-    boxes, scores = shares(detections, pictures).tolist(), detections.scores.tolist()
+    boxes, scores = shares(detections, images).tolist(), detections.scores.tolist()
     labels = detections.labels.tolist()
-    of_picture: list[list[int]] = [[] for _ in pictures.files]
+    of_image: list[list[int]] = [[] for _ in images.files]
     for at, index in enumerate(detections.image_index.tolist()):
-        of_picture[index].append(at)
+        of_image[index].append(at)
     lines = []
-    for number, (file, mine) in enumerate(zip(pictures.files, of_picture, strict=True), start=1):
-        objects = [_object(pictures.names, labels[at], boxes[at], scores[at]) for at in mine]
+    for number, (file, mine) in enumerate(zip(images.files, of_image, strict=True), start=1):
+        objects = [_object(images.names, labels[at], boxes[at], scores[at]) for at in mine]
         frame = {"frame_id": number, "filename": file, "objects": objects}
         lines.append(json.dumps(frame, allow_nan=False))
     write_text(path, "[" + ",\n".join(lines) + "]\n")

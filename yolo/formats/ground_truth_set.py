@@ -1,7 +1,7 @@
-"""The pictures that are scored and their truth, as a record, whatever files they come from.
+"""The images that are scored and their ground truth, as a record, whatever files they come from.
 
-Files of detections name pictures by their names without folder and ending, or by COCO's numbers, and boxes by pixels
-or shares of the picture; what leads from one to the other is here.
+Files of detections name images by their names without folder and ending, or by COCO's numbers, and boxes by pixels
+or shares of the image; what leads from one to the other is here.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,36 +13,36 @@ import numpy as np
 from yolo.errors import DatasetError
 from yolo.records import GroundTruth, ScoredBoxes
 
-# Ours: of YOLOv2's 101,139 boxes on VOC2007 no centre or size is above 1.14; pixels taken for shares are dozens.
+# Ours: of YOLOv2's 101,139 boxes on VOC2007 no center or size is above 1.14; pixels taken for shares are dozens.
 LARGEST_SHARE = 2.0
 
 SHARE_WORDS = (
-    f"centre and size in 0..1 of the picture, no pixels (at most {LARGEST_SHARE:g} either way)"
+    f"center and size in 0..1 of the image, no pixels (at most {LARGEST_SHARE:g} either way)"
 )
 
 
 @dataclass(frozen=True)
 class CocoNumbers:
-    """COCO's ids: of each picture, and of each class, None where COCO's file has no such category."""
+    """COCO's ids: of each image, and of each class, None where COCO's file has no such category."""
 
-    pictures: tuple[int, ...]
+    images: tuple[int, ...]
     categories: tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
 class GroundTruthSet:
-    """I pictures and their labelled boxes.
+    """I images and their labeled boxes.
 
-    names: the classes. files: the pictures' file names, as the truth has them. sizes: int64 [I, 2], (height, width), or
-    None where the truth does not say. origin: what boxes call the left edge of the first pixel, 0, or 1 as VOC's files
-    do; detections that are read for this truth do the same. numbers, areas [M]: of COCO's files only. source: the file
-    or folder that the truth was read from, for messages.
+    names: the classes. files: the images' file names, as the ground truth has them. sizes: int64 [I, 2], (height, width), or
+    None where the ground truth does not say. origin: what boxes call the left edge of the first pixel, 0, or 1 as VOC's files
+    do; detections that are read for this ground truth do the same. numbers, areas [M]: of COCO's files only. source: the file
+    or folder that the ground truth was read from, for messages.
     """
 
     names: tuple[str, ...]
     files: tuple[str, ...]
     sizes: np.ndarray | None
-    truth: GroundTruth
+    ground_truth: GroundTruth
     origin: float
     numbers: CocoNumbers | None = None
     areas: np.ndarray | None = None
@@ -50,58 +50,58 @@ class GroundTruthSet:
 
     @property
     def image_ids(self) -> tuple[str, ...]:
-        """The pictures' names without folder and ending."""
+        """The images' names without folder and ending."""
         return tuple(stem(file) for file in self.files)
 
     @property
     def place(self) -> str:
-        """How a message about this truth begins: `instances.json: `, or nothing where its source is not known."""
+        """How a message about this ground truth begins: `instances.json: `, or nothing where its source is not known."""
         return "" if self.source is None else f"{self.source}: "
 
 
 def stem(file_name: str) -> str:
-    """A picture's name without folder and ending; Darknet runs on Windows, too, and writes its paths."""
+    """An image's name without folder and ending; Darknet runs on Windows, too, and writes its paths."""
     return PurePosixPath(file_name.replace("\\", "/")).stem
 
 
-def positions(pictures: GroundTruthSet) -> dict[str, int]:
-    """Image id → position. Raises DatasetError where two pictures have the same id."""
+def positions(images: GroundTruthSet) -> dict[str, int]:
+    """Image id → position. Raises DatasetError where two images have the same id."""
     found: dict[str, int] = {}
-    for at, image_id in enumerate(pictures.image_ids):
+    for at, image_id in enumerate(images.image_ids):
         first = found.setdefault(image_id, at)
         if first != at:
-            both = f"{pictures.files[first]} and {pictures.files[at]}"
-            expected = "pictures that differ in their names without folder and ending"
-            raise DatasetError(f"{pictures.place}found {both}, expected {expected}")
+            both = f"{images.files[first]} and {images.files[at]}"
+            expected = "images that differ in their names without folder and ending"
+            raise DatasetError(f"{images.place}found {both}, expected {expected}")
     return found
 
 
-def pixels(shares: np.ndarray, image_index: np.ndarray, pictures: GroundTruthSet) -> np.ndarray:
-    """cxcywh in 0..1 of the pictures [N, 4] → xyxy [N, 4] in pixels that begin at `pictures.origin`."""
-    centre, side = shares[:, :2], shares[:, 2:]
-    corners = np.concatenate((centre - side / 2, centre + side / 2), axis=1)
-    return corners * _sides(image_index, pictures) + pictures.origin
+def pixels(shares: np.ndarray, image_index: np.ndarray, images: GroundTruthSet) -> np.ndarray:
+    """cxcywh in 0..1 of the images [N, 4] → xyxy [N, 4] in pixels that begin at `images.origin`."""
+    center, side = shares[:, :2], shares[:, 2:]
+    corners = np.concatenate((center - side / 2, center + side / 2), axis=1)
+    return corners * _sides(image_index, images) + images.origin
 
 
-def shares(detections: ScoredBoxes, pictures: GroundTruthSet) -> np.ndarray:
-    """The inverse of `pixels`: cxcywh [N, 4] in 0..1 of the pictures.
+def shares(detections: ScoredBoxes, images: GroundTruthSet) -> np.ndarray:
+    """The inverse of `pixels`: cxcywh [N, 4] in 0..1 of the images.
 
-    Raises DatasetError for a box so far from its picture that it could not be read again.
+    Raises DatasetError for a box so far from its image that it could not be read again.
     """
-    low, high = np.split(detections.boxes - pictures.origin, 2, axis=1)
+    low, high = np.split(detections.boxes - images.origin, 2, axis=1)
     boxes = np.concatenate(((low + high) / 2, high - low), axis=1)
-    found = boxes / _sides(detections.image_index, pictures)
+    found = boxes / _sides(detections.image_index, images)
     far = np.flatnonzero((np.abs(found) > LARGEST_SHARE).any(axis=1))
     if far.size:
-        file = pictures.files[detections.image_index[far[0]]]
+        file = images.files[detections.image_index[far[0]]]
         box = " ".join(f"{share:g}" for share in found[far[0]].tolist())
         what = f"a detection at {box} of {file}"
-        raise DatasetError(f"{pictures.place}found {what}, expected {SHARE_WORDS}")
+        raise DatasetError(f"{images.place}found {what}, expected {SHARE_WORDS}")
     return found
 
 
 def is_share(numbers: Iterable[float]) -> bool:
-    """Whether centre or size can be a share of the picture: pixels cannot, but in a picture of a few pixels."""
+    """Whether center or size can be a share of the image: pixels cannot, but in an image of a few pixels."""
     return all(abs(number) <= LARGEST_SHARE for number in numbers)
 
 
@@ -120,8 +120,8 @@ def joined(
     )
 
 
-def _sides(image_index: np.ndarray, pictures: GroundTruthSet) -> np.ndarray:
-    if pictures.sizes is None:
-        raise ValueError("shares of a picture need the pictures' sizes")
-    height_width = pictures.sizes[image_index].astype(np.float64)
+def _sides(image_index: np.ndarray, images: GroundTruthSet) -> np.ndarray:
+    if images.sizes is None:
+        raise ValueError("shares of an image need the images' sizes")
+    height_width = images.sizes[image_index].astype(np.float64)
     return np.concatenate((height_width[:, ::-1], height_width[:, ::-1]), axis=1)

@@ -7,11 +7,11 @@ from yolo.errors import DatasetError
 
 
 def read_list(path: str | Path) -> list[Path]:
-    """The pictures of a list file, one a line; relative ones are tried from here, then from the list's folder.
+    """The images of a list file, one a line; relative ones are tried from here, then from the list's folder.
 
     Raises DatasetError when it names none, OSError when it is not there.
     """
-    return [picture for _, picture in read_entries(path)]
+    return [image for _, image in read_entries(path)]
 
 
 def read_entries(path: str | Path) -> list[tuple[int, Path]]:
@@ -20,9 +20,9 @@ def read_entries(path: str | Path) -> list[tuple[int, Path]]:
     if "\0" in text:
         raise DatasetError(f"{path}: found zero bytes, expected a text of one path a line")
     lines = enumerate(text.splitlines(), start=1)
-    pictures = [
+    images = [
         (number, locate(line.strip(), Path(path).parent)) for number, line in lines if line.strip()
     ]
-    if not pictures:
-        raise DatasetError(f"{path}: found no picture, expected one path a line")
-    return pictures
+    if not images:
+        raise DatasetError(f"{path}: found no image, expected one path a line")
+    return images

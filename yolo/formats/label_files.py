@@ -1,4 +1,4 @@
-"""Detections like labels, in and out: a folder of <picture>.txt, a row of class, score and cxcywh in 0..1 a detection.
+"""Detections like labels, in and out: a folder of <image>.txt, a row of class, score and cxcywh in 0..1 a detection.
 
 Where the score stands is said by whoever calls, never guessed: both orders are common and look alike.
 """
@@ -25,13 +25,13 @@ from yolo.formats.ground_truth_set import (
 from yolo.formats.voc_xml import LARGEST
 from yolo.records import LabeledBoxes, ScoredBoxes
 
-PICTURE_FOLDERS = ("JPEGImages", "images", "raw")  # data.c fill_truth: each becomes "labels"
+IMAGE_FOLDERS = ("JPEGImages", "images", "raw")  # data.c fill_truth: each becomes "labels"
 
 COLUMNS = 5  # class cx cy w h
 
 CLASS = re.compile(r"[0-9]+", re.ASCII)
 
-MOST_LABEL_BYTES = 2**20  # ours: some 25,000 boxes; of one picture Darknet takes 200
+MOST_LABEL_BYTES = 2**20  # ours: some 25,000 boxes; of one image Darknet takes 200
 
 SHOWN_CHARACTERS = 80  # of a faulty row, in its one line
 
@@ -40,42 +40,42 @@ ROUNDING = 1e-3  # a box may reach this far over the border before it counts as 
 Row = tuple[int, tuple[float, ...]]  # line number, (class, cx, cy, w, h)
 
 
-def label_candidates(picture: Path) -> list[Path]:
-    """Where a picture's label file may lie, most likely first.
+def label_candidates(image: Path) -> list[Path]:
+    """Where an image's label file may lie, most likely first.
 
     pjreddie replaces JPEGImages, images and raw in the path by labels; AlexeyAB leaves plain images folders alone
-    and looks beside the picture (utils.c replace_image_to_label). Only whole folder names are replaced here, the
+    and looks beside the image (utils.c replace_image_to_label). Only whole folder names are replaced here, the
     last one of them first.
     """
-    label = picture.with_suffix(".txt")
+    label = image.with_suffix(".txt")
     parts = label.parts
-    places = [at for at, part in enumerate(parts[:-1]) if part in PICTURE_FOLDERS]
+    places = [at for at, part in enumerate(parts[:-1]) if part in IMAGE_FOLDERS]
     moved = [Path(*parts[:at], "labels", *parts[at + 1 :]) for at in reversed(places)]
     return [*moved, label]
 
 
-def find_labels(picture: Path) -> Path | None:
+def find_labels(image: Path) -> Path | None:
     """The first of `label_candidates` that exists."""
-    return next(iter(label_files(picture)), None)
+    return next(iter(label_files(image)), None)
 
 
-def label_files(picture: Path) -> Iterator[Path]:
+def label_files(image: Path) -> Iterator[Path]:
     """Those of `label_candidates` that exist: where there are two, the two Darknets may read different ones."""
-    return (path for path in label_candidates(picture) if path.is_file())
+    return (path for path in label_candidates(image) if path.is_file())
 
 
 def read_labels(path: Path, classes: int) -> tuple[LabeledBoxes, list[str]]:
     """The usable rows `class cx cy w h` of a label file, and one line for each that is not.
 
-    A row is unusable when it has other columns, a class outside 0..classes-1, a centre outside the picture, no
+    A row is unusable when it has other columns, a class outside 0..classes-1, a center outside the image, no
     width or height, or more of it; boxes that reach over the border by a rounding error are cut to it. Of a file that
     is too large or no text nothing is usable. Raises OSError when it cannot be read.
     """
     rows, faults = read_rows(path, classes)
-    return truth_of(rows), faults
+    return ground_truth_of(rows), faults
 
 
-def truth_of(rows: list[Row]) -> LabeledBoxes:
+def ground_truth_of(rows: list[Row]) -> LabeledBoxes:
     """The rows of `read_rows` as arrays."""
     table = np.array([row for _, row in rows], dtype=np.float64).reshape(-1, COLUMNS)
     return LabeledBoxes(table[:, 0].astype(np.int64), table[:, 1:])
@@ -87,7 +87,7 @@ def read_rows(path: Path, classes: int) -> tuple[list[tuple[int, tuple[float, ..
         content = file.read(MOST_LABEL_BYTES + 1)
     if len(content) > MOST_LABEL_BYTES:
         return [], [
-            f"{path}:1: found more than {MOST_LABEL_BYTES} bytes, expected one picture's labels"
+            f"{path}:1: found more than {MOST_LABEL_BYTES} bytes, expected one image's labels"
         ]
     if b"\0" in content:
         return [], [
@@ -127,7 +127,7 @@ def _row(words: list[str], classes: int) -> tuple[tuple[float, ...], str | None]
         return (), f"found {shown!r}, expected finite numbers"
     if not (0 < cx <= 1 and 0 < cy <= 1):
         found = " ".join(words[1:3])[:SHOWN_CHARACTERS]
-        return (), f"found centre {found}, expected it inside the picture, above 0 and at most 1"
+        return (), f"found center {found}, expected it inside the image, above 0 and at most 1"
     if not (0 < width <= 1 + ROUNDING and 0 < height <= 1 + ROUNDING):
         found = " ".join(words[3:])[:SHOWN_CHARACTERS]
         return (), f"found size {found}, expected it above 0 and at most 1"
@@ -138,7 +138,7 @@ CLASS_NUMBER = re.compile("[0-9]{1,9}", re.ASCII)
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 
-MOST_BYTES = 64 * 2**20  # ours: a million boxes of one picture
+MOST_BYTES = 64 * 2**20  # ours: a million boxes of one image
 
 SHOWN_OF_A_ROW = 80
 
@@ -159,51 +159,51 @@ class Columns(Enum):
 
 
 def read_label_detections(
-    folder: str | Path, pictures: GroundTruthSet, columns: Columns
+    folder: str | Path, images: GroundTruthSet, columns: Columns
 ) -> tuple[ScoredBoxes, list[str]]:
-    """The detections, picture by picture, and the image ids that have no file, as where nothing was detected.
+    """The detections, image by image, and the image ids that have no file, as where nothing was detected.
 
-    The pictures' sizes must be known. Raises DatasetError for a folder without a file, a file of another picture, and,
+    The images' sizes must be known. Raises DatasetError for a folder without a file, a file of another image, and,
     naming file and line, for a row that has other columns, another class, numbers that are not finite, a negative
     width or height, or pixels.
     """
-    position = positions(pictures)
+    position = positions(images)
     files = sorted(path for path in Path(folder).iterdir() if path.suffix == ".txt")
     if not files:
-        expected = "one of each picture with detections (is it the right folder?)"
+        expected = "one of each image with detections (is it the right folder?)"
         raise DatasetError(f"{folder}: found no .txt file, expected {expected}")
     for path in files:
         if path.stem not in position:
-            expected = f"a file of one of the {len(position)} pictures of the truth"
-            raise DatasetError(f"{path}:1: found picture {path.stem}, expected {expected}")
+            expected = f"a file of one of the {len(position)} images of the ground truth"
+            raise DatasetError(f"{path}:1: found image {path.stem}, expected {expected}")
     there = {path.stem: path for path in files}
     index, rows = [], []
     for image_id, at in position.items():
         if image_id in there:
-            found = _read_rows(there[image_id], len(pictures.names), columns)
+            found = _read_rows(there[image_id], len(images.names), columns)
             index += [at] * len(found)
             rows += found
     table = np.array(rows, np.float64).reshape(-1, DETECTION_COLUMNS)[:, list(columns.value)]
     image_index = np.array(index, np.int64)
-    boxes = pixels(table[:, 2:], image_index, pictures)
+    boxes = pixels(table[:, 2:], image_index, images)
     without = [image_id for image_id in position if image_id not in there]
     return joined(image_index, table[:, 0], table[:, 1], boxes), without
 
 
 def write_label_detections(
-    folder: str | Path, pictures: GroundTruthSet, detections: ScoredBoxes, columns: Columns
+    folder: str | Path, images: GroundTruthSet, detections: ScoredBoxes, columns: Columns
 ) -> None:
-    """Write a file for each picture, also for those without detections, with all digits.
+    """Write a file for each image, also for those without detections, with all digits.
 
-    Raises DatasetError where two pictures would have the same file, or a box is far from its picture (`shares`).
+    Raises DatasetError where two images would have the same file, or a box is far from its image (`shares`).
     """
-    lines: list[list[str]] = [[] for _ in positions(pictures)]
+    lines: list[list[str]] = [[] for _ in positions(images)]
     order = np.argsort(columns.value)[1:] - 1  # the class stands first
-    numbers = np.column_stack((detections.scores, shares(detections, pictures)))[:, order]
+    numbers = np.column_stack((detections.scores, shares(detections, images)))[:, order]
     rows = (detections.image_index.tolist(), detections.labels.tolist(), numbers.tolist())
     for index, label, values in zip(*rows, strict=True):
         lines[index].append(f"{label} {' '.join(map(repr, values))}\n")
-    for image_id, text in zip(pictures.image_ids, lines, strict=True):
+    for image_id, text in zip(images.image_ids, lines, strict=True):
         write_text(Path(folder) / f"{image_id}.txt", "".join(text))
 
 
@@ -211,7 +211,7 @@ def _read_rows(path: Path, classes: int, columns: Columns) -> list[list[float]]:
     with open(path, "rb") as file:
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
-        raise DatasetError(f"{path}:1: found more than {MOST_BYTES} bytes, expected one picture")
+        raise DatasetError(f"{path}:1: found more than {MOST_BYTES} bytes, expected one image")
     rows = []
     text = content.decode("utf-8-sig", errors="backslashreplace")
     for number, line in enumerate(text.split("\n"), start=1):

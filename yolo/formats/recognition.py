@@ -11,8 +11,8 @@ BLANKS = b" \t\r\n"  # json's (RFC 8259, section 2)
 HEAD_BYTES = 4096  # of a json file: its first entry
 
 
-class TruthFormat(Enum):
-    """What the truth is read from."""
+class GroundTruthFormat(Enum):
+    """What the ground truth is read from."""
 
     VOC = "voc"
     LABELS = "labels"
@@ -31,24 +31,28 @@ class DetectionFormat(Enum):
 
 LABEL_FORMATS = (DetectionFormat.LABELS_SCORE_FIRST, DetectionFormat.LABELS_SCORE_LAST)
 
-SHARE_FORMATS = (DetectionFormat.DARKNET, *LABEL_FORMATS)  # boxes in 0..1 of the picture
+SHARE_FORMATS = (DetectionFormat.DARKNET, *LABEL_FORMATS)  # boxes in 0..1 of the image
 
 
-def truth_format(path: Path) -> TruthFormat:
+def ground_truth_format(path: Path) -> GroundTruthFormat:
     """A folder of XML, a .data or a list, a json. Raises DatasetError for anything else, OSError if not there."""
     path.stat()
     if path.is_dir():
         if any(path.glob("*.xml")):
-            return TruthFormat.VOC
+            return GroundTruthFormat.VOC
         raise DatasetError(f"{path}: found a folder without XML, expected --truth-format")
-    by_ending = {".data": TruthFormat.LABELS, ".txt": TruthFormat.LABELS, ".json": TruthFormat.COCO}
+    by_ending = {
+        ".data": GroundTruthFormat.LABELS,
+        ".txt": GroundTruthFormat.LABELS,
+        ".json": GroundTruthFormat.COCO,
+    }
     if path.suffix.lower() not in by_ending:
         raise DatasetError(f"{path}: found the ending {path.suffix!r}, expected --truth-format")
     return by_ending[path.suffix.lower()]
 
 
 def detection_format(path: Path) -> DetectionFormat:
-    """A folder of comp4 files, or a json by the keys of its first entry. Raises as `truth_format` does."""
+    """A folder of comp4 files, or a json by the keys of its first entry. Raises as `ground truth_format` does."""
     path.stat()
     if path.is_dir():
         if any(path.glob(f"{RESULTS_PREFIX}*.txt")):

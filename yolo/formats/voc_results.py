@@ -14,7 +14,7 @@ import numpy as np
 from yolo.errors import DatasetError
 from yolo.files import write_text
 from yolo.formats.ground_truth_set import GroundTruthSet, positions
-from yolo.formats.voc_xml import LARGEST, UNKNOWN_SIZE, VOC_ORIGIN, VocTruth, lines
+from yolo.formats.voc_xml import LARGEST, UNKNOWN_SIZE, VOC_ORIGIN, VocGroundTruth, lines
 from yolo.records import Evaluation, ScoredBoxes
 
 RESULTS_PREFIX = (
@@ -24,13 +24,13 @@ RESULTS_PREFIX = (
 RESULTS_COLUMNS = ("id", "score", "xmin", "ymin", "xmax", "ymax")
 
 
-def evaluation_of_files(found: VocTruth, detections: ScoredBoxes) -> Evaluation:
-    """Truth and results files, both in VOC's pixels, as an Evaluation; its sizes are UNKNOWN_SIZE."""
+def evaluation_of_files(found: VocGroundTruth, detections: ScoredBoxes) -> Evaluation:
+    """Ground truth and results files, both in VOC's pixels, as an Evaluation; its sizes are UNKNOWN_SIZE."""
     return Evaluation(
         names=found.names,
         image_ids=found.image_ids,
         sizes=np.full((len(found.image_ids), 2), UNKNOWN_SIZE, dtype=np.int64),
-        truth=replace(found.truth, boxes=found.truth.boxes - VOC_ORIGIN),
+        ground_truth=replace(found.ground_truth, boxes=found.ground_truth.boxes - VOC_ORIGIN),
         detections=replace(detections, boxes=detections.boxes - VOC_ORIGIN),
     )
 
@@ -156,7 +156,7 @@ def _problem(row: list[str], position: dict[str, int]) -> str | None:
             f"found box {' '.join(row[2:])}, expected xmin not above xmax and ymin not above ymax"
         )
     if row[0] not in position:
-        return f"found picture {row[0]}, expected one of the {len(position)} of the image set"
+        return f"found image {row[0]}, expected one of the {len(position)} of the image set"
     return None
 
 
@@ -172,41 +172,43 @@ def _is_plain(number: str) -> bool:
     return number.isascii() and "_" not in number
 
 
-def read_comp4(folder: str | Path, pictures: GroundTruthSet) -> ScoredBoxes:
-    """Read the results file of each class; one without a truth to find needs none.
+def read_comp4(folder: str | Path, images: GroundTruthSet) -> ScoredBoxes:
+    """Read the results file of each class; one without a ground truth to find needs none.
 
-    Boxes are VOC's pixels, as in the files: for a truth of `VOC_ORIGIN`.
-    Raises DatasetError for a file of a class that the truth does not have, and as `read_results` does.
+    Boxes are VOC's pixels, as in the files: for a ground truth of `VOC_ORIGIN`.
+    Raises DatasetError for a file of a class that the ground truth does not have, and as `read_results` does.
     """
-    _check_origin(pictures)
+    _check_origin(images)
     for name in results_names(folder):
-        if name not in pictures.names:
-            expected = f"one of the {len(pictures.names)} of the truth"
+        if name not in images.names:
+            expected = f"one of the {len(images.names)} of the ground truth"
             raise DatasetError(f"{folder}: found results of class {name!r}, expected {expected}")
-    truth = pictures.truth
-    to_find = {pictures.names[label] for label in truth.labels[~truth.difficult].tolist()}
-    optional = set(pictures.names) - to_find
-    return read_results(folder, pictures.names, [*positions(pictures)], optional)
+    ground_truth = images.ground_truth
+    to_find = {
+        images.names[label] for label in ground_truth.labels[~ground_truth.difficult].tolist()
+    }
+    optional = set(images.names) - to_find
+    return read_results(folder, images.names, [*positions(images)], optional)
 
 
-def write_comp4(folder: str | Path, pictures: GroundTruthSet, detections: ScoredBoxes) -> None:
-    """Write a results file a class; boxes stay as they are, from VOC's origin, and are not clamped to the pictures.
+def write_comp4(folder: str | Path, images: GroundTruthSet, detections: ScoredBoxes) -> None:
+    """Write a results file a class; boxes stay as they are, from VOC's origin, and are not clamped to the images.
 
-    Raises DatasetError for a class or picture whose name such files cannot hold.
+    Raises DatasetError for a class or image whose name such files cannot hold.
     """
-    _check_origin(pictures)
-    unfit = [name for name in pictures.names if not name or "/" in name]
+    _check_origin(images)
+    unfit = [name for name in images.names if not name or "/" in name]
     if unfit:
-        found = f"{pictures.place}found class {unfit[0]!r}"
+        found = f"{images.place}found class {unfit[0]!r}"
         raise DatasetError(f"{found}, expected one that can be part of a file's name")
-    image_ids = [*positions(pictures)]
+    image_ids = [*positions(images)]
     for image_id in image_ids:
         if len(image_id.split()) != 1:
-            found = f"{pictures.place}found picture {image_id!r}"
+            found = f"{images.place}found image {image_id!r}"
             raise DatasetError(f"{found}, expected a name without blanks")
-    write_results(folder, pictures.names, image_ids, detections)
+    write_results(folder, images.names, image_ids, detections)
 
 
-def _check_origin(pictures: GroundTruthSet) -> None:
-    if pictures.origin != VOC_ORIGIN:
-        raise ValueError(f"boxes from {pictures.origin}, expected VOC's pixels from {VOC_ORIGIN}")
+def _check_origin(images: GroundTruthSet) -> None:
+    if images.origin != VOC_ORIGIN:
+        raise ValueError(f"boxes from {images.origin}, expected VOC's pixels from {VOC_ORIGIN}")

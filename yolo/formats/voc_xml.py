@@ -1,4 +1,4 @@
-"""PASCAL VOC's files, read with care: annotations, image sets, which pictures there are."""
+"""PASCAL VOC's files, read with care: annotations, image sets, which images there are."""
 
 import math
 import os
@@ -22,13 +22,13 @@ CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 DIFFICULT = {"0": False, "1": True}
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")  # any case; of several files the first is taken
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")  # any case; of several files the first is taken
 
-TWICE = "picture listed twice"
+TWICE = "image listed twice"
 
 COLUMNS = "row with extra columns"
 
-BAD_NAME = "row that names no picture"
+BAD_NAME = "row that names no image"
 
 EMPTY = "empty image set"
 
@@ -49,7 +49,7 @@ class AnnotatedObject:
 
 @dataclass(frozen=True)
 class Annotation:
-    """One XML file: the picture's size in pixels (0 where the file gives none) and its objects."""
+    """One XML file: the image's size in pixels (0 where the file gives none) and its objects."""
 
     width: int
     height: int
@@ -99,7 +99,7 @@ def _parse(path: str | Path) -> Element:
     """
     with open(path, "rb", buffering=0) as file:
         if os.fstat(file.fileno()).st_size > MAX_ANNOTATION_BYTES:
-            raise DatasetError(f"{path}: more than {MAX_ANNOTATION_BYTES} bytes for one picture")
+            raise DatasetError(f"{path}: more than {MAX_ANNOTATION_BYTES} bytes for one image")
         data = file.read()
     if b"<!DOCTYPE" in data:
         raise DatasetError(f"{path}: declares a document type, which may hide entities")
@@ -183,7 +183,7 @@ def _read_image_set(image_set: ImageSet) -> tuple[list[tuple[str, str]], list[Pr
     except (FileNotFoundError, NotADirectoryError):
         raise DatasetError(f"{path}: no such image set") from None
     except UnicodeDecodeError:
-        raise DatasetError(f"{path}: not UTF-8 text, expected one picture a line") from None
+        raise DatasetError(f"{path}: not UTF-8 text, expected one image a line") from None
     rows, problems = [], []
     for number, line in enumerate(lines, 1):
         identifier, place = line.strip(), f"{path}:{number}"
@@ -191,7 +191,7 @@ def _read_image_set(image_set: ImageSet) -> tuple[list[tuple[str, str]], list[Pr
             continue
         first = identifier.split()[0]
         if first != identifier and not (folder / "Annotations" / f"{identifier}.xml").is_file():
-            what = "more than a picture's name, as in VOC's lists of one class"
+            what = "more than an image's name, as in VOC's lists of one class"
             problems.append(Problem(COLUMNS, f"{place}: {identifier!r} is {what}"))
             identifier = first
         if "/" in identifier or not identifier.isprintable():
@@ -200,12 +200,12 @@ def _read_image_set(image_set: ImageSet) -> tuple[list[tuple[str, str]], list[Pr
             continue
         rows.append((identifier, place))
     if not rows:
-        problems.append(Problem(EMPTY, f"{path}: names no picture"))
+        problems.append(Problem(EMPTY, f"{path}: names no image"))
     return rows, problems
 
 
-def picture_files(folder: Path) -> dict[str, str]:
-    """Identifier → file name of every picture in JPEGImages; empty where that is missing."""
+def image_files(folder: Path) -> dict[str, str]:
+    """Identifier → file name of every image in JPEGImages; empty where that is missing."""
     found: dict[str, tuple[int, str]] = {}
     try:
         entries = list(os.scandir(folder / "JPEGImages"))
@@ -213,28 +213,28 @@ def picture_files(folder: Path) -> dict[str, str]:
         return {}
     for entry in entries:
         stem, suffix = os.path.splitext(entry.name)
-        if suffix.lower() in PICTURE_SUFFIXES and entry.is_file():
-            candidate = (PICTURE_SUFFIXES.index(suffix.lower()), entry.name)
+        if suffix.lower() in IMAGE_SUFFIXES and entry.is_file():
+            candidate = (IMAGE_SUFFIXES.index(suffix.lower()), entry.name)
             found[stem] = min(candidate, found.get(stem, candidate))
     return {stem: name for stem, (_, name) in found.items()}
 
 
 VOC_ORIGIN = 1.0  # VOC counts pixels from 1
 
-UNKNOWN_SIZE = 0  # of a picture: VOC's results files do not say, and some annotations do not
+UNKNOWN_SIZE = 0  # of an image: VOC's results files do not say, and some annotations do not
 
 
 @dataclass(frozen=True)
-class VocTruth:
+class VocGroundTruth:
     """The ground truth of an image set: image_index points into image_ids, labels into names."""
 
     image_ids: tuple[str, ...]
     names: tuple[str, ...]
-    truth: GroundTruth
+    ground_truth: GroundTruth
 
 
 def read_image_set(path: str | Path) -> tuple[str, ...]:
-    """The picture names of an `ImageSets/Main/*.txt`, one a line.
+    """The image names of an `ImageSets/Main/*.txt`, one a line.
 
     Raises:
         DatasetError: no name at all, a line that is not one name, or a name given twice.
@@ -245,27 +245,25 @@ def read_image_set(path: str | Path) -> tuple[str, ...]:
         if not words:
             continue
         if len(words) > 1 or not words[0].isprintable():
-            raise DatasetError(
-                f"{path}:{number}: found {line.strip()!r}, expected one picture name"
-            )
+            raise DatasetError(f"{path}:{number}: found {line.strip()!r}, expected one image name")
         if words[0] in first_line:
             raise DatasetError(
-                f"{path}:{number}: {words[0]} again, expected each picture once "
+                f"{path}:{number}: {words[0]} again, expected each image once "
                 f"(it is on line {first_line[words[0]]})"
             )
         first_line[words[0]] = number
     if not first_line:
-        raise DatasetError(f"{path}: no picture name found, expected one a line")
+        raise DatasetError(f"{path}: no image name found, expected one a line")
     return tuple(first_line)
 
 
 def read_ground_truth(
     annotations: str | Path, image_ids: Iterable[str], more_names: Iterable[str] = ()
-) -> VocTruth:
-    """Read `annotations`/<id>.xml of each picture, in order.
+) -> VocGroundTruth:
+    """Read `annotations`/<id>.xml of each image, in order.
 
     The class names are those found and `more_names` (classes that may have no object here), sorted.
-    Picture sizes are not needed and not looked at.
+    Image sizes are not needed and not looked at.
 
     Raises:
         DatasetError: an annotation that is missing, cannot be read, or holds an inverted box.
@@ -278,20 +276,20 @@ def read_ground_truth(
     names = tuple(sorted({*more_names, *(each.name for each in objects)}))
     label = {name: number for number, name in enumerate(names)}
     boxes = [(each.xmin, each.ymin, each.xmax, each.ymax) for each in objects]
-    truth = GroundTruth(
+    ground_truth = GroundTruth(
         image_index=np.array(image_index, dtype=np.int64),
         labels=np.array([label[each.name] for each in objects], dtype=np.int64),
         boxes=np.array(boxes, dtype=np.float64).reshape(-1, 4),
         difficult=np.array([each.difficult for each in objects], dtype=bool),
     )
-    return VocTruth(tuple(image_ids), names, truth)
+    return VocGroundTruth(tuple(image_ids), names, ground_truth)
 
 
 def voc_pixels(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Continuous xyxy picture pixels from 0 [N, 4] → VOC's pixels [N, 4], as Darknet writes them.
+    """Continuous xyxy image pixels from 0 [N, 4] → VOC's pixels [N, 4], as Darknet writes them.
 
-    `sizes` [N, 2] are the (height, width) of each box's picture. All four numbers move by 1 and are
-    clamped to the picture (examples/detector.c, print_detector_detections). A box wholly outside,
+    `sizes` [N, 2] are the (height, width) of each box's image. All four numbers move by 1 and are
+    clamped to the image (examples/detector.c, print_detector_detections). A box wholly outside,
     which Darknet writes inverted, becomes a box of one pixel on the border. Where a size is
     UNKNOWN_SIZE, the numbers only move.
     """
@@ -308,7 +306,7 @@ def _objects(path: str) -> tuple[AnnotatedObject, ...]:
         objects = read_annotation(path).objects
     except FileNotFoundError:
         raise DatasetError(
-            f"{path}: not found, expected the annotation of a picture of the image set"
+            f"{path}: not found, expected the annotation of an image of the image set"
         ) from None
     for number, each in enumerate(objects, start=1):
         if each.xmax < each.xmin or each.ymax < each.ymin:
@@ -325,45 +323,45 @@ def lines(path: str | Path) -> list[str]:
     return Path(path).read_text(encoding="utf-8-sig", errors="backslashreplace").split("\n")
 
 
-LARGEST_SIDE = 2**31 - 1  # of a picture, in pixels
+LARGEST_SIDE = 2**31 - 1  # of an image, in pixels
 
 
-def voc_truth(
+def voc_ground_truth(
     annotations: str | Path,
     image_ids: Sequence[str],
     names: Sequence[str] | None = None,
     more_names: Sequence[str] = (),
 ) -> GroundTruthSet:
-    """The truth of the annotations of an image set, from VOC's origin, without the pictures' sizes.
+    """The ground truth of the annotations of an image set, from VOC's origin, without the images' sizes.
 
     The classes are `names`, which must have each class of the annotations, or those of the annotations and
     `more_names`, sorted. Raises DatasetError as `read_ground_truth` does, and for a class that is not in `names`.
     """
     for image_id in image_ids:
         if "/" in image_id:
-            found = f"found picture {image_id}"
+            found = f"found image {image_id}"
             raise DatasetError(f"{annotations}: {found}, expected a name without folder")
     found = read_ground_truth(annotations, image_ids, more_names if names is None else ())
-    truth, names = found.truth, found.names if names is None else tuple(names)
+    ground_truth, names = found.ground_truth, found.names if names is None else tuple(names)
     for label, name in enumerate(found.names):
         if name not in names:
-            owner = found.image_ids[truth.image_index[truth.labels == label][0]]
+            owner = found.image_ids[ground_truth.image_index[ground_truth.labels == label][0]]
             path = Path(annotations) / f"{owner}.xml"
             raise DatasetError(f"{path}: found class {name!r}, expected one of the names")
     label_of = np.array([names.index(name) for name in found.names], np.int64)
     files = tuple(f"{image_id}.jpg" for image_id in image_ids)
-    truth = replace(truth, labels=label_of[truth.labels])
-    return GroundTruthSet(names, files, None, truth, VOC_ORIGIN, source=Path(annotations))
+    ground_truth = replace(ground_truth, labels=label_of[ground_truth.labels])
+    return GroundTruthSet(names, files, None, ground_truth, VOC_ORIGIN, source=Path(annotations))
 
 
-def with_sizes(pictures: GroundTruthSet, annotations: str | Path) -> GroundTruthSet:
+def with_sizes(images: GroundTruthSet, annotations: str | Path) -> GroundTruthSet:
     """The same with the sizes that the annotations give. Raises DatasetError for one that gives none."""
     sizes = []
-    for image_id in pictures.image_ids:
+    for image_id in images.image_ids:
         path = Path(annotations) / f"{image_id}.xml"
         annotation = read_annotation(path)
         if not all(0 < side <= LARGEST_SIDE for side in (annotation.height, annotation.width)):
             found = f"size {annotation.width} x {annotation.height}"
-            raise DatasetError(f"{path}: found {found}, expected the picture's pixels")
+            raise DatasetError(f"{path}: found {found}, expected the image's pixels")
         sizes.append((annotation.height, annotation.width))
-    return replace(pictures, sizes=np.array(sizes, np.int64))
+    return replace(images, sizes=np.array(sizes, np.int64))

@@ -62,14 +62,14 @@ BUILDERS: dict[str, Builder] = {
 }
 
 
-# What Darknet has beyond networks that look at a picture: refused by name.
-BEYOND_PICTURES: dict[str, str] = {
+# What Darknet has beyond networks that look at an image: refused by name.
+BEYOND_IMAGES: dict[str, str] = {
     "rnn": "recurrent layers",
     "gru": "recurrent layers",
     "lstm": "recurrent layers",
     "conv_lstm": "recurrent layers",
     "crnn": "recurrent layers",
-    "history": "layers that remember earlier pictures",
+    "history": "layers that remember earlier images",
     "contrastive": "layers for contrastive training",
     "implicit": "layers of implicit knowledge (YOLOR)",
     "iseg": "heads for instance segmentation",
@@ -80,12 +80,12 @@ BEYOND_PICTURES: dict[str, str] = {
 
 
 def find_builder(section: Section) -> Builder:
-    """The builder of a section. Raises CfgError for a kind that is unknown, or known and beyond pictures."""
+    """The builder of a section. Raises CfgError for a kind that is unknown, or known and beyond images."""
     if section.kind in BUILDERS:
         return BUILDERS[section.kind]
     where = f"{section.path}:{section.line}: found [{section.kind}]"
-    if section.kind in BEYOND_PICTURES:
-        reason = BEYOND_PICTURES[section.kind]
+    if section.kind in BEYOND_IMAGES:
+        reason = BEYOND_IMAGES[section.kind]
         raise CfgError(f"{where}, expected a section that is supported, which {reason} are not")
     close = difflib.get_close_matches(section.kind, BUILDERS, n=1)
     hint = f"; did you mean [{close[0]}]?" if close else ""

@@ -26,7 +26,7 @@ def stored_tensors(layer: nn.Module) -> list[tuple[str, Tensor]]:
 
 @dataclass(frozen=True)
 class Built:
-    """A layer as the graph needs it. sources: indices of the layers it reads, in order; -1 is the picture."""
+    """A layer as the graph needs it. sources: indices of the layers it reads, in order; -1 is the image."""
 
     module: nn.Module
     sources: tuple[int, ...]
@@ -48,7 +48,7 @@ class BuildContext:
 
     @property
     def previous(self) -> int:
-        """Index of the layer before this one; -1, the picture, for the first."""
+        """Index of the layer before this one; -1, the image, for the first."""
         return len(self.built) - 1
 
     def stride(self, shape: Shape) -> tuple[float, float]:
@@ -56,7 +56,7 @@ class BuildContext:
         return self.input.height / shape[1], self.input.width / shape[2]
 
     def shape(self, index: int) -> Shape:
-        """Output shape of a layer, or of the picture for -1."""
+        """Output shape of a layer, or of the image for -1."""
         if index < 0:
             return self.input.channels, self.input.height, self.input.width
         return self.built[index].shape

@@ -45,11 +45,11 @@ LARGEST_MAP = 2**31 - 1  # Darknet counts a layer's outputs in a C int
 
 SOFTMAX = ("soft", "softmax")
 
-PICTURE = -1  # the index that stands for the network's input
+IMAGE = -1  # the index that stands for the network's input
 
 
 class Network(nn.Module):
-    """Any Darknet picture network.
+    """Any Darknet image network.
 
     layers: the modules, by Darknet's index ([net] is not counted); heads: indices of the detection heads;
     input, training_settings, head_settings, controls: what the cfg says beyond the graph, controls layer by layer;
@@ -187,7 +187,7 @@ class Network(nn.Module):
         if images.ndim != 4 or images.shape[1] != self.input.channels:
             expected = f"[B, {self.input.channels}, H, W]"
             raise ValueError(f"found images of shape {list(images.shape)}, expected {expected}")
-        features: dict[int, Tensor] = {PICTURE: images}
+        features: dict[int, Tensor] = {IMAGE: images}
         first = self.stopped if self.training else 0
         if first:
             with torch.no_grad():

@@ -32,7 +32,7 @@ SCALES = re.compile(
 
 
 class WeightsHeader(NamedTuple):
-    """The head of a .weights file. seen: pictures trained on so far."""
+    """The head of a .weights file. seen: images trained on so far."""
 
     major: int
     minor: int

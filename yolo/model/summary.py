@@ -80,12 +80,12 @@ class Convolution(NamedTuple):
 
 
 def layer_table(network: Network) -> tuple[list[str], float]:
-    """The lines of the table and the sum of its BFLOPs, for the cfg's input size and one picture.
+    """The lines of the table and the sum of its BFLOPs, for the cfg's input size and one image.
 
     A layer with antialiasing takes two lines, as in Darknet. The second, "AA", has no index and does not count.
     """
-    picture = network.input.channels, network.input.height, network.input.width
-    shapes = (*network.shapes, picture)  # the picture is layer -1
+    image = network.input.channels, network.input.height, network.input.width
+    shapes = (*network.shapes, image)  # the image is layer -1
     lines, total = [HEADER], 0.0
     for index, (kind, layer) in enumerate(zip(network.kinds, network.layers, strict=True)):
         sources = network.sources[index]

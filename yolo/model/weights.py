@@ -1,7 +1,7 @@
 """Darknet's `.weights` files, in and out, with every byte accounted for.
 
 Format (AlexeyAB parser.c load_weights_upto, save_weights_upto): int32 major, minor, revision; `seen`, the number of
-pictures trained on, 64-bit from version 0.2 on and 32-bit before; then float32 tensors, layer by layer. Little endian.
+images trained on, 64-bit from version 0.2 on and 32-bit before; then float32 tensors, layer by layer. Little endian.
 Two things differ from file to file. pjreddie's have no biases for [batchnorm]. And where major or minor is above 1000,
 the weights of connected layers lie `[inputs, outputs]` (load_connected_weights).
 Files that are loaded do not hold what the cfg says with dontload and dontloadscales; files that are written hold all.

@@ -6,7 +6,7 @@ Keys and defaults are what the builders ask a small cfg of each kind for; the wo
 from collections.abc import Iterator
 
 from yolo.cfg import KeyReading, parse_cfg
-from yolo.model.builders import BEYOND_PICTURES, BUILDERS
+from yolo.model.builders import BEYOND_IMAGES, BUILDERS
 from yolo.model.layers.activations import ACTIVATIONS
 from yolo.model.network import build
 from yolo.schedule import POLICIES
@@ -20,7 +20,7 @@ names its line; a key that is not here is reported once, with its line, and chan
 
 
 # One cfg for each kind that shows its keys; the first section is put before it. Every builder reads all its keys.
-PICTURE = "[net]\nwidth=8\nheight=8\nchannels=4\n"
+IMAGE = "[net]\nwidth=8\nheight=8\nchannels=4\n"
 
 EXAMPLES: dict[str, str] = {
     "convolutional": "[convolutional]\n",
@@ -75,7 +75,7 @@ MUST_BE_0 = "0: "  # how a reading of a key that must be 0 begins
 
 def readings(kind: str) -> dict[str, KeyReading]:
     """What the code asks a section of `kind` for, key by key."""
-    sections = parse_cfg(PICTURE + EXAMPLES.get(kind, "[activation]\n"), kind)
+    sections = parse_cfg(IMAGE + EXAMPLES.get(kind, "[activation]\n"), kind)
     build(sections)
     section = sections[0] if kind == "net" else sections[-1]
     return section.readings
@@ -147,7 +147,7 @@ def _policies() -> str:
 
 def _refused() -> str:
     lines = ["## Refused by name\n", "| section | what it is |", "|---|---|"]
-    lines += [f"| `[{kind}]` | {what} |" for kind, what in BEYOND_PICTURES.items()]
+    lines += [f"| `[{kind}]` | {what} |" for kind, what in BEYOND_IMAGES.items()]
     return "\n".join(lines) + "\n"
 
 

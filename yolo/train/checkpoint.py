@@ -1,4 +1,4 @@
-"""Everything needed to go on exactly: parameters, optimiser, average, step, best score. Written whole or not at all."""
+"""Everything needed to go on exactly: parameters, optimizer, average, step, best score. Written whole or not at all."""
 
 import io
 import pickle
@@ -33,7 +33,7 @@ KEYS = {
 
 
 class Stateful(Protocol):
-    """What has a state beside network and optimiser: an average of the weights, the scale of gradients."""
+    """What has a state beside network and optimizer: an average of the weights, the scale of gradients."""
 
     def state_dict(self) -> dict: ...
 
@@ -42,7 +42,7 @@ class Stateful(Protocol):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: `step` updates done, `seen` pictures (from the start of the weights), the best mAP so far.
+    """Where a run stands: `step` updates done, `seen` images (from the start of the weights), the best mAP so far.
 
     Together with `seed` these give every random choice that is still to come. how: what else decides the course of
     the run (batch, input size, loss …), by name; a checkpoint of another `how` cannot go on exactly.
@@ -58,7 +58,7 @@ class Progress:
 def save_checkpoint(
     path: str | Path,
     network: Network,
-    optimiser: Optimizer,
+    optimizer: Optimizer,
     progress: Progress,
     others: Mapping[str, Stateful] | None = None,
 ) -> None:
@@ -66,7 +66,7 @@ def save_checkpoint(
     content = {
         "format": FORMAT,
         "network": network.state_dict(),
-        "optimiser": optimiser.state_dict(),
+        "optimiser": optimizer.state_dict(),
         "others": {name: other.state_dict() for name, other in (others or {}).items()},
         "step": progress.step,
         "seen": progress.seen,
@@ -86,10 +86,10 @@ def save_checkpoint(
 def load_checkpoint(
     path: str | Path,
     network: Network,
-    optimiser: Optimizer,
+    optimizer: Optimizer,
     others: Mapping[str, Stateful] | None = None,
 ) -> Progress:
-    """Bring network, optimiser and `others` to where the checkpoint left them.
+    """Bring network, optimizer and `others` to where the checkpoint left them.
 
     Raises WeightsError for a file that is no checkpoint, another network's, or without one of the `others`; nothing
     is changed then.
@@ -108,9 +108,9 @@ def load_checkpoint(
         raise WeightsError(
             f"{path}: found a run without {missing[0]}, expected one with it, as the options say"
         )
-    _check_optimiser(path, optimiser, content["optimiser"])
+    _check_optimizer(path, optimizer, content["optimiser"])
     network.load_state_dict(content["network"])
-    optimiser.load_state_dict(content["optimiser"])
+    optimizer.load_state_dict(content["optimiser"])
     for name, other in (others or {}).items():
         other.load_state_dict(content["others"][name])
     network.weights_version = tuple(content["weights_version"])
@@ -120,13 +120,13 @@ def load_checkpoint(
     )
 
 
-def _check_optimiser(path: str | Path, optimiser: Optimizer, state: dict) -> None:
-    """Other layers may be frozen, or the other optimiser asked for: then the groups are others."""
-    expected = [len(group["params"]) for group in optimiser.state_dict()["param_groups"]]
+def _check_optimizer(path: str | Path, optimizer: Optimizer, state: dict) -> None:
+    """Other layers may be frozen, or the other optimizer asked for: then the groups are others."""
+    expected = [len(group["params"]) for group in optimizer.state_dict()["param_groups"]]
     found = [len(group["params"]) for group in state["param_groups"]]
     if expected != found:
         raise WeightsError(
-            f"{path}: found an optimiser of {sum(found)} tensors in {len(found)} groups, expected {sum(expected)} in "
+            f"{path}: found an optimizer of {sum(found)} tensors in {len(found)} groups, expected {sum(expected)} in "
             f"{len(expected)}: it goes on only with the options it began with"
         )
 

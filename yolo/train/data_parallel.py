@@ -7,7 +7,7 @@ from torch import nn
 
 from yolo.distributed import Processes
 from yolo.errors import CfgError
-from yolo.model.network import PICTURE, Network
+from yolo.model.network import IMAGE, Network
 from yolo.train.optimizer import changes_with_time
 
 
@@ -27,13 +27,13 @@ def spread(network: Network, processes: Processes, device: torch.device) -> nn.M
 class SharedSteps:
     """The sampler of a DataLoader: of each mini-batch of `sampler`, the part that is this process's.
 
-    mini_batch: pictures in one; raises CfgError where the processes cannot have equal parts of it.
+    mini_batch: images in one; raises CfgError where the processes cannot have equal parts of it.
     """
 
     def __init__(self, sampler: Iterable[Sequence], mini_batch: int, processes: Processes) -> None:
         if mini_batch % processes.world:
             raise CfgError(
-                f"found mini-batches of {mini_batch} pictures (batch / subdivisions), expected a multiple of "
+                f"found mini-batches of {mini_batch} images (batch / subdivisions), expected a multiple of "
                 f"{processes.world}, the number of processes"
             )
         self.sampler = sampler
@@ -54,7 +54,7 @@ def _used(network: Network) -> set[int]:
     left = list(network.outputs)
     while left:
         index = left.pop()
-        if index != PICTURE and index not in used:
+        if index != IMAGE and index not in used:
             used.add(index)
             left += network.sources[index]
     return used

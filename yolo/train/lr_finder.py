@@ -43,7 +43,7 @@ DIGITS = 2  # of a suggestion; the curve says no more
 TABLE_ROWS = 20
 
 
-# The picture: sizes in pixels, colours RGB, chosen by looking at it.
+# The image: sizes in pixels, colors RGB, chosen by looking at it.
 WIDTH, HEIGHT = 960, 600
 
 
@@ -53,7 +53,7 @@ LEFT, RIGHT, TOP, BOTTOM = 90, 930, 80, 530  # the frame of the curve
 FONT, TEXT, HEADING = cv2.FONT_HERSHEY_DUPLEX, 0.5, 0.65
 
 
-BLACK, GREY, GRID = (30, 30, 30), (110, 110, 110), (225, 225, 225)
+BLACK, GRAY, GRID = (30, 30, 30), (110, 110, 110), (225, 225, 225)
 
 
 PALE_BLUE, BLUE, RED, GREEN = (165, 195, 245), (0, 60, 200), (205, 0, 0), (0, 130, 60)
@@ -84,7 +84,7 @@ class Suggestion:
 def find_rate(options: Options, rates: Sequence[float]) -> Sweep:
     """Train for a step at each of `rates`, from step 1 on, with the cfg's own augmentation; keeps only the losses.
 
-    Pictures have the cfg's size, whatever its `random` says: a loss grows with the number of cells.
+    Images have the cfg's size, whatever its `random` says: a loss grows with the number of cells.
     Raises what `start` raises, and CfgError where the cfg's run is shorter than that.
     """
     net, *_ = override(read_cfg(options.cfg), dict(options.overrides))
@@ -110,7 +110,7 @@ def sweep(run: Run, rates: Sequence[float]) -> Sweep:
     try:
         for step, rate in enumerate(progress(rates, "raising the rate"), 1):
             begin_step(run, step)
-            set_rate(run.optimiser, rate)
+            set_rate(run.optimizer, rate)
             found = [train_mini_batch(run, next(batches), step, part) for part in parts(run)]
             update(run, step)
             losses.append(float(np.mean([float(each.total.detach()) for each in found])))
@@ -175,7 +175,7 @@ def suggest(sweep: Sweep) -> Suggestion:
 
 
 def _suggest_unharmed(sweep: Sweep, low: float) -> Suggestion:
-    """Where the loss never fell, as of a network that has learnt already: a tenth of where it was not yet worse."""
+    """Where the loss never fell, as of a network that has learned already: a tenth of where it was not yet worse."""
     unharmed = np.flatnonzero(sweep.smoothed <= HARMED * sweep.smoothed.min())[-1]
     if unharmed == 0:
         reason = "the smoothed loss rose at once: try a lower --from"
@@ -183,7 +183,7 @@ def _suggest_unharmed(sweep: Sweep, low: float) -> Suggestion:
     last = float(sweep.rates[unharmed])
     reason = (
         f"a tenth of {last:.2g}, up to which the smoothed loss stays near its lowest ({sweep.smoothed.min():.4g}). It "
-        "never fell below where it began, as with weights that have learnt these data"
+        "never fell below where it began, as with weights that have learned these data"
     )
     return Suggestion(_rounded(last / SAFETY), reason, low, low)
 
@@ -204,12 +204,12 @@ def table(sweep: Sweep) -> str:
     return "\n".join(lines)
 
 
-def write_picture(path: Path, sweep: Sweep, suggestion: Suggestion) -> None:
+def write_image(path: Path, sweep: Sweep, suggestion: Suggestion) -> None:
     """`draw` as a PNG, written whole or not at all."""
-    picture = draw(sweep, suggestion)
-    done, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    image = draw(sweep, suggestion)
+    done, content = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not done:
-        raise OSError(f"{path}: the picture could not be encoded as PNG")
+        raise OSError(f"{path}: the image could not be encoded as PNG")
     with replacing(path) as file:
         file.write(content.tobytes())
 
@@ -222,21 +222,21 @@ def draw(sweep: Sweep, suggestion: Suggestion) -> np.ndarray:
     rates, losses = _span(sweep.rates), _span(np.append(sweep.losses[sweep.losses <= high], high))
     _draw_axes(canvas, rates, losses)
     x = LEFT + _place(sweep.rates, rates) * (RIGHT - LEFT)
-    for curve, colour in ((sweep.losses, PALE_BLUE), (sweep.smoothed, BLUE)):
+    for curve, color in ((sweep.losses, PALE_BLUE), (sweep.smoothed, BLUE)):
         points = np.stack((x, BOTTOM - _place(curve, losses) * (BOTTOM - TOP)), axis=1)
         fixed = np.round(points * 2**SUBPIXELS).astype(np.int32)
-        width = 2 if colour == BLUE else 1
-        cv2.polylines(canvas, [fixed], False, colour, width, cv2.LINE_AA, SUBPIXELS)
+        width = 2 if color == BLUE else 1
+        cv2.polylines(canvas, [fixed], False, color, width, cv2.LINE_AA, SUBPIXELS)
     marks = [("lowest", suggestion.lowest, RED, TOP + 14)]
     if suggestion.rate is not None:
         marks.append((f"suggested {suggestion.rate:g}", suggestion.rate, GREEN, TOP + 34))
-    for text, rate, colour, y in marks:
+    for text, rate, color, y in marks:
         column = round(float(LEFT + _place(rate, rates) * (RIGHT - LEFT)))
-        cv2.line(canvas, (column, TOP), (column, BOTTOM), colour, 1)
+        cv2.line(canvas, (column, TOP), (column, BOTTOM), color, 1)
         left = column < 0.8 * WIDTH
         place = (column + 6, y) if left else (column - 6, y)
-        _write(canvas, text, place, TEXT, colour, 0.0 if left else 1.0)
-    cv2.rectangle(canvas, (LEFT, TOP), (RIGHT, BOTTOM), GREY, 1)
+        _write(canvas, text, place, TEXT, color, 0.0 if left else 1.0)
+    cv2.rectangle(canvas, (LEFT, TOP), (RIGHT, BOTTOM), GRAY, 1)
     title = f"the loss while the learning rate rises, {len(sweep.rates)} steps"
     _write(canvas, title, (LEFT, 26), HEADING, BLACK)
     _write(canvas, "loss", (LEFT, 58), TEXT, PALE_BLUE)
@@ -281,10 +281,10 @@ def _write(
     text: str,
     place: tuple[int, int],
     size: float,
-    colour: tuple[int, int, int],
+    color: tuple[int, int, int],
     align: float = 0.0,
 ) -> None:
     """Text whose left end (align 0), middle (0.5) or right end (1) is at `place`, halfway up its capitals."""
     (width, height), _ = cv2.getTextSize(text, FONT, size, 1)
     corner = round(place[0] - align * width), place[1] + height // 2
-    cv2.putText(canvas, text, corner, FONT, size, colour, 1, cv2.LINE_AA)
+    cv2.putText(canvas, text, corner, FONT, size, color, 1, cv2.LINE_AA)

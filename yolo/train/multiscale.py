@@ -29,7 +29,7 @@ PJREDDIE_UNIT, PJREDDIE_LEAST, PJREDDIE_MOST = 32, 10, 19
 
 PJREDDIE_LAST_STEPS = 200
 
-SIZE_STREAM = 2  # apart from the draws of order and pictures
+SIZE_STREAM = 2  # apart from the draws of order and images
 
 Size = tuple[int, int]  # (height, width)
 
@@ -127,7 +127,7 @@ def _pjreddies(sizes: Sizes, block: int, rng: np.random.Generator) -> Size:
 
 
 def _scaled(sizes: Sizes, factor: float) -> Size:
-    # C's roundl: halves go up, where Python's round goes to the even neighbour
+    # C's roundl: halves go up, where Python's round goes to the even neighbor
     unit = sizes.resize_step
     height, width = (
         max(unit, math.floor(factor * side / unit + 1.5) * unit) for side in sizes.base

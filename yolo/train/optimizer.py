@@ -49,7 +49,7 @@ def make_optimizer(
             f"cfg, the first {freeze} frozen), expected at least one"
         )
     decayed_all = settings.adam is not None
-    return _optimiser(
+    return _optimizer(
         settings,
         [
             {
@@ -62,7 +62,7 @@ def make_optimizer(
     )
 
 
-def _optimiser(settings: TrainingSettings, groups: list[dict]) -> Optimizer:
+def _optimizer(settings: TrainingSettings, groups: list[dict]) -> Optimizer:
     if settings.adam is None:
         return SGD(groups, lr=0.0, momentum=settings.momentum)
     batch = settings.batch // settings.subdivisions * settings.subdivisions  # as Darknet divides
@@ -70,9 +70,9 @@ def _optimiser(settings: TrainingSettings, groups: list[dict]) -> Optimizer:
     return Adam(groups, lr=0.0, betas=(adam.beta1, adam.beta2), eps=adam.eps / batch)
 
 
-def set_rate(optimiser: Optimizer, rate: float) -> float:
+def set_rate(optimizer: Optimizer, rate: float) -> float:
     """Set the learning rate of all groups, each times its scale; returns `rate`."""
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
     return rate
 

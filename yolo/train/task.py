@@ -13,7 +13,7 @@ MAP_LEAST_STEPS = 100  # … but not more often than this
 
 @dataclass(frozen=True)
 class Task:
-    """loss: (raw maps, targets, pictures seen) → losses with `total` and `scalars()`; batches: from where a run begins,
+    """loss: (raw maps, targets, images seen) → losses with `total` and `scalars()`; batches: from where a run begins,
     the mini-batches of the steps that are left; validation: None without a valid list.
     """
 
@@ -22,6 +22,6 @@ class Task:
     validation: Validation | None
 
 
-def steps_between_scores(wanted: int | None, pictures: int, batch: int) -> int:
-    """How often to score: as `wanted`, or as Darknet does for a list of so many pictures."""
-    return wanted or max(MAP_LEAST_STEPS, MAP_EPOCHS * pictures // batch)
+def steps_between_scores(wanted: int | None, images: int, batch: int) -> int:
+    """How often to score: as `wanted`, or as Darknet does for a list of so many images."""
+    return wanted or max(MAP_LEAST_STEPS, MAP_EPOCHS * images // batch)

@@ -1,7 +1,7 @@
 """The training run: read `train` aloud to know what happens.
 
 Arithmetic after Darknet (network.c train_network_datum, convolutional_layer.c update_convolutional_layer): the
-losses of `batch` pictures are summed and divided by `batch`, momentum and decay as in SGD, decay on weights only.
+losses of `batch` images are summed and divided by `batch`, momentum and decay as in SGD, decay on weights only.
 """
 
 import signal
@@ -38,15 +38,15 @@ class Run:
     """Everything a training run works with; `progress` says how far it is.
 
     model: what computes the raw maps: `network`, or a wrapper around it for several processes or compiled code;
-    loss: (what model gives, targets, pictures seen so far) → an object with `total` and `scalars()`;
-    batches: mini-batches of this process, `subdivisions` a step; batch: pictures a step, of all processes;
+    loss: (what model gives, targets, images seen so far) → an object with `total` and `scalars()`;
+    batches: mini-batches of this process, `subdivisions` a step; batch: images a step, of all processes;
     average: of the weights, which is then what is scored and kept as .weights; None without one.
     """
 
     network: Network
     model: nn.Module
     loss: Callable[..., object]
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     schedule: Schedule
     precision: Precision
     average: WeightAverage | None
@@ -82,7 +82,7 @@ def train(run: Run) -> None:
     """Train until `last_step`, or until Ctrl-C; either way the last state is saved.
 
     Raises DivergedError when the loss is not finite; the files stay as they were last saved. Raises DatasetError
-    when a picture has gone bad since it was checked; what was learned until then is saved.
+    when an image has gone bad since it was checked; what was learned until then is saved.
     """
     batches = prepared(run.batches)
     run.network.train()
@@ -106,7 +106,7 @@ def begin_step(run: Run, step: int) -> float:
     """Bring learning rate, layers that change with time and random numbers to this step; returns the rate."""
     torch.manual_seed(_dropout_seed(run.progress.seed, step, run.processes.rank))
     set_step(run.network, step, run.last_step)
-    return set_rate(run.optimiser, learning_rate(run.schedule, step))
+    return set_rate(run.optimizer, learning_rate(run.schedule, step))
 
 
 def parts(run: Run) -> range:
@@ -118,7 +118,7 @@ def train_mini_batch(run: Run, batch: object, step: int, part: int) -> object:
     """Forward and backward of one mini-batch; gradients add up. Raises DivergedError."""
     images = batch.images.to(run.device, non_blocking=True)
     images = images.float().div_(LARGEST_VALUE)
-    with _synchronised(run, last=part == run.subdivisions - 1):
+    with _synchronized(run, last=part == run.subdivisions - 1):
         with run.precision.forward():
             raw = run.model(images)
         seen = run.progress.seen + part * (run.batch // run.subdivisions)
@@ -129,12 +129,12 @@ def train_mini_batch(run: Run, batch: object, step: int, part: int) -> object:
 
 
 def update(run: Run, step: int) -> None:
-    """One step of the optimiser, and of the average of the weights."""
+    """One step of the optimizer, and of the average of the weights."""
     if run.histograms_every and step % run.histograms_every == 0:
         run.journal.histograms(step, dict(_weights_and_gradients(run.network)))
-    run.precision.scaler.step(run.optimiser)
+    run.precision.scaler.step(run.optimizer)
     run.precision.scaler.update()
-    run.optimiser.zero_grad()
+    run.optimizer.zero_grad()
     if run.average:
         run.average.update(run.network, step)
     run.progress = replace(run.progress, step=step, seen=run.progress.seen + run.batch)
@@ -151,7 +151,7 @@ def score(run: Run, validation: Validation) -> None:
     """Score the valid list, print its table, and keep the network where it is the best so far."""
     run.network.eval()
     with _averaged(run):
-        run.processes.same_buffers(run.network)  # the pictures are shared out, the network is one
+        run.processes.same_buffers(run.network)  # the images are shared out, the network is one
         scores = validation.score()
     run.network.train()
     if scores is None:
@@ -160,8 +160,8 @@ def score(run: Run, validation: Validation) -> None:
     run.journal.say(f"step {step}, the valid list:\n{scores.table}")
     run.journal.scores(step, scores.name, scores.best_by, scores.values)
     run.journal.curves(step, scores.curves)
-    for name, picture in scores.pictures.items():
-        run.journal.pictures_seen(step, name, picture)
+    for name, image in scores.images.items():
+        run.journal.images_seen(step, name, image)
     if scores.best_by is None:
         run.journal.say("no object in the valid list: there is no mAP, and no best network")
     elif scores.best_by > run.progress.best_map:
@@ -183,13 +183,13 @@ def save(run: Run, which: str) -> None:
     name = f"{run.name}_{which}"  # may have dots of its own
     checkpoint = run.folder / f"{name}.pt"
     states_now = states(run.average, run.precision)
-    save_checkpoint(checkpoint, run.network, run.optimiser, run.progress, states_now)
+    save_checkpoint(checkpoint, run.network, run.optimizer, run.progress, states_now)
     with _averaged(run):
         save_weights(run.network, run.folder / f"{name}.weights", run.progress.seen)
 
 
 def states(average: WeightAverage | None, precision: Precision) -> dict[str, Stateful]:
-    """What has a state beside network and optimiser, by name."""
+    """What has a state beside network and optimizer, by name."""
     named: dict[str, Stateful] = {}
     if average:
         named["average"] = average
@@ -223,7 +223,7 @@ def _averaged(run: Run):
     return run.average.applied(run.network) if run.average else nullcontext()
 
 
-def _synchronised(run: Run, last: bool):
+def _synchronized(run: Run, last: bool):
     """Several processes exchange gradients once a step, with its last mini-batch."""
     return nullcontext() if last or run.processes.world == 1 else run.model.no_sync()
 
@@ -236,7 +236,7 @@ def _dropout_seed(seed: int, step: int, rank: int) -> int:
 
 @contextmanager
 def _saved_when_data_fail(run: Run) -> Iterator[None]:
-    """The steps done are not lost to a picture that was deleted or a worker that was killed meanwhile."""
+    """The steps done are not lost to an image that was deleted or a worker that was killed meanwhile."""
     try:
         yield
     except DatasetError:

@@ -22,9 +22,9 @@ from yolo.data.augment.classifier import (
     show,
     view_matrix,
 )
-from yolo.settings import ColourSettings, CropSettings, MixingSettings, read_training
+from yolo.settings import ColorSettings, CropSettings, MixingSettings, read_training
 
-STILL = ColourSettings(0.0, 1.0, 1.0)
+STILL = ColorSettings(0.0, 1.0, 1.0)
 PLAIN = ClassifierSettings(CropSettings(0.0, 1.0, 32, 32), STILL, MixingSettings(), False, 32)
 WILD = ClassifierSettings(CropSettings(30.0, 0.6, 24, 80), STILL, MixingSettings(), True, 32)
 
@@ -34,11 +34,11 @@ def noise(height, width, channels=3, seed=0):
     return rng.integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
-def slow_show(view, picture, size):
+def slow_show(view, image, size):
     """rotate_crop_image and bilinear_interpolate, pixel by pixel, for a square input."""
-    height, width, channels = picture.shape
+    height, width, channels = image.shape
     padded = np.zeros((height + 2, width + 2, channels))
-    padded[1:-1, 1:-1] = picture  # 0 beyond the border
+    padded[1:-1, 1:-1] = image  # 0 beyond the border
     shown = np.zeros((*size, channels))
     for y in range(size[0]):
         for x in range(size[1]):
@@ -60,26 +60,26 @@ def slow_show(view, picture, size):
 def test_a_view_is_darknets_rotate_crop(seed):
     rng = np.random.default_rng(seed)
     size = (20, 20)
-    picture = cv2.GaussianBlur(noise(31, 45, seed=seed), (5, 5), 0)
+    image = cv2.GaussianBlur(noise(31, 45, seed=seed), (5, 5), 0)
     view = replace(draw_view(WILD, (31, 45), size, rng), flip=False)
-    # OpenCV before 5 counts 32nds of a pixel: neighbours that differ by up to 150 are then some 3 apart
-    np.testing.assert_allclose(show(view, picture, size), slow_show(view, picture, size), atol=6)
+    # OpenCV before 5 counts 32nds of a pixel: neighbors that differ by up to 150 are then some 3 apart
+    np.testing.assert_allclose(show(view, image, size), slow_show(view, image, size), atol=6)
 
 
-def test_the_whole_picture_at_its_own_size_stays_as_it_is():
-    picture = noise(32, 32)
+def test_the_whole_image_at_its_own_size_stays_as_it_is():
+    image = noise(32, 32)
     view = View(turn=0.0, scale=1.0, aspect=1.0, right=0.0, down=0.0)
-    np.testing.assert_array_equal(show(view, picture, (32, 32)), picture)
-    flipped = show(replace(view, flip=True), picture, (32, 32))
-    np.testing.assert_array_equal(flipped, picture[:, ::-1])
+    np.testing.assert_array_equal(show(view, image, (32, 32)), image)
+    flipped = show(replace(view, flip=True), image, (32, 32))
+    np.testing.assert_array_equal(flipped, image[:, ::-1])
 
 
 def test_a_quarter_turn_by_hand():
-    """What lies right of the picture's middle is seen above it: input (8, 3) shows picture (13, 8)."""
-    picture = np.zeros((16, 16, 3), np.uint8)
-    picture[8, 13] = 255
+    """What lies right of the image's middle is seen above it: input (8, 3) shows image (13, 8)."""
+    image = np.zeros((16, 16, 3), np.uint8)
+    image[8, 13] = 255
     view = View(turn=math.pi / 2, scale=1.0, aspect=1.0, right=0.0, down=0.0)
-    shown = show(view, picture, (16, 16))
+    shown = show(view, image, (16, 16))
     assert np.argwhere(shown[:, :, 0] > 200).tolist() == [[3, 8]]
 
 
@@ -88,18 +88,18 @@ def test_a_mark_is_found_where_the_transform_puts_it():
     rng = np.random.default_rng(5)
     found = 0
     for number in range(200):
-        picture_size = [(90, 140), (150, 80), (100, 100)][number % 3]
+        image_size = [(90, 140), (150, 80), (100, 100)][number % 3]
         size = [(64, 64), (48, 96), (96, 64)][number % 3]
-        place = rng.uniform(0.3, 0.7, 2) * picture_size[::-1]
-        picture = np.zeros((*picture_size, 3), np.uint8)
-        cv2.circle(picture, tuple(int(v) for v in place), 8, (255, 255, 255), -1)
-        view = draw_view(replace(WILD, width=size[1]), picture_size, size, rng)
-        matrix = view_matrix(view, picture_size, size)
+        place = rng.uniform(0.3, 0.7, 2) * image_size[::-1]
+        image = np.zeros((*image_size, 3), np.uint8)
+        cv2.circle(image, tuple(int(v) for v in place), 8, (255, 255, 255), -1)
+        view = draw_view(replace(WILD, width=size[1]), image_size, size, rng)
+        matrix = view_matrix(view, image_size, size)
         x, y = np.linalg.solve(matrix[:, :2], place.astype(int) - matrix[:, 2])
         x = size[1] - 1 - x if view.flip else x
         if not (16 < x < size[1] - 16 and 16 < y < size[0] - 16):
             continue  # partly outside, perhaps
-        weights = show(view, picture, size)[:, :, 0].astype(float)
+        weights = show(view, image, size)[:, :, 0].astype(float)
         if weights[[0, -1]].any() or weights[:, [0, -1]].any():
             continue
         rows, columns = np.indices(size)
@@ -109,20 +109,20 @@ def test_a_mark_is_found_where_the_transform_puts_it():
     assert found > 40
 
 
-def test_the_picture_ends_in_black():
+def test_the_image_ends_in_black():
     view = View(turn=0.0, scale=0.5, aspect=1.0, right=0.0, down=0.0)
     shown = show(view, np.full((32, 32, 3), 200, np.uint8), (32, 32))
     assert (shown[10:22, 10:22] == 200).all()
     assert not shown[:7].any() and not shown[:, 25:].any()
 
 
-def test_colours_and_grey_pictures():
+def test_colors_and_gray_images():
     view = View(0.0, 1.0, 1.0, 0.0, 0.0, hue=1 / 3, saturation=1.0, exposure=0.5)
     red = np.zeros((8, 8, 3), np.uint8)
     red[:, :, 0] = 200
     assert (show(view, red, (8, 8)) == (0, 100, 0)).all()  # a third of a turn on, half as bright
-    grey = show(view, np.full((8, 8, 1), 80, np.uint8), (8, 8))
-    assert grey.shape == (8, 8, 1) and (grey == 40).all()
+    gray = show(view, np.full((8, 8, 1), 80, np.uint8), (8, 8))
+    assert gray.shape == (8, 8, 1) and (gray == 40).all()
 
 
 @pytest.mark.parametrize("size", [(48, 96), (96, 48)])
@@ -136,16 +136,16 @@ def test_an_input_that_is_no_square_shows_the_whole_square_squeezed(size):
         )
 
 
-@pytest.mark.parametrize("picture_size", [(1, 1), (1, 300), (300, 1)])
-def test_pictures_of_one_pixel_survive_the_wildest_draws(picture_size):
+@pytest.mark.parametrize("image_size", [(1, 1), (1, 300), (300, 1)])
+def test_images_of_one_pixel_survive_the_wildest_draws(image_size):
     for seed in range(30):
-        view = draw_view(WILD, picture_size, (24, 32), np.random.default_rng(seed))
-        assert show(view, noise(*picture_size), (24, 32)).shape == (24, 32, 3)
+        view = draw_view(WILD, image_size, (24, 32), np.random.default_rng(seed))
+        assert show(view, noise(*image_size), (24, 32)).shape == (24, 32, 3)
 
 
-def views(settings, picture_size, size, count=2000):
+def views(settings, image_size, size, count=2000):
     rng = np.random.default_rng(0)
-    return [draw_view(settings, picture_size, size, rng) for _ in range(count)]
+    return [draw_view(settings, image_size, size, rng) for _ in range(count)]
 
 
 def test_without_settings_the_smaller_side_fills_the_input():
@@ -161,9 +161,9 @@ def test_without_settings_the_smaller_side_fills_the_input():
 
 
 def test_draws_keep_to_their_limits_and_reach_them():
-    colour = ColourSettings(0.1, 0.75, 1.5)
+    color = ColorSettings(0.1, 0.75, 1.5)
     crop = CropSettings(7.0, 0.75, 128, 448)
-    settings = ClassifierSettings(crop, colour, MixingSettings(), True, 256)
+    settings = ClassifierSettings(crop, color, MixingSettings(), True, 256)
     drawn = views(settings, (500, 500), (256, 256))
     turns = np.degrees([each.turn for each in drawn])
     assert -7 <= turns.min() < -6.9 and 6.9 < turns.max() <= 7
@@ -178,7 +178,7 @@ def test_draws_keep_to_their_limits_and_reach_them():
     assert 900 < sum(each.flip for each in drawn) < 1100
 
 
-def test_the_input_moves_as_far_as_the_stretched_picture_reaches():
+def test_the_input_moves_as_far_as_the_stretched_image_reaches():
     """random_augment_image: dx within half of what w * scale / aspect, the width as shown, has beyond the input."""
     stretched = replace(PLAIN, crop=CropSettings(0.0, 2.0, 32, 32))
     drawn = views(stretched, (60, 300), (32, 32))
@@ -191,7 +191,7 @@ def test_crops_grow_with_the_input():
     assert {each.scale for each in drawn} == {64 / 60}
 
 
-def test_a_small_picture_stands_in_the_middle_and_pjreddies_anywhere():
+def test_a_small_image_stands_in_the_middle_and_pjreddies_anywhere():
     small = replace(PLAIN, crop=CropSettings(0.0, 1.0, 16, 16))
     assert {(each.right, each.down) for each in views(small, (40, 40), (32, 32), 20)} == {(0, 0)}
     rights = [each.right for each in views(replace(small, wander=True), (40, 40), (32, 32), 500)]
@@ -213,7 +213,7 @@ def test_the_settings_come_from_net():
     settings = classifier_settings(training, 64)
     assert settings.crop == CropSettings(7.0, 0.75, 64, 448)
     assert settings.mixing == MixingSettings(cutmix=True, blur=1)
-    assert settings.flip and settings.colour.hue == 0.1 and not settings.wander
+    assert settings.flip and settings.color.hue == 0.1 and not settings.wander
     assert classifier_settings(training, 64, "pjreddie").wander
 
 
@@ -222,7 +222,7 @@ def panes_of(size=(40, 60), count=1000, **kinds):
     return [draw_panes(MixingSettings(**kinds), size, rng) for _ in range(count)]
 
 
-def test_half_of_the_pictures_are_mixed_and_none_without_settings():
+def test_half_of_the_images_are_mixed_and_none_without_settings():
     assert panes_of(count=20) == [()] * 20
     for kind in ("mixup", "cutmix", "mosaic"):
         assert 450 < sum(bool(each) for each in panes_of(**{kind: True})) < 550
@@ -230,9 +230,9 @@ def test_half_of_the_pictures_are_mixed_and_none_without_settings():
 
 def test_mixup_is_half_of_each():
     assert set(panes_of(mixup=True, count=20)) == {(), (Pane(0, 0, 60, 40, 0.5),)}
-    pictures = [np.full((4, 6, 3), value, np.uint8) for value in (100, 50)]
+    images = [np.full((4, 6, 3), value, np.uint8) for value in (100, 50)]
     panes = (Pane(0, 0, 6, 4, 0.5),)
-    assert (paste(pictures, panes) == 75).all()
+    assert (paste(images, panes) == 75).all()
     assert shares(panes, (4, 6)).tolist() == [0.5, 0.5]
 
 
@@ -245,12 +245,12 @@ def test_cutmix_cuts_sides_of_three_to_eight_tenths():
 
 
 def test_cutmix_by_hand():
-    pictures = [noise(4, 5, seed=seed) for seed in (1, 2)]
-    mixed = paste(pictures, (Pane(1, 2, 4, 4),))
-    np.testing.assert_array_equal(mixed[2:4, 1:4], pictures[1][2:4, 1:4])
+    images = [noise(4, 5, seed=seed) for seed in (1, 2)]
+    mixed = paste(images, (Pane(1, 2, 4, 4),))
+    np.testing.assert_array_equal(mixed[2:4, 1:4], images[1][2:4, 1:4])
     kept = np.ones((4, 5), bool)
     kept[2:4, 1:4] = False
-    np.testing.assert_array_equal(mixed[kept], pictures[0][kept])
+    np.testing.assert_array_equal(mixed[kept], images[0][kept])
     assert shares((Pane(1, 2, 4, 4),), (4, 5)).tolist() == [0.7, 0.3]  # 6 of 20 pixels
 
 
@@ -261,8 +261,8 @@ def test_a_mosaic_has_four_quarters_that_fill_the_input():
     assert {x for x, _ in cuts} == set(range(12, 49)) and {y for _, y in cuts} == set(range(8, 33))
     panes = mosaics[0]
     x, y = cuts[0]
-    pictures = [np.full((40, 60, 3), value, np.uint8) for value in range(4)]
-    mixed = paste(pictures, panes)[:, :, 0]
+    images = [np.full((40, 60, 3), value, np.uint8) for value in range(4)]
+    mixed = paste(images, panes)[:, :, 0]
     expected = np.zeros((40, 60))
     expected[:y, x:], expected[y:, :x], expected[y:, x:] = 1, 2, 3
     np.testing.assert_array_equal(mixed, expected)
@@ -278,13 +278,13 @@ def test_mosaic_and_cutmix_take_turns_and_go_before_mixup():
     assert {each.opacity for each in drawn} == {1.0}
 
 
-def test_grey_pictures_are_mixed_too():
-    pictures = [np.full((4, 6, 1), value, np.uint8) for value in (100, 50)]
-    assert paste(pictures, (Pane(0, 0, 6, 4, 0.5),)).shape == (4, 6, 1)
-    assert blur(pictures[0], 3).shape == (4, 6, 1)
+def test_gray_images_are_mixed_too():
+    images = [np.full((4, 6, 1), value, np.uint8) for value in (100, 50)]
+    assert paste(images, (Pane(0, 0, 6, 4, 0.5),)).shape == (4, 6, 1)
+    assert blur(images[0], 3).shape == (4, 6, 1)
 
 
-def test_one_of_four_pictures_is_blurred():
+def test_one_of_four_images_is_blurred():
     rng = np.random.default_rng(0)
     windows = [draw_blur(MixingSettings(blur=1), rng) for _ in range(1000)]
     assert set(windows) == {0, 15} and 200 < windows.count(15) < 300
@@ -293,6 +293,6 @@ def test_one_of_four_pictures_is_blurred():
 
 
 def test_blur_softens_and_no_blur_leaves_alone():
-    picture = noise(20, 20)
-    assert blur(picture, 0) is picture
-    assert blur(picture, 15).std() < picture.std() / 3
+    image = noise(20, 20)
+    assert blur(image, 0) is image
+    assert blur(image, 15).std() < image.std() / 3

@@ -1,15 +1,15 @@
-"""yolo.data.augment.geometry: boxes follow pixels, draws keep to their limits, colours change as Darknet changes them."""
+"""yolo.data.augment.geometry: boxes follow pixels, draws keep to their limits, colors change as Darknet changes them."""
 
 import cv2
 import numpy as np
 import pytest
 
-from tests.helpers.tiny_data import COLOURS, GROUND, SIZE, draw
+from tests.helpers.tiny_data import COLORS, GROUND, SIZE, draw
 from yolo.data.augment.geometry import (
     Augmentation,
     AugmentationSettings,
     augment_boxes,
-    augment_picture,
+    augment_image,
     draw_augmentation,
     draw_factor,
     halved,
@@ -21,7 +21,7 @@ from yolo.data.augment.geometry import (
 
 WHOLE = Augmentation(left=0, top=0, width=64, height=48)
 WILD = AugmentationSettings(jitter=0.4, resize=1.5, flip=True)
-ALMOST = 60  # of 255: how far a colour may be from a box's and still be the box
+ALMOST = 60  # of 255: how far a color may be from a box's and still be the box
 
 
 def unit(x1, y1, x2, y2, size=SIZE):
@@ -31,9 +31,9 @@ def unit(x1, y1, x2, y2, size=SIZE):
     )
 
 
-def seen(picture, label=0):
-    """xyxy pixels around everything of a class's colour, or None."""
-    distance = np.abs(picture.astype(int) - COLOURS[label].astype(int)).max(axis=2)
+def seen(image, label=0):
+    """xyxy pixels around everything of a class's color, or None."""
+    distance = np.abs(image.astype(int) - COLORS[label].astype(int)).max(axis=2)
     rows, columns = np.nonzero(distance < ALMOST)
     if len(rows) == 0:
         return None
@@ -47,24 +47,22 @@ def corners(box, size):
 
 
 def test_boxes_follow_pixels_through_many_random_draws():
-    """Pictures and networks of several sizes; crops, zooms, flips and parts outside the picture."""
+    """Images and networks of several sizes; crops, zooms, flips and parts outside the image."""
     rng = np.random.default_rng(7)
     compared = outside = flipped = gone = 0
     for number in range(300):
-        picture_size = [(48, 64), (97, 61), (120, 200)][number % 3]
+        image_size = [(48, 64), (97, 61), (120, 200)][number % 3]
         network = [(96, 128), (64, 96)][number % 2]
-        height, width = picture_size
+        height, width = image_size
         x1, y1 = rng.integers(0, width - 12), rng.integers(0, height - 12)
-        # Not so large that the picture's mean, which stands outside, comes near the box's colour.
+        # Not so large that the image's mean, which stands outside, comes near the box's color.
         x2, y2 = x1 + rng.integers(8, width // 2), y1 + rng.integers(8, height // 2)
         x2, y2 = min(x2, width), min(y2, height)
-        drawn = draw_augmentation(WILD, picture_size, rng)
-        picture = augment_picture(drawn, draw([(x1, y1, x2, y2, 0)], picture_size), network)
-        assert picture.shape == (*network, 3)
-        boxes, there = augment_boxes(
-            drawn, unit(x1, y1, x2, y2, picture_size), picture_size, network
-        )
-        found = seen(picture)
+        drawn = draw_augmentation(WILD, image_size, rng)
+        image = augment_image(drawn, draw([(x1, y1, x2, y2, 0)], image_size), network)
+        assert image.shape == (*network, 3)
+        boxes, there = augment_boxes(drawn, unit(x1, y1, x2, y2, image_size), image_size, network)
+        found = seen(image)
         if not there[0]:
             gone += 1
             # At most a sliver of it may still be seen.
@@ -82,9 +80,9 @@ def test_boxes_follow_pixels_through_many_random_draws():
     assert flipped > 80 and outside > 80  # the draws were as wild as they were meant to be
 
 
-def test_the_whole_picture_at_its_own_size_stays_as_it_is():
-    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(augment_picture(WHOLE, picture, (48, 64)), picture)
+def test_the_whole_image_at_its_own_size_stays_as_it_is():
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(augment_image(WHOLE, image, (48, 64)), image)
     boxes, there = augment_boxes(WHOLE, unit(8, 8, 24, 40), SIZE, (48, 64))
     np.testing.assert_allclose(boxes, unit(8, 8, 24, 40))
     assert there.all() and boxes.dtype == np.float32
@@ -105,7 +103,7 @@ def test_boxes_are_cut_at_the_border_and_gone_below_a_pixel():
     cases = np.concatenate((unit(16, 8, 48, 24), unit(0, 8, 32.4, 24), unit(0, 8, 30, 24)))
     boxes, there = augment_boxes(crop, cases, SIZE, SIZE)
     np.testing.assert_allclose(corners(boxes[0], SIZE), [0, 8, 32, 24])
-    # 0.4 picture pixels of the second are left: 0.8 network pixels, too little.
+    # 0.4 image pixels of the second are left: 0.8 network pixels, too little.
     assert there.tolist() == [True, False, False]
 
 
@@ -114,18 +112,18 @@ def test_no_boxes_are_ordinary():
     assert boxes.shape == (0, 4) and there.shape == (0,)
 
 
-def test_outside_the_picture_stands_its_mean_colour():
-    picture = np.zeros((4, 4, 3), np.uint8)
-    picture[:, :2] = (200, 100, 40)
+def test_outside_the_image_stands_its_mean_color():
+    image = np.zeros((4, 4, 3), np.uint8)
+    image[:, :2] = (200, 100, 40)
     wide = Augmentation(left=-4, top=-4, width=12, height=12)
-    shown = augment_picture(wide, picture, (12, 12))
+    shown = augment_image(wide, image, (12, 12))
     assert (shown[:4] == (100, 50, 20)).all() and (shown[:, 8:] == (100, 50, 20)).all()
-    np.testing.assert_array_equal(shown[4:8, 4:8], picture)
+    np.testing.assert_array_equal(shown[4:8, 4:8], image)
 
 
-def test_a_part_wholly_outside_is_mean_colour_everywhere():
+def test_a_part_wholly_outside_is_mean_color_everywhere():
     away = Augmentation(left=500, top=0, width=32, height=48)
-    shown = augment_picture(away, draw([]), (24, 32))
+    shown = augment_image(away, draw([]), (24, 32))
     assert (shown == GROUND).all()
 
 
@@ -172,7 +170,7 @@ def test_without_settings_nothing_is_changed():
 
 
 def test_resize_zooms_in_and_out_by_its_factor_at_most():
-    """image_data_augmentation: each side shows between 1 / resize and resize of the picture."""
+    """image_data_augmentation: each side shows between 1 / resize and resize of the image."""
     rng = np.random.default_rng(0)
     settings = AugmentationSettings(resize=2.0)
     shares = [draw_augmentation(settings, (1000, 1000), rng).width / 1000 for _ in range(2000)]
@@ -180,49 +178,49 @@ def test_resize_zooms_in_and_out_by_its_factor_at_most():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1)])
-def test_pictures_of_one_pixel_survive_the_wildest_draws(size):
-    picture = np.full((*size, 3), 50, np.uint8)
+def test_images_of_one_pixel_survive_the_wildest_draws(size):
+    image = np.full((*size, 3), 50, np.uint8)
     for seed in range(50):
         drawn = draw_augmentation(WILD, size, np.random.default_rng(seed))
-        assert augment_picture(drawn, picture, (48, 64)).shape == (48, 64, 3)
+        assert augment_image(drawn, image, (48, 64)).shape == (48, 64, 3)
 
 
-def test_grey_pictures_keep_one_channel_and_change_in_exposure_alone():
-    picture = np.full((48, 64, 1), 50, np.uint8)
+def test_gray_images_keep_one_channel_and_change_in_exposure_alone():
+    image = np.full((48, 64, 1), 50, np.uint8)
     drawn = Augmentation(-10, -10, 90, 70, True, hue=0.1, saturation=1.4, exposure=1.4)
-    shown = augment_picture(drawn, picture, (24, 32))
+    shown = augment_image(drawn, image, (24, 32))
     assert shown.shape == (24, 32, 1) and (shown == 70).all()  # 50 x 1.4
 
 
-def colours(rgb, **change):
-    picture = np.array([[rgb]], np.uint8)
-    return augment_picture(Augmentation(0, 0, 1, 1, **change), picture, (1, 1))[0, 0].tolist()
+def colors(rgb, **change):
+    image = np.array([[rgb]], np.uint8)
+    return augment_image(Augmentation(0, 0, 1, 1, **change), image, (1, 1))[0, 0].tolist()
 
 
-def test_colour_changes_by_hand():
-    assert colours((255, 0, 0), hue=1 / 3) == [0, 255, 0]  # a third of a turn: red to green
-    assert colours((255, 0, 0), hue=-1 / 3) == [0, 0, 255]
-    assert colours((100, 40, 40), exposure=2.0) == [200, 80, 80]
-    assert colours((200, 200, 200), exposure=1.5) == [255, 255, 255]  # clipped, not wrapped
-    red, green, blue = colours((200, 100, 100), saturation=0.5)  # half as far from grey
+def test_color_changes_by_hand():
+    assert colors((255, 0, 0), hue=1 / 3) == [0, 255, 0]  # a third of a turn: red to green
+    assert colors((255, 0, 0), hue=-1 / 3) == [0, 0, 255]
+    assert colors((100, 40, 40), exposure=2.0) == [200, 80, 80]
+    assert colors((200, 200, 200), exposure=1.5) == [255, 255, 255]  # clipped, not wrapped
+    red, green, blue = colors((200, 100, 100), saturation=0.5)  # half as far from gray
     assert red == 200 and abs(green - 150) <= 2 and abs(blue - 150) <= 2
 
 
-def test_augmenting_leaves_the_picture_and_boxes_it_was_given_alone():
-    picture, boxes = draw([(8, 8, 24, 24, 0)]), unit(8, 8, 24, 24)
-    kept, kept_boxes = picture.copy(), boxes.copy()
+def test_augmenting_leaves_the_image_and_boxes_it_was_given_alone():
+    image, boxes = draw([(8, 8, 24, 24, 0)]), unit(8, 8, 24, 24)
+    kept, kept_boxes = image.copy(), boxes.copy()
     change = Augmentation(0, 0, 64, 48, True, hue=0.1, saturation=1.5, exposure=1.5)
-    augment_picture(change, picture, SIZE)
+    augment_image(change, image, SIZE)
     augment_boxes(change, boxes, SIZE, SIZE)
-    np.testing.assert_array_equal(picture, kept)
+    np.testing.assert_array_equal(image, kept)
     np.testing.assert_array_equal(boxes, kept_boxes)
 
 
 def test_the_flip_may_come_after_the_resizing():
     """Mirroring first, as Darknet does, gives the same pixels within a rounding."""
-    picture = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
-    ours = augment_picture(Augmentation(0, 0, 70, 50, flip=True), picture, (48, 64))
-    first = cv2.resize(cv2.flip(picture, 1), (64, 48), interpolation=cv2.INTER_LINEAR)
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    ours = augment_image(Augmentation(0, 0, 70, 50, flip=True), image, (48, 64))
+    first = cv2.resize(cv2.flip(image, 1), (64, 48), interpolation=cv2.INTER_LINEAR)
     assert np.abs(ours.astype(int) - first.astype(int)).max() <= 1
 
 
@@ -235,7 +233,7 @@ def test_letterboxing_keeps_the_aspect_and_the_middle():
     assert letterboxed(whole, (20, 60), (10, 30)) == whole
 
 
-def test_a_resize_below_one_only_makes_pictures_smaller():
+def test_a_resize_below_one_only_makes_images_smaller():
     settings = AugmentationSettings(resize=0.5)
     rng = np.random.default_rng(1)
     widths = [draw_augmentation(settings, (100, 100), rng).width for _ in range(200)]
@@ -243,26 +241,26 @@ def test_a_resize_below_one_only_makes_pictures_smaller():
 
 
 def test_a_window_is_what_the_whole_shows_there():
-    """Crops, borders, flips, windows of every size; on smooth pictures, for places are rounded to 32nds of a pixel."""
+    """Crops, borders, flips, windows of every size; on smooth images, for places are rounded to 32nds of a pixel."""
     rng = np.random.default_rng(3)
     for number in range(200):
         size = [(48, 64), (97, 61), (300, 200)][number % 3]
         channels = 1 + 2 * (number % 2)
         small = rng.integers(0, 256, (5, 6, channels), dtype=np.uint8)
-        picture = cv2.resize(small, size[::-1]).reshape(*size, channels)
+        image = cv2.resize(small, size[::-1]).reshape(*size, channels)
         network = (96, 128)
         drawn = draw_augmentation(WILD, size, rng)
         x1, x2 = np.sort(rng.integers(0, 129, 2))
         y1, y2 = np.sort(rng.integers(0, 97, 2))
-        shown = show_window(drawn, picture, network, (x1, y1, x2, y2))
+        shown = show_window(drawn, image, network, (x1, y1, x2, y2))
         assert shown.shape == (y2 - y1, x2 - x1, channels)
-        whole = show_part(drawn, picture, network).astype(int)
-        # Where the picture's border is seen, it is as steep as the mean is far from its pixels.
+        whole = show_part(drawn, image, network).astype(int)
+        # Where the image's border is seen, it is as steep as the mean is far from its pixels.
         outside = drawn.left < 0 or drawn.top < 0
         outside |= drawn.left + drawn.width > size[1] or drawn.top + drawn.height > size[0]
         off = np.zeros(whole.shape)
         off[y1:y2, x1:x2] = np.abs(shown - whole[y1:y2, x1:x2])
-        # A picture's pixel at the border of what is shown has a neighbour beyond it only in the window.
+        # An image's pixel at the border of what is shown has a neighbor beyond it only in the window.
         margin = 1 + max(network[0] // drawn.height, network[1] // drawn.width)
         assert off[margin:-margin, margin:-margin].max() <= (255 / 32 + 1 if outside else 4)
 
@@ -273,13 +271,13 @@ def test_small_is_what_has_two_pixels_for_every_one_both_ways():
     assert not is_small(Augmentation(0, 0, 128, 95), (48, 64))
 
 
-def test_half_the_picture_shows_the_same_part_by_hand():
+def test_half_the_image_shows_the_same_part_by_hand():
     drawn = Augmentation(-10, 6, 100, 51, True, hue=0.1)
     # 57 / 2 is 28.5, which Python rounds to the even 28
     assert halved(drawn) == Augmentation(-5, 3, 50, 25, True, hue=0.1)
 
 
-def test_boxes_follow_pixels_of_halved_pictures():
+def test_boxes_follow_pixels_of_halved_images():
     """As of whole ones, within half a network pixel more."""
     rng = np.random.default_rng(11)
     compared = 0
@@ -290,14 +288,14 @@ def test_boxes_follow_pixels_of_halved_pictures():
         drawn = draw_augmentation(WILD, size, rng)
         if not is_small(drawn, network):
             continue
-        picture = draw([(x1, y1, x2, y2, 0)], size)
+        image = draw([(x1, y1, x2, y2, 0)], size)
         half = cv2.resize(
-            picture, ((size[1] + 1) // 2, (size[0] + 1) // 2), interpolation=cv2.INTER_AREA
+            image, ((size[1] + 1) // 2, (size[0] + 1) // 2), interpolation=cv2.INTER_AREA
         )
         boxes, there = augment_boxes(drawn, unit(x1, y1, x2, y2, size), size, network)
         box = corners(boxes[0], network)
         if there[0] and (box[2:] - box[:2]).min() >= 4:
-            found = seen(augment_picture(halved(drawn), half, network))
+            found = seen(augment_image(halved(drawn), half, network))
             assert np.abs(box - found).max() <= 1.5
             compared += 1
     assert compared > 40

@@ -7,17 +7,17 @@ from yolo.data.augment.geometry import Augmentation
 from yolo.data.augment.mix import Tile, blend, draw_cut, into_corner, move_boxes, tile_of
 
 SIZE = (100, 200)  # height, width of the network input
-WHOLE = Augmentation(0, 0, 40, 30)  # of a picture of 30 x 40
-PICTURE = (30, 40)
+WHOLE = Augmentation(0, 0, 40, 30)  # of an image of 30 x 40
+IMAGE = (30, 40)
 CUT = (60, 50)  # y, x
 
 
 def tiles_of(augmentation):
-    return [tile_of(number, CUT, augmentation, PICTURE, SIZE) for number in range(4)]
+    return [tile_of(number, CUT, augmentation, IMAGE, SIZE) for number in range(4)]
 
 
-def test_each_picture_has_its_corner_at_the_cut_point():
-    """Without borders: the lower right corner of the first picture, the lower left one of the second, and so on."""
+def test_each_image_has_its_corner_at_the_cut_point():
+    """Without borders: the lower right corner of the first image, the lower left one of the second, and so on."""
     assert tiles_of(WHOLE) == [
         Tile(0, 0, 50, 60, 50 - 200, 60 - 100),
         Tile(50, 0, 200, 60, 50, 60 - 100),
@@ -26,8 +26,8 @@ def test_each_picture_has_its_corner_at_the_cut_point():
     ]
 
 
-def test_a_tile_shows_its_part_of_the_picture():
-    """The first one's is the lower right corner of the picture, of 50 x 60 pixels, and so on."""
+def test_a_tile_shows_its_part_of_the_image():
+    """The first one's is the lower right corner of the image, of 50 x 60 pixels, and so on."""
     windows = [tile.window for tile in tiles_of(WHOLE)]
     expected = [(150, 40, 200, 100), (0, 40, 150, 100), (150, 0, 200, 40), (0, 0, 150, 40)]
     assert windows == expected
@@ -43,21 +43,21 @@ def test_borders_are_moved_beyond_the_cut_point():
     assert shifts == [(-150 + 20, -40 + 20), (50 - 10, -40 + 20), (-150 + 20, 60 - 10), (40, 50)]
 
 
-def test_no_picture_is_moved_out_of_its_tile():
-    """Borders as wide as the picture: a tile still reads inside of it."""
+def test_no_image_is_moved_out_of_its_tile():
+    """Borders as wide as the image: a tile still reads inside of it."""
     drawn = Augmentation(-40, -30, 120, 90)
     for tile in tiles_of(drawn):
         x1, y1, x2, y2 = tile.window
         assert 0 <= x1 <= x2 <= 200 and 0 <= y1 <= y2 <= 100
 
 
-def test_a_picture_goes_into_its_corner():
+def test_an_image_goes_into_its_corner():
     drawn = Augmentation(3, 4, 20, 10)
-    corners = [into_corner(drawn, PICTURE, number) for number in range(4)]
+    corners = [into_corner(drawn, IMAGE, number) for number in range(4)]
     assert [(each.left, each.top) for each in corners] == [(0, 0), (20, 0), (0, 20), (20, 20)]
     assert {(each.width, each.height) for each in corners} == {(20, 10)}
-    mirrored = Augmentation(3, 4, 20, 10, flip=True)  # its left is the picture's right
-    corners = [into_corner(mirrored, PICTURE, number) for number in range(4)]
+    mirrored = Augmentation(3, 4, 20, 10, flip=True)  # its left is the image's right
+    corners = [into_corner(mirrored, IMAGE, number) for number in range(4)]
     assert [(each.left, each.top) for each in corners] == [(20, 0), (0, 0), (20, 20), (0, 20)]
 
 
@@ -87,7 +87,7 @@ def test_boxes_move_and_are_cut_by_hand():
 
 
 def test_mosaic_bound_cuts_at_the_cut_point():
-    tile = Tile(0, 0, 50, 60, -130, -20)  # the picture goes on for 20 and 20 pixels beyond
+    tile = Tile(0, 0, 50, 60, -130, -20)  # the image goes on for 20 and 20 pixels beyond
     boxes = np.array([unit(150, 50, 190, 95), unit(181, 50, 195, 70)])
     loose, there = move_boxes(tile, boxes, SIZE, bound=False)
     np.testing.assert_allclose(corners(loose[0]), [20, 30, 60, 75], atol=1e-4)
@@ -115,7 +115,7 @@ def test_boxes_are_those_of_darknets_rule(bound):
     kept = gone = 0
     for number in range(400):
         drawn = Augmentation(*rng.integers(-10, 10, 2), *rng.integers(20, 60, 2))
-        tile = tile_of(number % 4, draw_cut(SIZE, rng), drawn, PICTURE, SIZE)
+        tile = tile_of(number % 4, draw_cut(SIZE, rng), drawn, IMAGE, SIZE)
         low, sides = rng.uniform(0, 0.8, 2), rng.uniform(0.02, 0.2, 2)
         box = np.concatenate((low + sides / 2, sides))
         (moved,), (there,) = move_boxes(tile, box[None], SIZE, bound)

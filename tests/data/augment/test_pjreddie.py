@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from tests.helpers.bright_box import picture_of, pixel_box, seen, unit
+from tests.helpers.bright_box import image_of, pixel_box, seen, unit
 from yolo.data.augment.geometry import Augmentation, AugmentationSettings, augment_boxes
-from yolo.data.augment.pjreddie import GREY, draw_on_canvas, show_on_canvas
+from yolo.data.augment.pjreddie import GRAY, draw_on_canvas, show_on_canvas
 
-PICTURE = np.array(
+IMAGE = np.array(
     [[185, 241, 225, 130, 240], [249, 248, 20, 116, 155], [72, 96, 160, 205, 148], [44, 173, 223, 56, 139]],
     np.uint8,
 )[:, :, None]  # fmt: skip
@@ -30,9 +30,9 @@ OUTSIDE = [  # 4 x 3 at (2, -1) of 6 x 4: its first row is cut off
 ]
 
 
-def placed(content, offset, size, picture_size=(4, 5), **look):
-    """The augmentation that puts a picture as `content` (w, h) at `offset` (x, y) of a canvas (h, w)."""
-    step_x, step_y = picture_size[1] / content[0], picture_size[0] / content[1]
+def placed(content, offset, size, image_size=(4, 5), **look):
+    """The augmentation that puts an image as `content` (w, h) at `offset` (x, y) of a canvas (h, w)."""
+    step_x, step_y = image_size[1] / content[0], image_size[0] / content[1]
     return Augmentation(
         -offset[0] * step_x, -offset[1] * step_y, size[1] * step_x, size[0] * step_y, **look
     )
@@ -43,36 +43,36 @@ def placed(content, offset, size, picture_size=(4, 5), **look):
 )
 def test_pixels_are_those_of_place_image(content, offset, expected):
     expected = np.array(expected)
-    shown = show_on_canvas(placed(content, offset, expected.shape), PICTURE, expected.shape)
-    # OpenCV counts places in 32nds of a pixel, and neighbours here differ by up to 228.
+    shown = show_on_canvas(placed(content, offset, expected.shape), IMAGE, expected.shape)
+    # OpenCV counts places in 32nds of a pixel, and neighbors here differ by up to 228.
     assert np.abs(shown[:, :, 0] - expected).max() <= 228 / 32
 
 
 def test_a_flip_mirrors_the_whole_canvas():
     size = (4, 6)
-    straight = show_on_canvas(placed((4, 3), (2, -1), size), PICTURE, size)
-    mirrored = show_on_canvas(placed((4, 3), (2, -1), size, flip=True), PICTURE, size)
+    straight = show_on_canvas(placed((4, 3), (2, -1), size), IMAGE, size)
+    mirrored = show_on_canvas(placed((4, 3), (2, -1), size, flip=True), IMAGE, size)
     np.testing.assert_array_equal(mirrored, straight[:, ::-1])
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_boxes_follow_pixels_through_many_random_draws(channels):
-    """Non-square pictures on non-square canvases, where content also reaches outside."""
+    """Non-square images on non-square canvases, where content also reaches outside."""
     rng = np.random.default_rng(5)
     settings = AugmentationSettings(jitter=0.3, flip=True)
     compared = flipped = outside = 0
     for number in range(200):
-        picture_size = [(48, 64), (97, 61), (120, 200)][number % 3]
+        image_size = [(48, 64), (97, 61), (120, 200)][number % 3]
         network = [(96, 128), (128, 96), (100, 100)][number % 3 - number % 2]
-        picture, box = picture_of(picture_size, rng, channels)
-        drawn = draw_on_canvas(settings, picture_size, network, rng)
-        shown = show_on_canvas(drawn, picture, network)
+        image, box = image_of(image_size, rng, channels)
+        drawn = draw_on_canvas(settings, image_size, network, rng)
+        shown = show_on_canvas(drawn, image, network)
         assert shown.shape == (*network, channels)
-        boxes, there = augment_boxes(drawn, unit(box, picture_size), picture_size, network)
+        boxes, there = augment_boxes(drawn, unit(box, image_size), image_size, network)
         expected = pixel_box(boxes[0], network)
         if not there[0] or (expected[2:] - expected[:2]).min() < 4:
             continue  # too thin for blurred borders to be measured
-        # One pixel of either picture: edges are blurred over one, and column x shows the place x / w, not its middle.
+        # One pixel of either image: edges are blurred over one, and column x shows the place x / w, not its middle.
         pixel = 1 + max(network[0] / drawn.height, network[1] / drawn.width)
         assert np.abs(expected - seen(shown)).max() <= pixel
         compared += 1
@@ -81,7 +81,7 @@ def test_boxes_follow_pixels_through_many_random_draws(channels):
     assert compared > 150 and flipped > 50 and outside > 10
 
 
-def test_the_picture_fills_the_width_or_the_height_of_a_square_canvas_and_lies_inside():
+def test_the_image_fills_the_width_or_the_height_of_a_square_canvas_and_lies_inside():
     rng = np.random.default_rng(1)
     settings = AugmentationSettings(jitter=0.2)
     aspects = []
@@ -95,17 +95,17 @@ def test_the_picture_fills_the_width_or_the_height_of_a_square_canvas_and_lies_i
     assert 160 / 120 <= min(aspects) < 1.45 and 2.8 < max(aspects) <= 240 / 80 + 0.03
 
 
-def test_around_the_picture_is_grey():
+def test_around_the_image_is_gray():
     drawn = placed((2, 2), (1, 1), (5, 5), (4, 4))
     shown = show_on_canvas(drawn, np.zeros((4, 4, 3), np.uint8), (5, 5))
     assert (shown[1:3, 1:3] == 0).all()
-    assert (shown == GREY).sum() == 3 * (25 - 4)
+    assert (shown == GRAY).sum() == 3 * (25 - 4)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1)])
-def test_pictures_of_one_pixel_survive(size):
-    picture = np.full((*size, 3), 50, np.uint8)
+def test_images_of_one_pixel_survive(size):
+    image = np.full((*size, 3), 50, np.uint8)
     for seed in range(20):
         rng = np.random.default_rng(seed)
         drawn = draw_on_canvas(AugmentationSettings(jitter=0.9), size, (48, 64), rng)
-        assert show_on_canvas(drawn, picture, (48, 64)).shape == (48, 64, 3)
+        assert show_on_canvas(drawn, image, (48, 64)).shape == (48, 64, 3)

@@ -25,30 +25,30 @@ def annotation(number=1, image_id=7, category_id=3, bbox=(10, 20, 30, 40), **mor
     return {"id": number, "image_id": image_id, "category_id": category_id, **box, **more}
 
 
-def picture(number=7, file_name="7.jpg", width=100, height=80):
+def image(number=7, file_name="7.jpg", width=100, height=80):
     return {"id": number, "file_name": file_name, "width": width, "height": height}
 
 
 def coco(images=None, annotations=None, categories=((18, "dog"), (3, "cat"))):
     return {
         "info": {"year": 2017},
-        "images": [picture()] if images is None else images,
+        "images": [image()] if images is None else images,
         "annotations": [annotation()] if annotations is None else annotations,
         "categories": [{"id": number, "name": name} for number, name in categories],
     }
 
 
-def store(folder, content, name="instances.json", pictures="images/val"):
-    """The annotation file on disk, and empty pictures of the names that it has."""
+def store(folder, content, name="instances.json", images="images/val"):
+    """The annotation file on disk, and empty images of the names that it has."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content if isinstance(content, str) else json.dumps(content))
-    (folder / pictures).mkdir(parents=True, exist_ok=True)
+    (folder / images).mkdir(parents=True, exist_ok=True)
     if isinstance(content, dict):
         for each in content["images"]:
-            (folder / pictures / each["file_name"]).parent.mkdir(parents=True, exist_ok=True)
-            (folder / pictures / each["file_name"]).touch()
-    return CocoSet(path, folder / pictures)
+            (folder / images / each["file_name"]).parent.mkdir(parents=True, exist_ok=True)
+            (folder / images / each["file_name"]).touch()
+    return CocoSet(path, folder / images)
 
 
 def converted(train, valid, out, names=None):
@@ -58,15 +58,15 @@ def converted(train, valid, out, names=None):
     return plan, homes
 
 
-def many(rng, pictures=12, boxes=60):
+def many(rng, images=12, boxes=60):
     """A file of unordered ids and boxes with all digits, some of them crowds."""
     entries = [
-        picture(1000 - 7 * at, f"{at:03}.jpg", *map(int, rng.integers(50, 900, 2)))
-        for at in range(pictures)
+        image(1000 - 7 * at, f"{at:03}.jpg", *map(int, rng.integers(50, 900, 2)))
+        for at in range(images)
     ]
     rows = []
     for number in rng.permutation(boxes).tolist():
-        entry = entries[rng.integers(pictures)]
+        entry = entries[rng.integers(images)]
         width, height = entry["width"], entry["height"]
         x, y = rng.uniform(0, width * 0.6), rng.uniform(0, height * 0.6)
         box = (x, y, rng.uniform(1, width - x), rng.uniform(1, height - y))
@@ -76,7 +76,7 @@ def many(rng, pictures=12, boxes=60):
     return coco(entries, rows)
 
 
-def test_labels_lie_where_darknet_looks_and_lists_name_the_pictures(tmp_path):
+def test_labels_lie_where_darknet_looks_and_lists_name_the_images(tmp_path):
     given, out = store(tmp_path, coco()), tmp_path / "out"
     converted(given, given, out)
     assert (tmp_path / "labels/val/7.txt").read_text() == f"0 {CAT_LABEL}\n"
@@ -142,7 +142,7 @@ def test_a_round_trip_gives_the_boxes_of_the_file_as_pycocotools_sees_it(tmp_pat
 
 
 def test_a_folder_that_darknet_has_no_rule_for_gets_a_link_in_out(tmp_path):
-    given, out = store(tmp_path, coco(), pictures="val2017"), tmp_path / "out"
+    given, out = store(tmp_path, coco(), images="val2017"), tmp_path / "out"
     converted(given, given, out)
     (listed,) = read_list(out / "valid.txt")
     assert listed == out / "val2017/JPEGImages/7.jpg"
@@ -163,9 +163,9 @@ def test_a_folder_that_cannot_be_written_gets_a_link_in_out(tmp_path):
 
 
 def test_folders_in_file_names_and_folders_of_one_name(tmp_path):
-    images = [picture(1, "a/x/1.jpg"), picture(2, "b/x/1.jpg"), picture(3, "a/images/1.jpg")]
+    images = [image(1, "a/x/1.jpg"), image(2, "b/x/1.jpg"), image(3, "a/images/1.jpg")]
     rows = [annotation(number, number) for number in (1, 2, 3)]
-    given, out = store(tmp_path, coco(images, rows), pictures="p"), tmp_path / "out"
+    given, out = store(tmp_path, coco(images, rows), images="p"), tmp_path / "out"
     converted(given, given, out)
     listed = read_list(out / "valid.txt")
     links = [out / "x/JPEGImages/1.jpg", out / "x-2/JPEGImages/1.jpg"]
@@ -179,9 +179,9 @@ def test_folders_in_file_names_and_folders_of_one_name(tmp_path):
     [
         ((10, 20, 0, 40), "box without an area", "bbox 10, 20, 0, 40 has no width or no height"),
         ((10, 20, 5, -4), "box without an area", "bbox 10, 20, 5, -4 has no width or no height"),
-        ((-2, 20, 30, 40), "box outside the picture", "does not lie in 7.jpg of 100 x 80"),
-        ((90, 20, 12, 40), "box outside the picture", "bbox 90, 20, 12, 40 does not lie in"),
-        ((-0.9, 20, 1, 40), "box outside the picture", "bbox -0.9, 20, 1, 40 does not lie in"),
+        ((-2, 20, 30, 40), "box outside the image", "does not lie in 7.jpg of 100 x 80"),
+        ((90, 20, 12, 40), "box outside the image", "bbox 90, 20, 12, 40 does not lie in"),
+        ((-0.9, 20, 1, 40), "box outside the image", "bbox -0.9, 20, 1, 40 does not lie in"),
     ],
 )
 def test_a_box_that_cannot_be_a_label_is_left_out_and_named(tmp_path, bbox, kind, found):
@@ -208,29 +208,29 @@ def test_a_box_over_the_border_by_a_rounding_error_is_a_label(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (coco([picture(), picture(8, "../8.jpg")]), "picture 8: found file_name '../8.jpg', expected"),
-        (coco([picture(), picture(8, "/8.jpg")]), "picture 8: found file_name '/8.jpg', expected"),
-        (coco([picture(), picture(8, "a\nb")]), r"picture 8: found file_name 'a\nb', expected"),
-        (coco([picture(), {"id": 8, "width": 1, "height": 1}]), "picture 8: found file_name None"),
-        (coco([picture(), picture(8, "é" * 126 + ".jpg")]), " of 256 bytes, expected at most 255"),
-        (coco([picture(), picture(8, "a" * 252 + ".j")]), " of 256 bytes, expected at most 255"),
-        (coco([picture(), picture(8, "a" * 256 + "/8.jpg")]), "of 256 bytes, expected at most"),
-        (coco([picture(), picture(8, "8", 0)]), "picture 8: found width 0 and height 80, expected"),
-        (coco([picture(), picture(8, "8", 9.5)]), "picture 8: found width 9.5 and height 80"),
-        (coco([picture(), picture("8", "8")]), "picture entry 2: found {'id': '8'"),
-        (coco([picture(), picture(True, "8")]), "picture entry 2: found {'id': True"),
-        (coco([picture(), picture(7, "8.jpg")]), "picture 7: found this id again"),
-        (coco([picture(), 5]), "picture entry 2: found 5, expected a whole number as id"),
-        (coco([picture(), picture(8, "7.png")]), "7.png has the label file 7.txt of 7.jpg"),
-        (coco([picture(), picture(8)]), "7.jpg has the label file 7.txt of the same picture with"),
-        (coco([picture(9), picture(8)], []), "picture 8: 7.jpg is listed again"),
+        (coco([image(), image(8, "../8.jpg")]), "image 8: found file_name '../8.jpg', expected"),
+        (coco([image(), image(8, "/8.jpg")]), "image 8: found file_name '/8.jpg', expected"),
+        (coco([image(), image(8, "a\nb")]), r"image 8: found file_name 'a\nb', expected"),
+        (coco([image(), {"id": 8, "width": 1, "height": 1}]), "image 8: found file_name None"),
+        (coco([image(), image(8, "é" * 126 + ".jpg")]), " of 256 bytes, expected at most 255"),
+        (coco([image(), image(8, "a" * 252 + ".j")]), " of 256 bytes, expected at most 255"),
+        (coco([image(), image(8, "a" * 256 + "/8.jpg")]), "of 256 bytes, expected at most"),
+        (coco([image(), image(8, "8", 0)]), "image 8: found width 0 and height 80, expected"),
+        (coco([image(), image(8, "8", 9.5)]), "image 8: found width 9.5 and height 80"),
+        (coco([image(), image("8", "8")]), "image entry 2: found {'id': '8'"),
+        (coco([image(), image(True, "8")]), "image entry 2: found {'id': True"),
+        (coco([image(), image(7, "8.jpg")]), "image 7: found this id again"),
+        (coco([image(), 5]), "image entry 2: found 5, expected a whole number as id"),
+        (coco([image(), image(8, "7.png")]), "7.png has the label file 7.txt of 7.jpg"),
+        (coco([image(), image(8)]), "7.jpg has the label file 7.txt of the same image with"),
+        (coco([image(9), image(8)], []), "image 8: 7.jpg is listed again"),
     ],
 )  # fmt: skip
-def test_a_bad_picture_is_named_and_left_out(tmp_path, content, message):
+def test_a_bad_image_is_named_and_left_out(tmp_path, content, message):
     given = store(tmp_path, json.dumps(content))
     plan, _ = converted(given, given, tmp_path / "out")
     assert message in plan.problems[0].message
-    assert plan.problems[0].message.startswith(f"{given.annotations}: picture ")
+    assert plan.problems[0].message.startswith(f"{given.annotations}: image ")
     assert [each.name for each in plan.valid] == ["7.jpg"]
 
 
@@ -277,10 +277,10 @@ def test_a_bad_annotation_changes_nothing_of_the_others(tmp_path):
     assert good.areas[0] == first[2] * first[3]
 
 
-def test_the_annotations_of_a_bad_picture_are_told_with_it(tmp_path):
-    content = coco([picture(), picture(8, "8.jpg", 0)], [annotation(1), annotation(2, 8)])
+def test_the_annotations_of_a_bad_image_are_told_with_it(tmp_path):
+    content = coco([image(), image(8, "8.jpg", 0)], [annotation(1), annotation(2, 8)])
     assert [each.message for each in read_coco(store(tmp_path, content).annotations).problems] == [
-        f"{tmp_path}/instances.json: picture 8: found width 0 and height 80, expected whole pixels"
+        f"{tmp_path}/instances.json: image 8: found width 0 and height 80, expected whole pixels"
     ]
 
 
@@ -357,7 +357,7 @@ def tool(load_tool, call_tool):
 def test_the_tool_prints_what_there_is(tmp_path, tool):
     rows = [annotation(1), annotation(2, iscrowd=1), annotation(3, bbox=(0, 0, 0, 0))]
     given = store(tmp_path, coco(annotations=rows))
-    pair = f"{given.annotations}:{given.pictures}"
+    pair = f"{given.annotations}:{given.images}"
     code, out, err = tool("--train", pair, "--valid", pair, "--out", tmp_path / "out")
     assert (code, err) == (0, "")
     table = [line.split() for line in out.splitlines()[:7]]
@@ -366,7 +366,7 @@ def test_the_tool_prints_what_there_is(tmp_path, tool):
         ["objects", "1", "1"], ["crowd,", "besides", "1", "1"], ["left", "out", "1", "1"],
     ]  # fmt: skip
     assert "left out: 1 x box without an area; all in" in out
-    assert "pictures in both train and valid: 1" in out
+    assert "images in both train and valid: 1" in out
     assert f"labels: {tmp_path}/labels/val\n" in out
 
 
@@ -380,63 +380,63 @@ def test_the_tool_prints_what_there_is(tmp_path, tool):
 )
 def test_the_tool_stops_with_one_line_and_writes_nothing(tmp_path, tool, options, message):
     given = store(tmp_path, coco(annotations=[annotation(bbox=(0, 0, 0, 0))]))
-    pair = f"{given.annotations}:{given.pictures}"
+    pair = f"{given.annotations}:{given.images}"
     code, _, err = tool("--train", pair, "--valid", pair, "--out", tmp_path / "out", *options)
     assert code == 2 and err.startswith(f"error: {message}") and err.count("\n") == 1
     assert not (tmp_path / "out").exists() and not (tmp_path / "labels").exists()
 
 
 def test_the_tool_stops_for_a_name_too_long_and_writes_nothing(tmp_path, tool):
-    given = store(tmp_path, json.dumps(coco([picture(), picture(8, "8" * 252 + ".jpg")])))
+    given = store(tmp_path, json.dumps(coco([image(), image(8, "8" * 252 + ".jpg")])))
     before = sorted(tmp_path.rglob("*"))
-    pair = f"{given.annotations}:{given.pictures}"
+    pair = f"{given.annotations}:{given.images}"
     code, _, err = tool("--train", pair, "--valid", pair, "--out", tmp_path / "out")
-    assert code == 2 and "1 x unusable picture entry, nothing was written: " in err
+    assert code == 2 and "1 x unusable image entry, nothing was written: " in err
     assert err.count("\n") == 1 and sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_name_as_long_as_can_be_is_converted(tmp_path):
     name = "8" * 251
-    given = store(tmp_path, coco([picture(file_name=f"{name}.jpg")]))
+    given = store(tmp_path, coco([image(file_name=f"{name}.jpg")]))
     converted(given, given, tmp_path / "out")
     assert (tmp_path / f"labels/val/{name}.txt").read_text() == f"0 {CAT_LABEL}\n"
 
 
 def test_the_tool_stops_for_a_bad_entry_unless_told_to_skip_it(tmp_path, tool):
     given = store(tmp_path, coco(annotations=[annotation(1), annotation(2, image_id=9)]))
-    pair = f"{given.annotations}:{given.pictures}"
+    pair = f"{given.annotations}:{given.images}"
     arguments = "--train", pair, "--valid", pair, "--out", tmp_path / "out"
     code, out, err = tool(*arguments)
-    assert code == 2 and "annotation of a picture that the file does not have" in err
+    assert code == 2 and "annotation of an image that the file does not have" in err
     assert f"{given.annotations}: annotation 2: found image_id 9" in out
     assert tool(*arguments, "--on-problem", "skip")[0] == 0
 
 
-def test_pictures_that_are_not_there_are_told_or_stop(tmp_path, tool):
-    given = store(tmp_path, coco([picture(), picture(8, "8.jpg")]))
-    os.unlink(given.pictures / "7.jpg")
-    pair = f"{given.annotations}:{given.pictures}"
+def test_images_that_are_not_there_are_told_or_stop(tmp_path, tool):
+    given = store(tmp_path, coco([image(), image(8, "8.jpg")]))
+    os.unlink(given.images / "7.jpg")
+    pair = f"{given.annotations}:{given.images}"
     arguments = "--train", pair, "--valid", pair, "--out", tmp_path / "out"
     code, _, err = tool(*arguments, "--require-pictures")
-    assert code == 2 and "1 pictures are not there, nothing was written: " in err
-    assert f"pictures not there: 1 ({given.pictures}/7.jpg)" in tool(*arguments)[1]
+    assert code == 2 and "1 images are not there, nothing was written: " in err
+    assert f"images not there: 1 ({given.images}/7.jpg)" in tool(*arguments)[1]
 
 
 @pytest.mark.parametrize("folder", ["images/vla", "images"])
-def test_a_set_without_any_of_its_pictures_stops_and_makes_no_folders(tmp_path, tool, folder):
-    given = store(tmp_path, coco([picture(), picture(8, "8.jpg")]))
-    other = store(tmp_path, coco([picture(9, "9.jpg")], []), "other.json", "pictures")
+def test_a_set_without_any_of_its_images_stops_and_makes_no_folders(tmp_path, tool, folder):
+    given = store(tmp_path, coco([image(), image(8, "8.jpg")]))
+    other = store(tmp_path, coco([image(9, "9.jpg")], []), "other.json", "pictures")
     pair, wrong = (
-        f"{given.annotations}:{given.pictures}",
+        f"{given.annotations}:{given.images}",
         f"{given.annotations}:{tmp_path}/{folder}",
     )
     before = sorted(tmp_path.rglob("*"))
     for lists in (("--train", wrong, "--valid", pair),
-                  ("--train", pair, "--valid", f"{other.annotations}:{other.pictures}", wrong)):  # fmt: skip
+                  ("--train", pair, "--valid", f"{other.annotations}:{other.images}", wrong)):  # fmt: skip
         code, out, err = tool(*lists, "--out", tmp_path / "out")
         option = "--train" if lists[1] == wrong else "--valid"
         assert (code, out) == (2, "") and err == (
-            f"error: {option} {tmp_path}/{folder}: found none of the 2 pictures of {given.annotations}, "
+            f"error: {option} {tmp_path}/{folder}: found none of the 2 images of {given.annotations}, "
             f"nothing was written: expected {tmp_path}/{folder}/7.jpg\n"
         )
         assert sorted(tmp_path.rglob("*")) == before

@@ -8,13 +8,13 @@ from yolo.records import Problem
 
 
 @dataclass(frozen=True)
-class Picture:
+class Image:
     path: str
     is_there: bool
 
 
-HERE = Picture("a/here.jpg", True)
-GONE = [Picture(f"a/{number}.jpg", False) for number in range(5)]
+HERE = Image("a/here.jpg", True)
+GONE = [Image(f"a/{number}.jpg", False) for number in range(5)]
 PROBLEMS = [Problem("k", "m1"), Problem("k", "m2"), Problem("other", "m3"), Problem("k", "m4")]
 
 
@@ -38,6 +38,6 @@ def test_notes_tell_what_was_left_out_what_is_missing_and_what_is_in_both():
         "  m1",
         "  m2",
         "  m3",
-        "pictures not there: 1 (a/0.jpg)",
-        "pictures in both train and valid: 1; a score on these says little",
+        "images not there: 1 (a/0.jpg)",
+        "images in both train and valid: 1; a score on these says little",
     ]

@@ -33,14 +33,14 @@ def annotation(objects, size=(100, 80)):
 
 
 def voc(folder, train=None, val=None):
-    """A VOC folder; `train` and `val` map a picture to its XML text."""
+    """A VOC folder; `train` and `val` map an image to its XML text."""
     train = {"1": annotation([CAT, DOG]), "2": annotation([])} if train is None else train
     val = {"3": annotation([DOG, CAT])} if val is None else val
     for part in ("Annotations", "ImageSets/Main", "JPEGImages"):
         (folder / part).mkdir(parents=True)
-    for name, pictures in (("train", train), ("val", val)):
-        (folder / "ImageSets" / "Main" / f"{name}.txt").write_text("\n".join(pictures))
-        for identifier, text in pictures.items():
+    for name, images in (("train", train), ("val", val)):
+        (folder / "ImageSets" / "Main" / f"{name}.txt").write_text("\n".join(images))
+        for identifier, text in images.items():
             (folder / "Annotations" / f"{identifier}.xml").write_text(text)
             (folder / "JPEGImages" / f"{identifier}.jpg").touch()
     return folder
@@ -81,16 +81,16 @@ def test_the_box_is_the_one_of_voc_label():
     assert unit_box(item, 353, 500) == pytest.approx(expected, abs=1e-15)
 
 
-def test_labels_lie_beside_the_pictures_and_lists_name_them(tmp_path):
+def test_labels_lie_beside_the_images_and_lists_name_them(tmp_path):
     folder, out = voc(tmp_path / "voc"), tmp_path / "out"
     converted(folder, out)
     labels = folder / "labels"
     assert (labels / "1.txt").read_text() == f"0 {CAT_LABEL}\n"
     assert (labels / "2.txt").read_text() == ""
     assert (labels / "3.txt").read_text() == f"0 {CAT_LABEL}\n"
-    pictures = folder / "JPEGImages"
-    assert (out / "train.txt").read_text() == f"{pictures}/1.jpg\n{pictures}/2.jpg\n"
-    assert (out / "valid.txt").read_text() == f"{pictures}/3.jpg\n"
+    images = folder / "JPEGImages"
+    assert (out / "train.txt").read_text() == f"{images}/1.jpg\n{images}/2.jpg\n"
+    assert (out / "valid.txt").read_text() == f"{images}/3.jpg\n"
 
 
 def test_difficult_objects_of_valid_are_kept_apart(tmp_path):
@@ -138,7 +138,7 @@ def test_the_suffix_is_the_one_on_disk_and_jpg_where_there_is_none(tmp_path):
     plan, _ = converted(folder, out)
     names = [Path(line).name for line in (out / "train.txt").read_text().split()]
     assert names == ["1.PNG", "2.jpg"]
-    assert [picture.is_there for picture in plan.train] == [True, False]
+    assert [image.is_there for image in plan.train] == [True, False]
 
 
 def test_converting_again_changes_nothing(tmp_path):
@@ -198,8 +198,8 @@ def test_two_read_only_folders_of_one_name_stay_apart(tmp_path):
         ((-1, 5, 9, 9), convert.OUTSIDE),
         ((5, 5, 102, 9), convert.OUTSIDE),
         ((5, 5, 9, 82), convert.OUTSIDE),
-        ((0, 5, 101, 9), convert.OUTSIDE),  # wider than the picture: w = 1.01
-        ((0, 5, 1, 9), convert.OUTSIDE),  # its centre is left of the picture: cx = -0.005
+        ((0, 5, 101, 9), convert.OUTSIDE),  # wider than the image: w = 1.01
+        ((0, 5, 1, 9), convert.OUTSIDE),  # its center is left of the image: cx = -0.005
         ((0, 0, 100, 80), None),  # counted from 0
         ((2, 2, 101, 81), None),  # one pixel over is ordinary
         ((1, 1, 2, 2), None),
@@ -252,27 +252,27 @@ def test_the_tool_skips_what_is_faulty_and_nothing_else(tmp_path):
     assert (folder / "labels" / "1.txt").read_text() == f"0 {CAT_LABEL}\n"
     assert len((out / "problems.txt").read_text().splitlines()) == 2
     rows = [line.split() for line in done.stdout.splitlines()]
-    for row in ("pictures 2 1", "cat 1 1", "objects 1 1", "left out 1 0"):
+    for row in ("images 2 1", "cat 1 1", "objects 1 1", "left out 1 0"):
         assert row.split() in rows
     assert f"--data {out}/voc.data" in done.stdout
 
 
-def test_the_tool_asks_for_pictures_only_where_told(tmp_path):
+def test_the_tool_asks_for_images_only_where_told(tmp_path):
     folder, out = voc(tmp_path / "voc"), tmp_path / "out"
     (folder / "JPEGImages" / "2.jpg").unlink()
     sets = ("--train", f"{folder}:train", "--valid", f"{folder}:val", "--out", out)
     strict = tool(*sets, "--require-pictures")
     assert strict.returncode == 2 and "2.jpg" in strict.stderr and not out.exists()
     done = tool(*sets)
-    assert done.returncode == 0 and "pictures not there: 1" in done.stdout
+    assert done.returncode == 0 and "images not there: 1" in done.stdout
 
 
-def test_the_tool_refuses_a_list_without_pictures_even_when_skipping(tmp_path):
+def test_the_tool_refuses_a_list_without_images_even_when_skipping(tmp_path):
     folder = voc(tmp_path / "voc", val={})
     sets = ("--train", f"{folder}:train", "--valid", f"{folder}:val", "--out", tmp_path / "out")
     for extra in ((), ("--on-problem", "skip")):
         done = tool(*sets, *extra)
-        assert done.returncode == 2 and "val.txt: names no picture" in done.stderr
+        assert done.returncode == 2 and "val.txt: names no image" in done.stderr
     assert not (tmp_path / "out").exists()
 
 

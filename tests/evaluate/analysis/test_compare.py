@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.report_pages import ABOUT, ROWS, Taken, nothing_found, scene_of
 from tests.helpers.scoring_scenes import found_of
-from tests.helpers.tiny_data import FOUR_PICTURES
+from tests.helpers.tiny_data import FOUR_IMAGES
 from yolo.errors import DatasetError
 from yolo.evaluate.analysis.compare import Change, compare, comparison_text
 from yolo.evaluate.analysis.report import findings
@@ -18,9 +18,9 @@ PATHS = [f"p{index}.png" for index in range(4)]
 
 
 def after():
-    """Run B: picture 0 lost its duplicate, 1 has another false alarm for the old one, 3 found a red one more."""
+    """Run B: image 0 lost its duplicate, 1 has another false alarm for the old one, 3 found a red one more."""
     return replace(
-        scene_of(FOUR_PICTURES),
+        scene_of(FOUR_IMAGES),
         detections=found_of([
             (0, 0, 0.9, (8, 8, 24, 24)),
             (1, 1, 0.95, (30, 10, 54, 20)),
@@ -39,7 +39,7 @@ def report_of(evaluation, rows=ROWS):
 
 @pytest.fixture
 def runs():
-    return report_of(scene_of(FOUR_PICTURES)), report_of(after())
+    return report_of(scene_of(FOUR_IMAGES)), report_of(after())
 
 
 def test_a_change_is_better_worse_or_unknown():
@@ -54,12 +54,12 @@ def test_a_change_is_better_worse_or_unknown():
 def test_changes_by_hand(runs):
     comparison = compare(*runs)
     changed = {
-        each.name: (each.found, each.lost, each.gone, each.new) for each in comparison.pictures
+        each.name: (each.found, each.lost, each.gone, each.new) for each in comparison.images
     }
-    # in picture 3 the box that was both wrong in class and place is gone
+    # in image 3 the box that was both wrong in class and place is gone
     assert changed == {"p0": (0, 0, 1, 0), "p1": (0, 0, 1, 1), "p3": (1, 0, 1, 0)}
     back = compare(*reversed(runs))
-    changed = {each.name: (each.found, each.lost, each.gone, each.new) for each in back.pictures}
+    changed = {each.name: (each.found, each.lost, each.gone, each.new) for each in back.images}
     assert changed == {"p0": (0, 0, 0, 1), "p1": (0, 0, 1, 1), "p3": (0, 1, 0, 1)}
     costs = {each.name: each.verdict for each in comparison.errors}
     assert costs["both"] == "better"
@@ -77,7 +77,7 @@ def test_counts_are_whole_and_fewer_false_alarms_are_better():
         (("Darknet: TP", 1200), ("Darknet: FP", 7), ("log-average miss rate", 0.5)),
         (("Darknet: TP", 1300), ("Darknet: FP", 5), ("log-average miss rate", 0.6)),
     )]  # fmt: skip
-    scene = scene_of(FOUR_PICTURES)
+    scene = scene_of(FOUR_IMAGES)
     comparison = compare(report_of(scene, rows[0]), report_of(scene, rows[1]))
     assert [change.verdict for change in comparison.metrics[-3:]] == ["better", "better", "worse"]
     assert "| Darknet: TP           |  1,200 |  1,300 |    +100 | better |" in comparison_text(
@@ -88,8 +88,8 @@ def test_counts_are_whole_and_fewer_false_alarms_are_better():
 def test_a_run_with_itself_changes_nothing(runs):
     comparison = compare(runs[0], copy.deepcopy(runs[0]))
     changes = (*comparison.metrics, *comparison.classes, *comparison.errors)
-    assert {change.verdict for change in changes} == {"same"} and not comparison.pictures
-    assert "0 of 4 pictures changed" in comparison_text(comparison, 4)
+    assert {change.verdict for change in changes} == {"same"} and not comparison.images
+    assert "0 of 4 images changed" in comparison_text(comparison, 4)
 
 
 def test_the_text_tells_the_steps(runs):
@@ -98,9 +98,7 @@ def test_the_text_tells_the_steps(runs):
     (line,) = (line for line in text.splitlines() if line.startswith("| red"))
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells == ["red", f"{red[0]:.4f}", f"{red[1]:.4f}", f"{red[1] - red[0]:+.4f}", "better"]
-    assert (
-        "3 of 4 pictures changed: 1 objects more found, 0 lost; 3 false alarms gone, 1 new" in text
-    )
+    assert "3 of 4 images changed: 1 objects more found, 0 lost; 3 false alarms gone, 1 new" in text
     assert "  p3: 1 found, 1 false alarm gone" in text
 
 
@@ -113,7 +111,7 @@ def test_runs_that_say_nothing_about_each_other_are_refused(runs):
     }
     moved = copy.deepcopy(b)
     moved["pictures"][2]["truths"][0]["box"][0] += 1
-    for what, other in {**others, "picture p2": moved}.items():
+    for what, other in {**others, "image p2": moved}.items():
         with pytest.raises(DatasetError, match=f"^{what}: found .* expected") as error:
             compare(a, other)
         assert "\n" not in str(error.value)
@@ -121,8 +119,8 @@ def test_runs_that_say_nothing_about_each_other_are_refused(runs):
 
 @pytest.fixture
 def folders(four, tmp_path):
-    write_report(tmp_path / "a", scene_of(FOUR_PICTURES), four.pictures, ABOUT, ROWS)
-    write_report(tmp_path / "b", after(), four.pictures, replace(ABOUT, cfg="<b>.cfg"), ROWS)
+    write_report(tmp_path / "a", scene_of(FOUR_IMAGES), four.images, ABOUT, ROWS)
+    write_report(tmp_path / "b", after(), four.images, replace(ABOUT, cfg="<b>.cfg"), ROWS)
     return tmp_path
 
 
@@ -133,9 +131,7 @@ def test_the_tool_prints_what_changed_and_writes_the_page(folders, load_tool, ca
     )
     assert code == 0 and "AP50 lost to" in out and f"page: {folders / 'c/index.html'}" in out
     page = Taken((folders / "c/index.html").read_text())
-    assert (
-        page.count("figure") == 6 and page.count("image") == 6
-    )  # three pictures, before and after
+    assert page.count("figure") == 6 and page.count("image") == 6  # three images, before and after
     assert {"A", "B", "A: p3", "B: 1 found, 1 false alarm gone"} <= set(page.texts)
     assert page.texts.count(ABOUT.command) == 2 and "<b>.cfg" in page.texts
     numbers = json.loads((folders / "c/comparison.json").read_text())
@@ -146,7 +142,7 @@ def test_the_tool_prints_what_changed_and_writes_the_page(folders, load_tool, ca
 
 def test_the_tool_refuses_in_one_line(folders, load_tool, call_tool):
     tool = load_tool("compare")
-    other = nothing_found(scene_of(FOUR_PICTURES, labels=3))
+    other = nothing_found(scene_of(FOUR_IMAGES, labels=3))
     write_report(folders / "other", other, PATHS, ABOUT, ROWS)
     for arguments, found in (
         (
@@ -162,9 +158,9 @@ def test_the_tool_refuses_in_one_line(folders, load_tool, call_tool):
 
 
 def test_runs_without_a_detection_compare(four, tmp_path, load_tool, call_tool):
-    whole = scene_of(FOUR_PICTURES)
+    whole = scene_of(FOUR_IMAGES)
     for name, evaluation in (("a", whole), ("b", nothing_found(whole))):
-        write_report(tmp_path / name, evaluation, four.pictures, ABOUT, ())
+        write_report(tmp_path / name, evaluation, four.images, ABOUT, ())
     code, out, _ = call_tool(
         load_tool("compare"), tmp_path / "a", tmp_path / "b", "--report", tmp_path / "c"
     )

@@ -1,24 +1,24 @@
-"""yolo.evaluate.analysis.images: what became of each box by hand, and the cost of a picture by scoring it again."""
+"""yolo.evaluate.analysis.images: what became of each box by hand, and the cost of an image by scoring it again."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
 from tests.helpers import slow_tide
-from tests.helpers.scoring_scenes import PICTURES, evaluation_of, found_of, scenes, truth_of
-from yolo.evaluate.analysis.images import picture_findings
+from tests.helpers.scoring_scenes import IMAGES, evaluation_of, found_of, ground_truth_of, scenes
+from yolo.evaluate.analysis.images import image_findings
 from yolo.evaluate.analysis.tide import find_errors, shown_errors
 
 PATHS = ["a/p0.jpg", "a/p1.jpg", "a/p2.jpg"]
 
 
-def pictures_of(truth, found, least=0.25):
-    shown = shown_errors(truth, found, find_errors(truth, found), least)
-    return picture_findings(evaluation_of(truth, found), PATHS, shown, least)
+def images_of(ground_truth, found, least=0.25):
+    shown = shown_errors(ground_truth, found, find_errors(ground_truth, found), least)
+    return image_findings(evaluation_of(ground_truth, found), PATHS, shown, least)
 
 
 def test_each_box_says_what_became_of_it():
-    truths = [
+    ground_truths = [
         (0, 0, (0, 0, 4, 4), False),
         (0, 1, (6, 6, 10, 10), False),
         (1, 2, (0, 0, 4, 4), False),
@@ -30,7 +30,7 @@ def test_each_box_says_what_became_of_it():
         (1, 2, 0.1, (0, 0, 4, 4)),
         (1, 0, 0.9, (6, 6, 10, 10)),
     ]
-    first, second, third = pictures_of(truth_of(truths), found_of(found))
+    first, second, third = images_of(ground_truth_of(ground_truths), found_of(found))
     assert [t["outcome"] for t in first["truths"]] == ["found", "excused"]
     assert [t["outcome"] for t in second["truths"]] == ["missed", "difficult"]
     assert [(d["kind"], d["truth"]) for d in first["detections"]] == [
@@ -43,10 +43,10 @@ def test_each_box_says_what_became_of_it():
     assert third["truths"] == third["detections"] == [] and third["cost"] == 0
 
 
-def cured_map(truth, found, picture, least=0.25):
-    """Mean AP with one picture's errors cured, from the slow version's list of right and wrong."""
-    truths, detections = slow_tide.sort_errors(truth, found)
-    plain = [t for t in truths if not t["difficult"]]
+def cured_map(ground_truth, found, image, least=0.25):
+    """Mean AP with one image's errors cured, from the slow version's list of right and wrong."""
+    ground_truths, detections = slow_tide.sort_errors(ground_truth, found)
+    plain = [t for t in ground_truths if not t["difficult"]]
     totals = {
         label: sum(t["class"] == label for t in plain) for label in {t["class"] for t in plain}
     }
@@ -56,33 +56,33 @@ def cured_map(truth, found, picture, least=0.25):
         if d["kind"] == "uncounted":
             continue
         right = d["kind"] == "right"
-        if d["picture"] == picture and right != (d["score"] >= least):
+        if d["picture"] == image and right != (d["score"] >= least):
             continue
         rows.append((d["class"], right))
     for t in plain:
-        if t["picture"] == picture and id(t) not in seen:
+        if t["picture"] == image and id(t) not in seen:
             top.append((t["class"], True))
     return slow_tide.mean_ap(top + rows, totals) if totals else 0.0
 
 
 @given(scenes())
 @settings(max_examples=120, deadline=None)
-def test_the_cost_of_a_picture_is_what_curing_it_gains(scene):
-    truth, found = scene
-    pictures = pictures_of(truth, found)
-    before = slow_tide.costs(truth, found).get(None, 0.0)
-    for index in range(PICTURES):
-        picture = pictures[index]
-        has_error = picture["wrong"] or any(
-            t["outcome"] in ("missed", "excused") for t in picture["truths"]
+def test_the_cost_of_an_image_is_what_curing_it_gains(scene):
+    ground_truth, found = scene
+    images = images_of(ground_truth, found)
+    before = slow_tide.costs(ground_truth, found).get(None, 0.0)
+    for index in range(IMAGES):
+        image = images[index]
+        has_error = image["wrong"] or any(
+            t["outcome"] in ("missed", "excused") for t in image["truths"]
         )
-        expected = cured_map(truth, found, index) - before if has_error else 0.0
-        assert picture["cost"] == pytest.approx(expected, abs=1e-9)
+        expected = cured_map(ground_truth, found, index) - before if has_error else 0.0
+        assert image["cost"] == pytest.approx(expected, abs=1e-9)
 
 
-def test_no_picture_at_all():
-    truth, found = truth_of([]), found_of([])
-    shown = find_errors(truth, found)
-    empty = evaluation_of(truth, found, pictures=0)
-    assert picture_findings(empty, [], shown, 0.25) == []
+def test_no_image_at_all():
+    ground_truth, found = ground_truth_of([]), found_of([])
+    shown = find_errors(ground_truth, found)
+    empty = evaluation_of(ground_truth, found, images=0)
+    assert image_findings(empty, [], shown, 0.25) == []
     assert np.shape(empty.sizes) == (0, 2)

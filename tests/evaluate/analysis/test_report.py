@@ -1,4 +1,4 @@
-"""yolo.evaluate.analysis.report: by hand on drawn pictures, and AP as pycocotools has it."""
+"""yolo.evaluate.analysis.report: by hand on drawn images, and AP as pycocotools has it."""
 
 import json
 
@@ -9,12 +9,12 @@ from tests.helpers.report_pages import (
     ABOUT,
     ROWS,
     nothing_found,
-    nothing_labelled,
+    nothing_labeled,
     numbers_in,
     scene_of,
 )
 from tests.helpers.scoring_scenes import evaluation_of, scenes
-from tests.helpers.tiny_data import FOUR_PICTURES
+from tests.helpers.tiny_data import FOUR_IMAGES
 from yolo.evaluate.analysis.report import findings
 from yolo.evaluate.analysis.tide import KINDS
 from yolo.evaluate.metrics.coco import coco_score
@@ -27,14 +27,14 @@ def report_of(evaluation):
 
 
 def test_counts_by_hand():
-    report = report_of(scene_of(FOUR_PICTURES))
+    report = report_of(scene_of(FOUR_IMAGES))
     totals = report["totals"]
     assert (totals["pictures"], totals["truths"], totals["detections"]) == (4, 6, 8)
     assert (totals["right"], totals["wrong"]) == (2, 5)  # seen, from .25 on
     assert totals["precision"] == 2 / 7 and totals["recall"] == 2 / 6
     assert totals["f1"] == pytest.approx(2 * 2 / (2 + 5 + 6))
     kinds = {each["kind"]: (each["shown"], each["count"]) for each in report["errors"]}
-    # two truths of picture 3: one is found below .25, one has only a detection that is wrong twice
+    # two ground truths of image 3: one is found below .25, one has only a detection that is wrong twice
     assert [kinds[kind] for kind in KINDS] == [(1, 1), (1, 1), (1, 1), (1, 1), (1, 1), (2, 1)]
     assert kinds["false positives"] == (5, 5) and kinds["false negatives"] == (4, 3)
     red, green = report["classes"]
@@ -44,7 +44,7 @@ def test_counts_by_hand():
 
 
 def test_the_table_of_metrics_and_the_record_are_handed_on():
-    report = report_of(scene_of(FOUR_PICTURES))
+    report = report_of(scene_of(FOUR_IMAGES))
     assert report["metrics"][0] == {
         "metric": "VOC area mAP",
         "value": 0.123456789,
@@ -72,16 +72,16 @@ def test_average_precisions_are_those_of_pycocotools(scene):
 
 
 def test_the_sizes_hold_every_object():
-    report = report_of(scene_of(FOUR_PICTURES))
+    report = report_of(scene_of(FOUR_IMAGES))
     assert sum(each["truths"] for each in report["sides"]) >= 6  # one on an edge is in both
     assert [each["truths"] for each in report["sizes"]] == [6, 0, 0]
 
 
 def test_json_holds_all_of_it_whatever_is_missing():
-    whole = scene_of(FOUR_PICTURES, labels=5)
-    nobody = evaluation_of(nothing_labelled(nothing_found(whole)).truth, nothing_found(whole).detections,
+    whole = scene_of(FOUR_IMAGES, labels=5)
+    nobody = evaluation_of(nothing_labeled(nothing_found(whole)).ground_truth, nothing_found(whole).detections,
                            (), 0)  # fmt: skip
-    for evaluation in (whole, nothing_found(whole), nothing_labelled(whole), nobody):
+    for evaluation in (whole, nothing_found(whole), nothing_labeled(whole), nobody):
         report = report_of(evaluation)
         list(numbers_in(report))
         assert json.loads(json.dumps(report, allow_nan=False)) == report

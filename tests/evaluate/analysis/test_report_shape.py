@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from tests.helpers.report_pages import ABOUT, ROWS, nothing_found, nothing_labelled, scene_of
-from tests.helpers.tiny_data import FOUR_PICTURES
+from tests.helpers.report_pages import ABOUT, ROWS, nothing_found, nothing_labeled, scene_of
+from tests.helpers.tiny_data import FOUR_IMAGES
 from yolo.errors import DatasetError
 from yolo.evaluate.analysis.compare import compare, comparison_text
 from yolo.evaluate.analysis.report import findings
@@ -25,7 +25,7 @@ def report_of(evaluation):
 
 @pytest.fixture(scope="module")
 def written():
-    return report_of(scene_of(FOUR_PICTURES))
+    return report_of(scene_of(FOUR_IMAGES))
 
 
 def spoilt(report, keys, value):
@@ -41,15 +41,15 @@ def spoilt(report, keys, value):
     return changed
 
 
-@pytest.mark.parametrize("change", [lambda each: each, nothing_found, nothing_labelled])
+@pytest.mark.parametrize("change", [lambda each: each, nothing_found, nothing_labeled])
 def test_what_is_written_has_the_shape(change):
-    check_report(report_of(change(scene_of(FOUR_PICTURES))), "r.json")
+    check_report(report_of(change(scene_of(FOUR_IMAGES))), "r.json")
 
 
 @pytest.mark.parametrize(
     ("keys", "value", "message"),
     [
-        (["pictures"], GONE, "pictures: found nothing, expected this key of a report"),
+        (["pictures"], GONE, "images: found nothing, expected this key of a report"),
         (["classes"], GONE, "classes: found nothing, expected this key of a report"),
         (["errors"], GONE, "errors: found nothing, expected this key of a report"),
         (["metrics"], None, "metrics: found None, expected a list"),
@@ -73,20 +73,20 @@ def test_what_is_written_has_the_shape(change):
         (["sizes"], [], "sizes: found [], expected ['small', 'medium', 'large']"),
         (["scores", "calibration", "count", 0], -1, "scores.calibration.count[0]: found -1, expected"),
         (["scores", "calibration", "score"], [], "scores.calibration.score: found 0 numbers, exp"),
-        (["pictures", 1], 3, "pictures[1]: found 3, expected an object"),
-        (["pictures", 0, "width"], 0, "pictures[0].width: found 0, expected a whole number from 1"),
+        (["pictures", 1], 3, "images[1]: found 3, expected an object"),
+        (["pictures", 0, "width"], 0, "images[0].width: found 0, expected a whole number from 1"),
         (["pictures", 0, "truths", 0, "class"], 2,
-         "pictures[0].truths[0].class: found 2, expected a class number below 2"),
+         "images[0].truths[0].class: found 2, expected a class number below 2"),
         (["pictures", 0, "truths", 0, "box"], [1, 2, 3, math.nan],
-         "pictures[0].truths[0].box: found [1, 2, 3, nan], expected four finite numbers"),
+         "images[0].truths[0].box: found [1, 2, 3, nan], expected four finite numbers"),
         (["pictures", 0, "truths", 0, "outcome"], "odd",
-         "pictures[0].truths[0].outcome: found 'odd', expected one of found, missed, excused, dif"),
+         "images[0].truths[0].outcome: found 'odd', expected one of found, missed, excused, dif"),
         (["pictures", 1, "detections", 0, "class"], -1,
-         "pictures[1].detections[0].class: found -1, expected a class number below 2"),
+         "images[1].detections[0].class: found -1, expected a class number below 2"),
         (["pictures", 1, "detections", 0, "kind"], "odd",
-         "pictures[1].detections[0].kind: found 'odd', expected one of classification, locali"),
+         "images[1].detections[0].kind: found 'odd', expected one of classification, locali"),
         (["pictures", 1, "detections", 0, "score"], None,
-         "pictures[1].detections[0].score: found None, expected a finite number"),
+         "images[1].detections[0].score: found None, expected a finite number"),
     ],
 )  # fmt: skip
 def test_what_is_spoilt_is_named_by_its_key(written, keys, value, message):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 
 from tests.helpers import slow_tide
-from tests.helpers.scoring_scenes import CLASSES, found_of, scenes, truth_of
+from tests.helpers.scoring_scenes import CLASSES, found_of, ground_truth_of, scenes
 from yolo.evaluate.analysis.tide import (
     FALSE_POSITIVES,
     KINDS,
@@ -17,17 +17,19 @@ from yolo.evaluate.analysis.tide import (
 )
 
 
-def kinds_of(truths, found):
-    return find_errors(truth_of(truths), found_of(found)).kind.tolist()
+def kinds_of(ground_truths, found):
+    return find_errors(ground_truth_of(ground_truths), found_of(found)).kind.tolist()
 
 
-def costs_of(truths, found):
-    truth, detections = truth_of(truths), found_of(found)
-    errors = find_errors(truth, detections)
-    return {each.kind: each.cost for each in cost_of_each(truth, detections, errors, CLASSES)}
+def costs_of(ground_truths, found):
+    ground_truth, detections = ground_truth_of(ground_truths), found_of(found)
+    errors = find_errors(ground_truth, detections)
+    return {
+        each.kind: each.cost for each in cost_of_each(ground_truth, detections, errors, CLASSES)
+    }
 
 
-ONE = [(0, 0, (0, 0, 10, 10), False)]  # a truth of class 0, 10 x 10
+ONE = [(0, 0, (0, 0, 10, 10), False)]  # a ground truth of class 0, 10 x 10
 
 
 def test_each_kind_by_hand():
@@ -41,33 +43,33 @@ def test_each_kind_by_hand():
     for kind, found in cases.items():
         assert kinds_of(ONE, [found]) == [kind]
     assert kinds_of(ONE, [(0, 0, 0.9, (0, 0, 10, 1))]) == ["localisation"]  # IoU .1 exactly
-    assert kinds_of(ONE, [(1, 0, 0.9, (0, 0, 10, 10))]) == ["background"]  # another picture
+    assert kinds_of(ONE, [(1, 0, 0.9, (0, 0, 10, 10))]) == ["background"]  # another image
 
 
-def test_the_second_on_a_truth_is_a_duplicate_by_score_not_by_order():
+def test_the_second_on_a_ground_truth_is_a_duplicate_by_score_not_by_order():
     found = [(0, 0, 0.3, (0, 0, 10, 10)), (0, 0, 0.8, (0, 0, 10, 9))]
     assert kinds_of(ONE, found) == ["duplicate", "right"]
 
 
-def test_a_truth_with_an_inexact_or_misnamed_box_is_not_missed():
+def test_a_ground_truth_with_an_inexact_or_misnamed_box_is_not_missed():
     for found in ((0, 0, 0.9, (0, 0, 10, 4)), (0, 1, 0.9, (0, 0, 10, 10))):
-        errors = find_errors(truth_of(ONE), found_of([found]))
+        errors = find_errors(ground_truth_of(ONE), found_of([found]))
         assert errors.missed.tolist() == [False] and errors.found.tolist() == [False]
-    both = find_errors(truth_of(ONE), found_of([(0, 1, 0.9, (0, 0, 10, 4))]))
+    both = find_errors(ground_truth_of(ONE), found_of([(0, 1, 0.9, (0, 0, 10, 4))]))
     assert both.missed.tolist() == [True]
 
 
-def test_a_detection_on_a_difficult_truth_does_not_count():
+def test_a_detection_on_a_difficult_ground_truth_does_not_count():
     hard = [(0, 0, (0, 0, 10, 10), True)]
-    errors = find_errors(truth_of(hard), found_of([(0, 0, 0.9, (0, 0, 10, 10))]))
+    errors = find_errors(ground_truth_of(hard), found_of([(0, 0, 0.9, (0, 0, 10, 10))]))
     assert errors.kind.tolist() == ["uncounted"] and errors.missed.tolist() == [False]
 
 
 def test_costs_by_hand():
-    # two truths; the better detection is inexact, the other right: AP 51 of 101 points at precision 1/2
-    truths = [*ONE, (1, 0, (0, 0, 10, 10), False)]
+    # two ground truths; the better detection is inexact, the other right: AP 51 of 101 points at precision 1/2
+    ground_truths = [*ONE, (1, 0, (0, 0, 10, 10), False)]
     found = [(0, 0, 0.9, (0, 0, 10, 4)), (1, 0, 0.5, (0, 0, 10, 10))]
-    costs = costs_of(truths, found)
+    costs = costs_of(ground_truths, found)
     base = 51 / 101 / 2
     assert costs["localisation"] == pytest.approx(1 - base)
     assert costs[FALSE_POSITIVES] == pytest.approx(51 / 101 - base)
@@ -76,45 +78,45 @@ def test_costs_by_hand():
 
 def test_a_class_never_found_costs_all_that_it_could_bring():
     # cured of its misses the class has nothing left to find: 1 instead of 0, of two classes half
-    truths = [*ONE, (0, 1, (0, 0, 10, 10), False)]
-    costs = costs_of(truths, [(0, 0, 0.9, (0, 0, 10, 10)), (1, 0, 0.1, (0, 0, 1, 1))])
+    ground_truths = [*ONE, (0, 1, (0, 0, 10, 10), False)]
+    costs = costs_of(ground_truths, [(0, 0, 0.9, (0, 0, 10, 10)), (1, 0, 0.1, (0, 0, 1, 1))])
     assert costs["missed"] == pytest.approx(0.5)
 
 
 def test_what_is_seen_from_a_score_on():
-    truths = [*ONE, (1, 0, (0, 0, 10, 10), False)]
-    truth, found = (
-        truth_of(truths),
+    ground_truths = [*ONE, (1, 0, (0, 0, 10, 10), False)]
+    ground_truth, found = (
+        ground_truth_of(ground_truths),
         found_of([(0, 0, 0.9, (0, 0, 9, 9)), (1, 0, 0.2, (0, 0, 9, 9))]),
     )
-    errors = find_errors(truth, found)
+    errors = find_errors(ground_truth, found)
     assert errors.found.tolist() == [True, True]
-    assert shown_errors(truth, found, errors, 0.25).missed.tolist() == [False, True]
-    assert shown_errors(truth, found, errors, 0.2).missed.tolist() == [False, False]
+    assert shown_errors(ground_truth, found, errors, 0.25).missed.tolist() == [False, True]
+    assert shown_errors(ground_truth, found, errors, 0.2).missed.tolist() == [False, False]
 
 
 @given(scenes())
 @settings(max_examples=150, deadline=None)
 def test_kinds_are_those_of_the_slow_version(scene):
-    truth, found = scene
-    errors = find_errors(truth, found)
-    truths, detections = slow_tide.sort_errors(truth, found)
+    ground_truth, found = scene
+    errors = find_errors(ground_truth, found)
+    ground_truths, detections = slow_tide.sort_errors(ground_truth, found)
     kinds = [""] * len(detections)
     for each in detections:
         kinds[each["at"]] = each["kind"]
     assert errors.kind.tolist() == kinds
-    assert errors.found.tolist() == [each["found"] for each in truths]
-    assert errors.missed.tolist() == [each["missed"] for each in truths]
+    assert errors.found.tolist() == [each["found"] for each in ground_truths]
+    assert errors.missed.tolist() == [each["missed"] for each in ground_truths]
 
 
 @given(scenes())
 @settings(max_examples=150, deadline=None)
 def test_costs_are_those_of_the_slow_version(scene):
-    truth, found = scene
-    errors = find_errors(truth, found)
-    costs = cost_of_each(truth, found, errors, CLASSES)
-    expected = slow_tide.costs(truth, found)
-    before = mean_at(standing_of(truth, found, errors, CLASSES))
+    ground_truth, found = scene
+    errors = find_errors(ground_truth, found)
+    costs = cost_of_each(ground_truth, found, errors, CLASSES)
+    expected = slow_tide.costs(ground_truth, found)
+    before = mean_at(standing_of(ground_truth, found, errors, CLASSES))
     assert before == pytest.approx(expected.pop(None, None), abs=1e-12)
     assert {each.kind: each.cured for each in costs} == pytest.approx(expected, abs=1e-12)
     for each in costs:
@@ -124,11 +126,11 @@ def test_costs_are_those_of_the_slow_version(scene):
 @given(scenes())
 @settings(max_examples=100, deadline=None)
 def test_what_is_seen_is_what_a_higher_threshold_would_have_left(scene):
-    truth, found = scene
-    shown = shown_errors(truth, found, find_errors(truth, found), 0.3)
+    ground_truth, found = scene
+    shown = shown_errors(ground_truth, found, find_errors(ground_truth, found), 0.3)
     kept = found.scores >= 0.3
     again = find_errors(
-        truth,
+        ground_truth,
         type(found)(
             found.image_index[kept], found.labels[kept], found.scores[kept], found.boxes[kept]
         ),

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from tests.helpers.report_pages import ABOUT, ROWS, Taken, scene_of
-from tests.helpers.tiny_data import FOUR_PICTURES
+from tests.helpers.tiny_data import FOUR_IMAGES
 from yolo.evaluate.analysis.compare import compare
 from yolo.evaluate.html.compare_page import compare_page
 from yolo.evaluate.report_folder import read_report, write_report
@@ -48,9 +48,9 @@ def test_the_browser_complains_where_there_is_reason_to(opened, tmp_path):
 
 
 def test_a_report_opens_without_a_word_and_its_script_runs(four, tmp_path, opened):
-    evaluation = replace(scene_of(FOUR_PICTURES), names=HOSTILE, image_ids=(*HOSTILE, "c", "d"))
+    evaluation = replace(scene_of(FOUR_IMAGES), names=HOSTILE, image_ids=(*HOSTILE, "c", "d"))
     about = replace(ABOUT, command=HOSTILE[0], weights=HOSTILE[1])
-    path = write_report(tmp_path / "r", evaluation, four.pictures, about, ROWS)
+    path = write_report(tmp_path / "r", evaluation, four.images, about, ROWS)
     page, console = opened(path)
     assert console == []
     assert dict(page.starts)["html"]["data-ready"] == "yes"  # set by the last line of the script
@@ -61,7 +61,7 @@ def test_a_report_opens_without_a_word_and_its_script_runs(four, tmp_path, opene
 
 
 def test_two_runs_side_by_side_open_without_a_word(four, tmp_path, opened):
-    write_report(tmp_path / "a", scene_of(FOUR_PICTURES), four.pictures, ABOUT, ROWS)
+    write_report(tmp_path / "a", scene_of(FOUR_IMAGES), four.images, ABOUT, ROWS)
     a = read_report(tmp_path / "a")
     path = tmp_path / "c.html"
     path.write_text(compare_page(a, a, compare(a, a)))

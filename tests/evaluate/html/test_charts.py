@@ -46,7 +46,7 @@ def test_the_curve_ends_where_nothing_more_is_found():
     )
     x_of_half = 26 + 0.5 * (200 - 26 - 8)
     assert line.endswith(f"L{x_of_half:.1f} 156.0") and line.count("L") == 51
-    assert "no truth" in Taken(curve_chart("a", "n", [None])).texts
+    assert "no ground truth" in Taken(curve_chart("a", "n", [None])).texts
 
 
 def test_bins_tell_their_counts():

@@ -1,4 +1,4 @@
-"""yolo.evaluate.html.image_svg: the boxes over a picture, told apart, and the picture in the page."""
+"""yolo.evaluate.html.image_svg: the boxes over an image, told apart, and the image in the page."""
 
 import base64
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from tests.helpers.report_pages import ABOUT, ROWS, Taken, scene_of
-from tests.helpers.tiny_data import FOUR_PICTURES, write_picture
+from tests.helpers.tiny_data import FOUR_IMAGES, write_image
 from yolo.evaluate.analysis.report import findings
 from yolo.evaluate.analysis.tide import KINDS
 from yolo.evaluate.html.image_svg import (
@@ -14,20 +14,20 @@ from yolo.evaluate.html.image_svg import (
     LONG_SIDE,
     boxes_over,
     error_words,
+    image_card,
     jpeg_data,
     legend,
-    picture_card,
 )
 from yolo.evaluate.html.page_style import STYLE
 
 NAMES = ("red", "green")
 
 
-def pictures(paths):
-    return findings(scene_of(FOUR_PICTURES), paths, ABOUT, ROWS)["pictures"]
+def images(paths):
+    return findings(scene_of(FOUR_IMAGES), paths, ABOUT, ROWS)["pictures"]
 
 
-def test_every_kind_has_its_letter_colour_and_dash():
+def test_every_kind_has_its_letter_color_and_dash():
     assert len(set(LETTERS.values())) == len(KINDS)
     for kind in KINDS:
         assert f".{kind} {{ --kind:#" in STYLE
@@ -38,26 +38,26 @@ def test_every_kind_has_its_letter_colour_and_dash():
     ]
 
 
-def test_boxes_lie_in_picture_pixels_and_say_what_they_are(four):
-    second = pictures(four.pictures)[1]
+def test_boxes_lie_in_image_pixels_and_say_what_they_are(four):
+    second = images(four.images)[1]
     drawing = Taken(boxes_over(second, NAMES, None))
     right = next(a for _, a in drawing.starts if a.get("class") == "found right")
     assert (right["x"], right["y"], right["width"], right["height"]) == ("30", "10", "24", "10")
     assert right["data-tip"] == "green 0.950: right"
     tips = drawing.values("data-tip")
     assert "green 0.700: classification, right place, wrong class" in tips
-    assert "labelled red: found only with an error" in tips
+    assert "labeled red: found only with an error" in tips
     assert {"C green .70", "B .60"} <= set(drawing.texts)
     assert error_words(second) == "1 classification, 1 background; 1 right"
 
 
-def test_a_missed_truth_is_marked(four):
-    last = pictures(four.pictures)[3]
+def test_a_missed_ground_truth_is_marked(four):
+    last = images(four.images)[3]
     assert Taken(boxes_over(last, NAMES, None)).texts.count("M") == 2
 
 
-def test_the_picture_in_the_page_is_a_small_jpeg(tmp_path):
-    path = write_picture(tmp_path / "wide.png", np.full((100, 2000, 3), (200, 30, 30), np.uint8))
+def test_the_image_in_the_page_is_a_small_jpeg(tmp_path):
+    path = write_image(tmp_path / "wide.png", np.full((100, 2000, 3), (200, 30, 30), np.uint8))
     head, data = jpeg_data(path).split(",")
     assert head == "data:image/jpeg;base64"
     pixels = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
@@ -65,18 +65,18 @@ def test_the_picture_in_the_page_is_a_small_jpeg(tmp_path):
     assert np.abs(pixels.reshape(-1, 3).mean(0) - (30, 30, 200)).max() < 4  # blue first: still red
 
 
-def test_a_picture_that_is_gone_leaves_its_boxes(four, tmp_path):
+def test_an_image_that_is_gone_leaves_its_boxes(four, tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8 no picture")
     for path in (tmp_path / "gone.png", broken, tmp_path, "nul\0"):
         assert jpeg_data(path) is None
-        card = Taken(picture_card({**pictures(four.pictures)[0], "path": str(path)}, NAMES, "note"))
-        assert "The picture cannot be read any more." in card.texts
+        card = Taken(image_card({**images(four.images)[0], "path": str(path)}, NAMES, "note"))
+        assert "The image cannot be read any more." in card.texts
         assert card.count("image") == 0 and len(card.values("data-tip")) == 3
 
 
-def test_letters_are_as_large_as_the_picture_asks():
+def test_letters_are_as_large_as_the_image_asks():
     """The page's style gives texts a size of its own, and has those on flags inherit it from the group around them."""
-    first, *_ = pictures([f"p{number}.png" for number in range(4)])
+    first, *_ = images([f"p{number}.png" for number in range(4)])
     drawn = boxes_over({**first, "width": 72, "height": 36}, NAMES, None)
     assert '<g font-size="2' in drawn

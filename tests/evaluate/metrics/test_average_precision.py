@@ -4,10 +4,10 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from tests.helpers import slow_ap as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers import slow_ap as reference
 from tests.helpers.box_rows import (
     FAR,
     SHIFTED,
@@ -15,9 +15,9 @@ from tests.helpers.box_rows import (
     detection_rows,
     detections_of,
     extents,
+    ground_truth_of,
+    ground_truth_rows,
     thresholds,
-    truth_of,
-    truth_rows,
 )
 from yolo.evaluate.metrics.average_precision import (
     VOC07_RECALLS,
@@ -34,60 +34,66 @@ from yolo.evaluate.metrics.average_precision import (
 )
 
 
-def marks(truth, detections, iou_thresh=0.5, pixel_extent=0.0) -> list[bool]:
-    return match_class(truth, detections, 0, iou_thresh, pixel_extent).correct.tolist()
+def marks(ground_truth, detections, iou_thresh=0.5, pixel_extent=0.0) -> list[bool]:
+    return match_class(ground_truth, detections, 0, iou_thresh, pixel_extent).correct.tolist()
 
 
-def test_a_second_detection_of_a_truth_is_false():
-    truth = truth_of((0, 0, SQUARE, False))
+def test_a_second_detection_of_a_ground_truth_is_false():
+    ground_truth = ground_truth_of((0, 0, SQUARE, False))
     # the better fit comes second by score: it is the false one
-    assert marks(truth, detections_of((0, 0, 0.9, SHIFTED), (0, 0, 0.8, SQUARE))) == [True, False]
+    assert marks(ground_truth, detections_of((0, 0, 0.9, SHIFTED), (0, 0, 0.8, SQUARE))) == [
+        True,
+        False,
+    ]
 
 
-def test_a_detection_does_not_fall_back_to_its_second_best_truth():
-    truth = truth_of((0, 0, SQUARE, False), (0, 0, SHIFTED, False))
+def test_a_detection_does_not_fall_back_to_its_second_best_ground_truth():
+    ground_truth = ground_truth_of((0, 0, SQUARE, False), (0, 0, SHIFTED, False))
     both = detections_of((0, 0, 0.9, SQUARE), (0, 0, 0.8, SQUARE))
-    assert marks(truth, both) == [True, False]
+    assert marks(ground_truth, both) == [True, False]
 
 
-def test_of_equally_good_truths_the_first_is_taken():
-    truth = truth_of((0, 0, SQUARE, True), (0, 0, SQUARE, False))
-    match = match_class(truth, detections_of((0, 0, 0.9, SQUARE)), 0, 0.5, 0.0)
+def test_of_equally_good_ground_truths_the_first_is_taken():
+    ground_truth = ground_truth_of((0, 0, SQUARE, True), (0, 0, SQUARE, False))
+    match = match_class(ground_truth, detections_of((0, 0, 0.9, SQUARE)), 0, 0.5, 0.0)
     assert match.correct.tolist() == []  # the first is difficult: the detection does not count
 
 
-def test_detections_on_a_difficult_truth_do_not_count():
-    truth = truth_of((0, 0, SQUARE, True), (0, 0, FAR, False))
+def test_detections_on_a_difficult_ground_truth_do_not_count():
+    ground_truth = ground_truth_of((0, 0, SQUARE, True), (0, 0, FAR, False))
     detections = detections_of((0, 0, 0.9, SQUARE), (0, 0, 0.8, SHIFTED), (0, 0, 0.7, FAR))
-    match = match_class(truth, detections, 0, 0.5, 0.0)
+    match = match_class(ground_truth, detections, 0, 0.5, 0.0)
     assert match.correct.tolist() == [True]
     assert match.scores.tolist() == [0.7]
-    assert (match.truths, match.detections) == (1, 3)
+    assert (match.ground_truths, match.detections) == (1, 3)
 
 
 def test_an_overlap_exactly_at_the_threshold_is_false():
-    truth = truth_of((0, 0, (0, 0, 2, 1), False))
+    ground_truth = ground_truth_of((0, 0, (0, 0, 2, 1), False))
     half = detections_of((0, 0, 0.9, (0, 0, 1, 1)))  # IoU exactly 1/2
-    assert marks(truth, half, iou_thresh=0.5) == [False]
-    assert marks(truth, half, iou_thresh=0.4999) == [True]
+    assert marks(ground_truth, half, iou_thresh=0.5) == [False]
+    assert marks(ground_truth, half, iou_thresh=0.4999) == [True]
 
 
 def test_voc_pixels_include_the_last_one():
-    truth = truth_of((0, 0, (1, 1, 2, 1), False))  # two pixels
+    ground_truth = ground_truth_of((0, 0, (1, 1, 2, 1), False))  # two pixels
     one_pixel = detections_of((0, 0, 0.9, (1, 1, 1, 1)))
-    assert marks(truth, one_pixel, 0.49, VOC_PIXEL_EXTENT) == [True]  # IoU 1/2
-    assert marks(truth, one_pixel, 0.49, 0.0) == [False]  # both boxes empty: no overlap
+    assert marks(ground_truth, one_pixel, 0.49, VOC_PIXEL_EXTENT) == [True]  # IoU 1/2
+    assert marks(ground_truth, one_pixel, 0.49, 0.0) == [False]  # both boxes empty: no overlap
 
 
-def test_other_pictures_and_classes_are_out_of_reach():
-    truth = truth_of((0, 0, SQUARE, False), (1, 1, SQUARE, False))
-    assert marks(truth, detections_of((1, 0, 0.9, SQUARE), (7, 0, 0.8, SQUARE))) == [False, False]
+def test_other_images_and_classes_are_out_of_reach():
+    ground_truth = ground_truth_of((0, 0, SQUARE, False), (1, 1, SQUARE, False))
+    assert marks(ground_truth, detections_of((1, 0, 0.9, SQUARE), (7, 0, 0.8, SQUARE))) == [
+        False,
+        False,
+    ]
 
 
 def test_equal_scores_keep_the_order_in_which_they_are_given():
-    truth = truth_of((0, 0, SQUARE, False))
+    ground_truth = ground_truth_of((0, 0, SQUARE, False))
     rows = [(0, 0, 0.5, FAR)] * 20 + [(0, 0, 0.5, SQUARE)] + [(0, 0, 0.5, FAR)] * 20
-    assert np.flatnonzero(marks(truth, detections_of(*rows))).tolist() == [20]
+    assert np.flatnonzero(marks(ground_truth, detections_of(*rows))).tolist() == [20]
 
 
 def test_precision_and_recall_by_hand():
@@ -115,14 +121,14 @@ def test_the_eleven_recalls_are_those_of_voc_eval():
     assert voc07_ap(np.array([0.1, 0.2, 0.3]), np.ones(3)) == pytest.approx(3 / 11)
 
 
-def test_no_detections_score_zero_and_no_truth_scores_nothing():
-    truth = truth_of((0, 0, SQUARE, False), (0, 2, SQUARE, True))
+def test_no_detections_score_zero_and_no_ground_truth_scores_nothing():
+    ground_truth = ground_truth_of((0, 0, SQUARE, False), (0, 2, SQUARE, True))
     detections = detections_of((0, 1, 0.9, SQUARE))
-    found, stray, difficult = score_classes(truth, detections, 3, 0.5, 0.0)
+    found, stray, difficult = score_classes(ground_truth, detections, 3, 0.5, 0.0)
     assert (found.voc07_ap, found.area_ap) == (0.0, 0.0)
     assert (stray.voc07_ap, stray.area_ap, stray.match.detections) == (None, None, 1)
-    assert (difficult.voc07_ap, difficult.area_ap, difficult.match.truths) == (None, None, 0)
-    empty = score_classes(truth_of(), detections_of(), 1, 0.5, 0.0)
+    assert (difficult.voc07_ap, difficult.area_ap, difficult.match.ground_truths) == (None, None, 0)
+    empty = score_classes(ground_truth_of(), detections_of(), 1, 0.5, 0.0)
     assert empty[0].area_ap is None
 
 
@@ -140,32 +146,34 @@ def test_counts_are_those_above_the_score_threshold():
 @pytest.mark.parametrize("label", [-1, 2])
 def test_a_label_of_no_class_is_an_error(label):
     with pytest.raises(ValueError, match="expected 0 to 1"):
-        score_classes(truth_of(), detections_of((0, label, 0.5, SQUARE)), 2, 0.5, 0.0)
+        score_classes(ground_truth_of(), detections_of((0, label, 0.5, SQUARE)), 2, 0.5, 0.0)
 
 
 @settings(max_examples=300, deadline=None)
 @given(
-    truth_rows,
+    ground_truth_rows,
     detection_rows,
     thresholds,
     extents,
     st.sampled_from([(1, 1), (3, 4), (2**16, 2**17)]),
 )
-def test_scores_equal_the_definition(truths, detections, iou_thresh, extent, at_once):
+def test_scores_equal_the_definition(ground_truths, detections, iou_thresh, extent, at_once):
     """at_once: of detections and of pairs; where they are cut into parts makes no difference."""
     module = "yolo.evaluate.metrics.average_precision"
     with (
         patch(f"{module}.DETECTIONS_AT_ONCE", at_once[0]),
         patch(f"{module}.PAIRS_AT_ONCE", at_once[1]),
     ):
-        scores = score_classes(truth_of(*truths), detections_of(*detections), 2, iou_thresh, extent)
+        scores = score_classes(
+            ground_truth_of(*ground_truths), detections_of(*detections), 2, iou_thresh, extent
+        )
     for label, score in enumerate(scores):
-        ours = [(image, box, hard) for image, of, box, hard in truths if of == label]
+        ours = [(image, box, hard) for image, of, box, hard in ground_truths if of == label]
         theirs = [(image, value, box) for image, of, value, box in detections if of == label]
         expected = reference.verdicts(ours, theirs, iou_thresh, extent)
         assert score.match.correct.tolist() == [mark for mark in expected if mark is not None]
         to_find = sum(not hard for _, _, hard in ours)
-        assert (score.match.truths, score.match.detections) == (to_find, len(theirs))
+        assert (score.match.ground_truths, score.match.detections) == (to_find, len(theirs))
         if to_find == 0:
             assert score.voc07_ap is None and score.area_ap is None
         else:

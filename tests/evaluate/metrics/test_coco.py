@@ -26,8 +26,8 @@ IMAGE_IDS = (139, 285, 632, 724)
 SIZES = np.array([[300, 400]] * 4)  # (height, width)
 
 
-def some_truth(rng) -> GroundTruth:
-    """40 boxes from 8 to 150 pixels in four pictures; none of class 2."""
+def some_ground_truth(rng) -> GroundTruth:
+    """40 boxes from 8 to 150 pixels in four images; none of class 2."""
     corners = rng.uniform(0, 200, (40, 2))
     sides = rng.uniform(8, 150, (40, 2))
     return GroundTruth(
@@ -38,12 +38,15 @@ def some_truth(rng) -> GroundTruth:
     )
 
 
-def some_detections(rng, truth: GroundTruth) -> ScoredBoxes:
-    """Each truth moved by some pixels, half of them twice, with many equal scores."""
+def some_detections(rng, ground_truth: GroundTruth) -> ScoredBoxes:
+    """Each ground truth moved by some pixels, half of them twice, with many equal scores."""
     which = np.concatenate((np.arange(40), np.arange(20)))
-    moved = truth.boxes[which] + rng.normal(0, 4, (60, 1))
+    moved = ground_truth.boxes[which] + rng.normal(0, 4, (60, 1))
     return ScoredBoxes(
-        truth.image_index[which], truth.labels[which], np.round(rng.random(60), 1), moved
+        ground_truth.image_index[which],
+        ground_truth.labels[which],
+        np.round(rng.random(60), 1),
+        moved,
     )
 
 
@@ -52,8 +55,10 @@ def nothing_found() -> ScoredBoxes:
     return ScoredBoxes(index, index, np.zeros(0), np.zeros((0, 4)))
 
 
-def found_exactly(truth: GroundTruth) -> ScoredBoxes:
-    return ScoredBoxes(truth.image_index, truth.labels, np.full(40, 0.5), truth.boxes)
+def found_exactly(ground_truth: GroundTruth) -> ScoredBoxes:
+    return ScoredBoxes(
+        ground_truth.image_index, ground_truth.labels, np.full(40, 0.5), ground_truth.boxes
+    )
 
 
 @pytest.fixture
@@ -62,17 +67,17 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture
-def truth(rng) -> GroundTruth:
-    return some_truth(rng)
+def ground_truth(rng) -> GroundTruth:
+    return some_ground_truth(rng)
 
 
 @pytest.fixture
-def dataset(truth) -> dict:
-    return coco_dataset(truth, SIZES, NAMES, IMAGE_IDS, CATEGORY_IDS)
+def dataset(ground_truth) -> dict:
+    return coco_dataset(ground_truth, SIZES, NAMES, IMAGE_IDS, CATEGORY_IDS)
 
 
-def test_score_equals_pycocotools_on_the_files(tmp_path, rng, truth, dataset):
-    results = coco_results(some_detections(rng, truth), IMAGE_IDS, CATEGORY_IDS)
+def test_score_equals_pycocotools_on_the_files(tmp_path, rng, ground_truth, dataset):
+    results = coco_results(some_detections(rng, ground_truth), IMAGE_IDS, CATEGORY_IDS)
     (tmp_path / "truth.json").write_text(json.dumps(dataset))
     write_coco_results(tmp_path / "results.json", results)
     with contextlib.redirect_stdout(io.StringIO()):
@@ -89,16 +94,16 @@ def test_score_equals_pycocotools_on_the_files(tmp_path, rng, truth, dataset):
     assert score.class_ap == (precision[:, :, 2].mean(), precision[:, :, 1].mean(), None)
 
 
-def test_scoring_prints_nothing_and_leaves_its_arguments_alone(capsys, truth, dataset):
-    results = coco_results(found_exactly(truth), IMAGE_IDS, CATEGORY_IDS)
+def test_scoring_prints_nothing_and_leaves_its_arguments_alone(capsys, ground_truth, dataset):
+    results = coco_results(found_exactly(ground_truth), IMAGE_IDS, CATEGORY_IDS)
     before = json.dumps([dataset, results])
     score_coco(dataset, results)
     assert capsys.readouterr().out == ""
     assert json.dumps([dataset, results]) == before
 
 
-def test_exact_detections_score_one(truth, dataset):
-    score = score_coco(dataset, coco_results(found_exactly(truth), IMAGE_IDS, CATEGORY_IDS))
+def test_exact_detections_score_one(ground_truth, dataset):
+    score = score_coco(dataset, coco_results(found_exactly(ground_truth), IMAGE_IDS, CATEGORY_IDS))
     assert (score.ap, score.ap50, score.ap75, score.ar100) == (1, 1, 1, 1)
     assert score.class_ap == (1, 1, None)
 
@@ -108,9 +113,9 @@ def test_no_detection_scores_zero(dataset):
     assert (score.ap, score.ar100) == (0, 0)
 
 
-def test_no_truth_has_no_score(truth, dataset):
+def test_no_ground_truth_has_no_score(ground_truth, dataset):
     empty = {**dataset, "annotations": []}
-    score = score_coco(empty, coco_results(found_exactly(truth), IMAGE_IDS, CATEGORY_IDS))
+    score = score_coco(empty, coco_results(found_exactly(ground_truth), IMAGE_IDS, CATEGORY_IDS))
     assert all(value is None for name, value in vars(score).items() if name != "class_ap")
     assert score.class_ap == (None, None, None)
 
@@ -118,8 +123,8 @@ def test_no_truth_has_no_score(truth, dataset):
 def test_a_difficult_box_is_neither_right_nor_wrong():
     index = np.zeros(2, dtype=np.int64)
     boxes = np.array([[0.0, 0, 50, 50], [100, 100, 150, 150]])
-    truth = GroundTruth(index, index, boxes, np.array([False, True]))
-    dataset = coco_dataset(truth, SIZES[:1], ("cat",), (1,), (1,))
+    ground_truth = GroundTruth(index, index, boxes, np.array([False, True]))
+    dataset = coco_dataset(ground_truth, SIZES[:1], ("cat",), (1,), (1,))
     # the false detection is worth nothing only where the box is difficult
     results = coco_results(ScoredBoxes(index, index, np.array([0.5, 0.9]), boxes), (1,), (1,))
     assert score_coco(dataset, results).ap == pytest.approx(1)
@@ -128,10 +133,10 @@ def test_a_difficult_box_is_neither_right_nor_wrong():
 
 
 def test_structures_by_hand():
-    truth = GroundTruth(
+    ground_truth = GroundTruth(
         np.array([1]), np.array([0]), np.array([[10.0, 20, 40, 60]]), np.array([True])
     )
-    dataset = coco_dataset(truth, np.array([[5, 6], [7, 8]]), ("cat",), (139, 285), (17,))
+    dataset = coco_dataset(ground_truth, np.array([[5, 6], [7, 8]]), ("cat",), (139, 285), (17,))
     assert dataset == {
         "images": [
             {"id": 139, "height": 5, "width": 6},
@@ -149,7 +154,9 @@ def test_structures_by_hand():
             }
         ],
     }
-    detections = ScoredBoxes(truth.image_index, truth.labels, np.array([0.25]), truth.boxes)
+    detections = ScoredBoxes(
+        ground_truth.image_index, ground_truth.labels, np.array([0.25]), ground_truth.boxes
+    )
     assert coco_results(detections, (139, 285), (17,)) == [
         {"image_id": 285, "category_id": 17, "bbox": [10, 20, 30, 40], "score": 0.25}
     ]
@@ -161,8 +168,8 @@ def test_the_category_ids_are_cocos():
     assert (COCO_CATEGORY_IDS[0], COCO_CATEGORY_IDS[11], COCO_CATEGORY_IDS[79]) == (1, 13, 90)
 
 
-def test_written_results_are_read_back(tmp_path, rng, truth):
-    detections = some_detections(rng, truth)
+def test_written_results_are_read_back(tmp_path, rng, ground_truth):
+    detections = some_detections(rng, ground_truth)
     path = tmp_path / "results.json"
     write_coco_results(path, coco_results(detections, IMAGE_IDS, CATEGORY_IDS))
     again = read_coco_results(path, IMAGE_IDS, CATEGORY_IDS)
@@ -179,8 +186,10 @@ def test_no_results_are_written_and_read(tmp_path):
     assert read_coco_results(path, IMAGE_IDS, CATEGORY_IDS).boxes.shape == (0, 4)
 
 
-def test_a_score_that_is_no_number_is_not_written(tmp_path, truth):
-    detections = ScoredBoxes(truth.image_index, truth.labels, np.full(40, np.nan), truth.boxes)
+def test_a_score_that_is_no_number_is_not_written(tmp_path, ground_truth):
+    detections = ScoredBoxes(
+        ground_truth.image_index, ground_truth.labels, np.full(40, np.nan), ground_truth.boxes
+    )
     path = tmp_path / "results.json"
     with pytest.raises(ValueError, match="JSON"):
         write_coco_results(path, coco_results(detections, IMAGE_IDS, CATEGORY_IDS))

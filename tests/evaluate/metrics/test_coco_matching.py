@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from tests.helpers.scoring_scenes import CLASSES, NAMES, PICTURES, SIDE, found_of, scenes, truth_of
+from tests.helpers.scoring_scenes import (
+    CLASSES,
+    IMAGES,
+    NAMES,
+    SIDE,
+    found_of,
+    ground_truth_of,
+    scenes,
+)
 from yolo.evaluate.metrics.average_precision import mean_ap
 from yolo.evaluate.metrics.coco import score_coco
 from yolo.evaluate.metrics.coco_matching import (
@@ -22,16 +30,16 @@ from yolo.formats.coco_results import coco_results
 from yolo.records import ScoredBoxes
 
 
-def coco_of(truth, found, scale=1):
-    sizes = np.array([(SIDE * scale, SIDE * scale)] * PICTURES)
-    dataset = coco_dataset(truth, sizes, NAMES, range(PICTURES), range(1, CLASSES + 1))
-    return score_coco(dataset, coco_results(found, range(PICTURES), range(1, CLASSES + 1)))
+def coco_of(ground_truth, found, scale=1):
+    sizes = np.array([(SIDE * scale, SIDE * scale)] * IMAGES)
+    dataset = coco_dataset(ground_truth, sizes, NAMES, range(IMAGES), range(1, CLASSES + 1))
+    return score_coco(dataset, coco_results(found, range(IMAGES), range(1, CLASSES + 1)))
 
 
-def means(truth, found, areas):
-    pairs = same_class(truth, found, overlapping(truth, found, 0.5))
+def means(ground_truth, found, areas):
+    pairs = same_class(ground_truth, found, overlapping(ground_truth, found, 0.5))
     return mean_ap(
-        mean_ap(class_aps(standing(truth, found, pairs, CLASSES, thresh, areas)))
+        mean_ap(class_aps(standing(ground_truth, found, pairs, CLASSES, thresh, areas)))
         for thresh in IOU_THRESHOLDS
     )
 
@@ -40,14 +48,14 @@ def means(truth, found, areas):
 @settings(max_examples=60, deadline=None)
 def test_ap_of_every_size_is_pycocotools(scene):
     # 11 times as large, the sides of 1 to 12 lie on both sides of COCO's 32 and 96
-    truth = type(scene[0])(*scene[0].__dict__.values())
-    truth = truth_of(
-        [(p, c, b * 11, d) for p, c, b, d in zip(*truth.__dict__.values(), strict=True)]
+    ground_truth = type(scene[0])(*scene[0].__dict__.values())
+    ground_truth = ground_truth_of(
+        [(p, c, b * 11, d) for p, c, b, d in zip(*ground_truth.__dict__.values(), strict=True)]
     )
     found = found_of(
         [(p, c, s, b * 11) for p, c, s, b in zip(*scene[1].__dict__.values(), strict=True)]
     )
-    score = coco_of(truth, found, 11)
+    score = coco_of(ground_truth, found, 11)
     areas = {
         "ap": (0, 1e10),
         "ap_small": (0, 1024),
@@ -56,23 +64,25 @@ def test_ap_of_every_size_is_pycocotools(scene):
     }
     for key, limits in areas.items():
         expected = getattr(score, key)
-        assert means(truth, found, limits) == pytest.approx(expected, abs=1e-9), key
+        assert means(ground_truth, found, limits) == pytest.approx(expected, abs=1e-9), key
 
 
 @given(scenes())
 @settings(max_examples=40, deadline=None)
 def test_ap_of_every_class_is_pycocotools(scene):
-    truth, found = scene
-    pairs = same_class(truth, found, overlapping(truth, found, 0.5))
-    by_thresh = [class_aps(standing(truth, found, pairs, CLASSES, t)) for t in IOU_THRESHOLDS]
-    expected = coco_of(truth, found).class_ap
+    ground_truth, found = scene
+    pairs = same_class(ground_truth, found, overlapping(ground_truth, found, 0.5))
+    by_thresh = [
+        class_aps(standing(ground_truth, found, pairs, CLASSES, t)) for t in IOU_THRESHOLDS
+    ]
+    expected = coco_of(ground_truth, found).class_ap
     for values, number in zip(zip(*by_thresh, strict=True), expected, strict=True):
         assert mean_ap(values) == pytest.approx(number, abs=1e-9)
 
 
-def test_of_equal_scores_the_earlier_picture_is_first_whatever_their_order():
-    pictures, scores = np.array([1, 0, 1, 0]), np.array([0.5, 0.5, 0.9, 0.5])
-    shuffled = ScoredBoxes(pictures, pictures, scores, np.zeros((4, 4)))
+def test_of_equal_scores_the_earlier_image_is_first_whatever_their_order():
+    images, scores = np.array([1, 0, 1, 0]), np.array([0.5, 0.5, 0.9, 0.5])
+    shuffled = ScoredBoxes(images, images, scores, np.zeros((4, 4)))
     assert by_score(shuffled).tolist() == [2, 1, 3, 0]
     in_order = sorted_by_score(shuffled)
     assert in_order.scores.tolist() == [0.9, 0.5, 0.5, 0.5] and in_order.image_index.tolist() == [
@@ -82,7 +92,7 @@ def test_of_equal_scores_the_earlier_picture_is_first_whatever_their_order():
         1,
     ]
     assert by_score(in_order).tolist() == [0, 1, 2, 3]
-    later_first = ScoredBoxes(pictures[:2], pictures[:2], scores[:2], np.zeros((2, 4)))
+    later_first = ScoredBoxes(images[:2], images[:2], scores[:2], np.zeros((2, 4)))
     assert by_score(later_first).tolist() == [1, 0]
 
 
@@ -93,10 +103,10 @@ def test_the_curve_by_hand():
     assert curve[26:51] == pytest.approx(2 / 3) and curve[51:].tolist() == [0.0] * 50
 
 
-def test_more_than_a_hundred_of_a_class_in_a_picture_all_count():
+def test_more_than_a_hundred_of_a_class_in_an_image_all_count():
     # pycocotools would drop the last one, the only right one
-    truth = truth_of([(0, 0, (0, 0, 4, 4), False)])
+    ground_truth = ground_truth_of([(0, 0, (0, 0, 4, 4), False)])
     wrong = [(0, 0, 0.9, (6, 6, 8, 8))] * 100
     found = found_of([*wrong, (0, 0, 0.1, (0, 0, 4, 4))])
-    assert means(truth, found, (0, 1e10)) == pytest.approx(1 / 101)
-    assert coco_of(truth, found).ap == 0
+    assert means(ground_truth, found, (0, 1e10)) == pytest.approx(1 / 101)
+    assert coco_of(ground_truth, found).ap == 0

@@ -1,9 +1,9 @@
 """The confusion matrix: its matching rule by hand, and against the slow version."""
 
 import pytest
-from tests.helpers import slow_metrics as reference
 from hypothesis import given, settings
 
+from tests.helpers import slow_metrics as reference
 from tests.helpers.box_rows import (
     CLASSES,
     FAR,
@@ -13,64 +13,77 @@ from tests.helpers.box_rows import (
     detections_of,
     extents,
     few_scores,
+    ground_truth_of,
+    ground_truth_rows,
     thresholds,
-    truth_of,
-    truth_rows,
 )
 from yolo.evaluate.metrics.confusion import confusion_matrix
 
 
-def matrix(truths, detections, classes=2):
-    return confusion_matrix(truths, detections, classes, 0.5, 0.0, 0.25).tolist()
+def matrix(ground_truths, detections, classes=2):
+    return confusion_matrix(ground_truths, detections, classes, 0.5, 0.0, 0.25).tolist()
 
 
-def test_rows_are_truth_and_columns_detections():
-    truths = truth_of((0, 0, SQUARE, False), (1, 0, SQUARE, False), (2, 1, SQUARE, False))
+def test_rows_are_ground_truth_and_columns_detections():
+    ground_truths = ground_truth_of(
+        (0, 0, SQUARE, False), (1, 0, SQUARE, False), (2, 1, SQUARE, False)
+    )
     found = detections_of((0, 0, 0.9, SQUARE), (1, 1, 0.9, SQUARE), (2, 0, 0.3, FAR))
-    assert matrix(truths, found) == [[1, 1, 0], [0, 0, 1], [1, 0, 0]]
+    assert matrix(ground_truths, found) == [[1, 1, 0], [0, 0, 1], [1, 0, 0]]
 
 
-def test_of_two_detections_the_surer_one_takes_the_truth_whatever_its_class():
-    truths = truth_of((0, 0, SQUARE, False))
+def test_of_two_detections_the_surer_one_takes_the_ground_truth_whatever_its_class():
+    ground_truths = ground_truth_of((0, 0, SQUARE, False))
     found = detections_of((0, 0, 0.5, SQUARE), (0, 1, 0.9, SHIFTED))
-    assert matrix(truths, found) == [[0, 1, 0], [0, 0, 0], [1, 0, 0]]
+    assert matrix(ground_truths, found) == [[0, 1, 0], [0, 0, 0], [1, 0, 0]]
 
 
-def test_a_truth_that_is_taken_leaves_the_next_best():
-    truths = truth_of((0, 0, SQUARE, False), (0, 0, SHIFTED, False))
+def test_a_ground_truth_that_is_taken_leaves_the_next_best():
+    ground_truths = ground_truth_of((0, 0, SQUARE, False), (0, 0, SHIFTED, False))
     found = detections_of((0, 0, 0.9, SQUARE), (0, 0, 0.8, SQUARE))
-    assert matrix(truths, found) == [[2, 0, 0], [0, 0, 0], [0, 0, 0]]
+    assert matrix(ground_truths, found) == [[2, 0, 0], [0, 0, 0], [0, 0, 0]]
 
 
-def test_of_equally_good_truths_its_own_class_comes_first():
-    truths = truth_of((0, 0, SQUARE, False), (0, 1, SQUARE, False))
-    assert matrix(truths, detections_of((0, 1, 0.9, SQUARE))) == [[0, 0, 1], [0, 1, 0], [0, 0, 0]]
+def test_of_equally_good_ground_truths_its_own_class_comes_first():
+    ground_truths = ground_truth_of((0, 0, SQUARE, False), (0, 1, SQUARE, False))
+    assert matrix(ground_truths, detections_of((0, 1, 0.9, SQUARE))) == [
+        [0, 0, 1],
+        [0, 1, 0],
+        [0, 0, 0],
+    ]
 
 
-def test_difficult_truths_excuse_and_are_in_no_row():
-    truths = truth_of((0, 0, SQUARE, True))
+def test_difficult_ground_truths_excuse_and_are_in_no_row():
+    ground_truths = ground_truth_of((0, 0, SQUARE, True))
     found = detections_of((0, 1, 0.9, SQUARE), (0, 0, 0.8, SQUARE), (0, 0, 0.7, FAR))
-    assert matrix(truths, found) == [[0, 0, 0], [0, 0, 0], [1, 0, 0]]
+    assert matrix(ground_truths, found) == [[0, 0, 0], [0, 0, 0], [1, 0, 0]]
 
 
 def test_nothing_at_all():
-    assert matrix(truth_of(), detections_of()) == [[0] * 3] * 3
-    assert matrix(truth_of(), detections_of(), classes=0) == [[0]]
+    assert matrix(ground_truth_of(), detections_of()) == [[0] * 3] * 3
+    assert matrix(ground_truth_of(), detections_of(), classes=0) == [[0]]
 
 
 def test_a_label_of_no_class_is_an_error():
     with pytest.raises(ValueError, match="expected 0 to 1"):
-        matrix(truth_of((0, 2, SQUARE, False)), detections_of())
+        matrix(ground_truth_of((0, 2, SQUARE, False)), detections_of())
 
 
 @settings(max_examples=300, deadline=None)
-@given(truth_rows, detection_rows, thresholds, extents, few_scores)
-def test_the_matrix_is_the_slow_version_s(truths, detections, thresh, extent, score_thresh):
+@given(ground_truth_rows, detection_rows, thresholds, extents, few_scores)
+def test_the_matrix_is_the_slow_version_s(ground_truths, detections, thresh, extent, score_thresh):
     ours = confusion_matrix(
-        truth_of(*truths), detections_of(*detections), CLASSES, thresh, extent, score_thresh
+        ground_truth_of(*ground_truths),
+        detections_of(*detections),
+        CLASSES,
+        thresh,
+        extent,
+        score_thresh,
     )
     assert ours.tolist() == reference.confusion(
-        truths, detections, CLASSES, thresh, extent, score_thresh
+        ground_truths, detections, CLASSES, thresh, extent, score_thresh
     )
-    to_find = [sum(of == label and not hard for _, of, _, hard in truths) for label in range(2)]
-    assert ours[:-1].sum(axis=1).tolist() == to_find  # each truth is in one place of its row
+    to_find = [
+        sum(of == label and not hard for _, of, _, hard in ground_truths) for label in range(2)
+    ]
+    assert ours[:-1].sum(axis=1).tolist() == to_find  # each ground truth is in one place of its row

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from tests.helpers.box_rows import detections_of, truth_of
+from tests.helpers.box_rows import detections_of, ground_truth_of
 from yolo.evaluate.metrics.all import all_metrics
 from yolo.evaluate.metrics.coco import coco_score
 from yolo.evaluate.metrics.conventions import (
@@ -24,10 +24,10 @@ BIG, HALF, FAR = (100, 100, 116, 116), (100, 100, 108, 116), (0, 0, 50, 50)
 NAMES = ("cat", "dog", "eel")
 
 
-def evaluation_of(truths, found, names=NAMES, pictures=2) -> Evaluation:
-    ids = tuple(f"p{number}" for number in range(pictures))
-    sizes = np.full((pictures, 2), 200)
-    return Evaluation(names, ids, sizes, truth_of(*truths), detections_of(*found))
+def evaluation_of(ground_truths, found, names=NAMES, images=2) -> Evaluation:
+    ids = tuple(f"p{number}" for number in range(images))
+    sizes = np.full((images, 2), 200)
+    return Evaluation(names, ids, sizes, ground_truth_of(*ground_truths), detections_of(*found))
 
 
 @pytest.fixture
@@ -36,9 +36,9 @@ def metrics():
 
     The dog is found as a cat. There is no eel.
     """
-    truths = [(0, 0, BIG, False), (1, 0, BIG, False), (0, 0, FAR, True), (1, 1, FAR, False)]
+    ground_truths = [(0, 0, BIG, False), (1, 0, BIG, False), (0, 0, FAR, True), (1, 1, FAR, False)]
     found = [(0, 0, 0.9, FAR), (0, 0, 0.8, HALF), (1, 0, 0.7, FAR), (1, 0, 0.1, BIG)]
-    evaluation = evaluation_of(truths, found)
+    evaluation = evaluation_of(ground_truths, found)
     return all_metrics(evaluation, coco_score(evaluation), iou_thresh=0.5, score_thresh=0.25)
 
 
@@ -83,7 +83,7 @@ def test_the_table_shows_every_row_with_its_conventions(metrics):
     assert len(lines) == len(rows) + 4
     voc07 = next(line for line in lines if "VOC07 mAP" in line)
     assert re.search(r"0\.424242 .* 11 tenths.* > 0.5 .* \+ 1 pixel .* left out", voc07)
-    assert "sides + 1 pixel; difficult truth excused; scores all" in rows[0].conventions
+    assert "sides + 1 pixel; difficult ground truth excused; scores all" in rows[0].conventions
 
 
 def test_counts_a_class(metrics):
@@ -105,7 +105,7 @@ def test_the_record_holds_all_digits_and_no_nan(metrics):
 
 
 @pytest.mark.parametrize(
-    ("truths", "found", "names"),
+    ("ground_truths", "found", "names"),
     [
         ([], [], ()),
         ([], [], NAMES),
@@ -115,11 +115,11 @@ def test_the_record_holds_all_digits_and_no_nan(metrics):
         ([(0, 0, BIG, False)], [(0, 0, 0.9, BIG)], ("cat",)),
     ],
 )
-def test_what_does_not_exist_is_not_available_and_never_nan(truths, found, names):
-    evaluation = evaluation_of(truths, found, names)
+def test_what_does_not_exist_is_not_available_and_never_nan(ground_truths, found, names):
+    evaluation = evaluation_of(ground_truths, found, names)
     metrics = all_metrics(evaluation, coco_score(evaluation), 0.5, 0.25)
     assert "nan" not in everything_text(metrics).lower()
     json.dumps(metrics_record(metrics), allow_nan=False)
-    if not truths:
+    if not ground_truths:
         assert value(metrics, "VOC07 mAP") is None
         assert value(metrics, "log-average miss rate") is None

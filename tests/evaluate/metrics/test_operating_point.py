@@ -1,9 +1,9 @@
 """Precision, recall, F1 and IoU at a threshold: by hand, and against the slow version."""
 
 import pytest
-from tests.helpers import slow_metrics as reference
 from hypothesis import given, settings
 
+from tests.helpers import slow_metrics as reference
 from tests.helpers.box_rows import (
     CLASSES,
     FAR,
@@ -13,9 +13,9 @@ from tests.helpers.box_rows import (
     detections_of,
     extents,
     few_scores,
+    ground_truth_of,
+    ground_truth_rows,
     thresholds,
-    truth_of,
-    truth_rows,
 )
 from yolo.evaluate.metrics.operating_point import OperatingPoint, operating_points, together
 
@@ -43,9 +43,9 @@ def test_a_share_of_nothing_does_not_exist(counts, shares):
 
 
 def test_difficult_boxes_are_neither_missed_nor_wrong():
-    truths = truth_of((0, 0, SQUARE, True), (0, 0, FAR, True), (1, 0, SQUARE, False))
+    ground_truths = ground_truth_of((0, 0, SQUARE, True), (0, 0, FAR, True), (1, 0, SQUARE, False))
     found = detections_of((0, 0, 0.9, SQUARE), (1, 0, 0.8, SHIFTED), (1, 0, 0.7, SQUARE))
-    (point,) = operating_points(truths, found, 1, 0.5, 0.0, 0.25)
+    (point,) = operating_points(ground_truths, found, 1, 0.5, 0.0, 0.25)
     assert (point.true_positives, point.false_positives, point.missed) == (1, 1, 0)
     assert point.overlap == pytest.approx(90 / 110)  # of the hit, though the later one fits better
 
@@ -58,16 +58,21 @@ def test_together_are_all_boxes_and_not_the_mean_of_shares():
 
 def test_a_label_of_no_class_is_an_error():
     with pytest.raises(ValueError, match="expected 0 to 0"):
-        operating_points(truth_of(), detections_of((0, 1, 0.5, SQUARE)), 1, 0.5, 0.0, 0.25)
+        operating_points(ground_truth_of(), detections_of((0, 1, 0.5, SQUARE)), 1, 0.5, 0.0, 0.25)
 
 
 @settings(max_examples=300, deadline=None)
-@given(truth_rows, detection_rows, thresholds, extents, few_scores)
-def test_counts_are_the_slow_version_s(truths, detections, thresh, extent, score_thresh):
+@given(ground_truth_rows, detection_rows, thresholds, extents, few_scores)
+def test_counts_are_the_slow_version_s(ground_truths, detections, thresh, extent, score_thresh):
     points = operating_points(
-        truth_of(*truths), detections_of(*detections), CLASSES, thresh, extent, score_thresh
+        ground_truth_of(*ground_truths),
+        detections_of(*detections),
+        CLASSES,
+        thresh,
+        extent,
+        score_thresh,
     )
-    expected = reference.counts(truths, detections, CLASSES, thresh, extent, score_thresh)
+    expected = reference.counts(ground_truths, detections, CLASSES, thresh, extent, score_thresh)
     for point, (right, wrong, missed, overlap) in zip(points, expected, strict=True):
         assert (point.true_positives, point.false_positives, point.missed) == (
             right, wrong, missed,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 
 from tests.helpers import slow_tide
-from tests.helpers.scoring_scenes import found_of, scenes, truth_of
+from tests.helpers.scoring_scenes import found_of, ground_truth_of, scenes
 from yolo.evaluate.metrics import average_precision
 from yolo.evaluate.metrics import coco_matching as overlaps
 
@@ -13,26 +13,28 @@ from yolo.evaluate.metrics import coco_matching as overlaps
 @pytest.mark.parametrize("portion", [1, 3, 1_000_000])
 @given(scene=scenes())
 @settings(max_examples=60, deadline=None)
-def test_all_pairs_of_a_picture_are_there_in_portions_of_any_size(portion, scene):
-    truth, found = scene
+def test_all_pairs_of_an_image_are_there_in_portions_of_any_size(portion, scene):
+    ground_truth, found = scene
     expected = {}
     for d, box in enumerate(found.boxes):
-        for t, other in enumerate(truth.boxes):
-            measure = slow_tide.covered if truth.difficult[t] else slow_tide.iou
+        for t, other in enumerate(ground_truth.boxes):
+            measure = slow_tide.covered if ground_truth.difficult[t] else slow_tide.iou
             overlap = measure(box, other)
-            if found.image_index[d] == truth.image_index[t] and overlap >= 0.1:
+            if found.image_index[d] == ground_truth.image_index[t] and overlap >= 0.1:
                 expected[d, t] = overlap
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(average_precision, "PAIRS_AT_ONCE", portion)
-        pairs = overlaps.overlapping(truth, found, 0.1)
-    ours = dict(zip(zip(pairs.detection, pairs.truth, strict=True), pairs.overlap, strict=True))
+        pairs = overlaps.overlapping(ground_truth, found, 0.1)
+    ours = dict(
+        zip(zip(pairs.detection, pairs.ground_truth, strict=True), pairs.overlap, strict=True)
+    )
     assert len(ours) == len(pairs.overlap) and ours == pytest.approx(expected)
 
 
 def test_boxes_without_an_area_overlap_nothing():
-    truth = truth_of([(0, 0, (2, 2, 2, 5), False), (0, 0, (0, 0, 4, 4), False)])
+    ground_truth = ground_truth_of([(0, 0, (2, 2, 2, 5), False), (0, 0, (0, 0, 4, 4), False)])
     found = found_of([(0, 0, 0.9, (2, 2, 2, 5)), (0, 0, 0.9, (3, 3, 1, 1))])
-    assert len(overlaps.overlapping(truth, found, 0.1).overlap) == 0
+    assert len(overlaps.overlapping(ground_truth, found, 0.1).overlap) == 0
 
 
 def test_the_best_partner_is_the_first_of_equals():

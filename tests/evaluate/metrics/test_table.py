@@ -29,7 +29,7 @@ def test_the_table_has_a_row_a_class_and_the_means_last():
     table = class_table(("cat", "dog", "eel"), (10, 0, 2), (100, 5, 3), METRICS)
     assert table.splitlines() == [
         "+------------+--------+------------+----------+---------+",
-        "| class      | truths | detections | AP voc07 | AP area |",
+        "| class      | ground truths | detections | AP voc07 | AP area |",
         "+------------+--------+------------+----------+---------+",
         "| cat        |     10 |        100 |   0.5000 |  0.1235 |",
         "| dog        |      0 |          5 |      n/a |     n/a |",
@@ -68,7 +68,7 @@ def test_an_ap_is_rounded_for_the_eye():
 
 @pytest.fixture
 def drawn(monkeypatch) -> list:
-    """The (label, colour, dashes) of every line that is drawn."""
+    """The (label, color, dashes) of every line that is drawn."""
     lines, plot = [], Axes.plot
 
     def recording_plot(self, *arguments, **options):
@@ -79,7 +79,7 @@ def drawn(monkeypatch) -> list:
     return lines
 
 
-def test_the_plot_has_a_line_a_class_with_truth_best_first(tmp_path, drawn):
+def test_the_plot_has_a_line_a_class_with_ground_truth_best_first(tmp_path, drawn):
     scores = [a_score(0.9, 0.25), a_score(None, None), a_score(0.1, 0.75)]
     plot_curves(tmp_path / "curves.png", ("cat", "dog", "$eel"), scores, "area", 0.5)
     assert [label for label, _, _ in drawn] == [r"\$eel  0.7500", "cat  0.2500"]
@@ -90,7 +90,7 @@ def test_forty_classes_all_look_different(tmp_path, drawn):
     names = [f"class {number}" for number in range(40)]
     scores = [a_score(0.5, 0.5) for _ in names]
     plot_curves(tmp_path / "curves.svg", names, scores, "area", 0.5)
-    assert len({(colour, dashes) for _, colour, dashes in drawn}) == 40
+    assert len({(color, dashes) for _, color, dashes in drawn}) == 40
     assert b"<svg" in (tmp_path / "curves.svg").read_bytes()
 
 

@@ -49,11 +49,11 @@ def test_a_yolo_head_has_its_masks_anchors_and_a_stride_in_pixels():
 @pytest.mark.parametrize(
     ("point", "shift"), [("center", 0), ("left_top", 0.5), ("right_bottom", -0.5)]
 )
-def test_a_gaussian_heads_yolo_point_is_the_way_to_the_centre(point, shift):
+def test_a_gaussian_heads_yolo_point_is_the_way_to_the_center(point, shift):
     text = f"num=1\nanchors=1,2\nclasses=6\nyolo_point={point}\nuc_normalizer=0.1\nscale_x_y=1.2\n"
     head, unread = built("Gaussian_yolo", text, (15, 4, 5))
     assert isinstance(head, GaussianYoloHead) and unread == []
-    assert (head.centre_shift, head.scale_x_y, head.stride) == (shift, 1.2, (16, 8))
+    assert (head.center_shift, head.scale_x_y, head.stride) == (shift, 1.2, (16, 8))
 
 
 def test_a_region_head_of_yolov2_leaves_no_key_unread():

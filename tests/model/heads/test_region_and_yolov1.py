@@ -162,7 +162,7 @@ def test_decode_works_in_float32_and_forward_hands_the_raw_map_on(head, shape):
 
 
 @pytest.mark.parametrize(("head", "shape"), HEADS, ids=["region", "detection"])
-def test_no_pictures_give_no_predictions(head, shape):
+def test_no_images_give_no_predictions(head, shape):
     found = head.decode(torch.zeros(0, *shape))
     assert len(found.boxes) == len(found.objectness) == len(found.class_probs) == 0
     assert found.boxes.shape[1:] == head.decode(torch.zeros(1, *shape)).boxes.shape[1:]

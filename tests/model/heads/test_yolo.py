@@ -90,7 +90,7 @@ def test_anchors_are_no_parameters_and_not_in_the_state():
     assert list(head().parameters()) == [] and head().state_dict() == {}
 
 
-def test_no_pictures_give_no_predictions():
+def test_no_images_give_no_predictions():
     found = head().decode(raw_map()[:0])
     assert found.boxes.shape == (0, A * H * W, 4)
 
@@ -123,7 +123,7 @@ def test_a_gaussian_head_reads_uncertainties_beside_the_box_and_lowers_the_class
 def test_a_gaussian_heads_point_may_be_a_corner_of_the_box(shift, sign):
     # of a zero map: the point is the middle of its cell, the box has the anchor's size; by hand
     gaussian = GaussianYoloHead(
-        anchors=ANCHORS[:1], classes=CLASSES, stride=STRIDE, centre_shift=shift
+        anchors=ANCHORS[:1], classes=CLASSES, stride=STRIDE, center_shift=shift
     )
     found = gaussian.decode(torch.zeros(1, 9 + CLASSES, H, W))
     width, height = 10 / 40, 20 / 64

@@ -1,7 +1,7 @@
 """yolo.model.layers.dense and build_dense: cfg text → layer, against compiled Darknet's outputs and loops.
 
 golden/dense.npz: pjreddie's Darknet (2018-09-14, CPU build with batch norm's epsilon inside the root) read CFG and the
-`weights` (in file order), looked at two random `pictures`, and gave `output_K`, of layer K. Its workspace, of which
+`weights` (in file order), looked at two random `images`, and gave `output_K`, of layer K. Its workspace, of which
 [local] asks for a quarter of what it writes, was made large enough.
 """
 
@@ -96,12 +96,12 @@ def test_a_connected_layer_is_the_sum_over_channels_rows_and_columns():
     features = torch.randn(3, 2, 3, 4)
     found = layer(features)
     assert found.shape == (3, 5, 1, 1)
-    for picture, output in np.ndindex(3, 5):
+    for image, output in np.ndindex(3, 5):
         total = layer.linear.bias[output].item()
         for place, (channel, row, column) in enumerate(np.ndindex(2, 3, 4)):
             weight = layer.linear.weight[output, place].item()
-            total += weight * features[picture, channel, row, column].item()
-        assert found[picture, output, 0, 0].item() == pytest.approx(max(total, 0.0), abs=1e-5)
+            total += weight * features[image, channel, row, column].item()
+        assert found[image, output, 0, 0].item() == pytest.approx(max(total, 0.0), abs=1e-5)
 
 
 def test_a_local_layer_has_other_weights_at_each_place():
@@ -114,15 +114,15 @@ def test_a_local_layer_has_other_weights_at_each_place():
         features = torch.randn(2, 2, 4, 5)
         found = layer(features)
     assert found.shape == (2, 3, 2, 3)
-    for picture, filter_, row, column in np.ndindex(2, 3, 2, 3):
+    for image, filter_, row, column in np.ndindex(2, 3, 2, 3):
         place = row * 3 + column
         total = layer.biases[filter_ * 6 + place].item()
         for index, (channel, down, right) in enumerate(np.ndindex(2, 3, 3)):
             y, x = row * 2 + down - 1, column * 2 + right - 1
             if 0 <= y < 4 and 0 <= x < 5:
                 weight = layer.weights[place, filter_, index].item()
-                total += weight * features[picture, channel, y, x].item()
-        assert found[picture, filter_, row, column].item() == pytest.approx(total, abs=1e-5)
+                total += weight * features[image, channel, y, x].item()
+        assert found[image, filter_, row, column].item() == pytest.approx(total, abs=1e-5)
 
 
 def test_tensors_stand_in_the_order_of_a_weights_file():

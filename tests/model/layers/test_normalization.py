@@ -1,7 +1,7 @@
 """yolo.model.layers.normalization and its relatives: cfg text → layer, against compiled Darknet's outputs, loops and counting.
 
 golden/normalise.npz: pjreddie's Darknet (2018-09-14, CPU build with batch norm's epsilon inside the root) read
-CFGS[NAME] and `NAME_weights`, looked at two random pictures, `NAME_pictures`, and gave `NAME_output_K`, of layer K; in
+CFGS[NAME] and `NAME_weights`, looked at two random images, `NAME_images`, and gave `NAME_output_K`, of layer K; in
 training, with another random seed in each row, `crop_training_K`. The memory that its CPU build forgets for
 [batchnorm] was given to it. The tree is test_tree's.
 """
@@ -170,16 +170,16 @@ def test_every_output_is_compiled_darknets(name, folder):
         assert torch.allclose(features, expected, rtol=1e-5, atol=1e-6), index
 
 
-def places(pictures, size, flips):
+def places(images, size, flips):
     """Every cut of `size`, by place and flip."""
-    spare = pictures.shape[2] - size[0], pictures.shape[3] - size[1]
+    spare = images.shape[2] - size[0], images.shape[3] - size[1]
     return {
-        (top, left, flip): cut(pictures, top, left, size, flip)
+        (top, left, flip): cut(images, top, left, size, flip)
         for top, left, flip in np.ndindex(spare[0] + 1, spare[1] + 1, flips)
     }
 
 
-def test_in_training_darknet_cuts_both_pictures_at_one_random_place_and_flips_some():
+def test_in_training_darknet_cuts_both_images_at_one_random_place_and_flips_some():
     recorded = golden()
     cuts = places(torch.from_numpy(recorded["crop_pictures"]), (3, 4), flips=2)
     found = []
@@ -191,12 +191,12 @@ def test_in_training_darknet_cuts_both_pictures_at_one_random_place_and_flips_so
 
 
 def test_a_crop_in_training_is_one_of_the_possible_cuts_and_each_comes():
-    pictures = torch.rand(2, 3, 5, 6)
+    images = torch.rand(2, 3, 5, 6)
     layer = Crop(size=(4, 5), flip=True).train()
-    cuts = places(pictures, (4, 5), flips=2)
+    cuts = places(images, (4, 5), flips=2)
     found = set()
     for _ in range(200):
-        once = layer(pictures)
+        once = layer(images)
         found |= {key for key, each in cuts.items() if torch.equal(each * 2 - 1, once)}
     assert found == set(cuts) and len(cuts) == 8
 
@@ -233,14 +233,14 @@ def test_local_response_norm_is_darknets_running_sum(size):
     layer = LocalResponseNorm(size=size, alpha=0.02, beta=0.75, kappa=2.0)
     features = torch.randn(2, 6, 3, 4)
     found = layer(features)
-    for picture, row, column in np.ndindex(2, 3, 4):
-        values = features[picture, :, row, column].tolist()
+    for image, row, column in np.ndindex(2, 3, 4):
+        values = features[image, :, row, column].tolist()
         norms = slow_norms(values, size, 0.02, 2.0)
         expected = [value * norm**-0.75 for value, norm in zip(values, norms, strict=True)]
-        assert found[picture, :, row, column].tolist() == pytest.approx(expected, rel=1e-4)
+        assert found[image, :, row, column].tolist() == pytest.approx(expected, rel=1e-4)
 
 
-def test_softmax_adds_up_to_one_in_each_group_of_each_picture():
+def test_softmax_adds_up_to_one_in_each_group_of_each_image():
     features = torch.arange(18.0).reshape(3, 6, 1, 1)
     found = Softmax(groups=2, temperature=2.0)(features)
     assert torch.allclose(found.reshape(3, 2, 3).sum(dim=2), torch.ones(3, 2))
@@ -275,7 +275,7 @@ def test_a_batch_norm_that_is_too_much_is_named():
 
 
 def dropblock(side, probability=0.05, shape=(64, 8, 9, 12)):
-    """Random pictures without a 0, what a dropblock makes of them, and where it put zeros."""
+    """Random images without a 0, what a dropblock makes of them, and where it put zeros."""
     torch.manual_seed(1)
     layer = DropBlock(probability=probability, pixels=side).train()
     features = torch.rand(shape) + 0.5
@@ -288,19 +288,19 @@ def test_a_dropblock_zeroes_one_square_inside_the_map_in_some_channels(side):
     _, _, zeros = dropblock(side)
     hit = zeros.flatten(2).any(dim=2)
     assert hit.any() and (side == 1 or not hit.all())
-    for picture, channel in hit.nonzero().tolist():
-        rows, columns = zeros[picture, channel].nonzero().T
+    for image, channel in hit.nonzero().tolist():
+        rows, columns = zeros[image, channel].nonzero().T
         assert len(rows) == side * side
         assert int(rows.max() - rows.min()) == int(columns.max() - columns.min()) == side - 1
 
 
-def test_a_dropblock_scales_each_picture_by_its_values_over_those_kept():
+def test_a_dropblock_scales_each_image_by_its_values_over_those_kept():
     features, found, zeros = dropblock(3)
-    for picture in range(len(features)):
-        kept = ~zeros[picture]
+    for image in range(len(features)):
+        kept = ~zeros[image]
         scale = kept.numel() / int(kept.sum())
-        assert torch.allclose(found[picture][kept], features[picture][kept] * scale)
-    assert len({int(each.sum()) for each in zeros}) > 3  # pictures differ
+        assert torch.allclose(found[image][kept], features[image][kept] * scale)
+    assert len({int(each.sum()) for each in zeros}) > 3  # images differ
 
 
 def test_a_channel_has_a_block_as_often_as_one_of_its_values_begins_one():

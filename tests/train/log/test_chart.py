@@ -1,4 +1,4 @@
-"""yolo.train.log.chart: where losses and scores stand on the picture."""
+"""yolo.train.log.chart: where losses and scores stand on the image."""
 
 from dataclasses import replace
 
@@ -21,14 +21,14 @@ def curves(losses, averages=None, scores=(), last_step=100, steps=None):
     return Curves("a run", steps, losses, averages, scores, "map/voc07", last_step, 20.0, 60.0)
 
 
-def places(picture, colour):
-    """(x, y) of the pixels of a colour inside the frame or on it."""
-    y, x = np.nonzero((picture[TOP - 1 : BOTTOM + 2, LEFT - 1 : RIGHT + 2] == colour).all(axis=2))
+def places(image, color):
+    """(x, y) of the pixels of a color inside the frame or on it."""
+    y, x = np.nonzero((image[TOP - 1 : BOTTOM + 2, LEFT - 1 : RIGHT + 2] == color).all(axis=2))
     return x + LEFT - 1, y + TOP - 1
 
 
-def centre(picture, colour):
-    x, y = places(picture, colour)
+def center(image, color):
+    x, y = places(image, color)
     return pytest.approx((x.mean(), y.mean()), abs=1)
 
 
@@ -41,22 +41,22 @@ def spot(step, share, last_step=100):
     ("loss", "share"), [(5.0, 0.25), (0.0, 0), (20.0, 1), (1e9, 1), (np.inf, 1), (-3.0, 0)]
 )
 def test_one_step_is_a_dot_at_its_loss_and_what_is_too_large_lies_at_the_top(loss, share):
-    picture = draw_chart(curves([loss], [loss], steps=[50]))
-    assert picture.shape == (chart.HEIGHT, chart.WIDTH, 3) and picture.dtype == np.uint8
-    x, y = places(picture, BLUE)
+    image = draw_chart(curves([loss], [loss], steps=[50]))
+    assert image.shape == (chart.HEIGHT, chart.WIDTH, 3) and image.dtype == np.uint8
+    x, y = places(image, BLUE)
     assert abs(x.mean() - spot(50, share)[0]) <= 1
     assert abs(y - spot(50, share)[1]).min() <= 2
 
 
 def test_the_dots_of_losses_and_of_averages_have_their_own_blue():
-    picture = draw_chart(curves([5.0, NAN], [NAN, 10.0], steps=[20, 80]))
-    assert spot(20, 0.25) == centre(picture, STEP_BLUE)
-    assert spot(80, 0.5) == centre(picture, BLUE)
+    image = draw_chart(curves([5.0, NAN], [NAN, 10.0], steps=[20, 80]))
+    assert spot(20, 0.25) == center(image, STEP_BLUE)
+    assert spot(80, 0.5) == center(image, BLUE)
 
 
 def test_scores_are_shares_of_the_height_and_joined():
-    picture = draw_chart(curves([NAN], scores=[(40, 0.5), (80, 0.75)]))
-    x, y = places(picture, RED)
+    image = draw_chart(curves([NAN], scores=[(40, 0.5), (80, 0.75)]))
+    x, y = places(image, RED)
     inside = x < RIGHT - 10  # the axis of percents is red as well
     x, y = x[inside], y[inside]
     middle = abs(x - spot(60, 0)[0]) < 1
@@ -67,17 +67,17 @@ def test_scores_are_shares_of_the_height_and_joined():
 def test_no_step_or_nothing_but_nan_is_an_empty_frame():
     empty = draw_chart(curves([]))
     for losses in ([], [NAN, NAN, NAN]):
-        picture = draw_chart(curves(losses, losses))
-        assert len(places(picture, BLUE)[0]) == len(places(picture, STEP_BLUE)[0]) == 0
-        assert np.array_equal(picture[TOP:BOTTOM, LEFT:RIGHT], empty[TOP:BOTTOM, LEFT:RIGHT])
+        image = draw_chart(curves(losses, losses))
+        assert len(places(image, BLUE)[0]) == len(places(image, STEP_BLUE)[0]) == 0
+        assert np.array_equal(image[TOP:BOTTOM, LEFT:RIGHT], empty[TOP:BOTTOM, LEFT:RIGHT])
 
 
 def test_many_steps_are_a_band_from_the_smallest_to_the_largest_loss():
     losses = np.tile([4.0, 8.0], 250_000)
-    picture = draw_chart(curves(losses, np.full(500_000, 16.0), last_step=1_000_000))
-    _, y = places(picture, STEP_BLUE)
+    image = draw_chart(curves(losses, np.full(500_000, 16.0), last_step=1_000_000))
+    _, y = places(image, STEP_BLUE)
     assert (y.min(), y.max()) == pytest.approx((spot(0, 0.4)[1], spot(0, 0.2)[1]), abs=1)
-    x, y = places(picture, BLUE)
+    x, y = places(image, BLUE)
     assert abs(y.mean() - spot(0, 0.8)[1]) < 1
     assert (x.min(), x.max()) == pytest.approx((LEFT, spot(50, 0)[0]), abs=3)
 
@@ -108,8 +108,8 @@ def test_short_number(value, text):
 
 def test_the_best_and_the_last_score_have_a_number_before_others():
     x = np.array([0.0, 100, 120, 140, 300])
-    assert chart.labelled(x, np.array([0.1, 0.5, 0.9, 0.6, 0.7])) == [2, 4, 0]
-    assert chart.labelled(x[:1], np.array([0.1])) == [0]
+    assert chart.labeled(x, np.array([0.1, 0.5, 0.9, 0.6, 0.7])) == [2, 4, 0]
+    assert chart.labeled(x[:1], np.array([0.1])) == [0]
 
 
 @pytest.mark.parametrize("last_step", [1, 50, 0])

@@ -12,7 +12,7 @@ from yolo.train.log.console import ProgressLine, StepLines, Told, clock, fitted_
 
 TOLD = Told(
     step=12345, last_step=500200, loss=12.3456, average=23.4567, rate=0.001, quality={"IoU": 0.5},
-    seconds=1.5, speed=189.44, left=3725, pictures=64,
+    seconds=1.5, speed=189.44, left=3725, images=64,
 )  # fmt: skip
 SHORT = "12345/500200 avg loss 23.457 IoU 0.50 rate 0.001 189/s 1:02:05 left"
 
@@ -24,7 +24,7 @@ class Terminal(io.StringIO):
 
 def test_a_step_in_words():
     assert long_line(TOLD) == (
-        "12345/500200  loss 12.346 (avg 23.457)  IoU 0.500  rate 0.001000  189.4 pictures/s  1:02:05 left"
+        "12345/500200  loss 12.346 (avg 23.457)  IoU 0.500  rate 0.001000  189.4 images/s  1:02:05 left"
     )
     assert "rate" in long_line(replace(TOLD, quality={})) and "IoU" not in long_line(
         replace(TOLD, quality={})

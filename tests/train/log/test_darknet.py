@@ -13,7 +13,7 @@ from yolo.train.log.console import Told
 from yolo.train.log.darknet import DarknetLoss, alexeyab_step, pjreddie_step
 from yolo.train.losses.detection import DetectionLoss
 
-# Printed by pjreddie's compiled forward_yolo_layer for the recorded logits and truths of ../shared/darknet_golden/loss;
+# Printed by pjreddie's compiled forward_yolo_layer for the recorded logits and ground truths of ../shared/darknet_golden/loss;
 # for no_truth it printed -nan in the places that are 0.000000 here.
 PJREDDIE = {
     "pjreddie_default": "Region 1 Avg IOU: 0.354992, Class: 0.622592, Obj: 0.439479, No Obj: 0.507852, "
@@ -99,7 +99,7 @@ iou_loss=giou
 
 
 def test_two_heads_have_two_lines_and_training_is_as_without_them():
-    """Darknet's loss is the mean over heads of their costs, a picture (get_network_cost, train_network)."""
+    """Darknet's loss is the mean over heads of their costs, an image (get_network_cost, train_network)."""
     network = network_of(CFG)
     raw = [torch.randn(2, 21, 1, 2, requires_grad=True) for _ in range(2)]
     copies = [map_.detach().clone().requires_grad_() for map_ in raw]
@@ -120,14 +120,14 @@ def test_two_heads_have_two_lines_and_training_is_as_without_them():
     mse, _ = (float(re.search(r"total_loss = ([\d.]+)", line)[1]) for line in lines)
     others = float(re.search(r"class_loss = ([\d.]+)", lines[1])[1])
     giou = float(losses.figures[1].numbers.giou)
-    # by hand: two pictures; the second head's cost has .75 * (1 - giou) for its boxes
+    # by hand: two images; the second head's cost has .75 * (1 - giou) for its boxes
     assert float(losses.loss) == pytest.approx(
         (2 * mse + 2 * others + 0.75 * (1 - giou)) / 2 / 2, rel=1e-5
     )
 
 
 def test_pjreddies_knows_no_iou_thresh():
-    """By hand: one truth of 12 x 12 pixels has one best anchor there; AlexeyAB's adds all with IoU above .1."""
+    """By hand: one ground truth of 12 x 12 pixels has one best anchor there; AlexeyAB's adds all with IoU above .1."""
     network = network_of(CFG.replace("iou_loss=giou", "iou_thresh=.1"))
     raw = [torch.zeros(1, 21, 1, 2) for _ in range(2)]
     targets = targets_of([(0, 1, 0.3, 0.5, 12 / 32, 12 / 16)])
@@ -144,7 +144,7 @@ class OtherHead:
 
 
 def test_a_head_of_another_kind_counts_and_says_nothing():
-    """Its delta here, by hand: of a loss 3·sum(raw)/2 pictures, -3 in each of 8 places."""
+    """Its delta here, by hand: of a loss 3·sum(raw)/2 images, -3 in each of 8 places."""
 
     @dataclass
     class Losses:
@@ -164,7 +164,7 @@ def test_a_head_of_another_kind_counts_and_says_nothing():
 
 TOLD = Told(
     step=8001, last_step=9000, loss=0.5954421, average=0.75, rate=0.0013, quality={},
-    seconds=13.20925, speed=5.0, left=5400, pictures=64,
+    seconds=13.20925, speed=5.0, left=5400, images=64,
 )  # fmt: skip
 
 

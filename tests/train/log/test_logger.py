@@ -82,12 +82,12 @@ def test_every_number_has_a_curve_and_a_column(tmp_path):
     ]
 
 
-def test_curves_histograms_and_pictures_are_there(tmp_path):
+def test_curves_histograms_and_images_are_there(tmp_path):
     journal = Logger(tmp_path, 1, 10)
     right, scores = np.array([True, False]), np.array([0.9, 0.3])
     journal.curves(5, {"red": (right, scores, 3), "never there": (right[:0], scores[:0], 0)})
     journal.histograms(5, {"weights": torch.arange(4.0), "nothing": torch.full((2,), math.nan)})
-    journal.pictures_seen(5, "valid/0", np.zeros((6, 8, 3), np.uint8))
+    journal.images_seen(5, "valid/0", np.zeros((6, 8, 3), np.uint8))
     journal.close()
     found = EventAccumulator(str(tmp_path / "tensorboard"))
     found.Reload()
@@ -180,7 +180,7 @@ def test_time_left_counts_from_the_first_step_of_this_run(tmp_path, monkeypatch,
     journal = Logger(tmp_path, 101, 162, printer=StepLines(lambda step: told.append(step) or ""))
     for step in (101, 102):
         journal.step(step, [Losses(1.0)], 0.01, 4)
-    # by hand: 4 pictures in the second between the two steps; 60 steps of 4 pictures are left
+    # by hand: 4 images in the second between the two steps; 60 steps of 4 images are left
     assert [(each.seconds, each.speed) for each in told] == [(10.0, 0.0), (1.0, 4.0)]
     assert math.isnan(told[0].left) and told[1].left == 60.0
     journal.close()

@@ -16,10 +16,10 @@ def read(folder):
     return accumulator
 
 
-def test_numbers_and_pictures_come_back(tmp_path):
+def test_numbers_and_images_come_back(tmp_path):
     file = EventFile(tmp_path / "new" / "folder", first_step=1)
     file.add(3, events.scalars({"loss": 0.5, "nothing": None, "rate": 0.25}))
-    file.add(4, events.picture("seen", np.full((6, 8, 3), (10, 20, 30), np.uint8)))
+    file.add(4, events.image("seen", np.full((6, 8, 3), (10, 20, 30), np.uint8)))
     file.close()
     found = read(tmp_path / "new" / "folder")
     assert {
@@ -30,8 +30,8 @@ def test_numbers_and_pictures_come_back(tmp_path):
         "loss": (3, 0.5),
         "rate": (3, 0.25),
     }
-    (picture,) = found.Images("seen")
-    assert (picture.step, picture.width, picture.height) == (4, 8, 6)
+    (image,) = found.Images("seen")
+    assert (image.step, image.width, image.height) == (4, 8, 6)
 
 
 def test_a_run_that_goes_on_takes_back_what_was_said_of_its_steps(tmp_path):
@@ -45,11 +45,11 @@ def test_a_run_that_goes_on_takes_back_what_was_said_of_its_steps(tmp_path):
     assert found == [(1, 1.0), (2, 2.0), (3, 30.0), (4, 40.0)]
 
 
-def slow_point(labels, scores, truths, threshold):
+def slow_point(labels, scores, ground_truths, threshold):
     kept = [label for label, score in zip(labels, scores, strict=True) if score >= threshold]
     right = sum(kept)
     precision = right / len(kept) if kept else 1.0
-    return right, len(kept) - right, 0, truths - right, precision, right / truths
+    return right, len(kept) - right, 0, ground_truths - right, precision, right / ground_truths
 
 
 def test_curve_points_are_those_of_a_loop_over_thresholds():
@@ -59,14 +59,14 @@ def test_curve_points_are_those_of_a_loop_over_thresholds():
         [0, 31, 63, 90, 125]
     ]  # exactly at thresholds, nearly
     labels = rng.random(len(scores)) < 0.6
-    points = curve_points(labels, scores, truths=50)
+    points = curve_points(labels, scores, ground_truths=50)
     for column, threshold in zip(points.T, np.linspace(0, 1, THRESHOLDS), strict=True):
         assert column == pytest.approx(slow_point(labels, scores, 50, threshold))
 
 
 def test_a_curve_without_detections_has_missed_everything(tmp_path):
     nothing = np.zeros(0, bool), np.zeros(0)
-    points = curve_points(*nothing, truths=4)
+    points = curve_points(*nothing, ground_truths=4)
     # by hand: nothing right, nothing wrong, four missed
     assert np.array_equal(points[:, 0], [0, 0, 0, 4, 1, 0]) and (points == points[:, :1]).all()
 

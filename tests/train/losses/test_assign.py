@@ -1,4 +1,4 @@
-"""yolo.train.losses.assign: which anchors answer for which truth, and which cells are left in peace."""
+"""yolo.train.losses.assign: which anchors answer for which ground truth, and which cells are left in peace."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import torch
 
 from tests.helpers import slow_core
 from tests.helpers.golden import network_of, targets_of
-from yolo.train.losses.assign import DIALECTS, assign, assign_by_shape, best_truths
+from yolo.train.losses.assign import DIALECTS, assign, assign_by_shape, best_ground_truths
 
 # a head of anchors 2, 3 and 4 of five, on a map of 4 rows and 5 columns; a cell is 10 wide and 8 high
 CFG = """[net]
@@ -38,7 +38,7 @@ def settings():
     return network_of(CFG).head_settings[0]
 
 
-def truth(image, label, cx, cy, width, height):
+def one_box(image, label, cx, cy, width, height):
     """A target from pixels of the network input."""
     unit = cx / NETWORK_WIDTH, cy / NETWORK_HEIGHT, width / NETWORK_WIDTH, height / NETWORK_HEIGHT
     return (image, label, *unit)
@@ -56,23 +56,23 @@ def random_boxes(seed, batch, count):
     return low + span * torch.rand(batch, count, 4, generator=generator)
 
 
-def test_a_truth_goes_to_the_cell_of_its_centre_and_the_anchor_of_its_shape(head, settings):
-    targets = targets_of([truth(1, 0, 33, 20, 11, 19)])
-    cells, truths, anchors = assign_by_shape(head, settings, targets, GRID)
+def test_a_ground_truth_goes_to_the_cell_of_its_center_and_the_anchor_of_its_shape(head, settings):
+    targets = targets_of([one_box(1, 0, 33, 20, 11, 19)])
+    cells, ground_truths, anchors = assign_by_shape(head, settings, targets, GRID)
     assert cells.tolist() == [cell(1, 0, 2, 3)]  # 20 / 8 = 2.5, 33 / 10 = 3.3
-    assert truths.tolist() == [0] and anchors.tolist() == [2]
+    assert ground_truths.tolist() == [0] and anchors.tolist() == [2]
 
 
-def test_a_truth_whose_best_anchor_is_another_heads_is_not_assigned_here(head, settings):
-    targets = targets_of([truth(0, 0, 25, 16, 4, 5), truth(0, 0, 25, 16, 38, 31)])
-    cells, truths, anchors = assign_by_shape(head, settings, targets, GRID)
+def test_a_ground_truth_whose_best_anchor_is_another_heads_is_not_assigned_here(head, settings):
+    targets = targets_of([one_box(0, 0, 25, 16, 4, 5), one_box(0, 0, 25, 16, 38, 31)])
+    cells, ground_truths, anchors = assign_by_shape(head, settings, targets, GRID)
     assert cells.tolist() == [cell(0, 2, 2, 2)]
-    assert truths.tolist() == [1] and anchors.tolist() == [4]
+    assert ground_truths.tolist() == [1] and anchors.tolist() == [4]
 
 
 def test_of_equally_good_anchors_the_first_one_wins(head, settings):
     # 10x20 and 20x10 fit a square of 10x10 alike
-    targets = targets_of([truth(0, 0, 5, 4, 14, 14)])
+    targets = targets_of([one_box(0, 0, 5, 4, 14, 14)])
     _, _, anchors = assign_by_shape(head, settings, targets, GRID)
     assert anchors.tolist() == [2]
 
@@ -81,24 +81,28 @@ def test_of_equally_good_anchors_the_first_one_wins(head, settings):
     ("cx", "cy", "row", "column"),
     [(0, 0, 0, 0), (10, 8, 1, 1), (50, 32, 3, 4), (49.99, 31.99, 3, 4), (50, 0, 0, 4)],
 )
-def test_a_centre_on_a_border_belongs_to_the_cell_that_begins_there_or_to_the_last(
+def test_a_center_on_a_border_belongs_to_the_cell_that_begins_there_or_to_the_last(
     head, settings, cx, cy, row, column
 ):
-    targets = targets_of([truth(0, 0, cx, cy, 20, 10)])
+    targets = targets_of([one_box(0, 0, cx, cy, 20, 10)])
     cells, _, _ = assign_by_shape(head, settings, targets, GRID)
     assert cells.tolist() == [cell(0, 1, row, column)]
 
 
-def test_several_truths_of_one_cell_keep_the_order_of_the_label_file(head, settings):
-    rows = [truth(0, 2, 33, 20, 20, 10), truth(0, 0, 5, 5, 20, 10), truth(0, 1, 34, 21, 21, 10)]
-    cells, truths, _ = assign_by_shape(head, settings, targets_of(rows), GRID)
-    assert truths.tolist() == [0, 1, 2]
+def test_several_ground_truths_of_one_cell_keep_the_order_of_the_label_file(head, settings):
+    rows = [
+        one_box(0, 2, 33, 20, 20, 10),
+        one_box(0, 0, 5, 5, 20, 10),
+        one_box(0, 1, 34, 21, 21, 10),
+    ]
+    cells, ground_truths, _ = assign_by_shape(head, settings, targets_of(rows), GRID)
+    assert ground_truths.tolist() == [0, 1, 2]
     assert cells.tolist() == [cell(0, 1, 2, 3), cell(0, 1, 0, 0), cell(0, 1, 2, 3)]
 
 
 def test_iou_thresh_adds_the_heads_other_anchors_after_the_best_one(head, settings):
     # shapes of 16x14: 10x20 overlaps 140/284, 20x10 160/264, 40x30 224/1200; thresholds in between
-    targets = targets_of([truth(0, 0, 33, 20, 16, 14)])
+    targets = targets_of([one_box(0, 0, 33, 20, 16, 14)])
 
     def anchors_above(threshold):
         changed = replace(settings, iou_thresh=threshold)
@@ -110,24 +114,24 @@ def test_iou_thresh_adds_the_heads_other_anchors_after_the_best_one(head, settin
     assert anchors_above(0.1) == [3, 2, 4]
 
 
-def test_no_truth_is_no_pair(head, settings):
+def test_no_ground_truth_is_no_pair(head, settings):
     for thresh in (1.0, 0.2):
         found = assign_by_shape(head, replace(settings, iou_thresh=thresh), targets_of([]), GRID)
         assert [part.tolist() for part in found] == [[], [], []]
 
 
-def test_the_best_truth_is_the_loops_in_every_picture():
+def test_the_best_ground_truth_is_the_loops_in_every_image():
     boxes = random_boxes(0, 3, 7)
-    truths = random_boxes(1, 1, 6)[0]
-    images = [2, 0, 2, 0, 2, 0]  # neither sorted nor everywhere: picture 1 has none
+    ground_truths = random_boxes(1, 1, 6)[0]
+    images = [2, 0, 2, 0, 2, 0]  # neither sorted nor everywhere: image 1 has none
     targets = targets_of(
-        [(image, 0, *box) for image, box in zip(images, truths.tolist(), strict=True)]
+        [(image, 0, *box) for image, box in zip(images, ground_truths.tolist(), strict=True)]
     )
-    overlap, index = best_truths(boxes, targets)
+    overlap, index = best_ground_truths(boxes, targets)
     for place, box in enumerate(boxes.reshape(-1, 4).tolist()):
         slow = {
             number: slow_core.iou(
-                slow_core.corners(box), slow_core.corners(truths[number].tolist())
+                slow_core.corners(box), slow_core.corners(ground_truths[number].tolist())
             )
             for number, image in enumerate(images)
             if image == place // 7
@@ -138,13 +142,13 @@ def test_the_best_truth_is_the_loops_in_every_picture():
             assert slow[index[place].item()] == pytest.approx(best, abs=1e-6)
 
 
-def test_without_truths_every_overlap_is_zero():
-    overlap, index = best_truths(random_boxes(0, 2, 5), targets_of([]))
+def test_without_ground_truths_every_overlap_is_zero():
+    overlap, index = best_ground_truths(random_boxes(0, 2, 5), targets_of([]))
     assert overlap.tolist() == [0] * 10 and index.shape == (10,)
 
 
-def one_picture(head, settings, dialect, probability):
-    """assign() of predictions that all lie on the one truth, with this probability of the first class."""
+def one_image(head, settings, dialect, probability):
+    """assign() of predictions that all lie on the one ground truth, with this probability of the first class."""
     predictions = 3 * H * W
     box = torch.tensor([0.5, 0.5, 0.4, 0.3])
     class_probs = torch.zeros(1, predictions, 3)
@@ -167,17 +171,17 @@ def one_picture(head, settings, dialect, probability):
 def test_alexeyab_ignores_a_cell_only_when_it_believes_in_some_class(
     head, settings, dialect, probability, ignored
 ):
-    found = one_picture(head, settings, dialect, probability)
+    found = one_image(head, settings, dialect, probability)
     assert found.ignored.shape == (3 * H * W,)
     assert found.ignored.all() == ignored and found.ignored.any() == ignored
     assert found.match_iou[0].item() == pytest.approx(1.0 if ignored else 0.0)
 
 
-def test_a_prediction_above_truth_thresh_is_a_pair_before_those_by_shape(head, settings):
-    found = one_picture(head, replace(settings, truth_thresh=0.9), "pjreddie", 0.0)
+def test_a_prediction_above_ground_truth_thresh_is_a_pair_before_those_by_shape(head, settings):
+    found = one_image(head, replace(settings, truth_thresh=0.9), "pjreddie", 0.0)
     assert found.by_prediction == 3 * H * W
     assert found.cells[: 3 * H * W].tolist() == list(range(3 * H * W))
     assert found.anchors[: 3 * H * W].tolist() == [2] * (H * W) + [3] * (H * W) + [4] * (H * W)
     assert len(found.cells) == 3 * H * W + 1  # and the one by shape
-    never = one_picture(head, settings, "pjreddie", 0.0)  # truth_thresh is 1
+    never = one_image(head, settings, "pjreddie", 0.0)  # truth_thresh is 1
     assert never.by_prediction == 0

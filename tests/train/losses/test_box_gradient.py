@@ -19,13 +19,13 @@ KINDS = pytest.mark.parametrize("kind", OVERLAPS)
 SPECIAL = {
     "equal": ((8, 8, 4, 6), (8, 8, 4, 6)),
     "ours inside": ((8, 8, 2, 2), (8, 7, 8, 10)),
-    "truth inside": ((8, 7, 8, 10), (8, 8, 2, 2)),
+    "ground truth inside": ((8, 7, 8, 10), (8, 8, 2, 2)),
     "inside, on one side": ((7, 8, 2, 2), (8, 7, 4, 10)),
     "side by side": ((4, 8, 4, 4), (8, 8, 4, 4)),
     "corner to corner": ((4, 4, 4, 4), (8, 8, 4, 4)),
     "apart in x": ((2, 8, 2, 4), (12, 8, 4, 4)),
     "apart in both": ((2, 2, 2, 4), (12, 10, 4, 2)),
-    "one centre, turned": ((8, 8, 2, 10), (8, 8, 10, 2)),
+    "one center, turned": ((8, 8, 2, 10), (8, 8, 10, 2)),
     "same sides above": ((8, 6, 4, 4), (8, 8, 4, 8)),
 }
 
@@ -42,81 +42,81 @@ def random_pairs(seed, count):
     return boxes.double().unbind()
 
 
-def slow(kind, boxes, truth):
-    pairs = zip(boxes.tolist(), truth.tolist(), strict=True)
+def slow(kind, boxes, ground_truth):
+    pairs = zip(boxes.tolist(), ground_truth.tolist(), strict=True)
     return torch.tensor([box_slopes(kind, *pair) for pair in pairs], dtype=torch.float64)
 
 
 @KINDS
 def test_slopes_of_random_boxes_are_those_of_the_slow_version(kind):
-    boxes, truth = random_pairs(0, 400)
-    overlapping = paired_iou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(truth)) > 0
+    boxes, ground_truth = random_pairs(0, 400)
+    overlapping = paired_iou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(ground_truth)) > 0
     assert 100 < overlapping.sum() < 300
-    found = darknet_slopes(OVERLAPS[kind], boxes, truth)
-    torch.testing.assert_close(found, slow(kind, boxes, truth), rtol=1e-9, atol=1e-9)
+    found = darknet_slopes(OVERLAPS[kind], boxes, ground_truth)
+    torch.testing.assert_close(found, slow(kind, boxes, ground_truth), rtol=1e-9, atol=1e-9)
 
 
 @KINDS
 def test_slopes_of_touching_contained_equal_and_disjoint_boxes_are_those_of_the_slow_version(kind):
-    boxes, truth = (part / 16 for part in special_pairs())
-    found = darknet_slopes(OVERLAPS[kind], boxes, truth)
-    torch.testing.assert_close(found, slow(kind, boxes, truth), rtol=1e-9, atol=1e-9)
+    boxes, ground_truth = (part / 16 for part in special_pairs())
+    found = darknet_slopes(OVERLAPS[kind], boxes, ground_truth)
+    torch.testing.assert_close(found, slow(kind, boxes, ground_truth), rtol=1e-9, atol=1e-9)
 
 
 @KINDS
 def test_slopes_in_float32_are_those_in_float64(kind):
-    boxes, truth = random_pairs(1, 400)
-    found = darknet_slopes(OVERLAPS[kind], boxes.float(), truth.float())
-    expected = slow(kind, boxes, truth)
+    boxes, ground_truth = random_pairs(1, 400)
+    found = darknet_slopes(OVERLAPS[kind], boxes.float(), ground_truth.float())
+    expected = slow(kind, boxes, ground_truth)
     torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_the_slopes_of_an_overlap_by_hand():
     # unit squares, ours half a side to the left: I = 1/2, U = 3/2, hull 3/2 x 1
-    boxes, truth = torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([[0.5, 0.0, 1.0, 1.0]])
+    boxes, ground_truth = torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([[0.5, 0.0, 1.0, 1.0]])
     # right side: dI = 1, dU = 0: 1/U = 2/3; left side: dI = 0, dU = -1: I/U² = 2/9
-    # top and bottom are the truth's too, so neither moves I; dU = -1, 1: ±(-I/U²)
-    found = darknet_slopes(paired_iou, boxes, truth)
+    # top and bottom are the ground truth's too, so neither moves I; dU = -1, 1: ±(-I/U²)
+    found = darknet_slopes(paired_iou, boxes, ground_truth)
     assert found[0].tolist() == pytest.approx([2 / 3 + 2 / 9, 0, 2 / 3 - 2 / 9, -4 / 9])
     # hull C = 3/2, dC of the left side -1, so (C dU - U dC)/C² = 0 there and 0 on the right;
     # bottom: C·1/C² = 2/3, top -2/3
-    found = darknet_slopes(paired_giou, boxes, truth)
+    found = darknet_slopes(paired_giou, boxes, ground_truth)
     assert found[0].tolist() == pytest.approx([8 / 9, 0, 4 / 9, -4 / 9 + 4 / 3])
     # distance S = 1/4, diagonal D = 13/4; x: (2·½·D - 2·Cw·(-1)·S)/D², w: Cw·S/D²
-    found = darknet_slopes(paired_diou, boxes, truth)
+    found = darknet_slopes(paired_diou, boxes, ground_truth)
     diagonal, term = 13 / 4, 2 * 1.5 * 0.25
     expected = [8 / 9 + (diagonal + term) / diagonal**2, 0, 4 / 9 + term / 2 / diagonal**2, -4 / 9]
     assert found[0].tolist() == pytest.approx(expected)
     # squares of one shape: the aspect has nothing to say
-    torch.testing.assert_close(darknet_slopes(paired_ciou, boxes, truth), found)
+    torch.testing.assert_close(darknet_slopes(paired_ciou, boxes, ground_truth), found)
 
 
 def test_apart_only_the_terms_beyond_iou_are_left_by_hand():
     # unit squares, ours two sides to the left: "I" = -1, U = 3, hull 3 x 1
-    boxes, truth = torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([[2.0, 0.0, 1.0, 1.0]])
+    boxes, ground_truth = torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([[2.0, 0.0, 1.0, 1.0]])
     # (C dU - U dC)/C² of left: (3·-1 - 3·-1)/9, right: 0 (dU = 1 - 1), top and bottom: ±3/9
-    found = darknet_slopes(paired_giou, boxes, truth)
+    found = darknet_slopes(paired_giou, boxes, ground_truth)
     assert found[0].tolist() == pytest.approx([0, 0, 0, 2 / 3])
     # S = 4, D = 10; x: (2·2·D + 2·3·S)/D², w: 3·S/D²
-    found = darknet_slopes(paired_diou, boxes, truth)
+    found = darknet_slopes(paired_diou, boxes, ground_truth)
     assert found[0].tolist() == pytest.approx([0.64, 0, 0.12, 0])
-    torch.testing.assert_close(darknet_slopes(paired_ciou, boxes, truth), found)
+    torch.testing.assert_close(darknet_slopes(paired_ciou, boxes, ground_truth), found)
 
 
 @KINDS
 def test_a_box_of_no_width_counts_as_one_of_width_1(kind):
-    truth = torch.tensor([[0.5, 0.5, 0.2, 0.3]])
+    ground_truth = torch.tensor([[0.5, 0.5, 0.2, 0.3]])
     flat, wide = torch.tensor([[0.4, 0.5, 0.0, 0.2]]), torch.tensor([[0.4, 0.5, 1.0, 0.2]])
-    found = darknet_slopes(OVERLAPS[kind], flat, truth)
-    assert torch.equal(found, darknet_slopes(OVERLAPS[kind], wide, truth))
+    found = darknet_slopes(OVERLAPS[kind], flat, ground_truth)
+    assert torch.equal(found, darknet_slopes(OVERLAPS[kind], wide, ground_truth))
 
 
 @KINDS
 def test_what_has_no_value_is_bounded_to_zero(kind):
-    # a truth without any size, a box as wide as float32 goes
+    # a ground truth without any size, a box as wide as float32 goes
     boxes = torch.tensor([[0.4, 0.5, 0.1, 0.2], [0.4, 0.5, math.inf, 0.2], [0.4, 0.5, 1e30, 1e30]])
-    truth = torch.tensor([[0.5, 0.5, 0.0, 0.0]]).expand(3, 4)
-    slopes = darknet_slopes(OVERLAPS[kind], boxes, truth)
+    ground_truth = torch.tensor([[0.5, 0.5, 0.0, 0.0]]).expand(3, 4)
+    slopes = darknet_slopes(OVERLAPS[kind], boxes, ground_truth)
     assert bounded(slopes, math.inf).isfinite().all()
 
 
@@ -161,12 +161,12 @@ def test_true_slopes_are_those_of_finite_differences(kind):
     random = np.random.default_rng(0)
     t = torch.tensor(random.normal(0, 0.7, (20, 4)))
     place = torch.tensor(random.integers(1, 3, (20, 2)))
-    truth = torch.tensor(random.uniform(0.2, 0.5, (20, 4)))
-    pairs = Pairs(t, place, head.anchors.expand(20, 2), truth, (4, 8))
+    ground_truth = torch.tensor(random.uniform(0.2, 0.5, (20, 4)))
+    pairs = Pairs(t, place, head.anchors.expand(20, 2), ground_truth, (4, 8))
 
     def overlaps(t):
         boxes = head.decode_boxes(t, place, pairs.anchors, pairs.grid)
-        return overlap(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(truth))
+        return overlap(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(ground_truth))
 
     steps = 1e-6 * torch.eye(4, dtype=torch.float64)
     expected = [(overlaps(t + step) - overlaps(t - step)) / 2e-6 for step in steps]

@@ -22,9 +22,9 @@ stride=1
 activation=linear
 """
 VALUES = torch.tensor([[2.0, -1.0, 0.5, 0.25, -3.0, 1.0], [-0.5, 0.75, 3.0, -2.0, 1.5, 0.125]])
-TRUTH = torch.tensor([[0, 0, 1.0, 0, 0, 0], [0.7, 0.06, 0.06, 0.06, 0.06, 0.06]])
+GROUND_TRUTH = torch.tensor([[0, 0, 1.0, 0, 0, 0], [0.7, 0.06, 0.06, 0.06, 0.06, 0.06]])
 # The delta of the convolution after forward_network and backward_network of pjreddie's Darknet (61c9d02e, on the CPU)
-# for CFG with weights that hand the input on, VALUES as input and TRUTH as truth.
+# for CFG with weights that hand the input on, VALUES as input and TRUTH as ground truth.
 SOFTMAX_DELTA = [
     [-0.5490558, -0.02733588, 0.8774891, -0.09541158, -0.003699509, -0.2019863],
     [0.6787624, -0.01412662, -0.6432938, 0.05526124, -0.09692606, 0.02032288],
@@ -62,7 +62,7 @@ def loss_of(end):
     return ClassificationLoss(network, loss_weight(parse_cfg(CFG + end, "x.cfg")))
 
 
-def losses_and_gradient(end, values=VALUES, truth=TRUTH):
+def losses_and_gradient(end, values=VALUES, ground_truth=GROUND_TRUTH):
     """What the network's last convolution gave is `values`: the gradient there."""
     loss = loss_of(end)
     network = loss.network.train()
@@ -70,7 +70,7 @@ def losses_and_gradient(end, values=VALUES, truth=TRUTH):
         network.layers[0].conv.weight.copy_(torch.eye(6)[:, :, None, None])
         network.layers[0].conv.bias.zero_()
     images = values[:, :, None, None].clone().requires_grad_()
-    losses = loss(network(images), truth)
+    losses = loss(network(images), ground_truth)
     return losses, grad(losses.total, images)[0][:, :, 0, 0]
 
 
@@ -83,10 +83,10 @@ def test_the_gradient_is_compiled_darknets_delta(end):
 def test_softmax_alone_is_the_mean_cross_entropy():
     losses, _ = losses_and_gradient("[softmax]")
     expected = 0.0
-    for values, truth in zip(VALUES.tolist(), TRUTH.tolist(), strict=True):
+    for values, ground_truth in zip(VALUES.tolist(), GROUND_TRUTH.tolist(), strict=True):
         total = sum(math.exp(value) for value in values)
         expected -= sum(
-            t * math.log(math.exp(v) / total) for v, t in zip(values, truth, strict=True)
+            t * math.log(math.exp(v) / total) for v, t in zip(values, ground_truth, strict=True)
         )
     assert float(losses.total.detach()) == pytest.approx(expected / 2)
 
@@ -96,14 +96,14 @@ def test_large_values_stay_finite():
     assert torch.isfinite(losses.total) and torch.isfinite(gradient).all()
 
 
-def slow_tree_delta(values, truth, temperature):
-    """Each group of TREE a softmax; a group without truth says nothing, one with a part of it counts as much."""
+def slow_tree_delta(values, ground_truth, temperature):
+    """Each group of TREE a softmax; a group without ground truth says nothing, one with a part of it counts as much."""
     delta = [0.0] * 6
     for group in ((0, 1), (2, 3), (4, 5)):
         powers = [math.exp(values[i] / temperature) for i in group]
-        share = sum(truth[i] for i in group)
+        share = sum(ground_truth[i] for i in group)
         for i, power in zip(group, powers, strict=True):
-            delta[i] = truth[i] - share * power / sum(powers)
+            delta[i] = ground_truth[i] - share * power / sum(powers)
     return delta
 
 
@@ -111,11 +111,13 @@ def slow_tree_delta(values, truth, temperature):
 def test_a_hierarchy_is_a_softmax_a_group_off_the_path_nothing(tmp_path, monkeypatch, temperature):
     (tmp_path / "x.tree").write_text(TREE)
     end = f"[softmax]\ntree={tmp_path}/x.tree\ntemperature={temperature}\n[cost]\ntype=masked"
-    truth = torch.tensor([[1.0, 0, 0, 1, 0, 0], [0.7, 0.3, 0.7, 0, 0, 0.3]])  # the second is mixed
-    losses, gradient = losses_and_gradient(end, truth=truth)
+    ground_truth = torch.tensor(
+        [[1.0, 0, 0, 1, 0, 0], [0.7, 0.3, 0.7, 0, 0, 0.3]]
+    )  # the second is mixed
+    losses, gradient = losses_and_gradient(end, ground_truth=ground_truth)
     slow = [
         slow_tree_delta(*each, temperature)
-        for each in zip(VALUES.tolist(), truth.tolist(), strict=True)
+        for each in zip(VALUES.tolist(), ground_truth.tolist(), strict=True)
     ]
     assert slow[0][4:] == [0, 0]
     torch.testing.assert_close(-gradient, torch.tensor(slow), rtol=1e-5, atol=1e-6)  # 2 / B = 1
@@ -123,7 +125,7 @@ def test_a_hierarchy_is_a_softmax_a_group_off_the_path_nothing(tmp_path, monkeyp
 
 
 def test_top1_counts_the_likeliest_class():
-    losses, _ = losses_and_gradient("[softmax]", truth=torch.eye(6)[[0, 3]])
+    losses, _ = losses_and_gradient("[softmax]", ground_truth=torch.eye(6)[[0, 3]])
     assert float(losses.top1) == 0.5  # the likeliest are 0 and 2
     scalars = losses.scalars()
     assert set(scalars) == {"loss/total", "train/top1"}
@@ -131,16 +133,16 @@ def test_top1_counts_the_likeliest_class():
 
 
 def test_top1_in_a_hierarchy_looks_at_leaves(tmp_path):
-    """By hand: of the first, animal .95 x dog .44 (.42) is below animal x cat .56 (.53); truth cat."""
+    """By hand: of the first, animal .95 x dog .44 (.42) is below animal x cat .56 (.53); ground truth cat."""
     (tmp_path / "x.tree").write_text(TREE)
     end = f"[softmax]\ntree={tmp_path}/x.tree"
-    truth = torch.tensor([[1.0, 0, 1, 0, 0, 0], [1.0, 0, 1, 0, 0, 0]])
-    losses, _ = losses_and_gradient(end, truth=truth)
+    ground_truth = torch.tensor([[1.0, 0, 1, 0, 0, 0], [1.0, 0, 1, 0, 0, 0]])
+    losses, _ = losses_and_gradient(end, ground_truth=ground_truth)
     assert float(losses.top1) == 0.5  # of the second, plant .78 x fern .8 is likelier than cat
-    losses, _ = losses_and_gradient(end, truth=torch.tensor([[1.0, 0, 0, 0, 0, 0]] * 2))
+    losses, _ = losses_and_gradient(end, ground_truth=torch.tensor([[1.0, 0, 0, 0, 0, 0]] * 2))
     assert float(losses.top1) == 0  # no leaf: a miss
     (tmp_path / "x.tree").write_text("rock -1\nanimal -1\ncat 1\ndog 1\neel 1\nfox 1\n")
-    losses, _ = losses_and_gradient(end, truth=torch.tensor([[0, 1.0, 0, 0, 0, 0]] * 2))
+    losses, _ = losses_and_gradient(end, ground_truth=torch.tensor([[0, 1.0, 0, 0, 0, 0]] * 2))
     assert float(losses.top1) == 0  # also where the first class is a leaf, and the likeliest
 
 

@@ -87,7 +87,7 @@ def test_every_recorded_loss_case_is_in_a_table(shared):
 def test_gradients_are_compiled_darknets_deltas(shared, name):
     network, dialect, logits, targets, expected, case = recorded_case(shared, name)
     delta = delta_of(network, dialect, logits, targets)
-    assert np.abs(expected).max() > 0.5  # something was learnt
+    assert np.abs(expected).max() > 0.5  # something was learned
     assert_close(delta, expected)
     assert (delta.astype(np.float64) ** 2).sum() == pytest.approx(case["cost"], rel=1e-5)
 
@@ -143,7 +143,7 @@ GRIDS = ((4, 7), (6, 3))  # rows, columns; a cell is 16 wide and 12 high
 
 
 def random_case(seed, grid, mask, classes, keys):
-    """(network, logits, rows) with several truths in one cell, on borders and like the predictions."""
+    """(network, logits, rows) with several ground truths in one cell, on borders and like the predictions."""
     random = np.random.default_rng(seed)
     height, width = grid
     text = HEAD.format(
@@ -156,7 +156,7 @@ def random_case(seed, grid, mask, classes, keys):
     network = network_of(text + "".join(f"{key}={value}\n" for key, value in keys.items()))
     logits = random.normal(0, 1, (3, len(mask) * (5 + classes), *grid)).astype(np.float32)
     rows = []
-    for image in (0, 2):  # picture 1 has no truth
+    for image in (0, 2):  # image 1 has no ground truth
         for _ in range(6):
             w, h = random.uniform(0.05, 0.7, 2)
             rows.append((image, random.integers(classes), *random.uniform(0.02, 0.98, 2), w, h))
@@ -275,13 +275,13 @@ def slow_box_deltas(network, kind, logits, targets):
     found = assign(head, settings, rules, boxes, probabilities, targets, (height, width))
     deltas = np.zeros((batch, len(head.anchor_ids), 4, height, width))
     clipped = 0
-    for cell, truth in zip(found.cells.tolist(), found.truths.tolist(), strict=True):
+    for cell, ground_truth in zip(found.cells.tolist(), found.ground_truths.tolist(), strict=True):
         image, anchor, row, column = np.unravel_index(
             cell, (batch, *deltas.shape[1:2], height, width)
         )
         box = boxes.reshape(-1, 4)[cell].double().tolist()
-        slopes = box_slopes(kind, box, targets.boxes[truth].double().tolist())
-        factor = settings.iou_normalizer * settings.class_multipliers[targets.labels[truth]]
+        slopes = box_slopes(kind, box, targets.boxes[ground_truth].double().tolist())
+        factor = settings.iou_normalizer * settings.class_multipliers[targets.labels[ground_truth]]
         for channel in range(4):
             value = logits.reshape(shape)[image, anchor, channel, row, column]
             chained = math.exp(value) if channel > 1 else 1
@@ -335,7 +335,7 @@ anchors=4,4
 
 
 def test_the_gradient_of_one_cell_by_hand():
-    # a zero map says 1/2 everywhere; the truth is centred at (3/4, 1/2) with the anchor's size, class 1
+    # a zero map says 1/2 everywhere; the ground truth is centered at (3/4, 1/2) with the anchor's size, class 1
     targets = targets_of([(0, 1, 0.75, 0.5, 0.5, 0.5)])
     delta = delta_of(
         network_of(ONE_CELL), "alexeyab", np.zeros((1, 7, 1, 1), np.float32), targets
@@ -362,7 +362,7 @@ def test_the_loss_of_a_perfect_box_has_iou_one_and_no_box_gradient():
     assert not delta_of(network_of(ONE_CELL), "alexeyab", raw, targets)[:, :, :4].any()
 
 
-def test_the_loss_is_a_mean_over_pictures():
+def test_the_loss_is_a_mean_over_images():
     network, logits, rows = random_case(0, (4, 7), (1, 4), 3, {})
     loss = DetectionLoss(network)
     alone = [
@@ -380,7 +380,7 @@ def test_the_loss_is_a_mean_over_pictures():
 
 @pytest.mark.parametrize("iou_loss", ["mse", "giou", "ciou"])
 @pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
-def test_without_a_truth_every_cell_learns_to_be_silent(dialect, iou_loss):
+def test_without_a_ground_truth_every_cell_learns_to_be_silent(dialect, iou_loss):
     network, logits, _ = random_case(0, (4, 7), (1, 4), 3, {"iou_loss": iou_loss})
     delta = delta_of(network, dialect, logits, targets_of([]))
     sigmoid = 1 / (1 + np.exp(-logits.reshape(3, 2, 8, 4, 7)[:, :, 4]))
@@ -445,7 +445,7 @@ def test_another_dialect_another_head_and_none_are_refused():
 
 
 def test_eight_training_steps_are_compiled_darknets(shared, tmp_path):
-    """Forward, loss, batch norm and optimiser together, as darknet.md 2.6 says: costs and final parameters."""
+    """Forward, loss, batch norm and optimizer together, as darknet.md 2.6 says: costs and final parameters."""
     folder = shared / "darknet_golden/train/mini-yolov3"
     case, expected = read_json(folder / "case.json"), np.load(folder / "expected.npz")
     generator = make_weights(shared)
@@ -461,37 +461,37 @@ def test_eight_training_steps_are_compiled_darknets(shared, tmp_path):
     ours = np.fromfile(tmp_path / "end.weights", "<f4", offset=20)
     theirs = expected["final_parameters"]
     assert np.linalg.norm(ours - theirs) <= 1e-3 * np.linalg.norm(theirs)
-    # most of that norm never moved: what was learnt must agree as well
+    # most of that norm never moved: what was learned must agree as well
     start = np.fromfile(tmp_path / "start.weights", "<f4", offset=20)
     assert np.linalg.norm(ours - theirs) <= 1e-3 * np.linalg.norm(theirs - start)
 
 
-def train(network, images, truths, steps):
+def train(network, images, ground_truths, steps):
     """Darknet's costs of all mini-batches and the learning rates of all steps."""
     settings = network.training_settings
     weights = [layer.conv.weight for layer in network.layers if hasattr(layer, "conv")]
     others = [p for p in network.parameters() if all(p is not weight for weight in weights)]
     groups = [{"params": weights, "weight_decay": settings.decay}, {"params": others}]
-    optimiser = torch.optim.SGD(groups, lr=0.0, momentum=settings.momentum)
+    optimizer = torch.optim.SGD(groups, lr=0.0, momentum=settings.momentum)
     loss = DetectionLoss(network, "pjreddie")
     part = settings.batch // settings.subdivisions
     costs, rates = [], []
     for step in range(1, steps + 1):
         rates.append(learning_rate(settings.schedule, step))
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = rates[-1]
         for _ in range(settings.subdivisions):
             first = len(costs) * part
-            here = (truths[:, 0] >= first) & (truths[:, 0] < first + part)
-            targets = targets_of(truths[here] - np.array([first, 0, 0, 0, 0, 0], np.float32))
+            here = (ground_truths[:, 0] >= first) & (ground_truths[:, 0] < first + part)
+            targets = targets_of(ground_truths[here] - np.array([first, 0, 0, 0, 0, 0], np.float32))
             raw = network(images[first : first + part])
             for map_ in raw:
                 map_.retain_grad()
             (loss(raw, targets).total / settings.subdivisions).backward()
             deltas = [map_.grad * settings.batch for map_ in raw]
             costs.append(np.mean([delta.double().square().sum().item() for delta in deltas]))
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
     return costs, rates
 
 

@@ -43,7 +43,7 @@ def network_with(mask=(0, 1, 2, 3), **keys):
 
 
 def random_case(seed, anchors=4):
-    """(logits `[3, A*12, H, W]`, rows): several truths in one cell, truths on borders, none in picture 1."""
+    """(logits `[3, A*12, H, W]`, rows): several ground truths in one cell, ground truths on borders, none in image 1."""
     random = np.random.default_rng(seed)
     logits = random.normal(0, 1, (3, anchors * 12, *GRID)).astype(np.float32)
     rows = []
@@ -154,7 +154,7 @@ def test_the_dialect_changes_nothing(box_gradient):
 
 @pytest.mark.parametrize("iou_loss", ["mse", "ciou"])
 @pytest.mark.parametrize("point", POINTS)
-def test_without_a_truth_every_cell_learns_to_be_silent(iou_loss, point):
+def test_without_a_ground_truth_every_cell_learns_to_be_silent(iou_loss, point):
     logits, _ = random_case(0)
     network = network_with(iou_loss=iou_loss, yolo_point=point, cls_normalizer=0.5)
     delta = delta_of(network, logits, [])
@@ -172,7 +172,7 @@ def test_a_box_without_width_or_height_gives_the_slow_versions_finite_gradients(
         assert np.isfinite(delta_of(network_with(iou_loss=iou_loss), logits, rows)).all()
 
 
-def test_a_truth_many_sigmas_away_gives_no_box_gradient():
+def test_a_ground_truth_many_sigmas_away_gives_no_box_gradient():
     # e^(-½·(off/σ)²) is nothing against the 1e-9 of the density: Darknet's delta is 0, whatever is multiplied by it
     logits = np.zeros((1, 48, *GRID), np.float32)
     logits.reshape(4, 12, *GRID)[:, 1:8:2] = -7  # σ about 1/1000
@@ -185,7 +185,7 @@ def test_a_truth_many_sigmas_away_gives_no_box_gradient():
 
 
 def test_the_gradient_of_one_cell_by_hand():
-    # of a zero map: x, y, σ and classes are 1/2, w and h 0; the truth has the anchor's size, centred in the middle cell
+    # of a zero map: x, y, σ and classes are 1/2, w and h 0; the ground truth has the anchor's size, centered in the middle cell
     logits = np.zeros((1, 12, *GRID), np.float32)
     size = 13 / (16 * GRID[1]), 21 / (12 * GRID[0])
     delta = delta_of(network_with((1,)), logits, [(0, 1, 0.55, 0.5, *size)])[0, 0, :, 1, 2]
@@ -206,7 +206,7 @@ def test_the_likelihood_is_the_logarithm_of_a_density():
 
 @pytest.mark.parametrize("point", POINTS)
 def test_asked_for_the_true_gradient_of_an_iou_loss_is_given(point):
-    # one truth, one pair: the gradient of 1 - GIoU through decode, by torch; the uncertainties' stays Darknet's
+    # one ground truth, one pair: the gradient of 1 - GIoU through decode, by torch; the uncertainties' stays Darknet's
     network = network_with((2,), iou_loss="giou", yolo_point=point, uc_normalizer=0.3)
     logits = np.random.default_rng(0).normal(0, 1, (1, 12, *GRID)).astype(np.float32)
     row = (0, 2, 0.5, 0.5, 0.4, 0.9)
@@ -214,8 +214,8 @@ def test_asked_for_the_true_gradient_of_an_iou_loss_is_given(point):
     ((y, x),) = np.argwhere(true[:8].any(axis=0))
     raw = torch.tensor(logits, requires_grad=True)
     boxes = network.decode([raw]).boxes.reshape(*GRID, 4)
-    truth = torch.tensor([row[2:]])
-    giou = paired_giou(cxcywh_to_xyxy(boxes[y, x][None]), cxcywh_to_xyxy(truth))
+    ground_truth = torch.tensor([row[2:]])
+    giou = paired_giou(cxcywh_to_xyxy(boxes[y, x][None]), cxcywh_to_xyxy(ground_truth))
     (0.75 * giou.sum()).backward()
     np.testing.assert_allclose(true[:8:2, y, x], raw.grad[0, :8:2, y, x].numpy(), atol=1e-6)
     darknets = delta_of(network, logits, [row])[0, 0]

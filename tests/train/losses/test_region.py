@@ -111,10 +111,10 @@ def test_gradients_are_compiled_darknets_deltas(recorded, case, tmp_path):
 # ------------------------------------------------------------------------------------------------------ cell by cell
 
 
-def crowd(generator, pictures):
-    """Targets: five truths a picture, of which the first cell gets two more; none in the last picture."""
+def crowd(generator, images):
+    """Targets: five ground truths an image, of which the first cell gets two more; none in the last image."""
     rows = []
-    for image in range(pictures - 1):
+    for image in range(images - 1):
         own = [
             (
                 image,
@@ -156,28 +156,28 @@ def head_of(kind, folder):
 @pytest.mark.parametrize("seen", [LATE - 4, LATE - 3], ids=["early", "late"])
 def test_gradients_are_the_cell_by_cell_deltas(kind, dialect, changed, seen, tmp_path):
     generator = np.random.default_rng(0)
-    head, pictures = head_of(kind, tmp_path), 3
+    head, images = head_of(kind, tmp_path), 3
     changed = dict(changed)
     scales = replace(SETTINGS.scales, rescore=changed.pop("rescore", False))
     settings = replace(SETTINGS, scales=scales, **changed)
-    raw = 0.5 * generator.standard_normal((pictures, 2 * (5 + CLASSES), 3, 4))
-    targets = crowd(generator, pictures)
+    raw = 0.5 * generator.standard_normal((images, 2 * (5 + CLASSES), 3, 4))
+    targets = crowd(generator, images)
     found, delta = deltas(
         head, settings, raw.astype(np.float32), targets, dialect=dialect, seen=seen
     )
     rows = list(zip(targets.labels.tolist(), *targets.boxes.T.tolist(), strict=True))
     ious, ignored = [], 0
-    for image in range(pictures):
+    for image in range(images):
         own = [row for row, i in zip(rows, targets.image_index.tolist(), strict=True) if i == image]
         values = raw[image].reshape(2, 5 + CLASSES, 3, 4)
-        slow, overlaps, count = slow_delta(head, settings, dialect, seen + pictures, values, own)
+        slow, overlaps, count = slow_delta(head, settings, dialect, seen + images, values, own)
         np.testing.assert_allclose(
             delta[image].reshape(slow.shape).numpy(), slow, rtol=1e-4, atol=1e-5
         )
         ious, ignored = ious + overlaps, ignored + count
     np.testing.assert_allclose(found.ious.numpy(), ious, atol=1e-5)
     assert found.ignored == ignored
-    assert found.cells == pictures * 2 * 3 * 4
+    assert found.cells == images * 2 * 3 * 4
 
 
 # ------------------------------------------------------------------------------------------------------------ by hand
@@ -189,7 +189,7 @@ def one(label, *box):
     return Targets(torch.tensor([0]), torch.tensor([label]), torch.tensor([box]))
 
 
-def test_without_a_truth_every_cell_should_see_nothing_and_no_more():
+def test_without_a_ground_truth_every_cell_should_see_nothing_and_no_more():
     head = RegionHead(anchors=ANCHORS, classes=3, softmax=True)
     found, delta = deltas(head, SETTINGS, torch.zeros(2, 16, 3, 4), NONE_AT_ALL)
     by_cell = delta.reshape(2, 2, 8, 3, 4)
@@ -200,7 +200,7 @@ def test_without_a_truth_every_cell_should_see_nothing_and_no_more():
     assert (found.box, found.classification, found.ignored, len(found.ious)) == (0, 0, 0, 0)
 
 
-def test_the_pull_to_the_anchors_ends_with_the_batch_that_makes_12800_pictures():
+def test_the_pull_to_the_anchors_ends_with_the_batch_that_makes_12800_images():
     head = RegionHead(anchors=ANCHORS, classes=3, softmax=True)
     raw = torch.ones(2, 16, 3, 4)
     _, early = deltas(head, SETTINGS, raw, NONE_AT_ALL, seen=12_797)
@@ -278,7 +278,7 @@ def test_bfloat16_maps_are_computed_in_float32():
         torch.testing.assert_close(getattr(half, name), getattr(full, name), rtol=0, atol=0)
 
 
-def test_detection_loss_divides_by_the_pictures_and_hands_seen_on():
+def test_detection_loss_divides_by_the_images_and_hands_seen_on():
     text = "[net]\nheight=3\nwidth=4\nchannels=16\n[activation]\nactivation=linear\n"
     text += "[region]\nanchors=0.9,1.1,1.7,2.3\nclasses=3\nnum=2\nsoftmax=1\nrescore=1\n"
     network = network_of(text)

@@ -85,14 +85,14 @@ def corners(x, y, w, h):
     return (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
 
 
-def slow_delta(head, settings, smallest, values, truths):
-    """Darknet's delta of one picture's values `[side²*(classes + 5*boxes)]`; truths: (label, x, y, w, h).
+def slow_delta(head, settings, smallest, values, ground_truths):
+    """Darknet's delta of one image's values `[side²*(classes + 5*boxes)]`; ground truths: (label, x, y, w, h).
 
-    Returns it with the IoU of each cell's truth.
+    Returns it with the IoU of each cell's ground truth.
     """
     side, scales, cells = head.side, settings.scales, head.side**2
     delta, ious, grid = np.zeros_like(values), [], {}
-    for label, x, y, w, h in truths:
+    for label, x, y, w, h in ground_truths:
         if w >= smallest and h >= smallest:
             grid.setdefault(int(y * side) * side + int(x * side), (label, x, y, w, h))
     for cell in range(cells):
@@ -108,15 +108,15 @@ def slow_delta(head, settings, smallest, values, truths):
             probs = np.exp(probs) / np.exp(probs).sum()
         for c in range(head.classes):
             delta[cell * head.classes + c] = scales.class_scale * ((c == label) - probs[c])
-        truth = (x / side, y / side, w, h)
+        ground_truth = (x / side, y / side, w, h)
         at = cells * (head.classes + head.boxes) + cell * head.boxes * 4
         best, best_overlap, best_distance, overlaps = 0, 0.0, 20.0, []
         for number in range(head.boxes):
             out = values[at + 4 * number : at + 4 * number + 4].tolist()
             shape = [v * v for v in out[2:]] if head.squared else out[2:]
             out = (out[0] / side, out[1] / side, *shape)
-            overlaps.append(iou(corners(*out), corners(*truth)))
-            distance = math.dist(out, truth)
+            overlaps.append(iou(corners(*out), corners(*ground_truth)))
+            distance = math.dist(out, ground_truth)
             if best_overlap > 0 or overlaps[-1] > 0:
                 if overlaps[-1] > best_overlap:
                     best, best_overlap = number, overlaps[-1]
@@ -139,12 +139,12 @@ def slow_delta(head, settings, smallest, values, truths):
 @pytest.mark.parametrize("squared", [False, True])
 @pytest.mark.parametrize(("rescore", "forced"), [(False, False), (True, False), (True, True)])
 def test_gradients_are_the_cell_by_cell_deltas(dialect, softmax, squared, rescore, forced):
-    generator, pictures, boxes = np.random.default_rng(0), 4, 3
+    generator, images, boxes = np.random.default_rng(0), 4, 3
     head = DetectionHead(side=SIDE, boxes=boxes, classes=CLASSES, squared=squared, softmax=softmax)
     scales = replace(SETTINGS.scales, rescore=rescore)
     settings = replace(SETTINGS, scales=scales, forced=forced)
-    raw = generator.uniform(-0.3, 0.9, (pictures, SIDE**2 * (CLASSES + 5 * boxes), 1, 1))
-    table = np.concatenate(  # twelve truths for nine cells; sides from .001 to .7, some between .001 and .005
+    raw = generator.uniform(-0.3, 0.9, (images, SIDE**2 * (CLASSES + 5 * boxes), 1, 1))
+    table = np.concatenate(  # twelve ground truths for nine cells; sides from .001 to .7, some between .001 and .005
         [
             np.column_stack((
                 np.full(12, image),
@@ -152,20 +152,20 @@ def test_gradients_are_the_cell_by_cell_deltas(dialect, softmax, squared, rescor
                 generator.uniform(0, 0.99, (12, 2)),
                 generator.choice([0.0005, 0.002, 0.3, 0.5, 0.7], (12, 2), p=[0.1, 0.2, 0.3, 0.2, 0.2]),
             ))
-            for image in range(pictures - 1)  # none in the last picture
+            for image in range(images - 1)  # none in the last image
         ]
     )  # fmt: skip
     columns = torch.from_numpy(table)
     targets = Targets(columns[:, 0].long(), columns[:, 1].long(), columns[:, 2:].float())
     found, delta = deltas(head, settings, raw.astype(np.float32), targets, dialect=dialect)
     smallest, ious = 0.005 if dialect == "pjreddie" else 0.001, []
-    for image in range(pictures):
-        truths = [(int(row[1]), *row[2:]) for row in table if row[0] == image]
-        slow, overlaps = slow_delta(head, settings, smallest, raw[image].ravel(), truths)
+    for image in range(images):
+        ground_truths = [(int(row[1]), *row[2:]) for row in table if row[0] == image]
+        slow, overlaps = slow_delta(head, settings, smallest, raw[image].ravel(), ground_truths)
         np.testing.assert_allclose(delta[image].ravel().numpy(), slow, rtol=1e-4, atol=1e-5)
         ious += overlaps
     np.testing.assert_allclose(found.ious.numpy(), ious, atol=1e-5)
-    assert (found.cells, found.ignored) == (pictures * SIDE**2 * boxes, 0)
+    assert (found.cells, found.ignored) == (images * SIDE**2 * boxes, 0)
 
 
 # ------------------------------------------------------------------------------------------------------------ by hand
@@ -180,11 +180,11 @@ def head_of(boxes):
 
 
 def objectness_of(delta, boxes):
-    """`[cells, boxes]` of a picture before a head of two cells a side and three classes."""
+    """`[cells, boxes]` of an image before a head of two cells a side and three classes."""
     return delta.flatten()[12 : 12 + 4 * boxes].view(4, boxes)
 
 
-def test_without_a_truth_every_box_should_see_nothing_and_no_more():
+def test_without_a_ground_truth_every_box_should_see_nothing_and_no_more():
     none = Targets(torch.zeros(0).long(), torch.zeros(0).long(), torch.zeros(0, 4))
     found, delta = deltas(head_of(2), SETTINGS, torch.ones(1, 4 * 13, 1, 1), none)
     assert objectness_of(delta, 2).flatten().tolist() == [-0.5] * 8
@@ -192,7 +192,7 @@ def test_without_a_truth_every_box_should_see_nothing_and_no_more():
     assert (found.box, found.classification, len(found.ious)) == (0, 0, 0)
 
 
-def test_a_centre_on_the_far_border_belongs_to_the_last_cell():
+def test_a_center_on_the_far_border_belongs_to_the_last_cell():
     raw = torch.zeros(1, 4 * 13, 1, 1)
     found, delta = deltas(head_of(2), SETTINGS, raw, one(2, 1.0, 1.0, 0.5, 0.5))
     assert delta.flatten()[:12].tolist() == pytest.approx([0] * 11 + [1.4])
@@ -202,22 +202,22 @@ def test_a_centre_on_the_far_border_belongs_to_the_last_cell():
 
 
 @pytest.mark.parametrize(("side", "boxes", "box"), [(0.3, 2, 1), (0.4, 2, 0), (0.3, 1, 0)])
-def test_forced_sends_small_truths_to_the_second_box_where_there_is_one(side, boxes, box):
+def test_forced_sends_small_ground_truths_to_the_second_box_where_there_is_one(side, boxes, box):
     forced = replace(SETTINGS, forced=True)
     raw = torch.zeros(1, 4 * (3 + 5 * boxes), 1, 1)
     _, delta = deltas(head_of(boxes), forced, raw, one(0, 0.2, 0.2, side, side))
     assert objectness_of(delta, boxes).nonzero().tolist() == [[0, box]]
 
 
-def test_random_chooses_a_box_by_chance_until_the_batch_that_makes_64000_pictures():
+def test_random_chooses_a_box_by_chance_until_the_batch_that_makes_64000_images():
     chance, raw = replace(SETTINGS, random=1.0), torch.zeros(1, 4 * 13, 1, 1)
 
     def boxes_chosen(seen):
         return {
-            objectness_of(deltas(head_of(2), chance, raw, truth, seen=seen)[1], 2)[0]
+            objectness_of(deltas(head_of(2), chance, raw, ground_truth, seen=seen)[1], 2)[0]
             .argmax()
             .item()
-            for truth in [one(0, 0.2, 0.2, 0.3, 0.3)] * 20
+            for ground_truth in [one(0, 0.2, 0.2, 0.3, 0.3)] * 20
         }
 
     assert boxes_chosen(63_998) == {0, 1}

@@ -66,21 +66,21 @@ def test_problems_of_both_lists_come_together_what_stops_first(four):
     label_file(four, 0).write_text("0 .5 .5 .5 .5\n0 .5 .5 .5 .5\n0 .5 .5 .01 .5\n9 .5 .5 .1 .1\n")
     label_file(four, 3).unlink()
     train = check_list(four.folder / "list.txt", 3, 3)
-    (four.folder / "valid.txt").write_text(f"{four.pictures[3]}\n")
+    (four.folder / "valid.txt").write_text(f"{four.images[3]}\n")
     valid = check_list(four.folder / "valid.txt", 3, 3)
     names = ["red", "green", "blue"]
     found = all_problems(network_of(cfg_text()), names, train, valid)
     assert [(problem.kind, problem.message.split(": ")[0]) for problem in found] == [
         (BAD_LABEL, f"{label_file(four, 0)}:4"),
-        (MISSING_LABELS, f"{four.pictures[3]}"),
-        (MISSING_LABELS, f"{four.pictures[3]}"),
+        (MISSING_LABELS, f"{four.images[3]}"),
+        (MISSING_LABELS, f"{four.images[3]}"),
         (BOX_TWICE, f"{label_file(four, 0)}:2"),
         (TINY_BOX, f"{label_file(four, 0)}:3"),  # .01 of 64 pixels
         (UNSEEN_IN_TRAIN, "class 2, blue"),
         (UNSEEN_IN_VALID, "class 0, red"),
         (UNSEEN_IN_VALID, "class 1, green"),
         (UNSEEN_IN_VALID, "class 2, blue"),
-        (IN_BOTH_LISTS, f"{four.pictures[3]}"),
+        (IN_BOTH_LISTS, f"{four.images[3]}"),
     ]
     assert len(all_problems(network_of(cfg_text()), names, train, None)) == 5
 
@@ -116,7 +116,7 @@ def test_paths_stay_whole_in_the_table_and_long_words_are_laid_under_each_other(
 # ----------------------------------------------------------------------------------------------------------- anchors
 
 
-def test_pictures_lie_in_the_input_as_cfg_and_dialect_say():
+def test_images_lie_in_the_input_as_cfg_and_dialect_say():
     network = network_of(cfg_text())
     assert placement_of(network) is stretched
     network.input = replace(network.input, letter_box=True)
@@ -140,9 +140,9 @@ def lines_of(network, boxes):
 
 
 def test_the_anchors_fit_is_a_line(four):
-    pictures = check_list(four.folder / "list.txt", 2, 3).pictures
+    images = check_list(four.folder / "list.txt", 2, 3).images
     network = network_of(cfg_text())
-    boxes = box_sizes(pictures, (48, 64), stretched)
+    boxes = box_sizes(images, (48, 64), stretched)
     # by hand: boxes 16x16, 24x20, 14x14, 20x20, 14x16, 24x20; overlaps with 12x12: 144/256, -, 144/196, -, 144/224, -;
     # with 24x20: 1 twice, 400/480 once; 16x16 overlaps it by 256/480 only
     mean = (144 / 256 + 1 + 144 / 196 + 400 / 480 + 144 / 224 + 1) / 6
@@ -180,7 +180,7 @@ def test_too_few_boxes_for_a_comparison_and_none_at_all():
 # ------------------------------------------------------------------------------------------------------------ memory
 
 MEMORY = Memory(
-    parameters=100 * MIB, gradients=100 * MIB, optimiser=100 * MIB,
+    parameters=100 * MIB, gradients=100 * MIB, optimizer=100 * MIB,
     activations=2 * GIB, working=212 * MIB,
 )  # fmt: skip
 
@@ -188,8 +188,8 @@ MEMORY = Memory(
 @pytest.mark.parametrize(
     ("free", "end"),
     [
-        (None, "for weights and the optimiser)"),
-        (24 * GIB, "for weights and the optimiser); 24.1 GiB are there"),
+        (None, "for weights and the optimizer)"),
+        (24 * GIB, "for weights and the optimizer); 24.1 GiB are there"),
         (
             GIB,
             "; only 1.1 GiB are there: more subdivisions (now 4) or a smaller width and height may be needed",
@@ -197,11 +197,9 @@ MEMORY = Memory(
     ],
 )
 def test_memory_is_a_line(free, end):
-    line = memory_line(MEMORY, free, pictures=16, size=(416, 608), subdivisions=4)
+    line = memory_line(MEMORY, free, images=16, size=(416, 608), subdivisions=4)
     # by hand: 512 MiB and 2 GiB; 2048 + 212 MiB; 300 MiB
-    begin = (
-        "memory: 16 pictures of 608x416 at a time need about 2.5 GiB (2.2 for activations, 0.29 "
-    )
+    begin = "memory: 16 images of 608x416 at a time need about 2.5 GiB (2.2 for activations, 0.29 "
     assert line.startswith(begin) and line.endswith(end)
 
 

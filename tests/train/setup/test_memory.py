@@ -47,17 +47,17 @@ def really_kept(network, images):
 
 
 def test_bytes_of_two_layers_by_hand():
-    memory = estimate(network_of(TWO_LAYERS), pictures=2, size=(HEIGHT, WIDTH), copies=2)
+    memory = estimate(network_of(TWO_LAYERS), images=2, size=(HEIGHT, WIDTH), copies=2)
     weights = (4 * 3 * 9 + 4) + (14 * 4 + 14)
-    assert memory.gradients == 4 * weights and memory.optimiser == 2 * 4 * weights
+    assert memory.gradients == 4 * weights and memory.optimizer == 2 * 4 * weights
     assert memory.parameters >= 4 * weights  # and the head's anchors
-    # a linear convolution keeps what enters it: the picture and 4 maps
+    # a linear convolution keeps what enters it: the image and 4 maps
     pixels = HEIGHT * WIDTH
     assert memory.activations == 2 * 4 * (3 + 4) * pixels
     # twice the largest of these, and four times the 14 raw maps
     assert memory.working == 2 * 4 * (2 * 4 + 4 * 14) * pixels
     assert memory.total == memory.parameters + memory.to_come
-    parts = memory.gradients + memory.optimiser + memory.activations + memory.working
+    parts = memory.gradients + memory.optimizer + memory.activations + memory.working
     assert memory.to_come == parts
 
 
@@ -70,7 +70,7 @@ def test_activations_are_what_autograd_really_keeps(norm):
     assert memory.activations == really_kept(network, torch.rand(3, 3, *size))
 
 
-def test_activations_grow_with_pictures_and_area_and_halve_with_the_precision():
+def test_activations_grow_with_images_and_area_and_halve_with_the_precision():
     network = network_of(cfg_text(dropout=False, norm=False))
     one = estimate(network, 1, (HEIGHT, WIDTH))
     many = estimate(network, 6, (2 * HEIGHT, WIDTH))
@@ -86,8 +86,8 @@ def test_frozen_layers_have_no_gradients():
     network = network_of(TWO_LAYERS)
     network.layers[0].requires_grad_(False)
     memory = estimate(network, 1, (HEIGHT, WIDTH))
-    assert memory.gradients == memory.optimiser == 4 * (14 * 4 + 14)
-    assert memory.activations == 4 * 4 * HEIGHT * WIDTH  # the picture is kept no more
+    assert memory.gradients == memory.optimizer == 4 * (14 * 4 + 14)
+    assert memory.activations == 4 * 4 * HEIGHT * WIDTH  # the image is kept no more
 
 
 def test_neither_the_network_nor_the_random_numbers_change():

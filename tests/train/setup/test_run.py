@@ -90,11 +90,11 @@ def test_backup_is_where_files_go_without_out(options, four):
         ("tiny.names", "red\ngreen\nblue\n", "tiny.names: found 3 names, expected 2"),
         ("tiny.names", "red\n\ngreen\n", "tiny.names: found 3 names, expected 2"),
         ("tiny.names", "\n\n", "tiny.names: found no class name"),
-        ("list.txt", "\n", "list.txt: found no picture"),
+        ("list.txt", "\n", "list.txt: found no image"),
         ("labels/p1.txt", "2 .5 .5 .1 .1\n",
          r"list.txt: found 1 problems, the first: .*p1.txt:1: found class 2, expected 0 to 1; "
          "correct them, or leave .* --on-problem skip"),
-        ("images/p1.png", "no picture", "list.txt: found 1 problems, the first: .*p1.png: found"),
+        ("images/p1.png", "no image", "list.txt: found 1 problems, the first: .*p1.png: found"),
     ],
 )  # fmt: skip
 def test_wrong_data_are_one_line(options, four, file, content, match):
@@ -110,30 +110,30 @@ def test_missing_files_are_os_errors_with_their_name(options, four):
 
 
 def test_a_list_entry_that_is_not_there_stops_or_is_left_out(options, four, caplog):
-    four.pictures[3].unlink()
+    four.images[3].unlink()
     refused(options, DatasetError, "found 1 problems, the first: .*p3.png: no such file")
     with caplog.at_level("INFO"):
         run = started(options, skip_problems=True)
     assert len(run.validation.score.args[2]) == 3
-    assert "| picture that is not there |        2 | leaves it out" in caplog.text  # in both lists
-    assert f"{four.folder}/list.txt: 3 pictures, 4 objects (a class: 2, 2)" in caplog.text
+    assert "| image that is not there |        2 | leaves it out" in caplog.text  # in both lists
+    assert f"{four.folder}/list.txt: 3 images, 4 objects (a class: 2, 2)" in caplog.text
 
 
-def test_pictures_without_labels_are_told_but_stop_nothing(options, four, caplog):
+def test_images_without_labels_are_told_but_stop_nothing(options, four, caplog):
     (four.folder / "labels" / "p0.txt").unlink()
     with caplog.at_level("INFO"):
         run = started(options)
     assert len(run.validation.score.args[2]) == 4
-    assert "| picture without a label   |        2 | takes it as background" in caplog.text
+    assert "| image without a label   |        2 | takes it as background" in caplog.text
 
 
 def test_nothing_to_learn_from_is_an_error(options, four):
     for label in (four.folder / "labels").iterdir():
         label.write_text("")
     refused(options, DatasetError, "found no object in any label file")
-    for picture in four.pictures:
-        picture.unlink()
-    refused(options, DatasetError, "list.txt: found no usable picture", skip_problems=True)
+    for image in four.images:
+        image.unlink()
+    refused(options, DatasetError, "list.txt: found no usable image", skip_problems=True)
 
 
 # -------------------------------------------------------------------------------------------------------------- the cfg
@@ -178,8 +178,8 @@ def test_weights_go_on_at_their_seen(options):
     )
 
 
-def test_seen_counts_the_pictures_that_are_really_trained_on(options):
-    """batch=10 in 3 parts is 9 pictures a step, as in Darknet."""
+def test_seen_counts_the_images_that_are_really_trained_on(options):
+    """batch=10 in 3 parts is 9 images a step, as in Darknet."""
     path = weights(options, seen=27)
     run = started(options, weights=path, overrides=(("batch", "10"), ("subdivisions", "3")))
     assert (run.batch, run.progress.step) == (9, 3)
@@ -189,7 +189,7 @@ def test_weights_past_max_batches_say_so_and_clear_starts_anew(options):
     path = weights(options, seen=24)
     refused(
         options, WeightsError,
-        "some.weights: found seen=24 pictures, which is step 6 of max_batches=6: nothing is left to train; --clear",
+        "some.weights: found seen=24 images, which is step 6 of max_batches=6: nothing is left to train; --clear",
         weights=path,
     )  # fmt: skip
     run = started(options, weights=path, clear=True)
@@ -239,12 +239,12 @@ def test_the_same_lists_may_be_relative_to_the_data_file(options, tmp_path):
 )
 def test_a_checkpoint_goes_on_only_with_what_it_began_with(options, changes, said):
     run = started(options)
-    save_checkpoint(options.cfg.with_name("a.pt"), run.network, run.optimiser, run.progress)
+    save_checkpoint(options.cfg.with_name("a.pt"), run.network, run.optimizer, run.progress)
     with pytest.raises(WeightsError, match=said):
         started(options, resume=options.cfg.with_name("a.pt"), **changes)
 
 
-def test_pictures_have_one_channel_or_three(options):
+def test_images_have_one_channel_or_three(options):
     text = cfg_text().replace("channels=3", "channels=4")
     options.cfg.write_text(text)
     refused(options, CfgError, "found channels=4, expected 1 or 3")

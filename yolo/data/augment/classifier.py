@@ -1,7 +1,7 @@
-"""Augmentation of a classifier's pictures in two steps: draw what will be done, then do it to pixels and label shares.
+"""Augmentation of a classifier's images in two steps: draw what will be done, then do it to pixels and label shares.
 
 Source: data.c load_image_augment_paths (both Darknets), image.c random_augment_image and rotate_crop_image, AlexeyAB
-data.c load_data_augment. Darknet tosses the coin for mixing once for many pictures, this for each.
+data.c load_data_augment. Darknet tosses the coin for mixing once for many images, this for each.
 """
 
 import math
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from yolo.data.augment.geometry import Augmentation, augment_picture, draw_factor
-from yolo.settings import ColourSettings, CropSettings, MixingSettings, TrainingSettings
+from yolo.data.augment.geometry import Augmentation, augment_image, draw_factor
+from yolo.settings import ColorSettings, CropSettings, MixingSettings, TrainingSettings
 
 MIXUP_OPACITY = 0.5
 
-CUTMIX_SIDES = 0.3, 0.8  # of the input's sides: 9 % to 64 % of the picture
+CUTMIX_SIDES = 0.3, 0.8  # of the input's sides: 9 % to 64 % of the image
 
-MOSAIC_CUT = 0.2, 0.8  # of the input's sides: where the four pictures meet
+MOSAIC_CUT = 0.2, 0.8  # of the input's sides: where the four images meet
 
 BLURRED_ONE_IN = 4
 
@@ -27,14 +27,14 @@ BLUR_WINDOW = 15  # pixels, where the cfg says blur=1
 
 @dataclass(frozen=True)
 class ClassifierSettings:
-    """How far a classifier's pictures may be changed, as [net] says.
+    """How far a classifier's images may be changed, as [net] says.
 
     width: of the network, in pixels, for which crop.smallest and crop.largest are meant; they grow with the input.
-    wander: a picture smaller than the input stands anywhere in it (pjreddie's), not in its middle (AlexeyAB's).
+    wander: an image smaller than the input stands anywhere in it (pjreddie's), not in its middle (AlexeyAB's).
     """
 
     crop: CropSettings
-    colour: ColourSettings
+    color: ColorSettings
     mixing: MixingSettings
     flip: bool
     width: int
@@ -43,11 +43,11 @@ class ClassifierSettings:
 
 @dataclass(frozen=True)
 class View:
-    """How one picture is shown: turned by `turn` radians around its middle, against the clock.
+    """How one image is shown: turned by `turn` radians around its middle, against the clock.
 
-    scale: network pixels a picture pixel, vertically; horizontally it is scale / aspect.
-    right, down: how far the input's middle lies from the picture's, in network pixels before the turn.
-    flip: mirrored left to right; hue: turns of the colour circle added; saturation, exposure: factors.
+    scale: network pixels an image pixel, vertically; horizontally it is scale / aspect.
+    right, down: how far the input's middle lies from the image's, in network pixels before the turn.
+    flip: mirrored left to right; hue: turns of the color circle added; saturation, exposure: factors.
     """
 
     turn: float
@@ -63,7 +63,7 @@ class View:
 
 @dataclass(frozen=True)
 class Pane:
-    """A part of the input, in its pixels, where another picture shows; right and bottom are not inside."""
+    """A part of the input, in its pixels, where another image shows; right and bottom are not inside."""
 
     left: int
     top: int
@@ -75,20 +75,20 @@ class Pane:
 def classifier_settings(
     training: TrainingSettings, width: int, dialect: str = "alexeyab"
 ) -> ClassifierSettings:
-    """What [net] says about a classifier's pictures; width: of its network, in pixels."""
+    """What [net] says about a classifier's images; width: of its network, in pixels."""
     return ClassifierSettings(
-        training.crop, training.colour, training.mixing, training.flip, width, dialect == "pjreddie"
+        training.crop, training.color, training.mixing, training.flip, width, dialect == "pjreddie"
     )
 
 
 def draw_view(
     settings: ClassifierSettings,
-    picture_size: tuple[int, int],
+    image_size: tuple[int, int],
     size: tuple[int, int],
     rng: np.random.Generator,
 ) -> View:
-    """Draw a view of a picture for a network input, both (height, width) (image.c random_augment_image)."""
-    height, width = picture_size
+    """Draw a view of an image for a network input, both (height, width) (image.c random_augment_image)."""
+    height, width = image_size
     side = max(size)  # Darknet cuts out a square and squeezes it where the input is none
     aspect = draw_factor(settings.crop.aspect, rng)
     smaller = max(1, int(min(height, width * aspect)))  # as Darknet; the shown width is w / aspect
@@ -104,42 +104,42 @@ def draw_view(
         right=_symmetric(right, rng),
         down=_symmetric(down, rng),
         flip=settings.flip and bool(rng.integers(2)),
-        hue=_symmetric(settings.colour.hue, rng),
-        saturation=draw_factor(settings.colour.saturation, rng),
-        exposure=draw_factor(settings.colour.exposure, rng),
+        hue=_symmetric(settings.color.hue, rng),
+        saturation=draw_factor(settings.color.saturation, rng),
+        exposure=draw_factor(settings.color.exposure, rng),
     )
 
 
-def view_matrix(view: View, picture_size: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """float64 `[2, 3]`: (x, y, 1) of the input before its flip → (x, y) of the picture (image.c rotate_crop_image)."""
+def view_matrix(view: View, image_size: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """float64 `[2, 3]`: (x, y, 1) of the input before its flip → (x, y) of the image (image.c rotate_crop_image)."""
     side = max(size)
     squeeze_y, squeeze_x = ((side - 1) / max(1, length - 1) for length in size)  # resize_image
     cosine, sine = math.cos(view.turn) / view.scale, math.sin(view.turn) / view.scale
     turned = np.array([[cosine * view.aspect, -sine], [sine * view.aspect, cosine]])
     middle = np.array([view.right - side / 2, view.down - side / 2])
-    shift = turned @ middle + (picture_size[1] / 2, picture_size[0] / 2)
+    shift = turned @ middle + (image_size[1] / 2, image_size[0] / 2)
     return np.concatenate((turned * (squeeze_x, squeeze_y), shift[:, None]), axis=1)
 
 
-def show(view: View, picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """uint8 `[H, W, C]` → what the view shows of it, uint8 `[*size, C]`; black where the picture ends."""
+def show(view: View, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """uint8 `[H, W, C]` → what the view shows of it, uint8 `[*size, C]`; black where the image ends."""
     height, width = size
     cut = cv2.warpAffine(
-        picture,
-        view_matrix(view, picture.shape[:2], size),
+        image,
+        view_matrix(view, image.shape[:2], size),
         (width, height),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=0,
-    ).reshape(height, width, picture.shape[2])
-    colours = Augmentation(0, 0, width, height, view.flip, view.hue, view.saturation, view.exposure)
-    return augment_picture(colours, cut, size)
+    ).reshape(height, width, image.shape[2])
+    colors = Augmentation(0, 0, width, height, view.flip, view.hue, view.saturation, view.exposure)
+    return augment_image(colors, cut, size)
 
 
 def draw_panes(
     mixing: MixingSettings, size: tuple[int, int], rng: np.random.Generator
 ) -> tuple[Pane, ...]:
-    """Draw where other pictures show in an input of (height, width): nowhere in half of all cases.
+    """Draw where other images show in an input of (height, width): nowhere in half of all cases.
 
     With mosaic and cutmix either of the two; both go before mixup (AlexeyAB parser.c parse_net_options).
     """
@@ -151,9 +151,9 @@ def draw_panes(
     return kinds[rng.integers(len(kinds))](size, rng)
 
 
-def paste(pictures: Sequence[np.ndarray], panes: Sequence[Pane]) -> np.ndarray:
-    """The first of the pictures uint8 `[H, W, C]`, the others, one a pane, showing in it at the same places."""
-    base, *others = pictures
+def paste(images: Sequence[np.ndarray], panes: Sequence[Pane]) -> np.ndarray:
+    """The first of the images uint8 `[H, W, C]`, the others, one a pane, showing in it at the same places."""
+    base, *others = images
     mixed = base.copy()
     for other, pane in zip(others, panes, strict=True):
         place = np.s_[pane.top : pane.bottom, pane.left : pane.right]
@@ -166,7 +166,7 @@ def paste(pictures: Sequence[np.ndarray], panes: Sequence[Pane]) -> np.ndarray:
 
 
 def shares(panes: Sequence[Pane], size: tuple[int, int]) -> np.ndarray:
-    """How much of an input of (height, width) each picture holds: float64 `[1 + panes]`, the first's first, sum 1."""
+    """How much of an input of (height, width) each image holds: float64 `[1 + panes]`, the first's first, sum 1."""
     others = [
         pane.opacity * (pane.right - pane.left) * (pane.bottom - pane.top) / (size[0] * size[1])
         for pane in panes
@@ -181,15 +181,15 @@ def draw_blur(mixing: MixingSettings, rng: np.random.Generator) -> int:
     return (BLUR_WINDOW if mixing.blur == 1 else mixing.blur) | 1  # OpenCV takes odd ones only
 
 
-def blur(picture: np.ndarray, window: int) -> np.ndarray:
+def blur(image: np.ndarray, window: int) -> np.ndarray:
     """uint8 `[H, W, C]`, softened by a Gaussian of `window` pixels (image_opencv.cpp blur_image); 0: as it is."""
     if window == 0:
-        return picture
-    return cv2.GaussianBlur(picture, (window, window), 0).reshape(picture.shape)
+        return image
+    return cv2.GaussianBlur(image, (window, window), 0).reshape(image.shape)
 
 
 def _cropped_side(settings: ClassifierSettings, width: int, rng: np.random.Generator) -> int:
-    """How long the picture's smaller side is to become, in pixels, for a network of that width."""
+    """How long the image's smaller side is to become, in pixels, for a network of that width."""
     ends = (settings.crop.smallest, settings.crop.largest)
     low, high = sorted(int(end * width / settings.width) for end in ends)  # as rand_int does
     return max(1, int(rng.integers(low, high + 1)))
@@ -207,7 +207,7 @@ def _cutmix(size: tuple[int, int], rng: np.random.Generator) -> tuple[Pane, ...]
 
 
 def _mosaic(size: tuple[int, int], rng: np.random.Generator) -> tuple[Pane, ...]:
-    """The first picture shows above and left of the cut, the others right of it, below it, and both."""
+    """The first image shows above and left of the cut, the others right of it, below it, and both."""
     y, x = (_between(length, MOSAIC_CUT, rng) for length in size)
     height, width = size
     return (

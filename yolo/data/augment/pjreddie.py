@@ -1,4 +1,4 @@
-"""A training picture at a random place of a grey canvas, as pjreddie's Darknet shows it.
+"""A training image at a random place of a gray canvas, as pjreddie's Darknet shows it.
 
 Source: pjreddie data.c load_data_detection, image.c place_image.
 """
@@ -8,21 +8,21 @@ import numpy as np
 
 from yolo.data.augment.geometry import Augmentation, AugmentationSettings, draw_look
 
-GREY = 128  # Darknet's .5
+GRAY = 128  # Darknet's .5
 
 
 def draw_on_canvas(
     settings: AugmentationSettings,
-    picture_size: tuple[int, int],
+    image_size: tuple[int, int],
     size: tuple[int, int],
     rng: np.random.Generator,
 ) -> Augmentation:
-    """Draw an augmentation for a picture of (height, width) on a canvas of `size`, for `show_on_canvas`.
+    """Draw an augmentation for an image of (height, width) on a canvas of `size`, for `show_on_canvas`.
 
-    `jitter` changes the picture's aspect; it then fills the canvas's width or height, as pjreddie's does whatever the
-    canvas's aspect: on one that is not square the picture may reach outside. `resize` is unknown to him.
+    `jitter` changes the image's aspect; it then fills the canvas's width or height, as pjreddie's does whatever the
+    canvas's aspect: on one that is not square the image may reach outside. `resize` is unknown to him.
     """
-    (height, width), (rows, columns) = picture_size, size
+    (height, width), (rows, columns) = image_size, size
     more = 1 + rng.uniform(-settings.jitter, settings.jitter, 2)
     aspect = max(1, width * more[0]) / max(1, height * more[1])
     fit = (rows * aspect, rows) if aspect < 1 else (columns, columns / aspect)
@@ -40,24 +40,24 @@ def draw_on_canvas(
 
 
 def show_on_canvas(
-    augmentation: Augmentation, picture: np.ndarray, size: tuple[int, int]
+    augmentation: Augmentation, image: np.ndarray, size: tuple[int, int]
 ) -> np.ndarray:
-    """uint8 `[H, W, C]` → uint8 `[*size, C]`: the picture with grey around it, mirrored if so drawn.
+    """uint8 `[H, W, C]` → uint8 `[*size, C]`: the image with gray around it, mirrored if so drawn.
 
-    As place_image, column x of w shows the place x / w of the picture, and beyond its last pixel is black.
+    As place_image, column x of w shows the place x / w of the image, and beyond its last pixel is black.
     """
-    (height, width), channels = picture.shape[:2], picture.shape[2]
+    (height, width), channels = image.shape[:2], image.shape[2]
     step_x, step_y = augmentation.width / size[1], augmentation.height / size[0]
     content = round(width / step_x), round(height / step_y)
     left, top = round(-augmentation.left / step_x), round(-augmentation.top / step_y)
     placed = cv2.warpAffine(
-        picture,
+        image,
         np.array([[step_x, 0, 0], [0, step_y, 0]]),
         content,
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_CONSTANT,
     ).reshape(content[1], content[0], channels)
-    canvas = np.full((*size, channels), GREY, np.uint8)
+    canvas = np.full((*size, channels), GRAY, np.uint8)
     right, bottom = min(size[1], left + content[0]), min(size[0], top + content[1])
     inside = placed[max(0, -top) : bottom - top, max(0, -left) : right - left]
     canvas[max(0, top) : bottom, max(0, left) : right] = inside

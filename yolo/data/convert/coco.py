@@ -11,12 +11,12 @@ from yolo.data.convert.voc import MAX_OVERHANG, NO_AREA, OUTSIDE
 from yolo.errors import DatasetError
 from yolo.files import writable, write_new, write_text
 from yolo.formats.coco_annotations import CocoFile, order_of_categories, read_coco
-from yolo.formats.label_files import PICTURE_FOLDERS, ROUNDING, label_candidates
+from yolo.formats.label_files import IMAGE_FOLDERS, ROUNDING, label_candidates
 from yolo.formats.voc_xml import TWICE
 from yolo.progress import progress
 from yolo.records import Problem
 
-SHARED = "pictures that share a label file"
+SHARED = "images that share a label file"
 
 LINK = "JPEGImages"  # both Darknets look for the labels of such a folder in `labels` beside it
 
@@ -24,20 +24,20 @@ CROWD = "difficult"  # as convert_voc names what counts neither way
 
 RESERVED = ("backup", CROWD)  # names in --out that no data set's folder may take
 
-LabelledObject = tuple[int, bool, str]  # class, crowd, "cx cy w h"
+LabeledObject = tuple[int, bool, str]  # class, crowd, "cx cy w h"
 
 
 @dataclass(frozen=True)
 class CocoSet:
-    """An annotation file and the folder in which its pictures lie."""
+    """An annotation file and the folder in which its images lie."""
 
     annotations: Path
-    pictures: Path
+    images: Path
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture of a list: the folder in which it lies itself, its name there, and its objects.
+class Image:
+    """An image of a list: the folder in which it lies itself, its name there, and its objects.
 
     `left_out` counts the objects that cannot become labels.
     """
@@ -45,12 +45,12 @@ class Picture:
     folder: Path
     name: str
     is_there: bool
-    objects: tuple[LabelledObject, ...]
+    objects: tuple[LabeledObject, ...]
     left_out: int
 
     @property
     def path(self) -> str:
-        """The picture's file."""
+        """The image's file."""
         return f"{self.folder}/{self.name}"
 
     @property
@@ -63,15 +63,15 @@ class Picture:
 class Plan:
     """Everything a conversion will write, and every problem it met; nothing is written yet."""
 
-    train: tuple[Picture, ...]
-    valid: tuple[Picture, ...]
+    train: tuple[Image, ...]
+    valid: tuple[Image, ...]
     names: tuple[str, ...]
     problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True)
 class Home:
-    """Where lists say that the pictures of a folder lie, and where their labels go."""
+    """Where lists say that the images of a folder lie, and where their labels go."""
 
     listed: Path
     labels: Path
@@ -82,7 +82,7 @@ def make_plan(
 ) -> Plan:
     """Read and check the annotation files.
 
-    What has a problem is left out of the plan: an annotation, or the picture. Without `names` the classes are the
+    What has a problem is left out of the plan: an annotation, or the image. Without `names` the classes are the
     categories by rising id; with them, the other categories are left out.
 
     Raises:
@@ -94,20 +94,20 @@ def make_plan(
         names = order_of_categories(tuple(files.values()))
     _check_names(names, files.values())
     problems = [problem for file in files.values() for problem in file.problems]
-    known: dict[tuple[Path, str], Picture] = {}
+    known: dict[tuple[Path, str], Image] = {}
     lists = []
     for sets in (train, valid):
-        pictures: dict[Picture, None] = {}
+        images: dict[Image, None] = {}
         for each in sets:
-            found, faults = _pictures(files[each.annotations], each.pictures, names)
+            found, faults = _images(files[each.annotations], each.images, names)
             problems += faults if each not in train or sets is train else ()  # told once
-            for place, picture in found:
-                fault = _clash(picture, place, known, pictures)
+            for place, image in found:
+                fault = _clash(image, place, known, images)
                 if fault is None:
-                    pictures[picture] = None
+                    images[image] = None
                 else:
                     problems.append(fault)
-        lists.append(tuple(pictures))
+        lists.append(tuple(images))
     return Plan(*lists, tuple(names), tuple(problems))
 
 
@@ -122,26 +122,26 @@ def _check_names(names: Sequence[str], files: Iterable[CocoFile]) -> None:
 
 
 def _clash(
-    picture: Picture,
+    image: Image,
     place: str,
-    known: dict[tuple[Path, str], Picture],
-    pictures: dict[Picture, None],
+    known: dict[tuple[Path, str], Image],
+    images: dict[Image, None],
 ) -> Problem | None:
-    """Why a picture cannot have its label file: another has it, or the same with other boxes."""
-    first = known.setdefault((picture.folder, picture.label_name), picture)
-    if picture in pictures:
-        return Problem(TWICE, f"{place}: {picture.name} is listed again, expected it once")
-    if first != picture:
-        other = first.name if first.name != picture.name else "the same picture with other boxes"
-        what = f"{picture.name} has the label file {picture.label_name} of {other}"
+    """Why an image cannot have its label file: another has it, or the same with other boxes."""
+    first = known.setdefault((image.folder, image.label_name), image)
+    if image in images:
+        return Problem(TWICE, f"{place}: {image.name} is listed again, expected it once")
+    if first != image:
+        other = first.name if first.name != image.name else "the same image with other boxes"
+        what = f"{image.name} has the label file {image.label_name} of {other}"
         return Problem(SHARED, f"{place}: {what}, expected one of its own")
     return None
 
 
-def _pictures(
+def _images(
     file: CocoFile, folder: Path, names: Sequence[str]
-) -> tuple[list[tuple[str, Picture]], list[Problem]]:
-    """The pictures of a file in its order, each with the place to name, and the faults of their boxes."""
+) -> tuple[list[tuple[str, Image]], list[Problem]]:
+    """The images of a file in its order, each with the place to name, and the faults of their boxes."""
     label_of = {name: number for number, name in enumerate(names)}
     labels = np.array([label_of.get(name, -1) for name in file.categories.values()])[file.category]
     boxes = unit_boxes(file)
@@ -151,56 +151,54 @@ def _pictures(
         for at, (kind, what) in faults.items()
     ]
     rows = zip(labels.tolist(), file.crowd.tolist(), boxes.tolist(), strict=True)
-    by_picture: list[list[LabelledObject]] = [[] for _ in file.pictures]
-    left_out = [0] * len(file.pictures)
-    for at, (picture, (label, crowd, box)) in enumerate(
-        zip(file.picture.tolist(), rows, strict=True)
-    ):
+    by_image: list[list[LabeledObject]] = [[] for _ in file.images]
+    left_out = [0] * len(file.images)
+    for at, (image, (label, crowd, box)) in enumerate(zip(file.image.tolist(), rows, strict=True)):
         if at in faults:
-            left_out[picture] += 1
+            left_out[image] += 1
         elif label >= 0:
             text = f"{box[0]!r} {box[1]!r} {box[2]!r} {box[3]!r}"
-            by_picture[picture].append((label, crowd, text))
+            by_image[image].append((label, crowd, text))
     there: dict[str, tuple[Path, frozenset[str]]] = {}
     found = []
-    for at, entry in enumerate(file.pictures):
+    for at, entry in enumerate(file.images):
         inner, _, name = entry.file_name.rpartition("/")
         if inner not in there:
             there[inner] = folder / inner, _names_in(folder / inner)
         home, names_there = there[inner]
-        picture = Picture(home, name, name in names_there, tuple(by_picture[at]), left_out[at])
-        found.append((f"{file.path}: picture {entry.number}", picture))
+        image = Image(home, name, name in names_there, tuple(by_image[at]), left_out[at])
+        found.append((f"{file.path}: image {entry.number}", image))
     return found, problems
 
 
 def unit_boxes(file: CocoFile) -> np.ndarray:
-    """(cx, cy, w, h) [M, 4] in 0..1 of the picture; COCO counts pixels from 0, so nothing is moved or clipped."""
-    sizes = np.array([(each.width, each.height) for each in file.pictures], np.float64)
-    side = sizes.reshape(-1, 2)[file.picture]
+    """(cx, cy, w, h) [M, 4] in 0..1 of the image; COCO counts pixels from 0, so nothing is moved or clipped."""
+    sizes = np.array([(each.width, each.height) for each in file.images], np.float64)
+    side = sizes.reshape(-1, 2)[file.image]
     corner, extent = file.boxes[:, :2], file.boxes[:, 2:]
     return np.concatenate(((corner + extent / 2) / side, extent / side), axis=1)
 
 
 def _faulty(file: CocoFile, boxes: np.ndarray) -> list[int]:
-    """Which boxes have no area or do not lie in their picture, as the reader of labels needs it."""
-    sizes = np.array([(each.width, each.height) for each in file.pictures]).reshape(-1, 2)
-    low, high = file.boxes[:, :2], file.boxes[:, :2] + file.boxes[:, 2:] - sizes[file.picture]
+    """Which boxes have no area or do not lie in their image, as the reader of labels needs it."""
+    sizes = np.array([(each.width, each.height) for each in file.images]).reshape(-1, 2)
+    low, high = file.boxes[:, :2], file.boxes[:, :2] + file.boxes[:, 2:] - sizes[file.image]
     overhang = np.maximum(-low, high).max(axis=1, initial=-np.inf)
-    centre, extent = boxes[:, :2], boxes[:, 2:]
-    inside = (centre > 0).all(1) & (centre <= 1).all(1) & (extent <= 1 + ROUNDING).all(1)
+    center, extent = boxes[:, :2], boxes[:, 2:]
+    inside = (center > 0).all(1) & (center <= 1).all(1) & (extent <= 1 + ROUNDING).all(1)
     good = inside & (extent > 0).all(1) & (overhang <= MAX_OVERHANG)
     return np.flatnonzero(~good).tolist()
 
 
 def _fault(file: CocoFile, at: int) -> tuple[str, str]:
     left, top, width, height = file.boxes[at].tolist()
-    picture = file.pictures[file.picture[at]]
+    image = file.images[file.image[at]]
     found = f"bbox {left:g}, {top:g}, {width:g}, {height:g}"
     if width <= 0 or height <= 0:
         return NO_AREA, f"{found} has no width or no height"
     return (
         OUTSIDE,
-        f"{found} does not lie in {picture.file_name} of {picture.width} x {picture.height}",
+        f"{found} does not lie in {image.file_name} of {image.width} x {image.height}",
     )
 
 
@@ -212,17 +210,17 @@ def _names_in(folder: Path) -> frozenset[str]:
 
 
 def label_homes(plan: Plan, out: Path) -> dict[Path, Home]:
-    """Folder of pictures → its home.
+    """Folder of images → its home.
 
-    Labels lie where both Darknets' rule finds them: `images`, `JPEGImages` or `raw` in the pictures' path becomes
-    `labels`. Where the path has none of them, or that folder cannot be written, `out` gets a link to the pictures
+    Labels lie where both Darknets' rule finds them: `images`, `JPEGImages` or `raw` in the images' path becomes
+    `labels`. Where the path has none of them, or that folder cannot be written, `out` gets a link to the images
     with labels beside it.
     """
     homes: dict[Path, Home] = {}
     taken = set(RESERVED)
-    for folder in dict.fromkeys(picture.folder for picture in plan.train + plan.valid):
+    for folder in dict.fromkeys(image.folder for image in plan.train + plan.valid):
         labels = label_candidates(folder / "x.jpg")[0].parent
-        if set(folder.parts) & set(PICTURE_FOLDERS) and writable(labels):
+        if set(folder.parts) & set(IMAGE_FOLDERS) and writable(labels):
             homes[folder] = Home(folder, labels)
             continue
         name, number = folder.name, 1
@@ -250,16 +248,16 @@ def write(plan: Plan, homes: dict[Path, Home], out: Path) -> None:
         _prepare(folder, home)
         (aside[folder] / "labels").mkdir(parents=True, exist_ok=True)
     files = {}
-    for picture in plan.train + plan.valid:
-        files[f"{homes[picture.folder].labels}/{picture.label_name}"] = _rows(picture, False)
-    for picture in plan.valid:
-        files[f"{aside[picture.folder]}/labels/{picture.label_name}"] = _rows(picture, True)
+    for image in plan.train + plan.valid:
+        files[f"{homes[image.folder].labels}/{image.label_name}"] = _rows(image, False)
+    for image in plan.valid:
+        files[f"{aside[image.folder]}/labels/{image.label_name}"] = _rows(image, True)
     for path, text in progress(files.items(), "writing labels", len(files)):
         write_new(path, text)
-    for name, pictures in (("train", plan.train), ("valid", plan.valid)):
-        listed = (f"{homes[picture.folder].listed}/{picture.name}" for picture in pictures)
+    for name, images in (("train", plan.train), ("valid", plan.valid)):
+        listed = (f"{homes[image.folder].listed}/{image.name}" for image in images)
         write_text(out / f"{name}.txt", _lines(listed))
-    listed = (f"{aside[picture.folder]}/{LINK}/{picture.name}" for picture in plan.valid)
+    listed = (f"{aside[image.folder]}/{LINK}/{image.name}" for image in plan.valid)
     write_text(out / "difficult.txt", _lines(listed))
     write_text(out / "coco.names", _lines(plan.names))
     if plan.problems:
@@ -280,8 +278,8 @@ def _prepare(folder: Path, home: Home) -> None:
         home.listed.symlink_to(folder)
 
 
-def _rows(picture: Picture, crowd: bool) -> str:
-    return _lines(f"{label} {box}" for label, aside, box in picture.objects if aside == crowd)
+def _rows(image: Image, crowd: bool) -> str:
+    return _lines(f"{label} {box}" for label, aside, box in image.objects if aside == crowd)
 
 
 def _lines(items: Iterable[str]) -> str:

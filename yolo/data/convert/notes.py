@@ -1,6 +1,6 @@
 """What a conversion tells of its plan, whatever it converts: tables, and what was left out or is not there.
 
-Pictures are records with `is_there` and `path`, which is where a list says that they lie.
+Images are records with `is_there` and `path`, which is where a list says that they lie.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ COLUMN = 9  # characters of a number's column
 
 
 class Listed(Protocol):
-    """A picture of a list."""
+    """An image of a list."""
 
     is_there: bool
 
@@ -45,15 +45,15 @@ def first_messages(problems: Sequence[Problem]) -> str:
     return shown + ("; ..." if len(problems) > NAMED else "")
 
 
-def missing(pictures: Iterable[Listed]) -> list[Listed]:
+def missing(images: Iterable[Listed]) -> list[Listed]:
     """Those that are not there, each once."""
-    return [picture for picture in dict.fromkeys(pictures) if not picture.is_there]
+    return [image for image in dict.fromkeys(images) if not image.is_there]
 
 
-def named(pictures: Sequence[Listed]) -> str:
+def named(images: Sequence[Listed]) -> str:
     """The paths of the first few."""
-    shown = ", ".join(picture.path for picture in pictures[:NAMED])
-    return shown + (", ..." if len(pictures) > NAMED else "")
+    shown = ", ".join(image.path for image in images[:NAMED])
+    return shown + (", ..." if len(images) > NAMED else "")
 
 
 def notes(
@@ -66,8 +66,8 @@ def notes(
         lines += [f"  {problem.message}" for problem in problems[:NAMED]]
     gone = missing((*train, *valid))
     if gone:
-        lines.append(f"pictures not there: {len(gone)} ({named(gone)})")
+        lines.append(f"images not there: {len(gone)} ({named(gone)})")
     both = len(set(train) & set(valid))
     if both:
-        lines.append(f"pictures in both train and valid: {both}; a score on these says little")
+        lines.append(f"images in both train and valid: {both}; a score on these says little")
     return lines

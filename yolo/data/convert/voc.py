@@ -12,11 +12,11 @@ from yolo.cfg import read_names
 from yolo.errors import DatasetError
 from yolo.files import writable, write_new, write_text
 from yolo.formats.voc_xml import (
+    IMAGE_SUFFIXES,
     LIST_KINDS,
-    PICTURE_SUFFIXES,
     AnnotatedObject,
     ImageSet,
-    picture_files,
+    image_files,
     read_annotation,
     read_image_sets,
 )
@@ -35,11 +35,11 @@ MISSING = "missing annotation"
 
 UNUSABLE = "unusable annotation"
 
-NO_SIZE = "picture without a size"
+NO_SIZE = "image without a size"
 
 NO_AREA = "box without an area"
 
-OUTSIDE = "box outside the picture"
+OUTSIDE = "box outside the image"
 
 UNKNOWN = "unknown class"
 
@@ -47,11 +47,11 @@ BOX_KINDS = (NO_AREA, OUTSIDE, UNKNOWN)  # of one box; the others are of a whole
 
 ALL_KINDS = (*BOX_KINDS, MISSING, UNUSABLE, NO_SIZE, *LIST_KINDS)
 
-LabelledObject = tuple[str, bool, str]  # class, difficult, "cx cy w h"; plain, as pipes carry it
+LabeledObject = tuple[str, bool, str]  # class, difficult, "cx cy w h"; plain, as pipes carry it
 
 
 @dataclass(frozen=True)
-class Picture:
+class Image:
     """One entry of a list: `folder`/JPEGImages/`file_name`, and what its annotation holds.
 
     `left_out` counts the objects that cannot become labels.
@@ -61,7 +61,7 @@ class Picture:
     identifier: str
     file_name: str
     is_there: bool
-    objects: tuple[LabelledObject, ...]
+    objects: tuple[LabeledObject, ...]
     left_out: int
 
     @property
@@ -74,8 +74,8 @@ class Picture:
 class Plan:
     """Everything a conversion will write, and every problem it met; nothing is written yet."""
 
-    train: tuple[Picture, ...]
-    valid: tuple[Picture, ...]
+    train: tuple[Image, ...]
+    valid: tuple[Image, ...]
     names: tuple[str, ...]
     problems: tuple[Problem, ...]
 
@@ -86,7 +86,7 @@ def make_plan(
     """Read and check every annotation of the sets.
 
     What has a problem is left out of the plan: an object, or, where the annotation as a whole is
-    unusable, the picture. Without `names` the classes are those of all annotations, sorted.
+    unusable, the image. Without `names` the classes are those of all annotations, sorted.
 
     Raises:
         DatasetError: an image set is not there or is no text.
@@ -98,21 +98,21 @@ def make_plan(
     paths = [f"{folder}/Annotations/{identifier}.xml" for folder, identifier in rows]
     known = None if names is None else frozenset(names)
     examined = _map(partial(examine, names=known), paths, "reading annotations")
-    problems, pictures = [*train_problems, *valid_problems], {}
-    files = {folder: picture_files(folder) for folder in {folder for folder, _ in rows}}
+    problems, images = [*train_problems, *valid_problems], {}
+    files = {folder: image_files(folder) for folder in {folder for folder, _ in rows}}
     for (folder, identifier), (objects, found) in zip(rows, examined, strict=True):
         problems += found
         if objects is not None:
             name = files[folder].get(identifier)
-            file_name = name or identifier + PICTURE_SUFFIXES[0]
-            pictures[folder, identifier] = Picture(
+            file_name = name or identifier + IMAGE_SUFFIXES[0]
+            images[folder, identifier] = Image(
                 folder, identifier, file_name, name is not None, objects, len(found)
             )
     if names is None:
-        names = sorted({name for picture in pictures.values() for name, _, _ in picture.objects})
-    train_pictures = tuple(pictures[row] for row in train_rows if row in pictures)
-    valid_pictures = tuple(pictures[row] for row in valid_rows if row in pictures)
-    return Plan(train_pictures, valid_pictures, tuple(names), tuple(problems))
+        names = sorted({name for image in images.values() for name, _, _ in image.objects})
+    train_images = tuple(images[row] for row in train_rows if row in images)
+    valid_images = tuple(images[row] for row in valid_rows if row in images)
+    return Plan(train_images, valid_images, tuple(names), tuple(problems))
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
@@ -131,7 +131,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
 
 def examine(
     path: str, names: frozenset[str] | None
-) -> tuple[tuple[LabelledObject, ...] | None, list[Problem]]:
+) -> tuple[tuple[LabeledObject, ...] | None, list[Problem]]:
     """The objects of one annotation that can become labels, and the problems of the others.
 
     The objects are None where the whole annotation is unusable.
@@ -144,7 +144,7 @@ def examine(
         return None, [Problem(UNUSABLE, str(error))]
     width, height = annotation.width, annotation.height
     if width <= 0 or height <= 0:
-        message = f"{path}: the picture's size is {width} x {height}, expected pixels"
+        message = f"{path}: the image's size is {width} x {height}, expected pixels"
         return None, [Problem(NO_SIZE, message)]
     objects, problems = [], []
     for number, item in enumerate(annotation.objects, 1):
@@ -159,9 +159,9 @@ def examine(
 
 
 def unit_box(item: AnnotatedObject, width: int, height: int) -> tuple[float, float, float, float]:
-    """(cx, cy, w, h) in 0..1 of the picture, by the formula of Darknet's voc_label.py (convert).
+    """(cx, cy, w, h) in 0..1 of the image, by the formula of Darknet's voc_label.py (convert).
 
-    The centre is moved by one pixel, from VOC's count to one from 0; the size is not widened by
+    The center is moved by one pixel, from VOC's count to one from 0; the size is not widened by
     the last pixel; nothing is clipped.
     """
     return (
@@ -187,7 +187,7 @@ def _fault(
         return NO_AREA, f"box {xmin:g},{ymin:g} to {xmax:g},{ymax:g} has no width or no height"
     overhang = max(1 - xmin, 1 - ymin, xmax - width, ymax - height)
     if overhang > MAX_OVERHANG or min(box) <= 0 or max(box) > 1:
-        where = f"does not lie in the picture of {width} x {height}"
+        where = f"does not lie in the image of {width} x {height}"
         return OUTSIDE, f"box {xmin:g},{ymin:g} to {xmax:g},{ymax:g} {where}"
     return None
 
@@ -195,14 +195,14 @@ def _fault(
 def label_homes(plan: Plan, out: Path) -> dict[Path, Path]:
     """Folder of the data set → the folder in which its `labels` will lie.
 
-    That is the folder itself, so that Darknet's rule (JPEGImages → labels in a picture's path)
+    That is the folder itself, so that Darknet's rule (JPEGImages → labels in an image's path)
     finds them; where it cannot be written, one of the same name in `out`.
 
     Raises:
         DatasetError: that folder of `out` is the read-only folder itself.
     """
     homes: dict[Path, Path] = {}
-    for folder in dict.fromkeys(picture.folder for picture in plan.train + plan.valid):
+    for folder in dict.fromkeys(image.folder for image in plan.train + plan.valid):
         home, number = folder, 1
         if not all(writable(folder / part) for part in ("", "labels", "difficult/labels")):
             home = out / folder.name
@@ -231,8 +231,8 @@ def write(plan: Plan, homes: dict[Path, Path], out: Path, keep_difficult: bool) 
     for _ in _map(_write_file, _label_files(plan, homes, keep_difficult), "writing labels"):
         pass
     lists = {"train": plan.train, "valid": plan.valid}
-    for name, pictures in lists.items():
-        entries = [f"{homes[p.folder]}/JPEGImages/{p.file_name}" for p in pictures]
+    for name, images in lists.items():
+        entries = [f"{homes[p.folder]}/JPEGImages/{p.file_name}" for p in images]
         write_text(out / f"{name}.txt", _lines(entries))
     keys = {"classes": len(plan.names)} | {name: out / f"{name}.txt" for name in lists}
     write_text(out / "voc.names", _lines(plan.names))
@@ -263,15 +263,15 @@ def _label_files(
     """(path, text) of every label file: the ordinary ones, then the difficult ones of `valid`."""
     index = {name: number for number, name in enumerate(plan.names)}
 
-    def file(picture: Picture, folder: str, wanted: tuple[bool, ...]) -> tuple[str, str]:
-        kept = (item for item in picture.objects if item[1] in wanted)
+    def file(image: Image, folder: str, wanted: tuple[bool, ...]) -> tuple[str, str]:
+        kept = (item for item in image.objects if item[1] in wanted)
         text = _lines(f"{index[name]} {box}" for name, _, box in kept)
-        return f"{homes[picture.folder]}/{folder}/{picture.identifier}.txt", text
+        return f"{homes[image.folder]}/{folder}/{image.identifier}.txt", text
 
     ordinary = (False, True) if keep_difficult else (False,)
-    files = [file(picture, "labels", ordinary) for picture in plan.train + plan.valid]
+    files = [file(image, "labels", ordinary) for image in plan.train + plan.valid]
     if not keep_difficult:
-        files += [file(picture, "difficult/labels", (True,)) for picture in plan.valid]
+        files += [file(image, "difficult/labels", (True,)) for image in plan.valid]
     return list(dict(files).items())
 
 

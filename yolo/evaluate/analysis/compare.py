@@ -1,4 +1,4 @@
-"""Two reports of the same pictures: what got better, what got worse, and which pictures changed."""
+"""Two reports of the same images: what got better, what got worse, and which images changed."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from yolo.records import GroundTruth, ScoredBoxes
 
 BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "same", "n/a"
 
-PICTURES_TOLD = 8  # in the terminal
+IMAGES_TOLD = 8  # in the terminal
 
 CLASSES_TOLD = 10
 
@@ -44,10 +44,10 @@ class Change:
 
 
 @dataclass(frozen=True)
-class PictureChange:
-    """How one picture changed from A to B, at the score that both reports show.
+class ImageChange:
+    """How one image changed from A to B, at the score that both reports show.
 
-    found, lost: truths that only B, only A found; gone, new: false alarms that only A, only B has.
+    found, lost: ground truths that only B, only A found; gone, new: false alarms that only A, only B has.
     """
 
     index: int
@@ -65,28 +65,28 @@ class PictureChange:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All changes. pictures: those that changed, most changes first."""
+    """All changes. images: those that changed, most changes first."""
 
     metrics: tuple[Change, ...]
     classes: tuple[Change, ...]
     errors: tuple[Change, ...]
-    pictures: tuple[PictureChange, ...]
+    images: tuple[ImageChange, ...]
 
 
 def compare(a: dict, b: dict) -> Comparison:
     """The changes from report `a` to report `b`.
 
     Raises:
-        DatasetError: reports of other classes, pictures, truths or of another score shown, whose numbers say nothing
+        DatasetError: reports of other classes, images, ground truths or of another score shown, whose numbers say nothing
             about each other.
     """
     _check_alike(a, b)
-    pictures = [
-        _picture_change(index, *pair)
+    images = [
+        _image_change(index, *pair)
         for index, pair in enumerate(zip(a["pictures"], b["pictures"], strict=True))
     ]
-    changed = [picture for picture in pictures if picture.total]
-    changed.sort(key=lambda picture: -picture.total)
+    changed = [image for image in images if image.total]
+    changed.sort(key=lambda image: -image.total)
     return Comparison(
         metrics=(*_headlines(a, b), *_table_rows(a, b)),
         classes=tuple(
@@ -97,12 +97,12 @@ def compare(a: dict, b: dict) -> Comparison:
             Change(left["kind"], left["cost"], right["cost"], more=False)
             for left, right in zip(a["errors"], b["errors"], strict=True)
         ),
-        pictures=tuple(changed),
+        images=tuple(changed),
     )
 
 
-def comparison_text(comparison: Comparison, pictures: int) -> str:
-    """What a terminal shows; pictures: how many there are."""
+def comparison_text(comparison: Comparison, images: int) -> str:
+    """What a terminal shows; images: how many there are."""
     by_size = sorted(
         (change for change in comparison.classes if change.verdict != SAME),
         key=lambda change: -abs(change.step or 0),
@@ -114,34 +114,30 @@ def comparison_text(comparison: Comparison, pictures: int) -> str:
     ]
     if len(by_size) > CLASSES_TOLD:
         lines.append(f"and {len(by_size) - CLASSES_TOLD} classes that changed less")
-    lines.append(picture_line(comparison.pictures, pictures))
-    lines += [
-        f"  {picture.name}: {picture_words(picture)}"
-        for picture in comparison.pictures[:PICTURES_TOLD]
-    ]
-    if len(comparison.pictures) > PICTURES_TOLD:
-        lines.append(f"  and {len(comparison.pictures) - PICTURES_TOLD} more")
+    lines.append(image_line(comparison.images, images))
+    lines += [f"  {image.name}: {image_words(image)}" for image in comparison.images[:IMAGES_TOLD]]
+    if len(comparison.images) > IMAGES_TOLD:
+        lines.append(f"  and {len(comparison.images) - IMAGES_TOLD} more")
     return "\n".join(lines)
 
 
-def picture_line(changed: Sequence[PictureChange], pictures: int) -> str:
-    """All pictures in one line."""
+def image_line(changed: Sequence[ImageChange], images: int) -> str:
+    """All images in one line."""
     found, lost, gone, new = (
-        sum(getattr(picture, key) for picture in changed)
-        for key in ("found", "lost", "gone", "new")
+        sum(getattr(image, key) for image in changed) for key in ("found", "lost", "gone", "new")
     )
     return (
-        f"{len(changed)} of {pictures} pictures changed: {found} objects more found, {lost} lost; "
+        f"{len(changed)} of {images} images changed: {found} objects more found, {lost} lost; "
         f"{gone} false alarms gone, {new} new"
     )
 
 
-def picture_words(picture: PictureChange) -> str:
-    """`2 found, 1 false alarm new`: what changed in one picture."""
+def image_words(image: ImageChange) -> str:
+    """`2 found, 1 false alarm new`: what changed in one image."""
     counts = (
-        (picture.found, "found"), (picture.lost, "lost"),
-        (picture.gone, f"false alarm{'s' * (picture.gone > 1)} gone"),
-        (picture.new, f"false alarm{'s' * (picture.new > 1)} new"),
+        (image.found, "found"), (image.lost, "lost"),
+        (image.gone, f"false alarm{'s' * (image.gone > 1)} gone"),
+        (image.new, f"false alarm{'s' * (image.new > 1)} new"),
     )  # fmt: skip
     return ", ".join(f"{count} {what}" for count, what in counts if count)
 
@@ -177,24 +173,22 @@ def _check_alike(a: dict, b: dict) -> None:
             raise DatasetError(
                 f"{what}: found {_short(b[key])} in B, expected {_short(a[key])} as in A"
             )
-    ids = [[picture["id"] for picture in run["pictures"]] for run in (a, b)]
+    ids = [[image["id"] for image in run["pictures"]] for run in (a, b)]
     if ids[0] != ids[1]:
         only = [_short(sorted(set(ids[i]) - set(ids[1 - i]))) for i in (0, 1)]
         raise DatasetError(
-            f"pictures: found {len(ids[1])} in B, expected the {len(ids[0])} of A in the same order; "
+            f"images: found {len(ids[1])} in B, expected the {len(ids[0])} of A in the same order; "
             f"only in A: {only[0]}; only in B: {only[1]}"
         )
     for left, right in zip(a["pictures"], b["pictures"], strict=True):
-        if _truth(left) != _truth(right):
-            raise DatasetError(
-                f"picture {left['id']}: found other labels in B, expected those of A"
-            )
+        if _ground_truth(left) != _ground_truth(right):
+            raise DatasetError(f"image {left['id']}: found other labels in B, expected those of A")
 
 
-def _truth(picture: dict) -> list[tuple]:
+def _ground_truth(image: dict) -> list[tuple]:
     return [
-        (truth["class"], truth["box"], truth["outcome"] == "difficult")
-        for truth in picture["truths"]
+        (ground_truth["class"], ground_truth["box"], ground_truth["outcome"] == "difficult")
+        for ground_truth in image["truths"]
     ]
 
 
@@ -231,12 +225,12 @@ def _table_rows(a: dict, b: dict) -> list[Change]:
     ]
 
 
-def _picture_change(index: int, a: dict, b: dict) -> PictureChange:
-    found = [[truth["outcome"] == FOUND for truth in run["truths"]] for run in (a, b)]
+def _image_change(index: int, a: dict, b: dict) -> ImageChange:
+    found = [[ground_truth["outcome"] == FOUND for ground_truth in run["truths"]] for run in (a, b)]
     both = list(zip(*found, strict=True))
     alarms = [[each for each in run["detections"] if each["kind"] in FALSE_KINDS] for run in (a, b)]
     stayed = _stayed(*alarms)
-    return PictureChange(
+    return ImageChange(
         index=index,
         name=a["id"],
         found=sum(now and not before for before, now in both),
@@ -250,7 +244,7 @@ def _stayed(before: Sequence[dict], now: Sequence[dict]) -> int:
     """How many false alarms are the same: one class, and IoU of at least .5, one for one."""
     if not before or not now:
         return 0
-    truth = GroundTruth(
+    ground_truth = GroundTruth(
         np.zeros(len(before), np.int64), _column(before, "class"), _column(before, "box"),
         np.zeros(len(before), bool),
     )  # fmt: skip
@@ -260,9 +254,9 @@ def _stayed(before: Sequence[dict], now: Sequence[dict]) -> int:
         _column(now, "score"),
         _column(now, "box"),
     )
-    pairs = overlapping(truth, found, FOREGROUND_IOU)
-    pairs = pairs.where(truth.labels[pairs.truth] == found.labels[pairs.detection])
-    given = match_free(truth, found, pairs, FOREGROUND_IOU, truth.difficult)
+    pairs = overlapping(ground_truth, found, FOREGROUND_IOU)
+    pairs = pairs.where(ground_truth.labels[pairs.ground_truth] == found.labels[pairs.detection])
+    given = match_free(ground_truth, found, pairs, FOREGROUND_IOU, ground_truth.difficult)
     return int(np.count_nonzero(given != NONE))
 
 

@@ -1,4 +1,4 @@
-"""What went right and wrong in each picture, and how much mAP each picture's errors cost."""
+"""What went right and wrong in each image, and how much mAP each image's errors cost."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,57 +12,59 @@ from yolo.records import Evaluation, ScoredBoxes
 FOUND, LOST, EXCUSED, DIFFICULT = "found", "missed", "excused", "difficult"
 
 
-def picture_findings(
+def image_findings(
     evaluation: Evaluation, paths: Sequence[str | Path], shown: Errors, score_thresh: float
 ) -> list[dict]:
-    """One dictionary a picture, in order: its truths and its detections from `score_thresh` on, each with what became
+    """One dictionary an image, in order: its ground truths and its detections from `score_thresh` on, each with what became
     of it.
 
-    A truth is found, missed, difficult, or excused: not found, but some detection of it is a classification or
-    localisation error. wrong: how many errors there are; cost: mAP at IoU 0.5 gained if just these false alarms were
-    gone and these missed or excused truths were found, with a score above all others.
+    A ground truth is found, missed, difficult, or excused: not found, but some detection of it is a classification or
+    localization error. wrong: how many errors there are; cost: mAP at IoU 0.5 gained if just these false alarms were
+    gone and these missed or excused ground truths were found, with a score above all others.
     """
-    truth, found = evaluation.truth, evaluation.detections
+    ground_truth, found = evaluation.ground_truth, evaluation.detections
     visible = np.flatnonzero(found.scores >= score_thresh)
     visible = visible[np.argsort(-found.scores[visible], kind="stable")]
-    truths_of = _grouped(np.arange(len(truth.labels)), truth.image_index, len(paths))
+    ground_truths_of = _grouped(
+        np.arange(len(ground_truth.labels)), ground_truth.image_index, len(paths)
+    )
     found_of = _grouped(visible, found.image_index[visible], len(paths))
     outcome = np.select(
-        (truth.difficult, shown.found, shown.missed), (DIFFICULT, FOUND, LOST), EXCUSED
+        (ground_truth.difficult, shown.found, shown.missed), (DIFFICULT, FOUND, LOST), EXCUSED
     )
-    costs = _costs(evaluation, shown, score_thresh, truths_of, found_of)
-    pictures = []
+    costs = _costs(evaluation, shown, score_thresh, ground_truths_of, found_of)
+    images = []
     for index, path in enumerate(paths):
-        truths, detections = truths_of[index], found_of[index]
+        ground_truths, detections = ground_truths_of[index], found_of[index]
         false = sum(_is_false(shown.kind[row]) for row in detections)
         height, width = evaluation.sizes[index].tolist()
-        pictures.append(
+        images.append(
             {
                 "id": evaluation.image_ids[index],
                 "path": str(path),
                 "height": height,
                 "width": width,
-                "wrong": false + int(np.count_nonzero(shown.missed[truths])),
+                "wrong": false + int(np.count_nonzero(shown.missed[ground_truths])),
                 "cost": costs[index],
                 "truths": [
                     {
-                        "class": int(truth.labels[row]),
-                        "box": truth.boxes[row].tolist(),
+                        "class": int(ground_truth.labels[row]),
+                        "box": ground_truth.boxes[row].tolist(),
                         "outcome": str(outcome[row]),
                     }
-                    for row in truths
+                    for row in ground_truths
                 ],
-                "detections": _detections(found, shown, detections, truths),
+                "detections": _detections(found, shown, detections, ground_truths),
             }
         )
-    return pictures
+    return images
 
 
 def _detections(
-    found: ScoredBoxes, shown: Errors, rows: np.ndarray, truths: np.ndarray
+    found: ScoredBoxes, shown: Errors, rows: np.ndarray, ground_truths: np.ndarray
 ) -> list[dict]:
-    """truth: which of the picture's truths was found or is meant, None for background."""
-    position = {int(row): place for place, row in enumerate(truths)}
+    """ground truth: which of the image's ground truths was found or is meant, None for background."""
+    position = {int(row): place for place, row in enumerate(ground_truths)}
     return [
         {
             "class": int(found.labels[row]),
@@ -79,12 +81,16 @@ def _costs(
     evaluation: Evaluation,
     shown: Errors,
     score_thresh: float,
-    truths_of: list[np.ndarray],
+    ground_truths_of: list[np.ndarray],
     found_of: list[np.ndarray],
 ) -> list[float]:
-    """mAP that curing each picture alone would gain; 0.0 where it has no error, or where no class has a truth."""
-    truth, found, classes = evaluation.truth, evaluation.detections, len(evaluation.names)
-    totals = np.bincount(truth.labels[~truth.difficult], minlength=classes)
+    """mAP that curing each image alone would gain; 0.0 where it has no error, or where no class has a ground truth."""
+    ground_truth, found, classes = (
+        evaluation.ground_truth,
+        evaluation.detections,
+        len(evaluation.names),
+    )
+    totals = np.bincount(ground_truth.labels[~ground_truth.difficult], minlength=classes)
     measured = max(np.count_nonzero(totals), 1)
     order = by_score(found)
     order = order[shown.kind[order] != UNCOUNTED]
@@ -94,13 +100,15 @@ def _costs(
         curve_101(right, int(total)).mean() if total else 0.0
         for right, total in zip(right_of, totals, strict=True)
     ]
-    lost = ~(shown.found | truth.difficult)
+    lost = ~(shown.found | ground_truth.difficult)
     replaced = np.where(
         shown.kind == RIGHT, found.scores < score_thresh, found.scores >= score_thresh
     )
     costs = []
-    for index, (truths, visible) in enumerate(zip(truths_of, found_of, strict=True)):
-        unfound = np.bincount(truth.labels[truths[lost[truths]]], minlength=classes)
+    for index, (ground_truths, visible) in enumerate(zip(ground_truths_of, found_of, strict=True)):
+        unfound = np.bincount(
+            ground_truth.labels[ground_truths[lost[ground_truths]]], minlength=classes
+        )
         false = [row for row in visible if _is_false(shown.kind[row])]
         gained = 0.0
         for label in {*np.flatnonzero(unfound).tolist(), *found.labels[false].tolist()}:
@@ -117,8 +125,8 @@ def _is_false(kind: str) -> bool:
     return kind not in (RIGHT, UNCOUNTED)
 
 
-def _grouped(rows: np.ndarray, pictures: np.ndarray, count: int) -> list[np.ndarray]:
-    """`rows` [N], in their order, of each of `count` pictures; pictures: [N], whose each row is."""
-    order = np.argsort(pictures, kind="stable")
-    ends = np.searchsorted(pictures[order], np.arange(1, count))
+def _grouped(rows: np.ndarray, images: np.ndarray, count: int) -> list[np.ndarray]:
+    """`rows` [N], in their order, of each of `count` images; images: [N], whose each row is."""
+    order = np.argsort(images, kind="stable")
+    ends = np.searchsorted(images[order], np.arange(1, count))
     return np.split(rows[order], ends) if count else []

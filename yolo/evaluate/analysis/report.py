@@ -1,6 +1,6 @@
 """An evaluation → everything that the report tells of it, as one dictionary that json can hold.
 
-Numbers have all their digits; what does not exist (the AP of a class without a truth) is None.
+Numbers have all their digits; what does not exist (the AP of a class without a ground truth) is None.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.evaluate.analysis.images import picture_findings
+from yolo.evaluate.analysis.images import image_findings
 from yolo.evaluate.analysis.tide import (
     FALSE_KINDS,
     FALSE_NEGATIVES,
@@ -99,22 +99,26 @@ def findings(
     rows: Sequence[ReportRow],
     score_thresh: float = SHOWN_SCORE,
 ) -> dict:
-    """All that the page shows and `compare` needs. paths: of the pictures; rows: the table of metrics, as it is.
+    """All that the page shows and `compare` needs. paths: of the images; rows: the table of metrics, as it is.
 
-    Precision, recall, confusion and the pictures are at `score_thresh`; all else is over every detection.
+    Precision, recall, confusion and the images are at `score_thresh`; all else is over every detection.
     """
     evaluation = replace(evaluation, detections=sorted_by_score(evaluation.detections))
-    truth, found, classes = evaluation.truth, evaluation.detections, len(evaluation.names)
-    errors = find_errors(truth, found)
-    shown = shown_errors(truth, found, errors, score_thresh)
-    pairs = same_class(truth, found, overlapping(truth, found, FOREGROUND_IOU))
+    ground_truth, found, classes = (
+        evaluation.ground_truth,
+        evaluation.detections,
+        len(evaluation.names),
+    )
+    errors = find_errors(ground_truth, found)
+    shown = shown_errors(ground_truth, found, errors, score_thresh)
+    pairs = same_class(ground_truth, found, overlapping(ground_truth, found, FOREGROUND_IOU))
     aps = np.array([
-        [_number(ap) for ap in class_aps(standing(truth, found, pairs, classes, thresh))]
+        [_number(ap) for ap in class_aps(standing(ground_truth, found, pairs, classes, thresh))]
         for thresh in IOU_THRESHOLDS
     ])  # fmt: skip
     counted = errors.kind != UNCOUNTED
     right = errors.kind == RIGHT
-    stand = standing_of(truth, found, errors, classes)
+    stand = standing_of(ground_truth, found, errors, classes)
     return {
         "format": FORMAT,
         "about": asdict(about) | {"versions": [list(pair) for pair in about.versions]},
@@ -130,22 +134,22 @@ def findings(
         "sizes": _sizes(evaluation, pairs, COCO_SIZES),
         "sides": _sizes(evaluation, pairs, SIDES),
         "scores": _scores(found.scores[counted], right[counted]),
-        "confusion": _confusion(truth, found, classes, score_thresh).tolist(),
+        "confusion": _confusion(ground_truth, found, classes, score_thresh).tolist(),
         "errors": _error_kinds(evaluation, errors, shown, score_thresh),
-        "pictures": picture_findings(evaluation, paths, shown, score_thresh),
+        "pictures": image_findings(evaluation, paths, shown, score_thresh),
     }
 
 
 def _confusion(
-    truth: GroundTruth, found: ScoredBoxes, classes: int, score_thresh: float
+    ground_truth: GroundTruth, found: ScoredBoxes, classes: int, score_thresh: float
 ) -> np.ndarray:
     """At least both thresholds, as COCO has it and as the page says; the matrix is of what lies above them."""
     iou, score = np.nextafter((FOREGROUND_IOU, score_thresh), 0)
-    return confusion_matrix(truth, found, classes, iou, CONTINUOUS, score)
+    return confusion_matrix(ground_truth, found, classes, iou, CONTINUOUS, score)
 
 
 def _average_precisions(aps: np.ndarray) -> dict:
-    """aps: float64 [IoU thresholds, classes], NaN where a class has no truth."""
+    """aps: float64 [IoU thresholds, classes], NaN where a class has no ground truth."""
     by_thresh = [mean_ap(_values(row)) for row in aps]
     return {
         "iou": IOU_THRESHOLDS.tolist(),
@@ -158,25 +162,25 @@ def _average_precisions(aps: np.ndarray) -> dict:
 
 
 def _totals(evaluation: Evaluation, shown: Errors, score_thresh: float) -> dict:
-    truth, scores = evaluation.truth, evaluation.detections.scores
+    ground_truth, scores = evaluation.ground_truth, evaluation.detections.scores
     visible = shown.kind[scores >= score_thresh]
     return {
         "pictures": len(evaluation.image_ids),
-        "truths": int(np.count_nonzero(~truth.difficult)),
-        "difficult": int(np.count_nonzero(truth.difficult)),
+        "truths": int(np.count_nonzero(~ground_truth.difficult)),
+        "difficult": int(np.count_nonzero(ground_truth.difficult)),
         "detections": len(scores),
         **_rates(
             int(np.count_nonzero(visible == RIGHT)),
             int(np.isin(visible, FALSE_KINDS).sum()),
-            int(np.count_nonzero(~truth.difficult)),
+            int(np.count_nonzero(~ground_truth.difficult)),
         ),
     }
 
 
-def _rates(right: int, wrong: int, truths: int) -> dict:
+def _rates(right: int, wrong: int, ground_truths: int) -> dict:
     precision = right / (right + wrong) if right + wrong else None
-    recall = right / truths if truths else None
-    f1 = 2 * right / (right + wrong + truths) if right + wrong + truths else None
+    recall = right / ground_truths if ground_truths else None
+    f1 = 2 * right / (right + wrong + ground_truths) if right + wrong + ground_truths else None
     return {"right": right, "wrong": wrong, "precision": precision, "recall": recall, "f1": f1}
 
 
@@ -184,26 +188,26 @@ def _classes(
     evaluation: Evaluation, stand: Standing, aps: np.ndarray, shown: Errors, score_thresh: float
 ) -> list[dict]:
     """Of each class its numbers, its curve (precision at 101 recalls) and its errors that are seen."""
-    truth, found = evaluation.truth, evaluation.detections
+    ground_truth, found = evaluation.ground_truth, evaluation.detections
     visible = found.scores >= score_thresh
     classes = []
     for label, (name, curve) in enumerate(zip(evaluation.names, class_curves(stand), strict=True)):
         kinds = shown.kind[visible & (found.labels == label)]
         errors = {kind: int(np.count_nonzero(kinds == kind)) for kind in FALSE_KINDS}
-        errors[MISSED] = int(np.count_nonzero(shown.missed & (truth.labels == label)))
-        truths = int(stand.truths[label])
+        errors[MISSED] = int(np.count_nonzero(shown.missed & (ground_truth.labels == label)))
+        ground_truths = int(stand.ground_truths[label])
         right = int(np.count_nonzero(kinds == RIGHT))
         wrong = int(np.isin(kinds, FALSE_KINDS).sum())
         classes.append(
             {
                 "name": name,
-                "truths": truths,
+                "truths": ground_truths,
                 "detections": int(np.count_nonzero(found.labels == label)),
                 "ap": mean_ap(_values(aps[:, label])),
                 "ap50": _values(aps[:1, label])[0],
                 "curve": None if curve is None else curve.tolist(),
                 "errors": errors,
-                **_rates(right, wrong, truths),
+                **_rates(right, wrong, ground_truths),
             }
         )
     return classes
@@ -213,8 +217,10 @@ def _sizes(
     evaluation: Evaluation, pairs: Pairs, sizes: Sequence[tuple[str, int, int | None]]
 ) -> list[dict]:
     """COCO's AP over objects whose area lies between two squares; sizes: name, lower side, upper side in pixels."""
-    truth, classes = evaluation.truth, len(evaluation.names)
-    areas = (truth.boxes[:, 2:] - truth.boxes[:, :2]).prod(axis=1)[~truth.difficult]
+    ground_truth, classes = evaluation.ground_truth, len(evaluation.names)
+    areas = (ground_truth.boxes[:, 2:] - ground_truth.boxes[:, :2]).prod(axis=1)[
+        ~ground_truth.difficult
+    ]
     rows = []
     for name, low, high in sizes:
         limits = low**2, ANY_AREA[1] if high is None else high**2
@@ -227,9 +233,9 @@ def _sizes(
 def _ap_of_size(
     evaluation: Evaluation, pairs: Pairs, classes: int, areas: tuple[float, float]
 ) -> float | None:
-    truth, found = evaluation.truth, evaluation.detections
+    ground_truth, found = evaluation.ground_truth, evaluation.detections
     return mean_ap(
-        mean_ap(class_aps(standing(truth, found, pairs, classes, thresh, areas)))
+        mean_ap(class_aps(standing(ground_truth, found, pairs, classes, thresh, areas)))
         for thresh in IOU_THRESHOLDS
     )
 
@@ -250,16 +256,18 @@ def _scores(scores: np.ndarray, right: np.ndarray) -> dict:
 def _error_kinds(
     evaluation: Evaluation, errors: Errors, shown: Errors, score_thresh: float
 ) -> list[dict]:
-    """Each kind of error: how many of all, how many seen from `score_thresh` on, and its cost, None without truth."""
-    truth, found = evaluation.truth, evaluation.detections
-    costs = {each.kind: each for each in cost_of_each(truth, found, errors, len(evaluation.names))}
+    """Each kind of error: how many of all, how many seen from `score_thresh` on, and its cost, None without ground truth."""
+    ground_truth, found = evaluation.ground_truth, evaluation.detections
+    costs = {
+        each.kind: each for each in cost_of_each(ground_truth, found, errors, len(evaluation.names))
+    }
     visible = shown.kind[found.scores >= score_thresh]
     numbers = {
         kind: (int((errors.kind == kind).sum()), int((visible == kind).sum()))
         for kind in FALSE_KINDS
     }
     numbers[MISSED] = int(errors.missed.sum()), int(shown.missed.sum())
-    plain = ~truth.difficult
+    plain = ~ground_truth.difficult
     numbers[FALSE_POSITIVES] = (
         int(np.isin(errors.kind, FALSE_KINDS).sum()), int(np.isin(visible, FALSE_KINDS).sum()),
     )  # fmt: skip

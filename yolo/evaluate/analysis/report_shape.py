@@ -116,12 +116,12 @@ def _inner(names: Sequence[str]) -> dict:
         f"null or a list of {len(RECALLS)} numbers",
         lambda value: value is None or _is_list_of(value, len(RECALLS)),
     )
-    truth = {"class": label, "box": BOX, "outcome": _one_of(OUTCOMES)}
+    ground_truth = {"class": label, "box": BOX, "outcome": _one_of(OUTCOMES)}
     found = {"class": label, "box": BOX, "score": NUMBER, "kind": _one_of(DETECTION_KINDS)}
-    picture = {"id": TEXT, "path": TEXT, "height": PIXELS, "width": PIXELS}
+    image = {"id": TEXT, "path": TEXT, "height": PIXELS, "width": PIXELS}
     return {
         "classes": [{"name": TEXT, "ap50": MEASURE, "curve": curve}],
-        "pictures": [picture | {"truths": [truth], "detections": [found]}],
+        "pictures": [image | {"truths": [ground_truth], "detections": [found]}],
     }
 
 

@@ -55,7 +55,7 @@ def curve_chart(title: str, note: str, curves: Sequence[Values | None]) -> str:
             parts.append(area(points, frame.y(0), f"fill {style}") if len(curves) == 1 else "")
             parts.append(path(points, f"stroke {style}"))
     if not any(curve is not None for curve in curves):
-        parts.append(text(109, 100, "no truth", "tick", "middle"))
+        parts.append(text(109, 100, "no ground truth", "tick", "middle"))
     return drawing(200, 176, parts, f"precision over recall of {title}: {note}")
 
 
@@ -80,14 +80,14 @@ def iou_chart(ious: Sequence[float], means: Sequence[Values], classes: Sequence[
 
 
 def size_chart(
-    names: Sequence[str], truths: Sequence[int], runs: Sequence[Values], title: str
+    names: Sequence[str], ground_truths: Sequence[int], runs: Sequence[Values], title: str
 ) -> str:
-    """A bar a size and run, with how many truths there are of the size; title: of the x axis."""
+    """A bar a size and run, with how many ground truths there are of the size; title: of the x axis."""
     frame = Frame(WIDTH, HEIGHT, 34, 10, 24, 50)
     step = (WIDTH - 44) / max(len(names), 1)
     width = min(step * 0.7, 70) / len(runs)
     parts = [y_axis(frame, TENTHS, "AP, mean over IoU .50 to .95"), x_axis(frame, (), title)]
-    for place, (name, count) in enumerate(zip(names, truths, strict=True)):
+    for place, (name, count) in enumerate(zip(names, ground_truths, strict=True)):
         middle = frame.left + (place + 0.5) * step
         parts.append(text(middle, HEIGHT - 34, name, "tick", "middle"))
         parts.append(text(middle, HEIGHT - 20, f"{count}", "faint", "middle"))

@@ -1,4 +1,4 @@
-"""The page of two runs side by side: what changed in the numbers, and the pictures that changed, both ways."""
+"""The page of two runs side by side: what changed in the numbers, and the images that changed, both ways."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,9 +8,9 @@ from yolo.evaluate.analysis.compare import (
     WORSE,
     Change,
     Comparison,
+    image_line,
+    image_words,
     number_of,
-    picture_line,
-    picture_words,
     step_of,
 )
 from yolo.evaluate.html.charts import (
@@ -21,7 +21,7 @@ from yolo.evaluate.html.charts import (
     iou_chart,
     size_chart,
 )
-from yolo.evaluate.html.image_svg import legend, picture_card
+from yolo.evaluate.html.image_svg import image_card, legend
 from yolo.evaluate.html.markup import element, words
 from yolo.evaluate.html.page import card, grid, heading, page, tile
 from yolo.evaluate.html.report_page import CURVES_AT_ONCE, SIDE_TITLE, about_part
@@ -32,7 +32,7 @@ TILES = 5  # of the headline numbers
 
 
 def compare_page(a: dict, b: dict, comparison: Comparison) -> str:
-    """The whole page; the pictures are read from where report `b` says that they are."""
+    """The whole page; the images are read from where report `b` says that they are."""
     runs = a, b
     parts = [
         words("h1", "Two runs side by side"),
@@ -50,7 +50,7 @@ def compare_page(a: dict, b: dict, comparison: Comparison) -> str:
         ),
         *_classes(runs, comparison),
         *_shapes(runs),
-        *_pictures(runs, comparison),
+        *_images(runs, comparison),
         *about_part([run["about"] for run in runs]),
     ]
     return page("Two runs side by side", parts)
@@ -93,7 +93,7 @@ def _tile(change: Change) -> str:
 
 
 def _step(change: Change) -> str:
-    """`+0.0100 better`: in words, as colour alone does not reach everybody."""
+    """`+0.0100 better`: in words, as color alone does not reach everybody."""
     return f"{step_of(change)} {change.verdict}".strip()
 
 
@@ -143,13 +143,13 @@ def _shapes(runs: tuple[dict, dict]) -> list[str]:
     coco = [each["name"] for each in a["sizes"]]
     held = [place for place, each in enumerate(a["sides"]) if each["truths"]]
     sides = [f"{a['sides'][place]['from']}+" for place in held]
-    truths = [a["sides"][place]["truths"] for place in held]
+    ground_truths = [a["sides"][place]["truths"] for place in held]
     fine = [[run["sides"][place]["ap"] for place in held] for run in runs]
     sizes = size_chart(
         coco, [each["truths"] for each in a["sizes"]],
         [[each["ap"] for each in run["sizes"]] for run in runs], "COCO's sizes",
     )  # fmt: skip
-    by_side = size_chart(sides, truths, fine, SIDE_TITLE)
+    by_side = size_chart(sides, ground_truths, fine, SIDE_TITLE)
     return [
         heading("Exactness, size, calibration"),
         grid(
@@ -176,18 +176,18 @@ def _shapes(runs: tuple[dict, dict]) -> list[str]:
     ]
 
 
-def _pictures(runs: tuple[dict, dict], comparison: Comparison) -> list[str]:
-    changed, names = comparison.pictures, runs[1]["names"]
-    line = picture_line(changed, len(runs[1]["pictures"]))
+def _images(runs: tuple[dict, dict], comparison: Comparison) -> list[str]:
+    changed, names = comparison.images, runs[1]["names"]
+    line = image_line(changed, len(runs[1]["pictures"]))
     parts = [
-        heading("Pictures that changed", f"{line}. A is on the left, B on the right."),
+        heading("Images that changed", f"{line}. A is on the left, B on the right."),
         legend(),
     ]
     for change in changed[:PAIRS_SHOWN]:
         before, after = (run["pictures"][change.index] for run in runs)
         cards = [
-            picture_card({**before, "path": after["path"]}, names, f"A: {change.name}"),
-            picture_card(after, names, f"B: {picture_words(change)}"),
+            image_card({**before, "path": after["path"]}, names, f"A: {change.name}"),
+            image_card(after, names, f"B: {image_words(change)}"),
         ]
-        parts.append(grid(cards, "pair pictures"))
+        parts.append(grid(cards, "pair images"))
     return parts

@@ -1,4 +1,4 @@
-"""The confusion matrix as a table, or as a picture where the classes are many, and the pairs most often mixed up."""
+"""The confusion matrix as a table, or as an image where the classes are many, and the pairs most often mixed up."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ MOST_IN_A_TABLE = 14  # classes; more do not fit across a page
 
 MOST_PAIRS = 15
 
-STRONGEST = 0.75  # of the colour behind a number
+STRONGEST = 0.75  # of the color behind a number
 
 BACKGROUND = "background"
 
@@ -23,7 +23,7 @@ READ = (
 def confusion_view(
     names: Sequence[str], matrix: Sequence[Sequence[int]], score_thresh: float
 ) -> list[str]:
-    """The part of the page; matrix: [classes + 1][classes + 1], rows truth, background last."""
+    """The part of the page; matrix: [classes + 1][classes + 1], rows ground truth, background last."""
     labels = [*names, BACKGROUND]
     intro = (
         f"Detections from score {score_thresh:g} on, each with the object that it covers best (IoU from .5 on), "
@@ -54,8 +54,8 @@ def _table(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> str:
 def _cell(number: int, part: float, right: bool) -> str:
     if number == 0:
         return words("td", "0", class_="zero")
-    colour, strength = "var(--good)" if right else "var(--bad)", round(100 * STRONGEST * part)
-    style = f"background:color-mix(in srgb, {colour} {max(strength, 4)}%, transparent)"
+    color, strength = "var(--good)" if right else "var(--bad)", round(100 * STRONGEST * part)
+    style = f"background:color-mix(in srgb, {color} {max(strength, 4)}%, transparent)"
     return words("td", f"{number:,}", style=style, data_tip=f"{part:.1%} of its row")
 
 

@@ -6,7 +6,7 @@ from yolo.evaluate.analysis.tide import (
     CLASSIFICATION,
     DUPLICATE,
     KINDS,
-    LOCALISATION,
+    LOCALIZATION,
     MISSED,
 )
 from yolo.evaluate.html.image_svg import MEANINGS
@@ -17,14 +17,14 @@ WORTH_TELLING = 0.0005  # mAP; below it no error is worth a headline
 ADVICE = {
     CLASSIFICATION: "The places are right and the names are wrong: look in the confusion matrix for the pair of "
     "classes that is mixed up, check its labels, and add examples of the rarer one.",
-    LOCALISATION: "The objects are seen, their boxes are inexact: check how tightly the labels are drawn, fit the "
+    LOCALIZATION: "The objects are seen, their boxes are inexact: check how tightly the labels are drawn, fit the "
     "anchors to the data, try a larger input or an overlap loss (iou_loss=ciou).",
     BOTH: "Class and place are wrong at once: usually crowded or half-hidden objects, or loosely drawn labels.",
     DUPLICATE: "Objects are found several times: lower the threshold of the suppression (NMS), or try "
     "nms_kind=diounms.",
-    BACKGROUND: "Boxes stand where no label is: look at the pictures below first, for objects that nobody labelled; "
-    "if the labels are complete, add pictures without objects.",
-    MISSED: "Labelled objects are not found at any score: see below which sizes and classes they have; small ones "
+    BACKGROUND: "Boxes stand where no label is: look at the images below first, for objects that nobody labeled; "
+    "if the labels are complete, add images without objects.",
+    MISSED: "Labeled objects are not found at any score: see below which sizes and classes they have; small ones "
     "want a larger input, rare ones more examples.",
 }
 
@@ -36,7 +36,7 @@ def verdict(report: dict) -> str:
     ]
     worst = max(costs, key=lambda each: each["cost"], default=None)
     if worst is None:
-        return _box(None, "No labelled object, so nothing to score.", "")
+        return _box(None, "No labeled object, so nothing to score.", "")
     if worst["cost"] < WORTH_TELLING:
         return _box(None, "No kind of error costs anything worth naming.", "")
     kind, ap50 = worst["kind"], report["ap"]["ap50"]

@@ -1,7 +1,7 @@
-"""A picture with its truths and detections over it, each kind of error told apart by colour, dash and letter.
+"""An image with its ground truths and detections over it, each kind of error told apart by color, dash and letter.
 
-The picture is a JPEG inside the page, scaled down; the boxes are lines over it that stay sharp and say what they are
-when pointed at. The colours and dashes are those of `page_style.py`, under the names used here.
+The image is a JPEG inside the page, scaled down; the boxes are lines over it that stay sharp and say what they are
+when pointed at. The colors and dashes are those of `page_style.py`, under the names used here.
 """
 
 import base64
@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from yolo.data.images import read_picture
+from yolo.data.images import read_image
 from yolo.errors import DatasetError
 from yolo.evaluate.analysis.images import DIFFICULT, EXCUSED, LOST
 from yolo.evaluate.analysis.tide import (
@@ -21,7 +21,7 @@ from yolo.evaluate.analysis.tide import (
     CLASSIFICATION,
     DUPLICATE,
     KINDS,
-    LOCALISATION,
+    LOCALIZATION,
     MISSED,
     RIGHT,
     UNCOUNTED,
@@ -39,12 +39,12 @@ LETTER_SHARE = 1 / 36  # of the longer side: the height of letters
 NAMED, SHORT_NAME = (CLASSIFICATION, BOTH), 70  # kinds that are about the name; its width on a flag
 
 LETTERS = {
-    CLASSIFICATION: "C", LOCALISATION: "L", BOTH: "CL", DUPLICATE: "D", BACKGROUND: "B", MISSED: "M",
+    CLASSIFICATION: "C", LOCALIZATION: "L", BOTH: "CL", DUPLICATE: "D", BACKGROUND: "B", MISSED: "M",
 }  # fmt: skip
 
 MEANINGS = {
     CLASSIFICATION: "right place, wrong class",
-    LOCALISATION: "right class, inexact box",
+    LOCALIZATION: "right class, inexact box",
     BOTH: "wrong class and inexact box",
     DUPLICATE: "found a second time",
     BACKGROUND: "nothing is there",
@@ -52,23 +52,23 @@ MEANINGS = {
 }
 
 
-def picture_card(picture: dict, names: Sequence[str], note: str) -> str:
-    """A figure of one picture of `picture_findings`: the boxes over it and its errors in words; note: its heading."""
-    data = jpeg_data(picture["path"])
+def image_card(image: dict, names: Sequence[str], note: str) -> str:
+    """A figure of one image of `image_findings`: the boxes over it and its errors in words; note: its heading."""
+    data = jpeg_data(image["path"])
     caption = [
         words("strong", note),
-        words("span", Path(picture["path"]).name, class_="file", title=picture["path"]),
-        words("span", error_words(picture)),
+        words("span", Path(image["path"]).name, class_="file", title=image["path"]),
+        words("span", error_words(image)),
     ]
     if data is None:
-        caption.append(words("span", "The picture cannot be read any more.", class_="gone"))
-    drawn = boxes_over(picture, names, data)
+        caption.append(words("span", "The image cannot be read any more.", class_="gone"))
+    drawn = boxes_over(image, names, data)
     return element("figure", drawn + element("figcaption", "".join(caption)), class_="picture")
 
 
-def boxes_over(picture: dict, names: Sequence[str], data: str | None) -> str:
-    """The drawing alone; data: the picture's data URI, None for an empty ground of its size."""
-    width, height = picture["width"], picture["height"]
+def boxes_over(image: dict, names: Sequence[str], data: str | None) -> str:
+    """The drawing alone; data: the image's data URI, None for an empty ground of its size."""
+    width, height = image["width"], image["height"]
     letter = max(width, height) * LETTER_SHARE
     parts = [element("rect", width=width, height=height, class_="ground")]
     if data is not None:
@@ -76,23 +76,29 @@ def boxes_over(picture: dict, names: Sequence[str], data: str | None) -> str:
             element("image", href=data, width=width, height=height, preserveAspectRatio="none")
         )
     tags = []
-    for truth in picture["truths"]:
-        parts.append(_outline(truth["box"], f"truth {truth['outcome']}", _truth_tip(truth, names)))
-        if truth["outcome"] == LOST:
-            tags.append(_tag(truth["box"], LETTERS[MISSED], MISSED, letter, picture))
-    for found in reversed(picture["detections"]):  # the best on top
+    for ground_truth in image["truths"]:
+        parts.append(
+            _outline(
+                ground_truth["box"],
+                f"truth {ground_truth['outcome']}",
+                _ground_truth_tip(ground_truth, names),
+            )
+        )
+        if ground_truth["outcome"] == LOST:
+            tags.append(_tag(ground_truth["box"], LETTERS[MISSED], MISSED, letter, image))
+    for found in reversed(image["detections"]):  # the best on top
         parts.append(_outline(found["box"], f"found {found['kind']}", _found_tip(found, names)))
         if found["kind"] in LETTERS:
             mark = _mark(found, names)
-            tags.append(_tag(found["box"], mark, found["kind"], letter, picture))
-    label = f"{Path(picture['path']).name}: {error_words(picture)}"
+            tags.append(_tag(found["box"], mark, found["kind"], letter, image))
+    label = f"{Path(image['path']).name}: {error_words(image)}"
     return drawing(width, height, [*parts, *tags], label, class_="boxes")
 
 
 def jpeg_data(path: str | Path) -> str | None:
-    """The picture as a data URI of a JPEG at most LONG_SIDE long; None where it cannot be read."""
+    """The image as a data URI of a JPEG at most LONG_SIDE long; None where it cannot be read."""
     try:
-        pixels = read_picture(path)
+        pixels = read_image(path)
     except (DatasetError, OSError, ValueError):  # gone, broken, or no path at all
         return None
     scale = min(1.0, LONG_SIDE / max(pixels.shape[:2]))
@@ -104,19 +110,19 @@ def jpeg_data(path: str | Path) -> str | None:
     return encoded and f"data:image/jpeg;base64,{encoded}"
 
 
-def error_words(picture: dict) -> str:
+def error_words(image: dict) -> str:
     """`2 missed, 1 background; 12 right`."""
-    counts = Counter(found["kind"] for found in picture["detections"])
-    counts[MISSED] = sum(truth["outcome"] == LOST for truth in picture["truths"])
+    counts = Counter(found["kind"] for found in image["detections"])
+    counts[MISSED] = sum(ground_truth["outcome"] == LOST for ground_truth in image["truths"])
     wrong = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])
     return f"{wrong or 'no error'}; {counts[RIGHT]} right"
 
 
 def legend() -> str:
-    """What the colours, dashes and letters mean, as a row of samples."""
+    """What the colors, dashes and letters mean, as a row of samples."""
     items = [
         ("found right", "a detection that is right", ""),
-        ("truth excused", "labelled box", ""),
+        ("ground truth excused", "labeled box", ""),
     ]
     items += [
         (
@@ -143,11 +149,11 @@ def _outline(box: Sequence[float], look: str, tip: str) -> str:
     )  # fmt: skip
 
 
-def _tag(box: Sequence[float], mark: str, kind: str, letter: float, picture: dict) -> str:
-    """A small flag at the upper left corner of a box, kept inside the picture."""
+def _tag(box: Sequence[float], mark: str, kind: str, letter: float, image: dict) -> str:
+    """A small flag at the upper left corner of a box, kept inside the image."""
     width, height = len(mark) * letter * 0.62 + letter * 0.5, letter * 1.3
-    x = min(max(box[0], 0.0), max(picture["width"] - width, 0.0))
-    y = min(max(box[1] - height, 0.0), max(picture["height"] - height, 0.0))
+    x = min(max(box[0], 0.0), max(image["width"] - width, 0.0))
+    y = min(max(box[1] - height, 0.0), max(image["height"] - height, 0.0))
     ground = element("rect", x=x, y=y, width=width, height=height, class_=f"flag {kind}")
     mark = words("text", mark, x=x + letter * 0.25, y=y + letter, class_=f"mark {kind}")
     # the page's style has marks inherit the size of their letters
@@ -160,13 +166,13 @@ def _mark(found: dict, names: Sequence[str]) -> str:
     return f"{LETTERS[found['kind']]} {name}" + f"{found['score']:.2f}".removeprefix("0")
 
 
-def _truth_tip(truth: dict, names: Sequence[str]) -> str:
+def _ground_truth_tip(ground_truth: dict, names: Sequence[str]) -> str:
     told = {
         LOST: "not found",
         EXCUSED: "found only with an error",
         DIFFICULT: "difficult, not counted",
     }
-    return f"labelled {names[truth['class']]}: {told.get(truth['outcome'], 'found')}"
+    return f"labeled {names[ground_truth['class']]}: {told.get(ground_truth['outcome'], 'found')}"
 
 
 def _found_tip(found: dict, names: Sequence[str]) -> str:

@@ -68,7 +68,7 @@ def share(value: float | None) -> str:
 
 
 def counted(count: int, thing: str) -> str:
-    """`1 picture`, `2 pictures`, `1,234 pictures`; things whose plural has an s."""
+    """`1 image`, `2 images`, `1,234 images`; things whose plural has an s."""
     return f"{count:,} {thing}" + ("" if count == 1 else "s")
 
 

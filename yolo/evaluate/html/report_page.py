@@ -14,25 +14,25 @@ from yolo.evaluate.html.charts import (
 )
 from yolo.evaluate.html.confusion_view import confusion_view
 from yolo.evaluate.html.headline import verdict
-from yolo.evaluate.html.image_svg import MEANINGS, legend, picture_card
+from yolo.evaluate.html.image_svg import MEANINGS, image_card, legend
 from yolo.evaluate.html.markup import element, table, words
 from yolo.evaluate.html.metrics_view import metrics_view
 from yolo.evaluate.html.page import card, counted, grid, heading, number, page, record, share, tile
 
-PICTURES_A_LIST = 12  # of those with the most and of those with the costliest errors
+IMAGES_A_LIST = 12  # of those with the most and of those with the costliest errors
 
 CURVES_AT_ONCE = 24
 
-SIDE_TITLE = "side of the object, from so many picture pixels on"
+SIDE_TITLE = "side of the object, from so many image pixels on"
 
 
 def report_page(report: dict) -> str:
-    """The whole page; the pictures are read from where `report` says that they are."""
+    """The whole page; the images are read from where `report` says that they are."""
     parts = [
         *_top(report),
         *metrics_view(report["metrics"]),
         *_errors(report),
-        *_pictures(report),
+        *_images(report),
         *_classes(report),
         *_shapes(report),
         *_scores(report),
@@ -69,7 +69,7 @@ def _top(report: dict) -> list[str]:
     facts = ", ".join(
         [
             counted(totals["pictures"], "picture"),
-            counted(totals["truths"], "labelled object"),
+            counted(totals["truths"], "labeled object"),
             counted(totals["detections"], "detection"),
             f"{len(report['names'])} class{'' if len(report['names']) == 1 else 'es'}",
         ]
@@ -83,7 +83,7 @@ def _top(report: dict) -> list[str]:
         tile(number(ap["ap"], 3), "AP: mean over IoU .50 to .95"),
         tile(number(ap["ap75"], 3), "AP75: box well fitted"),
         tile(share(totals["precision"]), f"precision at score {least:g}: of the found, right"),
-        tile(share(totals["recall"]), f"recall at score {least:g}: of the labelled, found"),
+        tile(share(totals["recall"]), f"recall at score {least:g}: of the labeled, found"),
     ]
     return [
         words("h1", _title(about)),
@@ -115,7 +115,7 @@ def _errors(report: dict) -> list[str]:
                 card(
                     chart,
                     "A bar is how much AP50 would rise if this kind of error alone were cured; the costs do not add "
-                    "up. The grey bars cure all false alarms, or all objects not found, at once.",
+                    "up. The gray bars cure all false alarms, or all objects not found, at once.",
                 ),
                 card(
                     table(heads, rows),
@@ -127,29 +127,27 @@ def _errors(report: dict) -> list[str]:
     ]
 
 
-def _pictures(report: dict) -> list[str]:
-    wrong = [picture for picture in report["pictures"] if picture["wrong"]]
+def _images(report: dict) -> list[str]:
+    wrong = [image for image in report["pictures"] if image["wrong"]]
     if not wrong:
-        return [heading("Pictures", "No picture has an error that is seen at this score.")]
-    costly = sorted((p for p in wrong if p["cost"] > 0), key=lambda p: -p["cost"])[:PICTURES_A_LIST]
-    chosen = {id(picture) for picture in costly}
+        return [heading("Pictures", "No image has an error that is seen at this score.")]
+    costly = sorted((p for p in wrong if p["cost"] > 0), key=lambda p: -p["cost"])[:IMAGES_A_LIST]
+    chosen = {id(image) for image in costly}
     most = sorted((p for p in wrong if id(p) not in chosen), key=lambda p: -p["wrong"])
     names, least = report["names"], report["score_thresh"]
     parts = [
         heading(
-            "The costliest pictures",
-            f"Detections from score {least:g} on. The cost is what AP50 would gain if the errors of this one picture "
+            "The costliest images",
+            f"Detections from score {least:g} on. The cost is what AP50 would gain if the errors of this one image "
             "were cured. Point at a box, or tap it, to read what it is.",
         ),
         legend(),
     ]
-    cards = [picture_card(p, names, f"costs {p['cost']:.4f} AP50") for p in costly]
+    cards = [image_card(p, names, f"costs {p['cost']:.4f} AP50") for p in costly]
     parts.append(grid(cards, "pictures"))
     if most:
-        parts.append(heading("The most errors", "Of the other pictures those where most is wrong."))
-        cards = [
-            picture_card(p, names, counted(p["wrong"], "error")) for p in most[:PICTURES_A_LIST]
-        ]
+        parts.append(heading("The most errors", "Of the other images those where most is wrong."))
+        cards = [image_card(p, names, counted(p["wrong"], "error")) for p in most[:IMAGES_A_LIST]]
         parts.append(grid(cards, "pictures"))
     return parts
 

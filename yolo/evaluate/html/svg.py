@@ -1,4 +1,4 @@
-"""Scales, axes, lines and bars as inline SVG; colours are the style sheet's.
+"""Scales, axes, lines and bars as inline SVG; colors are the style sheet's.
 
 Coordinates are pixels of the drawing's own view box, y downwards; the page scales it to its place.
 """

@@ -10,7 +10,7 @@ from yolo.evaluate.metrics.confusion import confusion_matrix
 from yolo.evaluate.metrics.darknet import DarknetMap, darknet_map
 from yolo.evaluate.metrics.miss_rate import log_average_miss_rate
 from yolo.evaluate.metrics.operating_point import OperatingPoint, operating_points
-from yolo.evaluate.metrics.voc import voc_detections, voc_scores, voc_truth
+from yolo.evaluate.metrics.voc import voc_detections, voc_ground_truth, voc_scores
 from yolo.records import Evaluation
 
 
@@ -45,22 +45,22 @@ def all_metrics(
     """
     classes = len(evaluation.names)
     voc = tuple(voc_scores(evaluation, iou_thresh))
-    in_voc = (voc_truth(evaluation), voc_detections(evaluation), classes, iou_thresh)
-    truth, found = evaluation.truth, evaluation.detections
-    easy = ~truth.difficult
+    in_voc = (voc_ground_truth(evaluation), voc_detections(evaluation), classes, iou_thresh)
+    ground_truth, found = evaluation.ground_truth, evaluation.detections
+    easy = ~ground_truth.difficult
     plain = replace(
-        truth,
-        image_index=truth.image_index[easy],
-        labels=truth.labels[easy],
-        boxes=truth.boxes[easy],
-        difficult=truth.difficult[easy],
+        ground_truth,
+        image_index=ground_truth.image_index[easy],
+        labels=ground_truth.labels[easy],
+        boxes=ground_truth.boxes[easy],
+        difficult=ground_truth.difficult[easy],
     )
     return AllMetrics(
         names=evaluation.names,
         iou_thresh=iou_thresh,
         score_thresh=score_thresh,
         voc=voc,
-        darknet=darknet_map(truth, found, classes, iou_thresh, score_thresh),
+        darknet=darknet_map(ground_truth, found, classes, iou_thresh, score_thresh),
         darknet_plain=darknet_map(plain, found, classes, iou_thresh, score_thresh),
         coco=coco,
         counted=operating_points(*in_voc, VOC_PIXEL_EXTENT, score_thresh),

@@ -16,7 +16,7 @@ VOC_PIXEL_EXTENT = 1.0  # VOC boxes name their first and last pixel: the width i
 
 VOC07_RECALLS = np.arange(11) * 0.1  # voc_eval's points: 3 * 0.1 is 0.30000000000000004, not 0.3
 
-# Ours: so many detections, and pairs of a detection and a truth, are looked at at once, which takes
+# Ours: so many detections, and pairs of a detection and a ground truth, are looked at at once, which takes
 # some 30 MB whatever the number of detections
 DETECTIONS_AT_ONCE = 2**16
 
@@ -27,14 +27,14 @@ PAIRS_AT_ONCE = 2**17
 class ClassMatch:
     """One class's detections after matching.
 
-    scores: float64 [K], descending, of the K detections that count (those on difficult truth do
-    not). correct: bool [K], the first detection of a truth. truths: boxes to be found, difficult
+    scores: float64 [K], descending, of the K detections that count (those on difficult ground truth do
+    not). correct: bool [K], the first detection of a ground truth. ground truths: boxes to be found, difficult
     ones not among them. detections: how many there were, K and those that do not count.
     """
 
     scores: np.ndarray
     correct: np.ndarray
-    truths: int
+    ground_truths: int
     detections: int
 
 
@@ -42,8 +42,8 @@ class ClassMatch:
 class Verdicts:
     """What became of each detection of one class, by falling score; N detections of that class.
 
-    rows: int64 [N], which of all detections. overlap: float64 [N], the largest IoU with a truth.
-    counts: bool [N], false on difficult truth. correct: bool [N], the first detection of a truth.
+    rows: int64 [N], which of all detections. overlap: float64 [N], the largest IoU with a ground truth.
+    counts: bool [N], false on difficult ground truth. correct: bool [N], the first detection of a ground truth.
     """
 
     rows: np.ndarray
@@ -68,7 +68,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a score threshold leaves of one class: hits, false alarms, and truths not found."""
+    """What a score threshold leaves of one class: hits, false alarms, and ground truths not found."""
 
     true_positives: int
     false_positives: int
@@ -76,7 +76,7 @@ class Counts:
 
 
 def score_classes(
-    truth: GroundTruth,
+    ground_truth: GroundTruth,
     detections: ScoredBoxes,
     num_classes: int,
     iou_thresh: float,
@@ -84,21 +84,21 @@ def score_classes(
 ) -> tuple[ClassScore, ...]:
     """Score each class 0 .. num_classes - 1 by itself; `match_class` has the rules and arguments.
 
-    A class without a (non-difficult) truth has no average precision: None, left out of `mean_ap`.
+    A class without a (non-difficult) ground truth has no average precision: None, left out of `mean_ap`.
     voc_eval divides by zero there; AlexeyAB's `detector map` counts such a class as 0.
 
     Raises:
         ValueError: a label outside 0 .. num_classes - 1, which would be left out of every class.
     """
-    check_labels(truth, detections, num_classes)
+    check_labels(ground_truth, detections, num_classes)
     return tuple(
-        _class_score(match_class(truth, detections, label, iou_thresh, pixel_extent))
+        _class_score(match_class(ground_truth, detections, label, iou_thresh, pixel_extent))
         for label in range(num_classes)
     )
 
 
 def match_class(
-    truth: GroundTruth,
+    ground_truth: GroundTruth,
     detections: ScoredBoxes,
     label: int,
     iou_thresh: float,
@@ -106,48 +106,51 @@ def match_class(
 ) -> ClassMatch:
     """Decide which detections of one class are correct (voc_eval).
 
-    By falling score, each detection goes to the truth of its picture with the largest IoU (the
-    first of equals) and to no other. IoU not above `iou_thresh`: false. On a difficult truth: does
-    not count. The first on its truth: correct. Later ones on it: false. Equal scores keep their
+    By falling score, each detection goes to the ground truth of its image with the largest IoU (the
+    first of equals) and to no other. IoU not above `iou_thresh`: false. On a difficult ground truth: does
+    not count. The first on its ground truth: correct. Later ones on it: false. Equal scores keep their
     order.
 
     `pixel_extent` is added to each width and height: VOC_PIXEL_EXTENT for VOC's pixels, 0 for
     continuous boxes.
     """
-    verdicts = judge_class(truth, detections, label, iou_thresh, pixel_extent)
-    ours = truth.labels == label
+    verdicts = judge_class(ground_truth, detections, label, iou_thresh, pixel_extent)
+    ours = ground_truth.labels == label
     return ClassMatch(
         scores=detections.scores[verdicts.rows[verdicts.counts]],
         correct=verdicts.correct[verdicts.counts],
-        truths=int(np.count_nonzero(~truth.difficult[ours])),
+        ground_truths=int(np.count_nonzero(~ground_truth.difficult[ours])),
         detections=len(verdicts.rows),
     )
 
 
 def judge_class(
-    truth: GroundTruth,
+    ground_truth: GroundTruth,
     detections: ScoredBoxes,
     label: int,
     iou_thresh: float,
     pixel_extent: float,
 ) -> Verdicts:
     """The same, detection by detection; `match_class` has the rules and arguments."""
-    ours, theirs = np.flatnonzero(truth.labels == label), np.flatnonzero(detections.labels == label)
-    # As they lie, mostly picture after picture, which memory is quick at; only then by score
-    overlap, best = best_truth(truth, ours, detections, theirs, pixel_extent)
+    ours, theirs = (
+        np.flatnonzero(ground_truth.labels == label),
+        np.flatnonzero(detections.labels == label),
+    )
+    # As they lie, mostly image after image, which memory is quick at; only then by score
+    overlap, best = best_ground_truth(ground_truth, ours, detections, theirs, pixel_extent)
     order = by_score(detections, theirs)
     theirs, overlap, best = theirs[order], overlap[order], best[order]
     hit = np.flatnonzero(overlap > iou_thresh)
     counts = np.ones(len(theirs), dtype=bool)
-    counts[hit] = ~truth.difficult[best[hit]]
+    counts[hit] = ~ground_truth.difficult[best[hit]]
     correct = np.zeros(len(theirs), dtype=bool)
     correct[first_of_each(hit, best)] = True
     return Verdicts(theirs, overlap, counts, correct & counts)
 
 
-def check_labels(truth: GroundTruth, detections: ScoredBoxes, num_classes: int) -> None:
+def check_labels(ground_truth: GroundTruth, detections: ScoredBoxes, num_classes: int) -> None:
     """Raise ValueError for a label outside 0 .. num_classes - 1."""
-    for labels in (truth.labels, detections.labels):
+    for labels in (ground_truth.labels, detections.labels):
         if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
             raise ValueError(
                 f"labels {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}"
@@ -172,7 +175,7 @@ def first_of_each(hit: np.ndarray, best: np.ndarray) -> np.ndarray:
 def precision_recall(match: ClassMatch) -> tuple[np.ndarray, np.ndarray]:
     """(recall [K], precision [K]) after each detection; recall 0 where there is nothing to find."""
     found = np.cumsum(match.correct, dtype=np.float64)
-    recall = found / max(match.truths, 1)
+    recall = found / max(match.ground_truths, 1)
     precision = found / np.arange(1, len(found) + 1)
     return recall, precision
 
@@ -213,12 +216,12 @@ def counts_at(match: ClassMatch, score_thresh: float) -> Counts:
     """What remains of a match when only detections with score > `score_thresh` are kept."""
     kept = match.correct[match.scores > score_thresh]
     hits = int(np.count_nonzero(kept))
-    return Counts(hits, len(kept) - hits, match.truths - hits)
+    return Counts(hits, len(kept) - hits, match.ground_truths - hits)
 
 
 def _class_score(match: ClassMatch) -> ClassScore:
     recall, precision = precision_recall(match)
-    if match.truths == 0:
+    if match.ground_truths == 0:
         return ClassScore(match, recall, precision, None, None)
     return ClassScore(
         match, recall, precision, voc07_ap(recall, precision), area_ap(recall, precision)
@@ -230,54 +233,58 @@ def _envelope(precision: np.ndarray) -> np.ndarray:
     return np.maximum.accumulate(precision[::-1])[::-1]
 
 
-def best_truth(
-    truth: GroundTruth,
+def best_ground_truth(
+    ground_truth: GroundTruth,
     ours: np.ndarray,
     detections: ScoredBoxes,
     theirs: np.ndarray,
     pixel_extent: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each detection of `theirs` the largest IoU [N] with a truth of its picture, and which [N].
+    """For each detection of `theirs` the largest IoU [N] with a ground truth of its image, and which [N].
 
-    ours, theirs: int64, which truths and detections take part. Of equals the first of `ours` is
-    taken. Where the picture has none of them: IoU 0 and truth 0, whatever that is.
+    ours, theirs: int64, which ground truths and detections take part. Of equals the first of `ours` is
+    taken. Where the image has none of them: IoU 0 and ground truth 0, whatever that is.
     """
     overlap, best = np.zeros(len(theirs)), np.zeros(len(theirs), dtype=np.int64)
-    for place, pair_truth, pair_iou in paired_pictures(
-        truth, ours, detections, theirs, pixel_extent
+    for place, pair_ground_truth, pair_iou in paired_images(
+        ground_truth, ours, detections, theirs, pixel_extent
     ):
         new = np.diff(place, prepend=-1) > 0  # a detection's first pair
         start = np.flatnonzero(new)
         largest = np.maximum.reduceat(pair_iou, start)
         tops = np.flatnonzero(pair_iou == largest[np.cumsum(new) - 1])
         first_tops = tops[np.diff(place[tops], prepend=-1) > 0]
-        overlap[place[start]], best[place[start]] = largest, pair_truth[first_tops]
+        overlap[place[start]], best[place[start]] = largest, pair_ground_truth[first_tops]
     return overlap, best
 
 
-def paired_pictures(
-    truth: GroundTruth,
+def paired_images(
+    ground_truth: GroundTruth,
     ours: np.ndarray,
     detections: ScoredBoxes,
     theirs: np.ndarray,
     pixel_extent: float,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """The pairs of `pairs_of_pictures` with the IoU of each, [P], beside them."""
-    for place, pair_truth in pairs_of_pictures(truth, ours, detections, theirs):
+    """The pairs of `pairs_of_images` with the IoU of each, [P], beside them."""
+    for place, pair_ground_truth in pairs_of_images(ground_truth, ours, detections, theirs):
         boxes = detections.boxes[theirs[place]]
-        yield place, pair_truth, paired_iou(boxes, truth.boxes[pair_truth], pixel_extent)
+        yield (
+            place,
+            pair_ground_truth,
+            paired_iou(boxes, ground_truth.boxes[pair_ground_truth], pixel_extent),
+        )
 
 
-def pairs_of_pictures(
-    truth: GroundTruth, ours: np.ndarray, detections: ScoredBoxes, theirs: np.ndarray
+def pairs_of_images(
+    ground_truth: GroundTruth, ours: np.ndarray, detections: ScoredBoxes, theirs: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Every pair of a detection and a truth of its picture, part by part, detections kept together.
+    """Every pair of a detection and a ground truth of its image, part by part, detections kept together.
 
-    Each part: (place in `theirs`, rising; truth, in the order of `ours`), [P] each, at least 1.
-    Instead of looping over pictures, every detection is repeated once a truth of its picture.
+    Each part: (place in `theirs`, rising; ground truth, in the order of `ours`), [P] each, at least 1.
+    Instead of looping over images, every detection is repeated once a ground truth of its image.
     """
-    ours = ours[np.argsort(truth.image_index[ours], kind="stable")]
-    images = truth.image_index[ours]
+    ours = ours[np.argsort(ground_truth.image_index[ours], kind="stable")]
+    images = ground_truth.image_index[ours]
     for first in range(0, len(theirs), DETECTIONS_AT_ONCE):
         wanted = detections.image_index[theirs[first : first + DETECTIONS_AT_ONCE]]
         begin = np.searchsorted(images, wanted, side="left")
@@ -289,10 +296,10 @@ def pairs_of_pictures(
             if len(part) == 0:
                 continue
             end = np.cumsum(count[part])
-            pair_truth = np.arange(end[-1]) + np.repeat(
+            pair_ground_truth = np.arange(end[-1]) + np.repeat(
                 begin[part] - end + count[part], count[part]
             )
-            yield first + np.repeat(part, count[part]), ours[pair_truth]
+            yield first + np.repeat(part, count[part]), ours[pair_ground_truth]
 
 
 def paired_iou(first: np.ndarray, second: np.ndarray, pixel_extent: float) -> np.ndarray:

@@ -1,6 +1,6 @@
 """COCO's json, ground truth and results, and COCO's score as pycocotools computes it.
 
-Boxes on our side are continuous xyxy picture pixels; COCO's json has (left, top, width, height).
+Boxes on our side are continuous xyxy image pixels; COCO's json has (left, top, width, height).
 """
 
 import io
@@ -25,7 +25,7 @@ MISSING_CATEGORY_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91)
 
 COCO_CATEGORY_IDS = tuple(number for number in range(1, 91) if number not in MISSING_CATEGORY_IDS)
 
-NOT_MEASURED = -1  # pycocotools: no truth of that size or class
+NOT_MEASURED = -1  # pycocotools: no ground truth of that size or class
 
 
 ALL_AREAS, MOST_DETECTIONS = 0, -1  # positions on the last two axes of COCOeval's arrays
@@ -36,11 +36,11 @@ ENTRY_START, ENTRY_END = re.compile(r"\s*"), re.compile(r"\s*.")  # up to it; it
 
 @dataclass(frozen=True)
 class CocoScore:
-    """COCO's twelve numbers, each 0..1, or None where there is no truth of that size.
+    """COCO's twelve numbers, each 0..1, or None where there is no ground truth of that size.
 
-    ap: mean over IoU 0.50 to 0.95 and classes; ap50, ap75: at one IoU; small, medium, large: truth
+    ap: mean over IoU 0.50 to 0.95 and classes; ap50, ap75: at one IoU; small, medium, large: ground truth
     under 32², under 96², from 96² square pixels; ar1, ar10, ar100: the recall that 1, 10, 100
-    detections a picture reach. class_ap: ap of each category, in the order of the json.
+    detections an image reach. class_ap: ap of each category, in the order of the json.
     """
 
     ap: float | None
@@ -61,7 +61,7 @@ class CocoScore:
 def score_coco(dataset: dict, results: Sequence[dict]) -> CocoScore:
     """Score results against ground truth, both in COCO's json structure, with pycocotools.
 
-    Nothing is printed. At most 100 detections a picture and class count; equal scores keep the
+    Nothing is printed. At most 100 detections an image and class count; equal scores keep the
     order of `results`.
     """
     annotations = [
@@ -111,20 +111,20 @@ def coco_score(evaluation: Evaluation) -> CocoScore:
     image_ids = range(len(evaluation.image_ids))
     categories = range(1, len(evaluation.names) + 1)
     dataset = coco_dataset(
-        evaluation.truth, evaluation.sizes, evaluation.names, image_ids, categories
+        evaluation.ground_truth, evaluation.sizes, evaluation.names, image_ids, categories
     )
     return score_coco(dataset, coco_results(evaluation.detections, image_ids, categories))
 
 
-def coco_structures(pictures: GroundTruthSet, detections: ScoredBoxes) -> tuple[dict, list[dict]]:
-    """Truth and detections as `score_coco` takes them; pictures and classes keep COCO's numbers."""
-    numbers = _without_gaps(pictures.numbers) if pictures.numbers else counted(pictures)
-    moved = replace(detections, boxes=detections.boxes - pictures.origin)
-    return _dataset(pictures, numbers), coco_results(moved, numbers.pictures, numbers.categories)
+def coco_structures(images: GroundTruthSet, detections: ScoredBoxes) -> tuple[dict, list[dict]]:
+    """Ground truth and detections as `score_coco` takes them; images and classes keep COCO's numbers."""
+    numbers = _without_gaps(images.numbers) if images.numbers else counted(images)
+    moved = replace(detections, boxes=detections.boxes - images.origin)
+    return _dataset(images, numbers), coco_results(moved, numbers.images, numbers.categories)
 
 
 def _without_gaps(numbers: CocoNumbers) -> CocoNumbers:
     """The same, with numbers that are not used for the classes that have none."""
     unused = count(1 + max(number for number in numbers.categories if number is not None))
     categories = (next(unused) if number is None else number for number in numbers.categories)
-    return CocoNumbers(numbers.pictures, tuple(categories))
+    return CocoNumbers(numbers.images, tuple(categories))

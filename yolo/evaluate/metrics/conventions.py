@@ -21,7 +21,7 @@ SHOWN_CONFUSIONS = 5
 
 HEADINGS = (
     "metric", "value", "recalls", "IoU of a hit", "sides", "difficult", "scores",
-    "no truth", "as in",
+    "no ground truth", "as in",
 )  # fmt: skip
 
 
@@ -44,8 +44,8 @@ class MetricRow:
         """All of them as one phrase."""
         recalls = f"recalls: {self.recalls}; " if self.recalls != NO_RECALLS else ""
         return (
-            f"{recalls}IoU {self.hit}; box sides {self.sides}; difficult truth {self.difficult}; "
-            f"scores {self.scores}; class without truth {self.empty_class}"
+            f"{recalls}IoU {self.hit}; box sides {self.sides}; difficult ground truth {self.difficult}; "
+            f"scores {self.scores}; class without ground truth {self.empty_class}"
         )
 
 
@@ -106,9 +106,9 @@ def metric_rows(metrics: AllMetrics) -> list[MetricRow]:
 
 LEGEND = """\
 recalls: where the precision is read, "none" for counts at one threshold; "as floats": 3 * .1 lies above 3/10.
-sides: "+ 1 pixel" is x2 - x1 + 1. scores: which detections take part, of COCO the best of a picture.
-difficult: "excused" hits are neither right nor wrong, "excused last" only where no other truth is hit.
-no truth: a class without truth is left out of the mean, is 0 in it, or its false alarms count with all others."""
+sides: "+ 1 pixel" is x2 - x1 + 1. scores: which detections take part, of COCO the best of an image.
+difficult: "excused" hits are neither right nor wrong, "excused last" only where no other ground truth is hit.
+no ground truth: a class without ground truth is left out of the mean, is 0 in it, or its false alarms count with all others."""
 
 
 def everything_text(metrics: AllMetrics) -> str:
@@ -163,9 +163,9 @@ def confusions_line(metrics: AllMetrics) -> str:
     worst = counts.argsort(axis=None, kind="stable")[::-1][:SHOWN_CONFUSIONS]
     pairs = [divmod(int(place), len(counts)) for place in worst]
     words = [
-        f"{metrics.names[truth]} as {metrics.names[taken]} {counts[truth, taken]}"
-        for truth, taken in pairs
-        if counts[truth, taken]
+        f"{metrics.names[ground_truth]} as {metrics.names[taken]} {counts[ground_truth, taken]}"
+        for ground_truth, taken in pairs
+        if counts[ground_truth, taken]
     ]
     return f"taken for another class: {', '.join(words) or 'none'}"
 

@@ -1,6 +1,6 @@
 """mAP as AlexeyAB's `darknet detector map` computes it (src/detector.c validate_detector_map).
 
-It differs from VOC's: no pixel is added, difficult boxes are looked at last, a class without truth
+It differs from VOC's: no pixel is added, difficult boxes are looked at last, a class without ground truth
 counts as 0, and precision, recall and average IoU at a threshold have rules of their own.
 """
 
@@ -13,7 +13,7 @@ from yolo.evaluate.metrics.average_precision import (
     ClassMatch,
     ap_at,
     area_ap,
-    best_truth,
+    best_ground_truth,
     by_score,
     check_labels,
     first_of_each,
@@ -54,7 +54,7 @@ class DarknetMap:
 
 
 def darknet_map(
-    truth: GroundTruth,
+    ground_truth: GroundTruth,
     detections: ScoredBoxes,
     num_classes: int,
     iou_thresh: float = MAP_IOU_THRESH,
@@ -64,8 +64,8 @@ def darknet_map(
 
     Boxes may be in any continuous frame: an IoU is the same in pixels as in Darknet's 0..1 (which
     computes it in float32, so that the two may part where it is the threshold to seven digits).
-    Scores up to MAP_SCORE_THRESH are left out. `truth.difficult` are the labels of the `difficult`
-    list. Without that list Darknet knows no difficult boxes: give a truth that has none.
+    Scores up to MAP_SCORE_THRESH are left out. `ground truth.difficult` are the labels of the `difficult`
+    list. Without that list Darknet knows no difficult boxes: give a ground truth that has none.
 
     Differs where Darknet's result is undefined: without any detection it reads before its array;
     here each AP is 0. mean_ap is None without a class.
@@ -73,10 +73,11 @@ def darknet_map(
     Raises:
         ValueError: a label outside 0 .. num_classes - 1.
     """
-    check_labels(truth, detections, num_classes)
+    check_labels(ground_truth, detections, num_classes)
     found = above(detections, MAP_SCORE_THRESH)
     classes = tuple(
-        _class(truth, found, label, iou_thresh, counted_thresh) for label in range(num_classes)
+        _class(ground_truth, found, label, iou_thresh, counted_thresh)
+        for label in range(num_classes)
     )
     return DarknetMap(
         classes=classes,
@@ -89,7 +90,7 @@ def darknet_map(
 
 
 def _class(
-    truth: GroundTruth,
+    ground_truth: GroundTruth,
     detections: ScoredBoxes,
     label: int,
     iou_thresh: float,
@@ -97,18 +98,18 @@ def _class(
 ) -> DarknetClass:
     """Match one class, and walk down its curve.
 
-    A detection goes to the not difficult truth of its picture with the largest IoU above the
+    A detection goes to the not difficult ground truth of its image with the largest IoU above the
     threshold. Where there is none, but a difficult one with IoU above it, it is taken off the curve;
-    yet it stays a false positive of the counts at `counted_thresh`. Of two on one truth the counts
+    yet it stays a false positive of the counts at `counted_thresh`. Of two on one ground truth the counts
     take the one with the higher score; Darknet takes the first of its array, which is the same
     one unless a box has several classes above MAP_SCORE_THRESH.
     """
-    ours = truth.labels == label
-    to_find = np.flatnonzero(ours & ~truth.difficult)
-    difficult = np.flatnonzero(ours & truth.difficult)
+    ours = ground_truth.labels == label
+    to_find = np.flatnonzero(ours & ~ground_truth.difficult)
+    difficult = np.flatnonzero(ours & ground_truth.difficult)
     theirs = np.flatnonzero(detections.labels == label)
-    overlap, best = best_truth(truth, to_find, detections, theirs, NO_EXTENT)
-    beside, _ = best_truth(truth, difficult, detections, theirs, NO_EXTENT)
+    overlap, best = best_ground_truth(ground_truth, to_find, detections, theirs, NO_EXTENT)
+    beside, _ = best_ground_truth(ground_truth, difficult, detections, theirs, NO_EXTENT)
     order = by_score(detections, theirs)
     theirs, overlap, best, beside = theirs[order], overlap[order], best[order], beside[order]
     hit = overlap > iou_thresh
@@ -135,7 +136,7 @@ def _average_precisions(match: ClassMatch) -> dict[int, float]:
     precision from there on, is `area_ap`; that of old versions leaves out the step of the very
     first rank. The recalls of 11 and 101 points are exact tenths and hundredths.
     """
-    if match.truths == 0:  # its recall stays 0 and so does its precision
+    if match.ground_truths == 0:  # its recall stays 0 and so does its precision
         return dict.fromkeys(POINTS, 0.0)
     recall, precision = precision_recall(match)
     aps = {0: area_ap(recall, precision)}

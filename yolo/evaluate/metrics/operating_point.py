@@ -13,7 +13,7 @@ from yolo.records import GroundTruth, ScoredBoxes
 class OperatingPoint:
     """Detections with a score above a threshold, of one class or of all together.
 
-    overlap: the sum of the hits' IoU. missed: truths, difficult ones not among them, without a hit.
+    overlap: the sum of the hits' IoU. missed: ground truths, difficult ones not among them, without a hit.
     The four shares are None where they would divide by nothing.
     """
 
@@ -48,7 +48,7 @@ class OperatingPoint:
 
 
 def operating_points(
-    truth: GroundTruth,
+    ground_truth: GroundTruth,
     detections: ScoredBoxes,
     num_classes: int,
     iou_thresh: float,
@@ -60,18 +60,18 @@ def operating_points(
     Raises:
         ValueError: a label outside 0 .. num_classes - 1.
     """
-    check_labels(truth, detections, num_classes)
+    check_labels(ground_truth, detections, num_classes)
     kept = above(detections, score_thresh)
     points = []
     for label in range(num_classes):
-        verdicts = judge_class(truth, kept, label, iou_thresh, pixel_extent)
+        verdicts = judge_class(ground_truth, kept, label, iou_thresh, pixel_extent)
         hits = int(np.count_nonzero(verdicts.correct))
-        truths = np.count_nonzero((truth.labels == label) & ~truth.difficult)
+        ground_truths = np.count_nonzero((ground_truth.labels == label) & ~ground_truth.difficult)
         points.append(
             OperatingPoint(
                 true_positives=hits,
                 false_positives=int(np.count_nonzero(verdicts.counts)) - hits,
-                missed=int(truths) - hits,
+                missed=int(ground_truths) - hits,
                 overlap=float(verdicts.overlap[verdicts.correct].sum()),
             )
         )

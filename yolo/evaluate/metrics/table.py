@@ -24,9 +24,9 @@ LEGEND_COLUMN_INCHES = 2.1
 
 PLOT_DPI = 150
 
-COLOURS = "tab10"  # matplotlib's ten that stay apart
+COLORS = "tab10"  # matplotlib's ten that stay apart
 
-DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))  # for those of one colour
+DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))  # for those of one color
 
 
 def average_precisions(scores: Sequence[ClassScore], metric: str) -> list[float | None]:
@@ -36,19 +36,19 @@ def average_precisions(scores: Sequence[ClassScore], metric: str) -> list[float 
 
 def class_table(
     names: Sequence[str],
-    truths: Sequence[int],
+    ground_truths: Sequence[int],
     detections: Sequence[int],
     metrics: Mapping[str, Sequence[float | None]],
 ) -> str:
-    """A row a class with AP by each metric, then sums and means; difficult boxes are no truths."""
+    """A row a class with AP by each metric, then sums and means; difficult boxes are no ground truths."""
     columns = [[format_ap(value) for value in values] for values in metrics.values()]
-    body = zip(names, map(str, truths), map(str, detections), *columns, strict=True)
+    body = zip(names, map(str, ground_truths), map(str, detections), *columns, strict=True)
     means = [format_ap(mean_ap(values)) for values in metrics.values()]
     table = AsciiTable(
         [
             ["class", "truths", "detections", *(f"AP {metric}" for metric in metrics)],
             *map(list, body),
-            ["mean (mAP)", str(sum(truths)), str(sum(detections)), *means],
+            ["mean (mAP)", str(sum(ground_truths)), str(sum(detections)), *means],
         ]
     )
     table.inner_footing_row_border = True
@@ -91,7 +91,7 @@ def plot_curves(
     metric: str,
     iou_thresh: float,
 ) -> None:
-    """Plot precision over recall, one line a class with truth; `path` ends in .png, .pdf or .svg.
+    """Plot precision over recall, one line a class with ground truth; `path` ends in .png, .pdf or .svg.
 
     The legend runs from the best class to the worst, with their average precisions by `metric`.
     Class k always looks the same, whatever its rank, so that two plots can be laid side by side.
@@ -101,7 +101,7 @@ def plot_curves(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    colours = matplotlib.colormaps[COLOURS].colors
+    colors = matplotlib.colormaps[COLORS].colors
     values = average_precisions(scores, metric)
     drawn = [label for label, value in enumerate(values) if value is not None]
     drawn.sort(key=lambda label: -values[label])
@@ -116,8 +116,8 @@ def plot_curves(
         axes.plot(
             scores[label].recall,
             scores[label].precision,
-            color=colours[label % len(colours)],
-            linestyle=DASHES[label // len(colours) % len(DASHES)],
+            color=colors[label % len(colors)],
+            linestyle=DASHES[label // len(colors) % len(DASHES)],
             linewidth=1.6,
             label=f"{names[label]}  {format_ap(values[label])}".replace("$", r"\$"),
         )

@@ -72,7 +72,9 @@ class ErrorScales:
 
 SMALLEST_ZOOM = 0.01  # ours; `resize` divides
 
-MOST_BOXES = 200  # default of `max`, the truths of a picture that count: AlexeyAB's for every head
+MOST_BOXES = (
+    200  # default of `max`, the ground truths of an image that count: AlexeyAB's for every head
+)
 
 PJREDDIE_MOST_BOXES = {"yolo": 90, "region": 30, "detection": 90}
 

@@ -66,9 +66,9 @@ class RegionHead(nn.Module):
         """What `split` gives → boxes `[B, A, H, W, 4]` cxcywh 0..1. Source: region_layer.c get_region_box."""
         height, width = cells.shape[2:4]
         grid = cells.new_tensor([width, height])
-        centres = (grid_cells(height, width, cells.device) + torch.sigmoid(cells[..., :2])) / grid
+        centers = (grid_cells(height, width, cells.device) + torch.sigmoid(cells[..., :2])) / grid
         sizes = torch.exp(cells[..., 2:COORDS]) * self.anchors[:, None, None] / grid
-        return torch.cat((centres, sizes), dim=-1)
+        return torch.cat((centers, sizes), dim=-1)
 
     def decode(self, raw: Tensor) -> Predictions:
         """`[B, A*(5+classes), H, W]` → Predictions with P = A*H*W. Source: region_layer.c get_region_detections."""

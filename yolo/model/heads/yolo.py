@@ -92,8 +92,8 @@ class YoloHead(nn.Module):
         offsets = t[..., :2] if self.new_coords else torch.sigmoid(t[..., :2])
         offsets = offsets * self.scale_x_y - 0.5 * (self.scale_x_y - 1)
         shapes = (2 * t[..., 2:]).square() if self.new_coords else torch.exp(t[..., 2:])
-        centres = (cells + offsets) / t.new_tensor([grid[1], grid[0]])
-        return torch.cat((centres, shapes * anchors / self.network_size(grid)), dim=-1)
+        centers = (cells + offsets) / t.new_tensor([grid[1], grid[0]])
+        return torch.cat((centers, shapes * anchors / self.network_size(grid)), dim=-1)
 
 
 class GaussianYoloHead(nn.Module):
@@ -101,8 +101,8 @@ class GaussianYoloHead(nn.Module):
 
     A box's score is objectness x class x (1 - mean uncertainty); the last factor is put into the class probabilities.
     anchors: of all heads; anchor_ids: which of them this head predicts, without it all of them.
-    centre_shift: how much of its size lies between the point that x, y say and the box's centre: 0 if that point is
-    the centre, 0.5 for the left top corner, -0.5 for the right bottom one.
+    center_shift: how much of its size lies between the point that x, y say and the box's center: 0 if that point is
+    the center, 0.5 for the left top corner, -0.5 for the right bottom one.
     """
 
     new_coords = False  # a key of [yolo] alone
@@ -115,7 +115,7 @@ class GaussianYoloHead(nn.Module):
         stride: tuple[float, float],
         anchor_ids: tuple[int, ...] | None = None,
         scale_x_y: float = 1.0,
-        centre_shift: float = 0.0,
+        center_shift: float = 0.0,
     ) -> None:
         super().__init__()
         self.anchor_ids = tuple(range(len(anchors))) if anchor_ids is None else anchor_ids
@@ -124,7 +124,7 @@ class GaussianYoloHead(nn.Module):
         self.classes = classes
         self.stride = stride
         self.scale_x_y = scale_x_y
-        self.centre_shift = centre_shift
+        self.center_shift = center_shift
 
     def forward(self, raw: Tensor) -> Tensor:
         return raw
@@ -159,8 +159,8 @@ class GaussianYoloHead(nn.Module):
         """
         offsets = torch.sigmoid(t[..., :2]) * self.scale_x_y - 0.5 * (self.scale_x_y - 1)
         sizes = torch.exp(t[..., 2:]) * anchors / self.network_size(grid)
-        centres = (cells + offsets) / t.new_tensor([grid[1], grid[0]])
-        return torch.cat((centres + self.centre_shift * sizes, sizes), dim=-1)
+        centers = (cells + offsets) / t.new_tensor([grid[1], grid[0]])
+        return torch.cat((centers + self.center_shift * sizes, sizes), dim=-1)
 
 
 def grid_cells(height: int, width: int, device: torch.device) -> Tensor:
@@ -270,8 +270,8 @@ def _read_class_multipliers(section: Section, classes: int) -> tuple[float, ...]
     return tuple(min(max(counters) / counter, most) for counter in counters)
 
 
-# yolo_point of a [Gaussian_yolo]: the way from the point that x, y say to the centre, in sizes of the box
-CENTRE_SHIFTS = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}
+# yolo_point of a [Gaussian_yolo]: the way from the point that x, y say to the center, in sizes of the box
+CENTER_SHIFTS = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}
 
 
 def build_yolo(section: Section, before: BuildContext) -> Built:
@@ -298,7 +298,7 @@ def build_gaussian_yolo(section: Section, before: BuildContext) -> Built:
     shape = before.shape(before.previous)
     classes = section.integer("classes", 20, minimum=1)
     scale_x_y = section.number("scale_x_y", 1.0)
-    point = section.choice("yolo_point", "center", tuple(CENTRE_SHIFTS))
+    point = section.choice("yolo_point", "center", tuple(CENTER_SHIFTS))
     settings = read_gaussian_yolo(section, classes, before.dialect)
     anchors, mask = _anchors(section)
     check_filters(section, before, len(mask), 9 + classes)
@@ -308,7 +308,7 @@ def build_gaussian_yolo(section: Section, before: BuildContext) -> Built:
         classes=classes,
         stride=before.stride(shape),
         scale_x_y=scale_x_y,
-        centre_shift=CENTRE_SHIFTS[point],
+        center_shift=CENTER_SHIFTS[point],
     )
     return Built(layer, (before.previous,), shape, settings)
 

@@ -60,11 +60,11 @@ class DetectionHead(nn.Module):
         """What `split` takes → Predictions with P = boxes*side². Source: detection_layer.c get_detection_detections."""
         classes, objectness, boxes = self.split(raw)
         places = grid_cells(self.side, self.side, raw.device)[:, :, None]  # [S, S, 1, 2]
-        centres = (places + boxes[..., :2]) / self.side
+        centers = (places + boxes[..., :2]) / self.side
         shapes = boxes[..., 2:].square() if self.squared else boxes[..., 2:]
         class_probs = torch.softmax(classes, dim=-1) if self.softmax else classes
         class_probs = class_probs[:, :, :, None].expand(-1, -1, -1, self.boxes, -1)
-        parts = (torch.cat((centres, shapes), dim=-1), objectness, class_probs)
+        parts = (torch.cat((centers, shapes), dim=-1), objectness, class_probs)
         return flat_predictions(*(part.movedim(3, 1) for part in parts))  # box number first
 
 

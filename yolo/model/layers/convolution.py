@@ -188,7 +188,7 @@ def _signs(values: Tensor) -> Tensor:
 
 
 def _straight_through(values: Tensor, replaced: Tensor) -> Tensor:
-    """`replaced` going forward, the gradient of `values` going back; exactly `replaced` where nothing is learnt."""
+    """`replaced` going forward, the gradient of `values` going back; exactly `replaced` where nothing is learned."""
     if not torch.is_grad_enabled():
         return replaced
     return values + (replaced - values).detach()

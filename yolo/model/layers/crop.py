@@ -8,10 +8,10 @@ from yolo.model.building import BuildContext, Built
 
 
 class Crop(nn.Module):
-    """A part of the picture of `size` (height, width), times `scale` plus `shift` (crop_layer.c, as its CPU code).
+    """A part of the image of `size` (height, width), times `scale` plus `shift` (crop_layer.c, as its CPU code).
 
     In evaluation the middle, the odd pixel right and below; in training one random place for the whole batch, mirrored
-    every other time if `flip`. The GPU code draws for each picture and interpolates, also half pixels in evaluation.
+    every other time if `flip`. The GPU code draws for each image and interpolates, also half pixels in evaluation.
     """
 
     def __init__(

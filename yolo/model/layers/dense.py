@@ -44,7 +44,7 @@ class Connected(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         values = features.flatten(1)
         if values.shape[1] != self.linear.in_features:
-            expected = f"{self.linear.in_features} values a picture, as of the cfg's input size"
+            expected = f"{self.linear.in_features} values an image, as of the cfg's input size"
             raise ValueError(f"found a map of {list(features.shape)}, expected {expected}")
         values = self.linear(values)[..., None, None]
         if self.norm is not None:

@@ -10,10 +10,10 @@ FULL_STRENGTH_AT = 0.85  # of the training: AlexeyAB dropout_layer_kernels.cu
 
 
 class DropBlock(nn.Module):
-    """In training, a square block of zeros in some channels of each picture (AlexeyAB dropout_layer_kernels.cu).
+    """In training, a square block of zeros in some channels of each image (AlexeyAB dropout_layer_kernels.cu).
 
     Each value may begin a block, with `probability` over the block's values; of several in a channel one is drawn, and
-    brought inside the map. The other values of a picture are scaled up by all its values over those kept.
+    brought inside the map. The other values of an image are scaled up by all its values over those kept.
     share, pixels: the block's side, as a share of the map's height and width or in pixels; one of the two is 0.
     progress: 0 to 1, how far the training is; the trainer sets it, and probability and side grow with it.
     """

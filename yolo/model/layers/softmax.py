@@ -9,7 +9,7 @@ from yolo.model.class_tree import Tree, group_softmax
 
 
 class Softmax(nn.Module):
-    """Softmax of a picture's values, divided by `temperature`, in each of `groups` equal parts (softmax_layer.c)."""
+    """Softmax of an image's values, divided by `temperature`, in each of `groups` equal parts (softmax_layer.c)."""
 
     def __init__(self, *, groups: int, temperature: float) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class SpatialSoftmax(nn.Module):
 
 
 class TreeSoftmax(nn.Module):
-    """Softmax of a picture's values, divided by `temperature`, in each group of a class hierarchy (softmax_layer.c).
+    """Softmax of an image's values, divided by `temperature`, in each group of a class hierarchy (softmax_layer.c).
 
     The values are those of the tree's classes, in order.
     """

@@ -29,14 +29,14 @@ class SyncedBatchNorm(nn.Module):
         channels = (1, -1) + (1,) * (features.ndim - 2)
         values = features.float()
         if self.training:
-            mean, variance, centred = _together(values, channels)
+            mean, variance, centered = _together(values, channels)
             count = values.numel() // values.shape[1] * torch.distributed.get_world_size()
             self._note(mean.detach(), variance.detach() * (count / max(1, count - 1)))
         else:
-            variance, centred = self.running_var, values - self.running_mean.view(channels)
-        # Scale times centred: what the way back needs is one map, as with torch's own batch norm.
+            variance, centered = self.running_var, values - self.running_mean.view(channels)
+        # Scale times centered: what the way back needs is one map, as with torch's own batch norm.
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return (centred * scale.view(channels) + self.bias.view(channels)).to(features.dtype)
+        return (centered * scale.view(channels) + self.bias.view(channels)).to(features.dtype)
 
     @torch.no_grad()
     def _note(self, mean: Tensor, unbiased: Tensor) -> None:
@@ -48,7 +48,7 @@ class SyncedBatchNorm(nn.Module):
 def with_synced_norm(network: nn.Module) -> nn.Module:
     """The network, every BatchNorm2d in it replaced in place; names in its state_dict stay.
 
-    To be called after the process group was joined, and before an optimiser or DistributedDataParallel is given the
+    To be called after the process group was joined, and before an optimizer or DistributedDataParallel is given the
     network; the parameters are the same objects as before.
     """
     for module in list(network.modules()):
@@ -65,8 +65,8 @@ def _together(values: Tensor, channels: tuple[int, ...]) -> tuple[Tensor, Tensor
     """
     others = [axis for axis in range(values.ndim) if axis != 1]
     mean = _mean_of_processes(values.mean(dim=others))
-    centred = values - mean.view(channels)
-    return mean, _mean_of_processes(centred.square().mean(dim=others)), centred
+    centered = values - mean.view(channels)
+    return mean, _mean_of_processes(centered.square().mean(dim=others)), centered
 
 
 def _mean_of_processes(values: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ class Shortcut(nn.Module):
 
 
 class WeightedShortcut(nn.Module):
-    """The sum of all inputs, each times a learnt factor of all its channels or of each (AlexeyAB shortcut_layer.c).
+    """The sum of all inputs, each times a learned factor of all its channels or of each (AlexeyAB shortcut_layer.c).
 
     channels: 1, or those of the first input; factors: how weights `[inputs, channels]` become factors, one of
     `plain_factors`, `relu_factors`, `softmax_factors`; fit as in Shortcut.
@@ -202,7 +202,7 @@ def build_activation(section: Section, before: BuildContext) -> Built:
 
 
 def build_logistic(_section: Section, before: BuildContext) -> Built:
-    """[logistic]: the end of a network for several labels a picture (pjreddie logistic_layer.c)."""
+    """[logistic]: the end of a network for several labels an image (pjreddie logistic_layer.c)."""
     return Built(nn.Sigmoid(), (before.previous,), before.shape(before.previous))
 
 

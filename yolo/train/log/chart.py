@@ -17,7 +17,7 @@ from yolo.train.log.console import clock
 
 Point = tuple[float, float]
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 
 # Sizes in pixels, chosen by looking at charts of 1 to 500,000 steps.
@@ -44,7 +44,7 @@ FONT = cv2.FONT_HERSHEY_DUPLEX
 SUBPIXELS = 4  # cv2 takes coordinates in 1/2^4 pixels
 
 
-WHITE, BLACK, GREY, GRID = (255, 255, 255), (30, 30, 30), (110, 110, 110), (225, 225, 225)
+WHITE, BLACK, GRAY, GRID = (255, 255, 255), (30, 30, 30), (110, 110, 110), (225, 225, 225)
 
 
 STEP_BLUE, BLUE, RED = (165, 195, 245), (0, 60, 200), (205, 0, 0)
@@ -89,7 +89,7 @@ def draw_chart(curves: Curves) -> ndarray:
     _draw_axes(canvas, curves)
     _draw_losses(canvas, curves)
     _draw_scores(canvas, curves)
-    cv2.rectangle(canvas, (LEFT, TOP), (RIGHT, BOTTOM), GREY, 1)
+    cv2.rectangle(canvas, (LEFT, TOP), (RIGHT, BOTTOM), GRAY, 1)
     _draw_titles(canvas, curves)
     return canvas
 
@@ -168,7 +168,7 @@ def _draw_scores(canvas: ndarray, curves: Curves) -> None:
             f"{values[index]:.0%}",
             (min(max(round(x[index]), LEFT + 20), RIGHT - 22), round(y[index]) - 15),
         )
-        for index in labelled(x, values)
+        for index in labeled(x, values)
     ]
     for text, (middle, height) in labels:  # a white ground, for the losses to keep off
         half = _text_size(text, SMALL)[0] // 2 + 1
@@ -180,7 +180,7 @@ def _draw_scores(canvas: ndarray, curves: Curves) -> None:
         _write(canvas, text, place, SMALL, RED, align=0.5)
 
 
-def labelled(x: ndarray, values: ndarray) -> list[int]:
+def labeled(x: ndarray, values: ndarray) -> list[int]:
     """Which points get a number: the best, the last, and whatever then has room. x: `[N]` in pixels."""
     chosen: list[int] = []
     for index in (int(values.argmax()), len(values) - 1, *range(len(values))):
@@ -203,10 +203,10 @@ def _draw_titles(canvas: ndarray, curves: Curves) -> None:
         best = max(value for _, value in curves.scores)
         entries.append((f"{curves.score_name}, best {best:.1%}", RED))
     x = RIGHT
-    for text, colour in reversed(entries):
+    for text, color in reversed(entries):
         x -= _text_size(text, SMALL)[0]
         _write(canvas, text, (x, TOP - 22), SMALL, BLACK)
-        cv2.line(canvas, (x - 30, TOP - 22), (x - 8, TOP - 22), colour, 3)
+        cv2.line(canvas, (x - 30, TOP - 22), (x - 8, TOP - 22), color, 3)
         x -= 50
 
 
@@ -224,10 +224,10 @@ def _sparse(columns: ndarray) -> bool:
     return len(columns) <= 1 or np.ptp(columns) / (len(columns) - 1) >= 2 * DOT + 1
 
 
-def _draw_line(canvas: ndarray, x: ndarray, y: ndarray, colour: Colour) -> None:
+def _draw_line(canvas: ndarray, x: ndarray, y: ndarray, color: Color) -> None:
     points = np.round(np.stack((x, y), axis=1) * 2**SUBPIXELS).astype(np.int32)
     if len(points) > 1:
-        cv2.polylines(canvas, [points], False, colour, 2, cv2.LINE_AA, SUBPIXELS)
+        cv2.polylines(canvas, [points], False, color, 2, cv2.LINE_AA, SUBPIXELS)
 
 
 def _text_size(text: str, scale: float) -> tuple[int, int]:
@@ -241,10 +241,10 @@ def _write(
     text: str,
     middle: tuple[int, int],
     scale: float,
-    colour: Colour,
+    color: Color,
     align: float = 0.0,
 ) -> None:
     """Write `text` with its left end (align 0), middle (0.5) or right end (1) at `middle`, halfway up its capitals."""
     width, height = _text_size(text, scale)
     x, y = round(middle[0] - align * width), middle[1] + height // 2
-    cv2.putText(canvas, text, (x, y), FONT, scale, colour, 1, cv2.LINE_AA)
+    cv2.putText(canvas, text, (x, y), FONT, scale, color, 1, cv2.LINE_AA)

@@ -15,8 +15,8 @@ class Told:
     """A step as it is told.
 
     loss, average: of the step, and smoothed as Darknet does; quality: what is worth showing beside them, by name;
-    seconds: since the step before; speed: pictures a second of late; left: seconds to the end, nan when not known;
-    pictures: of this step; details: lines of Darknet's kind about its parts.
+    seconds: since the step before; speed: images a second of late; left: seconds to the end, nan when not known;
+    images: of this step; details: lines of Darknet's kind about its parts.
     """
 
     step: int
@@ -28,7 +28,7 @@ class Told:
     seconds: float
     speed: float
     left: float
-    pictures: int
+    images: int
     details: Sequence[str] = ()
 
 
@@ -84,7 +84,7 @@ def long_line(told: Told) -> str:
     quality = "".join(f"{name} {value:.3f}  " for name, value in told.quality.items())
     return (
         f"{told.step}/{told.last_step}  loss {told.loss:.3f} (avg {told.average:.3f})  {quality}"
-        f"rate {told.rate:.6f}  {told.speed:.1f} pictures/s  {clock(told.left)} left"
+        f"rate {told.rate:.6f}  {told.speed:.1f} images/s  {clock(told.left)} left"
     )
 
 

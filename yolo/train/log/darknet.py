@@ -1,6 +1,6 @@
 """Darknet's own lines: what each head and each step prints while either Darknet trains.
 
-Its losses are sums of squared deltas, not the ones that are minimised, so that they are worked out beside the loss.
+Its losses are sums of squared deltas, not the ones that are minimized, so that they are worked out beside the loss.
 """
 
 import math
@@ -28,8 +28,8 @@ UNKNOWN_HOURS = -1.0  # detector.c train_detector: avg_time before there is one
 class HeadNumbers(NamedTuple):
     """What a [yolo] counts in a mini-batch: scalar tensors, or the floats made of them.
 
-    count: pairs of a cell and the truth that chose it; means over them, 0 where there are none: iou, truth_class and
-    truth_object (what the cell believes of the truth's class and of there being an object), over50 and over75 (the
+    count: pairs of a cell and the ground truth that chose it; means over them, 0 where there are none: iou, ground truth_class and
+    ground truth_object (what the cell believes of the ground truth's class and of there being an object), over50 and over75 (the
     share with more IoU than that), giou; everywhere: mean objectness of all cells; other_cost, cost: sums of squared
     deltas, without the boxes' and of all.
     """
@@ -37,8 +37,8 @@ class HeadNumbers(NamedTuple):
     count: Tensor | float
     iou: Tensor | float
     giou: Tensor | float
-    truth_class: Tensor | float
-    truth_object: Tensor | float
+    ground_truth_class: Tensor | float
+    ground_truth_object: Tensor | float
     over50: Tensor | float
     over75: Tensor | float
     everywhere: Tensor | float
@@ -48,17 +48,17 @@ class HeadNumbers(NamedTuple):
 
 @dataclass(frozen=True)
 class HeadFigures:
-    """One [yolo] in a mini-batch: its layer number, its settings, how many pictures there were, what it counted."""
+    """One [yolo] in a mini-batch: its layer number, its settings, how many images there were, what it counted."""
 
     layer: int
     settings: YoloSettings
-    pictures: int
+    images: int
     numbers: HeadNumbers
 
 
 @dataclass(frozen=True)
 class DarknetLosses:
-    """The losses of a mini-batch, and beside them Darknet's loss a picture and the figures of each [yolo]."""
+    """The losses of a mini-batch, and beside them Darknet's loss an image and the figures of each [yolo]."""
 
     losses: object
     loss: Tensor
@@ -94,21 +94,21 @@ class DarknetLoss:
         ]
 
     def __call__(self, raw: Sequence[Tensor], targets: Targets, seen: int = 0) -> DarknetLosses:
-        """raw: `[B, ., H, W]`, one a head; seen: pictures before these."""
+        """raw: `[B, ., H, W]`, one a head; seen: images before these."""
         copies = [map_.detach().float().requires_grad_() for map_ in raw]
         with torch.enable_grad():
             total = self.loss(copies, targets, seen).total
-        pictures, costs, figures = len(raw[0]), [], []
+        images, costs, figures = len(raw[0]), [], []
         slopes = torch.autograd.grad(total, copies)
         for (layer, head, settings), copy, slope in zip(self.heads, copies, slopes, strict=True):
-            delta = -slope * pictures
+            delta = -slope * images
             if isinstance(head, YoloHead):
                 numbers = head_numbers(head, settings, self.dialect, copy, delta, targets)
-                figures.append(HeadFigures(layer, settings, pictures, numbers))
+                figures.append(HeadFigures(layer, settings, images, numbers))
                 costs.append(COSTS[self.dialect](settings, numbers))
             else:
                 costs.append(squares(delta))
-        loss = torch.stack(costs).mean() / pictures  # network.c get_network_cost, train_network
+        loss = torch.stack(costs).mean() / images  # network.c get_network_cost, train_network
         return DarknetLosses(self.loss(raw, targets, seen), loss, figures, HEAD_LINES[self.dialect])
 
 
@@ -130,15 +130,20 @@ def head_numbers(
     boxes, objectness, class_probs = head.decode(raw)
     grid = (raw.shape[-2], raw.shape[-1])
     found = assign(head, settings, rules, boxes, class_probs, targets, grid)
-    cells, truths = found.cells[found.by_prediction :], found.truths[found.by_prediction :]
-    pairs = [cxcywh_to_xyxy(each) for each in (boxes.flatten(0, 1)[cells], targets.boxes[truths])]
+    cells, ground_truths = (
+        found.cells[found.by_prediction :],
+        found.ground_truths[found.by_prediction :],
+    )
+    pairs = [
+        cxcywh_to_xyxy(each) for each in (boxes.flatten(0, 1)[cells], targets.boxes[ground_truths])
+    ]
     iou = paired_iou(*pairs)
     return HeadNumbers(
         count=torch.tensor(len(cells), device=raw.device),
         iou=_mean(iou),
         giou=_mean(paired_giou(*pairs)),
-        truth_class=_mean(class_probs.flatten(0, 1)[cells, targets.labels[truths]]),
-        truth_object=_mean(objectness.flatten()[cells]),
+        ground_truth_class=_mean(class_probs.flatten(0, 1)[cells, targets.labels[ground_truths]]),
+        ground_truth_object=_mean(objectness.flatten()[cells]),
         over50=_mean((iou > 0.5).float()),
         over75=_mean((iou > 0.75).float()),
         everywhere=objectness.mean(),
@@ -153,7 +158,7 @@ def squares(delta: Tensor) -> Tensor:
 
 
 def alexeyab_cost(settings: YoloSettings, numbers: HeadNumbers) -> Tensor:
-    """A head's cost, of all pictures: with the overlap losses, its mean takes the place of the boxes' deltas.
+    """A head's cost, of all images: with the overlap losses, its mean takes the place of the boxes' deltas.
 
     yolo_layer.c forward_yolo_layer; diou and ciou count as iou there.
     """
@@ -165,7 +170,7 @@ def alexeyab_cost(settings: YoloSettings, numbers: HeadNumbers) -> Tensor:
 
 
 def pjreddie_cost(settings: YoloSettings, numbers: HeadNumbers) -> Tensor:
-    """A head's cost, of all pictures (yolo_layer.c forward_yolo_layer)."""
+    """A head's cost, of all images (yolo_layer.c forward_yolo_layer)."""
     return numbers.cost
 
 
@@ -176,7 +181,7 @@ def alexeyab_line(figures: HeadFigures) -> str:
     settings, numbers = figures.settings, _floats(figures.numbers)
     others = settings.obj_normalizer * numbers.other_cost
     class_loss, boxes, total = (
-        value / figures.pictures for value in (others, numbers.cost - others, numbers.cost)
+        value / figures.images for value in (others, numbers.cost - others, numbers.cost)
     )
     return (
         f"v3 ({loss_name(settings)} loss, Normalizer: (iou: {settings.iou_normalizer:.2f}, "
@@ -190,8 +195,8 @@ def pjreddie_line(figures: HeadFigures) -> str:
     """pjreddie yolo_layer.c forward_yolo_layer; where it prints -nan for the mean of nothing, here it is 0."""
     numbers = _floats(figures.numbers)
     return (
-        f"Region {figures.layer} Avg IOU: {numbers.iou:f}, Class: {numbers.truth_class:f}, "
-        f"Obj: {numbers.truth_object:f}, No Obj: {numbers.everywhere:f}, .5R: {numbers.over50:f}, "
+        f"Region {figures.layer} Avg IOU: {numbers.iou:f}, Class: {numbers.ground_truth_class:f}, "
+        f"Obj: {numbers.ground_truth_object:f}, No Obj: {numbers.everywhere:f}, .5R: {numbers.over50:f}, "
         f".75R: {numbers.over75:f},  count: {round(numbers.count)}"
     )
 
@@ -201,7 +206,7 @@ def alexeyab_step(told: Told) -> str:
     hours = told.left / SECONDS_AN_HOUR if math.isfinite(told.left) else UNKNOWN_HOURS
     return (
         f"\n {told.step}: {told.loss:f}, {told.average:f} avg loss, {told.rate:f} rate, "
-        f"{told.seconds:f} seconds, {told.step * told.pictures} images, {hours:f} hours left"
+        f"{told.seconds:f} seconds, {told.step * told.images} images, {hours:f} hours left"
     )
 
 
@@ -209,7 +214,7 @@ def pjreddie_step(told: Told) -> str:
     """The line of an update (pjreddie examples/detector.c train_detector)."""
     return (
         f"{told.step}: {told.loss:f}, {told.average:f} avg, {told.rate:f} rate, "
-        f"{told.seconds:f} seconds, {told.step * told.pictures} images"
+        f"{told.seconds:f} seconds, {told.step * told.images} images"
     )
 
 

@@ -20,7 +20,7 @@ from yolo.train.log.tensorboard import EventFile
 
 SMOOTHING = 0.9  # detector.c: avg_loss = avg_loss*.9 + loss*.1
 
-SPEED_STEPS = 50  # over which pictures a second are measured
+SPEED_STEPS = 50  # over which images a second are measured
 
 CHART_EVERY = 100  # steps; AlexeyAB image_opencv.cpp draw_train_loss saves chart.png as often
 
@@ -29,17 +29,17 @@ MAX_LOSS = 20.0  # max_chart_loss of a cfg that names none, or 0
 
 LOSS, AVERAGE = "loss/total", "loss/average"
 
-DARKNET_LOSS = "loss/darknet"  # shown instead of what is minimised, where it was worked out
+DARKNET_LOSS = "loss/darknet"  # shown instead of what is minimized, where it was worked out
 
 QUALITIES = {"train/iou": "IoU", "train/top1": "top-1"}  # shown in the progress line
 
 GIB = 2**30
 
-Curve = tuple[np.ndarray, np.ndarray, int]  # right bool [N], scores [N], number of truths
+Curve = tuple[np.ndarray, np.ndarray, int]  # right bool [N], scores [N], number of ground truths
 
 
 class Logger:
-    """Counts steps, pictures and time; tells them by `printer` and in `folder`: tensorboard/, scalars.csv (a row a
+    """Counts steps, images and time; tells them by `printer` and in `folder`: tensorboard/, scalars.csv (a row a
     step), scores.csv (a row an evaluation) and chart.png.
 
     A run that goes on at `first_step` goes on with those files and with their average loss. max_loss: the top of the
@@ -73,14 +73,14 @@ class Logger:
         self.shown = LOSS if np.isnan(darknet[-1:]).any() else DARKNET_LOSS
         self.score_name = "".join(self.score_table.columns[1:2])
         self.scored = _points(self.score_table.read((STEP, self.score_name)))
-        self.pictures = 0
+        self.images = 0
         self.recent: deque[tuple[float, int]] = deque(maxlen=SPEED_STEPS + 1)
         self.last_time = time.monotonic()
         self.left = math.nan
         self.failed: set[str] = set()
 
-    def step(self, step: int, losses: Sequence, rate: float, pictures: int) -> None:
-        """Note an update: the losses of its mini-batches, its learning rate, its number of pictures.
+    def step(self, step: int, losses: Sequence, rate: float, images: int) -> None:
+        """Note an update: the losses of its mini-batches, its learning rate, its number of images.
 
         losses: each with `scalars()`, numbers by name, "loss/total" among them; those of darknet_log with `lines()`.
         """
@@ -94,7 +94,7 @@ class Logger:
             (self.steps, step), (self.losses, loss), (self.averages, average),
         ):  # fmt: skip
             numbers.append(number)
-        seconds = self._count(step, pictures)
+        seconds = self._count(step, images)
         values |= {
             AVERAGE: average,
             "train/learning_rate": rate,
@@ -103,12 +103,12 @@ class Logger:
         }
         self._record("events", lambda: self.events.add(step, events.scalars(values)))
         self._record("scalars", lambda: self.scalar_table.add(step, values))
-        self.printer.step(self._told(values, seconds, pictures, losses))
+        self.printer.step(self._told(values, seconds, images, losses))
         if step % CHART_EVERY == 0 or step == self.last_step:
             self._draw()
 
     def speed(self) -> float:
-        """Pictures a second over the last steps; 0 before there is anything to measure."""
+        """Images a second over the last steps; 0 before there is anything to measure."""
         if not self.recent:
             return 0.0
         (start, before), (end, after) = self.recent[0], self.recent[-1]
@@ -120,7 +120,7 @@ class Logger:
         """Note an evaluation: `mean`, the number called `name` (None where there was nothing to score), and others."""
         self.last_time = time.monotonic()
         self.recent.clear()  # the evaluation's time is not the training's
-        self.recent.append((self.last_time, self.pictures))
+        self.recent.append((self.last_time, self.images))
         everything = {name: mean, **values}
         self.score_name = name
         if mean is not None:
@@ -130,10 +130,10 @@ class Logger:
         self._draw()
 
     def curves(self, step: int, curves: Mapping[str, Curve]) -> None:
-        """Note precision against recall, class by class; a class without truths has no curve."""
-        for name, (right, scores, truths) in curves.items():
-            if truths > 0:
-                content = events.curve(f"pr/{name}", right, scores, truths)
+        """Note precision against recall, class by class; a class without ground truths has no curve."""
+        for name, (right, scores, ground_truths) in curves.items():
+            if ground_truths > 0:
+                content = events.curve(f"pr/{name}", right, scores, ground_truths)
                 self._record("events", lambda content=content: self.events.add(step, content))
 
     def histograms(self, step: int, tensors: Mapping[str, Tensor]) -> None:
@@ -143,9 +143,9 @@ class Logger:
             if content is not None:
                 self._record("events", lambda content=content: self.events.add(step, content))
 
-    def pictures_seen(self, step: int, name: str, picture: np.ndarray) -> None:
-        """Show a uint8 `[H, W, 3]` picture under `name`."""
-        content = events.picture(name, picture)
+    def images_seen(self, step: int, name: str, image: np.ndarray) -> None:
+        """Show a uint8 `[H, W, 3]` image under `name`."""
+        content = events.image(name, image)
         self._record("events", lambda: self.events.add(step, content))
 
     def say(self, text: str) -> None:
@@ -160,18 +160,18 @@ class Logger:
         for file in (self.events, self.scalar_table, self.score_table):
             file.close()
 
-    def _count(self, step: int, pictures: int) -> float:
-        """Count pictures and time; returns the seconds since the step before."""
+    def _count(self, step: int, images: int) -> float:
+        """Count images and time; returns the seconds since the step before."""
         now = time.monotonic()
         seconds, self.last_time = now - self.last_time, now
-        self.pictures += pictures
-        self.recent.append((now, self.pictures))
-        each, speed = self.pictures / (step - self.first_step + 1), self.speed()
+        self.images += images
+        self.recent.append((now, self.images))
+        each, speed = self.images / (step - self.first_step + 1), self.speed()
         self.left = (self.last_step - step) * each / speed if speed else math.nan
         return seconds
 
     def _told(
-        self, values: Mapping[str, float], seconds: float, pictures: int, losses: Sequence
+        self, values: Mapping[str, float], seconds: float, images: int, losses: Sequence
     ) -> Told:
         return Told(
             step=int(self.steps[-1]),
@@ -183,7 +183,7 @@ class Logger:
             seconds=seconds,
             speed=self.speed(),
             left=self.left,
-            pictures=pictures,
+            images=images,
             details=[line for each in losses if hasattr(each, "lines") for line in each.lines()],
         )
 
@@ -250,7 +250,7 @@ class NullLogger:
     def step(self, *_: object) -> None:
         """Nothing."""
 
-    scores = curves = histograms = pictures_seen = say = step
+    scores = curves = histograms = images_seen = say = step
 
     def close(self) -> None:
         """Nothing is open."""

@@ -1,4 +1,4 @@
-"""TensorBoard's event file, written row by row: numbers, pictures, precision-recall curves, histograms.
+"""TensorBoard's event file, written row by row: numbers, images, precision-recall curves, histograms.
 
 torch's SummaryWriter writes from a thread of its own, which dies with a traceback when the disk is full.
 """
@@ -61,23 +61,23 @@ def scalars(values: Mapping[str, float | None]) -> Summary:
     )
 
 
-def picture(name: str, pixels: np.ndarray) -> Summary:
+def image(name: str, pixels: np.ndarray) -> Summary:
     """uint8 `[H, W, 3]` RGB."""
     return summary.image(name, pixels, dataformats="HWC")
 
 
-def curve(name: str, labels: np.ndarray, scores: np.ndarray, truths: int) -> Summary:
+def curve(name: str, labels: np.ndarray, scores: np.ndarray, ground_truths: int) -> Summary:
     """Precision against recall. labels: bool `[N]`, which detections are right; scores: `[N]` in 0..1;
-    truths: how many there are to find.
+    ground truths: how many there are to find.
     """
-    return summary.pr_curve_raw(name, *curve_points(labels, scores, truths), THRESHOLDS)
+    return summary.pr_curve_raw(name, *curve_points(labels, scores, ground_truths), THRESHOLDS)
 
 
-def curve_points(labels: np.ndarray, scores: np.ndarray, truths: int) -> np.ndarray:
+def curve_points(labels: np.ndarray, scores: np.ndarray, ground_truths: int) -> np.ndarray:
     """`[6, THRESHOLDS]`: true and false positives, true and false negatives, precision, recall of the detections that
     score at least 0 … 1, in even steps.
 
-    A missed truth has no detection and no score, so that it is in `truths` alone. True negatives there are none in
+    A missed ground truth has no detection and no score, so that it is in `ground truths` alone. True negatives there are none in
     detection. With nothing detected nothing is wrong: precision 1.
     """
     thresholds = np.linspace(0, 1, THRESHOLDS)
@@ -86,9 +86,9 @@ def curve_points(labels: np.ndarray, scores: np.ndarray, truths: int) -> np.ndar
     detected = np.searchsorted(-scores[order], -thresholds, side="right")
     right = hits[detected]
     precision = np.where(detected > 0, right / np.maximum(detected, 1), 1.0)
-    recall = right / max(truths, 1)
+    recall = right / max(ground_truths, 1)
     return np.stack(
-        (right, detected - right, np.zeros(THRESHOLDS), truths - right, precision, recall)
+        (right, detected - right, np.zeros(THRESHOLDS), ground_truths - right, precision, recall)
     )
 
 

@@ -22,16 +22,16 @@ CellHead = YoloHead | GaussianYoloHead
 
 @dataclass(frozen=True)
 class Pairs:
-    """K pairs of a cell and a truth, as a box loss needs them.
+    """K pairs of a cell and a ground truth, as a box loss needs them.
 
     t: raw x, y, w, h `[K, 4]`; place: (column, row) of the cell `[K, 2]`; anchors: (w, h) in pixels `[K, 2]`;
-    truth: cxcywh 0..1 `[K, 4]`; grid: (rows, columns) of the map.
+    ground truth: cxcywh 0..1 `[K, 4]`; grid: (rows, columns) of the map.
     """
 
     t: Tensor
     place: Tensor
     anchors: Tensor
-    truth: Tensor
+    ground_truth: Tensor
     grid: tuple[int, int]
 
 
@@ -44,7 +44,7 @@ def pairs_of(
         t=boxes[cells],
         place=torch.stack((cells % width, cells // width % height), dim=-1),
         anchors=head.all_anchors[assignment.anchors],
-        truth=targets.boxes[assignment.truths],
+        ground_truth=targets.boxes[assignment.ground_truths],
         grid=grid,
     )
 
@@ -79,12 +79,12 @@ def class_loss(
 ) -> tuple[Tensor, Tensor]:
     """Sum over the assigned cells, and for each pair the number of classes its cell should believe in more, `[K]`.
 
-    raw: `[B*A*H*W, classes]`. A cell's first truth sets all classes; every further one only adds its own class
+    raw: `[B*A*H*W, classes]`. A cell's first ground truth sets all classes; every further one only adds its own class
     (delta_yolo_class).
     """
     cells, row = torch.unique(assignment.cells, return_inverse=True)
-    labels = targets.labels[assignment.truths]
-    factors = class_multipliers(settings, targets)[assignment.truths]
+    labels = targets.labels[assignment.ground_truths]
+    factors = class_multipliers(settings, targets)[assignment.ground_truths]
     raw = raw[cells]  # [U, classes]
     probability = _probability(head, raw.detach())
     first = _first_of_each(row)
@@ -109,7 +109,7 @@ def class_loss(
 
 
 def class_multipliers(settings: YoloSettings, targets: Targets) -> Tensor:
-    """`[M]`: the class weight of each truth, from counters_per_class."""
+    """`[M]`: the class weight of each ground truth, from counters_per_class."""
     if not settings.class_multipliers:
         return targets.boxes.new_ones(len(targets.labels))
     return targets.boxes.new_tensor(settings.class_multipliers)[targets.labels]

@@ -1,8 +1,8 @@
-"""Gradients of a box's overlap with its truth: the true one, and the one that Darknet writes by hand.
+"""Gradients of a box's overlap with its ground truth: the true one, and the one that Darknet writes by hand.
 
 AlexeyAB's box.c dx_box_iou is no function's derivative: the width's and height's slopes of the IoU are twice the true
-ones, the way in which the box around both grows with the centre enters with the wrong sign, and CIoU's aspect term is
-not divided. yolo_layer.c delta_yolo_box then takes the slopes of the box's centre for those of the raw x and y.
+ones, the way in which the box around both grows with the center enters with the wrong sign, and CIoU's aspect term is
+not divided. yolo_layer.c delta_yolo_box then takes the slopes of the box's center for those of the raw x and y.
 """
 
 import math
@@ -52,12 +52,12 @@ def true_slopes(head: nn.Module, overlap: PairedOverlap, pairs: Pairs) -> Tensor
     with torch.enable_grad():
         leaf = pairs.t.detach().requires_grad_()
         boxes = head.decode_boxes(leaf, pairs.place, pairs.anchors, pairs.grid)
-        total = overlap(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(pairs.truth)).sum()
+        total = overlap(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(pairs.ground_truth)).sum()
     return torch.autograd.grad(total, leaf)[0]
 
 
 @torch.no_grad()
-def darknet_slopes(overlap: PairedOverlap, boxes: Tensor, truth: Tensor) -> Tensor:
+def darknet_slopes(overlap: PairedOverlap, boxes: Tensor, ground_truth: Tensor) -> Tensor:
     """d overlap / d (x, y, w, h) of the boxes as Darknet has it, cxcywh `[K, 4]`, `[K, 4]` → `[K, 4]`.
 
     overlap: paired_iou, paired_giou, paired_diou or paired_ciou of yolo.boxes; ValueError for another one.
@@ -68,7 +68,7 @@ def darknet_slopes(overlap: PairedOverlap, boxes: Tensor, truth: Tensor) -> Tens
     if overlap not in (paired_iou, *terms):
         raise ValueError(f"found overlap {overlap}, expected iou, giou, diou or ciou")
     sized = torch.where(boxes[:, 2:] == 0, NO_SIZE, boxes[:, 2:])
-    both = _both(torch.cat((boxes[:, :2], sized), dim=1), truth)
+    both = _both(torch.cat((boxes[:, :2], sized), dim=1), ground_truth)
     slopes = _iou_term(both)
     if overlap is paired_iou:
         return slopes
@@ -78,9 +78,9 @@ def darknet_slopes(overlap: PairedOverlap, boxes: Tensor, truth: Tensor) -> Tens
 
 @dataclass(frozen=True)
 class _Both:
-    """A predicted box and its truth, both axes at once: `[K, 2]`, x then y; intersection and union are `[K, 1]`.
+    """A predicted box and its ground truth, both axes at once: `[K, 2]`, x then y; intersection and union are `[K, 1]`.
 
-    offset: from our centre to the truth's; size, wanted: ours and the truth's; shared: how far the two overlap,
+    offset: from our center to the ground truth's; size, wanted: ours and the ground truth's; shared: how far the two overlap,
     negative where they don't; hull: size of the box around both; extent: our size as the difference of its sides.
     inner_low, inner_high: whether our low or high side bounds the intersection; outer_*: whether it bounds the hull.
     """
@@ -99,23 +99,23 @@ class _Both:
     union: Tensor
 
 
-def _both(boxes: Tensor, truth: Tensor) -> _Both:
+def _both(boxes: Tensor, ground_truth: Tensor) -> _Both:
     low, high = cxcywh_to_xyxy(boxes).split(2, dim=1)
-    truth_low, truth_high = cxcywh_to_xyxy(truth).split(2, dim=1)
-    shared = torch.minimum(high, truth_high) - torch.maximum(low, truth_low)
+    ground_truth_low, ground_truth_high = cxcywh_to_xyxy(ground_truth).split(2, dim=1)
+    shared = torch.minimum(high, ground_truth_high) - torch.maximum(low, ground_truth_low)
     intersection = shared.prod(dim=1, keepdim=True)
-    areas = (high - low).prod(dim=1) + (truth_high - truth_low).prod(dim=1)
+    areas = (high - low).prod(dim=1) + (ground_truth_high - ground_truth_low).prod(dim=1)
     return _Both(
-        offset=truth[:, :2] - boxes[:, :2],
+        offset=ground_truth[:, :2] - boxes[:, :2],
         size=boxes[:, 2:],
-        wanted=truth[:, 2:],
+        wanted=ground_truth[:, 2:],
         extent=high - low,
         shared=shared,
-        hull=torch.maximum(high, truth_high) - torch.minimum(low, truth_low),
-        inner_low=low > truth_low,
-        inner_high=high < truth_high,
-        outer_low=low < truth_low,
-        outer_high=high > truth_high,
+        hull=torch.maximum(high, ground_truth_high) - torch.minimum(low, ground_truth_low),
+        inner_low=low > ground_truth_low,
+        inner_high=high < ground_truth_high,
+        outer_low=low < ground_truth_low,
+        outer_high=high > ground_truth_high,
         intersection=intersection,
         union=areas[:, None] - intersection,
     )
@@ -152,13 +152,13 @@ def _giou_term(both: _Both) -> Tensor:
 
 
 def _diou_term(both: _Both) -> Tensor:
-    """Slopes of -(squared distance of the centres / squared diagonal of the hull), the hull's sign turned round."""
+    """Slopes of -(squared distance of the centers / squared diagonal of the hull), the hull's sign turned round."""
     distance = both.offset.square().sum(dim=1, keepdim=True)
     diagonal = both.hull.square().sum(dim=1, keepdim=True)
     low, high = both.outer_low.type_as(both.hull), both.outer_high.type_as(both.hull)
-    centre = 2 * both.offset * diagonal - 2 * both.hull * (high - low) * distance
+    center = 2 * both.offset * diagonal - 2 * both.hull * (high - low) * distance
     size = both.hull * (high + low) * distance
-    return torch.cat((centre, size), dim=1) / diagonal.square()
+    return torch.cat((center, size), dim=1) / diagonal.square()
 
 
 def _ciou_term(both: _Both) -> Tensor:

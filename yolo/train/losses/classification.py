@@ -1,6 +1,6 @@
-"""The loss of a classifier: what enters its last [softmax] and the truth → a scalar whose gradient is Darknet's delta.
+"""The loss of a classifier: what enters its last [softmax] and the ground truth → a scalar whose gradient is Darknet's delta.
 
-Darknet's softmax, logistic and cost layers hand their delta, truth - output, on as it is: no derivative of the softmax,
+Darknet's softmax, logistic and cost layers hand their delta, ground truth - output, on as it is: no derivative of the softmax,
 the sigmoid or the temperature is multiplied in (softmax_layer.c, logistic_layer.c, cost_layer.c, their backward
 functions). Each loss here is the function of which that is the negative gradient.
 """
@@ -20,14 +20,14 @@ from yolo.model.network import SOFTMAX, Network
 
 COST, LOGISTIC = "cost", "logistic"
 
-COSTS = ("sse", "masked")  # of those that Darknet has; truth - output is their delta
+COSTS = ("sse", "masked")  # of those that Darknet has; ground truth - output is their delta
 
 
 @dataclass(frozen=True)
 class ClassificationLosses:
-    """The loss of a batch, a picture: total carries the gradient.
+    """The loss of a batch, an image: total carries the gradient.
 
-    top1: share of the pictures whose likeliest class is that with the largest part of the truth.
+    top1: share of the images whose likeliest class is that with the largest part of the ground truth.
     """
 
     total: Tensor
@@ -43,7 +43,7 @@ class ClassificationLoss:
 
     d(total)/d(raw) = -weight * (targets - output) / B, where output is what the last [softmax] or [logistic] gives, or
     the raw values themselves. weight: as `loss_weight` reads it from the cfg; 1 for one that ends with [softmax].
-    Of a class hierarchy each group is a softmax of its own, which counts as much as the truth that lies in it.
+    Of a class hierarchy each group is a softmax of its own, which counts as much as the ground truth that lies in it.
     Raises ValueError for a network with a detection head, CfgError for a softmax of every pixel.
     """
 
@@ -57,11 +57,11 @@ class ClassificationLoss:
         self.layer = network.layers[last]
         if isinstance(self.layer, SpatialSoftmax):
             raise CfgError(
-                f"layer {last} [{self.kind}]: found spatial=1, expected a softmax of the whole picture"
+                f"layer {last} [{self.kind}]: found spatial=1, expected a softmax of the whole image"
             )
 
     def __call__(self, raw: Sequence[Tensor], targets: Tensor) -> ClassificationLosses:
-        """What `network.forward` gave, and the truth float `[B, classes]` → ClassificationLosses."""
+        """What `network.forward` gave, and the ground truth float `[B, classes]` → ClassificationLosses."""
         values = raw[0].float().flatten(1)
         if values.shape != targets.shape:
             raise ValueError(
@@ -80,18 +80,18 @@ class ClassificationLoss:
 
     @torch.no_grad()
     def _top1(self, raw: Sequence[Tensor], targets: Tensor) -> Tensor:
-        """Of a class hierarchy among the leaves; truth that is no leaf counts as a miss."""
+        """Of a class hierarchy among the leaves; ground truth that is no leaf counts as a miss."""
         probabilities = self.network.classify(list(raw)).float()
         if self.network.tree is None:
             return (probabilities.argmax(dim=1) == targets.argmax(dim=1)).float().mean()
         leaf = self.network.tree.leaf.to(targets.device)
-        truth = targets * leaf
-        hits = (probabilities * leaf).argmax(dim=1) == truth.argmax(dim=1)
-        return (hits & (truth > 0).any(dim=1)).float().mean()
+        ground_truth = targets * leaf
+        hits = (probabilities * leaf).argmax(dim=1) == ground_truth.argmax(dim=1)
+        return (hits & (ground_truth > 0).any(dim=1)).float().mean()
 
 
 def loss_weight(sections: Sequence[Section]) -> float:
-    """How many times truth - output counts in a classifier of these sections, [net] first.
+    """How many times ground truth - output counts in a classifier of these sections, [net] first.
 
     Once for the [softmax] or [logistic] at its end, but for noloss=1, and `scale` times for each [cost] after it: all
     add to the same delta, so that [softmax] and [cost] have twice the gradient of [softmax] alone.
@@ -109,16 +109,16 @@ def loss_weight(sections: Sequence[Section]) -> float:
 
 
 def softmax_loss(values: Tensor, targets: Tensor, groups: int, temperature: float) -> Tensor:
-    """Sum over a batch `[B, N]`, in each of `groups` equal parts: the cross entropy, where truth adds up to 1.
+    """Sum over a batch `[B, N]`, in each of `groups` equal parts: the cross entropy, where ground truth adds up to 1.
 
-    Where it does not (the parts without the class), the gradient is softmax - truth all the same, as in Darknet.
+    Where it does not (the parts without the class), the gradient is softmax - ground truth all the same, as in Darknet.
     """
     parts = values.reshape(len(values), groups, -1) / temperature
     return temperature * torch.logsumexp(parts, dim=-1).sum() - (values * targets).sum()
 
 
 def tree_loss(values: Tensor, targets: Tensor, tree: Tree, temperature: float) -> Tensor:
-    """The same in the groups of a hierarchy `[B, N]`, each times the truth that lies in it: 1, or 0 off the path.
+    """The same in the groups of a hierarchy `[B, N]`, each times the ground truth that lies in it: 1, or 0 off the path.
 
     softmax_layer.c forward_softmax_layer_gpu, which masks the groups off the path; its CPU code forgets to.
     """

@@ -1,6 +1,6 @@
 """The loss of a detection network: raw maps + targets → a scalar whose gradient is Darknet's delta.
 
-Each kind of head has its own file; here they are added up and divided by the number of pictures, as Darknet's update
+Each kind of head has its own file; here they are added up and divided by the number of images, as Darknet's update
 does (convolutional_layer.c update_convolutional_layer: learning_rate / batch).
 """
 
@@ -34,10 +34,10 @@ RECALL_IOUS = (0.5, 0.75)  # of Darknet's log line
 
 @dataclass(frozen=True)
 class Losses:
-    """The loss of a batch, a picture: total = box + objectness + classification, divided by B.
+    """The loss of a batch, an image: total = box + objectness + classification, divided by B.
 
     total carries the gradient; everything else is detached. iou: mean IoU of the `assigned` pairs with their
-    truths (0 when there are none); heads: the same, head by head, as sums over the batch.
+    ground truths (0 when there are none); heads: the same, head by head, as sums over the batch.
     """
 
     total: Tensor
@@ -50,7 +50,7 @@ class Losses:
 
     def scalars(self) -> dict[str, Tensor | float]:
         """What is worth watching, by name; the names of one head end with its number, from 0."""
-        pictures = {
+        images = {
             "loss/total": self.total.detach(),
             "loss/box": self.box,
             "loss/objectness": self.objectness,
@@ -58,8 +58,8 @@ class Losses:
             "train/iou": self.iou,
         }
         for number, head in enumerate(self.heads):
-            pictures |= _head_scalars(head, number)
-        return pictures
+            images |= _head_scalars(head, number)
+        return images
 
 
 class DetectionLoss:
@@ -95,7 +95,7 @@ class DetectionLoss:
     def __call__(self, raw: Sequence[Tensor], targets: Targets, seen: int = 0) -> Losses:
         """Raw maps `[B, A*(5+classes), H, W]`, one a head, and the targets of the batch → Losses.
 
-        seen: pictures that the network was trained on before; [region] and [detection] begin otherwise.
+        seen: images that the network was trained on before; [region] and [detection] begin otherwise.
         """
         rules = Rules(self.dialect, seen, self.box_gradient)
         known = (targets.labels >= 0) & (targets.labels < self.heads[0].classes)

@@ -1,6 +1,6 @@
 """The [Gaussian_yolo] loss in torch: a raw map + targets → a scalar whose gradient is Darknet's delta.
 
-AlexeyAB's gaussian_yolo_layer.c trains each of x, y, w, h with an uncertainty σ beside it: the truth is to be likely
+AlexeyAB's gaussian_yolo_layer.c trains each of x, y, w, h with an uncertainty σ beside it: the ground truth is to be likely
 under a normal distribution. Objectness and classes are those of [yolo], with fewer keys. pjreddie's Darknet has no such
 section, so the dialect changes nothing here.
 """
@@ -44,7 +44,7 @@ def gaussian_yolo_loss(
     cells = head.split(raw)
     flat = cells.reshape(-1, cells.shape[-1])  # [B*A*H*W, 9+classes]
     assignment = _assign(head, settings, raw.detach(), targets, grid)
-    multiplier = class_multipliers(settings, targets)[assignment.truths]  # [K]
+    multiplier = class_multipliers(settings, targets)[assignment.ground_truths]  # [K]
     classification, class_errors = class_loss(
         head, settings, flat[:, BOX + 1 :], targets, assignment
     )
@@ -85,12 +85,12 @@ def _assign(
     targets: Targets,
     grid: tuple[int, int],
 ) -> Assignment:
-    """As [yolo]; with yolo_point the cell is that of the truth's corner, or the nearest one. Belief leaves σ out."""
+    """As [yolo]; with yolo_point the cell is that of the ground truth's corner, or the nearest one. Belief leaves σ out."""
     boxes = head.decode(raw).boxes
     class_probs = torch.sigmoid(head.split(raw)[..., BOX + 1 :]).flatten(1, 3)
     dialect = DIALECTS["alexeyab"]
     assignment = assign(head, settings, dialect, boxes, class_probs, targets, grid)
-    points = (targets.boxes[:, :2] - head.centre_shift * targets.boxes[:, 2:]).clamp(0, 1)
+    points = (targets.boxes[:, :2] - head.center_shift * targets.boxes[:, 2:]).clamp(0, 1)
     moved = targets._replace(boxes=torch.cat((points, targets.boxes[:, 2:]), dim=1))
     by_shape, _, _ = assign_by_shape(head, settings, moved, grid)
     cells = torch.cat((assignment.cells[: assignment.by_prediction], by_shape))
@@ -113,18 +113,18 @@ def _box_loss(
     """
     with torch.no_grad():
         boxes = head.decode_boxes(pairs.t, pairs.place, pairs.anchors, pairs.grid)
-        corners, truth_corners = cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(pairs.truth)
+        corners, ground_truth_corners = cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(pairs.ground_truth)
     likelihood, slopes, sigma_slopes = _likelihood_slopes(head, pairs, sigmas)
     value, overlap = likelihood, settings.box_overlap
     if overlap is not None:
-        value = 1 - overlap(corners, truth_corners)
+        value = 1 - overlap(corners, ground_truth_corners)
         slopes = -_overlap_slopes(head, settings, rules, pairs, boxes)
     delta = bounded(-weight[:, None] * slopes, settings.max_delta)
     sigma_delta = bounded(-settings.uc_normalizer * sigma_slopes, settings.max_delta)
     both = share[:, None] * torch.stack((delta, sigma_delta), dim=-1).flatten(1)
     raw = torch.stack((pairs.t, sigmas), dim=-1).flatten(1)
     total = (share * (weight * value + settings.uc_normalizer * likelihood)).sum()
-    return DeltaLoss.apply(raw, both, total), paired_iou(corners, truth_corners)
+    return DeltaLoss.apply(raw, both, total), paired_iou(corners, ground_truth_corners)
 
 
 def _overlap_slopes(
@@ -133,25 +133,25 @@ def _overlap_slopes(
     """d overlap / d (raw x, y, w, h), `[K, 4]`: the true ones or Darknet's."""
     if rules.box_gradient != "darknet":
         return true_slopes(head, settings.box_overlap, pairs)
-    slopes = darknet_slopes(settings.box_overlap, boxes, pairs.truth)
-    centre, size = slopes.split(2, dim=1)
-    centre = centre - head.centre_shift * size  # what Darknet does for a yolo_point
-    return torch.cat((centre, size * pairs.t[:, 2:].exp()), dim=1).detach()
+    slopes = darknet_slopes(settings.box_overlap, boxes, pairs.ground_truth)
+    center, size = slopes.split(2, dim=1)
+    center = center - head.center_shift * size  # what Darknet does for a yolo_point
+    return torch.cat((center, size * pairs.t[:, 2:].exp()), dim=1).detach()
 
 
 def _likelihood_slopes(
     head: GaussianYoloHead, pairs: Pairs, sigmas: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The negative log likelihood of each pair's truth `[K]` and its slopes for x, y, w, h and for their σ `[K, 4]`.
+    """The negative log likelihood of each pair's ground truth `[K]` and its slopes for x, y, w, h and for their σ `[K, 4]`.
 
     The slopes are those for the values after the logistic function, which Darknet takes for the raw ones'.
     """
     wanted = _wanted(head, pairs)
     t = pairs.t.detach()
-    centre = torch.sigmoid(t[:, :2]) * head.scale_x_y - 0.5 * (head.scale_x_y - 1)
-    small = 2 - pairs.truth[:, 2] * pairs.truth[:, 3]  # small boxes weigh more
+    center = torch.sigmoid(t[:, :2]) * head.scale_x_y - 0.5 * (head.scale_x_y - 1)
+    small = 2 - pairs.ground_truth[:, 2] * pairs.ground_truth[:, 3]  # small boxes weigh more
     with torch.enable_grad():
-        mean = torch.cat((centre, t[:, 2:]), dim=1).requires_grad_()
+        mean = torch.cat((center, t[:, 2:]), dim=1).requires_grad_()
         sigma = torch.sigmoid(sigmas.detach()).requires_grad_()
         likelihood = small * negative_log_likelihood(mean, sigma, wanted).sum(dim=1)
     slopes = torch.autograd.grad(likelihood.sum(), (mean, sigma))
@@ -161,8 +161,8 @@ def _likelihood_slopes(
 def _wanted(head: GaussianYoloHead, pairs: Pairs) -> Tensor:
     """What x, y (after the logistic function), w, h of each cell should be, `[K, 4]`; -inf for a side of no length."""
     height, width = pairs.grid
-    size = pairs.truth[:, 2:]
-    point = pairs.truth[:, :2] - head.centre_shift * size
+    size = pairs.ground_truth[:, 2:]
+    point = pairs.ground_truth[:, :2] - head.center_shift * size
     place = point * pairs.t.new_tensor([width, height]) - pairs.place
     shape = (size * head.network_size(pairs.grid) / pairs.anchors).log()
     return torch.cat((place, shape), dim=1)

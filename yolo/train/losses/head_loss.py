@@ -13,7 +13,7 @@ BOX_GRADIENTS = ("autograd", "darknet")
 class Rules:
     """What decides a head's arithmetic beside its section.
 
-    dialect: whose Darknet; seen: pictures that the weights were trained on before this batch;
+    dialect: whose Darknet; seen: images that the weights were trained on before this batch;
     box_gradient: of iou_loss iou, giou, diou and ciou: "autograd", the true one, or "darknet", Darknet's own formula.
     """
 
@@ -27,7 +27,7 @@ class HeadLoss:
     """Sums over a batch of one head's loss, and what happened in it.
 
     box, objectness, classification: scalars that carry the gradient; ious: `[K]`, detached, of each pair of a cell and
-    its truth; cells: number of cells times anchors in the batch; ignored: scalar, how many of them should say neither
+    its ground truth; cells: number of cells times anchors in the batch; ignored: scalar, how many of them should say neither
     "object" nor "nothing".
     """
 

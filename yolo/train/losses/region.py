@@ -8,11 +8,11 @@ functions here are those whose derivatives the deltas are: half the squared erro
 Where the two Darknets differ (`extended` is AlexeyAB's):
 - a box weighs coord_scale x (2 - w·h) in pjreddie's, so that small ones count more, and coord_scale in AlexeyAB's;
 - classfix and focal_loss count in AlexeyAB's only;
-- of several truths in one cell the last one sets all classes, but in pjreddie's without softmax the first one does,
+- of several ground truths in one cell the last one sets all classes, but in pjreddie's without softmax the first one does,
   and the others add theirs;
 - AlexeyAB's has no background, and classes without softmax are as linear as the map. Here the loss goes with what the
   head decodes for both dialects: a background where the cfg has one, and the logistic function.
-A picture that has a class but no box (x and y above 100,000, for YOLO9000) is in none of our data sets, nor here.
+An image that has a class but no box (x and y above 100,000, for YOLO9000) is in none of our data sets, nor here.
 """
 
 from dataclasses import dataclass, replace
@@ -27,14 +27,16 @@ from yolo.model.heads.head_section import COORDS
 from yolo.model.heads.region import RegionHead, RegionSettings
 from yolo.records import Targets
 from yolo.train.losses.anchored import focal_weight, last_of_each
-from yolo.train.losses.assign import Dialect, best_truths
+from yolo.train.losses.assign import Dialect, best_ground_truths
 from yolo.train.losses.head_loss import HeadLoss, Rules
 
-PULLED_PICTURES = 12_800  # forward_region_layer: so long are boxes pulled to the anchors,
+PULLED_IMAGES = 12_800  # forward_region_layer: so long are boxes pulled to the anchors,
 
 PULL_SCALE = 0.01  # so strongly
 
-TO_BEST_IOU = -1  # classfix: the objectness of every cell is to be its IoU with the best truth
+TO_BEST_IOU = (
+    -1
+)  # classfix: the objectness of every cell is to be its IoU with the best ground truth
 
 IGNORED_TOO = 1  # classfix: the ignored cells get a class as well,
 
@@ -67,14 +69,14 @@ def region_loss(
     cells = head.split(raw)
     boxes = head.decode_boxes(cells.detach())  # [B, A, H, W, 4]
     flat = cells.reshape(-1, cells.shape[-1])  # [B*A*H*W, 5+classes]
-    best_iou, best_truth = best_truths(boxes.flatten(1, 3), targets)
+    best_iou, best_ground_truth = best_ground_truths(boxes.flatten(1, 3), targets)
     ignored = (best_iou > settings.thresh) & (settings.classfix != TO_BEST_IOU)
     own = _cells_of(head, settings, boxes, targets)  # [M]
     predicted = cxcywh_to_xyxy(boxes.reshape(-1, COORDS)[own])
     ious = paired_iou(predicted, cxcywh_to_xyxy(targets.boxes))
     last = last_of_each(own)
     idle = best_iou if settings.classfix == TO_BEST_IOU else torch.zeros_like(best_iou)
-    pairs = _class_pairs(settings, flat, targets.labels, own, ignored, best_truth)
+    pairs = _class_pairs(settings, flat, targets.labels, own, ignored, best_ground_truth)
     return HeadLoss(
         box=_box_loss(head, settings, rules, cells, own[last], targets.boxes[last]),
         objectness=_objectness_loss(head, settings, flat, idle, ignored, own[last], ious[last]),
@@ -86,7 +88,7 @@ def region_loss(
 
 
 def _as_head_classes(head: RegionHead, targets: Targets) -> Targets:
-    """The labels by the head's `map`; Darknet reads beyond its end, here such truths are left out."""
+    """The labels by the head's `map`; Darknet reads beyond its end, here such ground truths are left out."""
     if head.label_classes is None:
         return targets
     known = targets.labels < len(head.label_classes)
@@ -97,10 +99,10 @@ def _as_head_classes(head: RegionHead, targets: Targets) -> Targets:
 def _cells_of(
     head: RegionHead, settings: RegionSettings, boxes: Tensor, targets: Targets
 ) -> Tensor:
-    """int64 `[M]` into the flattened `[B, A, H, W]`: where each truth's centre lies, at the anchor of the best shape.
+    """int64 `[M]` into the flattened `[B, A, H, W]`: where each ground truth's center lies, at the anchor of the best shape.
 
     Shapes compared are the cell's predicted ones, or with bias_match the anchors themselves; the first of equally good
-    ones wins. A centre on the far border belongs to the last cell.
+    ones wins. A center on the far border belongs to the last cell.
     """
     _, anchors, height, width, _ = boxes.shape
     size = torch.tensor([width, height], device=boxes.device)
@@ -122,27 +124,27 @@ def _box_loss(
     rules: Rules,
     cells: Tensor,
     own: Tensor,
-    truth: Tensor,
+    ground_truth: Tensor,
 ) -> Tensor:
-    """Assigned cells should give their truth, cxcywh `[K, 4]`; all others, at first, the anchor (delta_region_box)."""
+    """Assigned cells should give their ground truth, cxcywh `[K, 4]`; all others, at first, the anchor (delta_region_box)."""
     batch, anchors, height, width, _ = cells.shape
     raw = cells.reshape(-1, cells.shape[-1])[:, :COORDS]
     values = torch.cat((torch.sigmoid(raw[:, :2]), raw[:, 2:]), dim=-1)
     size = values.new_tensor([width, height])
     place = torch.stack((own % width, own // width % height), dim=-1)
     prior = head.anchors[own // (width * height) % anchors]
-    shape = (truth[:, 2:] * size / prior).log()
+    shape = (ground_truth[:, 2:] * size / prior).log()
     # A box of no width has no logarithm; Darknet would write -inf into the network. Here such a side is as wished.
     shape = torch.where(shape.isfinite(), shape, values[own, 2:].detach())
-    wanted = torch.cat((truth[:, :2] * size - place, shape), dim=-1)
-    weight = torch.full_like(truth[:, 2], settings.scales.coord_scale)
+    wanted = torch.cat((ground_truth[:, :2] * size - place, shape), dim=-1)
+    weight = torch.full_like(ground_truth[:, 2], settings.scales.coord_scale)
     if not rules.dialect.extended:
-        weight = weight * (2 - truth[:, 2] * truth[:, 3])
+        weight = weight * (2 - ground_truth[:, 2] * ground_truth[:, 3])
     loss = (weight * _half_square(values[own], wanted).sum(dim=-1)).sum()
-    if rules.seen + batch < PULLED_PICTURES:  # Darknet has counted this batch already
-        centre = values.new_tensor([0.5, 0.5, 0.0, 0.0])  # σ(x), σ(y), w, h of the anchor itself
+    if rules.seen + batch < PULLED_IMAGES:  # Darknet has counted this batch already
+        center = values.new_tensor([0.5, 0.5, 0.0, 0.0])  # σ(x), σ(y), w, h of the anchor itself
         free = torch.ones_like(values[:, 0]).index_fill(0, own, 0.0)
-        loss = loss + PULL_SCALE * (free * _half_square(values, centre).sum(dim=-1)).sum()
+        loss = loss + PULL_SCALE * (free * _half_square(values, center).sum(dim=-1)).sum()
     return loss
 
 
@@ -187,11 +189,11 @@ def _class_pairs(
     labels: Tensor,
     own: Tensor,
     ignored: Tensor,
-    best_truth: Tensor,
+    best_ground_truth: Tensor,
 ) -> ClassPairs:
     """Which cells get a class.
 
-    classfix 1 and 2 give the ignored cells that of their best truth; by the cfg's `map`, as all others, where
+    classfix 1 and 2 give the ignored cells that of their best ground truth; by the cfg's `map`, as all others, where
     Darknet leaves the map out and so takes another class of the tree.
     """
     scale = settings.scales.class_scale
@@ -204,7 +206,7 @@ def _class_pairs(
         believed = believed * torch.sigmoid(flat[sure, COORDS].detach())
     return ClassPairs(
         torch.cat((sure, own)),
-        torch.cat((labels[best_truth[sure]], labels)),
+        torch.cat((labels[best_ground_truth[sure]], labels)),
         torch.cat((believed, weights)),
     )
 
@@ -227,7 +229,7 @@ def _class_loss(
     raw = flat[cells, COORDS + 1 :]
     target, weight = torch.zeros_like(raw), torch.zeros_like(raw)
     target[row, pairs.labels] = 1.0
-    weight[row] = weights[:, None]  # the same for all truths of a cell
+    weight[row] = weights[:, None]  # the same for all ground truths of a cell
     return F.binary_cross_entropy_with_logits(raw, target, weight, reduction="sum")
 
 
@@ -246,7 +248,7 @@ def _softmax_loss(
 
 
 def _tree_loss(tree: Tree, flat: Tensor, pairs: ClassPairs) -> Tensor:
-    """Cross entropy in each group on the way from a class to its root; of truths in one group of a cell the last."""
+    """Cross entropy in each group on the way from a class to its root; of ground truths in one group of a cell the last."""
     path = class_paths(pairs.labels, tree)  # [K, levels]
     pair, level = torch.nonzero(path != NONE, as_tuple=True)
     classes, cells = path[pair, level], pairs.cells[pair]

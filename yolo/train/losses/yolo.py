@@ -44,7 +44,7 @@ def yolo_loss(
         head, settings, rules.dialect, predictions.boxes, predictions.class_probs, targets, grid
     )
     flat = cells.reshape(-1, cells.shape[-1])  # [B*A*H*W, 5+classes]
-    multiplier = class_multipliers(settings, targets)[assignment.truths]  # [K]
+    multiplier = class_multipliers(settings, targets)[assignment.ground_truths]  # [K]
     classification, class_errors = class_loss(head, settings, flat[:, 5:], targets, assignment)
     objectness = objectness_loss(head, settings, flat[:, 4], assignment, multiplier)
     share = torch.ones_like(multiplier)
@@ -97,20 +97,20 @@ def _box_loss(
     """
     with torch.no_grad():
         boxes = head.decode_boxes(pairs.t, pairs.place, pairs.anchors, pairs.grid)
-        corners, truth_corners = cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(pairs.truth)
-        ious = paired_iou(corners, truth_corners)
+        corners, ground_truth_corners = cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(pairs.ground_truth)
+        ious = paired_iou(corners, ground_truth_corners)
     overlap = settings.box_overlap
     if overlap is None:
-        small = 2 - pairs.truth[:, 2] * pairs.truth[:, 3]  # small boxes weigh more
+        small = 2 - pairs.ground_truth[:, 2] * pairs.ground_truth[:, 3]  # small boxes weigh more
         return (weight * share * (small * _squared_error(head, pairs))).sum(), ious
     if rules.box_gradient == "darknet":
-        slopes = darknet_slopes(overlap, boxes, pairs.truth)
+        slopes = darknet_slopes(overlap, boxes, pairs.ground_truth)
         if not head.new_coords:  # of the box's exponential, Darknet chains this much
             slopes = torch.cat((slopes[:, :2], slopes[:, 2:] * pairs.t[:, 2:].exp()), dim=1)
     else:
         slopes = true_slopes(head, overlap, pairs)
     delta = share[:, None] * bounded(weight[:, None] * slopes, settings.max_delta).detach()
-    value = (weight * share * (1 - overlap(corners, truth_corners))).sum()
+    value = (weight * share * (1 - overlap(corners, ground_truth_corners))).sum()
     return DeltaLoss.apply(pairs.t, delta, value), ious
 
 
@@ -122,16 +122,16 @@ def _squared_error(head: YoloHead, pairs: Pairs) -> Tensor:
     """
     height, width = pairs.grid
     network = head.network_size(pairs.grid)
-    s, t, truth = head.scale_x_y, pairs.t, pairs.truth
+    s, t, ground_truth = head.scale_x_y, pairs.t, pairs.ground_truth
     x = t[:, :2]
-    shifted = truth[:, :2] * t.new_tensor([width, height]) - pairs.place + 0.5 * (s - 1)
+    shifted = ground_truth[:, :2] * t.new_tensor([width, height]) - pairs.place + 0.5 * (s - 1)
     if head.new_coords:
-        shape = (truth[:, 2:] * network / (4 * pairs.anchors)).sqrt()
-        centre_errors = 0.5 * s * x.square() - shifted * x
+        shape = (ground_truth[:, 2:] * network / (4 * pairs.anchors)).sqrt()
+        center_errors = 0.5 * s * x.square() - shifted * x
     else:
-        shape = (truth[:, 2:] * network / pairs.anchors).log()
-        centre_errors = s * F.softplus(x) - shifted * x
+        shape = (ground_truth[:, 2:] * network / pairs.anchors).log()
+        center_errors = s * F.softplus(x) - shifted * x
     # A box of no width has no logarithm; Darknet would write -inf into the network. Here such a side is as wished.
     shape = torch.where(shape.isfinite(), shape, t[:, 2:].detach())
     shape_errors = 0.5 * (t[:, 2:] - shape).square()
-    return (centre_errors + shape_errors).sum(dim=-1)
+    return (center_errors + shape_errors).sum(dim=-1)

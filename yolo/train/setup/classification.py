@@ -15,11 +15,11 @@ from yolo.data.check import problem_lines
 from yolo.data.class_folders import (
     STRAY_FILE,
     UNSEEN_CLASS,
-    ClassifiedPicture,
-    pictures_per_class,
+    ClassifiedImage,
+    images_per_class,
     read_classified,
 )
-from yolo.data.classifier_dataset import ClassificationPictures, classification_loader
+from yolo.data.classifier_dataset import ClassificationImages, classification_loader
 from yolo.data.dataset import StepSampler
 from yolo.detect.classifier import TOP, Classifier
 from yolo.distributed import Processes
@@ -41,14 +41,14 @@ HARMLESS = (STRAY_FILE, UNSEEN_CLASS)  # named, but they stop nothing
 
 @dataclass(frozen=True)
 class ClassificationData:
-    """The names to show, and the usable pictures of both sets, each with its class; valid: None without such a set.
+    """The names to show, and the usable images of both sets, each with its class; valid: None without such a set.
 
     top: how many of the likeliest classes may hold the right one; weight: of the loss, from the cfg's last sections.
     """
 
     names: list[str]
-    train: tuple[ClassifiedPicture, ...]
-    valid: tuple[ClassifiedPicture, ...] | None
+    train: tuple[ClassifiedImage, ...]
+    valid: tuple[ClassifiedImage, ...] | None
     top: int
     weight: float
 
@@ -56,7 +56,7 @@ class ClassificationData:
 def read_classification_data(
     options: Options, network: Network, data: DataFile
 ) -> ClassificationData:
-    """Every picture looked at. Raises CfgError for a cfg without a loss, DatasetError for what stops a run."""
+    """Every image looked at. Raises CfgError for a cfg without a loss, DatasetError for what stops a run."""
     weight = loss_weight(read_cfg(options.cfg))
     if data.train is None or data.names is None:
         raise DatasetError(f"{data.path}: expected the keys train, valid and names (or labels)")
@@ -72,7 +72,7 @@ def read_classification_data(
 def classification_task(
     options: Options, network: Network, data: ClassificationData, batch: int, processes: Processes
 ) -> Task:
-    """How `network` learns from `data`, `batch` pictures a step."""
+    """How `network` learns from `data`, `batch` images a step."""
     validation = data.valid and Validation(
         score=partial(
             classification_scores, network, data, max(1, batch // processes.world),
@@ -95,7 +95,7 @@ def classification_scores(
     workers: int,
     processes: Processes,
 ) -> Scores | None:
-    """Top-1 and top-k of the valid set; each process looks at its share of the pictures."""
+    """Top-1 and top-k of the valid set; each process looks at its share of the images."""
     classifier = Classifier(network, data.names, data.top, network.dialect == "pjreddie")
     mine = score(classifier, processes.share(data.valid), batch, workers)
     parts = processes.gather([mine], processes.world)
@@ -111,10 +111,10 @@ def classification_scores(
 
 
 def together(parts: Sequence[Accuracy]) -> Accuracy:
-    """What several processes counted, each in its share of the pictures."""
+    """What several processes counted, each in its share of the images."""
     return replace(
         parts[0],
-        pictures=sum(part.pictures for part in parts),
+        images=sum(part.images for part in parts),
         first=sum(part.first for part in parts),
         among=sum(part.among for part in parts),
     )
@@ -145,14 +145,14 @@ def _batches(
         stages=options.sizes,
     )
     sampler = StepSampler(
-        pictures=len(data.train),
+        images=len(data.train),
         batch=batch,
         mini_batch=batch // settings.subdivisions,
         steps=range(progress.step + 1, settings.max_batches + 1),
         size_at=sizes.size_at,
         seed=progress.seed,
     )
-    pictures = ClassificationPictures(
+    images = ClassificationImages(
         data.train,
         classifier_settings(settings, network.input.width, options.dialect),
         network.input.channels,
@@ -161,7 +161,7 @@ def _batches(
         network.tree,
     )
     return classification_loader(
-        pictures,
+        images,
         SharedSteps(sampler, batch // settings.subdivisions, processes),
         options.workers,
         pin=options.device.startswith("cuda"),
@@ -178,13 +178,13 @@ def _names(path: Path, classes: int) -> list[str]:
 
 def _checked(
     path: Path, labels: Sequence[str], network: Network, options: Options
-) -> tuple[ClassifiedPicture, ...]:
-    """The usable pictures; logs what there is and what is wrong with the others."""
-    pictures, problems = read_classified(path, labels, network.input.channels)
-    counts = pictures_per_class(pictures, len(labels))
+) -> tuple[ClassifiedImage, ...]:
+    """The usable images; logs what there is and what is wrong with the others."""
+    images, problems = read_classified(path, labels, network.input.channels)
+    counts = images_per_class(images, len(labels))
     log.info(
-        "%s: %d pictures of %d classes, %d to %d a class",
-        path, len(pictures), len(labels), min(counts), max(counts),
+        "%s: %d images of %d classes, %d to %d a class",
+        path, len(images), len(labels), min(counts), max(counts),
     )  # fmt: skip
     for line in problem_lines(problems):
         log.warning("%s", line)
@@ -192,8 +192,8 @@ def _checked(
     if serious and not options.skip_problems:
         raise DatasetError(
             f"{path}: found {len(serious)} problems, the first: {serious[0].message}; "
-            "correct them, or leave these pictures out with --on-problem skip"
+            "correct them, or leave these images out with --on-problem skip"
         )
-    if not pictures:
-        raise DatasetError(f"{path}: found no usable picture")
-    return pictures
+    if not images:
+        raise DatasetError(f"{path}: found no usable image")
+    return images

@@ -41,7 +41,7 @@ GIB = 2**30
 
 
 def placement_of(network: Network) -> Callable[[tuple[int, int], tuple[int, int]], Placement]:
-    """How the network sees its pictures: in their own aspect, or stretched over its input."""
+    """How the network sees its images: in their own aspect, or stretched over its input."""
     return letterboxed if network.letterboxed else stretched
 
 
@@ -53,13 +53,13 @@ def all_problems(
     found = [
         *train.problems,
         *train.remarks,
-        *tiny_boxes(train.pictures, size, placement_of(network)),
+        *tiny_boxes(train.images, size, placement_of(network)),
     ]
-    found += unseen_classes(train.pictures, names, UNSEEN_IN_TRAIN)
+    found += unseen_classes(train.images, names, UNSEEN_IN_TRAIN)
     if valid is not None:
         found += [*valid.problems, *valid.remarks]
-        found += unseen_classes(valid.pictures, names, UNSEEN_IN_VALID)
-        found += in_both_lists(train.pictures, valid.pictures)
+        found += unseen_classes(valid.images, names, UNSEEN_IN_VALID)
+        found += in_both_lists(train.images, valid.images)
     order = list(CONSEQUENCES)
     return sorted(found, key=lambda problem: order.index(problem.kind))
 
@@ -160,13 +160,13 @@ def _shares(heads: Sequence[HeadAnchors], fit: AnchorFit) -> str:
 
 
 def memory_line(
-    memory: Memory, free: int | None, pictures: int, size: tuple[int, int], subdivisions: int
+    memory: Memory, free: int | None, images: int, size: tuple[int, int], subdivisions: int
 ) -> str:
-    """What a mini-batch of so many pictures at `size` (height, width) needs, and whether that fits what is free."""
-    rest = memory.parameters + memory.gradients + memory.optimiser
+    """What a mini-batch of so many images at `size` (height, width) needs, and whether that fits what is free."""
+    rest = memory.parameters + memory.gradients + memory.optimizer
     needs = (
-        f"memory: {pictures} pictures of {size[1]}x{size[0]} at a time need about {_gib(memory.total)} GiB "
-        f"({_gib(memory.activations + memory.working)} for activations, {_gib(rest)} for weights and the optimiser)"
+        f"memory: {images} images of {size[1]}x{size[0]} at a time need about {_gib(memory.total)} GiB "
+        f"({_gib(memory.activations + memory.working)} for activations, {_gib(rest)} for weights and the optimizer)"
     )
     if free is None:
         return needs

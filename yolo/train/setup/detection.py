@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from yolo.cfg import DataFile, read_names
 from yolo.data.anchors import box_sizes
 from yolo.data.check import CheckedSet, check_list, objects_per_class, stopping
-from yolo.data.dataset import StepSampler, training_loader, training_pictures
+from yolo.data.dataset import StepSampler, training_images, training_loader
 from yolo.distributed import Processes
 from yolo.errors import CfgError, DatasetError
 from yolo.model.building import find_file
@@ -33,7 +33,7 @@ MOST_COUNTS = 100  # of classes in one line
 
 @dataclass(frozen=True)
 class DetectionData:
-    """The names of the classes, and the usable pictures of both lists; valid: None without such a list."""
+    """The names of the classes, and the usable images of both lists; valid: None without such a list."""
 
     names: list[str]
     train: CheckedSet
@@ -52,7 +52,7 @@ def check_detector(network: Network, options: Options) -> None:
 
 
 def read_detection_data(options: Options, network: Network, data: DataFile) -> DetectionData:
-    """Every list, label and picture looked at, and told of. Raises DatasetError for what stops a run."""
+    """Every list, label and image looked at, and told of. Raises DatasetError for what stops a run."""
     _read_class_maps(network, options)
     names = _names(data, network)
     channels = network.input.channels
@@ -60,16 +60,16 @@ def read_detection_data(options: Options, network: Network, data: DataFile) -> D
     valid = data.valid and check_list(data.valid, data.classes, channels, data.difficult)
     for path, checked in ((data.train, train), (data.valid, valid)):
         if checked:
-            counts = objects_per_class(checked.pictures, data.classes)
+            counts = objects_per_class(checked.images, data.classes)
             shown = ", ".join(map(str, counts)) if len(counts) <= MOST_COUNTS else "many"
-            found = len(checked.pictures), sum(counts)
-            log.info("%s: %d pictures, %d objects (a class: %s)", path, *found, shown)
+            found = len(checked.images), sum(counts)
+            log.info("%s: %d images, %d objects (a class: %s)", path, *found, shown)
     table = problem_table(all_problems(network, names, train, valid), options.skip_problems)
     if table:
         log.warning("%s", table)
     _stop_where_nothing_helps(data, train, valid, options)
     size = network.input.height, network.input.width
-    boxes = box_sizes(train.pictures, size, placement_of(network))
+    boxes = box_sizes(train.images, size, placement_of(network))
     for line in anchor_lines(network, boxes, options.cfg, options.data):
         log.info("%s", line)
     return DetectionData(names, train, valid)
@@ -78,15 +78,15 @@ def read_detection_data(options: Options, network: Network, data: DataFile) -> D
 def detection_task(
     options: Options, network: Network, data: DetectionData, batch: int, processes: Processes
 ) -> Task:
-    """How `network` learns from `data`, `batch` pictures a step."""
+    """How `network` learns from `data`, `batch` images a step."""
     settings = network.training_settings
     validation = data.valid and Validation(
         score=partial(
-            detection_scores, network, data.names, data.valid.pictures,
+            detection_scores, network, data.names, data.valid.images,
             batch=max(1, batch // settings.subdivisions // processes.world), workers=options.workers,
             processes=processes,
         ),
-        every=steps_between_scores(options.map_every, len(data.train.pictures), batch),
+        every=steps_between_scores(options.map_every, len(data.train.images), batch),
         start=settings.schedule.burn_in,
     )  # fmt: skip
     loss = DetectionLoss(network, options.dialect, options.box_gradient)
@@ -122,7 +122,7 @@ def _batches(
     """This process's mini-batches of the steps that are left."""
     settings = network.training_settings
     sampler = StepSampler(
-        pictures=len(train.pictures),
+        images=len(train.images),
         batch=batch,
         mini_batch=batch // settings.subdivisions,
         steps=range(progress.step + 1, settings.max_batches + 1),
@@ -130,10 +130,10 @@ def _batches(
         seed=progress.seed,
     )
     head = network.head_settings[-1]  # Darknet takes jitter, resize and max from the last layer
-    pictures = training_pictures(train.pictures, network.input, settings, head, options.dialect)
-    pictures.keep((network.input.height, network.input.width))
+    images = training_images(train.images, network.input, settings, head, options.dialect)
+    images.keep((network.input.height, network.input.width))
     return training_loader(
-        pictures,
+        images,
         SharedSteps(sampler, batch // settings.subdivisions, processes),
         options.workers,
         pin=options.device.startswith("cuda"),
@@ -165,11 +165,11 @@ def _stop_where_nothing_helps(
         if serious and not options.skip_problems:
             raise DatasetError(
                 f"{path}: found {len(serious)} problems, the first: {serious[0].message}; "
-                "correct them, or leave these pictures and labels out with --on-problem skip"
+                "correct them, or leave these images and labels out with --on-problem skip"
             )
-        if not checked.pictures:
-            raise DatasetError(f"{path}: found no usable picture")
-    if sum(objects_per_class(train.pictures, data.classes)) == 0:
+        if not checked.images:
+            raise DatasetError(f"{path}: found no usable image")
+    if sum(objects_per_class(train.images, data.classes)) == 0:
         raise DatasetError(
             f"{data.train}: found no object in any label file, expected some to learn from"
         )

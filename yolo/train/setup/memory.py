@@ -1,8 +1,8 @@
 """How much memory training will take, said before the first step: from shapes alone, nothing is computed.
 
 The forward pass runs on torch's meta device, which has shapes and no numbers; what autograd keeps there for the
-backward pass is what it will keep. Measured on a CPU, six cfgs with 2 to 16 pictures of 5 to 50 boxes took 0.86 to
-1.10 of what is said here, and 200 boxes a picture up to 1.24.
+backward pass is what it will keep. Measured on a CPU, six cfgs with 2 to 16 images of 5 to 50 boxes took 0.86 to
+1.10 of what is said here, and 200 boxes an image up to 1.24.
 """
 
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ CGROUP = Path("/sys/fs/cgroup")  # version 2: what a container may take
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes. parameters: and buffers; gradients, optimiser: of the parameters; activations: kept for the backward
+    """Bytes. parameters: and buffers; gradients, optimizer: of the parameters; activations: kept for the backward
     pass of one mini-batch; working: what comes and goes beside them."""
 
     parameters: int
     gradients: int
-    optimiser: int
+    optimizer: int
     activations: int
     working: int
 
@@ -44,26 +44,26 @@ class Memory:
     @property
     def to_come(self) -> int:
         """Without the parameters, which are there before the first step."""
-        return self.gradients + self.optimiser + self.activations + self.working
+        return self.gradients + self.optimizer + self.activations + self.working
 
 
 def estimate(
     network: Network,
-    pictures: int,
+    images: int,
     size: tuple[int, int],
     copies: int = 1,
     dtype: torch.dtype = torch.float32,
 ) -> Memory:
-    """What a step needs with mini-batches of so many pictures at `size` (height, width).
+    """What a step needs with mini-batches of so many images at `size` (height, width).
 
-    copies: numbers that the optimiser keeps a parameter, 1 for momentum, 2 for adam, one more for an average of the
+    copies: numbers that the optimizer keeps a parameter, 1 for momentum, 2 for adam, one more for an average of the
     weights; dtype: of the forward pass. The network is neither changed nor moved, whatever device it is on, and no
     random number is drawn from the CPU's generator.
     """
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     weights = sum(map(_bytes, network.parameters())) + sum(map(_bytes, network.buffers()))
     gradients = sum(map(_bytes, trained))
-    inputs = torch.empty(pictures, network.input.channels, *size, device="meta", dtype=dtype)
+    inputs = torch.empty(images, network.input.channels, *size, device="meta", dtype=dtype)
     was_training = network.training
     network.train()
     try:

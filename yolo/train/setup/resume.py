@@ -15,14 +15,14 @@ from yolo.train.setup.options import Options
 def beginning(
     options: Options,
     network: Network,
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     others: Mapping[str, Stateful],
 ) -> Progress:
     """Load what the options name. Raises WeightsError for files that do not fit and for runs that are over."""
     how = _how(options, network)
     last = network.training_settings.max_batches
     if options.resume:
-        progress = load_checkpoint(options.resume, network, optimiser, others)
+        progress = load_checkpoint(options.resume, network, optimizer, others)
         for name, expected in progress.how.items():
             if how.get(name, expected) != expected:
                 raise WeightsError(
@@ -45,7 +45,7 @@ def beginning(
     step = header.seen // (settings.batch // settings.subdivisions * settings.subdivisions)
     if step >= last:
         raise WeightsError(
-            f"{options.weights}: found seen={header.seen} pictures, which is step {step} of max_batches={last}: "
+            f"{options.weights}: found seen={header.seen} images, which is step {step} of max_batches={last}: "
             "nothing is left to train; --clear starts at step 0 with these weights, --max-batches N trains on"
         )
     return replace(progress, step=step, seen=header.seen)

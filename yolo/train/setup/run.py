@@ -43,7 +43,7 @@ ALONE = Processes()
 
 
 def start(options: Options, processes: Processes = ALONE) -> Run:
-    """Build network, data and optimiser; load weights or a checkpoint; open the journal.
+    """Build network, data and optimizer; load weights or a checkpoint; open the journal.
 
     Raises CfgError, DatasetError or WeightsError, before anything is written, for whatever would stop the run later.
     """
@@ -58,16 +58,16 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
     )
     sets = read(options, network, data)
     device = device_of(processes, options.device)
-    # Pictures come channels last, and convolutions on them are quicker that way on CPU and GPU.
+    # Images come channels last, and convolutions on them are quicker that way on CPU and GPU.
     network.to(device, memory_format=torch.channels_last)
     if options.synced_norm and processes.world > 1:
         with_synced_norm(network)
-    optimiser = make_optimizer(
+    optimizer = make_optimizer(
         network, settings, options.freeze, options.cutoff or 0, options.backbone_lr
     )
     precision = precision_of(device, options.mixed)
     average = _average(options, network, settings)
-    progress = beginning(options, network, optimiser, states(average, precision))
+    progress = beginning(options, network, optimizer, states(average, precision))
     if average and not options.resume:
         average.restart(network)
     if "batchnorm" in network.kinds:
@@ -80,7 +80,7 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
         network=network,
         model=_model(network, options, processes, device),
         loss=task.loss,
-        optimiser=optimiser,
+        optimizer=optimizer,
         schedule=_schedule(options, settings),
         precision=precision,
         average=average,
@@ -111,7 +111,7 @@ def read_network(options: Options) -> Network:
     if network.input.channels not in READABLE_CHANNELS:
         expected = " or ".join(map(str, READABLE_CHANNELS))
         raise CfgError(
-            f"{options.cfg}: found channels={network.input.channels}, expected {expected}: those of picture files"
+            f"{options.cfg}: found channels={network.input.channels}, expected {expected}: those of image files"
         )
     if network.training_settings.max_batches < 1:
         raise CfgError(
@@ -127,7 +127,7 @@ def read_network(options: Options) -> Network:
     return network
 
 
-def _tell_memory(options: Options, network: Network, precision: Precision, pictures: int) -> None:
+def _tell_memory(options: Options, network: Network, precision: Precision, images: int) -> None:
     """What a mini-batch will take, at the largest input that the run may choose."""
     settings = network.training_settings
     size = network.input.height, network.input.width
@@ -136,9 +136,9 @@ def _tell_memory(options: Options, network: Network, precision: Precision, pictu
         steps = (1, settings.max_batches, *(stage.first_step for stage in options.sizes))
         size = max((sizes.size_at(step) for step in steps), key=math.prod)
     copies = (2 if settings.adam else 1) + bool(options.ema or settings.ema_alpha)
-    memory = estimate(network, pictures, size, copies, precision.dtype)
+    memory = estimate(network, images, size, copies, precision.dtype)
     device = next(network.parameters()).device
-    line = memory_line(memory, free_bytes(device), pictures, size, settings.subdivisions)
+    line = memory_line(memory, free_bytes(device), images, size, settings.subdivisions)
     log.info("%s", line)
 
 
