@@ -13,7 +13,7 @@ from pathlib import Path
 
 from yolo.console import run
 from yolo.errors import DatasetError
-from yolo.evaluate.analysis.compare import compare, comparison_text
+from yolo.evaluate.analysis.compare import Comparison, compare, comparison_text
 from yolo.evaluate.html.compare_page import compare_page
 from yolo.evaluate.report_folder import read_report, write_page
 
@@ -34,13 +34,19 @@ def main() -> None:
         _tell(f"{letter}: {about['cfg']} {about['weights']} {about['date']}")
     _tell(comparison_text(comparison, len(a["pictures"])))
     if args.report:
-        page = write_page(args.report, compare_page(a, b, comparison), NUMBERS, asdict(comparison))
+        page = write_page(args.report, compare_page(a, b, comparison), NUMBERS, _record(comparison))
         print(f"page: {page}")
 
 
 def _tell(text: str) -> None:
     """Print; an image's name that is no UTF-8 shows its bytes."""
     print(text.encode(errors="backslashreplace").decode())
+
+
+def _record(comparison: Comparison) -> dict:
+    """What change.json holds; its key for the images is "pictures", as in report.json."""
+    record = asdict(comparison)
+    return {"pictures" if key == "images" else key: value for key, value in record.items()}
 
 
 def _folder(report: Path) -> Path:

@@ -123,7 +123,7 @@ def _print_table(plan: Plan) -> None:
     splits = (plan.train, plan.valid)
     objects = [[item for image in split for item in image.objects] for split in splits]
     ordinary = [Counter(label for label, crowd, _ in items if not crowd) for items in objects]
-    rows = [("", "train", "valid"), ("pictures", *map(len, splits))]
+    rows = [("", "train", "valid"), ("images", *map(len, splits))]
     for label, name in enumerate(plan.names):
         rows.append((name, *(counter[label] for counter in ordinary)))
     rows += [("objects", *(counter.total() for counter in ordinary))]

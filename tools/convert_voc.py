@@ -123,7 +123,7 @@ def _print_table(plan: Plan, keep_difficult: bool) -> None:
         for items in objects
     ]
     difficult = [sum(item[1] for item in items) for items in objects]
-    rows = [("", "train", "valid"), ("pictures", *map(len, splits))]
+    rows = [("", "train", "valid"), ("images", *map(len, splits))]
     rows += [(name, *(counter[name] for counter in ordinary)) for name in plan.names]
     rows += [("objects", *(counter.total() for counter in ordinary))]
     rows += [("difficult, among them" if keep_difficult else "difficult, besides", *difficult)]

@@ -89,7 +89,7 @@ def test_two_processes_find_what_one_finds(case, project, evaluated):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout == alone.replace("one/", "two/")  # the first process speaks, once
-    assert len(re.findall("pictures/s", done.stderr)) == 1
+    assert len(re.findall("images/s", done.stderr)) == 1
     for name in ("red", "green"):
         one, two = (
             (case / folder / f"comp4_det_test_{name}.txt").read_bytes() for folder in ("one", "two")

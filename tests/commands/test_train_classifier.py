@@ -74,16 +74,16 @@ def case(tmp_path, monkeypatch):
             for number in range(count):
                 pixels = rng.normal(color, 12, (60, 80, 3)).clip(0, 255).astype(np.uint8)
                 write_image(tmp_path / kind / name / f"{number}.png", pixels)
-    (tmp_path / "colours.names").write_text("".join(f"{name}\n" for name in COLORS))
-    (tmp_path / "colours.data").write_text(
-        "classes=3\ntrain=train\nvalid=valid\nlabels=colours.names\nnames=colours.names\n"
+    (tmp_path / "colors.names").write_text("".join(f"{name}\n" for name in COLORS))
+    (tmp_path / "colors.data").write_text(
+        "classes=3\ntrain=train\nvalid=valid\nlabels=colors.names\nnames=colors.names\n"
         "backup=backup\ntop=2\n"
     )
-    (tmp_path / "colours.cfg").write_text(CFG.format(steps=STEPS))
+    (tmp_path / "colors.cfg").write_text(CFG.format(steps=STEPS))
     return tmp_path
 
 
-TRAIN = ("--cfg", "colours.cfg", "--data", "colours.data", "--device", "cpu", "--workers", "0")
+TRAIN = ("--cfg", "colors.cfg", "--data", "colors.data", "--device", "cpu", "--workers", "0")
 
 
 @pytest.fixture
@@ -105,15 +105,15 @@ def test_a_classifier_is_trained_scored_used_cut_and_begun_with(case, call, four
 
     for name in COLORS:
         code, out, err = call(
-            "classify", "--cfg", "colours.cfg", "--weights", "backup/colours_last.weights",
-            "--names", "colours.names", "--device", "cpu", f"valid/{name}/1.png",
+            "classify", "--cfg", "colors.cfg", "--weights", "backup/colors_last.weights",
+            "--names", "colors.names", "--device", "cpu", f"valid/{name}/1.png",
         )  # fmt: skip
         assert code == 0, err
         assert out.splitlines()[1].startswith(f"{name}: "), out  # the first is the image
 
     code, _, err = call(
-        "convert_weights", "--cfg", "colours.cfg", "--cutoff", "2",
-        "backup/colours_last.weights", "backbone.conv.2",
+        "convert_weights", "--cfg", "colors.cfg", "--cutoff", "2",
+        "backup/colors_last.weights", "backbone.conv.2",
     )  # fmt: skip
     assert code == 0, err
     (case / "detector.cfg").write_text(cfg_text())
@@ -123,8 +123,8 @@ def test_a_classifier_is_trained_scored_used_cut_and_begun_with(case, call, four
         "--out", "detector",
     )  # fmt: skip
     assert code == 0, err
-    classifier, detector = Network.from_cfg("colours.cfg"), Network.from_cfg("detector.cfg")
-    load_weights(classifier, "backup/colours_last.weights")
+    classifier, detector = Network.from_cfg("colors.cfg"), Network.from_cfg("detector.cfg")
+    load_weights(classifier, "backup/colors_last.weights")
     load_weights(detector, "detector/detector_last.weights")
     first = [dict(network.layers[0].named_parameters()) for network in (classifier, detector)]
     assert all(torch.equal(first[0][name], value) for name, value in first[1].items())
@@ -140,12 +140,12 @@ def finish(options):
 def test_a_classifier_goes_on_exactly(case):
     # with poly, the rate of the first steps would depend on max_batches
     constant = CFG.format(steps=STEPS).replace("policy=poly\npower=4", "policy=constant")
-    (case / "colours.cfg").write_text(constant)
-    options = Options(case / "colours.cfg", case / "colours.data", workers=0, ema=0.9)
+    (case / "colors.cfg").write_text(constant)
+    options = Options(case / "colors.cfg", case / "colors.data", workers=0, ema=0.9)
     whole = finish(replace(options, out=case / "whole"))
     part = replace(options, out=case / "part", overrides=(("max_batches", "17"),))
     finish(part)
-    rest = finish(replace(part, overrides=(), resume=case / "part/colours_last.pt"))
+    rest = finish(replace(part, overrides=(), resume=case / "part/colors_last.pt"))
     assert rest.progress == whole.progress
     first, second = rest.network.state_dict(), whole.network.state_dict()
     assert all(torch.equal(first[name], value) for name, value in second.items())
@@ -153,10 +153,10 @@ def test_a_classifier_goes_on_exactly(case):
 
 def test_a_cfg_without_a_loss_and_classes_that_differ_are_one_line(case, call):
     text = CFG.format(steps=STEPS)
-    (case / "colours.cfg").write_text(text.replace("\n[softmax]\ngroups=1\n", ""))
+    (case / "colors.cfg").write_text(text.replace("\n[softmax]\ngroups=1\n", ""))
     code, out, err = call("train", *TRAIN)
     assert code == 2 and err.count("error: ") == 1 and "[softmax]" in err, err
-    (case / "colours.cfg").write_text(text.replace("filters=3", "filters=5"))
+    (case / "colors.cfg").write_text(text.replace("filters=3", "filters=5"))
     code, out, err = call("train", *TRAIN)
     assert code == 2 and "colors.data: found classes=3, expected 5 as in colors.cfg" in err, err
     assert not (case / "backup").exists()

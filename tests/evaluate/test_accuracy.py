@@ -95,7 +95,7 @@ def test_the_table_and_the_line_by_hand():
     accuracy = Accuracy(("cat", "dog", "eel"), 2, *counts)
     rows = [line.split("|")[1:-1] for line in accuracy_table(accuracy).splitlines() if "|" in line]
     assert [[cell.strip() for cell in row] for row in rows] == [
-        ["class", "pictures", "top-1", "top-2"],
+        ["class", "images", "top-1", "top-2"],
         ["cat", "4", "0.2500", "0.7500"],
         ["dog", "0", "n/a", "n/a"],
         ["eel", "6", "1.0000", "1.0000"],

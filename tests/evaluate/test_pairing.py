@@ -180,7 +180,7 @@ def test_a_data_file_is_the_ground_truth_of_a_darknet_json(four, tmp_path):
     thing = thing.replace(": .5", ": 0.5")
     frames = [f'{{"filename": "x/p{at}.png", "objects": [{thing}]}}' for at in range(4)]
     (tmp_path / "r.json").write_text("[" + ",".join(frames) + "]")
-    labels = {"truth_format": GroundTruthFormat.LABELS}
+    labels = {"ground_truth_format": GroundTruthFormat.LABELS}
     kind = DetectionFormat.DARKNET
     pair = read_pair(sources(four.data, tmp_path / "r.json", kind, **labels))
     assert pair.images.origin == 0 and len(pair.images.ground_truth.labels) == 6

@@ -71,7 +71,7 @@ def test_detections_come_back_to_a_billionth_of_the_image(detections, origin, co
         ("0 .9 320 240 100 80",
          "found '0 .9 320 240 100 80', expected class score cx cy w h, center and size in 0..1 of"),
         ("0 .9 .5 -2.1 .1 .1", "found '0 .9 .5 -2.1 .1 .1', expected class score cx cy w h, cen"),
-        ("0 .9 .5 .5 .1 2.1", "found '0 .9 .5 .5 .1 2.1', expected class score cx cy w h, centr"),
+        ("0 .9 .5 .5 .1 2.1", "found '0 .9 .5 .5 .1 2.1', expected class score cx cy w h, cente"),
     ],
 )  # fmt: skip
 def test_a_bad_row_is_named(tmp_path, row, message):

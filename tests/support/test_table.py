@@ -32,7 +32,7 @@ def test_every_key_that_is_read_has_words_and_no_other_key_has(kind):
 
 def test_no_key_that_the_code_names_is_missing_from_the_page(project):
     """Keys that a builder asks for only now and then would be missing from the example's readings."""
-    sources = [project / "yolo" / "settings.py", *(project / "yolo" / "model").glob("*.py")]
+    sources = [project / "yolo" / "settings.py", *(project / "yolo" / "model").rglob("*.py")]
     named = {
         call.args[0].value
         for source in sources

@@ -140,7 +140,7 @@ def accuracy_table(accuracy: Accuracy) -> str:
         [name, str(images), format_ap(share(first, images)), format_ap(share(among, images))]
         for name, images, first, among in rows
     ]
-    table = AsciiTable([["class", "pictures", "top-1", f"top-{accuracy.top}"], *body])
+    table = AsciiTable([["class", "images", "top-1", f"top-{accuracy.top}"], *body])
     table.inner_footing_row_border = True
     table.justify_columns = {column: "right" for column in range(1, 4)}
     return table.table

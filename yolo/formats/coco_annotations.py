@@ -215,7 +215,7 @@ def _images(
         elif fault is not None and isinstance(entry, dict) and _is_id(entry.get("id")):
             unusable.add(entry["id"])
         if fault is not None:
-            problems.append(Problem(fault[0], f"{_place(path, 'picture', entry, at)}: {fault[1]}"))
+            problems.append(Problem(fault[0], f"{_place(path, 'image', entry, at)}: {fault[1]}"))
             continue
         image = CocoImage(entry["id"], entry["file_name"], entry["width"], entry["height"])
         images[image.number] = image

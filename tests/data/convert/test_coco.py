@@ -270,7 +270,7 @@ def test_a_bad_annotation_changes_nothing_of_the_others(tmp_path):
     content["annotations"].insert(7, annotation(99, image_id=1))
     spoilt = read_coco(store(tmp_path, content).annotations)
     assert (len(good.problems), len(spoilt.problems)) == (0, 1)
-    for name in ("numbers", "picture", "category", "boxes", "crowd", "areas"):
+    for name in ("numbers", "image", "category", "boxes", "crowd", "areas"):
         assert np.array_equal(getattr(good, name), getattr(spoilt, name)), name
         assert getattr(good, name).dtype == getattr(spoilt, name).dtype
     first = content["annotations"][0]["bbox"]
@@ -362,7 +362,7 @@ def test_the_tool_prints_what_there_is(tmp_path, tool):
     assert (code, err) == (0, "")
     table = [line.split() for line in out.splitlines()[:7]]
     assert table == [
-        ["train", "valid"], ["pictures", "1", "1"], ["cat", "1", "1"], ["dog", "0", "0"],
+        ["train", "valid"], ["images", "1", "1"], ["cat", "1", "1"], ["dog", "0", "0"],
         ["objects", "1", "1"], ["crowd,", "besides", "1", "1"], ["left", "out", "1", "1"],
     ]  # fmt: skip
     assert "left out: 1 x box without an area; all in" in out

@@ -295,7 +295,7 @@ def test_bccd_converts_without_its_two_flat_boxes_and_stops_for_them_where_told(
     folder.chmod(0o755)
     assert done.returncode == 0 and "cannot be written" in done.stdout
     rows = [line.split() for line in done.stdout.splitlines()]
-    assert ["pictures", "205", "87"] in rows and ["left", "out", "1", "1"] in rows
+    assert ["images", "205", "87"] in rows and ["left", "out", "1", "1"] in rows
     for line in (out / "train.txt").read_text().split():
         assert Path(line).exists()
         assert Path(line.replace("JPEGImages", "labels")).with_suffix(".txt").exists()

@@ -107,7 +107,7 @@ def test_runs_that_say_nothing_about_each_other_are_refused(runs):
     others = {
         "classes": {**b, "names": ["red", "blue"]},
         "score shown": {**b, "score_thresh": 0.5},
-        "pictures": {**b, "pictures": b["pictures"][:3]},
+        "images": {**b, "pictures": b["pictures"][:3]},
     }
     moved = copy.deepcopy(b)
     moved["pictures"][2]["truths"][0]["box"][0] += 1

@@ -115,7 +115,7 @@ def test_a_list_entry_that_is_not_there_stops_or_is_left_out(options, four, capl
     with caplog.at_level("INFO"):
         run = started(options, skip_problems=True)
     assert len(run.validation.score.args[2]) == 3
-    assert "| image that is not there |        2 | leaves it out" in caplog.text  # in both lists
+    assert "| image that is not there    |        2 | leaves it out" in caplog.text  # in both lists
     assert f"{four.folder}/list.txt: 3 images, 4 objects (a class: 2, 2)" in caplog.text
 
 
@@ -124,7 +124,7 @@ def test_images_without_labels_are_told_but_stop_nothing(options, four, caplog):
     with caplog.at_level("INFO"):
         run = started(options)
     assert len(run.validation.score.args[2]) == 4
-    assert "| image without a label   |        2 | takes it as background" in caplog.text
+    assert "| image without a label    |        2 | takes it as background" in caplog.text
 
 
 def test_nothing_to_learn_from_is_an_error(options, four):

@@ -7,7 +7,7 @@ STYLE = """
 @media (prefers-color-scheme: dark) { :root {
   --ground:#12161c; --card:#1a2028; --ink:#e8edf3; --soft:#a5b1bf; --faint:#76828f; --rule:#2c3540;
   --a:#6ea8ff; --b:#f5a04c; --good:#4cc38a; --bad:#ff7085; --board:#222a34; --tip:#e8edf3; --tip-ink:#12161c; } }
-.classification { --kind:#3b82f6 } .localization { --kind:#f08c00 } .both { --kind:#a855f7 }
+.classification { --kind:#3b82f6 } .localisation { --kind:#f08c00 } .both { --kind:#a855f7 }
 .duplicate { --kind:#0ea5a4 } .background { --kind:#e5484d } .missed { --kind:#e639a6 }
 * { box-sizing:border-box }
 body { margin:0; background:var(--ground); color:var(--ink);
@@ -70,7 +70,7 @@ rect.kind.run-a, rect.total.run-a { opacity:.45 }
 .boxes .truth { stroke:#ffffff; stroke-width:1.2; stroke-dasharray:3 3; filter:drop-shadow(0 0 1px #000) }
 .boxes .truth.found { stroke:none } .boxes .truth.difficult { stroke:#9aa4b0 }
 .boxes .truth.missed { stroke:var(--kind); stroke-width:2.6; stroke-dasharray:7 4; filter:none }
-.boxes .found.localization { stroke-dasharray:2 3 } .boxes .found.classification { stroke-dasharray:none }
+.boxes .found.localisation { stroke-dasharray:2 3 } .boxes .found.classification { stroke-dasharray:none }
 .boxes .found.both { stroke-dasharray:8 3 2 3 } .boxes .found.duplicate { stroke-dasharray:1 5; stroke-width:3 }
 .boxes .found.background { stroke-dasharray:12 3 }
 .flag { fill:var(--kind) } svg text.mark { fill:#ffffff; font-weight:700; font-size:inherit }

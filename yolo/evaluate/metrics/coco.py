@@ -4,7 +4,6 @@ Boxes on our side are continuous xyxy image pixels; COCO's json has (left, top, 
 """
 
 import io
-import re
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
@@ -19,19 +18,10 @@ from yolo.formats.coco_results import coco_results
 from yolo.formats.ground_truth_set import CocoNumbers, GroundTruthSet
 from yolo.records import Evaluation, ScoredBoxes
 
-# COCO's ids of its 80 classes, in the order of Darknet's coco.names: 91 were planned, eleven have
-# no boxes (Darknet examples/detector.c, coco_ids).
-MISSING_CATEGORY_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91)
-
-COCO_CATEGORY_IDS = tuple(number for number in range(1, 91) if number not in MISSING_CATEGORY_IDS)
-
 NOT_MEASURED = -1  # pycocotools: no ground truth of that size or class
 
 
 ALL_AREAS, MOST_DETECTIONS = 0, -1  # positions on the last two axes of COCOeval's arrays
-
-
-ENTRY_START, ENTRY_END = re.compile(r"\s*"), re.compile(r"\s*.")  # up to it; its comma or bracket
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def class_table(
     means = [format_ap(mean_ap(values)) for values in metrics.values()]
     table = AsciiTable(
         [
-            ["class", "truths", "detections", *(f"AP {metric}" for metric in metrics)],
+            ["class", "ground truth", "detections", *(f"AP {metric}" for metric in metrics)],
             *map(list, body),
             ["mean (mAP)", str(sum(ground_truths)), str(sum(detections)), *means],
         ]
