@@ -1,0 +1,219 @@
+"""Score a network on the valid list of a Darknet .data file: VOC07 and area mAP, COCO AP.
+
+The ground truth is what the label files say, difficult objects apart where the .data has a list of them. Detections as
+Darknet's `detector map` takes them: score above .005, NMS .45, images stretched unless the cfg has letter_box=1.
+
+example:
+  python tools/evaluate.py --cfg cfg/yolov3-voc.cfg --weights voc/backup/yolov3-voc_best.weights --data voc/voc.data
+
+--report DIR writes a page that opens in any browser: metrics, curves, which errors cost most, in which images.
+--metric all adds what every scorer makes of these boxes, each with its conventions. With torchrun in place of python
+each process takes its share of the images:
+  torchrun --nproc-per-node 2 tools/evaluate.py --metric all --cfg ... --weights ... --data ...
+"""
+
+import argparse
+import json
+import os
+import shlex
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from yolo.cfg import read_data, read_names
+from yolo.console import (
+    add_dialect_option,
+    add_set_option,
+    add_workers_option,
+    new_file,
+    share,
+    whole_number,
+)
+from yolo.data.check import check_list, problem_lines, stopping
+from yolo.detect.detector import Detector
+from yolo.device import add_device_option
+from yolo.distributed import Processes, device_of, joined, processes_of
+from yolo.errors import CfgError, DatasetError
+from yolo.evaluate.evaluator import detections_of, evaluation_of
+from yolo.evaluate.metrics.all import all_metrics
+from yolo.evaluate.metrics.average_precision import ClassScore
+from yolo.evaluate.metrics.coco import coco_score
+from yolo.evaluate.metrics.conventions import (
+    COCO_ROWS,
+    everything_text,
+    metric_rows,
+    metrics_record,
+)
+from yolo.evaluate.metrics.darknet import COUNTED_THRESH, MAP_NMS_THRESH, MAP_SCORE_THRESH
+from yolo.evaluate.metrics.table import (
+    average_precisions,
+    class_table,
+    format_ap,
+    mean_line,
+    summary,
+)
+from yolo.evaluate.metrics.voc import IOU_THRESH, voc_detections, voc_scores
+from yolo.evaluate.report_folder import about_run, write_report
+from yolo.files import write_text
+from yolo.formats.voc_results import write_results
+from yolo.model.network import WEIGHTS_VERSIONS, Network
+from yolo.model.weights import load_weights
+from yolo.records import Evaluation
+
+METRICS = {"voc07": ("voc07",), "area": ("area",), "coco": ("coco",)}
+USUAL, EVERYTHING = ("voc07", "area", "coco"), "all"
+COCO_LINE = ("AP", "AP50", "AP75", "AP small", "AP medium", "AP large")
+
+
+def main() -> None:
+    args = _arguments()
+    processes = processes_of(os.environ)
+    with joined(processes, device_of(processes, args.device)):
+        evaluated = _evaluation(args, processes)
+    if evaluated is not None:
+        _tell(args, *evaluated)
+
+
+def _tell(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) -> None:
+    metrics = METRICS.get(args.metric, USUAL)
+    everything = None
+    coco = coco_score(evaluation) if "coco" in metrics or args.report else None
+    if args.metric == EVERYTHING or args.report:
+        everything = all_metrics(evaluation, coco, IOU_THRESH, args.thresh)
+    scores = everything.voc if everything else voc_scores(evaluation)
+    columns, counts = _columns(scores, [name for name in metrics if name != "coco"])
+    if "coco" in metrics:
+        columns["coco"] = coco.class_ap
+    content = summary(evaluation.names, IOU_THRESH, columns)
+    print(class_table(evaluation.names, *counts, columns))
+    print(mean_line(columns))
+    if "coco" in metrics:
+        content["coco"] = {row: getattr(coco, field) for row, field, _ in COCO_ROWS}
+        print("coco " + "  ".join(f"{row} {format_ap(content['coco'][row])}" for row in COCO_LINE))
+    if args.metric == EVERYTHING:
+        print(everything_text(everything))
+        content["all"] = metrics_record(everything)
+    if args.save_results:
+        files = write_results(
+            args.save_results, evaluation.names, evaluation.image_ids, voc_detections(evaluation)
+        )
+        print(f"results: {len(files)} files, {files[0].parent}/comp4_det_test_CLASS.txt")
+    if args.json:
+        write_text(args.json, json.dumps(content, indent=1, allow_nan=False) + "\n")
+        print(f"numbers: {args.json}")
+    if args.report:
+        about = about_run(
+            shlex.join(sys.argv), args.cfg, args.weights, args.data, datetime.now().astimezone()
+        )
+        rows = metric_rows(everything)
+        print(f"report: {write_report(args.report, evaluation, paths, about, rows, args.thresh)}")
+
+
+def _columns(
+    scores: Sequence[ClassScore], metrics: list[str]
+) -> tuple[dict[str, list[float | None]], tuple[list[int], list[int]]]:
+    """AP a class by each VOC metric, and the numbers of ground truths and detections a class."""
+    columns = {metric: average_precisions(scores, metric) for metric in metrics}
+    ground_truths = [score.match.ground_truths for score in scores]
+    return columns, (ground_truths, [score.match.detections for score in scores])
+
+
+def _evaluation(
+    args: argparse.Namespace, processes: Processes
+) -> tuple[Evaluation, list[Path]] | None:
+    """Each process looks at its share; the first has the Evaluation and the images' files, others None."""
+    data = read_data(args.data)
+    if data.valid is None or data.names is None:
+        raise DatasetError(f"{args.data}: expected the keys valid and names")
+    names = read_names(data.names)
+    network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
+    if not network.heads:
+        raise CfgError(f"{args.cfg}: found a classifier, expected a detection head")
+    load_weights(network, args.weights)
+    if not network.classes == data.classes == len(names):
+        found = f"classes={data.classes} and {len(names)} names"
+        expected = f"{network.classes} as in {args.cfg}"
+        raise DatasetError(f"{args.data}: found {found}, expected {expected}")
+    checked = check_list(data.valid, network.classes, network.input.channels, data.difficult)
+    if processes.rank == 0:
+        for line in problem_lines(checked.problems):
+            print(line)
+    serious = stopping(checked.problems)
+    if serious and args.on_problem == "stop":
+        found = f"{len(serious)} problems, the first: {serious[0].message}"
+        raise DatasetError(f"{data.valid}: found {found}; --on-problem skip leaves them out")
+    if not checked.images:
+        raise DatasetError(f"{data.valid}: found no usable image")
+    if args.save_results:
+        _check_results_names(data.valid, names, [image.path.stem for image in checked.images])
+        args.save_results.mkdir(parents=True, exist_ok=True)  # a mistake shows before the work
+    if args.report:
+        args.report.mkdir(parents=True, exist_ok=True)
+    letterbox = args.letterbox or network.letterboxed
+    network = network.to(device_of(processes, args.device))
+    detector = Detector(network, names, MAP_SCORE_THRESH, MAP_NMS_THRESH, letterbox=letterbox)
+    start = time.perf_counter()
+    mine = detections_of(detector, processes.share(checked.images), args.batch, args.workers)
+    found = processes.gather(mine, len(checked.images))
+    if found is None:
+        return None
+    seconds = time.perf_counter() - start
+    print(
+        f"{len(found)} images in {seconds:.1f} s, {len(found) / seconds:.1f} images/s",
+        file=sys.stderr,
+    )
+    paths = [image.path for image in checked.images]
+    return evaluation_of(names, checked.images, found), paths
+
+
+def _check_results_names(valid: Path, names: list[str], stems: list[str]) -> None:
+    """comp4 files know an image by its name without folder and ending, and a class by a file of its name."""
+    twice = [stem for stem, count in Counter(stems).items() if count > 1]
+    if twice:
+        raise DatasetError(
+            f"{valid}: found {len(twice)} names twice, such as {twice[0]}, expected each once for --save-results"
+        )
+    unfit = [name for name in names if not name or "/" in name]
+    if unfit:
+        raise DatasetError(
+            f"found class name {unfit[0]!r}, expected one that can be part of a file's name for --save-results"
+        )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--cfg", type=Path, required=True, metavar="FILE")
+    add("--weights", type=Path, required=True, metavar="FILE")
+    add("--data", type=Path, required=True, metavar="FILE")
+    add("--metric", choices=(*METRICS, EVERYTHING), help="default: voc07, area and coco")
+    add(
+        "--thresh", type=share, default=COUNTED_THRESH, metavar="SCORE",
+        help="of --metric all and --report: precision, recall, confusion above this score; "
+        f"default {COUNTED_THRESH:g}",
+    )  # fmt: skip
+    add("--letterbox", action="store_true", help="keep the images' aspect, as pjreddie's Darknet")
+    add("--save-results", type=Path, metavar="DIR", help="write comp4_det_test_CLASS.txt files")
+    add("--report", type=Path, metavar="DIR", help="write index.html, to look at, and report.json")
+    add("--json", type=new_file, metavar="FILE", help="write all numbers, with all digits")
+    add(
+        "--on-problem", choices=("skip", "stop"), default="skip",
+        help="faulty images and labels: leave out and name (default), or stop",
+    )  # fmt: skip
+    add_dialect_option(parser, WEIGHTS_VERSIONS, "layers, view (pjreddie: --letterbox)")
+    add_set_option(parser)
+    add_device_option(parser)
+    add(
+        "--batch",
+        type=whole_number(1),
+        default=8,
+        metavar="N",
+        help="images at a time; default 8",
+    )
+    add_workers_option(parser)
+    return parser.parse_args()

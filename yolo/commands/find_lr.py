@@ -1,0 +1,77 @@
+"""Find a learning rate for a cfg and a data set: train with a rising rate and watch the loss.
+
+Every step trains at a higher rate than the one before, until the loss explodes; nothing of that is kept but the
+curve, lr.png in --out. The suggested value is for learning_rate of the cfg's [net], with its batch.
+
+example, a minute or two on a GPU:
+  python tools/find_lr.py --cfg cfg/yolov3-voc.cfg --data voc/voc.data --weights weights/darknet53.conv.74 --cutoff 74
+"""
+
+import argparse
+from pathlib import Path
+
+from yolo.console import (
+    add_dialect_option,
+    add_set_option,
+    add_workers_option,
+    stop,
+    whole_number,
+)
+from yolo.device import add_device_option
+from yolo.train.losses.assign import DIALECTS
+from yolo.train.lr_finder import find_rate, rate_option, rising_rates, suggest, table, write_image
+from yolo.train.setup.options import Options
+
+
+def main() -> None:
+    args = _arguments()
+    if args.cutoff is not None and not args.weights:
+        stop("found --cutoff without --weights FILE, expected the weights that it speaks of")
+    if args.first >= args.last:
+        stop(f"found --from {args.first:g} --to {args.last:g}, expected a rate that rises")
+    options = Options(
+        cfg=args.cfg,
+        data=args.data,
+        weights=args.weights,
+        cutoff=args.cutoff,
+        dialect=args.dialect,
+        overrides=tuple(args.overrides),
+        device=args.device,
+        workers=args.workers,
+        seed=args.seed,
+        skip_problems=args.on_problem == "skip",
+    )
+    sweep = find_rate(options, rising_rates(args.first, args.last, args.steps))
+    suggestion = suggest(sweep)
+    path = args.out / "lr.png"
+    write_image(path, sweep, suggestion)
+    print(table(sweep))
+    if sweep.exploded:
+        print(f"the loss exploded after {len(sweep.rates)} of {args.steps} steps")
+    found = "none" if suggestion.rate is None else f"{suggestion.rate:g}"
+    print(f"image: {path}\nsuggested learning_rate: {found}: {suggestion.reason}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--cfg", type=Path, required=True, metavar="FILE")
+    add("--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file")
+    add("--weights", type=Path, metavar="FILE", help="start from these .weights")
+    add("--cutoff", type=whole_number(1), metavar="N", help="load layers below N only")
+    add("--steps", type=whole_number(2), default=100, metavar="N", help="default 100")
+    add("--from", type=rate_option, default=1e-6, metavar="RATE", dest="first",
+        help="the first rate; default 1e-6")  # fmt: skip
+    add("--to", type=rate_option, default=1.0, metavar="RATE", dest="last",
+        help="the last rate; default 1")  # fmt: skip
+    add_dialect_option(parser, DIALECTS, "its loss and augmentation")
+    add_set_option(parser)
+    add_device_option(parser)
+    add_workers_option(parser)
+    add("--seed", type=whole_number(0), default=0, metavar="N", help="default 0")
+    add("--out", type=Path, default=Path(), metavar="DIR", help="of lr.png; default: here")
+    add("--on-problem", choices=("stop", "skip"), default="stop",
+        help="faulty images and labels: stop (default), or leave out")  # fmt: skip
+    return parser.parse_args()

@@ -1,0 +1,108 @@
+"""Write a sheet of augmented training images with their boxes, as a training of this cfg sees them.
+
+The images are those of the first steps of `train.py` with the same cfg, data, dialect and seed, at the cfg's size:
+jitter, resize, flip, hue, saturation, exposure, mosaic, mixup, blur, gaussian_noise and letter_box as the cfg says.
+
+example:
+  python tools/show_augment.py --cfg cfg/yolov4.cfg --data voc/voc.data --set mosaic=1 blur=1 --out sheet.png
+"""
+
+import argparse
+from dataclasses import replace
+from itertools import chain, islice
+from math import ceil, sqrt
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from yolo.cfg import read_data
+from yolo.console import add_dialect_option, add_set_option, new_file, whole_number
+from yolo.data.dataset import StepSampler, training_images
+from yolo.data.sample import VIEWS, Sample
+from yolo.detect.draw import contact_sheet, draw_detections
+from yolo.errors import CfgError
+from yolo.files import replacing
+from yolo.model.network import Network
+from yolo.train.setup.detection import read_detection_data
+from yolo.train.setup.options import Options
+
+READABLE_CHANNELS = (1, 3)
+SMALLEST_SIDE = 320  # pixels; smaller samples are enlarged, or their labels could not be read
+MOST_STEPS = 10**6
+
+
+def main() -> None:
+    args = _arguments()
+    samples, names = _samples(args)
+    drawn = [_drawn(sample, names) for sample in samples]
+    sheet = contact_sheet(drawn, columns=ceil(sqrt(len(drawn))), cell=drawn[0].shape[:2])
+    _, content = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    with replacing(args.out) as file:
+        file.write(content.tobytes())
+    boxes = sum(len(sample.boxes) for sample in samples)
+    height, width = samples[0].image.shape[:2]
+    print(f"{len(samples)} images of {width} x {height}, {boxes} boxes: {args.out}")
+
+
+def _samples(args: argparse.Namespace) -> tuple[list[Sample], list[str]]:
+    """The first `count` samples of the training, and the names of the classes."""
+    options = Options(
+        args.cfg, args.data, dialect=args.dialect, overrides=tuple(args.overrides), skip_problems=True
+    )  # fmt: skip
+    network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
+    if not network.heads:
+        raise CfgError(f"{args.cfg}: found a classifier, expected a detection head")
+    if network.input.channels not in READABLE_CHANNELS:
+        expected = " or ".join(map(str, READABLE_CHANNELS))
+        raise CfgError(
+            f"{args.cfg}: found channels={network.input.channels}, expected {expected}: those of image files"
+        )
+    data = read_detection_data(options, network, replace(read_data(args.data), valid=None))
+    settings = network.training_settings
+    images = training_images(
+        data.train.images, network.input, settings, network.head_settings[-1], args.dialect
+    )
+    sampler = StepSampler(
+        images=len(images),
+        batch=settings.batch,
+        mini_batch=settings.batch,
+        steps=range(1, MOST_STEPS),
+        size_at=lambda step: (network.input.height, network.input.width),
+        seed=args.seed,
+    )
+    draws = islice(chain.from_iterable(sampler), args.count)
+    return [images[draw] for draw in draws], data.names
+
+
+def _drawn(sample: Sample, names: list[str]) -> np.ndarray:
+    """The sample with its boxes, uint8 `[H, W, 3]`, large enough to be read."""
+    height, width, channels = sample.image.shape
+    factor = max(1, ceil(SMALLEST_SIDE / max(height, width)))
+    size = width * factor, height * factor
+    image = np.repeat(sample.image, 3, axis=2) if channels == 1 else sample.image
+    image = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
+    low = (sample.boxes[:, :2] - sample.boxes[:, 2:] / 2) * size
+    high = (sample.boxes[:, :2] + sample.boxes[:, 2:] / 2) * size
+    return draw_detections(image, np.concatenate((low, high), axis=1), None, sample.labels, names)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--cfg", type=Path, required=True, metavar="FILE")
+    add("--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file")
+    add(
+        "--out",
+        type=new_file,
+        default=Path("sheet.png"),
+        metavar="FILE",
+        help="default sheet.png",
+    )
+    add("--count", type=whole_number(1), default=16, metavar="N", help="images; default 16")
+    add("--seed", type=whole_number(0), default=0, metavar="N", help="of the training; default 0")
+    add_dialect_option(parser, VIEWS, "layers, how images are placed and mixed")
+    add_set_option(parser)
+    return parser.parse_args()
