@@ -1,4 +1,4 @@
-"""yolo.console and yolo.device: the one line and the exit code of whatever goes wrong, and options that are checked."""
+"""yolo.console: the one line and the exit code of whatever goes wrong, and options that are checked."""
 
 import subprocess
 import sys
@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from yolo.console import new_file, run, share, whole_number
-from yolo.device import usable_device
+from yolo.console import new_file, run, share, usable_device, whole_number
 from yolo.errors import CfgError, DatasetError, DivergedError, WeightsError
 
 

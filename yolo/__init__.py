@@ -18,7 +18,7 @@ _HOMES = {
     "WeightsError": "yolo.errors",
     "Network": "yolo.model.network",
     "Predictions": "yolo.records",
-    "WeightsHeader": "yolo.model.safetensors_file",
+    "WeightsHeader": "yolo.records",
     "load_weights": "yolo.model.weights",
     "save_weights": "yolo.model.weights",
     "Targets": "yolo.records",

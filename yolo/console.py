@@ -16,6 +16,9 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
+# torch knows more names, of devices that cannot train
+DEVICE_KINDS = ("cpu", "cuda", "mps", "xpu")
+
 LOADING_WORKERS = 2  # enough to keep a network on two cores busy
 
 
@@ -69,6 +72,26 @@ def positive(text: str) -> float:
     return float(text)
 
 
+def usable_device(name: str) -> str:
+    """A type for argparse: the name of a device that this machine has, such as cpu, cuda or cuda:1.
+
+    "auto" is the GPU where there is one, else the CPU. torch is imported only where it has to be asked.
+    """
+    if name == "cpu":
+        return name
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.empty(0, device=name).device.type
+    except (RuntimeError, AssertionError, NotImplementedError):  # unknown; not built in; not there
+        kind = None
+    if kind not in DEVICE_KINDS:
+        raise ArgumentTypeError(f"found {name!r}, expected a device that this machine has")
+    return name
+
+
 def new_file(text: str) -> Path:
     """A type for argparse: a file to be written, no folder."""
     if Path(text).is_dir():
@@ -115,4 +138,15 @@ def add_workers_option(parser: ArgumentParser) -> None:
         default=LOADING_WORKERS,
         metavar="N",
         help=f"processes that load images; default {LOADING_WORKERS}",
+    )
+
+
+def add_device_option(parser: ArgumentParser) -> None:
+    """`--device`: where the network computes."""
+    parser.add_argument(
+        "--device",
+        type=usable_device,
+        default="auto",
+        metavar="D",
+        help="cpu, cuda, cuda:1 ...; default: the GPU where there is one, else the CPU",
     )

@@ -93,6 +93,26 @@ class Predictions(NamedTuple):
     class_probs: Tensor
 
 
+class WeightsHeader(NamedTuple):
+    """The header of a .weights file. seen: images trained on so far."""
+
+    major: int
+    minor: int
+    revision: int
+    seen: int
+
+
+class WeightsFormat(NamedTuple):
+    """What differs between .weights files of one network.
+
+    version: (major, minor, revision) of the header; order: "alexeyab" or "pjreddie", the Darknet in whose order the
+    tensors of a [batchnorm] are stored.
+    """
+
+    version: tuple[int, int, int]
+    order: str
+
+
 class Targets(NamedTuple):
     """M labeled boxes of the B images of a batch, in label-file order.
 

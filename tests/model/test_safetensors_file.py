@@ -79,7 +79,7 @@ def test_from_weights_and_back_gives_the_same_bytes(tmp_path, order, header):
     first, second = stored_networks.network_of(ALL_CFG), stored_networks.network_of(ALL_CFG)
     seen = load_weights(first, given).seen
     save_state(first, tmp_path / "a.safetensors", seen)
-    loaded = load_state(second, tmp_path / "a.safetensors")
+    loaded, _ = load_state(second, tmp_path / "a.safetensors")
     assert stored_networks.state(first) == stored_networks.state(second)
     save_weights(second, tmp_path / "out.weights", loaded.seen)
     assert (tmp_path / "out.weights").read_bytes() == given.read_bytes()
@@ -99,7 +99,7 @@ def test_a_backbone_holds_the_layers_below_the_cutoff_and_loads_with_it(tmp_path
         name: (stored_networks.state(network) if name in names else before)[name] for name in before
     }
     assert stored_networks.state(other) == mixed
-    assert other.weights_order == other.dialect  # as with .weights: the rest of it is new
+    assert other.weights_format.order == other.dialect  # as with .weights: the rest of it is new
 
 
 def test_half_precision_is_loaded_as_the_networks_own(tmp_path, network):
@@ -197,7 +197,7 @@ def test_nan_is_loaded_with_a_warning_that_names_the_tensor(tmp_path, network, c
     with torch.no_grad():
         network.layers[8].biases[3] = np.nan
     save_state(network, tmp_path / "a.safetensors")
-    load_state(stored_networks.network_of(ALL_CFG), tmp_path / "a.safetensors")
+    load_weights(stored_networks.network_of(ALL_CFG), tmp_path / "a.safetensors")
     (record,) = caplog.records
     assert "layers.8.biases: found 1 of 24 numbers that are NaN" in record.getMessage()
 

@@ -173,12 +173,12 @@ def test_a_file_too_short_for_a_header_is_named(tmp_path, size):
 def test_bytes_after_the_last_layer_are_an_error_and_change_nothing(tmp_path, extra):
     path = write(tmp_path / "long.weights", body=ramp_bytes() + b"\0" * extra)
     network = network_of(CFG)
-    before, version = state(network), network.weights_version
+    before, version = state(network), network.weights_format.version
     with pytest.raises(
         WeightsError, match=f"found {extra} bytes left after the last of 4 layers at byte 796"
     ):
         load_weights(network, path)
-    assert same(state(network), before) and network.weights_version == version
+    assert same(state(network), before) and network.weights_format.version == version
 
 
 def test_with_a_cutoff_only_the_layers_below_it_are_loaded(tmp_path):
@@ -201,7 +201,7 @@ def test_a_cutoff_leaves_the_version_of_a_new_network(tmp_path):
     network = network_of(CFG)
     old = write(tmp_path / "old.weights", header=struct.pack("<3iI", 0, 1, 0, 7))
     load_weights(network, old, cutoff=2)
-    assert network.weights_version == (0, 2, 5)
+    assert network.weights_format.version == (0, 2, 5)
 
 
 def test_a_backbone_file_that_is_too_short_for_its_cutoff_is_an_error(tmp_path):
@@ -285,7 +285,7 @@ def test_a_file_cut_anywhere_names_layer_and_byte_and_changes_nothing(
     """At the beginning of every tensor, and one byte before and after it."""
     whole = stored_networks.file_bytes(layers, order)
     network = stored_networks.network_of(text)
-    before = stored_networks.state(network), network.weights_version
+    before = stored_networks.state(network), network.weights_format.version
     position, starts = 20, []
     for layer, kind, name, count in tensors_of(layers, order):
         starts.append((position, f"layer {layer} [{kind}] {name}", 4 * count))
@@ -302,8 +302,8 @@ def test_a_file_cut_anywhere_names_layer_and_byte_and_changes_nothing(
             f"{path}: {place} at byte {start}: found {size - start} bytes left, expected {wanted}"
         )
         assert str(caught.value).partition(";")[0] == expected
-        assert (stored_networks.state(network), network.weights_version) == before
-    assert network.weights_order == network.dialect
+        assert (stored_networks.state(network), network.weights_format.version) == before
+    assert network.weights_format.order == network.dialect
 
 
 @pytest.mark.parametrize(("text", "layers", "order"), CASES)
@@ -325,7 +325,7 @@ def test_the_size_of_a_whole_file_tells_whose_it_is_whatever_its_version(tmp_pat
         network.layers[5].norm.bias.fill_(7)  # what was there before does not stay
     given = stored_networks.write(tmp_path / "in.weights", ALL_LAYERS, order, header=other)
     load_weights(network, given)
-    assert network.weights_order == order
+    assert network.weights_format.order == order
     biases = network.layers[5].norm.bias
     assert (biases == 0).all() if order == PJREDDIE else (biases != 0).all()
     save_weights(network, tmp_path / "out.weights", seen=640)
@@ -345,7 +345,7 @@ def test_with_a_cutoff_the_end_of_the_file_or_else_the_revision_tells_whose_it_i
         load_weights(network, path, cutoff=9)
         numbers = len(part[20:]) // 4
         assert network.layers[8].weights[-1, -1, -1] == numbers / 8  # the last below the cutoff
-        assert network.weights_order == network.dialect
+        assert network.weights_format.order == network.dialect
 
 
 @pytest.mark.parametrize("order", [ALEXEYAB, PJREDDIE])
@@ -419,7 +419,7 @@ def test_files_are_read_and_written_as_compiled_darknet_does(tmp_path, kind, cut
     network = stored_networks.network_of(BOTH_CFG, PJREDDIE)
     given = stored_networks.write(tmp_path / "in.weights", BOTH_LAYERS, PJREDDIE, GIVEN[kind])
     load_weights(network, given)
-    network.weights_version = (0, 2, 0)
+    network.weights_format = network.weights_format._replace(version=(0, 2, 0))
     save_weights(network, tmp_path / "out.weights", 640 if cutoff is None else 0, cutoff)
     content = (tmp_path / "out.weights").read_bytes()
     assert hashlib.sha256(content).hexdigest() == RECORDED[kind, cutoff]
@@ -515,7 +515,7 @@ def test_whose_file_it_is_is_told_by_its_size_without_what_is_not_loaded(tmp_pat
     network = unloading(PJREDDIE if order == ALEXEYAB else ALEXEYAB)
     other = stored_networks.HEADERS[PJREDDIE if order == ALEXEYAB else ALEXEYAB]
     load_weights(network, stored_networks.write(tmp_path / "in.weights", LEFT, order, other))
-    assert network.weights_order == order
+    assert network.weights_format.order == order
     count = sum(count for *_, count in tensors_of(LEFT, order))
     assert network.layers[6].linear.weight[-1, -1] == count / 8
 

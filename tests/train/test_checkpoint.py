@@ -10,6 +10,7 @@ import torch
 from tests.helpers.tiny_data import SIZE, cfg_text, network_of
 from yolo.errors import WeightsError
 from yolo.model.weights import save_weights
+from yolo.records import WeightsFormat
 from yolo.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from yolo.train.optimizer import make_optimizer, set_rate
 
@@ -39,14 +40,14 @@ def equal(first, second):
 
 def test_everything_comes_back_bit_for_bit(tmp_path):
     network, optimizer = trained()
-    network.weights_version = (0, 1, 0)
+    network.weights_format = WeightsFormat((0, 1, 0), "pjreddie")
     save_checkpoint(tmp_path / "a.pt", network, optimizer, PROGRESS)
     other, other_optimizer = trained(seed=1)
     before = tensors(other, other_optimizer)
     assert load_checkpoint(tmp_path / "a.pt", other, other_optimizer) == PROGRESS
     assert equal(tensors(network, optimizer), tensors(other, other_optimizer))
     assert not equal(before, tensors(other, other_optimizer))
-    assert other.weights_version == (0, 1, 0)
+    assert other.weights_format == WeightsFormat((0, 1, 0), "pjreddie")
     decays = [group["weight_decay"] for group in other_optimizer.param_groups]
     assert decays == [0.0001, 0.0]
 

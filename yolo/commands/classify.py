@@ -9,10 +9,15 @@ import argparse
 from pathlib import Path
 
 from yolo.cfg import read_names
-from yolo.console import add_dialect_option, add_set_option, new_file, whole_number
+from yolo.console import (
+    add_device_option,
+    add_dialect_option,
+    add_set_option,
+    new_file,
+    whole_number,
+)
 from yolo.data.images import read_image
 from yolo.detect.classifier import TOP, Classifier, Ranking, rankings_json
-from yolo.device import add_device_option
 from yolo.errors import CfgError, DatasetError
 from yolo.files import write_text
 from yolo.model.network import WEIGHTS_VERSIONS, Network

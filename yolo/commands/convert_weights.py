@@ -14,8 +14,9 @@ from pathlib import Path
 from yolo.console import new_file, whole_number
 from yolo.errors import CfgError, WeightsError
 from yolo.model.network import WEIGHTS_VERSIONS, Network
-from yolo.model.safetensors_file import WeightsHeader, save_state
+from yolo.model.safetensors_file import save_state
 from yolo.model.weights import SAFETENSORS, check_rest, load_weights, save_weights
+from yolo.records import WeightsFormat, WeightsHeader
 
 SHIPPED = Path(__file__).resolve().parents[2] / "cfg"
 DARKNET = re.compile(r"\.(weights|backup|[0-9]+)")  # .backup: AlexeyAB's interrupted trainings
@@ -35,15 +36,14 @@ def main() -> None:
         raise CfgError(f"{cfg}: found {layers} layers, expected at least --cutoff {args.cutoff}")
     header = _load(network, args)
     if args.dialect:
-        network.weights_version = WEIGHTS_VERSIONS[args.dialect]
-        network.weights_order = args.dialect
+        network.weights_format = WeightsFormat(WEIGHTS_VERSIONS[args.dialect], args.dialect)
     seen = header.seen if args.cutoff is None else 0  # Darknet's partial counts from 0 too
     if args.output.suffix == SAFETENSORS:
         save_state(network, args.output, seen, args.cutoff, cfg)
     else:
         save_weights(network, args.output, seen, args.cutoff)
     size, last = args.output.stat().st_size, (args.cutoff or layers) - 1
-    version = ".".join(map(str, network.weights_version))
+    version = ".".join(map(str, network.weights_format.version))
     print(
         f"wrote {args.output}: {size:,} bytes, layers 0 to {last}, version {version}, seen {seen}"
     )

@@ -13,11 +13,10 @@ from pathlib import Path
 import cv2
 
 from yolo.cfg import read_names
-from yolo.console import add_dialect_option, add_set_option, new_file, share
+from yolo.console import add_device_option, add_dialect_option, add_set_option, new_file, share
 from yolo.data.images import IMAGE_ENDINGS, read_image
 from yolo.detect.detector import NMS_THRESH, SCORE_THRESH, Detector
 from yolo.detect.draw import draw_detections
-from yolo.device import add_device_option
 from yolo.errors import CfgError, DatasetError
 from yolo.files import replacing, write_text
 from yolo.formats.darknet_json import Frame, darknet_json

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from yolo.cfg import read_data, read_names
 from yolo.console import (
+    add_device_option,
     add_dialect_option,
     add_set_option,
     add_workers_option,
@@ -34,7 +35,6 @@ from yolo.console import (
 )
 from yolo.data.check import check_list, problem_lines, stopping
 from yolo.detect.detector import Detector
-from yolo.device import add_device_option
 from yolo.distributed import Processes, device_of, joined, processes_of
 from yolo.errors import CfgError, DatasetError
 from yolo.evaluate.evaluator import detections_of, evaluation_of

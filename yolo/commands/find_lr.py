@@ -11,13 +11,13 @@ import argparse
 from pathlib import Path
 
 from yolo.console import (
+    add_device_option,
     add_dialect_option,
     add_set_option,
     add_workers_option,
     stop,
     whole_number,
 )
-from yolo.device import add_device_option
 from yolo.train.losses.assign import DIALECTS
 from yolo.train.lr_finder import find_rate, rate_option, rising_rates, suggest, table, write_image
 from yolo.train.setup.options import Options

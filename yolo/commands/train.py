@@ -22,6 +22,7 @@ from pathlib import Path
 
 from yolo.console import (
     EXIT_INTERRUPTED,
+    add_device_option,
     add_set_option,
     add_workers_option,
     positive,
@@ -29,7 +30,6 @@ from yolo.console import (
     stop,
     whole_number,
 )
-from yolo.device import add_device_option
 from yolo.distributed import device_of, joined, processes_of
 from yolo.model.heads.yolo import IOU_LOSSES
 from yolo.schedule import OTHER_POLICIES

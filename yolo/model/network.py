@@ -18,7 +18,7 @@ from yolo.errors import CfgError
 from yolo.model.builders import find_builder
 from yolo.model.building import BuildContext, Built, Shape, stored_tensors
 from yolo.model.class_tree import Tree, path_probabilities
-from yolo.records import Predictions
+from yolo.records import Predictions, WeightsFormat
 from yolo.settings import (
     HeadSettings,
     InputSettings,
@@ -56,8 +56,8 @@ class Network(nn.Module):
     frozen: batch norms of the layers below this index are always as in evaluation;
     stopped: and into the layers below this one no gradient goes in training;
     dialect: which Darknet is followed where the two differ;
-    weights_version, weights_order: the version of the .weights file it came from, and the dialect in whose order that
-    stores a [batchnorm]; kept for saving;
+    weights_format: format of the .weights file that was loaded last, at first the dialect's own; `save_weights` writes
+    this format, so that loading and saving gives the same bytes;
     drawn: whether the weights began at random, and not as zeros.
     """
 
@@ -88,8 +88,7 @@ class Network(nn.Module):
         self.frozen = max(self.stopped - 1, 0)  # the layer that says so is stopped, but not frozen
         self._detached = frozenset(i for i, c in enumerate(controls) if c.onlyforward)
         self.dialect = dialect
-        self.weights_version = WEIGHTS_VERSIONS[dialect]
-        self.weights_order = dialect
+        self.weights_format = WeightsFormat(WEIGHTS_VERSIONS[dialect], dialect)
         self.drawn = False
         self._released = _last_uses(self.sources, self.outputs)
 

@@ -1,11 +1,9 @@
-"""A network's tensors by name, in .safetensors files in and out, with the header of their .weights file."""
+"""Read and write .safetensors files: a network's tensors by name, with the header of their .weights file."""
 
 import hashlib
-import logging
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,10 +13,9 @@ from torch import Tensor
 from yolo.errors import WeightsError
 from yolo.files import replacing
 from yolo.model.network import WEIGHTS_VERSIONS, Network
+from yolo.records import WeightsFormat, WeightsHeader
 
-log = logging.getLogger(__name__)
-
-FORMAT = "darknet"  # our mark in the metadata
+FORMAT = "darknet"  # our own mark in the metadata
 
 VERSION = re.compile(r"(-?\d{1,10})\.(-?\d{1,10})\.(-?\d{1,10})")
 
@@ -26,41 +23,35 @@ SEEN = re.compile(r"\d{1,20}")
 
 LAYER = re.compile(r"layers\.(\d+)\.")  # how the name of a layer's tensor begins
 
-SCALES = re.compile(
-    r"\.norm\.(?!bias$)"
-)  # what dontloadscales is about: all of a batch norm but its biases
+SCALES = re.compile(r"\.norm\.(?!bias$)")  # dontloadscales: all of a batch norm but its biases
 
 
-class WeightsHeader(NamedTuple):
-    """The head of a .weights file. seen: images trained on so far."""
+def load_state(
+    network: Network, path: str | Path, cutoff: int | None = None
+) -> tuple[WeightsHeader, dict[str, Tensor]]:
+    """Fill `network` (its layers below `cutoff`) from a .safetensors file that `save_state` wrote.
 
-    major: int
-    minor: int
-    revision: int
-    seen: int
+    As in a .weights file, what dontload and dontloadscales of the cfg leave out must not be in it, and stays as it is.
 
+    Returns:
+        The header, and the tensors of the file by name.
 
-def load_state(network: Network, path: str | Path, cutoff: int | None = None) -> WeightsHeader:
-    """Fill `network` (its layers below `cutoff`) from a .safetensors file that `save_state` wrote; returns its header.
-
-    As in a .weights file, what the cfg says with dontload and dontloadscales must not be in it, and stays as it is.
-
-    Raises WeightsError, naming the first tensor whose name, shape or kind of number is another one, and for a broken
-    or foreign file; the network stays as it was.
+    Raises:
+        WeightsError: the file is broken or has another origin, or a tensor has another name, shape or kind of number;
+            the message names the first one. The network is unchanged.
     """
     tensors = named_tensors(network, cutoff)
     expected = {name: tensors[name] for name in tensors if not _is_unloaded(network, name)}
     metadata, content = _read(path)
-    header, order = _read_metadata(path, metadata)
+    header, format = _read_metadata(path, metadata)
     found = {name: content[name] for name in content if _is_below(name, cutoff)}
     _check(path, found, expected, known=tensors.keys())
-    warn_of_numbers(path, found.items())
     with torch.no_grad():
         for name, tensor in expected.items():
             tensor.copy_(found[name])
     if cutoff is None:
-        network.weights_version, network.weights_order = header[:3], order
-    return header
+        network.weights_format = format
+    return header, found
 
 
 def save_state(
@@ -70,16 +61,23 @@ def save_state(
     cutoff: int | None = None,
     cfg: str | Path | None = None,
 ) -> None:
-    """Write `network` (its layers below `cutoff`) as a .safetensors file, whole or not at all.
+    """Write `network` as a .safetensors file, whole or not at all.
 
-    The names are those of `network.state_dict()`. The metadata say what a .weights file made of it needs, and with
-    `cfg` that file's name and the SHA-256 of its bytes.
+    The names are those of `network.state_dict()`. The metadata hold what a .weights file made of it needs.
+
+    Args:
+        network: the network to write.
+        path: file to write; an existing one is replaced.
+        seen: images trained on so far, for the metadata.
+        cutoff: write only the layers below this index.
+        cfg: the network's .cfg file; its name and the SHA-256 of its bytes are added to the metadata.
     """
+    version, order = network.weights_format
     metadata = {
         "format": FORMAT,
-        "version": ".".join(map(str, network.weights_version)),
+        "version": ".".join(map(str, version)),
         "seen": str(seen),
-        "order": network.weights_order,
+        "order": order,
     }
     if cfg is not None:
         metadata["cfg"] = Path(cfg).name
@@ -91,7 +89,7 @@ def save_state(
 
 
 def named_tensors(network: Network, cutoff: int | None = None) -> dict[str, Tensor]:
-    """The `state_dict()` of the layers below `cutoff`, each tensor under its first name only (share_index)."""
+    """Return the `state_dict()` of the layers below `cutoff`, each tensor under its first name only (share_index)."""
     unique = {name for name, _ in (*network.named_parameters(), *network.named_buffers())}
     return {
         name: tensor
@@ -100,35 +98,13 @@ def named_tensors(network: Network, cutoff: int | None = None) -> dict[str, Tens
     }
 
 
-def warn_of_numbers(path: str | Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
-    """Log one line if a tensor, named by its place in the file, has NaN or infinite numbers.
-
-    No error: a diverged network is a fact, and its file may be what someone wants to look into.
-    """
-    bad = [(place, tensor) for place, tensor in tensors if not _is_finite(tensor)]
-    if not bad:
-        return
-    place, tensor = bad[0]
-    count = tensor.numel() - int(torch.isfinite(tensor).sum())
-    more = f", and such in {len(bad) - 1} more tensors" if len(bad) > 1 else ""
-    log.warning(
-        "%s: %s: found %d of %d numbers that are NaN or infinite%s; has its training diverged?",
-        path, place, count, tensor.numel(), more,
-    )  # fmt: skip
-
-
-def _is_finite(tensor: Tensor) -> bool:
-    """Of the sum first, which is several times faster and finite where no sum of large numbers overflows."""
-    return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
-
-
 def _is_below(name: str, cutoff: int | None) -> bool:
     layer = LAYER.match(name)
     return cutoff is None or layer is None or int(layer[1]) < cutoff
 
 
 def _is_unloaded(network: Network, name: str) -> bool:
-    """Whether dontload or dontloadscales of its layer leave a tensor out of the files that are loaded."""
+    """Return whether dontload or dontloadscales of its layer leave a tensor out of the files that are loaded."""
     layer = int(LAYER.match(name)[1])
     controls = network.controls[layer]
     scales = SCALES.search(name) is not None and network.kinds[layer] != "batchnorm"
@@ -136,9 +112,9 @@ def _is_unloaded(network: Network, name: str) -> bool:
 
 
 def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Metadata and tensors of a .safetensors file."""
+    """Return metadata and tensors of a .safetensors file."""
     try:
-        # Opened twice, as Python's own errors name the file.
+        # Open it twice: Python's own errors name the file.
         with open(path, "rb"), safe_open(path, framework="pt") as file:
             names = file.keys()
             return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
@@ -148,15 +124,17 @@ def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         ) from None
 
 
-def _read_metadata(path: str | Path, metadata: dict[str, str]) -> tuple[WeightsHeader, str]:
-    """The header and the order that `save_state` wrote. Raises WeightsError where it did not."""
+def _read_metadata(
+    path: str | Path, metadata: dict[str, str]
+) -> tuple[WeightsHeader, WeightsFormat]:
+    """Return what `save_state` wrote. Raises WeightsError for other metadata."""
     version = VERSION.fullmatch(metadata.get("version", ""))
     seen = SEEN.fullmatch(metadata.get("seen", ""))
     order = metadata.get("order")
     if metadata.get("format") == FORMAT and version and seen and order in WEIGHTS_VERSIONS:
         header = WeightsHeader(*map(int, version.groups()), int(seen[0]))
         if all(-(2**31) <= number < 2**31 for number in header[:3]) and header.seen < 2**64:
-            return header, order
+            return header, WeightsFormat(header[:3], order)
     keys = ("format", "version", "seen", "order")
     found = ", ".join(f"{key}={metadata.get(key)}" for key in keys)
     raise WeightsError(

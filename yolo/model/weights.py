@@ -1,15 +1,17 @@
-"""Darknet's `.weights` files, in and out, with every byte accounted for.
+"""Read and write Darknet's `.weights` files, with every byte accounted for.
 
 Format (AlexeyAB parser.c load_weights_upto, save_weights_upto): int32 major, minor, revision; `seen`, the number of
 images trained on, 64-bit from version 0.2 on and 32-bit before; then float32 tensors, layer by layer. Little endian.
-Two things differ from file to file. pjreddie's have no biases for [batchnorm]. And where major or minor is above 1000,
-the weights of connected layers lie `[inputs, outputs]` (load_connected_weights).
-Files that are loaded do not hold what the cfg says with dontload and dontloadscales; files that are written hold all.
+Two things differ between files. pjreddie's have no biases for [batchnorm]. And where major or minor is above 1000,
+the weights of connected layers are `[inputs, outputs]` (load_connected_weights).
+A file that is loaded must not hold what dontload and dontloadscales of the cfg leave out. A file that is written holds
+all tensors.
 """
 
+import logging
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -21,13 +23,14 @@ from yolo.errors import WeightsError
 from yolo.files import replacing
 from yolo.model.building import stored_tensors
 from yolo.model.network import WEIGHTS_VERSIONS, Network
-from yolo.model.safetensors_file import WeightsHeader, load_state, save_state, warn_of_numbers
+from yolo.records import WeightsFormat, WeightsHeader
 from yolo.settings import LayerControls
+
+log = logging.getLogger(__name__)
 
 FLOAT = np.dtype("<f4")
 
 VERSION_FORMAT = struct.Struct("<3i")
-
 
 SEEN_32, SEEN_64 = struct.Struct("<I"), struct.Struct("<Q")
 
@@ -39,13 +42,15 @@ BATCHNORM = "batchnorm"
 
 CONNECTED = ("conn", "connected")
 
-SCALES = ("scales", "rolling mean", "rolling variance")  # what dontloadscales is about
-
-Version = tuple[int, int, int]
+SCALES = (
+    "scales",
+    "rolling mean",
+    "rolling variance",
+)  # the tensors that dontloadscales leaves out
 
 
 class _Slot(NamedTuple):
-    """One tensor, laid out as in the file: whose it is and how many bytes it takes there; 0: the file leaves it out."""
+    """One tensor, laid out as in the file: its layer and how many bytes it takes there; 0: the file leaves it out."""
 
     layer: int
     kind: str
@@ -59,22 +64,29 @@ class _Slot(NamedTuple):
 
 
 def load_weights(network: Network, path: str | Path, cutoff: int | None = None) -> WeightsHeader:
-    """Fill `network` from a .weights file, or from a .safetensors file by its suffix; returns its header.
+    """Fill `network` from a .weights file, or by its suffix from a .safetensors file. Return the file's header.
 
-    Without `cutoff` the file must hold exactly the network's tensors. With it only the layers below `cutoff` are
-    loaded, from a backbone file such as darknet53.conv.74 or from the beginning of a whole one.
-    A layer with dontload keeps what it has, and so do the scales and statistics of one with dontloadscales: they take
+    Without `cutoff` the file must hold exactly the network's tensors. With `cutoff` only the layers below it are
+    loaded, from a backbone file such as darknet53.conv.74 or from the beginning of a whole file.
+    A layer with dontload keeps its tensors, and a layer with dontloadscales keeps its scales and statistics: they take
     no bytes of the file, as in both Darknets. A file that does hold them is therefore too long.
-    Raises WeightsError, naming layer and bytes, for a file that is too short or too long; the network stays as it was.
     NaN and infinite numbers are loaded, with a warning in the log.
+
+    Raises:
+        WeightsError: the file is too short or too long; the message names layer and bytes. The network is unchanged.
     """
     if Path(path).suffix == SAFETENSORS:
-        return load_state(network, path, cutoff)
+        # imported here, as most runs read no .safetensors file
+        from yolo.model.safetensors_file import load_state
+
+        header, tensors = load_state(network, path, cutoff)
+        _warn_if_not_finite(path, tensors.items())
+        return header
     with open(path, "rb") as file:
         header = _read_header(file, path)
         start, size = file.tell(), os.fstat(file.fileno()).st_size
-        order = _find_order(network, cutoff, header[:3], size - start)
-        slots = _loaded_slots(network, cutoff, header[:3], order)
+        format = WeightsFormat(header[:3], _find_order(network, cutoff, header[:3], size - start))
+        slots = _loaded_slots(network, cutoff, format)
         _check_size(path, slots, start, size, whole=cutoff is None)
         if cutoff is None:
             _check_end(path, network, slots, size - start)
@@ -85,29 +97,40 @@ def load_weights(network: Network, path: str | Path, cutoff: int | None = None) 
         raise WeightsError(f"{path}: found {found} of tensors, expected {count * FLOAT.itemsize}")
     counts = [slot.bytes // FLOAT.itemsize for slot in slots]
     parts = torch.from_numpy(values.astype(np.float32, copy=False)).split(counts)
-    warn_of_numbers(path, ((slot.place, part) for slot, part in zip(slots, parts, strict=True)))
+    places = (slot.place for slot in slots)
+    _warn_if_not_finite(path, zip(places, parts, strict=True))
     _fill(slots, parts)
     if cutoff is None:
-        network.weights_version, network.weights_order = header[:3], order
+        network.weights_format = format
     return header
 
 
 def save_weights(
     network: Network, path: str | Path, seen: int = 0, cutoff: int | None = None
 ) -> None:
-    """Write `network` (its layers below `cutoff`) as a .weights file, or .safetensors by suffix, whole or not at all.
+    """Write `network` as a .weights file, or by its suffix as a .safetensors file, whole or not at all.
 
-    Version and order are those the network was loaded with, so that loading and saving gives the same bytes; a new
-    network's are its dialect's, and so is the version of one whose 32-bit header cannot hold `seen`.
-    Raises WeightsError where pjreddie's order would lose biases of a [batchnorm] that are not 0.
+    The file has the format `network.weights_format`, so that loading and saving gives the same bytes. Only where its
+    32-bit header cannot hold `seen`, the version is the one of the network's dialect.
+
+    Args:
+        network: the network to write.
+        path: file to write; an existing one is replaced.
+        seen: images trained on so far, for the header.
+        cutoff: write only the layers below this index.
+
+    Raises:
+        WeightsError: pjreddie's order would lose biases of a [batchnorm] that are not 0.
     """
     if Path(path).suffix == SAFETENSORS:
+        from yolo.model.safetensors_file import save_state
+
         save_state(network, path, seen, cutoff)
         return
-    version, order = network.weights_version, network.weights_order
+    version, order = network.weights_format
     if not _seen_is_64_bit(version) and seen >= 2**32:
         version = WEIGHTS_VERSIONS[order]
-    slots = list(_slots(network, cutoff, version, order))
+    slots = list(_slots(network, cutoff, WeightsFormat(version, order)))
     _check_left_out(path, slots)
     with replacing(path) as file:
         file.write(VERSION_FORMAT.pack(*version))
@@ -119,7 +142,7 @@ def save_weights(
 
 
 def weights_bytes(network: Network) -> int:
-    """Size of the network's .weights file with the 64-bit header."""
+    """Return the size of the network's .weights file with a 64-bit header."""
     return VERSION_FORMAT.size + SEEN_64.size + sum(slot.bytes for slot in _all_slots(network))
 
 
@@ -137,13 +160,13 @@ def check_rest(network: Network, path: str | Path, cutoff: int) -> None:
         )
 
 
-def _slots(network: Network, cutoff: int | None, version: Version, order: str) -> Iterator[_Slot]:
-    transposed = max(version[:2]) > OLD_VERSION
+def _slots(network: Network, cutoff: int | None, format: WeightsFormat) -> Iterator[_Slot]:
+    transposed = max(format.version[:2]) > OLD_VERSION
     for index, (kind, layer) in enumerate(zip(network.kinds, network.layers, strict=True)):
         if cutoff is not None and index >= cutoff:
             return
         for name, tensor in stored_tensors(layer):
-            left_out = order == "pjreddie" and kind == BATCHNORM and name == "biases"
+            left_out = format.order == "pjreddie" and kind == BATCHNORM and name == "biases"
             if transposed and kind in CONNECTED and name == "weights":
                 tensor = tensor.T
             size = 0 if left_out else tensor.numel() * FLOAT.itemsize
@@ -151,35 +174,39 @@ def _slots(network: Network, cutoff: int | None, version: Version, order: str) -
 
 
 def _all_slots(network: Network) -> Iterator[_Slot]:
-    """The slots of a whole file that is written in the network's own order."""
-    order = network.weights_order
-    return _slots(network, None, WEIGHTS_VERSIONS[order], order)
+    """Yield the slots of a whole file in the network's own order."""
+    return _slots(network, None, _current_format(network.weights_format.order))
 
 
-def _loaded_slots(
-    network: Network, cutoff: int | None, version: Version, order: str
-) -> list[_Slot]:
-    """The slots of a file that is loaded: without those that dontload and dontloadscales leave out of it."""
-    slots = _slots(network, cutoff, version, order)
+def _loaded_slots(network: Network, cutoff: int | None, format: WeightsFormat) -> list[_Slot]:
+    """Return the slots of a file that is loaded: without those that dontload and dontloadscales leave out of it."""
+    slots = _slots(network, cutoff, format)
     return [slot for slot in slots if not _is_unloaded(slot, network.controls[slot.layer])]
 
 
 def _is_unloaded(slot: _Slot, controls: LayerControls) -> bool:
-    # a [batchnorm] reads its scales whatever the key says (load_batchnorm_weights)
+    # the scales of a [batchnorm] are read whatever the key says (load_batchnorm_weights)
     scales = slot.name in SCALES and slot.kind != BATCHNORM
     return controls.dontload or (controls.dontloadscales and scales)
 
 
 def _loaded_bytes(network: Network, cutoff: int | None, order: str) -> int:
-    slots = _loaded_slots(network, cutoff, WEIGHTS_VERSIONS[order], order)
+    slots = _loaded_slots(network, cutoff, _current_format(order))
     return sum(slot.bytes for slot in slots)
 
 
-def _find_order(network: Network, cutoff: int | None, version: Version, size: int) -> str:
-    """Whose order a file with `size` bytes of tensors is in.
+def _current_format(order: str) -> WeightsFormat:
+    """Return the format in which the Darknet of this dialect writes files today."""
+    return WeightsFormat(WEIGHTS_VERSIONS[order], order)
 
-    The one in which the file ends with a layer that it may end with. Where that is said of both or of neither, the
-    version decides: AlexeyAB's Darknet writes revision 5.
+
+def _find_order(
+    network: Network, cutoff: int | None, version: tuple[int, int, int], size: int
+) -> str:
+    """Return the dialect in whose order a file with `size` bytes of tensors is.
+
+    In that order the file ends where it may end, with the layers below `cutoff` or with the last layer. Where both
+    orders fit, or neither, the version decides: AlexeyAB's Darknet writes revision 5.
     """
     if BATCHNORM not in network.kinds:
         return network.dialect
@@ -202,7 +229,7 @@ def _fill(slots: Sequence[_Slot], parts: Sequence[Tensor]) -> None:
                 slot.tensor.zero_()
 
 
-def _seen_is_64_bit(version: Version) -> bool:
+def _seen_is_64_bit(version: tuple[int, int, int]) -> bool:
     """pjreddie parser.c load_weights_upto; AlexeyAB dropped the clause on transposed files and misreads them."""
     major, minor, _ = version
     return major * 10 + minor >= 2 and max(major, minor) < OLD_VERSION
@@ -214,7 +241,7 @@ def _read_header(file: BinaryIO, path: str | Path) -> WeightsHeader:
     return WeightsHeader(*version, seen)
 
 
-def _read_struct(file: BinaryIO, layout: struct.Struct, path: str | Path) -> tuple:
+def _read_struct(file: BinaryIO, layout: struct.Struct, path: str | Path) -> tuple[int, ...]:
     content = file.read(layout.size)
     if len(content) != layout.size:
         size = os.fstat(file.fileno()).st_size
@@ -225,7 +252,8 @@ def _read_struct(file: BinaryIO, layout: struct.Struct, path: str | Path) -> tup
 def _check_size(
     path: str | Path, slots: Sequence[_Slot], start: int, size: int, whole: bool
 ) -> None:
-    position, ended = start, None  # the last layer that is whole
+    """Raise WeightsError, naming the first tensor that does not fit, for a file of `size` bytes that is too short."""
+    position, ended = start, None  # ended: the last layer that is complete
     for slot in slots:
         left = size - position
         if left < slot.bytes:
@@ -243,7 +271,7 @@ def _check_size(
 
 
 def _check_end(path: str | Path, network: Network, slots: Sequence[_Slot], size: int) -> None:
-    """A whole file ends with the last layer; size: of its tensors."""
+    """Raise WeightsError for a file whose `size` bytes of tensors do not end with the last layer."""
     end = sum(slot.bytes for slot in slots)
     if size == end:
         return
@@ -263,5 +291,27 @@ def _check_left_out(path: str | Path, slots: Sequence[_Slot]) -> None:
             count = int(slot.tensor.count_nonzero())
             raise WeightsError(
                 f"{path}: {slot.place}: found {count} of {slot.tensor.numel()} that are not 0, expected all 0, as "
-                "pjreddie's files do not store them; AlexeyAB's do (weights_order alexeyab)"
+                "pjreddie's files do not store them; AlexeyAB's do"
             )
+
+
+def _warn_if_not_finite(path: str | Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
+    """Log one line if a tensor, named by its place in the file, has NaN or infinite numbers.
+
+    This is no error: someone may want to inspect a network that has diverged.
+    """
+    bad = [(place, tensor) for place, tensor in tensors if not _is_finite(tensor)]
+    if not bad:
+        return
+    place, tensor = bad[0]
+    count = tensor.numel() - int(torch.isfinite(tensor).sum())
+    more = f", and such in {len(bad) - 1} more tensors" if len(bad) > 1 else ""
+    log.warning(
+        "%s: %s: found %d of %d numbers that are NaN or infinite%s; has its training diverged?",
+        path, place, count, tensor.numel(), more,
+    )  # fmt: skip
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Check the sum first: that is several times faster, and it is finite unless a sum of large numbers overflows."""
+    return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())

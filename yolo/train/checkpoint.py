@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from yolo.errors import WeightsError
 from yolo.files import replacing
 from yolo.model.network import Network
+from yolo.records import WeightsFormat
 
 FORMAT = 2  # of the file's layout; raised when it changes
 
@@ -72,8 +73,8 @@ def save_checkpoint(
         "seen": progress.seen,
         "seed": progress.seed,
         "best_map": progress.best_map,
-        "weights_version": network.weights_version,
-        "weights_order": network.weights_order,
+        "weights_version": network.weights_format.version,
+        "weights_order": network.weights_format.order,
         "how": dict(progress.how),
     }
     # By way of memory: when the disk is full torch hides the OSError behind an internal one of its own.
@@ -113,8 +114,8 @@ def load_checkpoint(
     optimizer.load_state_dict(content["optimiser"])
     for name, other in (others or {}).items():
         other.load_state_dict(content["others"][name])
-    network.weights_version = tuple(content["weights_version"])
-    network.weights_order = content["weights_order"]
+    version, order = tuple(content["weights_version"]), content["weights_order"]
+    network.weights_format = WeightsFormat(version, order)
     return Progress(
         content["step"], content["seen"], content["seed"], content["best_map"], content["how"]
     )

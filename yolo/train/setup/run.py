@@ -71,7 +71,8 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
     if average and not options.resume:
         average.restart(network)
     if "batchnorm" in network.kinds:
-        network.weights_order = "alexeyab"  # pjreddie's has no place for the biases that it learns
+        # pjreddie's order has no place for the biases, which are trained
+        network.weights_format = network.weights_format._replace(order="alexeyab")
     _tell_memory(options, network, precision, batch // settings.subdivisions // processes.world)
     task = make_task(options, network, sets, batch, processes)
     batches = task.batches(progress)
