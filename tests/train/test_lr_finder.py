@@ -1,4 +1,4 @@
-"""yolo.train.lr_finder: rates, averages and suggestions by hand, a real sweep over four images, and its image."""
+"""yolo.train.lr_finder: rates, smoothing and suggestions by hand, a real sweep over four images, and its figure."""
 
 from argparse import ArgumentTypeError
 from dataclasses import replace
@@ -10,26 +10,17 @@ import torch
 
 from tests.helpers.tiny_data import cfg_text
 from yolo.errors import CfgError, DivergedError
-from yolo.train import lr_finder as find_rate
+from yolo.train import lr_finder
 from yolo.train.lr_finder import (
-    BOTTOM,
-    GREEN,
-    HEIGHT,
-    LEFT,
-    RED,
-    RIGHT,
-    TOP,
-    WIDTH,
     Suggestion,
     Sweep,
-    draw,
+    draw_sweep,
     rate_option,
     rising_rates,
     smooth,
     suggest,
     sweep,
-    table,
-    ticks,
+    sweep_table,
     write_image,
 )
 from yolo.train.setup.options import Options
@@ -68,7 +59,7 @@ def test_another_rate_is_a_wrong_option(text):
         rate_option(text)
 
 
-def test_the_average_is_of_logarithms_without_favor_for_the_first():
+def test_the_mean_is_geometric_and_unbiased_from_the_first_step():
     # by hand: of the logarithms 1, 2, 4 the weights .9 and 1, over their sum; then .81, .9, 1
     expected = [1, (0.9 * 1 + 2) / 1.9, (0.81 * 1 + 0.9 * 2 + 4) / 2.71]
     assert np.log10(smooth([1e1, 1e2, 1e4])) == pytest.approx(expected)
@@ -82,7 +73,7 @@ def test_the_suggestion_is_a_tenth_of_the_rate_of_the_lowest_loss():
     # by hand: slopes, a decade, from the points on both sides, are -1, -3.5, -3.25, -0.5
     assert found.steepest == pytest.approx(1e-4)
     assert "a tenth of 0.01, where the smoothed loss is lowest (2.5)" in found.reason
-    assert "steepest at 0.0001" in found.reason and "higher --to" not in found.reason
+    assert "most steeply at 0.0001" in found.reason and "higher --to" not in found.reason
 
 
 def test_a_suggestion_has_two_digits():
@@ -90,12 +81,12 @@ def test_a_suggestion_has_two_digits():
     assert suggest(Sweep(rates, rates, np.array([3.0, 1.0, 2.0]), False)).rate == 0.0012
 
 
-def test_a_loss_that_still_falls_at_the_end_asks_for_higher_rates():
+def test_the_reason_proposes_higher_rates_if_the_loss_still_falls_at_the_end():
     found = suggest(swept([10, 9, 4, 3, 2]))
     assert found.rate == 0.01 and "a higher --to may" in found.reason
 
 
-def test_a_loss_that_never_fell_speaks_for_a_tenth_of_what_does_no_harm():
+def test_the_suggestion_is_a_tenth_of_the_last_harmless_rate_if_the_loss_never_fell():
     # by hand: up to 1e-3 it stays below 1.25 times 9.95; a fall of half a percent is none
     found = suggest(swept([10, 9.95, 12, 40, 12]))
     assert found.rate == 0.01 and "a tenth of 0.1, up to which" in found.reason
@@ -104,14 +95,14 @@ def test_a_loss_that_never_fell_speaks_for_a_tenth_of_what_does_no_harm():
 
 
 @pytest.mark.parametrize("losses", [[10, 13, 40], [10]])
-def test_a_loss_that_rises_at_once_speaks_for_no_rate(losses):
+def test_there_is_no_suggestion_if_the_loss_rises_from_the_start(losses):
     found = suggest(swept(losses))
     assert found.rate is None and "try a lower --from" in found.reason
 
 
 def test_the_table_has_some_twenty_rows_and_marks_the_lowest():
     losses = np.abs(np.arange(100) - 70.0) + 1
-    lines = table(swept(losses)).splitlines()
+    lines = sweep_table(swept(losses)).splitlines()
     assert 21 <= len(lines) <= 22 and lines[0].split() == ["rate", "loss", "smoothed"]
     (marked,) = [line for line in lines if line.endswith("lowest")]
     # by hand: 1e-5 times 10 to the power of 4 * 70 / 99
@@ -124,16 +115,16 @@ def test_the_table_has_some_twenty_rows_and_marks_the_lowest():
 
 def test_the_sweep_trains_at_each_rate_and_leaves_no_file(options, four, monkeypatch):
     seen = []
-    train_mini_batch = find_rate.train_mini_batch
+    train_mini_batch = lr_finder.train_mini_batch
 
     def watched(run, batch, step, part):
         seen.append((step, run.optimizer.param_groups[0]["lr"], tuple(batch.images.shape)))
         return train_mini_batch(run, batch, step, part)
 
-    monkeypatch.setattr(find_rate, "train_mini_batch", watched)
+    monkeypatch.setattr(lr_finder, "train_mini_batch", watched)
     rates = rising_rates(1e-5, 1e-3, 6)
     before = sorted(four.folder.rglob("*"))
-    found = find_rate.find_rate(replace(options, overrides=(("subdivisions", "2"),)), rates)
+    found = lr_finder.find_rate(replace(options, overrides=(("subdivisions", "2"),)), rates)
     assert [rate for _, rate, _ in seen] == [rate for rate in rates for _ in range(2)]
     assert [step for step, _, _ in seen] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6]
     assert found.rates.tolist() == rates and len(found.losses) == len(found.smoothed) == 6
@@ -145,12 +136,12 @@ def test_the_images_have_the_cfgs_size_whatever_random_says(options, monkeypatch
     options.cfg.write_text(options.cfg.read_text().replace("random=0", "random=1"))
     shapes = set()
     monkeypatch.setattr(
-        find_rate,
+        lr_finder,
         "train_mini_batch",
         lambda run, batch, step, part: shapes.add(tuple(batch.images.shape)) or fake_losses(1.0),
     )
-    monkeypatch.setattr(find_rate, "update", lambda run, step: None)
-    find_rate.find_rate(options, rising_rates(1e-5, 1e-3, 25))
+    monkeypatch.setattr(lr_finder, "update", lambda run, step: None)
+    lr_finder.find_rate(options, rising_rates(1e-5, 1e-3, 25))
     assert shapes == {(4, 3, 48, 64)}
 
 
@@ -163,68 +154,63 @@ def test_the_losses_are_those_of_training(options, tmp_path):
     run = start(replace(options, out=tmp_path / "run"))
     run.journal.close()
     found = sweep(run, [1e-12] * 3)
-    again = find_rate.find_rate(options, [1e-12, 1e-12])
+    again = lr_finder.find_rate(options, [1e-12, 1e-12])
     assert again.losses.tolist() == found.losses[:2].tolist()
     assert found.smoothed == pytest.approx(smooth(found.losses))
 
 
 def test_it_stops_when_the_loss_explodes(options):
-    found = find_rate.find_rate(options, rising_rates(1e-4, 1e6, 30))
+    found = lr_finder.find_rate(options, rising_rates(1e-4, 1e6, 30))
     assert found.exploded and 2 <= len(found.rates) < 30
     assert len(found.rates) == len(found.losses) == len(found.smoothed)
     kept = found.smoothed[:-1]
     assert (kept <= 4 * np.minimum.accumulate(kept)).all()
 
 
-def test_a_loss_that_is_no_number_ends_the_sweep_and_at_once_is_an_error(options, monkeypatch):
+def test_a_loss_that_is_not_finite_ends_the_sweep_and_is_an_error_at_the_first_step(
+    options, monkeypatch
+):
     def diverge(run, batch, step, part):
         if step > good:
             raise DivergedError(f"step {step}: found a loss that is not finite")
         return fake_losses(2.0)
 
-    monkeypatch.setattr(find_rate, "train_mini_batch", diverge)
-    monkeypatch.setattr(find_rate, "update", lambda run, step: None)
+    monkeypatch.setattr(lr_finder, "train_mini_batch", diverge)
+    monkeypatch.setattr(lr_finder, "update", lambda run, step: None)
     good = 3
-    found = find_rate.find_rate(options, rising_rates(1e-4, 1, 5))
+    found = lr_finder.find_rate(options, rising_rates(1e-4, 1, 5))
     assert found.exploded and found.losses.tolist() == [2.0, 2.0, 2.0]
     good = 0
     with pytest.raises(DivergedError, match="^step 1"):
-        find_rate.find_rate(options, [1e-4, 1e-3])
+        lr_finder.find_rate(options, [1e-4, 1e-3])
 
 
 def test_more_steps_than_the_cfg_has_are_an_error(options):
     with pytest.raises(CfgError, match="found max_batches=30, expected at least the 31 steps"):
-        find_rate.find_rate(options, [1e-4] * 31)
+        lr_finder.find_rate(options, [1e-4] * 31)
 
 
 # ------------------------------------------------------------------------------------------ the image
 
 
-def test_ticks_are_1_2_5_and_powers_alone_over_many_decades():
-    assert ticks(15, 600) == pytest.approx([20, 50, 100, 200, 500])
-    assert ticks(9e-7, 1.1) == pytest.approx([1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1])
-
-
-def columns_of(image, color):
-    """Columns that are of `color` over the whole height of the frame's lower half."""
-    lower = image[(TOP + BOTTOM) // 2 : BOTTOM - 5]
-    return np.flatnonzero((lower == color).all(axis=2).mean(axis=0) > 0.9)
-
-
-def test_the_image_marks_lowest_and_suggested_at_their_rates():
+def test_the_figure_has_both_losses_and_lines_at_the_lowest_and_the_suggested_rate():
     losses = swept([100, 90, 40, 30, 200])
-    image = draw(losses, Suggestion(0.001, "", lowest=0.01, steepest=1e-4))
-    assert image.shape == (HEIGHT, WIDTH, 3) and image.dtype == np.uint8
-    # by hand: the axis goes from 1e-5 / 1.1 to 1e-1 * 1.1, in logarithms; 1e-3 is its middle
-    assert columns_of(image, GREEN).tolist() == [(LEFT + RIGHT) // 2]
-    share = (3 + np.log10(1.1)) / (4 + 2 * np.log10(1.1))
-    assert columns_of(image, RED).tolist() == [round(LEFT + share * (RIGHT - LEFT))]
-    without = draw(losses, Suggestion(None, "", lowest=0.01, steepest=1e-4))
-    assert len(columns_of(without, GREEN)) == 0
+    one = Sweep(losses.rates, losses.losses * 2, losses.losses, exploded=True)
+    (axes,) = draw_sweep(one, Suggestion(0.001, "", lowest=0.01, steepest=1e-4)).axes
+    drawn = {line.get_label(): (line.get_xdata(), line.get_ydata()) for line in axes.lines}
+    assert list(drawn) == ["loss", "smoothed loss", "lowest at 0.01", "suggested 0.001"]
+    assert np.array_equal(drawn["loss"], (one.rates, one.losses))
+    assert np.array_equal(drawn["smoothed loss"], (one.rates, one.smoothed))
+    assert set(drawn["lowest at 0.01"][0]) == {0.01} and set(drawn["suggested 0.001"][0]) == {0.001}
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    # by hand: from the lowest of both to the highest smoothed loss, a tenth beyond
+    assert axes.get_ylim() == pytest.approx((30 / 1.1, 200 * 1.1))
+    (axes,) = draw_sweep(one, Suggestion(None, "", lowest=0.01, steepest=1e-4)).axes
+    assert [line.get_label() for line in axes.lines] == list(drawn)[:3]
 
 
 @pytest.mark.parametrize("losses", [[5], [5, 5, 5], [0, 0], [1e9, 1, 1e12], [3, 2, 1e-6]])
 def test_any_sweep_can_be_drawn(losses, tmp_path):
     one = swept(losses)
     write_image(tmp_path / "new/lr.png", one, suggest(one))
-    assert cv2.imread(str(tmp_path / "new/lr.png")).shape == (HEIGHT, WIDTH, 3)
+    assert cv2.imread(str(tmp_path / "new/lr.png")).shape == (600, 960, 3)

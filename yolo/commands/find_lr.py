@@ -19,7 +19,14 @@ from yolo.console import (
     whole_number,
 )
 from yolo.train.losses.assign import DIALECTS
-from yolo.train.lr_finder import find_rate, rate_option, rising_rates, suggest, table, write_image
+from yolo.train.lr_finder import (
+    find_rate,
+    rate_option,
+    rising_rates,
+    suggest,
+    sweep_table,
+    write_image,
+)
 from yolo.train.setup.options import Options
 
 
@@ -45,7 +52,7 @@ def main() -> None:
     suggestion = suggest(sweep)
     path = args.out / "lr.png"
     write_image(path, sweep, suggestion)
-    print(table(sweep))
+    print(sweep_table(sweep))
     if sweep.exploded:
         print(f"the loss exploded after {len(sweep.rates)} of {args.steps} steps")
     found = "none" if suggestion.rate is None else f"{suggestion.rate:g}"

@@ -1,8 +1,11 @@
-"""Which learning rate suits a network and its data: the rate rises from step to step, and the loss tells.
+"""Learning rate finder: train while the rate rises from step to step, and suggest a rate from the losses.
 
 After Smith, "Cyclical Learning Rates for Training Neural Networks" (2017), section 3.3, and fast.ai's lr_find.
 """
 
+from __future__ import annotations
+
+import io
 import math
 import re
 import tempfile
@@ -10,8 +13,8 @@ from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from yolo.cfg import override, read_cfg
@@ -26,44 +29,35 @@ from yolo.train.setup.options import Options
 from yolo.train.setup.run import start
 from yolo.train.trainer import Run, begin_step, parts, train_mini_batch, update
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 SMOOTHING = 0.9  # detector.c: avg_loss = avg_loss*.9 + loss*.1
 
-EXPLODED = 4.0  # times the lowest smoothed loss: fast.ai stops there
+EXPLODED = 4.0  # times the lowest smoothed loss: the sweep stops there, as fast.ai's
 
-SAFETY = 10.0  # fast.ai: the rate of the lowest loss, divided by this
+SAFETY = 10.0  # the suggestion is the rate of the lowest loss divided by this, as fast.ai's
 
-HARMED = 1.25  # times the lowest smoothed loss: what noise does not do
+HARMED = 1.25  # times the lowest smoothed loss: a larger rise is not noise
 
-LEAST_LOSS = 1e-12  # has a logarithm
+LEAST_LOSS = 1e-12  # keeps the logarithm of a loss finite
 
-LEAST_FALL = 0.01  # of the first loss: less is noise
+LEAST_FALL = 0.01  # fraction of the first loss: a smaller fall is noise
 
-DIGITS = 2  # of a suggestion; the curve says no more
+DIGITS = 2  # of a suggested rate; the curve is no more precise
 
 TABLE_ROWS = 20
 
-
-# The image: sizes in pixels, colors RGB, chosen by looking at it.
-WIDTH, HEIGHT = 960, 600
-
-
-LEFT, RIGHT, TOP, BOTTOM = 90, 930, 80, 530  # the frame of the curve
-
-
-FONT, TEXT, HEADING = cv2.FONT_HERSHEY_DUPLEX, 0.5, 0.65
-
-
-BLACK, GRAY, GRID = (30, 30, 30), (110, 110, 110), (225, 225, 225)
-
-
-PALE_BLUE, BLUE, RED, GREEN = (165, 195, 245), (0, 60, 200), (205, 0, 0), (0, 130, 60)
-
-SUBPIXELS = 4  # cv2 takes coordinates in 1/2^4 pixels
+PALE_BLUE, BLUE, RED, GREEN, GRID = "#a5c3f5", "#003cc8", "#cd0000", "#00823c", "#e1e1e1"
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """rates, losses, smoothed: `[N]`, of each step; exploded: whether the loss did, which ended it."""
+    """The result of training with a rising learning rate.
+
+    rates, losses, smoothed: float `[N]`, the learning rate, the loss and the smoothed loss of each step;
+    exploded: whether the loss exploded, which ended the sweep early.
+    """
 
     rates: np.ndarray
     losses: np.ndarray
@@ -73,7 +67,11 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A learning rate, None where the losses speak for none, and why; lowest, steepest: rates of those points."""
+    """A suggested learning rate.
+
+    rate: None if the losses allow no suggestion; reason: in words; lowest, steepest: the rates at which the smoothed
+    loss is lowest and falls most steeply.
+    """
 
     rate: float | None
     reason: str
@@ -82,16 +80,18 @@ class Suggestion:
 
 
 def find_rate(options: Options, rates: Sequence[float]) -> Sweep:
-    """Train for a step at each of `rates`, from step 1 on, with the cfg's own augmentation; keeps only the losses.
+    """Train one step at each of `rates`, from step 1, with the cfg's own augmentation; keep only the losses.
 
-    Images have the cfg's size, whatever its `random` says: a loss grows with the number of cells.
-    Raises what `start` raises, and CfgError where the cfg's run is shorter than that.
+    All images have the cfg's size, even with `random=1`: the loss grows with the number of cells.
+
+    Raises:
+        CfgError: max_batches of the cfg is less than the number of rates; and everything that `start` raises.
     """
     net, *_ = override(read_cfg(options.cfg), dict(options.overrides))
     shape = read_input(net, None)
     one_size = (Stage(0, (shape.height, shape.width)),)
     with tempfile.TemporaryDirectory() as folder:
-        # `start` opens a journal, which must not lie among the files of a true run
+        # `start` opens log files, which must not lie among the files of a real run
         out = Path(folder)
         run = start(replace(options, clear=True, sizes=one_size, out=out))
         run.journal.close()
@@ -103,7 +103,7 @@ def find_rate(options: Options, rates: Sequence[float]) -> Sweep:
 
 
 def sweep(run: Run, rates: Sequence[float]) -> Sweep:
-    """One step of `run` at each rate, until the smoothed loss is EXPLODED times its lowest."""
+    """Train `run` for one step at each rate, until the smoothed loss is EXPLODED times its lowest value."""
     batches = prepared(run.batches)
     run.network.train()
     losses: list[float] = []
@@ -111,15 +111,15 @@ def sweep(run: Run, rates: Sequence[float]) -> Sweep:
         for step, rate in enumerate(progress(rates, "raising the rate"), 1):
             begin_step(run, step)
             set_rate(run.optimizer, rate)
-            found = [train_mini_batch(run, next(batches), step, part) for part in parts(run)]
+            step_losses = [train_mini_batch(run, next(batches), step, part) for part in parts(run)]
             update(run, step)
-            losses.append(float(np.mean([float(each.total.detach()) for each in found])))
+            losses.append(float(np.mean([float(each.total.detach()) for each in step_losses])))
             averages = smooth(losses)
             if averages[-1] > EXPLODED * averages.min():
                 return Sweep(np.array(rates[:step]), np.array(losses), averages, exploded=True)
     except DivergedError:
         if not losses:
-            raise  # at the lowest rate: that is not the rate's fault
+            raise  # at the first and lowest rate: the rate is not the cause
         return Sweep(np.array(rates[: len(losses)]), np.array(losses), smooth(losses), True)
     finally:
         batches.close()  # ends the loader's processes
@@ -127,7 +127,7 @@ def sweep(run: Run, rates: Sequence[float]) -> Sweep:
 
 
 def rate_option(text: str) -> float:
-    """A type for argparse: a learning rate, above 0."""
+    """Parse a learning rate above 0: a type for argparse."""
     number = re.fullmatch(r"(\d{1,9}\.?\d*|\.\d+)(e[+-]?\d{1,2})?", text, re.ASCII | re.I)
     if not number or float(text) == 0:
         raise ArgumentTypeError(f"found {text!r}, expected a number above 0")
@@ -135,14 +135,15 @@ def rate_option(text: str) -> float:
 
 
 def rising_rates(first: float, last: float, steps: int) -> list[float]:
-    """`steps` rates from first to last, each the same factor above the one before."""
+    """Return `steps` rates from `first` to `last`, spaced evenly in logarithms."""
     return np.geomspace(first, last, steps).tolist()
 
 
 def smooth(losses: Sequence[float]) -> np.ndarray:
-    """Moving geometric mean `[N]`, its weights Darknet's; the first loss is not favoured (as by Adam's means).
+    """Return the moving geometric mean `[N]`, with Darknet's weights and the bias correction of Adam's means.
 
-    Geometric, as a new detector's loss falls by powers of ten: in sums its first losses would count for too long.
+    The mean is geometric because the loss of a new detector falls by powers of ten: in an arithmetic mean its first
+    losses would dominate for too long.
     """
     average, averages = 0.0, []
     for number, loss in enumerate(losses, 1):
@@ -152,10 +153,10 @@ def smooth(losses: Sequence[float]) -> np.ndarray:
 
 
 def suggest(sweep: Sweep) -> Suggestion:
-    """A tenth of the rate at which the smoothed loss is lowest; of the last that does no harm, where it never fell.
+    """Suggest a tenth of the rate with the lowest smoothed loss, or of the last harmless rate if the loss never fell.
 
-    The other usual choice, the rate of the steepest fall, is named beside it. It is no good guide for a detector: the
-    loss of a new one falls steepest while its objectness learns that most cells are empty, at whatever rate that is.
+    The reason also names the other usual choice, the rate of the steepest fall. It is a poor guide for detectors: the
+    loss of a new detector falls most steeply while its objectness learns that most cells are empty, at any rate.
     """
     smoothed = sweep.smoothed
     lowest = int(smoothed.argmin())
@@ -165,25 +166,25 @@ def suggest(sweep: Sweep) -> Suggestion:
     slopes = np.gradient(smoothed[: lowest + 1], np.log(sweep.rates[: lowest + 1]))
     steep = float(sweep.rates[int(np.argmin(slopes))])
     reason = (
-        f"a tenth of {low:.2g}, where the smoothed loss is lowest ({smoothed[lowest]:.4g}): there steps are nearly too "
-        f"long. It falls steepest at {steep:.2g}, which for a new detector says little: its objectness learns first, "
-        "at any rate, that most cells are empty"
+        f"a tenth of {low:.2g}, where the smoothed loss is lowest ({smoothed[lowest]:.4g}): steps there are nearly "
+        f"too long. It falls most steeply at {steep:.2g}, which means little for a new detector: its objectness first "
+        "learns, at any rate, that most cells are empty"
     )
     if lowest == len(smoothed) - 1:
-        reason += ". The loss still fell at the end: a higher --to may find a higher rate"
+        reason += ". The loss was still falling at the end: a higher --to may find a higher rate"
     return Suggestion(_rounded(low / SAFETY), reason, low, steep)
 
 
 def _suggest_unharmed(sweep: Sweep, low: float) -> Suggestion:
-    """Where the loss never fell, as of a network that has learned already: a tenth of where it was not yet worse."""
+    """Suggest a tenth of the last rate without a worse loss, for a loss that never fell, as of a trained network."""
     unharmed = np.flatnonzero(sweep.smoothed <= HARMED * sweep.smoothed.min())[-1]
     if unharmed == 0:
-        reason = "the smoothed loss rose at once: try a lower --from"
+        reason = "the smoothed loss rose from the start: try a lower --from"
         return Suggestion(None, reason, low, low)
     last = float(sweep.rates[unharmed])
     reason = (
         f"a tenth of {last:.2g}, up to which the smoothed loss stays near its lowest ({sweep.smoothed.min():.4g}). It "
-        "never fell below where it began, as with weights that have learned these data"
+        "never fell below its start, as with weights that were already trained on this data"
     )
     return Suggestion(_rounded(last / SAFETY), reason, low, low)
 
@@ -192,8 +193,8 @@ def _rounded(rate: float) -> float:
     return float(f"{rate:.{DIGITS - 1}e}")
 
 
-def table(sweep: Sweep) -> str:
-    """Some TABLE_ROWS lines of rate, loss and smoothed loss, the lowest marked."""
+def sweep_table(sweep: Sweep) -> str:
+    """Return about TABLE_ROWS lines of rate, loss and smoothed loss, the lowest marked."""
     last, lowest = len(sweep.rates) - 1, int(sweep.smoothed.argmin())
     rows = {*np.linspace(0, last, TABLE_ROWS).round().astype(int).tolist(), lowest}
     lines = [f"{'rate':>10}  {'loss':>10}  {'smoothed':>10}"]
@@ -205,86 +206,35 @@ def table(sweep: Sweep) -> str:
 
 
 def write_image(path: Path, sweep: Sweep, suggestion: Suggestion) -> None:
-    """`draw` as a PNG, written whole or not at all."""
-    image = draw(sweep, suggestion)
-    done, content = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    if not done:
-        raise OSError(f"{path}: the image could not be encoded as PNG")
+    """Write the figure of `draw_sweep` as PNG, whole or not at all. Raises OSError."""
+    content = io.BytesIO()
+    draw_sweep(sweep, suggestion).savefig(content, format="png")
     with replacing(path) as file:
-        file.write(content.tobytes())
+        file.write(content.getbuffer())
 
 
-def draw(sweep: Sweep, suggestion: Suggestion) -> np.ndarray:
-    """Losses over rates, both on logarithmic axes, and the suggested rate: uint8 RGB `[HEIGHT, WIDTH, 3]`."""
-    canvas = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
-    # up to the smoothed loss: the last steps before it explodes may lose all measure
-    high = sweep.smoothed.max()
-    rates, losses = _span(sweep.rates), _span(np.append(sweep.losses[sweep.losses <= high], high))
-    _draw_axes(canvas, rates, losses)
-    x = LEFT + _place(sweep.rates, rates) * (RIGHT - LEFT)
-    for curve, color in ((sweep.losses, PALE_BLUE), (sweep.smoothed, BLUE)):
-        points = np.stack((x, BOTTOM - _place(curve, losses) * (BOTTOM - TOP)), axis=1)
-        fixed = np.round(points * 2**SUBPIXELS).astype(np.int32)
-        width = 2 if color == BLUE else 1
-        cv2.polylines(canvas, [fixed], False, color, width, cv2.LINE_AA, SUBPIXELS)
-    marks = [("lowest", suggestion.lowest, RED, TOP + 14)]
+def draw_sweep(sweep: Sweep, suggestion: Suggestion) -> Figure:
+    """Return a figure of the losses over the rates, on logarithmic axes, with lines at the lowest and suggested rate."""
+    from matplotlib.figure import Figure  # imported here: it takes a second
+
+    figure = Figure(figsize=(9.6, 6), dpi=100, layout="constrained")
+    axes = figure.add_subplot()
+    losses, smoothed = (np.maximum(values, LEAST_LOSS) for values in (sweep.losses, sweep.smoothed))
+    axes.loglog(sweep.rates, losses, color=PALE_BLUE, linewidth=1, label="loss")
+    axes.loglog(sweep.rates, smoothed, color=BLUE, linewidth=2, label="smoothed loss")
+    # up to the smoothed loss: the last losses before an explosion may be far larger
+    axes.set_ylim(min(losses.min(), smoothed.min()) / 1.1, smoothed.max() * 1.1)
+    axes.axvline(
+        suggestion.lowest, color=RED, linewidth=1, label=f"lowest at {suggestion.lowest:.2g}"
+    )
     if suggestion.rate is not None:
-        marks.append((f"suggested {suggestion.rate:g}", suggestion.rate, GREEN, TOP + 34))
-    for text, rate, color, y in marks:
-        column = round(float(LEFT + _place(rate, rates) * (RIGHT - LEFT)))
-        cv2.line(canvas, (column, TOP), (column, BOTTOM), color, 1)
-        left = column < 0.8 * WIDTH
-        place = (column + 6, y) if left else (column - 6, y)
-        _write(canvas, text, place, TEXT, color, 0.0 if left else 1.0)
-    cv2.rectangle(canvas, (LEFT, TOP), (RIGHT, BOTTOM), GRAY, 1)
-    title = f"the loss while the learning rate rises, {len(sweep.rates)} steps"
-    _write(canvas, title, (LEFT, 26), HEADING, BLACK)
-    _write(canvas, "loss", (LEFT, 58), TEXT, PALE_BLUE)
-    _write(canvas, "smoothed", (LEFT + 60, 58), TEXT, BLUE)
-    _write(canvas, "learning rate", ((LEFT + RIGHT) // 2, BOTTOM + 50), TEXT, BLACK, 0.5)
-    return canvas
-
-
-def ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times the powers of ten from low to high; the powers alone where they are many."""
-    first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
-    factors = (1, 2, 5) if last - first <= 3 else (1,)
-    values = [factor * 10.0**power for power in range(first, last + 1) for factor in factors]
-    return [value for value in values if low <= value <= high]
-
-
-def _span(values: np.ndarray) -> tuple[float, float]:
-    """Lowest and highest of an axis, a little beyond the values, which may be all the same."""
-    positive = values[values > 0] if (values > 0).any() else np.ones(1)
-    return float(positive.min() / 1.1), float(positive.max() * 1.1)
-
-
-def _place(values: np.ndarray | float, span: tuple[float, float]) -> np.ndarray:
-    """Where values lie on a logarithmic axis, 0 to 1; what is beyond its ends lies there."""
-    low, high = np.log(span)
-    return (np.log(np.clip(values, *span)) - low) / (high - low)
-
-
-def _draw_axes(canvas: np.ndarray, rates: tuple[float, float], losses: tuple[float, float]) -> None:
-    for value in ticks(*losses):
-        y = round(float(BOTTOM - _place(value, losses) * (BOTTOM - TOP)))
-        cv2.line(canvas, (LEFT, y), (RIGHT, y), GRID, 1)
-        _write(canvas, f"{value:g}", (LEFT - 8, y), TEXT, BLACK, 1.0)
-    for value in ticks(*rates):
-        x = round(float(LEFT + _place(value, rates) * (RIGHT - LEFT)))
-        cv2.line(canvas, (x, TOP), (x, BOTTOM), GRID, 1)
-        _write(canvas, f"{value:g}", (x, BOTTOM + 20), TEXT, BLACK, 0.5)
-
-
-def _write(
-    canvas: np.ndarray,
-    text: str,
-    place: tuple[int, int],
-    size: float,
-    color: tuple[int, int, int],
-    align: float = 0.0,
-) -> None:
-    """Text whose left end (align 0), middle (0.5) or right end (1) is at `place`, halfway up its capitals."""
-    (width, height), _ = cv2.getTextSize(text, FONT, size, 1)
-    corner = round(place[0] - align * width), place[1] + height // 2
-    cv2.putText(canvas, text, corner, FONT, size, color, 1, cv2.LINE_AA)
+        axes.axvline(
+            suggestion.rate, color=GREEN, linewidth=1, label=f"suggested {suggestion.rate:g}"
+        )
+    axes.set(
+        title=f"loss while the learning rate rises, {len(sweep.rates)} steps",
+        xlabel="learning rate", ylabel="loss",
+    )  # fmt: skip
+    axes.grid(color=GRID)
+    axes.legend()
+    return figure

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from yolo.train.log.console import ProgressLine, StepLines, Told, clock, fitted_line, long_line
+from yolo.train.log.console import ProgressLine, StepLines, Told, format_duration, fitted_line, long_line
 
 TOLD = Told(
     step=12345, last_step=500200, loss=12.3456, average=23.4567, rate=0.001, quality={"IoU": 0.5},
@@ -82,5 +82,5 @@ def test_step_lines_go_where_darknet_has_them(capsys):
     [(0, "0:00:00"), (59.6, "0:01:00"), (3725, "1:02:05"), (360000, "100:00:00"),
      (math.nan, "--"), (math.inf, "--")],
 )  # fmt: skip
-def test_clock(seconds, text):
-    assert clock(seconds) == text
+def test_format_duration(seconds, text):
+    assert format_duration(seconds) == text

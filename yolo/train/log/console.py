@@ -84,7 +84,7 @@ def long_line(told: Told) -> str:
     quality = "".join(f"{name} {value:.3f}  " for name, value in told.quality.items())
     return (
         f"{told.step}/{told.last_step}  loss {told.loss:.3f} (avg {told.average:.3f})  {quality}"
-        f"rate {told.rate:.6f}  {told.speed:.1f} images/s  {clock(told.left)} left"
+        f"rate {told.rate:.6f}  {told.speed:.1f} images/s  {format_duration(told.left)} left"
     )
 
 
@@ -98,12 +98,12 @@ def fitted_line(told: Told, columns: int) -> str:
         quality = "".join(f"{name} {value:.2f} " for name, value in told.quality.items())
         line = (
             f"{told.step}/{told.last_step} avg loss {told.average:.3f} {quality}"
-            f"rate {told.rate:.2g} {told.speed:.0f}/s {clock(told.left)} left"
+            f"rate {told.rate:.2g} {told.speed:.0f}/s {format_duration(told.left)} left"
         )
     return line[: max(1, columns - 1)]
 
 
-def clock(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A duration as h:mm:ss, or `--` where it is not known."""
     if not math.isfinite(seconds):
         return "--"

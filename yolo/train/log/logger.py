@@ -197,7 +197,7 @@ class Logger:
             score_name=self.score_name,
             last_step=self.last_step,
             max_loss=self.max_loss,
-            left=self.left,
+            seconds_left=self.left,
         )
         self._record("chart", lambda: write_chart(self.chart, curves))
 
