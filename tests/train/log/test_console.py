@@ -8,7 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from yolo.train.log.console import ProgressLine, StepLines, Told, format_duration, fitted_line, long_line
+from yolo.train.log.console import (
+    ProgressLine,
+    StepLines,
+    Told,
+    fitted_line,
+    format_duration,
+    long_line,
+)
 
 TOLD = Told(
     step=12345, last_step=500200, loss=12.3456, average=23.4567, rate=0.001, quality={"IoU": 0.5},
