@@ -1,7 +1,8 @@
 """Records that cross the borders of folders: predictions, detections, targets, ground truth, evaluations."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -91,6 +92,25 @@ class Predictions(NamedTuple):
     boxes: Tensor
     objectness: Tensor
     class_probs: Tensor
+
+
+class LossResult(Protocol):
+    """What every loss returns. total: scalar with a gradient, the loss of an image; scalars: values to log, by name."""
+
+    @property
+    def total(self) -> Tensor: ...
+
+    def scalars(self) -> Mapping[str, Tensor | float]: ...
+
+
+class TrainingBatch(Protocol):
+    """A mini-batch. images: uint8 `[B, C, H, W]` RGB; targets: boxes, or float32 `[B, classes]` for a classifier."""
+
+    @property
+    def images(self) -> Tensor: ...
+
+    @property
+    def targets(self) -> "Targets | Tensor": ...
 
 
 class WeightsHeader(NamedTuple):

@@ -79,14 +79,17 @@ def built_of(recorded, case, folder):
         numbers=0,
     )
     built = build_region(section, before)
-    if f"{case}/map" in recorded:
-        built.module.label_classes = read_class_map(folder / "a.map", built.module.classes)
     return built.module, built.head
 
 
-def targets_of(recorded, case):
+def targets_of(recorded, case, folder, classes):
+    """The recorded targets; with a `map` in `folder`, their labels are already those of the head."""
     names = ("image_index", "labels", "boxes")
-    return Targets(*(torch.from_numpy(recorded[f"{case}/{name}"]) for name in names))
+    targets = Targets(*(torch.from_numpy(recorded[f"{case}/{name}"]) for name in names))
+    if f"{case}/map" in recorded:
+        class_map = read_class_map(folder / "a.map", classes)
+        return targets._replace(labels=class_map[targets.labels])
+    return targets
 
 
 def test_every_recorded_case_is_tested(recorded):
@@ -96,7 +99,8 @@ def test_every_recorded_case_is_tested(recorded):
 @pytest.mark.parametrize("case", CASES)
 def test_gradients_are_compiled_darknets_deltas(recorded, case, tmp_path):
     head, settings = built_of(recorded, case, tmp_path)
-    raw, targets = recorded[f"{case}/raw"], targets_of(recorded, case)
+    raw = recorded[f"{case}/raw"]
+    targets = targets_of(recorded, case, tmp_path, head.classes)
     # Darknet adds a batch to `seen` before it looks; what is recorded is what it saw
     found, delta = deltas(
         head, settings, raw, targets, seen=int(recorded[f"{case}/seen"]) - len(raw)
@@ -230,20 +234,23 @@ def test_a_box_on_the_far_border_belongs_to_the_last_cell_and_one_without_width_
 
 def test_labels_go_by_the_map_and_those_beyond_it_are_left_out(tmp_path):
     (tmp_path / "a.tree").write_text(TREE)
-    head = RegionHead(
-        anchors=ANCHORS,
-        classes=CLASSES,
-        softmax=True,
-        tree=read_tree(tmp_path / "a.tree"),
-        label_classes=torch.tensor([5, 4]),  # label 0 is a siamese, 1 a car
+    channels = 2 * (5 + CLASSES)
+    text = f"[net]\nheight=3\nwidth=4\nchannels={channels}\n[activation]\nactivation=linear\n[region]\n"
+    text += (
+        f"anchors=0.9,1.1,1.7,2.3\nclasses={CLASSES}\nnum=2\nsoftmax=1\ntree={tmp_path}/a.tree\n"
     )
-    raw = torch.zeros(1, 2 * (5 + CLASSES), 3, 4)
-    _, delta = deltas(head, SETTINGS, raw, one(0, 0.4, 0.4, 0.3, 0.3))
-    classes = delta.reshape(2, 5 + CLASSES, 3, 4)[:, 5:].sum(dim=(0, 2, 3))
+    loss = DetectionLoss(
+        network_of(text),
+        "pjreddie",
+        head_settings=[SETTINGS],
+        class_map=torch.tensor([5, 4]),  # label 0 is a siamese, 1 a car
+    )
+    raw = torch.zeros(1, channels, 3, 4, requires_grad=True)
+    loss([raw], one(0, 0.4, 0.4, 0.3, 0.3), LATE).total.backward()
+    classes = -raw.grad.reshape(2, 5 + CLASSES, 3, 4)[:, 5:].sum(dim=(0, 2, 3))
     # every group on the way from siamese to its root has two classes of probability .5
     assert classes.tolist() == pytest.approx([0.65, -0.65, 0.65, -0.65, 0, 0.65, -0.65])
-    found, _ = deltas(head, SETTINGS, raw, one(2, 0.4, 0.4, 0.3, 0.3))
-    assert len(found.ious) == 0
+    assert loss([raw], one(2, 0.4, 0.4, 0.3, 0.3), LATE).assigned == 0
 
 
 @pytest.mark.parametrize(

@@ -63,10 +63,10 @@ def test_data_without_a_valid_list_train_unscored(options, four):
 
 
 def test_the_cfgs_box_loss_gives_way_to_the_options(options):
-    assert started(options).network.head_settings[0].box_overlap is None
+    assert started(options).loss.settings[0].box_overlap is None
     run = started(options, iou_loss="giou")
-    assert run.network.head_settings[0].box_overlap is paired_giou
     assert run.loss.settings[0].box_overlap is paired_giou
+    assert run.network.head_settings[0].box_overlap is None  # the network is what the cfg says
 
 
 def test_backup_is_where_files_go_without_out(options, four):
@@ -124,7 +124,7 @@ def test_images_without_labels_are_told_but_stop_nothing(options, four, caplog):
     with caplog.at_level("INFO"):
         run = started(options)
     assert len(run.validation.score.args[2]) == 4
-    assert "| image without a label    |        2 | takes it as background" in caplog.text
+    assert "| image without a label file |        2 | takes it as background" in caplog.text
 
 
 def test_nothing_to_learn_from_is_an_error(options, four):

@@ -32,8 +32,6 @@ class RegionHead(nn.Module):
     (pjreddie's; AlexeyAB's has no such key).
     tree: a hierarchy of `classes` (YOLO9000), a softmax in each of its groups: the probability of a class is that
     along its path, its own times its ancestors'. Which of them a box is named after: `tree.named_class`.
-    label_classes: int64 `[L]`, which class of the head each label of the training set is (the cfg's `map`); None: the
-    same number.
     """
 
     def __init__(
@@ -44,11 +42,9 @@ class RegionHead(nn.Module):
         softmax: bool,
         background: bool = False,
         tree: Tree | None = None,
-        label_classes: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.register_buffer("anchors", anchors.float(), persistent=False)
-        self.register_buffer("label_classes", label_classes, persistent=False)
         self.classes = classes
         self.softmax = softmax
         self.background = background

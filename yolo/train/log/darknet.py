@@ -14,7 +14,8 @@ from torch import Tensor
 from yolo.boxes import cxcywh_to_xyxy, paired_giou, paired_iou
 from yolo.model.heads.yolo import IOU_LOSSES, YoloHead, YoloSettings
 from yolo.model.network import Network
-from yolo.records import Targets
+from yolo.records import LossResult, Targets
+from yolo.settings import HeadSettings
 from yolo.train.log.console import Told
 from yolo.train.losses.assign import DIALECTS, assign
 
@@ -60,7 +61,7 @@ class HeadFigures:
 class DarknetLosses:
     """The losses of a mini-batch, and beside them Darknet's loss an image and the figures of each [yolo]."""
 
-    losses: object
+    losses: LossResult
     loss: Tensor
     figures: Sequence[HeadFigures]
     line_of: Callable[[HeadFigures], str]
@@ -85,12 +86,20 @@ class DarknetLoss:
     The deltas are those of a copy of the raw maps, so that training itself is what it is without them.
     """
 
-    def __init__(self, loss: Callable[..., object], network: Network, dialect: str) -> None:
+    def __init__(
+        self,
+        loss: Callable[[Sequence[Tensor], Targets, int], LossResult],
+        network: Network,
+        dialect: str,
+        head_settings: Sequence[HeadSettings] | None = None,
+    ) -> None:
+        if head_settings is None:
+            head_settings = network.head_settings
         self.loss = loss
         self.dialect = dialect
         self.heads = [
             (index, network.layers[index], settings)
-            for index, settings in zip(network.heads, network.head_settings, strict=True)
+            for index, settings in zip(network.heads, head_settings, strict=True)
         ]
 
     def __call__(self, raw: Sequence[Tensor], targets: Targets, seen: int = 0) -> DarknetLosses:

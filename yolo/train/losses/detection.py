@@ -15,6 +15,7 @@ from yolo.model.heads.yolo import GaussianYoloHead, YoloHead
 from yolo.model.heads.yolov1 import DetectionHead
 from yolo.model.network import Network
 from yolo.records import Targets
+from yolo.settings import HeadSettings
 from yolo.train.losses.assign import DIALECTS
 from yolo.train.losses.gaussian_yolo import gaussian_yolo_loss
 from yolo.train.losses.head_loss import BOX_GRADIENTS, HeadLoss, Rules
@@ -63,15 +64,28 @@ class Losses:
 
 
 class DetectionLoss:
-    """`loss(raw, targets, seen)` for all heads of a network.
+    """`loss(raw, targets, seen)` for all heads of a network. d(total)/d(raw map) = -delta / B.
 
-    dialect: "alexeyab" or "pjreddie", whose arithmetic to follow. d(total)/d(raw map) = -delta / B.
-    box_gradient: "autograd", the true gradient of iou_loss iou, giou, diou and ciou, or "darknet", Darknet's own.
-    Raises ValueError for another dialect or gradient and for a network without a head that can be trained.
+    Args:
+        network: its heads are trained.
+        dialect: "alexeyab" or "pjreddie", whose arithmetic to follow.
+        box_gradient: "autograd", the true gradient of iou_loss iou, giou, diou and ciou, or "darknet", Darknet's own.
+        head_settings: one for each head; default: what the cfg says.
+        class_map: int64 `[L]`, the class of the heads for each label of the data set (`map` of a [region]); default:
+            a label is the class of the same number.
+
+    Raises:
+        ValueError: another dialect or gradient, or a network without a head that can be trained.
     """
 
     def __init__(
-        self, network: Network, dialect: str = "alexeyab", box_gradient: str = "autograd"
+        self,
+        network: Network,
+        dialect: str = "alexeyab",
+        box_gradient: str = "autograd",
+        *,
+        head_settings: Sequence[HeadSettings] | None = None,
+        class_map: Tensor | None = None,
     ) -> None:
         for what, found, known in (
             ("dialect", dialect, DIALECTS), ("box_gradient", box_gradient, BOX_GRADIENTS),
@@ -90,7 +104,8 @@ class DetectionLoss:
         self.dialect = DIALECTS[dialect]
         self.box_gradient = box_gradient
         self.heads = [network.layers[index] for index in network.heads]
-        self.settings = network.head_settings
+        self.settings = network.head_settings if head_settings is None else tuple(head_settings)
+        self.class_map = class_map
 
     def __call__(self, raw: Sequence[Tensor], targets: Targets, seen: int = 0) -> Losses:
         """Raw maps `[B, A*(5+classes), H, W]`, one a head, and the targets of the batch → Losses.
@@ -98,8 +113,7 @@ class DetectionLoss:
         seen: images that the network was trained on before; [region] and [detection] begin otherwise.
         """
         rules = Rules(self.dialect, seen, self.box_gradient)
-        known = (targets.labels >= 0) & (targets.labels < self.heads[0].classes)
-        targets = Targets(*(tensor[known] for tensor in targets))  # AlexeyAB skips the others
+        targets = self._with_head_classes(targets)
         parts = [
             HEAD_LOSSES[type(head)](head, settings, rules, map_, targets)
             for head, settings, map_ in zip(self.heads, self.settings, raw, strict=True)
@@ -118,6 +132,21 @@ class DetectionLoss:
             assigned=len(ious),
             heads=tuple(_detached(part) for part in parts),
         )
+
+    def _with_head_classes(self, targets: Targets) -> Targets:
+        """Return the targets with the classes of the heads as labels.
+
+        Targets with a label that the heads do not have are left out, as in AlexeyAB's. So are those with a label
+        beyond the end of the class map, where Darknet reads beyond its end.
+        """
+        classes = self.heads[0].classes
+        if self.class_map is not None:
+            classes = min(classes, len(self.class_map))
+        known = (targets.labels >= 0) & (targets.labels < classes)
+        targets = Targets(*(tensor[known] for tensor in targets))
+        if self.class_map is None:
+            return targets
+        return targets._replace(labels=self.class_map.to(targets.labels.device)[targets.labels])
 
 
 def _detached(part: HeadLoss) -> HeadLoss:

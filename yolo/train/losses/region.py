@@ -65,7 +65,6 @@ def region_loss(
     """
     if not rules.dialect.extended:
         settings = replace(settings, classfix=0, focal_loss=False)
-    targets = _as_head_classes(head, targets)
     cells = head.split(raw)
     boxes = head.decode_boxes(cells.detach())  # [B, A, H, W, 4]
     flat = cells.reshape(-1, cells.shape[-1])  # [B*A*H*W, 5+classes]
@@ -85,15 +84,6 @@ def region_loss(
         cells=len(flat),
         ignored=ignored.sum(),
     )
-
-
-def _as_head_classes(head: RegionHead, targets: Targets) -> Targets:
-    """The labels by the head's `map`; Darknet reads beyond its end, here such ground truths are left out."""
-    if head.label_classes is None:
-        return targets
-    known = targets.labels < len(head.label_classes)
-    targets = Targets(*(tensor[known] for tensor in targets))
-    return targets._replace(labels=head.label_classes[targets.labels])
 
 
 def _cells_of(

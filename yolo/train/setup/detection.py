@@ -3,7 +3,9 @@
 import logging
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from yolo.cfg import DataFile, read_names
@@ -15,6 +17,7 @@ from yolo.errors import CfgError, DatasetError
 from yolo.model.building import find_file
 from yolo.model.class_tree import read_class_map
 from yolo.model.heads.region import RegionSettings
+from yolo.model.heads.yolo import YoloSettings, with_iou_loss
 from yolo.model.network import Network
 from yolo.train.checkpoint import Progress
 from yolo.train.data_parallel import SharedSteps
@@ -33,11 +36,15 @@ MOST_COUNTS = 100  # of classes in one line
 
 @dataclass(frozen=True)
 class DetectionData:
-    """The names of the classes, and the usable images of both lists; valid: None without such a list."""
+    """The names of the classes, and the usable images of both lists.
+
+    valid: None without such a list; class_map: int64 `[L]`, the class of the heads for each label, where the cfg has one.
+    """
 
     names: list[str]
     train: CheckedSet
     valid: CheckedSet | None
+    class_map: Tensor | None
 
 
 def check_detector(network: Network, options: Options) -> None:
@@ -53,8 +60,8 @@ def check_detector(network: Network, options: Options) -> None:
 
 def read_detection_data(options: Options, network: Network, data: DataFile) -> DetectionData:
     """Every list, label and image looked at, and told of. Raises DatasetError for what stops a run."""
-    _read_class_maps(network, options)
-    names = _names(data, network)
+    class_map = _read_class_map(network, options.cfg)
+    names = _names(data, network.classes if class_map is None else len(class_map), class_map)
     channels = network.input.channels
     train = check_list(data.train, data.classes, channels)
     valid = data.valid and check_list(data.valid, data.classes, channels, data.difficult)
@@ -72,7 +79,7 @@ def read_detection_data(options: Options, network: Network, data: DataFile) -> D
     boxes = box_sizes(train.images, size, placement_of(network))
     for line in anchor_lines(network, boxes, options.cfg, options.data):
         log.info("%s", line)
-    return DetectionData(names, train, valid)
+    return DetectionData(names, train, valid, class_map)
 
 
 def detection_task(
@@ -89,9 +96,23 @@ def detection_task(
         every=steps_between_scores(options.map_every, len(data.train.images), batch),
         start=settings.schedule.burn_in,
     )  # fmt: skip
-    loss = DetectionLoss(network, options.dialect, options.box_gradient)
+    heads = network.head_settings
+    if options.iou_loss:
+        heads = [
+            with_iou_loss(head, options.iou_loss) if isinstance(head, YoloSettings) else head
+            for head in heads
+        ]
+    loss = DetectionLoss(
+        network,
+        options.dialect,
+        options.box_gradient,
+        head_settings=heads,
+        class_map=data.class_map,
+    )
+    if options.log == DARKNET_LOG:
+        loss = DarknetLoss(loss, network, options.dialect, heads)
     return Task(
-        loss=DarknetLoss(loss, network, options.dialect) if options.log == DARKNET_LOG else loss,
+        loss=loss,
         batches=partial(_batches, options, network, data.train, batch, processes),
         validation=validation,
     )
@@ -140,15 +161,13 @@ def _batches(
     )
 
 
-def _names(data: DataFile, network: Network) -> list[str]:
+def _names(data: DataFile, classes: int, class_map: Tensor | None) -> list[str]:
     """The class names, after a check that cfg, .data and .names speak of the same number of classes."""
     if data.train is None or data.names is None:
         raise DatasetError(f"{data.path}: expected the keys train, valid and names")
     names = read_names(data.names)
-    mapped = getattr(network.layers[network.heads[-1]], "label_classes", None)
-    classes = network.classes if mapped is None else len(mapped)
     if classes != data.classes:
-        expected = f"{classes} as in the {'heads' if mapped is None else 'map'} of the cfg"
+        expected = f"{classes} as in the {'heads' if class_map is None else 'map'} of the cfg"
         raise DatasetError(f"{data.path}: found classes={data.classes}, expected {expected}")
     if len(names) != data.classes:
         raise DatasetError(f"{data.names}: found {len(names)} names, expected {data.classes}")
@@ -175,14 +194,12 @@ def _stop_where_nothing_helps(
         )
 
 
-def _read_class_maps(network: Network, options: Options) -> None:
-    """The `map` of a [region]: which class of its tree each label of the data set is."""
-    for index, settings in zip(network.heads, network.head_settings, strict=True):
-        if isinstance(settings, RegionSettings) and settings.class_map:
-            path, looked = find_file(options.cfg, settings.class_map)
-            if path is None:
-                raise CfgError(
-                    f"{options.cfg}: map: found no file {settings.class_map!r}, expected {looked}"
-                )
-            head = network.layers[index]
-            head.label_classes = read_class_map(path, head.classes)
+def _read_class_map(network: Network, cfg: Path) -> Tensor | None:
+    """Return the `map` of the [region]: the class of its tree for each label of the data set. None without a map."""
+    settings = network.head_settings[-1]
+    if not (isinstance(settings, RegionSettings) and settings.class_map):
+        return None
+    path, looked = find_file(cfg, settings.class_map)
+    if path is None:
+        raise CfgError(f"{cfg}: map: found no file {settings.class_map!r}, expected {looked}")
+    return read_class_map(path, network.classes)

@@ -10,7 +10,6 @@ from torch import nn
 from yolo.cfg import read_data
 from yolo.distributed import Processes, device_of
 from yolo.errors import CfgError
-from yolo.model.heads.yolo import YoloSettings, with_iou_loss
 from yolo.model.layers.sync_batchnorm import with_synced_norm
 from yolo.model.network import Network
 from yolo.schedule import Schedule, with_policy
@@ -120,11 +119,6 @@ def read_network(options: Options) -> Network:
         )
     if network.heads:
         check_detector(network, options)
-    if options.iou_loss:
-        network.head_settings = tuple(
-            with_iou_loss(head, options.iou_loss) if isinstance(head, YoloSettings) else head
-            for head in network.head_settings
-        )
     return network
 
 
