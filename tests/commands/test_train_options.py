@@ -32,7 +32,7 @@ OPTIONS = {
     "frozen": {"freeze": 1},
     "slow backbone": {"cutoff": 2, "backbone_lr": 0.1},
     "16 bits": {"mixed": True},
-    "Darknet's gradient, pjreddie": {"dialect": "pjreddie", "box_gradient": "darknet"},
+    "true gradient, pjreddie": {"dialect": "pjreddie", "box_gradient": "autograd"},
 }
 
 

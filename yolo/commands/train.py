@@ -131,8 +131,8 @@ def _add_arithmetic(parser: argparse.ArgumentParser) -> None:
         "--iou-loss", choices=IOU_LOSSES, help="box loss of all heads, instead of the cfg's"
     )
     add(
-        "--box-gradient", choices=BOX_GRADIENTS, default="autograd",
-        help="of iou, giou, diou, ciou: the true gradient (default), or Darknet's own formula",
+        "--box-gradient", choices=BOX_GRADIENTS, default="darknet",
+        help="of iou_loss iou, giou, diou, ciou: Darknet's own formula (default), or the true gradient",
     )  # fmt: skip
     add(
         "--policy",

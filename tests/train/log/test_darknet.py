@@ -36,11 +36,11 @@ TOLERANCE = 3e-7  # of the largest number of a line: it is summed in float32 the
 
 
 def told(shared, name, dialect):
-    """(DarknetLosses, recorded case): Darknet's own box gradient where there is an IoU loss, as in the recording."""
+    """Return the DarknetLosses of a recorded case, and the case."""
     folder = shared / "darknet_golden/loss"
     case, arrays = read_json(folder / f"{name}.json"), np.load(folder / f"{name}.npz")
     network = network_of(case["cfg"])
-    loss = DarknetLoss(DetectionLoss(network, dialect, "darknet"), network, dialect)
+    loss = DarknetLoss(DetectionLoss(network, dialect), network, dialect)
     raw = torch.as_tensor(arrays["logits"]).clone().requires_grad_()
     return loss([raw], targets_of(arrays["truths"])), case
 

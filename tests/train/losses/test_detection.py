@@ -36,15 +36,15 @@ SQUARED_ERROR = (
     "yolov3_masked",
     "yolov3_truth_thresh",
 )
-# Darknet's box gradients of these are its own formula and no derivative; ours are autograd's unless asked for.
+# Darknet's box gradients of these are a formula of its own, not the derivative.
 IOU = ("ciou", "giou", "max_delta", "new_coords", "objectness_smooth")
 TOLERANCE = 1e-5
 
 
-def delta_of(network, dialect, logits, targets, box_gradient="autograd"):
+def delta_of(network, dialect, logits, targets, **options):
     """Darknet's delta by our loss, `[B, A, 5+classes, H, W]`: -d(sum over the batch)/d(logits)."""
     raw = torch.as_tensor(logits).clone().requires_grad_()
-    losses = DetectionLoss(network, dialect, box_gradient)([raw], targets)
+    losses = DetectionLoss(network, dialect, **options)([raw], targets)
     losses.total.backward()
     head = network.layers[network.heads[0]]
     batch, _, height, width = raw.shape
@@ -83,30 +83,32 @@ def test_every_recorded_loss_case_is_in_a_table(shared):
     }
 
 
-@pytest.mark.parametrize("name", SQUARED_ERROR)
+@pytest.mark.parametrize("name", SQUARED_ERROR + IOU)
 def test_gradients_are_compiled_darknets_deltas(shared, name):
-    network, dialect, logits, targets, expected, case = recorded_case(shared, name)
+    """Box gradients of every iou_loss included: those of DetectionLoss(network, dialect) are Darknet's."""
+    network, dialect, logits, targets, expected, _ = recorded_case(shared, name)
     delta = delta_of(network, dialect, logits, targets)
     assert np.abs(expected).max() > 0.5  # something was learned
+    assert name not in IOU or np.abs(expected[:, :, :4]).max() > 0.2
     assert_close(delta, expected)
+
+
+@pytest.mark.parametrize(
+    "name", SQUARED_ERROR
+)  # with an iou_loss Darknet prints another cost: test_darknet.py
+def test_the_sum_of_squared_deltas_is_the_cost_that_darknet_prints(shared, name):
+    network, dialect, logits, targets, _, case = recorded_case(shared, name)
+    delta = delta_of(network, dialect, logits, targets)
     assert (delta.astype(np.float64) ** 2).sum() == pytest.approx(case["cost"], rel=1e-5)
 
 
 @pytest.mark.parametrize("name", IOU)
-def test_with_an_iou_loss_objectness_and_classes_are_compiled_darknets(shared, name):
+def test_with_the_true_box_gradient_objectness_and_classes_are_compiled_darknets(shared, name):
     network, dialect, logits, targets, expected, _ = recorded_case(shared, name)
-    delta = delta_of(network, dialect, logits, targets)
+    delta = delta_of(network, dialect, logits, targets, box_gradient="autograd")
     assert_close(delta[:, :, 4:], expected[:, :, 4:])
     # the box gradients are others, but of the same cells
     assert np.array_equal(delta[:, :, :4].any(axis=2), expected[:, :, :4].any(axis=2))
-
-
-@pytest.mark.parametrize("name", IOU)
-def test_asked_for_box_gradients_of_an_iou_loss_are_compiled_darknets_too(shared, name):
-    network, dialect, logits, targets, expected, _ = recorded_case(shared, name)
-    delta = delta_of(network, dialect, logits, targets, "darknet")
-    assert np.abs(expected[:, :, :4]).max() > 0.2
-    assert np.abs(delta - expected).max() <= TOLERANCE
 
 
 def test_max_delta_bounds_each_box_delta(shared):
@@ -224,13 +226,13 @@ def test_gradients_are_the_cell_by_cell_deltas(dialect, keys, mask, grid):
         ("ciou", torchvision.ops.complete_box_iou_loss),
     ],
 )
-def test_box_gradients_of_an_iou_loss_are_those_of_torchvisions(kind, loss):
+def test_true_box_gradients_of_an_iou_loss_are_those_of_torchvisions(kind, loss):
     grid, mask = (4, 7), (0, 1, 2, 3, 4, 5)
     network, logits, rows = random_case(
         1, grid, mask, 3, {"iou_loss": kind, "iou_normalizer": 0.07}
     )
     targets = targets_of(rows)
-    ours = delta_of(network, "alexeyab", logits, targets)[:, :, :4]
+    ours = delta_of(network, "alexeyab", logits, targets, box_gradient="autograd")[:, :, :4]
     raw = torch.tensor(logits).requires_grad_()
     boxes = cxcywh_to_xyxy(network.decode([raw]).boxes).reshape(3, 6, *grid, 4)
     total = 0
@@ -301,7 +303,7 @@ def test_darknets_box_gradients_are_the_pair_by_pair_deltas(kind):
         2, (4, 7), (0, 1, 2, 3, 4, 5), 3, MANY_KEYS | {"iou_loss": kind}
     )
     targets = targets_of(rows)
-    ours = delta_of(network, "alexeyab", logits, targets, "darknet")[:, :, :4]
+    ours = delta_of(network, "alexeyab", logits, targets)[:, :, :4]
     slow, clipped = slow_box_deltas(network, kind, logits, targets)
     assert clipped > 0 and np.abs(slow).max() > 1
     np.testing.assert_allclose(ours, slow, rtol=1e-3, atol=1e-5)
@@ -312,7 +314,7 @@ def test_of_pjreddies_boxes_in_one_cell_the_last_one_wins_with_darknets_gradient
     logits = np.random.default_rng(0).normal(0, 1, (1, 16, 4, 7)).astype(np.float32)
     first, last = (0, 0, 0.4, 0.4, 8 / 112, 9 / 48), (0, 1, 0.41, 0.42, 9 / 112, 9 / 48)
     both, alone = (
-        delta_of(network, "pjreddie", logits, targets_of(rows), "darknet")[:, :, :4]
+        delta_of(network, "pjreddie", logits, targets_of(rows))[:, :, :4]
         for rows in ([first, last], [last])
     )
     assert alone.any() and np.array_equal(both, alone)
@@ -404,7 +406,8 @@ def test_a_label_that_is_no_class_is_passed_over():
 def test_a_box_without_width_or_height_gives_finite_gradients(iou_loss, box_gradient):
     network, logits, _ = random_case(0, (4, 7), (0, 1), 3, {"iou_loss": iou_loss})
     flat = [(0, 0, 0.5, 0.5, 0.0, 0.0), (1, 1, 0.3, 0.3, 0.2, 0.0)]
-    delta = delta_of(network, "alexeyab", logits, targets_of(flat), box_gradient)
+    targets = targets_of(flat)
+    delta = delta_of(network, "alexeyab", logits, targets, box_gradient=box_gradient)
     assert np.isfinite(delta).all()
 
 

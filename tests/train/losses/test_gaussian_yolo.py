@@ -61,10 +61,10 @@ def random_case(seed, anchors=4):
     return logits, np.array(rows, np.float32)
 
 
-def delta_of(network, logits, rows, dialect="alexeyab", box_gradient="darknet"):
+def delta_of(network, logits, rows, dialect="alexeyab", **options):
     """Darknet's delta by our loss, `[B, A, 9+classes, H, W]`."""
     raw = torch.as_tensor(logits).clone().requires_grad_()
-    losses = DetectionLoss(network, dialect, box_gradient)([raw], targets_of(rows))
+    losses = DetectionLoss(network, dialect, **options)([raw], targets_of(rows))
     losses.total.backward()
     head = network.layers[1]
     shape = (len(logits), len(head.anchor_ids), 9 + head.classes, *logits.shape[2:])
@@ -146,7 +146,7 @@ def test_the_dialect_changes_nothing(box_gradient):
     logits, rows = random_case(0)
     network = network_with(iou_loss="giou", label_smooth_eps=0.1, iou_thresh=0.3)
     first, second = (
-        delta_of(network, logits, rows, dialect, box_gradient)
+        delta_of(network, logits, rows, dialect, box_gradient=box_gradient)
         for dialect in ("alexeyab", "pjreddie")
     )
     assert np.array_equal(first, second)

@@ -69,7 +69,8 @@ class DetectionLoss:
     Args:
         network: its heads are trained.
         dialect: "alexeyab" or "pjreddie", whose arithmetic to follow.
-        box_gradient: "autograd", the true gradient of iou_loss iou, giou, diou and ciou, or "darknet", Darknet's own.
+        box_gradient: of iou_loss iou, giou, diou and ciou: "darknet", Darknet's own formula, or "autograd", the true
+            gradient.
         head_settings: one for each head; default: what the cfg says.
         class_map: int64 `[L]`, the class of the heads for each label of the data set (`map` of a [region]); default:
             a label is the class of the same number.
@@ -82,7 +83,7 @@ class DetectionLoss:
         self,
         network: Network,
         dialect: str = "alexeyab",
-        box_gradient: str = "autograd",
+        box_gradient: str = "darknet",
         *,
         head_settings: Sequence[HeadSettings] | None = None,
         class_map: Tensor | None = None,

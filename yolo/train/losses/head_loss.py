@@ -14,7 +14,7 @@ class Rules:
     """What decides a head's arithmetic beside its section.
 
     dialect: whose Darknet; seen: images that the weights were trained on before this batch;
-    box_gradient: of iou_loss iou, giou, diou and ciou: "autograd", the true one, or "darknet", Darknet's own formula.
+    box_gradient: of iou_loss iou, giou, diou and ciou: "darknet", Darknet's own formula, or "autograd", the true one.
     """
 
     dialect: Dialect

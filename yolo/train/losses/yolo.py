@@ -2,8 +2,8 @@
 
 Darknet computes no loss, it writes delta = -dL/d(raw map) by hand (yolo_layer.c). The functions here are the ones
 whose derivatives those deltas are: for x, y, objectness and classes the binary cross entropy of logits, for w and h
-half the squared error. `iou_loss` giou, diou and ciou are true gradients here (autograd) unless Darknet's own are
-asked for.
+half the squared error. The box gradient of `iou_loss` iou, giou, diou and ciou is Darknet's hand-written formula, or
+the true one with box_gradient="autograd".
 """
 
 from dataclasses import replace

@@ -19,7 +19,7 @@ class Options:
     clear: bool = False
     resume: Path | None = None
     iou_loss: str | None = None
-    box_gradient: str = "autograd"
+    box_gradient: str = "darknet"
     dialect: str = "alexeyab"
     policy: str | None = None
     sizes: tuple[Stage, ...] = ()
