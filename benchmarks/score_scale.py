@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from yolo.console import run, whole_number
-from yolo.evaluate.metrics.average_precision import mean_ap, score_classes
+from yolo.evaluate.metrics.voc import mean_ap, score_classes
 from yolo.records import GroundTruth, ScoredBoxes
 
 SIZES = (1_250_000, 2_500_000, 5_000_000)

@@ -27,7 +27,6 @@ from pathlib import Path
 from yolo.console import new_file, run, share, stop
 from yolo.errors import DatasetError
 from yolo.evaluate.metrics.all import all_metrics
-from yolo.evaluate.metrics.average_precision import VOC_PIXEL_EXTENT, score_classes
 from yolo.evaluate.metrics.coco import coco_structures, score_coco
 from yolo.evaluate.metrics.conventions import COCO_ROWS, everything_text, metrics_record
 from yolo.evaluate.metrics.darknet import COUNTED_THRESH
@@ -38,6 +37,7 @@ from yolo.evaluate.metrics.table import (
     mean_line,
     summary,
 )
+from yolo.evaluate.metrics.voc import VOC_PIXEL_EXTENT, score_classes
 from yolo.evaluate.pairing import Pair, Sources, evaluation_of_pair, read_pair, write_as
 from yolo.files import write_text
 from yolo.formats.recognition import (

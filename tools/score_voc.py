@@ -17,7 +17,6 @@ import json
 from pathlib import Path
 
 from yolo.console import new_file, run, share, stop
-from yolo.evaluate.metrics.average_precision import VOC_PIXEL_EXTENT, score_classes
 from yolo.evaluate.metrics.darknet import COUNTED_THRESH
 from yolo.evaluate.metrics.table import (
     average_precisions,
@@ -26,6 +25,7 @@ from yolo.evaluate.metrics.table import (
     plot_curves,
     summary,
 )
+from yolo.evaluate.metrics.voc import VOC_PIXEL_EXTENT, score_classes
 from yolo.files import write_text
 from yolo.formats.voc_results import evaluation_of_files, read_results, results_names
 from yolo.formats.voc_xml import VocGroundTruth, read_ground_truth, read_image_set

@@ -74,7 +74,7 @@ def test_one_metric_at_another_overlap(project, case):
 def test_a_class_with_results_and_no_ground_truth_is_shown_and_left_out_of_the_mean(project, case):
     (case / "results/comp4_det_test_eel.txt").write_text("a 0.5 1 1 2 2\n")
     done = score(project, case)
-    assert "| eel        |      0 |          1 |      n/a |     n/a |" in done.stdout
+    assert "| eel        |            0 |          1 |      n/a |     n/a |" in done.stdout
     assert done.stdout.splitlines()[-1] == "mAP voc07 0.522727  area 0.500000"
 
 

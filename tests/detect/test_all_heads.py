@@ -11,9 +11,8 @@ from yolo.cfg import parse_cfg
 from yolo.data.check import check_list
 from yolo.detect.detector import Detector
 from yolo.evaluate.evaluator import evaluate
-from yolo.evaluate.metrics.average_precision import mean_ap
 from yolo.evaluate.metrics.table import average_precisions
-from yolo.evaluate.metrics.voc import voc_scores
+from yolo.evaluate.metrics.voc import mean_ap, voc_scores
 from yolo.model.network import build
 
 # The map is 2 cells high and 3 wide (YOLOv1's: 2 by 2), the object in row 1, column 2 (YOLOv1: column 1).

@@ -8,10 +8,9 @@ from yolo.data.check import check_list
 from yolo.data.images import read_image
 from yolo.detect.detector import Detector
 from yolo.evaluate.evaluator import detections_of, evaluate, ground_truth_of_images, image_boxes
-from yolo.evaluate.metrics.average_precision import mean_ap
 from yolo.evaluate.metrics.coco import coco_score
 from yolo.evaluate.metrics.table import average_precisions
-from yolo.evaluate.metrics.voc import voc_detections, voc_scores
+from yolo.evaluate.metrics.voc import detections_in_voc_pixels, mean_ap, voc_scores
 from yolo.records import Evaluation, LabeledBoxes, ScoredBoxes
 
 
@@ -105,8 +104,8 @@ def test_difficult_boxes_count_neither_way(four):
 def test_boxes_are_matched_in_vocs_pixels(four):
     """By hand: 9..25 and 9..17 with the last pixel inside are 17 and 9 wide, IoU 9/17; without it 8/16, no hit."""
     evaluation = evaluation_of(checked(four), [(0, 0, 0.9, (8, 8, 16, 24))])
-    assert voc_scores(evaluation)[0].match.correct.tolist() == [True]
-    assert voc_scores(evaluation, iou_thresh=0.53)[0].match.correct.tolist() == [False]
+    assert voc_scores(evaluation)[0].match.true_positive.tolist() == [True]
+    assert voc_scores(evaluation, iou_thresh=0.53)[0].match.true_positive.tolist() == [False]
 
 
 def test_a_class_without_ground_truth_has_no_number(four):
@@ -126,7 +125,7 @@ def test_no_detections_are_ordinary(four):
 def test_detections_are_written_as_darknet_writes_them(four):
     evaluation = evaluation_of(checked(four), [(0, 0, 0.5, (-3.0, 5.0, 70.0, 20.0))])
     # by hand: moved by 1, kept inside 1..64 and 1..48
-    assert voc_detections(evaluation).boxes.tolist() == [[1, 6, 64, 21]]
+    assert detections_in_voc_pixels(evaluation).boxes.tolist() == [[1, 6, 64, 21]]
 
 
 @pytest.mark.parametrize("letterbox", [False, True])

@@ -11,8 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yolo.errors import DatasetError
-from yolo.evaluate.metrics.average_precision import VOC_PIXEL_EXTENT, mean_ap, score_classes
-from yolo.evaluate.metrics.voc import voc_detections, voc_ground_truth
+from yolo.evaluate.metrics.voc import (
+    VOC_PIXEL_EXTENT,
+    detections_in_voc_pixels,
+    ground_truth_in_voc_pixels,
+    mean_ap,
+    score_classes,
+)
 from yolo.formats.voc_results import evaluation_of_files, read_results, results_names, write_results
 from yolo.formats.voc_xml import read_ground_truth, read_image_set, voc_pixels
 from yolo.records import ScoredBoxes
@@ -256,5 +261,7 @@ def test_files_as_an_evaluation_score_as_they_do_in_vocs_pixels(tmp_path):
     detections = read_results(tmp_path, found.names, found.image_ids)
     evaluation = evaluation_of_files(found, detections)
     assert evaluation.ground_truth.boxes.tolist() == [[0, 1, 29.5, 39]]
-    assert voc_ground_truth(evaluation).boxes.tolist() == found.ground_truth.boxes.tolist()
-    assert voc_detections(evaluation).boxes.tolist() == detections.boxes.tolist()
+    assert (
+        ground_truth_in_voc_pixels(evaluation).boxes.tolist() == found.ground_truth.boxes.tolist()
+    )
+    assert detections_in_voc_pixels(evaluation).boxes.tolist() == detections.boxes.tolist()

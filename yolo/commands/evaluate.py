@@ -39,7 +39,6 @@ from yolo.distributed import Processes, device_of, joined, processes_of
 from yolo.errors import CfgError, DatasetError
 from yolo.evaluate.evaluator import detections_of, evaluation_of
 from yolo.evaluate.metrics.all import all_metrics
-from yolo.evaluate.metrics.average_precision import ClassScore
 from yolo.evaluate.metrics.coco import coco_score
 from yolo.evaluate.metrics.conventions import (
     COCO_ROWS,
@@ -55,7 +54,7 @@ from yolo.evaluate.metrics.table import (
     mean_line,
     summary,
 )
-from yolo.evaluate.metrics.voc import IOU_THRESH, voc_detections, voc_scores
+from yolo.evaluate.metrics.voc import IOU_THRESH, ClassScore, detections_in_voc_pixels, voc_scores
 from yolo.evaluate.report_folder import about_run, write_report
 from yolo.files import write_text
 from yolo.formats.voc_results import write_results
@@ -98,7 +97,10 @@ def _tell(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) -
         content["all"] = metrics_record(everything)
     if args.save_results:
         files = write_results(
-            args.save_results, evaluation.names, evaluation.image_ids, voc_detections(evaluation)
+            args.save_results,
+            evaluation.names,
+            evaluation.image_ids,
+            detections_in_voc_pixels(evaluation),
         )
         print(f"results: {len(files)} files, {files[0].parent}/comp4_det_test_CLASS.txt")
     if args.json:

@@ -11,10 +11,9 @@ from yolo.detect.detector import Detector
 from yolo.detect.draw import draw_ground_truth_and_predictions
 from yolo.distributed import Processes
 from yolo.evaluate.evaluator import detections_of, evaluation_of, image_boxes
-from yolo.evaluate.metrics.average_precision import ClassScore, mean_ap
 from yolo.evaluate.metrics.darknet import MAP_NMS_THRESH, MAP_SCORE_THRESH
 from yolo.evaluate.metrics.table import average_precisions, class_table
-from yolo.evaluate.metrics.voc import voc_scores
+from yolo.evaluate.metrics.voc import ClassScore, mean_ap, voc_scores
 from yolo.model.network import Network
 
 SHOWN_IMAGES = 4  # of the valid list, in TensorBoard, at each evaluation
@@ -98,7 +97,7 @@ def detection_scores(
 
 
 def _curve(score: ClassScore) -> Curve:
-    return score.match.correct, score.match.scores, score.match.ground_truths
+    return score.match.true_positive, score.match.scores, score.match.ground_truths
 
 
 def _shown(detector: Detector, images: Sequence[LabeledImage]):

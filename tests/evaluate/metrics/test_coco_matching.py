@@ -13,18 +13,18 @@ from tests.helpers.scoring_scenes import (
     ground_truth_of,
     scenes,
 )
-from yolo.evaluate.metrics.average_precision import mean_ap
 from yolo.evaluate.metrics.coco import score_coco
 from yolo.evaluate.metrics.coco_matching import (
     IOU_THRESHOLDS,
-    by_score,
     class_aps,
     curve_101,
-    overlapping,
+    overlapping_pairs,
+    rank_detections,
     same_class,
+    score_order,
     sorted_by_score,
-    standing,
 )
+from yolo.evaluate.metrics.voc import mean_ap
 from yolo.formats.coco_annotations import coco_dataset
 from yolo.formats.coco_results import coco_results
 from yolo.records import ScoredBoxes
@@ -37,9 +37,9 @@ def coco_of(ground_truth, found, scale=1):
 
 
 def means(ground_truth, found, areas):
-    pairs = same_class(ground_truth, found, overlapping(ground_truth, found, 0.5))
+    pairs = same_class(ground_truth, found, overlapping_pairs(ground_truth, found, 0.5))
     return mean_ap(
-        mean_ap(class_aps(standing(ground_truth, found, pairs, CLASSES, thresh, areas)))
+        mean_ap(class_aps(rank_detections(ground_truth, found, pairs, CLASSES, thresh, areas)))
         for thresh in IOU_THRESHOLDS
     )
 
@@ -71,9 +71,9 @@ def test_ap_of_every_size_is_pycocotools(scene):
 @settings(max_examples=40, deadline=None)
 def test_ap_of_every_class_is_pycocotools(scene):
     ground_truth, found = scene
-    pairs = same_class(ground_truth, found, overlapping(ground_truth, found, 0.5))
+    pairs = same_class(ground_truth, found, overlapping_pairs(ground_truth, found, 0.5))
     by_thresh = [
-        class_aps(standing(ground_truth, found, pairs, CLASSES, t)) for t in IOU_THRESHOLDS
+        class_aps(rank_detections(ground_truth, found, pairs, CLASSES, t)) for t in IOU_THRESHOLDS
     ]
     expected = coco_of(ground_truth, found).class_ap
     for values, number in zip(zip(*by_thresh, strict=True), expected, strict=True):
@@ -83,7 +83,7 @@ def test_ap_of_every_class_is_pycocotools(scene):
 def test_of_equal_scores_the_earlier_image_is_first_whatever_their_order():
     images, scores = np.array([1, 0, 1, 0]), np.array([0.5, 0.5, 0.9, 0.5])
     shuffled = ScoredBoxes(images, images, scores, np.zeros((4, 4)))
-    assert by_score(shuffled).tolist() == [2, 1, 3, 0]
+    assert score_order(shuffled).tolist() == [2, 1, 3, 0]
     in_order = sorted_by_score(shuffled)
     assert in_order.scores.tolist() == [0.9, 0.5, 0.5, 0.5] and in_order.image_index.tolist() == [
         1,
@@ -91,9 +91,9 @@ def test_of_equal_scores_the_earlier_image_is_first_whatever_their_order():
         0,
         1,
     ]
-    assert by_score(in_order).tolist() == [0, 1, 2, 3]
+    assert score_order(in_order).tolist() == [0, 1, 2, 3]
     later_first = ScoredBoxes(images[:2], images[:2], scores[:2], np.zeros((2, 4)))
-    assert by_score(later_first).tolist() == [1, 0]
+    assert score_order(later_first).tolist() == [1, 0]
 
 
 def test_the_curve_by_hand():

@@ -71,9 +71,9 @@ def test_one_case_in_all_conventions_by_hand(metrics):
     assert len([row for row in metric_rows(metrics) if row.metric.startswith("COCO ")]) == 12
 
 
-def test_the_dog_is_taken_for_a_cat(metrics):
+def test_the_dog_is_detected_as_a_cat(metrics):
     assert metrics.confusion.tolist() == [[1, 0, 0, 1], [1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
-    assert confusions_line(metrics) == "taken for another class: dog as cat 1"
+    assert confusions_line(metrics) == "detected as another class: dog as cat 1"
 
 
 def test_the_table_shows_every_row_with_its_conventions(metrics):
@@ -83,7 +83,7 @@ def test_the_table_shows_every_row_with_its_conventions(metrics):
     assert len(lines) == len(rows) + 4
     voc07 = next(line for line in lines if "VOC07 mAP" in line)
     assert re.search(r"0\.424242 .* 11 tenths.* > 0.5 .* \+ 1 pixel .* left out", voc07)
-    assert "sides + 1 pixel; difficult ground truth excused; scores all" in rows[0].conventions
+    assert "sides + 1 pixel; difficult ground truth ignored; scores all" in rows[0].conventions
 
 
 def test_counts_a_class(metrics):

@@ -16,8 +16,8 @@ from tests.helpers.box_rows import (
     ground_truth_rows,
     thresholds,
 )
-from yolo.evaluate.metrics.average_precision import score_classes
 from yolo.evaluate.metrics.darknet import POINTS, darknet_map
+from yolo.evaluate.metrics.voc import score_classes
 
 
 def test_a_class_without_ground_truth_counts_as_zero():
@@ -57,17 +57,17 @@ def test_a_difficult_box_excuses_only_what_found_nothing_else():
     """SHIFTED fits the difficult box best, and the other one too: VOC leaves it out, Darknet counts it."""
     ground_truths = ground_truth_of((0, 0, SHIFTED, True), (0, 0, SQUARE, False))
     found = detections_of((0, 0, 0.9, SHIFTED))
-    assert darknet_map(ground_truths, found, 1).classes[0].match.correct.tolist() == [True]
-    assert score_classes(ground_truths, found, 1, 0.5, 0.0)[0].match.correct.tolist() == []
+    assert darknet_map(ground_truths, found, 1).classes[0].match.true_positive.tolist() == [True]
+    assert score_classes(ground_truths, found, 1, 0.5, 0.0)[0].match.true_positive.tolist() == []
 
 
 def test_what_a_difficult_box_excuses_is_still_a_false_positive_of_the_counts():
     ground_truths = ground_truth_of((0, 0, SQUARE, True), (0, 0, FAR, False))
     result = darknet_map(ground_truths, detections_of((0, 0, 0.9, SQUARE), (0, 0, 0.8, FAR)), 1)
     assert result.mean_ap[0] == 1
-    counted = result.counted
-    assert (counted.true_positives, counted.false_positives, counted.missed) == (1, 1, 0)
-    assert (counted.hit_iou, counted.darknet_iou) == (1, 0.5)
+    counted = result.point
+    assert (counted.true_positives, counted.false_positives, counted.false_negatives) == (1, 1, 0)
+    assert (counted.mean_iou, counted.darknet_iou) == (1, 0.5)
 
 
 def test_a_difficult_box_excuses_only_above_the_threshold():
@@ -85,15 +85,15 @@ def test_scores_up_to_the_threshold_are_left_out():
 
 def test_counts_are_strictly_above_their_threshold():
     ground_truths = ground_truth_of((0, 0, SQUARE, False))
-    at = darknet_map(ground_truths, detections_of((0, 0, 0.25, SQUARE)), 1).counted
-    assert (at.true_positives, at.missed, at.precision, at.recall) == (0, 1, None, 0)
-    above = darknet_map(ground_truths, detections_of((0, 0, 0.26, SQUARE)), 1).counted
-    assert (above.true_positives, above.missed, above.f1) == (1, 0, 1)
+    at = darknet_map(ground_truths, detections_of((0, 0, 0.25, SQUARE)), 1).point
+    assert (at.true_positives, at.false_negatives, at.precision, at.recall) == (0, 1, None, 0)
+    above = darknet_map(ground_truths, detections_of((0, 0, 0.26, SQUARE)), 1).point
+    assert (above.true_positives, above.false_negatives, above.f1) == (1, 0, 1)
 
 
 def test_nothing_at_all_has_no_numbers_that_do_not_exist():
     nothing = darknet_map(ground_truth_of(), detections_of(), 0)
-    assert nothing.mean_ap == dict.fromkeys(POINTS) and nothing.counted.f1 is None
+    assert nothing.mean_ap == dict.fromkeys(POINTS) and nothing.point.f1 is None
     assert darknet_map(ground_truth_of(), detections_of(), 2).mean_ap == dict.fromkeys(POINTS, 0.0)
 
 
@@ -117,8 +117,8 @@ def test_every_number_is_the_slow_version_s(ground_truths, detections, thresh, c
         assert [each.ap[points] for each in ours.classes] == pytest.approx(aps[points], abs=1e-12)
         assert ours.mean_ap[points] == pytest.approx(means[points], abs=1e-12)
     for each, (right, wrong, missed, overlap) in zip(ours.classes, counts, strict=True):
-        counted = each.counted
+        counted = each.point
         assert (counted.true_positives, counted.false_positives) == (right, wrong)
-        assert counted.missed == missed
-        assert counted.overlap == pytest.approx(overlap, abs=1e-12)
-    assert ours.counted.true_positives == sum(right for right, *_ in counts)
+        assert counted.false_negatives == missed
+        assert counted.iou_sum == pytest.approx(overlap, abs=1e-12)
+    assert ours.point.true_positives == sum(right for right, *_ in counts)

@@ -18,8 +18,8 @@ from tests.helpers.box_rows import (
     ground_truth_rows,
     thresholds,
 )
-from yolo.evaluate.metrics.average_precision import match_class
 from yolo.evaluate.metrics.miss_rate import log_average_miss_rate
+from yolo.evaluate.metrics.voc import match_class
 
 
 def rate(ground_truths, detections, images):

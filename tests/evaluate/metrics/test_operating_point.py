@@ -17,14 +17,14 @@ from tests.helpers.box_rows import (
     ground_truth_rows,
     thresholds,
 )
-from yolo.evaluate.metrics.operating_point import OperatingPoint, operating_points, together
+from yolo.evaluate.metrics.operating_point import OperatingPoint, combine_classes, operating_points
 
 
 def test_the_shares_by_hand():
-    point = OperatingPoint(true_positives=3, false_positives=1, missed=2, overlap=2.4)
+    point = OperatingPoint(true_positives=3, false_positives=1, false_negatives=2, iou_sum=2.4)
     assert (point.precision, point.recall) == (3 / 4, 3 / 5)
     assert point.f1 == pytest.approx(2 * (3 / 4) * (3 / 5) / (3 / 4 + 3 / 5))
-    assert point.hit_iou == pytest.approx(0.8)
+    assert point.mean_iou == pytest.approx(0.8)
     assert point.darknet_iou == pytest.approx(0.6)
 
 
@@ -38,22 +38,22 @@ def test_the_shares_by_hand():
     ],
 )
 def test_a_share_of_nothing_does_not_exist(counts, shares):
-    point = OperatingPoint(*counts, overlap=0.0)
-    assert (point.precision, point.recall, point.f1, point.hit_iou) == shares
+    point = OperatingPoint(*counts, iou_sum=0.0)
+    assert (point.precision, point.recall, point.f1, point.mean_iou) == shares
 
 
 def test_difficult_boxes_are_neither_missed_nor_wrong():
     ground_truths = ground_truth_of((0, 0, SQUARE, True), (0, 0, FAR, True), (1, 0, SQUARE, False))
     found = detections_of((0, 0, 0.9, SQUARE), (1, 0, 0.8, SHIFTED), (1, 0, 0.7, SQUARE))
     (point,) = operating_points(ground_truths, found, 1, 0.5, 0.0, 0.25)
-    assert (point.true_positives, point.false_positives, point.missed) == (1, 1, 0)
-    assert point.overlap == pytest.approx(90 / 110)  # of the hit, though the later one fits better
+    assert (point.true_positives, point.false_positives, point.false_negatives) == (1, 1, 0)
+    assert point.iou_sum == pytest.approx(90 / 110)  # of the hit, though the later one fits better
 
 
 def test_together_are_all_boxes_and_not_the_mean_of_shares():
-    every = together([OperatingPoint(1, 0, 0, 0.9), OperatingPoint(1, 3, 4, 0.7)])
+    every = combine_classes([OperatingPoint(1, 0, 0, 0.9), OperatingPoint(1, 3, 4, 0.7)])
     assert every == OperatingPoint(2, 3, 4, pytest.approx(1.6))
-    assert together([]).precision is None
+    assert combine_classes([]).precision is None
 
 
 def test_a_label_of_no_class_is_an_error():
@@ -74,7 +74,7 @@ def test_counts_are_the_slow_version_s(ground_truths, detections, thresh, extent
     )
     expected = reference.counts(ground_truths, detections, CLASSES, thresh, extent, score_thresh)
     for point, (right, wrong, missed, overlap) in zip(points, expected, strict=True):
-        assert (point.true_positives, point.false_positives, point.missed) == (
+        assert (point.true_positives, point.false_positives, point.false_negatives) == (
             right, wrong, missed,
         )  # fmt: skip
-        assert point.overlap == pytest.approx(overlap, abs=1e-12)
+        assert point.iou_sum == pytest.approx(overlap, abs=1e-12)

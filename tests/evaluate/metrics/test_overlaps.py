@@ -6,8 +6,7 @@ from hypothesis import given, settings
 
 from tests.helpers import slow_tide
 from tests.helpers.scoring_scenes import found_of, ground_truth_of, scenes
-from yolo.evaluate.metrics import average_precision
-from yolo.evaluate.metrics import coco_matching as overlaps
+from yolo.evaluate.metrics import coco_matching, voc
 
 
 @pytest.mark.parametrize("portion", [1, 3, 1_000_000])
@@ -23,8 +22,8 @@ def test_all_pairs_of_an_image_are_there_in_portions_of_any_size(portion, scene)
             if found.image_index[d] == ground_truth.image_index[t] and overlap >= 0.1:
                 expected[d, t] = overlap
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(average_precision, "PAIRS_AT_ONCE", portion)
-        pairs = overlaps.overlapping(ground_truth, found, 0.1)
+        patch.setattr(voc, "PAIRS_AT_ONCE", portion)
+        pairs = coco_matching.overlapping_pairs(ground_truth, found, 0.1)
     ours = dict(
         zip(zip(pairs.detection, pairs.ground_truth, strict=True), pairs.overlap, strict=True)
     )
@@ -34,10 +33,12 @@ def test_all_pairs_of_an_image_are_there_in_portions_of_any_size(portion, scene)
 def test_boxes_without_an_area_overlap_nothing():
     ground_truth = ground_truth_of([(0, 0, (2, 2, 2, 5), False), (0, 0, (0, 0, 4, 4), False)])
     found = found_of([(0, 0, 0.9, (2, 2, 2, 5)), (0, 0, 0.9, (3, 3, 1, 1))])
-    assert len(overlaps.overlapping(ground_truth, found, 0.1).overlap) == 0
+    assert len(coco_matching.overlapping_pairs(ground_truth, found, 0.1).overlap) == 0
 
 
 def test_the_best_partner_is_the_first_of_equals():
-    pairs = overlaps.Pairs(np.array([0, 0, 2]), np.array([5, 3, 4]), np.array([0.5, 0.5, 0.2]))
-    overlap, best = overlaps.best_partner(pairs, 3)
+    pairs = coco_matching.OverlappingPairs(
+        np.array([0, 0, 2]), np.array([5, 3, 4]), np.array([0.5, 0.5, 0.2])
+    )
+    overlap, best = coco_matching.best_partner(pairs, 3)
     assert overlap.tolist() == [0.5, 0, 0.2] and best.tolist() == [3, -1, 4]

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from yolo.evaluate.metrics.average_precision import ClassMatch, ClassScore
 from yolo.evaluate.metrics.table import (
     average_precisions,
     class_table,
@@ -15,6 +14,7 @@ from yolo.evaluate.metrics.table import (
     plot_curves,
     summary,
 )
+from yolo.evaluate.metrics.voc import ClassMatch, ClassScore
 
 METRICS = {"voc07": [0.5, None, 0.25], "area": [0.123456789, None, 0.2]}
 

@@ -9,7 +9,7 @@ from terminaltables import AsciiTable
 from yolo.errors import DatasetError
 from yolo.evaluate.analysis.images import FOUND
 from yolo.evaluate.analysis.tide import FALSE_KINDS, FOREGROUND_IOU
-from yolo.evaluate.metrics.coco_matching import NONE, match_free, overlapping
+from yolo.evaluate.metrics.coco_matching import NONE, match_free, overlapping_pairs
 from yolo.records import GroundTruth, ScoredBoxes
 
 BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "same", "n/a"
@@ -254,7 +254,7 @@ def _stayed(before: Sequence[dict], now: Sequence[dict]) -> int:
         _column(now, "score"),
         _column(now, "box"),
     )
-    pairs = overlapping(ground_truth, found, FOREGROUND_IOU)
+    pairs = overlapping_pairs(ground_truth, found, FOREGROUND_IOU)
     pairs = pairs.where(ground_truth.labels[pairs.ground_truth] == found.labels[pairs.detection])
     given = match_free(ground_truth, found, pairs, FOREGROUND_IOU, ground_truth.difficult)
     return int(np.count_nonzero(given != NONE))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from yolo.evaluate.analysis.tide import RIGHT, UNCOUNTED, Errors
-from yolo.evaluate.metrics.coco_matching import by_score, curve_101
+from yolo.evaluate.metrics.coco_matching import curve_101, score_order
 from yolo.records import Evaluation, ScoredBoxes
 
 FOUND, LOST, EXCUSED, DIFFICULT = "found", "missed", "excused", "difficult"
@@ -92,7 +92,7 @@ def _costs(
     )
     totals = np.bincount(ground_truth.labels[~ground_truth.difficult], minlength=classes)
     measured = max(np.count_nonzero(totals), 1)
-    order = by_score(found)
+    order = score_order(found)
     order = order[shown.kind[order] != UNCOUNTED]
     rows_of = [order[found.labels[order] == label] for label in range(classes)]
     right_of = [shown.kind[rows] == RIGHT for rows in rows_of]

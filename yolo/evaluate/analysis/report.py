@@ -25,21 +25,21 @@ from yolo.evaluate.analysis.tide import (
     shown_errors,
     standing_of,
 )
-from yolo.evaluate.metrics.average_precision import mean_ap
-from yolo.evaluate.metrics.calibration import reliability, score_histogram
+from yolo.evaluate.metrics.calibration import calibration, score_histogram
 from yolo.evaluate.metrics.coco_matching import (
     ANY_AREA,
     IOU_THRESHOLDS,
-    Pairs,
-    Standing,
+    OverlappingPairs,
+    RankedDetections,
     class_aps,
     class_curves,
-    overlapping,
+    overlapping_pairs,
+    rank_detections,
     same_class,
     sorted_by_score,
-    standing,
 )
 from yolo.evaluate.metrics.confusion import confusion_matrix
+from yolo.evaluate.metrics.voc import mean_ap
 from yolo.records import Evaluation, GroundTruth, ScoredBoxes
 
 FORMAT = 1  # of report.json; another number where an older compare would read it wrongly
@@ -111,9 +111,9 @@ def findings(
     )
     errors = find_errors(ground_truth, found)
     shown = shown_errors(ground_truth, found, errors, score_thresh)
-    pairs = same_class(ground_truth, found, overlapping(ground_truth, found, FOREGROUND_IOU))
+    pairs = same_class(ground_truth, found, overlapping_pairs(ground_truth, found, FOREGROUND_IOU))
     aps = np.array([
-        [_number(ap) for ap in class_aps(standing(ground_truth, found, pairs, classes, thresh))]
+        [_number(ap) for ap in class_aps(rank_detections(ground_truth, found, pairs, classes, thresh))]
         for thresh in IOU_THRESHOLDS
     ])  # fmt: skip
     counted = errors.kind != UNCOUNTED
@@ -185,7 +185,11 @@ def _rates(right: int, wrong: int, ground_truths: int) -> dict:
 
 
 def _classes(
-    evaluation: Evaluation, stand: Standing, aps: np.ndarray, shown: Errors, score_thresh: float
+    evaluation: Evaluation,
+    stand: RankedDetections,
+    aps: np.ndarray,
+    shown: Errors,
+    score_thresh: float,
 ) -> list[dict]:
     """Of each class its numbers, its curve (precision at 101 recalls) and its errors that are seen."""
     ground_truth, found = evaluation.ground_truth, evaluation.detections
@@ -214,7 +218,7 @@ def _classes(
 
 
 def _sizes(
-    evaluation: Evaluation, pairs: Pairs, sizes: Sequence[tuple[str, int, int | None]]
+    evaluation: Evaluation, pairs: OverlappingPairs, sizes: Sequence[tuple[str, int, int | None]]
 ) -> list[dict]:
     """COCO's AP over objects whose area lies between two squares; sizes: name, lower side, upper side in pixels."""
     ground_truth, classes = evaluation.ground_truth, len(evaluation.names)
@@ -231,11 +235,11 @@ def _sizes(
 
 
 def _ap_of_size(
-    evaluation: Evaluation, pairs: Pairs, classes: int, areas: tuple[float, float]
+    evaluation: Evaluation, pairs: OverlappingPairs, classes: int, areas: tuple[float, float]
 ) -> float | None:
     ground_truth, found = evaluation.ground_truth, evaluation.detections
     return mean_ap(
-        mean_ap(class_aps(standing(ground_truth, found, pairs, classes, thresh, areas)))
+        mean_ap(class_aps(rank_detections(ground_truth, found, pairs, classes, thresh, areas)))
         for thresh in IOU_THRESHOLDS
     )
 
@@ -243,14 +247,14 @@ def _ap_of_size(
 def _scores(scores: np.ndarray, right: np.ndarray) -> dict:
     """Histogram and calibration of the detections that count."""
     of_right, of_wrong = score_histogram(scores, right, HISTOGRAM_BINS)
-    bins = reliability(scores, right)
-    calibration = {
+    bins = calibration(scores, right)
+    record = {
         "count": list(bins.count),
         "score": list(bins.score),
         "precision": list(bins.precision),
         "error": bins.error,
     }
-    return {"right": of_right, "wrong": of_wrong, "calibration": calibration}
+    return {"right": list(of_right), "wrong": list(of_wrong), "calibration": record}
 
 
 def _error_kinds(

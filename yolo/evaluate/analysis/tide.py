@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from yolo.evaluate.metrics.average_precision import mean_ap
 from yolo.evaluate.metrics.coco_matching import (
     NONE,
-    Standing,
+    RankedDetections,
     best_partner,
-    by_score,
     class_aps,
     match_free,
-    overlapping,
+    overlapping_pairs,
     same_class,
+    score_order,
 )
+from yolo.evaluate.metrics.voc import mean_ap
 from yolo.records import GroundTruth, ScoredBoxes
 
 FOREGROUND_IOU = 0.5  # the paper's t_f: found
@@ -73,7 +73,7 @@ def find_errors(ground_truth: GroundTruth, detections: ScoredBoxes) -> Errors:
     localization where .1 <= own < .5, else classification where other >= .5, else duplicate where own >= .5, else
     background where both are below .1, else both.
     """
-    pairs = overlapping(ground_truth, detections, BACKGROUND_IOU)
+    pairs = overlapping_pairs(ground_truth, detections, BACKGROUND_IOU)
     ours = same_class(ground_truth, detections, pairs)
     given = match_free(ground_truth, detections, ours, FOREGROUND_IOU, ground_truth.difficult)
     count = len(given)
@@ -110,7 +110,7 @@ def shown_errors(
 
 def standing_of(
     ground_truth: GroundTruth, detections: ScoredBoxes, errors: Errors, classes: int
-) -> Standing:
+) -> RankedDetections:
     """What average precision at IoU 0.5 is made of, before any cure."""
     ground_truths = np.bincount(ground_truth.labels[~ground_truth.difficult], minlength=classes)
     return _standing(
@@ -118,7 +118,7 @@ def standing_of(
     )
 
 
-def mean_at(stand: Standing) -> float | None:
+def mean_at(stand: RankedDetections) -> float | None:
     """Mean AP over the classes with a ground truth; None without one."""
     return mean_ap(class_aps(stand))
 
@@ -181,15 +181,15 @@ def _standing(
     correct: np.ndarray,
     kept: np.ndarray,
     ground_truths: np.ndarray,
-) -> Standing:
-    order = by_score(detections)
+) -> RankedDetections:
+    order = score_order(detections)
     order = order[kept[order]]
-    return Standing(labels[order], correct[order], ground_truths)
+    return RankedDetections(labels[order], correct[order], ground_truths)
 
 
 def _without(
     detections: ScoredBoxes, errors: Errors, gone: np.ndarray, ground_truths: np.ndarray
-) -> Standing:
+) -> RankedDetections:
     kept = _counted(errors) & ~gone
     return _standing(detections, detections.labels, errors.kind == RIGHT, kept, ground_truths)
 
@@ -200,9 +200,9 @@ def _replaced(
     errors: Errors,
     kind: str,
     ground_truths: np.ndarray,
-) -> Standing:
+) -> RankedDetections:
     """The best detection of this kind of each ground truth not found made right, the others taken away."""
-    order = by_score(detections)
+    order = score_order(detections)
     order = order[errors.kind[order] == kind]
     order = order[~errors.found[errors.partner[order]]]
     _, first = np.unique(errors.partner[order], return_index=True)
@@ -214,7 +214,7 @@ def _replaced(
     return _standing(detections, labels, correct, kept, ground_truths)
 
 
-def _mean_cured(stand: Standing, ground_truths: np.ndarray) -> float:
+def _mean_cured(stand: RankedDetections, ground_truths: np.ndarray) -> float:
     """Mean over the classes that had something to find before; 1 for one with nothing left."""
     aps = [
         1.0 if ap is None else ap

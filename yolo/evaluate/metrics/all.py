@@ -1,26 +1,31 @@
-"""Every metric of an Evaluation at once: VOC's, Darknet's, COCO's, and what one threshold leaves."""
+"""Every metric of an Evaluation at once: VOC's, Darknet's, COCO's, and those at one score threshold."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from yolo.evaluate.metrics.average_precision import VOC_PIXEL_EXTENT, ClassScore
 from yolo.evaluate.metrics.coco import CocoScore
 from yolo.evaluate.metrics.confusion import confusion_matrix
 from yolo.evaluate.metrics.darknet import DarknetMap, darknet_map
 from yolo.evaluate.metrics.miss_rate import log_average_miss_rate
 from yolo.evaluate.metrics.operating_point import OperatingPoint, operating_points
-from yolo.evaluate.metrics.voc import voc_detections, voc_ground_truth, voc_scores
-from yolo.records import Evaluation
+from yolo.evaluate.metrics.voc import (
+    VOC_PIXEL_EXTENT,
+    ClassScore,
+    detections_in_voc_pixels,
+    ground_truth_in_voc_pixels,
+    voc_scores,
+)
+from yolo.records import Evaluation, GroundTruth
 
 
 @dataclass(frozen=True)
 class AllMetrics:
-    """What an Evaluation scores, by every convention; lists have one entry a class.
+    """The metrics of an Evaluation by every convention; tuples have one entry per class.
 
-    iou_thresh: of all but COCO's. score_thresh: of the counts. darknet: with difficult boxes as its
-    `difficult` list; darknet_plain: without that list. counted, confusion, miss_rates: matched in
-    VOC's pixels, as voc is; confusion has the background as one more class.
+    iou_thresh: of all metrics but COCO's. score_thresh: of `points` and `confusion`. darknet: with the difficult boxes
+    as Darknet's `difficult` list; darknet_plain: without that list. points, confusion, miss_rates: matched in VOC's
+    pixels, as `voc` is; `confusion` has the background as one more class.
     """
 
     names: tuple[str, ...]
@@ -30,7 +35,7 @@ class AllMetrics:
     darknet: DarknetMap
     darknet_plain: DarknetMap
     coco: CocoScore
-    counted: tuple[OperatingPoint, ...]
+    points: tuple[OperatingPoint, ...]
     confusion: np.ndarray
     miss_rates: tuple[float | None, ...]
 
@@ -38,34 +43,50 @@ class AllMetrics:
 def all_metrics(
     evaluation: Evaluation, coco: CocoScore, iou_thresh: float, score_thresh: float
 ) -> AllMetrics:
-    """Score an Evaluation by every convention; coco: its `coco_score`, or that of the COCO files it comes from.
+    """Score an Evaluation by every convention.
+
+    Args:
+        evaluation: ground truth and detections.
+        coco: the `coco_score` of the evaluation, or the score of the COCO files that it was read from.
+        iou_thresh: of all metrics but COCO's.
+        score_thresh: of the metrics at one threshold.
 
     Raises:
-        ValueError: a label that is none of the names'.
+        ValueError: a label that is not a position in `evaluation.names`.
     """
     classes = len(evaluation.names)
-    voc = tuple(voc_scores(evaluation, iou_thresh))
-    in_voc = (voc_ground_truth(evaluation), voc_detections(evaluation), classes, iou_thresh)
-    ground_truth, found = evaluation.ground_truth, evaluation.detections
-    easy = ~ground_truth.difficult
-    plain = replace(
-        ground_truth,
-        image_index=ground_truth.image_index[easy],
-        labels=ground_truth.labels[easy],
-        boxes=ground_truth.boxes[easy],
-        difficult=ground_truth.difficult[easy],
+    voc = voc_scores(evaluation, iou_thresh)
+    in_voc_pixels = (
+        ground_truth_in_voc_pixels(evaluation),
+        detections_in_voc_pixels(evaluation),
+        classes,
+        iou_thresh,
+        VOC_PIXEL_EXTENT,
+        score_thresh,
     )
+    ground_truth, detections = evaluation.ground_truth, evaluation.detections
+    plain = _without_difficult(ground_truth)
     return AllMetrics(
         names=evaluation.names,
         iou_thresh=iou_thresh,
         score_thresh=score_thresh,
         voc=voc,
-        darknet=darknet_map(ground_truth, found, classes, iou_thresh, score_thresh),
-        darknet_plain=darknet_map(plain, found, classes, iou_thresh, score_thresh),
+        darknet=darknet_map(ground_truth, detections, classes, iou_thresh, score_thresh),
+        darknet_plain=darknet_map(plain, detections, classes, iou_thresh, score_thresh),
         coco=coco,
-        counted=operating_points(*in_voc, VOC_PIXEL_EXTENT, score_thresh),
-        confusion=confusion_matrix(*in_voc, VOC_PIXEL_EXTENT, score_thresh),
+        points=operating_points(*in_voc_pixels),
+        confusion=confusion_matrix(*in_voc_pixels),
         miss_rates=tuple(
-            log_average_miss_rate(each.match, len(evaluation.image_ids)) for each in voc
+            log_average_miss_rate(score.match, len(evaluation.image_ids)) for score in voc
         ),
+    )
+
+
+def _without_difficult(ground_truth: GroundTruth) -> GroundTruth:
+    easy = ~ground_truth.difficult
+    return GroundTruth(
+        image_index=ground_truth.image_index[easy],
+        labels=ground_truth.labels[easy],
+        boxes=ground_truth.boxes[easy],
+        difficult=ground_truth.difficult[easy],
     )

@@ -1,4 +1,4 @@
-"""Whether a score can be believed: of the detections with a score of .8, are 80 % right?"""
+"""Calibration of scores: of the detections with a score of 0.8, are 80 % true positives?"""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ BINS = 10  # Guo et al. 2017, "On Calibration of Modern Neural Networks", use 10
 
 
 @dataclass(frozen=True)
-class Reliability:
-    """Detections in BINS equal steps of score, 0..1.
+class Calibration:
+    """Detections in BINS equal bins of score, 0..1.
 
-    count: int64 [BINS]; score and precision: the means of each bin, None where it is empty. error: the expected
-    calibration error, the mean distance of a detection's bin from score = precision; None without a detection.
+    count: detections of each bin. score, precision: their means in each bin, None where it is empty. error: the expected
+    calibration error, which is the mean of |score - precision| over detections; None without a detection.
     """
 
     count: tuple[int, ...]
@@ -21,29 +21,32 @@ class Reliability:
     error: float | None
 
 
-def reliability(scores: np.ndarray, correct: np.ndarray) -> Reliability:
-    """Bins of detections with `scores` float64 [N] in 0..1, of which `correct` bool [N] are right."""
-    place = np.clip((scores * BINS).astype(np.int64), 0, BINS - 1)  # a score of 1 is in the last
+def calibration(scores: np.ndarray, true_positive: np.ndarray) -> Calibration:
+    """Compute the calibration of detections with `scores` float64 [N] in 0..1 and `true_positive` bool [N]."""
+    place = np.clip((scores * BINS).astype(np.int64), 0, BINS - 1)  # the last bin includes 1
     count = np.bincount(place, minlength=BINS)
-    held = np.maximum(count, 1)
-    score = np.bincount(place, weights=scores, minlength=BINS) / held
-    precision = np.bincount(place, weights=correct, minlength=BINS) / held
+    divisor = np.maximum(count, 1)
+    score = np.bincount(place, weights=scores, minlength=BINS) / divisor
+    precision = np.bincount(place, weights=true_positive, minlength=BINS) / divisor
     error = float(np.sum(count * np.abs(score - precision)) / len(scores)) if len(scores) else None
-    return Reliability(
-        tuple(count.tolist()), _filled(score, count), _filled(precision, count), error
+    return Calibration(
+        tuple(count.tolist()), _none_if_empty(score, count), _none_if_empty(precision, count), error
     )
 
 
 def score_histogram(
-    scores: np.ndarray, correct: np.ndarray, bins: int
-) -> tuple[list[int], list[int]]:
-    """How many right and how many wrong detections there are in each of `bins` equal steps of score, 0..1."""
+    scores: np.ndarray, true_positive: np.ndarray, bins: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Count true positives and false positives in each of `bins` equal bins of score, 0..1."""
     place = np.clip((scores * bins).astype(np.int64), 0, bins - 1)
-    right, wrong = place[correct], place[~correct]
-    return np.bincount(right, minlength=bins).tolist(), np.bincount(wrong, minlength=bins).tolist()
-
-
-def _filled(values: np.ndarray, count: np.ndarray) -> tuple[float | None, ...]:
     return tuple(
-        value if held else None for value, held in zip(values.tolist(), count.tolist(), strict=True)
+        tuple(np.bincount(place[chosen], minlength=bins).tolist())
+        for chosen in (true_positive, ~true_positive)
+    )
+
+
+def _none_if_empty(values: np.ndarray, count: np.ndarray) -> tuple[float | None, ...]:
+    return tuple(
+        value if number else None
+        for value, number in zip(values.tolist(), count.tolist(), strict=True)
     )

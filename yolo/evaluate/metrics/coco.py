@@ -1,6 +1,6 @@
-"""COCO's json, ground truth and results, and COCO's score as pycocotools computes it.
+"""COCO's metric, computed by pycocotools, and our records as the JSON structures that it takes.
 
-Boxes on our side are continuous xyxy image pixels; COCO's json has (left, top, width, height).
+Our boxes are continuous xyxy image pixels; COCO's JSON has (left, top, width, height).
 """
 
 import io
@@ -8,29 +8,30 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from itertools import count
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from yolo.formats.coco_annotations import _dataset, coco_dataset, counted
 from yolo.formats.coco_results import coco_results
 from yolo.formats.ground_truth_set import CocoNumbers, GroundTruthSet
 from yolo.records import Evaluation, ScoredBoxes
 
-NOT_MEASURED = -1  # pycocotools: no ground truth of that size or class
+if TYPE_CHECKING:
+    from pycocotools.coco import COCO
 
+NOT_MEASURED = -1  # pycocotools' value where there is no ground truth of that size or class
 
 ALL_AREAS, MOST_DETECTIONS = 0, -1  # positions on the last two axes of COCOeval's arrays
 
 
 @dataclass(frozen=True)
 class CocoScore:
-    """COCO's twelve numbers, each 0..1, or None where there is no ground truth of that size.
+    """COCO's twelve numbers, each in 0..1, or None where there is no ground truth of that size.
 
-    ap: mean over IoU 0.50 to 0.95 and classes; ap50, ap75: at one IoU; small, medium, large: ground truth
-    under 32², under 96², from 96² square pixels; ar1, ar10, ar100: the recall that 1, 10, 100
-    detections an image reach. class_ap: ap of each category, in the order of the json.
+    ap: the mean over IoU thresholds 0.50 to 0.95 and classes. ap50, ap75: at one IoU threshold. small, medium, large:
+    ground truth below 32², below 96², and from 96² square pixels on. ar1, ar10, ar100: the recall with at most 1, 10, 100
+    detections per image. class_ap: the AP of each category, in the order of the JSON.
     """
 
     ap: float | None
@@ -49,11 +50,12 @@ class CocoScore:
 
 
 def score_coco(dataset: dict, results: Sequence[dict]) -> CocoScore:
-    """Score results against ground truth, both in COCO's json structure, with pycocotools.
+    """Score results against ground truth, both in COCO's JSON structure, with pycocotools.
 
-    Nothing is printed. At most 100 detections an image and class count; equal scores keep the
-    order of `results`.
+    Nothing is printed. At most 100 detections per image and class count. Equal scores keep the order of `results`.
     """
+    from pycocotools.cocoeval import COCOeval  # imports matplotlib
+
     annotations = [
         {
             **result,
@@ -83,9 +85,11 @@ def score_coco(dataset: dict, results: Sequence[dict]) -> CocoScore:
     )
 
 
-def _indexed(dataset: dict) -> COCO:
+def _indexed(dataset: dict) -> "COCO":
+    from pycocotools.coco import COCO
+
     coco = COCO()
-    # COCOeval writes `ignore` into the annotations: our caller's dictionaries are not its notebook
+    # Copy the annotations: COCOeval adds `ignore` to them
     coco.dataset = {**dataset, "annotations": [dict(each) for each in dataset["annotations"]]}
     coco.createIndex()
     return coco
@@ -97,7 +101,7 @@ def _mean_measured(values: np.ndarray) -> float | None:
 
 
 def coco_score(evaluation: Evaluation) -> CocoScore:
-    """The twelve COCO numbers, by pycocotools, on the labels' boxes."""
+    """Compute the twelve COCO numbers of an Evaluation with pycocotools; areas are those of the boxes."""
     image_ids = range(len(evaluation.image_ids))
     categories = range(1, len(evaluation.names) + 1)
     dataset = coco_dataset(
@@ -107,14 +111,14 @@ def coco_score(evaluation: Evaluation) -> CocoScore:
 
 
 def coco_structures(images: GroundTruthSet, detections: ScoredBoxes) -> tuple[dict, list[dict]]:
-    """Ground truth and detections as `score_coco` takes them; images and classes keep COCO's numbers."""
+    """Return ground truth and detections as `score_coco` takes them; images and classes keep COCO's ids."""
     numbers = _without_gaps(images.numbers) if images.numbers else counted(images)
     moved = replace(detections, boxes=detections.boxes - images.origin)
     return _dataset(images, numbers), coco_results(moved, numbers.images, numbers.categories)
 
 
 def _without_gaps(numbers: CocoNumbers) -> CocoNumbers:
-    """The same, with numbers that are not used for the classes that have none."""
+    """Return the same ids, with unused ones for the classes that have none."""
     unused = count(1 + max(number for number in numbers.categories if number is not None))
     categories = (next(unused) if number is None else number for number in numbers.categories)
     return CocoNumbers(numbers.images, tuple(categories))

@@ -1,9 +1,9 @@
-"""Which class was taken for which: a matrix of ground truths and detections, with the background as one more."""
+"""The confusion matrix of ground truths and detections, with the background as one more class."""
 
 import numpy as np
 
-from yolo.evaluate.metrics.average_precision import check_labels, paired_images
 from yolo.evaluate.metrics.operating_point import above
+from yolo.evaluate.metrics.voc import check_labels, image_pairs_with_iou
 from yolo.records import GroundTruth, ScoredBoxes
 
 
@@ -15,47 +15,56 @@ def confusion_matrix(
     pixel_extent: float,
     score_thresh: float,
 ) -> np.ndarray:
-    """int64 [classes + 1, classes + 1]: rows the ground truth, columns what it was detected as.
+    """Count for each class of ground truth which class it was detected as.
 
-    The last row is the background, where detections found nothing; the last column what was missed.
-    Matching asks for no class: by falling score, a detection with score > `score_thresh` takes, of
-    the ground truths of its image with IoU > `iou_thresh` that none has taken yet, the one with the
-    largest IoU; of equals one of its own class, then the first. So each ground truth is in one place of its
-    row. A detection without such a ground truth that lies on a difficult one (IoU > `iou_thresh`) does not
-    count; another is a detection of background. Difficult ground truths are in no row.
+    Classes play no part in the matching. In order of descending score, each detection is matched to one ground truth of
+    its image: the one with the largest IoU that no earlier detection was matched to; of equals one of the detection's
+    class, then the first. So each ground truth is counted in one cell of its row. A detection without a match does not
+    count if it overlaps a difficult ground truth (IoU > `iou_thresh`); otherwise it is counted in the background row.
+    Difficult ground truths are in no row.
+
+    Args:
+        ground_truth: boxes in the frame of the detections.
+        detections: in any order.
+        num_classes: the number of classes.
+        iou_thresh: a match needs an IoU above this.
+        pixel_extent: added to each width and height of a box.
+        score_thresh: detections need a score above this.
+
+    Returns:
+        int64 [classes + 1, classes + 1]: rows are ground truth, columns detections. The last row counts detections of
+        background, the last column ground truths that were not detected.
 
     Raises:
         ValueError: a label outside 0 .. num_classes - 1.
     """
     check_labels(ground_truth, detections, num_classes)
-    found = above(detections, score_thresh)
-    order = np.argsort(-found.scores, kind="stable")
-    owners, ground_truths, overlaps = _candidates(
-        ground_truth, found, order, iou_thresh, pixel_extent
-    )
+    kept = above(detections, score_thresh)
+    order = np.argsort(-kept.scores, kind="stable")
+    places, truths, ious = _candidates(ground_truth, kept, order, iou_thresh, pixel_extent)
     matrix = np.zeros((num_classes + 1, num_classes + 1), dtype=np.int64)
     background = num_classes
-    taken = ground_truth.difficult.copy()  # none can take a difficult one
-    matched = np.zeros(len(order), dtype=bool)  # or excused by a difficult one
+    taken = ground_truth.difficult.copy()  # no detection is matched to a difficult one
+    matched = np.zeros(len(order), dtype=bool)  # or ignored, because it overlaps a difficult one
     start = 0
-    for place, end in zip(*_runs(owners), strict=True):
-        label = found.labels[order[place]]
-        mine, iou = ground_truths[start:end], overlaps[start:end]
+    for place, end in zip(*_runs(places), strict=True):
+        label = kept.labels[order[place]]
+        candidates, iou = truths[start:end], ious[start:end]
         start = end
-        matched[place] = ground_truth.difficult[mine].any()
-        free = ~taken[mine]
+        matched[place] = ground_truth.difficult[candidates].any()
+        free = ~taken[candidates]
         if not free.any():
             continue
-        mine, iou = mine[free], iou[free]
-        best = mine[iou == iou.max()]
-        own = best[ground_truth.labels[best] == label]
-        chosen = (own if len(own) else best)[0]
+        candidates, iou = candidates[free], iou[free]
+        best = candidates[iou == iou.max()]
+        same_class = best[ground_truth.labels[best] == label]
+        chosen = (same_class if len(same_class) else best)[0]
         taken[chosen] = matched[place] = True
         matrix[ground_truth.labels[chosen], label] += 1
-    stray = found.labels[order[~matched]]
-    matrix[background, :num_classes] = np.bincount(stray, minlength=num_classes)
-    missed = ground_truth.labels[~taken]
-    matrix[:num_classes, background] = np.bincount(missed, minlength=num_classes)
+    unmatched = kept.labels[order[~matched]]
+    matrix[background, :num_classes] = np.bincount(unmatched, minlength=num_classes)
+    undetected = ground_truth.labels[~taken]
+    matrix[:num_classes, background] = np.bincount(undetected, minlength=num_classes)
     return matrix
 
 
@@ -66,18 +75,18 @@ def _candidates(
     iou_thresh: float,
     pixel_extent: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The pairs with IoU above the threshold: (place in `order`, rising; ground truth, rising; IoU)."""
+    """Return the pairs with IoU above the threshold: position in `order`, ground truth (both ascending), IoU."""
     parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
     everything = np.arange(len(ground_truth.labels))
-    for place, pair_ground_truth, iou in paired_images(
+    for place, truth, iou in image_pairs_with_iou(
         ground_truth, everything, detections, order, pixel_extent
     ):
         near = iou > iou_thresh
-        parts.append((place[near], pair_ground_truth[near], iou[near]))
+        parts.append((place[near], truth[near], iou[near]))
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
-def _runs(owners: np.ndarray) -> tuple[list[int], list[int]]:
-    """Of rising numbers, each once, and where it ends."""
-    ends = np.flatnonzero(np.diff(owners, append=-1)) + 1
-    return owners[ends - 1].tolist(), ends.tolist()
+def _runs(places: np.ndarray) -> tuple[list[int], list[int]]:
+    """Return each value of an ascending array once, and the index after its last occurrence."""
+    ends = np.flatnonzero(np.diff(places, append=-1)) + 1
+    return places[ends - 1].tolist(), ends.tolist()

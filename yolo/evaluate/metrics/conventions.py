@@ -1,4 +1,4 @@
-"""All metrics side by side, each with the conventions that it uses, so that a number from elsewhere can be placed."""
+"""All metrics side by side, each with its conventions, so that numbers from other scorers can be compared."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -6,28 +6,29 @@ from dataclasses import asdict, dataclass, replace
 from terminaltables import AsciiTable
 
 from yolo.evaluate.metrics.all import AllMetrics
-from yolo.evaluate.metrics.average_precision import mean_ap
 from yolo.evaluate.metrics.darknet import MAP_SCORE_THRESH, POINTS, DarknetMap
-from yolo.evaluate.metrics.operating_point import OperatingPoint, together
+from yolo.evaluate.metrics.operating_point import OperatingPoint, combine_classes
 from yolo.evaluate.metrics.table import NOT_AVAILABLE, average_precisions, format_ap
+from yolo.evaluate.metrics.voc import mean_ap
 
-DIGITS = 6  # two scorers that agree on these agree
+DIGITS = 6  # two scorers that agree to this digit use the same rules
 
-BACKGROUND = "background"
-
-MISSED = "missed"
+BACKGROUND, UNDETECTED = "background", "missed"  # in the JSON
 
 SHOWN_CONFUSIONS = 5
 
 HEADINGS = (
-    "metric", "value", "recalls", "IoU of a hit", "sides", "difficult", "scores",
+    "metric", "value", "recalls", "IoU of a TP", "sides", "difficult", "scores",
     "no ground truth", "as in",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One number and the conventions behind it, in words. value: None where it does not exist."""
+    """One number and its conventions, in words; the names of the fields are keys of the JSON.
+
+    value: None where the number does not exist. hit: the IoU of a true positive.
+    """
 
     metric: str
     value: float | int | None
@@ -41,7 +42,7 @@ class MetricRow:
 
     @property
     def conventions(self) -> str:
-        """All of them as one phrase."""
+        """All conventions as one phrase."""
         recalls = f"recalls: {self.recalls}; " if self.recalls != NO_RECALLS else ""
         return (
             f"{recalls}IoU {self.hit}; box sides {self.sides}; difficult ground truth {self.difficult}; "
@@ -49,10 +50,10 @@ class MetricRow:
         )
 
 
-# Each family's conventions; the words end up in the table as they are
+# The conventions of each family, in the words of the table
 VOC = MetricRow(
     metric="", value=None, recalls="", hit="", sides="+ 1 pixel",
-    difficult="excused", scores="all", empty_class="left out", reported_by="",
+    difficult="ignored", scores="all", empty_class="left out", reported_by="",
 )  # fmt: skip
 
 DARKNET = MetricRow(
@@ -63,7 +64,7 @@ DARKNET = MetricRow(
 
 COCO = MetricRow(
     metric="", value=None, recalls="101", hit=">= .5 to .95", sides="as they are",
-    difficult="excused, as crowd", scores="best 100", empty_class="left out",
+    difficult="ignored, as crowd", scores="best 100", empty_class="left out",
     reported_by="pycocotools",
 )  # fmt: skip
 
@@ -71,27 +72,26 @@ COCO_ROWS = (
     ("AP", "ap", {"reported_by": "COCO's first"}),
     ("AP50", "ap50", {"hit": ">= .5", "reported_by": "most papers' AP50"}),
     ("AP75", "ap75", {"hit": ">= .75"}),
-    ("AP small", "ap_small", {"difficult": "excused, other sizes too"}),
-    ("AP medium", "ap_medium", {"difficult": "excused, other sizes too"}),
-    ("AP large", "ap_large", {"difficult": "excused, other sizes too"}),
+    ("AP small", "ap_small", {"difficult": "ignored, other sizes too"}),
+    ("AP medium", "ap_medium", {"difficult": "ignored, other sizes too"}),
+    ("AP large", "ap_large", {"difficult": "ignored, other sizes too"}),
     ("AR 1", "ar1", {"recalls": "recall", "scores": "best 1"}),
     ("AR 10", "ar10", {"recalls": "recall", "scores": "best 10"}),
     ("AR 100", "ar100", {"recalls": "recall"}),
-    ("AR small", "ar_small", {"recalls": "recall", "difficult": "excused, other sizes too"}),
-    ("AR medium", "ar_medium", {"recalls": "recall", "difficult": "excused, other sizes too"}),
-    ("AR large", "ar_large", {"recalls": "recall", "difficult": "excused, other sizes too"}),
+    ("AR small", "ar_small", {"recalls": "recall", "difficult": "ignored, other sizes too"}),
+    ("AR medium", "ar_medium", {"recalls": "recall", "difficult": "ignored, other sizes too"}),
+    ("AR large", "ar_large", {"recalls": "recall", "difficult": "ignored, other sizes too"}),
 )
 
 DARKNET_RECALLS = {0: "each step: area", 11: "11 tenths", 101: "101 hundredths"}
 
-NO_RECALLS = "none"  # of counts at one threshold
+NO_RECALLS = "none"  # of metrics at one threshold
 
-
-WITH_LIST, WITHOUT_LIST = "excused last", "false alarms"
+WITH_LIST, WITHOUT_LIST = "ignored, last", "FP"
 
 
 def metric_rows(metrics: AllMetrics) -> list[MetricRow]:
-    """Every number of all classes together, with its conventions, those of a kind together."""
+    """Return every number of all classes with its conventions, grouped by family."""
     return [
         *_voc_rows(metrics),
         *_darknet_maps(metrics.darknet, metrics, "Darknet", WITH_LIST),
@@ -105,14 +105,14 @@ def metric_rows(metrics: AllMetrics) -> list[MetricRow]:
 
 
 LEGEND = """\
-recalls: where the precision is read, "none" for counts at one threshold; "as floats": 3 * .1 lies above 3/10.
-sides: "+ 1 pixel" is x2 - x1 + 1. scores: which detections take part, of COCO the best of an image.
-difficult: "excused" hits are neither right nor wrong, "excused last" only where no other ground truth is hit.
-no ground truth: a class without ground truth is left out of the mean, is 0 in it, or its false alarms count with all others."""
+recalls: where the precision is read, "none" for metrics at one threshold; "as floats": 3 * .1 is larger than 3/10.
+sides: "+ 1 pixel" is x2 - x1 + 1. scores: which detections count; COCO takes the best of each image.
+difficult: "ignored" means a detection of it is neither TP nor FP, "last" only if no other ground truth matches.
+no ground truth: a class without ground truth is left out of the mean, is 0 in it, or its FP are counted with all others."""
 
 
 def everything_text(metrics: AllMetrics) -> str:
-    """What `--metric all` prints of them: the rows, a row a class at the threshold, confusions."""
+    """Format what `--metric all` prints: the metrics, the classes at the score threshold, the confusions."""
     return "\n".join(
         [
             conventions_table(metric_rows(metrics)),
@@ -124,7 +124,7 @@ def everything_text(metrics: AllMetrics) -> str:
 
 
 def conventions_table(rows: Sequence[MetricRow]) -> str:
-    """The rows as a table for a terminal."""
+    """Format the metrics as a table."""
     body = [
         [row.metric, _shown(row.value), *(str(each) for each in list(asdict(row).values())[2:])]
         for row in rows
@@ -135,20 +135,18 @@ def conventions_table(rows: Sequence[MetricRow]) -> str:
 
 
 def counts_table(metrics: AllMetrics) -> str:
-    """A row a class with what is left at the score threshold, and the log-average miss rate."""
+    """Format one row per class with its counts at the score threshold and its log-average miss rate."""
     body = [
-        [name, *_counted(point), format_ap(rate)]
-        for name, point, rate in zip(
-            metrics.names, metrics.counted, metrics.miss_rates, strict=True
-        )
+        [name, *_point_cells(point), format_ap(rate)]
+        for name, point, rate in zip(metrics.names, metrics.points, metrics.miss_rates, strict=True)
     ]
-    every = together(metrics.counted)
+    every = combine_classes(metrics.points)
     table = AsciiTable(
         [
-            [f"score > {metrics.score_thresh:g}", "right", "false", MISSED, "precision", "recall",
+            [f"score > {metrics.score_thresh:g}", "TP", "FP", "FN", "precision", "recall",
              "F1", "mean IoU", "miss rate"],
             *body,
-            ["together", *_counted(every), format_ap(mean_ap(metrics.miss_rates))],
+            ["all", *_point_cells(every), format_ap(mean_ap(metrics.miss_rates))],
         ]
     )  # fmt: skip
     table.inner_footing_row_border = True
@@ -157,21 +155,21 @@ def counts_table(metrics: AllMetrics) -> str:
 
 
 def confusions_line(metrics: AllMetrics) -> str:
-    """The commonest confusions of one class with another: `taken for another: dog as cat 12, ...`."""
+    """Format the most frequent confusions of two classes: `detected as another class: dog as cat 12, ...`."""
     counts = metrics.confusion[:-1, :-1].copy()
     counts[range(len(counts)), range(len(counts))] = 0
     worst = counts.argsort(axis=None, kind="stable")[::-1][:SHOWN_CONFUSIONS]
     pairs = [divmod(int(place), len(counts)) for place in worst]
     words = [
-        f"{metrics.names[ground_truth]} as {metrics.names[taken]} {counts[ground_truth, taken]}"
-        for ground_truth, taken in pairs
-        if counts[ground_truth, taken]
+        f"{metrics.names[truth]} as {metrics.names[detected]} {counts[truth, detected]}"
+        for truth, detected in pairs
+        if counts[truth, detected]
     ]
-    return f"taken for another class: {', '.join(words) or 'none'}"
+    return f"detected as another class: {', '.join(words) or 'none'}"
 
 
 def metrics_record(metrics: AllMetrics) -> dict:
-    """All digits of all metrics, for json.dumps; None, json's null, where a number does not exist."""
+    """Return all digits of all metrics, for json.dumps; None where a number does not exist."""
     names = metrics.names
     return {
         "rows": [{**asdict(row), "conventions": row.conventions} for row in metric_rows(metrics)],
@@ -183,8 +181,8 @@ def metrics_record(metrics: AllMetrics) -> dict:
             "classes": dict(zip(names, metrics.coco.class_ap, strict=True)),
         },
         "counts": {
-            "together": _point_record(together(metrics.counted)),
-            "classes": dict(zip(names, map(_point_record, metrics.counted), strict=True)),
+            "together": _point_record(combine_classes(metrics.points)),
+            "classes": dict(zip(names, map(_point_record, metrics.points), strict=True)),
         },
         "log_average_miss_rate": {
             "mean": mean_ap(metrics.miss_rates),
@@ -192,7 +190,7 @@ def metrics_record(metrics: AllMetrics) -> dict:
         },
         "confusion": {
             "rows_truth": [*names, BACKGROUND],
-            "columns_detected": [*names, MISSED],
+            "columns_detected": [*names, UNDETECTED],
             "counts": metrics.confusion.tolist(),
         },
     }
@@ -206,22 +204,22 @@ def _voc_rows(metrics: AllMetrics) -> Iterator[MetricRow]:
     ):
         value = mean_ap(average_precisions(metrics.voc, name))
         yield replace(kind, metric=title, value=value, recalls=recalls, reported_by=who)
-    counted = replace(
+    at_thresh = replace(
         kind, recalls=NO_RECALLS, scores=f"> {metrics.score_thresh:g}", reported_by="ours"
     )
-    every = together(metrics.counted)
+    every = combine_classes(metrics.points)
     for name, value in (
         ("precision", every.precision),
         ("recall", every.recall),
         ("F1", every.f1),
-        ("mean IoU of the hits", every.hit_iou),
+        ("mean IoU of the hits", every.mean_iou),
     ):
-        yield replace(counted, metric=name, value=value, empty_class="counts")
+        yield replace(at_thresh, metric=name, value=value, empty_class="counts")
     yield replace(
         kind,
         metric="log-average miss rate",
         value=mean_ap(metrics.miss_rates),
-        recalls="9 rates of false alarms",
+        recalls="9 rates of FP",
         reported_by="Dollár; 0 is best",
     )
 
@@ -241,7 +239,7 @@ def _darknet_maps(
 
 
 def _darknet_counts(metrics: AllMetrics) -> Iterator[MetricRow]:
-    """With its difficult list as without: what the list excuses stays a false positive here."""
+    """Return the metrics at the threshold, where Darknet counts difficult boxes as false positives with and without a list."""
     kind = replace(
         DARKNET,
         recalls=NO_RECALLS,
@@ -250,7 +248,7 @@ def _darknet_counts(metrics: AllMetrics) -> Iterator[MetricRow]:
         scores=f"> {metrics.score_thresh:g}",
         empty_class="counts",
     )
-    point = metrics.darknet.counted
+    point = metrics.darknet.point
     for name, value in (
         ("precision", point.precision),
         ("recall", point.recall),
@@ -258,7 +256,7 @@ def _darknet_counts(metrics: AllMetrics) -> Iterator[MetricRow]:
         ("average IoU, false as 0", point.darknet_iou),
         ("TP", point.true_positives),
         ("FP", point.false_positives),
-        ("FN", point.missed),
+        ("FN", point.false_negatives),
     ):
         yield replace(kind, metric=f"Darknet: {name}", value=value)
 
@@ -266,11 +264,11 @@ def _darknet_counts(metrics: AllMetrics) -> Iterator[MetricRow]:
 def _darknet_record(result: DarknetMap, names: Sequence[str]) -> dict:
     return {
         "mAP": {f"points {points}": result.mean_ap[points] for points in POINTS},
-        "counts": _point_record(result.counted),
+        "counts": _point_record(result.point),
         "classes": {
             name: {
                 **{f"AP points {points}": each.ap[points] for points in POINTS},
-                **_point_record(each.counted),
+                **_point_record(each.point),
             }
             for name, each in zip(names, result.classes, strict=True)
         },
@@ -281,19 +279,19 @@ def _point_record(point: OperatingPoint) -> dict:
     return {
         "TP": point.true_positives,
         "FP": point.false_positives,
-        "FN": point.missed,
+        "FN": point.false_negatives,
         "precision": point.precision,
         "recall": point.recall,
         "F1": point.f1,
-        "mean IoU of hits": point.hit_iou,
+        "mean IoU of hits": point.mean_iou,
         "average IoU, false as 0": point.darknet_iou,
     }
 
 
-def _counted(point: OperatingPoint) -> list[str]:
-    counts = (point.true_positives, point.false_positives, point.missed)
-    shares = (point.precision, point.recall, point.f1, point.hit_iou)
-    return [*map(str, counts), *map(format_ap, shares)]
+def _point_cells(point: OperatingPoint) -> list[str]:
+    counts = (point.true_positives, point.false_positives, point.false_negatives)
+    ratios = (point.precision, point.recall, point.f1, point.mean_iou)
+    return [*map(str, counts), *map(format_ap, ratios)]
 
 
 def _shown(value: float | int | None) -> str:

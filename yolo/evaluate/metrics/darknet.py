@@ -1,7 +1,7 @@
 """mAP as AlexeyAB's `darknet detector map` computes it (src/detector.c validate_detector_map).
 
-It differs from VOC's: no pixel is added, difficult boxes are looked at last, a class without ground truth
-counts as 0, and precision, recall and average IoU at a threshold have rules of their own.
+It differs from VOC's: no pixel is added to widths and heights, difficult boxes are matched last, a class without ground
+truth counts as 0, and precision, recall and average IoU at a threshold have rules of their own.
 """
 
 from collections.abc import Mapping
@@ -9,48 +9,51 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from yolo.evaluate.metrics.average_precision import (
+from yolo.evaluate.metrics.operating_point import OperatingPoint, above, combine_classes
+from yolo.evaluate.metrics.voc import (
     ClassMatch,
     ap_at,
     area_ap,
     best_ground_truth,
-    by_score,
     check_labels,
     first_of_each,
     precision_recall,
 )
-from yolo.evaluate.metrics.operating_point import OperatingPoint, above, together
 from yolo.records import GroundTruth, ScoredBoxes
 
 MAP_SCORE_THRESH = 0.005  # thresh
 
 MAP_NMS_THRESH = 0.45  # nms
 
-MAP_IOU_THRESH = 0.5  # -iou_thresh, unless given
+MAP_IOU_THRESH = 0.5  # default of -iou_thresh
 
-COUNTED_THRESH = 0.25  # -thresh, unless given: of precision, recall, F1 and average IoU
+COUNTED_THRESH = 0.25  # default of -thresh, for precision, recall, F1 and average IoU
 
-POINTS = (0, 11, 101)  # what -points takes: the area under the curve, or so many recalls
+POINTS = (
+    0,
+    11,
+    101,
+)  # values of -points: 0 is the area under the curve, others the number of recalls
 
 NO_EXTENT = 0.0  # box.c box_iou: continuous boxes
 
 
 @dataclass(frozen=True)
 class DarknetClass:
-    """One class. ap: by points; 0 where there is nothing to find or nothing was found."""
+    """The score of one class. ap: average precision by POINTS; 0 without ground truth or detections."""
 
     match: ClassMatch
     ap: Mapping[int, float]
-    counted: OperatingPoint
+    point: OperatingPoint
 
 
 @dataclass(frozen=True)
 class DarknetMap:
-    """What `detector map` prints: its classes, mAP by points, and all classes at the threshold."""
+    """What `detector map` prints: its classes, mAP by POINTS, and all classes at the score threshold."""
 
     classes: tuple[DarknetClass, ...]
     mean_ap: Mapping[int, float | None]
-    counted: OperatingPoint
+    point: OperatingPoint
 
 
 def darknet_map(
@@ -60,23 +63,30 @@ def darknet_map(
     iou_thresh: float = MAP_IOU_THRESH,
     counted_thresh: float = COUNTED_THRESH,
 ) -> DarknetMap:
-    """Score detections, after a suppression of MAP_NMS_THRESH a class, by Darknet's rules.
+    """Score detections by Darknet's rules.
 
-    Boxes may be in any continuous frame: an IoU is the same in pixels as in Darknet's 0..1 (which
-    computes it in float32, so that the two may part where it is the threshold to seven digits).
-    Scores up to MAP_SCORE_THRESH are left out. `ground truth.difficult` are the labels of the `difficult`
-    list. Without that list Darknet knows no difficult boxes: give a ground truth that has none.
+    Boxes may be in any continuous frame: an IoU is the same in pixels as in Darknet's 0..1. Darknet computes it in
+    float32, so the two can differ where the IoU equals the threshold to seven digits. Without any detection Darknet reads
+    before its array; here each AP is then 0.
 
-    Differs where Darknet's result is undefined: without any detection it reads before its array;
-    here each AP is 0. mean_ap is None without a class.
+    Args:
+        ground_truth: `difficult` marks the labels of Darknet's `difficult` list. Without that list Darknet has no
+            difficult boxes: pass a ground truth without them.
+        detections: after NMS per class with MAP_NMS_THRESH. Scores up to MAP_SCORE_THRESH are left out.
+        num_classes: the number of classes.
+        iou_thresh: a match needs an IoU above this.
+        counted_thresh: precision, recall, F1 and average IoU use scores above this.
+
+    Returns:
+        The score; its mean_ap values are None without a class.
 
     Raises:
         ValueError: a label outside 0 .. num_classes - 1.
     """
     check_labels(ground_truth, detections, num_classes)
-    found = above(detections, MAP_SCORE_THRESH)
+    kept = above(detections, MAP_SCORE_THRESH)
     classes = tuple(
-        _class(ground_truth, found, label, iou_thresh, counted_thresh)
+        _class(ground_truth, kept, label, iou_thresh, counted_thresh)
         for label in range(num_classes)
     )
     return DarknetMap(
@@ -85,7 +95,7 @@ def darknet_map(
             points: float(np.mean([each.ap[points] for each in classes])) if classes else None
             for points in POINTS
         },
-        counted=together(each.counted for each in classes),
+        point=combine_classes(each.point for each in classes),
     )
 
 
@@ -96,47 +106,47 @@ def _class(
     iou_thresh: float,
     counted_thresh: float,
 ) -> DarknetClass:
-    """Match one class, and walk down its curve.
+    """Match one class and compute its average precision.
 
-    A detection goes to the not difficult ground truth of its image with the largest IoU above the
-    threshold. Where there is none, but a difficult one with IoU above it, it is taken off the curve;
-    yet it stays a false positive of the counts at `counted_thresh`. Of two on one ground truth the counts
-    take the one with the higher score; Darknet takes the first of its array, which is the same
-    one unless a box has several classes above MAP_SCORE_THRESH.
+    A detection is assigned the ground truth of its image with the largest IoU above the threshold that is not
+    difficult. Without one, but with a difficult ground truth above the threshold, it is removed from the curve, yet it
+    stays a false positive of the counts at `counted_thresh`. Of two detections of one ground truth, the counts here use
+    the one with the higher score. Darknet uses the first of its array, which is the same one unless a box has several
+    classes above MAP_SCORE_THRESH.
     """
-    ours = ground_truth.labels == label
-    to_find = np.flatnonzero(ours & ~ground_truth.difficult)
-    difficult = np.flatnonzero(ours & ground_truth.difficult)
-    theirs = np.flatnonzero(detections.labels == label)
-    overlap, best = best_ground_truth(ground_truth, to_find, detections, theirs, NO_EXTENT)
-    beside, _ = best_ground_truth(ground_truth, difficult, detections, theirs, NO_EXTENT)
-    order = by_score(detections, theirs)
-    theirs, overlap, best, beside = theirs[order], overlap[order], best[order], beside[order]
-    hit = overlap > iou_thresh
-    counts = hit | ~(beside > iou_thresh)
-    correct = np.zeros(len(theirs), dtype=bool)
-    correct[first_of_each(np.flatnonzero(hit), best)] = True
-    scores = detections.scores[theirs]
-    match = ClassMatch(scores[counts], correct[counts], len(to_find), len(theirs))
-    sure = scores > counted_thresh
-    hits = int(np.count_nonzero(correct & sure))
-    counted = OperatingPoint(
-        true_positives=hits,
-        false_positives=int(np.count_nonzero(sure)) - hits,
-        missed=len(to_find) - hits,
-        overlap=float(overlap[correct & sure].sum()),
+    of_class = ground_truth.labels == label
+    plain = np.flatnonzero(of_class & ~ground_truth.difficult)
+    difficult = np.flatnonzero(of_class & ground_truth.difficult)
+    rows = np.flatnonzero(detections.labels == label)
+    iou, best = best_ground_truth(ground_truth, plain, detections, rows, NO_EXTENT)
+    difficult_iou, _ = best_ground_truth(ground_truth, difficult, detections, rows, NO_EXTENT)
+    order = np.argsort(-detections.scores[rows], kind="stable")
+    rows, iou, best, difficult_iou = rows[order], iou[order], best[order], difficult_iou[order]
+    matched = iou > iou_thresh
+    counts = matched | ~(difficult_iou > iou_thresh)
+    true_positive = np.zeros(len(rows), dtype=bool)
+    true_positive[first_of_each(np.flatnonzero(matched), best)] = True
+    scores = detections.scores[rows]
+    match = ClassMatch(scores[counts], true_positive[counts], len(plain), len(rows))
+    confident = scores > counted_thresh
+    true_positives = int(np.count_nonzero(true_positive & confident))
+    point = OperatingPoint(
+        true_positives=true_positives,
+        false_positives=int(np.count_nonzero(confident)) - true_positives,
+        false_negatives=len(plain) - true_positives,
+        iou_sum=float(iou[true_positive & confident].sum()),
     )
-    return DarknetClass(match, _average_precisions(match), counted)
+    return DarknetClass(match, _ap_by_points(match), point)
 
 
-def _average_precisions(match: ClassMatch) -> dict[int, float]:
-    """AP by points.
+def _ap_by_points(match: ClassMatch) -> dict[int, float]:
+    """Return the average precision by POINTS.
 
-    The walk of -points 0 from the last rank back to the first, each recall step times the best
-    precision from there on, is `area_ap`; that of old versions leaves out the step of the very
-    first rank. The recalls of 11 and 101 points are exact tenths and hundredths.
+    `-points 0` walks from the last rank back to the first and adds each recall step times the best precision from there
+    on, which is `area_ap`; old versions leave out the step of the very first rank. The recalls of 11 and 101 points are
+    exact tenths and hundredths.
     """
-    if match.ground_truths == 0:  # its recall stays 0 and so does its precision
+    if match.ground_truths == 0:  # Darknet's recall stays 0, and so does its precision
         return dict.fromkeys(POINTS, 0.0)
     recall, precision = precision_recall(match)
     aps = {0: area_ap(recall, precision)}

@@ -1,50 +1,50 @@
-"""What a score threshold leaves of a detector: precision, recall, F1 and how well its hits fit."""
+"""Precision, recall, F1 and mean IoU of a detector at one score threshold."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from yolo.evaluate.metrics.average_precision import check_labels, judge_class
+from yolo.evaluate.metrics.voc import check_labels, match_detections
 from yolo.records import GroundTruth, ScoredBoxes
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """Detections with a score above a threshold, of one class or of all together.
+    """Counts of the detections with a score above a threshold, of one class or of all classes.
 
-    overlap: the sum of the hits' IoU. missed: ground truths, difficult ones not among them, without a hit.
-    The four shares are None where they would divide by nothing.
+    iou_sum: the sum of the true positives' IoU. false_negatives: ground truths without a true positive, difficult ones
+    not among them. The ratios are None where the divisor is 0.
     """
 
     true_positives: int
     false_positives: int
-    missed: int
-    overlap: float
+    false_negatives: int
+    iou_sum: float
 
     @property
     def precision(self) -> float | None:
-        return _share(self.true_positives, self.true_positives + self.false_positives)
+        return _ratio(self.true_positives, self.true_positives + self.false_positives)
 
     @property
     def recall(self) -> float | None:
-        return _share(self.true_positives, self.true_positives + self.missed)
+        return _ratio(self.true_positives, self.true_positives + self.false_negatives)
 
     @property
     def f1(self) -> float | None:
-        """2PR / (P + R), which is 2TP / (2TP + FP + FN): 0 where nothing of something is right."""
+        """2PR / (P + R), computed as 2TP / (2TP + FP + FN), which is 0 without a true positive."""
         twice = 2 * self.true_positives
-        return _share(twice, twice + self.false_positives + self.missed)
+        return _ratio(twice, twice + self.false_positives + self.false_negatives)
 
     @property
-    def hit_iou(self) -> float | None:
-        """The mean IoU of the hits."""
-        return _share(self.overlap, self.true_positives)
+    def mean_iou(self) -> float | None:
+        """The mean IoU of the true positives."""
+        return _ratio(self.iou_sum, self.true_positives)
 
     @property
     def darknet_iou(self) -> float | None:
         """Darknet's "average IoU": false positives count as 0 (AlexeyAB validate_detector_map)."""
-        return _share(self.overlap, self.true_positives + self.false_positives)
+        return _ratio(self.iou_sum, self.true_positives + self.false_positives)
 
 
 def operating_points(
@@ -55,7 +55,15 @@ def operating_points(
     pixel_extent: float,
     score_thresh: float,
 ) -> tuple[OperatingPoint, ...]:
-    """Each class at score > `score_thresh`, matched as `match_class` does.
+    """Return the operating point of each class, with the matches of `match_detections`.
+
+    Args:
+        ground_truth: boxes in the frame of the detections.
+        detections: in any order.
+        num_classes: the number of classes.
+        iou_thresh: a match needs an IoU above this.
+        pixel_extent: added to each width and height of a box.
+        score_thresh: detections need a score above this.
 
     Raises:
         ValueError: a label outside 0 .. num_classes - 1.
@@ -64,33 +72,33 @@ def operating_points(
     kept = above(detections, score_thresh)
     points = []
     for label in range(num_classes):
-        verdicts = judge_class(ground_truth, kept, label, iou_thresh, pixel_extent)
-        hits = int(np.count_nonzero(verdicts.correct))
+        matches = match_detections(ground_truth, kept, label, iou_thresh, pixel_extent)
+        true_positives = int(np.count_nonzero(matches.true_positive))
         ground_truths = np.count_nonzero((ground_truth.labels == label) & ~ground_truth.difficult)
         points.append(
             OperatingPoint(
-                true_positives=hits,
-                false_positives=int(np.count_nonzero(verdicts.counts)) - hits,
-                missed=int(ground_truths) - hits,
-                overlap=float(verdicts.overlap[verdicts.correct].sum()),
+                true_positives=true_positives,
+                false_positives=int(np.count_nonzero(matches.counts)) - true_positives,
+                false_negatives=int(ground_truths) - true_positives,
+                iou_sum=float(matches.iou[matches.true_positive].sum()),
             )
         )
     return tuple(points)
 
 
-def together(points: Iterable[OperatingPoint]) -> OperatingPoint:
-    """All classes as one: their boxes counted together, not their shares averaged."""
+def combine_classes(points: Iterable[OperatingPoint]) -> OperatingPoint:
+    """Return one operating point for all classes: counts are added, ratios are not averaged."""
     points = [*points]
     return OperatingPoint(
         true_positives=sum(point.true_positives for point in points),
         false_positives=sum(point.false_positives for point in points),
-        missed=sum(point.missed for point in points),
-        overlap=sum(point.overlap for point in points),
+        false_negatives=sum(point.false_negatives for point in points),
+        iou_sum=sum(point.iou_sum for point in points),
     )
 
 
 def above(detections: ScoredBoxes, score_thresh: float) -> ScoredBoxes:
-    """The detections with score > `score_thresh`, in their order; themselves where that is all."""
+    """Return the detections with score > `score_thresh`, in their order; the same object if that is all of them."""
     kept = detections.scores > score_thresh
     if kept.all():
         return detections
@@ -102,5 +110,5 @@ def above(detections: ScoredBoxes, score_thresh: float) -> ScoredBoxes:
     )
 
 
-def _share(part: float, whole: float) -> float | None:
+def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None

@@ -1,7 +1,6 @@
-"""Scores for people and programs: a table of the classes, a dictionary for json, a plot.
+"""Scores as a table of the classes, as a dictionary for JSON, and as a plot.
 
-An average precision that does not exist (nothing to find) is None here, n/a in the table and null
-in json.
+The average precision of a class without ground truth is None here, n/a in the table and null in JSON.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,28 +8,32 @@ from pathlib import Path
 
 from terminaltables import AsciiTable
 
-from yolo.evaluate.metrics.average_precision import ClassScore, mean_ap
+from yolo.evaluate.metrics.voc import ClassScore, mean_ap
 from yolo.files import replacing
 
 NOT_AVAILABLE = "n/a"
 
-
-# Look of the plot, ours: measured by eye on 3, 20 and 80 classes
+# The look of the plot, chosen by eye on 3, 20 and 80 classes
 PLOT_INCHES = (8.5, 6.0)  # without the legend
 
-LEGEND_ROWS = 24  # more classes begin another column
+LEGEND_ROWS = 24  # more classes start another column
 
 LEGEND_COLUMN_INCHES = 2.1
 
 PLOT_DPI = 150
 
-COLORS = "tab10"  # matplotlib's ten that stay apart
+COLORS = "tab10"  # ten colors of matplotlib that are easy to tell apart
 
-DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))  # for those of one color
+DASHES = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1.2, 1.2)),
+    (0, (6, 1.5, 1.2, 1.5)),
+)  # for classes with the same color
 
 
 def average_precisions(scores: Sequence[ClassScore], metric: str) -> list[float | None]:
-    """Each class's average precision by one metric, "voc07" or "area"."""
+    """Return the average precision of each class by one metric, "voc07" or "area"."""
     return [{"voc07": score.voc07_ap, "area": score.area_ap}[metric] for score in scores]
 
 
@@ -40,7 +43,14 @@ def class_table(
     detections: Sequence[int],
     metrics: Mapping[str, Sequence[float | None]],
 ) -> str:
-    """A row a class with AP by each metric, then sums and means; difficult boxes are no ground truths."""
+    """Format one row per class with its AP by each metric, then sums and means.
+
+    Args:
+        names: the classes.
+        ground_truths: the number of ground truths of each class, difficult ones not among them.
+        detections: the number of detections of each class.
+        metrics: the AP of each class by the name of the metric.
+    """
     columns = [[format_ap(value) for value in values] for values in metrics.values()]
     body = zip(names, map(str, ground_truths), map(str, detections), *columns, strict=True)
     means = [format_ap(mean_ap(values)) for values in metrics.values()]
@@ -57,7 +67,7 @@ def class_table(
 
 
 def mean_line(metrics: Mapping[str, Sequence[float | None]]) -> str:
-    """The mAP of each metric in one line: `mAP voc07 0.721381  area 0.745179`."""
+    """Format the mAP of each metric in one line: `mAP voc07 0.721381  area 0.745179`."""
     return "mAP " + "  ".join(
         f"{metric} {format_ap(mean_ap(values), digits=6)}" for metric, values in metrics.items()
     )
@@ -66,7 +76,7 @@ def mean_line(metrics: Mapping[str, Sequence[float | None]]) -> str:
 def summary(
     names: Sequence[str], iou_thresh: float, metrics: Mapping[str, Sequence[float | None]]
 ) -> dict:
-    """All digits, for json.dumps: {"iou", "metrics": {metric: {"mAP", "classes"}}}."""
+    """Return all digits, for json.dumps: {"iou", "metrics": {metric: {"mAP", "classes"}}}."""
     return {
         "iou": iou_thresh,
         "metrics": {
@@ -80,7 +90,7 @@ def summary(
 
 
 def format_ap(value: float | None, digits: int = 4) -> str:
-    """An average precision for the eye."""
+    """Round an average precision; None becomes n/a."""
     return NOT_AVAILABLE if value is None else f"{value:.{digits}f}"
 
 
@@ -91,12 +101,19 @@ def plot_curves(
     metric: str,
     iou_thresh: float,
 ) -> None:
-    """Plot precision over recall, one line a class with ground truth; `path` ends in .png, .pdf or .svg.
+    """Plot precision over recall, one line for each class with ground truth.
 
-    The legend runs from the best class to the worst, with their average precisions by `metric`.
-    Class k always looks the same, whatever its rank, so that two plots can be laid side by side.
+    The legend lists the classes from best to worst with their average precision. Class k always has the same color and
+    dashes, so that two plots can be compared.
+
+    Args:
+        path: the file, ending in .png, .pdf or .svg.
+        names: the classes.
+        scores: one per class.
+        metric: "voc07" or "area", the average precision in the legend.
+        iou_thresh: the IoU threshold of the scores, for the title.
     """
-    # Imported here: it takes as long as scoring all of VOC2007 test, which mostly is not drawn
+    # Imported here: this takes as long as scoring all of VOC2007 test, which is seldom plotted
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

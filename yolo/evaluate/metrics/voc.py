@@ -1,25 +1,85 @@
-"""An Evaluation in VOC's pixels and in COCO's json: what VOC's and COCO's rules make of it."""
+"""PASCAL VOC's metric: match detections to ground truth, then compute precision, recall and average precision.
 
-from yolo.evaluate.metrics.average_precision import VOC_PIXEL_EXTENT, ClassScore, score_classes
+The rules are those of VOC's voc_eval (py-faster-rcnn; Darknet's reval_voc.py calls it). The tests compare the results
+with recorded ones. Boxes are columns of NumPy arrays, so that millions of them are scored quickly.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
 from yolo.formats.voc_xml import VOC_ORIGIN, voc_pixels
 from yolo.records import Evaluation, GroundTruth, ScoredBoxes
 
 IOU_THRESH = 0.5
 
+VOC_PIXEL_EXTENT = 1.0  # VOC boxes name their first and last pixel: the width is xmax - xmin + 1
 
-def voc_scores(evaluation: Evaluation, iou_thresh: float = IOU_THRESH) -> list[ClassScore]:
-    """Each class by VOC's rules, in VOC's pixels."""
+VOC07_RECALLS = np.arange(11) * 0.1  # voc_eval's points: 3 * 0.1 is 0.30000000000000004, not 0.3
+
+# Limits of what is in memory at once (our choice): about 30 MB, whatever the number of detections
+DETECTIONS_AT_ONCE = 2**16
+
+PAIRS_AT_ONCE = 2**17
+
+
+@dataclass(frozen=True)
+class ClassMatch:
+    """The matched detections of one class.
+
+    scores: float64 [K], descending, of the K detections that count. A detection matched to a difficult ground truth
+    does not count. true_positive: bool [K], the first detection of a ground truth. ground_truths: the number of
+    ground truths that are not difficult. detections: the number of all detections, counted or not.
+    """
+
+    scores: np.ndarray
+    true_positive: np.ndarray
+    ground_truths: int
+    detections: int
+
+
+@dataclass(frozen=True)
+class DetectionMatches:
+    """The match of each of the N detections of one class, in order of descending score.
+
+    rows: int64 [N], positions in all detections. iou: float64 [N], the largest IoU with a ground truth. counts: bool
+    [N], false for a detection matched to a difficult ground truth. true_positive: bool [N].
+    """
+
+    rows: np.ndarray
+    iou: np.ndarray
+    counts: np.ndarray
+    true_positive: np.ndarray
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """The precision-recall curve of one class and its two average precisions, None without ground truth.
+
+    recall, precision: float64 [K], after each detection of `match`.
+    """
+
+    match: ClassMatch
+    recall: np.ndarray
+    precision: np.ndarray
+    voc07_ap: float | None
+    area_ap: float | None
+
+
+def voc_scores(evaluation: Evaluation, iou_thresh: float = IOU_THRESH) -> tuple[ClassScore, ...]:
+    """Score each class by VOC's rules, in VOC's pixels."""
     return score_classes(
-        voc_ground_truth(evaluation),
-        voc_detections(evaluation),
+        ground_truth_in_voc_pixels(evaluation),
+        detections_in_voc_pixels(evaluation),
         len(evaluation.names),
         iou_thresh,
         VOC_PIXEL_EXTENT,
     )
 
 
-def voc_ground_truth(evaluation: Evaluation) -> GroundTruth:
-    """The ground truth in VOC's pixels: labels came from there by taking 1 off (voc_label.py)."""
+def ground_truth_in_voc_pixels(evaluation: Evaluation) -> GroundTruth:
+    """Return the ground truth in VOC's pixels. Darknet's labels were made from them by subtracting 1 (voc_label.py)."""
     ground_truth = evaluation.ground_truth
     return GroundTruth(
         ground_truth.image_index,
@@ -29,8 +89,280 @@ def voc_ground_truth(evaluation: Evaluation) -> GroundTruth:
     )
 
 
-def voc_detections(evaluation: Evaluation) -> ScoredBoxes:
-    """The detections as Darknet writes them into comp4 files: VOC's pixels, clamped to the image."""
-    found = evaluation.detections
-    boxes = voc_pixels(found.boxes, evaluation.sizes[found.image_index])
-    return ScoredBoxes(found.image_index, found.labels, found.scores, boxes)
+def detections_in_voc_pixels(evaluation: Evaluation) -> ScoredBoxes:
+    """Return the detections as Darknet writes them into comp4 files: in VOC's pixels, clamped to the image."""
+    detections = evaluation.detections
+    boxes = voc_pixels(detections.boxes, evaluation.sizes[detections.image_index])
+    return ScoredBoxes(detections.image_index, detections.labels, detections.scores, boxes)
+
+
+def score_classes(
+    ground_truth: GroundTruth,
+    detections: ScoredBoxes,
+    num_classes: int,
+    iou_thresh: float,
+    pixel_extent: float,
+) -> tuple[ClassScore, ...]:
+    """Score each class 0 .. num_classes - 1 by itself.
+
+    A class without ground truth (difficult ones aside) has no average precision: the value is None and `mean_ap` leaves
+    it out. voc_eval divides by zero there; AlexeyAB's `detector map` counts such a class as 0.
+
+    Args:
+        ground_truth: boxes in the frame of the detections.
+        detections: in any order.
+        num_classes: the number of classes.
+        iou_thresh: a match needs an IoU above this.
+        pixel_extent: added to each width and height: VOC_PIXEL_EXTENT for VOC's pixels, 0 for continuous boxes.
+
+    Raises:
+        ValueError: a label outside 0 .. num_classes - 1, which would be left out of every class.
+    """
+    check_labels(ground_truth, detections, num_classes)
+    return tuple(
+        _class_score(match_class(ground_truth, detections, label, iou_thresh, pixel_extent))
+        for label in range(num_classes)
+    )
+
+
+def match_class(
+    ground_truth: GroundTruth,
+    detections: ScoredBoxes,
+    label: int,
+    iou_thresh: float,
+    pixel_extent: float,
+) -> ClassMatch:
+    """Match the detections of one class and keep those that count; `match_detections` has the rules and arguments."""
+    matches = match_detections(ground_truth, detections, label, iou_thresh, pixel_extent)
+    of_class = ground_truth.labels == label
+    return ClassMatch(
+        scores=detections.scores[matches.rows[matches.counts]],
+        true_positive=matches.true_positive[matches.counts],
+        ground_truths=int(np.count_nonzero(~ground_truth.difficult[of_class])),
+        detections=len(matches.rows),
+    )
+
+
+def match_detections(
+    ground_truth: GroundTruth,
+    detections: ScoredBoxes,
+    label: int,
+    iou_thresh: float,
+    pixel_extent: float,
+) -> DetectionMatches:
+    """Match each detection of one class (voc_eval).
+
+    In order of descending score, each detection is assigned the ground truth of its image and class with the largest
+    IoU, the first of equals, and no other. If the IoU is not above `iou_thresh`, it is a false positive. If the ground
+    truth is difficult, the detection does not count. The first detection of a ground truth is a true positive, later
+    ones are false positives. Equal scores keep their order.
+
+    Args:
+        ground_truth: boxes in the frame of the detections.
+        detections: in any order.
+        label: the class.
+        iou_thresh: a match needs an IoU above this.
+        pixel_extent: added to each width and height: VOC_PIXEL_EXTENT for VOC's pixels, 0 for continuous boxes.
+    """
+    truth_rows = np.flatnonzero(ground_truth.labels == label)
+    rows = np.flatnonzero(detections.labels == label)
+    # Overlaps are computed in the order of the arrays, mostly image after image, which is fast in memory
+    iou, best = best_ground_truth(ground_truth, truth_rows, detections, rows, pixel_extent)
+    order = np.argsort(-detections.scores[rows], kind="stable")
+    rows, iou, best = rows[order], iou[order], best[order]
+    matched = np.flatnonzero(iou > iou_thresh)
+    counts = np.ones(len(rows), dtype=bool)
+    counts[matched] = ~ground_truth.difficult[best[matched]]
+    first = np.zeros(len(rows), dtype=bool)
+    first[first_of_each(matched, best)] = True
+    return DetectionMatches(rows, iou, counts, first & counts)
+
+
+def check_labels(ground_truth: GroundTruth, detections: ScoredBoxes, num_classes: int) -> None:
+    """Raise ValueError for a label outside 0 .. num_classes - 1."""
+    for labels in (ground_truth.labels, detections.labels):
+        if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
+            raise ValueError(
+                f"labels {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}"
+            )
+
+
+def first_of_each(matched: np.ndarray, best: np.ndarray) -> np.ndarray:
+    """Return, of `matched` (ascending positions in `best`), the first position of each value of `best`."""
+    values = best[matched]
+    if len(values) == 0:
+        return matched
+    first = np.full(values.max() - values.min() + 1, -1, dtype=np.int64)
+    first[values[::-1] - values.min()] = matched[::-1]  # the last assignment to an index wins
+    return first[first >= 0]
+
+
+def precision_recall(match: ClassMatch) -> tuple[np.ndarray, np.ndarray]:
+    """Return (recall [K], precision [K]) after each detection; recall is 0 without ground truth."""
+    true_positives = np.cumsum(match.true_positive, dtype=np.float64)
+    recall = true_positives / max(match.ground_truths, 1)
+    precision = true_positives / np.arange(1, len(true_positives) + 1)
+    return recall, precision
+
+
+def voc07_ap(recall: np.ndarray, precision: np.ndarray) -> float:
+    """Return VOC2007's average precision: the mean of the best precision from each of 11 recalls on.
+
+    The recalls are voc_eval's (VOC07_RECALLS), so a recall of exactly 3/10, 6/10 or 7/10 lies below its point.
+    AlexeyAB's `-points 11` uses the exact tenths; the two differ only where such a recall is a step.
+    """
+    return ap_at(recall, precision, VOC07_RECALLS)
+
+
+def ap_at(recall: np.ndarray, precision: np.ndarray, recalls: np.ndarray) -> float:
+    """Return the mean of the best precision from each of `recalls` on; 0 beyond the last recall."""
+    return float(best_from(recall, precision, recalls).mean())
+
+
+def best_from(recall: np.ndarray, precision: np.ndarray, recalls: np.ndarray) -> np.ndarray:
+    """Return [R]: the best precision from each of `recalls` on; 0 beyond the last recall."""
+    best_beyond = np.append(_envelope(precision), 0.0)
+    return best_beyond[np.searchsorted(recall, recalls, side="left")]
+
+
+def area_ap(recall: np.ndarray, precision: np.ndarray) -> float:
+    """Return VOC2010's average precision: recall steps times the best precision from there on."""
+    return float(np.sum(np.diff(recall, prepend=0.0) * _envelope(precision)))
+
+
+def mean_ap(values: Iterable[float | None]) -> float | None:
+    """Return the mean over the classes that have an average precision; None where no class has one."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _class_score(match: ClassMatch) -> ClassScore:
+    recall, precision = precision_recall(match)
+    if match.ground_truths == 0:
+        return ClassScore(match, recall, precision, None, None)
+    return ClassScore(
+        match, recall, precision, voc07_ap(recall, precision), area_ap(recall, precision)
+    )
+
+
+def _envelope(precision: np.ndarray) -> np.ndarray:
+    """Return [K]: the best precision here or later."""
+    return np.maximum.accumulate(precision[::-1])[::-1]
+
+
+def best_ground_truth(
+    ground_truth: GroundTruth,
+    truth_rows: np.ndarray,
+    detections: ScoredBoxes,
+    rows: np.ndarray,
+    pixel_extent: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find for each detection the ground truth of its image with the largest IoU, the first of equals.
+
+    Args:
+        ground_truth: boxes in the frame of the detections.
+        truth_rows: int64, positions of the ground truths that take part.
+        detections: in any order.
+        rows: int64 [N], positions of the detections that take part.
+        pixel_extent: added to each width and height.
+
+    Returns:
+        The IoU, float64 [N], and the position of the ground truth, int64 [N]. Without a ground truth in the image the
+        IoU is 0 and the position has no meaning.
+    """
+    iou, best = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.int64)
+    for place, pair_truth, pair_iou in image_pairs_with_iou(
+        ground_truth, truth_rows, detections, rows, pixel_extent
+    ):
+        new = np.diff(place, prepend=-1) > 0  # the first pair of a detection
+        start = np.flatnonzero(new)
+        largest = np.maximum.reduceat(pair_iou, start)
+        tops = np.flatnonzero(pair_iou == largest[np.cumsum(new) - 1])
+        first_tops = tops[np.diff(place[tops], prepend=-1) > 0]
+        iou[place[start]], best[place[start]] = largest, pair_truth[first_tops]
+    return iou, best
+
+
+def image_pairs_with_iou(
+    ground_truth: GroundTruth,
+    truth_rows: np.ndarray,
+    detections: ScoredBoxes,
+    rows: np.ndarray,
+    pixel_extent: float,
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield the parts of `image_pairs`, each with the IoU of its pairs, float64 [P]."""
+    for place, pair_truth in image_pairs(ground_truth, truth_rows, detections, rows):
+        boxes = detections.boxes[rows[place]]
+        yield place, pair_truth, iou_of_pairs(boxes, ground_truth.boxes[pair_truth], pixel_extent)
+
+
+def image_pairs(
+    ground_truth: GroundTruth,
+    truth_rows: np.ndarray,
+    detections: ScoredBoxes,
+    rows: np.ndarray,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield every pair of a detection and a ground truth of its image, in parts of limited size.
+
+    Instead of a loop over images, each detection is repeated once for each ground truth of its image. A part holds all
+    pairs of its detections, and at least one pair.
+
+    Args:
+        ground_truth: the labeled boxes.
+        truth_rows: int64, positions of the ground truths that take part.
+        detections: in any order.
+        rows: int64, positions of the detections that take part.
+
+    Yields:
+        Two arrays int64 [P]: positions in `rows`, ascending, and positions of ground truths, in the order of
+        `truth_rows`.
+    """
+    truth_rows = truth_rows[np.argsort(ground_truth.image_index[truth_rows], kind="stable")]
+    images = ground_truth.image_index[truth_rows]
+    for first in range(0, len(rows), DETECTIONS_AT_ONCE):
+        wanted = detections.image_index[rows[first : first + DETECTIONS_AT_ONCE]]
+        begin = np.searchsorted(images, wanted, side="left")
+        count = np.searchsorted(images, wanted, side="right") - begin
+        paired = np.flatnonzero(count)
+        ends = np.cumsum(count[paired])
+        cuts = np.arange(PAIRS_AT_ONCE, ends[-1] if len(ends) else 0, PAIRS_AT_ONCE)
+        for part in np.split(paired, np.unique(np.searchsorted(ends, cuts))):
+            if len(part) == 0:
+                continue
+            end = np.cumsum(count[part])
+            pair_truth = np.arange(end[-1]) + np.repeat(
+                begin[part] - end + count[part], count[part]
+            )
+            yield first + np.repeat(part, count[part]), truth_rows[pair_truth]
+
+
+def iou_of_pairs(
+    boxes: np.ndarray,
+    truth_boxes: np.ndarray,
+    pixel_extent: float,
+    crowd: np.ndarray | None = None,
+) -> np.ndarray:
+    """Compute the IoU row by row; 0 where the union is empty or not a number.
+
+    Args:
+        boxes: float64 [P, 4] xyxy.
+        truth_boxes: float64 [P, 4] xyxy.
+        pixel_extent: added to each width and height.
+        crowd: bool [P], rows whose intersection is divided by the area of the first box alone, as COCO does for
+            `iscrowd`.
+
+    Returns:
+        float64 [P].
+    """
+    low = np.maximum(boxes[:, :2], truth_boxes[:, :2])
+    high = np.minimum(boxes[:, 2:], truth_boxes[:, 2:])
+    intersection = np.maximum(high - low + pixel_extent, 0.0).prod(axis=1)
+    area = _area(boxes, pixel_extent)
+    union = area + _area(truth_boxes, pixel_extent) - intersection
+    if crowd is not None:
+        union = np.where(crowd, area, union)
+    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+
+
+def _area(boxes: np.ndarray, pixel_extent: float) -> np.ndarray:
+    return (boxes[:, 2:] - boxes[:, :2] + pixel_extent).prod(axis=1)

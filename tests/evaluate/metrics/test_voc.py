@@ -19,13 +19,11 @@ from tests.helpers.box_rows import (
     ground_truth_rows,
     thresholds,
 )
-from yolo.evaluate.metrics.average_precision import (
+from yolo.evaluate.metrics.voc import (
     VOC07_RECALLS,
     VOC_PIXEL_EXTENT,
     ClassMatch,
-    Counts,
     area_ap,
-    counts_at,
     match_class,
     mean_ap,
     precision_recall,
@@ -35,7 +33,7 @@ from yolo.evaluate.metrics.average_precision import (
 
 
 def marks(ground_truth, detections, iou_thresh=0.5, pixel_extent=0.0) -> list[bool]:
-    return match_class(ground_truth, detections, 0, iou_thresh, pixel_extent).correct.tolist()
+    return match_class(ground_truth, detections, 0, iou_thresh, pixel_extent).true_positive.tolist()
 
 
 def test_a_second_detection_of_a_ground_truth_is_false():
@@ -56,14 +54,16 @@ def test_a_detection_does_not_fall_back_to_its_second_best_ground_truth():
 def test_of_equally_good_ground_truths_the_first_is_taken():
     ground_truth = ground_truth_of((0, 0, SQUARE, True), (0, 0, SQUARE, False))
     match = match_class(ground_truth, detections_of((0, 0, 0.9, SQUARE)), 0, 0.5, 0.0)
-    assert match.correct.tolist() == []  # the first is difficult: the detection does not count
+    assert (
+        match.true_positive.tolist() == []
+    )  # the first is difficult: the detection does not count
 
 
 def test_detections_on_a_difficult_ground_truth_do_not_count():
     ground_truth = ground_truth_of((0, 0, SQUARE, True), (0, 0, FAR, False))
     detections = detections_of((0, 0, 0.9, SQUARE), (0, 0, 0.8, SHIFTED), (0, 0, 0.7, FAR))
     match = match_class(ground_truth, detections, 0, 0.5, 0.0)
-    assert match.correct.tolist() == [True]
+    assert match.true_positive.tolist() == [True]
     assert match.scores.tolist() == [0.7]
     assert (match.ground_truths, match.detections) == (1, 3)
 
@@ -137,12 +137,6 @@ def test_the_mean_leaves_out_classes_with_nothing_to_find():
     assert mean_ap([None]) is None
 
 
-def test_counts_are_those_above_the_score_threshold():
-    match = ClassMatch(np.array([0.9, 0.5, 0.2]), np.array([True, False, True]), 3, 3)
-    assert counts_at(match, 0.25) == Counts(true_positives=1, false_positives=1, missed=2)
-    assert counts_at(match, 0.9) == Counts(0, 0, 3)  # strictly above
-
-
 @pytest.mark.parametrize("label", [-1, 2])
 def test_a_label_of_no_class_is_an_error(label):
     with pytest.raises(ValueError, match="expected 0 to 1"):
@@ -159,7 +153,7 @@ def test_a_label_of_no_class_is_an_error(label):
 )
 def test_scores_equal_the_definition(ground_truths, detections, iou_thresh, extent, at_once):
     """at_once: of detections and of pairs; where they are cut into parts makes no difference."""
-    module = "yolo.evaluate.metrics.average_precision"
+    module = "yolo.evaluate.metrics.voc"
     with (
         patch(f"{module}.DETECTIONS_AT_ONCE", at_once[0]),
         patch(f"{module}.PAIRS_AT_ONCE", at_once[1]),
@@ -171,7 +165,7 @@ def test_scores_equal_the_definition(ground_truths, detections, iou_thresh, exte
         ours = [(image, box, hard) for image, of, box, hard in ground_truths if of == label]
         theirs = [(image, value, box) for image, of, value, box in detections if of == label]
         expected = reference.verdicts(ours, theirs, iou_thresh, extent)
-        assert score.match.correct.tolist() == [mark for mark in expected if mark is not None]
+        assert score.match.true_positive.tolist() == [mark for mark in expected if mark is not None]
         to_find = sum(not hard for _, _, hard in ours)
         assert (score.match.ground_truths, score.match.detections) == (to_find, len(theirs))
         if to_find == 0:
