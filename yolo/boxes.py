@@ -41,17 +41,6 @@ def shape_iou(first: Tensor, second: Tensor) -> Tensor:
     return _ratio(intersection, union)
 
 
-def diou_with_exponent(first: Tensor, second: Tensor, exponent: float) -> Tensor:
-    """IoU - (d² / c²) ** exponent of all pairs, xyxy → `[N, M]`: d between centers, c the enclosing diagonal.
-
-    This is what Darknet's greedynms (exponent 0.6) and diounms (exponent beta_nms) compare with the threshold:
-    AlexeyAB box.c, box_diou and box_diounms.
-    """
-    first, second = first[:, None], second[None, :]
-    distance, diagonal = _center_distance(first, second), _enclosing(first, second).square().sum(-1)
-    return paired_iou(first, second) - _ratio(distance, diagonal).pow(exponent)
-
-
 def paired_iou(first: Tensor, second: Tensor) -> Tensor:
     """Intersection over union, row by row, xyxy `[..., 4]` → `[...]`."""
     intersection, union = _intersection_and_union(first, second)
@@ -69,6 +58,16 @@ def paired_diou(first: Tensor, second: Tensor) -> Tensor:
     """Distance IoU, xyxy → `[...]`: IoU - d² / c² (Zheng et al. 2020, equation 7)."""
     diagonal = _enclosing(first, second).square().sum(dim=-1)
     return paired_iou(first, second) - _ratio(_center_distance(first, second), diagonal)
+
+
+def paired_diou_with_exponent(first: Tensor, second: Tensor, exponent: float) -> Tensor:
+    """IoU - (d² / c²) ** exponent, row by row, xyxy → `[...]`: d between centers, c the enclosing diagonal.
+
+    This is what Darknet's greedynms (exponent 0.6) and diounms (exponent beta_nms) compare with the threshold:
+    AlexeyAB box.c, box_diou and box_diounms.
+    """
+    distance, diagonal = _center_distance(first, second), _enclosing(first, second).square().sum(-1)
+    return paired_iou(first, second) - _ratio(distance, diagonal).pow(exponent)
 
 
 def paired_ciou(first: Tensor, second: Tensor) -> Tensor:

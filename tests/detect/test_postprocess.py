@@ -2,22 +2,23 @@
 
 import pytest
 import torch
+import torchvision
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.helpers import slow_core
 from yolo.boxes import cxcywh_to_xyxy
-from yolo.detect.postprocess import detect, suppress_by_distance_iou, suppression
-
-PLAIN = suppression("default", 0.6)
+from yolo.detect.postprocess import diou_exponent_of, nms, postprocess
 
 
-def detections(boxes, objectness, class_probs, score_thresh=0.25, nms_thresh=0.45, suppress=PLAIN):
-    return detect(
+def detections(boxes, objectness, class_probs, score_thresh=0.25, nms_thresh=0.45, exponent=None):
+    return postprocess(
         torch.tensor(boxes).reshape(-1, 4),
         torch.tensor(objectness),
         torch.tensor(class_probs),
         score_thresh=score_thresh,
         nms_thresh=nms_thresh,
-        suppress=suppress,
+        diou_exponent=exponent,
     )
 
 
@@ -42,13 +43,13 @@ def crowd(seed, count=60, classes=3):
 @pytest.mark.parametrize("seed", range(4))
 def test_detections_are_those_of_the_loops(kind, overlap, seed):
     boxes, objectness, probabilities = crowd(seed)
-    found = detect(
+    found = postprocess(
         boxes,
         objectness,
         probabilities,
         score_thresh=0.1,
         nms_thresh=0.3,
-        suppress=suppression(kind, 0.9),
+        diou_exponent=diou_exponent_of(kind, 0.9),
     )
     rows = [  # (corners, score, label) of every box and class above the threshold
         (slow_core.corners(box), obj * prob, label)
@@ -76,10 +77,7 @@ def test_greedynms_keeps_what_plain_iou_would_drop():
         [[1.0], [1.0]],
     )
     assert len(detections(boxes, objectness, probabilities)) == 1
-    assert (
-        len(detections(boxes, objectness, probabilities, suppress=suppression("greedynms", 0.6)))
-        == 2
-    )
+    assert len(detections(boxes, objectness, probabilities, exponent=0.6)) == 2
 
 
 def test_nms_keeps_boxes_of_other_classes():
@@ -105,9 +103,9 @@ def test_an_overlap_exactly_at_the_threshold_is_kept(kind):
     boxes = [[0.5, 0.5, 1.0, 1.0], [0.5, 0.5, 0.5, 0.5]]
 
     def count(thresh):
-        suppress = suppression(kind, 0.6)
+        exponent = diou_exponent_of(kind, 0.6)
         return len(
-            detections(boxes, [0.9, 0.8], [[1.0], [1.0]], nms_thresh=thresh, suppress=suppress)
+            detections(boxes, [0.9, 0.8], [[1.0], [1.0]], nms_thresh=thresh, exponent=exponent)
         )
 
     assert count(0.25) == 2
@@ -117,7 +115,7 @@ def test_an_overlap_exactly_at_the_threshold_is_kept(kind):
 def test_equal_scores_keep_the_order_of_the_predictions():
     boxes = [[0.1, 0.5, 0.1, 0.1], [0.5, 0.5, 0.1, 0.1], [0.9, 0.5, 0.1, 0.1]]
     for kind in ("default", "greedynms"):
-        found = detections(boxes, [0.5] * 3, [[1.0]] * 3, suppress=suppression(kind, 0.6))
+        found = detections(boxes, [0.5] * 3, [[1.0]] * 3, exponent=diou_exponent_of(kind, 0.6))
         assert torch.equal(found.boxes, cxcywh_to_xyxy(torch.tensor(boxes)))
 
 
@@ -126,7 +124,11 @@ def test_a_box_that_was_suppressed_suppresses_nothing():
     boxes = [[0.4, 0.5, 0.2, 0.2], [0.45, 0.5, 0.2, 0.2], [0.5, 0.5, 0.2, 0.2]]
     for kind in ("default", "diounms"):
         found = detections(
-            boxes, [0.9, 0.8, 0.7], [[1.0]] * 3, nms_thresh=0.4, suppress=suppression(kind, 1.0)
+            boxes,
+            [0.9, 0.8, 0.7],
+            [[1.0]] * 3,
+            nms_thresh=0.4,
+            exponent=diou_exponent_of(kind, 1.0),
         )
         assert found.scores.tolist() == pytest.approx([0.9, 0.7])
 
@@ -134,29 +136,91 @@ def test_a_box_that_was_suppressed_suppresses_nothing():
 @pytest.mark.parametrize("kind", ["default", "greedynms", "diounms"])
 @pytest.mark.parametrize("count", [0, 3])
 def test_nothing_found_is_detections_of_length_zero(kind, count):
-    found = detect(
+    found = postprocess(
         torch.rand(count, 4),
         torch.zeros(count),
         torch.ones(count, 5),
         score_thresh=0.25,
         nms_thresh=0.45,
-        suppress=suppression(kind, 0.6),
+        diou_exponent=diou_exponent_of(kind, 0.6),
     )
     assert len(found) == 0
     assert (found.boxes.shape, found.scores.shape, found.labels.shape) == ((0, 4), (0,), (0,))
     assert found.labels.dtype == torch.int64
-    assert suppression(kind, 0.6)(torch.zeros(0, 4), torch.zeros(0), 0.45).shape == (0,)
 
 
-def test_suppression_in_blocks_is_suppression_at_once(monkeypatch):
-    generator = torch.Generator().manual_seed(4)
-    boxes = torch.rand(60, 4, generator=generator) * 0.4
-    boxes[:, 2:] += boxes[:, :2] + 0.1
-    scores = torch.rand(60, generator=generator)
-    whole = suppress_by_distance_iou(boxes, scores, 0.3, 0.6)
-    monkeypatch.setattr("yolo.detect.postprocess.SUPPRESSION_BLOCK", 7)
-    assert 5 < len(whole) < 60
-    assert suppress_by_distance_iou(boxes, scores, 0.3, 0.6).tolist() == whole.tolist()
+def random_corners(generator, count, size):
+    """xyxy `[count, 4]` with centers in 0..1 and sides of 0.2 to 1.2 times `size`; scores, of which some are equal."""
+    center = torch.rand(count, 2, generator=generator)
+    half = size * (0.2 + torch.rand(count, 2, generator=generator)) / 2
+    scores = torch.randint(count, (count,), generator=generator) / count
+    return torch.cat((center - half, center + half), dim=1), scores
+
+
+def torchvision_nms(boxes, scores, labels, thresh):
+    """torchvision's NMS, class by class; of equal scores the lower label first, then the lower index."""
+    kept = []
+    for label in labels.unique():
+        members = torch.nonzero(labels == label)[:, 0]
+        kept.append(members[torchvision.ops.nms(boxes[members], scores[members], thresh)])
+    keep = torch.cat(kept) if kept else labels
+    return keep[torch.argsort(scores[keep], descending=True, stable=True)]
+
+
+WHOLE_NUMBERS = st.tuples(*[st.integers(0, 10)] * 4).map(
+    lambda box: (min(box[0], box[2]), min(box[1], box[3]), max(box[0], box[2]), max(box[1], box[3]))
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    rows=st.lists(st.tuples(WHOLE_NUMBERS, st.integers(0, 3), st.integers(0, 2)), max_size=40),
+    scale=st.sampled_from([1, 0.1, 37.3]),
+    thresh=st.sampled_from([0, 0.1, 0.25, 0.3, 1 / 3, 0.45, 0.5, 0.6, 2 / 3, 0.7, 1]),
+)
+def test_nms_is_torchvisions_to_the_last_bit(rows, scale, thresh):
+    # whole numbers: many IoUs lie exactly at a threshold, many scores are equal, many boxes are empty
+    boxes = torch.tensor([box for box, _, _ in rows], dtype=torch.float32).reshape(-1, 4) * scale
+    scores = torch.tensor([score for _, score, _ in rows], dtype=torch.float32)
+    labels = torch.tensor([label for _, _, label in rows], dtype=torch.int64)
+    expected = torchvision_nms(boxes, scores, labels, thresh)
+    assert nms(boxes, scores, labels, thresh).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("thresh", [0.0, 0.1, 0.45, 0.9])
+@pytest.mark.parametrize("size", [0.02, 0.4])
+@pytest.mark.parametrize("classes", [1, 80])
+def test_nms_of_thousands_of_boxes_is_torchvisions(classes, size, thresh):
+    generator = torch.Generator().manual_seed(classes)
+    boxes, scores = random_corners(generator, 4000, size)
+    boxes[2000:] = boxes[:2000] + 0.02 * size * torch.rand(2000, 4, generator=generator)
+    labels = torch.randint(classes, (2000,), generator=generator).repeat(2)
+    expected = torchvision_nms(boxes, scores, labels, thresh)
+    assert 10 < len(expected) < 4000
+    assert nms(boxes, scores, labels, thresh).tolist() == expected.tolist()
+
+
+def test_boxes_that_are_not_finite_suppress_nothing_as_in_torchvision():
+    inf, nan = float("inf"), float("nan")
+    boxes = torch.tensor(
+        [[-inf, -inf, inf, inf], [0, 0, inf, 1], [nan] * 4, [0, 0, 1, 1], [0, nan, 1, 1]] * 2
+    )
+    scores = torch.arange(10).flip(0).float()
+    labels = torch.tensor([0] * 5 + [1] * 5)
+    expected = torchvision_nms(boxes, scores, labels, 0.3)
+    assert nms(boxes, scores, labels, 0.3).tolist() == expected.tolist() == list(range(10))
+
+
+@pytest.mark.parametrize("exponent", [None, 0.6])
+def test_nms_in_blocks_is_nms_at_once(monkeypatch, exponent):
+    boxes, scores = random_corners(torch.Generator().manual_seed(4), 100, 0.3)
+    labels = torch.arange(100) % 2
+    whole = nms(boxes, scores, labels, 0.3, exponent)
+    monkeypatch.setattr("yolo.detect.postprocess.FIRST_BLOCK", 3)
+    monkeypatch.setattr("yolo.detect.postprocess.LARGEST_BLOCK", 7)
+    monkeypatch.setattr("yolo.detect.postprocess.MOST_PAIRS", 20)
+    assert 5 < len(whole) < 100
+    assert nms(boxes, scores, labels, 0.3, exponent).tolist() == whole.tolist()
 
 
 def test_only_the_product_is_compared_with_the_threshold():

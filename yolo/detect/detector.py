@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from yolo import letterbox as geometry
-from yolo.detect.postprocess import detect, suppression
+from yolo.detect.postprocess import diou_exponent_of, postprocess
 from yolo.letterbox import Placement
 from yolo.model.class_tree import named_class
 from yolo.model.network import Network
@@ -49,7 +49,7 @@ class Detector:
         self.placement = geometry.letterboxed if letterbox else geometry.stretched
         self.tree = network.tree
         last = network.head_settings[-1]  # Darknet asks the last layer (detector.c test_detector)
-        self.suppress = suppression(last.nms_kind, last.beta_nms)
+        self.diou_exponent = diou_exponent_of(last.nms_kind, last.beta_nms)
 
     def __call__(self, image: np.ndarray) -> Detections:
         """uint8 `[H, W, C]`, RGB (`[H, W]` is ordinary for a one-channel network) → Detections, xyxy image pixels."""
@@ -81,13 +81,13 @@ class Detector:
         boxes, objectness, class_probs = (part.cpu() for part in predictions)
         results = []
         for index, placement in enumerate(placements):
-            found = detect(
+            found = postprocess(
                 boxes[index],
                 objectness[index],
                 class_probs[index],
                 score_thresh=self.score_thresh,
                 nms_thresh=self.nms_thresh,
-                suppress=self.suppress,
+                diou_exponent=self.diou_exponent,
             )
             results.append(replace(found, boxes=geometry.to_image(found.boxes, placement)))
         return results

@@ -1,92 +1,185 @@
-"""Predictions → detections: threshold, then non-maximum suppression class by class.
+"""Predictions → detections: threshold the scores, then non-maximum suppression (NMS) in each class.
 
 Source: AlexeyAB yolo_layer.c get_yolo_detections, box.c do_nms_sort and diounms_sort.
 """
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
-import torchvision
 from torch import Tensor
 
-from yolo import boxes as box_functions
+from yolo.boxes import BOX_DIOU_EXPONENT, cxcywh_to_xyxy, paired_diou_with_exponent, paired_iou
 from yolo.records import Detections
 
-GREEDY_NMS_EXPONENT = box_functions.BOX_DIOU_EXPONENT
+FIRST_BLOCK, LARGEST_BLOCK = 1024, 2048  # boxes; NMS takes them in blocks that double in size
 
-SUPPRESSION_BLOCK = (
-    512  # boxes compared with each other at once: memory stays linear in their number
-)
+MOST_PAIRS = 2**20  # pairs of boxes compared at once, which bounds the memory
 
-
-# xyxy boxes [N, 4] of one class, scores [N], nms_thresh → indices of the kept ones, scores descending
-Suppression = Callable[[Tensor, Tensor, float], Tensor]
+ROUNDING = 1e-5  # relative; far above the rounding errors of an IoU in float32
 
 
-def suppression(kind: str, beta: float) -> Suppression:
-    """The function that a cfg's `nms_kind` and `beta_nms` name.
-
-    `greedynms` in AlexeyAB compares IoU - (d²/c²)^0.6 with the threshold (box.c diounms_sort), not the plain IoU.
-    """
-    if kind == "greedynms":
-        return partial(suppress_by_distance_iou, exponent=GREEDY_NMS_EXPONENT)
-    if kind == "diounms":
-        return partial(suppress_by_distance_iou, exponent=beta)
-    return torchvision.ops.nms
-
-
-def suppress_by_distance_iou(
-    boxes: Tensor, scores: Tensor, nms_thresh: float, exponent: float
-) -> Tensor:
-    """Greedy suppression of boxes whose IoU - (d²/c²)^exponent with a better one exceeds `nms_thresh`."""
-    order = torch.argsort(scores, descending=True, stable=True)
-    kept = order[:0]
-    for block in order.split(SUPPRESSION_BLOCK):
-        if len(kept):
-            beside = box_functions.diou_with_exponent(boxes[block], boxes[kept], exponent)
-            block = block[~(beside > nms_thresh).any(dim=1)]
-        among = box_functions.diou_with_exponent(boxes[block], boxes[block], exponent)
-        kept = torch.cat((kept, block[_uncovered((among > nms_thresh).cpu().numpy())]))
-    return kept
-
-
-def _uncovered(covers: np.ndarray) -> list[int]:
-    """Of boxes from best to worst, those that no better kept one covers; covers: bool `[N, N]`."""
-    alive = np.ones(len(covers), bool)
-    for index in range(len(covers)):
-        if alive[index]:
-            alive[index + 1 :] &= ~covers[index, index + 1 :]
-    return np.flatnonzero(alive).tolist()
-
-
-def detect(
+def postprocess(
     boxes: Tensor,
     objectness: Tensor,
     class_probs: Tensor,
     *,
     score_thresh: float,
     nms_thresh: float,
-    suppress: Suppression,
+    diou_exponent: float | None = None,
 ) -> Detections:
-    """One image's predictions, cxcywh `[P, 4]`, `[P]`, `[P, classes]` → Detections in the same frame, xyxy.
+    """Turn the predictions of one image into its detections.
 
-    A box counts once for each class whose score, objectness x probability, exceeds `score_thresh`.
+    Args:
+        boxes: `[P, 4]` cxcywh.
+        objectness: `[P]`.
+        class_probs: `[P, classes]`.
+        score_thresh: A box counts once for each class whose score, objectness x probability, exceeds this.
+        nms_thresh: Two boxes of a class that overlap by more than this become one. 0..1.
+        diou_exponent: See `nms`.
+
+    Returns:
+        Detections in the frame of `boxes`, as xyxy.
     """
-    # only the product counts: YOLOv1's objectness and probabilities may be above 1 or below 0
+    # Compare only the product: YOLOv1's objectness and probabilities may be above 1 or below 0.
     largest = torch.stack(class_probs.aminmax()).abs().max() if class_probs.numel() else 0.0
     likely = torch.nonzero(objectness.abs() * largest > score_thresh)[:, 0]
     scores = objectness[likely, None] * class_probs[likely]
     rows, labels = torch.nonzero(scores > score_thresh, as_tuple=True)
     scores = scores[rows, labels]
-    corners = box_functions.cxcywh_to_xyxy(boxes[likely[rows]])
-    counts = torch.unique_consecutive(labels.sort().values, return_counts=True)[1].tolist()
-    kept = []
-    for members in torch.argsort(labels, stable=True).split(counts) if counts else ():
-        if len(members) > 1:  # most classes have one box, and it is kept
-            members = members[suppress(corners[members], scores[members], nms_thresh)]
-        kept.append(members)
-    keep = torch.cat(kept) if kept else labels.new_zeros(0)
-    keep = keep[torch.argsort(scores[keep], descending=True, stable=True)]
+    corners = cxcywh_to_xyxy(boxes[likely[rows]])
+    keep = nms(corners, scores, labels, nms_thresh, diou_exponent)
     return Detections(corners[keep], scores[keep], labels[keep])
+
+
+def diou_exponent_of(nms_kind: str, beta_nms: float) -> float | None:
+    """Return the `diou_exponent` that a cfg's `nms_kind` and `beta_nms` stand for.
+
+    AlexeyAB's `greedynms` compares IoU - (d²/c²)^0.6 with the threshold (box.c diounms_sort), not the plain IoU.
+    """
+    return {"greedynms": BOX_DIOU_EXPONENT, "diounms": beta_nms}.get(nms_kind)
+
+
+def nms(
+    boxes: Tensor,
+    scores: Tensor,
+    labels: Tensor,
+    thresh: float,
+    diou_exponent: float | None = None,
+) -> Tensor:
+    """Greedy NMS: keep a box unless a kept box of its class with a higher score overlaps it by more than `thresh`.
+
+    Without `diou_exponent` the result in each class is that of torchvision.ops.nms, to the last bit; importing
+    torchvision takes two seconds. Only pairs that can overlap enough are compared, found by sorting their left sides.
+
+    Args:
+        boxes: `[N, 4]` xyxy, on the CPU.
+        scores: `[N]`.
+        labels: int64 `[N]`.
+        thresh: 0..1.
+        diou_exponent: Compare IoU - (d²/c²)^diou_exponent instead of the IoU: d is the distance of the centers,
+            c the diagonal of the box around both.
+
+    Returns:
+        int64 indices of the kept boxes, highest score first. Equal scores: lower label first, then lower index.
+    """
+    order = torch.argsort(labels, stable=True)
+    order = order[torch.argsort(scores[order], descending=True, stable=True)]
+    sides = _sides(boxes[order], labels[order], thresh)
+    suppressed = np.zeros(len(order), bool)
+    kept = np.empty(0, np.int64)
+    start, size = 0, FIRST_BLOCK
+    while start < len(order):
+        block = np.arange(start, min(start + size, len(order)))
+        if len(kept):
+            for _, worse in _overlapping(sides, kept, block, thresh, diou_exponent):
+                suppressed[worse] = True
+            block = block[~suppressed[block]]
+        pairs = list(_overlapping(sides, block, block, thresh, diou_exponent))
+        better, worse = (np.concatenate(each) for each in zip(*pairs, strict=True))
+        suppressed[_covered(better, worse, len(order))] = True
+        kept = np.concatenate((kept, block[~suppressed[block]]))
+        start, size = start + size, min(2 * size, LARGEST_BLOCK)
+    return order[torch.from_numpy(kept)]
+
+
+class _Sides(NamedTuple):
+    """N boxes, best first, with their sides as NMS compares them: two boxes whose sides do not cross can both stay.
+
+    corners: `[N, 4]` xyxy. left, right: int64 `[N]`, the sides as places in their sorted order, class after class.
+    top, bottom: float64 `[N]`. right and bottom are moved inwards, see `_sides`.
+    """
+
+    corners: Tensor
+    left: np.ndarray
+    right: np.ndarray
+    top: np.ndarray
+    bottom: np.ndarray
+
+
+def _sides(boxes: Tensor, labels: Tensor, thresh: float) -> _Sides:
+    """Sort the sides of boxes.
+
+    An IoU above `thresh` needs a shared width above `thresh` times either width, and so for the heights. Therefore
+    right and bottom move inwards by that fraction of the width and height.
+    """
+    low, high = boxes[:, :2].double().numpy(), boxes[:, 2:].double().numpy()
+    with np.errstate(invalid="ignore"):  # infinite boxes, which overlap nothing
+        high = high - thresh * (1 - ROUNDING) * (high - low)
+    x = np.unique(np.stack((low[:, 0], high[:, 0])), return_inverse=True)[1].reshape(2, -1)
+    left, right = x + labels.numpy() * 2 * len(boxes)
+    return _Sides(boxes, left, right, low[:, 1].copy(), high[:, 1].copy())
+
+
+def _overlapping(
+    sides: _Sides,
+    first: np.ndarray,
+    second: np.ndarray,
+    thresh: float,
+    diou_exponent: float | None,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield all pairs, a box of `first` and one of `second`, that overlap by more than `thresh`: (better, worse)."""
+    sweeps = ((first, second),) if first is second else ((first, second), (second, first))
+    for one, other in sweeps:
+        for a, b in _side_by_side(sides, one, other):
+            near = (sides.top[a] < sides.bottom[b]) & (sides.top[b] < sides.bottom[a]) & (a != b)
+            a, b = a[near], b[near]
+            better, worse = np.minimum(a, b), np.maximum(a, b)
+            pair = sides.corners[better], sides.corners[worse]
+            if diou_exponent is None:
+                over = paired_iou(*pair).double() > thresh  # torchvision compares in float64
+            else:
+                over = paired_diou_with_exponent(*pair, diou_exponent) > thresh
+            yield better[over.numpy()], worse[over.numpy()]
+
+
+def _side_by_side(
+    sides: _Sides, first: np.ndarray, second: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield all pairs of a box of `first` and one of `second` whose left side lies between the sides of the first."""
+    second = second[np.argsort(sides.left[second])]
+    lefts = sides.left[second]
+    low = np.searchsorted(lefts, sides.left[first])
+    counts = np.maximum(np.searchsorted(lefts, sides.right[first]) - low, 0)
+    ends = counts.cumsum()
+    cuts = np.searchsorted(ends, np.arange(MOST_PAIRS, ends[-1] if len(ends) else 0, MOST_PAIRS))
+    for rows in np.split(np.arange(len(first)), cuts):
+        many = counts[rows]
+        places = np.arange(many.sum()) + np.repeat(low[rows] - many.cumsum() + many, many)
+        yield np.repeat(first[rows], many), second[places]
+
+
+def _covered(better: np.ndarray, worse: np.ndarray, count: int) -> np.ndarray:
+    """Which of `count` boxes are suppressed, bool, from the pairs that overlap.
+
+    A box that is worse than no undecided one is kept; it suppresses its partners, which then suppress nothing.
+    """
+    suppressed = np.zeros(count, bool)
+    while len(better):
+        undecided = np.zeros(count, bool)
+        undecided[worse] = True
+        suppressed[worse[~undecided[better]]] = True
+        left = ~(suppressed[better] | suppressed[worse])
+        better, worse = better[left], worse[left]
+    return suppressed
