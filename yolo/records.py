@@ -1,17 +1,32 @@
-"""Records that cross the borders of folders: predictions, detections, targets, ground truth, evaluations."""
+"""Records that more than one folder uses: predictions, detections, targets, ground truth, evaluations.
+
+Boxes are `xyxy` (left, top, right, bottom) or `cxcywh` (center x, center y, width, height); sizes are (height, width).
+torch is imported for type checkers only, so that commands that score files start without it.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+VOC_ORIGIN = 1.0  # where VOC's pixel coordinates begin; all others begin at 0
+
+UNKNOWN_SIZE = 0  # height or width of an image whose size its files do not give
 
 
 @dataclass(frozen=True)
 class LabeledBoxes:
-    """An image's labeled boxes: labels int64 `[M]`; boxes float64 `[M, 4]` cxcywh, 0..1 of the image."""
+    """The M labeled boxes of one image.
+
+    labels: int64 `[M]`, class indices. boxes: float64 `[M, 4]` cxcywh, as fractions 0..1 of the image.
+    """
 
     labels: np.ndarray
     boxes: np.ndarray
@@ -19,7 +34,11 @@ class LabeledBoxes:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that cannot become a label: its kind, and one line with file, found, expected."""
+    """An entry of a data set that cannot be used.
+
+    kind: one of the constants of the module that finds it, the same text for all problems of a kind.
+    message: one line with the file, what was found and what was expected.
+    """
 
     kind: str
     message: str
@@ -27,9 +46,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class Detections:
-    """What was found in one image: boxes float32 `[N, 4]` xyxy, scores `[N]` descending, labels int64 `[N]`.
+    """The N detections in one image; N may be 0.
 
-    N may be 0. The frame of the boxes is said by the function that makes them; a Detector's are image pixels.
+    boxes: float32 `[N, 4]` xyxy, in the frame that the function that makes them names; a `Detector` gives image
+    pixels. scores: float32 `[N]`, descending. labels: int64 `[N]`, class indices.
     """
 
     boxes: Tensor
@@ -42,10 +62,11 @@ class Detections:
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """Labeled boxes of a set of images, in any one frame.
+    """M labeled boxes in a set of images.
 
-    image_index: int64 [M], which image. labels: int64 [M], which class. boxes: float64 [M, 4]
-    xyxy. difficult: bool [M], neither to be found nor wrong to be found.
+    image_index: int64 `[M]`, positions in the set of images. labels: int64 `[M]`, class indices. boxes: float64
+    `[M, 4]` xyxy, in the frame that the owner of this record names. difficult: bool `[M]`; a detection of a difficult
+    box is neither a true nor a false positive, and no detection of it is no false negative.
     """
 
     image_index: np.ndarray
@@ -56,9 +77,10 @@ class GroundTruth:
 
 @dataclass(frozen=True)
 class ScoredBoxes:
-    """Detections in a set of images, in the frame of the ground truth, in any order.
+    """N detections in a set of images, in any order, in the frame of the ground truth that they are scored with.
 
-    image_index: int64 [N]. labels: int64 [N]. scores: float64 [N]. boxes: float64 [N, 4] xyxy.
+    image_index: int64 `[N]`, positions in the set of images. labels: int64 `[N]`, class indices. scores: float64
+    `[N]`. boxes: float64 `[N, 4]` xyxy.
     """
 
     image_index: np.ndarray
@@ -69,9 +91,10 @@ class ScoredBoxes:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Ground truth and detections of a set of images, boxes xyxy in continuous image pixels.
+    """Ground truth and detections of I images. All boxes are xyxy in continuous image pixels that begin at 0.
 
-    sizes: int64 `[I, 2]`, (height, width) of each image; image_ids: the images' names without folder and ending.
+    names: the class names. image_ids: `[I]`, the images' names without folder and suffix. sizes: int64 `[I, 2]`,
+    (height, width) of each image, or UNKNOWN_SIZE.
     """
 
     names: tuple[str, ...]
@@ -82,10 +105,10 @@ class Evaluation:
 
 
 class Predictions(NamedTuple):
-    """What a network sees, before any threshold.
+    """All predictions of a network for B images, before any threshold.
 
-    boxes: float32 `[B, P, 4]` cxcywh relative to the network input, 0..1 (a box may reach outside);
-    objectness: float32 `[B, P]`; class_probs: float32 `[B, P, classes]`.
+    boxes: float32 `[B, P, 4]` cxcywh relative to the network input, 0..1 (a box may reach outside).
+    objectness: float32 `[B, P]`. class_probs: float32 `[B, P, classes]`.
     P runs head by head, then anchor, row, column.
     """
 
@@ -110,7 +133,7 @@ class TrainingBatch(Protocol):
     def images(self) -> Tensor: ...
 
     @property
-    def targets(self) -> "Targets | Tensor": ...
+    def targets(self) -> Targets | Tensor: ...
 
 
 class WeightsHeader(NamedTuple):
@@ -134,16 +157,16 @@ class WeightsFormat(NamedTuple):
 
 
 class Targets(NamedTuple):
-    """M labeled boxes of the B images of a batch, in label-file order.
+    """The M labeled boxes of a batch of B images, in label-file order.
 
-    image_index: int64 `[M]`, which image; labels: int64 `[M]`; boxes: float32 `[M, 4]` cxcywh, 0..1 of the
-    network input.
+    image_index: int64 `[M]`, 0..B-1. labels: int64 `[M]`, class indices. boxes: float32 `[M, 4]` cxcywh, as
+    fractions 0..1 of the network input.
     """
 
     image_index: Tensor
     labels: Tensor
     boxes: Tensor
 
-    def to(self, device: torch.device | str) -> "Targets":
-        """The same on another device."""
+    def to(self, device: torch.device | str) -> Targets:
+        """Return the same targets on another device."""
         return Targets(*(tensor.to(device, non_blocking=True) for tensor in self))

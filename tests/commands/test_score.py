@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.commands.test_score_voc import box_xml
+from tests.helpers.detection_files import voc_annotation
 from tests.helpers.tiny_data import write_image
 
 COLUMNS = {
@@ -32,12 +32,11 @@ def score(load_tool, call_tool, tmp_path, monkeypatch):
 @pytest.fixture
 def case(tmp_path):
     """Two cats, one found and one missed; a dog, found after a false detection (as in test_score_voc)."""
-    size = "<size><width>50</width><height>40</height></size></annotation>"
     for folder in ("Annotations", "results"):
         (tmp_path / folder).mkdir()
     cat, dog = ("cat", 1, 1, 10, 10), ("dog", 20, 20, 29, 29)
     for name, objects in (("a", [cat]), ("b", [cat, dog])):
-        text = box_xml(*objects).replace("</annotation>", size)
+        text = voc_annotation(*objects, size=(40, 50))
         (tmp_path / f"Annotations/{name}.xml").write_text(text)
     (tmp_path / "test.txt").write_text("a\nb\n")
     (tmp_path / "two.names").write_text("cat\ndog\n")

@@ -6,12 +6,12 @@ import pytest
 from tests.helpers.tiny_data import NAMES, SIZE, write_image
 from yolo.data.convert.voc import read_classes
 from yolo.errors import DatasetError
-from yolo.evaluate.listed_ground_truth import listed_ground_truth
+from yolo.evaluate.listed_ground_truth import read_listed_ground_truth
 
 
 @pytest.mark.parametrize("origin", [0.0, 1.0])
 def test_the_drawn_boxes(four, origin):
-    found = listed_ground_truth(four.folder / "list.txt", NAMES, None, origin)
+    found = read_listed_ground_truth(four.folder / "list.txt", NAMES, origin)
     assert (found.names, found.origin) == (NAMES, origin)
     assert found.image_ids == ("p0", "p1", "p2", "p3") and found.sizes.tolist() == [[*SIZE]] * 4
     drawn = [(at, box) for at, boxes in enumerate(four.boxes) for box in boxes]
@@ -26,7 +26,8 @@ def test_difficult_boxes_are_marked(four, tmp_path):
     (tmp_path / "hard").mkdir()
     (tmp_path / "hard.txt").write_text("".join(f"{tmp_path}/hard/p{at}.png\n" for at in range(4)))
     (tmp_path / "hard/p2.txt").write_text("1 0.5 0.5 0.5 0.5\n")
-    found = listed_ground_truth(four.folder / "list.txt", NAMES, tmp_path / "hard.txt", 0.0)
+    four.data.write_text(four.data.read_text() + f"difficult={tmp_path}/hard.txt\n")
+    found = read_listed_ground_truth(four.data, None, 0.0)
     assert found.ground_truth.difficult.sum() == 1
     (at,) = np.flatnonzero(found.ground_truth.difficult)
     assert found.ground_truth.boxes[at].tolist() == [16, 12, 48, 36]  # by hand in 64 x 48
@@ -38,7 +39,7 @@ def test_images_of_one_name_in_two_folders_are_named(four):
     with open(four.folder / "list.txt", "a") as file:
         file.write(f"{other}\n")
     with pytest.raises(DatasetError) as error:
-        listed_ground_truth(four.folder / "list.txt", NAMES, None, 0.0)
+        read_listed_ground_truth(four.folder / "list.txt", NAMES, 0.0)
     expected = f"expected another name than {four.images[1]} in line 2"
     assert str(error.value) == f"{four.folder}/list.txt:5: found {other}, {expected}"
 
@@ -46,18 +47,18 @@ def test_images_of_one_name_in_two_folders_are_named(four):
 def test_what_would_stop_a_training_stops_a_score(four):
     (four.folder / "labels/p1.txt").write_text("7 .5 .5 .5 .5\n0 .5 .5 .5 .5\n0 9 .5 .5 .5\n")
     with pytest.raises(DatasetError) as error:
-        listed_ground_truth(four.folder / "list.txt", NAMES, None, 0.0)
+        read_listed_ground_truth(four.folder / "list.txt", NAMES, 0.0)
     message = f"{four.folder}/labels/p1.txt:1: found class 7, expected 0 to 1"
     assert str(error.value) == f"label out of range: {message} (and 1 more)"
     four.images[0].unlink()
     with pytest.raises(DatasetError, match="image that is not there: .*p0.png: no such file"):
-        listed_ground_truth(four.folder / "list.txt", NAMES, None, 0.0)
+        read_listed_ground_truth(four.folder / "list.txt", NAMES, 0.0)
 
 
 def test_images_without_labels_are_told(four, caplog):
     for at in (1, 2):
         (four.folder / f"labels/p{at}.txt").unlink()
-    found = listed_ground_truth(four.folder / "list.txt", NAMES, None, 0.0)
+    found = read_listed_ground_truth(four.folder / "list.txt", NAMES, 0.0)
     assert len(found.files) == 4 and not {1, 2} & {*found.ground_truth.image_index.tolist()}
     (line,) = [record.getMessage() for record in caplog.records]
     what = f"2 x image without a label file, such as {four.images[1]}: looked for "

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.formats.test_voc_ground_truth import xml
 from tests.helpers.detection_files import (
     NUMBERS,
     SIZES,
@@ -21,18 +20,19 @@ from tests.helpers.detection_files import (
     near_detections,
     no_ground_truth,
     some_ground_truth,
+    voc_annotation,
 )
 from yolo.errors import DatasetError
 from yolo.evaluate.pairing import Pair, Sources, read_pair, write_as
-from yolo.formats.coco_annotations import counted, write_coco_ground_truth
+from yolo.formats.coco_annotations import ids_from_one, write_coco_ground_truth
 from yolo.formats.coco_results import read_coco_detections
-from yolo.formats.ground_truth_set import CocoNumbers, GroundTruthSet
-from yolo.formats.recognition import SHARE_FORMATS, DetectionFormat, GroundTruthFormat
-from yolo.formats.voc_results import read_comp4, results_names
-from yolo.formats.voc_xml import VOC_ORIGIN
+from yolo.formats.ground_truth_set import CocoIds, GroundTruthSet
+from yolo.formats.recognition import FRACTION_FORMATS, DetectionFormat, GroundTruthFormat
+from yolo.formats.voc_results import read_results, results_names
+from yolo.records import VOC_ORIGIN
 
 BILLIONTH = 1e-9 * SIZES.max()
-RISING = CocoNumbers(NUMBERS.images, (3, 18, 90))  # in the order of NAMES
+RISING = CocoIds(NUMBERS.images, (3, 18, 90))  # in the order of NAMES
 
 
 def sources(ground_truth, detections, kind, **changed):
@@ -55,7 +55,7 @@ def converted(folder, ground_truth, detections, kind, target):
 )
 @settings(max_examples=60, deadline=None)
 def test_every_pair_of_formats_there_and_back(far, near, first, second):
-    detections = near if {first, second} & {*SHARE_FORMATS} else far
+    detections = near if {first, second} & {*FRACTION_FORMATS} else far
     voc = DetectionFormat.COMP4 in (first, second)
     origin = VOC_ORIGIN if voc else 0.0
     with tempfile.TemporaryDirectory() as name:
@@ -67,7 +67,7 @@ def test_every_pair_of_formats_there_and_back(far, near, first, second):
         _, back = converted(folder, ground_truth, there, second, first)
     found, expected = grouped(back), grouped(detections)
     assert np.array_equal(found[:, :3], expected[:, :3])
-    if {first, second} & {*SHARE_FORMATS}:
+    if {first, second} & {*FRACTION_FORMATS}:
         assert np.abs(found[:, 3:] - expected[:, 3:]).max(initial=0) <= BILLIONTH
     elif not voc or first is DetectionFormat.COMP4:
         assert np.array_equal(found[:, 3:], expected[:, 3:])
@@ -79,8 +79,8 @@ def test_every_pair_of_formats_there_and_back(far, near, first, second):
 def voc(tmp_path):
     """Annotations of two images, and comp4 files of two classes, one of them without ground truth."""
     (tmp_path / "xml").mkdir()
-    (tmp_path / "xml/1.xml").write_text(xml(("dog", 1, 2, 30, 40)))
-    (tmp_path / "xml/2.xml").write_text(xml(("cat", 5, 6, 70, 80)))
+    (tmp_path / "xml/1.xml").write_text(voc_annotation(("dog", 1, 2, 30, 40), size=(80, 100)))
+    (tmp_path / "xml/2.xml").write_text(voc_annotation(("cat", 5, 6, 70, 80), size=(80, 100)))
     (tmp_path / "set.txt").write_text("1\n2\n")
     (tmp_path / "results").mkdir()
     text = "1 0.010643 -197.015732 0.3 309.216309 159.029358\n2 0.5 5.25 6.000001 70 80.125\n"
@@ -109,7 +109,10 @@ def test_voc_results_to_coco_and_back_are_the_same_bytes(voc):
     assert {name: text.replace(".0 ", " ") for name, text in after.items()} == {
         name: text.replace(".0 ", " ") for name, text in before.items()
     }
-    assert back.images.ground_truth.boxes.tolist() == pair.images.ground_truth.boxes.tolist()
+    assert (
+        back.ground_truth_set.ground_truth.boxes.tolist()
+        == pair.ground_truth_set.ground_truth.boxes.tolist()
+    )
 
 
 def test_coco_results_for_a_ground_truth_of_xml_need_ids(voc):
@@ -120,7 +123,7 @@ def test_coco_results_for_a_ground_truth_of_xml_need_ids(voc):
         read_pair(voc_sources(voc, **coco))
     found = read_pair(voc_sources(voc, **coco, ids=voc / "r.truth.json"))
     assert np.array_equal(grouped(found.detections), grouped(pair.detections))
-    assert found.images.names == ("cat", "dog", "emu")
+    assert found.ground_truth_set.names == ("cat", "dog", "emu")
     (again,) = write_as(voc / "again.json", DetectionFormat.COCO, found)
     assert again.read_bytes() == (voc / "r.json").read_bytes()
 
@@ -183,7 +186,7 @@ def test_a_data_file_is_the_ground_truth_of_a_darknet_json(four, tmp_path):
     labels = {"ground_truth_format": GroundTruthFormat.LABELS}
     kind = DetectionFormat.DARKNET
     pair = read_pair(sources(four.data, tmp_path / "r.json", kind, **labels))
-    assert pair.images.origin == 0 and len(pair.images.ground_truth.labels) == 6
+    assert pair.ground_truth_set.origin == 0 and len(pair.ground_truth_set.ground_truth.labels) == 6
     # by hand: the middle of 64 x 48
     assert pair.detections.boxes.tolist() == [[16, 12, 48, 36]] * 4
     comp4 = read_pair(
@@ -194,7 +197,9 @@ def test_a_data_file_is_the_ground_truth_of_a_darknet_json(four, tmp_path):
     with pytest.raises(DatasetError, match="list.txt: found no class names, expected --names"):
         read_pair(sources(listed, tmp_path / "r.json", kind, **labels))
     names = {"names": four.folder / "tiny.names"}
-    assert read_pair(sources(listed, tmp_path / "r.json", kind, **labels, **names)).images.names
+    assert read_pair(
+        sources(listed, tmp_path / "r.json", kind, **labels, **names)
+    ).ground_truth_set.names
     with pytest.raises(DatasetError, match="tiny.data: found names in it, expected no --names"):
         read_pair(sources(four.data, tmp_path / "r.json", kind, **labels, **names))
 
@@ -209,9 +214,9 @@ def test_a_real_networks_voc_results_lose_no_digit_in_coco(shared, tmp_path):
     lines = [line for path in tmp_path.iterdir() for line in path.read_text().splitlines()]
     files = tuple(sorted({line.split()[0] + ".jpg" for line in lines}))
     images = GroundTruthSet(names, files, SIZES[[0] * len(files)], no_ground_truth(), VOC_ORIGIN)
-    detections = read_comp4(tmp_path, images)
+    detections = read_results(tmp_path, images)
     write_as(tmp_path / "r.json", DetectionFormat.COCO, Pair(images, detections, None, ()))
-    back = read_coco_detections(tmp_path / "r.json", images, counted(images))
+    back = read_coco_detections(tmp_path / "r.json", images, ids_from_one(images))
     assert len(back.scores) == 101_139  # 9,983 of them begin left of or above their image
     for name, column in vars(detections).items():
         assert np.array_equal(getattr(back, name), column), name

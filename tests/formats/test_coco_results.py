@@ -24,14 +24,14 @@ from tests.helpers.detection_files import (
 from yolo.errors import DatasetError
 from yolo.evaluate.metrics.coco import coco_structures, score_coco
 from yolo.formats.coco_annotations import (
-    coco_ground_truth,
-    counted,
-    numbers_of,
+    coco_ids_of,
+    ids_from_one,
     read_coco,
+    read_coco_ground_truth,
     write_coco_ground_truth,
 )
 from yolo.formats.coco_results import read_coco_detections, write_coco_detections
-from yolo.formats.ground_truth_set import CocoNumbers
+from yolo.formats.ground_truth_set import CocoIds
 
 
 def entry(**changed):
@@ -78,8 +78,8 @@ def test_a_result_file_by_hand(tmp_path):
 def test_the_ground_truth_comes_back_with_its_numbers(tmp_path):
     images = images_of(some_ground_truth(1.0), origin=1.0)
     write_coco_ground_truth(tmp_path / "t.json", images, NUMBERS)
-    back = coco_ground_truth(tmp_path / "t.json", 1.0, NAMES)
-    assert (back.files, back.numbers) == (images.files, NUMBERS)
+    back = read_coco_ground_truth(tmp_path / "t.json", 1.0, NAMES)
+    assert (back.files, back.coco_ids) == (images.files, NUMBERS)
     assert back.sizes.tolist() == images.sizes.tolist()
     for name, column in vars(images.ground_truth).items():
         assert np.array_equal(getattr(back.ground_truth, name), column), name
@@ -118,8 +118,8 @@ def test_scores_are_those_of_pycocotools_on_the_files(tmp_path):
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    images = coco_ground_truth(tmp_path / "t.json", 0.0)
-    detections = read_coco_detections(tmp_path / "r.json", images, images.numbers)
+    images = read_coco_ground_truth(tmp_path / "t.json", 0.0)
+    detections = read_coco_detections(tmp_path / "r.json", images, images.coco_ids)
     score = score_coco(*coco_structures(images, detections))
     ours = [value for name, value in vars(score).items() if name != "class_ap"]
     assert [-1 if value is None else value for value in ours] == evaluation.stats.tolist()
@@ -128,40 +128,40 @@ def test_scores_are_those_of_pycocotools_on_the_files(tmp_path):
 
 def test_a_class_without_a_category_is_scored_with_a_number_of_its_own(tmp_path):
     write_coco_ground_truth(tmp_path / "t.json", images_of(some_ground_truth()), NUMBERS)
-    images = coco_ground_truth(tmp_path / "t.json", 0.0, ("cat", "dog", "emu", "eel"))
-    assert images.numbers.categories == (18, 3, None, 90)
+    images = read_coco_ground_truth(tmp_path / "t.json", 0.0, ("cat", "dog", "emu", "eel"))
+    assert images.coco_ids.categories == (18, 3, None, 90)
     dataset, _ = coco_structures(images, detections_of())
     assert [each["id"] for each in dataset["categories"]] == [18, 3, 91, 90]
     with pytest.raises(DatasetError, match="found detections of 'emu', which is no category"):
         write_coco_detections(
-            tmp_path / "r.json", images, images.numbers, detections_of((0, 2, 1, 1, 1, 2, 2))
+            tmp_path / "r.json", images, images.coco_ids, detections_of((0, 2, 1, 1, 1, 2, 2))
         )
 
 
 def test_names_must_have_the_categories_that_have_boxes(tmp_path):
     write_coco_ground_truth(tmp_path / "t.json", images_of(some_ground_truth()), NUMBERS)
-    assert coco_ground_truth(
+    assert read_coco_ground_truth(
         tmp_path / "t.json", 0.0, ("dog", "cat")
     ).ground_truth.labels.tolist() == [1, 0, 1]
     with pytest.raises(DatasetError, match="t.json: found category 'dog', expected one of the"):
-        coco_ground_truth(tmp_path / "t.json", 0.0, ("cat", "eel"))
+        read_coco_ground_truth(tmp_path / "t.json", 0.0, ("cat", "eel"))
 
 
 def test_numbers_of_another_ground_truth_are_found_by_the_images_names(tmp_path):
     write_coco_ground_truth(tmp_path / "t.json", images_of(), NUMBERS)
     file = read_coco(tmp_path / "t.json")
     other = images_of()
-    assert numbers_of(file, other) == NUMBERS
-    assert counted(other) == CocoNumbers((1, 2, 3), (1, 2, 3))
+    assert coco_ids_of(file, other) == NUMBERS
+    assert ids_from_one(other) == CocoIds((1, 2, 3), (1, 2, 3))
     content = json.loads((tmp_path / "t.json").read_text())
     content["images"][2]["file_name"] = "x/a.jpg"
     (tmp_path / "t.json").write_text(json.dumps(content))
     with pytest.raises(DatasetError, match="t.json: found 2 images a, expected one"):
-        numbers_of(read_coco(tmp_path / "t.json"), other)
+        coco_ids_of(read_coco(tmp_path / "t.json"), other)
     content["images"][2]["file_name"] = "z.jpg"
     (tmp_path / "t.json").write_text(json.dumps(content))
     with pytest.raises(DatasetError, match=r"t.json: found 0 images e\.f, expected one"):
-        numbers_of(read_coco(tmp_path / "t.json"), other)
+        coco_ids_of(read_coco(tmp_path / "t.json"), other)
 
 
 @pytest.mark.parametrize(
@@ -237,5 +237,5 @@ def test_nothing_of_the_ground_truth_is_left_out(tmp_path, spoil, message):
     spoil(content)
     path.write_text(json.dumps(content))
     with pytest.raises(DatasetError) as error:
-        coco_ground_truth(path, 0.0)
+        read_coco_ground_truth(path, 0.0)
     assert str(error.value).startswith(f"{path}: {message}")

@@ -1,4 +1,4 @@
-"""VOC's files in and out, and the scores recorded for a real YOLOv2 on all of VOC2007 test."""
+"""yolo.formats.voc_results: results files in and out, and the scores recorded for a real YOLOv2 on VOC2007 test."""
 
 import json
 import shutil
@@ -10,6 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.helpers.detection_files import (
+    detections_of,
+    images_of,
+    some_ground_truth,
+    voc_annotation,
+)
 from yolo.errors import DatasetError
 from yolo.evaluate.metrics.voc import (
     VOC_PIXEL_EXTENT,
@@ -17,23 +23,28 @@ from yolo.evaluate.metrics.voc import (
     ground_truth_in_voc_pixels,
     mean_ap,
     score_classes,
+    voc_pixels,
 )
-from yolo.formats.voc_results import evaluation_of_files, read_results, results_names, write_results
-from yolo.formats.voc_xml import read_ground_truth, read_image_set, voc_pixels
-from yolo.records import ScoredBoxes
+from yolo.evaluate.pairing import as_evaluation
+from yolo.formats.ground_truth_set import GroundTruthSet
+from yolo.formats.voc_results import read_results, results_names, write_results
+from yolo.formats.voc_xml import read_image_set, read_voc_ground_truth
+from yolo.records import VOC_ORIGIN, GroundTruth, ScoredBoxes
 
 IDS = ("000001", "000002")
 
 
-def annotation(*objects: tuple) -> str:
-    """XML of (name, xmin, ymin, xmax, ymax, difficult)s; the size is 0, as some tools write."""
-    parts = "".join(
-        f"<object><name>{name}</name><difficult>{difficult}</difficult><bndbox><xmin>{x1}</xmin>"
-        f"<ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
-        for name, x1, y1, x2, y2, difficult in objects
+def images_with(names, labels=()):
+    """The images IDS, the first of them with an object of each of the labels."""
+    count = len(labels)
+    ground_truth = GroundTruth(
+        np.zeros(count, np.int64),
+        np.array(labels, np.int64),
+        np.ones((count, 4)),
+        np.zeros(count, bool),
     )
-    size = "<size><width>0</width><height>0</height><depth>3</depth></size>"
-    return f"<annotation>{size}{parts}</annotation>"
+    files = tuple(f"{image_id}.jpg" for image_id in IDS)
+    return GroundTruthSet(names, files, None, ground_truth, VOC_ORIGIN)
 
 
 def results_file(folder, text: str, name: str = "cat"):
@@ -62,8 +73,8 @@ def recorded(shared, tmp_path_factory):
     image_ids = read_image_set(folder / "VOC2007/ImageSets/Main/test.txt")
     ids = set(image_ids)
     unpack(annotations, folder, lambda name: name.suffix == ".xml" and name.stem in ids)
-    found = read_ground_truth(folder / "VOC2007/Annotations", image_ids)
-    detections = read_results(folder / "yolov2", found.names, image_ids)
+    found = read_voc_ground_truth(folder / "VOC2007/Annotations", image_ids)
+    detections = read_results(folder / "yolov2", found)
     scores = score_classes(found.ground_truth, detections, len(found.names), 0.5, VOC_PIXEL_EXTENT)
     shutil.rmtree(folder)  # pytest would keep 5,000 files for three runs
     expected = json.loads((shared / "voc_results/yolov2_expected.json").read_text())
@@ -94,61 +105,11 @@ def test_voc2007_test_has_its_published_number_of_objects(recorded):
     assert sum(score.match.detections for score in scores) == 101139
 
 
-def test_annotations_become_columns(tmp_path):
-    (tmp_path / "000001.xml").write_text(
-        annotation(("dog", 1, 2, 3.5, 4, 0), ("cat", 5, 6, 7, 8, 1))
-    )
-    (tmp_path / "000002.xml").write_text(annotation(("dog", 9, 9, 9, 9, 0)))
-    (tmp_path / "000003.xml").write_text(annotation())
-    found = read_ground_truth(tmp_path, ("000001", "000003", "000002"), more_names=["bird", "cat"])
-    assert found.names == ("bird", "cat", "dog")
-    assert found.ground_truth.image_index.tolist() == [0, 0, 2]
-    assert found.ground_truth.labels.tolist() == [2, 1, 2]
-    assert found.ground_truth.boxes.tolist() == [[1, 2, 3.5, 4], [5, 6, 7, 8], [9, 9, 9, 9]]
-    assert found.ground_truth.difficult.tolist() == [False, True, False]
-
-
-def test_images_without_objects_are_ordinary(tmp_path):
-    (tmp_path / "000001.xml").write_text(annotation())
-    found = read_ground_truth(tmp_path, ("000001",))
-    assert found.names == () and found.ground_truth.boxes.shape == (0, 4)
-
-
-def test_a_missing_annotation_and_an_inverted_ground_truth_are_named(tmp_path):
-    (tmp_path / "000001.xml").write_text(annotation(("cat", 1, 1, 2, 2, 0), ("cat", 5, 1, 4, 2, 0)))
-    with pytest.raises(DatasetError, match=r"000002\.xml: not found"):
-        read_ground_truth(tmp_path, ("000002",))
-    with pytest.raises(DatasetError, match=r"000001\.xml: object 2: found box 5\.0 1\.0 4\.0 2\.0"):
-        read_ground_truth(tmp_path, ("000001",))
-
-
-def test_an_image_set_is_read_in_order(tmp_path):
-    path = tmp_path / "test.txt"
-    path.write_bytes(b"\xef\xbb\xbf000002\r\n\r\n  000001 \r\n")  # as a Windows editor saves it
-    assert read_image_set(path) == ("000002", "000001")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "no image name found"),
-        ("000001\n000002  1\n", r":2: found '000002  1', expected one image name"),
-        ("000001\n\n000001\n", r":3: 000001 again, .* on line 1"),
-        ("a\0b\n", ":1: found .*expected one image name"),
-    ],
-)
-def test_a_bad_image_set_is_named_with_its_line(tmp_path, text, message):
-    path = tmp_path / "test.txt"
-    path.write_bytes(text.encode())
-    with pytest.raises(DatasetError, match=message):
-        read_image_set(path)
-
-
 def test_results_are_read_class_by_class_in_the_order_of_the_files(tmp_path):
     results_file(tmp_path, "000002 0.5 1 2 3 4\n000001 0.5 5 6 7 8\n", "cat")
     results_file(tmp_path, "", "dog")
     results_file(tmp_path, "000001 1e-3 1.5 1.5 1.5 1.5\r\n\r\n", "eel")
-    detections = read_results(tmp_path, ("cat", "dog", "eel"), IDS)
+    detections = read_results(tmp_path, images_with(("cat", "dog", "eel")))
     assert detections.image_index.tolist() == [1, 0, 0]
     assert detections.labels.tolist() == [0, 0, 2]
     assert detections.scores.tolist() == [0.5, 0.5, 0.001]
@@ -180,7 +141,7 @@ GOOD = "000001 0.5 1 2 3 4\n"
 def test_a_bad_results_line_is_named(tmp_path, line, message):
     path = results_file(tmp_path, GOOD + "\n" + line + "\n" + GOOD)
     with pytest.raises(DatasetError) as caught:
-        read_results(tmp_path, ("cat",), IDS)
+        read_results(tmp_path, images_with(("cat",)))
     assert str(caught.value).startswith(f"{path}:3: {message}")
     assert "\n" not in str(caught.value)
 
@@ -189,13 +150,13 @@ def test_bytes_that_are_no_text_are_a_bad_line(tmp_path):
     path = results_file(tmp_path, "")
     path.write_bytes(b"000001 0.5 1 2 3 4\n\xff\xd8\xff\xe0 JFIF")
     with pytest.raises(DatasetError, match=":2: found 2 columns"):
-        read_results(tmp_path, ("cat",), IDS)
+        read_results(tmp_path, images_with(("cat",)))
 
 
 def test_columns_that_add_up_over_two_lines_are_still_wrong(tmp_path):
     results_file(tmp_path, "000001 0.5 1 2 3\n000001 0.5 1 2 3 4 5\n")
     with pytest.raises(DatasetError, match=":1: found 5 columns"):
-        read_results(tmp_path, ("cat",), IDS)
+        read_results(tmp_path, images_with(("cat",)))
 
 
 def test_a_folder_without_results_is_named(tmp_path):
@@ -206,8 +167,7 @@ def test_a_folder_without_results_is_named(tmp_path):
 def test_every_class_without_a_results_file_is_named(tmp_path):
     results_file(tmp_path, GOOD)
     with pytest.raises(DatasetError, match=r"found for cow, dog, expected one for each class"):
-        read_results(tmp_path, ("cat", "cow", "dog"), IDS)
-    assert len(read_results(tmp_path, ("cat", "dog"), IDS, optional=["dog"]).scores) == 1
+        read_results(tmp_path, images_with(("cat", "cow", "dog"), labels=[2, 1, 0]))
 
 
 finite = st.floats(0, 1e4, allow_subnormal=False)
@@ -226,7 +186,7 @@ def test_written_results_are_read_back_to_the_last_digit(tmp_path_factory, rows)
     )
     written = write_results(folder, ("cat", "dog"), IDS, detections)
     assert [path.name for path in written] == ["comp4_det_test_cat.txt", "comp4_det_test_dog.txt"]
-    again = read_results(folder, ("cat", "dog"), IDS)
+    again = read_results(folder, images_with(("cat", "dog")))
     assert again.image_index.tolist() == detections.image_index.tolist()
     assert again.labels.tolist() == detections.labels.tolist()
     assert again.scores.tolist() == detections.scores.tolist()
@@ -255,13 +215,42 @@ def test_continuous_boxes_become_darknets_voc_pixels():
 
 def test_files_as_an_evaluation_score_as_they_do_in_vocs_pixels(tmp_path):
     """Half pixels and six decimals; the sizes are not known, so nothing is clamped."""
-    (tmp_path / "000001.xml").write_text(annotation(("cat", 1, 2, 30.5, 40, 0)))
-    found = read_ground_truth(tmp_path, ("000001",))
+    (tmp_path / "000001.xml").write_text(voc_annotation(("cat", 1, 2, 30.5, 40, 0)))
+    found = read_voc_ground_truth(tmp_path, ("000001",))
     results_file(tmp_path, "000001 0.5 1.234567 2 3000.1 4000.5\n")
-    detections = read_results(tmp_path, found.names, found.image_ids)
-    evaluation = evaluation_of_files(found, detections)
+    detections = read_results(tmp_path, found)
+    evaluation = as_evaluation(found, detections)
     assert evaluation.ground_truth.boxes.tolist() == [[0, 1, 29.5, 39]]
     assert (
         ground_truth_in_voc_pixels(evaluation).boxes.tolist() == found.ground_truth.boxes.tolist()
     )
     assert detections_in_voc_pixels(evaluation).boxes.tolist() == detections.boxes.tolist()
+
+
+def test_a_class_with_ground_truth_needs_a_file_and_one_without_ground_truth_none(tmp_path):
+    images = images_of(some_ground_truth(1.0), origin=1.0)
+    write_results(tmp_path, images.names, images.image_ids, detections_of((0, 0, 0.5, 1, 1, 2, 2)))
+    (tmp_path / "comp4_det_test_eel.txt").unlink()
+    assert len(read_results(tmp_path, images).scores) == 1
+    (tmp_path / "comp4_det_test_dog.txt").unlink()
+    with pytest.raises(DatasetError, match="no comp4_det_test_<class>.txt found for dog"):
+        read_results(tmp_path, images)
+
+
+def test_results_of_an_unknown_class_are_named(tmp_path):
+    (tmp_path / "comp4_det_test_emu.txt").touch()
+    with pytest.raises(DatasetError, match="found results of class 'emu', expected one of the 3"):
+        read_results(tmp_path, images_of(origin=1.0))
+
+
+@pytest.mark.parametrize(
+    ("names", "image_ids", "message"),
+    [
+        (("a/b",), ("x",), "found class 'a/b', expected one that can be part of"),
+        (("a",), ("x y",), "found image 'x y', expected a name without blanks"),
+    ],
+)
+def test_what_results_files_cannot_hold_is_refused(tmp_path, names, image_ids, message):
+    with pytest.raises(DatasetError, match=f"^t.json: {message}"):
+        write_results(tmp_path, names, image_ids, detections_of(), "t.json: ")
+    assert not [*tmp_path.iterdir()]

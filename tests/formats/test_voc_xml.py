@@ -4,9 +4,9 @@ import pytest
 
 from yolo.errors import DatasetError
 from yolo.formats.voc_xml import (
-    BAD_NAME,
-    COLUMNS,
-    EMPTY,
+    BAD_IMAGE_NAME,
+    EMPTY_IMAGE_SET,
+    EXTRA_COLUMNS,
     MAX_ANNOTATION_BYTES,
     TWICE,
     AnnotatedObject,
@@ -160,7 +160,7 @@ def test_a_row_listed_twice_is_kept_once_and_told(tmp_path):
 def test_the_extra_column_of_a_list_of_one_class_is_told(tmp_path):
     rows, problems = read_image_sets([image_set(tmp_path, "cow_val", "000005 -1\n000007  1\n")])
     assert [identifier for _, identifier in rows] == ["000005", "000007"]
-    assert [problem.kind for problem in problems] == [COLUMNS, COLUMNS]
+    assert [problem.kind for problem in problems] == [EXTRA_COLUMNS, EXTRA_COLUMNS]
 
 
 def test_a_file_name_with_a_space_is_no_extra_column(tmp_path):
@@ -173,12 +173,12 @@ def test_a_file_name_with_a_space_is_no_extra_column(tmp_path):
 def test_a_row_with_a_folder_in_it_is_told(tmp_path):
     rows, problems = read_image_sets([image_set(tmp_path, "a", "../../etc/passwd\n1\n")])
     assert rows == [(tmp_path, "1")]
-    assert [problem.kind for problem in problems] == [BAD_NAME]
+    assert [problem.kind for problem in problems] == [BAD_IMAGE_NAME]
 
 
 def test_an_empty_set_is_told_and_an_absent_one_refused(tmp_path):
     _, problems = read_image_sets([image_set(tmp_path, "a", "\n")])
-    assert [problem.kind for problem in problems] == [EMPTY]
+    assert [problem.kind for problem in problems] == [EMPTY_IMAGE_SET]
     with pytest.raises(DatasetError, match=r"b\.txt: no such image set"):
         read_image_sets([ImageSet(tmp_path, "b")])
 

@@ -3,14 +3,25 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from yolo.formats.ground_truth_set import CocoNumbers, GroundTruthSet
+from yolo.formats.ground_truth_set import CocoIds, GroundTruthSet
 from yolo.records import GroundTruth, ScoredBoxes
 
 NAMES = ("cat", "dog", "eel")
 FILES = ("a.jpg", "b/c-d.jpg", "e.f.png")
 SIZES = np.array([(80, 100), (375, 500), (33, 7)])  # (height, width)
-NUMBERS = CocoNumbers((7, 139, 2), (18, 3, 90))
+NUMBERS = CocoIds((7, 139, 2), (18, 3, 90))
 LARGEST = 1e6  # pixels
+
+
+def voc_annotation(*objects, size=(0, 0)) -> str:
+    """XML of objects (name, xmin, ymin, xmax, ymax[, difficult]); size: (height, width), 0 as some tools write it."""
+    text = f"<annotation><size><height>{size[0]}</height><width>{size[1]}</width></size>"
+    for name, xmin, ymin, xmax, ymax, *difficult in objects:
+        text += f"<object><name>{name}</name>"
+        text += "".join(f"<difficult>{each}</difficult>" for each in difficult)
+        text += f"<bndbox><xmin>{xmin}</xmin><ymin>{ymin}</ymin><xmax>{xmax}</xmax>"
+        text += f"<ymax>{ymax}</ymax></bndbox></object>"
+    return text + "</annotation>"
 
 
 def no_ground_truth() -> GroundTruth:

@@ -1,4 +1,4 @@
-"""Darknet's list of images and their label files as the ground truth of any detections."""
+"""Darknet's list of images and their label files as the ground truth of detections of any format."""
 
 import logging
 from collections import Counter
@@ -8,33 +8,56 @@ from pathlib import Path
 
 import numpy as np
 
+from yolo.cfg import read_data
 from yolo.data.check import check_list, stopping
+from yolo.data.convert.voc import read_classes
 from yolo.errors import DatasetError
 from yolo.evaluate.evaluator import ground_truth_of_images
-from yolo.formats.ground_truth_set import GroundTruthSet, stem
+from yolo.formats.ground_truth_set import GroundTruthSet, image_id_of
 from yolo.formats.image_lists import read_entries
 
 log = logging.getLogger(__name__)
 
-CHANNELS = 3  # images are decoded to see that they are whole, and for their sizes
+CHANNELS = 3  # images are decoded to check that they are whole, and for their sizes
 
 
-def listed_ground_truth(
-    path: str | Path, names: Sequence[str], difficult: str | Path | None, origin: float
+def read_listed_ground_truth(
+    path: str | Path, names: Sequence[str] | None, origin: float
 ) -> GroundTruthSet:
-    """The ground truth of a list of images with label files; difficult: the list of those with the difficult boxes.
+    """Read the label files of a list of images, or of the valid list of a .data file with its difficult list.
 
     What would not stop a training, such as an image without a label file, is logged.
 
+    Args:
+        path: a list of images, one a line, or a .data file.
+        names: the class names, unless the .data file names their file.
+        origin: coordinate of the left edge of the first pixel in the boxes that are returned.
+
     Raises:
-        DatasetError: what would stop a training (`yolo.data.check`), or a name that two images share.
+        DatasetError: names that are missing, given twice or not as many as the .data file's classes; what would stop
+            a training (`yolo.data.check`); two images of the same name.
     """
-    lines: dict[str, tuple[int, Path]] = {}
-    for number, image in read_entries(path):
-        first = lines.setdefault(stem(str(image)), (number, image))
-        if first[0] != number:
-            expected = f"another name than {first[1]} in line {first[0]}"
-            raise DatasetError(f"{path}:{number}: found {image}, expected {expected}")
+    images, difficult = path, None
+    if Path(path).suffix.lower() == ".data":
+        data = read_data(path)
+        images, difficult = data.valid, data.difficult
+        if data.names is not None and names is not None:
+            raise DatasetError(f"{path}: found names in it, expected no --names")
+        names = read_classes(data.names) if data.names else names
+        if images is None:
+            raise DatasetError(f"{path}: expected the key valid")
+        if names is not None and data.classes not in (None, len(names)):
+            found = f"classes={data.classes} and {len(names)} names"
+            raise DatasetError(f"{path}: found {found}, expected as many")
+    if names is None:
+        raise DatasetError(f"{path}: found no class names, expected --names")
+    return _read_list(images, names, difficult, origin)
+
+
+def _read_list(
+    path: str | Path, names: Sequence[str], difficult: str | Path | None, origin: float
+) -> GroundTruthSet:
+    _require_different_names(path)
     checked = check_list(path, len(names), CHANNELS, difficult)
     problems = stopping(checked.problems)
     if problems:
@@ -52,3 +75,13 @@ def listed_ground_truth(
         origin=origin,
         source=Path(path),
     )
+
+
+def _require_different_names(path: str | Path) -> None:
+    """Raise DatasetError if two lines of a list name images that differ in folder or suffix only."""
+    first: dict[str, tuple[int, Path]] = {}
+    for number, image in read_entries(path):
+        line, other = first.setdefault(image_id_of(str(image)), (number, image))
+        if line != number:
+            expected = f"another name than {other} in line {line}"
+            raise DatasetError(f"{path}:{number}: found {image}, expected {expected}")

@@ -1,42 +1,35 @@
-"""Ground truth and detections of any two formats side by side, and detections written in another format."""
+"""Read ground truth and detections of any two formats, and write the detections in another format."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from yolo.cfg import read_data
 from yolo.data.convert.voc import read_classes
 from yolo.errors import DatasetError
 from yolo.files import replacing_folder
 from yolo.formats.coco_annotations import (
     CocoFile,
-    coco_ground_truth,
-    counted,
-    numbers_of,
+    coco_ids_of,
+    ids_from_one,
     read_coco,
+    read_coco_ground_truth,
     write_coco_ground_truth,
 )
 from yolo.formats.coco_results import read_coco_detections, write_coco_detections
 from yolo.formats.darknet_json import Frames, frames_detections, read_frames, write_frames
-from yolo.formats.ground_truth_set import CocoNumbers, GroundTruthSet
+from yolo.formats.ground_truth_set import CocoIds, GroundTruthSet, index_by_image_id
 from yolo.formats.label_files import Columns, read_label_detections, write_label_detections
 from yolo.formats.recognition import (
+    FRACTION_FORMATS,
     LABEL_FORMATS,
-    SHARE_FORMATS,
     DetectionFormat,
     GroundTruthFormat,
 )
-from yolo.formats.voc_results import read_comp4, results_names, write_comp4
-from yolo.formats.voc_xml import (
-    UNKNOWN_SIZE,
-    VOC_ORIGIN,
-    read_image_set,
-    voc_ground_truth,
-    with_sizes,
-)
-from yolo.records import Evaluation, ScoredBoxes
+from yolo.formats.voc_results import read_results, results_names, write_results
+from yolo.formats.voc_xml import read_image_set, read_voc_ground_truth
+from yolo.progress import progress
+from yolo.records import UNKNOWN_SIZE, VOC_ORIGIN, Evaluation, ScoredBoxes
 
 COLUMNS = {
     DetectionFormat.LABELS_SCORE_FIRST: Columns.SCORE_FIRST,
@@ -46,156 +39,149 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Sources:
-    """What to read, and what will be written of it: target, None where nothing will.
+    """The files to read.
 
-    imageset: which images of a folder of annotations. names: the classes by their numbers, where the files do not
-    say. ids: the COCO annotation file whose numbers a COCO result file has, where the ground truth is another.
+    imageset: the file that lists the images of a folder of VOC annotations. names: the file of class names, where
+    the other files do not give their order. ids: the COCO annotation file whose ids a COCO result file uses, if the
+    ground truth is another file. target: the format that the detections will be written in, None if they are scored.
     """
 
     ground_truth: Path
     ground_truth_format: GroundTruthFormat
     detections: Path
     detection_format: DetectionFormat
-    imageset: Path | None
-    names: Path | None
-    ids: Path | None
-    target: DetectionFormat | None
+    imageset: Path | None = None
+    names: Path | None = None
+    ids: Path | None = None
+    target: DetectionFormat | None = None
 
 
 @dataclass(frozen=True)
 class Pair:
-    """What was read: ground truth and detections in one frame, and what a user should know of them, a line each."""
+    """Ground truth and detections in the same frame.
 
-    images: GroundTruthSet
+    coco_ids: the ids for a COCO result file, None where neither the ground truth nor `Sources.ids` gives them.
+    remarks: what a user should know about the files, one line each.
+    """
+
+    ground_truth_set: GroundTruthSet
     detections: ScoredBoxes
-    numbers: CocoNumbers | None
+    coco_ids: CocoIds | None
     remarks: tuple[str, ...]
 
 
 def read_pair(sources: Sources) -> Pair:
     """Read ground truth and detections.
 
-    Boxes are VOC's pixels where VOC's files take part, so that they stay as they are; else they begin at 0.
-    Raises DatasetError for anything that is not certain or not right; nothing is left out.
+    Boxes are VOC's pixels, from VOC_ORIGIN, if VOC's files are read or written, so that their numbers stay as they
+    are; otherwise they begin at 0.
+
+    Raises:
+        DatasetError: anything in the files that is uncertain or wrong; nothing is left out.
     """
-    detections = sources.detection_format
-    frames = read_frames(sources.detections) if detections is DetectionFormat.DARKNET else None
-    ids = read_coco(sources.ids) if sources.ids else None
-    images = _ground_truth(sources, _names_found(sources, frames, ids))
-    numbers = numbers_of(ids, images) if ids else images.numbers
+    path, kind = sources.detections, sources.detection_format
+    frames = read_frames(path) if kind is DetectionFormat.DARKNET else None
+    coco_file = read_coco(sources.ids) if sources.ids else None
+    ground_truth_set = _read_ground_truth(sources, _detected_classes(path, kind, frames, coco_file))
+    coco_ids = coco_ids_of(coco_file, ground_truth_set) if coco_file else ground_truth_set.coco_ids
     remarks = ()
     if frames is not None:
-        found = frames_detections(frames, images)
-    elif detections is DetectionFormat.COMP4:
-        found = read_comp4(sources.detections, images)
-    elif detections is DetectionFormat.COCO:
-        if numbers is None:
+        detections = frames_detections(frames, ground_truth_set)
+    elif kind is DetectionFormat.COMP4:
+        detections = read_results(path, ground_truth_set)
+    elif kind is DetectionFormat.COCO:
+        if coco_ids is None:
             expected = "--ids with the COCO annotation file that its image and category ids are of"
-            raise DatasetError(
-                f"{sources.detections}: found a COCO result file, expected {expected}"
-            )
-        found = read_coco_detections(sources.detections, images, numbers)
+            raise DatasetError(f"{path}: found a COCO result file, expected {expected}")
+        detections = read_coco_detections(path, ground_truth_set, coco_ids)
     else:
-        columns = COLUMNS[detections]
-        found, without = read_label_detections(sources.detections, images, columns)
+        detections, without = read_label_detections(path, ground_truth_set, COLUMNS[kind])
         if without:
-            what = f"found no file for {len(without)} of {len(images.files)} images"
-            remarks = (f"{sources.detections}: {what}, such as {without[0]}: no detections there",)
-    return Pair(images, found, numbers, remarks)
+            found = f"found no file for {len(without)} of {len(ground_truth_set.files)} images"
+            remarks = (f"{path}: {found}, such as {without[0]}: no detections there",)
+    return Pair(ground_truth_set, detections, coco_ids, remarks)
 
 
-def write_as(path: Path, target: DetectionFormat, pair: Pair) -> list[Path]:
-    """Write the detections in another format; of a COCO result file without ids, the file that explains them, too.
-
-    A folder is written whole or not at all.
-    Raises DatasetError for what the format cannot hold, and for a folder that has files in it.
-    """
-    images, detections = pair.images, pair.detections
-    if target is DetectionFormat.DARKNET:
-        write_frames(path, images, detections)
-    elif target is DetectionFormat.COCO:
-        numbers = pair.numbers or counted(images)
-        explained = [] if pair.numbers else [path.with_suffix(".truth.json")]
-        for file in explained:  # first, so that no result stands without it
-            write_coco_ground_truth(file, images, numbers)
-        write_coco_detections(path, images, numbers, detections)
-        return [path, *explained]
-    else:
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise DatasetError(f"{path}: found files in it, expected a new or an empty folder")
-        with replacing_folder(path) as folder:
-            if target is DetectionFormat.COMP4:
-                write_comp4(folder, images, detections)
-            else:
-                write_label_detections(folder, images, detections, COLUMNS[target])
-    return [path]
+def _detected_classes(
+    path: Path, kind: DetectionFormat, frames: Frames | None, coco_file: CocoFile | None
+) -> tuple[str, ...]:
+    """Return the classes that the detections' files name; a folder of annotations need not have them."""
+    if frames is not None:
+        return tuple(dict.fromkeys(frames.classes))
+    if kind is DetectionFormat.COMP4:
+        return results_names(path)
+    return tuple(coco_file.categories.values()) if coco_file else ()
 
 
-def evaluation_of_pair(pair: Pair) -> Evaluation:
-    """The pair with boxes that begin at 0. No sizes: boxes are scored as they stand, not clamped to their images."""
-    images, detections = pair.images, pair.detections
-    return Evaluation(
-        names=images.names,
-        image_ids=images.image_ids,
-        sizes=np.full((len(images.files), 2), UNKNOWN_SIZE, np.int64),
-        ground_truth=replace(images.ground_truth, boxes=images.ground_truth.boxes - images.origin),
-        detections=replace(detections, boxes=detections.boxes - images.origin),
+def _read_ground_truth(sources: Sources, detected_classes: tuple[str, ...]) -> GroundTruthSet:
+    path, kind = sources.ground_truth, sources.ground_truth_format
+    formats = {sources.detection_format, sources.target}
+    with_voc = kind is GroundTruthFormat.VOC or DetectionFormat.COMP4 in formats
+    origin = VOC_ORIGIN if with_voc else 0.0
+    names = read_classes(sources.names) if sources.names else None
+    if kind is GroundTruthFormat.COCO:
+        return read_coco_ground_truth(path, origin, names)
+    if kind is GroundTruthFormat.LABELS:
+        from yolo.evaluate.listed_ground_truth import read_listed_ground_truth  # imports torch
+
+        return read_listed_ground_truth(path, names, origin)
+    if sources.imageset is None:
+        raise DatasetError(f"{path}: found a folder of XML, expected --imageset, too")
+    if names is None and formats & {*LABEL_FORMATS}:
+        raise DatasetError(f"{path}: found classes without numbers, expected --names, too")
+    return read_voc_ground_truth(
+        path,
+        progress(read_image_set(sources.imageset), "annotations"),
+        names,
+        detected_classes,
+        needs_sizes=bool(formats & {*FRACTION_FORMATS}) or sources.target is DetectionFormat.COCO,
     )
 
 
-def _names_found(sources: Sources, frames: Frames | None, ids: CocoFile | None) -> tuple[str, ...]:
-    """Classes that the detections name, which a folder of annotations need not have."""
-    if frames is not None:
-        return tuple(dict.fromkeys(frames.classes))
-    if sources.detection_format is DetectionFormat.COMP4:
-        return results_names(sources.detections)
-    return tuple(ids.categories.values()) if ids else ()
+def write_as(path: Path, target: DetectionFormat, pair: Pair) -> list[Path]:
+    """Write the detections in another format and return the files or folders that were written.
+
+    A COCO result file without known ids comes with the annotation file that its ids refer to. A folder is written
+    whole or not at all.
+
+    Raises:
+        DatasetError: something that the format cannot hold, or a folder that has files in it.
+    """
+    ground_truth_set, detections = pair.ground_truth_set, pair.detections
+    if target is DetectionFormat.DARKNET:
+        write_frames(path, ground_truth_set, detections)
+        return [path]
+    if target is DetectionFormat.COCO:
+        coco_ids, written = pair.coco_ids, [path]
+        if coco_ids is None:
+            coco_ids = ids_from_one(ground_truth_set)
+            written.append(path.with_suffix(".truth.json"))
+            # first, so that no result file stands without it
+            write_coco_ground_truth(written[-1], ground_truth_set, coco_ids)
+        write_coco_detections(path, ground_truth_set, coco_ids, detections)
+        return written
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise DatasetError(f"{path}: found files in it, expected a new or an empty folder")
+    with replacing_folder(path) as folder:
+        if target is DetectionFormat.COMP4:
+            image_ids = [*index_by_image_id(ground_truth_set)]
+            prefix = ground_truth_set.message_prefix
+            write_results(folder, ground_truth_set.names, image_ids, detections, prefix)
+        else:
+            write_label_detections(folder, ground_truth_set, detections, COLUMNS[target])
+    return [path]
 
 
-def _ground_truth(sources: Sources, more_names: Sequence[str]) -> GroundTruthSet:
-    names = read_classes(sources.names) if sources.names else None
-    voc = (sources.ground_truth_format, sources.detection_format, sources.target)
-    takes_part = GroundTruthFormat.VOC in voc or DetectionFormat.COMP4 in voc
-    origin = VOC_ORIGIN if takes_part else 0.0
-    if sources.ground_truth_format is GroundTruthFormat.COCO:
-        return coco_ground_truth(sources.ground_truth, origin, names)
-    if sources.ground_truth_format is GroundTruthFormat.LABELS:
-        return _listed_ground_truth(sources, names, origin)
-    if sources.imageset is None:
-        raise DatasetError(
-            f"{sources.ground_truth}: found a folder of XML, expected --imageset, too"
-        )
-    if names is None and {sources.detection_format, sources.target} & {*LABEL_FORMATS}:
-        raise DatasetError(
-            f"{sources.ground_truth}: found classes without numbers, expected --names, too"
-        )
-    image_ids = read_image_set(sources.imageset)
-    images = voc_ground_truth(sources.ground_truth, image_ids, names, more_names)
-    in_shares = {sources.detection_format, sources.target} & {*SHARE_FORMATS}
-    needed = in_shares or sources.target is DetectionFormat.COCO
-    return with_sizes(images, sources.ground_truth) if needed else images
+def as_evaluation(ground_truth_set: GroundTruthSet, detections: ScoredBoxes) -> Evaluation:
+    """Return both with boxes that begin at 0.
 
-
-def _listed_ground_truth(
-    sources: Sources, names: Sequence[str] | None, origin: float
-) -> GroundTruthSet:
-
-    from yolo.evaluate.listed_ground_truth import (
-        listed_ground_truth,
-    )  # imports torch, which takes seconds
-
-    images, difficult = sources.ground_truth, None
-    if sources.ground_truth.suffix.lower() == ".data":
-        data = read_data(sources.ground_truth)
-        images, difficult = data.valid, data.difficult
-        if data.names is not None and names is not None:
-            raise DatasetError(f"{sources.ground_truth}: found names in it, expected no --names")
-        names = read_classes(data.names) if data.names else names
-        if images is None:
-            raise DatasetError(f"{sources.ground_truth}: expected the key valid")
-        if names is not None and data.classes not in (None, len(names)):
-            found = f"classes={data.classes} and {len(names)} names"
-            raise DatasetError(f"{sources.ground_truth}: found {found}, expected as many")
-    if names is None:
-        raise DatasetError(f"{sources.ground_truth}: found no class names, expected --names")
-    return listed_ground_truth(images, names, difficult, origin)
+    The images' sizes are UNKNOWN_SIZE, so that boxes are scored as they are, not clamped to their images.
+    """
+    origin, ground_truth = ground_truth_set.origin, ground_truth_set.ground_truth
+    return Evaluation(
+        names=ground_truth_set.names,
+        image_ids=ground_truth_set.image_ids,
+        sizes=np.full((len(ground_truth_set.files), 2), UNKNOWN_SIZE, np.int64),
+        ground_truth=replace(ground_truth, boxes=ground_truth.boxes - origin),
+        detections=replace(detections, boxes=detections.boxes - origin),
+    )

@@ -15,9 +15,9 @@ import numpy as np
 
 from yolo.errors import DatasetError
 from yolo.files import write_text
-from yolo.formats.ground_truth_set import CocoNumbers, GroundTruthSet, positions, stem
+from yolo.formats.ground_truth_set import CocoIds, GroundTruthSet, image_id_of, index_by_image_id
 from yolo.formats.json_file import read_json, shown
-from yolo.formats.voc_xml import LARGEST
+from yolo.formats.plain_text import LARGEST_NUMBER as LARGEST
 from yolo.records import GroundTruth, Problem, ScoredBoxes
 
 HEAVY_KEYS = ("segmentation", "keypoints")  # never needed here
@@ -344,7 +344,7 @@ def coco_dataset(
     return {"images": images, "categories": categories, "annotations": annotations}
 
 
-def coco_ground_truth(
+def read_coco_ground_truth(
     path: str | Path, origin: float, names: Sequence[str] | None = None
 ) -> GroundTruthSet:
     """The ground truth of an annotation file; a crowd box is a difficult one, neither right nor wrong to be found.
@@ -370,7 +370,7 @@ def coco_ground_truth(
     sizes = [(image.height, image.width) for image in file.images]
     files = tuple(image.file_name for image in file.images)
     number_of = {name: number for number, name in file.categories.items()}
-    numbers = CocoNumbers(
+    numbers = CocoIds(
         tuple(image.number for image in file.images),
         tuple(number_of.get(name) for name in names),
     )
@@ -386,33 +386,31 @@ def _labels(file: CocoFile, names: Sequence[str]) -> np.ndarray:
     return np.array([label_of.get(name, -1) for name in file.categories.values()])[file.category]
 
 
-def numbers_of(file: CocoFile, images: GroundTruthSet) -> CocoNumbers:
+def coco_ids_of(file: CocoFile, images: GroundTruthSet) -> CocoIds:
     """What an annotation file calls the images and classes of a ground truth that comes from other files.
 
     Raises DatasetError where it has none or several of an image's name.
     """
     number_of_image: dict[str, list[int]] = {}
     for image in file.images:
-        number_of_image.setdefault(stem(image.file_name), []).append(image.number)
-    for image_id in positions(images):
+        number_of_image.setdefault(image_id_of(image.file_name), []).append(image.number)
+    for image_id in index_by_image_id(images):
         found = number_of_image.get(image_id, [])
         if len(found) != 1:
             raise DatasetError(f"{file.path}: found {len(found)} images {image_id}, expected one")
     number_of = {name: number for number, name in file.categories.items()}
-    return CocoNumbers(
+    return CocoIds(
         tuple(number_of_image[image_id][0] for image_id in images.image_ids),
         tuple(number_of.get(name) for name in images.names),
     )
 
 
-def counted(images: GroundTruthSet) -> CocoNumbers:
+def ids_from_one(images: GroundTruthSet) -> CocoIds:
     """Numbers for a ground truth that has none: images and classes counted from 1."""
-    return CocoNumbers(
-        tuple(range(1, len(images.files) + 1)), tuple(range(1, len(images.names) + 1))
-    )
+    return CocoIds(tuple(range(1, len(images.files) + 1)), tuple(range(1, len(images.names) + 1)))
 
 
-def write_coco_ground_truth(path: str | Path, images: GroundTruthSet, numbers: CocoNumbers) -> None:
+def write_coco_ground_truth(path: str | Path, images: GroundTruthSet, numbers: CocoIds) -> None:
     """Write the ground truth as an annotation file, which the result file's numbers refer to."""
     dataset = _dataset(images, numbers)
     for image, file in zip(dataset["images"], images.files, strict=True):
@@ -421,7 +419,7 @@ def write_coco_ground_truth(path: str | Path, images: GroundTruthSet, numbers: C
     write_text(path, "{" + ",\n".join(parts) + "}\n")
 
 
-def _dataset(images: GroundTruthSet, numbers: CocoNumbers) -> dict:
+def _dataset(images: GroundTruthSet, numbers: CocoIds) -> dict:
     sizes = np.zeros((len(images.files), 2)) if images.sizes is None else images.sizes
     ground_truth = replace(images.ground_truth, boxes=images.ground_truth.boxes - images.origin)
     dataset = coco_dataset(ground_truth, sizes, images.names, numbers.images, numbers.categories)

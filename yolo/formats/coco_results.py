@@ -14,7 +14,7 @@ import numpy as np
 from yolo.errors import DatasetError
 from yolo.files import write_text
 from yolo.formats.coco_annotations import coco_rows, corner_and_size, is_finite
-from yolo.formats.ground_truth_set import CocoNumbers, GroundTruthSet, joined
+from yolo.formats.ground_truth_set import CocoIds, GroundTruthSet, scored_boxes
 from yolo.formats.json_file import read_json, shown
 from yolo.records import ScoredBoxes
 
@@ -23,9 +23,7 @@ EXACT = Context(prec=400)  # digits: the smallest float beside a coordinate of a
 RESULT_KEYS = ("image_id", "category_id", "bbox", "score")
 
 
-def read_coco_detections(
-    path: str | Path, images: GroundTruthSet, numbers: CocoNumbers
-) -> ScoredBoxes:
+def read_coco_detections(path: str | Path, images: GroundTruthSet, numbers: CocoIds) -> ScoredBoxes:
     """Read a result file; the inverse of `write_coco_detections`.
 
     Raises:
@@ -41,7 +39,7 @@ def read_coco_detections(
         problem = _problem(entry, index_of, label_of)
         if problem:
             raise DatasetError(f"{path}: entry {number}: {problem}")
-    return joined(
+    return scored_boxes(
         [index_of[entry["image_id"]] for entry in entries],
         [label_of[entry["category_id"]] for entry in entries],
         [float(entry["score"]) for entry in entries],
@@ -50,7 +48,7 @@ def read_coco_detections(
 
 
 def write_coco_detections(
-    path: str | Path, images: GroundTruthSet, numbers: CocoNumbers, detections: ScoredBoxes
+    path: str | Path, images: GroundTruthSet, numbers: CocoIds, detections: ScoredBoxes
 ) -> None:
     """Write a result file, one detection a line, with as many digits as it takes to lose none.
 
@@ -58,7 +56,7 @@ def write_coco_detections(
     """
     for label in np.unique(detections.labels).tolist():
         if numbers.categories[label] is None:
-            found = f"{images.place}found detections of {images.names[label]!r}"
+            found = f"{images.message_prefix}found detections of {images.names[label]!r}"
             raise DatasetError(f"{found}, which is no category of the COCO file")
     origin = Decimal(images.origin)
     columns = (detections.image_index, detections.labels, detections.scores, detections.boxes)

@@ -15,14 +15,14 @@ from yolo.errors import DatasetError
 from yolo.files import write_text
 from yolo.formats.coco_annotations import is_finite
 from yolo.formats.ground_truth_set import (
-    SHARE_WORDS,
+    FRACTIONS_EXPECTED,
     GroundTruthSet,
-    is_share,
-    joined,
-    pixels,
-    positions,
-    shares,
-    stem,
+    are_fractions,
+    fractions_to_pixels,
+    image_id_of,
+    index_by_image_id,
+    pixels_to_fractions,
+    scored_boxes,
 )
 from yolo.formats.json_file import read_json, shown
 from yolo.records import Detections, ScoredBoxes
@@ -136,10 +136,10 @@ def frames_detections(frames: Frames, images: GroundTruthSet) -> ScoredBoxes:
 
     Raises DatasetError for a frame of another image, an image with two frames or none, a class not of the ground truth.
     """
-    position = positions(images)
+    position = index_by_image_id(images)
     first: dict[str, int] = {}
     for number, file in enumerate(frames.files, start=1):
-        place, name = f"{frames.path}: frame {number}", stem(file)
+        place, name = f"{frames.path}: frame {number}", image_id_of(file)
         if name not in position:
             expected = f"one of the {len(position)} images of the ground truth"
             raise DatasetError(f"{place}: found {shown(file)}, expected {expected}")
@@ -158,10 +158,12 @@ def frames_detections(frames: Frames, images: GroundTruthSet) -> ScoredBoxes:
             place = f"{frames.path}: frame {frames.frame[at] + 1}"
             expected = f"one of the {len(label_of)} of the ground truth"
             raise DatasetError(f"{place}: found class {shown(name)}, expected {expected}")
-    index_of_frame = np.array([position[stem(file)] for file in frames.files], np.int64)
+    index_of_frame = np.array([position[image_id_of(file)] for file in frames.files], np.int64)
     index = index_of_frame[frames.frame]
     labels = [label_of[name] for name in frames.classes]
-    return joined(index, labels, frames.scores, pixels(frames.boxes, index, images))
+    return scored_boxes(
+        index, labels, frames.scores, fractions_to_pixels(frames.boxes, index, images)
+    )
 
 
 def write_frames(path: str | Path, images: GroundTruthSet, detections: ScoredBoxes) -> None:
@@ -169,7 +171,7 @@ def write_frames(path: str | Path, images: GroundTruthSet, detections: ScoredBox
 
     Raises DatasetError for a box far from its image, as `shares` does.
     """
-    boxes, scores = shares(detections, images).tolist(), detections.scores.tolist()
+    boxes, scores = pixels_to_fractions(detections, images).tolist(), detections.scores.tolist()
     labels = detections.labels.tolist()
     of_image: list[list[int]] = [[] for _ in images.files]
     for at, index in enumerate(detections.image_index.tolist()):
@@ -203,6 +205,6 @@ def _problem(entry: object, name_of: dict[int, str]) -> str | None:
     if box["width"] < 0 or box["height"] < 0:
         found = f"width {box['width']} and height {box['height']}"
         return f"found {found}, expected at least 0"
-    if not is_share(box[key] for key in BOX_KEYS):
-        return f"found {shown(box)}, expected {SHARE_WORDS}"
+    if not are_fractions(box[key] for key in BOX_KEYS):
+        return f"found {shown(box)}, expected {FRACTIONS_EXPECTED}"
     return None

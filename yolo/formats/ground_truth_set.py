@@ -1,7 +1,7 @@
-"""The images that are scored and their ground truth, as a record, whatever files they come from.
+"""The images that are scored and their ground truth, read from files of any format.
 
-Files of detections name images by their names without folder and ending, or by COCO's numbers, and boxes by pixels
-or shares of the image; what leads from one to the other is here.
+Files of detections name images by their file names without folder and suffix, or by COCO's ids; they give boxes in
+pixels or as fractions of the image. The functions here convert between these.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,17 +13,20 @@ import numpy as np
 from yolo.errors import DatasetError
 from yolo.records import GroundTruth, ScoredBoxes
 
-# Ours: of YOLOv2's 101,139 boxes on VOC2007 no center or size is above 1.14; pixels taken for shares are dozens.
-LARGEST_SHARE = 2.0
+# Ours: no center or size of YOLOv2's 101,139 boxes on VOC2007 is above 1.14; pixels given by mistake are dozens.
+LARGEST_FRACTION = 2.0
 
-SHARE_WORDS = (
-    f"center and size in 0..1 of the image, no pixels (at most {LARGEST_SHARE:g} either way)"
+FRACTIONS_EXPECTED = (
+    f"center and size in 0..1 of the image, no pixels (at most {LARGEST_FRACTION:g} either way)"
 )
 
 
 @dataclass(frozen=True)
-class CocoNumbers:
-    """COCO's ids: of each image, and of each class, None where COCO's file has no such category."""
+class CocoIds:
+    """COCO's ids of a ground truth's images and classes, in their order.
+
+    images: `[I]`. categories: `[classes]`, None for a class that the COCO file does not have.
+    """
 
     images: tuple[int, ...]
     categories: tuple[int | None, ...]
@@ -33,10 +36,12 @@ class CocoNumbers:
 class GroundTruthSet:
     """I images and their labeled boxes.
 
-    names: the classes. files: the images' file names, as the ground truth has them. sizes: int64 [I, 2], (height, width), or
-    None where the ground truth does not say. origin: what boxes call the left edge of the first pixel, 0, or 1 as VOC's files
-    do; detections that are read for this ground truth do the same. numbers, areas [M]: of COCO's files only. source: the file
-    or folder that the ground truth was read from, for messages.
+    names: the class names. files: `[I]`, the images' file names as the ground truth gives them. sizes: int64
+    `[I, 2]`, (height, width), or None where the ground truth does not give them. ground_truth: boxes in pixels that
+    begin at `origin`. origin: coordinate of the left edge of the first pixel: 0, or VOC_ORIGIN (1) if VOC's files are
+    read or written. Detections that are read for this ground truth have the same origin. coco_ids: only of COCO's
+    files. areas: float64 `[M]`, square pixels of the objects' outlines, only of COCO's files. source: the file or
+    folder that the ground truth was read from, for messages.
     """
 
     names: tuple[str, ...]
@@ -44,74 +49,85 @@ class GroundTruthSet:
     sizes: np.ndarray | None
     ground_truth: GroundTruth
     origin: float
-    numbers: CocoNumbers | None = None
+    coco_ids: CocoIds | None = None
     areas: np.ndarray | None = None
     source: Path | None = None
 
     @property
     def image_ids(self) -> tuple[str, ...]:
-        """The images' names without folder and ending."""
-        return tuple(stem(file) for file in self.files)
+        """The images' names without folder and suffix."""
+        return tuple(image_id_of(file) for file in self.files)
 
     @property
-    def place(self) -> str:
-        """How a message about this ground truth begins: `instances.json: `, or nothing where its source is not known."""
+    def message_prefix(self) -> str:
+        """How a message about this ground truth begins: `instances.json: `, or nothing without a source."""
         return "" if self.source is None else f"{self.source}: "
 
 
-def stem(file_name: str) -> str:
-    """An image's name without folder and ending; Darknet runs on Windows, too, and writes its paths."""
+def image_id_of(file_name: str) -> str:
+    """Return an image's name without folder and suffix; Windows paths, as Darknet writes them there, work too."""
     return PurePosixPath(file_name.replace("\\", "/")).stem
 
 
-def positions(images: GroundTruthSet) -> dict[str, int]:
-    """Image id → position. Raises DatasetError where two images have the same id."""
-    found: dict[str, int] = {}
-    for at, image_id in enumerate(images.image_ids):
-        first = found.setdefault(image_id, at)
-        if first != at:
-            both = f"{images.files[first]} and {images.files[at]}"
-            expected = "images that differ in their names without folder and ending"
-            raise DatasetError(f"{images.place}found {both}, expected {expected}")
-    return found
+def index_by_image_id(ground_truth_set: GroundTruthSet) -> dict[str, int]:
+    """Return image id → index. Raise DatasetError if two images have the same id."""
+    files, index_of = ground_truth_set.files, {}
+    for index, image_id in enumerate(ground_truth_set.image_ids):
+        first = index_of.setdefault(image_id, index)
+        if first != index:
+            found = f"{ground_truth_set.message_prefix}found {files[first]} and {files[index]}"
+            raise DatasetError(
+                f"{found}, expected images that differ in their names without folder and suffix"
+            )
+    return index_of
 
 
-def pixels(shares: np.ndarray, image_index: np.ndarray, images: GroundTruthSet) -> np.ndarray:
-    """cxcywh in 0..1 of the images [N, 4] → xyxy [N, 4] in pixels that begin at `images.origin`."""
-    center, side = shares[:, :2], shares[:, 2:]
+def fractions_to_pixels(
+    boxes: np.ndarray, image_index: np.ndarray, ground_truth_set: GroundTruthSet
+) -> np.ndarray:
+    """Convert cxcywh `[N, 4]`, fractions of the images `image_index` `[N]`, to xyxy `[N, 4]` from the set's origin."""
+    center, side = boxes[:, :2], boxes[:, 2:]
     corners = np.concatenate((center - side / 2, center + side / 2), axis=1)
-    return corners * _sides(image_index, images) + images.origin
+    return corners * _box_sides(image_index, ground_truth_set) + ground_truth_set.origin
 
 
-def shares(detections: ScoredBoxes, images: GroundTruthSet) -> np.ndarray:
-    """The inverse of `pixels`: cxcywh [N, 4] in 0..1 of the images.
+def pixels_to_fractions(detections: ScoredBoxes, ground_truth_set: GroundTruthSet) -> np.ndarray:
+    """Return the detections' boxes as cxcywh `[N, 4]`, fractions of their images.
 
-    Raises DatasetError for a box so far from its image that it could not be read again.
+    Raises:
+        DatasetError: a box is so far from its image that `are_fractions` would reject it.
     """
-    low, high = np.split(detections.boxes - images.origin, 2, axis=1)
+    low, high = np.split(detections.boxes - ground_truth_set.origin, 2, axis=1)
     boxes = np.concatenate(((low + high) / 2, high - low), axis=1)
-    found = boxes / _sides(detections.image_index, images)
-    far = np.flatnonzero((np.abs(found) > LARGEST_SHARE).any(axis=1))
+    fractions = boxes / _box_sides(detections.image_index, ground_truth_set)
+    far = np.flatnonzero((np.abs(fractions) > LARGEST_FRACTION).any(axis=1))
     if far.size:
-        file = images.files[detections.image_index[far[0]]]
-        box = " ".join(f"{share:g}" for share in found[far[0]].tolist())
-        what = f"a detection at {box} of {file}"
-        raise DatasetError(f"{images.place}found {what}, expected {SHARE_WORDS}")
-    return found
+        file = ground_truth_set.files[detections.image_index[far[0]]]
+        box = " ".join(f"{number:g}" for number in fractions[far[0]].tolist())
+        found = f"{ground_truth_set.message_prefix}found a detection at {box} of {file}"
+        raise DatasetError(f"{found}, expected {FRACTIONS_EXPECTED}")
+    return fractions
 
 
-def is_share(numbers: Iterable[float]) -> bool:
-    """Whether center or size can be a share of the image: pixels cannot, but in an image of a few pixels."""
-    return all(abs(number) <= LARGEST_SHARE for number in numbers)
+def are_fractions(numbers: Iterable[float]) -> bool:
+    """Return whether center and size can be fractions of an image; pixels are larger, except in tiny images."""
+    return all(abs(number) <= LARGEST_FRACTION for number in numbers)
 
 
-def joined(
-    image_index: Sequence[int],
-    labels: Sequence[int],
-    scores: Sequence[float],
+def scored_boxes(
+    image_index: Sequence[int] | np.ndarray,
+    labels: Sequence[int] | np.ndarray,
+    scores: Sequence[float] | np.ndarray,
     boxes: Sequence[Sequence[float]] | np.ndarray,
 ) -> ScoredBoxes:
-    """Columns as arrays of the right kind and shape, also where there is nothing in them."""
+    """Return N detections as arrays of the right type and shape, also for N = 0.
+
+    Args:
+        image_index: `[N]`, positions in the set of images.
+        labels: `[N]`, class indices.
+        scores: `[N]`.
+        boxes: `[N, 4]` xyxy in pixels.
+    """
     return ScoredBoxes(
         image_index=np.array(image_index, np.int64),
         labels=np.array(labels, np.int64),
@@ -120,8 +136,9 @@ def joined(
     )
 
 
-def _sides(image_index: np.ndarray, images: GroundTruthSet) -> np.ndarray:
-    if images.sizes is None:
-        raise ValueError("shares of an image need the images' sizes")
-    height_width = images.sizes[image_index].astype(np.float64)
-    return np.concatenate((height_width[:, ::-1], height_width[:, ::-1]), axis=1)
+def _box_sides(image_index: np.ndarray, ground_truth_set: GroundTruthSet) -> np.ndarray:
+    """Return (width, height, width, height) `[N, 4]` of the images."""
+    if ground_truth_set.sizes is None:
+        raise ValueError("fractions of an image need the images' sizes")
+    height_width = ground_truth_set.sizes[image_index].astype(np.float64)
+    return np.tile(height_width[:, ::-1], 2)

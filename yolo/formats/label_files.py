@@ -14,15 +14,15 @@ import numpy as np
 from yolo.errors import DatasetError
 from yolo.files import write_text
 from yolo.formats.ground_truth_set import (
-    SHARE_WORDS,
+    FRACTIONS_EXPECTED,
     GroundTruthSet,
-    is_share,
-    joined,
-    pixels,
-    positions,
-    shares,
+    are_fractions,
+    fractions_to_pixels,
+    index_by_image_id,
+    pixels_to_fractions,
+    scored_boxes,
 )
-from yolo.formats.voc_xml import LARGEST
+from yolo.formats.plain_text import LARGEST_NUMBER as LARGEST
 from yolo.records import LabeledBoxes, ScoredBoxes
 
 IMAGE_FOLDERS = ("JPEGImages", "images", "raw")  # data.c fill_truth: each becomes "labels"
@@ -167,7 +167,7 @@ def read_label_detections(
     naming file and line, for a row that has other columns, another class, numbers that are not finite, a negative
     width or height, or pixels.
     """
-    position = positions(images)
+    position = index_by_image_id(images)
     files = sorted(path for path in Path(folder).iterdir() if path.suffix == ".txt")
     if not files:
         expected = "one of each image with detections (is it the right folder?)"
@@ -185,9 +185,9 @@ def read_label_detections(
             rows += found
     table = np.array(rows, np.float64).reshape(-1, DETECTION_COLUMNS)[:, list(columns.value)]
     image_index = np.array(index, np.int64)
-    boxes = pixels(table[:, 2:], image_index, images)
+    boxes = fractions_to_pixels(table[:, 2:], image_index, images)
     without = [image_id for image_id in position if image_id not in there]
-    return joined(image_index, table[:, 0], table[:, 1], boxes), without
+    return scored_boxes(image_index, table[:, 0], table[:, 1], boxes), without
 
 
 def write_label_detections(
@@ -197,9 +197,11 @@ def write_label_detections(
 
     Raises DatasetError where two images would have the same file, or a box is far from its image (`shares`).
     """
-    lines: list[list[str]] = [[] for _ in positions(images)]
+    lines: list[list[str]] = [[] for _ in index_by_image_id(images)]
     order = np.argsort(columns.value)[1:] - 1  # the class stands first
-    numbers = np.column_stack((detections.scores, shares(detections, images)))[:, order]
+    numbers = np.column_stack((detections.scores, pixels_to_fractions(detections, images)))[
+        :, order
+    ]
     rows = (detections.image_index.tolist(), detections.labels.tolist(), numbers.tolist())
     for index, label, values in zip(*rows, strict=True):
         lines[index].append(f"{label} {' '.join(map(repr, values))}\n")
@@ -235,6 +237,6 @@ def _problem(words: list[str], classes: int, columns: Columns) -> str | None:
     row = [float(word) for word in words]
     if row[columns.value[4]] < 0 or row[columns.value[5]] < 0:
         return f"found {shown}, expected a width and height of at least 0: {columns.words}"
-    if not is_share(row[at] for at in columns.value[2:]):
-        return f"found {shown}, expected {columns.words}, {SHARE_WORDS}"
+    if not are_fractions(row[at] for at in columns.value[2:]):
+        return f"found {shown}, expected {columns.words}, {FRACTIONS_EXPECTED}"
     return None

@@ -31,7 +31,7 @@ class DetectionFormat(Enum):
 
 LABEL_FORMATS = (DetectionFormat.LABELS_SCORE_FIRST, DetectionFormat.LABELS_SCORE_LAST)
 
-SHARE_FORMATS = (DetectionFormat.DARKNET, *LABEL_FORMATS)  # boxes in 0..1 of the image
+FRACTION_FORMATS = (DetectionFormat.DARKNET, *LABEL_FORMATS)  # boxes in 0..1 of the image
 
 
 def ground_truth_format(path: Path) -> GroundTruthFormat:

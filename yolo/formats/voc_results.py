@@ -1,21 +1,19 @@
-"""VOC's files: annotations into ground truth, `comp4_det_test_<class>.txt` in and out.
+"""VOC's results files, `comp4_det_test_<class>.txt`: one file a class, a line `id score xmin ymin xmax ymax` a detection.
 
-Boxes here are VOC's: xmin, ymin, xmax, ymax of 1-based pixels, the last one inside the box, so that
-scoring takes `VOC_PIXEL_EXTENT`. A line of a results file is `id score xmin ymin xmax ymax`, one
-file a class.
+Boxes are VOC's pixels, ids_from_one from 1, the last one inside the box, so they are scored with `VOC_PIXEL_EXTENT`.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from yolo.errors import DatasetError
 from yolo.files import write_text
-from yolo.formats.ground_truth_set import GroundTruthSet, positions
-from yolo.formats.voc_xml import LARGEST, UNKNOWN_SIZE, VOC_ORIGIN, VocGroundTruth, lines
-from yolo.records import Evaluation, ScoredBoxes
+from yolo.formats.ground_truth_set import GroundTruthSet, index_by_image_id, scored_boxes
+from yolo.formats.plain_text import LARGEST_NUMBER, parse_number, read_lines
+from yolo.records import ScoredBoxes
 
 RESULTS_PREFIX = (
     "comp4_det_test_"  # Darknet's `detector valid` (examples/detector.c) and VOC's devkit
@@ -24,41 +22,8 @@ RESULTS_PREFIX = (
 RESULTS_COLUMNS = ("id", "score", "xmin", "ymin", "xmax", "ymax")
 
 
-def evaluation_of_files(found: VocGroundTruth, detections: ScoredBoxes) -> Evaluation:
-    """Ground truth and results files, both in VOC's pixels, as an Evaluation; its sizes are UNKNOWN_SIZE."""
-    return Evaluation(
-        names=found.names,
-        image_ids=found.image_ids,
-        sizes=np.full((len(found.image_ids), 2), UNKNOWN_SIZE, dtype=np.int64),
-        ground_truth=replace(found.ground_truth, boxes=found.ground_truth.boxes - VOC_ORIGIN),
-        detections=replace(detections, boxes=detections.boxes - VOC_ORIGIN),
-    )
-
-
-def write_results(
-    folder: str | Path, names: Sequence[str], image_ids: Sequence[str], detections: ScoredBoxes
-) -> list[Path]:
-    """Write one results file a class, also for classes without detections; boxes are VOC's pixels.
-
-    Numbers have as many digits as it takes to read the same float64 again, so that the files score
-    exactly as `detections` do (Darknet's six decimals turn close scores into equal ones).
-    """
-    written = []
-    for label, name in enumerate(names):
-        ours = np.flatnonzero(detections.labels == label)
-        ids = [image_ids[index] for index in detections.image_index[ours].tolist()]
-        numbers = np.column_stack((detections.scores[ours], detections.boxes[ours])).tolist()
-        lines = [
-            f"{image_id} {score!r} {xmin!r} {ymin!r} {xmax!r} {ymax!r}\n"
-            for image_id, (score, xmin, ymin, xmax, ymax) in zip(ids, numbers, strict=True)
-        ]
-        written.append(_results_path(folder, name))
-        write_text(written[-1], "".join(lines))
-    return written
-
-
 def results_names(folder: str | Path) -> tuple[str, ...]:
-    """The classes that have a results file in `folder`, sorted.
+    """Return the classes that have a results file in `folder`, sorted.
 
     Raises:
         DatasetError: there is none.
@@ -69,146 +34,139 @@ def results_names(folder: str | Path) -> tuple[str, ...]:
     return tuple(sorted(file.name[len(RESULTS_PREFIX) : -len(".txt")] for file in files))
 
 
-def read_results(
-    folder: str | Path,
-    names: Sequence[str],
-    image_ids: Sequence[str],
-    optional: Collection[str] = (),
-) -> ScoredBoxes:
-    """Read the results file of each class; the order within a file stays.
+def read_results(folder: str | Path, ground_truth_set: GroundTruthSet) -> ScoredBoxes:
+    """Read the results file of each class, in the order of the classes and lines.
+
+    A class whose ground truth has no box, or only difficult ones, needs no file. Boxes stay VOC's pixels, so the
+    ground truth's origin is VOC_ORIGIN.
 
     Raises:
-        DatasetError: a class without a file, unless it is named in `optional`; a line that is not
-            `id score xmin ymin xmax ymax` with an id of `image_ids`, finite numbers and a box not
-            inverted.
+        DatasetError: a file of a class that the ground truth does not have; a class without its file; a line that is
+            not `id score xmin ymin xmax ymax` with an image of the ground truth, finite numbers and a box that is
+            not inverted.
     """
+    names, ground_truth = ground_truth_set.names, ground_truth_set.ground_truth
+    for name in results_names(folder):
+        if name not in names:
+            expected = f"one of the {len(names)} of the ground truth"
+            raise DatasetError(f"{folder}: found results of class {name!r}, expected {expected}")
+    needed = {*ground_truth.labels[~ground_truth.difficult].tolist()}
     paths = [_results_path(folder, name) for name in names]
-    missing = [
-        name
-        for name, path in zip(names, paths, strict=True)
-        if name not in optional and not path.exists()
-    ]
+    missing = [names[label] for label in sorted(needed) if not paths[label].exists()]
     if missing:
         raise DatasetError(
             f"{folder}: no {RESULTS_PREFIX}<class>.txt found for {', '.join(missing)}, "
             "expected one for each class of the annotations, empty where nothing was detected"
         )
-    position = {image_id: index for index, image_id in enumerate(image_ids)}
-    parts = [
-        (label, *_read_results_file(path, position))
+    index_of = index_by_image_id(ground_truth_set)
+    found = {
+        label: _read_results_file(path, index_of)
         for label, path in enumerate(paths)
         if path.exists()
-    ]
-    labels = [np.full(len(index), label, dtype=np.int64) for label, index, _ in parts]
-    numbers = np.concatenate([np.zeros((0, 5)), *(part[2] for part in parts)])
-    return ScoredBoxes(
-        image_index=np.concatenate([np.zeros(0, dtype=np.int64), *(part[1] for part in parts)]),
-        labels=np.concatenate([np.zeros(0, dtype=np.int64), *labels]),
+    }
+    numbers = np.concatenate([np.zeros((0, 5)), *(numbers for _, numbers in found.values())])
+    return scored_boxes(
+        image_index=np.concatenate([np.zeros(0), *(index for index, _ in found.values())]),
+        labels=np.repeat([*found], [len(index) for index, _ in found.values()]),
         scores=numbers[:, 0],
         boxes=numbers[:, 1:],
     )
+
+
+def write_results(
+    folder: str | Path,
+    names: Sequence[str],
+    image_ids: Sequence[str],
+    detections: ScoredBoxes,
+    message_prefix: str = "",
+) -> list[Path]:
+    """Write one results file a class, also for classes without detections, and return their paths.
+
+    Numbers have as many digits as it takes to read the same float64 again, so that the files score exactly as
+    `detections` do (Darknet's six decimals turn close scores into equal ones).
+
+    Args:
+        folder: where the files go.
+        names: the class names.
+        image_ids: the images' names without folder and suffix.
+        detections: boxes in VOC's pixels, from VOC_ORIGIN; they are not clamped to the images.
+        message_prefix: how an error's message begins, such as "instances.json: ".
+
+    Raises:
+        DatasetError: a class or image whose name such files cannot hold.
+    """
+    for name in names:
+        if not name or "/" in name:
+            expected = "one that can be part of a file's name"
+            raise DatasetError(f"{message_prefix}found class {name!r}, expected {expected}")
+    for image_id in image_ids:
+        if len(image_id.split()) != 1:
+            expected = "a name without blanks"
+            raise DatasetError(f"{message_prefix}found image {image_id!r}, expected {expected}")
+    paths = [_results_path(folder, name) for name in names]
+    for label, path in enumerate(paths):
+        rows = np.flatnonzero(detections.labels == label)
+        ids = [image_ids[index] for index in detections.image_index[rows].tolist()]
+        numbers = np.column_stack((detections.scores[rows], detections.boxes[rows])).tolist()
+        lines = [
+            f"{image_id} {' '.join(map(repr, row))}\n"
+            for image_id, row in zip(ids, numbers, strict=True)
+        ]
+        write_text(path, "".join(lines))
+    return paths
 
 
 def _results_path(folder: str | Path, name: str) -> Path:
     return Path(folder) / f"{RESULTS_PREFIX}{name}.txt"
 
 
-def _read_results_file(path: Path, position: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
-    """(image_index int64 [N], score and box float64 [N, 5]), by columns; by lines only to blame."""
-    found = lines(path)
-    rows = [line.split() for line in found]
-    filled = [row for row in rows if row]
+def _read_results_file(path: Path, index_of: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return image_index int64 `[N]`, and score and box float64 `[N, 5]`.
+
+    The file is checked as whole columns, which is several times as fast; line by line only to name a bad line.
+    """
+    lines = read_lines(path)
+    rows = [words for words in map(str.split, lines) if words]
     try:
-        image_index = np.array([position[row[0]] for row in filled], dtype=np.int64)
-        values = [float(word) for row in filled for word in row[1:]]
+        image_index = np.array([index_of[words[0]] for words in rows], np.int64)
+        values = [float(word) for words in rows for word in words[1:]]
     except (KeyError, ValueError):
-        raise _first_problem(path, rows, position) from None
-    if any(len(row) != len(RESULTS_COLUMNS) for row in filled):
-        raise _first_problem(path, rows, position)
-    strange = [row for line, row in zip(found, rows, strict=True) if not _is_plain(line)]
-    if not all(_is_plain(word) for row in strange for word in row[1:]):
-        raise _first_problem(path, rows, position)
-    numbers = np.array(values, dtype=np.float64).reshape(-1, len(RESULTS_COLUMNS) - 1)
-    if not (np.abs(numbers) <= LARGEST).all() or (numbers[:, 3:] < numbers[:, 1:3]).any():
-        raise _first_problem(path, rows, position)
+        raise _first_problem(path, lines, index_of) from None
+    if any(len(words) != len(RESULTS_COLUMNS) for words in rows):
+        raise _first_problem(path, lines, index_of)
+    numbers = np.array(values, np.float64).reshape(-1, len(RESULTS_COLUMNS) - 1)
+    # float takes digits of other scripts and 1_000; an image's id may hold such characters
+    unusual = [line.split()[1:] for line in lines if not line.isascii() or "_" in line]
+    if (
+        not (np.abs(numbers) <= LARGEST_NUMBER).all()
+        or (numbers[:, 3:] < numbers[:, 1:3]).any()
+        or any(not word.isascii() or "_" in word for words in unusual for word in words)
+    ):
+        raise _first_problem(path, lines, index_of)
     return image_index, numbers
 
 
-def _first_problem(path: Path, rows: list[list[str]], position: dict[str, int]) -> DatasetError:
-    """The error that names the first bad line of a file known to have one."""
-    for number, row in enumerate(rows, start=1):
-        problem = _problem(row, position) if row else None
+def _first_problem(path: Path, lines: list[str], index_of: dict[str, int]) -> DatasetError:
+    """Return the error that names the first bad line of a file that has one."""
+    for number, line in enumerate(lines, start=1):
+        problem = _problem(line.split(), index_of) if line.strip() else None
         if problem:
             return DatasetError(f"{path}:{number}: {problem}")
     raise AssertionError(f"{path} has no bad line")
 
 
-def _problem(row: list[str], position: dict[str, int]) -> str | None:
-    if len(row) != len(RESULTS_COLUMNS):
+def _problem(words: list[str], index_of: dict[str, int]) -> str | None:
+    if len(words) != len(RESULTS_COLUMNS):
         columns = " ".join(RESULTS_COLUMNS)
-        return f"found {len(row)} columns, expected {len(RESULTS_COLUMNS)}: {columns}"
-    for column, word in zip(RESULTS_COLUMNS[1:], row[1:], strict=True):
-        if not _is_finite(word):
+        return f"found {len(words)} columns, expected {len(RESULTS_COLUMNS)}: {columns}"
+    numbers = [parse_number(word) for word in words[1:]]
+    for column, word, number in zip(RESULTS_COLUMNS[1:], words[1:], numbers, strict=True):
+        if math.isnan(number):
             return f"found {column} {word!r}, expected a finite number"
-    xmin, ymin, xmax, ymax = (float(word) for word in row[2:])
+    _, xmin, ymin, xmax, ymax = numbers
     if xmax < xmin or ymax < ymin:
-        return (
-            f"found box {' '.join(row[2:])}, expected xmin not above xmax and ymin not above ymax"
-        )
-    if row[0] not in position:
-        return f"found image {row[0]}, expected one of the {len(position)} of the image set"
+        found = f"found box {' '.join(words[2:])}"
+        return f"{found}, expected xmin not above xmax and ymin not above ymax"
+    if words[0] not in index_of:
+        return f"found image {words[0]}, expected one of the {len(index_of)} of the image set"
     return None
-
-
-def _is_finite(word: str) -> bool:
-    try:
-        return abs(float(word)) <= LARGEST and _is_plain(word)
-    except ValueError:
-        return False
-
-
-def _is_plain(number: str) -> bool:
-    """Whether it is written as elsewhere: Python also takes 1_000 and the digits of other scripts."""
-    return number.isascii() and "_" not in number
-
-
-def read_comp4(folder: str | Path, images: GroundTruthSet) -> ScoredBoxes:
-    """Read the results file of each class; one without a ground truth to find needs none.
-
-    Boxes are VOC's pixels, as in the files: for a ground truth of `VOC_ORIGIN`.
-    Raises DatasetError for a file of a class that the ground truth does not have, and as `read_results` does.
-    """
-    _check_origin(images)
-    for name in results_names(folder):
-        if name not in images.names:
-            expected = f"one of the {len(images.names)} of the ground truth"
-            raise DatasetError(f"{folder}: found results of class {name!r}, expected {expected}")
-    ground_truth = images.ground_truth
-    to_find = {
-        images.names[label] for label in ground_truth.labels[~ground_truth.difficult].tolist()
-    }
-    optional = set(images.names) - to_find
-    return read_results(folder, images.names, [*positions(images)], optional)
-
-
-def write_comp4(folder: str | Path, images: GroundTruthSet, detections: ScoredBoxes) -> None:
-    """Write a results file a class; boxes stay as they are, from VOC's origin, and are not clamped to the images.
-
-    Raises DatasetError for a class or image whose name such files cannot hold.
-    """
-    _check_origin(images)
-    unfit = [name for name in images.names if not name or "/" in name]
-    if unfit:
-        found = f"{images.place}found class {unfit[0]!r}"
-        raise DatasetError(f"{found}, expected one that can be part of a file's name")
-    image_ids = [*positions(images)]
-    for image_id in image_ids:
-        if len(image_id.split()) != 1:
-            found = f"{images.place}found image {image_id!r}"
-            raise DatasetError(f"{found}, expected a name without blanks")
-    write_results(folder, images.names, image_ids, detections)
-
-
-def _check_origin(images: GroundTruthSet) -> None:
-    if images.origin != VOC_ORIGIN:
-        raise ValueError(f"boxes from {images.origin}, expected VOC's pixels from {VOC_ORIGIN}")

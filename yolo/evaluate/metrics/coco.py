@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from yolo.formats.coco_annotations import _dataset, coco_dataset, counted
+from yolo.formats.coco_annotations import _dataset, coco_dataset, ids_from_one
 from yolo.formats.coco_results import coco_results
-from yolo.formats.ground_truth_set import CocoNumbers, GroundTruthSet
+from yolo.formats.ground_truth_set import CocoIds, GroundTruthSet
 from yolo.records import Evaluation, ScoredBoxes
 
 if TYPE_CHECKING:
@@ -112,13 +112,13 @@ def coco_score(evaluation: Evaluation) -> CocoScore:
 
 def coco_structures(images: GroundTruthSet, detections: ScoredBoxes) -> tuple[dict, list[dict]]:
     """Return ground truth and detections as `score_coco` takes them; images and classes keep COCO's ids."""
-    numbers = _without_gaps(images.numbers) if images.numbers else counted(images)
+    numbers = _without_gaps(images.coco_ids) if images.coco_ids else ids_from_one(images)
     moved = replace(detections, boxes=detections.boxes - images.origin)
     return _dataset(images, numbers), coco_results(moved, numbers.images, numbers.categories)
 
 
-def _without_gaps(numbers: CocoNumbers) -> CocoNumbers:
+def _without_gaps(numbers: CocoIds) -> CocoIds:
     """Return the same ids, with unused ones for the classes that have none."""
     unused = count(1 + max(number for number in numbers.categories if number is not None))
     categories = (next(unused) if number is None else number for number in numbers.categories)
-    return CocoNumbers(numbers.images, tuple(categories))
+    return CocoIds(numbers.images, tuple(categories))

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from yolo.formats.voc_xml import VOC_ORIGIN, voc_pixels
-from yolo.records import Evaluation, GroundTruth, ScoredBoxes
+from yolo.records import UNKNOWN_SIZE, VOC_ORIGIN, Evaluation, GroundTruth, ScoredBoxes
 
 IOU_THRESH = 0.5
 
@@ -94,6 +93,21 @@ def detections_in_voc_pixels(evaluation: Evaluation) -> ScoredBoxes:
     detections = evaluation.detections
     boxes = voc_pixels(detections.boxes, evaluation.sizes[detections.image_index])
     return ScoredBoxes(detections.image_index, detections.labels, detections.scores, boxes)
+
+
+def voc_pixels(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Convert xyxy `[N, 4]` in continuous image pixels from 0 to VOC's pixels, as Darknet writes them.
+
+    All four numbers grow by 1 and are clamped to the image (examples/detector.c, print_detector_detections). A box
+    that is wholly outside, which Darknet writes inverted, becomes a box of one pixel on the border. sizes: `[N, 2]`,
+    (height, width) of each box's image; with UNKNOWN_SIZE nothing is clamped.
+    """
+    width_height = np.asarray(sizes, dtype=np.float64)[:, ::-1]
+    known = width_height != UNKNOWN_SIZE
+    low = np.where(known, VOC_ORIGIN, -np.inf)
+    high = np.where(known, width_height, np.inf)
+    moved = np.asarray(boxes, dtype=np.float64) + VOC_ORIGIN
+    return np.clip(moved, np.tile(low, 2), np.tile(high, 2))
 
 
 def score_classes(

@@ -1,0 +1,198 @@
+"""Score detections of any format against ground truth of any format, or write them in another format.
+
+ground truth       voc: a folder of XML, with --imageset
+            labels: a Darknet .data (its valid list), or a list of images with --names
+            coco: an annotation file (instances_*.json)
+detections  comp4: a folder of comp4_det_test_CLASS.txt
+            coco: COCO's result json (with --ids if the ground truth is no COCO file)
+            darknet: the json of Darknet's -out
+            labels-score-first, labels-score-last: a folder of IMAGE.txt, rows of class score cx cy w h,
+            or of class cx cy w h score as ultralytics writes them
+Give the format if the files do not show it. Any error in the files stops the command: nothing is left out.
+Boxes are scored as they are in the files, VOC's with their last pixel counted, as in score_voc.py.
+--metric all adds the results of every scorer for the same boxes, each with its conventions.
+
+examples:
+  python tools/score.py --truth instances_val2017.json --detections coco_results.json
+  python tools/score.py --truth voc/voc.data --detections result.json --metric area
+  python tools/score.py --truth VOC2007/Annotations --imageset VOC2007/ImageSets/Main/test.txt \\
+      --detections results --convert-to coco --out results.json
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from yolo.console import new_file, share, stop
+from yolo.errors import DatasetError
+from yolo.evaluate.metrics.darknet import COUNTED_THRESH
+from yolo.formats.recognition import (
+    DetectionFormat,
+    GroundTruthFormat,
+    detection_format,
+    ground_truth_format,
+)
+
+if TYPE_CHECKING:
+    from yolo.evaluate.metrics.voc import ClassScore
+    from yolo.evaluate.pairing import Pair, Sources
+
+METRICS = ("voc07", "area", "coco")
+COCO_LINE = ("AP", "AP50", "AP75", "AP small", "AP medium", "AP large")
+
+
+def main() -> None:
+    args = _arguments()
+    from yolo.evaluate.pairing import read_pair, write_as
+
+    pair = read_pair(_sources(args))
+    for remark in pair.remarks:
+        print(remark, file=sys.stderr)
+    if args.convert_to:
+        written = write_as(args.out, DetectionFormat(args.convert_to), pair)
+        count = len(pair.detections.scores)
+        print(f"{count} detections written to {' and '.join(map(str, written))}")
+    else:
+        metrics = (args.metric,) if args.metric in METRICS else METRICS
+        print_scores(pair, metrics, args.metric == "all", args.iou, args.thresh, args.json)
+
+
+def print_scores(
+    pair: "Pair",
+    metrics: tuple[str, ...],
+    everything: bool,
+    iou_thresh: float,
+    score_thresh: float,
+    json_file: Path | None,
+) -> "tuple[ClassScore, ...]":
+    """Score detections; print a table of the classes and the means, and write them as json.
+
+    Args:
+        pair: ground truth and detections.
+        metrics: the columns of average precision: "voc07", "area", "coco".
+        everything: add the results of every scorer.
+        iou_thresh: a true positive overlaps by more than this, except in COCO's metrics.
+        score_thresh: for `everything`: count detections above this score.
+        json_file: write all digits there. None: do not.
+
+    Returns:
+        Each class's score by VOC's rules.
+    """
+    from yolo.evaluate.metrics.all import all_metrics
+    from yolo.evaluate.metrics.conventions import COCO_ROWS, everything_text, metrics_record
+    from yolo.evaluate.metrics.table import (
+        average_precisions,
+        class_table,
+        format_ap,
+        mean_line,
+        summary,
+    )
+    from yolo.evaluate.metrics.voc import VOC_PIXEL_EXTENT, score_classes
+    from yolo.evaluate.pairing import as_evaluation
+
+    ground_truth_set, detections = pair.ground_truth_set, pair.detections
+    names, ground_truth = ground_truth_set.names, ground_truth_set.ground_truth
+    scores = score_classes(ground_truth, detections, len(names), iou_thresh, VOC_PIXEL_EXTENT)
+    coco = None
+    if everything or "coco" in metrics:
+        # imported here: pycocotools takes a third of the time of scoring VOC2007 test without it
+        from yolo.evaluate.metrics.coco import coco_structures, score_coco
+
+        coco = score_coco(*coco_structures(ground_truth_set, detections))
+    values = {
+        metric: coco.class_ap if metric == "coco" else average_precisions(scores, metric)
+        for metric in metrics
+    }
+    ground_truths = [score.match.ground_truths for score in scores]
+    print(class_table(names, ground_truths, [score.match.detections for score in scores], values))
+    print(mean_line(values))
+    content = summary(names, iou_thresh, values)
+    if "coco" in metrics:
+        content["coco"] = {row: getattr(coco, field) for row, field, _ in COCO_ROWS}
+        print("coco " + "  ".join(f"{row} {format_ap(content['coco'][row])}" for row in COCO_LINE))
+    if everything:
+        evaluation = as_evaluation(ground_truth_set, detections)
+        all_scores = all_metrics(evaluation, coco, iou_thresh, score_thresh)
+        print(everything_text(all_scores))
+        content["all"] = metrics_record(all_scores)
+    if json_file:
+        from yolo.files import write_text
+
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+        write_text(json_file, text + "\n")
+        print(f"scores written to {json_file}")
+    return scores
+
+
+def _sources(args: argparse.Namespace) -> "Sources":
+    from yolo.evaluate.pairing import Sources
+
+    ground_truth = (
+        GroundTruthFormat(args.truth_format)
+        if args.truth_format
+        else ground_truth_format(args.truth)
+    )
+    if ground_truth is GroundTruthFormat.COCO and args.ids:
+        raise DatasetError(f"--ids {args.ids}: found with COCO ground truth, which has its own")
+    if ground_truth is not GroundTruthFormat.VOC and args.imageset:
+        raise DatasetError(f"--imageset {args.imageset}: found without a folder of XML")
+    detections = DetectionFormat(args.format) if args.format else detection_format(args.detections)
+    target = DetectionFormat(args.convert_to) if args.convert_to else None
+    files = args.imageset, args.names, args.ids
+    return Sources(args.truth, ground_truth, args.detections, detections, *files, target)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    formats = [each.value for each in DetectionFormat]
+    add("--truth", type=Path, required=True, metavar="PATH", help="the ground truth")
+    add("--detections", type=Path, required=True, metavar="PATH", help="the detections")
+    ground_truth_formats = [each.value for each in GroundTruthFormat]
+    add("--truth-format", choices=ground_truth_formats, help="of the ground truth")
+    add("--format", choices=formats, help="of the detections")
+    add("--imageset", type=Path, metavar="FILE", help="the images of a folder of XML, one a line")
+    add("--names", type=Path, metavar="FILE", help="the class names in the order of their numbers")
+    add("--ids", type=Path, metavar="JSON", help="the COCO file whose ids a COCO result file uses")
+    add("--metric", choices=(*METRICS, "all"), help="default: voc07, area and coco")
+    add_threshold_options(parser)
+    add("--convert-to", choices=formats, help="write the detections in this format, do not score")
+    add("--out", type=Path, metavar="PATH", help="where --convert-to writes")
+    args = parser.parse_args()
+    check_iou(args.iou)
+    if (args.convert_to is None) != (args.out is None):
+        stop("expected --convert-to and --out together")
+    if args.convert_to and (args.json or args.metric):
+        stop("found --json or --metric with --convert-to, which scores nothing")
+    return args
+
+
+def add_threshold_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--thresh`, `--iou` and `--json`, which both commands that score files have."""
+    parser.add_argument(
+        "--thresh",
+        type=share,
+        default=COUNTED_THRESH,
+        metavar="SCORE",
+        help="with --metric all: precision, recall and confusion count detections above this score; "
+        f"default {COUNTED_THRESH:g}",
+    )
+    parser.add_argument(
+        "--iou",
+        type=float,
+        default=0.5,
+        help="VOC: a true positive overlaps by more than this; default 0.5",
+    )
+    parser.add_argument(
+        "--json", type=new_file, metavar="FILE", help="write all digits of the scores"
+    )
+
+
+def check_iou(iou_thresh: float) -> None:
+    """Stop the command unless `--iou` is between 0 and 1."""
+    if not 0 < iou_thresh < 1:
+        stop(f"--iou {iou_thresh:g}: expected a number between 0 and 1")

@@ -1,0 +1,59 @@
+"""Score results files in VOC's format (comp4_det_test_<class>.txt) against VOC annotations.
+
+Example, for the files that `tools/evaluate.py --save-results results` or Darknet's `detector valid`
+wrote:
+
+    tools/score_voc.py results --annotations VOCdevkit/VOC2007/Annotations \\
+        --imageset VOCdevkit/VOC2007/ImageSets/Main/test.txt --plot curves.png
+
+The classes are those of the annotations and of the results files. voc07 is the 11-point average
+precision that is reported for VOC2007, area the one of VOC2010 and later; without --metric both are
+printed. --metric all adds the results of other scorers for the same boxes, each with its
+conventions: Darknet's `detector map`, COCO, precision and recall at a threshold.
+"""
+
+import argparse
+from pathlib import Path
+
+from yolo.commands.score import add_threshold_options, check_iou, print_scores
+from yolo.console import new_file, stop
+from yolo.formats.recognition import DetectionFormat, GroundTruthFormat
+
+METRICS = ("voc07", "area")
+PLOT_SUFFIXES = (".png", ".pdf", ".svg")
+
+
+def main() -> None:
+    args = _arguments()
+    from yolo.evaluate.pairing import Sources, read_pair
+
+    metrics = (args.metric,) if args.metric in METRICS else METRICS
+    voc, comp4 = GroundTruthFormat.VOC, DetectionFormat.COMP4
+    pair = read_pair(Sources(args.annotations, voc, args.results, comp4, args.imageset))
+    everything = args.metric == "all"
+    scores = print_scores(pair, metrics, everything, args.iou, args.thresh, args.json)
+    if args.plot:
+        from yolo.evaluate.metrics.table import plot_curves
+
+        args.plot.parent.mkdir(parents=True, exist_ok=True)
+        plot_curves(args.plot, pair.ground_truth_set.names, scores, metrics[-1], args.iou)
+        print(f"curves written to {args.plot}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("results", metavar="RESULTS_DIR", type=Path, help="folder of results files")
+    add("--annotations", metavar="DIR", type=Path, required=True, help="folder of XML annotations")
+    add("--imageset", metavar="FILE", type=Path, required=True, help="image names, one a line")
+    add("--metric", choices=(*METRICS, "all"), help="default: voc07 and area")
+    add_threshold_options(parser)
+    plot = "plot precision over recall: .png, .pdf or .svg"
+    add("--plot", metavar="FILE", type=new_file, help=plot)
+    args = parser.parse_args()
+    check_iou(args.iou)
+    if args.plot and args.plot.suffix.lower() not in PLOT_SUFFIXES:
+        stop(f"--plot {args.plot}: expected a name ending in {', '.join(PLOT_SUFFIXES)}")
+    return args

@@ -1,0 +1,23 @@
+"""Lines and numbers of text files."""
+
+import math
+from pathlib import Path
+
+LARGEST_NUMBER = 1e100  # ours: areas and sums of larger numbers would be infinite
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """Return the lines of a text file. Bytes that are not UTF-8 become escapes, which the line's check rejects."""
+    return Path(path).read_text(encoding="utf-8-sig", errors="backslashreplace").split("\n")
+
+
+def parse_number(text: str) -> float:
+    """Return the number that `text` says, NaN where it is none or above LARGEST_NUMBER.
+
+    Python's float also takes 1_000 and the digits of other scripts; these are NaN here.
+    """
+    try:
+        number = float(text) if text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        return math.nan
+    return number if abs(number) <= LARGEST_NUMBER else math.nan
