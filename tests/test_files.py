@@ -1,10 +1,11 @@
 """yolo.files: a file or a folder is replaced whole or not at all."""
 
 import os
+from contextlib import closing
 
 import pytest
 
-from yolo.files import replacing, replacing_folder, write_text
+from yolo.files import GrowingFile, replacing, replacing_folder, write_text
 
 
 def test_a_file_is_replaced_when_the_block_ends_well(tmp_path):
@@ -96,3 +97,14 @@ def test_a_name_too_long_is_said_of_the_final_folder(tmp_path):
     with pytest.raises(OSError) as error, replacing_folder(tmp_path / "out") as folder:
         write_text(folder / ("a" * 300), "x")
     assert error.value.filename == f"{tmp_path}/out/{'a' * 300}"
+
+
+def test_a_growing_file_is_cut_only_if_asked(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"abcdef")
+    with closing(GrowingFile(path)) as file:
+        file.append(b"g")
+    assert path.read_bytes() == b"abcdefg"
+    with closing(GrowingFile(path, keep=2)) as file:
+        file.append(b"-")
+    assert path.read_bytes() == b"ab-"

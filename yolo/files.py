@@ -1,5 +1,6 @@
 """Writing files and folders so that nothing half-written is ever left under the final name."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -99,6 +100,31 @@ def write_text(path: str | Path, text: str) -> None:
     """Write `text` as UTF-8 under `path`, whole or not at all."""
     with replacing(path) as file:
         file.write(text.encode())
+
+
+class GrowingFile:
+    """A binary file that grows by whole rows, created with its folder.
+
+    There is no buffer, so a killed process loses no row that it has written.
+    """
+
+    def __init__(self, path: Path, keep: int | None = None) -> None:
+        """Open `path` for appending; `keep`: cut the file to so many bytes first."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.file = path.open("ab", buffering=0)
+        if keep is not None:
+            self.file.truncate(keep)
+
+    def append(self, row: bytes) -> None:
+        """Write `row` whole. Raises OSError, and leaves the file as it was, if the disk has no room for all of it."""
+        end = self.file.seek(0, os.SEEK_END)
+        if self.file.write(row) < len(row):
+            self.file.truncate(end)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+
+    def close(self) -> None:
+        self.file.close()
 
 
 def _umask() -> int:

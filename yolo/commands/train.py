@@ -51,7 +51,7 @@ def main() -> None:
         training = start(options, processes)
         settings = training.network.training_settings
         first = training.progress.step + 1
-        training.journal.say(
+        training.journal.message(
             f"training on {training.device}: steps {first} to {training.last_step}, batch {training.batch} "
             f"in {settings.subdivisions} parts, {training.precision.words}; "
             f"curves: tensorboard --logdir {training.folder / 'tensorboard'}"

@@ -157,13 +157,13 @@ def score(run: Run, validation: Validation) -> None:
     if scores is None:
         return
     step = run.progress.step
-    run.journal.say(f"step {step}, the valid list:\n{scores.table}")
+    run.journal.message(f"step {step}, the valid list:\n{scores.table}")
     run.journal.scores(step, scores.name, scores.best_by, scores.values)
     run.journal.curves(step, scores.curves)
     for name, image in scores.images.items():
-        run.journal.images_seen(step, name, image)
+        run.journal.image(step, name, image)
     if scores.best_by is None:
-        run.journal.say("no object in the valid list: there is no mAP, and no best network")
+        run.journal.message("no object in the valid list: there is no mAP, and no best network")
     elif scores.best_by > run.progress.best_map:
         run.progress = replace(run.progress, best_map=scores.best_by)
         save(run, "best")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.helpers.golden import network_of, read_json, targets_of
-from yolo.train.log.console import Told
+from yolo.train.log.console import StepReport
 from yolo.train.log.darknet import DarknetLoss, alexeyab_step, pjreddie_step
 from yolo.train.losses.detection import DetectionLoss
 
@@ -35,7 +35,7 @@ STEP = 1e-6  # the last digit that Darknet prints
 TOLERANCE = 3e-7  # of the largest number of a line: it is summed in float32 there
 
 
-def told(shared, name, dialect):
+def losses_and_case(shared, name, dialect):
     """Return the DarknetLosses of a recorded case, and the case."""
     folder = shared / "darknet_golden/loss"
     case, arrays = read_json(folder / f"{name}.json"), np.load(folder / f"{name}.npz")
@@ -59,19 +59,19 @@ def test_every_recorded_line_is_in_a_table(shared):
 
 
 @pytest.mark.parametrize("name", ALEXEYAB)
-def test_a_head_says_what_alexeyabs_says(shared, name):
-    losses, case = told(shared, name, "alexeyab")
+def test_the_line_of_a_head_is_alexeyabs(shared, name):
+    losses, case = losses_and_case(shared, name, "alexeyab")
     (line,), (expected,) = losses.lines(), case["darknet_log"]
     assert_same_line(line, expected)
-    assert float(losses.loss) * case["batch"] == pytest.approx(case["cost"], rel=5e-7)
+    assert float(losses.darknet_loss) * case["batch"] == pytest.approx(case["cost"], rel=5e-7)
 
 
 @pytest.mark.parametrize("name", PJREDDIE)
-def test_a_head_says_what_pjreddies_says_but_for_nan(shared, name):
-    losses, case = told(shared, name, "pjreddie")
+def test_the_line_of_a_head_is_pjreddies_but_0_for_nan(shared, name):
+    losses, case = losses_and_case(shared, name, "pjreddie")
     (line,) = losses.lines()
     assert_same_line(line, PJREDDIE[name])
-    assert float(losses.loss) * case["batch"] == pytest.approx(case["cost"], rel=5e-7)
+    assert float(losses.darknet_loss) * case["batch"] == pytest.approx(case["cost"], rel=5e-7)
 
 
 CFG = """[net]
@@ -98,7 +98,7 @@ iou_loss=giou
 """
 
 
-def test_two_heads_have_two_lines_and_training_is_as_without_them():
+def test_two_heads_have_two_lines_and_the_gradient_is_the_same_as_without_them():
     """Darknet's loss is the mean over heads of their costs, an image (get_network_cost, train_network)."""
     network = network_of(CFG)
     raw = [torch.randn(2, 21, 1, 2, requires_grad=True) for _ in range(2)]
@@ -113,20 +113,20 @@ def test_two_heads_have_two_lines_and_training_is_as_without_them():
     expected.total.backward()
     assert all(torch.equal(a.grad, b.grad) for a, b in zip(raw, copies, strict=True))
     scalars = losses.scalars()
-    assert {**expected.scalars(), "loss/darknet": losses.loss}.keys() == scalars.keys()
+    assert {**expected.scalars(), "loss/darknet": losses.darknet_loss}.keys() == scalars.keys()
     lines = losses.lines()
     assert "(mse loss" in lines[0] and "Region 1 " in lines[0]
     assert "(giou loss" in lines[1] and "Region 3 " in lines[1]
     mse, _ = (float(re.search(r"total_loss = ([\d.]+)", line)[1]) for line in lines)
     others = float(re.search(r"class_loss = ([\d.]+)", lines[1])[1])
-    giou = float(losses.figures[1].numbers.giou)
+    giou = float(losses.reports[1].statistics.giou)
     # by hand: two images; the second head's cost has .75 * (1 - giou) for its boxes
-    assert float(losses.loss) == pytest.approx(
+    assert float(losses.darknet_loss) == pytest.approx(
         (2 * mse + 2 * others + 0.75 * (1 - giou)) / 2 / 2, rel=1e-5
     )
 
 
-def test_pjreddies_knows_no_iou_thresh():
+def test_pjreddie_ignores_iou_thresh():
     """By hand: one ground truth of 12 x 12 pixels has one best anchor there; AlexeyAB's adds all with IoU above .1."""
     network = network_of(CFG.replace("iou_loss=giou", "iou_thresh=.1"))
     raw = [torch.zeros(1, 21, 1, 2) for _ in range(2)]
@@ -134,7 +134,7 @@ def test_pjreddies_knows_no_iou_thresh():
     counts = {}
     for dialect in ("alexeyab", "pjreddie"):
         losses = DarknetLoss(DetectionLoss(network, dialect), network, dialect)(raw, targets)
-        counts[dialect] = [int(figures.numbers.count) for figures in losses.figures]
+        counts[dialect] = [int(report.statistics.count) for report in losses.reports]
     assert counts == {"alexeyab": [1, 3], "pjreddie": [1, 1]}
 
 
@@ -143,7 +143,7 @@ class OtherHead:
     classes: int = 2
 
 
-def test_a_head_of_another_kind_counts_and_says_nothing():
+def test_a_head_of_another_kind_counts_in_the_loss_and_has_no_line():
     """Its delta here, by hand: of a loss 3·sum(raw)/2 images, -3 in each of 8 places."""
 
     @dataclass
@@ -159,25 +159,25 @@ def test_a_head_of_another_kind_counts_and_says_nothing():
     raw = [torch.zeros(2, 4, 1, 1, requires_grad=True)]
     log = DarknetLoss(lambda raw, targets, seen: Losses(3 * raw[0].sum() / 2), Net, "alexeyab")
     losses = log(raw, targets_of([]))
-    assert losses.lines() == [] and float(losses.loss) == 8 * 9 / 2
+    assert losses.lines() == [] and float(losses.darknet_loss) == 8 * 9 / 2
 
 
-TOLD = Told(
-    step=8001, last_step=9000, loss=0.5954421, average=0.75, rate=0.0013, quality={},
-    seconds=13.20925, speed=5.0, left=5400, images=64,
+REPORT = StepReport(
+    step=8001, last_step=9000, loss=0.5954421, average_loss=0.75, learning_rate=0.0013, metrics={},
+    seconds=13.20925, images_per_second=5.0, seconds_left=5400, images=64,
 )  # fmt: skip
 
 
-def test_a_step_says_what_darknets_say():
+def test_the_line_of_a_step_is_darknets():
     # The first is after a line that AlexeyAB's printed: "8001: 0.595442, 0.595442 avg loss, 0.001300 rate, 13.209250
     # seconds, 512064 images, -1.000000 hours left"; the second after pjreddie's format, by hand.
-    unknown = replace(TOLD, left=math.nan, average=TOLD.loss)
+    unknown = replace(REPORT, seconds_left=math.nan, average_loss=REPORT.loss)
     assert alexeyab_step(unknown) == (
         "\n 8001: 0.595442, 0.595442 avg loss, 0.001300 rate, 13.209250 seconds, 512064 images, -1.000000 hours left"
     )
-    assert alexeyab_step(TOLD).endswith(
+    assert alexeyab_step(REPORT).endswith(
         "0.750000 avg loss, 0.001300 rate, 13.209250 seconds, 512064 images, 1.500000 hours left"
     )
-    assert pjreddie_step(TOLD) == (
+    assert pjreddie_step(REPORT) == (
         "8001: 0.595442, 0.750000 avg, 0.001300 rate, 13.209250 seconds, 512064 images"
     )

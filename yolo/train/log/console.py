@@ -1,4 +1,4 @@
-"""How the steps of a run are told in a terminal or a log file: as one progress line, or a line a step."""
+"""How the steps of a training run are printed: as one progress line, or as one line a step."""
 
 import math
 import shutil
@@ -7,104 +7,111 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-LINE_SECONDS = 20.0  # between lines where stderr is no terminal and a line cannot be written over
+LINE_SECONDS = (
+    20.0  # between two lines if stderr is not a terminal, where lines cannot be overwritten
+)
 
 
 @dataclass(frozen=True)
-class Told:
-    """A step as it is told.
+class StepReport:
+    """The numbers of a step that are printed.
 
-    loss, average: of the step, and smoothed as Darknet does; quality: what is worth showing beside them, by name;
-    seconds: since the step before; speed: images a second of late; left: seconds to the end, nan when not known;
-    images: of this step; details: lines of Darknet's kind about its parts.
+    loss, average_loss: of the step, and Darknet's moving average; metrics: more numbers, by printed name;
+    seconds: since the previous step; images_per_second: over the last steps; seconds_left: until the end of the run,
+    nan if unknown; images: number of images of this step; head_lines: Darknet's lines of the heads.
     """
 
     step: int
     last_step: int
     loss: float
-    average: float
-    rate: float
-    quality: dict[str, float]
+    average_loss: float
+    learning_rate: float
+    metrics: dict[str, float]
     seconds: float
-    speed: float
-    left: float
+    images_per_second: float
+    seconds_left: float
     images: int
-    details: Sequence[str] = ()
+    head_lines: Sequence[str] = ()
 
 
 class ProgressLine:
-    """One line on stderr that is written over; a line every 20 seconds where stderr is no terminal."""
+    """One line on stderr that is overwritten; a line every 20 seconds if stderr is not a terminal."""
 
     def __init__(self) -> None:
         self.last_line = time.monotonic()
         self.open = False
 
-    def step(self, told: Told) -> None:
+    def step(self, report: StepReport) -> None:
+        """Print a step."""
         if sys.stderr.isatty():
-            line = fitted_line(told, shutil.get_terminal_size().columns)
+            line = fitted_line(report, shutil.get_terminal_size().columns)
             print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
             self.open = True
-        elif time.monotonic() - self.last_line > LINE_SECONDS or told.step == told.last_step:
-            print(long_line(told), file=sys.stderr, flush=True)
+        elif time.monotonic() - self.last_line > LINE_SECONDS or report.step == report.last_step:
+            print(long_line(report), file=sys.stderr, flush=True)
             self.last_line = time.monotonic()
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         """Print a line (or a table) below the progress line."""
         self.close()
         print(text, file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Leave the terminal on a new line."""
+        """End the progress line."""
         if self.open:
             print(file=sys.stderr)
         self.open = False
 
 
 class StepLines:
-    """On stdout, where Darknet has them, the details and one line of each step, as `line_of` writes it."""
+    """On stdout, as Darknet, the lines of the heads and one line for each step, which `line_of` formats."""
 
-    def __init__(self, line_of: Callable[[Told], str]) -> None:
+    def __init__(self, line_of: Callable[[StepReport], str]) -> None:
         self.line_of = line_of
 
-    def step(self, told: Told) -> None:
-        print(*told.details, self.line_of(told), sep="\n", flush=True)
+    def step(self, report: StepReport) -> None:
+        """Print a step."""
+        print(*report.head_lines, self.line_of(report), sep="\n", flush=True)
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
+        """Print a line (or a table) to stderr."""
         print(text, file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Nothing is left open."""
+        """Do nothing."""
 
 
 Printer = ProgressLine | StepLines
 
 
-def long_line(told: Told) -> str:
-    """A step in words."""
-    quality = "".join(f"{name} {value:.3f}  " for name, value in told.quality.items())
+def long_line(report: StepReport) -> str:
+    """Format a step as one line."""
+    metrics = "".join(f"{name} {value:.3f}  " for name, value in report.metrics.items())
     return (
-        f"{told.step}/{told.last_step}  loss {told.loss:.3f} (avg {told.average:.3f})  {quality}"
-        f"rate {told.rate:.6f}  {told.speed:.1f} images/s  {format_duration(told.left)} left"
+        f"{report.step}/{report.last_step}  loss {report.loss:.3f} (avg {report.average_loss:.3f})  {metrics}"
+        f"rate {report.learning_rate:.6f}  {report.images_per_second:.1f} images/s  "
+        f"{format_duration(report.seconds_left)} left"
     )
 
 
-def fitted_line(told: Told, columns: int) -> str:
-    """A step in a terminal of so many columns: a line that wraps could not be written over.
+def fitted_line(report: StepReport, columns: int) -> str:
+    """Format a step as a line shorter than `columns`: a terminal that wraps a line could not overwrite it.
 
-    The last column stays free, as some terminals wrap when it is written.
+    The last column stays free because some terminals wrap as soon as it is written.
     """
-    line = long_line(told)
+    line = long_line(report)
     if len(line) >= columns:
-        quality = "".join(f"{name} {value:.2f} " for name, value in told.quality.items())
+        metrics = "".join(f"{name} {value:.2f} " for name, value in report.metrics.items())
         line = (
-            f"{told.step}/{told.last_step} avg loss {told.average:.3f} {quality}"
-            f"rate {told.rate:.2g} {told.speed:.0f}/s {format_duration(told.left)} left"
+            f"{report.step}/{report.last_step} avg loss {report.average_loss:.3f} {metrics}"
+            f"rate {report.learning_rate:.2g} {report.images_per_second:.0f}/s "
+            f"{format_duration(report.seconds_left)} left"
         )
     return line[: max(1, columns - 1)]
 
 
 def format_duration(seconds: float) -> str:
-    """A duration as h:mm:ss, or `--` where it is not known."""
+    """Format as h:mm:ss; `--` if unknown."""
     if not math.isfinite(seconds):
         return "--"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,6 +1,7 @@
-"""Darknet's own lines: what each head and each step prints while either Darknet trains.
+"""Darknet's own log lines: what both Darknets print for each head and each step of training.
 
-Its losses are sums of squared deltas, not the ones that are minimized, so that they are worked out beside the loss.
+The loss that Darknet prints is a sum of squared deltas. It is not the function that is minimized, so it is computed
+beside the loss.
 """
 
 import math
@@ -16,74 +17,74 @@ from yolo.model.heads.yolo import IOU_LOSSES, YoloHead, YoloSettings
 from yolo.model.network import Network
 from yolo.records import LossResult, Targets
 from yolo.settings import HeadSettings
-from yolo.train.log.console import Told
+from yolo.train.log.console import StepReport
 from yolo.train.losses.assign import DIALECTS, assign
 
-BOX = 4  # x, y, w, h come first
+BOX = 4  # the first channels are x, y, w, h
 
-SECONDS_AN_HOUR = 3600
+SECONDS_PER_HOUR = 3600
 
-UNKNOWN_HOURS = -1.0  # detector.c train_detector: avg_time before there is one
+UNKNOWN_HOURS = -1.0  # detector.c train_detector: avg_time at the start
 
 
-class HeadNumbers(NamedTuple):
-    """What a [yolo] counts in a mini-batch: scalar tensors, or the floats made of them.
+class HeadStatistics(NamedTuple):
+    """Statistics of a [yolo] head in a mini-batch: scalar tensors, or floats.
 
-    count: pairs of a cell and the ground truth that chose it; means over them, 0 where there are none: iou, ground truth_class and
-    ground truth_object (what the cell believes of the ground truth's class and of there being an object), over50 and over75 (the
-    share with more IoU than that), giou; everywhere: mean objectness of all cells; other_cost, cost: sums of squared
-    deltas, without the boxes' and of all.
+    count: number of pairs of a cell and the ground truth assigned to it by shape. Means over these pairs, 0 without
+    any: iou, giou, class_prob (of the ground truth's class), objectness, recall50 and recall75 (fraction of pairs with
+    a larger IoU). mean_objectness: of all cells. cost, cost_without_boxes: sum of the squared deltas, of all channels
+    and without x, y, w, h.
     """
 
     count: Tensor | float
     iou: Tensor | float
     giou: Tensor | float
-    ground_truth_class: Tensor | float
-    ground_truth_object: Tensor | float
-    over50: Tensor | float
-    over75: Tensor | float
-    everywhere: Tensor | float
-    other_cost: Tensor | float
+    class_prob: Tensor | float
+    objectness: Tensor | float
+    recall50: Tensor | float
+    recall75: Tensor | float
+    mean_objectness: Tensor | float
+    cost_without_boxes: Tensor | float
     cost: Tensor | float
 
 
 @dataclass(frozen=True)
-class HeadFigures:
-    """One [yolo] in a mini-batch: its layer number, its settings, how many images there were, what it counted."""
+class HeadReport:
+    """A [yolo] head in a mini-batch: layer number, settings, number of images, statistics."""
 
     layer: int
     settings: YoloSettings
     images: int
-    numbers: HeadNumbers
+    statistics: HeadStatistics
 
 
 @dataclass(frozen=True)
 class DarknetLosses:
-    """The losses of a mini-batch, and beside them Darknet's loss an image and the figures of each [yolo]."""
+    """The losses of a mini-batch, with Darknet's own loss (for one image) and a report for each [yolo]."""
 
     losses: LossResult
-    loss: Tensor
-    figures: Sequence[HeadFigures]
-    line_of: Callable[[HeadFigures], str]
+    darknet_loss: Tensor
+    reports: Sequence[HeadReport]
+    line_of: Callable[[HeadReport], str]
 
     @property
     def total(self) -> Tensor:
         return self.losses.total
 
     def scalars(self) -> dict[str, Tensor | float]:
-        """Those of `losses`, and `loss/darknet`."""
-        return self.losses.scalars() | {"loss/darknet": self.loss}
+        """Return the scalars of `losses`, and `loss/darknet`."""
+        return {**self.losses.scalars(), "loss/darknet": self.darknet_loss}
 
     def lines(self) -> list[str]:
-        """A line a [yolo]."""
-        return [self.line_of(figures) for figures in self.figures]
+        """Return Darknet's line of each [yolo]."""
+        return [self.line_of(report) for report in self.reports]
 
 
 class DarknetLoss:
-    """`loss`, a DetectionLoss of `network` in `dialect`, which tells Darknet's figures too: as `loss`, but for
-    DarknetLosses. Other heads than [yolo] have a share in Darknet's loss and no line.
+    """A DetectionLoss that also computes Darknet's loss and the statistics that Darknet prints.
 
-    The deltas are those of a copy of the raw maps, so that training itself is what it is without them.
+    The deltas are those of a copy of the raw maps, so training is the same with and without it. Heads that are not
+    [yolo] count in Darknet's loss but have no line.
     """
 
     def __init__(
@@ -93,6 +94,14 @@ class DarknetLoss:
         dialect: str,
         head_settings: Sequence[HeadSettings] | None = None,
     ) -> None:
+        """Wrap a loss.
+
+        Args:
+            loss: the DetectionLoss.
+            network: the network of `loss`.
+            dialect: the dialect of `loss`, "alexeyab" or "pjreddie"; also decides the lines.
+            head_settings: one for each head; default: what the cfg says.
+        """
         if head_settings is None:
             head_settings = network.head_settings
         self.loss = loss
@@ -103,127 +112,141 @@ class DarknetLoss:
         ]
 
     def __call__(self, raw: Sequence[Tensor], targets: Targets, seen: int = 0) -> DarknetLosses:
-        """raw: `[B, ., H, W]`, one a head; seen: images before these."""
+        """Return the losses of raw maps `[B, ., H, W]`, one a head. seen: images trained on before this batch."""
         copies = [map_.detach().float().requires_grad_() for map_ in raw]
         with torch.enable_grad():
             total = self.loss(copies, targets, seen).total
-        images, costs, figures = len(raw[0]), [], []
-        slopes = torch.autograd.grad(total, copies)
-        for (layer, head, settings), copy, slope in zip(self.heads, copies, slopes, strict=True):
-            delta = -slope * images
+        images, costs, reports = len(raw[0]), [], []
+        gradients = torch.autograd.grad(total, copies)
+        for (layer, head, settings), copy, gradient in zip(
+            self.heads, copies, gradients, strict=True
+        ):
+            delta = -gradient * images
             if isinstance(head, YoloHead):
-                numbers = head_numbers(head, settings, self.dialect, copy, delta, targets)
-                figures.append(HeadFigures(layer, settings, images, numbers))
-                costs.append(COSTS[self.dialect](settings, numbers))
+                statistics = head_statistics(head, settings, self.dialect, copy, delta, targets)
+                reports.append(HeadReport(layer, settings, images, statistics))
+                costs.append(COSTS[self.dialect](settings, statistics))
             else:
-                costs.append(squares(delta))
-        loss = torch.stack(costs).mean() / images  # network.c get_network_cost, train_network
-        return DarknetLosses(self.loss(raw, targets, seen), loss, figures, HEAD_LINES[self.dialect])
+                costs.append(sum_of_squares(delta))
+        darknet_loss = (
+            torch.stack(costs).mean() / images
+        )  # network.c get_network_cost, train_network
+        losses = self.loss(raw, targets, seen)
+        return DarknetLosses(losses, darknet_loss, reports, HEAD_LINES[self.dialect])
 
 
 @torch.no_grad()
-def head_numbers(
+def head_statistics(
     head: YoloHead,
     settings: YoloSettings,
     dialect: str,
     raw: Tensor,
     delta: Tensor,
     targets: Targets,
-) -> HeadNumbers:
-    """What forward_yolo_layer counts. raw, delta: `[B, A*(5+classes), H, W]`, delta as Darknet's."""
-    rules = DIALECTS[dialect]
-    if not rules.extended:
+) -> HeadStatistics:
+    """Compute the statistics that forward_yolo_layer prints.
+
+    Args:
+        head, settings: of the [yolo].
+        dialect: "alexeyab" or "pjreddie".
+        raw: its raw map `[B, A*(5+classes), H, W]`.
+        delta: Darknet's delta of the map, same shape.
+        targets: of the batch.
+    """
+    differences = DIALECTS[dialect]
+    if not differences.extended:
         settings = replace(settings, iou_thresh=1.0)
     known = (targets.labels >= 0) & (targets.labels < head.classes)
     targets = Targets(*(tensor[known] for tensor in targets))
     boxes, objectness, class_probs = head.decode(raw)
     grid = (raw.shape[-2], raw.shape[-1])
-    found = assign(head, settings, rules, boxes, class_probs, targets, grid)
-    cells, ground_truths = (
-        found.cells[found.by_prediction :],
-        found.ground_truths[found.by_prediction :],
-    )
-    pairs = [
-        cxcywh_to_xyxy(each) for each in (boxes.flatten(0, 1)[cells], targets.boxes[ground_truths])
-    ]
-    iou = paired_iou(*pairs)
-    return HeadNumbers(
+    assignment = assign(head, settings, differences, boxes, class_probs, targets, grid)
+    by_shape = slice(assignment.by_prediction, None)
+    cells, ground_truths = assignment.cells[by_shape], assignment.ground_truths[by_shape]
+    predicted = cxcywh_to_xyxy(boxes.flatten(0, 1)[cells])
+    expected = cxcywh_to_xyxy(targets.boxes[ground_truths])
+    iou = paired_iou(predicted, expected)
+    return HeadStatistics(
         count=torch.tensor(len(cells), device=raw.device),
         iou=_mean(iou),
-        giou=_mean(paired_giou(*pairs)),
-        ground_truth_class=_mean(class_probs.flatten(0, 1)[cells, targets.labels[ground_truths]]),
-        ground_truth_object=_mean(objectness.flatten()[cells]),
-        over50=_mean((iou > 0.5).float()),
-        over75=_mean((iou > 0.75).float()),
-        everywhere=objectness.mean(),
-        other_cost=squares(head.split(delta)[..., BOX:]),
-        cost=squares(delta),
+        giou=_mean(paired_giou(predicted, expected)),
+        class_prob=_mean(class_probs.flatten(0, 1)[cells, targets.labels[ground_truths]]),
+        objectness=_mean(objectness.flatten()[cells]),
+        recall50=_mean((iou > 0.5).float()),
+        recall75=_mean((iou > 0.75).float()),
+        mean_objectness=objectness.mean(),
+        cost_without_boxes=sum_of_squares(head.split(delta)[..., BOX:]),
+        cost=sum_of_squares(delta),
     )
 
 
-def squares(delta: Tensor) -> Tensor:
-    """Scalar float64: the sum of squares (Darknet's mag_array, squared)."""
+def sum_of_squares(delta: Tensor) -> Tensor:
+    """Return the sum of squares as a scalar float64 (Darknet's mag_array, squared)."""
     return delta.double().square().sum()
 
 
-def alexeyab_cost(settings: YoloSettings, numbers: HeadNumbers) -> Tensor:
-    """A head's cost, of all images: with the overlap losses, its mean takes the place of the boxes' deltas.
+def alexeyab_cost(settings: YoloSettings, statistics: HeadStatistics) -> Tensor:
+    """Return the cost of a head, summed over images (AlexeyAB yolo_layer.c forward_yolo_layer).
 
-    yolo_layer.c forward_yolo_layer; diou and ciou count as iou there.
+    With an iou_loss, 1 - mean IoU (or GIoU) replaces the deltas of the boxes. diou and ciou count as iou.
     """
     if settings.box_overlap is None:
-        return numbers.cost
-    overlap = numbers.giou if loss_name(settings) == "giou" else numbers.iou
-    missing = (1 - overlap) * (numbers.count > 0)
-    return settings.obj_normalizer * numbers.other_cost + settings.iou_normalizer * missing
+        return statistics.cost
+    overlap = statistics.giou if printed_iou_loss(settings) == "giou" else statistics.iou
+    box_cost = (1 - overlap) * (statistics.count > 0)
+    return (
+        settings.obj_normalizer * statistics.cost_without_boxes + settings.iou_normalizer * box_cost
+    )
 
 
-def pjreddie_cost(settings: YoloSettings, numbers: HeadNumbers) -> Tensor:
-    """A head's cost, of all images (yolo_layer.c forward_yolo_layer)."""
-    return numbers.cost
+def pjreddie_cost(settings: YoloSettings, statistics: HeadStatistics) -> Tensor:
+    """Return the cost of a head, summed over images (pjreddie yolo_layer.c forward_yolo_layer)."""
+    return statistics.cost
 
 
-def alexeyab_line(figures: HeadFigures) -> str:
-    """AlexeyAB yolo_layer.c forward_yolo_layer, show_details=1. What it calls class_loss is objectness and classes,
-    times obj_normalizer; what it calls iou_loss is the rest.
+def alexeyab_line(report: HeadReport) -> str:
+    """Format the line of a head as AlexeyAB yolo_layer.c forward_yolo_layer with show_details=1.
+
+    Its class_loss is the cost of objectness and classes times obj_normalizer, its iou_loss is the rest.
     """
-    settings, numbers = figures.settings, _floats(figures.numbers)
-    others = settings.obj_normalizer * numbers.other_cost
+    settings, statistics = report.settings, _floats(report.statistics)
+    others = settings.obj_normalizer * statistics.cost_without_boxes
     class_loss, boxes, total = (
-        value / figures.images for value in (others, numbers.cost - others, numbers.cost)
+        value / report.images for value in (others, statistics.cost - others, statistics.cost)
     )
     return (
-        f"v3 ({loss_name(settings)} loss, Normalizer: (iou: {settings.iou_normalizer:.2f}, "
+        f"v3 ({printed_iou_loss(settings)} loss, Normalizer: (iou: {settings.iou_normalizer:.2f}, "
         f"obj: {settings.obj_normalizer:.2f}, cls: {settings.cls_normalizer:.2f}) "
-        f"Region {figures.layer} Avg (IOU: {numbers.iou:f}), count: {max(1, round(numbers.count))}, "
+        f"Region {report.layer} Avg (IOU: {statistics.iou:f}), count: {max(1, round(statistics.count))}, "
         f"class_loss = {class_loss:f}, iou_loss = {boxes:f}, total_loss = {total:f} "
     )
 
 
-def pjreddie_line(figures: HeadFigures) -> str:
-    """pjreddie yolo_layer.c forward_yolo_layer; where it prints -nan for the mean of nothing, here it is 0."""
-    numbers = _floats(figures.numbers)
+def pjreddie_line(report: HeadReport) -> str:
+    """Format the line of a head as pjreddie yolo_layer.c forward_yolo_layer, but 0 for its -nan, the mean of nothing."""
+    statistics = _floats(report.statistics)
     return (
-        f"Region {figures.layer} Avg IOU: {numbers.iou:f}, Class: {numbers.ground_truth_class:f}, "
-        f"Obj: {numbers.ground_truth_object:f}, No Obj: {numbers.everywhere:f}, .5R: {numbers.over50:f}, "
-        f".75R: {numbers.over75:f},  count: {round(numbers.count)}"
+        f"Region {report.layer} Avg IOU: {statistics.iou:f}, Class: {statistics.class_prob:f}, "
+        f"Obj: {statistics.objectness:f}, No Obj: {statistics.mean_objectness:f}, .5R: {statistics.recall50:f}, "
+        f".75R: {statistics.recall75:f},  count: {round(statistics.count)}"
     )
 
 
-def alexeyab_step(told: Told) -> str:
-    """The line of an update (AlexeyAB detector.c train_detector), which stands apart from those of the heads."""
-    hours = told.left / SECONDS_AN_HOUR if math.isfinite(told.left) else UNKNOWN_HOURS
+def alexeyab_step(report: StepReport) -> str:
+    """Format the line of a step, with an empty line above it (AlexeyAB detector.c train_detector)."""
+    left = report.seconds_left
+    hours = left / SECONDS_PER_HOUR if math.isfinite(left) else UNKNOWN_HOURS
     return (
-        f"\n {told.step}: {told.loss:f}, {told.average:f} avg loss, {told.rate:f} rate, "
-        f"{told.seconds:f} seconds, {told.step * told.images} images, {hours:f} hours left"
+        f"\n {report.step}: {report.loss:f}, {report.average_loss:f} avg loss, {report.learning_rate:f} rate, "
+        f"{report.seconds:f} seconds, {report.step * report.images} images, {hours:f} hours left"
     )
 
 
-def pjreddie_step(told: Told) -> str:
-    """The line of an update (pjreddie examples/detector.c train_detector)."""
+def pjreddie_step(report: StepReport) -> str:
+    """Format the line of a step (pjreddie examples/detector.c train_detector)."""
     return (
-        f"{told.step}: {told.loss:f}, {told.average:f} avg, {told.rate:f} rate, "
-        f"{told.seconds:f} seconds, {told.step * told.images} images"
+        f"{report.step}: {report.loss:f}, {report.average_loss:f} avg, {report.learning_rate:f} rate, "
+        f"{report.seconds:f} seconds, {report.step * report.images} images"
     )
 
 
@@ -234,17 +257,17 @@ HEAD_LINES = {"alexeyab": alexeyab_line, "pjreddie": pjreddie_line}
 STEP_LINES = {"alexeyab": alexeyab_step, "pjreddie": pjreddie_step}
 
 
-def loss_name(settings: YoloSettings) -> str:
-    """The word that AlexeyAB prints for iou_loss: mse, giou, or iou for all others."""
+def printed_iou_loss(settings: YoloSettings) -> str:
+    """Return the word that AlexeyAB prints for iou_loss: mse, giou, or iou for all others."""
     names = {IOU_LOSSES["mse"]: "mse", IOU_LOSSES["giou"]: "giou"}
     return names.get(settings.box_overlap, "iou")
 
 
 def _mean(values: Tensor) -> Tensor:
-    """The mean `[K]` → scalar, 0 of nothing."""
+    """Return the mean of `[K]` as a scalar, 0 if K is 0."""
     return values.sum() / max(1, len(values))
 
 
-def _floats(numbers: HeadNumbers) -> HeadNumbers:
-    """The same as floats, in one transfer from where they were computed."""
-    return HeadNumbers(*torch.stack([number.double() for number in numbers]).tolist())
+def _floats(statistics: HeadStatistics) -> HeadStatistics:
+    """Return the statistics as floats, with one transfer from their device."""
+    return HeadStatistics(*torch.stack([value.double() for value in statistics]).tolist())

@@ -1,6 +1,6 @@
-"""TensorBoard's event file, written row by row: numbers, images, precision-recall curves, histograms.
+"""TensorBoard's event file: numbers, images, precision-recall curves, histograms.
 
-torch's SummaryWriter writes from a thread of its own, which dies with a traceback when the disk is full.
+torch's SummaryWriter is not used because it writes from a thread that dies with a traceback when the disk is full.
 """
 
 import io
@@ -17,17 +17,19 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from torch import Tensor
 from torch.utils.tensorboard import summary
 
-from yolo.train.log.csv_table import GrowingFile
+from yolo.files import GrowingFile
 
-FILE_VERSION = "brain.Event:2"  # what TensorBoard's own writer begins a file with
+FILE_VERSION = "brain.Event:2"  # first record of TensorBoard's own files
 
-THRESHOLDS = 127  # of a precision-recall curve: TensorBoard's number, and as many as it can show
+THRESHOLDS = (
+    127  # points of a precision-recall curve: TensorBoard's default, and the most that it shows
+)
 
 BINS = 64  # of a histogram
 
 
 class EventFile:
-    """A new event file in `folder`. TensorBoard forgets what older files there say of `first_step` and later."""
+    """A new event file in `folder`. TensorBoard ignores what older files there contain for `first_step` and later."""
 
     def __init__(self, folder: Path, first_step: int) -> None:
         seconds, rest = divmod(time.time_ns(), 10**9)
@@ -38,7 +40,7 @@ class EventFile:
         self._append(Event(wall_time=time.time(), step=first_step, session_log=restart))
 
     def add(self, step: int, content: Summary) -> None:
-        """Append `content`, which the functions below make. Raises OSError when it cannot be written."""
+        """Append what one of the functions below returned. Raises OSError if it cannot be written."""
         self._append(Event(wall_time=time.time(), step=step, summary=content))
 
     def close(self) -> None:
@@ -51,7 +53,7 @@ class EventFile:
 
 
 def scalars(values: Mapping[str, float | None]) -> Summary:
-    """Numbers by name; None is left out."""
+    """Numbers by name, without those that are None."""
     return Summary(
         value=[
             Summary.Value(tag=name, simple_value=value)
@@ -62,38 +64,47 @@ def scalars(values: Mapping[str, float | None]) -> Summary:
 
 
 def image(name: str, pixels: np.ndarray) -> Summary:
-    """uint8 `[H, W, 3]` RGB."""
+    """An image, uint8 `[H, W, 3]` RGB."""
     return summary.image(name, pixels, dataformats="HWC")
 
 
-def curve(name: str, labels: np.ndarray, scores: np.ndarray, ground_truths: int) -> Summary:
-    """Precision against recall. labels: bool `[N]`, which detections are right; scores: `[N]` in 0..1;
-    ground truths: how many there are to find.
+def pr_curve(
+    name: str, true_positive: np.ndarray, scores: np.ndarray, ground_truths: int
+) -> Summary:
+    """A precision-recall curve.
+
+    Args:
+        name: of the curve.
+        true_positive: bool `[N]`, which detections are true positives.
+        scores: `[N]`, of the detections, 0..1.
+        ground_truths: number of ground truth boxes.
     """
-    return summary.pr_curve_raw(name, *curve_points(labels, scores, ground_truths), THRESHOLDS)
+    points = pr_curve_points(true_positive, scores, ground_truths)
+    return summary.pr_curve_raw(name, *points, THRESHOLDS)
 
 
-def curve_points(labels: np.ndarray, scores: np.ndarray, ground_truths: int) -> np.ndarray:
-    """`[6, THRESHOLDS]`: true and false positives, true and false negatives, precision, recall of the detections that
-    score at least 0 … 1, in even steps.
+def pr_curve_points(
+    true_positive: np.ndarray, scores: np.ndarray, ground_truths: int
+) -> np.ndarray:
+    """Return `[6, THRESHOLDS]`: TP, FP, TN, FN, precision, recall of the detections with at least each score 0 … 1.
 
-    A missed ground truth has no detection and no score, so that it is in `ground truths` alone. True negatives there are none in
-    detection. With nothing detected nothing is wrong: precision 1.
+    There are no true negatives in detection. Without detections the precision is 1. The arguments are those of
+    `pr_curve`.
     """
     thresholds = np.linspace(0, 1, THRESHOLDS)
     order = np.argsort(-scores, kind="stable")
-    hits = np.concatenate(([0], np.cumsum(labels[order])))  # among the best 0, 1, 2 …
+    best_first = np.concatenate(([0], np.cumsum(true_positive[order])))  # TP of the best 0, 1, 2 …
     detected = np.searchsorted(-scores[order], -thresholds, side="right")
-    right = hits[detected]
-    precision = np.where(detected > 0, right / np.maximum(detected, 1), 1.0)
-    recall = right / max(ground_truths, 1)
+    found = best_first[detected]
+    precision = np.where(detected > 0, found / np.maximum(detected, 1), 1.0)
+    recall = found / max(ground_truths, 1)
     return np.stack(
-        (right, detected - right, np.zeros(THRESHOLDS), ground_truths - right, precision, recall)
+        (found, detected - found, np.zeros(THRESHOLDS), ground_truths - found, precision, recall)
     )
 
 
 def histogram(name: str, values: Tensor) -> Summary | None:
-    """How a tensor's finite values are spread; None where it has none."""
+    """A histogram of the finite values of a tensor; None if it has none."""
     numbers = values.detach().float().cpu().numpy().ravel()
     numbers = numbers[np.isfinite(numbers)]
     return summary.histogram(name, numbers, bins=BINS) if len(numbers) else None
