@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from yolo.errors import DatasetError
-from yolo.formats.image_lists import read_entries, read_list
 from yolo.formats.label_files import (
     MOST_LABEL_BYTES,
-    find_labels,
     label_candidates,
     label_files,
-    read_labels,
+    labeled_boxes,
+    read_entries,
+    read_list,
     read_rows,
 )
 
@@ -20,7 +20,8 @@ from yolo.formats.label_files import (
 def labels(tmp_path, text, classes=3):
     path = tmp_path / "a.txt"
     path.write_text(text)
-    return read_labels(path, classes)
+    rows, faults = read_rows(path, classes)
+    return labeled_boxes(rows), faults
 
 
 # ------------------------------------------------------------------------------------------ where they lie
@@ -44,19 +45,18 @@ def test_both_dialects_places_are_tried(image, candidates):
     assert [str(path) for path in label_candidates(Path(image))] == candidates
 
 
-def test_the_first_candidate_that_exists_is_taken(tmp_path):
+def test_the_candidates_that_exist_are_the_label_files(tmp_path):
     image = tmp_path / "images" / "a.jpg"
     image.parent.mkdir()
-    assert find_labels(image) is None
+    assert [*label_files(image)] == []
     beside = image.with_suffix(".txt")
     beside.touch()
-    assert find_labels(image) == beside
+    assert [*label_files(image)] == [beside]
     (tmp_path / "labels" / "a.txt").mkdir(parents=True)  # a folder is no label file
-    assert find_labels(image) == beside
+    assert [*label_files(image)] == [beside]
     (tmp_path / "labels" / "a.txt").rmdir()
     (tmp_path / "labels" / "a.txt").touch()
-    assert find_labels(image) == tmp_path / "labels" / "a.txt"
-    assert list(label_files(image)) == [tmp_path / "labels" / "a.txt", beside]
+    assert [*label_files(image)] == [tmp_path / "labels" / "a.txt", beside]
 
 
 # ------------------------------------------------------------------------------------------ lists
@@ -165,8 +165,8 @@ def test_rows_know_their_lines_whatever_ends_them(tmp_path):
 def test_of_what_is_no_label_file_nothing_is_used_and_one_line_says_so(tmp_path, content, fault):
     path = tmp_path / "a.txt"
     path.write_bytes(content)
-    ground_truth, faults = read_labels(path, 3)
-    assert len(ground_truth.labels) == 0 and len(faults) == 1
+    rows, faults = read_rows(path, 3)
+    assert rows == [] and len(faults) == 1
     assert faults[0].startswith(f"{path}:1: ") and fault in faults[0]
 
 

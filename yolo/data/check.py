@@ -15,13 +15,14 @@ import numpy as np
 
 from yolo.data.images import read_image
 from yolo.errors import DatasetError
-from yolo.formats.image_lists import read_entries, read_list
 from yolo.formats.label_files import (
     ROUNDING,
     Row,
-    ground_truth_of,
     label_candidates,
     label_files,
+    labeled_boxes,
+    read_entries,
+    read_list,
     read_rows,
 )
 from yolo.letterbox import Placement
@@ -244,7 +245,7 @@ def _check(
     lines = tuple(line for line, _ in rows)
     size = int(size[0]), int(size[1])
     return LabeledImage(
-        path, size, ground_truth_of(rows), ground_truth_of(rows_aside), labels, lines
+        path, size, labeled_boxes(rows), labeled_boxes(rows_aside), labels, lines
     ), problems
 
 

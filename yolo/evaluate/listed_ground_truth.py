@@ -14,7 +14,7 @@ from yolo.data.convert.voc import read_classes
 from yolo.errors import DatasetError
 from yolo.evaluate.evaluator import ground_truth_of_images
 from yolo.formats.ground_truth_set import GroundTruthSet, image_id_of
-from yolo.formats.image_lists import read_entries
+from yolo.formats.label_files import read_entries
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from yolo.formats.coco_annotations import (
 from yolo.formats.coco_results import read_coco_detections, write_coco_detections
 from yolo.formats.darknet_json import Frames, frames_detections, read_frames, write_frames
 from yolo.formats.ground_truth_set import CocoIds, GroundTruthSet, index_by_image_id
-from yolo.formats.label_files import Columns, read_label_detections, write_label_detections
+from yolo.formats.label_detections import Columns, read_label_detections, write_label_detections
 from yolo.formats.recognition import (
     FRACTION_FORMATS,
     LABEL_FORMATS,

@@ -14,10 +14,18 @@ from yolo.data.convert import coco as coco_labels
 from yolo.data.convert.coco import CocoSet, label_homes, make_plan, write
 from yolo.errors import DatasetError
 from yolo.formats.coco_annotations import read_coco
-from yolo.formats.image_lists import read_list
-from yolo.formats.label_files import find_labels, read_labels
+from yolo.formats.label_files import label_files, labeled_boxes, read_list, read_rows
 
 CAT_LABEL = "0.25 0.5 0.3 0.5"  # by hand in 100 x 80: (10 + 15)/100, (20 + 20)/80, 30/100, 40/80
+
+
+def find_labels(image):
+    return next(label_files(image))
+
+
+def read_labels(path, classes):
+    rows, faults = read_rows(path, classes)
+    return labeled_boxes(rows), faults
 
 
 def annotation(number=1, image_id=7, category_id=3, bbox=(10, 20, 30, 40), **more):

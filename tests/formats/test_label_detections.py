@@ -1,4 +1,4 @@
-"""yolo.formats.label_files: both orders of columns come back, and every bad row is named."""
+"""yolo.formats.label_detections: both orders of columns come back, and every bad row is named."""
 
 import tempfile
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.helpers.detection_files import (
     near_detections,
 )
 from yolo.errors import DatasetError
-from yolo.formats.label_files import Columns, read_label_detections, write_label_detections
+from yolo.formats.label_detections import Columns, read_label_detections, write_label_detections
 
 ROWS = {Columns.SCORE_FIRST: "1 .75 0.25 0.5 0.3 0.5", Columns.SCORE_LAST: "1 0.25 0.5 0.3 0.5 .75"}
 

@@ -1,0 +1,121 @@
+"""Detections in the layout of label files: a folder of `<image>.txt`, a row of class, score and cxcywh a detection.
+
+cxcywh are fractions 0..1 of the image. The caller names the score's column, because both orders are common and look
+alike.
+"""
+
+import math
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+
+from yolo.errors import DatasetError
+from yolo.files import write_text
+from yolo.formats.ground_truth_set import (
+    FRACTIONS_EXPECTED,
+    GroundTruthSet,
+    are_fractions,
+    fractions_to_pixels,
+    index_by_image_id,
+    pixels_to_fractions,
+    scored_boxes,
+)
+from yolo.formats.json_file import shown
+from yolo.formats.plain_text import parse_number, read_lines
+from yolo.records import ScoredBoxes
+
+COLUMN_NAMES = ("class", "score", "cx", "cy", "w", "h")
+
+
+class Columns(Enum):
+    """The order of a row's columns: where class, score, cx, cy, w and h are."""
+
+    SCORE_FIRST = (0, 1, 2, 3, 4, 5)
+    SCORE_LAST = (0, 5, 1, 2, 3, 4)  # ultralytics: predict(save_txt=True, save_conf=True)
+
+    @property
+    def names(self) -> str:
+        """The columns' names in their order in a row."""
+        return " ".join(name for _, name in sorted(zip(self.value, COLUMN_NAMES, strict=True)))
+
+
+def read_label_detections(
+    folder: str | Path, ground_truth_set: GroundTruthSet, columns: Columns
+) -> tuple[ScoredBoxes, list[str]]:
+    """Return the detections, image by image, and the ids of the images without a file, which have none.
+
+    The images' sizes must be known.
+
+    Raises:
+        DatasetError: a folder without a file, a file of another image, or, with file and line, a row that has other
+            columns, another class, numbers that are not finite, a negative width or height, or pixels.
+    """
+    index_of = index_by_image_id(ground_truth_set)
+    files = {path.stem: path for path in sorted(Path(folder).iterdir()) if path.suffix == ".txt"}
+    if not files:
+        expected = "one of each image with detections (is it the right folder?)"
+        raise DatasetError(f"{folder}: found no .txt file, expected {expected}")
+    for image_id, path in files.items():
+        if image_id not in index_of:
+            expected = f"a file of one of the {len(index_of)} images of the ground truth"
+            raise DatasetError(f"{path}:1: found image {image_id}, expected {expected}")
+    image_index, rows = [], []
+    for image_id, index in index_of.items():
+        if image_id in files:
+            found = _read_rows(files[image_id], len(ground_truth_set.names), columns)
+            image_index += [index] * len(found)
+            rows += found
+    table = np.array(rows, np.float64).reshape(-1, len(COLUMN_NAMES))[:, list(columns.value)]
+    boxes = fractions_to_pixels(table[:, 2:], np.array(image_index, np.int64), ground_truth_set)
+    without = [image_id for image_id in index_of if image_id not in files]
+    return scored_boxes(image_index, table[:, 0], table[:, 1], boxes), without
+
+
+def write_label_detections(
+    folder: str | Path, ground_truth_set: GroundTruthSet, detections: ScoredBoxes, columns: Columns
+) -> None:
+    """Write a file for each image, also for those without detections, with all digits.
+
+    Raises:
+        DatasetError: two images would have the same file, or a box is far from its image (`pixels_to_fractions`).
+    """
+    lines: list[list[str]] = [[] for _ in index_by_image_id(ground_truth_set)]
+    order = np.argsort(columns.value)[1:] - 1  # without the class, which is first
+    fractions = pixels_to_fractions(detections, ground_truth_set)
+    numbers = np.column_stack((detections.scores, fractions))[:, order]
+    rows = (detections.image_index.tolist(), detections.labels.tolist(), numbers.tolist())
+    for index, label, values in zip(*rows, strict=True):
+        lines[index].append(f"{label} {' '.join(map(repr, values))}\n")
+    for image_id, text in zip(ground_truth_set.image_ids, lines, strict=True):
+        write_text(Path(folder) / f"{image_id}.txt", "".join(text))
+
+
+def _read_rows(path: Path, classes: int, columns: Columns) -> list[list[float]]:
+    rows = []
+    for line_number, line in enumerate(read_lines(path), start=1):
+        words = line.split()
+        if words:
+            row = [parse_number(word) for word in words]
+            problem = _problem(words, row, classes, columns)
+            if problem:
+                raise DatasetError(f"{path}:{line_number}: {problem}")
+            rows.append(row)
+    return rows
+
+
+def _problem(words: list[str], row: list[float], classes: int, columns: Columns) -> str | None:
+    """Return what is wrong with a row, None if nothing is."""
+    if len(words) != len(COLUMN_NAMES):
+        return f"found {len(words)} columns, expected {len(COLUMN_NAMES)}: {columns.names}"
+    if not (words[0].isascii() and words[0].isdigit() and row[0] < classes):
+        return f"found class {shown(words[0])}, expected 0 to {classes - 1}"
+    found = f"found {shown(' '.join(words))}"
+    if any(map(math.isnan, row)):
+        return f"{found}, expected finite numbers: {columns.names}"
+    box = [row[column] for column in columns.value[2:]]
+    if box[2] < 0 or box[3] < 0:
+        return f"{found}, expected a width and height of at least 0: {columns.names}"
+    if not are_fractions(box):
+        return f"{found}, expected {columns.names}, {FRACTIONS_EXPECTED}"
+    return None
