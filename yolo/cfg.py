@@ -20,17 +20,17 @@ INTEGER = re.compile(r"[+-]?[0-9]+(\.0*)?", re.ASCII)
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 
-LARGEST_INTEGER = 2**31 - 1  # Darknet keeps integers in a C int
+MAX_INTEGER = 2**31 - 1  # Darknet keeps integers in a C int
 
-LONGEST_NUMBER = 64  # characters; ours, as no written number needs more
+MAX_NUMBER_LENGTH = 64  # characters; ours, as no written number needs more
 
-MOST_NUMBERS = (
+MAX_LIST_LENGTH = (
     10_000  # of one list; ours: the longest known, a count for each class of YOLO9000, has 9,418
 )
 
-MOST_LINES = 100_000  # ours: the longest published cfg has some 4,000
+MAX_LINES = 100_000  # ours: the longest published cfg has some 4,000
 
-LARGEST_FILE = 16 * 2**20  # bytes; ours: the largest published cfg has some 50,000
+MAX_FILE_SIZE = 16 * 2**20  # bytes; ours: the largest published cfg has some 50,000
 
 SHOWN_CHARACTERS = 60  # of a faulty value, in an error's one line
 
@@ -47,7 +47,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True)
-class KeyReading:
+class KeySpec:
     """How a key was asked for: the form that its value must have, and what holds without the key (None: required)."""
 
     form: str
@@ -67,7 +67,7 @@ class Section:
     path: str
     entries: list[Entry] = field(default_factory=list)
     error_type: type[ValueError] = CfgError
-    readings: dict[str, KeyReading] = field(default_factory=dict)
+    read_keys: dict[str, KeySpec] = field(default_factory=dict)
     _first: dict[str, Entry] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -113,13 +113,13 @@ class Section:
     def flag(self, key: str, default: bool = False) -> bool:
         """0 or another whole number, as Darknet's switches are written."""
         value = bool(self.integer(key, int(default)))
-        self.readings[key] = KeyReading("0 or 1", int(default))
+        self.read_keys[key] = KeySpec("0 or 1", int(default))
         return value
 
     def choice(self, key: str, default: str, allowed: tuple[str, ...]) -> str:
         """One of the words in `allowed`."""
         value = self.text(key, default)
-        self.readings[key] = KeyReading("one of " + ", ".join(allowed), default)
+        self.read_keys[key] = KeySpec("one of " + ", ".join(allowed), default)
         if value not in allowed:
             raise self.error(key, "one of " + ", ".join(allowed))
         return value
@@ -152,11 +152,11 @@ class Section:
         return [
             entry
             for entry in self.entries
-            if entry.key not in self.readings or entry.value != self._first[entry.key].value
+            if entry.key not in self.read_keys or entry.value != self._first[entry.key].value
         ]
 
     def _take(self, key: str, default: object, form: str) -> Entry | None:
-        self.readings[key] = KeyReading(form, default)
+        self.read_keys[key] = KeySpec(form, default)
         entry = self._first.get(key)
         if entry is None and default is None:
             raise self.error(key, "a value")
@@ -164,18 +164,18 @@ class Section:
 
     def _items(self, entry: Entry) -> list[str]:
         text = entry.value.partition("#")[0].removesuffix(",")  # Darknet passes over a last comma
-        if text.count(",") >= MOST_NUMBERS:
-            raise self.error(entry.key, f"at most {MOST_NUMBERS} numbers")
+        if text.count(",") >= MAX_LIST_LENGTH:
+            raise self.error(entry.key, f"at most {MAX_LIST_LENGTH} numbers")
         return text.split(",")
 
     def _integer(self, entry: Entry, text: str) -> int:
-        written = len(text) <= LONGEST_NUMBER and INTEGER.fullmatch(text)
-        if not written or abs(float(text)) > LARGEST_INTEGER:
+        written = len(text) <= MAX_NUMBER_LENGTH and INTEGER.fullmatch(text)
+        if not written or abs(float(text)) > MAX_INTEGER:
             raise self.error(entry.key, "a whole number", repr(_shown(text)))
         return int(text.partition(".")[0])
 
     def _number(self, entry: Entry, text: str) -> float:
-        written = len(text) <= LONGEST_NUMBER and NUMBER.fullmatch(text)
+        written = len(text) <= MAX_NUMBER_LENGTH and NUMBER.fullmatch(text)
         if not written or not math.isfinite(float(text)):
             raise self.error(entry.key, "a number", repr(_shown(text)))
         return float(text)
@@ -187,8 +187,8 @@ def parse_cfg(text: str, path: str) -> list[Section]:
     Raises CfgError, naming `path` and the line, for a line that is no section, comment or `key=value`, for a key
     before the first section and for a file that does not begin with [net].
     """
-    if text.count("\n") >= MOST_LINES:
-        raise CfgError(f"{path}: found more than {MOST_LINES} lines, expected the text of a cfg")
+    if text.count("\n") >= MAX_LINES:
+        raise CfgError(f"{path}: found more than {MAX_LINES} lines, expected the text of a cfg")
     sections: list[Section] = []
     for line, stripped in _meaningful_lines(text):
         if stripped.startswith("["):
@@ -215,16 +215,16 @@ def override(sections: list[Section], values: dict[str, str]) -> list[Section]:
     net, *layers = sections
     given = [Entry(key, value, net.line) for key, value in values.items()]
     kept = [entry for entry in net.entries if entry.key not in values]
-    return [replace(net, entries=given + kept, readings={}), *layers]
+    return [replace(net, entries=given + kept, read_keys={}), *layers]
 
 
 def read_cfg(path: str | Path) -> list[Section]:
     """`parse_cfg` of a file. Bytes that are no UTF-8 (comments in old encodings) do no harm."""
     with open(path, "rb") as file:
-        content = file.read(LARGEST_FILE + 1)
-    if len(content) > LARGEST_FILE:
+        content = file.read(MAX_FILE_SIZE + 1)
+    if len(content) > MAX_FILE_SIZE:
         raise CfgError(
-            f"{path}: found more than {LARGEST_FILE} bytes, expected the text of a cfg; is it a .weights file?"
+            f"{path}: found more than {MAX_FILE_SIZE} bytes, expected the text of a cfg; is it a .weights file?"
         )
     return parse_cfg(content.decode("utf-8-sig", errors="replace"), str(path))
 

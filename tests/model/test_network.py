@@ -366,7 +366,7 @@ def test_strides_of_a_head_are_pixels_a_cell_of_each_direction():
         ),
         (
             NET + CONV.format(4) + "[maxpool]\nsize=2\nstride=2\n[route]\nlayers=0,1\n",
-            "x.cfg:12: [route] layers: found '0,1', expected maps of one size; they are (8, 12) and (4, 6)",
+            "x.cfg:12: [route] layers: found '0,1', expected maps of the same size; they are (8, 12) and (4, 6)",
         ),
         (
             NET + CONV.format(5) + "[route]\nlayers=0\ngroups=2\n",
@@ -374,7 +374,7 @@ def test_strides_of_a_head_are_pixels_a_cell_of_each_direction():
         ),
         (
             NET + CONV.format(4) + "[route]\nlayers=0\ngroups=2\ngroup_id=2\n",
-            "x.cfg:11: [route] group_id: found '2', expected a group below groups=2",
+            "x.cfg:11: [route] group_id: found '2', expected a number below groups=2",
         ),
         (
             NET + CONV.format(4) + "[convolutional]\nfilters=4\nshare_index=0\n",
@@ -391,11 +391,11 @@ def test_strides_of_a_head_are_pixels_a_cell_of_each_direction():
         ),
         (
             NET + "[convolutional]\nantialiasing=3\n",
-            "x.cfg:6: [convolutional] antialiasing: found '3', expected 0, 1 (a blur of 3x3) or 2 (of 2x2)",
+            "x.cfg:6: [convolutional] antialiasing: found '3', expected 0, 1 (a 3x3 blur) or 2 (a 2x2 blur)",
         ),
         (
             NET + "[convolutional]\nsize=3\nfilters=2147483647\n",
-            "x.cfg:7: [convolutional] filters: found 2,147,483,647 stored numbers up to this layer, expected",
+            "x.cfg:7: [convolutional] filters: found 2,147,483,647 stored values up to this layer, expected",
         ),
         (
             NET + CONV.format(4) + "[upsample]\nstride=100000\n",
@@ -403,11 +403,11 @@ def test_strides_of_a_head_are_pixels_a_cell_of_each_direction():
         ),
         (
             NET + "[maxpool]\nmaxpool_depth=1\nout_channels=4\n",
-            "x.cfg:7: [maxpool] out_channels: found '4', expected at most the 3 channels before it",
+            "x.cfg:7: [maxpool] out_channels: found '4', expected at most the 3 channels of the previous layer",
         ),
         (
             NET + "[maxpool]\nsize=3\npadding=5\n",
-            "x.cfg:7: [maxpool] padding: found '5', expected at most 4, so that every window sees a pixel",
+            "x.cfg:7: [maxpool] padding: found '5', expected at most 4, so that every window contains a pixel",
         ),
         (
             NET + "[upsample]\nstride=-3\n",
@@ -419,7 +419,7 @@ def test_strides_of_a_head_are_pixels_a_cell_of_each_direction():
         ),
         (
             NET + "[gru]\noutput=4\n",
-            "x.cfg:5: found [gru], expected a section that is supported, which recurrent layers are not",
+            "x.cfg:5: found [gru], expected a supported section; recurrent layers are not supported",
         ),
         (
             NET + CONV.format(4) + "[shortcut]\nfrom=7\n",
@@ -427,7 +427,7 @@ def test_strides_of_a_head_are_pixels_a_cell_of_each_direction():
         ),
         (
             NET + CONV.format(14) + YOLO + "[route]\nlayers=1\n",
-            "x.cfg:14: [route] layers: found 1, which is one, expected a layer that is no head",
+            "x.cfg:14: [route] layers: found 1, which is a head, expected a layer that is not a head",
         ),
         (
             NET + CONV.format(13) + YOLO,
@@ -443,7 +443,7 @@ def test_strides_of_a_head_are_pixels_a_cell_of_each_direction():
         ),
         (
             NET + "[dropout]\nprobability=1\n",
-            "x.cfg:6: [dropout] probability: found '1', expected a share below 1",
+            "x.cfg:6: [dropout] probability: found '1', expected a number below 1",
         ),
         (
             NET + "policy=cosine\n" + CONV.format(4),
@@ -475,7 +475,7 @@ def test_maps_of_unequal_size_add_every_second_pixel():
     small = network.layers[1](large)
     assert torch.equal(network(images)[0], small + large[:, :, ::2, ::2])
     with pytest.raises(
-        CfgError, match="x.cfg:13: .shortcut. from: found '0', expected maps of one"
+        CfgError, match="x.cfg:13: .shortcut. from: found '0', expected maps with the same ratio"
     ):
         build(parse_cfg(text.replace("stride=2", "stride_x=2\nstride_y=1"), "x.cfg"))
 

@@ -4,9 +4,10 @@ import ast
 
 import pytest
 
-from yolo.model.builders import BEYOND_IMAGES, BUILDERS
+from yolo.model.builders import BUILDERS, UNSUPPORTED
+from yolo.model.building import MUST_BE_ZERO
 from yolo.support.meanings import KINDS, MEANINGS, UNREAD
-from yolo.support.table import EXAMPLES, MUST_BE_0, aliases, readings, support_table
+from yolo.support.table import EXAMPLES, aliases, key_specs, support_table
 
 GETTERS = {"integer", "number", "flag", "text", "choice", "integers", "numbers"}
 
@@ -20,13 +21,15 @@ def test_every_kind_of_section_is_on_the_page_under_all_its_names():
     named = {name for kind in KINDS if kind != "net" for name in (kind, *aliases(kind))}
     assert named == set(BUILDERS)
     assert set(EXAMPLES) == set(KINDS) - {"net"} and set(MEANINGS) == set(KINDS)
-    for name in (*BUILDERS, *BEYOND_IMAGES):
+    for name in (*BUILDERS, *UNSUPPORTED):
         assert f"[{name}]" in support_table()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_key_that_is_read_has_words_and_no_other_key_has(kind):
-    read = {key for key, value in readings(kind).items() if not value.form.startswith(MUST_BE_0)}
+    read = {
+        key for key, value in key_specs(kind).items() if not value.form.startswith(MUST_BE_ZERO)
+    }
     assert read == set(MEANINGS[kind])
 
 
@@ -44,7 +47,7 @@ def test_no_key_that_the_code_names_is_missing_from_the_page(project):
         and isinstance(call.args[0], ast.Constant)
         and isinstance(call.args[0].value, str)
     }
-    assert named - {key for kind in KINDS for key in readings(kind)} == set()
+    assert named - {key for kind in KINDS for key in key_specs(kind)} == set()
     assert "filters" in named and "anchors" in named  # the search finds something
 
 
@@ -54,7 +57,7 @@ def test_keys_said_to_be_unread_are_unread():
         for each in KINDS if kind == "every layer" else (kind,):
             if each == "net" and kind == "every layer":
                 continue
-            assert not said & set(readings(each)), each
+            assert not said & set(key_specs(each)), each
 
 
 def test_defaults_and_forms_are_those_of_the_code():

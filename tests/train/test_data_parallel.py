@@ -16,7 +16,7 @@ import torch
 from tests.helpers.tiny_data import cfg_text, network_of
 from yolo.distributed import Processes, device_of, joined, lost_ones_named, processes_of
 from yolo.errors import CfgError, DatasetError
-from yolo.model.layers.sync_batchnorm import with_synced_norm
+from yolo.model.layers.sync_batchnorm import convert_sync_batchnorm
 from yolo.train.data_parallel import SharedSteps, spread
 
 LONGEST = 120.0  # seconds for two processes to start, which is slow on a busy machine, and work
@@ -161,7 +161,7 @@ def learned(network, model, images):
 
 
 def learn_a_share(processes):
-    network = with_synced_norm(network_of(cfg_text(dropout=False)))
+    network = convert_sync_batchnorm(network_of(cfg_text(dropout=False)))
     share = IMAGES[processes.rank * 2 :][:2]
     losses = learned(network, spread(network, processes, CPU), share)
     return [processes.mean({"loss": loss})["loss"] for loss in losses], network.state_dict()

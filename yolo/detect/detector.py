@@ -7,10 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from yolo import letterbox as geometry
 from yolo.detect.postprocess import diou_exponent_of, postprocess
-from yolo.letterbox import Placement
-from yolo.model.class_tree import named_class
+from yolo.letterbox import Placement, letterboxed, place, stretched, to_image
+from yolo.model.class_tree import best_class_one_hot
 from yolo.model.network import Network
 from yolo.records import Detections
 
@@ -46,7 +45,7 @@ class Detector:
         self.names = tuple(names)
         self.score_thresh = score_thresh
         self.nms_thresh = nms_thresh
-        self.placement = geometry.letterboxed if letterbox else geometry.stretched
+        self.placement = letterboxed if letterbox else stretched
         self.tree = network.tree
         last = network.head_settings[-1]  # Darknet asks the last layer (detector.c test_detector)
         self.diou_exponent = diou_exponent_of(last.nms_kind, last.beta_nms)
@@ -68,7 +67,7 @@ class Detector:
             raise ValueError(f"found an empty image {list(image.shape)}")
         size = self.network.input.height, self.network.input.width
         placement = self.placement(image.shape[:2], size)
-        return geometry.place(image, placement), placement
+        return place(image, placement), placement
 
     @torch.inference_mode()
     def detect(self, images: Tensor, placements: Sequence[Placement]) -> list[Detections]:
@@ -76,7 +75,7 @@ class Detector:
         device = next(self.network.parameters()).device
         predictions = self.network.decode(self.network(images.to(device)))
         if self.tree is not None:
-            class_probs = named_class(predictions.class_probs, self.tree)
+            class_probs = best_class_one_hot(predictions.class_probs, self.tree)
             predictions = predictions._replace(class_probs=class_probs)
         boxes, objectness, class_probs = (part.cpu() for part in predictions)
         results = []
@@ -89,5 +88,5 @@ class Detector:
                 nms_thresh=self.nms_thresh,
                 diou_exponent=self.diou_exponent,
             )
-            results.append(replace(found, boxes=geometry.to_image(found.boxes, placement)))
+            results.append(replace(found, boxes=to_image(found.boxes, placement)))
         return results

@@ -1,4 +1,4 @@
-"""The kinds of section: which builder makes a layer of each, and which kinds are refused by name."""
+"""Which builder makes the layer of each kind of section, and which kinds are not supported."""
 
 import difflib
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from yolo.model.layers import (
     crop,
     dense,
     dropout,
+    elementwise,
     normalization,
-    passthrough,
     pooling,
     resampling,
     softmax,
@@ -22,8 +22,7 @@ from yolo.model.layers import (
 
 Builder = Callable[[Section, BuildContext], Built]
 
-
-# A new kind is a layer, a builder and a row here.
+# To add a kind of section: write the layer and its builder, and add a row here.
 BUILDERS: dict[str, Builder] = {
     "conv": convolution.build_convolutional,
     "convolutional": convolution.build_convolutional,
@@ -43,8 +42,8 @@ BUILDERS: dict[str, Builder] = {
     "reorg3d": resampling.build_reorg3d,
     "scale_channels": wiring.build_scale_channels,
     "sam": wiring.build_sam,
-    "activation": wiring.build_activation,
-    "logistic": wiring.build_logistic,
+    "activation": elementwise.build_activation,
+    "logistic": elementwise.build_logistic,
     "crop": crop.build_crop,
     "batchnorm": normalization.build_batchnorm,
     "lrn": normalization.build_normalization,
@@ -52,18 +51,17 @@ BUILDERS: dict[str, Builder] = {
     "dropout": dropout.build_dropout,
     "soft": softmax.build_softmax,
     "softmax": softmax.build_softmax,
-    "cost": passthrough.build_cost,
-    "empty": passthrough.build_empty,
-    "silence": passthrough.build_empty,
+    "cost": elementwise.build_cost,
+    "empty": elementwise.build_empty,
+    "silence": elementwise.build_empty,
     "yolo": yolo.build_yolo,
     "Gaussian_yolo": yolo.build_gaussian_yolo,
     "region": region.build_region,
     "detection": yolov1.build_detection,
 }
 
-
-# What Darknet has beyond networks that look at an image: refused by name.
-BEYOND_IMAGES: dict[str, str] = {
+# Kinds that Darknet has and that are not supported, with the reason for the error.
+UNSUPPORTED: dict[str, str] = {
     "rnn": "recurrent layers",
     "gru": "recurrent layers",
     "lstm": "recurrent layers",
@@ -71,7 +69,7 @@ BEYOND_IMAGES: dict[str, str] = {
     "crnn": "recurrent layers",
     "history": "layers that remember earlier images",
     "contrastive": "layers for contrastive training",
-    "implicit": "layers of implicit knowledge (YOLOR)",
+    "implicit": "layers for implicit knowledge (YOLOR)",
     "iseg": "heads for instance segmentation",
     "deconv": "transposed convolutions",
     "deconvolutional": "transposed convolutions",
@@ -79,14 +77,14 @@ BEYOND_IMAGES: dict[str, str] = {
 }
 
 
-def find_builder(section: Section) -> Builder:
-    """The builder of a section. Raises CfgError for a kind that is unknown, or known and beyond images."""
+def get_builder(section: Section) -> Builder:
+    """Return the builder of a section. Raises CfgError for a kind that is unknown or not supported."""
     if section.kind in BUILDERS:
         return BUILDERS[section.kind]
     where = f"{section.path}:{section.line}: found [{section.kind}]"
-    if section.kind in BEYOND_IMAGES:
-        reason = BEYOND_IMAGES[section.kind]
-        raise CfgError(f"{where}, expected a section that is supported, which {reason} are not")
+    if section.kind in UNSUPPORTED:
+        reason = UNSUPPORTED[section.kind]
+        raise CfgError(f"{where}, expected a supported section; {reason} are not supported")
     close = difflib.get_close_matches(section.kind, BUILDERS, n=1)
     hint = f"; did you mean [{close[0]}]?" if close else ""
     raise CfgError(f"{where}, expected one of {', '.join(sorted(BUILDERS))}{hint}")

@@ -159,7 +159,7 @@ def best_class(probs: Tensor, tree: Tree, threshold: float, dim: int) -> Tensor:
     return chosen
 
 
-def named_class(class_probs: Tensor, tree: Tree) -> Tensor:
+def best_class_one_hot(class_probs: Tensor, tree: Tree) -> Tensor:
     """Probabilities along the paths `[..., N]` → 1 for the one class that a box is named after, 0 for all others.
 
     So that a score is the objectness alone, as pjreddie's Darknet has it (region_layer.c get_region_detections); going

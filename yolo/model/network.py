@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from yolo.cfg import Section, override, read_cfg
 from yolo.errors import CfgError
-from yolo.model.builders import find_builder
+from yolo.model.builders import get_builder
 from yolo.model.building import BuildContext, Built, Shape, stored_tensors
 from yolo.model.class_tree import Tree, path_probabilities
 from yolo.records import Predictions, WeightsFormat
@@ -110,7 +110,7 @@ class Network(nn.Module):
         sections = override(read_cfg(path), overrides)
         network, unread = build(sections, size, dialect)
         for key, value in overrides.items():
-            if key not in sections[0].readings:
+            if key not in sections[0].read_keys:
                 raise CfgError(
                     f"{path}: found {key}={value} for [net], expected a key that is read"
                 )
@@ -238,7 +238,7 @@ def build(
         )
     net, *rest = sections
     # before anything else: a recurrent network is refused as such, not for its missing width
-    builders = [find_builder(section) for section in rest]
+    builders = [get_builder(section) for section in rest]
     input_settings = read_input(net, size)
     training_settings = read_training(net)
     if not 1 <= len(rest) <= MOST_LAYERS:

@@ -5,8 +5,9 @@ Keys and defaults are what the builders ask a small cfg of each kind for; the wo
 
 from collections.abc import Iterator
 
-from yolo.cfg import KeyReading, parse_cfg
-from yolo.model.builders import BEYOND_IMAGES, BUILDERS
+from yolo.cfg import KeySpec, parse_cfg
+from yolo.model.builders import BUILDERS, UNSUPPORTED
+from yolo.model.building import MUST_BE_ZERO
 from yolo.model.layers.activations import ACTIVATIONS
 from yolo.model.network import build
 from yolo.schedule import POLICIES
@@ -70,15 +71,12 @@ DERIVED = {
 HEADER = ("| key | value | default | what it does |", "|---|---|---|---|")
 
 
-MUST_BE_0 = "0: "  # how a reading of a key that must be 0 begins
-
-
-def readings(kind: str) -> dict[str, KeyReading]:
+def key_specs(kind: str) -> dict[str, KeySpec]:
     """What the code asks a section of `kind` for, key by key."""
     sections = parse_cfg(IMAGE + EXAMPLES.get(kind, "[activation]\n"), kind)
     build(sections)
     section = sections[0] if kind == "net" else sections[-1]
-    return section.readings
+    return section.read_keys
 
 
 def support_table() -> str:
@@ -99,7 +97,7 @@ def aliases(kind: str) -> list[str]:
 def _kind_table(kind: str) -> str:
     others = "".join(f", [{name}]" for name in aliases(kind))
     lines = [f"## [{kind}]{others}\n", f"{KINDS[kind]}\n"]
-    found = readings(kind)
+    found = key_specs(kind)
     if kind != "net":
         found = {key: reading for key, reading in found.items() if key not in EVERY_LAYER}
     lines += [*HEADER, *_rows(kind, found)] if found else ["No keys of its own."]
@@ -107,21 +105,21 @@ def _kind_table(kind: str) -> str:
 
 
 def _every_layer() -> str:
-    found = {key: reading for key, reading in readings("empty").items() if key in EVERY_LAYER}
+    found = {key: reading for key, reading in key_specs("empty").items() if key in EVERY_LAYER}
     lines = ["## Every section but [net]\n", *HEADER, *_rows("empty", found)]
     return "\n".join(lines) + "\n"
 
 
-def _rows(kind: str, found: dict[str, KeyReading]) -> Iterator[str]:
+def _rows(kind: str, found: dict[str, KeySpec]) -> Iterator[str]:
     for key, reading in found.items():
-        if reading.form.startswith(MUST_BE_0):
+        if reading.form.startswith(MUST_BE_ZERO):
             continue
         form = "a name" if key in ("activation", "policy") else reading.form
         default = DERIVED.get((kind, key)) or _shown(reading.default)
         yield f"| `{key}` | {form} | {default} | {MEANINGS[kind][key]} |"
     for key, reading in found.items():
-        if reading.form.startswith(MUST_BE_0):
-            reason = reading.form.removeprefix(MUST_BE_0)
+        if reading.form.startswith(MUST_BE_ZERO):
+            reason = reading.form.removeprefix(MUST_BE_ZERO)
             yield f"| `{key}` | 0 | 0 | another value is refused: {reason} |"
 
 
@@ -147,7 +145,7 @@ def _policies() -> str:
 
 def _refused() -> str:
     lines = ["## Refused by name\n", "| section | what it is |", "|---|---|"]
-    lines += [f"| `[{kind}]` | {what} |" for kind, what in BEYOND_IMAGES.items()]
+    lines += [f"| `[{kind}]` | {what} |" for kind, what in UNSUPPORTED.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -9,7 +9,7 @@ from yolo.errors import CfgError
 from yolo.model.building import BuildContext, Built
 from yolo.model.heads.region import RegionHead, build_region
 from yolo.model.heads.yolo import GaussianYoloHead, YoloHead, build_gaussian_yolo, build_yolo
-from yolo.model.heads.yolov1 import DetectionHead, build_detection
+from yolo.model.heads.yolov1 import YoloV1Head, build_detection
 from yolo.settings import InputSettings
 
 BUILDERS = {
@@ -24,13 +24,13 @@ TREE = "animal -1\nthing -1\ndog 0\ncat 0\n"
 def built(kind, text, shape, folder="."):
     """The head of a section whose first key stands on line 3, after a layer of `shape`; the network sees 64 x 40."""
     section = parse_cfg(f"[net]\n[{kind}]\n{text}", f"{folder}/x.cfg")[1]
-    before = BuildContext(
+    context = BuildContext(
         input=InputSettings(64, 40, 3, letter_box=False),
         dialect="alexeyab",
         built=(Built(nn.Identity(), (-1,), shape),),
-        numbers=0,
+        stored_values=0,
     )
-    layer = BUILDERS[kind](section, before)
+    layer = BUILDERS[kind](section, context)
     assert (layer.sources, layer.shape) == ((0,), shape)
     assert layer.head is not None
     unread = [entry.key for entry in section.unread()]
@@ -75,7 +75,7 @@ def test_a_detection_head_of_yolov1_leaves_no_key_unread():
         "noobject_scale=.5\nclass_scale=1\ncoord_scale=5\nforced=0\nrandom=0\nreorg=0\nmax=30\nresize=1\n"
     )
     head, unread = built("detection", text, (126, 1, 1))
-    assert isinstance(head, DetectionHead) and unread == []
+    assert isinstance(head, YoloV1Head) and unread == []
     assert (head.side, head.boxes, head.classes) == (3, 2, 4)
     assert (head.squared, head.softmax) == (True, False)
 
@@ -166,7 +166,11 @@ def test_a_mistake_is_named_with_its_line(kind, text, channels, line, message, t
 @pytest.mark.parametrize(
     ("text", "channels", "message"),
     [
-        ("classes=5\n", 10, "tree: found 4 classes in a.tree, expected as many as here, 5"),
+        (
+            "classes=5\n",
+            10,
+            "tree: found 4 classes in a.tree, expected 5 classes, as in this section",
+        ),
         ("background=1\nclasses=4\n", 9, "background: found '1', expected 0 with a tree"),
     ],
 )

@@ -12,9 +12,9 @@ from torch import nn
 
 from yolo.cfg import parse_cfg
 from yolo.model.building import BuildContext, Built
-from yolo.model.class_tree import named_class, read_tree
+from yolo.model.class_tree import best_class_one_hot, read_tree
 from yolo.model.heads.region import RegionHead, build_region
-from yolo.model.heads.yolov1 import DetectionHead, build_detection
+from yolo.model.heads.yolov1 import YoloV1Head, build_detection
 from yolo.settings import InputSettings
 
 B, A, H, W, CLASSES = 2, 3, 4, 5, 6
@@ -46,14 +46,14 @@ def head_of(recorded, case, folder):
         (folder / f"a.{kind}").write_text(str(text))
     section = parse_cfg(str(recorded[f"{case}/cfg"]), str(folder / "a.cfg"))[2]
     channels, height, width = recorded[f"{case}/raw"].shape[1:]
-    before = BuildContext(
+    context = BuildContext(
         input=InputSettings(height, width, channels, letter_box=False),
         dialect="pjreddie",
         built=(Built(nn.Identity(), (-1,), (channels, height, width)),),
-        numbers=0,
+        stored_values=0,
     )
     build = build_region if section.kind == "region" else build_detection
-    return build(section, before).module
+    return build(section, context).module
 
 
 def test_every_recorded_case_is_tested(recorded):
@@ -68,7 +68,7 @@ def test_boxes_and_scores_are_those_of_compiled_darknet(recorded, case, tmp_path
     if f"{case}/map" in recorded:  # of a .data file: those classes along their paths
         class_probs = class_probs[..., [int(each) for each in str(recorded[f"{case}/map"]).split()]]
     elif getattr(head, "tree", None) is not None:
-        class_probs = named_class(class_probs, head.tree)
+        class_probs = best_class_one_hot(class_probs, head.tree)
     scores = found.objectness[..., None] * class_probs
     values = torch.cat((found.boxes, found.objectness[..., None], scores), dim=-1)
     expected = torch.from_numpy(recorded[f"{case}/found"])  # [B, P, 5+classes]
@@ -105,7 +105,7 @@ def test_a_region_head_has_anchors_in_cells_and_classes_that_exclude_each_other(
 
 def test_each_box_of_a_detection_head_is_the_formula_of_its_cell_and_number():
     side, boxes, classes = 3, 2, 4
-    head = DetectionHead(side=side, boxes=boxes, classes=classes, squared=True, softmax=False)
+    head = YoloV1Head(side=side, boxes=boxes, classes=classes, squared=True, softmax=False)
     values = side * side * (classes + 5 * boxes)
     raw = torch.randn(B, values, 1, 1, generator=torch.Generator().manual_seed(0))
     found = head.decode(raw)
@@ -130,7 +130,7 @@ def test_each_box_of_a_detection_head_is_the_formula_of_its_cell_and_number():
 
 
 def test_a_detection_head_reads_a_map_as_darknet_does_channel_by_channel():
-    head = DetectionHead(side=2, boxes=1, classes=3, squared=False, softmax=False)
+    head = YoloV1Head(side=2, boxes=1, classes=3, squared=False, softmax=False)
     flat = torch.arange(32.0).reshape(1, 32, 1, 1)
     for one, other in zip(head.decode(flat), head.decode(flat.reshape(1, 8, 2, 2)), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
@@ -138,7 +138,7 @@ def test_a_detection_head_reads_a_map_as_darknet_does_channel_by_channel():
 
 HEADS = [
     (RegionHead(anchors=ANCHORS, classes=CLASSES, softmax=True), (A * (5 + CLASSES), H, W)),
-    (DetectionHead(side=3, boxes=2, classes=4, squared=True, softmax=True), (9 * 14, 1, 1)),
+    (YoloV1Head(side=3, boxes=2, classes=4, squared=True, softmax=True), (9 * 14, 1, 1)),
 ]
 
 
@@ -150,7 +150,9 @@ def test_a_tree_head_gives_the_probability_of_each_class_along_its_path(tmp_path
     logits = torch.tensor([0.0, math.log(3), 0.0, math.log(4)])
     found = head.decode(torch.cat((torch.zeros(5), logits)).view(1, 9, 1, 1))
     assert found.class_probs[0, 0].tolist() == pytest.approx([0.25, 0.75, 0.75 * 0.2, 0.75 * 0.8])
-    assert named_class(found.class_probs, tree).tolist() == [[[0, 1, 0, 0]]]  # .75 x .6 is below .5
+    assert best_class_one_hot(found.class_probs, tree).tolist() == [
+        [[0, 1, 0, 0]]
+    ]  # .75 x .6 is below .5
 
 
 @pytest.mark.parametrize(("head", "shape"), HEADS, ids=["region", "detection"])

@@ -7,10 +7,9 @@ import pytest
 from yolo import boxes
 from yolo.cfg import parse_cfg
 from yolo.errors import CfgError
-from yolo.model.heads.head_section import ErrorScales
-from yolo.model.heads.region import read_region
+from yolo.model.heads.region import ErrorScales, read_region
 from yolo.model.heads.yolo import UNLIMITED, read_gaussian_yolo, read_yolo
-from yolo.model.heads.yolov1 import read_detection
+from yolo.model.heads.yolov1 import read_yolov1
 
 
 def section(kind, text=""):
@@ -103,7 +102,7 @@ def test_a_region_reads_what_it_says():
 
 
 def test_a_detection_has_darknets_defaults_and_reads_what_it_says():
-    found = read_detection(section("detection"), "alexeyab")
+    found = read_yolov1(section("detection"), "alexeyab")
     assert found.scales == ErrorScales(1, 1, 1, 1, rescore=False)
     assert (found.jitter, found.resize, found.random, found.max_boxes) == (0.2, 1, 0, 200)
     assert (found.forced, found.nms_kind, found.beta_nms) == (False, "default", 0.6)
@@ -111,7 +110,7 @@ def test_a_detection_has_darknets_defaults_and_reads_what_it_says():
         "coord_scale=5\nobject_scale=2\nnoobject_scale=.5\nclass_scale=3\nrescore=1\njitter=.3\nresize=1.5\n"
         "random=1\nforced=1\nmax=40\n"
     )
-    found = read_detection(section("detection", text), "alexeyab")
+    found = read_yolov1(section("detection", text), "alexeyab")
     assert found.scales == ErrorScales(5, 2, 0.5, 3, rescore=True)
     assert (found.jitter, found.resize, found.random, found.max_boxes) == (0.3, 1.5, 1, 40)
     assert found.forced
@@ -121,7 +120,7 @@ def test_pjreddies_darknet_counts_fewer_boxes_unless_the_cfg_says_how_many():
     # parser.c parse_yolo, parse_region, parse_detection
     assert read_yolo(section("yolo"), 3, "pjreddie").max_boxes == 90
     assert read_region(section("region"), "pjreddie").max_boxes == 30
-    assert read_detection(section("detection"), "pjreddie").max_boxes == 90
+    assert read_yolov1(section("detection"), "pjreddie").max_boxes == 90
     assert read_yolo(section("yolo", "max=7\n"), 3, "pjreddie").max_boxes == 7
 
 

@@ -22,6 +22,16 @@ def head(**changes):
     return YoloHead(**{**settings, **changes})
 
 
+def gaussian_head(**changes):
+    settings = {
+        "all_anchors": ANCHORS,
+        "anchor_ids": (0, 1, 2),
+        "classes": CLASSES,
+        "stride": STRIDE,
+    }
+    return GaussianYoloHead(**{**settings, **changes})
+
+
 def raw_map():
     return torch.randn(B, A * (5 + CLASSES), H, W, generator=torch.Generator().manual_seed(0))
 
@@ -97,10 +107,8 @@ def test_no_images_give_no_predictions():
 
 def test_a_gaussian_head_reads_uncertainties_beside_the_box_and_lowers_the_classes_by_them():
     raw = torch.randn(B, A * (9 + CLASSES), H, W, generator=torch.Generator().manual_seed(1))
-    anchors = ANCHORS[:A]
-    found = GaussianYoloHead(anchors=anchors, classes=CLASSES, stride=STRIDE, scale_x_y=1.1).decode(
-        raw
-    )
+    head = gaussian_head(scale_x_y=1.1)
+    found = head.decode(raw)
     assert found.boxes.shape == (B, A * H * W, 4)
     anchor, row, column = 2, 1, 3
     index = (anchor * H + row) * W + column
@@ -122,10 +130,8 @@ def test_a_gaussian_head_reads_uncertainties_beside_the_box_and_lowers_the_class
 @pytest.mark.parametrize(("shift", "sign"), [(0.0, 0), (0.5, 1), (-0.5, -1)])
 def test_a_gaussian_heads_point_may_be_a_corner_of_the_box(shift, sign):
     # of a zero map: the point is the middle of its cell, the box has the anchor's size; by hand
-    gaussian = GaussianYoloHead(
-        anchors=ANCHORS[:1], classes=CLASSES, stride=STRIDE, center_shift=shift
-    )
-    found = gaussian.decode(torch.zeros(1, 9 + CLASSES, H, W))
+    head = gaussian_head(anchor_ids=(0,), center_shift=shift)
+    found = head.decode(torch.zeros(1, 9 + CLASSES, H, W))
     width, height = 10 / 40, 20 / 64
     expected = [1.5 / W + sign * width / 2, 2.5 / H + sign * height / 2, width, height]
     assert found.boxes[0, 2 * W + 1].tolist() == pytest.approx(expected)

@@ -15,7 +15,7 @@ from torch import nn
 from tests.conftest import PROJECT
 from yolo.cfg import parse_cfg
 from yolo.errors import CfgError
-from yolo.model.building import MOST_NUMBERS, BuildContext
+from yolo.model.building import MAX_STORED_VALUES, BuildContext
 from yolo.model.layers.dense import Connected, Local, build_connected, build_local
 from yolo.settings import read_input
 
@@ -54,8 +54,8 @@ def layers_of(text):
     net, *sections = parse_cfg(text, "test.cfg")
     built = []
     for section in sections:
-        before = BuildContext(read_input(net, None), "pjreddie", built, 0)
-        built.append(BUILDERS[section.kind](section, before))
+        context = BuildContext(read_input(net, None), "pjreddie", built, 0)
+        built.append(BUILDERS[section.kind](section, context))
         assert not section.unread()
     return built
 
@@ -191,12 +191,12 @@ def test_a_local_layers_shape_is_what_it_gives(pad, stride):
         (
             "[connected]\noutput=2000000000",
             6,
-            f"found 122,000,000,000 stored numbers up to this layer, expected at most {MOST_NUMBERS:,}",
+            f"found 122,000,000,000 stored values up to this layer, expected at most {MAX_STORED_VALUES:,}",
         ),
         (
             "[local]\nfilters=2000000000",
             6,
-            f"found 160,000,000,000 stored numbers up to this layer, expected at most {MOST_NUMBERS:,}",
+            f"found 160,000,000,000 stored values up to this layer, expected at most {MAX_STORED_VALUES:,}",
         ),
     ],
 )
@@ -216,5 +216,7 @@ def test_a_local_layers_padding_must_fill_the_windows_that_darknet_stores(size, 
 
 @pytest.mark.parametrize("section", ["[connected]\noutput=3", "[local]\nsize=3"])
 def test_a_map_of_another_size_is_a_value_error(section):
-    with pytest.raises(ValueError, match=r"found a map of \[1, 3, 6, 7\], expected .* input size"):
+    with pytest.raises(
+        ValueError, match=r"found a map of shape \[1, 3, 6, 7\], expected .* input size"
+    ):
         layer_of(section).module(torch.zeros(1, 3, 6, 7))

@@ -17,9 +17,9 @@ from tests.conftest import PROJECT
 from tests.model.test_class_tree import LINES
 from yolo.cfg import parse_cfg
 from yolo.errors import CfgError, DatasetError
-from yolo.model.building import MOST_NUMBERS, BuildContext
-from yolo.model.layers import crop, dropout, normalization, passthrough, softmax
-from yolo.model.layers.crop import Crop, cut
+from yolo.model.building import MAX_STORED_VALUES, BuildContext
+from yolo.model.layers import crop, dropout, elementwise, normalization, softmax
+from yolo.model.layers.crop import Crop, crop_window
 from yolo.model.layers.dropout import DropBlock
 from yolo.model.layers.normalization import LocalResponseNorm
 from yolo.model.layers.softmax import Softmax, SpatialSoftmax, TreeSoftmax
@@ -32,8 +32,8 @@ BUILDERS = {
     "normalization": normalization.build_normalization,
     "dropout": dropout.build_dropout,
     "softmax": softmax.build_softmax,
-    "cost": passthrough.build_cost,
-    "empty": passthrough.build_empty,
+    "cost": elementwise.build_cost,
+    "empty": elementwise.build_empty,
 }
 CFGS = {
     "crop": """
@@ -130,8 +130,8 @@ def layers_of(text, path="test.cfg", dialect="pjreddie"):
     net, *sections = parse_cfg(text, str(path))
     built = []
     for section in sections:
-        before = BuildContext(read_input(net, None), dialect, built, 0)
-        built.append(BUILDERS[section.kind](section, before))
+        context = BuildContext(read_input(net, None), dialect, built, 0)
+        built.append(BUILDERS[section.kind](section, context))
         assert not section.unread()
     return built
 
@@ -174,7 +174,7 @@ def places(images, size, flips):
     """Every cut of `size`, by place and flip."""
     spare = images.shape[2] - size[0], images.shape[3] - size[1]
     return {
-        (top, left, flip): cut(images, top, left, size, flip)
+        (top, left, flip): crop_window(images, top, left, size, flip)
         for top, left, flip in np.ndindex(spare[0] + 1, spare[1] + 1, flips)
     }
 
@@ -269,9 +269,9 @@ def test_batch_norms_tensors_stand_in_alexeyabs_order():
 
 def test_a_batch_norm_that_is_too_much_is_named():
     net, section = parse_cfg("[net]\nheight=4\nwidth=5\nchannels=6\n[batchnorm]", "test.cfg")
-    before = BuildContext(read_input(net, None), "alexeyab", [], MOST_NUMBERS - 23)
+    context = BuildContext(read_input(net, None), "alexeyab", [], MAX_STORED_VALUES - 23)
     with pytest.raises(CfgError, match=r"test\.cfg:5: \[batchnorm\] channels: found 400,000,001"):
-        normalization.build_batchnorm(section, before)
+        normalization.build_batchnorm(section, context)
 
 
 def dropblock(side, probability=0.05, shape=(64, 8, 9, 12)):
@@ -323,9 +323,9 @@ def test_a_block_begins_anywhere_alike_but_for_being_brought_inside():
     # 2 rows, 6 columns, side 2: begun in column 5 it would reach over the end, and begins in 5 - 4 = 1 instead
     _, _, zeros = dropblock(2, probability=0.9, shape=(500, 8, 2, 6))
     hit = zeros.flatten(2).any(dim=2)
-    shares = zeros[hit][:, 0].double().mean(dim=0)
+    rates = zeros[hit][:, 0].double().mean(dim=0)
     expected = torch.tensor([1, 3, 3, 2, 2, 1]) / 6  # it begins in 0, 1 twice, 2, 3, 4
-    assert (shares - expected).abs().max() < 4 * math.sqrt(0.25 / int(hit.sum()))
+    assert (rates - expected).abs().max() < 4 * math.sqrt(0.25 / int(hit.sum()))
 
 
 def test_a_dropblock_does_nothing_in_evaluation_and_at_the_start_of_a_training():
@@ -345,8 +345,8 @@ def test_a_dropblocks_side_and_rate_grow_until_85_hundredths_of_the_training():
         sides.append(layer.side((20, 30)))
     assert sides == [1, 3, 6, 7, 7]  # int(7 * progress / .85)
     assert layer.side((5, 30)) == 5
-    assert DropBlock(probability=0.5, share=0.2).side((20, 30)) == 4  # the smaller of 4 and 6
-    assert DropBlock(probability=0.5, share=0.01).side((20, 30)) == 1
+    assert DropBlock(probability=0.5, fraction=0.2).side((20, 30)) == 4  # the smaller of 4 and 6
+    assert DropBlock(probability=0.5, fraction=0.01).side((20, 30)) == 1
     layer.progress, layer.pixels = 0.17, 1
     half = layer.train()(torch.ones(100, 8, 1, 1)) == 0
     assert half.double().mean().item() == pytest.approx(0.5 * 0.2, abs=0.05)
@@ -358,7 +358,7 @@ def test_a_dropblock_that_takes_everything_gives_zeros():
 
 
 @pytest.mark.parametrize(
-    ("lines", "share", "pixels"),
+    ("lines", "fraction", "pixels"),
     [
         ("", 0.0, 7),
         ("dropblock_size_abs=3", 0.0, 3),
@@ -366,10 +366,10 @@ def test_a_dropblock_that_takes_everything_gives_zeros():
         ("dropblock_size_rel=.25\ndropblock_size_abs=2", 0.0, 2),
     ],
 )
-def test_a_dropblocks_size_is_in_pixels_before_it_is_a_share(lines, share, pixels):
+def test_pixels_have_priority_over_the_fraction_of_a_dropblocks_size(lines, fraction, pixels):
     layer = layer_of(f"[dropout]\ndropblock=1\nprobability=.1\n{lines}").module
     assert isinstance(layer, DropBlock) and layer.probability == 0.1
-    assert (layer.share, layer.pixels) == (share, pixels)
+    assert (layer.fraction, layer.pixels) == (fraction, pixels)
 
 
 def test_a_dropouts_default_is_each_darknets_own():
@@ -402,9 +402,13 @@ def test_a_tree_is_found_beside_the_cfg_and_goes_before_spatial(folder):
         (
             "[crop]\ncrop_height=5",
             6,
-            "crop_height: found '5', expected at most the 4 pixels before",
+            "crop_height: found '5', expected at most the 4 pixels of the previous layer",
         ),
-        ("[crop]\ncrop_width=6", 6, "crop_width: found '6', expected at most the 5 pixels before"),
+        (
+            "[crop]\ncrop_width=6",
+            6,
+            "crop_width: found '6', expected at most the 5 pixels of the previous layer",
+        ),
         ("[crop]\ncrop_width=0", 6, "crop_width: found '0', expected a whole number of at least 1"),
         ("[crop]\nangle=x", 6, "angle: found 'x', expected a number"),
         ("[lrn]\nsize=0", 6, "size: found '0', expected a whole number of at least 1"),
@@ -412,12 +416,12 @@ def test_a_tree_is_found_beside_the_cfg_and_goes_before_spatial(folder):
         (
             "[softmax]\ngroups=7",
             6,
-            "groups: found '7', expected a divisor of the 120 values before",
+            "groups: found '7', expected a divisor of the 120 values of the previous layer",
         ),
         ("[softmax]\ntemperature=0", 6, "temperature: found '0', expected a number above 0"),
         ("[softmax]\ntree=none.tree", 6, "tree: found no file 'none.tree', expected a file"),
-        ("[softmax]\ntree=small.tree", 6, "tree: found 12 classes in small.tree, expected as many"),
-        ("[dropout]\nprobability=1", 6, "probability: found '1', expected a share below 1"),
+        ("[softmax]\ntree=small.tree", 6, "tree: found 12 classes in small.tree, expected 120"),
+        ("[dropout]\nprobability=1", 6, "probability: found '1', expected a number below 1"),
         ("[dropout]\nprobability=-.1", 6, "found '-.1', expected a number of at least 0"),
         (
             "[dropout]\ndropblock_size_abs=-1",
@@ -443,6 +447,6 @@ def test_a_faulty_tree_is_named_by_its_own_line(folder):
 
 def test_a_map_smaller_than_the_crop_is_a_value_error():
     with pytest.raises(
-        ValueError, match=r"found a map of \[1, 3, 2, 9\], expected \(3, 4\) or more"
+        ValueError, match=r"found a map of shape \[1, 3, 2, 9\], expected at least \(3, 4\) pixels"
     ):
         Crop(size=(3, 4), flip=False)(torch.zeros(1, 3, 2, 9))

@@ -6,7 +6,7 @@ from torch import nn
 from tests.helpers.tiny_data import cfg_text, network_of
 from tests.train.test_data_parallel import in_two_processes
 from yolo.model.layers.convolution import batch_norm
-from yolo.model.layers.sync_batchnorm import SyncedBatchNorm, with_synced_norm
+from yolo.model.layers.sync_batchnorm import SyncBatchNorm, convert_sync_batchnorm
 from yolo.model.weights import save_weights
 
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
@@ -33,7 +33,7 @@ def passed(norm, features, weights):
 
 def pass_halves(processes, cases):
     halves = [[tensor.chunk(2)[processes.rank] for tensor in case] for case in cases]
-    return [passed(SyncedBatchNorm(drawn_norm()), *half) for half in halves]
+    return [passed(SyncBatchNorm(drawn_norm()), *half) for half in halves]
 
 
 def test_halves_in_two_processes_are_the_whole_in_one(tmp_path):
@@ -58,7 +58,7 @@ def compare(whole, first, second):
 
 def test_in_evaluation_it_is_batch_norm_and_needs_no_other_process():
     norm = drawn_norm().eval()
-    synced = SyncedBatchNorm(drawn_norm()).eval()
+    synced = SyncBatchNorm(drawn_norm()).eval()
     features = torch.randn(2, 5, 3, 4)
     torch.testing.assert_close(synced(features), norm(features), **CLOSE)
     half = synced(features.bfloat16())
@@ -71,13 +71,13 @@ def test_names_parameters_and_stored_bytes_of_a_network_stay(tmp_path):
     network = network_of(text, seed=3)
     before, parameters = network.state_dict(), [id(each) for each in network.parameters()]
     save_weights(network, tmp_path / "before.weights")
-    assert with_synced_norm(network) is network
+    assert convert_sync_batchnorm(network) is network
     after = network.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[name], before[name]) for name in before)
     assert [id(each) for each in network.parameters()] == parameters
     assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
-    assert sum(isinstance(module, SyncedBatchNorm) for module in network.modules()) == 2
+    assert sum(isinstance(module, SyncBatchNorm) for module in network.modules()) == 2
     save_weights(network, tmp_path / "after.weights")
     assert (tmp_path / "after.weights").read_bytes() == (tmp_path / "before.weights").read_bytes()
 
@@ -88,9 +88,9 @@ def test_every_layer_with_a_norm_gets_it_and_a_shared_one_stays_shared():
     lender = owner + "share_index=0\n"
     kinds = "\n[batchnorm]\n" + owner.replace("activation", "xnor=1\nactivation")
     network = network_of(net + owner + lender + kinds + "\n[convolutional]" + layers)
-    with_synced_norm(network.eval())
+    convert_sync_batchnorm(network.eval())
     assert network.layers[1].owner.norm is network.layers[0].norm
-    assert isinstance(network.layers[2].norm, SyncedBatchNorm)
-    assert isinstance(network.layers[3].plain.norm, SyncedBatchNorm)
+    assert isinstance(network.layers[2].norm, SyncBatchNorm)
+    assert isinstance(network.layers[3].plain.norm, SyncBatchNorm)
     assert not any(module.training for module in network.modules())
     assert network(torch.rand(1, 3, 48, 64))[0].shape == (1, 14, 6, 8)

@@ -18,8 +18,7 @@ from yolo.cfg import parse_cfg
 from yolo.errors import DatasetError
 from yolo.model.building import BuildContext, Built
 from yolo.model.class_tree import read_class_map, read_tree
-from yolo.model.heads.head_section import ErrorScales
-from yolo.model.heads.region import RegionHead, RegionSettings, build_region
+from yolo.model.heads.region import ErrorScales, RegionHead, RegionSettings, build_region
 from yolo.records import Targets
 from yolo.settings import InputSettings
 from yolo.train.losses.assign import DIALECTS
@@ -72,13 +71,13 @@ def built_of(recorded, case, folder):
         (folder / f"a.{kind}").write_text(str(text))
     section = parse_cfg(str(recorded[f"{case}/cfg"]), str(folder / "a.cfg"))[2]
     channels, height, width = recorded[f"{case}/raw"].shape[1:]
-    before = BuildContext(
+    context = BuildContext(
         input=InputSettings(height, width, channels, letter_box=False),
         dialect="pjreddie",
         built=(Built(nn.Identity(), (-1,), (channels, height, width)),),
-        numbers=0,
+        stored_values=0,
     )
-    built = build_region(section, before)
+    built = build_region(section, context)
     return built.module, built.head
 
 

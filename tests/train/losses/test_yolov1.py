@@ -13,8 +13,8 @@ import torch
 
 from tests.helpers.golden import network_of
 from tests.helpers.slow_core import iou
-from yolo.model.heads.head_section import ErrorScales
-from yolo.model.heads.yolov1 import DetectionHead, DetectionSettings
+from yolo.model.heads.region import ErrorScales
+from yolo.model.heads.yolov1 import YoloV1Head, YoloV1Settings
 from yolo.records import Targets
 from yolo.train.losses.assign import DIALECTS
 from yolo.train.losses.detection import DetectionLoss
@@ -31,7 +31,7 @@ CASES = [
 ]
 LATE = 64_000
 SIDE, CLASSES = 3, 4
-SETTINGS = DetectionSettings(
+SETTINGS = YoloV1Settings(
     max_boxes=30,
     jitter=0.0,
     resize=1.0,
@@ -140,7 +140,7 @@ def slow_delta(head, settings, smallest, values, ground_truths):
 @pytest.mark.parametrize(("rescore", "forced"), [(False, False), (True, False), (True, True)])
 def test_gradients_are_the_cell_by_cell_deltas(dialect, softmax, squared, rescore, forced):
     generator, images, boxes = np.random.default_rng(0), 4, 3
-    head = DetectionHead(side=SIDE, boxes=boxes, classes=CLASSES, squared=squared, softmax=softmax)
+    head = YoloV1Head(side=SIDE, boxes=boxes, classes=CLASSES, squared=squared, softmax=softmax)
     scales = replace(SETTINGS.scales, rescore=rescore)
     settings = replace(SETTINGS, scales=scales, forced=forced)
     raw = generator.uniform(-0.3, 0.9, (images, SIDE**2 * (CLASSES + 5 * boxes), 1, 1))
@@ -176,7 +176,7 @@ def one(label, *box):
 
 
 def head_of(boxes):
-    return DetectionHead(side=2, boxes=boxes, classes=3, squared=False, softmax=False)
+    return YoloV1Head(side=2, boxes=boxes, classes=3, squared=False, softmax=False)
 
 
 def objectness_of(delta, boxes):

@@ -1,4 +1,4 @@
-"""The detection heads of YOLOv1, YOLOv2 and YOLO9000: what enters them → boxes, objectness, class probabilities."""
+"""`[region]`, the head of YOLOv2 and YOLO9000: settings, module and builder. `yolov1.py` shares its loss weights."""
 
 from dataclasses import dataclass
 
@@ -8,30 +8,69 @@ from torch import Tensor, nn
 from yolo.cfg import Section
 from yolo.model.building import BuildContext, Built, read_class_tree
 from yolo.model.class_tree import Tree, group_softmax, path_probabilities
-from yolo.model.heads.head_section import (
-    COORDS,
-    ErrorScales,
-    check_coords,
+from yolo.model.heads.yolo import (
     check_filters,
+    flatten_predictions,
+    grid_cells,
+    read_anchor_count,
     read_anchors,
     read_augmentation,
-    read_most_boxes,
-    read_num,
-    read_scales,
+    read_max_boxes,
+    split_anchors,
 )
-from yolo.model.heads.yolo import flat_predictions, grid_cells
 from yolo.records import Predictions
+
+COORDS = 4  # x, y, w, h
+
+
+@dataclass(frozen=True)
+class ErrorScales:
+    """Weights of the squared errors of a [region] or [detection].
+
+    rescore: the target of objectness is the IoU and not 1.
+    """
+
+    coord_scale: float
+    object_scale: float
+    noobject_scale: float
+    class_scale: float
+    rescore: bool
+
+
+@dataclass(frozen=True)
+class RegionSettings:
+    """Keys of a [region] section for loss, augmentation and detection. Meaning as in parse_region.
+
+    class_map: the section's `map`, a file, or "".
+    """
+
+    max_boxes: int
+    jitter: float
+    resize: float
+    random: float
+    scales: ErrorScales
+    thresh: float
+    bias_match: bool
+    classfix: int
+    focal_loss: bool
+    class_map: str
+    nms_kind: str = "default"
+    beta_nms: float = 0.6
 
 
 class RegionHead(nn.Module):
-    """`[region]` (region_layer.c): anchors in cells, and one of four ways to class probabilities.
+    """`[region]` (region_layer.c): anchors in cells, and one of four ways to compute class probabilities.
 
-    softmax: they add up to 1. Without it each is a logistic function, as in pjreddie's Darknet; AlexeyAB's takes
-    the map's values as they are, which are no probabilities, so that we take the logistic function for both.
-    background: the value at the place of objectness is one more class of that softmax, "nothing", and objectness is 1
-    (pjreddie's; AlexeyAB's has no such key).
-    tree: a hierarchy of `classes` (YOLO9000), a softmax in each of its groups: the probability of a class is that
-    along its path, its own times its ancestors'. Which of them a box is named after: `tree.named_class`.
+    Args:
+        anchors: `[A, 2]` (width, height) in cells.
+        classes: number of classes.
+        softmax: class probabilities add up to 1. Without it each is a logistic function, as in pjreddie's Darknet.
+            AlexeyAB's uses the values of the map as they are; those are not probabilities, so both dialects use the
+            logistic function here.
+        background: the value at the place of objectness is one more class of that softmax, "nothing", and objectness
+            is 1. pjreddie's only; AlexeyAB's has no such key.
+        tree: a hierarchy of the classes (YOLO9000), with a softmax in each of its groups. The probability of a class
+            is its own times its ancestors'. `best_class_one_hot` chooses the class of a box.
     """
 
     def __init__(
@@ -55,28 +94,28 @@ class RegionHead(nn.Module):
 
     def split(self, raw: Tensor) -> Tensor:
         """`[B, A*(5+classes), H, W]` → float32 `[B, A, H, W, 5+classes]`."""
-        cells = raw.float().unflatten(1, (len(self.anchors), -1))
-        return cells.permute(0, 1, 3, 4, 2)
+        return split_anchors(raw, len(self.anchors))
 
-    def decode_boxes(self, cells: Tensor) -> Tensor:
-        """What `split` gives → boxes `[B, A, H, W, 4]` cxcywh 0..1. Source: region_layer.c get_region_box."""
-        height, width = cells.shape[2:4]
-        grid = cells.new_tensor([width, height])
-        centers = (grid_cells(height, width, cells.device) + torch.sigmoid(cells[..., :2])) / grid
-        sizes = torch.exp(cells[..., 2:COORDS]) * self.anchors[:, None, None] / grid
+    def decode_boxes(self, values: Tensor) -> Tensor:
+        """Output of `split` → boxes `[B, A, H, W, 4]` cxcywh 0..1. Source: region_layer.c get_region_box."""
+        height, width = values.shape[2:4]
+        grid = values.new_tensor([width, height])
+        offsets = torch.sigmoid(values[..., :2])
+        centers = (grid_cells(height, width, values.device) + offsets) / grid
+        sizes = torch.exp(values[..., 2:COORDS]) * self.anchors[:, None, None] / grid
         return torch.cat((centers, sizes), dim=-1)
 
     def decode(self, raw: Tensor) -> Predictions:
         """`[B, A*(5+classes), H, W]` → Predictions with P = A*H*W. Source: region_layer.c get_region_detections."""
-        cells = self.split(raw)
-        objectness = torch.sigmoid(cells[..., COORDS])
+        values = self.split(raw)
+        objectness = torch.sigmoid(values[..., COORDS])
         if self.background:
             objectness = torch.ones_like(objectness)
-        class_probs = self._class_probabilities(cells[..., COORDS:])
-        return flat_predictions(self.decode_boxes(cells), objectness, class_probs)
+        class_probs = self._class_probabilities(values[..., COORDS:])
+        return flatten_predictions(self.decode_boxes(values), objectness, class_probs)
 
     def _class_probabilities(self, values: Tensor) -> Tensor:
-        """What stands for objectness and the classes, `[..., 1+classes]` → `[..., classes]`."""
+        """Raw values of objectness and the classes, `[..., 1+classes]` → `[..., classes]`."""
         logits = values[..., 1:]
         if self.tree is not None:
             return path_probabilities(group_softmax(logits, self.tree, -1), self.tree, -1)
@@ -87,31 +126,35 @@ class RegionHead(nn.Module):
         return torch.softmax(logits, dim=-1)
 
 
-@dataclass(frozen=True)
-class RegionSettings:
-    """A [region] section beyond its shape, meaning as in parse_region; class_map: a file, or nothing."""
+def build_region(section: Section, context: BuildContext) -> Built:
+    """[region] (parser.c parse_region): the previous layer must have num x (5 + classes) filters.
 
-    max_boxes: int
-    jitter: float
-    resize: float
-    random: float
-    scales: ErrorScales
-    thresh: float
-    bias_match: bool
-    classfix: int
-    focal_loss: bool
-    class_map: str
-    nms_kind: str = "default"
-    beta_nms: float = 0.6
+    The section's `map`, a file, gives the tree's class of each training label; only training opens it.
+    """
+    classes = section.integer("classes", 20, minimum=1)
+    coords, total = section.integer("coords", COORDS), read_anchor_count(section)
+    softmax, background = section.flag("softmax"), section.flag("background")
+    anchors = read_anchors(section, total)[:total]
+    settings = read_region(section, context.dialect)
+    tree = read_class_tree(section, "tree", classes)
+    check_coords(section, coords)
+    check_filters(section, context, total, 5 + classes)
+    if background and tree is not None:
+        # Darknet's forward pass and its detection disagree about this combination.
+        raise section.error("background", "0 with a tree")
+    layer = RegionHead(
+        anchors=anchors, classes=classes, softmax=softmax, background=background, tree=tree
+    )
+    return Built(layer, (context.previous,), context.previous_shape, settings)
 
 
 def read_region(section: Section, dialect: str) -> RegionSettings:
-    """What a `[region]` says beyond its shape."""
+    """Read the settings of a `[region]`."""
     for key in ("log", "sqrt", "absolute"):
-        section.flag(key)  # Darknet reads them and uses them nowhere
+        section.flag(key)  # Darknet reads them and does not use them
     section.number("mask_scale", 1.0)  # for more than 4 coords
     return RegionSettings(
-        max_boxes=read_most_boxes(section, dialect),
+        max_boxes=read_max_boxes(section, dialect),
         **read_augmentation(section),
         scales=read_scales(section),
         thresh=section.number("thresh", 0.5),
@@ -122,23 +165,18 @@ def read_region(section: Section, dialect: str) -> RegionSettings:
     )
 
 
-def build_region(section: Section, before: BuildContext) -> Built:
-    """[region] (parser.c parse_region): num x (5 + classes) filters before it.
-
-    The section's `map`, a file, says which class of the tree a label of the training set is; nothing else reads it.
-    """
-    shape = before.shape(before.previous)
-    classes = section.integer("classes", 20, minimum=1)
-    coords, total = section.integer("coords", COORDS), read_num(section)
-    softmax, background = section.flag("softmax"), section.flag("background")
-    anchors = read_anchors(section, total)[:total]
-    settings = read_region(section, before.dialect)
-    tree = read_class_tree(section, "tree", classes)
-    check_coords(section, coords)
-    check_filters(section, before, total, 5 + classes)
-    if background and tree is not None:
-        raise section.error("background", "0 with a tree")  # forward and detection disagree there
-    layer = RegionHead(
-        anchors=anchors, classes=classes, softmax=softmax, background=background, tree=tree
+def read_scales(section: Section) -> ErrorScales:
+    """Read the loss weights of a `[region]` or `[detection]`."""
+    return ErrorScales(
+        coord_scale=section.number("coord_scale", 1.0),
+        object_scale=section.number("object_scale", 1.0),
+        noobject_scale=section.number("noobject_scale", 1.0),
+        class_scale=section.number("class_scale", 1.0),
+        rescore=section.flag("rescore"),
     )
-    return Built(layer, (before.previous,), shape, settings)
+
+
+def check_coords(section: Section, coords: int) -> None:
+    """Raise CfgError unless a box has 4 numbers."""
+    if coords != COORDS:
+        raise section.error("coords", f"{COORDS}: x, y, w, h")

@@ -1,8 +1,11 @@
-"""The detection heads of YOLOv3 and after: a raw map → boxes, objectness and class probabilities.
+"""`[yolo]` and `[Gaussian_yolo]`, the heads of YOLOv3 and later: settings, modules and builders.
 
-A head holds what decoding needs, nothing of losses or thresholds. `forward` hands the raw map on, `decode` reads it.
+A head knows how to decode; it knows no losses and no thresholds. `forward` returns the raw map unchanged, `decode`
+computes predictions from it. At the end of the file: the keys that the sections of all heads share, which
+`region.py` and `yolov1.py` read with the same functions.
 """
 
+import logging
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,14 +14,9 @@ from torch import Tensor, nn
 from yolo.boxes import PairedOverlap, paired_ciou, paired_diou, paired_giou, paired_iou
 from yolo.cfg import Section
 from yolo.model.building import BuildContext, Built
-from yolo.model.heads.head_section import (
-    check_filters,
-    read_anchors,
-    read_augmentation,
-    read_most_boxes,
-    read_num,
-)
 from yolo.records import Predictions
+
+log = logging.getLogger(__name__)
 
 UNLIMITED = float("inf")  # Darknet's FLT_MAX: no max_delta
 
@@ -31,157 +29,33 @@ IOU_LOSSES: dict[str, PairedOverlap | None] = {
     "ciou": paired_ciou,
 }
 
+NMS_KINDS = ("default", "greedynms", "diounms")
 
-class YoloHead(nn.Module):
-    """`[yolo]` (yolo_layer.c): independent class probabilities, boxes relative to a cell and an anchor.
+CORNERS_NMS = (
+    "cornersnms"  # [Gaussian_yolo] only; in box.c diounms_sort it does what "default" does
+)
 
-    all_anchors: `[T, 2]` (width, height) in network-input pixels, of all heads; anchor_ids: the cfg's mask, which of
-    them this head predicts; stride: (vertical, horizontal) network-input pixels a cell.
-    """
+# yolo_point of a [Gaussian_yolo]: distance from the point that x, y give to the box's center, in box sizes
+CENTER_SHIFTS = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}
 
-    def __init__(
-        self,
-        *,
-        all_anchors: Tensor,
-        anchor_ids: tuple[int, ...],
-        classes: int,
-        stride: tuple[float, float],
-        scale_x_y: float = 1.0,
-        new_coords: bool = False,
-    ) -> None:
-        super().__init__()
-        self.register_buffer("all_anchors", all_anchors.float(), persistent=False)
-        self.register_buffer("anchors", all_anchors[list(anchor_ids)].float(), persistent=False)
-        self.anchor_ids = anchor_ids
-        self.classes = classes
-        self.stride = stride
-        self.scale_x_y = scale_x_y
-        self.new_coords = new_coords
+DEFAULT_ANCHOR = 0.5  # make_yolo_layer: biases without an `anchors` key
 
-    def forward(self, raw: Tensor) -> Tensor:
-        return raw
+MAX_ANCHORS = 5_000  # not Darknet's: half of the longest list of numbers that a cfg may have
 
-    def split(self, raw: Tensor) -> Tensor:
-        """`[B, A*(5+classes), H, W]` → float32 `[B, A, H, W, 5+classes]`: tx, ty, tw, th, to, classes."""
-        batch, _, height, width = raw.shape
-        cells = raw.float().view(batch, len(self.anchor_ids), 5 + self.classes, height, width)
-        return cells.permute(0, 1, 3, 4, 2)
+MIN_ZOOM = 0.01  # not Darknet's; the augmentation divides by `resize`
 
-    def network_size(self, grid: tuple[int, int]) -> Tensor:
-        """(width, height) in pixels of the network input that gives a raw map of `grid` (H, W)."""
-        return self.anchors.new_tensor([grid[1] * self.stride[1], grid[0] * self.stride[0]])
+DEFAULT_MAX_BOXES = 200  # of `max` in AlexeyAB's parser.c, for every head
 
-    def decode(self, raw: Tensor) -> Predictions:
-        """`[B, A*(5+classes), H, W]` → Predictions with P = A*H*W."""
-        cells = self.split(raw)
-        grid = (raw.shape[-2], raw.shape[-1])
-        boxes = self.decode_boxes(
-            cells[..., :4], grid_cells(*grid, raw.device), self.anchors[:, None, None], grid
-        )
-        scores = cells[..., 4:] if self.new_coords else torch.sigmoid(cells[..., 4:])
-        return flat_predictions(boxes, scores[..., 0], scores[..., 1:])
-
-    def decode_boxes(
-        self, t: Tensor, cells: Tensor, anchors: Tensor, grid: tuple[int, int]
-    ) -> Tensor:
-        """tx, ty, tw, th `[..., 4]` of (column, row) `cells` and (w, h) `anchors` `[..., 2]` → cxcywh 0..1 `[..., 4]`.
-
-        grid: (height, width) of the raw map. Source: AlexeyAB yolo_layer.c get_yolo_box; with new_coords the
-        convolution before the head has already applied the logistic function.
-        """
-        offsets = t[..., :2] if self.new_coords else torch.sigmoid(t[..., :2])
-        offsets = offsets * self.scale_x_y - 0.5 * (self.scale_x_y - 1)
-        shapes = (2 * t[..., 2:]).square() if self.new_coords else torch.exp(t[..., 2:])
-        centers = (cells + offsets) / t.new_tensor([grid[1], grid[0]])
-        return torch.cat((centers, shapes * anchors / self.network_size(grid)), dim=-1)
-
-
-class GaussianYoloHead(nn.Module):
-    """`[Gaussian_yolo]` (gaussian_yolo_layer.c): as `[yolo]`, with an uncertainty beside each of x, y, w, h.
-
-    A box's score is objectness x class x (1 - mean uncertainty); the last factor is put into the class probabilities.
-    anchors: of all heads; anchor_ids: which of them this head predicts, without it all of them.
-    center_shift: how much of its size lies between the point that x, y say and the box's center: 0 if that point is
-    the center, 0.5 for the left top corner, -0.5 for the right bottom one.
-    """
-
-    new_coords = False  # a key of [yolo] alone
-
-    def __init__(
-        self,
-        *,
-        anchors: Tensor,
-        classes: int,
-        stride: tuple[float, float],
-        anchor_ids: tuple[int, ...] | None = None,
-        scale_x_y: float = 1.0,
-        center_shift: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.anchor_ids = tuple(range(len(anchors))) if anchor_ids is None else anchor_ids
-        self.register_buffer("all_anchors", anchors.float(), persistent=False)
-        self.register_buffer("anchors", anchors[list(self.anchor_ids)].float(), persistent=False)
-        self.classes = classes
-        self.stride = stride
-        self.scale_x_y = scale_x_y
-        self.center_shift = center_shift
-
-    def forward(self, raw: Tensor) -> Tensor:
-        return raw
-
-    def split(self, raw: Tensor) -> Tensor:
-        """`[B, A*(9+classes), H, W]` → float32 `[B, A, H, W, 9+classes]`: x, σx, y, σy, w, σw, h, σh, to, classes."""
-        batch, _, height, width = raw.shape
-        cells = raw.float().view(batch, len(self.anchor_ids), 9 + self.classes, height, width)
-        return cells.permute(0, 1, 3, 4, 2)
-
-    def network_size(self, grid: tuple[int, int]) -> Tensor:
-        """(width, height) in pixels of the network input that gives a raw map of `grid` (H, W)."""
-        return self.anchors.new_tensor([grid[1] * self.stride[1], grid[0] * self.stride[0]])
-
-    def decode(self, raw: Tensor) -> Predictions:
-        """`[B, A*(9+classes), H, W]` → Predictions with P = A*H*W."""
-        cells = self.split(raw)
-        grid = (raw.shape[-2], raw.shape[-1])
-        boxes = self.decode_boxes(
-            cells[..., 0:8:2], grid_cells(*grid, raw.device), self.anchors[:, None, None], grid
-        )
-        certainty = 1 - torch.sigmoid(cells[..., 1:8:2]).mean(dim=-1, keepdim=True)
-        scores = torch.sigmoid(cells[..., 8:])
-        return flat_predictions(boxes, scores[..., 0], scores[..., 1:] * certainty)
-
-    def decode_boxes(
-        self, t: Tensor, cells: Tensor, anchors: Tensor, grid: tuple[int, int]
-    ) -> Tensor:
-        """tx, ty, tw, th `[..., 4]` of (column, row) `cells` and (w, h) `anchors` `[..., 2]` → cxcywh 0..1 `[..., 4]`.
-
-        grid: (height, width) of the raw map. Source: get_gaussian_yolo_box.
-        """
-        offsets = torch.sigmoid(t[..., :2]) * self.scale_x_y - 0.5 * (self.scale_x_y - 1)
-        sizes = torch.exp(t[..., 2:]) * anchors / self.network_size(grid)
-        centers = (cells + offsets) / t.new_tensor([grid[1], grid[0]])
-        return torch.cat((centers + self.center_shift * sizes, sizes), dim=-1)
-
-
-def grid_cells(height: int, width: int, device: torch.device) -> Tensor:
-    """`[H, W, 2]`: (column, row) of each cell."""
-    rows, columns = torch.meshgrid(
-        torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
-    )
-    return torch.stack((columns, rows), dim=-1)
-
-
-def flat_predictions(boxes: Tensor, objectness: Tensor, class_probs: Tensor) -> Predictions:
-    """`[B, A, H, W, ...]` → Predictions, P = A*H*W."""
-    return Predictions(boxes.flatten(1, 3), objectness.flatten(1, 3), class_probs.flatten(1, 3))
+PJREDDIE_MAX_BOXES = {"yolo": 90, "region": 30, "detection": 90}
 
 
 @dataclass(frozen=True)
 class YoloSettings:
-    """A [yolo] or [Gaussian_yolo] section as loss, augmentation and detection need it. Meaning as in parse_yolo.
+    """Keys of a [yolo] or [Gaussian_yolo] section for loss, augmentation and detection. Meaning as in parse_yolo.
 
-    box_overlap: None for squared error, else the overlap whose complement is the box loss;
-    uc_normalizer: weight of a [Gaussian_yolo]'s box loss.
+    box_overlap: the overlap whose complement is the box loss, None for squared error;
+    class_multipliers: weight of each class in the loss, () for equal weights;
+    uc_normalizer: weight of the box loss of a [Gaussian_yolo].
     """
 
     max_boxes: int
@@ -208,21 +82,218 @@ class YoloSettings:
 
 
 def with_iou_loss(settings: YoloSettings, iou_loss: str) -> YoloSettings:
-    """The same head trained with another box loss, one of IOU_LOSSES; its normalizer stays the cfg's."""
+    """Return the settings with another box loss, one of IOU_LOSSES; its weight stays the cfg's."""
     return replace(settings, box_overlap=IOU_LOSSES[iou_loss])
 
 
-NMS_KINDS = ("default", "greedynms", "diounms")
+class YoloHead(nn.Module):
+    """`[yolo]` (yolo_layer.c): independent class probabilities, boxes relative to a cell and an anchor.
 
-CORNERS_NMS = "cornersnms"  # of [Gaussian_yolo]: in box.c diounms_sort it does what default does
+    Args:
+        all_anchors: `[T, 2]` (width, height) in network-input pixels, the anchors of all heads.
+        anchor_ids: the cfg's mask, the indices of this head's anchors.
+        classes: number of classes.
+        stride: (vertical, horizontal) network-input pixels per cell.
+        scale_x_y: factor of the range in which a box's center may move around its cell.
+        new_coords: the previous layer has already applied the logistic function.
+    """
+
+    def __init__(
+        self,
+        *,
+        all_anchors: Tensor,
+        anchor_ids: tuple[int, ...],
+        classes: int,
+        stride: tuple[float, float],
+        scale_x_y: float = 1.0,
+        new_coords: bool = False,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("all_anchors", all_anchors.float(), persistent=False)
+        self.register_buffer("anchors", all_anchors[list(anchor_ids)].float(), persistent=False)
+        self.anchor_ids = anchor_ids
+        self.classes = classes
+        self.stride = stride
+        self.scale_x_y = scale_x_y
+        self.new_coords = new_coords
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw
+
+    def split(self, raw: Tensor) -> Tensor:
+        """`[B, A*(5+classes), H, W]` → float32 `[B, A, H, W, 5+classes]`: tx, ty, tw, th, to, classes."""
+        return split_anchors(raw, len(self.anchor_ids))
+
+    def network_size(self, grid: tuple[int, int]) -> Tensor:
+        """Return (width, height) in pixels of the network input that gives a raw map of `grid` (H, W)."""
+        return self.anchors.new_tensor([grid[1] * self.stride[1], grid[0] * self.stride[0]])
+
+    def decode(self, raw: Tensor) -> Predictions:
+        """`[B, A*(5+classes), H, W]` → Predictions with P = A*H*W."""
+        values = self.split(raw)
+        grid = (raw.shape[-2], raw.shape[-1])
+        boxes = self.decode_boxes(
+            values[..., :4], grid_cells(*grid, raw.device), self.anchors[:, None, None], grid
+        )
+        scores = values[..., 4:] if self.new_coords else torch.sigmoid(values[..., 4:])
+        return flatten_predictions(boxes, scores[..., 0], scores[..., 1:])
+
+    def decode_boxes(
+        self, t: Tensor, cells: Tensor, anchors: Tensor, grid: tuple[int, int]
+    ) -> Tensor:
+        """Compute boxes from the network's raw values (AlexeyAB yolo_layer.c get_yolo_box).
+
+        Args:
+            t: tx, ty, tw, th, `[..., 4]`.
+            cells: (column, row) of each box's cell, `[..., 2]`.
+            anchors: (width, height) in network-input pixels, `[..., 2]`.
+            grid: (height, width) of the raw map.
+
+        Returns:
+            `[..., 4]` cxcywh, 0..1 of the network input.
+        """
+        offsets = t[..., :2] if self.new_coords else torch.sigmoid(t[..., :2])
+        offsets = offsets * self.scale_x_y - 0.5 * (self.scale_x_y - 1)
+        factors = (2 * t[..., 2:]).square() if self.new_coords else torch.exp(t[..., 2:])
+        centers = (cells + offsets) / t.new_tensor([grid[1], grid[0]])
+        return torch.cat((centers, factors * anchors / self.network_size(grid)), dim=-1)
+
+
+class GaussianYoloHead(nn.Module):
+    """`[Gaussian_yolo]` (gaussian_yolo_layer.c): as `[yolo]`, with an uncertainty for each of x, y, w, h.
+
+    The score of a box is objectness x class x (1 - mean uncertainty); decode multiplies the last factor into the
+    class probabilities.
+
+    Args:
+        all_anchors, anchor_ids, classes, stride, scale_x_y: as in YoloHead.
+        center_shift: distance from the point that x, y give to the box's center, in box sizes: 0 if the point is the
+            center, 0.5 if it is the left top corner, -0.5 if it is the right bottom corner.
+    """
+
+    new_coords = False  # a key of [yolo] only; the losses ask every head
+
+    def __init__(
+        self,
+        *,
+        all_anchors: Tensor,
+        anchor_ids: tuple[int, ...],
+        classes: int,
+        stride: tuple[float, float],
+        scale_x_y: float = 1.0,
+        center_shift: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("all_anchors", all_anchors.float(), persistent=False)
+        self.register_buffer("anchors", all_anchors[list(anchor_ids)].float(), persistent=False)
+        self.anchor_ids = anchor_ids
+        self.classes = classes
+        self.stride = stride
+        self.scale_x_y = scale_x_y
+        self.center_shift = center_shift
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw
+
+    def split(self, raw: Tensor) -> Tensor:
+        """`[B, A*(9+classes), H, W]` → float32 `[B, A, H, W, 9+classes]`: x, σx, y, σy, w, σw, h, σh, to, classes."""
+        return split_anchors(raw, len(self.anchor_ids))
+
+    def network_size(self, grid: tuple[int, int]) -> Tensor:
+        """Return (width, height) in pixels of the network input that gives a raw map of `grid` (H, W)."""
+        return self.anchors.new_tensor([grid[1] * self.stride[1], grid[0] * self.stride[0]])
+
+    def decode(self, raw: Tensor) -> Predictions:
+        """`[B, A*(9+classes), H, W]` → Predictions with P = A*H*W."""
+        values = self.split(raw)
+        grid = (raw.shape[-2], raw.shape[-1])
+        boxes = self.decode_boxes(
+            values[..., 0:8:2], grid_cells(*grid, raw.device), self.anchors[:, None, None], grid
+        )
+        certainty = 1 - torch.sigmoid(values[..., 1:8:2]).mean(dim=-1, keepdim=True)
+        scores = torch.sigmoid(values[..., 8:])
+        return flatten_predictions(boxes, scores[..., 0], scores[..., 1:] * certainty)
+
+    def decode_boxes(
+        self, t: Tensor, cells: Tensor, anchors: Tensor, grid: tuple[int, int]
+    ) -> Tensor:
+        """As YoloHead.decode_boxes, then moved by `center_shift` (get_gaussian_yolo_box)."""
+        offsets = torch.sigmoid(t[..., :2]) * self.scale_x_y - 0.5 * (self.scale_x_y - 1)
+        sizes = torch.exp(t[..., 2:]) * anchors / self.network_size(grid)
+        centers = (cells + offsets) / t.new_tensor([grid[1], grid[0]])
+        return torch.cat((centers + self.center_shift * sizes, sizes), dim=-1)
+
+
+def split_anchors(raw: Tensor, anchors: int) -> Tensor:
+    """`[B, A*V, H, W]` → float32 `[B, A, H, W, V]`, A = `anchors`."""
+    return raw.float().unflatten(1, (anchors, -1)).permute(0, 1, 3, 4, 2)
+
+
+def grid_cells(height: int, width: int, device: torch.device) -> Tensor:
+    """Return (column, row) of each cell, `[H, W, 2]`."""
+    rows, columns = torch.meshgrid(
+        torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
+    )
+    return torch.stack((columns, rows), dim=-1)
+
+
+def flatten_predictions(boxes: Tensor, objectness: Tensor, class_probs: Tensor) -> Predictions:
+    """`[B, A, H, W, ...]` → Predictions, P = A*H*W."""
+    return Predictions(boxes.flatten(1, 3), objectness.flatten(1, 3), class_probs.flatten(1, 3))
+
+
+def build_yolo(section: Section, context: BuildContext) -> Built:
+    """[yolo] (parser.c parse_yolo): the previous layer must have masks x (5 + classes) filters."""
+    shape = context.previous_shape
+    classes = section.integer("classes", 20, minimum=1)
+    scale_x_y, new_coords = section.number("scale_x_y", 1.0), section.flag("new_coords")
+    settings = read_yolo(section, classes, context.dialect)
+    anchors, mask = _read_masked_anchors(section)
+    check_filters(section, context, len(mask), 5 + classes)
+    layer = YoloHead(
+        all_anchors=anchors,
+        anchor_ids=mask,
+        classes=classes,
+        stride=context.stride(shape),
+        scale_x_y=scale_x_y,
+        new_coords=new_coords,
+    )
+    return Built(layer, (context.previous,), shape, settings)
+
+
+def build_gaussian_yolo(section: Section, context: BuildContext) -> Built:
+    """[Gaussian_yolo] (parser.c parse_gaussian_yolo): masks x (9 + classes) filters."""
+    shape = context.previous_shape
+    classes = section.integer("classes", 20, minimum=1)
+    scale_x_y = section.number("scale_x_y", 1.0)
+    point = section.choice("yolo_point", "center", tuple(CENTER_SHIFTS))
+    settings = read_gaussian_yolo(section, classes, context.dialect)
+    anchors, mask = _read_masked_anchors(section)
+    check_filters(section, context, len(mask), 9 + classes)
+    layer = GaussianYoloHead(
+        all_anchors=anchors,
+        anchor_ids=mask,
+        classes=classes,
+        stride=context.stride(shape),
+        scale_x_y=scale_x_y,
+        center_shift=CENTER_SHIFTS[point],
+    )
+    return Built(layer, (context.previous,), shape, settings)
 
 
 def read_yolo(
     section: Section, classes: int, dialect: str, nms_kinds: tuple[str, ...] = NMS_KINDS
 ) -> YoloSettings:
-    """What a `[yolo]` says beyond its shape."""
+    """Read the settings of a `[yolo]`.
+
+    Args:
+        section: the section.
+        classes: its number of classes.
+        dialect: "alexeyab" or "pjreddie", which differ in the default of `max`.
+        nms_kinds: the words that `nms_kind` may be.
+    """
     return YoloSettings(
-        max_boxes=read_most_boxes(section, dialect),
+        max_boxes=read_max_boxes(section, dialect),
         ignore_thresh=section.number("ignore_thresh", 0.5),
         truth_thresh=section.number("truth_thresh", 1.0),
         iou_thresh=section.number("iou_thresh", 1.0),
@@ -244,7 +315,7 @@ def read_yolo(
 
 
 def read_gaussian_yolo(section: Section, classes: int, dialect: str) -> YoloSettings:
-    """What a `[Gaussian_yolo]` says beyond its shape."""
+    """Read the settings of a `[Gaussian_yolo]`."""
     settings = read_yolo(section, classes, dialect, (*NMS_KINDS, CORNERS_NMS))
     nms_kind = "default" if settings.nms_kind == CORNERS_NMS else settings.nms_kind
     uc_normalizer = section.number("uc_normalizer", 1.0)
@@ -257,7 +328,7 @@ def _read_iou_thresh_kind(section: Section) -> PairedOverlap:
 
 
 def _read_class_multipliers(section: Section, classes: int) -> tuple[float, ...]:
-    """One factor a class from counters_per_class: the rarest class weighs most; () without that key.
+    """Return one weight per class from counters_per_class; the rarest class has the largest. () without that key.
 
     Source: parser.c get_classes_multipliers: largest counter / counter, at most max_delta.
     """
@@ -266,58 +337,67 @@ def _read_class_multipliers(section: Section, classes: int) -> tuple[float, ...]
         return ()
     if len(counters) != classes or min(counters) < 1:
         raise section.error("counters_per_class", f"{classes} counters of at least 1")
-    most = section.number("max_delta", UNLIMITED)
-    return tuple(min(max(counters) / counter, most) for counter in counters)
+    largest = section.number("max_delta", UNLIMITED)
+    return tuple(min(max(counters) / counter, largest) for counter in counters)
 
 
-# yolo_point of a [Gaussian_yolo]: the way from the point that x, y say to the center, in sizes of the box
-CENTER_SHIFTS = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}
-
-
-def build_yolo(section: Section, before: BuildContext) -> Built:
-    """[yolo] (parser.c parse_yolo): the filters before it must be masks x (5 + classes)."""
-    shape = before.shape(before.previous)
-    classes = section.integer("classes", 20, minimum=1)
-    scale_x_y, new_coords = section.number("scale_x_y", 1.0), section.flag("new_coords")
-    settings = read_yolo(section, classes, before.dialect)
-    anchors, mask = _anchors(section)
-    check_filters(section, before, len(mask), 5 + classes)
-    layer = YoloHead(
-        all_anchors=anchors,
-        anchor_ids=mask,
-        classes=classes,
-        stride=before.stride(shape),
-        scale_x_y=scale_x_y,
-        new_coords=new_coords,
-    )
-    return Built(layer, (before.previous,), shape, settings)
-
-
-def build_gaussian_yolo(section: Section, before: BuildContext) -> Built:
-    """[Gaussian_yolo] (parser.c parse_gaussian_yolo): masks x (9 + classes) filters before it."""
-    shape = before.shape(before.previous)
-    classes = section.integer("classes", 20, minimum=1)
-    scale_x_y = section.number("scale_x_y", 1.0)
-    point = section.choice("yolo_point", "center", tuple(CENTER_SHIFTS))
-    settings = read_gaussian_yolo(section, classes, before.dialect)
-    anchors, mask = _anchors(section)
-    check_filters(section, before, len(mask), 9 + classes)
-    layer = GaussianYoloHead(
-        anchors=anchors,
-        anchor_ids=mask,
-        classes=classes,
-        stride=before.stride(shape),
-        scale_x_y=scale_x_y,
-        center_shift=CENTER_SHIFTS[point],
-    )
-    return Built(layer, (before.previous,), shape, settings)
-
-
-def _anchors(section: Section) -> tuple[torch.Tensor, tuple[int, ...]]:
-    """All anchors `[T, 2]` and the mask of a [yolo]."""
-    total = read_num(section)
+def _read_masked_anchors(section: Section) -> tuple[Tensor, tuple[int, ...]]:
+    """Return all anchors `[T, 2]` and the mask of a [yolo]."""
+    total = read_anchor_count(section)
     mask = section.integers("mask", tuple(range(total)))
     anchors = read_anchors(section, total)
     if min(mask) < 0 or max(mask) >= len(anchors):
         raise section.error("mask", f"anchors 0 to {len(anchors) - 1}")
     return anchors, mask
+
+
+# Keys of the sections of several heads
+
+
+def read_anchor_count(section: Section) -> int:
+    """Return `num`."""
+    total = section.integer("num", 1, minimum=1)
+    if total > MAX_ANCHORS:
+        raise section.error("num", f"at most {MAX_ANCHORS} anchors")
+    return total
+
+
+def read_anchors(section: Section, total: int) -> Tensor:
+    """Return all anchors of the section, `[T, 2]`; T is at least `total`, the section's num.
+
+    More than num are logged and kept, because AlexeyAB's masks may name them (cspx-p7-mish.cfg: num=16, 20 anchors).
+    """
+    numbers = section.numbers("anchors", (DEFAULT_ANCHOR,) * 2 * total)
+    if len(numbers) % 2 or len(numbers) < 2 * total or min(numbers) <= 0:
+        expected = f"positive numbers, two for each of num={total} anchors"
+        raise section.error("anchors", expected, f"{len(numbers)}, the smallest {min(numbers):g}")
+    anchors = torch.tensor(numbers).view(-1, 2)
+    if len(anchors) > total:
+        where = f"{section.path}:{section.line}: [{section.kind}]"
+        log.warning("%s has %d anchors, num=%d", where, len(anchors), total)
+    return anchors
+
+
+def read_augmentation(section: Section) -> dict[str, float]:
+    """Return jitter, resize and random, by name."""
+    return {
+        "jitter": section.number("jitter", 0.2, minimum=0),
+        "resize": section.number("resize", 1.0, minimum=MIN_ZOOM),
+        "random": section.number("random", 0.0),
+    }
+
+
+def read_max_boxes(section: Section, dialect: str) -> int:
+    """Return `max`, the number of ground truths per image that training uses."""
+    defaults = PJREDDIE_MAX_BOXES if dialect == "pjreddie" else {}
+    return section.integer("max", defaults.get(section.kind, DEFAULT_MAX_BOXES), minimum=1)
+
+
+def check_filters(section: Section, context: BuildContext, anchors: int, values: int) -> None:
+    """Raise CfgError unless the raw map has `values` channels (box, objectness, classes) for each of `anchors`."""
+    channels = context.previous_shape[0]
+    if channels != anchors * values:
+        expected = (
+            f"{anchors} anchors x {values} values = {anchors * values} filters before the head"
+        )
+        raise section.error("classes", expected, f"{channels} filters in layer {context.previous}")

@@ -1,7 +1,7 @@
-"""Darknet's activations, one torch module for each name (AlexeyAB activations.h; pjreddie activations.h).
+"""The values of `activation`, one torch module for each name (AlexeyAB activations.h; pjreddie activations.h).
 
-Where AlexeyAB's gives 0 everywhere (relu6 on the CPU, swish and mish outside [convolutional]), this computes what the
-name says.
+A few of AlexeyAB's return 0 everywhere (relu6 on the CPU, swish and mish outside [convolutional]); the modules here
+compute the function of that name.
 """
 
 from collections.abc import Callable
@@ -19,8 +19,8 @@ RAMP_SLOPE = 0.1
 CHANNEL_EPSILON = 1e-4  # AlexeyAB activations.c activate_array_normalize_channels
 
 
-class Function(nn.Module):
-    """A pure function of a map as a module."""
+class Activation(nn.Module):
+    """A function of a map as a module."""
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -60,45 +60,45 @@ def _lhtan(x: Tensor) -> Tensor:
 
 
 def _normalize_channels(x: Tensor) -> Tensor:
-    """Shares of the positive values among the channels of each pixel."""
+    """Return relu(x) / its sum over the channels."""
     positive = F.relu(x)
     return positive / (positive.sum(dim=1, keepdim=True) + CHANNEL_EPSILON)
 
 
 def _normalize_channels_softmax(x: Tensor) -> Tensor:
-    """Shares of the exponentials among the channels of each pixel; overflows where Darknet's does."""
+    """Return the softmax over the channels; it overflows where Darknet's does."""
     powers = torch.exp(x)
     return powers / (powers.sum(dim=1, keepdim=True) + CHANNEL_EPSILON)
 
 
 def _normalize_channels_softmax_maxval(x: Tensor) -> Tensor:
-    """The same after the largest value is taken off, so that nothing overflows."""
+    """Return the softmax over the channels, after subtracting the maximum so that nothing overflows."""
     return _normalize_channels_softmax(x - x.amax(dim=1, keepdim=True))
 
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "linear": nn.Identity,
     "logistic": nn.Sigmoid,
-    "loggy": lambda: Function(_loggy),
+    "loggy": lambda: Activation(_loggy),
     "relu": nn.ReLU,
     "relu6": nn.ReLU6,
     "relie": lambda: nn.LeakyReLU(RELIE_SLOPE),
-    "ramp": lambda: Function(_ramp),
+    "ramp": lambda: Activation(_ramp),
     "leaky": lambda: nn.LeakyReLU(LEAKY_SLOPE),
-    # Darknet computes leaky and turns only the gradient around (activation_kernels.cu); here it is leaky in both.
+    # Darknet computes leaky and changes only the gradient (activation_kernels.cu); here the gradient is leaky's too.
     "revleaky": lambda: nn.LeakyReLU(LEAKY_SLOPE),
     "elu": nn.ELU,
     "selu": nn.SELU,
     "gelu": lambda: nn.GELU(approximate="tanh"),
     "swish": nn.SiLU,
     "mish": nn.Mish,
-    "hard_mish": lambda: Function(_hard_mish),
+    "hard_mish": lambda: Activation(_hard_mish),
     "tanh": nn.Tanh,
     "hardtan": nn.Hardtanh,
-    "lhtan": lambda: Function(_lhtan),
-    "plse": lambda: Function(_plse),
-    "stair": lambda: Function(_stair),
-    "normalize_channels": lambda: Function(_normalize_channels),
-    "normalize_channels_softmax": lambda: Function(_normalize_channels_softmax),
-    "normalize_channels_softmax_maxval": lambda: Function(_normalize_channels_softmax_maxval),
+    "lhtan": lambda: Activation(_lhtan),
+    "plse": lambda: Activation(_plse),
+    "stair": lambda: Activation(_stair),
+    "normalize_channels": lambda: Activation(_normalize_channels),
+    "normalize_channels_softmax": lambda: Activation(_normalize_channels_softmax),
+    "normalize_channels_softmax_maxval": lambda: Activation(_normalize_channels_softmax_maxval),
 }

@@ -1,11 +1,13 @@
-"""Convolutions: plain, with the weights of another layer, and with weights and inputs reduced to their signs.
+"""`[convolutional]`, `[conv]`: plain, with the weights of another layer, or with binary weights and inputs.
 
-Tensors are `[B, C, H, W]` in and out. A layer that stores parameters in a .weights file says so by `darknet_tensors()`:
-the tensors in file order.
+Also what other layers share with it: Darknet's batch norm, and fast initialization of weights. Tensors are
+`[B, C, H, W]` in and out. A layer that stores tensors in a .weights file has `darknet_tensors()`, in file order.
 """
 
 import math
+from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,28 +16,42 @@ from yolo.cfg import Section
 from yolo.model.building import (
     BuildContext,
     Built,
-    check_output,
-    find_layer,
+    check_output_size,
     read_activation,
-    read_blur_size,
     read_strides,
-    refuse,
+    require_zero,
+    resolve_layer,
 )
-from yolo.model.layers.initialization import fill_uniform, untouched_zeros
-from yolo.model.layers.pooling import Blur
+from yolo.model.layers.pooling import Blur, read_blur_size
 
 BATCH_NORM_EPSILON = 1e-5  # AlexeyAB blas.c and both cuDNN builds; inside the root
 
 BATCH_NORM_MOMENTUM = 0.01  # rolling average .99 / .01 (batchnorm_layer.c, GPU)
 
+BATCH_NORM_VALUES = 4  # stored per channel: bias, scale, rolling mean and variance
+
+RANDOM_BLOCK = (
+    2**16
+)  # numbers drawn at a time, so that they are still in the cache when they are scaled
+
+MAX_SEED = 2**63 - 1
+
+UNSUPPORTED_KEYS = (
+    "sway", "rotate", "stretch", "stretch_sway", "flipped", "dot", "reverse", "coordconv",
+)  # fmt: skip
+
 
 class Convolutional(nn.Module):
-    """Convolution, batch norm if there is one, activation, and a blur if there is one (convolutional_layer.c).
+    """Convolution, optional batch norm, activation, optional blur (convolutional_layer.c).
 
-    Weights are 0 until `reset_parameters` draws them.
+    Weights are 0 until `reset_parameters` draws them. Without batch norm the convolution has a bias.
 
-    kernel, stride, padding are (vertical, horizontal). Without batch norm the convolution has a bias.
-    blur: antialiasing, after the activation; the layer's own stride is then 1 and the blur's is the cfg's.
+    Args:
+        in_channels, filters, dilation, groups: as nn.Conv2d's in_channels, out_channels, dilation, groups.
+        kernel, stride, padding: (vertical, horizontal).
+        batch_normalize: whether there is a batch norm.
+        activation: applied after batch norm.
+        blur: antialiasing, applied after the activation. The cfg's stride is then the blur's, and `stride` is 1.
     """
 
     def __init__(
@@ -67,13 +83,13 @@ class Convolutional(nn.Module):
         self.norm = batch_norm(filters) if batch_normalize else None
         self.activation = activation
         self.blur = blur
-        self.conv.weight = untouched_zeros(*self.conv.weight.shape)
+        self.conv.weight = zero_parameter(*self.conv.weight.shape)
         if self.conv.bias is not None:
             nn.init.zeros_(self.conv.bias)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Darknet's start: weights uniform in ±sqrt(2 / fan_in) (AlexeyAB make_convolutional_layer), biases 0."""
+        """Draw weights uniformly from ±sqrt(2 / fan_in) (AlexeyAB make_convolutional_layer); biases are 0."""
         bound = math.sqrt(2 / self.conv.weight[0].numel())
         fill_uniform(self.conv.weight, bound)
         if self.conv.bias is not None:
@@ -83,20 +99,21 @@ class Convolutional(nn.Module):
         return self.finish(self.conv(features))
 
     def finish(self, features: Tensor) -> Tensor:
-        """What follows the convolution itself."""
-        return _finished(features, self.norm, self.activation, self.blur)
+        """Apply what follows the convolution."""
+        return _finish(features, self.norm, self.activation, self.blur)
 
     def darknet_tensors(self) -> list[tuple[str, Tensor]]:
-        """biases, [scales, rolling mean, rolling variance], weights (parser.c load_convolutional_weights)."""
+        """Return biases, [scales, rolling mean, rolling variance], weights (parser.c load_convolutional_weights)."""
         if self.norm is None:
             return [("biases", self.conv.bias), ("weights", self.conv.weight)]
         return [*batch_norm_tensors(self.norm), ("weights", self.conv.weight)]
 
 
 class SharedConvolutional(nn.Module):
-    """A convolution with the parameters of another layer, those of its batch norm included (share_index).
+    """A convolution with the parameters and the batch norm of another layer, `owner` (share_index).
 
-    stride, padding and dilation are its own. Nothing of it is stored (AlexeyAB parser.c load_weights_upto).
+    Stride, padding, dilation, activation and blur are its own. It stores nothing in a .weights file (AlexeyAB parser.c
+    load_weights_upto).
     """
 
     def __init__(
@@ -122,15 +139,18 @@ class SharedConvolutional(nn.Module):
         features = F.conv2d(
             features, conv.weight, conv.bias, self.stride, self.padding, self.dilation, conv.groups
         )
-        return _finished(features, norm, self.activation, self.blur)
+        return _finish(features, norm, self.activation, self.blur)
 
 
 class BinaryConvolutional(nn.Module):
-    """A convolution whose weights count only by sign, times the mean size of their filter's weights (XNOR-Net).
+    """A convolution whose weights are replaced by their signs times the filter's mean absolute weight (XNOR-Net).
 
-    signs_in: whether the input too counts only by sign, as `xnor` says; `binary` leaves it as it is.
-    Training sees the signs' gradient as that of the numbers themselves. Arithmetic as in pjreddie's
-    convolutional_layer.c binarize_weights and binarize_cpu, AlexeyAB's when it trains: zeros around the map stay zeros.
+    Gradients pass as if nothing were replaced. Arithmetic as in pjreddie's convolutional_layer.c binarize_weights and
+    binarize_cpu, and in AlexeyAB's training: padding stays 0.
+
+    Args:
+        plain: the layer with the real weights.
+        signs_in: replace the inputs by their signs too, as `xnor` does and `binary` does not.
     """
 
     def __init__(self, *, plain: Convolutional, signs_in: bool) -> None:
@@ -150,21 +170,21 @@ class BinaryConvolutional(nn.Module):
         return self.plain.finish(features)
 
     def reset_parameters(self) -> None:
-        """As of the plain layer."""
+        """Draw the weights of the plain layer."""
         self.plain.reset_parameters()
 
     def darknet_tensors(self) -> list[tuple[str, Tensor]]:
-        """As of the plain layer: what is stored are numbers, not signs."""
+        """Return the tensors of the plain layer: .weights files hold its real weights."""
         return self.plain.darknet_tensors()
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:
-    """Batch norm with the numbers of Darknet's GPU builds."""
+    """Return a batch norm with epsilon and momentum of Darknet's GPU builds."""
     return nn.BatchNorm2d(channels, eps=BATCH_NORM_EPSILON, momentum=BATCH_NORM_MOMENTUM)
 
 
-def batch_norm_tensors(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> list[tuple[str, Tensor]]:
-    """biases, scales, rolling mean, rolling variance, in the order of a .weights file."""
+def batch_norm_tensors(norm: nn.BatchNorm2d) -> list[tuple[str, Tensor]]:
+    """Return biases, scales, rolling mean, rolling variance: the order of a .weights file."""
     return [
         ("biases", norm.bias),
         ("scales", norm.weight),
@@ -173,7 +193,28 @@ def batch_norm_tensors(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> list[tuple[str,
     ]
 
 
-def _finished(
+def zero_parameter(*shape: int) -> nn.Parameter:
+    """Return a float32 parameter of zeros on the CPU; the system allocates its memory only when it is written."""
+    return nn.Parameter(torch.from_numpy(np.zeros(shape, np.float32)))
+
+
+def fill_uniform(weights: Tensor, bound: float) -> None:
+    """Fill contiguous float32 `weights` on the CPU with random numbers between -bound and bound.
+
+    NumPy's generator draws them, seeded by torch's, so that torch.manual_seed decides. torch's own uniform_ takes
+    about twice as long: two seconds for the largest network that is initialized.
+    """
+    seed = torch.randint(MAX_SEED, ()).item()
+    generator = np.random.Generator(np.random.SFC64(seed))
+    numbers = weights.detach().view(-1).numpy()
+    for start in range(0, numbers.size, RANDOM_BLOCK):
+        block = numbers[start : start + RANDOM_BLOCK]
+        generator.random(out=block, dtype=np.float32)
+        block *= 2 * bound
+        block -= bound
+
+
+def _finish(
     features: Tensor, norm: nn.Module | None, activation: nn.Module, blur: nn.Module | None
 ) -> Tensor:
     if norm is not None:
@@ -183,27 +224,30 @@ def _finished(
 
 
 def _signs(values: Tensor) -> Tensor:
-    """1 above 0, else -1."""
+    """Return 1 for positive values and -1 for all others."""
     return torch.where(values > 0, 1.0, -1.0).to(values.dtype)
 
 
 def _straight_through(values: Tensor, replaced: Tensor) -> Tensor:
-    """`replaced` going forward, the gradient of `values` going back; exactly `replaced` where nothing is learned."""
+    """Return `replaced` with the gradient of `values`; without autograd exactly `replaced`."""
     if not torch.is_grad_enabled():
         return replaced
     return values + (replaced - values).detach()
 
 
-REFUSED = (
-    "sway", "rotate", "stretch", "stretch_sway", "flipped", "dot", "reverse", "coordconv",
-)  # fmt: skip
+class _Window(NamedTuple):
+    """What a convolution has of its own even if it shares its weights."""
 
-BATCH_NORM_NUMBERS = 4  # a filter: bias, scale, rolling mean and variance
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: int
+    activation: nn.Module
+    blur: Blur | None
 
 
-def build_convolutional(section: Section, before: BuildContext) -> Built:
+def build_convolutional(section: Section, context: BuildContext) -> Built:
     """[convolutional] (AlexeyAB parser.c parse_convolutional, convolutional_layer.c make_convolutional_layer)."""
-    refuse(section, REFUSED, "this kind of convolution")
+    require_zero(section, UNSUPPORTED_KEYS, "this kind of convolution")
     stride, blur_size = read_strides(section), read_blur_size(section)
     size = section.integer("size", 1, minimum=1)
     dilation = section.integer("dilation", 1, minimum=1)
@@ -211,42 +255,42 @@ def build_convolutional(section: Section, before: BuildContext) -> Built:
         dilation = 1  # parse_convolutional
     padding = _read_padding(section, size) * dilation
     filters = section.integer("filters", 1, minimum=1)
-    before.afford(section, "filters", filters)
-    window = {
-        "stride": (1, 1) if blur_size else stride,  # the blur strides in its place
-        "padding": (padding, padding),
-        "dilation": dilation,
-        "activation": read_activation(section, default="logistic"),
-        "blur": Blur(channels=filters, size=blur_size, stride=stride) if blur_size else None,
-    }
-    layer = _build_layer(section, before, filters, size, window)
-    _, height, width = before.shape(before.previous)
+    context.check_stored_values(section, "filters", filters)
+    window = _Window(
+        stride=(1, 1) if blur_size else stride,
+        padding=(padding, padding),
+        dilation=dilation,
+        activation=read_activation(section, default="logistic"),
+        blur=Blur(channels=filters, size=blur_size, stride=stride) if blur_size else None,
+    )
+    layer = _build_layer(section, context, filters, size, window)
+    _, height, width = context.previous_shape
     # AlexeyAB leaves dilation out of the output's size; with its own `pad` and odd sizes both agree.
     reach = dilation * (size - 1) + 1
     out = tuple(
         (length + 2 * padding - reach) // step + 1
-        for length, step in zip((height, width), window["stride"], strict=True)
+        for length, step in zip((height, width), window.stride, strict=True)
     )
-    check_output(section, "size", out, (height, width))
-    if window["blur"] is not None:
-        out = window["blur"].output_size(out)
-        check_output(section, "antialiasing", out, (height, width))
-    return Built(layer, (before.previous,), (filters, *out))
+    check_output_size(section, "size", out, (height, width))
+    if window.blur is not None:
+        out = window.blur.output_size(out)
+        check_output_size(section, "antialiasing", out, (height, width))
+    return Built(layer, (context.previous,), (filters, *out))
 
 
 def _build_layer(
-    section: Section, before: BuildContext, filters: int, size: int, window: dict[str, object]
+    section: Section, context: BuildContext, filters: int, size: int, window: _Window
 ) -> nn.Module:
-    """The layer with parameters of its own or of another one, real or binary."""
+    """Return the layer, with its own or shared parameters, real or binary."""
     xnor, binary = section.flag("xnor"), section.flag("binary")
     normalize = section.flag("batch_normalize") | section.flag("cbn")
     groups = section.integer("groups", 1, minimum=1)
     shares, share_index = section.has("share_index"), section.integer("share_index", -1)
     if section.flag("bin_output") and not xnor:
-        raise section.error("bin_output", "0, or xnor=1: only such a layer's output may be signs")
-    if xnor and before.dialect == "alexeyab":
+        raise section.error("bin_output", "0, or xnor=1: only the output of such a layer is signs")
+    if xnor and context.dialect == "alexeyab":
         groups = 1  # AlexeyAB make_convolutional_layer
-    channels = before.shape(before.previous)[0]
+    channels = context.previous_shape[0]
     for key, count in (("groups", channels), ("filters", filters)):
         if count % groups:
             expected = f"groups={groups} to divide {channels} channels and {filters} filters"
@@ -254,18 +298,18 @@ def _build_layer(
     if shares:
         if xnor or binary:
             raise section.error("share_index", "no such key where xnor or binary is 1")
-        owner = _find_owner(section, before, share_index)
+        owner = _find_owner(section, context, share_index)
         _check_owner(section, owner, (filters, channels // groups, size, size), normalize)
-        return SharedConvolutional(owner=owner, **window)
-    numbers = filters * (channels // groups) * size**2
-    before.afford(section, "filters", numbers + BATCH_NORM_NUMBERS * filters)
+        return SharedConvolutional(owner=owner, **window._asdict())
+    weights = filters * (channels // groups) * size**2
+    context.check_stored_values(section, "filters", weights + BATCH_NORM_VALUES * filters)
     layer = Convolutional(
         in_channels=channels,
         filters=filters,
         kernel=(size, size),
         groups=groups,
         batch_normalize=normalize,
-        **window,
+        **window._asdict(),
     )
     return BinaryConvolutional(plain=layer, signs_in=xnor) if xnor or binary else layer
 
@@ -275,8 +319,8 @@ def _read_padding(section: Section, size: int) -> int:
     return size // 2 if section.flag("pad") else padding
 
 
-def _find_owner(section: Section, before: BuildContext, share_index: int) -> Convolutional:
-    owner = before.built[find_layer(section, "share_index", share_index, before)].module
+def _find_owner(section: Section, context: BuildContext, share_index: int) -> Convolutional:
+    owner = context.built[resolve_layer(section, "share_index", share_index, context)].module
     while isinstance(owner, SharedConvolutional):
         owner = owner.owner
     if not isinstance(owner, Convolutional):
@@ -287,9 +331,9 @@ def _find_owner(section: Section, before: BuildContext, share_index: int) -> Con
 def _check_owner(
     section: Section, owner: Convolutional, shape: tuple[int, ...], normalize: bool
 ) -> None:
-    """What is shared must be what this layer says of itself."""
-    theirs = tuple(owner.conv.weight.shape)
-    if theirs != shape or (owner.norm is not None) != normalize:
-        found = f"a layer of weights {list(theirs)}, batch_normalize={int(owner.norm is not None)}"
+    """Raise CfgError unless the owner has the weights and the batch norm that this section describes."""
+    owners = tuple(owner.conv.weight.shape)
+    if owners != shape or (owner.norm is not None) != normalize:
+        found = f"a layer of weights {list(owners)}, batch_normalize={int(owner.norm is not None)}"
         expected = f"one of weights {list(shape)}, batch_normalize={int(normalize)}, as here"
         raise section.error("share_index", expected, found)

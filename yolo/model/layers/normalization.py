@@ -1,16 +1,11 @@
-"""Layers that scale, drop or cut the values of a map: crop, batch norm, local response norm, dropblock, softmaxes.
-
-Tensors are `[B, C, H, W]` in and out; only a crop changes the shape.
-"""
+"""`[batchnorm]`, `[lrn]`, `[normalization]`: batch norm and local response norm as layers. `[B, C, H, W]` in and out."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from yolo.cfg import Section
 from yolo.model.building import BuildContext, Built
-from yolo.model.layers.convolution import batch_norm, batch_norm_tensors
-
-BATCH_NORM_NUMBERS = 4  # stored for each channel: bias, scale, rolling mean and variance
+from yolo.model.layers.convolution import BATCH_NORM_VALUES, batch_norm, batch_norm_tensors
 
 
 class BatchNorm(nn.Module):
@@ -24,21 +19,20 @@ class BatchNorm(nn.Module):
         return self.norm(features)
 
     def darknet_tensors(self) -> list[tuple[str, Tensor]]:
-        """biases, scales, rolling mean, rolling variance (AlexeyAB parser.c load_batchnorm_weights).
+        """Return biases, scales, rolling mean, rolling variance (AlexeyAB parser.c load_batchnorm_weights).
 
-        pjreddie's files have no biases: there they stay what they were, 0 in his Darknet.
+        pjreddie's files have no biases; in his Darknet they are 0.
         """
         return batch_norm_tensors(self.norm)
 
 
 class LocalResponseNorm(nn.Module):
-    """Each value times norm^-beta, norm = kappa + alpha * squares of nearby channels (normalization_layer.c).
+    """Each value times norm^-beta, norm = kappa + alpha * sum of squares of nearby channels (normalization_layer.c).
 
-    Near channel c are c - (size - 1) // 2 to c + size // 2, as far as they exist. From their sum Darknet always takes
-    the square of channel size // 2: its running sum begins without it, and takes it off when it leaves the window.
-    torch's LocalResponseNorm has no such loss, divides alpha by size and lays even windows the other way.
-
-    The gradient is the true one; Darknet's takes the norm for a constant ("approximate", as its source says).
+    The window of channel c is c - (size - 1) // 2 to c + size // 2, as far as these exist. Darknet's running sum never
+    adds the square of channel size // 2 but subtracts it when it leaves the window, so that all sums lack it; so do
+    they here. torch's LocalResponseNorm does not lack it, divides alpha by size, and shifts even windows to the other
+    side. The gradient is the true one; Darknet's treats the norm as a constant ("approximate", says its source).
     """
 
     def __init__(self, *, size: int, alpha: float, beta: float, kappa: float) -> None:
@@ -50,27 +44,27 @@ class LocalResponseNorm(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         squares = features * features
-        above, below = (self.size - 1) // 2, self.size // 2
-        windows = F.pad(squares, (0, 0, 0, 0, above, below)).unfold(1, self.size, 1)
-        lost = squares[:, below : below + 1].sum(dim=1, keepdim=True)  # 0 where there is no such
-        norms = self.kappa + self.alpha * (windows.sum(dim=-1) - lost)
+        before, after = (self.size - 1) // 2, self.size // 2
+        windows = F.pad(squares, (0, 0, 0, 0, before, after)).unfold(1, self.size, 1)
+        missing = squares[:, after : after + 1].sum(dim=1, keepdim=True)  # 0 without such a channel
+        norms = self.kappa + self.alpha * (windows.sum(dim=-1) - missing)
         return features * norms**-self.beta
 
 
-def build_batchnorm(section: Section, before: BuildContext) -> Built:
+def build_batchnorm(section: Section, context: BuildContext) -> Built:
     """[batchnorm] (parser.c parse_batchnorm)."""
-    shape = before.shape(before.previous)
-    before.afford(section, "channels", BATCH_NORM_NUMBERS * shape[0])
-    return Built(BatchNorm(channels=shape[0]), (before.previous,), shape)
+    shape = context.previous_shape
+    context.check_stored_values(section, "channels", BATCH_NORM_VALUES * shape[0])
+    return Built(BatchNorm(channels=shape[0]), (context.previous,), shape)
 
 
-def build_normalization(section: Section, before: BuildContext) -> Built:
+def build_normalization(section: Section, context: BuildContext) -> Built:
     """[lrn], [normalization] (parser.c parse_normalization)."""
     size = section.integer("size", 5, minimum=1)
     alpha, beta = section.number("alpha", 0.0001), section.number("beta", 0.75)
     kappa = section.number("kappa", 1.0)
-    shape = before.shape(before.previous)
-    if size // 2 > shape[0]:  # Darknet reads size // 2 channels, whatever there is
+    shape = context.previous_shape
+    if size // 2 > shape[0]:  # Darknet reads size // 2 channels, even beyond the last one
         raise section.error("size", f"at most {2 * shape[0] + 1}, for {shape[0]} channels")
     layer = LocalResponseNorm(size=size, alpha=alpha, beta=beta, kappa=kappa)
-    return Built(layer, (before.previous,), shape)
+    return Built(layer, (context.previous,), shape)

@@ -1,6 +1,6 @@
-"""Layers that look at a window of a map, or at all of it, and keep one number: the largest or the mean.
+"""`[maxpool]`, `[max]`, `[local_avgpool]`, `[local_avg]`, `[avgpool]`, `[avg]`; and Blur, the antialiasing of layers.
 
-Tensors are `[B, C, H, W]` in and out; strides are (vertical, horizontal).
+Tensors are `[B, C, H, W]` in and out; sizes are (height, width), strides (vertical, horizontal).
 """
 
 import math
@@ -13,22 +13,22 @@ from yolo.cfg import Section
 from yolo.model.building import (
     BuildContext,
     Built,
-    check_output,
-    read_blur_size,
+    check_output_size,
     read_strides,
-    refuse,
+    require_zero,
 )
 
-BLUR_ROW = {
-    2: (1.0, 1.0),
-    3: (1.0, 2.0, 1.0),
-}  # convolutional_layer.c, maxpool_layer.c: antialiasing
+BLUR_SIZES = {1: 3, 2: 2}  # value of `antialiasing` → size of the kernel
+
+# size of the kernel → its row; the kernel is the product of a column and a row (convolutional_layer.c, maxpool_layer.c)
+BLUR_ROWS = {2: (1.0, 1.0), 3: (1.0, 2.0, 1.0)}
 
 
 class MaxPool(nn.Module):
-    """Largest value of each window (maxpool_layer.c); `padding` is the sum of both sides, -inf, the odd one right.
+    """Maximum of each window (maxpool_layer.c).
 
-    An input that the windows do not divide evenly is padded on the right and below, so 2/2 pooling rounds up.
+    The padding value is -inf. `padding` is the sum of both sides; if it is odd, the right and the bottom side get one
+    pixel more. An input that the windows do not divide evenly gets more padding there, so 2/2 pooling rounds up.
     """
 
     def __init__(self, *, size: int, stride: tuple[int, int], padding: int) -> None:
@@ -38,7 +38,7 @@ class MaxPool(nn.Module):
         self.padding = padding
 
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(height, width) of the output for an input of that (height, width)."""
+        """Return the output size for an input of `size`."""
         height, width = (
             (length + self.padding - self.size) // stride + 1
             for length, stride in zip(size, self.stride, strict=True)
@@ -46,25 +46,25 @@ class MaxPool(nn.Module):
         return height, width
 
     def sides(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """(left, right, above, below): the pixels that the windows reach beyond an input of (height, width)."""
-        before = self.padding // 2
-        below, right = (
-            max(0, (out - 1) * stride + self.size - length - before)
+        """Return (left, right, top, bottom): by how many pixels the windows exceed an input of `size`."""
+        first = self.padding // 2
+        bottom, right = (
+            max(0, (out - 1) * stride + self.size - length - first)
             for out, stride, length in zip(self.output_size(size), self.stride, size, strict=True)
         )
-        return before, right, before, below
+        return first, right, first, bottom
 
     def forward(self, features: Tensor) -> Tensor:
-        left, right, above, below = self.sides((features.shape[-2], features.shape[-1]))
-        if left == right == above == below and left * 2 <= self.size:
+        left, right, top, bottom = self.sides((features.shape[-2], features.shape[-1]))
+        if left == right == top == bottom and left * 2 <= self.size:
             return F.max_pool2d(features, self.size, self.stride, padding=left)
-        if left or right or below:
-            features = F.pad(features, (left, right, above, below), value=-math.inf)
+        if left or right or bottom:
+            features = F.pad(features, (left, right, top, bottom), value=-math.inf)
         return F.max_pool2d(features, self.size, self.stride)
 
 
 class DepthMaxPool(nn.Module):
-    """Largest of every `out_channels`-th channel, pixel by pixel: `[B, C, H, W]` → `[B, out_channels, H, W]`.
+    """Maximum of every `out_channels`-th channel of a pixel: `[B, C, H, W]` → `[B, out_channels, H, W]`.
 
     Output channel g is the maximum of the input channels g, g + out_channels, … (AlexeyAB maxpool_layer.c).
     """
@@ -81,9 +81,9 @@ class DepthMaxPool(nn.Module):
 
 
 class LocalAveragePool(nn.Module):
-    """Mean of each window over the pixels that lie inside the map (AlexeyAB maxpool_layer.c, local_avgpool).
+    """Mean of each window over the pixels inside the map (AlexeyAB maxpool_layer.c, local_avgpool).
 
-    `padding` is the sum of both sides, the odd one right and below; output sizes are those of MaxPool.
+    Padding and output sizes are those of MaxPool.
     """
 
     def __init__(self, *, size: int, stride: tuple[int, int], padding: int) -> None:
@@ -99,14 +99,14 @@ class LocalAveragePool(nn.Module):
 
 
 class Blur(nn.Module):
-    """Antialiasing: each channel convolved with a fixed 3x3 or 2x2 kernel that adds up to 1, `stride` pixels apart.
+    """Antialiasing: convolve each channel with a fixed 3x3 or 2x2 kernel whose sum is 1.
 
-    Size 3 pads with one zero on each side, size 2 does not (AlexeyAB make_convolutional_layer, input_layer).
+    Size 3 has one zero of padding on each side, size 2 has none (AlexeyAB make_convolutional_layer, input_layer).
     """
 
     def __init__(self, *, channels: int, size: int, stride: tuple[int, int]) -> None:
         super().__init__()
-        row = torch.tensor(BLUR_ROW[size])
+        row = torch.tensor(BLUR_ROWS[size])
         kernel = torch.outer(row, row) / row.sum() ** 2
         self.register_buffer("kernel", kernel.repeat(channels, 1, 1, 1), persistent=False)
         self.size = size
@@ -114,11 +114,11 @@ class Blur(nn.Module):
 
     @property
     def padding(self) -> int:
-        """Zeros on each side."""
+        """Number of zeros on each side."""
         return self.size // 2 if self.size % 2 else 0
 
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(height, width) of the output for an input of that (height, width)."""
+        """Return the output size for an input of `size`."""
         height, width = (
             (length + 2 * self.padding - self.size) // stride + 1
             for length, stride in zip(size, self.stride, strict=True)
@@ -137,49 +137,59 @@ class AveragePool(nn.Module):
         return features.mean(dim=(-2, -1), keepdim=True)
 
 
-def build_maxpool(section: Section, before: BuildContext) -> Built:
+def read_blur_size(section: Section) -> int:
+    """Return the kernel size of the section's `antialiasing`, 0 for none (AlexeyAB make_convolutional_layer)."""
+    kind = section.integer("antialiasing", 0)
+    if kind and kind not in BLUR_SIZES:
+        raise section.error("antialiasing", "0, 1 (a 3x3 blur) or 2 (a 2x2 blur)")
+    return BLUR_SIZES.get(kind, 0)
+
+
+def build_maxpool(section: Section, context: BuildContext) -> Built:
     """[maxpool] (AlexeyAB parser.c parse_maxpool, maxpool_layer.c make_maxpool_layer)."""
-    refuse(section, ("maxpool_zero_nonmax",), "changing the input of the pooling")
-    channels, height, width = before.shape(before.previous)
+    require_zero(section, ("maxpool_zero_nonmax",), "changing the input of the pooling")
+    channels, height, width = context.previous_shape
     size, stride, padding = _read_window(section)
     blur_size = read_blur_size(section)
     out_channels = section.integer("out_channels", 1, minimum=1)
     if section.flag("maxpool_depth"):
         if out_channels > channels:
-            raise section.error("out_channels", f"at most the {channels} channels before it")
+            raise section.error(
+                "out_channels", f"at most the {channels} channels of the previous layer"
+            )
         layer = DepthMaxPool(out_channels=out_channels)
-        return Built(layer, (before.previous,), (out_channels, height, width))
+        return Built(layer, (context.previous,), (out_channels, height, width))
     layer = MaxPool(size=size, stride=(1, 1) if blur_size else stride, padding=padding)
     out = layer.output_size((height, width))
-    check_output(section, "size", out, (height, width))
+    check_output_size(section, "size", out, (height, width))
     if blur_size:
         blur = Blur(channels=channels, size=blur_size, stride=stride)
         layer, out = nn.Sequential(layer, blur), blur.output_size(out)
-        check_output(section, "antialiasing", out, (height, width))
-    return Built(layer, (before.previous,), (channels, *out))
+        check_output_size(section, "antialiasing", out, (height, width))
+    return Built(layer, (context.previous,), (channels, *out))
 
 
-def build_local_avgpool(section: Section, before: BuildContext) -> Built:
+def build_local_avgpool(section: Section, context: BuildContext) -> Built:
     """[local_avgpool] (AlexeyAB parser.c parse_local_avgpool)."""
-    channels, height, width = before.shape(before.previous)
+    channels, height, width = context.previous_shape
     size, stride, padding = _read_window(section)
     layer = LocalAveragePool(size=size, stride=stride, padding=padding)
     out = layer.window.output_size((height, width))
-    check_output(section, "size", out, (height, width))
-    return Built(layer, (before.previous,), (channels, *out))
+    check_output_size(section, "size", out, (height, width))
+    return Built(layer, (context.previous,), (channels, *out))
 
 
-def build_avgpool(_section: Section, before: BuildContext) -> Built:
-    """[avgpool]: the mean of each channel."""
-    channels, _, _ = before.shape(before.previous)
-    return Built(AveragePool(), (before.previous,), (channels, 1, 1))
+def build_avgpool(_section: Section, context: BuildContext) -> Built:
+    """[avgpool] (parser.c parse_avgpool)."""
+    channels, _, _ = context.previous_shape
+    return Built(AveragePool(), (context.previous,), (channels, 1, 1))
 
 
 def _read_window(section: Section) -> tuple[int, tuple[int, int], int]:
-    """Size, (vertical, horizontal) stride, and the padding of both sides together."""
+    """Return size, stride and padding; the padding is the sum of both sides."""
     stride = read_strides(section)
     size = section.integer("size", section.integer("stride", 1), minimum=1)
-    padding, most = section.integer("padding", size - 1, minimum=0), 2 * (size - 1)
-    if padding > most:
-        raise section.error("padding", f"at most {most}, so that every window sees a pixel")
+    padding, limit = section.integer("padding", size - 1, minimum=0), 2 * (size - 1)
+    if padding > limit:
+        raise section.error("padding", f"at most {limit}, so that every window contains a pixel")
     return size, stride, padding

@@ -1,14 +1,14 @@
-"""Layers that change the size of a map: `[upsample]`, `[reorg]`, `[reorg3d]`."""
+"""`[upsample]`, `[reorg]`, `[reorg3d]`: layers that change the size of a map. Tensors are `[B, C, H, W]` in and out."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from yolo.cfg import Section
-from yolo.model.building import BuildContext, Built, refuse
+from yolo.model.building import BuildContext, Built, require_zero
 
 
 class Upsample(nn.Module):
-    """Each pixel `stride` times in both directions, times `scale` (upsample_layer.c)."""
+    """Repeat each pixel `stride` times in both directions, times `scale` (upsample_layer.c)."""
 
     def __init__(self, *, stride: int, scale: float = 1.0) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class Upsample(nn.Module):
 
 
 class Downsample(nn.Module):
-    """The sum of each block of stride x stride pixels, times `scale`: [upsample] with a negative stride."""
+    """Sum of each block of stride x stride pixels, times `scale`: [upsample] with a negative stride."""
 
     def __init__(self, *, stride: int, scale: float = 1.0) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Downsample(nn.Module):
 
 
 class SpaceToDepth(nn.Module):
-    """Blocks of stride x stride pixels become channels, block position first (reorg_layer.c, [reorg3d])."""
+    """Move blocks of stride x stride pixels into channels, block position first ([reorg3d], reorg_layer.c)."""
 
     def __init__(self, *, stride: int) -> None:
         super().__init__()
@@ -48,9 +48,10 @@ class SpaceToDepth(nn.Module):
 
 
 class Reorg(nn.Module):
-    """YOLOv2's permutation: the map read as C/stride² deep and stride times as wide and high, then space to depth.
+    """YOLOv2's permutation: reshape to C/stride² channels, stride times as high and wide, then space to depth.
 
-    Not what the name promises, but what the models were trained with (blas.c reorg_cpu, called with input sizes).
+    This is not a plain space to depth, but it is what the models were trained with (blas.c reorg_cpu, which Darknet
+    calls with the input's sizes).
     """
 
     def __init__(self, *, stride: int) -> None:
@@ -66,7 +67,7 @@ class Reorg(nn.Module):
 
 
 class DepthToSpace(nn.Module):
-    """The way back from SpaceToDepth: C/stride² channels, stride times as wide and high ([reorg] with reverse=1)."""
+    """Inverse of SpaceToDepth: C/stride² channels, stride times as high and wide ([reorg] with reverse=1)."""
 
     def __init__(self, *, stride: int) -> None:
         super().__init__()
@@ -80,38 +81,38 @@ class DepthToSpace(nn.Module):
         return blocks.reshape(batch, channels // step**2, height * step, width * step)
 
 
-def build_upsample(section: Section, before: BuildContext) -> Built:
-    """[upsample]; a negative stride makes the map smaller (parser.c parse_upsample)."""
-    channels, height, width = before.shape(before.previous)
+def build_upsample(section: Section, context: BuildContext) -> Built:
+    """[upsample] (parser.c parse_upsample); a negative stride makes the map smaller."""
+    channels, height, width = context.previous_shape
     stride, scale = section.integer("stride", 2), section.number("scale", 1.0)
     if stride == 0:
-        raise section.error("stride", "another number than 0")
+        raise section.error("stride", "a number that is not 0")
     if stride > 0:
         shape, layer = (channels, height * stride, width * stride), Upsample
     else:
         _check_divides(section, -stride, (height, width))
         shape, layer = (channels, height // -stride, width // -stride), Downsample
-    return Built(layer(stride=abs(stride), scale=scale), (before.previous,), shape)
+    return Built(layer(stride=abs(stride), scale=scale), (context.previous,), shape)
 
 
-def build_reorg(section: Section, before: BuildContext) -> Built:
-    """[reorg] (parser.c parse_reorg_old), YOLOv2's permutation; with reverse=1 depth to space."""
-    refuse(section, ("flatten", "extra"), "pjreddie's other reorg")
+def build_reorg(section: Section, context: BuildContext) -> Built:
+    """[reorg] (parser.c parse_reorg_old); with reverse=1 depth to space."""
+    require_zero(section, ("flatten", "extra"), "pjreddie's other reorg")
     stride, reverse = section.integer("stride", 1, minimum=1), section.flag("reverse")
-    channels, height, width = before.shape(before.previous)
+    channels, height, width = context.previous_shape
     if channels % stride**2:
         raise section.error("stride", f"a number whose square divides {channels} channels")
     if reverse:
         shape = channels // stride**2, height * stride, width * stride
-        return Built(DepthToSpace(stride=stride), (before.previous,), shape)
-    return _built_blocks(section, before, stride, Reorg(stride=stride))
+        return Built(DepthToSpace(stride=stride), (context.previous,), shape)
+    return _build_blocks(section, context, stride, Reorg(stride=stride))
 
 
-def build_reorg3d(section: Section, before: BuildContext) -> Built:
-    """[reorg3d] (parser.c parse_reorg), space to depth. AlexeyAB's reverse is no way back, so it is refused."""
+def build_reorg3d(section: Section, context: BuildContext) -> Built:
+    """[reorg3d] (parser.c parse_reorg). AlexeyAB's `reverse` is not the inverse, so it is not supported."""
     stride = section.integer("stride", 1, minimum=1)
-    refuse(section, ("reverse",), "the way back")
-    return _built_blocks(section, before, stride, SpaceToDepth(stride=stride))
+    require_zero(section, ("reverse",), "the inverse")
+    return _build_blocks(section, context, stride, SpaceToDepth(stride=stride))
 
 
 def _check_divides(section: Section, stride: int, size: tuple[int, int]) -> None:
@@ -119,8 +120,8 @@ def _check_divides(section: Section, stride: int, size: tuple[int, int]) -> None
         raise section.error("stride", f"a divisor of {size[0]}x{size[1]}")
 
 
-def _built_blocks(section: Section, before: BuildContext, stride: int, layer: nn.Module) -> Built:
-    channels, height, width = before.shape(before.previous)
+def _build_blocks(section: Section, context: BuildContext, stride: int, layer: nn.Module) -> Built:
+    channels, height, width = context.previous_shape
     _check_divides(section, stride, (height, width))
     shape = channels * stride**2, height // stride, width // stride
-    return Built(layer, (before.previous,), shape)
+    return Built(layer, (context.previous,), shape)

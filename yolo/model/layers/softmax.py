@@ -1,4 +1,4 @@
-"""`[softmax]`: over all values, over channels, or in the groups of a class hierarchy."""
+"""`[softmax]`, `[soft]`: over all values, over channels, or in the groups of a class hierarchy."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from yolo.model.class_tree import Tree, group_softmax
 
 
 class Softmax(nn.Module):
-    """Softmax of an image's values, divided by `temperature`, in each of `groups` equal parts (softmax_layer.c)."""
+    """Softmax of an image's values / `temperature`, in each of `groups` equal parts (softmax_layer.c)."""
 
     def __init__(self, *, groups: int, temperature: float) -> None:
         super().__init__()
@@ -24,8 +24,8 @@ class Softmax(nn.Module):
 class SpatialSoftmax(nn.Module):
     """Softmax over the channels of each pixel (softmax_layer.c forward_softmax_layer_gpu, spatial).
 
-    Darknet's CPU code knows no `spatial`; its GPU code ignores the temperature, and so does this. It also starts a
-    softmax at every channel, where threads then overwrite each other: this is what it means to compute.
+    Darknet's CPU code does not know `spatial`. Its GPU code ignores the temperature, and so does this layer. The GPU
+    code also starts one softmax per channel, whose threads overwrite each other; this layer computes what it intends.
     """
 
     def forward(self, features: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ class SpatialSoftmax(nn.Module):
 
 
 class TreeSoftmax(nn.Module):
-    """Softmax of an image's values, divided by `temperature`, in each group of a class hierarchy (softmax_layer.c).
+    """Softmax of an image's values / `temperature`, in each group of a class hierarchy (softmax_layer.c).
 
     The values are those of the tree's classes, in order.
     """
@@ -48,23 +48,23 @@ class TreeSoftmax(nn.Module):
         return group_softmax(values, self.tree, dim=1).reshape(features.shape)
 
 
-def build_softmax(section: Section, before: BuildContext) -> Built:
-    """[softmax], [soft] (parser.c parse_softmax); `noloss` matters in training only."""
+def build_softmax(section: Section, context: BuildContext) -> Built:
+    """[softmax], [soft] (parser.c parse_softmax); `noloss` is read and has no effect."""
     groups = section.integer("groups", 1, minimum=1)
     temperature = section.number("temperature", 1.0)
     spatial = section.flag("spatial")
     section.flag("noloss")
-    shape = channels, height, width = before.shape(before.previous)
+    shape = channels, height, width = context.previous_shape
     values = channels * height * width
     if values % groups:
-        raise section.error("groups", f"a divisor of the {values} values before it")
+        raise section.error("groups", f"a divisor of the {values} values of the previous layer")
     if temperature <= 0:
         raise section.error("temperature", "a number above 0")
     tree = read_class_tree(section, "tree", values)
-    if tree is not None:  # as in Darknet, the tree goes before `spatial`
+    if tree is not None:  # as in Darknet, the tree has priority over `spatial`
         layer = TreeSoftmax(tree=tree, temperature=temperature)
     elif spatial:
         layer = SpatialSoftmax()
     else:
         layer = Softmax(groups=groups, temperature=temperature)
-    return Built(layer, (before.previous,), shape)
+    return Built(layer, (context.previous,), shape)

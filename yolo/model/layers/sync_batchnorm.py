@@ -1,18 +1,18 @@
-"""Batch norm over the mini-batches of several processes together, on CPUs as on GPUs.
+"""Batch norm with the statistics of all processes' mini-batches, on CPUs and GPUs. torch's SyncBatchNorm needs GPUs.
 
-torch's own SyncBatchNorm needs a GPU. Darknet knows no such thing: each of its GPUs has the statistics of its own part
-(network_kernels.cu train_networks), and where parts are small, those are poor ones.
+Darknet has nothing like it: each of its GPUs uses the statistics of its own part of the batch (network_kernels.cu
+train_networks), which are inaccurate if the parts are small.
 """
 
 import torch
 from torch import Tensor, nn
 
 
-class SyncedBatchNorm(nn.Module):
-    """A BatchNorm2d whose mean and variance, in training, are those of all processes' features `[B, C, ...]`.
+class SyncBatchNorm(nn.Module):
+    """A BatchNorm2d that computes mean and variance over the features `[B, C, ...]` of all processes in training.
 
-    Takes over parameters and buffers of `norm` under their names. Every process gives features of the same shape, at
-    the same time. Computed in float32 whatever the features are; the output is of the features' type.
+    It uses the parameters and buffers of `norm`, under their names. All processes must call it together, with features
+    of the same shape. It computes in float32; the output has the features' dtype.
     """
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
@@ -29,39 +29,39 @@ class SyncedBatchNorm(nn.Module):
         channels = (1, -1) + (1,) * (features.ndim - 2)
         values = features.float()
         if self.training:
-            mean, variance, centered = _together(values, channels)
+            mean, variance, centered = _joint_statistics(values, channels)
             count = values.numel() // values.shape[1] * torch.distributed.get_world_size()
-            self._note(mean.detach(), variance.detach() * (count / max(1, count - 1)))
+            self._update(mean.detach(), variance.detach() * (count / max(1, count - 1)))
         else:
             variance, centered = self.running_var, values - self.running_mean.view(channels)
-        # Scale times centered: what the way back needs is one map, as with torch's own batch norm.
+        # scale * centered: the backward pass then keeps one map, as torch's own batch norm does
         scale = self.weight * torch.rsqrt(variance + self.eps)
         return (centered * scale.view(channels) + self.bias.view(channels)).to(features.dtype)
 
     @torch.no_grad()
-    def _note(self, mean: Tensor, unbiased: Tensor) -> None:
+    def _update(self, mean: Tensor, unbiased: Tensor) -> None:
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(unbiased, self.momentum)
         self.num_batches_tracked += 1
 
 
-def with_synced_norm(network: nn.Module) -> nn.Module:
-    """The network, every BatchNorm2d in it replaced in place; names in its state_dict stay.
+def convert_sync_batchnorm(network: nn.Module) -> nn.Module:
+    """Replace every BatchNorm2d of the network in place and return the network.
 
-    To be called after the process group was joined, and before an optimizer or DistributedDataParallel is given the
-    network; the parameters are the same objects as before.
+    The parameters stay the same objects, with the same names in the state_dict. Call this after the process group has
+    been joined.
     """
     for module in list(network.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.BatchNorm2d):
-                setattr(module, name, SyncedBatchNorm(child).train(child.training))
+                setattr(module, name, SyncBatchNorm(child).train(child.training))
     return network
 
 
-def _together(values: Tensor, channels: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and biased variance `[C]` over all processes, and the values less that mean.
+def _joint_statistics(values: Tensor, channels: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return mean and biased variance `[C]` over all processes, and the values minus that mean.
 
-    In two passes, as the squares' mean less the mean's square loses digits.
+    Two passes, because (mean of squares - square of mean) is inaccurate.
     """
     others = [axis for axis in range(values.ndim) if axis != 1]
     mean = _mean_of_processes(values.mean(dim=others))
@@ -74,7 +74,7 @@ def _mean_of_processes(values: Tensor) -> Tensor:
 
 
 class SumOfProcesses(torch.autograd.Function):
-    """The sum of a tensor over the processes, on all of them; so is its gradient."""
+    """Sum of a tensor over all processes; the gradient is summed too."""
 
     @staticmethod
     def forward(_context, values: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Sections that bring maps together or move pixels → the layer, the layers it reads and the shape it gives."""
+"""`[shortcut]`, `[route]`, `[scale_channels]`, `[sam]`: layers that combine the outputs of several layers."""
 
 from collections.abc import Callable
 
@@ -7,21 +7,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from yolo.cfg import Section
-from yolo.model.building import BuildContext, Built, Shape, find_layer, read_activation
+from yolo.model.building import BuildContext, Built, Shape, read_activation, resolve_layer
 
-Fit = Callable[[Tensor, Tensor], Tensor]
+Fit = Callable[[Tensor, Tensor], Tensor]  # (other, like) → other, in the shape of like
 
-Factors = Callable[[Tensor], Tensor]
+Factors = Callable[
+    [Tensor], Tensor
+]  # learned weights [inputs, channels] → factors of the same shape
 
 WEIGHT_EPSILON = 1e-4  # AlexeyAB blas.c shortcut_multilayer_cpu
 
-WEIGHT_SPREAD = 0.01  # AlexeyAB make_shortcut_layer: weights begin at 1, give or take this
+WEIGHT_SPREAD = 0.01  # AlexeyAB make_shortcut_layer: weights start in 1 ± this
+
+WEIGHT_TYPES = ("none", "per_feature", "per_layer", "per_channel")
 
 
 class Shortcut(nn.Module):
     """alpha times the first input plus beta times the others, then the activation (shortcut_layer.c).
 
-    fit(other, like): the other map in the shape of the first one: `by_channel` or `by_sampling`.
+    fit: `by_channel` or `by_sampling`, which bring an input to the shape of the first one.
     """
 
     def __init__(
@@ -42,10 +46,14 @@ class Shortcut(nn.Module):
 
 
 class WeightedShortcut(nn.Module):
-    """The sum of all inputs, each times a learned factor of all its channels or of each (AlexeyAB shortcut_layer.c).
+    """Sum of all inputs, each times a learned factor, then the activation (AlexeyAB shortcut_layer.c).
 
-    channels: 1, or those of the first input; factors: how weights `[inputs, channels]` become factors, one of
-    `plain_factors`, `relu_factors`, `softmax_factors`; fit as in Shortcut.
+    Args:
+        inputs: number of inputs.
+        channels: 1 for one factor per input, or the first input's channels for one factor per channel.
+        factors: `plain_factors`, `relu_factors` or `softmax_factors`, which compute the factors from the weights.
+        fit: as in Shortcut.
+        activation: applied to the sum.
     """
 
     def __init__(
@@ -65,12 +73,12 @@ class WeightedShortcut(nn.Module):
         return self.activation(total)
 
     def darknet_tensors(self) -> list[tuple[str, Tensor]]:
-        """The weights, input by input (AlexeyAB parser.c load_shortcut_weights)."""
+        """Return the weights, input by input (AlexeyAB parser.c load_shortcut_weights)."""
         return [("weights", self.weights)]
 
 
 class Route(nn.Module):
-    """Inputs side by side along the channels; with groups, slice `group_id` of *each* input (route_layer.c)."""
+    """Concatenate inputs along the channels; with groups, slice `group_id` of *each* input (route_layer.c)."""
 
     def __init__(self, *, groups: int = 1, group_id: int = 0) -> None:
         super().__init__()
@@ -86,8 +94,8 @@ class Route(nn.Module):
 class Multiply(nn.Module):
     """The second input times the first, then the activation.
 
-    The first is a factor a channel, `[B, C, 1, 1]`, or a pixel, `[B, 1, H, W]` (scale_channels_layer.c), or a whole map
-    (sam_layer.c).
+    The first input holds one factor per channel, `[B, C, 1, 1]`, per pixel, `[B, 1, H, W]` (scale_channels_layer.c), or
+    per value (sam_layer.c).
     """
 
     def __init__(self, *, activation: nn.Module) -> None:
@@ -99,9 +107,9 @@ class Multiply(nn.Module):
 
 
 def by_channel(other: Tensor, like: Tensor) -> Tensor:
-    """The channels that both maps have, zeros for those that only `like` has; height and width are the same.
+    """Cut or zero-pad the channels of `other` to those of `like`; height and width are the same.
 
-    Both Darknets do this (pjreddie blas.c shortcut_cpu, AlexeyAB blas.c shortcut_multilayer_cpu).
+    As both Darknets (pjreddie blas.c shortcut_cpu, AlexeyAB blas.c shortcut_multilayer_cpu).
     """
     missing = like.shape[1] - other.shape[1]
     if missing == 0:
@@ -110,12 +118,16 @@ def by_channel(other: Tensor, like: Tensor) -> Tensor:
 
 
 def by_sampling(other: Tensor, like: Tensor) -> Tensor:
-    """Every n-th pixel of a larger map; a smaller map's, n apart with zeros between (pjreddie blas.c shortcut_cpu)."""
+    """Take every n-th pixel of a larger map; place those of a smaller map n apart, with zeros between.
+
+    Source: pjreddie blas.c shortcut_cpu.
+    """
     taken, placed = [], []
-    for theirs, ours in zip(other.shape[-2:], like.shape[-2:], strict=True):
-        count = min(theirs, ours)
-        taken.append(slice(0, count * max(1, theirs // ours), max(1, theirs // ours)))
-        placed.append(slice(0, count * max(1, ours // theirs), max(1, ours // theirs)))
+    for length, target in zip(other.shape[-2:], like.shape[-2:], strict=True):
+        count = min(length, target)
+        take, place = max(1, length // target), max(1, target // length)
+        taken.append(slice(0, count * take, take))
+        placed.append(slice(0, count * place, place))
     channels = min(other.shape[1], like.shape[1])
     fitted = torch.zeros_like(like)
     fitted[:, :channels, placed[0], placed[1]] = other[:, :channels, taken[0], taken[1]]
@@ -123,23 +135,21 @@ def by_sampling(other: Tensor, like: Tensor) -> Tensor:
 
 
 def plain_factors(weights: Tensor) -> Tensor:
-    """The weights themselves (weights_normalization=none)."""
+    """Return the weights themselves (weights_normalization=none)."""
     return weights
 
 
 def relu_factors(weights: Tensor) -> Tensor:
-    """Shares of the positive weights (weights_normalization=relu, avg_relu)."""
+    """Return relu(weights) / their sum over the inputs (weights_normalization=relu, avg_relu)."""
     positive = F.relu(weights)
     return positive / (positive.sum(dim=0) + WEIGHT_EPSILON)
 
 
 def softmax_factors(weights: Tensor) -> Tensor:
-    """Shares of the weights' exponentials (weights_normalization=softmax)."""
+    """Return the softmax over the inputs (weights_normalization=softmax)."""
     powers = torch.exp(weights - weights.amax(dim=0))
     return powers / (powers.sum(dim=0) + WEIGHT_EPSILON)
 
-
-WEIGHT_TYPES = ("none", "per_feature", "per_layer", "per_channel")
 
 FACTORS: dict[str, Factors] = {
     "none": plain_factors,
@@ -149,45 +159,47 @@ FACTORS: dict[str, Factors] = {
 }
 
 
-def build_shortcut(section: Section, before: BuildContext) -> Built:
+def build_shortcut(section: Section, context: BuildContext) -> Built:
     """[shortcut] (AlexeyAB parser.c parse_shortcut; alpha and beta: pjreddie's)."""
-    shape = before.shape(before.previous)
-    others = tuple(find_layer(section, "from", each, before) for each in section.integers("from"))
+    shape = context.previous_shape
+    others = tuple(
+        resolve_layer(section, "from", each, context) for each in section.integers("from")
+    )
     activation = read_activation(section, default="linear")
     kind = section.choice("weights_type", "none", WEIGHT_TYPES)
     factors = FACTORS[section.choice("weights_normalization", "none", tuple(FACTORS))]
     alpha, beta = section.number("alpha", 1.0), section.number("beta", 1.0)
-    fit = _choose_fit(section, before, shape, others)
+    fit = _choose_fit(section, context, shape, others)
     if kind == "none":
-        unequal = any(before.shape(other) != shape for other in others)
+        unequal = any(context.shape(other) != shape for other in others)
         if unequal and alpha != 1:
-            raise section.error("alpha", "1 where the maps are of different shapes")
+            raise section.error("alpha", "1 if the maps have different shapes")
         layer = Shortcut(fit=fit, activation=activation, alpha=alpha, beta=beta)
     else:
         channels = shape[0] if kind == "per_channel" else 1
         inputs = len(others) + 1
-        before.afford(section, "from", inputs * channels)
+        context.check_stored_values(section, "from", inputs * channels)
         layer = WeightedShortcut(
             inputs=inputs, channels=channels, factors=factors, fit=fit, activation=activation
         )
-    return Built(layer, (before.previous, *others), shape)
+    return Built(layer, (context.previous, *others), shape)
 
 
-def build_route(section: Section, before: BuildContext) -> Built:
+def build_route(section: Section, context: BuildContext) -> Built:
     """[route] (parser.c parse_route)."""
     indices = section.integers("layers")
-    sources = tuple(find_layer(section, "layers", index, before) for index in indices)
+    sources = tuple(resolve_layer(section, "layers", index, context) for index in indices)
     groups = section.integer("groups", 1, minimum=1)
     group_id = section.integer("group_id", 0, minimum=0)
     if group_id >= groups:
-        raise section.error("group_id", f"a group below groups={groups}")
-    size = before.shape(sources[0])[1:]
+        raise section.error("group_id", f"a number below groups={groups}")
+    size = context.shape(sources[0])[1:]
     channels = 0
     for source in sources:
-        depth, *source_size = before.shape(source)
+        depth, *source_size = context.shape(source)
         if tuple(source_size) != size:
             raise section.error(
-                "layers", f"maps of one size; they are {size} and {tuple(source_size)}"
+                "layers", f"maps of the same size; they are {size} and {tuple(source_size)}"
             )
         if depth % groups:
             raise section.error("groups", f"a divisor of the {depth} channels of layer {source}")
@@ -195,58 +207,49 @@ def build_route(section: Section, before: BuildContext) -> Built:
     return Built(Route(groups=groups, group_id=group_id), sources, (channels, *size))
 
 
-def build_activation(section: Section, before: BuildContext) -> Built:
-    """[activation] (parser.c parse_activation)."""
-    layer = read_activation(section, default="linear")
-    return Built(layer, (before.previous,), before.shape(before.previous))
-
-
-def build_logistic(_section: Section, before: BuildContext) -> Built:
-    """[logistic]: the end of a network for several labels an image (pjreddie logistic_layer.c)."""
-    return Built(nn.Sigmoid(), (before.previous,), before.shape(before.previous))
-
-
-def build_scale_channels(section: Section, before: BuildContext) -> Built:
-    """[scale_channels] (parser.c parse_scale_channels): a map times a factor a channel, or with scale_wh a pixel."""
-    source = find_layer(section, "from", section.integer("from"), before)
-    channels, height, width = before.shape(source)
+def build_scale_channels(section: Section, context: BuildContext) -> Built:
+    """[scale_channels] (parser.c parse_scale_channels): one factor per channel, or per pixel with scale_wh."""
+    source = resolve_layer(section, "from", section.integer("from"), context)
+    channels, height, width = context.shape(source)
     expected = (1, height, width) if section.flag("scale_wh") else (channels, 1, 1)
-    _check_factors(section, before, expected)
+    _check_factors(section, context, expected)
     layer = Multiply(activation=read_activation(section, default="linear"))
-    return Built(layer, (before.previous, source), (channels, height, width))
+    return Built(layer, (context.previous, source), (channels, height, width))
 
 
-def build_sam(section: Section, before: BuildContext) -> Built:
-    """[sam] (parser.c parse_sam): two maps of one shape, value by value."""
-    source = find_layer(section, "from", section.integer("from"), before)
-    _check_factors(section, before, before.shape(source))
+def build_sam(section: Section, context: BuildContext) -> Built:
+    """[sam] (parser.c parse_sam): one factor per value."""
+    source = resolve_layer(section, "from", section.integer("from"), context)
+    _check_factors(section, context, context.shape(source))
     layer = Multiply(activation=read_activation(section, default="linear"))
-    return Built(layer, (before.previous, source), before.shape(source))
+    return Built(layer, (context.previous, source), context.shape(source))
 
 
 def _choose_fit(
-    section: Section, before: BuildContext, shape: Shape, others: tuple[int, ...]
+    section: Section, context: BuildContext, shape: Shape, others: tuple[int, ...]
 ) -> Fit:
-    """How other maps are brought to `shape`.
+    """Return how to bring the other maps to `shape`.
 
-    Maps of another height or width as pjreddie's Darknet does it, for which resnet50.cfg and its kin were trained;
-    AlexeyAB's refuses them (parse_shortcut asserts equal sizes).
+    Maps of another height or width are sampled as in pjreddie's Darknet, for which resnet50.cfg and similar networks
+    were trained. AlexeyAB's does not accept them (parse_shortcut asserts equal sizes).
     """
-    sizes = {before.shape(other)[1:] for other in others}
+    sizes = {context.shape(other)[1:] for other in others}
     if sizes == {shape[1:]}:
         return by_channel
     for size in sizes:
-        # blas.c shortcut_cpu asserts one ratio in both directions
+        # blas.c shortcut_cpu asserts the same ratio in both directions
         ratios = {(a // b, b // a) for a, b in zip(size, shape[1:], strict=True)}
         if len(ratios) > 1:
-            expected = f"maps of one ratio both ways; they are {size} and {shape[1:]}"
+            expected = (
+                f"maps with the same ratio of heights and widths; they are {size} and {shape[1:]}"
+            )
             raise section.error("from", expected)
     return by_sampling
 
 
-def _check_factors(section: Section, before: BuildContext, expected: Shape) -> None:
-    found = before.shape(before.previous)
+def _check_factors(section: Section, context: BuildContext, expected: Shape) -> None:
+    found = context.previous_shape
     if found != expected:
         raise section.error(
-            "from", f"factors of shape {expected}", f"{found} in layer {before.previous}"
+            "from", f"factors of shape {expected}", f"{found} in layer {context.previous}"
         )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from yolo.model.heads.region import RegionHead
 from yolo.model.heads.yolo import GaussianYoloHead, YoloHead
-from yolo.model.heads.yolov1 import DetectionHead
+from yolo.model.heads.yolov1 import YoloV1Head
 from yolo.model.network import Network
 from yolo.records import Targets
 from yolo.settings import HeadSettings
@@ -27,7 +27,7 @@ HEAD_LOSSES: dict[type[nn.Module], Callable[..., HeadLoss]] = {
     YoloHead: yolo_loss,
     GaussianYoloHead: gaussian_yolo_loss,
     RegionHead: region_loss,
-    DetectionHead: detection_loss,
+    YoloV1Head: detection_loss,
 }
 
 RECALL_IOUS = (0.5, 0.75)  # of Darknet's log line

@@ -23,8 +23,7 @@ from torch import Tensor
 
 from yolo.boxes import cxcywh_to_xyxy, paired_iou
 from yolo.model.class_tree import NONE, Tree, class_paths, group_log_softmax
-from yolo.model.heads.head_section import COORDS
-from yolo.model.heads.region import RegionHead, RegionSettings
+from yolo.model.heads.region import COORDS, RegionHead, RegionSettings
 from yolo.records import Targets
 from yolo.train.losses.anchored import focal_weight, last_of_each
 from yolo.train.losses.assign import Dialect, best_ground_truths

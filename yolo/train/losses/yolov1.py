@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from yolo.boxes import cxcywh_to_xyxy, paired_iou
-from yolo.model.heads.yolov1 import DetectionHead, DetectionSettings
+from yolo.model.heads.yolov1 import YoloV1Head, YoloV1Settings
 from yolo.records import Targets
 from yolo.train.losses.head_loss import HeadLoss, Rules
 
@@ -26,7 +26,7 @@ RANDOM_IMAGES = 64_000  # random: so long does chance say which box is to learn
 
 
 def detection_loss(
-    head: DetectionHead, settings: DetectionSettings, rules: Rules, raw: Tensor, targets: Targets
+    head: YoloV1Head, settings: YoloV1Settings, rules: Rules, raw: Tensor, targets: Targets
 ) -> HeadLoss:
     """Sums over the batch of one head's loss. raw: `[B, S²*(classes + 5*boxes), 1, 1]`, or a map of as many values.
 
@@ -61,7 +61,7 @@ def detection_loss(
 
 
 def _first_of_each_cell(
-    head: DetectionHead, rules: Rules, batch: int, targets: Targets
+    head: YoloV1Head, rules: Rules, batch: int, targets: Targets
 ) -> tuple[Targets, Tensor]:
     """The ground truths that count, and their cells `[K]` of the flattened `[B, S, S]` (data.c fill_truth_region).
 
@@ -79,13 +79,13 @@ def _first_of_each_cell(
     return Targets(*(tensor[first[taken]] for tensor in targets)), taken
 
 
-def _places(head: DetectionHead, targets: Targets, cells: Tensor) -> Tensor:
+def _places(head: YoloV1Head, targets: Targets, cells: Tensor) -> Tensor:
     """The centers `[K, 2]` within their cells, 0..1."""
     corner = torch.stack((cells % head.side, cells // head.side % head.side), dim=-1)
     return targets.boxes[:, :2] * head.side - corner
 
 
-def _compare(head: DetectionHead, predicted: Tensor, ground_truth: Tensor) -> tuple[Tensor, Tensor]:
+def _compare(head: YoloV1Head, predicted: Tensor, ground_truth: Tensor) -> tuple[Tensor, Tensor]:
     """IoU and squared distance of each box of a cell, as predicted `[K, boxes, 4]`, and its ground truth `[K, 4]`.
 
     Both `[K, boxes]`; the distance is that of all four numbers (box.c box_rmse), a center's from the cell's corner.
@@ -98,7 +98,7 @@ def _compare(head: DetectionHead, predicted: Tensor, ground_truth: Tensor) -> tu
 
 
 def _choose(
-    settings: DetectionSettings,
+    settings: YoloV1Settings,
     overlaps: Tensor,
     distances: Tensor,
     ground_truth: Tensor,
@@ -121,7 +121,7 @@ def _choose(
     return chosen
 
 
-def _class_error(head: DetectionHead, values: Tensor, labels: Tensor) -> Tensor:
+def _class_error(head: YoloV1Head, values: Tensor, labels: Tensor) -> Tensor:
     """Sum over the cells with a ground truth, `[K, classes]`."""
     if head.softmax:
         return F.cross_entropy(values, labels, reduction="sum")

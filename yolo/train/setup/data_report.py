@@ -22,7 +22,7 @@ from yolo.data.check import (
     unseen_classes,
 )
 from yolo.letterbox import Placement, letterboxed, stretched
-from yolo.model.heads.yolov1 import DetectionHead
+from yolo.model.heads.yolov1 import YoloV1Head
 from yolo.model.network import Network
 from yolo.records import Problem
 from yolo.train.setup.memory import Memory
@@ -104,7 +104,7 @@ def heads_of(network: Network) -> list[HeadAnchors]:
     heads = []
     for layer in network.heads:
         head = network.layers[layer]
-        if isinstance(head, DetectionHead):
+        if isinstance(head, YoloV1Head):
             continue
         stride = network.input.width / network.shapes[layer][2]
         anchors = getattr(head, "all_anchors", head.anchors).double().cpu().numpy()

@@ -10,7 +10,7 @@ from torch import nn
 from yolo.cfg import read_data
 from yolo.distributed import Processes, device_of
 from yolo.errors import CfgError
-from yolo.model.layers.sync_batchnorm import with_synced_norm
+from yolo.model.layers.sync_batchnorm import convert_sync_batchnorm
 from yolo.model.network import Network
 from yolo.schedule import Schedule, with_policy
 from yolo.settings import TrainingSettings
@@ -60,7 +60,7 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
     # Images come channels last, and convolutions on them are quicker that way on CPU and GPU.
     network.to(device, memory_format=torch.channels_last)
     if options.synced_norm and processes.world > 1:
-        with_synced_norm(network)
+        convert_sync_batchnorm(network)
     optimizer = make_optimizer(
         network, settings, options.freeze, options.cutoff or 0, options.backbone_lr
     )
