@@ -38,7 +38,7 @@ from yolo.console import run, whole_number
 from yolo.data.augment.geometry import AugmentationSettings
 from yolo.data.check import LabeledImage, check_list
 from yolo.data.dataset import Draw, TrainingImages, collate
-from yolo.data.image_store import ROOM
+from yolo.data.images import ROOM
 from yolo.data.sample import VIEWS
 from yolo.settings import MixingSettings
 

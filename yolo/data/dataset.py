@@ -17,8 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from yolo.data.augment.geometry import AugmentationSettings
 from yolo.data.check import LabeledImage
-from yolo.data.image_store import ROOM, ImageStore
-from yolo.data.images import read_image
+from yolo.data.images import ROOM, ImageStore, read_image
 from yolo.data.sample import (
     UNMIXED,
     VIEWS,
