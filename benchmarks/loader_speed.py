@@ -39,7 +39,7 @@ from yolo.data.augment.geometry import AugmentationSettings
 from yolo.data.check import LabeledImage, check_list
 from yolo.data.dataset import Draw, TrainingImages, collate
 from yolo.data.images import ROOM
-from yolo.data.sample import VIEWS
+from yolo.data.sample import METHODS
 from yolo.settings import MixingSettings
 
 BATCH = 16
@@ -104,7 +104,7 @@ def _measure(
 
 def _ours(images: Sequence[LabeledImage], _: Path, size: int, room: int = 0) -> Batches:
     mixing = MixingSettings(mosaic=True)
-    made = TrainingImages(images, SETTINGS, 3, 200, mixing, VIEWS["alexeyab"], room)
+    made = TrainingImages(images, SETTINGS, 3, 200, mixing, METHODS["alexeyab"], room)
     for start in itertools.count(0, BATCH):
         places = range(start, start + BATCH)
         yield collate([made[Draw(n % len(images), (size, size), (0, n))] for n in places])

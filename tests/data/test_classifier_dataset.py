@@ -122,7 +122,7 @@ def test_smoothing_that_makes_no_sense_is_refused(tmp_path, images):
     tree = read_tree(tmp_path / "x.tree")
     with pytest.raises(CfgError, match=r"label_smooth_eps=0.1 with a class hierarchy, expected 0"):
         dataset(images, eps=0.1, tree=tree)
-    with pytest.raises(CfgError, match="label_smooth_eps=2, expected a share of 0 to 1"):
+    with pytest.raises(CfgError, match="label_smooth_eps=2, expected 0 to 1"):
         dataset(images, eps=2.0)
 
 

@@ -17,7 +17,7 @@ from yolo.data.dataset import (
     training_images,
     training_loader,
 )
-from yolo.data.sample import VIEWS
+from yolo.data.sample import METHODS
 from yolo.data.workers import prepared
 from yolo.letterbox import letterboxed, stretched
 from yolo.settings import MixingSettings
@@ -147,7 +147,7 @@ def test_training_images_are_as_the_cfg_says(four):
     )  # fmt: skip
     assert made.recipe.settings == AugmentationSettings(0.25, 1.4, False, 0.1, 1.5, 1.5, True)
     assert made.recipe.mixing == MixingSettings(mosaic=True, blur=3)
-    assert made.recipe.view is VIEWS["pjreddie"] and made.recipe.max_boxes == 17
+    assert made.recipe.method is METHODS["pjreddie"] and made.recipe.max_boxes == 17
     assert made.channels == 3 and len(made) == 4
 
 

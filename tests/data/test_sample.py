@@ -7,7 +7,7 @@ import pytest
 
 from tests.helpers.bright_box import BRIGHT, DARK, image_of, pixel_box, seen, unit
 from yolo.data.augment.geometry import AugmentationSettings
-from yolo.data.sample import VIEWS, Recipe, Source, draw_images, make_sample
+from yolo.data.sample import METHODS, Recipe, Source, draw_images, make_sample
 from yolo.records import LabeledBoxes
 from yolo.settings import MixingSettings
 
@@ -18,7 +18,7 @@ IMAGES = [(48, 64), (97, 61), (120, 200), (401, 530)]  # the last one is mostly 
 
 
 def recipe_of(mixing=MOSAIC, settings=WILD, dialect="alexeyab", max_boxes=200):
-    return Recipe(VIEWS[dialect], settings, mixing, max_boxes)
+    return Recipe(METHODS[dialect], settings, mixing, max_boxes)
 
 
 def read_of(image, half):

@@ -19,7 +19,7 @@ import numpy as np
 from yolo.cfg import read_data
 from yolo.console import add_dialect_option, add_set_option, new_file, whole_number
 from yolo.data.dataset import StepSampler, training_images
-from yolo.data.sample import VIEWS, Sample
+from yolo.data.sample import METHODS, Sample
 from yolo.detect.draw import contact_sheet, draw_detections
 from yolo.errors import CfgError
 from yolo.files import replacing
@@ -103,6 +103,6 @@ def _arguments() -> argparse.Namespace:
     )
     add("--count", type=whole_number(1), default=16, metavar="N", help="images; default 16")
     add("--seed", type=whole_number(0), default=0, metavar="N", help="of the training; default 0")
-    add_dialect_option(parser, VIEWS, "layers, how images are placed and mixed")
+    add_dialect_option(parser, METHODS, "layers, how images are placed and mixed")
     add_set_option(parser)
     return parser.parse_args()

@@ -1,4 +1,4 @@
-"""Images with a class → a classifier's training batches: augmented pixels, and each class's share of the ground truth.
+"""Images with a class → a classifier's training batches: augmented pixels, and the target of each class.
 
 Every random choice follows from (seed, step, place in the batch), as in data/dataset.py.
 """
@@ -14,11 +14,11 @@ from torch.utils.data import DataLoader, Dataset
 from yolo.data.augment.classifier import (
     ClassifierSettings,
     blur,
-    draw_blur,
+    draw_blur_window,
     draw_panes,
     draw_view,
+    image_fractions,
     paste,
-    shares,
     show,
 )
 from yolo.data.class_folders import ClassifiedImage
@@ -37,10 +37,21 @@ class ClassificationBatch(NamedTuple):
 
 
 class ClassificationImages(Dataset):
-    """Images augmented and mixed as their `Draw` says; the others of a mix are drawn from all of them.
+    """Images augmented and mixed by their `Draw`; the other images of a mix are drawn from the whole list.
 
-    Targets are `smooth_ground_truth` for `classes` classes or, with a class hierarchy, `tree_ground_truth`, mixed in the shares in
-    which the images are seen. Raises what `check_smoothing` does.
+    Targets are those of `smooth_ground_truth` or, with a class hierarchy, of `tree_ground_truth`, weighted by the
+    fraction of the input that each image fills.
+
+    Args:
+        images: Images with their classes.
+        settings: Limits of the changes.
+        channels: Of the network input, 1 or 3.
+        classes: Number of classes.
+        label_smooth_eps: See `smooth_ground_truth`.
+        tree: The class hierarchy, if any.
+
+    Raises:
+        CfgError: See `check_smoothing`.
     """
 
     def __init__(
@@ -64,15 +75,15 @@ class ClassificationImages(Dataset):
         return len(self.images)
 
     def __getitem__(self, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
-        """uint8 `[H, W, C]`, target float32 `[classes]`."""
+        """Return an image uint8 `[H, W, C]` and its target float32 `[classes]`."""
         rng = np.random.default_rng(draw.seed)
         panes = draw_panes(self.settings.mixing, draw.size, rng)
         indices = [draw.index, *rng.integers(len(self.images), size=len(panes)).tolist()]
         seen = [self._view(index, draw.size, rng) for index in indices]
-        window = draw_blur(self.settings.mixing, rng)
+        window = draw_blur_window(self.settings.mixing, rng)
         target = sum(
-            share * self._ground_truth(index)
-            for share, index in zip(shares(panes, draw.size), indices, strict=True)
+            fraction * self._ground_truth(index)
+            for fraction, index in zip(image_fractions(panes, draw.size), indices, strict=True)
         )
         return blur(paste(seen, panes), window), target.astype(np.float32)
 
@@ -89,9 +100,9 @@ class ClassificationImages(Dataset):
 
 
 def smooth_ground_truth(label: int, classes: int, label_smooth_eps: float) -> np.ndarray:
-    """An image's target, float64 `[classes]`: 1 - eps for its class, eps shared by the others.
+    """Return the target of an image, float64 `[classes]`: 1 - eps for its class, eps divided among the others.
 
-    AlexeyAB data.c fill_truth_smooth. Of a single class the ground truth is 1.
+    Source: AlexeyAB data.c fill_truth_smooth. With a single class the target is 1.
     """
     if classes == 1:
         return np.ones(1)
@@ -101,9 +112,10 @@ def smooth_ground_truth(label: int, classes: int, label_smooth_eps: float) -> np
 
 
 def tree_ground_truth(label: int, tree: Tree) -> np.ndarray:
-    """An image's target in a hierarchy, float64 `[classes]`: 1 for its class and those above it (fill_hierarchy).
+    """Return the target of an image in a hierarchy, float64 `[classes]`: 1 for its class and its ancestors.
 
-    Groups in which nothing is true say nothing; Darknet marks their classes with a secret number.
+    Source: fill_hierarchy. Groups without a true class do not count in the loss; Darknet marks their classes with a
+    special number.
     """
     ground_truth = np.zeros(len(tree.names))
     while label != NONE:
@@ -113,12 +125,12 @@ def tree_ground_truth(label: int, tree: Tree) -> np.ndarray:
 
 
 def check_smoothing(label_smooth_eps: float, tree: Tree | None) -> None:
-    """Raise CfgError for what Darknet would compute nonsense of: a share above 1, and smoothing in a hierarchy.
+    """Raise CfgError for an eps outside 0..1, and for smoothing in a hierarchy.
 
-    AlexeyAB's fill_hierarchy takes whatever is not 0 for true, after smoothing that is every class.
+    AlexeyAB's fill_hierarchy takes every value other than 0 as true; after smoothing that is every class.
     """
     if not 0 <= label_smooth_eps <= 1:
-        raise CfgError(f"found label_smooth_eps={label_smooth_eps:g}, expected a share of 0 to 1")
+        raise CfgError(f"found label_smooth_eps={label_smooth_eps:g}, expected 0 to 1")
     if tree is not None and label_smooth_eps > 0:
         raise CfgError(
             f"found label_smooth_eps={label_smooth_eps:g} with a class hierarchy, expected 0"
@@ -126,7 +138,7 @@ def check_smoothing(label_smooth_eps: float, tree: Tree | None) -> None:
 
 
 def collate_classified(samples: Sequence[tuple[np.ndarray, np.ndarray]]) -> ClassificationBatch:
-    """Samples of one size → ClassificationBatch."""
+    """Join samples of one size to a batch."""
     images, targets = zip(*samples, strict=True)
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
     return ClassificationBatch(pixels, torch.from_numpy(np.stack(targets)))
@@ -135,7 +147,7 @@ def collate_classified(samples: Sequence[tuple[np.ndarray, np.ndarray]]) -> Clas
 def classification_loader(
     images: ClassificationImages, sampler: StepSampler, workers: int, pin: bool
 ) -> DataLoader:
-    """Mini-batches of the sampler's steps in order, prepared by `workers` processes ahead of the network."""
+    """Return a loader of the sampler's mini-batches, in order, prepared ahead by `workers` processes."""
     return DataLoader(
         images,
         batch_sampler=sampler,
@@ -143,5 +155,5 @@ def classification_loader(
         collate_fn=collate_classified,
         pin_memory=pin,
         worker_init_fn=start_worker,
-        generator=torch.Generator(),  # or the loader would draw from the one that dropout draws from
+        generator=torch.Generator(),  # its own, so that it does not disturb the random numbers of dropout
     )

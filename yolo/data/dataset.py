@@ -1,7 +1,7 @@
-"""Checked images → augmented training batches, and evaluation images as the network sees them.
+"""Checked images → augmented training batches, and evaluation images resized to the network input.
 
-Every random choice follows from (seed, step, place in the batch), so a run that resumes at step n sees the same
-images, changed in the same way, as one that was never stopped.
+Every random number depends only on (seed, step, place in the batch), so a run that resumes at step n gets the same
+images with the same changes as one that was never stopped.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,12 +19,12 @@ from yolo.data.augment.geometry import AugmentationSettings
 from yolo.data.check import LabeledImage
 from yolo.data.images import ROOM, ImageStore, read_image
 from yolo.data.sample import (
+    METHODS,
     UNMIXED,
-    VIEWS,
+    AugmentationMethod,
     Recipe,
     Sample,
     Source,
-    View,
     draw_images,
     make_sample,
 )
@@ -34,12 +34,12 @@ from yolo.letterbox import Placement, place
 from yolo.records import Targets
 from yolo.settings import HeadSettings, InputSettings, MixingSettings, TrainingSettings
 
-ORDER_STREAM, IMAGE_STREAM = 0, 1  # keep the draws of the order and of the images apart
+ORDER_STREAM, IMAGE_STREAM = 0, 1  # separate random numbers for the order and for the images
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One image of a batch: which, how large, and the seed of its augmentation."""
+    """One image of a batch: its index in the list, its size (height, width), the seed of its augmentation."""
 
     index: int
     size: tuple[int, int]
@@ -54,9 +54,16 @@ class Batch(NamedTuple):
 
 
 class TrainingImages(Dataset):
-    """Images augmented as their `Draw` says, half of them mixed with others of the list where `mixing` says so.
+    """Images augmented by their `Draw`; `mixing` may mix them with others, drawn from the whole list.
 
-    At most `max_boxes` boxes each, in a drawn order. room: bytes of decoded images that are kept.
+    Args:
+        images: The checked images.
+        settings: Limits of the changes.
+        channels: Of the network input, 1 or 3.
+        max_boxes: Largest number of boxes of a sample; a random choice where there are more.
+        mixing: Mosaic, mixup, blur and noise.
+        method: The augmentation of a dialect.
+        room: Bytes of decoded images that are kept in memory.
     """
 
     def __init__(
@@ -66,34 +73,33 @@ class TrainingImages(Dataset):
         channels: int,
         max_boxes: int,
         mixing: MixingSettings = UNMIXED,
-        view: View = VIEWS["alexeyab"],
+        method: AugmentationMethod = METHODS["alexeyab"],
         room: int = ROOM,
     ) -> None:
         self.images = images
         self.channels = channels
-        self.recipe = Recipe(view, settings, mixing, max_boxes)
+        self.recipe = Recipe(method, settings, mixing, max_boxes)
         self.store = ImageStore(room)
 
     def keep(self, size: tuple[int, int]) -> None:
-        """Decode what there is room for, before workers are forked: then all of them have it, and it is there once.
+        """Decode images while there is room. Called before workers are forked, which then share the memory.
 
-        size: (height, width) of the network input. Images twice as large or more are left out: these are mostly
-        read at half their size.
+        size: (height, width) of the network input. Images of twice that size or more are skipped: they are mostly read
+        at half their size.
         """
         for labeled in self.images:
             height, width = labeled.size
             fits = height * width * self.channels <= self.store.room
             if fits and (height < 2 * size[0] or width < 2 * size[1]):
-                with suppress(
-                    DatasetError, OSError
-                ):  # gone bad since the check: told when its turn comes
+                # An image that went bad since the check raises its error when a batch needs it.
+                with suppress(DatasetError, OSError):
                     self.store.read(labeled.path, self.channels, halved=False)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, draw: Draw) -> Sample:
-        """The drawn image, or one made of it and others, which are drawn from the whole list."""
+        """Return the drawn image, possibly mixed with others."""
         rng = np.random.default_rng(draw.seed)
         others = rng.integers(len(self.images), size=draw_images(self.recipe, rng) - 1)
         sources = [self._source(index) for index in (draw.index, *others)]
@@ -113,9 +119,15 @@ def training_images(
     dialect: str,
     room: int = ROOM,
 ) -> TrainingImages:
-    """`images` as a cfg has them augmented for training; seen: what the network looks at; dialect: one of VIEWS.
+    """Return the data set that augments `images` as a cfg asks for.
 
-    head: the last one's settings, from which Darknet takes jitter, resize and max.
+    Args:
+        images: The checked images.
+        seen: The network's input size, channels and letter_box.
+        training: The settings of [net].
+        head: Settings of the last head, from which Darknet takes jitter, resize and max.
+        dialect: A key of METHODS.
+        room: Bytes of decoded images that are kept in memory.
     """
     settings = AugmentationSettings(
         jitter=head.jitter,
@@ -127,15 +139,20 @@ def training_images(
         letter_box=seen.letter_box,
     )
     return TrainingImages(
-        images, settings, seen.channels, head.max_boxes, training.mixing, VIEWS[dialect], room
+        images, settings, seen.channels, head.max_boxes, training.mixing, METHODS[dialect], room
     )
 
 
 class StepSampler(Sampler):
-    """The draws of one mini-batch after the other, of `steps`.
+    """Yield the draws of one mini-batch after the other. Each epoch takes the images in a new order.
 
-    A step is one update of `batch` images, given out in mini-batches of `mini_batch`. The list is gone through in
-    a new order each time; size_at(step): (height, width) of the network input at that step.
+    Args:
+        images: Number of images.
+        batch: Images per step; a step is one update of the weights.
+        mini_batch: Images per mini-batch.
+        steps: Numbers of the steps, from 1.
+        size_at: Step → (height, width) of the network input.
+        seed: Of all random numbers.
     """
 
     def __init__(
@@ -171,15 +188,19 @@ class StepSampler(Sampler):
                 yield draws[start : start + self.mini_batch]
 
     def order(self, epoch: int) -> np.ndarray:
-        """The order in which the list is gone through for the `epoch`-th time."""
+        """Return the order of the images in an epoch, counted from 0."""
         rng = np.random.default_rng((self.seed, ORDER_STREAM, epoch))
         return rng.permutation(self.images)
 
 
 class EvaluationImages(Dataset):
-    """Images as the network sees them in testing, each with its placement.
+    """Images resized to the network input, each with its placement.
 
-    placed: `letterbox.stretched` or `letterbox.letterboxed`; size: (height, width) of the network input.
+    Args:
+        images: The checked images.
+        size: (height, width) of the network input.
+        channels: Of the network input, 1 or 3.
+        placed: `letterbox.stretched` or `letterbox.letterboxed`.
     """
 
     def __init__(
@@ -198,14 +219,14 @@ class EvaluationImages(Dataset):
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Placement]:
-        """float32 `[C, H, W]` 0..1, and where the image lies in it."""
+        """Return an image float32 `[C, H, W]` in 0..1, and where it lies in the network input."""
         image = read_image(self.images[index].path, self.channels)
         placement = self.placed(image.shape[:2], self.size)
         return place(image, placement), placement
 
 
 def evaluation_loader(images: EvaluationImages, batch: int, workers: int) -> DataLoader:
-    """`[B, C, H, W]` and B placements at a time, in order."""
+    """Return a loader of batches in order: images `[B, C, H, W]` and B placements."""
     return DataLoader(
         images,
         batch_size=batch,
@@ -221,7 +242,7 @@ def _collate_placed(samples: Sequence[tuple[Tensor, Placement]]) -> tuple[Tensor
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Samples of one size → Batch, their boxes image by image."""
+    """Join samples of one size to a batch, their boxes image by image."""
     images, labels, boxes = zip(*samples, strict=True)
     counts = [len(each) for each in labels]
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
@@ -236,7 +257,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
 def training_loader(
     images: TrainingImages, sampler: StepSampler, workers: int, pin: bool
 ) -> DataLoader:
-    """Mini-batches of the sampler's steps in order, prepared by `workers` processes ahead of the network."""
+    """Return a loader of the sampler's mini-batches, in order, prepared ahead by `workers` processes."""
     return DataLoader(
         images,
         batch_sampler=sampler,
@@ -244,5 +265,5 @@ def training_loader(
         collate_fn=collate,
         pin_memory=pin,
         worker_init_fn=start_worker,
-        generator=torch.Generator(),  # or the loader would draw from the one that dropout draws from
+        generator=torch.Generator(),  # its own, so that it does not disturb the random numbers of dropout
     )

@@ -14,7 +14,7 @@ from yolo.data.augment.blur import (
 )
 
 STRIPES = np.tile(np.array([0, 200], np.uint8), (40, 20))[:, :, None]  # [40, 40, 1]
-NOBODY = np.zeros((0, 4), int)
+NO_BOXES = np.zeros((0, 4), int)
 SIZE = (100, 200)
 
 
@@ -29,7 +29,6 @@ def test_a_third_is_sharp_a_third_has_its_background_blurred():
         assert 900 < drawn.count(kind) < 1100
     drawn = [draw_blur(1, rng) for _ in range(3000)]
     assert set(drawn) == {0, BACKGROUND} and 900 < drawn.count(0) < 1100
-    assert draw_blur(0, rng) == 0
 
 
 def test_the_window_is_an_eighth_of_the_smallest_box_at_most():
@@ -55,7 +54,6 @@ def test_all_of_an_image_is_blurred_by_its_window():
     for window in (2, 3):
         blurred = blur_image(window, STRIPES, np.array([[0, 0, 40, 40]]))
         assert (blurred == 100).all()
-    assert blur_image(0, STRIPES, NOBODY) is STRIPES
 
 
 @pytest.mark.parametrize("blur, window", [(2, 3), (3, 3), (4, 5), (15, 15)])
@@ -63,7 +61,7 @@ def test_a_point_becomes_as_wide_as_the_window(blur, window):
     point = np.zeros((41, 41, 1), np.uint8)
     point[20, 20] = 255
     # Row and column sums, as single corners of a wide window round to 0.
-    rows = blur_image(blur, np.repeat(point, 41, axis=1).max(axis=1, keepdims=True), NOBODY)
+    rows = blur_image(blur, np.repeat(point, 41, axis=1).max(axis=1, keepdims=True), NO_BOXES)
     assert (rows > 0).sum() == window
 
 
@@ -71,18 +69,18 @@ def test_a_point_becomes_as_wide_as_the_window(blur, window):
 def test_images_of_a_pixel_or_none_are_ordinary(shape):
     image = np.full(shape, 50, np.uint8)
     for blur in (BACKGROUND, 31):
-        np.testing.assert_array_equal(blur_image(blur, image, NOBODY), image)
+        np.testing.assert_array_equal(blur_image(blur, image, NO_BOXES), image)
     assert add_noise(Noise(20, 1), image).shape == shape
 
 
 def test_every_second_image_has_noise_with_numbers_of_its_own():
     rng = np.random.default_rng(0)
     drawn = [draw_noise(10.7, rng) for _ in range(2000)]
-    noisy = [noise for noise in drawn if noise.strength]
+    noisy = [noise for noise in drawn if noise]
     assert 900 < len(noisy) < 1100 and len({noise.seed for noise in noisy}) == len(noisy)
     assert {noise.strength for noise in noisy} == {10}
-    assert draw_noise(0, rng) == Noise()
-    assert {draw_noise(500, rng).strength for _ in range(20)} == {0, 127}
+    strong = [draw_noise(500, rng) for _ in range(20)]
+    assert {noise.strength for noise in strong if noise} == {127}
 
 
 def test_noise_makes_half_of_the_pixels_brighter_and_none_darker():
@@ -94,4 +92,3 @@ def test_noise_makes_half_of_the_pixels_brighter_and_none_darker():
     np.testing.assert_array_equal(add_noise(Noise(20, 3), image), image + added)
     assert (add_noise(Noise(20, 4), image) != image + added).any()
     assert add_noise(Noise(127, 3), np.full((9, 9, 1), 250, np.uint8)).min() == 250  # no wrapping
-    assert add_noise(Noise(), image) is image

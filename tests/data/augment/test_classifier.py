@@ -1,4 +1,4 @@
-"""yolo.data.augment.classifier: content follows the transform, draws keep to Darknet's limits, shares are areas."""
+"""yolo.data.augment.classifier: content follows the transform, draws keep to Darknet's limits, fractions are areas."""
 
 import math
 from dataclasses import replace
@@ -14,11 +14,11 @@ from yolo.data.augment.classifier import (
     View,
     blur,
     classifier_settings,
-    draw_blur,
+    draw_blur_window,
     draw_panes,
     draw_view,
+    image_fractions,
     paste,
-    shares,
     show,
     view_matrix,
 )
@@ -233,7 +233,7 @@ def test_mixup_is_half_of_each():
     images = [np.full((4, 6, 3), value, np.uint8) for value in (100, 50)]
     panes = (Pane(0, 0, 6, 4, 0.5),)
     assert (paste(images, panes) == 75).all()
-    assert shares(panes, (4, 6)).tolist() == [0.5, 0.5]
+    assert image_fractions(panes, (4, 6)).tolist() == [0.5, 0.5]
 
 
 def test_cutmix_cuts_sides_of_three_to_eight_tenths():
@@ -251,7 +251,7 @@ def test_cutmix_by_hand():
     kept = np.ones((4, 5), bool)
     kept[2:4, 1:4] = False
     np.testing.assert_array_equal(mixed[kept], images[0][kept])
-    assert shares((Pane(1, 2, 4, 4),), (4, 5)).tolist() == [0.7, 0.3]  # 6 of 20 pixels
+    assert image_fractions((Pane(1, 2, 4, 4),), (4, 5)).tolist() == [0.7, 0.3]  # 6 of 20 pixels
 
 
 def test_a_mosaic_has_four_quarters_that_fill_the_input():
@@ -267,7 +267,7 @@ def test_a_mosaic_has_four_quarters_that_fill_the_input():
     expected[:y, x:], expected[y:, :x], expected[y:, x:] = 1, 2, 3
     np.testing.assert_array_equal(mixed, expected)
     counted = [(expected == value).mean() for value in range(4)]
-    np.testing.assert_allclose(shares(panes, (40, 60)), counted)
+    np.testing.assert_allclose(image_fractions(panes, (40, 60)), counted)
 
 
 def test_mosaic_and_cutmix_take_turns_and_go_before_mixup():
@@ -286,10 +286,13 @@ def test_gray_images_are_mixed_too():
 
 def test_one_of_four_images_is_blurred():
     rng = np.random.default_rng(0)
-    windows = [draw_blur(MixingSettings(blur=1), rng) for _ in range(1000)]
+    windows = [draw_blur_window(MixingSettings(blur=1), rng) for _ in range(1000)]
     assert set(windows) == {0, 15} and 200 < windows.count(15) < 300
-    assert {draw_blur(MixingSettings(blur=6), rng) for _ in range(50)} == {0, 7}  # OpenCV: odd
-    assert draw_blur(MixingSettings(), rng) == 0
+    assert {draw_blur_window(MixingSettings(blur=6), rng) for _ in range(50)} == {
+        0,
+        7,
+    }  # OpenCV: odd
+    assert draw_blur_window(MixingSettings(), rng) == 0
 
 
 def test_blur_softens_and_no_blur_leaves_alone():

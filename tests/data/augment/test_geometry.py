@@ -5,16 +5,15 @@ import numpy as np
 import pytest
 
 from tests.helpers.tiny_data import COLORS, GROUND, SIZE, draw
+from yolo.data.augment.color import draw_factor, recolor
 from yolo.data.augment.geometry import (
     Augmentation,
     AugmentationSettings,
     augment_boxes,
-    augment_image,
     draw_augmentation,
-    draw_factor,
     halved,
     is_small,
-    letterboxed,
+    keep_aspect,
     show_part,
     show_window,
 )
@@ -22,6 +21,11 @@ from yolo.data.augment.geometry import (
 WHOLE = Augmentation(left=0, top=0, width=64, height=48)
 WILD = AugmentationSettings(jitter=0.4, resize=1.5, flip=True)
 ALMOST = 60  # of 255: how far a color may be from a box's and still be the box
+
+
+def augment_image(augmentation, image, size):
+    part = show_part(augmentation, image, size)
+    return recolor(part, augmentation.hue, augmentation.saturation, augmentation.exposure)
 
 
 def unit(x1, y1, x2, y2, size=SIZE):
@@ -226,11 +230,11 @@ def test_the_flip_may_come_after_the_resizing():
 
 def test_letterboxing_keeps_the_aspect_and_the_middle():
     whole = Augmentation(0, 0, 60, 20)
-    assert letterboxed(whole, (20, 60), (30, 30)) == Augmentation(0, -20, 60, 60)
-    assert letterboxed(Augmentation(3, 5, 20, 60), (60, 20), (30, 30)) == Augmentation(
+    assert keep_aspect(whole, (20, 60), (30, 30)) == Augmentation(0, -20, 60, 60)
+    assert keep_aspect(Augmentation(3, 5, 20, 60), (60, 20), (30, 30)) == Augmentation(
         -17, 5, 60, 60
     )
-    assert letterboxed(whole, (20, 60), (10, 30)) == whole
+    assert keep_aspect(whole, (20, 60), (10, 30)) == whole
 
 
 def test_a_resize_below_one_only_makes_images_smaller():

@@ -1,4 +1,4 @@
-"""Blur and noise: drawn first, then done to an image that has the network's size.
+"""Blur and noise: drawn first, then applied to an image of the network's size.
 
 Source: AlexeyAB data.c load_data_detection, image_opencv.cpp image_data_augmentation.
 """
@@ -8,35 +8,35 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-BACKGROUND = 1  # as a kind of blur: everything but the boxes
+BACKGROUND = 1  # as a value of `blur`: everything except the boxes
 
-BACKGROUND_WINDOW = 17  # pixels, whatever the cfg says
+BACKGROUND_WINDOW = 17  # pixels, for any value in the cfg
 
-WINDOWS_A_BOX = 8  # so many blurring windows fit at least into the shorter side of the smallest box
+WINDOWS_A_BOX = 8  # the shorter side of the smallest box is at least that many windows long
 
 MOST_NOISE = 127
 
 
 @dataclass(frozen=True)
 class Noise:
-    """strength: standard deviation, of 255, 0 for none; seed: of the numbers that are added."""
+    """strength: standard deviation, of 255; seed: of the numbers that are added."""
 
-    strength: int = 0
-    seed: int = 0
+    strength: int
+    seed: int
 
 
 def draw_blur(blur: int, rng: np.random.Generator) -> int:
-    """One of three, equally likely: 0, no blur; BACKGROUND; `blur` as [net] has it, the window in pixels.
+    """Draw one of three, equally likely: 0, no blur; BACKGROUND; `blur` of [net], the window in pixels.
 
-    So blur=1 means the background, in two images of three.
+    So blur=1 blurs the background in two images of three.
     """
-    return (0, BACKGROUND, blur)[rng.integers(3)] if blur else 0
+    return (0, BACKGROUND, blur)[rng.integers(3)]
 
 
 def fitting_blur(blur: int, boxes: np.ndarray, size: tuple[int, int]) -> int:
-    """The same, the window narrowed to an eighth of the shortest side of `boxes` (cxcywh `[M, 4]`, 0..1 of `size`).
+    """Narrow the window to an eighth of the shortest side of `boxes` (cxcywh `[M, 4]`, 0..1 of `size`).
 
-    As in Darknet, what has no boxes is then not blurred at all, and a window of 1 is the background's blur.
+    As in Darknet, an image without boxes is then not blurred, and a window of 1 blurs the background.
     """
     if blur <= BACKGROUND:
         return blur
@@ -45,11 +45,11 @@ def fitting_blur(blur: int, boxes: np.ndarray, size: tuple[int, int]) -> int:
 
 
 def blur_image(blur: int, image: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """uint8 `[H, W, C]`, blurred as `draw_blur` says; corners: whole pixels xyxy `[M, 4]` that BACKGROUND leaves sharp.
+    """Blur an image uint8 `[H, W, C]`.
 
-    They may reach outside of the image.
+    corners: xyxy `[M, 4]` in whole pixels, which BACKGROUND leaves sharp. They may reach outside the image.
     """
-    if not blur or image.size == 0:
+    if image.size == 0:
         return image
     window = BACKGROUND_WINDOW if blur == BACKGROUND else blur // 2 * 2 + 1
     blurred = cv2.GaussianBlur(image, (window, window), 0).reshape(image.shape)
@@ -59,20 +59,19 @@ def blur_image(blur: int, image: np.ndarray, corners: np.ndarray) -> np.ndarray:
     return blurred
 
 
-def draw_noise(strength: float, rng: np.random.Generator) -> Noise:
-    """Noise of [net]'s gaussian_noise for one image of two."""
-    if not strength or not rng.integers(2):
-        return Noise()
+def draw_noise(strength: float, rng: np.random.Generator) -> Noise | None:
+    """Draw noise of [net]'s gaussian_noise, in one image of two."""
+    if not rng.integers(2):
+        return None
     return Noise(min(int(strength), MOST_NOISE), int(rng.integers(2**32)))
 
 
 def add_noise(noise: Noise, image: np.ndarray) -> np.ndarray:
-    """uint8 `[H, W, C]` with normal noise added.
+    """Add normal noise to an image uint8 `[H, W, C]`.
 
-    Darknet keeps the noise in 8 bits, where what is below 0 is 0: it makes half of the pixels brighter and none
-    darker. So does this.
+    Darknet keeps the noise in 8 bits, where values below 0 become 0: half of the pixels get brighter, none darker.
     """
-    if not noise.strength or image.size == 0:
+    if image.size == 0:
         return image
     normal = np.random.default_rng(noise.seed).standard_normal(image.shape, np.float32)
     added = (normal * noise.strength).clip(0, 255).round().astype(np.uint8)

@@ -1,7 +1,7 @@
-"""Augmentation of a classifier's images in two steps: draw what will be done, then do it to pixels and label shares.
+"""Augmentation of a classifier's images in two steps: draw the changes, then apply them to pixels and labels.
 
 Source: data.c load_image_augment_paths (both Darknets), image.c random_augment_image and rotate_crop_image, AlexeyAB
-data.c load_data_augment. Darknet tosses the coin for mixing once for many images, this for each.
+data.c load_data_augment. Darknet draws whether to mix once for many images, this module for each image.
 """
 
 import math
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from yolo.data.augment.geometry import Augmentation, augment_image, draw_factor
+from yolo.data.augment.color import draw_factor, recolor
 from yolo.settings import ColorSettings, CropSettings, MixingSettings, TrainingSettings
 
 MIXUP_OPACITY = 0.5
@@ -27,10 +27,10 @@ BLUR_WINDOW = 15  # pixels, where the cfg says blur=1
 
 @dataclass(frozen=True)
 class ClassifierSettings:
-    """How far a classifier's images may be changed, as [net] says.
+    """Limits of the changes of a classifier's images, from [net].
 
-    width: of the network, in pixels, for which crop.smallest and crop.largest are meant; they grow with the input.
-    wander: an image smaller than the input stands anywhere in it (pjreddie's), not in its middle (AlexeyAB's).
+    width: of the network, in pixels; crop.smallest and crop.largest are scaled from it to the width of an input.
+    wander: an image smaller than the input lies at a random place (pjreddie), not in the middle (AlexeyAB).
     """
 
     crop: CropSettings
@@ -43,10 +43,10 @@ class ClassifierSettings:
 
 @dataclass(frozen=True)
 class View:
-    """How one image is shown: turned by `turn` radians around its middle, against the clock.
+    """The change of one image: rotated counterclockwise by `turn` radians around its center.
 
-    scale: network pixels an image pixel, vertically; horizontally it is scale / aspect.
-    right, down: how far the input's middle lies from the image's, in network pixels before the turn.
+    scale: network pixels per image pixel, vertically; horizontally it is scale / aspect.
+    right, down: from the center of the image to that of the input, in network pixels before the rotation.
     flip: mirrored left to right; hue: turns of the color circle added; saturation, exposure: factors.
     """
 
@@ -63,7 +63,7 @@ class View:
 
 @dataclass(frozen=True)
 class Pane:
-    """A part of the input, in its pixels, where another image shows; right and bottom are not inside."""
+    """A part of the input, in its pixels, that shows another image; right and bottom lie just outside."""
 
     left: int
     top: int
@@ -75,7 +75,7 @@ class Pane:
 def classifier_settings(
     training: TrainingSettings, width: int, dialect: str = "alexeyab"
 ) -> ClassifierSettings:
-    """What [net] says about a classifier's images; width: of its network, in pixels."""
+    """Return the limits that [net] sets. width: of the network, in pixels."""
     return ClassifierSettings(
         training.crop, training.color, training.mixing, training.flip, width, dialect == "pjreddie"
     )
@@ -87,7 +87,14 @@ def draw_view(
     size: tuple[int, int],
     rng: np.random.Generator,
 ) -> View:
-    """Draw a view of an image for a network input, both (height, width) (image.c random_augment_image)."""
+    """Draw the change of an image (image.c random_augment_image).
+
+    Args:
+        settings: Limits of the changes.
+        image_size: (height, width) of the image.
+        size: (height, width) of the network input.
+        rng: Source of the random numbers.
+    """
     height, width = image_size
     side = max(size)  # Darknet cuts out a square and squeezes it where the input is none
     aspect = draw_factor(settings.crop.aspect, rng)
@@ -111,7 +118,7 @@ def draw_view(
 
 
 def view_matrix(view: View, image_size: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """float64 `[2, 3]`: (x, y, 1) of the input before its flip → (x, y) of the image (image.c rotate_crop_image)."""
+    """Return float64 `[2, 3]`: (x, y, 1) of the input before its flip → (x, y) of the image (rotate_crop_image)."""
     side = max(size)
     squeeze_y, squeeze_x = ((side - 1) / max(1, length - 1) for length in size)  # resize_image
     cosine, sine = math.cos(view.turn) / view.scale, math.sin(view.turn) / view.scale
@@ -122,9 +129,9 @@ def view_matrix(view: View, image_size: tuple[int, int], size: tuple[int, int]) 
 
 
 def show(view: View, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """uint8 `[H, W, C]` → what the view shows of it, uint8 `[*size, C]`; black where the image ends."""
+    """Apply the change to an image uint8 `[H, W, C]`; returns uint8 `[*size, C]`, black outside the image."""
     height, width = size
-    cut = cv2.warpAffine(
+    part = cv2.warpAffine(
         image,
         view_matrix(view, image.shape[:2], size),
         (width, height),
@@ -132,16 +139,17 @@ def show(view: View, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=0,
     ).reshape(height, width, image.shape[2])
-    colors = Augmentation(0, 0, width, height, view.flip, view.hue, view.saturation, view.exposure)
-    return augment_image(colors, cut, size)
+    if view.flip:
+        part = cv2.flip(part, 1).reshape(part.shape)
+    return recolor(part, view.hue, view.saturation, view.exposure)
 
 
 def draw_panes(
     mixing: MixingSettings, size: tuple[int, int], rng: np.random.Generator
 ) -> tuple[Pane, ...]:
-    """Draw where other images show in an input of (height, width): nowhere in half of all cases.
+    """Draw the panes of an input of (height, width) that show other images: none in half of all cases.
 
-    With mosaic and cutmix either of the two; both go before mixup (AlexeyAB parser.c parse_net_options).
+    With mosaic and cutmix either of the two; both override mixup (AlexeyAB parser.c parse_net_options).
     """
     kinds = [
         draw for wanted, draw in ((mixing.cutmix, _cutmix), (mixing.mosaic, _mosaic)) if wanted
@@ -152,7 +160,7 @@ def draw_panes(
 
 
 def paste(images: Sequence[np.ndarray], panes: Sequence[Pane]) -> np.ndarray:
-    """The first of the images uint8 `[H, W, C]`, the others, one a pane, showing in it at the same places."""
+    """Return the first image uint8 `[H, W, C]` with one of the others in each pane, at the same place."""
     base, *others = images
     mixed = base.copy()
     for other, pane in zip(others, panes, strict=True):
@@ -165,8 +173,8 @@ def paste(images: Sequence[np.ndarray], panes: Sequence[Pane]) -> np.ndarray:
     return mixed
 
 
-def shares(panes: Sequence[Pane], size: tuple[int, int]) -> np.ndarray:
-    """How much of an input of (height, width) each image holds: float64 `[1 + panes]`, the first's first, sum 1."""
+def image_fractions(panes: Sequence[Pane], size: tuple[int, int]) -> np.ndarray:
+    """Return the fraction of an input of (height, width) that each image fills: float64 `[1 + panes]`, sum 1."""
     others = [
         pane.opacity * (pane.right - pane.left) * (pane.bottom - pane.top) / (size[0] * size[1])
         for pane in panes
@@ -174,22 +182,22 @@ def shares(panes: Sequence[Pane], size: tuple[int, int]) -> np.ndarray:
     return np.array([1 - sum(others), *others])
 
 
-def draw_blur(mixing: MixingSettings, rng: np.random.Generator) -> int:
-    """Draw the window of a blur in pixels, odd; 0, for none, three times of four."""
+def draw_blur_window(mixing: MixingSettings, rng: np.random.Generator) -> int:
+    """Draw the odd window of a blur in pixels; 0, for none, in three of four cases."""
     if not mixing.blur or rng.integers(BLURRED_ONE_IN) > 0:
         return 0
     return (BLUR_WINDOW if mixing.blur == 1 else mixing.blur) | 1  # OpenCV takes odd ones only
 
 
 def blur(image: np.ndarray, window: int) -> np.ndarray:
-    """uint8 `[H, W, C]`, softened by a Gaussian of `window` pixels (image_opencv.cpp blur_image); 0: as it is."""
+    """Blur uint8 `[H, W, C]` by a Gaussian of `window` pixels (image_opencv.cpp blur_image); 0 changes nothing."""
     if window == 0:
         return image
     return cv2.GaussianBlur(image, (window, window), 0).reshape(image.shape)
 
 
 def _cropped_side(settings: ClassifierSettings, width: int, rng: np.random.Generator) -> int:
-    """How long the image's smaller side is to become, in pixels, for a network of that width."""
+    """Draw the length of the image's smaller side, in pixels, for a network of that width."""
     ends = (settings.crop.smallest, settings.crop.largest)
     low, high = sorted(int(end * width / settings.width) for end in ends)  # as rand_int does
     return max(1, int(rng.integers(low, high + 1)))
@@ -207,7 +215,7 @@ def _cutmix(size: tuple[int, int], rng: np.random.Generator) -> tuple[Pane, ...]
 
 
 def _mosaic(size: tuple[int, int], rng: np.random.Generator) -> tuple[Pane, ...]:
-    """The first image shows above and left of the cut, the others right of it, below it, and both."""
+    """The first image lies above and left of the cut; the others right of it, below it, and both."""
     y, x = (_between(length, MOSAIC_CUT, rng) for length in size)
     height, width = size
     return (
@@ -218,10 +226,10 @@ def _mosaic(size: tuple[int, int], rng: np.random.Generator) -> tuple[Pane, ...]
 
 
 def _between(length: int, ends: tuple[float, float], rng: np.random.Generator) -> int:
-    """A whole number from ends[0] to ends[1] of `length`."""
+    """Draw a whole number from ends[0] to ends[1] times `length`."""
     return int(rng.integers(int(length * ends[0]), int(length * ends[1]) + 1))
 
 
 def _symmetric(most: float, rng: np.random.Generator) -> float:
-    """A number from -most to most."""
+    """Draw a number from -most to most."""
     return float(rng.uniform(-abs(most), abs(most)))

@@ -1,4 +1,4 @@
-"""Augmentation in two steps: draw what will be done, then do it to the image and its boxes alike.
+"""Geometric augmentation in two steps: draw a change, then apply it to the image and to its boxes.
 
 Source: AlexeyAB data.c load_data_detection and fill_truth_detection, image_opencv.cpp image_data_augmentation.
 """
@@ -8,22 +8,20 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-HUES = 180  # OpenCV's 8-bit hue counts half degrees
-
-LEVELS = np.arange(256, dtype=np.float64)
+from yolo.data.augment.color import draw_factor
 
 SMALLEST_SIDE = (
-    1  # network pixels; a box cut down to less is gone (fill_truth_detection: lowest_w = 1 / w)
+    1  # network pixels; smaller boxes are dropped (fill_truth_detection: lowest_w = 1 / w)
 )
 
 
 @dataclass(frozen=True)
 class AugmentationSettings:
-    """How far images may be changed, in Darknet's words.
+    """Limits of the changes, in Darknet's words.
 
-    jitter: each side is cut or widened by at most this share; resize: zoom by at most this factor;
-    hue: in turns of the color circle; saturation, exposure: at most this factor or its inverse; letter_box: keep the
-    images' aspect.
+    jitter: largest fraction by which each side is cut or widened; resize: largest zoom factor;
+    hue: largest change in turns of the color circle; saturation, exposure: largest factor, also as its inverse;
+    letter_box: keep the aspect of the image.
     """
 
     jitter: float = 0.0
@@ -37,10 +35,10 @@ class AugmentationSettings:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What happens to one image.
+    """The change of one image.
 
-    left, top, width, height: the part that is shown, in image pixels, whole ones for `augment_image`; it may
-    reach outside. flip: mirrored left to right. hue: turns added; saturation, exposure: factors.
+    left, top, width, height: the part that fills the network input, in image pixels; it may reach outside the image,
+    and `show_part` needs whole numbers. flip: mirrored left to right. hue: turns added; saturation, exposure: factors.
     """
 
     left: float
@@ -64,7 +62,7 @@ def draw_augmentation(
     cuts += (zoom[0], zoom[1], zoom[0], zoom[1])
     left, right = (int(cut * width) for cut in cuts[:2])
     top, bottom = (int(cut * height) for cut in cuts[2:])
-    return draw_look(
+    return draw_flip_and_colors(
         settings,
         rng,
         left=left,
@@ -74,7 +72,7 @@ def draw_augmentation(
     )
 
 
-def draw_look(
+def draw_flip_and_colors(
     settings: AugmentationSettings, rng: np.random.Generator, **part: float
 ) -> Augmentation:
     """Draw flip and colors for the `part` (left, top, width, height) of an image."""
@@ -87,12 +85,12 @@ def draw_look(
     )
 
 
-def letterboxed(
+def keep_aspect(
     augmentation: Augmentation, image_size: tuple[int, int], size: tuple[int, int]
 ) -> Augmentation:
-    """The same, shown so much wider or higher that the image keeps its aspect in a network input of `size`.
+    """Widen or heighten the part so that the image keeps its aspect in a network input of `size` (height, width).
 
-    Source: AlexeyAB data.c load_data_detection, letter_box: the image's own sides decide, not the cut ones.
+    Source: AlexeyAB data.c load_data_detection, letter_box: the sides of the whole image decide, not those of the part.
     """
     height, width = image_size
     more_height = max(0, int((width * size[0] / size[1] - height) / 2))
@@ -107,19 +105,19 @@ def letterboxed(
 
 
 def is_small(augmentation: Augmentation, size: tuple[int, int]) -> bool:
-    """Whether what is shown has twice the pixels of a network input of `size`, or more, both ways.
+    """Return whether the part has at least twice the width and height of a network input of `size`.
 
-    Then an image of half its size shows as much, see `halved`: Darknet's linear resizing skips pixels there.
+    Then an image of half its size is enough, see `halved`: Darknet's linear resizing skips pixels there.
     """
     return augmentation.width >= 2 * size[1] and augmentation.height >= 2 * size[0]
 
 
 def halved(augmentation: Augmentation) -> Augmentation:
-    """The same for the image at half its size; in whole pixels, so up to a quarter of a network pixel off.
+    """Return the same change for the image at half its size, in whole pixels: off by a quarter of a pixel at most.
 
-    Decoding at half the size costs a third. Against resizing the whole of an image by 1/2 to 1/4 it changes six
-    photographs by 2.2 to 4.4 of 255 on average (one of fine leaves by 13); detection's resizing, with its corners
-    aligned, differs from this one by 3.1 to 8.6 (20), and from images halved first by no more than that.
+    Decoding at half the size costs a third. Compared with resizing the whole of an image by 1/2 to 1/4, it changes six
+    photographs by 2.2 to 4.4 of 255 on average (one of fine leaves by 13). The resizing of detection, with its corners
+    aligned, differs from this one by 3.1 to 8.6 (20), and from images that were halved first by no more than that.
     """
     left, top = round(augmentation.left / 2), round(augmentation.top / 2)
     right = round((augmentation.left + augmentation.width) / 2)
@@ -127,20 +125,19 @@ def halved(augmentation: Augmentation) -> Augmentation:
     return replace(augmentation, left=left, top=top, width=right - left, height=bottom - top)
 
 
-def augment_image(
-    augmentation: Augmentation, image: np.ndarray, size: tuple[int, int]
-) -> np.ndarray:
-    """uint8 `[H, W, C]` → uint8 `[*size, C]`; size: (height, width) of the network input.
-
-    Outside the image its mean color stands.
-    """
-    return recolor(augmentation, show_part(augmentation, image, size))
-
-
 def show_part(augmentation: Augmentation, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The first half of `augment_image`: the part that is shown, as large as the network input, mirrored."""
+    """Return the part, resized to the network input and mirrored; the image's mean color outside the image.
+
+    Args:
+        augmentation: Its part is in whole pixels.
+        image: uint8 `[H, W, C]`.
+        size: (height, width) of the network input.
+
+    Returns:
+        uint8 `[*size, C]`.
+    """
     shown = _crop(augmentation, image)
-    # The flip comes last in effect and first in cost: a smaller image is quicker to mirror.
+    # Mirror last: a smaller image takes less time.
     resized = cv2.resize(shown, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
     if augmentation.flip:
         resized = cv2.flip(resized, 1)
@@ -153,19 +150,26 @@ def show_window(
     size: tuple[int, int],
     window: tuple[int, int, int, int],
 ) -> np.ndarray:
-    """The pixels xyxy `window` of `show_part`'s image, and no others computed.
+    """Compute only the pixels `window` of the result of `show_part`.
 
-    The same but for OpenCV's rounding of places to 32nds of a pixel, and for pixels at the border of what is shown,
-    which here see their neighbors beyond it.
+    They are the same except for OpenCV's rounding of places to 32nds of a pixel, and for pixels at the border of the
+    part, which here blend with their neighbors beyond it.
+
+    Args:
+        augmentation: The change of the image.
+        image: uint8 `[H, W, C]`.
+        size: (height, width) of the network input.
+        window: xyxy, in pixels of the network input.
+
+    Returns:
+        uint8, of the size of the window.
     """
     x1, y1, x2, y2 = window
     if x1 == x2 or y1 == y2:
         return np.empty((y2 - y1, x2 - x1, image.shape[2]), np.uint8)
     step_x, step_y = augmentation.width / size[1], augmentation.height / size[0]
-    first_x, first_y = (
-        augmentation.left + (x1 + 0.5) * step_x,
-        augmentation.top + (y1 + 0.5) * step_y,
-    )
+    first_x = augmentation.left + (x1 + 0.5) * step_x
+    first_y = augmentation.top + (y1 + 0.5) * step_y
     if augmentation.flip:
         first_x, step_x = augmentation.left + (size[1] - x1 - 0.5) * step_x, -step_x
     shown = cv2.warpAffine(
@@ -179,36 +183,22 @@ def show_window(
     return shown.reshape(y2 - y1, x2 - x1, image.shape[2])
 
 
-def recolor(augmentation: Augmentation, image: np.ndarray) -> np.ndarray:
-    """The second half: uint8 `[H, W, C]` with hue, saturation and value changed, each by a table of 256 entries.
-
-    A gray image has its exposure alone.
-    """
-    unchanged = (augmentation.hue, augmentation.saturation, augmentation.exposure) == (0, 1, 1)
-    if unchanged or image.size == 0:
-        return image
-    if image.shape[2] == 1:
-        exposed = cv2.LUT(image, _table(LEVELS * augmentation.exposure))
-        return exposed.reshape(image.shape)
-    changed = (
-        (LEVELS + augmentation.hue * HUES) % HUES,
-        LEVELS * augmentation.saturation,
-        LEVELS * augmentation.exposure,
-    )
-    tables = _table(np.stack(changed, axis=-1)[None])
-    hsv = cv2.LUT(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), tables)
-    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
-
-
 def augment_boxes(
     augmentation: Augmentation,
     boxes: np.ndarray,
     image_size: tuple[int, int],
     size: tuple[int, int],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """cxcywh `[M, 4]` relative to the image → the same relative to the network input, and bool `[M]`: still there.
+    """Move boxes as `show_part` moves pixels, and cut them at the border of the network input.
 
-    Boxes are cut at the border; one of which less than a network pixel is left is not there any more.
+    Args:
+        augmentation: The change of the image.
+        boxes: `[M, 4]` cxcywh, 0..1 of the image.
+        image_size: (height, width) of the image.
+        size: (height, width) of the network input.
+
+    Returns:
+        float32 `[M, 4]` cxcywh, 0..1 of the network input; bool `[M]`: at least a network pixel wide and high.
     """
     height, width = image_size
     scale = np.array([width / augmentation.width, height / augmentation.height])
@@ -221,14 +211,8 @@ def augment_boxes(
         low[:, 0], high[:, 0] = 1 - high[:, 0], 1 - low[:, 0]
     low, high = low.clip(0, 1), high.clip(0, 1)
     sides = high - low
-    there = (sides * (size[1], size[0]) >= SMALLEST_SIDE).all(axis=1)
-    return np.concatenate(((low + high) / 2, sides), axis=1).astype(np.float32), there
-
-
-def draw_factor(most: float, rng: np.random.Generator) -> float:
-    """A factor between 1 and `most`, which may be below 1, or its inverse (utils.c rand_scale); 0 changes nothing."""
-    factor = rng.uniform(min(1, most), max(1, most)) if most > 0 and most != 1 else 1.0
-    return factor if rng.integers(2) else 1 / factor
+    visible = (sides * (size[1], size[0]) >= SMALLEST_SIDE).all(axis=1)
+    return np.concatenate(((low + high) / 2, sides), axis=1).astype(np.float32), visible
 
 
 def _crop(augmentation: Augmentation, image: np.ndarray) -> np.ndarray:
@@ -246,13 +230,9 @@ def _crop(augmentation: Augmentation, image: np.ndarray) -> np.ndarray:
         return canvas
     above, before = max(0, -top), max(0, -left)
     below, behind = max(0, bottom - height), max(0, right - width)
-    border = cv2.BORDER_CONSTANT  # some 40 times quicker than to fill an array and copy into it
+    border = cv2.BORDER_CONSTANT  # some 40 times faster than filling an array and copying into it
     return cv2.copyMakeBorder(inside, above, below, before, behind, border, value=mean)
 
 
 def _mean(image: np.ndarray) -> list[int]:
     return [round(level) for level in cv2.mean(image)]
-
-
-def _table(values: np.ndarray) -> np.ndarray:
-    return values.clip(0, 255).astype(np.uint8)

@@ -1,6 +1,6 @@
-"""Several images made into one: four around a cut point (mosaic), two over each other (mixup).
+"""Mix several images into one: four around a cut point (mosaic), or two blended (mixup).
 
-Every image comes as large as the network input. Boxes are cxcywh, 0..1 of the network input.
+Every image has the size of the network input. Boxes are cxcywh, 0..1 of the network input.
 Source: AlexeyAB data.c load_data_detection, blend_truth_mosaic, blend_truth.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from yolo.data.augment.geometry import SMALLEST_SIDE, Augmentation
 
-CUT = 0.2, 0.8  # the cut point lies between these shares of the input's sides
+CUT = 0.2, 0.8  # the cut point lies between these fractions of the input's sides
 
 TILES = 4
 
@@ -20,10 +20,9 @@ OPACITY = 0.5  # of each image of a mixup
 
 @dataclass(frozen=True)
 class Tile:
-    """Where one image of a mosaic stands.
+    """The part of a mosaic that shows one image.
 
-    left, top, right, bottom: of its part of the mosaic, in pixels; shift_x, shift_y: from a place in the image to
-    that in the mosaic.
+    left, top, right, bottom: in pixels of the mosaic; shift_x, shift_y: from a pixel of the image to the mosaic's.
     """
 
     left: int
@@ -35,7 +34,7 @@ class Tile:
 
     @property
     def window(self) -> tuple[int, int, int, int]:
-        """What it shows of its image: xyxy in pixels of the network input."""
+        """The part of the image that is visible: xyxy in pixels of the network input."""
         return (
             self.left - self.shift_x,
             self.top - self.shift_y,
@@ -45,7 +44,7 @@ class Tile:
 
 
 def draw_cut(size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
-    """(y, x) in pixels, for a mosaic of `size` (height, width)."""
+    """Draw the cut point (y, x) in pixels, for a mosaic of `size` (height, width)."""
     y, x = (int(rng.integers(int(CUT[0] * side), int(CUT[1] * side) + 1)) for side in size)
     return y, x
 
@@ -53,9 +52,9 @@ def draw_cut(size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]
 def into_corner(
     augmentation: Augmentation, image_size: tuple[int, int], number: int
 ) -> Augmentation:
-    """The same part of an image of (height, width), moved to that corner of it where `number` of a mosaic stands.
+    """Move the part of an image of (height, width) to the corner of the image that matches its place in the mosaic.
 
-    0, 1 above, 2, 3 below; 0, 2 on the left, 1, 3 on the right. Darknet does so to one image of two.
+    number: 0 top left, 1 top right, 2 bottom left, 3 bottom right. Darknet does so to one image of two.
     """
     right = (number % 2 == 1) != augmentation.flip
     return replace(
@@ -72,10 +71,17 @@ def tile_of(
     image_size: tuple[int, int],
     size: tuple[int, int],
 ) -> Tile:
-    """Where image `number` of a mosaic of `size` stands: its corner at the cut point, its filled borders beyond.
+    """Return the tile of one image: a corner of the image lies at the cut point, its filled borders lie beyond it.
 
-    How far it is moved so that they lie beyond is Darknet's estimate, which grows with the border alone, not with the
-    part that is shown: it hides a little more than the border.
+    The shift that hides these borders is Darknet's estimate. It depends on the border alone, not on the size of the
+    part that is shown, and so hides a little more than the border.
+
+    Args:
+        number: 0 top left, 1 top right, 2 bottom left, 3 bottom right.
+        cut: (y, x) from `draw_cut`.
+        augmentation: The change of the image.
+        image_size: (height, width) of the image.
+        size: (height, width) of the mosaic.
     """
     (height, width), (cut_y, cut_x) = size, cut
     left, top = augmentation.left, augmentation.top
@@ -101,10 +107,16 @@ def tile_of(
 def move_boxes(
     tile: Tile, boxes: np.ndarray, size: tuple[int, int], bound: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """An image's boxes `[M, 4]` → the same in the mosaic, and bool `[M]`: still there.
+    """Move the boxes of an image into the mosaic.
 
-    bound: cut at the border of the tile, else at that of the mosaic only, so that a box may cover what its tile does
-    not show ([net] mosaic_bound). One of which less than a network pixel is left is not there any more.
+    Args:
+        tile: The tile of the image.
+        boxes: `[M, 4]` cxcywh, 0..1 of the network input.
+        size: (height, width) of the mosaic.
+        bound: Cut boxes at the border of the tile, otherwise only at that of the mosaic ([net] mosaic_bound).
+
+    Returns:
+        float32 `[M, 4]` cxcywh, 0..1 of the mosaic; bool `[M]`: at least a network pixel wide and high.
     """
     sides = np.array([size[1], size[0]], np.float64)
     shift = (tile.shift_x, tile.shift_y) / sides
@@ -114,16 +126,16 @@ def move_boxes(
     if not bound:
         least, most = np.zeros(2), np.ones(2)
     low, high = low.clip(least, most), high.clip(least, most)
-    there = ((high - low) * sides >= SMALLEST_SIDE).all(axis=1)
-    return np.concatenate(((low + high) / 2, high - low), axis=1).astype(np.float32), there
+    visible = ((high - low) * sides >= SMALLEST_SIDE).all(axis=1)
+    return np.concatenate(((low + high) / 2, high - low), axis=1).astype(np.float32), visible
 
 
 def blend(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Two images uint8 `[H, W, C]` over each other."""
+    """Average two images uint8 `[H, W, C]`."""
     blended = cv2.addWeighted(first, OPACITY, second, 1 - OPACITY, 0)
     return blended.reshape(first.shape)
 
 
 def _border(beyond: float, side: int, image_side: int) -> int:
-    """Pixels of the network input that are kept free for what is shown beyond an image's border."""
+    """Return how many pixels of the network input show what lies beyond the border of an image."""
     return max(0, int(-beyond * side / image_side))

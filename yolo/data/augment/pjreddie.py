@@ -1,4 +1,4 @@
-"""A training image at a random place of a gray canvas, as pjreddie's Darknet shows it.
+"""Place a training image at random on a gray canvas, as pjreddie's Darknet does.
 
 Source: pjreddie data.c load_data_detection, image.c place_image.
 """
@@ -6,7 +6,7 @@ Source: pjreddie data.c load_data_detection, image.c place_image.
 import cv2
 import numpy as np
 
-from yolo.data.augment.geometry import Augmentation, AugmentationSettings, draw_look
+from yolo.data.augment.geometry import Augmentation, AugmentationSettings, draw_flip_and_colors
 
 GRAY = 128  # Darknet's .5
 
@@ -17,10 +17,16 @@ def draw_on_canvas(
     size: tuple[int, int],
     rng: np.random.Generator,
 ) -> Augmentation:
-    """Draw an augmentation for an image of (height, width) on a canvas of `size`, for `show_on_canvas`.
+    """Draw an augmentation for an image on a canvas, for `show_on_canvas`.
 
-    `jitter` changes the image's aspect; it then fills the canvas's width or height, as pjreddie's does whatever the
-    canvas's aspect: on one that is not square the image may reach outside. `resize` is unknown to him.
+    `jitter` changes the aspect of the image, which then fills the width or the height of the canvas. On a canvas that
+    is not square it may reach outside, as in pjreddie's Darknet. `resize` has no effect.
+
+    Args:
+        settings: Limits of the changes.
+        image_size: (height, width) of the image.
+        size: (height, width) of the canvas.
+        rng: Source of the random numbers.
     """
     (height, width), (rows, columns) = image_size, size
     more = 1 + rng.uniform(-settings.jitter, settings.jitter, 2)
@@ -29,7 +35,7 @@ def draw_on_canvas(
     content = max(1, int(fit[0])), max(1, int(fit[1]))
     free = columns - content[0], rows - content[1]
     offset = [int(rng.uniform(min(0, each), max(0, each))) for each in free]
-    return draw_look(
+    return draw_flip_and_colors(
         settings,
         rng,
         left=-offset[0] * width / content[0],
@@ -42,9 +48,9 @@ def draw_on_canvas(
 def show_on_canvas(
     augmentation: Augmentation, image: np.ndarray, size: tuple[int, int]
 ) -> np.ndarray:
-    """uint8 `[H, W, C]` → uint8 `[*size, C]`: the image with gray around it, mirrored if so drawn.
+    """Return the image uint8 `[H, W, C]` on a gray canvas uint8 `[*size, C]`, mirrored if so drawn.
 
-    As place_image, column x of w shows the place x / w of the image, and beyond its last pixel is black.
+    As in place_image, column x of w shows the place x / w of the image, and pixels beyond its last one are black.
     """
     (height, width), channels = image.shape[:2], image.shape[2]
     step_x, step_y = augmentation.width / size[1], augmentation.height / size[0]
