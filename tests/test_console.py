@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from yolo.console import new_file, run, share, usable_device, whole_number
+from yolo.console import fraction, new_file, run, usable_device, whole_number
 from yolo.errors import CfgError, DatasetError, DivergedError, WeightsError
 
 
@@ -66,8 +66,8 @@ def test_whole_numbers():
     refuses(whole_number(0), "-1", "1.0", "", "x", "1_0", " 1", "nan", "٣", "9" * 40)
 
 
-def test_shares():
-    assert [share(text) for text in ("0", "1", ".25", "0.45", "1e-3", "1.")] == [
+def test_fractions():
+    assert [fraction(text) for text in ("0", "1", ".25", "0.45", "1e-3", "1.")] == [
         0,
         1,
         0.25,
@@ -75,7 +75,7 @@ def test_shares():
         0.001,
         1,
     ]
-    refuses(share, "-0.1", "1.01", "25", "nan", "inf", "", ".", "1e3", "x")
+    refuses(fraction, "-0.1", "1.01", "25", "nan", "inf", "", ".", "1e3", "x")
 
 
 def test_new_files(tmp_path):

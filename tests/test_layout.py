@@ -18,7 +18,7 @@ MODULES = sorted(
 GROUND = "ground"  # the modules directly in yolo/, as the table calls them
 ROW = re.compile(r"^\| `([\w/]+)` \| ([\w, `/-]+) \| .+ \|$", re.MULTILINE)
 MOST_MODULES_OF_A_FOLDER = 14
-PRINTING = ("commands/", "console.py", "progress.py", "__main__.py", "train/log/console.py")
+PRINTING = ("commands/", "console.py", "__main__.py", "train/log/console.py")
 
 
 @cache

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from tests.helpers.golden import network_of, read_json
+from yolo.defaults import OTHER_POLICIES
 from yolo.schedule import (
-    OTHER_POLICIES,
     POLICIES,
     POLICY_FUNCTIONS,
     Schedule,

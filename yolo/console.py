@@ -1,14 +1,24 @@
-"""What every command shares: errors as one line and exit code 2, checked options, progress, log messages on stderr."""
+"""What all commands share: errors as one line and exit code 2, checked options, a progress bar, logs on stderr."""
 
 import logging
 import os
 import re
+import shlex
 import sys
-from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable, Collection
+from argparse import (
+    ArgumentParser,
+    ArgumentTypeError,
+    RawDescriptionHelpFormatter,
+    _ArgumentGroup,
+)
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from yolo.defaults import DIALECT_NAMES
 from yolo.errors import CfgError, DatasetError, DivergedError, WeightsError
+from yolo.shipped import given_or_shipped
+
+OptionGroup = ArgumentParser | _ArgumentGroup  # argparse has no public name for both
 
 EXIT_USER_ERROR = 2
 
@@ -16,14 +26,15 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
-# torch knows more names, of devices that cannot train
-DEVICE_KINDS = ("cpu", "cuda", "mps", "xpu")
+DEVICE_KINDS = ("cpu", "cuda", "mps", "xpu")  # torch names more, which cannot train
 
 LOADING_WORKERS = 2  # enough to keep a network on two cores busy
 
+QUIET_SECONDS = 2.0  # shorter work shows no progress bar
+
 
 def run(main: Callable[[], None]) -> None:
-    """Run a tool's main(); a user's mistake becomes one line on stderr and exit code 2."""
+    """Run a command's main(). A user's mistake becomes one line on stderr and exit code 2."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         main()
@@ -31,10 +42,10 @@ def run(main: Callable[[], None]) -> None:
     except (CfgError, WeightsError, DatasetError, DivergedError) as error:
         stop(str(error))
     except BrokenPipeError:
-        # `| head` has seen enough; Python would complain again when it closes stdout.
+        # The reader (such as `| head`) has closed the pipe. Python would fail again when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_BROKEN_PIPE)
-    except OSError as error:  # missing, unreadable, no space left
+    except OSError as error:  # a missing or unreadable file, a full disk
         stop(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -42,9 +53,35 @@ def run(main: Callable[[], None]) -> None:
 
 
 def stop(message: str) -> None:
-    """Print `message` on stderr and exit with 2."""
+    """Print `message` on stderr and exit with code 2."""
     print(f"error: {message}", file=sys.stderr)
     sys.exit(EXIT_USER_ERROR)
+
+
+def command_line() -> str:
+    """Return the command line of this process, as it can be typed into a shell."""
+    program, *options = sys.argv
+    if Path(program).exists():  # else it is two words, such as `yolo-darknet evaluate`
+        program = shlex.quote(program)
+    return " ".join([program, shlex.join(options)]).rstrip()
+
+
+def progress(items: Iterable, description: str, total: int | None = None) -> Iterable:
+    """Yield from `items`, and show a bar on stderr after two seconds. Without a terminal there is no bar."""
+    from tqdm import tqdm  # not at the top: `--help` does not need it
+
+    return tqdm(
+        items,
+        desc=description,
+        total=total,
+        delay=QUIET_SECONDS,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def command_parser(description: str | None) -> ArgumentParser:
+    """Return the parser of a command. description: its module's docstring, which ends with an example."""
+    return ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
 
 
 def whole_number(minimum: int) -> Callable[[str], int]:
@@ -58,7 +95,7 @@ def whole_number(minimum: int) -> Callable[[str], int]:
     return convert
 
 
-def share(text: str) -> float:
+def fraction(text: str) -> float:
     """A type for argparse: a number from 0 to 1."""
     if not re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e-?[0-9]+)?", text) or float(text) > 1:
         raise ArgumentTypeError(f"found {text!r}, expected a number from 0 to 1")
@@ -75,7 +112,7 @@ def positive(text: str) -> float:
 def usable_device(name: str) -> str:
     """A type for argparse: the name of a device that this machine has, such as cpu, cuda or cuda:1.
 
-    "auto" is the GPU where there is one, else the CPU. torch is imported only where it has to be asked.
+    "auto" is the GPU if there is one, else the CPU. The CPU is accepted without importing torch.
     """
     if name == "cpu":
         return name
@@ -93,7 +130,7 @@ def usable_device(name: str) -> str:
 
 
 def new_file(text: str) -> Path:
-    """A type for argparse: a file to be written, no folder."""
+    """A type for argparse: a file to write, not a folder."""
     if Path(text).is_dir():
         raise ArgumentTypeError(f"found the folder {text!r}, expected a file")
     return Path(text)
@@ -107,8 +144,47 @@ def key_value(text: str) -> tuple[str, str]:
     return key, value
 
 
-def add_set_option(parser: ArgumentParser) -> None:
-    """`--set KEY=VALUE ...`: other values of a cfg's [net], for `Network.from_cfg(overrides=dict(...))`."""
+def cfg_file(text: str) -> Path:
+    """A type for argparse: a .cfg file, or the name of one that comes with the package."""
+    return _given_or_shipped(text, ".cfg")
+
+
+def names_file(text: str) -> Path:
+    """A type for argparse: a .names file, or the name of one that comes with the package."""
+    return _given_or_shipped(text, ".names")
+
+
+def _given_or_shipped(text: str, ending: str) -> Path:
+    try:
+        return given_or_shipped(text, ending)
+    except LookupError as error:
+        stop(error.args[0])
+
+
+def add_cfg_option(parser: OptionGroup) -> None:
+    """Add `--cfg`: which network."""
+    parser.add_argument(
+        "--cfg",
+        type=cfg_file,
+        required=True,
+        metavar="FILE",
+        help="a Darknet .cfg, or the name of one that comes with the package, such as yolov3-tiny",
+    )
+
+
+def add_names_option(parser: OptionGroup) -> None:
+    """Add `--names`: the names of a network's classes."""
+    parser.add_argument(
+        "--names",
+        type=names_file,
+        required=True,
+        metavar="FILE",
+        help="the classes, one a line, or the name of a list that comes with the package, such as coco",
+    )
+
+
+def add_set_option(parser: OptionGroup) -> None:
+    """Add `--set KEY=VALUE ...`: other values of a cfg's [net], for `Network.from_cfg(overrides=dict(...))`."""
     parser.add_argument(
         "--set",
         nargs="+",
@@ -120,18 +196,18 @@ def add_set_option(parser: ArgumentParser) -> None:
     )
 
 
-def add_dialect_option(parser: ArgumentParser, dialects: Collection[str], what: str) -> None:
-    """`--dialect`: which Darknet is followed where they differ; what: in which respects, for the help."""
+def add_dialect_option(parser: OptionGroup, what: str) -> None:
+    """Add `--dialect`: which Darknet to follow where they differ. what: in which respects, for the help."""
     parser.add_argument(
         "--dialect",
-        choices=list(dialects),
+        choices=DIALECT_NAMES,
         default="alexeyab",
         help=f"which Darknet to follow: {what}; default alexeyab",
     )
 
 
-def add_workers_option(parser: ArgumentParser) -> None:
-    """`--workers`: how many processes load images beside the network."""
+def add_workers_option(parser: OptionGroup) -> None:
+    """Add `--workers`: how many processes load images beside the network."""
     parser.add_argument(
         "--workers",
         type=whole_number(0),
@@ -141,12 +217,12 @@ def add_workers_option(parser: ArgumentParser) -> None:
     )
 
 
-def add_device_option(parser: ArgumentParser) -> None:
-    """`--device`: where the network computes."""
+def add_device_option(parser: OptionGroup) -> None:
+    """Add `--device`: where the network computes."""
     parser.add_argument(
         "--device",
         type=usable_device,
         default="auto",
         metavar="D",
-        help="cpu, cuda, cuda:1 ...; default: the GPU where there is one, else the CPU",
+        help="cpu, cuda, cuda:1 ...; default: the GPU if there is one, else the CPU",
     )

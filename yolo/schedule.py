@@ -11,9 +11,6 @@ import numpy as np
 
 POLICIES = ("constant", "step", "steps", "exp", "poly", "random", "sigmoid", "sgdr")  # of a cfg
 
-OTHER_POLICIES = ("one-cycle",)  # not Darknet's: of the command line only
-
-
 # The cycle of Smith and Topin, "Super-Convergence" (2018), in the numbers of fast.ai's fit_one_cycle.
 CYCLE_RISE = 0.3  # share of the steps in which the rate rises
 

@@ -124,4 +124,4 @@ def test_problems_of_the_list_are_told(case, anchors):
 
 def test_help_shows_a_real_example(anchors):
     code, out, _ = anchors("--help")
-    assert code == 0 and "\n  python tools/anchors.py --cfg cfg/yolov3-voc.cfg --data" in out
+    assert code == 0 and "\n  yolo-darknet anchors --cfg yolov3-voc --data" in out

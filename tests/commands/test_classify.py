@@ -71,7 +71,7 @@ def bad_option(result, match):
 def test_help_shows_a_real_example(call):
     code, out, err = call("--help")
     assert (code, err) == (0, "")
-    assert re.search(r"\n  python tools/classify.py --cfg cfg/darknet19.cfg --weights \S+", out)
+    assert re.search(r"\n  yolo-darknet classify --cfg darknet19 --weights \S+", out)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_what_cannot_be_stops_in_one_line(call, case):
 def test_a_detection_network_is_sent_to_the_other_tool(call, case):
     head = "[net]\nwidth=8\nheight=8\n[convolutional]\nfilters=6\n[yolo]\nclasses=1\nanchors=1,1\n"
     (case / "m.cfg").write_text(head)
-    expected = "m.cfg: found a detection head, expected a classifier; use tools/detect.py"
+    expected = "m.cfg: found a detection head, expected a classifier; use yolo-darknet detect"
     one_line(call(*MODEL, "red.png"), expected)
 
 
@@ -171,4 +171,4 @@ def test_probabilities_that_are_no_numbers_are_an_error(case, call):
         network.layers[0].conv.weight.fill_(float("nan"))
     save_weights(network, "m.weights")
     code, _, err = call(*MODEL, "red.png")
-    assert code == 2 and "red.png: found probabilities that are no numbers" in err.splitlines()[-1]
+    assert code == 2 and "red.png: found probabilities that are not finite" in err.splitlines()[-1]

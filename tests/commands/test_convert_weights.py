@@ -20,6 +20,7 @@ from tests.helpers.stored_networks import (
 )
 from yolo.model.network import Network
 from yolo.model.weights import load_weights, save_weights, weights_bytes
+from yolo.shipped import HOMES
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def test_the_cfg_of_the_same_name_is_found_beside_the_file_or_in_the_shipped_fol
 ):
     shipped = case / "shipped"
     shipped.mkdir()
-    monkeypatch.setattr(tool, "SHIPPED", shipped)
+    monkeypatch.setitem(HOMES, ".cfg", (shipped, shipped))
     (case / "all.cfg").rename(shipped / "all.cfg")
     for name in ("all.weights", "all.conv.12", "all.12"):
         (case / "all.weights").rename(case / name)
@@ -124,7 +125,7 @@ def test_the_cfg_of_the_same_name_is_found_beside_the_file_or_in_the_shipped_fol
     wrong(call("all.weights", "out.safetensors"), "found ", case)
     (case / "all.cfg").unlink()
     (shipped / "all.cfg").unlink()
-    expected = f"all.weights: found no all.cfg and no {shipped}/all.cfg, expected --cfg FILE"
+    expected = "all.weights: found no all.cfg and no all among the cfgs of the package, expected --cfg"
     wrong(call("all.weights", "out.safetensors"), expected, case)
 
 
@@ -133,10 +134,6 @@ def test_a_name_may_have_dots_and_numbers_of_its_own(case, call):
     (case / "all.weights").rename(case / "all-1.1.weights")
     assert call("all-1.1.weights", "all-1.1.conv.3", "--cutoff", 3)[0] == 0
     assert call("all-1.1.conv.3", "a.safetensors", "--cutoff", 3)[0] == 0
-
-
-def test_the_shipped_folder_is_the_projects(tool, project):
-    assert project / "cfg" == tool.SHIPPED and (tool.SHIPPED / "yolov3.cfg").is_file()
 
 
 @pytest.mark.parametrize(
@@ -196,7 +193,7 @@ def test_help_shows_a_real_example(call):
     code, out, err = call("--help")
     assert (code, err) == (0, "")
     assert (
-        "\n  python tools/convert_weights.py weights/yolov3.weights weights/yolov3.conv.74 --cutoff 74\n"
+        "\n  yolo-darknet convert_weights weights/yolov3.weights weights/yolov3.conv.74 --cutoff 74\n"
         in out
     )
 

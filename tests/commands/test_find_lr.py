@@ -22,7 +22,7 @@ def call(load_tool, call_tool, four, tmp_path, monkeypatch):
 
 def test_help_shows_a_real_example(call):
     code, out, _ = call("--help")
-    assert code == 0 and re.search(r"\n  python tools/find_lr.py --cfg \S+\.cfg", out)
+    assert code == 0 and re.search(r"\n  yolo-darknet find_lr --cfg \S+", out)
 
 
 def test_a_sweep_writes_its_image_and_nothing_else(call, tmp_path, four):

@@ -89,7 +89,7 @@ def test_importing_yolo_imports_no_torch(case):
 def test_help_shows_a_real_example(call, tool):
     code, out, err = call(tool, "--help")
     assert (code, err) == (0, "")
-    assert re.search(rf"\n  python tools/{tool}.py --cfg \S+\.cfg", out), out
+    assert re.search(rf"\n  yolo-darknet {tool} --cfg \w+", out), out
 
 
 def test_the_whole_path_as_a_user_goes_it(project, case, call):
@@ -339,7 +339,7 @@ def test_images_of_one_name_are_all_written(call, case):
 def test_detect_never_replaces_an_image_it_looks_at(call, case, four):
     before = four.images[0].read_bytes()
     result = call("detect", *DETECT, "four/images", "--out", "four/images")
-    one_line(result, "four/images/p0.png: found an image to look at, expected an --out without")
+    one_line(result, "four/images/p0.png: found an input image, expected an --out without")
     assert four.images[0].read_bytes() == before
 
 

@@ -358,7 +358,7 @@ def test_ctrl_c_saves_first_and_the_run_goes_on_exactly(options, project, tmp_pa
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert (
-        f"interrupted; --resume {options.out}/tiny_last.pt, in place of --weights, goes on" in out
+        f"interrupted; to continue: --resume {options.out}/tiny_last.pt instead of --weights" in out
     )
     step = goes_on_exactly(options, tmp_path)
     assert f"step {step}: {options.out}/tiny_last.weights" in out

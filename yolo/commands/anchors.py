@@ -1,43 +1,50 @@
-"""Anchors for a data set, by k-means on the boxes of its train list, as AlexeyAB's `detector calc_anchors`.
+"""Compute anchors for a data set, by k-means on the boxes of its train list.
 
-Prints how the cfg's anchors fit the boxes, how k-means' do, and the lines to put into every head of the cfg; small
-anchors go to the head of the finest grid. Lists and labels are only read. Another --seed may find others as good.
+This is AlexeyAB's `detector calc_anchors`. It prints how well the cfg's anchors and those of k-means fit the boxes,
+and the lines to put into every head of the cfg. Small anchors go to the head with the finest grid. No file is
+changed. Another --seed may find other anchors that fit as well.
 
 example:
-  python tools/anchors.py --cfg cfg/yolov3-voc.cfg --data voc/voc.data
+  yolo-darknet anchors --cfg yolov3-voc --data voc/voc.data
 
 example, as `darknet detector calc_anchors voc/voc.data -num_of_clusters 9 -width 608 -height 608`:
-  python tools/anchors.py --cfg cfg/yolov3-voc.cfg --data voc/voc.data --set width=608 height=608
+  yolo-darknet anchors --cfg yolov3-voc --data voc/voc.data --set width=608 height=608
 """
+
+from __future__ import annotations
 
 import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from yolo.cfg import read_data
-from yolo.console import add_dialect_option, add_set_option, stop, whole_number
-from yolo.data.anchors import (
-    CELL_DIGITS,
-    PIXEL_DIGITS,
-    HeadAnchors,
-    anchors_line,
-    box_sizes,
-    fit_of,
-    kmeans_anchors,
-    masks_by_size,
-    rounded_anchors,
+from yolo.console import (
+    add_cfg_option,
+    add_dialect_option,
+    add_set_option,
+    command_parser,
+    stop,
+    whole_number,
 )
-from yolo.data.check import check_list, problem_lines
 from yolo.errors import DatasetError
-from yolo.model.network import WEIGHTS_VERSIONS, Network
-from yolo.train.setup.data_report import fit_words, heads_of, placement_of
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from yolo.data.anchors import HeadAnchors
+    from yolo.model.network import Network
 
 
 def main() -> None:
     args = _arguments()
+
+    from yolo.data.anchors import box_sizes, fit_of
+    from yolo.data.check import check_list, problem_lines
+    from yolo.model.network import Network
+    from yolo.train.setup.data_report import fit_words, heads_of, placement_of
+
     network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
     heads = heads_of(network)
     if not heads:
@@ -60,7 +67,18 @@ def main() -> None:
 def _print_anchors(
     network: Network, heads: list[HeadAnchors], boxes: np.ndarray, seed: int
 ) -> None:
-    """K-means' anchors: how they fit, and the lines for the cfg."""
+    """Print how well the anchors of k-means fit, and the lines for the cfg."""
+    from yolo.data.anchors import (
+        CELL_DIGITS,
+        PIXEL_DIGITS,
+        anchors_line,
+        fit_of,
+        kmeans_anchors,
+        masks_by_size,
+        rounded_anchors,
+    )
+    from yolo.train.setup.data_report import fit_words
+
     counts = [len(head.own) for head in heads]
     masks = masks_by_size(counts, [head.stride for head in heads])
     in_cells = network.kinds[heads[0].layer] == "region"
@@ -74,7 +92,7 @@ def _print_anchors(
     print(f"k-means: {fit_words(fit)}\n")
     print(f"anchors = {anchors_line(found, digits)}\nnum = {len(found)}")
     for head, share in zip(new, fit.shares, strict=True):
-        if not in_cells:  # a [region] has all
+        if not in_cells:  # a [region] uses all anchors
             mask = ",".join(map(str, head.own))
             print(
                 f"mask = {mask}  in layer {head.layer}, stride {head.stride:g}: {share:.1%} of the boxes"
@@ -82,12 +100,14 @@ def _print_anchors(
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = command_parser(__doc__)
+    add_cfg_option(parser)
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file"
     )
-    parser.add_argument("--cfg", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--data", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="default 0")
+    parser.add_argument(
+        "--seed", type=whole_number(0), default=0, metavar="N", help="of k-means; default 0"
+    )
     add_set_option(parser)
-    add_dialect_option(parser, WEIGHTS_VERSIONS, "pjreddie's keeps the images' aspect")
+    add_dialect_option(parser, "pjreddie's keeps the aspect ratio of the images")
     return parser.parse_args()

@@ -1,51 +1,60 @@
-"""Classify images: the likeliest classes of each, printed as Darknet does, written as json with --json.
+"""Classify images: print the likeliest classes of each as Darknet does, write them as json (--json).
 
 example, as pjreddie's `darknet classifier predict imagenet1k.data darknet19.cfg darknet19.weights dog.jpg`:
-  python tools/classify.py --cfg cfg/darknet19.cfg --weights weights/darknet19.weights \\
+  yolo-darknet classify --cfg darknet19 --weights weights/darknet19.weights \\
       --names imagenet.shortnames.list --dialect pjreddie dog.jpg
 """
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from yolo.cfg import read_names
 from yolo.console import (
+    add_cfg_option,
     add_device_option,
     add_dialect_option,
+    add_names_option,
     add_set_option,
+    command_parser,
     new_file,
+    progress,
     whole_number,
 )
-from yolo.data.images import read_image
-from yolo.detect.classifier import TOP, Classifier, Ranking, rankings_json
+from yolo.defaults import TOP_CLASSES
 from yolo.errors import CfgError, DatasetError
 from yolo.files import write_text
-from yolo.model.network import WEIGHTS_VERSIONS, Network
-from yolo.model.weights import load_weights
-from yolo.progress import progress
+
+if TYPE_CHECKING:
+    from yolo.detect.classifier import Classifier, Ranking
 
 
 def main() -> None:
     args = _arguments()
+
+    from yolo.detect.classifier import rankings_json
+
     for path in args.picture:
         if not path.exists():
             raise DatasetError(f"{path}: no such file")
     classifier = _classifier(args)
-    seen, rankings, faults = [], [], []
+    classified, rankings, faults = [], [], []
     for path in progress(args.picture, "classifying", len(args.picture)):
         try:
-            found = _look(path, classifier)
+            ranking = _ranking(path, classifier)
         except DatasetError as error:
             faults.append(str(error))
             continue
         except OSError as error:  # not allowed, a folder
             faults.append(f"{path}: {error.strerror}")
             continue
-        seen.append(str(path))
-        rankings.append(found)
-        _print(path, found, classifier)
+        classified.append(str(path))
+        rankings.append(ranking)
+        _print(path, ranking, classifier)
     if args.json:
-        write_text(args.json, rankings_json(seen, rankings, classifier.names))
+        write_text(args.json, rankings_json(classified, rankings, classifier.names))
         print(f"json: {args.json}")
     if faults:
         raise DatasetError(
@@ -54,10 +63,14 @@ def main() -> None:
 
 
 def _classifier(args: argparse.Namespace) -> Classifier:
+    from yolo.detect.classifier import Classifier
+    from yolo.model.network import Network
+    from yolo.model.weights import load_weights
+
     network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
     if network.heads:
         raise CfgError(
-            f"{args.cfg}: found a detection head, expected a classifier; use tools/detect.py"
+            f"{args.cfg}: found a detection head, expected a classifier; use yolo-darknet detect"
         )
     load_weights(network, args.weights)
     names = read_names(args.names)
@@ -68,28 +81,33 @@ def _classifier(args: argparse.Namespace) -> Classifier:
     if len(names) < network.classes:
         expected = f"{network.classes} as in {args.cfg}"
         raise DatasetError(f"{args.names}: found {len(names)} names, expected {expected}")
-    names = names[: network.classes]  # Darknet's list for ImageNet goes on with names of 22k
+    names = names[: network.classes]  # Darknet's list for ImageNet continues with names of 22k
     letterbox = args.letterbox or (args.dialect == "pjreddie" and not args.crop)
     return Classifier(network.to(args.device), names, args.top, letterbox)
 
 
-def _look(path: Path, classifier: Classifier) -> Ranking:
+def _ranking(path: Path, classifier: Classifier) -> Ranking:
+    """The classes of an image file. Raises DatasetError, OSError."""
+    from yolo.data.images import read_image
+
     image = read_image(path, classifier.network.input.channels)
     try:
-        found = classifier(image)
+        ranking = classifier(image)
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from error
-    if not found.probabilities.isfinite().all():
+    if not ranking.probabilities.isfinite().all():
         raise DatasetError(
-            f"{path}: found probabilities that are no numbers; are the weights whole?"
+            f"{path}: found probabilities that are not finite, expected numbers; is the weights file damaged?"
         )
-    return found
+    return ranking
 
 
-def _print(path: Path, found: Ranking, classifier: Classifier) -> None:
-    """The image's name, and a line a class as both Darknets write it (classifier.c predict_classifier)."""
+def _print(path: Path, ranking: Ranking, classifier: Classifier) -> None:
+    """Print the image's name and a line for each class, as both Darknets do (classifier.c predict_classifier)."""
     print(f"{path}:")
-    for label, probability in zip(found.labels.tolist(), found.probabilities.tolist(), strict=True):
+    for label, probability in zip(
+        ranking.labels.tolist(), ranking.probabilities.tolist(), strict=True
+    ):
         name = classifier.names[label]
         if classifier.network.dialect == "pjreddie":
             print(f"{100 * probability:5.2f}%: {name}")
@@ -102,21 +120,24 @@ def _print(path: Path, found: Ranking, classifier: Classifier) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     add = parser.add_argument
-    add("picture", nargs="+", type=Path, metavar="PICTURE", help="image files")
-    add("--cfg", type=Path, required=True, metavar="FILE")
+    add("picture", nargs="+", type=Path, metavar="IMAGE", help="image files")
+    add_cfg_option(parser)
     add("--weights", type=Path, required=True, metavar="FILE")
-    add("--names", type=Path, required=True, metavar="FILE", help="a name a class, one a line")
-    add("--top", type=whole_number(1), default=TOP, metavar="N", help=f"classes; default {TOP}")
+    add_names_option(parser)
+    add(
+        "--top", type=whole_number(1), default=TOP_CLASSES, metavar="N",
+        help=f"how many classes to print; default {TOP_CLASSES}",
+    )  # fmt: skip
     view = parser.add_mutually_exclusive_group()
-    view.add_argument("--crop", action="store_true", help="show the network the image's middle")
-    view.add_argument("--letterbox", action="store_true", help="show it the whole image")
-    add("--json", type=new_file, metavar="FILE", help="write file names, classes, confidences")
-    what = "layers, view (alexeyab: --crop, pjreddie: --letterbox), printed lines"
-    add_dialect_option(parser, WEIGHTS_VERSIONS, what)
+    view.add_argument("--crop", action="store_true", help="the network gets the image's center")
+    view.add_argument("--letterbox", action="store_true", help="the network gets the whole image")
+    add("--json", type=new_file, metavar="FILE", help="write file names, classes, probabilities")
+    add_dialect_option(
+        parser,
+        "layers, placement of the image (alexeyab: --crop, pjreddie: --letterbox), printed lines",
+    )
     add_set_option(parser)
     add_device_option(parser)
     return parser.parse_args()

@@ -1,40 +1,43 @@
-"""Turn COCO annotation files into what Darknet trains on: label files, lists, names and a .data.
+"""Convert COCO annotation files to label files, lists, names and a .data file for Darknet.
 
-JSON is an annotation file (instances_*.json), PICTURES the folder that its file names start from. Labels go where
-Darknet looks for them: PICTURES with `images` replaced by `labels`; where that cannot be, OUT gets a link to the
-images with labels beside it. Lists, names and coco.data go to OUT. Everything is read and checked before anything
-is written. Crowd boxes (iscrowd) are in no label; those of --valid are kept apart, and scored neither right nor wrong.
+JSON is an annotation file (instances_*.json), PICTURES the folder that its file names are relative to. Labels go where
+Darknet looks for them: PICTURES with `images` replaced by `labels`. Where that is not possible, OUT gets a link to the
+images and the labels beside it. Lists, names and coco.data go to OUT. All input is read and checked before any file
+is written. Crowd boxes (iscrowd) are in no label file. Those of --valid are listed separately; a detection of one
+counts neither as a true nor as a false positive.
 
 example, COCO 2017:
-  python tools/convert_coco.py --train annotations/instances_train2017.json:images/train2017 \\
+  yolo-darknet convert_coco --train annotations/instances_train2017.json:images/train2017 \\
       --valid annotations/instances_val2017.json:images/val2017 --out coco
 """
+
+from __future__ import annotations
 
 import argparse
 import shlex
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from yolo.data.convert.coco import SHARED, CocoSet, Image, Plan, label_homes, make_plan, write
-from yolo.data.convert.notes import columns, first_messages, missing, named, notes, problem_counts
-from yolo.data.convert.voc import BOX_KINDS, read_classes
+from yolo.console import command_parser, names_file
 from yolo.errors import DatasetError
-from yolo.formats.coco_annotations import ENTRY_KINDS
-from yolo.formats.voc_xml import TWICE
 
-SKIPPED_KINDS = {
-    "skip-boxes": BOX_KINDS,
-    "stop": (),
-    "skip": (*BOX_KINDS, *ENTRY_KINDS, TWICE, SHARED),
-}
+if TYPE_CHECKING:
+    from yolo.data.convert.coco import CocoSet, Image, Plan
 
 
 def main() -> None:
     args = _arguments()
+
+    from yolo.data.convert.coco import label_homes, make_plan, write
+    from yolo.data.convert.notes import notes
+    from yolo.data.convert.voc import read_classes
+
     out = args.out.resolve()
     train, valid = [[_coco_set(text) for text in texts] for texts in (args.train, args.valid)]
     plan = make_plan(train, valid, read_classes(args.names) if args.names else None)
-    if any(problem.kind not in SKIPPED_KINDS[args.on_problem] for problem in plan.problems):
+    skipped = _skipped_kinds(args.on_problem)
+    if any(problem.kind not in skipped for problem in plan.problems):
         for problem in plan.problems:
             print(f"{problem.kind}: {problem.message}")
         raise DatasetError(_stopped(plan))
@@ -48,38 +51,53 @@ def main() -> None:
     for home in homes.values():
         print(f"labels: {home.labels}")
     print(f"lists, names, .data: {out}")
-    print(f"next: python tools/train.py --cfg FILE --data {shlex.quote(str(out / 'coco.data'))}")
+    print(f"next: yolo-darknet train --cfg FILE --data {shlex.quote(str(out / 'coco.data'))}")
     print(f"      (FILE: a .cfg whose heads have classes={len(plan.names)})")
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     add = parser.add_argument
     pair = "JSON:PICTURES"
     add("--train", nargs="+", required=True, metavar=pair, help="what to train on")
     add("--valid", nargs="+", required=True, metavar=pair, help="what to score on")
     add(
         "--names",
-        type=Path,
+        type=names_file,
         metavar="FILE",
-        help="the classes, those of the files that are wanted; default: all, in the order of their ids",
+        help="the classes to convert; default: all of the files, in the order of their ids",
     )
-    add("--require-pictures", action="store_true", help="stop where an image is not there")
+    add("--require-pictures", action="store_true", help="stop if an image is missing")
     add(
         "--on-problem",
-        choices=SKIPPED_KINDS,
+        choices=("skip-boxes", "stop", "skip"),
         default="skip-boxes",
-        help="what cannot become a label is listed, and: skip-boxes (default) leaves out boxes without an area or "
-        "outside their image, and stops for anything else; stop stops for those too; skip leaves out whatever it "
-        "is (an entry of the file, an image) and goes on. Stopped, nothing is written",
+        help="what to do with anything that cannot become a label, besides listing it. skip-boxes (default): leave out "
+        "boxes without an area or outside their image, stop for any other problem. stop: stop for any problem. skip: "
+        "leave out anything (an entry of the file, an image). A command that stops writes nothing",
     )
     add("--out", type=Path, required=True, metavar="DIR", help="where lists and coco.data go")
     return parser.parse_args()
 
 
+def _skipped_kinds(on_problem: str) -> tuple[str, ...]:
+    """The kinds of problems that do not stop the command."""
+    from yolo.data.convert.coco import SHARED
+    from yolo.data.convert.voc import BOX_KINDS
+    from yolo.formats.coco_annotations import ENTRY_KINDS
+    from yolo.formats.voc_xml import TWICE
+
+    kinds = {
+        "skip-boxes": BOX_KINDS,
+        "stop": (),
+        "skip": (*BOX_KINDS, *ENTRY_KINDS, TWICE, SHARED),
+    }
+    return kinds[on_problem]
+
+
 def _coco_set(text: str) -> CocoSet:
+    from yolo.data.convert.coco import CocoSet
+
     annotations, _, images = text.rpartition(":")
     if not annotations or not images:
         raise DatasetError(f"{text!r} is not JSON:PICTURES, such as instances_val.json:images/val")
@@ -87,7 +105,9 @@ def _coco_set(text: str) -> CocoSet:
 
 
 def _stopped(plan: Plan) -> str:
-    """One line: how many problems of which kind, the first of them, how to go on."""
+    """One line: the number of problems of each kind, the first of them, how to continue."""
+    from yolo.data.convert.notes import first_messages, problem_counts
+
     return (
         f"{problem_counts(plan.problems)}, nothing was written: {first_messages(plan.problems)}. "
         "Correct them, or leave them out with --on-problem skip"
@@ -95,7 +115,9 @@ def _stopped(plan: Plan) -> str:
 
 
 def _require_something(plan: Plan, images_too: bool) -> None:
-    """Stop where a list would be empty, or, if asked, where an image is missing."""
+    """Raise DatasetError if a list would be empty or, with images_too, if an image is missing."""
+    from yolo.data.convert.notes import missing, named
+
     for option, images in (("--train", plan.train), ("--valid", plan.valid)):
         if not images:
             why = f": {plan.problems[0].message}" if plan.problems else ""
@@ -106,7 +128,9 @@ def _require_something(plan: Plan, images_too: bool) -> None:
 
 
 def _require_folders(*lists: tuple[str, list[CocoSet], tuple[Image, ...]]) -> None:
-    """Stop where a set has none of its images; lists: option, its sets, the images of all of them."""
+    """Raise DatasetError if no image of a set exists. lists: option, its sets, the images of all of them."""
+    from yolo.data.convert.notes import named
+
     for option, sets, images in lists:
         for each in sets:
             mine = [image for image in images if image.folder.is_relative_to(each.images)]
@@ -118,7 +142,9 @@ def _require_folders(*lists: tuple[str, list[CocoSet], tuple[Image, ...]]) -> No
 
 
 def _print_table(plan: Plan) -> None:
-    """Images, objects of each class and crowd boxes, a column each for train and valid."""
+    """Print the numbers of images, objects of each class and crowd boxes, in one column for each list."""
+    from yolo.data.convert.notes import columns
+
     splits = (plan.train, plan.valid)
     objects = [[item for image in split for item in image.objects] for split in splits]
     ordinary = [Counter(label for label, crowd, _ in items if not crowd) for items in objects]

@@ -1,30 +1,42 @@
-"""Convert trained weights: .weights to .safetensors and back, or the layers below --cutoff N to a backbone file.
+"""Convert weights: .weights to .safetensors and back, or the layers below --cutoff N to a backbone file.
 
-IN and OUT are told apart by their names: NAME.weights (or NAME.conv.N) and NAME.safetensors. Without --cfg the cfg of
-the same name is taken, beside IN or in this project's cfg/. There and back again gives the same bytes.
+The endings of IN and OUT name their formats: NAME.weights (or NAME.conv.N) and NAME.safetensors. Without --cfg, the
+cfg of the same name is used, beside IN or of those that come with the package. Converting there and back gives the
+same bytes.
 
 example, as Darknet's `partial yolov3.cfg yolov3.weights yolov3.conv.74 74`:
-  python tools/convert_weights.py weights/yolov3.weights weights/yolov3.conv.74 --cutoff 74
+  yolo-darknet convert_weights weights/yolov3.weights weights/yolov3.conv.74 --cutoff 74
 """
+
+from __future__ import annotations
 
 import argparse
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from yolo.console import new_file, whole_number
+from yolo.console import cfg_file, command_parser, new_file, whole_number
+from yolo.defaults import DIALECT_NAMES
 from yolo.errors import CfgError, WeightsError
-from yolo.model.network import WEIGHTS_VERSIONS, Network
-from yolo.model.safetensors_file import save_state
-from yolo.model.weights import SAFETENSORS, check_rest, load_weights, save_weights
-from yolo.records import WeightsFormat, WeightsHeader
+from yolo.shipped import shipped_files
 
-SHIPPED = Path(__file__).resolve().parents[2] / "cfg"
+if TYPE_CHECKING:
+    from yolo.model.network import Network
+    from yolo.records import WeightsHeader
+
+SAFETENSORS = ".safetensors"
 DARKNET = re.compile(r"\.(weights|backup|[0-9]+)")  # .backup: AlexeyAB's interrupted trainings
 BACKBONE = re.compile(r"(\.conv)?\.[0-9]+$")  # darknet53.conv.74, resnet50.65
 
 
 def main() -> None:
     args = _arguments()
+
+    from yolo.model.network import WEIGHTS_VERSIONS, Network
+    from yolo.model.safetensors_file import save_state
+    from yolo.model.weights import save_weights
+    from yolo.records import WeightsFormat
+
     for path in (args.input, args.output):
         _check_name(path)
     if args.output.resolve() == args.input.resolve():
@@ -50,6 +62,8 @@ def main() -> None:
 
 
 def _load(network: Network, args: argparse.Namespace) -> WeightsHeader:
+    from yolo.model.weights import check_rest, load_weights
+
     header = load_weights(network, args.input, args.cutoff)
     if args.cutoff is not None and args.input.suffix != SAFETENSORS:
         check_rest(network, args.input, args.cutoff)
@@ -68,35 +82,34 @@ def _check_name(path: Path) -> None:
 
 
 def _find_cfg(weights: Path) -> Path:
-    """The cfg of a file's name, beside it or in cfg/. Raises CfgError where there is none."""
+    """Return the cfg of the weights' name, beside them or a shipped one. Raises CfgError if there is none."""
     stem = BACKBONE.sub("", weights.name) if BACKBONE.search(weights.name) else weights.stem
-    places = [weights.parent / f"{stem}.cfg", SHIPPED / f"{stem}.cfg"]
-    for place in places:
-        if place.is_file():
-            return place
+    beside, shipped = weights.parent / f"{stem}.cfg", shipped_files(".cfg")
+    if beside.is_file():
+        return beside
+    if stem in shipped:
+        return shipped[stem]
     raise CfgError(
-        f"{weights}: found no {places[0]} and no {places[1]}, expected --cfg FILE: "
-        "a .weights file does not say which layers it holds"
+        f"{weights}: found no {beside} and no {stem} among the cfgs of the package, expected --cfg FILE: "
+        "a .weights file does not name its layers"
     )
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     add = parser.add_argument
     add(
         "input",
         type=Path,
         metavar="IN",
-        help="weights to read: of the whole network, or with --cutoff of those layers",
+        help="weights to read: of the whole network, or with --cutoff of the layers below it",
     )
-    add("output", type=new_file, metavar="OUT", help="file to write; folders are made")
-    add("--cfg", type=Path, metavar="FILE", help="the network of IN; default: by IN's name")
+    add("output", type=new_file, metavar="OUT", help="file to write; missing folders are made")
+    add("--cfg", type=cfg_file, metavar="FILE", help="the network of IN; default: by IN's name")
     add("--cutoff", type=whole_number(1), metavar="N", help="only layers below N, with seen = 0")
     add(
         "--dialect",
-        choices=tuple(WEIGHTS_VERSIONS),
-        help="write for this Darknet; default: as IN is, with --cutoff for AlexeyAB's",
+        choices=DIALECT_NAMES,
+        help="write for this Darknet; default: that of IN, with --cutoff AlexeyAB's",
     )
     return parser.parse_args()

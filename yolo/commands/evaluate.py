@@ -1,66 +1,51 @@
 """Score a network on the valid list of a Darknet .data file: VOC07 and area mAP, COCO AP.
 
-The ground truth is what the label files say, difficult objects apart where the .data has a list of them. Detections as
-Darknet's `detector map` takes them: score above .005, NMS .45, images stretched unless the cfg has letter_box=1.
+The ground truth is in the label files; difficult objects are ignored if the .data file has a list of them. Detections
+are made as by Darknet's `detector map`: score above .005, NMS .45, images stretched unless the cfg has letter_box=1.
 
 example:
-  python tools/evaluate.py --cfg cfg/yolov3-voc.cfg --weights voc/backup/yolov3-voc_best.weights --data voc/voc.data
+  yolo-darknet evaluate --cfg yolov3-voc --weights voc/backup/yolov3-voc_best.weights --data voc/voc.data
 
---report DIR writes a page that opens in any browser: metrics, curves, which errors cost most, in which images.
---metric all adds what every scorer makes of these boxes, each with its conventions. With torchrun in place of python
-each process takes its share of the images:
-  torchrun --nproc-per-node 2 tools/evaluate.py --metric all --cfg ... --weights ... --data ...
+--report DIR writes a page for any browser: metrics, curves, the errors that cost most and the images that have them.
+--metric all adds the metrics of other scorers for the same boxes, each with its conventions. Under torchrun each
+process detects in a part of the images:
+  torchrun --nproc-per-node 2 -m yolo evaluate --metric all --cfg ... --weights ... --data ...
 """
+
+from __future__ import annotations
 
 import argparse
 import json
 import os
-import shlex
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from yolo.cfg import read_data, read_names
 from yolo.console import (
+    add_cfg_option,
     add_device_option,
     add_dialect_option,
     add_set_option,
     add_workers_option,
+    command_line,
+    command_parser,
+    fraction,
     new_file,
-    share,
     whole_number,
 )
-from yolo.data.check import check_list, problem_lines, stopping
-from yolo.detect.detector import Detector
-from yolo.distributed import Processes, device_of, joined, processes_of
+from yolo.defaults import COUNTED_THRESH
 from yolo.errors import CfgError, DatasetError
-from yolo.evaluate.evaluator import detections_of, evaluation_of
-from yolo.evaluate.metrics.all import all_metrics
-from yolo.evaluate.metrics.coco import coco_score
-from yolo.evaluate.metrics.conventions import (
-    COCO_ROWS,
-    everything_text,
-    metric_rows,
-    metrics_record,
-)
-from yolo.evaluate.metrics.darknet import COUNTED_THRESH, MAP_NMS_THRESH, MAP_SCORE_THRESH
-from yolo.evaluate.metrics.table import (
-    average_precisions,
-    class_table,
-    format_ap,
-    mean_line,
-    summary,
-)
-from yolo.evaluate.metrics.voc import IOU_THRESH, ClassScore, detections_in_voc_pixels, voc_scores
-from yolo.evaluate.report_folder import about_run, write_report
 from yolo.files import write_text
-from yolo.formats.voc_results import write_results
-from yolo.model.network import WEIGHTS_VERSIONS, Network
-from yolo.model.weights import load_weights
-from yolo.records import Evaluation
+
+if TYPE_CHECKING:
+    from yolo.distributed import Processes
+    from yolo.evaluate.metrics.voc import ClassScore
+    from yolo.records import Evaluation
 
 METRICS = {"voc07": ("voc07",), "area": ("area",), "coco": ("coco",)}
 USUAL, EVERYTHING = ("voc07", "area", "coco"), "all"
@@ -69,14 +54,31 @@ COCO_LINE = ("AP", "AP50", "AP75", "AP small", "AP medium", "AP large")
 
 def main() -> None:
     args = _arguments()
+
+    from yolo.distributed import device_of, joined, processes_of
+
     processes = processes_of(os.environ)
     with joined(processes, device_of(processes, args.device)):
         evaluated = _evaluation(args, processes)
     if evaluated is not None:
-        _tell(args, *evaluated)
+        _print(args, *evaluated)
 
 
-def _tell(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) -> None:
+def _print(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) -> None:
+    """Print the metrics, and write the files that the options ask for. paths: the images' files."""
+    from yolo.evaluate.metrics.all import all_metrics
+    from yolo.evaluate.metrics.coco import coco_score
+    from yolo.evaluate.metrics.conventions import (
+        COCO_ROWS,
+        everything_text,
+        metric_rows,
+        metrics_record,
+    )
+    from yolo.evaluate.metrics.table import class_table, format_ap, mean_line, summary
+    from yolo.evaluate.metrics.voc import IOU_THRESH, detections_in_voc_pixels, voc_scores
+    from yolo.evaluate.report_folder import about_run, write_report
+    from yolo.formats.voc_results import write_results
+
     metrics = METRICS.get(args.metric, USUAL)
     everything = None
     coco = coco_score(evaluation) if "coco" in metrics or args.report else None
@@ -108,7 +110,7 @@ def _tell(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) -
         print(f"numbers: {args.json}")
     if args.report:
         about = about_run(
-            shlex.join(sys.argv), args.cfg, args.weights, args.data, datetime.now().astimezone()
+            command_line(), args.cfg, args.weights, args.data, datetime.now().astimezone()
         )
         rows = metric_rows(everything)
         print(f"report: {write_report(args.report, evaluation, paths, about, rows, args.thresh)}")
@@ -117,7 +119,9 @@ def _tell(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) -
 def _columns(
     scores: Sequence[ClassScore], metrics: list[str]
 ) -> tuple[dict[str, list[float | None]], tuple[list[int], list[int]]]:
-    """AP a class by each VOC metric, and the numbers of ground truths and detections a class."""
+    """Return the AP of each class by metric, and the numbers of ground truths and detections of each class."""
+    from yolo.evaluate.metrics.table import average_precisions
+
     columns = {metric: average_precisions(scores, metric) for metric in metrics}
     ground_truths = [score.match.ground_truths for score in scores]
     return columns, (ground_truths, [score.match.detections for score in scores])
@@ -126,7 +130,18 @@ def _columns(
 def _evaluation(
     args: argparse.Namespace, processes: Processes
 ) -> tuple[Evaluation, list[Path]] | None:
-    """Each process looks at its share; the first has the Evaluation and the images' files, others None."""
+    """Detect in this process's part of the images.
+
+    Return the evaluation of all images and their files on rank 0, None on other ranks.
+    """
+    from yolo.data.check import check_list, problem_lines, stopping
+    from yolo.detect.detector import Detector
+    from yolo.distributed import device_of
+    from yolo.evaluate.evaluator import detections_of, evaluation_of
+    from yolo.evaluate.metrics.darknet import MAP_NMS_THRESH, MAP_SCORE_THRESH
+    from yolo.model.network import Network
+    from yolo.model.weights import load_weights
+
     data = read_data(args.data)
     if data.valid is None or data.names is None:
         raise DatasetError(f"{args.data}: expected the keys valid and names")
@@ -151,7 +166,7 @@ def _evaluation(
         raise DatasetError(f"{data.valid}: found no usable image")
     if args.save_results:
         _check_results_names(data.valid, names, [image.path.stem for image in checked.images])
-        args.save_results.mkdir(parents=True, exist_ok=True)  # a mistake shows before the work
+        args.save_results.mkdir(parents=True, exist_ok=True)  # fail before the work, not after it
     if args.report:
         args.report.mkdir(parents=True, exist_ok=True)
     letterbox = args.letterbox or network.letterboxed
@@ -172,11 +187,11 @@ def _evaluation(
 
 
 def _check_results_names(valid: Path, names: list[str], stems: list[str]) -> None:
-    """comp4 files know an image by its name without folder and ending, and a class by a file of its name."""
-    twice = [stem for stem, count in Counter(stems).items() if count > 1]
-    if twice:
+    """Raise DatasetError if names cannot be used: comp4 files name images without folder and ending, and are named by class."""
+    repeated = [stem for stem, count in Counter(stems).items() if count > 1]
+    if repeated:
         raise DatasetError(
-            f"{valid}: found {len(twice)} names twice, such as {twice[0]}, expected each once for --save-results"
+            f"{valid}: found {len(repeated)} names twice, such as {repeated[0]}, expected each once for --save-results"
         )
     unfit = [name for name in names if not name or "/" in name]
     if unfit:
@@ -186,28 +201,26 @@ def _check_results_names(valid: Path, names: list[str], stems: list[str]) -> Non
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     add = parser.add_argument
-    add("--cfg", type=Path, required=True, metavar="FILE")
+    add_cfg_option(parser)
     add("--weights", type=Path, required=True, metavar="FILE")
-    add("--data", type=Path, required=True, metavar="FILE")
+    add("--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file")
     add("--metric", choices=(*METRICS, EVERYTHING), help="default: voc07, area and coco")
     add(
-        "--thresh", type=share, default=COUNTED_THRESH, metavar="SCORE",
-        help="of --metric all and --report: precision, recall, confusion above this score; "
+        "--thresh", type=fraction, default=COUNTED_THRESH, metavar="SCORE",
+        help="for --metric all and --report: lowest score for precision, recall and confusion; "
         f"default {COUNTED_THRESH:g}",
     )  # fmt: skip
-    add("--letterbox", action="store_true", help="keep the images' aspect, as pjreddie's Darknet")
+    add("--letterbox", action="store_true", help="keep the aspect ratio, as pjreddie's Darknet")
     add("--save-results", type=Path, metavar="DIR", help="write comp4_det_test_CLASS.txt files")
-    add("--report", type=Path, metavar="DIR", help="write index.html, to look at, and report.json")
-    add("--json", type=new_file, metavar="FILE", help="write all numbers, with all digits")
+    add("--report", type=Path, metavar="DIR", help="write index.html and report.json")
+    add("--json", type=new_file, metavar="FILE", help="write the metrics with all digits")
     add(
         "--on-problem", choices=("skip", "stop"), default="skip",
-        help="faulty images and labels: leave out and name (default), or stop",
+        help="faulty images and labels: leave them out and list them (default), or stop",
     )  # fmt: skip
-    add_dialect_option(parser, WEIGHTS_VERSIONS, "layers, view (pjreddie: --letterbox)")
+    add_dialect_option(parser, "layers, placement of the image (pjreddie: --letterbox)")
     add_set_option(parser)
     add_device_option(parser)
     add(

@@ -1,41 +1,38 @@
-"""Find a learning rate for a cfg and a data set: train with a rising rate and watch the loss.
+"""Find a learning rate for a cfg and a data set: train with a rising rate and record the loss.
 
-Every step trains at a higher rate than the one before, until the loss explodes; nothing of that is kept but the
-curve, lr.png in --out. The suggested value is for learning_rate of the cfg's [net], with its batch.
+Every step has a higher learning rate than the one before, until the loss explodes. The command writes the curve to
+lr.png in --out; it saves no weights. The suggested value is for learning_rate in the cfg's [net], with its batch.
 
 example, a minute or two on a GPU:
-  python tools/find_lr.py --cfg cfg/yolov3-voc.cfg --data voc/voc.data --weights weights/darknet53.conv.74 --cutoff 74
+  yolo-darknet find_lr --cfg yolov3-voc --data voc/voc.data --weights weights/darknet53.conv.74 --cutoff 74
 """
 
 import argparse
 from pathlib import Path
 
 from yolo.console import (
+    add_cfg_option,
     add_device_option,
     add_dialect_option,
     add_set_option,
     add_workers_option,
+    command_parser,
+    positive,
     stop,
     whole_number,
 )
-from yolo.train.losses.assign import DIALECTS
-from yolo.train.lr_finder import (
-    find_rate,
-    rate_option,
-    rising_rates,
-    suggest,
-    sweep_table,
-    write_image,
-)
-from yolo.train.setup.options import Options
 
 
 def main() -> None:
     args = _arguments()
     if args.cutoff is not None and not args.weights:
-        stop("found --cutoff without --weights FILE, expected the weights that it speaks of")
+        stop("found --cutoff without --weights FILE, expected both")
     if args.first >= args.last:
         stop(f"found --from {args.first:g} --to {args.last:g}, expected a rate that rises")
+
+    from yolo.train.lr_finder import find_rate, rising_rates, suggest, sweep_table, write_image
+    from yolo.train.setup.options import Options
+
     options = Options(
         cfg=args.cfg,
         data=args.data,
@@ -60,25 +57,35 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     add = parser.add_argument
-    add("--cfg", type=Path, required=True, metavar="FILE")
+    add_cfg_option(parser)
     add("--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file")
     add("--weights", type=Path, metavar="FILE", help="start from these .weights")
     add("--cutoff", type=whole_number(1), metavar="N", help="load layers below N only")
-    add("--steps", type=whole_number(2), default=100, metavar="N", help="default 100")
-    add("--from", type=rate_option, default=1e-6, metavar="RATE", dest="first",
+    add("--steps", type=whole_number(2), default=100, metavar="N", help="steps; default 100")
+    add("--from", type=positive, default=1e-6, metavar="RATE", dest="first",
         help="the first rate; default 1e-6")  # fmt: skip
-    add("--to", type=rate_option, default=1.0, metavar="RATE", dest="last",
+    add("--to", type=positive, default=1.0, metavar="RATE", dest="last",
         help="the last rate; default 1")  # fmt: skip
-    add_dialect_option(parser, DIALECTS, "its loss and augmentation")
+    add_dialect_option(parser, "loss and augmentation")
     add_set_option(parser)
     add_device_option(parser)
     add_workers_option(parser)
-    add("--seed", type=whole_number(0), default=0, metavar="N", help="default 0")
-    add("--out", type=Path, default=Path(), metavar="DIR", help="of lr.png; default: here")
+    add(
+        "--seed",
+        type=whole_number(0),
+        default=0,
+        metavar="N",
+        help="of every random choice; default 0",
+    )
+    add(
+        "--out",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="where lr.png goes; default: this folder",
+    )
     add("--on-problem", choices=("stop", "skip"), default="stop",
-        help="faulty images and labels: stop (default), or leave out")  # fmt: skip
+        help="faulty images and labels: stop (default), or leave them out")  # fmt: skip
     return parser.parse_args()

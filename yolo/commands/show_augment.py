@@ -1,39 +1,50 @@
-"""Write a sheet of augmented training images with their boxes, as a training of this cfg sees them.
+"""Write a sheet of augmented training images with their boxes, as this cfg trains on them.
 
-The images are those of the first steps of `train.py` with the same cfg, data, dialect and seed, at the cfg's size:
-jitter, resize, flip, hue, saturation, exposure, mosaic, mixup, blur, gaussian_noise and letter_box as the cfg says.
+The images are those of the first steps of `train` with the same cfg, data, dialect and seed, in the cfg's size. The cfg
+sets jitter, resize, flip, hue, saturation, exposure, mosaic, mixup, blur, gaussian_noise and letter_box.
 
 example:
-  python tools/show_augment.py --cfg cfg/yolov4.cfg --data voc/voc.data --set mosaic=1 blur=1 --out sheet.png
+  yolo-darknet show_augment --cfg yolov4 --data voc/voc.data --set mosaic=1 blur=1 --out sheet.png
 """
+
+from __future__ import annotations
 
 import argparse
 from dataclasses import replace
 from itertools import chain, islice
 from math import ceil, sqrt
 from pathlib import Path
-
-import cv2
-import numpy as np
+from typing import TYPE_CHECKING
 
 from yolo.cfg import read_data
-from yolo.console import add_dialect_option, add_set_option, new_file, whole_number
-from yolo.data.dataset import StepSampler, training_images
-from yolo.data.sample import METHODS, Sample
-from yolo.detect.draw import contact_sheet, draw_detections
+from yolo.console import (
+    add_cfg_option,
+    add_dialect_option,
+    add_set_option,
+    command_parser,
+    new_file,
+    whole_number,
+)
 from yolo.errors import CfgError
 from yolo.files import replacing
-from yolo.model.network import Network
-from yolo.train.setup.detection import read_detection_data
-from yolo.train.setup.options import Options
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from yolo.data.sample import Sample
 
 READABLE_CHANNELS = (1, 3)
-SMALLEST_SIDE = 320  # pixels; smaller samples are enlarged, or their labels could not be read
+SMALLEST_SIDE = 320  # pixels; smaller samples are enlarged, so that their labels are legible
 MOST_STEPS = 10**6
 
 
 def main() -> None:
     args = _arguments()
+
+    import cv2
+
+    from yolo.detect.draw import contact_sheet
+
     samples, names = _samples(args)
     drawn = [_drawn(sample, names) for sample in samples]
     sheet = contact_sheet(drawn, columns=ceil(sqrt(len(drawn))), cell=drawn[0].shape[:2])
@@ -46,7 +57,12 @@ def main() -> None:
 
 
 def _samples(args: argparse.Namespace) -> tuple[list[Sample], list[str]]:
-    """The first `count` samples of the training, and the names of the classes."""
+    """Return the first `count` samples of the training, and the names of the classes."""
+    from yolo.data.dataset import StepSampler, training_images
+    from yolo.model.network import Network
+    from yolo.train.setup.detection import read_detection_data
+    from yolo.train.setup.options import Options
+
     options = Options(
         args.cfg, args.data, dialect=args.dialect, overrides=tuple(args.overrides), skip_problems=True
     )  # fmt: skip
@@ -76,7 +92,12 @@ def _samples(args: argparse.Namespace) -> tuple[list[Sample], list[str]]:
 
 
 def _drawn(sample: Sample, names: list[str]) -> np.ndarray:
-    """The sample with its boxes, uint8 `[H, W, 3]`, large enough to be read."""
+    """Return the sample with its boxes drawn, uint8 `[H, W, 3]`, large enough to be legible."""
+    import cv2
+    import numpy as np
+
+    from yolo.detect.draw import draw_detections
+
     height, width, channels = sample.image.shape
     factor = max(1, ceil(SMALLEST_SIDE / max(height, width)))
     size = width * factor, height * factor
@@ -88,11 +109,9 @@ def _drawn(sample: Sample, names: list[str]) -> np.ndarray:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     add = parser.add_argument
-    add("--cfg", type=Path, required=True, metavar="FILE")
+    add_cfg_option(parser)
     add("--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file")
     add(
         "--out",
@@ -101,8 +120,20 @@ def _arguments() -> argparse.Namespace:
         metavar="FILE",
         help="default sheet.png",
     )
-    add("--count", type=whole_number(1), default=16, metavar="N", help="images; default 16")
-    add("--seed", type=whole_number(0), default=0, metavar="N", help="of the training; default 0")
-    add_dialect_option(parser, METHODS, "layers, how images are placed and mixed")
+    add(
+        "--count",
+        type=whole_number(1),
+        default=16,
+        metavar="N",
+        help="number of images; default 16",
+    )
+    add(
+        "--seed",
+        type=whole_number(0),
+        default=0,
+        metavar="N",
+        help="seed of the training; default 0",
+    )
+    add_dialect_option(parser, "layers, placement and mixing of the images")
     add_set_option(parser)
     return parser.parse_args()

@@ -1,25 +1,22 @@
 """Print a cfg's layers as Darknet does, its parameters and the size of its .weights file.
 
 example:
-  python tools/summary.py --cfg cfg/yolov3.cfg
+  yolo-darknet summary --cfg yolov3
 """
 
-import argparse
-from pathlib import Path
-
-from yolo.console import add_dialect_option
-from yolo.model.network import WEIGHTS_VERSIONS, Network
-from yolo.model.summary import layer_table
-from yolo.model.weights import weights_bytes
+from yolo.console import add_cfg_option, add_dialect_option, command_parser
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--cfg", type=Path, required=True, metavar="FILE")
-    add_dialect_option(parser, WEIGHTS_VERSIONS, "groups of xnor layers")
+    parser = command_parser(__doc__)
+    add_cfg_option(parser)
+    add_dialect_option(parser, "groups of xnor layers")
     args = parser.parse_args()
+
+    from yolo.model.network import Network
+    from yolo.model.summary import layer_table
+    from yolo.model.weights import weights_bytes
+
     network = Network.from_cfg(args.cfg, dialect=args.dialect)
     lines, billions = layer_table(network)
     print("\n".join(lines))

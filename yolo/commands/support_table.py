@@ -1,19 +1,30 @@
-"""Write docs/supported.md: which section reads which key, with its default and what it does."""
+"""Write docs/supported.md: which section reads which key, with its default and what it does.
 
-import argparse
+example:
+  yolo-darknet support_table
+"""
+
 from pathlib import Path
 
+from yolo.console import command_parser
 from yolo.files import write_text
-from yolo.support.table import support_table
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "supported.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "supported.md"  # of a checkout
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog="example: python tools/support_table.py"
+def main() -> None:
+    parser = command_parser(__doc__)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=PAGE if PAGE.is_file() else None,
+        required=not PAGE.is_file(),
+        metavar="FILE",
+        help="the file to write; default, in a checkout: docs/supported.md",
     )
-    parser.add_argument("--out", type=Path, default=PAGE, help="file to write (docs/supported.md)")
-    options = parser.parse_args(arguments)
-    write_text(options.out, support_table())
-    print(f"supported sections and keys: {options.out}")
+    args = parser.parse_args()
+
+    from yolo.support.table import support_table
+
+    write_text(args.out, support_table())
+    print(f"supported sections and keys: {args.out}")

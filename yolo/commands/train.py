@@ -1,52 +1,66 @@
 """Train a Darknet cfg on a Darknet data set, with Darknet's own arithmetic.
 
-The cfg says what the network is and how it learns, the .data file where lists and names are. A cfg with detection
-heads trains on label files, a classifier's on a folder a class, or on a list. NAME_last and NAME_best are kept in
---out, as .weights for every Darknet and as .pt to go on from; beside them TensorBoard files, scalars.csv and chart.png.
-Ctrl-C saves first.
+The cfg defines the network and its training, the .data file names the lists and the classes. A cfg with detection
+heads trains on label files, a classifier on one folder for each class or on a list. Training writes NAME_last and
+NAME_best to --out: .weights files for every Darknet, and .pt checkpoints for --resume. Beside them it writes
+TensorBoard files, scalars.csv and chart.png. Ctrl-C saves first.
 
 example, from a backbone (layers 0 to 73), as Darknet's `detector train voc.data yolov3-voc.cfg darknet53.conv.74`:
-  python tools/train.py --cfg cfg/yolov3-voc.cfg --data voc/voc.data --weights weights/darknet53.conv.74 --cutoff 74
+  yolo-darknet train --cfg yolov3-voc --data voc/voc.data --weights weights/darknet53.conv.74 --cutoff 74
 
-example, going on after an interruption:
-  python tools/train.py --cfg cfg/yolov3-voc.cfg --data voc/voc.data --resume voc/backup/yolov3-voc_last.pt
+example, continuing after an interruption:
+  yolo-darknet train --cfg yolov3-voc --data voc/voc.data --resume voc/backup/yolov3-voc_last.pt
 
-example, four GPUs of one machine; `batch` of the cfg is what all of them see together:
-  torchrun --nproc-per-node 4 tools/train.py --cfg cfg/yolov4.cfg --data coco.data --amp --sync-bn
+example, four GPUs of one machine; the cfg's `batch` is the number of images on all of them together:
+  torchrun --nproc-per-node 4 -m yolo train --cfg yolov4 --data coco.data --amp --sync-bn
 """
+
+from __future__ import annotations
 
 import argparse
 import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from yolo.console import (
     EXIT_INTERRUPTED,
+    OptionGroup,
+    add_cfg_option,
     add_device_option,
     add_set_option,
     add_workers_option,
+    command_parser,
+    fraction,
     positive,
-    share,
     stop,
     whole_number,
 )
-from yolo.distributed import device_of, joined, processes_of
-from yolo.model.heads.yolo import IOU_LOSSES
-from yolo.schedule import OTHER_POLICIES
-from yolo.train.ema import USUAL_DECAY
-from yolo.train.losses.assign import DIALECTS
-from yolo.train.losses.head_loss import BOX_GRADIENTS
-from yolo.train.multiscale import parse_stages
-from yolo.train.setup.options import LOGS, Options
-from yolo.train.setup.run import start
-from yolo.train.trainer import Run, train
+from yolo.defaults import (
+    BOX_GRADIENTS,
+    DIALECT_NAMES,
+    EMA_DECAY,
+    IOU_LOSS_NAMES,
+    LOGS,
+    OTHER_POLICIES,
+)
+
+if TYPE_CHECKING:
+    from yolo.train.multiscale import Stage
+    from yolo.train.setup.options import Options
+    from yolo.train.trainer import Run
 
 
 def main() -> None:
     options = _options()
+
+    from yolo.distributed import device_of, joined, processes_of
+    from yolo.train.setup.run import start
+    from yolo.train.trainer import train
+
     processes = processes_of(os.environ)
     if processes.rank > 0:
-        logging.disable(logging.WARNING)  # the first one says it
+        logging.disable(logging.WARNING)  # rank 0 logs
     with joined(processes, device_of(processes, options.device)):
         training = start(options, processes)
         settings = training.network.training_settings
@@ -71,120 +85,147 @@ def _report(training: Run) -> None:
     path = training.folder / training.name
     print(f"step {step}: {path}_last.weights, {path}_last.pt")
     if Path(f"{path}_best.weights").exists() and best >= 0:
-        what = "mAP voc07" if training.network.heads else "top-1"
-        print(f"best {what} {best:.4f}: {path}_best.weights, {path}_best.pt")
+        metric = "mAP voc07" if training.network.heads else "top-1"
+        print(f"best {metric} {best:.4f}: {path}_best.weights, {path}_best.pt")
     if training.interrupted:
-        print(f"interrupted; --resume {path}_last.pt, in place of --weights, goes on")
+        print(f"interrupted; to continue: --resume {path}_last.pt instead of --weights")
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = command_parser(__doc__)
+    add_cfg_option(parser)
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file"
     )
-    add = parser.add_argument
-    add("--cfg", type=Path, required=True, metavar="FILE")
-    add("--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file")
-    _add_beginning(parser)
-    _add_arithmetic(parser)
-    _add_machine(parser)
-    _add_watching(parser)
+    _add_weights_options(parser.add_argument_group("initial weights"))
+    _add_arithmetic_options(parser.add_argument_group("what is computed"))
+    _add_machine_options(parser.add_argument_group("where and how fast"))
+    _add_output_options(parser.add_argument_group("checks, scores and logs"))
     return parser.parse_args()
 
 
-def _add_beginning(parser: argparse.ArgumentParser) -> None:
-    """Which weights a run begins with, and which of them it changes."""
-    add = parser.add_argument_group("where it begins").add_argument
+def _stages(text: str) -> tuple[Stage, ...]:
+    """A type for argparse: input sizes and their first steps, such as 224@0,320@500."""
+    from yolo.train.multiscale import parse_stages  # not at the top, as it imports torch
+
+    return parse_stages(text)
+
+
+def _add_weights_options(group: OptionGroup) -> None:
+    """Add the options for the weights that a run starts with, and which of them it trains."""
+    add = group.add_argument
     add("--weights", type=Path, metavar="FILE", help="start from these .weights")
     add(
         "--cutoff", type=whole_number(1), metavar="N",
-        help="load layers below N only, and start at step 0",
+        help="load only the layers below N, and start at step 0",
     )  # fmt: skip
-    add("--clear", action="store_true", help="forget the weights' `seen`: start at step 0")
-    add("--resume", type=Path, metavar="FILE", help="go on exactly from a checkpoint, NAME_last.pt")
+    add(
+        "--clear",
+        action="store_true",
+        help="ignore the number of images seen in the weights: start at step 0",
+    )
+    add(
+        "--resume",
+        type=Path,
+        metavar="FILE",
+        help="continue exactly from a checkpoint, NAME_last.pt",
+    )
     add(
         "--freeze", type=whole_number(0), default=0, metavar="N",
-        help="keep the layers below N as they are",
+        help="do not train the layers below N",
     )  # fmt: skip
     add(
         "--backbone-lr", type=positive, default=1.0, metavar="FACTOR",
-        help="learning rate of the layers below --cutoff, as a factor of the others'",
+        help="factor of the learning rate for the layers below --cutoff",
     )  # fmt: skip
     add(
         "--seed",
         type=whole_number(0),
         default=0,
         metavar="N",
-        help="of every random choice; default 0",
+        help="of all random choices; default 0",
     )
 
 
-def _add_arithmetic(parser: argparse.ArgumentParser) -> None:
-    """What is computed."""
-    group = parser.add_argument_group("what is computed")
+def _add_arithmetic_options(group: OptionGroup) -> None:
+    """Add the options for loss, learning rate, input size and EMA."""
     add = group.add_argument
     add(
-        "--dialect", choices=DIALECTS, default="alexeyab", help="whose arithmetic; default alexeyab"
+        "--dialect",
+        choices=DIALECT_NAMES,
+        default="alexeyab",
+        help="which Darknet's arithmetic; default alexeyab",
     )
     box_loss = group.add_mutually_exclusive_group()
     box_loss.add_argument("--giou", action="store_true", help="short for --iou-loss giou")
     box_loss.add_argument(
-        "--iou-loss", choices=IOU_LOSSES, help="box loss of all heads, instead of the cfg's"
+        "--iou-loss", choices=IOU_LOSS_NAMES, help="box loss of all heads, instead of the cfg's"
     )
     add(
         "--box-gradient", choices=BOX_GRADIENTS, default="darknet",
-        help="of iou_loss iou, giou, diou, ciou: Darknet's own formula (default), or the true gradient",
+        help="for iou, giou, diou, ciou: Darknet's own formula (default), or the true gradient",
     )  # fmt: skip
     add(
         "--policy",
         choices=OTHER_POLICIES,
-        help="how the learning rate changes, instead of the cfg's policy and burn_in",
+        help="learning rate policy, instead of the cfg's policy and burn_in",
     )
     add(
-        "--sizes", type=parse_stages, default=(), metavar="S@STEP,...",
+        "--sizes", type=_stages, default=(), metavar="S@STEP,...",
         help="input size from a step on, such as 224@0,320@500,416@1500, instead of the cfg's `random`",
     )  # fmt: skip
     add(
-        "--ema", type=share, nargs="?", const=USUAL_DECAY, default=0.0, metavar="DECAY",
-        help=f"score and keep an average of the weights; DECAY without a number: {USUAL_DECAY}",
+        "--ema", type=fraction, nargs="?", const=EMA_DECAY, default=0.0, metavar="DECAY",
+        help=f"score and save an exponential moving average of the weights; without DECAY: {EMA_DECAY}",
     )  # fmt: skip
     add(
-        "--max-batches", type=whole_number(1), metavar="N", help="steps in all, instead of the cfg's"
+        "--max-batches", type=whole_number(1), metavar="N", help="total number of steps, instead of the cfg's"
     )  # fmt: skip
-    add_set_option(parser)
+    add_set_option(group)
 
 
-def _add_machine(parser: argparse.ArgumentParser) -> None:
-    """Where and how quickly."""
-    add_device_option(parser)
-    add_workers_option(parser)
-    add = parser.add_argument
+def _add_machine_options(group: OptionGroup) -> None:
+    """Add the options for device, precision and processes."""
+    add_device_option(group)
+    add_workers_option(group)
+    add = group.add_argument
     add(
         "--amp", action="store_true",
-        help="forward in 16 bits: bfloat16 where the device computes in it, else float16; losses stay float32",
+        help="automatic mixed precision: bfloat16 if the device supports it, else float16; losses stay float32",
     )  # fmt: skip
-    add("--compile", action="store_true", help="torch.compile: a slow start, then quicker steps")
+    add("--compile", action="store_true", help="torch.compile: a slow start, then faster steps")
     add(
         "--sync-bn", action="store_true",
-        help="under torchrun: batch norm over the images of all processes",
+        help="under torchrun: batch normalization over the images of all processes",
     )  # fmt: skip
 
 
-def _add_watching(parser: argparse.ArgumentParser) -> None:
-    """What is told and kept."""
-    add = parser.add_argument
-    add("--out", type=Path, metavar="DIR", help="default: the .data's backup")
+def _add_output_options(group: OptionGroup) -> None:
+    """Add the options for the checks before training, for scores, logs and the folder of all files."""
+    add = group.add_argument
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where all files go; default: backup of the .data file",
+    )
     add(
         "--map-every", type=whole_number(1), metavar="N",
-        help="steps between scores; default: 4 epochs, at least 100",
+        help="steps between two scores; default: 4 epochs, at least 100",
     )  # fmt: skip
-    add("--log", choices=LOGS, default=LOGS[0], help="darknet: Darknet's own lines")
+    add(
+        "--log",
+        choices=LOGS,
+        default=LOGS[0],
+        help="lines to print: progress (default), or Darknet's own",
+    )
     add(
         "--histograms", type=whole_number(1), default=0, metavar="N",
-        help="weights and gradients in TensorBoard every N steps",
+        help="log weights and gradients to TensorBoard every N steps",
     )  # fmt: skip
     add(
         "--on-problem", choices=("stop", "skip"), default="stop",
-        help="broken images, labels out of range, missing files: stop before training (default), or leave out",
+        help="broken images, labels out of range, missing files: stop before training (default), or leave them out",
     )  # fmt: skip
 
 
@@ -195,13 +236,14 @@ def _options() -> Options:
             "found --resume with --weights or --clear, expected one: a checkpoint has its own weights and step"
         )
     if not (args.weights or args.resume) and (args.clear or args.cutoff is not None):
-        stop(
-            "found --clear or --cutoff without --weights FILE, expected the weights that they speak of"
-        )
+        stop("found --clear or --cutoff without --weights FILE, expected both")
     if args.backbone_lr != 1 and args.cutoff is None:
         stop(
-            "found --backbone-lr without --cutoff N, expected it: the backbone are the layers below N"
+            "found --backbone-lr without --cutoff N, expected both: the backbone is the layers below N"
         )
+
+    from yolo.train.setup.options import Options
+
     overrides = list(args.overrides)
     if args.max_batches is not None:
         overrides.append(("max_batches", str(args.max_batches)))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from yolo.console import progress
 from yolo.data.images import read_image
 from yolo.errors import DatasetError
 from yolo.formats.label_files import (
@@ -26,7 +27,6 @@ from yolo.formats.label_files import (
     read_rows,
 )
 from yolo.letterbox import Placement
-from yolo.progress import progress
 from yolo.records import LabeledBoxes, Problem
 
 MISSING_IMAGE = "image that is not there"

@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from yolo.cfg import locate
+from yolo.console import progress
 from yolo.data.check import BROKEN_IMAGE, MISSING_IMAGE, READERS
 from yolo.data.images import IMAGE_ENDINGS, read_image
 from yolo.errors import DatasetError
-from yolo.progress import progress
 from yolo.records import Problem
 
 UNKNOWN_FOLDER = "folder that is no class"

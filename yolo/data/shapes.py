@@ -6,9 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from yolo.console import progress
 from yolo.errors import DatasetError
 from yolo.files import write_text
-from yolo.progress import progress
 
 CLASSES = ("circle", "square", "triangle")
 

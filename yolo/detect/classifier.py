@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from yolo.defaults import TOP_CLASSES
 from yolo.errors import DatasetError
 from yolo.letterbox import LARGEST_VALUE, Placement, letterboxed, place, resize
 from yolo.model.network import Network
-
-TOP = 5  # what results on ImageNet are given for
 
 MOST_ELONGATED = 256  # ours: an image is resized whole before its middle is cut out
 
@@ -39,7 +38,11 @@ class Classifier:
     """
 
     def __init__(
-        self, network: Network, names: Sequence[str], top: int = TOP, letterbox: bool = False
+        self,
+        network: Network,
+        names: Sequence[str],
+        top: int = TOP_CLASSES,
+        letterbox: bool = False,
     ) -> None:
         if network.heads:
             raise ValueError("found a network with a detection head, expected a classifier")

@@ -7,15 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from yolo.defaults import NMS_THRESH, SCORE_THRESH
 from yolo.detect.postprocess import diou_exponent_of, postprocess
 from yolo.letterbox import Placement, letterboxed, place, stretched, to_image
 from yolo.model.class_tree import best_class_one_hot
 from yolo.model.network import Network
 from yolo.records import Detections
-
-SCORE_THRESH = 0.25  # darknet detector test -thresh
-
-NMS_THRESH = 0.45  # darknet detector test: float nms = .45
 
 
 class Detector:

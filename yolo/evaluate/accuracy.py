@@ -9,6 +9,7 @@ from terminaltables import AsciiTable
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from yolo.console import progress
 from yolo.data.class_folders import ClassifiedImage
 from yolo.data.images import read_image
 from yolo.data.workers import prepared, start_worker
@@ -16,7 +17,6 @@ from yolo.detect.classifier import Classifier, centered, cut
 from yolo.errors import DatasetError
 from yolo.evaluate.metrics.table import format_ap
 from yolo.letterbox import letterboxed, place
-from yolo.progress import progress
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from yolo.console import progress
 from yolo.data.check import LabeledImage
 from yolo.data.dataset import EvaluationImages, evaluation_loader
 from yolo.data.workers import prepared
 from yolo.detect.detector import Detector
-from yolo.progress import progress
 from yolo.records import Detections, Evaluation, GroundTruth, LabeledBoxes, ScoredBoxes
 
 

@@ -9,9 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from yolo.defaults import EMA_DECAY
 from yolo.model.network import Network
-
-USUAL_DECAY = 0.9998  # share of the old value once the average is under way
 
 WARM_UP = 2000  # steps in which that share rises to 1 - 1/e of it (as in ultralytics' and timm's averages)
 
@@ -120,7 +119,7 @@ class WeightAverage:
             tensor.copy_(state[name])
 
 
-def usual_average(network: Network, decay: float = USUAL_DECAY) -> WeightAverage:
+def usual_average(network: Network, decay: float = EMA_DECAY) -> WeightAverage:
     """The average of all parameters and stored statistics, which is scored and saved in their place."""
     return WeightAverage(network, all_tensors, partial(usual_step, decay=decay), stands_in=True)
 

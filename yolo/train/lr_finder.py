@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from yolo.cfg import override, read_cfg
+from yolo.console import progress
 from yolo.data.workers import prepared
 from yolo.errors import CfgError, DivergedError
 from yolo.files import replacing
-from yolo.progress import progress
 from yolo.settings import read_input
 from yolo.train.multiscale import Stage
 from yolo.train.optimizer import set_rate

@@ -293,7 +293,7 @@ def test_bccd_converts_without_its_two_flat_boxes_and_stops_for_them_where_told(
     assert "BloodImage_00338.xml" in done.stderr and "BloodImage_00343.xml" in done.stderr
     done = tool(*sets)
     folder.chmod(0o755)
-    assert done.returncode == 0 and "cannot be written" in done.stdout
+    assert done.returncode == 0 and "is not writable" in done.stdout
     rows = [line.split() for line in done.stdout.splitlines()]
     assert ["images", "205", "87"] in rows and ["left", "out", "1", "1"] in rows
     for line in (out / "train.txt").read_text().split():

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from yolo.console import progress
 from yolo.data.convert.voc import MAX_OVERHANG, NO_AREA, OUTSIDE
 from yolo.errors import DatasetError
 from yolo.files import writable, write_new, write_text
 from yolo.formats.coco_annotations import CocoFile, order_of_categories, read_coco
 from yolo.formats.label_files import IMAGE_FOLDERS, ROUNDING, label_candidates
 from yolo.formats.voc_xml import TWICE
-from yolo.progress import progress
 from yolo.records import Problem
 
 SHARED = "images that share a label file"

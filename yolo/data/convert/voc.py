@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from yolo.cfg import read_names
+from yolo.console import progress
 from yolo.errors import DatasetError
 from yolo.files import writable, write_new, write_text
 from yolo.formats.voc_xml import (
@@ -20,7 +21,6 @@ from yolo.formats.voc_xml import (
     read_annotation,
     read_image_sets,
 )
-from yolo.progress import progress
 from yolo.records import Problem
 
 MAX_OVERHANG = 1  # pixels: a data set that counts from 0 is ordinary, more is a mistake

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from yolo.defaults import COUNTED_THRESH
 from yolo.evaluate.metrics.operating_point import OperatingPoint, above, combine_classes
 from yolo.evaluate.metrics.voc import (
     ClassMatch,
@@ -26,8 +27,6 @@ MAP_SCORE_THRESH = 0.005  # thresh
 MAP_NMS_THRESH = 0.45  # nms
 
 MAP_IOU_THRESH = 0.5  # default of -iou_thresh
-
-COUNTED_THRESH = 0.25  # default of -thresh, for precision, recall, F1 and average IoU
 
 POINTS = (
     0,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from yolo.defaults import BOX_GRADIENTS
 from yolo.model.heads.region import RegionHead
 from yolo.model.heads.yolo import GaussianYoloHead, YoloHead
 from yolo.model.heads.yolov1 import YoloV1Head
@@ -18,7 +19,7 @@ from yolo.records import Targets
 from yolo.settings import HeadSettings
 from yolo.train.losses.assign import DIALECTS
 from yolo.train.losses.gaussian_yolo import gaussian_yolo_loss
-from yolo.train.losses.head_loss import BOX_GRADIENTS, HeadLoss, Rules
+from yolo.train.losses.head_loss import HeadLoss, Rules
 from yolo.train.losses.region import region_loss
 from yolo.train.losses.yolo import yolo_loss
 from yolo.train.losses.yolov1 import detection_loss

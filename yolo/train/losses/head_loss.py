@@ -6,8 +6,6 @@ from torch import Tensor
 
 from yolo.train.losses.assign import Dialect
 
-BOX_GRADIENTS = ("autograd", "darknet")
-
 
 @dataclass(frozen=True)
 class Rules:

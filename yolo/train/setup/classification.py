@@ -21,7 +21,8 @@ from yolo.data.class_folders import (
 )
 from yolo.data.classifier_dataset import ClassificationImages, classification_loader
 from yolo.data.dataset import StepSampler
-from yolo.detect.classifier import TOP, Classifier
+from yolo.defaults import TOP_CLASSES
+from yolo.detect.classifier import Classifier
 from yolo.distributed import Processes
 from yolo.errors import DatasetError
 from yolo.evaluate.accuracy import Accuracy, accuracy_table, score
@@ -66,7 +67,7 @@ def read_classification_data(
     names, labels = (_names(file, data.classes) for file in (data.names, data.labels))
     train = _checked(data.train, labels, network, options)
     valid = _checked(data.valid, labels, network, options) if data.valid else None
-    return ClassificationData(names, train, valid, min(data.top or TOP, len(names)), weight)
+    return ClassificationData(names, train, valid, min(data.top or TOP_CLASSES, len(names)), weight)
 
 
 def classification_task(

@@ -12,6 +12,7 @@ from yolo.cfg import DataFile, read_names
 from yolo.data.anchors import box_sizes
 from yolo.data.check import CheckedSet, check_list, objects_per_class, stopping
 from yolo.data.dataset import StepSampler, training_images, training_loader
+from yolo.defaults import DARKNET_LOG
 from yolo.distributed import Processes
 from yolo.errors import CfgError, DatasetError
 from yolo.model.building import find_file
@@ -25,7 +26,7 @@ from yolo.train.log.darknet import DarknetLoss
 from yolo.train.losses.detection import HEAD_LOSSES, DetectionLoss
 from yolo.train.multiscale import Sizes, check_stages
 from yolo.train.setup.data_report import all_problems, anchor_lines, placement_of, problem_table
-from yolo.train.setup.options import DARKNET_LOG, Options
+from yolo.train.setup.options import Options
 from yolo.train.task import Task, steps_between_scores
 from yolo.train.validation import Validation, detection_scores
 

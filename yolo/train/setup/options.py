@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from yolo.defaults import PROGRESS_LOG
 from yolo.train.multiscale import Stage
-
-PROGRESS_LOG, DARKNET_LOG = LOGS = ("progress", "darknet")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,61 @@
+"""`yolo-darknet COMMAND` and `python -m yolo COMMAND`: start a command, or list all of them."""
+
+import sys
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+
+from yolo import __version__
+from yolo.console import run, stop
+
+COMMANDS = {  # group → names of modules in yolo/commands
+    "data sets": ("convert_voc", "convert_coco", "make_shapes", "anchors", "show_augment"),
+    "training": ("train", "find_lr"),
+    "use": ("detect", "classify"),
+    "scores": ("evaluate", "compare", "score", "score_voc"),
+    "networks": ("summary", "convert_weights", "support_table"),
+}
+NAMES = [name for names in COMMANDS.values() for name in names]
+
+
+def main() -> None:
+    """Start the program; the console script `yolo-darknet` calls this."""
+    run(_start)
+
+
+def _start() -> None:
+    program = _program()
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in ("-h", "--help"):
+        print(_overview(program))
+    elif name == "--version":
+        print(f"yolo-darknet {__version__}")
+    elif name in NAMES:
+        sys.argv = [f"{program} {name}", *sys.argv[2:]]  # argparse shows the first as the program
+        import_module(f"yolo.commands.{name}").main()
+    else:
+        close = get_close_matches(name, NAMES) or ["--help, which lists all commands"]
+        stop(f"{name}: found no such command, expected {' or '.join(close)}")
+
+
+def _program() -> str:
+    """Return how this program was started: `yolo-darknet` or `python -m yolo`."""
+    script = Path(sys.argv[0])
+    return "python -m yolo" if script.name == "__main__.py" else script.name
+
+
+def _overview(program: str) -> str:
+    """Return all commands by group, each with the first line of its module's docstring."""
+    lines = [f"usage: {program} COMMAND [options]", f"       {program} COMMAND --help", ""]
+    lines += ["Darknet models in PyTorch: train, score and run them.", ""]
+    width = max(map(len, NAMES))
+    for group, names in COMMANDS.items():
+        lines.append(f"{group}:")
+        for name in names:
+            description = import_module(f"yolo.commands.{name}").__doc__.splitlines()[0]
+            lines.append(f"  {name:{width}}  {description}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
