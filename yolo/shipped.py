@@ -33,10 +33,12 @@ def given_or_shipped(text: str, ending: str) -> Path:
     if path.is_file() or path.suffix or text != path.name:
         return path
     shipped = shipped_files(ending)
-    if text not in shipped:
+    if text in shipped:
+        return shipped[text]
+    if not path.exists():
         close = get_close_matches(text, shipped, n=5, cutoff=SIMILARITY) or list(shipped)
         raise LookupError(
             f"{text}: found no such file and no {ending} of this name in the package, "
             f"expected a file or one of {', '.join(close)}"
         )
-    return shipped[text]
+    return path  # a folder: opening it raises an error that names it

@@ -125,7 +125,9 @@ def test_the_cfg_of_the_same_name_is_found_beside_the_file_or_in_the_shipped_fol
     wrong(call("all.weights", "out.safetensors"), "found ", case)
     (case / "all.cfg").unlink()
     (shipped / "all.cfg").unlink()
-    expected = "all.weights: found no all.cfg and no all among the cfgs of the package, expected --cfg"
+    expected = (
+        "all.weights: found no all.cfg and no all among the cfgs of the package, expected --cfg"
+    )
     wrong(call("all.weights", "out.safetensors"), expected, case)
 
 

@@ -9,13 +9,13 @@ detections  comp4: a folder of comp4_det_test_CLASS.txt
             labels-score-first, labels-score-last: a folder of IMAGE.txt, rows of class score cx cy w h,
             or of class cx cy w h score as ultralytics writes them
 Give the format if the files do not show it. Any error in the files stops the command: nothing is left out.
-Boxes are scored as they are in the files, VOC's with their last pixel counted, as in score_voc.py.
+Boxes are scored as they are in the files, VOC's with their last pixel counted, as by score_voc.
 --metric all adds the results of every scorer for the same boxes, each with its conventions.
 
 examples:
-  python tools/score.py --truth instances_val2017.json --detections coco_results.json
-  python tools/score.py --truth voc/voc.data --detections result.json --metric area
-  python tools/score.py --truth VOC2007/Annotations --imageset VOC2007/ImageSets/Main/test.txt \\
+  yolo-darknet score --truth instances_val2017.json --detections coco_results.json
+  yolo-darknet score --truth voc/voc.data --detections result.json --metric area
+  yolo-darknet score --truth VOC2007/Annotations --imageset VOC2007/ImageSets/Main/test.txt \\
       --detections results --convert-to coco --out results.json
 """
 
@@ -25,9 +25,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.console import new_file, share, stop
+from yolo.console import command_parser, fraction, names_file, new_file, stop
+from yolo.defaults import COUNTED_THRESH
 from yolo.errors import DatasetError
-from yolo.evaluate.metrics.darknet import COUNTED_THRESH
 from yolo.formats.recognition import (
     DetectionFormat,
     GroundTruthFormat,
@@ -45,6 +45,7 @@ COCO_LINE = ("AP", "AP50", "AP75", "AP small", "AP medium", "AP large")
 
 def main() -> None:
     args = _arguments()
+
     from yolo.evaluate.pairing import read_pair, write_as
 
     pair = read_pair(_sources(args))
@@ -145,9 +146,7 @@ def _sources(args: argparse.Namespace) -> "Sources":
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     add = parser.add_argument
     formats = [each.value for each in DetectionFormat]
     add("--truth", type=Path, required=True, metavar="PATH", help="the ground truth")
@@ -156,7 +155,7 @@ def _arguments() -> argparse.Namespace:
     add("--truth-format", choices=ground_truth_formats, help="of the ground truth")
     add("--format", choices=formats, help="of the detections")
     add("--imageset", type=Path, metavar="FILE", help="the images of a folder of XML, one a line")
-    add("--names", type=Path, metavar="FILE", help="the class names in the order of their numbers")
+    add("--names", type=names_file, metavar="FILE", help="the class names in the order of their numbers")
     add("--ids", type=Path, metavar="JSON", help="the COCO file whose ids a COCO result file uses")
     add("--metric", choices=(*METRICS, "all"), help="default: voc07, area and coco")
     add_threshold_options(parser)
@@ -175,7 +174,7 @@ def add_threshold_options(parser: argparse.ArgumentParser) -> None:
     """Add `--thresh`, `--iou` and `--json`, which both commands that score files have."""
     parser.add_argument(
         "--thresh",
-        type=share,
+        type=fraction,
         default=COUNTED_THRESH,
         metavar="SCORE",
         help="with --metric all: precision, recall and confusion count detections above this score; "

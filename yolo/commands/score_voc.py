@@ -1,22 +1,20 @@
-"""Score results files in VOC's format (comp4_det_test_<class>.txt) against VOC annotations.
-
-Example, for the files that `tools/evaluate.py --save-results results` or Darknet's `detector valid`
-wrote:
-
-    tools/score_voc.py results --annotations VOCdevkit/VOC2007/Annotations \\
-        --imageset VOCdevkit/VOC2007/ImageSets/Main/test.txt --plot curves.png
+"""Score result files in VOC's format (comp4_det_test_<class>.txt) against VOC annotations.
 
 The classes are those of the annotations and of the results files. voc07 is the 11-point average
 precision that is reported for VOC2007, area the one of VOC2010 and later; without --metric both are
 printed. --metric all adds the results of other scorers for the same boxes, each with its
 conventions: Darknet's `detector map`, COCO, precision and recall at a threshold.
+
+example, for the files that `evaluate --save-results results` or Darknet's `detector valid` has written:
+  yolo-darknet score_voc results --annotations VOCdevkit/VOC2007/Annotations \\
+      --imageset VOCdevkit/VOC2007/ImageSets/Main/test.txt --plot curves.png
 """
 
 import argparse
 from pathlib import Path
 
 from yolo.commands.score import add_threshold_options, check_iou, print_scores
-from yolo.console import new_file, stop
+from yolo.console import command_parser, new_file, stop
 from yolo.formats.recognition import DetectionFormat, GroundTruthFormat
 
 METRICS = ("voc07", "area")
@@ -25,6 +23,7 @@ PLOT_SUFFIXES = (".png", ".pdf", ".svg")
 
 def main() -> None:
     args = _arguments()
+
     from yolo.evaluate.pairing import Sources, read_pair
 
     metrics = (args.metric,) if args.metric in METRICS else METRICS
@@ -41,11 +40,9 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     add = parser.add_argument
-    add("results", metavar="RESULTS_DIR", type=Path, help="folder of results files")
+    add("results", metavar="RESULTS_DIR", type=Path, help="folder of result files")
     add("--annotations", metavar="DIR", type=Path, required=True, help="folder of XML annotations")
     add("--imageset", metavar="FILE", type=Path, required=True, help="image names, one a line")
     add("--metric", choices=(*METRICS, "all"), help="default: voc07 and area")

@@ -28,7 +28,7 @@ from yolo.formats.recognition import (
 )
 from yolo.formats.voc_results import read_results, results_names, write_results
 from yolo.formats.voc_xml import read_image_set, read_voc_ground_truth
-from yolo.progress import progress
+from yolo.console import progress
 from yolo.records import UNKNOWN_SIZE, VOC_ORIGIN, Evaluation, ScoredBoxes
 
 COLUMNS = {
