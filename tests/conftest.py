@@ -1,6 +1,5 @@
 """Fixtures that every test file may use."""
 
-import importlib.util
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -43,18 +42,9 @@ def four(tmp_path: Path):  # -> tiny_data.DrawnSet
 
 
 @pytest.fixture
-def load_tool(project):
+def load_tool():
     """load_tool("train") → the module yolo.commands.train."""
-
-    def load(name):
-        if (project / f"yolo/commands/{name}.py").is_file():
-            return import_module(f"yolo.commands.{name}")
-        spec = importlib.util.spec_from_file_location(f"tool_{name}", project / f"tools/{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    return load
+    return lambda name: import_module(f"yolo.commands.{name}")
 
 
 @pytest.fixture

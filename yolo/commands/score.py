@@ -155,7 +155,12 @@ def _arguments() -> argparse.Namespace:
     add("--truth-format", choices=ground_truth_formats, help="of the ground truth")
     add("--format", choices=formats, help="of the detections")
     add("--imageset", type=Path, metavar="FILE", help="the images of a folder of XML, one a line")
-    add("--names", type=names_file, metavar="FILE", help="the class names in the order of their numbers")
+    add(
+        "--names",
+        type=names_file,
+        metavar="FILE",
+        help="the class names in the order of their numbers",
+    )
     add("--ids", type=Path, metavar="JSON", help="the COCO file whose ids a COCO result file uses")
     add("--metric", choices=(*METRICS, "all"), help="default: voc07, area and coco")
     add_threshold_options(parser)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from yolo.console import progress
 from yolo.data.convert.voc import read_classes
 from yolo.errors import DatasetError
 from yolo.files import replacing_folder
@@ -28,7 +29,6 @@ from yolo.formats.recognition import (
 )
 from yolo.formats.voc_results import read_results, results_names, write_results
 from yolo.formats.voc_xml import read_image_set, read_voc_ground_truth
-from yolo.console import progress
 from yolo.records import UNKNOWN_SIZE, VOC_ORIGIN, Evaluation, ScoredBoxes
 
 COLUMNS = {

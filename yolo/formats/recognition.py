@@ -4,7 +4,9 @@ from enum import Enum
 from pathlib import Path
 
 from yolo.errors import DatasetError
-from yolo.formats.voc_results import RESULTS_PREFIX
+
+# of the files of Darknet's `detector valid` (examples/detector.c) and VOC's devkit
+RESULTS_PREFIX = "comp4_det_test_"
 
 BLANKS = b" \t\r\n"  # json's (RFC 8259, section 2)
 

@@ -13,11 +13,8 @@ from yolo.errors import DatasetError
 from yolo.files import write_text
 from yolo.formats.ground_truth_set import GroundTruthSet, index_by_image_id, scored_boxes
 from yolo.formats.plain_text import LARGEST_NUMBER, parse_number, read_lines
+from yolo.formats.recognition import RESULTS_PREFIX
 from yolo.records import ScoredBoxes
-
-RESULTS_PREFIX = (
-    "comp4_det_test_"  # Darknet's `detector valid` (examples/detector.c) and VOC's devkit
-)
 
 RESULTS_COLUMNS = ("id", "score", "xmin", "ymin", "xmax", "ymax")
 
