@@ -258,7 +258,7 @@ def test_names_are_one_a_line_and_blank_lines_at_the_end_do_not_count(tmp_path):
 def test_a_names_file_without_names_is_an_error(tmp_path):
     path = tmp_path / "my.names"
     path.write_text("\n\n")
-    with pytest.raises(DatasetError, match="found no class name, expected one a line"):
+    with pytest.raises(DatasetError, match="found no class name, expected one per line"):
         read_names(path)
 
 
@@ -268,7 +268,7 @@ def test_a_name_that_cannot_be_printed_is_named_with_its_line(tmp_path, name):
     path.write_text(f"größe 犬\n{name}\n", encoding="utf-8")
     with pytest.raises(DatasetError) as caught:
         read_names(path)
-    expected = f"found class name {name!a}, expected one that can be printed"
+    expected = f"found class name {name!a}, expected printable characters"
     assert str(caught.value) == f"{path}:2: {expected}"
 
 

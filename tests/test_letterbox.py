@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.helpers import slow_core
-from yolo.letterbox import Placement, letterboxed, place, resize, stretched, to_image, to_network
+from yolo.letterbox import Placement, letterboxed, place, resize, stretched, to_image
 
 
 def test_a_stretched_image_fills_the_input():
@@ -35,7 +35,7 @@ def test_a_letterboxed_image_keeps_its_aspect_in_whole_pixels(image, network, co
 
 
 @pytest.mark.parametrize("size", [(9, 14), (3, 4), (7, 5)])
-def test_resize_lays_corners_on_corners_as_the_loop_does(size):
+def test_resize_aligns_corners_as_the_loop_does(size):
     image = torch.rand(2, 5, 7, generator=torch.Generator().manual_seed(0))
     found = resize(image, size)
     assert found.shape == (2, *size)
@@ -59,14 +59,14 @@ def test_place_gives_channels_first_in_0_to_1_and_gray_bars():
     assert (placed[:, :2] == 0.5).all() and (placed[:, 6:] == 0.5).all()
 
 
-def test_place_takes_images_whose_memory_is_not_in_order():
+def test_place_takes_images_with_negative_strides():
     image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
-    turned = image[:, ::-1, ::-1]  # as cv2's BGR turned to RGB
-    expected = place(turned.copy(), stretched((2, 3), (4, 6)))
-    assert torch.equal(place(turned, stretched((2, 3), (4, 6))), expected)
+    flipped = image[:, ::-1, ::-1]  # as a BGR image of OpenCV becomes RGB
+    expected = place(flipped.copy(), stretched((2, 3), (4, 6)))
+    assert torch.equal(place(flipped, stretched((2, 3), (4, 6))), expected)
 
 
-def test_boxes_come_back_to_image_pixels_by_hand():
+def test_boxes_are_converted_to_image_pixels_by_hand():
     box = torch.tensor([[0.25, 0.5, 0.5, 0.75]])
     wide = to_image(box, stretched((100, 200), (64, 96)))
     assert wide.tolist() == [[50, 50, 100, 75]]
@@ -75,7 +75,7 @@ def test_boxes_come_back_to_image_pixels_by_hand():
     torch.testing.assert_close(boxed, torch.tensor([[160.0, 240.0, 320.0, 400.0]]))
 
 
-def test_the_way_back_takes_half_the_padding_as_darknet_does():
+def test_boxes_use_half_the_padding_without_rounding_as_darknet_does():
     # 45 rows or columns of padding: the image begins at pixel 22, but correct_yolo_boxes takes 22.5
     first, last = 22.5 / 64, (22.5 + 19) / 64
     wide = to_image(torch.tensor([[0.0, first, 1.0, last]]), letterboxed((100, 333), (64, 64)))
@@ -84,21 +84,6 @@ def test_the_way_back_takes_half_the_padding_as_darknet_does():
     torch.testing.assert_close(tall, torch.tensor([[0.0, 0.0, 100.0, 333.0]]))
 
 
-def test_ground_truth_goes_where_the_pixels_go():
-    placement = letterboxed((100, 333), (64, 64))
-    found = to_network(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), placement)
-    torch.testing.assert_close(found, torch.tensor([[0.0, 22 / 64, 1.0, 41 / 64]]))
-
-
-@pytest.mark.parametrize("how", [stretched, letterboxed])
-def test_network_and_image_frames_are_inverse_where_the_padding_is_even(how):
-    placement = how((480, 640), (416, 416))
-    given = torch.tensor([[0.1, 0.2, 0.6, 0.9]])
-    back = to_image(to_network(given, placement), placement)
-    torch.testing.assert_close(back, given * torch.tensor([640.0, 480.0, 640.0, 480.0]))
-
-
-def test_no_boxes_stay_no_boxes():
+def test_no_boxes_give_no_boxes():
     placement = letterboxed((480, 640), (416, 416))
     assert to_image(torch.zeros(0, 4), placement).shape == (0, 4)
-    assert to_network(torch.zeros(0, 4), placement).shape == (0, 4)

@@ -1,9 +1,9 @@
-"""Box formats, areas and overlaps: pure functions on tensors `[..., 4]`, any frame, nothing written in place.
+"""Box formats and overlaps: pure functions on tensors `[..., 4]` in any frame.
 
-`cxcywh` is (center x, center y, width, height), `xyxy` is (x1, y1, x2, y2). Functions called `paired_*` compare
-row by row, `[N, 4]` with `[N, 4]` to `[N]`; the others compare all with all, `[N, 4]` with `[M, 4]` to `[N, M]`.
-torchvision.ops has converters and IoU too, but its IoU is 0/0 for two empty boxes and its DIoU and CIoU add an
-epsilon that Darknet's lack; here an empty box overlaps nothing.
+`cxcywh` is (center x, center y, width, height), `xyxy` is (x1, y1, x2, y2). Functions called `paired_*` compare row by
+row, `[N, 4]` with `[N, 4]` to `[N]`, or all pairs by broadcasting. The overlap with an empty box is 0. torchvision.ops
+has similar functions, but its IoU of two empty boxes is 0/0, and its DIoU and CIoU add an epsilon that Darknet does
+not have.
 """
 
 import math
@@ -12,7 +12,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-PairedOverlap = Callable[[Tensor, Tensor], Tensor]  # two lists of boxes → the overlap of each pair
+PairedOverlap = Callable[
+    [Tensor, Tensor], Tensor
+]  # xyxy [..., 4] twice → overlap of each pair [...]
 
 BOX_DIOU_EXPONENT = 0.6  # AlexeyAB box.c box_diou: IoU - (d2 / c2) ** 0.6
 
@@ -23,39 +25,28 @@ def cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
     return torch.cat((center - half, center + half), dim=-1)
 
 
-def xyxy_to_cxcywh(boxes: Tensor) -> Tensor:
-    """`[..., 4]` xyxy → `[..., 4]` cxcywh."""
-    low, high = boxes[..., :2], boxes[..., 2:]
-    return torch.cat(((low + high) / 2, high - low), dim=-1)
-
-
-def iou(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union of all pairs, xyxy `[N, 4]`, `[M, 4]` → `[N, M]`."""
-    return paired_iou(first[:, None], second[None, :])
-
-
 def shape_iou(first: Tensor, second: Tensor) -> Tensor:
-    """IoU of all pairs of (width, height) moved to one center, `[N, 2]`, `[M, 2]` → `[N, M]`."""
+    """Return the IoU of all pairs of (width, height) with the same center, `[N, 2]`, `[M, 2]` → `[N, M]`."""
     intersection = torch.minimum(first[:, None], second[None, :]).prod(dim=-1)
     union = first.prod(dim=-1)[:, None] + second.prod(dim=-1)[None, :] - intersection
     return _ratio(intersection, union)
 
 
 def paired_iou(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union, row by row, xyxy `[..., 4]` → `[...]`."""
+    """Return the IoU row by row, xyxy `[..., 4]` → `[...]`."""
     intersection, union = _intersection_and_union(first, second)
     return _ratio(intersection, union)
 
 
 def paired_giou(first: Tensor, second: Tensor) -> Tensor:
-    """Generalized IoU, xyxy → `[...]` in -1..1: IoU - (C - U) / C (Rezatofighi et al. 2019, equation 1)."""
+    """Return the generalized IoU, xyxy → `[...]` in -1..1: IoU - (C - U) / C (Rezatofighi et al. 2019, equation 1)."""
     intersection, union = _intersection_and_union(first, second)
     hull = _enclosing(first, second).prod(dim=-1)
     return _ratio(intersection, union) - _ratio(hull - union, hull)
 
 
 def paired_diou(first: Tensor, second: Tensor) -> Tensor:
-    """Distance IoU, xyxy → `[...]`: IoU - d² / c² (Zheng et al. 2020, equation 7)."""
+    """Return the distance IoU, xyxy → `[...]`: IoU - d² / c² (Zheng et al. 2020, equation 7)."""
     diagonal = _enclosing(first, second).square().sum(dim=-1)
     return paired_iou(first, second) - _ratio(_center_distance(first, second), diagonal)
 
@@ -71,7 +62,10 @@ def paired_diou_with_exponent(first: Tensor, second: Tensor, exponent: float) ->
 
 
 def paired_ciou(first: Tensor, second: Tensor) -> Tensor:
-    """Complete IoU, xyxy → `[...]`: DIoU - alpha·v (Zheng et al. 2020, equations 8 to 11; alpha held constant)."""
+    """Return the complete IoU, xyxy → `[...]`: DIoU - alpha·v (Zheng et al. 2020, equations 8 to 11).
+
+    alpha is a constant in the gradient.
+    """
     overlap = paired_iou(first, second)
     first_size, second_size = first[..., 2:] - first[..., :2], second[..., 2:] - second[..., :2]
     difference = torch.atan2(second_size[..., 0], second_size[..., 1]) - torch.atan2(
@@ -95,7 +89,7 @@ def _area(boxes: Tensor) -> Tensor:
 
 
 def _enclosing(first: Tensor, second: Tensor) -> Tensor:
-    """(width, height) of the smallest box around both."""
+    """Return (width, height) of the smallest box around both."""
     low = torch.minimum(first[..., :2], second[..., :2])
     high = torch.maximum(first[..., 2:], second[..., 2:])
     return high - low
@@ -107,6 +101,6 @@ def _center_distance(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """numerator / denominator, and 0 (with gradient 0) where the denominator is 0: empty boxes are ordinary."""
+    """Return numerator / denominator, 0 with gradient 0 where the denominator is 0."""
     empty = denominator == 0
     return torch.where(empty, 0.0, numerator / torch.where(empty, 1.0, denominator))

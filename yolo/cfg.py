@@ -1,8 +1,8 @@
-"""Darknet's text files → records: `.cfg` sections with typed getters that remember what was read, `.data`, `.names`.
+"""Darknet's text files as records: `.cfg` sections with typed getters, `.data`, `.names`.
 
-Grammar as in Darknet (pjreddie and AlexeyAB, src/parser.c read_cfg and src/option_list.c): blanks count nowhere, a
-line that starts with `#` or `;` is a comment, the first of several equal keys wins, and a number ends at a `#`.
-Where Darknet reads on after a mistake (a line without `=`, a word where a number belongs), this raises.
+The grammar is Darknet's (pjreddie and AlexeyAB, src/parser.c read_cfg and src/option_list.c): whitespace is ignored
+everywhere, a line that starts with `#` or `;` is a comment, the first of several equal keys counts, and a number ends
+at a `#`. Darknet skips mistakes (a line without `=`, a word in place of a number); here they are errors.
 """
 
 import math
@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from yolo.errors import CfgError, DatasetError
+from yolo.errors import CfgError, DatasetError, shorten
 
-BLANKS = {ord(blank): None for blank in " \t\r\n\f\v"}
+WHITESPACE = {ord(character): None for character in " \t\r\n\f\v"}
 
 INTEGER = re.compile(r"[+-]?[0-9]+(\.0*)?", re.ASCII)
 
@@ -22,17 +22,12 @@ NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASC
 
 MAX_INTEGER = 2**31 - 1  # Darknet keeps integers in a C int
 
-MAX_NUMBER_LENGTH = 64  # characters; ours, as no written number needs more
-
-MAX_LIST_LENGTH = (
-    10_000  # of one list; ours: the longest known, a count for each class of YOLO9000, has 9,418
-)
-
-MAX_LINES = 100_000  # ours: the longest published cfg has some 4,000
-
-MAX_FILE_SIZE = 16 * 2**20  # bytes; ours: the largest published cfg has some 50,000
-
-SHOWN_CHARACTERS = 60  # of a faulty value, in an error's one line
+# Limits that are not Darknet's, so that a wrong file or a damaged one is a short error.
+MAX_FILE_SIZE = 16 * 2**20  # bytes; the largest published cfg has about 50,000
+MAX_LINES = 100_000  # the longest published cfg has about 4,000
+MAX_KIND_LENGTH = 60  # characters of a [section] line
+MAX_LIST_LENGTH = 10_000  # the longest known, one count per class of YOLO9000, has 9,418
+MAX_NUMBER_LENGTH = 64  # characters
 
 
 class Entry(NamedTuple):
@@ -43,12 +38,12 @@ class Entry(NamedTuple):
     line: int
 
     def __str__(self) -> str:
-        return f"{_shown(self.key)}={_shown(self.value)} (line {self.line})"
+        return f"{shorten(self.key)}={shorten(self.value)} (line {self.line})"
 
 
 @dataclass(frozen=True)
 class KeySpec:
-    """How a key was asked for: the form that its value must have, and what holds without the key (None: required)."""
+    """How a key was read: what its value must be, in words, and its default (None: the key is required)."""
 
     form: str
     default: object
@@ -56,10 +51,10 @@ class KeySpec:
 
 @dataclass
 class Section:
-    """One `[kind]` block: its entries in file order, and which keys were asked for, and how.
+    """One `[kind]` block: its entries in file order, and which keys were read so far.
 
-    Getters return the value of the first entry called `key`, or `default`; where `default` is None the key is
-    required. They raise `error_type` with file, line and key for a value of the wrong kind.
+    Getters return the value of the first entry with that key, or `default`; if `default` is None the key is required.
+    They raise `error_type` with file, line and key for a value of the wrong kind.
     """
 
     kind: str
@@ -77,21 +72,21 @@ class Section:
             self.add(entry)
 
     def add(self, entry: Entry) -> None:
-        """Append an entry; the first of its key is the one that counts."""
+        """Append an entry; the getters use the first entry of each key."""
         self.entries.append(entry)
         self._first.setdefault(entry.key, entry)
 
     def has(self, key: str) -> bool:
-        """Whether the section names `key`; counts as reading nothing."""
+        """Return whether the section has `key`, without marking the key as read."""
         return key in self._first
 
     def text(self, key: str, default: str | None = None) -> str:
-        """The value as it stands, without blanks."""
+        """Return the value as text."""
         entry = self._take(key, default, "text")
         return default if entry is None else entry.value
 
     def integer(self, key: str, default: int | None = None, minimum: int | None = None) -> int:
-        """A whole number of at least `minimum`."""
+        """Return an integer of at least `minimum`."""
         entry = self._take(key, default, _form("whole number", minimum))
         if entry is None:
             return default
@@ -101,7 +96,7 @@ class Section:
         return value
 
     def number(self, key: str, default: float | None = None, minimum: float | None = None) -> float:
-        """A finite number of at least `minimum`."""
+        """Return a finite number of at least `minimum`."""
         entry = self._take(key, default, _form("number", minimum))
         if entry is None:
             return default
@@ -111,13 +106,13 @@ class Section:
         return value
 
     def flag(self, key: str, default: bool = False) -> bool:
-        """0 or another whole number, as Darknet's switches are written."""
+        """Return False for 0 and True for any other integer, as Darknet does."""
         value = bool(self.integer(key, int(default)))
         self.read_keys[key] = KeySpec("0 or 1", int(default))
         return value
 
     def choice(self, key: str, default: str, allowed: tuple[str, ...]) -> str:
-        """One of the words in `allowed`."""
+        """Return one of the words in `allowed`."""
         value = self.text(key, default)
         self.read_keys[key] = KeySpec("one of " + ", ".join(allowed), default)
         if value not in allowed:
@@ -125,30 +120,36 @@ class Section:
         return value
 
     def integers(self, key: str, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
-        """Whole numbers separated by commas."""
+        """Return integers, separated by commas in the file."""
         entry = self._take(key, default, "whole numbers")
         if entry is None:
             return default
         return tuple(self._integer(entry, item) for item in self._items(entry))
 
     def numbers(self, key: str, default: tuple[float, ...] | None = None) -> tuple[float, ...]:
-        """Finite numbers separated by commas."""
+        """Return finite numbers, separated by commas in the file."""
         entry = self._take(key, default, "numbers")
         if entry is None:
             return default
         return tuple(self._number(entry, item) for item in self._items(entry))
 
     def error(self, key: str, expected: str, found: str | None = None) -> ValueError:
-        """The error to raise about `key`: where it stands, what was found, what was expected."""
+        """Return the error to raise for `key`.
+
+        Args:
+            key: the key; the line of its first entry is named, or the section's without one.
+            expected: what the value must be.
+            found: what is wrong; None for the value itself.
+        """
         entry = self._first.get(key)
         line = self.line if entry is None else entry.line
         if found is None:
-            found = "nothing" if entry is None else repr(_shown(entry.value))
+            found = "nothing" if entry is None else repr(shorten(entry.value))
         where = f"{self.path}:{line}: [{self.kind}]" if self.kind else f"{self.path}:{line}:"
         return self.error_type(f"{where} {key}: found {found}, expected {expected}")
 
     def unread(self) -> list[Entry]:
-        """Entries that no getter asked for, and repetitions of a key with another value, which never count."""
+        """Return the entries that no getter read, and repetitions of a key with another value, which are ignored."""
         return [
             entry
             for entry in self.entries
@@ -163,7 +164,7 @@ class Section:
         return entry
 
     def _items(self, entry: Entry) -> list[str]:
-        text = entry.value.partition("#")[0].removesuffix(",")  # Darknet passes over a last comma
+        text = entry.value.partition("#")[0].removesuffix(",")  # Darknet ignores a comma at the end
         if text.count(",") >= MAX_LIST_LENGTH:
             raise self.error(entry.key, f"at most {MAX_LIST_LENGTH} numbers")
         return text.split(",")
@@ -171,34 +172,35 @@ class Section:
     def _integer(self, entry: Entry, text: str) -> int:
         written = len(text) <= MAX_NUMBER_LENGTH and INTEGER.fullmatch(text)
         if not written or abs(float(text)) > MAX_INTEGER:
-            raise self.error(entry.key, "a whole number", repr(_shown(text)))
+            raise self.error(entry.key, "a whole number", repr(shorten(text)))
         return int(text.partition(".")[0])
 
     def _number(self, entry: Entry, text: str) -> float:
         written = len(text) <= MAX_NUMBER_LENGTH and NUMBER.fullmatch(text)
         if not written or not math.isfinite(float(text)):
-            raise self.error(entry.key, "a number", repr(_shown(text)))
+            raise self.error(entry.key, "a number", repr(shorten(text)))
         return float(text)
 
 
 def parse_cfg(text: str, path: str) -> list[Section]:
-    """The sections of a cfg's text, in order; the first is `[net]` (or `[network]`).
+    """Return the sections of a cfg's text in order; the first is `[net]` (or `[network]`).
 
-    Raises CfgError, naming `path` and the line, for a line that is no section, comment or `key=value`, for a key
-    before the first section and for a file that does not begin with [net].
+    Raises:
+        CfgError: A line is neither a section nor a comment nor `key=value`, a key comes before the first section, or
+            the first section is not [net]. The message names `path` and the line.
     """
     if text.count("\n") >= MAX_LINES:
         raise CfgError(f"{path}: found more than {MAX_LINES} lines, expected the text of a cfg")
     sections: list[Section] = []
     for line, stripped in _meaningful_lines(text):
         if stripped.startswith("["):
-            if not stripped.endswith("]") or len(stripped) > SHOWN_CHARACTERS:
-                raise CfgError(f"{path}:{line}: found {_shown(stripped)!r}, expected [section]")
+            if not stripped.endswith("]") or len(stripped) > MAX_KIND_LENGTH:
+                raise CfgError(f"{path}:{line}: found {shorten(stripped)!r}, expected [section]")
             sections.append(Section(stripped[1:-1], line, path))
             continue
         entry = _entry(stripped, line, path, CfgError)
         if not sections:
-            found = f"{_shown(stripped)!r} before the first [section]"
+            found = f"{shorten(stripped)!r} before the first [section]"
             raise CfgError(f"{path}:{line}: found {found}, expected [net]")
         sections[-1].add(entry)
     if not sections:
@@ -211,7 +213,7 @@ def parse_cfg(text: str, path: str) -> list[Section]:
 
 
 def override(sections: list[Section], values: dict[str, str]) -> list[Section]:
-    """The sections with other values of [net] keys; a command line is how they are said to be read from."""
+    """Return the sections with other values of [net] keys, given on a command line. The argument is not changed."""
     net, *layers = sections
     given = [Entry(key, value, net.line) for key, value in values.items()]
     kept = [entry for entry in net.entries if entry.key not in values]
@@ -219,7 +221,7 @@ def override(sections: list[Section], values: dict[str, str]) -> list[Section]:
 
 
 def read_cfg(path: str | Path) -> list[Section]:
-    """`parse_cfg` of a file. Bytes that are no UTF-8 (comments in old encodings) do no harm."""
+    """Return `parse_cfg` of a file. Bytes that are not UTF-8 (comments in old encodings) are replaced."""
     with open(path, "rb") as file:
         content = file.read(MAX_FILE_SIZE + 1)
     if len(content) > MAX_FILE_SIZE:
@@ -231,11 +233,12 @@ def read_cfg(path: str | Path) -> list[Section]:
 
 @dataclass(frozen=True)
 class DataFile:
-    """A Darknet `.data` file: where the lists and names are. None where the file has no such key.
+    """A Darknet `.data` file: where the lists and names are. None for keys that the file does not have.
 
-    `difficult` is AlexeyAB's list, parallel to `valid`: its labels are the boxes that count neither way.
-    `labels` and `top` are a classifier's: the names that its images' paths hold, which may be others than those to
-    show (classifier.c train_classifier), and how many of the likeliest classes may hold the right one.
+    difficult: AlexeyAB's list, parallel to `valid`; its labels are boxes that the evaluation ignores;
+    labels: for classifiers, the names in the images' paths; they may differ from `names`, which are shown
+    (classifier.c train_classifier);
+    top: for classifiers, k of the top-k accuracy.
     """
 
     path: str
@@ -250,13 +253,14 @@ class DataFile:
 
 
 def read_data(path: str | Path) -> DataFile:
-    """Read a `.data` file. Relative paths in it are tried from the current folder, as Darknet does, then from its own.
+    """Read a `.data` file. Its relative paths are tried from the current folder, as Darknet does, then from its own.
 
-    Raises DatasetError with file and line for a line without `=` and for `classes` that is no number of at least 1.
+    Raises:
+        DatasetError: A line has no `=`, or `classes` is not a number of at least 1. The message names the line.
     """
     section = Section("", 1, str(path), error_type=DatasetError)
     for line, stripped in _meaningful_lines(
-        Path(path).read_text(encoding="utf-8-sig", errors="replace"), keep_blanks=True
+        Path(path).read_text(encoding="utf-8-sig", errors="replace"), keep_whitespace=True
     ):
         section.add(_entry(stripped, line, str(path), DatasetError))
 
@@ -278,37 +282,38 @@ def read_data(path: str | Path) -> DataFile:
 
 
 def locate(text: str, folder: Path) -> Path:
-    """The path that `text` means in a file of `folder`: from the current folder if it is there, else from `folder`."""
-    path = Path(os.path.expanduser(text))  # as it is where there is no such user
-    # os.path says of a name that is too long that it is not there; Path would raise
+    """Return the path that `text` means in a file of `folder`: from the current folder if it exists, else `folder`."""
+    path = Path(os.path.expanduser(text))  # unchanged if there is no such user
+    # os.path.exists is False for a name that is too long; Path.exists raises
     if path.is_absolute() or os.path.exists(path) or not os.path.exists(folder / path):
         return path
     return folder / path
 
 
 def read_names(path: str | Path) -> list[str]:
-    """Class names, one a line; blank lines at the end do not count.
+    """Return the class names of a file, one per line; empty lines at the end are ignored.
 
-    Raises DatasetError when there is none, or one that cannot be printed: it would steer whoever's terminal shows it.
+    Raises:
+        DatasetError: There is no name, or one with unprintable characters, which could control a terminal.
     """
     lines = Path(path).read_text(encoding="utf-8-sig", errors="replace").splitlines()
     names = [line.strip() for line in lines]
     while names and not names[-1]:
         names.pop()
     if not names:
-        raise DatasetError(f"{path}: found no class name, expected one a line")
+        raise DatasetError(f"{path}: found no class name, expected one per line")
     for number, name in enumerate(names, start=1):
         if not name.isprintable():
-            found = f"found class name {_shown(ascii(name))}"
-            raise DatasetError(f"{path}:{number}: {found}, expected one that can be printed")
+            found = f"found class name {shorten(ascii(name))}"
+            raise DatasetError(f"{path}:{number}: {found}, expected printable characters")
     return names
 
 
-def _meaningful_lines(text: str, keep_blanks: bool = False) -> list[tuple[int, str]]:
-    """(line number, text) of the lines that are neither empty nor comments."""
+def _meaningful_lines(text: str, keep_whitespace: bool = False) -> list[tuple[int, str]]:
+    """Return (line number, text) of the lines that are neither empty nor comments."""
     found = []
     for number, line in enumerate(text.split("\n"), start=1):
-        stripped = line.strip() if keep_blanks else line.translate(BLANKS)
+        stripped = line.strip() if keep_whitespace else line.translate(WHITESPACE)
         if stripped and stripped[0] not in "#;\0":
             found.append((number, stripped))
     return found
@@ -317,13 +322,9 @@ def _meaningful_lines(text: str, keep_blanks: bool = False) -> list[tuple[int, s
 def _entry(stripped: str, line: int, path: str, error_type: type[ValueError]) -> Entry:
     key, equals, value = (part.strip() for part in stripped.partition("="))
     if not (key and equals and value):
-        raise error_type(f"{path}:{line}: found {_shown(stripped)!r}, expected key=value")
+        raise error_type(f"{path}:{line}: found {shorten(stripped)!r}, expected key=value")
     return Entry(key, value, line)
 
 
 def _form(kind: str, minimum: float | None) -> str:
     return kind if minimum is None else f"{kind}, at least {minimum}"
-
-
-def _shown(text: str) -> str:
-    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"

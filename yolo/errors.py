@@ -1,9 +1,10 @@
-"""What can go wrong by a user's input or data. Each message is one line: file and place, what was found, what was
-expected."""
+"""Exceptions for mistakes in a user's input. Each message is one line: file and place, found, expected."""
+
+MAX_SHOWN = 60  # characters of a faulty value in an error message
 
 
 class CfgError(ValueError):
-    """A .cfg that cannot become a network: file, line and key."""
+    """A .cfg from which no network can be built: file, line and key."""
 
 
 class WeightsError(ValueError):
@@ -15,4 +16,9 @@ class DatasetError(ValueError):
 
 
 class DivergedError(ValueError):
-    """A training run whose loss is not finite: the step and the loss's parts."""
+    """A training run whose loss is not finite: the step and the parts of the loss."""
+
+
+def shorten(text: str) -> str:
+    """Return at most MAX_SHOWN characters of a faulty value, to show it in an error message."""
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"

@@ -1,6 +1,6 @@
-"""Where an image lies inside the network input (stretched or letterboxed), the resizing itself, and the way back.
+"""Placement of an image in the network input, stretched or letterboxed; resizing; conversion of boxes.
 
-Both follow Darknet: AlexeyAB image.c resize_image and letterbox_image, yolo_layer.c correct_yolo_boxes.
+As Darknet does it: AlexeyAB image.c resize_image and letterbox_image, yolo_layer.c correct_yolo_boxes.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,15 @@ from torch import Tensor
 
 LETTERBOX_GRAY = 0.5  # image.c letterbox_image: fill_image(boxed, .5)
 
-LARGEST_VALUE = 255.0  # of a uint8 pixel
+MAX_PIXEL = 255.0
 
 
 @dataclass(frozen=True)
 class Placement:
-    """An image inside a network input: `content` of its pixels' rows and columns begin at `offset`.
+    """Where an image is in a network input. All sizes are (height, width) in pixels.
 
-    image, network, content: (height, width); offset: (y, x), whole pixels.
+    image: size of the image; network: size of the network input; content: size of the resized image in it;
+    offset: (y, x) of its first pixel.
     """
 
     image: tuple[int, int]
@@ -29,12 +30,12 @@ class Placement:
 
 
 def stretched(image: tuple[int, int], network: tuple[int, int]) -> Placement:
-    """The image pulled over the whole input, its aspect lost: AlexeyAB's way of testing."""
+    """Stretch the image to the whole input, which changes its aspect ratio: AlexeyAB's default for detection."""
     return Placement(image, network, network, (0, 0))
 
 
 def letterboxed(image: tuple[int, int], network: tuple[int, int]) -> Placement:
-    """The image in its own aspect, centered, as large as fits: pjreddie's way, AlexeyAB's with -letter_box."""
+    """Center the image, as large as fits in its own aspect ratio: pjreddie's way, AlexeyAB's with -letter_box."""
     (height, width), (rows, columns) = image, network
     if columns / width < rows / height:
         content = (max(1, height * columns // width), columns)
@@ -46,9 +47,9 @@ def letterboxed(image: tuple[int, int], network: tuple[int, int]) -> Placement:
 
 
 def place(image: np.ndarray, placement: Placement) -> Tensor:
-    """A uint8 image `[H, W, C]` → what the network sees, float32 `[C, H', W']` in 0..1, as `placement` says."""
+    """Return the network input for a uint8 image `[H, W, C]`: float32 `[C, H', W']`, 0..1."""
     pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
-    content = resize(pixels.float() / LARGEST_VALUE, placement.content)
+    content = resize(pixels.float() / MAX_PIXEL, placement.content)
     if placement.content == placement.network:
         return content
     top, left = placement.offset
@@ -58,9 +59,9 @@ def place(image: np.ndarray, placement: Placement) -> Tensor:
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """float `[C, H, W]` → `[C, *size]`, bilinear with the corner pixels of both on each other (image.c resize_image).
+    """float `[C, H, W]` → `[C, *size]`, bilinear with align_corners (image.c resize_image).
 
-    cv2.resize lays pixel *centers* over each other instead, which moves small networks' scores by up to 0.07.
+    cv2.resize does not align corners, which changes the scores of small networks by up to 0.07.
     """
     if tuple(image.shape[-2:]) == tuple(size):
         return image
@@ -68,9 +69,9 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def to_image(boxes: Tensor, placement: Placement) -> Tensor:
-    """xyxy `[N, 4]` relative to the network input (0..1) → xyxy in image pixels; nothing is clipped.
+    """xyxy `[N, 4]` relative to the network input (0..1) → xyxy in image pixels, not clipped.
 
-    Darknet takes half the padding as a fraction here although `offset` is rounded down (correct_yolo_boxes).
+    Darknet uses half the padding without rounding here, although `offset` is rounded down (correct_yolo_boxes).
     """
     rows, columns = placement.network
     height, width = placement.content
@@ -79,13 +80,3 @@ def to_image(boxes: Tensor, placement: Placement) -> Tensor:
     content = boxes.new_tensor([width, height] * 2)
     image = boxes.new_tensor([placement.image[1], placement.image[0]] * 2)
     return (boxes * network - margin) / content * image
-
-
-def to_network(boxes: Tensor, placement: Placement) -> Tensor:
-    """xyxy `[N, 4]` relative to the image (0..1) → xyxy relative to the network input (0..1)."""
-    rows, columns = placement.network
-    height, width = placement.content
-    top, left = placement.offset
-    content = boxes.new_tensor([width, height] * 2)
-    margin = boxes.new_tensor([left, top] * 2)
-    return (boxes * content + margin) / boxes.new_tensor([columns, rows] * 2)

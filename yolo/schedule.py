@@ -1,7 +1,7 @@
-"""The learning rate at a step: Darknet's policies, and one beside them, as pure functions of floats.
+"""Learning rate schedules: Darknet's policies and one-cycle, as pure functions of the step.
 
-Source: AlexeyAB network.c get_current_rate; pjreddie's is the same but for sgdr, which it does not know.
-The first update happens at step 1, because Darknet counts the images of a step before it updates.
+Source: AlexeyAB network.c get_current_rate; pjreddie's is the same, without sgdr. The first update is step 1, because
+Darknet counts the images of a step before it updates.
 """
 
 import math
@@ -12,16 +12,16 @@ import numpy as np
 POLICIES = ("constant", "step", "steps", "exp", "poly", "random", "sigmoid", "sgdr")  # of a cfg
 
 # The cycle of Smith and Topin, "Super-Convergence" (2018), in the numbers of fast.ai's fit_one_cycle.
-CYCLE_RISE = 0.3  # share of the steps in which the rate rises
+CYCLE_RISE = 0.3  # fraction of the steps in which the rate rises
 
-CYCLE_START = 25.0  # the peak over the first rate
+CYCLE_START = 25.0  # peak / first rate
 
-CYCLE_END = 1e4  # the peak over the last rate
+CYCLE_END = 1e4  # peak / last rate
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What [net] says about the learning rate, in Darknet's words. policy: one of POLICIES or OTHER_POLICIES."""
+    """The learning rate keys of [net], in Darknet's words. policy: one of POLICIES, or one-cycle."""
 
     learning_rate: float
     policy: str
@@ -39,9 +39,9 @@ class Schedule:
 
 
 def learning_rate(schedule: Schedule, step: int) -> float:
-    """The rate of update number `step` (the first is 1).
+    """Return the learning rate of update number `step` (the first is 1).
 
-    `random` draws from a generator seeded by the step, so that a resumed run sees the same rates.
+    The policy `random` seeds its generator with the step, so that a resumed run gets the same rates.
     """
     if step < schedule.burn_in:
         return schedule.learning_rate * (step / schedule.burn_in) ** schedule.power
@@ -49,7 +49,7 @@ def learning_rate(schedule: Schedule, step: int) -> float:
 
 
 def with_policy(schedule: Schedule, policy: str) -> Schedule:
-    """The schedule with one of OTHER_POLICIES; without burn_in, as one-cycle rises by itself."""
+    """Return the schedule with another policy and without burn_in: one-cycle has its own warmup."""
     return replace(schedule, policy=policy, burn_in=0)
 
 
@@ -78,8 +78,8 @@ def _exp(schedule: Schedule, step: int) -> float:
 
 
 def _poly(schedule: Schedule, step: int) -> float:
-    left = max(0.0, 1 - step / schedule.max_batches)
-    return schedule.learning_rate * left**schedule.power
+    remaining = max(0.0, 1 - step / schedule.max_batches)
+    return schedule.learning_rate * remaining**schedule.power
 
 
 def _random(schedule: Schedule, step: int) -> float:
@@ -87,7 +87,7 @@ def _random(schedule: Schedule, step: int) -> float:
 
 
 def _sigmoid(schedule: Schedule, step: int) -> float:
-    exponent = min(schedule.gamma * (step - schedule.step), 700.0)  # beyond it math.exp overflows
+    exponent = min(schedule.gamma * (step - schedule.step), 700.0)  # math.exp overflows above 709
     return schedule.learning_rate / (1 + math.exp(exponent))
 
 
@@ -101,9 +101,9 @@ def _sgdr(schedule: Schedule, step: int) -> float:
 
 
 def _one_cycle(schedule: Schedule, step: int) -> float:
-    """Half a cosine up to learning_rate, the peak, and half a cosine down; after max_batches it stays down.
+    """Rise to learning_rate along half a cosine, fall along another one, then stay there after max_batches.
 
-    The steps count from 0 to max_batches - 1, as in torch's OneCycleLR.
+    Steps count from 0 to max_batches - 1, as in torch's OneCycleLR.
     """
     peak, steps = schedule.learning_rate, schedule.max_batches
     at, top = min(step, steps) - 1, CYCLE_RISE * steps - 1
@@ -112,9 +112,9 @@ def _one_cycle(schedule: Schedule, step: int) -> float:
     return _between(peak, peak / CYCLE_END, (at - top) / (steps - 1 - top))
 
 
-def _between(start: float, end: float, share: float) -> float:
-    """From start (share 0) to end (share 1) along half a cosine."""
-    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+def _between(start: float, end: float, fraction: float) -> float:
+    """Return the value at `fraction` (0..1) of half a cosine from start to end."""
+    return end + (start - end) * (1 + math.cos(math.pi * fraction)) / 2
 
 
 POLICY_FUNCTIONS = {

@@ -1,8 +1,7 @@
-"""What a cfg says about input, training, losses and detection, as plain records, and how `[net]` is read.
+"""Settings of a cfg as records: all of `[net]`, the keys of every layer, and what all detection heads have.
 
-Every key is read once, here or beside the layer that its section becomes,
-with Darknet's default (AlexeyAB parser.c parse_net_options), so
-that what is left unread is what nobody in the project reads.
+Keys that are particular to one kind of layer are read by its builder. All defaults are Darknet's (AlexeyAB parser.c
+parse_net_options). A key that is read nowhere is reported as unread.
 """
 
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from yolo.schedule import POLICIES, Schedule
 
 @dataclass(frozen=True)
 class InputSettings:
-    """What the network looks at: size in pixels, channels, and whether AlexeyAB letterboxes images for it."""
+    """The network input: size in pixels, channels, and whether AlexeyAB's Darknet letterboxes images for it."""
 
     height: int
     width: int
@@ -24,7 +23,7 @@ class InputSettings:
 
 @dataclass(frozen=True)
 class ColorSettings:
-    """Largest changes of color (image.c random_distort_image): hue in turns, the others as factors."""
+    """Largest random changes of color (image.c random_distort_image): hue in turns, the others as factors."""
 
     hue: float
     saturation: float
@@ -33,11 +32,11 @@ class ColorSettings:
 
 @dataclass(frozen=True)
 class MixingSettings:
-    """What is done to whole images beside jitter and color (AlexeyAB data.c load_data_detection).
+    """Augmentation of whole images, beside jitter and color (AlexeyAB data.c load_data_detection).
 
-    mosaic: four images in one; mosaic_bound: whose boxes are cut where their image ends; mixup: two images over
-    each other; cutmix: of classifiers, a part of one in the other; blur: 1 for the background only, above 1 also for
-    the whole image with a window of so many pixels; gaussian_noise: its largest strength, of 255.
+    mosaic: combine four images; mosaic_bound: clip boxes at the border of their image in the mosaic; mixup: blend two
+    images; cutmix: for classifiers, paste a part of one image into another; blur: 1 to blur the background, above 1 to
+    blur the whole image too, with a window of that many pixels; gaussian_noise: largest strength, out of 255.
     """
 
     mosaic: bool = False
@@ -50,10 +49,10 @@ class MixingSettings:
 
 @dataclass(frozen=True)
 class CropSettings:
-    """How a classifier's training image is cut (data.c load_image_augment_paths, image.c random_augment_image).
+    """Random crops of a classifier's training images (data.c load_image_augment_paths, image.c random_augment_image).
 
-    angle: largest turn in degrees; aspect: largest factor of width to height; smallest, largest: of the image's
-    smaller side, in pixels, before the network's input is cut out of it.
+    angle: largest rotation in degrees; aspect: largest factor of the aspect ratio; smallest, largest: range of the
+    image's smaller side in pixels, to which it is resized before the network input is cropped from it.
     """
 
     angle: float
@@ -64,7 +63,7 @@ class CropSettings:
 
 @dataclass(frozen=True)
 class AdamSettings:
-    """[net] adam=1: its decay rates and what keeps its root from 0 (parser.c parse_net_options)."""
+    """Parameters of Adam, which [net] adam=1 selects (parser.c parse_net_options)."""
 
     beta1: float
     beta2: float
@@ -73,10 +72,10 @@ class AdamSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """[net] as the trainer needs it, in Darknet's words: `batch` images an update, in `subdivisions` parts.
+    """[net] for the trainer, in Darknet's words: `batch` images per update, in `subdivisions` mini-batches.
 
-    adam: None for SGD; ema_alpha: share of the old value in the average of the weights, 0 for no average;
-    label_smooth_eps: of classifiers; max_chart_loss: top of the chart.
+    adam: None for SGD; ema_alpha: weight of the old value in the EMA of the weights, 0 for no EMA;
+    label_smooth_eps: label smoothing of classifiers; max_chart_loss: upper end of the chart's loss axis.
     """
 
     batch: int
@@ -98,13 +97,16 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class LayerControls:
-    """What any layer's section says about its own learning and loading; the defaults change nothing.
+    """Keys of any layer's section about its training and loading. The defaults change nothing.
 
-    learning_rate: factor of the network's; stopbackward: no gradient goes into this layer or one before it in the
-    file, 1: ever, N: before step N + 1; dont_update: its parameters stay until after step N; burnin_update: and until
-    step N * burn_in; train_only_bn: in this layer and all before it nothing but rolling statistics moves;
-    onlyforward: no gradient goes through this layer; dontload: its tensors are not in the .weights files that are
-    loaded; dontloadscales: nor are the scales and rolling statistics of its batch norm.
+    learning_rate: factor of the network's learning rate;
+    stopbackward: this layer and all before it get no gradient: never with 1, up to step N with N > 1;
+    dont_update: the parameters do not change up to step N;
+    burnin_update: the parameters do not change before step N * burn_in;
+    train_only_bn: in this layer and all before it, only the rolling statistics change;
+    onlyforward: no gradient passes through this layer;
+    dontload: .weights files that are loaded do not contain this layer's tensors;
+    dontloadscales: they do not contain the scales and rolling statistics of its batch norm.
     """
 
     learning_rate: float = 1.0
@@ -118,10 +120,10 @@ class LayerControls:
 
 
 class HeadSettings(Protocol):
-    """What every detection head's section says beyond the head's shape; each kind of head adds its own.
+    """Settings that every detection head has; each kind of head adds its own.
 
-    max_boxes: labeled boxes of an image that count; jitter, resize: limits of the augmentation; random: limit of the
-    change of the input size; nms_kind, beta_nms: how detections are suppressed.
+    max_boxes: number of ground truths per image that training uses; jitter, resize: limits of the augmentation;
+    random: limit of the change of the input size; nms_kind, beta_nms: kind of NMS.
     """
 
     @property
@@ -139,7 +141,7 @@ class HeadSettings(Protocol):
 
 
 def read_input(net: Section, size: tuple[int, int] | None) -> InputSettings:
-    """Size and channels of `[net]`; `size` (height, width) overrides the cfg's."""
+    """Read size and channels of `[net]`; `size` (height, width) overrides the cfg's."""
     height = net.integer("height", 0, minimum=0)
     width = net.integer("width", 0, minimum=0)
     if size is not None:
@@ -152,15 +154,13 @@ def read_input(net: Section, size: tuple[int, int] | None) -> InputSettings:
 
 
 def read_training(net: Section) -> TrainingSettings:
-    """What `[net]` says about training."""
+    """Read the training keys of `[net]`."""
     batch = net.integer("batch", 1, minimum=1)
     subdivisions = net.integer("subdivisions", 1, minimum=1)
-    if subdivisions > batch:
-        # test cfgs have batch=1 and a stray subdivisions (AlexeyAB parse_net_options: a batch of at least 1)
-        subdivisions = batch
     return TrainingSettings(
         batch=batch,
-        subdivisions=subdivisions,
+        # cfgs for testing have batch=1 and any subdivisions (AlexeyAB parse_net_options: a batch of at least 1)
+        subdivisions=min(subdivisions, batch),
         max_batches=net.integer("max_batches", 0, minimum=0),
         momentum=net.number("momentum", 0.9, minimum=0),
         decay=net.number("decay", 0.0001, minimum=0),
@@ -182,7 +182,7 @@ def read_training(net: Section) -> TrainingSettings:
 
 
 def read_controls(section: Section) -> LayerControls:
-    """What a layer's section, whatever its kind, says about its learning and loading (parse_network_cfg_custom)."""
+    """Read the keys that every layer's section may have (parse_network_cfg_custom)."""
     return LayerControls(
         learning_rate=section.number("learning_rate", 1.0, minimum=0),
         stopbackward=section.integer("stopbackward", 0, minimum=0),

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torchvision
 
 from tests.helpers.golden import network_of, read_json
-from yolo.boxes import xyxy_to_cxcywh
 from yolo.cfg import read_names
 from yolo.detect.detector import Detector
 from yolo.model.network import Network
@@ -68,7 +68,9 @@ def test_detections_are_those_that_compiled_darknet_prints(shared, model, placem
 def rows_of(found, image, names):
     """Detections as Darknet's rows: label, name, score, cxcywh relative to the image."""
     height, width = image.shape[:2]
-    boxes = xyxy_to_cxcywh(found.boxes) / torch.tensor([width, height, width, height])
+    boxes = torchvision.ops.box_convert(found.boxes, "xyxy", "cxcywh") / torch.tensor(
+        [width, height, width, height]
+    )
     return [
         (label, names[label], score, *box)
         for label, score, box in zip(

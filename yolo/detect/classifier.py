@@ -10,7 +10,7 @@ from torch import Tensor
 
 from yolo.defaults import TOP_CLASSES
 from yolo.errors import DatasetError
-from yolo.letterbox import LARGEST_VALUE, Placement, letterboxed, place, resize
+from yolo.letterbox import MAX_PIXEL, Placement, letterboxed, place, resize
 from yolo.model.network import Network
 
 MOST_ELONGATED = 256  # ours: an image is resized whole before its middle is cut out
@@ -110,7 +110,7 @@ def cut(image: np.ndarray, placement: Placement) -> Tensor:
     image.c crop_image.
     """
     pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
-    content = resize(pixels.float() / LARGEST_VALUE, placement.content)
+    content = resize(pixels.float() / MAX_PIXEL, placement.content)
     rows, columns = (
         (torch.arange(length) - start).clamp(0, size - 1)
         for length, start, size in zip(
