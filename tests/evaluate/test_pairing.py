@@ -24,8 +24,9 @@ from tests.helpers.detection_files import (
 )
 from yolo.errors import DatasetError
 from yolo.evaluate.pairing import Pair, Sources, read_pair, write_as
-from yolo.formats.coco_annotations import ids_from_one, write_coco_ground_truth
+from yolo.formats.coco_annotations import write_coco_ground_truth
 from yolo.formats.coco_results import read_coco_detections
+from yolo.formats.coco_structures import ids_from_one
 from yolo.formats.ground_truth_set import CocoIds, GroundTruthSet
 from yolo.formats.recognition import FRACTION_FORMATS, DetectionFormat, GroundTruthFormat
 from yolo.formats.voc_results import read_results, results_names

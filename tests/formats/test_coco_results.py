@@ -25,12 +25,12 @@ from yolo.errors import DatasetError
 from yolo.evaluate.metrics.coco import coco_structures, score_coco
 from yolo.formats.coco_annotations import (
     coco_ids_of,
-    ids_from_one,
     read_coco,
     read_coco_ground_truth,
     write_coco_ground_truth,
 )
 from yolo.formats.coco_results import read_coco_detections, write_coco_detections
+from yolo.formats.coco_structures import ids_from_one
 from yolo.formats.ground_truth_set import CocoIds
 
 

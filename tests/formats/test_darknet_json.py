@@ -5,7 +5,7 @@ import json
 import torch
 
 from tests.helpers.tiny_data import NAMES
-from yolo.formats.darknet_json import Frame, darknet_json
+from yolo.formats.darknet_json import darknet_frame, darknet_json
 from yolo.records import Detections
 
 
@@ -16,7 +16,9 @@ def test_frames_are_numbered_and_boxes_are_center_and_size_of_the_image():
         torch.tensor([1, 0]),
     )
     nothing = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
-    text = darknet_json([Frame("a.jpg", (100, 200), found), Frame("b.jpg", (5, 5), nothing)], NAMES)
+    text = darknet_json(
+        [darknet_frame("a.jpg", (100, 200), found), darknet_frame("b.jpg", (5, 5), nothing)], NAMES
+    )
     assert text.endswith("\n")
     assert json.loads(text) == [
         {

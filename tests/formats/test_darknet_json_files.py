@@ -18,7 +18,7 @@ from tests.helpers.detection_files import (
     near_detections,
 )
 from yolo.errors import DatasetError
-from yolo.formats.darknet_json import frames_detections, read_frames, write_frames
+from yolo.formats.darknet_json import frames_to_detections, read_darknet_json, write_darknet_json
 
 # As AlexeyAB's detection_to_json prints it: six decimals, an object a line, a Windows path
 DARKNET = r"""[
@@ -62,7 +62,7 @@ def stored(folder, content) -> Path:
 
 
 def test_darknets_own_json(tmp_path):
-    found = frames_detections(read_frames(stored(tmp_path, DARKNET)), images_of())
+    found = frames_to_detections(read_darknet_json(stored(tmp_path, DARKNET)), images_of())
     # by hand in 100 x 80: 25 -+ 15, 40 -+ 20
     assert grouped(found).tolist() == [
         [0, 0, 0.25, 0, 0, 100, 80],
@@ -76,8 +76,8 @@ def test_detections_come_back_to_a_billionth_of_the_image(detections, origin):
     images = images_of(origin=origin)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "r.json"
-        write_frames(path, images, detections)
-        back = grouped(frames_detections(read_frames(path), images))
+        write_darknet_json(path, images, detections)
+        back = grouped(frames_to_detections(read_darknet_json(path), images))
         assert [each["filename"] for each in json.loads(path.read_text())] == [*FILES]
     expected = grouped(detections)
     assert np.array_equal(back[:, :3], expected[:, :3])
@@ -85,7 +85,9 @@ def test_detections_come_back_to_a_billionth_of_the_image(detections, origin):
 
 
 def test_every_image_has_a_frame_with_darknets_keys(tmp_path):
-    write_frames(tmp_path / "r.json", images_of(), detections_of((0, 1, 0.75, 10, 20, 40, 60)))
+    write_darknet_json(
+        tmp_path / "r.json", images_of(), detections_of((0, 1, 0.75, 10, 20, 40, 60))
+    )
     content = json.loads((tmp_path / "r.json").read_text())
     expected = json.loads(DARKNET)[0]["objects"][0] | {"confidence": 0.75}
     assert content[0] == {"frame_id": 1, "filename": "a.jpg", "objects": [expected]}
@@ -112,7 +114,7 @@ def test_every_image_has_a_frame_with_darknets_keys(tmp_path):
 def test_a_bad_object_is_named(tmp_path, changed, message):
     path = stored(tmp_path, [frame("a.jpg"), frame("b.jpg", thing(), thing(**changed))])
     with pytest.raises(DatasetError) as error:
-        read_frames(path)
+        read_darknet_json(path)
     assert str(error.value).startswith(f"{path}: frame 2, object 2: {message}")
 
 
@@ -133,7 +135,7 @@ def test_a_bad_object_is_named(tmp_path, changed, message):
 def test_a_file_that_is_no_list_of_frames_is_one_line(tmp_path, content, message):
     path = stored(tmp_path, content)
     with pytest.raises(DatasetError) as error:
-        read_frames(path)
+        read_darknet_json(path)
     assert str(error.value).startswith(f"{path}{message}")
 
 
@@ -152,5 +154,5 @@ def test_a_file_that_is_no_list_of_frames_is_one_line(tmp_path, content, message
 def test_frames_that_do_not_fit_the_ground_truth_are_named(tmp_path, frames, message):
     path = stored(tmp_path, frames)
     with pytest.raises(DatasetError) as error:
-        frames_detections(read_frames(path), images_of())
+        frames_to_detections(read_darknet_json(path), images_of())
     assert str(error.value) == f"{path}: {message}"

@@ -40,7 +40,7 @@ def main() -> None:
     args = _arguments()
 
     from yolo.data.images import read_image
-    from yolo.formats.darknet_json import Frame, darknet_json
+    from yolo.formats.darknet_json import darknet_frame, darknet_json
 
     images = _images(args.source)
     detector = _detector(args)
@@ -58,7 +58,7 @@ def main() -> None:
             faults.append(f"{path}: {error.strerror}")
             continue
         detections = detector(image)
-        frames.append(Frame(str(path), image.shape[:2], detections))
+        frames.append(darknet_frame(str(path), image.shape[:2], detections))
         _print(path, detections, detector.names)
         if args.out:
             _draw(drawings[path], image, detections, detector.names)

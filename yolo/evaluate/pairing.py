@@ -12,13 +12,18 @@ from yolo.files import replacing_folder
 from yolo.formats.coco_annotations import (
     CocoFile,
     coco_ids_of,
-    ids_from_one,
     read_coco,
     read_coco_ground_truth,
     write_coco_ground_truth,
 )
 from yolo.formats.coco_results import read_coco_detections, write_coco_detections
-from yolo.formats.darknet_json import Frames, frames_detections, read_frames, write_frames
+from yolo.formats.coco_structures import ids_from_one
+from yolo.formats.darknet_json import (
+    DarknetFrames,
+    frames_to_detections,
+    read_darknet_json,
+    write_darknet_json,
+)
 from yolo.formats.ground_truth_set import CocoIds, GroundTruthSet, index_by_image_id
 from yolo.formats.label_detections import Columns, read_label_detections, write_label_detections
 from yolo.formats.recognition import (
@@ -80,13 +85,13 @@ def read_pair(sources: Sources) -> Pair:
         DatasetError: anything in the files that is uncertain or wrong; nothing is left out.
     """
     path, kind = sources.detections, sources.detection_format
-    frames = read_frames(path) if kind is DetectionFormat.DARKNET else None
+    frames = read_darknet_json(path) if kind is DetectionFormat.DARKNET else None
     coco_file = read_coco(sources.ids) if sources.ids else None
     ground_truth_set = _read_ground_truth(sources, _detected_classes(path, kind, frames, coco_file))
     coco_ids = coco_ids_of(coco_file, ground_truth_set) if coco_file else ground_truth_set.coco_ids
     remarks = ()
     if frames is not None:
-        detections = frames_detections(frames, ground_truth_set)
+        detections = frames_to_detections(frames, ground_truth_set)
     elif kind is DetectionFormat.COMP4:
         detections = read_results(path, ground_truth_set)
     elif kind is DetectionFormat.COCO:
@@ -103,7 +108,7 @@ def read_pair(sources: Sources) -> Pair:
 
 
 def _detected_classes(
-    path: Path, kind: DetectionFormat, frames: Frames | None, coco_file: CocoFile | None
+    path: Path, kind: DetectionFormat, frames: DarknetFrames | None, coco_file: CocoFile | None
 ) -> tuple[str, ...]:
     """Return the classes that the detections' files name; a folder of annotations need not have them."""
     if frames is not None:
@@ -149,7 +154,7 @@ def write_as(path: Path, target: DetectionFormat, pair: Pair) -> list[Path]:
     """
     ground_truth_set, detections = pair.ground_truth_set, pair.detections
     if target is DetectionFormat.DARKNET:
-        write_frames(path, ground_truth_set, detections)
+        write_darknet_json(path, ground_truth_set, detections)
         return [path]
     if target is DetectionFormat.COCO:
         coco_ids, written = pair.coco_ids, [path]

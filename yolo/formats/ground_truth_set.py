@@ -97,9 +97,8 @@ def pixels_to_fractions(detections: ScoredBoxes, ground_truth_set: GroundTruthSe
     Raises:
         DatasetError: a box is so far from its image that `are_fractions` would reject it.
     """
-    low, high = np.split(detections.boxes - ground_truth_set.origin, 2, axis=1)
-    boxes = np.concatenate(((low + high) / 2, high - low), axis=1)
-    fractions = boxes / _box_sides(detections.image_index, ground_truth_set)
+    sides = _box_sides(detections.image_index, ground_truth_set)
+    fractions = fractions_of_image(detections.boxes - ground_truth_set.origin, sides)
     far = np.flatnonzero((np.abs(fractions) > LARGEST_FRACTION).any(axis=1))
     if far.size:
         file = ground_truth_set.files[detections.image_index[far[0]]]
@@ -107,6 +106,12 @@ def pixels_to_fractions(detections: ScoredBoxes, ground_truth_set: GroundTruthSe
         found = f"{ground_truth_set.message_prefix}found a detection at {box} of {file}"
         raise DatasetError(f"{found}, expected {FRACTIONS_EXPECTED}")
     return fractions
+
+
+def fractions_of_image(boxes: np.ndarray, sides: np.ndarray) -> np.ndarray:
+    """Convert xyxy `[N, 4]` in pixels from 0 to cxcywh; sides: (width, height, width, height), `[4]` or `[N, 4]`."""
+    low, high = np.split(boxes, 2, axis=1)
+    return np.concatenate(((low + high) / 2, high - low), axis=1) / sides
 
 
 def are_fractions(numbers: Iterable[float]) -> bool:

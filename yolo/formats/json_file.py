@@ -1,4 +1,4 @@
-"""Json files of strangers, read with care: whatever is wrong with one is one line with its place."""
+"""Read JSON files: an error is one line with its place."""
 
 import json
 import re
@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from yolo.errors import DatasetError
+from yolo.formats.plain_text import LARGEST_NUMBER
 
-SHOWN_CHARACTERS = 80  # of a value, in its one line
+SHOWN_CHARACTERS = 80  # of a value, in an error's one line
 
 
 def read_json(
@@ -15,19 +16,23 @@ def read_json(
     leave_out: Collection[str] = (),
     number: Callable[[str], object] = float,
 ) -> object:
-    """What a json file holds.
+    """Return the content of a JSON file.
 
-    leave_out: keys whose lists of numbers are read as 0: outlines are nine tenths of a COCO file's bytes and time.
-    number: what the text of a number with a point or exponent becomes.
-    Raises DatasetError for what is no json (cut off, nested without end, a number of ten thousand digits), OSError
-    when the file is not there.
+    Args:
+        path: the file.
+        leave_out: keys whose lists of numbers become 0. Outlines are nine tenths of a COCO file's bytes and time.
+        number: converts the text of a number with a point or exponent.
+
+    Raises:
+        DatasetError: not JSON, or JSON that Python cannot read: nested too deeply, an integer of thousands of digits.
+        OSError: the file does not exist or cannot be read.
     """
     content = Path(path).read_bytes()
     try:
         try:
             return json.loads(_without_lists(content, leave_out), parse_float=number)
         except json.JSONDecodeError:
-            return json.loads(content, parse_float=number)  # the whole, for the right place
+            return json.loads(content, parse_float=number)  # the whole content, for the right place
     except json.JSONDecodeError as error:
         place = f"{path}:{error.lineno}: column {error.colno}"
         raise DatasetError(f"{place}: found no json ({error.msg}), {_hint(error)}") from None
@@ -40,9 +45,9 @@ def read_json(
 
 
 def _without_lists(content: bytes, keys: Collection[str]) -> bytes:
-    """The same json with 0 for the lists of numbers of some keys.
+    """Replace the lists of numbers of some keys by 0.
 
-    A key cannot be part of a longer text here: in a text its second quote would follow a backslash.
+    The pattern cannot match within a JSON string, where a quote follows a backslash.
     """
     if not keys:
         return content
@@ -50,8 +55,13 @@ def _without_lists(content: bytes, keys: Collection[str]) -> bytes:
     return re.sub(rb'"(' + names + rb')"\s*:\s*\[[][0-9eE+.,\s-]*\]', rb'"\1":0', content)
 
 
+def is_finite_number(value: object) -> bool:
+    """Return whether a JSON value is a number of at most LARGEST_NUMBER."""
+    return type(value) in (int, float) and abs(value) <= LARGEST_NUMBER  # false for NaN
+
+
 def shown(value: object) -> str:
-    """A value as a message can show it: on one line, not too long."""
+    """Return a value for a message: on one line, shortened."""
     text = ascii(value)
     return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."
 

@@ -278,7 +278,7 @@ def test_a_bad_annotation_changes_nothing_of_the_others(tmp_path):
     content["annotations"].insert(7, annotation(99, image_id=1))
     spoilt = read_coco(store(tmp_path, content).annotations)
     assert (len(good.problems), len(spoilt.problems)) == (0, 1)
-    for name in ("numbers", "image", "category", "boxes", "crowd", "areas"):
+    for name in ("ids", "image_index", "category_index", "boxes", "crowd", "areas"):
         assert np.array_equal(getattr(good, name), getattr(spoilt, name)), name
         assert getattr(good, name).dtype == getattr(spoilt, name).dtype
     first = content["annotations"][0]["bbox"]

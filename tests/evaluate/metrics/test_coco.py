@@ -10,14 +10,20 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from yolo.evaluate.metrics.coco import score_coco
-from yolo.formats.coco_annotations import coco_dataset
-from yolo.formats.coco_results import coco_results
+from yolo.formats.coco_structures import coco_dataset, coco_results
+from yolo.formats.ground_truth_set import CocoIds, GroundTruthSet
 from yolo.records import GroundTruth, ScoredBoxes
 
 NAMES = ("cat", "dog", "eel")
 CATEGORY_IDS = (18, 17, 3)  # falling, so that a mix-up of position and id shows
 IMAGE_IDS = (139, 285, 632, 724)
 SIZES = np.array([[300, 400]] * 4)  # (height, width)
+IDS = CocoIds(IMAGE_IDS, CATEGORY_IDS)
+
+
+def set_of(ground_truth, sizes=SIZES, names=NAMES):
+    files = tuple(f"{index}.jpg" for index in range(len(sizes)))
+    return GroundTruthSet(names, files, sizes, ground_truth, 0.0)
 
 
 def some_ground_truth(rng) -> GroundTruth:
@@ -67,11 +73,11 @@ def ground_truth(rng) -> GroundTruth:
 
 @pytest.fixture
 def dataset(ground_truth) -> dict:
-    return coco_dataset(ground_truth, SIZES, NAMES, IMAGE_IDS, CATEGORY_IDS)
+    return coco_dataset(set_of(ground_truth), IDS)
 
 
 def test_score_equals_pycocotools_on_the_files(tmp_path, rng, ground_truth, dataset):
-    results = coco_results(some_detections(rng, ground_truth), IMAGE_IDS, CATEGORY_IDS)
+    results = coco_results(some_detections(rng, ground_truth), 0.0, IDS)
     (tmp_path / "truth.json").write_text(json.dumps(dataset))
     (tmp_path / "results.json").write_text(json.dumps(results))
     with contextlib.redirect_stdout(io.StringIO()):
@@ -89,7 +95,7 @@ def test_score_equals_pycocotools_on_the_files(tmp_path, rng, ground_truth, data
 
 
 def test_scoring_prints_nothing_and_leaves_its_arguments_alone(capsys, ground_truth, dataset):
-    results = coco_results(found_exactly(ground_truth), IMAGE_IDS, CATEGORY_IDS)
+    results = coco_results(found_exactly(ground_truth), 0.0, IDS)
     before = json.dumps([dataset, results])
     score_coco(dataset, results)
     assert capsys.readouterr().out == ""
@@ -97,19 +103,19 @@ def test_scoring_prints_nothing_and_leaves_its_arguments_alone(capsys, ground_tr
 
 
 def test_exact_detections_score_one(ground_truth, dataset):
-    score = score_coco(dataset, coco_results(found_exactly(ground_truth), IMAGE_IDS, CATEGORY_IDS))
+    score = score_coco(dataset, coco_results(found_exactly(ground_truth), 0.0, IDS))
     assert (score.ap, score.ap50, score.ap75, score.ar100) == (1, 1, 1, 1)
     assert score.class_ap == (1, 1, None)
 
 
 def test_no_detection_scores_zero(dataset):
-    score = score_coco(dataset, coco_results(nothing_found(), IMAGE_IDS, CATEGORY_IDS))
+    score = score_coco(dataset, coco_results(nothing_found(), 0.0, IDS))
     assert (score.ap, score.ar100) == (0, 0)
 
 
 def test_no_ground_truth_has_no_score(ground_truth, dataset):
     empty = {**dataset, "annotations": []}
-    score = score_coco(empty, coco_results(found_exactly(ground_truth), IMAGE_IDS, CATEGORY_IDS))
+    score = score_coco(empty, coco_results(found_exactly(ground_truth), 0.0, IDS))
     assert all(value is None for name, value in vars(score).items() if name != "class_ap")
     assert score.class_ap == (None, None, None)
 
@@ -118,9 +124,11 @@ def test_a_difficult_box_is_neither_right_nor_wrong():
     index = np.zeros(2, dtype=np.int64)
     boxes = np.array([[0.0, 0, 50, 50], [100, 100, 150, 150]])
     ground_truth = GroundTruth(index, index, boxes, np.array([False, True]))
-    dataset = coco_dataset(ground_truth, SIZES[:1], ("cat",), (1,), (1,))
+    dataset = coco_dataset(set_of(ground_truth, SIZES[:1], ("cat",)), CocoIds((1,), (1,)))
     # the false detection is worth nothing only where the box is difficult
-    results = coco_results(ScoredBoxes(index, index, np.array([0.5, 0.9]), boxes), (1,), (1,))
+    results = coco_results(
+        ScoredBoxes(index, index, np.array([0.5, 0.9]), boxes), 0.0, CocoIds((1,), (1,))
+    )
     assert score_coco(dataset, results).ap == pytest.approx(1)
     dataset["annotations"].pop()
     assert score_coco(dataset, results).ap == pytest.approx(0.5)
@@ -130,11 +138,13 @@ def test_structures_by_hand():
     ground_truth = GroundTruth(
         np.array([1]), np.array([0]), np.array([[10.0, 20, 40, 60]]), np.array([True])
     )
-    dataset = coco_dataset(ground_truth, np.array([[5, 6], [7, 8]]), ("cat",), (139, 285), (17,))
+    dataset = coco_dataset(
+        set_of(ground_truth, np.array([[5, 6], [7, 8]]), ("cat",)), CocoIds((139, 285), (17,))
+    )
     assert dataset == {
         "images": [
-            {"id": 139, "height": 5, "width": 6},
-            {"id": 285, "height": 7, "width": 8},
+            {"id": 139, "height": 5, "width": 6, "file_name": "0.jpg"},
+            {"id": 285, "height": 7, "width": 8, "file_name": "1.jpg"},
         ],
         "categories": [{"id": 17, "name": "cat"}],
         "annotations": [
@@ -151,7 +161,7 @@ def test_structures_by_hand():
     detections = ScoredBoxes(
         ground_truth.image_index, ground_truth.labels, np.array([0.25]), ground_truth.boxes
     )
-    assert coco_results(detections, (139, 285), (17,)) == [
+    assert coco_results(detections, 0.0, CocoIds((139, 285), (17,))) == [
         {"image_id": 285, "category_id": 17, "bbox": [10, 20, 30, 40], "score": 0.25}
     ]
 

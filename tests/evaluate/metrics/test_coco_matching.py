@@ -13,7 +13,7 @@ from tests.helpers.scoring_scenes import (
     ground_truth_of,
     scenes,
 )
-from yolo.evaluate.metrics.coco import score_coco
+from yolo.evaluate.metrics.coco import coco_structures, score_coco
 from yolo.evaluate.metrics.coco_matching import (
     IOU_THRESHOLDS,
     class_aps,
@@ -25,15 +25,15 @@ from yolo.evaluate.metrics.coco_matching import (
     sorted_by_score,
 )
 from yolo.evaluate.metrics.voc import mean_ap
-from yolo.formats.coco_annotations import coco_dataset
-from yolo.formats.coco_results import coco_results
+from yolo.formats.ground_truth_set import GroundTruthSet
 from yolo.records import ScoredBoxes
 
 
 def coco_of(ground_truth, found, scale=1):
     sizes = np.array([(SIDE * scale, SIDE * scale)] * IMAGES)
-    dataset = coco_dataset(ground_truth, sizes, NAMES, range(IMAGES), range(1, CLASSES + 1))
-    return score_coco(dataset, coco_results(found, range(IMAGES), range(1, CLASSES + 1)))
+    files = tuple(map(str, range(IMAGES)))
+    ground_truth_set = GroundTruthSet(NAMES, files, sizes, ground_truth, 0.0)
+    return score_coco(*coco_structures(ground_truth_set, found))
 
 
 def means(ground_truth, found, areas):

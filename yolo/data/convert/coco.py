@@ -143,17 +143,21 @@ def _images(
 ) -> tuple[list[tuple[str, Image]], list[Problem]]:
     """The images of a file in its order, each with the place to name, and the faults of their boxes."""
     label_of = {name: number for number, name in enumerate(names)}
-    labels = np.array([label_of.get(name, -1) for name in file.categories.values()])[file.category]
+    labels = np.array([label_of.get(name, -1) for name in file.categories.values()])[
+        file.category_index
+    ]
     boxes = unit_boxes(file)
     faults = {at: _fault(file, at) for at in _faulty(file, boxes) if labels[at] >= 0}
     problems = [
-        Problem(kind, f"{file.path}: annotation {file.numbers[at]}: {what}")
+        Problem(kind, f"{file.path}: annotation {file.ids[at]}: {what}")
         for at, (kind, what) in faults.items()
     ]
     rows = zip(labels.tolist(), file.crowd.tolist(), boxes.tolist(), strict=True)
     by_image: list[list[LabeledObject]] = [[] for _ in file.images]
     left_out = [0] * len(file.images)
-    for at, (image, (label, crowd, box)) in enumerate(zip(file.image.tolist(), rows, strict=True)):
+    for at, (image, (label, crowd, box)) in enumerate(
+        zip(file.image_index.tolist(), rows, strict=True)
+    ):
         if at in faults:
             left_out[image] += 1
         elif label >= 0:
@@ -167,14 +171,14 @@ def _images(
             there[inner] = folder / inner, _names_in(folder / inner)
         home, names_there = there[inner]
         image = Image(home, name, name in names_there, tuple(by_image[at]), left_out[at])
-        found.append((f"{file.path}: image {entry.number}", image))
+        found.append((f"{file.path}: image {entry.image_id}", image))
     return found, problems
 
 
 def unit_boxes(file: CocoFile) -> np.ndarray:
     """(cx, cy, w, h) [M, 4] in 0..1 of the image; COCO counts pixels from 0, so nothing is moved or clipped."""
     sizes = np.array([(each.width, each.height) for each in file.images], np.float64)
-    side = sizes.reshape(-1, 2)[file.image]
+    side = sizes.reshape(-1, 2)[file.image_index]
     corner, extent = file.boxes[:, :2], file.boxes[:, 2:]
     return np.concatenate(((corner + extent / 2) / side, extent / side), axis=1)
 
@@ -182,7 +186,7 @@ def unit_boxes(file: CocoFile) -> np.ndarray:
 def _faulty(file: CocoFile, boxes: np.ndarray) -> list[int]:
     """Which boxes have no area or do not lie in their image, as the reader of labels needs it."""
     sizes = np.array([(each.width, each.height) for each in file.images]).reshape(-1, 2)
-    low, high = file.boxes[:, :2], file.boxes[:, :2] + file.boxes[:, 2:] - sizes[file.image]
+    low, high = file.boxes[:, :2], file.boxes[:, :2] + file.boxes[:, 2:] - sizes[file.image_index]
     overhang = np.maximum(-low, high).max(axis=1, initial=-np.inf)
     center, extent = boxes[:, :2], boxes[:, 2:]
     inside = (center > 0).all(1) & (center <= 1).all(1) & (extent <= 1 + ROUNDING).all(1)
@@ -192,7 +196,7 @@ def _faulty(file: CocoFile, boxes: np.ndarray) -> list[int]:
 
 def _fault(file: CocoFile, at: int) -> tuple[str, str]:
     left, top, width, height = file.boxes[at].tolist()
-    image = file.images[file.image[at]]
+    image = file.images[file.image_index[at]]
     found = f"bbox {left:g}, {top:g}, {width:g}, {height:g}"
     if width <= 0 or height <= 0:
         return NO_AREA, f"{found} has no width or no height"

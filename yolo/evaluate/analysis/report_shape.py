@@ -20,8 +20,7 @@ from yolo.evaluate.analysis.tide import (
     UNCOUNTED,
 )
 from yolo.evaluate.metrics.coco_matching import IOU_THRESHOLDS, RECALLS
-from yolo.formats.coco_annotations import is_finite
-from yolo.formats.json_file import shown
+from yolo.formats.json_file import is_finite_number, shown
 
 LARGEST_COUNT = 2**53  # beyond it a float does not tell one from the next
 
@@ -48,7 +47,7 @@ def _is_count(value: object) -> bool:
 
 
 def _is_box(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 4 and all(map(is_finite, value))
+    return isinstance(value, list) and len(value) == 4 and all(map(is_finite_number, value))
 
 
 def _is_pair(value: object) -> bool:
@@ -61,9 +60,9 @@ def _one_of(values: Sequence[str]) -> Kind:
 
 TEXT = Kind("text", lambda value: isinstance(value, str))
 
-NUMBER = Kind("a finite number", is_finite)
+NUMBER = Kind("a finite number", is_finite_number)
 
-MEASURE = Kind("a finite number or null", lambda value: value is None or is_finite(value))
+MEASURE = Kind("a finite number or null", lambda value: value is None or is_finite_number(value))
 
 COUNT = Kind("a whole number from 0 on", _is_count)
 
@@ -126,7 +125,7 @@ def _inner(names: Sequence[str]) -> dict:
 
 
 def _is_list_of(value: object, length: int) -> bool:
-    return isinstance(value, list) and len(value) == length and all(map(is_finite, value))
+    return isinstance(value, list) and len(value) == length and all(map(is_finite_number, value))
 
 
 def _problem(value: object, shape: Shape, place: str) -> str | None:

@@ -6,14 +6,19 @@ Our boxes are continuous xyxy image pixels; COCO's JSON has (left, top, width, h
 import io
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from yolo.formats.coco_annotations import _dataset, coco_dataset, ids_from_one
-from yolo.formats.coco_results import coco_results
+from yolo.formats.coco_structures import (
+    CocoDataset,
+    CocoResult,
+    coco_dataset,
+    coco_results,
+    ids_from_one,
+)
 from yolo.formats.ground_truth_set import CocoIds, GroundTruthSet
 from yolo.records import Evaluation, ScoredBoxes
 
@@ -49,7 +54,7 @@ class CocoScore:
     class_ap: tuple[float | None, ...]
 
 
-def score_coco(dataset: dict, results: Sequence[dict]) -> CocoScore:
+def score_coco(dataset: CocoDataset, results: Sequence[CocoResult]) -> CocoScore:
     """Score results against ground truth, both in COCO's JSON structure, with pycocotools.
 
     Nothing is printed. At most 100 detections per image and class count. Equal scores keep the order of `results`.
@@ -85,7 +90,7 @@ def score_coco(dataset: dict, results: Sequence[dict]) -> CocoScore:
     )
 
 
-def _indexed(dataset: dict) -> "COCO":
+def _indexed(dataset: CocoDataset) -> "COCO":
     from pycocotools.coco import COCO
 
     coco = COCO()
@@ -102,23 +107,28 @@ def _mean_measured(values: np.ndarray) -> float | None:
 
 def coco_score(evaluation: Evaluation) -> CocoScore:
     """Compute the twelve COCO numbers of an Evaluation with pycocotools; areas are those of the boxes."""
-    image_ids = range(len(evaluation.image_ids))
-    categories = range(1, len(evaluation.names) + 1)
-    dataset = coco_dataset(
-        evaluation.ground_truth, evaluation.sizes, evaluation.names, image_ids, categories
+    ground_truth_set = GroundTruthSet(
+        names=evaluation.names,
+        files=evaluation.image_ids,
+        sizes=evaluation.sizes,
+        ground_truth=evaluation.ground_truth,
+        origin=0.0,
     )
-    return score_coco(dataset, coco_results(evaluation.detections, image_ids, categories))
+    return score_coco(*coco_structures(ground_truth_set, evaluation.detections))
 
 
-def coco_structures(images: GroundTruthSet, detections: ScoredBoxes) -> tuple[dict, list[dict]]:
+def coco_structures(
+    ground_truth_set: GroundTruthSet, detections: ScoredBoxes
+) -> tuple[CocoDataset, list[CocoResult]]:
     """Return ground truth and detections as `score_coco` takes them; images and classes keep COCO's ids."""
-    numbers = _without_gaps(images.coco_ids) if images.coco_ids else ids_from_one(images)
-    moved = replace(detections, boxes=detections.boxes - images.origin)
-    return _dataset(images, numbers), coco_results(moved, numbers.images, numbers.categories)
+    known = ground_truth_set.coco_ids
+    ids = _without_gaps(known) if known else ids_from_one(ground_truth_set)
+    results = coco_results(detections, ground_truth_set.origin, ids)
+    return coco_dataset(ground_truth_set, ids), results
 
 
-def _without_gaps(numbers: CocoIds) -> CocoIds:
+def _without_gaps(ids: CocoIds) -> CocoIds:
     """Return the same ids, with unused ones for the classes that have none."""
-    unused = count(1 + max(number for number in numbers.categories if number is not None))
-    categories = (next(unused) if number is None else number for number in numbers.categories)
-    return CocoIds(numbers.images, tuple(categories))
+    unused = count(1 + max(number for number in ids.categories if number is not None))
+    categories = (next(unused) if number is None else number for number in ids.categories)
+    return CocoIds(ids.images, tuple(categories))
