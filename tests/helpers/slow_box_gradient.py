@@ -1,9 +1,9 @@
-"""AlexeyAB's box gradient (box.c dx_box_iou), one side of one box at a time: what the fast version is held against."""
+"""AlexeyAB's box gradient (box.c dx_box_iou), one side of one box at a time: the reference of the fast version."""
 
 import math
 
 
-def box_slopes(kind, box, ground_truth):
+def box_gradient(kind, box, ground_truth):
     """(dx, dy, dw, dh) of one predicted cxcywh box against one ground truth; kind: "iou", "giou", "diou" or "ciou".
 
     Raises ZeroDivisionError where C would give inf or nan.
@@ -34,10 +34,10 @@ def box_slopes(kind, box, ground_truth):
         "bottom": right - left,
     }
     union_by = {side: area_by[side] - shared_by[side] for side in area_by}
-    slope = {side: 0.0 for side in area_by}
+    by_side = {side: 0.0 for side in area_by}
     if union > 0:
-        for side in slope:
-            slope[side] = (union * shared_by[side] - shared * union_by[side]) / union**2
+        for side in by_side:
+            by_side[side] = (union * shared_by[side] - shared * union_by[side]) / union**2
 
     hull_across = max(right, t_right) - min(left, t_left)
     hull_down = max(bottom, t_bottom) - min(top, t_top)
@@ -49,15 +49,15 @@ def box_slopes(kind, box, ground_truth):
             "top": -hull_across if top < t_top else 0,
             "bottom": hull_across if bottom > t_bottom else 0,
         }
-        for side in slope:
+        for side in by_side:
             term = (hull * union_by[side] - union * hull_by[side]) / hull**2
-            slope[side] = term if apart else slope[side] + term
+            by_side[side] = term if apart else by_side[side] + term
 
-    slopes = [
-        slope["left"] + slope["right"],
-        slope["top"] + slope["bottom"],
-        slope["right"] - slope["left"],  # not halved
-        slope["bottom"] - slope["top"],
+    gradient = [
+        by_side["left"] + by_side["right"],
+        by_side["top"] + by_side["bottom"],
+        by_side["right"] - by_side["left"],  # not halved
+        by_side["bottom"] - by_side["top"],
     ]
     if kind in ("diou", "ciou"):
         terms = _distance_terms(
@@ -68,8 +68,8 @@ def box_slopes(kind, box, ground_truth):
                 (2, 3), _aspect_terms((w, h), ground_truth, shared / union), strict=True
             ):
                 terms[index] += term
-        slopes = [term if apart else s + term for s, term in zip(slopes, terms, strict=True)]
-    return slopes
+        gradient = [term if apart else s + term for s, term in zip(gradient, terms, strict=True)]
+    return gradient
 
 
 def _distance_terms(box, ground_truth, sides, hull):

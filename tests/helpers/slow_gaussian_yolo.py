@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tests.helpers.slow_box_gradient import box_slopes
+from tests.helpers.slow_box_gradient import box_gradient
 from tests.helpers.slow_core import corners, iou, logistic, shape_iou
 
 MEANS, SIGMAS = (0, 2, 4, 6), (1, 3, 5, 7)  # channels of x, y, w, h and of their uncertainties
@@ -91,14 +91,14 @@ class _SlowGaussianHead:
         box = self.box(cell, self.mask[cell[0]])
         overlaps = [iou(corners(box), corners(ground_truth[1:])) for ground_truth in ground_truths]
         best = max(overlaps, default=0.0)
-        believes = any(self.output[self.at(cell, CLASS + c)] > 0.25 for c in range(self.classes))
+        has_class = any(self.output[self.at(cell, CLASS + c)] > 0.25 for c in range(self.classes))
         objectness = self.output[self.at(cell, OBJECT)]
-        ignored = believes and best > self.keys.ignore_thresh
+        ignored = has_class and best > self.keys.ignore_thresh
         self.delta[self.at(cell, OBJECT)] = 0 if ignored else -self.keys.cls_normalizer * objectness
         if best > self.keys.truth_thresh:
             ground_truth = ground_truths[overlaps.index(best)]
             self.delta[self.at(cell, OBJECT)] = self.keys.cls_normalizer * (1 - objectness)
-            self.believe(cell, ground_truth[0])
+            self.classify(cell, ground_truth[0])
             self.fit(cell, ground_truth, self.mask[cell[0]])
 
     def every_ground_truth(self, ground_truth):
@@ -120,7 +120,7 @@ class _SlowGaussianHead:
         self.fit(cell, ground_truth, number)
         factor = self.multiplier(ground_truth[0]) * self.keys.cls_normalizer
         self.delta[self.at(cell, OBJECT)] = factor * (1 - self.output[self.at(cell, OBJECT)])
-        self.believe(cell, ground_truth[0])
+        self.classify(cell, ground_truth[0])
 
     def fit(self, cell, ground_truth, number):
         """delta_gaussian_yolo_box, accumulating."""
@@ -144,14 +144,14 @@ class _SlowGaussianHead:
         _, row, column = cell
         _, cx, cy, w, h = ground_truth
         side = POINTS[self.keys.yolo_point]
-        wanted = (
+        targets = (
             (cx + side * w / 2) * self.width - column,
             (cy + side * h / 2) * self.height - row,
             math.log(w * self.network[0] / self.anchors[number][0]) if w else -math.inf,
             math.log(h * self.network[1] / self.anchors[number][1]) if h else -math.inf,
         )
         deltas, sigma_deltas = [], []
-        for mean_channel, sigma_channel, target in zip(MEANS, SIGMAS, wanted, strict=True):
+        for mean_channel, sigma_channel, target in zip(MEANS, SIGMAS, targets, strict=True):
             sigma = float(self.output[self.at(cell, sigma_channel)])
             off = (target - float(self.output[self.at(cell, mean_channel)])) / sigma
             density = math.exp(-0.5 * off**2) / (math.sqrt(2 * math.pi) * (sigma + 0.3))
@@ -163,14 +163,14 @@ class _SlowGaussianHead:
     def overlapping(self, cell, ground_truth, number):
         """The deltas of x, y, w, h of an iou_loss."""
         box = self.box(cell, number)
-        dx, dy, dw, dh = box_slopes(self.keys.iou_loss, box, ground_truth[1:])
+        dx, dy, dw, dh = box_gradient(self.keys.iou_loss, box, ground_truth[1:])
         side = POINTS[self.keys.yolo_point]
         dx, dy = dx + side * dw / 2, dy + side * dh / 2
         w, h = self.output[self.at(cell, 4)], self.output[self.at(cell, 6)]
         return dx, dy, dw * math.exp(w), dh * math.exp(h)
 
-    def believe(self, cell, label):
-        """delta_gaussian_yolo_class: the first class's slot tells whether the cell has a ground truth already."""
+    def classify(self, cell, label):
+        """delta_gaussian_yolo_class: a delta of the first class that is not 0 means the cell has a ground truth already."""
         smooth, factor = self.keys.label_smooth_eps, self.multiplier(label)
         if self.delta[self.at(cell, CLASS)]:
             slot = self.at(cell, CLASS + label)
@@ -182,7 +182,7 @@ class _SlowGaussianHead:
             self.delta[slot] = (factor if c == label else 1) * (target - self.output[slot])
 
     def average(self):
-        """averages_gaussian_yolo_deltas: the box delta is shared among the classes to believe in more."""
+        """averages_gaussian_yolo_deltas: the box delta is divided by the number of classes whose delta is positive."""
         for anchor, row, column in np.ndindex(len(self.mask), self.height, self.width):
             more = (self.delta[anchor, CLASS:, row, column] > 0).sum()
             if more:

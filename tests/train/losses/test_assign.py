@@ -1,4 +1,4 @@
-"""yolo.train.losses.assign: which anchors answer for which ground truth, and which cells are left in peace."""
+"""yolo.train.losses.assign: which anchors are responsible for which ground truth box, and which cells are ignored."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import torch
 
 from tests.helpers import slow_core
 from tests.helpers.golden import network_of, targets_of
-from yolo.train.losses.assign import DIALECTS, assign, assign_by_shape, best_ground_truths
+from yolo.train.losses.assign import DIALECTS, assign, assign_by_shape, best_targets
 
 # a head of anchors 2, 3 and 4 of five, on a map of 4 rows and 5 columns; a cell is 10 wide and 8 high
 CFG = """[net]
@@ -70,7 +70,7 @@ def test_a_ground_truth_whose_best_anchor_is_another_heads_is_not_assigned_here(
     assert ground_truths.tolist() == [1] and anchors.tolist() == [4]
 
 
-def test_of_equally_good_anchors_the_first_one_wins(head, settings):
+def test_the_first_of_equally_good_anchors_is_responsible(head, settings):
     # 10x20 and 20x10 fit a square of 10x10 alike
     targets = targets_of([one_box(0, 0, 5, 4, 14, 14)])
     _, _, anchors = assign_by_shape(head, settings, targets, GRID)
@@ -114,20 +114,20 @@ def test_iou_thresh_adds_the_heads_other_anchors_after_the_best_one(head, settin
     assert anchors_above(0.1) == [3, 2, 4]
 
 
-def test_no_ground_truth_is_no_pair(head, settings):
+def test_without_ground_truth_there_are_no_pairs(head, settings):
     for thresh in (1.0, 0.2):
         found = assign_by_shape(head, replace(settings, iou_thresh=thresh), targets_of([]), GRID)
         assert [part.tolist() for part in found] == [[], [], []]
 
 
-def test_the_best_ground_truth_is_the_loops_in_every_image():
+def test_the_best_target_of_each_prediction_is_the_one_found_by_loops():
     boxes = random_boxes(0, 3, 7)
     ground_truths = random_boxes(1, 1, 6)[0]
     images = [2, 0, 2, 0, 2, 0]  # neither sorted nor everywhere: image 1 has none
     targets = targets_of(
         [(image, 0, *box) for image, box in zip(images, ground_truths.tolist(), strict=True)]
     )
-    overlap, index = best_ground_truths(boxes, targets)
+    overlap, index = best_targets(boxes, targets)
     for place, box in enumerate(boxes.reshape(-1, 4).tolist()):
         slow = {
             number: slow_core.iou(
@@ -143,7 +143,7 @@ def test_the_best_ground_truth_is_the_loops_in_every_image():
 
 
 def test_without_ground_truths_every_overlap_is_zero():
-    overlap, index = best_ground_truths(random_boxes(0, 2, 5), targets_of([]))
+    overlap, index = best_targets(random_boxes(0, 2, 5), targets_of([]))
     assert overlap.tolist() == [0] * 10 and index.shape == (10,)
 
 
@@ -168,20 +168,20 @@ def one_image(head, settings, dialect, probability):
         ("alexeyab", 0.26, True),
     ],
 )
-def test_alexeyab_ignores_a_cell_only_when_it_believes_in_some_class(
+def test_alexeyab_ignores_a_cell_only_if_a_class_probability_is_above_a_quarter(
     head, settings, dialect, probability, ignored
 ):
     found = one_image(head, settings, dialect, probability)
     assert found.ignored.shape == (3 * H * W,)
     assert found.ignored.all() == ignored and found.ignored.any() == ignored
-    assert found.match_iou[0].item() == pytest.approx(1.0 if ignored else 0.0)
+    assert found.ignore_iou[0].item() == pytest.approx(1.0 if ignored else 0.0)
 
 
-def test_a_prediction_above_ground_truth_thresh_is_a_pair_before_those_by_shape(head, settings):
+def test_pairs_by_truth_thresh_come_before_those_by_shape(head, settings):
     found = one_image(head, replace(settings, truth_thresh=0.9), "pjreddie", 0.0)
     assert found.by_prediction == 3 * H * W
-    assert found.cells[: 3 * H * W].tolist() == list(range(3 * H * W))
-    assert found.anchors[: 3 * H * W].tolist() == [2] * (H * W) + [3] * (H * W) + [4] * (H * W)
-    assert len(found.cells) == 3 * H * W + 1  # and the one by shape
+    assert found.cell_index[: 3 * H * W].tolist() == list(range(3 * H * W))
+    assert found.anchor_index[: 3 * H * W].tolist() == [2] * (H * W) + [3] * (H * W) + [4] * (H * W)
+    assert len(found.cell_index) == 3 * H * W + 1  # and the one by shape
     never = one_image(head, settings, "pjreddie", 0.0)  # truth_thresh is 1
     assert never.by_prediction == 0

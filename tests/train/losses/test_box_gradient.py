@@ -1,4 +1,4 @@
-"""yolo.train.losses.box_gradient: Darknet's slopes against a slow scalar version and by hand, the true ones against torch."""
+"""yolo.train.losses.box_gradient: Darknet's gradient against a slow scalar version and by hand, the true one against torch."""
 
 import math
 
@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from tests.helpers.golden import network_of
-from tests.helpers.slow_box_gradient import box_slopes
+from tests.helpers.slow_box_gradient import box_gradient
 from yolo.boxes import cxcywh_to_xyxy, paired_ciou, paired_diou, paired_giou, paired_iou
-from yolo.train.losses.anchored import Pairs
-from yolo.train.losses.box_gradient import DeltaLoss, bounded, darknet_slopes, true_slopes
+from yolo.train.losses.assign import PositiveBoxes
+from yolo.train.losses.box_gradient import DeltaLoss, clip_delta, darknet_gradient, true_gradient
 
 OVERLAPS = {"iou": paired_iou, "giou": paired_giou, "diou": paired_diou, "ciou": paired_ciou}
 KINDS = pytest.mark.parametrize("kind", OVERLAPS)
@@ -44,91 +44,93 @@ def random_pairs(seed, count):
 
 def slow(kind, boxes, ground_truth):
     pairs = zip(boxes.tolist(), ground_truth.tolist(), strict=True)
-    return torch.tensor([box_slopes(kind, *pair) for pair in pairs], dtype=torch.float64)
+    return torch.tensor([box_gradient(kind, *pair) for pair in pairs], dtype=torch.float64)
 
 
 @KINDS
-def test_slopes_of_random_boxes_are_those_of_the_slow_version(kind):
+def test_gradients_of_random_boxes_are_those_of_the_slow_version(kind):
     boxes, ground_truth = random_pairs(0, 400)
     overlapping = paired_iou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(ground_truth)) > 0
     assert 100 < overlapping.sum() < 300
-    found = darknet_slopes(OVERLAPS[kind], boxes, ground_truth)
+    found = darknet_gradient(OVERLAPS[kind], boxes, ground_truth)
     torch.testing.assert_close(found, slow(kind, boxes, ground_truth), rtol=1e-9, atol=1e-9)
 
 
 @KINDS
-def test_slopes_of_touching_contained_equal_and_disjoint_boxes_are_those_of_the_slow_version(kind):
+def test_gradients_of_touching_contained_equal_and_disjoint_boxes_are_those_of_the_slow_version(
+    kind,
+):
     boxes, ground_truth = (part / 16 for part in special_pairs())
-    found = darknet_slopes(OVERLAPS[kind], boxes, ground_truth)
+    found = darknet_gradient(OVERLAPS[kind], boxes, ground_truth)
     torch.testing.assert_close(found, slow(kind, boxes, ground_truth), rtol=1e-9, atol=1e-9)
 
 
 @KINDS
-def test_slopes_in_float32_are_those_in_float64(kind):
+def test_gradients_in_float32_are_those_in_float64(kind):
     boxes, ground_truth = random_pairs(1, 400)
-    found = darknet_slopes(OVERLAPS[kind], boxes.float(), ground_truth.float())
+    found = darknet_gradient(OVERLAPS[kind], boxes.float(), ground_truth.float())
     expected = slow(kind, boxes, ground_truth)
     torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-4)
 
 
-def test_the_slopes_of_an_overlap_by_hand():
+def test_the_gradient_of_overlapping_boxes_by_hand():
     # unit squares, ours half a side to the left: I = 1/2, U = 3/2, hull 3/2 x 1
     boxes, ground_truth = torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([[0.5, 0.0, 1.0, 1.0]])
     # right side: dI = 1, dU = 0: 1/U = 2/3; left side: dI = 0, dU = -1: I/U² = 2/9
     # top and bottom are the ground truth's too, so neither moves I; dU = -1, 1: ±(-I/U²)
-    found = darknet_slopes(paired_iou, boxes, ground_truth)
+    found = darknet_gradient(paired_iou, boxes, ground_truth)
     assert found[0].tolist() == pytest.approx([2 / 3 + 2 / 9, 0, 2 / 3 - 2 / 9, -4 / 9])
     # hull C = 3/2, dC of the left side -1, so (C dU - U dC)/C² = 0 there and 0 on the right;
     # bottom: C·1/C² = 2/3, top -2/3
-    found = darknet_slopes(paired_giou, boxes, ground_truth)
+    found = darknet_gradient(paired_giou, boxes, ground_truth)
     assert found[0].tolist() == pytest.approx([8 / 9, 0, 4 / 9, -4 / 9 + 4 / 3])
     # distance S = 1/4, diagonal D = 13/4; x: (2·½·D - 2·Cw·(-1)·S)/D², w: Cw·S/D²
-    found = darknet_slopes(paired_diou, boxes, ground_truth)
+    found = darknet_gradient(paired_diou, boxes, ground_truth)
     diagonal, term = 13 / 4, 2 * 1.5 * 0.25
     expected = [8 / 9 + (diagonal + term) / diagonal**2, 0, 4 / 9 + term / 2 / diagonal**2, -4 / 9]
     assert found[0].tolist() == pytest.approx(expected)
-    # squares of one shape: the aspect has nothing to say
-    torch.testing.assert_close(darknet_slopes(paired_ciou, boxes, ground_truth), found)
+    # squares of one shape: the aspect term is 0
+    torch.testing.assert_close(darknet_gradient(paired_ciou, boxes, ground_truth), found)
 
 
-def test_apart_only_the_terms_beyond_iou_are_left_by_hand():
+def test_disjoint_boxes_have_only_the_terms_beyond_iou_by_hand():
     # unit squares, ours two sides to the left: "I" = -1, U = 3, hull 3 x 1
     boxes, ground_truth = torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([[2.0, 0.0, 1.0, 1.0]])
     # (C dU - U dC)/C² of left: (3·-1 - 3·-1)/9, right: 0 (dU = 1 - 1), top and bottom: ±3/9
-    found = darknet_slopes(paired_giou, boxes, ground_truth)
+    found = darknet_gradient(paired_giou, boxes, ground_truth)
     assert found[0].tolist() == pytest.approx([0, 0, 0, 2 / 3])
     # S = 4, D = 10; x: (2·2·D + 2·3·S)/D², w: 3·S/D²
-    found = darknet_slopes(paired_diou, boxes, ground_truth)
+    found = darknet_gradient(paired_diou, boxes, ground_truth)
     assert found[0].tolist() == pytest.approx([0.64, 0, 0.12, 0])
-    torch.testing.assert_close(darknet_slopes(paired_ciou, boxes, ground_truth), found)
+    torch.testing.assert_close(darknet_gradient(paired_ciou, boxes, ground_truth), found)
 
 
 @KINDS
-def test_a_box_of_no_width_counts_as_one_of_width_1(kind):
+def test_a_width_of_0_counts_as_1(kind):
     ground_truth = torch.tensor([[0.5, 0.5, 0.2, 0.3]])
     flat, wide = torch.tensor([[0.4, 0.5, 0.0, 0.2]]), torch.tensor([[0.4, 0.5, 1.0, 0.2]])
-    found = darknet_slopes(OVERLAPS[kind], flat, ground_truth)
-    assert torch.equal(found, darknet_slopes(OVERLAPS[kind], wide, ground_truth))
+    found = darknet_gradient(OVERLAPS[kind], flat, ground_truth)
+    assert torch.equal(found, darknet_gradient(OVERLAPS[kind], wide, ground_truth))
 
 
 @KINDS
-def test_what_has_no_value_is_bounded_to_zero(kind):
+def test_a_gradient_that_is_not_finite_becomes_0(kind):
     # a ground truth without any size, a box as wide as float32 goes
     boxes = torch.tensor([[0.4, 0.5, 0.1, 0.2], [0.4, 0.5, math.inf, 0.2], [0.4, 0.5, 1e30, 1e30]])
     ground_truth = torch.tensor([[0.5, 0.5, 0.0, 0.0]]).expand(3, 4)
-    slopes = darknet_slopes(OVERLAPS[kind], boxes, ground_truth)
-    assert bounded(slopes, math.inf).isfinite().all()
+    gradient = darknet_gradient(OVERLAPS[kind], boxes, ground_truth)
+    assert clip_delta(gradient, math.inf).isfinite().all()
 
 
-def test_bounded_drops_what_is_not_finite_and_clips_the_rest():
+def test_clip_delta_drops_what_is_not_finite_and_clips_the_rest():
     delta = torch.tensor([math.nan, math.inf, -math.inf, 3.0, -3.0, 0.5])
-    assert bounded(delta, 2.0).tolist() == [0, 0, 0, 2, -2, 0.5]
-    assert bounded(delta, math.inf).tolist() == [0, 0, 0, 3, -3, 0.5]
+    assert clip_delta(delta, 2.0).tolist() == [0, 0, 0, 2, -2, 0.5]
+    assert clip_delta(delta, math.inf).tolist() == [0, 0, 0, 3, -3, 0.5]
 
 
-def test_slopes_of_another_overlap_are_refused():
+def test_another_overlap_is_an_error():
     with pytest.raises(ValueError, match="expected iou, giou, diou or ciou"):
-        darknet_slopes(torch.minimum, *random_pairs(0, 1))
+        darknet_gradient(torch.minimum, *random_pairs(0, 1))
 
 
 def test_a_delta_loss_has_the_value_and_minus_the_delta():
@@ -156,13 +158,13 @@ scale_x_y=1.1
 
 
 @pytest.mark.parametrize("kind", ["iou", "giou", "diou"])  # CIoU's holds alpha constant
-def test_true_slopes_are_those_of_finite_differences(kind):
+def test_the_true_gradient_is_that_of_finite_differences(kind):
     head, overlap = network_of(HEAD).layers[1].double(), OVERLAPS[kind]
     random = np.random.default_rng(0)
     t = torch.tensor(random.normal(0, 0.7, (20, 4)))
     place = torch.tensor(random.integers(1, 3, (20, 2)))
     ground_truth = torch.tensor(random.uniform(0.2, 0.5, (20, 4)))
-    pairs = Pairs(t, place, head.anchors.expand(20, 2), ground_truth, (4, 8))
+    pairs = PositiveBoxes(t, place, head.anchors.expand(20, 2), ground_truth, (4, 8))
 
     def overlaps(t):
         boxes = head.decode_boxes(t, place, pairs.anchors, pairs.grid)
@@ -170,6 +172,6 @@ def test_true_slopes_are_those_of_finite_differences(kind):
 
     steps = 1e-6 * torch.eye(4, dtype=torch.float64)
     expected = [(overlaps(t + step) - overlaps(t - step)) / 2e-6 for step in steps]
-    found = true_slopes(head, overlap, pairs)
+    found = true_gradient(head, overlap, pairs)
     assert found.abs().max() > 0.1
     torch.testing.assert_close(found, torch.stack(expected, dim=1), rtol=1e-5, atol=1e-8)

@@ -1,4 +1,4 @@
-"""yolo.train.losses.detection: gradients as compiled Darknet, a slow reference and torchvision give them; eight training steps."""
+"""yolo.train.losses.detection: gradients equal to compiled Darknet's, a slow reference's and torchvision's; eight training steps."""
 
 import math
 from dataclasses import replace
@@ -10,7 +10,7 @@ import torchvision
 
 from tests.helpers import slow_core
 from tests.helpers.golden import make_weights, network_of, read_json, targets_of
-from tests.helpers.slow_box_gradient import box_slopes
+from tests.helpers.slow_box_gradient import box_gradient
 from yolo.boxes import cxcywh_to_xyxy
 from yolo.model.network import Network
 from yolo.model.weights import load_weights, save_weights
@@ -42,7 +42,7 @@ TOLERANCE = 1e-5
 
 
 def delta_of(network, dialect, logits, targets, **options):
-    """Darknet's delta by our loss, `[B, A, 5+classes, H, W]`: -d(sum over the batch)/d(logits)."""
+    """Return -d(sum over the batch)/d(logits), which is Darknet's delta, `[B, A, 5+classes, H, W]`."""
     raw = torch.as_tensor(logits).clone().requires_grad_()
     losses = DetectionLoss(network, dialect, **options)([raw], targets)
     losses.total.backward()
@@ -111,7 +111,7 @@ def test_with_the_true_box_gradient_objectness_and_classes_are_compiled_darknets
     assert np.array_equal(delta[:, :, :4].any(axis=2), expected[:, :, :4].any(axis=2))
 
 
-def test_max_delta_bounds_each_box_delta(shared):
+def test_max_delta_limits_each_box_delta(shared):
     network, dialect, logits, targets, expected, _ = recorded_case(shared, "max_delta")
     network.head_settings = (replace(network.head_settings[0], max_delta=0.25),)
     delta = delta_of(network, dialect, np.repeat(logits, 3, axis=0), targets)[:, :, :4]
@@ -264,7 +264,7 @@ MANY_KEYS = {
 def slow_box_deltas(network, kind, logits, targets):
     """AlexeyAB's delta_yolo_box and averages_yolo_deltas in loops, `[B, A, 4, H, W]`, and how many numbers it clips.
 
-    The pairs are assign()'s and the class deltas ours: both are held to their own slow version elsewhere.
+    The pairs are those of assign() and the class deltas ours: both are compared with slow versions elsewhere.
     """
     head, settings = network.layers[1], network.head_settings[0]
     batch, _, height, width = logits.shape
@@ -273,21 +273,22 @@ def slow_box_deltas(network, kind, logits, targets):
     raw = torch.as_tensor(logits)
     boxes = network.decode([raw]).boxes
     probabilities = network.decode([raw]).class_probs
-    rules = DIALECTS["alexeyab"]
-    found = assign(head, settings, rules, boxes, probabilities, targets, (height, width))
+    dialect = DIALECTS["alexeyab"]
+    assignment = assign(head, settings, dialect, boxes, probabilities, targets, (height, width))
     deltas = np.zeros((batch, len(head.anchor_ids), 4, height, width))
     clipped = 0
-    for cell, ground_truth in zip(found.cells.tolist(), found.ground_truths.tolist(), strict=True):
+    pairs = zip(assignment.cell_index.tolist(), assignment.target_index.tolist(), strict=True)
+    for cell, target in pairs:
         image, anchor, row, column = np.unravel_index(
             cell, (batch, *deltas.shape[1:2], height, width)
         )
         box = boxes.reshape(-1, 4)[cell].double().tolist()
-        slopes = box_slopes(kind, box, targets.boxes[ground_truth].double().tolist())
-        factor = settings.iou_normalizer * settings.class_multipliers[targets.labels[ground_truth]]
+        gradient = box_gradient(kind, box, targets.boxes[target].double().tolist())
+        factor = settings.iou_normalizer * settings.class_multipliers[targets.labels[target]]
         for channel in range(4):
             value = logits.reshape(shape)[image, anchor, channel, row, column]
             chained = math.exp(value) if channel > 1 else 1
-            delta = factor * slopes[channel] * chained
+            delta = factor * gradient[channel] * chained
             clipped += abs(delta) > settings.max_delta
             delta = max(-settings.max_delta, min(settings.max_delta, delta))
             deltas[image, anchor, channel, row, column] += delta
@@ -309,7 +310,7 @@ def test_darknets_box_gradients_are_the_pair_by_pair_deltas(kind):
     np.testing.assert_allclose(ours, slow, rtol=1e-3, atol=1e-5)
 
 
-def test_of_pjreddies_boxes_in_one_cell_the_last_one_wins_with_darknets_gradient_too():
+def test_the_last_of_several_boxes_in_one_cell_counts_for_pjreddie():
     network, _, _ = random_case(0, (4, 7), (0, 1), 3, {"iou_loss": "giou"})
     logits = np.random.default_rng(0).normal(0, 1, (1, 16, 4, 7)).astype(np.float32)
     first, last = (0, 0, 0.4, 0.4, 8 / 112, 9 / 48), (0, 1, 0.41, 0.42, 9 / 112, 9 / 48)
@@ -337,7 +338,7 @@ anchors=4,4
 
 
 def test_the_gradient_of_one_cell_by_hand():
-    # a zero map says 1/2 everywhere; the ground truth is centered at (3/4, 1/2) with the anchor's size, class 1
+    # every probability of a zero map is 1/2; the ground truth is centered at (3/4, 1/2) with the anchor's size, class 1
     targets = targets_of([(0, 1, 0.75, 0.5, 0.5, 0.5)])
     delta = delta_of(
         network_of(ONE_CELL), "alexeyab", np.zeros((1, 7, 1, 1), np.float32), targets
@@ -382,7 +383,7 @@ def test_the_loss_is_a_mean_over_images():
 
 @pytest.mark.parametrize("iou_loss", ["mse", "giou", "ciou"])
 @pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
-def test_without_a_ground_truth_every_cell_learns_to_be_silent(dialect, iou_loss):
+def test_without_a_ground_truth_every_cell_learns_objectness_0(dialect, iou_loss):
     network, logits, _ = random_case(0, (4, 7), (1, 4), 3, {"iou_loss": iou_loss})
     delta = delta_of(network, dialect, logits, targets_of([]))
     sigmoid = 1 / (1 + np.exp(-logits.reshape(3, 2, 8, 4, 7)[:, :, 4]))
@@ -392,7 +393,7 @@ def test_without_a_ground_truth_every_cell_learns_to_be_silent(dialect, iou_loss
     assert losses.assigned == 0 and losses.iou == 0 and losses.box == 0
 
 
-def test_a_label_that_is_no_class_is_passed_over():
+def test_a_label_that_is_not_a_class_is_ignored():
     network, logits, rows = random_case(0, (4, 7), (1, 4), 3, {})
     strange = np.array([(0, 3, 0.5, 0.5, 0.4, 0.4), (0, -1, 0.5, 0.5, 0.4, 0.4)], np.float32)
     with_strange = delta_of(
@@ -411,7 +412,7 @@ def test_a_box_without_width_or_height_gives_finite_gradients(iou_loss, box_grad
     assert np.isfinite(delta).all()
 
 
-def test_pjreddie_pays_no_heed_to_keys_it_does_not_know():
+def test_pjreddie_ignores_the_keys_that_it_does_not_know():
     plain, logits, rows = random_case(0, (4, 7), (1, 4), 3, {"iou_normalizer": 1})
     keys = {
         "iou_normalizer": 0.07,
@@ -429,7 +430,7 @@ def test_pjreddie_pays_no_heed_to_keys_it_does_not_know():
     assert np.array_equal(delta_of(full, "pjreddie", logits, targets), expected)
 
 
-def test_another_dialect_another_head_and_none_are_refused():
+def test_unknown_options_and_networks_without_a_trainable_head_are_errors():
     with pytest.raises(
         ValueError, match="found dialect 'ultralytics', expected one of alexeyab, pjreddie"
     ):
@@ -498,7 +499,7 @@ def train(network, images, ground_truths, steps):
     return costs, rates
 
 
-def test_max_delta_bounds_the_delta_whatever_the_loss_is_divided_by(shared):
+def test_max_delta_limits_the_delta_and_not_the_divided_gradient(shared):
     network, dialect, logits, targets, _, _ = recorded_case(shared, "max_delta")
     network.head_settings = (replace(network.head_settings[0], max_delta=0.25),)
     whole = delta_of(network, dialect, logits, targets)

@@ -1,4 +1,4 @@
-"""yolo.train.losses.gaussian_yolo: gradients as a slow, obvious version of gaussian_yolo_layer.c and hands give them."""
+"""yolo.train.losses.gaussian_yolo: gradients equal to a slow version of gaussian_yolo_layer.c and to values by hand."""
 
 import math
 
@@ -116,7 +116,7 @@ def test_gradients_are_the_cell_by_cell_deltas(keys, point):
 
 
 @pytest.mark.parametrize("mask", [(1, 3), (3, 0, 2)])
-def test_a_head_answers_for_its_masks_anchors_alone(mask):
+def test_a_head_is_responsible_for_the_anchors_of_its_mask_only(mask):
     keys = {"iou_thresh": 0.2, "iou_loss": "ciou"}
     logits, rows = random_case(1, anchors=len(mask))
     ours = delta_of(network_with(mask, **keys), logits, rows)
@@ -134,7 +134,7 @@ def test_rare_classes_weigh_more():
     np.testing.assert_allclose(delta_of(network, logits, rows), slow, rtol=1e-3, atol=2e-5)
 
 
-def test_keys_that_the_layer_does_not_look_at_change_nothing():
+def test_keys_that_the_layer_does_not_read_change_nothing():
     logits, rows = random_case(0)
     unread = {"obj_normalizer": 0.3, "delta_normalizer": 3, "focal_loss": 1, "objectness_smooth": 1}
     expected = delta_of(network_with(), logits, rows)
@@ -154,7 +154,7 @@ def test_the_dialect_changes_nothing(box_gradient):
 
 @pytest.mark.parametrize("iou_loss", ["mse", "ciou"])
 @pytest.mark.parametrize("point", POINTS)
-def test_without_a_ground_truth_every_cell_learns_to_be_silent(iou_loss, point):
+def test_without_a_ground_truth_every_cell_learns_objectness_0(iou_loss, point):
     logits, _ = random_case(0)
     network = network_with(iou_loss=iou_loss, yolo_point=point, cls_normalizer=0.5)
     delta = delta_of(network, logits, [])
@@ -198,14 +198,14 @@ def test_the_gradient_of_one_cell_by_hand():
 
 
 def test_the_likelihood_is_the_logarithm_of_a_density():
-    mean, sigma, wanted = torch.tensor([0.2]), torch.tensor([0.5]), torch.tensor([0.9])
+    mean, sigma, target = torch.tensor([0.2]), torch.tensor([0.5]), torch.tensor([0.9])
     density = math.exp(-0.5 * (0.7 / 0.5) ** 2) / (math.sqrt(2 * math.pi) * 0.8)
-    found = negative_log_likelihood(mean, sigma, wanted).item()
+    found = negative_log_likelihood(mean, sigma, target).item()
     assert found == pytest.approx(-0.5 * math.log(density + 1e-9))
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_asked_for_the_true_gradient_of_an_iou_loss_is_given(point):
+def test_autograd_is_the_true_gradient_of_an_iou_loss(point):
     # one ground truth, one pair: the gradient of 1 - GIoU through decode, by torch; the uncertainties' stays Darknet's
     network = network_with((2,), iou_loss="giou", yolo_point=point, uc_normalizer=0.3)
     logits = np.random.default_rng(0).normal(0, 1, (1, 12, *GRID)).astype(np.float32)
@@ -233,7 +233,7 @@ def test_losses_are_named_parts_of_the_total():
 
 
 @pytest.mark.parametrize("iou_loss", ["mse", "giou"])
-def test_the_value_is_weighed_likelihood_or_overlap_plus_the_uncertainties_likelihood(iou_loss):
+def test_the_value_is_weighted_likelihood_or_overlap_plus_the_uncertainties_likelihood(iou_loss):
     logits = np.zeros((1, 12, *GRID), np.float32)
     size = 13 / (16 * GRID[1]), 21 / (12 * GRID[0])
     network = network_with((1,), iou_loss=iou_loss, uc_normalizer=0.1)

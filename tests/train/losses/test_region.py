@@ -1,6 +1,6 @@
 """yolo.train.losses.region: its gradient is the delta of compiled Darknet, and of one written cell by cell.
 
-Expected: pjreddie's Darknet (tests/golden/early_losses.npz; its README says how), reference_region.slow_delta, which
+Expected: pjreddie's Darknet (tests/golden/early_losses.npz; its README says how), tests/helpers/slow_region.py, which
 follows region_layer.c of both Darknets with plain numbers, or a calculation by hand.
 """
 
@@ -23,7 +23,7 @@ from yolo.records import Targets
 from yolo.settings import InputSettings
 from yolo.train.losses.assign import DIALECTS
 from yolo.train.losses.detection import DetectionLoss
-from yolo.train.losses.head_loss import Rules
+from yolo.train.losses.head_loss import LossOptions
 from yolo.train.losses.region import region_loss
 
 KINDS = (
@@ -48,9 +48,11 @@ SETTINGS = RegionSettings(
 
 
 def deltas(head, settings, raw, targets, *, dialect="pjreddie", seen=LATE):
-    """What HeadLoss says, and -d(its sum)/d(raw)."""
+    """Return the HeadLoss, and -d(its sum)/d(raw)."""
     leaf = torch.as_tensor(raw).clone().requires_grad_()
-    found = region_loss(head, settings, Rules(DIALECTS[dialect], seen, "autograd"), leaf, targets)
+    found = region_loss(
+        head, settings, LossOptions(DIALECTS[dialect], seen, "autograd"), leaf, targets
+    )
     (found.box + found.objectness + found.classification).backward()
     return found, -leaf.grad
 
@@ -192,7 +194,7 @@ def one(label, *box):
     return Targets(torch.tensor([0]), torch.tensor([label]), torch.tensor([box]))
 
 
-def test_without_a_ground_truth_every_cell_should_see_nothing_and_no_more():
+def test_without_a_ground_truth_every_cell_learns_objectness_0_only():
     head = RegionHead(anchors=ANCHORS, classes=3, softmax=True)
     found, delta = deltas(head, SETTINGS, torch.zeros(2, 16, 3, 4), NONE_AT_ALL)
     by_cell = delta.reshape(2, 2, 8, 3, 4)
@@ -203,7 +205,7 @@ def test_without_a_ground_truth_every_cell_should_see_nothing_and_no_more():
     assert (found.box, found.classification, found.ignored, len(found.ious)) == (0, 0, 0, 0)
 
 
-def test_the_pull_to_the_anchors_ends_with_the_batch_that_makes_12800_images():
+def test_boxes_learn_their_anchors_until_12800_images():
     head = RegionHead(anchors=ANCHORS, classes=3, softmax=True)
     raw = torch.ones(2, 16, 3, 4)
     _, early = deltas(head, SETTINGS, raw, NONE_AT_ALL, seen=12_797)
@@ -215,7 +217,7 @@ def test_the_pull_to_the_anchors_ends_with_the_batch_that_makes_12800_images():
     assert late.reshape(2, 2, 8, 3, 4)[:, :, :4].abs().max() == 0
 
 
-def test_a_box_on_the_far_border_belongs_to_the_last_cell_and_one_without_width_asks_for_none():
+def test_a_center_on_the_border_belongs_to_the_last_cell_and_a_width_of_0_is_not_learned():
     head = RegionHead(anchors=ANCHORS, classes=3, softmax=True)
     found, delta = deltas(
         head,
@@ -264,7 +266,7 @@ def test_a_map_that_names_no_class_is_refused_with_its_line(text, line, found, t
     assert str(error.value) == f"{path}:{line}: found {found}, expected a class from 0 to 9417"
 
 
-def test_a_class_that_seems_impossible_still_has_a_gradient(tmp_path):
+def test_a_class_of_probability_0_has_a_gradient(tmp_path):
     head = head_of("tree", tmp_path)
     raw = torch.zeros(1, 2, 5 + CLASSES, 1, 1)
     raw[:, :, 5 + 5] = -200.0  # a siamese, of probability e^-200: 0 as a float
@@ -276,10 +278,10 @@ def test_a_class_that_seems_impossible_still_has_a_gradient(tmp_path):
 def test_bfloat16_maps_are_computed_in_float32():
     head = RegionHead(anchors=ANCHORS, classes=3, softmax=True)
     raw = torch.randn(1, 16, 3, 4).bfloat16()
-    rules = Rules(DIALECTS["alexeyab"], LATE, "autograd")
+    options = LossOptions(DIALECTS["alexeyab"], LATE, "autograd")
     targets = one(1, 0.4, 0.4, 0.3, 0.3)
-    half = region_loss(head, SETTINGS, rules, raw, targets)
-    full = region_loss(head, SETTINGS, rules, raw.float(), targets)
+    half = region_loss(head, SETTINGS, options, raw, targets)
+    full = region_loss(head, SETTINGS, options, raw.float(), targets)
     for name in ("box", "objectness", "classification"):
         torch.testing.assert_close(getattr(half, name), getattr(full, name), rtol=0, atol=0)
 

@@ -18,8 +18,8 @@ from yolo.model.heads.yolov1 import YoloV1Head, YoloV1Settings
 from yolo.records import Targets
 from yolo.train.losses.assign import DIALECTS
 from yolo.train.losses.detection import DetectionLoss
-from yolo.train.losses.head_loss import Rules
-from yolo.train.losses.yolov1 import detection_loss
+from yolo.train.losses.head_loss import LossOptions
+from yolo.train.losses.yolov1 import yolov1_loss
 
 CASES = [
     "detection_forced",
@@ -42,10 +42,10 @@ SETTINGS = YoloV1Settings(
 
 
 def deltas(head, settings, raw, targets, *, dialect="pjreddie", seen=LATE):
-    """What HeadLoss says, and -d(its sum)/d(raw)."""
+    """Return the HeadLoss, and -d(its sum)/d(raw)."""
     leaf = torch.as_tensor(raw).clone().requires_grad_()
-    rules = Rules(DIALECTS[dialect], seen, "autograd")
-    found = detection_loss(head, settings, rules, leaf, targets)
+    options = LossOptions(DIALECTS[dialect], seen, "autograd")
+    found = yolov1_loss(head, settings, options, leaf, targets)
     (found.box + found.objectness + found.classification).backward()
     return found, -leaf.grad
 
@@ -127,10 +127,10 @@ def slow_delta(head, settings, smallest, values, ground_truths):
         ious.append(overlaps[best])
         target = overlaps[best] if scales.rescore else 1
         delta[first + best] = scales.object_scale * (target - values[first + best])
-        wanted = (x, y, math.sqrt(w), math.sqrt(h)) if head.squared else (x, y, w, h)
+        box = (x, y, math.sqrt(w), math.sqrt(h)) if head.squared else (x, y, w, h)
         for k in range(4):
             p = at + 4 * best + k
-            delta[p] = scales.coord_scale * (wanted[k] - values[p])
+            delta[p] = scales.coord_scale * (box[k] - values[p])
     return delta, ious
 
 
@@ -184,7 +184,7 @@ def objectness_of(delta, boxes):
     return delta.flatten()[12 : 12 + 4 * boxes].view(4, boxes)
 
 
-def test_without_a_ground_truth_every_box_should_see_nothing_and_no_more():
+def test_without_a_ground_truth_every_box_learns_objectness_0_only():
     none = Targets(torch.zeros(0).long(), torch.zeros(0).long(), torch.zeros(0, 4))
     found, delta = deltas(head_of(2), SETTINGS, torch.ones(1, 4 * 13, 1, 1), none)
     assert objectness_of(delta, 2).flatten().tolist() == [-0.5] * 8
@@ -209,7 +209,7 @@ def test_forced_sends_small_ground_truths_to_the_second_box_where_there_is_one(s
     assert objectness_of(delta, boxes).nonzero().tolist() == [[0, box]]
 
 
-def test_random_chooses_a_box_by_chance_until_the_batch_that_makes_64000_images():
+def test_random_chooses_a_box_at_random_until_64000_images():
     chance, raw = replace(SETTINGS, random=1.0), torch.zeros(1, 4 * 13, 1, 1)
 
     def boxes_chosen(seen):

@@ -162,7 +162,7 @@ def head_statistics(
     grid = (raw.shape[-2], raw.shape[-1])
     assignment = assign(head, settings, differences, boxes, class_probs, targets, grid)
     by_shape = slice(assignment.by_prediction, None)
-    cells, ground_truths = assignment.cells[by_shape], assignment.ground_truths[by_shape]
+    cells, ground_truths = assignment.cell_index[by_shape], assignment.target_index[by_shape]
     predicted = cxcywh_to_xyxy(boxes.flatten(0, 1)[cells])
     expected = cxcywh_to_xyxy(targets.boxes[ground_truths])
     iou = paired_iou(predicted, expected)

@@ -1,6 +1,21 @@
-"""Assigning ground truth to a head's cells: which anchors answer for which box, and which cells are left in peace.
+"""Assignment: which anchors are responsible for which ground truth box, and which cells the objectness loss ignores.
 
-Source: yolo_layer.c forward_yolo_layer of pjreddie and process_batch of AlexeyAB; where they differ, `Dialect` says so.
+A *cell* here is one anchor at one place of the raw map, so a head has A x H x W cells in each image. Each cell belongs
+to one of three groups:
+
+1. **Positive**: the cell is responsible for a ground truth box. Its box, objectness (target 1) and classes are trained.
+   - By shape: a ground truth box belongs to the place that contains its center, and there to the anchor, of all heads,
+     whose shape has the largest IoU with the box. Only the head with that anchor is trained. With iou_thresh < 1
+     (AlexeyAB) all other anchors whose shape has a larger IoU than iou_thresh are responsible too.
+   - By prediction: a cell whose predicted box has an IoU above truth_thresh with a ground truth box is responsible for
+     it. The default truth_thresh=1 turns this off.
+2. **Ignored**: not positive, but the predicted box has an IoU above ignore_thresh with a ground truth box. The
+   objectness is not trained: the prediction is too good to be called background. AlexeyAB's Darknet ignores a cell only
+   if also one of its class probabilities is above 0.25; pjreddie's does not ask for that.
+3. **Negative**: all other cells. Only the objectness is trained, with target 0.
+
+Sources: forward_yolo_layer of pjreddie's yolo_layer.c; process_batch of AlexeyAB's. Redmon and Farhadi, "YOLOv3: An
+Incremental Improvement" (2018), section 2.1. [region] and [detection] assign differently: see region.py and yolov1.py.
 """
 
 from dataclasses import dataclass
@@ -9,20 +24,21 @@ import torch
 from torch import Tensor
 
 from yolo.boxes import cxcywh_to_xyxy, paired_iou, shape_iou
-from yolo.model.heads.yolo import YoloHead
+from yolo.model.heads.yolo import GaussianYoloHead, YoloHead, YoloSettings
 from yolo.records import Targets
-from yolo.settings import HeadSettings
 
 IGNORE_CLASS_PROBABILITY = 0.25  # AlexeyAB process_batch: compare_yolo_class(..., 0.25f)
+
+AnchorHead = YoloHead | GaussianYoloHead
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """Where the two Darknets differ in a [yolo] loss.
+    """Differences between the two Darknets in the losses.
 
-    ignore_needs_class: a cell is ignored only when it also believes in some class (AlexeyAB, since 2019);
-    boxes_accumulate: box errors of several ground truths in one cell add up instead of the last one winning;
-    extended: the keys that only AlexeyAB reads (normalizers, iou_thresh, label smoothing, focal …) count.
+    ignore_needs_class: a cell is ignored only if one of its class probabilities is above 0.25 (AlexeyAB, since 2019);
+    boxes_accumulate: the box errors of several ground truth boxes in one cell add up; otherwise the last one counts;
+    extended: the keys that only AlexeyAB's Darknet reads (normalizers, iou_thresh, label smoothing, focal …) count.
     """
 
     ignore_needs_class: bool
@@ -38,116 +54,185 @@ DIALECTS = {
 
 @dataclass(frozen=True)
 class Assignment:
-    """K pairs of a cell and a ground truth, in the order in which Darknet writes them: for one cell, later pairs come later.
+    """The groups of the cells of one head. Cells are indexed in the flattened `[B, A, H, W]`.
 
-    cells: int64 `[K]` into the flattened `[B, A, H, W]`; ground truths: int64 `[K]` into the targets;
-    anchors: int64 `[K]` into all anchors; the first `by_prediction` pairs come from truth_thresh, not from anchors;
-    ignored: bool `[B*A*H*W]`, cells whose objectness is not trained (unless a pair names them);
-    best_iou: float `[B*A*H*W]`, IoU with the best ground truth; match_iou: the same as far as it counts for ignoring, else 0.
+    K pairs of a positive cell and its ground truth box, in the order in which Darknet writes their deltas:
+        cell_index: int64 `[K]`; a cell may occur several times.
+        target_index: int64 `[K]` into the targets.
+        anchor_index: int64 `[K]` into the anchors of all heads.
+        by_prediction: int; the first `by_prediction` pairs come from truth_thresh, the others from the shape.
+    For all cells, `[B*A*H*W]`:
+        ignored: bool; a cell that is also in `cell_index` is positive all the same.
+        best_iou: largest IoU of the predicted box with a ground truth box of its image, 0 without any.
+        ignore_iou: the IoU that is compared with ignore_thresh: best_iou, or 0 if the dialect does not count the cell.
     """
 
-    cells: Tensor
-    ground_truths: Tensor
-    anchors: Tensor
+    cell_index: Tensor
+    target_index: Tensor
+    anchor_index: Tensor
     by_prediction: int
     ignored: Tensor
     best_iou: Tensor
-    match_iou: Tensor
+    ignore_iou: Tensor
+
+
+@dataclass(frozen=True)
+class PositiveBoxes:
+    """What the box loss needs of K pairs of a positive cell and its ground truth box.
+
+    raw: raw x, y, w, h of the cell `[K, 4]`, with gradient; cells: (column, row) of its place `[K, 2]`; anchors: its
+    anchor's (width, height) in network-input pixels `[K, 2]`; ground_truth: cxcywh `[K, 4]`, 0..1 of the network input;
+    grid: (H, W) of the map.
+    """
+
+    raw: Tensor
+    cells: Tensor
+    anchors: Tensor
+    ground_truth: Tensor
+    grid: tuple[int, int]
 
 
 @torch.no_grad()
 def assign(
-    head: YoloHead,
-    settings: HeadSettings,
+    head: AnchorHead,
+    settings: YoloSettings,
     dialect: Dialect,
     boxes: Tensor,
     class_probs: Tensor,
     targets: Targets,
     grid: tuple[int, int],
 ) -> Assignment:
-    """Assign `targets` to the cells of one head.
+    """Assign the targets of a batch to the cells of one head.
 
-    boxes: the head's decoded boxes `[B, P, 4]` cxcywh 0..1, P = A*H*W; class_probs: `[B, P, classes]`;
-    grid: (H, W). Targets with a label outside 0..classes-1 must be gone already.
+    Args:
+        head: the head.
+        settings: ignore_thresh, truth_thresh and iou_thresh are used.
+        dialect: decides which cells are ignored.
+        boxes: predicted boxes of the head, `[B, A*H*W, 4]` cxcywh, 0..1 of the network input.
+        class_probs: predicted class probabilities, `[B, A*H*W, classes]`.
+        targets: of the batch; labels are 0..classes-1.
+        grid: (H, W) of the map.
     """
-    best_iou, best_ground_truth = best_ground_truths(boxes, targets)
-    match_iou = best_iou
+    best_iou, best_target = best_targets(boxes, targets)
+    ignore_iou = best_iou
     if dialect.ignore_needs_class:
-        believes = (class_probs > IGNORE_CLASS_PROBABILITY).any(dim=-1).flatten()
-        match_iou = best_iou * believes
-    certain = torch.nonzero(best_iou > settings.truth_thresh)[:, 0]
-    columns = grid[0] * grid[1]
-    own_ids = torch.as_tensor(head.anchor_ids, device=boxes.device)
-    cells, ground_truths, anchors = assign_by_shape(head, settings, targets, grid)
+        predicts_a_class = (class_probs > IGNORE_CLASS_PROBABILITY).any(dim=-1).flatten()
+        ignore_iou = best_iou * predicts_a_class
+    by_prediction = torch.nonzero(best_iou > settings.truth_thresh)[:, 0]
+    head_anchors = torch.as_tensor(head.anchor_ids, device=boxes.device)
+    anchor_of_cell = by_prediction // (grid[0] * grid[1]) % len(head_anchors)
+    cell_index, target_index, anchor_index = assign_by_shape(head, settings, targets, grid)
     return Assignment(
-        cells=torch.cat((certain, cells)),
-        ground_truths=torch.cat((best_ground_truth[certain], ground_truths)),
-        anchors=torch.cat((own_ids[certain // columns % len(own_ids)], anchors)),
-        by_prediction=len(certain),
-        ignored=match_iou > settings.ignore_thresh,
+        cell_index=torch.cat((by_prediction, cell_index)),
+        target_index=torch.cat((best_target[by_prediction], target_index)),
+        anchor_index=torch.cat((head_anchors[anchor_of_cell], anchor_index)),
+        by_prediction=len(by_prediction),
+        ignored=ignore_iou > settings.ignore_thresh,
         best_iou=best_iou,
-        match_iou=match_iou,
+        ignore_iou=ignore_iou,
     )
 
 
-def best_ground_truths(boxes: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
-    """Largest IoU of each prediction cxcywh `[B, P, 4]` with a ground truth of its image `[B*P]`, and that ground truth `[B*P]`."""
+def best_targets(boxes: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
+    """Return the largest IoU of each predicted box with a target of its image, and the index of that target.
+
+    boxes: `[B, P, 4]` cxcywh → float `[B*P]`, int64 `[B*P]`; 0 and 0 for an image without targets.
+    """
     batch, predictions, _ = boxes.shape
     if len(targets.labels) == 0:
-        nothing = boxes.new_zeros(batch * predictions)
-        return nothing, nothing.long()
+        zeros = boxes.new_zeros(batch * predictions)
+        return zeros, zeros.long()
     order = torch.argsort(targets.image_index, stable=True)
     images = targets.image_index[order]
     counts = torch.bincount(images, minlength=batch)
     starts = torch.cumsum(counts, dim=0) - counts
-    places = torch.arange(len(order), device=order.device) - starts[images]
+    slots = torch.arange(len(order), device=order.device) - starts[images]  # 0, 1, … in each image
     most = int(counts.max())
-    padded = boxes.new_zeros(batch, most, 4)  # an empty box overlaps nothing
-    padded[images, places] = cxcywh_to_xyxy(targets.boxes[order])
-    ground_truths = order.new_zeros(batch, most)
-    ground_truths[images, places] = order
-    overlaps = paired_iou(cxcywh_to_xyxy(boxes)[:, :, None], padded[:, None])  # [B, P, most]
-    best, place = overlaps.max(dim=-1)
-    return best.flatten(), ground_truths.gather(1, place).flatten()
+    padded_boxes = boxes.new_zeros(batch, most, 4)  # the IoU with an empty box is 0
+    padded_boxes[images, slots] = cxcywh_to_xyxy(targets.boxes[order])
+    padded_index = order.new_zeros(batch, most)
+    padded_index[images, slots] = order
+    ious = paired_iou(cxcywh_to_xyxy(boxes)[:, :, None], padded_boxes[:, None])  # [B, P, most]
+    best_iou, slot = ious.max(dim=-1)
+    return best_iou.flatten(), padded_index.gather(1, slot).flatten()
 
 
 def assign_by_shape(
-    head: YoloHead, settings: HeadSettings, targets: Targets, grid: tuple[int, int]
+    head: AnchorHead, settings: YoloSettings, targets: Targets, grid: tuple[int, int]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Each ground truth goes to the anchor, of all heads, whose shape fits best, and to those above iou_thresh.
+    """Assign each target to the anchor with the most similar shape, and to all with an IoU above iou_thresh.
 
-    Returns cells, ground truths and anchors `[K]` of this head's share, by ground truth, the best anchor before the others.
-    Of equally good anchors the first one wins. A center on the far border belongs to the last cell.
+    Of equally good anchors the first one is taken. A center on the right or bottom border belongs to the last cell.
+
+    Args:
+        head: only pairs with anchors of this head are returned.
+        settings: iou_thresh and iou_thresh_overlap are used.
+        targets: of the batch.
+        grid: (H, W) of the map.
+
+    Returns:
+        cell_index, target_index, anchor_index, int64 `[K]` each, as in Assignment: target by target, the best anchor
+        before the others.
     """
     height, width = grid
-    anchors = head.all_anchors / head.network_size(grid)
+    anchors = head.all_anchors / head.network_size(grid)  # [T, 2], 0..1 of the network input
     total = len(anchors)
     numbers = torch.arange(total, device=anchors.device)
-    fit = shape_iou(targets.boxes[:, 2:], anchors)  # [M, T]
-    if len(fit) == 0:
-        nothing = numbers.new_zeros(0)
-        return nothing, nothing, nothing
-    best = torch.where(fit == fit.amax(dim=1, keepdim=True), numbers, total).amin(dim=1)
-    is_best = numbers == best[:, None]
-    chosen = is_best
+    shape_ious = shape_iou(targets.boxes[:, 2:], anchors)  # [M, T]
+    if len(shape_ious) == 0:
+        empty = numbers.new_zeros(0)
+        return empty, empty, empty
+    is_largest = shape_ious == shape_ious.amax(dim=1, keepdim=True)
+    best = torch.where(is_largest, numbers, total).amin(dim=1)
+    chosen = numbers == best[:, None]  # [M, T]
     if settings.iou_thresh < 1:
-        centered = [
-            torch.cat((-shape, shape), dim=-1) / 2 for shape in (anchors, targets.boxes[:, 2:])
-        ]
-        overlap = settings.iou_thresh_overlap(centered[0][None], centered[1][:, None])
-        chosen = is_best | (overlap > settings.iou_thresh)
-    place = torch.full(
-        (total,), -1, device=anchors.device
-    )  # anchor → its place in this head, or -1
-    place[list(head.anchor_ids)] = torch.arange(len(head.anchor_ids), device=anchors.device)
-    ground_truths, ids = torch.nonzero(chosen & (place >= 0), as_tuple=True)
-    order = torch.argsort(
-        ground_truths * (total + 1) + torch.where(ids == best[ground_truths], 0, ids + 1)
+        anchor_boxes, target_boxes = (
+            torch.cat((-shapes, shapes), dim=-1) / 2 for shapes in (anchors, targets.boxes[:, 2:])
+        )  # xyxy around one center
+        overlaps = settings.iou_thresh_overlap(anchor_boxes[None], target_boxes[:, None])
+        chosen = chosen | (overlaps > settings.iou_thresh)
+    number_in_head = torch.full((total,), -1, device=anchors.device)  # -1: of another head
+    number_in_head[list(head.anchor_ids)] = torch.arange(
+        len(head.anchor_ids), device=anchors.device
     )
-    ground_truths, ids = ground_truths[order], ids[order]
+    target_index, anchor_index = torch.nonzero(chosen & (number_in_head >= 0), as_tuple=True)
+    rank = torch.where(anchor_index == best[target_index], 0, anchor_index + 1)
+    order = torch.argsort(target_index * (total + 1) + rank)
+    target_index, anchor_index = target_index[order], anchor_index[order]
     size = torch.tensor([width, height], device=anchors.device)
-    column, row = torch.minimum((targets.boxes[ground_truths, :2] * size).long(), size - 1).unbind(
-        dim=-1
+    centers = (targets.boxes[target_index, :2] * size).long()
+    column, row = torch.minimum(centers, size - 1).unbind(dim=-1)
+    image_and_anchor = (
+        targets.image_index[target_index] * len(head.anchor_ids) + number_in_head[anchor_index]
     )
-    first = (targets.image_index[ground_truths] * len(head.anchor_ids) + place[ids]) * height
-    return (first + row) * width + column, ground_truths, ids
+    return (image_and_anchor * height + row) * width + column, target_index, anchor_index
+
+
+def positive_boxes(
+    head: AnchorHead, raw: Tensor, targets: Targets, assignment: Assignment, grid: tuple[int, int]
+) -> PositiveBoxes:
+    """Collect what the box loss needs of each pair.
+
+    Args:
+        head: the head.
+        raw: raw x, y, w, h of all cells, `[B*A*H*W, 4]`.
+        targets: of the batch.
+        assignment: of the targets to the head.
+        grid: (H, W) of the map.
+    """
+    cells, (height, width) = assignment.cell_index, grid
+    return PositiveBoxes(
+        raw=raw[cells],
+        cells=torch.stack((cells % width, cells // width % height), dim=-1),
+        anchors=head.all_anchors[assignment.anchor_index],
+        ground_truth=targets.boxes[assignment.target_index],
+        grid=grid,
+    )
+
+
+def last_occurrence(keys: Tensor) -> Tensor:
+    """Return bool `[K]`: whether no later entry of `keys` is equal."""
+    _, group = torch.unique(keys, return_inverse=True)
+    position = torch.arange(len(keys), device=keys.device)
+    last = torch.zeros_like(position).scatter_reduce(0, group, position, "amax")
+    return position == last[group]

@@ -1,8 +1,8 @@
-"""The loss of a classifier: what enters its last [softmax] and the ground truth → a scalar whose gradient is Darknet's delta.
+"""The loss of a classifier: the input of its last [softmax] and the targets → a scalar whose gradient is Darknet's delta.
 
-Darknet's softmax, logistic and cost layers hand their delta, ground truth - output, on as it is: no derivative of the softmax,
-the sigmoid or the temperature is multiplied in (softmax_layer.c, logistic_layer.c, cost_layer.c, their backward
-functions). Each loss here is the function of which that is the negative gradient.
+The delta of Darknet's softmax, logistic and cost layers is target - output, and they pass it on unchanged: the
+derivatives of the softmax, the logistic function and the temperature are left out (backward functions of
+softmax_layer.c, logistic_layer.c, cost_layer.c). Each loss here is the function with that negative gradient.
 """
 
 from collections.abc import Sequence
@@ -20,31 +20,31 @@ from yolo.model.network import SOFTMAX, Network
 
 COST, LOGISTIC = "cost", "logistic"
 
-COSTS = ("sse", "masked")  # of those that Darknet has; ground truth - output is their delta
+COST_TYPES = ("sse", "masked")  # the types of [cost] whose delta is target - output
 
 
 @dataclass(frozen=True)
 class ClassificationLosses:
-    """The loss of a batch, an image: total carries the gradient.
+    """The loss of a batch, divided by the number of images.
 
-    top1: share of the images whose likeliest class is that with the largest part of the ground truth.
+    total: scalar with a gradient; top1: fraction of the images whose most probable class is that of the largest target.
     """
 
     total: Tensor
     top1: Tensor
 
     def scalars(self) -> dict[str, Tensor | float]:
-        """What is worth watching, by name."""
+        """Return the values to log, by name."""
         return {"loss/total": self.total.detach(), "train/top1": self.top1}
 
 
 class ClassificationLoss:
-    """`loss(raw, targets)` for a network without a detection head.
+    """The loss of a classifier: `loss(raw, targets)` → ClassificationLosses.
 
-    d(total)/d(raw) = -weight * (targets - output) / B, where output is what the last [softmax] or [logistic] gives, or
-    the raw values themselves. weight: as `loss_weight` reads it from the cfg; 1 for one that ends with [softmax].
-    Of a class hierarchy each group is a softmax of its own, which counts as much as the ground truth that lies in it.
-    Raises ValueError for a network with a detection head, CfgError for a softmax of every pixel.
+    d(total)/d(raw) = -weight * (targets - output) / B, where output is that of the last [softmax] or [logistic], or
+    the raw values. weight: see `loss_weight`; 1 for a cfg that ends with [softmax]. In a class hierarchy each group is
+    a softmax of its own, weighted by the sum of its targets.
+    Raises ValueError for a network with a detection head, CfgError for a softmax over the channels of each pixel.
     """
 
     def __init__(self, network: Network, weight: float = 1.0) -> None:
@@ -61,7 +61,7 @@ class ClassificationLoss:
             )
 
     def __call__(self, raw: Sequence[Tensor], targets: Tensor) -> ClassificationLosses:
-        """What `network.forward` gave, and the ground truth float `[B, classes]` → ClassificationLosses."""
+        """Compute the loss. raw: output of `network.forward`; targets: float `[B, classes]`."""
         values = raw[0].float().flatten(1)
         if values.shape != targets.shape:
             raise ValueError(
@@ -80,28 +80,28 @@ class ClassificationLoss:
 
     @torch.no_grad()
     def _top1(self, raw: Sequence[Tensor], targets: Tensor) -> Tensor:
-        """Of a class hierarchy among the leaves; ground truth that is no leaf counts as a miss."""
+        """Compare the leaves of a class hierarchy; an image whose target is not a leaf counts as an error."""
         probabilities = self.network.classify(list(raw)).float()
         if self.network.tree is None:
             return (probabilities.argmax(dim=1) == targets.argmax(dim=1)).float().mean()
         leaf = self.network.tree.leaf.to(targets.device)
-        ground_truth = targets * leaf
-        hits = (probabilities * leaf).argmax(dim=1) == ground_truth.argmax(dim=1)
-        return (hits & (ground_truth > 0).any(dim=1)).float().mean()
+        leaf_targets = targets * leaf
+        correct = (probabilities * leaf).argmax(dim=1) == leaf_targets.argmax(dim=1)
+        return (correct & (leaf_targets > 0).any(dim=1)).float().mean()
 
 
 def loss_weight(sections: Sequence[Section]) -> float:
-    """How many times ground truth - output counts in a classifier of these sections, [net] first.
+    """Return the factor of target - output in the delta of a classifier. sections: of the cfg, [net] first.
 
-    Once for the [softmax] or [logistic] at its end, but for noloss=1, and `scale` times for each [cost] after it: all
-    add to the same delta, so that [softmax] and [cost] have twice the gradient of [softmax] alone.
-    Raises CfgError with file and line for a cfg without any of them, and for a [cost] that is computed otherwise.
+    The [softmax] or [logistic] at the end adds 1 (0 with noloss=1), each [cost] after it adds its `scale`: Darknet adds
+    them to the same delta, so [softmax] and [cost] have twice the gradient of [softmax] alone.
+    Raises CfgError with file and line for a cfg without any of them, and for a [cost] with another delta.
     """
     layers = sections[1:]
     last = _last_output([section.kind for section in layers])
     end = layers[last]
-    own = end.kind == LOGISTIC or (end.kind in SOFTMAX and not end.flag("noloss"))
-    weight = float(own) + sum(_cost_scale(section) for section in layers[last + 1 :])
+    has_loss = end.kind == LOGISTIC or (end.kind in SOFTMAX and not end.flag("noloss"))
+    weight = float(has_loss) + sum(_cost_scale(section) for section in layers[last + 1 :])
     if weight <= 0:
         found = f"{end.path}:{end.line}: found [{end.kind}] at the end and no loss"
         raise CfgError(f"{found}, expected [softmax], [logistic] or [cost]")
@@ -109,18 +109,31 @@ def loss_weight(sections: Sequence[Section]) -> float:
 
 
 def softmax_loss(values: Tensor, targets: Tensor, groups: int, temperature: float) -> Tensor:
-    """Sum over a batch `[B, N]`, in each of `groups` equal parts: the cross entropy, where ground truth adds up to 1.
+    """Return the cross entropy of each of `groups` equal parts of the classes, summed over the batch.
 
-    Where it does not (the parts without the class), the gradient is softmax - ground truth all the same, as in Darknet.
+    In a part whose targets do not add up to 1 (without the true class) the gradient is softmax - target too, as in
+    Darknet.
+
+    Args:
+        values: input of the softmax, `[B, N]`.
+        targets: `[B, N]`.
+        groups: number of parts.
+        temperature: of the softmax.
     """
     parts = values.reshape(len(values), groups, -1) / temperature
     return temperature * torch.logsumexp(parts, dim=-1).sum() - (values * targets).sum()
 
 
 def tree_loss(values: Tensor, targets: Tensor, tree: Tree, temperature: float) -> Tensor:
-    """The same in the groups of a hierarchy `[B, N]`, each times the ground truth that lies in it: 1, or 0 off the path.
+    """Return the cross entropy of each group of a class hierarchy, weighted by the sum of its targets: 1 on the path, or 0.
 
-    softmax_layer.c forward_softmax_layer_gpu, which masks the groups off the path; its CPU code forgets to.
+    Source: softmax_layer.c forward_softmax_layer_gpu, which masks the groups off the path; the CPU code does not.
+
+    Args:
+        values: input of the softmax, `[B, N]`.
+        targets: `[B, N]`.
+        tree: the hierarchy.
+        temperature: of the softmax.
     """
     scaled = values / temperature
     group = tree.group.to(values.device)
@@ -129,12 +142,12 @@ def tree_loss(values: Tensor, targets: Tensor, tree: Tree, temperature: float) -
         1, group.expand_as(scaled), scaled.detach(), "amax", include_self=False
     )
     sums = empty.index_add(1, group, torch.exp(scaled - largest[:, group]))
-    within = empty.index_add(1, group, targets)
-    return temperature * (within * (largest + sums.log())).sum() - (values * targets).sum()
+    group_targets = empty.index_add(1, group, targets)
+    return temperature * (group_targets * (largest + sums.log())).sum() - (values * targets).sum()
 
 
 def _last_output(kinds: Sequence[str]) -> int:
-    """Index of the last layer that is no [cost]; the first where there is no other."""
+    """Return the index of the last layer that is not a [cost]; 0 if there is none."""
     last = len(kinds) - 1
     while last > 0 and kinds[last] == COST:
         last -= 1
@@ -142,8 +155,8 @@ def _last_output(kinds: Sequence[str]) -> int:
 
 
 def _cost_scale(cost: Section) -> float:
-    cost.choice("type", "sse", COSTS)
-    for key in ("ratio", "thresh"):  # they drop small deltas
+    cost.choice("type", "sse", COST_TYPES)
+    for key in ("ratio", "thresh"):  # they drop small deltas, which is not supported
         if cost.number(key, 0.0) != 0:
-            raise cost.error(key, "0, for a classifier that is to be trained")
+            raise cost.error(key, "0 in the training of a classifier")
     return cost.number("scale", 1.0)

@@ -1,7 +1,14 @@
-"""The loss of a detection network: raw maps + targets → a scalar whose gradient is Darknet's delta.
+"""The loss of a detection network: raw maps and targets → a scalar whose gradient is Darknet's delta.
 
-Each kind of head has its own file; here they are added up and divided by the number of images, as Darknet's update
-does (convolutional_layer.c update_convolutional_layer: learning_rate / batch).
+The loss of each kind of head has its own file. Here they are added up and divided by the number of images, as Darknet's
+update does (convolutional_layer.c update_convolutional_layer: learning_rate / batch). For a [yolo] head the way is
+
+    DetectionLoss.__call__   labels → classes of the heads
+    yolo.py yolo_loss        box, objectness and class loss of one head
+    assign.py assign         which anchors are responsible for which box, and which cells are ignored
+    box_gradient.py          the gradient of iou_loss
+
+region.py and yolov1.py hold the losses and the assignment of the older heads.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,27 +26,28 @@ from yolo.records import Targets
 from yolo.settings import HeadSettings
 from yolo.train.losses.assign import DIALECTS
 from yolo.train.losses.gaussian_yolo import gaussian_yolo_loss
-from yolo.train.losses.head_loss import HeadLoss, Rules
+from yolo.train.losses.head_loss import HeadLoss, LossOptions
 from yolo.train.losses.region import region_loss
 from yolo.train.losses.yolo import yolo_loss
-from yolo.train.losses.yolov1 import detection_loss
+from yolo.train.losses.yolov1 import yolov1_loss
 
 HEAD_LOSSES: dict[type[nn.Module], Callable[..., HeadLoss]] = {
     YoloHead: yolo_loss,
     GaussianYoloHead: gaussian_yolo_loss,
     RegionHead: region_loss,
-    YoloV1Head: detection_loss,
+    YoloV1Head: yolov1_loss,
 }
 
-RECALL_IOUS = (0.5, 0.75)  # of Darknet's log line
+RECALL_IOUS = (0.5, 0.75)  # Darknet prints the recall at these
 
 
 @dataclass(frozen=True)
 class Losses:
-    """The loss of a batch, an image: total = box + objectness + classification, divided by B.
+    """The loss of a batch, divided by the number of images: total = box + objectness + classification.
 
-    total carries the gradient; everything else is detached. iou: mean IoU of the `assigned` pairs with their
-    ground truths (0 when there are none); heads: the same, head by head, as sums over the batch.
+    total: scalar with a gradient; all others are detached. box, objectness, classification: scalars, its parts.
+    assigned: number of pairs of a positive cell and its ground truth; iou: their mean IoU, 0 without any.
+    heads: the losses of each head, summed over the batch.
     """
 
     total: Tensor
@@ -51,8 +59,8 @@ class Losses:
     heads: tuple[HeadLoss, ...] = ()
 
     def scalars(self) -> dict[str, Tensor | float]:
-        """What is worth watching, by name; the names of one head end with its number, from 0."""
-        images = {
+        """Return the values to log, by name; the names of one head end with its number, from 0."""
+        values = {
             "loss/total": self.total.detach(),
             "loss/box": self.box,
             "loss/objectness": self.objectness,
@@ -60,16 +68,16 @@ class Losses:
             "train/iou": self.iou,
         }
         for number, head in enumerate(self.heads):
-            images |= _head_scalars(head, number)
-        return images
+            values |= _head_scalars(head, number)
+        return values
 
 
 class DetectionLoss:
-    """`loss(raw, targets, seen)` for all heads of a network. d(total)/d(raw map) = -delta / B.
+    """The loss of all heads of a network: `loss(raw, targets, seen)` → Losses, d(total)/d(raw map) = -delta / B.
 
     Args:
-        network: its heads are trained.
-        dialect: "alexeyab" or "pjreddie", whose arithmetic to follow.
+        network: the network whose heads are trained.
+        dialect: the Darknet whose arithmetic is followed, "alexeyab" or "pjreddie".
         box_gradient: of iou_loss iou, giou, diou and ciou: "darknet", Darknet's own formula, or "autograd", the true
             gradient.
         head_settings: one for each head; default: what the cfg says.
@@ -110,14 +118,17 @@ class DetectionLoss:
         self.class_map = class_map
 
     def __call__(self, raw: Sequence[Tensor], targets: Targets, seen: int = 0) -> Losses:
-        """Raw maps `[B, A*(5+classes), H, W]`, one a head, and the targets of the batch → Losses.
+        """Compute the losses of a batch.
 
-        seen: images that the network was trained on before; [region] and [detection] begin otherwise.
+        Args:
+            raw: raw maps, one a head, e.g. `[B, A*(5+classes), H, W]` of a [yolo].
+            targets: of the batch.
+            seen: number of images the network was trained on before; [region] and [detection] start with another loss.
         """
-        rules = Rules(self.dialect, seen, self.box_gradient)
+        options = LossOptions(self.dialect, seen, self.box_gradient)
         targets = self._with_head_classes(targets)
         parts = [
-            HEAD_LOSSES[type(head)](head, settings, rules, map_, targets)
+            HEAD_LOSSES[type(head)](head, settings, options, map_, targets)
             for head, settings, map_ in zip(self.heads, self.settings, raw, strict=True)
         ]
         box, objectness, classification = (
@@ -159,16 +170,16 @@ def _detached(part: HeadLoss) -> HeadLoss:
 
 
 def _head_scalars(head: HeadLoss, number: int) -> dict[str, Tensor | float]:
-    """One head's losses, mean IoU, recall, and shares of its cells."""
-    pairs, count = max(1, len(head.ious)), len(head.ious)
+    """Return the losses of one head, mean IoU, recall, and the fractions of its cells that are positive and ignored."""
+    count, divisor = len(head.ious), max(1, len(head.ious))
     values: dict[str, Tensor | float] = {
         "loss_box": head.box,
         "loss_objectness": head.objectness,
         "loss_classification": head.classification,
-        "iou": head.ious.sum() / pairs,
+        "iou": head.ious.sum() / divisor,
         "assigned_share": count / max(1, head.cells),
         "ignored_share": head.ignored / max(1, head.cells),
     }
-    for least in RECALL_IOUS:
-        values[f"recall_{round(100 * least)}"] = (head.ious > least).sum() / pairs
+    for threshold in RECALL_IOUS:
+        values[f"recall_{round(100 * threshold)}"] = (head.ious > threshold).sum() / divisor
     return {f"heads/{name}_{number}": value for name, value in values.items()}

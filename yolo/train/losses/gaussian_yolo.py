@@ -1,8 +1,8 @@
-"""The [Gaussian_yolo] loss in torch: a raw map + targets → a scalar whose gradient is Darknet's delta.
+"""The [Gaussian_yolo] loss: a raw map and the targets → losses whose gradient is Darknet's delta.
 
-AlexeyAB's gaussian_yolo_layer.c trains each of x, y, w, h with an uncertainty σ beside it: the ground truth is to be likely
-under a normal distribution. Objectness and classes are those of [yolo], with fewer keys. pjreddie's Darknet has no such
-section, so the dialect changes nothing here.
+AlexeyAB's gaussian_yolo_layer.c predicts an uncertainty σ beside each of x, y, w, h, and maximizes the likelihood of
+the ground truth under a normal distribution. Objectness and classes are those of [yolo], with fewer keys. pjreddie's
+Darknet has no such section, so the dialect changes nothing here.
 """
 
 import math
@@ -14,46 +14,57 @@ from torch import Tensor
 from yolo.boxes import cxcywh_to_xyxy, paired_iou
 from yolo.model.heads.yolo import GaussianYoloHead, YoloSettings
 from yolo.records import Targets
-from yolo.train.losses.anchored import (
-    Pairs,
-    class_loss,
-    class_multipliers,
-    objectness_loss,
-    pairs_of,
+from yolo.train.losses.assign import (
+    DIALECTS,
+    Assignment,
+    PositiveBoxes,
+    assign,
+    assign_by_shape,
+    positive_boxes,
 )
-from yolo.train.losses.assign import DIALECTS, Assignment, assign, assign_by_shape
-from yolo.train.losses.box_gradient import DeltaLoss, bounded, darknet_slopes, true_slopes
-from yolo.train.losses.head_loss import HeadLoss, Rules
+from yolo.train.losses.box_gradient import DeltaLoss, clip_delta, darknet_gradient, true_gradient
+from yolo.train.losses.head_loss import HeadLoss, LossOptions
+from yolo.train.losses.yolo import class_loss, class_weights, objectness_loss, small_box_weight
 
-SIGMA_CONST = 0.3  # delta_gaussian_yolo_box: keeps the density of a certain cell finite
+SIGMA_CONST = 0.3  # delta_gaussian_yolo_box: keeps the density finite for a small σ
 
-DENSITY_EPSILON = 1e-9  # the same: keeps its logarithm finite
+DENSITY_EPSILON = 1e-9  # the same: keeps the logarithm finite
 
 BOX = 8  # channels of a box: x, σx, y, σy, w, σw, h, σh
 
 
 def gaussian_yolo_loss(
-    head: GaussianYoloHead, settings: YoloSettings, rules: Rules, raw: Tensor, targets: Targets
+    head: GaussianYoloHead,
+    settings: YoloSettings,
+    options: LossOptions,
+    raw: Tensor,
+    targets: Targets,
 ) -> HeadLoss:
-    """Sums over the batch of one head's loss. raw: `[B, A*(9+classes), H, W]`; labels are 0..classes-1.
+    """Compute the loss of one head, summed over the batch.
 
     Source: AlexeyAB gaussian_yolo_layer.c forward_gaussian_yolo_layer.
+
+    Args:
+        head, settings: of the [Gaussian_yolo].
+        options: the box gradient.
+        raw: raw map `[B, A*(9+classes), H, W]`.
+        targets: of the batch; labels are 0..classes-1.
     """
-    settings = _as_read(settings)
+    settings = _as_gaussian_layer(settings)
     grid = (raw.shape[-2], raw.shape[-1])
     cells = head.split(raw)
     flat = cells.reshape(-1, cells.shape[-1])  # [B*A*H*W, 9+classes]
     assignment = _assign(head, settings, raw.detach(), targets, grid)
-    multiplier = class_multipliers(settings, targets)[assignment.ground_truths]  # [K]
+    class_weight = class_weights(settings, targets)[assignment.target_index]  # [K]
     classification, class_errors = class_loss(
         head, settings, flat[:, BOX + 1 :], targets, assignment
     )
-    objectness = objectness_loss(head, settings, flat[:, BOX], assignment, multiplier)
-    share = 1 / class_errors.clamp(min=1)  # averages_gaussian_yolo_deltas, whatever iou_thresh is
-    pairs = pairs_of(head, flat[:, 0:BOX:2], targets, assignment, grid)
-    sigmas = flat[assignment.cells, 1:BOX:2]
-    weight = settings.iou_normalizer * multiplier
-    box, ious = _box_loss(head, settings, rules, pairs, sigmas, weight, share)
+    objectness = objectness_loss(head, settings, flat[:, BOX], assignment, class_weight)
+    factor = 1 / class_errors.clamp(min=1)  # averages_gaussian_yolo_deltas, for every iou_thresh
+    positive = positive_boxes(head, flat[:, 0:BOX:2], targets, assignment, grid)
+    sigmas = flat[assignment.cell_index, 1:BOX:2]
+    weight = settings.iou_normalizer * class_weight
+    box, ious = _box_loss(head, settings, options, positive, sigmas, weight, factor)
     return HeadLoss(
         box=box,
         objectness=objectness,
@@ -64,10 +75,10 @@ def gaussian_yolo_loss(
     )
 
 
-def _as_read(settings: YoloSettings) -> YoloSettings:
-    """The keys as gaussian_yolo_layer.c has them: objectness is weighed by cls_normalizer, some keys are not looked at.
+def _as_gaussian_layer(settings: YoloSettings) -> YoloSettings:
+    """Change the keys as gaussian_yolo_layer.c uses them: cls_normalizer is the weight of objectness, some do nothing.
 
-    delta_normalizer, the third one, has no place in the sums at all.
+    delta_normalizer does nothing either: this loss does not use it.
     """
     return replace(
         settings,
@@ -85,7 +96,10 @@ def _assign(
     targets: Targets,
     grid: tuple[int, int],
 ) -> Assignment:
-    """As [yolo]; with yolo_point the cell is that of the ground truth's corner, or the nearest one. Belief leaves σ out."""
+    """Assign as [yolo], but with yolo_point to the cell of the box's corner. Class probabilities are without σ.
+
+    A corner outside the image belongs to the nearest cell.
+    """
     boxes = head.decode(raw).boxes
     class_probs = torch.sigmoid(head.split(raw)[..., BOX + 1 :]).flatten(1, 3)
     dialect = DIALECTS["alexeyab"]
@@ -93,87 +107,102 @@ def _assign(
     points = (targets.boxes[:, :2] - head.center_shift * targets.boxes[:, 2:]).clamp(0, 1)
     moved = targets._replace(boxes=torch.cat((points, targets.boxes[:, 2:]), dim=1))
     by_shape, _, _ = assign_by_shape(head, settings, moved, grid)
-    cells = torch.cat((assignment.cells[: assignment.by_prediction], by_shape))
-    return replace(assignment, cells=cells)
+    by_prediction = assignment.cell_index[: assignment.by_prediction]
+    return replace(assignment, cell_index=torch.cat((by_prediction, by_shape)))
 
 
 def _box_loss(
     head: GaussianYoloHead,
     settings: YoloSettings,
-    rules: Rules,
-    pairs: Pairs,
+    options: LossOptions,
+    positive: PositiveBoxes,
     sigmas: Tensor,
     weight: Tensor,
-    share: Tensor,
+    factor: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Sum over the pairs and their IoUs `[K]` (delta_gaussian_yolo_box). sigmas: raw `[K, 4]`.
+    """Sum the box loss over the pairs (delta_gaussian_yolo_box).
 
-    weight `[K]` is part of a pair's delta when that is clipped, share `[K]` is what then counts of it. The value is
-    that of x, y, w, h, as iou_loss says, and uc_normalizer x the likelihood's for their uncertainties.
+    It is the loss of x, y, w, h (the likelihood, or iou_loss), plus uc_normalizer x the likelihood for the σ.
+
+    Args:
+        head, settings: of the section.
+        options: the box gradient.
+        positive: the K pairs.
+        sigmas: raw σ of x, y, w, h, `[K, 4]`.
+        weight: `[K]`, multiplies the delta of a pair before it is clipped to max_delta.
+        factor: `[K]`, multiplies it afterwards.
+
+    Returns:
+        The loss, and the IoU of each pair `[K]`.
     """
     with torch.no_grad():
-        boxes = head.decode_boxes(pairs.t, pairs.place, pairs.anchors, pairs.grid)
-        corners, ground_truth_corners = cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(pairs.ground_truth)
-    likelihood, slopes, sigma_slopes = _likelihood_slopes(head, pairs, sigmas)
+        boxes = head.decode_boxes(positive.raw, positive.cells, positive.anchors, positive.grid)
+        predicted, expected = cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(positive.ground_truth)
+    likelihood, gradient, sigma_gradient = _likelihood_gradient(head, positive, sigmas)
     value, overlap = likelihood, settings.box_overlap
     if overlap is not None:
-        value = 1 - overlap(corners, ground_truth_corners)
-        slopes = -_overlap_slopes(head, settings, rules, pairs, boxes)
-    delta = bounded(-weight[:, None] * slopes, settings.max_delta)
-    sigma_delta = bounded(-settings.uc_normalizer * sigma_slopes, settings.max_delta)
-    both = share[:, None] * torch.stack((delta, sigma_delta), dim=-1).flatten(1)
-    raw = torch.stack((pairs.t, sigmas), dim=-1).flatten(1)
-    total = (share * (weight * value + settings.uc_normalizer * likelihood)).sum()
-    return DeltaLoss.apply(raw, both, total), paired_iou(corners, ground_truth_corners)
+        value = 1 - overlap(predicted, expected)
+        gradient = -_overlap_gradient(head, settings, options, positive, boxes)
+    delta = clip_delta(-weight[:, None] * gradient, settings.max_delta)
+    sigma_delta = clip_delta(-settings.uc_normalizer * sigma_gradient, settings.max_delta)
+    deltas = factor[:, None] * torch.stack((delta, sigma_delta), dim=-1).flatten(1)
+    raw = torch.stack((positive.raw, sigmas), dim=-1).flatten(1)
+    total = (factor * (weight * value + settings.uc_normalizer * likelihood)).sum()
+    return DeltaLoss.apply(raw, deltas, total), paired_iou(predicted, expected)
 
 
-def _overlap_slopes(
-    head: GaussianYoloHead, settings: YoloSettings, rules: Rules, pairs: Pairs, boxes: Tensor
+def _overlap_gradient(
+    head: GaussianYoloHead,
+    settings: YoloSettings,
+    options: LossOptions,
+    positive: PositiveBoxes,
+    boxes: Tensor,
 ) -> Tensor:
-    """d overlap / d (raw x, y, w, h), `[K, 4]`: the true ones or Darknet's."""
-    if rules.box_gradient != "darknet":
-        return true_slopes(head, settings.box_overlap, pairs)
-    slopes = darknet_slopes(settings.box_overlap, boxes, pairs.ground_truth)
-    center, size = slopes.split(2, dim=1)
-    center = center - head.center_shift * size  # what Darknet does for a yolo_point
-    return torch.cat((center, size * pairs.t[:, 2:].exp()), dim=1).detach()
+    """Return d overlap / d (raw x, y, w, h), `[K, 4]`, true or Darknet's. boxes: predicted, cxcywh `[K, 4]`."""
+    if options.box_gradient != "darknet":
+        return true_gradient(head, settings.box_overlap, positive)
+    gradient = darknet_gradient(settings.box_overlap, boxes, positive.ground_truth)
+    center, size = gradient.split(2, dim=1)
+    center = center - head.center_shift * size  # Darknet's correction for a yolo_point
+    return torch.cat((center, size * positive.raw[:, 2:].exp()), dim=1).detach()
 
 
-def _likelihood_slopes(
-    head: GaussianYoloHead, pairs: Pairs, sigmas: Tensor
+def _likelihood_gradient(
+    head: GaussianYoloHead, positive: PositiveBoxes, sigmas: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The negative log likelihood of each pair's ground truth `[K]` and its slopes for x, y, w, h and for their σ `[K, 4]`.
+    """Return the negative log likelihood of each ground truth `[K]`, and its gradients for x, y, w, h and their σ.
 
-    The slopes are those for the values after the logistic function, which Darknet takes for the raw ones'.
+    The gradients `[K, 4]` are those for the values after the logistic function; Darknet uses them for the raw values.
     """
-    wanted = _wanted(head, pairs)
-    t = pairs.t.detach()
-    center = torch.sigmoid(t[:, :2]) * head.scale_x_y - 0.5 * (head.scale_x_y - 1)
-    small = 2 - pairs.ground_truth[:, 2] * pairs.ground_truth[:, 3]  # small boxes weigh more
+    target = _box_target(head, positive)
+    raw = positive.raw.detach()
+    center = torch.sigmoid(raw[:, :2]) * head.scale_x_y - 0.5 * (head.scale_x_y - 1)
     with torch.enable_grad():
-        mean = torch.cat((center, t[:, 2:]), dim=1).requires_grad_()
+        mean = torch.cat((center, raw[:, 2:]), dim=1).requires_grad_()
         sigma = torch.sigmoid(sigmas.detach()).requires_grad_()
-        likelihood = small * negative_log_likelihood(mean, sigma, wanted).sum(dim=1)
-    slopes = torch.autograd.grad(likelihood.sum(), (mean, sigma))
-    return likelihood.detach(), *slopes
+        likelihood = negative_log_likelihood(mean, sigma, target).sum(dim=1)
+        likelihood = small_box_weight(positive) * likelihood
+    gradients = torch.autograd.grad(likelihood.sum(), (mean, sigma))
+    return likelihood.detach(), *gradients
 
 
-def _wanted(head: GaussianYoloHead, pairs: Pairs) -> Tensor:
-    """What x, y (after the logistic function), w, h of each cell should be, `[K, 4]`; -inf for a side of no length."""
-    height, width = pairs.grid
-    size = pairs.ground_truth[:, 2:]
-    point = pairs.ground_truth[:, :2] - head.center_shift * size
-    place = point * pairs.t.new_tensor([width, height]) - pairs.place
-    shape = (size * head.network_size(pairs.grid) / pairs.anchors).log()
-    return torch.cat((place, shape), dim=1)
+def _box_target(head: GaussianYoloHead, positive: PositiveBoxes) -> Tensor:
+    """Return the targets of x, y (after the logistic function), w, h, `[K, 4]`; -inf for a side of length 0."""
+    height, width = positive.grid
+    size = positive.ground_truth[:, 2:]
+    point = positive.ground_truth[:, :2] - head.center_shift * size
+    offset = point * positive.raw.new_tensor([width, height]) - positive.cells
+    log_size = (size * head.network_size(positive.grid) / positive.anchors).log()
+    return torch.cat((offset, log_size), dim=1)
 
 
-def negative_log_likelihood(mean: Tensor, sigma: Tensor, wanted: Tensor) -> Tensor:
-    """-½ log of the density of `wanted`, all of one shape; the density's height is that of σ + 0.3, its width σ's.
+def negative_log_likelihood(mean: Tensor, sigma: Tensor, target: Tensor) -> Tensor:
+    """Return -½ log of the density of `target`, element by element.
 
-    Source: delta_gaussian_yolo_box, whose delta is this function's negative derivative.
+    The density has the width of σ and the height of σ + 0.3. Source: delta_gaussian_yolo_box, whose delta is the
+    negative derivative of this function.
     """
-    density = torch.exp(-0.5 * ((wanted - mean) / sigma).square()) / (
+    density = torch.exp(-0.5 * ((target - mean) / sigma).square()) / (
         math.sqrt(2 * math.pi) * (sigma + SIGMA_CONST)
     )
     return -0.5 * torch.log(density + DENSITY_EPSILON)

@@ -1,4 +1,4 @@
-"""What every head's loss is told beside its section, and what it gives back."""
+"""The records that the loss of every kind of head takes and returns."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from yolo.train.losses.assign import Dialect
 
 
 @dataclass(frozen=True)
-class Rules:
-    """What decides a head's arithmetic beside its section.
+class LossOptions:
+    """What decides the arithmetic of a head's loss beside its section.
 
-    dialect: whose Darknet; seen: images that the weights were trained on before this batch;
+    dialect: which Darknet; seen: number of images that the weights were trained on before this batch;
     box_gradient: of iou_loss iou, giou, diou and ciou: "darknet", Darknet's own formula, or "autograd", the true one.
     """
 
@@ -22,11 +22,11 @@ class Rules:
 
 @dataclass(frozen=True)
 class HeadLoss:
-    """Sums over a batch of one head's loss, and what happened in it.
+    """The loss of one head, summed over a batch.
 
-    box, objectness, classification: scalars that carry the gradient; ious: `[K]`, detached, of each pair of a cell and
-    its ground truth; cells: number of cells times anchors in the batch; ignored: scalar, how many of them should say neither
-    "object" nor "nothing".
+    box, objectness, classification: scalars with a gradient.
+    ious: `[K]`, detached, IoU of each pair of a positive cell and its ground truth.
+    cells: number of cells (times anchors) in the batch; ignored: scalar, how many of them have no objectness loss.
     """
 
     box: Tensor

@@ -1,18 +1,23 @@
-"""The loss of [region], the head of YOLOv2 and YOLO9000: a raw map + targets → scalars whose gradient is Darknet's.
+"""The [region] loss, of YOLOv2 and YOLO9000: a raw map and the targets → losses whose gradient is Darknet's delta.
 
-Darknet computes no loss, it writes delta = -dL/d(raw map) by hand: region_layer.c forward_region_layer, and for x, y
-and objectness the sigmoid's derivative, in backward_region_layer_gpu (AlexeyAB has it where the delta is written). The
-functions here are those whose derivatives the deltas are: half the squared errors of σ(x), σ(y), w, h and
-σ(objectness), and the cross entropy of the classes.
+Darknet does not compute a loss, it writes delta = -dL/d(raw map) by hand: region_layer.c forward_region_layer, with the
+derivative of the logistic function for x, y and objectness in backward_region_layer_gpu (AlexeyAB's multiplies it where
+the delta is written). The functions here are those with these derivatives: half the squared errors of σ(x), σ(y), w, h
+and σ(objectness), and the cross entropy of the classes.
 
-Where the two Darknets differ (`extended` is AlexeyAB's):
-- a box weighs coord_scale x (2 - w·h) in pjreddie's, so that small ones count more, and coord_scale in AlexeyAB's;
-- classfix and focal_loss count in AlexeyAB's only;
-- of several ground truths in one cell the last one sets all classes, but in pjreddie's without softmax the first one does,
-  and the others add theirs;
-- AlexeyAB's has no background, and classes without softmax are as linear as the map. Here the loss goes with what the
-  head decodes for both dialects: a background where the cfg has one, and the logistic function.
-An image that has a class but no box (x and y above 100,000, for YOLO9000) is in none of our data sets, nor here.
+Assignment: a ground truth box belongs to the cell that contains its center, and there to the anchor of the most similar
+shape. A cell whose predicted box has an IoU above `thresh` with a ground truth box is ignored in the objectness loss,
+unless it is responsible for a box. All other cells have the objectness target 0.
+
+Differences between the two Darknets:
+- the weight of a box is coord_scale x (2 - w·h) in pjreddie's, so that small boxes weigh more, and coord_scale in
+  AlexeyAB's;
+- only AlexeyAB's reads classfix and focal_loss;
+- of several ground truth boxes in one cell the last one sets the targets of all classes. In pjreddie's without softmax
+  the first one does, and the others add their own class;
+- AlexeyAB's has no background, and without softmax its classes have no activation. Here the loss follows what the head
+  decodes, for both dialects: a background if the cfg has one, and the logistic function.
+Images with a class but no box (x and y above 100,000, for YOLO9000) are not supported.
 """
 
 from dataclasses import dataclass, replace
@@ -25,73 +30,88 @@ from yolo.boxes import cxcywh_to_xyxy, paired_iou
 from yolo.model.class_tree import NONE, Tree, class_paths, group_log_softmax
 from yolo.model.heads.region import COORDS, RegionHead, RegionSettings
 from yolo.records import Targets
-from yolo.train.losses.anchored import focal_weight, last_of_each
-from yolo.train.losses.assign import Dialect, best_ground_truths
-from yolo.train.losses.head_loss import HeadLoss, Rules
+from yolo.train.losses.assign import Dialect, best_targets, last_occurrence
+from yolo.train.losses.head_loss import HeadLoss, LossOptions
+from yolo.train.losses.yolo import focal_weight
 
-PULLED_IMAGES = 12_800  # forward_region_layer: so long are boxes pulled to the anchors,
+ANCHOR_IMAGES = 12_800  # forward_region_layer: for so many images, boxes without ground truth learn their anchor
 
-PULL_SCALE = 0.01  # so strongly
+ANCHOR_SCALE = 0.01  # the weight of that loss
 
+# values of classfix
 TO_BEST_IOU = (
     -1
-)  # classfix: the objectness of every cell is to be its IoU with the best ground truth
-
-IGNORED_TOO = 1  # classfix: the ignored cells get a class as well,
-
-BY_OBJECTNESS = 2  # classfix: the same, as far as they see an object
+)  # the objectness target of negative cells is the largest IoU with a ground truth box
+CLASSES_OF_IGNORED = 1  # ignored cells learn the class of their best ground truth box too
+BY_OBJECTNESS = 2  # the same, weighted by their objectness
 
 
 @dataclass(frozen=True)
 class ClassPairs:
-    """Cells of the flattened `[B, A, H, W]`, their classes and weights, `[K]` each, as Darknet writes them."""
+    """K pairs of a cell and a class, in the order in which Darknet writes their deltas.
+
+    cells: int64 `[K]`, index into the flattened `[B, A, H, W]`; labels: int64 `[K]`; weights: float `[K]`.
+    """
 
     cells: Tensor
     labels: Tensor
     weights: Tensor
 
     def where(self, chosen: Tensor) -> "ClassPairs":
-        """Those of the pairs that bool `[K]` names."""
+        """Return the pairs where bool `[K]` is true."""
         return ClassPairs(self.cells[chosen], self.labels[chosen], self.weights[chosen])
 
 
 def region_loss(
-    head: RegionHead, settings: RegionSettings, rules: Rules, raw: Tensor, targets: Targets
+    head: RegionHead,
+    settings: RegionSettings,
+    options: LossOptions,
+    raw: Tensor,
+    targets: Targets,
 ) -> HeadLoss:
-    """Sums over the batch of one head's loss. raw: `[B, A*(5+classes), H, W]`; labels are 0..classes-1.
+    """Compute the loss of one head, summed over the batch.
 
     Source: region_layer.c forward_region_layer.
+
+    Args:
+        head, settings: of the [region].
+        options: dialect and images seen.
+        raw: raw map `[B, A*(5+classes), H, W]`.
+        targets: of the batch; labels are 0..classes-1.
     """
-    if not rules.dialect.extended:
+    if not options.dialect.extended:
         settings = replace(settings, classfix=0, focal_loss=False)
     cells = head.split(raw)
     boxes = head.decode_boxes(cells.detach())  # [B, A, H, W, 4]
     flat = cells.reshape(-1, cells.shape[-1])  # [B*A*H*W, 5+classes]
-    best_iou, best_ground_truth = best_ground_truths(boxes.flatten(1, 3), targets)
+    best_iou, best_target = best_targets(boxes.flatten(1, 3), targets)
     ignored = (best_iou > settings.thresh) & (settings.classfix != TO_BEST_IOU)
-    own = _cells_of(head, settings, boxes, targets)  # [M]
-    predicted = cxcywh_to_xyxy(boxes.reshape(-1, COORDS)[own])
+    positive = _positive_cells(head, settings, boxes, targets)  # [M]
+    predicted = cxcywh_to_xyxy(boxes.reshape(-1, COORDS)[positive])
     ious = paired_iou(predicted, cxcywh_to_xyxy(targets.boxes))
-    last = last_of_each(own)
-    idle = best_iou if settings.classfix == TO_BEST_IOU else torch.zeros_like(best_iou)
-    pairs = _class_pairs(settings, flat, targets.labels, own, ignored, best_ground_truth)
+    last = last_occurrence(positive)
+    negative_target = best_iou if settings.classfix == TO_BEST_IOU else torch.zeros_like(best_iou)
+    pairs = _class_pairs(settings, flat, targets.labels, positive, ignored, best_target)
     return HeadLoss(
-        box=_box_loss(head, settings, rules, cells, own[last], targets.boxes[last]),
-        objectness=_objectness_loss(head, settings, flat, idle, ignored, own[last], ious[last]),
-        classification=_class_loss(head, settings, rules.dialect, flat, pairs),
+        box=_box_loss(head, settings, options, cells, positive[last], targets.boxes[last]),
+        objectness=_objectness_loss(
+            head, settings, flat, negative_target, ignored, positive[last], ious[last]
+        ),
+        classification=_class_loss(head, settings, options.dialect, flat, pairs),
         ious=ious,
         cells=len(flat),
         ignored=ignored.sum(),
     )
 
 
-def _cells_of(
+def _positive_cells(
     head: RegionHead, settings: RegionSettings, boxes: Tensor, targets: Targets
 ) -> Tensor:
-    """int64 `[M]` into the flattened `[B, A, H, W]`: where each ground truth's center lies, at the anchor of the best shape.
+    """Return the cell of each target, int64 `[M]` into the flattened `[B, A, H, W]`.
 
-    Shapes compared are the cell's predicted ones, or with bias_match the anchors themselves; the first of equally good
-    ones wins. A center on the far border belongs to the last cell.
+    Of the anchors at the center of the target, the one whose predicted shape has the largest IoU with the target is
+    responsible; with bias_match the anchor's own shape is compared. Of equally good ones the first is taken. A center
+    on the right or bottom border belongs to the last cell. boxes: predicted, `[B, A, H, W, 4]` cxcywh.
     """
     _, anchors, height, width, _ = boxes.shape
     size = torch.tensor([width, height], device=boxes.device)
@@ -100,40 +120,50 @@ def _cells_of(
         shapes = (head.anchors / size).expand(len(row), -1, -1)
     else:
         shapes = boxes[targets.image_index, :, row, column, 2:]  # [M, A, 2]
-    wanted = targets.boxes[:, None, 2:]
-    fit = paired_iou(*(torch.cat((-shape, shape), dim=-1) / 2 for shape in (shapes, wanted)))
-    best = fit.sort(dim=1, descending=True, stable=True).indices[:, 0]
-    first = (targets.image_index * anchors + best) * height
-    return (first + row) * width + column
+    target_shapes = targets.boxes[:, None, 2:]
+    centered = (torch.cat((-shape, shape), dim=-1) / 2 for shape in (shapes, target_shapes))
+    best = paired_iou(*centered).sort(dim=1, descending=True, stable=True).indices[:, 0]
+    image_and_anchor = targets.image_index * anchors + best
+    return (image_and_anchor * height + row) * width + column
 
 
 def _box_loss(
     head: RegionHead,
     settings: RegionSettings,
-    rules: Rules,
+    options: LossOptions,
     cells: Tensor,
-    own: Tensor,
+    positive: Tensor,
     ground_truth: Tensor,
 ) -> Tensor:
-    """Assigned cells should give their ground truth, cxcywh `[K, 4]`; all others, at first, the anchor (delta_region_box)."""
+    """Sum the box loss: positive cells learn their ground truth, all others, at first, their anchor (delta_region_box).
+
+    Args:
+        head, settings: of the [region].
+        options: dialect and images seen.
+        cells: raw values `[B, A, H, W, 5+classes]`.
+        positive: positive cells, int64 `[K]`, each once.
+        ground_truth: of the positive cells, cxcywh `[K, 4]`.
+    """
     batch, anchors, height, width, _ = cells.shape
     raw = cells.reshape(-1, cells.shape[-1])[:, :COORDS]
     values = torch.cat((torch.sigmoid(raw[:, :2]), raw[:, 2:]), dim=-1)
     size = values.new_tensor([width, height])
-    place = torch.stack((own % width, own // width % height), dim=-1)
-    prior = head.anchors[own // (width * height) % anchors]
-    shape = (ground_truth[:, 2:] * size / prior).log()
-    # A box of no width has no logarithm; Darknet would write -inf into the network. Here such a side is as wished.
-    shape = torch.where(shape.isfinite(), shape, values[own, 2:].detach())
-    wanted = torch.cat((ground_truth[:, :2] * size - place, shape), dim=-1)
+    place = torch.stack((positive % width, positive // width % height), dim=-1)
+    anchor = head.anchors[positive // (width * height) % anchors]
+    log_size = (ground_truth[:, 2:] * size / anchor).log()
+    # The logarithm of a width of 0 is -inf, and Darknet would write it into the network.
+    # Use the prediction as the target, so the loss is 0.
+    log_size = torch.where(log_size.isfinite(), log_size, values[positive, 2:].detach())
+    target = torch.cat((ground_truth[:, :2] * size - place, log_size), dim=-1)
     weight = torch.full_like(ground_truth[:, 2], settings.scales.coord_scale)
-    if not rules.dialect.extended:
+    if not options.dialect.extended:
         weight = weight * (2 - ground_truth[:, 2] * ground_truth[:, 3])
-    loss = (weight * _half_square(values[own], wanted).sum(dim=-1)).sum()
-    if rules.seen + batch < PULLED_IMAGES:  # Darknet has counted this batch already
-        center = values.new_tensor([0.5, 0.5, 0.0, 0.0])  # σ(x), σ(y), w, h of the anchor itself
-        free = torch.ones_like(values[:, 0]).index_fill(0, own, 0.0)
-        loss = loss + PULL_SCALE * (free * _half_square(values, center).sum(dim=-1)).sum()
+    loss = (weight * _half_square(values[positive], target).sum(dim=-1)).sum()
+    if options.seen + batch < ANCHOR_IMAGES:  # Darknet has already counted this batch
+        anchor_box = values.new_tensor([0.5, 0.5, 0.0, 0.0])  # σ(x), σ(y), w, h of the anchor
+        others = torch.ones_like(values[:, 0]).index_fill(0, positive, 0.0)
+        errors = _half_square(values, anchor_box).sum(dim=-1)
+        loss = loss + ANCHOR_SCALE * (others * errors).sum()
     return loss
 
 
@@ -141,91 +171,109 @@ def _objectness_loss(
     head: RegionHead,
     settings: RegionSettings,
     flat: Tensor,
-    idle: Tensor,
+    negative_target: Tensor,
     ignored: Tensor,
-    own: Tensor,
+    positive: Tensor,
     ious: Tensor,
 ) -> Tensor:
-    """Assigned cells should say 1, or with rescore their IoU, the ignored nothing, all others `idle`, `[B*A*H*W]`.
+    """Sum the objectness loss: the target of positive cells is 1, or with rescore their IoU; ignored cells have none.
 
-    With a background the value says "nothing": 1 in all others, 0 in the assigned, whatever rescore says.
+    With a background the value means "no object": target 0 for positive cells, even with rescore, 1 for negative ones.
+
+    Args:
+        head, settings: of the [region].
+        flat: raw values of all cells, `[B*A*H*W, 5+classes]`.
+        negative_target: target of negative cells, `[B*A*H*W]`.
+        ignored: ignored cells, bool `[B*A*H*W]`.
+        positive: positive cells, int64 `[K]`, each once.
+        ious: their IoU with their ground truth, `[K]`.
     """
     scales = settings.scales
-    weight = torch.full_like(idle, scales.noobject_scale).masked_fill(ignored, 0.0)
-    weight[own] = scales.object_scale
+    weight = torch.full_like(negative_target, scales.noobject_scale).masked_fill(ignored, 0.0)
+    weight[positive] = scales.object_scale
     if head.background:
-        nothing = torch.ones_like(idle).index_fill(0, own, 0.0)
-        return (weight * _background_error(head, flat, nothing)).sum()
-    target = idle.index_put((own,), ious if scales.rescore else torch.ones_like(ious))
+        no_object = torch.ones_like(negative_target).index_fill(0, positive, 0.0)
+        return (weight * _background_error(head, flat, no_object)).sum()
+    positive_target = ious if scales.rescore else torch.ones_like(ious)
+    target = negative_target.index_put((positive,), positive_target)
     return (weight * _half_square(torch.sigmoid(flat[:, COORDS]), target)).sum()
 
 
 def _background_error(head: RegionHead, flat: Tensor, target: Tensor) -> Tensor:
-    """What Darknet's `target - value` of the background is the negative derivative of.
+    """Return the function whose negative derivative is Darknet's `target - value` of the background, `[B*A*H*W]`.
 
-    With softmax its share of a cross entropy: Darknet changes the background alone, so the classes are held.
+    With softmax it is the background's part of a cross entropy. Darknet changes only the background, so the classes
+    are detached.
     """
     background, classes = flat[:, COORDS], flat[:, COORDS + 1 :]
     if not head.softmax:
         return _half_square(background, target)
-    all_of_them = torch.cat((background[:, None], classes.detach()), dim=-1)
-    return torch.logsumexp(all_of_them, dim=-1) - target * background
+    logits = torch.cat((background[:, None], classes.detach()), dim=-1)
+    return torch.logsumexp(logits, dim=-1) - target * background
 
 
 def _class_pairs(
     settings: RegionSettings,
     flat: Tensor,
     labels: Tensor,
-    own: Tensor,
+    positive: Tensor,
     ignored: Tensor,
-    best_ground_truth: Tensor,
+    best_target: Tensor,
 ) -> ClassPairs:
-    """Which cells get a class.
+    """Return the cells that learn a class: the positive ones, with classfix 1 and 2 after the ignored ones.
 
-    classfix 1 and 2 give the ignored cells that of their best ground truth; by the cfg's `map`, as all others, where
-    Darknet leaves the map out and so takes another class of the tree.
+    An ignored cell learns the class of its best target. It is the class by the data's `map` as for all others;
+    Darknet does not apply the map here, and so takes another class of the tree.
+
+    Args:
+        settings: of the [region].
+        flat: raw values of all cells, `[B*A*H*W, 5+classes]`.
+        labels: of the targets, `[M]`.
+        positive: cells of the targets, int64 `[M]`.
+        ignored: ignored cells, bool `[B*A*H*W]`.
+        best_target: the target with the largest IoU of each cell, int64 `[B*A*H*W]`.
     """
     scale = settings.scales.class_scale
-    weights = torch.full(own.shape, scale, device=flat.device)
-    if settings.classfix not in (IGNORED_TOO, BY_OBJECTNESS):
-        return ClassPairs(own, labels, weights)
-    sure = torch.nonzero(ignored)[:, 0]
-    believed = torch.full(sure.shape, scale, device=flat.device)
+    weights = torch.full(positive.shape, scale, device=flat.device)
+    if settings.classfix not in (CLASSES_OF_IGNORED, BY_OBJECTNESS):
+        return ClassPairs(positive, labels, weights)
+    ignored_cells = torch.nonzero(ignored)[:, 0]
+    ignored_weights = torch.full(ignored_cells.shape, scale, device=flat.device)
     if settings.classfix == BY_OBJECTNESS:
-        believed = believed * torch.sigmoid(flat[sure, COORDS].detach())
+        ignored_weights = ignored_weights * torch.sigmoid(flat[ignored_cells, COORDS].detach())
     return ClassPairs(
-        torch.cat((sure, own)),
-        torch.cat((labels[best_ground_truth[sure]], labels)),
-        torch.cat((believed, weights)),
+        torch.cat((ignored_cells, positive)),
+        torch.cat((labels[best_target[ignored_cells]], labels)),
+        torch.cat((ignored_weights, weights)),
     )
 
 
 def _class_loss(
     head: RegionHead, settings: RegionSettings, dialect: Dialect, flat: Tensor, pairs: ClassPairs
 ) -> Tensor:
-    """Sum over the pairs (delta_region_class)."""
+    """Sum the class loss over the pairs (delta_region_class). flat: raw values of all cells."""
     if head.tree is not None:
         return _tree_loss(head.tree, flat, pairs)
     if head.softmax or dialect.extended:
-        pairs = pairs.where(last_of_each(pairs.cells))
+        pairs = pairs.where(last_occurrence(pairs.cells))
     if head.softmax:
         return _softmax_loss(head, settings, flat, pairs)
     weights = pairs.weights
     if settings.focal_loss:
-        true = flat[pairs.cells, COORDS + 1 + pairs.labels].detach()
-        weights = weights * focal_weight(torch.sigmoid(true))
+        logits = flat[pairs.cells, COORDS + 1 + pairs.labels].detach()
+        weights = weights * focal_weight(torch.sigmoid(logits))
     cells, row = torch.unique(pairs.cells, return_inverse=True)
     raw = flat[cells, COORDS + 1 :]
     target, weight = torch.zeros_like(raw), torch.zeros_like(raw)
     target[row, pairs.labels] = 1.0
-    weight[row] = weights[:, None]  # the same for all ground truths of a cell
+    weight[row] = weights[:, None]  # the same for all ground truth boxes of a cell
     return F.binary_cross_entropy_with_logits(raw, target, weight, reduction="sum")
 
 
 def _softmax_loss(
     head: RegionHead, settings: RegionSettings, flat: Tensor, pairs: ClassPairs
 ) -> Tensor:
-    """Cross entropy; a background is one more class, but held, as `_background_error` says."""
+    """Sum the cross entropy; a background is one more class, detached as in `_background_error`."""
     logits, labels, weights = flat[pairs.cells, COORDS + 1 :], pairs.labels, pairs.weights
     if head.background:
         logits = torch.cat((flat[pairs.cells, COORDS, None].detach(), logits), dim=-1)
@@ -237,15 +285,18 @@ def _softmax_loss(
 
 
 def _tree_loss(tree: Tree, flat: Tensor, pairs: ClassPairs) -> Tensor:
-    """Cross entropy in each group on the way from a class to its root; of ground truths in one group of a cell the last."""
+    """Sum the cross entropy of each group on the path from a class to its root.
+
+    If several pairs of a cell set the same group, the last one counts.
+    """
     path = class_paths(pairs.labels, tree)  # [K, levels]
     pair, level = torch.nonzero(path != NONE, as_tuple=True)
     classes, cells = path[pair, level], pairs.cells[pair]
     group = tree.group.to(classes.device)[classes]
-    last = last_of_each(cells * len(tree.group_size) + group)
+    last = last_occurrence(cells * len(tree.group_size) + group)
     cells, row = torch.unique(cells, return_inverse=True)
-    logs = group_log_softmax(flat[cells, COORDS + 1 :], tree, dim=-1)
-    return -(pairs.weights[pair] * logs[row, classes])[last].sum()
+    log_probs = group_log_softmax(flat[cells, COORDS + 1 :], tree, dim=-1)
+    return -(pairs.weights[pair] * log_probs[row, classes])[last].sum()
 
 
 def _half_square(values: Tensor, targets: Tensor) -> Tensor:

@@ -1,9 +1,11 @@
-"""Darknet's [yolo] loss in torch: a raw map + targets → a scalar whose gradient is Darknet's delta.
+"""The [yolo] loss: a raw map and the targets → losses whose gradient is Darknet's delta.
 
-Darknet computes no loss, it writes delta = -dL/d(raw map) by hand (yolo_layer.c). The functions here are the ones
-whose derivatives those deltas are: for x, y, objectness and classes the binary cross entropy of logits, for w and h
-half the squared error. The box gradient of `iou_loss` iou, giou, diou and ciou is Darknet's hand-written formula, or
-the true one with box_gradient="autograd".
+Darknet does not compute a loss, it writes delta = -dL/d(raw map) by hand (yolo_layer.c). The functions here are those
+with these derivatives: binary cross entropy with logits for x, y, objectness and classes, half the squared error for
+w and h. The box gradient of iou_loss iou, giou, diou and ciou is Darknet's hand-written formula, or the true one with
+box_gradient="autograd".
+
+assign.py decides which cells are positive, ignored or negative.
 """
 
 from dataclasses import replace
@@ -15,46 +17,55 @@ from torch import Tensor
 from yolo.boxes import cxcywh_to_xyxy, paired_iou
 from yolo.model.heads.yolo import UNLIMITED, YoloHead, YoloSettings
 from yolo.records import Targets
-from yolo.train.losses.anchored import (
-    Pairs,
-    class_loss,
-    class_multipliers,
-    last_of_each,
-    objectness_loss,
-    pairs_of,
+from yolo.train.losses.assign import (
+    AnchorHead,
+    Assignment,
+    PositiveBoxes,
+    assign,
+    last_occurrence,
+    positive_boxes,
 )
-from yolo.train.losses.assign import assign
-from yolo.train.losses.box_gradient import DeltaLoss, bounded, darknet_slopes, true_slopes
-from yolo.train.losses.head_loss import HeadLoss, Rules
+from yolo.train.losses.box_gradient import DeltaLoss, clip_delta, darknet_gradient, true_gradient
+from yolo.train.losses.head_loss import HeadLoss, LossOptions
+
+FOCAL_ALPHA = 0.5  # AlexeyAB delta_yolo_class
+
+FOCAL_EPSILON = 1e-15  # keeps the logarithm finite
 
 
 def yolo_loss(
-    head: YoloHead, settings: YoloSettings, rules: Rules, raw: Tensor, targets: Targets
+    head: YoloHead, settings: YoloSettings, options: LossOptions, raw: Tensor, targets: Targets
 ) -> HeadLoss:
-    """Sums over the batch of one head's loss. raw: `[B, A*(5+classes), H, W]`; labels are 0..classes-1.
+    """Compute the loss of one head, summed over the batch.
 
     Source: AlexeyAB yolo_layer.c process_batch, pjreddie forward_yolo_layer.
+
+    Args:
+        head, settings: of the [yolo].
+        options: dialect and box gradient.
+        raw: raw map `[B, A*(5+classes), H, W]`.
+        targets: of the batch; labels are 0..classes-1.
     """
-    if not rules.dialect.extended:
-        settings = _plain(settings)
+    if not options.dialect.extended:
+        settings = _without_alexeyab_keys(settings)
     grid = (raw.shape[-2], raw.shape[-1])
     cells = head.split(raw)
     predictions = head.decode(raw.detach())
     assignment = assign(
-        head, settings, rules.dialect, predictions.boxes, predictions.class_probs, targets, grid
+        head, settings, options.dialect, predictions.boxes, predictions.class_probs, targets, grid
     )
     flat = cells.reshape(-1, cells.shape[-1])  # [B*A*H*W, 5+classes]
-    multiplier = class_multipliers(settings, targets)[assignment.ground_truths]  # [K]
+    class_weight = class_weights(settings, targets)[assignment.target_index]  # [K]
     classification, class_errors = class_loss(head, settings, flat[:, 5:], targets, assignment)
-    objectness = objectness_loss(head, settings, flat[:, 4], assignment, multiplier)
-    share = torch.ones_like(multiplier)
+    objectness = objectness_loss(head, settings, flat[:, 4], assignment, class_weight)
+    factor = torch.ones_like(class_weight)
     if settings.iou_thresh < 1:
-        share = share / class_errors.clamp(min=1)  # averages_yolo_deltas
-    if not rules.dialect.boxes_accumulate:
-        share = share * last_of_each(assignment.cells)
-    pairs = pairs_of(head, flat[:, :4], targets, assignment, grid)
-    weight = settings.iou_normalizer * multiplier
-    box, ious = _box_loss(head, settings, rules, pairs, weight, share)
+        factor = factor / class_errors.clamp(min=1)  # averages_yolo_deltas
+    if not options.dialect.boxes_accumulate:
+        factor = factor * last_occurrence(assignment.cell_index)
+    positive = positive_boxes(head, flat[:, :4], targets, assignment, grid)
+    weight = settings.iou_normalizer * class_weight
+    box, ious = _box_loss(head, settings, options, positive, weight, factor)
     scale = settings.delta_normalizer
     return HeadLoss(
         box=scale * box,
@@ -66,8 +77,8 @@ def yolo_loss(
     )
 
 
-def _plain(settings: YoloSettings) -> YoloSettings:
-    """`settings` without the keys that pjreddie's Darknet does not know; iou_loss stays, for whoever asks for it."""
+def _without_alexeyab_keys(settings: YoloSettings) -> YoloSettings:
+    """Reset the keys that pjreddie's Darknet does not read; iou_loss stays, for those who ask for it."""
     return replace(
         settings,
         iou_thresh=1.0,
@@ -83,55 +94,190 @@ def _plain(settings: YoloSettings) -> YoloSettings:
     )
 
 
+# ------------------------------------------------------------------------------- objectness, also of [Gaussian_yolo]
+
+
+def objectness_loss(
+    head: AnchorHead,
+    settings: YoloSettings,
+    raw: Tensor,
+    assignment: Assignment,
+    class_weight: Tensor,
+) -> Tensor:
+    """Sum the objectness loss: target 1 for positive cells, 0 for negative ones, no loss for ignored ones.
+
+    Source: AlexeyAB yolo_layer.c process_batch.
+
+    Args:
+        head, settings: of the section.
+        raw: raw objectness of all cells, `[B*A*H*W]`.
+        assignment: of the targets to the head.
+        class_weight: weight of the ground truth's class of each pair, `[K]`.
+    """
+    by_prediction = assignment.cell_index[: assignment.by_prediction]
+    by_shape = assignment.cell_index[assignment.by_prediction :]
+    class_weight = class_weight[assignment.by_prediction :]
+    target = torch.zeros_like(raw)
+    weight = torch.full_like(raw, settings.obj_normalizer)
+    if settings.objectness_smooth:
+        target = torch.where(assignment.ignored, assignment.ignore_iou, target)
+        target[by_prediction] = assignment.best_iou[by_prediction].square()
+        # AlexeyAB sets the target 1 only where the delta is still 0, which is almost nowhere.
+        untouched = _activated(head, raw.detach())[by_shape] == target[by_shape]
+        by_shape, class_weight = by_shape[untouched], class_weight[untouched]
+    else:
+        weight[assignment.ignored] = 0.0
+        weight[by_prediction] = settings.obj_normalizer
+        target[by_prediction] = 1.0
+    last = last_occurrence(by_shape)
+    target[by_shape] = 1.0
+    weight[by_shape[last]] = settings.obj_normalizer * class_weight[last]
+    return (weight * _cell_error(head, raw, target)).sum()
+
+
+# ---------------------------------------------------------------------------------- classes, also of [Gaussian_yolo]
+
+
+def class_loss(
+    head: AnchorHead,
+    settings: YoloSettings,
+    raw: Tensor,
+    targets: Targets,
+    assignment: Assignment,
+) -> tuple[Tensor, Tensor]:
+    """Sum the class loss over the positive cells.
+
+    The first ground truth of a cell sets the targets of all classes; every further one only that of its own class
+    (AlexeyAB yolo_layer.c delta_yolo_class).
+
+    Args:
+        head, settings: of the section.
+        raw: raw classes of all cells, `[B*A*H*W, classes]`.
+        targets: of the batch.
+        assignment: of the targets to the head.
+
+    Returns:
+        The loss, and for each pair the number of classes of its cell whose target is above the probability, `[K]`.
+    """
+    cells, row = torch.unique(assignment.cell_index, return_inverse=True)
+    labels = targets.labels[assignment.target_index]
+    class_weight = class_weights(settings, targets)[assignment.target_index]
+    raw = raw[cells]  # [U, classes]
+    probability = _activated(head, raw.detach())
+    first = last_occurrence(row.flip(0)).flip(0)  # bool [K]: the first pair of its cell
+    first_row, first_label = row[first], labels[first]
+    smooth = settings.label_smooth_eps
+    target = torch.full_like(raw, 0 if settings.focal_loss else 0.5 * smooth)
+    weight = torch.ones_like(raw)
+    target[first_row, first_label] = 1.0 if settings.focal_loss else 1 - 0.5 * smooth
+    if settings.focal_loss:
+        weight[first_row] *= focal_weight(probability[first_row, first_label])[:, None]
+    elif settings.class_multipliers:
+        weight[first_row, first_label] = class_weight[first] * settings.cls_normalizer
+    if settings.objectness_smooth:
+        by_prediction = slice(0, assignment.by_prediction)
+        iou = assignment.best_iou[assignment.cell_index[by_prediction]]
+        target[row[by_prediction], labels[by_prediction]] = iou.square()
+        weight[row[by_prediction], labels[by_prediction]] = class_weight[by_prediction]
+    target[row[~first], labels[~first]] = 1 - 0.5 * smooth
+    weight[row[~first], labels[~first]] = class_weight[~first]
+    errors = (target > probability).sum(dim=-1)
+    return (weight * _cell_error(head, raw, target)).sum(), errors[row]
+
+
+def class_weights(settings: YoloSettings, targets: Targets) -> Tensor:
+    """Return the weight of each target's class, `[M]`, from counters_per_class; 1 without that key."""
+    if not settings.class_multipliers:
+        return targets.boxes.new_ones(len(targets.labels))
+    return targets.boxes.new_tensor(settings.class_multipliers)[targets.labels]
+
+
+def focal_weight(probability: Tensor) -> Tensor:
+    """Return alpha x AlexeyAB's gradient factor for the probability of the true class (delta_yolo_class, gamma 2)."""
+    p = probability + FOCAL_EPSILON
+    return FOCAL_ALPHA * -(1 - p) * (2 * p * p.log() + p - 1)
+
+
+def _cell_error(head: AnchorHead, raw: Tensor, target: Tensor) -> Tensor:
+    """Return the function of `raw` whose negative derivative is `target - activated`, element by element."""
+    if head.new_coords:
+        return 0.5 * (raw - target).square()
+    return F.binary_cross_entropy_with_logits(raw, target, reduction="none")
+
+
+def _activated(head: AnchorHead, raw: Tensor) -> Tensor:
+    """Return the probability; with new_coords the convolution before the head has applied the logistic function."""
+    return raw if head.new_coords else torch.sigmoid(raw)
+
+
+# ---------------------------------------------------------------------------------------------------------- boxes
+
+
 def _box_loss(
     head: YoloHead,
     settings: YoloSettings,
-    rules: Rules,
-    pairs: Pairs,
+    options: LossOptions,
+    positive: PositiveBoxes,
     weight: Tensor,
-    share: Tensor,
+    factor: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Sum over the pairs and their IoUs `[K]` (delta_yolo_box).
+    """Sum the box loss over the pairs (delta_yolo_box).
 
-    weight `[K]` is part of a pair's delta when that is clipped, share `[K]` is what then counts of it.
+    Args:
+        head, settings: of the section.
+        options: the box gradient.
+        positive: the K pairs.
+        weight: `[K]`, multiplies the delta of a pair before it is clipped to max_delta.
+        factor: `[K]`, multiplies it afterwards.
+
+    Returns:
+        The loss, and the IoU of each pair `[K]`.
     """
     with torch.no_grad():
-        boxes = head.decode_boxes(pairs.t, pairs.place, pairs.anchors, pairs.grid)
-        corners, ground_truth_corners = cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(pairs.ground_truth)
-        ious = paired_iou(corners, ground_truth_corners)
+        boxes = head.decode_boxes(positive.raw, positive.cells, positive.anchors, positive.grid)
+        predicted, expected = cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(positive.ground_truth)
+        ious = paired_iou(predicted, expected)
     overlap = settings.box_overlap
     if overlap is None:
-        small = 2 - pairs.ground_truth[:, 2] * pairs.ground_truth[:, 3]  # small boxes weigh more
-        return (weight * share * (small * _squared_error(head, pairs))).sum(), ious
-    if rules.box_gradient == "darknet":
-        slopes = darknet_slopes(overlap, boxes, pairs.ground_truth)
-        if not head.new_coords:  # of the box's exponential, Darknet chains this much
-            slopes = torch.cat((slopes[:, :2], slopes[:, 2:] * pairs.t[:, 2:].exp()), dim=1)
+        error = small_box_weight(positive) * _squared_error(head, positive)
+        return (weight * factor * error).sum(), ious
+    if options.box_gradient == "darknet":
+        gradient = darknet_gradient(overlap, boxes, positive.ground_truth)
+        if not head.new_coords:  # Darknet multiplies by the derivative of exp, for w and h only
+            center, size = gradient.split(2, dim=1)
+            gradient = torch.cat((center, size * positive.raw[:, 2:].exp()), dim=1)
     else:
-        slopes = true_slopes(head, overlap, pairs)
-    delta = share[:, None] * bounded(weight[:, None] * slopes, settings.max_delta).detach()
-    value = (weight * share * (1 - overlap(corners, ground_truth_corners))).sum()
-    return DeltaLoss.apply(pairs.t, delta, value), ious
+        gradient = true_gradient(head, overlap, positive)
+    delta = factor[:, None] * clip_delta(weight[:, None] * gradient, settings.max_delta).detach()
+    value = (weight * factor * (1 - overlap(predicted, expected))).sum()
+    return DeltaLoss.apply(positive.raw, delta, value), ious
 
 
-def _squared_error(head: YoloHead, pairs: Pairs) -> Tensor:
-    """`[K]`: the function whose derivative is Darknet's x, y, w, h delta, before its weights (iou_loss mse).
+def small_box_weight(positive: PositiveBoxes) -> Tensor:
+    """Return 2 - w·h of the ground truth, `[K]`: small boxes weigh more."""
+    return 2 - positive.ground_truth[:, 2] * positive.ground_truth[:, 3]
 
-    With scale_x_y s the delta of x is target - (s·σ - (s-1)/2): σ' is not chained, so the function is
+
+def _squared_error(head: YoloHead, positive: PositiveBoxes) -> Tensor:
+    """Return the function `[K]` whose derivative is Darknet's x, y, w, h delta without its weights (iou_loss mse).
+
+    With scale_x_y s the delta of x is target - (s·σ - (s-1)/2): Darknet leaves out σ', so the function is
     s·softplus(x) - (target + (s-1)/2)·x, which for s = 1 is the cross entropy.
     """
-    height, width = pairs.grid
-    network = head.network_size(pairs.grid)
-    s, t, ground_truth = head.scale_x_y, pairs.t, pairs.ground_truth
-    x = t[:, :2]
-    shifted = ground_truth[:, :2] * t.new_tensor([width, height]) - pairs.place + 0.5 * (s - 1)
+    height, width = positive.grid
+    network = head.network_size(positive.grid)
+    s, raw, ground_truth = head.scale_x_y, positive.raw, positive.ground_truth
+    x = raw[:, :2]
+    offset = ground_truth[:, :2] * raw.new_tensor([width, height]) - positive.cells
+    target = offset + 0.5 * (s - 1)
     if head.new_coords:
-        shape = (ground_truth[:, 2:] * network / (4 * pairs.anchors)).sqrt()
-        center_errors = 0.5 * s * x.square() - shifted * x
+        size = (ground_truth[:, 2:] * network / (4 * positive.anchors)).sqrt()
+        center_errors = 0.5 * s * x.square() - target * x
     else:
-        shape = (ground_truth[:, 2:] * network / pairs.anchors).log()
-        center_errors = s * F.softplus(x) - shifted * x
-    # A box of no width has no logarithm; Darknet would write -inf into the network. Here such a side is as wished.
-    shape = torch.where(shape.isfinite(), shape, t[:, 2:].detach())
-    shape_errors = 0.5 * (t[:, 2:] - shape).square()
-    return (center_errors + shape_errors).sum(dim=-1)
+        size = (ground_truth[:, 2:] * network / positive.anchors).log()
+        center_errors = s * F.softplus(x) - target * x
+    # The logarithm of a width of 0 is -inf, and Darknet would write it into the network.
+    # Use the prediction as the target, so the loss is 0.
+    size = torch.where(size.isfinite(), size, raw[:, 2:].detach())
+    size_errors = 0.5 * (raw[:, 2:] - size).square()
+    return (center_errors + size_errors).sum(dim=-1)

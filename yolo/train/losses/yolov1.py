@@ -1,10 +1,11 @@
-"""The loss of [detection], the head of YOLOv1: its values + targets → scalars whose gradient is Darknet's delta.
+"""The [detection] loss, of YOLOv1: raw values and the targets → losses whose gradient is Darknet's delta.
 
 Every delta of detection_layer.c forward_detection_layer is a scale times (target - value), so the functions here are
-half squared errors and, for classes with softmax, whose derivative Darknet leaves out, the cross entropy.
+half the squared errors; for classes with softmax, whose derivative Darknet leaves out, the cross entropy.
 
-The two Darknets differ in the smallest side that counts (data.c fill_truth_region). Of several ground truths in a cell the
-first one counts; Darknet has shuffled them before.
+Assignment: a ground truth box belongs to the cell that contains its center, and there to one of the cell's boxes
+(`_responsible_box`). No cell is ignored. A cell learns one ground truth box, the first; Darknet shuffles them before.
+The two Darknets differ in the smallest box that counts (data.c fill_truth_region).
 """
 
 import torch
@@ -14,32 +15,42 @@ from torch import Tensor
 from yolo.boxes import cxcywh_to_xyxy, paired_iou
 from yolo.model.heads.yolov1 import YoloV1Head, YoloV1Settings
 from yolo.records import Targets
-from yolo.train.losses.head_loss import HeadLoss, Rules
+from yolo.train.losses.head_loss import HeadLoss, LossOptions
 
-SMALLEST_SIDE = 0.001  # of the network input, AlexeyAB's fill_truth_region,
+SMALLEST_SIDE = 0.001  # of the network input, AlexeyAB's fill_truth_region
 
-PJREDDIE_SMALLEST_SIDE = 0.005  # and pjreddie's
+PJREDDIE_SMALLEST_SIDE = 0.005  # the same of pjreddie's
 
-SMALL_AREA = 0.1  # forced: smaller ground truths go to a cell's second box, others to its first
+SMALL_AREA = 0.1  # forced: smaller ground truth boxes belong to the second box of a cell, others to the first
 
-RANDOM_IMAGES = 64_000  # random: so long does chance say which box is to learn
+RANDOM_IMAGES = 64_000  # random: for so many images the responsible box is chosen at random
 
 
-def detection_loss(
-    head: YoloV1Head, settings: YoloV1Settings, rules: Rules, raw: Tensor, targets: Targets
+def yolov1_loss(
+    head: YoloV1Head,
+    settings: YoloV1Settings,
+    options: LossOptions,
+    raw: Tensor,
+    targets: Targets,
 ) -> HeadLoss:
-    """Sums over the batch of one head's loss. raw: `[B, S²*(classes + 5*boxes), 1, 1]`, or a map of as many values.
+    """Compute the loss of one head, summed over the batch.
 
-    Labels are 0..classes-1. Source: detection_layer.c forward_detection_layer.
+    Source: detection_layer.c forward_detection_layer.
+
+    Args:
+        head, settings: of the [detection].
+        options: dialect and images seen.
+        raw: `[B, S²*(classes + 5*boxes), 1, 1]`, or a map of as many values.
+        targets: of the batch; labels are 0..classes-1.
     """
     classes, objectness, boxes = (part.flatten(0, 2) for part in head.split(raw))  # [B*S*S, ·]
-    targets, cells = _first_of_each_cell(
-        head, rules, len(raw), targets
-    )  # K cells with a ground truth
-    ground_truth = torch.cat((_places(head, targets, cells), targets.boxes[:, 2:]), dim=-1)
+    # K cells with ground truth
+    targets, cells = _first_target_of_each_cell(head, options, len(raw), targets)
+    offsets = _offsets_in_cell(head, targets, cells)
+    ground_truth = torch.cat((offsets, targets.boxes[:, 2:]), dim=-1)
     overlaps, distances = _compare(head, boxes[cells].detach(), ground_truth)
-    early = rules.seen + len(raw) < RANDOM_IMAGES  # Darknet has counted this batch already
-    chosen = _choose(settings, overlaps, distances, ground_truth, early)
+    at_random = settings.random and options.seen + len(raw) < RANDOM_IMAGES  # counts this batch
+    chosen = _responsible_box(settings, overlaps, distances, ground_truth, bool(at_random))
     ious = overlaps.gather(1, chosen[:, None])[:, 0]
 
     scales = settings.scales
@@ -60,14 +71,14 @@ def detection_loss(
     )
 
 
-def _first_of_each_cell(
-    head: YoloV1Head, rules: Rules, batch: int, targets: Targets
+def _first_target_of_each_cell(
+    head: YoloV1Head, options: LossOptions, batch: int, targets: Targets
 ) -> tuple[Targets, Tensor]:
-    """The ground truths that count, and their cells `[K]` of the flattened `[B, S, S]` (data.c fill_truth_region).
+    """Return the targets that count, and their cells `[K]` of the flattened `[B, S, S]` (data.c fill_truth_region).
 
-    A center on the far border belongs to the last cell; Darknet writes it into the next row.
+    A center on the right or bottom border belongs to the last cell; Darknet writes it into the next row.
     """
-    smallest = SMALLEST_SIDE if rules.dialect.extended else PJREDDIE_SMALLEST_SIDE
+    smallest = SMALLEST_SIDE if options.dialect.extended else PJREDDIE_SMALLEST_SIDE
     large = (targets.boxes[:, 2:] >= smallest).all(dim=-1)
     targets = Targets(*(tensor[large] for tensor in targets))
     column, row = (targets.boxes[:, :2] * head.side).long().clamp(max=head.side - 1).unbind(dim=-1)
@@ -79,35 +90,43 @@ def _first_of_each_cell(
     return Targets(*(tensor[first[taken]] for tensor in targets)), taken
 
 
-def _places(head: YoloV1Head, targets: Targets, cells: Tensor) -> Tensor:
-    """The centers `[K, 2]` within their cells, 0..1."""
+def _offsets_in_cell(head: YoloV1Head, targets: Targets, cells: Tensor) -> Tensor:
+    """Return the centers `[K, 2]` relative to their cells, 0..1."""
     corner = torch.stack((cells % head.side, cells // head.side % head.side), dim=-1)
     return targets.boxes[:, :2] * head.side - corner
 
 
 def _compare(head: YoloV1Head, predicted: Tensor, ground_truth: Tensor) -> tuple[Tensor, Tensor]:
-    """IoU and squared distance of each box of a cell, as predicted `[K, boxes, 4]`, and its ground truth `[K, 4]`.
+    """Return the IoU and the squared distance of each box of a cell and its ground truth, `[K, boxes]` both.
 
-    Both `[K, boxes]`; the distance is that of all four numbers (box.c box_rmse), a center's from the cell's corner.
+    The distance is that of all four numbers (box.c box_rmse). predicted: `[K, boxes, 4]`; ground_truth: `[K, 4]`,
+    centers relative to the cell.
     """
     shapes = predicted[..., 2:].square() if head.squared else predicted[..., 2:]
-    found = torch.cat((predicted[..., :2] / head.side, shapes), dim=-1)
-    wanted = torch.cat((ground_truth[:, :2] / head.side, ground_truth[:, 2:]), dim=-1)[:, None]
-    overlaps = paired_iou(cxcywh_to_xyxy(found), cxcywh_to_xyxy(wanted))
-    return overlaps, (found - wanted).square().sum(dim=-1)
+    boxes = torch.cat((predicted[..., :2] / head.side, shapes), dim=-1)
+    target = torch.cat((ground_truth[:, :2] / head.side, ground_truth[:, 2:]), dim=-1)[:, None]
+    overlaps = paired_iou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(target))
+    return overlaps, (boxes - target).square().sum(dim=-1)
 
 
-def _choose(
+def _responsible_box(
     settings: YoloV1Settings,
     overlaps: Tensor,
     distances: Tensor,
     ground_truth: Tensor,
-    early: bool,
+    at_random: bool,
 ) -> Tensor:
-    """int64 `[K]`: which box of its cell answers for a ground truth.
+    """Return which box of its cell is responsible for each ground truth box, int64 `[K]`.
 
-    The one of the largest IoU, or the nearest if none overlaps; with forced it goes by the ground truth's size, with random,
-    as long as it is `early`, by chance. Of equals the first. Forced with one box a cell takes that, not one beyond it.
+    It is the one with the largest IoU, or the nearest if none overlaps; of equal ones the first. With `forced` the size
+    of the ground truth decides; a cell with one box then uses that one. `at_random` overrides both.
+
+    Args:
+        settings: forced is used.
+        overlaps: IoU of each box of the cell with the ground truth, `[K, boxes]`.
+        distances: squared distances, `[K, boxes]`.
+        ground_truth: `[K, 4]`.
+        at_random: choose at random.
     """
     count = overlaps.shape[1]
     nearest = distances.sort(dim=1, stable=True).indices[:, 0]
@@ -116,13 +135,13 @@ def _choose(
     if settings.forced:
         small = ground_truth[:, 2] * ground_truth[:, 3] < SMALL_AREA
         chosen = small.long().clamp(max=count - 1)
-    if settings.random and early:
+    if at_random:
         chosen = torch.randint_like(chosen, count)
     return chosen
 
 
 def _class_error(head: YoloV1Head, values: Tensor, labels: Tensor) -> Tensor:
-    """Sum over the cells with a ground truth, `[K, classes]`."""
+    """Sum the class error over the cells with ground truth. values: `[K, classes]`; labels: `[K]`."""
     if head.softmax:
         return F.cross_entropy(values, labels, reduction="sum")
     target = torch.zeros_like(values).scatter_(1, labels[:, None], 1.0)
