@@ -15,7 +15,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from yolo.defaults import DIALECT_NAMES
-from yolo.errors import CfgError, DatasetError, DivergedError, WeightsError
+from yolo.errors import (
+    CfgError,
+    DatasetError,
+    DivergedError,
+    MissingPackageError,
+    WeightsError,
+)
 from yolo.shipped import given_or_shipped
 
 OptionGroup = ArgumentParser | _ArgumentGroup  # argparse has no public name for both
@@ -39,7 +45,7 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
         sys.stdout.flush()
-    except (CfgError, WeightsError, DatasetError, DivergedError) as error:
+    except (CfgError, WeightsError, DatasetError, DivergedError, MissingPackageError) as error:
         stop(str(error))
     except BrokenPipeError:
         # The reader (such as `| head`) has closed the pipe. Python would fail again when it flushes stdout at exit.

@@ -19,6 +19,10 @@ class DivergedError(ValueError):
     """A training run whose loss is not finite: the step and the parts of the loss."""
 
 
+class MissingPackageError(ValueError):
+    """An optional package that is not installed: what needs it, and the line that installs it."""
+
+
 def shorten(text: str) -> str:
     """Return at most MAX_SHOWN characters of a faulty value, to show it in an error message."""
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"

@@ -54,17 +54,21 @@ def read_image(path: str | Path, channels: int = 3) -> np.ndarray:
         DatasetError: The file is empty, truncated or not an image.
         OSError: The file cannot be read.
     """
-    content = np.fromfile(path, np.uint8)
+    return decode_image(np.fromfile(path, np.uint8), path, channels)
+
+
+def decode_image(content: np.ndarray, name: str | Path, channels: int = 3) -> np.ndarray:
+    """Decode the bytes of an image file, uint8 `[N]`, as `read_image` does; name: of the image, for the error."""
     fault = _fault(content)
     if fault:
-        raise DatasetError(f"{path}: found {fault}, expected an image")
+        raise DatasetError(f"{name}: found {fault}, expected an image")
     if channels not in WHOLE:
         expected = "expected 1 or 3 for image files"
         raise DatasetError(f"found a network of {channels} channels, {expected}")
     image = _decode(content, WHOLE[channels])
     if image is None:
         found = f"{len(content)} bytes that are no image that OpenCV can read"
-        raise DatasetError(f"{path}: found {found}")
+        raise DatasetError(f"{name}: found {found}")
     return image
 
 

@@ -1,0 +1,88 @@
+"""Detections as text while they are made: JSON lines, a line for each frame, and CSV, a row for each detection."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from yolo.detect.outputs.result import Result
+from yolo.files import replacing
+
+STDOUT = Path("-")
+
+CSV_COLUMNS = ("source", "frame", "time", "class_id", "name", "score", "x1", "y1", "x2", "y2")
+
+
+class JsonLines:
+    """One JSON object a line and frame, written at once: programs that follow the file see each frame as it happens."""
+
+    def __init__(self, file: TextIO, names: Sequence[str]) -> None:
+        self._file = file
+        self._names = names
+
+    def write(self, result: Result) -> None:
+        self._file.write(json.dumps(frame_object(result, self._names), ensure_ascii=False) + "\n")
+        self._file.flush()
+
+
+class CsvTable:
+    """One row a detection; boxes in image pixels; the column `track` only where objects are tracked."""
+
+    def __init__(self, file: TextIO, names: Sequence[str], tracked: bool) -> None:
+        self._writer = csv.writer(file, lineterminator="\n")
+        self._names = names
+        self._tracked = tracked
+        self._writer.writerow((*CSV_COLUMNS, "track") if tracked else CSV_COLUMNS)
+
+    def write(self, result: Result) -> None:
+        frame = result.frame
+        time = "" if frame.time is None else f"{frame.time:.3f}"
+        for box, score, label, track in result.rows():
+            corners = [f"{value:.2f}" for value in box]
+            numbers = (label, self._names[label], f"{score:.6f}", *corners)
+            row = (frame.source, frame.index, time, *numbers)
+            self._writer.writerow((*row, "" if track < 0 else track) if self._tracked else row)
+
+
+def frame_object(result: Result, names: Sequence[str]) -> dict[str, object]:
+    """A frame as JSON: source, frame, time in seconds or null, width, height, objects with boxes in image pixels."""
+    height, width = result.size
+    frame = result.frame
+    objects = []
+    for box, score, label, track in result.rows():
+        entry: dict[str, object] = {"class_id": label, "name": names[label]}
+        entry |= {"score": round(score, 6), "box": [round(value, 2) for value in box]}
+        objects.append(entry if track < 0 else {**entry, "track": track})
+    return {
+        "source": frame.source,
+        "frame": frame.index,
+        "time": None if frame.time is None else round(frame.time, 3),
+        "width": width,
+        "height": height,
+        "objects": objects,
+    }
+
+
+@contextmanager
+def json_lines(path: Path, names: Sequence[str]) -> Iterator[JsonLines]:
+    """JSON lines in a file, or on stdout for `-`. Written straight to its name, for it is read while it grows."""
+    if path == STDOUT:
+        yield JsonLines(sys.stdout, names)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+        yield JsonLines(file, names)
+
+
+@contextmanager
+def csv_table(path: Path, names: Sequence[str], tracked: bool) -> Iterator[CsvTable]:
+    """A CSV file that takes its name when the block ends well."""
+    with replacing(path) as binary:
+        text = io.TextIOWrapper(binary, "utf-8", errors="surrogateescape", newline="")
+        yield CsvTable(text, names, tracked)
+        text.flush()
+        text.detach()  # `replacing` closes the file

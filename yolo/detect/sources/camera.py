@@ -1,0 +1,36 @@
+"""Cameras of this machine by OpenCV."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from threading import Event
+
+import cv2
+
+from yolo.detect.sources.frame import SourceFrame
+from yolo.errors import DatasetError
+
+
+def camera_frames(number: int, channels: int, stop: Event) -> Iterator[SourceFrame]:
+    """Frames of a camera as they are captured, until `stop` is set. Raises DatasetError when it gives none."""
+    name = f"camera {number}"
+    camera = cv2.VideoCapture(number)
+    with closing(_Released(camera)):
+        if not camera.isOpened():
+            raise DatasetError(f"{name}: found no camera of this number that can be opened")
+        index, begun = 0, time.monotonic()
+        while not stop.is_set():
+            read, image = camera.read()
+            if not read:
+                raise DatasetError(f"{name}: found no frame after {index} frames")
+            code = cv2.COLOR_BGR2RGB if channels == 3 else cv2.COLOR_BGR2GRAY
+            image = cv2.cvtColor(image, code).reshape(*image.shape[:2], channels)
+            yield SourceFrame(image, name, index, time.monotonic() - begun)
+            index += 1
+
+
+class _Released:
+    """OpenCV's camera with the `close` that `contextlib.closing` calls."""
+
+    def __init__(self, camera: cv2.VideoCapture) -> None:
+        self.close = camera.release

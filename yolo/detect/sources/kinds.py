@@ -1,0 +1,143 @@
+"""What a SOURCE argument is: image, folder, pattern, list, video, stream, camera, stdin or numbered frames."""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from glob import glob, has_magic
+from pathlib import Path
+
+from yolo.cfg import locate
+from yolo.data.images import IMAGE_ENDINGS
+from yolo.errors import DatasetError
+from yolo.formats.image_lists import read_list
+
+VIDEO_ENDINGS = (
+    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
+    *(".wmv", ".flv", ".3gp", ".ogv", ".gif", ".h264", ".h265", ".hevc", ".mjpg", ".mjpeg"),
+)
+
+LIST_ENDING = ".txt"
+
+STDIN = ("-", "/dev/stdin")
+
+CAMERA = re.compile(r"[0-9]{1,3}")
+
+URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://.+")
+
+WEB = ("http://", "https://")
+
+NUMBER = re.compile(r"%(0[1-9])?d")  # of the name of a numbered frame, as in C and in ffmpeg
+
+
+class Kind(Enum):
+    """What is read from one source, after folders, patterns and lists are expanded."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    NUMBERED = "numbered frames"
+    STREAM = "stream"
+    WEB = "web address"  # an image or a stream: only the server knows
+    CAMERA = "camera"
+    STDIN = "stdin"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source: its kind and its path, address or number, as printed."""
+
+    kind: Kind
+    name: str
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it has no end and frames that are not read in time are lost."""
+        return self.kind in (Kind.STREAM, Kind.CAMERA)
+
+
+def expand(arguments: list[str], recursive: bool = False) -> list[Source]:
+    """The sources that SOURCE arguments stand for, in their order; the files of a folder or a pattern are sorted.
+
+    A file or folder that exists is meant, whatever else its name looks like. Hidden files in folders are skipped
+    (macOS writes `._x.jpg` beside each image). Raises DatasetError for an argument that stands for nothing, OSError
+    for a list that cannot be read.
+    """
+    return [source for argument in arguments for source in _expand_one(argument, recursive)]
+
+
+def _expand_one(argument: str, recursive: bool) -> list[Source]:
+    if argument in STDIN:
+        return [Source(Kind.STDIN, "-")]
+    if URL.fullmatch(argument):
+        return [Source(Kind.WEB if argument.lower().startswith(WEB) else Kind.STREAM, argument)]
+    path = Path(argument)
+    if path.is_dir():
+        return _folder(path, recursive)
+    if path.suffix.lower() == LIST_ENDING and path.is_file():
+        return [source_of_file(image) for image in read_list(path)]
+    if path.exists():
+        return [source_of_file(path)]
+    if CAMERA.fullmatch(argument):
+        return [Source(Kind.CAMERA, argument)]
+    if NUMBER.search(path.name):
+        if not numbered_frames(argument):
+            raise DatasetError(f"{path}: found no file of this pattern")
+        return [Source(Kind.NUMBERED, argument)]
+    if has_magic(argument):
+        return _pattern(argument)
+    raise DatasetError(f"{path}: no such file or folder")
+
+
+def source_of_file(path: Path) -> Source:
+    """A video where the ending is a video's, else an image."""
+    is_video = path.suffix.lower() in VIDEO_ENDINGS
+    return Source(Kind.VIDEO if is_video else Kind.IMAGE, str(path))
+
+
+def numbered_frames(pattern: str) -> list[Path]:
+    """The files of a pattern such as `frame%05d.png`, by their numbers; gaps are allowed."""
+    path = Path(pattern)
+    field = NUMBER.search(path.name)
+    start, end = path.name[: field.start()], path.name[field.end() :]
+    least = int((field[1] or "1")[-1])
+    name = re.compile(f"{re.escape(start)}([0-9]{{{least},}}){re.escape(end)}")
+    found = []
+    for file in path.parent.iterdir() if path.parent.is_dir() else ():
+        number = name.fullmatch(file.name)
+        if number and file.is_file():
+            found.append((int(number[1]), file))
+    return [file for _, file in sorted(found)]
+
+
+def _folder(folder: Path, recursive: bool) -> list[Source]:
+    inside = folder.rglob("*") if recursive else folder.iterdir()
+    found = [path for path in sorted(inside) if _is_shown(path, folder)]
+    if not found:
+        hint = "" if recursive else "; --recursive also reads its subfolders"
+        hint = hint if any(path.is_dir() for path in folder.iterdir()) else ""
+        raise DatasetError(f"{folder}: found no image in this folder{hint}")
+    return [source_of_file(path) for path in found]
+
+
+def _is_shown(path: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return not hidden and _is_media(path)
+
+
+def _is_media(path: Path) -> bool:
+    return path.suffix.lower() in (*IMAGE_ENDINGS, *VIDEO_ENDINGS) and path.is_file()
+
+
+def _pattern(pattern: str) -> list[Source]:
+    """Quoted patterns come here; a shell expands the others itself."""
+    files = [path for path in map(Path, sorted(glob(pattern, recursive=True))) if _is_media(path)]
+    if not files:
+        raise DatasetError(f"{pattern}: found no image or video of this pattern")
+    return [source_of_file(path) for path in files]
+
+
+def listed_sources(text: str) -> list[Source]:
+    """The files that a text names, one a line. Raises DatasetError when it names none."""
+    names = [line.strip() for line in text.splitlines() if line.strip()]
+    if not names:
+        raise DatasetError("-: found nothing on stdin, expected an image or one path a line")
+    return [source_of_file(locate(name, Path())) for name in names]

@@ -1,0 +1,132 @@
+"""Frames of all sources, one after the other; what cannot be read becomes a Fault and the next source follows."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from threading import Event
+
+from yolo.detect.pipeline import newest
+from yolo.detect.sources.camera import camera_frames
+from yolo.detect.sources.frame import Fault, SourceFrame
+from yolo.detect.sources.images import frame_of_bytes, image_frame
+from yolo.detect.sources.kinds import Kind, Source, listed_sources, numbered_frames
+from yolo.detect.sources.streams import (
+    Patience,
+    image_of_address,
+    is_recording,
+    shown_address,
+    stream_frames,
+)
+from yolo.detect.sources.video import video_frames
+from yolo.errors import DatasetError
+
+NUMBERED_RATE = 25  # frames per second of numbered frames, as in ffmpeg
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which frames of a video, stream or camera are used: every N-th, and how many at most."""
+
+    every: int = 1
+    max_frames: int | None = None
+
+
+def read_sources(
+    sources: list[Source], channels: int, selection: Selection, patience: Patience, stop: Event
+) -> Iterator[SourceFrame | Fault]:
+    """Read sources in their order.
+
+    Args:
+        sources: from `expand`.
+        channels: 3 for RGB images, 1 for gray ones.
+        selection: applies to each source except image files.
+        patience: with network streams.
+        stop: set by another thread; ends live sources.
+
+    Yields:
+        SourceFrame, or Fault where a source, or the rest of it, cannot be read.
+    """
+    for source in sources:
+        try:
+            with closing(_frames(source, channels, selection, patience, stop)) as frames:
+                yield from frames
+        except DatasetError as error:
+            yield Fault(str(error))
+        except OSError as error:
+            yield Fault(f"{error.filename or source.name}: {error.strerror or error}")
+        if stop.is_set():
+            return
+
+
+def _frames(
+    source: Source, channels: int, selection: Selection, patience: Patience, stop: Event
+) -> Iterator[SourceFrame | Fault]:
+    name, every = source.name, selection.every
+    if source.kind is Kind.IMAGE:
+        yield image_frame(Path(name), channels)
+    elif source.kind is Kind.STDIN:
+        yield from _stdin(channels, selection, patience, stop)
+    elif source.kind is Kind.VIDEO:
+        yield from islice(video_frames(name, channels, every), selection.max_frames)
+    elif source.kind is Kind.NUMBERED:
+        yield from islice(_numbered(name, channels, every), selection.max_frames)
+    elif source.kind is Kind.CAMERA:
+        number = int(name)
+        yield from _live(lambda end: camera_frames(number, channels, end), selection, stop)
+    elif source.kind is Kind.STREAM:
+        yield from _live(lambda end: stream_frames(name, channels, end, patience), selection, stop)
+    else:
+        yield from _web(name, channels, selection, patience, stop)
+
+
+def _live(
+    frames: Callable[[Event], Iterator[SourceFrame]], selection: Selection, stop: Event
+) -> Iterator[SourceFrame]:
+    with closing(newest(frames, stop)) as live:
+        chosen = islice(live, 0, None, selection.every)
+        yield from islice(chosen, selection.max_frames)
+
+
+def _web(
+    url: str, channels: int, selection: Selection, patience: Patience, stop: Event
+) -> Iterator[SourceFrame]:
+    content = image_of_address(url, patience.timeout)
+    if content is not None:
+        yield frame_of_bytes(content, shown_address(url), channels)
+    elif is_recording(url, patience.timeout):
+        frames = video_frames(url, channels, selection.every, shown_address(url))
+        yield from islice(frames, selection.max_frames)
+    else:
+        yield from _live(lambda end: stream_frames(url, channels, end, patience), selection, stop)
+
+
+def _stdin(
+    channels: int, selection: Selection, patience: Patience, stop: Event
+) -> Iterator[SourceFrame | Fault]:
+    """The bytes of one image, or a text of one path a line."""
+    content = sys.stdin.buffer.read()
+    text = None if b"\0" in content else _decoded(content)
+    if text is None:
+        yield frame_of_bytes(content, "-", channels)
+    else:
+        yield from read_sources(listed_sources(text), channels, selection, patience, stop)
+
+
+def _decoded(content: bytes) -> str | None:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+
+
+def _numbered(pattern: str, channels: int, every: int) -> Iterator[SourceFrame | Fault]:
+    for index, path in enumerate(numbered_frames(pattern)):
+        if index % every == 0:
+            frame = image_frame(path, channels)
+            if isinstance(frame, Fault):
+                yield frame
+            else:
+                yield SourceFrame(frame.image, pattern, index, index / NUMBERED_RATE)

@@ -1,0 +1,123 @@
+"""Network streams by PyAV (rtsp, rtmp, http ...), opened again when they break off; images and recordings by http."""
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.client import HTTPException
+from threading import Event
+from urllib.error import URLError
+from urllib.parse import urlsplit, urlunsplit
+from urllib.request import Request, urlopen
+
+import numpy as np
+
+from yolo.detect.sources.frame import SourceFrame
+from yolo.detect.sources.video import import_av, pixels_of_frame, video_stream
+from yolo.errors import DatasetError
+
+log = logging.getLogger(__name__)
+
+MOST_IMAGE_BYTES = 2**28  # of an image behind an address: more would fill the memory
+
+# RTSP over UDP loses packets and passes few firewalls; other protocols ignore the option.
+OPTIONS = {"rtsp_transport": "tcp"}
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a stream is waited for, in seconds.
+
+    timeout: for a connection or the next data. retries: attempts to open a stream again that broke off, without a
+    frame in between; the waits before them double from first_wait up to longest_wait.
+    """
+
+    timeout: float = 10.0
+    retries: int = 10
+    first_wait: float = 1.0
+    longest_wait: float = 30.0
+
+    def wait(self, attempt: int) -> float:
+        """The seconds before an attempt, counted from 1."""
+        return min(self.longest_wait, self.first_wait * 2 ** (attempt - 1))
+
+
+def shown_address(url: str) -> str:
+    """An address without the user and password in it, for printing."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def stream_frames(
+    url: str, channels: int, stop: Event, patience: Patience
+) -> Iterator[SourceFrame]:
+    """Frames of a live stream until `stop` is set; their times are those of their arrival.
+
+    Raises DatasetError for a stream that cannot be opened at first, or no more after all retries.
+    """
+    name = shown_address(url)
+    index, begun, attempt = 0, time.monotonic(), 0
+    while not stop.is_set():
+        try:
+            for image in _connected(url, channels, stop, patience.timeout):
+                yield SourceFrame(image, name, index, time.monotonic() - begun)
+                index, attempt = index + 1, 0
+            problem = f"{name}: the stream ended"
+        except DatasetError as error:
+            problem = str(error)
+        attempt += 1
+        if index == 0 or stop.is_set():
+            raise DatasetError(problem)
+        if attempt > patience.retries:
+            raise DatasetError(f"{problem}; opening it again failed {patience.retries} times")
+        log.warning("%s; opening it again in %g s", problem, patience.wait(attempt))
+        stop.wait(patience.wait(attempt))
+
+
+def _connected(url: str, channels: int, stop: Event, timeout: float) -> Iterator[np.ndarray]:
+    """The images of one connection. Raises DatasetError when it cannot be opened or breaks off."""
+    av = import_av("reading a stream")
+    try:
+        with av.open(url, options=OPTIONS, timeout=timeout) as container:
+            stream = video_stream(container, shown_address(url))
+            for packet in container.demux(stream):
+                try:
+                    frames = packet.decode()
+                except av.error.InvalidDataError:  # joined between two key frames, or a lost packet
+                    continue
+                for frame in frames:
+                    if stop.is_set():
+                        return
+                    yield pixels_of_frame(frame, channels)
+    except av.FFmpegError as error:
+        raise DatasetError(f"{shown_address(url)}: {error.strerror}") from error
+
+
+def image_of_address(url: str, timeout: float) -> bytes | None:
+    """The bytes of an image behind an http address; None where the server sends something else.
+
+    Raises DatasetError where the server cannot be reached or refuses.
+    """
+    name = shown_address(url)
+    try:
+        with urlopen(
+            Request(url, headers={"User-Agent": "yolo-darknet"}), timeout=timeout
+        ) as reply:
+            if not reply.headers.get_content_type().startswith("image/"):
+                return None
+            content = reply.read(MOST_IMAGE_BYTES + 1)
+    except (URLError, HTTPException, TimeoutError) as error:
+        raise DatasetError(f"{name}: {getattr(error, 'reason', error)}") from error
+    if len(content) > MOST_IMAGE_BYTES:
+        raise DatasetError(f"{name}: found an image of more than {MOST_IMAGE_BYTES} bytes")
+    return content
+
+
+def is_recording(url: str, timeout: float) -> bool:
+    """Whether an address holds a video with an end: the container says how long it lasts."""
+    av = import_av("reading a stream")
+    try:
+        with av.open(url, options=OPTIONS, timeout=timeout) as container:
+            return container.duration is not None
+    except av.FFmpegError as error:
+        raise DatasetError(f"{shown_address(url)}: {error.strerror}") from error

@@ -1,0 +1,99 @@
+"""Video files by PyAV: every frame with its own time, turned as the file says."""
+
+import logging
+from collections.abc import Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from yolo.detect.sources.frame import SourceFrame
+from yolo.errors import DatasetError
+from yolo.extras import import_extra
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.container import InputContainer
+
+log = logging.getLogger(__name__)
+
+PIXEL_FORMATS = {1: "gray", 3: "rgb24"}  # of a network's channels
+
+
+def import_av(purpose: str = "reading a video") -> ModuleType:
+    """PyAV. Raises MissingPackageError with the line that installs it."""
+    return import_extra("av", "video", purpose)
+
+
+def video_frames(
+    path: str, channels: int, every: int = 1, name: str | None = None
+) -> Iterator[SourceFrame]:
+    """Decode a video file, or a recording behind an address.
+
+    Args:
+        path: the file or the address.
+        channels: 3 for RGB images, 1 for gray ones.
+        every: only frames 0, every, 2 * every ... are converted and yielded.
+        name: the source as printed; by default `path`.
+
+    Yields:
+        Frames in the order of their display. Times are those of the file, which keeps a variable frame rate; a frame
+        without one lies a mean frame behind the one before.
+
+    Raises:
+        DatasetError: no video, or no frame in it that can be decoded.
+    """
+    av = import_av()
+    name = name or path
+    try:
+        with av.open(path) as container:
+            stream = video_stream(container, name)
+            start = (container.start_time or 0) / av.time_base
+            step = 1 / float(stream.average_rate or 25)
+            index, time, broken = -1, -step, 0
+            for packet in container.demux(stream):
+                try:
+                    frames = packet.decode()
+                except av.error.InvalidDataError:  # one bad packet; players go on, too
+                    broken += 1
+                    continue
+                for frame in frames:
+                    index += 1
+                    time = time + step if frame.time is None else frame.time - start
+                    if index % every == 0:
+                        yield SourceFrame(pixels_of_frame(frame, channels), name, index, time)
+            expected = stream.frames
+    except av.FFmpegError as error:
+        raise DatasetError(f"{name}: {error.strerror}") from error
+    if index < 0:
+        raise DatasetError(f"{name}: found no frame that can be decoded, expected a video")
+    if broken or index + 1 < expected:
+        found = f"{index + 1} frames" + (f" of {expected}" if expected else "")
+        log.warning("%s: found damaged data; %s could be decoded", name, found)
+
+
+def video_length(path: str) -> int | None:
+    """The number of frames that a video file claims; None where it does not say or cannot be opened."""
+    av = import_av()
+    try:
+        with av.open(path) as container:
+            stream = video_stream(container, path)
+            if stream.frames or not (container.duration and stream.average_rate):
+                return stream.frames or None
+            return round(container.duration / av.time_base * stream.average_rate)
+    except (av.FFmpegError, DatasetError):
+        return None
+
+
+def video_stream(container: "InputContainer", name: str):
+    """The first video stream of an open file. Raises DatasetError where there is none, as in a sound file."""
+    if not container.streams.video:
+        raise DatasetError(f"{name}: found no video stream, expected a video")
+    return container.streams.video[0]
+
+
+def pixels_of_frame(frame: "VideoFrame", channels: int) -> np.ndarray:
+    """A decoded frame → uint8 `[H, W, channels]`, turned by the rotation that a phone writes beside the pixels."""
+    image = frame.to_ndarray(format=PIXEL_FORMATS[channels])
+    image = np.rot90(image, round(frame.rotation / 90))  # both count counterclockwise
+    return np.ascontiguousarray(image.reshape(*image.shape[:2], channels))
