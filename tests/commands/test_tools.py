@@ -332,7 +332,7 @@ def test_images_of_one_name_are_all_written(call, case):
     code, _, _ = call("detect", *DETECT, *sources, sources[0], "--out", "out")
     assert code == 0
     assert sorted(path.name for path in (case / "out").iterdir()) == [
-        "b_p.jpg.png", "x_p.png", "x_p.png-2.png", "x_p.png.png",
+        "b_p.png", "x_p-2.png", "x_p-3.png", "x_p.png",
     ]  # fmt: skip
 
 

@@ -1,0 +1,75 @@
+"""Images with boxes, trails and lines drawn on them: as files, or as one video for each source."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from yolo.detect.draw import draw_detections
+from yolo.detect.outputs.naming import Stems
+from yolo.detect.outputs.result import Result, color_image
+from yolo.detect.outputs.video import VideoFile, video_file
+from yolo.detect.track import UNNUMBERED, SourceTracks, draw_line
+from yolo.errors import DatasetError
+
+
+def annotated(result: Result, names: Sequence[str], state: SourceTracks | None) -> np.ndarray:
+    """A copy of the image with the detections; state: of a tracked source, for trails and the line."""
+    found = result.detections
+    image = color_image(result.frame.image)
+    boxes, scores, labels = (part.numpy() for part in (found.boxes, found.scores, found.labels))
+    if state is None or result.tracks is None:
+        return draw_detections(image, boxes, scores, labels, names)
+    colors, texts = numbered_names(labels, result.tracks, names)
+    drawn = draw_detections(image, boxes, scores, colors, texts)
+    state.trails.draw(drawn, result.tracks)
+    if state.counter is not None:
+        draw_line(drawn, state.counter)
+    return drawn
+
+
+def numbered_names(
+    labels: np.ndarray, tracks: np.ndarray, names: Sequence[str]
+) -> tuple[np.ndarray, Mapping[int, str]]:
+    """Colors by object instead of by class, `[N]`, and the text of each color: `car 3`."""
+    colors = np.where(tracks == UNNUMBERED, -1 - labels, tracks)
+    texts = {
+        int(color): names[label] if track == UNNUMBERED else f"{names[label]} {track}"
+        for color, label, track in zip(colors, labels, tracks, strict=True)
+    }
+    return colors, texts
+
+
+class Videos:
+    """One annotated video for each source of frames, `folder/SOURCE.mp4`, written one after the other."""
+
+    def __init__(self, folder: Path, stems: Stems, with_sound: frozenset[str]) -> None:
+        self._folder = folder
+        self._stems = stems
+        self._with_sound = with_sound
+        self._source: str | None = None
+        self._video: VideoFile | None = None
+        self._open = ExitStack()
+        self.paths: list[Path] = []
+
+    def __enter__(self) -> "Videos":
+        return self
+
+    def __exit__(self, *error) -> bool | None:
+        """Finish the last video, or drop it after an error."""
+        return self._open.__exit__(*error)
+
+    def write(self, result: Result, image: np.ndarray) -> None:
+        """Append an image to the video of its source; finish the one of the source before."""
+        source = result.frame.source
+        if source != self._source:
+            self._open.close()
+            path = self._folder / f"{self._stems.of_source(source)}.mp4"
+            if path.resolve() == Path(source).resolve():
+                raise DatasetError(f"{path}: found a source, expected an --out without it")
+            sound = source if source in self._with_sound else None
+            self._video = self._open.enter_context(video_file(path, sound))
+            self._source = source
+            self.paths.append(path)
+        self._video.write(image, result.frame.time)

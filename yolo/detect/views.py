@@ -1,0 +1,150 @@
+"""One image through the network more than once: tiles for small objects, mirrored and scaled copies, then NMS over all.
+
+Sources: Akyon et al., "Slicing Aided Hyper Inference" (2022), for tiles beside the whole image; test-time augmentation
+as in Ultralytics' YOLOv5 (its scales .83 and .67 only shrink; larger ones help small objects more).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from math import ceil
+
+import numpy as np
+import torch
+
+from yolo import letterbox as geometry
+from yolo.detect.detector import Detector
+from yolo.detect.postprocess import nms
+from yolo.records import Detections
+
+Region = tuple[int, int, int, int]  # x1, y1, x2, y2 in image pixels
+
+TTA_SCALES = (0.83, 1.0, 1.25)  # of the network input
+
+STRIDE = 32  # input sizes are multiples of it
+
+CUT = 0.5  # of a box's area: a box that a tile cuts gives way to one of its class that covers more than this
+
+TOUCH = 2.0  # pixels; a box that ends this close to a tile's edge may be cut by it
+
+
+@dataclass(frozen=True)
+class View:
+    """One pass of the network over a part of an image.
+
+    region: the part. mirrored: left and right are swapped. size: (height, width) of the network input.
+    """
+
+    region: Region
+    mirrored: bool
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ViewPlan:
+    """Which views an image gets.
+
+    tile: the side of the tiles in pixels, None for the whole image alone. overlap: of neighboring tiles, 0..1 of the
+    side. tta: test-time augmentation of the whole image.
+    """
+
+    tile: int | None = None
+    overlap: float = 0.2
+    tta: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether each image goes through the network once."""
+        return self.tile is None and not self.tta
+
+    def views(self, image: tuple[int, int], network: tuple[int, int]) -> list[View]:
+        """The views of an image of (height, width) for a network input of (height, width), the whole image first."""
+        height, width = image
+        whole = (0, 0, width, height)
+        if self.tta:
+            scaled = [scaled_size(network, scale) for scale in TTA_SCALES]
+            views = [View(whole, flip, size) for size in scaled for flip in (False, True)]
+        else:
+            views = [View(whole, False, network)]
+        if self.tile is not None and max(image) > self.tile:
+            regions = tiles(image, self.tile, self.overlap)
+            views += [View(region, False, network) for region in regions]
+        return views
+
+
+def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """A network input (height, width) times `scale`, in whole strides; as it is for scale 1."""
+    if scale == 1:
+        return size
+    height, width = (max(1, round(side * scale / STRIDE)) * STRIDE for side in size)
+    return height, width
+
+
+def tiles(image: tuple[int, int], side: int, overlap: float) -> list[Region]:
+    """Squares of `side` pixels that cover an image of (height, width), row by row, spread evenly.
+
+    Neighbors share at least `overlap` of their side; a tile is no larger than the image.
+    """
+    rows, columns = (_starts(length, side, overlap) for length in image)
+    height, width = min(side, image[0]), min(side, image[1])
+    return [(x, y, x + width, y + height) for y in rows for x in columns]
+
+
+def _starts(length: int, side: int, overlap: float) -> list[int]:
+    if length <= side:
+        return [0]
+    step = max(1.0, side * (1 - overlap))
+    count = 1 + ceil((length - side) / step)
+    return [round(index * (length - side) / (count - 1)) for index in range(count)]
+
+
+def detect_views(
+    detector: Detector, image: np.ndarray, plan: ViewPlan, batch: int = 1
+) -> Detections:
+    """Detect in all views of an image, then NMS over all of them.
+
+    Args:
+        detector: its thresholds hold for each view and for all together.
+        image: uint8 `[H, W, C]`, RGB.
+        plan: which views.
+        batch: how many views of one size pass through the network together.
+
+    Returns:
+        Detections in image pixels, best first.
+    """
+    network = detector.network.input
+    views = plan.views(image.shape[:2], (network.height, network.width))
+    parts = []
+    for size, same in groupby(views, key=lambda view: view.size):
+        group = list(same)
+        for start in range(0, len(group), batch):
+            parts += _detect_group(detector, image, group[start : start + batch], size)
+    boxes, scores, labels = (
+        torch.cat([getattr(part, name) for part in parts]) for name in ("boxes", "scores", "labels")
+    )
+    keep = nms(boxes, scores, labels, detector.nms_thresh, detector.diou_exponent)
+    return Detections(boxes[keep], scores[keep], labels[keep])
+
+
+def _detect_group(
+    detector: Detector, image: np.ndarray, views: Sequence[View], size: tuple[int, int]
+) -> list[Detections]:
+    prepared, placements = [], []
+    for view in views:
+        x1, y1, x2, y2 = view.region
+        part = image[y1:y2, x1:x2]
+        part = part[:, ::-1] if view.mirrored else part
+        placements.append(detector.placement(part.shape[:2], size))
+        prepared.append(geometry.place(part, placements[-1]))
+    found = detector.detect(torch.stack(prepared), placements)
+    return [_in_image(each, view) for each, view in zip(found, views, strict=True)]
+
+
+def _in_image(found: Detections, view: View) -> Detections:
+    """Detections in pixels of a view → in pixels of its image."""
+    x1, y1, x2, _ = view.region
+    boxes = found.boxes
+    if view.mirrored:
+        left, top, right, bottom = boxes.unbind(1)
+        boxes = torch.stack((x2 - x1 - right, top, x2 - x1 - left, bottom), dim=1)
+    return Detections(boxes + boxes.new_tensor([x1, y1, x1, y1]), found.scores, found.labels)
