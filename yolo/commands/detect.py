@@ -38,7 +38,7 @@ from yolo.detect.outputs.rows import STDOUT, csv_table, json_lines
 from yolo.detect.overlapped import detect_items
 from yolo.detect.pipeline import Behind
 from yolo.detect.sources.frame import Fault
-from yolo.detect.sources.kinds import Kind, Source, expand
+from yolo.detect.sources.kinds import MediaKind, MediaSource, expand
 from yolo.detect.sources.reader import Selection, read_sources
 from yolo.detect.sources.streams import Patience
 from yolo.detect.sources.video import import_av, video_length
@@ -59,9 +59,9 @@ LARGEST_OVERLAP = 0.9  # of tiles: more would make their number explode
 def main() -> None:
     args = _arguments()
     sources = expand(args.source, args.recursive)
-    stems = Stems(Path(each.name) for each in sources if each.kind is Kind.IMAGE)
+    stems = Stems(Path(each.name) for each in sources if each.kind is MediaKind.IMAGE)
     _check_outputs(args, sources, stems)
-    if args.save_video or any(each.kind is Kind.VIDEO for each in sources):
+    if args.save_video or any(each.kind is MediaKind.VIDEO for each in sources):
         import_av()  # before the network is loaded
     if args.track:
         SourceTracks(args.thresh, args.every, args.count_line)
@@ -85,7 +85,7 @@ def main() -> None:
     _raise_faults(outputs.faults, sources)
 
 
-def _results(args: argparse.Namespace, detector: Detector, sources: list[Source]):
+def _results(args: argparse.Namespace, detector: Detector, sources: list[MediaSource]):
     stop = Event()
     selection = Selection(args.every, args.max_frames)
     channels = detector.network.input.channels
@@ -96,13 +96,13 @@ def _results(args: argparse.Namespace, detector: Detector, sources: list[Source]
         yield from progress(results, "detecting", _total(sources, selection))
 
 
-def _total(sources: list[Source], selection: Selection) -> int | None:
+def _total(sources: list[MediaSource], selection: Selection) -> int | None:
     """How many frames there will be; None where a source does not say."""
     total = 0
     for source in sources:
-        if source.kind is Kind.IMAGE:
+        if source.kind is MediaKind.IMAGE:
             total += 1
-        elif source.kind is Kind.VIDEO and (frames := video_length(source.name)):
+        elif source.kind is MediaKind.VIDEO and (frames := video_length(source.name)):
             chosen = -(-frames // selection.every)
             total += chosen if selection.max_frames is None else min(chosen, selection.max_frames)
         else:
@@ -118,7 +118,7 @@ class _Outputs:
         args: argparse.Namespace,
         names: tuple[str, ...],
         stems: Stems,
-        sources: list[Source],
+        sources: list[MediaSource],
         stack: ExitStack,
     ) -> None:
         """`stack` closes the files, and drops what is not complete after an error."""
@@ -145,7 +145,7 @@ class _Outputs:
             self._rows.append(self._labels)
         self._videos = None
         if args.save_video:
-            heard = frozenset(each.name for each in sources if each.kind is Kind.VIDEO)
+            heard = frozenset(each.name for each in sources if each.kind is MediaKind.VIDEO)
             self._videos = stack.enter_context(Videos(args.out, stems, heard))
 
     def write(self, item: Result | Fault) -> None:
@@ -275,10 +275,10 @@ def _detector(args: argparse.Namespace) -> Detector:
     return Detector(network.to(args.device), names, args.thresh, args.nms, letterbox=letterbox)
 
 
-def _check_outputs(args: argparse.Namespace, sources: list[Source], stems: Stems) -> None:
+def _check_outputs(args: argparse.Namespace, sources: list[MediaSource], stems: Stems) -> None:
     """Raise DatasetError where an output would replace an input, or cannot be made of these sources."""
     inputs = {Path(name).resolve() for name in (args.cfg, args.weights, args.names)}
-    files = [Path(each.name) for each in sources if each.kind in (Kind.IMAGE, Kind.VIDEO)]
+    files = [Path(each.name) for each in sources if each.kind in (MediaKind.IMAGE, MediaKind.VIDEO)]
     inputs |= {path.resolve() for path in files}
     for path in (args.json, args.csv, args.jsonl):
         if path and path != STDOUT and path.resolve() in inputs:
@@ -289,15 +289,15 @@ def _check_outputs(args: argparse.Namespace, sources: list[Source], stems: Stems
             raise DatasetError(
                 f"{drawing}: found an image to look at, expected an --out without them"
             )
-    if args.save_video and all(each.kind is Kind.IMAGE for each in sources):
+    if args.save_video and all(each.kind is MediaKind.IMAGE for each in sources):
         raise DatasetError("--save-video: found only images, expected a video or numbered frames")
 
 
-def _raise_faults(faults: list[str], sources: list[Source]) -> None:
+def _raise_faults(faults: list[str], sources: list[MediaSource]) -> None:
     if not faults:
         return
     shown = "; ".join(faults[:3])
-    if all(each.kind is Kind.IMAGE for each in sources):
+    if all(each.kind is MediaKind.IMAGE for each in sources):
         shown = f"{len(faults)} of {len(sources)} images could not be read: {shown}"
     elif len(faults) > 3:
         shown = f"{len(faults)} faults in the sources: {shown}"

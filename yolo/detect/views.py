@@ -29,7 +29,7 @@ TOUCH = 2.0  # pixels; a box that ends this close to a tile's edge may be cut by
 
 
 @dataclass(frozen=True)
-class View:
+class ImageView:
     """One pass of the network over a part of an image.
 
     region: the part. mirrored: left and right are swapped. size: (height, width) of the network input.
@@ -57,18 +57,18 @@ class ViewPlan:
         """Whether each image goes through the network once."""
         return self.tile is None and not self.tta
 
-    def views(self, image: tuple[int, int], network: tuple[int, int]) -> list[View]:
+    def views(self, image: tuple[int, int], network: tuple[int, int]) -> list[ImageView]:
         """The views of an image of (height, width) for a network input of (height, width), the whole image first."""
         height, width = image
         whole = (0, 0, width, height)
         if self.tta:
             scaled = [scaled_size(network, scale) for scale in TTA_SCALES]
-            views = [View(whole, flip, size) for size in scaled for flip in (False, True)]
+            views = [ImageView(whole, flip, size) for size in scaled for flip in (False, True)]
         else:
-            views = [View(whole, False, network)]
+            views = [ImageView(whole, False, network)]
         if self.tile is not None and max(image) > self.tile:
-            regions = tiles(image, self.tile, self.overlap)
-            views += [View(region, False, network) for region in regions]
+            regions = tile_regions(image, self.tile, self.overlap)
+            views += [ImageView(region, False, network) for region in regions]
         return views
 
 
@@ -80,7 +80,7 @@ def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
     return height, width
 
 
-def tiles(image: tuple[int, int], side: int, overlap: float) -> list[Region]:
+def tile_regions(image: tuple[int, int], side: int, overlap: float) -> list[Region]:
     """Squares of `side` pixels that cover an image of (height, width), row by row, spread evenly.
 
     Neighbors share at least `overlap` of their side; a tile is no larger than the image.
@@ -127,7 +127,7 @@ def detect_views(
 
 
 def _detect_group(
-    detector: Detector, image: np.ndarray, views: Sequence[View], size: tuple[int, int]
+    detector: Detector, image: np.ndarray, views: Sequence[ImageView], size: tuple[int, int]
 ) -> list[Detections]:
     prepared, placements = [], []
     for view in views:
@@ -140,7 +140,7 @@ def _detect_group(
     return [_in_image(each, view) for each, view in zip(found, views, strict=True)]
 
 
-def _in_image(found: Detections, view: View) -> Detections:
+def _in_image(found: Detections, view: ImageView) -> Detections:
     """Detections in pixels of a view → in pixels of its image."""
     x1, y1, x2, _ = view.region
     boxes = found.boxes

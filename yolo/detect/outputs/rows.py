@@ -29,7 +29,7 @@ class JsonLines:
         self._file.flush()
 
 
-class CsvTable:
+class DetectionsCsv:
     """One row a detection; boxes in image pixels; the column `track` only where objects are tracked."""
 
     def __init__(self, file: TextIO, names: Sequence[str], tracked: bool) -> None:
@@ -79,10 +79,10 @@ def json_lines(path: Path, names: Sequence[str]) -> Iterator[JsonLines]:
 
 
 @contextmanager
-def csv_table(path: Path, names: Sequence[str], tracked: bool) -> Iterator[CsvTable]:
+def csv_table(path: Path, names: Sequence[str], tracked: bool) -> Iterator[DetectionsCsv]:
     """A CSV file that takes its name when the block ends well."""
     with replacing(path) as binary:
         text = io.TextIOWrapper(binary, "utf-8", errors="surrogateescape", newline="")
-        yield CsvTable(text, names, tracked)
+        yield DetectionsCsv(text, names, tracked)
         text.flush()
         text.detach()  # `replacing` closes the file

@@ -9,7 +9,7 @@ from pathlib import Path
 from yolo.cfg import locate
 from yolo.data.images import IMAGE_ENDINGS
 from yolo.errors import DatasetError
-from yolo.formats.image_lists import read_list
+from yolo.formats.label_files import read_list
 
 VIDEO_ENDINGS = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
@@ -29,7 +29,7 @@ WEB = ("http://", "https://")
 NUMBER = re.compile(r"%(0[1-9])?d")  # of the name of a numbered frame, as in C and in ffmpeg
 
 
-class Kind(Enum):
+class MediaKind(Enum):
     """What is read from one source, after folders, patterns and lists are expanded."""
 
     IMAGE = "image"
@@ -42,19 +42,19 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True)
-class Source:
+class MediaSource:
     """One source: its kind and its path, address or number, as printed."""
 
-    kind: Kind
+    kind: MediaKind
     name: str
 
     @property
     def is_live(self) -> bool:
         """Whether it has no end and frames that are not read in time are lost."""
-        return self.kind in (Kind.STREAM, Kind.CAMERA)
+        return self.kind in (MediaKind.STREAM, MediaKind.CAMERA)
 
 
-def expand(arguments: list[str], recursive: bool = False) -> list[Source]:
+def expand(arguments: list[str], recursive: bool = False) -> list[MediaSource]:
     """The sources that SOURCE arguments stand for, in their order; the files of a folder or a pattern are sorted.
 
     A file or folder that exists is meant, whatever else its name looks like. Hidden files in folders are skipped
@@ -64,11 +64,15 @@ def expand(arguments: list[str], recursive: bool = False) -> list[Source]:
     return [source for argument in arguments for source in _expand_one(argument, recursive)]
 
 
-def _expand_one(argument: str, recursive: bool) -> list[Source]:
+def _expand_one(argument: str, recursive: bool) -> list[MediaSource]:
     if argument in STDIN:
-        return [Source(Kind.STDIN, "-")]
+        return [MediaSource(MediaKind.STDIN, "-")]
     if URL.fullmatch(argument):
-        return [Source(Kind.WEB if argument.lower().startswith(WEB) else Kind.STREAM, argument)]
+        return [
+            MediaSource(
+                MediaKind.WEB if argument.lower().startswith(WEB) else MediaKind.STREAM, argument
+            )
+        ]
     path = Path(argument)
     if path.is_dir():
         return _folder(path, recursive)
@@ -77,20 +81,20 @@ def _expand_one(argument: str, recursive: bool) -> list[Source]:
     if path.exists():
         return [source_of_file(path)]
     if CAMERA.fullmatch(argument):
-        return [Source(Kind.CAMERA, argument)]
+        return [MediaSource(MediaKind.CAMERA, argument)]
     if NUMBER.search(path.name):
         if not numbered_frames(argument):
             raise DatasetError(f"{path}: found no file of this pattern")
-        return [Source(Kind.NUMBERED, argument)]
+        return [MediaSource(MediaKind.NUMBERED, argument)]
     if has_magic(argument):
         return _pattern(argument)
     raise DatasetError(f"{path}: no such file or folder")
 
 
-def source_of_file(path: Path) -> Source:
+def source_of_file(path: Path) -> MediaSource:
     """A video where the ending is a video's, else an image."""
     is_video = path.suffix.lower() in VIDEO_ENDINGS
-    return Source(Kind.VIDEO if is_video else Kind.IMAGE, str(path))
+    return MediaSource(MediaKind.VIDEO if is_video else MediaKind.IMAGE, str(path))
 
 
 def numbered_frames(pattern: str) -> list[Path]:
@@ -108,7 +112,7 @@ def numbered_frames(pattern: str) -> list[Path]:
     return [file for _, file in sorted(found)]
 
 
-def _folder(folder: Path, recursive: bool) -> list[Source]:
+def _folder(folder: Path, recursive: bool) -> list[MediaSource]:
     inside = folder.rglob("*") if recursive else folder.iterdir()
     found = [path for path in sorted(inside) if _is_shown(path, folder)]
     if not found:
@@ -127,7 +131,7 @@ def _is_media(path: Path) -> bool:
     return path.suffix.lower() in (*IMAGE_ENDINGS, *VIDEO_ENDINGS) and path.is_file()
 
 
-def _pattern(pattern: str) -> list[Source]:
+def _pattern(pattern: str) -> list[MediaSource]:
     """Quoted patterns come here; a shell expands the others itself."""
     files = [path for path in map(Path, sorted(glob(pattern, recursive=True))) if _is_media(path)]
     if not files:
@@ -135,7 +139,7 @@ def _pattern(pattern: str) -> list[Source]:
     return [source_of_file(path) for path in files]
 
 
-def listed_sources(text: str) -> list[Source]:
+def listed_sources(text: str) -> list[MediaSource]:
     """The files that a text names, one a line. Raises DatasetError when it names none."""
     names = [line.strip() for line in text.splitlines() if line.strip()]
     if not names:

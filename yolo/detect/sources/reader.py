@@ -12,7 +12,7 @@ from yolo.detect.pipeline import newest
 from yolo.detect.sources.camera import camera_frames
 from yolo.detect.sources.frame import Fault, SourceFrame
 from yolo.detect.sources.images import frame_of_bytes, image_frame
-from yolo.detect.sources.kinds import Kind, Source, listed_sources, numbered_frames
+from yolo.detect.sources.kinds import MediaKind, MediaSource, listed_sources, numbered_frames
 from yolo.detect.sources.streams import (
     Patience,
     image_of_address,
@@ -35,7 +35,7 @@ class Selection:
 
 
 def read_sources(
-    sources: list[Source], channels: int, selection: Selection, patience: Patience, stop: Event
+    sources: list[MediaSource], channels: int, selection: Selection, patience: Patience, stop: Event
 ) -> Iterator[SourceFrame | Fault]:
     """Read sources in their order.
 
@@ -62,21 +62,21 @@ def read_sources(
 
 
 def _frames(
-    source: Source, channels: int, selection: Selection, patience: Patience, stop: Event
+    source: MediaSource, channels: int, selection: Selection, patience: Patience, stop: Event
 ) -> Iterator[SourceFrame | Fault]:
     name, every = source.name, selection.every
-    if source.kind is Kind.IMAGE:
+    if source.kind is MediaKind.IMAGE:
         yield image_frame(Path(name), channels)
-    elif source.kind is Kind.STDIN:
+    elif source.kind is MediaKind.STDIN:
         yield from _stdin(channels, selection, patience, stop)
-    elif source.kind is Kind.VIDEO:
+    elif source.kind is MediaKind.VIDEO:
         yield from islice(video_frames(name, channels, every), selection.max_frames)
-    elif source.kind is Kind.NUMBERED:
+    elif source.kind is MediaKind.NUMBERED:
         yield from islice(_numbered(name, channels, every), selection.max_frames)
-    elif source.kind is Kind.CAMERA:
+    elif source.kind is MediaKind.CAMERA:
         number = int(name)
         yield from _live(lambda end: camera_frames(number, channels, end), selection, stop)
-    elif source.kind is Kind.STREAM:
+    elif source.kind is MediaKind.STREAM:
         yield from _live(lambda end: stream_frames(name, channels, end, patience), selection, stop)
     else:
         yield from _web(name, channels, selection, patience, stop)
