@@ -11,7 +11,6 @@ from yolo.detect.outputs.naming import Stems
 from yolo.detect.outputs.result import Result, color_image
 from yolo.detect.outputs.video import VideoFile, video_file
 from yolo.detect.track import UNNUMBERED, SourceTracks, draw_line
-from yolo.errors import DatasetError
 
 
 def annotated(result: Result, names: Sequence[str], state: SourceTracks | None) -> np.ndarray:
@@ -66,8 +65,6 @@ class Videos:
         if source != self._source:
             self._open.close()
             path = self._folder / f"{self._stems.of_source(source)}.mp4"
-            if path.resolve() == Path(source).resolve():
-                raise DatasetError(f"{path}: found a source, expected an --out without it")
             sound = source if source in self._with_sound else None
             self._video = self._open.enter_context(video_file(path, sound))
             self._source = source

@@ -14,8 +14,6 @@ from yolo.detect.outputs.naming import Stems
 from yolo.detect.outputs.result import Result, color_image
 from yolo.files import write_text
 
-LABEL_FORMATS = ("yolo", "voc", "coco")
-
 Row = tuple[int, float, float, float, float]  # label, x1, y1, x2, y2 in image pixels
 
 

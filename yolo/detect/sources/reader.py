@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
+from math import ceil
 from pathlib import Path
 from threading import Event
 
@@ -20,7 +21,7 @@ from yolo.detect.sources.streams import (
     shown_address,
     stream_frames,
 )
-from yolo.detect.sources.video import video_frames
+from yolo.detect.sources.video import video_frames, video_length
 from yolo.errors import DatasetError
 
 NUMBERED_RATE = 25  # frames per second of numbered frames, as in ffmpeg
@@ -32,6 +33,20 @@ class Selection:
 
     every: int = 1
     max_frames: int | None = None
+
+
+def number_of_frames(sources: list[MediaSource], selection: Selection) -> int | None:
+    """How many frames `read_sources` will yield; None where a source does not say."""
+    total = 0
+    for source in sources:
+        if source.kind is MediaKind.IMAGE:
+            total += 1
+        elif source.kind is MediaKind.VIDEO and (frames := video_length(source.name)):
+            chosen = ceil(frames / selection.every)
+            total += chosen if selection.max_frames is None else min(chosen, selection.max_frames)
+        else:
+            return None
+    return total
 
 
 def read_sources(
