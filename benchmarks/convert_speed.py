@@ -19,7 +19,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from yolo.console import run
-from yolo.data.convert.voc import label_homes, make_plan, write
+from yolo.data.convert.plan import write_plan
+from yolo.data.convert.voc import plan_voc, voc_homes
 from yolo.formats.voc_xml import ImageSet
 
 VOC2007_FILES = 9963
@@ -105,8 +106,8 @@ def convert(annotations: Path, identifiers: list[str], out: Path) -> None:
     half = len(identifiers) // 2
     (sets / "train.txt").write_text("\n".join(identifiers[:half]))
     (sets / "val.txt").write_text("\n".join(identifiers[half:]))
-    plan = make_plan([ImageSet(out, "train")], [ImageSet(out, "val")], VOC2007_CLASSES)
-    write(plan, label_homes(plan, out), out, keep_difficult=False)
+    plan = plan_voc([ImageSet(out, "train")], [ImageSet(out, "val")], VOC2007_CLASSES)
+    write_plan(plan, voc_homes(plan, out), out, "voc")
 
 
 def _seconds(function: Callable, *arguments: object) -> float:

@@ -309,6 +309,20 @@ def read_names(path: str | Path) -> list[str]:
     return names
 
 
+def read_classes(path: Path) -> tuple[str, ...]:
+    """Read the classes of a .names file, in the order of their numbers.
+
+    Raises:
+        DatasetError: There is no class, or a class occurs twice, so that its number is ambiguous.
+    """
+    names = read_names(path)
+    for line, name in enumerate(names, 1):
+        first = names.index(name) + 1
+        if first != line:
+            raise DatasetError(f"{path}:{line}: {name!r} is line {first} already, expected it once")
+    return tuple(names)
+
+
 def _meaningful_lines(text: str, keep_whitespace: bool = False) -> list[tuple[int, str]]:
     """Return (line number, text) of the lines that are neither empty nor comments."""
     found = []

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.tiny_data import NAMES, SIZE, write_image
-from yolo.data.convert.voc import read_classes
+from yolo.cfg import read_classes
 from yolo.errors import DatasetError
 from yolo.evaluate.listed_ground_truth import read_listed_ground_truth
 

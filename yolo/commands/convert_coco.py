@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,30 +22,32 @@ from yolo.console import command_parser, names_file
 from yolo.errors import DatasetError
 
 if TYPE_CHECKING:
-    from yolo.data.convert.coco import CocoSet, Image, Plan
+    from yolo.data.convert.coco import CocoSet
+    from yolo.data.convert.plan import PlannedImage
 
 
 def main() -> None:
     args = _arguments()
 
-    from yolo.data.convert.coco import label_homes, make_plan, write
-    from yolo.data.convert.notes import notes
-    from yolo.data.convert.voc import read_classes
+    from yolo.cfg import read_classes
+    from yolo.data.convert.coco import coco_homes, plan_coco
+    from yolo.data.convert.notes import notes, plan_table, require_images, require_usable
+    from yolo.data.convert.plan import write_plan
 
     out = args.out.resolve()
     train, valid = [[_coco_set(text) for text in texts] for texts in (args.train, args.valid)]
-    plan = make_plan(train, valid, read_classes(args.names) if args.names else None)
+    plan = plan_coco(train, valid, read_classes(args.names) if args.names else None)
     skipped = _skipped_kinds(args.on_problem)
     if any(problem.kind not in skipped for problem in plan.problems):
         for problem in plan.problems:
             print(f"{problem.kind}: {problem.message}")
-        raise DatasetError(_stopped(plan))
-    _require_something(plan, args.require_pictures)
+    require_usable(plan, skipped)
+    require_images(plan, args.require_pictures)
     _require_folders(("--train", train, plan.train), ("--valid", valid, plan.valid))
-    homes = label_homes(plan, out)
-    write(plan, homes, out)
-    _print_table(plan)
-    for line in notes(plan.problems, plan.train, plan.valid, out):
+    homes = coco_homes(plan, out)
+    write_plan(plan, homes, out, "coco")
+    print(plan_table(plan, "crowd, besides"))
+    for line in notes(plan, out):
         print(line)
     for home in homes.values():
         print(f"labels: {home.labels}")
@@ -83,7 +84,7 @@ def _arguments() -> argparse.Namespace:
 def _skipped_kinds(on_problem: str) -> tuple[str, ...]:
     """The kinds of problems that do not stop the command."""
     from yolo.data.convert.coco import SHARED
-    from yolo.data.convert.voc import BOX_KINDS
+    from yolo.data.convert.plan import BOX_KINDS
     from yolo.formats.coco_annotations import ENTRY_KINDS
     from yolo.formats.voc_xml import TWICE
 
@@ -104,30 +105,7 @@ def _coco_set(text: str) -> CocoSet:
     return CocoSet(Path(annotations), Path(images).resolve())
 
 
-def _stopped(plan: Plan) -> str:
-    """One line: the number of problems of each kind, the first of them, how to continue."""
-    from yolo.data.convert.notes import first_messages, problem_counts
-
-    return (
-        f"{problem_counts(plan.problems)}, nothing was written: {first_messages(plan.problems)}. "
-        "Correct them, or leave them out with --on-problem skip"
-    )
-
-
-def _require_something(plan: Plan, images_too: bool) -> None:
-    """Raise DatasetError if a list would be empty or, with images_too, if an image is missing."""
-    from yolo.data.convert.notes import missing, named
-
-    for option, images in (("--train", plan.train), ("--valid", plan.valid)):
-        if not images:
-            why = f": {plan.problems[0].message}" if plan.problems else ""
-            raise DatasetError(f"no image is left for {option}, nothing was written{why}")
-    gone = missing(plan.train + plan.valid)
-    if images_too and gone:
-        raise DatasetError(f"{len(gone)} images are not there, nothing was written: {named(gone)}")
-
-
-def _require_folders(*lists: tuple[str, list[CocoSet], tuple[Image, ...]]) -> None:
+def _require_folders(*lists: tuple[str, list[CocoSet], tuple[PlannedImage, ...]]) -> None:
     """Raise DatasetError if no image of a set exists. lists: option, its sets, the images of all of them."""
     from yolo.data.convert.notes import named
 
@@ -139,19 +117,3 @@ def _require_folders(*lists: tuple[str, list[CocoSet], tuple[Image, ...]]) -> No
                     f"{option} {each.images}: found none of the {len(mine)} images of "
                     f"{each.annotations}, nothing was written: expected {named(mine[:1])}"
                 )
-
-
-def _print_table(plan: Plan) -> None:
-    """Print the numbers of images, objects of each class and crowd boxes, in one column for each list."""
-    from yolo.data.convert.notes import columns
-
-    splits = (plan.train, plan.valid)
-    objects = [[item for image in split for item in image.objects] for split in splits]
-    ordinary = [Counter(label for label, crowd, _ in items if not crowd) for items in objects]
-    rows = [("", "train", "valid"), ("images", *map(len, splits))]
-    for label, name in enumerate(plan.names):
-        rows.append((name, *(counter[label] for counter in ordinary)))
-    rows += [("objects", *(counter.total() for counter in ordinary))]
-    rows += [("crowd, besides", *(sum(item[1] for item in items) for items in objects))]
-    rows += [("left out", *(sum(image.left_out for image in split) for split in splits))]
-    print(columns(rows))

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,41 +22,38 @@ from yolo.console import command_parser, names_file
 from yolo.errors import DatasetError
 
 if TYPE_CHECKING:
-    from yolo.data.convert.voc import Plan
     from yolo.formats.voc_xml import ImageSet
-    from yolo.records import Problem
 
 
 def main() -> None:
     args = _arguments()
 
-    from yolo.data.convert.notes import notes
-    from yolo.data.convert.voc import (
-        ALL_KINDS,
-        BOX_KINDS,
-        label_homes,
-        make_plan,
-        read_classes,
-        write,
-    )
+    from yolo.cfg import read_classes
+    from yolo.data.convert.notes import notes, plan_table, require_images, require_usable
+    from yolo.data.convert.plan import BOX_KINDS, write_plan
+    from yolo.data.convert.voc import ALL_KINDS, plan_voc, voc_homes
 
     out = args.out.resolve()
     train, valid = [[_image_set(text) for text in texts] for texts in (args.train, args.valid)]
-    plan = make_plan(train, valid, read_classes(args.names) if args.names else None)
+    plan = plan_voc(train, valid, read_classes(args.names) if args.names else None)
     skipped = {"skip-boxes": BOX_KINDS, "stop": (), "skip": ALL_KINDS}[args.on_problem]
     if any(problem.kind not in skipped for problem in plan.problems):
         for problem in plan.problems:
             print(f"{problem.kind}: {problem.message}")
-        raise DatasetError(_stopped(plan.problems))
-    _require_something(plan, args.require_pictures)
-    homes = label_homes(plan, out)
-    write(plan, homes, out, args.keep_difficult)
-    _print_table(plan, args.keep_difficult)
-    for line in notes(plan.problems, plan.train, plan.valid, out):
+    require_usable(plan, skipped)
+    require_images(plan, args.require_pictures)
+    if not plan.names:
+        raise DatasetError("no annotation of these sets has a usable object, nothing was written")
+    homes = voc_homes(plan, out)
+    write_plan(plan, homes, out, "voc", args.keep_difficult)
+    difficult = "difficult, among them" if args.keep_difficult else "difficult, besides"
+    print(plan_table(plan, difficult, args.keep_difficult))
+    for line in notes(plan, out):
         print(line)
-    for folder, home in homes.items():
-        away = f" (not beside the images: {folder} is not writable)" if home != folder else ""
-        print(f"labels: {home / 'labels'}{away}")
+    for images, home in homes.items():
+        beside = home.images == images
+        away = "" if beside else f" (not beside the images: {images.parent} is not writable)"
+        print(f"labels: {home.labels}{away}")
     print(f"lists, names, .data: {out}")
     data = shlex.quote(str(out / "voc.data"))
     print(f"next: yolo-darknet train --cfg FILE --data {data}")
@@ -99,47 +95,3 @@ def _image_set(text: str) -> ImageSet:
     if not folder or not name:
         raise DatasetError(f"{text!r} is not DIR:SET, such as VOC2007:trainval")
     return ImageSet(Path(folder).resolve(), name)
-
-
-def _stopped(problems: tuple[Problem, ...]) -> str:
-    """One line: the number of problems of each kind, the first of them, how to continue."""
-    from yolo.data.convert.notes import first_messages, problem_counts
-
-    return (
-        f"{problem_counts(problems)}, nothing was written: {first_messages(problems)}. "
-        "Correct them, or leave them out with --on-problem skip"
-    )
-
-
-def _require_something(plan: Plan, images_too: bool) -> None:
-    """Raise DatasetError if a list or the names would be empty or, with images_too, if an image is missing."""
-    from yolo.data.convert.notes import missing, named
-
-    for option, images in (("--train", plan.train), ("--valid", plan.valid)):
-        if not images:
-            why = f": {plan.problems[0].message}" if plan.problems else ""
-            raise DatasetError(f"no image is left for {option}, nothing was written{why}")
-    if not plan.names:
-        raise DatasetError("no annotation of these sets has a usable object, nothing was written")
-    gone = missing(plan.train + plan.valid)
-    if images_too and gone:
-        raise DatasetError(f"{len(gone)} images are not there, nothing was written: {named(gone)}")
-
-
-def _print_table(plan: Plan, keep_difficult: bool) -> None:
-    """Print the numbers of images, objects of each class and difficult ones, in one column for each list."""
-    from yolo.data.convert.notes import columns
-
-    splits = (plan.train, plan.valid)
-    objects = [[item for p in images for item in p.objects] for images in splits]
-    ordinary = [
-        Counter(name for name, difficult, _ in items if keep_difficult or not difficult)
-        for items in objects
-    ]
-    difficult = [sum(item[1] for item in items) for items in objects]
-    rows = [("", "train", "valid"), ("images", *map(len, splits))]
-    rows += [(name, *(counter[name] for counter in ordinary)) for name in plan.names]
-    rows += [("objects", *(counter.total() for counter in ordinary))]
-    rows += [("difficult, among them" if keep_difficult else "difficult, besides", *difficult)]
-    rows += [("left out", *(sum(image.left_out for image in split) for split in splits))]
-    print(columns(rows))

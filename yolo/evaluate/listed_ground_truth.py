@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.cfg import read_data
+from yolo.cfg import read_classes, read_data
 from yolo.data.check import check_list, stopping
-from yolo.data.convert.voc import read_classes
 from yolo.errors import DatasetError
 from yolo.evaluate.evaluator import ground_truth_of_images
 from yolo.formats.ground_truth_set import GroundTruthSet, image_id_of

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from yolo.cfg import read_classes
 from yolo.console import progress
-from yolo.data.convert.voc import read_classes
 from yolo.errors import DatasetError
 from yolo.files import replacing_folder
 from yolo.formats.coco_annotations import (

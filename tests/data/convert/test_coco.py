@@ -1,4 +1,4 @@
-"""yolo.formats.coco_annotations, coco_labels and their tool: every label right, every problem told, nothing half-written."""
+"""yolo.formats.coco_annotations, yolo.data.convert.coco and their command: every label right, every problem told, nothing half-written."""
 
 import contextlib
 import io
@@ -10,8 +10,8 @@ import pytest
 from pycocotools.coco import COCO
 
 from yolo.cfg import read_data, read_names
-from yolo.data.convert import coco as coco_labels
-from yolo.data.convert.coco import CocoSet, label_homes, make_plan, write
+from yolo.data.convert.coco import CocoSet, coco_homes, plan_coco
+from yolo.data.convert.plan import write_plan
 from yolo.errors import DatasetError
 from yolo.formats.coco_annotations import read_coco
 from yolo.formats.label_files import label_files, labeled_boxes, read_list, read_rows
@@ -60,9 +60,9 @@ def store(folder, content, name="instances.json", images="images/val"):
 
 
 def converted(train, valid, out, names=None):
-    plan = make_plan([train], [valid], names)
-    homes = label_homes(plan, out)
-    write(plan, homes, out)
+    plan = plan_coco([train], [valid], names)
+    homes = coco_homes(plan, out)
+    write_plan(plan, homes, out, "coco")
     return plan, homes
 
 
@@ -114,7 +114,7 @@ def test_given_names_choose_and_order_the_classes(tmp_path):
 def test_a_name_that_is_no_category_is_an_error(tmp_path):
     given = store(tmp_path, coco())
     with pytest.raises(DatasetError, match=r"class 'eel' is none of the 2 categories .* cat, dog"):
-        make_plan([given], [given], ["cat", "eel"])
+        plan_coco([given], [given], ["cat", "eel"])
 
 
 def test_crowd_boxes_are_in_no_label_and_those_of_valid_are_kept_apart(tmp_path):
@@ -324,11 +324,11 @@ def test_files_whose_categories_disagree_need_names(tmp_path):
     one = store(tmp_path / "a", coco())
     two = store(tmp_path / "b", coco(categories=[(3, "cat"), (18, "wolf")]))
     with pytest.raises(DatasetError, match="category 18 is 'wolf', in another file 'dog': choose"):
-        make_plan([one], [two], None)
+        plan_coco([one], [two], None)
     three = store(tmp_path / "c", coco(categories=[(3, "cat"), (19, "dog")]))
     with pytest.raises(DatasetError, match="category 'dog' has another id in another file"):
-        make_plan([one], [three], None)
-    assert make_plan([one], [three], ["dog", "cat"]).names == ("dog", "cat")
+        plan_coco([one], [three], None)
+    assert plan_coco([one], [three], ["dog", "cat"]).names == ("dog", "cat")
 
 
 def test_an_interrupted_run_leaves_no_data_file(tmp_path, monkeypatch):
@@ -338,7 +338,7 @@ def test_an_interrupted_run_leaves_no_data_file(tmp_path, monkeypatch):
     def interrupt(path, text):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(coco_labels, "write_new", interrupt)
+    monkeypatch.setattr("yolo.data.convert.plan.write_new", interrupt)
     with pytest.raises(KeyboardInterrupt):
         converted(given, given, out)
     assert not (out / "coco.data").exists()

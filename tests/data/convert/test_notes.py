@@ -1,20 +1,18 @@
 """yolo.data.convert.notes: lines by hand."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from yolo.data.convert.notes import columns, first_messages, missing, named, notes
+from yolo.data.convert.plan import Plan, PlannedImage
 from yolo.records import Problem
 
 
-@dataclass(frozen=True)
-class Image:
-    path: str
-    is_there: bool
+def image(name, is_there):
+    return PlannedImage(Path("a"), name, name, is_there, (), 0)
 
 
-HERE = Image("a/here.jpg", True)
-GONE = [Image(f"a/{number}.jpg", False) for number in range(5)]
+HERE = image("here.jpg", True)
+GONE = [image(f"{number}.jpg", False) for number in range(5)]
 PROBLEMS = [Problem("k", "m1"), Problem("k", "m2"), Problem("other", "m3"), Problem("k", "m4")]
 
 
@@ -31,9 +29,9 @@ def test_a_few_of_many_are_named():
 
 
 def test_notes_tell_what_was_left_out_what_is_missing_and_what_is_in_both():
-    assert notes([], [HERE], [], Path("out")) == []
+    assert notes(Plan((HERE,), (), (), ()), Path("out")) == []
     assert missing([HERE, GONE[0], GONE[0]]) == [GONE[0]]
-    assert notes(PROBLEMS, [HERE, GONE[0]], [HERE], Path("out")) == [
+    assert notes(Plan((HERE, GONE[0]), (HERE,), (), tuple(PROBLEMS)), Path("out")) == [
         "left out: 3 x k, 1 x other; all in out/problems.txt",
         "  m1",
         "  m2",

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import PROJECT
-from yolo.cfg import read_data, read_names
+from yolo.cfg import read_classes, read_data, read_names
 from yolo.data.convert import voc as convert
-from yolo.data.convert.voc import examine, label_homes, make_plan, read_classes, unit_box, write
+from yolo.data.convert.plan import LabelHome, write_plan
+from yolo.data.convert.voc import examine, plan_voc, unit_box, voc_homes
 from yolo.errors import DatasetError
 from yolo.formats.voc_xml import AnnotatedObject, ImageSet
 
@@ -54,10 +55,14 @@ def tool(*arguments):
 
 def converted(folder, out, names=None, keep_difficult=False):
     """What the tool does when there is no problem, without a process of its own."""
-    plan = make_plan([ImageSet(folder, "train")], [ImageSet(folder, "val")], names)
-    homes = label_homes(plan, out)
-    write(plan, homes, out, keep_difficult)
+    plan = plan_voc([ImageSet(folder, "train")], [ImageSet(folder, "val")], names)
+    homes = voc_homes(plan, out)
+    write_plan(plan, homes, out, "voc", keep_difficult)
     return plan, homes
+
+
+def home_in(folder):
+    return LabelHome(folder / "JPEGImages", folder / "labels", folder / "difficult")
 
 
 def tree(*folders):
@@ -157,7 +162,7 @@ def test_an_interrupted_run_leaves_no_data_file(tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(convert, "_write_file", interrupt)
+    monkeypatch.setattr("yolo.data.convert.plan._write_label_file", interrupt)
     with pytest.raises(KeyboardInterrupt):
         converted(folder, out)
     assert not (out / "voc.data").exists()
@@ -170,7 +175,7 @@ def test_a_read_only_folder_gets_its_labels_beside_a_link(tmp_path):
     _, homes = converted(folder, out)
     converted(folder, out)  # the link that is there is no obstacle
     folder.chmod(0o755)
-    assert homes == {folder: out / "voc"} and tree(folder) == before
+    assert homes == {folder / "JPEGImages": home_in(out / "voc")} and tree(folder) == before
     first = Path((out / "train.txt").read_text().split()[0])
     assert first == out / "voc" / "JPEGImages" / "1.jpg" and first.exists()
     assert (out / "voc" / "JPEGImages").readlink() == folder / "JPEGImages"
@@ -182,10 +187,13 @@ def test_two_read_only_folders_of_one_name_stay_apart(tmp_path):
     one, two = voc(tmp_path / "a" / "voc"), voc(tmp_path / "b" / "voc")
     one.chmod(0o555), two.chmod(0o555)
     out = tmp_path / "out"
-    homes = label_homes(make_plan([ImageSet(one, "train")], [ImageSet(two, "val")], None), out)
-    assert homes == {one: out / "voc", two: out / "voc-2"}
+    homes = voc_homes(plan_voc([ImageSet(one, "train")], [ImageSet(two, "val")], None), out)
+    assert homes == {
+        one / "JPEGImages": home_in(out / "voc"),
+        two / "JPEGImages": home_in(out / "voc-2"),
+    }
     with pytest.raises(DatasetError, match="choose another"):
-        label_homes(make_plan([ImageSet(one, "train")], [ImageSet(one, "val")], None), one.parent)
+        voc_homes(plan_voc([ImageSet(one, "train")], [ImageSet(one, "val")], None), one.parent)
     one.chmod(0o755), two.chmod(0o755)
 
 

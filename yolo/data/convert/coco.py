@@ -1,4 +1,4 @@
-"""COCO annotation files to what Darknet trains on: labels, lists, names and .data; checked, then written."""
+"""COCO annotation files → a plan of what Darknet trains on."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -7,10 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.console import progress
-from yolo.data.convert.voc import MAX_OVERHANG, NO_AREA, OUTSIDE
+from yolo.data.convert.plan import (
+    IMAGE_FOLDER,
+    MAX_OVERHANG,
+    NO_AREA,
+    OUTSIDE,
+    LabelHome,
+    LabelRow,
+    Plan,
+    PlannedImage,
+)
 from yolo.errors import DatasetError
-from yolo.files import writable, write_new, write_text
+from yolo.files import writable
 from yolo.formats.coco_annotations import CocoFile, order_of_categories, read_coco
 from yolo.formats.label_files import IMAGE_FOLDERS, ROUNDING, label_candidates
 from yolo.formats.voc_xml import TWICE
@@ -18,89 +26,43 @@ from yolo.records import Problem
 
 SHARED = "images that share a label file"
 
-LINK = "JPEGImages"  # both Darknets look for the labels of such a folder in `labels` beside it
-
-CROWD = "difficult"  # as convert_voc names what counts neither way
+CROWD = "difficult"  # folder of the crowd boxes; voc.py uses the same name for difficult ones
 
 RESERVED = ("backup", CROWD)  # names in --out that no data set's folder may take
-
-LabeledObject = tuple[int, bool, str]  # class, crowd, "cx cy w h"
 
 
 @dataclass(frozen=True)
 class CocoSet:
-    """An annotation file and the folder in which its images lie."""
+    """An annotation file and the folder of its images."""
 
     annotations: Path
     images: Path
 
 
-@dataclass(frozen=True)
-class Image:
-    """An image of a list: the folder in which it lies itself, its name there, and its objects.
-
-    `left_out` counts the objects that cannot become labels.
-    """
-
-    folder: Path
-    name: str
-    is_there: bool
-    objects: tuple[LabeledObject, ...]
-    left_out: int
-
-    @property
-    def path(self) -> str:
-        """The image's file."""
-        return f"{self.folder}/{self.name}"
-
-    @property
-    def label_name(self) -> str:
-        """Its label file, without the folder."""
-        return os.path.splitext(self.name)[0] + ".txt"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything a conversion will write, and every problem it met; nothing is written yet."""
-
-    train: tuple[Image, ...]
-    valid: tuple[Image, ...]
-    names: tuple[str, ...]
-    problems: tuple[Problem, ...]
-
-
-@dataclass(frozen=True)
-class Home:
-    """Where lists say that the images of a folder lie, and where their labels go."""
-
-    listed: Path
-    labels: Path
-
-
-def make_plan(
+def plan_coco(
     train: Sequence[CocoSet], valid: Sequence[CocoSet], names: Sequence[str] | None
 ) -> Plan:
     """Read and check the annotation files.
 
-    What has a problem is left out of the plan: an annotation, or the image. Without `names` the classes are the
-    categories by rising id; with them, the other categories are left out.
+    The plan leaves out every annotation or image with a problem. Without `names` the classes are the categories by
+    rising id; with them, the other categories are left out.
 
     Raises:
-        DatasetError: a file that is no COCO annotations, categories that do not agree, a name that is no category.
-        OSError: a file cannot be read.
+        DatasetError: A file is no COCO annotations, categories do not agree, or a name is no category.
+        OSError: A file cannot be read.
     """
     files = {each.annotations: read_coco(each.annotations) for each in (*train, *valid)}
     if names is None:
         names = order_of_categories(tuple(files.values()))
     _check_names(names, files.values())
     problems = [problem for file in files.values() for problem in file.problems]
-    known: dict[tuple[Path, str], Image] = {}
+    known: dict[tuple[Path, str], PlannedImage] = {}
     lists = []
     for sets in (train, valid):
-        images: dict[Image, None] = {}
+        images: dict[PlannedImage, None] = {}
         for each in sets:
             found, faults = _images(files[each.annotations], each.images, names)
-            problems += faults if each not in train or sets is train else ()  # told once
+            problems += faults if each not in train or sets is train else ()  # only once
             for place, image in found:
                 fault = _clash(image, place, known, images)
                 if fault is None:
@@ -109,6 +71,31 @@ def make_plan(
                     problems.append(fault)
         lists.append(tuple(images))
     return Plan(*lists, tuple(names), tuple(problems))
+
+
+def coco_homes(plan: Plan, out: Path) -> dict[Path, LabelHome]:
+    """Return the home of each folder of images.
+
+    Both Darknets replace `images`, `JPEGImages` or `raw` in the images' path by `labels`, so labels go there. If the
+    path has none of these parts, or that folder cannot be written, `out` gets the labels and a link to the images.
+    """
+    homes: dict[Path, LabelHome] = {}
+    taken = set(RESERVED)
+    for number, folder in enumerate(
+        dict.fromkeys(image.folder for image in plan.train + plan.valid)
+    ):
+        labels = label_candidates(folder / "x.jpg")[0].parent
+        aside = out / CROWD / str(number)
+        if set(folder.parts) & set(IMAGE_FOLDERS) and writable(labels):
+            homes[folder] = LabelHome(folder, labels, aside)
+            continue
+        name, count = folder.name, 1
+        while name in taken:  # two folders of the same name
+            count += 1
+            name = f"{folder.name}-{count}"
+        taken.add(name)
+        homes[folder] = LabelHome(out / name / IMAGE_FOLDER, out / name / "labels", aside)
+    return homes
 
 
 def _check_names(names: Sequence[str], files: Iterable[CocoFile]) -> None:
@@ -122,12 +109,12 @@ def _check_names(names: Sequence[str], files: Iterable[CocoFile]) -> None:
 
 
 def _clash(
-    image: Image,
+    image: PlannedImage,
     place: str,
-    known: dict[tuple[Path, str], Image],
-    images: dict[Image, None],
+    known: dict[tuple[Path, str], PlannedImage],
+    images: dict[PlannedImage, None],
 ) -> Problem | None:
-    """Why an image cannot have its label file: another has it, or the same with other boxes."""
+    """Return why an image cannot have its label file: another image has it, or the same image with other boxes."""
     first = known.setdefault((image.folder, image.label_name), image)
     if image in images:
         return Problem(TWICE, f"{place}: {image.name} is listed again, expected it once")
@@ -140,8 +127,8 @@ def _clash(
 
 def _images(
     file: CocoFile, folder: Path, names: Sequence[str]
-) -> tuple[list[tuple[str, Image]], list[Problem]]:
-    """The images of a file in its order, each with the place to name, and the faults of their boxes."""
+) -> tuple[list[tuple[str, PlannedImage]], list[Problem]]:
+    """Return the images of a file in its order, each with its place in the file, and the problems of their boxes."""
     label_of = {name: number for number, name in enumerate(names)}
     labels = np.array([label_of.get(name, -1) for name in file.categories.values()])[
         file.category_index
@@ -152,17 +139,17 @@ def _images(
         Problem(kind, f"{file.path}: annotation {file.ids[at]}: {what}")
         for at, (kind, what) in faults.items()
     ]
-    rows = zip(labels.tolist(), file.crowd.tolist(), boxes.tolist(), strict=True)
-    by_image: list[list[LabeledObject]] = [[] for _ in file.images]
+    objects = zip(labels.tolist(), file.crowd.tolist(), boxes.tolist(), strict=True)
+    by_image: list[list[LabelRow]] = [[] for _ in file.images]
     left_out = [0] * len(file.images)
     for at, (image, (label, crowd, box)) in enumerate(
-        zip(file.image_index.tolist(), rows, strict=True)
+        zip(file.image_index.tolist(), objects, strict=True)
     ):
         if at in faults:
             left_out[image] += 1
         elif label >= 0:
             text = f"{box[0]!r} {box[1]!r} {box[2]!r} {box[3]!r}"
-            by_image[image].append((label, crowd, text))
+            by_image[image].append(LabelRow(label, crowd, text))
     there: dict[str, tuple[Path, frozenset[str]]] = {}
     found = []
     for at, entry in enumerate(file.images):
@@ -170,13 +157,14 @@ def _images(
         if inner not in there:
             there[inner] = folder / inner, _names_in(folder / inner)
         home, names_there = there[inner]
-        image = Image(home, name, name in names_there, tuple(by_image[at]), left_out[at])
+        rows = tuple(by_image[at])
+        image = PlannedImage(home, name, name, name in names_there, rows, left_out[at])
         found.append((f"{file.path}: image {entry.image_id}", image))
     return found, problems
 
 
 def unit_boxes(file: CocoFile) -> np.ndarray:
-    """(cx, cy, w, h) [M, 4] in 0..1 of the image; COCO counts pixels from 0, so nothing is moved or clipped."""
+    """Return (cx, cy, w, h) `[M, 4]` in 0..1 of the image; COCO counts pixels from 0, so nothing is moved or clipped."""
     sizes = np.array([(each.width, each.height) for each in file.images], np.float64)
     side = sizes.reshape(-1, 2)[file.image_index]
     corner, extent = file.boxes[:, :2], file.boxes[:, 2:]
@@ -184,7 +172,7 @@ def unit_boxes(file: CocoFile) -> np.ndarray:
 
 
 def _faulty(file: CocoFile, boxes: np.ndarray) -> list[int]:
-    """Which boxes have no area or do not lie in their image, as the reader of labels needs it."""
+    """Return the boxes that have no area or do not lie in their image, as read_rows would reject them."""
     sizes = np.array([(each.width, each.height) for each in file.images]).reshape(-1, 2)
     low, high = file.boxes[:, :2], file.boxes[:, :2] + file.boxes[:, 2:] - sizes[file.image_index]
     overhang = np.maximum(-low, high).max(axis=1, initial=-np.inf)
@@ -211,80 +199,3 @@ def _names_in(folder: Path) -> frozenset[str]:
         return frozenset(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return frozenset()
-
-
-def label_homes(plan: Plan, out: Path) -> dict[Path, Home]:
-    """Folder of images → its home.
-
-    Labels lie where both Darknets' rule finds them: `images`, `JPEGImages` or `raw` in the images' path becomes
-    `labels`. Where the path has none of them, or that folder cannot be written, `out` gets a link to the images
-    with labels beside it.
-    """
-    homes: dict[Path, Home] = {}
-    taken = set(RESERVED)
-    for folder in dict.fromkeys(image.folder for image in plan.train + plan.valid):
-        labels = label_candidates(folder / "x.jpg")[0].parent
-        if set(folder.parts) & set(IMAGE_FOLDERS) and writable(labels):
-            homes[folder] = Home(folder, labels)
-            continue
-        name, number = folder.name, 1
-        while name in taken:  # two folders of one name
-            number += 1
-            name = f"{folder.name}-{number}"
-        taken.add(name)
-        homes[folder] = Home(out / name / LINK, out / name / "labels")
-    return homes
-
-
-def write(plan: Plan, homes: dict[Path, Home], out: Path) -> None:
-    """Write labels, then lists, and `coco.data` last; the same plan gives the same bytes.
-
-    An older `coco.data` goes first, so that none ever stands beside labels that are not its own.
-
-    Raises:
-        OSError: something cannot be written.
-    """
-    (out / "backup").mkdir(parents=True, exist_ok=True)
-    for name in ("coco.data", "difficult.txt", "problems.txt"):
-        (out / name).unlink(missing_ok=True)
-    aside = {folder: out / CROWD / str(at) for at, folder in enumerate(homes)}
-    for folder, home in homes.items():
-        _prepare(folder, home)
-        (aside[folder] / "labels").mkdir(parents=True, exist_ok=True)
-    files = {}
-    for image in plan.train + plan.valid:
-        files[f"{homes[image.folder].labels}/{image.label_name}"] = _rows(image, False)
-    for image in plan.valid:
-        files[f"{aside[image.folder]}/labels/{image.label_name}"] = _rows(image, True)
-    for path, text in progress(files.items(), "writing labels", len(files)):
-        write_new(path, text)
-    for name, images in (("train", plan.train), ("valid", plan.valid)):
-        listed = (f"{homes[image.folder].listed}/{image.name}" for image in images)
-        write_text(out / f"{name}.txt", _lines(listed))
-    listed = (f"{aside[image.folder]}/{LINK}/{image.name}" for image in plan.valid)
-    write_text(out / "difficult.txt", _lines(listed))
-    write_text(out / "coco.names", _lines(plan.names))
-    if plan.problems:
-        write_text(out / "problems.txt", _lines(f"{p.kind}: {p.message}" for p in plan.problems))
-    keys = {"classes": len(plan.names), "train": out / "train.txt", "valid": out / "valid.txt"}
-    keys |= {"names": out / "coco.names", "backup": out / "backup"}
-    keys |= {"difficult": out / "difficult.txt"}
-    write_text(out / "coco.data", _lines(f"{key} = {value}" for key, value in keys.items()))
-
-
-def _prepare(folder: Path, home: Home) -> None:
-    home.labels.mkdir(parents=True, exist_ok=True)
-    if home.listed != folder and not (
-        home.listed.is_symlink() and home.listed.readlink() == folder
-    ):
-        if home.listed.is_symlink():
-            home.listed.unlink()
-        home.listed.symlink_to(folder)
-
-
-def _rows(image: Image, crowd: bool) -> str:
-    return _lines(f"{label} {box}" for label, aside, box in image.objects if aside == crowd)
-
-
-def _lines(items: Iterable[str]) -> str:
-    return "".join(f"{item}\n" for item in items)
