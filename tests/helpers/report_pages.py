@@ -1,11 +1,10 @@
-"""Small reports for tests of pages, and a page taken apart."""
+"""Small reports for tests of pages, and a parser of pages."""
 
 from html.parser import HTMLParser
 
-import numpy as np
-
 from tests.helpers.scoring_scenes import evaluation_of, found_of, ground_truth_of
 from yolo.evaluate.analysis.report import About, ReportRow
+from yolo.evaluate.html.page import environment
 
 ABOUT = About(
     command="python tools/evaluate.py --report here",
@@ -23,8 +22,8 @@ ROWS = (
 OPEN = {"meta", "link", "img", "br"}  # HTML elements without an end
 
 
-class Taken(HTMLParser):
-    """A page's elements, attributes and text; raises where an end does not fit its start."""
+class ParsedPage(HTMLParser):
+    """The elements, attributes and text of a page; raises where an end tag does not fit its start tag."""
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
@@ -60,36 +59,41 @@ class Taken(HTMLParser):
         return sum(start == tag for start, _ in self.starts)
 
 
+def svg_of(drawing):
+    """The SVG text of a drawing."""
+    return str(environment().get_template("parts.html.jinja").module.svg(drawing))
+
+
 def scene_of(boxes, labels=2):
-    """The evaluation of drawn images (tiny.FOUR_PICTURES): one error of each kind among right detections."""
+    """The evaluation of drawn images (tiny_data.FOUR_IMAGES): one error of each kind among true positives."""
     rows = [
         (index, label, (x1, y1, x2, y2), False)
         for index, image in enumerate(boxes)
         for x1, y1, x2, y2, label in image
     ]
     found = [
-        (0, 0, 0.9, (8, 8, 24, 24)),  # right
+        (0, 0, 0.9, (8, 8, 24, 24)),  # true positive
         (0, 0, 0.8, (9, 8, 24, 24)),  # duplicate
-        (1, 1, 0.95, (30, 10, 54, 20)),  # IoU .5: right
+        (1, 1, 0.95, (30, 10, 54, 20)),  # IoU .5: true positive
         (1, 1, 0.7, (4, 30, 18, 44)),  # classification
         (1, 0, 0.6, (50, 1, 60, 9)),  # background
         (2, 1, 0.9, (40, 24, 50, 40)),  # IoU .4: localization
         (3, 1, 0.5, (36, 22, 60, 30)),  # IoU .4 of another class: both
-        (3, 1, 0.1, (6, 4, 20, 20)),  # right, below what is seen
+        (3, 1, 0.1, (6, 4, 20, 20)),  # true positive, below the score threshold
     ]
     names = ("red", "green", *(f"class {number}" for number in range(2, labels)))
     return evaluation_of(ground_truth_of(rows), found_of(found), names, len(boxes), (48, 64))
 
 
-def nothing_found(evaluation):
-    """The same without a detection."""
+def without_detections(evaluation):
+    """The same evaluation without a detection."""
     return evaluation_of(
         evaluation.ground_truth, found_of([]), evaluation.names, len(evaluation.image_ids), (48, 64)
     )
 
 
-def nothing_labeled(evaluation):
-    """The same without a ground truth."""
+def without_ground_truth(evaluation):
+    """The same evaluation without a ground truth."""
     return evaluation_of(
         ground_truth_of([]),
         evaluation.detections,
@@ -97,16 +101,3 @@ def nothing_labeled(evaluation):
         len(evaluation.image_ids),
         (48, 64),
     )
-
-
-def numbers_in(value):
-    """All floats of a report, wherever they are."""
-    if isinstance(value, float):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for each in value:
-            yield from numbers_in(each)
-    elif isinstance(value, dict):
-        yield from numbers_in(list(value.values()))
-    else:
-        assert not isinstance(value, (np.generic, np.ndarray)), "numpy's numbers are not json's"

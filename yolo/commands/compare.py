@@ -7,28 +7,19 @@ example:
   yolo-darknet compare reports/before reports/after --report reports/change
 """
 
-from __future__ import annotations
-
 import argparse
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from yolo.console import command_parser
 from yolo.errors import DatasetError
-
-if TYPE_CHECKING:
-    from yolo.evaluate.analysis.compare import Comparison
-
-NUMBERS = "comparison.json"
 
 
 def main() -> None:
     args = _arguments()
 
     from yolo.evaluate.analysis.compare import compare, comparison_text
-    from yolo.evaluate.html.compare_page import compare_page
-    from yolo.evaluate.report_folder import read_report, write_page
+    from yolo.evaluate.analysis.report import read_report
+    from yolo.evaluate.html.compare_page import write_comparison
 
     if args.report and args.report.resolve() in (_folder(args.a), _folder(args.b)):
         raise DatasetError(f"{args.report}: found the folder of a report, expected another folder")
@@ -38,23 +29,15 @@ def main() -> None:
     except DatasetError as error:
         raise DatasetError(f"{args.b} (B) beside {args.a} (A): {error}") from None
     for letter, report in (("A", a), ("B", b)):
-        about = report["about"]
-        _print(f"{letter}: {about['cfg']} {about['weights']} {about['date']}")
-    _print(comparison_text(comparison, len(a["pictures"])))
+        _print(f"{letter}: {report.about.cfg} {report.about.weights} {report.about.date}")
+    _print(comparison_text(comparison, len(a.images)))
     if args.report:
-        page = write_page(args.report, compare_page(a, b, comparison), NUMBERS, _record(comparison))
-        print(f"page: {page}")
+        print(f"page: {write_comparison(args.report, a, b, comparison)}")
 
 
 def _print(text: str) -> None:
     """Print `text`. Of an image's name that is not UTF-8, print the bytes."""
     print(text.encode(errors="backslashreplace").decode())
-
-
-def _record(comparison: Comparison) -> dict:
-    """Return the content of comparison.json. Its key for the images is "pictures", as in report.json."""
-    record = asdict(comparison)
-    return {"pictures" if key == "images" else key: value for key, value in record.items()}
 
 
 def _folder(report: Path) -> Path:

@@ -66,6 +66,9 @@ def main() -> None:
 
 def _print(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) -> None:
     """Print the metrics, and write the files that the options ask for. paths: the images' files."""
+    from yolo.evaluate.analysis.build_report import about_run, build_report
+    from yolo.evaluate.analysis.report import ReportRow
+    from yolo.evaluate.html.report_page import write_report
     from yolo.evaluate.metrics.all import all_metrics
     from yolo.evaluate.metrics.coco import coco_score
     from yolo.evaluate.metrics.conventions import (
@@ -76,7 +79,6 @@ def _print(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) 
     )
     from yolo.evaluate.metrics.table import class_table, format_ap, mean_line, summary
     from yolo.evaluate.metrics.voc import IOU_THRESH, detections_in_voc_pixels, voc_scores
-    from yolo.evaluate.report_folder import about_run, write_report
     from yolo.formats.voc_results import write_results
 
     metrics = METRICS.get(args.metric, USUAL)
@@ -112,8 +114,11 @@ def _print(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) 
         about = about_run(
             command_line(), args.cfg, args.weights, args.data, datetime.now().astimezone()
         )
-        rows = metric_rows(everything)
-        print(f"report: {write_report(args.report, evaluation, paths, about, rows, args.thresh)}")
+        rows = [
+            ReportRow(row.metric, row.value, row.conventions) for row in metric_rows(everything)
+        ]
+        report = build_report(evaluation, paths, about, rows, args.thresh)
+        print(f"report: {write_report(args.report, report)}")
 
 
 def _columns(

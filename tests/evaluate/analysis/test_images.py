@@ -6,18 +6,18 @@ from hypothesis import given, settings
 
 from tests.helpers import slow_tide
 from tests.helpers.scoring_scenes import IMAGES, evaluation_of, found_of, ground_truth_of, scenes
-from yolo.evaluate.analysis.images import image_findings
-from yolo.evaluate.analysis.tide import find_errors, shown_errors
+from yolo.evaluate.analysis.images import image_reports
+from yolo.evaluate.analysis.tide import errors_from_score, find_errors
 
 PATHS = ["a/p0.jpg", "a/p1.jpg", "a/p2.jpg"]
 
 
 def images_of(ground_truth, found, least=0.25):
-    shown = shown_errors(ground_truth, found, find_errors(ground_truth, found), least)
-    return image_findings(evaluation_of(ground_truth, found), PATHS, shown, least)
+    shown = errors_from_score(ground_truth, found, find_errors(ground_truth, found), least)
+    return image_reports(evaluation_of(ground_truth, found), PATHS, shown, least)
 
 
-def test_each_box_says_what_became_of_it():
+def test_each_box_has_its_outcome():
     ground_truths = [
         (0, 0, (0, 0, 4, 4), False),
         (0, 1, (6, 6, 10, 10), False),
@@ -31,20 +31,20 @@ def test_each_box_says_what_became_of_it():
         (1, 0, 0.9, (6, 6, 10, 10)),
     ]
     first, second, third = images_of(ground_truth_of(ground_truths), found_of(found))
-    assert [t["outcome"] for t in first["truths"]] == ["found", "excused"]
-    assert [t["outcome"] for t in second["truths"]] == ["missed", "difficult"]
-    assert [(d["kind"], d["truth"]) for d in first["detections"]] == [
+    assert [each.outcome for each in first.ground_truths] == ["found", "excused"]
+    assert [each.outcome for each in second.ground_truths] == ["missed", "difficult"]
+    assert [(each.kind, each.ground_truth) for each in first.detections] == [
         ("classification", 1),
         ("right", 0),
     ]
-    assert [d["kind"] for d in second["detections"]] == ["uncounted"]
-    assert (first["wrong"], second["wrong"], third["wrong"]) == (1, 1, 0)
-    assert (first["id"], first["path"], first["height"]) == ("p0", "a/p0.jpg", 12)
-    assert third["truths"] == third["detections"] == [] and third["cost"] == 0
+    assert [each.kind for each in second.detections] == ["uncounted"]
+    assert (first.errors, second.errors, third.errors) == (1, 1, 0)
+    assert (first.id, first.path, first.height) == ("p0", "a/p0.jpg", 12)
+    assert third.ground_truths == third.detections == () and third.cost == 0
 
 
 def cured_map(ground_truth, found, image, least=0.25):
-    """Mean AP with one image's errors cured, from the slow version's list of right and wrong."""
+    """Mean AP with one image's errors cured, from the slow version's list of true and false positives."""
     ground_truths, detections = slow_tide.sort_errors(ground_truth, found)
     plain = [t for t in ground_truths if not t["difficult"]]
     totals = {
@@ -73,16 +73,16 @@ def test_the_cost_of_an_image_is_what_curing_it_gains(scene):
     before = slow_tide.costs(ground_truth, found).get(None, 0.0)
     for index in range(IMAGES):
         image = images[index]
-        has_error = image["wrong"] or any(
-            t["outcome"] in ("missed", "excused") for t in image["truths"]
+        has_error = image.errors or any(
+            each.outcome in ("missed", "excused") for each in image.ground_truths
         )
         expected = cured_map(ground_truth, found, index) - before if has_error else 0.0
-        assert image["cost"] == pytest.approx(expected, abs=1e-9)
+        assert image.cost == pytest.approx(expected, abs=1e-9)
 
 
 def test_no_image_at_all():
     ground_truth, found = ground_truth_of([]), found_of([])
     shown = find_errors(ground_truth, found)
     empty = evaluation_of(ground_truth, found, images=0)
-    assert image_findings(empty, [], shown, 0.25) == []
+    assert image_reports(empty, [], shown, 0.25) == ()
     assert np.shape(empty.sizes) == (0, 2)

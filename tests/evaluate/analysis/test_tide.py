@@ -1,4 +1,4 @@
-"""yolo.evaluate.analysis.tide: by hand, and against tests/reference_errors.py, which goes box by box."""
+"""yolo.evaluate.analysis.tide: by hand, and against tests/helpers/slow_tide.py, which goes box by box."""
 
 import numpy as np
 import pytest
@@ -10,10 +10,10 @@ from yolo.evaluate.analysis.tide import (
     FALSE_POSITIVES,
     KINDS,
     cost_of_each,
+    errors_from_score,
     find_errors,
-    mean_at,
-    shown_errors,
-    standing_of,
+    mean_of_classes,
+    ranked_of,
 )
 
 
@@ -54,7 +54,7 @@ def test_the_second_on_a_ground_truth_is_a_duplicate_by_score_not_by_order():
 def test_a_ground_truth_with_an_inexact_or_misnamed_box_is_not_missed():
     for found in ((0, 0, 0.9, (0, 0, 10, 4)), (0, 1, 0.9, (0, 0, 10, 10))):
         errors = find_errors(ground_truth_of(ONE), found_of([found]))
-        assert errors.missed.tolist() == [False] and errors.found.tolist() == [False]
+        assert errors.missed.tolist() == [False] and errors.detected.tolist() == [False]
     both = find_errors(ground_truth_of(ONE), found_of([(0, 1, 0.9, (0, 0, 10, 4))]))
     assert both.missed.tolist() == [True]
 
@@ -90,9 +90,9 @@ def test_what_is_seen_from_a_score_on():
         found_of([(0, 0, 0.9, (0, 0, 9, 9)), (1, 0, 0.2, (0, 0, 9, 9))]),
     )
     errors = find_errors(ground_truth, found)
-    assert errors.found.tolist() == [True, True]
-    assert shown_errors(ground_truth, found, errors, 0.25).missed.tolist() == [False, True]
-    assert shown_errors(ground_truth, found, errors, 0.2).missed.tolist() == [False, False]
+    assert errors.detected.tolist() == [True, True]
+    assert errors_from_score(ground_truth, found, errors, 0.25).missed.tolist() == [False, True]
+    assert errors_from_score(ground_truth, found, errors, 0.2).missed.tolist() == [False, False]
 
 
 @given(scenes())
@@ -105,7 +105,7 @@ def test_kinds_are_those_of_the_slow_version(scene):
     for each in detections:
         kinds[each["at"]] = each["kind"]
     assert errors.kind.tolist() == kinds
-    assert errors.found.tolist() == [each["found"] for each in ground_truths]
+    assert errors.detected.tolist() == [each["found"] for each in ground_truths]
     assert errors.missed.tolist() == [each["missed"] for each in ground_truths]
 
 
@@ -116,18 +116,18 @@ def test_costs_are_those_of_the_slow_version(scene):
     errors = find_errors(ground_truth, found)
     costs = cost_of_each(ground_truth, found, errors, CLASSES)
     expected = slow_tide.costs(ground_truth, found)
-    before = mean_at(standing_of(ground_truth, found, errors, CLASSES))
+    before = mean_of_classes(ranked_of(ground_truth, found, errors, CLASSES))
     assert before == pytest.approx(expected.pop(None, None), abs=1e-12)
-    assert {each.kind: each.cured for each in costs} == pytest.approx(expected, abs=1e-12)
+    assert {each.kind: each.fixed for each in costs} == pytest.approx(expected, abs=1e-12)
     for each in costs:
-        assert each.cost == pytest.approx(each.cured - before, abs=1e-12)
+        assert each.cost == pytest.approx(each.fixed - before, abs=1e-12)
 
 
 @given(scenes())
 @settings(max_examples=100, deadline=None)
 def test_what_is_seen_is_what_a_higher_threshold_would_have_left(scene):
     ground_truth, found = scene
-    shown = shown_errors(ground_truth, found, find_errors(ground_truth, found), 0.3)
+    shown = errors_from_score(ground_truth, found, find_errors(ground_truth, found), 0.3)
     kept = found.scores >= 0.3
     again = find_errors(
         ground_truth,
@@ -136,7 +136,9 @@ def test_what_is_seen_is_what_a_higher_threshold_would_have_left(scene):
         ),
     )
     assert np.array_equal(shown.kind[kept], again.kind)
-    assert np.array_equal(shown.found, again.found) and np.array_equal(shown.missed, again.missed)
+    assert np.array_equal(shown.detected, again.detected) and np.array_equal(
+        shown.missed, again.missed
+    )
 
 
 def test_nothing_at_all():

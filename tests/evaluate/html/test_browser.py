@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import pytest
 
-from tests.helpers.report_pages import ABOUT, ROWS, Taken, scene_of
+from tests.helpers.report_pages import ABOUT, ROWS, ParsedPage, scene_of
 from tests.helpers.tiny_data import FOUR_IMAGES
+from yolo.evaluate.analysis.build_report import build_report
 from yolo.evaluate.analysis.compare import compare
-from yolo.evaluate.html.compare_page import compare_page
-from yolo.evaluate.report_folder import read_report, write_report
+from yolo.evaluate.html.compare_page import write_comparison
+from yolo.evaluate.html.report_page import write_report
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE = 120  # seconds; it takes two on a quiet machine
@@ -25,7 +26,7 @@ HOSTILE = (
 
 @pytest.fixture
 def opened(tmp_path):
-    """opened(path) → the DOM, taken apart, and what the console said."""
+    """opened(path) → the parsed DOM, and the lines of the console."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         pytest.skip(f"none of {', '.join(BROWSERS)} is installed (Debian: apt install chromium)")
@@ -36,7 +37,9 @@ def opened(tmp_path):
              f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", path.as_uri()],
             capture_output=True, text=True, timeout=PATIENCE, check=True,
         )  # fmt: skip
-        return Taken(done.stdout), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+        return ParsedPage(done.stdout), [
+            line for line in done.stderr.splitlines() if "CONSOLE" in line
+        ]
 
     return run
 
@@ -50,7 +53,7 @@ def test_the_browser_complains_where_there_is_reason_to(opened, tmp_path):
 def test_a_report_opens_without_a_word_and_its_script_runs(four, tmp_path, opened):
     evaluation = replace(scene_of(FOUR_IMAGES), names=HOSTILE, image_ids=(*HOSTILE, "c", "d"))
     about = replace(ABOUT, command=HOSTILE[0], weights=HOSTILE[1])
-    path = write_report(tmp_path / "r", evaluation, four.images, about, ROWS)
+    path = write_report(tmp_path / "r", build_report(evaluation, four.images, about, ROWS))
     page, console = opened(path)
     assert console == []
     assert dict(page.starts)["html"]["data-ready"] == "yes"  # set by the last line of the script
@@ -61,10 +64,8 @@ def test_a_report_opens_without_a_word_and_its_script_runs(four, tmp_path, opene
 
 
 def test_two_runs_side_by_side_open_without_a_word(four, tmp_path, opened):
-    write_report(tmp_path / "a", scene_of(FOUR_IMAGES), four.images, ABOUT, ROWS)
-    a = read_report(tmp_path / "a")
-    path = tmp_path / "c.html"
-    path.write_text(compare_page(a, a, compare(a, a)))
+    a = build_report(scene_of(FOUR_IMAGES), four.images, ABOUT, ROWS)
+    path = write_comparison(tmp_path / "c", a, a, compare(a, a))
     page, console = opened(path)
     assert console == [] and dict(page.starts)["html"]["data-ready"] == "yes"
     assert page.text.count("same") > 10

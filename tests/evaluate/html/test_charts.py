@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers.report_pages import Taken
+from tests.helpers.report_pages import ParsedPage, svg_of
 from yolo.evaluate.html.charts import (
     calibration_chart,
     curve_chart,
@@ -12,17 +12,22 @@ from yolo.evaluate.html.charts import (
     iou_chart,
     size_chart,
 )
+from yolo.evaluate.metrics.calibration import Calibration
 
 IOUS = [0.5, 0.75, 0.95]
-NO_BINS = {"count": [0, 0], "score": [None, None], "precision": [None, None]}
+NO_BINS = Calibration((0, 0), (None, None), (None, None), None)
+
+
+def parsed(drawing):
+    return ParsedPage(svg_of(drawing))
 
 
 def tips(drawing):
-    return Taken(drawing).values("data-tip")
+    return parsed(drawing).values("data-tip")
 
 
 def test_a_bar_is_as_long_as_its_cost():
-    drawing = Taken(error_chart(["missed", "false positives"], [[0.1, 0.2]]))
+    drawing = parsed(error_chart(["missed", "false positives"], [[0.1, 0.2]]))
     short, long = (float(a["width"]) for tag, a in drawing.starts if tag == "rect")
     assert long == pytest.approx(2 * short, abs=0.02)
     assert drawing.values("data-tip") == ["missed: +0.1000 AP50", "false positives: +0.2000 AP50"]
@@ -30,7 +35,7 @@ def test_a_bar_is_as_long_as_its_cost():
 
 
 def test_points_lie_where_their_values_are():
-    drawing = Taken(iou_chart(IOUS, [[1.0, 0.5, 0.0]], [[None, 0.1, None]]))
+    drawing = parsed(iou_chart(IOUS, [[1.0, 0.5, 0.0]], [[None, 0.1, None]]))
     heights = [float(a["cy"]) for tag, a in drawing.starts if tag == "circle"]
     assert heights[1] == pytest.approx((heights[0] + heights[2]) / 2)
     assert tips(iou_chart(IOUS, [[1.0, None, 0.25]], [])) == [
@@ -39,38 +44,38 @@ def test_points_lie_where_their_values_are():
     ]
 
 
-def test_the_curve_ends_where_nothing_more_is_found():
+def test_the_curve_ends_at_the_highest_recall():
     half = [1.0] * 51 + [0.0] * 50
     (line,) = (
-        a["d"] for tag, a in Taken(curve_chart("a", "n", [half, None])).starts if tag == "path"
+        a["d"] for tag, a in parsed(curve_chart("a", "n", [half, None])).starts if tag == "path"
     )
     x_of_half = 26 + 0.5 * (200 - 26 - 8)
     assert line.endswith(f"L{x_of_half:.1f} 156.0") and line.count("L") == 51
-    assert "no ground truth" in Taken(curve_chart("a", "n", [None])).texts
+    assert "no ground truth" in parsed(curve_chart("a", "n", [None])).texts
 
 
-def test_bins_tell_their_counts():
+def test_bins_show_their_counts():
     assert tips(histogram_chart([1, 20], [0, 3])) == [
-        "score 0.00 to 0.50: 1 right", "score 0.00 to 0.50: 0 wrong",
-        "score 0.50 to 1.00: 20 right", "score 0.50 to 1.00: 3 wrong",
+        "score 0.00 to 0.50: 1 true positives", "score 0.00 to 0.50: 0 false positives",
+        "score 0.50 to 1.00: 20 true positives", "score 0.50 to 1.00: 3 false positives",
     ]  # fmt: skip
-    run = {"count": [0, 4], "score": [None, 0.9], "precision": [None, 0.5]}
-    assert tips(calibration_chart([run])) == ["mean score 0.900: 50.0% of 4 right"]
+    run = Calibration((0, 4), (None, 0.9), (None, 0.5), 0.4)
+    assert tips(calibration_chart([run])) == ["mean score 0.900: precision 50.0% of 4"]
 
 
-def test_sizes_tell_how_many_objects_they_rest_on():
+def test_sizes_show_their_number_of_objects():
     drawing = size_chart(["small", "large"], [3, 0], [[0.5, None], [0.25, None]], "size")
     assert tips(drawing) == ["small: AP 0.5000 on 3 objects", "small: AP 0.2500 on 3 objects"]
-    assert {"3", "0", "0.50", "0.25"} <= set(Taken(drawing).texts)
+    assert {"3", "0", "0.50", "0.25"} <= set(parsed(drawing).texts)
 
 
-def test_the_heat_of_a_square_is_its_share_of_the_row():
-    drawing = Taken(heat_chart(["a", "background"], [[3, 1], [0, 0]]))
+def test_the_heat_of_a_square_is_its_fraction_of_the_row():
+    drawing = parsed(heat_chart(["a", "background"], [[3, 1], [0, 0]]))
     assert [a["class"] for tag, a in drawing.starts if tag == "rect"][1:] == [
-        "right heat3",
-        "wrong heat1",
+        "good heat3",
+        "bad heat1",
     ]
-    assert drawing.values("data-tip")[1] == "a taken for background: 1 of 4"
+    assert drawing.values("data-tip")[1] == "a detected as background: 1 of 4"
 
 
 @pytest.mark.parametrize(
@@ -87,5 +92,6 @@ def test_the_heat_of_a_square_is_its_share_of_the_row():
     ],
 )
 def test_nothing_to_show_is_shown(drawing):
-    text = Taken(drawing).text + " ".join(map(str, Taken(drawing).values("d")))
-    assert "nan" not in drawing.lower() and "inf" not in text and drawing.startswith("<svg")
+    svg = svg_of(drawing)
+    text = ParsedPage(svg).text + " ".join(map(str, ParsedPage(svg).values("d")))
+    assert "nan" not in svg.lower() and "inf" not in text and svg.startswith("<svg")

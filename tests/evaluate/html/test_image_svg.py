@@ -1,59 +1,60 @@
 """yolo.evaluate.html.image_svg: the boxes over an image, told apart, and the image in the page."""
 
 import base64
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from tests.helpers.report_pages import ABOUT, ROWS, Taken, scene_of
+from tests.helpers.report_pages import ABOUT, ROWS, ParsedPage, scene_of, svg_of
 from tests.helpers.tiny_data import FOUR_IMAGES, write_image
-from yolo.evaluate.analysis.report import findings
+from yolo.evaluate.analysis.build_report import build_report
 from yolo.evaluate.analysis.tide import KINDS
 from yolo.evaluate.html.image_svg import (
     LETTERS,
     LONG_SIDE,
     boxes_over,
-    error_words,
+    error_summary,
     image_card,
     jpeg_data,
     legend,
 )
-from yolo.evaluate.html.page_style import STYLE
+from yolo.evaluate.html.page import TEMPLATES
 
 NAMES = ("red", "green")
 
 
 def images(paths):
-    return findings(scene_of(FOUR_IMAGES), paths, ABOUT, ROWS)["pictures"]
+    return build_report(scene_of(FOUR_IMAGES), paths, ABOUT, ROWS).images
 
 
 def test_every_kind_has_its_letter_color_and_dash():
+    style = (TEMPLATES / "report.css").read_text()
     assert len(set(LETTERS.values())) == len(KINDS)
     for kind in KINDS:
-        assert f".{kind} {{ --kind:#" in STYLE
-        assert f".boxes .{'truth' if kind == 'missed' else 'found'}.{kind} {{" in STYLE
-    marks = Taken(legend())
-    assert [text for text in marks.texts if text in LETTERS.values()] == [
+        assert f".{kind} {{ --kind: #" in style
+        assert f".boxes .{'truth' if kind == 'missed' else 'found'}.{kind} {{" in style
+    assert [sample.letter for sample in legend() if sample.letter] == [
         LETTERS[kind] for kind in KINDS
     ]
 
 
-def test_boxes_lie_in_image_pixels_and_say_what_they_are(four):
+def test_boxes_lie_in_image_pixels_and_have_a_tip(four):
     second = images(four.images)[1]
-    drawing = Taken(boxes_over(second, NAMES, None))
+    drawing = ParsedPage(svg_of(boxes_over(second, NAMES, None)))
     right = next(a for _, a in drawing.starts if a.get("class") == "found right")
     assert (right["x"], right["y"], right["width"], right["height"]) == ("30", "10", "24", "10")
-    assert right["data-tip"] == "green 0.950: right"
+    assert right["data-tip"] == "green 0.950: true positive"
     tips = drawing.values("data-tip")
-    assert "green 0.700: classification, right place, wrong class" in tips
-    assert "labeled red: found only with an error" in tips
+    assert "green 0.700: classification, correct box, wrong class" in tips
+    assert "ground truth red: detected only with an error" in tips
     assert {"C green .70", "B .60"} <= set(drawing.texts)
-    assert error_words(second) == "1 classification, 1 background; 1 right"
+    assert error_summary(second) == "1 classification, 1 background; 1 true positive"
 
 
 def test_a_missed_ground_truth_is_marked(four):
     last = images(four.images)[3]
-    assert Taken(boxes_over(last, NAMES, None)).texts.count("M") == 2
+    assert ParsedPage(svg_of(boxes_over(last, NAMES, None))).texts.count("M") == 2
 
 
 def test_the_image_in_the_page_is_a_small_jpeg(tmp_path):
@@ -70,13 +71,14 @@ def test_an_image_that_is_gone_leaves_its_boxes(four, tmp_path):
     broken.write_bytes(b"\xff\xd8 no picture")
     for path in (tmp_path / "gone.png", broken, tmp_path, "nul\0"):
         assert jpeg_data(path) is None
-        card = Taken(image_card({**images(four.images)[0], "path": str(path)}, NAMES, "note"))
-        assert "The image cannot be read any more." in card.texts
-        assert card.count("image") == 0 and len(card.values("data-tip")) == 3
+        card = image_card(replace(images(four.images)[0], path=str(path)), NAMES, "title")
+        drawing = ParsedPage(svg_of(card.drawing))
+        assert not card.readable
+        assert drawing.count("image") == 0 and len(drawing.values("data-tip")) == 3
 
 
 def test_letters_are_as_large_as_the_image_asks():
     """The page's style gives texts a size of its own, and has those on flags inherit it from the group around them."""
     first, *_ = images([f"p{number}.png" for number in range(4)])
-    drawn = boxes_over({**first, "width": 72, "height": 36}, NAMES, None)
-    assert '<g font-size="2' in drawn
+    drawing = boxes_over(replace(first, width=72, height=36), NAMES, None)
+    assert '<g font-size="2' in svg_of(drawing)

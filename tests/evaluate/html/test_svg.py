@@ -4,9 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yolo.evaluate.html.svg import Frame, area, bar, nice_ticks, path, shortened, text, x_axis
+from tests.helpers.report_pages import svg_of
+from yolo.evaluate.html.svg import (
+    ChartFrame,
+    Drawing,
+    area,
+    bar,
+    nice_ticks,
+    path,
+    shortened,
+    text,
+    x_axis,
+)
 
-FRAME = Frame(100, 50, 10, 20, 5, 15, (0, 2), (-1, 1))
+FRAME = ChartFrame(100, 50, 10, 20, 5, 15, (0, 2), (-1, 1))
 
 
 def test_a_frame_maps_its_domain_to_its_corners():
@@ -15,11 +26,23 @@ def test_a_frame_maps_its_domain_to_its_corners():
 
 
 def test_lines_and_bars():
-    assert path([(1, 2), (3.04, 4)], "c") == '<path d="M1.0 2.0L3.0 4.0" class="c"></path>'
-    assert path([], "c") == area([], 0, "c") == ""
-    assert 'd="M1.0 2.0L3.0 4.0L3.0 9.0L1.0 9.0Z"' in area([(1, 2), (3, 4)], 9, "c")
-    assert 'width="0"' in bar(0, 0, -1, 5, "c")
-    assert "&lt;x&gt;" in text(0, 0, "<x>") and x_axis(FRAME, (0, 1, 2), "t").count("<text") == 4
+    (line,) = path([(1, 2), (3.04, 4)], "c")
+    assert svg_of(Drawing(9, 8, [line], "l")).endswith(
+        '><path d="M1.0 2.0L3.0 4.0" class="c"></path></svg>'
+    )
+    assert path([], "c") == area([], 0, "c") == []
+    assert area([(1, 2), (3, 4)], 9, "c")[0].attributes["d"] == "M1.0 2.0L3.0 4.0L3.0 9.0L1.0 9.0Z"
+    assert bar(0, 0, -1, 5, "c").attributes["width"] == 0
+    assert [shape.tag for shape in x_axis(FRAME, (0, 1, 2), "t")].count("text") == 4
+
+
+def test_texts_and_labels_are_escaped():
+    drawing = Drawing(9.0, 8, [text(0, 0.126, "<x>"), bar(0, 0, 1, 1, "c", '"t')], "<l>")
+    assert svg_of(drawing) == (
+        '<svg viewBox="0 0 9 8" role="img" aria-label="&lt;l&gt;" class="chart">'
+        '<text x="0" y="0.13" class="tick" text-anchor="start">&lt;x&gt;</text>'
+        '<rect x="0" y="0" width="1" height="1" rx="1.5" class="c" data-tip="&#34;t"></rect></svg>'
+    )
 
 
 @pytest.mark.parametrize(

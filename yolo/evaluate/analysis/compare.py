@@ -1,4 +1,4 @@
-"""Two reports of the same images: what got better, what got worse, and which images changed."""
+"""Compare two reports of the same images: which numbers became better or worse, and which images changed."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,28 +7,29 @@ import numpy as np
 from terminaltables import AsciiTable
 
 from yolo.errors import DatasetError
-from yolo.evaluate.analysis.images import FOUND
+from yolo.evaluate.analysis.json_records import json_name
+from yolo.evaluate.analysis.report import DETECTED, DIFFICULT, ImageDetection, ImageReport, Report
 from yolo.evaluate.analysis.tide import FALSE_KINDS, FOREGROUND_IOU
-from yolo.evaluate.metrics.coco_matching import NONE, match_free, overlapping_pairs
+from yolo.evaluate.metrics.coco_matching import NONE, match_free, overlapping_pairs, same_class
 from yolo.records import GroundTruth, ScoredBoxes
 
 BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "same", "n/a"
 
-IMAGES_TOLD = 8  # in the terminal
+IMAGES_PRINTED = 8
 
-CLASSES_TOLD = 10
+CLASSES_PRINTED = 10
 
 LESS_IS_BETTER = ("miss rate", "FP", "FN")  # ends of the names of such metrics
 
 
 @dataclass(frozen=True)
-class Change:
-    """A number in run A and in run B, None where it does not exist; more: whether more of it is better."""
+class MetricChange:
+    """A number of report A and of report B, None where it does not exist."""
 
     name: str
     a: float | None
     b: float | None
-    more: bool = True
+    more_is_better: bool = json_name("more", default=True)
 
     @property
     def step(self) -> float | None:
@@ -36,129 +37,134 @@ class Change:
         return None if self.a is None or self.b is None else self.b - self.a
 
     @property
-    def verdict(self) -> str:
+    def trend(self) -> str:
         """BETTER, WORSE, SAME or UNKNOWN."""
         if self.step is None:
             return SAME if self.a is self.b else UNKNOWN
-        return SAME if self.step == 0 else BETTER if (self.step > 0) == self.more else WORSE
+        if self.step == 0:
+            return SAME
+        return BETTER if (self.step > 0) == self.more_is_better else WORSE
 
 
 @dataclass(frozen=True)
 class ImageChange:
-    """How one image changed from A to B, at the score that both reports show.
+    """The changes of one image from A to B, at the score threshold of both reports.
 
-    found, lost: ground truths that only B, only A found; gone, new: false alarms that only A, only B has.
+    gained, lost: ground truths that only B, only A detected. fp_gone, fp_new: false positives that only A, only B has.
     """
 
     index: int
     name: str
-    found: int
+    gained: int = json_name("found")
     lost: int
-    gone: int
-    new: int
+    fp_gone: int = json_name("gone")
+    fp_new: int = json_name("new")
 
     @property
     def total(self) -> int:
-        """How many things changed."""
-        return self.found + self.lost + self.gone + self.new
+        """The number of changes."""
+        return self.gained + self.lost + self.fp_gone + self.fp_new
 
 
 @dataclass(frozen=True)
 class Comparison:
     """All changes. images: those that changed, most changes first."""
 
-    metrics: tuple[Change, ...]
-    classes: tuple[Change, ...]
-    errors: tuple[Change, ...]
-    images: tuple[ImageChange, ...]
+    metrics: tuple[MetricChange, ...]
+    classes: tuple[MetricChange, ...]
+    errors: tuple[MetricChange, ...]
+    images: tuple[ImageChange, ...] = json_name("pictures")
 
 
-def compare(a: dict, b: dict) -> Comparison:
-    """The changes from report `a` to report `b`.
+def compare(a: Report, b: Report) -> Comparison:
+    """Return the changes from report `a` to report `b`.
 
     Raises:
-        DatasetError: reports of other classes, images, ground truths or of another score shown, whose numbers say nothing
-            about each other.
+        DatasetError: the reports have other classes, images, ground truths or another score threshold, so their numbers
+            cannot be compared.
     """
-    _check_alike(a, b)
+    _check_comparable(a, b)
     images = [
         _image_change(index, *pair)
-        for index, pair in enumerate(zip(a["pictures"], b["pictures"], strict=True))
+        for index, pair in enumerate(zip(a.images, b.images, strict=True))
     ]
     changed = [image for image in images if image.total]
     changed.sort(key=lambda image: -image.total)
     return Comparison(
         metrics=(*_headlines(a, b), *_table_rows(a, b)),
         classes=tuple(
-            Change(left["name"], left["ap50"], right["ap50"])
-            for left, right in zip(a["classes"], b["classes"], strict=True)
+            MetricChange(left.name, left.ap50, right.ap50)
+            for left, right in zip(a.classes, b.classes, strict=True)
         ),
         errors=tuple(
-            Change(left["kind"], left["cost"], right["cost"], more=False)
-            for left, right in zip(a["errors"], b["errors"], strict=True)
+            MetricChange(left.kind, left.cost, right.cost, more_is_better=False)
+            for left, right in zip(a.errors, b.errors, strict=True)
         ),
         images=tuple(changed),
     )
 
 
 def comparison_text(comparison: Comparison, images: int) -> str:
-    """What a terminal shows; images: how many there are."""
+    """Format what the command prints; `images` is their number in a report."""
     by_size = sorted(
-        (change for change in comparison.classes if change.verdict != SAME),
+        (change for change in comparison.classes if change.trend != SAME),
         key=lambda change: -abs(change.step or 0),
     )
     lines = [
         _table("score", comparison.metrics),
         _table("AP50 lost to", comparison.errors),
-        _table("AP50 of class", by_size[:CLASSES_TOLD]) if by_size else "no class changed",
+        _table("AP50 of class", by_size[:CLASSES_PRINTED]) if by_size else "no class changed",
     ]
-    if len(by_size) > CLASSES_TOLD:
-        lines.append(f"and {len(by_size) - CLASSES_TOLD} classes that changed less")
+    if len(by_size) > CLASSES_PRINTED:
+        lines.append(f"and {len(by_size) - CLASSES_PRINTED} classes that changed less")
     lines.append(image_line(comparison.images, images))
-    lines += [f"  {image.name}: {image_words(image)}" for image in comparison.images[:IMAGES_TOLD]]
-    if len(comparison.images) > IMAGES_TOLD:
-        lines.append(f"  and {len(comparison.images) - IMAGES_TOLD} more")
+    shown = comparison.images[:IMAGES_PRINTED]
+    lines += [f"  {image.name}: {image_words(image)}" for image in shown]
+    if len(comparison.images) > IMAGES_PRINTED:
+        lines.append(f"  and {len(comparison.images) - IMAGES_PRINTED} more")
     return "\n".join(lines)
 
 
 def image_line(changed: Sequence[ImageChange], images: int) -> str:
-    """All images in one line."""
-    found, lost, gone, new = (
-        sum(getattr(image, key) for image in changed) for key in ("found", "lost", "gone", "new")
+    """Format the changes of all images in one line."""
+    gained, lost, fp_gone, fp_new = (
+        sum(getattr(image, key) for image in changed)
+        for key in ("gained", "lost", "fp_gone", "fp_new")
     )
     return (
-        f"{len(changed)} of {images} images changed: {found} objects more found, {lost} lost; "
-        f"{gone} false alarms gone, {new} new"
+        f"{len(changed)} of {images} images changed: {gained} more objects detected, {lost} lost; "
+        f"{fp_gone} false positives gone, {fp_new} new"
     )
 
 
 def image_words(image: ImageChange) -> str:
-    """`2 found, 1 false alarm new`: what changed in one image."""
+    """Format the changes of one image: `2 more detected, 1 new false positive`."""
     counts = (
-        (image.found, "found"), (image.lost, "lost"),
-        (image.gone, f"false alarm{'s' * (image.gone > 1)} gone"),
-        (image.new, f"false alarm{'s' * (image.new > 1)} new"),
-    )  # fmt: skip
+        (image.gained, "more detected"),
+        (image.lost, "lost"),
+        (image.fp_gone, f"false positive{'s' * (image.fp_gone > 1)} gone"),
+        (image.fp_new, f"new false positive{'s' * (image.fp_new > 1)}"),
+    )
     return ", ".join(f"{count} {what}" for count, what in counts if count)
 
 
-def number_of(value: float | int | None) -> str:
-    """A measure or a count for a table of changes."""
+def number_text(value: float | int | None) -> str:
+    """Format a measure or a count for a table of changes."""
     if isinstance(value, int):
         return f"{value:,}"
     return UNKNOWN if value is None else f"{value:.4f}"
 
 
-def step_of(change: Change) -> str:
-    """The step with its sign; none where nothing changed."""
+def step_text(change: MetricChange) -> str:
+    """Format the step with its sign; empty where nothing changed."""
     if not change.step:
         return ""
     return f"{change.step:+,}" if isinstance(change.step, int) else f"{change.step:+.4f}"
 
 
-def _table(title: str, changes: Iterable[Change]) -> str:
+def _table(title: str, changes: Iterable[MetricChange]) -> str:
     rows = [
-        [change.name, number_of(change.a), number_of(change.b), step_of(change), change.verdict]
+        [change.name, number_text(change.a), number_text(change.b), step_text(change), change.trend]
         for change in changes
     ]
     table = AsciiTable([[title, "A", "B", "change", ""], *rows])
@@ -166,99 +172,99 @@ def _table(title: str, changes: Iterable[Change]) -> str:
     return table.table
 
 
-def _check_alike(a: dict, b: dict) -> None:
-    """Reports are comparable only if the same boxes were to be found under the same names."""
-    for key, what in (("names", "classes"), ("score_thresh", "score shown")):
-        if a[key] != b[key]:
-            raise DatasetError(
-                f"{what}: found {_short(b[key])} in B, expected {_short(a[key])} as in A"
-            )
-    ids = [[image["id"] for image in run["pictures"]] for run in (a, b)]
+def _check_comparable(a: Report, b: Report) -> None:
+    """Raise DatasetError unless both reports have the same ground truth, class names and score threshold."""
+    if a.names != b.names:
+        raise DatasetError(
+            f"classes: found {_short(b.names)} in B, expected {_short(a.names)} as in A"
+        )
+    if a.score_thresh != b.score_thresh:
+        raise DatasetError(
+            f"score threshold: found {b.score_thresh} in B, expected {a.score_thresh} as in A"
+        )
+    ids = [[image.id for image in run.images] for run in (a, b)]
     if ids[0] != ids[1]:
         only = [_short(sorted(set(ids[i]) - set(ids[1 - i]))) for i in (0, 1)]
         raise DatasetError(
             f"images: found {len(ids[1])} in B, expected the {len(ids[0])} of A in the same order; "
             f"only in A: {only[0]}; only in B: {only[1]}"
         )
-    for left, right in zip(a["pictures"], b["pictures"], strict=True):
-        if _ground_truth(left) != _ground_truth(right):
-            raise DatasetError(f"image {left['id']}: found other labels in B, expected those of A")
+    for left, right in zip(a.images, b.images, strict=True):
+        if _labeled_boxes(left) != _labeled_boxes(right):
+            raise DatasetError(f"image {left.id}: found other labels in B, expected those of A")
 
 
-def _ground_truth(image: dict) -> list[tuple]:
-    return [
-        (ground_truth["class"], ground_truth["box"], ground_truth["outcome"] == "difficult")
-        for ground_truth in image["truths"]
-    ]
+def _labeled_boxes(image: ImageReport) -> list[tuple]:
+    return [(each.label, each.box, each.outcome == DIFFICULT) for each in image.ground_truths]
 
 
-def _short(value: object) -> str:
-    text = (
-        "none"
-        if value == []
-        else ", ".join(map(str, value))
-        if isinstance(value, list)
-        else str(value)
-    )
+def _short(names: Sequence[str]) -> str:
+    text = ", ".join(names) or "none"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _headlines(a: dict, b: dict) -> list[Change]:
-    least = f"{a['score_thresh']:g}"
-    keys = (("AP50", "ap", "ap50"), ("AP", "ap", "ap"), ("AP75", "ap", "ap75")) + tuple(
-        (f"{key} at {least}", "totals", key) for key in ("precision", "recall")
-    )
-    changes = [Change(name, a[part][key], b[part][key]) for name, part, key in keys]
-    errors = [run["scores"]["calibration"]["error"] for run in (a, b)]
-    return [*changes, Change("calibration error", *errors, more=False)]
+def _headlines(a: Report, b: Report) -> list[MetricChange]:
+    least = f"{a.score_thresh:g}"
+    return [
+        MetricChange("AP50", a.ap.ap50, b.ap.ap50),
+        MetricChange("AP", a.ap.ap, b.ap.ap),
+        MetricChange("AP75", a.ap.ap75, b.ap.ap75),
+        MetricChange(f"precision at {least}", a.totals.precision, b.totals.precision),
+        MetricChange(f"recall at {least}", a.totals.recall, b.totals.recall),
+        MetricChange(
+            "calibration error",
+            a.scores.calibration.error,
+            b.scores.calibration.error,
+            more_is_better=False,
+        ),
+    ]
 
 
-def _table_rows(a: dict, b: dict) -> list[Change]:
-    """The table of metrics, by name; a row of one report only has no number in the other."""
-    values = [{row["metric"]: row["value"] for row in run["metrics"]} for run in (a, b)]
+def _table_rows(a: Report, b: Report) -> list[MetricChange]:
+    """Return the table of metrics by name; a row of only one report has None for the other."""
+    values = [{row.metric: row.value for row in run.metrics} for run in (a, b)]
     names = dict.fromkeys((*values[0], *values[1]))
     return [
-        Change(
-            name, values[0].get(name), values[1].get(name), more=not name.endswith(LESS_IS_BETTER)
+        MetricChange(
+            name, values[0].get(name), values[1].get(name), not name.endswith(LESS_IS_BETTER)
         )
         for name in names
     ]
 
 
-def _image_change(index: int, a: dict, b: dict) -> ImageChange:
-    found = [[ground_truth["outcome"] == FOUND for ground_truth in run["truths"]] for run in (a, b)]
-    both = list(zip(*found, strict=True))
-    alarms = [[each for each in run["detections"] if each["kind"] in FALSE_KINDS] for run in (a, b)]
-    stayed = _stayed(*alarms)
+def _image_change(index: int, a: ImageReport, b: ImageReport) -> ImageChange:
+    detected = [[each.outcome == DETECTED for each in run.ground_truths] for run in (a, b)]
+    both = list(zip(*detected, strict=True))
+    before, after = (
+        [each for each in run.detections if each.kind in FALSE_KINDS] for run in (a, b)
+    )
+    same = _same_boxes(before, after)
     return ImageChange(
         index=index,
-        name=a["id"],
-        found=sum(now and not before for before, now in both),
-        lost=sum(before and not now for before, now in both),
-        gone=len(alarms[0]) - stayed,
-        new=len(alarms[1]) - stayed,
+        name=a.id,
+        gained=sum(in_b and not in_a for in_a, in_b in both),
+        lost=sum(in_a and not in_b for in_a, in_b in both),
+        fp_gone=len(before) - same,
+        fp_new=len(after) - same,
     )
 
 
-def _stayed(before: Sequence[dict], now: Sequence[dict]) -> int:
-    """How many false alarms are the same: one class, and IoU of at least .5, one for one."""
-    if not before or not now:
+def _same_boxes(before: Sequence[ImageDetection], after: Sequence[ImageDetection]) -> int:
+    """Count the false positives that are in both: of one class and with an IoU of at least .5, one for one."""
+    if not before or not after:
         return 0
-    ground_truth = GroundTruth(
-        np.zeros(len(before), np.int64), _column(before, "class"), _column(before, "box"),
+    old = GroundTruth(
+        np.zeros(len(before), np.int64),
+        np.array([each.label for each in before]),
+        np.array([each.box for each in before]),
         np.zeros(len(before), bool),
-    )  # fmt: skip
-    found = ScoredBoxes(
-        np.zeros(len(now), np.int64),
-        _column(now, "class"),
-        _column(now, "score"),
-        _column(now, "box"),
     )
-    pairs = overlapping_pairs(ground_truth, found, FOREGROUND_IOU)
-    pairs = pairs.where(ground_truth.labels[pairs.ground_truth] == found.labels[pairs.detection])
-    given = match_free(ground_truth, found, pairs, FOREGROUND_IOU, ground_truth.difficult)
-    return int(np.count_nonzero(given != NONE))
-
-
-def _column(rows: Sequence[dict], key: str) -> np.ndarray:
-    return np.array([row[key] for row in rows])
+    new = ScoredBoxes(
+        np.zeros(len(after), np.int64),
+        np.array([each.label for each in after]),
+        np.array([each.score for each in after]),
+        np.array([each.box for each in after]),
+    )
+    pairs = same_class(old, new, overlapping_pairs(old, new, FOREGROUND_IOU))
+    match = match_free(old, new, pairs, FOREGROUND_IOU, old.difficult)
+    return int(np.count_nonzero(match != NONE))

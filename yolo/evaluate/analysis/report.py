@@ -1,52 +1,38 @@
-"""An evaluation → everything that the report tells of it, as one dictionary that json can hold.
+"""The report of an evaluation as records, and report.json, the file that holds them.
 
-Numbers have all their digits; what does not exist (the AP of a class without a ground truth) is None.
+Numbers have all their digits. A number that does not exist, such as the AP of a class without ground truth, is None.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-import numpy as np
-
-from yolo.evaluate.analysis.images import image_findings
+from yolo.errors import DatasetError
+from yolo.evaluate.analysis.json_records import Check, fault, is_count, json_name, record_of
 from yolo.evaluate.analysis.tide import (
     FALSE_KINDS,
     FALSE_NEGATIVES,
     FALSE_POSITIVES,
-    FOREGROUND_IOU,
+    IGNORED,
     KINDS,
-    MISSED,
-    RIGHT,
-    UNCOUNTED,
-    Errors,
-    cost_of_each,
-    find_errors,
-    shown_errors,
-    standing_of,
+    TRUE_POSITIVE,
 )
-from yolo.evaluate.metrics.calibration import calibration, score_histogram
-from yolo.evaluate.metrics.coco_matching import (
-    ANY_AREA,
-    IOU_THRESHOLDS,
-    OverlappingPairs,
-    RankedDetections,
-    class_aps,
-    class_curves,
-    overlapping_pairs,
-    rank_detections,
-    same_class,
-    sorted_by_score,
-)
-from yolo.evaluate.metrics.confusion import confusion_matrix
-from yolo.evaluate.metrics.voc import mean_ap
-from yolo.records import Evaluation, GroundTruth, ScoredBoxes
+from yolo.evaluate.metrics.calibration import Calibration
+from yolo.evaluate.metrics.coco_matching import IOU_THRESHOLDS, RECALLS
+from yolo.formats.json_file import is_finite_number, read_json, shown
 
-FORMAT = 1  # of report.json; another number where an older compare would read it wrongly
+FORMAT = 1  # of report.json; increase it when an older compare command would read the file wrongly
 
-SHOWN_SCORE = 0.25  # AlexeyAB detector.c test_detector's usual -thresh: what a user sees
+REPORT_FILE = "report.json"
 
-HISTOGRAM_BINS = 20
+DETECTED, UNDETECTED, WITH_ERROR, DIFFICULT = "found", "missed", "excused", "difficult"
+
+OUTCOMES = (DETECTED, UNDETECTED, WITH_ERROR, DIFFICULT)  # of ground truths
+
+DETECTION_KINDS = (*FALSE_KINDS, TRUE_POSITIVE, IGNORED)
+
+ERROR_KINDS = (*KINDS, FALSE_POSITIVES, FALSE_NEGATIVES)
 
 COCO_SIZES = (("small", 0, 32), ("medium", 32, 96), ("large", 96, None))  # side in pixels
 
@@ -62,14 +48,52 @@ SIDES = (
     ("384", 256, 384),
     ("512", 384, 512),
     ("more", 512, None),
-)  # fmt: skip; finer steps, ours; the name is the upper end
+)  # finer steps, our choice; the name is the upper end
 
-CONTINUOUS = 0.0  # added to widths and heights: the boxes are no whole pixels
+
+def _one_of(values: tuple[str, ...]) -> Check:
+    return Check(f"one of {', '.join(values)}", lambda value: value in values)
+
+
+def _are_numbers(value: object, length: int) -> bool:
+    return isinstance(value, list) and len(value) == length and all(map(is_finite_number, value))
+
+
+Pixels = Annotated[int, Check("a whole number from 1 on", lambda value: is_count(value) and value)]
+Label = Annotated[int, Check("a class number", lambda value: type(value) is int)]
+Value = Annotated[
+    float | int | None,
+    Check("a finite number or null", lambda value: value is None or is_finite_number(value)),
+]
+Box = Annotated[
+    tuple[float, ...], Check("four finite numbers", lambda value: _are_numbers(value, 4))
+]
+Curve = Annotated[
+    tuple[float, ...] | None,
+    Check(
+        f"null or a list of {len(RECALLS)} numbers",
+        lambda value: value is None or _are_numbers(value, len(RECALLS)),
+    ),
+]
+NameAndVersion = Annotated[
+    tuple[str, str],
+    Check(
+        "name and version",
+        lambda value: isinstance(value, list) and [type(each) for each in value] == [str, str],
+    ),
+]
+ErrorCounts = Annotated[
+    Mapping[str, int],
+    Check(
+        f"a count for each of {', '.join(KINDS)}",
+        lambda value: isinstance(value, dict) and all(is_count(value.get(kind)) for kind in KINDS),
+    ),
+]
 
 
 @dataclass(frozen=True)
 class About:
-    """Where an evaluation comes from. versions: name and version of what computed it; data: the .data file or list."""
+    """Where an evaluation comes from. data: the .data file or list; versions: of the programs that computed it."""
 
     command: str
     cfg: str
@@ -77,220 +101,216 @@ class About:
     weights_sha256: str
     data: str
     date: str
-    versions: tuple[tuple[str, str], ...]
+    versions: tuple[NameAndVersion, ...]
 
 
 @dataclass(frozen=True)
 class ReportRow:
-    """A row of the table of metrics. value: a measure 0..1, a count, or None; conventions: what it rests on, in words.
-
-    Any record with these three will do.
-    """
+    """A row of the table of metrics. value: a measure 0..1, a count, or None; conventions: in words."""
 
     metric: str
-    value: float | int | None
+    value: Value
     conventions: str
 
 
-def findings(
-    evaluation: Evaluation,
-    paths: Sequence[str | Path],
-    about: About,
-    rows: Sequence[ReportRow],
-    score_thresh: float = SHOWN_SCORE,
-) -> dict:
-    """All that the page shows and `compare` needs. paths: of the images; rows: the table of metrics, as it is.
+@dataclass(frozen=True)
+class Totals:
+    """Counts of all images, and the detections from `score_thresh` on."""
 
-    Precision, recall, confusion and the images are at `score_thresh`; all else is over every detection.
+    images: int = json_name("pictures")
+    ground_truths: int = json_name("truths")
+    difficult: int
+    detections: int
+    true_positives: int = json_name("right")
+    false_positives: int = json_name("wrong")
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+@dataclass(frozen=True)
+class AveragePrecisions:
+    """AP at each IoU threshold. mean: over the classes; classes: of each class; ap: the mean over all thresholds."""
+
+    iou: tuple[float, ...]
+    mean: tuple[float | None, ...]
+    classes: tuple[tuple[float | None, ...], ...]
+    ap: float | None
+    ap50: float | None
+    ap75: float | None
+
+
+@dataclass(frozen=True)
+class ClassReport:
+    """One class. curve: the best precision from each of RECALLS on; errors and ratios: from `score_thresh` on."""
+
+    name: str
+    ground_truths: int = json_name("truths")
+    detections: int
+    ap: float | None
+    ap50: float | None
+    curve: Curve
+    errors: ErrorCounts
+    true_positives: int = json_name("right")
+    false_positives: int = json_name("wrong")
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+@dataclass(frozen=True)
+class SizeReport:
+    """COCO's AP of the ground truths whose area lies between two squares, with sides in pixels."""
+
+    name: str
+    low: int = json_name("from")
+    high: int | None = json_name("to")
+    ground_truths: int = json_name("truths")
+    ap: float | None
+
+
+@dataclass(frozen=True)
+class ScoreReport:
+    """Detections over their score: histograms in equal bins, and the calibration."""
+
+    true_positives: tuple[int, ...] = json_name("right")
+    false_positives: tuple[int, ...] = json_name("wrong")
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class ErrorReport:
+    """One kind of error. count: of all; shown: from `score_thresh` on; fixed: AP50 without it; cost: the gain."""
+
+    kind: Annotated[str, _one_of(ERROR_KINDS)]
+    count: int
+    shown: int
+    fixed: float | None = json_name("cured")
+    cost: float | None
+
+
+@dataclass(frozen=True)
+class ImageGroundTruth:
+    """A labeled box xyxy in image pixels and its outcome."""
+
+    label: Label = json_name("class")
+    box: Box
+    outcome: Annotated[str, _one_of(OUTCOMES)]
+
+
+@dataclass(frozen=True)
+class ImageDetection:
+    """A detection. ground_truth: the position of the one that it detects or is an error about; None for background."""
+
+    label: Label = json_name("class")
+    box: Box
+    score: float
+    kind: Annotated[str, _one_of(DETECTION_KINDS)]
+    ground_truth: int | None = json_name("truth")
+
+
+@dataclass(frozen=True)
+class ImageReport:
+    """One image. errors: how many; cost: the mAP at IoU 0.5 that fixing the errors of this image alone would gain."""
+
+    id: str
+    path: str
+    height: Pixels
+    width: Pixels
+    errors: int = json_name("wrong")
+    cost: float
+    ground_truths: tuple[ImageGroundTruth, ...] = json_name("truths")
+    detections: tuple[ImageDetection, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that the page shows and that two reports are compared by; what report.json holds.
+
+    Precision, recall, confusion and the images use the detections from `score_thresh` on, all else every detection.
     """
-    evaluation = replace(evaluation, detections=sorted_by_score(evaluation.detections))
-    ground_truth, found, classes = (
-        evaluation.ground_truth,
-        evaluation.detections,
-        len(evaluation.names),
-    )
-    errors = find_errors(ground_truth, found)
-    shown = shown_errors(ground_truth, found, errors, score_thresh)
-    pairs = same_class(ground_truth, found, overlapping_pairs(ground_truth, found, FOREGROUND_IOU))
-    aps = np.array([
-        [_number(ap) for ap in class_aps(rank_detections(ground_truth, found, pairs, classes, thresh))]
-        for thresh in IOU_THRESHOLDS
-    ])  # fmt: skip
-    counted = errors.kind != UNCOUNTED
-    right = errors.kind == RIGHT
-    stand = standing_of(ground_truth, found, errors, classes)
-    return {
-        "format": FORMAT,
-        "about": asdict(about) | {"versions": [list(pair) for pair in about.versions]},
-        "names": list(evaluation.names),
-        "score_thresh": score_thresh,
-        "totals": _totals(evaluation, shown, score_thresh),
-        "metrics": [
-            {"metric": row.metric, "value": row.value, "conventions": row.conventions}
-            for row in rows
-        ],
-        "ap": _average_precisions(aps),
-        "classes": _classes(evaluation, stand, aps, shown, score_thresh),
-        "sizes": _sizes(evaluation, pairs, COCO_SIZES),
-        "sides": _sizes(evaluation, pairs, SIDES),
-        "scores": _scores(found.scores[counted], right[counted]),
-        "confusion": _confusion(ground_truth, found, classes, score_thresh).tolist(),
-        "errors": _error_kinds(evaluation, errors, shown, score_thresh),
-        "pictures": image_findings(evaluation, paths, shown, score_thresh),
-    }
+
+    format: int
+    about: About
+    names: tuple[str, ...]
+    score_thresh: float
+    totals: Totals
+    metrics: tuple[ReportRow, ...]
+    ap: AveragePrecisions
+    classes: tuple[ClassReport, ...]
+    sizes: tuple[SizeReport, ...]
+    sides: tuple[SizeReport, ...]
+    scores: ScoreReport
+    confusion: tuple[tuple[int, ...], ...]
+    errors: tuple[ErrorReport, ...]
+    images: tuple[ImageReport, ...] = json_name("pictures")
 
 
-def _confusion(
-    ground_truth: GroundTruth, found: ScoredBoxes, classes: int, score_thresh: float
-) -> np.ndarray:
-    """At least both thresholds, as COCO has it and as the page says; the matrix is of what lies above them."""
-    iou, score = np.nextafter((FOREGROUND_IOU, score_thresh), 0)
-    return confusion_matrix(ground_truth, found, classes, iou, CONTINUOUS, score)
+def read_report(path: str | Path) -> Report:
+    """Read a report from its folder or from the report.json in it.
+
+    Raises:
+        DatasetError: there is no report, it has another format, or something in it is missing or wrong. The message
+            has the file, the path of keys, what was found and what was expected.
+    """
+    path = Path(path)
+    file = path / REPORT_FILE if path.is_dir() else path
+    try:
+        content = read_json(file)
+    except FileNotFoundError:
+        raise DatasetError(f"{file}: not found, expected what evaluate.py --report wrote") from None
+    except DatasetError as error:
+        raise DatasetError(f"{error}; expected a report") from None
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise DatasetError(f"{file}: found format {found!r}, expected a report of format {FORMAT}")
+    try:
+        return report_of_json(content)
+    except DatasetError as error:
+        raise DatasetError(f"{file}: {error}") from None
 
 
-def _average_precisions(aps: np.ndarray) -> dict:
-    """aps: float64 [IoU thresholds, classes], NaN where a class has no ground truth."""
-    by_thresh = [mean_ap(_values(row)) for row in aps]
-    return {
-        "iou": IOU_THRESHOLDS.tolist(),
-        "mean": by_thresh,
-        "classes": [_values(column) for column in aps.T],
-        "ap": mean_ap(by_thresh),
-        "ap50": by_thresh[0],
-        "ap75": by_thresh[5],
-    }
+def report_of_json(content: object) -> Report:
+    """Return the report that the content of a report.json describes.
+
+    Raises DatasetError for a missing key, a value of the wrong type, a number that is not finite, a class number without
+    a name, or lists whose lengths do not fit each other.
+    """
+    report = record_of(Report, content)
+    _check_lists(report)
+    for at, image in enumerate(report.images):
+        for key, boxes in (("truths", image.ground_truths), ("detections", image.detections)):
+            for place, box in enumerate(boxes):
+                if not 0 <= box.label < len(report.names):
+                    raise fault(
+                        f"pictures[{at}].{key}[{place}].class",
+                        box.label,
+                        f"a class number below {len(report.names)}",
+                    )
+    return report
 
 
-def _totals(evaluation: Evaluation, shown: Errors, score_thresh: float) -> dict:
-    ground_truth, scores = evaluation.ground_truth, evaluation.detections.scores
-    visible = shown.kind[scores >= score_thresh]
-    return {
-        "pictures": len(evaluation.image_ids),
-        "truths": int(np.count_nonzero(~ground_truth.difficult)),
-        "difficult": int(np.count_nonzero(ground_truth.difficult)),
-        "detections": len(scores),
-        **_rates(
-            int(np.count_nonzero(visible == RIGHT)),
-            int(np.isin(visible, FALSE_KINDS).sum()),
-            int(np.count_nonzero(~ground_truth.difficult)),
-        ),
-    }
-
-
-def _rates(right: int, wrong: int, ground_truths: int) -> dict:
-    precision = right / (right + wrong) if right + wrong else None
-    recall = right / ground_truths if ground_truths else None
-    f1 = 2 * right / (right + wrong + ground_truths) if right + wrong + ground_truths else None
-    return {"right": right, "wrong": wrong, "precision": precision, "recall": recall, "f1": f1}
-
-
-def _classes(
-    evaluation: Evaluation,
-    stand: RankedDetections,
-    aps: np.ndarray,
-    shown: Errors,
-    score_thresh: float,
-) -> list[dict]:
-    """Of each class its numbers, its curve (precision at 101 recalls) and its errors that are seen."""
-    ground_truth, found = evaluation.ground_truth, evaluation.detections
-    visible = found.scores >= score_thresh
-    classes = []
-    for label, (name, curve) in enumerate(zip(evaluation.names, class_curves(stand), strict=True)):
-        kinds = shown.kind[visible & (found.labels == label)]
-        errors = {kind: int(np.count_nonzero(kinds == kind)) for kind in FALSE_KINDS}
-        errors[MISSED] = int(np.count_nonzero(shown.missed & (ground_truth.labels == label)))
-        ground_truths = int(stand.ground_truths[label])
-        right = int(np.count_nonzero(kinds == RIGHT))
-        wrong = int(np.isin(kinds, FALSE_KINDS).sum())
-        classes.append(
-            {
-                "name": name,
-                "truths": ground_truths,
-                "detections": int(np.count_nonzero(found.labels == label)),
-                "ap": mean_ap(_values(aps[:, label])),
-                "ap50": _values(aps[:1, label])[0],
-                "curve": None if curve is None else curve.tolist(),
-                "errors": errors,
-                **_rates(right, wrong, ground_truths),
-            }
-        )
-    return classes
-
-
-def _sizes(
-    evaluation: Evaluation, pairs: OverlappingPairs, sizes: Sequence[tuple[str, int, int | None]]
-) -> list[dict]:
-    """COCO's AP over objects whose area lies between two squares; sizes: name, lower side, upper side in pixels."""
-    ground_truth, classes = evaluation.ground_truth, len(evaluation.names)
-    areas = (ground_truth.boxes[:, 2:] - ground_truth.boxes[:, :2]).prod(axis=1)[
-        ~ground_truth.difficult
-    ]
-    rows = []
-    for name, low, high in sizes:
-        limits = low**2, ANY_AREA[1] if high is None else high**2
-        count = int(np.count_nonzero((areas >= limits[0]) & (areas <= limits[1])))
-        ap = _ap_of_size(evaluation, pairs, classes, limits) if count else None
-        rows.append({"name": name, "from": low, "to": high, "truths": count, "ap": ap})
-    return rows
-
-
-def _ap_of_size(
-    evaluation: Evaluation, pairs: OverlappingPairs, classes: int, areas: tuple[float, float]
-) -> float | None:
-    ground_truth, found = evaluation.ground_truth, evaluation.detections
-    return mean_ap(
-        mean_ap(class_aps(rank_detections(ground_truth, found, pairs, classes, thresh, areas)))
-        for thresh in IOU_THRESHOLDS
-    )
-
-
-def _scores(scores: np.ndarray, right: np.ndarray) -> dict:
-    """Histogram and calibration of the detections that count."""
-    of_right, of_wrong = score_histogram(scores, right, HISTOGRAM_BINS)
-    bins = calibration(scores, right)
-    record = {
-        "count": list(bins.count),
-        "score": list(bins.score),
-        "precision": list(bins.precision),
-        "error": bins.error,
-    }
-    return {"right": list(of_right), "wrong": list(of_wrong), "calibration": record}
-
-
-def _error_kinds(
-    evaluation: Evaluation, errors: Errors, shown: Errors, score_thresh: float
-) -> list[dict]:
-    """Each kind of error: how many of all, how many seen from `score_thresh` on, and its cost, None without ground truth."""
-    ground_truth, found = evaluation.ground_truth, evaluation.detections
-    costs = {
-        each.kind: each for each in cost_of_each(ground_truth, found, errors, len(evaluation.names))
-    }
-    visible = shown.kind[found.scores >= score_thresh]
-    numbers = {
-        kind: (int((errors.kind == kind).sum()), int((visible == kind).sum()))
-        for kind in FALSE_KINDS
-    }
-    numbers[MISSED] = int(errors.missed.sum()), int(shown.missed.sum())
-    plain = ~ground_truth.difficult
-    numbers[FALSE_POSITIVES] = (
-        int(np.isin(errors.kind, FALSE_KINDS).sum()), int(np.isin(visible, FALSE_KINDS).sum()),
-    )  # fmt: skip
-    numbers[FALSE_NEGATIVES] = int((plain & ~errors.found).sum()), int((plain & ~shown.found).sum())
-    return [
-        {
-            "kind": kind,
-            "count": numbers[kind][0],
-            "shown": numbers[kind][1],
-            "cured": costs[kind].cured if kind in costs else None,
-            "cost": costs[kind].cost if kind in costs else None,
-        }
-        for kind in (*KINDS, FALSE_POSITIVES, FALSE_NEGATIVES)
-    ]
-
-
-def _number(value: float | None) -> float:
-    return np.nan if value is None else value
-
-
-def _values(numbers: np.ndarray) -> list[float | None]:
-    return [None if np.isnan(value) else float(value) for value in numbers]
+def _check_lists(report: Report) -> None:
+    """Raise DatasetError for the first list that does not fit the others."""
+    ap, bins = report.ap, report.scores.calibration
+    if len(ap.iou) != len(IOU_THRESHOLDS) or sorted({*ap.iou}) != [*ap.iou]:
+        raise fault("ap.iou", [*ap.iou], f"{len(IOU_THRESHOLDS)} rising numbers")
+    for key, found, expected in (
+        ("classes", [each.name for each in report.classes], [*report.names]),
+        ("errors", [each.kind for each in report.errors], [*ERROR_KINDS]),
+        ("sizes", [each.name for each in report.sizes], [name for name, _, _ in COCO_SIZES]),
+        ("sides", [each.name for each in report.sides], [name for name, _, _ in SIDES]),
+    ):
+        if found != expected:
+            raise fault(key, found, shown(expected))
+    for key, values, length in (
+        ("ap.mean", ap.mean, len(ap.iou)),
+        ("scores.calibration.score", bins.score, len(bins.count)),
+        ("scores.calibration.precision", bins.precision, len(bins.count)),
+    ):
+        if len(values) != length:
+            raise DatasetError(f"{key}: found {len(values)} numbers, expected {length}")
+    for at, count in enumerate(bins.count):
+        for key, values in (("score", bins.score), ("precision", bins.precision)):
+            if count and values[at] is None:
+                raise fault(f"scores.calibration.{key}[{at}]", None, "a finite number")

@@ -1,7 +1,7 @@
-"""What kind of error each wrong detection and each missed ground truth is, and how much mAP each kind costs.
+"""TIDE's kinds of error: the kind of each false positive and undetected ground truth, and the mAP that each kind costs.
 
-The kinds and their cures are those of TIDE (Bolya et al. 2020, arXiv:2008.08115, sections 2.2 and 2.3); where the paper
-leaves open which of two kinds an error is, the order is its toolbox's (tidecv).
+The kinds and the way to fix them are those of TIDE (Bolya et al. 2020, arXiv:2008.08115, sections 2.2 and 2.3). Where
+the paper leaves open which of two kinds an error is, the order is that of its toolbox (tidecv).
 """
 
 from dataclasses import dataclass, replace
@@ -21,137 +21,149 @@ from yolo.evaluate.metrics.coco_matching import (
 from yolo.evaluate.metrics.voc import mean_ap
 from yolo.records import GroundTruth, ScoredBoxes
 
-FOREGROUND_IOU = 0.5  # the paper's t_f: found
+FOREGROUND_IOU = 0.5  # the paper's t_f: from this overlap on an object is detected
 
-BACKGROUND_IOU = 0.1  # the paper's t_b: below it nothing was meant
+BACKGROUND_IOU = 0.1  # the paper's t_b: below this overlap a detection is of background
 
-
+# The values of these names stand in report.json
 CLASSIFICATION, LOCALIZATION, BOTH = "classification", "localisation", "both"
-
 
 DUPLICATE, BACKGROUND, MISSED = "duplicate", "background", "missed"
 
+TRUE_POSITIVE, IGNORED = "right", "uncounted"
 
-RIGHT, UNCOUNTED = "right", "uncounted"
-
-FALSE_KINDS = (CLASSIFICATION, LOCALIZATION, BOTH, DUPLICATE, BACKGROUND)
+FALSE_KINDS = (CLASSIFICATION, LOCALIZATION, BOTH, DUPLICATE, BACKGROUND)  # of detections
 
 KINDS = (*FALSE_KINDS, MISSED)
-
 
 FALSE_POSITIVES, FALSE_NEGATIVES = "false positives", "false negatives"
 
 
 @dataclass(frozen=True)
 class Errors:
-    """What became of each detection and each ground truth.
+    """The outcome of each of N detections and M ground truths.
 
-    kind: str [N], one of FALSE_KINDS, RIGHT, or UNCOUNTED (on a difficult ground truth). partner: int64 [N], the ground truth that
-    was found, or that the error is about; NONE for background. found: bool [M]; missed: bool [M], neither found nor
-    the partner of a classification or localization error; difficult ground truths are in neither.
+    kind: str [N], one of FALSE_KINDS, TRUE_POSITIVE, or IGNORED for a detection matched to a difficult ground truth.
+    partner: int64 [N], the ground truth that was detected or that the error is about; NONE for background. detected:
+    bool [M]. missed: bool [M], neither detected nor the partner of a classification or localization error. Difficult
+    ground truths are in neither.
     """
 
     kind: np.ndarray
     partner: np.ndarray
-    found: np.ndarray
+    detected: np.ndarray
     missed: np.ndarray
 
 
 @dataclass(frozen=True)
 class Cost:
-    """mAP at IoU 0.5 when one kind of error is cured and everything else is left, and what that gains."""
+    """fixed: mAP at IoU 0.5 without one kind of error, all others left. cost: the gain over the mAP with it."""
 
     kind: str
-    cured: float
+    fixed: float
     cost: float
 
 
 def find_errors(ground_truth: GroundTruth, detections: ScoredBoxes) -> Errors:
-    """Sort every detection and ground truth; the paper's rules, boxes continuous.
+    """Find the outcome of every detection and ground truth by the paper's rules; boxes are continuous.
 
-    With IoU to ground truths of its own class (own) and of other classes (other), a detection that found nothing is:
-    localization where .1 <= own < .5, else classification where other >= .5, else duplicate where own >= .5, else
-    background where both are below .1, else both.
+    `own` is a detection's largest IoU with a ground truth of its class, `other` that with one of another class. A
+    detection that is not matched is a localization error where .1 <= own < .5, else a classification error where
+    other >= .5, else a duplicate where own >= .5, else background where both are below .1, else both.
     """
     pairs = overlapping_pairs(ground_truth, detections, BACKGROUND_IOU)
-    ours = same_class(ground_truth, detections, pairs)
-    given = match_free(ground_truth, detections, ours, FOREGROUND_IOU, ground_truth.difficult)
-    count = len(given)
+    own_pairs = same_class(ground_truth, detections, pairs)
+    match = match_free(ground_truth, detections, own_pairs, FOREGROUND_IOU, ground_truth.difficult)
+    count = len(match)
     plain = pairs.where(~ground_truth.difficult[pairs.ground_truth])
     is_own = ground_truth.labels[plain.ground_truth] == detections.labels[plain.detection]
-    own, own_ground_truth = best_partner(plain.where(is_own), count)
-    other, other_ground_truth = best_partner(plain.where(~is_own), count)
+    own, own_truth = best_partner(plain.where(is_own), count)
+    other, other_truth = best_partner(plain.where(~is_own), count)
     cases = [
-        (given != NONE, RIGHT, given),
-        ((own >= BACKGROUND_IOU) & (own < FOREGROUND_IOU), LOCALIZATION, own_ground_truth),
-        (other >= FOREGROUND_IOU, CLASSIFICATION, other_ground_truth),
-        (own >= FOREGROUND_IOU, DUPLICATE, own_ground_truth),
-        (other >= BACKGROUND_IOU, BOTH, other_ground_truth),
+        (match != NONE, TRUE_POSITIVE, match),
+        ((own >= BACKGROUND_IOU) & (own < FOREGROUND_IOU), LOCALIZATION, own_truth),
+        (other >= FOREGROUND_IOU, CLASSIFICATION, other_truth),
+        (own >= FOREGROUND_IOU, DUPLICATE, own_truth),
+        (other >= BACKGROUND_IOU, BOTH, other_truth),
     ]
     conditions, kinds, partners = zip(*cases, strict=True)
     kind = np.select(conditions, kinds, BACKGROUND).astype("<U14")
     partner = np.select(conditions, partners, NONE)
     if count and len(ground_truth.labels):
-        kind[(given != NONE) & ground_truth.difficult[given]] = UNCOUNTED
+        kind[(match != NONE) & ground_truth.difficult[match]] = IGNORED
     return _with_ground_truths(ground_truth, kind, partner, np.ones(count, bool))
 
 
-def shown_errors(
-    ground_truth: GroundTruth, detections: ScoredBoxes, errors: Errors, least: float
+def errors_from_score(
+    ground_truth: GroundTruth, detections: ScoredBoxes, errors: Errors, score_thresh: float
 ) -> Errors:
-    """The same errors as if the detections with a score below `least` had never been made.
+    """Return the errors as if the detections with a score below `score_thresh` did not exist.
 
-    A detection's kind depends on better ones only; what changes is which ground truths are found and missed.
+    The kind of a detection depends on detections with higher scores only. So the kinds stay, and what changes is which
+    ground truths are detected and missed.
     """
     return _with_ground_truths(
-        ground_truth, errors.kind, errors.partner, detections.scores >= least
+        ground_truth, errors.kind, errors.partner, detections.scores >= score_thresh
     )
 
 
-def standing_of(
+def ranked_of(
     ground_truth: GroundTruth, detections: ScoredBoxes, errors: Errors, classes: int
 ) -> RankedDetections:
-    """What average precision at IoU 0.5 is made of, before any cure."""
+    """Return what average precision at IoU 0.5 is computed from, with all errors."""
     ground_truths = np.bincount(ground_truth.labels[~ground_truth.difficult], minlength=classes)
-    return _standing(
-        detections, detections.labels, errors.kind == RIGHT, _counted(errors), ground_truths
+    return _ranked(
+        detections,
+        detections.labels,
+        errors.kind == TRUE_POSITIVE,
+        errors.kind != IGNORED,
+        ground_truths,
     )
 
 
-def mean_at(stand: RankedDetections) -> float | None:
-    """Mean AP over the classes with a ground truth; None without one."""
-    return mean_ap(class_aps(stand))
+def mean_of_classes(ranked: RankedDetections) -> float | None:
+    """Return the mean AP over the classes with ground truth; None without one."""
+    return mean_ap(class_aps(ranked))
 
 
 def cost_of_each(
     ground_truth: GroundTruth, detections: ScoredBoxes, errors: Errors, classes: int
 ) -> list[Cost]:
-    """What each of KINDS costs, then all false positives and all false negatives; none where there is no ground truth.
+    """Return what each of KINDS costs, then all false positives and all false negatives.
 
-    Cures (the paper's section 2.3): classification and localization: the best such detection of a ground truth not found
-    becomes right, the others vanish. Both, duplicate, background: vanish. Missed: the ground truth need not be found. A class
-    that then has nothing left to find counts as 1 (the paper does not say; tidecv counts it as 0, so that a class
-    never found would cost nothing).
+    Fixes (section 2.3 of the paper): of the classification (or localization) errors of an undetected ground truth, the
+    best detection becomes a true positive and the others are removed. Detections of kind both, duplicate and background
+    are removed. Missed ground truths do not count. A class that then has no ground truth left has AP 1: the paper does
+    not say, and tidecv uses 0, so that a class that is never detected would cost nothing.
+
+    Args:
+        ground_truth: the labeled boxes.
+        detections: in any order.
+        errors: of these detections, from `find_errors`.
+        classes: the number of classes.
+
+    Returns:
+        One cost per kind; an empty list without ground truth.
     """
-    before = standing_of(ground_truth, detections, errors, classes)
-    base = mean_at(before)
+    before = ranked_of(ground_truth, detections, errors, classes)
+    base = mean_of_classes(before)
     if base is None:
         return []
-    cured = {
+    fixed = {
         kind: _replaced(ground_truth, detections, errors, kind, before.ground_truths)
         for kind in (CLASSIFICATION, LOCALIZATION)
     }
     for kind in (BOTH, DUPLICATE, BACKGROUND):
-        cured[kind] = _without(detections, errors, errors.kind == kind, before.ground_truths)
+        fixed[kind] = _without(detections, errors, errors.kind == kind, before.ground_truths)
     labels = ground_truth.labels
     missed = np.bincount(labels[errors.missed], minlength=classes)
-    cured[MISSED] = replace(before, ground_truths=before.ground_truths - missed)
-    cured[FALSE_POSITIVES] = _without(
-        detections, errors, errors.kind != RIGHT, before.ground_truths
+    fixed[MISSED] = replace(before, ground_truths=before.ground_truths - missed)
+    fixed[FALSE_POSITIVES] = _without(
+        detections, errors, errors.kind != TRUE_POSITIVE, before.ground_truths
     )
-    found = np.bincount(labels[errors.found], minlength=classes)
-    cured[FALSE_NEGATIVES] = replace(before, ground_truths=found)
-    means = {kind: _mean_cured(stand, before.ground_truths) for kind, stand in cured.items()}
+    detected = np.bincount(labels[errors.detected], minlength=classes)
+    fixed[FALSE_NEGATIVES] = replace(before, ground_truths=detected)
+    means = {kind: _mean_fixed(ranked, before.ground_truths) for kind, ranked in fixed.items()}
     return [
         Cost(kind, means[kind], means[kind] - base)
         for kind in (*KINDS, FALSE_POSITIVES, FALSE_NEGATIVES)
@@ -161,37 +173,32 @@ def cost_of_each(
 def _with_ground_truths(
     ground_truth: GroundTruth, kind: np.ndarray, partner: np.ndarray, kept: np.ndarray
 ) -> Errors:
-    """Errors whose ground truths are found and excused by the detections `kept` (bool [N]) alone."""
-    found, excused = (
-        np.zeros(len(ground_truth.labels), bool),
-        np.zeros(len(ground_truth.labels), bool),
-    )
-    found[partner[kept & (kind == RIGHT)]] = True
-    excused[partner[kept & np.isin(kind, (CLASSIFICATION, LOCALIZATION))]] = True
-    return Errors(kind, partner, found, ~(found | excused | ground_truth.difficult))
+    """Return the errors when only the detections `kept` (bool [N]) count for the ground truths."""
+    count = len(ground_truth.labels)
+    detected, with_error = np.zeros(count, bool), np.zeros(count, bool)
+    detected[partner[kept & (kind == TRUE_POSITIVE)]] = True
+    with_error[partner[kept & np.isin(kind, (CLASSIFICATION, LOCALIZATION))]] = True
+    return Errors(kind, partner, detected, ~(detected | with_error | ground_truth.difficult))
 
 
-def _counted(errors: Errors) -> np.ndarray:
-    return errors.kind != UNCOUNTED
-
-
-def _standing(
+def _ranked(
     detections: ScoredBoxes,
     labels: np.ndarray,
-    correct: np.ndarray,
+    true_positive: np.ndarray,
     kept: np.ndarray,
     ground_truths: np.ndarray,
 ) -> RankedDetections:
     order = score_order(detections)
     order = order[kept[order]]
-    return RankedDetections(labels[order], correct[order], ground_truths)
+    return RankedDetections(labels[order], true_positive[order], ground_truths)
 
 
 def _without(
-    detections: ScoredBoxes, errors: Errors, gone: np.ndarray, ground_truths: np.ndarray
+    detections: ScoredBoxes, errors: Errors, removed: np.ndarray, ground_truths: np.ndarray
 ) -> RankedDetections:
-    kept = _counted(errors) & ~gone
-    return _standing(detections, detections.labels, errors.kind == RIGHT, kept, ground_truths)
+    kept = (errors.kind != IGNORED) & ~removed
+    true_positive = errors.kind == TRUE_POSITIVE
+    return _ranked(detections, detections.labels, true_positive, kept, ground_truths)
 
 
 def _replaced(
@@ -201,24 +208,25 @@ def _replaced(
     kind: str,
     ground_truths: np.ndarray,
 ) -> RankedDetections:
-    """The best detection of this kind of each ground truth not found made right, the others taken away."""
+    """Make the best detection of this kind of each undetected ground truth a true positive; remove the others."""
     order = score_order(detections)
     order = order[errors.kind[order] == kind]
-    order = order[~errors.found[errors.partner[order]]]
+    order = order[~errors.detected[errors.partner[order]]]
     _, first = np.unique(errors.partner[order], return_index=True)
     best = order[first]
-    kept, correct = _counted(errors) & (errors.kind != kind), errors.kind == RIGHT
-    kept[best] = correct[best] = True
+    kept = (errors.kind != IGNORED) & (errors.kind != kind)
+    true_positive = errors.kind == TRUE_POSITIVE
+    kept[best] = true_positive[best] = True
     labels = detections.labels.copy()
     labels[best] = ground_truth.labels[errors.partner[best]]
-    return _standing(detections, labels, correct, kept, ground_truths)
+    return _ranked(detections, labels, true_positive, kept, ground_truths)
 
 
-def _mean_cured(stand: RankedDetections, ground_truths: np.ndarray) -> float:
-    """Mean over the classes that had something to find before; 1 for one with nothing left."""
+def _mean_fixed(ranked: RankedDetections, ground_truths: np.ndarray) -> float:
+    """Return the mean over the classes that had ground truth before the fix; AP 1 for one with none left."""
     aps = [
         1.0 if ap is None else ap
-        for ap, had in zip(class_aps(stand), ground_truths.tolist(), strict=True)
+        for ap, had in zip(class_aps(ranked), ground_truths.tolist(), strict=True)
         if had
     ]
     return float(np.mean(aps))

@@ -1,80 +1,112 @@
-"""The frame of a page that opens from disk alone: its head, its parts, and the rule that it may load nothing."""
+"""Render a page from its template as one HTML file that loads nothing, and write it beside its numbers.
+
+jinja2 escapes everything that is inserted into a template. The style sheet and the script are part of the page. The
+browser is told to fetch nothing and to run no script but the page's own.
+"""
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
 
-from yolo.evaluate.html.markup import element, table, words
-from yolo.evaluate.html.page_style import SCRIPT, STYLE
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from yolo.evaluate.analysis.compare import step_text
+from yolo.files import write_text
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+PAGE_FILE = "index.html"
 
 NOT_AVAILABLE = "n/a"
 
 
-def page(title: str, parts: Iterable[str]) -> str:
-    """A whole HTML document. The browser is told to fetch nothing and to run no script but the page's own."""
-    head = (
-        '<meta charset="utf-8">'
-        + element("meta", http_equiv="Content-Security-Policy", content=_policy())
-        + element("meta", name="viewport", content="width=device-width, initial-scale=1")
-        + words("title", title)
-        + f"<style>{STYLE}</style>"
+def render(template: str, **context: object) -> str:
+    """Render a template of `templates/` as a whole page."""
+    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     )
-    body = element("main", "".join(parts)) + '<div id="tip" role="status" hidden></div>'
+    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
     return (
-        f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n'
-        f"<body>{body}\n<script>{SCRIPT}</script></body></html>\n"
+        environment()
+        .get_template(template)
+        .render(policy=policy, style=Markup(style), script=Markup(script), **context)
     )
 
 
-def heading(title: str, intro: str = "") -> str:
-    """The title of a part and what it is about."""
-    return words("h2", title) + (words("p", intro, class_="sub") if intro else "")
+def write_page(folder: str | Path, page: str, numbers_file: str, numbers: str) -> Path:
+    """Write a page and its numbers, and return the path of the page.
+
+    An older page is deleted first and the new one is written last, so that a page always belongs to the numbers beside it.
+
+    Args:
+        folder: created if it does not exist.
+        page: the HTML.
+        numbers_file: the name of the JSON file.
+        numbers: its content.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    folder = Path(folder)
+    (folder / PAGE_FILE).unlink(missing_ok=True)
+    write_text(folder / numbers_file, numbers)
+    write_text(folder / PAGE_FILE, page)
+    return folder / PAGE_FILE
 
 
-def card(content: str, read: str, title: str = "") -> str:
-    """A chart or table with a title and, below it, how to read it."""
-    top = words("h3", title) if title else ""
-    return element("section", top + content + words("p", read, class_="read"), class_="card")
+@cache
+def environment() -> Environment:
+    """Return the environment of the templates."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(
+        number=_number,
+        percent=_percent,
+        plural=_plural,
+        step=step_text,
+        file_name=lambda path: Path(path).name,
+    )
+    return made
 
 
-def grid(parts: Sequence[str], class_: str = "two") -> str:
-    """Parts beside each other where there is room."""
-    return element("div", "".join(parts), class_=class_)
+def printable(value: object) -> object:
+    """Return what a template inserts for a value; the result is escaped afterwards.
+
+    Characters that cannot be printed become visible escapes, so that a file name cannot change the reading direction, and
+    one that is not UTF-8 can still be written. Floats, which are pixels of drawings, get at most two decimals.
+    """
+    if isinstance(value, float):
+        return f"{value:.2f}".rstrip("0").rstrip(".")
+    if isinstance(value, str) and not isinstance(value, Markup) and not value.isprintable():
+        return "".join(
+            char if char.isprintable() else char.encode("unicode_escape").decode() for char in value
+        )
+    return value
 
 
-def tile(value: str, meaning: str, change: str = "") -> str:
-    """A large number and what it is; change: markup beside it."""
-    return element(
-        "div", element("b", words("span", value, class_="big") + change) + words("span", meaning),
-        class_="card tile",
-    )  # fmt: skip
-
-
-def record(rows: Iterable[Sequence[str]], heads: Sequence[str]) -> str:
-    """A table of a thing and what it was, in typewriter letters."""
-    return table(heads, rows, "record")
-
-
-def number(value: float | int | None, digits: int = 4) -> str:
-    """A measure or a count for the eye; n/a where there is none."""
+def _number(value: float | int | None, digits: int = 4) -> str:
+    """Format a measure or a count."""
     if isinstance(value, int):
         return f"{value:,}"
     return NOT_AVAILABLE if value is None else f"{value:.{digits}f}"
 
 
-def share(value: float | None) -> str:
-    """A measure in percent."""
+def _percent(value: float | None) -> str:
     return NOT_AVAILABLE if value is None else f"{value:.1%}"
 
 
-def counted(count: int, thing: str) -> str:
-    """`1 image`, `2 images`, `1,234 images`; things whose plural has an s."""
-    return f"{count:,} {thing}" + ("" if count == 1 else "s")
-
-
-def _policy() -> str:
-    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
-    return (
-        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    )
+def _plural(count: int, thing: str) -> str:
+    """Format `1 image`, `2 images`, `2 classes`."""
+    ending = "" if count == 1 else "es" if thing.endswith("s") else "s"
+    return f"{count:,} {thing}{ending}"

@@ -1,23 +1,39 @@
-"""Scales, axes, lines and bars as inline SVG; colors are the style sheet's.
+"""Drawings as records: shapes, scales and axes, from which a template makes inline SVG. Colors are in the style sheet.
 
-Coordinates are pixels of the drawing's own view box, y downwards; the page scales it to its place.
+Coordinates are pixels of the drawing's own view box, with y downwards; the page scales the drawing to its place.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor, log10
+from typing import NamedTuple
 
-from yolo.evaluate.html.markup import element, words
+# Pixels: from an axis to its numbers; the approximate width of a letter of 11 pixels
+TICK_GAP, LETTER = 6, 6.2
 
-TICK_GAP, LETTER = (
-    6,
-    6.2,
-)  # pixels: from an axis to its numbers; the width of a letter of 11 pixels, nearly
+
+class Shape(NamedTuple):
+    """An SVG element with its attributes, and its text or the shapes in it."""
+
+    tag: str
+    attributes: Mapping[str, str | float]
+    text: str = ""
+    parts: tuple["Shape", ...] = ()
+
+
+class Drawing(NamedTuple):
+    """An SVG of a size in pixels. label: for screen readers; look: its class in the style sheet."""
+
+    width: float
+    height: float
+    shapes: Sequence[Shape]
+    label: str
+    look: str = "chart"
 
 
 @dataclass(frozen=True)
-class Frame:
-    """Where a chart's data are drawn: x and y are the domains, the rest pixels of the view box."""
+class ChartFrame:
+    """The area of a chart: x_domain and y_domain are the ranges of the data, the rest are pixels of the view box."""
 
     width: float
     height: float
@@ -29,91 +45,93 @@ class Frame:
     y_domain: tuple[float, float] = (0.0, 1.0)
 
     def x(self, value: float) -> float:
-        """Pixel of a value on the x axis."""
+        """Return the pixel of a value on the x axis."""
         low, high = self.x_domain
         return self.left + (value - low) / (high - low) * (self.width - self.left - self.right)
 
     def y(self, value: float) -> float:
-        """Pixel of a value on the y axis, which grows upwards."""
+        """Return the pixel of a value on the y axis, which points upwards."""
         low, high = self.y_domain
         rise = (value - low) / (high - low) * (self.height - self.top - self.bottom)
         return self.height - self.bottom - rise
 
 
-def drawing(width: float, height: float, parts: Iterable[str], label: str, **more: object) -> str:
-    """A whole drawing, as wide as its place; label: what a screen reader says."""
-    box = f"0 0 {width:g} {height:g}"
-    return element("svg", "".join(parts), viewBox=box, role="img", aria_label=label, **more)
+def text(x: float, y: float, content: str, look: str = "tick", anchor: str = "start") -> Shape:
+    """Return a line of text at its baseline; `anchor` is start, middle or end."""
+    return Shape("text", {"x": x, "y": y, "class": look, "text-anchor": anchor}, content)
 
 
-def text(x: float, y: float, content: str, class_: str = "tick", anchor: str = "start") -> str:
-    """A line of text at its baseline; anchor: start, middle or end."""
-    return words("text", content, x=x, y=y, class_=class_, text_anchor=anchor)
+def line(x1: float, y1: float, x2: float, y2: float, look: str) -> Shape:
+    """Return a straight line."""
+    return Shape("line", {"x1": x1, "y1": y1, "x2": x2, "y2": y2, "class": look})
 
 
-def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> str:
-    """A straight line."""
-    return element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
+def path(points: Sequence[tuple[float, float]], look: str) -> list[Shape]:
+    """Return a line through pixels (x, y); nothing without a point."""
+    return [Shape("path", {"d": _path_data(points), "class": look})] if points else []
 
 
-def path(points: Sequence[tuple[float, float]], class_: str, tip: str | None = None) -> str:
-    """A line through pixels (x, y)."""
-    steps = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-    return element("path", d=f"M{steps}", class_=class_, data_tip=tip) if points else ""
-
-
-def area(points: Sequence[tuple[float, float]], base: float, class_: str) -> str:
-    """The surface between a line through pixels (x, y) and the height `base`."""
+def area(points: Sequence[tuple[float, float]], base: float, look: str) -> list[Shape]:
+    """Return the surface between a line through pixels (x, y) and the height `base`; nothing without a point."""
     if not points:
-        return ""
-    ends = [(points[-1][0], base), (points[0][0], base)]
-    return element("path", d=_closed([*points, *ends]), class_=class_)
+        return []
+    closed = [*points, (points[-1][0], base), (points[0][0], base)]
+    return [Shape("path", {"d": _path_data(closed) + "Z", "class": look})]
 
 
-def bar(
-    x: float, y: float, width: float, height: float, class_: str, tip: str | None = None
-) -> str:
-    """A rectangle; `tip` is what it says when pointed at."""
-    return element(
-        "rect", x=x, y=y, width=max(width, 0), height=max(height, 0), rx=1.5, class_=class_,
-        data_tip=tip,
-    )  # fmt: skip
+def bar(x: float, y: float, width: float, height: float, look: str, tip: str = "") -> Shape:
+    """Return a rectangle; `tip` is shown when the pointer is on it."""
+    attributes = {"x": x, "y": y, "width": max(width, 0), "height": max(height, 0), "rx": 1.5}
+    return Shape("rect", {**attributes, "class": look, **({"data-tip": tip} if tip else {})})
 
 
-def dot(x: float, y: float, class_: str, tip: str, radius: float = 4) -> str:
-    """A point that says something when pointed at."""
-    return element("circle", cx=x, cy=y, r=radius, class_=class_, data_tip=tip)
+def dot(x: float, y: float, look: str, tip: str, radius: float = 4) -> Shape:
+    """Return a point; `tip` is shown when the pointer is on it."""
+    return Shape("circle", {"cx": x, "cy": y, "r": radius, "class": look, "data-tip": tip})
 
 
 def y_axis(
-    frame: Frame,
+    frame: ChartFrame,
     ticks: Iterable[float],
     title: str,
     label: Callable[[float], str] = "{:g}".format,
     scale: Callable[[float], float] = float,
-) -> str:
-    """Thin lines across the frame with their values, and what they are. scale: value → y domain."""
-    parts = [text(0, 11, title, "axis")]
+) -> list[Shape]:
+    """Return thin lines across the frame with their values, and a title.
+
+    Args:
+        frame: the area of the chart.
+        ticks: the values.
+        title: what they measure.
+        label: value → its text.
+        scale: value → y domain.
+    """
+    shapes = [text(0, 11, title, "axis")]
     for tick in ticks:
         y = frame.y(scale(tick))
-        parts.append(line(frame.left, y, frame.width - frame.right, y, "grid"))
-        parts.append(text(frame.left - TICK_GAP, y + 4, label(tick), "tick", "end"))
-    return "".join(parts)
+        shapes.append(line(frame.left, y, frame.width - frame.right, y, "grid"))
+        shapes.append(text(frame.left - TICK_GAP, y + 4, label(tick), "tick", "end"))
+    return shapes
 
 
 def x_axis(
-    frame: Frame, ticks: Iterable[float], title: str, label: Callable[[float], str] = "{:g}".format
-) -> str:
-    """Values below the frame, and what they are."""
+    frame: ChartFrame,
+    ticks: Iterable[float],
+    title: str,
+    label: Callable[[float], str] = "{:g}".format,
+) -> list[Shape]:
+    """Return a line below the frame with values and a title; arguments as of `y_axis`."""
     base = frame.height - frame.bottom
-    parts = [line(frame.left, base, frame.width - frame.right, base, "base")]
-    parts += [text(frame.x(tick), base + 15, label(tick), "tick", "middle") for tick in ticks]
     middle = (frame.left + frame.width - frame.right) / 2
-    return "".join([*parts, text(middle, frame.height - 3, title, "axis", "middle")])
+    return [
+        line(frame.left, base, frame.width - frame.right, base, "base"),
+        *(text(frame.x(tick), base + 15, label(tick), "tick", "middle") for tick in ticks),
+        text(middle, frame.height - 3, title, "axis", "middle"),
+    ]
 
 
 def nice_ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """At most `most` + 1 round values that lie in low..high, 1, 2 or 5 times a power of ten apart."""
+    """Return at most `most` + 1 round values in low..high, 1, 2 or 5 times a power of ten apart."""
     if not high > low:
         return [low]
     power = 10.0 ** floor(log10((high - low) / most))
@@ -123,10 +141,10 @@ def nice_ticks(low: float, high: float, most: int = 5) -> list[float]:
 
 
 def shortened(content: str, pixels: float) -> str:
-    """`content`, cut with an ellipsis where it would be wider than `pixels`."""
+    """Return `content`, cut with an ellipsis if it would be wider than `pixels`."""
     most = max(int(pixels / LETTER), 1)
     return content if len(content) <= most else content[: most - 1] + "…"
 
 
-def _closed(points: Sequence[tuple[float, float]]) -> str:
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + "Z"
+def _path_data(points: Sequence[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)

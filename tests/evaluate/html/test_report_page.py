@@ -1,20 +1,27 @@
-"""yolo.evaluate.report_folder and report_page: the page taken apart, hostile names, little to show, a full disk."""
+"""yolo.evaluate.html.report_page: the parsed page, hostile names, little to show, a full disk."""
 
 import base64
 import hashlib
 import json
 import re
 from dataclasses import replace
-from datetime import datetime, timezone
 
 import pytest
 
 from tests.helpers.full_disk import full_beyond
-from tests.helpers.report_pages import ABOUT, ROWS, Taken, nothing_found, nothing_labeled, scene_of
+from tests.helpers.report_pages import (
+    ABOUT,
+    ROWS,
+    ParsedPage,
+    scene_of,
+    without_detections,
+    without_ground_truth,
+)
 from tests.helpers.scoring_scenes import evaluation_of, found_of, ground_truth_of
 from tests.helpers.tiny_data import FOUR_IMAGES
-from yolo.errors import DatasetError
-from yolo.evaluate.report_folder import about_run, read_report, write_report
+from yolo.evaluate.analysis.build_report import build_report
+from yolo.evaluate.analysis.report import ReportRow
+from yolo.evaluate.html.report_page import quoted_metrics, write_report
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -24,9 +31,11 @@ HOSTILE = (
 
 
 def written(folder, evaluation, paths, about=ABOUT, rows=ROWS):
-    page = write_report(folder, evaluation, paths, about, rows)
+    page = write_report(folder, build_report(evaluation, paths, about, rows))
     assert page == folder / "index.html"
-    return Taken(page.read_text(encoding="utf-8")), json.loads((folder / "report.json").read_text())
+    return ParsedPage(page.read_text(encoding="utf-8")), json.loads(
+        (folder / "report.json").read_text()
+    )
 
 
 def test_the_page_holds_what_was_measured_and_where_it_comes_from(four, tmp_path):
@@ -104,7 +113,9 @@ def empty(evaluation):
     return evaluation_of(ground_truth_of([]), found_of([]), (), 0)
 
 
-@pytest.mark.parametrize("changed", [many, one, none, empty, nothing_found, nothing_labeled])
+@pytest.mark.parametrize(
+    "changed", [many, one, none, empty, without_detections, without_ground_truth]
+)
 def test_the_page_stands_with_little_or_much_to_show(changed, four, tmp_path):
     evaluation = changed(scene_of(FOUR_IMAGES))
     paths = four.images[: len(evaluation.image_ids)]
@@ -114,25 +125,25 @@ def test_the_page_stands_with_little_or_much_to_show(changed, four, tmp_path):
     for name in evaluation.names:
         assert name in page.texts
     if not len(evaluation.ground_truth.labels):
-        assert "No labeled object, so nothing to score." in page.texts
+        assert "There is no labeled object, so there is no score." in page.texts
 
 
-def test_a_run_without_errors_says_so(four, tmp_path):
+def test_a_run_without_errors(four, tmp_path):
     ground_truth = scene_of(FOUR_IMAGES).ground_truth
     perfect = evaluation_of(
         ground_truth, found_of([(p, c, 0.9, b) for p, c, b, _ in zip(*ground_truth.__dict__.values(), strict=True)]),
         ("red", "green"), 4, (48, 64),
     )  # fmt: skip
     page, _ = written(tmp_path / "r", perfect, four.images)
-    assert "No kind of error costs anything worth naming." in page.texts
-    assert "No image has an error that is seen at this score." in page.texts
+    assert "No kind of error has a noticeable cost." in page.texts
+    assert "No image has an error at this score threshold." in page.texts
 
 
-def test_the_verdict_names_the_costliest_kind(four, tmp_path):
+def test_the_headline_names_the_costliest_kind(four, tmp_path):
     page, report = written(tmp_path / "r", scene_of(FOUR_IMAGES), four.images)
     costs = {each["kind"]: each["cost"] for each in report["errors"][:6]}
     worst = max(costs, key=costs.get)
-    assert any(text.startswith(f"What costs most: {worst}") for text in page.texts)
+    assert any(text.startswith(f"Most costly error: {worst}") for text in page.texts)
 
 
 def test_a_full_disk_leaves_no_page(four, tmp_path):
@@ -141,41 +152,24 @@ def test_a_full_disk_leaves_no_page(four, tmp_path):
     size = (folder / "report.json").stat().st_size
     for limit in (size - 1, size + 1):  # the numbers do not fit, or only they do
         with full_beyond(limit), pytest.raises(OSError):
-            write_report(folder, evaluation, four.images, ABOUT, ROWS)
+            write_report(folder, build_report(evaluation, four.images, ABOUT, ROWS))
         assert [file.name for file in folder.iterdir()] == ["report.json"]
 
 
-def test_a_report_is_read_from_its_folder_or_its_file(four, tmp_path):
-    _, report = written(tmp_path / "r", scene_of(FOUR_IMAGES), four.images)
-    assert read_report(tmp_path / "r") == read_report(tmp_path / "r/report.json") == report
+def rows_of(*names):
+    return [ReportRow(name, 0.5, f"rule {name}") for name in names]
 
 
-@pytest.mark.parametrize(
-    "content, found",
-    [
-        (None, "not found"),
-        ("{", "found no json"),
-        ("[" * 100_000, "nested too deeply"),
-        ('{"format": 1' + "0" * 5000 + "}", "found json that cannot be read"),
-        ("[]", "found format None"),
-        ('{"format": 9}', "format 9"),
-    ],
-)
-def test_what_is_no_report_is_named(content, found, tmp_path):
-    if content is not None:
-        (tmp_path / "report.json").write_text(content)
-    with pytest.raises(DatasetError, match=rf"report.json: .*{found}|{found}") as error:
-        read_report(tmp_path / "report.json")
-    assert "\n" not in str(error.value) and "expected" in str(error.value)
+def test_quoted_metrics_come_first_and_no_other_is_lost():
+    rows = rows_of("VOC07 mAP", "recall", "COCO AP", "COCO AR 1")
+    assert quoted_metrics(rows) == (rows[::2], rows[1::2])
+    assert quoted_metrics(rows[1::2]) == (rows[1::2], [])
 
 
-def test_the_record_of_a_run(tmp_path):
-    weights = tmp_path / "w.weights"
-    weights.write_bytes(b"abc")
-    made = datetime(2026, 11, 21, 9, 30, tzinfo=timezone.utc)
-    about = about_run("python x", "a.cfg", weights, "v.data", made)
-    # SHA-256 of "abc": FIPS 180-2, appendix B.1
-    assert (
-        about.weights_sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    )
-    assert about.date == "2026-11-21 09:30:00+00:00" and dict(about.versions)["torch"]
+def test_the_other_metrics_are_folded(four, tmp_path):
+    rows = rows_of("VOC07 mAP", "recall", "COCO AP", "COCO AR 1")
+    page, _ = written(tmp_path / "r", scene_of(FOUR_IMAGES), four.images, rows=rows)
+    text = (tmp_path / "r/index.html").read_text()
+    before, folded = text.split("<summary>2 more numbers and their conventions</summary>")
+    assert "rule VOC07 mAP" in before and "rule recall" not in before
+    assert {"rule recall", "rule COCO AR 1"} <= set(page.texts) and "rule recall" in folded

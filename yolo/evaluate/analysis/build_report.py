@@ -1,0 +1,300 @@
+"""Build the report of an evaluation."""
+
+import hashlib
+import platform
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from yolo.evaluate.analysis.images import image_reports
+from yolo.evaluate.analysis.report import (
+    COCO_SIZES,
+    ERROR_KINDS,
+    FORMAT,
+    SIDES,
+    About,
+    AveragePrecisions,
+    ClassReport,
+    ErrorReport,
+    Report,
+    ReportRow,
+    ScoreReport,
+    SizeReport,
+    Totals,
+)
+from yolo.evaluate.analysis.tide import (
+    FALSE_KINDS,
+    FALSE_NEGATIVES,
+    FALSE_POSITIVES,
+    FOREGROUND_IOU,
+    IGNORED,
+    MISSED,
+    TRUE_POSITIVE,
+    Errors,
+    cost_of_each,
+    errors_from_score,
+    find_errors,
+    ranked_of,
+)
+from yolo.evaluate.metrics.calibration import calibration, score_histogram
+from yolo.evaluate.metrics.coco_matching import (
+    ANY_AREA,
+    CONTINUOUS,
+    IOU_THRESHOLDS,
+    OverlappingPairs,
+    RankedDetections,
+    class_aps,
+    class_curves,
+    overlapping_pairs,
+    rank_detections,
+    same_class,
+    sorted_by_score,
+)
+from yolo.evaluate.metrics.confusion import confusion_matrix
+from yolo.evaluate.metrics.voc import mean_ap
+from yolo.records import Evaluation
+
+SHOWN_SCORE = 0.25  # AlexeyAB detector.c test_detector's usual -thresh: what a user sees
+
+HISTOGRAM_BINS = 20
+
+PROGRAMS = ("torch", "numpy", "opencv-python", "pycocotools")  # whose versions the report has
+
+
+def build_report(
+    evaluation: Evaluation,
+    paths: Sequence[str | Path],
+    about: About,
+    rows: Sequence[ReportRow],
+    score_thresh: float = SHOWN_SCORE,
+) -> Report:
+    """Build the report of an evaluation.
+
+    Args:
+        evaluation: ground truth and detections, boxes in continuous image pixels.
+        paths: the image files, in the order of the evaluation.
+        about: where the evaluation comes from.
+        rows: the table of metrics.
+        score_thresh: precision, recall, confusion and the images use detections with at least this score; all else uses
+            every detection.
+    """
+    evaluation = replace(evaluation, detections=sorted_by_score(evaluation.detections))
+    ground_truth, detections = evaluation.ground_truth, evaluation.detections
+    classes = len(evaluation.names)
+    errors = find_errors(ground_truth, detections)
+    shown = errors_from_score(ground_truth, detections, errors, score_thresh)
+    pairs = overlapping_pairs(ground_truth, detections, FOREGROUND_IOU)
+    pairs = same_class(ground_truth, detections, pairs)
+    aps = [
+        class_aps(rank_detections(ground_truth, detections, pairs, classes, iou_thresh))
+        for iou_thresh in IOU_THRESHOLDS
+    ]
+    counts = errors.kind != IGNORED
+    ranked = ranked_of(ground_truth, detections, errors, classes)
+    return Report(
+        format=FORMAT,
+        about=about,
+        names=tuple(evaluation.names),
+        score_thresh=score_thresh,
+        totals=_totals(evaluation, shown, score_thresh),
+        metrics=tuple(rows),
+        ap=_average_precisions(aps, classes),
+        classes=_classes(evaluation, ranked, aps, shown, score_thresh),
+        sizes=_sizes(evaluation, pairs, COCO_SIZES),
+        sides=_sizes(evaluation, pairs, SIDES),
+        scores=_scores(detections.scores[counts], errors.kind[counts] == TRUE_POSITIVE),
+        confusion=_confusion(evaluation, score_thresh),
+        errors=_error_kinds(evaluation, errors, shown, score_thresh),
+        images=image_reports(evaluation, paths, shown, score_thresh),
+    )
+
+
+def about_run(
+    command: str, cfg: str | Path, weights: str | Path, data: str | Path, made: datetime
+) -> About:
+    """Describe where an evaluation comes from.
+
+    Args:
+        command: the command line.
+        cfg: the cfg file.
+        weights: the weights file; its SHA-256 is computed.
+        data: the .data file or list.
+        made: when, with the time zone.
+    """
+    with open(weights, "rb") as file:
+        digest = hashlib.sha256()
+        while portion := file.read(1 << 20):
+            digest.update(portion)
+    return About(
+        command=command,
+        cfg=str(cfg),
+        weights=str(weights),
+        weights_sha256=digest.hexdigest(),
+        data=str(data),
+        date=made.isoformat(sep=" ", timespec="seconds"),
+        versions=(
+            ("Python", platform.python_version()),
+            *((name, version(name)) for name in PROGRAMS),
+        ),
+    )
+
+
+class _Ratios(NamedTuple):
+    true_positives: int
+    false_positives: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+def _ratios(true_positives: int, false_positives: int, ground_truths: int) -> dict:
+    """Return the five fields that Totals and ClassReport share."""
+    detections = true_positives + false_positives
+    both = detections + ground_truths
+    return _Ratios(
+        true_positives,
+        false_positives,
+        precision=true_positives / detections if detections else None,
+        recall=true_positives / ground_truths if ground_truths else None,
+        f1=2 * true_positives / both if both else None,
+    )._asdict()
+
+
+def _totals(evaluation: Evaluation, shown: Errors, score_thresh: float) -> Totals:
+    difficult, scores = evaluation.ground_truth.difficult, evaluation.detections.scores
+    visible = shown.kind[scores >= score_thresh]
+    ground_truths = int(np.count_nonzero(~difficult))
+    return Totals(
+        images=len(evaluation.image_ids),
+        ground_truths=ground_truths,
+        difficult=int(np.count_nonzero(difficult)),
+        detections=len(scores),
+        **_ratios(_count(visible, TRUE_POSITIVE), _count(visible, *FALSE_KINDS), ground_truths),
+    )
+
+
+def _average_precisions(aps: Sequence[Sequence[float | None]], classes: int) -> AveragePrecisions:
+    """aps: of each IoU threshold the AP of each class."""
+    by_thresh = tuple(mean_ap(values) for values in aps)
+    return AveragePrecisions(
+        iou=tuple(IOU_THRESHOLDS.tolist()),
+        mean=by_thresh,
+        classes=tuple(tuple(values[label] for values in aps) for label in range(classes)),
+        ap=mean_ap(by_thresh),
+        ap50=by_thresh[0],
+        ap75=by_thresh[5],
+    )
+
+
+def _classes(
+    evaluation: Evaluation,
+    ranked: RankedDetections,
+    aps: Sequence[Sequence[float | None]],
+    shown: Errors,
+    score_thresh: float,
+) -> tuple[ClassReport, ...]:
+    ground_truth, detections = evaluation.ground_truth, evaluation.detections
+    visible = detections.scores >= score_thresh
+    classes = []
+    for label, (name, curve) in enumerate(zip(evaluation.names, class_curves(ranked), strict=True)):
+        kinds = shown.kind[visible & (detections.labels == label)]
+        errors = {kind: _count(kinds, kind) for kind in FALSE_KINDS}
+        errors[MISSED] = int(np.count_nonzero(shown.missed & (ground_truth.labels == label)))
+        ground_truths = int(ranked.ground_truths[label])
+        classes.append(
+            ClassReport(
+                name=name,
+                ground_truths=ground_truths,
+                detections=int(np.count_nonzero(detections.labels == label)),
+                ap=mean_ap(values[label] for values in aps),
+                ap50=aps[0][label],
+                curve=None if curve is None else tuple(curve.tolist()),
+                errors=errors,
+                **_ratios(_count(kinds, TRUE_POSITIVE), _count(kinds, *FALSE_KINDS), ground_truths),
+            )
+        )
+    return tuple(classes)
+
+
+def _sizes(
+    evaluation: Evaluation,
+    pairs: OverlappingPairs,
+    sizes: Sequence[tuple[str, int, int | None]],
+) -> tuple[SizeReport, ...]:
+    """sizes: name, lower and upper side in pixels."""
+    boxes = evaluation.ground_truth.boxes[~evaluation.ground_truth.difficult]
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    rows = []
+    for name, low, high in sizes:
+        limits = low**2, ANY_AREA[1] if high is None else high**2
+        count = int(np.count_nonzero((areas >= limits[0]) & (areas <= limits[1])))
+        ap = _ap_of_size(evaluation, pairs, limits) if count else None
+        rows.append(SizeReport(name, low, high, count, ap))
+    return tuple(rows)
+
+
+def _ap_of_size(
+    evaluation: Evaluation, pairs: OverlappingPairs, areas: tuple[float, float]
+) -> float | None:
+    ground_truth, detections = evaluation.ground_truth, evaluation.detections
+    classes = len(evaluation.names)
+    return mean_ap(
+        mean_ap(class_aps(rank_detections(ground_truth, detections, pairs, classes, thresh, areas)))
+        for thresh in IOU_THRESHOLDS
+    )
+
+
+def _scores(scores: np.ndarray, true_positive: np.ndarray) -> ScoreReport:
+    """Return the histogram and calibration of the detections that count."""
+    histograms = score_histogram(scores, true_positive, HISTOGRAM_BINS)
+    return ScoreReport(*histograms, calibration(scores, true_positive))
+
+
+def _confusion(evaluation: Evaluation, score_thresh: float) -> tuple[tuple[int, ...], ...]:
+    """Use at least both thresholds, as COCO does; `confusion_matrix` uses what lies above its thresholds."""
+    iou, score = np.nextafter((FOREGROUND_IOU, score_thresh), 0)
+    matrix = confusion_matrix(
+        evaluation.ground_truth,
+        evaluation.detections,
+        len(evaluation.names),
+        iou,
+        CONTINUOUS,
+        score,
+    )
+    return tuple(tuple(row) for row in matrix.tolist())
+
+
+def _error_kinds(
+    evaluation: Evaluation, errors: Errors, shown: Errors, score_thresh: float
+) -> tuple[ErrorReport, ...]:
+    ground_truth, detections = evaluation.ground_truth, evaluation.detections
+    costs = {
+        each.kind: each
+        for each in cost_of_each(ground_truth, detections, errors, len(evaluation.names))
+    }
+    visible = shown.kind[detections.scores >= score_thresh]
+    numbers = {kind: (_count(errors.kind, kind), _count(visible, kind)) for kind in FALSE_KINDS}
+    numbers[MISSED] = int(errors.missed.sum()), int(shown.missed.sum())
+    numbers[FALSE_POSITIVES] = _count(errors.kind, *FALSE_KINDS), _count(visible, *FALSE_KINDS)
+    plain = ~ground_truth.difficult
+    numbers[FALSE_NEGATIVES] = tuple(
+        int((plain & ~each.detected).sum()) for each in (errors, shown)
+    )
+    return tuple(
+        ErrorReport(
+            kind,
+            *numbers[kind],
+            fixed=costs[kind].fixed if kind in costs else None,
+            cost=costs[kind].cost if kind in costs else None,
+        )
+        for kind in ERROR_KINDS
+    )
+
+
+def _count(found: np.ndarray, *kinds: str) -> int:
+    return int(np.isin(found, kinds).sum())
