@@ -225,7 +225,7 @@ class Network(nn.Module):
             return raw[0].flatten(1)
         probabilities = self.layers[softmax](raw[0]).flatten(1)
         tree = self.tree
-        return probabilities if tree is None else path_probabilities(probabilities, tree, dim=1)
+        return probabilities if tree is None else path_probabilities(probabilities, tree)
 
 
 def build(

@@ -118,7 +118,7 @@ class RegionHead(nn.Module):
         """Raw values of objectness and the classes, `[..., 1+classes]` → `[..., classes]`."""
         logits = values[..., 1:]
         if self.tree is not None:
-            return path_probabilities(group_softmax(logits, self.tree, -1), self.tree, -1)
+            return path_probabilities(group_softmax(logits, self.tree), self.tree)
         if not self.softmax:
             return torch.sigmoid(logits)
         if self.background:

@@ -188,7 +188,7 @@ def build_avgpool(_section: Section, context: BuildContext) -> Built:
 def _read_window(section: Section) -> tuple[int, tuple[int, int], int]:
     """Return size, stride and padding; the padding is the sum of both sides."""
     stride = read_strides(section)
-    size = section.integer("size", section.integer("stride", 1), minimum=1)
+    size = section.integer("size", section.integer("stride", 1, minimum=1), minimum=1)
     padding, limit = section.integer("padding", size - 1, minimum=0), 2 * (size - 1)
     if padding > limit:
         raise section.error("padding", f"at most {limit}, so that every window contains a pixel")

@@ -45,7 +45,7 @@ class TreeSoftmax(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         values = features.flatten(1) / self.temperature
-        return group_softmax(values, self.tree, dim=1).reshape(features.shape)
+        return group_softmax(values, self.tree).reshape(features.shape)
 
 
 def build_softmax(section: Section, context: BuildContext) -> Built:

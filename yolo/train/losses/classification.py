@@ -137,7 +137,7 @@ def tree_loss(values: Tensor, targets: Tensor, tree: Tree, temperature: float) -
     """
     scaled = values / temperature
     group = tree.group.to(values.device)
-    empty = values.new_zeros(len(values), len(tree.group_size))
+    empty = values.new_zeros(len(values), tree.groups)
     largest = empty.scatter_reduce(
         1, group.expand_as(scaled), scaled.detach(), "amax", include_self=False
     )

@@ -293,9 +293,9 @@ def _tree_loss(tree: Tree, flat: Tensor, pairs: ClassPairs) -> Tensor:
     pair, level = torch.nonzero(path != NONE, as_tuple=True)
     classes, cells = path[pair, level], pairs.cells[pair]
     group = tree.group.to(classes.device)[classes]
-    last = last_occurrence(cells * len(tree.group_size) + group)
+    last = last_occurrence(cells * tree.groups + group)
     cells, row = torch.unique(cells, return_inverse=True)
-    log_probs = group_log_softmax(flat[cells, COORDS + 1 :], tree, dim=-1)
+    log_probs = group_log_softmax(flat[cells, COORDS + 1 :], tree)
     return -(pairs.weights[pair] * log_probs[row, classes])[last].sum()
 
 
