@@ -1,4 +1,4 @@
-"""Darknet's own table of a network's layers, with their billions of floating point operations."""
+"""Darknet's table of a network's layers, with their BFLOPs (billions of floating-point operations)."""
 
 import math
 from typing import NamedTuple
@@ -26,18 +26,17 @@ HEADER = "layer        filters   size/strd(dil)       input               output
 
 NAME_WIDTH = 10
 
-LEFT_WIDTH = 50  # name, filters, size and input together; then the arrow
+LEFT_WIDTH = 50  # characters before the arrow: name, filters, size and input
 
-OPERATIONS_A_WEIGHT = 2  # convolutional_layer.c: one multiplication and one addition
+OPERATIONS_PER_WEIGHT = 2  # convolutional_layer.c: one multiplication and one addition
 
-SIGNS_AT_ONCE = 32  # AlexeyAB make_convolutional_layer divides by it where the input is signs too
+SIGNS_AT_ONCE = 32  # AlexeyAB make_convolutional_layer divides by it if the input is signs too
 
 BILLION = 1e9
 
-SMALLEST_SHOWN = 0.0005  # billions; less would print as 0.000
+MIN_SHOWN = 0.0005  # billions; less would print as 0.000
 
-
-# What Darknet calls a layer, where that is not what its section is called.
+# Darknet's name of a layer if it is not the name of its section.
 NAMES = {
     "convolutional": "conv",
     "maxpool": "max",
@@ -50,25 +49,27 @@ NAMES = {
     "scale_channels": "scale",
 }
 
-
-# AlexeyAB's numbers of what a [shortcut] says, as make_shortcut_layer prints them.
+# AlexeyAB's numbers for the keys of a [shortcut], as make_shortcut_layer prints them.
 WEIGHTS_PER_FEATURE, WEIGHTS_PER_CHANNEL = 1, 2
 
 NORMALIZATIONS: dict[Factors, int] = {plain_factors: 0, relu_factors: 1, softmax_factors: 2}
 
 
 class Row(NamedTuple):
-    """A line of the table. reads: the input's size, or what stands in its place where other layers are named."""
+    """A line of the table.
+
+    window: filters, size and stride, or the indices of other layers; input: its size, or how other layers are used.
+    """
 
     name: str
     window: str
-    reads: str
+    input: str
     shape: Shape
     operations: float
 
 
 class Convolution(NamedTuple):
-    """What the three kinds of convolution have in common: `conv` has the weights, all else is the layer's own."""
+    """What the three kinds of convolution have in common. `conv` holds the weights; all else is the layer's own."""
 
     name: str
     conv: nn.Conv2d
@@ -80,12 +81,12 @@ class Convolution(NamedTuple):
 
 
 def layer_table(network: Network) -> tuple[list[str], float]:
-    """The lines of the table and the sum of its BFLOPs, for the cfg's input size and one image.
+    """Return the lines of the table and the sum of its BFLOPs, for one image of the cfg's input size.
 
-    A layer with antialiasing takes two lines, as in Darknet. The second, "AA", has no index and does not count.
+    A layer with antialiasing has two lines, as in Darknet; the second, "AA", has no index and no operations.
     """
     image = network.input.channels, network.input.height, network.input.width
-    shapes = (*network.shapes, image)  # the image is layer -1
+    shapes = (*network.shapes, image)  # index -1 is the image
     lines, total = [HEADER], 0.0
     for index, (kind, layer) in enumerate(zip(network.kinds, network.layers, strict=True)):
         sources = network.sources[index]
@@ -96,54 +97,58 @@ def layer_table(network: Network) -> tuple[list[str], float]:
     return lines, total
 
 
-def operations(layer: nn.Module, before: Shape, after: Shape) -> float:
-    """Floating point operations of a layer, without its blur, as Darknet counts them (the bflops of make_*_layer).
+def _operations(layer: nn.Module, input_shape: Shape, output_shape: Shape) -> float:
+    """Return the operations of a layer without its blur, as Darknet counts them (bflops of make_*_layer).
 
-    It counts convolutions and the windows of pooling, nothing else. AlexeyAB's newest table counts the additions of a
-    [shortcut] too, so that yolov3 at 416 has 65.879 billion there and not the 65.864 that were published.
+    It counts convolutions and pooling windows only. AlexeyAB's newest version counts the additions of a [shortcut] too,
+    so that yolov3 at 416 has 65.879 billion there and not the published 65.864.
     """
-    values = math.prod(after)
+    values = math.prod(output_shape)
     convolution = _convolution(layer)
     if convolution is not None:
         weights = convolution.conv.weight[0].numel()
-        return OPERATIONS_A_WEIGHT * weights * values / convolution.signs_at_once
+        return OPERATIONS_PER_WEIGHT * weights * values / convolution.signs_at_once
     if isinstance(layer, MaxPool):
         return layer.size**2 * values
     if isinstance(layer, LocalAveragePool):
         return layer.window.size**2 * values
     if isinstance(layer, DepthMaxPool):
-        return math.prod(before)  # windows of one pixel, all channels
+        return math.prod(input_shape)  # windows of one pixel and all channels
     return 0.0
 
 
 def _rows(
-    kind: str, layer: nn.Module, sources: tuple[int, ...], before: Shape, after: Shape
+    kind: str,
+    layer: nn.Module,
+    sources: tuple[int, ...],
+    input_shape: Shape,
+    output_shape: Shape,
 ) -> list[Row]:
-    """The layer's row, and one of its blur."""
+    """Return the layer's row, and one of its blur if it has one."""
     others = sources if kind == "route" else sources[1:]
-    if others:  # as Darknet: the layers that it reads instead of window and input
+    if others:  # Darknet prints their indices in place of window and input
         name, window = NAMES.get(kind, kind), " ".join(map(str, others))
-        return [Row(name, window, _manner(layer), after, operations(layer, before, after))]
+        return [Row(name, window, _combination(layer), output_shape, 0.0)]
     layer, blur = _split_blur(layer)
-    sharp = after if blur is None else _sharp_shape(layer, before)
-    count = operations(layer, before, sharp)
-    rows = [Row(_name(kind, layer), _window(layer), _size(before), sharp, count)]
+    sharp = output_shape if blur is None else _sharp_shape(layer, input_shape)
+    operations = _operations(layer, input_shape, sharp)
+    rows = [Row(_name(kind, layer), _window(layer), _size(input_shape), sharp, operations)]
     if blur is not None:
-        channels = after[0]
+        channels = output_shape[0]
         window = _filters(channels, channels) + _steps(blur.size, blur.stride)
-        rows.append(Row("AA: conv", window, _size(sharp), after, 0.0))
+        rows.append(Row("AA: conv", window, _size(sharp), output_shape, 0.0))
     return rows
 
 
 def _line(row: Row) -> str:
     left = f"{row.name:<{NAME_WIDTH}}{row.window}"
     billions = row.operations / BILLION
-    count = f" {billions:.3f} BF" if billions >= SMALLEST_SHOWN else ""
-    return f"{left}{row.reads:>{LEFT_WIDTH - len(left)}} -> {_size(row.shape)}{count}"
+    count = f" {billions:.3f} BF" if billions >= MIN_SHOWN else ""
+    return f"{left}{row.input:>{LEFT_WIDTH - len(left)}} -> {_size(row.shape)}{count}"
 
 
 def _convolution(layer: nn.Module) -> Convolution | None:
-    """The convolution of a layer, if it is one."""
+    """Return the convolution of a layer, None for other layers."""
     if isinstance(layer, SharedConvolutional):
         conv, owned = layer.owner.conv, (layer.stride, layer.padding, layer.dilation)
         return Convolution("convS", conv, *owned, layer.blur, 1)
@@ -157,7 +162,7 @@ def _convolution(layer: nn.Module) -> Convolution | None:
 
 
 def _split_blur(layer: nn.Module) -> tuple[nn.Module, Blur | None]:
-    """The layer, and the blur that follows in it."""
+    """Return the layer without its blur, and the blur, None without one."""
     if isinstance(layer, nn.Sequential):  # [maxpool] with antialiasing
         pool, blur = layer
         return pool, blur
@@ -165,9 +170,9 @@ def _split_blur(layer: nn.Module) -> tuple[nn.Module, Blur | None]:
     return layer, None if convolution is None else convolution.blur
 
 
-def _sharp_shape(layer: nn.Module, before: Shape) -> Shape:
-    """What a layer gives to its blur."""
-    channels, *size = before
+def _sharp_shape(layer: nn.Module, input_shape: Shape) -> Shape:
+    """Return the shape of the input of a layer's blur."""
+    channels, *size = input_shape
     if isinstance(layer, MaxPool):
         return channels, *layer.output_size((size[0], size[1]))
     convolution = _convolution(layer)
@@ -193,7 +198,7 @@ def _name(kind: str, layer: nn.Module) -> str:
 
 
 def _window(layer: nn.Module) -> str:
-    """Filters and groups, size, stride and dilation of a layer that slides over the map, or its one number."""
+    """Return filters, groups, size, stride and dilation of a sliding window, or a layer's only parameter."""
     convolution = _convolution(layer)
     if convolution is not None:
         conv = convolution.conv
@@ -221,7 +226,7 @@ def _window(layer: nn.Module) -> str:
 
 
 def _filters(count: int | None = None, groups: int = 1) -> str:
-    """The column of filters and groups; empty for a layer that has none."""
+    """Return the column of filters and groups, blank for a layer without filters."""
     number = "" if count is None else str(count)
     return f"{number:>5}{f'/{groups}' if groups > 1 else '':<6}"
 
@@ -232,8 +237,8 @@ def _steps(size: int, stride: tuple[int, int], dilation: int = 1) -> str:
     return f"{size}x{size}/{step}{f'({dilation})' if dilation > 1 else ''}"
 
 
-def _manner(layer: nn.Module) -> str:
-    """How a layer takes the maps of other layers, where there is more than one way: groups of a route, weights."""
+def _combination(layer: nn.Module) -> str:
+    """Return how a layer uses the outputs of others: the group of a route, the weights of a shortcut."""
     if isinstance(layer, Route) and layer.groups > 1:
         return f"{layer.group_id}/{layer.groups}"
     if isinstance(layer, WeightedShortcut):
