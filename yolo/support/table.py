@@ -1,6 +1,6 @@
-"""The support table: which section reads which key, with its default and what it does, as Markdown.
+"""The support table in Markdown: the keys of each section, with their defaults and meanings.
 
-Keys and defaults are what the builders ask a small cfg of each kind for; the words are in `meanings.py`.
+Keys and defaults are those that the builders read from a small cfg of each kind; the texts are in `meanings.py`.
 """
 
 from collections.abc import Iterator
@@ -11,16 +11,15 @@ from yolo.model.building import MUST_BE_ZERO
 from yolo.model.layers.activations import ACTIVATIONS
 from yolo.model.network import build
 from yolo.schedule import POLICIES
-from yolo.support.meanings import EVERY_LAYER, KINDS, MEANINGS, UNREAD
+from yolo.support.meanings import EVERY_LAYER, MEANINGS, SECTIONS, UNREAD
 
 TITLE = """# What is supported
 
-Generated from the code by `python tools/support_table.py`; a test holds it. A section that is not here is an error that
-names its line; a key that is not here is reported once, with its line, and changes nothing. Defaults are AlexeyAB's.
+Generated from the code by `python tools/support_table.py`; a test keeps it up to date. A section that is not listed is
+an error that names its line. A key that is not listed has no effect; a warning names its line. Defaults are AlexeyAB's.
 """
 
-
-# One cfg for each kind that shows its keys; the first section is put before it. Every builder reads all its keys.
+# One cfg for each kind, after IMAGE. Every builder reads all keys that it knows, so these need none but required ones.
 IMAGE = "[net]\nwidth=8\nheight=8\nchannels=4\n"
 
 EXAMPLES: dict[str, str] = {
@@ -52,8 +51,7 @@ EXAMPLES: dict[str, str] = {
     "detection": "[connected]\noutput=294\n[detection]\ncoords=4\n",
 }
 
-
-# Defaults that follow from other keys, and would be shown as one example's number.
+# Defaults that depend on other keys; the code knows only their value in the example.
 DERIVED = {
     ("maxpool", "size"): "stride",
     ("local_avgpool", "size"): "stride",
@@ -72,7 +70,7 @@ HEADER = ("| key | value | default | what it does |", "|---|---|---|---|")
 
 
 def key_specs(kind: str) -> dict[str, KeySpec]:
-    """What the code asks a section of `kind` for, key by key."""
+    """Return how the code reads each key of a section of `kind`."""
     sections = parse_cfg(IMAGE + EXAMPLES.get(kind, "[activation]\n"), kind)
     build(sections)
     section = sections[0] if kind == "net" else sections[-1]
@@ -80,15 +78,15 @@ def key_specs(kind: str) -> dict[str, KeySpec]:
 
 
 def support_table() -> str:
-    """The whole page. Raises KeyError for a key without words, so that none is left out."""
+    """Return the whole page. Raises KeyError for a key without a text in `meanings.py`."""
     parts = [TITLE, _activations(), _policies(), _kind_table("net"), _every_layer()]
-    parts += [_kind_table(kind) for kind in KINDS if kind != "net"]
-    parts += [_refused(), _unread()]
+    parts += [_kind_table(kind) for kind in SECTIONS if kind != "net"]
+    parts += [_unsupported(), _unread()]
     return "\n".join(parts)
 
 
 def aliases(kind: str) -> list[str]:
-    """Other names of a kind: those that the same builder answers to."""
+    """Return the other names of a kind: those with the same builder."""
     return [
         name for name, builder in BUILDERS.items() if builder is BUILDERS.get(kind) and name != kind
     ]
@@ -96,34 +94,34 @@ def aliases(kind: str) -> list[str]:
 
 def _kind_table(kind: str) -> str:
     others = "".join(f", [{name}]" for name in aliases(kind))
-    lines = [f"## [{kind}]{others}\n", f"{KINDS[kind]}\n"]
+    lines = [f"## [{kind}]{others}\n", f"{SECTIONS[kind]}\n"]
     found = key_specs(kind)
     if kind != "net":
-        found = {key: reading for key, reading in found.items() if key not in EVERY_LAYER}
+        found = {key: spec for key, spec in found.items() if key not in EVERY_LAYER}
     lines += [*HEADER, *_rows(kind, found)] if found else ["No keys of its own."]
     return "\n".join(lines) + "\n"
 
 
 def _every_layer() -> str:
-    found = {key: reading for key, reading in key_specs("empty").items() if key in EVERY_LAYER}
+    found = {key: spec for key, spec in key_specs("empty").items() if key in EVERY_LAYER}
     lines = ["## Every section but [net]\n", *HEADER, *_rows("empty", found)]
     return "\n".join(lines) + "\n"
 
 
 def _rows(kind: str, found: dict[str, KeySpec]) -> Iterator[str]:
-    for key, reading in found.items():
-        if reading.form.startswith(MUST_BE_ZERO):
+    for key, spec in found.items():
+        if spec.form.startswith(MUST_BE_ZERO):
             continue
-        form = "a name" if key in ("activation", "policy") else reading.form
-        default = DERIVED.get((kind, key)) or _shown(reading.default)
+        form = "a name" if key in ("activation", "policy") else spec.form
+        default = DERIVED.get((kind, key)) or _default(spec.default)
         yield f"| `{key}` | {form} | {default} | {MEANINGS[kind][key]} |"
-    for key, reading in found.items():
-        if reading.form.startswith(MUST_BE_ZERO):
-            reason = reading.form.removeprefix(MUST_BE_ZERO)
-            yield f"| `{key}` | 0 | 0 | another value is refused: {reason} |"
+    for key, spec in found.items():
+        if spec.form.startswith(MUST_BE_ZERO):
+            reason = spec.form.removeprefix(MUST_BE_ZERO)
+            yield f"| `{key}` | 0 | 0 | any other value is an error: {reason} |"
 
 
-def _shown(default: object) -> str:
+def _default(default: object) -> str:
     if default is None:
         return "required"
     if default in ((), "", float("inf")):
@@ -138,25 +136,23 @@ def _activations() -> str:
 
 
 def _policies() -> str:
-    return (
-        "## Policies of the learning rate\n\n" + ", ".join(f"`{name}`" for name in POLICIES) + ".\n"
-    )
+    return "## Learning rate policies\n\n" + ", ".join(f"`{name}`" for name in POLICIES) + ".\n"
 
 
-def _refused() -> str:
-    lines = ["## Refused by name\n", "| section | what it is |", "|---|---|"]
+def _unsupported() -> str:
+    lines = ["## Not supported\n", "| section | what it is |", "|---|---|"]
     lines += [f"| `[{kind}]` | {what} |" for kind, what in UNSUPPORTED.items()]
     return "\n".join(lines) + "\n"
 
 
 def _unread() -> str:
     lines = [
-        "## Known to Darknet, not read here\n",
-        "| section | keys | what they are about |",
+        "## Read by Darknet, not read here\n",
+        "| section | keys | subject |",
         "|---|---|---|",
     ]
     for kind, groups in UNREAD.items():
-        name = f"`[{kind}]`" if kind in KINDS else kind
+        name = f"`[{kind}]`" if kind in SECTIONS else kind
         lines += [f"| {name} | {_quoted(keys)} | {what} |" for keys, what in groups.items()]
     return "\n".join(lines) + "\n"
 

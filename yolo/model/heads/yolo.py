@@ -55,7 +55,7 @@ class YoloSettings:
 
     box_overlap: the overlap whose complement is the box loss, None for squared error;
     class_multipliers: weight of each class in the loss, () for equal weights;
-    uc_normalizer: weight of the box loss of a [Gaussian_yolo].
+    uc_normalizer: weight of the loss of a [Gaussian_yolo]'s uncertainties.
     """
 
     max_boxes: int
