@@ -189,7 +189,7 @@ def spoil(path, old, new):
         (lambda case: (case / "results/comp4_det_test_dog.txt").unlink(), (*XML, "results"),
          "results: no comp4_det_test_<class>.txt found for dog, expected one for each class"),
         (spoil("test.txt", "b", "a"), (*XML, "results"),
-         "test.txt:2: a again, expected each image once (it is on line 1)"),
+         "test.txt:2: found a again, expected each image once (it is in test.txt:1)"),
         (spoil("r.json", '"score": 0.8', '"score": NaN'), (*COCO, "r.json"),
          "r.json: entry 2: found bbox [19.0, 19.0, 9.0, 9.0] and score nan, expected four finite"),
         (spoil("r.json", "9.0, 9.0]", "9.0, -9.0]"), (*COCO, "r.json"),

@@ -85,7 +85,7 @@ def test_a_class_with_results_and_no_ground_truth_is_shown_and_left_out_of_the_m
             lambda case: (case / "Annotations/b.xml").unlink(),
             "error: Annotations/b.xml: not found, expected the annotation",
         ),
-        (lambda case: (case / "test.txt").unlink(), "error: test.txt: No such file"),
+        (lambda case: (case / "test.txt").unlink(), "error: test.txt: no such image set"),
     ],
     ids=["no results file", "bad line", "no annotation", "no image set"],
 )

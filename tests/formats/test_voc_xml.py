@@ -7,7 +7,6 @@ from yolo.formats.voc_xml import (
     BAD_IMAGE_NAME,
     EMPTY_IMAGE_SET,
     EXTRA_COLUMNS,
-    MAX_ANNOTATION_BYTES,
     TWICE,
     AnnotatedObject,
     Annotation,
@@ -96,10 +95,6 @@ def test_an_undeclared_entity_is_refused(tmp_path):
 def test_a_file_cut_short_is_refused_with_its_line(tmp_path):
     assert error_of(tmp_path, f"<annotation>\n\n{SIZE}").startswith(":3: not XML")
     assert "not XML" in error_of(tmp_path, "")
-
-
-def test_a_file_too_long_is_refused_unread(tmp_path):
-    assert "bytes" in error_of(tmp_path, b" " * (MAX_ANNOTATION_BYTES + 1))
 
 
 @pytest.mark.parametrize(

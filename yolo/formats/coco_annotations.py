@@ -5,9 +5,10 @@ uncertain, is an error.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 
@@ -85,25 +86,19 @@ def read_coco(path: str | Path) -> CocoFile:
             expected = "the lists images, categories and annotations"
             raise DatasetError(f"{path}: found no list {key!r} in {found}, expected {expected}")
     categories = _categories(path, content["categories"])
-    images, unusable, problems = _images(path, content["images"])
-    index_of_image = {image.image_id: index for index, image in enumerate(images)}
+    images, bad_ids, problems = _usable(path, "image", content["images"], _image)
+    index_of_image = {image_id: index for index, image_id in enumerate(images)}
     index_of_category = {category_id: index for index, category_id in enumerate(categories)}
-    rows: dict[int, _Annotation] = {}
-    for place, entry in _with_places(path, "annotation", content["annotations"]):
-        try:
-            annotation_id, row = _annotation(entry, index_of_image, index_of_category)
-            if annotation_id in rows:
-                raise _FaultError(ID_TWICE, "found this id again, expected each once")
-            rows[annotation_id] = row
-        except _FaultError as fault:
-            if fault.image_id not in unusable:  # that image's problem is listed already
-                problems.append(Problem(fault.kind, f"{place}: {fault}"))
-    image_index, category_index, boxes, crowd, areas = (
-        zip(*rows.values(), strict=True) if rows else [()] * 5
-    )
+
+    def annotation(entry: dict) -> _Annotation | None:
+        return _annotation(entry, index_of_image, index_of_category, bad_ids)
+
+    rows, _, more = _usable(path, "annotation", content["annotations"], annotation)
+    columns = zip(*rows.values(), strict=True) if rows else [()] * 5
+    image_index, category_index, boxes, crowd, areas = columns
     return CocoFile(
         path=Path(path),
-        images=images,
+        images=tuple(images.values()),
         categories=categories,
         ids=np.array([*rows], np.int64),
         image_index=np.array(image_index, np.int64),
@@ -111,7 +106,7 @@ def read_coco(path: str | Path) -> CocoFile:
         boxes=np.array(boxes, np.float64).reshape(-1, 4),
         crowd=np.array(crowd, bool),
         areas=np.array(areas, np.float64),
-        problems=tuple(problems),
+        problems=(*problems, *more),
     )
 
 
@@ -136,17 +131,54 @@ def order_of_categories(files: Sequence[CocoFile]) -> tuple[str, ...]:
     return ordered
 
 
+_Parsed = TypeVar("_Parsed")
+
 _Annotation = tuple[
     int, int, list[float], bool, float
 ]  # image index, category index, box, crowd, area
 
 
 class _FaultError(ValueError):
-    """Why an entry is left out. image_id: of an annotation, the image that it names."""
+    """Why an entry is left out: the kind of problem, and what was found and expected."""
 
-    def __init__(self, kind: str, message: str, image_id: int | None = None) -> None:
+    def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
-        self.kind, self.image_id = kind, image_id
+        self.kind = kind
+
+
+def _usable(
+    path: str | Path, kind: str, entries: list, parse: Callable[[dict], _Parsed | None]
+) -> tuple[dict[int, _Parsed], set[int], list[Problem]]:
+    """Parse the entries of a list.
+
+    Args:
+        path: the file, for messages.
+        kind: "image" or "annotation".
+        entries: the list.
+        parse: converts an entry that has an id. It returns None for an entry to skip without a problem, and raises
+            _FaultError for an unusable one.
+
+    Returns:
+        The usable entries by their ids, the ids of the others, and the problems of the others.
+    """
+    usable: dict[int, _Parsed] = {}
+    bad_ids, problems = set(), []
+    bad_kind = BAD_IMAGE if kind == "image" else BAD_ANNOTATION
+    for place, entry in _with_places(path, kind, entries):
+        try:
+            if not isinstance(entry, dict) or not _is_id(entry.get("id")):
+                raise _FaultError(bad_kind, f"found {shown(entry)}, expected a whole number as id")
+            parsed = parse(entry)
+            if parsed is None:
+                continue
+            if entry["id"] in usable:
+                raise _FaultError(ID_TWICE, "found this id again, expected each once")
+            usable[entry["id"]] = parsed
+        except _FaultError as fault:
+            problems.append(Problem(fault.kind, f"{place}: {fault}"))
+            if isinstance(entry, dict) and _is_id(entry.get("id")):
+                bad_ids.add(entry["id"])
+    return usable, bad_ids - set(usable), problems
 
 
 def _categories(path: str | Path, entries: list) -> dict[int, str]:
@@ -167,41 +199,23 @@ def _categories(path: str | Path, entries: list) -> dict[int, str]:
     return dict(sorted(names.items()))
 
 
-def _images(
-    path: str | Path, entries: list
-) -> tuple[tuple[CocoImage, ...], set[int], list[Problem]]:
-    """Return the usable images, the ids of the others, and the problems of these."""
-    images: dict[int, CocoImage] = {}
-    unusable, problems = set(), []
-    for place, entry in _with_places(path, "image", entries):
-        fault = _image_fault(entry)
-        if fault is None and entry["id"] in images:
-            fault = ID_TWICE, "found this id again, expected each once"
-        elif fault is not None and isinstance(entry, dict) and _is_id(entry.get("id")):
-            unusable.add(entry["id"])
-        if fault is not None:
-            problems.append(Problem(fault[0], f"{place}: {fault[1]}"))
-            continue
-        image = CocoImage(entry["id"], entry["file_name"], entry["width"], entry["height"])
-        images[image.image_id] = image
-    return tuple(images.values()), unusable - set(images), problems
-
-
-def _image_fault(entry: object) -> tuple[str, str] | None:
-    """Return kind and description of what is wrong with an image, None if nothing is."""
-    if not isinstance(entry, dict) or not _is_id(entry.get("id")):
-        return BAD_IMAGE, f"found {shown(entry)}, expected a whole number as id"
-    name = entry.get("file_name")
+def _image(entry: dict) -> CocoImage:
+    """Return an image. Raise _FaultError if it is unusable."""
+    name, width, height = (entry.get(key) for key in ("file_name", "width", "height"))
     if not isinstance(name, str) or not _is_file_name(name):
-        return BAD_IMAGE, f"found file_name {shown(name)}, expected a file in the image folder"
-    if _longest_part(name) > LONGEST_NAME:
-        found = f"file_name {shown(name)} of {_longest_part(name)} bytes"
-        return BAD_IMAGE, f"found {found}, expected at most {LONGEST_NAME}, as file systems do"
-    sides = entry.get("width"), entry.get("height")
-    if not all(_is_id(side) and side > 0 for side in sides):
-        found = f"width {shown(sides[0])} and height {shown(sides[1])}"
-        return BAD_IMAGE, f"found {found}, expected whole pixels"
-    return None
+        found = f"found file_name {shown(name)}"
+        raise _FaultError(BAD_IMAGE, f"{found}, expected a file in the image folder")
+    label_name = f"{PurePosixPath(name).stem}.txt"
+    longest = max(len(part.encode()) for part in (*PurePosixPath(name).parts, label_name))
+    if longest > LONGEST_NAME:
+        found = f"found file_name {shown(name)} of {longest} bytes"
+        raise _FaultError(
+            BAD_IMAGE, f"{found}, expected at most {LONGEST_NAME}, as file systems do"
+        )
+    if not all(_is_id(side) and side > 0 for side in (width, height)):
+        found = f"found width {shown(width)} and height {shown(height)}"
+        raise _FaultError(BAD_IMAGE, f"{found}, expected whole pixels")
+    return CocoImage(entry["id"], name, width, height)
 
 
 def _is_file_name(name: str) -> bool:
@@ -211,42 +225,38 @@ def _is_file_name(name: str) -> bool:
     return stays and name.isprintable() and name == name.strip()
 
 
-def _longest_part(name: str) -> int:
-    """Return the bytes of the longest name in a path, including its label file's."""
-    path = PurePosixPath(name)
-    return max(len(part.encode()) for part in (*path.parts, f"{path.stem}.txt"))
-
-
 def _annotation(
-    entry: object, index_of_image: Mapping[int, int], index_of_category: Mapping[int, int]
-) -> tuple[int, _Annotation]:
-    """Return an annotation's id and its row. Raise _FaultError if it is unusable."""
-    if not isinstance(entry, dict) or not _is_id(entry.get("id")):
-        raise _FaultError(BAD_ANNOTATION, f"found {shown(entry)}, expected a whole number as id")
+    entry: dict,
+    index_of_image: Mapping[int, int],
+    index_of_category: Mapping[int, int],
+    bad_image_ids: Collection[int],
+) -> _Annotation | None:
+    """Return an annotation, None if its image is unusable. Raise _FaultError if it is unusable itself."""
     image, category, box = (entry.get(key) for key in ("image_id", "category_id", "bbox"))
     for key, value in (("image_id", image), ("category_id", category)):
         if not _is_id(value):
-            message = f"found {key} {shown(value)}, expected a whole number"
-            raise _FaultError(BAD_ANNOTATION, message)
+            found = f"found {key} {shown(value)}"
+            raise _FaultError(BAD_ANNOTATION, f"{found}, expected a whole number")
+    if image in bad_image_ids:
+        return None
     if image not in index_of_image:
         expected = f"expected one of the {len(index_of_image)} usable images"
-        raise _FaultError(UNKNOWN_IMAGE, f"found image_id {image}, {expected}", image)
+        raise _FaultError(UNKNOWN_IMAGE, f"found image_id {image}, {expected}")
     if category not in index_of_category:
         expected = f"expected one of the {len(index_of_category)} categories"
-        raise _FaultError(UNKNOWN_CATEGORY, f"found category_id {category}, {expected}", image)
+        raise _FaultError(UNKNOWN_CATEGORY, f"found category_id {category}, {expected}")
     if not isinstance(box, list) or len(box) != 4 or not all(map(is_finite_number, box)):
         expected = "expected left, top, width and height"
-        raise _FaultError(BAD_ANNOTATION, f"found bbox {shown(box)}, {expected}", image)
+        raise _FaultError(BAD_ANNOTATION, f"found bbox {shown(box)}, {expected}")
     crowd = entry.get("iscrowd", 0)
     if type(crowd) not in (int, bool) or crowd not in (0, 1):
-        raise _FaultError(BAD_ANNOTATION, f"found iscrowd {shown(crowd)}, expected 0 or 1", image)
+        raise _FaultError(BAD_ANNOTATION, f"found iscrowd {shown(crowd)}, expected 0 or 1")
     area = entry.get("area", box[2] * box[3])
     # COCO's scorer would ignore a ground truth of negative area
     if not is_finite_number(area) or ("area" in entry and area < 0):
-        message = f"found area {shown(area)}, expected a number from 0 on"
-        raise _FaultError(BAD_ANNOTATION, message, image)
-    row = index_of_image[image], index_of_category[category], box, bool(crowd), area
-    return entry["id"], row
+        expected = "expected a number from 0 on"
+        raise _FaultError(BAD_ANNOTATION, f"found area {shown(area)}, {expected}")
+    return index_of_image[image], index_of_category[category], box, bool(crowd), area
 
 
 def _is_id(value: object) -> bool:

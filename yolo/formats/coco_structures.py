@@ -11,24 +11,8 @@ from yolo.formats.ground_truth_set import CocoIds, GroundTruthSet
 from yolo.records import ScoredBoxes
 
 
-class CocoImageEntry(TypedDict):
-    """An image of a `CocoDataset`; height and width in pixels, 0 where unknown."""
-
-    id: int
-    height: int
-    width: int
-    file_name: str
-
-
-class CocoCategoryEntry(TypedDict):
-    """A class of a `CocoDataset`."""
-
-    id: int
-    name: str
-
-
-class CocoAnnotationEntry(TypedDict):
-    """A labeled box of a `CocoDataset`."""
+class CocoAnnotation(TypedDict):
+    """A labeled box."""
 
     id: int
     image_id: int
@@ -39,11 +23,11 @@ class CocoAnnotationEntry(TypedDict):
 
 
 class CocoDataset(TypedDict):
-    """Ground truth."""
+    """Ground truth. images: id, height and width in pixels (0 where unknown), file_name. categories: id and name."""
 
-    images: list[CocoImageEntry]
-    categories: list[CocoCategoryEntry]
-    annotations: list[CocoAnnotationEntry]
+    images: list[dict[str, int | str]]
+    categories: list[dict[str, int | str]]
+    annotations: list[CocoAnnotation]
 
 
 class CocoResult(TypedDict):

@@ -12,10 +12,8 @@ import numpy as np
 
 from yolo.errors import DatasetError
 from yolo.formats.ground_truth_set import GroundTruthSet
-from yolo.formats.plain_text import parse_number, read_lines
+from yolo.formats.plain_text import parse_number
 from yolo.records import VOC_ORIGIN, GroundTruth, Problem
-
-MAX_ANNOTATION_BYTES = 8 * 2**20  # ours: some 20,000 objects; VOC2007's longest file has 42
 
 LARGEST_SIDE = 2**31 - 1  # of an image, in pixels
 
@@ -68,8 +66,7 @@ class ImageSet:
 def read_annotation(path: str | Path) -> Annotation:
     """Read one VOC annotation.
 
-    The file may be hostile: one with a document type, which could declare entities, is refused, and so is one of
-    more than `MAX_ANNOTATION_BYTES`.
+    A file with a document type, which could declare entities, is refused.
 
     Raises:
         DatasetError: not XML, not an annotation, or an object without its name, box or numbers.
@@ -97,10 +94,7 @@ def _parse(path: str | Path) -> Element:
     (defusedxml cannot use the C parser). Searching the bytes is enough: expat accepts only encodings in which ASCII
     stays ASCII, and UTF-16, in which each ASCII letter has a zero byte; no other XML has zero bytes.
     """
-    with open(path, "rb", buffering=0) as file:
-        if os.fstat(file.fileno()).st_size > MAX_ANNOTATION_BYTES:
-            raise DatasetError(f"{path}: more than {MAX_ANNOTATION_BYTES} bytes for one image")
-        data = file.read()
+    data = Path(path).read_bytes()
     if b"<!DOCTYPE" in data:
         raise DatasetError(f"{path}: declares a document type, which may hide entities")
     if b"\0" in data:
@@ -153,28 +147,53 @@ def _number(element: Element, tag: str) -> float:
 def read_image_sets(sets: Sequence[ImageSet]) -> tuple[list[tuple[Path, str]], list[Problem]]:
     """Return (folder, identifier) of each row of the sets, each once, in order, and the rows' problems.
 
+    Of a row with extra columns, as in VOC's lists of one class, the first column is taken.
+
     Raises:
         DatasetError: a set does not exist or is not text.
     """
     first: dict[tuple[Path, str], str] = {}
     problems = []
     for image_set in sets:
-        rows, found = _read_image_set(image_set)
+        folder = image_set.folder
+        path = folder / "ImageSets" / "Main" / f"{image_set.name}.txt"
+        rows, found = _image_set_rows(path, folder / "Annotations")
         problems += found
         for identifier, place in rows:
-            key = (image_set.folder, identifier)
+            key = (folder, identifier)
             if key in first:
-                message = f"{place}: {identifier} is listed again, first at {first[key]}"
-                problems.append(Problem(TWICE, message))
-            else:
-                first[key] = place
+                problems.append(Problem(TWICE, _twice(identifier, place, first[key])))
+            first.setdefault(key, place)
     return list(first), problems
 
 
-def _read_image_set(image_set: ImageSet) -> tuple[list[tuple[str, str]], list[Problem]]:
-    """Return (identifier, "file:line") of each row of an image set, and the rows' problems."""
-    folder = image_set.folder
-    path = folder / "ImageSets" / "Main" / f"{image_set.name}.txt"
+def read_image_set(path: str | Path) -> tuple[str, ...]:
+    """Return the image names of an `ImageSets/Main/*.txt`, one a line.
+
+    Raises:
+        DatasetError: no such file, no name in it, a line that is not one name, or a name given twice.
+    """
+    rows, problems = _image_set_rows(Path(path), None)
+    if problems:
+        raise DatasetError(problems[0].message)
+    first: dict[str, str] = {}
+    for identifier, place in rows:
+        if first.setdefault(identifier, place) != place:
+            raise DatasetError(_twice(identifier, place, first[identifier]))
+    return tuple(first)
+
+
+def _twice(identifier: str, place: str, first: str) -> str:
+    return f"{place}: found {identifier} again, expected each image once (it is in {first})"
+
+
+def _image_set_rows(
+    path: Path, annotations: Path | None
+) -> tuple[list[tuple[str, str]], list[Problem]]:
+    """Return (identifier, "file:line") of each row of an image set, and the rows' problems.
+
+    annotations: the folder of annotations, where a name with blanks exists if it is one.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (FileNotFoundError, NotADirectoryError):
@@ -186,18 +205,19 @@ def _read_image_set(image_set: ImageSet) -> tuple[list[tuple[str, str]], list[Pr
         identifier, place = line.strip(), f"{path}:{number}"
         if not identifier:
             continue
+        found = f"{place}: found {identifier!r}, expected one image name"
         first = identifier.split()[0]
-        if first != identifier and not (folder / "Annotations" / f"{identifier}.xml").is_file():
-            what = "more than an image's name, as in VOC's lists of one class"
-            problems.append(Problem(EXTRA_COLUMNS, f"{place}: {identifier!r} is {what}"))
+        known = annotations is not None and (annotations / f"{identifier}.xml").is_file()
+        if first != identifier and not known:
+            problems.append(Problem(EXTRA_COLUMNS, found))
             identifier = first
         if "/" in identifier or not identifier.isprintable():
-            what = "expected a file's name without folder and suffix"
-            problems.append(Problem(BAD_IMAGE_NAME, f"{place}: {identifier!r}: {what}"))
+            problems.append(Problem(BAD_IMAGE_NAME, f"{found} without folder and suffix"))
             continue
         rows.append((identifier, place))
     if not rows:
-        problems.append(Problem(EMPTY_IMAGE_SET, f"{path}: names no image"))
+        message = f"{path}: no image name found, expected one a line"
+        problems.append(Problem(EMPTY_IMAGE_SET, message))
     return rows, problems
 
 
@@ -214,30 +234,6 @@ def image_files(folder: Path) -> dict[str, str]:
             candidate = (IMAGE_SUFFIXES.index(suffix.lower()), entry.name)
             found[stem] = min(candidate, found.get(stem, candidate))
     return {stem: name for stem, (_, name) in found.items()}
-
-
-def read_image_set(path: str | Path) -> tuple[str, ...]:
-    """Return the image names of an `ImageSets/Main/*.txt`, one a line.
-
-    Raises:
-        DatasetError: no name at all, a line that is not one name, or a name given twice.
-    """
-    first_line: dict[str, int] = {}
-    for number, line in enumerate(read_lines(path), start=1):
-        words = line.split()
-        if not words:
-            continue
-        if len(words) > 1 or not words[0].isprintable():
-            raise DatasetError(f"{path}:{number}: found {line.strip()!r}, expected one image name")
-        if words[0] in first_line:
-            raise DatasetError(
-                f"{path}:{number}: {words[0]} again, expected each image once "
-                f"(it is on line {first_line[words[0]]})"
-            )
-        first_line[words[0]] = number
-    if not first_line:
-        raise DatasetError(f"{path}: no image name found, expected one a line")
-    return tuple(first_line)
 
 
 def read_voc_ground_truth(
@@ -265,9 +261,6 @@ def read_voc_ground_truth(
     """
     image_ids, sizes, image_index, objects = [*image_ids], [], [], []
     for index, image_id in enumerate(image_ids):
-        if "/" in image_id:
-            found = f"found image {image_id}"
-            raise DatasetError(f"{annotations}: {found}, expected a name without folder")
         path = os.path.join(annotations, f"{image_id}.xml")
         annotation = _usable_annotation(path, names, needs_sizes)
         sizes.append((annotation.height, annotation.width))

@@ -280,7 +280,7 @@ def test_the_tool_refuses_a_list_without_images_even_when_skipping(tmp_path):
     sets = ("--train", f"{folder}:train", "--valid", f"{folder}:val", "--out", tmp_path / "out")
     for extra in ((), ("--on-problem", "skip")):
         done = tool(*sets, *extra)
-        assert done.returncode == 2 and "val.txt: names no image" in done.stderr
+        assert done.returncode == 2 and "val.txt: no image name found" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
