@@ -89,7 +89,7 @@ def test_each_head_answers_for_the_boxes_of_its_anchors_and_for_some_nobody_does
     boxes = np.array([[10.0, 10.0], [20.0, 20.0], [40.0, 40.0], [80.0, 80.0], [80.0, 20.0]])
     fit = fit_of(heads, boxes)
     # by hand: 80 x 20 overlaps 20 x 20 by 400 / 1600, 40 x 40 by 800 / 2400, 80 x 80 by 1600 / 6400
-    assert fit.shares == (3 / 5, 3 / 5) and fit.nobody == pytest.approx(1 / 5)
+    assert fit.fractions == (3 / 5, 3 / 5) and fit.unassigned == pytest.approx(1 / 5)
     # by hand: 10 x 10 overlaps the smallest anchor in use by 100 / 400; two boxes of five stay below .5
     assert fit.recall == 3 / 5
     assert fit.mean_iou == pytest.approx((0.25 + 1 + 1 + 1 + 1 / 3) / 5)
@@ -122,11 +122,9 @@ def test_every_anchor_is_the_mean_of_the_boxes_that_it_is_nearest_to():
     assert (areas[:-1] <= areas[1:]).all()
 
 
-def test_more_beginnings_find_no_worse_and_the_seed_decides():
+def test_more_starts_find_no_worse_and_the_seed_decides():
     boxes = drawn_boxes(1000, seed=3)
-    fits = [
-        best_anchors(kmeans_anchors(boxes, 6, beginnings=n), boxes)[0].mean() for n in (1, 4, 12)
-    ]
+    fits = [best_anchors(kmeans_anchors(boxes, 6, starts=n), boxes)[0].mean() for n in (1, 4, 12)]
     assert fits == sorted(fits) and fits[0] < fits[-1]
     assert (kmeans_anchors(boxes, 6, seed=4) == kmeans_anchors(boxes, 6, seed=4)).all()
     assert (kmeans_anchors(boxes, 6, seed=4) != kmeans_anchors(boxes, 6, seed=5)).any()
@@ -136,7 +134,7 @@ def test_more_beginnings_find_no_worse_and_the_seed_decides():
 def test_an_anchor_that_loses_all_its_boxes_stays_where_it_was(seed):
     """Of 3000 drawn sets these are among the seven in which that happens; every anchor stays among the boxes."""
     boxes = np.round(np.exp(np.random.default_rng(seed).normal(3, 1, (12, 2)))) + 1
-    found = kmeans_anchors(boxes, 6, beginnings=1)
+    found = kmeans_anchors(boxes, 6, starts=1)
     assert (found >= boxes.min(axis=0)).all() and (found <= boxes.max(axis=0)).all()
 
 

@@ -10,8 +10,8 @@ from yolo.data.check import (
     BAD_LABEL,
     BOX_TWICE,
     BROKEN_IMAGE,
-    CONSEQUENCES,
     EMPTY_LABELS,
+    HANDLING,
     IN_BOTH_LISTS,
     LISTED_TWICE,
     MISSING_IMAGE,
@@ -112,24 +112,24 @@ def test_problem_lines_show_the_first_of_each_kind():
     assert list(problem_lines([])) == []
 
 
-# ---------------------------------------------------------------------------------------------------------- remarks
+# ---------------------------------------------------------------------------------------------------------- warnings
 
 
-def remarks(drawn):
+def warnings_of(drawn):
     checked = check(drawn)
     assert checked.problems == () and len(checked.images) >= 4  # nothing is left out for a remark
-    return [(remark.kind, remark.message) for remark in checked.remarks]
+    return [(warning.kind, warning.message) for warning in checked.warnings]
 
 
 def test_a_good_set_gives_no_remark(four):
-    assert remarks(four) == []
+    assert warnings_of(four) == []
 
 
 def test_an_image_listed_twice_is_named_by_both_lines_and_kept(four):
     listed = four.folder / "list.txt"
     other_words = four.folder / "labels" / ".." / "images" / "p1.png"
     listed.write_text(listed.read_text() + f"\n{other_words}\n")
-    assert remarks(four) == [
+    assert warnings_of(four) == [
         (LISTED_TWICE, f"{listed}:6: found {other_words} again, first in line 2")
     ]
     assert len(check(four).images) == 5
@@ -147,7 +147,7 @@ def test_odd_boxes_are_named_by_line_and_kept(four):
     label_file(four, 0).write_text("\r\n".join(rows))
     path = label_file(four, 0)
     # by hand: .95 + .2 / 2 is .05 beyond the border; .95 + .1009 / 2 is .00045 beyond it, which printed digits may be
-    assert remarks(four) == [
+    assert warnings_of(four) == [
         (BOX_TWICE, f"{path}:4: found the box of line 1"),
         (OVER_BORDER, f"{path}:5: found 0.05 of a side outside, expected all inside"),
     ]
@@ -160,17 +160,17 @@ def test_images_without_objects_are_told_from_those_without_a_file_or_with_fault
     label_file(four, 2).write_text("7 .5 .5 .1 .1")
     checked = check(four)
     assert [problem.kind for problem in checked.problems] == [MISSING_LABELS, BAD_LABEL]
-    assert checked.remarks == (Problem(EMPTY_LABELS, f"{label_file(four, 0)}:1: found no row"),)
+    assert checked.warnings == (Problem(EMPTY_LABELS, f"{label_file(four, 0)}:1: found no row"),)
 
 
 def test_two_label_files_that_differ_are_named_as_each_darknet_reads_another_one(four):
     """pjreddie's reads labels/p0.txt, AlexeyAB's images/p0.txt."""
     beside = four.images[0].with_suffix(".txt")
     beside.write_bytes(label_file(four, 0).read_bytes())
-    assert remarks(four) == []
+    assert warnings_of(four) == []
     beside.write_text("")
-    message = f"{label_file(four, 0)}:1: found {beside} too, which says something else"
-    assert remarks(four) == [(TWO_LABEL_FILES, message)]
+    message = f"{label_file(four, 0)}:1: found {beside} too, with other content"
+    assert warnings_of(four) == [(TWO_LABEL_FILES, message)]
     assert len(check(four).images[0].ground_truth.labels) == 1
 
 
@@ -181,7 +181,7 @@ def test_empty_files_of_difficult_boxes_are_no_remark(four):
         (aside / "labels" / f"p{index}.txt").touch()
     listed = four.folder / "difficult.txt"
     listed.write_text("".join(f"{aside}/images/p{index}.png\n" for index in range(4)))
-    assert check(four, difficult=listed).remarks == ()
+    assert check(four, difficult=listed).warnings == ()
 
 
 def test_labels_that_cannot_be_read_leave_the_image_out(four):
@@ -235,6 +235,6 @@ def test_every_kind_of_problem_has_its_consequence():
     named = {
         value for name, value in vars(module).items() if name.isupper() and isinstance(value, str)
     }
-    assert named == set(CONSEQUENCES)
-    stops = {kind for kind, consequence in CONSEQUENCES.items() if consequence.stops}
+    assert named == set(HANDLING)
+    stops = {kind for kind, handling in HANDLING.items() if handling.stops}
     assert stops == {MISSING_IMAGE, BROKEN_IMAGE, UNREADABLE_LABELS, BAD_LABEL}

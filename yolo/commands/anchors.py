@@ -91,7 +91,7 @@ def _print_anchors(
     fit = fit_of(new, boxes)
     print(f"k-means: {fit_words(fit)}\n")
     print(f"anchors = {anchors_line(found, digits)}\nnum = {len(found)}")
-    for head, share in zip(new, fit.shares, strict=True):
+    for head, share in zip(new, fit.fractions, strict=True):
         if not in_cells:  # a [region] uses all anchors
             mask = ",".join(map(str, head.own))
             print(

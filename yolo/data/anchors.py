@@ -1,34 +1,43 @@
-"""Anchors against a data set: how well they fit its boxes, and which would fit better (k-means by IoU).
+"""How well anchors fit the boxes of a data set, and better anchors by k-means.
 
-Only widths and heights count, as in Darknet's choice of the anchor that answers for a ground truth (yolo_layer.c).
+Only widths and heights count, as in Darknet's choice of the anchor that is responsible for a box (yolo_layer.c).
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from yolo.data.check import SMALLEST_SIDE, LabeledImage
 from yolo.errors import DatasetError
-from yolo.letterbox import Placement
 
-MATCHED_IOU = 0.5  # the overlap that VOC and `detector map` ask of a detection
+if TYPE_CHECKING:
+    from yolo.letterbox import Placement
 
-MOST_ROUNDS = 1000  # AlexeyAB matrix.c do_kmeans; means are not what lessens this distance, so that it may go round
+MATCHED_IOU = 0.5  # the IoU that VOC and `detector map` require of a detection
 
+MOST_ROUNDS = (
+    1000  # AlexeyAB matrix.c do_kmeans; the mean does not minimize 1 - IoU, so it may not converge
+)
 
-PIXEL_DIGITS, CELL_DIGITS = (
-    0,
-    4,
-)  # detector.c calc_anchors: behind the point, of pixels and of a [region]'s cells
+# Decimals of anchors in pixels, and in cells for a [region] (detector.c calc_anchors).
+PIXEL_DIGITS, CELL_DIGITS = 0, 4
 
-BEGINNINGS = 10  # ours: the best of so many; Darknet's result depends on its one random beginning
+STARTS = (
+    10  # ours: random starts, of which the best is taken; Darknet's result depends on its only one
+)
 
 
 @dataclass(frozen=True)
 class HeadAnchors:
-    """What a head's ground truths are assigned by: layer, its index; anchors `[T, 2]` (width, height) in network-input
-    pixels, of all heads; own: which of them this head predicts; stride: network-input pixels a cell."""
+    """The anchors by which a head's boxes are assigned.
+
+    layer: index of the head; anchors: `[T, 2]` (width, height) in network-input pixels, of all heads;
+    own: which of them this head predicts; stride: network-input pixels per cell.
+    """
 
     layer: int
     anchors: np.ndarray
@@ -38,16 +47,17 @@ class HeadAnchors:
 
 @dataclass(frozen=True)
 class AnchorFit:
-    """How a network's anchors fit boxes.
+    """How well the anchors of a network fit boxes.
 
-    recall: share of boxes that some head's anchor overlaps by more than MATCHED_IOU; mean_iou: mean overlap with the
-    best one; shares: a head: share of boxes that it answers for; nobody: share of boxes whose best anchor no head has.
+    recall: fraction of the boxes with an IoU above MATCHED_IOU with an anchor of a head; mean_iou: mean IoU with the
+    best one; fractions: for each head, of the boxes it is responsible for; unassigned: fraction of the boxes whose
+    best anchor belongs to no head.
     """
 
     recall: float
     mean_iou: float
-    shares: tuple[float, ...]
-    nobody: float
+    fractions: tuple[float, ...]
+    unassigned: float
 
 
 def box_sizes(
@@ -55,10 +65,10 @@ def box_sizes(
     size: tuple[int, int],
     placed: Callable[[tuple[int, int], tuple[int, int]], Placement],
 ) -> np.ndarray:
-    """(width, height) of all boxes in pixels of a network input of `size` (height, width), float64 `[M, 2]`.
+    """Return (width, height) of all boxes in pixels of a network input of `size` (height, width), float64 `[M, 2]`.
 
-    Boxes of less than a pixel are left out, as training leaves them out (check.py tiny_boxes).
-    placed: `letterbox.stretched` or `letterbox.letterboxed`, as the run sees its images.
+    Boxes of less than a pixel are left out, as in training (see check.tiny_boxes).
+    placed: `letterbox.stretched` or `letterbox.letterboxed`.
     """
     sizes = [np.zeros((0, 2))]
     for image in images:
@@ -69,9 +79,9 @@ def box_sizes(
 
 
 def best_anchors(anchors: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The largest IoU of each box `[M, 2]` with an anchor `[T, 2]` on one center, and which that is, both `[M]`.
+    """Return the largest IoU of each box `[M, 2]` with an anchor `[T, 2]` of the same center, and its index: `[M]`.
 
-    Of equally good anchors it is the first, as in Darknet.
+    Of equally good anchors the first is taken, as in Darknet.
     """
     best, which = np.full(len(boxes), -1.0), np.zeros(len(boxes), np.int64)
     areas = boxes.prod(axis=1)
@@ -84,32 +94,42 @@ def best_anchors(anchors: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np
 
 
 def best_possible_recall(anchors: np.ndarray, boxes: np.ndarray, iou: float = MATCHED_IOU) -> float:
-    """Share of the boxes `[M, 2]` that some anchor `[T, 2]` overlaps by more than `iou`, on one center."""
+    """Return the fraction of boxes `[M, 2]` whose IoU with an anchor `[T, 2]` of the same center exceeds `iou`."""
     return float((best_anchors(anchors, boxes)[0] > iou).mean())
 
 
 def fit_of(heads: Sequence[HeadAnchors], boxes: np.ndarray) -> AnchorFit:
-    """How well the heads' anchors fit boxes `[M, 2]`, of which there is at least one."""
+    """Return how well the heads' anchors fit boxes `[M, 2]`, at least one."""
     used = np.concatenate([head.anchors[list(head.own)] for head in heads])
-    answered = np.array(
+    responsible = np.array(
         [np.isin(best_anchors(head.anchors, boxes)[1], head.own) for head in heads]
     )  # [heads, M]
     return AnchorFit(
         recall=best_possible_recall(used, boxes),
         mean_iou=float(best_anchors(used, boxes)[0].mean()),
-        shares=tuple(float(share) for share in answered.mean(axis=1)),
-        nobody=float(1 - answered.any(axis=0).mean()),
+        fractions=tuple(float(each) for each in responsible.mean(axis=1)),
+        unassigned=float(1 - responsible.any(axis=0).mean()),
     )
 
 
 def kmeans_anchors(
-    boxes: np.ndarray, count: int, seed: int = 0, beginnings: int = BEGINNINGS
+    boxes: np.ndarray, count: int, seed: int = 0, starts: int = STARTS
 ) -> np.ndarray:
-    """`count` anchors `[count, 2]` for boxes `[M, 2]`, from small to large area.
+    """Find anchors by k-means with the distance 1 - IoU.
 
-    K-means with the distance 1 - IoU, as AlexeyAB's `detector calc_anchors` (detector.c calc_anchors, matrix.c
-    do_kmeans), from so many beginnings, drawn by `seed`; the result of the largest mean IoU is taken.
-    Raises DatasetError when there are fewer different boxes than anchors.
+    Source: AlexeyAB's `detector calc_anchors` (detector.c calc_anchors, matrix.c do_kmeans).
+
+    Args:
+        boxes: `[M, 2]` (width, height).
+        count: Number of anchors.
+        seed: Of the random starts.
+        starts: Number of random starts; the result with the largest mean IoU is taken.
+
+    Returns:
+        `[count, 2]`, by rising area.
+
+    Raises:
+        DatasetError: There are fewer different boxes than anchors.
     """
     different = np.unique(boxes, axis=0)
     if len(different) < count:
@@ -118,17 +138,16 @@ def kmeans_anchors(
         )
     rng = np.random.default_rng(seed)
     tried = [
-        _kmeans(boxes, different[rng.permutation(len(different))[:count]])
-        for _ in range(beginnings)
+        _kmeans(boxes, different[rng.permutation(len(different))[:count]]) for _ in range(starts)
     ]
     best = max(tried, key=lambda anchors: best_anchors(anchors, boxes)[0].mean())
     return best[np.argsort(best.prod(axis=1), kind="stable")]
 
 
 def masks_by_size(counts: Sequence[int], strides: Sequence[float]) -> list[tuple[int, ...]]:
-    """Which anchors, sorted by area, each head takes: the head of the smallest stride the smallest ones.
+    """Return the mask of each head for anchors sorted by area: smaller anchors go to heads of smaller stride.
 
-    counts: how many a head takes; strides: network-input pixels a cell.
+    counts: number of anchors of each head; strides: network-input pixels per cell.
     """
     masks: list[tuple[int, ...]] = [()] * len(counts)
     start = 0
@@ -139,17 +158,17 @@ def masks_by_size(counts: Sequence[int], strides: Sequence[float]) -> list[tuple
 
 
 def rounded_anchors(anchors: np.ndarray, digits: int) -> np.ndarray:
-    """As they will stand in the cfg, PIXEL_DIGITS or CELL_DIGITS behind the point, none of them 0."""
+    """Round anchors as the cfg holds them, to PIXEL_DIGITS or CELL_DIGITS decimals; none becomes 0."""
     return np.maximum(np.round(anchors, digits), 10.0**-digits)
 
 
 def anchors_line(anchors: np.ndarray, digits: int) -> str:
-    """ "w,h,  w,h ..." for a cfg, as calc_anchors prints them."""
+    """Return "w,h,  w,h ..." for a cfg, as calc_anchors prints them."""
     return ",  ".join(f"{width:.{digits}f},{height:.{digits}f}" for width, height in anchors)
 
 
 def _kmeans(boxes: np.ndarray, centers: np.ndarray) -> np.ndarray:
-    """Centers after k-means from these; one that no box is nearest to stays where it was."""
+    """Return the centers after k-means; a center without boxes keeps its value."""
     before = np.full(len(boxes), -1)
     for _ in range(MOST_ROUNDS):
         _, nearest = best_anchors(centers, boxes)

@@ -1,8 +1,10 @@
-"""A look at the whole data set before training: every list entry, label and image, named where it is faulty.
+"""Check a data set before training: every list entry, label file and image.
 
-A problem is something that cannot be used: it is left out, or stops the run. A remark is something that can be used
-but is likely not meant. `CONSEQUENCES` says which is which, and what a run does about it.
+A problem is data that cannot be used: it stops the run or is left out. A warning is data that can be used but is
+probably a mistake. `HANDLING` lists all kinds, and what a run does with them.
 """
+
+from __future__ import annotations
 
 import os
 from collections import Counter
@@ -10,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,8 +29,10 @@ from yolo.formats.label_files import (
     read_list,
     read_rows,
 )
-from yolo.letterbox import Placement
 from yolo.records import LabeledBoxes, Problem
+
+if TYPE_CHECKING:
+    from yolo.letterbox import Placement
 
 MISSING_IMAGE = "image that is not there"
 
@@ -57,44 +62,44 @@ UNSEEN_IN_VALID = "class without an object to score"
 
 IN_BOTH_LISTS = "image to learn from and to score"
 
-READERS = 4  # threads; decoding releases Python's lock
+READERS = 4  # threads; OpenCV releases Python's lock while it decodes
 
 SMALLEST_SIDE = (
-    1  # network pixels; AlexeyAB data.c fill_truth_detection drops smaller boxes (lowest_w = 1 / w)
+    1  # network pixels; training drops smaller boxes (AlexeyAB data.c: lowest_w = 1 / w)
 )
 
 
 @dataclass(frozen=True)
-class Consequence:
-    """Whether a kind of problem stops a run, and what a run that is not stopped does about it."""
+class Handling:
+    """What a run does with a kind of problem: whether it stops, and what it does when it goes on."""
 
     stops: bool
-    then: str
+    action: str
 
 
-CONSEQUENCES = {
-    MISSING_IMAGE: Consequence(True, "leaves it out"),
-    BROKEN_IMAGE: Consequence(True, "leaves it out"),
-    UNREADABLE_LABELS: Consequence(True, "leaves the image out"),
-    BAD_LABEL: Consequence(True, "leaves this box out"),
-    MISSING_LABELS: Consequence(False, "takes it as background"),
-    EMPTY_LABELS: Consequence(False, "takes it as background"),
-    TWO_LABEL_FILES: Consequence(False, "reads the first"),
-    LISTED_TWICE: Consequence(False, "takes it as often as it is listed"),
-    BOX_TWICE: Consequence(False, "counts it twice"),
-    OVER_BORDER: Consequence(False, "cuts it to learn, scores it as it is"),
-    TINY_BOX: Consequence(False, "cannot learn it"),
-    UNSEEN_IN_TRAIN: Consequence(False, "cannot learn it"),
-    UNSEEN_IN_VALID: Consequence(False, "leaves it out of the mean"),
-    IN_BOTH_LISTS: Consequence(False, "uses it for both; the score flatters"),
+HANDLING = {
+    MISSING_IMAGE: Handling(True, "leaves it out"),
+    BROKEN_IMAGE: Handling(True, "leaves it out"),
+    UNREADABLE_LABELS: Handling(True, "leaves the image out"),
+    BAD_LABEL: Handling(True, "leaves this box out"),
+    MISSING_LABELS: Handling(False, "takes it as background"),
+    EMPTY_LABELS: Handling(False, "takes it as background"),
+    TWO_LABEL_FILES: Handling(False, "reads the first"),
+    LISTED_TWICE: Handling(False, "takes it as often as it is listed"),
+    BOX_TWICE: Handling(False, "counts it twice"),
+    OVER_BORDER: Handling(False, "cuts it to learn, scores it as it is"),
+    TINY_BOX: Handling(False, "cannot learn it"),
+    UNSEEN_IN_TRAIN: Handling(False, "cannot learn it"),
+    UNSEEN_IN_VALID: Handling(False, "leaves it out of the mean"),
+    IN_BOTH_LISTS: Handling(False, "uses it for both; the score flatters"),
 }
 
 
 @dataclass(frozen=True)
 class LabeledImage:
-    """An image that exists, its size (height, width) and its ground truth. difficult: boxes that count neither way.
+    """A readable image, its size (height, width) and its ground truth. difficult: boxes that evaluation ignores.
 
-    labels: the file that the ground truth comes from; lines: which of its lines each box stands in.
+    labels: the label file; lines: the number of the line of each ground-truth box.
     """
 
     path: Path
@@ -107,50 +112,60 @@ class LabeledImage:
 
 @dataclass(frozen=True)
 class CheckedSet:
-    """The usable images of a list, in its order; what was wrong with the others; what is odd about these."""
+    """The usable images of a list, in its order; the problems of the others; warnings about the usable ones."""
 
     images: tuple[LabeledImage, ...]
     problems: tuple[Problem, ...]
-    remarks: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
 
 
 def check_list(
     path: str | Path, classes: int, channels: int, difficult: str | Path | None = None
 ) -> CheckedSet:
-    """Read every image and label file that a list names.
+    """Read every image of a list, and its label file.
 
-    difficult: a list parallel to it, whose images' label files hold the difficult boxes (AlexeyAB's key).
-    An image whose labels are partly out of range keeps the good ones; one without a label file has no objects,
-    as in AlexeyAB's Darknet; one that cannot be read, or whose labels cannot, is left out.
-    Raises DatasetError for an empty list and for lists of unequal length.
+    An image keeps its valid labels if others are out of range. Without a label file it has no objects, as in
+    AlexeyAB's Darknet. An image is left out if it or its label file cannot be read.
+
+    Args:
+        path: The list, one image per line.
+        classes: Number of classes.
+        channels: Of the network input, 1 or 3.
+        difficult: A list of equal length; the label files of its images hold the difficult boxes (AlexeyAB's key).
+
+    Raises:
+        DatasetError: The list is empty, or the lists differ in length.
     """
     entries = read_entries(path)
-    aside: list[Path | None] = list(read_list(difficult)) if difficult else [None] * len(entries)
-    if len(aside) != len(entries):
+    difficult_listed: list[Path | None] = (
+        list(read_list(difficult)) if difficult else [None] * len(entries)
+    )
+    if len(difficult_listed) != len(entries):
         raise DatasetError(
-            f"{difficult}: found {len(aside)} entries, expected {len(entries)} as in {path}"
+            f"{difficult}: found {len(difficult_listed)} entries, expected {len(entries)} as in {path}"
         )
     listed = [image for _, image in entries]
-    images, problems, remarks = [], [], _listed_twice(path, entries)
+    images, problems, warnings = [], [], _listed_twice(path, entries)
     with ThreadPoolExecutor(READERS) as pool:
         checked = pool.map(
-            lambda pair: _check(*pair, classes, channels), zip(listed, aside, strict=True)
+            lambda pair: _check(*pair, classes, channels),
+            zip(listed, difficult_listed, strict=True),
         )
         for image, found in progress(checked, f"checking {Path(path).name}", len(entries)):
             for each in found:
-                (remarks if _is_remark(each) else problems).append(each)
+                (warnings if _is_warning(each) else problems).append(each)
             if image is not None:
                 images.append(image)
-    return CheckedSet(tuple(images), tuple(problems), tuple(remarks))
+    return CheckedSet(tuple(images), tuple(problems), tuple(warnings))
 
 
 def stopping(problems: Iterable[Problem]) -> list[Problem]:
-    """Those that stop a run, unless it is told to leave them out."""
-    return [problem for problem in problems if CONSEQUENCES[problem.kind].stops]
+    """Return the problems that stop a run, unless it runs with --on-problem skip."""
+    return [problem for problem in problems if HANDLING[problem.kind].stops]
 
 
 def problem_lines(problems: Iterable[Problem], shown: int = 3) -> Iterator[str]:
-    """ "count x kind", and below it the first `shown` of that kind."""
+    """Yield "count x kind" for each kind, followed by its first `shown` messages."""
     by_kind: dict[str, list[str]] = {}
     for problem in problems:
         by_kind.setdefault(problem.kind, []).append(problem.message)
@@ -162,7 +177,7 @@ def problem_lines(problems: Iterable[Problem], shown: int = 3) -> Iterator[str]:
 
 
 def objects_per_class(images: Iterable[LabeledImage], classes: int) -> list[int]:
-    """How many boxes of each class there are."""
+    """Return the number of boxes of each class."""
     counts = Counter(label for image in images for label in image.ground_truth.labels.tolist())
     return [counts[label] for label in range(classes)]
 
@@ -172,9 +187,9 @@ def tiny_boxes(
     size: tuple[int, int],
     placed: Callable[[tuple[int, int], tuple[int, int]], Placement],
 ) -> list[Problem]:
-    """Boxes that are less than a pixel wide or high in a network input of `size` (height, width).
+    """Return a warning for each box that is less than a pixel wide or high in a network input of `size`.
 
-    placed: `letterbox.stretched` or `letterbox.letterboxed`, as the run sees its images.
+    size: (height, width); placed: `letterbox.stretched` or `letterbox.letterboxed`.
     """
     problems = []
     for image in images:
@@ -190,7 +205,7 @@ def tiny_boxes(
 def unseen_classes(
     images: Sequence[LabeledImage], names: Sequence[str], kind: str
 ) -> list[Problem]:
-    """Classes that no image has an object of; kind: UNSEEN_IN_TRAIN or UNSEEN_IN_VALID."""
+    """Return a warning for each class without an object; kind: UNSEEN_IN_TRAIN or UNSEEN_IN_VALID."""
     counts = objects_per_class(images, len(names))
     return [
         Problem(kind, f"class {label}, {name}: found no object in {len(images)} images")
@@ -200,7 +215,7 @@ def unseen_classes(
 
 
 def in_both_lists(train: Iterable[LabeledImage], valid: Iterable[LabeledImage]) -> list[Problem]:
-    """Images of `valid` that are in `train` too, by their paths."""
+    """Return a warning for each image of `valid` whose path is also in `train`."""
     known = {os.path.abspath(image.path) for image in train}
     return [
         Problem(IN_BOTH_LISTS, f"{image.path}: found in train and in valid")
@@ -209,9 +224,9 @@ def in_both_lists(train: Iterable[LabeledImage], valid: Iterable[LabeledImage]) 
     ]
 
 
-def _is_remark(problem: Problem) -> bool:
-    # an image without labels stops nothing but has always been told among what is wrong with a list
-    return not CONSEQUENCES[problem.kind].stops and problem.kind != MISSING_LABELS
+def _is_warning(problem: Problem) -> bool:
+    # A missing label file stops nothing, but every command lists it with the problems.
+    return not HANDLING[problem.kind].stops and problem.kind != MISSING_LABELS
 
 
 def _listed_twice(path: str | Path, entries: Sequence[tuple[int, Path]]) -> list[Problem]:
@@ -226,7 +241,7 @@ def _listed_twice(path: str | Path, entries: Sequence[tuple[int, Path]]) -> list
 
 
 def _check(
-    path: Path, aside: Path | None, classes: int, channels: int
+    path: Path, difficult: Path | None, classes: int, channels: int
 ) -> tuple[LabeledImage | None, list[Problem]]:
     try:
         size = read_image(path, channels).shape[:2]
@@ -236,21 +251,23 @@ def _check(
         return None, [Problem(BROKEN_IMAGE, str(error))]
     try:
         labels, rows, problems = _rows(path, classes)
-        _, rows_aside, more = _rows(aside, classes) if aside is not None else (None, [], [])
+        _, difficult_rows, more = (
+            _rows(difficult, classes) if difficult is not None else (None, [], [])
+        )
     except OSError as error:
         fault = f"{error.filename or label_candidates(path)[0]}: {error.strerror}"
         return None, [Problem(UNREADABLE_LABELS, fault)]
-    # the list of difficult boxes is full of images that have none
+    # Most images have no difficult boxes.
     problems += [problem for problem in more if problem.kind != EMPTY_LABELS]
     lines = tuple(line for line, _ in rows)
     size = int(size[0]), int(size[1])
     return LabeledImage(
-        path, size, labeled_boxes(rows), labeled_boxes(rows_aside), labels, lines
+        path, size, labeled_boxes(rows), labeled_boxes(difficult_rows), labels, lines
     ), problems
 
 
 def _rows(image: Path, classes: int) -> tuple[Path | None, list[Row], list[Problem]]:
-    """An image's label file, its usable rows, and what is wrong or odd there; without a file there is no row."""
+    """Return the label file of an image, its valid rows, and its problems and warnings."""
     files = list(label_files(image))
     if not files:
         looked = ", ".join(str(candidate) for candidate in label_candidates(image))
@@ -262,13 +279,13 @@ def _rows(image: Path, classes: int) -> tuple[Path | None, list[Row], list[Probl
         problems.append(Problem(EMPTY_LABELS, f"{labels}:1: found no row"))
     for other in others:
         if other.read_bytes() != labels.read_bytes():
-            message = f"{labels}:1: found {other} too, which says something else"
+            message = f"{labels}:1: found {other} too, with other content"
             problems.append(Problem(TWO_LABEL_FILES, message))
     return labels, rows, [*problems, *_odd_boxes(labels, rows)]
 
 
 def _odd_boxes(path: Path, rows: list[Row]) -> list[Problem]:
-    """Boxes that a file has twice, and those whose center is in the image but not all of the rest."""
+    """Return warnings for boxes that a file has twice, and for boxes that reach over the border of the image."""
     problems = []
     first: dict[tuple[float, ...], int] = {}
     for line, row in rows:

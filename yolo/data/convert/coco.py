@@ -164,7 +164,7 @@ def _images(
 
 
 def unit_boxes(file: CocoFile) -> np.ndarray:
-    """Return (cx, cy, w, h) `[M, 4]` in 0..1 of the image; COCO counts pixels from 0, so nothing is moved or clipped."""
+    """Return (cx, cy, w, h) `[M, 4]`, 0..1 of the image; COCO counts pixels from 0, so nothing is moved or clipped."""
     sizes = np.array([(each.width, each.height) for each in file.images], np.float64)
     side = sizes.reshape(-1, 2)[file.image_index]
     corner, extent = file.boxes[:, :2], file.boxes[:, 2:]

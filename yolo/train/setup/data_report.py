@@ -13,7 +13,7 @@ from terminaltables import AsciiTable
 
 from yolo.data.anchors import AnchorFit, HeadAnchors, fit_of, kmeans_anchors
 from yolo.data.check import (
-    CONSEQUENCES,
+    HANDLING,
     UNSEEN_IN_TRAIN,
     UNSEEN_IN_VALID,
     CheckedSet,
@@ -52,15 +52,15 @@ def all_problems(
     size = network.input.height, network.input.width
     found = [
         *train.problems,
-        *train.remarks,
+        *train.warnings,
         *tiny_boxes(train.images, size, placement_of(network)),
     ]
     found += unseen_classes(train.images, names, UNSEEN_IN_TRAIN)
     if valid is not None:
-        found += [*valid.problems, *valid.remarks]
+        found += [*valid.problems, *valid.warnings]
         found += unseen_classes(valid.images, names, UNSEEN_IN_VALID)
         found += in_both_lists(train.images, valid.images)
-    order = list(CONSEQUENCES)
+    order = list(HANDLING)
     return sorted(found, key=lambda problem: order.index(problem.kind))
 
 
@@ -86,10 +86,10 @@ def problem_table(problems: Iterable[Problem], skip: bool) -> str:
 
 
 def _what_happens(kind: str, skip: bool) -> str:
-    consequence = CONSEQUENCES[kind]
-    if consequence.stops and not skip:
-        return f"stops; with --on-problem skip: {consequence.then}"
-    return consequence.then
+    handling = HANDLING[kind]
+    if handling.stops and not skip:
+        return f"stops; with --on-problem skip: {handling.action}"
+    return handling.action
 
 
 def _wrapped(text: str, columns: int) -> str:
@@ -130,7 +130,7 @@ def anchor_lines(network: Network, boxes: np.ndarray, cfg: Path, data: Path) -> 
     count = len(np.unique(used, axis=0))
     if len(np.unique(sample, axis=0)) <= count:
         return lines
-    better = kmeans_anchors(sample, count, beginnings=SAMPLE_BEGINNINGS)
+    better = kmeans_anchors(sample, count, starts=SAMPLE_BEGINNINGS)
     one = [HeadAnchors(0, better, tuple(range(count)), 1.0)]
     now, then = (fit_of(each, sample) for each in (heads, one))
     if then.recall - now.recall > WORTHWHILE_GAIN:
@@ -149,10 +149,10 @@ def fit_words(fit: AnchorFit) -> str:
 def _shares(heads: Sequence[HeadAnchors], fit: AnchorFit) -> str:
     parts = [
         f"{share:.1%} of the boxes to layer {head.layer} (stride {head.stride:g})"
-        for head, share in zip(heads, fit.shares, strict=True)
+        for head, share in zip(heads, fit.fractions, strict=True)
     ]
-    if fit.nobody:
-        parts.append(f"{fit.nobody:.1%} to an anchor of no mask, so that nothing learns them")
+    if fit.unassigned:
+        parts.append(f"{fit.unassigned:.1%} to an anchor of no mask, so that nothing learns them")
     return ", ".join(parts)
 
 
