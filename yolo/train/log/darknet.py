@@ -125,7 +125,7 @@ class DarknetLoss:
             if isinstance(head, YoloHead):
                 statistics = head_statistics(head, settings, self.dialect, copy, delta, targets)
                 reports.append(HeadReport(layer, settings, images, statistics))
-                costs.append(COSTS[self.dialect](settings, statistics))
+                costs.append(head_cost(settings, self.dialect, statistics))
             else:
                 costs.append(sum_of_squares(delta))
         darknet_loss = (
@@ -185,23 +185,18 @@ def sum_of_squares(delta: Tensor) -> Tensor:
     return delta.double().square().sum()
 
 
-def alexeyab_cost(settings: YoloSettings, statistics: HeadStatistics) -> Tensor:
-    """Return the cost of a head, summed over images (AlexeyAB yolo_layer.c forward_yolo_layer).
+def head_cost(settings: YoloSettings, dialect: str, statistics: HeadStatistics) -> Tensor:
+    """Return the cost of a head, summed over images (both yolo_layer.c, forward_yolo_layer).
 
-    With an iou_loss, 1 - mean IoU (or GIoU) replaces the deltas of the boxes. diou and ciou count as iou.
+    In AlexeyAB's, with an iou_loss, 1 - mean IoU (or GIoU) replaces the deltas of the boxes. diou and ciou count as iou.
     """
-    if settings.box_overlap is None:
+    if dialect == "pjreddie" or settings.box_overlap is None:
         return statistics.cost
     overlap = statistics.giou if printed_iou_loss(settings) == "giou" else statistics.iou
     box_cost = (1 - overlap) * (statistics.count > 0)
     return (
         settings.obj_normalizer * statistics.cost_without_boxes + settings.iou_normalizer * box_cost
     )
-
-
-def pjreddie_cost(settings: YoloSettings, statistics: HeadStatistics) -> Tensor:
-    """Return the cost of a head, summed over images (pjreddie yolo_layer.c forward_yolo_layer)."""
-    return statistics.cost
 
 
 def alexeyab_line(report: HeadReport) -> str:
@@ -249,8 +244,6 @@ def pjreddie_step(report: StepReport) -> str:
         f"{report.seconds:f} seconds, {report.step * report.images} images"
     )
 
-
-COSTS = {"alexeyab": alexeyab_cost, "pjreddie": pjreddie_cost}
 
 HEAD_LINES = {"alexeyab": alexeyab_line, "pjreddie": pjreddie_line}
 

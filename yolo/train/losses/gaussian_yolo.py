@@ -120,20 +120,11 @@ def _box_loss(
     weight: Tensor,
     factor: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Sum the box loss over the pairs (delta_gaussian_yolo_box).
+    """Sum the box loss over the pairs, and return it with their IoUs `[K]` (delta_gaussian_yolo_box).
 
     It is the loss of x, y, w, h (the likelihood, or iou_loss), plus uc_normalizer x the likelihood for the σ.
-
-    Args:
-        head, settings: of the section.
-        options: the box gradient.
-        positive: the K pairs.
-        sigmas: raw σ of x, y, w, h, `[K, 4]`.
-        weight: `[K]`, multiplies the delta of a pair before it is clipped to max_delta.
-        factor: `[K]`, multiplies it afterwards.
-
-    Returns:
-        The loss, and the IoU of each pair `[K]`.
+    sigmas: raw σ of x, y, w, h, `[K, 4]`; weight, factor: `[K]`, multiply the delta of a pair before and after it is
+    clipped to max_delta.
     """
     with torch.no_grad():
         boxes = head.decode_boxes(positive.raw, positive.cells, positive.anchors, positive.grid)

@@ -137,12 +137,7 @@ def _box_loss(
 ) -> Tensor:
     """Sum the box loss: positive cells learn their ground truth, all others, at first, their anchor (delta_region_box).
 
-    Args:
-        head, settings: of the [region].
-        options: dialect and images seen.
-        cells: raw values `[B, A, H, W, 5+classes]`.
-        positive: positive cells, int64 `[K]`, each once.
-        ground_truth: of the positive cells, cxcywh `[K, 4]`.
+    cells: raw values `[B, A, H, W, 5+classes]`; positive: int64 `[K]`, each cell once; ground_truth: cxcywh `[K, 4]`.
     """
     batch, anchors, height, width, _ = cells.shape
     raw = cells.reshape(-1, cells.shape[-1])[:, :COORDS]
@@ -179,14 +174,8 @@ def _objectness_loss(
     """Sum the objectness loss: the target of positive cells is 1, or with rescore their IoU; ignored cells have none.
 
     With a background the value means "no object": target 0 for positive cells, even with rescore, 1 for negative ones.
-
-    Args:
-        head, settings: of the [region].
-        flat: raw values of all cells, `[B*A*H*W, 5+classes]`.
-        negative_target: target of negative cells, `[B*A*H*W]`.
-        ignored: ignored cells, bool `[B*A*H*W]`.
-        positive: positive cells, int64 `[K]`, each once.
-        ious: their IoU with their ground truth, `[K]`.
+    flat: raw values `[B*A*H*W, 5+classes]`; negative_target, ignored: `[B*A*H*W]`; positive: int64 `[K]`, each cell
+    once; ious: `[K]`, of the positive cells.
     """
     scales = settings.scales
     weight = torch.full_like(negative_target, scales.noobject_scale).masked_fill(ignored, 0.0)
@@ -224,14 +213,7 @@ def _class_pairs(
 
     An ignored cell learns the class of its best target. It is the class by the data's `map` as for all others;
     Darknet does not apply the map here, and so takes another class of the tree.
-
-    Args:
-        settings: of the [region].
-        flat: raw values of all cells, `[B*A*H*W, 5+classes]`.
-        labels: of the targets, `[M]`.
-        positive: cells of the targets, int64 `[M]`.
-        ignored: ignored cells, bool `[B*A*H*W]`.
-        best_target: the target with the largest IoU of each cell, int64 `[B*A*H*W]`.
+    flat: raw values `[B*A*H*W, 5+classes]`; labels, positive: of the targets `[M]`; ignored, best_target: `[B*A*H*W]`.
     """
     scale = settings.scales.class_scale
     weights = torch.full(positive.shape, scale, device=flat.device)

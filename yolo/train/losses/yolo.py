@@ -221,17 +221,9 @@ def _box_loss(
     weight: Tensor,
     factor: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Sum the box loss over the pairs (delta_yolo_box).
+    """Sum the box loss over the pairs, and return it with their IoUs `[K]` (delta_yolo_box).
 
-    Args:
-        head, settings: of the section.
-        options: the box gradient.
-        positive: the K pairs.
-        weight: `[K]`, multiplies the delta of a pair before it is clipped to max_delta.
-        factor: `[K]`, multiplies it afterwards.
-
-    Returns:
-        The loss, and the IoU of each pair `[K]`.
+    weight, factor: `[K]`, multiply the delta of a pair before and after it is clipped to max_delta.
     """
     with torch.no_grad():
         boxes = head.decode_boxes(positive.raw, positive.cells, positive.anchors, positive.grid)

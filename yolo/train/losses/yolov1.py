@@ -120,13 +120,7 @@ def _responsible_box(
 
     It is the one with the largest IoU, or the nearest if none overlaps; of equal ones the first. With `forced` the size
     of the ground truth decides; a cell with one box then uses that one. `at_random` overrides both.
-
-    Args:
-        settings: forced is used.
-        overlaps: IoU of each box of the cell with the ground truth, `[K, boxes]`.
-        distances: squared distances, `[K, boxes]`.
-        ground_truth: `[K, 4]`.
-        at_random: choose at random.
+    overlaps, distances: `[K, boxes]`, as `_compare` returns them; ground_truth: `[K, 4]`.
     """
     count = overlaps.shape[1]
     nearest = distances.sort(dim=1, stable=True).indices[:, 0]
