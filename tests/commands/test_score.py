@@ -202,7 +202,7 @@ def spoil(path, old, new):
         (spoil("t.json", "b.jpg", "x/a.jpg"), (*COCO, "d.json"),
          "t.json: found a.jpg and x/a.jpg, expected images that differ in their names"),
         (lambda case: (case / "r.json").write_text("[]\n"), (*COCO, "r.json"),
-         "r.json: found an empty list, expected --format, which alone decides what it is"),
+         "r.json: found an empty list, expected --format, because nothing in the file shows it"),
         (spoil("d.json", "b.jpg", "c.jpg"), (*COCO, "d.json"),
          "d.json: frame 2: found 'c.jpg', expected one of the 2 images of the ground truth"),
         (spoil("d.json", "0.8}", "Infinity}"), (*COCO, "d.json"),

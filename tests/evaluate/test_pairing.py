@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.box_rows import ground_truth_of
 from tests.helpers.detection_files import (
-    NUMBERS,
+    COCO_IDS,
     SIZES,
     any_detections,
     detections_of,
     grouped,
     images_of,
     near_detections,
-    no_ground_truth,
     some_ground_truth,
     voc_annotation,
 )
@@ -33,7 +33,7 @@ from yolo.formats.voc_results import read_results, results_names
 from yolo.records import VOC_ORIGIN
 
 BILLIONTH = 1e-9 * SIZES.max()
-RISING = CocoIds(NUMBERS.images, (3, 18, 90))  # in the order of NAMES
+RISING = CocoIds(COCO_IDS.images, (3, 18, 90))  # in the order of NAMES
 
 
 def sources(ground_truth, detections, kind, **changed):
@@ -214,7 +214,7 @@ def test_a_real_networks_voc_results_lose_no_digit_in_coco(shared, tmp_path):
     names = results_names(tmp_path)
     lines = [line for path in tmp_path.iterdir() for line in path.read_text().splitlines()]
     files = tuple(sorted({line.split()[0] + ".jpg" for line in lines}))
-    images = GroundTruthSet(names, files, SIZES[[0] * len(files)], no_ground_truth(), VOC_ORIGIN)
+    images = GroundTruthSet(names, files, SIZES[[0] * len(files)], ground_truth_of(), VOC_ORIGIN)
     detections = read_results(tmp_path, images)
     write_as(tmp_path / "r.json", DetectionFormat.COCO, Pair(images, detections, None, ()))
     back = read_coco_detections(tmp_path / "r.json", images, ids_from_one(images))
@@ -224,11 +224,11 @@ def test_a_real_networks_voc_results_lose_no_digit_in_coco(shared, tmp_path):
 
 
 def test_no_detections_are_the_same_in_every_format(tmp_path):
-    write_coco_ground_truth(tmp_path / "t.json", images_of(), NUMBERS)
+    write_coco_ground_truth(tmp_path / "t.json", images_of(), COCO_IDS)
     for kind in DetectionFormat:
         written = tmp_path / kind.value
         origin = VOC_ORIGIN if kind is DetectionFormat.COMP4 else 0.0
-        write_as(written, kind, Pair(images_of(origin=origin), detections_of(), NUMBERS, ()))
+        write_as(written, kind, Pair(images_of(origin=origin), detections_of(), COCO_IDS, ()))
         assert read_pair(sources(tmp_path / "t.json", written, kind)).detections.boxes.shape == (
             0,
             4,

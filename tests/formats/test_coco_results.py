@@ -14,8 +14,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from tests.helpers.detection_files import (
+    COCO_IDS,
     NAMES,
-    NUMBERS,
     any_detections,
     detections_of,
     images_of,
@@ -50,8 +50,8 @@ def test_detections_come_back_to_the_last_bit(detections, origin):
     images = images_of(origin=origin)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "r.json"
-        write_coco_detections(path, images, NUMBERS, detections)
-        back = read_coco_detections(path, images, NUMBERS)
+        write_coco_detections(path, images, COCO_IDS, detections)
+        back = read_coco_detections(path, images, COCO_IDS)
         content = json.loads(path.read_bytes())  # as everybody else reads it
     for name, column in vars(detections).items():
         assert np.array_equal(getattr(back, name), column), name
@@ -65,7 +65,7 @@ def test_a_result_file_by_hand(tmp_path):
     write_coco_detections(
         tmp_path / "r.json",
         images_of(origin=1.0),
-        NUMBERS,
+        COCO_IDS,
         detections_of((1, 0, 0.25, 0.3, -2.5, 10.7, 8), (0, 2, 1, 1, 1, 1, 1)),
     )
     # by hand: VOC's 0.3 and -2.5 are -0.7 and -3.5 from 0; 10.7 - 0.3 = 10.4; 8 + 2.5 = 10.5
@@ -77,9 +77,9 @@ def test_a_result_file_by_hand(tmp_path):
 
 def test_the_ground_truth_comes_back_with_its_numbers(tmp_path):
     images = images_of(some_ground_truth(1.0), origin=1.0)
-    write_coco_ground_truth(tmp_path / "t.json", images, NUMBERS)
+    write_coco_ground_truth(tmp_path / "t.json", images, COCO_IDS)
     back = read_coco_ground_truth(tmp_path / "t.json", 1.0, NAMES)
-    assert (back.files, back.coco_ids) == (images.files, NUMBERS)
+    assert (back.files, back.coco_ids) == (images.files, COCO_IDS)
     assert back.sizes.tolist() == images.sizes.tolist()
     for name, column in vars(images.ground_truth).items():
         assert np.array_equal(getattr(back.ground_truth, name), column), name
@@ -127,7 +127,7 @@ def test_scores_are_those_of_pycocotools_on_the_files(tmp_path):
 
 
 def test_a_class_without_a_category_is_scored_with_a_number_of_its_own(tmp_path):
-    write_coco_ground_truth(tmp_path / "t.json", images_of(some_ground_truth()), NUMBERS)
+    write_coco_ground_truth(tmp_path / "t.json", images_of(some_ground_truth()), COCO_IDS)
     images = read_coco_ground_truth(tmp_path / "t.json", 0.0, ("cat", "dog", "emu", "eel"))
     assert images.coco_ids.categories == (18, 3, None, 90)
     dataset, _ = coco_structures(images, detections_of())
@@ -139,7 +139,7 @@ def test_a_class_without_a_category_is_scored_with_a_number_of_its_own(tmp_path)
 
 
 def test_names_must_have_the_categories_that_have_boxes(tmp_path):
-    write_coco_ground_truth(tmp_path / "t.json", images_of(some_ground_truth()), NUMBERS)
+    write_coco_ground_truth(tmp_path / "t.json", images_of(some_ground_truth()), COCO_IDS)
     assert read_coco_ground_truth(
         tmp_path / "t.json", 0.0, ("dog", "cat")
     ).ground_truth.labels.tolist() == [1, 0, 1]
@@ -148,10 +148,10 @@ def test_names_must_have_the_categories_that_have_boxes(tmp_path):
 
 
 def test_numbers_of_another_ground_truth_are_found_by_the_images_names(tmp_path):
-    write_coco_ground_truth(tmp_path / "t.json", images_of(), NUMBERS)
+    write_coco_ground_truth(tmp_path / "t.json", images_of(), COCO_IDS)
     file = read_coco(tmp_path / "t.json")
     other = images_of()
-    assert coco_ids_of(file, other) == NUMBERS
+    assert coco_ids_of(file, other) == COCO_IDS
     assert ids_from_one(other) == CocoIds((1, 2, 3), (1, 2, 3))
     content = json.loads((tmp_path / "t.json").read_text())
     content["images"][2]["file_name"] = "x/a.jpg"
@@ -184,7 +184,7 @@ def test_numbers_of_another_ground_truth_are_found_by_the_images_names(tmp_path)
 def test_a_bad_entry_is_named(tmp_path, changed, message):
     path = results(tmp_path, [entry(), entry(**changed)])
     with pytest.raises(DatasetError) as error:
-        read_coco_detections(path, images_of(), NUMBERS)
+        read_coco_detections(path, images_of(), COCO_IDS)
     assert str(error.value).startswith(f"{path}: entry 2: {message}")
     assert len(str(error.value)) < len(str(path)) + 400
 
@@ -210,7 +210,7 @@ def test_a_bad_entry_is_named(tmp_path, changed, message):
 def test_a_file_that_is_no_result_file_is_one_line(tmp_path, text, message):
     path = results(tmp_path, text)
     with pytest.raises(DatasetError) as error:
-        read_coco_detections(path, images_of(), NUMBERS)
+        read_coco_detections(path, images_of(), COCO_IDS)
     assert str(error.value).startswith(f"{path}{message}")
 
 
@@ -232,7 +232,7 @@ def test_a_file_that_is_no_result_file_is_one_line(tmp_path, text, message):
 )  # fmt: skip
 def test_nothing_of_the_ground_truth_is_left_out(tmp_path, spoil, message):
     path = tmp_path / "t.json"
-    write_coco_ground_truth(path, images_of(some_ground_truth()), NUMBERS)
+    write_coco_ground_truth(path, images_of(some_ground_truth()), COCO_IDS)
     content = json.loads(path.read_text())
     spoil(content)
     path.write_text(json.dumps(content))

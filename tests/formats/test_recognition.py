@@ -1,4 +1,4 @@
-"""yolo.formats.recognition: what is certain is found, anything else asks."""
+"""yolo.formats.recognition: a certain format is recognized, anything else is an error that asks for it."""
 
 import pytest
 
@@ -20,7 +20,7 @@ from yolo.formats.recognition import (
         ("instances.JSON", GroundTruthFormat.COCO),
     ],
 )
-def test_ground_truth_by_what_is_there(tmp_path, name, expected):
+def test_the_format_of_ground_truth_is_recognized(tmp_path, name, expected):
     if name == "voc":
         (tmp_path / "voc").mkdir()
         (tmp_path / "voc/1.xml").touch()
@@ -30,7 +30,7 @@ def test_ground_truth_by_what_is_there(tmp_path, name, expected):
 
 
 @pytest.mark.parametrize("name", ["labels", "truth.csv"])
-def test_uncertain_ground_truth_asks(tmp_path, name):
+def test_an_uncertain_ground_truth_is_an_error_that_asks_for_its_format(tmp_path, name):
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels/1.txt").touch()
     (tmp_path / "truth.csv").touch()
@@ -45,26 +45,28 @@ def test_uncertain_ground_truth_asks(tmp_path, name):
         ('[\n{\n "frame_id":1, \n "filename":"a.jpg"', DetectionFormat.DARKNET),
     ],
 )
-def test_json_by_its_first_keys(tmp_path, text, expected):
+def test_json_is_recognized_by_its_first_keys(tmp_path, text, expected):
     (tmp_path / "r.json").write_text(text)
     assert detection_format(tmp_path / "r.json") is expected
 
 
 @pytest.mark.parametrize("text", ["", "{}", '[{"image_id": 1, "filename": "x"}]'])
-def test_an_uncertain_json_asks(tmp_path, text):
+def test_an_uncertain_json_is_an_error_that_asks_for_its_format(tmp_path, text):
     (tmp_path / "r.json").write_text(text)
-    with pytest.raises(DatasetError, match="r.json: found no certain sign of a format, expected"):
+    with pytest.raises(DatasetError, match="r.json: found no known format, expected"):
         detection_format(tmp_path / "r.json")
 
 
 @pytest.mark.parametrize("text", ["[]", " [\r\n\t] \n"])
-def test_an_empty_list_is_told_and_asks(tmp_path, text):
+def test_an_empty_list_is_an_error_that_asks_for_its_format(tmp_path, text):
     (tmp_path / "r.json").write_text(text)
-    with pytest.raises(DatasetError, match="r.json: found an empty list, expected --format, which"):
+    with pytest.raises(
+        DatasetError, match="r.json: found an empty list, expected --format, because"
+    ):
         detection_format(tmp_path / "r.json")
 
 
-def test_a_folder_is_comp4_or_asks_for_the_columns(tmp_path):
+def test_a_folder_has_comp4_files_or_is_an_error_that_asks_for_its_columns(tmp_path):
     (tmp_path / "a.txt").touch()
     with pytest.raises(DatasetError, match="labels-score-first or labels-score-last"):
         detection_format(tmp_path)
@@ -72,7 +74,7 @@ def test_a_folder_is_comp4_or_asks_for_the_columns(tmp_path):
     assert detection_format(tmp_path) is DetectionFormat.COMP4
 
 
-def test_what_is_not_there_is_said(tmp_path):
+def test_a_path_that_does_not_exist_is_an_error(tmp_path):
     for format_of in (ground_truth_format, detection_format):
         with pytest.raises(FileNotFoundError):
             format_of(tmp_path / "nothing.json")

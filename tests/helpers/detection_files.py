@@ -3,13 +3,15 @@
 import numpy as np
 from hypothesis import strategies as st
 
+from tests.helpers import box_rows
+from tests.helpers.box_rows import ground_truth_of
 from yolo.formats.ground_truth_set import CocoIds, GroundTruthSet
 from yolo.records import GroundTruth, ScoredBoxes
 
 NAMES = ("cat", "dog", "eel")
 FILES = ("a.jpg", "b/c-d.jpg", "e.f.png")
 SIZES = np.array([(80, 100), (375, 500), (33, 7)])  # (height, width)
-NUMBERS = CocoIds((7, 139, 2), (18, 3, 90))
+COCO_IDS = CocoIds((7, 139, 2), (18, 3, 90))
 LARGEST = 1e6  # pixels
 
 
@@ -24,29 +26,22 @@ def voc_annotation(*objects, size=(0, 0)) -> str:
     return text + "</annotation>"
 
 
-def no_ground_truth() -> GroundTruth:
-    nothing = np.zeros(0, np.int64)
-    return GroundTruth(nothing, nothing, np.zeros((0, 4)), np.zeros(0, bool))
-
-
 def some_ground_truth(origin: float = 0.0) -> GroundTruth:
     """A cat in the first image; a dog and a difficult cat in the second."""
-    boxes = np.array([(10.0, 20, 40, 60), (0, 0, 500, 375), (100, 50, 150, 150)])
-    hard = np.array([False, False, True])
-    return GroundTruth(np.array([0, 1, 1]), np.array([0, 1, 0]), boxes + origin, hard)
+    cat, dog = np.array((10, 20, 40, 60)) + origin, np.array((0, 0, 500, 375)) + origin
+    hard = np.array((100, 50, 150, 150)) + origin
+    return ground_truth_of((0, 0, cat, False), (1, 1, dog, False), (1, 0, hard, True))
 
 
 def images_of(ground_truth: GroundTruth | None = None, origin: float = 0.0) -> GroundTruthSet:
-    """The three images, with sizes and COCO's numbers."""
-    ground_truth = no_ground_truth() if ground_truth is None else ground_truth
-    return GroundTruthSet(NAMES, FILES, SIZES, ground_truth, origin, NUMBERS)
+    """The three images, with sizes and COCO's ids."""
+    ground_truth = ground_truth_of() if ground_truth is None else ground_truth
+    return GroundTruthSet(NAMES, FILES, SIZES, ground_truth, origin, COCO_IDS)
 
 
 def detections_of(*rows) -> ScoredBoxes:
     """Rows (image, class, score, xmin, ymin, xmax, ymax)."""
-    table = np.array(rows, np.float64).reshape(-1, 7)
-    index, labels = table[:, 0].astype(np.int64), table[:, 1].astype(np.int64)
-    return ScoredBoxes(index, labels, table[:, 2], table[:, 3:])
+    return box_rows.detections_of(*((*row[:3], row[3:]) for row in rows))
 
 
 @st.composite
@@ -66,7 +61,7 @@ def any_detections(draw, largest: float = LARGEST) -> ScoredBoxes:
 
 @st.composite
 def near_detections(draw) -> ScoredBoxes:
-    """Up to eight detections that reach over their images by less than half, so that shares of it can hold them."""
+    """Up to eight detections that reach over their images by less than half, so that fractions of it can hold them."""
     side = st.tuples(st.floats(-0.45, 1.45), st.floats(-0.45, 1.45)).map(sorted)
     row = st.tuples(st.integers(0, 2), st.integers(0, 2), st.floats(-1e9, 1e9), side, side)
     rows = draw(st.lists(row, max_size=8))

@@ -3,7 +3,8 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from yolo.records import Evaluation, GroundTruth, ScoredBoxes
+from tests.helpers import box_rows
+from yolo.records import Evaluation
 
 SIDE = 12  # of the images; boxes have whole corners, so that IoUs fall exactly on thresholds
 CLASSES, IMAGES = 3, 3
@@ -12,21 +13,12 @@ NAMES = ("ant", "bee", "cow")
 
 def ground_truth_of(rows):
     """rows: (image, class, xyxy, difficult) each."""
-    images, labels, boxes, difficult = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return GroundTruth(
-        np.array(images, np.int64), np.array(labels, np.int64),
-        np.array(boxes, np.float64).reshape(-1, 4), np.array(difficult, bool),
-    )  # fmt: skip
+    return box_rows.ground_truth_of(*rows)
 
 
 def found_of(rows):
     """rows: (image, class, score, xyxy) each, put in the order of their images, as an evaluator gives them."""
-    rows = sorted(rows, key=lambda row: row[0])
-    images, labels, scores, boxes = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return ScoredBoxes(
-        np.array(images, np.int64), np.array(labels, np.int64),
-        np.array(scores, np.float64), np.array(boxes, np.float64).reshape(-1, 4),
-    )  # fmt: skip
+    return box_rows.detections_of(*sorted(rows, key=lambda row: row[0]))
 
 
 def evaluation_of(ground_truth, found, names=NAMES, images=IMAGES, size=(SIDE, SIDE)):

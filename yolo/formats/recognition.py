@@ -1,4 +1,4 @@
-"""Which format a file or folder has, where that is beyond doubt; else an error that asks."""
+"""Recognize the format of a file or folder; if it is uncertain, raise an error that asks the user for it."""
 
 from enum import Enum
 from pathlib import Path
@@ -33,11 +33,16 @@ class DetectionFormat(Enum):
 
 LABEL_FORMATS = (DetectionFormat.LABELS_SCORE_FIRST, DetectionFormat.LABELS_SCORE_LAST)
 
-FRACTION_FORMATS = (DetectionFormat.DARKNET, *LABEL_FORMATS)  # boxes in 0..1 of the image
+FRACTION_FORMATS = (DetectionFormat.DARKNET, *LABEL_FORMATS)  # boxes are fractions of the image
 
 
 def ground_truth_format(path: Path) -> GroundTruthFormat:
-    """A folder of XML, a .data or a list, a json. Raises DatasetError for anything else, OSError if not there."""
+    """Return the format of ground truth: of a folder of XML, a .data or a list, a JSON file.
+
+    Raises:
+        DatasetError: anything else.
+        OSError: the path does not exist.
+    """
     path.stat()
     if path.is_dir():
         if any(path.glob("*.xml")):
@@ -54,7 +59,10 @@ def ground_truth_format(path: Path) -> GroundTruthFormat:
 
 
 def detection_format(path: Path) -> DetectionFormat:
-    """A folder of comp4 files, or a json by the keys of its first entry. Raises as `ground truth_format` does."""
+    """Return the format of detections: of a folder of comp4 files, or of a JSON file by the keys of its first entry.
+
+    Raises as `ground_truth_format` does.
+    """
     path.stat()
     if path.is_dir():
         if any(path.glob(f"{RESULTS_PREFIX}*.txt")):
@@ -66,8 +74,8 @@ def detection_format(path: Path) -> DetectionFormat:
     keys = {b'"image_id"': DetectionFormat.COCO, b'"filename"': DetectionFormat.DARKNET}
     found = {each for key, each in keys.items() if key in head}
     if head.translate(None, BLANKS) == b"[]":
-        expected = "--format, which alone decides what it is"
+        expected = "--format, because nothing in the file shows it"
         raise DatasetError(f"{path}: found an empty list, expected {expected}")
     if len(found) != 1:
-        raise DatasetError(f"{path}: found no certain sign of a format, expected --format")
+        raise DatasetError(f"{path}: found no known format, expected --format")
     return found.pop()
