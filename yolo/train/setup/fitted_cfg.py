@@ -1,0 +1,218 @@
+"""A base cfg and a data set → the values that a cfg for this data set needs.
+
+Classes, filters, anchors, schedule and subdivisions: what Darknet's README tells users to edit by hand.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from yolo.cfg import Section
+from yolo.data.anchors import (
+    CELL_DIGITS,
+    PIXEL_DIGITS,
+    AnchorFit,
+    HeadAnchors,
+    anchors_line,
+    fit_of,
+    kmeans_anchors,
+    masks_by_size,
+    rounded_anchors,
+)
+from yolo.errors import CfgError
+from yolo.model.network import Network
+
+Values = dict[int, dict[str, str | None]]  # number of a section, 0 for [net] → keys and values
+
+# AlexeyAB's README, "How to train": max_batches = classes * 2000, but not less than the number of training images and
+# not less than 6000; steps at 80 % and 90 % of it
+STEPS_PER_CLASS = 2000
+LEAST_STEPS = 6000
+DROPS = (0.8, 0.9)
+DROP_FACTOR = "0.1"
+USUAL_BATCH = 64  # of the published cfgs; some have batch=1 for testing
+
+# Layers that have as many channels as their input: behind them lies the convolution that decides the number
+SAME_CHANNELS = (
+    "activation",
+    "avg",
+    "avgpool",
+    "batchnorm",
+    "dropout",
+    "logistic",
+    "max",
+    "maxpool",
+    "sam",
+    "upsample",
+)
+KEY_OF_CHANNELS = {
+    "conv": "filters",
+    "convolutional": "filters",
+    "conn": "output",
+    "connected": "output",
+}
+# Values for each anchor beside the classes: coordinates, objectness, and for Gaussian_yolo an uncertainty each
+ANCHOR_VALUES = {"yolo": 5, "Gaussian_yolo": 9, "region": 5}
+
+
+@dataclass(frozen=True)
+class FittedAnchors:
+    """Anchors made for a data set. values: for the cfg; before, after: how the base's and these fit the boxes."""
+
+    values: Values
+    before: AnchorFit
+    after: AnchorFit
+
+
+def class_values(network: Network, sections: Sequence[Section], classes: int) -> Values:
+    """Return the values of `classes` in every head and of the filters before it; of a classifier its last filters.
+
+    Args:
+        network: built from `sections`.
+        sections: of the base cfg, [net] first, as `yolo.cfg.read_cfg` returns them.
+        classes: of the data set.
+
+    Raises:
+        CfgError: a class hierarchy, or a head whose input comes from no convolution of its own.
+    """
+    values: Values = {}
+    if not network.heads:
+        index = _source_of_channels(network, sections, network.outputs[0])
+        values[index + 1] = {KEY_OF_CHANNELS[network.kinds[index]]: str(classes)}
+        return values
+    for head in network.heads:
+        section, kind = sections[head + 1], network.kinds[head]
+        if section.has("tree") or section.has("map"):
+            raise CfgError(
+                f"{section.path}:{section.line}: found a class hierarchy, expected a head with plain classes"
+            )
+        values[head + 1] = {"classes": str(classes)}
+        if section.has("counters_per_class"):  # of the base's classes
+            values[head + 1]["counters_per_class"] = None
+        index = _source_of_channels(network, sections, network.sources[head][0])
+        needed = _head_values(network, section, kind, head, classes)
+        if network.kinds[index] in ("conv", "convolutional") and kind == "detection":
+            _, height, width = network.shapes[index]
+            if needed % (height * width):
+                raise CfgError(
+                    f"{section.path}:{section.line}: found a map of {height}x{width}, expected one that holds "
+                    f"{needed} values"
+                )
+            needed //= height * width
+        values.setdefault(index + 1, {})[KEY_OF_CHANNELS[network.kinds[index]]] = str(needed)
+    return values
+
+
+def _head_values(network: Network, section: Section, kind: str, head: int, classes: int) -> int:
+    """Filters before a head; of [detection] the values of all cells."""
+    if kind == "detection":
+        side, boxes = section.integer("side", 7), section.integer("num", 1)
+        return side**2 * (classes + 5 * boxes)
+    layer = network.layers[head]
+    return len(layer.anchors) * (ANCHOR_VALUES[kind] + classes)
+
+
+def _source_of_channels(network: Network, sections: Sequence[Section], index: int) -> int:
+    """Index of the convolutional or connected layer that decides how many channels layer `index` has."""
+    start = index
+    while index >= 0 and network.kinds[index] in SAME_CHANNELS:
+        index = network.sources[index][0]
+    if index < 0 or network.kinds[index] not in KEY_OF_CHANNELS:
+        section = sections[start + 1]
+        raise CfgError(
+            f"{section.path}:{section.line}: found [{section.kind}] before the head, "
+            "expected a [convolutional] or [connected] whose number of outputs can be set"
+        )
+    return index
+
+
+def anchor_values(
+    network: Network, heads: Sequence[HeadAnchors], boxes: np.ndarray, seed: int = 0
+) -> FittedAnchors | None:
+    """Return anchors by k-means on the boxes, and how they fit.
+
+    They are never worse than the base's by best possible recall: then, and where the boxes have fewer different sizes
+    than there are anchors, the result is None.
+
+    Args:
+        network: built from the base cfg at the input size that will be trained.
+        heads: of the network, from `heads_of`; all of its heads that have anchors.
+        boxes: (width, height) of the training boxes in pixels of the network input `[M, 2]`.
+        seed: of the starts of k-means.
+    """
+    counts = [len(head.own) for head in heads]
+    if not heads or len(np.unique(boxes, axis=0)) < sum(counts):
+        return None
+    in_cells = network.kinds[heads[0].layer] == "region"
+    unit, digits = (heads[0].stride, CELL_DIGITS) if in_cells else (1.0, PIXEL_DIGITS)
+    found = rounded_anchors(kmeans_anchors(boxes, sum(counts), seed) / unit, digits)
+    masks = masks_by_size(counts, [head.stride for head in heads])
+    new = [
+        replace(head, anchors=found * unit, own=mask)
+        for head, mask in zip(heads, masks, strict=True)
+    ]
+    before, after = fit_of(heads, boxes), fit_of(new, boxes)
+    if (after.recall, after.mean_iou) <= (before.recall, before.mean_iou):
+        return None
+    line = anchors_line(found, digits).replace("  ", " ")
+    values: Values = {}
+    for head in new:
+        values[head.layer + 1] = {"anchors": line, "num": str(len(found))}
+        if not in_cells:  # a [region] has no mask
+            values[head.layer + 1]["mask"] = ",".join(map(str, head.own))
+    return FittedAnchors(values, before, after)
+
+
+def schedule_values(
+    net: Section, classes: int, images: int, epochs: float | None = None
+) -> dict[str, str | None]:
+    """Return batch, max_batches, steps, scales and burn_in of [net].
+
+    max_batches follows AlexeyAB's advice, or `epochs`. Where the policy is steps, the rate drops at 80 and 90 %. burn_in
+    stays the base's, but is at most the part of max_batches that it would be of 6,000 steps.
+
+    Args:
+        net: [net] of the base cfg.
+        classes: of the data set.
+        images: of the training list.
+        epochs: passes over the training images, instead of Darknet's advice.
+    """
+    batch = net.integer("batch", 1)
+    batch = batch if batch > 1 else USUAL_BATCH
+    if epochs is None:
+        steps = max(STEPS_PER_CLASS * classes, LEAST_STEPS, images)
+    else:
+        steps = max(1, math.ceil(epochs * images / batch))
+    values: dict[str, str | None] = {"batch": str(batch), "max_batches": str(steps)}
+    if net.text("policy", "constant") == "steps":
+        values["steps"] = ",".join(str(max(1, round(part * steps))) for part in DROPS)
+        values["scales"] = ",".join([DROP_FACTOR] * len(DROPS))
+    burn_in = net.integer("burn_in", 0)
+    if burn_in:
+        values["burn_in"] = str(min(burn_in, max(1, round(burn_in * steps / LEAST_STEPS))))
+    return values
+
+
+def merged(*parts: Mapping[int, Mapping[str, str | None]]) -> Values:
+    """Return the values of all parts; of one key, the last part counts."""
+    values: Values = {}
+    for part in parts:
+        for number, keys in part.items():
+            values.setdefault(number, {}).update(keys)
+    return values
+
+
+def fitting_subdivisions(batch: int, needed: Mapping[int, int], free: int | None) -> int | None:
+    """Return the smallest number of subdivisions whose mini-batch fits, None where none does.
+
+    Args:
+        batch: of the cfg.
+        needed: images of a mini-batch → bytes that it needs.
+        free: bytes; None where unknown, then all images at once.
+    """
+    for images in sorted(needed, reverse=True):
+        if free is None or needed[images] <= free:
+            return batch // images
+    return None
