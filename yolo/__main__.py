@@ -9,7 +9,14 @@ from yolo import __version__
 from yolo.console import run, stop
 
 COMMANDS = {  # group → names of modules in yolo/commands
-    "data sets": ("convert_voc", "convert_coco", "make_shapes", "anchors", "show_augment"),
+    "data sets": (
+        "convert_voc",
+        "convert_coco",
+        "make_cfg",
+        "make_shapes",
+        "anchors",
+        "show_augment",
+    ),
     "training": ("train", "find_lr"),
     "use": ("detect", "classify"),
     "scores": ("evaluate", "compare", "score", "score_voc"),

@@ -6,23 +6,31 @@ Classes, filters, anchors, schedule and subdivisions: what Darknet's README tell
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from yolo.cfg import Section
+from yolo.cfg import DataFile, Section, override, parse_cfg, read_cfg, read_names
 from yolo.data.anchors import (
     CELL_DIGITS,
     PIXEL_DIGITS,
     AnchorFit,
     HeadAnchors,
     anchors_line,
+    box_sizes,
     fit_of,
     kmeans_anchors,
     masks_by_size,
     rounded_anchors,
 )
-from yolo.errors import CfgError
-from yolo.model.network import Network
+from yolo.data.check import check_list
+from yolo.data.class_folders import read_classified
+from yolo.errors import CfgError, DatasetError
+from yolo.formats.cfg_text import CfgChange, edit_cfg
+from yolo.model.network import Network, build
+from yolo.train.multiscale import Sizes
+from yolo.train.setup.data_report import fit_words, fits, heads_of, memory_line, placement_of
+from yolo.train.setup.memory import estimate
 
 Values = dict[int, dict[str, str | None]]  # number of a section, 0 for [net] → keys and values
 
@@ -32,6 +40,7 @@ STEPS_PER_CLASS = 2000
 LEAST_STEPS = 6000
 DROPS = (0.8, 0.9)
 DROP_FACTOR = "0.1"
+USABLE = 0.9  # of the free memory: the estimate was 0.86 to 1.10 of what was measured
 USUAL_BATCH = 64  # of the published cfgs; some have batch=1 for testing
 
 # Layers that have as many channels as their input: behind them lies the convolution that decides the number
@@ -64,6 +73,27 @@ class FittedAnchors:
     values: Values
     before: AnchorFit
     after: AnchorFit
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What the user decides: size, (height, width) of the input, None for the base's; epochs, None for Darknet's
+    advice; keep_anchors: leave the base's; seed: of k-means; free: bytes of memory, None where unknown."""
+
+    size: tuple[int, int] | None = None
+    epochs: float | None = None
+    keep_anchors: bool = False
+    seed: int = 0
+    free: int | None = None
+
+
+@dataclass(frozen=True)
+class FittedCfg:
+    """The text of a new cfg, what differs from the base, line by line, and notes for the user, a line each."""
+
+    text: str
+    changes: list[CfgChange]
+    notes: list[str]
 
 
 def class_values(network: Network, sections: Sequence[Section], classes: int) -> Values:
@@ -170,8 +200,8 @@ def schedule_values(
 ) -> dict[str, str | None]:
     """Return batch, max_batches, steps, scales and burn_in of [net].
 
-    max_batches follows AlexeyAB's advice, or `epochs`. Where the policy is steps, the rate drops at 80 and 90 %. burn_in
-    stays the base's, but is at most the part of max_batches that it would be of 6,000 steps.
+    max_batches follows AlexeyAB's advice, or `epochs`. Where the policy is steps, the rate drops at 80 and 90 %.
+    burn_in is the base's; a run of fewer than 6,000 steps gets a burn_in that is shorter in proportion.
 
     Args:
         net: [net] of the base cfg.
@@ -195,6 +225,105 @@ def schedule_values(
     return values
 
 
+def fitted_cfg(base: str | Path, data: DataFile, options: FitOptions) -> FittedCfg:
+    """Return the text of a cfg that trains the network of `base` on a data set, and what is different.
+
+    Args:
+        base: a cfg whose heads have anchors and classes of their own, or a classifier's.
+        data: `classes` and the list or folder `train`; every image of it is read.
+        options: see FitOptions.
+
+    Raises:
+        CfgError: the base is no cfg, or its classes cannot be changed.
+        DatasetError: the data set has no usable image.
+    """
+    if data.train is None:
+        raise DatasetError(f"{data.path}: expected the key train")
+    size = {
+        key: str(side) for key, side in zip(("height", "width"), options.size or (), strict=False)
+    }
+    sections = override(read_cfg(base), size)
+    network, _ = build(sections)
+    images, boxes, summary = _training_data(network, data)
+    anchors = None
+    if not options.keep_anchors:
+        anchors = anchor_values(network, heads_of(network), boxes, options.seed)
+    schedule = schedule_values(sections[0], data.classes, images, options.epochs)
+    values = merged(
+        {0: {**size, **schedule}},
+        class_values(network, sections, data.classes),
+        anchors.values if anchors else {},
+    )
+    text = Path(base).read_text(encoding="utf-8-sig", errors="replace")
+    edited, _ = edit_cfg(text, str(base), values)
+    subdivisions, memory = _subdivisions(edited, str(base), options)
+    values[0]["subdivisions"] = str(subdivisions)
+    edited, changes = edit_cfg(text, str(base), values)
+    notes = [summary, *([_anchor_note(anchors)] if anchors else []), memory]
+    return FittedCfg(edited, changes, notes)
+
+
+def _training_data(network: Network, data: DataFile) -> tuple[int, np.ndarray, str]:
+    """Return the number of training images, their boxes (width, height) in network pixels, and a line about both."""
+    if not network.heads:
+        names = read_names(data.labels) if data.labels else []
+        found = read_classified(data.train, names, network.input.channels).images
+        return (
+            len(found),
+            np.zeros((0, 2)),
+            f"data: {len(found)} training images, {data.classes} classes",
+        )
+    checked = check_list(data.train, data.classes, network.input.channels)
+    if not checked.images:
+        raise DatasetError(f"{data.train}: found no usable image")
+    size = network.input.height, network.input.width
+    boxes = box_sizes(checked.images, size, placement_of(network))
+    count = len(checked.images)
+    return (
+        count,
+        boxes,
+        f"data: {count} training images, {len(boxes)} boxes, {data.classes} classes",
+    )
+
+
+def _anchor_note(anchors: FittedAnchors) -> str:
+    return f"anchors: {fit_words(anchors.after)}; the base's: {fit_words(anchors.before)}"
+
+
+def _subdivisions(text: str, path: str, options: FitOptions) -> tuple[int, str]:
+    """Return the smallest number of subdivisions that fits the free memory, and the line about it.
+
+    Raises CfgError where not even one image at a time fits.
+    """
+    network, _ = build(parse_cfg(text, path))
+    settings = network.training_settings
+    size = _largest_size(network)
+    copies = 2 if settings.adam else 1
+    tried = [2**power for power in range(settings.batch.bit_length())]
+    for subdivisions in [each for each in tried if settings.batch % each == 0]:
+        images = settings.batch // subdivisions
+        memory = estimate(network, images, size, copies)
+        if options.free is None or fits(memory, int(options.free * USABLE)):
+            return subdivisions, memory_line(memory, options.free, images, size, subdivisions)
+    raise CfgError(
+        f"{path}: found a network that needs more than the free memory for one image of "
+        f"{size[1]}x{size[0]}, expected a smaller --width and --height"
+    )
+
+
+def _largest_size(network: Network) -> tuple[int, int]:
+    """Return the largest (height, width) that multi-scale training with this cfg draws."""
+    size = network.input.height, network.input.width
+    random = network.head_settings[-1].random if network.heads else 0.0
+    if not random:
+        return size
+    settings = network.training_settings
+    sizes = Sizes(
+        size, random, settings.resize_step, settings.max_batches, seed=0, dialect="alexeyab"
+    )
+    return max((sizes.size_at(step) for step in (1, settings.max_batches)), key=math.prod)
+
+
 def merged(*parts: Mapping[int, Mapping[str, str | None]]) -> Values:
     """Return the values of all parts; of one key, the last part counts."""
     values: Values = {}
@@ -202,17 +331,3 @@ def merged(*parts: Mapping[int, Mapping[str, str | None]]) -> Values:
         for number, keys in part.items():
             values.setdefault(number, {}).update(keys)
     return values
-
-
-def fitting_subdivisions(batch: int, needed: Mapping[int, int], free: int | None) -> int | None:
-    """Return the smallest number of subdivisions whose mini-batch fits, None where none does.
-
-    Args:
-        batch: of the cfg.
-        needed: images of a mini-batch → bytes that it needs.
-        free: bytes; None where unknown, then all images at once.
-    """
-    for images in sorted(needed, reverse=True):
-        if free is None or needed[images] <= free:
-            return batch // images
-    return None

@@ -1,0 +1,103 @@
+"""Make a cfg for a data set from a base cfg.
+
+Sets the classes and the filters before every head, fits the anchors to the training boxes, sets max_batches, steps and
+burn_in by Darknet's advice, and chooses subdivisions that fit the memory. Comments and all other lines stay. Prints
+every changed line and the commands that come next.
+
+example:
+  yolo-darknet make_cfg --base yolov4-tiny --data voc/voc.data --out my.cfg
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from yolo.cfg import DataFile, read_data
+from yolo.console import (
+    add_device_option,
+    cfg_file,
+    command_parser,
+    positive,
+    stop,
+    whole_number,
+)
+from yolo.files import write_text
+
+DEFAULT_BACKUP = "backup"  # where train writes when neither --out nor the .data says it
+
+
+def main() -> None:
+    args = _arguments()
+    if (args.width is None) != (args.height is None):
+        stop("found one of --width and --height, expected both or none")
+    if args.out.resolve() == args.base.resolve():
+        stop(f"{args.out}: found the base itself, expected a new file")
+    if args.out.exists() and not args.overwrite:
+        stop(f"{args.out}: found this file, expected a new one; --overwrite replaces it")
+
+    import torch
+
+    from yolo.train.setup.fitted_cfg import FitOptions, fitted_cfg
+    from yolo.train.setup.memory import free_bytes
+
+    data = read_data(args.data)
+    options = FitOptions(
+        size=None if args.width is None else (args.height, args.width),
+        epochs=args.epochs,
+        keep_anchors=args.keep_anchors,
+        seed=args.seed,
+        free=free_bytes(torch.device(args.device)),
+    )
+    made = fitted_cfg(args.base, data, options)
+    write_text(args.out, made.text)
+    print(f"{args.out}: {args.base} with {len(made.changes)} changes")
+    for change in made.changes:
+        print(f"  {change}")
+    for note in made.notes:
+        print(note)
+    print("next:")
+    for line in next_commands(args.out, args.data, data):
+        print(f"  {line}")
+
+
+def next_commands(cfg: Path, path: Path, data: DataFile) -> list[str]:
+    """Return the commands that train, score and use the network of a cfg, as a user would type them.
+
+    Args:
+        cfg: the new cfg.
+        path: of the .data file.
+        data: what the file holds.
+    """
+    best = (data.backup or Path(DEFAULT_BACKUP)) / f"{cfg.stem}_best.weights"
+    commands = [f"yolo-darknet train --cfg {cfg} --data {path}"]
+    if data.valid is not None:
+        commands.append(
+            f"yolo-darknet evaluate --cfg {cfg} --weights {best} --data {path} --report report"
+        )
+    else:
+        best = best.with_name(f"{cfg.stem}_last.weights")
+    if data.names is not None:
+        commands.append(
+            f"yolo-darknet detect --cfg {cfg} --weights {best} --names {data.names} IMAGE --out out"
+        )
+    return commands
+
+
+def _arguments() -> argparse.Namespace:
+    parser = command_parser(__doc__)
+    add = parser.add_argument
+    add(
+        "--base", type=cfg_file, required=True, metavar="CFG",
+        help="a cfg, or the name of one that comes with the package, such as yolov4-tiny",
+    )  # fmt: skip
+    add("--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file")
+    add("--out", type=Path, required=True, metavar="FILE", help="the new cfg")
+    add("--width", type=whole_number(1), metavar="W", help="of the input; default: the base's")
+    add("--height", type=whole_number(1), metavar="H")
+    add("--epochs", type=positive, metavar="N", help="instead of 2000 steps a class, at least 6000")
+    add("--keep-anchors", action="store_true", help="leave the base's anchors as they are")
+    add("--seed", type=whole_number(0), default=0, metavar="N", help="of k-means; default 0")
+    add("--overwrite", action="store_true", help="replace --out if it exists")
+    add_device_option(parser)
+    return parser.parse_args()
