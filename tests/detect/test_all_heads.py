@@ -10,7 +10,7 @@ from tests.helpers.tiny_data import NAMES, write_set
 from yolo.cfg import parse_cfg
 from yolo.data.check import check_list
 from yolo.detect.detector import Detector
-from yolo.evaluate.evaluator import evaluate
+from yolo.evaluate.evaluator import detections_of, evaluation_of
 from yolo.evaluate.metrics.table import average_precisions
 from yolo.evaluate.metrics.voc import mean_ap, voc_scores
 from yolo.model.network import build
@@ -91,6 +91,7 @@ def test_a_network_of_any_head_is_scored(kind, tmp_path):
         tmp_path / "set", [[(43, 24, 64, 48, 1)], [(43, 24, 64, 48, 1), (0, 0, 9, 9, 0)]]
     )
     images = check_list(drawn.folder / "list.txt", classes=2, channels=3).images
-    evaluation = evaluate(Detector(network_of(kind), NAMES), images, batch=2, workers=0)
+    detections = detections_of(Detector(network_of(kind), NAMES), images, batch=2, workers=0)
+    evaluation = evaluation_of(NAMES, images, detections)
     precisions = average_precisions(voc_scores(evaluation), "area")
     assert precisions == [0.0, 1.0] and mean_ap(precisions) == 0.5

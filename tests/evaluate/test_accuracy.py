@@ -1,4 +1,4 @@
-"""yolo.evaluate.accuracy: accuracies class by class, as ranking each image alone gives them."""
+"""yolo.evaluate.accuracy: the accuracy of each class equals that of ranking one image after the other."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from yolo.data.class_folders import ClassifiedImage
 from yolo.data.images import read_image
 from yolo.detect.classifier import Classifier
 from yolo.errors import DatasetError
-from yolo.evaluate.accuracy import Accuracy, accuracy_line, accuracy_table, score
+from yolo.evaluate.accuracy import Accuracy, accuracy_table, classifier_accuracy
 
 CFG = """[net]
 width=12
@@ -42,7 +42,7 @@ def images(tmp_path):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_counts_are_those_of_one_image_after_the_other(images, letterbox, workers):
     classifier = Classifier(network_of(CFG).train(), NAMES, top=3, letterbox=letterbox)
-    found = score(classifier, images, batch=4, workers=workers)
+    found = classifier_accuracy(classifier, images, batch=4, workers=workers)
     first, among = np.zeros(7, int), np.zeros(7, int)
     for image in images:
         ranking = classifier(read_image(image.path)).labels.tolist()
@@ -55,8 +55,8 @@ def test_the_counts_are_those_of_one_image_after_the_other(images, letterbox, wo
     assert not classifier.network.training
 
 
-def test_both_views_are_the_classifiers(images):
-    """With the image's mean color as the only feature, the view decides what is seen."""
+def test_both_views_are_those_of_the_classifier(images):
+    """With the image's mean color as the only feature, the view decides what the network sees."""
     wide = np.zeros((8, 60, 3), np.uint8)
     wide[:, :20] = wide[:, 40:] = (255, 0, 0)
     path = write_image(images[0].path.with_name("wide.png"), wide)
@@ -67,27 +67,28 @@ def test_both_views_are_the_classifiers(images):
         network.layers[0].conv.bias.copy_(torch.tensor([0.1, 0, 0, 0, 0, 0, 0]))
     for letterbox, label in ((False, 0), (True, 3)):
         classifier = Classifier(network, NAMES, letterbox=letterbox)
-        found = score(classifier, [ClassifiedImage(path, label)], batch=1, workers=0)
+        found = classifier_accuracy(classifier, [ClassifiedImage(path, label)], batch=1, workers=0)
         assert found.top_1 == 1, letterbox
 
 
 def test_no_images_have_no_accuracy():
-    found = score(Classifier(network_of(CFG), NAMES), [], batch=2, workers=0)
+    found = classifier_accuracy(Classifier(network_of(CFG), NAMES), [], batch=2, workers=0)
     assert found.top_1 is None and found.top_k is None
-    assert accuracy_line(found) == "top-1 n/a  top-5 n/a"
     assert "n/a" in accuracy_table(found)
 
 
 def test_more_places_than_classes_are_as_many_as_classes(images):
-    found = score(Classifier(network_of(CFG), NAMES, top=50), images, batch=4, workers=0)
+    found = classifier_accuracy(
+        Classifier(network_of(CFG), NAMES, top=50), images, batch=4, workers=0
+    )
     assert found.top == 7 and found.top_k == 1
 
 
-def test_an_image_that_cannot_be_shown_is_named(images):
+def test_an_image_that_is_too_elongated_is_named(images):
     path = write_image(images[0].path.with_name("thin.png"), np.zeros((1, 300, 3), np.uint8))
     classifier = Classifier(network_of(CFG), NAMES)
     with pytest.raises(DatasetError, match="thin.png: found an image of 300x1 pixels"):
-        score(classifier, [ClassifiedImage(path, 0)], batch=1, workers=0)
+        classifier_accuracy(classifier, [ClassifiedImage(path, 0)], batch=1, workers=0)
 
 
 def test_the_table_and_the_line_by_hand():
@@ -101,4 +102,4 @@ def test_the_table_and_the_line_by_hand():
         ["eel", "6", "1.0000", "1.0000"],
         ["all", "10", "0.7000", "0.9000"],
     ]
-    assert accuracy_line(accuracy) == "top-1 0.700000  top-2 0.900000"
+    assert (accuracy.top_1, accuracy.top_k) == (0.7, 0.9)

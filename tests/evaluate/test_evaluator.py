@@ -1,4 +1,4 @@
-"""yolo.evaluate.evaluator: a network's detections beside the ground truth, scored by hand-computed numbers."""
+"""yolo.evaluate.evaluator: detections joined with ground truth, and scores by hand."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,12 @@ from tests.helpers.tiny_data import NAMES, cfg_text, network_of
 from yolo.data.check import check_list
 from yolo.data.images import read_image
 from yolo.detect.detector import Detector
-from yolo.evaluate.evaluator import detections_of, evaluate, ground_truth_of_images, image_boxes
+from yolo.evaluate.evaluator import (
+    detections_of,
+    evaluation_of,
+    ground_truth_of_images,
+    image_boxes,
+)
 from yolo.evaluate.metrics.coco import coco_score
 from yolo.evaluate.metrics.table import average_precisions
 from yolo.evaluate.metrics.voc import detections_in_voc_pixels, mean_ap, voc_scores
@@ -18,7 +23,7 @@ def checked(drawn, **how):
     return check_list(drawn.folder / "list.txt", classes=2, channels=3, **how).images
 
 
-def evaluation_of(images, found, names=NAMES):
+def evaluation_with(images, found, names=NAMES):
     """found: (image, class, score, xyxy) each."""
     columns = list(zip(*found, strict=True)) or [[], [], [], []]
     return Evaluation(
@@ -35,7 +40,7 @@ def evaluation_of(images, found, names=NAMES):
     )
 
 
-def all_found(drawn):
+def all_detected(drawn):
     return [
         (index, label, 0.9, (x1, y1, x2, y2))
         for index, boxes in enumerate(drawn.boxes)
@@ -57,8 +62,8 @@ def test_the_ground_truth_is_what_was_drawn(four):
     assert not ground_truth.difficult.any()
 
 
-def test_finding_everything_is_a_map_of_one(four):
-    evaluation = evaluation_of(checked(four), all_found(four))
+def test_detecting_everything_is_a_map_of_one(four):
+    evaluation = evaluation_with(checked(four), all_detected(four))
     for metric in ("voc07", "area"):
         assert average_precisions(voc_scores(evaluation), metric) == pytest.approx([1.0, 1.0])
     assert coco_score(evaluation).ap == pytest.approx(1.0)
@@ -72,7 +77,7 @@ def test_average_precisions_by_hand(four):
         (1, 0, 0.7, (4, 30, 18, 44)),
         (1, 0, 0.6, (4, 30, 18, 43)),  # found already: false
     ]
-    evaluation = evaluation_of(checked(four), found)
+    evaluation = evaluation_with(checked(four), found)
     red, green = voc_scores(evaluation)
     # 11 points: recalls 0 .. 0.3 see 1, 0.4 .. 0.6 see 2/3, the others 0
     assert red.voc07_ap == pytest.approx((4 * 1 + 3 * 2 / 3) / 11)
@@ -92,10 +97,10 @@ def test_difficult_boxes_count_neither_way(four):
     listed = four.folder / "difficult.txt"
     listed.write_text("".join(f"{aside}/images/p{index}.png\n" for index in range(4)))
     images = checked(four, difficult=listed)
-    without = [row for row in all_found(four) if row[:2] != (1, 0)]
+    without = [row for row in all_detected(four) if row[:2] != (1, 0)]
     with_it = [(1, 0, 0.99, (4, 30, 18, 44)), *without]
     for found, counted in ((without, 2), (with_it, 3)):
-        score = voc_scores(evaluation_of(images, found))[0]
+        score = voc_scores(evaluation_with(images, found))[0]
         assert score.match.ground_truths == 2
         assert score.match.detections == counted and len(score.match.scores) == 2
         assert score.voc07_ap == pytest.approx(1.0)
@@ -103,36 +108,37 @@ def test_difficult_boxes_count_neither_way(four):
 
 def test_boxes_are_matched_in_vocs_pixels(four):
     """By hand: 9..25 and 9..17 with the last pixel inside are 17 and 9 wide, IoU 9/17; without it 8/16, no hit."""
-    evaluation = evaluation_of(checked(four), [(0, 0, 0.9, (8, 8, 16, 24))])
+    evaluation = evaluation_with(checked(four), [(0, 0, 0.9, (8, 8, 16, 24))])
     assert voc_scores(evaluation)[0].match.true_positive.tolist() == [True]
     assert voc_scores(evaluation, iou_thresh=0.53)[0].match.true_positive.tolist() == [False]
 
 
 def test_a_class_without_ground_truth_has_no_number(four):
     scores = voc_scores(
-        evaluation_of(checked(four), all_found(four), names=("red", "green", "blue"))
+        evaluation_with(checked(four), all_detected(four), names=("red", "green", "blue"))
     )
     assert scores[2].voc07_ap is None
     assert mean_ap(average_precisions(scores, "voc07")) == pytest.approx(1.0)
 
 
 def test_no_detections_are_ordinary(four):
-    evaluation = evaluation_of(checked(four), [])
+    evaluation = evaluation_with(checked(four), [])
     assert [score.voc07_ap for score in voc_scores(evaluation)] == [0, 0]
     assert coco_score(evaluation).ap == 0
 
 
 def test_detections_are_written_as_darknet_writes_them(four):
-    evaluation = evaluation_of(checked(four), [(0, 0, 0.5, (-3.0, 5.0, 70.0, 20.0))])
+    evaluation = evaluation_with(checked(four), [(0, 0, 0.5, (-3.0, 5.0, 70.0, 20.0))])
     # by hand: moved by 1, kept inside 1..64 and 1..48
     assert detections_in_voc_pixels(evaluation).boxes.tolist() == [[1, 6, 64, 21]]
 
 
 @pytest.mark.parametrize("letterbox", [False, True])
-def test_batches_find_what_single_images_find(four, letterbox):
+def test_batches_give_the_detections_of_single_images(four, letterbox):
     """An untrained network, any threshold that keeps some boxes; the images, loaders and placements are real."""
     detector = Detector(network_of(cfg_text()), NAMES, score_thresh=0.2, letterbox=letterbox)
-    evaluation = evaluate(detector, checked(four), batch=3, workers=0)
+    images = checked(four)
+    evaluation = evaluation_of(NAMES, images, detections_of(detector, images, batch=3, workers=0))
     assert evaluation.image_ids == ("p0", "p1", "p2", "p3")
     assert evaluation.sizes.tolist() == [[48, 64]] * 4
     alone = [detector(read_image(path)) for path in four.images]

@@ -1,4 +1,4 @@
-"""A classifier and a data set → how often the right class is the likeliest, or among the likeliest, class by class."""
+"""Top-1 and top-k accuracy of a classifier on a data set, for each class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ from yolo.letterbox import letterboxed, place
 
 @dataclass(frozen=True)
 class Accuracy:
-    """What a classifier made of a data set, class by class, all int64 `[classes]`.
+    """Counts of images by their class, all int64 `[classes]`.
 
-    images: how many there are; first: those whose class was the likeliest; among: those whose class was among the
-    `top` likeliest.
+    images: all images. first: those whose class had the highest probability. among: those whose class was among the `top`
+    highest.
     """
 
     names: tuple[str, ...]
@@ -35,19 +35,19 @@ class Accuracy:
 
     @property
     def top_1(self) -> float | None:
-        """Share of all images whose class was the likeliest; None without an image."""
-        return share(int(self.first.sum()), int(self.images.sum()))
+        """The fraction of all images whose class had the highest probability; None without an image."""
+        return _ratio(int(self.first.sum()), int(self.images.sum()))
 
     @property
     def top_k(self) -> float | None:
-        """Share of all images whose class was among the `top` likeliest; None without an image."""
-        return share(int(self.among.sum()), int(self.images.sum()))
+        """The fraction of all images whose class was among the `top` highest; None without an image."""
+        return _ratio(int(self.among.sum()), int(self.images.sum()))
 
 
 class ViewedImages(Dataset):
-    """Images as a classifier sees them, in the view of `tools/classify.py`, each with its class.
+    """Images prepared for a classifier as `classify` does, each with its class.
 
-    size: (height, width) of the network input; letterbox: the whole image, otherwise its middle.
+    size: (height, width) of the network input. letterbox: use the whole image, otherwise a center crop.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ViewedImages(Dataset):
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """float32 `[C, H, W]` 0..1, class."""
+        """Return (image float32 `[C, H, W]` in 0..1, class)."""
         path, label = self.images[index].path, self.images[index].label
         image = read_image(path, self.channels)
         if self.letterbox:
@@ -77,57 +77,39 @@ class ViewedImages(Dataset):
             raise DatasetError(f"{path}: {error}") from error
 
 
-def score(
+def classifier_accuracy(
     classifier: Classifier, images: Sequence[ClassifiedImage], batch: int, workers: int
 ) -> Accuracy:
-    """Let `classifier` rank the classes of every image, `batch` at a time (classifier.c validate_classifier_single).
+    """Rank the classes of every image and count the correct ones (classifier.c validate_classifier_single).
 
-    Its `top` says how many classes an image has a chance with; its network stays in evaluation mode, on its device.
-    Raises DatasetError for an image that has gone bad since it was checked, or that is too elongated to be cut.
+    Args:
+        classifier: its `top` is the k of top-k; its network stays in evaluation mode, on its device.
+        images: image files with their class.
+        batch: images at a time.
+        workers: processes that read images.
+
+    Raises:
+        DatasetError: an image cannot be read any more, or is too elongated for a crop.
     """
     network = classifier.network.eval()
     size = network.input.height, network.input.width
     dataset = ViewedImages(images, size, network.input.channels, classifier.letterbox)
     loader = DataLoader(dataset, batch_size=batch, num_workers=workers, worker_init_fn=start_worker)
-    labels, first, among = [], [], []
-    for inputs, ground_truth in progress(prepared(loader), "scoring", len(loader)):
+    classes = len(classifier.names)
+    counts = np.zeros((3, classes), np.int64)
+    for inputs, labels in progress(prepared(loader), "scoring", len(loader)):
         ranked = torch.stack([ranking.labels for ranking in classifier.rank(inputs)])
-        hits = ranked == ground_truth[:, None]
-        labels.append(ground_truth)
-        first.append(hits[:, 0])
-        among.append(hits.any(dim=1))
-    return accuracy_of(
-        classifier.names, min(classifier.top, len(classifier.names)), labels, first, among
-    )
-
-
-def accuracy_of(
-    names: Sequence[str],
-    top: int,
-    labels: Sequence[Tensor],
-    first: Sequence[Tensor],
-    among: Sequence[Tensor],
-) -> Accuracy:
-    """Batches of classes int64 `[B]` and of hits bool `[B]` → Accuracy."""
-    ground_truth = np.concatenate([np.zeros(0, np.int64), *(each.numpy() for each in labels)])
-    counts = [
-        np.bincount(ground_truth[hits], minlength=len(names))
-        for hits in (
-            np.ones(len(ground_truth), bool),
-            np.concatenate([np.zeros(0, bool), *(each.numpy() for each in first)]),
-            np.concatenate([np.zeros(0, bool), *(each.numpy() for each in among)]),
-        )
-    ]
-    return Accuracy(tuple(names), top, *counts)
-
-
-def share(hits: int, images: int) -> float | None:
-    """hits / images; None without an image."""
-    return hits / images if images else None
+        correct = ranked == labels[:, None]
+        for row, chosen in zip(
+            counts, (torch.ones_like(labels, dtype=torch.bool), correct[:, 0], correct.any(dim=1)),
+            strict=True,
+        ):  # fmt: skip
+            row += np.bincount(labels[chosen].numpy(), minlength=classes)
+    return Accuracy(tuple(classifier.names), min(classifier.top, classes), *counts)
 
 
 def accuracy_table(accuracy: Accuracy) -> str:
-    """A row a class, then one of all images; of a class without an image n/a."""
+    """Format one row per class, then one of all images; n/a without an image."""
     rows = zip(
         (*accuracy.names, "all"),
         *(
@@ -137,7 +119,7 @@ def accuracy_table(accuracy: Accuracy) -> str:
         strict=True,
     )
     body = [
-        [name, str(images), format_ap(share(first, images)), format_ap(share(among, images))]
+        [name, str(images), format_ap(_ratio(first, images)), format_ap(_ratio(among, images))]
         for name, images, first, among in rows
     ]
     table = AsciiTable([["class", "images", "top-1", f"top-{accuracy.top}"], *body])
@@ -146,7 +128,5 @@ def accuracy_table(accuracy: Accuracy) -> str:
     return table.table
 
 
-def accuracy_line(accuracy: Accuracy) -> str:
-    """All of it in one line: `top-1 0.731200  top-5 0.912300`."""
-    first, among = (format_ap(value, digits=6) for value in (accuracy.top_1, accuracy.top_k))
-    return f"top-1 {first}  top-{accuracy.top} {among}"
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -1,4 +1,4 @@
-"""A network and a data set → scored detections beside the ground truth."""
+"""Run a detector on a data set and join its detections with the ground truth."""
 
 from collections.abc import Sequence
 
@@ -12,60 +12,62 @@ from yolo.detect.detector import Detector
 from yolo.records import Detections, Evaluation, GroundTruth, LabeledBoxes, ScoredBoxes
 
 
-def evaluate(
-    detector: Detector, images: Sequence[LabeledImage], batch: int, workers: int
-) -> Evaluation:
-    """Run `detector` over the images, `batch` at a time; progress is shown on a terminal.
-
-    Raises DatasetError for an image that has gone bad since it was checked.
-    """
-    found = detections_of(detector, images, batch, workers)
-    return evaluation_of(detector.names, images, found)
-
-
 def detections_of(
     detector: Detector, images: Sequence[LabeledImage], batch: int, workers: int
 ) -> list[Detections]:
-    """What `detector` finds in each image, in order. Raises DatasetError as `evaluate` does."""
+    """Run a detector on images; progress is shown on a terminal.
+
+    Args:
+        detector: with its thresholds.
+        images: the images, checked before.
+        batch: images at a time.
+        workers: processes that read images.
+
+    Returns:
+        The detections of each image, in order.
+
+    Raises:
+        DatasetError: an image cannot be read any more.
+    """
     size = detector.network.input.height, detector.network.input.width
     channels = detector.network.input.channels
     dataset = EvaluationImages(images, size, channels, detector.placement)
     loader = evaluation_loader(dataset, batch, workers)
-    found = []
+    detections = []
     for inputs, placements in progress(prepared(loader), "evaluating", len(loader)):
-        found += detector.detect(inputs, placements)
-    return found
+        detections += detector.detect(inputs, placements)
+    return detections
 
 
 def evaluation_of(
-    names: Sequence[str], images: Sequence[LabeledImage], found: Sequence[Detections]
+    names: Sequence[str], images: Sequence[LabeledImage], detections: Sequence[Detections]
 ) -> Evaluation:
-    """Ground truth and detections of the images side by side; found: one entry an image."""
-    detections = ScoredBoxes(
-        image_index=np.repeat(np.arange(len(found)), [len(each) for each in found]),
-        labels=_joined([each.labels.numpy() for each in found], np.int64, ()),
-        scores=_joined([each.scores.numpy() for each in found], np.float64, ()),
-        boxes=_joined([each.boxes.numpy() for each in found], np.float64, (4,)),
-    )
+    """Join the ground truth and the detections of images; `detections` has one entry per image."""
+    counts = [len(each) for each in detections]
     return Evaluation(
         names=tuple(names),
         image_ids=tuple(image.path.stem for image in images),
         sizes=np.array([image.size for image in images], np.int64).reshape(-1, 2),
         ground_truth=ground_truth_of_images(images),
-        detections=detections,
+        detections=ScoredBoxes(
+            image_index=np.repeat(np.arange(len(counts)), counts),
+            labels=_joined([each.labels.numpy() for each in detections], np.int64, ()),
+            scores=_joined([each.scores.numpy() for each in detections], np.float64, ()),
+            boxes=_joined([each.boxes.numpy() for each in detections], np.float64, (4,)),
+        ),
     )
 
 
 def ground_truth_of_images(images: Sequence[LabeledImage]) -> GroundTruth:
-    """The labels of the images, the difficult ones marked, in continuous image pixels."""
+    """Return the labels of images in continuous image pixels; those of `image.difficult` are marked as difficult."""
     image_index, labels, boxes, difficult = [], [], [], []
     for index, image in enumerate(images):
-        for ground_truth, hard in ((image.ground_truth, False), (image.difficult, True)):
-            count = len(ground_truth.labels)
+        for labeled, is_difficult in ((image.ground_truth, False), (image.difficult, True)):
+            count = len(labeled.labels)
             image_index.append(np.full(count, index, np.int64))
-            labels.append(ground_truth.labels)
-            boxes.append(image_boxes(ground_truth, image.size))
-            difficult.append(np.full(count, hard))
+            labels.append(labeled.labels)
+            boxes.append(image_boxes(labeled, image.size))
+            difficult.append(np.full(count, is_difficult))
     return GroundTruth(
         image_index=_joined(image_index, np.int64, ()),
         labels=_joined(labels, np.int64, ()),
@@ -74,13 +76,13 @@ def ground_truth_of_images(images: Sequence[LabeledImage]) -> GroundTruth:
     )
 
 
-def image_boxes(ground_truth: LabeledBoxes, size: tuple[int, int]) -> np.ndarray:
-    """Labels cxcywh 0..1 `[M, 4]` → xyxy in pixels of an image of (height, width)."""
-    center, side = ground_truth.boxes[:, :2], ground_truth.boxes[:, 2:]
+def image_boxes(labeled: LabeledBoxes, size: tuple[int, int]) -> np.ndarray:
+    """Convert labels cxcywh 0..1 `[M, 4]` to xyxy in pixels of an image of `size` (height, width)."""
+    center, side = labeled.boxes[:, :2], labeled.boxes[:, 2:]
     corners = np.concatenate((center - side / 2, center + side / 2), axis=1)
     return corners * (size[1], size[0], size[1], size[0])
 
 
 def _joined(parts: list[np.ndarray], dtype: type, shape: tuple[int, ...]) -> np.ndarray:
-    """Concatenated, with a shape also where there is nothing to concatenate."""
+    """Concatenate; without parts, the result is an empty array of the same kind."""
     return np.concatenate([np.zeros((0, *shape), dtype), *parts]).astype(dtype)

@@ -25,7 +25,7 @@ from yolo.defaults import TOP_CLASSES
 from yolo.detect.classifier import Classifier
 from yolo.distributed import Processes
 from yolo.errors import DatasetError
-from yolo.evaluate.accuracy import Accuracy, accuracy_table, score
+from yolo.evaluate.accuracy import Accuracy, accuracy_table, classifier_accuracy
 from yolo.model.network import Network
 from yolo.train.checkpoint import Progress
 from yolo.train.data_parallel import SharedSteps
@@ -98,7 +98,7 @@ def classification_scores(
 ) -> Scores | None:
     """Top-1 and top-k of the valid set; each process looks at its share of the images."""
     classifier = Classifier(network, data.names, data.top, network.dialect == "pjreddie")
-    mine = score(classifier, processes.share(data.valid), batch, workers)
+    mine = classifier_accuracy(classifier, processes.share(data.valid), batch, workers)
     parts = processes.gather([mine], processes.world)
     if parts is None:
         return None
