@@ -17,6 +17,7 @@ def write_video(
     sound: str | None = None,
     codec: str = "libx264",
     rate: int = 10,
+    sound_rate: int = SOUND_RATE,
 ) -> Path:
     """Write RGB images as a video.
 
@@ -35,7 +36,7 @@ def write_video(
             stream.codec_context.time_base = Fraction(1, 1000)
         if rotation:
             stream.set_display_rotation(rotation)
-        audio = container.add_stream(sound, rate=SOUND_RATE, layout="mono") if sound else None
+        audio = container.add_stream(sound, rate=sound_rate, layout="mono") if sound else None
         for image, time in zip(images, times, strict=True):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
             frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
@@ -47,11 +48,12 @@ def write_video(
 
 
 def _write_tone(container, stream, seconds: float) -> None:
-    count = round(seconds * SOUND_RATE)
+    rate = stream.rate
+    count = round(seconds * rate)
     tone = (8000 * np.sin(np.arange(count) / 5)).astype(np.int16)[None]
     frame = av.AudioFrame.from_ndarray(tone, format="s16", layout="mono")
-    frame.sample_rate, frame.pts, frame.time_base = SOUND_RATE, 0, Fraction(1, SOUND_RATE)
-    frames = av.AudioResampler(stream.codec_context.format, "mono", SOUND_RATE).resample(frame)
+    frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+    frames = av.AudioResampler(stream.codec_context.format, "mono", rate).resample(frame)
     for each in frames:
         container.mux(stream.encode(each))
     container.mux(stream.encode(None))

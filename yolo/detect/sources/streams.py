@@ -65,8 +65,10 @@ def stream_frames(
             problem = f"{name}: the stream ended"
         except DatasetError as error:
             problem = str(error)
+        if stop.is_set():
+            return
         attempt += 1
-        if index == 0 or stop.is_set():
+        if index == 0:
             raise DatasetError(problem)
         if attempt > patience.retries:
             raise DatasetError(f"{problem}; opening it again failed {patience.retries} times")

@@ -1,0 +1,111 @@
+"""yolo.detect.outputs.video: what a player reads back from an annotated video."""
+
+import numpy as np
+import pytest
+
+from tests.helpers.tiny_videos import (
+    moving_square,
+    read_video,
+    sound_seconds,
+    write_video,
+)
+from yolo.detect.outputs.video import video_file
+from yolo.detect.sources.video import video_frames
+
+
+def copied(source, target, sound=True, **options):
+    with video_file(target, str(source) if sound else None) as video:
+        for frame in video_frames(str(source), 3, **options):
+            video.write(frame.image, frame.time)
+    return target
+
+
+def test_frames_and_their_times_come_back(tmp_path):
+    times = [0, 0.1, 0.15, 0.4, 0.45, 1.0]
+    images = list(moving_square(6))
+    path = copied(write_video(tmp_path / "a.mp4", images, times), tmp_path / "b.mp4")
+    found, found_times = read_video(path)
+    assert found_times == pytest.approx(times)
+    for image, expected in zip(found, images, strict=True):
+        assert np.abs(image.astype(int) - expected).mean() < 6
+
+
+def test_the_codec_is_what_browsers_play(tmp_path):
+    import av
+
+    path = copied(write_video(tmp_path / "a.mp4", moving_square(3)), tmp_path / "b.mp4")
+    with av.open(str(path)) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.name, context.pix_fmt) == ("h264", "yuv420p")
+        assert "mp4" in container.format.name
+
+
+@pytest.mark.parametrize(
+    "name, codec, expected",
+    [("a.mp4", "aac", "aac"), ("a.mkv", "ac3", "ac3"), ("a.mkv", "pcm_s16le", "aac")],
+)
+def test_the_sound_is_kept(tmp_path, name, codec, expected):
+    sound = {"ac3": 48000}.get(codec, 8000)
+    source = write_video(tmp_path / name, moving_square(10), sound=codec, sound_rate=sound)
+    assert sound_seconds(source)[0] == codec
+    found, seconds = sound_seconds(copied(source, tmp_path / "b.mp4"))
+    assert found == expected and abs(seconds - sound_seconds(source)[1]) < 0.3
+
+
+def test_the_sound_ends_with_the_last_frame(tmp_path):
+    source = write_video(tmp_path / "a.mp4", moving_square(20), sound="aac", rate=10)
+    with video_file(tmp_path / "b.mp4", str(source)) as video:
+        for frame in list(video_frames(str(source), 3))[:5]:
+            video.write(frame.image, frame.time)
+    assert 0.3 < sound_seconds(tmp_path / "b.mp4")[1] < 0.8
+
+
+def test_sound_and_picture_stay_together_where_a_file_begins_late(tmp_path):
+    source = write_video(tmp_path / "a.ts", moving_square(10), sound="aac", rate=10)
+    path = copied(source, tmp_path / "b.mp4")
+    before = [frame.time for frame in video_frames(str(source), 3)]
+    assert read_video(path)[1] == pytest.approx(before, abs=1e-3)
+    assert sound_seconds(path)[1] == pytest.approx(sound_seconds(source)[1], abs=0.3)
+
+
+def test_a_video_without_sound_has_none(tmp_path):
+    source = write_video(tmp_path / "a.mp4", moving_square(3))
+    assert sound_seconds(copied(source, tmp_path / "b.mp4")) is None
+
+
+def test_odd_sizes_are_padded_to_even_ones(tmp_path):
+    with video_file(tmp_path / "a.mp4") as video:
+        for number in range(3):
+            video.write(np.full((33, 47, 3), 100, np.uint8), number / 10)
+    images, _ = read_video(tmp_path / "a.mp4")
+    assert images[0].shape == (34, 48, 3)
+    assert np.abs(images[0].astype(int) - 100).max() < 4  # no dark edge
+
+
+def test_a_frame_of_another_size_is_fitted_to_the_first(tmp_path):
+    with video_file(tmp_path / "a.mp4") as video:
+        video.write(np.full((48, 64, 3), 100, np.uint8), 0.0)
+        video.write(np.full((96, 128, 3), 100, np.uint8), 0.1)
+    assert [image.shape for image in read_video(tmp_path / "a.mp4")[0]] == [(48, 64, 3)] * 2
+
+
+def test_times_that_stand_still_or_go_back_still_move_on(tmp_path):
+    with video_file(tmp_path / "a.mp4") as video:
+        for time in (0.0, 0.1, 0.1, 0.05, 0.3):
+            video.write(np.zeros((32, 32, 3), np.uint8), time)
+    _, times = read_video(tmp_path / "a.mp4")
+    assert len(times) == 5 and all(np.diff(times) > 0)
+
+
+def test_after_an_error_nothing_is_left(tmp_path):
+    with pytest.raises(ZeroDivisionError), video_file(tmp_path / "a.mp4") as video:
+        video.write(np.zeros((32, 32, 3), np.uint8), 0.0)
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_name_is_taken_only_at_the_end(tmp_path):
+    with video_file(tmp_path / "a.mp4") as video:
+        video.write(np.zeros((32, 32, 3), np.uint8), 0.0)
+        assert not (tmp_path / "a.mp4").exists()
+    assert (tmp_path / "a.mp4").exists()
