@@ -11,6 +11,7 @@ from math import ceil
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from yolo import letterbox as geometry
 from yolo.detect.detector import Detector
@@ -114,14 +115,19 @@ def detect_views(
     """
     network = detector.network.input
     views = plan.views(image.shape[:2], (network.height, network.width))
-    parts = []
+    parts, cut = [], []
     for size, same in groupby(views, key=lambda view: view.size):
         group = list(same)
         for start in range(0, len(group), batch):
-            parts += _detect_group(detector, image, group[start : start + batch], size)
+            some = group[start : start + batch]
+            found = _detect_group(detector, image, some, size)
+            parts += found
+            cut += [_cut(each, view, image) for each, view in zip(found, some, strict=True)]
     boxes, scores, labels = (
         torch.cat([getattr(part, name) for part in parts]) for name in ("boxes", "scores", "labels")
     )
+    whole = ~_covered_cuts(boxes, labels, torch.cat(cut))
+    boxes, scores, labels = boxes[whole], scores[whole], labels[whole]
     keep = nms(boxes, scores, labels, detector.nms_thresh, detector.diou_exponent)
     return Detections(boxes[keep], scores[keep], labels[keep])
 
@@ -148,3 +154,28 @@ def _in_image(found: Detections, view: ImageView) -> Detections:
         left, top, right, bottom = boxes.unbind(1)
         boxes = torch.stack((x2 - x1 - right, top, x2 - x1 - left, bottom), dim=1)
     return Detections(boxes + boxes.new_tensor([x1, y1, x1, y1]), found.scores, found.labels)
+
+
+def _cut(found: Detections, view: ImageView, image: np.ndarray) -> Tensor:
+    """Which boxes, in image pixels, end at an edge of their tile inside the image: bool `[N]`."""
+    height, width = image.shape[:2]
+    low = found.boxes[:, :2] < found.boxes.new_tensor(view.region[:2]) + TOUCH
+    high = found.boxes[:, 2:] > found.boxes.new_tensor(view.region[2:]) - TOUCH
+    inside_low = torch.tensor([edge > 0 for edge in view.region[:2]])
+    inside_high = torch.tensor([view.region[2] < width, view.region[3] < height])
+    return (low & inside_low).any(dim=1) | (high & inside_high).any(dim=1)
+
+
+def _covered_cuts(boxes: Tensor, labels: Tensor, cut: Tensor) -> Tensor:
+    """Which boxes are cut and give way to a box that is not cut, or is larger: bool `[N]`."""
+    covered = torch.zeros(len(boxes), dtype=torch.bool)
+    rows = torch.nonzero(cut)[:, 0]
+    if len(rows) == 0:
+        return covered
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
+    low = torch.maximum(boxes[rows, None, :2], boxes[None, :, :2])
+    high = torch.minimum(boxes[rows, None, 2:], boxes[None, :, 2:])
+    shared = (high - low).clamp(min=0).prod(dim=2)
+    better = (labels[rows, None] == labels) & (~cut | (areas > areas[rows, None]))
+    covered[rows] = (better & (shared > CUT * areas[rows, None])).any(dim=1)
+    return covered

@@ -37,7 +37,7 @@ class LabelFiles:
             image = result.frame.path
         rows = rows_inside(result)
         if self._text is None:
-            self._images.append((str(image), result.size, rows))
+            self._images.append((coco_file_name(image, self._out), result.size, rows))
         else:
             text = self._text(image, result.size, rows, self._names)
             write_text(self._out / "labels" / f"{stem}{self._ending}", text)
@@ -49,6 +49,13 @@ class LabelFiles:
 
 
 Text = Callable[[Path, tuple[int, int], list[Row], Sequence[str]], str]
+
+
+def coco_file_name(image: Path, out: Path) -> str:
+    """An image's name for COCO's readers, which look below one folder: `out`, or where the relative paths begin."""
+    if image.is_relative_to(out):
+        return image.relative_to(out).as_posix()
+    return image.name if image.is_absolute() or ".." in image.parts else image.as_posix()
 
 
 def rows_inside(result: Result) -> list[Row]:

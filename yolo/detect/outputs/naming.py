@@ -60,7 +60,7 @@ def source_stem(source: str) -> str:
         return safe_name(Path(parts.path).stem or parts.hostname or "stream")
     if source.startswith("camera "):
         return source.replace(" ", "")
-    return safe_name(NUMBER.sub("", Path(source).stem)) or "frames"
+    return safe_name(NUMBER.sub("", Path(source).stem) or "frames")
 
 
 def safe_name(name: str) -> str:
