@@ -69,8 +69,7 @@ class Convolutional(nn.Module):
         blur: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.conv = nn.utils.skip_init(
-            nn.Conv2d,
+        self.conv = nn.Conv2d(
             in_channels,
             filters,
             kernel,
@@ -79,13 +78,14 @@ class Convolutional(nn.Module):
             dilation,
             groups,
             bias=not batch_normalize,
+            device="meta",  # torch's own initialization is not needed
         )
         self.norm = batch_norm(filters) if batch_normalize else None
         self.activation = activation
         self.blur = blur
         self.conv.weight = zero_parameter(*self.conv.weight.shape)
         if self.conv.bias is not None:
-            nn.init.zeros_(self.conv.bias)
+            self.conv.bias = zero_parameter(filters)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:

@@ -30,10 +30,11 @@ class Connected(nn.Module):
         self, *, inputs: int, outputs: int, batch_normalize: bool, activation: nn.Module
     ) -> None:
         super().__init__()
-        self.linear = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=not batch_normalize)
+        # on "meta" because torch's own initialization is not needed
+        self.linear = nn.Linear(inputs, outputs, bias=not batch_normalize, device="meta")
         self.linear.weight = zero_parameter(outputs, inputs)
         if self.linear.bias is not None:
-            nn.init.zeros_(self.linear.bias)
+            self.linear.bias = zero_parameter(outputs)
         self.norm = batch_norm(outputs) if batch_normalize else None
         self.activation = activation
 
