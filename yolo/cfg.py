@@ -15,11 +15,8 @@ from typing import NamedTuple
 from yolo.errors import CfgError, DatasetError, shorten
 
 WHITESPACE = {ord(character): None for character in " \t\r\n\f\v"}
-
 INTEGER = re.compile(r"[+-]?[0-9]+(\.0*)?", re.ASCII)
-
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
-
 MAX_INTEGER = 2**31 - 1  # Darknet keeps integers in a C int
 
 # Limits that are not Darknet's, so that a wrong file or a damaged one is a short error.

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LETTERBOX_GRAY = 0.5  # image.c letterbox_image: fill_image(boxed, .5)
-
 MAX_PIXEL = 255.0
 
 

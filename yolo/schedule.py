@@ -13,9 +13,7 @@ POLICIES = ("constant", "step", "steps", "exp", "poly", "random", "sigmoid", "sg
 
 # The cycle of Smith and Topin, "Super-Convergence" (2018), in the numbers of fast.ai's fit_one_cycle.
 CYCLE_RISE = 0.3  # fraction of the steps in which the rate rises
-
 CYCLE_START = 25.0  # peak / first rate
-
 CYCLE_END = 1e4  # peak / last rate
 
 

@@ -1,4 +1,4 @@
-"""Reading what compiled Darknet recorded: golden cases, their weights and inputs (../shared/darknet_golden)."""
+"""Read what compiled Darknet recorded: golden cases, their weights and inputs (../shared/darknet_golden)."""
 
 import importlib.util
 import json
@@ -11,13 +11,13 @@ from yolo.model.network import Network, build
 from yolo.records import Targets
 
 
-def network_of(text: str) -> Network:
-    """The network of a cfg's text."""
-    return build(parse_cfg(text, "test.cfg"))[0]
+def network_of(text: str, dialect: str = "alexeyab") -> Network:
+    """Return the network of a cfg's text."""
+    return build(parse_cfg(text, "test.cfg"), dialect=dialect)[0]
 
 
 def make_weights(shared):
-    """The recording's own generator of weights and inputs, as a module."""
+    """Return the recording's own generator of weights and inputs, as a module."""
     path = shared / "darknet_golden" / "make_weights.py"
     spec = importlib.util.spec_from_file_location("make_weights", path)
     module = importlib.util.module_from_spec(spec)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.cfg import parse_cfg
-from yolo.model.network import Network, build
+from yolo.model.network import Network
 
 ALEXEYAB, PJREDDIE = "alexeyab", "pjreddie"
 HEADERS = {ALEXEYAB: struct.pack("<3iQ", 0, 2, 5, 640), PJREDDIE: struct.pack("<3iQ", 0, 2, 0, 640)}
@@ -82,11 +81,6 @@ ALL_LAYERS = (
     (10, *BOTH_LAYERS[5][1:]),
     (11, *BOTH_LAYERS[6][1:]),
 )
-
-
-def network_of(text: str, dialect: str = ALEXEYAB) -> Network:
-    """The network of a cfg's text in a dialect."""
-    return build(parse_cfg(text, "storing.cfg"), dialect=dialect)[0]
 
 
 def tensors_of(layers, order: str) -> list[tuple[int, str, str, int]]:

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.helpers import stored_networks
+from tests.helpers.golden import network_of
 from tests.helpers.stored_networks import ALEXEYAB, ALL_CFG, ALL_LAYERS, PJREDDIE
 from yolo.errors import WeightsError
 from yolo.model.safetensors_file import load_state, save_state
@@ -22,7 +23,7 @@ METADATA = {"format": "darknet", "version": "0.2.5", "seen": "640", "order": "al
 @pytest.fixture
 def network(tmp_path):
     """A network of ramp numbers, of a file in AlexeyAB's order."""
-    network = stored_networks.network_of(ALL_CFG)
+    network = network_of(ALL_CFG)
     load_weights(network, stored_networks.write(tmp_path / "ramp.weights", ALL_LAYERS, ALEXEYAB))
     return network
 
@@ -76,7 +77,7 @@ def test_the_file_is_what_safetensors_reads_each_tensor_once(tmp_path, network):
 )
 def test_from_weights_and_back_gives_the_same_bytes(tmp_path, order, header):
     given = stored_networks.write(tmp_path / "in.weights", ALL_LAYERS, order, header)
-    first, second = stored_networks.network_of(ALL_CFG), stored_networks.network_of(ALL_CFG)
+    first, second = network_of(ALL_CFG), network_of(ALL_CFG)
     seen = load_weights(first, given).seen
     save_state(first, tmp_path / "a.safetensors", seen)
     loaded, _ = load_state(second, tmp_path / "a.safetensors")
@@ -89,7 +90,7 @@ def test_a_backbone_holds_the_layers_below_the_cutoff_and_loads_with_it(tmp_path
     save_state(network, tmp_path / "a.safetensors", cutoff=3)
     names = load_file(tmp_path / "a.safetensors")
     assert {name.split(".")[1] for name in names} == {"0", "1", "2"}
-    other = stored_networks.network_of(ALL_CFG)
+    other = network_of(ALL_CFG)
     refused(
         other, tmp_path / "a.safetensors", "found no layers.3.conv.weight, expected one of shape"
     )
@@ -108,7 +109,7 @@ def test_half_precision_is_loaded_as_the_networks_own(tmp_path, network):
             tensors[name] = tensor.half() if tensor.is_floating_point() else tensor
 
     path = saved(network, tmp_path / "a.safetensors", halve)
-    other = stored_networks.network_of(ALL_CFG)
+    other = network_of(ALL_CFG)
     load_state(other, path)
     assert torch.equal(other.layers[11].linear.bias, network.layers[11].linear.bias.half().float())
 
@@ -197,7 +198,7 @@ def test_nan_is_loaded_with_a_warning_that_names_the_tensor(tmp_path, network, c
     with torch.no_grad():
         network.layers[8].biases[3] = np.nan
     save_state(network, tmp_path / "a.safetensors")
-    load_weights(stored_networks.network_of(ALL_CFG), tmp_path / "a.safetensors")
+    load_weights(network_of(ALL_CFG), tmp_path / "a.safetensors")
     (record,) = caplog.records
     assert "layers.8.biases: found 1 of 24 numbers that are NaN" in record.getMessage()
 

@@ -268,7 +268,7 @@ def in_file_order(network, order):
 
 @pytest.mark.parametrize(("text", "layers", "order"), CASES)
 def test_every_kind_of_layer_takes_its_numbers_in_file_order(tmp_path, text, layers, order):
-    network = stored_networks.network_of(text)
+    network = network_of(text)
     given = stored_networks.write(tmp_path / "in.weights", layers, order)
     load_weights(network, given)
     stored = in_file_order(network, order)
@@ -284,7 +284,7 @@ def test_a_file_cut_anywhere_names_layer_and_byte_and_changes_nothing(
 ):
     """At the beginning of every tensor, and one byte before and after it."""
     whole = stored_networks.file_bytes(layers, order)
-    network = stored_networks.network_of(text)
+    network = network_of(text)
     before = stored_networks.state(network), network.weights_format.version
     position, starts = 20, []
     for layer, kind, name, count in tensors_of(layers, order):
@@ -308,7 +308,7 @@ def test_a_file_cut_anywhere_names_layer_and_byte_and_changes_nothing(
 
 @pytest.mark.parametrize(("text", "layers", "order"), CASES)
 def test_one_byte_too_many_is_an_error_and_changes_nothing(tmp_path, text, layers, order):
-    network = stored_networks.network_of(text)
+    network = network_of(text)
     before = stored_networks.state(network)
     path = tmp_path / "long.weights"
     path.write_bytes(stored_networks.file_bytes(layers, order) + b"\0")
@@ -320,7 +320,7 @@ def test_one_byte_too_many_is_an_error_and_changes_nothing(tmp_path, text, layer
 @pytest.mark.parametrize("order", [ALEXEYAB, PJREDDIE])
 def test_the_size_of_a_whole_file_tells_whose_it_is_whatever_its_version(tmp_path, order):
     other = stored_networks.HEADERS[PJREDDIE if order == ALEXEYAB else ALEXEYAB]
-    network = stored_networks.network_of(ALL_CFG)
+    network = network_of(ALL_CFG)
     with torch.no_grad():
         network.layers[5].norm.bias.fill_(7)  # what was there before does not stay
     given = stored_networks.write(tmp_path / "in.weights", ALL_LAYERS, order, header=other)
@@ -341,7 +341,7 @@ def test_with_a_cutoff_the_end_of_the_file_or_else_the_revision_tells_whose_it_i
     for content in (whole, part, other + whole[20:], other + part[20:], longer):
         path = tmp_path / "in.weights"
         path.write_bytes(content)
-        network = stored_networks.network_of(ALL_CFG)
+        network = network_of(ALL_CFG)
         load_weights(network, path, cutoff=9)
         numbers = len(part[20:]) // 4
         assert network.layers[8].weights[-1, -1, -1] == numbers / 8  # the last below the cutoff
@@ -350,7 +350,7 @@ def test_with_a_cutoff_the_end_of_the_file_or_else_the_revision_tells_whose_it_i
 
 @pytest.mark.parametrize("order", [ALEXEYAB, PJREDDIE])
 def test_a_new_network_is_saved_in_the_order_of_its_dialect(tmp_path, order):
-    network = stored_networks.network_of(BOTH_CFG, order)
+    network = network_of(BOTH_CFG, order)
     save_weights(network, tmp_path / "a.weights", seen=640)
     content = (tmp_path / "a.weights").read_bytes()
     assert content[:20] == stored_networks.HEADERS[order]
@@ -362,7 +362,7 @@ def test_a_new_network_is_saved_in_the_order_of_its_dialect(tmp_path, order):
 
 
 def test_biases_that_pjreddies_files_would_lose_are_an_error(tmp_path):
-    network = stored_networks.network_of(BOTH_CFG, PJREDDIE)
+    network = network_of(BOTH_CFG, PJREDDIE)
     path = tmp_path / "a.weights"
     path.write_text("old")
     with torch.no_grad():
@@ -376,7 +376,7 @@ def test_biases_that_pjreddies_files_would_lose_are_an_error(tmp_path):
 
 
 def test_transposed_files_have_connected_weights_as_inputs_by_outputs(tmp_path):
-    network = stored_networks.network_of(BOTH_CFG)
+    network = network_of(BOTH_CFG)
     given = stored_networks.write(tmp_path / "in.weights", BOTH_LAYERS, PJREDDIE, header=TRANSPOSED)
     load_weights(network, given)
     counts = [count for *_, count in tensors_of(BOTH_LAYERS, PJREDDIE)]
@@ -389,7 +389,7 @@ def test_transposed_files_have_connected_weights_as_inputs_by_outputs(tmp_path):
 @pytest.mark.parametrize("version", [(1000, 2, 0), (0, 1000, 0)])
 def test_at_version_1000_seen_has_32_bits_but_nothing_is_transposed(tmp_path, version):
     """pjreddie's load_weights_upto compares once with < and once with >."""
-    network = stored_networks.network_of(BOTH_CFG)
+    network = network_of(BOTH_CFG)
     header = struct.pack("<3iI", *version, 640)
     load_weights(
         network, stored_networks.write(tmp_path / "a.weights", BOTH_LAYERS, PJREDDIE, header)
@@ -416,7 +416,7 @@ GIVEN = {
 
 @pytest.mark.parametrize(("kind", "cutoff"), RECORDED)
 def test_files_are_read_and_written_as_compiled_darknet_does(tmp_path, kind, cutoff):
-    network = stored_networks.network_of(BOTH_CFG, PJREDDIE)
+    network = network_of(BOTH_CFG, PJREDDIE)
     given = stored_networks.write(tmp_path / "in.weights", BOTH_LAYERS, PJREDDIE, GIVEN[kind])
     load_weights(network, given)
     network.weights_format = network.weights_format._replace(version=(0, 2, 0))
@@ -427,7 +427,7 @@ def test_files_are_read_and_written_as_compiled_darknet_does(tmp_path, kind, cut
 
 @pytest.mark.parametrize("order", [ALEXEYAB, PJREDDIE])
 def test_a_file_must_end_with_the_cutoff_or_with_the_network(tmp_path, order):
-    network = stored_networks.network_of(ALL_CFG)
+    network = network_of(ALL_CFG)
     whole = stored_networks.file_bytes(ALL_LAYERS, order)
     part = stored_networks.file_bytes([row for row in ALL_LAYERS if row[0] < 9], order)
     path = tmp_path / "a.weights"
@@ -459,7 +459,7 @@ def unloading(dialect=PJREDDIE, keys=UNLOADED):
     """The network of BOTH_CFG, `keys` in its layers' sections."""
     net, *sections = BOTH_CFG.split("\n[")
     lines = [f"{each}\n{keys.get(index, '')}" for index, each in enumerate(sections)]
-    return stored_networks.network_of("\n[".join((net, *lines)) + "\n", dialect)
+    return network_of("\n[".join((net, *lines)) + "\n", dialect)
 
 
 def tensors_by_place(network):
@@ -490,7 +490,7 @@ def test_what_is_not_loaded_is_saved(tmp_path):
     save_weights(network, tmp_path / "whole.weights")
     assert (tmp_path / "whole.weights").stat().st_size == weights_bytes(network)
     assert weights_bytes(network) == len(stored_networks.file_bytes(BOTH_LAYERS, PJREDDIE))
-    plain = stored_networks.network_of(BOTH_CFG, PJREDDIE)
+    plain = network_of(BOTH_CFG, PJREDDIE)
     load_weights(plain, tmp_path / "whole.weights")
     assert stored_networks.state(plain) == stored_networks.state(network)
 
@@ -531,7 +531,7 @@ def test_with_a_cutoff_what_is_not_loaded_takes_no_bytes_either(tmp_path):
 
 def test_a_safetensors_file_is_held_to_the_same(tmp_path):
     keys = {**UNLOADED, 3: "dontload=1"}
-    network, given = unloading(keys=keys), stored_networks.network_of(BOTH_CFG, PJREDDIE)
+    network, given = unloading(keys=keys), network_of(BOTH_CFG, PJREDDIE)
     save_weights(given, tmp_path / "whole.safetensors")
     before = stored_networks.state(network)
     with pytest.raises(WeightsError) as caught:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.stored_networks import ALL_CFG, network_of, state
+from tests.helpers.golden import network_of
+from tests.helpers.stored_networks import ALL_CFG, state
 from yolo.train.ema import (
     AverageStep,
     all_tensors,

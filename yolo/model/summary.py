@@ -23,17 +23,11 @@ from yolo.model.layers.wiring import (
 from yolo.model.network import Network
 
 HEADER = "layer        filters   size/strd(dil)       input               output"
-
 NAME_WIDTH = 10
-
 LEFT_WIDTH = 50  # characters before the arrow: name, filters, size and input
-
 OPERATIONS_PER_WEIGHT = 2  # convolutional_layer.c: one multiplication and one addition
-
 SIGNS_AT_ONCE = 32  # AlexeyAB make_convolutional_layer divides by it if the input is signs too
-
 BILLION = 1e9
-
 MIN_SHOWN = 0.0005  # billions; less would print as 0.000
 
 # Darknet's name of a layer if it is not the name of its section.
@@ -51,7 +45,6 @@ NAMES = {
 
 # AlexeyAB's numbers for the keys of a [shortcut], as make_shortcut_layer prints them.
 WEIGHTS_PER_FEATURE, WEIGHTS_PER_CHANNEL = 1, 2
-
 NORMALIZATIONS: dict[Factors, int] = {plain_factors: 0, relu_factors: 1, softmax_factors: 2}
 
 

@@ -31,7 +31,6 @@ SECTIONS: dict[str, str] = {
 }
 
 FILTERS = "number of output channels"
-
 ACTIVATION = "see Activations"
 
 STRIDES = {
@@ -41,9 +40,7 @@ STRIDES = {
 }
 
 BLUR = "1: blur with a 3x3 kernel, which then has the stride; 2: with a 2x2 kernel"
-
 FROM = "index of the other layer; negative: counted back from here"
-
 NO_EFFECT = "read; has no effect here"
 
 CONVOLUTION = {

@@ -19,32 +19,17 @@ Generated from the code by `python tools/support_table.py`; a test keeps it up t
 an error that names its line. A key that is not listed has no effect; a warning names its line. Defaults are AlexeyAB's.
 """
 
-# One cfg for each kind, after IMAGE. Every builder reads all keys that it knows, so these need none but required ones.
+# A cfg is IMAGE and one section without keys, or the text here. Every builder reads all keys that it knows.
 IMAGE = "[net]\nwidth=8\nheight=8\nchannels=4\n"
-
 EXAMPLES: dict[str, str] = {
-    "convolutional": "[convolutional]\n",
-    "connected": "[connected]\n",
-    "local": "[local]\n",
+    "net": "[activation]\n",
     "maxpool": "[maxpool]\nstride=2\n",
     "local_avgpool": "[local_avgpool]\nstride=2\n",
-    "avgpool": "[avgpool]\n",
     "shortcut": "[activation]\n[activation]\n[shortcut]\nfrom=-2\n",
     "route": "[activation]\n[route]\nlayers=-1\n",
-    "upsample": "[upsample]\n",
     "reorg": "[reorg]\nstride=2\n",
-    "reorg3d": "[reorg3d]\nstride=2\n",
     "scale_channels": "[activation]\n[avgpool]\n[scale_channels]\nfrom=0\n",
     "sam": "[activation]\n[activation]\n[sam]\nfrom=-2\n",
-    "activation": "[activation]\n",
-    "logistic": "[logistic]\n",
-    "crop": "[crop]\n",
-    "batchnorm": "[batchnorm]\n",
-    "lrn": "[lrn]\n",
-    "dropout": "[dropout]\n",
-    "softmax": "[softmax]\n",
-    "cost": "[cost]\n",
-    "empty": "[empty]\n",
     "yolo": "[convolutional]\nfilters=25\n[yolo]\n",
     "Gaussian_yolo": "[convolutional]\nfilters=29\n[Gaussian_yolo]\n",
     "region": "[convolutional]\nfilters=25\n[region]\n",
@@ -71,7 +56,7 @@ HEADER = ("| key | value | default | what it does |", "|---|---|---|---|")
 
 def key_specs(kind: str) -> dict[str, KeySpec]:
     """Return how the code reads each key of a section of `kind`."""
-    sections = parse_cfg(IMAGE + EXAMPLES.get(kind, "[activation]\n"), kind)
+    sections = parse_cfg(IMAGE + EXAMPLES.get(kind, f"[{kind}]\n"), kind)
     build(sections)
     section = sections[0] if kind == "net" else sections[-1]
     return section.read_keys

@@ -17,7 +17,6 @@ from yolo.model.building import BuildContext, Built
 from yolo.records import Predictions
 
 log = logging.getLogger(__name__)
-
 UNLIMITED = float("inf")  # Darknet's FLT_MAX: no max_delta
 
 # iou_loss of a [yolo]: None is the squared error of the t-values (parser.c parse_yolo: any other word means iou)
@@ -37,15 +36,10 @@ CORNERS_NMS = (
 
 # yolo_point of a [Gaussian_yolo]: distance from the point that x, y give to the box's center, in box sizes
 CENTER_SHIFTS = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}
-
 DEFAULT_ANCHOR = 0.5  # make_yolo_layer: biases without an `anchors` key
-
 MAX_ANCHORS = 5_000  # not Darknet's: half of the longest list of numbers that a cfg may have
-
 MIN_ZOOM = 0.01  # not Darknet's; the augmentation divides by `resize`
-
 DEFAULT_MAX_BOXES = 200  # of `max` in AlexeyAB's parser.c, for every head
-
 PJREDDIE_MAX_BOXES = {"yolo": 90, "region": 30, "detection": 90}
 
 

@@ -11,11 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 LEAKY_SLOPE = 0.1
-
 RELIE_SLOPE = 0.01
-
 RAMP_SLOPE = 0.1
-
 CHANNEL_EPSILON = 1e-4  # AlexeyAB activations.c activate_array_normalize_channels
 
 

@@ -25,9 +25,7 @@ from yolo.model.building import (
 from yolo.model.layers.pooling import Blur, read_blur_size
 
 BATCH_NORM_EPSILON = 1e-5  # AlexeyAB blas.c and both cuDNN builds; inside the root
-
 BATCH_NORM_MOMENTUM = 0.01  # rolling average .99 / .01 (batchnorm_layer.c, GPU)
-
 BATCH_NORM_VALUES = 4  # stored per channel: bias, scale, rolling mean and variance
 
 RANDOM_BLOCK = (

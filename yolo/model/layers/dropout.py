@@ -7,9 +7,7 @@ from yolo.cfg import Section
 from yolo.model.building import BuildContext, Built
 
 FULL_STRENGTH_AT = 0.85  # fraction of the training (AlexeyAB dropout_layer_kernels.cu)
-
 DEFAULT_PROBABILITY = {"alexeyab": 0.2, "pjreddie": 0.5}  # of each Darknet's parse_dropout
-
 DEFAULT_PIXELS = 7  # AlexeyAB parse_dropout, without any block size
 
 

@@ -16,9 +16,7 @@ Factors = Callable[
 ]  # learned weights [inputs, channels] → factors of the same shape
 
 WEIGHT_EPSILON = 1e-4  # AlexeyAB blas.c shortcut_multilayer_cpu
-
 WEIGHT_SPREAD = 0.01  # AlexeyAB make_shortcut_layer: weights start in 1 ± this
-
 WEIGHT_TYPES = ("none", "per_feature", "per_layer", "per_channel")
 
 
