@@ -10,7 +10,13 @@ from tests.helpers import slow_core
 from tests.helpers.golden import make_weights, read_json
 from yolo.cfg import parse_cfg
 from yolo.data.images import read_image
-from yolo.detect.classifier import Classifier, Ranking, centered, cut, rankings_json
+from yolo.detect.classifier import (
+    Classifier,
+    Ranking,
+    center_crop,
+    center_placement,
+    rankings_json,
+)
 from yolo.errors import DatasetError
 from yolo.letterbox import Placement, letterboxed, place
 from yolo.model.network import Network, build
@@ -96,13 +102,13 @@ def test_the_top_5_are_those_of_compiled_darknet(project, shared, darknet19, num
     ],
 )
 def test_the_middle_of_an_image_lies_over_the_input(image, network, content, offset):
-    assert centered(image, network) == Placement(image, network, content, offset)
+    assert center_placement(image, network) == Placement(image, network, content, offset)
 
 
 @pytest.mark.parametrize("size", [(1, 257), (257, 1)])
 def test_an_image_too_elongated_to_cut_is_refused(size):
     with pytest.raises(DatasetError, match=f"found an image of {size[1]}x{size[0]} pixels, exp"):
-        centered(size, (8, 12))
+        center_placement(size, (8, 12))
 
 
 @pytest.mark.parametrize("network", [(4, 6), (9, 4)])
@@ -110,8 +116,8 @@ def test_an_image_too_elongated_to_cut_is_refused(size):
 def test_cut_takes_resized_pixels_and_continues_the_edge(size, network):
     """Against the slow resize, pixel by pixel; a network of 9 rows is higher than the resized image of 4."""
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    placement = centered(size, network)
-    found = cut(image, placement)
+    placement = center_placement(size, network)
+    found = center_crop(image, placement)
     assert found.shape == (3, *network) and found.dtype == torch.float32
     for (channel, row, column), value in np.ndenumerate(found.numpy()):
         y = min(max(row - placement.offset[0], 0), placement.content[0] - 1)
@@ -173,7 +179,7 @@ def test_in_a_tree_a_class_is_as_likely_as_its_path(tmp_path, dialect, expected)
 def test_the_view_is_the_middle_or_the_whole_image():
     image = np.random.default_rng(0).integers(0, 256, (10, 20, 3), np.uint8)
     middle = classifier_of().prepare(image)
-    assert torch.equal(middle, cut(image, centered((10, 20), (8, 12))))
+    assert torch.equal(middle, center_crop(image, center_placement((10, 20), (8, 12))))
     whole = classifier_of(letterbox=True).prepare(image)
     assert torch.equal(whole, place(image, letterboxed((10, 20), (8, 12))))
     assert middle.shape == whole.shape == (3, 8, 12) and not torch.equal(middle, whole)

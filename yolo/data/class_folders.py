@@ -1,4 +1,4 @@
-"""A classifier's data set, folders or a list → its images, each with its class, and what is wrong with the rest."""
+"""Read a classifier's data set, folders or a list: images with their classes, and problems."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,29 +29,35 @@ SHOWN_CLASSES = 5  # in a message
 
 @dataclass(frozen=True)
 class ClassifiedImage:
-    """An image that can be read, and the number of its class."""
+    """A readable image and the number of its class."""
 
     path: Path
     label: int
 
 
 class Classified(NamedTuple):
-    """The usable images of a data set, in its order, and everything that was wrong with it."""
+    """The usable images of a data set, in its order, and its problems."""
 
     images: tuple[ClassifiedImage, ...]
     problems: tuple[Problem, ...]
 
 
 def read_classified(path: str | Path, names: Sequence[str], channels: int = 3) -> Classified:
-    """Read a data set for the classes `names`: a folder that has one folder a class, or a list of one path a line.
+    """Read a classifier's data set: a folder with one folder per class, or a list with one path per line.
 
-    Folders: those named as a class, with all that lies in them; hidden files are passed over. Lists: an image's class
-    is the one folder or file of its path that is named as a class, else the one class name within the path; Darknet
-    (data.c fill_truth) knows only the latter, and trains a path with two names in it towards both.
-    Every image is decoded once; one that cannot be is a problem, as are paths of no class or of several.
+    Folders: all images in and below the folders that are named as a class; hidden files are skipped. Lists: the class
+    of an image is the one folder or file of its path that is named as a class, otherwise the one class name inside
+    the path. Darknet (data.c fill_truth) knows only the latter, and trains a path with two names for both classes.
+    Every image is decoded once. Unreadable images and paths of no class or of several are problems.
 
-    Raises DatasetError for a name that stands twice in `names` and where there is no image at all, OSError when
-    `path` is not there.
+    Args:
+        path: The folder or the list.
+        names: Names of the classes.
+        channels: Of the network input, 1 or 3.
+
+    Raises:
+        DatasetError: A name occurs twice in `names`, or there is no image.
+        OSError: `path` does not exist.
     """
     path, labels = Path(path), _labels(names)
     found, problems = _read_folders(path, labels) if path.is_dir() else _read_list(path, labels)
@@ -69,15 +75,16 @@ def read_classified(path: str | Path, names: Sequence[str], channels: int = 3) -
 
 
 def images_per_class(images: Iterable[ClassifiedImage], classes: int) -> list[int]:
-    """How many images each class has."""
+    """Return the number of images of each class."""
     counts = Counter(image.label for image in images)
     return [counts[label] for label in range(classes)]
 
 
 def class_of(path: str, labels: Mapping[str, int]) -> list[int]:
-    """The classes that a path may stand for, of `labels` by name: exactly one where it is clear (data.c fill_truth).
+    """Return the classes that a path matches, exactly one if it is unambiguous (data.c fill_truth).
 
-    Those that are a folder or the file of the path, with or without its ending, go before those within it.
+    Names of a folder or the file of the path, with or without its ending, override names inside the path.
+    labels: class by name.
     """
     file = PurePosixPath(path.replace("\\", "/"))
     whole = sorted(labels[part] for part in {*file.parts, file.stem} if part in labels)
@@ -85,13 +92,13 @@ def class_of(path: str, labels: Mapping[str, int]) -> list[int]:
 
 
 def _labels(names: Sequence[str]) -> dict[str, int]:
-    """Class by name."""
+    """Return the number of each class by its name."""
     counts = Counter(names)
     twice = [name for name in counts if counts[name] > 1 or not name]
     if twice:
         raise DatasetError(
             f"found the class name {twice[0]!r} {counts[twice[0]]} times, "
-            "expected every class to have a name of its own"
+            "expected a different name for every class"
         )
     return {name: label for label, name in enumerate(names)}
 
@@ -121,7 +128,7 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The files in a folder and below, in an order that is the same everywhere."""
+    """Yield the files in and below a folder, in the same order on every machine."""
     for entry in _visible(folder):
         if entry.is_dir():
             yield from _files(entry)
@@ -157,7 +164,7 @@ def _read_list(
 
 
 def _shown(labels: Mapping[str, int]) -> str:
-    """What was expected: `one of the 20 classes cat, dog, ...`."""
+    """Return for a message: `one of the 20 classes cat, dog, ...`."""
     more = ", ..." if len(labels) > SHOWN_CLASSES else ""
     return f"one of the {len(labels)} classes {', '.join(list(labels)[:SHOWN_CLASSES])}{more}"
 
@@ -165,7 +172,7 @@ def _shown(labels: Mapping[str, int]) -> str:
 def _checked(
     found: Sequence[ClassifiedImage], description: str, channels: int
 ) -> tuple[list[ClassifiedImage], list[Problem]]:
-    """Those that can be read, and why the others cannot."""
+    """Return the readable images, and a problem for each of the others."""
     with ThreadPoolExecutor(READERS) as pool:
         faults = pool.map(lambda each: _fault(each.path, channels), found)
         pairs = list(zip(found, progress(faults, description, len(found)), strict=True))

@@ -45,7 +45,7 @@ UNMIXED = MixingSettings()
 
 @dataclass(frozen=True)
 class AugmentationMethod:
-    """How one of the Darknets augments: `draw` a change, `show` a window of the result; `mixes`: uses MixingSettings."""
+    """How a Darknet augments: `draw` a change, `show` a window of the result; `mixes`: with MixingSettings."""
 
     draw: Callable[[AugmentationSettings, Size, Size, np.random.Generator], Augmentation]
     show: Callable[[Augmentation, Read, Size, Window], np.ndarray]

@@ -1,4 +1,4 @@
-"""A small VOC data set that draws itself: circles, squares and triangles on textured grounds."""
+"""Draw a small VOC data set: circles, squares and triangles on textured backgrounds."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,23 +14,23 @@ CLASSES = ("circle", "square", "triangle")
 
 MAX_SHAPES = 4  # in an image
 
-MIN_RADIUS = 11.0  # pixels, of the circle around a shape: no box side is below 14 pixels
+MIN_RADIUS = 11.0  # pixels, of the circle around a shape; no side of a box is below 14 pixels
 
 MAX_RADIUS = 0.27  # of the image's shorter side
 
-MIN_SIDE = 64  # pixels of an image: below that a few shapes no longer fit
+MIN_SIDE = 64  # pixels of an image; a few shapes do not fit into less
 
-MAX_COVER = 0.35  # of the smaller of two boxes, so that their IoU stays below 0.22
+MAX_COVER = 0.35  # of the smaller of two boxes; their IoU is then below 0.22
 
-PLACES = 30  # tries for one shape, before the image goes without it
+PLACES = 30  # tries for one shape; after that it is left out
 
-FINE = 4  # a shape is drawn that much larger and shrunk: smooth edges
+FINE = 4  # shapes are drawn larger by this factor and shrunk, for smooth edges
 
 CORNERS = {"square": 4, "triangle": 3}
 
 OUTLINE = 1.6  # pixels
 
-NOISE = 5.0  # gray levels of grain over the finished image
+NOISE = 5.0  # standard deviation in gray levels
 
 JPEG_QUALITY = 92
 
@@ -64,7 +64,7 @@ XML = """\
 
 @dataclass(frozen=True)
 class Shape:
-    """A drawn shape; its corners are VOC's pixels, counted from 1, the last one included."""
+    """A drawn shape; its corners are VOC's pixels: counted from 1, the last one inside the box."""
 
     name: str
     xmin: int
@@ -74,13 +74,20 @@ class Shape:
 
 
 def write_shapes(out: Path, train: int, valid: int, seed: int, size: tuple[int, int]) -> None:
-    """Write `train` + `valid` images as a VOC folder: the same seed and size give the same bytes.
+    """Write a VOC folder; the same seed and size give the same bytes.
 
-    An image depends on the seed and its own number only. The image sets come last, so that an
-    interrupted run leaves none that names what is not there.
+    An image depends only on the seed and its number. The image sets are written last, so that an interrupted run
+    leaves none that names missing images.
+
+    Args:
+        out: The folder, new or written by this function.
+        train: Number of training images.
+        valid: Number of validation images.
+        seed: Of all random numbers.
+        size: (height, width) of the images.
 
     Raises:
-        DatasetError: a count below 1, a size (height, width) too small, a folder of other images.
+        DatasetError: A count is below 1, the size is too small, or the folder holds other images.
     """
     if min(train, valid) < 1:
         raise DatasetError(f"{train} and {valid} images, expected at least 1 of each")
@@ -106,12 +113,12 @@ def write_shapes(out: Path, train: int, valid: int, seed: int, size: tuple[int, 
 def draw_image(
     rng: np.random.Generator, size: tuple[int, int]
 ) -> tuple[np.ndarray, tuple[Shape, ...]]:
-    """An image [H, W, 3] (RGB, uint8) of `size` (height, width), and the 1 to 4 shapes in it."""
-    canvas = _ground(rng, size)
+    """Draw an image `[H, W, 3]` (RGB, uint8) of `size` (height, width) with 1 to 4 shapes."""
+    canvas = _background(rng, size)
     shapes: list[Shape] = []
     for _ in range(rng.integers(1, MAX_SHAPES + 1)):
         for _ in range(PLACES):
-            name, center, radius, angle = _draw_lot(rng, size)
+            name, center, radius, angle = _draw_shape(rng, size)
             alpha = _mask(name, center, radius, angle, size)
             shape = _tight(name, alpha)
             if all(_cover(shape, other) <= MAX_COVER for other in shapes):
@@ -123,10 +130,10 @@ def draw_image(
     return np.clip(canvas, 0, 255).astype(np.uint8), tuple(shapes)
 
 
-def _draw_lot(
+def _draw_shape(
     rng: np.random.Generator, size: tuple[int, int]
 ) -> tuple[str, tuple[float, float], float, float]:
-    """A shape's class, center (x, y) and radius in pixels, and angle; all inside the image."""
+    """Draw the class, center (x, y), radius and angle of a shape inside the image; in pixels and radians."""
     height, width = size
     name = CLASSES[rng.integers(len(CLASSES))]
     radius = rng.uniform(MIN_RADIUS, MAX_RADIUS * min(size))
@@ -137,7 +144,7 @@ def _draw_lot(
 def _mask(
     name: str, center: tuple[float, float], radius: float, angle: float, size: tuple[int, int]
 ) -> np.ndarray:
-    """How much of each pixel the shape covers, float32 [H, W] in 0..1."""
+    """Return how much of each pixel the shape covers, float32 `[H, W]` in 0..1."""
     height, width = size
     fine = np.zeros((height * FINE, width * FINE), np.uint8)
     middle = np.array(center) * FINE
@@ -152,14 +159,14 @@ def _mask(
 
 
 def _tight(name: str, alpha: np.ndarray) -> Shape:
-    """The box around all pixels that the shape covers by half or more."""
+    """Return the box around all pixels that the shape covers by half or more."""
     rows, columns = np.nonzero(alpha >= 0.5)
     xmin, ymin, xmax, ymax = columns.min(), rows.min(), columns.max(), rows.max()
     return Shape(name, int(xmin) + 1, int(ymin) + 1, int(xmax) + 1, int(ymax) + 1)
 
 
 def _cover(one: Shape, other: Shape) -> float:
-    """The shared part of two boxes, as a share of the smaller box."""
+    """Return the intersection of two boxes as a fraction of the smaller box."""
     wide = min(one.xmax, other.xmax) - max(one.xmin, other.xmin) + 1
     high = min(one.ymax, other.ymax) - max(one.ymin, other.ymin) + 1
     return max(wide, 0) * max(high, 0) / min(_area(one), _area(other))
@@ -172,7 +179,7 @@ def _area(shape: Shape) -> int:
 def _paint(
     rng: np.random.Generator, canvas: np.ndarray, alpha: np.ndarray, inner: np.ndarray
 ) -> np.ndarray:
-    """The canvas with one shape on it: a strong color, lit from one side, with a dark outline."""
+    """Return the canvas with one shape: a strong color, lighter on one side, with a dark outline."""
     height, width = alpha.shape
     color = _color(rng, saturation=(140, 255), value=(150, 255))
     light = _ramp(rng, (height, width))[:, :, None] * 0.5 + 0.75  # 0.75 .. 1.25 over the image
@@ -180,8 +187,8 @@ def _paint(
     return canvas + (color * light - canvas) * inner[:, :, None]
 
 
-def _ground(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """A ground [H, W, 3] of two pale or dull colors: gradient, stripes, checker or clouds."""
+def _background(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """Draw a background `[H, W, 3]` of two pale colors: gradient, stripes, checkerboard or clouds."""
     height, width = size
     one = _color(rng, saturation=(0, 90), value=(40, 230))
     other = np.clip(one + rng.uniform(-60, 60, 3), 0, 255)
@@ -201,7 +208,7 @@ def _ground(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
 
 
 def _ramp(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """A slope [H, W] of some direction, 0 at its lowest pixel and 1 at its highest."""
+    """Return a linear ramp `[H, W]` of a random direction, from 0 to 1."""
     angle = rng.uniform(0, 2 * np.pi)
     rows, columns = np.mgrid[: size[0], : size[1]]
     slope = columns * np.cos(angle) + rows * np.sin(angle)
@@ -211,7 +218,7 @@ def _ramp(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
 def _color(
     rng: np.random.Generator, saturation: tuple[int, int], value: tuple[int, int]
 ) -> np.ndarray:
-    """A color [3] (RGB, 0..255) of any hue."""
+    """Draw a color `[3]` (RGB, 0..255) of any hue."""
     hue = rng.integers(180)  # OpenCV's hues are half degrees
     pixel = np.array([[[hue, rng.integers(*saturation), rng.integers(*value)]]], np.uint8)
     return cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0].astype(np.float64)

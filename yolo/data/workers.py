@@ -1,4 +1,4 @@
-"""The processes that prepare batches: how they start, what becomes of their errors, and how they end."""
+"""Worker processes that prepare batches: how they start, how their errors are reported, how they end."""
 
 import atexit
 import multiprocessing
@@ -11,13 +11,14 @@ from torch.utils.data import DataLoader
 
 from yolo.errors import DatasetError
 
-DEAD_WORKER = "DataLoader worker (pid"  # how torch begins to say so
+DEAD_WORKER = "DataLoader worker (pid"  # the beginning of torch's message
 
 
 def prepared(loader: DataLoader) -> Iterator:
-    """The loader's batches.
+    """Yield the batches of a loader.
 
-    Raises DatasetError, in one line, for an image that has gone bad since the check and for a worker that died.
+    Raises:
+        DatasetError: In one line: an image became unreadable after the check, or a worker died.
     """
     batches = iter(loader)
     while True:
@@ -27,7 +28,7 @@ def prepared(loader: DataLoader) -> Iterator:
             return
         except (DatasetError, OSError) as error:
             fault = _without_traceback(error)
-            error.__traceback__ = None  # its frames would keep the workers alive
+            error.__traceback__ = None  # its frames keep the workers alive
             break
         except RuntimeError as error:
             if not str(error).startswith(DEAD_WORKER):
@@ -35,20 +36,20 @@ def prepared(loader: DataLoader) -> Iterator:
             fault = str(error).splitlines()[0].strip()
             break
         yield batch
-    del batches  # ends the workers at once; left to the garbage collector they take five seconds
+    del batches  # ends the workers at once; the garbage collector takes five seconds
     raise DatasetError(fault)
 
 
 def _without_traceback(error: Exception) -> str:
-    """torch hands on a worker's error with its traceback as the message; its last line is `type: message`."""
+    """Return the message of a worker's error: torch gives its traceback, the last line of which is `type: message`."""
     *traceback, last = str(error).strip().splitlines()
     return last.partition(": ")[2] if traceback else last
 
 
 def start_worker(_worker: int) -> None:
-    """One core a worker, or its threads would fight the network's; and Ctrl-C is for the main process to handle.
+    """Use one core per worker, as more threads would slow the network down, and ignore Ctrl-C and SIGTERM.
 
-    So is SIGTERM, which a terminal's or a batch system's `kill` may send to all of them.
+    The main process handles these signals; a terminal or a batch system may send them to all processes.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -57,15 +58,17 @@ def start_worker(_worker: int) -> None:
 
 
 def _kill_workers() -> None:
-    """Kill the workers that are there when Python ends, such as those of a loop that an error has left.
+    """Kill the workers that are left when Python ends, for instance after an error in a training loop.
 
-    multiprocessing would ask them to end by SIGTERM, which they ignore, and wait for ever.
+    multiprocessing would send SIGTERM, which they ignore, and wait forever.
     """
     workers = [child for child in multiprocessing.active_children() if child.daemon]
     if workers:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's takes their end for an accident
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would report a crash
     for worker in workers:
         worker.kill()
 
 
-atexit.register(_kill_workers)  # the last registered is the first called: before multiprocessing's
+atexit.register(
+    _kill_workers
+)  # called before multiprocessing's, as the last one registered is called first

@@ -1,4 +1,4 @@
-"""An image in, its likeliest classes out: cut its middle out or letterbox it, run the network, sort."""
+"""Image → its most likely classes: center crop or letterbox, network, sort."""
 
 import json
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from yolo.errors import DatasetError
 from yolo.letterbox import MAX_PIXEL, Placement, letterboxed, place, resize
 from yolo.model.network import Network
 
-MOST_ELONGATED = 256  # ours: an image is resized whole before its middle is cut out
+MOST_ELONGATED = 256  # our limit, as the whole image is resized before it is cropped
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """An image's K likeliest classes, best first. labels: int64 `[K]`; probabilities: float32 `[K]`."""
+    """The K most likely classes of an image, best first. labels: int64 `[K]`; probabilities: float32 `[K]`."""
 
     labels: Tensor
     probabilities: Tensor
@@ -28,13 +28,19 @@ class Ranking:
 
 
 class Classifier:
-    """`classifier(image)` → Ranking of the `top` likeliest classes, or of all where there are fewer.
+    """`classifier(image)` returns the Ranking of the `top` most likely classes.
 
-    network: without a detection head; it is put into evaluation mode. names: one a class. letterbox: show it the
-    whole image (pjreddie's `classifier predict`) instead of its middle (AlexeyAB's).
-    With a class hierarchy, pjreddie's Darknet gives only leaves a probability, AlexeyAB's every class (classifier.c
-    predict_classifier); the network's dialect decides. tree: that hierarchy, or None.
-    Raises ValueError for a network with a head, and when there is not one name for each class.
+    With a class hierarchy, pjreddie's Darknet gives a probability only to leaves, AlexeyAB's to every class
+    (classifier.c predict_classifier); the dialect of the network decides.
+
+    Args:
+        network: Without a detection head; it is put into evaluation mode.
+        names: One per class.
+        top: Length of the ranking, if there are that many classes.
+        letterbox: Use the whole image (pjreddie's `classifier predict`) instead of its center (AlexeyAB's).
+
+    Raises:
+        ValueError: The network has a head, or the numbers of names and classes differ.
     """
 
     def __init__(
@@ -56,13 +62,15 @@ class Classifier:
         self.tree = network.tree
 
     def __call__(self, image: np.ndarray) -> Ranking:
-        """uint8 `[H, W, C]`, RGB → its Ranking, on the CPU. Raises what `prepare` does."""
+        """Classify an image uint8 `[H, W, C]`, RGB. The Ranking is on the CPU. Raises what `prepare` does."""
         return self.rank(self.prepare(image)[None])[0]
 
     def prepare(self, image: np.ndarray) -> Tensor:
-        """What the network sees of an image: float32 `[C, H, W]` in 0..1.
+        """Return the network input of an image: float32 `[C, H, W]` in 0..1.
 
-        Raises DatasetError for an image too elongated to be cut, ValueError for what is no image.
+        Raises:
+            DatasetError: The image is too elongated to be cropped.
+            ValueError: The array is no image for this network.
         """
         channels = self.network.input.channels
         fits = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == channels
@@ -72,11 +80,11 @@ class Classifier:
         size = self.network.input.height, self.network.input.width
         if self.letterbox:
             return place(image, letterboxed(image.shape[:2], size))
-        return cut(image, centered(image.shape[:2], size))
+        return center_crop(image, center_placement(image.shape[:2], size))
 
     @torch.inference_mode()
     def rank(self, images: Tensor) -> list[Ranking]:
-        """Prepared images `[B, C, H, W]` → the Ranking of each. Of equals the first class is best (utils.c top_k)."""
+        """Rank the classes of prepared images `[B, C, H, W]`; of equal ones the first class is best (utils.c top_k)."""
         device = next((each.device for each in self.network.parameters()), images.device)
         probabilities = self.network.classify(self.network(images.to(device))).float().cpu()
         if self.tree is not None and self.network.dialect == "pjreddie":
@@ -86,11 +94,11 @@ class Classifier:
         return [Ranking(*each) for each in best]
 
 
-def centered(image: tuple[int, int], network: tuple[int, int]) -> Placement:
-    """The image's middle over the input, its smaller side as long as the input is *wide*, whatever its height.
+def center_placement(image: tuple[int, int], network: tuple[int, int]) -> Placement:
+    """Place the center of the image on the input, its smaller side as long as the *width* of the input.
 
-    AlexeyAB classifier.c predict_classifier; image.c resize_min. Raises DatasetError for an image whose one side
-    is more than 256 times the other.
+    Source: AlexeyAB classifier.c predict_classifier; image.c resize_min. Both sizes are (height, width).
+    Raises DatasetError if one side of the image is more than 256 times the other.
     """
     height, width = image
     smaller = min(image)
@@ -99,15 +107,15 @@ def centered(image: tuple[int, int], network: tuple[int, int]) -> Placement:
             f"found an image of {width}x{height} pixels, expected one side at most {MOST_ELONGATED} times the other"
         )
     content = height * network[1] // smaller, width * network[1] // smaller
-    # int() rounds towards 0, as C's division does, and // does not
+    # int() rounds towards 0 as C's division does; // does not.
     offset = int((network[0] - content[0]) / 2), int((network[1] - content[1]) / 2)
     return Placement(image, network, content, offset)
 
 
-def cut(image: np.ndarray, placement: Placement) -> Tensor:
-    """A uint8 image `[H, W, C]` → what lies in the input, float32 `[C, H', W']`; its edge goes on where it ends.
+def center_crop(image: np.ndarray, placement: Placement) -> Tensor:
+    """Resize a uint8 image `[H, W, C]` and crop it to the input, float32 `[C, H', W']`; edges are repeated outside.
 
-    image.c crop_image.
+    Source: image.c crop_image.
     """
     pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
     content = resize(pixels.float() / MAX_PIXEL, placement.content)
@@ -123,7 +131,7 @@ def cut(image: np.ndarray, placement: Placement) -> Tensor:
 def rankings_json(
     file_names: Sequence[str], rankings: Sequence[Ranking], names: Sequence[str]
 ) -> str:
-    """A json list of images with their classes, best first, in the words of Darknet's json of detections."""
+    """Return a JSON list of images with their classes, best first, with the keys of Darknet's JSON of detections."""
     images = [
         {
             "filename": file_name,

@@ -1,4 +1,4 @@
-"""An image in, detections out: place it, run the network, decode, threshold, suppress, back to image pixels."""
+"""Image → detections: placement, network, decode, threshold and NMS, boxes back in image pixels."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,11 +16,17 @@ from yolo.records import Detections
 
 
 class Detector:
-    """`detector(image)` → Detections in image pixels, best first.
+    """`detector(image)` returns Detections in image pixels, highest score first.
 
-    network: with at least one head; it is put into evaluation mode. names: one a class. letterbox: keep the
-    image's aspect (pjreddie, AlexeyAB -letter_box) instead of stretching it (AlexeyAB's default).
-    Raises ValueError when there are fewer names than classes.
+    Args:
+        network: With at least one head; it is put into evaluation mode.
+        names: One per class.
+        score_thresh: Scores must exceed this.
+        nms_thresh: Two boxes of a class that overlap by more than this become one.
+        letterbox: Keep the aspect of the image (pjreddie, AlexeyAB -letter_box) instead of stretching it (AlexeyAB).
+
+    Raises:
+        ValueError: The network has no head, or more classes than there are names.
     """
 
     def __init__(
@@ -44,16 +50,16 @@ class Detector:
         self.nms_thresh = nms_thresh
         self.placement = letterboxed if letterbox else stretched
         self.tree = network.tree
-        last = network.head_settings[-1]  # Darknet asks the last layer (detector.c test_detector)
+        last = network.head_settings[-1]  # as Darknet (detector.c test_detector)
         self.diou_exponent = diou_exponent_of(last.nms_kind, last.beta_nms)
 
     def __call__(self, image: np.ndarray) -> Detections:
-        """uint8 `[H, W, C]`, RGB (`[H, W]` is ordinary for a one-channel network) → Detections, xyxy image pixels."""
+        """Detect in an image uint8 `[H, W, C]`, RGB, or `[H, W]` for one channel. Boxes are xyxy in image pixels."""
         prepared, placement = self.prepare(image)
         return self.detect(prepared[None], [placement])[0]
 
     def prepare(self, image: np.ndarray) -> tuple[Tensor, Placement]:
-        """What the network sees of an image, float32 `[C, H, W]`, and where the image lies in it."""
+        """Return the network input of an image, float32 `[C, H, W]` in 0..1, and the placement of the image in it."""
         if image.ndim == 2:
             image = image[:, :, None]
         channels = self.network.input.channels
@@ -68,7 +74,7 @@ class Detector:
 
     @torch.inference_mode()
     def detect(self, images: Tensor, placements: Sequence[Placement]) -> list[Detections]:
-        """Prepared images `[B, C, H, W]` with their placements → Detections of each, on the CPU."""
+        """Return the Detections of each of the prepared images `[B, C, H, W]`, on the CPU."""
         device = next(self.network.parameters()).device
         predictions = self.network.decode(self.network(images.to(device)))
         if self.tree is not None:

@@ -13,7 +13,7 @@ from yolo.console import progress
 from yolo.data.class_folders import ClassifiedImage
 from yolo.data.images import read_image
 from yolo.data.workers import prepared, start_worker
-from yolo.detect.classifier import Classifier, centered, cut
+from yolo.detect.classifier import Classifier, center_crop, center_placement
 from yolo.errors import DatasetError
 from yolo.evaluate.metrics.table import format_ap
 from yolo.letterbox import letterboxed, place
@@ -72,7 +72,7 @@ class ViewedImages(Dataset):
         if self.letterbox:
             return place(image, letterboxed(image.shape[:2], self.size)), label
         try:
-            return cut(image, centered(image.shape[:2], self.size)), label
+            return center_crop(image, center_placement(image.shape[:2], self.size)), label
         except DatasetError as error:
             raise DatasetError(f"{path}: {error}") from error
 
