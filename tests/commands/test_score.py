@@ -31,7 +31,7 @@ def score(load_tool, call_tool, tmp_path, monkeypatch):
 
 @pytest.fixture
 def case(tmp_path):
-    """Two cats, one found and one missed; a dog, found after a false detection (as in test_score_voc)."""
+    """Two cats, one detected and one not; a dog, detected with a lower score than a false positive (as in test_score_voc)."""
     for folder in ("Annotations", "results"):
         (tmp_path / folder).mkdir()
     cat, dog = ("cat", 1, 1, 10, 10), ("dog", 20, 20, 29, 29)
@@ -61,7 +61,7 @@ def rows(out):
     return [" ".join(line.split()) for line in out.splitlines()]
 
 
-def test_table_means_and_json(case, score):
+def test_scores_are_printed_and_written_as_json(case, score):
     code, out, err = score(*XML, "--detections", "results", "--json", "s.json")
     assert (code, err) == (0, "")
     lines = rows(out)
@@ -76,7 +76,7 @@ def test_table_means_and_json(case, score):
     assert record["coco"]["AP large"] is None
 
 
-def test_all_metrics_beside_each_other(case, score):
+def test_all_metrics_are_printed_and_written_as_json(case, score):
     from_files = (*XML, "--detections", "results", "--thresh", ".85")
     code, out, err = score(*from_files, "--metric", "all", "--json", "s.json")
     assert (code, err) == (0, "")
@@ -112,7 +112,7 @@ def test_the_class_table_is_that_of_score_voc(case, score, load_tool, call_tool)
     assert theirs[1].splitlines()[-1] == MEANS
 
 
-def test_another_overlap(case, score):
+def test_scores_at_another_iou_threshold(case, score):
     # the dog moved by two pixels: IoU 8/12 with the last pixel counted
     (case / "results/comp4_det_test_dog.txt").write_text("b 0.8 22 20 31 29\n")
     arguments = *XML, "--detections", "results", *TWO, "--iou"
@@ -120,7 +120,7 @@ def test_another_overlap(case, score):
     assert score(*arguments, "0.67")[1].splitlines()[-1] == "mAP area 0.250000"
 
 
-def test_drawn_images_scored_from_their_data_file(four, score, tmp_path):
+def test_ground_truth_is_read_from_a_data_file(four, score, tmp_path):
     boxes = [(at, *box) for at, each in enumerate(four.boxes) for box in each]
     folder = tmp_path / "predicted"
     folder.mkdir()
@@ -237,7 +237,7 @@ def test_bad_input_is_one_line_exit_code_two_and_nothing_scored(
     assert (converted / "s.json").read_text() == "the last run's"
 
 
-def test_labels_ground_truth_of_one_name_in_two_folders(four, score, tmp_path):
+def test_two_listed_images_of_the_same_name_are_an_error(four, score, tmp_path):
     with open(four.folder / "list.txt", "a") as file:
         file.write(f"{four.folder}/more/p0.png\n")
     (tmp_path / "predicted").mkdir()

@@ -13,7 +13,7 @@ from tests.helpers.detection_files import voc_annotation
 
 @pytest.fixture
 def case(tmp_path) -> Path:
-    """Two cats, one found and one missed; a dog, found after a false detection."""
+    """Two cats, one detected and one not; a dog, detected with a lower score than a false positive."""
     for folder in ("Annotations", "results"):
         (tmp_path / folder).mkdir()
     (tmp_path / "Annotations/a.xml").write_text(voc_annotation(("cat", 1, 1, 10, 10)))
@@ -51,7 +51,7 @@ def test_table_mean_json_and_plot(project, case):
     assert (case / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_one_metric_at_another_overlap(project, case):
+def test_one_metric_at_another_iou_threshold(project, case):
     # the dog moved by two pixels: IoU 8/12 with the last pixel counted
     dog = case / "results/comp4_det_test_dog.txt"
     dog.write_text("b 0.8 22 20 31 29\n")
@@ -112,14 +112,14 @@ def test_help_has_an_example(project, case):
     assert "--imageset VOCdevkit/VOC2007/ImageSets/Main/test.txt" in done.stdout
 
 
-def test_all_metrics_come_after_what_is_printed_without_asking(project, case):
+def test_all_metrics_are_printed_after_the_usual_output(project, case):
     usual = score(project, case, "--json", "usual.json")
     done = score(project, case, "--metric", "all", "--json", "all.json", "--thresh", "0.85")
     assert (done.returncode, done.stderr) == (0, "")
     first = usual.stdout.removesuffix("scores written to usual.json\n")
     assert done.stdout.startswith(first)
     added = done.stdout.removeprefix(first)
-    # by hand, as continuous boxes: the cat's and the dog's hit fit exactly; the dog's comes second
+    # by hand, as continuous boxes: the true positives of cat and dog fit exactly; the dog's has the second score
     assert re.search(r"\| Darknet: mAP -points 0 +\| 0\.500000 \|", added)
     assert re.search(r"\| Darknet: mAP -points 11 +\| 0\.522727 \|", added)
     # above .85 the cat, right, and the dog's false detection; 3 ground truths

@@ -1,4 +1,4 @@
-"""yolo.evaluate.pairing: a drawn data set as ground truth, and nothing of it left out."""
+"""yolo.evaluate.listed_ground_truth: a drawn data set becomes ground truth, and nothing of it is left out."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from yolo.evaluate.listed_ground_truth import read_listed_ground_truth
 
 
 @pytest.mark.parametrize("origin", [0.0, 1.0])
-def test_the_drawn_boxes(four, origin):
+def test_listed_ground_truth_has_the_drawn_boxes(four, origin):
     found = read_listed_ground_truth(four.folder / "list.txt", NAMES, origin)
     assert (found.names, found.origin) == (NAMES, origin)
     assert found.image_ids == ("p0", "p1", "p2", "p3") and found.sizes.tolist() == [[*SIZE]] * 4
@@ -44,7 +44,7 @@ def test_images_of_one_name_in_two_folders_are_named(four):
     assert str(error.value) == f"{four.folder}/list.txt:5: found {other}, {expected}"
 
 
-def test_what_would_stop_a_training_stops_a_score(four):
+def test_a_problem_that_would_stop_a_training_is_an_error(four):
     (four.folder / "labels/p1.txt").write_text("7 .5 .5 .5 .5\n0 .5 .5 .5 .5\n0 9 .5 .5 .5\n")
     with pytest.raises(DatasetError) as error:
         read_listed_ground_truth(four.folder / "list.txt", NAMES, 0.0)
@@ -55,7 +55,7 @@ def test_what_would_stop_a_training_stops_a_score(four):
         read_listed_ground_truth(four.folder / "list.txt", NAMES, 0.0)
 
 
-def test_images_without_labels_are_told(four, caplog):
+def test_images_without_labels_are_logged(four, caplog):
     for at in (1, 2):
         (four.folder / f"labels/p{at}.txt").unlink()
     found = read_listed_ground_truth(four.folder / "list.txt", NAMES, 0.0)
@@ -65,7 +65,7 @@ def test_images_without_labels_are_told(four, caplog):
     assert line.startswith(f"{four.folder}/list.txt: {what}")
 
 
-def test_names_come_once(four):
+def test_a_name_given_twice_is_an_error(four):
     (four.folder / "tiny.names").write_text("red\nred\n")
     with pytest.raises(DatasetError, match="tiny.names:2: 'red' is line 1 already"):
         read_classes(four.folder / "tiny.names")

@@ -1,4 +1,4 @@
-"""yolo.evaluate.pairing: every pair of formats, there and back; what is not certain is asked for."""
+"""yolo.evaluate.pairing: every pair of formats is converted there and back; uncertain input is an error."""
 
 import tarfile
 import tempfile
@@ -55,7 +55,7 @@ def converted(folder, ground_truth, detections, kind, target):
     st.sampled_from(DetectionFormat),
 )
 @settings(max_examples=60, deadline=None)
-def test_every_pair_of_formats_there_and_back(far, near, first, second):
+def test_detections_are_converted_to_any_format_and_back(far, near, first, second):
     detections = near if {first, second} & {*FRACTION_FORMATS} else far
     voc = DetectionFormat.COMP4 in (first, second)
     origin = VOC_ORIGIN if voc else 0.0
@@ -139,7 +139,7 @@ def test_coco_results_for_a_ground_truth_of_xml_need_ids(voc):
          "xml: found classes without numbers, expected --names, too"),
     ],
 )  # fmt: skip
-def test_what_xml_does_not_say_is_asked_for(voc, changed, message):
+def test_options_that_annotations_need_are_asked_for(voc, changed, message):
     with pytest.raises(DatasetError, match=message):
         read_pair(voc_sources(voc, **changed))
 
@@ -166,7 +166,7 @@ def test_a_late_failure_leaves_no_half_of_a_folder(tmp_path):
     assert not [*tmp_path.iterdir()]
 
 
-def test_labels_of_images_without_a_file_are_remarked(tmp_path):
+def test_images_without_a_file_of_detections_are_a_remark(tmp_path):
     write_coco_ground_truth(tmp_path / "t.json", images_of(some_ground_truth()), RISING)
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels/a.txt").write_text("0 0.9 0.25 0.5 0.3 0.5\n")

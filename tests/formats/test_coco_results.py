@@ -46,7 +46,7 @@ def results(folder, content) -> Path:
 
 @given(any_detections(), st.sampled_from([0.0, 1.0]))
 @settings(max_examples=150, deadline=None)
-def test_detections_come_back_to_the_last_bit(detections, origin):
+def test_detections_are_read_back_to_the_last_bit(detections, origin):
     images = images_of(origin=origin)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "r.json"
@@ -75,7 +75,7 @@ def test_a_result_file_by_hand(tmp_path):
     )
 
 
-def test_the_ground_truth_comes_back_with_its_numbers(tmp_path):
+def test_ground_truth_is_read_back_with_its_ids(tmp_path):
     images = images_of(some_ground_truth(1.0), origin=1.0)
     write_coco_ground_truth(tmp_path / "t.json", images, COCO_IDS)
     back = read_coco_ground_truth(tmp_path / "t.json", 1.0, NAMES)
@@ -126,7 +126,7 @@ def test_scores_are_those_of_pycocotools_on_the_files(tmp_path):
     assert 0.05 < score.ap_small < 1 and images.names == ("c3", "c17", "c40")
 
 
-def test_a_class_without_a_category_is_scored_with_a_number_of_its_own(tmp_path):
+def test_a_class_without_a_category_is_scored_with_an_unused_id(tmp_path):
     write_coco_ground_truth(tmp_path / "t.json", images_of(some_ground_truth()), COCO_IDS)
     images = read_coco_ground_truth(tmp_path / "t.json", 0.0, ("cat", "dog", "emu", "eel"))
     assert images.coco_ids.categories == (18, 3, None, 90)
@@ -138,7 +138,7 @@ def test_a_class_without_a_category_is_scored_with_a_number_of_its_own(tmp_path)
         )
 
 
-def test_names_must_have_the_categories_that_have_boxes(tmp_path):
+def test_names_must_include_the_categories_that_have_boxes(tmp_path):
     write_coco_ground_truth(tmp_path / "t.json", images_of(some_ground_truth()), COCO_IDS)
     assert read_coco_ground_truth(
         tmp_path / "t.json", 0.0, ("dog", "cat")
@@ -147,7 +147,7 @@ def test_names_must_have_the_categories_that_have_boxes(tmp_path):
         read_coco_ground_truth(tmp_path / "t.json", 0.0, ("cat", "eel"))
 
 
-def test_numbers_of_another_ground_truth_are_found_by_the_images_names(tmp_path):
+def test_ids_for_another_ground_truth_are_found_by_the_images_names(tmp_path):
     write_coco_ground_truth(tmp_path / "t.json", images_of(), COCO_IDS)
     file = read_coco(tmp_path / "t.json")
     other = images_of()
@@ -207,7 +207,7 @@ def test_a_bad_entry_is_named(tmp_path, changed, message):
         ("[" * 100_000, ": found json nested too deeply to be read"),
     ],
 )
-def test_a_file_that_is_no_result_file_is_one_line(tmp_path, text, message):
+def test_a_file_that_is_not_a_result_file_is_an_error_of_one_line(tmp_path, text, message):
     path = results(tmp_path, text)
     with pytest.raises(DatasetError) as error:
         read_coco_detections(path, images_of(), COCO_IDS)

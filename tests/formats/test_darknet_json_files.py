@@ -61,7 +61,7 @@ def stored(folder, content) -> Path:
     return path
 
 
-def test_darknets_own_json(tmp_path):
+def test_darknets_own_json_is_read(tmp_path):
     found = frames_to_detections(read_darknet_json(stored(tmp_path, DARKNET)), images_of())
     # by hand in 100 x 80: 25 -+ 15, 40 -+ 20
     assert grouped(found).tolist() == [
@@ -72,7 +72,7 @@ def test_darknets_own_json(tmp_path):
 
 @given(near_detections(), st.sampled_from([0.0, 1.0]))
 @settings(max_examples=50, deadline=None)
-def test_detections_come_back_to_a_billionth_of_the_image(detections, origin):
+def test_detections_are_read_back_to_a_billionth_of_the_image(detections, origin):
     images = images_of(origin=origin)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "r.json"
@@ -132,7 +132,7 @@ def test_a_bad_object_is_named(tmp_path, changed, message):
         ([frame("a.jpg", {"class_id": 1})], ": frame 1, object 1: found {'class_id': 1}, expected"),
     ],
 )
-def test_a_file_that_is_no_list_of_frames_is_one_line(tmp_path, content, message):
+def test_a_file_that_is_not_a_list_of_frames_is_an_error_of_one_line(tmp_path, content, message):
     path = stored(tmp_path, content)
     with pytest.raises(DatasetError) as error:
         read_darknet_json(path)

@@ -1,4 +1,4 @@
-"""yolo.formats.ground_truth_set: names of images, and shares of them as pixels; by hand."""
+"""yolo.formats.ground_truth_set: ids of images, and boxes as fractions and as pixels; expected values by hand."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +17,12 @@ from yolo.formats.ground_truth_set import (
 )
 
 
-def test_stems():
+def test_an_image_id_is_the_file_name_without_folder_and_suffix():
     names = ("a.jpg", "x/a.b.jpg", r"C:\data\a.png", "a", ".hidden")
     assert [image_id_of(name) for name in names] == ["a", "a.b", "a", "a", ".hidden"]
 
 
-def test_positions_need_names_that_differ():
+def test_two_images_of_the_same_id_are_an_error():
     assert index_by_image_id(images_of()) == {"a": 0, "c-d": 1, "e.f": 2}
     twice = GroundTruthSet((), ("train/1.jpg", "val/1.jpg"), None, images_of().ground_truth, 0.0)
     with pytest.raises(DatasetError, match=r"found train/1.jpg and val/1.jpg, expected images"):
@@ -32,7 +32,7 @@ def test_positions_need_names_that_differ():
 
 
 @pytest.mark.parametrize("origin", [0.0, 1.0])
-def test_shares_and_pixels(origin):
+def test_fractions_become_pixels_and_back(origin):
     images = images_of(origin=origin)
     # by hand in 500 x 375: 250 -+ 50, 75 -+ 75
     found = fractions_to_pixels(np.array([[0.5, 0.2, 0.2, 0.4]]), np.array([1]), images)
@@ -41,7 +41,7 @@ def test_shares_and_pixels(origin):
     assert pixels_to_fractions(detections, images).tolist() == [[0.5, 0.2, 0.2, 0.4]]
 
 
-def test_a_box_far_from_its_image_is_no_share():
+def test_a_box_far_from_its_image_cannot_be_fractions():
     # by hand in 500 x 375: center 1100 / 500, 75 / 375, size 200 / 500, 150 / 375
     with pytest.raises(
         DatasetError, match=r"found a detection at 2.2 0.2 0.4 0.4 of b/c-d.jpg, exp"
@@ -51,7 +51,7 @@ def test_a_box_far_from_its_image_is_no_share():
         )
 
 
-def test_shares_need_sizes():
+def test_fractions_need_the_images_sizes():
     unknown = GroundTruthSet((), ("1.jpg",), None, images_of().ground_truth, 0.0)
     with pytest.raises(ValueError, match="need the images' sizes"):
         fractions_to_pixels(np.zeros((1, 4)), np.zeros(1, np.int64), unknown)

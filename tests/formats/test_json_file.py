@@ -1,4 +1,4 @@
-"""yolo.formats.json_file: what is read, and what is one line; the other files' tests have more of these."""
+"""yolo.formats.json_file: content and errors; the tests of the formats have more of these."""
 
 from decimal import Decimal
 
@@ -39,7 +39,7 @@ def test_lists_of_numbers_are_left_out_of_every_object(tmp_path):
         (b"\x89PNG\r\n", ": found no text (byte 0), expected json"),
     ],
 )
-def test_what_is_no_json_is_one_line(tmp_path, content, message):
+def test_a_file_that_is_not_json_is_an_error_of_one_line(tmp_path, content, message):
     path = tmp_path / "x.json"
     path.write_bytes(content)
     with pytest.raises(DatasetError) as error:

@@ -22,7 +22,7 @@ ROWS = {Columns.SCORE_FIRST: "1 .75 0.25 0.5 0.3 0.5", Columns.SCORE_LAST: "1 0.
 
 
 @pytest.mark.parametrize("columns", Columns)
-def test_a_row_by_hand(tmp_path, columns):
+def test_a_row_is_read_in_both_orders(tmp_path, columns):
     (tmp_path / "a.txt").write_text(f"\n{ROWS[columns]}\r\n")
     found, without = read_label_detections(tmp_path, images_of(), columns)
     # by hand in 100 x 80: 25 -+ 15, 40 -+ 20
@@ -31,7 +31,7 @@ def test_a_row_by_hand(tmp_path, columns):
 
 
 @pytest.mark.parametrize("columns", Columns)
-def test_what_is_written_by_hand(tmp_path, columns):
+def test_a_row_is_written_in_both_orders(tmp_path, columns):
     write_label_detections(
         tmp_path, images_of(), detections_of((0, 1, 0.75, 10, 20, 40, 60)), columns
     )
@@ -42,7 +42,7 @@ def test_what_is_written_by_hand(tmp_path, columns):
 
 @given(near_detections(), st.sampled_from([0.0, 1.0]), st.sampled_from(Columns))
 @settings(max_examples=50, deadline=None)
-def test_detections_come_back_to_a_billionth_of_the_image(detections, origin, columns):
+def test_detections_are_read_back_to_a_billionth_of_the_image(detections, origin, columns):
     images = images_of(origin=origin)
     with tempfile.TemporaryDirectory() as folder:
         write_label_detections(folder, images, detections, columns)
@@ -96,13 +96,13 @@ def test_a_file_of_another_image_is_named(tmp_path):
         read_label_detections(tmp_path, images_of(), Columns.SCORE_FIRST)
 
 
-def test_a_score_or_class_above_2_is_no_pixel(tmp_path):
+def test_a_score_or_class_above_2_is_not_taken_for_a_pixel(tmp_path):
     (tmp_path / "a.txt").write_text("2 2 -2 0 2 3\n")
     found, _ = read_label_detections(tmp_path, images_of(), Columns.SCORE_LAST)
     assert (found.labels.tolist(), found.scores.tolist()) == ([2], [3])
 
 
-def test_a_folder_without_a_file_is_probably_the_wrong_one(tmp_path):
+def test_a_folder_without_any_label_file_is_an_error(tmp_path):
     (tmp_path / "a.jpg").touch()
     with pytest.raises(
         DatasetError, match=f"^{tmp_path}: found no .txt file, expected one of each"

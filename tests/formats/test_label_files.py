@@ -1,4 +1,4 @@
-"""yolo.formats.label_files: where label files lie in both Darknets, and every fault of a label by file and line."""
+"""yolo.formats.label_files: where both Darknets read label files from, lists, and each fault by file and line."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def labels(tmp_path, text, classes=3):
     return labeled_boxes(rows), faults
 
 
-# ------------------------------------------------------------------------------------------ where they lie
+# ------------------------------------------------------------------------------------------ where they are
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_very_long_row_is_shown_short(tmp_path):
     assert len(faults[0]) < 300
 
 
-def test_rows_know_their_lines_whatever_ends_them(tmp_path):
+def test_rows_have_their_line_numbers_with_any_line_endings(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(b"\xef\xbb\xbf0 .5 .5 .1 .1  \r\n\r\n   \r\nbad\r\n2 .5 .5 .2 .2\t")
     rows, faults = read_rows(path, classes=3)
@@ -162,7 +162,7 @@ def test_rows_know_their_lines_whatever_ends_them(tmp_path):
         (b"0 .5 .5 .1 .1\n" * (MOST_LABEL_BYTES // 14 + 1), "found more than 1048576 bytes"),
     ],
 )
-def test_of_what_is_no_label_file_nothing_is_used_and_one_line_says_so(tmp_path, content, fault):
+def test_a_file_that_is_not_a_label_file_has_no_rows_and_one_fault(tmp_path, content, fault):
     path = tmp_path / "a.txt"
     path.write_bytes(content)
     rows, faults = read_rows(path, 3)
@@ -170,6 +170,6 @@ def test_of_what_is_no_label_file_nothing_is_used_and_one_line_says_so(tmp_path,
     assert faults[0].startswith(f"{path}:1: ") and fault in faults[0]
 
 
-def test_a_text_full_of_faults_is_read_in_a_moment(tmp_path):
+def test_a_file_full_of_faults_is_read_quickly(tmp_path):
     ground_truth, faults = labels(tmp_path, "x\n" * (MOST_LABEL_BYTES // 2))
     assert len(ground_truth.labels) == 0 and len(faults) == MOST_LABEL_BYTES // 2

@@ -38,7 +38,7 @@ def test_sizes_are_read_when_they_are_needed(annotations):
         read_voc_ground_truth(annotations, ("1", "2"), needs_sizes=True)
 
 
-def test_an_image_of_more_pixels_than_can_be_is_named(annotations):
+def test_an_image_of_impossible_size_is_named(annotations):
     path = annotations / "2.xml"
     path.write_text(path.read_text().replace("<width>7<", "<width>1e30<"))
     with pytest.raises(DatasetError, match="2.xml: found size 1000.* x 9, expected the image's"):

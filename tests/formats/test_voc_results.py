@@ -146,14 +146,14 @@ def test_a_bad_results_line_is_named(tmp_path, line, message):
     assert "\n" not in str(caught.value)
 
 
-def test_bytes_that_are_no_text_are_a_bad_line(tmp_path):
+def test_bytes_that_are_not_text_are_a_bad_line(tmp_path):
     path = results_file(tmp_path, "")
     path.write_bytes(b"000001 0.5 1 2 3 4\n\xff\xd8\xff\xe0 JFIF")
     with pytest.raises(DatasetError, match=":2: found 2 columns"):
         read_results(tmp_path, images_with(("cat",)))
 
 
-def test_columns_that_add_up_over_two_lines_are_still_wrong(tmp_path):
+def test_two_lines_with_too_few_and_too_many_columns_are_an_error(tmp_path):
     results_file(tmp_path, "000001 0.5 1 2 3\n000001 0.5 1 2 3 4 5\n")
     with pytest.raises(DatasetError, match=":1: found 5 columns"):
         read_results(tmp_path, images_with(("cat",)))

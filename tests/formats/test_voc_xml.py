@@ -1,4 +1,4 @@
-"""yolo.formats.voc_xml: annotations and image sets are read as they are, or refused with one line."""
+"""yolo.formats.voc_xml: annotations and image sets are read as they are, or are an error of one line."""
 
 import pytest
 
@@ -98,7 +98,7 @@ def test_a_file_cut_short_is_refused_with_its_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "expected"),
     [
         ("<name>cat</name>", "", "0 <name> and 1 <bndbox>"),
         ("cat", " ", "<name> is ''"),
@@ -115,10 +115,10 @@ def test_a_file_cut_short_is_refused_with_its_line(tmp_path):
         ("<difficult>1", "<difficult>maybe", "<difficult> is 'maybe'"),
     ],
 )
-def test_a_faulty_object_is_named_by_its_number(tmp_path, old, new, said):
+def test_a_faulty_object_is_named_by_its_number(tmp_path, old, new, expected):
     text = f"<annotation>{SIZE}{OBJECT}{OBJECT.replace(old, new)}</annotation>"
     message = error_of(tmp_path, text)
-    assert message.startswith(": object 2: ") and said in message
+    assert message.startswith(": object 2: ") and expected in message
 
 
 def test_a_size_that_is_no_whole_number_is_refused(tmp_path):
@@ -144,7 +144,7 @@ def test_an_image_set_gives_its_rows_in_order(tmp_path):
     assert (rows, problems) == ([(tmp_path, "2"), (tmp_path, "1")], [])
 
 
-def test_a_row_listed_twice_is_kept_once_and_told(tmp_path):
+def test_a_row_listed_twice_is_kept_once_and_is_a_problem(tmp_path):
     sets = [image_set(tmp_path, "a", "1\n2\n"), image_set(tmp_path, "b", "2\n3\n")]
     rows, problems = read_image_sets(sets)
     assert [identifier for _, identifier in rows] == ["1", "2", "3"]
@@ -152,7 +152,7 @@ def test_a_row_listed_twice_is_kept_once_and_told(tmp_path):
     assert "b.txt:1" in problems[0].message and "a.txt:2" in problems[0].message
 
 
-def test_the_extra_column_of_a_list_of_one_class_is_told(tmp_path):
+def test_the_extra_column_of_a_list_of_one_class_is_a_problem(tmp_path):
     rows, problems = read_image_sets([image_set(tmp_path, "cow_val", "000005 -1\n000007  1\n")])
     assert [identifier for _, identifier in rows] == ["000005", "000007"]
     assert [problem.kind for problem in problems] == [EXTRA_COLUMNS, EXTRA_COLUMNS]
@@ -165,13 +165,13 @@ def test_a_file_name_with_a_space_is_no_extra_column(tmp_path):
     assert (rows, problems) == ([(tmp_path, "my cat")], [])
 
 
-def test_a_row_with_a_folder_in_it_is_told(tmp_path):
+def test_a_row_with_a_folder_in_it_is_a_problem(tmp_path):
     rows, problems = read_image_sets([image_set(tmp_path, "a", "../../etc/passwd\n1\n")])
     assert rows == [(tmp_path, "1")]
     assert [problem.kind for problem in problems] == [BAD_IMAGE_NAME]
 
 
-def test_an_empty_set_is_told_and_an_absent_one_refused(tmp_path):
+def test_an_empty_set_is_a_problem_and_an_absent_one_an_error(tmp_path):
     _, problems = read_image_sets([image_set(tmp_path, "a", "\n")])
     assert [problem.kind for problem in problems] == [EMPTY_IMAGE_SET]
     with pytest.raises(DatasetError, match=r"b\.txt: no such image set"):
@@ -180,7 +180,9 @@ def test_an_empty_set_is_told_and_an_absent_one_refused(tmp_path):
 
 def test_images_are_found_by_any_suffix_and_jpg_goes_first(tmp_path):
     (tmp_path / "JPEGImages").mkdir()
-    twice = [str(number) for number in range(12)]  # in whatever order the folder lists them
+    twice = [
+        str(number) for number in range(12)
+    ]  # so many that the folder lists them in another order
     pairs = [f"{stem}{suffix}" for stem in twice for suffix in (".png", ".jpg")]
     for name in ("a.JPG", "b.jpeg", "d.e.Png", "f.txt", *pairs):
         (tmp_path / "JPEGImages" / name).touch()

@@ -54,8 +54,8 @@ def label_candidates(image: Path) -> list[Path]:
     """Return the paths where an image's label file may be, most likely first.
 
     pjreddie replaces JPEGImages, images and raw in the path by labels; AlexeyAB does not replace a plain images
-    folder and searches beside the image (utils.c replace_image_to_label). Here only whole folder names are replaced,
-    the last one of them first.
+    folder and reads the file beside the image (utils.c replace_image_to_label). Here only whole folder names are
+    replaced, the last one of them first.
     """
     label = image.with_suffix(".txt")
     parts = label.parts

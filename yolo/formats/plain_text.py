@@ -12,7 +12,7 @@ def read_lines(path: str | Path) -> list[str]:
 
 
 def parse_number(text: str) -> float:
-    """Return the number that `text` says, NaN where it is none or above LARGEST_NUMBER.
+    """Return the number in `text`, or NaN if it is not a number or its magnitude is above LARGEST_NUMBER.
 
     Python's float also takes 1_000 and the digits of other scripts; these are NaN here.
     """

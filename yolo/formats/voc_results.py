@@ -1,4 +1,4 @@
-"""VOC's results files, `comp4_det_test_<class>.txt`: one file a class, a line `id score xmin ymin xmax ymax` a detection.
+"""VOC's results files: one `comp4_det_test_<class>.txt` a class; a line is `id score xmin ymin xmax ymax`.
 
 Boxes are VOC's pixels, ids_from_one from 1, the last one inside the box, so they are scored with `VOC_PIXEL_EXTENT`.
 """
