@@ -1,4 +1,4 @@
-"""A disk that is full, for tests: no file of this process may grow beyond some bytes."""
+"""Simulate a full disk: no file of this process may grow beyond a number of bytes."""
 
 import resource
 from contextlib import contextmanager

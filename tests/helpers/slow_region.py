@@ -1,4 +1,4 @@
-"""Darknet's delta of a [region] written slowly and obviously, one cell after the other (region_layer.c)."""
+"""Darknet's delta of a [region], cell by cell, slow and simple (region_layer.c)."""
 
 import itertools
 import math
@@ -8,7 +8,7 @@ import numpy as np
 from tests.helpers.slow_core import iou
 
 TREE = "animal -1\nthing -1\ncat 0\ndog 0\ncar 1\nsiamese 2\npersian 2\n"
-PARENTS = [-1, -1, 0, 0, 1, 2, 2]  # of the classes of that tree, the only one known here
+PARENTS = [-1, -1, 0, 0, 1, 2, 2]  # of the classes of that tree, the only one supported here
 
 
 def logistic(x):
@@ -20,7 +20,7 @@ def corners(x, y, w, h):
 
 
 def probabilities(head, logits):
-    """Of the classes of one cell, in a tree given the parent."""
+    """Return the class probabilities of one cell; in a tree those given the parent."""
     if head.tree is None and not head.softmax:
         return [logistic(value) for value in logits]
     groups = PARENTS if head.tree is not None else [-1] * len(logits)
@@ -32,7 +32,7 @@ def probabilities(head, logits):
 
 
 def write_classes(head, settings, dialect, probs, delta, label, scale):
-    """delta_region_class: what a ground truth writes into the class deltas of its cell."""
+    """Write the class deltas of a ground truth into its cell (delta_region_class)."""
     if head.tree is not None:
         while label >= 0:
             for other, parent in enumerate(PARENTS):
@@ -51,9 +51,9 @@ def write_classes(head, settings, dialect, probs, delta, label, scale):
 
 
 def slow_delta(head, settings, dialect, seen, raw, ground_truths):
-    """Darknet's delta `[A, 5+classes, H, W]` of one image's raw values of that shape; ground truths: (label, x, y, w, h).
+    """Return Darknet's delta of one image's raw values, both `[A, 5+classes, H, W]`; ground_truths: (label, x, y, w, h).
 
-    Returns it with the IoU of each ground truth and the number of ignored cells.
+    Also return the IoU of each ground truth and the number of ignored cells.
     """
     scales, new = settings.scales, dialect == "alexeyab"
     anchors, _, height, width = raw.shape

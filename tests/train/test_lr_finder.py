@@ -132,7 +132,7 @@ def test_the_sweep_trains_at_each_rate_and_leaves_no_file(options, four, monkeyp
     assert sorted(four.folder.rglob("*")) == before
 
 
-def test_the_images_have_the_cfgs_size_whatever_random_says(options, monkeypatch):
+def test_the_images_have_the_cfgs_size_even_with_random_1(options, monkeypatch):
     options.cfg.write_text(options.cfg.read_text().replace("random=0", "random=1"))
     shapes = set()
     monkeypatch.setattr(

@@ -3,6 +3,7 @@
 import csv
 import inspect
 import math
+import re
 import subprocess
 import sys
 from contextlib import closing
@@ -15,8 +16,10 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.helpers.full_disk import full_beyond
+from tests.helpers.golden import network_of, targets_of
+from yolo.train.log import logger as logger_module
 from yolo.train.log.console import ProgressLine, StepLines
-from yolo.train.log.darknet import DarknetLosses
+from yolo.train.log.darknet import DarknetLoss, DarknetLosses
 from yolo.train.log.logger import (
     CsvTable,
     Logger,
@@ -26,6 +29,7 @@ from yolo.train.log.logger import (
     printer_of,
     rows_to_keep,
 )
+from yolo.train.losses.detection import DetectionLoss
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,20 @@ def test_every_number_has_a_curve_and_a_column(tmp_path):
     assert table(tmp_path / "scores.csv") == [
         {"step": "2", "map/voc07": "0.75", "ap/red": "0.5", "ap/green": ""}
     ]
+
+
+def test_the_module_lists_the_columns_of_scalars_csv(tmp_path):
+    cfg = "[net]\nwidth=8\nheight=8\nchannels=7\n[maxpool]\nsize=1\nstride=8\n"
+    network = network_of(cfg + "[yolo]\nclasses=2\nnum=1\nanchors=4,4\n")
+    losses = DarknetLoss(DetectionLoss(network), network, "alexeyab")(
+        [torch.zeros(1, 7, 1, 1)], targets_of([(0, 1, 0.5, 0.5, 0.5, 0.5)])
+    )
+    logger = Logger(tmp_path, 1, 10)
+    logger.step(1, [losses], 0.01, 1)
+    logger.close()
+    listed = re.findall(r"[\w/]+", logger_module.__doc__)
+    assert logger.scalar_table.columns[0] == "step" and len(logger.scalar_table.columns) == 18
+    assert set(logger.scalar_table.columns) <= set(listed)
 
 
 def test_curves_histograms_and_images_are_written(tmp_path):

@@ -63,7 +63,7 @@ def loss_of(end):
 
 
 def losses_and_gradient(end, values=VALUES, ground_truth=GROUND_TRUTH):
-    """What the network's last convolution gave is `values`: the gradient there."""
+    """Return the losses, and the gradient for the output of the last convolution, which is `values`."""
     loss = loss_of(end)
     network = loss.network.train()
     with torch.no_grad():
@@ -97,18 +97,20 @@ def test_large_values_stay_finite():
 
 
 def slow_tree_delta(values, ground_truth, temperature):
-    """Each group of TREE a softmax; a group without ground truth says nothing, one with a part of it counts as much."""
+    """Return the delta: each group of TREE is a softmax, weighted by the sum of its targets."""
     delta = [0.0] * 6
     for group in ((0, 1), (2, 3), (4, 5)):
         powers = [math.exp(values[i] / temperature) for i in group]
-        share = sum(ground_truth[i] for i in group)
+        weight = sum(ground_truth[i] for i in group)
         for i, power in zip(group, powers, strict=True):
-            delta[i] = ground_truth[i] - share * power / sum(powers)
+            delta[i] = ground_truth[i] - weight * power / sum(powers)
     return delta
 
 
 @pytest.mark.parametrize("temperature", [1, 2])
-def test_a_hierarchy_is_a_softmax_a_group_off_the_path_nothing(tmp_path, monkeypatch, temperature):
+def test_each_group_of_a_hierarchy_is_a_softmax_and_those_off_the_path_have_delta_0(
+    tmp_path, monkeypatch, temperature
+):
     (tmp_path / "x.tree").write_text(TREE)
     end = f"[softmax]\ntree={tmp_path}/x.tree\ntemperature={temperature}\n[cost]\ntype=masked"
     ground_truth = torch.tensor(
@@ -124,7 +126,7 @@ def test_a_hierarchy_is_a_softmax_a_group_off_the_path_nothing(tmp_path, monkeyp
     assert torch.isfinite(losses.total)
 
 
-def test_top1_counts_the_likeliest_class():
+def test_top1_compares_the_most_probable_class():
     losses, _ = losses_and_gradient("[softmax]", ground_truth=torch.eye(6)[[0, 3]])
     assert float(losses.top1) == 0.5  # the likeliest are 0 and 2
     scalars = losses.scalars()
@@ -132,7 +134,7 @@ def test_top1_counts_the_likeliest_class():
     assert not scalars["loss/total"].requires_grad
 
 
-def test_top1_in_a_hierarchy_looks_at_leaves(tmp_path):
+def test_top1_in_a_hierarchy_compares_leaves(tmp_path):
     """By hand: of the first, animal .95 x dog .44 (.42) is below animal x cat .56 (.53); ground truth cat."""
     (tmp_path / "x.tree").write_text(TREE)
     end = f"[softmax]\ntree={tmp_path}/x.tree"
@@ -140,13 +142,13 @@ def test_top1_in_a_hierarchy_looks_at_leaves(tmp_path):
     losses, _ = losses_and_gradient(end, ground_truth=ground_truth)
     assert float(losses.top1) == 0.5  # of the second, plant .78 x fern .8 is likelier than cat
     losses, _ = losses_and_gradient(end, ground_truth=torch.tensor([[1.0, 0, 0, 0, 0, 0]] * 2))
-    assert float(losses.top1) == 0  # no leaf: a miss
+    assert float(losses.top1) == 0  # not a leaf: an error
     (tmp_path / "x.tree").write_text("rock -1\nanimal -1\ncat 1\ndog 1\neel 1\nfox 1\n")
     losses, _ = losses_and_gradient(end, ground_truth=torch.tensor([[0, 1.0, 0, 0, 0, 0]] * 2))
     assert float(losses.top1) == 0  # also where the first class is a leaf, and the likeliest
 
 
-def test_wrong_targets_and_networks_are_refused(project):
+def test_wrong_targets_and_networks_are_errors(project):
     loss = loss_of("[softmax]")
     with pytest.raises(ValueError, match=r"targets of shape \[2, 5\], expected \[2, 6\]"):
         loss([VALUES], torch.zeros(2, 5))
@@ -162,7 +164,7 @@ def weight_of(end):
     return loss_weight(parse_cfg(CFG + end, "x.cfg"))
 
 
-def test_the_weight_is_what_the_last_layers_add_up_to():
+def test_the_weight_is_the_sum_over_the_last_layers():
     assert weight_of("[softmax]") == 1
     assert weight_of("[logistic]\n[cost]\nscale=.25") == 1.25
     assert weight_of("[soft]\n[cost]\n[cost]\nscale=3") == 5
@@ -178,6 +180,6 @@ def test_the_weight_is_what_the_last_layers_add_up_to():
         ("[cost]\nratio=.5", r"x.cfg:11: \[cost\] ratio: found '.5', expected 0"),
     ],
 )
-def test_an_end_that_cannot_be_trained_is_named_with_its_line(end, message):
+def test_an_end_that_cannot_be_trained_is_an_error_with_its_line(end, message):
     with pytest.raises(CfgError, match=message):
         weight_of(end)

@@ -173,7 +173,7 @@ def test_a_box_without_width_or_height_gives_the_slow_versions_finite_gradients(
 
 
 def test_a_ground_truth_many_sigmas_away_gives_no_box_gradient():
-    # e^(-½·(off/σ)²) is nothing against the 1e-9 of the density: Darknet's delta is 0, whatever is multiplied by it
+    # e^(-½·(off/σ)²) is far below the 1e-9 that is added to the density, so Darknet's delta is 0
     logits = np.zeros((1, 48, *GRID), np.float32)
     logits.reshape(4, 12, *GRID)[:, 1:8:2] = -7  # σ about 1/1000
     logits.reshape(4, 12, *GRID)[:, 0:8:2] = 3

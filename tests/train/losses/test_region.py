@@ -1,6 +1,6 @@
 """yolo.train.losses.region: its gradient is the delta of compiled Darknet, and of one written cell by cell.
 
-Expected: pjreddie's Darknet (tests/golden/early_losses.npz; its README says how), tests/helpers/slow_region.py, which
+Expected: pjreddie's Darknet (tests/golden/early_losses.npz; see its README), tests/helpers/slow_region.py, which
 follows region_layer.c of both Darknets with plain numbers, or a calculation by hand.
 """
 

@@ -1,6 +1,6 @@
 """yolo.train.losses.yolov1: its gradient is the delta of compiled Darknet, and of one written cell by cell.
 
-Expected: pjreddie's Darknet (tests/golden/early_losses.npz; its README says how), `slow_delta` below, which follows
+Expected: pjreddie's Darknet (tests/golden/early_losses.npz; see its README), `slow_delta` below, which follows
 detection_layer.c and data.c fill_truth_region with plain numbers, or a calculation by hand.
 """
 
