@@ -1,9 +1,17 @@
-# make demo: the whole path on data it makes itself; make test: ruff and pytest. Both set up .venv first.
+# Each target sets up .venv first. `make` alone lists the targets.
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test setup clean
+.PHONY: help setup test test-slow demo clean
+
+help:
+	@echo 'make setup      install the package and its tools into $(VENV)'
+	@echo 'make test       ruff, and all tests but the slow ones'
+	@echo 'make test-slow  the slow tests, which take minutes'
+	@echo 'make demo       draw data, train on it, score, detect: the results are in demo/'
+	@echo 'make clean      delete $(VENV) and demo/'
 
 setup: $(VENV)/.installed
 
@@ -16,7 +24,10 @@ $(VENV)/.installed: pyproject.toml setup.py
 test: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+	$(PYTEST)
+
+test-slow: setup
+	$(PYTEST) -m slow
 
 demo: setup
 	PY=$(PY) sh tools/demo.sh demo

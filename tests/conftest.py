@@ -1,5 +1,7 @@
 """Fixtures that every test file may use."""
 
+import os
+import shutil
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -31,6 +33,27 @@ def shared() -> Path:
     if not (folder / "darknet_golden").is_dir():
         pytest.skip("the reference material ../shared is not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def require_tool():
+    """require_tool("chromium", "google-chrome", package="chromium") → path of the first program that is installed.
+
+    Without one the test is skipped; in CI, where .ci/run installs the tools, it fails.
+    """
+
+    def require(*programs, package):
+        path = next(filter(None, map(shutil.which, programs)), None)
+        if path is None:
+            reason = (
+                f"none of {', '.join(programs)} is installed (Debian: apt-get install {package})"
+            )
+            if os.environ.get("CI"):
+                pytest.fail(reason)
+            pytest.skip(reason)
+        return path
+
+    return require
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +57,9 @@ def test_the_package_and_what_it_ships_come_from_the_wheel(project, installed):
     )
     found, cfgs, names = run("env/bin/python", "-c", program, cwd=installed).split()
     assert found.startswith(f"{installed}/env/lib/")
+    for path in (project / "yolo").rglob("*.*"):  # templates and style sheets too
+        inside = path.relative_to(project / "yolo")
+        assert path.suffix == ".pyc" or (Path(found) / inside).is_file(), inside
     assert int(cfgs) == len(list(project.glob("cfg/*.cfg"))) > 0
     assert int(names) == len(list(project.glob("data/*.names"))) > 0
 

@@ -3,7 +3,6 @@
 Needs Debian's package `chromium` or another Chromium; nothing is fetched.
 """
 
-import shutil
 import subprocess
 from dataclasses import replace
 
@@ -25,11 +24,9 @@ HOSTILE = (
 
 
 @pytest.fixture
-def opened(tmp_path):
+def opened(tmp_path, require_tool):
     """opened(path) → the parsed DOM, and the lines of the console."""
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is installed (Debian: apt install chromium)")
+    browser = require_tool(*BROWSERS, package="chromium")
 
     def run(path):
         done = subprocess.run(
