@@ -5,6 +5,7 @@ Numbers have all their digits. A number that does not exist, such as the AP of a
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -36,19 +37,9 @@ ERROR_KINDS = (*KINDS, FALSE_POSITIVES, FALSE_NEGATIVES)
 
 COCO_SIZES = (("small", 0, 32), ("medium", 32, 96), ("large", 96, None))  # side in pixels
 
-SIDES = (
-    ("8", 0, 8),
-    ("16", 8, 16),
-    ("32", 16, 32),
-    ("64", 32, 64),
-    ("96", 64, 96),
-    ("128", 96, 128),
-    ("192", 128, 192),
-    ("256", 192, 256),
-    ("384", 256, 384),
-    ("512", 384, 512),
-    ("more", 512, None),
-)  # finer steps, our choice; the name is the upper end
+SIDE_STEPS = (0, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, None)  # finer, our choice
+
+SIDES = tuple((str(high or "more"), low, high) for low, high in pairwise(SIDE_STEPS))
 
 
 def _one_of(values: tuple[str, ...]) -> Check:

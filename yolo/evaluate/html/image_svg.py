@@ -34,7 +34,7 @@ from yolo.evaluate.analysis.tide import (
     MISSED,
     TRUE_POSITIVE,
 )
-from yolo.evaluate.html.svg import Drawing, Shape, line, shortened
+from yolo.evaluate.html.svg import Drawing, SvgElement, line, shortened
 
 LONG_SIDE = 560  # pixels of the JPEG: twice the width of a card on most screens
 
@@ -94,9 +94,9 @@ def boxes_over(image: ImageReport, names: Sequence[str], data: str | None) -> Dr
     """Draw the boxes over the image; `data` is its data URI, or None for an empty ground of its size."""
     size = {"width": image.width, "height": image.height}
     letter = max(image.width, image.height) * LETTER_HEIGHT
-    shapes = [Shape("rect", {**size, "class": "ground"})]
+    shapes = [SvgElement("rect", {**size, "class": "ground"})]
     if data is not None:
-        shapes.append(Shape("image", {"href": data, **size, "preserveAspectRatio": "none"}))
+        shapes.append(SvgElement("image", {"href": data, **size, "preserveAspectRatio": "none"}))
     flags = []
     for each in image.ground_truths:
         look = f"truth {each.outcome}"
@@ -158,28 +158,28 @@ def legend() -> list[LegendSample]:
     ]
 
 
-def _outline(box: Sequence[float], look: str, tip: str) -> Shape:
+def _outline(box: Sequence[float], look: str, tip: str) -> SvgElement:
     x1, y1, x2, y2 = box
     size = {"width": max(x2 - x1, 0.0), "height": max(y2 - y1, 0.0)}
-    return Shape("rect", {"x": x1, "y": y1, **size, "class": look, "data-tip": tip})
+    return SvgElement("rect", {"x": x1, "y": y1, **size, "class": look, "data-tip": tip})
 
 
 def _flag(
     box: Sequence[float], content: str, kind: str, letter: float, image: ImageReport
-) -> Shape:
+) -> SvgElement:
     """Return a small flag at the upper left corner of a box, kept inside the image."""
     width, height = len(content) * letter * 0.62 + letter * 0.5, letter * 1.3
     x = min(max(box[0], 0.0), max(image.width - width, 0.0))
     y = min(max(box[1] - height, 0.0), max(image.height - height, 0.0))
     corner = {"x": x + letter * 0.25, "y": y + letter}
-    return Shape(
+    return SvgElement(
         "g",
         {"font-size": float(letter)},  # the style sheet lets the text of flags inherit this size
         parts=(
-            Shape(
+            SvgElement(
                 "rect", {"x": x, "y": y, "width": width, "height": height, "class": f"flag {kind}"}
             ),
-            Shape("text", {**corner, "class": f"mark {kind}"}, content),
+            SvgElement("text", {**corner, "class": f"mark {kind}"}, content),
         ),
     )
 

@@ -12,13 +12,13 @@ from typing import NamedTuple
 TICK_GAP, LETTER = 6, 6.2
 
 
-class Shape(NamedTuple):
+class SvgElement(NamedTuple):
     """An SVG element with its attributes, and its text or the shapes in it."""
 
     tag: str
     attributes: Mapping[str, str | float]
     text: str = ""
-    parts: tuple["Shape", ...] = ()
+    parts: tuple["SvgElement", ...] = ()
 
 
 class Drawing(NamedTuple):
@@ -26,7 +26,7 @@ class Drawing(NamedTuple):
 
     width: float
     height: float
-    shapes: Sequence[Shape]
+    shapes: Sequence[SvgElement]
     label: str
     look: str = "chart"
 
@@ -56,38 +56,38 @@ class ChartFrame:
         return self.height - self.bottom - rise
 
 
-def text(x: float, y: float, content: str, look: str = "tick", anchor: str = "start") -> Shape:
+def text(x: float, y: float, content: str, look: str = "tick", anchor: str = "start") -> SvgElement:
     """Return a line of text at its baseline; `anchor` is start, middle or end."""
-    return Shape("text", {"x": x, "y": y, "class": look, "text-anchor": anchor}, content)
+    return SvgElement("text", {"x": x, "y": y, "class": look, "text-anchor": anchor}, content)
 
 
-def line(x1: float, y1: float, x2: float, y2: float, look: str) -> Shape:
+def line(x1: float, y1: float, x2: float, y2: float, look: str) -> SvgElement:
     """Return a straight line."""
-    return Shape("line", {"x1": x1, "y1": y1, "x2": x2, "y2": y2, "class": look})
+    return SvgElement("line", {"x1": x1, "y1": y1, "x2": x2, "y2": y2, "class": look})
 
 
-def path(points: Sequence[tuple[float, float]], look: str) -> list[Shape]:
+def path(points: Sequence[tuple[float, float]], look: str) -> list[SvgElement]:
     """Return a line through pixels (x, y); nothing without a point."""
-    return [Shape("path", {"d": _path_data(points), "class": look})] if points else []
+    return [SvgElement("path", {"d": _path_data(points), "class": look})] if points else []
 
 
-def area(points: Sequence[tuple[float, float]], base: float, look: str) -> list[Shape]:
+def area(points: Sequence[tuple[float, float]], base: float, look: str) -> list[SvgElement]:
     """Return the surface between a line through pixels (x, y) and the height `base`; nothing without a point."""
     if not points:
         return []
     closed = [*points, (points[-1][0], base), (points[0][0], base)]
-    return [Shape("path", {"d": _path_data(closed) + "Z", "class": look})]
+    return [SvgElement("path", {"d": _path_data(closed) + "Z", "class": look})]
 
 
-def bar(x: float, y: float, width: float, height: float, look: str, tip: str = "") -> Shape:
+def bar(x: float, y: float, width: float, height: float, look: str, tip: str = "") -> SvgElement:
     """Return a rectangle; `tip` is shown when the pointer is on it."""
     attributes = {"x": x, "y": y, "width": max(width, 0), "height": max(height, 0), "rx": 1.5}
-    return Shape("rect", {**attributes, "class": look, **({"data-tip": tip} if tip else {})})
+    return SvgElement("rect", {**attributes, "class": look, **({"data-tip": tip} if tip else {})})
 
 
-def dot(x: float, y: float, look: str, tip: str, radius: float = 4) -> Shape:
+def dot(x: float, y: float, look: str, tip: str, radius: float = 4) -> SvgElement:
     """Return a point; `tip` is shown when the pointer is on it."""
-    return Shape("circle", {"cx": x, "cy": y, "r": radius, "class": look, "data-tip": tip})
+    return SvgElement("circle", {"cx": x, "cy": y, "r": radius, "class": look, "data-tip": tip})
 
 
 def y_axis(
@@ -96,7 +96,7 @@ def y_axis(
     title: str,
     label: Callable[[float], str] = "{:g}".format,
     scale: Callable[[float], float] = float,
-) -> list[Shape]:
+) -> list[SvgElement]:
     """Return thin lines across the frame with their values, and a title.
 
     Args:
@@ -119,7 +119,7 @@ def x_axis(
     ticks: Iterable[float],
     title: str,
     label: Callable[[float], str] = "{:g}".format,
-) -> list[Shape]:
+) -> list[SvgElement]:
     """Return a line below the frame with values and a title; arguments as of `y_axis`."""
     base = frame.height - frame.bottom
     middle = (frame.left + frame.width - frame.right) / 2
