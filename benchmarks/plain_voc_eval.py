@@ -1,8 +1,8 @@
-"""VOC scoring as it is usually written: parse each XML file, then class by class, detection by detection.
+"""VOC scoring as it is usually written: parse each XML file, then loop over classes and detections.
 
-The plain side of score_speed.py. It follows the shape of the well-known voc_eval: one dictionary of
-all annotations, a record an image for each class, numpy for the ground truths of one image. The
-annotations are parsed once; the usual scripts parse once too and read a pickle again for every class.
+score_speed.py compares with this. It has the structure of the well-known voc_eval: one dictionary of all annotations,
+a record per image and class, NumPy for the ground truths of one image. The annotations are parsed once; the usual
+scripts also parse once, and read a pickle again for every class.
 
   python benchmarks/plain_voc_eval.py results VOC2007/Annotations VOC2007/ImageSets/Main/test.txt
 """
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def objects_of(path: Path) -> list[dict]:
-    """Name, difficult and box of each object of one file."""
+    """Return name, difficult and box of each object of one file."""
     objects = []
     for element in ElementTree.parse(path).findall("object"):
         box = element.find("bndbox")
@@ -51,7 +51,7 @@ def objects_of(path: Path) -> list[dict]:
 
 
 def score(path: Path, parsed: dict[str, list[dict]], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """(recall, precision) after each detection of one class."""
+    """Return (recall, precision) after each detection of one class."""
     records, to_find = {}, 0
     for image, objects in parsed.items():
         ours = [each for each in objects if each["name"] == name]
@@ -67,7 +67,7 @@ def score(path: Path, parsed: dict[str, list[dict]], name: str) -> tuple[np.ndar
     scores = np.array([float(row[1]) for row in rows])
     boxes = np.array([[float(number) for number in row[2:]] for row in rows])
     order = np.argsort(-scores)
-    right, wrong = np.zeros(len(rows)), np.zeros(len(rows))
+    true, false = np.zeros(len(rows)), np.zeros(len(rows))
     for rank, number in enumerate(order):
         record, box = records[rows[number][0]], boxes[number]
         best, best_iou = -1, -np.inf
@@ -79,15 +79,15 @@ def score(path: Path, parsed: dict[str, list[dict]], name: str) -> tuple[np.ndar
                 continue
             if not record["found"][best]:
                 record["found"][best] = True
-                right[rank] = 1
+                true[rank] = 1
                 continue
-        wrong[rank] = 1
-    right, wrong = np.cumsum(right), np.cumsum(wrong)
-    return right / to_find, right / np.maximum(right + wrong, np.finfo(np.float64).eps)
+        false[rank] = 1
+    true, false = np.cumsum(true), np.cumsum(false)
+    return true / to_find, true / np.maximum(true + false, np.finfo(np.float64).eps)
 
 
 def ious(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """IoU of one box with some, the last pixel inside."""
+    """Return the IoU of one box with others; the last pixel is inside."""
     left, top = np.maximum(boxes[:, 0], box[0]), np.maximum(boxes[:, 1], box[1])
     right, bottom = np.minimum(boxes[:, 2], box[2]), np.minimum(boxes[:, 3], box[3])
     shared = np.maximum(right - left + 1, 0) * np.maximum(bottom - top + 1, 0)
@@ -97,7 +97,7 @@ def ious(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
 
 
 def eleven_points(recall: np.ndarray, precision: np.ndarray) -> float:
-    """The mean of the best precision from 0, .1 ... 1 on."""
+    """Return the mean of the best precision from recall 0, .1 ... 1 on."""
     total = 0.0
     for point in np.arange(0.0, 1.1, 0.1):
         beyond = precision[recall >= point]
@@ -106,7 +106,7 @@ def eleven_points(recall: np.ndarray, precision: np.ndarray) -> float:
 
 
 def under_the_curve(recall: np.ndarray, precision: np.ndarray) -> float:
-    """The area under the curve, its precision made falling."""
+    """Return the area under the curve, after making the precision decrease."""
     recall, precision = np.append(0, recall), np.append(0, precision)
     for place in range(len(precision) - 1, 0, -1):
         precision[place - 1] = max(precision[place - 1], precision[place])

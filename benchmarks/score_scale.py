@@ -1,9 +1,9 @@
-"""How time and memory of scoring grow up to 5 million made-up detections over 100,000 images.
+"""Time and memory of scoring up to 5 million random detections in 100,000 images.
 
-Each size is a process of its own: it makes the arrays, then scores them by VOC's rules, 80 classes
-and IoU .5. Images and ground truths grow with the detections, seven ground truths an image as in COCO. The
-bounds: time at most n log n's from the smallest to each other size, and, at the most, 3 times the
-arrays' own size resident beside what Python and numpy take. Exit code 1 where one is missed.
+Each size runs in a process of its own: it makes the arrays, then scores them by VOC's rules with 80 classes and IoU .5.
+Images and ground truths grow with the detections, with seven ground truths per image as in COCO. Bounds: time grows at
+most as n log n, and resident memory is at most 3 times the size of the arrays beside what Python and NumPy take. The exit
+code is 1 if a bound is exceeded.
 
   python benchmarks/score_scale.py
 """
@@ -24,12 +24,12 @@ from yolo.evaluate.metrics.voc import mean_ap, score_classes
 from yolo.records import GroundTruth, ScoredBoxes
 
 SIZES = (1_250_000, 2_500_000, 5_000_000)
-DETECTIONS_A_IMAGE = 50
-GROUND_TRUTHS_A_IMAGE = 7  # COCO's mean
+DETECTIONS_PER_IMAGE = 50
+GROUND_TRUTHS_PER_IMAGE = 7  # COCO's mean
 CLASSES = 80
 MEMORY_BOUND = 3.0
 IMAGE_SIDE = 500.0
-RESET_PEAK = "5"  # proc(5), clear_refs: the peak begins anew
+RESET_PEAK = "5"  # proc(5), clear_refs: reset the peak
 
 
 def main() -> None:
@@ -37,7 +37,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--classes", type=whole_number(1), default=CLASSES, help="default 80")
-    parser.add_argument("--repeats", type=whole_number(1), default=3, help="the least counts")
+    parser.add_argument(
+        "--repeats", type=whole_number(1), default=3, help="the smallest time is used; default 3"
+    )
     parser.add_argument("--one", type=whole_number(1), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
@@ -49,7 +51,7 @@ def main() -> None:
 
 
 def report(found: list[dict]) -> int:
-    """Print each size; 0 where the bounds are kept, else 1."""
+    """Print each size; return 0 within the bounds, else 1."""
     first, kept = found[0], True
     for each in found:
         grown = each["seconds"] / first["seconds"]
@@ -69,14 +71,14 @@ def n_log_n(count: int) -> float:
 
 
 def in_a_process(*arguments: object) -> dict:
-    """What a process of its own measured."""
+    """Return what a process of its own measured."""
     command = [sys.executable, __file__, *map(str, arguments)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def one_size(count: int, classes: int, repeats: int) -> dict:
-    """CPU seconds of the quickest scoring of `count` detections, and bytes resident beside Python's own."""
-    made_of(DETECTIONS_A_IMAGE, classes)  # what numpy loads on first use
+    """Measure the CPU seconds of the fastest scoring of `count` detections, and the resident bytes."""
+    made_of(DETECTIONS_PER_IMAGE, classes)  # load what NumPy loads on first use
     bare = memory("VmRSS")
     ground_truth, detections = made_of(count, classes)
     arrays = sum(
@@ -85,7 +87,7 @@ def one_size(count: int, classes: int, repeats: int) -> dict:
     Path("/proc/self/clear_refs").write_text(RESET_PEAK)
     seconds = []
     for _ in range(repeats):
-        start = time.process_time()  # whoever else is at work on the machine
+        start = time.process_time()  # not affected by other processes
         scores = score_classes(ground_truth, detections, classes, 0.5, 0.0)
         seconds.append(time.process_time() - start)
     return {
@@ -98,18 +100,18 @@ def one_size(count: int, classes: int, repeats: int) -> dict:
 
 
 def made_of(count: int, classes: int) -> tuple[GroundTruth, ScoredBoxes]:
-    """Ground truths, and detections of which two in three are a ground truth moved a little; the others lie anywhere."""
+    """Make ground truths and detections; two in three detections are a ground truth moved a little, the others random."""
     rng = np.random.default_rng(5)
-    images = count // DETECTIONS_A_IMAGE
+    images = count // DETECTIONS_PER_IMAGE
     ground_truth = GroundTruth(
-        image_index=np.repeat(np.arange(images), GROUND_TRUTHS_A_IMAGE),
-        labels=rng.integers(0, classes, images * GROUND_TRUTHS_A_IMAGE),
-        boxes=boxes_anywhere(rng, images * GROUND_TRUTHS_A_IMAGE),
-        difficult=rng.random(images * GROUND_TRUTHS_A_IMAGE) < 0.05,
+        image_index=np.repeat(np.arange(images), GROUND_TRUTHS_PER_IMAGE),
+        labels=rng.integers(0, classes, images * GROUND_TRUTHS_PER_IMAGE),
+        boxes=boxes_anywhere(rng, images * GROUND_TRUTHS_PER_IMAGE),
+        difficult=rng.random(images * GROUND_TRUTHS_PER_IMAGE) < 0.05,
     )
-    image_index = np.repeat(np.arange(images), DETECTIONS_A_IMAGE)
-    near = image_index * GROUND_TRUTHS_A_IMAGE + rng.integers(
-        0, GROUND_TRUTHS_A_IMAGE, len(image_index)
+    image_index = np.repeat(np.arange(images), DETECTIONS_PER_IMAGE)
+    near = image_index * GROUND_TRUTHS_PER_IMAGE + rng.integers(
+        0, GROUND_TRUTHS_PER_IMAGE, len(image_index)
     )
     stray = rng.random(len(image_index)) < 1 / 3
     boxes = ground_truth.boxes[near]
@@ -120,14 +122,14 @@ def made_of(count: int, classes: int) -> tuple[GroundTruth, ScoredBoxes]:
 
 
 def boxes_anywhere(rng: np.random.Generator, count: int) -> np.ndarray:
-    """float64 [count, 4] xyxy."""
+    """Return random boxes, float64 [count, 4] xyxy."""
     boxes = rng.uniform(0, IMAGE_SIDE, (count, 4))
     boxes[:, 2:] = boxes[:, :2] + rng.uniform(8, 150, (count, 2))
     return boxes
 
 
 def memory(name: str) -> int:
-    """Bytes of VmRSS (resident now) or VmHWM (most since the peak began)."""
+    """Return the bytes of VmRSS (resident now) or VmHWM (peak since the reset)."""
     status = Path("/proc/self/status").read_text()
     return int(re.search(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)[1]) * 1024
 

@@ -1,8 +1,8 @@
-"""How long scoring VOC2007 test takes from files, and how much memory, against the usual voc_eval.
+"""Time and memory of scoring VOC2007 test from files, compared with the usual voc_eval.
 
-Both are commands: tools/score_voc.py, and plain_voc_eval.py beside this file, on the 4,952 XML files
-and the 101,139 boxes of a YOLOv2, in turn, Python's start included. The bounds: half the plain one's
-time, by the medians, and 300 MB. Exit code 1 where one is missed or the two disagree.
+Both run as commands, tools/score_voc.py and plain_voc_eval.py beside this file, on the 4,952 XML files and the 101,139
+boxes of a YOLOv2, alternately, with the start of Python included. Bounds: half the time of the plain version, by the
+medians, and 300 MB. The exit code is 1 if a bound is exceeded or the two results differ.
 
   python benchmarks/score_speed.py --reference ../shared
 """
@@ -30,7 +30,7 @@ MAP_LINE = re.compile(r"^mAP .*$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Measured:
-    """One run of a command. peak: bytes resident at most; line: its mAP."""
+    """One run of a command. peak: the largest resident memory in bytes; line: its mAP."""
 
     seconds: float
     peak: int
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def report(plain: list[Measured], ours: list[Measured]) -> int:
-    """Print both sides; 0 where the bounds are kept and the numbers agree, else 1."""
+    """Print both results; return 0 within the bounds and with equal numbers, else 1."""
     for title, runs in (("plain voc_eval", plain), ("score_voc.py", ours)):
         listed = " ".join(f"{each.seconds:.2f}" for each in runs)
         middle = statistics.median(each.seconds for each in runs)
@@ -80,12 +80,12 @@ def report(plain: list[Measured], ours: list[Measured]) -> int:
     print(f"memory of ours = {peak / 1e6:.0f} MB, bound {MEMORY_BOUND / 1e6:.0f} MB")
     agree = {each.line for each in (*plain, *ours)} == {plain[0].line}
     if not agree:
-        print("the two disagree")
+        print("the two results differ")
     return 0 if agree and ratio <= TIME_BOUND and peak <= MEMORY_BOUND else 1
 
 
 def measured(command: list) -> Measured:
-    """Run a Python script to its end."""
+    """Run a Python script and measure it."""
     start = time.perf_counter()
     with subprocess.Popen(
         [sys.executable, *map(str, command)], stdout=subprocess.PIPE, text=True
@@ -100,7 +100,7 @@ def measured(command: list) -> Measured:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """An archive's files, those of VOC's images that are not of the test set too."""
+    """Unpack an archive, including the annotations of images outside the test set."""
     with tarfile.open(archive) as file:
         for member in file:
             target = folder / PurePosixPath(member.name)

@@ -1,4 +1,4 @@
-"""Small made-up scenes of ground truths and detections, for tests that compare two ways of scoring them."""
+"""Small random scenes of ground truths and detections, for tests that compare two ways to score them."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -12,17 +12,17 @@ NAMES = ("ant", "bee", "cow")
 
 
 def ground_truth_of(rows):
-    """rows: (image, class, xyxy, difficult) each."""
+    """Return the ground truth of rows (image, class, xyxy, difficult)."""
     return box_rows.ground_truth_of(*rows)
 
 
 def found_of(rows):
-    """rows: (image, class, score, xyxy) each, put in the order of their images, as an evaluator gives them."""
+    """Return detections of rows (image, class, score, xyxy), sorted by image, as the evaluator returns them."""
     return box_rows.detections_of(*sorted(rows, key=lambda row: row[0]))
 
 
 def evaluation_of(ground_truth, found, names=NAMES, images=IMAGES, size=(SIDE, SIDE)):
-    """An Evaluation of images p0, p1, ..."""
+    """Return an Evaluation of images p0, p1, ..."""
     return Evaluation(
         tuple(names), tuple(f"p{index}" for index in range(images)),
         np.array([size] * images, np.int64).reshape(-1, 2), ground_truth, found,
@@ -37,7 +37,7 @@ def boxes(draw, side=SIDE):
 
 @st.composite
 def scenes(draw, difficult=True):
-    """(GroundTruth, ScoredBoxes) of up to seven ground truths and ten detections, half of those near a ground truth."""
+    """Draw up to seven ground truths and ten detections, half of which are near a ground truth."""
     image, label = st.integers(0, IMAGES - 1), st.integers(0, CLASSES - 1)
     hard = st.booleans() if difficult else st.just(False)
     ground_truths = draw(st.lists(st.tuples(image, label, boxes(), hard), max_size=7))

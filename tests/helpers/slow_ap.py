@@ -1,13 +1,13 @@
-"""Matching and average precision by the book, one detection after the other, in plain Python.
+"""VOC's matching and average precision, one detection after the other, in plain Python.
 
-For tests only: slow and obvious, written from VOC's rules (The PASCAL VOC Challenge 2007,
+For tests only: slow and simple, written from VOC's rules (The PASCAL VOC Challenge 2007,
 development kit) and voc_eval's details: IoU strictly above the threshold, recalls at multiples of
 the float 0.1.
 """
 
 
 def iou(first, second, extent):
-    """Intersection over union of two (x1, y1, x2, y2); `extent` is added to each side."""
+    """Return the IoU of two boxes (x1, y1, x2, y2); `extent` is added to each width and height."""
     width = min(first[2], second[2]) - max(first[0], second[0]) + extent
     height = min(first[3], second[3]) - max(first[1], second[1]) + extent
     shared = max(width, 0) * max(height, 0)
@@ -16,10 +16,10 @@ def iou(first, second, extent):
     return shared / union if union > 0 else 0.0
 
 
-def verdicts(ground_truths, detections, thresh, extent):
-    """True (correct), False (false) or None (does not count) for each detection, by falling score.
+def marks_of(ground_truths, detections, thresh, extent):
+    """Return True (TP), False (FP) or None (does not count) for each detection, by descending score.
 
-    ground truths: (image, box, difficult) of one class; detections: (image, score, box) of the same class.
+    ground_truths: (image, box, difficult) of one class; detections: (image, score, box) of the same class.
     """
     taken, result = set(), []
     for image, _, box in sorted(detections, key=lambda each: -each[1]):  # sorted() is stable
@@ -38,19 +38,19 @@ def verdicts(ground_truths, detections, thresh, extent):
 
 
 def curve(marks, to_find):
-    """[(recall, precision)] after each detection that counts."""
-    points, found, seen = [], 0, 0
+    """Return [(recall, precision)] after each detection that counts; `to_find`: the number of ground truths."""
+    points, true_positives, count = [], 0, 0
     for mark in marks:
         if mark is None:
             continue
-        seen += 1
-        found += mark
-        points.append((found / to_find, found / seen))
+        count += 1
+        true_positives += mark
+        points.append((true_positives / to_find, true_positives / count))
     return points
 
 
 def voc07(points):
-    """The mean over eleven recalls of the best precision at that recall or beyond."""
+    """Return the mean over eleven recalls of the best precision at that recall or beyond."""
     total = 0.0
     for tenth in range(11):
         total += max([p for r, p in points if r >= tenth * 0.1], default=0.0)
@@ -58,7 +58,7 @@ def voc07(points):
 
 
 def area(points):
-    """The area under the curve, each precision raised to the best at that recall or beyond."""
+    """Return the area under the curve, each precision raised to the best at that recall or beyond."""
     total, last = 0.0, 0.0
     for recall in sorted({r for r, _ in points}):
         total += (recall - last) * max(p for r, p in points if r >= recall)

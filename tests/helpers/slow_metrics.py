@@ -1,20 +1,20 @@
-"""Every metric beside average precision by the book, one box after the other, in plain Python.
+"""Every metric beside average precision, one box after the other, in plain Python.
 
-For tests only: slow and obvious. Boxes come as rows, ground truths (image, label, box, difficult) and
-detections (image, label, score, box), as the tests' own.
+For tests only: slow and simple. Boxes are rows: ground truths (image, label, box, difficult) and detections
+(image, label, score, box).
 """
 
 import math
 
-from tests.helpers.slow_ap import iou, verdicts
+from tests.helpers.slow_ap import iou, marks_of
 
 
 def darknet(ground_truths, detections, classes, thresh, counted_thresh):
-    """({points: [AP of each class]}, {points: mAP}, [(TP, FP, FN, sum of IoU) of each class]).
+    """Return ({points: [AP of each class]}, {points: mAP}, [(TP, FP, FN, sum of IoU) of each class]).
 
-    As validate_detector_map goes about it: first every detection is given its ground truth, image by
-    image; then all classes' detections go down one ranking together, and each class has a
-    (precision, recall) at every rank. Within an image detections come by falling score.
+    As in validate_detector_map: first every detection is matched to a ground truth, image by image. Then the detections
+    of all classes are ranked together, and each class has a (precision, recall) at every rank. Within an image
+    detections are sorted by descending score.
     """
     easy = [row for row in ground_truths if not row[3]]
     hard = [row for row in ground_truths if row[3]]
@@ -53,7 +53,7 @@ def darknet(ground_truths, detections, classes, thresh, counted_thresh):
 
 
 def _ranks(listed, to_find):
-    """Of each class (recall, precision) at every rank of all classes' detections."""
+    """Return for each class (recall, precision) at every rank of the detections of all classes."""
     right, wrong, taken = [0] * len(to_find), [0] * len(to_find), set()
     curves = [[] for _ in to_find]
     for label, mine in listed:
@@ -83,13 +83,13 @@ def _darknet_ap(curve, points):
     total, (last_recall, best) = 0.0, curve[-1]
     for recall, precision in reversed(curve[:-1]):
         step, last_recall = last_recall - recall, recall
-        best = max(best, precision)  # before the step is added, as Darknet has it
+        best = max(best, precision)  # before the step is added, as in Darknet
         total += step * best
     return total + last_recall * best
 
 
 def counts(ground_truths, detections, classes, thresh, extent, score_thresh):
-    """(TP, FP, FN, sum of IoU) of each class, by VOC's matching."""
+    """Return (TP, FP, FN, sum of IoU) of each class, by VOC's matching."""
     result = []
     for label in range(classes):
         ours = [(image, box, hard) for image, of, box, hard in ground_truths if of == label]
@@ -98,35 +98,36 @@ def counts(ground_truths, detections, classes, thresh, extent, score_thresh):
             for image, of, score, box in detections
             if of == label and score > score_thresh
         ]
-        marks = verdicts(ours, theirs, thresh, extent)
+        marks = marks_of(ours, theirs, thresh, extent)
         overlap = 0.0
         for (image, _, box), mark in zip(
             sorted(theirs, key=lambda each: -each[1]), marks, strict=True
         ):
             if mark:
                 overlap += max(iou(box, other, extent) for at, other, _ in ours if at == image)
-        hits = marks.count(True)
+        true_positives = marks.count(True)
         to_find = sum(not hard for _, _, hard in ours)
-        result.append((hits, marks.count(False), to_find - hits, overlap))
+        result.append((true_positives, marks.count(False), to_find - true_positives, overlap))
     return result
 
 
 def miss_rate(marks, to_find, images):
-    """The geometric mean of nine miss rates; marks: True, False or None by falling score."""
+    """Return the geometric mean of nine miss rates; marks: True, False or None by descending score."""
     total = 0.0
     for exponent in range(9):
         allowed = 10 ** (-2 + exponent / 4)
-        missed, found, wrong = 1.0, 0, 0
+        rate, true_positives, false_positives = 1.0, 0, 0
         for mark in marks:
-            found, wrong = found + (mark is True), wrong + (mark is False)
-            if wrong / images <= allowed:
-                missed = 1 - found / to_find
-        total += math.log(max(missed, 1e-10))
+            true_positives += mark is True
+            false_positives += mark is False
+            if false_positives / images <= allowed:
+                rate = 1 - true_positives / to_find
+        total += math.log(max(rate, 1e-10))
     return math.exp(total / 9)
 
 
 def confusion(ground_truths, detections, classes, thresh, extent, score_thresh):
-    """Rows of ground truth, columns of detections, the background last in both."""
+    """Return rows of ground truth and columns of detections, with the background last in both."""
     matrix = [[0] * (classes + 1) for _ in range(classes + 1)]
     taken = set()
     kept = [row for row in detections if row[2] > score_thresh]

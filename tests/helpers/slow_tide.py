@@ -1,7 +1,7 @@
-"""TIDE's kinds of error and their costs, box by box in plain Python: slow, obvious, no numpy tricks.
+"""TIDE's kinds of error and their costs, box by box in plain Python.
 
-Written from the paper's sentences (arXiv:2008.08115, sections 2.2 and 2.3) and COCO's rules of matching, not from the
-code under test.
+For tests only: slow and simple, written from the paper (arXiv:2008.08115, sections 2.2 and 2.3) and COCO's matching
+rules, not from the code under test.
 """
 
 
@@ -15,7 +15,7 @@ def iou(a, b):
 
 
 def covered(a, b):
-    """The part of a that lies in b."""
+    """Return the fraction of the area of a that is inside b."""
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     return max(width, 0) * max(height, 0) / ((a[2] - a[0]) * (a[3] - a[1]))
@@ -42,7 +42,7 @@ def rows_of(ground_truth, found):
 
 
 def sort_errors(ground_truth, found):
-    """ground truths with `found` and `missed`, detections by falling score with `kind` and `ground truth`."""
+    """Return ground truths with `found` and `missed`, and detections by descending score with `kind` and `truth`."""
     ground_truths, detections = rows_of(ground_truth, found)
     for each in ground_truths:
         each["found"] = each["excused"] = False
@@ -92,7 +92,7 @@ def name_error(one, mine):
 
 
 def mean_ap(rows, totals):
-    """rows: (class, right) by falling score; totals: how many ground truths each class has to find; 101 points."""
+    """Return mAP with 101 points; rows: (class, true positive) by descending score; totals: ground truths per class."""
     values = []
     for label, total in totals.items():
         if total == 0:
@@ -111,7 +111,7 @@ def mean_ap(rows, totals):
 
 
 def costs(ground_truth, found):
-    """{kind: mAP after its cure}, and the mAP before under None; {} where there is no ground truth."""
+    """Return {kind: mAP without it}, and under None the mAP with all errors; {} without ground truth."""
     ground_truths, detections = sort_errors(ground_truth, found)
     plain = [t for t in ground_truths if not t["difficult"]]
     totals = {

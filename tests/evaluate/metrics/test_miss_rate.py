@@ -73,6 +73,6 @@ def test_the_miss_rate_is_the_slow_version_s(ground_truths, detections, thresh, 
     if to_find == 0:
         assert log_average_miss_rate(match, images) is None
         return
-    marks = slow_ap.verdicts(ours, theirs, thresh, extent)
+    marks = slow_ap.marks_of(ours, theirs, thresh, extent)
     expected = reference.miss_rate(marks, to_find, images)
     assert log_average_miss_rate(match, images) == pytest.approx(expected, rel=1e-9)

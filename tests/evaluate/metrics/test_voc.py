@@ -164,7 +164,7 @@ def test_scores_equal_the_definition(ground_truths, detections, iou_thresh, exte
     for label, score in enumerate(scores):
         ours = [(image, box, hard) for image, of, box, hard in ground_truths if of == label]
         theirs = [(image, value, box) for image, of, value, box in detections if of == label]
-        expected = reference.verdicts(ours, theirs, iou_thresh, extent)
+        expected = reference.marks_of(ours, theirs, iou_thresh, extent)
         assert score.match.true_positive.tolist() == [mark for mark in expected if mark is not None]
         to_find = sum(not hard for _, _, hard in ours)
         assert (score.match.ground_truths, score.match.detections) == (to_find, len(theirs))
