@@ -25,13 +25,13 @@ def test_lines_beginning_with_hash_or_semicolon_are_comments():
     assert found.entries == [Entry("batch", "4", 5)]
 
 
-def test_blanks_count_nowhere():
+def test_whitespace_is_ignored_everywhere():
     found = parse_cfg("  [ n e t ]\n\t anch ors =  1, 2 ,\t3 \n \t \n", "x.cfg")[0]
     assert found.kind == "net"
     assert found.integers("anchors") == (1, 2, 3)
 
 
-def test_windows_line_ends_and_a_byte_order_mark_do_no_harm(tmp_path):
+def test_windows_line_endings_and_a_byte_order_mark_are_ignored(tmp_path):
     path = tmp_path / "dos.cfg"
     path.write_bytes(b"\xef\xbb\xbf[net]\r\nbatch=8\r\n\r\n[route]\r\nlayers=-1,-2\r\n")
     net, route = read_cfg(path)
@@ -39,17 +39,17 @@ def test_windows_line_ends_and_a_byte_order_mark_do_no_harm(tmp_path):
     assert route.integers("layers") == (-1, -2)
 
 
-def test_bytes_that_are_no_utf8_do_no_harm_in_a_comment(tmp_path):
+def test_bytes_that_are_not_utf8_are_accepted_in_a_comment(tmp_path):
     path = tmp_path / "old.cfg"
     path.write_bytes(b"# gr\xfc\xdfe\n[net]\nbatch=8\n")
     assert read_cfg(path)[0].integer("batch") == 8
 
 
-def test_the_first_of_equal_keys_wins():
+def test_the_first_of_equal_keys_counts():
     assert section("batch=1", "batch=64").integer("batch") == 1
 
 
-def test_a_value_may_hold_an_equals_sign():
+def test_a_value_may_contain_an_equals_sign():
     assert section("note=a=b").text("note") == "a=b"
 
 
@@ -126,13 +126,13 @@ def test_a_missing_key_has_the_default():
         ),
     ],
 )
-def test_a_wrong_value_is_named_with_file_line_key_found_and_expected(line, read, message):
+def test_an_error_in_a_value_names_file_line_key_found_and_expected(line, read, message):
     with pytest.raises(CfgError) as caught:
         read(section("batch=1", line))
     assert str(caught.value) == f"x.cfg:3: [net] {message}"
 
 
-def test_a_required_key_that_is_missing_is_named_with_the_line_of_its_section():
+def test_a_missing_key_is_named_with_the_line_of_its_section():
     route = parse_cfg("[net]\n[route]\n", "x.cfg")[1]
     with pytest.raises(
         CfgError, match=r"^x\.cfg:2: \[route\] layers: found nothing, expected a value$"
@@ -140,7 +140,7 @@ def test_a_required_key_that_is_missing_is_named_with_the_line_of_its_section():
         route.integers("layers")
 
 
-def test_a_long_faulty_value_is_shown_shortened_on_one_line():
+def test_a_long_wrong_value_is_shortened_to_one_line():
     with pytest.raises(CfgError) as caught:
         section("size=" + "9" * 500).integer("size")
     assert len(str(caught.value)) < 150 and "\n" not in str(caught.value)
@@ -162,7 +162,7 @@ def test_a_long_faulty_value_is_shown_shortened_on_one_line():
         ("", "x.cfg: found no [section], expected [net] and the layers after it"),
     ],
 )
-def test_a_line_that_is_no_cfg_is_named(text, message):
+def test_a_malformed_line_is_named(text, message):
     with pytest.raises(CfgError) as caught:
         parse_cfg(text, "x.cfg")
     assert str(caught.value) == message
@@ -180,13 +180,13 @@ def test_a_repeated_key_with_another_value_is_unread_and_with_the_same_value_is_
     assert found.unread() == [Entry("batch", "64", 3)]
 
 
-def test_asking_whether_a_key_is_there_does_not_count_as_reading_it():
+def test_has_does_not_mark_a_key_as_read():
     found = section("batch=1")
     assert found.has("batch") and not found.has("size")
     assert len(found.unread()) == 1
 
 
-def test_override_replaces_values_of_net_and_leaves_its_argument_alone():
+def test_override_replaces_values_of_net_and_does_not_change_its_argument():
     sections = parse_cfg("[net]\nbatch=64\nwidth=416\n[yolo]\nbatch=9\n", "x.cfg")
     changed = override(sections, {"batch": "8", "height": "96"})
     assert [changed[0].integer(key) for key in ("batch", "width", "height")] == [8, 416, 96]
@@ -241,7 +241,7 @@ def test_relative_paths_are_tried_from_the_current_folder_and_then_from_the_file
         ("train=a.txt\n", ":1: classes: found nothing, expected a value"),
     ],
 )
-def test_a_faulty_data_file_is_named_with_its_line(tmp_path, text, message):
+def test_an_error_in_a_data_file_names_its_line(tmp_path, text, message):
     path = tmp_path / "my.data"
     path.write_text(text)
     with pytest.raises(DatasetError) as caught:
@@ -249,7 +249,7 @@ def test_a_faulty_data_file_is_named_with_its_line(tmp_path, text, message):
     assert str(caught.value) == f"{path}{message}"
 
 
-def test_names_are_one_a_line_and_blank_lines_at_the_end_do_not_count(tmp_path):
+def test_names_are_one_per_line_and_empty_lines_at_the_end_are_ignored(tmp_path):
     path = tmp_path / "my.names"
     path.write_bytes(b"\xef\xbb\xbfperson\r\ntraffic light \n\n \n")
     assert read_names(path) == ["person", "traffic light"]
@@ -263,7 +263,7 @@ def test_a_names_file_without_names_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["\x1b[31mdog", "d\0g", "do\tg", "d\u202eog"])
-def test_a_name_that_cannot_be_printed_is_named_with_its_line(tmp_path, name):
+def test_an_unprintable_name_is_an_error_with_its_line(tmp_path, name):
     path = tmp_path / "my.names"
     path.write_text(f"größe 犬\n{name}\n", encoding="utf-8")
     with pytest.raises(DatasetError) as caught:
@@ -272,6 +272,6 @@ def test_a_name_that_cannot_be_printed_is_named_with_its_line(tmp_path, name):
     assert str(caught.value) == f"{path}:2: {expected}"
 
 
-def test_a_last_comma_is_passed_over():
+def test_a_comma_at_the_end_is_ignored():
     (section,) = parse_cfg("[net]\nsteps=1,2,\nscales=.5,\n", "x.cfg")
     assert section.integers("steps") == (1, 2) and section.numbers("scales") == (0.5,)

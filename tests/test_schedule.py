@@ -48,7 +48,7 @@ def test_burn_in_rises_with_the_power_and_ends_before_its_own_step():
     assert learning_rate(burning, 10) == 0.1
 
 
-def test_burn_in_comes_before_every_policy():
+def test_burn_in_applies_to_every_policy():
     for policy in POLICY_FUNCTIONS:
         burning = schedule(policy, burn_in=10, power=2, steps=(3,), scales=(0.5,))
         assert learning_rate(burning, 5) == pytest.approx(0.1 * 0.25)

@@ -27,7 +27,7 @@ def test_training_has_darknets_defaults():
     assert (rate.learning_rate_min, rate.sgdr_cycle, rate.sgdr_mult) == (1e-5, 0, 2)
 
 
-def test_training_reads_what_net_says():
+def test_training_reads_the_keys_of_net():
     found = read_training(
         section(
             "batch=64\nsubdivisions=16\nmax_batches=500200\nmomentum=0.95\ndecay=0.0005\nhue=.1\nsaturation = 1.5\n"
@@ -41,13 +41,13 @@ def test_training_reads_what_net_says():
     assert (found.schedule.max_batches, found.schedule.burn_in) == (500200, 1000)
 
 
-def test_more_subdivisions_than_images_are_as_many_as_images():
+def test_subdivisions_are_at_most_the_batch():
     found = read_training(section("batch=1\nsubdivisions=16\n"))
     assert (found.batch, found.subdivisions) == (1, 1)
 
 
 @pytest.mark.parametrize(("word", "overlap"), [("mse", None), ("ciou", boxes.paired_ciou)])
-def test_another_iou_loss_changes_the_overlap_and_nothing_else(word, overlap):
+def test_with_iou_loss_changes_only_the_overlap(word, overlap):
     head = parse_cfg("[net]\n[yolo]\niou_loss=giou\n", "x.cfg")[1]
     settings = read_yolo(head, 3, "alexeyab")
     assert with_iou_loss(settings, word) == replace(settings, box_overlap=overlap)
@@ -89,7 +89,7 @@ def test_input_reads_size_and_channels_and_may_be_overridden():
         ("momentum=much\n", "x.cfg:2: [net] momentum: found 'much', expected a number"),
     ],
 )
-def test_a_mistake_about_training_is_named(text, message):
+def test_an_error_in_a_training_key_is_reported(text, message):
     with pytest.raises(CfgError) as caught:
         read_training(section(text))
     assert str(caught.value).startswith(message)
@@ -124,7 +124,7 @@ def test_controls_change_nothing_by_default_and_are_read_from_any_section():
         ("dontload=yes", "dontload: found 'yes', expected a whole number"),
     ],
 )
-def test_a_mistake_in_a_control_is_named(line, message):
+def test_an_error_in_a_layer_control_is_reported(line, message):
     with pytest.raises(CfgError) as caught:
         read_controls(parse_cfg(f"[net]\n[route]\n{line}\n", "x.cfg")[1])
     assert str(caught.value) == f"x.cfg:3: [route] {message}"

@@ -1,4 +1,4 @@
-"""The core's arithmetic written slowly and obviously, one number at a time: what the fast versions are held against."""
+"""Slow and obvious versions of the core's arithmetic, one number at a time, to compare the fast versions with."""
 
 import math
 
@@ -27,7 +27,7 @@ def distance_iou(first, second, exponent):
 
 
 def greedy_nms(boxes, scores, labels, thresh, overlap=iou):
-    """Indices that survive, best first: a box goes when a better one of its class overlaps it above `thresh`."""
+    """Return the indices of the kept boxes, best first; a box is dropped if a better one of its class overlaps it."""
     kept = []
     for index in sorted(range(len(scores)), key=lambda index: -scores[index]):
         rivals = [other for other in kept if labels[other] == labels[index]]
@@ -37,7 +37,7 @@ def greedy_nms(boxes, scores, labels, thresh, overlap=iou):
 
 
 def resized_pixel(plane, size, row, column):
-    """The value at (row, column) of a plane `[H, W]` resized to `size` with corners on corners, bilinear."""
+    """Return the value at (row, column) of a plane `[H, W]` resized to `size`, bilinear with aligned corners."""
     height, width = plane.shape
     y = row * (height - 1) / (size[0] - 1)
     x = column * (width - 1) / (size[1] - 1)
@@ -67,7 +67,7 @@ def maxpool(plane, size, stride, padding):
 
 
 def reorg(features, stride):
-    """YOLOv2's [reorg] of a map `[C, H, W]`: where each value of the output, laid out like the input, is taken from."""
+    """YOLOv2's [reorg] of a map `[C, H, W]`: for each value of the output, the place in the input it is taken from."""
     channels, height, width = features.shape
     shallow = channels // stride**2
     source, given = np.zeros(features.size), features.flatten()
@@ -92,7 +92,7 @@ def corners(box):
 
 
 def shape_iou(first, second):
-    """IoU of two (width, height) at one center."""
+    """IoU of two (width, height) with the same center."""
     return iou(corners((0, 0, *first)), corners((0, 0, *second)))
 
 
@@ -117,7 +117,7 @@ def yolo_delta(raw, ground_truths, *, anchors, mask, classes, network, dialect, 
 
 
 class _SlowHead:
-    """One image's map while its delta is written, as Darknet's layer struct is."""
+    """One image's map and its delta, like Darknet's layer struct."""
 
     def __init__(self, raw, anchors, mask, classes, network, dialect, options):
         self.raw, self.anchors, self.mask, self.classes = raw, anchors, mask, classes
@@ -155,8 +155,8 @@ class _SlowHead:
         ]
         best = max(overlaps, default=0.0)
         objectness = self.probability(cell, 4)
-        believes = any(self.probability(cell, 5 + c) > 0.25 for c in range(self.classes))
-        ignored = best > self.ignore_thresh and (believes or not self.alexeyab)
+        confident = any(self.probability(cell, 5 + c) > 0.25 for c in range(self.classes))
+        ignored = best > self.ignore_thresh and (confident or not self.alexeyab)
         self.delta[anchor, 4, row, column] = 0 if ignored else self.object_factor * -objectness
         if best > self.truth_thresh:
             ground_truth = ground_truths[overlaps.index(best)]
@@ -178,35 +178,34 @@ class _SlowHead:
                 self.positive((self.mask.index(number), *cell_of), ground_truth, number)
 
     def positive(self, cell, ground_truth, number):
-        """This cell answers for this ground truth, with anchor `number`."""
+        """Make this cell responsible for this ground truth, with anchor `number`."""
         anchor, row, column = cell
         label, cx, cy, w, h = ground_truth
         aw, ah = self.anchors[number]
-        wanted = (
+        target = (
             cx * self.width - column,
             cy * self.height - row,
             math.log(w * self.network[0] / aw),
             math.log(h * self.network[1] / ah),
         )
-        said = (
+        predicted = (
             self.probability(cell, 0),
             self.probability(cell, 1),
             self.raw[anchor, 2, row, column],
             self.raw[anchor, 3, row, column],
         )
         for channel in range(4):
-            change = self.box_factor * (2 - w * h) * (wanted[channel] - said[channel])
+            change = self.box_factor * (2 - w * h) * (target[channel] - predicted[channel])
             before = self.delta[anchor, channel, row, column] if self.alexeyab else 0
             self.delta[anchor, channel, row, column] = before + change
         self.delta[anchor, 4, row, column] = self.object_factor * (1 - self.probability(cell, 4))
-        self.believe(cell, label)
+        self.class_delta(cell, label)
 
-    def believe(self, cell, label):
+    def class_delta(self, cell, label):
         anchor, row, column = cell
-        asked = (
-            label if self.alexeyab else 0
-        )  # the slot that tells whether the cell has a ground truth already
-        if self.delta[anchor, 5 + asked, row, column]:
+        # a delta that is not 0 means that the cell has a ground truth already
+        checked = label if self.alexeyab else 0
+        if self.delta[anchor, 5 + checked, row, column]:
             target = 1 - 0.5 * self.smooth
             self.delta[anchor, 5 + label, row, column] = target - self.probability(cell, 5 + label)
             return
@@ -215,7 +214,7 @@ class _SlowHead:
             self.delta[anchor, 5 + c, row, column] = target - self.probability(cell, 5 + c)
 
     def average(self):
-        """The box delta of a cell is shared among the classes that it should believe in more."""
+        """Divide the box delta of a cell by the number of classes with a positive delta."""
         for anchor, row, column in np.ndindex(self.delta.shape[0], *self.delta.shape[2:]):
             more = sum(self.delta[anchor, 5:, row, column] > 0)
             if more:

@@ -10,7 +10,7 @@ from yolo.model.network import Network
 ALEXEYAB, PJREDDIE = "alexeyab", "pjreddie"
 HEADERS = {ALEXEYAB: struct.pack("<3iQ", 0, 2, 5, 640), PJREDDIE: struct.pack("<3iQ", 0, 2, 0, 640)}
 
-# What both Darknets know.
+# Layers of both Darknets.
 BOTH_CFG = """[net]
 width=10
 height=8
@@ -44,7 +44,7 @@ activation=leaky
 output=5
 activation=linear
 """
-# The same and what only AlexeyAB's knows: learned factors of shortcuts, shared parameters.
+# The same and layers of AlexeyAB's only: learned factors of shortcuts, shared parameters.
 ALL_CFG = (
     BOTH_CFG.replace("[local]", "[shortcut]\nfrom=-1\nweights_type=per_feature\n[local]").replace(
         "[batchnorm]\n[convolutional]",
@@ -94,22 +94,22 @@ def tensors_of(layers, order: str) -> list[tuple[int, str, str, int]]:
 
 
 def ramp(count: int) -> np.ndarray:
-    """Numbers that are all different and not 0, exact in float32."""
+    """Return numbers that are all different and not 0, exact in float32."""
     return (np.arange(count) / 8 + 0.125).astype("<f4")
 
 
 def file_bytes(layers, order: str, header: bytes | None = None) -> bytes:
-    """A file of ramp numbers."""
+    """Return the bytes of a file of ramp numbers."""
     count = sum(count for *_, count in tensors_of(layers, order))
     return (HEADERS[order] if header is None else header) + ramp(count).tobytes()
 
 
 def write(path: Path, layers, order: str, header: bytes | None = None) -> Path:
-    """The same, on disk."""
+    """Write the same to `path`."""
     path.write_bytes(file_bytes(layers, order, header))
     return path
 
 
 def state(network: Network) -> dict:
-    """The bytes of every parameter and buffer: equal only if every bit is."""
+    """Return the bytes of every parameter and buffer, to compare them bit by bit."""
     return {name: tensor.numpy().tobytes() for name, tensor in network.state_dict().items()}

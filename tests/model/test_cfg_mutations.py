@@ -121,7 +121,7 @@ relaxed = settings(
 
 @relaxed
 @given(mutations())
-def test_a_broken_cfg_builds_or_says_why(text):
+def test_a_broken_cfg_builds_or_raises_cfg_error(text):
     builds_or_says_why(text)
 
 
@@ -133,7 +133,7 @@ def test_many_broken_cfgs_build_or_say_why(text):
 
 
 @pytest.mark.parametrize("lines", REAL + SMALL, ids=lambda lines: lines[-1][:20])
-def test_what_is_broken_was_whole(lines):
+def test_the_cfgs_build_before_they_are_broken(lines):
     assert builds_or_says_why("\n".join(lines))
 
 

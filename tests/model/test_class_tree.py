@@ -145,7 +145,7 @@ def test_a_path_probability_is_the_product_with_all_ancestors(tree):
 
 
 @pytest.mark.parametrize("levels", range(1, 10))
-def test_a_path_of_any_length_is_multiplied_once_through(tmp_path, levels):
+def test_the_path_probability_of_a_chain_of_any_length(tmp_path, levels):
     path = tmp_path / "chain.tree"
     path.write_text("".join(f"class {index - 1}\n" for index in range(levels)))
     chain = read_tree(path)

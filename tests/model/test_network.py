@@ -65,7 +65,7 @@ def test_raw_maps_and_decoded_boxes_are_those_of_compiled_darknet(shared, name, 
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_a_classifier_gives_what_enters_its_softmax(shared, name, tmp_path):
+def test_a_classifier_returns_the_input_of_its_softmax(shared, name, tmp_path):
     network, case, expected, raw = recorded_forward(shared, name, tmp_path)
     (index,) = case["heads"]
     with torch.inference_mode():
@@ -199,7 +199,7 @@ def test_raw_maps_come_one_a_head_in_cfg_order_and_predictions_head_by_head():
     assert torch.equal(predictions.class_probs[:, 2 * 8 * 12 :], last.class_probs)
 
 
-def test_without_a_head_the_last_output_is_given_and_nothing_decodes():
+def test_a_network_without_a_head_returns_the_last_output_and_cannot_decode():
     network = network_of(NET + CONV.format(6) + CONV.format(4))
     raw = network(torch.rand(2, 3, 8, 12))
     assert [tuple(map_.shape) for map_ in raw] == [(2, 4, 8, 12)]
@@ -221,12 +221,12 @@ def test_another_input_size_than_the_cfgs_needs_no_new_network():
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 12), (1, 4, 8, 12), (1, 8, 12, 3)])
-def test_images_of_another_shape_are_refused_by_name(shape):
+def test_images_of_another_shape_are_an_error(shape):
     with pytest.raises(ValueError, match=r"found images of shape .*, expected \[B, 3, H, W\]"):
         network_of(NET + CONV.format(14) + YOLO)(torch.zeros(shape))
 
 
-def test_layers_are_named_from_the_front_or_back_from_here():
+def test_layer_references_count_from_the_start_or_back_from_here():
     text = NET + CONV.format(2) + CONV.format(4) + "[route]\nlayers=-1,0\n[shortcut]\nfrom=-2\n"
     network = network_of(text)
     assert network.sources == ((-1,), (0,), (1, 0), (2, 1))
@@ -243,7 +243,7 @@ def test_a_route_with_groups_slices_each_of_its_inputs():
     assert torch.equal(network(images)[0], torch.cat((first[:, 2:], second[:, 3:]), dim=1))
 
 
-def test_no_map_is_kept_that_no_later_layer_reads():
+def test_maps_that_no_later_layer_reads_are_released():
     # layers: 0 conv, 1 conv, 2 conv, 3 route 1, 4 conv, 5 yolo; alive is asked when a layer begins
     text = NET + 3 * CONV.format(4) + "[route]\nlayers=1\n" + CONV.format(14) + YOLO
     network = network_of(text)
@@ -451,14 +451,14 @@ def test_strides_of_a_head_are_pixels_a_cell_of_each_direction():
         ),
     ],
 )
-def test_a_cfg_that_is_no_network_is_named_with_line_key_found_and_expected(text, message):
+def test_an_error_in_a_cfg_names_line_key_found_and_expected(text, message):
     with pytest.raises(CfgError) as caught:
         build(parse_cfg(text, "x.cfg"))
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
 
-def test_a_logistic_end_gives_every_label_its_own_probability():
+def test_a_classifier_with_logistic_has_independent_probabilities():
     network = network_of(NET + CONV.format(4) + "[logistic]\n")
     images = torch.rand(2, 3, 8, 12)
     (found,) = network(images)

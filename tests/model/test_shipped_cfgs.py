@@ -88,7 +88,7 @@ def test_layers_heads_strides_and_bytes_are_the_published_ones(shipped):
     assert weights_bytes(network) == HEADER_64 + 4 * stored  # nothing is left out of the file
 
 
-def test_a_small_image_goes_through(shipped):
+def test_a_small_image_passes_through(shipped):
     network, expected = shipped
     height, width = SMALL
     with torch.inference_mode():
@@ -128,7 +128,7 @@ def test_the_settings_are_those_of_the_cfg_that_darknet_ran(shared, project, nam
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_the_weights_file_has_a_place_for_each_number_of_darknets_layers(shared, project, name):
+def test_the_weights_file_has_the_size_of_darknets_layers(shared, project, name):
     case = read_json(golden(shared, name) / "case.json")
     numbers = sum(count for _, count, _ in case["weights"]["tensors"])
     network, _ = build(read_cfg(project / "cfg" / name))
@@ -162,7 +162,7 @@ def test_trainable_parameters_of_yolov3_are_the_known_count(project):
 
 
 @pytest.mark.parametrize("cfg", ["yolov3.cfg", "yolov3-spp.cfg", "yolov3-voc.cfg", "darknet53.cfg"])
-def test_the_published_backbone_is_the_layers_below_75(project, tmp_path, cfg):
+def test_the_published_backbone_holds_the_layers_below_75(project, tmp_path, cfg):
     path = tmp_path / "darknet53.conv.74"
     save_weights(Network.from_cfg(project / "cfg" / cfg), path, cutoff=75)
     assert path.stat().st_size == BACKBONE_BYTES

@@ -65,7 +65,7 @@ def table_of(text):
     return [words(line) for line in lines[1:]], round(total * 1e9)
 
 
-def test_a_row_a_layer_below_the_header():
+def test_the_table_has_one_row_per_layer_below_the_header():
     network = network_of(cfg_text())
     lines, total = layer_table(network)
     assert lines[0] == HEADER and len(lines) == 1 + len(network.layers)
@@ -117,7 +117,7 @@ def test_groups_strides_and_dilation_are_shown():
     assert rows[2].startswith("2 conv 2 3x3/1(2) 8 x 8 x 2 -> 8 x 8 x 2")
 
 
-def test_a_convolution_with_the_weights_of_another_layer_counts_like_it():
+def test_a_shared_convolution_has_the_operations_of_its_owner():
     shared = "[convolutional]\nshare_index=0\nfilters=4\nsize=3\npad=1\nstride=2\nactivation=relu\n"
     rows, count = table_of(NET + CONV.format(4) + shared)
     assert rows[1] == "1 convS 4 3x3/2 16 x 8 x 4 -> 8 x 4 x 4"
@@ -187,7 +187,7 @@ def test_pooling_of_every_kind():
     assert count == 9 * 8 * 8 * 4 + 4 * 8 * 8 * 4 + 9 * 2 * 2 * 4 + 2 * 2 * 4
 
 
-def test_what_darknet_does_not_count():
+def test_layers_whose_operations_darknet_does_not_count():
     text = (
         "[crop]\ncrop_width=8\ncrop_height=6\n"
         "[local]\nfilters=5\nsize=3\nstride=2\n"
@@ -216,7 +216,7 @@ def test_what_darknet_does_not_count():
     assert count == 0
 
 
-def test_layers_that_read_several_maps_say_which_and_how():
+def test_layers_of_several_inputs_show_which_and_how():
     same = "[convolutional]\nfilters=4\nactivation=linear\n"
     text = (
         f"{same}[route]\nlayers=-1\ngroups=2\ngroup_id=1\n"
@@ -236,7 +236,7 @@ def test_layers_that_read_several_maps_say_which_and_how():
     assert rows[9] == "9 scale 0 -> 16 x 8 x 4"
 
 
-def test_layers_that_move_pixels_show_their_stride():
+def test_layers_that_change_the_size_show_their_stride():
     text = (
         "[reorg]\nstride=2\n[reorg]\nstride=2\nreverse=1\n"
         "[reorg3d]\nstride=4\n[upsample]\nstride=3\n[upsample]\nstride=-3\n"
@@ -252,7 +252,7 @@ def test_layers_that_move_pixels_show_their_stride():
     assert count == 0
 
 
-def test_all_arrows_stand_in_one_column():
+def test_all_arrows_are_in_one_column():
     routes = ",".join(str(index) for index in range(12))  # longer than the column of sizes
     text = (
         f"{CONV.format(4) * 12}[route]\nlayers={routes}\n[route]\nlayers=0\ngroups=2\n"

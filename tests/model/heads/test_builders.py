@@ -49,7 +49,7 @@ def test_a_yolo_head_has_its_masks_anchors_and_a_stride_in_pixels():
 @pytest.mark.parametrize(
     ("point", "shift"), [("center", 0), ("left_top", 0.5), ("right_bottom", -0.5)]
 )
-def test_a_gaussian_heads_yolo_point_is_the_way_to_the_center(point, shift):
+def test_yolo_point_of_a_gaussian_head_sets_its_center_shift(point, shift):
     text = f"num=1\nanchors=1,2\nclasses=6\nyolo_point={point}\nuc_normalizer=0.1\nscale_x_y=1.2\n"
     head, unread = built("Gaussian_yolo", text, (15, 4, 5))
     assert isinstance(head, GaussianYoloHead) and unread == []
@@ -80,7 +80,7 @@ def test_a_detection_head_of_yolov1_leaves_no_key_unread():
     assert (head.squared, head.softmax) == (True, False)
 
 
-def test_a_detection_head_takes_a_map_with_as_many_values():
+def test_a_detection_head_accepts_any_map_with_the_right_number_of_values():
     head, _ = built("detection", "coords=4\nclasses=4\nside=3\nnum=2\n", (14, 3, 3))
     assert head.decode(torch.zeros(1, 14, 3, 3)).boxes.shape == (1, 18, 4)
 
@@ -157,7 +157,7 @@ def test_the_tree_is_a_file_beside_the_cfg_and_the_map_may_be_missing(tmp_path):
         ),
     ],
 )
-def test_a_mistake_is_named_with_its_line(kind, text, channels, line, message, tmp_path):
+def test_a_cfg_error_names_its_line(kind, text, channels, line, message, tmp_path):
     with pytest.raises(CfgError) as caught:
         built(kind, text, (channels, 4, 5), tmp_path)
     assert str(caught.value).startswith(f"{tmp_path}/x.cfg:{line}: [{kind}] {message}")

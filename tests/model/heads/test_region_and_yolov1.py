@@ -156,7 +156,7 @@ def test_a_tree_head_gives_the_probability_of_each_class_along_its_path(tmp_path
 
 
 @pytest.mark.parametrize(("head", "shape"), HEADS, ids=["region", "detection"])
-def test_decode_works_in_float32_and_forward_hands_the_raw_map_on(head, shape):
+def test_decode_computes_in_float32_and_forward_returns_its_input(head, shape):
     raw = torch.randn(B, *shape).bfloat16()
     assert {part.dtype for part in head.decode(raw)} == {torch.float32}
     assert head(raw) is raw

@@ -70,7 +70,7 @@ def test_the_rarest_class_weighs_most_and_at_most_max_delta():
     )
 
 
-def test_a_gaussian_yolo_has_a_weight_of_its_own_and_one_more_suppression():
+def test_a_gaussian_yolo_has_one_more_weight_and_one_more_kind_of_nms():
     found = read_gaussian_yolo(section("Gaussian_yolo"), 3, "alexeyab")
     assert (found.uc_normalizer, found.nms_kind, found.max_boxes) == (1, "default", 200)
     text = "uc_normalizer=0.1\nnms_kind=cornersnms\nbeta_nms=0.5\n"
@@ -89,7 +89,7 @@ def test_a_region_has_darknets_defaults():
     assert (found.nms_kind, found.beta_nms) == ("default", 0.6)
 
 
-def test_a_region_reads_what_it_says():
+def test_a_region_reads_its_keys():
     text = (
         "coord_scale=1\nobject_scale=5\nnoobject_scale=2\nclass_scale=3\nrescore=1\njitter=.3\nresize=1.5\n"
         "random=1\nthresh=.6\nbias_match=1\nclassfix=-1\nfocal_loss=1\nmax=40\nmap=a.map\n"
@@ -101,7 +101,7 @@ def test_a_region_reads_what_it_says():
     assert (found.focal_loss, found.class_map) == (True, "a.map")
 
 
-def test_a_detection_has_darknets_defaults_and_reads_what_it_says():
+def test_a_detection_has_darknets_defaults_and_reads_its_keys():
     found = read_yolov1(section("detection"), "alexeyab")
     assert found.scales == ErrorScales(1, 1, 1, 1, rescore=False)
     assert (found.jitter, found.resize, found.random, found.max_boxes) == (0.2, 1, 0, 200)
@@ -116,7 +116,7 @@ def test_a_detection_has_darknets_defaults_and_reads_what_it_says():
     assert found.forced
 
 
-def test_pjreddies_darknet_counts_fewer_boxes_unless_the_cfg_says_how_many():
+def test_max_has_a_smaller_default_in_pjreddies_darknet():
     # parser.c parse_yolo, parse_region, parse_detection
     assert read_yolo(section("yolo"), 3, "pjreddie").max_boxes == 90
     assert read_region(section("region"), "pjreddie").max_boxes == 30
@@ -150,7 +150,7 @@ def test_pjreddies_darknet_counts_fewer_boxes_unless_the_cfg_says_how_many():
         ("max=0\n", "x.cfg:3: [yolo] max: found '0', expected a whole number of at least 1"),
     ],
 )
-def test_a_mistake_about_a_head_is_named(text, message):
+def test_an_error_in_a_head_is_reported(text, message):
     with pytest.raises(CfgError) as caught:
         read_yolo(section("yolo", text), 3, "alexeyab")
     assert str(caught.value).startswith(message)

@@ -86,12 +86,12 @@ def test_decoding_a_larger_map_keeps_anchors_in_pixels():
     assert found.boxes[0, 0, 2:].tolist() == pytest.approx([40 / 120, 80 / 128])
 
 
-def test_decode_works_in_float32_whatever_the_network_computed_in():
+def test_decode_computes_in_float32_for_a_bfloat16_map():
     found = head().decode(raw_map().bfloat16())
     assert {part.dtype for part in found} == {torch.float32}
 
 
-def test_forward_hands_the_raw_map_on():
+def test_forward_returns_its_input():
     raw = raw_map()
     assert head()(raw) is raw
 

@@ -33,7 +33,7 @@ def convolutional(**changes):
     return layer
 
 
-def test_convolution_batch_norm_and_activation_follow_each_other_by_hand():
+def test_convolution_then_batch_norm_then_activation_by_hand():
     layer = convolutional(in_channels=1, filters=1).eval()
     with torch.no_grad():
         layer.conv.weight.fill_(2)
@@ -67,14 +67,14 @@ def test_a_convolution_takes_stride_and_padding_as_vertical_then_horizontal():
     assert layer(torch.zeros(1, 2, 5, 9)).shape == (1, 3, 5, 4)
 
 
-def test_new_weights_lie_within_darknets_bound():
+def test_initial_weights_are_within_darknets_bound():
     layer = convolutional(in_channels=8, filters=64, kernel=(3, 3), groups=2)
     bound = math.sqrt(2 / (9 * 8 / 2))
     assert layer.conv.weight.abs().max() <= bound
     assert layer.conv.weight.max() > 0.9 * bound and layer.conv.weight.min() < -0.9 * bound
 
 
-def test_tensors_stand_in_the_order_of_a_weights_file():
+def test_tensors_are_in_the_order_of_a_weights_file():
     layer = convolutional()
     named = dict(layer.darknet_tensors())
     assert list(named) == ["biases", "scales", "rolling mean", "rolling variance", "weights"]
@@ -120,7 +120,7 @@ def binary(signs_in):
 
 
 @pytest.mark.parametrize("signs_in", [False, True])
-def test_binary_weights_are_signs_times_their_mean_size_by_hand(signs_in):
+def test_binary_weights_are_signs_times_their_mean_absolute_value_by_hand(signs_in):
     # weights .5, -1, 0 -> +.5, -.5, -.5, as 0 is no positive number; inputs 3, 4, -2 -> +1, +1, -1
     features = torch.tensor([3.0, 4.0, -2.0]).reshape(1, 1, 1, 3)
     values = (1, 1, -1) if signs_in else (3, 4, -2)
@@ -161,7 +161,7 @@ def test_numbers_fill_the_range_evenly():
     assert ((counts - expected).abs() < 5 * expected**0.5).all()  # five standard deviations
 
 
-def test_the_seed_decides_and_every_call_gives_others():
+def test_numbers_depend_on_the_seed_and_differ_between_calls():
     assert torch.equal(filled(1), filled(1))
     assert not torch.equal(filled(1), filled(2))
     torch.manual_seed(1)

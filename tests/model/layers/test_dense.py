@@ -104,7 +104,7 @@ def test_a_connected_layer_is_the_sum_over_channels_rows_and_columns():
         assert found[image, output, 0, 0].item() == pytest.approx(max(total, 0.0), abs=1e-5)
 
 
-def test_a_local_layer_has_other_weights_at_each_place():
+def test_a_local_layer_has_different_weights_at_each_place():
     layer = Local(
         in_channels=2, filters=3, size=3, stride=2, padding=1, out=(2, 3), activation=nn.Identity()
     )
@@ -125,7 +125,7 @@ def test_a_local_layer_has_other_weights_at_each_place():
         assert found[image, filter_, row, column].item() == pytest.approx(total, abs=1e-5)
 
 
-def test_tensors_stand_in_the_order_of_a_weights_file():
+def test_tensors_are_in_the_order_of_a_weights_file():
     plain, normed = (
         layer_of(f"[connected]\noutput=7\nbatch_normalize={flag}").module for flag in (0, 1)
     )
@@ -149,7 +149,7 @@ def test_only_weights_have_more_than_one_axis():
     assert named == ["linear.weight", "weights", "linear.weight"]
 
 
-def test_new_weights_lie_within_darknets_bound():
+def test_initial_weights_are_within_darknets_bound():
     connected = layer_of("[connected]\noutput=50").module
     assert not connected.linear.weight.any()
     connected.reset_parameters()
@@ -171,7 +171,7 @@ def test_keys_have_darknets_defaults():
 
 @pytest.mark.parametrize("pad", [0, 1])
 @pytest.mark.parametrize("stride", [1, 2, 3])
-def test_a_local_layers_shape_is_what_it_gives(pad, stride):
+def test_the_shape_of_a_local_layer_is_that_of_its_output(pad, stride):
     layer = layer_of(f"[local]\nfilters=2\nsize=3\npad={pad}\nstride={stride}", height=7, width=10)
     assert layer.module(torch.zeros(2, 3, 7, 10)).shape == (2, *layer.shape)
 
@@ -200,7 +200,7 @@ def test_a_local_layers_shape_is_what_it_gives(pad, stride):
         ),
     ],
 )
-def test_what_cannot_be_built_is_named_with_its_line(section, line, message):
+def test_a_section_that_cannot_be_built_is_named_with_its_line(section, line, message):
     with pytest.raises(CfgError) as caught:
         layer_of(section)
     assert str(caught.value).startswith(f"test.cfg:{line}: [") and message in str(caught.value)

@@ -260,14 +260,14 @@ def test_a_spatial_softmax_adds_up_to_one_over_the_channels_of_each_pixel():
     assert found[1, :, 2, 3].tolist() == pytest.approx(expected, rel=1e-5)
 
 
-def test_batch_norms_tensors_stand_in_alexeyabs_order():
+def test_the_tensors_of_a_batch_norm_are_in_alexeyabs_order():
     layer = layer_of("[batchnorm]")
     named = dict(layer.module.darknet_tensors())
     assert list(named) == ["biases", "scales", "rolling mean", "rolling variance"]
     assert named["biases"] is layer.module.norm.bias and named["biases"].shape == (6,)
 
 
-def test_a_batch_norm_that_is_too_much_is_named():
+def test_a_batch_norm_that_makes_the_network_too_large_is_an_error():
     net, section = parse_cfg("[net]\nheight=4\nwidth=5\nchannels=6\n[batchnorm]", "test.cfg")
     context = BuildContext(read_input(net, None), "alexeyab", [], MAX_STORED_VALUES - 23)
     with pytest.raises(CfgError, match=r"test\.cfg:5: \[batchnorm\] channels: found 400,000,001"):
@@ -311,7 +311,7 @@ def test_a_channel_has_a_block_as_often_as_one_of_its_values_begins_one():
     assert rate == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / 4000))
 
 
-def test_a_block_begins_anywhere_alike_but_for_being_brought_inside():
+def test_blocks_start_uniformly_and_are_moved_inside_the_map():
     _, _, zeros = dropblock(1, probability=0.5, shape=(500, 8, 3, 6))
     rates = zeros.double().mean(dim=(0, 1)) * 18
     assert rates.min() > 0.75 and rates.max() < 1.25  # 4000 / 18 in each place, give or take 15
@@ -352,7 +352,7 @@ def test_a_dropblocks_side_and_rate_grow_until_85_hundredths_of_the_training():
     assert half.double().mean().item() == pytest.approx(0.5 * 0.2, abs=0.05)
 
 
-def test_a_dropblock_that_takes_everything_gives_zeros():
+def test_a_dropblock_that_drops_everything_returns_zeros():
     layer = DropBlock(probability=0.999999, pixels=1).train()
     assert torch.equal(layer(torch.ones(2, 1, 1, 1)), torch.zeros(2, 1, 1, 1))
 
@@ -383,13 +383,13 @@ def test_a_dropouts_default_is_each_darknets_own():
     "section",
     ["[empty]", "[cost]", "[cost]\ntype=smooth\nscale=2\nratio=.1\nnoobj=.5\nthresh=.1"],
 )
-def test_cost_and_empty_hand_on_what_they_get(section):
+def test_cost_and_empty_return_their_input(section):
     layer = layer_of(section)
     features = torch.rand(2, 6, 4, 5)
     assert layer.module(features) is features and layer.shape == (6, 4, 5)
 
 
-def test_a_tree_is_found_beside_the_cfg_and_goes_before_spatial(folder):
+def test_a_tree_is_found_beside_the_cfg_and_has_priority_over_spatial(folder):
     text = "[net]\nheight=2\nwidth=3\nchannels=2\n[softmax]\ntree=small.tree\nspatial=1\nnoloss=1"
     layer = layers_of(text, folder / "a.cfg")[0].module
     assert isinstance(layer, TreeSoftmax) and layer.temperature == 1
@@ -431,7 +431,7 @@ def test_a_tree_is_found_beside_the_cfg_and_goes_before_spatial(folder):
         ("[cost]\ntype=SSE", 6, "type: found 'SSE', expected one of sse, masked"),
     ],
 )
-def test_what_cannot_be_built_is_named_with_its_line(folder, section, line, message):
+def test_a_section_that_cannot_be_built_is_named_with_its_line(folder, section, line, message):
     with pytest.raises(CfgError) as caught:
         layer_of(section, folder / "test.cfg")
     kind = section.split("\n")[0]
@@ -439,7 +439,7 @@ def test_what_cannot_be_built_is_named_with_its_line(folder, section, line, mess
     assert message in str(caught.value)
 
 
-def test_a_faulty_tree_is_named_by_its_own_line(folder):
+def test_an_error_in_a_tree_names_the_line_of_the_tree(folder):
     (folder / "bad.tree").write_text("a -1\nb 3\n")
     with pytest.raises(DatasetError, match=r"bad\.tree:2: found parent 3"):
         layer_of("[softmax]\ntree=bad.tree", folder / "test.cfg")

@@ -59,7 +59,7 @@ def test_local_average_pool_divides_by_the_pixels_inside_the_map(size, stride, p
 
 
 @pytest.mark.parametrize("out_channels", [1, 2, 3, 5, 6])
-def test_depth_max_pool_takes_the_largest_of_every_nth_channel(out_channels):
+def test_depth_max_pool_is_the_maximum_of_every_nth_channel(out_channels):
     features = -torch.rand(2, 6, 3, 4) - 1
     found = DepthMaxPool(out_channels=out_channels)(features)
     assert found.shape == (2, out_channels, 3, 4)

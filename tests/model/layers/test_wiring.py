@@ -34,7 +34,7 @@ def test_shortcut_adds_all_others_and_then_activates():
     assert torch.equal(layer(first, second, third), torch.zeros(2, 3, 4, 5))
 
 
-def test_shortcut_of_unequal_depth_adds_what_both_have_and_keeps_the_firsts_depth():
+def test_shortcut_of_different_channels_keeps_the_channels_of_the_first_input():
     layer = Shortcut(fit=by_channel, activation=nn.Identity())
     shallow, deep = torch.ones(1, 2, 3, 4), torch.full((1, 5, 3, 4), 10.0)
     assert torch.equal(layer(shallow, deep), torch.full((1, 2, 3, 4), 11.0))
@@ -42,7 +42,7 @@ def test_shortcut_of_unequal_depth_adds_what_both_have_and_keeps_the_firsts_dept
     assert torch.equal(deep, torch.full((1, 5, 3, 4), 10.0))  # arguments stay as they are
 
 
-def test_route_lays_inputs_side_by_side_in_the_order_named():
+def test_route_concatenates_its_inputs_in_order():
     first, second = torch.zeros(2, 3, 4, 5), torch.ones(2, 1, 4, 5)
     assert Route()(second, first)[0, :, 0, 0].tolist() == [1, 0, 0, 0]
     assert torch.equal(Route()(first), first)
@@ -68,7 +68,7 @@ def test_upsample_repeats_each_pixel_and_scales():
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 1, 1), (2, 1, 4, 5), (2, 3, 4, 5)])
-def test_multiply_takes_a_factor_a_channel_a_pixel_or_a_value(shape):
+def test_multiply_accepts_factors_per_channel_per_pixel_or_per_value(shape):
     factors, features = ramp(*shape) - 3, ramp(2, 3, 4, 5)
     found = Multiply(activation=nn.ReLU())(factors, features)
     slow = np.maximum(np.broadcast_to(factors.numpy(), (2, 3, 4, 5)) * features.numpy(), 0)
@@ -99,7 +99,7 @@ def test_a_downsample_sums_blocks_and_scales():
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
-def test_depth_to_space_is_the_way_back(stride):
+def test_depth_to_space_is_the_inverse_of_space_to_depth(stride):
     features = ramp(2, 3, 6, 12)
     assert torch.equal(DepthToSpace(stride=stride)(SpaceToDepth(stride=stride)(features)), features)
 
