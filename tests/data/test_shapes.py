@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from yolo.data.shapes import CLASSES, MIN_SIDE, Shape, _mask, _tight, draw_image, write_shapes
+from yolo.data.shapes import CLASSES, MIN_SIDE, DrawnShape, _mask, _tight, draw_image, write_shapes
 from yolo.errors import DatasetError
 from yolo.formats.voc_xml import read_annotation
 
@@ -51,7 +51,7 @@ def test_boxes_overlap_little():
 def test_a_box_is_tight_around_what_is_drawn():
     # by hand: a circle of radius 12 pixels around the pixel border at (40, 30) covers 28..51 from 0
     box = _tight("circle", _mask("circle", (40, 30), 12, 0.0, SIZE))
-    assert box == Shape("circle", 29, 19, 52, 42)
+    assert box == DrawnShape("circle", 29, 19, 52, 42)
 
 
 def test_a_shape_stands_out_where_its_box_says():
@@ -88,7 +88,7 @@ def test_annotations_say_what_was_drawn(tmp_path):
     _, shapes = draw_image(np.random.default_rng((5, 3)), SIZE)
     assert (annotation.height, annotation.width) == SIZE
     assert [
-        Shape(o.name, int(o.xmin), int(o.ymin), int(o.xmax), int(o.ymax))
+        DrawnShape(o.name, int(o.xmin), int(o.ymin), int(o.xmax), int(o.ymax))
         for o in annotation.objects
     ] == list(shapes)
     image = cv2.imread(str(tmp_path / "JPEGImages" / "shape_00003.jpg"))

@@ -63,7 +63,7 @@ XML = """\
 
 
 @dataclass(frozen=True)
-class Shape:
+class DrawnShape:
     """A drawn shape; its corners are VOC's pixels: counted from 1, the last one inside the box."""
 
     name: str
@@ -112,10 +112,10 @@ def write_shapes(out: Path, train: int, valid: int, seed: int, size: tuple[int, 
 
 def draw_image(
     rng: np.random.Generator, size: tuple[int, int]
-) -> tuple[np.ndarray, tuple[Shape, ...]]:
+) -> tuple[np.ndarray, tuple[DrawnShape, ...]]:
     """Draw an image `[H, W, 3]` (RGB, uint8) of `size` (height, width) with 1 to 4 shapes."""
     canvas = _background(rng, size)
-    shapes: list[Shape] = []
+    shapes: list[DrawnShape] = []
     for _ in range(rng.integers(1, MAX_SHAPES + 1)):
         for _ in range(PLACES):
             name, center, radius, angle = _draw_shape(rng, size)
@@ -158,21 +158,21 @@ def _mask(
     return cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
 
-def _tight(name: str, alpha: np.ndarray) -> Shape:
+def _tight(name: str, alpha: np.ndarray) -> DrawnShape:
     """Return the box around all pixels that the shape covers by half or more."""
     rows, columns = np.nonzero(alpha >= 0.5)
     xmin, ymin, xmax, ymax = columns.min(), rows.min(), columns.max(), rows.max()
-    return Shape(name, int(xmin) + 1, int(ymin) + 1, int(xmax) + 1, int(ymax) + 1)
+    return DrawnShape(name, int(xmin) + 1, int(ymin) + 1, int(xmax) + 1, int(ymax) + 1)
 
 
-def _cover(one: Shape, other: Shape) -> float:
+def _cover(one: DrawnShape, other: DrawnShape) -> float:
     """Return the intersection of two boxes as a fraction of the smaller box."""
     wide = min(one.xmax, other.xmax) - max(one.xmin, other.xmin) + 1
     high = min(one.ymax, other.ymax) - max(one.ymin, other.ymin) + 1
     return max(wide, 0) * max(high, 0) / min(_area(one), _area(other))
 
 
-def _area(shape: Shape) -> int:
+def _area(shape: DrawnShape) -> int:
     return (shape.xmax - shape.xmin + 1) * (shape.ymax - shape.ymin + 1)
 
 

@@ -1,7 +1,7 @@
-"""Boxes and names on an image: detections, ground truth with detections, many images on one sheet.
+"""Draw boxes and class names on an image: detections, ground truth with detections, many images on one sheet.
 
-Images are uint8 [H, W, 3] RGB. Boxes are xyxy in image pixels and may reach outside of it.
-Nothing is written into an argument; no boxes give an equal copy.
+Images are uint8 `[H, W, 3]` RGB. Boxes are xyxy in image pixels and may reach outside the image. The functions return
+new images and change none of their arguments.
 """
 
 import colorsys
@@ -18,27 +18,26 @@ Color = tuple[int, int, int]
 
 Size = tuple[int, int]
 
-Rectangle = tuple[int, int, int, int]  # x1, y1, x2, y2 in whole pixels; x2 and y2 lie just outside
+Rectangle = tuple[int, int, int, int]  # x1, y1, x2, y2 in whole pixels; x2 and y2 are not inside
 
 
-# Sizes as parts of sqrt(H * W), chosen by looking at images from 160x128 to 4000x3000.
+# Sizes as fractions of sqrt(H * W), chosen on images from 160x128 to 4000x3000.
 LINE_PART = 1 / 240
 
 TEXT_PART = 1 / 46  # the height of a capital letter
 
-MIN_TEXT_HEIGHT = 7  # pixels; below it the font cannot be read
+MIN_TEXT_HEIGHT = 7  # pixels; the font is not readable below
 
-PADDING_PART = 0.4  # around a text, as part of its height
+PADDING_PART = 0.4  # around a text, as a fraction of its height
 
-STROKE_PART = 1 / 14  # the stroke of a letter, as part of its height
+STROKE_PART = 1 / 14  # the stroke of a letter, as a fraction of its height
 
 FONT = cv2.FONT_HERSHEY_DUPLEX
 
 
-# Hues a golden section apart lie evenly, and neighbors far apart, however many classes there are
-# (Knuth, The Art of Computer Programming 3, section 6.4). Three tones by turns separate hues that
-# come to lie close. FIRST_HUE was searched for: it leaves 30 in CIELAB between any two of the first
-# 20 colors.
+# Hues that differ by a golden section are spread evenly for any number of classes, and neighbors differ much (Knuth,
+# The Art of Computer Programming 3, section 6.4). Three alternating tones separate similar hues. FIRST_HUE is the
+# result of a search: any two of the first 20 colors differ by 30 in CIELAB.
 GOLDEN_SECTION = 0.6180339887
 
 FIRST_HUE = 0.09
@@ -49,25 +48,26 @@ TONES = ((0.9, 1.0), (0.5, 1.0), (0.8, 0.75))  # saturation, value
 WHITE, BLACK, PANEL = (255, 255, 255), (0, 0, 0), (32, 32, 32)
 
 
-# WCAG 2.1, "relative luminance" and "contrast ratio": black has more contrast with what is lighter
-# than EQUAL_CONTRAST, white with what is darker; there (L + 0.05) / 0.05 = 1.05 / (L + 0.05).
-GAMMA = 2.2  # sRGB's curve, nearly
+# WCAG 2.1, "relative luminance" and "contrast ratio": black contrasts more with luminances above EQUAL_CONTRAST,
+# white with those below; there (L + 0.05) / 0.05 = 1.05 / (L + 0.05).
+GAMMA = 2.2  # approximates sRGB's curve
 
 LUMINANCE_WEIGHTS = (0.2126, 0.7152, 0.0722)
 
 EQUAL_CONTRAST = 0.179
 
 
-# Where a tag may stand, best first: (right, bottom, up) means at the left or right end of the top
-# or bottom edge of its box, hanging down from that edge or standing up on it.
-MOST_TAGS = 500  # more would cover the image, and finding their places takes quadratic time
+MOST_TAGS = 500  # more would cover the image, and placing them takes quadratic time
+
+# Places of a tag, best first: (right, bottom, up) is the left or right end of the top or bottom edge of its box, below
+# or above that edge.
 
 DETECTION_PLACES = ((0, 0, 1), (0, 0, 0), (1, 0, 1), (0, 1, 0), (1, 0, 0), (1, 1, 0), (0, 1, 1))
 
 GROUND_TRUTH_PLACES = ((0, 1, 0), (1, 1, 0), (0, 1, 1), (1, 1, 1), (1, 0, 1), (1, 0, 0))
 
 
-DASH, DASH_WHITE = 9, 6  # a white and a dark dash, and the white one alone, in widths of their line
+DASH, DASH_WHITE = 9, 6  # lengths of a white and a dark dash, and of the white one, in line widths
 
 SHEET_CELL = (416, 416)  # height, width: YOLOv3's usual input
 
@@ -76,7 +76,7 @@ SHEET_GAP = 8
 
 @dataclass(frozen=True)
 class Pen:
-    """The sizes of what is drawn on an image: in pixels, `scale` in the unit of OpenCV's fonts."""
+    """Sizes of lines and letters in pixels; `scale` is OpenCV's factor for its fonts."""
 
     line: int
     text_height: int
@@ -87,7 +87,7 @@ class Pen:
 
 @dataclass(frozen=True)
 class Tag:
-    """A text on a filled rectangle that has no place yet: one of `places` around `box`."""
+    """A text on a filled rectangle, to be placed at one of `places` around `box`."""
 
     text: str
     color: Color
@@ -98,10 +98,17 @@ class Tag:
 def draw_detections(
     image: ndarray, boxes: ndarray, scores: ndarray | None, labels: ndarray, names: Sequence[str]
 ) -> ndarray:
-    """A new image [H, W, 3] with `boxes` [N, 4], each with its class's name and score in percent.
+    """Draw boxes with class name and score in percent. Boxes with higher scores lie on top.
 
-    `labels` [N] point into `names`; `scores` [N] in 0..1, or None where there is none to tell. The
-    box with the higher score lies on top.
+    Args:
+        image: uint8 `[H, W, 3]`.
+        boxes: `[N, 4]` xyxy.
+        scores: `[N]` in 0..1; None draws no scores.
+        labels: int64 `[N]`.
+        names: Name of each label.
+
+    Returns:
+        A new image uint8 `[H, W, 3]`.
     """
     canvas, pen = image.copy(), pen_for(image)
     tags = _draw_boxes(canvas, pen, boxes, scores, labels, names)
@@ -118,10 +125,19 @@ def draw_ground_truth_and_predictions(
     labels: ndarray,
     names: Sequence[str],
 ) -> ndarray:
-    """A new image [H + legend, W, 3]: detections in color, ground truth as thin dashes, a legend below.
+    """Draw detections in color and the ground truth as thin dashes on top of them, with a legend below the image.
 
-    `ground truth_boxes` [M, 4], `ground truth_labels` [M]; the rest as in `draw_detections`. The dashes lie on
-    top, so that both show where a detection is right.
+    Args:
+        image: uint8 `[H, W, 3]`.
+        ground_truth_boxes: `[M, 4]` xyxy.
+        ground_truth_labels: int64 `[M]`.
+        boxes: `[N, 4]` xyxy, detections.
+        scores: `[N]` in 0..1.
+        labels: int64 `[N]`.
+        names: Name of each label.
+
+    Returns:
+        A new image uint8 `[H + legend, W, 3]`.
     """
     canvas, pen = image.copy(), pen_for(image)
     tags = _draw_boxes(canvas, pen, boxes, scores, labels, names)
@@ -137,10 +153,19 @@ def draw_ground_truth_and_predictions(
 def contact_sheet(
     images: Sequence[ndarray], columns: int, cell: Size = SHEET_CELL, gap: int = SHEET_GAP
 ) -> ndarray:
-    """Images of any size, row by row, on one uint8 [H', W', 3]; `gap` pixels around each.
+    """Arrange images row by row on one image.
 
-    Each is as large as its cell (height, width) allows, keeps its aspect and stands in the middle.
-    Fewer images than `columns` make a narrower sheet, none an empty one.
+    Args:
+        images: uint8 `[H, W, 3]`, of any sizes. Each is centered in its cell, as large as its aspect allows.
+        columns: Images per row; the sheet is narrower if there are fewer images.
+        cell: (height, width) of a cell.
+        gap: Pixels around each cell.
+
+    Returns:
+        uint8 `[H', W', 3]`.
+
+    Raises:
+        ValueError: `columns` is below 1.
     """
     if columns < 1:
         raise ValueError(f"a contact sheet with {columns} columns: expected 1 or more")
@@ -159,7 +184,7 @@ def contact_sheet(
 
 
 def class_color(label: int) -> Color:
-    """The RGB color of a class, the same in every image and run."""
+    """Return the RGB color of a class, the same in every image and run."""
     saturation, value = TONES[label % len(TONES)]
     hue = (FIRST_HUE + label * GOLDEN_SECTION) % 1
     red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
@@ -167,15 +192,15 @@ def class_color(label: int) -> Color:
 
 
 def text_color(background: Color) -> Color:
-    """Black or white, whichever has more contrast with `background` (WCAG 2.1)."""
+    """Return black or white, the one with more contrast to `background` (WCAG 2.1)."""
     linear = np.divide(background, 255) ** GAMMA
     return BLACK if np.dot(linear, LUMINANCE_WEIGHTS) > EQUAL_CONTRAST else WHITE
 
 
 def drawable(name: str, label: int) -> str:
-    """`name` in ASCII, which all of OpenCV's fonts have: accents dropped, '?' for what else is not.
+    """Return `name` in ASCII, as OpenCV's fonts have no other characters: without accents, '?' for other characters.
 
-    '#label' where nothing but '?' is left.
+    A name of which only '?' is left becomes '#label'.
     """
     decomposed = unicodedata.normalize("NFKD", name)
     bare = "".join(c for c in decomposed if not unicodedata.combining(c))
@@ -184,7 +209,7 @@ def drawable(name: str, label: int) -> str:
 
 
 def pen_for(image: ndarray) -> Pen:
-    """The sizes that suit an image [H, W, 3]."""
+    """Return the sizes for an image `[H, W, 3]`."""
     side = sqrt(image.shape[0] * image.shape[1])
     text_height = max(MIN_TEXT_HEIGHT, round(side * TEXT_PART))
     return Pen(
@@ -197,14 +222,14 @@ def pen_for(image: ndarray) -> Pen:
 
 
 def fitted_text(name: str, score: str, width: int, pen: Pen) -> str:
-    """The text of a tag at most `width` pixels wide: the name gives way, '' where nothing fits."""
+    """Return the text of a tag of at most `width` pixels: the name is shortened; '' if nothing fits."""
     shortened = [f"{name[:kept]}.." for kept in range(len(name) - 1, 0, -1)]
     texts = (f"{start} {score}".strip() for start in (name, *shortened, ""))
     return next((text for text in texts if _tag_size(text, pen)[0] <= width), "")
 
 
 def pixels_of(box: Iterable[float], image: ndarray) -> Rectangle | None:
-    """A box's whole pixels inside an image [H, W, 3], at least one; None where it lies outside."""
+    """Return the whole pixels of a box inside an image `[H, W, 3]`, at least one; None if it lies outside."""
     height, width = image.shape[:2]
     x1, y1, x2, y2 = (float(c) for c in box)
     if x1 >= width or y1 >= height or x2 < 0 or y2 < 0:
@@ -215,9 +240,13 @@ def pixels_of(box: Iterable[float], image: ndarray) -> Rectangle | None:
 
 
 def place_of(tag: Tag, size: tuple[int, int], taken: ndarray, image: ndarray) -> tuple[int, int]:
-    """The upper left corner (x, y) of a tag of `size` (width, height) inside an image [H, W, 3].
+    """Return the upper left corner (x, y) of a tag: the first place that overlaps no other tag, or overlaps least.
 
-    The first of its places that hides nothing of `taken` [T, 4] xyxy, else one that hides least.
+    Args:
+        tag: The tag.
+        size: (width, height) of the tag.
+        taken: `[T, 4]` xyxy, the tags placed before.
+        image: `[H, W, 3]`; the tag lies inside.
     """
     width, height = size
     x1, y1, x2, y2 = tag.box
@@ -257,14 +286,14 @@ def _draw_outline(canvas: ndarray, box: Rectangle, color: Color, line: int) -> N
 
 
 def _edges(canvas: ndarray, box: Rectangle, line: int) -> tuple[ndarray, ...]:
-    """Views of the pixels along the inner side of a box: top, bottom, left, right."""
+    """Return views of the pixels along the inner side of a box: top, bottom, left, right."""
     x1, y1, x2, y2 = box
     inside = canvas[y1:y2, x1:x2]
     return inside[:line], inside[-line:], inside[:, :line], inside[:, -line:]
 
 
 def _draw_dashes(canvas: ndarray, box: Rectangle, pen: Pen) -> None:
-    """A thin outline in white and black by turns, which shows on every ground."""
+    """Draw a thin outline of white and black dashes, visible on every background."""
     line = ceil(pen.line / 2)
     top, bottom, left, right = _edges(canvas, box, line)
     for edge in (top, bottom, left.swapaxes(0, 1), right.swapaxes(0, 1)):
@@ -273,7 +302,7 @@ def _draw_dashes(canvas: ndarray, box: Rectangle, pen: Pen) -> None:
 
 
 def _draw_tags(canvas: ndarray, pen: Pen, tags: Sequence[Tag]) -> None:
-    """Find a place for each tag, the first ones first, and draw them, the first ones on top."""
+    """Place the tags in their order and draw them, the first ones on top."""
     placed, taken = [], np.empty((0, 4), int)
     for tag in tags[:MOST_TAGS]:
         width, height = _tag_size(tag.text, pen)
@@ -287,37 +316,37 @@ def _draw_tags(canvas: ndarray, pen: Pen, tags: Sequence[Tag]) -> None:
 
 
 def _write(canvas: ndarray, text: str, corner: tuple[int, int], color: Color, pen: Pen) -> None:
-    """Write `text` with the upper left corner of its capitals at `corner` (x, y)."""
+    """Draw `text` with the upper left corner of its capitals at `corner` (x, y)."""
     origin = (int(corner[0]), int(corner[1]) + pen.text_height)
     cv2.putText(canvas, text, origin, FONT, pen.scale, color, pen.stroke, cv2.LINE_AA)
 
 
 def _capital_height() -> int:
-    """Pixels of a capital at scale 1: seen, for OpenCV 5's getTextSize measures the whole line."""
+    """Return the height of a capital at scale 1, measured on a drawn one: getTextSize of OpenCV 5 gives the line's."""
     canvas = np.zeros((100, 100), np.uint8)
     cv2.putText(canvas, "H", (30, 70), FONT, 1.0, 255, 1)
     return int(canvas.any(axis=1).sum())
 
 
 def _tag_size(text: str, pen: Pen) -> Size:
-    """(width, height) of a tag."""
+    """Return (width, height) of a tag."""
     (width, _), _ = cv2.getTextSize(text, FONT, pen.scale, pen.stroke)
     return width + 2 * pen.padding, pen.text_height + 2 * pen.padding
 
 
 def _overlap(rectangle: Rectangle, others: ndarray) -> int:
-    """The pixels that a rectangle shares with `others` [T, 4], summed."""
+    """Return the sum of the intersections of a rectangle with `others` `[T, 4]`, in pixels."""
     low = np.maximum(rectangle[:2], others[:, :2])
     high = np.minimum(rectangle[2:], others[:, 2:])
     return int((high - low).clip(min=0).prod(axis=1).sum())
 
 
 def _legend(width: int, pen: Pen) -> ndarray:
-    """A dark strip [h, width, 3] with a sample of each kind of box, stacked where it is narrow."""
+    """Return a dark strip `[h, width, 3]` with a sample of each kind of box, one below the other if it is narrow."""
     size, margin = 2 * pen.text_height, 2 * pen.padding
     box = (margin, pen.padding, margin + size, pen.padding + size)
     ground_truth, prediction = (
-        _legend_entry("truth", box, pen),
+        _legend_entry("ground truth", box, pen),
         _legend_entry("prediction", box, pen),
     )
     _draw_dashes(ground_truth, box, pen)
@@ -331,7 +360,7 @@ def _legend(width: int, pen: Pen) -> ndarray:
 
 
 def _legend_entry(text: str, box: Rectangle, pen: Pen) -> ndarray:
-    """A dark strip with `text` to the right of the place `box`, where a sample goes."""
+    """Return a dark strip with `text` to the right of `box`, the place of the sample."""
     width = box[2] + _tag_size(text, pen)[0]
     entry = np.full((box[3] + pen.padding, width, 3), PANEL, np.uint8)
     _write(entry, text, (box[2] + pen.padding, (len(entry) - pen.text_height) // 2), WHITE, pen)
@@ -339,7 +368,7 @@ def _legend_entry(text: str, box: Rectangle, pen: Pen) -> ndarray:
 
 
 def _resized_into(image: ndarray, cell: Size) -> ndarray:
-    """An image as large as a cell (height, width) allows, its aspect kept."""
+    """Return an image as large as a cell (height, width) allows, with its aspect kept."""
     height, width = image.shape[:2]
     scale = min(cell[0] / height, cell[1] / width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
