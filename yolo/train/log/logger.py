@@ -112,7 +112,7 @@ class Logger:
         self.images = 0
         self.recent: deque[tuple[float, int]] = deque(maxlen=SPEED_STEPS + 1)  # (time, images)
         self.last_time = time.monotonic()
-        self.chart_time = -math.inf
+        self.chart_time, self.chart_is_current = -math.inf, False
         self.seconds_left = math.nan
         self.failed: set[str] = set()
 
@@ -166,7 +166,8 @@ class Logger:
                 ],
             )
         )  # fmt: skip
-        if step == self.last_step or (step % CHART_STEPS == 0 and self._chart_is_old()):
+        self.chart_is_current = False
+        if step % CHART_STEPS == 0 and time.monotonic() - self.chart_time > CHART_SECONDS:
             self._write_chart()
 
     def images_per_second(self) -> float:
@@ -222,9 +223,9 @@ class Logger:
         self.printer.message(text)
 
     def close(self) -> None:
-        """Write the chart a last time and close the files."""
+        """Bring the chart up to date and close the files."""
         self.printer.close()
-        if self.steps:
+        if self.steps and not self.chart_is_current:
             self._write_chart()
         for file in (self.events, self.scalar_table, self.score_table):
             file.close()
@@ -240,11 +241,8 @@ class Logger:
         self.seconds_left = (self.last_step - step) * images_a_step / speed if speed else math.nan
         return seconds
 
-    def _chart_is_old(self) -> bool:
-        return time.monotonic() - self.chart_time > CHART_SECONDS
-
     def _write_chart(self) -> None:
-        self.chart_time = time.monotonic()
+        self.chart_time, self.chart_is_current = time.monotonic(), True
         curves = Curves(
             title=self.title,
             steps=np.array(self.steps),
