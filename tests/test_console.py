@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from yolo.console import fraction, new_file, run, usable_device, whole_number
+from yolo.console import fraction, new_file, positive, run, usable_device, whole_number
 from yolo.errors import CfgError, DatasetError, DivergedError, WeightsError
 
 
@@ -76,6 +76,11 @@ def test_fractions():
         1,
     ]
     refuses(fraction, "-0.1", "1.01", "25", "nan", "inf", "", ".", "1e3", "x")
+
+
+def test_positive_numbers():
+    assert [positive(text) for text in ("1e-6", "1", ".5", "2.5E+0")] == [1e-6, 1, 0.5, 2.5]
+    refuses(positive, "0", "0.0", "-1", "nan", "inf", "1e", "", "1e400", "١")
 
 
 def test_new_files(tmp_path):

@@ -1,14 +1,21 @@
-"""yolo.files: a file or a folder is replaced whole or not at all."""
+"""yolo.files: a file or folder is replaced completely or not at all; many small files are written quickly."""
 
 import os
 from contextlib import closing
 
 import pytest
 
-from yolo.files import GrowingFile, replacing, replacing_folder, write_text
+from yolo.files import (
+    GrowingFile,
+    replacing,
+    replacing_folder,
+    writable,
+    write_new,
+    write_text,
+)
 
 
-def test_a_file_is_replaced_when_the_block_ends_well(tmp_path):
+def test_a_file_is_replaced_when_the_block_succeeds(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
     with replacing(path) as file:
@@ -29,7 +36,7 @@ def test_an_error_leaves_the_old_file_and_no_temporary_one(tmp_path, error):
     assert os.listdir(tmp_path) == ["a.bin"]
 
 
-def test_an_error_leaves_nothing_where_nothing_was(tmp_path):
+def test_an_error_creates_no_file(tmp_path):
     with pytest.raises(OSError), replacing(tmp_path / "a.bin"):
         raise OSError
     assert os.listdir(tmp_path) == []
@@ -49,12 +56,12 @@ def test_text_is_written_as_utf8_under_a_name_given_as_text(tmp_path):
     assert (tmp_path / "a.txt").read_bytes() == "größe\n".encode()
 
 
-def test_folders_on_the_way_are_made(tmp_path):
+def test_missing_folders_are_created(tmp_path):
     write_text(tmp_path / "new" / "newer" / "a.txt", "x")
     assert (tmp_path / "new" / "newer" / "a.txt").read_text() == "x"
 
 
-def test_a_file_in_the_place_of_a_folder_is_the_systems_error_with_its_name(tmp_path):
+def test_a_file_in_the_place_of_a_folder_is_an_error_with_its_name(tmp_path):
     (tmp_path / "file").write_text("kept")
     with pytest.raises(FileExistsError, match="file"):
         write_text(tmp_path / "file" / "a.txt", "x")
@@ -62,7 +69,7 @@ def test_a_file_in_the_place_of_a_folder_is_the_systems_error_with_its_name(tmp_
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_a_folder_appears_when_the_block_ends_well(tmp_path, there):
+def test_a_folder_appears_when_the_block_succeeds(tmp_path, there):
     path = tmp_path / "new/out"
     if there:
         path.mkdir(parents=True)
@@ -85,15 +92,15 @@ def test_an_error_leaves_no_folder_and_no_temporary_one(tmp_path, error):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_folder_that_is_filled_meanwhile_stays_and_is_named(tmp_path):
+def test_a_folder_that_another_process_fills_stays_and_is_named(tmp_path):
     with pytest.raises(OSError) as error, replacing_folder(tmp_path / "out") as folder:
         write_text(folder / "a.txt", "x")
-        write_text(tmp_path / "out/b.txt", "another's")
+        write_text(tmp_path / "out/b.txt", "from elsewhere")
     assert error.value.filename == f"{tmp_path}/out"
     assert os.listdir(tmp_path) == ["out"] and os.listdir(tmp_path / "out") == ["b.txt"]
 
 
-def test_a_name_too_long_is_said_of_the_final_folder(tmp_path):
+def test_an_error_about_a_long_name_names_the_final_folder(tmp_path):
     with pytest.raises(OSError) as error, replacing_folder(tmp_path / "out") as folder:
         write_text(folder / ("a" * 300), "x")
     assert error.value.filename == f"{tmp_path}/out/{'a' * 300}"
@@ -108,3 +115,33 @@ def test_a_growing_file_is_cut_only_if_asked(tmp_path):
     with closing(GrowingFile(path, keep=2)) as file:
         file.append(b"-")
     assert path.read_bytes() == b"ab-"
+
+
+def test_write_new_leaves_an_unchanged_file_alone(tmp_path):
+    path = tmp_path / "a.txt"
+    write_new(path, "ü\n")
+    assert path.read_bytes() == "ü\n".encode()
+    os.utime(path, ns=(5, 5))
+    write_new(path, "ü\n")
+    assert path.stat().st_mtime_ns == 5
+    write_new(path, "")
+    assert path.read_bytes() == b""
+
+
+def test_write_new_gives_the_permissions_of_an_ordinary_file(tmp_path):
+    write_new(tmp_path / "a", "")
+    (tmp_path / "b").touch()
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_write_new_into_a_missing_folder_raises(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_new(tmp_path / "no/a.txt", "")
+
+
+def test_a_missing_folder_is_writable_if_the_one_above_it_is(tmp_path):
+    assert writable(tmp_path) and writable(tmp_path / "x/y")
+    (tmp_path / "locked").mkdir(mode=0o555)
+    assert not writable(tmp_path / "locked") and not writable(tmp_path / "locked/x/y")
+    (tmp_path / "file").touch()
+    assert not writable(tmp_path / "file/x")

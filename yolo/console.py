@@ -1,6 +1,7 @@
 """What all commands share: errors as one line and exit code 2, checked options, a progress bar, logs on stderr."""
 
 import logging
+import math
 import os
 import re
 import shlex
@@ -109,8 +110,10 @@ def fraction(text: str) -> float:
 
 
 def positive(text: str) -> float:
-    """A type for argparse: a number above 0."""
-    if not re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", text) or not float(text) > 0:
+    """A type for argparse: a finite number above 0."""
+    if not re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text) or not (
+        0 < float(text) < math.inf
+    ):
         raise ArgumentTypeError(f"found {text!r}, expected a number above 0")
     return float(text)
 

@@ -1,4 +1,4 @@
-"""Writing files and folders so that nothing half-written is ever left under the final name."""
+"""Write files and folders so that a half-written one never has the final name."""
 
 import errno
 import os
@@ -13,11 +13,10 @@ NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # half the time of `open` for f
 
 
 def write_new(path: str | Path, text: str) -> None:
-    """Write a file, unless it is there already with this text.
+    """Write a file, unless it already has this text. Raises OSError.
 
-    Not by way of a temporary file, as `yolo.files` does: that takes a hundred thousand labels minutes. Whoever calls
-    lets nothing point at the files until all are written.
-    Raises OSError.
+    No temporary file is used, unlike in `replacing`: for a hundred thousand labels that takes minutes. An interruption
+    can leave a half-written file, so write a list that names these files only after all of them.
     """
     content = text.encode()
     try:
@@ -35,7 +34,7 @@ def write_new(path: str | Path, text: str) -> None:
 
 
 def writable(folder: Path) -> bool:
-    """Whether files may be made in a folder, there already or not; that root may write anywhere does not count."""
+    """Whether files can be created in a folder, which need not exist yet. Root's right to write anywhere is ignored."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return folder.is_dir() and os.access(folder, os.W_OK) and bool(folder.stat().st_mode & 0o222)
@@ -43,27 +42,27 @@ def writable(folder: Path) -> bool:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
-    """Yield a binary file; when the block ends well, it replaces `path` in one step.
+    """Yield a binary file, which replaces `path` in one step when the block succeeds.
 
-    Folders on the way to it are made. The bytes go to a temporary file in the same folder, are forced to the disk
-    and renamed. When the block raises (a full disk, Ctrl-C), `path` is as it was and the temporary file is gone.
+    Missing folders are created. The bytes go to a temporary file in the same folder, which is synchronized with the
+    disk and renamed. If the block raises (a full disk, Ctrl-C), `path` is unchanged and the temporary file is deleted.
     """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
-        error.filename = str(path)  # what the user asked for, not the temporary name
+        error.filename = str(path)  # the user's name, not the temporary one
         raise
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp creates private files
         os.replace(temporary, path)
     except BaseException as error:
-        # re-raised: even Ctrl-C must not leave the temporary file behind
+        # raised again below; even Ctrl-C must not leave the temporary file
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename in (None, temporary):
             error.filename = str(path)
@@ -72,10 +71,10 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def replacing_folder(path: str | Path) -> Iterator[Path]:
-    """Yield a new folder; when the block ends well, it becomes `path`, which is new or an empty folder.
+    """Yield a temporary folder, which becomes `path` when the block succeeds. `path` is new or an empty folder.
 
-    Folders on the way to it are made. What is written lies in a temporary folder beside it until then; when the block
-    raises, `path` is as it was and the temporary folder is gone.
+    Missing folders above it are created. If the block raises, `path` is unchanged and the temporary folder, which is
+    beside it, is deleted.
     """
     final = Path(path).resolve()
     try:
@@ -86,10 +85,10 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         raise
     try:
         yield Path(temporary)
-        os.chmod(temporary, 0o777 & ~_umask())  # mkdtemp makes private folders
+        os.chmod(temporary, 0o777 & ~_umask())  # mkdtemp creates private folders
         os.replace(temporary, final)
     except BaseException as error:
-        # re-raised: even Ctrl-C must not leave the temporary folder behind
+        # raised again below; even Ctrl-C must not leave the temporary folder
         shutil.rmtree(temporary, ignore_errors=True)
         if isinstance(error, OSError) and error.filename:
             error.filename = str(error.filename).replace(temporary, str(path))
@@ -97,7 +96,7 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` as UTF-8 under `path`, whole or not at all."""
+    """Write `text` as UTF-8 to `path`, completely or not at all."""
     with replacing(path) as file:
         file.write(text.encode())
 

@@ -1,6 +1,5 @@
 """yolo.train.lr_finder: rates, smoothing and suggestions by hand, a real sweep over four images, and its figure."""
 
-from argparse import ArgumentTypeError
 from dataclasses import replace
 
 import cv2
@@ -15,7 +14,6 @@ from yolo.train.lr_finder import (
     Suggestion,
     Sweep,
     draw_sweep,
-    rate_option,
     rising_rates,
     smooth,
     suggest,
@@ -46,17 +44,6 @@ def options(four, tmp_path):
 
 def test_rates_rise_by_one_factor():
     assert rising_rates(1e-6, 1.0, 4) == pytest.approx([1e-6, 1e-4, 1e-2, 1])
-
-
-@pytest.mark.parametrize(("text", "rate"), [("1e-6", 1e-6), ("1", 1), (".5", 0.5), ("2.5E+0", 2.5)])
-def test_a_rate_is_a_number_above_0(text, rate):
-    assert rate_option(text) == rate
-
-
-@pytest.mark.parametrize("text", ["0", "0.0", "-1", "nan", "inf", "1e", "", "1e400", "١"])
-def test_another_rate_is_a_wrong_option(text):
-    with pytest.raises(ArgumentTypeError, match="expected a number above 0"):
-        rate_option(text)
 
 
 def test_the_mean_is_geometric_and_unbiased_from_the_first_step():

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import io
 import math
-import re
 import tempfile
-from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -124,14 +122,6 @@ def sweep(run: Run, rates: Sequence[float]) -> Sweep:
     finally:
         batches.close()  # ends the loader's processes
     return Sweep(np.array(rates), np.array(losses), smooth(losses), exploded=False)
-
-
-def rate_option(text: str) -> float:
-    """Parse a learning rate above 0: a type for argparse."""
-    number = re.fullmatch(r"(\d{1,9}\.?\d*|\.\d+)(e[+-]?\d{1,2})?", text, re.ASCII | re.I)
-    if not number or float(text) == 0:
-        raise ArgumentTypeError(f"found {text!r}, expected a number above 0")
-    return float(text)
 
 
 def rising_rates(first: float, last: float, steps: int) -> list[float]:
