@@ -77,7 +77,7 @@ def test_no_images_have_no_accuracy():
     assert "n/a" in accuracy_table(found)
 
 
-def test_more_places_than_classes_are_as_many_as_classes(images):
+def test_top_k_is_at_most_the_number_of_classes(images):
     found = classifier_accuracy(
         Classifier(network_of(CFG), NAMES, top=50), images, batch=4, workers=0
     )

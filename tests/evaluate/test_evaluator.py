@@ -70,7 +70,7 @@ def test_detecting_everything_is_a_map_of_one(four):
 
 
 def test_average_precisions_by_hand(four):
-    """red, three ground truths: hit, miss, hit by falling score. Precision 1, 1/2, 2/3 at recall 1/3, 1/3, 2/3."""
+    """red, three ground truths: TP, FP, TP by descending score. Precision 1, 1/2, 2/3 at recall 1/3, 1/3, 2/3."""
     found = [
         (0, 0, 0.9, (8, 8, 24, 24)),
         (2, 0, 0.8, (8, 8, 24, 24)),  # nothing is there
@@ -86,7 +86,7 @@ def test_average_precisions_by_hand(four):
     assert mean_ap(average_precisions((red, green), "voc07")) == pytest.approx(6 / 22)
 
 
-def test_difficult_boxes_count_neither_way(four):
+def test_difficult_boxes_do_not_count(four):
     """The second box of image 1 is difficult: finding it is neither right nor wrong, missing it neither."""
     labels = four.folder / "labels" / "p1.txt"
     green, red = labels.read_text().splitlines(keepends=True)
@@ -107,7 +107,7 @@ def test_difficult_boxes_count_neither_way(four):
 
 
 def test_boxes_are_matched_in_vocs_pixels(four):
-    """By hand: 9..25 and 9..17 with the last pixel inside are 17 and 9 wide, IoU 9/17; without it 8/16, no hit."""
+    """By hand: 9..25 and 9..17 with the last pixel inside are 17 and 9 wide, IoU 9/17; without it 8/16, an FP."""
     evaluation = evaluation_with(checked(four), [(0, 0, 0.9, (8, 8, 16, 24))])
     assert voc_scores(evaluation)[0].match.true_positive.tolist() == [True]
     assert voc_scores(evaluation, iou_thresh=0.53)[0].match.true_positive.tolist() == [False]
@@ -121,7 +121,7 @@ def test_a_class_without_ground_truth_has_no_number(four):
     assert mean_ap(average_precisions(scores, "voc07")) == pytest.approx(1.0)
 
 
-def test_no_detections_are_ordinary(four):
+def test_no_detections_give_zero(four):
     evaluation = evaluation_with(checked(four), [])
     assert [score.voc07_ap for score in voc_scores(evaluation)] == [0, 0]
     assert coco_score(evaluation).ap == 0
@@ -156,6 +156,6 @@ def test_batches_give_the_detections_of_single_images(four, letterbox):
     assert found.boxes.dtype == np.float64
 
 
-def test_a_process_without_an_image_finds_nothing():
+def test_a_process_without_an_image_has_no_detections():
     detector = Detector(network_of(cfg_text()), NAMES)
     assert detections_of(detector, [], batch=3, workers=0) == []

@@ -67,7 +67,7 @@ def cured_map(ground_truth, found, image, least=0.25):
 
 @given(scenes())
 @settings(max_examples=120, deadline=None)
-def test_the_cost_of_an_image_is_what_curing_it_gains(scene):
+def test_the_cost_of_an_image_is_the_gain_of_fixing_its_errors(scene):
     ground_truth, found = scene
     images = images_of(ground_truth, found)
     before = slow_tide.costs(ground_truth, found).get(None, 0.0)

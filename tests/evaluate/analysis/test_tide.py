@@ -51,7 +51,7 @@ def test_the_second_on_a_ground_truth_is_a_duplicate_by_score_not_by_order():
     assert kinds_of(ONE, found) == ["duplicate", "right"]
 
 
-def test_a_ground_truth_with_an_inexact_or_misnamed_box_is_not_missed():
+def test_a_ground_truth_with_a_localization_or_classification_error_is_not_missed():
     for found in ((0, 0, 0.9, (0, 0, 10, 4)), (0, 1, 0.9, (0, 0, 10, 10))):
         errors = find_errors(ground_truth_of(ONE), found_of([found]))
         assert errors.missed.tolist() == [False] and errors.detected.tolist() == [False]
@@ -76,14 +76,14 @@ def test_costs_by_hand():
     assert costs["missed"] == costs["background"] == costs["duplicate"] == 0
 
 
-def test_a_class_never_found_costs_all_that_it_could_bring():
+def test_a_class_that_is_never_detected_costs_its_full_ap():
     # cured of its misses the class has nothing left to find: 1 instead of 0, of two classes half
     ground_truths = [*ONE, (0, 1, (0, 0, 10, 10), False)]
     costs = costs_of(ground_truths, [(0, 0, 0.9, (0, 0, 10, 10)), (1, 0, 0.1, (0, 0, 1, 1))])
     assert costs["missed"] == pytest.approx(0.5)
 
 
-def test_what_is_seen_from_a_score_on():
+def test_errors_from_a_score_on():
     ground_truths = [*ONE, (1, 0, (0, 0, 10, 10), False)]
     ground_truth, found = (
         ground_truth_of(ground_truths),
@@ -125,7 +125,7 @@ def test_costs_are_those_of_the_slow_version(scene):
 
 @given(scenes())
 @settings(max_examples=100, deadline=None)
-def test_what_is_seen_is_what_a_higher_threshold_would_have_left(scene):
+def test_errors_from_a_score_on_equal_those_of_fewer_detections(scene):
     ground_truth, found = scene
     shown = errors_from_score(ground_truth, found, find_errors(ground_truth, found), 0.3)
     kept = found.scores >= 0.3

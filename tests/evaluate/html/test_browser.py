@@ -41,13 +41,13 @@ def opened(tmp_path, require_tool):
     return run
 
 
-def test_the_browser_complains_where_there_is_reason_to(opened, tmp_path):
+def test_the_browser_reports_an_error_of_a_script(opened, tmp_path):
     page = tmp_path / "bad.html"
     page.write_text("<!DOCTYPE html><html><body><script>throw Error('seen')</script></body></html>")
     assert any("seen" in line for line in opened(page)[1])
 
 
-def test_a_report_opens_without_a_word_and_its_script_runs(four, tmp_path, opened):
+def test_a_report_opens_without_a_message_and_its_script_runs(four, tmp_path, opened):
     evaluation = replace(scene_of(FOUR_IMAGES), names=HOSTILE, image_ids=(*HOSTILE, "c", "d"))
     about = replace(ABOUT, command=HOSTILE[0], weights=HOSTILE[1])
     path = write_report(tmp_path / "r", build_report(evaluation, four.images, about, ROWS))
@@ -60,7 +60,7 @@ def test_a_report_opens_without_a_word_and_its_script_runs(four, tmp_path, opene
     assert all(name in page.texts for name in HOSTILE)
 
 
-def test_two_runs_side_by_side_open_without_a_word(four, tmp_path, opened):
+def test_two_reports_side_by_side_open_without_a_message(four, tmp_path, opened):
     a = build_report(scene_of(FOUR_IMAGES), four.images, ABOUT, ROWS)
     path = write_comparison(tmp_path / "c", a, a, compare(a, a))
     page, console = opened(path)

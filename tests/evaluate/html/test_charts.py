@@ -91,7 +91,7 @@ def test_the_heat_of_a_square_is_its_fraction_of_the_row():
         curve_chart("a" * 90, "", [[0.0] * 101]),
     ],
 )
-def test_nothing_to_show_is_shown(drawing):
+def test_charts_without_data_are_drawn(drawing):
     svg = svg_of(drawing)
     text = ParsedPage(svg).text + " ".join(map(str, ParsedPage(svg).values("d")))
     assert "nan" not in svg.lower() and "inf" not in text and svg.startswith("<svg")

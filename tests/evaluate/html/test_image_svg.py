@@ -1,4 +1,4 @@
-"""yolo.evaluate.html.image_svg: the boxes over an image, told apart, and the image in the page."""
+"""yolo.evaluate.html.image_svg: the boxes over an image, and the image in the page."""
 
 import base64
 from dataclasses import replace
@@ -77,7 +77,7 @@ def test_an_image_that_is_gone_leaves_its_boxes(four, tmp_path):
         assert drawing.count("image") == 0 and len(drawing.values("data-tip")) == 3
 
 
-def test_letters_are_as_large_as_the_image_asks():
+def test_letters_grow_with_the_image():
     """The page's style gives texts a size of its own, and has those on flags inherit it from the group around them."""
     first, *_ = images([f"p{number}.png" for number in range(4)])
     drawing = boxes_over(replace(first, width=72, height=36), NAMES, None)

@@ -38,7 +38,7 @@ def written(folder, evaluation, paths, about=ABOUT, rows=ROWS):
     )
 
 
-def test_the_page_holds_what_was_measured_and_where_it_comes_from(four, tmp_path):
+def test_the_page_shows_the_numbers_and_the_origin_of_the_run(four, tmp_path):
     page, report = written(tmp_path / "r", scene_of(FOUR_IMAGES), four.images)
     assert page.starts[0][0] == "html" and page.count("title") == page.count("h1") == 1
     for row in ROWS:
@@ -57,7 +57,7 @@ def test_the_page_holds_what_was_measured_and_where_it_comes_from(four, tmp_path
     assert f"costs {max(costs):.4f} AP50" in page.texts
 
 
-def test_the_page_needs_nothing_from_elsewhere(four, tmp_path):
+def test_the_page_loads_nothing(four, tmp_path):
     page, _ = written(tmp_path / "r", scene_of(FOUR_IMAGES), four.images)
     links = (
         page.values("href") + page.values("src") + page.values("xlink:href") + page.values("action")
@@ -116,7 +116,7 @@ def empty(evaluation):
 @pytest.mark.parametrize(
     "changed", [many, one, none, empty, without_detections, without_ground_truth]
 )
-def test_the_page_stands_with_little_or_much_to_show(changed, four, tmp_path):
+def test_the_page_is_complete_with_little_or_much_to_show(changed, four, tmp_path):
     evaluation = changed(scene_of(FOUR_IMAGES))
     paths = four.images[: len(evaluation.image_ids)]
     page, report = written(tmp_path / "r", evaluation, paths, rows=())
@@ -128,7 +128,7 @@ def test_the_page_stands_with_little_or_much_to_show(changed, four, tmp_path):
         assert "There is no labeled object, so there is no score." in page.texts
 
 
-def test_a_run_without_errors(four, tmp_path):
+def test_a_run_without_errors_has_a_headline_of_its_own(four, tmp_path):
     ground_truth = scene_of(FOUR_IMAGES).ground_truth
     perfect = evaluation_of(
         ground_truth, found_of([(p, c, 0.9, b) for p, c, b, _ in zip(*ground_truth.__dict__.values(), strict=True)]),

@@ -120,7 +120,7 @@ def test_no_ground_truth_has_no_score(ground_truth, dataset):
     assert score.class_ap == (None, None, None)
 
 
-def test_a_difficult_box_is_neither_right_nor_wrong():
+def test_a_difficult_box_is_neither_true_nor_false_positive():
     index = np.zeros(2, dtype=np.int64)
     boxes = np.array([[0.0, 0, 50, 50], [100, 100, 150, 150]])
     ground_truth = GroundTruth(index, index, boxes, np.array([False, True]))

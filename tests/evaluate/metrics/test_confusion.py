@@ -32,13 +32,13 @@ def test_rows_are_ground_truth_and_columns_detections():
     assert matrix(ground_truths, found) == [[1, 1, 0], [0, 0, 1], [1, 0, 0]]
 
 
-def test_of_two_detections_the_surer_one_takes_the_ground_truth_whatever_its_class():
+def test_of_two_detections_the_one_with_the_higher_score_is_matched_of_any_class():
     ground_truths = ground_truth_of((0, 0, SQUARE, False))
     found = detections_of((0, 0, 0.5, SQUARE), (0, 1, 0.9, SHIFTED))
     assert matrix(ground_truths, found) == [[0, 1, 0], [0, 0, 0], [1, 0, 0]]
 
 
-def test_a_ground_truth_that_is_taken_leaves_the_next_best():
+def test_a_detection_is_matched_to_the_next_best_free_ground_truth():
     ground_truths = ground_truth_of((0, 0, SQUARE, False), (0, 0, SHIFTED, False))
     found = detections_of((0, 0, 0.9, SQUARE), (0, 0, 0.8, SQUARE))
     assert matrix(ground_truths, found) == [[2, 0, 0], [0, 0, 0], [0, 0, 0]]
@@ -53,7 +53,7 @@ def test_of_equally_good_ground_truths_its_own_class_comes_first():
     ]
 
 
-def test_difficult_ground_truths_excuse_and_are_in_no_row():
+def test_detections_on_difficult_ground_truths_do_not_count():
     ground_truths = ground_truth_of((0, 0, SQUARE, True))
     found = detections_of((0, 1, 0.9, SQUARE), (0, 0, 0.8, SQUARE), (0, 0, 0.7, FAR))
     assert matrix(ground_truths, found) == [[0, 0, 0], [0, 0, 0], [1, 0, 0]]
@@ -71,7 +71,9 @@ def test_a_label_of_no_class_is_an_error():
 
 @settings(max_examples=300, deadline=None)
 @given(ground_truth_rows, detection_rows, thresholds, extents, few_scores)
-def test_the_matrix_is_the_slow_version_s(ground_truths, detections, thresh, extent, score_thresh):
+def test_the_matrix_equals_the_slow_version(
+    ground_truths, detections, thresh, extent, score_thresh
+):
     ours = confusion_matrix(
         ground_truth_of(*ground_truths),
         detections_of(*detections),

@@ -32,7 +32,7 @@ def evaluation_of(ground_truths, found, names=NAMES, images=2) -> Evaluation:
 
 @pytest.fixture
 def metrics():
-    """Two cats: HALF of one is found, 1/2 without and 9/17 with the last pixel; a hard one excuses FAR.
+    """Two cats: one has a detection HALF, IoU 1/2 without and 9/17 with the last pixel; FAR is on a difficult one.
 
     The dog is found as a cat. There is no eel.
     """
@@ -48,23 +48,23 @@ def value(metrics, name):
 
 
 def test_one_case_in_all_conventions_by_hand(metrics):
-    # VOC, of the cat: right, false, right at recall 1/2, 1/2, 1; the dog 0; the eel left out
+    # VOC, of the cat: TP, FP, TP at recall 1/2, 1/2, 1; the dog 0; the eel left out
     assert value(metrics, "VOC area mAP") == pytest.approx((1 / 2 + 1 / 2 * 2 / 3) / 2)
     assert value(metrics, "VOC07 mAP") == pytest.approx((6 + 5 * 2 / 3) / 11 / 2)
-    # Darknet: HALF is no hit; false, false, right at recall 0, 0, 1/2; dog and eel count as 0
+    # Darknet: HALF is an FP; FP, FP, TP at recall 0, 0, 1/2; dog and eel count as 0
     assert value(metrics, "Darknet: mAP -points 0") == pytest.approx(1 / 2 * 1 / 3 / 3)
     assert value(metrics, "Darknet: mAP -points 11") == pytest.approx(6 / 11 * 1 / 3 / 3)
     assert value(metrics, "Darknet: mAP -points 101") == pytest.approx(51 / 101 * 1 / 3 / 3)
-    # without its list FAR on the hard cat is one more false alarm
+    # without its list FAR on the difficult cat is one more false positive
     assert value(metrics, "Darknet, no list: mAP -points 0") == pytest.approx(1 / 2 * 1 / 4 / 3)
-    # above .25: VOC has the hit HALF and the false FAR on the dog; Darknet FAR, HALF, FAR, no hit
+    # above .25: VOC has the TP HALF and the FP FAR on the dog; for Darknet FAR, HALF, FAR are FPs
     assert value(metrics, "precision") == 1 / 2
     assert value(metrics, "recall") == 1 / 3
     assert value(metrics, "F1") == pytest.approx(2 / 5)
     assert value(metrics, "mean IoU of the hits") == pytest.approx(9 / 17)
     assert [value(metrics, f"Darknet: {name}") for name in ("TP", "FP", "FN")] == [0, 3, 3]
     assert value(metrics, "Darknet: average IoU, false as 0") == 0
-    # COCO takes an IoU of .5 for a hit
+    # COCO takes an IoU of .5 as a true positive
     assert value(metrics, "COCO AP50") == pytest.approx(
         ((51 * 1 + 50 * 2 / 3) / 101 + 0) / 2, abs=1e-6
     )
@@ -86,7 +86,7 @@ def test_the_table_shows_every_row_with_its_conventions(metrics):
     assert "sides + 1 pixel; difficult ground truth ignored; scores all" in rows[0].conventions
 
 
-def test_counts_a_class(metrics):
+def test_counts_of_each_class(metrics):
     lines = [" ".join(line.split()) for line in counts_table(metrics).splitlines()]
     assert lines[3].startswith("| cat | 1 | 1 | 1 | 0.5000 | 0.5000 | 0.5000 | 0.5294 |")
     assert lines[5].startswith("| eel | 0 | 0 | 0 | n/a | n/a | n/a | n/a | n/a |")

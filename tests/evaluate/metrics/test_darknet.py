@@ -1,4 +1,4 @@
-"""Darknet's mAP: its own rules by hand, and all of it against the slow version of reference_metrics.py."""
+"""Darknet's mAP: its own rules by hand, and against tests/helpers/slow_metrics.py."""
 
 import pytest
 from hypothesis import given, settings
@@ -29,7 +29,7 @@ def test_a_class_without_ground_truth_counts_as_zero():
 
 
 def test_points_by_hand():
-    """right, false, right of three ground truths: precision 1, 1/2, 2/3 at recall 1/3, 1/3, 2/3."""
+    """TP, FP, TP of three ground truths: precision 1, 1/2, 2/3 at recall 1/3, 1/3, 2/3."""
     ground_truths = ground_truth_of(*[(image, 0, SQUARE, False) for image in range(3)])
     found = detections_of((0, 0, 0.9, SQUARE), (0, 0, 0.8, FAR), (1, 0, 0.7, SQUARE))
     ap = darknet_map(ground_truths, found, 1).classes[0].ap
@@ -53,7 +53,7 @@ def test_no_pixel_is_added_to_the_boxes():
     assert darknet_map(ground_truths, half, 1, iou_thresh=0.499).mean_ap[0] == 1
 
 
-def test_a_difficult_box_excuses_only_what_found_nothing_else():
+def test_a_detection_is_ignored_on_a_difficult_box_only_without_another_match():
     """SHIFTED fits the difficult box best, and the other one too: VOC leaves it out, Darknet counts it."""
     ground_truths = ground_truth_of((0, 0, SHIFTED, True), (0, 0, SQUARE, False))
     found = detections_of((0, 0, 0.9, SHIFTED))
@@ -61,7 +61,7 @@ def test_a_difficult_box_excuses_only_what_found_nothing_else():
     assert score_classes(ground_truths, found, 1, 0.5, 0.0)[0].match.true_positive.tolist() == []
 
 
-def test_what_a_difficult_box_excuses_is_still_a_false_positive_of_the_counts():
+def test_an_ignored_detection_is_still_a_false_positive_of_the_counts():
     ground_truths = ground_truth_of((0, 0, SQUARE, True), (0, 0, FAR, False))
     result = darknet_map(ground_truths, detections_of((0, 0, 0.9, SQUARE), (0, 0, 0.8, FAR)), 1)
     assert result.mean_ap[0] == 1
@@ -70,7 +70,7 @@ def test_what_a_difficult_box_excuses_is_still_a_false_positive_of_the_counts():
     assert (counted.mean_iou, counted.darknet_iou) == (1, 0.5)
 
 
-def test_a_difficult_box_excuses_only_above_the_threshold():
+def test_a_detection_is_ignored_only_above_the_iou_threshold():
     ground_truths = ground_truth_of((0, 0, (0, 0, 2, 1), True), (0, 0, FAR, False))
     found = detections_of((0, 0, 0.9, (0, 0, 1, 1)), (0, 0, 0.8, FAR))  # IoU exactly 1/2
     assert darknet_map(ground_truths, found, 1).mean_ap[0] == 0.5
@@ -106,7 +106,7 @@ def test_a_label_of_no_class_is_an_error():
 
 @settings(max_examples=300, deadline=None)
 @given(ground_truth_rows, detection_rows, thresholds, st.sampled_from([0.1, 0.25]))
-def test_every_number_is_the_slow_version_s(ground_truths, detections, thresh, counted_thresh):
+def test_every_number_equals_the_slow_version(ground_truths, detections, thresh, counted_thresh):
     ours = darknet_map(
         ground_truth_of(*ground_truths), detections_of(*detections), CLASSES, thresh, counted_thresh
     )

@@ -41,21 +41,21 @@ def test_nine_points_by_hand():
     ) == pytest.approx(expected)
 
 
-def test_nothing_found_misses_everything():
+def test_without_detections_the_miss_rate_is_one():
     ground_truths = ground_truth_of((0, 0, SQUARE, False))
     assert rate(ground_truths, detections_of(), 1) == 1
-    # the only false one is one an image: all points but the last see nothing, the last a hit
+    # the FP is one per image: below that rate there is no detection, at it one TP
     found = detections_of((0, 0, 0.9, FAR), (0, 0, 0.8, SQUARE))
     assert rate(ground_truths, found, 1) == pytest.approx(1e-10 ** (1 / 9))
 
 
-def test_everything_found_is_the_least_miss_rate():
+def test_detecting_everything_gives_the_least_miss_rate():
     assert rate(
         ground_truth_of((0, 0, SQUARE, False)), detections_of((0, 0, 0.9, SQUARE)), 1
     ) == pytest.approx(1e-10)
 
 
-def test_nothing_to_find_has_no_miss_rate():
+def test_without_ground_truth_there_is_no_miss_rate():
     assert (
         rate(ground_truth_of((0, 0, SQUARE, True)), detections_of((0, 0, 0.9, SQUARE)), 1) is None
     )
@@ -63,7 +63,7 @@ def test_nothing_to_find_has_no_miss_rate():
 
 @settings(max_examples=200, deadline=None)
 @given(ground_truth_rows, detection_rows, thresholds, extents, st.sampled_from([1, 2, 10, 100]))
-def test_the_miss_rate_is_the_slow_version_s(ground_truths, detections, thresh, extent, images):
+def test_the_miss_rate_equals_the_slow_version(ground_truths, detections, thresh, extent, images):
     ours = [(image, box, hard) for image, of, box, hard in ground_truths if of == 0]
     theirs = [(image, score, box) for image, of, score, box in detections if of == 0]
     match = match_class(

@@ -25,7 +25,7 @@ def a_score(voc07: float | None, area: float | None, points: int = 3) -> ClassSc
     return ClassScore(match, recall, np.linspace(1, 0.5, points), voc07, area)
 
 
-def test_the_table_has_a_row_a_class_and_the_means_last():
+def test_the_table_has_a_row_for_each_class_and_the_means_last():
     table = class_table(("cat", "dog", "eel"), (10, 0, 2), (100, 5, 3), METRICS)
     assert table.splitlines() == [
         "+------------+--------------+------------+----------+---------+",
@@ -62,7 +62,7 @@ def test_average_precisions_are_those_of_the_metric():
     assert average_precisions(scores, "area") == [0.25, None]
 
 
-def test_an_ap_is_rounded_for_the_eye():
+def test_an_ap_is_rounded():
     assert (format_ap(0.12345678), format_ap(None), format_ap(1.0, 2)) == ("0.1235", "n/a", "1.00")
 
 
@@ -79,7 +79,7 @@ def drawn(monkeypatch) -> list:
     return lines
 
 
-def test_the_plot_has_a_line_a_class_with_ground_truth_best_first(tmp_path, drawn):
+def test_the_plot_has_a_line_for_each_class_with_ground_truth_best_first(tmp_path, drawn):
     scores = [a_score(0.9, 0.25), a_score(None, None), a_score(0.1, 0.75)]
     plot_curves(tmp_path / "curves.png", ("cat", "dog", "$eel"), scores, "area", 0.5)
     assert [label for label, _, _ in drawn] == [r"\$eel  0.7500", "cat  0.2500"]

@@ -1,4 +1,4 @@
-"""Matching and average precision: by hand, and against the slow version of reference_ap.py."""
+"""Matching and average precision: by hand, and against tests/helpers/slow_ap.py."""
 
 from unittest.mock import patch
 
@@ -36,7 +36,7 @@ def marks(ground_truth, detections, iou_thresh=0.5, pixel_extent=0.0) -> list[bo
     return match_class(ground_truth, detections, 0, iou_thresh, pixel_extent).true_positive.tolist()
 
 
-def test_a_second_detection_of_a_ground_truth_is_false():
+def test_a_second_detection_of_a_ground_truth_is_a_false_positive():
     ground_truth = ground_truth_of((0, 0, SQUARE, False))
     # the better fit comes second by score: it is the false one
     assert marks(ground_truth, detections_of((0, 0, 0.9, SHIFTED), (0, 0, 0.8, SQUARE))) == [
@@ -68,7 +68,7 @@ def test_detections_on_a_difficult_ground_truth_do_not_count():
     assert (match.ground_truths, match.detections) == (1, 3)
 
 
-def test_an_overlap_exactly_at_the_threshold_is_false():
+def test_an_iou_exactly_at_the_threshold_is_a_false_positive():
     ground_truth = ground_truth_of((0, 0, (0, 0, 2, 1), False))
     half = detections_of((0, 0, 0.9, (0, 0, 1, 1)))  # IoU exactly 1/2
     assert marks(ground_truth, half, iou_thresh=0.5) == [False]
@@ -82,7 +82,7 @@ def test_voc_pixels_include_the_last_one():
     assert marks(ground_truth, one_pixel, 0.49, 0.0) == [False]  # both boxes empty: no overlap
 
 
-def test_other_images_and_classes_are_out_of_reach():
+def test_detections_match_only_their_image_and_class():
     ground_truth = ground_truth_of((0, 0, SQUARE, False), (1, 1, SQUARE, False))
     assert marks(ground_truth, detections_of((1, 0, 0.9, SQUARE), (7, 0, 0.8, SQUARE))) == [
         False,
@@ -132,7 +132,7 @@ def test_no_detections_score_zero_and_no_ground_truth_scores_nothing():
     assert empty[0].area_ap is None
 
 
-def test_the_mean_leaves_out_classes_with_nothing_to_find():
+def test_the_mean_leaves_out_classes_without_ground_truth():
     assert mean_ap([0.5, None, 1.0]) == 0.75
     assert mean_ap([None]) is None
 
