@@ -1,11 +1,11 @@
-"""How long converting VOC2007 takes, against the plain loop that everybody writes.
+"""Time to convert VOC2007, compared with a simple loop.
 
   python benchmarks/convert_speed.py --voc VOCdevkit/VOC2007
 
-The plain loop, one process with xml.etree, parses each file and writes its label, as Darknet's
+The simple loop, one process with xml.etree, parses each file and writes its label, as Darknet's
 voc_label.py does. Ours does that, checks every box, and writes lists, names, .data and the labels
 of difficult objects. Both start on empty folders, in turn. Expect a ratio below 1 on two cores; a
-disk on which many files were just deleted makes either slow (TMPDIR=/dev/shm does without a disk).
+disk on which many files were just deleted slows both down (TMPDIR=/dev/shm uses no disk).
 """
 
 import argparse
@@ -111,7 +111,7 @@ def convert(annotations: Path, identifiers: list[str], out: Path) -> None:
 
 
 def _seconds(function: Callable, *arguments: object) -> float:
-    os.sync()  # nobody waits for what another has left to write
+    os.sync()  # so that no run waits for the writes of another
     start = time.perf_counter()
     function(*arguments)
     return time.perf_counter() - start

@@ -1,13 +1,13 @@
-"""Images a second and core that the training loader prepares, against ultralytics' and torchvision's.
+"""Images per second and core of the training loader, compared with ultralytics' and torchvision's.
 
-The same images, one process and one thread each, in turns, in mini-batches of 16; the best of the rounds counts, in
-seconds of the processor, so that other work on the machine matters little. All augmentation is on:
+All load the same images in turn, with one process and one thread, in mini-batches of 16. The best round counts, in
+seconds of processor time, so that other work on the machine matters little. All augmentation is on:
 
 ours          jitter .3, resize 1.5, flip, hue, saturation, exposure, and mosaic in half of the images, as in Darknet.
               By default it keeps 256 MiB of decoded images, counted here after a first round through the list;
-              "nothing kept" is a set that is much larger. Then an image costs 2.5 decodings on average.
+              "nothing kept" stands for a much larger set, where an image costs 2.5 decodings on average.
 ultralytics   YOLODataset as it trains by default: translate, scale, flip, hsv, and mosaic in all images, whose other
-              three come from a buffer of those read last: one decoding an image. "ram" is its cache="ram".
+              three come from a buffer of recent images: one decoding per image. "ram" is its cache="ram".
 torchvision   transforms.v2 with boxes: zoom out, resized crop, flip, color jitter; it has no mosaic.
 
 example, with ultralytics (AGPL; it stays outside of this project's environment):

@@ -1,4 +1,4 @@
-"""A bright box on a dark image, and where it is found again: for tests that boxes follow pixels."""
+"""Draw a bright box on a dark image and locate it, for tests that boxes follow pixels."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ SEEN = (
 
 
 def image_of(size, rng, channels=3):
-    """An image uint8 `[*size, channels]` with one box, and the box as xyxy pixels."""
+    """Return an image uint8 `[*size, channels]` with one box, and the box as xyxy pixels."""
     height, width = size
     x1, y1 = rng.integers(0, width - 12), rng.integers(0, height - 12)
     x2 = min(width, x1 + rng.integers(8, width // 2))
@@ -36,7 +36,7 @@ def pixel_box(box, size):
 
 
 def seen(image, least=SEEN, most=255):
-    """xyxy pixels around everything whose every channel lies above `least` and not above `most`, or None."""
+    """Return xyxy around the pixels of which every channel is above `least` and at most `most`, or None."""
     levels = image.min(axis=2)
     rows, columns = np.nonzero((levels > least) & (image.max(axis=2) <= most))
     if len(rows) == 0:

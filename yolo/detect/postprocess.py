@@ -171,9 +171,9 @@ def _side_by_side(
 
 
 def _covered(better: np.ndarray, worse: np.ndarray, count: int) -> np.ndarray:
-    """Which of `count` boxes are suppressed, bool, from the pairs that overlap.
+    """Return bool `[count]`, which boxes are suppressed, from the pairs that overlap.
 
-    A box that is worse than no undecided one is kept; it suppresses its partners, which then suppress nothing.
+    A box that no undecided better box overlaps is kept and suppresses its partners; those suppress nothing.
     """
     suppressed = np.zeros(count, bool)
     while len(better):

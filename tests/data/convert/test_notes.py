@@ -37,5 +37,5 @@ def test_notes_tell_what_was_left_out_what_is_missing_and_what_is_in_both():
         "  m2",
         "  m3",
         "images not there: 1 (a/0.jpg)",
-        "images in both train and valid: 1; a score on these says little",
+        "images in both train and valid: 1; their score is too high",
     ]

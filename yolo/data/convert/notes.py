@@ -97,5 +97,5 @@ def notes(plan: Plan, out: Path) -> list[str]:
         lines.append(f"images not there: {len(gone)} ({named(gone)})")
     both = len(set(plan.train) & set(plan.valid))
     if both:
-        lines.append(f"images in both train and valid: {both}; a score on these says little")
+        lines.append(f"images in both train and valid: {both}; their score is too high")
     return lines
