@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from yolo.console import add_set_option, run
-from yolo.train.setup.options import Options
+from yolo.train.setup.options import Machine, Options, Output
 from yolo.train.setup.run import start
 from yolo.train.trainer import Run, train
 
@@ -34,10 +34,8 @@ def main() -> None:
             options = Options(
                 cfg=cfg,
                 data=args.data,
-                device=args.device,
-                workers=args.workers,
-                mixed=args.amp,
-                out=Path(folder),
+                machine=Machine(args.device, args.workers, args.amp),
+                output=Output(Path(folder)),
                 overrides=(*args.overrides, ("max_batches", str(steps)), ("policy", "constant")),
             )
             training = replace(start(options), validation=None, save_every=10**9)
@@ -74,7 +72,7 @@ def plain_seconds(training: Run, steps: int) -> list[float]:
     for _ in range(WARM_UP // 2 + steps // 2):
         begin = time.perf_counter()
         for _ in range(training.subdivisions):
-            with training.precision.forward():
+            with training.precision.autocast():
                 raw = network(images)
             sum(map_.float().square().mean() for map_ in raw).backward()
         optimizer.step()
@@ -88,15 +86,15 @@ def plain_seconds(training: Run, steps: int) -> list[float]:
 def trainer_seconds(training: Run) -> list[float]:
     """Wall seconds of each counted step of the trainer."""
     ends: list[float] = []
-    note = training.journal.step
+    note = training.logger.step
 
     def step(*args: object) -> None:
         note(*args)
         ends.append(time.perf_counter())
 
-    training.journal.step = step
+    training.logger.step = step
     train(training)
-    training.journal.close()
+    training.logger.close()
     return [
         after - before for before, after in zip(ends[WARM_UP - 1 :], ends[WARM_UP:], strict=False)
     ]

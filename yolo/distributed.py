@@ -1,26 +1,31 @@
-"""Several processes that train one network: torchrun starts them, each takes its part of every mini-batch.
+"""Several processes that train one network: torchrun starts them, and each takes its part of every mini-batch.
 
-Nothing here asks for torch.distributed, which torch imports when first asked, where there is one process only.
+torch.distributed is not used where there is only one process.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from yolo.errors import CfgError
+
+Item = TypeVar("Item")
+
 LONGEST_WAIT = timedelta(minutes=5)  # for what one process does alone, such as scoring or saving
 
-GLOO = "gloo"  # what errors of lost connections name, as a path of its source
+GLOO = "gloo"  # in the errors of lost connections, as a path of its source
 
 
 @dataclass(frozen=True)
 class Processes:
-    """Who this process is: `rank` of `world` in all, `local_rank` on its machine. Alone without torchrun.
+    """This process: `rank` of `world` processes in all, `local_rank` on its machine. Without torchrun there is one.
 
-    What is exchanged goes by way of the CPU. Every process has to make the same calls in the same order.
+    Values are exchanged through the CPU. Every process has to make the same calls in the same order.
     """
 
     rank: int = 0
@@ -28,27 +33,27 @@ class Processes:
     local_rank: int = 0
 
     def any(self, flag: bool) -> bool:
-        """Whether `flag` is true in any process."""
+        """Return whether `flag` is true in any process."""
         if self.world == 1:
             return flag
-        told = torch.tensor([int(flag)])
-        torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)
-        return bool(told)
+        flags = torch.tensor([int(flag)])
+        torch.distributed.all_reduce(flags, torch.distributed.ReduceOp.MAX)
+        return bool(flags)
 
     def mean(self, values: Mapping[str, float | Tensor]) -> dict[str, float]:
-        """Each value's mean over the processes, which all give the same names in the same order."""
+        """Return each value's mean over the processes. All have the same names in the same order."""
         if self.world == 1:
             return {name: float(value) for name, value in values.items()}
-        told = torch.tensor([float(value) for value in values.values()], dtype=torch.float64)
-        torch.distributed.all_reduce(told)
-        return dict(zip(values, (told / self.world).tolist(), strict=True))
+        sums = torch.tensor([float(value) for value in values.values()], dtype=torch.float64)
+        torch.distributed.all_reduce(sums)
+        return dict(zip(values, (sums / self.world).tolist(), strict=True))
 
-    def share(self, items: Sequence) -> Sequence:
-        """What of `items` this process works on: from its rank on, every `world`-th."""
+    def shard(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Return the items of this process: every `world`-th one, starting with number `rank`."""
         return items[self.rank :: self.world]
 
-    def gather(self, items: Sequence, count: int) -> list | None:
-        """What each process made of its share of `count` items, in their order, on rank 0; None on the others."""
+    def gather(self, items: Sequence[Item], count: int) -> list[Item] | None:
+        """Collect what each process made of its shard of `count` items, in their order. None if this is not rank 0."""
         if self.world == 1:
             return list(items)
         parts = [None] * self.world if self.rank == 0 else None
@@ -60,15 +65,41 @@ class Processes:
             gathered[rank :: self.world] = part
         return gathered
 
-    def same_buffers(self, network: nn.Module) -> None:
-        """Give all processes rank 0's buffers: without synced norm each has running averages of its own."""
+    def broadcast_buffers(self, network: nn.Module) -> None:
+        """Copy rank 0's buffers to all processes: without SyncBatchNorm each has running statistics of its own."""
         if self.world > 1:
             for buffer in network.buffers():
                 torch.distributed.broadcast(buffer, src=0)
 
 
+class ShardedSampler:
+    """The sampler of a DataLoader that takes this process's part of each mini-batch of `sampler`.
+
+    mini_batch: images of one; raises CfgError unless all processes can have equal parts.
+    """
+
+    def __init__(
+        self, sampler: Iterable[Sequence[Item]], mini_batch: int, processes: Processes
+    ) -> None:
+        if mini_batch % processes.world:
+            raise CfgError(
+                f"found mini-batches of {mini_batch} images (batch / subdivisions), expected a multiple of "
+                f"{processes.world}, the number of processes"
+            )
+        self.sampler = sampler
+        self.part = mini_batch // processes.world
+        self.first = self.part * processes.rank
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Sequence[Item]]:
+        for draws in self.sampler:
+            yield draws[self.first : self.first + self.part]
+
+
 def processes_of(environment: Mapping[str, str]) -> Processes:
-    """What torchrun says in the environment."""
+    """Read the environment variables that torchrun sets."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     if not all(name in environment for name in names):
         return Processes()
@@ -76,36 +107,36 @@ def processes_of(environment: Mapping[str, str]) -> Processes:
 
 
 def device_of(processes: Processes, name: str) -> torch.device:
-    """The device of this process: with several, `cuda` means the GPU of its number on the machine."""
+    """Return the device of this process. With several processes `cuda` means the GPU number `local_rank`."""
     alone = processes.world == 1 or name != "cuda"
     return torch.device(name) if alone else torch.device(name, processes.local_rank)
 
 
 @contextmanager
-def joined(processes: Processes, device: torch.device) -> Iterator[None]:
-    """The processes know each other inside. Raises ConnectionError, in one line, once another one is lost."""
+def process_group(processes: Processes, device: torch.device) -> Iterator[None]:
+    """Connect the processes within this context. Raises ConnectionError, in one line, if another process is lost."""
     if processes.world == 1:
         yield
         return
     cuda = device.type == "cuda"
     if cuda:
         torch.cuda.set_device(device)
-    with lost_ones_named():
+    with connection_errors():
         torch.distributed.init_process_group(
             "cpu:gloo,cuda:nccl" if cuda else GLOO, timeout=LONGEST_WAIT
         )
         yield
-        # Not after an error: the others may be waiting in another exchange, and end when this process does.
+        # Not after an error: the other processes may wait in another exchange, and end when this process does.
         torch.distributed.destroy_process_group()
 
 
 @contextmanager
-def lost_ones_named() -> Iterator[None]:
-    """What gloo and NCCL say when another process has died or hangs, as a ConnectionError of one line."""
+def connection_errors() -> Iterator[None]:
+    """Turn the errors of gloo and NCCL for a process that has died or hangs into a ConnectionError of one line."""
     try:
         yield
     except RuntimeError as error:
-        # torchrun ends what is left of a run, loading processes first: that may interrupt gloo's own complaint
+        # torchrun ends the other processes, loader processes first, which may hide the error of gloo
         cause: BaseException | None = error
         while cause and not (GLOO in str(cause) or type(cause).__module__ == "torch.distributed"):
             cause = cause.__context__

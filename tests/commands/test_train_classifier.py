@@ -1,7 +1,6 @@
 """tools/train.py with a classifier: trained on folders, used by classify.py, cut, and the beginning of a detector."""
 
 import csv
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -9,9 +8,9 @@ import pytest
 import torch
 
 from tests.helpers.tiny_data import cfg_text, write_image
+from tests.helpers.training_options import changed, training_options
 from yolo.model.network import Network
 from yolo.model.weights import load_weights
-from yolo.train.setup.options import Options
 from yolo.train.setup.run import start
 from yolo.train.trainer import train
 
@@ -133,7 +132,7 @@ def test_a_classifier_is_trained_scored_used_cut_and_begun_with(case, call, four
 def finish(options):
     run = start(options)
     train(run)
-    run.journal.close()
+    run.logger.close()
     return run
 
 
@@ -141,11 +140,11 @@ def test_a_classifier_goes_on_exactly(case):
     # with poly, the rate of the first steps would depend on max_batches
     constant = CFG.format(steps=STEPS).replace("policy=poly\npower=4", "policy=constant")
     (case / "colors.cfg").write_text(constant)
-    options = Options(case / "colors.cfg", case / "colors.data", workers=0, ema=0.9)
-    whole = finish(replace(options, out=case / "whole"))
-    part = replace(options, out=case / "part", overrides=(("max_batches", "17"),))
+    options = training_options(case / "colors.cfg", case / "colors.data", ema=0.9)
+    whole = finish(changed(options, out=case / "whole"))
+    part = changed(options, out=case / "part", overrides=(("max_batches", "17"),))
     finish(part)
-    rest = finish(replace(part, overrides=(), resume=case / "part/colors_last.pt"))
+    rest = finish(changed(part, overrides=(), resume=case / "part/colors_last.pt"))
     assert rest.progress == whole.progress
     first, second = rest.network.state_dict(), whole.network.state_dict()
     assert all(torch.equal(first[name], value) for name, value in second.items())

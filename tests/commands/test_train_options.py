@@ -3,16 +3,15 @@
 import csv
 import os
 import signal
-from dataclasses import replace
 
 import pytest
 import torch
 
 from tests.helpers.tiny_data import cfg_text, network_of
+from tests.helpers.training_options import changed, training_options
 from yolo.errors import WeightsError
 from yolo.model.weights import load_weights, save_weights
 from yolo.train.multiscale import parse_stages
-from yolo.train.setup.options import Options
 from yolo.train.setup.run import start
 from yolo.train.trainer import train
 
@@ -31,7 +30,7 @@ OPTIONS = {
     },
     "frozen": {"freeze": 1},
     "slow backbone": {"cutoff": 2, "backbone_lr": 0.1},
-    "16 bits": {"mixed": True},
+    "16 bits": {"amp": True},
     "true gradient, pjreddie": {"dialect": "pjreddie", "box_gradient": "autograd"},
 }
 
@@ -41,30 +40,30 @@ def options(four, tmp_path):
     """A run of six steps of four images, from weights that another seed drew."""
     cfg = tmp_path / "tiny.cfg"
     cfg.write_text(cfg_text())
-    return Options(cfg=cfg, data=four.data, out=tmp_path / "run", workers=0, seed=5)
+    return training_options(cfg=cfg, data=four.data, out=tmp_path / "run", seed=5)
 
 
 def finish(options, stop_after=None):
     """Start, train, close; with `stop_after` a Ctrl-C reaches the run in that step. The Run as it ended."""
     run = start(options)
-    told = run.journal.step
+    told = run.logger.step
 
     def step(number, *rest):
         told(number, *rest)
         if number == stop_after:
             os.kill(os.getpid(), signal.SIGINT)
 
-    run.journal.step = step
+    run.logger.step = step
     try:
         train(run)
     finally:
-        run.journal.close()
+        run.logger.close()
     return run
 
 
 def state(run):
     """All that decides how the run goes on."""
-    averages = run.average.state_dict() if run.average else {}
+    averages = run.ema.state_dict() if run.ema else {}
     memory = {
         f"optimiser.{number}.{name}": value
         for number, values in run.optimizer.state_dict()["state"].items()
@@ -84,16 +83,16 @@ def test_a_stopped_run_goes_on_exactly(options, tmp_path, changes):
         weights = tmp_path / "begin.weights"
         from_seed(9, weights)
         changes = {**changes, "weights": weights}
-    options = replace(options, **changes)
-    whole = finish(replace(options, out=tmp_path / "whole"))
+    options = changed(options, **changes)
+    whole = finish(changed(options, out=tmp_path / "whole"))
     stopped = finish(options, stop_after=STOPPED)
     assert stopped.interrupted and stopped.progress.step == STOPPED
-    goes_on = replace(options, resume=options.out / "tiny_last.pt", weights=None, seed=99)
+    goes_on = changed(options, resume=options.output.out / "tiny_last.pt", weights=None, seed=99)
     rest = finish(goes_on)
     assert rest.progress == whole.progress and rest.progress.step == 6
     assert same(state(rest), state(whole))
     assert not same(state(stopped), state(whole))
-    kept = [folder / "tiny_last.weights" for folder in (options.out, tmp_path / "whole")]
+    kept = [folder / "tiny_last.weights" for folder in (options.output.out, tmp_path / "whole")]
     assert kept[0].read_bytes() == kept[1].read_bytes()
 
 
@@ -106,21 +105,21 @@ def from_seed(seed, path):
     [
         ({"ema": 0.5}, "out average, expected one with it"),
         ({"policy": "one-cycle"}, " policy=the cfg's, expected one-cycle"),
-        ({"mixed": True}, " amp=0, expected 1"),
+        ({"amp": True}, " amp=0, expected 1"),
     ],
 )
 def test_with_other_options_it_does_not_go_on(options, changes, found):
     finish(options, stop_after=STOPPED)
     with pytest.raises(WeightsError, match=f"tiny_last.pt: found a run with{found}"):
-        start(replace(options, resume=options.out / "tiny_last.pt", **changes))
+        start(changed(options, resume=options.output.out / "tiny_last.pt", **changes))
 
 
 def test_what_is_kept_is_the_average(options):
     """As .weights, for every Darknet; in .pt are the weights that training goes on with."""
-    run = finish(replace(options, ema=0.5))
+    run = finish(changed(options, ema=0.5))
     kept, now = network_of(cfg_text(), seed=8), run.network
-    load_weights(kept, options.out / "tiny_last.weights")
-    averages = run.average.state_dict()
+    load_weights(kept, options.output.out / "tiny_last.weights")
+    averages = run.ema.state_dict()
     for name, value in kept.named_parameters():
         torch.testing.assert_close(value, averages[name], rtol=0, atol=0)
     assert not same(dict(kept.named_parameters()), dict(now.named_parameters()))
@@ -128,7 +127,7 @@ def test_what_is_kept_is_the_average(options):
 
 def test_layers_below_freeze_stay_as_they_were_and_others_learn(options):
     begin = network_of(cfg_text(), seed=5).state_dict()
-    after = finish(replace(options, freeze=1)).network.state_dict()
+    after = finish(changed(options, freeze=1)).network.state_dict()
     for name, value in after.items():
         if not name.endswith("num_batches_tracked"):
             frozen = name.startswith("layers.0.")
@@ -140,12 +139,12 @@ def test_a_backbone_learns_slower_by_its_factor(options, tmp_path):
     weights = tmp_path / "begin.weights"
     from_seed(9, weights)
     once = (("max_batches", "1"), ("decay", "0"), ("momentum", "0"))
-    options = replace(options, weights=weights, cutoff=2, overrides=once)
+    options = changed(options, weights=weights, cutoff=2, overrides=once)
     run = start(options)
-    run.journal.close()
+    run.logger.close()
     start_at = state(run)
-    full = state(finish(replace(options, out=tmp_path / "full")))
-    slow = state(finish(replace(options, backbone_lr=0.25)))
+    full = state(finish(changed(options, out=tmp_path / "full")))
+    slow = state(finish(changed(options, backbone_lr=0.25)))
     for name in ("layers.0.conv.weight", "layers.2.conv.weight"):
         factor = 0.25 if name.startswith("layers.0.") else 1.0
         moved = full[name] - start_at[name]
@@ -156,18 +155,18 @@ def test_a_backbone_learns_slower_by_its_factor(options, tmp_path):
 
 
 def test_sizes_are_those_of_the_steps(options):
-    run = start(replace(options, sizes=parse_stages("32@0,64x48@3,96@5")))
+    run = start(changed(options, sizes=parse_stages("32@0,64x48@3,96@5")))
     shapes = [tuple(batch.images.shape[2:]) for batch in run.batches]
-    run.journal.close()
+    run.logger.close()
     assert shapes == [(32, 32), (32, 32), (48, 64), (48, 64), (96, 96), (96, 96)]
 
 
 def test_16_bits_learn_what_32_do(options, tmp_path):
     """Maps in bfloat16 have three digits; the losses of them are float32, and the weights stay float32."""
-    whole = finish(replace(options, out=tmp_path / "whole"))
-    run = finish(replace(options, mixed=True))
+    whole = finish(changed(options, out=tmp_path / "whole"))
+    run = finish(changed(options, amp=True))
     assert all(value.dtype == torch.float32 for value in run.network.parameters())
-    one, two = (column(folder, "loss/total") for folder in (tmp_path / "whole", options.out))
+    one, two = (column(folder, "loss/total") for folder in (tmp_path / "whole", options.output.out))
     assert len(one) == len(two) == 6
     assert max(abs(a - b) / a for a, b in zip(one, two, strict=True)) < 0.02
     assert not same(state(run), state(whole))  # it did compute in 16 bits
@@ -177,9 +176,9 @@ def test_16_bits_learn_what_32_do(options, tmp_path):
 @pytest.mark.filterwarnings("ignore")  # torch's own, of its compiler
 def test_compiled_code_learns_the_same(options, tmp_path):
     options.cfg.write_text(cfg_text(dropout=False))
-    finish(replace(options, out=tmp_path / "whole"))
-    finish(replace(options, compiled=True))
-    one, two = (column(folder, "loss/total") for folder in (tmp_path / "whole", options.out))
+    finish(changed(options, out=tmp_path / "whole"))
+    finish(changed(options, compiled=True))
+    one, two = (column(folder, "loss/total") for folder in (tmp_path / "whole", options.output.out))
     assert max(abs(a - b) / a for a, b in zip(one, two, strict=True)) < 1e-4
 
 

@@ -14,17 +14,24 @@ import pytest
 import torch
 
 from tests.helpers.tiny_data import cfg_text, network_of
-from yolo.distributed import Processes, device_of, joined, lost_ones_named, processes_of
+from yolo.distributed import (
+    Processes,
+    ShardedSampler,
+    connection_errors,
+    device_of,
+    process_group,
+    processes_of,
+)
 from yolo.errors import CfgError, DatasetError
 from yolo.model.layers.sync_batchnorm import convert_sync_batchnorm
-from yolo.train.data_parallel import SharedSteps, spread
+from yolo.train.setup.run import data_parallel
 
 LONGEST = 120.0  # seconds for two processes to start, which is slow on a busy machine, and work
 CPU = torch.device("cpu")
 
 
 def in_two_processes(work, folder, *arguments):
-    """work(processes, *arguments) in each of two joined processes → [what rank 0 gave, what rank 1 gave]."""
+    """Call work(processes, *arguments) in each of two connected processes; return [result of rank 0, result of rank 1]."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -52,7 +59,7 @@ def _joined_work(work, rank, port, folder, arguments):
     torch.set_num_threads(1)
     processes = processes_of(os.environ)
     try:
-        with joined(processes, CPU):
+        with process_group(processes, CPU):
             result = work(processes, *arguments)
     except Exception as error:
         result = error
@@ -77,15 +84,14 @@ def test_cuda_means_the_gpu_of_the_process():
 
 ALONE = """
 import sys, torch
-from yolo.train.parallel import Processes, joined, processes_of, spread
+from yolo.distributed import process_group, processes_of
 alone, network = processes_of({}), torch.nn.Linear(2, 2)
 before = "torch.distributed" in sys.modules
-with joined(alone, torch.device("cpu")):
+with process_group(alone, torch.device("cpu")):
     assert alone.any(True) and not alone.any(False)
     assert alone.mean({"loss": torch.tensor(2.0)}) == {"loss": 2.0}
-    assert alone.share("abc") == "abc" and alone.gather("abc", 3) == ["a", "b", "c"]
-    assert spread(network, alone, torch.device("cpu")) is network
-    alone.same_buffers(network)
+    assert alone.shard("abc") == "abc" and alone.gather("abc", 3) == ["a", "b", "c"]
+    alone.broadcast_buffers(network)
 assert ("torch.distributed" in sys.modules) == before
 """
 
@@ -100,7 +106,7 @@ def test_one_process_never_asks_for_torchs_distributed_part():
 
 def test_the_processes_share_each_mini_batch():
     sampler = [["a", "b", "c", "d"], ["e", "f", "g", "h"]]
-    first, second = (SharedSteps(sampler, 4, Processes(rank, 2, rank)) for rank in range(2))
+    first, second = (ShardedSampler(sampler, 4, Processes(rank, 2, rank)) for rank in range(2))
     assert list(first) == [["a", "b"], ["e", "f"]]
     assert list(second) == [["c", "d"], ["g", "h"]]
     assert len(first) == len(second) == 2
@@ -108,7 +114,7 @@ def test_the_processes_share_each_mini_batch():
 
 def test_a_mini_batch_that_cannot_be_shared_is_an_error():
     with pytest.raises(CfgError, match="^found mini-batches of 4 images .* a multiple of 3, the"):
-        SharedSteps([], 4, Processes(0, 3, 0))
+        ShardedSampler([], 4, Processes(0, 3, 0))
 
 
 # ------------------------------------------------------------------------------------------ working together
@@ -135,7 +141,7 @@ def work_together(processes):
 def exchange(processes):
     flags = [processes.any(flag) for flag in (False, processes.rank == 1, processes.rank == 0)]
     means = processes.mean({"loss": torch.tensor(3.0 * processes.rank), "iou": 0.1})
-    items = [f"{word}!" for word in processes.share(("a", "b", "c", "d", "e"))]
+    items = [f"{word}!" for word in processes.shard(("a", "b", "c", "d", "e"))]
     return flags, means, processes.gather(items, 5), processes.gather([], 0)
 
 
@@ -163,7 +169,7 @@ def learned(network, model, images):
 def learn_a_share(processes):
     network = convert_sync_batchnorm(network_of(cfg_text(dropout=False)))
     share = IMAGES[processes.rank * 2 :][:2]
-    losses = learned(network, spread(network, processes, CPU), share)
+    losses = learned(network, data_parallel(network, processes, CPU), share)
     return [processes.mean({"loss": loss})["loss"] for loss in losses], network.state_dict()
 
 
@@ -179,9 +185,9 @@ def test_two_processes_learn_what_one_learns(both):
 
 def learn_without_synced_norm(processes):
     network = network_of(cfg_text(dropout=False))
-    learned(network, spread(network, processes, CPU), IMAGES[processes.rank * 2 :][:2])
+    learned(network, data_parallel(network, processes, CPU), IMAGES[processes.rank * 2 :][:2])
     own = network.layers[0].norm.running_mean.clone()
-    processes.same_buffers(network)
+    processes.broadcast_buffers(network)
     return own, network.layers[0].norm.running_mean
 
 
@@ -193,7 +199,7 @@ def test_the_buffers_are_made_the_first_ones(both):
 
 def learn_with_a_dead_end(processes):
     network = network_of(DEAD_END)
-    return learned(network, spread(network, processes, CPU), IMAGES)
+    return learned(network, data_parallel(network, processes, CPU), IMAGES)
 
 
 def test_a_branch_that_leads_nowhere_does_not_stop_the_exchange(both):
@@ -221,12 +227,12 @@ def test_an_error_in_one_process_ends_the_other_with_one_line(tmp_path):
 
 
 def test_other_errors_stay_what_they_are():
-    with pytest.raises(RuntimeError, match="shapes"), lost_ones_named():
+    with pytest.raises(RuntimeError, match="shapes"), connection_errors():
         raise RuntimeError("shapes do not fit")
 
 
 def test_the_loss_is_named_even_where_a_dying_loader_interrupts_it():
-    with pytest.raises(ConnectionError, match="its connection closed"), lost_ones_named():
+    with pytest.raises(ConnectionError, match="its connection closed"), connection_errors():
         try:
             raise RuntimeError("[gloo/transport/tcp/pair.cc:545] Connection reset by peer")
         except RuntimeError:
@@ -236,11 +242,11 @@ def test_the_loss_is_named_even_where_a_dying_loader_interrupts_it():
 DYING = """
 import os, sys, time, torch
 from yolo.console import run
-from yolo.train.parallel import joined, processes_of
+from yolo.distributed import process_group, processes_of
 
 def main():
     processes = processes_of(os.environ)
-    with joined(processes, torch.device("cpu")):
+    with process_group(processes, torch.device("cpu")):
         processes.any(False)
         open(sys.argv[1] + f"/{processes.rank}", "w").write(str(os.getpid()))
         while True:

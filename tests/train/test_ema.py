@@ -9,16 +9,16 @@ import torch
 from tests.helpers.golden import network_of
 from tests.helpers.stored_networks import ALL_CFG, state
 from yolo.train.ema import (
-    AverageStep,
+    EmaStep,
     all_tensors,
-    convolutions_parameters,
-    darknet_average,
+    convolution_parameters,
+    darknet_ema,
     darknet_step,
-    usual_average,
-    usual_step,
+    standard_ema,
+    standard_step,
 )
 
-NOTHING = AverageStep(share=None)
+NOTHING = EmaStep(decay=None)
 
 
 def draw(network, seed):
@@ -45,15 +45,15 @@ def numbers(network):
 
 
 def test_the_usual_share_rises():
-    assert usual_step(1, 0.9998).share == pytest.approx(0.9998 * (1 - math.exp(-0.0005)))
-    assert usual_step(2000, 0.9998).share == pytest.approx(0.9998 * (1 - 1 / math.e))
-    assert usual_step(100_000, 0.9998).share == pytest.approx(0.9998)
-    assert not usual_step(2000, 0.9998).becomes_weights
+    assert standard_step(1, 0.9998).decay == pytest.approx(0.9998 * (1 - math.exp(-0.0005)))
+    assert standard_step(2000, 0.9998).decay == pytest.approx(0.9998 * (1 - 1 / math.e))
+    assert standard_step(100_000, 0.9998).decay == pytest.approx(0.9998)
+    assert not standard_step(2000, 0.9998).becomes_weights
 
 
-def test_the_usual_average_is_that_of_a_slow_loop_over_parameters_and_statistics():
+def test_the_standard_ema_is_that_of_a_slow_loop_over_parameters_and_statistics():
     network = network_of(ALL_CFG)
-    average = usual_average(network, decay=0.9)
+    average = standard_ema(network, decay=0.9)
     expected = numbers(network)
     for step in range(1, 4):
         draw(network, step)
@@ -73,7 +73,7 @@ def test_the_usual_average_is_that_of_a_slow_loop_over_parameters_and_statistics
 
 def test_the_average_stands_in_and_the_weights_come_back_bit_by_bit():
     network = network_of(ALL_CFG)
-    average = usual_average(network)
+    average = standard_ema(network)
     draw(network, 1)
     average.update(network, 1000)
     before, averages = state(network), {n: t.clone() for n, t in average.state_dict().items()}
@@ -87,7 +87,7 @@ def test_the_average_stands_in_and_the_weights_come_back_bit_by_bit():
 
 def test_the_weights_come_back_after_an_error():
     network = network_of(ALL_CFG)
-    average = usual_average(network)
+    average = standard_ema(network)
     draw(network, 1)
     before = state(network)
     with pytest.raises(RuntimeError, match="scoring failed"), average.applied(network):
@@ -98,7 +98,7 @@ def test_the_weights_come_back_after_an_error():
 def test_an_average_follows_buffers_that_were_replaced():
     """`network.to(...)` makes new tensors of the statistics."""
     network = network_of(ALL_CFG)
-    average = usual_average(network, decay=0.0)  # the average is what the weights are
+    average = standard_ema(network, decay=0.0)  # the average is what the weights are
     network.double().float()
     draw(network, 1)
     average.update(network, 1)
@@ -110,7 +110,7 @@ def test_an_average_follows_buffers_that_were_replaced():
 
 def test_restart_begins_with_the_weights_as_they_are():
     network = network_of(ALL_CFG)
-    average = usual_average(network)
+    average = standard_ema(network)
     draw(network, 1)
     average.restart(network)
     found = average.state_dict()
@@ -121,7 +121,7 @@ def test_restart_begins_with_the_weights_as_they_are():
 
 def test_the_state_goes_on_by_way_of_a_file(tmp_path):
     network = network_of(ALL_CFG)
-    average, other = usual_average(network), usual_average(network)
+    average, other = standard_ema(network), standard_ema(network)
     draw(network, 1)
     average.update(network, 500)
     torch.save(average.state_dict(), tmp_path / "average.pt")
@@ -136,7 +136,7 @@ def test_the_state_goes_on_by_way_of_a_file(tmp_path):
 
 @pytest.mark.parametrize("change", ["missing", "shape", "more"])
 def test_the_state_of_another_network_is_an_error_and_changes_nothing(change):
-    average = usual_average(network_of(ALL_CFG))
+    average = standard_ema(network_of(ALL_CFG))
     before = {name: tensor.clone() for name, tensor in average.state_dict().items()}
     state_ = {name: tensor + 1 for name, tensor in before.items()}
     name = "layers.11.linear.bias"
@@ -157,10 +157,10 @@ def test_darknets_begins_at_half_of_the_steps_and_ends_1000_before_the_last():
     assert steps == {
         1: NOTHING,
         1999: NOTHING,
-        2000: AverageStep(0.0),
-        2001: AverageStep(0.99),
-        2999: AverageStep(0.99),
-        3000: AverageStep(None, becomes_weights=True),
+        2000: EmaStep(0.0),
+        2001: EmaStep(0.99),
+        2999: EmaStep(0.99),
+        3000: EmaStep(None, becomes_weights=True),
     }
     assert darknet_step(3001, 0.99, 4000) == NOTHING
     assert all(darknet_step(step, 0.99, 1998) == NOTHING for step in range(1, 1999))
@@ -169,8 +169,8 @@ def test_darknets_begins_at_half_of_the_steps_and_ends_1000_before_the_last():
 def test_darknets_is_that_of_a_slow_loop_over_convolutions_and_then_the_weights():
     """AlexeyAB network.c ema_update, ema_apply: six steps from half of 2006 on, then what the network is."""
     network = network_of(ALL_CFG)
-    average = darknet_average(network, alpha=0.7, max_batches=2006)
-    averaged = list(convolutions_parameters(network))
+    average = darknet_ema(network, alpha=0.7, max_batches=2006)
+    averaged = list(convolution_parameters(network))
     ema = {}
     for step in range(1002, 1007):
         draw(network, step)
@@ -196,7 +196,7 @@ def test_darknets_is_that_of_a_slow_loop_over_convolutions_and_then_the_weights(
 
 
 def test_darknets_averages_weights_biases_and_scales_of_convolutions():
-    names = set(convolutions_parameters(network_of(ALL_CFG)))
+    names = set(convolution_parameters(network_of(ALL_CFG)))
     assert {"layers.0.conv.weight", "layers.0.norm.weight", "layers.0.norm.bias"} <= names
     assert "layers.6.plain.conv.bias" in names  # of signs
     assert not any(name.startswith(("layers.1.", "layers.5.", "layers.8.")) for name in names)
@@ -205,7 +205,7 @@ def test_darknets_averages_weights_biases_and_scales_of_convolutions():
 
 def test_darknets_is_not_what_is_scored():
     network = network_of(ALL_CFG)
-    average = darknet_average(network, alpha=0.9, max_batches=4000)
+    average = darknet_ema(network, alpha=0.9, max_batches=4000)
     draw(network, 1)
     average.update(network, 2000)
     draw(network, 2)

@@ -10,12 +10,14 @@ from yolo.model.network import Network, build
 from yolo.settings import LayerControls, read_training
 from yolo.train.optimizer import (
     changes_with_time,
+    first_trainable,
     is_held,
     learning_layers,
     make_optimizer,
     own_parameters,
     set_rate,
     set_step,
+    train_mode,
 )
 
 # 0, 1, 2: convolutions; 3: a route to 0 around 1 and 2; 4: convolution; 5: head
@@ -38,16 +40,17 @@ def network_of(*keys: str, net: str = "") -> Network:
     return network
 
 
-def optimizer_of(network: Network, **how) -> torch.optim.Optimizer:
-    return make_optimizer(network, network.training_settings, **how)
+def optimizer_of(network: Network, freeze: int = 0) -> torch.optim.Optimizer:
+    return make_optimizer(network, network.training_settings, freeze)
 
 
-def step_of(network: Network, optimizer: torch.optim.Optimizer, step: int) -> None:
+def step_of(network: Network, optimizer: torch.optim.Optimizer, step: int, freeze: int = 0) -> None:
     """One update towards smaller squares of the map."""
     set_rate(optimizer, 0.01)
-    set_step(network, step, STEPS)
+    set_step(network, step, STEPS, freeze)
     torch.manual_seed(step)
-    network(torch.rand(2, 3, 8, 8))[0].square().sum().backward()
+    first = first_trainable(network.controls, freeze, step)
+    network(torch.rand(2, 3, 8, 8), first)[0].square().sum().backward()
     optimizer.step()
     optimizer.zero_grad()
 
@@ -64,14 +67,14 @@ def moved(before: dict, after: dict, kind: str) -> list[int]:
     return sorted({int(name.split(".")[1]) for name in names})
 
 
-def moves_at(network: Network, steps, **how) -> dict[int, tuple[list[int], list[int]]]:
+def moves_at(network: Network, steps, freeze: int = 0) -> dict[int, tuple[list[int], list[int]]]:
     """step → layers whose parameters, and whose statistics, moved in it."""
-    optimizer = optimizer_of(network, **how)
-    network.train()
+    optimizer = optimizer_of(network, freeze)
+    train_mode(network, freeze)
     rows = {}
     for step in steps:
         before = state_of(network)
-        step_of(network, optimizer, step)
+        step_of(network, optimizer, step, freeze)
         after = state_of(network)
         rows[step] = moved(before, after, "parameter"), moved(before, after, "statistic")
     return rows
@@ -97,7 +100,7 @@ def test_the_gradients_after_a_stop_are_those_of_a_network_without():
     for network in (stopped, free):
         network.train()
         network.layers[0].norm.eval()
-        network(images)[0].square().sum().backward()
+        network(images, first_trainable(network.controls))[0].square().sum().backward()
     assert stopped.layers[0].conv.weight.grad is None and stopped.layers[1].norm.bias.grad is None
     for index in (2, 4):
         ours, theirs = (dict(each.layers[index].named_parameters()) for each in (stopped, free))
@@ -109,13 +112,13 @@ def test_a_stop_keeps_no_map_of_the_layers_before_it_for_backward():
     kept = []
     network = network_of("", "", "stopbackward=1").train()
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape) or t, lambda t: t):
-        network(torch.rand(2, 3, 8, 8))
+        network(torch.rand(2, 3, 8, 8), first_trainable(network.controls))
     assert (2, 3, 8, 8) not in kept and (2, 8, 8, 8) in kept  # the image; what enters layer 4
 
 
 def test_the_last_of_several_stops_counts():
     network = network_of("stopbackward=1", "", "stopbackward=1")
-    assert (network.frozen, network.stopped) == (2, 3)
+    assert first_trainable(network.controls) == 3
     assert moves_at(network, [1])[1] == ([4], [2])
 
 
@@ -197,7 +200,7 @@ def test_onlyforward_lets_no_gradient_through():
     images = torch.rand(2, 3, 8, 8)
     network.train()(images)[0].square().sum().backward()
     assert network.layers[1].conv.weight.grad is None
-    assert learning_layers(network) == [True, False, True, True, True, True]
+    assert learning_layers(network.controls) == [True, False, True, True, True, True]
     first, second, third, _, fourth, _ = around.train().layers
     bypass = first(images)
     fourth(torch.cat((bypass, third(second(bypass).detach())), dim=1)).square().sum().backward()
@@ -246,13 +249,12 @@ def test_frozen_layers_do_not_change_at_all():
     assert moves_at(network_of(), [1, 2], freeze=2) == dict.fromkeys((1, 2), ([2, 4], [2]))
 
 
-def test_frozen_batch_norms_stay_in_evaluation_whatever_train_says():
+def test_frozen_batch_norms_stay_in_evaluation():
     network = network_of()
-    optimizer_of(network, freeze=2)
-    network.train()
+    train_mode(network, freeze=2)
     assert [layer.norm.training for layer in network.layers[:3]] == [False, False, True]
     network.eval()
-    network.train(True)
+    train_mode(network, freeze=2)
     assert [layer.norm.training for layer in network.layers[:3]] == [False, False, True]
     assert network.training
 
@@ -264,29 +266,30 @@ def test_frozen_layers_that_draw_go_on_drawing():
     make_optimizer(network, network.training_settings, freeze=1)
     outputs = []
     network.layers[0].register_forward_hook(lambda module, inputs, output: outputs.append(output))
-    network.train()(torch.ones(1, 3, 8, 8))
+    train_mode(network, freeze=1)
+    network(torch.ones(1, 3, 8, 8), first_trainable(network.controls, freeze=1))
     assert set(outputs[0].unique().tolist()) == {0.0, 2.0}
 
 
 def test_frozen_batch_norm_uses_its_stored_statistics():
     network = network_of()
-    optimizer_of(network, freeze=1)
     images = torch.rand(2, 3, 8, 8)
     network.eval()
     expected = network.layers[0](images)
     outputs = []
     network.layers[0].register_forward_hook(lambda module, inputs, output: outputs.append(output))
-    network.train()(images)
+    train_mode(network, freeze=1)
+    network(images, first_trainable(network.controls, freeze=1))
     torch.testing.assert_close(outputs[0], expected, rtol=0, atol=0)
 
 
 def test_freeze_and_stopbackward_the_longer_wins():
     network = network_of("", "", "stopbackward=1")
-    optimizer_of(network, freeze=1)
-    assert (network.frozen, network.stopped) == (2, 3)
+    assert first_trainable(network.controls, freeze=1) == 3
+    assert moves_at(network, [1], freeze=1)[1] == ([4], [2])
     network = network_of("stopbackward=1")
-    optimizer_of(network, freeze=2)
-    assert (network.frozen, network.stopped) == (2, 2)
+    assert first_trainable(network.controls, freeze=2) == 2
+    assert moves_at(network, [1], freeze=2)[1] == ([2, 4], [2])
 
 
 @pytest.mark.parametrize(
@@ -314,6 +317,7 @@ def test_frozen_shared_batch_norm_stays_frozen_where_it_is_used_again():
     text = "[net]\nwidth=8\nheight=8\nchannels=4\n" + CONVOLUTION.format("") + shared
     network = build(parse_cfg(text + CONVOLUTION.format(""), "shared.cfg"))[0]
     make_optimizer(network, network.training_settings, freeze=1)
-    norm = network.train().layers[1].owner.norm
+    train_mode(network, freeze=1)
+    norm = network.layers[1].owner.norm
     assert isinstance(norm, nn.BatchNorm2d) and not norm.training
     assert not network.layers[1].owner.conv.weight.requires_grad

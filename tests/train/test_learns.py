@@ -4,7 +4,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.helpers.tiny_data import FOUR_IMAGES, cfg_text, write_set
-from yolo.train.setup.options import Options
+from tests.helpers.training_options import training_options
 from yolo.train.setup.run import start
 from yolo.train.trainer import train
 
@@ -27,10 +27,10 @@ def test_four_images_are_learned_by_heart(tmp_path, more):
     cfg.write_text(CFG + more)
     overrides = (("max_batches", "600"), ("burn_in", "20"), ("steps", "450"))
     run = start(
-        Options(cfg=cfg, data=drawn.data, workers=0, out=tmp_path / "run", overrides=overrides)
+        training_options(cfg=cfg, data=drawn.data, out=tmp_path / "run", overrides=overrides)
     )
     train(run)
-    run.journal.close()
+    run.logger.close()
     assert run.progress.best_map > 0.95
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()

@@ -1,13 +1,12 @@
 """yolo.train.lr_finder: rates, smoothing and suggestions by hand, a real sweep over four images, and its figure."""
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import pytest
 import torch
 
 from tests.helpers.tiny_data import cfg_text
+from tests.helpers.training_options import changed, training_options
 from yolo.errors import CfgError, DivergedError
 from yolo.train import lr_finder
 from yolo.train.lr_finder import (
@@ -21,7 +20,6 @@ from yolo.train.lr_finder import (
     sweep_table,
     write_image,
 )
-from yolo.train.setup.options import Options
 from yolo.train.setup.run import start
 
 
@@ -36,7 +34,7 @@ def options(four, tmp_path):
     """A run of 30 steps on four images; what Darknet would write to is four/backup."""
     cfg = tmp_path / "tiny.cfg"
     cfg.write_text(cfg_text().replace("max_batches=6", "max_batches=30"))
-    return Options(cfg=cfg, data=four.data, workers=0, seed=5)
+    return training_options(cfg=cfg, data=four.data, seed=5)
 
 
 # ------------------------------------------------------------------------------------------ pure numbers
@@ -111,7 +109,7 @@ def test_the_sweep_trains_at_each_rate_and_leaves_no_file(options, four, monkeyp
     monkeypatch.setattr(lr_finder, "train_mini_batch", watched)
     rates = rising_rates(1e-5, 1e-3, 6)
     before = sorted(four.folder.rglob("*"))
-    found = lr_finder.find_rate(replace(options, overrides=(("subdivisions", "2"),)), rates)
+    found = lr_finder.find_rate(changed(options, overrides=(("subdivisions", "2"),)), rates)
     assert [rate for _, rate, _ in seen] == [rate for rate in rates for _ in range(2)]
     assert [step for step, _, _ in seen] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6]
     assert found.rates.tolist() == rates and len(found.losses) == len(found.smoothed) == 6
@@ -138,8 +136,8 @@ def fake_losses(total):
 
 def test_the_losses_are_those_of_training(options, tmp_path):
     """The first loss of a sweep is the first loss of training; at a rate of nearly 0 so are the others."""
-    run = start(replace(options, out=tmp_path / "run"))
-    run.journal.close()
+    run = start(changed(options, out=tmp_path / "run"))
+    run.logger.close()
     found = sweep(run, [1e-12] * 3)
     again = lr_finder.find_rate(options, [1e-12, 1e-12])
     assert again.losses.tolist() == found.losses[:2].tolist()

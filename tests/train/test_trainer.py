@@ -15,13 +15,13 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.helpers.tiny_data import cfg_text, network_of
+from tests.helpers.training_options import changed, training_options
 from yolo.data.check import check_list
 from yolo.errors import DatasetError, DivergedError
 from yolo.model.weights import load_weights
 from yolo.train.checkpoint import Progress, load_checkpoint
 from yolo.train.losses.detection import DetectionLoss
 from yolo.train.optimizer import make_optimizer
-from yolo.train.setup.options import Options
 from yolo.train.setup.run import start
 from yolo.train.trainer import save, train, train_mini_batch
 from yolo.train.validation import Validation, is_due
@@ -34,7 +34,7 @@ def options(four, tmp_path):
     """A run of six steps of four images."""
     cfg = tmp_path / "tiny.cfg"
     cfg.write_text(cfg_text())
-    return Options(cfg=cfg, data=four.data, out=tmp_path / "run", workers=0, seed=5)
+    return training_options(cfg=cfg, data=four.data, out=tmp_path / "run", seed=5)
 
 
 def finish(options):
@@ -43,7 +43,7 @@ def finish(options):
     try:
         train(run)
     finally:
-        run.journal.close()
+        run.logger.close()
     return run
 
 
@@ -65,7 +65,7 @@ def files(folder: Path):
 def test_the_first_update_by_hand(options, tmp_path):
     """w - rate * (gradient + decay * w), the gradient that of the mean over the batch, the rate that of step 1."""
     options.cfg.write_text(cfg_text(norm=False, dropout=False))
-    options = replace(options, overrides=(("max_batches", "1"), ("decay", "0.5")))
+    options = changed(options, overrides=(("max_batches", "1"), ("decay", "0.5")))
     again = start(options)
     (batch,) = list(again.batches)
     images = batch.images.float() / 255
@@ -75,7 +75,7 @@ def test_the_first_update_by_hand(options, tmp_path):
         name: value - rate * (value.grad + (0.5 * value if value.ndim == 4 else 0))
         for name, value in again.network.named_parameters()
     }
-    again.journal.close()
+    again.logger.close()
     run = finish(options)
     assert [group["lr"] for group in run.optimizer.param_groups] == [rate, rate]
     for name, value in run.network.named_parameters():
@@ -87,7 +87,7 @@ def test_subdivisions_change_no_parameter_without_batch_norm(options, tmp_path, 
     options.cfg.write_text(cfg_text(norm=False, dropout=False))
     whole = finish(options)
     parts = finish(
-        replace(options, overrides=(("subdivisions", str(subdivisions)),), out=tmp_path / "parts")
+        changed(options, overrides=(("subdivisions", str(subdivisions)),), out=tmp_path / "parts")
     )
     assert parts.progress.seen == whole.progress.seen == 24
     moved = network_of(cfg_text(norm=False, dropout=False), seed=5)
@@ -112,19 +112,19 @@ def test_scores_are_due_after_start_every_so_often_and_at_the_end():
 
 def test_last_and_best_are_kept_as_checkpoint_and_weights_and_all_load(options):
     run = finish(options)
-    assert files(options.out) == [
+    assert files(options.output.out) == [
         "chart.png", "scalars.csv", "scores.csv", "tensorboard",
         "tiny_best.pt", "tiny_best.weights", "tiny_last.pt", "tiny_last.weights",
     ]  # fmt: skip
     for which in ("best", "last"):
         network = network_of(cfg_text(), seed=9)
-        header = load_weights(network, options.out / f"tiny_{which}.weights")
+        header = load_weights(network, options.output.out / f"tiny_{which}.weights")
         assert header == (0, 2, 5, 24)  # AlexeyAB's version, 6 steps of 4 images
         other = network_of(cfg_text(), seed=8)
         optimizer = make_optimizer(other, other.training_settings)
-        progress = load_checkpoint(options.out / f"tiny_{which}.pt", other, optimizer)
-        assert progress == Progress(6, 24, 5, run.progress.best_map, run.progress.how)
-        assert (progress.how["batch"], progress.how["height"]) == (4, 48)
+        progress = load_checkpoint(options.output.out / f"tiny_{which}.pt", other, optimizer)
+        assert progress == Progress(6, 24, 5, run.progress.best_map, run.progress.settings)
+        assert (progress.settings["batch"], progress.settings["height"]) == (4, 48)
         trained = dict(run.network.named_parameters())
         for loaded in (network, other):
             assert all(torch.equal(value, trained[k]) for k, value in loaded.named_parameters())
@@ -133,16 +133,16 @@ def test_last_and_best_are_kept_as_checkpoint_and_weights_and_all_load(options):
 def test_the_best_is_kept_when_later_scores_are_worse(options, monkeypatch):
     scores = iter([0.0, 0.25, 0.0, 0.75, 0.0, 0.5])  # by area, which decides nothing, and by VOC07
     monkeypatch.setattr("yolo.train.validation.mean_ap", lambda aps: next(scores))
-    run = finish(replace(options, map_every=2))
+    run = finish(changed(options, map_every=2))
     assert run.progress.best_map == 0.75
     network = network_of(cfg_text())
-    assert load_weights(network, options.out / "tiny_best.weights").seen == 4 * 4
-    assert load_weights(network, options.out / "tiny_last.weights").seen == 6 * 4
+    assert load_weights(network, options.output.out / "tiny_best.weights").seen == 4 * 4
+    assert load_weights(network, options.output.out / "tiny_last.weights").seen == 6 * 4
 
 
 def test_curves_images_and_scores_are_in_tensorboard(options):
-    finish(replace(options, map_every=3))
-    events = EventAccumulator(str(options.out / "tensorboard"))
+    finish(changed(options, map_every=3))
+    events = EventAccumulator(str(options.output.out / "tensorboard"))
     events.Reload()
     tags = events.Tags()
     assert {
@@ -169,7 +169,7 @@ def test_an_image_of_one_pixel_and_a_gray_network_train(options, channels):
 
 
 def test_a_batch_may_be_larger_than_the_list(options):
-    assert finish(replace(options, overrides=(("batch", "11"),))).progress.seen == 66
+    assert finish(changed(options, overrides=(("batch", "11"),))).progress.seen == 66
 
 
 # ----------------------------------------------------------------------------------------------------- what goes wrong
@@ -183,71 +183,71 @@ def test_a_loss_that_is_not_finite_stops_with_its_parts(options):
         DivergedError, match="^step 3: .*box .*objectness nan, classification"
     ) as error:
         train_mini_batch(run, next(iter(run.batches)), step=3, part=0)
-    run.journal.close()
+    run.logger.close()
     assert "\n" not in str(error.value)
 
 
 def test_a_run_that_diverges_leaves_the_last_good_files(options):
     good = finish(options)
-    kept = {path.name: path.read_bytes() for path in options.out.glob("tiny_*")}
+    kept = {path.name: path.read_bytes() for path in options.output.out.glob("tiny_*")}
     assert len(kept) == 4
     with pytest.raises(DivergedError, match="found a loss that is not finite"):
         finish(
-            replace(
+            changed(
                 options,
-                resume=options.out / "tiny_last.pt",
+                resume=options.output.out / "tiny_last.pt",
                 overrides=(("max_batches", "50"), ("learning_rate", "1e30")),
             )
         )
-    assert {path.name: path.read_bytes() for path in options.out.glob("tiny_*")} == kept
+    assert {path.name: path.read_bytes() for path in options.output.out.glob("tiny_*")} == kept
     assert good.progress.step == 6
 
 
 def test_weights_that_are_not_finite_are_never_written(options):
     """One step with a rate beyond all numbers: its loss was finite, the network is not any more."""
-    run = start(replace(options, overrides=(("max_batches", "1"), ("learning_rate", "1e38"))))
+    run = start(changed(options, overrides=(("max_batches", "1"), ("learning_rate", "1e38"))))
     run = replace(run, validation=None)
     with torch.no_grad():
         next(run.network.parameters()).fill_(torch.inf)
     with pytest.raises(DivergedError, match="found weights that are not finite"):
         save(run, "last")
-    run.journal.close()
-    assert files(options.out) == ["scalars.csv", "scores.csv", "tensorboard"]
+    run.logger.close()
+    assert files(options.output.out) == ["scalars.csv", "scores.csv", "tensorboard"]
 
 
 def test_a_disk_that_fills_leaves_the_old_files_and_no_other(options, monkeypatch):
     finish(options)
-    kept = {path.name: path.read_bytes() for path in options.out.glob("tiny_*")}
+    kept = {path.name: path.read_bytes() for path in options.output.out.glob("tiny_*")}
 
     def full(_descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left on device"):
-        finish(replace(options, overrides=(("max_batches", "2"),)))
-    assert {path.name: path.read_bytes() for path in options.out.glob("tiny_*")} == kept
+        finish(changed(options, overrides=(("max_batches", "2"),)))
+    assert {path.name: path.read_bytes() for path in options.output.out.glob("tiny_*")} == kept
     watched = ["chart.png", "scalars.csv", "scores.csv", "tensorboard"]
-    assert files(options.out) == [*watched, *sorted(kept)]
+    assert files(options.output.out) == [*watched, *sorted(kept)]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_image_deleted_in_the_night_stops_in_one_line_with_the_steps_kept(options, workers):
-    run = start(replace(options, workers=workers, overrides=(("max_batches", "100000"),)))
+    run = start(changed(options, workers=workers, overrides=(("max_batches", "100000"),)))
     image = check_list(Path(options.data).parent / "list.txt", 2, 3).images[1].path
-    step = run.journal.step
+    step = run.logger.step
 
     def delete_at_three(number, *rest):
         if number == 3:
             image.unlink()
         step(number, *rest)
 
-    run.journal.step = delete_at_three
+    run.logger.step = delete_at_three
     with pytest.raises(DatasetError, match="No such file or directory: .*p1.png") as error:
         train(run)
-    run.journal.close()
+    run.logger.close()
     assert "\n" not in str(error.value)
     network = network_of(cfg_text())
-    seen = load_weights(network, options.out / "tiny_last.weights").seen
+    seen = load_weights(network, options.output.out / "tiny_last.weights").seen
     assert seen == run.progress.seen >= 12  # workers are some steps ahead
     assert all(
         torch.equal(a, b)
@@ -260,29 +260,29 @@ def test_an_image_deleted_in_the_night_stops_in_one_line_with_the_steps_kept(opt
 
 def test_the_seed_decides_everything(options, tmp_path):
     first = parameters(finish(options))
-    assert same(first, parameters(finish(replace(options, out=tmp_path / "b"))))
-    assert same(first, parameters(finish(replace(options, out=tmp_path / "c", workers=2))))
-    assert not same(first, parameters(finish(replace(options, out=tmp_path / "d", seed=6))))
+    assert same(first, parameters(finish(changed(options, out=tmp_path / "b"))))
+    assert same(first, parameters(finish(changed(options, out=tmp_path / "c", workers=2))))
+    assert not same(first, parameters(finish(changed(options, out=tmp_path / "d", seed=6))))
 
 
 def test_scoring_on_the_way_changes_no_parameter(options, tmp_path):
     first = parameters(finish(options))
-    assert same(first, parameters(finish(replace(options, out=tmp_path / "b", map_every=1))))
+    assert same(first, parameters(finish(changed(options, out=tmp_path / "b", map_every=1))))
 
 
 def stopped_at(options, step, monkeypatch):
     """A run with a Ctrl-C during that step, as its handler sees it."""
     run = start(options)
-    step_of = run.journal.step
+    step_of = run.logger.step
 
     def interrupting(number, *rest):
         step_of(number, *rest)
         if number == step:
             os.kill(os.getpid(), signal.SIGINT)
 
-    run.journal.step = interrupting
+    run.logger.step = interrupting
     train(run)
-    run.journal.close()
+    run.logger.close()
     assert run.interrupted and run.progress.step == step
     return run
 
@@ -296,10 +296,10 @@ def test_an_interrupted_run_goes_on_exactly(options, tmp_path, monkeypatch, rand
         .replace("width=64", "resize_step=8\nwidth=64")
     )
     options.cfg.write_text(text)
-    options = replace(options, overrides=(("max_batches", "130"), ("batch", "2")))
-    whole = finish(replace(options, out=tmp_path / "whole"))
+    options = changed(options, overrides=(("max_batches", "130"), ("batch", "2")))
+    whole = finish(changed(options, out=tmp_path / "whole"))
     stopped_at(options, 21, monkeypatch)
-    rest = finish(replace(options, resume=options.out / "tiny_last.pt", seed=99))
+    rest = finish(changed(options, resume=options.output.out / "tiny_last.pt", seed=99))
     assert rest.progress == whole.progress
     assert same(parameters(rest), parameters(whole))
     for a, b in zip(
@@ -320,7 +320,7 @@ def launched(options, project, workers):
     """tools/train.py as a process group of its own, for as many steps as it gets."""
     command = [
         sys.executable, project / "tools/train.py", "--cfg", options.cfg, "--data", options.data,
-        "--out", options.out, "--workers", str(workers), "--seed", str(options.seed),
+        "--out", options.output.out, "--workers", str(workers), "--seed", str(options.start.seed),
         "--max-batches", "1000000", "--device", "cpu",
     ]  # fmt: skip
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -339,11 +339,13 @@ def goes_on_exactly(options, tmp_path):
     """What is left in NAME_last.pt and a few steps more are what a run without a break gives."""
     network = network_of(cfg_text())
     step = load_checkpoint(
-        options.out / "tiny_last.pt", network, make_optimizer(network, network.training_settings)
+        options.output.out / "tiny_last.pt",
+        network,
+        make_optimizer(network, network.training_settings),
     ).step
-    until = replace(options, overrides=(("max_batches", str(step + 5)),))
-    whole = finish(replace(until, out=tmp_path / "whole"))
-    rest = finish(replace(until, resume=options.out / "tiny_last.pt"))
+    until = changed(options, overrides=(("max_batches", str(step + 5)),))
+    whole = finish(changed(until, out=tmp_path / "whole"))
+    rest = finish(changed(until, resume=options.output.out / "tiny_last.pt"))
     assert same(parameters(rest), parameters(whole))
     return step
 
@@ -358,15 +360,16 @@ def test_ctrl_c_saves_first_and_the_run_goes_on_exactly(options, project, tmp_pa
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert (
-        f"interrupted; to continue: --resume {options.out}/tiny_last.pt instead of --weights" in out
+        f"interrupted; to continue: --resume {options.output.out}/tiny_last.pt instead of --weights"
+        in out
     )
     step = goes_on_exactly(options, tmp_path)
-    assert f"step {step}: {options.out}/tiny_last.weights" in out
+    assert f"step {step}: {options.output.out}/tiny_last.weights" in out
 
 
 def test_a_killed_run_goes_on_exactly_from_its_last_checkpoint(options, project, tmp_path):
     process = launched(options, project, workers=2)
-    last = options.out / "tiny_last.pt"
+    last = options.output.out / "tiny_last.pt"
     wait_for(last.exists, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
@@ -376,7 +379,7 @@ def test_a_killed_run_goes_on_exactly_from_its_last_checkpoint(options, project,
 def test_a_cfg_whose_name_has_dots_keeps_it(options):
     cfg = options.cfg.with_name("tiny-1.1.cfg")
     options.cfg.rename(cfg)
-    finish(replace(options, cfg=cfg))
+    finish(changed(options, cfg=cfg))
     assert {"tiny-1.1_best.pt", "tiny-1.1_last.pt", "tiny-1.1_last.weights"} <= set(
-        files(options.out)
+        files(options.output.out)
     )

@@ -43,7 +43,7 @@ def main() -> None:
     from yolo.data.anchors import box_sizes, fit_of
     from yolo.data.check import check_list, problem_lines
     from yolo.model.network import Network
-    from yolo.train.setup.data_report import fit_words, heads_of, placement_of
+    from yolo.train.setup.preflight import describe_fit, heads_of, placement_of
 
     network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
     heads = heads_of(network)
@@ -60,7 +60,7 @@ def main() -> None:
     if len(boxes) == 0:
         raise DatasetError(f"{data.train}: found no box of a pixel or more, expected some")
     print(f"{len(boxes)} boxes at {size[1]}x{size[0]}")
-    print(f"the cfg: {fit_words(fit_of(heads, boxes))}")
+    print(f"the cfg: {describe_fit(fit_of(heads, boxes))}")
     _print_anchors(network, heads, boxes, args.seed)
 
 
@@ -77,7 +77,7 @@ def _print_anchors(
         masks_by_size,
         rounded_anchors,
     )
-    from yolo.train.setup.data_report import fit_words
+    from yolo.train.setup.preflight import describe_fit
 
     counts = [len(head.own) for head in heads]
     masks = masks_by_size(counts, [head.stride for head in heads])
@@ -89,7 +89,7 @@ def _print_anchors(
         for head, mask in zip(heads, masks, strict=True)
     ]
     fit = fit_of(new, boxes)
-    print(f"k-means: {fit_words(fit)}\n")
+    print(f"k-means: {describe_fit(fit)}\n")
     print(f"anchors = {anchors_line(found, digits)}\nnum = {len(found)}")
     for head, share in zip(new, fit.fractions, strict=True):
         if not in_cells:  # a [region] uses all anchors

@@ -55,10 +55,10 @@ COCO_LINE = ("AP", "AP50", "AP75", "AP small", "AP medium", "AP large")
 def main() -> None:
     args = _arguments()
 
-    from yolo.distributed import device_of, joined, processes_of
+    from yolo.distributed import device_of, process_group, processes_of
 
     processes = processes_of(os.environ)
-    with joined(processes, device_of(processes, args.device)):
+    with process_group(processes, device_of(processes, args.device)):
         evaluated = _evaluation(args, processes)
     if evaluated is not None:
         _print(args, *evaluated)
@@ -178,7 +178,7 @@ def _evaluation(
     network = network.to(device_of(processes, args.device))
     detector = Detector(network, names, MAP_SCORE_THRESH, MAP_NMS_THRESH, letterbox=letterbox)
     start = time.perf_counter()
-    mine = detections_of(detector, processes.share(checked.images), args.batch, args.workers)
+    mine = detections_of(detector, processes.shard(checked.images), args.batch, args.workers)
     found = processes.gather(mine, len(checked.images))
     if found is None:
         return None

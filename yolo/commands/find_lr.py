@@ -31,19 +31,17 @@ def main() -> None:
         stop(f"found --from {args.first:g} --to {args.last:g}, expected a rate that rises")
 
     from yolo.train.lr_finder import find_rate, rising_rates, suggest, sweep_table, write_image
-    from yolo.train.setup.options import Options
+    from yolo.train.setup.options import Machine, Options, StartPoint
 
     options = Options(
         cfg=args.cfg,
         data=args.data,
-        weights=args.weights,
-        cutoff=args.cutoff,
         dialect=args.dialect,
         overrides=tuple(args.overrides),
-        device=args.device,
-        workers=args.workers,
-        seed=args.seed,
         skip_problems=args.on_problem == "skip",
+        start=StartPoint(args.weights, args.cutoff, clear=True, seed=args.seed),
+        machine=Machine(args.device, args.workers),
+        output=None,
     )
     sweep = find_rate(options, rising_rates(args.first, args.last, args.steps))
     suggestion = suggest(sweep)

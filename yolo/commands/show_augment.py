@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from yolo.data.sample import Sample
 
-READABLE_CHANNELS = (1, 3)
 SMALLEST_SIDE = 320  # pixels; smaller samples are enlarged, so that their labels are legible
 MOST_STEPS = 10**6
 
@@ -61,20 +60,14 @@ def _samples(args: argparse.Namespace) -> tuple[list[Sample], list[str]]:
     from yolo.data.dataset import StepSampler, training_images
     from yolo.model.network import Network
     from yolo.train.setup.detection import read_detection_data
-    from yolo.train.setup.options import Options
+    from yolo.train.setup.preflight import check_channels
 
-    options = Options(
-        args.cfg, args.data, dialect=args.dialect, overrides=tuple(args.overrides), skip_problems=True
-    )  # fmt: skip
     network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
     if not network.heads:
         raise CfgError(f"{args.cfg}: found a classifier, expected a detection head")
-    if network.input.channels not in READABLE_CHANNELS:
-        expected = " or ".join(map(str, READABLE_CHANNELS))
-        raise CfgError(
-            f"{args.cfg}: found channels={network.input.channels}, expected {expected}: those of image files"
-        )
-    data = read_detection_data(options, network, replace(read_data(args.data), valid=None))
+    check_channels(network, args.cfg)
+    lists = replace(read_data(args.data), valid=None)
+    data = read_detection_data(network, lists, args.cfg, skip_problems=True)
     settings = network.training_settings
     images = training_images(
         data.train.images, network.input, settings, network.head_settings[-1], args.dialect

@@ -54,26 +54,26 @@ if TYPE_CHECKING:
 def main() -> None:
     options = _options()
 
-    from yolo.distributed import device_of, joined, processes_of
+    from yolo.distributed import device_of, process_group, processes_of
     from yolo.train.setup.run import start
     from yolo.train.trainer import train
 
     processes = processes_of(os.environ)
     if processes.rank > 0:
         logging.disable(logging.WARNING)  # rank 0 logs
-    with joined(processes, device_of(processes, options.device)):
+    with process_group(processes, device_of(processes, options.machine.device)):
         training = start(options, processes)
         settings = training.network.training_settings
         first = training.progress.step + 1
-        training.journal.message(
+        training.logger.message(
             f"training on {training.device}: steps {first} to {training.last_step}, batch {training.batch} "
-            f"in {settings.subdivisions} parts, {training.precision.words}; "
+            f"in {settings.subdivisions} parts, {training.precision.name}; "
             f"curves: tensorboard --logdir {training.folder / 'tensorboard'}"
         )
         try:
             train(training)
         finally:
-            training.journal.close()
+            training.logger.close()
     if processes.rank == 0:
         _report(training)
     if training.interrupted:
@@ -242,7 +242,7 @@ def _options() -> Options:
             "found --backbone-lr without --cutoff N, expected both: the backbone is the layers below N"
         )
 
-    from yolo.train.setup.options import Options
+    from yolo.train.setup.options import Learning, Machine, Options, Output, StartPoint
 
     overrides = list(args.overrides)
     if args.max_batches is not None:
@@ -250,28 +250,19 @@ def _options() -> Options:
     return Options(
         cfg=args.cfg,
         data=args.data,
-        weights=args.weights,
-        cutoff=args.cutoff,
-        clear=args.clear,
-        resume=args.resume,
-        iou_loss="giou" if args.giou else args.iou_loss,
-        box_gradient=args.box_gradient,
         dialect=args.dialect,
-        policy=args.policy,
-        sizes=args.sizes,
-        freeze=args.freeze,
-        backbone_lr=args.backbone_lr,
-        ema=args.ema,
-        mixed=args.amp,
-        compiled=args.compile,
-        synced_norm=args.sync_bn,
         overrides=tuple(overrides),
-        device=args.device,
-        workers=args.workers,
-        seed=args.seed,
-        out=args.out,
-        map_every=args.map_every,
-        log=args.log,
-        histograms_every=args.histograms,
         skip_problems=args.on_problem == "skip",
+        start=StartPoint(args.weights, args.cutoff, args.clear, args.resume, args.seed),
+        learning=Learning(
+            iou_loss="giou" if args.giou else args.iou_loss,
+            box_gradient=args.box_gradient,
+            policy=args.policy,
+            sizes=args.sizes,
+            freeze=args.freeze,
+            backbone_lr=args.backbone_lr,
+            ema=args.ema,
+        ),
+        machine=Machine(args.device, args.workers, args.amp, args.compile, args.sync_bn),
+        output=Output(args.out, args.map_every, args.log, args.histograms),
     )

@@ -31,34 +31,37 @@ from yolo.settings import (
 
 log = logging.getLogger(__name__)
 
-
 # The dialects and the version that each Darknet writes into a .weights file (parser.c save_weights_upto).
 WEIGHTS_VERSIONS = {"alexeyab": (0, 2, 5), "pjreddie": (0, 2, 0)}
 
-
-# Beyond so many stored numbers weights are not drawn at once, which would take a second: such networks are loaded.
+# Networks with more stored numbers are built with zeros, as random weights would take seconds and are mostly replaced.
 MOST_DRAWN_NUMBERS = 150_000_000
 
-MOST_LAYERS = 4096  # ours; the longest published cfg has some 400
+MOST_LAYERS = 4096  # our own limit; the longest published cfg has some 400
 
 LARGEST_MAP = 2**31 - 1  # Darknet counts a layer's outputs in a C int
 
 SOFTMAX = ("soft", "softmax")
 
-IMAGE = -1  # the index that stands for the network's input
+IMAGE = -1  # the index of the network's input among the sources of a layer
 
 
 class Network(nn.Module):
-    """Any Darknet image network.
+    """A Darknet network for images: what its cfg says, and nothing of a training.
 
-    layers: the modules, by Darknet's index ([net] is not counted); heads: indices of the detection heads;
-    input, training_settings, head_settings, controls: what the cfg says beyond the graph, controls layer by layer;
-    frozen: batch norms of the layers below this index are always as in evaluation;
-    stopped: and into the layers below this one no gradient goes in training;
-    dialect: which Darknet is followed where the two differ;
-    weights_format: format of the .weights file that was loaded last, at first the dialect's own; `save_weights` writes
-    this format, so that loading and saving gives the same bytes;
-    drawn: whether the weights began at random, and not as zeros.
+    Attributes:
+        kinds: the name of each layer's section.
+        layers: the modules, by Darknet's index ([net] is not counted).
+        sources: for each layer the indices of the layers that it reads.
+        shapes: (channels, height, width) of each layer's output.
+        heads: indices of the detection heads.
+        input, training_settings: the values of [net].
+        head_settings: the values of each head beyond its shape.
+        controls: for each layer, which part of it is loaded and trained.
+        dialect: "alexeyab" or "pjreddie", the Darknet that is followed where the two differ.
+        weights_format: the format of the .weights file that was loaded last, at first the one of the dialect;
+            `save_weights` writes it, so that loading and saving gives the same bytes.
+        drawn: whether the weights started as random numbers, not as zeros.
     """
 
     def __init__(
@@ -82,10 +85,6 @@ class Network(nn.Module):
         self.input = input_settings
         self.training_settings = training_settings
         self.controls = controls
-        self.stopped = max(
-            (i + 1 for i, c in enumerate(controls) if c.stopbackward == 1), default=0
-        )
-        self.frozen = max(self.stopped - 1, 0)  # the layer that says so is stopped, but not frozen
         self._detached = frozenset(i for i, c in enumerate(controls) if c.onlyforward)
         self.dialect = dialect
         self.weights_format = WeightsFormat(WEIGHTS_VERSIONS[dialect], dialect)
@@ -100,11 +99,19 @@ class Network(nn.Module):
         overrides: Mapping[str, str] | None = None,
         dialect: str = "alexeyab",
     ) -> "Network":
-        """Build the network of a .cfg file; `size` (height, width) and `overrides` go before what `[net]` says.
+        """Build the network of a .cfg file. Keys of the file that are not used are logged once, with their lines.
 
-        dialect: "alexeyab" or "pjreddie", for the few things that the two compute differently (docs/differences.md).
-        Raises CfgError with file, line and key for whatever cannot become a network, and for an override that
-        nothing reads. Keys of the file that nobody reads are logged once, with their lines.
+        Args:
+            path: the .cfg file.
+            size: (height, width) of the network input, instead of the one in [net].
+            overrides: values of [net], instead of those in the file.
+            dialect: "alexeyab" or "pjreddie", where the two compute different things (docs/differences.md).
+
+        Returns:
+            The network, with random weights unless it is very large.
+
+        Raises:
+            CfgError: the cfg cannot become a network, or an override is not used; with file, line and key.
         """
         overrides = dict(overrides or {})
         sections = override(read_cfg(path), overrides)
@@ -121,25 +128,17 @@ class Network(nn.Module):
         return network
 
     def draw_weights(self) -> None:
-        """Give every layer Darknet's random start. Networks of more than MOST_DRAWN_NUMBERS are built with zeros."""
+        """Draw random weights for every layer, as Darknet does."""
         for layer in self.layers:
             if hasattr(layer, "reset_parameters"):
                 layer.reset_parameters()
         self.drawn = True
 
-    def train(self, mode: bool = True) -> "Network":
-        """But frozen layers' batch norms use and keep what is stored, as in AlexeyAB's convolutional_kernels.cu."""
-        super().train(mode)
-        for module in self.layers[: self.frozen].modules():
-            if hasattr(module, "running_mean"):
-                module.eval()
-        return self
-
     @property
     def outputs(self) -> tuple[int, ...]:
-        """Indices of the layers whose outputs are the raw maps: the heads, which hand them on, or the last layer.
+        """Indices of the layers whose outputs are the raw maps: the heads, which return their input, or the last layer.
 
-        Of a classifier it is what enters its last [softmax]; it may be PICTURE.
+        For a classifier with a [softmax] it is the layer before that; it may be IMAGE.
         """
         if self.heads:
             return self.heads
@@ -147,7 +146,7 @@ class Network(nn.Module):
         return (len(self.layers) - 1,) if softmax is None else self.sources[softmax]
 
     def _softmax(self) -> int | None:
-        """Index of the [softmax] that a classifier ends with, whatever [cost] follows; None without one."""
+        """Index of the [softmax] at the end of a classifier, before any [cost]; None without one."""
         last = len(self.kinds) - 1
         while last > 0 and self.kinds[last] == "cost":
             last -= 1
@@ -155,13 +154,13 @@ class Network(nn.Module):
 
     @property
     def letterboxed(self) -> bool:
-        """Whether its Darknet letterboxes to detect: where the cfg says so, and pjreddie's, but for YOLOv1."""
+        """Whether Darknet letterboxes images for this network: with letter_box=1, and pjreddie's except for YOLOv1."""
         by_dialect = self.dialect == "pjreddie" and "detection" not in self.kinds
         return self.input.letter_box or by_dialect
 
     @property
     def tree(self) -> Tree | None:
-        """The class hierarchy of its heads, or of the softmax that a classifier ends with; None where there is none."""
+        """The class hierarchy of the heads, or of the [softmax] at the end of a classifier; None without one."""
         softmax = self._softmax()
         ends = self.heads or (() if softmax is None else (softmax,))
         trees = (getattr(self.layers[index], "tree", None) for index in ends)
@@ -169,33 +168,37 @@ class Network(nn.Module):
 
     @property
     def classes(self) -> int:
-        """How many classes the heads, which all speak of the same ones, or the classifier's outputs stand for."""
+        """The number of classes: the same for all heads, or the outputs of a classifier."""
         if self.heads:
             return self.layers[self.heads[-1]].classes
-        # a [softmax] gives as many values as enter it
+        # a [softmax] has as many outputs as inputs
         softmax = self._softmax()
         return math.prod(self.shapes[-1 if softmax is None else softmax])
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """float32 `[B, C, H, W]`, RGB 0..1 → the raw maps, one a head in cfg order, `[B, A*(5+classes), h, w]`.
+    def forward(self, images: Tensor, first_trainable: int = 0) -> list[Tensor]:
+        """Compute the raw maps, in training as in evaluation.
 
-        Without a head: [the last layer's output]. The same in training and evaluation. H and W may differ from
-        the cfg's as long as the network's strides divide them. A map is dropped once no later layer reads it.
-        In training no gradient goes into the layers below `stopped` (network_kernels.cu backward_network_gpu).
+        Args:
+            images: float32 `[B, C, H, W]`, RGB 0..1. H and W may differ from the cfg's if all strides divide them.
+            first_trainable: no gradient is computed in the layers below this index (AlexeyAB network_kernels.cu
+                backward_network_gpu).
+
+        Returns:
+            One raw map for each head in cfg order, `[B, A*(5+classes), h, w]`. Without a head: [the input of the
+            softmax, or the output of the last layer]. A map is freed when no later layer reads it.
         """
         if images.ndim != 4 or images.shape[1] != self.input.channels:
             expected = f"[B, {self.input.channels}, H, W]"
             raise ValueError(f"found images of shape {list(images.shape)}, expected {expected}")
         features: dict[int, Tensor] = {IMAGE: images}
-        first = self.stopped if self.training else 0
-        if first:
+        if first_trainable:
             with torch.no_grad():
-                self._pass(features, 0, first)
-        self._pass(features, first, len(self.layers))
+                self._pass(features, 0, first_trainable)
+        self._pass(features, first_trainable, len(self.layers))
         return [features[index] for index in self.outputs]
 
     def _pass(self, features: dict[int, Tensor], first: int, end: int) -> None:
-        """Put the outputs of the layers from `first` up to `end` into `features`, and take out what is done with."""
+        """Compute the layers from `first` up to `end` into `features`, and remove features that are no longer read."""
         rows = enumerate(zip(self.layers, self.sources, strict=True))
         for index, (layer, sources) in islice(rows, first, end):
             features[index] = layer(*[features[source] for source in sources])
@@ -205,7 +208,7 @@ class Network(nn.Module):
                 del features[used]
 
     def decode(self, raw: list[Tensor]) -> Predictions:
-        """Raw maps → Predictions of all heads, head by head, then anchor, row, column."""
+        """Decode raw maps into the Predictions of all heads, in the order head, anchor, row, column."""
         if not self.heads:
             raise ValueError(
                 "found a network without a detection head, expected at least one [yolo]"
@@ -214,9 +217,10 @@ class Network(nn.Module):
         return Predictions(*(torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True)))
 
     def classify(self, raw: list[Tensor]) -> Tensor:
-        """What `forward` gives without heads → `[B, classes]`: its softmax's output, without a softmax as it is.
+        """Return the probabilities `[B, classes]` for the output of `forward`: the softmax, if the network has one.
 
-        Of a class hierarchy: each class's probability times its ancestors' (pjreddie tree.c hierarchy_predictions).
+        With a class hierarchy: each class's probability times those of its ancestors (pjreddie tree.c
+        hierarchy_predictions).
         """
         if self.heads:
             raise ValueError("found a network with a detection head, expected a classifier")
@@ -231,13 +235,13 @@ class Network(nn.Module):
 def build(
     sections: list[Section], size: tuple[int, int] | None = None, dialect: str = "alexeyab"
 ) -> tuple[Network, list[str]]:
-    """The network of a cfg's sections, and its unread keys as "key=value (line n)"."""
+    """Build the network of a cfg's sections. Return it and the keys that are not used, as "key=value (line n)"."""
     if dialect not in WEIGHTS_VERSIONS:
         raise ValueError(
             f"found dialect {dialect!r}, expected one of {', '.join(WEIGHTS_VERSIONS)}"
         )
     net, *rest = sections
-    # before anything else: a recurrent network is refused as such, not for its missing width
+    # first of all, so that a recurrent network gets an error about its layers, not about a missing width
     builders = [get_builder(section) for section in rest]
     input_settings = read_input(net, size)
     training_settings = read_training(net)
@@ -263,7 +267,7 @@ def build(
 
 
 def _check_sources(section: Section, layer: Built, built: list[Built]) -> None:
-    """A head has no map to hand on; Darknet's would be its activated values."""
+    """Raise CfgError for a layer that reads a head: Darknet would read its activated values, but ours has no output."""
     for source in layer.sources:
         if source >= 0 and built[source].head is not None:
             raise CfgError(
@@ -282,7 +286,7 @@ def _check_shape(section: Section, shape: Shape) -> None:
 
 
 def _check_classes(sections: list[Section], built: list[Built]) -> None:
-    """All heads must speak of the same classes: their predictions are laid side by side."""
+    """Raise CfgError unless all heads have the same classes: their predictions are concatenated."""
     heads = [
         (s, b.module.classes) for s, b in zip(sections, built, strict=True) if b.head is not None
     ]
@@ -294,12 +298,12 @@ def _check_classes(sections: list[Section], built: list[Built]) -> None:
 def _last_uses(
     sources: tuple[tuple[int, ...], ...], outputs: tuple[int, ...]
 ) -> tuple[tuple[int, ...], ...]:
-    """For each layer, the features that no layer after it reads and that are no output."""
+    """Return for each layer the features that no later layer reads and that are no output."""
     last = {
         source: index for index, layer_sources in enumerate(sources) for source in layer_sources
     }
     for index in range(len(sources)):
-        last.setdefault(index, index)  # read by nobody: gone at once
+        last.setdefault(index, index)  # read by no layer: freed at once
     released: list[tuple[int, ...]] = []
     for index in range(len(sources)):
         released.append(tuple(s for s, at in last.items() if at == index and s not in outputs))

@@ -1,6 +1,6 @@
-"""In which precision a network computes while it trains: float32, or mixed with 16 bits (`--amp`).
+"""Automatic mixed precision (`--amp`): the forward pass of training in float32 or in 16 bits.
 
-Weights, losses, gradients of weights and updates are float32 either way; what is halved is the forward pass.
+Weights, losses, gradients of weights and updates are float32 in both cases.
 """
 
 from contextlib import AbstractContextManager
@@ -11,28 +11,28 @@ import torch
 
 @dataclass(frozen=True)
 class Precision:
-    """dtype: of the forward pass; scaler: keeps small gradients of float16 above 0, and does nothing otherwise."""
+    """dtype: of the forward pass; scaler: keeps small float16 gradients above 0, and does nothing for other dtypes."""
 
     device_type: str
     dtype: torch.dtype
     scaler: torch.amp.GradScaler
 
     @property
-    def words(self) -> str:
-        """For people: "float32", "bfloat16" or "float16"."""
+    def name(self) -> str:
+        """The dtype without torch's prefix: "float32", "bfloat16" or "float16"."""
         return str(self.dtype).removeprefix("torch.")
 
-    def forward(self) -> AbstractContextManager:
-        """The context of a forward pass."""
+    def autocast(self) -> AbstractContextManager[None]:
+        """Return the context of a forward pass."""
         mixed = self.dtype != torch.float32
         return torch.autocast(self.device_type, dtype=self.dtype, enabled=mixed)
 
 
 def precision_of(device: torch.device, mixed: bool) -> Precision:
-    """float32, or `mixed`: bfloat16 on CPUs and on GPUs that have it, float16 with scaled gradients on older GPUs."""
+    """Return float32, or with `mixed` bfloat16, or float16 with scaled gradients on GPUs without bfloat16."""
     dtype = torch.float32
     if mixed:
-        # emulated bfloat16 is slower than float32, so that only GPUs that compute in it count
+        # bfloat16 that a GPU only emulates is slower than float32
         native = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
         dtype = torch.bfloat16 if native else torch.float16
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)

@@ -1,4 +1,4 @@
-"""Everything needed to go on exactly: parameters, optimizer, average, step, best score. Written whole or not at all."""
+"""Checkpoints: everything that resumes a run exactly. Network, optimizer, EMA, step and best score."""
 
 import io
 import pickle
@@ -34,7 +34,7 @@ KEYS = {
 
 
 class Stateful(Protocol):
-    """What has a state beside network and optimizer: an average of the weights, the scale of gradients."""
+    """A part of a run with a state beside network and optimizer: the EMA of the weights, the scaler of gradients."""
 
     def state_dict(self) -> dict: ...
 
@@ -43,17 +43,18 @@ class Stateful(Protocol):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: `step` updates done, `seen` images (from the start of the weights), the best mAP so far.
+    """How far a run is. Every later random choice follows from `step` and `seed`.
 
-    Together with `seed` these give every random choice that is still to come. how: what else decides the course of
-    the run (batch, input size, loss …), by name; a checkpoint of another `how` cannot go on exactly.
+    step: updates done; seen: images trained on since the weights were new; best_map: best score so far, -1 before one;
+    settings: what else decides the course of the run (batch, input size, loss …), by name. A run with other settings
+    cannot resume a checkpoint exactly.
     """
 
     step: int
     seen: int
     seed: int
     best_map: float
-    how: Mapping[str, int | float | str] = field(default_factory=dict)
+    settings: Mapping[str, int | float | str] = field(default_factory=dict)
 
 
 def save_checkpoint(
@@ -63,7 +64,15 @@ def save_checkpoint(
     progress: Progress,
     others: Mapping[str, Stateful] | None = None,
 ) -> None:
-    """Write a checkpoint that `torch.load(weights_only=True)` reads; others: by name, what else has a state."""
+    """Write a checkpoint that `torch.load(weights_only=True)` reads, whole or not at all.
+
+    Args:
+        path: file to write; an existing one is replaced.
+        network: the network that is trained.
+        optimizer: its optimizer.
+        progress: how far the run is.
+        others: other parts of the run with a state, by name.
+    """
     content = {
         "format": FORMAT,
         "network": network.state_dict(),
@@ -75,9 +84,9 @@ def save_checkpoint(
         "best_map": progress.best_map,
         "weights_version": network.weights_format.version,
         "weights_order": network.weights_format.order,
-        "how": dict(progress.how),
+        "how": dict(progress.settings),
     }
-    # By way of memory: when the disk is full torch hides the OSError behind an internal one of its own.
+    # Write to memory first: when the disk is full torch.save raises an internal error instead of the OSError.
     buffer = io.BytesIO()
     torch.save(content, buffer)
     with replacing(path) as file:
@@ -90,10 +99,19 @@ def load_checkpoint(
     optimizer: Optimizer,
     others: Mapping[str, Stateful] | None = None,
 ) -> Progress:
-    """Bring network, optimizer and `others` to where the checkpoint left them.
+    """Load the states of network, optimizer and `others`.
 
-    Raises WeightsError for a file that is no checkpoint, another network's, or without one of the `others`; nothing
-    is changed then.
+    Args:
+        path: the checkpoint.
+        network: gets the parameters and statistics of the checkpoint.
+        optimizer: gets the state of the checkpoint's optimizer.
+        others: other parts of the run with a state, by name; the checkpoint must have them.
+
+    Returns:
+        How far the run of the checkpoint was.
+
+    Raises:
+        WeightsError: the file is no checkpoint, has another network, or lacks one of the `others`. Nothing is changed.
     """
     content = _read(path)
     expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
@@ -122,13 +140,13 @@ def load_checkpoint(
 
 
 def _check_optimizer(path: str | Path, optimizer: Optimizer, state: dict) -> None:
-    """Other layers may be frozen, or the other optimizer asked for: then the groups are others."""
+    """Raise WeightsError for other parameter groups: other layers are frozen, or the optimizer is another one."""
     expected = [len(group["params"]) for group in optimizer.state_dict()["param_groups"]]
     found = [len(group["params"]) for group in state["param_groups"]]
     if expected != found:
         raise WeightsError(
             f"{path}: found an optimizer of {sum(found)} tensors in {len(found)} groups, expected {sum(expected)} in "
-            f"{len(expected)}: it goes on only with the options it began with"
+            f"{len(expected)}: resume with the options that the run was started with"
         )
 
 

@@ -1,4 +1,4 @@
-"""The average of the weights over the steps: the usual one, and Darknet's (ema_alpha)."""
+"""Exponential moving average (EMA) of the weights over the steps: the standard one, and Darknet's (ema_alpha)."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -12,82 +12,87 @@ from torch import Tensor
 from yolo.defaults import EMA_DECAY
 from yolo.model.network import Network
 
-WARM_UP = 2000  # steps in which that share rises to 1 - 1/e of it (as in ultralytics' and timm's averages)
+WARM_UP = (
+    2000  # steps in which the decay rises to 1 - 1/e of its value (as in ultralytics and timm)
+)
 
-DARKNET_REST = 1000  # steps that are left once the average has become the weights (network.c)
+DARKNET_LAST_STEPS = 1000  # steps that are left when the EMA replaces the weights (network.c)
 
 CONVOLUTIONS = ("conv", "convolutional")
 
 
 @dataclass(frozen=True)
-class AverageStep:
-    """What is done with the average after an update.
+class EmaStep:
+    """What happens to the EMA after an update.
 
-    share: of its old value, the rest is of the weights as they are now; None: it stays as it is;
-    becomes_weights: whether the network then goes on with the average as its weights.
+    decay: weight of its old value, the rest is that of the current weights; None: the EMA does not change;
+    becomes_weights: whether the network then continues with the EMA as its weights.
     """
 
-    share: float | None
+    decay: float | None
     becomes_weights: bool = False
 
 
-def usual_step(step: int, decay: float) -> AverageStep:
-    """The share rises from 0 to `decay`, so that the first weights are soon forgotten; step: from 1."""
-    return AverageStep(decay * (1 - math.exp(-step / WARM_UP)))
+def standard_step(step: int, decay: float) -> EmaStep:
+    """Return a decay that rises from 0 to `decay`, so that the first weights are soon forgotten. step: from 1."""
+    return EmaStep(decay * (1 - math.exp(-step / WARM_UP)))
 
 
-def darknet_step(step: int, alpha: float, max_batches: int) -> AverageStep:
-    """AlexeyAB's network.c train_network_waitkey: from half of the steps on, until 1000 are left.
+def darknet_step(step: int, alpha: float, max_batches: int) -> EmaStep:
+    """Average from half of the steps until 1000 steps are left (AlexeyAB network.c train_network_waitkey).
 
-    The average begins as the weights are then. Runs of fewer than 2000 steps have none.
+    The EMA starts with the weights at that time. Runs of fewer than 2000 steps have none.
     """
-    first, last = max_batches // 2, max_batches - DARKNET_REST
+    first, last = max_batches // 2, max_batches - DARKNET_LAST_STEPS
     if not first <= step <= last:
-        return AverageStep(share=None)
-    share = 0.0 if step == first else alpha if step < last else None
-    return AverageStep(share, becomes_weights=step == last)
+        return EmaStep(decay=None)
+    decay = 0.0 if step == first else alpha if step < last else None
+    return EmaStep(decay, becomes_weights=step == last)
 
 
-class WeightAverage:
-    """Averages of some of a network's tensors, by name; whole numbers have none.
+class WeightEma:
+    """The EMA of some of a network's floating-point tensors, by name. It starts as a copy of the network's.
 
-    plan: what is done after each step; stands_in: whether the average is what is scored and saved as .weights.
-    It begins as the network is; a run that is resumed loads the state of the one it goes on from.
+    Args:
+        network: the network that is trained.
+        choose: returns the averaged tensors of a network by name.
+        step_of: returns what happens after an update, by its number.
+        replaces_weights: whether the EMA is scored and saved as .weights in place of the weights.
     """
 
     def __init__(
         self,
         network: Network,
         choose: Callable[[Network], Mapping[str, Tensor]],
-        plan: Callable[[int], AverageStep],
-        stands_in: bool,
+        step_of: Callable[[int], EmaStep],
+        replaces_weights: bool,
     ) -> None:
         self.choose = choose
-        self.plan = plan
-        self.stands_in = stands_in
+        self.step_of = step_of
+        self.replaces_weights = replaces_weights
         self.tensors = {name: tensor.detach().clone() for name, tensor in choose(network).items()}
 
     @torch.no_grad()
     def restart(self, network: Network) -> None:
-        """Begin again as the network is now: after weights were loaded into it."""
+        """Start again from the network's current weights, for example after weights were loaded into it."""
         torch._foreach_copy_(list(self.tensors.values()), list(self.choose(network).values()))
 
     @torch.no_grad()
     def update(self, network: Network, step: int) -> None:
-        """Take in the network as update number `step` left it, and do with the average what the plan says."""
-        what = self.plan(step)
-        if what.share is None and not what.becomes_weights:
+        """Add the network's weights after update number `step`."""
+        ema_step = self.step_of(step)
+        if ema_step.decay is None and not ema_step.becomes_weights:
             return
         averages, weights = list(self.tensors.values()), list(self.choose(network).values())
-        if what.share is not None:
-            torch._foreach_lerp_(averages, weights, 1 - what.share)
-        if what.becomes_weights:
+        if ema_step.decay is not None:
+            torch._foreach_lerp_(averages, weights, 1 - ema_step.decay)
+        if ema_step.becomes_weights:
             torch._foreach_copy_(weights, averages)
 
     @contextmanager
     def applied(self, network: Network) -> Iterator[None]:
-        """Within it the network has the average's numbers, where that stands in; then its own again, bit by bit."""
-        if not self.stands_in:
+        """Give the network the EMA as its weights within this context, if it replaces them; then restore its own."""
+        if not self.replaces_weights:
             yield
             return
         weights = list(self.choose(network).values())
@@ -101,12 +106,12 @@ class WeightAverage:
                 torch._foreach_copy_(weights, own)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The averages by name."""
+        """Return the averages by name."""
         return dict(self.tensors)
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take the averages of another run. Raises ValueError, changing nothing, for other names or shapes."""
+        """Load the averages of another run. Raises ValueError, changing nothing, for other names or shapes."""
         expected = {name: tensor.shape for name, tensor in self.tensors.items()}
         found = {name: tensor.shape for name, tensor in state.items()}
         if expected != found:
@@ -119,32 +124,32 @@ class WeightAverage:
             tensor.copy_(state[name])
 
 
-def usual_average(network: Network, decay: float = EMA_DECAY) -> WeightAverage:
-    """The average of all parameters and stored statistics, which is scored and saved in their place."""
-    return WeightAverage(network, all_tensors, partial(usual_step, decay=decay), stands_in=True)
+def standard_ema(network: Network, decay: float = EMA_DECAY) -> WeightEma:
+    """Return the EMA of all parameters and stored statistics. It is scored and saved in place of the weights."""
+    step_of = partial(standard_step, decay=decay)
+    return WeightEma(network, all_tensors, step_of, replaces_weights=True)
 
 
-def darknet_average(network: Network, alpha: float, max_batches: int) -> WeightAverage:
-    """[net] ema_alpha: the average becomes the weights near the end; until then it is only kept.
+def darknet_ema(network: Network, alpha: float, max_batches: int) -> WeightEma:
+    """Return the EMA of [net] ema_alpha, which becomes the weights near the end.
 
-    As AlexeyAB's network.c ema_update and ema_apply: of convolutions' weights, biases and scales. Statistics are not
-    averaged: in the last steps they follow the new weights, and these are trained on.
+    As in AlexeyAB's network.c ema_update and ema_apply, it averages weights, biases and scales of convolutions.
+    Statistics are not averaged: in the last steps they adapt to the new weights, which are trained further.
     """
-    plan = partial(darknet_step, alpha=alpha, max_batches=max_batches)
-    return WeightAverage(network, convolutions_parameters, plan, stands_in=False)
+    step_of = partial(darknet_step, alpha=alpha, max_batches=max_batches)
+    return WeightEma(network, convolution_parameters, step_of, replaces_weights=False)
 
 
 def all_tensors(network: Network) -> dict[str, Tensor]:
-    """Parameters and statistics by name, each once."""
-    buffers = ((name, buffer) for name, buffer in network.named_buffers())
+    """Return parameters and statistics by name, each once."""
     return {
         **dict(network.named_parameters()),
-        **{name: buffer for name, buffer in buffers if buffer.is_floating_point()},
+        **{name: buffer for name, buffer in network.named_buffers() if buffer.is_floating_point()},
     }
 
 
-def convolutions_parameters(network: Network) -> dict[str, Tensor]:
-    """Weights, biases and scales of the [convolutional] sections by name, each once."""
+def convolution_parameters(network: Network) -> dict[str, Tensor]:
+    """Return weights, biases and scales of the [convolutional] sections by name, each once."""
     return {
         name: parameter
         for name, parameter in network.named_parameters()

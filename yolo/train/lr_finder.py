@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import math
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,10 +21,10 @@ from yolo.errors import CfgError, DivergedError
 from yolo.files import replacing
 from yolo.settings import read_input
 from yolo.train.multiscale import Stage
-from yolo.train.optimizer import set_rate
+from yolo.train.optimizer import set_rate, train_mode
 from yolo.train.setup.options import Options
 from yolo.train.setup.run import start
-from yolo.train.trainer import Run, begin_step, parts, train_mini_batch, update
+from yolo.train.trainer import Run, begin_step, train_mini_batch, update
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,28 +87,26 @@ def find_rate(options: Options, rates: Sequence[float]) -> Sweep:
     net, *_ = override(read_cfg(options.cfg), dict(options.overrides))
     shape = read_input(net, None)
     one_size = (Stage(0, (shape.height, shape.width)),)
-    with tempfile.TemporaryDirectory() as folder:
-        # `start` opens log files, which must not lie among the files of a real run
-        out = Path(folder)
-        run = start(replace(options, clear=True, sizes=one_size, out=out))
-        run.journal.close()
-        if run.last_step < len(rates):
-            raise CfgError(
-                f"{options.cfg}: found max_batches={run.last_step}, expected at least the {len(rates)} steps asked for"
-            )
-        return sweep(run, rates)
+    run = start(replace(options, learning=replace(options.learning, sizes=one_size), output=None))
+    if run.last_step < len(rates):
+        raise CfgError(
+            f"{options.cfg}: found max_batches={run.last_step}, expected at least the {len(rates)} steps asked for"
+        )
+    return sweep(run, rates)
 
 
 def sweep(run: Run, rates: Sequence[float]) -> Sweep:
     """Train `run` for one step at each rate, until the smoothed loss is EXPLODED times its lowest value."""
     batches = prepared(run.batches)
-    run.network.train()
+    train_mode(run.network, run.freeze)
     losses: list[float] = []
     try:
         for step, rate in enumerate(progress(rates, "raising the rate"), 1):
             begin_step(run, step)
             set_rate(run.optimizer, rate)
-            step_losses = [train_mini_batch(run, next(batches), step, part) for part in parts(run)]
+            step_losses = [
+                train_mini_batch(run, next(batches), step, part) for part in range(run.subdivisions)
+            ]
             update(run, step)
             losses.append(float(np.mean([float(each.total.detach()) for each in step_losses])))
             averages = smooth(losses)

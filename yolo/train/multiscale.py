@@ -1,7 +1,7 @@
-"""The size of the network input at a step: drawn, when a cfg says `random`, or in stages, as `--sizes` says.
+"""The size of the network input at each step: random with `random` of the cfg, or in stages with `--sizes`.
 
-Source: AlexeyAB detector.c train_detector, pjreddie examples/detector.c train_detector. Both look at the step only
-when a new size is due, so the largest size at the end begins with a block of STEPS_A_SIZE steps.
+Source: AlexeyAB detector.c train_detector, pjreddie examples/detector.c train_detector. Both choose a size for a block
+of STEPS_A_SIZE steps, so the largest size at the end starts with a whole block.
 """
 
 import math
@@ -19,17 +19,15 @@ from yolo.errors import CfgError
 
 STEPS_A_SIZE = 10
 
-LARGEST_LAST_STEPS = 100  # so that batch norm's averages belong to the largest size
+LARGEST_LAST_STEPS = 100  # so that the statistics of batch norm belong to the largest size
 
-USUAL_FACTOR = 1.4  # what random=1 means
+DEFAULT_FACTOR = 1.4  # random=1
 
-
-# pjreddie's: (rand() % 10 + 10) * 32, whatever the cfg's size, and at the end the largest
+# pjreddie's: (rand() % 10 + 10) * 32 for every cfg, and at the end the largest
 PJREDDIE_UNIT, PJREDDIE_LEAST, PJREDDIE_MOST = 32, 10, 19
-
 PJREDDIE_LAST_STEPS = 200
 
-SIZE_STREAM = 2  # apart from the draws of order and images
+SIZE_STREAM = 2  # of the random generator; order and images have others
 
 Size = tuple[int, int]  # (height, width)
 
@@ -38,7 +36,7 @@ STAGE = re.compile(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?@(\d{1,9})", re.ASCII)
 
 @dataclass(frozen=True)
 class Stage:
-    """`size`, (height, width), from `first_step` on."""
+    """size: (height, width) of the network input from `first_step` on."""
 
     first_step: int
     size: Size
@@ -46,9 +44,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What decides the input size: base, the cfg's (height, width); random: 0, 1 or the largest factor of it.
+    """The input sizes of a run. They are multiples of `resize_step`.
 
-    Sizes are multiples of `resize_step`. With `stages` nothing is drawn. dialect: whose `random`.
+    base: (height, width) of the cfg; random: 0, 1 or the largest factor of it; dialect: the Darknet whose `random` is
+    followed; stages: if given, nothing is random.
     """
 
     base: Size
@@ -60,7 +59,7 @@ class Sizes:
     stages: tuple[Stage, ...] = ()
 
     def size_at(self, step: int) -> Size:
-        """(height, width) at `step`, the first being 1; it follows from the record and the step alone."""
+        """Return (height, width) at `step`, counted from 1. It depends only on this record and the step."""
         if self.stages:
             return [stage.size for stage in self.stages if stage.first_step <= max(step, 1)][-1]
         block = (step - 1) // STEPS_A_SIZE
@@ -71,7 +70,7 @@ class Sizes:
 
 
 def parse_stages(text: str) -> tuple[Stage, ...]:
-    """A type for argparse: `224@0,320x256@500`, side or WIDTHxHEIGHT and the step that it begins with."""
+    """A type for argparse: `224@0,320x256@500`, a side or WIDTHxHEIGHT and the first step of that size."""
     stages = []
     for part in text.split(","):
         if not (match := STAGE.fullmatch(part.strip())):
@@ -87,9 +86,9 @@ def parse_stages(text: str) -> tuple[Stage, ...]:
 
 
 def check_stages(network: nn.Module, channels: int, stages: Sequence[Stage]) -> None:
-    """Raises CfgError for a size that the network cannot compute: its strides do not divide it.
+    """Raise CfgError for a size that the network cannot compute, because its strides do not divide it.
 
-    Nothing is computed: shapes go through the layers on torch's "meta" device. The network is left in evaluation.
+    Only shapes are computed, on torch's "meta" device. The network is in evaluation mode afterwards.
     """
     network.eval()
     tensors = {name: tensor.to("meta") for name, tensor in network.state_dict().items()}
@@ -105,10 +104,10 @@ def check_stages(network: nn.Module, channels: int, stages: Sequence[Stage]) -> 
 
 
 def _alexeyabs(sizes: Sizes, block: int, rng: np.random.Generator) -> Size:
-    """The cfg's size times a factor or its inverse (utils.c rand_scale), largest in the first and the last block."""
-    most = USUAL_FACTOR if sizes.random == 1 else sizes.random
+    """Return the cfg's size times a factor or its inverse (utils.c rand_scale); largest in the first and last block."""
+    most = DEFAULT_FACTOR if sizes.random == 1 else sizes.random
     largest = _scaled(sizes, most)
-    # in Darknet the first one since its start, to see whether memory suffices; here also where a run resumes
+    # the first block is largest to show whether the memory suffices; in Darknet that is the first one after each start
     if block == 0 or block * STEPS_A_SIZE > sizes.max_batches - LARGEST_LAST_STEPS:
         return largest
     factor = rng.uniform(min(1, most), max(1, most))
@@ -120,14 +119,14 @@ def _alexeyabs(sizes: Sizes, block: int, rng: np.random.Generator) -> Size:
 
 
 def _pjreddies(sizes: Sizes, block: int, rng: np.random.Generator) -> Size:
-    """A square of 320 to 608 pixels."""
+    """Return a square of 320 to 608 pixels."""
     last = block * STEPS_A_SIZE + PJREDDIE_LAST_STEPS > sizes.max_batches
     units = PJREDDIE_MOST if last else int(rng.integers(PJREDDIE_LEAST, PJREDDIE_MOST + 1))
     return units * PJREDDIE_UNIT, units * PJREDDIE_UNIT
 
 
 def _scaled(sizes: Sizes, factor: float) -> Size:
-    # C's roundl: halves go up, where Python's round goes to the even neighbor
+    # C's roundl rounds halves up, Python's round to the even neighbor
     unit = sizes.resize_step
     height, width = (
         max(unit, math.floor(factor * side / unit + 1.5) * unit) for side in sizes.base

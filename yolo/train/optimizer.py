@@ -1,8 +1,10 @@
-"""What of a network learns, how fast and by which rule.
+"""Which layers of a network learn at a step, how fast, and by which rule.
 
 Sources: AlexeyAB network_kernels.cu update_network_gpu and backward_network_gpu, convolutional_kernels.cu
 update_convolutional_layer_gpu, blas_kernels.cu adam_update_gpu and adam_kernel, parser.c set_train_only_bn.
 """
+
+from collections.abc import Sequence
 
 from torch import nn
 from torch.optim import SGD, Adam, Optimizer
@@ -20,23 +22,29 @@ def make_optimizer(
     backbone: int = 0,
     backbone_lr: float = 1.0,
 ) -> Optimizer:
-    """Darknet's SGD, or with [net] adam=1 its Adam, over all parameters that learn at one step or another.
+    """Build Darknet's SGD, or with [net] adam=1 its Adam, over all parameters that learn at one step or another.
 
-    freeze: layers below it do not change at all: neither parameters nor stored statistics;
-    backbone, backbone_lr: layers below `backbone` learn at `backbone_lr` times the rate.
-    The groups are in the order of the layers and have a key "scale", the factor that `set_rate` uses.
-
-    SGD decays weights, which have several axes, not biases and scales. Adam decays all, by way of the gradient, and is
-    torch's: Darknet's takes gradients summed over the batch, on which only the size of eps depends. Two things differ
-    where a run begins late: AlexeyAB corrects the bias of the means by the iteration, this and pjreddie's by the
+    SGD decays weights, which have several axes, but not biases and scales. Adam decays all, through the gradient, and
+    is torch's: Darknet's takes gradients summed over the batch, which changes only the size of eps. Two things differ
+    where a run starts late: AlexeyAB corrects the bias of the means by the iteration, this and pjreddie's by the
     updates done; and AlexeyAB has no Adam in its CPU build, and none for [local], [batchnorm] and [shortcut].
 
-    Raises CfgError where nothing is left to learn.
+    Args:
+        network: parameters that never learn get `requires_grad=False`.
+        settings: momentum, decay and Adam of [net].
+        freeze: the layers below this index do not change: neither parameters nor stored statistics.
+        backbone: the layers below this index learn at `backbone_lr` times the rate.
+        backbone_lr: factor of the learning rate.
+
+    Returns:
+        The optimizer. Its groups are in the order of the layers; their key "scale" is a factor for `set_rate`.
+
+    Raises:
+        CfgError: no layer learns.
     """
-    network.frozen = max(network.frozen, freeze)
-    network.stopped = _stopped_at(network, step=None)
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
-    rows = zip(network.controls, learning_layers(network), own_parameters(network), strict=True)
+    learning = learning_layers(network.controls, freeze)
+    rows = zip(network.controls, learning, own_parameters(network), strict=True)
     for index, (controls, learns, parameters) in enumerate(rows):
         scale = controls.learning_rate * (backbone_lr if index < backbone else 1.0)
         for parameter in parameters:
@@ -48,14 +56,14 @@ def make_optimizer(
             f"found none of {len(network.layers)} layers that learns (stopbackward, onlyforward, train_only_bn of the "
             f"cfg, the first {freeze} frozen), expected at least one"
         )
-    decayed_all = settings.adam is not None
+    decays_all = settings.adam is not None
     return _optimizer(
         settings,
         [
             {
                 "params": parameters,
                 "scale": scale,
-                "weight_decay": settings.decay if weights or decayed_all else 0.0,
+                "weight_decay": settings.decay if weights or decays_all else 0.0,
             }
             for (scale, weights), parameters in groups.items()
         ],
@@ -71,34 +79,58 @@ def _optimizer(settings: TrainingSettings, groups: list[dict]) -> Optimizer:
 
 
 def set_rate(optimizer: Optimizer, rate: float) -> float:
-    """Set the learning rate of all groups, each times its scale; returns `rate`."""
+    """Set the learning rate of each group, `rate` times its scale. Return `rate`."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
     return rate
 
 
-def set_step(network: Network, step: int, last_step: int) -> None:
-    """Tell the layers that change while a network learns that update number `step`, from 1, is to come.
+def set_step(network: Network, step: int, last_step: int, freeze: int = 0) -> None:
+    """Set what changes with time in a network to update number `step`, counted from 1.
 
-    These are dropped blocks, and layers with stopbackward above 1, dont_update or burnin_update. What waits is not
-    touched: Darknet still decays what gets no gradient, and adds up the gradients of dont_update and burnin_update
-    for its first update, which then is as large as all that were left out.
+    These are the strength of DropBlock, and the layers with stopbackward above 1, dont_update or burnin_update. A layer
+    that waits is not changed. Darknet still decays what gets no gradient, and adds up the gradients of dont_update and
+    burnin_update for their first update, which then is as large as all updates that were left out.
     """
     for layer in network.layers:
         if isinstance(layer, DropBlock):
             layer.progress = step / last_step
     if not changes_with_time(network):
         return
-    network.stopped = _stopped_at(network, step)
     burn_in = network.training_settings.schedule.burn_in
-    rows = zip(network.controls, learning_layers(network), own_parameters(network), strict=True)
+    learning = learning_layers(network.controls, freeze)
+    rows = zip(network.controls, learning, own_parameters(network), strict=True)
     for controls, learns, parameters in rows:
         for parameter in parameters:
             parameter.requires_grad_(learns and not is_held(controls, step, burn_in))
 
 
+def train_mode(network: Network, freeze: int = 0) -> None:
+    """Switch the network to training. Batch norms of frozen layers use and keep their stored statistics.
+
+    A layer with stopbackward=1 freezes all layers before it, but not itself (AlexeyAB convolutional_kernels.cu).
+    """
+    network.train()
+    stops = [index for index, layer in enumerate(network.controls) if layer.stopbackward == 1]
+    for module in network.layers[: max([freeze, *stops])].modules():
+        if hasattr(module, "running_mean"):
+            module.eval()
+
+
+def first_trainable(
+    controls: Sequence[LayerControls], freeze: int = 0, step: int | None = None
+) -> int:
+    """Return the index of the first layer that receives gradients at a step; None: at any step."""
+    stops = [
+        index + 1
+        for index, layer in enumerate(controls)
+        if layer.stopbackward == 1 or (step is not None and step <= layer.stopbackward)
+    ]
+    return max([freeze, *stops])
+
+
 def changes_with_time(network: Network) -> bool:
-    """Whether which layers learn depends on the step: then not every parameter has a gradient at every step."""
+    """Return whether the layers that learn depend on the step: then not every parameter always has a gradient."""
     return any(
         layer.stopbackward > 1 or layer.dont_update or layer.burnin_update
         for layer in network.controls
@@ -106,38 +138,28 @@ def changes_with_time(network: Network) -> bool:
 
 
 def is_held(controls: LayerControls, step: int, burn_in: int) -> bool:
-    """Whether a layer's parameters stay as they are at update number `step` (update_network_gpu)."""
+    """Return whether a layer's parameters do not change at update number `step` (update_network_gpu)."""
     return step <= controls.dont_update or step < controls.burnin_update * burn_in
 
 
-def learning_layers(network: Network) -> list[bool]:
-    """For each layer, whether its parameters learn at one step or another."""
-    stopped = _stopped_at(network, step=None)
-    # said of a layer it holds for all before it (set_train_only_bn); it leaves statistics to move, nothing else
+def learning_layers(controls: Sequence[LayerControls], freeze: int = 0) -> list[bool]:
+    """Return for each layer whether its parameters learn at one step or another."""
+    first = first_trainable(controls, freeze)
+    # train_only_bn of a layer holds for all layers before it, too (set_train_only_bn): only their statistics change
     only_statistics = max(
-        (index for index, layer in enumerate(network.controls) if layer.train_only_bn), default=-1
+        (index for index, layer in enumerate(controls) if layer.train_only_bn), default=-1
     )
     return [
-        index >= stopped and index > only_statistics and not layer.onlyforward
-        for index, layer in enumerate(network.controls)
+        index >= first and index > only_statistics and not layer.onlyforward
+        for index, layer in enumerate(controls)
     ]
 
 
 def own_parameters(network: Network) -> list[list[nn.Parameter]]:
-    """Each layer's parameters; those that a later layer shares (share_index) are of the layer that stores them."""
+    """Return each layer's parameters. Parameters shared by a later layer (share_index) belong to the first one."""
     seen: set[nn.Parameter] = set()
     rows = []
     for layer in network.layers:
         rows.append([parameter for parameter in layer.parameters() if parameter not in seen])
         seen.update(rows[-1])
     return rows
-
-
-def _stopped_at(network: Network, step: int | None) -> int:
-    """The layers below this one get no gradient at a step; None: at any step."""
-    stops = [
-        index + 1
-        for index, layer in enumerate(network.controls)
-        if layer.stopbackward == 1 or (step is not None and step <= layer.stopbackward)
-    ]
-    return max([network.frozen, *stops])

@@ -1,12 +1,12 @@
-"""The training run: read `train` aloud to know what happens.
+"""The training loop. `train` is the whole run; the functions below it are its steps, in the order in which they run.
 
-Arithmetic after Darknet (network.c train_network_datum, convolutional_layer.c update_convolutional_layer): the
-losses of `batch` images are summed and divided by `batch`, momentum and decay as in SGD, decay on weights only.
+The arithmetic is Darknet's (network.c train_network_datum, convolutional_layer.c update_convolutional_layer): the
+losses of the `batch` images of a step are summed and divided by `batch`; SGD has momentum, and decays weights only.
 """
 
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
@@ -20,42 +20,51 @@ from yolo.distributed import Processes
 from yolo.errors import DatasetError, DivergedError
 from yolo.model.network import Network
 from yolo.model.weights import save_weights
+from yolo.records import LossResult, TrainingBatch
 from yolo.schedule import Schedule, learning_rate
 from yolo.train.amp import Precision
 from yolo.train.checkpoint import Progress, Stateful, save_checkpoint
-from yolo.train.ema import WeightAverage
-from yolo.train.log.logger import Logger, mean_scalars
-from yolo.train.optimizer import set_rate, set_step
-from yolo.train.validation import Validation, is_due
+from yolo.train.ema import WeightEma
+from yolo.train.log.logger import Logger, NullLogger, mean_scalars
+from yolo.train.optimizer import first_trainable, set_rate, set_step, train_mode
+from yolo.train.validation import Loss, Validation, is_due
 
-LARGEST_VALUE = 255.0
+LARGEST_VALUE = 255.0  # of a uint8 image
 
 ADVICE = "a lower learning_rate or a longer burn_in often helps"
 
 
 @dataclass
 class Run:
-    """Everything a training run works with; `progress` says how far it is.
+    """Everything a training run works with. `progress` changes from step to step, `interrupted` on Ctrl-C.
 
-    model: what computes the raw maps: `network`, or a wrapper around it for several processes or compiled code;
-    loss: (what model gives, targets, images seen so far) → an object with `total` and `scalars()`;
-    batches: mini-batches of this process, `subdivisions` a step; batch: images a step, of all processes;
-    average: of the weights, which is then what is scored and kept as .weights; None without one.
+    network: the network that is trained, scored and saved.
+    model: computes the raw maps in training: `network`, or a wrapper around it for several processes or torch.compile.
+    loss: (raw maps, targets, images seen so far) → LossResult.
+    freeze: the layers below this index do not change.
+    ema: moving average of the weights, which is scored and saved as .weights in their place; None without one.
+    batches: the mini-batches of this process, `subdivisions` for each step.
+    batch: images of a step, of all processes together.
+    last_step: the step after which training ends.
+    validation: None without a valid list.
+    folder, name: the files are folder/name_last.weights and so on.
+    save_every, histograms_every: in steps; 0 writes no histograms.
     """
 
     network: Network
     model: nn.Module
-    loss: Callable[..., object]
+    loss: Loss
     optimizer: torch.optim.Optimizer
     schedule: Schedule
+    freeze: int
     precision: Precision
-    average: WeightAverage | None
-    batches: Iterable
+    ema: WeightEma | None
+    batches: Iterable[TrainingBatch]
     batch: int
     subdivisions: int
     last_step: int
     validation: Validation | None
-    journal: Logger
+    logger: Logger | NullLogger
     processes: Processes
     folder: Path
     name: str
@@ -66,34 +75,25 @@ class Run:
     interrupted: bool = field(default=False)
 
 
-@dataclass(frozen=True)
-class SharedLosses:
-    """The losses of a step, the mean of several processes' `scalars()`; total: this process's."""
-
-    total: Tensor
-    values: dict[str, float]
-
-    def scalars(self) -> dict[str, float]:
-        """What is worth watching, by name."""
-        return self.values
-
-
 def train(run: Run) -> None:
-    """Train until `last_step`, or until Ctrl-C; either way the last state is saved.
+    """Train until `last_step`, or until Ctrl-C. In both cases the last state is saved.
 
-    Raises DivergedError when the loss is not finite; the files stay as they were last saved. Raises DatasetError
-    when an image has gone bad since it was checked; what was learned until then is saved.
+    Raises:
+        DivergedError: the loss or a weight is not finite. The files stay as they were last saved.
+        DatasetError: an image has become unreadable since it was checked. The steps done so far are saved.
     """
     batches = prepared(run.batches)
-    run.network.train()
-    with _interruptible(run), _saved_when_data_fail(run):
+    train_mode(run.network, run.freeze)
+    with _stop_on_signal(run), _save_on_data_error(run):
         for step in range(run.progress.step + 1, run.last_step + 1):
             rate = begin_step(run, step)
-            losses = [train_mini_batch(run, next(batches), step, part) for part in parts(run)]
+            losses = [
+                train_mini_batch(run, next(batches), step, part) for part in range(run.subdivisions)
+            ]
             update(run, step)
-            run.journal.step(step, of_all_processes(run, losses), rate, run.batch)
+            run.logger.step(step, _mean_over_processes(run, losses), rate, run.batch)
             if run.validation and is_due(step, run.validation, run.last_step):
-                score(run, run.validation)
+                validate(run, run.validation)
             stopping = run.processes.any(run.interrupted)
             if step % run.save_every == 0 or step == run.last_step or stopping:
                 save(run, "last")
@@ -103,76 +103,79 @@ def train(run: Run) -> None:
 
 
 def begin_step(run: Run, step: int) -> float:
-    """Bring learning rate, layers that change with time and random numbers to this step; returns the rate."""
-    torch.manual_seed(_dropout_seed(run.progress.seed, step, run.processes.rank))
-    set_step(run.network, step, run.last_step)
+    """Set random seed, learning rate and the layers that change with time for this step. Return the learning rate."""
+    torch.manual_seed(_step_seed(run.progress.seed, step, run.processes.rank))
+    set_step(run.network, step, run.last_step, run.freeze)
     return set_rate(run.optimizer, learning_rate(run.schedule, step))
 
 
-def parts(run: Run) -> range:
-    """The numbers of a step's mini-batches."""
-    return range(run.subdivisions)
+def train_mini_batch(run: Run, batch: TrainingBatch, step: int, part: int) -> LossResult:
+    """Run forward and backward for one mini-batch. The gradients of a step's mini-batches add up.
 
+    Args:
+        run: the run; its parameters get gradients.
+        batch: images uint8 `[B, C, H, W]`, and targets.
+        step: number of the step, from 1.
+        part: number of the mini-batch in the step, from 0.
 
-def train_mini_batch(run: Run, batch: object, step: int, part: int) -> object:
-    """Forward and backward of one mini-batch; gradients add up. Raises DivergedError."""
+    Returns:
+        The loss of the mini-batch.
+
+    Raises:
+        DivergedError: the loss is not finite.
+    """
     images = batch.images.to(run.device, non_blocking=True)
     images = images.float().div_(LARGEST_VALUE)
-    with _synchronized(run, last=part == run.subdivisions - 1):
-        with run.precision.forward():
-            raw = run.model(images)
+    with _gradient_exchange(run, last=part == run.subdivisions - 1):
+        with run.precision.autocast():
+            raw = run.model(images, first_trainable(run.network.controls, run.freeze, step))
         seen = run.progress.seen + part * (run.batch // run.subdivisions)
         losses = run.loss(raw, batch.targets.to(run.device), seen)
-        _check_finite(losses.total, losses, step)
+        _check_finite(losses, step)
         run.precision.scaler.scale(losses.total / run.subdivisions).backward()
     return losses
 
 
 def update(run: Run, step: int) -> None:
-    """One step of the optimizer, and of the average of the weights."""
+    """Update the weights, and their EMA, with the gradients of the step."""
     if run.histograms_every and step % run.histograms_every == 0:
-        run.journal.histograms(step, dict(_weights_and_gradients(run.network)))
+        run.logger.histograms(step, dict(_weights_and_gradients(run.network)))
     run.precision.scaler.step(run.optimizer)
     run.precision.scaler.update()
     run.optimizer.zero_grad()
-    if run.average:
-        run.average.update(run.network, step)
+    if run.ema:
+        run.ema.update(run.network, step)
     run.progress = replace(run.progress, step=step, seen=run.progress.seen + run.batch)
 
 
-def of_all_processes(run: Run, losses: Sequence) -> Sequence:
-    """What the journal is told: with several processes, the mean of what each saw."""
-    if run.processes.world == 1:
-        return losses
-    return [SharedLosses(losses[0].total, run.processes.mean(mean_scalars(losses)))]
-
-
-def score(run: Run, validation: Validation) -> None:
-    """Score the valid list, print its table, and keep the network where it is the best so far."""
+def validate(run: Run, validation: Validation) -> None:
+    """Score the valid list, log the scores, and save the network as NAME_best if it is the best so far."""
     run.network.eval()
-    with _averaged(run):
-        run.processes.same_buffers(run.network)  # the images are shared out, the network is one
+    with _ema_as_weights(run):
+        # each process scores a part of the images: all of them with the same network
+        run.processes.broadcast_buffers(run.network)
         scores = validation.score()
-    run.network.train()
+    train_mode(run.network, run.freeze)
     if scores is None:
         return
     step = run.progress.step
-    run.journal.message(f"step {step}, the valid list:\n{scores.table}")
-    run.journal.scores(step, scores.name, scores.best_by, scores.values)
-    run.journal.curves(step, scores.curves)
+    run.logger.message(f"step {step}, the valid list:\n{scores.table}")
+    run.logger.scores(step, scores.name, scores.best_by, scores.values)
+    run.logger.curves(step, scores.curves)
     for name, image in scores.images.items():
-        run.journal.image(step, name, image)
+        run.logger.image(step, name, image)
     if scores.best_by is None:
-        run.journal.message("no object in the valid list: there is no mAP, and no best network")
+        run.logger.message("no object in the valid list: there is no mAP, and no best network")
     elif scores.best_by > run.progress.best_map:
         run.progress = replace(run.progress, best_map=scores.best_by)
         save(run, "best")
 
 
 def save(run: Run, which: str) -> None:
-    """Write NAME_which.pt, to go on from, and NAME_which.weights, for every Darknet. Only the first process writes.
+    """Write NAME_which.pt, to resume from, and NAME_which.weights, for every Darknet. Only the first process writes.
 
-    Raises DivergedError, and writes nothing, when the network is not finite: its loss would say so a step too late.
+    Raises:
+        DivergedError: a weight is not finite. Nothing is written; the loss would show it only a step later.
     """
     if not all(bool(torch.isfinite(value).all()) for value in run.network.state_dict().values()):
         raise DivergedError(
@@ -180,26 +183,43 @@ def save(run: Run, which: str) -> None:
         )
     if run.processes.rank > 0:
         return
-    name = f"{run.name}_{which}"  # may have dots of its own
+    name = f"{run.name}_{which}"  # may contain dots
     checkpoint = run.folder / f"{name}.pt"
-    states_now = states(run.average, run.precision)
-    save_checkpoint(checkpoint, run.network, run.optimizer, run.progress, states_now)
-    with _averaged(run):
+    others = stateful_parts(run.ema, run.precision)
+    save_checkpoint(checkpoint, run.network, run.optimizer, run.progress, others)
+    with _ema_as_weights(run):
         save_weights(run.network, run.folder / f"{name}.weights", run.progress.seen)
 
 
-def states(average: WeightAverage | None, precision: Precision) -> dict[str, Stateful]:
-    """What has a state beside network and optimizer, by name."""
-    named: dict[str, Stateful] = {}
-    if average:
-        named["average"] = average
+def stateful_parts(ema: WeightEma | None, precision: Precision) -> dict[str, Stateful]:
+    """Return the parts of a run that have a state beside network and optimizer, by their name in a checkpoint."""
+    parts: dict[str, Stateful] = {}
+    if ema:
+        parts["average"] = ema
     if precision.scaler.is_enabled():
-        named["scaler"] = precision.scaler
-    return named
+        parts["scaler"] = precision.scaler
+    return parts
 
 
-def _check_finite(total: Tensor, losses: object, step: int) -> None:
-    if torch.isfinite(total):
+@dataclass(frozen=True)
+class _MeanLosses:
+    """The losses of a step over several processes. values: mean of their scalars; total: the one of this process."""
+
+    total: Tensor
+    values: dict[str, float]
+
+    def scalars(self) -> dict[str, float]:
+        return self.values
+
+
+def _mean_over_processes(run: Run, losses: Sequence[LossResult]) -> Sequence[LossResult]:
+    if run.processes.world == 1:
+        return losses
+    return [_MeanLosses(losses[0].total, run.processes.mean(mean_scalars(losses)))]
+
+
+def _check_finite(losses: LossResult, step: int) -> None:
+    if torch.isfinite(losses.total):
         return
     found = ", ".join(
         f"{name.removeprefix('loss/')} {float(value):g}"
@@ -207,7 +227,7 @@ def _check_finite(total: Tensor, losses: object, step: int) -> None:
         if name.startswith("loss/") and name != "loss/total"
     )
     raise DivergedError(
-        f"step {step}: found a loss that is not finite ({found or float(total)}), expected numbers; {ADVICE}"
+        f"step {step}: found a loss that is not finite ({found or float(losses.total)}), expected numbers; {ADVICE}"
     )
 
 
@@ -218,25 +238,25 @@ def _weights_and_gradients(network: Network) -> Iterator[tuple[str, Tensor]]:
             yield f"gradients/{name}", parameter.grad
 
 
-def _averaged(run: Run):
-    """The average of the weights in place of the weights, where there is one to use."""
-    return run.average.applied(run.network) if run.average else nullcontext()
+def _ema_as_weights(run: Run) -> AbstractContextManager[None]:
+    """Use the EMA as the weights of the network within this context, if there is one."""
+    return run.ema.applied(run.network) if run.ema else nullcontext()
 
 
-def _synchronized(run: Run, last: bool):
-    """Several processes exchange gradients once a step, with its last mini-batch."""
+def _gradient_exchange(run: Run, last: bool) -> AbstractContextManager[None]:
+    """Let several processes exchange gradients once for each step, with its last mini-batch."""
     return nullcontext() if last or run.processes.world == 1 else run.model.no_sync()
 
 
-def _dropout_seed(seed: int, step: int, rank: int) -> int:
-    """A seed a step and process, so that a resumed run drops what an unbroken one drops."""
+def _step_seed(seed: int, step: int, rank: int) -> int:
+    """Return a seed for each step and process, so that a resumed run draws the same dropout as an unbroken one."""
     entropy = (seed, step, rank) if rank else (seed, step)
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
 @contextmanager
-def _saved_when_data_fail(run: Run) -> Iterator[None]:
-    """The steps done are not lost to an image that was deleted or a worker that was killed meanwhile."""
+def _save_on_data_error(run: Run) -> Iterator[None]:
+    """Save the steps done so far when an image is deleted or a loader process is killed during training."""
     try:
         yield
     except DatasetError:
@@ -246,17 +266,19 @@ def _saved_when_data_fail(run: Run) -> Iterator[None]:
 
 
 @contextmanager
-def _interruptible(run: Run) -> Iterator[None]:
-    """Ctrl-C and SIGTERM let the step end and be saved; a second Ctrl-C stops at once."""
+def _stop_on_signal(run: Run) -> Iterator[None]:
+    """Finish the step and save on Ctrl-C or SIGTERM. A second Ctrl-C stops at once."""
 
-    def note(_signal: int, _frame: FrameType | None) -> None:
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
         if run.interrupted:
             raise KeyboardInterrupt
         run.interrupted = True
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,9 +1,10 @@
-"""What is scored while a network trains, and what the scores are shown as."""
+"""What a network is trained for: its loss, its batches, and how it is scored during training."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from torch import Tensor
 
 from yolo.data.check import LabeledImage
 from yolo.data.images import read_image
@@ -15,21 +16,30 @@ from yolo.evaluate.metrics.darknet import MAP_NMS_THRESH, MAP_SCORE_THRESH
 from yolo.evaluate.metrics.table import average_precisions, class_table
 from yolo.evaluate.metrics.voc import ClassScore, mean_ap, voc_scores
 from yolo.model.network import Network
+from yolo.records import LossResult, Targets, TrainingBatch
+from yolo.train.checkpoint import Progress
 
-SHOWN_IMAGES = 4  # of the valid list, in TensorBoard, at each evaluation
+SHOWN_IMAGES = 4  # images of the valid list in TensorBoard at each evaluation
 
 SHOWN_THRESH = 0.25
+
+MAP_EPOCHS = 4  # detector.c train_detector: mAP every 4 times through the list …
+
+MAP_LEAST_STEPS = 100  # … but not more often than this
+
+# (raw maps, targets, images seen so far) → loss
+Loss = Callable[[Sequence[Tensor], Targets | Tensor, int], LossResult]
 
 Curve = tuple[np.ndarray, np.ndarray, int]  # correct bool [N], scores [N], number of ground truths
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What an evaluation found.
+    """The result of an evaluation.
 
-    best_by: the number by which the best network is chosen, None where there was nothing to score, and its `name`;
-    table: for people; values: further numbers by name; curves: by class, for precision against recall; images: by
-    name, uint8 `[H, W, 3]`.
+    name, best_by: the score by which the best network is chosen; None where there was nothing to score;
+    table: the scores as a text for people; values: further scores by name; curves: precision-recall curves by class;
+    images: uint8 `[H, W, 3]` by name.
     """
 
     name: str
@@ -42,19 +52,35 @@ class Scores:
 
 @dataclass(frozen=True)
 class Validation:
-    """What is scored during training, every how many steps, from which on.
-
-    score: runs on every process, and gives Scores on the first one, None on the others.
-    """
+    """score: runs in every process and returns Scores in the first one, None in the others. every, start: steps."""
 
     score: Callable[[], Scores | None]
     every: int
     start: int
 
 
+@dataclass(frozen=True)
+class Task:
+    """What the setup of detection and of classification both give.
+
+    loss: (raw maps, targets, images seen so far) → LossResult; batches: from how far a run is, the mini-batches of the
+    next steps; validation: None without a valid list; largest_input: (height, width) of the network input.
+    """
+
+    loss: Loss
+    batches: Callable[[Progress], Iterable[TrainingBatch]]
+    validation: Validation | None
+    largest_input: tuple[int, int]
+
+
 def is_due(step: int, validation: Validation, last_step: int) -> bool:
-    """Whether to score after this step; always after the last."""
+    """Return whether to score after this step; always after the last one."""
     return step == last_step or (step >= validation.start and step % validation.every == 0)
+
+
+def steps_between_scores(wanted: int | None, images: int, batch: int) -> int:
+    """Return `wanted`, or by default Darknet's interval for a list of so many images."""
+    return wanted or max(MAP_LEAST_STEPS, MAP_EPOCHS * images // batch)
 
 
 def detection_scores(
@@ -65,11 +91,23 @@ def detection_scores(
     workers: int,
     processes: Processes,
 ) -> Scores | None:
-    """mAP of the valid list with Darknet's thresholds; each process looks at its share of the images."""
+    """Compute the mAP of the valid list with Darknet's thresholds. Each process detects in a part of the images.
+
+    Args:
+        network: the network in evaluation mode.
+        names: the names of the classes.
+        images: the valid list.
+        batch: images of a mini-batch.
+        workers: processes that load images.
+        processes: the processes of the run.
+
+    Returns:
+        The scores in the first process, None in the others.
+    """
     detector = Detector(
         network, names, MAP_SCORE_THRESH, MAP_NMS_THRESH, letterbox=network.letterboxed
     )
-    mine = detections_of(detector, processes.share(images), batch, workers)
+    mine = detections_of(detector, processes.shard(images), batch, workers)
     found = processes.gather(mine, len(images))
     if found is None:
         return None
@@ -100,8 +138,8 @@ def _curve(score: ClassScore) -> Curve:
     return score.match.true_positive, score.match.scores, score.match.ground_truths
 
 
-def _shown(detector: Detector, images: Sequence[LabeledImage]):
-    """Name and image, ground truth and prediction drawn into it."""
+def _shown(detector: Detector, images: Sequence[LabeledImage]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield a name and an image with ground truth and detections drawn into it."""
     for index, labeled in enumerate(images):
         image = read_image(labeled.path, detector.network.input.channels)
         found = detector(image)

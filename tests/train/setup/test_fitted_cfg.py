@@ -9,7 +9,6 @@ from yolo.data.anchors import fit_of
 from yolo.errors import CfgError
 from yolo.formats.cfg_text import edit_cfg
 from yolo.model.network import build
-from yolo.train.setup.data_report import heads_of
 from yolo.train.setup.fitted_cfg import (
     FitOptions,
     anchor_values,
@@ -17,6 +16,7 @@ from yolo.train.setup.fitted_cfg import (
     fitted_cfg,
     schedule_values,
 )
+from yolo.train.setup.preflight import heads_of
 
 DETECTOR = """[net]
 batch=8

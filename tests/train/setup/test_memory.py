@@ -1,10 +1,10 @@
-"""yolo.train.setup.memory: bytes by hand, and against what autograd really keeps when the network really runs."""
+"""yolo.train.setup.preflight: bytes by hand, and against what autograd really keeps when the network really runs."""
 
 import pytest
 import torch
 
 from tests.helpers.tiny_data import cfg_text, network_of
-from yolo.train.setup.memory import estimate, free_bytes
+from yolo.train.setup.preflight import estimate_memory, free_bytes
 
 HEIGHT, WIDTH = 48, 64
 
@@ -47,7 +47,7 @@ def really_kept(network, images):
 
 
 def test_bytes_of_two_layers_by_hand():
-    memory = estimate(network_of(TWO_LAYERS), images=2, size=(HEIGHT, WIDTH), copies=2)
+    memory = estimate_memory(network_of(TWO_LAYERS), images=2, size=(HEIGHT, WIDTH), copies=2)
     weights = (4 * 3 * 9 + 4) + (14 * 4 + 14)
     assert memory.gradients == 4 * weights and memory.optimizer == 2 * 4 * weights
     assert memory.parameters >= 4 * weights  # and the head's anchors
@@ -66,17 +66,17 @@ def test_activations_are_what_autograd_really_keeps(norm):
     network = network_of(cfg_text(norm=norm))
     network.train()
     size = (HEIGHT * 2, WIDTH)
-    memory = estimate(network, 3, size)
+    memory = estimate_memory(network, 3, size)
     assert memory.activations == really_kept(network, torch.rand(3, 3, *size))
 
 
 def test_activations_grow_with_images_and_area_and_halve_with_the_precision():
     network = network_of(cfg_text(dropout=False, norm=False))
-    one = estimate(network, 1, (HEIGHT, WIDTH))
-    many = estimate(network, 6, (2 * HEIGHT, WIDTH))
+    one = estimate_memory(network, 1, (HEIGHT, WIDTH))
+    many = estimate_memory(network, 6, (2 * HEIGHT, WIDTH))
     assert many.activations == 12 * one.activations
     assert many.parameters == one.parameters
-    half = estimate(network, 1, (HEIGHT, WIDTH), dtype=torch.bfloat16)
+    half = estimate_memory(network, 1, (HEIGHT, WIDTH), dtype=torch.bfloat16)
     # the maximum's places stay whole numbers of 8 bytes, the rest is halved
     assert 0.5 * one.activations < half.activations < 0.8 * one.activations
     assert half.parameters == one.parameters
@@ -85,7 +85,7 @@ def test_activations_grow_with_images_and_area_and_halve_with_the_precision():
 def test_frozen_layers_have_no_gradients():
     network = network_of(TWO_LAYERS)
     network.layers[0].requires_grad_(False)
-    memory = estimate(network, 1, (HEIGHT, WIDTH))
+    memory = estimate_memory(network, 1, (HEIGHT, WIDTH))
     assert memory.gradients == memory.optimizer == 4 * (14 * 4 + 14)
     assert memory.activations == 4 * 4 * HEIGHT * WIDTH  # the image is kept no more
 
@@ -96,7 +96,7 @@ def test_neither_the_network_nor_the_random_numbers_change():
         network = network_of(text).eval()
         before = {name: value.clone() for name, value in network.state_dict().items()}
         random = torch.get_rng_state()
-        estimate(network, 2, (HEIGHT, WIDTH))
+        estimate_memory(network, 2, (HEIGHT, WIDTH))
         assert torch.equal(torch.get_rng_state(), random)
         assert not network.training
         assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
@@ -104,7 +104,7 @@ def test_neither_the_network_nor_the_random_numbers_change():
 
 
 def test_a_size_that_no_machine_has_is_estimated_in_a_moment():
-    memory = estimate(network_of(TWO_LAYERS), 64, (20000, 20000))
+    memory = estimate_memory(network_of(TWO_LAYERS), 64, (20000, 20000))
     assert memory.activations == 64 * 4 * 7 * 20000**2
 
 

@@ -1,17 +1,16 @@
 """yolo.train.setup.run: everything that would stop a run later stops it before the first step, in one line."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.helpers.tiny_data import cfg_text, network_of, write_set
+from tests.helpers.training_options import changed, training_options
 from yolo.boxes import paired_giou
 from yolo.errors import CfgError, DatasetError, WeightsError
 from yolo.model.weights import save_weights
 from yolo.train.checkpoint import save_checkpoint
-from yolo.train.setup.options import Options
 from yolo.train.setup.run import start
 
 
@@ -19,13 +18,13 @@ from yolo.train.setup.run import start
 def options(four, tmp_path):
     cfg = tmp_path / "tiny.cfg"
     cfg.write_text(cfg_text())
-    return Options(cfg=cfg, data=four.data, out=tmp_path / "run", workers=0)
+    return training_options(cfg=cfg, data=four.data, out=tmp_path / "run")
 
 
 def started(options, **changes):
-    """A Run, its journal closed again."""
-    run = start(replace(options, **changes))
-    run.journal.close()
+    """A Run, its log files closed again."""
+    run = start(changed(options, **changes))
+    run.logger.close()
     return run
 
 
@@ -33,7 +32,7 @@ def refused(options, error, match, **changes):
     with pytest.raises(error, match=match) as raised:
         started(options, **changes)
     assert "\n" not in str(raised.value)
-    assert not options.out.exists()  # nothing is written before everything is checked
+    assert not options.output.out.exists()  # nothing is written before everything is checked
 
 
 def weights(options, seen, text=None, cutoff=None):
@@ -218,7 +217,7 @@ def test_files_given_for_each_other_are_one_line(options, tmp_path):
 
 
 def test_a_folder_that_cannot_be_made_is_an_os_error(options):
-    options.out.write_text("a file")
+    options.output.out.write_text("a file")
     with pytest.raises(FileExistsError):
         started(options)
 

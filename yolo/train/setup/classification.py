@@ -1,4 +1,4 @@
-"""cfg, data and options → what a classifier trains on, by which loss, and how it is scored."""
+"""Set up the training of a classifier: its data sets, loss, batches and validation."""
 
 import logging
 from collections.abc import Sequence
@@ -23,70 +23,102 @@ from yolo.data.classifier_dataset import ClassificationImages, classification_lo
 from yolo.data.dataset import StepSampler
 from yolo.defaults import TOP_CLASSES
 from yolo.detect.classifier import Classifier
-from yolo.distributed import Processes
+from yolo.distributed import Processes, ShardedSampler
 from yolo.errors import DatasetError
 from yolo.evaluate.accuracy import Accuracy, accuracy_table, classifier_accuracy
 from yolo.model.network import Network
 from yolo.train.checkpoint import Progress
-from yolo.train.data_parallel import SharedSteps
 from yolo.train.losses.classification import ClassificationLoss, ClassificationLosses, loss_weight
-from yolo.train.multiscale import Sizes
-from yolo.train.setup.options import Options
-from yolo.train.task import Task, steps_between_scores
-from yolo.train.validation import Scores, Validation
+from yolo.train.multiscale import Sizes, Stage
+from yolo.train.setup.options import Options, Output
+from yolo.train.validation import Scores, Task, Validation, steps_between_scores
 
 log = logging.getLogger(__name__)
 
-HARMLESS = (STRAY_FILE, UNSEEN_CLASS)  # named, but they stop nothing
+HARMLESS = (STRAY_FILE, UNSEEN_CLASS)  # these problems are logged, but do not stop the run
 
 
 @dataclass(frozen=True)
 class ClassificationData:
-    """The names to show, and the usable images of both sets, each with its class; valid: None without such a set.
+    """The class names, and the usable images of both sets, each with its class.
 
-    top: how many of the likeliest classes may hold the right one; weight: of the loss, from the cfg's last sections.
+    valid: None without such a set; top: an image counts as correct if its class is among so many likeliest ones.
     """
 
     names: list[str]
     train: tuple[ClassifiedImage, ...]
     valid: tuple[ClassifiedImage, ...] | None
     top: int
-    weight: float
-
-
-def read_classification_data(
-    options: Options, network: Network, data: DataFile
-) -> ClassificationData:
-    """Every image looked at. Raises CfgError for a cfg without a loss, DatasetError for what stops a run."""
-    weight = loss_weight(read_cfg(options.cfg))
-    if data.train is None or data.names is None:
-        raise DatasetError(f"{data.path}: expected the keys train, valid and names (or labels)")
-    if data.classes != network.classes:
-        expected = f"{network.classes} as in {options.cfg}"
-        raise DatasetError(f"{data.path}: found classes={data.classes}, expected {expected}")
-    names, labels = (_names(file, data.classes) for file in (data.names, data.labels))
-    train = _checked(data.train, labels, network, options)
-    valid = _checked(data.valid, labels, network, options) if data.valid else None
-    return ClassificationData(names, train, valid, min(data.top or TOP_CLASSES, len(names)), weight)
 
 
 def classification_task(
-    options: Options, network: Network, data: ClassificationData, batch: int, processes: Processes
+    options: Options, network: Network, data: DataFile, batch: int, processes: Processes
 ) -> Task:
-    """How `network` learns from `data`, `batch` images a step."""
-    validation = data.valid and Validation(
+    """Set up the training of a classifier.
+
+    Args:
+        options: the options of the run.
+        network: the network without detection heads.
+        data: the .data file.
+        batch: images of a step, of all processes together.
+        processes: the processes of the run.
+
+    Returns:
+        Its loss, batches and validation.
+
+    Raises:
+        CfgError: the cfg has no loss.
+        DatasetError: the data set has a problem that stops the run.
+    """
+    machine, output = options.machine, options.output or Output()
+    weight = loss_weight(read_cfg(options.cfg))
+    sets = read_classification_data(network, data, options.cfg, options.skip_problems)
+    validation = sets.valid and Validation(
         score=partial(
-            classification_scores, network, data, max(1, batch // processes.world),
-            options.workers, processes,
+            classification_scores, network, sets, max(1, batch // processes.world),
+            machine.workers, processes,
         ),
-        every=steps_between_scores(options.map_every, len(data.train), batch),
+        every=steps_between_scores(output.map_every, len(sets.train), batch),
         start=network.training_settings.schedule.burn_in,
     )  # fmt: skip
     return Task(
-        loss=partial(_loss, ClassificationLoss(network, data.weight)),
-        batches=partial(_batches, options, network, data, batch, processes),
+        loss=partial(_loss, ClassificationLoss(network, weight)),
+        batches=partial(
+            _batches, network, sets.train, batch, options.learning.sizes, processes,
+            machine.workers, pin=machine.device.startswith("cuda"),
+        ),
         validation=validation,
-    )
+        largest_input=(network.input.height, network.input.width),
+    )  # fmt: skip
+
+
+def read_classification_data(
+    network: Network, data: DataFile, cfg: Path, skip_problems: bool
+) -> ClassificationData:
+    """Check all images of a data set, and log a summary and the problems.
+
+    Args:
+        network: the network that is to be trained.
+        data: the .data file.
+        cfg: the .cfg file, for messages.
+        skip_problems: leave broken images out instead of stopping.
+
+    Returns:
+        The class names, and the usable images of both sets.
+
+    Raises:
+        DatasetError: the data set has a problem that stops the run.
+    """
+    if data.train is None or data.names is None:
+        raise DatasetError(f"{data.path}: expected the keys train, valid and names (or labels)")
+    if data.classes != network.classes:
+        expected = f"{network.classes} as in {cfg}"
+        raise DatasetError(f"{data.path}: found classes={data.classes}, expected {expected}")
+    names, labels = (_read_names(file, data.classes) for file in (data.names, data.labels))
+    channels = network.input.channels
+    train = _read_images(data.train, labels, channels, skip_problems)
+    valid = _read_images(data.valid, labels, channels, skip_problems) if data.valid else None
+    return ClassificationData(names, train, valid, min(data.top or TOP_CLASSES, len(names)))
 
 
 def classification_scores(
@@ -96,13 +128,24 @@ def classification_scores(
     workers: int,
     processes: Processes,
 ) -> Scores | None:
-    """Top-1 and top-k of the valid set; each process looks at its share of the images."""
+    """Compute top-1 and top-k accuracy of the valid set. Each process classifies a part of the images.
+
+    Args:
+        network: the network in evaluation mode.
+        data: the data set.
+        batch: images of a mini-batch.
+        workers: processes that load images.
+        processes: the processes of the run.
+
+    Returns:
+        The scores in the first process, None in the others.
+    """
     classifier = Classifier(network, data.names, data.top, network.dialect == "pjreddie")
-    mine = classifier_accuracy(classifier, processes.share(data.valid), batch, workers)
+    mine = classifier_accuracy(classifier, processes.shard(data.valid), batch, workers)
     parts = processes.gather([mine], processes.world)
     if parts is None:
         return None
-    accuracy = together(parts)
+    accuracy = _total(parts)
     return Scores(
         name="top1",
         best_by=accuracy.top_1,
@@ -111,8 +154,8 @@ def classification_scores(
     )
 
 
-def together(parts: Sequence[Accuracy]) -> Accuracy:
-    """What several processes counted, each in its share of the images."""
+def _total(parts: Sequence[Accuracy]) -> Accuracy:
+    """Add up the counts of several processes."""
     return replace(
         parts[0],
         images=sum(part.images for part in parts),
@@ -128,60 +171,61 @@ def _loss(
 
 
 def _batches(
-    options: Options,
     network: Network,
-    data: ClassificationData,
+    classified: Sequence[ClassifiedImage],
     batch: int,
+    stages: Sequence[Stage],
     processes: Processes,
+    workers: int,
     progress: Progress,
+    *,
+    pin: bool,
 ) -> DataLoader:
-    """This process's mini-batches of the steps that are left."""
+    """Return this process's mini-batches of the steps after `progress`."""
     settings = network.training_settings
+    mini_batch = batch // settings.subdivisions
     sizes = Sizes(
         base=(network.input.height, network.input.width),
-        random=0.0,  # Darknet's classifiers have a key of [net] for it, which its cfgs leave alone
+        random=0.0,  # Darknet's classifiers have a key of [net] for it, which its cfgs do not use
         resize_step=settings.resize_step,
         max_batches=settings.max_batches,
         seed=progress.seed,
-        stages=options.sizes,
+        stages=tuple(stages),
     )
     sampler = StepSampler(
-        images=len(data.train),
+        images=len(classified),
         batch=batch,
-        mini_batch=batch // settings.subdivisions,
+        mini_batch=mini_batch,
         steps=range(progress.step + 1, settings.max_batches + 1),
         size_at=sizes.size_at,
         seed=progress.seed,
     )
     images = ClassificationImages(
-        data.train,
-        classifier_settings(settings, network.input.width, options.dialect),
+        classified,
+        classifier_settings(settings, network.input.width, network.dialect),
         network.input.channels,
         network.classes,
         settings.label_smooth_eps,
         network.tree,
     )
     return classification_loader(
-        images,
-        SharedSteps(sampler, batch // settings.subdivisions, processes),
-        options.workers,
-        pin=options.device.startswith("cuda"),
+        images, ShardedSampler(sampler, mini_batch, processes), workers, pin=pin
     )
 
 
-def _names(path: Path, classes: int) -> list[str]:
-    """The first `classes` names of a list; ImageNet's has more, as Darknet publishes it."""
+def _read_names(path: Path, classes: int) -> list[str]:
+    """Read the first `classes` names of a list; Darknet's list for ImageNet has more."""
     names = read_names(path)
     if len(names) < classes:
         raise DatasetError(f"{path}: found {len(names)} names, expected at least {classes}")
     return names[:classes]
 
 
-def _checked(
-    path: Path, labels: Sequence[str], network: Network, options: Options
+def _read_images(
+    path: Path, labels: Sequence[str], channels: int, skip_problems: bool
 ) -> tuple[ClassifiedImage, ...]:
-    """The usable images; logs what there is and what is wrong with the others."""
-    images, problems = read_classified(path, labels, network.input.channels)
+    """Return the usable images. Log their number and the problems of the others."""
+    images, problems = read_classified(path, labels, channels)
     counts = images_per_class(images, len(labels))
     log.info(
         "%s: %d images of %d classes, %d to %d a class",
@@ -190,7 +234,7 @@ def _checked(
     for line in problem_lines(problems):
         log.warning("%s", line)
     serious = [problem for problem in problems if problem.kind not in HARMLESS]
-    if serious and not options.skip_problems:
+    if serious and not skip_problems:
         raise DatasetError(
             f"{path}: found {len(serious)} problems, the first: {serious[0].message}; "
             "correct them, or leave these images out with --on-problem skip"

@@ -1,6 +1,8 @@
-"""cfg, data and options → what a detector trains on, by which loss, and how it is scored."""
+"""Set up the training of a detector: its data sets, loss, batches and validation."""
 
 import logging
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,25 +12,24 @@ from torch.utils.data import DataLoader
 
 from yolo.cfg import DataFile, read_names
 from yolo.data.anchors import box_sizes
-from yolo.data.check import CheckedSet, check_list, objects_per_class, stopping
+from yolo.data.check import CheckedSet, LabeledImage, check_list, objects_per_class, stopping
 from yolo.data.dataset import StepSampler, training_images, training_loader
 from yolo.defaults import DARKNET_LOG
-from yolo.distributed import Processes
+from yolo.distributed import Processes, ShardedSampler
 from yolo.errors import CfgError, DatasetError
 from yolo.model.building import find_file
 from yolo.model.class_tree import read_class_map
 from yolo.model.heads.region import RegionSettings
 from yolo.model.heads.yolo import YoloSettings, with_iou_loss
 from yolo.model.network import Network
+from yolo.settings import HeadSettings
 from yolo.train.checkpoint import Progress
-from yolo.train.data_parallel import SharedSteps
 from yolo.train.log.darknet import DarknetLoss
 from yolo.train.losses.detection import HEAD_LOSSES, DetectionLoss
-from yolo.train.multiscale import Sizes, check_stages
-from yolo.train.setup.data_report import all_problems, anchor_lines, placement_of, problem_table
-from yolo.train.setup.options import Options
-from yolo.train.task import Task, steps_between_scores
-from yolo.train.validation import Validation, detection_scores
+from yolo.train.multiscale import Sizes, Stage, check_stages
+from yolo.train.setup.options import Options, Output
+from yolo.train.setup.preflight import all_problems, anchor_lines, placement_of, problem_table
+from yolo.train.validation import Task, Validation, detection_scores, steps_between_scores
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ MOST_COUNTS = 100  # of classes in one line
 class DetectionData:
     """The names of the classes, and the usable images of both lists.
 
-    valid: None without such a list; class_map: int64 `[L]`, the class of the heads for each label, where the cfg has one.
+    valid: None without such a list; class_map: int64 `[L]`, the class of the heads for each label, or None.
     """
 
     names: list[str]
@@ -48,21 +49,91 @@ class DetectionData:
     class_map: Tensor | None
 
 
-def check_detector(network: Network, options: Options) -> None:
-    """Raise CfgError for heads that cannot be trained, and for `random` where the network has one size only."""
-    if options.sizes:
-        check_stages(network, network.input.channels, options.sizes)
+def detection_task(
+    options: Options, network: Network, data: DataFile, batch: int, processes: Processes
+) -> Task:
+    """Set up the training of a detector.
+
+    Args:
+        options: the options of the run.
+        network: the network with its detection heads.
+        data: the .data file.
+        batch: images of a step, of all processes together.
+        processes: the processes of the run.
+
+    Returns:
+        Its loss, batches and validation.
+
+    Raises:
+        CfgError: a head cannot be trained, or the network cannot compute an input size.
+        DatasetError: the data set has a problem that stops the run.
+    """
+    learning, machine, output = options.learning, options.machine, options.output or Output()
+    check_detector(network, options.cfg, learning.sizes)
+    sets = read_detection_data(network, data, options.cfg, options.skip_problems)
+    settings = network.training_settings
+    heads = network.head_settings
+    if learning.iou_loss:
+        heads = tuple(_with_iou_loss(head, learning.iou_loss) for head in heads)
+    loss = DetectionLoss(
+        network,
+        network.dialect,
+        learning.box_gradient,
+        head_settings=heads,
+        class_map=sets.class_map,
+    )
+    if output.log == DARKNET_LOG:
+        loss = DarknetLoss(loss, network, network.dialect, heads)
+    validation = sets.valid and Validation(
+        score=partial(
+            detection_scores, network, sets.names, sets.valid.images,
+            batch=max(1, batch // settings.subdivisions // processes.world), workers=machine.workers,
+            processes=processes,
+        ),
+        every=steps_between_scores(output.map_every, len(sets.train.images), batch),
+        start=settings.schedule.burn_in,
+    )  # fmt: skip
+    return Task(
+        loss=loss,
+        batches=partial(
+            _batches, network, sets.train.images, batch, learning.sizes, processes,
+            machine.workers, pin=machine.device.startswith("cuda"),
+        ),
+        validation=validation,
+        largest_input=_largest_input(network, learning.sizes, options.start.seed),
+    )  # fmt: skip
+
+
+def check_detector(network: Network, cfg: Path, stages: Sequence[Stage]) -> None:
+    """Raise CfgError for heads that cannot be trained, and for a size of `--sizes` that the network cannot compute."""
+    if stages:
+        check_stages(network, network.input.channels, stages)
     for index in network.heads:
         if type(network.layers[index]) not in HEAD_LOSSES:
             raise CfgError(
-                f"{options.cfg}: found layer {index} [{network.kinds[index]}], expected a head that can be trained"
+                f"{cfg}: found layer {index} [{network.kinds[index]}], expected a head that can be trained"
             )
 
 
-def read_detection_data(options: Options, network: Network, data: DataFile) -> DetectionData:
-    """Every list, label and image looked at, and told of. Raises DatasetError for what stops a run."""
-    class_map = _read_class_map(network, options.cfg)
-    names = _names(data, network.classes if class_map is None else len(class_map), class_map)
+def read_detection_data(
+    network: Network, data: DataFile, cfg: Path, skip_problems: bool
+) -> DetectionData:
+    """Check all lists, labels and images of a data set, and log a summary, the problems and the fit of the anchors.
+
+    Args:
+        network: the network that is to be trained.
+        data: the .data file.
+        cfg: the .cfg file, for the `map` of a [region] and for messages.
+        skip_problems: leave broken images and labels out instead of stopping.
+
+    Returns:
+        The class names, and the usable images of both lists.
+
+    Raises:
+        DatasetError: the data set has a problem that stops the run.
+    """
+    class_map = _read_class_map(network, cfg)
+    names = _read_names(data, network.classes, class_map)
     channels = network.input.channels
     train = check_list(data.train, data.classes, channels)
     valid = data.valid and check_list(data.valid, data.classes, channels, data.difficult)
@@ -72,55 +143,23 @@ def read_detection_data(options: Options, network: Network, data: DataFile) -> D
             shown = ", ".join(map(str, counts)) if len(counts) <= MOST_COUNTS else "many"
             found = len(checked.images), sum(counts)
             log.info("%s: %d images, %d objects (a class: %s)", path, *found, shown)
-    table = problem_table(all_problems(network, names, train, valid), options.skip_problems)
+    table = problem_table(all_problems(network, names, train, valid), skip_problems)
     if table:
         log.warning("%s", table)
-    _stop_where_nothing_helps(data, train, valid, options)
+    _check_usable(data, train, valid, skip_problems)
     size = network.input.height, network.input.width
     boxes = box_sizes(train.images, size, placement_of(network))
-    for line in anchor_lines(network, boxes, options.cfg, options.data):
+    for line in anchor_lines(network, boxes, cfg, data.path):
         log.info("%s", line)
     return DetectionData(names, train, valid, class_map)
 
 
-def detection_task(
-    options: Options, network: Network, data: DetectionData, batch: int, processes: Processes
-) -> Task:
-    """How `network` learns from `data`, `batch` images a step."""
-    settings = network.training_settings
-    validation = data.valid and Validation(
-        score=partial(
-            detection_scores, network, data.names, data.valid.images,
-            batch=max(1, batch // settings.subdivisions // processes.world), workers=options.workers,
-            processes=processes,
-        ),
-        every=steps_between_scores(options.map_every, len(data.train.images), batch),
-        start=settings.schedule.burn_in,
-    )  # fmt: skip
-    heads = network.head_settings
-    if options.iou_loss:
-        heads = [
-            with_iou_loss(head, options.iou_loss) if isinstance(head, YoloSettings) else head
-            for head in heads
-        ]
-    loss = DetectionLoss(
-        network,
-        options.dialect,
-        options.box_gradient,
-        head_settings=heads,
-        class_map=data.class_map,
-    )
-    if options.log == DARKNET_LOG:
-        loss = DarknetLoss(loss, network, options.dialect, heads)
-    return Task(
-        loss=loss,
-        batches=partial(_batches, options, network, data.train, batch, processes),
-        validation=validation,
-    )
+def _with_iou_loss(head: HeadSettings, iou_loss: str) -> HeadSettings:
+    return with_iou_loss(head, iou_loss) if isinstance(head, YoloSettings) else head
 
 
-def input_sizes(options: Options, network: Network, seed: int) -> Sizes:
-    """What decides the input's size at each step."""
+def _input_sizes(network: Network, stages: Sequence[Stage], seed: int) -> Sizes:
+    """Return what decides the size of the network input at each step."""
     settings = network.training_settings
     return Sizes(
         base=(network.input.height, network.input.width),
@@ -128,61 +167,71 @@ def input_sizes(options: Options, network: Network, seed: int) -> Sizes:
         resize_step=settings.resize_step,
         max_batches=settings.max_batches,
         seed=seed,
-        dialect=options.dialect,
-        stages=options.sizes,
+        dialect=network.dialect,
+        stages=tuple(stages),
     )
+
+
+def _largest_input(network: Network, stages: Sequence[Stage], seed: int) -> tuple[int, int]:
+    """Return the largest (height, width) of the network input. Random sizes are largest in the first and last step."""
+    sizes = _input_sizes(network, stages, seed)
+    last = network.training_settings.max_batches
+    steps = (1, last, *(stage.first_step for stage in stages))
+    return max((sizes.size_at(step) for step in steps), key=math.prod)
 
 
 def _batches(
-    options: Options,
     network: Network,
-    train: CheckedSet,
+    labeled: Sequence[LabeledImage],
     batch: int,
+    stages: Sequence[Stage],
     processes: Processes,
+    workers: int,
     progress: Progress,
+    *,
+    pin: bool,
 ) -> DataLoader:
-    """This process's mini-batches of the steps that are left."""
+    """Return this process's mini-batches of the steps after `progress`."""
     settings = network.training_settings
+    mini_batch = batch // settings.subdivisions
     sampler = StepSampler(
-        images=len(train.images),
+        images=len(labeled),
         batch=batch,
-        mini_batch=batch // settings.subdivisions,
+        mini_batch=mini_batch,
         steps=range(progress.step + 1, settings.max_batches + 1),
-        size_at=input_sizes(options, network, progress.seed).size_at,
+        size_at=_input_sizes(network, stages, progress.seed).size_at,
         seed=progress.seed,
     )
     head = network.head_settings[-1]  # Darknet takes jitter, resize and max from the last layer
-    images = training_images(train.images, network.input, settings, head, options.dialect)
+    images = training_images(labeled, network.input, settings, head, network.dialect)
     images.keep((network.input.height, network.input.width))
-    return training_loader(
-        images,
-        SharedSteps(sampler, batch // settings.subdivisions, processes),
-        options.workers,
-        pin=options.device.startswith("cuda"),
-    )
+    return training_loader(images, ShardedSampler(sampler, mini_batch, processes), workers, pin=pin)
 
 
-def _names(data: DataFile, classes: int, class_map: Tensor | None) -> list[str]:
-    """The class names, after a check that cfg, .data and .names speak of the same number of classes."""
+def _read_names(data: DataFile, classes: int, class_map: Tensor | None) -> list[str]:
+    """Read the class names. Raises DatasetError unless cfg, .data and .names have the same number of classes."""
     if data.train is None or data.names is None:
         raise DatasetError(f"{data.path}: expected the keys train, valid and names")
     names = read_names(data.names)
-    if classes != data.classes:
-        expected = f"{classes} as in the {'heads' if class_map is None else 'map'} of the cfg"
-        raise DatasetError(f"{data.path}: found classes={data.classes}, expected {expected}")
+    expected, where = (classes, "heads") if class_map is None else (len(class_map), "map")
+    if expected != data.classes:
+        raise DatasetError(
+            f"{data.path}: found classes={data.classes}, expected {expected} as in the {where} of the cfg"
+        )
     if len(names) != data.classes:
         raise DatasetError(f"{data.names}: found {len(names)} names, expected {data.classes}")
     return names
 
 
-def _stop_where_nothing_helps(
-    data: DataFile, train: CheckedSet, valid: CheckedSet | None, options: Options
+def _check_usable(
+    data: DataFile, train: CheckedSet, valid: CheckedSet | None, skip_problems: bool
 ) -> None:
+    """Raise DatasetError for problems that stop the run, and for lists without a usable image or without an object."""
     for path, checked in ((data.train, train), (data.valid, valid)):
         if checked is None:
             continue
         serious = stopping(checked.problems)
-        if serious and not options.skip_problems:
+        if serious and not skip_problems:
             raise DatasetError(
                 f"{path}: found {len(serious)} problems, the first: {serious[0].message}; "
                 "correct them, or leave these images and labels out with --on-problem skip"
@@ -196,7 +245,7 @@ def _stop_where_nothing_helps(
 
 
 def _read_class_map(network: Network, cfg: Path) -> Tensor | None:
-    """Return the `map` of the [region]: the class of its tree for each label of the data set. None without a map."""
+    """Read the `map` of a [region]: the class of its tree for each label of the data set. None without a map."""
     settings = network.head_settings[-1]
     if not (isinstance(settings, RegionSettings) and settings.class_map):
         return None

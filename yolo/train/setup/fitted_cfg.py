@@ -29,8 +29,14 @@ from yolo.errors import CfgError, DatasetError
 from yolo.formats.cfg_text import CfgChange, edit_cfg
 from yolo.model.network import Network, build
 from yolo.train.multiscale import Sizes
-from yolo.train.setup.data_report import fit_words, fits, heads_of, memory_line, placement_of
-from yolo.train.setup.memory import estimate
+from yolo.train.setup.preflight import (
+    describe_fit,
+    estimate_memory,
+    fits,
+    heads_of,
+    memory_line,
+    placement_of,
+)
 
 Values = dict[int, dict[str, str | None]]  # number of a section, 0 for [net] → keys and values
 
@@ -287,7 +293,7 @@ def _training_data(network: Network, data: DataFile) -> tuple[int, np.ndarray, s
 
 
 def _anchor_note(anchors: FittedAnchors) -> str:
-    return f"anchors: {fit_words(anchors.after)}; the base's: {fit_words(anchors.before)}"
+    return f"anchors: {describe_fit(anchors.after)}; the base's: {describe_fit(anchors.before)}"
 
 
 def _subdivisions(text: str, path: str, options: FitOptions) -> tuple[int, str]:
@@ -302,7 +308,7 @@ def _subdivisions(text: str, path: str, options: FitOptions) -> tuple[int, str]:
     tried = [2**power for power in range(settings.batch.bit_length())]
     for subdivisions in [each for each in tried if settings.batch % each == 0]:
         images = settings.batch // subdivisions
-        memory = estimate(network, images, size, copies)
+        memory = estimate_memory(network, images, size, copies)
         if options.free is None or fits(memory, int(options.free * USABLE)):
             return subdivisions, memory_line(memory, options.free, images, size, subdivisions)
     raise CfgError(

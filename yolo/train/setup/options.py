@@ -1,4 +1,4 @@
-"""What the command line of training adds to cfg and data, as a record."""
+"""The options of a training run, grouped by what they decide. tools/train.py --help explains each."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,32 +8,60 @@ from yolo.train.multiscale import Stage
 
 
 @dataclass(frozen=True)
-class Options:
-    """`overrides` are values of [net]; all else as tools/train.py explains its options."""
+class StartPoint:
+    """Where a run starts: with new weights, with a .weights file, or exactly where a checkpoint was saved."""
 
-    cfg: Path
-    data: Path
     weights: Path | None = None
     cutoff: int | None = None
     clear: bool = False
     resume: Path | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What is computed beside or instead of what the cfg says."""
+
     iou_loss: str | None = None
     box_gradient: str = "darknet"
-    dialect: str = "alexeyab"
     policy: str | None = None
     sizes: tuple[Stage, ...] = ()
     freeze: int = 0
     backbone_lr: float = 1.0
     ema: float = 0.0
-    mixed: bool = False
-    compiled: bool = False
-    synced_norm: bool = False
-    overrides: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where the network computes, and how fast."""
+
     device: str = "cpu"
     workers: int = 2
-    seed: int = 0
+    amp: bool = False
+    compiled: bool = False
+    sync_bn: bool = False
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is scored, logged and written, and where. out: by default the `backup` of the .data file."""
+
     out: Path | None = None
     map_every: int | None = None
     log: str = PROGRESS_LOG
     histograms_every: int = 0
+
+
+@dataclass(frozen=True)
+class Options:
+    """All options. overrides: values of [net]; output: None writes and logs nothing."""
+
+    cfg: Path
+    data: Path
+    dialect: str = "alexeyab"
+    overrides: tuple[tuple[str, str], ...] = ()
     skip_problems: bool = False
+    start: StartPoint = StartPoint()
+    learning: Learning = Learning()
+    machine: Machine = Machine()
+    output: Output | None = Output()

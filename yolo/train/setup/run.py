@@ -1,7 +1,8 @@
-"""cfg, data and options → a `Run`, with everything checked before the first step."""
+"""Set up a training run: from the options to a `Run`, with everything checked before the first step."""
 
 import logging
-import math
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,170 +10,265 @@ from torch import nn
 
 from yolo.cfg import read_data
 from yolo.distributed import Processes, device_of
-from yolo.errors import CfgError
+from yolo.errors import CfgError, WeightsError
 from yolo.model.layers.sync_batchnorm import convert_sync_batchnorm
-from yolo.model.network import Network
+from yolo.model.network import IMAGE, Network
+from yolo.model.weights import load_weights
 from yolo.schedule import Schedule, with_policy
 from yolo.settings import TrainingSettings
-from yolo.train.amp import Precision, precision_of
-from yolo.train.data_parallel import spread
-from yolo.train.ema import WeightAverage, darknet_average, usual_average
+from yolo.train.amp import precision_of
+from yolo.train.checkpoint import Progress, Stateful, load_checkpoint
+from yolo.train.ema import WeightEma, darknet_ema, standard_ema
 from yolo.train.log.logger import Logger, NullLogger, printer_of
-from yolo.train.optimizer import make_optimizer
-from yolo.train.setup.classification import classification_task, read_classification_data
-from yolo.train.setup.data_report import memory_line
-from yolo.train.setup.detection import (
-    check_detector,
-    detection_task,
-    input_sizes,
-    read_detection_data,
-)
-from yolo.train.setup.memory import estimate, free_bytes
-from yolo.train.setup.options import Options
-from yolo.train.setup.resume import beginning
-from yolo.train.trainer import Run, states
+from yolo.train.optimizer import changes_with_time, make_optimizer
+from yolo.train.setup.classification import classification_task
+from yolo.train.setup.detection import detection_task
+from yolo.train.setup.options import Learning, Options, StartPoint
+from yolo.train.setup.preflight import check_channels, estimate_memory, free_bytes, memory_line
+from yolo.train.trainer import Run, stateful_parts
 
 log = logging.getLogger(__name__)
 
-READABLE_CHANNELS = (1, 3)
-
-SAVE_EVERY = 100  # detector.c: _last.weights
+SAVE_EVERY = 100  # steps (detector.c: _last.weights)
 
 ALONE = Processes()
 
 
 def start(options: Options, processes: Processes = ALONE) -> Run:
-    """Build network, data and optimizer; load weights or a checkpoint; open the journal.
+    """Build network, data and optimizer, load weights or a checkpoint, and open the logs.
 
-    Raises CfgError, DatasetError or WeightsError, before anything is written, for whatever would stop the run later.
+    Args:
+        options: what the command line says.
+        processes: this process and the others.
+
+    Returns:
+        A run for `trainer.train`.
+
+    Raises:
+        CfgError, DatasetError, WeightsError: anything that would stop the run later. Nothing has been written then.
     """
-    network = read_network(options)
-    settings = network.training_settings
-    data = read_data(options.data)
-    batch = settings.batch // settings.subdivisions * settings.subdivisions  # as Darknet divides
-    read, make_task = (
-        (read_detection_data, detection_task)
-        if network.heads
-        else (read_classification_data, classification_task)
+    learning, machine, output = options.learning, options.machine, options.output
+    network = read_network(
+        options.cfg, options.dialect, dict(options.overrides), options.start.seed
     )
-    sets = read(options, network, data)
-    device = device_of(processes, options.device)
-    # Images come channels last, and convolutions on them are quicker that way on CPU and GPU.
+    settings = network.training_settings
+    batch = settings.batch // settings.subdivisions * settings.subdivisions  # as Darknet divides
+    data = read_data(options.data)
+    make_task = detection_task if network.heads else classification_task
+    task = make_task(options, network, data, batch, processes)
+    device = device_of(processes, machine.device)
+    # Batches come with channels last; convolutions on them are faster that way on CPU and GPU.
     network.to(device, memory_format=torch.channels_last)
-    if options.synced_norm and processes.world > 1:
+    if machine.sync_bn and processes.world > 1:
         convert_sync_batchnorm(network)
     optimizer = make_optimizer(
-        network, settings, options.freeze, options.cutoff or 0, options.backbone_lr
+        network, settings, learning.freeze, options.start.cutoff or 0, learning.backbone_lr
     )
-    precision = precision_of(device, options.mixed)
-    average = _average(options, network, settings)
-    progress = beginning(options, network, optimizer, states(average, precision))
-    if average and not options.resume:
-        average.restart(network)
+    precision = precision_of(device, machine.amp)
+    ema = _make_ema(network, settings, learning.ema)
+    parts, course = stateful_parts(ema, precision), _course(network, learning, machine.amp)
+    progress = load_start(options.start, network, optimizer, parts, course)
+    if ema and not options.start.resume:
+        ema.restart(network)
     if "batchnorm" in network.kinds:
         # pjreddie's order has no place for the biases, which are trained
         network.weights_format = network.weights_format._replace(order="alexeyab")
-    _tell_memory(options, network, precision, batch // settings.subdivisions // processes.world)
-    task = make_task(options, network, sets, batch, processes)
+    images = batch // settings.subdivisions // processes.world
+    copies = (2 if settings.adam else 1) + (ema is not None)
+    memory = estimate_memory(
+        network, images, task.largest_input, copies, precision.dtype, learning.freeze
+    )
+    line = memory_line(
+        memory, free_bytes(device), images, task.largest_input, settings.subdivisions
+    )
+    log.info("%s", line)
     batches = task.batches(progress)
-    folder = options.out or data.backup or Path("backup")
+    folder = (output and output.out) or data.backup or Path("backup")
+    writes = output is not None and processes.rank == 0
     return Run(
         network=network,
-        model=_model(network, options, processes, device),
+        model=_make_model(network, processes, device, machine.compiled),
         loss=task.loss,
         optimizer=optimizer,
-        schedule=_schedule(options, settings),
+        schedule=_schedule(settings, learning.policy),
+        freeze=learning.freeze,
         precision=precision,
-        average=average,
+        ema=ema,
         batches=batches,
         batch=batch,
         subdivisions=settings.subdivisions,
         last_step=settings.max_batches,
         validation=task.validation,
-        journal=_journal(options, network, folder, progress.step + 1, processes),
+        logger=_open_logger(folder, network, options.cfg.stem, progress.step + 1, output.log)
+        if writes
+        else NullLogger(),
         processes=processes,
         folder=folder,
         name=options.cfg.stem,
         save_every=SAVE_EVERY,
-        histograms_every=options.histograms_every,
+        histograms_every=output.histograms_every if output else 0,
         device=device,
         progress=progress,
     )
 
 
-def read_network(options: Options) -> Network:
-    """The network that is to be trained, its weights drawn by the seed. Raises CfgError where it cannot be trained."""
-    torch.manual_seed(options.seed)
-    network = Network.from_cfg(
-        options.cfg, overrides=dict(options.overrides), dialect=options.dialect
-    )
+def read_network(cfg: Path, dialect: str, overrides: Mapping[str, str], seed: int) -> Network:
+    """Build the network that is to be trained, with weights drawn by the seed.
+
+    Args:
+        cfg: the .cfg file.
+        dialect: "alexeyab" or "pjreddie", the Darknet whose arithmetic is followed.
+        overrides: values of [net].
+        seed: of the weights.
+
+    Returns:
+        The network on the CPU.
+
+    Raises:
+        CfgError: the cfg has an error, or is one of a network that cannot be trained.
+    """
+    torch.manual_seed(seed)
+    network = Network.from_cfg(cfg, overrides=overrides, dialect=dialect)
     if not network.drawn:
         network.draw_weights()
-    if network.input.channels not in READABLE_CHANNELS:
-        expected = " or ".join(map(str, READABLE_CHANNELS))
-        raise CfgError(
-            f"{options.cfg}: found channels={network.input.channels}, expected {expected}: those of image files"
-        )
+    check_channels(network, cfg)
     if network.training_settings.max_batches < 1:
-        raise CfgError(
-            f"{options.cfg}: found max_batches=0, expected at least 1; --max-batches N sets it"
-        )
-    if network.heads:
-        check_detector(network, options)
+        raise CfgError(f"{cfg}: found max_batches=0, expected at least 1; --max-batches N sets it")
     return network
 
 
-def _tell_memory(options: Options, network: Network, precision: Precision, images: int) -> None:
-    """What a mini-batch will take, at the largest input that the run may choose."""
+def load_start(
+    start_point: StartPoint,
+    network: Network,
+    optimizer: torch.optim.Optimizer,
+    others: Mapping[str, Stateful],
+    course: Mapping[str, int | float | str],
+) -> Progress:
+    """Load the weights or the checkpoint from which a run starts.
+
+    Args:
+        start_point: the files, and what of them is used.
+        network: gets the weights.
+        optimizer: gets the state of a checkpoint.
+        others: other parts of the run with a state, by name.
+        course: the settings that decide the course of the run; a checkpoint must have been saved with the same.
+
+    Returns:
+        How far the run is.
+
+    Raises:
+        WeightsError: a file does not fit, or its run is already complete.
+    """
     settings = network.training_settings
-    size = network.input.height, network.input.width
-    if network.heads:
-        sizes = input_sizes(options, network, options.seed)
-        steps = (1, settings.max_batches, *(stage.first_step for stage in options.sizes))
-        size = max((sizes.size_at(step) for step in steps), key=math.prod)
-    copies = (2 if settings.adam else 1) + bool(options.ema or settings.ema_alpha)
-    memory = estimate(network, images, size, copies, precision.dtype)
-    device = next(network.parameters()).device
-    line = memory_line(memory, free_bytes(device), images, size, settings.subdivisions)
-    log.info("%s", line)
+    last = settings.max_batches
+    if path := start_point.resume:
+        progress = load_checkpoint(path, network, optimizer, others)
+        for name, expected in progress.settings.items():
+            if course.get(name, expected) != expected:
+                raise WeightsError(
+                    f"{path}: found a run with {name}={expected}, expected {course[name]} as cfg and "
+                    "options say: a run resumes exactly only with the settings it was started with"
+                )
+        if progress.step >= last:
+            raise WeightsError(
+                f"{path}: found step {progress.step}, expected one before max_batches={last}; "
+                "--max-batches N trains on"
+            )
+        return progress
+    progress = Progress(step=0, seen=0, seed=start_point.seed, best_map=-1.0, settings=course)
+    if start_point.weights is None:
+        return progress
+    header = load_weights(network, start_point.weights, start_point.cutoff)
+    if start_point.clear or start_point.cutoff is not None:
+        return progress
+    step = header.seen // (settings.batch // settings.subdivisions * settings.subdivisions)
+    if step >= last:
+        raise WeightsError(
+            f"{start_point.weights}: found seen={header.seen} images, which is step {step} of max_batches={last}: "
+            "nothing is left to train; --clear starts at step 0 with these weights, --max-batches N trains on"
+        )
+    return replace(progress, step=step, seen=header.seen)
 
 
-def _schedule(options: Options, settings: TrainingSettings) -> Schedule:
-    schedule = settings.schedule
-    return with_policy(schedule, options.policy) if options.policy else schedule
+def data_parallel(
+    network: Network, processes: Processes, device: torch.device
+) -> nn.parallel.DistributedDataParallel:
+    """Wrap the network for several processes: their gradients become the mean of all."""
+    # Layers that wait for their step have no gradient until then. A branch that leads to no head never has one.
+    some_unused = changes_with_time(network) or len(_used_layers(network)) < len(network.layers)
+    return nn.parallel.DistributedDataParallel(
+        network,
+        device_ids=[device] if device.type == "cuda" else None,
+        find_unused_parameters=some_unused,
+    )
 
 
-def _average(
-    options: Options, network: Network, settings: TrainingSettings
-) -> WeightAverage | None:
-    """The command line's average goes before the cfg's."""
-    if options.ema:
-        return usual_average(network, options.ema)
+def _used_layers(network: Network) -> set[int]:
+    """Return the indices of the layers that the raw maps depend on."""
+    used: set[int] = set()
+    left = list(network.outputs)
+    while left:
+        index = left.pop()
+        if index != IMAGE and index not in used:
+            used.add(index)
+            left += network.sources[index]
+    return used
+
+
+def _course(network: Network, learning: Learning, amp: bool) -> dict[str, int | float | str]:
+    """Return what decides the course of a run beside data, seed and step. Checkpoints store it."""
+    settings = network.training_settings
+    return {
+        "batch": settings.batch,
+        "subdivisions": settings.subdivisions,
+        "height": network.input.height,
+        "width": network.input.width,
+        "momentum": settings.momentum,
+        "decay": settings.decay,
+        "iou_loss": learning.iou_loss or "the cfg's",
+        "box_gradient": learning.box_gradient,
+        "dialect": network.dialect,
+        "policy": learning.policy or "the cfg's",
+        "sizes": ",".join(map(str, learning.sizes)) or "the cfg's",
+        "freeze": learning.freeze,
+        "backbone_lr": learning.backbone_lr,
+        "ema": learning.ema,
+        "amp": int(amp),
+    }
+
+
+def _schedule(settings: TrainingSettings, policy: str | None) -> Schedule:
+    """Return the cfg's learning rate schedule, with the `--policy` of the command line if there is one."""
+    return with_policy(settings.schedule, policy) if policy else settings.schedule
+
+
+def _make_ema(network: Network, settings: TrainingSettings, decay: float) -> WeightEma | None:
+    """Return the EMA of `--ema`, or else that of the cfg's ema_alpha, or None."""
+    if decay:
+        return standard_ema(network, decay)
     if settings.ema_alpha:
-        return darknet_average(network, settings.ema_alpha, settings.max_batches)
+        return darknet_ema(network, settings.ema_alpha, settings.max_batches)
     return None
 
 
-def _model(
-    network: Network, options: Options, processes: Processes, device: torch.device
+def _make_model(
+    network: Network, processes: Processes, device: torch.device, compiled: bool
 ) -> nn.Module:
-    """What computes the raw maps in training."""
-    model = spread(network, processes, device)
-    return torch.compile(model) if options.compiled else model
+    """Return the module that computes the raw maps in training."""
+    model = data_parallel(network, processes, device) if processes.world > 1 else network
+    return torch.compile(model) if compiled else model
 
 
-def _journal(
-    options: Options, network: Network, folder: Path, first_step: int, processes: Processes
-) -> Logger | NullLogger:
-    if processes.rank > 0:
-        return NullLogger()
+def _open_logger(
+    folder: Path, network: Network, title: str, first_step: int, log_format: str
+) -> Logger:
     folder.mkdir(parents=True, exist_ok=True)
     settings = network.training_settings
     return Logger(
         folder,
         first_step,
         settings.max_batches,
-        printer=printer_of(options.log, options.dialect),
+        printer=printer_of(log_format, network.dialect),
         max_loss=settings.max_chart_loss,
-        title=options.cfg.stem,
+        title=title,
     )

@@ -1,4 +1,4 @@
-"""yolo.train.setup.data_report: tables and lines before the first step, word by word; what they count is by hand."""
+"""yolo.train.setup.preflight: tables and lines before the first step, word by word; what they count is by hand."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,8 @@ from yolo.data.check import (
 )
 from yolo.letterbox import letterboxed, stretched
 from yolo.records import Problem
-from yolo.train.setup.data_report import (
+from yolo.train.setup.preflight import (
+    Memory,
     all_problems,
     anchor_lines,
     fits,
@@ -29,7 +30,6 @@ from yolo.train.setup.data_report import (
     placement_of,
     problem_table,
 )
-from yolo.train.setup.memory import Memory
 
 MIB, GIB = 2**20, 2**30
 REGION = """
