@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers.command_calls import bad_option, one_line
 from yolo.model.network import Network
 from yolo.model.weights import save_weights
 
@@ -55,17 +56,6 @@ def case(tmp_path, monkeypatch):
 
 def write(path, size=(8, 24)):
     cv2.imwrite(path, np.full((*size, 3), (0, 0, 255), np.uint8))
-
-
-def one_line(result, match):
-    code, _, err = result
-    assert code == 2, result
-    assert err.count("\n") == 1 and re.search(f"^error: .*{match}", err), err
-
-
-def bad_option(result, match):
-    code, _, err = result
-    assert code == 2 and re.search(f"error: argument .*{match}", err.splitlines()[-1]), result
 
 
 def test_help_shows_a_real_example(call):

@@ -64,6 +64,11 @@ def test_without_a_command_all_are_listed_with_one_line_each_and_nothing_slow_is
         assert len(re.findall(rf"^  {name} +\S.*\.$", out, re.M)) == 1, name
 
 
+def test_importing_yolo_imports_no_torch():
+    lazy = "import sys, yolo; dir(yolo); sys.exit('torch' in sys.modules or 'cv2' in sys.modules)"
+    subprocess.run([sys.executable, "-c", lazy], cwd=PROJECT, check=True)
+
+
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_help_is_the_list(program, option):
     assert program(option) == program()

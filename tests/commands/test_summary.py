@@ -1,0 +1,20 @@
+"""summary: parameters and bytes of the weights by hand, and wrong input as one line and exit code 2."""
+
+from tests.helpers.command_calls import one_line
+
+
+def test_summary_prints_layers_parameters_and_the_size_of_the_weights(call, case):
+    code, out, err = call("summary", "--cfg", "tiny.cfg")
+    assert (code, err) == (0, "")
+    # by hand: 3*6*9 + 4*6, 6*12*9 + 4*12, 12*14 + 14 numbers, of which the running ones are no parameters
+    numbers = (162 + 24) + (648 + 48) + (168 + 14)
+    assert f"parameters {numbers - 2 * 6 - 2 * 12:,}\n" in out
+    assert f".weights {20 + 4 * numbers:,} bytes\n" in out
+    assert (case / "tiny.weights").stat().st_size == 20 + 4 * numbers
+    assert "Total BFLOPS 0.000\n" in out or "Total BFLOPS 0.001\n" in out
+
+
+def test_summary_stops_in_one_line(call, case):
+    one_line(call("summary", "--cfg", "away.cfg"), "away.cfg: No such file")
+    one_line(call("summary", "--cfg", "tiny.weights"), r"tiny.weights:\d+: found")
+    one_line(call("summary", "--cfg", case), "Is a directory")
