@@ -56,8 +56,14 @@ def detect_items(
 def _prepared(
     detector: Detector, items: Iterable[SourceFrame | Fault]
 ) -> Iterator[Prepared | Fault]:
-    for item in items:
-        yield item if isinstance(item, Fault) else (item, *detector.prepare(item.image))
+    """Prepare frames for the network, on one core: PyTorch's number of threads is that of the calling thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for item in items:
+            yield item if isinstance(item, Fault) else (item, *detector.prepare(item.image))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _batches(items: Iterable[Prepared | Fault], size: int) -> Iterator[list[Prepared] | Fault]:

@@ -20,8 +20,8 @@ TICKS = 90_000  # per second, MPEG's clock: frames of 24, 25, 30, 30000/1001, 50
 
 GUESSED_RATE = 25  # for the encoder's rate control; each frame has its own time
 
-# One thread has a core beside the network; "veryfast" at this quality looks the same as the slower presets.
-ENCODER = {"preset": "veryfast", "crf": "23"}
+# The network needs the time: "ultrafast" takes a third of the time of "veryfast", for files twice as large.
+ENCODER = {"preset": "ultrafast", "crf": "23"}
 
 SOUND_OF_MP4 = (
     "aac",
@@ -55,7 +55,10 @@ class VideoFile:
         height, width = image.shape[:2]
         if height % 2 or width % 2:
             image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        planes = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2YUV_I420)
+        frame = av.VideoFrame.from_ndarray(
+            planes, format="yuv420p"
+        )  # OpenCV is 10 times as fast as PyAV
         self._last = max(self._last + 1, round(time * TICKS))
         frame.pts, frame.time_base = self._last, Fraction(1, TICKS)
         self._container.mux(self._stream.encode(frame))

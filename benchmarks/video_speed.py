@@ -1,0 +1,140 @@
+"""Frames per second of the video pipeline, beside the network alone and beside a plain OpenCV loop.
+
+The pipeline is what `yolo-darknet detect VIDEO --save-video` does: one thread decodes by PyAV and prepares the image,
+the network computes in another, boxes are drawn and encoded as H.264 in a third. The network alone gets frames that
+were prepared before: forward pass, decoding of the boxes, NMS. The plain loop reads by cv2.VideoCapture, detects, draws
+and writes by cv2.VideoWriter, one after the other. The three are timed in turn in each round; the ratios are medians
+over the rounds. The bound is 0.95 of the network alone. Exit code 1 where it is missed.
+
+  python benchmarks/video_speed.py --cfg yolo-fastest-1.1.cfg --weights yolo-fastest-1.1.weights --size 320 street.mp4
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from threading import Event
+
+import cv2
+import torch
+
+from yolo.console import run, whole_number
+from yolo.detect.detector import Detector
+from yolo.detect.draw import draw_detections
+from yolo.detect.outputs.annotated import annotated
+from yolo.detect.outputs.video import video_file
+from yolo.detect.overlapped import detect_items
+from yolo.detect.pipeline import Behind
+from yolo.detect.sources.kinds import expand
+from yolo.detect.sources.reader import Selection, read_sources
+from yolo.detect.sources.streams import Patience
+from yolo.detect.sources.video import video_frames
+from yolo.detect.views import ViewPlan
+from yolo.model.network import Network
+from yolo.model.weights import load_weights
+
+BOUND = 0.95
+WRITE_BEHIND = 8  # as in the command
+
+
+def main() -> None:
+    args = _arguments()
+    torch.set_num_threads(args.threads)
+    size = {"width": str(args.size), "height": str(args.size)}
+    network = Network.from_cfg(args.cfg, overrides=size)
+    if args.weights:
+        load_weights(network, args.weights)
+    names = tuple(map(str, range(network.classes)))
+    detector = Detector(network.eval(), names)
+    prepared = [
+        detector.prepare(frame.image)
+        for frame in islice(video_frames(str(args.video), network.input.channels), args.frames)
+    ]
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        network_alone(detector, prepared[:5])
+        for number in range(args.rounds):
+            alone = rate(len(prepared), network_alone, detector, prepared)
+            pipeline = rate(len(prepared), with_pipeline, detector, args.video, out, len(prepared))
+            again = rate(len(prepared), network_alone, detector, prepared)
+            loop = rate(len(prepared), plain_loop, detector, args.video, out, len(prepared))
+            rows.append(((alone + again) / 2, pipeline, loop))
+            print(
+                f"round {number + 1}: network alone {rows[-1][0]:.1f}, pipeline {pipeline:.1f}, "
+                f"plain loop {loop:.1f} frames/s; load {os.getloadavg()[0]:.1f}"
+            )
+    share = statistics.median(pipeline / alone for alone, pipeline, _ in rows)
+    gain = statistics.median(pipeline / loop for _, pipeline, loop in rows)
+    print(
+        f"{args.cfg.stem} at {args.size}, {args.threads} threads, {len(prepared)} frames: pipeline "
+        f"{share:.3f} of the network alone (bound {BOUND}), {gain:.2f} times the plain loop"
+    )
+    sys.exit(share < BOUND)
+
+
+def rate(frames: int, work, *arguments) -> float:
+    """Frames per second of `work(*arguments)`."""
+    begun = time.perf_counter()
+    work(*arguments)
+    return frames / (time.perf_counter() - begun)
+
+
+def network_alone(detector: Detector, prepared: list) -> None:
+    for image, placement in prepared:
+        detector.detect(image[None], [placement])
+
+
+def with_pipeline(detector: Detector, video: Path, out: Path, frames: int) -> None:
+    stop = Event()
+    selection = Selection(max_frames=frames)
+    channels = detector.network.input.channels
+    items = read_sources(expand([str(video)]), channels, selection, Patience(), stop)
+    with video_file(out / "pipeline.mp4", str(video)) as file:
+
+        def write(result) -> None:
+            file.write(annotated(result, detector.names, None), result.frame.time)
+
+        with closing(Behind(write, WRITE_BEHIND)) as behind:
+            for result in detect_items(detector, items, ViewPlan(), 1, stop):
+                behind.put(result)
+            behind.finish()
+
+
+def plain_loop(detector: Detector, video: Path, out: Path, frames: int) -> None:
+    capture, writer = cv2.VideoCapture(str(video)), None
+    for _ in range(frames):
+        image = cv2.cvtColor(capture.read()[1], cv2.COLOR_BGR2RGB)
+        found = detector(image)
+        parts = (part.numpy() for part in (found.boxes, found.scores, found.labels))
+        drawn = draw_detections(image, *parts, detector.names)
+        if writer is None:
+            code = cv2.VideoWriter_fourcc(*"mp4v")
+            writer = cv2.VideoWriter(str(out / "loop.mp4"), code, 25, image.shape[1::-1])
+        writer.write(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
+    capture.release()
+    writer.release()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("video", type=Path)
+    add("--cfg", type=Path, required=True)
+    add("--weights", type=Path, help="without: random weights, which detect nothing")
+    add("--size", type=whole_number(32), default=416)
+    add("--frames", type=whole_number(2), default=150)
+    add("--rounds", type=whole_number(1), default=3)
+    add("--threads", type=whole_number(1), default=2)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run(main)
