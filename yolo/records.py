@@ -6,15 +6,20 @@ torch is imported for type checkers only, so that commands that score files star
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
+
+from yolo.extras import import_extra
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+MOST_SHOWN = 5  # detections in one line of text
 
 VOC_ORIGIN = 1.0  # where VOC's pixel coordinates begin; all others begin at 0
 
@@ -44,7 +49,7 @@ class Problem:
     message: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Detections:
     """The N detections in one image; N may be 0.
 
@@ -58,6 +63,56 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> Detections:
+        """Return some of the detections, in the order of `index`: a number, a slice, indices or a mask."""
+        if isinstance(index, int):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"found detection {index}, expected one of {len(self)}")
+            index = [index]
+        return Detections(self.boxes[index], self.scores[index], self.labels[index])
+
+    def __repr__(self) -> str:
+        """One line: how many, and label, score and box of the first ones."""
+        columns = (self.labels.tolist(), self.scores.tolist(), self.boxes.tolist())
+        shown = list(zip(*columns, strict=True))[:MOST_SHOWN]
+        rows = [
+            f"{label} {score:.2f} [{' '.join(f'{v:.0f}' for v in box)}]"
+            for label, score, box in shown
+        ]
+        rows += ["..."] if len(self) > MOST_SHOWN else []
+        return f"Detections({len(self)}{': ' if rows else ''}{', '.join(rows)})"
+
+    def to_dict(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Return plain numbers that json can write: class_id, name, score and box (xyxy) of each detection."""
+        columns = (self.labels.tolist(), self.scores.tolist(), self.boxes.tolist())
+        return [
+            {"class_id": label, "name": names[label], "score": score, "box": box}
+            for label, score, box in zip(*columns, strict=True)
+        ]
+
+    def draw(self, image: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        """Return a copy of an image, uint8 `[H, W, 3]` RGB, with the boxes, names and scores."""
+        drawing = import_module("yolo.detect.draw")  # by name: this module is below all others
+        parts = (part.cpu().numpy() for part in (self.boxes, self.scores, self.labels))
+        return drawing.draw_detections(image, *parts, names)
+
+    def crop(self, image: np.ndarray) -> list[np.ndarray]:
+        """Return the pixels of each box, cut to the image `[H, W, C]`; a box outside of it has none."""
+        height, width = image.shape[:2]
+        low = self.boxes[:, :2].floor().clamp(min=0).int().tolist()
+        high = self.boxes[:, 2:].ceil().int().tolist()
+        return [
+            image[y1 : max(y1, min(y2, height)), x1 : max(x1, min(x2, width))].copy()
+            for (x1, y1), (x2, y2) in zip(low, high, strict=True)
+        ]
+
+    def to_supervision(self) -> Any:
+        """Return a supervision.Detections (the package `supervision`, extra `track`)."""
+        supervision = import_extra("supervision", "track", "Detections.to_supervision")
+        parts = (part.cpu().numpy() for part in (self.boxes, self.scores, self.labels))
+        boxes, scores, labels = parts
+        return supervision.Detections(xyxy=boxes, confidence=scores, class_id=labels)
 
 
 @dataclass(frozen=True)

@@ -164,11 +164,42 @@ def test_where_tags_must_overlap_the_higher_score_lies_on_top():
 
 
 def test_names_become_what_the_font_has():
-    assert draw.drawable("café au lait", 4) == "cafe au lait"
     assert draw.drawable("dog\t1", 4) == "dog?1"
-    assert draw.drawable("кот", 4) == "#4"
     assert draw.drawable("", 4) == "#4"
     assert not (drawn_on(128, 160, [[10, 40, 90, 100]], [0.5], [3]) == GRAY).all()
+
+
+@pytest.mark.skipif(cv2.__version__ < "5", reason="OpenCV 4 draws ASCII alone")
+@pytest.mark.parametrize(
+    "name", ["café au lait", "狗", "собака", "كلب", "σκύλος", "犬 いぬ", "한국어", "a狗b", "Ñandú"]
+)
+def test_names_in_other_scripts_are_drawn_as_they_are(name):
+    assert draw.drawable(name, 4) == name
+    box, score, label = [[20, 60, 220, 200]], [0.5], [0]
+    shown = draw.draw_detections(
+        np.full((240, 240, 3), GRAY, np.uint8), np.array(box), score, label, [name]
+    )
+    other = draw.draw_detections(
+        np.full((240, 240, 3), GRAY, np.uint8), np.array(box), score, label, ["?" * len(name)]
+    )
+    assert (shown != other).any()
+
+
+@pytest.mark.skipif(cv2.__version__ < "5", reason="OpenCV 4 draws ASCII alone")
+def test_accents_that_are_letters_of_their_own_are_joined_with_theirs():
+    assert draw.drawable("cafe\u0301", 4) == "café"
+
+
+def test_letters_that_no_font_has_become_marks_or_the_number(monkeypatch):
+    monkeypatch.setattr(draw, "has_glyph", lambda letter: " " <= letter <= "~")  # as with OpenCV 4
+    assert draw.drawable("café au lait", 4) == "cafe au lait"
+    assert draw.drawable("a狗b", 4) == "a?b"
+    assert draw.drawable("кот", 4) == "#4"
+
+
+@pytest.mark.parametrize("letter", ["\t", "\u200d", "\u0301", "\u3000"])
+def test_what_cannot_be_seen_is_no_glyph(letter):
+    assert not draw.has_glyph(letter)
 
 
 def test_scores_are_percent():

@@ -1,6 +1,6 @@
 """Image → detections: placement, network, decode, threshold and NMS, boxes back in image pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,11 +8,14 @@ import torch
 from torch import Tensor
 
 from yolo.defaults import NMS_THRESH, SCORE_THRESH
+from yolo.detect.inputs import ImageLike, pixels_of
 from yolo.detect.postprocess import diou_exponent_of, postprocess
 from yolo.letterbox import Placement, letterboxed, place, stretched, to_image
 from yolo.model.class_tree import best_class_one_hot
 from yolo.model.network import Network
 from yolo.records import Detections
+
+LIST_BATCH = 8  # images of a list that pass through the network together
 
 
 class Detector:
@@ -53,10 +56,35 @@ class Detector:
         last = network.head_settings[-1]  # as Darknet (detector.c test_detector)
         self.diou_exponent = diou_exponent_of(last.nms_kind, last.beta_nms)
 
-    def __call__(self, image: np.ndarray) -> Detections:
-        """Detect in an image uint8 `[H, W, C]`, RGB, or `[H, W]` for one channel. Boxes are xyxy in image pixels."""
-        prepared, placement = self.prepare(image)
-        return self.detect(prepared[None], [placement])[0]
+    def __call__(
+        self, image: ImageLike | list[ImageLike] | Iterator[ImageLike], color: str = "rgb"
+    ) -> Detections | list[Detections] | Iterator[Detections]:
+        """Detect in an image, a list of images or an iterator of them, such as the frames of a video.
+
+        Args:
+            image: An array uint8 `[H, W, C]`, or `[H, W]` for one channel; a path; the bytes of an image file; an image of
+                Pillow. A list goes through the network in batches, an iterator image by image as its results are asked for.
+            color: Order of the channels of arrays, "rgb" or "bgr".
+
+        Returns:
+            Detections of the image, xyxy in image pixels; a list of them for a list, an iterator for an iterator.
+        """
+        if isinstance(image, list | tuple):
+            return self._detect_list(image, color)
+        if isinstance(image, Iterator):
+            return (self._detect_list([each], color)[0] for each in image)
+        return self._detect_list([image], color)[0]
+
+    def _detect_list(self, images: Sequence[ImageLike], color: str) -> list[Detections]:
+        found = []
+        for start in range(0, len(images), LIST_BATCH):
+            pixels = (
+                pixels_of(image, self.network.input.channels, color)
+                for image in images[start : start + LIST_BATCH]
+            )
+            inputs, placements = zip(*map(self.prepare, pixels), strict=True)
+            found += self.detect(torch.stack(inputs), placements)
+        return found
 
     def prepare(self, image: np.ndarray) -> tuple[Tensor, Placement]:
         """Return the network input of an image, float32 `[C, H, W]` in 0..1, and the placement of the image in it."""

@@ -8,6 +8,7 @@ import colorsys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import ceil, sqrt
 
 import cv2
@@ -198,14 +199,40 @@ def text_color(background: Color) -> Color:
 
 
 def drawable(name: str, label: int) -> str:
-    """Return `name` in ASCII, as OpenCV's fonts have no other characters: without accents, '?' for other characters.
+    """Return `name` as the font can draw it: other letters without their accents, or as '?'.
 
-    A name of which only '?' is left becomes '#label'.
+    OpenCV 5 has letters of Latin, Greek, Cyrillic, Arabic, Chinese, Japanese and Korean, among others; OpenCV 4 has
+    ASCII alone. A name of which only '?' is left becomes '#label'.
     """
-    decomposed = unicodedata.normalize("NFKD", name)
-    bare = "".join(c for c in decomposed if not unicodedata.combining(c))
-    text = "".join(c if " " <= c <= "~" else "?" for c in bare).strip()
+    composed = unicodedata.normalize("NFC", name)
+    text = "".join(c if has_glyph(c) else _without_accents(c) for c in composed).strip()
     return text if text.strip("? ") else f"#{label}"
+
+
+def _without_accents(letter: str) -> str:
+    """Return the letters below the accents of `letter`, '?' for each one that the font does not have."""
+    decomposed = unicodedata.normalize("NFKD", letter)
+    bare = [c for c in decomposed if not unicodedata.combining(c)]
+    return "".join(c if has_glyph(c) else "?" for c in bare)
+
+
+@cache
+def has_glyph(letter: str) -> bool:
+    """Whether the font draws a character as itself: not as the '?' that OpenCV puts for those it does not have."""
+    if " " <= letter <= "~":
+        return True
+    if not letter.isprintable() or letter.isspace() or unicodedata.combining(letter):
+        return False
+    drawn = _letters_drawn(letter)
+    # OpenCV 4 draws one '?' for each byte
+    marks = (_letters_drawn("?" * count) for count in range(1, len(letter.encode()) + 1))
+    return bool(drawn.any()) and not any(np.array_equal(drawn, each) for each in marks)
+
+
+def _letters_drawn(text: str) -> ndarray:
+    canvas = np.zeros((64, 200), np.uint8)
+    cv2.putText(canvas, text, (8, 48), FONT, 1.0, 255, 1)
+    return canvas
 
 
 def pen_for(image: ndarray) -> Pen:

@@ -1,0 +1,53 @@
+"""Whatever a caller holds as an image → uint8 pixels for the detector."""
+
+from os import PathLike
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+
+from yolo.data.images import decode_image, read_image
+from yolo.detect.sources.frame import SourceFrame
+
+COLORS = ("rgb", "bgr")
+
+
+@runtime_checkable
+class PilImage(Protocol):
+    """An image of Pillow, which this package does not need."""
+
+    def convert(self, mode: str) -> "PilImage":
+        """Return the image in another mode."""
+        ...
+
+
+ImageLike: TypeAlias = np.ndarray | str | PathLike | bytes | PilImage | SourceFrame
+
+
+def pixels_of(image: ImageLike, channels: int, color: str = "rgb") -> np.ndarray:
+    """Return an image as a uint8 array for a network.
+
+    Args:
+        image: An array `[H, W, C]`, the path of a file, the bytes of a file, an image of Pillow, or a frame of a source.
+        channels: Of the network, 3 or 1.
+        color: Order of the channels of an array, "rgb" or "bgr" (as cv2.imread gives them).
+
+    Raises:
+        DatasetError: The file or the bytes are not an image.
+        OSError: The file cannot be read.
+        ValueError: Another order of colors.
+        TypeError: Something that is not an image.
+    """
+    if color not in COLORS:
+        raise ValueError(f"found color {color!r}, expected one of {', '.join(COLORS)}")
+    if isinstance(image, np.ndarray):
+        return image[..., ::-1] if color == "bgr" and image.ndim == 3 else image
+    if isinstance(image, SourceFrame):
+        return image.image
+    if isinstance(image, str | PathLike):
+        return read_image(image, channels)
+    if isinstance(image, bytes | bytearray | memoryview):
+        return decode_image(np.frombuffer(image, np.uint8), "bytes", channels)
+    if isinstance(image, PilImage):
+        return np.array(image.convert("RGB" if channels == 3 else "L"))
+    found = f"{type(image).__module__}.{type(image).__name__}"
+    raise TypeError(f"found {found}, expected an array, a path, bytes or an image of Pillow")
