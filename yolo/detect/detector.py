@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from yolo.defaults import NMS_THRESH, SCORE_THRESH
-from yolo.detect.inputs import ImageLike, pixels_of
+from yolo.detect.inputs import ImageLike, image_pixels
 from yolo.detect.postprocess import diou_exponent_of, postprocess
 from yolo.letterbox import Placement, letterboxed, place, stretched, to_image
 from yolo.model.class_tree import best_class_one_hot
@@ -79,7 +79,7 @@ class Detector:
         found = []
         for start in range(0, len(images), LIST_BATCH):
             pixels = (
-                pixels_of(image, self.network.input.channels, color)
+                image_pixels(image, self.network.input.channels, color)
                 for image in images[start : start + LIST_BATCH]
             )
             inputs, placements = zip(*map(self.prepare, pixels), strict=True)

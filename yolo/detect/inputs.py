@@ -23,7 +23,7 @@ class PilImage(Protocol):
 ImageLike: TypeAlias = np.ndarray | str | PathLike | bytes | PilImage | SourceFrame
 
 
-def pixels_of(image: ImageLike, channels: int, color: str = "rgb") -> np.ndarray:
+def image_pixels(image: ImageLike, channels: int, color: str = "rgb") -> np.ndarray:
     """Return an image as a uint8 array for a network.
 
     Args:
