@@ -1,5 +1,5 @@
 #!/bin/sh
-# The whole path on data it makes itself: draw pictures, convert, train, score, detect. `make demo` runs it.
+# All steps on generated data: draw images, convert, train, score, detect. `make demo` runs it.
 # usage: PY=python sh tools/demo.sh FOLDER
 set -eu
 folder=$1
@@ -18,12 +18,12 @@ $PY tools/convert_voc.py --train "$folder/shapes:train" --valid "$folder/shapes:
 say "3. training, some minutes on 2 cores"
 $PY tools/train.py --cfg cfg/shapes.cfg --data "$folder/data/voc.data" --out "$folder/run"
 
-say "4. the score of the best network on the pictures that it has not seen"
+say "4. the score of the best network on images that it was not trained on"
 $PY tools/evaluate.py --cfg cfg/shapes.cfg --weights "$folder/run/shapes_best.weights" \
     --data "$folder/data/voc.data" --report "$folder/report"
 
-say "5. pictures with boxes"
+say "5. images with boxes"
 head -n 8 "$folder/data/valid.txt" | tr '\n' '\0' | xargs -0 $PY tools/detect.py --cfg cfg/shapes.cfg \
     --weights "$folder/run/shapes_best.weights" --names "$folder/data/voc.names" --out "$folder/pictures"
 
-say "done: look at $folder/pictures and $folder/report/index.html; curves: tensorboard --logdir $folder/run/tensorboard"
+say "done: see $folder/pictures and $folder/report/index.html; curves: tensorboard --logdir $folder/run/tensorboard"

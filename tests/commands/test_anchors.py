@@ -1,4 +1,4 @@
-"""tools/anchors.py: its lines make a cfg that fits better, and wrong input is one line and exit code 2."""
+"""anchors: its lines make a cfg that fits better, and wrong input is one line and exit code 2."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""tools/classify.py as its users run it: Darknet's lines, and bad input as one line and exit code 2."""
+"""classify as its users run it: Darknet's lines, and bad input as one line and exit code 2."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""tools/convert_weights.py: .weights ↔ .safetensors, backbones, and wrong input as one line and exit code 2."""
+"""convert_weights: .weights ↔ .safetensors, backbones, and wrong input as one line and exit code 2."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""tools/detect.py with videos, streams and its other sources and outputs: real runs of a tiny network."""
+"""detect with videos, streams and its other sources and outputs: real runs of a tiny network."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""tools/evaluate.py: all metrics from a real run, its speed, and several processes that see what one sees."""
+"""evaluate: all metrics from a real run, its speed, and several processes that see what one sees."""
 
 import json
 import os

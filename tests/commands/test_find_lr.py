@@ -1,4 +1,4 @@
-"""tools/find_lr.py: a real sweep, and wrong options as one line."""
+"""find_lr: a real sweep, and wrong options as one line."""
 
 import re
 

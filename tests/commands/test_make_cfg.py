@@ -1,4 +1,4 @@
-"""tools/make_cfg.py: the new cfg trains as it is, the base stays, and nothing is replaced silently."""
+"""make_cfg: the new cfg trains as it is, the base stays, and nothing is replaced silently."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""tools/score.py as its users call it: a small case scored by hand in every format, and ways to go wrong."""
+"""score as its users call it: a small case scored by hand in every format, and ways to go wrong."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""tools/score_voc.py as its users run it: a small case scored by hand, and ways to go wrong."""
+"""score_voc as its users run it: a small case scored by hand, and ways to go wrong."""
 
 import json
 import re

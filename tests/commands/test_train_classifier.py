@@ -1,4 +1,4 @@
-"""tools/train.py with a classifier: trained on folders, used by classify.py, cut, and the beginning of a detector."""
+"""train with a classifier: trained on folders, used by classify.py, cut, and the beginning of a detector."""
 
 import csv
 from functools import partial

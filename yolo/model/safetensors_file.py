@@ -138,7 +138,7 @@ def _read_metadata(
     keys = ("format", "version", "seen", "order")
     found = ", ".join(f"{key}={metadata.get(key)}" for key in keys)
     raise WeightsError(
-        f"{path}: found metadata {found}, expected format={FORMAT} and what tools/convert_weights.py writes"
+        f"{path}: found metadata {found}, expected format={FORMAT} and what `convert_weights` writes"
     )
 
 

@@ -151,7 +151,7 @@ def _check_optimizer(path: str | Path, optimizer: Optimizer, state: dict) -> Non
 
 
 def _read(path: str | Path) -> dict:
-    expected = "a checkpoint that tools/train.py wrote, NAME_last.pt"
+    expected = "a checkpoint that `train` wrote, NAME_last.pt"
     with open(path, "rb") as file:
         if not zipfile.is_zipfile(file):
             raise WeightsError(

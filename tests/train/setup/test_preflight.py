@@ -160,7 +160,7 @@ def test_anchors_that_do_not_fit_get_a_hint_with_the_command():
     mean = (10 * 40 / 41 + 10 * 41 / 42 + 5) / 25
     assert second == (
         f"anchors made for these boxes would have a best possible recall 1.000 at IoU 0.5, mean IoU {mean:.3f}: "
-        "python tools/anchors.py --cfg x.cfg --data y.data prints them"
+        "yolo-darknet anchors --cfg x.cfg --data y.data prints them"
     )
 
 

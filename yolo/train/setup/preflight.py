@@ -173,7 +173,7 @@ def anchor_lines(network: Network, boxes: np.ndarray, cfg: Path, data: Path) -> 
     if then.recall - now.recall > WORTHWHILE_GAIN:
         lines.append(
             f"anchors made for these boxes would have a {describe_fit(then)}: "
-            f"python tools/anchors.py --cfg {cfg} --data {data} prints them"
+            f"yolo-darknet anchors --cfg {cfg} --data {data} prints them"
         )
     return lines
 
