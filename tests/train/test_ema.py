@@ -44,7 +44,7 @@ def numbers(network):
 # --------------------------------------------------------------------------------------------------------- the usual
 
 
-def test_the_usual_share_rises():
+def test_the_decay_of_the_standard_ema_rises():
     assert standard_step(1, 0.9998).decay == pytest.approx(0.9998 * (1 - math.exp(-0.0005)))
     assert standard_step(2000, 0.9998).decay == pytest.approx(0.9998 * (1 - 1 / math.e))
     assert standard_step(100_000, 0.9998).decay == pytest.approx(0.9998)

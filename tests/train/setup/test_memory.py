@@ -127,7 +127,7 @@ def test_a_cpus_free_memory_is_what_the_system_or_the_container_says(tmp_path):
     assert free_of(tmp_path, text, "500000\n", "600000\n") == 0
 
 
-def test_nobody_says(tmp_path):
+def test_free_memory_may_be_unknown(tmp_path):
     assert free_of(tmp_path, "MemTotal: 5 kB\n") is None
     assert free_of(tmp_path, "nonsense") is None
     assert free_bytes(torch.device("cpu"), tmp_path / "away", tmp_path) is None
@@ -135,5 +135,5 @@ def test_nobody_says(tmp_path):
 
 
 @pytest.mark.gpu
-def test_a_gpu_says_what_it_has():
+def test_a_gpu_reports_its_free_memory():
     assert 0 < free_bytes(torch.device("cuda")) <= torch.cuda.mem_get_info()[1]

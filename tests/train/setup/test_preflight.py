@@ -164,7 +164,7 @@ def test_anchors_that_do_not_fit_get_a_hint_with_the_command():
     )
 
 
-def test_boxes_of_an_anchor_that_no_mask_names_are_told():
+def test_boxes_of_an_anchor_in_no_mask_are_reported():
     masked = cfg_text().replace("mask=0,1", "mask=1")
     line, *_ = lines_of(network_of(masked.replace("filters=14", "filters=7")), [[12, 12], [24, 20]])
     assert line.endswith("(stride 8), 50.0% to an anchor of no mask, so that nothing learns them")

@@ -118,7 +118,7 @@ def test_a_list_entry_that_is_not_there_stops_or_is_left_out(options, four, capl
     assert f"{four.folder}/list.txt: 3 images, 4 objects (a class: 2, 2)" in caplog.text
 
 
-def test_images_without_labels_are_told_but_stop_nothing(options, four, caplog):
+def test_images_without_label_files_are_logged_but_stop_nothing(options, four, caplog):
     (four.folder / "labels" / "p0.txt").unlink()
     with caplog.at_level("INFO"):
         run = started(options)
@@ -167,7 +167,7 @@ def test_a_network_without_head_or_loss_cannot_be_trained(options):
 # ---------------------------------------------------------------------------------------------------------- the weights
 
 
-def test_weights_go_on_at_their_seen(options):
+def test_a_run_with_weights_starts_at_their_seen(options):
     run = started(options, weights=weights(options, seen=12))
     assert (run.progress.step, run.progress.seen) == (3, 12)
     assert len(run.batches) == 3
@@ -184,7 +184,7 @@ def test_seen_counts_the_images_that_are_really_trained_on(options):
     assert (run.batch, run.progress.step) == (9, 3)
 
 
-def test_weights_past_max_batches_say_so_and_clear_starts_anew(options):
+def test_weights_past_max_batches_are_an_error_and_clear_starts_at_step_0(options):
     path = weights(options, seen=24)
     refused(
         options, WeightsError,
@@ -229,17 +229,17 @@ def test_the_same_lists_may_be_relative_to_the_data_file(options, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "found"),
     [
         ({"overrides": (("batch", "2"), ("max_batches", "50"))}, "batch=4, expected 2"),
         ({"iou_loss": "giou"}, "iou_loss=the cfg's, expected giou"),
         ({"dialect": "pjreddie"}, "dialect=alexeyab, expected pjreddie"),
     ],
 )
-def test_a_checkpoint_goes_on_only_with_what_it_began_with(options, changes, said):
+def test_a_checkpoint_resumes_only_with_the_settings_of_its_run(options, changes, found):
     run = started(options)
     save_checkpoint(options.cfg.with_name("a.pt"), run.network, run.optimizer, run.progress)
-    with pytest.raises(WeightsError, match=said):
+    with pytest.raises(WeightsError, match=found):
         started(options, resume=options.cfg.with_name("a.pt"), **changes)
 
 
