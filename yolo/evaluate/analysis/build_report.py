@@ -60,9 +60,7 @@ from yolo.evaluate.metrics.voc import mean_ap
 from yolo.records import Evaluation
 
 SHOWN_SCORE = 0.25  # AlexeyAB detector.c test_detector's usual -thresh: what a user sees
-
 HISTOGRAM_BINS = 20
-
 PROGRAMS = ("torch", "numpy", "opencv-python", "pycocotools")  # whose versions the report has
 
 

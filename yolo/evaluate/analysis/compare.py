@@ -14,11 +14,8 @@ from yolo.evaluate.metrics.coco_matching import NONE, match_free, overlapping_pa
 from yolo.records import GroundTruth, ScoredBoxes
 
 BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "same", "n/a"
-
 IMAGES_PRINTED = 8
-
 CLASSES_PRINTED = 10
-
 LESS_IS_BETTER = ("miss rate", "FP", "FN")  # ends of the names of such metrics
 
 

@@ -14,7 +14,6 @@ from yolo.errors import DatasetError
 from yolo.formats.json_file import is_finite_number, shown
 
 LARGEST_COUNT = 2**53  # larger numbers are not exact as floats
-
 Record = TypeVar("Record")
 
 

@@ -24,21 +24,13 @@ from yolo.evaluate.metrics.coco_matching import IOU_THRESHOLDS, RECALLS
 from yolo.formats.json_file import is_finite_number, read_json, shown
 
 FORMAT = 1  # of report.json; increase it when an older compare command would read the file wrongly
-
 REPORT_FILE = "report.json"
-
 DETECTED, UNDETECTED, WITH_ERROR, DIFFICULT = "found", "missed", "excused", "difficult"
-
 OUTCOMES = (DETECTED, UNDETECTED, WITH_ERROR, DIFFICULT)  # of ground truths
-
 DETECTION_KINDS = (*FALSE_KINDS, TRUE_POSITIVE, IGNORED)
-
 ERROR_KINDS = (*KINDS, FALSE_POSITIVES, FALSE_NEGATIVES)
-
 COCO_SIZES = (("small", 0, 32), ("medium", 32, 96), ("large", 96, None))  # side in pixels
-
 SIDE_STEPS = (0, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, None)  # finer, our choice
-
 SIDES = tuple((str(high or "more"), low, high) for low, high in pairwise(SIDE_STEPS))
 
 

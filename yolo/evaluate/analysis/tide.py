@@ -22,20 +22,14 @@ from yolo.evaluate.metrics.voc import mean_ap
 from yolo.records import GroundTruth, ScoredBoxes
 
 FOREGROUND_IOU = 0.5  # the paper's t_f: from this overlap on an object is detected
-
 BACKGROUND_IOU = 0.1  # the paper's t_b: below this overlap a detection is of background
 
 # The values of these names stand in report.json
 CLASSIFICATION, LOCALIZATION, BOTH = "classification", "localisation", "both"
-
 DUPLICATE, BACKGROUND, MISSED = "duplicate", "background", "missed"
-
 TRUE_POSITIVE, IGNORED = "right", "uncounted"
-
 FALSE_KINDS = (CLASSIFICATION, LOCALIZATION, BOTH, DUPLICATE, BACKGROUND)  # of detections
-
 KINDS = (*FALSE_KINDS, MISSED)
-
 FALSE_POSITIVES, FALSE_NEGATIVES = "false positives", "false negatives"
 
 

@@ -24,15 +24,10 @@ from yolo.evaluate.metrics.calibration import Calibration
 from yolo.evaluate.metrics.coco_matching import RECALLS
 
 SERIES = ("run-a", "run-b")
-
 WIDTH, HEIGHT = 420.0, 260.0  # letters of 11 pixels stay readable on a phone, 340 pixels wide
-
 TENTHS = tuple(step / 10 for step in range(0, 11, 2))
-
 MANY = 20  # more thin lines than this are drawn paler
-
 ROW = 30.0  # the height of a row of horizontal bars
-
 Values = Sequence[float | None]
 
 

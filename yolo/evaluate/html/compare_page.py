@@ -25,9 +25,7 @@ from yolo.evaluate.html.page import render, write_page
 from yolo.evaluate.html.report_page import SIDE_TITLE
 
 COMPARISON_FILE = "comparison.json"
-
 PAIRS_SHOWN = 12
-
 HEADLINES = 5  # of the metrics, shown large
 
 

@@ -37,11 +37,8 @@ from yolo.evaluate.analysis.tide import (
 from yolo.evaluate.html.svg import Drawing, SvgElement, line, shortened
 
 LONG_SIDE = 560  # pixels of the JPEG: twice the width of a card on most screens
-
 JPEG_QUALITY = 82
-
 LETTER_HEIGHT = 1 / 36  # of the longer side of the image
-
 WITH_CLASS, CLASS_WIDTH = (CLASSIFICATION, BOTH), 70  # kinds whose flag has the class; its width
 
 LETTERS = {

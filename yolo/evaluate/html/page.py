@@ -16,9 +16,7 @@ from yolo.evaluate.analysis.compare import step_text
 from yolo.files import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
-
 PAGE_FILE = "index.html"
-
 NOT_AVAILABLE = "n/a"
 
 

@@ -19,11 +19,8 @@ from yolo.evaluate.html.image_svg import MEANINGS, image_card, legend
 from yolo.evaluate.html.page import NOT_AVAILABLE, render, write_page
 
 IMAGES_PER_LIST = 12  # of the most costly errors, and of the most errors
-
 SIDE_TITLE = "side of the object in pixels, from"
-
 MOST_IN_A_TABLE = 14  # classes; the confusion matrix of more does not fit across a page
-
 MOST_CONFUSIONS = 15
 
 QUOTED = (

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pycocotools.coco import COCO
 
 NOT_MEASURED = -1  # pycocotools' value where there is no ground truth of that size or class
-
 ALL_AREAS, MOST_DETECTIONS = 0, -1  # positions on the last two axes of COCOeval's arrays
 
 

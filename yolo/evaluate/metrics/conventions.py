@@ -12,9 +12,7 @@ from yolo.evaluate.metrics.table import NOT_AVAILABLE, average_precisions, forma
 from yolo.evaluate.metrics.voc import mean_ap
 
 DIGITS = 6  # two scorers that agree to this digit use the same rules
-
 BACKGROUND, UNDETECTED = "background", "missed"  # in the JSON
-
 SHOWN_CONFUSIONS = 5
 
 HEADINGS = (
@@ -84,9 +82,7 @@ COCO_ROWS = (
 )
 
 DARKNET_RECALLS = {0: "each step: area", 11: "11 tenths", 101: "101 hundredths"}
-
 NO_RECALLS = "none"  # of metrics at one threshold
-
 WITH_LIST, WITHOUT_LIST = "ignored, last", "FP"
 
 

@@ -23,9 +23,7 @@ from yolo.evaluate.metrics.voc import (
 from yolo.records import GroundTruth, ScoredBoxes
 
 MAP_SCORE_THRESH = 0.005  # thresh
-
 MAP_NMS_THRESH = 0.45  # nms
-
 MAP_IOU_THRESH = 0.5  # default of -iou_thresh
 
 POINTS = (

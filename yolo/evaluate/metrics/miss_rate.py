@@ -8,7 +8,6 @@ import numpy as np
 from yolo.evaluate.metrics.voc import ClassMatch
 
 FALSE_POSITIVES_PER_IMAGE = np.logspace(-2, 0, 9)  # the paper's nine reference points
-
 LEAST_MISS_RATE = 1e-10  # from the authors' toolbox: a miss rate of 0 has no logarithm
 
 

@@ -15,13 +15,9 @@ NOT_AVAILABLE = "n/a"
 
 # The look of the plot, chosen by eye on 3, 20 and 80 classes
 PLOT_INCHES = (8.5, 6.0)  # without the legend
-
 LEGEND_ROWS = 24  # more classes start another column
-
 LEGEND_COLUMN_INCHES = 2.1
-
 PLOT_DPI = 150
-
 COLORS = "tab10"  # ten colors of matplotlib that are easy to tell apart
 
 DASHES = (

@@ -12,14 +12,11 @@ import numpy as np
 from yolo.records import UNKNOWN_SIZE, VOC_ORIGIN, Evaluation, GroundTruth, ScoredBoxes
 
 IOU_THRESH = 0.5
-
 VOC_PIXEL_EXTENT = 1.0  # VOC boxes name their first and last pixel: the width is xmax - xmin + 1
-
 VOC07_RECALLS = np.arange(11) * 0.1  # voc_eval's points: 3 * 0.1 is 0.30000000000000004, not 0.3
 
 # Limits of what is in memory at once (our choice): about 30 MB, whatever the number of detections
 DETECTIONS_AT_ONCE = 2**16
-
 PAIRS_AT_ONCE = 2**17
 
 
