@@ -4,9 +4,7 @@ The parsers of the commands read this module, so it imports nothing: `--help` ha
 """
 
 DIALECT_NAMES = ("alexeyab", "pjreddie")  # the two Darknets, wherever they compute different things
-
 IOU_LOSS_NAMES = ("mse", "iou", "giou", "diou", "ciou")  # iou_loss of a [yolo]
-
 BOX_GRADIENTS = ("autograd", "darknet")
 
 OTHER_POLICIES = (
@@ -14,13 +12,8 @@ OTHER_POLICIES = (
 )  # learning rate policies that Darknet does not have: command line only
 
 PROGRESS_LOG, DARKNET_LOG = LOGS = ("progress", "darknet")
-
 SCORE_THRESH = 0.25  # darknet detector test -thresh
-
 NMS_THRESH = 0.45  # darknet detector test: float nms = .45
-
 COUNTED_THRESH = 0.25  # darknet detector map -thresh: for precision, recall, F1 and average IoU
-
 TOP_CLASSES = 5  # ImageNet results are given for the best 5 classes
-
 EMA_DECAY = 0.9998  # weight of the old value in the average, after the first updates

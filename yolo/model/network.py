@@ -36,13 +36,9 @@ WEIGHTS_VERSIONS = {"alexeyab": (0, 2, 5), "pjreddie": (0, 2, 0)}
 
 # Networks with more stored numbers are built with zeros, as random weights would take seconds and are mostly replaced.
 MOST_DRAWN_NUMBERS = 150_000_000
-
 MOST_LAYERS = 4096  # our own limit; the longest published cfg has some 400
-
 LARGEST_MAP = 2**31 - 1  # Darknet counts a layer's outputs in a C int
-
 SOFTMAX = ("soft", "softmax")
-
 IMAGE = -1  # the index of the network's input among the sources of a layer
 
 

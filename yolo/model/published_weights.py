@@ -22,7 +22,6 @@ CHUNK = 2**18  # bytes
 PATIENCE = 30.0  # seconds without a byte
 RANGE_DONE = 416  # HTTP: the range begins where the file ends
 PARTIAL = 206  # HTTP: the answer is the rest of the file
-
 Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all where known
 
 

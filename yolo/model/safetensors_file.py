@@ -16,13 +16,9 @@ from yolo.model.network import WEIGHTS_VERSIONS, Network
 from yolo.records import WeightsFormat, WeightsHeader
 
 FORMAT = "darknet"  # our own mark in the metadata
-
 VERSION = re.compile(r"(-?\d{1,10})\.(-?\d{1,10})\.(-?\d{1,10})")
-
 SEEN = re.compile(r"\d{1,20}")
-
 LAYER = re.compile(r"layers\.(\d+)\.")  # how the name of a layer's tensor begins
-
 SCALES = re.compile(r"\.norm\.(?!bias$)")  # dontloadscales: all of a batch norm but its biases
 
 

@@ -27,19 +27,12 @@ from yolo.records import WeightsFormat, WeightsHeader
 from yolo.settings import LayerControls
 
 log = logging.getLogger(__name__)
-
 FLOAT = np.dtype("<f4")
-
 VERSION_FORMAT = struct.Struct("<3i")
-
 SEEN_32, SEEN_64 = struct.Struct("<I"), struct.Struct("<Q")
-
 OLD_VERSION = 1000  # major or minor: from it on `seen` has 32 bits, above it weights are transposed
-
 SAFETENSORS = ".safetensors"
-
 BATCHNORM = "batchnorm"
-
 CONNECTED = ("conn", "connected")
 
 SCALES = (

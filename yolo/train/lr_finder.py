@@ -30,21 +30,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SMOOTHING = 0.9  # detector.c: avg_loss = avg_loss*.9 + loss*.1
-
 EXPLODED = 4.0  # times the lowest smoothed loss: the sweep stops there, as fast.ai's
-
 SAFETY = 10.0  # the suggestion is the rate of the lowest loss divided by this, as fast.ai's
-
 HARMED = 1.25  # times the lowest smoothed loss: a larger rise is not noise
-
 LEAST_LOSS = 1e-12  # keeps the logarithm of a loss finite
-
 LEAST_FALL = 0.01  # fraction of the first loss: a smaller fall is noise
-
 DIGITS = 2  # of a suggested rate; the curve is no more precise
-
 TABLE_ROWS = 20
-
 PALE_BLUE, BLUE, RED, GREEN, GRID = "#a5c3f5", "#003cc8", "#cd0000", "#00823c", "#e1e1e1"
 
 

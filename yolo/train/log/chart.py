@@ -21,13 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INCHES, DPI = (10.0, 7.2), 100  # 1000 x 720 pixels
-
 MOST_POINTS = 1000  # of a curve: more would fall into the same columns of pixels
-
 MOST_DOTS = 50  # a curve of at most so many points shows each as a dot
-
 MOST_LABELS = 12  # percentages beside the scores
-
 PALE_BLUE, BLUE, RED, GRID = "#a5c3f5", "#003cc8", "#cd0000", "#e1e1e1"
 
 

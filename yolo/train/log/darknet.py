@@ -21,9 +21,7 @@ from yolo.train.log.console import StepReport
 from yolo.train.losses.assign import DIALECTS, assign
 
 BOX = 4  # the first channels are x, y, w, h
-
 SECONDS_PER_HOUR = 3600
-
 UNKNOWN_HOURS = -1.0  # detector.c train_detector: avg_time at the start
 
 
@@ -246,7 +244,6 @@ def pjreddie_step(report: StepReport) -> str:
 
 
 HEAD_LINES = {"alexeyab": alexeyab_line, "pjreddie": pjreddie_line}
-
 STEP_LINES = {"alexeyab": alexeyab_step, "pjreddie": pjreddie_step}
 
 

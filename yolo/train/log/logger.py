@@ -38,9 +38,7 @@ from yolo.train.log.darknet import STEP_LINES, DarknetLosses
 from yolo.train.log.tensorboard import EventFile
 
 STEP = "step"  # first column of both tables
-
 TOTAL_LOSS, AVERAGE_LOSS = "loss/total", "loss/average"
-
 DARKNET_LOSS = "loss/darknet"  # where it is known, it is printed instead of TOTAL_LOSS
 
 LEARNING_RATE, SPEED, GPU_MEMORY = (
@@ -48,17 +46,11 @@ LEARNING_RATE, SPEED, GPU_MEMORY = (
 )  # fmt: skip
 
 PRINTED_METRICS = {"train/iou": "IoU", "train/top1": "top-1"}  # column → word in the progress line
-
 SMOOTHING = 0.9  # detector.c: avg_loss = avg_loss*.9 + loss*.1
-
 SPEED_STEPS = 50  # images per second are measured over the last steps
-
 CHART_STEPS = 100  # AlexeyAB image_opencv.cpp draw_train_loss saves chart.png every 100 steps
-
 CHART_SECONDS = 30.0  # at least, between two charts: drawing one takes a few tenths of a second
-
 MAX_LOSS = 20.0  # max_chart_loss of a cfg without it, or with 0
-
 GIB = 2**30
 
 # detections of a class: bool `[N]`, which are true positives; their scores `[N]`; number of ground truth boxes

@@ -28,7 +28,6 @@ from yolo.model.heads.yolo import GaussianYoloHead, YoloHead, YoloSettings
 from yolo.records import Targets
 
 IGNORE_CLASS_PROBABILITY = 0.25  # AlexeyAB process_batch: compare_yolo_class(..., 0.25f)
-
 AnchorHead = YoloHead | GaussianYoloHead
 
 

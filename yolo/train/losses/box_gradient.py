@@ -23,9 +23,7 @@ from yolo.boxes import (
 from yolo.train.losses.assign import AnchorHead, PositiveBoxes
 
 ASPECT = 4 / math.pi**2  # of CIoU's v, Zheng et al. 2020, equation 9
-
 ALPHA_EPSILON = 0.000001  # box.c dx_box_iou: keeps alpha finite
-
 EMPTY_SIZE = 1.0  # yolo_layer.c delta_yolo_box: replaces a predicted width or height of 0
 
 

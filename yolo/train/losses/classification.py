@@ -19,7 +19,6 @@ from yolo.model.layers.softmax import SpatialSoftmax, TreeSoftmax
 from yolo.model.network import SOFTMAX, Network
 
 COST, LOGISTIC = "cost", "logistic"
-
 COST_TYPES = ("sse", "masked")  # the types of [cost] whose delta is target - output
 
 

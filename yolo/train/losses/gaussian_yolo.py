@@ -27,9 +27,7 @@ from yolo.train.losses.head_loss import HeadLoss, LossOptions
 from yolo.train.losses.yolo import class_loss, class_weights, objectness_loss, small_box_weight
 
 SIGMA_CONST = 0.3  # delta_gaussian_yolo_box: keeps the density finite for a small σ
-
 DENSITY_EPSILON = 1e-9  # the same: keeps the logarithm finite
-
 BOX = 8  # channels of a box: x, σx, y, σy, w, σw, h, σh
 
 

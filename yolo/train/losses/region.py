@@ -35,7 +35,6 @@ from yolo.train.losses.head_loss import HeadLoss, LossOptions
 from yolo.train.losses.yolo import focal_weight
 
 ANCHOR_IMAGES = 12_800  # forward_region_layer: for so many images, boxes without ground truth learn their anchor
-
 ANCHOR_SCALE = 0.01  # the weight of that loss
 
 # values of classfix

@@ -29,7 +29,6 @@ from yolo.train.losses.box_gradient import DeltaLoss, clip_delta, darknet_gradie
 from yolo.train.losses.head_loss import HeadLoss, LossOptions
 
 FOCAL_ALPHA = 0.5  # AlexeyAB delta_yolo_class
-
 FOCAL_EPSILON = 1e-15  # keeps the logarithm finite
 
 

@@ -18,11 +18,8 @@ from yolo.records import Targets
 from yolo.train.losses.head_loss import HeadLoss, LossOptions
 
 SMALLEST_SIDE = 0.001  # of the network input, AlexeyAB's fill_truth_region
-
 PJREDDIE_SMALLEST_SIDE = 0.005  # the same of pjreddie's
-
 SMALL_AREA = 0.1  # forced: smaller ground truth boxes belong to the second box of a cell, others to the first
-
 RANDOM_IMAGES = 64_000  # random: for so many images the responsible box is chosen at random
 
 
