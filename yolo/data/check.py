@@ -35,33 +35,19 @@ if TYPE_CHECKING:
     from yolo.letterbox import Placement
 
 MISSING_IMAGE = "image that is not there"
-
 BROKEN_IMAGE = "image that cannot be read"
-
 UNREADABLE_LABELS = "label file that cannot be read"
-
 BAD_LABEL = "label out of range"
-
 MISSING_LABELS = "image without a label file"
-
 EMPTY_LABELS = "image without objects"
-
 TWO_LABEL_FILES = "image with two different label files"
-
 LISTED_TWICE = "image listed twice"
-
 BOX_TWICE = "box written twice"
-
 OVER_BORDER = "box that reaches over the border"
-
 TINY_BOX = "box below a pixel of the network input"
-
 UNSEEN_IN_TRAIN = "class without an object to learn from"
-
 UNSEEN_IN_VALID = "class without an object to score"
-
 IN_BOTH_LISTS = "image to learn from and to score"
-
 READERS = 4  # threads; OpenCV releases Python's lock while it decodes
 
 SMALLEST_SIDE = (

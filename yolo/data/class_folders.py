@@ -15,15 +15,10 @@ from yolo.errors import DatasetError
 from yolo.records import Problem
 
 UNKNOWN_FOLDER = "folder that is no class"
-
 STRAY_FILE = "file that is no image of a class"
-
 NO_CLASS = "path without a class"
-
 SEVERAL_CLASSES = "path with several classes"
-
 UNSEEN_CLASS = "class without an image"
-
 SHOWN_CLASSES = 5  # in a message
 
 

@@ -19,9 +19,7 @@ HALF = {
 }
 
 JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
-
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-
 ROOM = 256 * 2**20  # bytes; the main process fills it, and each worker may fill what is left
 
 

@@ -35,11 +35,8 @@ from yolo.records import LabeledBoxes
 from yolo.settings import MixingSettings
 
 Size = tuple[int, int]  # height, width
-
 Window = tuple[int, int, int, int]  # xyxy, in pixels of the network input
-
 Read = Callable[[bool], np.ndarray]  # True: at half its size → the image, uint8 [H, W, C]
-
 UNMIXED = MixingSettings()
 
 

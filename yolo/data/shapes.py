@@ -11,29 +11,17 @@ from yolo.errors import DatasetError
 from yolo.files import write_text
 
 CLASSES = ("circle", "square", "triangle")
-
 MAX_SHAPES = 4  # in an image
-
 MIN_RADIUS = 11.0  # pixels, of the circle around a shape; no side of a box is below 14 pixels
-
 MAX_RADIUS = 0.27  # of the image's shorter side
-
 MIN_SIDE = 64  # pixels of an image; a few shapes do not fit into less
-
 MAX_COVER = 0.35  # of the smaller of two boxes; their IoU is then below 0.22
-
 PLACES = 30  # tries for one shape; after that it is left out
-
 FINE = 4  # shapes are drawn larger by this factor and shrunk, for smooth edges
-
 CORNERS = {"square": 4, "triangle": 3}
-
 OUTLINE = 1.6  # pixels
-
 NOISE = 5.0  # standard deviation in gray levels
-
 JPEG_QUALITY = 92
-
 PREFIX = "shape_"
 
 XML_OBJECT = """\

@@ -16,7 +16,6 @@ from yolo.formats.ground_truth_set import GroundTruthSet, image_id_of
 from yolo.formats.label_files import read_entries
 
 log = logging.getLogger(__name__)
-
 CHANNELS = 3  # images are decoded to check that they are whole, and for their sizes
 
 

@@ -20,23 +20,14 @@ from yolo.formats.json_file import is_finite_number, read_json, shown
 from yolo.records import GroundTruth, Problem
 
 HEAVY_KEYS = ("segmentation", "keypoints")  # not needed here
-
 LISTS = ("images", "categories", "annotations")
-
 LARGEST_ID = 2**63 - 1  # int64
-
 LONGEST_NAME = 255  # bytes of a file's or folder's name: NAME_MAX of Linux, the most of any system
-
 BAD_IMAGE = "unusable image entry"
-
 BAD_ANNOTATION = "unusable annotation"
-
 ID_TWICE = "id given twice"
-
 UNKNOWN_IMAGE = "annotation of an image that the file does not have"
-
 UNKNOWN_CATEGORY = "annotation of a category that the file does not have"
-
 ENTRY_KINDS = (BAD_IMAGE, BAD_ANNOTATION, ID_TWICE, UNKNOWN_IMAGE, UNKNOWN_CATEGORY)
 
 

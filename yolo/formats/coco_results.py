@@ -19,7 +19,6 @@ from yolo.formats.json_file import is_finite_number, read_json, shown
 from yolo.records import ScoredBoxes
 
 EXACT = Context(prec=400)  # digits, enough for the sum of a million and the smallest float
-
 RESULT_KEYS = ("image_id", "category_id", "bbox", "score")
 
 

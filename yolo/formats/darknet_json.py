@@ -28,9 +28,7 @@ from yolo.formats.json_file import is_finite_number, read_json, shown
 from yolo.records import Detections, ScoredBoxes
 
 BOX_KEYS = ("center_x", "center_y", "width", "height")
-
 OBJECT_KEYS = ("class_id", "name", "relative_coordinates", "confidence")
-
 DIGITS = 6  # after the point, as Darknet writes them
 
 

@@ -12,17 +12,11 @@ from yolo.errors import DatasetError
 from yolo.records import LabeledBoxes
 
 IMAGE_FOLDERS = ("JPEGImages", "images", "raw")  # data.c fill_truth: each becomes "labels"
-
 LABEL_COLUMNS = 5  # class cx cy w h
-
 CLASS_INDEX = re.compile(r"[0-9]+", re.ASCII)
-
 MOST_LABEL_BYTES = 2**20  # ours: some 25,000 boxes; Darknet takes 200 of an image
-
 SHOWN_ROW_CHARACTERS = 80  # of a faulty row, in its one line
-
 ROUNDING = 1e-3  # a box may reach this far over the border: printed digits are rounded
-
 Row = tuple[int, tuple[float, ...]]  # line number from 1, (class, cx, cy, w, h)
 
 

@@ -7,9 +7,7 @@ from yolo.errors import DatasetError
 
 # of the files of Darknet's `detector valid` (examples/detector.c) and VOC's devkit
 RESULTS_PREFIX = "comp4_det_test_"
-
 BLANKS = b" \t\r\n"  # json's (RFC 8259, section 2)
-
 HEAD_BYTES = 4096  # of a json file: its first entry
 
 
@@ -32,7 +30,6 @@ class DetectionFormat(Enum):
 
 
 LABEL_FORMATS = (DetectionFormat.LABELS_SCORE_FIRST, DetectionFormat.LABELS_SCORE_LAST)
-
 FRACTION_FORMATS = (DetectionFormat.DARKNET, *LABEL_FORMATS)  # boxes are fractions of the image
 
 

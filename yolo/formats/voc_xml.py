@@ -16,21 +16,13 @@ from yolo.formats.plain_text import parse_number
 from yolo.records import VOC_ORIGIN, GroundTruth, Problem
 
 LARGEST_SIDE = 2**31 - 1  # of an image, in pixels
-
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
-
 DIFFICULT = {"0": False, "1": True}
-
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")  # any case, in order of preference
-
 TWICE = "image listed twice"
-
 EXTRA_COLUMNS = "row with extra columns"
-
 BAD_IMAGE_NAME = "row that names no image"
-
 EMPTY_IMAGE_SET = "empty image set"
-
 LIST_KINDS = (TWICE, EXTRA_COLUMNS, BAD_IMAGE_NAME, EMPTY_IMAGE_SET)
 
 

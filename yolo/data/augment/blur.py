@@ -9,11 +9,8 @@ import cv2
 import numpy as np
 
 BACKGROUND = 1  # as a value of `blur`: everything except the boxes
-
 BACKGROUND_WINDOW = 17  # pixels, for any value in the cfg
-
 WINDOWS_A_BOX = 8  # the shorter side of the smallest box is at least that many windows long
-
 MOST_NOISE = 127
 
 

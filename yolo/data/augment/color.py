@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 
 HUES = 180  # OpenCV's 8-bit hue counts half degrees
-
 LEVELS = np.arange(256, dtype=np.float64)
 
 

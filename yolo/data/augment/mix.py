@@ -12,9 +12,7 @@ import numpy as np
 from yolo.data.augment.geometry import SMALLEST_SIDE, Augmentation
 
 CUT = 0.2, 0.8  # the cut point lies between these fractions of the input's sides
-
 TILES = 4
-
 OPACITY = 0.5  # of each image of a mixup
 
 

@@ -25,9 +25,7 @@ from yolo.formats.voc_xml import TWICE
 from yolo.records import Problem
 
 SHARED = "images that share a label file"
-
 CROWD = "difficult"  # folder of the crowd boxes; voc.py uses the same name for difficult ones
-
 RESERVED = ("backup", CROWD)  # names in --out that no data set's folder may take
 
 

@@ -9,7 +9,6 @@ from yolo.errors import DatasetError
 from yolo.records import Problem
 
 NAMED = 3  # how many of many a line names
-
 COLUMN = 9  # characters of a number's column
 
 

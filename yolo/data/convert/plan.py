@@ -20,11 +20,8 @@ IMAGE_FOLDER = (
 )
 
 MAX_OVERHANG = 1  # pixels; many data sets count from 0, but more than a pixel is a mistake
-
 NO_AREA = "box without an area"
-
 OUTSIDE = "box outside the image"
-
 UNKNOWN = "unknown class"
 
 BOX_KINDS = (
@@ -34,11 +31,8 @@ BOX_KINDS = (
 )  # problems of one box; the others concern a file or an entry
 
 POOL_FROM = 1000  # items; fewer take less time than starting processes
-
 POOL_CHUNK = 250  # items that a process gets at once
-
 MAX_PROCESSES = 8  # with more, the disk limits the speed
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

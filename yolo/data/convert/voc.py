@@ -31,11 +31,8 @@ from yolo.formats.voc_xml import (
 from yolo.records import Problem
 
 MISSING = "missing annotation"
-
 UNUSABLE = "unusable annotation"
-
 NO_SIZE = "image without a size"
-
 ALL_KINDS = (*BOX_KINDS, MISSING, UNUSABLE, NO_SIZE, *LIST_KINDS)
 
 UsableObject = tuple[
