@@ -12,9 +12,10 @@ from yolo.evaluate.analysis.tide import (
     cost_of_each,
     errors_from_score,
     find_errors,
-    mean_of_classes,
     ranked_of,
 )
+from yolo.evaluate.metrics.coco_matching import class_aps
+from yolo.evaluate.metrics.voc import mean_ap
 
 
 def kinds_of(ground_truths, found):
@@ -24,9 +25,8 @@ def kinds_of(ground_truths, found):
 def costs_of(ground_truths, found):
     ground_truth, detections = ground_truth_of(ground_truths), found_of(found)
     errors = find_errors(ground_truth, detections)
-    return {
-        each.kind: each.cost for each in cost_of_each(ground_truth, detections, errors, CLASSES)
-    }
+    costs = cost_of_each(ground_truth, detections, errors, CLASSES)
+    return {kind: each.cost for kind, each in costs.items()}
 
 
 ONE = [(0, 0, (0, 0, 10, 10), False)]  # a ground truth of class 0, 10 x 10
@@ -116,10 +116,10 @@ def test_costs_are_those_of_the_slow_version(scene):
     errors = find_errors(ground_truth, found)
     costs = cost_of_each(ground_truth, found, errors, CLASSES)
     expected = slow_tide.costs(ground_truth, found)
-    before = mean_of_classes(ranked_of(ground_truth, found, errors, CLASSES))
+    before = mean_ap(class_aps(ranked_of(ground_truth, found, errors, CLASSES)))
     assert before == pytest.approx(expected.pop(None, None), abs=1e-12)
-    assert {each.kind: each.fixed for each in costs} == pytest.approx(expected, abs=1e-12)
-    for each in costs:
+    assert {kind: each.fixed for kind, each in costs.items()} == pytest.approx(expected, abs=1e-12)
+    for each in costs.values():
         assert each.cost == pytest.approx(each.fixed - before, abs=1e-12)
 
 

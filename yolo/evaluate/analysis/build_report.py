@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from yolo.evaluate.analysis import tide
 from yolo.evaluate.analysis.images import image_reports
 from yolo.evaluate.analysis.report import (
     COCO_SIZES,
@@ -26,20 +26,6 @@ from yolo.evaluate.analysis.report import (
     ScoreReport,
     SizeReport,
     Totals,
-)
-from yolo.evaluate.analysis.tide import (
-    FALSE_KINDS,
-    FALSE_NEGATIVES,
-    FALSE_POSITIVES,
-    FOREGROUND_IOU,
-    IGNORED,
-    MISSED,
-    TRUE_POSITIVE,
-    Errors,
-    cost_of_each,
-    errors_from_score,
-    find_errors,
-    ranked_of,
 )
 from yolo.evaluate.metrics.calibration import calibration, score_histogram
 from yolo.evaluate.metrics.coco_matching import (
@@ -84,16 +70,14 @@ def build_report(
     evaluation = replace(evaluation, detections=sorted_by_score(evaluation.detections))
     ground_truth, detections = evaluation.ground_truth, evaluation.detections
     classes = len(evaluation.names)
-    errors = find_errors(ground_truth, detections)
-    shown = errors_from_score(ground_truth, detections, errors, score_thresh)
-    pairs = overlapping_pairs(ground_truth, detections, FOREGROUND_IOU)
+    errors = tide.find_errors(ground_truth, detections)
+    shown = tide.errors_from_score(ground_truth, detections, errors, score_thresh)
+    pairs = overlapping_pairs(ground_truth, detections, tide.FOREGROUND_IOU)
     pairs = same_class(ground_truth, detections, pairs)
-    aps = [
-        class_aps(rank_detections(ground_truth, detections, pairs, classes, iou_thresh))
-        for iou_thresh in IOU_THRESHOLDS
-    ]
-    counts = errors.kind != IGNORED
-    ranked = ranked_of(ground_truth, detections, errors, classes)
+    aps = _aps(evaluation, pairs)
+    counts = errors.kind != tide.IGNORED
+    counted = detections.scores[counts], errors.kind[counts] == tide.TRUE_POSITIVE
+    ranked = tide.ranked_of(ground_truth, detections, errors, classes)
     return Report(
         format=FORMAT,
         about=about,
@@ -105,7 +89,7 @@ def build_report(
         classes=_classes(evaluation, ranked, aps, shown, score_thresh),
         sizes=_sizes(evaluation, pairs, COCO_SIZES),
         sides=_sizes(evaluation, pairs, SIDES),
-        scores=_scores(detections.scores[counts], errors.kind[counts] == TRUE_POSITIVE),
+        scores=ScoreReport(*score_histogram(*counted, HISTOGRAM_BINS), calibration(*counted)),
         confusion=_confusion(evaluation, score_thresh),
         errors=_error_kinds(evaluation, errors, shown, score_thresh),
         images=image_reports(evaluation, paths, shown, score_thresh),
@@ -142,28 +126,24 @@ def about_run(
     )
 
 
-class _Ratios(NamedTuple):
-    true_positives: int
-    false_positives: int
-    precision: float | None
-    recall: float | None
-    f1: float | None
-
-
-def _ratios(true_positives: int, false_positives: int, ground_truths: int) -> dict:
-    """Return the five fields that Totals and ClassReport share."""
+def _ratios(kinds: np.ndarray, ground_truths: int) -> dict[str, float | int | None]:
+    """Return the five fields that Totals and ClassReport share; kinds: str [N], of the detections."""
+    true_positives, false_positives = (
+        _count(kinds, tide.TRUE_POSITIVE),
+        _count(kinds, *tide.FALSE_KINDS),
+    )
     detections = true_positives + false_positives
     both = detections + ground_truths
-    return _Ratios(
-        true_positives,
-        false_positives,
-        precision=true_positives / detections if detections else None,
-        recall=true_positives / ground_truths if ground_truths else None,
-        f1=2 * true_positives / both if both else None,
-    )._asdict()
+    return {
+        "true_positives": true_positives,
+        "false_positives": false_positives,
+        "precision": true_positives / detections if detections else None,
+        "recall": true_positives / ground_truths if ground_truths else None,
+        "f1": 2 * true_positives / both if both else None,
+    }
 
 
-def _totals(evaluation: Evaluation, shown: Errors, score_thresh: float) -> Totals:
+def _totals(evaluation: Evaluation, shown: tide.Errors, score_thresh: float) -> Totals:
     difficult, scores = evaluation.ground_truth.difficult, evaluation.detections.scores
     visible = shown.kind[scores >= score_thresh]
     ground_truths = int(np.count_nonzero(~difficult))
@@ -172,7 +152,7 @@ def _totals(evaluation: Evaluation, shown: Errors, score_thresh: float) -> Total
         ground_truths=ground_truths,
         difficult=int(np.count_nonzero(difficult)),
         detections=len(scores),
-        **_ratios(_count(visible, TRUE_POSITIVE), _count(visible, *FALSE_KINDS), ground_truths),
+        **_ratios(visible, ground_truths),
     )
 
 
@@ -193,7 +173,7 @@ def _classes(
     evaluation: Evaluation,
     ranked: RankedDetections,
     aps: Sequence[Sequence[float | None]],
-    shown: Errors,
+    shown: tide.Errors,
     score_thresh: float,
 ) -> tuple[ClassReport, ...]:
     ground_truth, detections = evaluation.ground_truth, evaluation.detections
@@ -201,8 +181,8 @@ def _classes(
     classes = []
     for label, (name, curve) in enumerate(zip(evaluation.names, class_curves(ranked), strict=True)):
         kinds = shown.kind[visible & (detections.labels == label)]
-        errors = {kind: _count(kinds, kind) for kind in FALSE_KINDS}
-        errors[MISSED] = int(np.count_nonzero(shown.missed & (ground_truth.labels == label)))
+        errors = {kind: _count(kinds, kind) for kind in tide.FALSE_KINDS}
+        errors[tide.MISSED] = int(np.count_nonzero(shown.missed & (ground_truth.labels == label)))
         ground_truths = int(ranked.ground_truths[label])
         classes.append(
             ClassReport(
@@ -213,7 +193,7 @@ def _classes(
                 ap50=aps[0][label],
                 curve=None if curve is None else tuple(curve.tolist()),
                 errors=errors,
-                **_ratios(_count(kinds, TRUE_POSITIVE), _count(kinds, *FALSE_KINDS), ground_truths),
+                **_ratios(kinds, ground_truths),
             )
         )
     return tuple(classes)
@@ -231,31 +211,26 @@ def _sizes(
     for name, low, high in sizes:
         limits = low**2, ANY_AREA[1] if high is None else high**2
         count = int(np.count_nonzero((areas >= limits[0]) & (areas <= limits[1])))
-        ap = _ap_of_size(evaluation, pairs, limits) if count else None
+        ap = mean_ap(map(mean_ap, _aps(evaluation, pairs, limits))) if count else None
         rows.append(SizeReport(name, low, high, count, ap))
     return tuple(rows)
 
 
-def _ap_of_size(
-    evaluation: Evaluation, pairs: OverlappingPairs, areas: tuple[float, float]
-) -> float | None:
+def _aps(
+    evaluation: Evaluation, pairs: OverlappingPairs, areas: tuple[float, float] = ANY_AREA
+) -> list[list[float | None]]:
+    """Return at each IoU threshold the AP of each class, for ground truths with an area in a range."""
     ground_truth, detections = evaluation.ground_truth, evaluation.detections
     classes = len(evaluation.names)
-    return mean_ap(
-        mean_ap(class_aps(rank_detections(ground_truth, detections, pairs, classes, thresh, areas)))
+    return [
+        class_aps(rank_detections(ground_truth, detections, pairs, classes, thresh, areas))
         for thresh in IOU_THRESHOLDS
-    )
-
-
-def _scores(scores: np.ndarray, true_positive: np.ndarray) -> ScoreReport:
-    """Return the histogram and calibration of the detections that count."""
-    histograms = score_histogram(scores, true_positive, HISTOGRAM_BINS)
-    return ScoreReport(*histograms, calibration(scores, true_positive))
+    ]
 
 
 def _confusion(evaluation: Evaluation, score_thresh: float) -> tuple[tuple[int, ...], ...]:
     """Use at least both thresholds, as COCO does; `confusion_matrix` uses what lies above its thresholds."""
-    iou, score = np.nextafter((FOREGROUND_IOU, score_thresh), 0)
+    iou, score = np.nextafter((tide.FOREGROUND_IOU, score_thresh), 0)
     matrix = confusion_matrix(
         evaluation.ground_truth,
         evaluation.detections,
@@ -268,29 +243,24 @@ def _confusion(evaluation: Evaluation, score_thresh: float) -> tuple[tuple[int, 
 
 
 def _error_kinds(
-    evaluation: Evaluation, errors: Errors, shown: Errors, score_thresh: float
+    evaluation: Evaluation, errors: tide.Errors, shown: tide.Errors, score_thresh: float
 ) -> tuple[ErrorReport, ...]:
     ground_truth, detections = evaluation.ground_truth, evaluation.detections
-    costs = {
-        each.kind: each
-        for each in cost_of_each(ground_truth, detections, errors, len(evaluation.names))
-    }
+    costs = tide.cost_of_each(ground_truth, detections, errors, len(evaluation.names))
     visible = shown.kind[detections.scores >= score_thresh]
-    numbers = {kind: (_count(errors.kind, kind), _count(visible, kind)) for kind in FALSE_KINDS}
-    numbers[MISSED] = int(errors.missed.sum()), int(shown.missed.sum())
-    numbers[FALSE_POSITIVES] = _count(errors.kind, *FALSE_KINDS), _count(visible, *FALSE_KINDS)
+    members = {kind: (kind,) for kind in tide.FALSE_KINDS}
+    members[tide.FALSE_POSITIVES] = tide.FALSE_KINDS
+    numbers = {
+        name: (_count(errors.kind, *kinds), _count(visible, *kinds))
+        for name, kinds in members.items()
+    }
+    numbers[tide.MISSED] = int(errors.missed.sum()), int(shown.missed.sum())
     plain = ~ground_truth.difficult
-    numbers[FALSE_NEGATIVES] = tuple(
+    numbers[tide.FALSE_NEGATIVES] = tuple(
         int((plain & ~each.detected).sum()) for each in (errors, shown)
     )
     return tuple(
-        ErrorReport(
-            kind,
-            *numbers[kind],
-            fixed=costs[kind].fixed if kind in costs else None,
-            cost=costs[kind].cost if kind in costs else None,
-        )
-        for kind in ERROR_KINDS
+        ErrorReport(kind, *numbers[kind], *costs.get(kind, (None, None))) for kind in ERROR_KINDS
     )
 
 

@@ -4,7 +4,9 @@ The kinds and the way to fix them are those of TIDE (Bolya et al. 2020, arXiv:20
 the paper leaves open which of two kinds an error is, the order is that of its toolbox (tidecv).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,11 +51,9 @@ class Errors:
     missed: np.ndarray
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """fixed: mAP at IoU 0.5 without one kind of error, all others left. cost: the gain over the mAP with it."""
 
-    kind: str
     fixed: float
     cost: float
 
@@ -106,23 +106,12 @@ def ranked_of(
 ) -> RankedDetections:
     """Return what average precision at IoU 0.5 is computed from, with all errors."""
     ground_truths = np.bincount(ground_truth.labels[~ground_truth.difficult], minlength=classes)
-    return _ranked(
-        detections,
-        detections.labels,
-        errors.kind == TRUE_POSITIVE,
-        errors.kind != IGNORED,
-        ground_truths,
-    )
-
-
-def mean_of_classes(ranked: RankedDetections) -> float | None:
-    """Return the mean AP over the classes with ground truth; None without one."""
-    return mean_ap(class_aps(ranked))
+    return _without(detections, errors, (), ground_truths)
 
 
 def cost_of_each(
     ground_truth: GroundTruth, detections: ScoredBoxes, errors: Errors, classes: int
-) -> list[Cost]:
+) -> dict[str, Cost]:
     """Return what each of KINDS costs, then all false positives and all false negatives.
 
     Fixes (section 2.3 of the paper): of the classification (or localization) errors of an undetected ground truth, the
@@ -137,31 +126,29 @@ def cost_of_each(
         classes: the number of classes.
 
     Returns:
-        One cost per kind; an empty list without ground truth.
+        The cost of each kind; empty without ground truth.
     """
     before = ranked_of(ground_truth, detections, errors, classes)
-    base = mean_of_classes(before)
+    base = mean_ap(class_aps(before))
     if base is None:
-        return []
-    fixed = {
-        kind: _replaced(ground_truth, detections, errors, kind, before.ground_truths)
-        for kind in (CLASSIFICATION, LOCALIZATION)
-    }
-    for kind in (BOTH, DUPLICATE, BACKGROUND):
-        fixed[kind] = _without(detections, errors, errors.kind == kind, before.ground_truths)
-    labels = ground_truth.labels
-    missed = np.bincount(labels[errors.missed], minlength=classes)
-    fixed[MISSED] = replace(before, ground_truths=before.ground_truths - missed)
-    fixed[FALSE_POSITIVES] = _without(
-        detections, errors, errors.kind != TRUE_POSITIVE, before.ground_truths
+        return {}
+    total = before.ground_truths
+    missed, detected = (
+        np.bincount(ground_truth.labels[chosen], minlength=classes)
+        for chosen in (errors.missed, errors.detected)
     )
-    detected = np.bincount(labels[errors.detected], minlength=classes)
-    fixed[FALSE_NEGATIVES] = replace(before, ground_truths=detected)
-    means = {kind: _mean_fixed(ranked, before.ground_truths) for kind, ranked in fixed.items()}
-    return [
-        Cost(kind, means[kind], means[kind] - base)
-        for kind in (*KINDS, FALSE_POSITIVES, FALSE_NEGATIVES)
-    ]
+    fixed = {
+        CLASSIFICATION: _replaced(ground_truth, detections, errors, CLASSIFICATION, total),
+        LOCALIZATION: _replaced(ground_truth, detections, errors, LOCALIZATION, total),
+        BOTH: _without(detections, errors, (BOTH,), total),
+        DUPLICATE: _without(detections, errors, (DUPLICATE,), total),
+        BACKGROUND: _without(detections, errors, (BACKGROUND,), total),
+        MISSED: replace(before, ground_truths=total - missed),
+        FALSE_POSITIVES: _without(detections, errors, FALSE_KINDS, total),
+        FALSE_NEGATIVES: replace(before, ground_truths=detected),
+    }
+    means = {kind: _mean_fixed(ranked, total) for kind, ranked in fixed.items()}
+    return {kind: Cost(mean, mean - base) for kind, mean in means.items()}
 
 
 def _with_ground_truths(
@@ -188,9 +175,10 @@ def _ranked(
 
 
 def _without(
-    detections: ScoredBoxes, errors: Errors, removed: np.ndarray, ground_truths: np.ndarray
+    detections: ScoredBoxes, errors: Errors, kinds: Sequence[str], ground_truths: np.ndarray
 ) -> RankedDetections:
-    kept = (errors.kind != IGNORED) & ~removed
+    """Leave out the detections of `kinds`."""
+    kept = ~np.isin(errors.kind, (IGNORED, *kinds))
     true_positive = errors.kind == TRUE_POSITIVE
     return _ranked(detections, detections.labels, true_positive, kept, ground_truths)
 
