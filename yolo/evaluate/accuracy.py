@@ -44,23 +44,17 @@ class Accuracy:
         return _ratio(int(self.among.sum()), int(self.images.sum()))
 
 
+@dataclass(frozen=True)
 class ViewedImages(Dataset):
     """Images prepared for a classifier as `classify` does, each with its class.
 
     size: (height, width) of the network input. letterbox: use the whole image, otherwise a center crop.
     """
 
-    def __init__(
-        self,
-        images: Sequence[ClassifiedImage],
-        size: tuple[int, int],
-        channels: int,
-        letterbox: bool,
-    ) -> None:
-        self.images = images
-        self.size = size
-        self.channels = channels
-        self.letterbox = letterbox
+    images: Sequence[ClassifiedImage]
+    size: tuple[int, int]
+    channels: int
+    letterbox: bool
 
     def __len__(self) -> int:
         return len(self.images)

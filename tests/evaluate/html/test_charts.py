@@ -3,6 +3,7 @@
 import pytest
 
 from tests.helpers.report_pages import ParsedPage, svg_of
+from yolo.evaluate.analysis.report import ErrorReport, SizeReport
 from yolo.evaluate.html.charts import (
     calibration_chart,
     curve_chart,
@@ -26,8 +27,18 @@ def tips(drawing):
     return parsed(drawing).values("data-tip")
 
 
+def errors(**costs):
+    return [ErrorReport(kind, 1, 1, None, cost) for kind, cost in costs.items()]
+
+
+def sizes(*aps):
+    """Sizes with 3, 0 objects."""
+    rows = zip((3, 0), aps, strict=True)
+    return [SizeReport("size", 0, None, objects, ap) for objects, ap in rows]
+
+
 def test_a_bar_is_as_long_as_its_cost():
-    drawing = parsed(error_chart(["missed", "false positives"], [[0.1, 0.2]]))
+    drawing = parsed(error_chart([errors(missed=0.1, **{"false positives": 0.2})]))
     short, long = (float(a["width"]) for tag, a in drawing.starts if tag == "rect")
     assert long == pytest.approx(2 * short, abs=0.02)
     assert drawing.values("data-tip") == ["missed: +0.1000 AP50", "false positives: +0.2000 AP50"]
@@ -64,7 +75,7 @@ def test_bins_show_their_counts():
 
 
 def test_sizes_show_their_number_of_objects():
-    drawing = size_chart(["small", "large"], [3, 0], [[0.5, None], [0.25, None]], "size")
+    drawing = size_chart(["small", "large"], [sizes(0.5, None), sizes(0.25, None)], "size")
     assert tips(drawing) == ["small: AP 0.5000 on 3 objects", "small: AP 0.2500 on 3 objects"]
     assert {"3", "0", "0.50", "0.25"} <= set(parsed(drawing).texts)
 
@@ -81,10 +92,10 @@ def test_the_heat_of_a_square_is_its_fraction_of_the_row():
 @pytest.mark.parametrize(
     "drawing",
     [
-        error_chart(["missed"], [[None]]),
-        error_chart(["missed", "both"], [[0.0, 0.0], [0.0, None]]),
+        error_chart([errors(missed=None)]),
+        error_chart([errors(missed=0.0, both=0.0), errors(missed=0.0, both=None)]),
         iou_chart(IOUS, [[None, None, None]], []),
-        size_chart([], [], [[]], "size"),
+        size_chart([], [[]], "size"),
         histogram_chart([0, 0], [0, 0]),
         calibration_chart([NO_BINS, NO_BINS]),
         heat_chart(["background"], [[0]]),

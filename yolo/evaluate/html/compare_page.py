@@ -1,6 +1,7 @@
 """The page of two reports side by side: `compare.html.jinja` and what it shows."""
 
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 
 from yolo.evaluate.analysis.compare import (
@@ -42,7 +43,8 @@ def compare_page(a: Report, b: Report, comparison: Comparison) -> str:
     important = (*comparison.metrics[:HEADLINES], *comparison.errors)
     classes = [*zip(comparison.classes, a.classes, b.classes, strict=True)]
     classes.sort(key=lambda each: -abs(each[0].step or 0))
-    sides = [place for place, each in enumerate(a.sides) if each.ground_truths]
+    used = [bool(each.ground_truths) for each in a.sides]
+    sides = [list(compress(run.sides, used)) for run in runs]
     return render(
         "compare.html.jinja",
         runs=runs,
@@ -50,9 +52,7 @@ def compare_page(a: Report, b: Report, comparison: Comparison) -> str:
         headlines=HEADLINES,
         better=[change.name for change in important if change.trend == BETTER],
         worse=[change.name for change in important if change.trend == WORSE],
-        error_chart=error_chart(
-            [each.kind for each in a.errors], [[each.cost for each in run.errors] for run in runs]
-        ),
+        error_chart=error_chart([run.errors for run in runs]),
         classes=[change for change, _, _ in classes],
         class_curves=[
             curve_chart(
@@ -64,17 +64,9 @@ def compare_page(a: Report, b: Report, comparison: Comparison) -> str:
         ],
         iou_chart=iou_chart(a.ap.iou, [run.ap.mean for run in runs], []),
         size_chart=size_chart(
-            [each.name for each in a.sizes],
-            [each.ground_truths for each in a.sizes],
-            [[each.ap for each in run.sizes] for run in runs],
-            "COCO's sizes",
+            [each.name for each in a.sizes], [run.sizes for run in runs], "COCO's sizes"
         ),
-        side_chart=size_chart(
-            [f"{a.sides[place].low}+" for place in sides],
-            [a.sides[place].ground_truths for place in sides],
-            [[run.sides[place].ap for place in sides] for run in runs],
-            SIDE_TITLE,
-        ),
+        side_chart=size_chart([f"{each.low}+" for each in sides[0]], sides, SIDE_TITLE),
         calibration_chart=calibration_chart([run.scores.calibration for run in runs]),
         image_line=image_line(comparison.images, len(b.images)),
         legend_samples=legend(),
@@ -84,13 +76,14 @@ def compare_page(a: Report, b: Report, comparison: Comparison) -> str:
 
 def _image_pairs(a: Report, b: Report, comparison: Comparison) -> list[tuple[ImageCard, ImageCard]]:
     """Return the images with the most changes before and after."""
-    pairs = []
-    for change in comparison.images[:PAIRS_SHOWN]:
-        before, after = a.images[change.index], b.images[change.index]
-        pairs.append(
-            (
-                image_card(replace(before, path=after.path), a.names, f"A: {change.name}"),
-                image_card(after, b.names, f"B: {image_words(change)}"),
-            )
+    return [
+        (
+            image_card(
+                replace(a.images[change.index], path=b.images[change.index].path),
+                a.names,
+                f"A: {change.name}",
+            ),
+            image_card(b.images[change.index], b.names, f"B: {image_words(change)}"),
         )
-    return pairs
+        for change in comparison.images[:PAIRS_SHOWN]
+    ]

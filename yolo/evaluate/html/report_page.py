@@ -55,9 +55,7 @@ def report_page(report: Report) -> str:
         worst_meaning=worst and MEANINGS[worst.kind],
         quoted_metrics=quoted,
         other_metrics=other_metrics,
-        error_chart=error_chart(
-            [each.kind for each in report.errors], [[each.cost for each in report.errors]]
-        ),
+        error_chart=error_chart([report.errors]),
         costly=[image_card(each, names, f"costs {each.cost:.4f} AP50") for each in costly],
         most_errors=[
             image_card(each, names, f"{each.errors} error{'s' * (each.errors > 1)}")
@@ -73,18 +71,8 @@ def report_page(report: Report) -> str:
             for each in sorted(report.classes, key=lambda each: (each.ap50 is None, each.ap50 or 0))
         ],
         iou_chart=iou_chart(report.ap.iou, [report.ap.mean], report.ap.classes),
-        size_chart=size_chart(
-            [each.name for each in report.sizes],
-            [each.ground_truths for each in report.sizes],
-            [[each.ap for each in report.sizes]],
-            "COCO's sizes",
-        ),
-        side_chart=size_chart(
-            [f"{each.low}+" for each in sides],
-            [each.ground_truths for each in sides],
-            [[each.ap for each in sides]],
-            SIDE_TITLE,
-        ),
+        size_chart=size_chart([each.name for each in report.sizes], [report.sizes], "COCO's sizes"),
+        side_chart=size_chart([f"{each.low}+" for each in sides], [sides], SIDE_TITLE),
         sides=sides,
         histogram_chart=histogram_chart(
             report.scores.true_positives, report.scores.false_positives
