@@ -9,11 +9,11 @@ from yolo.data.augment.classifier import ClassifierSettings
 from yolo.data.class_folders import read_classified
 from yolo.data.classifier_dataset import (
     ClassificationImages,
-    classification_loader,
+    collate_classified,
     smooth_ground_truth,
     tree_ground_truth,
 )
-from yolo.data.dataset import Draw, StepSampler
+from yolo.data.dataset import Draw, StepSampler, training_loader
 from yolo.data.workers import prepared
 from yolo.errors import CfgError, DatasetError
 from yolo.model.class_tree import read_tree
@@ -54,7 +54,7 @@ def draws(index=0, count=60):
 def batches(images, workers, steps=range(1, 5), seed=3):
     data = dataset(images, 0.1, mosaic=True, cutmix=True, blur=1)
     sampler = StepSampler(len(images), 4, 2, steps, lambda step: SIZE, seed)
-    return list(prepared(classification_loader(data, sampler, workers, pin=False)))
+    return list(prepared(training_loader(data, sampler, collate_classified, workers, pin=False)))
 
 
 def test_an_image_and_its_ground_truth(images):

@@ -39,7 +39,7 @@ def sampler_of(images=5, batch=4, mini_batch=2, steps=range(1, 8), size_at=None,
 def batches(drawn, workers, steps=range(1, 5), seed=3, channels=3, room=10**6):
     images = TrainingImages(images_of(drawn, channels), SETTINGS, channels, 200, MIXING, room=room)
     sampler = sampler_of(len(images), steps=steps, seed=seed)
-    return list(prepared(training_loader(images, sampler, workers, pin=False)))
+    return list(prepared(training_loader(images, sampler, collate, workers, pin=False)))
 
 
 def same(first, second):
@@ -187,7 +187,7 @@ def test_what_is_kept_before_the_workers_start_changes_no_image(four):
     assert kept.store.room == 0 and plain.store.kept == {}
     for path in (four.images[0], four.images[2]):
         path.write_bytes(b"")  # kept is kept
-    loader = training_loader(kept, sampler_of(4, steps=range(1, 2)), 1, pin=False)
+    loader = training_loader(kept, sampler_of(4, steps=range(1, 2)), collate, 1, pin=False)
     assert sum(len(batch.images) for batch in prepared(loader)) == 4
     large = TrainingImages(images_of(four), SETTINGS, 3, 200)
     large.keep((24, 32))

@@ -10,7 +10,7 @@ import pytest
 
 from yolo.data.augment.geometry import AugmentationSettings
 from yolo.data.check import check_list
-from yolo.data.dataset import StepSampler, TrainingImages, training_loader
+from yolo.data.dataset import StepSampler, TrainingImages, collate, training_loader
 from yolo.data.workers import prepared
 from yolo.errors import DatasetError
 
@@ -23,7 +23,7 @@ def loader_of(drawn, dataset, workers):
         check_list(drawn.folder / "list.txt", 2, 3).images, AugmentationSettings(), 3, 200
     )
     sampler = StepSampler(4, 4, 2, range(1, 8), lambda step: (48, 64), 3)
-    return training_loader(images, sampler, workers, pin=False)
+    return training_loader(images, sampler, collate, workers, pin=False)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -4,12 +4,13 @@ Every random choice follows from (seed, step, place in the batch), as in data/da
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from yolo.data.augment.classifier import (
     ClassifierSettings,
@@ -22,9 +23,8 @@ from yolo.data.augment.classifier import (
     show,
 )
 from yolo.data.class_folders import ClassifiedImage
-from yolo.data.dataset import Draw, StepSampler
+from yolo.data.dataset import Draw
 from yolo.data.images import read_image
-from yolo.data.workers import start_worker
 from yolo.errors import CfgError
 from yolo.model.class_tree import NONE, Tree
 
@@ -36,6 +36,7 @@ class ClassificationBatch(NamedTuple):
     targets: Tensor
 
 
+@dataclass(frozen=True, eq=False)
 class ClassificationImages(Dataset):
     """Images augmented and mixed by their `Draw`; the other images of a mix are drawn from the whole list.
 
@@ -51,25 +52,23 @@ class ClassificationImages(Dataset):
         tree: The class hierarchy, if any.
 
     Raises:
-        CfgError: See `check_smoothing`.
+        CfgError: The eps is outside 0..1, or the classes of a hierarchy would be smoothed: AlexeyAB's fill_hierarchy
+            takes every value other than 0 as true, and after smoothing that is every class.
     """
 
-    def __init__(
-        self,
-        images: Sequence[ClassifiedImage],
-        settings: ClassifierSettings,
-        channels: int,
-        classes: int,
-        label_smooth_eps: float = 0.0,
-        tree: Tree | None = None,
-    ) -> None:
-        check_smoothing(label_smooth_eps, tree)
-        self.images = images
-        self.settings = settings
-        self.channels = channels
-        self.classes = classes
-        self.label_smooth_eps = label_smooth_eps
-        self.tree = tree
+    images: Sequence[ClassifiedImage]
+    settings: ClassifierSettings
+    channels: int
+    classes: int
+    label_smooth_eps: float = 0.0
+    tree: Tree | None = None
+
+    def __post_init__(self) -> None:
+        eps = self.label_smooth_eps
+        if not 0 <= eps <= 1:
+            raise CfgError(f"found label_smooth_eps={eps:g}, expected 0 to 1")
+        if self.tree is not None and eps > 0:
+            raise CfgError(f"found label_smooth_eps={eps:g} with a class hierarchy, expected 0")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -124,36 +123,8 @@ def tree_ground_truth(label: int, tree: Tree) -> np.ndarray:
     return ground_truth
 
 
-def check_smoothing(label_smooth_eps: float, tree: Tree | None) -> None:
-    """Raise CfgError for an eps outside 0..1, and for smoothing in a hierarchy.
-
-    AlexeyAB's fill_hierarchy takes every value other than 0 as true; after smoothing that is every class.
-    """
-    if not 0 <= label_smooth_eps <= 1:
-        raise CfgError(f"found label_smooth_eps={label_smooth_eps:g}, expected 0 to 1")
-    if tree is not None and label_smooth_eps > 0:
-        raise CfgError(
-            f"found label_smooth_eps={label_smooth_eps:g} with a class hierarchy, expected 0"
-        )
-
-
 def collate_classified(samples: Sequence[tuple[np.ndarray, np.ndarray]]) -> ClassificationBatch:
     """Join samples of one size to a batch."""
     images, targets = zip(*samples, strict=True)
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
     return ClassificationBatch(pixels, torch.from_numpy(np.stack(targets)))
-
-
-def classification_loader(
-    images: ClassificationImages, sampler: StepSampler, workers: int, pin: bool
-) -> DataLoader:
-    """Return a loader of the sampler's mini-batches, in order, prepared ahead by `workers` processes."""
-    return DataLoader(
-        images,
-        batch_sampler=sampler,
-        num_workers=workers,
-        collate_fn=collate_classified,
-        pin_memory=pin,
-        worker_init_fn=start_worker,
-        generator=torch.Generator(),  # its own, so that it does not disturb the random numbers of dropout
-    )

@@ -4,7 +4,7 @@ Every random number depends only on (seed, step, place in the batch), so a run t
 images with the same changes as one that was never stopped.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -143,6 +143,7 @@ def training_images(
     )
 
 
+@dataclass(frozen=True, eq=False)
 class StepSampler(Sampler):
     """Yield the draws of one mini-batch after the other. Each epoch takes the images in a new order.
 
@@ -155,21 +156,12 @@ class StepSampler(Sampler):
         seed: Of all random numbers.
     """
 
-    def __init__(
-        self,
-        images: int,
-        batch: int,
-        mini_batch: int,
-        steps: range,
-        size_at: Callable[[int], tuple[int, int]],
-        seed: int,
-    ) -> None:
-        self.images = images
-        self.batch = batch
-        self.mini_batch = mini_batch
-        self.steps = steps
-        self.size_at = size_at
-        self.seed = seed
+    images: int
+    batch: int
+    mini_batch: int
+    steps: range
+    size_at: Callable[[int], tuple[int, int]]
+    seed: int
 
     def __len__(self) -> int:
         return len(self.steps) * (self.batch // self.mini_batch)
@@ -193,6 +185,7 @@ class StepSampler(Sampler):
         return rng.permutation(self.images)
 
 
+@dataclass(frozen=True, eq=False)
 class EvaluationImages(Dataset):
     """Images resized to the network input, each with its placement.
 
@@ -203,17 +196,10 @@ class EvaluationImages(Dataset):
         placed: `letterbox.stretched` or `letterbox.letterboxed`.
     """
 
-    def __init__(
-        self,
-        images: Sequence[LabeledImage],
-        size: tuple[int, int],
-        channels: int,
-        placed: Callable[[tuple[int, int], tuple[int, int]], Placement],
-    ) -> None:
-        self.images = images
-        self.size = size
-        self.channels = channels
-        self.placed = placed
+    images: Sequence[LabeledImage]
+    size: tuple[int, int]
+    channels: int
+    placed: Callable[[tuple[int, int], tuple[int, int]], Placement]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -255,14 +241,22 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
 
 def training_loader(
-    images: TrainingImages, sampler: StepSampler, workers: int, pin: bool
+    images: Dataset, sampler: Iterable[list[Draw]], collate_fn: Callable, workers: int, pin: bool
 ) -> DataLoader:
-    """Return a loader of the sampler's mini-batches, in order, prepared ahead by `workers` processes."""
+    """Return a loader of mini-batches in order, prepared ahead.
+
+    Args:
+        images: What gives a sample for each `Draw`.
+        sampler: The draws of each mini-batch.
+        collate_fn: Joins the samples of a mini-batch to a batch.
+        workers: Number of processes that prepare batches.
+        pin: Whether batches lie in pinned memory.
+    """
     return DataLoader(
         images,
         batch_sampler=sampler,
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=collate_fn,
         pin_memory=pin,
         worker_init_fn=start_worker,
         generator=torch.Generator(),  # its own, so that it does not disturb the random numbers of dropout

@@ -19,8 +19,8 @@ from yolo.data.class_folders import (
     images_per_class,
     read_classified,
 )
-from yolo.data.classifier_dataset import ClassificationImages, classification_loader
-from yolo.data.dataset import StepSampler
+from yolo.data.classifier_dataset import ClassificationImages, collate_classified
+from yolo.data.dataset import StepSampler, training_loader
 from yolo.defaults import TOP_CLASSES
 from yolo.detect.classifier import Classifier
 from yolo.distributed import Processes, ShardedSampler
@@ -208,9 +208,8 @@ def _batches(
         settings.label_smooth_eps,
         network.tree,
     )
-    return classification_loader(
-        images, ShardedSampler(sampler, mini_batch, processes), workers, pin=pin
-    )
+    shard = ShardedSampler(sampler, mini_batch, processes)
+    return training_loader(images, shard, collate_classified, workers, pin=pin)
 
 
 def _read_names(path: Path, classes: int) -> list[str]:

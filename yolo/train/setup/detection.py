@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from yolo.cfg import DataFile, read_names
 from yolo.data.anchors import box_sizes
 from yolo.data.check import CheckedSet, LabeledImage, check_list, objects_per_class, stopping
-from yolo.data.dataset import StepSampler, training_images, training_loader
+from yolo.data.dataset import StepSampler, collate, training_images, training_loader
 from yolo.defaults import DARKNET_LOG
 from yolo.distributed import Processes, ShardedSampler
 from yolo.errors import CfgError, DatasetError
@@ -205,7 +205,8 @@ def _batches(
     head = network.head_settings[-1]  # Darknet takes jitter, resize and max from the last layer
     images = training_images(labeled, network.input, settings, head, network.dialect)
     images.keep((network.input.height, network.input.width))
-    return training_loader(images, ShardedSampler(sampler, mini_batch, processes), workers, pin=pin)
+    shard = ShardedSampler(sampler, mini_batch, processes)
+    return training_loader(images, shard, collate, workers, pin=pin)
 
 
 def _read_names(data: DataFile, classes: int, class_map: Tensor | None) -> list[str]:
