@@ -8,7 +8,7 @@ from yolo.cfg import parse_cfg
 from yolo.errors import CfgError
 from yolo.model.building import BuildContext, Built
 from yolo.model.heads.region import RegionHead, build_region
-from yolo.model.heads.yolo import GaussianYoloHead, YoloHead, build_gaussian_yolo, build_yolo
+from yolo.model.heads.yolo import YoloHead, build_gaussian_yolo, build_yolo
 from yolo.model.heads.yolov1 import YoloV1Head, build_detection
 from yolo.settings import InputSettings
 
@@ -40,7 +40,7 @@ def built(kind, text, shape, folder="."):
 def test_a_yolo_head_has_its_masks_anchors_and_a_stride_in_pixels():
     text = "mask=2,0\nnum=3\nanchors=1,2, 3,4, 5,6\nclasses=6\nscale_x_y=1.2\nnew_coords=1\n"
     head, unread = built("yolo", text, (22, 4, 5))
-    assert isinstance(head, YoloHead) and unread == []
+    assert isinstance(head, YoloHead) and not head.gaussian and unread == []
     assert head.anchors.tolist() == [[5, 6], [1, 2]] and head.anchor_ids == (2, 0)
     assert (head.classes, head.stride) == (6, (16, 8))
     assert (head.scale_x_y, head.new_coords) == (1.2, True)
@@ -52,7 +52,7 @@ def test_a_yolo_head_has_its_masks_anchors_and_a_stride_in_pixels():
 def test_yolo_point_of_a_gaussian_head_sets_its_center_shift(point, shift):
     text = f"num=1\nanchors=1,2\nclasses=6\nyolo_point={point}\nuc_normalizer=0.1\nscale_x_y=1.2\n"
     head, unread = built("Gaussian_yolo", text, (15, 4, 5))
-    assert isinstance(head, GaussianYoloHead) and unread == []
+    assert head.gaussian and unread == []
     assert (head.center_shift, head.scale_x_y, head.stride) == (shift, 1.2, (16, 8))
 
 

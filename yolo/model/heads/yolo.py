@@ -1,4 +1,4 @@
-"""`[yolo]` and `[Gaussian_yolo]`, the heads of YOLOv3 and later: settings, modules and builders.
+"""`[yolo]` and `[Gaussian_yolo]`, the heads of YOLOv3 and later: settings, module and builders.
 
 A head knows how to decode; it knows no losses and no thresholds. `forward` returns the raw map unchanged, `decode`
 computes predictions from it. At the end of the file: the keys that the sections of all heads share, which
@@ -30,12 +30,11 @@ IOU_LOSSES: dict[str, PairedOverlap | None] = {
 
 NMS_KINDS = ("default", "greedynms", "diounms")
 
-CORNERS_NMS = (
-    "cornersnms"  # [Gaussian_yolo] only; in box.c diounms_sort it does what "default" does
-)
+CORNERS_NMS = "cornersnms"  # [Gaussian_yolo] only; box.c diounms_sort treats it as "default"
 
 # yolo_point of a [Gaussian_yolo]: distance from the point that x, y give to the box's center, in box sizes
 CENTER_SHIFTS = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}
+GAUSSIAN_BOX = 8  # values of a box in a [Gaussian_yolo]: x, σx, y, σy, w, σw, h, σh
 DEFAULT_ANCHOR = 0.5  # make_yolo_layer: biases without an `anchors` key
 MAX_ANCHORS = 5_000  # not Darknet's: half of the longest list of numbers that a cfg may have
 MIN_ZOOM = 0.01  # not Darknet's; the augmentation divides by `resize`
@@ -81,7 +80,12 @@ def with_iou_loss(settings: YoloSettings, iou_loss: str) -> YoloSettings:
 
 
 class YoloHead(nn.Module):
-    """`[yolo]` (yolo_layer.c): independent class probabilities, boxes relative to a cell and an anchor.
+    """`[yolo]`, `[Gaussian_yolo]`: independent class probabilities, boxes relative to a cell and an anchor.
+
+    Sources: yolo_layer.c, gaussian_yolo_layer.c. A Gaussian head predicts an uncertainty σ beside each of x, y, w, h. The
+    score of its boxes is objectness x class x (1 - mean σ); decode multiplies the last factor into the class
+    probabilities. V = 5 values for an anchor (x, y, w, h, objectness) and the classes; Gaussian: V = 9 (x, σx, y, σy, w,
+    σw, h, σh, objectness).
 
     Args:
         all_anchors: `[T, 2]` (width, height) in network-input pixels, the anchors of all heads.
@@ -89,7 +93,10 @@ class YoloHead(nn.Module):
         classes: number of classes.
         stride: (vertical, horizontal) network-input pixels per cell.
         scale_x_y: factor of the range in which a box's center may move around its cell.
-        new_coords: the previous layer has already applied the logistic function.
+        new_coords: the previous layer has already applied the logistic function; `[yolo]` only.
+        gaussian: whether it is a `[Gaussian_yolo]`.
+        center_shift: distance from the point that x, y give to the box's center, in box sizes: 0 if the point is the
+            center, 0.5 if it is the left top corner, -0.5 if it is the right bottom corner; `[Gaussian_yolo]` only.
     """
 
     def __init__(
@@ -101,6 +108,8 @@ class YoloHead(nn.Module):
         stride: tuple[float, float],
         scale_x_y: float = 1.0,
         new_coords: bool = False,
+        gaussian: bool = False,
+        center_shift: float = 0.0,
     ) -> None:
         super().__init__()
         self.register_buffer("all_anchors", all_anchors.float(), persistent=False)
@@ -110,12 +119,14 @@ class YoloHead(nn.Module):
         self.stride = stride
         self.scale_x_y = scale_x_y
         self.new_coords = new_coords
+        self.gaussian = gaussian
+        self.center_shift = center_shift
 
     def forward(self, raw: Tensor) -> Tensor:
         return raw
 
     def split(self, raw: Tensor) -> Tensor:
-        """`[B, A*(5+classes), H, W]` → float32 `[B, A, H, W, 5+classes]`: tx, ty, tw, th, to, classes."""
+        """`[B, A*(V+classes), H, W]` → float32 `[B, A, H, W, V+classes]`."""
         return split_anchors(raw, len(self.anchor_ids))
 
     def network_size(self, grid: tuple[int, int]) -> Tensor:
@@ -123,19 +134,25 @@ class YoloHead(nn.Module):
         return self.anchors.new_tensor([grid[1] * self.stride[1], grid[0] * self.stride[0]])
 
     def decode(self, raw: Tensor) -> Predictions:
-        """`[B, A*(5+classes), H, W]` → Predictions with P = A*H*W."""
+        """`[B, A*(V+classes), H, W]` → Predictions with P = A*H*W."""
         values = self.split(raw)
         grid = (raw.shape[-2], raw.shape[-1])
-        boxes = self.decode_boxes(
-            values[..., :4], grid_cells(*grid, raw.device), self.anchors[:, None, None], grid
-        )
-        scores = values[..., 4:] if self.new_coords else torch.sigmoid(values[..., 4:])
-        return flatten_predictions(boxes, scores[..., 0], scores[..., 1:])
+        t, scores = values[..., :4], values[..., 4:]
+        if self.gaussian:
+            t, scores = values[..., 0:GAUSSIAN_BOX:2], values[..., GAUSSIAN_BOX:]
+        cells = grid_cells(*grid, raw.device)
+        boxes = self.decode_boxes(t, cells, self.anchors[:, None, None], grid)
+        scores = scores if self.new_coords else torch.sigmoid(scores)
+        class_probs = scores[..., 1:]
+        if self.gaussian:
+            sigma = torch.sigmoid(values[..., 1:GAUSSIAN_BOX:2])
+            class_probs = class_probs * (1 - sigma.mean(dim=-1, keepdim=True))
+        return flatten_predictions(boxes, scores[..., 0], class_probs)
 
     def decode_boxes(
         self, t: Tensor, cells: Tensor, anchors: Tensor, grid: tuple[int, int]
     ) -> Tensor:
-        """Compute boxes from the network's raw values (AlexeyAB yolo_layer.c get_yolo_box).
+        """Compute boxes from the network's raw values (AlexeyAB yolo_layer.c get_yolo_box, get_gaussian_yolo_box).
 
         Args:
             t: tx, ty, tw, th, `[..., 4]`.
@@ -150,72 +167,10 @@ class YoloHead(nn.Module):
         offsets = offsets * self.scale_x_y - 0.5 * (self.scale_x_y - 1)
         factors = (2 * t[..., 2:]).square() if self.new_coords else torch.exp(t[..., 2:])
         centers = (cells + offsets) / t.new_tensor([grid[1], grid[0]])
-        return torch.cat((centers, factors * anchors / self.network_size(grid)), dim=-1)
-
-
-class GaussianYoloHead(nn.Module):
-    """`[Gaussian_yolo]` (gaussian_yolo_layer.c): as `[yolo]`, with an uncertainty for each of x, y, w, h.
-
-    The score of a box is objectness x class x (1 - mean uncertainty); decode multiplies the last factor into the
-    class probabilities.
-
-    Args:
-        all_anchors, anchor_ids, classes, stride, scale_x_y: as in YoloHead.
-        center_shift: distance from the point that x, y give to the box's center, in box sizes: 0 if the point is the
-            center, 0.5 if it is the left top corner, -0.5 if it is the right bottom corner.
-    """
-
-    new_coords = False  # a key of [yolo] only; the losses ask every head
-
-    def __init__(
-        self,
-        *,
-        all_anchors: Tensor,
-        anchor_ids: tuple[int, ...],
-        classes: int,
-        stride: tuple[float, float],
-        scale_x_y: float = 1.0,
-        center_shift: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.register_buffer("all_anchors", all_anchors.float(), persistent=False)
-        self.register_buffer("anchors", all_anchors[list(anchor_ids)].float(), persistent=False)
-        self.anchor_ids = anchor_ids
-        self.classes = classes
-        self.stride = stride
-        self.scale_x_y = scale_x_y
-        self.center_shift = center_shift
-
-    def forward(self, raw: Tensor) -> Tensor:
-        return raw
-
-    def split(self, raw: Tensor) -> Tensor:
-        """`[B, A*(9+classes), H, W]` → float32 `[B, A, H, W, 9+classes]`: x, σx, y, σy, w, σw, h, σh, to, classes."""
-        return split_anchors(raw, len(self.anchor_ids))
-
-    def network_size(self, grid: tuple[int, int]) -> Tensor:
-        """Return (width, height) in pixels of the network input that gives a raw map of `grid` (H, W)."""
-        return self.anchors.new_tensor([grid[1] * self.stride[1], grid[0] * self.stride[0]])
-
-    def decode(self, raw: Tensor) -> Predictions:
-        """`[B, A*(9+classes), H, W]` → Predictions with P = A*H*W."""
-        values = self.split(raw)
-        grid = (raw.shape[-2], raw.shape[-1])
-        boxes = self.decode_boxes(
-            values[..., 0:8:2], grid_cells(*grid, raw.device), self.anchors[:, None, None], grid
-        )
-        certainty = 1 - torch.sigmoid(values[..., 1:8:2]).mean(dim=-1, keepdim=True)
-        scores = torch.sigmoid(values[..., 8:])
-        return flatten_predictions(boxes, scores[..., 0], scores[..., 1:] * certainty)
-
-    def decode_boxes(
-        self, t: Tensor, cells: Tensor, anchors: Tensor, grid: tuple[int, int]
-    ) -> Tensor:
-        """As YoloHead.decode_boxes, then moved by `center_shift` (get_gaussian_yolo_box)."""
-        offsets = torch.sigmoid(t[..., :2]) * self.scale_x_y - 0.5 * (self.scale_x_y - 1)
-        sizes = torch.exp(t[..., 2:]) * anchors / self.network_size(grid)
-        centers = (cells + offsets) / t.new_tensor([grid[1], grid[0]])
-        return torch.cat((centers + self.center_shift * sizes, sizes), dim=-1)
+        sizes = factors * anchors / self.network_size(grid)
+        if self.center_shift:
+            centers = centers + self.center_shift * sizes
+        return torch.cat((centers, sizes), dim=-1)
 
 
 def split_anchors(raw: Tensor, anchors: int) -> Tensor:
@@ -238,7 +193,6 @@ def flatten_predictions(boxes: Tensor, objectness: Tensor, class_probs: Tensor) 
 
 def build_yolo(section: Section, context: BuildContext) -> Built:
     """[yolo] (parser.c parse_yolo): the previous layer must have masks x (5 + classes) filters."""
-    shape = context.previous_shape
     classes = section.integer("classes", 20, minimum=1)
     scale_x_y, new_coords = section.number("scale_x_y", 1.0), section.flag("new_coords")
     settings = read_yolo(section, classes, context.dialect)
@@ -248,31 +202,31 @@ def build_yolo(section: Section, context: BuildContext) -> Built:
         all_anchors=anchors,
         anchor_ids=mask,
         classes=classes,
-        stride=context.stride(shape),
+        stride=context.stride(context.previous_shape),
         scale_x_y=scale_x_y,
         new_coords=new_coords,
     )
-    return Built(layer, (context.previous,), shape, settings)
+    return Built(layer, (context.previous,), context.previous_shape, settings)
 
 
 def build_gaussian_yolo(section: Section, context: BuildContext) -> Built:
     """[Gaussian_yolo] (parser.c parse_gaussian_yolo): masks x (9 + classes) filters."""
-    shape = context.previous_shape
     classes = section.integer("classes", 20, minimum=1)
     scale_x_y = section.number("scale_x_y", 1.0)
     point = section.choice("yolo_point", "center", tuple(CENTER_SHIFTS))
     settings = read_gaussian_yolo(section, classes, context.dialect)
     anchors, mask = _read_masked_anchors(section)
-    check_filters(section, context, len(mask), 9 + classes)
-    layer = GaussianYoloHead(
+    check_filters(section, context, len(mask), GAUSSIAN_BOX + 1 + classes)
+    layer = YoloHead(
         all_anchors=anchors,
         anchor_ids=mask,
         classes=classes,
-        stride=context.stride(shape),
+        stride=context.stride(context.previous_shape),
         scale_x_y=scale_x_y,
+        gaussian=True,
         center_shift=CENTER_SHIFTS[point],
     )
-    return Built(layer, (context.previous,), shape, settings)
+    return Built(layer, (context.previous,), context.previous_shape, settings)
 
 
 def read_yolo(

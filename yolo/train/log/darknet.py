@@ -120,7 +120,7 @@ class DarknetLoss:
             self.heads, copies, gradients, strict=True
         ):
             delta = -gradient * images
-            if isinstance(head, YoloHead):
+            if isinstance(head, YoloHead) and not head.gaussian:
                 statistics = head_statistics(head, settings, self.dialect, copy, delta, targets)
                 reports.append(HeadReport(layer, settings, images, statistics))
                 costs.append(head_cost(settings, self.dialect, statistics))

@@ -24,11 +24,10 @@ import torch
 from torch import Tensor
 
 from yolo.boxes import cxcywh_to_xyxy, paired_iou, shape_iou
-from yolo.model.heads.yolo import GaussianYoloHead, YoloHead, YoloSettings
+from yolo.model.heads.yolo import YoloHead, YoloSettings
 from yolo.records import Targets
 
 IGNORE_CLASS_PROBABILITY = 0.25  # AlexeyAB process_batch: compare_yolo_class(..., 0.25f)
-AnchorHead = YoloHead | GaussianYoloHead
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class PositiveBoxes:
 
 @torch.no_grad()
 def assign(
-    head: AnchorHead,
+    head: YoloHead,
     settings: YoloSettings,
     dialect: Dialect,
     boxes: Tensor,
@@ -157,7 +156,7 @@ def best_targets(boxes: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
 
 
 def assign_by_shape(
-    head: AnchorHead, settings: YoloSettings, targets: Targets, grid: tuple[int, int]
+    head: YoloHead, settings: YoloSettings, targets: Targets, grid: tuple[int, int]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Assign each target to the anchor with the most similar shape, and to all with an IoU above iou_thresh.
 
@@ -208,7 +207,7 @@ def assign_by_shape(
 
 
 def positive_boxes(
-    head: AnchorHead, raw: Tensor, targets: Targets, assignment: Assignment, grid: tuple[int, int]
+    head: YoloHead, raw: Tensor, targets: Targets, assignment: Assignment, grid: tuple[int, int]
 ) -> PositiveBoxes:
     """Collect what the box loss needs of each pair.
 

@@ -20,7 +20,8 @@ from yolo.boxes import (
     paired_giou,
     paired_iou,
 )
-from yolo.train.losses.assign import AnchorHead, PositiveBoxes
+from yolo.model.heads.yolo import YoloHead
+from yolo.train.losses.assign import PositiveBoxes
 
 ASPECT = 4 / math.pi**2  # of CIoU's v, Zheng et al. 2020, equation 9
 ALPHA_EPSILON = 0.000001  # box.c dx_box_iou: keeps alpha finite
@@ -46,7 +47,35 @@ def clip_delta(delta: Tensor, max_delta: float) -> Tensor:
     return delta.nan_to_num(0, 0, 0).clamp(-max_delta, max_delta)
 
 
-def true_gradient(head: AnchorHead, overlap: PairedOverlap, positive: PositiveBoxes) -> Tensor:
+def overlap_gradient(
+    head: YoloHead,
+    overlap: PairedOverlap,
+    box_gradient: str,
+    positive: PositiveBoxes,
+    boxes: Tensor,
+) -> Tensor:
+    """Return d overlap / d (raw x, y, w, h), `[K, 4]`, detached.
+
+    Args:
+        head: the head.
+        overlap: as in `darknet_gradient`.
+        box_gradient: "darknet" for Darknet's formula, "autograd" for the true gradient.
+        positive: the pairs.
+        boxes: their predicted boxes, cxcywh `[K, 4]`.
+    """
+    if box_gradient != "darknet":
+        return true_gradient(head, overlap, positive)
+    gradient = darknet_gradient(overlap, boxes, positive.ground_truth)
+    if head.new_coords:
+        return gradient
+    center, size = gradient.split(2, dim=1)
+    if head.center_shift:  # Darknet's correction for a yolo_point
+        center = center - head.center_shift * size
+    # Darknet multiplies by the derivative of exp, for w and h only
+    return torch.cat((center, size * positive.raw[:, 2:].detach().exp()), dim=1)
+
+
+def true_gradient(head: YoloHead, overlap: PairedOverlap, positive: PositiveBoxes) -> Tensor:
     """Return d overlap / d (raw x, y, w, h), `[K, 4]`, by autograd through `head.decode_boxes`."""
     with torch.enable_grad():
         raw = positive.raw.detach().requires_grad_()

@@ -12,15 +12,12 @@ region.py and yolov1.py hold the losses and the assignment of the older heads.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from yolo.defaults import BOX_GRADIENTS
-from yolo.model.heads.region import RegionHead
-from yolo.model.heads.yolo import GaussianYoloHead, YoloHead
-from yolo.model.heads.yolov1 import YoloV1Head
 from yolo.model.network import Network
 from yolo.records import Targets
 from yolo.settings import HeadSettings
@@ -31,13 +28,14 @@ from yolo.train.losses.region import region_loss
 from yolo.train.losses.yolo import yolo_loss
 from yolo.train.losses.yolov1 import yolov1_loss
 
-HEAD_LOSSES: dict[type[nn.Module], Callable[..., HeadLoss]] = {
-    YoloHead: yolo_loss,
-    GaussianYoloHead: gaussian_yolo_loss,
-    RegionHead: region_loss,
-    YoloV1Head: yolov1_loss,
+HEAD_LOSSES: dict[str, Callable[..., HeadLoss]] = {
+    "yolo": yolo_loss,
+    "Gaussian_yolo": gaussian_yolo_loss,
+    "region": region_loss,
+    "detection": yolov1_loss,
 }
 
+PARTS = ("box", "objectness", "classification")  # of the loss of a head
 RECALL_IOUS = (0.5, 0.75)  # Darknet prints the recall at these
 
 
@@ -85,7 +83,7 @@ class DetectionLoss:
             a label is the class of the same number.
 
     Raises:
-        ValueError: another dialect or gradient, or a network without a head that can be trained.
+        ValueError: another dialect or gradient, or a network without a head.
     """
 
     def __init__(
@@ -106,14 +104,10 @@ class DetectionLoss:
             raise ValueError(
                 "found a network without a detection head, expected at least one [yolo]"
             )
-        for index in network.heads:
-            if type(network.layers[index]) not in HEAD_LOSSES:
-                raise ValueError(
-                    f"found layer {index} [{network.kinds[index]}], expected a head that can be trained"
-                )
         self.dialect = DIALECTS[dialect]
         self.box_gradient = box_gradient
         self.heads = [network.layers[index] for index in network.heads]
+        self.losses = [HEAD_LOSSES[network.kinds[index]] for index in network.heads]
         self.settings = network.head_settings if head_settings is None else tuple(head_settings)
         self.class_map = class_map
 
@@ -128,12 +122,14 @@ class DetectionLoss:
         options = LossOptions(self.dialect, seen, self.box_gradient)
         targets = self._with_head_classes(targets)
         parts = [
-            HEAD_LOSSES[type(head)](head, settings, options, map_, targets)
-            for head, settings, map_ in zip(self.heads, self.settings, raw, strict=True)
+            loss(head, settings, options, map_, targets)
+            for loss, head, settings, map_ in zip(
+                self.losses, self.heads, self.settings, raw, strict=True
+            )
         ]
         box, objectness, classification = (
             torch.stack([getattr(part, name) for part in parts]).sum() / len(raw[0])
-            for name in ("box", "objectness", "classification")
+            for name in PARTS
         )
         ious = torch.cat([part.ious for part in parts])
         return Losses(
@@ -143,7 +139,10 @@ class DetectionLoss:
             classification=classification.detach(),
             iou=ious.sum() / max(1, len(ious)),
             assigned=len(ious),
-            heads=tuple(_detached(part) for part in parts),
+            heads=tuple(
+                replace(part, **{name: getattr(part, name).detach() for name in PARTS})
+                for part in parts
+            ),
         )
 
     def _with_head_classes(self, targets: Targets) -> Targets:
@@ -160,13 +159,6 @@ class DetectionLoss:
         if self.class_map is None:
             return targets
         return targets._replace(labels=self.class_map.to(targets.labels.device)[targets.labels])
-
-
-def _detached(part: HeadLoss) -> HeadLoss:
-    return HeadLoss(
-        part.box.detach(), part.objectness.detach(), part.classification.detach(),
-        part.ious, part.cells, part.ignored,
-    )  # fmt: skip
 
 
 def _head_scalars(head: HeadLoss, number: int) -> dict[str, Tensor | float]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from yolo.boxes import cxcywh_to_xyxy, paired_iou
-from yolo.model.heads.yolo import GaussianYoloHead, YoloSettings
+from yolo.model.heads.yolo import GAUSSIAN_BOX, YoloHead, YoloSettings
 from yolo.records import Targets
 from yolo.train.losses.assign import (
     DIALECTS,
@@ -22,17 +22,22 @@ from yolo.train.losses.assign import (
     assign_by_shape,
     positive_boxes,
 )
-from yolo.train.losses.box_gradient import DeltaLoss, clip_delta, darknet_gradient, true_gradient
+from yolo.train.losses.box_gradient import DeltaLoss, clip_delta, overlap_gradient
 from yolo.train.losses.head_loss import HeadLoss, LossOptions
-from yolo.train.losses.yolo import class_loss, class_weights, objectness_loss, small_box_weight
+from yolo.train.losses.yolo import (
+    box_target,
+    class_loss,
+    class_weights,
+    objectness_loss,
+    small_box_weight,
+)
 
 SIGMA_CONST = 0.3  # delta_gaussian_yolo_box: keeps the density finite for a small σ
 DENSITY_EPSILON = 1e-9  # the same: keeps the logarithm finite
-BOX = 8  # channels of a box: x, σx, y, σy, w, σw, h, σh
 
 
 def gaussian_yolo_loss(
-    head: GaussianYoloHead,
+    head: YoloHead,
     settings: YoloSettings,
     options: LossOptions,
     raw: Tensor,
@@ -54,13 +59,12 @@ def gaussian_yolo_loss(
     flat = cells.reshape(-1, cells.shape[-1])  # [B*A*H*W, 9+classes]
     assignment = _assign(head, settings, raw.detach(), targets, grid)
     class_weight = class_weights(settings, targets)[assignment.target_index]  # [K]
-    classification, class_errors = class_loss(
-        head, settings, flat[:, BOX + 1 :], targets, assignment
-    )
-    objectness = objectness_loss(head, settings, flat[:, BOX], assignment, class_weight)
+    raw_classes = flat[:, GAUSSIAN_BOX + 1 :]
+    classification, class_errors = class_loss(head, settings, raw_classes, targets, assignment)
+    objectness = objectness_loss(head, settings, flat[:, GAUSSIAN_BOX], assignment, class_weight)
     factor = 1 / class_errors.clamp(min=1)  # averages_gaussian_yolo_deltas, for every iou_thresh
-    positive = positive_boxes(head, flat[:, 0:BOX:2], targets, assignment, grid)
-    sigmas = flat[assignment.cell_index, 1:BOX:2]
+    positive = positive_boxes(head, flat[:, 0:GAUSSIAN_BOX:2], targets, assignment, grid)
+    sigmas = flat[assignment.cell_index, 1:GAUSSIAN_BOX:2]
     weight = settings.iou_normalizer * class_weight
     box, ious = _box_loss(head, settings, options, positive, sigmas, weight, factor)
     return HeadLoss(
@@ -88,7 +92,7 @@ def _as_gaussian_layer(settings: YoloSettings) -> YoloSettings:
 
 
 def _assign(
-    head: GaussianYoloHead,
+    head: YoloHead,
     settings: YoloSettings,
     raw: Tensor,
     targets: Targets,
@@ -99,7 +103,7 @@ def _assign(
     A corner outside the image belongs to the nearest cell.
     """
     boxes = head.decode(raw).boxes
-    class_probs = torch.sigmoid(head.split(raw)[..., BOX + 1 :]).flatten(1, 3)
+    class_probs = torch.sigmoid(head.split(raw)[..., GAUSSIAN_BOX + 1 :]).flatten(1, 3)
     dialect = DIALECTS["alexeyab"]
     assignment = assign(head, settings, dialect, boxes, class_probs, targets, grid)
     points = (targets.boxes[:, :2] - head.center_shift * targets.boxes[:, 2:]).clamp(0, 1)
@@ -110,7 +114,7 @@ def _assign(
 
 
 def _box_loss(
-    head: GaussianYoloHead,
+    head: YoloHead,
     settings: YoloSettings,
     options: LossOptions,
     positive: PositiveBoxes,
@@ -131,7 +135,7 @@ def _box_loss(
     value, overlap = likelihood, settings.box_overlap
     if overlap is not None:
         value = 1 - overlap(predicted, expected)
-        gradient = -_overlap_gradient(head, settings, options, positive, boxes)
+        gradient = -overlap_gradient(head, overlap, options.box_gradient, positive, boxes)
     delta = clip_delta(-weight[:, None] * gradient, settings.max_delta)
     sigma_delta = clip_delta(-settings.uc_normalizer * sigma_gradient, settings.max_delta)
     deltas = factor[:, None] * torch.stack((delta, sigma_delta), dim=-1).flatten(1)
@@ -140,30 +144,15 @@ def _box_loss(
     return DeltaLoss.apply(raw, deltas, total), paired_iou(predicted, expected)
 
 
-def _overlap_gradient(
-    head: GaussianYoloHead,
-    settings: YoloSettings,
-    options: LossOptions,
-    positive: PositiveBoxes,
-    boxes: Tensor,
-) -> Tensor:
-    """Return d overlap / d (raw x, y, w, h), `[K, 4]`, true or Darknet's. boxes: predicted, cxcywh `[K, 4]`."""
-    if options.box_gradient != "darknet":
-        return true_gradient(head, settings.box_overlap, positive)
-    gradient = darknet_gradient(settings.box_overlap, boxes, positive.ground_truth)
-    center, size = gradient.split(2, dim=1)
-    center = center - head.center_shift * size  # Darknet's correction for a yolo_point
-    return torch.cat((center, size * positive.raw[:, 2:].exp()), dim=1).detach()
-
-
 def _likelihood_gradient(
-    head: GaussianYoloHead, positive: PositiveBoxes, sigmas: Tensor
+    head: YoloHead, positive: PositiveBoxes, sigmas: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the negative log likelihood of each ground truth `[K]`, and its gradients for x, y, w, h and their σ.
 
     The gradients `[K, 4]` are those for the values after the logistic function; Darknet uses them for the raw values.
     """
-    target = _box_target(head, positive)
+    offset, ratio = box_target(head, positive)
+    target = torch.cat((offset, ratio.log()), dim=1)  # -inf for a side of length 0
     raw = positive.raw.detach()
     center = torch.sigmoid(raw[:, :2]) * head.scale_x_y - 0.5 * (head.scale_x_y - 1)
     with torch.enable_grad():
@@ -173,16 +162,6 @@ def _likelihood_gradient(
         likelihood = small_box_weight(positive) * likelihood
     gradients = torch.autograd.grad(likelihood.sum(), (mean, sigma))
     return likelihood.detach(), *gradients
-
-
-def _box_target(head: GaussianYoloHead, positive: PositiveBoxes) -> Tensor:
-    """Return the targets of x, y (after the logistic function), w, h, `[K, 4]`; -inf for a side of length 0."""
-    height, width = positive.grid
-    size = positive.ground_truth[:, 2:]
-    point = positive.ground_truth[:, :2] - head.center_shift * size
-    offset = point * positive.raw.new_tensor([width, height]) - positive.cells
-    log_size = (size * head.network_size(positive.grid) / positive.anchors).log()
-    return torch.cat((offset, log_size), dim=1)
 
 
 def negative_log_likelihood(mean: Tensor, sigma: Tensor, target: Tensor) -> Tensor:

@@ -18,14 +18,13 @@ from yolo.boxes import cxcywh_to_xyxy, paired_iou
 from yolo.model.heads.yolo import UNLIMITED, YoloHead, YoloSettings
 from yolo.records import Targets
 from yolo.train.losses.assign import (
-    AnchorHead,
     Assignment,
     PositiveBoxes,
     assign,
     last_occurrence,
     positive_boxes,
 )
-from yolo.train.losses.box_gradient import DeltaLoss, clip_delta, darknet_gradient, true_gradient
+from yolo.train.losses.box_gradient import DeltaLoss, clip_delta, overlap_gradient
 from yolo.train.losses.head_loss import HeadLoss, LossOptions
 
 FOCAL_ALPHA = 0.5  # AlexeyAB delta_yolo_class
@@ -97,7 +96,7 @@ def _without_alexeyab_keys(settings: YoloSettings) -> YoloSettings:
 
 
 def objectness_loss(
-    head: AnchorHead,
+    head: YoloHead,
     settings: YoloSettings,
     raw: Tensor,
     assignment: Assignment,
@@ -138,7 +137,7 @@ def objectness_loss(
 
 
 def class_loss(
-    head: AnchorHead,
+    head: YoloHead,
     settings: YoloSettings,
     raw: Tensor,
     targets: Targets,
@@ -197,14 +196,14 @@ def focal_weight(probability: Tensor) -> Tensor:
     return FOCAL_ALPHA * -(1 - p) * (2 * p * p.log() + p - 1)
 
 
-def _cell_error(head: AnchorHead, raw: Tensor, target: Tensor) -> Tensor:
+def _cell_error(head: YoloHead, raw: Tensor, target: Tensor) -> Tensor:
     """Return the function of `raw` whose negative derivative is `target - activated`, element by element."""
     if head.new_coords:
         return 0.5 * (raw - target).square()
     return F.binary_cross_entropy_with_logits(raw, target, reduction="none")
 
 
-def _activated(head: AnchorHead, raw: Tensor) -> Tensor:
+def _activated(head: YoloHead, raw: Tensor) -> Tensor:
     """Return the probability; with new_coords the convolution before the head has applied the logistic function."""
     return raw if head.new_coords else torch.sigmoid(raw)
 
@@ -232,14 +231,8 @@ def _box_loss(
     if overlap is None:
         error = small_box_weight(positive) * _squared_error(head, positive)
         return (weight * factor * error).sum(), ious
-    if options.box_gradient == "darknet":
-        gradient = darknet_gradient(overlap, boxes, positive.ground_truth)
-        if not head.new_coords:  # Darknet multiplies by the derivative of exp, for w and h only
-            center, size = gradient.split(2, dim=1)
-            gradient = torch.cat((center, size * positive.raw[:, 2:].exp()), dim=1)
-    else:
-        gradient = true_gradient(head, overlap, positive)
-    delta = factor[:, None] * clip_delta(weight[:, None] * gradient, settings.max_delta).detach()
+    gradient = overlap_gradient(head, overlap, options.box_gradient, positive, boxes)
+    delta = factor[:, None] * clip_delta(weight[:, None] * gradient, settings.max_delta)
     value = (weight * factor * (1 - overlap(predicted, expected))).sum()
     return DeltaLoss.apply(positive.raw, delta, value), ious
 
@@ -249,23 +242,29 @@ def small_box_weight(positive: PositiveBoxes) -> Tensor:
     return 2 - positive.ground_truth[:, 2] * positive.ground_truth[:, 3]
 
 
+def box_target(head: YoloHead, positive: PositiveBoxes) -> tuple[Tensor, Tensor]:
+    """Return the offset of each ground truth's point in its cell, and its size divided by the anchor's, `[K, 2]`."""
+    height, width = positive.grid
+    size = positive.ground_truth[:, 2:]
+    point = positive.ground_truth[:, :2] - head.center_shift * size
+    offset = point * size.new_tensor([width, height]) - positive.cells
+    return offset, size * head.network_size(positive.grid) / positive.anchors
+
+
 def _squared_error(head: YoloHead, positive: PositiveBoxes) -> Tensor:
     """Return the function `[K]` whose derivative is Darknet's x, y, w, h delta without its weights (iou_loss mse).
 
     With scale_x_y s the delta of x is target - (s·σ - (s-1)/2): Darknet leaves out σ', so the function is
     s·softplus(x) - (target + (s-1)/2)·x, which for s = 1 is the cross entropy.
     """
-    height, width = positive.grid
-    network = head.network_size(positive.grid)
-    s, raw, ground_truth = head.scale_x_y, positive.raw, positive.ground_truth
-    x = raw[:, :2]
-    offset = ground_truth[:, :2] * raw.new_tensor([width, height]) - positive.cells
+    s, raw, x = head.scale_x_y, positive.raw, positive.raw[:, :2]
+    offset, ratio = box_target(head, positive)
     target = offset + 0.5 * (s - 1)
     if head.new_coords:
-        size = (ground_truth[:, 2:] * network / (4 * positive.anchors)).sqrt()
+        size = (ratio / 4).sqrt()
         center_errors = 0.5 * s * x.square() - target * x
     else:
-        size = (ground_truth[:, 2:] * network / positive.anchors).log()
+        size = ratio.log()
         center_errors = s * F.softplus(x) - target * x
     # The logarithm of a width of 0 is -inf, and Darknet would write it into the network.
     # Use the prediction as the target, so the loss is 0.

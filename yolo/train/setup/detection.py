@@ -25,7 +25,7 @@ from yolo.model.network import Network
 from yolo.settings import HeadSettings
 from yolo.train.checkpoint import Progress
 from yolo.train.log.darknet import DarknetLoss
-from yolo.train.losses.detection import HEAD_LOSSES, DetectionLoss
+from yolo.train.losses.detection import DetectionLoss
 from yolo.train.multiscale import Sizes, Stage, check_stages
 from yolo.train.setup.options import Options, Output
 from yolo.train.setup.preflight import all_problems, anchor_lines, placement_of, problem_table
@@ -65,11 +65,12 @@ def detection_task(
         Its loss, batches and validation.
 
     Raises:
-        CfgError: a head cannot be trained, or the network cannot compute an input size.
+        CfgError: the network cannot compute an input size.
         DatasetError: the data set has a problem that stops the run.
     """
     learning, machine, output = options.learning, options.machine, options.output or Output()
-    check_detector(network, options.cfg, learning.sizes)
+    if learning.sizes:
+        check_stages(network, network.input.channels, learning.sizes)
     sets = read_detection_data(network, data, options.cfg, options.skip_problems)
     settings = network.training_settings
     heads = network.head_settings
@@ -102,17 +103,6 @@ def detection_task(
         validation=validation,
         largest_input=_largest_input(network, learning.sizes, options.start.seed),
     )  # fmt: skip
-
-
-def check_detector(network: Network, cfg: Path, stages: Sequence[Stage]) -> None:
-    """Raise CfgError for heads that cannot be trained, and for a size of `--sizes` that the network cannot compute."""
-    if stages:
-        check_stages(network, network.input.channels, stages)
-    for index in network.heads:
-        if type(network.layers[index]) not in HEAD_LOSSES:
-            raise CfgError(
-                f"{cfg}: found layer {index} [{network.kinds[index]}], expected a head that can be trained"
-            )
 
 
 def read_detection_data(
