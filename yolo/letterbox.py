@@ -48,7 +48,7 @@ def letterboxed(image: tuple[int, int], network: tuple[int, int]) -> Placement:
 def place(image: np.ndarray, placement: Placement) -> Tensor:
     """Return the network input for a uint8 image `[H, W, C]`: float32 `[C, H', W']`, 0..1."""
     pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
-    content = resize(pixels.float() / MAX_PIXEL, placement.content)
+    content = resize(pixels.float().div_(MAX_PIXEL), placement.content)
     if placement.content == placement.network:
         return content
     top, left = placement.offset
