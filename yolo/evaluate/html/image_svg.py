@@ -15,7 +15,9 @@ import numpy as np
 
 from yolo.data.images import read_image
 from yolo.errors import DatasetError
+from yolo.evaluate.analysis import tide
 from yolo.evaluate.analysis.report import (
+    DETECTED,
     DIFFICULT,
     UNDETECTED,
     WITH_ERROR,
@@ -23,35 +25,41 @@ from yolo.evaluate.analysis.report import (
     ImageGroundTruth,
     ImageReport,
 )
-from yolo.evaluate.analysis.tide import (
-    BACKGROUND,
-    BOTH,
-    CLASSIFICATION,
-    DUPLICATE,
-    IGNORED,
-    KINDS,
-    LOCALIZATION,
-    MISSED,
-    TRUE_POSITIVE,
-)
-from yolo.evaluate.html.svg import Drawing, SvgElement, line, shortened
+from yolo.evaluate.html.svg import Drawing, SvgElement, shortened
 
 LONG_SIDE = 560  # pixels of the JPEG: twice the width of a card on most screens
 JPEG_QUALITY = 82
 LETTER_HEIGHT = 1 / 36  # of the longer side of the image
-WITH_CLASS, CLASS_WIDTH = (CLASSIFICATION, BOTH), 70  # kinds whose flag has the class; its width
+WITH_CLASS, CLASS_WIDTH = (
+    (tide.CLASSIFICATION, tide.BOTH),
+    70,
+)  # kinds whose flag has the class; its width
 
 LETTERS = {
-    CLASSIFICATION: "C", LOCALIZATION: "L", BOTH: "CL", DUPLICATE: "D", BACKGROUND: "B", MISSED: "M",
+    tide.CLASSIFICATION: "C", tide.LOCALIZATION: "L", tide.BOTH: "CL",
+    tide.DUPLICATE: "D", tide.BACKGROUND: "B", tide.MISSED: "M",
 }  # fmt: skip
 
 MEANINGS = {
-    CLASSIFICATION: "correct box, wrong class",
-    LOCALIZATION: "correct class, inexact box",
-    BOTH: "wrong class and inexact box",
-    DUPLICATE: "detected again",
-    BACKGROUND: "no object here",
-    MISSED: "not detected",
+    tide.CLASSIFICATION: "correct box, wrong class",
+    tide.LOCALIZATION: "correct class, inexact box",
+    tide.BOTH: "wrong class and inexact box",
+    tide.DUPLICATE: "detected again",
+    tide.BACKGROUND: "no object here",
+    tide.MISSED: "not detected",
+}
+
+OUTCOME_WORDS = {
+    DETECTED: "detected",
+    UNDETECTED: "not detected",
+    WITH_ERROR: "detected only with an error",
+    DIFFICULT: "difficult, does not count",
+}
+
+KIND_WORDS = {
+    **{kind: f"{kind}, {meaning}" for kind, meaning in MEANINGS.items()},
+    tide.TRUE_POSITIVE: "true positive",
+    tide.IGNORED: "on a difficult object, does not count",
 }
 
 
@@ -59,7 +67,6 @@ class ImageCard(NamedTuple):
     """An image with its boxes and its caption. readable: whether the image file could be read."""
 
     title: str
-    file: str
     path: str
     summary: str
     readable: bool
@@ -67,9 +74,9 @@ class ImageCard(NamedTuple):
 
 
 class LegendSample(NamedTuple):
-    """A sample of a line, its letter and its meaning."""
+    """The look of a line (classes of the style sheet), its letter and its meaning."""
 
-    drawing: Drawing
+    look: str
     letter: str
     meaning: str
 
@@ -79,7 +86,6 @@ def image_card(image: ImageReport, names: Sequence[str], title: str) -> ImageCar
     data = jpeg_data(image.path)
     return ImageCard(
         title=title,
-        file=Path(image.path).name,
         path=image.path,
         summary=error_summary(image),
         readable=data is not None,
@@ -99,7 +105,7 @@ def boxes_over(image: ImageReport, names: Sequence[str], data: str | None) -> Dr
         look = f"truth {each.outcome}"
         shapes.append(_outline(each.box, look, _ground_truth_tip(each, names)))
         if each.outcome == UNDETECTED:
-            flags.append(_flag(each.box, LETTERS[MISSED], MISSED, letter, image))
+            flags.append(_flag(each.box, LETTERS[tide.MISSED], tide.MISSED, letter, image))
     for each in reversed(image.detections):  # the highest score on top
         shapes.append(_outline(each.box, f"found {each.kind}", _detection_tip(each, names)))
         if each.kind in LETTERS:
@@ -126,32 +132,26 @@ def jpeg_data(path: str | Path) -> str | None:
 def error_summary(image: ImageReport) -> str:
     """Format `2 missed, 1 background; 12 true positives`."""
     counts = Counter(each.kind for each in image.detections)
-    counts[MISSED] = sum(each.outcome == UNDETECTED for each in image.ground_truths)
-    errors = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])
-    true_positives = counts[TRUE_POSITIVE]
+    counts[tide.MISSED] = sum(each.outcome == UNDETECTED for each in image.ground_truths)
+    errors = ", ".join(f"{counts[kind]} {kind}" for kind in tide.KINDS if counts[kind])
+    true_positives = counts[tide.TRUE_POSITIVE]
     plural = "" if true_positives == 1 else "s"
     return f"{errors or 'no error'}; {true_positives} true positive{plural}"
 
 
 def legend() -> list[LegendSample]:
     """Return a sample of each color, dash and letter."""
-    items = [
-        (f"found {TRUE_POSITIVE}", "true positive", ""),
-        (f"truth {WITH_ERROR}", "ground truth", ""),
-        *(
-            (
-                f"truth {UNDETECTED}" if kind == MISSED else f"found {kind}",
-                f"{kind}: {MEANINGS[kind]}",
-                LETTERS[kind],
-            )
-            for kind in KINDS
-        ),
-    ]
     return [
-        LegendSample(
-            Drawing(34, 16, [line(1, 8, 33, 8, look)], meaning, "sample boxes"), letter, meaning
-        )
-        for look, meaning, letter in items
+        LegendSample(f"found {tide.TRUE_POSITIVE}", "", "true positive"),
+        LegendSample(f"truth {WITH_ERROR}", "", "ground truth"),
+        *(
+            LegendSample(
+                f"truth {UNDETECTED}" if kind == tide.MISSED else f"found {kind}",
+                LETTERS[kind],
+                f"{kind}: {MEANINGS[kind]}",
+            )
+            for kind in tide.KINDS
+        ),
     ]
 
 
@@ -169,16 +169,11 @@ def _flag(
     x = min(max(box[0], 0.0), max(image.width - width, 0.0))
     y = min(max(box[1] - height, 0.0), max(image.height - height, 0.0))
     corner = {"x": x + letter * 0.25, "y": y + letter}
-    return SvgElement(
-        "g",
-        {"font-size": float(letter)},  # the style sheet lets the text of flags inherit this size
-        parts=(
-            SvgElement(
-                "rect", {"x": x, "y": y, "width": width, "height": height, "class": f"flag {kind}"}
-            ),
-            SvgElement("text", {**corner, "class": f"mark {kind}"}, content),
-        ),
-    )
+    size = {"width": width, "height": height}
+    flag = SvgElement("rect", {"x": x, "y": y, **size, "class": f"flag {kind}"})
+    mark = SvgElement("text", {**corner, "class": f"mark {kind}"}, content)
+    # The style sheet lets the text of flags inherit this size
+    return SvgElement("g", {"font-size": float(letter)}, parts=(flag, mark))
 
 
 def _flag_text(detection: ImageDetection, names: Sequence[str]) -> str:
@@ -189,18 +184,8 @@ def _flag_text(detection: ImageDetection, names: Sequence[str]) -> str:
 
 
 def _ground_truth_tip(ground_truth: ImageGroundTruth, names: Sequence[str]) -> str:
-    outcome = {
-        UNDETECTED: "not detected",
-        WITH_ERROR: "detected only with an error",
-        DIFFICULT: "difficult, does not count",
-    }.get(ground_truth.outcome, "detected")
-    return f"ground truth {names[ground_truth.label]}: {outcome}"
+    return f"ground truth {names[ground_truth.label]}: {OUTCOME_WORDS[ground_truth.outcome]}"
 
 
 def _detection_tip(detection: ImageDetection, names: Sequence[str]) -> str:
-    meaning = {
-        **{kind: f"{kind}, {meaning}" for kind, meaning in MEANINGS.items()},
-        TRUE_POSITIVE: "true positive",
-        IGNORED: "on a difficult object, does not count",
-    }[detection.kind]
-    return f"{names[detection.label]} {detection.score:.3f}: {meaning}"
+    return f"{names[detection.label]} {detection.score:.3f}: {KIND_WORDS[detection.kind]}"
