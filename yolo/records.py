@@ -127,6 +127,10 @@ class GroundTruth:
     boxes: np.ndarray
     difficult: np.ndarray
 
+    def where(self, chosen: np.ndarray) -> GroundTruth:
+        """Return the boxes selected by `chosen`, bool `[M]` or positions."""
+        return GroundTruth(*(column[chosen] for column in vars(self).values()))
+
 
 @dataclass(frozen=True)
 class ScoredBoxes:
@@ -140,6 +144,10 @@ class ScoredBoxes:
     labels: np.ndarray
     scores: np.ndarray
     boxes: np.ndarray
+
+    def where(self, chosen: np.ndarray) -> ScoredBoxes:
+        """Return the detections selected by `chosen`, bool `[N]` or positions."""
+        return ScoredBoxes(*(column[chosen] for column in vars(self).values()))
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,12 +43,9 @@ from yolo.files import write_text
 
 if TYPE_CHECKING:
     from yolo.distributed import Processes
-    from yolo.evaluate.metrics.voc import ClassScore
     from yolo.records import Evaluation
 
-METRICS = {"voc07": ("voc07",), "area": ("area",), "coco": ("coco",)}
-USUAL, EVERYTHING = ("voc07", "area", "coco"), "all"
-COCO_LINE = ("AP", "AP50", "AP75", "AP small", "AP medium", "AP large")
+METRICS, EVERYTHING = ("voc07", "area", "coco"), "all"
 
 
 def main() -> None:
@@ -72,30 +68,22 @@ def _print(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) 
     from yolo.evaluate.metrics.all import all_metrics
     from yolo.evaluate.metrics.coco import coco_score
     from yolo.evaluate.metrics.conventions import (
-        COCO_ROWS,
+        average_precision_summary,
         everything_text,
         metric_rows,
         metrics_record,
     )
-    from yolo.evaluate.metrics.table import class_table, format_ap, mean_line, summary
     from yolo.evaluate.metrics.voc import IOU_THRESH, detections_in_voc_pixels, voc_scores
     from yolo.formats.voc_results import write_results
 
-    metrics = METRICS.get(args.metric, USUAL)
+    metrics = (args.metric,) if args.metric in METRICS else METRICS
     everything = None
     coco = coco_score(evaluation) if "coco" in metrics or args.report else None
     if args.metric == EVERYTHING or args.report:
         everything = all_metrics(evaluation, coco, IOU_THRESH, args.thresh)
     scores = everything.voc if everything else voc_scores(evaluation)
-    columns, counts = _columns(scores, [name for name in metrics if name != "coco"])
-    if "coco" in metrics:
-        columns["coco"] = coco.class_ap
-    content = summary(evaluation.names, IOU_THRESH, columns)
-    print(class_table(evaluation.names, *counts, columns))
-    print(mean_line(columns))
-    if "coco" in metrics:
-        content["coco"] = {row: getattr(coco, field) for row, field, _ in COCO_ROWS}
-        print("coco " + "  ".join(f"{row} {format_ap(content['coco'][row])}" for row in COCO_LINE))
+    text, content = average_precision_summary(evaluation.names, scores, coco, metrics, IOU_THRESH)
+    print(text)
     if args.metric == EVERYTHING:
         print(everything_text(everything))
         content["all"] = metrics_record(everything)
@@ -119,17 +107,6 @@ def _print(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) 
         ]
         report = build_report(evaluation, paths, about, rows, args.thresh)
         print(f"report: {write_report(args.report, report)}")
-
-
-def _columns(
-    scores: Sequence[ClassScore], metrics: list[str]
-) -> tuple[dict[str, list[float | None]], tuple[list[int], list[int]]]:
-    """Return the AP of each class by metric, and the numbers of ground truths and detections of each class."""
-    from yolo.evaluate.metrics.table import average_precisions
-
-    columns = {metric: average_precisions(scores, metric) for metric in metrics}
-    ground_truths = [score.match.ground_truths for score in scores]
-    return columns, (ground_truths, [score.match.detections for score in scores])
 
 
 def _evaluation(

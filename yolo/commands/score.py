@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from yolo.evaluate.pairing import Pair, Sources
 
 METRICS = ("voc07", "area", "coco")
-COCO_LINE = ("AP", "AP50", "AP75", "AP small", "AP medium", "AP large")
 
 
 def main() -> None:
@@ -82,13 +81,10 @@ def print_scores(
         Each class's score by VOC's rules.
     """
     from yolo.evaluate.metrics.all import all_metrics
-    from yolo.evaluate.metrics.conventions import COCO_ROWS, everything_text, metrics_record
-    from yolo.evaluate.metrics.table import (
-        average_precisions,
-        class_table,
-        format_ap,
-        mean_line,
-        summary,
+    from yolo.evaluate.metrics.conventions import (
+        average_precision_summary,
+        everything_text,
+        metrics_record,
     )
     from yolo.evaluate.metrics.voc import VOC_PIXEL_EXTENT, score_classes
     from yolo.evaluate.pairing import as_evaluation
@@ -102,17 +98,8 @@ def print_scores(
         from yolo.evaluate.metrics.coco import coco_structures, score_coco
 
         coco = score_coco(*coco_structures(ground_truth_set, detections))
-    values = {
-        metric: coco.class_ap if metric == "coco" else average_precisions(scores, metric)
-        for metric in metrics
-    }
-    ground_truths = [score.match.ground_truths for score in scores]
-    print(class_table(names, ground_truths, [score.match.detections for score in scores], values))
-    print(mean_line(values))
-    content = summary(names, iou_thresh, values)
-    if "coco" in metrics:
-        content["coco"] = {row: getattr(coco, field) for row, field, _ in COCO_ROWS}
-        print("coco " + "  ".join(f"{row} {format_ap(content['coco'][row])}" for row in COCO_LINE))
+    text, content = average_precision_summary(names, scores, coco, metrics, iou_thresh)
+    print(text)
     if everything:
         evaluation = as_evaluation(ground_truth_set, detections)
         all_scores = all_metrics(evaluation, coco, iou_thresh, score_thresh)

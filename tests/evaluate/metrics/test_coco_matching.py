@@ -22,7 +22,6 @@ from yolo.evaluate.metrics.coco_matching import (
     rank_detections,
     same_class,
     score_order,
-    sorted_by_score,
 )
 from yolo.evaluate.metrics.voc import mean_ap
 from yolo.formats.ground_truth_set import GroundTruthSet
@@ -84,7 +83,7 @@ def test_of_equal_scores_the_earlier_image_is_first_whatever_their_order():
     images, scores = np.array([1, 0, 1, 0]), np.array([0.5, 0.5, 0.9, 0.5])
     shuffled = ScoredBoxes(images, images, scores, np.zeros((4, 4)))
     assert score_order(shuffled).tolist() == [2, 1, 3, 0]
-    in_order = sorted_by_score(shuffled)
+    in_order = shuffled.where(score_order(shuffled))
     assert in_order.scores.tolist() == [0.9, 0.5, 0.5, 0.5] and in_order.image_index.tolist() == [
         1,
         0,

@@ -39,7 +39,7 @@ from yolo.evaluate.metrics.coco_matching import (
     overlapping_pairs,
     rank_detections,
     same_class,
-    sorted_by_score,
+    score_order,
 )
 from yolo.evaluate.metrics.confusion import confusion_matrix
 from yolo.evaluate.metrics.voc import mean_ap
@@ -67,7 +67,8 @@ def build_report(
         score_thresh: precision, recall, confusion and the images use detections with at least this score; all else uses
             every detection.
     """
-    evaluation = replace(evaluation, detections=sorted_by_score(evaluation.detections))
+    detections = evaluation.detections
+    evaluation = replace(evaluation, detections=detections.where(score_order(detections)))
     ground_truth, detections = evaluation.ground_truth, evaluation.detections
     classes = len(evaluation.names)
     errors = tide.find_errors(ground_truth, detections)

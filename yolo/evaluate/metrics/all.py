@@ -16,7 +16,7 @@ from yolo.evaluate.metrics.voc import (
     ground_truth_in_voc_pixels,
     voc_scores,
 )
-from yolo.records import Evaluation, GroundTruth
+from yolo.records import Evaluation
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def all_metrics(
         score_thresh,
     )
     ground_truth, detections = evaluation.ground_truth, evaluation.detections
-    plain = _without_difficult(ground_truth)
+    plain = ground_truth.where(~ground_truth.difficult)
     return AllMetrics(
         names=evaluation.names,
         iou_thresh=iou_thresh,
@@ -79,14 +79,4 @@ def all_metrics(
         miss_rates=tuple(
             log_average_miss_rate(score.match, len(evaluation.image_ids)) for score in voc
         ),
-    )
-
-
-def _without_difficult(ground_truth: GroundTruth) -> GroundTruth:
-    easy = ~ground_truth.difficult
-    return GroundTruth(
-        image_index=ground_truth.image_index[easy],
-        labels=ground_truth.labels[easy],
-        boxes=ground_truth.boxes[easy],
-        difficult=ground_truth.difficult[easy],
     )

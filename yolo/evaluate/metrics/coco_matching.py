@@ -33,9 +33,7 @@ class OverlappingPairs:
 
     def where(self, chosen: np.ndarray) -> "OverlappingPairs":
         """Return the pairs selected by `chosen`, bool [P] or positions."""
-        return OverlappingPairs(
-            self.detection[chosen], self.ground_truth[chosen], self.overlap[chosen]
-        )
+        return OverlappingPairs(*(column[chosen] for column in vars(self).values()))
 
 
 @dataclass(frozen=True)
@@ -64,12 +62,8 @@ def overlapping_pairs(
             crowd=ground_truth.difficult[truth],
         )
         parts.append(OverlappingPairs(detection, truth, overlap).where(overlap >= least))
-    return OverlappingPairs(
-        *(
-            np.concatenate([getattr(part, column) for part in parts])
-            for column in ("detection", "ground_truth", "overlap")
-        )
-    )
+    columns = zip(*(vars(part).values() for part in parts), strict=True)
+    return OverlappingPairs(*map(np.concatenate, columns))
 
 
 def best_partner(pairs: OverlappingPairs, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -91,17 +85,6 @@ def score_order(detections: ScoredBoxes) -> np.ndarray:
     if np.all(falls | ((scores[1:] == scores[:-1]) & (images[1:] >= images[:-1]))):
         return np.arange(len(scores))  # already in order: callers ask for it often
     return np.lexsort((images, -scores))
-
-
-def sorted_by_score(detections: ScoredBoxes) -> ScoredBoxes:
-    """Return the detections in the order of `score_order`."""
-    order = score_order(detections)
-    return ScoredBoxes(
-        detections.image_index[order],
-        detections.labels[order],
-        detections.scores[order],
-        detections.boxes[order],
-    )
 
 
 def same_class(

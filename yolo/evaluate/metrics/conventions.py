@@ -6,10 +6,18 @@ from dataclasses import asdict, dataclass, replace
 from terminaltables import AsciiTable
 
 from yolo.evaluate.metrics.all import AllMetrics
+from yolo.evaluate.metrics.coco import CocoScore
 from yolo.evaluate.metrics.darknet import MAP_SCORE_THRESH, POINTS, DarknetMap
 from yolo.evaluate.metrics.operating_point import OperatingPoint, combine_classes
-from yolo.evaluate.metrics.table import NOT_AVAILABLE, average_precisions, format_ap
-from yolo.evaluate.metrics.voc import mean_ap
+from yolo.evaluate.metrics.table import (
+    NOT_AVAILABLE,
+    average_precisions,
+    class_table,
+    format_ap,
+    mean_line,
+    summary,
+)
+from yolo.evaluate.metrics.voc import ClassScore, mean_ap
 
 DIGITS = 6  # two scorers that agree to this digit use the same rules
 BACKGROUND, UNDETECTED = "background", "missed"  # in the JSON
@@ -81,6 +89,7 @@ COCO_ROWS = (
     ("AR large", "ar_large", {"recalls": "recall", "difficult": "ignored, other sizes too"}),
 )
 
+COCO_LINE = ("AP", "AP50", "AP75", "AP small", "AP medium", "AP large")  # in one line of text
 DARKNET_RECALLS = {0: "each step: area", 11: "11 tenths", 101: "101 hundredths"}
 NO_RECALLS = "none"  # of metrics at one threshold
 WITH_LIST, WITHOUT_LIST = "ignored, last", "FP"
@@ -98,6 +107,37 @@ def metric_rows(metrics: AllMetrics) -> list[MetricRow]:
             for name, field, other in COCO_ROWS
         ),
     ]
+
+
+def average_precision_summary(
+    names: Sequence[str],
+    scores: Sequence[ClassScore],
+    coco: CocoScore | None,
+    metrics: Sequence[str],
+    iou_thresh: float,
+) -> tuple[str, dict]:
+    """Return some metrics as a table with their means, and the same numbers for json.dumps.
+
+    Args:
+        names: the classes.
+        scores: of each class by VOC's rules.
+        coco: the score by COCO's rules, needed for the metric "coco".
+        metrics: some of "voc07", "area", "coco".
+        iou_thresh: the IoU threshold of `scores`.
+    """
+    columns = {
+        metric: coco.class_ap if metric == "coco" else average_precisions(scores, metric)
+        for metric in metrics
+    }
+    ground_truths = [score.match.ground_truths for score in scores]
+    detections = [score.match.detections for score in scores]
+    lines = [class_table(names, ground_truths, detections, columns), mean_line(columns)]
+    content = summary(names, iou_thresh, columns)
+    if "coco" in metrics:
+        content["coco"] = {row: getattr(coco, field) for row, field, _ in COCO_ROWS}
+        values = (f"{row} {format_ap(content['coco'][row])}" for row in COCO_LINE)
+        lines.append("coco " + "  ".join(values))
+    return "\n".join(lines), content
 
 
 LEGEND = """\

@@ -1,7 +1,7 @@
 """Precision, recall, F1 and mean IoU of a detector at one score threshold."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,8 +9,7 @@ from yolo.evaluate.metrics.voc import check_labels, match_detections
 from yolo.records import GroundTruth, ScoredBoxes
 
 
-@dataclass(frozen=True)
-class OperatingPoint:
+class OperatingPoint(NamedTuple):
     """Counts of the detections with a score above a threshold, of one class or of all classes.
 
     iou_sum: the sum of the true positives' IoU. false_negatives: ground truths without a true positive, difficult ones
@@ -88,26 +87,13 @@ def operating_points(
 
 def combine_classes(points: Iterable[OperatingPoint]) -> OperatingPoint:
     """Return one operating point for all classes: counts are added, ratios are not averaged."""
-    points = [*points]
-    return OperatingPoint(
-        true_positives=sum(point.true_positives for point in points),
-        false_positives=sum(point.false_positives for point in points),
-        false_negatives=sum(point.false_negatives for point in points),
-        iou_sum=sum(point.iou_sum for point in points),
-    )
+    return OperatingPoint(*map(sum, zip((0, 0, 0, 0.0), *points, strict=True)))
 
 
 def above(detections: ScoredBoxes, score_thresh: float) -> ScoredBoxes:
     """Return the detections with score > `score_thresh`, in their order; the same object if that is all of them."""
     kept = detections.scores > score_thresh
-    if kept.all():
-        return detections
-    return ScoredBoxes(
-        detections.image_index[kept],
-        detections.labels[kept],
-        detections.scores[kept],
-        detections.boxes[kept],
-    )
+    return detections if kept.all() else detections.where(kept)
 
 
 def _ratio(part: float, whole: float) -> float | None:

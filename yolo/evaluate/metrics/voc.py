@@ -5,7 +5,7 @@ with recorded ones. Boxes are columns of NumPy arrays, so that millions of them 
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -77,19 +77,14 @@ def voc_scores(evaluation: Evaluation, iou_thresh: float = IOU_THRESH) -> tuple[
 def ground_truth_in_voc_pixels(evaluation: Evaluation) -> GroundTruth:
     """Return the ground truth in VOC's pixels. Darknet's labels were made from them by subtracting 1 (voc_label.py)."""
     ground_truth = evaluation.ground_truth
-    return GroundTruth(
-        ground_truth.image_index,
-        ground_truth.labels,
-        ground_truth.boxes + VOC_ORIGIN,
-        ground_truth.difficult,
-    )
+    return replace(ground_truth, boxes=ground_truth.boxes + VOC_ORIGIN)
 
 
 def detections_in_voc_pixels(evaluation: Evaluation) -> ScoredBoxes:
     """Return the detections as Darknet writes them into comp4 files: in VOC's pixels, clamped to the image."""
     detections = evaluation.detections
     boxes = voc_pixels(detections.boxes, evaluation.sizes[detections.image_index])
-    return ScoredBoxes(detections.image_index, detections.labels, detections.scores, boxes)
+    return replace(detections, boxes=boxes)
 
 
 def voc_pixels(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
