@@ -12,10 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-PairedOverlap = Callable[
-    [Tensor, Tensor], Tensor
-]  # xyxy [..., 4] twice → overlap of each pair [...]
-
+PairedOverlap = Callable[[Tensor, Tensor], Tensor]  # xyxy [..., 4] twice → overlaps [...]
 BOX_DIOU_EXPONENT = 0.6  # AlexeyAB box.c box_diou: IoU - (d2 / c2) ** 0.6
 
 

@@ -8,9 +8,10 @@ at a `#`. Darknet skips mistakes (a line without `=`, a word in place of a numbe
 import math
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from yolo.errors import CfgError, DatasetError, shorten
 
@@ -18,6 +19,7 @@ WHITESPACE = {ord(character): None for character in " \t\r\n\f\v"}
 INTEGER = re.compile(r"[+-]?[0-9]+(\.0*)?", re.ASCII)
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 MAX_INTEGER = 2**31 - 1  # Darknet keeps integers in a C int
+Number = TypeVar("Number", int, float)
 
 # Limits that are not Darknet's, so that a wrong file or a damaged one is a short error.
 MAX_FILE_SIZE = 16 * 2**20  # bytes; the largest published cfg has about 50,000
@@ -84,23 +86,11 @@ class Section:
 
     def integer(self, key: str, default: int | None = None, minimum: int | None = None) -> int:
         """Return an integer of at least `minimum`."""
-        entry = self._take(key, default, _form("whole number", minimum))
-        if entry is None:
-            return default
-        value = self._integer(entry, entry.value.partition("#")[0])
-        if minimum is not None and value < minimum:
-            raise self.error(key, f"a whole number of at least {minimum}")
-        return value
+        return self._single(key, default, minimum, "whole number", self._integer)
 
     def number(self, key: str, default: float | None = None, minimum: float | None = None) -> float:
         """Return a finite number of at least `minimum`."""
-        entry = self._take(key, default, _form("number", minimum))
-        if entry is None:
-            return default
-        value = self._number(entry, entry.value.partition("#")[0])
-        if minimum is not None and value < minimum:
-            raise self.error(key, f"a number of at least {minimum}")
-        return value
+        return self._single(key, default, minimum, "number", self._number)
 
     def flag(self, key: str, default: bool = False) -> bool:
         """Return False for 0 and True for any other integer, as Darknet does."""
@@ -118,17 +108,11 @@ class Section:
 
     def integers(self, key: str, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
         """Return integers, separated by commas in the file."""
-        entry = self._take(key, default, "whole numbers")
-        if entry is None:
-            return default
-        return tuple(self._integer(entry, item) for item in self._items(entry))
+        return self._list(key, default, "whole numbers", self._integer)
 
     def numbers(self, key: str, default: tuple[float, ...] | None = None) -> tuple[float, ...]:
         """Return finite numbers, separated by commas in the file."""
-        entry = self._take(key, default, "numbers")
-        if entry is None:
-            return default
-        return tuple(self._number(entry, item) for item in self._items(entry))
+        return self._list(key, default, "numbers", self._number)
 
     def error(self, key: str, expected: str, found: str | None = None) -> ValueError:
         """Return the error to raise for `key`.
@@ -153,18 +137,44 @@ class Section:
             if entry.key not in self.read_keys or entry.value != self._first[entry.key].value
         ]
 
+    def _single(
+        self,
+        key: str,
+        default: Number | None,
+        minimum: Number | None,
+        what: str,
+        parse: Callable[[Entry, str], Number],
+    ) -> Number:
+        form = what if minimum is None else f"{what}, at least {minimum}"
+        entry = self._take(key, default, form)
+        if entry is None:
+            return default
+        value = parse(entry, entry.value.partition("#")[0])
+        if minimum is not None and value < minimum:
+            raise self.error(key, f"a {what} of at least {minimum}")
+        return value
+
+    def _list(
+        self,
+        key: str,
+        default: tuple[Number, ...] | None,
+        what: str,
+        parse: Callable[[Entry, str], Number],
+    ) -> tuple[Number, ...]:
+        entry = self._take(key, default, what)
+        if entry is None:
+            return default
+        text = entry.value.partition("#")[0].removesuffix(",")  # Darknet ignores a comma at the end
+        if text.count(",") >= MAX_LIST_LENGTH:
+            raise self.error(key, f"at most {MAX_LIST_LENGTH} numbers")
+        return tuple(parse(entry, item) for item in text.split(","))
+
     def _take(self, key: str, default: object, form: str) -> Entry | None:
         self.read_keys[key] = KeySpec(form, default)
         entry = self._first.get(key)
         if entry is None and default is None:
             raise self.error(key, "a value")
         return entry
-
-    def _items(self, entry: Entry) -> list[str]:
-        text = entry.value.partition("#")[0].removesuffix(",")  # Darknet ignores a comma at the end
-        if text.count(",") >= MAX_LIST_LENGTH:
-            raise self.error(entry.key, f"at most {MAX_LIST_LENGTH} numbers")
-        return text.split(",")
 
     def _integer(self, entry: Entry, text: str) -> int:
         written = len(text) <= MAX_NUMBER_LENGTH and INTEGER.fullmatch(text)
@@ -335,7 +345,3 @@ def _entry(stripped: str, line: int, path: str, error_type: type[ValueError]) ->
     if not (key and equals and value):
         raise error_type(f"{path}:{line}: found {shorten(stripped)!r}, expected key=value")
     return Entry(key, value, line)
-
-
-def _form(kind: str, minimum: float | None) -> str:
-    return kind if minimum is None else f"{kind}, at least {minimum}"

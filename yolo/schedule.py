@@ -69,9 +69,8 @@ def _steps(schedule: Schedule, step: int) -> float:
 
 
 def _exp(schedule: Schedule, step: int) -> float:
-    gamma = float(
-        np.float32(schedule.gamma)
-    )  # a C float in Darknet; the power makes its rounding visible
+    # a C float in Darknet; the power makes its rounding visible
+    gamma = float(np.float32(schedule.gamma))
     return schedule.learning_rate * gamma**step
 
 

@@ -9,6 +9,7 @@ from tests.helpers.tiny_data import cfg_text
 from tests.helpers.training_options import changed, training_options
 from yolo.errors import CfgError, DivergedError
 from yolo.train import lr_finder
+from yolo.train.log.chart import write_figure
 from yolo.train.lr_finder import (
     Suggestion,
     Sweep,
@@ -18,7 +19,6 @@ from yolo.train.lr_finder import (
     suggest,
     sweep,
     sweep_table,
-    write_image,
 )
 from yolo.train.setup.run import start
 
@@ -197,5 +197,5 @@ def test_the_figure_has_both_losses_and_lines_at_the_lowest_and_the_suggested_ra
 @pytest.mark.parametrize("losses", [[5], [5, 5, 5], [0, 0], [1e9, 1, 1e12], [3, 2, 1e-6]])
 def test_any_sweep_can_be_drawn(losses, tmp_path):
     one = swept(losses)
-    write_image(tmp_path / "new/lr.png", one, suggest(one))
+    write_figure(tmp_path / "new/lr.png", draw_sweep(one, suggest(one)))
     assert cv2.imread(str(tmp_path / "new/lr.png")).shape == (600, 960, 3)

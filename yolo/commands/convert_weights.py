@@ -72,9 +72,7 @@ def _load(network: Network, args: argparse.Namespace) -> WeightsHeader:
 
 def _check_name(path: Path) -> None:
     if path.suffix != SAFETENSORS and not DARKNET.fullmatch(path.suffix):
-        hint = ""
-        if path.suffix == ".pt":
-            hint = "; training writes a .weights beside each checkpoint"
+        hint = "; training writes a .weights beside each checkpoint" if path.suffix == ".pt" else ""
         raise WeightsError(
             f"{path}: found the ending {path.suffix!r}, "
             f"expected .weights, .safetensors or .conv.N{hint}"
@@ -98,18 +96,11 @@ def _find_cfg(weights: Path) -> Path:
 def _arguments() -> argparse.Namespace:
     parser = command_parser(__doc__)
     add = parser.add_argument
-    add(
-        "input",
-        type=Path,
-        metavar="IN",
-        help="weights to read: of the whole network, or with --cutoff of the layers below it",
-    )
+    add("input", type=Path, metavar="IN",
+        help="weights to read: of the whole network, or with --cutoff of the layers below it")  # fmt: skip
     add("output", type=new_file, metavar="OUT", help="file to write; missing folders are made")
     add("--cfg", type=cfg_file, metavar="FILE", help="the network of IN; default: by IN's name")
     add("--cutoff", type=whole_number(1), metavar="N", help="only layers below N, with seen = 0")
-    add(
-        "--dialect",
-        choices=DIALECT_NAMES,
-        help="write for this Darknet; default: that of IN, with --cutoff AlexeyAB's",
-    )
+    add("--dialect", choices=DIALECT_NAMES,
+        help="write for this Darknet; default: that of IN, with --cutoff AlexeyAB's")  # fmt: skip
     return parser.parse_args()

@@ -30,7 +30,8 @@ def main() -> None:
     if args.first >= args.last:
         stop(f"found --from {args.first:g} --to {args.last:g}, expected a rate that rises")
 
-    from yolo.train.lr_finder import find_rate, rising_rates, suggest, sweep_table, write_image
+    from yolo.train.log.chart import write_figure
+    from yolo.train.lr_finder import draw_sweep, find_rate, rising_rates, suggest, sweep_table
     from yolo.train.setup.options import Machine, Options, StartPoint
 
     options = Options(
@@ -46,7 +47,7 @@ def main() -> None:
     sweep = find_rate(options, rising_rates(args.first, args.last, args.steps))
     suggestion = suggest(sweep)
     path = args.out / "lr.png"
-    write_image(path, sweep, suggestion)
+    write_figure(path, draw_sweep(sweep, suggestion))
     print(sweep_table(sweep))
     if sweep.exploded:
         print(f"the loss exploded after {len(sweep.rates)} of {args.steps} steps")
@@ -70,20 +71,10 @@ def _arguments() -> argparse.Namespace:
     add_set_option(parser)
     add_device_option(parser)
     add_workers_option(parser)
-    add(
-        "--seed",
-        type=whole_number(0),
-        default=0,
-        metavar="N",
-        help="of every random choice; default 0",
-    )
-    add(
-        "--out",
-        type=Path,
-        default=Path(),
-        metavar="DIR",
-        help="where lr.png goes; default: this folder",
-    )
+    add("--seed", type=whole_number(0), default=0, metavar="N",
+        help="of every random choice; default 0")  # fmt: skip
+    add("--out", type=Path, default=Path(), metavar="DIR",
+        help="where lr.png goes; default: this folder")  # fmt: skip
     add("--on-problem", choices=("stop", "skip"), default="stop",
         help="faulty images and labels: stop (default), or leave them out")  # fmt: skip
     return parser.parse_args()

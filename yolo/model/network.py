@@ -143,9 +143,7 @@ class Network(nn.Module):
 
     def _softmax(self) -> int | None:
         """Index of the [softmax] at the end of a classifier, before any [cost]; None without one."""
-        last = len(self.kinds) - 1
-        while last > 0 and self.kinds[last] == "cost":
-            last -= 1
+        last = last_output(self.kinds)
         return last if self.kinds[last] in SOFTMAX else None
 
     @property
@@ -226,6 +224,11 @@ class Network(nn.Module):
         probabilities = self.layers[softmax](raw[0]).flatten(1)
         tree = self.tree
         return probabilities if tree is None else path_probabilities(probabilities, tree)
+
+
+def last_output(kinds: Sequence[str]) -> int:
+    """Return the index of the last layer that is not a [cost]; 0 if there is none."""
+    return max((index for index, kind in enumerate(kinds) if kind != "cost"), default=0)
 
 
 def build(

@@ -34,12 +34,7 @@ OLD_VERSION = 1000  # major or minor: from it on `seen` has 32 bits, above it we
 SAFETENSORS = ".safetensors"
 BATCHNORM = "batchnorm"
 CONNECTED = ("conn", "connected")
-
-SCALES = (
-    "scales",
-    "rolling mean",
-    "rolling variance",
-)  # the tensors that dontloadscales leaves out
+SCALES = ("scales", "rolling mean", "rolling variance")  # what dontloadscales leaves out
 
 
 class _Slot(NamedTuple):

@@ -5,11 +5,9 @@ After Smith, "Cyclical Learning Rates for Training Neural Networks" (2017), sect
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +16,8 @@ from yolo.cfg import override, read_cfg
 from yolo.console import progress
 from yolo.data.workers import prepared
 from yolo.errors import CfgError, DivergedError
-from yolo.files import replacing
 from yolo.settings import read_input
+from yolo.train.log.chart import BLUE, GRID, PALE_BLUE, RED
 from yolo.train.multiscale import Stage
 from yolo.train.optimizer import set_rate, train_mode
 from yolo.train.setup.options import Options
@@ -37,7 +35,7 @@ LEAST_LOSS = 1e-12  # keeps the logarithm of a loss finite
 LEAST_FALL = 0.01  # fraction of the first loss: a smaller fall is noise
 DIGITS = 2  # of a suggested rate; the curve is no more precise
 TABLE_ROWS = 20
-PALE_BLUE, BLUE, RED, GREEN, GRID = "#a5c3f5", "#003cc8", "#cd0000", "#00823c", "#e1e1e1"
+GREEN = "#00823c"
 
 
 @dataclass(frozen=True)
@@ -182,14 +180,6 @@ def sweep_table(sweep: Sweep) -> str:
         values = sweep.rates[row], sweep.losses[row], sweep.smoothed[row]
         lines.append("{:>10.3g}  {:>10.4g}  {:>10.4g}".format(*values) + mark)
     return "\n".join(lines)
-
-
-def write_image(path: Path, sweep: Sweep, suggestion: Suggestion) -> None:
-    """Write the figure of `draw_sweep` as PNG, whole or not at all. Raises OSError."""
-    content = io.BytesIO()
-    draw_sweep(sweep, suggestion).savefig(content, format="png")
-    with replacing(path) as file:
-        file.write(content.getbuffer())
 
 
 def draw_sweep(sweep: Sweep, suggestion: Suggestion) -> Figure:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.full_disk import full_beyond
-from yolo.train.log.chart import MOST_POINTS, Curves, draw_chart, write_chart
+from yolo.train.log.chart import MOST_POINTS, Curves, draw_chart, write_figure
 
 NAN = np.nan
 
@@ -86,14 +86,15 @@ def test_title_and_numbers_of_the_last_step_are_above_the_axes():
 @pytest.mark.parametrize("last_step", [1, 50, 0])
 @pytest.mark.parametrize("losses", [[], [3.0], [NAN, NAN, NAN]])
 def test_short_runs_are_drawn_too(last_step, losses, tmp_path):
-    write_chart(tmp_path / "chart.png", curves(losses, losses, [(1, 1.0)], last_step=last_step))
+    figure = draw_chart(curves(losses, losses, [(1, 1.0)], last_step=last_step))
+    write_figure(tmp_path / "chart.png", figure)
     assert cv2.imread(str(tmp_path / "chart.png")).shape == (720, 1000, 3)
 
 
 def test_a_chart_is_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / "chart.png"
-    write_chart(path, curves([3.0, 4.0], [3.0, 3.5]))
+    write_figure(path, draw_chart(curves([3.0, 4.0], [3.0, 3.5])))
     before = path.read_bytes()
     with full_beyond(1000), pytest.raises(OSError):
-        write_chart(path, curves([1.0]))
+        write_figure(path, draw_chart(curves([1.0])))
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

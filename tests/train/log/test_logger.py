@@ -160,8 +160,9 @@ def test_the_chart_is_written_every_hundred_steps_and_at_the_end(tmp_path, step,
 def test_the_chart_is_written_at_most_every_30_seconds_while_training(tmp_path, monkeypatch):
     now, written = [1000.0], []
     monkeypatch.setattr("yolo.train.log.logger.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("yolo.train.log.logger.draw_chart", lambda curves: curves.steps[-1])
     monkeypatch.setattr(
-        "yolo.train.log.logger.write_chart", lambda path, curves: written.append(curves.steps[-1])
+        "yolo.train.log.logger.write_figure", lambda path, figure: written.append(figure)
     )
     logger = Logger(tmp_path, 1, 500)
     for step, now[0] in ((100, 1000.0), (200, 1029.0), (300, 1031.0), (399, 1099.0), (500, 1061.0)):

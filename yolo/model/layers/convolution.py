@@ -27,11 +27,7 @@ from yolo.model.layers.pooling import Blur, read_blur_size
 BATCH_NORM_EPSILON = 1e-5  # AlexeyAB blas.c and both cuDNN builds; inside the root
 BATCH_NORM_MOMENTUM = 0.01  # rolling average .99 / .01 (batchnorm_layer.c, GPU)
 BATCH_NORM_VALUES = 4  # stored per channel: bias, scale, rolling mean and variance
-
-RANDOM_BLOCK = (
-    2**16
-)  # numbers drawn at a time, so that they are still in the cache when they are scaled
-
+RANDOM_BLOCK = 2**16  # numbers drawn at a time, so that they are in the cache when they are scaled
 MAX_SEED = 2**63 - 1
 
 UNSUPPORTED_KEYS = (
@@ -67,31 +63,18 @@ class Convolutional(nn.Module):
         blur: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(
-            in_channels,
-            filters,
-            kernel,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias=not batch_normalize,
-            device="meta",  # torch's own initialization is not needed
-        )
+        conv = nn.Conv2d(
+            in_channels, filters, kernel, stride, padding, dilation, groups,
+            bias=not batch_normalize, device="meta",
+        )  # fmt: skip
+        self.conv = with_zeros(conv)
         self.norm = batch_norm(filters) if batch_normalize else None
         self.activation = activation
         self.blur = blur
-        self.conv.weight = zero_parameter(*self.conv.weight.shape)
-        if self.conv.bias is not None:
-            self.conv.bias = zero_parameter(filters)
 
-    @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Draw weights uniformly from ±sqrt(2 / fan_in) (AlexeyAB make_convolutional_layer); biases are 0."""
-        bound = math.sqrt(2 / self.conv.weight[0].numel())
-        fill_uniform(self.conv.weight, bound)
-        if self.conv.bias is not None:
-            self.conv.bias.zero_()
+        """Draw the weights (AlexeyAB make_convolutional_layer)."""
+        draw_weights(self.conv)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.finish(self.conv(features))
@@ -189,6 +172,21 @@ def batch_norm_tensors(norm: nn.BatchNorm2d) -> list[tuple[str, Tensor]]:
         ("rolling mean", norm.running_mean),
         ("rolling variance", norm.running_var),
     ]
+
+
+def with_zeros(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
+    """Return a layer that was built on "meta", without torch's own initialization, with zeros as parameters."""
+    for name, parameter in list(layer.named_parameters()):
+        setattr(layer, name, zero_parameter(*parameter.shape))
+    return layer
+
+
+@torch.no_grad()
+def draw_weights(layer: nn.Conv2d | nn.Linear) -> None:
+    """Draw weights uniformly from ±sqrt(2 / fan_in), where fan_in is the number of inputs of a value; biases are 0."""
+    fill_uniform(layer.weight, math.sqrt(2 / layer.weight[0].numel()))
+    if layer.bias is not None:
+        layer.bias.zero_()
 
 
 def zero_parameter(*shape: int) -> nn.Parameter:

@@ -15,7 +15,9 @@ from yolo.model.layers.convolution import (
     BATCH_NORM_VALUES,
     batch_norm,
     batch_norm_tensors,
+    draw_weights,
     fill_uniform,
+    with_zeros,
     zero_parameter,
 )
 
@@ -30,21 +32,14 @@ class Connected(nn.Module):
         self, *, inputs: int, outputs: int, batch_normalize: bool, activation: nn.Module
     ) -> None:
         super().__init__()
-        # on "meta" because torch's own initialization is not needed
-        self.linear = nn.Linear(inputs, outputs, bias=not batch_normalize, device="meta")
-        self.linear.weight = zero_parameter(outputs, inputs)
-        if self.linear.bias is not None:
-            self.linear.bias = zero_parameter(outputs)
+        linear = nn.Linear(inputs, outputs, bias=not batch_normalize, device="meta")
+        self.linear = with_zeros(linear)
         self.norm = batch_norm(outputs) if batch_normalize else None
         self.activation = activation
 
-    @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Draw weights uniformly from ±sqrt(2 / inputs); biases are 0 (make_connected_layer)."""
-        bound = math.sqrt(2 / self.linear.in_features)
-        fill_uniform(self.linear.weight, bound)
-        if self.linear.bias is not None:
-            self.linear.bias.zero_()
+        """Draw the weights (make_connected_layer)."""
+        draw_weights(self.linear)
 
     def forward(self, features: Tensor) -> Tensor:
         values = features.flatten(1)

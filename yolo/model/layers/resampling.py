@@ -40,11 +40,8 @@ class SpaceToDepth(nn.Module):
         self.stride = stride
 
     def forward(self, features: Tensor) -> Tensor:
-        batch, channels, height, width = features.shape
-        step = self.stride
-        blocks = features.reshape(batch, channels, height // step, step, width // step, step)
-        blocks = blocks.permute(0, 3, 5, 1, 2, 4)  # [B, row in block, column in block, C, H/s, W/s]
-        return blocks.reshape(batch, channels * step * step, height // step, width // step)
+        blocks = F.pixel_unshuffle(features, self.stride)  # channel first
+        return blocks.unflatten(1, (features.shape[1], -1)).transpose(1, 2).flatten(1, 2)
 
 
 class Reorg(nn.Module):
@@ -74,11 +71,8 @@ class DepthToSpace(nn.Module):
         self.stride = stride
 
     def forward(self, features: Tensor) -> Tensor:
-        batch, channels, height, width = features.shape
-        step = self.stride
-        blocks = features.reshape(batch, step, step, channels // step**2, height, width)
-        blocks = blocks.permute(0, 3, 4, 1, 5, 2)  # [B, C/s², H, row in block, W, column in block]
-        return blocks.reshape(batch, channels // step**2, height * step, width * step)
+        blocks = features.unflatten(1, (self.stride**2, -1)).transpose(1, 2).flatten(1, 2)
+        return F.pixel_shuffle(blocks, self.stride)  # which has the channel first
 
 
 def build_upsample(section: Section, context: BuildContext) -> Built:

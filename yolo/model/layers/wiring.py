@@ -10,10 +10,7 @@ from yolo.cfg import Section
 from yolo.model.building import BuildContext, Built, Shape, read_activation, resolve_layer
 
 Fit = Callable[[Tensor, Tensor], Tensor]  # (other, like) → other, in the shape of like
-
-Factors = Callable[
-    [Tensor], Tensor
-]  # learned weights [inputs, channels] → factors of the same shape
+Factors = Callable[[Tensor], Tensor]  # learned weights [inputs, channels] → as many factors
 
 WEIGHT_EPSILON = 1e-4  # AlexeyAB blas.c shortcut_multilayer_cpu
 WEIGHT_SPREAD = 0.01  # AlexeyAB make_shortcut_layer: weights start in 1 ± this

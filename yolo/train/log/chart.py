@@ -49,10 +49,10 @@ class Curves:
     seconds_left: float
 
 
-def write_chart(path: Path, curves: Curves) -> None:
-    """Draw `curves` and write them as PNG, whole or not at all. Raises OSError."""
+def write_figure(path: Path, figure: Figure) -> None:
+    """Write a figure as PNG, whole or not at all. Raises OSError."""
     content = io.BytesIO()
-    draw_chart(curves).savefig(content, format="png")
+    figure.savefig(content, format="png")
     with replacing(path) as file:
         file.write(content.getbuffer())
 

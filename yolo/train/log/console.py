@@ -7,9 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-LINE_SECONDS = (
-    20.0  # between two lines if stderr is not a terminal, where lines cannot be overwritten
-)
+LINE_SECONDS = 20.0  # between two lines where they cannot be overwritten: stderr is no terminal
 
 
 @dataclass(frozen=True)

@@ -126,9 +126,8 @@ class DarknetLoss:
                 costs.append(head_cost(settings, self.dialect, statistics))
             else:
                 costs.append(sum_of_squares(delta))
-        darknet_loss = (
-            torch.stack(costs).mean() / images
-        )  # network.c get_network_cost, train_network
+        # network.c get_network_cost, train_network
+        darknet_loss = torch.stack(costs).mean() / images
         losses = self.loss(raw, targets, seen)
         return DarknetLosses(losses, darknet_loss, reports, HEAD_LINES[self.dialect])
 

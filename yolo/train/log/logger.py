@@ -32,7 +32,7 @@ from torch import Tensor
 from yolo.files import GrowingFile, replacing
 from yolo.records import LossResult
 from yolo.train.log import tensorboard
-from yolo.train.log.chart import Curves, write_chart
+from yolo.train.log.chart import Curves, draw_chart, write_figure
 from yolo.train.log.console import Printer, ProgressLine, StepLines, StepReport
 from yolo.train.log.darknet import STEP_LINES, DarknetLosses
 from yolo.train.log.tensorboard import EventFile
@@ -246,7 +246,7 @@ class Logger:
             max_loss=self.max_loss,
             seconds_left=self.seconds_left,
         )
-        self._write("chart", lambda: write_chart(self.chart_path, curves))
+        self._write("chart", lambda: write_figure(self.chart_path, draw_chart(curves)))
 
     def _write(self, file: str, write: Callable[[], None]) -> None:
         """Call `write`; print a warning the first time that `file` cannot be written."""

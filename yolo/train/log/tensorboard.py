@@ -20,11 +20,7 @@ from torch.utils.tensorboard import summary
 from yolo.files import GrowingFile
 
 FILE_VERSION = "brain.Event:2"  # first record of TensorBoard's own files
-
-THRESHOLDS = (
-    127  # points of a precision-recall curve: TensorBoard's default, and the most that it shows
-)
-
+THRESHOLDS = 127  # points of a precision-recall curve: the most that TensorBoard shows
 BINS = 64  # of a histogram
 
 

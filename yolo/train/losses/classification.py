@@ -16,9 +16,9 @@ from yolo.cfg import Section
 from yolo.errors import CfgError
 from yolo.model.class_tree import Tree
 from yolo.model.layers.softmax import SpatialSoftmax, TreeSoftmax
-from yolo.model.network import SOFTMAX, Network
+from yolo.model.network import SOFTMAX, Network, last_output
 
-COST, LOGISTIC = "cost", "logistic"
+LOGISTIC = "logistic"
 COST_TYPES = ("sse", "masked")  # the types of [cost] whose delta is target - output
 
 
@@ -51,7 +51,7 @@ class ClassificationLoss:
             raise ValueError("found a network with a detection head, expected a classifier")
         self.network = network
         self.weight = weight
-        last = _last_output(network.kinds)
+        last = last_output(network.kinds)
         self.kind = network.kinds[last]
         self.layer = network.layers[last]
         if isinstance(self.layer, SpatialSoftmax):
@@ -97,7 +97,7 @@ def loss_weight(sections: Sequence[Section]) -> float:
     Raises CfgError with file and line for a cfg without any of them, and for a [cost] with another delta.
     """
     layers = sections[1:]
-    last = _last_output([section.kind for section in layers])
+    last = last_output([section.kind for section in layers])
     end = layers[last]
     has_loss = end.kind == LOGISTIC or (end.kind in SOFTMAX and not end.flag("noloss"))
     weight = float(has_loss) + sum(_cost_scale(section) for section in layers[last + 1 :])
@@ -143,14 +143,6 @@ def tree_loss(values: Tensor, targets: Tensor, tree: Tree, temperature: float) -
     sums = empty.index_add(1, group, torch.exp(scaled - largest[:, group]))
     group_targets = empty.index_add(1, group, targets)
     return temperature * (group_targets * (largest + sums.log())).sum() - (values * targets).sum()
-
-
-def _last_output(kinds: Sequence[str]) -> int:
-    """Return the index of the last layer that is not a [cost]; 0 if there is none."""
-    last = len(kinds) - 1
-    while last > 0 and kinds[last] == COST:
-        last -= 1
-    return last
 
 
 def _cost_scale(cost: Section) -> float:

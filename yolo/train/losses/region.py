@@ -31,16 +31,14 @@ from yolo.model.class_tree import NONE, Tree, class_paths, group_log_softmax
 from yolo.model.heads.region import COORDS, RegionHead, RegionSettings
 from yolo.records import Targets
 from yolo.train.losses.assign import Dialect, best_targets, last_occurrence
-from yolo.train.losses.head_loss import HeadLoss, LossOptions
+from yolo.train.losses.head_loss import HeadLoss, LossOptions, half_square
 from yolo.train.losses.yolo import focal_weight
 
 ANCHOR_IMAGES = 12_800  # forward_region_layer: for so many images, boxes without ground truth learn their anchor
 ANCHOR_SCALE = 0.01  # the weight of that loss
 
 # values of classfix
-TO_BEST_IOU = (
-    -1
-)  # the objectness target of negative cells is the largest IoU with a ground truth box
+TO_BEST_IOU = -1  # negative cells' objectness target: the largest IoU with a ground truth box
 CLASSES_OF_IGNORED = 1  # ignored cells learn the class of their best ground truth box too
 BY_OBJECTNESS = 2  # the same, weighted by their objectness
 
@@ -152,11 +150,11 @@ def _box_loss(
     weight = torch.full_like(ground_truth[:, 2], settings.scales.coord_scale)
     if not options.dialect.extended:
         weight = weight * (2 - ground_truth[:, 2] * ground_truth[:, 3])
-    loss = (weight * _half_square(values[positive], target).sum(dim=-1)).sum()
+    loss = (weight * half_square(values[positive], target).sum(dim=-1)).sum()
     if options.seen + batch < ANCHOR_IMAGES:  # Darknet has already counted this batch
         anchor_box = values.new_tensor([0.5, 0.5, 0.0, 0.0])  # σ(x), σ(y), w, h of the anchor
         others = torch.ones_like(values[:, 0]).index_fill(0, positive, 0.0)
-        errors = _half_square(values, anchor_box).sum(dim=-1)
+        errors = half_square(values, anchor_box).sum(dim=-1)
         loss = loss + ANCHOR_SCALE * (others * errors).sum()
     return loss
 
@@ -184,7 +182,7 @@ def _objectness_loss(
         return (weight * _background_error(head, flat, no_object)).sum()
     positive_target = ious if scales.rescore else torch.ones_like(ious)
     target = negative_target.index_put((positive,), positive_target)
-    return (weight * _half_square(torch.sigmoid(flat[:, COORDS]), target)).sum()
+    return (weight * half_square(torch.sigmoid(flat[:, COORDS]), target)).sum()
 
 
 def _background_error(head: RegionHead, flat: Tensor, target: Tensor) -> Tensor:
@@ -195,7 +193,7 @@ def _background_error(head: RegionHead, flat: Tensor, target: Tensor) -> Tensor:
     """
     background, classes = flat[:, COORDS], flat[:, COORDS + 1 :]
     if not head.softmax:
-        return _half_square(background, target)
+        return half_square(background, target)
     logits = torch.cat((background[:, None], classes.detach()), dim=-1)
     return torch.logsumexp(logits, dim=-1) - target * background
 
@@ -278,7 +276,3 @@ def _tree_loss(tree: Tree, flat: Tensor, pairs: ClassPairs) -> Tensor:
     cells, row = torch.unique(cells, return_inverse=True)
     log_probs = group_log_softmax(flat[cells, COORDS + 1 :], tree)
     return -(pairs.weights[pair] * log_probs[row, classes])[last].sum()
-
-
-def _half_square(values: Tensor, targets: Tensor) -> Tensor:
-    return 0.5 * (values - targets).square()

@@ -25,7 +25,7 @@ from yolo.train.losses.assign import (
     positive_boxes,
 )
 from yolo.train.losses.box_gradient import DeltaLoss, clip_delta, overlap_gradient
-from yolo.train.losses.head_loss import HeadLoss, LossOptions
+from yolo.train.losses.head_loss import HeadLoss, LossOptions, half_square
 
 FOCAL_ALPHA = 0.5  # AlexeyAB delta_yolo_class
 FOCAL_EPSILON = 1e-15  # keeps the logarithm finite
@@ -199,7 +199,7 @@ def focal_weight(probability: Tensor) -> Tensor:
 def _cell_error(head: YoloHead, raw: Tensor, target: Tensor) -> Tensor:
     """Return the function of `raw` whose negative derivative is `target - activated`, element by element."""
     if head.new_coords:
-        return 0.5 * (raw - target).square()
+        return half_square(raw, target)
     return F.binary_cross_entropy_with_logits(raw, target, reduction="none")
 
 
@@ -269,5 +269,5 @@ def _squared_error(head: YoloHead, positive: PositiveBoxes) -> Tensor:
     # The logarithm of a width of 0 is -inf, and Darknet would write it into the network.
     # Use the prediction as the target, so the loss is 0.
     size = torch.where(size.isfinite(), size, raw[:, 2:].detach())
-    size_errors = 0.5 * (raw[:, 2:] - size).square()
+    size_errors = half_square(raw[:, 2:], size)
     return (center_errors + size_errors).sum(dim=-1)

@@ -15,7 +15,7 @@ from torch import Tensor
 from yolo.boxes import cxcywh_to_xyxy, paired_iou
 from yolo.model.heads.yolov1 import YoloV1Head, YoloV1Settings
 from yolo.records import Targets
-from yolo.train.losses.head_loss import HeadLoss, LossOptions
+from yolo.train.losses.head_loss import HeadLoss, LossOptions, half_square
 
 SMALLEST_SIDE = 0.001  # of the network input, AlexeyAB's fill_truth_region
 PJREDDIE_SMALLEST_SIDE = 0.005  # the same of pjreddie's
@@ -43,7 +43,8 @@ def yolov1_loss(
     classes, objectness, boxes = (part.flatten(0, 2) for part in head.split(raw))  # [B*S*S, ·]
     # K cells with ground truth
     targets, cells = _first_target_of_each_cell(head, options, len(raw), targets)
-    offsets = _offsets_in_cell(head, targets, cells)
+    corner = torch.stack((cells % head.side, cells // head.side % head.side), dim=-1)
+    offsets = targets.boxes[:, :2] * head.side - corner  # relative to the cell, 0..1
     ground_truth = torch.cat((offsets, targets.boxes[:, 2:]), dim=-1)
     overlaps, distances = _compare(head, boxes[cells].detach(), ground_truth)
     at_random = settings.random and options.seen + len(raw) < RANDOM_IMAGES  # counts this batch
@@ -57,10 +58,10 @@ def yolov1_loss(
     weight[cells, chosen] = scales.object_scale
     if head.squared:
         ground_truth = torch.cat((ground_truth[:, :2], ground_truth[:, 2:].sqrt()), dim=-1)
-    box_errors = _half_square(boxes[cells, chosen], ground_truth)
+    box_errors = half_square(boxes[cells, chosen], ground_truth)
     return HeadLoss(
         box=scales.coord_scale * box_errors.sum(),
-        objectness=(weight * _half_square(objectness, target)).sum(),
+        objectness=(weight * half_square(objectness, target)).sum(),
         classification=scales.class_scale * _class_error(head, classes[cells], targets.labels),
         ious=ious,
         cells=objectness.numel(),
@@ -85,12 +86,6 @@ def _first_target_of_each_cell(
     first = first.scatter_reduce(0, cells, numbers, "amin")
     taken = torch.nonzero(first < len(cells))[:, 0]
     return Targets(*(tensor[first[taken]] for tensor in targets)), taken
-
-
-def _offsets_in_cell(head: YoloV1Head, targets: Targets, cells: Tensor) -> Tensor:
-    """Return the centers `[K, 2]` relative to their cells, 0..1."""
-    corner = torch.stack((cells % head.side, cells // head.side % head.side), dim=-1)
-    return targets.boxes[:, :2] * head.side - corner
 
 
 def _compare(head: YoloV1Head, predicted: Tensor, ground_truth: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,8 +131,4 @@ def _class_error(head: YoloV1Head, values: Tensor, labels: Tensor) -> Tensor:
     if head.softmax:
         return F.cross_entropy(values, labels, reduction="sum")
     target = torch.zeros_like(values).scatter_(1, labels[:, None], 1.0)
-    return _half_square(values, target).sum()
-
-
-def _half_square(values: Tensor, targets: Tensor) -> Tensor:
-    return 0.5 * (values - targets).square()
+    return half_square(values, target).sum()
