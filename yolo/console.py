@@ -12,7 +12,8 @@ from argparse import (
     RawDescriptionHelpFormatter,
     _ArgumentGroup,
 )
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from yolo.defaults import DIALECT_NAMES
@@ -23,7 +24,7 @@ from yolo.errors import (
     MissingPackageError,
     WeightsError,
 )
-from yolo.shipped import given_or_shipped
+from yolo.shipped import given_or_shipped, weights_table
 
 OptionGroup = ArgumentParser | _ArgumentGroup  # argparse has no public name for both
 
@@ -37,6 +38,7 @@ DEVICE_KINDS = ("cpu", "cuda", "mps", "xpu")  # torch names more, which cannot t
 
 LOADING_WORKERS = 2  # enough to keep a network on two cores busy
 
+WEIGHTS_FOLDER = Path("weights")  # where published weights are kept
 QUIET_SECONDS = 2.0  # shorter work shows no progress bar
 
 
@@ -170,6 +172,37 @@ def _given_or_shipped(text: str, ending: str) -> Path:
         stop(error.args[0])
 
 
+def weights_file(text: str) -> Path:
+    """A type for argparse: a weights file, or the name of a published one, which is downloaded into weights/."""
+    path = Path(text)
+    if path.exists():
+        return path
+    if path.name != text:  # a path, not a name
+        stop(f"{text}: No such file or directory")
+
+    from yolo.model.published_weights import find_weights
+
+    try:
+        with _download_bar(text) as progress:
+            return find_weights(text, WEIGHTS_FOLDER, weights_table(), progress)
+    except WeightsError as error:
+        stop(str(error))
+
+
+@contextmanager
+def _download_bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Yield a function that shows how many bytes of how many are there; without a terminal it shows nothing."""
+    from tqdm import tqdm
+
+    with tqdm(desc=name, unit="B", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
+
+        def show(done: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
+
+
 def add_cfg_option(parser: OptionGroup) -> None:
     """Add `--cfg`: which network."""
     parser.add_argument(
@@ -178,6 +211,17 @@ def add_cfg_option(parser: OptionGroup) -> None:
         required=True,
         metavar="FILE",
         help="a Darknet .cfg, or the name of one that comes with the package, such as yolov3-tiny",
+    )
+
+
+def add_weights_option(parser: OptionGroup) -> None:
+    """Add `--weights`: the weights of a network."""
+    parser.add_argument(
+        "--weights",
+        type=weights_file,
+        required=True,
+        metavar="FILE",
+        help=".weights or .safetensors, or the name of a published model, which is downloaded once",
     )
 
 

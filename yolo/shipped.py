@@ -13,6 +13,12 @@ HOMES = {  # ending → folder in an installed package, folder in a checkout
     ".names": (PACKAGE / "shipped_names", PACKAGE.parent / "data"),
 }
 
+# weights/README.md, which says where weights are published: in an installed package, in a checkout
+WEIGHTS_TABLES = (
+    PACKAGE / "shipped_weights" / "README.md",
+    PACKAGE.parent / "weights" / "README.md",
+)
+
 SIMILARITY = 0.4  # of a wrong name and one that is suggested, from 0 to 1
 
 
@@ -42,3 +48,9 @@ def given_or_shipped(text: str, ending: str) -> Path:
             f"expected a file or one of {', '.join(close)}"
         )
     return path  # a folder: opening it raises an error that names it
+
+
+def weights_table() -> Path:
+    """Return the path of the table of published weights."""
+    installed, checkout = WEIGHTS_TABLES
+    return installed if installed.is_file() else checkout

@@ -3,11 +3,18 @@
 import hashlib
 import http.server
 import threading
+from pathlib import Path
 
 import pytest
 
 from yolo.errors import WeightsError
-from yolo.model.published_weights import PublishedFile, download, published_files
+from yolo.model.published_weights import (
+    PublishedFile,
+    cutoff_of,
+    download,
+    find_weights,
+    published_files,
+)
 
 CONTENT = bytes(range(256)) * 4000  # about 1 MB: several chunks
 SIZE = len(CONTENT)
@@ -139,3 +146,27 @@ def test_what_cannot_be_fetched_is_one_line_with_the_url(tmp_path, url, where):
         download(file_of(where), tmp_path)
     assert where in str(error.value) and str(tmp_path / "a.weights") in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_name_means_a_file_that_is_there_before_any_download(tmp_path, url):
+    (tmp_path / "a.weights").write_bytes(b"mine")
+    (tmp_path / "table.md").write_text(TABLE.replace("http://x.org/a.weights", f"{url}/a"))
+    arguments = tmp_path, tmp_path / "table.md", lambda *_: None
+    assert find_weights("a", *arguments) == tmp_path / "a.weights"
+    assert find_weights("a.weights", *arguments).read_bytes() == b"mine" and Server.asked == []
+    (tmp_path / "a.weights").unlink()
+    assert find_weights("a", *arguments).read_bytes() == CONTENT and len(Server.asked) == 1
+
+
+def test_a_name_that_nobody_publishes_suggests_those_that_are(tmp_path):
+    (tmp_path / "table.md").write_text(TABLE)
+    with pytest.raises(
+        WeightsError, match="darknet53: found no such file .* one of darknet53.conv.74$"
+    ):
+        find_weights("darknet53", tmp_path, tmp_path / "table.md", lambda *_: None)
+
+
+def test_the_cutoff_is_in_a_backbones_name():
+    assert cutoff_of(Path("weights/darknet53.conv.74")) == 74
+    for other in (None, Path("conv.74"), Path("a.conv.74/x.weights"), Path("a.conv.x")):
+        assert cutoff_of(other) is None

@@ -18,6 +18,7 @@ from yolo.console import (
     add_dialect_option,
     add_names_option,
     add_set_option,
+    add_weights_option,
     command_parser,
     new_file,
     progress,
@@ -124,7 +125,7 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("picture", nargs="+", type=Path, metavar="IMAGE", help="image files")
     add_cfg_option(parser)
-    add("--weights", type=Path, required=True, metavar="FILE")
+    add_weights_option(parser)
     add_names_option(parser)
     add(
         "--top", type=whole_number(1), default=TOP_CLASSES, metavar="N",

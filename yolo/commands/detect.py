@@ -30,6 +30,7 @@ from yolo.console import (
     add_dialect_option,
     add_names_option,
     add_set_option,
+    add_weights_option,
     command_parser,
     fraction,
     new_file,
@@ -191,7 +192,7 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("source", nargs="+", metavar="SOURCE", help="images, videos and more, see above")
     add_cfg_option(parser)
-    add("--weights", type=Path, required=True, metavar="FILE")
+    add_weights_option(parser)
     add_names_option(parser)
     add(
         "--thresh", type=fraction, default=SCORE_THRESH, metavar="T",

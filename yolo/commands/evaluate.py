@@ -30,6 +30,7 @@ from yolo.console import (
     add_device_option,
     add_dialect_option,
     add_set_option,
+    add_weights_option,
     add_workers_option,
     command_line,
     command_parser,
@@ -186,7 +187,7 @@ def _arguments() -> argparse.Namespace:
     parser = command_parser(__doc__)
     add = parser.add_argument
     add_cfg_option(parser)
-    add("--weights", type=Path, required=True, metavar="FILE")
+    add_weights_option(parser)
     add("--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file")
     add("--metric", choices=(*METRICS, EVERYTHING), help="default: voc07, area and coco")
     add(

@@ -19,12 +19,16 @@ from yolo.console import (
     command_parser,
     positive,
     stop,
+    weights_file,
     whole_number,
 )
+from yolo.model.published_weights import cutoff_of
 
 
 def main() -> None:
     args = _arguments()
+    if args.cutoff is None:
+        args.cutoff = cutoff_of(args.weights)
     if args.cutoff is not None and not args.weights:
         stop("found --cutoff without --weights FILE, expected both")
     if args.first >= args.last:
@@ -60,8 +64,16 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add_cfg_option(parser)
     add("--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file")
-    add("--weights", type=Path, metavar="FILE", help="start from these .weights")
-    add("--cutoff", type=whole_number(1), metavar="N", help="load layers below N only")
+    add(
+        "--weights", type=weights_file, metavar="FILE",
+        help="start from these weights: a file, or the name of a published model or backbone",
+    )  # fmt: skip
+    add(
+        "--cutoff",
+        type=whole_number(1),
+        metavar="N",
+        help="load layers below N only; default: N of a file NAME.conv.N",
+    )
     add("--steps", type=whole_number(2), default=100, metavar="N", help="steps; default 100")
     add("--from", type=positive, default=1e-6, metavar="RATE", dest="first",
         help="the first rate; default 1e-6")  # fmt: skip

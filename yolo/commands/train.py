@@ -34,6 +34,7 @@ from yolo.console import (
     fraction,
     positive,
     stop,
+    weights_file,
     whole_number,
 )
 from yolo.defaults import (
@@ -44,6 +45,7 @@ from yolo.defaults import (
     LOGS,
     OTHER_POLICIES,
 )
+from yolo.model.published_weights import cutoff_of
 
 if TYPE_CHECKING:
     from yolo.train.multiscale import Stage
@@ -114,10 +116,13 @@ def _stages(text: str) -> tuple[Stage, ...]:
 def _add_weights_options(group: OptionGroup) -> None:
     """Add the options for the weights that a run starts with, and which of them it trains."""
     add = group.add_argument
-    add("--weights", type=Path, metavar="FILE", help="start from these .weights")
+    add(
+        "--weights", type=weights_file, metavar="FILE",
+        help="start from these weights: a file, or the name of a published model or backbone",
+    )  # fmt: skip
     add(
         "--cutoff", type=whole_number(1), metavar="N",
-        help="load only the layers below N, and start at step 0",
+        help="load only the layers below N, and start at step 0; default: N of a file NAME.conv.N",
     )  # fmt: skip
     add(
         "--clear",
@@ -235,6 +240,8 @@ def _options() -> Options:
         stop(
             "found --resume with --weights or --clear, expected one: a checkpoint has its own weights and step"
         )
+    if args.cutoff is None:
+        args.cutoff = cutoff_of(args.weights)
     if not (args.weights or args.resume) and (args.clear or args.cutoff is not None):
         stop("found --clear or --cutoff without --weights FILE, expected both")
     if args.backbone_lr != 1 and args.cutoff is None:

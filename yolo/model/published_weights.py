@@ -6,10 +6,9 @@ beside it, so that a later download of the same file can be compared.
 
 import hashlib
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from yolo.errors import WeightsError
@@ -21,6 +20,8 @@ ROW = re.compile(
 CHUNK = 2**18  # bytes
 PATIENCE = 30.0  # seconds without a byte
 RANGE_DONE = 416  # HTTP: the range begins where the file ends
+FILE_ENDINGS = (".weights", ".safetensors", ".pt")  # a name that ends so is a file's
+SIMILARITY = 0.4  # of a wrong name and one that is suggested, from 0 to 1
 PARTIAL = 206  # HTTP: the answer is the rest of the file
 Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all where known
 
@@ -32,6 +33,45 @@ class PublishedFile:
     name: str
     size: int | None
     url: str
+
+
+BACKBONE = re.compile(
+    r".+\.conv\.([0-9]{1,4})"
+)  # Darknet's name of a file that holds the first N layers
+
+
+def find_weights(name: str, folder: Path, table: Path, progress: Progress) -> Path:
+    """Return the file of a name: in `folder`, else downloaded into it.
+
+    Args:
+        name: of a file or, without ending, of a model: `yolov4-tiny`, `darknet53.conv.74`.
+        folder: where weights are kept.
+        table: `weights/README.md`, which says where files are published.
+        progress: see `download`.
+
+    Raises:
+        WeightsError: the name is not in the table, or as `download` does.
+    """
+    for path in (folder / name, folder / f"{name}.weights"):
+        if path.is_file():
+            return path
+    files = published_files(table.read_text(encoding="utf-8"))
+    if name not in files and Path(name).suffix in FILE_ENDINGS:
+        raise WeightsError(f"{name}: No such file or directory")
+    if name not in files:
+        names = [each for each in files if not each.endswith(".weights")]
+        close = get_close_matches(name, names, n=3, cutoff=SIMILARITY) or names
+        raise WeightsError(
+            f"{name}: found no such file and no published weights of this name, "
+            f"expected a file or one of {', '.join(close)}"
+        )
+    return download(files[name], folder, progress)
+
+
+def cutoff_of(path: Path | None) -> int | None:
+    """Return N for a backbone's file called `NAME.conv.N`, None for others."""
+    found = BACKBONE.fullmatch(path.name) if path else None
+    return int(found[1]) if found else None
 
 
 def published_files(table: str) -> dict[str, PublishedFile]:
@@ -67,8 +107,6 @@ def download(file: PublishedFile, folder: Path, progress: Progress = lambda *_: 
         _fetch(file, part, progress)
     except OSError as error:  # urllib's errors are OSErrors
         reason = getattr(error, "reason", None) or error
-        if isinstance(error, urllib.error.HTTPError):
-            error.close()
         raise WeightsError(
             f"{target}: not there, and {file.url} could not be downloaded ({reason}); "
             "download it by other means and put it there"
@@ -91,11 +129,15 @@ def download(file: PublishedFile, folder: Path, progress: Progress = lambda *_: 
 
 def _fetch(file: PublishedFile, part: Path, progress: Progress) -> None:
     """Append what is missing to `part`; start anew where the server does not continue."""
+    from urllib.error import HTTPError  # here, as commands ask this module only for names
+    from urllib.request import Request, urlopen
+
     have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(file.url, headers={"Range": f"bytes={have}-"} if have else {})
+    request = Request(file.url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
-        answer = urllib.request.urlopen(request, timeout=PATIENCE)
-    except urllib.error.HTTPError as error:
+        answer = urlopen(request, timeout=PATIENCE)
+    except HTTPError as error:
+        error.close()
         if have and error.code == RANGE_DONE:
             return
         raise
