@@ -30,7 +30,6 @@ from yolo.evaluate.analysis.report import (
 from yolo.evaluate.metrics.calibration import calibration, score_histogram
 from yolo.evaluate.metrics.coco_matching import (
     ANY_AREA,
-    CONTINUOUS,
     IOU_THRESHOLDS,
     OverlappingPairs,
     RankedDetections,
@@ -42,7 +41,7 @@ from yolo.evaluate.metrics.coco_matching import (
     score_order,
 )
 from yolo.evaluate.metrics.confusion import confusion_matrix
-from yolo.evaluate.metrics.voc import mean_ap
+from yolo.evaluate.metrics.voc import CONTINUOUS, mean_ap
 from yolo.records import Evaluation
 
 SHOWN_SCORE = 0.25  # AlexeyAB detector.c test_detector's usual -thresh: what a user sees

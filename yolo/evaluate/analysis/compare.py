@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 from terminaltables import AsciiTable
@@ -16,7 +17,7 @@ from yolo.records import GroundTruth, ScoredBoxes
 BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "same", "n/a"
 IMAGES_PRINTED = 8
 CLASSES_PRINTED = 10
-LESS_IS_BETTER = ("miss rate", "FP", "FN")  # ends of the names of such metrics
+LESS_IS_BETTER = ("miss rate", "FP", "FN", "calibration error")  # ends of the names of such metrics
 
 
 @dataclass(frozen=True)
@@ -202,18 +203,17 @@ def _short(names: Sequence[str]) -> str:
 
 def _headlines(a: Report, b: Report) -> list[MetricChange]:
     least = f"{a.score_thresh:g}"
+    rows = (
+        ("AP50", "ap.ap50"),
+        ("AP", "ap.ap"),
+        ("AP75", "ap.ap75"),
+        (f"precision at {least}", "totals.precision"),
+        (f"recall at {least}", "totals.recall"),
+        ("calibration error", "scores.calibration.error"),
+    )
     return [
-        MetricChange("AP50", a.ap.ap50, b.ap.ap50),
-        MetricChange("AP", a.ap.ap, b.ap.ap),
-        MetricChange("AP75", a.ap.ap75, b.ap.ap75),
-        MetricChange(f"precision at {least}", a.totals.precision, b.totals.precision),
-        MetricChange(f"recall at {least}", a.totals.recall, b.totals.recall),
-        MetricChange(
-            "calibration error",
-            a.scores.calibration.error,
-            b.scores.calibration.error,
-            more_is_better=False,
-        ),
+        MetricChange(name, *map(attrgetter(key), (a, b)), not name.endswith(LESS_IS_BETTER))
+        for name, key in rows
     ]
 
 
@@ -250,18 +250,16 @@ def _same_boxes(before: Sequence[ImageDetection], after: Sequence[ImageDetection
     """Count the false positives that are in both: of one class and with an IoU of at least .5, one for one."""
     if not before or not after:
         return 0
-    old = GroundTruth(
-        np.zeros(len(before), np.int64),
-        np.array([each.label for each in before]),
-        np.array([each.box for each in before]),
-        np.zeros(len(before), bool),
+    old, new = (
+        ScoredBoxes(
+            np.zeros(len(boxes), np.int64),
+            np.array([each.label for each in boxes]),
+            np.array([each.score for each in boxes]),
+            np.array([each.box for each in boxes]),
+        )
+        for boxes in (before, after)
     )
-    new = ScoredBoxes(
-        np.zeros(len(after), np.int64),
-        np.array([each.label for each in after]),
-        np.array([each.score for each in after]),
-        np.array([each.box for each in after]),
-    )
+    old = GroundTruth(old.image_index, old.labels, old.boxes, np.zeros(len(before), bool))
     pairs = same_class(old, new, overlapping_pairs(old, new, FOREGROUND_IOU))
     match = match_free(old, new, pairs, FOREGROUND_IOU, old.difficult)
     return int(np.count_nonzero(match != NONE))

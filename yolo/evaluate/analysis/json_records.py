@@ -1,13 +1,14 @@
 """Frozen dataclasses as JSON and back: one description of a file's content, from which it is written and checked.
 
 The JSON key of a field is its name, or the one given by `json_name`. Fields may be text, numbers, other dataclasses,
-tuples of any of them, and types with a `Check` of their own: `Annotated[type, Check(...)]`.
+tuples of any of them, and types with a `Check` of their own: `Annotated[type, Check(...)]`; each of them may be `| None`.
 """
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, field, fields, is_dataclass
 from functools import cache
+from types import NoneType
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from yolo.errors import DatasetError
@@ -32,13 +33,7 @@ def is_count(value: object) -> bool:
 CHECKS = {
     str: Check("text", lambda value: isinstance(value, str)),
     int: Check("a whole number from 0 on", is_count),
-    int | None: Check(
-        "a whole number from 0 on or null", lambda value: value is None or is_count(value)
-    ),
     float: Check("a finite number", is_finite_number),
-    float | None: Check(
-        "a finite number or null", lambda value: value is None or is_finite_number(value)
-    ),
 }
 
 
@@ -82,6 +77,11 @@ def fault(place: str, value: object, expected: str) -> DatasetError:
 
 
 def _value_of(hint: Any, value: object, place: str) -> object:
+    or_null = ""
+    if NoneType in get_args(hint):
+        if value is None:
+            return None
+        hint, or_null = get_args(hint)[0], " or null"
     if is_dataclass(hint):
         return record_of(hint, value, place)
     if get_origin(hint) is tuple:
@@ -91,7 +91,7 @@ def _value_of(hint: Any, value: object, place: str) -> object:
         return tuple(_value_of(item, each, f"{place}[{at}]") for at, each in enumerate(value))
     check = get_args(hint)[1] if get_origin(hint) is Annotated else CHECKS[hint]
     if not check.holds(value):
-        raise fault(place, value, check.words)
+        raise fault(place, value, check.words + or_null)
     return tuple(value) if isinstance(value, list) else value
 
 

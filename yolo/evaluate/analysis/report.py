@@ -10,15 +10,8 @@ from pathlib import Path
 from typing import Annotated
 
 from yolo.errors import DatasetError
+from yolo.evaluate.analysis import tide
 from yolo.evaluate.analysis.json_records import Check, fault, is_count, json_name, record_of
-from yolo.evaluate.analysis.tide import (
-    FALSE_KINDS,
-    FALSE_NEGATIVES,
-    FALSE_POSITIVES,
-    IGNORED,
-    KINDS,
-    TRUE_POSITIVE,
-)
 from yolo.evaluate.metrics.calibration import Calibration
 from yolo.evaluate.metrics.coco_matching import IOU_THRESHOLDS, RECALLS
 from yolo.formats.json_file import is_finite_number, read_json, shown
@@ -27,8 +20,8 @@ FORMAT = 1  # of report.json; increase it when an older compare command would re
 REPORT_FILE = "report.json"
 DETECTED, UNDETECTED, WITH_ERROR, DIFFICULT = "found", "missed", "excused", "difficult"
 OUTCOMES = (DETECTED, UNDETECTED, WITH_ERROR, DIFFICULT)  # of ground truths
-DETECTION_KINDS = (*FALSE_KINDS, TRUE_POSITIVE, IGNORED)
-ERROR_KINDS = (*KINDS, FALSE_POSITIVES, FALSE_NEGATIVES)
+DETECTION_KINDS = (*tide.FALSE_KINDS, tide.TRUE_POSITIVE, tide.IGNORED)
+ERROR_KINDS = (*tide.KINDS, tide.FALSE_POSITIVES, tide.FALSE_NEGATIVES)
 COCO_SIZES = (("small", 0, 32), ("medium", 32, 96), ("large", 96, None))  # side in pixels
 SIDE_STEPS = (0, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, None)  # finer, our choice
 SIDES = tuple((str(high or "more"), low, high) for low, high in pairwise(SIDE_STEPS))
@@ -44,19 +37,12 @@ def _are_numbers(value: object, length: int) -> bool:
 
 Pixels = Annotated[int, Check("a whole number from 1 on", lambda value: is_count(value) and value)]
 Label = Annotated[int, Check("a class number", lambda value: type(value) is int)]
-Value = Annotated[
-    float | int | None,
-    Check("a finite number or null", lambda value: value is None or is_finite_number(value)),
-]
 Box = Annotated[
     tuple[float, ...], Check("four finite numbers", lambda value: _are_numbers(value, 4))
 ]
 Curve = Annotated[
-    tuple[float, ...] | None,
-    Check(
-        f"null or a list of {len(RECALLS)} numbers",
-        lambda value: value is None or _are_numbers(value, len(RECALLS)),
-    ),
+    tuple[float, ...],
+    Check(f"a list of {len(RECALLS)} numbers", lambda value: _are_numbers(value, len(RECALLS))),
 ]
 NameAndVersion = Annotated[
     tuple[str, str],
@@ -68,8 +54,10 @@ NameAndVersion = Annotated[
 ErrorCounts = Annotated[
     Mapping[str, int],
     Check(
-        f"a count for each of {', '.join(KINDS)}",
-        lambda value: isinstance(value, dict) and all(is_count(value.get(kind)) for kind in KINDS),
+        f"a count for each of {', '.join(tide.KINDS)}",
+        lambda value: (
+            isinstance(value, dict) and all(is_count(value.get(kind)) for kind in tide.KINDS)
+        ),
     ),
 ]
 
@@ -92,7 +80,7 @@ class ReportRow:
     """A row of the table of metrics. value: a measure 0..1, a count, or None; conventions: in words."""
 
     metric: str
-    value: Value
+    value: float | None
     conventions: str
 
 
@@ -132,7 +120,7 @@ class ClassReport:
     detections: int
     ap: float | None
     ap50: float | None
-    curve: Curve
+    curve: Curve | None
     errors: ErrorCounts
     true_positives: int = json_name("right")
     false_positives: int = json_name("wrong")

@@ -14,13 +14,7 @@ from yolo.evaluate.analysis.compare import (
 )
 from yolo.evaluate.analysis.json_records import json_text
 from yolo.evaluate.analysis.report import Report
-from yolo.evaluate.html.charts import (
-    calibration_chart,
-    curve_chart,
-    error_chart,
-    iou_chart,
-    size_chart,
-)
+from yolo.evaluate.html import charts
 from yolo.evaluate.html.image_svg import ImageCard, image_card, legend
 from yolo.evaluate.html.page import render, write_page
 from yolo.evaluate.html.report_page import SIDE_TITLE
@@ -52,22 +46,22 @@ def compare_page(a: Report, b: Report, comparison: Comparison) -> str:
         headlines=HEADLINES,
         better=[change.name for change in important if change.trend == BETTER],
         worse=[change.name for change in important if change.trend == WORSE],
-        error_chart=error_chart([run.errors for run in runs]),
+        error_chart=charts.error_chart([run.errors for run in runs]),
         classes=[change for change, _, _ in classes],
         class_curves=[
-            curve_chart(
+            charts.curve_chart(
                 change.name,
                 f"AP50 {number_text(change.a)[:5]} to {number_text(change.b)[:5]}",
                 [left.curve, right.curve],
             )
             for change, left, right in classes
         ],
-        iou_chart=iou_chart(a.ap.iou, [run.ap.mean for run in runs], []),
-        size_chart=size_chart(
+        iou_chart=charts.iou_chart(a.ap.iou, [run.ap.mean for run in runs], []),
+        size_chart=charts.size_chart(
             [each.name for each in a.sizes], [run.sizes for run in runs], "COCO's sizes"
         ),
-        side_chart=size_chart([f"{each.low}+" for each in sides[0]], sides, SIDE_TITLE),
-        calibration_chart=calibration_chart([run.scores.calibration for run in runs]),
+        side_chart=charts.size_chart([f"{each.low}+" for each in sides[0]], sides, SIDE_TITLE),
+        calibration_chart=charts.calibration_chart([run.scores.calibration for run in runs]),
         image_line=image_line(comparison.images, len(b.images)),
         legend_samples=legend(),
         image_pairs=_image_pairs(a, b, comparison),

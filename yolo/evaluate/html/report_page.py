@@ -6,15 +6,7 @@ from pathlib import Path
 from yolo.evaluate.analysis.json_records import json_text
 from yolo.evaluate.analysis.report import REPORT_FILE, About, ErrorReport, Report, ReportRow
 from yolo.evaluate.analysis.tide import KINDS
-from yolo.evaluate.html.charts import (
-    calibration_chart,
-    curve_chart,
-    error_chart,
-    heat_chart,
-    histogram_chart,
-    iou_chart,
-    size_chart,
-)
+from yolo.evaluate.html import charts
 from yolo.evaluate.html.image_svg import MEANINGS, image_card, legend
 from yolo.evaluate.html.page import NOT_AVAILABLE, render, write_page
 
@@ -55,7 +47,7 @@ def report_page(report: Report) -> str:
         worst_meaning=worst and MEANINGS[worst.kind],
         quoted_metrics=quoted,
         other_metrics=other_metrics,
-        error_chart=error_chart([report.errors]),
+        error_chart=charts.error_chart([report.errors]),
         costly=[image_card(each, names, f"costs {each.cost:.4f} AP50") for each in costly],
         most_errors=[
             image_card(each, names, f"{each.errors} error{'s' * (each.errors > 1)}")
@@ -63,22 +55,24 @@ def report_page(report: Report) -> str:
         ],
         legend_samples=legend(),
         class_curves=[
-            curve_chart(
+            charts.curve_chart(
                 each.name,
                 f"AP50 {_rounded(each.ap50)}, {each.ground_truths:,} objects",
                 [each.curve],
             )
             for each in sorted(report.classes, key=lambda each: (each.ap50 is None, each.ap50 or 0))
         ],
-        iou_chart=iou_chart(report.ap.iou, [report.ap.mean], report.ap.classes),
-        size_chart=size_chart([each.name for each in report.sizes], [report.sizes], "COCO's sizes"),
-        side_chart=size_chart([f"{each.low}+" for each in sides], [sides], SIDE_TITLE),
+        iou_chart=charts.iou_chart(report.ap.iou, [report.ap.mean], report.ap.classes),
+        size_chart=charts.size_chart(
+            [each.name for each in report.sizes], [report.sizes], "COCO's sizes"
+        ),
+        side_chart=charts.size_chart([f"{each.low}+" for each in sides], [sides], SIDE_TITLE),
         sides=sides,
-        histogram_chart=histogram_chart(
+        histogram_chart=charts.histogram_chart(
             report.scores.true_positives, report.scores.false_positives
         ),
-        calibration_chart=calibration_chart([report.scores.calibration]),
-        heat_chart=heat_chart(labels, report.confusion) if many else None,
+        calibration_chart=charts.calibration_chart([report.scores.calibration]),
+        heat_chart=charts.heat_chart(labels, report.confusion) if many else None,
         confused=most_confused(labels, report.confusion),
     )
 

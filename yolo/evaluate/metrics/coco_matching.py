@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from yolo.evaluate.metrics.voc import best_from, image_pairs, iou_of_pairs
+from yolo.evaluate.metrics.voc import CONTINUOUS, best_from, image_pairs, iou_of_pairs
 from yolo.records import GroundTruth, ScoredBoxes
 
 RECALLS = np.linspace(0.0, 1.0, 101)  # pycocotools' recThrs
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)  # pycocotools' iouThrs
 ANY_AREA = (0.0, np.inf)
 NONE = -1  # no ground truth
-CONTINUOUS = 0.0  # added to widths and heights of boxes in continuous pixels
 
 
 @dataclass(frozen=True)

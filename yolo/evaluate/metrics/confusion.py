@@ -47,7 +47,8 @@ def confusion_matrix(
     taken = ground_truth.difficult.copy()  # no detection is matched to a difficult one
     matched = np.zeros(len(order), dtype=bool)  # or ignored, because it overlaps a difficult one
     start = 0
-    for place, end in zip(*_runs(places), strict=True):
+    values, counts = np.unique(places, return_counts=True)
+    for place, end in zip(values.tolist(), np.cumsum(counts).tolist(), strict=True):
         label = kept.labels[order[place]]
         candidates, iou = truths[start:end], ious[start:end]
         start = end
@@ -84,9 +85,3 @@ def _candidates(
         near = iou > iou_thresh
         parts.append((place[near], truth[near], iou[near]))
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
-
-
-def _runs(places: np.ndarray) -> tuple[list[int], list[int]]:
-    """Return each value of an ascending array once, and the index after its last occurrence."""
-    ends = np.flatnonzero(np.diff(places, append=-1)) + 1
-    return places[ends - 1].tolist(), ends.tolist()

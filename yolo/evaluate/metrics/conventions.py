@@ -36,15 +36,15 @@ class MetricRow:
     value: None where the number does not exist. hit: the IoU of a true positive.
     """
 
-    metric: str
-    value: float | int | None
-    recalls: str
-    hit: str
-    sides: str
-    difficult: str
-    scores: str
-    empty_class: str
-    reported_by: str
+    metric: str = ""
+    value: float | int | None = None
+    recalls: str = ""
+    hit: str = ""
+    sides: str = "as they are"
+    difficult: str = "ignored"
+    scores: str = "all"
+    empty_class: str = "left out"
+    reported_by: str = ""
 
     @property
     def conventions(self) -> str:
@@ -57,20 +57,12 @@ class MetricRow:
 
 
 # The conventions of each family, in the words of the table
-VOC = MetricRow(
-    metric="", value=None, recalls="", hit="", sides="+ 1 pixel",
-    difficult="ignored", scores="all", empty_class="left out", reported_by="",
-)  # fmt: skip
-
+VOC = MetricRow(sides="+ 1 pixel")
 DARKNET = MetricRow(
-    metric="", value=None, recalls="", hit="", sides="as they are",
-    difficult="", scores=f"> {MAP_SCORE_THRESH:g}", empty_class="is 0",
-    reported_by="detector map",
-)  # fmt: skip
-
+    scores=f"> {MAP_SCORE_THRESH:g}", empty_class="is 0", reported_by="detector map"
+)
 COCO = MetricRow(
-    metric="", value=None, recalls="101", hit=">= .5 to .95", sides="as they are",
-    difficult="ignored, as crowd", scores="best 100", empty_class="left out",
+    recalls="101", hit=">= .5 to .95", difficult="ignored, as crowd", scores="best 100",
     reported_by="pycocotools",
 )  # fmt: skip
 

@@ -10,36 +10,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from yolo.defaults import COUNTED_THRESH
+from yolo.evaluate.metrics import voc
 from yolo.evaluate.metrics.operating_point import OperatingPoint, above, combine_classes
-from yolo.evaluate.metrics.voc import (
-    ClassMatch,
-    ap_at,
-    area_ap,
-    best_ground_truth,
-    check_labels,
-    first_of_each,
-    precision_recall,
-)
 from yolo.records import GroundTruth, ScoredBoxes
 
 MAP_SCORE_THRESH = 0.005  # thresh
 MAP_NMS_THRESH = 0.45  # nms
 MAP_IOU_THRESH = 0.5  # default of -iou_thresh
 
-POINTS = (
-    0,
-    11,
-    101,
-)  # values of -points: 0 is the area under the curve, others the number of recalls
-
-NO_EXTENT = 0.0  # box.c box_iou: continuous boxes
+# Values of -points: 0 is the area under the curve, others the number of recalls
+POINTS = (0, 11, 101)
 
 
 @dataclass(frozen=True)
 class DarknetClass:
     """The score of one class. ap: average precision by POINTS; 0 without ground truth or detections."""
 
-    match: ClassMatch
     ap: Mapping[int, float]
     point: OperatingPoint
 
@@ -80,7 +66,7 @@ def darknet_map(
     Raises:
         ValueError: a label outside 0 .. num_classes - 1.
     """
-    check_labels(ground_truth, detections, num_classes)
+    voc.check_labels(ground_truth, detections, num_classes)
     kept = above(detections, MAP_SCORE_THRESH)
     classes = tuple(
         _class(ground_truth, kept, label, iou_thresh, counted_thresh)
@@ -115,16 +101,18 @@ def _class(
     plain = np.flatnonzero(of_class & ~ground_truth.difficult)
     difficult = np.flatnonzero(of_class & ground_truth.difficult)
     rows = np.flatnonzero(detections.labels == label)
-    iou, best = best_ground_truth(ground_truth, plain, detections, rows, NO_EXTENT)
-    difficult_iou, _ = best_ground_truth(ground_truth, difficult, detections, rows, NO_EXTENT)
+    iou, best = voc.best_ground_truth(ground_truth, plain, detections, rows, voc.CONTINUOUS)
+    difficult_iou, _ = voc.best_ground_truth(
+        ground_truth, difficult, detections, rows, voc.CONTINUOUS
+    )
     order = np.argsort(-detections.scores[rows], kind="stable")
     rows, iou, best, difficult_iou = rows[order], iou[order], best[order], difficult_iou[order]
     matched = iou > iou_thresh
     counts = matched | ~(difficult_iou > iou_thresh)
     true_positive = np.zeros(len(rows), dtype=bool)
-    true_positive[first_of_each(np.flatnonzero(matched), best)] = True
+    true_positive[voc.first_of_each(np.flatnonzero(matched), best)] = True
     scores = detections.scores[rows]
-    match = ClassMatch(scores[counts], true_positive[counts], len(plain), len(rows))
+    match = voc.ClassMatch(scores[counts], true_positive[counts], len(plain), len(rows))
     confident = scores > counted_thresh
     true_positives = int(np.count_nonzero(true_positive & confident))
     point = OperatingPoint(
@@ -133,10 +121,10 @@ def _class(
         false_negatives=len(plain) - true_positives,
         iou_sum=float(iou[true_positive & confident].sum()),
     )
-    return DarknetClass(match, _ap_by_points(match), point)
+    return DarknetClass(_ap_by_points(match), point)
 
 
-def _ap_by_points(match: ClassMatch) -> dict[int, float]:
+def _ap_by_points(match: voc.ClassMatch) -> dict[int, float]:
     """Return the average precision by POINTS.
 
     `-points 0` walks from the last rank back to the first and adds each recall step times the best precision from there
@@ -145,8 +133,8 @@ def _ap_by_points(match: ClassMatch) -> dict[int, float]:
     """
     if match.ground_truths == 0:  # Darknet's recall stays 0, and so does its precision
         return dict.fromkeys(POINTS, 0.0)
-    recall, precision = precision_recall(match)
-    aps = {0: area_ap(recall, precision)}
+    recall, precision = voc.precision_recall(match)
+    aps = {0: voc.area_ap(recall, precision)}
     for points in POINTS[1:]:
-        aps[points] = ap_at(recall, precision, np.arange(points) / (points - 1))
+        aps[points] = voc.ap_at(recall, precision, np.arange(points) / (points - 1))
     return aps

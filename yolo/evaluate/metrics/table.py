@@ -20,12 +20,8 @@ LEGEND_COLUMN_INCHES = 2.1
 PLOT_DPI = 150
 COLORS = "tab10"  # ten colors of matplotlib that are easy to tell apart
 
-DASHES = (
-    "-",
-    (0, (5, 1.5)),
-    (0, (1.2, 1.2)),
-    (0, (6, 1.5, 1.2, 1.5)),
-)  # for classes with the same color
+# For classes with the same color
+DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 
 
 def average_precisions(scores: Sequence[ClassScore], metric: str) -> list[float | None]:

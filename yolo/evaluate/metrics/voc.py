@@ -13,6 +13,7 @@ from yolo.records import UNKNOWN_SIZE, VOC_ORIGIN, Evaluation, GroundTruth, Scor
 
 IOU_THRESH = 0.5
 VOC_PIXEL_EXTENT = 1.0  # VOC boxes name their first and last pixel: the width is xmax - xmin + 1
+CONTINUOUS = 0.0  # added to the sides of boxes in continuous pixels, as in box.c box_iou
 VOC07_RECALLS = np.arange(11) * 0.1  # voc_eval's points: 3 * 0.1 is 0.30000000000000004, not 0.3
 
 # Limits of what is in memory at once (our choice): about 30 MB, whatever the number of detections
