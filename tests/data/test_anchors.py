@@ -11,7 +11,6 @@ from yolo.data.anchors import (
     HeadAnchors,
     anchors_line,
     best_anchors,
-    best_possible_recall,
     box_sizes,
     fit_of,
     kmeans_anchors,
@@ -77,9 +76,7 @@ def test_recall_counts_boxes_above_the_overlap_not_at_it():
     anchors = np.array([[10.0, 10.0]])
     # by hand: overlaps 1, 0.5 exactly, 0.6, 0.25
     boxes = np.array([[10.0, 10.0], [20.0, 10.0], [10.0, 6.0], [5.0, 5.0]])
-    assert best_possible_recall(anchors, boxes) == 0.5
-    assert best_possible_recall(anchors, boxes, iou=0.2) == 1
-    assert best_possible_recall(anchors, boxes, iou=0.7) == 0.25
+    assert fit_of([HeadAnchors(0, anchors, (0,), 32.0)], boxes).recall == 0.5
 
 
 def test_each_head_answers_for_the_boxes_of_its_anchors_and_for_some_nobody_does():

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from yolo.data.check import SMALLEST_SIDE, LabeledImage
+from yolo.data.augment.geometry import SMALLEST_SIDE
+from yolo.data.check import LabeledImage
 from yolo.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -19,16 +20,14 @@ if TYPE_CHECKING:
 
 MATCHED_IOU = 0.5  # the IoU that VOC and `detector map` require of a detection
 
-MOST_ROUNDS = (
-    1000  # AlexeyAB matrix.c do_kmeans; the mean does not minimize 1 - IoU, so it may not converge
-)
+# AlexeyAB matrix.c do_kmeans; the mean does not minimize 1 - IoU, so it may not converge.
+MOST_ROUNDS = 1000
 
 # Decimals of anchors in pixels, and in cells for a [region] (detector.c calc_anchors).
 PIXEL_DIGITS, CELL_DIGITS = 0, 4
 
-STARTS = (
-    10  # ours: random starts, of which the best is taken; Darknet's result depends on its only one
-)
+# Ours: random starts, of which the best is taken; Darknet's result depends on its only one.
+STARTS = 10
 
 
 @dataclass(frozen=True)
@@ -93,20 +92,16 @@ def best_anchors(anchors: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np
     return best, which
 
 
-def best_possible_recall(anchors: np.ndarray, boxes: np.ndarray, iou: float = MATCHED_IOU) -> float:
-    """Return the fraction of boxes `[M, 2]` whose IoU with an anchor `[T, 2]` of the same center exceeds `iou`."""
-    return float((best_anchors(anchors, boxes)[0] > iou).mean())
-
-
 def fit_of(heads: Sequence[HeadAnchors], boxes: np.ndarray) -> AnchorFit:
     """Return how well the heads' anchors fit boxes `[M, 2]`, at least one."""
     used = np.concatenate([head.anchors[list(head.own)] for head in heads])
     responsible = np.array(
         [np.isin(best_anchors(head.anchors, boxes)[1], head.own) for head in heads]
     )  # [heads, M]
+    overlap, _ = best_anchors(used, boxes)
     return AnchorFit(
-        recall=best_possible_recall(used, boxes),
-        mean_iou=float(best_anchors(used, boxes)[0].mean()),
+        recall=float((overlap > MATCHED_IOU).mean()),
+        mean_iou=float(overlap.mean()),
         fractions=tuple(float(each) for each in responsible.mean(axis=1)),
         unassigned=float(1 - responsible.any(axis=0).mean()),
     )

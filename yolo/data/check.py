@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from yolo.console import progress
+from yolo.data.augment.geometry import SMALLEST_SIDE
 from yolo.data.images import read_image
 from yolo.errors import DatasetError
 from yolo.formats.label_files import (
@@ -49,10 +50,6 @@ UNSEEN_IN_TRAIN = "class without an object to learn from"
 UNSEEN_IN_VALID = "class without an object to score"
 IN_BOTH_LISTS = "image to learn from and to score"
 READERS = 4  # threads; OpenCV releases Python's lock while it decodes
-
-SMALLEST_SIDE = (
-    1  # network pixels; training drops smaller boxes (AlexeyAB data.c: lowest_w = 1 / w)
-)
 
 
 @dataclass(frozen=True)
@@ -123,9 +120,7 @@ def check_list(
         DatasetError: The list is empty, or the lists differ in length.
     """
     entries = read_entries(path)
-    difficult_listed: list[Path | None] = (
-        list(read_list(difficult)) if difficult else [None] * len(entries)
-    )
+    difficult_listed = read_list(difficult) if difficult else [None] * len(entries)
     if len(difficult_listed) != len(entries):
         raise DatasetError(
             f"{difficult}: found {len(difficult_listed)} entries, expected {len(entries)} as in {path}"
@@ -226,30 +221,34 @@ def _listed_twice(path: str | Path, entries: Sequence[tuple[int, Path]]) -> list
     return problems
 
 
+def readable_size(path: Path, channels: int) -> tuple[int, int] | Problem:
+    """Return the (height, width) of an image, or why it cannot be read."""
+    try:
+        height, width = read_image(path, channels).shape[:2]
+    except FileNotFoundError:
+        return Problem(MISSING_IMAGE, f"{path}: no such file")
+    except (DatasetError, OSError) as error:
+        return Problem(BROKEN_IMAGE, str(error))
+    return height, width
+
+
 def _check(
     path: Path, difficult: Path | None, classes: int, channels: int
 ) -> tuple[LabeledImage | None, list[Problem]]:
-    try:
-        size = read_image(path, channels).shape[:2]
-    except FileNotFoundError:
-        return None, [Problem(MISSING_IMAGE, f"{path}: no such file")]
-    except (DatasetError, OSError) as error:
-        return None, [Problem(BROKEN_IMAGE, str(error))]
+    size = readable_size(path, channels)
+    if isinstance(size, Problem):
+        return None, [size]
     try:
         labels, rows, problems = _rows(path, classes)
-        _, difficult_rows, more = (
-            _rows(difficult, classes) if difficult is not None else (None, [], [])
-        )
+        _, difficult_rows, more = _rows(difficult, classes) if difficult else (None, [], [])
     except OSError as error:
         fault = f"{error.filename or label_candidates(path)[0]}: {error.strerror}"
         return None, [Problem(UNREADABLE_LABELS, fault)]
     # Most images have no difficult boxes.
     problems += [problem for problem in more if problem.kind != EMPTY_LABELS]
     lines = tuple(line for line, _ in rows)
-    size = int(size[0]), int(size[1])
-    return LabeledImage(
-        path, size, labeled_boxes(rows), labeled_boxes(difficult_rows), labels, lines
-    ), problems
+    boxes, difficult_boxes = labeled_boxes(rows), labeled_boxes(difficult_rows)
+    return LabeledImage(path, size, boxes, difficult_boxes, labels, lines), problems
 
 
 def _rows(image: Path, classes: int) -> tuple[Path | None, list[Row], list[Problem]]:

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from yolo.cfg import locate
 from yolo.console import progress
-from yolo.data.check import BROKEN_IMAGE, MISSING_IMAGE, READERS
-from yolo.data.images import IMAGE_ENDINGS, read_image
+from yolo.data.check import READERS, readable_size
+from yolo.data.images import IMAGE_ENDINGS
 from yolo.errors import DatasetError
+from yolo.formats.label_files import list_lines
 from yolo.records import Problem
 
 UNKNOWN_FOLDER = "folder that is no class"
@@ -59,7 +60,11 @@ def read_classified(path: str | Path, names: Sequence[str], channels: int = 3) -
     if not found and not problems:
         what = "one folder a class" if path.is_dir() else "one path a line"
         raise DatasetError(f"{path}: found no image, expected {what}")
-    images, broken = _checked(found, f"checking {path.name}", channels)
+    with ThreadPoolExecutor(READERS) as pool:
+        sizes = pool.map(lambda image: readable_size(image.path, channels), found)
+        checked = [*zip(found, progress(sizes, f"checking {path.name}", len(found)), strict=True)]
+    images = [image for image, size in checked if not isinstance(size, Problem)]
+    broken = [size for _, size in checked if isinstance(size, Problem)]
     counts = images_per_class(images, len(names))
     unseen = [
         Problem(UNSEEN_CLASS, f"{path}: found no usable image of class {label}, {names[label]!r}")
@@ -91,10 +96,8 @@ def _labels(names: Sequence[str]) -> dict[str, int]:
     counts = Counter(names)
     twice = [name for name in counts if counts[name] > 1 or not name]
     if twice:
-        raise DatasetError(
-            f"found the class name {twice[0]!r} {counts[twice[0]]} times, "
-            "expected a different name for every class"
-        )
+        found = f"found the class name {twice[0]!r} {counts[twice[0]]} times"
+        raise DatasetError(f"{found}, expected a different name for every class")
     return {name: label for label, name in enumerate(names)}
 
 
@@ -135,26 +138,16 @@ def _read_list(
     path: Path, labels: Mapping[str, int]
 ) -> tuple[list[ClassifiedImage], list[Problem]]:
     names = list(labels)
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
-    if "\0" in text:
-        raise DatasetError(f"{path}: found zero bytes, expected a text of one path a line")
     found, problems = [], []
-    for number, line in enumerate(text.splitlines(), start=1):
-        entry = line.strip()
-        if not entry:
-            continue
+    for number, entry in list_lines(path):
         classes = class_of(entry, labels)
         if len(classes) == 1:
             found.append(ClassifiedImage(locate(entry, path.parent), classes[0]))
             continue
         several = ", ".join(names[label] for label in classes[:SHOWN_CLASSES])
         held = f"the classes {several}" if classes else "no class"
-        problems.append(
-            Problem(
-                SEVERAL_CLASSES if classes else NO_CLASS,
-                f"{path}:{number}: found {held} in {entry!r}, expected {_shown(labels)}",
-            )
-        )
+        message = f"{path}:{number}: found {held} in {entry!r}, expected {_shown(labels)}"
+        problems.append(Problem(SEVERAL_CLASSES if classes else NO_CLASS, message))
     return found, problems
 
 
@@ -162,24 +155,3 @@ def _shown(labels: Mapping[str, int]) -> str:
     """Return for a message: `one of the 20 classes cat, dog, ...`."""
     more = ", ..." if len(labels) > SHOWN_CLASSES else ""
     return f"one of the {len(labels)} classes {', '.join(list(labels)[:SHOWN_CLASSES])}{more}"
-
-
-def _checked(
-    found: Sequence[ClassifiedImage], description: str, channels: int
-) -> tuple[list[ClassifiedImage], list[Problem]]:
-    """Return the readable images, and a problem for each of the others."""
-    with ThreadPoolExecutor(READERS) as pool:
-        faults = pool.map(lambda each: _fault(each.path, channels), found)
-        pairs = list(zip(found, progress(faults, description, len(found)), strict=True))
-    images = [image for image, fault in pairs if fault is None]
-    return images, [fault for _, fault in pairs if fault is not None]
-
-
-def _fault(path: Path, channels: int) -> Problem | None:
-    try:
-        read_image(path, channels)
-    except FileNotFoundError:
-        return Problem(MISSING_IMAGE, f"{path}: no such file")
-    except (DatasetError, OSError) as error:
-        return Problem(BROKEN_IMAGE, str(error))
-    return None

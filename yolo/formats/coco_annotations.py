@@ -116,24 +116,22 @@ def order_of_categories(files: Sequence[CocoFile]) -> tuple[str, ...]:
     ordered = tuple(names[number] for number in sorted(names))
     for name in ordered:
         if ordered.count(name) > 1:
-            raise DatasetError(
-                f"{files[-1].path}: category {name!r} has another id in another file: choose with --names"
-            )
+            found = f"category {name!r} has another id in another file"
+            raise DatasetError(f"{files[-1].path}: {found}: choose with --names")
     return ordered
 
 
 _Parsed = TypeVar("_Parsed")
 
-_Annotation = tuple[
-    int, int, list[float], bool, float
-]  # image index, category index, box, crowd, area
+# Image index, category index, box, crowd, area.
+_Annotation = tuple[int, int, list[float], bool, float]
 
 
 class _FaultError(ValueError):
     """Why an entry is left out: the kind of problem, and what was found and expected."""
 
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, kind: str, found: str, expected: str) -> None:
+        super().__init__(f"found {found}, expected {expected}")
         self.kind = kind
 
 
@@ -158,12 +156,12 @@ def _usable(
     for place, entry in _with_places(path, kind, entries):
         try:
             if not isinstance(entry, dict) or not _is_id(entry.get("id")):
-                raise _FaultError(bad_kind, f"found {shown(entry)}, expected a whole number as id")
+                raise _FaultError(bad_kind, shown(entry), "a whole number as id")
             parsed = parse(entry)
             if parsed is None:
                 continue
             if entry["id"] in usable:
-                raise _FaultError(ID_TWICE, "found this id again, expected each once")
+                raise _FaultError(ID_TWICE, "this id again", "each once")
             usable[entry["id"]] = parsed
         except _FaultError as fault:
             problems.append(Problem(fault.kind, f"{place}: {fault}"))
@@ -181,9 +179,8 @@ def _categories(path: str | Path, entries: list) -> dict[int, str]:
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
             raise DatasetError(f"{place}: found name {shown(name)}, expected one line of text")
         if entry["id"] in names or name.strip() in names.values():
-            raise DatasetError(
-                f"{place}: found id and name {name!r}, expected each in one category"
-            )
+            found = f"found id and name {name!r}"
+            raise DatasetError(f"{place}: {found}, expected each in one category")
         names[entry["id"]] = name.strip()
     if not names:
         raise DatasetError(f"{path}: found no category, expected at least one")
@@ -194,18 +191,15 @@ def _image(entry: dict) -> CocoImage:
     """Return an image. Raise _FaultError if it is unusable."""
     name, width, height = (entry.get(key) for key in ("file_name", "width", "height"))
     if not isinstance(name, str) or not _is_file_name(name):
-        found = f"found file_name {shown(name)}"
-        raise _FaultError(BAD_IMAGE, f"{found}, expected a file in the image folder")
+        raise _FaultError(BAD_IMAGE, f"file_name {shown(name)}", "a file in the image folder")
     label_name = f"{PurePosixPath(name).stem}.txt"
     longest = max(len(part.encode()) for part in (*PurePosixPath(name).parts, label_name))
     if longest > LONGEST_NAME:
-        found = f"found file_name {shown(name)} of {longest} bytes"
-        raise _FaultError(
-            BAD_IMAGE, f"{found}, expected at most {LONGEST_NAME}, as file systems do"
-        )
+        found = f"file_name {shown(name)} of {longest} bytes"
+        raise _FaultError(BAD_IMAGE, found, f"at most {LONGEST_NAME}, as file systems do")
     if not all(_is_id(side) and side > 0 for side in (width, height)):
-        found = f"found width {shown(width)} and height {shown(height)}"
-        raise _FaultError(BAD_IMAGE, f"{found}, expected whole pixels")
+        found = f"width {shown(width)} and height {shown(height)}"
+        raise _FaultError(BAD_IMAGE, found, "whole pixels")
     return CocoImage(entry["id"], name, width, height)
 
 
@@ -226,27 +220,24 @@ def _annotation(
     image, category, box = (entry.get(key) for key in ("image_id", "category_id", "bbox"))
     for key, value in (("image_id", image), ("category_id", category)):
         if not _is_id(value):
-            found = f"found {key} {shown(value)}"
-            raise _FaultError(BAD_ANNOTATION, f"{found}, expected a whole number")
+            raise _FaultError(BAD_ANNOTATION, f"{key} {shown(value)}", "a whole number")
     if image in bad_image_ids:
         return None
     if image not in index_of_image:
-        expected = f"expected one of the {len(index_of_image)} usable images"
-        raise _FaultError(UNKNOWN_IMAGE, f"found image_id {image}, {expected}")
+        expected = f"one of the {len(index_of_image)} usable images"
+        raise _FaultError(UNKNOWN_IMAGE, f"image_id {image}", expected)
     if category not in index_of_category:
-        expected = f"expected one of the {len(index_of_category)} categories"
-        raise _FaultError(UNKNOWN_CATEGORY, f"found category_id {category}, {expected}")
+        expected = f"one of the {len(index_of_category)} categories"
+        raise _FaultError(UNKNOWN_CATEGORY, f"category_id {category}", expected)
     if not isinstance(box, list) or len(box) != 4 or not all(map(is_finite_number, box)):
-        expected = "expected left, top, width and height"
-        raise _FaultError(BAD_ANNOTATION, f"found bbox {shown(box)}, {expected}")
+        raise _FaultError(BAD_ANNOTATION, f"bbox {shown(box)}", "left, top, width and height")
     crowd = entry.get("iscrowd", 0)
     if type(crowd) not in (int, bool) or crowd not in (0, 1):
-        raise _FaultError(BAD_ANNOTATION, f"found iscrowd {shown(crowd)}, expected 0 or 1")
+        raise _FaultError(BAD_ANNOTATION, f"iscrowd {shown(crowd)}", "0 or 1")
     area = entry.get("area", box[2] * box[3])
     # COCO's scorer would ignore a ground truth of negative area
     if not is_finite_number(area) or ("area" in entry and area < 0):
-        expected = "expected a number from 0 on"
-        raise _FaultError(BAD_ANNOTATION, f"found area {shown(area)}, {expected}")
+        raise _FaultError(BAD_ANNOTATION, f"area {shown(area)}", "a number from 0 on")
     return index_of_image[image], index_of_category[category], box, bool(crowd), area
 
 
@@ -287,28 +278,27 @@ def read_coco_ground_truth(
         raise DatasetError(f"{place}: found bbox {box}, expected a width and height of at least 0")
     names = tuple(file.categories.values()) if names is None else tuple(names)
     boxes = np.concatenate((file.boxes[:, :2], file.boxes[:, :2] + file.boxes[:, 2:]), axis=1)
+    labels = labels_of(file, names)
+    unnamed = file.category_index[labels < 0]
+    if unnamed.size:
+        name = [*file.categories.values()][unnamed.min()]
+        raise DatasetError(f"{file.path}: found category {name!r}, expected one of the names")
+    image_ids = tuple(image.image_id for image in file.images)
     return GroundTruthSet(
         names=names,
         files=tuple(image.file_name for image in file.images),
         sizes=np.array([(image.height, image.width) for image in file.images], np.int64),
-        ground_truth=GroundTruth(
-            file.image_index, _labels(file, names), boxes + origin, file.crowd
-        ),
+        ground_truth=GroundTruth(file.image_index, labels, boxes + origin, file.crowd),
         origin=origin,
-        coco_ids=CocoIds(
-            tuple(image.image_id for image in file.images), _category_ids(file, names)
-        ),
+        coco_ids=CocoIds(image_ids, _category_ids(file, names)),
         areas=file.areas,
         source=file.path,
     )
 
 
-def _labels(file: CocoFile, names: Sequence[str]) -> np.ndarray:
-    """Return each annotation's position in `names`, int64 `[M]`."""
+def labels_of(file: CocoFile, names: Sequence[str]) -> np.ndarray:
+    """Return each annotation's position in `names`, -1 for a category that is not there, int64 `[M]`."""
     label_of = {name: label for label, name in enumerate(names)}
-    for index, name in enumerate(file.categories.values()):
-        if name not in label_of and (file.category_index == index).any():
-            raise DatasetError(f"{file.path}: found category {name!r}, expected one of the names")
     labels = np.array([label_of.get(name, -1) for name in file.categories.values()])
     return labels[file.category_index]
 

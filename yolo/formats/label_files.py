@@ -32,16 +32,20 @@ def read_list(path: str | Path) -> list[Path]:
 
 def read_entries(path: str | Path) -> list[tuple[int, Path]]:
     """Return the images of a list file as (line number from 1, path). Raises as `read_list` does."""
-    text = Path(path).read_text(encoding="utf-8-sig", errors="replace")
-    if "\0" in text:
-        raise DatasetError(f"{path}: found zero bytes, expected a text of one path a line")
-    lines = enumerate(text.splitlines(), start=1)
-    images = [
-        (number, locate(line.strip(), Path(path).parent)) for number, line in lines if line.strip()
-    ]
+    folder = Path(path).parent
+    images = [(number, locate(line, folder)) for number, line in list_lines(path)]
     if not images:
         raise DatasetError(f"{path}: found no image, expected one path a line")
     return images
+
+
+def list_lines(path: str | Path) -> list[tuple[int, str]]:
+    """Return the lines of a list file that are not blank, without blanks around them, numbered from 1."""
+    text = Path(path).read_text(encoding="utf-8-sig", errors="replace")
+    if "\0" in text:
+        raise DatasetError(f"{path}: found zero bytes, expected a text of one path a line")
+    lines = enumerate(map(str.strip, text.splitlines()), start=1)
+    return [(number, line) for number, line in lines if line]
 
 
 def label_candidates(image: Path) -> list[Path]:

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-from yolo.data.convert.notes import columns, first_messages, missing, named, notes
+import pytest
+
+from yolo.data.convert.notes import columns, missing, named, notes, require_usable
 from yolo.data.convert.plan import Plan, PlannedImage
+from yolo.errors import DatasetError
 from yolo.records import Problem
 
 
@@ -25,7 +28,8 @@ def test_columns_end_below_each_other():
 def test_a_few_of_many_are_named():
     assert named(GONE[:2]) == "a/0.jpg, a/1.jpg"
     assert named(GONE) == "a/0.jpg, a/1.jpg, a/2.jpg, ..."
-    assert first_messages(PROBLEMS) == "m1; m2; m3; ..."
+    with pytest.raises(DatasetError, match=r"nothing was written: m1; m2; m3; \.\.\.\. Correct"):
+        require_usable(Plan((HERE,), (), (), tuple(PROBLEMS)), ())
 
 
 def test_notes_tell_what_was_left_out_what_is_missing_and_what_is_in_both():

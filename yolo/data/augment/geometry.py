@@ -10,9 +10,8 @@ import numpy as np
 
 from yolo.data.augment.color import draw_factor
 
-SMALLEST_SIDE = (
-    1  # network pixels; smaller boxes are dropped (fill_truth_detection: lowest_w = 1 / w)
-)
+# Network pixels; training drops smaller boxes (AlexeyAB data.c fill_truth_detection: lowest_w = 1 / w).
+SMALLEST_SIDE = 1
 
 
 @dataclass(frozen=True)
@@ -209,7 +208,16 @@ def augment_boxes(
     high = (boxes[:, :2] + boxes[:, 2:] / 2) * scale - shift
     if augmentation.flip:
         low[:, 0], high[:, 0] = 1 - high[:, 0], 1 - low[:, 0]
-    low, high = low.clip(0, 1), high.clip(0, 1)
+    return visible_boxes(low.clip(0, 1), high.clip(0, 1), size)
+
+
+def visible_boxes(
+    low: np.ndarray, high: np.ndarray, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return boxes, float32 `[M, 4]` cxcywh, and whether each is at least a network pixel wide and high, bool `[M]`.
+
+    low, high: `[M, 2]` corners, 0..1 of a network input of `size` (height, width).
+    """
     sides = high - low
     visible = (sides * (size[1], size[0]) >= SMALLEST_SIDE).all(axis=1)
     return np.concatenate(((low + high) / 2, sides), axis=1).astype(np.float32), visible

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from yolo.data.augment.geometry import SMALLEST_SIDE, Augmentation
+from yolo.data.augment.geometry import Augmentation, visible_boxes
 
 CUT = 0.2, 0.8  # the cut point lies between these fractions of the input's sides
 TILES = 4
@@ -87,19 +87,9 @@ def tile_of(
     bottom = image_size[0] - top - augmentation.height
     if augmentation.flip:
         left, right = right, left
-    if number % 2 == 0:
-        columns = 0, cut_x
-        shift_x = cut_x - width + min(width - cut_x, _border(right, width, image_size[1]))
-    else:
-        columns = cut_x, width
-        shift_x = cut_x - min(cut_x, _border(left, width, image_size[1]))
-    if number < 2:
-        rows = 0, cut_y
-        shift_y = cut_y - height + min(height - cut_y, _border(bottom, height, image_size[0]))
-    else:
-        rows = cut_y, height
-        shift_y = cut_y - min(cut_y, _border(top, height, image_size[0]))
-    return Tile(columns[0], rows[0], columns[1], rows[1], shift_x, shift_y)
+    x1, x2, shift_x = _span(number % 2 == 0, cut_x, width, (left, right), image_size[1])
+    y1, y2, shift_y = _span(number < 2, cut_y, height, (top, bottom), image_size[0])
+    return Tile(x1, y1, x2, y2, shift_x, shift_y)
 
 
 def move_boxes(
@@ -123,15 +113,30 @@ def move_boxes(
     least, most = ((tile.left, tile.top) / sides, (tile.right, tile.bottom) / sides)
     if not bound:
         least, most = np.zeros(2), np.ones(2)
-    low, high = low.clip(least, most), high.clip(least, most)
-    visible = ((high - low) * sides >= SMALLEST_SIDE).all(axis=1)
-    return np.concatenate(((low + high) / 2, high - low), axis=1).astype(np.float32), visible
+    return visible_boxes(low.clip(least, most), high.clip(least, most), size)
 
 
 def blend(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Average two images uint8 `[H, W, C]`."""
     blended = cv2.addWeighted(first, OPACITY, second, 1 - OPACITY, 0)
     return blended.reshape(first.shape)
+
+
+def _span(
+    first: bool, cut: int, side: int, beyond: tuple[float, float], image_side: int
+) -> tuple[int, int, int]:
+    """Return where a tile begins and ends along one axis, and the shift of its image.
+
+    Args:
+        first: The tile lies before the cut, else behind it.
+        cut: The cut point, in pixels of the mosaic.
+        side: Length of the mosaic, in its pixels.
+        beyond: From the part to the image's border, before and behind the part; negative where the part is outside.
+        image_side: Length of the image, in its pixels.
+    """
+    if first:
+        return 0, cut, cut - side + min(side - cut, _border(beyond[1], side, image_side))
+    return cut, side, cut - min(cut, _border(beyond[0], side, image_side))
 
 
 def _border(beyond: float, side: int, image_side: int) -> int:

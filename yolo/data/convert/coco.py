@@ -19,7 +19,7 @@ from yolo.data.convert.plan import (
 )
 from yolo.errors import DatasetError
 from yolo.files import writable
-from yolo.formats.coco_annotations import CocoFile, order_of_categories, read_coco
+from yolo.formats.coco_annotations import CocoFile, labels_of, order_of_categories, read_coco
 from yolo.formats.label_files import IMAGE_FOLDERS, ROUNDING, label_candidates
 from yolo.formats.voc_xml import TWICE
 from yolo.records import Problem
@@ -79,9 +79,8 @@ def coco_homes(plan: Plan, out: Path) -> dict[Path, LabelHome]:
     """
     homes: dict[Path, LabelHome] = {}
     taken = set(RESERVED)
-    for number, folder in enumerate(
-        dict.fromkeys(image.folder for image in plan.train + plan.valid)
-    ):
+    folders = dict.fromkeys(image.folder for image in plan.train + plan.valid)
+    for number, folder in enumerate(folders):
         labels = label_candidates(folder / "x.jpg")[0].parent
         aside = out / CROWD / str(number)
         if set(folder.parts) & set(IMAGE_FOLDERS) and writable(labels):
@@ -100,10 +99,8 @@ def _check_names(names: Sequence[str], files: Iterable[CocoFile]) -> None:
     categories = {name for file in files for name in file.categories.values()}
     for name in names:
         if name not in categories:
-            raise DatasetError(
-                f"class {name!r} is none of the {len(categories)} categories of these files, "
-                f"such as {', '.join(sorted(categories)[:3])}"
-            )
+            found = f"class {name!r} is none of the {len(categories)} categories of these files"
+            raise DatasetError(f"{found}, such as {', '.join(sorted(categories)[:3])}")
 
 
 def _clash(
@@ -127,27 +124,22 @@ def _images(
     file: CocoFile, folder: Path, names: Sequence[str]
 ) -> tuple[list[tuple[str, PlannedImage]], list[Problem]]:
     """Return the images of a file in its order, each with its place in the file, and the problems of their boxes."""
-    label_of = {name: number for number, name in enumerate(names)}
-    labels = np.array([label_of.get(name, -1) for name in file.categories.values()])[
-        file.category_index
-    ]
+    labels = labels_of(file, names)
     boxes = unit_boxes(file)
     faults = {at: _fault(file, at) for at in _faulty(file, boxes) if labels[at] >= 0}
     problems = [
         Problem(kind, f"{file.path}: annotation {file.ids[at]}: {what}")
         for at, (kind, what) in faults.items()
     ]
-    objects = zip(labels.tolist(), file.crowd.tolist(), boxes.tolist(), strict=True)
+    columns = (file.image_index, labels, file.crowd, boxes)
+    objects = zip(*(column.tolist() for column in columns), strict=True)
     by_image: list[list[LabelRow]] = [[] for _ in file.images]
     left_out = [0] * len(file.images)
-    for at, (image, (label, crowd, box)) in enumerate(
-        zip(file.image_index.tolist(), objects, strict=True)
-    ):
+    for at, (image, label, crowd, box) in enumerate(objects):
         if at in faults:
             left_out[image] += 1
         elif label >= 0:
-            text = f"{box[0]!r} {box[1]!r} {box[2]!r} {box[3]!r}"
-            by_image[image].append(LabelRow(label, crowd, text))
+            by_image[image].append(LabelRow(label, crowd, " ".join(map(repr, box))))
     there: dict[str, tuple[Path, frozenset[str]]] = {}
     found = []
     for at, entry in enumerate(file.images):
@@ -186,10 +178,8 @@ def _fault(file: CocoFile, at: int) -> tuple[str, str]:
     found = f"bbox {left:g}, {top:g}, {width:g}, {height:g}"
     if width <= 0 or height <= 0:
         return NO_AREA, f"{found} has no width or no height"
-    return (
-        OUTSIDE,
-        f"{found} does not lie in {image.file_name} of {image.width} x {image.height}",
-    )
+    place = f"{image.file_name} of {image.width} x {image.height}"
+    return OUTSIDE, f"{found} does not lie in {place}"
 
 
 def _names_in(folder: Path) -> frozenset[str]:

@@ -15,8 +15,9 @@ COLUMN = 9  # characters of a number's column
 def require_usable(plan: Plan, skipped_kinds: Collection[str]) -> None:
     """Raise DatasetError if the plan has a problem of a kind that is not skipped."""
     if any(problem.kind not in skipped_kinds for problem in plan.problems):
+        shown = "; ".join(_first_few([problem.message for problem in plan.problems]))
         raise DatasetError(
-            f"{problem_counts(plan.problems)}, nothing was written: {first_messages(plan.problems)}. "
+            f"{problem_counts(plan.problems)}, nothing was written: {shown}. "
             "Correct them, or leave them out with --on-problem skip"
         )
 
@@ -39,14 +40,12 @@ def plan_table(plan: Plan, difficult: str, keep_difficult: bool = False) -> str:
     """
     splits = (plan.train, plan.valid)
     objects = [[row for image in split for row in image.rows] for split in splits]
-    ordinary = [
-        Counter(row.label for row in rows if keep_difficult or not row.difficult)
-        for rows in objects
-    ]
+    counted = [[row for row in rows if keep_difficult or not row.difficult] for rows in objects]
+    ordinary = [Counter(row.label for row in rows) for rows in counted]
     table = [("", "train", "valid"), ("images", *map(len, splits))]
     for label, name in enumerate(plan.names):
         table.append((name, *(counter[label] for counter in ordinary)))
-    table += [("objects", *(counter.total() for counter in ordinary))]
+    table += [("objects", *map(len, counted))]
     table += [(difficult, *(sum(row.difficult for row in rows) for rows in objects))]
     table += [("left out", *(sum(image.left_out for image in split) for split in splits))]
     return columns(table)
@@ -67,12 +66,6 @@ def problem_counts(problems: Iterable[Problem]) -> str:
     return ", ".join(f"{number} x {kind}" for kind, number in kinds.items())
 
 
-def first_messages(problems: Sequence[Problem]) -> str:
-    """Return the first few messages, separated by semicolons."""
-    shown = "; ".join(problem.message for problem in problems[:NAMED])
-    return shown + ("; ..." if len(problems) > NAMED else "")
-
-
 def missing(images: Iterable[PlannedImage]) -> list[PlannedImage]:
     """Return the images without a file, each once."""
     return [image for image in dict.fromkeys(images) if not image.is_there]
@@ -80,8 +73,11 @@ def missing(images: Iterable[PlannedImage]) -> list[PlannedImage]:
 
 def named(images: Sequence[PlannedImage]) -> str:
     """Return the paths of the first few images."""
-    shown = ", ".join(image.path for image in images[:NAMED])
-    return shown + (", ..." if len(images) > NAMED else "")
+    return ", ".join(_first_few([image.path for image in images]))
+
+
+def _first_few(texts: Sequence[str]) -> Sequence[str]:
+    return [*texts[:NAMED], "..."] if len(texts) > NAMED else texts
 
 
 def notes(plan: Plan, out: Path) -> list[str]:

@@ -15,20 +15,15 @@ from yolo.console import progress
 from yolo.files import write_new, write_text
 from yolo.records import Problem
 
-IMAGE_FOLDER = (
-    "JPEGImages"  # both Darknets look for the labels of such a folder in `labels` beside it
-)
+# Both Darknets look for the labels of such a folder in `labels` beside it.
+IMAGE_FOLDER = "JPEGImages"
 
 MAX_OVERHANG = 1  # pixels; many data sets count from 0, but more than a pixel is a mistake
 NO_AREA = "box without an area"
 OUTSIDE = "box outside the image"
 UNKNOWN = "unknown class"
 
-BOX_KINDS = (
-    NO_AREA,
-    OUTSIDE,
-    UNKNOWN,
-)  # problems of one box; the others concern a file or an entry
+BOX_KINDS = (NO_AREA, OUTSIDE, UNKNOWN)  # of one box; the others concern a file or an entry
 
 POOL_FROM = 1000  # items; fewer take less time than starting processes
 POOL_CHUNK = 250  # items that a process gets at once
@@ -90,11 +85,7 @@ class LabelHome:
 
 
 def write_plan(
-    plan: Plan,
-    homes: Mapping[Path, LabelHome],
-    out: Path,
-    name: str,
-    keep_difficult: bool = False,
+    plan: Plan, homes: Mapping[Path, LabelHome], out: Path, name: str, keep_difficult: bool = False
 ) -> None:
     """Write labels, then lists, and `NAME.data` last; the same plan gives the same bytes.
 
@@ -112,31 +103,28 @@ def write_plan(
         OSError: A file cannot be written.
     """
     (out / "backup").mkdir(parents=True, exist_ok=True)
-    for file in (f"{name}.data", "difficult.txt", "problems.txt"):
-        (out / file).unlink(missing_ok=True)
+    for old in (f"{name}.data", "difficult.txt", "problems.txt"):
+        (out / old).unlink(missing_ok=True)
     for folder, home in homes.items():
         _make_folders(folder, home, keep_difficult)
-    for _ in map_in_processes(
-        _write_label_file, _label_files(plan, homes, keep_difficult), "writing labels"
-    ):
+    files = _label_files(plan, homes, keep_difficult)
+    for _ in map_in_processes(_write_label_file, files, "writing labels"):
         pass
     values = {"classes": str(len(plan.names))}
     for split, images in (("train", plan.train), ("valid", plan.valid)):
-        values[split] = _write_lines(
-            out / f"{split}.txt", (f"{homes[each.folder].images}/{each.name}" for each in images)
-        )
+        paths = (f"{homes[each.folder].images}/{each.name}" for each in images)
+        values[split] = _write_lines(out / f"{split}.txt", paths)
     values["names"] = _write_lines(out / f"{name}.names", plan.names)
     values["backup"] = str(out / "backup")
     if not keep_difficult:
-        entries = (
+        paths = (
             f"{homes[each.folder].difficult}/{IMAGE_FOLDER}/{each.difficult_name}"
             for each in plan.valid
         )
-        values["difficult"] = _write_lines(out / "difficult.txt", entries)
+        values["difficult"] = _write_lines(out / "difficult.txt", paths)
     if plan.problems:
-        _write_lines(
-            out / "problems.txt", (f"{each.kind}: {each.message}" for each in plan.problems)
-        )
+        problems = (f"{each.kind}: {each.message}" for each in plan.problems)
+        _write_lines(out / "problems.txt", problems)
     _write_lines(out / f"{name}.data", (f"{key} = {value}" for key, value in values.items()))
 
 
@@ -148,7 +136,8 @@ def map_in_processes(
     if processes == 1 or len(items) < POOL_FROM:
         yield from progress(map(function, items), description, len(items))
         return
-    with ProcessPoolExecutor(processes, initializer=_ignore_interrupts) as pool:
+    ignore_interrupts = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is left to the parent process
+    with ProcessPoolExecutor(processes, None, signal.signal, ignore_interrupts) as pool:
         results = pool.map(function, items, chunksize=POOL_CHUNK)
         yield from progress(results, description, len(items))
 
@@ -170,13 +159,12 @@ def _label_files(
     """Return (path, text) of every label file: the ordinary ones, then the difficult ones of `valid`."""
     files = {}
     for image in plan.train + plan.valid:
-        rows = [row for row in image.rows if keep_difficult or not row.difficult]
+        rows = (row for row in image.rows if keep_difficult or not row.difficult)
         files[f"{homes[image.folder].labels}/{image.label_name}"] = _label_text(rows)
     if not keep_difficult:
         for image in plan.valid:
-            rows = [row for row in image.rows if row.difficult]
             path = f"{homes[image.folder].difficult}/labels/{image.label_name}"
-            files[path] = _label_text(rows)
+            files[path] = _label_text(row for row in image.rows if row.difficult)
     return list(files.items())
 
 
@@ -200,8 +188,3 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the parent process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

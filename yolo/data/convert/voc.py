@@ -35,9 +35,8 @@ UNUSABLE = "unusable annotation"
 NO_SIZE = "image without a size"
 ALL_KINDS = (*BOX_KINDS, MISSING, UNUSABLE, NO_SIZE, *LIST_KINDS)
 
-UsableObject = tuple[
-    str, bool, str
-]  # class, difficult, "cx cy w h"; plain, as it passes between processes
+# Class, difficult, "cx cy w h". A plain tuple, as it passes between processes.
+UsableObject = tuple[str, bool, str]
 
 
 def plan_voc(
@@ -57,20 +56,15 @@ def plan_voc(
     entries = list(dict.fromkeys(train_entries + valid_entries))
     paths = [f"{folder}/Annotations/{identifier}.xml" for folder, identifier in entries]
     known = None if names is None else frozenset(names)
-    examined = dict(
-        zip(
-            entries,
-            map_in_processes(partial(examine, names=known), paths, "reading annotations"),
-            strict=True,
-        )
-    )
+    found = map_in_processes(partial(examine, names=known), paths, "reading annotations")
+    examined = dict(zip(entries, found, strict=True))
     if names is None:
         names = sorted({name for objects, _ in examined.values() for name, _, _ in objects or ()})
     label_of = {name: label for label, name in enumerate(names)}
     files = {folder: image_files(folder) for folder in {folder for folder, _ in entries}}
     problems, images = [*train_problems, *valid_problems], {}
-    for (folder, identifier), (objects, found) in examined.items():
-        problems += found
+    for (folder, identifier), (objects, faults) in examined.items():
+        problems += faults
         if objects is not None:
             name = files[folder].get(identifier)
             images[folder, identifier] = PlannedImage(
@@ -79,7 +73,7 @@ def plan_voc(
                 f"{identifier}.jpg",
                 name is not None,
                 tuple(LabelRow(label_of[each], *rest) for each, *rest in objects),
-                len(found),
+                len(faults),
             )
     train_images = tuple(images[entry] for entry in train_entries if entry in images)
     valid_images = tuple(images[entry] for entry in valid_entries if entry in images)
@@ -135,7 +129,7 @@ def examine(
         box = unit_box(item, width, height)
         fault = _fault(item, box, width, height, names)
         if fault is None:
-            objects.append((item.name, item.difficult, "{!r} {!r} {!r} {!r}".format(*box)))
+            objects.append((item.name, item.difficult, " ".join(map(repr, box))))
         else:
             kind, what = fault
             problems.append(Problem(kind, f"{path}: object {number} ({item.name}): {what}"))
