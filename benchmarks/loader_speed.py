@@ -38,8 +38,8 @@ from yolo.console import run, whole_number
 from yolo.data.augment.geometry import AugmentationSettings
 from yolo.data.check import LabeledImage, check_list
 from yolo.data.dataset import Draw, TrainingImages, collate
-from yolo.data.images import ROOM
-from yolo.data.sample import METHODS
+from yolo.data.images import ROOM, ImageStore
+from yolo.data.sample import METHODS, Recipe
 from yolo.settings import MixingSettings
 
 BATCH = 16
@@ -103,8 +103,8 @@ def _measure(
 
 
 def _ours(images: Sequence[LabeledImage], _: Path, size: int, room: int = 0) -> Batches:
-    mixing = MixingSettings(mosaic=True)
-    made = TrainingImages(images, SETTINGS, 3, 200, mixing, METHODS["alexeyab"], room)
+    recipe = Recipe(METHODS["alexeyab"], SETTINGS, MixingSettings(mosaic=True), 200)
+    made = TrainingImages(images, 3, recipe, ImageStore(room))
     for start in itertools.count(0, BATCH):
         places = range(start, start + BATCH)
         yield collate([made[Draw(n % len(images), (size, size), (0, n))] for n in places])

@@ -17,7 +17,8 @@ from yolo.data.dataset import (
     training_images,
     training_loader,
 )
-from yolo.data.sample import METHODS
+from yolo.data.images import ImageStore
+from yolo.data.sample import METHODS, Recipe
 from yolo.data.workers import prepared
 from yolo.letterbox import letterboxed, stretched
 from yolo.settings import MixingSettings
@@ -36,8 +37,13 @@ def sampler_of(images=5, batch=4, mini_batch=2, steps=range(1, 8), size_at=None,
     return StepSampler(images, batch, mini_batch, steps, size_at or (lambda step: SIZE), seed)
 
 
+def augmented(images, settings, channels, max_boxes, mixing=MixingSettings(), room=10**6):
+    recipe = Recipe(METHODS["alexeyab"], settings, mixing, max_boxes)
+    return TrainingImages(images, channels, recipe, ImageStore(room))
+
+
 def batches(drawn, workers, steps=range(1, 5), seed=3, channels=3, room=10**6):
-    images = TrainingImages(images_of(drawn, channels), SETTINGS, channels, 200, MIXING, room=room)
+    images = augmented(images_of(drawn, channels), SETTINGS, channels, 200, MIXING, room=room)
     sampler = sampler_of(len(images), steps=steps, seed=seed)
     return list(prepared(training_loader(images, sampler, collate, workers, pin=False)))
 
@@ -101,7 +107,7 @@ def test_a_step_has_one_size():
 
 
 def test_an_image_and_its_labels_as_the_draw_says(four):
-    images = TrainingImages(images_of(four), PLAIN, 3, max_boxes=200)
+    images = augmented(images_of(four), PLAIN, 3, max_boxes=200)
     image, labels, boxes = images[Draw(1, SIZE, (0, 1, 1, 0))]
     assert image.shape == (48, 64, 3) and image.dtype == np.uint8
     assert sorted(labels.tolist()) == [0, 1]
@@ -113,7 +119,7 @@ def test_an_image_and_its_labels_as_the_draw_says(four):
 
 
 def test_at_most_max_boxes_are_kept_drawn_by_the_seed(four):
-    images = TrainingImages(images_of(four), PLAIN, 3, max_boxes=1)
+    images = augmented(images_of(four), PLAIN, 3, max_boxes=1)
     kept = [images[Draw(1, SIZE, (seed,))][1].tolist() for seed in range(20)]
     assert all(len(labels) == 1 for labels in kept)
     assert {labels[0] for labels in kept} == {0, 1}
@@ -122,8 +128,8 @@ def test_at_most_max_boxes_are_kept_drawn_by_the_seed(four):
 def test_mosaics_are_made_of_other_images_of_the_list(four):
     """Every second sample has four images, the drawn one above on the left; 6 boxes on 4 images in all."""
     mixing = MixingSettings(mosaic=True)
-    images = TrainingImages(images_of(four), PLAIN, 3, 200, mixing)
-    plain = TrainingImages(images_of(four), PLAIN, 3, 200)
+    images = augmented(images_of(four), PLAIN, 3, 200, mixing)
+    plain = augmented(images_of(four), PLAIN, 3, 200)
     mixed = 0
     for seed in range(40):
         draw = Draw(seed % 4, SIZE, (seed,))
@@ -132,7 +138,7 @@ def test_mosaics_are_made_of_other_images_of_the_list(four):
         if not np.array_equal(image, plain[draw].image):
             mixed += 1
     assert 10 <= mixed <= 30
-    alone = TrainingImages(images_of(four), PLAIN, 3, 200, mixing)
+    alone = augmented(images_of(four), PLAIN, 3, 200, mixing)
     for seed in range(20):
         alone[Draw(0, SIZE, (seed,))]
     assert {path for path, _ in alone.store.kept} == set(four.images)  # all of them were read
@@ -178,8 +184,8 @@ def test_batches_are_the_same_for_any_number_of_workers_and_any_start(four):
 
 
 def test_what_is_kept_before_the_workers_start_changes_no_image(four):
-    plain = TrainingImages(images_of(four), SETTINGS, 3, 200, room=10**6)
-    kept = TrainingImages(images_of(four), SETTINGS, 3, 200, room=3 * 48 * 64 * 3)
+    plain = augmented(images_of(four), SETTINGS, 3, 200, room=10**6)
+    kept = augmented(images_of(four), SETTINGS, 3, 200, room=3 * 48 * 64 * 3)
     four.images[1].rename(four.images[1].with_suffix(".gone"))
     kept.keep(SIZE)
     four.images[1].with_suffix(".gone").rename(four.images[1])
@@ -189,7 +195,7 @@ def test_what_is_kept_before_the_workers_start_changes_no_image(four):
         path.write_bytes(b"")  # kept is kept
     loader = training_loader(kept, sampler_of(4, steps=range(1, 2)), collate, 1, pin=False)
     assert sum(len(batch.images) for batch in prepared(loader)) == 4
-    large = TrainingImages(images_of(four), SETTINGS, 3, 200)
+    large = augmented(images_of(four), SETTINGS, 3, 200)
     large.keep((24, 32))
     assert large.store.kept == {}
 

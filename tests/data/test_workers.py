@@ -11,17 +11,20 @@ import pytest
 from yolo.data.augment.geometry import AugmentationSettings
 from yolo.data.check import check_list
 from yolo.data.dataset import StepSampler, TrainingImages, collate, training_loader
+from yolo.data.images import ImageStore
+from yolo.data.sample import METHODS, Recipe
 from yolo.data.workers import prepared
 from yolo.errors import DatasetError
+from yolo.settings import MixingSettings
 
 PATIENCE = 120  # seconds to start python with torch on a busy machine
 
 
 def loader_of(drawn, dataset, workers):
-    """A loader of the four images, unchanged, in `dataset`, which is TrainingPictures or one of its kind."""
-    images = dataset(
-        check_list(drawn.folder / "list.txt", 2, 3).images, AugmentationSettings(), 3, 200
-    )
+    """A loader of the four images, unchanged, in `dataset`, which is TrainingImages or one of its kind."""
+    recipe = Recipe(METHODS["alexeyab"], AugmentationSettings(), MixingSettings(), 200)
+    listed = check_list(drawn.folder / "list.txt", 2, 3).images
+    images = dataset(listed, 3, recipe, ImageStore(10**6))
     sampler = StepSampler(4, 4, 2, range(1, 8), lambda step: (48, 64), 3)
     return training_loader(images, sampler, collate, workers, pin=False)
 

@@ -84,30 +84,26 @@ def _print_anchors(
     in_cells = network.kinds[heads[0].layer] == "region"
     unit, digits = (heads[0].stride, CELL_DIGITS) if in_cells else (1.0, PIXEL_DIGITS)
     found = rounded_anchors(kmeans_anchors(boxes, sum(counts), seed) / unit, digits)
-    new = [
-        replace(head, anchors=found * unit, own=mask)
-        for head, mask in zip(heads, masks, strict=True)
-    ]
+    pairs = zip(heads, masks, strict=True)
+    new = [replace(head, anchors=found * unit, own=mask) for head, mask in pairs]
     fit = fit_of(new, boxes)
     print(f"k-means: {describe_fit(fit)}\n")
     print(f"anchors = {anchors_line(found, digits)}\nnum = {len(found)}")
-    for head, share in zip(new, fit.fractions, strict=True):
+    for head, fraction in zip(new, fit.fractions, strict=True):
         if not in_cells:  # a [region] uses all anchors
-            mask = ",".join(map(str, head.own))
-            print(
-                f"mask = {mask}  in layer {head.layer}, stride {head.stride:g}: {share:.1%} of the boxes"
+            mask, place = (
+                ",".join(map(str, head.own)),
+                f"layer {head.layer}, stride {head.stride:g}",
             )
+            print(f"mask = {mask}  in {place}: {fraction:.1%} of the boxes")
 
 
 def _arguments() -> argparse.Namespace:
     parser = command_parser(__doc__)
     add_cfg_option(parser)
-    parser.add_argument(
-        "--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file"
-    )
-    parser.add_argument(
-        "--seed", type=whole_number(0), default=0, metavar="N", help="of k-means; default 0"
-    )
+    add = parser.add_argument
+    add("--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file")
+    add("--seed", type=whole_number(0), default=0, metavar="N", help="of k-means; default 0")
     add_set_option(parser)
     add_dialect_option(parser, "pjreddie's keeps the aspect ratio of the images")
     return parser.parse_args()

@@ -18,10 +18,8 @@ from yolo.errors import DatasetError
 def main() -> None:
     parser = command_parser(__doc__)
     add = parser.add_argument
-    add(
-        "--out", type=Path, required=True, metavar="DIR",
-        help="a new folder, or one that this command has written",
-    )  # fmt: skip
+    folder = "a new folder, or one that this command has written"
+    add("--out", type=Path, required=True, metavar="DIR", help=folder)
     add("--train", type=int, default=240, metavar="N", help="images to train on; default 240")
     add("--valid", type=int, default=60, metavar="N", help="images to score on; default 60")
     add("--seed", type=int, default=1, help="of the random shapes; default 1")

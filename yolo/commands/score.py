@@ -117,11 +117,8 @@ def print_scores(
 def _sources(args: argparse.Namespace) -> "Sources":
     from yolo.evaluate.pairing import Sources
 
-    ground_truth = (
-        GroundTruthFormat(args.truth_format)
-        if args.truth_format
-        else ground_truth_format(args.truth)
-    )
+    given = args.truth_format
+    ground_truth = GroundTruthFormat(given) if given else ground_truth_format(args.truth)
     if ground_truth is GroundTruthFormat.COCO and args.ids:
         raise DatasetError(f"--ids {args.ids}: found with COCO ground truth, which has its own")
     if ground_truth is not GroundTruthFormat.VOC and args.imageset:
@@ -142,12 +139,8 @@ def _arguments() -> argparse.Namespace:
     add("--truth-format", choices=ground_truth_formats, help="of the ground truth")
     add("--format", choices=formats, help="of the detections")
     add("--imageset", type=Path, metavar="FILE", help="the images of a folder of XML, one a line")
-    add(
-        "--names",
-        type=names_file,
-        metavar="FILE",
-        help="the class names in the order of their numbers",
-    )
+    names = "the class names in the order of their numbers"
+    add("--names", type=names_file, metavar="FILE", help=names)
     add("--ids", type=Path, metavar="JSON", help="the COCO file whose ids a COCO result file uses")
     add("--metric", choices=(*METRICS, "all"), help="default: voc07, area and coco")
     add_threshold_options(parser)
@@ -164,7 +157,8 @@ def _arguments() -> argparse.Namespace:
 
 def add_threshold_options(parser: argparse.ArgumentParser) -> None:
     """Add `--thresh`, `--iou` and `--json`, which both commands that score files have."""
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--thresh",
         type=fraction,
         default=COUNTED_THRESH,
@@ -172,15 +166,9 @@ def add_threshold_options(parser: argparse.ArgumentParser) -> None:
         help="with --metric all: precision, recall and confusion count detections above this score; "
         f"default {COUNTED_THRESH:g}",
     )
-    parser.add_argument(
-        "--iou",
-        type=float,
-        default=0.5,
-        help="VOC: a true positive overlaps by more than this; default 0.5",
-    )
-    parser.add_argument(
-        "--json", type=new_file, metavar="FILE", help="write all digits of the scores"
-    )
+    overlap = "VOC: a true positive overlaps by more than this; default 0.5"
+    add("--iou", type=float, default=0.5, help=overlap)
+    add("--json", type=new_file, metavar="FILE", help="write all digits of the scores")
 
 
 def check_iou(iou_thresh: float) -> None:

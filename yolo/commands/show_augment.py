@@ -106,27 +106,9 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add_cfg_option(parser)
     add("--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file")
-    add(
-        "--out",
-        type=new_file,
-        default=Path("sheet.png"),
-        metavar="FILE",
-        help="default sheet.png",
-    )
-    add(
-        "--count",
-        type=whole_number(1),
-        default=16,
-        metavar="N",
-        help="number of images; default 16",
-    )
-    add(
-        "--seed",
-        type=whole_number(0),
-        default=0,
-        metavar="N",
-        help="seed of the training; default 0",
-    )
+    add("--out", type=new_file, default=Path("sheet.png"), metavar="FILE", help="default sheet.png")
+    add("--count", type=whole_number(1), default=16, metavar="N", help="images; default 16")
+    add("--seed", type=whole_number(0), default=0, metavar="N", help="of the training; default 0")
     add_dialect_option(parser, "layers, placement and mixing of the images")
     add_set_option(parser)
     return parser.parse_args()

@@ -18,21 +18,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from yolo.data.augment.geometry import AugmentationSettings
 from yolo.data.check import LabeledImage
 from yolo.data.images import ROOM, ImageStore, read_image
-from yolo.data.sample import (
-    METHODS,
-    UNMIXED,
-    AugmentationMethod,
-    Recipe,
-    Sample,
-    Source,
-    draw_images,
-    make_sample,
-)
+from yolo.data.sample import METHODS, Recipe, Sample, Source, draw_images, make_sample
 from yolo.data.workers import start_worker
 from yolo.errors import DatasetError
 from yolo.letterbox import Placement, place
 from yolo.records import Targets
-from yolo.settings import HeadSettings, InputSettings, MixingSettings, TrainingSettings
+from yolo.settings import HeadSettings, InputSettings, TrainingSettings
 
 ORDER_STREAM, IMAGE_STREAM = 0, 1  # separate random numbers for the order and for the images
 
@@ -53,33 +44,21 @@ class Batch(NamedTuple):
     targets: Targets
 
 
+@dataclass(frozen=True, eq=False)
 class TrainingImages(Dataset):
-    """Images augmented by their `Draw`; `mixing` may mix them with others, drawn from the whole list.
+    """Images augmented by their `Draw` and possibly mixed with others, drawn from the whole list.
 
     Args:
         images: The checked images.
-        settings: Limits of the changes.
         channels: Of the network input, 1 or 3.
-        max_boxes: Largest number of boxes of a sample; a random choice where there are more.
-        mixing: Mosaic, mixup, blur and noise.
-        method: The augmentation of a dialect.
-        room: Bytes of decoded images that are kept in memory.
+        recipe: How samples are made.
+        store: Keeps decoded images.
     """
 
-    def __init__(
-        self,
-        images: Sequence[LabeledImage],
-        settings: AugmentationSettings,
-        channels: int,
-        max_boxes: int,
-        mixing: MixingSettings = UNMIXED,
-        method: AugmentationMethod = METHODS["alexeyab"],
-        room: int = ROOM,
-    ) -> None:
-        self.images = images
-        self.channels = channels
-        self.recipe = Recipe(method, settings, mixing, max_boxes)
-        self.store = ImageStore(room)
+    images: Sequence[LabeledImage]
+    channels: int
+    recipe: Recipe
+    store: ImageStore
 
     def keep(self, size: tuple[int, int]) -> None:
         """Decode images while there is room. Called before workers are forked, which then share the memory.
@@ -117,7 +96,6 @@ def training_images(
     training: TrainingSettings,
     head: HeadSettings,
     dialect: str,
-    room: int = ROOM,
 ) -> TrainingImages:
     """Return the data set that augments `images` as a cfg asks for.
 
@@ -127,7 +105,6 @@ def training_images(
         training: The settings of [net].
         head: Settings of the last head, from which Darknet takes jitter, resize and max.
         dialect: A key of METHODS.
-        room: Bytes of decoded images that are kept in memory.
     """
     settings = AugmentationSettings(
         jitter=head.jitter,
@@ -138,9 +115,8 @@ def training_images(
         exposure=training.color.exposure,
         letter_box=seen.letter_box,
     )
-    return TrainingImages(
-        images, settings, seen.channels, head.max_boxes, training.mixing, METHODS[dialect], room
-    )
+    recipe = Recipe(METHODS[dialect], settings, training.mixing, head.max_boxes)
+    return TrainingImages(images, seen.channels, recipe, ImageStore(ROOM))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,14 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from yolo.data.augment.blur import (
-    Noise,
-    add_noise,
-    blur_image,
-    draw_blur,
-    draw_noise,
-    fitting_blur,
-)
+from yolo.data.augment.blur import Noise, add_noise, blur_image, draw_blur, draw_noise, fitting_blur
 from yolo.data.augment.color import recolor
 from yolo.data.augment.geometry import (
     Augmentation,
@@ -37,7 +30,6 @@ from yolo.settings import MixingSettings
 Size = tuple[int, int]  # height, width
 Window = tuple[int, int, int, int]  # xyxy, in pixels of the network input
 Read = Callable[[bool], np.ndarray]  # True: at half its size → the image, uint8 [H, W, C]
-UNMIXED = MixingSettings()
 
 
 @dataclass(frozen=True)
@@ -51,7 +43,7 @@ class AugmentationMethod:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How samples are made. max_boxes: the largest number of boxes of a sample."""
+    """How samples are made. max_boxes: the largest number of boxes of a sample; a random choice if there are more."""
 
     method: AugmentationMethod
     settings: AugmentationSettings

@@ -69,6 +69,5 @@ def _kill_workers() -> None:
         worker.kill()
 
 
-atexit.register(
-    _kill_workers
-)  # called before multiprocessing's, as the last one registered is called first
+# Called before multiprocessing's, as the last one registered is called first.
+atexit.register(_kill_workers)

@@ -86,13 +86,11 @@ def read_rows(path: Path, classes: int) -> tuple[list[Row], list[str]]:
     with open(path, "rb") as file:
         content = file.read(MOST_LABEL_BYTES + 1)
     if len(content) > MOST_LABEL_BYTES:
-        return [], [
-            f"{path}:1: found more than {MOST_LABEL_BYTES} bytes, expected one image's labels"
-        ]
+        found = f"more than {MOST_LABEL_BYTES} bytes, expected one image's labels"
+        return [], [f"{path}:1: found {found}"]
     if b"\0" in content:
-        return [], [
-            f"{path}:1: found zero bytes, expected plain text (not UTF-16): class cx cy w h"
-        ]
+        expected = "plain text (not UTF-16): class cx cy w h"
+        return [], [f"{path}:1: found zero bytes, expected {expected}"]
     rows, faults = [], []
     text = content.decode("utf-8-sig", errors="replace")
     for number, line in enumerate(text.split("\n"), start=1):

@@ -147,9 +147,7 @@ def draw_panes(
 
     With mosaic and cutmix either of the two; both override mixup (AlexeyAB parser.c parse_net_options).
     """
-    kinds = [
-        draw for wanted, draw in ((mixing.cutmix, _cutmix), (mixing.mosaic, _mosaic)) if wanted
-    ] or [_mixup] * mixing.mixup
+    kinds = [_cutmix] * mixing.cutmix + [_mosaic] * mixing.mosaic or [_mixup] * mixing.mixup
     if not kinds or rng.integers(2) == 0:
         return ()
     return kinds[rng.integers(len(kinds))](size, rng)
@@ -214,11 +212,7 @@ def _mosaic(size: tuple[int, int], rng: np.random.Generator) -> tuple[Pane, ...]
     """The first image lies above and left of the cut; the others right of it, below it, and both."""
     y, x = (_between(length, MOSAIC_CUT, rng) for length in size)
     height, width = size
-    return (
-        Pane(x, 0, width, y),
-        Pane(0, y, x, height),
-        Pane(x, y, width, height),
-    )
+    return Pane(x, 0, width, y), Pane(0, y, x, height), Pane(x, y, width, height)
 
 
 def _between(length: int, ends: tuple[float, float], rng: np.random.Generator) -> int:
