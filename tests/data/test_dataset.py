@@ -25,6 +25,7 @@ from yolo.settings import MixingSettings
 
 SETTINGS = AugmentationSettings(0.2, 1.2, True, 0.1, 1.5, 1.5)
 MIXING = MixingSettings(mosaic=True, blur=7, gaussian_noise=20)
+UNMIXED = MixingSettings()
 PLAIN = AugmentationSettings()
 SIZE = (48, 64)
 
@@ -37,7 +38,7 @@ def sampler_of(images=5, batch=4, mini_batch=2, steps=range(1, 8), size_at=None,
     return StepSampler(images, batch, mini_batch, steps, size_at or (lambda step: SIZE), seed)
 
 
-def augmented(images, settings, channels, max_boxes, mixing=MixingSettings(), room=10**6):
+def augmented(images, settings, channels, max_boxes, mixing=UNMIXED, room=10**6):
     recipe = Recipe(METHODS["alexeyab"], settings, mixing, max_boxes)
     return TrainingImages(images, channels, recipe, ImageStore(room))
 

@@ -15,7 +15,7 @@ import numpy as np
 from yolo.errors import DatasetError
 from yolo.files import write_text
 from yolo.formats.ground_truth_set import CocoIds, GroundTruthSet, scored_boxes
-from yolo.formats.json_file import is_finite_number, read_json, shown
+from yolo.formats.json_file import is_finite_number, read_json_list, shown
 from yolo.records import ScoredBoxes
 
 EXACT = Context(prec=400)  # digits, enough for the sum of a million and the smallest float
@@ -31,15 +31,10 @@ def read_coco_detections(
         DatasetError: not a JSON list, or an entry without the four keys, with an unknown image or category, with
             numbers that are not finite, or with a negative width or height.
     """
-    entries = read_json(path, number=_decimal)
-    if not isinstance(entries, list):
-        raise DatasetError(f"{path}: found json {type(entries).__name__}, expected a list")
+    entries = read_json_list(path, "a list", _decimal)
     index_of = {image_id: index for index, image_id in enumerate(ids.images)}
-    label_of = {
-        category_id: label
-        for label, category_id in enumerate(ids.categories)
-        if category_id is not None
-    }
+    label_of = {category_id: label for label, category_id in enumerate(ids.categories)}
+    label_of.pop(None, None)  # of classes that the COCO file does not have
     for number, entry in enumerate(entries, start=1):
         problem = _problem(entry, index_of, label_of)
         if problem:

@@ -24,7 +24,7 @@ from yolo.formats.ground_truth_set import (
     pixels_to_fractions,
     scored_boxes,
 )
-from yolo.formats.json_file import is_finite_number, read_json, shown
+from yolo.formats.json_file import is_finite_number, read_json_list, shown
 from yolo.records import Detections, ScoredBoxes
 
 BOX_KEYS = ("center_x", "center_y", "width", "height")
@@ -82,11 +82,7 @@ def darknet_json(frames: Sequence[DarknetFrame], names: Sequence[str], exact: bo
             as Darknet does, indented.
     """
     entries = [
-        {
-            "frame_id": number,
-            "filename": frame.file_name,
-            "objects": _objects(frame, names, exact),
-        }
+        {"frame_id": number, "filename": frame.file_name, "objects": _objects(frame, names, exact)}
         for number, frame in enumerate(frames, start=1)
     ]
     if exact:
@@ -123,12 +119,11 @@ def write_darknet_json(
     """
     boxes = pixels_to_fractions(detections, ground_truth_set)
     order = np.argsort(detections.image_index, kind="stable")
-    ends = np.searchsorted(
-        detections.image_index[order], np.arange(len(ground_truth_set.files)), side="right"
-    )
+    counts = np.bincount(detections.image_index, minlength=len(ground_truth_set.files))
+    rows_of_image = np.split(order, np.cumsum(counts)[:-1])
     frames = [
         DarknetFrame(file, detections.labels[rows], detections.scores[rows], boxes[rows])
-        for file, rows in zip(ground_truth_set.files, np.split(order, ends[:-1]), strict=True)
+        for file, rows in zip(ground_truth_set.files, rows_of_image, strict=True)
     ]
     write_text(path, darknet_json(frames, ground_truth_set.names, exact=True))
 
@@ -140,10 +135,7 @@ def read_darknet_json(path: str | Path) -> DarknetFrames:
         DatasetError: with frame and object: a key that is missing, a number that is not finite, a negative width or
             height, pixels instead of fractions, a class number with two names.
     """
-    content = read_json(path)
-    if not isinstance(content, list):
-        found = f"found json {type(content).__name__}"
-        raise DatasetError(f"{path}: {found}, expected a list of frames")
+    content = read_json_list(path, "a list of frames")
     files, frame_index, classes, numbers = [], [], [], []
     name_of: dict[int, str] = {}
     for index, frame in enumerate(content):
@@ -222,8 +214,7 @@ def _problem(entry: object, name_of: dict[int, str]) -> str | None:
     if not is_finite_number(score):
         return f"found confidence {shown(score)}, expected a finite number"
     if box["width"] < 0 or box["height"] < 0:
-        found = f"width {box['width']} and height {box['height']}"
-        return f"found {found}, expected at least 0"
+        return f"found width {box['width']} and height {box['height']}, expected at least 0"
     if not are_fractions(box[key] for key in BOX_KEYS):
         return f"found {shown(box)}, expected {FRACTIONS_EXPECTED}"
     return None

@@ -76,9 +76,8 @@ def index_by_image_id(ground_truth_set: GroundTruthSet) -> dict[str, int]:
         first = index_of.setdefault(image_id, index)
         if first != index:
             found = f"{ground_truth_set.message_prefix}found {files[first]} and {files[index]}"
-            raise DatasetError(
-                f"{found}, expected images that differ in their names without folder and suffix"
-            )
+            expected = "images that differ in their names without folder and suffix"
+            raise DatasetError(f"{found}, expected {expected}")
     return index_of
 
 

@@ -208,8 +208,9 @@ def _image_set_rows(
             continue
         rows.append((identifier, place))
     if not rows:
-        message = f"{path}: no image name found, expected one a line"
-        problems.append(Problem(EMPTY_IMAGE_SET, message))
+        problems.append(
+            Problem(EMPTY_IMAGE_SET, f"{path}: no image name found, expected one a line")
+        )
     return rows, problems
 
 
@@ -282,16 +283,13 @@ def _usable_annotation(path: str, names: Sequence[str] | None, needs_size: bool)
     try:
         annotation = read_annotation(path)
     except FileNotFoundError:
-        raise DatasetError(
-            f"{path}: not found, expected the annotation of an image of the image set"
-        ) from None
+        expected = "expected the annotation of an image of the image set"
+        raise DatasetError(f"{path}: not found, {expected}") from None
     for number, each in enumerate(annotation.objects, start=1):
         if each.xmax < each.xmin or each.ymax < each.ymin:
-            raise DatasetError(
-                f"{path}: object {number}: found box "
-                f"{each.xmin} {each.ymin} {each.xmax} {each.ymax}, "
-                "expected xmin not above xmax and ymin not above ymax"
-            )
+            found = f"object {number}: found box {each.xmin} {each.ymin} {each.xmax} {each.ymax}"
+            expected = "xmin not above xmax and ymin not above ymax"
+            raise DatasetError(f"{path}: {found}, expected {expected}")
         if names is not None and each.name not in names:
             raise DatasetError(f"{path}: found class {each.name!r}, expected one of the names")
     sides = annotation.height, annotation.width
