@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+Size = tuple[int, int]  # (height, width) in pixels
 MOST_SHOWN = 5  # detections in one line of text
 VOC_ORIGIN = 1.0  # where VOC's pixel coordinates begin; all others begin at 0
 UNKNOWN_SIZE = 0  # height or width of an image whose size its files do not give

@@ -14,6 +14,7 @@ import numpy as np
 from yolo.data.augment.geometry import SMALLEST_SIDE
 from yolo.data.check import LabeledImage
 from yolo.errors import DatasetError
+from yolo.records import Size
 
 if TYPE_CHECKING:
     from yolo.letterbox import Placement
@@ -61,8 +62,8 @@ class AnchorFit:
 
 def box_sizes(
     images: Iterable[LabeledImage],
-    size: tuple[int, int],
-    placed: Callable[[tuple[int, int], tuple[int, int]], Placement],
+    size: Size,
+    placed: Callable[[Size, Size], Placement],
 ) -> np.ndarray:
     """Return (width, height) of all boxes in pixels of a network input of `size` (height, width), float64 `[M, 2]`.
 

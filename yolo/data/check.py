@@ -30,7 +30,7 @@ from yolo.formats.label_files import (
     read_list,
     read_rows,
 )
-from yolo.records import LabeledBoxes, Problem
+from yolo.records import LabeledBoxes, Problem, Size
 
 if TYPE_CHECKING:
     from yolo.letterbox import Placement
@@ -86,7 +86,7 @@ class LabeledImage:
     """
 
     path: Path
-    size: tuple[int, int]
+    size: Size
     ground_truth: LabeledBoxes
     difficult: LabeledBoxes
     labels: Path | None = None
@@ -165,8 +165,8 @@ def objects_per_class(images: Iterable[LabeledImage], classes: int) -> list[int]
 
 def tiny_boxes(
     images: Iterable[LabeledImage],
-    size: tuple[int, int],
-    placed: Callable[[tuple[int, int], tuple[int, int]], Placement],
+    size: Size,
+    placed: Callable[[Size, Size], Placement],
 ) -> list[Problem]:
     """Return a warning for each box that is less than a pixel wide or high in a network input of `size`.
 
@@ -221,7 +221,7 @@ def _listed_twice(path: str | Path, entries: Sequence[tuple[int, Path]]) -> list
     return problems
 
 
-def readable_size(path: Path, channels: int) -> tuple[int, int] | Problem:
+def readable_size(path: Path, channels: int) -> Size | Problem:
     """Return the (height, width) of an image, or why it cannot be read."""
     try:
         height, width = read_image(path, channels).shape[:2]

@@ -27,6 +27,7 @@ from yolo.data.dataset import Draw
 from yolo.data.images import read_image
 from yolo.errors import CfgError
 from yolo.model.class_tree import NONE, Tree
+from yolo.records import Size
 
 
 class ClassificationBatch(NamedTuple):
@@ -86,7 +87,7 @@ class ClassificationImages(Dataset):
         )
         return blur(paste(seen, panes), window), target.astype(np.float32)
 
-    def _view(self, index: int, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    def _view(self, index: int, size: Size, rng: np.random.Generator) -> np.ndarray:
         image = read_image(self.images[index].path, self.channels)
         view = draw_view(self.settings, image.shape[:2], size, rng)
         return show(view, image, size)

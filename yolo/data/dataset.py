@@ -22,7 +22,7 @@ from yolo.data.sample import METHODS, Recipe, Sample, Source, draw_images, make_
 from yolo.data.workers import start_worker
 from yolo.errors import DatasetError
 from yolo.letterbox import Placement, place
-from yolo.records import Targets
+from yolo.records import Size, Targets
 from yolo.settings import HeadSettings, InputSettings, TrainingSettings
 
 ORDER_STREAM, IMAGE_STREAM = 0, 1  # separate random numbers for the order and for the images
@@ -33,7 +33,7 @@ class Draw:
     """One image of a batch: its index in the list, its size (height, width), the seed of its augmentation."""
 
     index: int
-    size: tuple[int, int]
+    size: Size
     seed: tuple[int, ...]
 
 
@@ -60,7 +60,7 @@ class TrainingImages(Dataset):
     recipe: Recipe
     store: ImageStore
 
-    def keep(self, size: tuple[int, int]) -> None:
+    def keep(self, size: Size) -> None:
         """Decode images while there is room. Called before workers are forked, which then share the memory.
 
         size: (height, width) of the network input. Images of twice that size or more are skipped: they are mostly read
@@ -136,7 +136,7 @@ class StepSampler(Sampler):
     batch: int
     mini_batch: int
     steps: range
-    size_at: Callable[[int], tuple[int, int]]
+    size_at: Callable[[int], Size]
     seed: int
 
     def __len__(self) -> int:
@@ -173,9 +173,9 @@ class EvaluationImages(Dataset):
     """
 
     images: Sequence[LabeledImage]
-    size: tuple[int, int]
+    size: Size
     channels: int
-    placed: Callable[[tuple[int, int], tuple[int, int]], Placement]
+    placed: Callable[[Size, Size], Placement]
 
     def __len__(self) -> int:
         return len(self.images)

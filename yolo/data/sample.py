@@ -24,10 +24,9 @@ from yolo.data.augment.geometry import (
 )
 from yolo.data.augment.mix import TILES, blend, draw_cut, into_corner, move_boxes, tile_of
 from yolo.data.augment.pjreddie import draw_on_canvas, show_on_canvas
-from yolo.records import LabeledBoxes
+from yolo.records import LabeledBoxes, Size
 from yolo.settings import MixingSettings
 
-Size = tuple[int, int]  # height, width
 Window = tuple[int, int, int, int]  # xyxy, in pixels of the network input
 Read = Callable[[bool], np.ndarray]  # True: at half its size → the image, uint8 [H, W, C]
 

@@ -9,6 +9,7 @@ import numpy as np
 from yolo.console import progress
 from yolo.errors import DatasetError
 from yolo.files import write_text
+from yolo.records import Size
 
 CLASSES = ("circle", "square", "triangle")
 MAX_SHAPES = 4  # in an image
@@ -61,7 +62,7 @@ class DrawnShape:
     ymax: int
 
 
-def write_shapes(out: Path, train: int, valid: int, seed: int, size: tuple[int, int]) -> None:
+def write_shapes(out: Path, train: int, valid: int, seed: int, size: Size) -> None:
     """Write a VOC folder; the same seed and size give the same bytes.
 
     An image depends only on the seed and its number. The image sets are written last, so that an interrupted run
@@ -98,9 +99,7 @@ def write_shapes(out: Path, train: int, valid: int, seed: int, size: tuple[int, 
         write_text(out / "ImageSets" / "Main" / f"{image_set}.txt", text)
 
 
-def draw_image(
-    rng: np.random.Generator, size: tuple[int, int]
-) -> tuple[np.ndarray, tuple[DrawnShape, ...]]:
+def draw_image(rng: np.random.Generator, size: Size) -> tuple[np.ndarray, tuple[DrawnShape, ...]]:
     """Draw an image `[H, W, 3]` (RGB, uint8) of `size` (height, width) with 1 to 4 shapes."""
     canvas = _background(rng, size)
     shapes: list[DrawnShape] = []
@@ -119,7 +118,7 @@ def draw_image(
 
 
 def _draw_shape(
-    rng: np.random.Generator, size: tuple[int, int]
+    rng: np.random.Generator, size: Size
 ) -> tuple[str, tuple[float, float], float, float]:
     """Draw the class, center (x, y), radius and angle of a shape inside the image; in pixels and radians."""
     height, width = size
@@ -130,7 +129,7 @@ def _draw_shape(
 
 
 def _mask(
-    name: str, center: tuple[float, float], radius: float, angle: float, size: tuple[int, int]
+    name: str, center: tuple[float, float], radius: float, angle: float, size: Size
 ) -> np.ndarray:
     """Return how much of each pixel the shape covers, float32 `[H, W]` in 0..1."""
     height, width = size
@@ -175,7 +174,7 @@ def _paint(
     return canvas + (color * light - canvas) * inner[:, :, None]
 
 
-def _background(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+def _background(rng: np.random.Generator, size: Size) -> np.ndarray:
     """Draw a background `[H, W, 3]` of two pale colors: gradient, stripes, checkerboard or clouds."""
     height, width = size
     one = _color(rng, saturation=(0, 90), value=(40, 230))
@@ -195,7 +194,7 @@ def _background(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     return one + (other - one) * mix[:, :, None]
 
 
-def _ramp(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+def _ramp(rng: np.random.Generator, size: Size) -> np.ndarray:
     """Return a linear ramp `[H, W]` of a random direction, from 0 to 1."""
     angle = rng.uniform(0, 2 * np.pi)
     rows, columns = np.mgrid[: size[0], : size[1]]

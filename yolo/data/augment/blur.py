@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from yolo.records import Size
+
 BACKGROUND = 1  # as a value of `blur`: everything except the boxes
 BACKGROUND_WINDOW = 17  # pixels, for any value in the cfg
 WINDOWS_A_BOX = 8  # the shorter side of the smallest box is at least that many windows long
@@ -30,7 +32,7 @@ def draw_blur(blur: int, rng: np.random.Generator) -> int:
     return (0, BACKGROUND, blur)[rng.integers(3)]
 
 
-def fitting_blur(blur: int, boxes: np.ndarray, size: tuple[int, int]) -> int:
+def fitting_blur(blur: int, boxes: np.ndarray, size: Size) -> int:
     """Narrow the window to an eighth of the shortest side of `boxes` (cxcywh `[M, 4]`, 0..1 of `size`).
 
     As in Darknet, an image without boxes is then not blurred, and a window of 1 blurs the background.

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from yolo.data.augment.color import draw_factor, recolor
+from yolo.records import Size
 from yolo.settings import ColorSettings, CropSettings, MixingSettings, TrainingSettings
 
 MIXUP_OPACITY = 0.5
@@ -79,8 +80,8 @@ def classifier_settings(
 
 def draw_view(
     settings: ClassifierSettings,
-    image_size: tuple[int, int],
-    size: tuple[int, int],
+    image_size: Size,
+    size: Size,
     rng: np.random.Generator,
 ) -> View:
     """Draw the change of an image (image.c random_augment_image).
@@ -113,7 +114,7 @@ def draw_view(
     )
 
 
-def view_matrix(view: View, image_size: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+def view_matrix(view: View, image_size: Size, size: Size) -> np.ndarray:
     """Return float64 `[2, 3]`: (x, y, 1) of the input before its flip → (x, y) of the image (rotate_crop_image)."""
     side = max(size)
     squeeze_y, squeeze_x = ((side - 1) / max(1, length - 1) for length in size)  # resize_image
@@ -124,7 +125,7 @@ def view_matrix(view: View, image_size: tuple[int, int], size: tuple[int, int]) 
     return np.concatenate((turned * (squeeze_x, squeeze_y), shift[:, None]), axis=1)
 
 
-def show(view: View, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def show(view: View, image: np.ndarray, size: Size) -> np.ndarray:
     """Apply the change to an image uint8 `[H, W, C]`; returns uint8 `[*size, C]`, black outside the image."""
     height, width = size
     part = cv2.warpAffine(
@@ -140,9 +141,7 @@ def show(view: View, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return recolor(part, view.hue, view.saturation, view.exposure)
 
 
-def draw_panes(
-    mixing: MixingSettings, size: tuple[int, int], rng: np.random.Generator
-) -> tuple[Pane, ...]:
+def draw_panes(mixing: MixingSettings, size: Size, rng: np.random.Generator) -> tuple[Pane, ...]:
     """Draw the panes of an input of (height, width) that show other images: none in half of all cases.
 
     With mosaic and cutmix either of the two; both override mixup (AlexeyAB parser.c parse_net_options).
@@ -167,7 +166,7 @@ def paste(images: Sequence[np.ndarray], panes: Sequence[Pane]) -> np.ndarray:
     return mixed
 
 
-def image_fractions(panes: Sequence[Pane], size: tuple[int, int]) -> np.ndarray:
+def image_fractions(panes: Sequence[Pane], size: Size) -> np.ndarray:
     """Return the fraction of an input of (height, width) that each image fills: float64 `[1 + panes]`, sum 1."""
     others = [
         pane.opacity * (pane.right - pane.left) * (pane.bottom - pane.top) / (size[0] * size[1])
@@ -197,18 +196,18 @@ def _cropped_side(settings: ClassifierSettings, width: int, rng: np.random.Gener
     return max(1, int(rng.integers(low, high + 1)))
 
 
-def _mixup(size: tuple[int, int], _rng: np.random.Generator) -> tuple[Pane, ...]:
+def _mixup(size: Size, _rng: np.random.Generator) -> tuple[Pane, ...]:
     return (Pane(0, 0, size[1], size[0], MIXUP_OPACITY),)
 
 
-def _cutmix(size: tuple[int, int], rng: np.random.Generator) -> tuple[Pane, ...]:
+def _cutmix(size: Size, rng: np.random.Generator) -> tuple[Pane, ...]:
     height, width = (_between(length, CUTMIX_SIDES, rng) for length in size)
     left = int(rng.integers(size[1] - width))
     top = int(rng.integers(size[0] - height))
     return (Pane(left, top, left + width, top + height),)
 
 
-def _mosaic(size: tuple[int, int], rng: np.random.Generator) -> tuple[Pane, ...]:
+def _mosaic(size: Size, rng: np.random.Generator) -> tuple[Pane, ...]:
     """The first image lies above and left of the cut; the others right of it, below it, and both."""
     y, x = (_between(length, MOSAIC_CUT, rng) for length in size)
     height, width = size

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from yolo.data.augment.color import draw_factor
+from yolo.records import Size
 
 # Network pixels; training drops smaller boxes (AlexeyAB data.c fill_truth_detection: lowest_w = 1 / w).
 SMALLEST_SIDE = 1
@@ -51,7 +52,7 @@ class Augmentation:
 
 
 def draw_augmentation(
-    settings: AugmentationSettings, image_size: tuple[int, int], rng: np.random.Generator
+    settings: AugmentationSettings, image_size: Size, rng: np.random.Generator
 ) -> Augmentation:
     """Draw an augmentation for an image of (height, width)."""
     height, width = image_size
@@ -84,9 +85,7 @@ def draw_flip_and_colors(
     )
 
 
-def keep_aspect(
-    augmentation: Augmentation, image_size: tuple[int, int], size: tuple[int, int]
-) -> Augmentation:
+def keep_aspect(augmentation: Augmentation, image_size: Size, size: Size) -> Augmentation:
     """Widen or heighten the part so that the image keeps its aspect in a network input of `size` (height, width).
 
     Source: AlexeyAB data.c load_data_detection, letter_box: the sides of the whole image decide, not those of the part.
@@ -103,7 +102,7 @@ def keep_aspect(
     )
 
 
-def is_small(augmentation: Augmentation, size: tuple[int, int]) -> bool:
+def is_small(augmentation: Augmentation, size: Size) -> bool:
     """Return whether the part has at least twice the width and height of a network input of `size`.
 
     Then an image of half its size is enough, see `halved`: Darknet's linear resizing skips pixels there.
@@ -124,7 +123,7 @@ def halved(augmentation: Augmentation) -> Augmentation:
     return replace(augmentation, left=left, top=top, width=right - left, height=bottom - top)
 
 
-def show_part(augmentation: Augmentation, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def show_part(augmentation: Augmentation, image: np.ndarray, size: Size) -> np.ndarray:
     """Return the part, resized to the network input and mirrored; the image's mean color outside the image.
 
     Args:
@@ -146,7 +145,7 @@ def show_part(augmentation: Augmentation, image: np.ndarray, size: tuple[int, in
 def show_window(
     augmentation: Augmentation,
     image: np.ndarray,
-    size: tuple[int, int],
+    size: Size,
     window: tuple[int, int, int, int],
 ) -> np.ndarray:
     """Compute only the pixels `window` of the result of `show_part`.
@@ -185,8 +184,8 @@ def show_window(
 def augment_boxes(
     augmentation: Augmentation,
     boxes: np.ndarray,
-    image_size: tuple[int, int],
-    size: tuple[int, int],
+    image_size: Size,
+    size: Size,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Move boxes as `show_part` moves pixels, and cut them at the border of the network input.
 
@@ -211,9 +210,7 @@ def augment_boxes(
     return visible_boxes(low.clip(0, 1), high.clip(0, 1), size)
 
 
-def visible_boxes(
-    low: np.ndarray, high: np.ndarray, size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
+def visible_boxes(low: np.ndarray, high: np.ndarray, size: Size) -> tuple[np.ndarray, np.ndarray]:
     """Return boxes, float32 `[M, 4]` cxcywh, and whether each is at least a network pixel wide and high, bool `[M]`.
 
     low, high: `[M, 2]` corners, 0..1 of a network input of `size` (height, width).

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from yolo.data.augment.geometry import Augmentation, visible_boxes
+from yolo.records import Size
 
 CUT = 0.2, 0.8  # the cut point lies between these fractions of the input's sides
 TILES = 4
@@ -41,15 +42,13 @@ class Tile:
         )
 
 
-def draw_cut(size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
+def draw_cut(size: Size, rng: np.random.Generator) -> tuple[int, int]:
     """Draw the cut point (y, x) in pixels, for a mosaic of `size` (height, width)."""
     y, x = (int(rng.integers(int(CUT[0] * side), int(CUT[1] * side) + 1)) for side in size)
     return y, x
 
 
-def into_corner(
-    augmentation: Augmentation, image_size: tuple[int, int], number: int
-) -> Augmentation:
+def into_corner(augmentation: Augmentation, image_size: Size, number: int) -> Augmentation:
     """Move the part of an image of (height, width) to the corner of the image that matches its place in the mosaic.
 
     number: 0 top left, 1 top right, 2 bottom left, 3 bottom right. Darknet does so to one image of two.
@@ -66,8 +65,8 @@ def tile_of(
     number: int,
     cut: tuple[int, int],
     augmentation: Augmentation,
-    image_size: tuple[int, int],
-    size: tuple[int, int],
+    image_size: Size,
+    size: Size,
 ) -> Tile:
     """Return the tile of one image: a corner of the image lies at the cut point, its filled borders lie beyond it.
 
@@ -93,7 +92,7 @@ def tile_of(
 
 
 def move_boxes(
-    tile: Tile, boxes: np.ndarray, size: tuple[int, int], bound: bool
+    tile: Tile, boxes: np.ndarray, size: Size, bound: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Move the boxes of an image into the mosaic.
 

@@ -7,14 +7,15 @@ import cv2
 import numpy as np
 
 from yolo.data.augment.geometry import Augmentation, AugmentationSettings, draw_flip_and_colors
+from yolo.records import Size
 
 GRAY = 128  # Darknet's .5
 
 
 def draw_on_canvas(
     settings: AugmentationSettings,
-    image_size: tuple[int, int],
-    size: tuple[int, int],
+    image_size: Size,
+    size: Size,
     rng: np.random.Generator,
 ) -> Augmentation:
     """Draw an augmentation for an image on a canvas, for `show_on_canvas`.
@@ -45,9 +46,7 @@ def draw_on_canvas(
     )
 
 
-def show_on_canvas(
-    augmentation: Augmentation, image: np.ndarray, size: tuple[int, int]
-) -> np.ndarray:
+def show_on_canvas(augmentation: Augmentation, image: np.ndarray, size: Size) -> np.ndarray:
     """Return the image uint8 `[H, W, C]` on a gray canvas uint8 `[*size, C]`, mirrored if so drawn.
 
     As in place_image, column x of w shows the place x / w of the image, and pixels beyond its last one are black.
