@@ -61,9 +61,7 @@ class AnchorFit:
 
 
 def box_sizes(
-    images: Iterable[LabeledImage],
-    size: Size,
-    placed: Callable[[Size, Size], Placement],
+    images: Iterable[LabeledImage], size: Size, placed: Callable[[Size, Size], Placement]
 ) -> np.ndarray:
     """Return (width, height) of all boxes in pixels of a network input of `size` (height, width), float64 `[M, 2]`.
 

@@ -164,9 +164,7 @@ def objects_per_class(images: Iterable[LabeledImage], classes: int) -> list[int]
 
 
 def tiny_boxes(
-    images: Iterable[LabeledImage],
-    size: Size,
-    placed: Callable[[Size, Size], Placement],
+    images: Iterable[LabeledImage], size: Size, placed: Callable[[Size, Size], Placement]
 ) -> list[Problem]:
     """Return a warning for each box that is less than a pixel wide or high in a network input of `size`.
 

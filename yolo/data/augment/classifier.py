@@ -79,10 +79,7 @@ def classifier_settings(
 
 
 def draw_view(
-    settings: ClassifierSettings,
-    image_size: Size,
-    size: Size,
-    rng: np.random.Generator,
+    settings: ClassifierSettings, image_size: Size, size: Size, rng: np.random.Generator
 ) -> View:
     """Draw the change of an image (image.c random_augment_image).
 

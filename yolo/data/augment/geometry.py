@@ -143,10 +143,7 @@ def show_part(augmentation: Augmentation, image: np.ndarray, size: Size) -> np.n
 
 
 def show_window(
-    augmentation: Augmentation,
-    image: np.ndarray,
-    size: Size,
-    window: tuple[int, int, int, int],
+    augmentation: Augmentation, image: np.ndarray, size: Size, window: tuple[int, int, int, int]
 ) -> np.ndarray:
     """Compute only the pixels `window` of the result of `show_part`.
 
@@ -182,10 +179,7 @@ def show_window(
 
 
 def augment_boxes(
-    augmentation: Augmentation,
-    boxes: np.ndarray,
-    image_size: Size,
-    size: Size,
+    augmentation: Augmentation, boxes: np.ndarray, image_size: Size, size: Size
 ) -> tuple[np.ndarray, np.ndarray]:
     """Move boxes as `show_part` moves pixels, and cut them at the border of the network input.
 

@@ -62,11 +62,7 @@ def into_corner(augmentation: Augmentation, image_size: Size, number: int) -> Au
 
 
 def tile_of(
-    number: int,
-    cut: tuple[int, int],
-    augmentation: Augmentation,
-    image_size: Size,
-    size: Size,
+    number: int, cut: tuple[int, int], augmentation: Augmentation, image_size: Size, size: Size
 ) -> Tile:
     """Return the tile of one image: a corner of the image lies at the cut point, its filled borders lie beyond it.
 

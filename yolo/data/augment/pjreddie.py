@@ -13,10 +13,7 @@ GRAY = 128  # Darknet's .5
 
 
 def draw_on_canvas(
-    settings: AugmentationSettings,
-    image_size: Size,
-    size: Size,
-    rng: np.random.Generator,
+    settings: AugmentationSettings, image_size: Size, size: Size, rng: np.random.Generator
 ) -> Augmentation:
     """Draw an augmentation for an image on a canvas, for `show_on_canvas`.
 
