@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 def main() -> None:
     args = _arguments()
 
-    from yolo.data.anchors import box_sizes, fit_of
+    from yolo.data import anchors
     from yolo.data.check import check_list, problem_lines
     from yolo.model.network import Network
     from yolo.train.setup.preflight import describe_fit, heads_of, placement_of
@@ -56,11 +56,11 @@ def main() -> None:
     for line in problem_lines(checked.problems):
         print(line, file=sys.stderr)
     size = network.input.height, network.input.width
-    boxes = box_sizes(checked.images, size, placement_of(network))
+    boxes = anchors.box_sizes(checked.images, size, placement_of(network))
     if len(boxes) == 0:
         raise DatasetError(f"{data.train}: found no box of a pixel or more, expected some")
     print(f"{len(boxes)} boxes at {size[1]}x{size[0]}")
-    print(f"the cfg: {describe_fit(fit_of(heads, boxes))}")
+    print(f"the cfg: {describe_fit(anchors.fit_of(heads, boxes))}")
     _print_anchors(network, heads, boxes, args.seed)
 
 
@@ -68,33 +68,25 @@ def _print_anchors(
     network: Network, heads: list[HeadAnchors], boxes: np.ndarray, seed: int
 ) -> None:
     """Print how well the anchors of k-means fit, and the lines for the cfg."""
-    from yolo.data.anchors import (
-        CELL_DIGITS,
-        PIXEL_DIGITS,
-        anchors_line,
-        fit_of,
-        kmeans_anchors,
-        masks_by_size,
-        rounded_anchors,
-    )
+    from yolo.data import anchors
     from yolo.train.setup.preflight import describe_fit
 
     counts = [len(head.own) for head in heads]
-    masks = masks_by_size(counts, [head.stride for head in heads])
+    masks = anchors.masks_by_size(counts, [head.stride for head in heads])
     in_cells = network.kinds[heads[0].layer] == "region"
-    unit, digits = (heads[0].stride, CELL_DIGITS) if in_cells else (1.0, PIXEL_DIGITS)
-    found = rounded_anchors(kmeans_anchors(boxes, sum(counts), seed) / unit, digits)
+    unit = heads[0].stride if in_cells else 1.0
+    digits = anchors.CELL_DIGITS if in_cells else anchors.PIXEL_DIGITS
+    best = anchors.kmeans_anchors(boxes, sum(counts), seed)
+    found = anchors.rounded_anchors(best / unit, digits)
     pairs = zip(heads, masks, strict=True)
     new = [replace(head, anchors=found * unit, own=mask) for head, mask in pairs]
-    fit = fit_of(new, boxes)
+    fit = anchors.fit_of(new, boxes)
     print(f"k-means: {describe_fit(fit)}\n")
-    print(f"anchors = {anchors_line(found, digits)}\nnum = {len(found)}")
+    print(f"anchors = {anchors.anchors_line(found, digits)}\nnum = {len(found)}")
     for head, fraction in zip(new, fit.fractions, strict=True):
         if not in_cells:  # a [region] uses all anchors
-            mask, place = (
-                ",".join(map(str, head.own)),
-                f"layer {head.layer}, stride {head.stride:g}",
-            )
+            place = f"layer {head.layer}, stride {head.stride:g}"
+            mask = ",".join(map(str, head.own))
             print(f"mask = {mask}  in {place}: {fraction:.1%} of the boxes")
 
 

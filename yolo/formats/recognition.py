@@ -45,11 +45,8 @@ def ground_truth_format(path: Path) -> GroundTruthFormat:
         if any(path.glob("*.xml")):
             return GroundTruthFormat.VOC
         raise DatasetError(f"{path}: found a folder without XML, expected --truth-format")
-    by_ending = {
-        ".data": GroundTruthFormat.LABELS,
-        ".txt": GroundTruthFormat.LABELS,
-        ".json": GroundTruthFormat.COCO,
-    }
+    labels, coco = GroundTruthFormat.LABELS, GroundTruthFormat.COCO
+    by_ending = {".data": labels, ".txt": labels, ".json": coco}
     if path.suffix.lower() not in by_ending:
         raise DatasetError(f"{path}: found the ending {path.suffix!r}, expected --truth-format")
     return by_ending[path.suffix.lower()]

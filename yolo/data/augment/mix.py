@@ -105,9 +105,8 @@ def move_boxes(
     shift = (tile.shift_x, tile.shift_y) / sides
     low = boxes[:, :2] - boxes[:, 2:] / 2 + shift
     high = boxes[:, :2] + boxes[:, 2:] / 2 + shift
-    least, most = ((tile.left, tile.top) / sides, (tile.right, tile.bottom) / sides)
-    if not bound:
-        least, most = np.zeros(2), np.ones(2)
+    border = (tile.left, tile.top) / sides, (tile.right, tile.bottom) / sides
+    least, most = border if bound else (0, 1)
     return visible_boxes(low.clip(least, most), high.clip(least, most), size)
 
 
