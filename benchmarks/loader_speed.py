@@ -40,10 +40,10 @@ from yolo.data.check import LabeledImage, check_list
 from yolo.data.dataset import Draw, TrainingImages, collate
 from yolo.data.images import ROOM, ImageStore
 from yolo.data.sample import METHODS, Recipe
-from yolo.settings import MixingSettings
+from yolo.settings import ColorSettings, MixingSettings
 
 BATCH = 16
-SETTINGS = AugmentationSettings(0.3, 1.5, True, 0.1, 1.5, 1.5)
+SETTINGS = AugmentationSettings(0.3, 1.5, True, ColorSettings(0.1, 1.5, 1.5))
 LARGE, LARGE_SIZE = 60, (1200, 1600)  # how many are drawn, height and width
 INSTALL = "ultralytics is not here; the first lines of this file say how to install it"
 Batches = Iterator[object]

@@ -21,9 +21,10 @@ from yolo.data.images import ImageStore
 from yolo.data.sample import METHODS, Recipe
 from yolo.data.workers import prepared
 from yolo.letterbox import letterboxed, stretched
-from yolo.settings import MixingSettings
+from yolo.settings import ColorSettings, MixingSettings
 
-SETTINGS = AugmentationSettings(0.2, 1.2, True, 0.1, 1.5, 1.5)
+COLOR = ColorSettings(0.1, 1.5, 1.5)
+SETTINGS = AugmentationSettings(0.2, 1.2, True, COLOR)
 MIXING = MixingSettings(mosaic=True, blur=7, gaussian_noise=20)
 UNMIXED = MixingSettings()
 PLAIN = AugmentationSettings()
@@ -152,7 +153,7 @@ def test_training_images_are_as_the_cfg_says(four):
         images_of(four), network.input, network.training_settings, network.head_settings[-1],
         "pjreddie",
     )  # fmt: skip
-    assert made.recipe.settings == AugmentationSettings(0.25, 1.4, False, 0.1, 1.5, 1.5, True)
+    assert made.recipe.settings == AugmentationSettings(0.25, 1.4, False, COLOR, True)
     assert made.recipe.mixing == MixingSettings(mosaic=True, blur=3)
     assert made.recipe.method is METHODS["pjreddie"] and made.recipe.max_boxes == 17
     assert made.channels == 3 and len(made) == 4

@@ -9,7 +9,7 @@ from tests.helpers.bright_box import BRIGHT, DARK, image_of, pixel_box, seen, un
 from yolo.data.augment.geometry import AugmentationSettings
 from yolo.data.sample import METHODS, Recipe, Source, draw_images, make_sample
 from yolo.records import LabeledBoxes
-from yolo.settings import MixingSettings
+from yolo.settings import ColorSettings, MixingSettings
 
 WILD = AugmentationSettings(jitter=0.3, resize=1.5, flip=True)
 MOSAIC = MixingSettings(mosaic=True, mosaic_bound=True)
@@ -150,7 +150,7 @@ def test_mixup_shows_both_images_half_and_all_their_boxes():
 
 
 def test_the_same_seed_gives_the_same_sample():
-    settings = AugmentationSettings(0.3, 1.5, True, 0.1, 1.5, 1.5, letter_box=True)
+    settings = AugmentationSettings(0.3, 1.5, True, ColorSettings(0.1, 1.5, 1.5), letter_box=True)
     mixing = MixingSettings(mosaic=True, blur=9, gaussian_noise=20)
     sources = [random_source(IMAGES[n], np.random.default_rng(n)) for n in range(4)]
 

@@ -110,9 +110,7 @@ def training_images(
         jitter=head.jitter,
         resize=head.resize,
         flip=training.flip,
-        hue=training.color.hue,
-        saturation=training.color.saturation,
-        exposure=training.color.exposure,
+        color=training.color,
         letter_box=seen.letter_box,
     )
     recipe = Recipe(METHODS[dialect], settings, training.mixing, head.max_boxes)

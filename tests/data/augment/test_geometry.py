@@ -17,6 +17,7 @@ from yolo.data.augment.geometry import (
     show_part,
     show_window,
 )
+from yolo.settings import ColorSettings
 
 WHOLE = Augmentation(left=0, top=0, width=64, height=48)
 WILD = AugmentationSettings(jitter=0.4, resize=1.5, flip=True)
@@ -143,7 +144,7 @@ def test_draws_are_the_same_for_the_same_seed_and_differ_for_others():
 
 
 def test_draws_keep_to_their_limits_and_reach_them():
-    settings = AugmentationSettings(jitter=0.2, flip=True, hue=0.1, saturation=1.5, exposure=2.0)
+    settings = AugmentationSettings(jitter=0.2, flip=True, color=ColorSettings(0.1, 1.5, 2.0))
     rng = np.random.default_rng(0)
     draws = [draw_augmentation(settings, (100, 200), rng) for _ in range(2000)]
     lefts = [each.left for each in draws]

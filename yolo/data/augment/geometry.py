@@ -10,6 +10,7 @@ import numpy as np
 
 from yolo.data.augment.color import draw_factor
 from yolo.records import Size
+from yolo.settings import ColorSettings
 
 # Network pixels; training drops smaller boxes (AlexeyAB data.c fill_truth_detection: lowest_w = 1 / w).
 SMALLEST_SIDE = 1
@@ -20,16 +21,13 @@ class AugmentationSettings:
     """Limits of the changes, in Darknet's words.
 
     jitter: largest fraction by which each side is cut or widened; resize: largest zoom factor;
-    hue: largest change in turns of the color circle; saturation, exposure: largest factor, also as its inverse;
     letter_box: keep the aspect of the image.
     """
 
     jitter: float = 0.0
     resize: float = 1.0
     flip: bool = False
-    hue: float = 0.0
-    saturation: float = 1.0
-    exposure: float = 1.0
+    color: ColorSettings = ColorSettings(hue=0.0, saturation=1.0, exposure=1.0)
     letter_box: bool = False
 
 
@@ -79,9 +77,9 @@ def draw_flip_and_colors(
     return Augmentation(
         **part,
         flip=settings.flip and bool(rng.integers(2)),
-        hue=rng.uniform(-settings.hue, settings.hue),
-        saturation=draw_factor(settings.saturation, rng),
-        exposure=draw_factor(settings.exposure, rng),
+        hue=rng.uniform(-settings.color.hue, settings.color.hue),
+        saturation=draw_factor(settings.color.saturation, rng),
+        exposure=draw_factor(settings.color.exposure, rng),
     )
 
 
