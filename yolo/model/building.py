@@ -143,6 +143,24 @@ def read_class_tree(section: Section, key: str, classes: int) -> Tree | None:
     return tree
 
 
+def output_size(
+    size: tuple[int, int], reach: int, stride: tuple[int, int], padding: int
+) -> tuple[int, int]:
+    """Return the (height, width) of the output of a sliding window.
+
+    Args:
+        size: (height, width) of the input.
+        reach: side of the window in pixels.
+        stride: (vertical, horizontal).
+        padding: pixels added to each axis, the sum of both sides.
+    """
+    height, width = size
+    return (
+        (height + padding - reach) // stride[0] + 1,
+        (width + padding - reach) // stride[1] + 1,
+    )
+
+
 def check_output_size(
     section: Section, key: str, out: tuple[int, ...], size: tuple[int, int]
 ) -> None:

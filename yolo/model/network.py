@@ -286,12 +286,11 @@ def _check_shape(section: Section, shape: Shape) -> None:
 
 def _check_classes(sections: list[Section], built: list[Built]) -> None:
     """Raise CfgError unless all heads have the same classes: their predictions are concatenated."""
-    heads = [
-        (s, b.module.classes) for s, b in zip(sections, built, strict=True) if b.head is not None
-    ]
-    for section, classes in heads[1:]:
-        if classes != heads[0][1]:
-            raise section.error("classes", f"{heads[0][1]}, as in the first head")
+    heads = [each for each in zip(sections, built, strict=True) if each[1].head is not None]
+    for section, head in heads[1:]:
+        classes = heads[0][1].module.classes
+        if head.module.classes != classes:
+            raise section.error("classes", f"{classes}, as in the first head")
 
 
 def _last_uses(
@@ -303,7 +302,7 @@ def _last_uses(
     }
     for index in range(len(sources)):
         last.setdefault(index, index)  # read by no layer: freed at once
-    released: list[tuple[int, ...]] = []
-    for index in range(len(sources)):
-        released.append(tuple(s for s, at in last.items() if at == index and s not in outputs))
-    return tuple(released)
+    return tuple(
+        tuple(s for s, at in last.items() if at == index and s not in outputs)
+        for index in range(len(sources))
+    )

@@ -42,6 +42,7 @@ NAMES = {
     "normalization": "lrn",
     "scale_channels": "scale",
 }
+NAMES_OF_CLASSES = {DepthMaxPool: "max-depth", Downsample: "downsample", DropBlock: "dropblock"}
 
 # AlexeyAB's numbers for the keys of a [shortcut], as make_shortcut_layer prints them.
 WEIGHTS_PER_FEATURE, WEIGHTS_PER_CHANNEL = 1, 2
@@ -181,13 +182,7 @@ def _name(kind: str, layer: nn.Module) -> str:
     convolution = _convolution(layer)
     if convolution is not None:
         return convolution.name
-    if isinstance(layer, DepthMaxPool):
-        return "max-depth"
-    if isinstance(layer, Downsample):
-        return "downsample"
-    if isinstance(layer, DropBlock):
-        return "dropblock"
-    return NAMES.get(kind, kind)
+    return NAMES_OF_CLASSES.get(type(layer)) or NAMES.get(kind, kind)
 
 
 def _window(layer: nn.Module) -> str:
@@ -211,10 +206,8 @@ def _window(layer: nn.Module) -> str:
         return f"{_filters()}/{layer.stride}"
     if isinstance(layer, LocalResponseNorm):
         return f"{_filters()}{layer.size}"
-    if isinstance(layer, nn.Dropout):
+    if isinstance(layer, nn.Dropout | DropBlock):
         return f"{_filters()}p = {layer.p:.2f}"
-    if isinstance(layer, DropBlock):
-        return f"{_filters()}p = {layer.probability:.2f}"
     return ""
 
 

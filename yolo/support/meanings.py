@@ -39,46 +39,20 @@ STRIDES = {
     "stride_y": "vertical stride; -1: stride",
 }
 
+WINDOW = {
+    **STRIDES,
+    "size": "side of the window",
+    "padding": "sum of both sides; if it is odd, right and bottom get one pixel more",
+}
+
 BLUR = "1: blur with a 3x3 kernel, which then has the stride; 2: with a 2x2 kernel"
 FROM = "index of the other layer; negative: counted back from here"
 NO_EFFECT = "read; has no effect here"
-
-CONVOLUTION = {
-    "filters": FILTERS,
-    "size": "side of the kernel",
-    **STRIDES,
-    "pad": "1: size / 2 zeros on each side, and `padding` is ignored",
-    "padding": "zeros on each side",
-    "dilation": "distance of the kernel's taps in pixels; padding is multiplied by it; ignored if size is 1",
-    "groups": "groups of channels, as in nn.Conv2d; AlexeyAB: 1 if xnor is 1",
-    "batch_normalize": "1: batch norm (epsilon 1e-5, momentum .01) and no bias",
-    "activation": ACTIVATION,
-    "antialiasing": BLUR,
-    "share_index": "layer whose weights and batch norm are used; this layer stores nothing; -1: the previous layer",
-    "cbn": "1: as batch_normalize; training does not accumulate statistics over iterations",
-    "binary": "1: weights are replaced by their signs times the filter's mean absolute weight",
-    "xnor": "1: inputs are replaced by their signs too",
-    "bin_output": "read if xnor is 1 (the next such layer uses signs anyway), otherwise it must be 0",
-}
-
-BOX_LOSS = {
-    "iou_loss": "training: box loss",
-    "iou_normalizer": "training: weight of the box loss",
-    "obj_normalizer": "training: weight of the objectness loss",
-    "cls_normalizer": "training: weight of the class loss, with counters_per_class",
-    "delta_normalizer": "training: weight of all losses of this head",
-    "max_delta": "training: largest delta of an IoU loss",
-}
 
 AUGMENTATION = {
     "jitter": "training: largest crop of each side, as a fraction",
     "resize": "training: largest zoom",
     "random": "1 or a factor: change the input size every ten batches in training",
-}
-
-NMS = {
-    "nms_kind": "kind of NMS in detection",
-    "beta_nms": "exponent of diounms",
 }
 
 YOLO = {
@@ -96,9 +70,15 @@ YOLO = {
     "focal_loss": "1: focal class loss in training",
     "objectness_smooth": "1: the target of objectness is the overlap in training",
     "counters_per_class": "training: number of objects of each class; rare classes get larger weights",
-    **BOX_LOSS,
+    "iou_loss": "training: box loss",
+    "iou_normalizer": "training: weight of the box loss",
+    "obj_normalizer": "training: weight of the objectness loss",
+    "cls_normalizer": "training: weight of the class loss, with counters_per_class",
+    "delta_normalizer": "training: weight of all losses of this head",
+    "max_delta": "training: largest delta of an IoU loss",
     **AUGMENTATION,
-    **NMS,
+    "nms_kind": "kind of NMS in detection",
+    "beta_nms": "exponent of diounms",
 }
 
 REGION_AND_DETECTION = {
@@ -172,7 +152,23 @@ OWN_MEANINGS: dict[str, dict[str, str]] = {
         "ema_alpha": "weight of the old value in the EMA of the weights; 0: no EMA",
         "max_chart_loss": "upper end of the loss axis of chart.png",
     },
-    "convolutional": CONVOLUTION,
+    "convolutional": {
+        "filters": FILTERS,
+        "size": "side of the kernel",
+        **STRIDES,
+        "pad": "1: size / 2 zeros on each side, and `padding` is ignored",
+        "padding": "zeros on each side",
+        "dilation": "distance of the kernel's taps in pixels; padding is multiplied by it; ignored if size is 1",
+        "groups": "groups of channels, as in nn.Conv2d; AlexeyAB: 1 if xnor is 1",
+        "batch_normalize": "1: batch norm (epsilon 1e-5, momentum .01) and no bias",
+        "activation": ACTIVATION,
+        "antialiasing": BLUR,
+        "share_index": "layer whose weights and batch norm are used; this layer stores nothing; -1: the previous layer",
+        "cbn": "1: as batch_normalize; training does not accumulate statistics over iterations",
+        "binary": "1: weights are replaced by their signs times the filter's mean absolute weight",
+        "xnor": "1: inputs are replaced by their signs too",
+        "bin_output": "read if xnor is 1 (the next such layer uses signs anyway), otherwise it must be 0",
+    },
     "connected": {
         "output": "number of outputs",
         "activation": ACTIVATION,
@@ -186,18 +182,12 @@ OWN_MEANINGS: dict[str, dict[str, str]] = {
         "activation": ACTIVATION,
     },
     "maxpool": {
-        **STRIDES,
-        "size": "side of the window",
-        "padding": "sum of both sides; if it is odd, right and bottom get one pixel more",
+        **WINDOW,
         "maxpool_depth": "1: maximum of every out_channels-th channel of a pixel instead",
         "out_channels": "output channels, with maxpool_depth",
         "antialiasing": BLUR,
     },
-    "local_avgpool": {
-        **STRIDES,
-        "size": "side of the window",
-        "padding": "sum of both sides; if it is odd, right and bottom get one pixel more",
-    },
+    "local_avgpool": WINDOW,
     "avgpool": {},
     "shortcut": {
         "from": "indices of the other layers; negative: counted back from here",
@@ -231,10 +221,7 @@ OWN_MEANINGS: dict[str, dict[str, str]] = {
         "crop_width": "of the output",
         "flip": "1: mirror half of the training batches",
         "noadjust": "0: values become 2 x - 1",
-        "angle": NO_EFFECT,
-        "saturation": NO_EFFECT,
-        "exposure": NO_EFFECT,
-        "shift": NO_EFFECT,
+        **dict.fromkeys(("angle", "saturation", "exposure", "shift"), NO_EFFECT),
     },
     "batchnorm": {},
     "lrn": {
@@ -256,13 +243,7 @@ OWN_MEANINGS: dict[str, dict[str, str]] = {
         "tree": "file of a class hierarchy: each group of siblings adds up to 1",
         "noloss": NO_EFFECT,
     },
-    "cost": {
-        "type": NO_EFFECT,
-        "scale": NO_EFFECT,
-        "ratio": NO_EFFECT,
-        "noobj": NO_EFFECT,
-        "thresh": NO_EFFECT,
-    },
+    "cost": dict.fromkeys(("type", "scale", "ratio", "noobj", "thresh"), NO_EFFECT),
     "empty": {},
     "yolo": {
         **YOLO,
@@ -284,10 +265,7 @@ OWN_MEANINGS: dict[str, dict[str, str]] = {
         "thresh": "training: no objectness loss for negatives above this IoU with a ground truth",
         "classfix": "training: which classes are trained; -1 has no effect on detection here",
         "focal_loss": "1: focal class loss in training",
-        "mask_scale": NO_EFFECT,
-        "log": NO_EFFECT,
-        "sqrt": NO_EFFECT,
-        "absolute": NO_EFFECT,
+        **dict.fromkeys(("mask_scale", "log", "sqrt", "absolute"), NO_EFFECT),
     },
     "detection": {
         **REGION_AND_DETECTION,

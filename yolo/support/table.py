@@ -3,7 +3,7 @@
 Keys and defaults are those that the builders read from a small cfg of each kind; the texts are in `meanings.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from yolo.cfg import KeySpec, parse_cfg
 from yolo.model.builders import BUILDERS, UNSUPPORTED
@@ -64,9 +64,20 @@ def key_specs(kind: str) -> dict[str, KeySpec]:
 
 def support_table() -> str:
     """Return the whole page. Raises KeyError for a key without a text in `meanings.py`."""
-    parts = [TITLE, _activations(), _policies(), _kind_table("net"), _every_layer()]
-    parts += [_kind_table(kind) for kind in SECTIONS if kind != "net"]
-    parts += [_unsupported(), _unread()]
+    found = {key: spec for key, spec in key_specs("empty").items() if key in EVERY_LAYER}
+    every_layer = ["## Every section but [net]\n", *HEADER, *_rows("empty", found)]
+    unsupported = ["## Not supported\n", "| section | what it is |", "|---|---|"]
+    unsupported += [f"| `[{kind}]` | {what} |" for kind, what in UNSUPPORTED.items()]
+    parts = [
+        TITLE,
+        f"## Activations\n\n{_quoted(ACTIVATIONS)}.\n",
+        f"## Learning rate policies\n\n{_quoted(POLICIES)}.\n",
+        _kind_table("net"),
+        "\n".join(every_layer) + "\n",
+        *(_kind_table(kind) for kind in SECTIONS if kind != "net"),
+        "\n".join(unsupported) + "\n",
+        _unread(),
+    ]
     return "\n".join(parts)
 
 
@@ -84,12 +95,6 @@ def _kind_table(kind: str) -> str:
     if kind != "net":
         found = {key: spec for key, spec in found.items() if key not in EVERY_LAYER}
     lines += [*HEADER, *_rows(kind, found)] if found else ["No keys of its own."]
-    return "\n".join(lines) + "\n"
-
-
-def _every_layer() -> str:
-    found = {key: spec for key, spec in key_specs("empty").items() if key in EVERY_LAYER}
-    lines = ["## Every section but [net]\n", *HEADER, *_rows("empty", found)]
     return "\n".join(lines) + "\n"
 
 
@@ -116,31 +121,15 @@ def _default(default: object) -> str:
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 
-def _activations() -> str:
-    return "## Activations\n\n" + ", ".join(f"`{name}`" for name in ACTIVATIONS) + ".\n"
-
-
-def _policies() -> str:
-    return "## Learning rate policies\n\n" + ", ".join(f"`{name}`" for name in POLICIES) + ".\n"
-
-
-def _unsupported() -> str:
-    lines = ["## Not supported\n", "| section | what it is |", "|---|---|"]
-    lines += [f"| `[{kind}]` | {what} |" for kind, what in UNSUPPORTED.items()]
-    return "\n".join(lines) + "\n"
-
-
 def _unread() -> str:
-    lines = [
-        "## Read by Darknet, not read here\n",
-        "| section | keys | subject |",
-        "|---|---|---|",
-    ]
+    lines = ["## Read by Darknet, not read here\n", "| section | keys | subject |", "|---|---|---|"]
     for kind, groups in UNREAD.items():
         name = f"`[{kind}]`" if kind in SECTIONS else kind
-        lines += [f"| {name} | {_quoted(keys)} | {what} |" for keys, what in groups.items()]
+        lines += [
+            f"| {name} | {_quoted(keys.split(', '))} | {what} |" for keys, what in groups.items()
+        ]
     return "\n".join(lines) + "\n"
 
 
-def _quoted(keys: str) -> str:
-    return ", ".join(f"`{key}`" for key in keys.split(", "))
+def _quoted(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)

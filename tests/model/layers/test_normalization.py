@@ -368,7 +368,7 @@ def test_a_dropblock_that_drops_everything_returns_zeros():
 )
 def test_pixels_have_priority_over_the_fraction_of_a_dropblocks_size(lines, fraction, pixels):
     layer = layer_of(f"[dropout]\ndropblock=1\nprobability=.1\n{lines}").module
-    assert isinstance(layer, DropBlock) and layer.probability == 0.1
+    assert isinstance(layer, DropBlock) and layer.p == 0.1
     assert (layer.fraction, layer.pixels) == (fraction, pixels)
 
 

@@ -17,6 +17,7 @@ from yolo.model.building import (
     BuildContext,
     Built,
     check_output_size,
+    output_size,
     read_activation,
     read_strides,
     require_zero,
@@ -249,7 +250,8 @@ def build_convolutional(section: Section, context: BuildContext) -> Built:
     dilation = section.integer("dilation", 1, minimum=1)
     if size == 1:
         dilation = 1  # parse_convolutional
-    padding = _read_padding(section, size) * dilation
+    padding = section.integer("padding", 0, minimum=0)
+    padding = dilation * (size // 2 if section.flag("pad") else padding)
     filters = section.integer("filters", 1, minimum=1)
     context.check_stored_values(section, "filters", filters)
     window = _Window(
@@ -263,10 +265,7 @@ def build_convolutional(section: Section, context: BuildContext) -> Built:
     _, height, width = context.previous_shape
     # AlexeyAB leaves dilation out of the output's size; with its own `pad` and odd sizes both agree.
     reach = dilation * (size - 1) + 1
-    out = tuple(
-        (length + 2 * padding - reach) // step + 1
-        for length, step in zip((height, width), window.stride, strict=True)
-    )
+    out = output_size((height, width), reach, window.stride, 2 * padding)
     check_output_size(section, "size", out, (height, width))
     if window.blur is not None:
         out = window.blur.output_size(out)
@@ -308,11 +307,6 @@ def _build_layer(
         **window._asdict(),
     )
     return BinaryConvolutional(plain=layer, signs_in=xnor) if xnor or binary else layer
-
-
-def _read_padding(section: Section, size: int) -> int:
-    padding = section.integer("padding", 0, minimum=0)
-    return size // 2 if section.flag("pad") else padding
 
 
 def _find_owner(section: Section, context: BuildContext, share_index: int) -> Convolutional:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from yolo.cfg import Section
-from yolo.model.building import BuildContext, Built, check_output_size, read_activation
+from yolo.model.building import BuildContext, Built, check_output_size, output_size, read_activation
 from yolo.model.layers.convolution import (
     BATCH_NORM_VALUES,
     batch_norm,
@@ -145,10 +145,9 @@ def build_local(section: Section, context: BuildContext) -> Built:
     # With any `pad`, Darknet's local_out_height ignores the size of the window, but its windows do have `pad` zeros
     # around. Only values for which both agree can be computed.
     reach = size if padding == 0 else 1
-    out = (height - reach) // stride + 1, (width - reach) // stride + 1
+    out = output_size((height, width), reach, (stride, stride), 0)
     check_output_size(section, "size", out, (height, width))
-    filled = tuple((length + 2 * padding - size) // stride + 1 for length in (height, width))
-    if out != filled:
+    if out != output_size((height, width), size, (stride, stride), 2 * padding):
         fitting = sorted({0, size // 2 if size % 2 else 0})
         raise section.error("pad", " or ".join(map(str, fitting)), f"{padding} with size={size}")
     places = out[0] * out[1]

@@ -27,7 +27,7 @@ class DropBlock(nn.Module):
 
     def __init__(self, *, probability: float, fraction: float = 0.0, pixels: int = 0) -> None:
         super().__init__()
-        self.probability = probability
+        self.p = probability  # as nn.Dropout calls it
         self.fraction = fraction
         self.pixels = pixels
         self.progress = 1.0
@@ -47,7 +47,7 @@ class DropBlock(nn.Module):
         side = self.side((height, width))
         random = torch.rand(features.shape, device=features.device).flatten(2)
         lowest, place = random.min(dim=2)  # [B, C]
-        drawn = lowest < self.probability * self._strength() / side**2
+        drawn = lowest < self.p * self._strength() / side**2
         rows = _covered(place // width, side, height)
         columns = _covered(place % width, side, width)
         dropped = drawn[..., None, None] & rows[..., :, None] & columns[..., None, :]

@@ -14,6 +14,7 @@ from yolo.model.building import (
     BuildContext,
     Built,
     check_output_size,
+    output_size,
     read_strides,
     require_zero,
 )
@@ -39,11 +40,7 @@ class MaxPool(nn.Module):
 
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the output size for an input of `size`."""
-        height, width = (
-            (length + self.padding - self.size) // stride + 1
-            for length, stride in zip(size, self.stride, strict=True)
-        )
-        return height, width
+        return output_size(size, self.size, self.stride, self.padding)
 
     def sides(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
         """Return (left, right, top, bottom): by how many pixels the windows exceed an input of `size`."""
@@ -119,11 +116,7 @@ class Blur(nn.Module):
 
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the output size for an input of `size`."""
-        height, width = (
-            (length + 2 * self.padding - self.size) // stride + 1
-            for length, stride in zip(size, self.stride, strict=True)
-        )
-        return height, width
+        return output_size(size, self.size, self.stride, 2 * self.padding)
 
     def forward(self, features: Tensor) -> Tensor:
         channels = features.shape[1]
