@@ -15,6 +15,7 @@ from yolo.data.images import read_image
 from yolo.data.workers import prepared, start_worker
 from yolo.detect.classifier import Classifier, center_crop, center_placement
 from yolo.errors import DatasetError
+from yolo.evaluate.metrics.operating_point import ratio
 from yolo.evaluate.metrics.table import format_ap
 from yolo.letterbox import letterboxed, place
 
@@ -36,12 +37,12 @@ class Accuracy:
     @property
     def top_1(self) -> float | None:
         """The fraction of all images whose class had the highest probability; None without an image."""
-        return _ratio(int(self.first.sum()), int(self.images.sum()))
+        return ratio(int(self.first.sum()), int(self.images.sum()))
 
     @property
     def top_k(self) -> float | None:
         """The fraction of all images whose class was among the `top` highest; None without an image."""
-        return _ratio(int(self.among.sum()), int(self.images.sum()))
+        return ratio(int(self.among.sum()), int(self.images.sum()))
 
 
 @dataclass(frozen=True)
@@ -113,14 +114,10 @@ def accuracy_table(accuracy: Accuracy) -> str:
         strict=True,
     )
     body = [
-        [name, str(images), format_ap(_ratio(first, images)), format_ap(_ratio(among, images))]
+        [name, str(images), format_ap(ratio(first, images)), format_ap(ratio(among, images))]
         for name, images, first, among in rows
     ]
     table = AsciiTable([["class", "images", "top-1", f"top-{accuracy.top}"], *body])
     table.inner_footing_row_border = True
     table.justify_columns = {column: "right" for column in range(1, 4)}
     return table.table
-
-
-def _ratio(part: int, whole: int) -> float | None:
-    return part / whole if whole else None

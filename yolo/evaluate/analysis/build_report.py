@@ -41,6 +41,7 @@ from yolo.evaluate.metrics.coco_matching import (
     score_order,
 )
 from yolo.evaluate.metrics.confusion import confusion_matrix
+from yolo.evaluate.metrics.operating_point import OperatingPoint
 from yolo.evaluate.metrics.voc import CONTINUOUS, mean_ap
 from yolo.records import Evaluation
 
@@ -132,15 +133,9 @@ def _ratios(kinds: np.ndarray, ground_truths: int) -> dict[str, float | int | No
         _count(kinds, tide.TRUE_POSITIVE),
         _count(kinds, *tide.FALSE_KINDS),
     )
-    detections = true_positives + false_positives
-    both = detections + ground_truths
-    return {
-        "true_positives": true_positives,
-        "false_positives": false_positives,
-        "precision": true_positives / detections if detections else None,
-        "recall": true_positives / ground_truths if ground_truths else None,
-        "f1": 2 * true_positives / both if both else None,
-    }
+    point = OperatingPoint(true_positives, false_positives, ground_truths - true_positives, 0.0)
+    shared = ("true_positives", "false_positives", "precision", "recall", "f1")
+    return {name: getattr(point, name) for name in shared}
 
 
 def _totals(evaluation: Evaluation, shown: tide.Errors, score_thresh: float) -> Totals:

@@ -12,9 +12,10 @@ from yolo.evaluate.analysis.json_records import json_name
 from yolo.evaluate.analysis.report import DETECTED, DIFFICULT, ImageDetection, ImageReport, Report
 from yolo.evaluate.analysis.tide import FALSE_KINDS, FOREGROUND_IOU
 from yolo.evaluate.metrics.coco_matching import NONE, match_free, overlapping_pairs, same_class
+from yolo.evaluate.metrics.table import NOT_AVAILABLE, format_ap
 from yolo.records import GroundTruth, ScoredBoxes
 
-BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "same", "n/a"
+BETTER, WORSE, SAME = "better", "worse", "same"
 IMAGES_PRINTED = 8
 CLASSES_PRINTED = 10
 LESS_IS_BETTER = ("miss rate", "FP", "FN", "calibration error")  # ends of the names of such metrics
@@ -36,9 +37,9 @@ class MetricChange:
 
     @property
     def trend(self) -> str:
-        """BETTER, WORSE, SAME or UNKNOWN."""
+        """BETTER, WORSE, SAME or NOT_AVAILABLE."""
         if self.step is None:
-            return SAME if self.a is self.b else UNKNOWN
+            return SAME if self.a is self.b else NOT_AVAILABLE
         if self.step == 0:
             return SAME
         return BETTER if (self.step > 0) == self.more_is_better else WORSE
@@ -146,11 +147,9 @@ def image_words(image: ImageChange) -> str:
     return ", ".join(f"{count} {what}" for count, what in counts if count)
 
 
-def number_text(value: float | int | None) -> str:
-    """Format a measure or a count for a table of changes."""
-    if isinstance(value, int):
-        return f"{value:,}"
-    return UNKNOWN if value is None else f"{value:.4f}"
+def number_text(value: float | int | None, digits: int = 4) -> str:
+    """Format a measure or a count."""
+    return f"{value:,}" if isinstance(value, int) else format_ap(value, digits)
 
 
 def step_text(change: MetricChange) -> str:

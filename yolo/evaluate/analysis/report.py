@@ -253,11 +253,8 @@ def report_of_json(content: object) -> Report:
         for key, boxes in (("truths", image.ground_truths), ("detections", image.detections)):
             for place, box in enumerate(boxes):
                 if not 0 <= box.label < len(report.names):
-                    raise fault(
-                        f"pictures[{at}].{key}[{place}].class",
-                        box.label,
-                        f"a class number below {len(report.names)}",
-                    )
+                    place = f"pictures[{at}].{key}[{place}].class"
+                    raise fault(place, box.label, f"a class number below {len(report.names)}")
     return report
 
 

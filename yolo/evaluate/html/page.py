@@ -12,12 +12,12 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from yolo.evaluate.analysis.compare import step_text
+from yolo.evaluate.analysis.compare import number_text, step_text
+from yolo.evaluate.metrics.table import NOT_AVAILABLE
 from yolo.files import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE_FILE = "index.html"
-NOT_AVAILABLE = "n/a"
 
 
 def render(template: str, **context: object) -> str:
@@ -69,7 +69,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        number=_number,
+        number=number_text,
         percent=_percent,
         plural=_plural,
         step=step_text,
@@ -91,13 +91,6 @@ def printable(value: object) -> object:
             char if char.isprintable() else char.encode("unicode_escape").decode() for char in value
         )
     return value
-
-
-def _number(value: float | int | None, digits: int = 4) -> str:
-    """Format a measure or a count."""
-    if isinstance(value, int):
-        return f"{value:,}"
-    return NOT_AVAILABLE if value is None else f"{value:.{digits}f}"
 
 
 def _percent(value: float | None) -> str:

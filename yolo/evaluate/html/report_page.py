@@ -8,7 +8,8 @@ from yolo.evaluate.analysis.report import REPORT_FILE, About, ErrorReport, Repor
 from yolo.evaluate.analysis.tide import KINDS
 from yolo.evaluate.html import charts
 from yolo.evaluate.html.image_svg import MEANINGS, image_card, legend
-from yolo.evaluate.html.page import NOT_AVAILABLE, render, write_page
+from yolo.evaluate.html.page import render, write_page
+from yolo.evaluate.metrics.table import format_ap
 
 IMAGES_PER_LIST = 12  # of the most costly errors, and of the most errors
 SIDE_TITLE = "side of the object in pixels, from"
@@ -57,7 +58,7 @@ def report_page(report: Report) -> str:
         class_curves=[
             charts.curve_chart(
                 each.name,
-                f"AP50 {_rounded(each.ap50)}, {each.ground_truths:,} objects",
+                f"AP50 {format_ap(each.ap50, 3)}, {each.ground_truths:,} objects",
                 [each.curve],
             )
             for each in sorted(report.classes, key=lambda each: (each.ap50 is None, each.ap50 or 0))
@@ -105,7 +106,3 @@ def most_confused(
 def _title(about: About) -> str:
     data = Path(about.data).stem
     return f"{Path(about.weights).stem} on {data}" if data else Path(about.weights).stem
-
-
-def _rounded(value: float | None) -> str:
-    return NOT_AVAILABLE if value is None else f"{value:.3f}"

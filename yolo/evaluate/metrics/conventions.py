@@ -10,7 +10,6 @@ from yolo.evaluate.metrics.coco import CocoScore
 from yolo.evaluate.metrics.darknet import MAP_SCORE_THRESH, POINTS, DarknetMap
 from yolo.evaluate.metrics.operating_point import OperatingPoint, combine_classes
 from yolo.evaluate.metrics.table import (
-    NOT_AVAILABLE,
     average_precisions,
     class_table,
     format_ap,
@@ -141,14 +140,8 @@ no ground truth: a class without ground truth is left out of the mean, is 0 in i
 
 def everything_text(metrics: AllMetrics) -> str:
     """Format what `--metric all` prints: the metrics, the classes at the score threshold, the confusions."""
-    return "\n".join(
-        [
-            conventions_table(metric_rows(metrics)),
-            LEGEND,
-            counts_table(metrics),
-            confusions_line(metrics),
-        ]
-    )
+    table = conventions_table(metric_rows(metrics))
+    return "\n".join((table, LEGEND, counts_table(metrics), confusions_line(metrics)))
 
 
 def conventions_table(rows: Sequence[MetricRow]) -> str:
@@ -317,12 +310,10 @@ def _point_record(point: OperatingPoint) -> dict:
 
 
 def _point_cells(point: OperatingPoint) -> list[str]:
-    counts = (point.true_positives, point.false_positives, point.false_negatives)
+    counts = point[:3]
     ratios = (point.precision, point.recall, point.f1, point.mean_iou)
     return [*map(str, counts), *map(format_ap, ratios)]
 
 
 def _shown(value: float | int | None) -> str:
-    if isinstance(value, int):
-        return str(value)
-    return NOT_AVAILABLE if value is None else f"{value:.{DIGITS}f}"
+    return str(value) if isinstance(value, int) else format_ap(value, DIGITS)

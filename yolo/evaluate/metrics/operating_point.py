@@ -23,27 +23,27 @@ class OperatingPoint(NamedTuple):
 
     @property
     def precision(self) -> float | None:
-        return _ratio(self.true_positives, self.true_positives + self.false_positives)
+        return ratio(self.true_positives, self.true_positives + self.false_positives)
 
     @property
     def recall(self) -> float | None:
-        return _ratio(self.true_positives, self.true_positives + self.false_negatives)
+        return ratio(self.true_positives, self.true_positives + self.false_negatives)
 
     @property
     def f1(self) -> float | None:
         """2PR / (P + R), computed as 2TP / (2TP + FP + FN), which is 0 without a true positive."""
         twice = 2 * self.true_positives
-        return _ratio(twice, twice + self.false_positives + self.false_negatives)
+        return ratio(twice, twice + self.false_positives + self.false_negatives)
 
     @property
     def mean_iou(self) -> float | None:
         """The mean IoU of the true positives."""
-        return _ratio(self.iou_sum, self.true_positives)
+        return ratio(self.iou_sum, self.true_positives)
 
     @property
     def darknet_iou(self) -> float | None:
         """Darknet's "average IoU": false positives count as 0 (AlexeyAB validate_detector_map)."""
-        return _ratio(self.iou_sum, self.true_positives + self.false_positives)
+        return ratio(self.iou_sum, self.true_positives + self.false_positives)
 
 
 def operating_points(
@@ -96,5 +96,6 @@ def above(detections: ScoredBoxes, score_thresh: float) -> ScoredBoxes:
     return detections if kept.all() else detections.where(kept)
 
 
-def _ratio(part: float, whole: float) -> float | None:
+def ratio(part: float, whole: float) -> float | None:
+    """Return part / whole, or None where `whole` is 0."""
     return part / whole if whole else None

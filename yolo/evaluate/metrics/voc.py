@@ -245,11 +245,10 @@ def mean_ap(values: Iterable[float | None]) -> float | None:
 
 def _class_score(match: ClassMatch) -> ClassScore:
     recall, precision = precision_recall(match)
-    if match.ground_truths == 0:
-        return ClassScore(match, recall, precision, None, None)
-    return ClassScore(
-        match, recall, precision, voc07_ap(recall, precision), area_ap(recall, precision)
-    )
+    aps = (None, None)
+    if match.ground_truths:
+        aps = voc07_ap(recall, precision), area_ap(recall, precision)
+    return ClassScore(match, recall, precision, *aps)
 
 
 def _envelope(precision: np.ndarray) -> np.ndarray:
