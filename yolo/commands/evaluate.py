@@ -206,12 +206,6 @@ def _arguments() -> argparse.Namespace:
     add_dialect_option(parser, "layers, placement of the image (pjreddie: --letterbox)")
     add_set_option(parser)
     add_device_option(parser)
-    add(
-        "--batch",
-        type=whole_number(1),
-        default=8,
-        metavar="N",
-        help="images at a time; default 8",
-    )
+    add("--batch", type=whole_number(1), default=8, metavar="N", help="images at a time; default 8")
     add_workers_option(parser)
     return parser.parse_args()

@@ -195,9 +195,7 @@ def _classes(
 
 
 def _sizes(
-    evaluation: Evaluation,
-    pairs: OverlappingPairs,
-    sizes: Sequence[tuple[str, int, int | None]],
+    evaluation: Evaluation, pairs: OverlappingPairs, sizes: Sequence[tuple[str, int, int | None]]
 ) -> tuple[SizeReport, ...]:
     """sizes: name, lower and upper side in pixels."""
     boxes = evaluation.ground_truth.boxes[~evaluation.ground_truth.difficult]

@@ -61,12 +61,7 @@ def score_coco(dataset: CocoDataset, results: Sequence[CocoResult]) -> CocoScore
     from pycocotools.cocoeval import COCOeval  # imports matplotlib
 
     annotations = [
-        {
-            **result,
-            "id": number,
-            "area": result["bbox"][2] * result["bbox"][3],
-            "iscrowd": 0,
-        }
+        {**result, "id": number, "area": result["bbox"][2] * result["bbox"][3], "iscrowd": 0}
         for number, result in enumerate(results, start=1)
     ]
     with redirect_stdout(io.StringIO()):

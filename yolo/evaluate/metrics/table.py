@@ -72,10 +72,7 @@ def summary(
     return {
         "iou": iou_thresh,
         "metrics": {
-            metric: {
-                "mAP": mean_ap(values),
-                "classes": dict(zip(names, values, strict=True)),
-            }
+            metric: {"mAP": mean_ap(values), "classes": dict(zip(names, values, strict=True))}
             for metric, values in metrics.items()
         },
     }

@@ -303,10 +303,7 @@ def image_pairs_with_iou(
 
 
 def image_pairs(
-    ground_truth: GroundTruth,
-    truth_rows: np.ndarray,
-    detections: ScoredBoxes,
-    rows: np.ndarray,
+    ground_truth: GroundTruth, truth_rows: np.ndarray, detections: ScoredBoxes, rows: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield every pair of a detection and a ground truth of its image, in parts of limited size.
 
@@ -343,10 +340,7 @@ def image_pairs(
 
 
 def iou_of_pairs(
-    boxes: np.ndarray,
-    truth_boxes: np.ndarray,
-    pixel_extent: float,
-    crowd: np.ndarray | None = None,
+    boxes: np.ndarray, truth_boxes: np.ndarray, pixel_extent: float, crowd: np.ndarray | None = None
 ) -> np.ndarray:
     """Compute the IoU row by row; 0 where the union is empty or not a number.
 
