@@ -1,10 +1,10 @@
-"""yolo.shipped: names find the cfgs and lists of names of the package, files on disk come first."""
+"""yolo.named_files: names find the cfgs and lists of names of the package, files on disk come first."""
 
 from pathlib import Path
 
 import pytest
 
-from yolo.shipped import HOMES, given_or_shipped, shipped_files
+from yolo.named_files import HOMES, given_or_shipped, shipped_files
 
 
 def test_every_cfg_and_list_of_the_checkout_has_its_name(project):

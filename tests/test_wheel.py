@@ -14,7 +14,7 @@ import pytest
 from tests.helpers.tiny_data import draw, write_image
 from yolo.model.network import Network
 from yolo.model.weights import save_weights
-from yolo.shipped import shipped_files
+from yolo.named_files import shipped_files
 
 FOLDERS = ("yolo", "cfg", "data")
 FILES = ("setup.py", "pyproject.toml", "README.md", "LICENSE")
@@ -52,9 +52,7 @@ def installed(project, tmp_path_factory):
 
 
 def test_the_package_and_what_it_ships_come_from_the_wheel(project, installed):
-    program = (
-        "import yolo.shipped as s; print(s.PACKAGE, *(len(s.shipped_files(e)) for e in s.HOMES))"
-    )
+    program = "import yolo.named_files as s; print(s.PACKAGE, *(len(s.shipped_files(e)) for e in s.HOMES))"
     found, cfgs, names = run("env/bin/python", "-c", program, cwd=installed).split()
     assert found.startswith(f"{installed}/env/lib/")
     for path in (project / "yolo").rglob("*.*"):  # templates and style sheets too

@@ -24,7 +24,7 @@ from yolo.errors import (
     MissingPackageError,
     WeightsError,
 )
-from yolo.shipped import given_or_shipped, weights_table
+from yolo.named_files import given_or_shipped, weights_table
 
 OptionGroup = ArgumentParser | _ArgumentGroup  # argparse has no public name for both
 
@@ -180,7 +180,7 @@ def weights_file(text: str) -> Path:
     if path.name != text:  # a path, not a name
         stop(f"{text}: No such file or directory")
 
-    from yolo.model.published_weights import find_weights
+    from yolo.named_files import find_weights
 
     try:
         with _download_bar(text) as progress:

@@ -20,7 +20,7 @@ from tests.helpers.stored_networks import (
 )
 from yolo.model.network import Network
 from yolo.model.weights import load_weights, save_weights, weights_bytes
-from yolo.shipped import HOMES
+from yolo.named_files import HOMES
 
 
 @pytest.fixture

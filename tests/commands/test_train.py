@@ -33,7 +33,10 @@ def test_train_stops_in_one_line(call, case, four):
     one_line(call("train", *TRAIN, "--weights", "away.weights"), "away.weights: No such file")
     one_line(call("train", *TRAIN, "--weights", case), f"{case}: Is a directory")
     one_line(call("train", *TRAIN, "--resume", "tiny.weights"), "tiny.weights: found")
-    one_line(call("train", *TRAIN, "--resume", "x.pt", "--weights", "tiny.weights"), "found --resume with")
+    one_line(
+        call("train", *TRAIN, "--resume", "x.pt", "--weights", "tiny.weights"),
+        "found --resume with",
+    )
     one_line(call("train", *TRAIN, "--clear"), "found --clear or --cutoff without --weights")
     one_line(call("train", *TRAIN, "--cutoff", 3), "found --clear or --cutoff without --weights")
     for option in ("--cfg", "--data"):

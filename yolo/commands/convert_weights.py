@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from yolo.console import cfg_file, command_parser, new_file, whole_number
 from yolo.defaults import DIALECT_NAMES
 from yolo.errors import CfgError, WeightsError
-from yolo.shipped import shipped_files
+from yolo.named_files import shipped_files
 
 if TYPE_CHECKING:
     from yolo.model.network import Network

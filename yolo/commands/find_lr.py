@@ -22,7 +22,7 @@ from yolo.console import (
     weights_file,
     whole_number,
 )
-from yolo.model.published_weights import cutoff_of
+from yolo.named_files import cutoff_of
 
 
 def main() -> None:

@@ -45,7 +45,7 @@ from yolo.defaults import (
     LOGS,
     OTHER_POLICIES,
 )
-from yolo.model.published_weights import cutoff_of
+from yolo.named_files import cutoff_of
 
 if TYPE_CHECKING:
     from yolo.train.multiscale import Stage

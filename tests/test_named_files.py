@@ -1,4 +1,4 @@
-"""yolo.model.published_weights against a server on this machine: whole, interrupted, resumed, changed, refused."""
+"""yolo.named_files against a server on this machine: whole, interrupted, resumed, changed, refused."""
 
 import hashlib
 import http.server
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from yolo.errors import WeightsError
-from yolo.model.published_weights import (
+from yolo.named_files import (
     PublishedFile,
     cutoff_of,
     download,
