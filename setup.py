@@ -1,4 +1,5 @@
-"""What pyproject.toml cannot express: cfg/, data/ and weights/ become packages of the wheel, beside those that are found."""
+"""What pyproject.toml cannot express: cfg/, data/ and weights/ become packages of the wheel, beside those that are
+found."""
 
 from setuptools import find_packages, setup
 

@@ -26,9 +26,7 @@ BOUND = 1.5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--runs", type=whole_number(1), default=21, metavar="N", help="of each side; default 21")
     args = parser.parse_args()

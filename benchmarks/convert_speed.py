@@ -50,9 +50,7 @@ OBJECT = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--voc", type=Path, help="VOC2007; default: as many files made up")
     parser.add_argument("--repeats", type=int, default=5, help="the median counts; default 5")
     args = parser.parse_args()

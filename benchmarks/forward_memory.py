@@ -42,9 +42,7 @@ SIDES = ("ours", "plain")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--runs", type=whole_number(1), default=3, metavar="N", help="processes; default 3")
     args = parser.parse_args()
@@ -54,9 +52,7 @@ def main() -> None:
         print(f"yolov4, {images} x 3 x {pixels} x {pixels}")
         counted = [apart(tensor_peak, side, images, pixels) for side in SIDES]
         report("tensors", *counted)
-        risen = [
-            [apart(process_peak, side, images, pixels) for side in SIDES] for _ in range(args.runs)
-        ]
+        risen = [[apart(process_peak, side, images, pixels) for side in SIDES] for _ in range(args.runs)]
         report("process", *(statistics.median(side) for side in zip(*risen, strict=True)))
 
 

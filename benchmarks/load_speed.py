@@ -28,9 +28,7 @@ KIBIBYTE = 1024  # ru_maxrss counts in these on Linux
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cfg", type=Path, default=Path("cfg/yolov3.cfg"), metavar="FILE")
     parser.add_argument("--runs", type=int, default=9, metavar="N", help="of each side; default 9")
     args = parser.parse_args()

@@ -114,9 +114,7 @@ def _ours_kept(images: Sequence[LabeledImage], folder: Path, size: int) -> Batch
     return _ours(images, folder, size, ROOM)
 
 
-def _ultralytics(
-    images: Sequence[LabeledImage], folder: Path, size: int, cache: bool | str = False
-) -> Batches:
+def _ultralytics(images: Sequence[LabeledImage], folder: Path, size: int, cache: bool | str = False) -> Batches:
     from ultralytics.cfg import get_cfg
     from ultralytics.data.dataset import YOLODataset
     from ultralytics.utils import LOGGER
@@ -190,9 +188,7 @@ def _draw_large(folder: Path) -> Path:
         for side, strength in ((8, 70), (60, 40), (400, 12)):
             waves = rng.standard_normal((side, side, 3), np.float32) * strength
             image += cv2.resize(waves, LARGE_SIZE[::-1], interpolation=cv2.INTER_CUBIC)
-        boxes = np.concatenate(
-            (rng.uniform(0.2, 0.8, (6, 2)), rng.uniform(0.05, 0.3, (6, 2))), axis=1
-        )
+        boxes = np.concatenate((rng.uniform(0.2, 0.8, (6, 2)), rng.uniform(0.05, 0.3, (6, 2))), axis=1)
         path = folder / "images" / f"{number}.jpg"
         cv2.imwrite(str(path), (image + 128).clip(0, 255).astype(np.uint8))
         _write_labels(path, np.zeros(len(boxes), int), boxes)
@@ -209,9 +205,7 @@ def _write_labels(image: Path, labels: np.ndarray, boxes: np.ndarray) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--list", type=Path, metavar="FILE", help="a Darknet list; without it large JPEGs alone")
     add("--classes", type=whole_number(1), default=80, metavar="N", help="of the list; default 80")

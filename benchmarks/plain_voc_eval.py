@@ -18,9 +18,7 @@ IOU_THRESH = 0.5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("results", "annotations", "imageset"):
         parser.add_argument(name, type=Path)
     args = parser.parse_args()

@@ -18,9 +18,7 @@ CHECK_SIZE = 256  # pixels: a coarsest grid of 8x8, on which the three pools dif
 class Conv(nn.Module):
     """Convolution, batch norm, activation."""
 
-    def __init__(
-        self, inputs: int, outputs: int, size: int, activation: nn.Module, stride: int = 1
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, size: int, activation: nn.Module, stride: int = 1) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False)
         self.norm = nn.BatchNorm2d(outputs)
@@ -89,9 +87,7 @@ def three(inputs: int, channels: int) -> nn.Sequential:
 
 
 def five(inputs: int, channels: int) -> nn.Sequential:
-    return nn.Sequential(
-        *three(inputs, channels), leaky(channels, 2 * channels, 3), leaky(2 * channels, channels, 1)
-    )
+    return nn.Sequential(*three(inputs, channels), leaky(channels, 2 * channels, 3), leaky(2 * channels, channels, 1))
 
 
 def head(channels: int) -> nn.Sequential:
@@ -168,10 +164,7 @@ def spread_norms(network: nn.Module) -> None:
 def copy_numbers(network: Network, plain: PlainYolov4) -> None:
     """Fill `plain` with the network's numbers, tensor by tensor in the order of a .weights file."""
     stored = [
-        tensor
-        for layer in network.layers
-        if hasattr(layer, "darknet_tensors")
-        for _, tensor in layer.darknet_tensors()
+        tensor for layer in network.layers if hasattr(layer, "darknet_tensors") for _, tensor in layer.darknet_tensors()
     ]
     with torch.no_grad():
         for target, tensor in zip(file_order(plain), stored, strict=True):

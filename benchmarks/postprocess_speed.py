@@ -1,4 +1,5 @@
-"""How long threshold and NMS take in an evaluation, beside the forward pass of yolov3-tiny at 416; NMS beside torchvision.
+"""How long threshold and NMS take in an evaluation, beside the forward pass of yolov3-tiny at 416; NMS beside
+torchvision.
 
 Random weights find either nothing or everything, so the predictions are those of a trained network,
 yolo-fastest with COCO's 80 classes: at 416 it makes as many, 2535, as yolov3-tiny does. Its
@@ -128,9 +129,7 @@ def seconds(function: Callable, repeats: int) -> float:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cfg", type=Path, required=True, help="of a trained network")
     parser.add_argument("--weights", type=Path, required=True, help="its weights")
     parser.add_argument("--repeats", type=whole_number(1), default=9, help="default 9")

@@ -42,9 +42,7 @@ sys.setprofile(note)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--project", type=Path, default=PROJECT, help="checkout to measure")
     project = parser.parse_args().project.resolve()
     sizes(project)
@@ -66,9 +64,7 @@ def sizes(project: Path) -> None:
         print(f"{folder:28} {len(counts):3} files {sum(counts):6} lines")
     every = [count for counts in lines.values() for count in counts]
     largest = max(lines, key=lambda folder: len(lines[folder]))
-    print(
-        f"yolo/: {len(every)} files, {sum(every)} lines; largest folder {largest}: {len(lines[largest])}"
-    )
+    print(f"yolo/: {len(every)} files, {sum(every)} lines; largest folder {largest}: {len(lines[largest])}")
     for folder in ("tools", "tests", "benchmarks"):
         found = [path.read_text().count("\n") for path in (project / folder).rglob("*.py")]
         print(f"{folder}/: {len(found)} files, {sum(found)} lines")
@@ -216,9 +212,7 @@ def median(project: Path, *command: object) -> float:
 def run(project: Path, *command: object, **environment: str) -> None:
     words = [sys.executable, *map(str, command)]
     more = {"PYTHONPATH": str(project), **environment}
-    done = subprocess.run(
-        words, cwd=project, env={**os.environ, **more}, capture_output=True, text=True
-    )
+    done = subprocess.run(words, cwd=project, env={**os.environ, **more}, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(words)}: exit {done.returncode}\n{done.stderr[-2000:]}")
 

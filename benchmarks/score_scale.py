@@ -2,7 +2,8 @@
 
 Each size runs in a process of its own: it makes the arrays, then scores them by VOC's rules with 80 classes and IoU .5.
 Images and ground truths grow with the detections, with seven ground truths per image as in COCO. Bounds: time grows at
-most as n log n, and resident memory is at most 3 times the size of the arrays beside what Python and NumPy take. The exit
+most as n log n, and resident memory is at most 3 times the size of the arrays beside what Python and NumPy take. The
+exit
 code is 1 if a bound is exceeded.
 
   python benchmarks/score_scale.py
@@ -33,13 +34,9 @@ RESET_PEAK = "5"  # proc(5), clear_refs: reset the peak
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--classes", type=whole_number(1), default=CLASSES, help="default 80")
-    parser.add_argument(
-        "--repeats", type=whole_number(1), default=3, help="the smallest time is used; default 3"
-    )
+    parser.add_argument("--repeats", type=whole_number(1), default=3, help="the smallest time is used; default 3")
     parser.add_argument("--one", type=whole_number(1), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
@@ -81,9 +78,7 @@ def one_size(count: int, classes: int, repeats: int) -> dict:
     made_of(DETECTIONS_PER_IMAGE, classes)  # load what NumPy loads on first use
     bare = memory("VmRSS")
     ground_truth, detections = made_of(count, classes)
-    arrays = sum(
-        column.nbytes for boxes in (ground_truth, detections) for column in vars(boxes).values()
-    )
+    arrays = sum(column.nbytes for boxes in (ground_truth, detections) for column in vars(boxes).values())
     Path("/proc/self/clear_refs").write_text(RESET_PEAK)
     seconds = []
     for _ in range(repeats):
@@ -100,7 +95,8 @@ def one_size(count: int, classes: int, repeats: int) -> dict:
 
 
 def made_of(count: int, classes: int) -> tuple[GroundTruth, ScoredBoxes]:
-    """Make ground truths and detections; two in three detections are a ground truth moved a little, the others random."""
+    """Make ground truths and detections; two in three detections are a ground truth moved a little, the others
+    random."""
     rng = np.random.default_rng(5)
     images = count // DETECTIONS_PER_IMAGE
     ground_truth = GroundTruth(
@@ -110,9 +106,7 @@ def made_of(count: int, classes: int) -> tuple[GroundTruth, ScoredBoxes]:
         difficult=rng.random(images * GROUND_TRUTHS_PER_IMAGE) < 0.05,
     )
     image_index = np.repeat(np.arange(images), DETECTIONS_PER_IMAGE)
-    near = image_index * GROUND_TRUTHS_PER_IMAGE + rng.integers(
-        0, GROUND_TRUTHS_PER_IMAGE, len(image_index)
-    )
+    near = image_index * GROUND_TRUTHS_PER_IMAGE + rng.integers(0, GROUND_TRUTHS_PER_IMAGE, len(image_index))
     stray = rng.random(len(image_index)) < 1 / 3
     boxes = ground_truth.boxes[near]
     boxes += rng.normal(0, 8, (len(boxes), 1))

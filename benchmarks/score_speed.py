@@ -38,9 +38,7 @@ class Measured:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--reference", type=Path, default=PROJECT.parent / "shared", metavar="DIR",
         help="folder with datasets/VOC2007_annotations.tar.xz and voc_results/yolov2.tar.xz",
@@ -72,9 +70,7 @@ def report(plain: list[Measured], ours: list[Measured]) -> int:
         middle = statistics.median(each.seconds for each in runs)
         peak = max(each.peak for each in runs) / 1e6
         print(f"{title:14} {middle:6.2f} s  (median of {listed})  {peak:.0f} MB  {runs[0].line}")
-    ratio = statistics.median(each.seconds for each in ours) / statistics.median(
-        each.seconds for each in plain
-    )
+    ratio = statistics.median(each.seconds for each in ours) / statistics.median(each.seconds for each in plain)
     peak = max(each.peak for each in ours)
     print(f"time, ours / plain = {ratio:.2f}, bound {TIME_BOUND}")
     print(f"memory of ours = {peak / 1e6:.0f} MB, bound {MEMORY_BOUND / 1e6:.0f} MB")
@@ -87,9 +83,7 @@ def report(plain: list[Measured], ours: list[Measured]) -> int:
 def measured(command: list) -> Measured:
     """Run a Python script and measure it."""
     start = time.perf_counter()
-    with subprocess.Popen(
-        [sys.executable, *map(str, command)], stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen([sys.executable, *map(str, command)], stdout=subprocess.PIPE, text=True) as process:
         output = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start

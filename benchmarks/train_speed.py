@@ -45,9 +45,7 @@ def main() -> None:
         report(cfg, training, before, ours, after)
 
 
-def report(
-    cfg: Path, training: Run, before: list[float], ours: list[float], after: list[float]
-) -> None:
+def report(cfg: Path, training: Run, before: list[float], ours: list[float], after: list[float]) -> None:
     """Images a second of both, and their ratio, from the medians of the steps."""
     plain, own = statistics.median(before + after), statistics.median(ours)
     images = training.batch
@@ -95,15 +93,11 @@ def trainer_seconds(training: Run) -> list[float]:
     training.logger.step = step
     train(training)
     training.logger.close()
-    return [
-        after - before for before, after in zip(ends[WARM_UP - 1 :], ends[WARM_UP:], strict=False)
-    ]
+    return [after - before for before, after in zip(ends[WARM_UP - 1 :], ends[WARM_UP:], strict=False)]
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--cfg", type=Path, required=True, nargs="+", metavar="FILE")
     add("--data", type=Path, required=True, metavar="FILE")

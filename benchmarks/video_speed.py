@@ -122,9 +122,7 @@ def plain_loop(detector: Detector, video: Path, out: Path, frames: int) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("video", type=Path)
     add("--cfg", type=Path, required=True)

@@ -76,16 +76,13 @@ def _ground_truth(paths: list[Path], sizes: np.ndarray, classes: int) -> GroundT
 def _detections(found: list) -> ScoredBoxes:
     index = np.repeat(np.arange(len(found)), [len(each) for each in found])
     labels, scores, boxes = (
-        torch.cat([getattr(each, name) for each in found]).numpy()
-        for name in ("labels", "scores", "boxes")
+        torch.cat([getattr(each, name) for each in found]).numpy() for name in ("labels", "scores", "boxes")
     )
     return ScoredBoxes(index, labels, scores.astype(float), boxes.astype(float))
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", type=Path)
     parser.add_argument("--cfg", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)

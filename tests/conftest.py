@@ -45,9 +45,7 @@ def require_tool():
     def require(*programs, package):
         path = next(filter(None, map(shutil.which, programs)), None)
         if path is None:
-            reason = (
-                f"none of {', '.join(programs)} is installed (Debian: apt-get install {package})"
-            )
+            reason = f"none of {', '.join(programs)} is installed (Debian: apt-get install {package})"
             if os.environ.get("CI"):
                 pytest.fail(reason)
             pytest.skip(reason)

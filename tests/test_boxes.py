@@ -83,9 +83,7 @@ def test_giou_diou_and_ciou_by_hand():
 @pytest.mark.parametrize("exponent", [0.6, 1.0])
 def test_diou_with_exponent_is_that_of_loops(exponent):
     first, second = random_boxes(3, 6), random_boxes(4, 4)
-    slow = [
-        [slow_core.distance_iou(a, b, exponent) for b in second.tolist()] for a in first.tolist()
-    ]
+    slow = [[slow_core.distance_iou(a, b, exponent) for b in second.tolist()] for a in first.tolist()]
     found = boxes.paired_diou_with_exponent(first[:, None], second[None], exponent)
     torch.testing.assert_close(found, torch.tensor(slow, dtype=torch.float64))
 

@@ -134,9 +134,7 @@ def test_an_error_in_a_value_names_file_line_key_found_and_expected(line, read, 
 
 def test_a_missing_key_is_named_with_the_line_of_its_section():
     route = parse_cfg("[net]\n[route]\n", "x.cfg")[1]
-    with pytest.raises(
-        CfgError, match=r"^x\.cfg:2: \[route\] layers: found nothing, expected a value$"
-    ):
+    with pytest.raises(CfgError, match=r"^x\.cfg:2: \[route\] layers: found nothing, expected a value$"):
         route.integers("layers")
 
 
@@ -215,9 +213,7 @@ def test_labels_is_another_name_for_names_in_a_data_file(tmp_path):
     assert str(read_data(tmp_path / "my.data").names) == "/l.names"
 
 
-def test_relative_paths_are_tried_from_the_current_folder_and_then_from_the_files_own(
-    tmp_path, monkeypatch
-):
+def test_relative_paths_are_tried_from_the_current_folder_and_then_from_the_files_own(tmp_path, monkeypatch):
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     there.mkdir()

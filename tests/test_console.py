@@ -46,9 +46,7 @@ def test_ctrl_c_is_exit_code_130(capsys):
 
 def test_a_reader_that_has_seen_enough_is_no_error():
     program = "from yolo.console import run; run(lambda: print('x' * 2**20))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
     assert process.stderr.read() == b""
     process.stderr.close()

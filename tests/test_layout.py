@@ -10,11 +10,7 @@ import pytest
 from tests.conftest import PROJECT
 
 PACKAGE = PROJECT / "yolo"
-MODULES = sorted(
-    path.relative_to(PACKAGE).as_posix()
-    for path in PACKAGE.rglob("*.py")
-    if path.name != "__init__.py"
-)
+MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 PROGRAM = "__main__.py"  # above all folders: it starts the commands
 GROUND = "ground"  # the modules directly in yolo/, as the table calls them
 ROW = re.compile(r"^\| `([\w/]+)` \| ([\w, `/-]+) \| .+ \|$", re.MULTILINE)

@@ -9,9 +9,7 @@ from yolo.letterbox import Placement, letterboxed, place, resize, stretched, to_
 
 
 def test_a_stretched_image_fills_the_input():
-    assert stretched((480, 640), (416, 608)) == Placement(
-        (480, 640), (416, 608), (416, 608), (0, 0)
-    )
+    assert stretched((480, 640), (416, 608)) == Placement((480, 640), (416, 608), (416, 608), (0, 0))
 
 
 @pytest.mark.parametrize(

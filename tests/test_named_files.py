@@ -71,11 +71,7 @@ def file_of(url, size=SIZE):
 
 def test_the_table_is_read_by_file_and_model_name():
     files = published_files(TABLE)
-    assert (
-        files["a"]
-        == files["a.weights"]
-        == PublishedFile("a.weights", 1024000, "http://x.org/a.weights")
-    )
+    assert files["a"] == files["a.weights"] == PublishedFile("a.weights", 1024000, "http://x.org/a.weights")
     assert files["b"].size is None  # computed, not published
     assert files["darknet53.conv.74"].size == 162482580
     assert set(files) == {"a", "a.weights", "b", "b.weights", "darknet53.conv.74"}
@@ -137,9 +133,7 @@ def test_another_size_and_another_content_than_before_are_refused(tmp_path, url)
     assert [each.name for each in tmp_path.iterdir()] == ["a.weights.sha256"]
 
 
-@pytest.mark.parametrize(
-    "where", ["{url}/missing", "http://127.0.0.1:9/a", "http://no.such.host.invalid/a"]
-)
+@pytest.mark.parametrize("where", ["{url}/missing", "http://127.0.0.1:9/a", "http://no.such.host.invalid/a"])
 def test_what_cannot_be_fetched_is_one_line_with_the_url(tmp_path, url, where):
     where = where.format(url=url)
     with pytest.raises(WeightsError) as error:
@@ -160,9 +154,7 @@ def test_a_name_means_a_file_that_is_there_before_any_download(tmp_path, url):
 
 def test_a_name_that_nobody_publishes_suggests_those_that_are(tmp_path):
     (tmp_path / "table.md").write_text(TABLE)
-    with pytest.raises(
-        WeightsError, match="darknet53: found no such file .* one of darknet53.conv.74$"
-    ):
+    with pytest.raises(WeightsError, match="darknet53: found no such file .* one of darknet53.conv.74$"):
         find_weights("darknet53", tmp_path, tmp_path / "table.md", lambda *_: None)
 
 

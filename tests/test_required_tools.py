@@ -8,9 +8,7 @@ import pytest
 REASON = r"none of no-such-tool, nor-this is installed \(Debian: apt-get install the-package\)"
 
 
-@pytest.mark.parametrize(
-    ("ci", "outcome"), [(None, pytest.skip.Exception), ("true", pytest.fail.Exception)]
-)
+@pytest.mark.parametrize(("ci", "outcome"), [(None, pytest.skip.Exception), ("true", pytest.fail.Exception)])
 def test_a_missing_tool(require_tool, monkeypatch, ci, outcome):
     monkeypatch.delenv("CI", raising=False)
     if ci:

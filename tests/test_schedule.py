@@ -72,9 +72,7 @@ def test_poly_ends_at_zero_and_stays_there():
 
 
 def test_sigmoid_far_out_is_zero_and_no_overflow():
-    assert learning_rate(schedule("sigmoid", gamma=1.0, step=1), 10**6) == pytest.approx(
-        0, abs=1e-300
-    )
+    assert learning_rate(schedule("sigmoid", gamma=1.0, step=1), 10**6) == pytest.approx(0, abs=1e-300)
     assert learning_rate(schedule("sigmoid", gamma=0.1, step=50), 50) == pytest.approx(0.05)
 
 

@@ -97,9 +97,7 @@ def test_an_error_in_a_training_key_is_reported(text, message):
 
 @pytest.mark.parametrize("text", ["height=8\n", "width=0\nheight=8\n"])
 def test_a_network_without_a_size_is_an_error(text):
-    with pytest.raises(
-        CfgError, match=r"\[net\] width: found .*, expected a size of at least 1 pixel"
-    ):
+    with pytest.raises(CfgError, match=r"\[net\] width: found .*, expected a size of at least 1 pixel"):
         read_input(section(text), None)
 
 

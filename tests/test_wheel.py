@@ -23,9 +23,7 @@ FILES = ("setup.py", "pyproject.toml", "README.md", "LICENSE")
 def run(*command, cwd):
     """Return the stdout of a process that does not see the checkout and has to succeed."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run(
-        [*map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True
-    )
+    done = subprocess.run([*map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -213,9 +213,7 @@ def parse_cfg(text: str, path: str) -> list[Section]:
     if not sections:
         raise CfgError(f"{path}: found no [section], expected [net] and the layers after it")
     if sections[0].kind not in ("net", "network"):
-        raise CfgError(
-            f"{path}:{sections[0].line}: found [{sections[0].kind}], expected [net] first"
-        )
+        raise CfgError(f"{path}:{sections[0].line}: found [{sections[0].kind}], expected [net] first")
     return sections
 
 

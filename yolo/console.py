@@ -27,17 +27,11 @@ from yolo.errors import (
 from yolo.named_files import given_or_shipped, weights_table
 
 OptionGroup = ArgumentParser | _ArgumentGroup  # argparse has no public name for both
-
 EXIT_USER_ERROR = 2
-
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
-
 DEVICE_KINDS = ("cpu", "cuda", "mps", "xpu")  # torch names more, which cannot train
-
 LOADING_WORKERS = 2  # enough to keep a network on two cores busy
-
 WEIGHTS_FOLDER = Path("weights")  # where published weights are kept
 QUIET_SECONDS = 2.0  # shorter work shows no progress bar
 
@@ -113,9 +107,7 @@ def fraction(text: str) -> float:
 
 def positive(text: str) -> float:
     """A type for argparse: a finite number above 0."""
-    if not re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text) or not (
-        0 < float(text) < math.inf
-    ):
+    if not re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text) or not (0 < float(text) < math.inf):
         raise ArgumentTypeError(f"found {text!r}, expected a number above 0")
     return float(text)
 

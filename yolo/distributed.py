@@ -15,9 +15,7 @@ from torch import Tensor, nn
 from yolo.errors import CfgError
 
 Item = TypeVar("Item")
-
 LONGEST_WAIT = timedelta(minutes=5)  # for what one process does alone, such as scoring or saving
-
 GLOO = "gloo"  # in the errors of lost connections, as a path of its source
 
 
@@ -78,9 +76,7 @@ class ShardedSampler:
     mini_batch: images of one; raises CfgError unless all processes can have equal parts.
     """
 
-    def __init__(
-        self, sampler: Iterable[Sequence[Item]], mini_batch: int, processes: Processes
-    ) -> None:
+    def __init__(self, sampler: Iterable[Sequence[Item]], mini_batch: int, processes: Processes) -> None:
         if mini_batch % processes.world:
             raise CfgError(
                 f"found mini-batches of {mini_batch} images (batch / subdivisions), expected a multiple of "
@@ -122,9 +118,7 @@ def process_group(processes: Processes, device: torch.device) -> Iterator[None]:
     if cuda:
         torch.cuda.set_device(device)
     with connection_errors():
-        torch.distributed.init_process_group(
-            "cpu:gloo,cuda:nccl" if cuda else GLOO, timeout=LONGEST_WAIT
-        )
+        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else GLOO, timeout=LONGEST_WAIT)
         yield
         # Not after an error: the other processes may wait in another exchange, and end when this process does.
         torch.distributed.destroy_process_group()

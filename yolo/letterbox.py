@@ -40,9 +40,7 @@ def letterboxed(image: tuple[int, int], network: tuple[int, int]) -> Placement:
         content = (max(1, height * columns // width), columns)
     else:
         content = (rows, max(1, width * rows // height))
-    return Placement(
-        image, network, content, ((rows - content[0]) // 2, (columns - content[1]) // 2)
-    )
+    return Placement(image, network, content, ((rows - content[0]) // 2, (columns - content[1]) // 2))
 
 
 def place(image: np.ndarray, placement: Placement) -> Tensor:

@@ -67,9 +67,7 @@ def weights_table() -> Path:
 
 # published weights
 
-ROW = re.compile(
-    r"^\|[^|]*\| `([^`|]+)` \| ([0-9,]+)( \(computed\))? \| (https?://[^| ]+) \|$", re.M
-)
+ROW = re.compile(r"^\|[^|]*\| `([^`|]+)` \| ([0-9,]+)( \(computed\))? \| (https?://[^| ]+) \|$", re.M)
 CHUNK = 2**18  # bytes
 PATIENCE = 30.0  # seconds without a byte
 RANGE_DONE = 416  # HTTP: the range begins where the file ends
@@ -87,9 +85,7 @@ class PublishedFile:
     url: str
 
 
-BACKBONE = re.compile(
-    r".+\.conv\.([0-9]{1,4})"
-)  # Darknet's name of a file that holds the first N layers
+BACKBONE = re.compile(r".+\.conv\.([0-9]{1,4})")  # Darknet's name of a file that holds the first N layers
 
 
 def find_weights(name: str, folder: Path, table: Path, progress: Progress) -> Path:

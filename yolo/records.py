@@ -75,10 +75,7 @@ class Detections:
         """One line: how many, and label, score and box of the first ones."""
         columns = (self.labels.tolist(), self.scores.tolist(), self.boxes.tolist())
         shown = list(zip(*columns, strict=True))[:MOST_SHOWN]
-        rows = [
-            f"{label} {score:.2f} [{' '.join(f'{v:.0f}' for v in box)}]"
-            for label, score, box in shown
-        ]
+        rows = [f"{label} {score:.2f} [{' '.join(f'{v:.0f}' for v in box)}]" for label, score, box in shown]
         rows += ["..."] if len(self) > MOST_SHOWN else []
         return f"Detections({len(self)}{': ' if rows else ''}{', '.join(rows)})"
 

@@ -229,9 +229,7 @@ def _read_schedule(net: Section) -> Schedule:
     policy = net.choice("policy", "constant", POLICIES)
     steps, scales = net.integers("steps", ()), net.numbers("scales", ())
     if policy == "steps" and (not steps or len(steps) != len(scales)):
-        raise net.error(
-            "steps", f"as many steps as scales, at least one; there are {len(scales)} scales"
-        )
+        raise net.error("steps", f"as many steps as scales, at least one; there are {len(scales)} scales")
     max_batches = net.integer("max_batches", 0, minimum=0)
     if policy == "poly" and max_batches == 0:
         raise net.error("max_batches", "at least 1 with policy=poly")

@@ -101,9 +101,7 @@ def test_with_a_tree_alexeyabs_lines_name_the_parent(call, case):
 
 def test_several_images_and_json(call, case):
     write("square.png", (5, 5))
-    code, out, err = call(
-        *MODEL, "red.png", "square.png", "--letterbox", "--json", "out/found.json"
-    )
+    code, out, err = call(*MODEL, "red.png", "square.png", "--letterbox", "--json", "out/found.json")
     assert (code, err) == (0, "")
     assert out == f"red.png:\n{RED_WHOLE}square.png:\n{RED_MIDDLE}json: out/found.json\n"
     found = json.loads((case / "out/found.json").read_text())
@@ -148,9 +146,7 @@ def test_a_detection_network_is_sent_to_the_other_tool(call, case):
 
 
 def test_names_beyond_the_classes_do_not_count(case, call):
-    (case / "m.names").write_text(
-        "red\nother\nnever\n"
-    )  # as Darknet's list of 21,842 for 1,000 classes
+    (case / "m.names").write_text("red\nother\nnever\n")  # as Darknet's list of 21,842 for 1,000 classes
     code, out, _ = call(*MODEL, "red.png")
     assert code == 0 and "never" not in out
 

@@ -82,12 +82,7 @@ def test_with_a_cutoff_it_is_the_backbone_as_darknets_partial_gives_it(case, cal
     if order == ALEXEYAB:  # the biases that pjreddie's file has not are 0; layer 0 has 124 numbers
         zeros = b"\0" * 4 * 4 if cutoff > 1 else b""
         at_4 = 4 * (124 + 12 + 111 + 312)
-        body = (
-            body[: 4 * 124]
-            + zeros
-            + body[4 * 124 : at_4]
-            + (b"\0" * 2 * 4 + body[at_4:] if cutoff > 4 else b"")
-        )
+        body = body[: 4 * 124] + zeros + body[4 * 124 : at_4] + (b"\0" * 2 * 4 + body[at_4:] if cutoff > 4 else b"")
     content = (case / "out.conv.2").read_bytes()
     assert content == header + body
 
@@ -110,9 +105,7 @@ def test_the_dialect_rewrites_a_file_for_that_darknet(case, call):
     assert (case / "pj.weights").read_bytes() == (case / "both.weights").read_bytes()
 
 
-def test_the_cfg_of_the_same_name_is_found_beside_the_file_or_in_the_shipped_folder(
-    case, call, tool, monkeypatch
-):
+def test_the_cfg_of_the_same_name_is_found_beside_the_file_or_in_the_shipped_folder(case, call, tool, monkeypatch):
     shipped = case / "shipped"
     shipped.mkdir()
     monkeypatch.setitem(HOMES, ".cfg", (shipped, shipped))
@@ -125,9 +118,7 @@ def test_the_cfg_of_the_same_name_is_found_beside_the_file_or_in_the_shipped_fol
     wrong(call("all.weights", "out.safetensors"), "found ", case)
     (case / "all.cfg").unlink()
     (shipped / "all.cfg").unlink()
-    expected = (
-        "all.weights: found no all.cfg and no all among the cfgs of the package, expected --cfg"
-    )
+    expected = "all.weights: found no all.cfg and no all among the cfgs of the package, expected --cfg"
     wrong(call("all.weights", "out.safetensors"), expected, case)
 
 
@@ -178,9 +169,7 @@ def test_a_safetensors_file_of_other_shapes_is_one_line(case, call):
         "all.safetensors",
         {"format": "darknet", "version": "0.2.5", "seen": "0", "order": "alexeyab"},
     )
-    wrong(
-        call("all.safetensors", "out.weights"), "layers.0.conv.weight of shape [4, 3, 3, 2]", case
-    )
+    wrong(call("all.safetensors", "out.weights"), "layers.0.conv.weight of shape [4, 3, 3, 2]", case)
     (case / "all.safetensors").write_bytes(b"no")
     wrong(call("all.safetensors", "out.weights"), "found a broken file", case)
 
@@ -194,10 +183,7 @@ def test_a_cutoff_is_a_whole_number_from_1_on(case, call, cutoff):
 def test_help_shows_a_real_example(call):
     code, out, err = call("--help")
     assert (code, err) == (0, "")
-    assert (
-        "\n  yolo-darknet convert_weights weights/yolov3.weights weights/yolov3.conv.74 --cutoff 74\n"
-        in out
-    )
+    assert "\n  yolo-darknet convert_weights weights/yolov3.weights weights/yolov3.conv.74 --cutoff 74\n" in out
 
 
 def test_the_issues_command_line_on_a_shipped_network(project, tmp_path, call):

@@ -63,9 +63,7 @@ def lines_of(path):
 def test_a_video_plays_back_annotated_with_its_sound(case, detect):
     code, out, err = detect("clip.mp4", "--save-video", "--out", "out")
     assert (code, err) == (0, "")
-    assert out.startswith("clip.mp4: 10 frames, ") and out.endswith(
-        "video with boxes: out/clip.mp4\n"
-    )
+    assert out.startswith("clip.mp4: 10 frames, ") and out.endswith("video with boxes: out/clip.mp4\n")
     drawn, times = read_video(case / "out" / "clip.mp4")
     plain, _ = read_video(case / "clip.mp4")
     assert times == pytest.approx([n / 10 for n in range(10)])
@@ -111,9 +109,7 @@ def test_every_output_tells_the_same_objects(case, detect):
 
 def test_a_batch_and_one_by_one_detect_the_same(case, detect):
     for size in (1, 3):
-        assert (
-            detect("clip.mp4", "four/images", "--batch", size, "--jsonl", f"{size}.jsonl")[0] == 0
-        )
+        assert detect("clip.mp4", "four/images", "--batch", size, "--jsonl", f"{size}.jsonl")[0] == 0
     alone, together = lines_of(case / "1.jsonl"), lines_of(case / "3.jsonl")
     assert [line["frame"] for line in alone] == [line["frame"] for line in together]
     for one, other in zip(alone, together, strict=True):
@@ -162,13 +158,9 @@ def test_tracking_numbers_objects_and_counts_a_line(case, detect):
     assert any(tracks), tracks
 
 
-@pytest.mark.parametrize(
-    "options", [("--tile", 32, "--overlap", ".5"), ("--tta",), ("--tile", 40, "--tta")]
-)
+@pytest.mark.parametrize("options", [("--tile", 32, "--overlap", ".5"), ("--tta",), ("--tile", 40, "--tta")])
 def test_tiles_and_augmentation_reach_every_source(case, detect, options):
-    assert (
-        detect("clip.mp4", "four/images", *options, "--jsonl", "a.jsonl", "--max-frames", 2)[0] == 0
-    )
+    assert detect("clip.mp4", "four/images", *options, "--jsonl", "a.jsonl", "--max-frames", 2)[0] == 0
     assert detect("clip.mp4", "four/images", "--jsonl", "b.jsonl", "--max-frames", 2)[0] == 0
     with_options, plain = lines_of(case / "a.jsonl"), lines_of(case / "b.jsonl")
     assert len(with_options) == len(plain) == 6
@@ -206,9 +198,7 @@ class Endless(BaseHTTPRequestHandler):
             while True:
                 image = np.full((48, 64, 3), number % 250, np.uint8)
                 content = cv2.imencode(".jpg", image)[1].tobytes()
-                head = (
-                    f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(content)}\r\n\r\n"
-                )
+                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(content)}\r\n\r\n"
                 self.wfile.write(head.encode() + content + b"\r\n")
                 number += 1
                 time.sleep(0.02)
@@ -297,9 +287,7 @@ def test_ctrl_c_among_images_writes_no_json_of_a_part(case, detect, monkeypatch)
 def test_after_an_error_no_half_written_file_is_left(case, detect, monkeypatch):
     interrupt_at(monkeypatch, 5, OSError(28, "No space left on device"))
     one_line(
-        detect(
-            "clip.mp4", "--save-video", "--out", "out", "--csv", "out/a.csv", "--json", "out/a.json"
-        ),
+        detect("clip.mp4", "--save-video", "--out", "out", "--csv", "out/a.csv", "--json", "out/a.json"),
         "No space left on device",
     )
     assert list((case / "out").iterdir()) == []
@@ -319,35 +307,25 @@ def test_outputs_never_replace_inputs(case, detect):
     before = (case / "clip.mp4").read_bytes()
     one_line(detect("clip.mp4", "--save-video", "--out", "."), "clip.mp4: found an input video")
     for option in ("--json", "--csv", "--jsonl"):
-        one_line(
-            detect("clip.mp4", option, "clip.mp4"), "clip.mp4: found an input, expected another"
-        )
+        one_line(detect("clip.mp4", option, "clip.mp4"), "clip.mp4: found an input, expected another")
         one_line(detect("clip.mp4", option, "tiny.weights"), "tiny.weights: found an input")
     assert (case / "clip.mp4").read_bytes() == before
 
 
 def test_wrong_options_are_one_line(case, detect):
-    one_line(
-        detect("four/images", "--save-video", "--out", "out"), "--save-video: found only images"
-    )
+    one_line(detect("four/images", "--save-video", "--out", "out"), "--save-video: found only images")
     bad_option(detect("clip.mp4", "--save-video"), "--save-video: expected --out DIR, too")
     bad_option(detect("clip.mp4", "--save-labels", "voc"), "--save-labels: expected --out DIR, too")
     bad_option(detect("clip.mp4", "--count-line", "1,2,3,4"), "--count-line: expected --track, too")
     bad_option(detect("clip.mp4", "--track", "--count-line", "1,2,3"), "expected four numbers")
-    bad_option(
-        detect("clip.mp4", "--track", "--count-line", "1,2,1,2"), "expected two different points"
-    )
+    bad_option(detect("clip.mp4", "--track", "--count-line", "1,2,1,2"), "expected two different points")
     bad_option(detect("clip.mp4", "--every", 0), "expected a whole number from 1 on")
     bad_option(detect("clip.mp4", "--overlap", "0.95"), "expected at most 0.9")
     assert not (case / "out").exists()
 
 
-@pytest.mark.parametrize(
-    "package, options", [("av", ("--save-video", "--out", "out")), ("trackers", ("--track",))]
-)
-def test_a_missing_package_is_one_line_that_installs_it(
-    case, detect, monkeypatch, package, options
-):
+@pytest.mark.parametrize("package, options", [("av", ("--save-video", "--out", "out")), ("trackers", ("--track",))])
+def test_a_missing_package_is_one_line_that_installs_it(case, detect, monkeypatch, package, options):
     monkeypatch.setitem(sys.modules, package, None)
     extra = {"av": "video", "trackers": "track"}[package]
     one_line(detect("clip.mp4", *options), f"pip install 'yolo-darknet[{extra}]'")

@@ -53,15 +53,11 @@ def test_what_was_printed_stays_and_all_metrics_come_after(case, evaluated):
     ):
         assert added.count(words) == 1
     assert "nan" not in added
-    usual, everything = (
-        json.loads((case / f"{name}.json").read_text()) for name in ("usual", "all")
-    )
+    usual, everything = (json.loads((case / f"{name}.json").read_text()) for name in ("usual", "all"))
     record = everything.pop("all")
     assert everything == usual  # the old keys stay
     assert record["score_thresh"] == 0.1 and len(record["coco"]) == 13
-    for row, (metric, key) in zip(
-        record["rows"], (("voc07", "mAP"), ("area", "mAP")), strict=False
-    ):
+    for row, (metric, key) in zip(record["rows"], (("voc07", "mAP"), ("area", "mAP")), strict=False):
         assert row["value"] == usual["metrics"][metric][key]
 
 
@@ -91,7 +87,5 @@ def test_two_processes_find_what_one_finds(case, project, evaluated):
     assert done.stdout == alone.replace("one/", "two/")  # the first process speaks, once
     assert len(re.findall("images/s", done.stderr)) == 1
     for name in ("red", "green"):
-        one, two = (
-            (case / folder / f"comp4_det_test_{name}.txt").read_bytes() for folder in ("one", "two")
-        )
+        one, two = ((case / folder / f"comp4_det_test_{name}.txt").read_bytes() for folder in ("one", "two"))
         assert one == two and one.count(b"\n") > 8

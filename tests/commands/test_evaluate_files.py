@@ -24,9 +24,7 @@ def voc_annotations(folder, drawn):
 
 
 def test_saved_results_score_as_evaluate_says(call, case, four):
-    assert (
-        call("train", *TRAIN, "--max-batches", 60, "--set", "learning_rate=.02", "steps=50")[0] == 0
-    )
+    assert call("train", *TRAIN, "--max-batches", 60, "--set", "learning_rate=.02", "steps=50")[0] == 0
     arguments = (*EVALUATE, "--weights", "run/tiny_last.weights", "--json", "ours.json")
     code, out, _ = call("evaluate", *arguments, "--save-results", "results")
     assert code == 0
@@ -59,12 +57,8 @@ def test_evaluate_writes_a_report_that_compare_reads(call, case):
     assert out.endswith("report: a/index.html\n") and "AP coco" not in out
     page = (case / "a/index.html").read_text()
     about = json.loads((case / "a/report.json").read_text())["about"]
-    assert (
-        about["weights_sha256"] == hashlib.sha256((case / "tiny.weights").read_bytes()).hexdigest()
-    )
-    assert (
-        about["weights_sha256"] in page and "Darknet" in page and "--report a" in about["command"]
-    )
+    assert about["weights_sha256"] == hashlib.sha256((case / "tiny.weights").read_bytes()).hexdigest()
+    assert about["weights_sha256"] in page and "Darknet" in page and "--report a" in about["command"]
     save_weights(network_of(cfg_text(), seed=2), case / "tiny.weights")
     assert call("evaluate", *EVALUATE, "--report", "b")[0] == 0
     code, out, err = call("compare", "a", "b", "--report", "c")
@@ -97,9 +91,7 @@ def test_evaluate_stops_in_one_line(call, case, four, tmp_path):
     bad_option(call("evaluate", *EVALUATE, "--batch", "0"), "expected a whole number from 1 on")
     bad_option(call("evaluate", *EVALUATE, "--device", "gpu"), "expected a device")
     (four.folder / "tiny.names").write_text("red\n\ngreen\n")
-    one_line(
-        call("evaluate", *EVALUATE), "tiny.data: found classes=2 and 3 names, expected 2 as in"
-    )
+    one_line(call("evaluate", *EVALUATE), "tiny.data: found classes=2 and 3 names, expected 2 as in")
     four.data.write_text("classes=2\ntrain=four/list.txt\n")
     one_line(call("evaluate", *EVALUATE), "four/tiny.data: expected the keys valid and names")
 
@@ -112,7 +104,5 @@ def test_results_files_need_images_and_classes_with_names_of_their_own(call, cas
     one_line(result[:1] + ("",) + result[2:], "found 1 names twice, such as p0, expected each once")
     (four.folder / "list.txt").write_text(f"{twin}\n")
     (four.folder / "tiny.names").write_text("red\ngreen/blue\n")
-    one_line(
-        call("evaluate", *EVALUATE, "--save-results", "results"), "found class name 'green/blue'"
-    )
+    one_line(call("evaluate", *EVALUATE, "--save-results", "results"), "found class name 'green/blue'")
     assert not (case / "results").exists()

@@ -9,9 +9,7 @@ from yolo.model.network import build
 
 @pytest.fixture
 def make(load_tool, call_tool, four, tmp_path):
-    (tmp_path / "base.cfg").write_text(
-        cfg_text().replace("classes=2", "classes=80").replace("=14", "=170")
-    )
+    (tmp_path / "base.cfg").write_text(cfg_text().replace("classes=2", "classes=80").replace("=14", "=170"))
 
     def call(*options, base="base.cfg", out="new.cfg"):
         paths = "--base", tmp_path / base, "--data", four.data, "--out", tmp_path / out
@@ -32,9 +30,7 @@ def test_the_new_cfg_is_written_with_its_changes_and_what_comes_next(make, tmp_p
         if line.startswith("  line "):
             number, change = line.removeprefix("  line ").split(": ", 1)
             key, values = change.split("] ")[1].split(": ", 1)
-            assert lines[int(number) - 1].replace(
-                " ", ""
-            ) == f"{key}={values.split(' -> ')[1]}".replace(" ", "")
+            assert lines[int(number) - 1].replace(" ", "") == f"{key}={values.split(' -> ')[1]}".replace(" ", "")
     assert "[convolutional] filters: 170 -> 14" in out and "[yolo] classes: 80 -> 2" in out
     assert f"  yolo-darknet train --cfg {tmp_path / 'new.cfg'} --data {four.data}\n" in out
 
@@ -49,9 +45,7 @@ def test_the_printed_command_trains(make, load_tool, call_tool, tmp_path, four, 
 def test_a_file_that_is_there_stays(make, tmp_path):
     (tmp_path / "new.cfg").write_text("mine")
     code, _, err = make()
-    assert (
-        code == 2 and "new.cfg: found this file, expected a new one; --overwrite replaces it" in err
-    )
+    assert code == 2 and "new.cfg: found this file, expected a new one; --overwrite replaces it" in err
     assert (tmp_path / "new.cfg").read_text() == "mine"
     assert make("--overwrite")[0] == 0 and (tmp_path / "new.cfg").read_text() != "mine"
 

@@ -1,4 +1,5 @@
-"""yolo-darknet, python -m yolo and tools/X.py: they start the same commands, list all of them, and print --help quickly."""
+"""yolo-darknet, python -m yolo and tools/X.py: they start the same commands, list all of them, and print --help
+quickly."""
 
 import re
 import subprocess
@@ -31,9 +32,7 @@ def program(monkeypatch, capsys):
 
 def imported_by(*command):
     """Names of the modules that a Python process of its own imports, and its stdout."""
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", *command], cwd=PROJECT, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-X", "importtime", *command], cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}, done.stdout
 

@@ -31,7 +31,8 @@ def score(load_tool, call_tool, tmp_path, monkeypatch):
 
 @pytest.fixture
 def case(tmp_path):
-    """Two cats, one detected and one not; a dog, detected with a lower score than a false positive (as in test_score_voc)."""
+    """Two cats, one detected and one not; a dog, detected with a lower score than a false positive (as in
+    test_score_voc)."""
     for folder in ("Annotations", "results"):
         (tmp_path / folder).mkdir()
     cat, dog = ("cat", 1, 1, 10, 10), ("dog", 20, 20, 29, 29)
@@ -80,11 +81,7 @@ def test_all_metrics_are_printed_and_written_as_json(case, score):
     from_files = (*XML, "--detections", "results", "--thresh", ".85")
     code, out, err = score(*from_files, "--metric", "all", "--json", "s.json")
     assert (code, err) == (0, "")
-    numbers = {
-        line.split("|")[1].strip(): line.split("|")[2].strip()
-        for line in rows(out)
-        if "Darknet" in line
-    }
+    numbers = {line.split("|")[1].strip(): line.split("|")[2].strip() for line in rows(out) if "Darknet" in line}
     # by hand: without counting the last pixel these boxes overlap as much, and Darknet divides by both classes
     assert numbers["Darknet: mAP -points 0"] == "0.500000"
     record = json.loads((case / "s.json").read_text())
@@ -134,9 +131,7 @@ def test_ground_truth_is_read_from_a_data_file(four, score, tmp_path):
     assert (code, out.splitlines()[-1]) == (0, "mAP area 1.000000")
 
 
-def test_a_coco_file_and_the_labels_made_of_it_are_the_same_ground_truth(
-    tmp_path, score, load_tool, call_tool
-):
+def test_a_coco_file_and_the_labels_made_of_it_are_the_same_ground_truth(tmp_path, score, load_tool, call_tool):
     rng = np.random.default_rng(8)
     images, boxes, found = [], [], []
     for number in range(1, 5):
@@ -224,9 +219,7 @@ def spoil(path, old, new):
         (lambda case: None, (*COCO, "r.json", "--out", "x"), "expected --convert-to and --out"),
     ],
 )  # fmt: skip
-def test_bad_input_is_one_line_exit_code_two_and_nothing_scored(
-    converted, score, change, arguments, message
-):
+def test_bad_input_is_one_line_exit_code_two_and_nothing_scored(converted, score, change, arguments, message):
     change(converted)
     (converted / "s.json").write_text("the last run's")
     at = next(i for i, each in enumerate(arguments) if i % 2 == 0 and not each.startswith("--"))

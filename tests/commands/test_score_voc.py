@@ -17,9 +17,7 @@ def case(tmp_path) -> Path:
     for folder in ("Annotations", "results"):
         (tmp_path / folder).mkdir()
     (tmp_path / "Annotations/a.xml").write_text(voc_annotation(("cat", 1, 1, 10, 10)))
-    (tmp_path / "Annotations/b.xml").write_text(
-        voc_annotation(("cat", 1, 1, 10, 10), ("dog", 20, 20, 29, 29))
-    )
+    (tmp_path / "Annotations/b.xml").write_text(voc_annotation(("cat", 1, 1, 10, 10), ("dog", 20, 20, 29, 29)))
     (tmp_path / "test.txt").write_text("a\nb\n")
     (tmp_path / "results/comp4_det_test_cat.txt").write_text("a 0.9 1 1 10 10\n")
     (tmp_path / "results/comp4_det_test_dog.txt").write_text("b 0.8 20 20 29 29\nb 0.9 1 1 5 5\n")
@@ -125,9 +123,7 @@ def test_all_metrics_are_printed_after_the_usual_output(project, case):
     # above .85 the cat, right, and the dog's false detection; 3 ground truths
     assert re.search(r"\| Darknet: TP +\| +1 \|", added) and re.search(r"FN +\| +2 \|", added)
     assert re.search(r"\| precision +\| 0\.500000 \|", added)
-    usual, everything = (
-        json.loads((case / f"{name}.json").read_text()) for name in ("usual", "all")
-    )
+    usual, everything = (json.loads((case / f"{name}.json").read_text()) for name in ("usual", "all"))
     record = everything.pop("all")
     assert everything == usual  # the old keys stay
     assert record["counts"]["together"]["TP"] == 1

@@ -50,9 +50,7 @@ def test_a_sheet_has_its_images_in_rows_with_even_margins(call, tmp_path):
 def test_the_same_seed_gives_the_same_sheet(call, tmp_path, options, cfg):
     sheets = []
     for number, seed in enumerate((0, 0, 1)):
-        code, _, error = call(
-            *options, "--seed", seed, "--count", 4, "--out", f"{number}.png", cfg=cfg
-        )
+        code, _, error = call(*options, "--seed", seed, "--count", 4, "--out", f"{number}.png", cfg=cfg)
         assert code == 0, error
         sheets.append(read_image(tmp_path / f"{number}.png"))
     np.testing.assert_array_equal(sheets[0], sheets[1])

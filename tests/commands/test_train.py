@@ -26,9 +26,7 @@ def test_the_whole_path_as_a_user_goes_it(project, case, call):
 
 def test_train_stops_in_one_line(call, case, four):
     bad_option(call("train", *TRAIN, "--set", "nonsense"), "found 'nonsense', expected KEY=VALUE")
-    one_line(
-        call("train", *TRAIN, "--set", "nonsense=1"), r"found nonsense=1 for \[net\], expected"
-    )
+    one_line(call("train", *TRAIN, "--set", "nonsense=1"), r"found nonsense=1 for \[net\], expected")
     one_line(call("train", *TRAIN, "--set", "batch=many"), "batch: found 'many', expected a whole")
     one_line(call("train", *TRAIN, "--weights", "away.weights"), "away.weights: No such file")
     one_line(call("train", *TRAIN, "--weights", case), f"{case}: Is a directory")
@@ -77,17 +75,13 @@ def test_a_diverging_run_is_one_line_and_keeps_its_files(call, case):
         "--set", "learning_rate=1e30",
     )  # fmt: skip
     assert code == 2 and "Traceback" not in err
-    assert re.match(
-        r"error: step \d+: found a loss that is not finite \(box ", err.splitlines()[-1]
-    )
+    assert re.match(r"error: step \d+: found a loss that is not finite \(box ", err.splitlines()[-1])
     assert {path: path.read_bytes() for path in (case / "run").glob("tiny_*")} == kept
 
 
 def test_problems_stop_training_or_are_skipped(call, case, four):
     four.images[0].write_bytes(b"")
-    one_line(
-        call("train", *TRAIN), "list.txt: found 1 problems, the first: .*p0.png: found an empty"
-    )
+    one_line(call("train", *TRAIN), "list.txt: found 1 problems, the first: .*p0.png: found an empty")
     code, out, _ = call("train", *TRAIN, "--on-problem", "skip", "--max-batches", 1, "--giou")
     assert code == 0 and "step 1: " in out
 

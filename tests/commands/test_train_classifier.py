@@ -75,8 +75,7 @@ def case(tmp_path, monkeypatch):
                 write_image(tmp_path / kind / name / f"{number}.png", pixels)
     (tmp_path / "colors.names").write_text("".join(f"{name}\n" for name in COLORS))
     (tmp_path / "colors.data").write_text(
-        "classes=3\ntrain=train\nvalid=valid\nlabels=colors.names\nnames=colors.names\n"
-        "backup=backup\ntop=2\n"
+        "classes=3\ntrain=train\nvalid=valid\nlabels=colors.names\nnames=colors.names\nbackup=backup\ntop=2\n"
     )
     (tmp_path / "colors.cfg").write_text(CFG.format(steps=STEPS))
     return tmp_path

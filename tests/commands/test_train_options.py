@@ -149,9 +149,7 @@ def test_a_backbone_learns_slower_by_its_factor(options, tmp_path):
         factor = 0.25 if name.startswith("layers.0.") else 1.0
         moved = full[name] - start_at[name]
         assert moved.abs().max() > 0
-        torch.testing.assert_close(
-            slow[name] - start_at[name], moved * factor, rtol=1e-2, atol=1e-8
-        )
+        torch.testing.assert_close(slow[name] - start_at[name], moved * factor, rtol=1e-2, atol=1e-8)
 
 
 def test_sizes_are_those_of_the_steps(options):

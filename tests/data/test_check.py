@@ -129,9 +129,7 @@ def test_an_image_listed_twice_is_named_by_both_lines_and_kept(four):
     listed = four.folder / "list.txt"
     other_words = four.folder / "labels" / ".." / "images" / "p1.png"
     listed.write_text(listed.read_text() + f"\n{other_words}\n")
-    assert warnings_of(four) == [
-        (LISTED_TWICE, f"{listed}:6: found {other_words} again, first in line 2")
-    ]
+    assert warnings_of(four) == [(LISTED_TWICE, f"{listed}:6: found {other_words} again, first in line 2")]
     assert len(check(four).images) == 5
 
 
@@ -232,9 +230,7 @@ def test_images_in_both_lists_are_named_whatever_their_paths_look_like(four, mon
 
 
 def test_every_kind_of_problem_has_its_consequence():
-    named = {
-        value for name, value in vars(module).items() if name.isupper() and isinstance(value, str)
-    }
+    named = {value for name, value in vars(module).items() if name.isupper() and isinstance(value, str)}
     assert named == set(HANDLING)
     stops = {kind for kind, handling in HANDLING.items() if handling.stops}
     assert stops == {MISSING_IMAGE, BROKEN_IMAGE, UNREADABLE_LABELS, BAD_LABEL}

@@ -1,4 +1,5 @@
-"""yolo.data.classifier_dataset: pixels and ground truth of a classifier's batches, and that all of it can be repeated."""
+"""yolo.data.classifier_dataset: pixels and ground truth of a classifier's batches, and that all of it can be
+repeated."""
 
 import numpy as np
 import pytest
@@ -38,9 +39,7 @@ def images(tmp_path):
 
 def settings(**mixing):
     crop = CropSettings(10.0, 1.2, 40, 60)
-    return ClassifierSettings(
-        crop, ColorSettings(0.0, 1.0, 1.0), MixingSettings(**mixing), True, 32
-    )
+    return ClassifierSettings(crop, ColorSettings(0.0, 1.0, 1.0), MixingSettings(**mixing), True, 32)
 
 
 def dataset(images, eps=0.0, tree=None, channels=3, **mixing):

@@ -52,10 +52,7 @@ def batches(drawn, workers, steps=range(1, 5), seed=3, channels=3, room=10**6):
 
 def same(first, second):
     return all(
-        torch.equal(a, b)
-        for a, b in zip(
-            (first.images, *first.targets), (second.images, *second.targets), strict=True
-        )
+        torch.equal(a, b) for a, b in zip((first.images, *first.targets), (second.images, *second.targets), strict=True)
     )
 
 
@@ -163,9 +160,7 @@ def test_collate_puts_channels_first_and_boxes_image_by_image():
     image = np.arange(2 * 4 * 3, dtype=np.uint8).reshape(2, 4, 3)  # [H, W, C]
     box = np.full((1, 4), 0.5, np.float32)
     nothing = (image, np.zeros(0, np.int64), np.zeros((0, 4), np.float32))
-    batch = collate(
-        [(image, np.array([7]), box), nothing, (image, np.array([8, 9]), np.repeat(box, 2, 0))]
-    )
+    batch = collate([(image, np.array([7]), box), nothing, (image, np.array([8, 9]), np.repeat(box, 2, 0))])
     assert batch.images.shape == (3, 3, 2, 4) and batch.images.dtype == torch.uint8
     assert batch.images[0, 1, 1, 2] == image[1, 2, 1]
     assert batch.targets.image_index.tolist() == [0, 2, 2]
@@ -219,8 +214,6 @@ def test_evaluation_images_come_in_order_stretched_or_letterboxed(tmp_path):
     assert placements[0].offset == (8, 0) and placements[0].content == (48, 64)
     assert (inputs[1, :, 8:56] == torch.tensor(GROUND / 255)).all()  # content
     assert (inputs[1, :, :8] == 0.5).all() and (inputs[1, :, 56:] == 0.5).all()  # Darknet's gray
-    (inputs, placements), _ = list(
-        evaluation_loader(EvaluationImages(images, (64, 64), 3, stretched), 2, 0)
-    )
+    (inputs, placements), _ = list(evaluation_loader(EvaluationImages(images, (64, 64), 3, stretched), 2, 0))
     assert placements[0].content == (64, 64)
     assert (inputs[1] == torch.tensor(GROUND / 255)).all()

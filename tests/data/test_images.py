@@ -1,4 +1,5 @@
-"""yolo.data.images: pixels as they are stored, whole and halved; one line for what is no image; the limit of the store."""
+"""yolo.data.images: pixels as they are stored, whole and halved; one line for what is no image; the limit of the
+store."""
 
 import struct
 

@@ -106,9 +106,7 @@ def test_without_mosaic_bound_a_box_covers_its_pixels_at_least():
         if len(boxes) == 0 or found is None:
             continue
         expected = pixel_box(boxes[0], network)
-        assert (expected[:2] <= found[:2] + pixel).all() and (
-            expected[2:] >= found[2:] - pixel
-        ).all()
+        assert (expected[:2] <= found[:2] + pixel).all() and (expected[2:] >= found[2:] - pixel).all()
         compared += 1
         wider += np.abs(expected - found).max() > pixel
     assert compared > 100 and wider > 3
@@ -155,9 +153,7 @@ def test_the_same_seed_gives_the_same_sample():
     sources = [random_source(IMAGES[n], np.random.default_rng(n)) for n in range(4)]
 
     def sample(seed):
-        return make_sample(
-            recipe_of(mixing, settings), sources, (96, 128), np.random.default_rng(seed)
-        )
+        return make_sample(recipe_of(mixing, settings), sources, (96, 128), np.random.default_rng(seed))
 
     for seed in range(5):
         for first, again in zip(sample(seed), sample(seed), strict=True):
@@ -169,9 +165,7 @@ def test_boxes_stay_sharp_in_every_tile_where_the_background_is_blurred():
     """Four images of fine stripes, as large as the network: what is inside a box is as it was."""
     stripes = np.tile(np.array([0, 200], np.uint8), (60, 40))[:, :, None]  # [60, 80, 1]
     source = source_of(stripes, unit((10, 8, 70, 52), (60, 80)))
-    recipe = recipe_of(
-        MixingSettings(mosaic=True, mosaic_bound=True, blur=1), AugmentationSettings()
-    )
+    recipe = recipe_of(MixingSettings(mosaic=True, mosaic_bound=True, blur=1), AugmentationSettings())
     blurred = 0
     for seed in range(40):
         sample = make_sample(recipe, [source] * 4, (60, 80), np.random.default_rng(seed))
@@ -209,10 +203,7 @@ def test_pjreddies_view_knows_neither_blur_nor_noise():
         recipe = recipe_of(mixing, AugmentationSettings(), "pjreddie")
         image = make_sample(recipe, [flat], (50, 50), np.random.default_rng(seed)).image
         assert (image == 90).all()
-    images = [
-        make_sample(recipe_of(mixing), [flat], (50, 50), np.random.default_rng(seed)).image
-        for seed in range(20)
-    ]
+    images = [make_sample(recipe_of(mixing), [flat], (50, 50), np.random.default_rng(seed)).image for seed in range(20)]
     assert 4 <= sum(image.std() > 5 for image in images) <= 16
 
 

@@ -39,12 +39,7 @@ def test_boxes_overlap_little():
             layer[shape.ymin - 1 : shape.ymax, shape.xmin - 1 : shape.xmax] = True
         return (grid[0] & grid[1]).sum() / (grid[0] | grid[1]).sum()
 
-    found = [
-        iou(shapes[i], shapes[j])
-        for _, shapes in images(200)
-        for i in range(len(shapes))
-        for j in range(i)
-    ]
+    found = [iou(shapes[i], shapes[j]) for _, shapes in images(200) for i in range(len(shapes)) for j in range(i)]
     assert 0 < max(found) < 0.3
 
 
@@ -87,10 +82,9 @@ def test_annotations_say_what_was_drawn(tmp_path):
     annotation = read_annotation(tmp_path / "Annotations" / "shape_00003.xml")
     _, shapes = draw_image(np.random.default_rng((5, 3)), SIZE)
     assert (annotation.height, annotation.width) == SIZE
-    assert [
-        DrawnShape(o.name, int(o.xmin), int(o.ymin), int(o.xmax), int(o.ymax))
-        for o in annotation.objects
-    ] == list(shapes)
+    assert [DrawnShape(o.name, int(o.xmin), int(o.ymin), int(o.xmax), int(o.ymax)) for o in annotation.objects] == list(
+        shapes
+    )
     image = cv2.imread(str(tmp_path / "JPEGImages" / "shape_00003.jpg"))
     assert image.shape == (*SIZE, 3)
 

@@ -61,11 +61,7 @@ def network_of(kind):
     """A network that finds class 1 in EXPECTED whatever it looks at: its weights are 0, its biases the map."""
     options, map_ = HEADS[kind]
     biases = map_()
-    before = (
-        LOCAL.format(channels=len(biases))
-        if biases.ndim == 3
-        else CONNECTED.format(values=len(biases))
-    )
+    before = LOCAL.format(channels=len(biases)) if biases.ndim == 3 else CONNECTED.format(values=len(biases))
     network, unread = build(parse_cfg(NET + before + f"[{kind}]\n{options}", "x.cfg"))
     assert unread == []
     stored = dict(network.layers[-2].darknet_tensors())
@@ -87,9 +83,7 @@ def test_a_detector_finds_what_the_map_says(kind):
 @pytest.mark.parametrize("kind", HEADS)
 def test_a_network_of_any_head_is_scored(kind, tmp_path):
     # images are 64 x 48: EXPECTED, of 48 x 32, lies at 42.7, 24, 64, 48 there
-    drawn = write_set(
-        tmp_path / "set", [[(43, 24, 64, 48, 1)], [(43, 24, 64, 48, 1), (0, 0, 9, 9, 0)]]
-    )
+    drawn = write_set(tmp_path / "set", [[(43, 24, 64, 48, 1)], [(43, 24, 64, 48, 1), (0, 0, 9, 9, 0)]])
     images = check_list(drawn.folder / "list.txt", classes=2, channels=3).images
     detections = detections_of(Detector(network_of(kind), NAMES), images, batch=2, workers=0)
     evaluation = evaluation_of(NAMES, images, detections)

@@ -57,12 +57,8 @@ def darknet19(shared, tmp_path_factory):
     (folder / "flat.cfg").write_text(text)
     (folder / "tree.cfg").write_text(text.replace("[softmax]", "[softmax]\ntree=classes.tree"))
     parents = (-1 if index < 10 else (index - 10) // 10 for index in range(1000))
-    (folder / "classes.tree").write_text(
-        "".join(f"n{index} {parent}\n" for index, parent in enumerate(parents))
-    )
-    make_weights(shared).write_weights(
-        read_json(source / "case.json"), folder / "darknet19.weights"
-    )
+    (folder / "classes.tree").write_text("".join(f"n{index} {parent}\n" for index, parent in enumerate(parents)))
+    make_weights(shared).write_weights(read_json(source / "case.json"), folder / "darknet19.weights")
     return folder
 
 

@@ -44,9 +44,7 @@ def test_every_recorded_model_placement_and_image_is_tested(shared):
     assert set(found) == set(MODELS)
     for placements in found.values():
         assert set(placements) == {"stretch", "letterbox"}
-        assert all(
-            set(images) == {f"{name}.png" for name in IMAGES} for images in placements.values()
-        )
+        assert all(set(images) == {f"{name}.png" for name in IMAGES} for images in placements.values())
 
 
 @pytest.mark.parametrize("placement", ["stretch", "letterbox"])
@@ -56,9 +54,7 @@ def test_detections_are_those_that_compiled_darknet_prints(shared, model, placem
     network = Network.from_cfg(folder / f"{model}.cfg")
     load_weights(network, folder / f"{model}.weights")
     names = read_names(next(folder.glob("*.names")))
-    detector = Detector(
-        network, names, THRESH - SCORE_TOLERANCE, letterbox=placement == "letterbox"
-    )
+    detector = Detector(network, names, THRESH - SCORE_TOLERANCE, letterbox=placement == "letterbox")
     expected = recorded(shared)[model][placement]
     for name in IMAGES:
         image = cv2.cvtColor(cv2.imread(str(shared / "images" / f"{name}.png")), cv2.COLOR_BGR2RGB)
@@ -68,14 +64,10 @@ def test_detections_are_those_that_compiled_darknet_prints(shared, model, placem
 def rows_of(found, image, names):
     """Detections as Darknet's rows: label, name, score, cxcywh relative to the image."""
     height, width = image.shape[:2]
-    boxes = torchvision.ops.box_convert(found.boxes, "xyxy", "cxcywh") / torch.tensor(
-        [width, height, width, height]
-    )
+    boxes = torchvision.ops.box_convert(found.boxes, "xyxy", "cxcywh") / torch.tensor([width, height, width, height])
     return [
         (label, names[label], score, *box)
-        for label, score, box in zip(
-            found.labels.tolist(), found.scores.tolist(), boxes.tolist(), strict=True
-        )
+        for label, score, box in zip(found.labels.tolist(), found.scores.tolist(), boxes.tolist(), strict=True)
     ]
 
 
@@ -85,9 +77,7 @@ def assert_rows_agree(ours, theirs, image):
     for row in theirs:
         partner = next((mine for mine in left if agree(mine, row)), None)
         if partner is None:
-            assert row[2] < THRESH + SCORE_TOLERANCE, (
-                f"{image}: Darknet's {row} is missing from {ours}"
-            )
+            assert row[2] < THRESH + SCORE_TOLERANCE, f"{image}: Darknet's {row} is missing from {ours}"
         else:
             left.remove(partner)
     assert all(row[2] < THRESH + SCORE_TOLERANCE for row in left), f"{image}: not Darknet's: {left}"
@@ -97,8 +87,7 @@ def agree(mine, theirs):
     return (
         list(mine[:2]) == theirs[:2]
         and abs(mine[2] - theirs[2]) <= SCORE_TOLERANCE
-        and max(abs(a - b) for a, b in zip(mine[3:], theirs[3:], strict=True))
-        <= COORDINATE_TOLERANCE
+        and max(abs(a - b) for a, b in zip(mine[3:], theirs[3:], strict=True)) <= COORDINATE_TOLERANCE
     )
 
 
@@ -125,9 +114,7 @@ def test_nothing_seen_is_detections_of_length_zero():
 
 
 def test_boxes_come_in_image_pixels_best_first_on_the_cpu():
-    found = detector_of(biases=one_box_everywhere(), nms_thresh=1.0)(
-        np.zeros((64, 144, 3), np.uint8)
-    )
+    found = detector_of(biases=one_box_everywhere(), nms_thresh=1.0)(np.zeros((64, 144, 3), np.uint8))
     assert len(found) == 32 * 48 and set(found.labels.tolist()) == {1}
     assert found.boxes.dtype == found.scores.dtype == torch.float32
     # cell (0, 0): center (0.5, 0.5) of the input's 48x32 pixels, side 8; the image is 3 x as wide, 2 x as high
@@ -159,9 +146,7 @@ def test_a_batch_gives_each_image_what_it_gets_alone():
     for image, found in zip(images, together, strict=True):
         alone = detector(image)
         # Sums run in another order in a batch, so nearly equal scores may change places.
-        here, there = (
-            torch.argsort(each.labels * 1e4 + each.boxes[:, 0]) for each in (alone, found)
-        )
+        here, there = (torch.argsort(each.labels * 1e4 + each.boxes[:, 0]) for each in (alone, found))
         assert len(alone) > 0 and torch.equal(alone.labels[here], found.labels[there])
         torch.testing.assert_close(alone.boxes[here], found.boxes[there])
 

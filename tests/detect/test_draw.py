@@ -40,9 +40,7 @@ def test_the_image_given_stays_as_it_was():
     image = plain(120, 160)
     boxes, labels = np.array([[20.0, 30, 90, 100]]), np.array([1])
     draw.draw_detections(image, boxes, np.array([0.5]), labels, NAMES)
-    draw.draw_ground_truth_and_predictions(
-        image, boxes, labels, boxes, np.array([0.5]), labels, NAMES
-    )
+    draw.draw_ground_truth_and_predictions(image, boxes, labels, boxes, np.array([0.5]), labels, NAMES)
     assert (image == GRAY).all()
 
 
@@ -176,12 +174,8 @@ def test_names_become_what_the_font_has():
 def test_names_in_other_scripts_are_drawn_as_they_are(name):
     assert draw.drawable(name, 4) == name
     box, score, label = [[20, 60, 220, 200]], [0.5], [0]
-    shown = draw.draw_detections(
-        np.full((240, 240, 3), GRAY, np.uint8), np.array(box), score, label, [name]
-    )
-    other = draw.draw_detections(
-        np.full((240, 240, 3), GRAY, np.uint8), np.array(box), score, label, ["?" * len(name)]
-    )
+    shown = draw.draw_detections(np.full((240, 240, 3), GRAY, np.uint8), np.array(box), score, label, [name])
+    other = draw.draw_detections(np.full((240, 240, 3), GRAY, np.uint8), np.array(box), score, label, ["?" * len(name)])
     assert (shown != other).any()
 
 
@@ -239,9 +233,7 @@ def test_an_image_seen_through_a_flipped_view_is_drawn_on():
 def test_ground_truth_is_dashed_on_top_of_predictions_with_a_legend_below():
     boxes, labels = np.array([[60.0, 100, 180, 200]]), np.array([0])
     image = plain(240, 240)
-    result = draw.draw_ground_truth_and_predictions(
-        image, boxes, labels, boxes, np.array([0.9]), labels, NAMES
-    )
+    result = draw.draw_ground_truth_and_predictions(image, boxes, labels, boxes, np.array([0.9]), labels, NAMES)
     assert result.shape[0] > 240 and result.shape[1:] == (240, 3)
     right_edge = result[100:200, 179]  # no tag stands here; 9 pixels a period, 6 of them white
     white = np.arange(100) % 9 < 6
@@ -255,15 +247,11 @@ def test_ground_truth_is_dashed_on_top_of_predictions_with_a_legend_below():
 def test_ground_truth_without_predictions_and_predictions_without_ground_truth_are_ordinary():
     none, nothing = np.empty((0, 4)), np.empty(0, int)
     box, label = np.array([[60.0, 100, 180, 200]]), np.array([1])
-    missed = draw.draw_ground_truth_and_predictions(
-        plain(240, 240), box, label, none, np.empty(0), nothing, NAMES
-    )
+    missed = draw.draw_ground_truth_and_predictions(plain(240, 240), box, label, none, np.empty(0), nothing, NAMES)
     invented = draw.draw_ground_truth_and_predictions(
         plain(240, 240), none, nothing, box, np.array([0.9]), label, NAMES
     )
-    neither = draw.draw_ground_truth_and_predictions(
-        plain(240, 240), none, nothing, none, np.empty(0), nothing, NAMES
-    )
+    neither = draw.draw_ground_truth_and_predictions(plain(240, 240), none, nothing, none, np.empty(0), nothing, NAMES)
     assert is_color(missed[100, 179], draw.WHITE)
     assert is_color(missed[201:212, 61], draw.WHITE).all()  # its tag, below the box
     assert is_color(invented[100, 179], draw.class_color(1))
@@ -273,9 +261,7 @@ def test_ground_truth_without_predictions_and_predictions_without_ground_truth_a
 @pytest.mark.parametrize("width", [1, 30, 100, 700])
 def test_the_legend_is_as_wide_as_the_image_and_stacked_where_that_is_narrow(width):
     none, nothing = np.empty((0, 4)), np.empty(0, int)
-    result = draw.draw_ground_truth_and_predictions(
-        plain(60, width), none, nothing, none, np.empty(0), nothing, NAMES
-    )
+    result = draw.draw_ground_truth_and_predictions(plain(60, width), none, nothing, none, np.empty(0), nothing, NAMES)
     # text of 7, so 6 of margin around a box of 14: 20 rows, twice where the samples are stacked
     assert result.shape == (60 + (20 if width == 700 else 40), width, 3)
 
@@ -284,9 +270,7 @@ def test_a_sheet_holds_every_image_in_its_cell():
     # cells 40 high, 60 wide, gap 10: a 20x60 image lies in rows 20..39 of its cell's 10..49
     colors = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
     sizes = [(20, 60), (400, 100), (10, 15)]
-    images = [
-        np.full((*size, 3), color, np.uint8) for size, color in zip(sizes, colors, strict=True)
-    ]
+    images = [np.full((*size, 3), color, np.uint8) for size, color in zip(sizes, colors, strict=True)]
     sheet = draw.contact_sheet(images, columns=2, cell=(40, 60), gap=10)
     expected = np.full((110, 150, 3), draw.PANEL, np.uint8)
     expected[20:40, 10:70] = colors[0]  # as it is
@@ -309,9 +293,7 @@ def test_a_sheet_without_columns_is_refused():
 def test_real_images_keep_every_pixel_that_is_not_drawn_on(shared):
     image = cv2.cvtColor(cv2.imread(str(shared / "images" / "dog.png")), cv2.COLOR_BGR2RGB)
     boxes = np.array([[130, 220, 310, 540], [120, 130, 570, 420], [470, 80, 690, 170]])
-    result = draw.draw_detections(
-        image, boxes, np.array([0.97, 0.93, 0.88]), np.array([1, 0, 0]), NAMES
-    )
+    result = draw.draw_detections(image, boxes, np.array([0.97, 0.93, 0.88]), np.array([1, 0, 0]), NAMES)
     changed = (result != image).any(axis=-1)
     assert 0 < changed.mean() < 0.07
     assert not changed[:40].any() and not changed[545:].any() and not changed[:, :115].any()

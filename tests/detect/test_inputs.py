@@ -122,9 +122,7 @@ THREE = detections((8, 10, 24.5, 30, 0.75, 0), (-4, 4, 100, 20, 0.5, 1), (70, 0,
 )
 def test_indexing_gives_detections(index, rows):
     found = THREE[index]
-    assert isinstance(found, Detections) and found.scores.tolist() == [
-        THREE.scores[r] for r in rows
-    ]
+    assert isinstance(found, Detections) and found.scores.tolist() == [THREE.scores[r] for r in rows]
     assert found.boxes.tolist() == [THREE.boxes[r].tolist() for r in rows]
     assert found.labels.tolist() == [THREE.labels[r] for r in rows]
 
@@ -136,9 +134,7 @@ def test_detections_are_counted_and_looped_over():
 
 
 def test_detections_print_in_one_line():
-    assert repr(THREE) == (
-        "Detections(3: 0 0.75 [8 10 24 30], 1 0.50 [-4 4 100 20], 1 0.25 [70 0 80 9])"
-    )
+    assert repr(THREE) == ("Detections(3: 0 0.75 [8 10 24 30], 1 0.50 [-4 4 100 20], 1 0.25 [70 0 80 9])")
     assert repr(detections()) == "Detections(0)"
     assert repr(detections(*[(0, 0, 1, 1, 0.5, 0)] * 6)).endswith("0 0.50 [0 0 1 1], ...)")
 

@@ -53,9 +53,7 @@ def test_detections_are_those_of_the_loops(kind, overlap, seed):
     )
     rows = [  # (corners, score, label) of every box and class above the threshold
         (slow_core.corners(box), obj * prob, label)
-        for box, obj, probs in zip(
-            boxes.tolist(), objectness.tolist(), probabilities.tolist(), strict=True
-        )
+        for box, obj, probs in zip(boxes.tolist(), objectness.tolist(), probabilities.tolist(), strict=True)
         for label, prob in enumerate(probs)
         if obj > 0.1 and obj * prob > 0.1
     ]
@@ -64,9 +62,7 @@ def test_detections_are_those_of_the_loops(kind, overlap, seed):
     assert 0 < len(kept) < len(rows)
     assert found.labels.tolist() == [labels[i] for i in kept]
     assert found.scores.tolist() == pytest.approx([scores[i] for i in kept])
-    assert torch.allclose(
-        found.boxes, torch.tensor([corners[i] for i in kept], dtype=torch.float64)
-    )
+    assert torch.allclose(found.boxes, torch.tensor([corners[i] for i in kept], dtype=torch.float64))
 
 
 def test_greedynms_keeps_what_plain_iou_would_drop():
@@ -104,9 +100,7 @@ def test_an_overlap_exactly_at_the_threshold_is_kept(kind):
 
     def count(thresh):
         exponent = diou_exponent_of(kind, 0.6)
-        return len(
-            detections(boxes, [0.9, 0.8], [[1.0], [1.0]], nms_thresh=thresh, exponent=exponent)
-        )
+        return len(detections(boxes, [0.9, 0.8], [[1.0], [1.0]], nms_thresh=thresh, exponent=exponent))
 
     assert count(0.25) == 2
     assert count(0.249) == 1
@@ -202,9 +196,7 @@ def test_nms_of_thousands_of_boxes_is_torchvisions(classes, size, thresh):
 
 def test_boxes_that_are_not_finite_suppress_nothing_as_in_torchvision():
     inf, nan = float("inf"), float("nan")
-    boxes = torch.tensor(
-        [[-inf, -inf, inf, inf], [0, 0, inf, 1], [nan] * 4, [0, 0, 1, 1], [0, nan, 1, 1]] * 2
-    )
+    boxes = torch.tensor([[-inf, -inf, inf, inf], [0, 0, inf, 1], [nan] * 4, [0, 0, 1, 1], [0, nan, 1, 1]] * 2)
     scores = torch.arange(10).flip(0).float()
     labels = torch.tensor([0] * 5 + [1] * 5)
     expected = torchvision_nms(boxes, scores, labels, 0.3)

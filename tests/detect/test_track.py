@@ -112,7 +112,5 @@ def test_a_source_counts_what_its_tracker_numbers():
 
 def test_without_the_package_the_line_that_installs_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "trackers", None)
-    with pytest.raises(
-        MissingPackageError, match=r"--track needs .* pip install 'yolo-darknet\[track\]'"
-    ):
+    with pytest.raises(MissingPackageError, match=r"--track needs .* pip install 'yolo-darknet\[track\]'"):
         SourceTracks(0.25, 1, None)

@@ -19,9 +19,7 @@ from yolo.detect.views import (
 from yolo.records import Detections
 
 
-@pytest.mark.parametrize(
-    "size, side, overlap", [((100, 250), 64, 0.2), ((64, 65), 64, 0.5), ((300, 70), 100, 0)]
-)
+@pytest.mark.parametrize("size, side, overlap", [((100, 250), 64, 0.2), ((64, 65), 64, 0.5), ((300, 70), 100, 0)])
 def test_tiles_cover_the_image_and_overlap_as_asked(size, side, overlap):
     regions = tile_regions(size, side, overlap)
     covered = np.zeros(size, int)
@@ -35,9 +33,7 @@ def test_tiles_cover_the_image_and_overlap_as_asked(size, side, overlap):
 
 
 def test_tiles_by_hand():
-    assert tile_regions((50, 100), 50, 0.2) == [
-        *((0, 0, 50, 50), (25, 0, 75, 50), (50, 0, 100, 50))
-    ]
+    assert tile_regions((50, 100), 50, 0.2) == [*((0, 0, 50, 50), (25, 0, 75, 50), (50, 0, 100, 50))]
     assert tile_regions((10, 20), 50, 0.2) == [(0, 0, 20, 10)]
 
 
@@ -49,9 +45,7 @@ def test_scaled_inputs_are_whole_strides():
 
 def test_a_plan_without_options_is_one_pass():
     plan = ViewPlan()
-    assert plan.is_plain and plan.views((100, 200), (32, 48)) == [
-        ImageView((0, 0, 200, 100), False, (32, 48))
-    ]
+    assert plan.is_plain and plan.views((100, 200), (32, 48)) == [ImageView((0, 0, 200, 100), False, (32, 48))]
 
 
 def test_an_image_no_larger_than_a_tile_is_seen_once():
@@ -80,9 +74,7 @@ def spot_image(x, y, size=(128, 128)):
     return image
 
 
-@pytest.mark.parametrize(
-    "plan", [ViewPlan(tile=32, overlap=0.25), ViewPlan(tta=True), ViewPlan(tile=64, tta=True)]
-)
+@pytest.mark.parametrize("plan", [ViewPlan(tile=32, overlap=0.25), ViewPlan(tta=True), ViewPlan(tile=64, tta=True)])
 def test_every_view_gives_its_boxes_in_the_images_pixels(plan):
     found = detect_views(bright_spot_detector(), spot_image(100, 20), plan, batch=3)
     assert len(found) > 0 and found.labels.tolist() == [1] * len(found)
@@ -99,9 +91,7 @@ def test_a_spot_too_small_for_the_whole_image_is_found_in_a_tile():
     assert len(detector(image)) == 0
     found = detect_views(detector, image, ViewPlan(tile=32))
     assert len(found) > 0
-    assert (
-        (found.boxes[:, :2] + found.boxes[:, 2:]) / 2 - torch.tensor([401.0, 301.0])
-    ).abs().max() <= 3
+    assert ((found.boxes[:, :2] + found.boxes[:, 2:]) / 2 - torch.tensor([401.0, 301.0])).abs().max() <= 3
 
 
 def test_one_view_gives_what_the_detector_gives():

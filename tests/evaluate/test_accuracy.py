@@ -78,9 +78,7 @@ def test_no_images_have_no_accuracy():
 
 
 def test_top_k_is_at_most_the_number_of_classes(images):
-    found = classifier_accuracy(
-        Classifier(network_of(CFG), NAMES, top=50), images, batch=4, workers=0
-    )
+    found = classifier_accuracy(Classifier(network_of(CFG), NAMES, top=50), images, batch=4, workers=0)
     assert found.top == 7 and found.top_k == 1
 
 

@@ -114,9 +114,7 @@ def test_boxes_are_matched_in_vocs_pixels(four):
 
 
 def test_a_class_without_ground_truth_has_no_number(four):
-    scores = voc_scores(
-        evaluation_with(checked(four), all_detected(four), names=("red", "green", "blue"))
-    )
+    scores = voc_scores(evaluation_with(checked(four), all_detected(four), names=("red", "green", "blue")))
     assert scores[2].voc07_ap is None
     assert mean_ap(average_precisions(scores, "voc07")) == pytest.approx(1.0)
 
@@ -147,12 +145,8 @@ def test_batches_give_the_detections_of_single_images(four, letterbox):
     found = evaluation.detections
     assert found.image_index.tolist() == np.repeat(np.arange(4), counts).tolist()
     assert found.labels.tolist() == [label for each in alone for label in each.labels.tolist()]
-    np.testing.assert_allclose(
-        found.scores, np.concatenate([each.scores for each in alone]), atol=1e-6
-    )
-    np.testing.assert_allclose(
-        found.boxes, np.concatenate([each.boxes for each in alone]), atol=1e-3
-    )
+    np.testing.assert_allclose(found.scores, np.concatenate([each.scores for each in alone]), atol=1e-6)
+    np.testing.assert_allclose(found.boxes, np.concatenate([each.boxes for each in alone]), atol=1e-3)
     assert found.boxes.dtype == np.float64
 
 

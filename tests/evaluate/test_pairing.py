@@ -110,10 +110,7 @@ def test_voc_results_to_coco_and_back_are_the_same_bytes(voc):
     assert {name: text.replace(".0 ", " ") for name, text in after.items()} == {
         name: text.replace(".0 ", " ") for name, text in before.items()
     }
-    assert (
-        back.ground_truth_set.ground_truth.boxes.tolist()
-        == pair.ground_truth_set.ground_truth.boxes.tolist()
-    )
+    assert back.ground_truth_set.ground_truth.boxes.tolist() == pair.ground_truth_set.ground_truth.boxes.tolist()
 
 
 def test_coco_results_for_a_ground_truth_of_xml_need_ids(voc):
@@ -172,9 +169,7 @@ def test_images_without_a_file_of_detections_are_a_remark(tmp_path):
     (tmp_path / "labels/a.txt").write_text("0 0.9 0.25 0.5 0.3 0.5\n")
     kind = DetectionFormat.LABELS_SCORE_FIRST
     pair = read_pair(sources(tmp_path / "t.json", tmp_path / "labels", kind))
-    assert pair.remarks == (
-        f"{tmp_path}/labels: found no file for 2 of 3 images, such as c-d: no detections there",
-    )
+    assert pair.remarks == (f"{tmp_path}/labels: found no file for 2 of 3 images, such as c-d: no detections there",)
     assert grouped(pair.detections).tolist() == [[0, 0, 0.9, 10, 20, 40, 60]]
 
 
@@ -190,17 +185,13 @@ def test_a_data_file_is_the_ground_truth_of_a_darknet_json(four, tmp_path):
     assert pair.ground_truth_set.origin == 0 and len(pair.ground_truth_set.ground_truth.labels) == 6
     # by hand: the middle of 64 x 48
     assert pair.detections.boxes.tolist() == [[16, 12, 48, 36]] * 4
-    comp4 = read_pair(
-        sources(four.data, tmp_path / "r.json", kind, target=DetectionFormat.COMP4, **labels)
-    )
+    comp4 = read_pair(sources(four.data, tmp_path / "r.json", kind, target=DetectionFormat.COMP4, **labels))
     assert comp4.detections.boxes.tolist() == [[17, 13, 49, 37]] * 4
     listed = four.folder / "list.txt"
     with pytest.raises(DatasetError, match="list.txt: found no class names, expected --names"):
         read_pair(sources(listed, tmp_path / "r.json", kind, **labels))
     names = {"names": four.folder / "tiny.names"}
-    assert read_pair(
-        sources(listed, tmp_path / "r.json", kind, **labels, **names)
-    ).ground_truth_set.names
+    assert read_pair(sources(listed, tmp_path / "r.json", kind, **labels, **names)).ground_truth_set.names
     with pytest.raises(DatasetError, match="tiny.data: found names in it, expected no --names"):
         read_pair(sources(four.data, tmp_path / "r.json", kind, **labels, **names))
 

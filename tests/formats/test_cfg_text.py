@@ -64,11 +64,7 @@ def test_a_value_that_is_there_already_is_no_change():
 
 def test_line_ends_of_windows_stay():
     text, _ = edited({0: {"batch": "8", "height": "32"}}, TEXT.replace("\n", "\r\n"))
-    assert (
-        text.count("\r\n") == text.count("\n")
-        and "batch = 8\r\n" in text
-        and "height=32\r\n" in text
-    )
+    assert text.count("\r\n") == text.count("\n") and "batch = 8\r\n" in text and "height=32\r\n" in text
 
 
 def test_a_section_without_entries_takes_a_key():

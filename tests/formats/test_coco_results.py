@@ -133,16 +133,12 @@ def test_a_class_without_a_category_is_scored_with_an_unused_id(tmp_path):
     dataset, _ = coco_structures(images, detections_of())
     assert [each["id"] for each in dataset["categories"]] == [18, 3, 91, 90]
     with pytest.raises(DatasetError, match="found detections of 'emu', which is no category"):
-        write_coco_detections(
-            tmp_path / "r.json", images, images.coco_ids, detections_of((0, 2, 1, 1, 1, 2, 2))
-        )
+        write_coco_detections(tmp_path / "r.json", images, images.coco_ids, detections_of((0, 2, 1, 1, 1, 2, 2)))
 
 
 def test_names_must_include_the_categories_that_have_boxes(tmp_path):
     write_coco_ground_truth(tmp_path / "t.json", images_of(some_ground_truth()), COCO_IDS)
-    assert read_coco_ground_truth(
-        tmp_path / "t.json", 0.0, ("dog", "cat")
-    ).ground_truth.labels.tolist() == [1, 0, 1]
+    assert read_coco_ground_truth(tmp_path / "t.json", 0.0, ("dog", "cat")).ground_truth.labels.tolist() == [1, 0, 1]
     with pytest.raises(DatasetError, match="t.json: found category 'dog', expected one of the"):
         read_coco_ground_truth(tmp_path / "t.json", 0.0, ("cat", "eel"))
 

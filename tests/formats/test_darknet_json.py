@@ -16,9 +16,7 @@ def test_frames_are_numbered_and_boxes_are_center_and_size_of_the_image():
         torch.tensor([1, 0]),
     )
     nothing = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
-    text = darknet_json(
-        [darknet_frame("a.jpg", (100, 200), found), darknet_frame("b.jpg", (5, 5), nothing)], NAMES
-    )
+    text = darknet_json([darknet_frame("a.jpg", (100, 200), found), darknet_frame("b.jpg", (5, 5), nothing)], NAMES)
     assert text.endswith("\n")
     assert json.loads(text) == [
         {

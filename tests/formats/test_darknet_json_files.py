@@ -85,9 +85,7 @@ def test_detections_are_read_back_to_a_billionth_of_the_image(detections, origin
 
 
 def test_every_image_has_a_frame_with_darknets_keys(tmp_path):
-    write_darknet_json(
-        tmp_path / "r.json", images_of(), detections_of((0, 1, 0.75, 10, 20, 40, 60))
-    )
+    write_darknet_json(tmp_path / "r.json", images_of(), detections_of((0, 1, 0.75, 10, 20, 40, 60)))
     content = json.loads((tmp_path / "r.json").read_text())
     expected = json.loads(DARKNET)[0]["objects"][0] | {"confidence": 0.75}
     assert content[0] == {"frame_id": 1, "filename": "a.jpg", "objects": [expected]}

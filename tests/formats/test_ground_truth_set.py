@@ -43,12 +43,8 @@ def test_fractions_become_pixels_and_back(origin):
 
 def test_a_box_far_from_its_image_cannot_be_fractions():
     # by hand in 500 x 375: center 1100 / 500, 75 / 375, size 200 / 500, 150 / 375
-    with pytest.raises(
-        DatasetError, match=r"found a detection at 2.2 0.2 0.4 0.4 of b/c-d.jpg, exp"
-    ):
-        pixels_to_fractions(
-            detections_of((0, 0, 1, 0, 0, 9, 9), (1, 0, 1, 1000, 0, 1200, 150)), images_of()
-        )
+    with pytest.raises(DatasetError, match=r"found a detection at 2.2 0.2 0.4 0.4 of b/c-d.jpg, exp"):
+        pixels_to_fractions(detections_of((0, 0, 1, 0, 0, 9, 9), (1, 0, 1, 1000, 0, 1200, 150)), images_of())
 
 
 def test_fractions_need_the_images_sizes():

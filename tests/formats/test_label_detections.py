@@ -32,9 +32,7 @@ def test_a_row_is_read_in_both_orders(tmp_path, columns):
 
 @pytest.mark.parametrize("columns", Columns)
 def test_a_row_is_written_in_both_orders(tmp_path, columns):
-    write_label_detections(
-        tmp_path, images_of(), detections_of((0, 1, 0.75, 10, 20, 40, 60)), columns
-    )
+    write_label_detections(tmp_path, images_of(), detections_of((0, 1, 0.75, 10, 20, 40, 60)), columns)
     words = ROWS[columns].replace(" .75", " 0.75")
     assert (tmp_path / "a.txt").read_text() == f"{words}\n"
     assert (tmp_path / "e.f.txt").read_text() == ""
@@ -104,9 +102,7 @@ def test_a_score_or_class_above_2_is_not_taken_for_a_pixel(tmp_path):
 
 def test_a_folder_without_any_label_file_is_an_error(tmp_path):
     (tmp_path / "a.jpg").touch()
-    with pytest.raises(
-        DatasetError, match=f"^{tmp_path}: found no .txt file, expected one of each"
-    ):
+    with pytest.raises(DatasetError, match=f"^{tmp_path}: found no .txt file, expected one of each"):
         read_label_detections(tmp_path, images_of(), Columns.SCORE_FIRST)
     (tmp_path / "a.txt").touch()  # one alone is enough, and may be empty
     found, without = read_label_detections(tmp_path, images_of(), Columns.SCORE_FIRST)

@@ -67,9 +67,7 @@ def test_a_list_has_a_path_a_line_relative_to_here_or_to_itself(tmp_path, monkey
     (tmp_path / "here.jpg").touch()
     (tmp_path / "set" / "there.jpg").touch()
     path = tmp_path / "set" / "list.txt"
-    path.write_bytes(
-        "\ufeffhere.jpg\r\n\n  there.jpg \naway.jpg\n~nobody-of-this-name/x.jpg".encode()
-    )
+    path.write_bytes("\ufeffhere.jpg\r\n\n  there.jpg \naway.jpg\n~nobody-of-this-name/x.jpg".encode())
     monkeypatch.chdir(tmp_path)
     found = read_list(path)
     assert found[0] == Path("here.jpg")

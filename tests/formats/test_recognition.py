@@ -60,9 +60,7 @@ def test_an_uncertain_json_is_an_error_that_asks_for_its_format(tmp_path, text):
 @pytest.mark.parametrize("text", ["[]", " [\r\n\t] \n"])
 def test_an_empty_list_is_an_error_that_asks_for_its_format(tmp_path, text):
     (tmp_path / "r.json").write_text(text)
-    with pytest.raises(
-        DatasetError, match="r.json: found an empty list, expected --format, because"
-    ):
+    with pytest.raises(DatasetError, match="r.json: found an empty list, expected --format, because"):
         detection_format(tmp_path / "r.json")
 
 

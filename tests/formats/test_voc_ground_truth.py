@@ -22,9 +22,7 @@ def test_the_classes_are_those_of_the_annotations_and_more(annotations):
 
 
 def test_given_names_give_the_numbers(annotations):
-    found = read_voc_ground_truth(
-        annotations, ("1", "2"), ("eel", "emu", "cat"), more_names=("dog",)
-    )
+    found = read_voc_ground_truth(annotations, ("1", "2"), ("eel", "emu", "cat"), more_names=("dog",))
     assert (found.names, found.ground_truth.labels.tolist()) == (("eel", "emu", "cat"), [0, 2])
     with pytest.raises(DatasetError, match="2.xml: found class 'cat', expected one of the names"):
         read_voc_ground_truth(annotations, ("1", "2"), ("eel", "emu"))
@@ -46,14 +44,10 @@ def test_an_image_of_impossible_size_is_named(annotations):
 
 
 def test_annotations_become_columns(tmp_path):
-    (tmp_path / "000001.xml").write_text(
-        voc_annotation(("dog", 1, 2, 3.5, 4, 0), ("cat", 5, 6, 7, 8, 1))
-    )
+    (tmp_path / "000001.xml").write_text(voc_annotation(("dog", 1, 2, 3.5, 4, 0), ("cat", 5, 6, 7, 8, 1)))
     (tmp_path / "000002.xml").write_text(voc_annotation(("dog", 9, 9, 9, 9, 0)))
     (tmp_path / "000003.xml").write_text(voc_annotation())
-    found = read_voc_ground_truth(
-        tmp_path, ("000001", "000003", "000002"), more_names=["bird", "cat"]
-    )
+    found = read_voc_ground_truth(tmp_path, ("000001", "000003", "000002"), more_names=["bird", "cat"])
     assert found.names == ("bird", "cat", "dog")
     assert found.ground_truth.image_index.tolist() == [0, 0, 2]
     assert found.ground_truth.labels.tolist() == [2, 1, 2]
@@ -68,9 +62,7 @@ def test_images_without_objects_are_ordinary(tmp_path):
 
 
 def test_a_missing_annotation_and_an_inverted_ground_truth_are_named(tmp_path):
-    (tmp_path / "000001.xml").write_text(
-        voc_annotation(("cat", 1, 1, 2, 2, 0), ("cat", 5, 1, 4, 2, 0))
-    )
+    (tmp_path / "000001.xml").write_text(voc_annotation(("cat", 1, 1, 2, 2, 0), ("cat", 5, 1, 4, 2, 0)))
     with pytest.raises(DatasetError, match=r"000002\.xml: not found"):
         read_voc_ground_truth(tmp_path, ("000002",))
     with pytest.raises(DatasetError, match=r"000001\.xml: object 2: found box 5\.0 1\.0 4\.0 2\.0"):

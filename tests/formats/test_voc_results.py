@@ -99,9 +99,7 @@ def test_every_class_gets_the_area_ap_that_voc_eval_recorded(recorded):
 
 def test_voc2007_test_has_its_published_number_of_objects(recorded):
     _, _, scores = recorded
-    assert (
-        sum(score.match.ground_truths for score in scores) == 12032
-    )  # VOC2007's own statistics page
+    assert sum(score.match.ground_truths for score in scores) == 12032  # VOC2007's own statistics page
     assert sum(score.match.detections for score in scores) == 101139
 
 
@@ -194,9 +192,7 @@ def test_written_results_are_read_back_to_the_last_digit(tmp_path_factory, rows)
 
 
 def test_a_written_line_by_hand(tmp_path):
-    detections = ScoredBoxes(
-        np.array([1]), np.array([0]), np.array([0.25]), np.array([[1.0, 2.5, 3.0, 4.0]])
-    )
+    detections = ScoredBoxes(np.array([1]), np.array([0]), np.array([0.25]), np.array([[1.0, 2.5, 3.0, 4.0]]))
     (path,) = write_results(tmp_path, ("cat",), IDS, detections)
     assert path.read_text() == "000002 0.25 1.0 2.5 3.0 4.0\n"
 
@@ -221,9 +217,7 @@ def test_files_as_an_evaluation_score_as_they_do_in_vocs_pixels(tmp_path):
     detections = read_results(tmp_path, found)
     evaluation = as_evaluation(found, detections)
     assert evaluation.ground_truth.boxes.tolist() == [[0, 1, 29.5, 39]]
-    assert (
-        ground_truth_in_voc_pixels(evaluation).boxes.tolist() == found.ground_truth.boxes.tolist()
-    )
+    assert ground_truth_in_voc_pixels(evaluation).boxes.tolist() == found.ground_truth.boxes.tolist()
     assert detections_in_voc_pixels(evaluation).boxes.tolist() == detections.boxes.tolist()
 
 

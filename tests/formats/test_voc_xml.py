@@ -45,11 +45,7 @@ def test_an_annotation_gives_size_and_objects_as_written(tmp_path):
 def test_no_objects_no_size_and_no_difficult_are_ordinary(tmp_path):
     assert read_annotation(written(tmp_path, "<annotation/>")) == Annotation(0, 0, ())
     text = OBJECT.replace("<difficult>1</difficult>", "")
-    assert (
-        not read_annotation(written(tmp_path, f"<annotation>{text}</annotation>"))
-        .objects[0]
-        .difficult
-    )
+    assert not read_annotation(written(tmp_path, f"<annotation>{text}</annotation>")).objects[0].difficult
 
 
 def test_the_parts_of_an_object_are_not_taken_for_the_object(tmp_path):
@@ -83,9 +79,7 @@ def test_a_document_type_cannot_hide_in_another_encoding(tmp_path, encoding):
 
 @pytest.mark.parametrize("encoding", ["utf-7", "cp037", "nonsense", "shift_jis"])
 def test_an_encoding_that_is_no_superset_of_ascii_is_refused(tmp_path, encoding):
-    assert "not XML" in error_of(
-        tmp_path, f'<?xml version="1.0" encoding="{encoding}"?><annotation/>'
-    )
+    assert "not XML" in error_of(tmp_path, f'<?xml version="1.0" encoding="{encoding}"?><annotation/>')
 
 
 def test_an_undeclared_entity_is_refused(tmp_path):
@@ -122,9 +116,7 @@ def test_a_faulty_object_is_named_by_its_number(tmp_path, old, new, expected):
 
 
 def test_a_size_that_is_no_whole_number_is_refused(tmp_path):
-    assert ": size: " in error_of(
-        tmp_path, f"<annotation>{SIZE.replace('60', '60.5')}</annotation>"
-    )
+    assert ": size: " in error_of(tmp_path, f"<annotation>{SIZE.replace('60', '60.5')}</annotation>")
     assert ": size: " in error_of(tmp_path, f"<annotation>{SIZE.replace('60', 'x')}</annotation>")
 
 
@@ -180,9 +172,7 @@ def test_an_empty_set_is_a_problem_and_an_absent_one_an_error(tmp_path):
 
 def test_images_are_found_by_any_suffix_and_jpg_goes_first(tmp_path):
     (tmp_path / "JPEGImages").mkdir()
-    twice = [
-        str(number) for number in range(12)
-    ]  # so many that the folder lists them in another order
+    twice = [str(number) for number in range(12)]  # so many that the folder lists them in another order
     pairs = [f"{stem}{suffix}" for stem in twice for suffix in (".png", ".jpg")]
     for name in ("a.JPG", "b.jpeg", "d.e.Png", "f.txt", *pairs):
         (tmp_path / "JPEGImages" / name).touch()

@@ -3,9 +3,7 @@
 import numpy as np
 
 DARK, BRIGHT = 20, 250  # in every channel
-SEEN = (
-    150  # of 255: above the dark, the gray of a canvas and the mean of both; some half of an edge
-)
+SEEN = 150  # of 255: above the dark, the gray of a canvas and the mean of both; some half of an edge
 
 
 def image_of(size, rng, channels=3):
@@ -23,9 +21,7 @@ def unit(box, size):
     """xyxy pixels → cxcywh `[1, 4]`, 0..1 of an image of (height, width)."""
     x1, y1, x2, y2 = box
     height, width = size
-    return np.array(
-        [[(x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height]]
-    )
+    return np.array([[(x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height]])
 
 
 def pixel_box(box, size):

@@ -29,7 +29,5 @@ def bad_option(result, match):
 
 def process(*command, cwd):
     """stdout, stderr, exit code of a Python process of its own."""
-    done = subprocess.run(
-        [sys.executable, *map(str, command)], cwd=cwd, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, *map(str, command)], cwd=cwd, capture_output=True, text=True)
     return done.stdout, done.stderr, done.returncode

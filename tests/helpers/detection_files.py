@@ -47,16 +47,12 @@ def detections_of(*rows) -> ScoredBoxes:
 @st.composite
 def any_detections(draw, largest: float = LARGEST) -> ScoredBoxes:
     """Up to eight detections, any floats: outside the image, without area, of equal scores."""
-    number = st.one_of(
-        st.floats(-largest, largest), st.integers(-1000, 1000).map(lambda each: each / 64)
-    )
+    number = st.one_of(st.floats(-largest, largest), st.integers(-1000, 1000).map(lambda each: each / 64))
     side = st.tuples(number, number).map(sorted)
     score = st.one_of(st.floats(-1e9, 1e9), st.sampled_from([0.0, 0.5, 1.0]))
     row = st.tuples(st.integers(0, 2), st.integers(0, 2), score, side, side)
     rows = draw(st.lists(row, max_size=8))
-    return detections_of(
-        *((at, label, each, x[0], y[0], x[1], y[1]) for at, label, each, x, y in rows)
-    )
+    return detections_of(*((at, label, each, x[0], y[0], x[1], y[1]) for at, label, each, x, y in rows))
 
 
 @st.composite

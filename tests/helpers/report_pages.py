@@ -67,9 +67,7 @@ def svg_of(drawing):
 def scene_of(boxes, labels=2):
     """The evaluation of drawn images (tiny_data.FOUR_IMAGES): one error of each kind among true positives."""
     rows = [
-        (index, label, (x1, y1, x2, y2), False)
-        for index, image in enumerate(boxes)
-        for x1, y1, x2, y2, label in image
+        (index, label, (x1, y1, x2, y2), False) for index, image in enumerate(boxes) for x1, y1, x2, y2, label in image
     ]
     found = [
         (0, 0, 0.9, (8, 8, 24, 24)),  # true positive
@@ -87,9 +85,7 @@ def scene_of(boxes, labels=2):
 
 def without_detections(evaluation):
     """The same evaluation without a detection."""
-    return evaluation_of(
-        evaluation.ground_truth, found_of([]), evaluation.names, len(evaluation.image_ids), (48, 64)
-    )
+    return evaluation_of(evaluation.ground_truth, found_of([]), evaluation.names, len(evaluation.image_ids), (48, 64))
 
 
 def without_ground_truth(evaluation):

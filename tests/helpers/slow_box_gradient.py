@@ -37,9 +37,7 @@ def box_gradient(kind, box, ground_truth):
     by_side = {side: 0.0 for side in area_by}
     if union > 0:
         for side in by_side:
-            by_side[side] = (
-                union * intersection_by[side] - intersection * union_by[side]
-            ) / union**2
+            by_side[side] = (union * intersection_by[side] - intersection * union_by[side]) / union**2
 
     enclosing_width = max(right, t_right) - min(left, t_left)
     enclosing_height = max(bottom, t_bottom) - min(top, t_top)
@@ -62,13 +60,9 @@ def box_gradient(kind, box, ground_truth):
         by_side["bottom"] - by_side["top"],
     ]
     if kind in ("diou", "ciou"):
-        terms = _distance_terms(
-            box, ground_truth, (left, right, top, bottom), (enclosing_width, enclosing_height)
-        )
+        terms = _distance_terms(box, ground_truth, (left, right, top, bottom), (enclosing_width, enclosing_height))
         if kind == "ciou":
-            for index, term in zip(
-                (2, 3), _aspect_terms((w, h), ground_truth, intersection / union), strict=True
-            ):
+            for index, term in zip((2, 3), _aspect_terms((w, h), ground_truth, intersection / union), strict=True):
                 terms[index] += term
         gradient = [term if disjoint else s + term for s, term in zip(gradient, terms, strict=True)]
     return gradient

@@ -78,9 +78,7 @@ def reorg(features, stride):
                 block = channel // shallow
                 x = column * stride + block % stride
                 y = row * stride + block // stride
-                source[place] = given[
-                    x + width * stride * (y + height * stride * (channel % shallow))
-                ]
+                source[place] = given[x + width * stride * (y + height * stride * (channel % shallow))]
                 place += 1
     return source.reshape(channels * stride**2, height // stride, width // stride)
 
@@ -103,7 +101,8 @@ def logistic(value):
 def yolo_delta(raw, ground_truths, *, anchors, mask, classes, network, dialect, **options):
     """Darknet's delta of one image's [yolo] map, cell by cell: `[A, 5+classes, H, W]` in and out.
 
-    ground truths: rows (class, cx, cy, w, h), 0..1; anchors: all (w, h) pairs in pixels; network: (width, height) in pixels;
+    ground truths: rows (class, cx, cy, w, h), 0..1; anchors: all (w, h) pairs in pixels; network: (width, height) in
+    pixels;
     dialect: "pjreddie" or "alexeyab". Squared error of the box only. Source: darknet's yolo_layer.c, in its order.
     """
     head = _SlowHead(raw, anchors, mask, classes, network, dialect, options)
@@ -149,10 +148,7 @@ class _SlowHead:
 
     def every_cell(self, cell, ground_truths):
         anchor, row, column = cell
-        overlaps = [
-            iou(corners(self.box(cell)), corners(ground_truth[1:]))
-            for ground_truth in ground_truths
-        ]
+        overlaps = [iou(corners(self.box(cell)), corners(ground_truth[1:])) for ground_truth in ground_truths]
         best = max(overlaps, default=0.0)
         objectness = self.probability(cell, 4)
         confident = any(self.probability(cell, 5 + c) > 0.25 for c in range(self.classes))

@@ -1,4 +1,5 @@
-"""AlexeyAB's [Gaussian_yolo] delta cell by cell and ground truth by ground truth, in the order of gaussian_yolo_layer.c."""
+"""AlexeyAB's [Gaussian_yolo] delta cell by cell and ground truth by ground truth, in the order of
+gaussian_yolo_layer.c."""
 
 import math
 from dataclasses import dataclass, field
@@ -38,7 +39,8 @@ class Keys:
 def gaussian_delta(raw, ground_truths, *, anchors, mask, classes, network, keys):
     """Darknet's delta of one image's map, `[A, 9+classes, H, W]` in and out (forward_gaussian_yolo_layer).
 
-    ground truths: rows (class, cx, cy, w, h), 0..1; anchors: all (w, h) pairs in pixels; network: (width, height) in pixels.
+    ground truths: rows (class, cx, cy, w, h), 0..1; anchors: all (w, h) pairs in pixels; network: (width, height) in
+    pixels.
     """
     head = _SlowGaussianHead(raw, anchors, mask, classes, network, keys)
     for cell in np.ndindex(len(mask), *raw.shape[2:]):
@@ -170,7 +172,8 @@ class _SlowGaussianHead:
         return dx, dy, dw * math.exp(w), dh * math.exp(h)
 
     def classify(self, cell, label):
-        """delta_gaussian_yolo_class: a delta of the first class that is not 0 means the cell has a ground truth already."""
+        """delta_gaussian_yolo_class: a delta of the first class that is not 0 means the cell has a ground truth
+        already."""
         smooth, factor = self.keys.label_smooth_eps, self.multiplier(label)
         if self.delta[self.at(cell, CLASS)]:
             slot = self.at(cell, CLASS + label)

@@ -27,13 +27,10 @@ def darknet(ground_truths, detections, classes, thresh, counted_thresh):
         mine, best = None, 0.0
         for place, (ground_truth_image, ground_truth_label, ground_truth_box, _) in enumerate(easy):
             overlap = iou(box, ground_truth_box, 0)
-            if (ground_truth_image, ground_truth_label) == (image, label) and overlap > max(
-                thresh, best
-            ):
+            if (ground_truth_image, ground_truth_label) == (image, label) and overlap > max(thresh, best):
                 mine, best = place, overlap
         excused = mine is None and any(
-            (ground_truth_image, ground_truth_label) == (image, label)
-            and iou(box, ground_truth_box, 0) > thresh
+            (ground_truth_image, ground_truth_label) == (image, label) and iou(box, ground_truth_box, 0) > thresh
             for ground_truth_image, ground_truth_label, ground_truth_box, _ in hard
         )
         if not excused:
@@ -93,16 +90,10 @@ def counts(ground_truths, detections, classes, thresh, extent, score_thresh):
     result = []
     for label in range(classes):
         ours = [(image, box, hard) for image, of, box, hard in ground_truths if of == label]
-        theirs = [
-            (image, score, box)
-            for image, of, score, box in detections
-            if of == label and score > score_thresh
-        ]
+        theirs = [(image, score, box) for image, of, score, box in detections if of == label and score > score_thresh]
         marks = marks_of(ours, theirs, thresh, extent)
         overlap = 0.0
-        for (image, _, box), mark in zip(
-            sorted(theirs, key=lambda each: -each[1]), marks, strict=True
-        ):
+        for (image, _, box), mark in zip(sorted(theirs, key=lambda each: -each[1]), marks, strict=True):
             if mark:
                 overlap += max(iou(box, other, extent) for at, other, _ in ours if at == image)
         true_positives = marks.count(True)
@@ -138,10 +129,7 @@ def confusion(ground_truths, detections, classes, thresh, extent, score_thresh):
             if at == image and not hard and number not in taken
             if iou(box, other, extent) > thresh
         ]
-        excused = any(
-            at == image and hard and iou(box, other, extent) > thresh
-            for at, _, other, hard in ground_truths
-        )
+        excused = any(at == image and hard and iou(box, other, extent) > thresh for at, _, other, hard in ground_truths)
         if near:
             _, _, number, of = max(near)
             taken.add(-number)

@@ -24,10 +24,7 @@ def probabilities(head, logits):
     if head.tree is None and not head.softmax:
         return [logistic(value) for value in logits]
     groups = PARENTS if head.tree is not None else [-1] * len(logits)
-    sums = {
-        group: sum(math.exp(v) for v, g in zip(logits, groups, strict=True) if g == group)
-        for group in groups
-    }
+    sums = {group: sum(math.exp(v) for v, g in zip(logits, groups, strict=True) if g == group) for group in groups}
     return [math.exp(v) / sums[g] for v, g in zip(logits, groups, strict=True)]
 
 
@@ -51,7 +48,8 @@ def write_classes(head, settings, dialect, probs, delta, label, scale):
 
 
 def slow_delta(head, settings, dialect, seen, raw, ground_truths):
-    """Return Darknet's delta of one image's raw values, both `[A, 5+classes, H, W]`; ground_truths: (label, x, y, w, h).
+    """Return Darknet's delta of one image's raw values, both `[A, 5+classes, H, W]`; ground_truths: (label, x, y, w,
+    h).
 
     Also return the IoU of each ground truth and the number of ignored cells.
     """
@@ -70,17 +68,12 @@ def slow_delta(head, settings, dialect, seen, raw, ground_truths):
         delta[n, 0, j, i] = scale * (ground_truth[0] * width - i - x) * x * (1 - x)
         delta[n, 1, j, i] = scale * (ground_truth[1] * height - j - y) * y * (1 - y)
         delta[n, 2, j, i] = scale * (math.log(ground_truth[2] * width / prior[0]) - raw[n, 2, j, i])
-        delta[n, 3, j, i] = scale * (
-            math.log(ground_truth[3] * height / prior[1]) - raw[n, 3, j, i]
-        )
+        delta[n, 3, j, i] = scale * (math.log(ground_truth[3] * height / prior[1]) - raw[n, 3, j, i])
         return iou(corners(*box(n, j, i)), corners(*ground_truth))
 
     for n, j, i in itertools.product(range(anchors), range(height), range(width)):
         o = logistic(raw[n, 4, j, i])
-        overlaps = [
-            iou(corners(*box(n, j, i)), corners(*ground_truth[1:]))
-            for ground_truth in ground_truths
-        ]
+        overlaps = [iou(corners(*box(n, j, i)), corners(*ground_truth[1:])) for ground_truth in ground_truths]
         best = max(overlaps, default=0.0)
         delta[n, 4, j, i] = scales.noobject_scale * (0 - o) * o * (1 - o)
         if new and settings.classfix == -1:

@@ -34,9 +34,7 @@ def rows_of(ground_truth, found):
     ]
     detections = [
         {"picture": int(p), "class": int(c), "score": float(s), "box": b.tolist(), "at": at}
-        for at, (p, c, s, b) in enumerate(
-            zip(found.image_index, found.labels, found.scores, found.boxes, strict=True)
-        )
+        for at, (p, c, s, b) in enumerate(zip(found.image_index, found.labels, found.scores, found.boxes, strict=True))
     ]
     return ground_truths, sorted(detections, key=lambda d: (-d["score"], d["picture"], d["at"]))
 
@@ -63,9 +61,7 @@ def sort_errors(ground_truth, found):
             one["kind"] = "uncounted"
     for one in detections:
         if one["kind"] is None:
-            mine = [
-                t for t in ground_truths if t["picture"] == one["picture"] and not t["difficult"]
-            ]
+            mine = [t for t in ground_truths if t["picture"] == one["picture"] and not t["difficult"]]
             name_error(one, mine)
             if one["kind"] in ("classification", "localisation"):
                 one["truth"]["excused"] = True
@@ -102,10 +98,7 @@ def mean_ap(rows, totals):
         for seen, good in enumerate([good for which, good in rows if which == label], start=1):
             right += good
             points.append((right / total, right / seen))
-        best = [
-            max([p for r, p in points if r >= step * 0.01 - 1e-12], default=0)
-            for step in range(101)
-        ]
+        best = [max([p for r, p in points if r >= step * 0.01 - 1e-12], default=0) for step in range(101)]
         values.append(sum(best) / 101)
     return sum(values) / len(values)
 
@@ -114,17 +107,13 @@ def costs(ground_truth, found):
     """Return {kind: mAP without it}, and under None the mAP with all errors; {} without ground truth."""
     ground_truths, detections = sort_errors(ground_truth, found)
     plain = [t for t in ground_truths if not t["difficult"]]
-    totals = {
-        label: sum(t["class"] == label for t in plain) for label in {t["class"] for t in plain}
-    }
+    totals = {label: sum(t["class"] == label for t in plain) for label in {t["class"] for t in plain}}
     if not totals:
         return {}
     counted = [d for d in detections if d["kind"] != "uncounted"]
     result = {None: mean_ap([(d["class"], d["kind"] == "right") for d in counted], totals)}
     for kind in ("both", "duplicate", "background"):
-        result[kind] = mean_ap(
-            [(d["class"], d["kind"] == "right") for d in counted if d["kind"] != kind], totals
-        )
+        result[kind] = mean_ap([(d["class"], d["kind"] == "right") for d in counted if d["kind"] != kind], totals)
     for kind in ("classification", "localisation"):
         rows, mended = [], []
         for d in counted:

@@ -113,8 +113,7 @@ def label_lines(boxes, size: tuple[int, int] = SIZE) -> str:
     """`class cx cy w h` lines of xyxy pixel boxes."""
     height, width = size
     return "".join(
-        f"{label} {(x1 + x2) / 2 / width!r} {(y1 + y2) / 2 / height!r} "
-        f"{(x2 - x1) / width!r} {(y2 - y1) / height!r}\n"
+        f"{label} {(x1 + x2) / 2 / width!r} {(y1 + y2) / 2 / height!r} {(x2 - x1) / width!r} {(y2 - y1) / height!r}\n"
         for x1, y1, x2, y2, label in boxes
     )
 

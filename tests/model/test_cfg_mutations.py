@@ -47,9 +47,7 @@ def mutations(draw):
         if not lines:
             break
         here, there = (int(draw(POSITION) * len(lines)) for _ in range(2))
-        match draw(
-            st.sampled_from(("drop", "repeat", "swap", "number", "character", "key", "other"))
-        ):
+        match draw(st.sampled_from(("drop", "repeat", "swap", "number", "character", "key", "other"))):
             case "drop":
                 del lines[here]
             case "repeat":
@@ -63,9 +61,7 @@ def mutations(draw):
                 lines[here] = lines[here][:place] + draw(st.characters()) + lines[here][place + 1 :]
             case "key":
                 index = draw(st.integers(-400, 400))
-                lines.insert(
-                    here, f"{draw(st.sampled_from(('from', 'layers', 'share_index')))}={index}"
-                )
+                lines.insert(here, f"{draw(st.sampled_from(('from', 'layers', 'share_index')))}={index}")
             case "other":
                 lines.insert(here, draw(st.sampled_from(draw(ANY))))
     return "\n".join(lines)
@@ -184,8 +180,6 @@ def test_hostile_cfgs_build_or_say_why(text):
     builds_or_says_why(text)
 
 
-@pytest.mark.parametrize(
-    "outputs", [12_000, 32_000]
-)  # the most that is drawn at random, the most of all
+@pytest.mark.parametrize("outputs", [12_000, 32_000])  # the most that is drawn at random, the most of all
 def test_the_largest_networks_are_built_in_time_and_memory(outputs):
     assert builds_or_says_why(NET + f"[connected]\noutput={outputs}\n")

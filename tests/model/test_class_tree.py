@@ -118,9 +118,7 @@ def test_a_group_softmax_adds_up_to_one_in_each_group_and_is_the_loop(tree):
 def test_a_group_softmax_stays_finite_with_large_numbers(tree):
     logits = torch.randn(5, 12)
     found = group_softmax(logits + 1000, tree)
-    assert torch.allclose(
-        found, group_softmax(logits, tree), atol=1e-4
-    )  # 1000.x has five digits less
+    assert torch.allclose(found, group_softmax(logits, tree), atol=1e-4)  # 1000.x has five digits less
 
 
 def test_a_group_softmax_does_not_overflow(tree):

@@ -55,9 +55,7 @@ def test_raw_maps_and_decoded_boxes_are_those_of_compiled_darknet(shared, name, 
     assert network.heads == tuple(case["heads"])
     with torch.inference_mode():
         predictions = network.decode(raw)
-    heads = [
-        recorded_predictions(network, index, expected[f"output_{index}"]) for index in case["heads"]
-    ]
+    heads = [recorded_predictions(network, index, expected[f"output_{index}"]) for index in case["heads"]]
     for ours, theirs in zip(predictions, zip(*heads, strict=True), strict=True):
         theirs = np.concatenate(theirs)
         assert ours.shape == (1, *theirs.shape)
@@ -70,10 +68,7 @@ def test_a_classifier_returns_the_input_of_its_softmax(shared, name, tmp_path):
     (index,) = case["heads"]
     with torch.inference_mode():
         probabilities = network.layers[index](raw[0])
-    assert (
-        relative_difference(probabilities.flatten(), expected[f"output_{index}"].flatten())
-        <= TOLERANCE
-    )
+    assert relative_difference(probabilities.flatten(), expected[f"output_{index}"].flatten()) <= TOLERANCE
 
 
 def recorded_forward(shared, name, folder):
@@ -91,15 +86,11 @@ def recorded_forward(shared, name, folder):
         if network.kinds[index] not in ("softmax", "cost"):  # Darknet notes no shape of them
             assert list(network.shapes[index]) == layer["shape"]
 
-    raw, statistics = forward_with_statistics(
-        network, torch.from_numpy(generator.network_input(case))
-    )
+    raw, statistics = forward_with_statistics(network, torch.from_numpy(generator.network_input(case)))
     for index, map_ in zip(case["heads"], raw, strict=True):
         difference = relative_difference(map_, expected[f"logits_{index}"])
         culprit = first_differing(network, case, statistics)
-        assert difference <= TOLERANCE, (
-            f"head {index}: off by {difference:.2g}; first differing layer: {culprit}"
-        )
+        assert difference <= TOLERANCE, f"head {index}: off by {difference:.2g}; first differing layer: {culprit}"
     return network, case, expected, raw
 
 
@@ -148,9 +139,7 @@ def recorded_predictions(network, index, output):
     _, _, height, width = output.shape
     x, y, w, h, objectness, classes = recorded_values(kind, output.astype(np.float64), len(anchors))
     stretch = (lambda t: 4 * t**2) if getattr(head, "new_coords", False) else np.exp
-    across, down = (
-        (width, height) if kind == "region" else (network.input.width, network.input.height)
-    )
+    across, down = (width, height) if kind == "region" else (network.input.width, network.input.height)
     rows, columns = np.mgrid[:height, :width]
     boxes = np.stack(
         (
@@ -168,9 +157,7 @@ def recorded_predictions(network, index, output):
 def recorded_values(kind, output, anchors):
     """x, y, w, h, objectness `[A, H, W]` and classes `[A, classes, H, W]` of a head's output; w and h are raw."""
     _, _, height, width = output.shape
-    if (
-        kind == "region"
-    ):  # its CPU code turns the map so that a cell's values lie together, and leaves x and y raw
+    if kind == "region":  # its CPU code turns the map so that a cell's values lie together, and leaves x and y raw
         cells = output.reshape(height, width, anchors, -1).transpose(2, 3, 0, 1)
         x, y = (1 / (1 + np.exp(-cells[:, number])) for number in (0, 1))
         return x, y, cells[:, 2], cells[:, 3], cells[:, 4], cells[:, 5:]
@@ -186,9 +173,7 @@ def recorded_values(kind, output, anchors):
 
 
 def test_raw_maps_come_one_a_head_in_cfg_order_and_predictions_head_by_head():
-    network = network_of(
-        NET + CONV.format(14) + YOLO + "[route]\nlayers=-2\n[maxpool]\nsize=2\nstride=2\n" + YOLO
-    )
+    network = network_of(NET + CONV.format(14) + YOLO + "[route]\nlayers=-2\n[maxpool]\nsize=2\nstride=2\n" + YOLO)
     assert network.heads == (1, 4) and network.outputs == (1, 4)
     raw = network(torch.rand(5, 3, 8, 12))
     assert [tuple(map_.shape) for map_ in raw] == [(5, 14, 8, 12), (5, 14, 4, 6)]
@@ -271,9 +256,7 @@ def test_maps_that_no_later_layer_reads_are_released():
 
 
 def test_the_builder_reads_every_key_of_a_convolution():
-    text = (
-        "[convolutional]\nfilters=6\ngroups=3\nsize=3\nstride_x=2\nstride_y=1\ndilation=2\npad=1\n"
-    )
+    text = "[convolutional]\nfilters=6\ngroups=3\nsize=3\nstride_x=2\nstride_y=1\ndilation=2\npad=1\n"
     network = network_of(NET + text + "batch_normalize=1\nactivation=mish\n")
     conv = network.layers[0].conv
     assert (conv.out_channels, conv.groups, conv.kernel_size, conv.stride) == (6, 3, (3, 3), (1, 2))
@@ -285,11 +268,7 @@ def test_the_builder_reads_every_key_of_a_convolution():
 
 def test_pad_overrides_padding_and_zero_is_no_pad():
     def padding(text):
-        return (
-            network_of(NET + "[convolutional]\nsize=5\nactivation=linear\n" + text)
-            .layers[0]
-            .conv.padding
-        )
+        return network_of(NET + "[convolutional]\nsize=5\nactivation=linear\n" + text).layers[0].conv.padding
 
     assert padding("pad=1\npadding=1\n") == (2, 2)
     assert padding("pad=0\npadding=1\n") == (1, 1)
@@ -310,9 +289,7 @@ def test_dropout_drops_in_training_only():
 
 
 def test_strides_of_a_head_are_pixels_a_cell_of_each_direction():
-    network = network_of(
-        NET + "[maxpool]\nsize=2\nstride_x=3\nstride_y=2\npadding=0\n" + CONV.format(14) + YOLO
-    )
+    network = network_of(NET + "[maxpool]\nsize=2\nstride_x=3\nstride_y=2\npadding=0\n" + CONV.format(14) + YOLO)
     assert network.layers[2].stride == (2.0, 3.0)
 
 
@@ -474,23 +451,17 @@ def test_maps_of_unequal_size_add_every_second_pixel():
     large = network.layers[0](images)
     small = network.layers[1](large)
     assert torch.equal(network(images)[0], small + large[:, :, ::2, ::2])
-    with pytest.raises(
-        CfgError, match="x.cfg:13: .shortcut. from: found '0', expected maps with the same ratio"
-    ):
+    with pytest.raises(CfgError, match="x.cfg:13: .shortcut. from: found '0', expected maps with the same ratio"):
         build(parse_cfg(text.replace("stride=2", "stride_x=2\nstride_y=1"), "x.cfg"))
 
 
 def test_a_dialect_is_one_of_two():
-    with pytest.raises(
-        ValueError, match="found dialect 'darknet', expected one of alexeyab, pjreddie"
-    ):
+    with pytest.raises(ValueError, match="found dialect 'darknet', expected one of alexeyab, pjreddie"):
         build(parse_cfg(NET + CONV.format(4), "x.cfg"), dialect="darknet")
 
 
 def test_a_softmax_in_the_middle_is_a_layer_like_any_other():
-    network = network_of(
-        "[net]\nwidth=4\nheight=4\nchannels=1\n[softmax]\n[connected]\noutput=3\n[softmax]\n[cost]\n"
-    )
+    network = network_of("[net]\nwidth=4\nheight=4\nchannels=1\n[softmax]\n[connected]\noutput=3\n[softmax]\n[cost]\n")
     (raw,) = network(torch.rand(2, 1, 4, 4))
     assert raw.shape == (2, 3, 1, 1) and network.classes == 3
     assert torch.allclose(network.classify([raw]).sum(dim=1), torch.ones(2))

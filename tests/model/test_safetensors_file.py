@@ -91,14 +91,10 @@ def test_a_backbone_holds_the_layers_below_the_cutoff_and_loads_with_it(tmp_path
     names = load_file(tmp_path / "a.safetensors")
     assert {name.split(".")[1] for name in names} == {"0", "1", "2"}
     other = network_of(ALL_CFG)
-    refused(
-        other, tmp_path / "a.safetensors", "found no layers.3.conv.weight, expected one of shape"
-    )
+    refused(other, tmp_path / "a.safetensors", "found no layers.3.conv.weight, expected one of shape")
     before = stored_networks.state(other)
     load_state(other, tmp_path / "a.safetensors", cutoff=3)
-    mixed = {
-        name: (stored_networks.state(network) if name in names else before)[name] for name in before
-    }
+    mixed = {name: (stored_networks.state(network) if name in names else before)[name] for name in before}
     assert stored_networks.state(other) == mixed
     assert other.weights_format.order == other.dialect  # as with .weights: the rest of it is new
 
@@ -178,9 +174,7 @@ def test_a_file_cut_or_lengthened_anywhere_is_an_error_and_changes_nothing(tmp_p
         refused(network, path, "found a broken file")
     path.write_bytes(whole + b"\0")
     refused(network, path, "found a broken file")
-    path.write_bytes(
-        stored_networks.file_bytes(ALL_LAYERS, ALEXEYAB)
-    )  # a .weights file of another name
+    path.write_bytes(stored_networks.file_bytes(ALL_LAYERS, ALEXEYAB))  # a .weights file of another name
     refused(network, path, "found a broken file")
 
 

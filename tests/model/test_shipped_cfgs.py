@@ -80,11 +80,7 @@ def test_layers_heads_strides_and_bytes_are_the_published_ones(shipped):
     if expected.bytes is not None:
         assert weights_bytes(network) - HEADER_64 + expected.header == expected.bytes
     stored = sum(p.numel() for p in network.parameters())
-    stored += sum(
-        b.numel()
-        for name, b in network.named_buffers()
-        if name.endswith(("running_mean", "running_var"))
-    )
+    stored += sum(b.numel() for name, b in network.named_buffers() if name.endswith(("running_mean", "running_var")))
     assert weights_bytes(network) == HEADER_64 + 4 * stored  # nothing is left out of the file
 
 
@@ -120,9 +116,7 @@ def test_the_layers_are_those_of_the_cfg_that_darknet_ran(shared, project, name)
 # AlexeyAB's darknet19.cfg trains otherwise than pjreddie's, which we follow.
 @pytest.mark.parametrize("name", [name for name in RECORDED if name != "darknet19.cfg"])
 def test_the_settings_are_those_of_the_cfg_that_darknet_ran(shared, project, name):
-    ours, theirs = (
-        values(read_cfg(path)[0]) for path in (project / "cfg" / name, golden(shared, name) / name)
-    )
+    ours, theirs = (values(read_cfg(path)[0]) for path in (project / "cfg" / name, golden(shared, name) / name))
     assert ours.keys() == theirs.keys()
     assert {key for key in ours if ours[key] != theirs[key]} <= RECORDED_ELSEWISE
 

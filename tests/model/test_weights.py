@@ -149,9 +149,7 @@ def test_a_file_that_ends_too_early_is_named_with_layer_tensor_and_bytes(tmp_pat
         load_weights(network, path)
     wanted, left = 4 * COUNTS[tensor], size - BOUNDARIES[tensor]
     layer = 0 if tensor < 5 else 2
-    expected = (
-        f"{path}: layer {layer} [convolutional] {NAMES[tensor]} at byte {BOUNDARIES[tensor]}: "
-    )
+    expected = f"{path}: layer {layer} [convolutional] {NAMES[tensor]} at byte {BOUNDARIES[tensor]}: "
     expected += f"found {left} bytes left, expected {wanted}"
     if tensor == 5 and missing == 0:  # the end of a backbone: the message says how to load it
         expected += "; a file that ends before layer 2 loads with cutoff=2"
@@ -163,9 +161,7 @@ def test_a_file_that_ends_too_early_is_named_with_layer_tensor_and_bytes(tmp_pat
 def test_a_file_too_short_for_a_header_is_named(tmp_path, size):
     path = tmp_path / "tiny.weights"
     path.write_bytes(HEADER[:size])
-    with pytest.raises(
-        WeightsError, match=f"found {size} bytes, expected a header of 16 or 20 bytes first"
-    ):
+    with pytest.raises(WeightsError, match=f"found {size} bytes, expected a header of 16 or 20 bytes first"):
         load_weights(network_of(CFG), path)
 
 
@@ -174,9 +170,7 @@ def test_bytes_after_the_last_layer_are_an_error_and_change_nothing(tmp_path, ex
     path = write(tmp_path / "long.weights", body=ramp_bytes() + b"\0" * extra)
     network = network_of(CFG)
     before, version = state(network), network.weights_format.version
-    with pytest.raises(
-        WeightsError, match=f"found {extra} bytes left after the last of 4 layers at byte 796"
-    ):
+    with pytest.raises(WeightsError, match=f"found {extra} bytes left after the last of 4 layers at byte 796"):
         load_weights(network, path)
     assert same(state(network), before) and network.weights_format.version == version
 
@@ -206,9 +200,7 @@ def test_a_cutoff_leaves_the_version_of_a_new_network(tmp_path):
 
 def test_a_backbone_file_that_is_too_short_for_its_cutoff_is_an_error(tmp_path):
     backbone = write(tmp_path / "backbone.weights", body=ramp_bytes(sum(COUNTS[:5]) - 1))
-    with pytest.raises(
-        WeightsError, match=r"layer 0 \[convolutional\] weights at byte 84: found 428 bytes left"
-    ):
+    with pytest.raises(WeightsError, match=r"layer 0 \[convolutional\] weights at byte 84: found 428 bytes left"):
         load_weights(network_of(CFG), backbone, cutoff=2)
 
 
@@ -230,9 +222,7 @@ def test_saving_writes_float32_whatever_the_network_computes_in(tmp_path):
 def test_an_error_while_saving_leaves_the_old_file(tmp_path, monkeypatch):
     network = network_of(CFG)
     path = write(tmp_path / "a.weights")
-    monkeypatch.setattr(
-        type(network.layers[2]), "darknet_tensors", lambda layer: [("weights", "no tensor")]
-    )
+    monkeypatch.setattr(type(network.layers[2]), "darknet_tensors", lambda layer: [("weights", "no tensor")])
     with pytest.raises(AttributeError):
         save_weights(network, path)
     assert path.read_bytes() == HEADER + ramp_bytes()
@@ -244,7 +234,8 @@ def test_a_missing_file_is_the_systems_error(tmp_path):
         load_weights(network_of(CFG), tmp_path / "none.weights")
 
 
-# ------------------------------------------------------------------- every kind of layer, both orders (stored_networks.py)
+# ------------------------------------------------------------------- every kind of layer, both orders
+# (stored_networks.py)
 
 CASES = ((ALL_CFG, ALL_LAYERS, ALEXEYAB), (ALL_CFG, ALL_LAYERS, PJREDDIE))
 TRANSPOSED = struct.pack("<3iI", 0, 2000, 0, 640)
@@ -279,9 +270,7 @@ def test_every_kind_of_layer_takes_its_numbers_in_file_order(tmp_path, text, lay
 
 
 @pytest.mark.parametrize(("text", "layers", "order"), CASES)
-def test_a_file_cut_anywhere_names_layer_and_byte_and_changes_nothing(
-    tmp_path, text, layers, order
-):
+def test_a_file_cut_anywhere_names_layer_and_byte_and_changes_nothing(tmp_path, text, layers, order):
     """At the beginning of every tensor, and one byte before and after it."""
     whole = stored_networks.file_bytes(layers, order)
     network = network_of(text)
@@ -298,9 +287,7 @@ def test_a_file_cut_anywhere_names_layer_and_byte_and_changes_nothing(
         with pytest.raises(WeightsError) as caught:
             load_weights(network, path)
         start, place, wanted = [entry for entry in starts if entry[0] <= size][-1]
-        expected = (
-            f"{path}: {place} at byte {start}: found {size - start} bytes left, expected {wanted}"
-        )
+        expected = f"{path}: {place} at byte {start}: found {size - start} bytes left, expected {wanted}"
         assert str(caught.value).partition(";")[0] == expected
         assert (stored_networks.state(network), network.weights_format.version) == before
     assert network.weights_format.order == network.dialect
@@ -354,11 +341,7 @@ def test_a_new_network_is_saved_in_the_order_of_its_dialect(tmp_path, order):
     save_weights(network, tmp_path / "a.weights", seen=640)
     content = (tmp_path / "a.weights").read_bytes()
     assert content[:20] == stored_networks.HEADERS[order]
-    assert (
-        len(content)
-        == len(stored_networks.file_bytes(BOTH_LAYERS, order))
-        == weights_bytes(network)
-    )
+    assert len(content) == len(stored_networks.file_bytes(BOTH_LAYERS, order)) == weights_bytes(network)
 
 
 def test_biases_that_pjreddies_files_would_lose_are_an_error(tmp_path):
@@ -367,9 +350,7 @@ def test_biases_that_pjreddies_files_would_lose_are_an_error(tmp_path):
     path.write_text("old")
     with torch.no_grad():
         network.layers[4].norm.bias[1] = 0.5
-    with pytest.raises(
-        WeightsError, match=r"layer 4 \[batchnorm\] biases: found 1 of 2 that are not 0"
-    ):
+    with pytest.raises(WeightsError, match=r"layer 4 \[batchnorm\] biases: found 1 of 2 that are not 0"):
         save_weights(network, path)
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["a.weights"]
     save_weights(network, path, cutoff=4)  # the layers below have none
@@ -391,9 +372,7 @@ def test_at_version_1000_seen_has_32_bits_but_nothing_is_transposed(tmp_path, ve
     """pjreddie's load_weights_upto compares once with < and once with >."""
     network = network_of(BOTH_CFG)
     header = struct.pack("<3iI", *version, 640)
-    load_weights(
-        network, stored_networks.write(tmp_path / "a.weights", BOTH_LAYERS, PJREDDIE, header)
-    )
+    load_weights(network, stored_networks.write(tmp_path / "a.weights", BOTH_LAYERS, PJREDDIE, header))
     assert network.layers[6].linear.weight[0, 1] - network.layers[6].linear.weight[0, 0] == 0.125
 
 
@@ -435,9 +414,7 @@ def test_a_file_must_end_with_the_cutoff_or_with_the_network(tmp_path, order):
         path.write_bytes(content)
         check_rest(network, path, cutoff=9)
     path.write_bytes(part + b"\0" * 12)
-    expected = (
-        f"found 12 bytes after the layers below 9, expected none or {len(whole) - len(part)} of"
-    )
+    expected = f"found 12 bytes after the layers below 9, expected none or {len(whole) - len(part)} of"
     with pytest.raises(WeightsError, match=expected):
         check_rest(network, path, cutoff=9)
 
@@ -504,9 +481,7 @@ def test_a_file_that_holds_what_is_not_loaded_is_an_error_that_says_so(tmp_path,
     with pytest.raises(WeightsError) as caught:
         load_weights(network, whole)
     assert f": found {more} bytes left after the last of 7 layers" in str(caught.value)
-    assert str(caught.value).endswith(
-        "dontload and dontloadscales of the cfg mean that it does not hold those tensors"
-    )
+    assert str(caught.value).endswith("dontload and dontloadscales of the cfg mean that it does not hold those tensors")
     assert stored_networks.state(network) == before
 
 
@@ -537,9 +512,7 @@ def test_a_safetensors_file_is_held_to_the_same(tmp_path):
     with pytest.raises(WeightsError) as caught:
         load_weights(network, tmp_path / "whole.safetensors")
     assert "found layers.0.norm.num_batches_tracked " in str(caught.value)
-    assert str(caught.value).endswith(
-        "dontload or dontloadscales of the cfg means that the file does not hold it"
-    )
+    assert str(caught.value).endswith("dontload or dontloadscales of the cfg means that the file does not hold it")
     assert stored_networks.state(network) == before
     with safe_open(tmp_path / "whole.safetensors", "pt") as file:
         scales = tuple(f"layers.{layer}.norm." for layer in (0, 5))

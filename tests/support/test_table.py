@@ -27,9 +27,7 @@ def test_every_kind_of_section_is_on_the_page_under_all_its_names():
 
 @pytest.mark.parametrize("kind", SECTIONS)
 def test_every_key_that_is_read_has_a_text_and_no_other_key_has_one(kind):
-    read = {
-        key for key, value in key_specs(kind).items() if not value.form.startswith(MUST_BE_ZERO)
-    }
+    read = {key for key, value in key_specs(kind).items() if not value.form.startswith(MUST_BE_ZERO)}
     assert read == set(MEANINGS[kind])
 
 
@@ -65,8 +63,5 @@ def test_defaults_and_forms_are_those_of_the_code():
     assert "| `filters` | whole number, at least 1 | 1 | number of output channels |" in page
     assert "| `iou_normalizer` | number | 0.75 | training: weight of the box loss |" in page
     assert "| `from` | whole numbers | required |" in page
-    assert (
-        "| `sway` | 0 | 0 | any other value is an error: this kind of convolution is not supported |"
-        in page
-    )
+    assert "| `sway` | 0 | 0 | any other value is an error: this kind of convolution is not supported |" in page
     assert "| `padding` | whole number, at least 0 | size - 1 |" in page

@@ -31,15 +31,13 @@ CPU = torch.device("cpu")
 
 
 def in_two_processes(work, folder, *arguments):
-    """Call work(processes, *arguments) in each of two connected processes; return [result of rank 0, result of rank 1]."""
+    """Call work(processes, *arguments) in each of two connected processes; return [result of rank 0, result of rank
+    1]."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     context = multiprocessing.get_context("spawn")
-    started = [
-        context.Process(target=_joined_work, args=(work, rank, port, folder, arguments))
-        for rank in range(2)
-    ]
+    started = [context.Process(target=_joined_work, args=(work, rank, port, folder, arguments)) for rank in range(2)]
     for process in started:
         process.start()
     end = time.monotonic() + LONGEST

@@ -102,10 +102,7 @@ def test_an_average_follows_buffers_that_were_replaced():
     network.double().float()
     draw(network, 1)
     average.update(network, 1)
-    assert all(
-        torch.equal(average.state_dict()[name], tensor)
-        for name, tensor in all_tensors(network).items()
-    )
+    assert all(torch.equal(average.state_dict()[name], tensor) for name, tensor in all_tensors(network).items())
 
 
 def test_restart_begins_with_the_weights_as_they_are():

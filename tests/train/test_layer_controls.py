@@ -89,9 +89,7 @@ def test_without_controls_all_layers_move():
 
 def test_nothing_goes_into_a_layer_that_stops_nor_before_it_whatever_routes_there_are():
     """Layer 1 stops: its own statistics move, those of 0 are used and kept, as AlexeyAB's."""
-    assert moves_at(network_of("", "stopbackward=1"), [1, 2, 3]) == dict.fromkeys(
-        (1, 2, 3), ([2, 4], [1, 2])
-    )
+    assert moves_at(network_of("", "stopbackward=1"), [1, 2, 3]) == dict.fromkeys((1, 2, 3), ([2, 4], [1, 2]))
 
 
 def test_the_gradients_after_a_stop_are_those_of_a_network_without():
@@ -204,9 +202,7 @@ def test_onlyforward_lets_no_gradient_through():
     first, second, third, _, fourth, _ = around.train().layers
     bypass = first(images)
     fourth(torch.cat((bypass, third(second(bypass).detach())), dim=1)).square().sum().backward()
-    torch.testing.assert_close(
-        network.layers[0].conv.weight.grad, first.conv.weight.grad, rtol=1e-5, atol=1e-6
-    )
+    torch.testing.assert_close(network.layers[0].conv.weight.grad, first.conv.weight.grad, rtol=1e-5, atol=1e-6)
 
 
 def test_a_head_with_onlyforward_gives_its_map_without_a_gradient():
@@ -292,9 +288,7 @@ def test_freeze_and_stopbackward_the_longer_wins():
     assert moves_at(network, [1], freeze=2)[1] == ([2, 4], [2])
 
 
-@pytest.mark.parametrize(
-    "keys", [("",) * 5 + ("stopbackward=1",), ("",) * 4 + ("train_only_bn=1",)]
-)
+@pytest.mark.parametrize("keys", [("",) * 5 + ("stopbackward=1",), ("",) * 4 + ("train_only_bn=1",)])
 def test_a_network_of_which_nothing_learns_is_an_error(keys):
     with pytest.raises(CfgError, match="found none of 6 layers that learns .* the first 0 frozen"):
         optimizer_of(network_of(*keys))

@@ -26,9 +26,7 @@ def test_four_images_are_learned_by_heart(tmp_path, more):
     cfg = tmp_path / "tiny.cfg"
     cfg.write_text(CFG + more)
     overrides = (("max_batches", "600"), ("burn_in", "20"), ("steps", "450"))
-    run = start(
-        training_options(cfg=cfg, data=drawn.data, out=tmp_path / "run", overrides=overrides)
-    )
+    run = start(training_options(cfg=cfg, data=drawn.data, out=tmp_path / "run", overrides=overrides))
     train(run)
     run.logger.close()
     assert run.progress.best_map > 0.95

@@ -152,9 +152,7 @@ def test_it_stops_when_the_loss_explodes(options):
     assert (kept <= 4 * np.minimum.accumulate(kept)).all()
 
 
-def test_a_loss_that_is_not_finite_ends_the_sweep_and_is_an_error_at_the_first_step(
-    options, monkeypatch
-):
+def test_a_loss_that_is_not_finite_ends_the_sweep_and_is_an_error_at_the_first_step(options, monkeypatch):
     def diverge(run, batch, step, part):
         if step > good:
             raise DivergedError(f"step {step}: found a loss that is not finite")

@@ -15,9 +15,7 @@ from yolo.model.weights import load_weights
 
 STEPS = 20
 CLOSE = 1e-4  # of the loss
-PATIENCE = (
-    240  # seconds; starting python with torch three times takes most of them on a busy machine
-)
+PATIENCE = 240  # seconds; starting python with torch three times takes most of them on a busy machine
 
 
 @pytest.fixture
@@ -69,19 +67,14 @@ def test_two_processes_have_the_losses_of_one(command, tmp_path, subdivisions):
     for network, folder in zip(networks, ("one", "two"), strict=True):
         assert load_weights(network, tmp_path / folder / "tiny_last.weights").seen == STEPS * 8
     for a, b in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
-        assert (
-            a - b
-        ).norm() < 1e-2 * a.norm()  # a channel of little variance blows the last digits up
+        assert (a - b).norm() < 1e-2 * a.norm()  # a channel of little variance blows the last digits up
 
 
 def test_parts_that_are_not_equal_are_one_line(command):
     process = started(command(2, "two", "--set", "batch=7", "--max-batches", 5))
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode != 0
-    assert (
-        "error: found mini-batches of 7 images (batch / subdivisions), expected a multiple of 2"
-        in err
-    )
+    assert "error: found mini-batches of 7 images (batch / subdivisions), expected a multiple of 2" in err
 
 
 def children(process):
@@ -101,6 +94,4 @@ def test_a_process_that_dies_ends_the_run(command, tmp_path):
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode != 0
     assert "Signal 9 (SIGKILL)" in err  # torchrun's report
-    assert "yolo/train" not in err.replace(
-        "\\", "/"
-    )  # no traceback of ours, whichever of them spoke
+    assert "yolo/train" not in err.replace("\\", "/")  # no traceback of ours, whichever of them spoke

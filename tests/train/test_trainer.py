@@ -86,9 +86,7 @@ def test_the_first_update_by_hand(options, tmp_path):
 def test_subdivisions_change_no_parameter_without_batch_norm(options, tmp_path, subdivisions):
     options.cfg.write_text(cfg_text(norm=False, dropout=False))
     whole = finish(options)
-    parts = finish(
-        changed(options, overrides=(("subdivisions", str(subdivisions)),), out=tmp_path / "parts")
-    )
+    parts = finish(changed(options, overrides=(("subdivisions", str(subdivisions)),), out=tmp_path / "parts"))
     assert parts.progress.seen == whole.progress.seen == 24
     moved = network_of(cfg_text(norm=False, dropout=False), seed=5)
     for name, value in whole.network.state_dict().items():
@@ -179,9 +177,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_parts(options):
     run = start(options)
     with torch.no_grad():
         next(run.network.parameters()).fill_(torch.nan)
-    with pytest.raises(
-        DivergedError, match="^step 3: .*box .*objectness nan, classification"
-    ) as error:
+    with pytest.raises(DivergedError, match="^step 3: .*box .*objectness nan, classification") as error:
         train_mini_batch(run, next(iter(run.batches)), step=3, part=0)
     run.logger.close()
     assert "\n" not in str(error.value)
@@ -249,10 +245,7 @@ def test_an_image_deleted_in_the_night_stops_in_one_line_with_the_steps_kept(opt
     network = network_of(cfg_text())
     seen = load_weights(network, options.output.out / "tiny_last.weights").seen
     assert seen == run.progress.seen >= 12  # workers are some steps ahead
-    assert all(
-        torch.equal(a, b)
-        for a, b in zip(network.parameters(), run.network.parameters(), strict=True)
-    )
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), run.network.parameters(), strict=True))
 
 
 # --------------------------------------------------------------------------------------------- going on exactly
@@ -290,11 +283,7 @@ def stopped_at(options, step, monkeypatch):
 @pytest.mark.parametrize("random", [0, 1])
 def test_an_interrupted_run_goes_on_exactly(options, tmp_path, monkeypatch, random):
     """Dropout, momentum, batch norm, order, augmentation and multi-scale sizes: all as if nothing had happened."""
-    text = (
-        cfg_text()
-        .replace("random=0", f"random={random}")
-        .replace("width=64", "resize_step=8\nwidth=64")
-    )
+    text = cfg_text().replace("random=0", f"random={random}").replace("width=64", "resize_step=8\nwidth=64")
     options.cfg.write_text(text)
     options = changed(options, overrides=(("max_batches", "130"), ("batch", "2")))
     whole = finish(changed(options, out=tmp_path / "whole"))
@@ -359,10 +348,7 @@ def test_ctrl_c_saves_first_and_the_run_goes_on_exactly(options, project, tmp_pa
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert "Traceback" not in err
-    assert (
-        f"interrupted; to continue: --resume {options.output.out}/tiny_last.pt instead of --weights"
-        in out
-    )
+    assert f"interrupted; to continue: --resume {options.output.out}/tiny_last.pt instead of --weights" in out
     step = goes_on_exactly(options, tmp_path)
     assert f"step {step}: {options.output.out}/tiny_last.weights" in out
 
@@ -380,6 +366,4 @@ def test_a_cfg_whose_name_has_dots_keeps_it(options):
     cfg = options.cfg.with_name("tiny-1.1.cfg")
     options.cfg.rename(cfg)
     finish(changed(options, cfg=cfg))
-    assert {"tiny-1.1_best.pt", "tiny-1.1_last.pt", "tiny-1.1_last.weights"} <= set(
-        files(options.output.out)
-    )
+    assert {"tiny-1.1_best.pt", "tiny-1.1_last.pt", "tiny-1.1_last.weights"} <= set(files(options.output.out))

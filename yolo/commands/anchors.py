@@ -64,9 +64,7 @@ def main() -> None:
     _print_anchors(network, heads, boxes, args.seed)
 
 
-def _print_anchors(
-    network: Network, heads: list[HeadAnchors], boxes: np.ndarray, seed: int
-) -> None:
+def _print_anchors(network: Network, heads: list[HeadAnchors], boxes: np.ndarray, seed: int) -> None:
     """Print how well the anchors of k-means fit, and the lines for the cfg."""
     from yolo.data import anchors
     from yolo.train.setup.preflight import describe_fit

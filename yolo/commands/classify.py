@@ -70,9 +70,7 @@ def _classifier(args: argparse.Namespace) -> Classifier:
 
     network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
     if network.heads:
-        raise CfgError(
-            f"{args.cfg}: found a detection head, expected a classifier; use yolo-darknet detect"
-        )
+        raise CfgError(f"{args.cfg}: found a detection head, expected a classifier; use yolo-darknet detect")
     load_weights(network, args.weights)
     names = read_names(args.names)
     shape = network.shapes[-1]
@@ -106,9 +104,7 @@ def _ranking(path: Path, classifier: Classifier) -> Ranking:
 def _print(path: Path, ranking: Ranking, classifier: Classifier) -> None:
     """Print the image's name and a line for each class, as both Darknets do (classifier.c predict_classifier)."""
     print(f"{path}:")
-    for label, probability in zip(
-        ranking.labels.tolist(), ranking.probabilities.tolist(), strict=True
-    ):
+    for label, probability in zip(ranking.labels.tolist(), ranking.probabilities.tolist(), strict=True):
         name = classifier.names[label]
         if classifier.network.dialect == "pjreddie":
             print(f"{100 * probability:5.2f}%: {name}")

@@ -56,9 +56,7 @@ def main() -> None:
         save_weights(network, args.output, seen, args.cutoff)
     size, last = args.output.stat().st_size, (args.cutoff or layers) - 1
     version = ".".join(map(str, network.weights_format.version))
-    print(
-        f"wrote {args.output}: {size:,} bytes, layers 0 to {last}, version {version}, seen {seen}"
-    )
+    print(f"wrote {args.output}: {size:,} bytes, layers 0 to {last}, version {version}, seen {seen}")
 
 
 def _load(network: Network, args: argparse.Namespace) -> WeightsHeader:
@@ -74,8 +72,7 @@ def _check_name(path: Path) -> None:
     if path.suffix != SAFETENSORS and not DARKNET.fullmatch(path.suffix):
         hint = "; training writes a .weights beside each checkpoint" if path.suffix == ".pt" else ""
         raise WeightsError(
-            f"{path}: found the ending {path.suffix!r}, "
-            f"expected .weights, .safetensors or .conv.N{hint}"
+            f"{path}: found the ending {path.suffix!r}, expected .weights, .safetensors or .conv.N{hint}"
         )
 
 

@@ -47,9 +47,7 @@ if TYPE_CHECKING:
     from yolo.detect.sources.kinds import MediaSource
 
 LABEL_FORMATS = ("yolo", "voc", "coco")
-
 WRITE_BEHIND = 8  # frames that wait to be drawn and written
-
 LARGEST_OVERLAP = 0.9  # of neighboring tiles: more would need too many of them
 
 
@@ -63,9 +61,7 @@ def main() -> None:
 
     sources = expand(args.source, args.recursive)
     _check(args, sources)
-    wanted = Wanted(
-        args.out, args.json, args.jsonl, args.csv, args.crops, args.save_labels, args.save_video
-    )
+    wanted = Wanted(args.out, args.json, args.jsonl, args.csv, args.crops, args.save_labels, args.save_video)
     new_tracks = None
     if args.track:
         new_tracks = partial(SourceTracks, args.thresh, args.every, args.count_line)
@@ -92,9 +88,7 @@ def main() -> None:
     _raise_faults(writers.faults, sources)
 
 
-def _results(
-    args: argparse.Namespace, detector: Detector, sources: list[MediaSource]
-) -> Iterator[Result | Fault]:
+def _results(args: argparse.Namespace, detector: Detector, sources: list[MediaSource]) -> Iterator[Result | Fault]:
     from yolo.detect.overlapped import detect_items
     from yolo.detect.sources.reader import Selection, number_of_frames, read_sources
     from yolo.detect.sources.streams import Patience
@@ -117,9 +111,7 @@ def _detector(args: argparse.Namespace) -> Detector:
 
     network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
     if not network.heads:
-        raise CfgError(
-            f"{args.cfg}: found a classifier, expected a detection head; use yolo-darknet classify"
-        )
+        raise CfgError(f"{args.cfg}: found a classifier, expected a detection head; use yolo-darknet classify")
     load_weights(network, args.weights)
     names = read_names(args.names)
     if len(names) != network.classes:
@@ -217,13 +209,9 @@ def _arguments() -> argparse.Namespace:
     add("--out", type=Path, metavar="DIR", help="write copies of the images with boxes there")
     add("--save-video", action="store_true", help="write videos with boxes to --out (H.264, MP4)")
     add("--json", type=new_file, metavar="FILE", help="write the detections as Darknet's json")
-    add(
-        "--jsonl", type=new_file, metavar="FILE", help="write JSON lines, one a frame; - for stdout"
-    )
+    add("--jsonl", type=new_file, metavar="FILE", help="write JSON lines, one a frame; - for stdout")
     add("--csv", type=new_file, metavar="FILE", help="write a row for each object")
-    add(
-        "--crops", type=Path, metavar="DIR", help="write each object's pixels as DIR/CLASS/NAME.png"
-    )
+    add("--crops", type=Path, metavar="DIR", help="write each object's pixels as DIR/CLASS/NAME.png")
     add(
         "--save-labels", choices=LABEL_FORMATS,
         help="write labels to --out, to correct by hand and to train on",

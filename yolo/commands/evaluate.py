@@ -100,19 +100,13 @@ def _print(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) 
         write_text(args.json, json.dumps(content, indent=1, allow_nan=False) + "\n")
         print(f"numbers: {args.json}")
     if args.report:
-        about = about_run(
-            command_line(), args.cfg, args.weights, args.data, datetime.now().astimezone()
-        )
-        rows = [
-            ReportRow(row.metric, row.value, row.conventions) for row in metric_rows(everything)
-        ]
+        about = about_run(command_line(), args.cfg, args.weights, args.data, datetime.now().astimezone())
+        rows = [ReportRow(row.metric, row.value, row.conventions) for row in metric_rows(everything)]
         report = build_report(evaluation, paths, about, rows, args.thresh)
         print(f"report: {write_report(args.report, report)}")
 
 
-def _evaluation(
-    args: argparse.Namespace, processes: Processes
-) -> tuple[Evaluation, list[Path]] | None:
+def _evaluation(args: argparse.Namespace, processes: Processes) -> tuple[Evaluation, list[Path]] | None:
     """Detect in this process's part of the images.
 
     Return the evaluation of all images and their files on rank 0, None on other ranks.
@@ -170,7 +164,8 @@ def _evaluation(
 
 
 def _check_results_names(valid: Path, names: list[str], stems: list[str]) -> None:
-    """Raise DatasetError if names cannot be used: comp4 files name images without folder and ending, and are named by class."""
+    """Raise DatasetError if names cannot be used: comp4 files name images without folder and ending, and are named
+    by class."""
     repeated = [stem for stem, count in Counter(stems).items() if count > 1]
     if repeated:
         raise DatasetError(

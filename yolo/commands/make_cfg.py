@@ -72,15 +72,11 @@ def next_commands(cfg: Path, path: Path, data: DataFile) -> list[str]:
     best = (data.backup or Path(DEFAULT_BACKUP)) / f"{cfg.stem}_best.weights"
     commands = [f"yolo-darknet train --cfg {cfg} --data {path}"]
     if data.valid is not None:
-        commands.append(
-            f"yolo-darknet evaluate --cfg {cfg} --weights {best} --data {path} --report report"
-        )
+        commands.append(f"yolo-darknet evaluate --cfg {cfg} --weights {best} --data {path} --report report")
     else:
         best = best.with_name(f"{cfg.stem}_last.weights")
     if data.names is not None:
-        commands.append(
-            f"yolo-darknet detect --cfg {cfg} --weights {best} --names {data.names} IMAGE --out out"
-        )
+        commands.append(f"yolo-darknet detect --cfg {cfg} --weights {best} --names {data.names} IMAGE --out out")
     return commands
 
 

@@ -69,9 +69,7 @@ def _samples(args: argparse.Namespace) -> tuple[list[Sample], list[str]]:
     lists = replace(read_data(args.data), valid=None)
     data = read_detection_data(network, lists, args.cfg, skip_problems=True)
     settings = network.training_settings
-    images = training_images(
-        data.train.images, network.input, settings, network.head_settings[-1], args.dialect
-    )
+    images = training_images(data.train.images, network.input, settings, network.head_settings[-1], args.dialect)
     sampler = StepSampler(
         images=len(images),
         batch=settings.batch,

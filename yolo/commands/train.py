@@ -96,9 +96,7 @@ def _report(training: Run) -> None:
 def _arguments() -> argparse.Namespace:
     parser = command_parser(__doc__)
     add_cfg_option(parser)
-    parser.add_argument(
-        "--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file"
-    )
+    parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file")
     _add_weights_options(parser.add_argument_group("initial weights"))
     _add_arithmetic_options(parser.add_argument_group("what is computed"))
     _add_machine_options(parser.add_argument_group("where and how fast"))
@@ -163,9 +161,7 @@ def _add_arithmetic_options(group: OptionGroup) -> None:
     )
     box_loss = group.add_mutually_exclusive_group()
     box_loss.add_argument("--giou", action="store_true", help="short for --iou-loss giou")
-    box_loss.add_argument(
-        "--iou-loss", choices=IOU_LOSS_NAMES, help="box loss of all heads, instead of the cfg's"
-    )
+    box_loss.add_argument("--iou-loss", choices=IOU_LOSS_NAMES, help="box loss of all heads, instead of the cfg's")
     add(
         "--box-gradient", choices=BOX_GRADIENTS, default="darknet",
         help="for iou, giou, diou, ciou: Darknet's own formula (default), or the true gradient",
@@ -237,17 +233,13 @@ def _add_output_options(group: OptionGroup) -> None:
 def _options() -> Options:
     args = _arguments()
     if args.resume and (args.weights or args.clear):
-        stop(
-            "found --resume with --weights or --clear, expected one: a checkpoint has its own weights and step"
-        )
+        stop("found --resume with --weights or --clear, expected one: a checkpoint has its own weights and step")
     if args.cutoff is None:
         args.cutoff = cutoff_of(args.weights)
     if not (args.weights or args.resume) and (args.clear or args.cutoff is not None):
         stop("found --clear or --cutoff without --weights FILE, expected both")
     if args.backbone_lr != 1 and args.cutoff is None:
-        stop(
-            "found --backbone-lr without --cutoff N, expected both: the backbone is the layers below N"
-        )
+        stop("found --backbone-lr without --cutoff N, expected both: the backbone is the layers below N")
 
     from yolo.train.setup.options import Learning, Machine, Options, Output, StartPoint
 

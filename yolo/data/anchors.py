@@ -60,9 +60,7 @@ class AnchorFit:
     unassigned: float
 
 
-def box_sizes(
-    images: Iterable[LabeledImage], size: Size, placed: Callable[[Size, Size], Placement]
-) -> np.ndarray:
+def box_sizes(images: Iterable[LabeledImage], size: Size, placed: Callable[[Size, Size], Placement]) -> np.ndarray:
     """Return (width, height) of all boxes in pixels of a network input of `size` (height, width), float64 `[M, 2]`.
 
     Boxes of less than a pixel are left out, as in training (see check.tiny_boxes).
@@ -94,9 +92,7 @@ def best_anchors(anchors: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np
 def fit_of(heads: Sequence[HeadAnchors], boxes: np.ndarray) -> AnchorFit:
     """Return how well the heads' anchors fit boxes `[M, 2]`, at least one."""
     used = np.concatenate([head.anchors[list(head.own)] for head in heads])
-    responsible = np.array(
-        [np.isin(best_anchors(head.anchors, boxes)[1], head.own) for head in heads]
-    )  # [heads, M]
+    responsible = np.array([np.isin(best_anchors(head.anchors, boxes)[1], head.own) for head in heads])  # [heads, M]
     overlap, _ = best_anchors(used, boxes)
     return AnchorFit(
         recall=float((overlap > MATCHED_IOU).mean()),
@@ -106,9 +102,7 @@ def fit_of(heads: Sequence[HeadAnchors], boxes: np.ndarray) -> AnchorFit:
     )
 
 
-def kmeans_anchors(
-    boxes: np.ndarray, count: int, seed: int = 0, starts: int = STARTS
-) -> np.ndarray:
+def kmeans_anchors(boxes: np.ndarray, count: int, seed: int = 0, starts: int = STARTS) -> np.ndarray:
     """Find anchors by k-means with the distance 1 - IoU.
 
     Source: AlexeyAB's `detector calc_anchors` (detector.c calc_anchors, matrix.c do_kmeans).
@@ -131,9 +125,7 @@ def kmeans_anchors(
             f"found {len(different)} different sizes of boxes, expected at least {count} for as many anchors"
         )
     rng = np.random.default_rng(seed)
-    tried = [
-        _kmeans(boxes, different[rng.permutation(len(different))[:count]]) for _ in range(starts)
-    ]
+    tried = [_kmeans(boxes, different[rng.permutation(len(different))[:count]]) for _ in range(starts)]
     best = max(tried, key=lambda anchors: best_anchors(anchors, boxes)[0].mean())
     return best[np.argsort(best.prod(axis=1), kind="stable")]
 

@@ -102,9 +102,7 @@ class CheckedSet:
     warnings: tuple[Problem, ...] = ()
 
 
-def check_list(
-    path: str | Path, classes: int, channels: int, difficult: str | Path | None = None
-) -> CheckedSet:
+def check_list(path: str | Path, classes: int, channels: int, difficult: str | Path | None = None) -> CheckedSet:
     """Read every image of a list, and its label file.
 
     An image keeps its valid labels if others are out of range. Without a label file it has no objects, as in
@@ -122,9 +120,7 @@ def check_list(
     entries = read_entries(path)
     difficult_listed = read_list(difficult) if difficult else [None] * len(entries)
     if len(difficult_listed) != len(entries):
-        raise DatasetError(
-            f"{difficult}: found {len(difficult_listed)} entries, expected {len(entries)} as in {path}"
-        )
+        raise DatasetError(f"{difficult}: found {len(difficult_listed)} entries, expected {len(entries)} as in {path}")
     listed = [image for _, image in entries]
     images, problems, warnings = [], [], _listed_twice(path, entries)
     with ThreadPoolExecutor(READERS) as pool:
@@ -163,9 +159,7 @@ def objects_per_class(images: Iterable[LabeledImage], classes: int) -> list[int]
     return [counts[label] for label in range(classes)]
 
 
-def tiny_boxes(
-    images: Iterable[LabeledImage], size: Size, placed: Callable[[Size, Size], Placement]
-) -> list[Problem]:
+def tiny_boxes(images: Iterable[LabeledImage], size: Size, placed: Callable[[Size, Size], Placement]) -> list[Problem]:
     """Return a warning for each box that is less than a pixel wide or high in a network input of `size`.
 
     size: (height, width); placed: `letterbox.stretched` or `letterbox.letterboxed`.
@@ -181,9 +175,7 @@ def tiny_boxes(
     return problems
 
 
-def unseen_classes(
-    images: Sequence[LabeledImage], names: Sequence[str], kind: str
-) -> list[Problem]:
+def unseen_classes(images: Sequence[LabeledImage], names: Sequence[str], kind: str) -> list[Problem]:
     """Return a warning for each class without an object; kind: UNSEEN_IN_TRAIN or UNSEEN_IN_VALID."""
     counts = objects_per_class(images, len(names))
     return [

@@ -101,9 +101,7 @@ def _labels(names: Sequence[str]) -> dict[str, int]:
     return {name: label for label, name in enumerate(names)}
 
 
-def _read_folders(
-    path: Path, labels: Mapping[str, int]
-) -> tuple[list[ClassifiedImage], list[Problem]]:
+def _read_folders(path: Path, labels: Mapping[str, int]) -> tuple[list[ClassifiedImage], list[Problem]]:
     found, problems = [], []
     for entry in _visible(path):
         if entry.name not in labels:
@@ -134,9 +132,7 @@ def _files(folder: Path) -> Iterator[Path]:
             yield entry
 
 
-def _read_list(
-    path: Path, labels: Mapping[str, int]
-) -> tuple[list[ClassifiedImage], list[Problem]]:
+def _read_list(path: Path, labels: Mapping[str, int]) -> tuple[list[ClassifiedImage], list[Problem]]:
     names = list(labels)
     found, problems = [], []
     for number, entry in list_lines(path):

@@ -61,14 +61,10 @@ def decode_image(content: np.ndarray, name: str | Path, channels: int = 3) -> np
     if fault:
         raise DatasetError(f"{name}: found {fault}, expected an image")
     if channels not in WHOLE:
-        raise DatasetError(
-            f"found a network of {channels} channels, expected 1 or 3 for image files"
-        )
+        raise DatasetError(f"found a network of {channels} channels, expected 1 or 3 for image files")
     image = _decode(content, WHOLE[channels])
     if image is None:
-        raise DatasetError(
-            f"{name}: found {len(content)} bytes that are no image that OpenCV can read"
-        )
+        raise DatasetError(f"{name}: found {len(content)} bytes that are no image that OpenCV can read")
     return image
 
 

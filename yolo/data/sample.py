@@ -87,9 +87,7 @@ def draw_images(recipe: Recipe, rng: np.random.Generator) -> int:
     return TILES if mixing.mosaic else 2
 
 
-def make_sample(
-    recipe: Recipe, sources: Sequence[Source], size: Size, rng: np.random.Generator
-) -> Sample:
+def make_sample(recipe: Recipe, sources: Sequence[Source], size: Size, rng: np.random.Generator) -> Sample:
     """Make a sample.
 
     Args:
@@ -101,19 +99,14 @@ def make_sample(
     if len(sources) == TILES:
         return _mosaic(recipe, sources, size, rng)
     whole = 0, 0, size[1], size[0]
-    samples = [
-        _show(recipe, source, _draw_change(recipe, source, size, rng), size, whole)
-        for source in sources
-    ]
+    samples = [_show(recipe, source, _draw_change(recipe, source, size, rng), size, whole) for source in sources]
     if len(samples) == 1:
         return samples[0]
     image = blend(samples[0].image, samples[1].image)
     return _together(image, samples, recipe.max_boxes)
 
 
-def _mosaic(
-    recipe: Recipe, sources: Sequence[Source], size: Size, rng: np.random.Generator
-) -> Sample:
+def _mosaic(recipe: Recipe, sources: Sequence[Source], size: Size, rng: np.random.Generator) -> Sample:
     """Place four images: top left, top right, bottom left, bottom right."""
     cut = draw_cut(size, rng)
     samples = []
@@ -131,9 +124,7 @@ def _mosaic(
     return _together(image, samples, recipe.max_boxes)
 
 
-def _draw_change(
-    recipe: Recipe, source: Source, size: Size, rng: np.random.Generator
-) -> DrawnChange:
+def _draw_change(recipe: Recipe, source: Source, size: Size, rng: np.random.Generator) -> DrawnChange:
     augmentation = recipe.method.draw(recipe.settings, source.size, size, rng)
     # Darknet shuffles the boxes and keeps the first `max` before it drops any (data.c randomize_boxes).
     order = rng.permutation(len(source.ground_truth.labels))[: recipe.max_boxes]
@@ -145,16 +136,12 @@ def _draw_change(
     return DrawnChange(augmentation, order, blur, noise)
 
 
-def _show(
-    recipe: Recipe, source: Source, change: DrawnChange, size: Size, window: Window
-) -> Sample:
+def _show(recipe: Recipe, source: Source, change: DrawnChange, size: Size, window: Window) -> Sample:
     """Return the pixels of a window of the augmented image, and the boxes of all of it, 0..1 of the network input.
 
     Darknet changes colors, blurs and adds noise before it cuts the window out; boxes are blurred by their size there.
     """
-    boxes, visible = augment_boxes(
-        change.augmentation, source.ground_truth.boxes[change.order], source.size, size
-    )
+    boxes, visible = augment_boxes(change.augmentation, source.ground_truth.boxes[change.order], source.size, size)
     labels, boxes = source.ground_truth.labels[change.order][visible], boxes[visible]
     image = recipe.method.show(change.augmentation, source.read, size, window)
     colors = change.augmentation.hue, change.augmentation.saturation, change.augmentation.exposure
@@ -199,9 +186,7 @@ def _show_cropped(augmentation: Augmentation, read: Read, size: Size, window: Wi
     return show_window(augmentation, image, size, window)
 
 
-def _show_on_canvas(
-    augmentation: Augmentation, read: Read, size: Size, window: Window
-) -> np.ndarray:
+def _show_on_canvas(augmentation: Augmentation, read: Read, size: Size, window: Window) -> np.ndarray:
     x1, y1, x2, y2 = window
     return show_on_canvas(augmentation, read(False), size)[y1:y2, x1:x2]
 

@@ -117,9 +117,7 @@ def draw_image(rng: np.random.Generator, size: Size) -> tuple[np.ndarray, tuple[
     return np.clip(canvas, 0, 255).astype(np.uint8), tuple(shapes)
 
 
-def _draw_shape(
-    rng: np.random.Generator, size: Size
-) -> tuple[str, tuple[float, float], float, float]:
+def _draw_shape(rng: np.random.Generator, size: Size) -> tuple[str, tuple[float, float], float, float]:
     """Draw the class, center (x, y), radius and angle of a shape inside the image; in pixels and radians."""
     height, width = size
     name = CLASSES[rng.integers(len(CLASSES))]
@@ -128,9 +126,7 @@ def _draw_shape(
     return name, (x, y), radius, rng.uniform(0, 2 * np.pi)
 
 
-def _mask(
-    name: str, center: tuple[float, float], radius: float, angle: float, size: Size
-) -> np.ndarray:
+def _mask(name: str, center: tuple[float, float], radius: float, angle: float, size: Size) -> np.ndarray:
     """Return how much of each pixel the shape covers, float32 `[H, W]` in 0..1."""
     height, width = size
     fine = np.zeros((height * FINE, width * FINE), np.uint8)
@@ -163,9 +159,7 @@ def _area(shape: DrawnShape) -> int:
     return (shape.xmax - shape.xmin + 1) * (shape.ymax - shape.ymin + 1)
 
 
-def _paint(
-    rng: np.random.Generator, canvas: np.ndarray, alpha: np.ndarray, inner: np.ndarray
-) -> np.ndarray:
+def _paint(rng: np.random.Generator, canvas: np.ndarray, alpha: np.ndarray, inner: np.ndarray) -> np.ndarray:
     """Return the canvas with one shape: a strong color, lighter on one side, with a dark outline."""
     height, width = alpha.shape
     color = _color(rng, saturation=(140, 255), value=(150, 255))
@@ -202,9 +196,7 @@ def _ramp(rng: np.random.Generator, size: Size) -> np.ndarray:
     return (slope - slope.min()) / (slope.max() - slope.min())
 
 
-def _color(
-    rng: np.random.Generator, saturation: tuple[int, int], value: tuple[int, int]
-) -> np.ndarray:
+def _color(rng: np.random.Generator, saturation: tuple[int, int], value: tuple[int, int]) -> np.ndarray:
     """Draw a color `[3]` (RGB, 0..255) of any hue."""
     hue = rng.integers(180)  # OpenCV's hues are half degrees
     pixel = np.array([[[hue, rng.integers(*saturation), rng.integers(*value)]]], np.uint8)

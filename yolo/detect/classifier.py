@@ -121,25 +121,19 @@ def center_crop(image: np.ndarray, placement: Placement) -> Tensor:
     content = resize(pixels.float() / MAX_PIXEL, placement.content)
     rows, columns = (
         (torch.arange(length) - start).clamp(0, size - 1)
-        for length, start, size in zip(
-            placement.network, placement.offset, placement.content, strict=True
-        )
+        for length, start, size in zip(placement.network, placement.offset, placement.content, strict=True)
     )
     return content[:, rows[:, None], columns]
 
 
-def rankings_json(
-    file_names: Sequence[str], rankings: Sequence[Ranking], names: Sequence[str]
-) -> str:
+def rankings_json(file_names: Sequence[str], rankings: Sequence[Ranking], names: Sequence[str]) -> str:
     """Return a JSON list of images with their classes, best first, with the keys of Darknet's JSON of detections."""
     images = [
         {
             "filename": file_name,
             "classes": [
                 {"class_id": label, "name": names[label], "confidence": round(probability, 6)}
-                for label, probability in zip(
-                    found.labels.tolist(), found.probabilities.tolist(), strict=True
-                )
+                for label, probability in zip(found.labels.tolist(), found.probabilities.tolist(), strict=True)
             ],
         }
         for file_name, found in zip(file_names, rankings, strict=True)

@@ -41,9 +41,7 @@ class Detector:
         letterbox: bool = False,
     ) -> None:
         if not network.heads:
-            raise ValueError(
-                "found a network without a detection head, expected at least one [yolo]"
-            )
+            raise ValueError("found a network without a detection head, expected at least one [yolo]")
         if len(names) < network.classes:
             expected = f"{network.classes}, one for each class"
             raise ValueError(f"found {len(names)} names, expected {expected}")
@@ -62,8 +60,10 @@ class Detector:
         """Detect in an image, a list of images or an iterator of them, such as the frames of a video.
 
         Args:
-            image: An array uint8 `[H, W, C]`, or `[H, W]` for one channel; a path; the bytes of an image file; an image of
-                Pillow. A list goes through the network in batches, an iterator image by image as its results are asked for.
+            image: An array uint8 `[H, W, C]`, or `[H, W]` for one channel; a path; the bytes of an image file; an
+                image of
+                Pillow. A list goes through the network in batches, an iterator image by image as its results are
+                asked for.
             color: Order of the channels of arrays, "rgb" or "bgr".
 
         Returns:
@@ -79,8 +79,7 @@ class Detector:
         found = []
         for start in range(0, len(images), LIST_BATCH):
             pixels = (
-                image_pixels(image, self.network.input.channels, color)
-                for image in images[start : start + LIST_BATCH]
+                image_pixels(image, self.network.input.channels, color) for image in images[start : start + LIST_BATCH]
             )
             inputs, placements = zip(*map(self.prepare, pixels), strict=True)
             found += self.detect(torch.stack(inputs), placements)

@@ -16,23 +16,16 @@ import numpy as np
 from numpy import ndarray
 
 Color = tuple[int, int, int]
-
 Size = tuple[int, int]
-
 Rectangle = tuple[int, int, int, int]  # x1, y1, x2, y2 in whole pixels; x2 and y2 are not inside
 
 
 # Sizes as fractions of sqrt(H * W), chosen on images from 160x128 to 4000x3000.
 LINE_PART = 1 / 240
-
 TEXT_PART = 1 / 46  # the height of a capital letter
-
 MIN_TEXT_HEIGHT = 7  # pixels; the font is not readable below
-
 PADDING_PART = 0.4  # around a text, as a fraction of its height
-
 STROKE_PART = 1 / 14  # the stroke of a letter, as a fraction of its height
-
 FONT = cv2.FONT_HERSHEY_DUPLEX
 
 
@@ -40,38 +33,25 @@ FONT = cv2.FONT_HERSHEY_DUPLEX
 # The Art of Computer Programming 3, section 6.4). Three alternating tones separate similar hues. FIRST_HUE is the
 # result of a search: any two of the first 20 colors differ by 30 in CIELAB.
 GOLDEN_SECTION = 0.6180339887
-
 FIRST_HUE = 0.09
-
 TONES = ((0.9, 1.0), (0.5, 1.0), (0.8, 0.75))  # saturation, value
-
-
 WHITE, BLACK, PANEL = (255, 255, 255), (0, 0, 0), (32, 32, 32)
 
 
 # WCAG 2.1, "relative luminance" and "contrast ratio": black contrasts more with luminances above EQUAL_CONTRAST,
 # white with those below; there (L + 0.05) / 0.05 = 1.05 / (L + 0.05).
 GAMMA = 2.2  # approximates sRGB's curve
-
 LUMINANCE_WEIGHTS = (0.2126, 0.7152, 0.0722)
-
 EQUAL_CONTRAST = 0.179
-
-
 MOST_TAGS = 500  # more would cover the image, and placing them takes quadratic time
 
 # Places of a tag, best first: (right, bottom, up) is the left or right end of the top or bottom edge of its box, below
 # or above that edge.
 
 DETECTION_PLACES = ((0, 0, 1), (0, 0, 0), (1, 0, 1), (0, 1, 0), (1, 0, 0), (1, 1, 0), (0, 1, 1))
-
 GROUND_TRUTH_PLACES = ((0, 1, 0), (1, 1, 0), (0, 1, 1), (1, 1, 1), (1, 0, 1), (1, 0, 0))
-
-
 DASH, DASH_WHITE = 9, 6  # lengths of a white and a dark dash, and of the white one, in line widths
-
 SHEET_CELL = (416, 416)  # height, width: YOLOv3's usual input
-
 SHEET_GAP = 8
 
 
@@ -151,9 +131,7 @@ def draw_ground_truth_and_predictions(
     return np.concatenate((canvas, _legend(canvas.shape[1], pen)))
 
 
-def contact_sheet(
-    images: Sequence[ndarray], columns: int, cell: Size = SHEET_CELL, gap: int = SHEET_GAP
-) -> ndarray:
+def contact_sheet(images: Sequence[ndarray], columns: int, cell: Size = SHEET_CELL, gap: int = SHEET_GAP) -> ndarray:
     """Arrange images row by row on one image.
 
     Args:

@@ -27,7 +27,8 @@ def image_pixels(image: ImageLike, channels: int, color: str = "rgb") -> np.ndar
     """Return an image as a uint8 array for a network.
 
     Args:
-        image: An array `[H, W, C]`, the path of a file, the bytes of a file, an image of Pillow, or a frame of a source.
+        image: An array `[H, W, C]`, the path of a file, the bytes of a file, an image of Pillow, or a frame of a
+            source.
         channels: Of the network, 3 or 1.
         color: Order of the channels of an array, "rgb" or "bgr" (as cv2.imread gives them).
 

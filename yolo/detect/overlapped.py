@@ -15,7 +15,6 @@ from yolo.detect.views import ViewPlan, detect_views
 from yolo.letterbox import Placement
 
 READ_AHEAD = 4  # batches that wait for the network
-
 Prepared = tuple[SourceFrame, Tensor, Placement]
 
 
@@ -53,9 +52,7 @@ def detect_items(
             yield from map(Result, frames, found)
 
 
-def _prepared(
-    detector: Detector, items: Iterable[SourceFrame | Fault]
-) -> Iterator[Prepared | Fault]:
+def _prepared(detector: Detector, items: Iterable[SourceFrame | Fault]) -> Iterator[Prepared | Fault]:
     """Prepare frames for the network, on one core: PyTorch's number of threads is that of the calling thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -12,9 +12,7 @@ from threading import Event
 from typing import TypeVar
 
 T = TypeVar("T")
-
 END = object()
-
 LOOK_AGAIN = 0.1  # seconds after which a wait checks whether it should stop
 
 

@@ -14,9 +14,7 @@ from yolo.boxes import BOX_DIOU_EXPONENT, cxcywh_to_xyxy, paired_diou_with_expon
 from yolo.records import Detections
 
 FIRST_BLOCK, LARGEST_BLOCK = 1024, 2048  # boxes; NMS takes them in blocks that double in size
-
 MOST_PAIRS = 2**20  # pairs of boxes compared at once, which bounds the memory
-
 ROUNDING = 1e-5  # relative; far above the rounding errors of an IoU in float32
 
 
@@ -154,9 +152,7 @@ def _overlapping(
             yield better[over.numpy()], worse[over.numpy()]
 
 
-def _side_by_side(
-    sides: _Sides, first: np.ndarray, second: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _side_by_side(sides: _Sides, first: np.ndarray, second: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield all pairs of a box of `first` and one of `second` whose left side lies between the sides of the first."""
     second = second[np.argsort(sides.left[second])]
     lefts = sides.left[second]

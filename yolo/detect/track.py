@@ -15,13 +15,9 @@ from yolo.extras import import_extra
 from yolo.records import Detections
 
 TRAIL_POINTS = 30  # frames that a trail reaches back
-
 TRACKER_RATE = 30.0  # frames per second; ByteTrack remembers a hidden object for one second of them
-
 UNNUMBERED = -1  # the track of a detection that was not seen often enough
-
 Point = tuple[float, float]
-
 Line = tuple[float, float, float, float]  # x1, y1, x2, y2 in image pixels
 
 

@@ -19,13 +19,9 @@ from yolo.detect.postprocess import nms
 from yolo.records import Detections
 
 Region = tuple[int, int, int, int]  # x1, y1, x2, y2 in image pixels
-
 TTA_SCALES = (0.83, 1.0, 1.25)  # of the network input
-
 STRIDE = 32  # input sizes are multiples of it
-
 CUT = 0.5  # of a box's area: a box that a tile cuts gives way to one of its class that covers more than this
-
 TOUCH = 2.0  # pixels; a box that ends this close to a tile's edge may be cut by it
 
 
@@ -99,9 +95,7 @@ def _starts(length: int, side: int, overlap: float) -> list[int]:
     return [round(index * (length - side) / (count - 1)) for index in range(count)]
 
 
-def detect_views(
-    detector: Detector, image: np.ndarray, plan: ViewPlan, batch: int = 1
-) -> Detections:
+def detect_views(detector: Detector, image: np.ndarray, plan: ViewPlan, batch: int = 1) -> Detections:
     """Detect in all views of an image, then NMS over all of them.
 
     Args:

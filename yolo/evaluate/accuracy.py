@@ -24,7 +24,8 @@ from yolo.letterbox import letterboxed, place
 class Accuracy:
     """Counts of images by their class, all int64 `[classes]`.
 
-    images: all images. first: those whose class had the highest probability. among: those whose class was among the `top`
+    images: all images. first: those whose class had the highest probability. among: those whose class was among the
+    `top`
     highest.
     """
 
@@ -107,10 +108,7 @@ def accuracy_table(accuracy: Accuracy) -> str:
     """Format one row per class, then one of all images; n/a without an image."""
     rows = zip(
         (*accuracy.names, "all"),
-        *(
-            (*counts.tolist(), int(counts.sum()))
-            for counts in (accuracy.images, accuracy.first, accuracy.among)
-        ),
+        *((*counts.tolist(), int(counts.sum())) for counts in (accuracy.images, accuracy.first, accuracy.among)),
         strict=True,
     )
     body = [

@@ -12,9 +12,7 @@ from yolo.detect.detector import Detector
 from yolo.records import Detections, Evaluation, GroundTruth, LabeledBoxes, ScoredBoxes
 
 
-def detections_of(
-    detector: Detector, images: Sequence[LabeledImage], batch: int, workers: int
-) -> list[Detections]:
+def detections_of(detector: Detector, images: Sequence[LabeledImage], batch: int, workers: int) -> list[Detections]:
     """Run a detector on images; progress is shown on a terminal.
 
     Args:
@@ -39,9 +37,7 @@ def detections_of(
     return detections
 
 
-def evaluation_of(
-    names: Sequence[str], images: Sequence[LabeledImage], detections: Sequence[Detections]
-) -> Evaluation:
+def evaluation_of(names: Sequence[str], images: Sequence[LabeledImage], detections: Sequence[Detections]) -> Evaluation:
     """Join the ground truth and the detections of images; `detections` has one entry per image."""
     counts = [len(each) for each in detections]
     return Evaluation(

@@ -19,9 +19,7 @@ log = logging.getLogger(__name__)
 CHANNELS = 3  # images are decoded to check that they are whole, and for their sizes
 
 
-def read_listed_ground_truth(
-    path: str | Path, names: Sequence[str] | None, origin: float
-) -> GroundTruthSet:
+def read_listed_ground_truth(path: str | Path, names: Sequence[str] | None, origin: float) -> GroundTruthSet:
     """Read the label files of a list of images, or of the valid list of a .data file with its difficult list.
 
     What would not stop a training, such as an image without a label file, is logged.
@@ -52,9 +50,7 @@ def read_listed_ground_truth(
     return _read_list(images, names, difficult, origin)
 
 
-def _read_list(
-    path: str | Path, names: Sequence[str], difficult: str | Path | None, origin: float
-) -> GroundTruthSet:
+def _read_list(path: str | Path, names: Sequence[str], difficult: str | Path | None, origin: float) -> GroundTruthSet:
     _require_different_names(path)
     checked = check_list(path, len(names), CHANNELS, difficult)
     problems = stopping(checked.problems)

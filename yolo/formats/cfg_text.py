@@ -23,9 +23,7 @@ class CfgChange(NamedTuple):
         return f"line {self.line}: [{self.kind}] {self.key}: {before} -> {after}"
 
 
-def edit_cfg(
-    text: str, path: str, values: Mapping[int, Mapping[str, str | None]]
-) -> tuple[str, list[CfgChange]]:
+def edit_cfg(text: str, path: str, values: Mapping[int, Mapping[str, str | None]]) -> tuple[str, list[CfgChange]]:
     """Return the text of a cfg with other values, and what changed, in the order of the lines.
 
     A key that the section has gets its new value on its own line (of several equal keys the first one counts, as in
@@ -93,9 +91,7 @@ def _changes(
     for index, section, key, before, after in edits:
         above = sum(at < index for at, _ in new_lines)
         own = 0
-        if (
-            before is None
-        ):  # a new line: below line `index` and the new lines that came before it there
+        if before is None:  # a new line: below line `index` and the new lines that came before it there
             own = added[index] = added.get(index, 0) + 1
         changes.append(CfgChange(index + 1 + above + own, section.kind, key, before, after))
     return sorted(changes)

@@ -252,9 +252,7 @@ def _with_places(path: str | Path, kind: str, entries: list) -> Iterable[tuple[s
         yield f"{path}: {kind} {entry_id if _is_id(entry_id) else f'entry {number}'}", entry
 
 
-def read_coco_ground_truth(
-    path: str | Path, origin: float, names: Sequence[str] | None = None
-) -> GroundTruthSet:
+def read_coco_ground_truth(path: str | Path, origin: float, names: Sequence[str] | None = None) -> GroundTruthSet:
     """Read an annotation file as ground truth; a crowd box is a difficult one.
 
     Args:
@@ -328,9 +326,7 @@ def coco_ids_of(file: CocoFile, ground_truth_set: GroundTruthSet) -> CocoIds:
     )
 
 
-def write_coco_ground_truth(
-    path: str | Path, ground_truth_set: GroundTruthSet, ids: CocoIds
-) -> None:
+def write_coco_ground_truth(path: str | Path, ground_truth_set: GroundTruthSet, ids: CocoIds) -> None:
     """Write ground truth as an annotation file with these ids, one entry a line."""
     parts = [
         f'"{key}": [' + ",\n".join(json.dumps(entry, allow_nan=False) for entry in entries) + "]"

@@ -22,9 +22,7 @@ EXACT = Context(prec=400)  # digits, enough for the sum of a million and the sma
 RESULT_KEYS = ("image_id", "category_id", "bbox", "score")
 
 
-def read_coco_detections(
-    path: str | Path, ground_truth_set: GroundTruthSet, ids: CocoIds
-) -> ScoredBoxes:
+def read_coco_detections(path: str | Path, ground_truth_set: GroundTruthSet, ids: CocoIds) -> ScoredBoxes:
     """Read a result file with these ids; boxes begin at the ground truth's origin.
 
     Raises:

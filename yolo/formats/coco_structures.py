@@ -57,9 +57,7 @@ def coco_dataset(ground_truth_set: GroundTruthSet, ids: CocoIds) -> CocoDataset:
         sizes = np.zeros((len(ground_truth_set.files), 2), np.int64)
     images = [
         {"id": image_id, "height": height, "width": width, "file_name": file}
-        for image_id, (height, width), file in zip(
-            ids.images, sizes.tolist(), ground_truth_set.files, strict=True
-        )
+        for image_id, (height, width), file in zip(ids.images, sizes.tolist(), ground_truth_set.files, strict=True)
     ]
     categories = [
         {"id": category_id, "name": name}

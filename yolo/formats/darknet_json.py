@@ -94,10 +94,7 @@ def _objects(frame: DarknetFrame, names: Sequence[str], exact: bool) -> list[dic
     columns = (frame.labels, frame.boxes, frame.scores)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     if not exact:
-        rows = (
-            (label, [round(number, DIGITS) for number in box], round(score, DIGITS))
-            for label, box, score in rows
-        )
+        rows = ((label, [round(number, DIGITS) for number in box], round(score, DIGITS)) for label, box, score in rows)
     return [
         {
             "class_id": label,
@@ -109,9 +106,7 @@ def _objects(frame: DarknetFrame, names: Sequence[str], exact: bool) -> list[dic
     ]
 
 
-def write_darknet_json(
-    path: str | Path, ground_truth_set: GroundTruthSet, detections: ScoredBoxes
-) -> None:
+def write_darknet_json(path: str | Path, ground_truth_set: GroundTruthSet, detections: ScoredBoxes) -> None:
     """Write a result file with a frame for each image of the ground truth, with all digits.
 
     Raises:

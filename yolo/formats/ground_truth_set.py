@@ -16,9 +16,7 @@ from yolo.records import GroundTruth, ScoredBoxes
 # Ours: no center or size of YOLOv2's 101,139 boxes on VOC2007 is above 1.14; pixels given by mistake are dozens.
 LARGEST_FRACTION = 2.0
 
-FRACTIONS_EXPECTED = (
-    f"center and size in 0..1 of the image, no pixels (at most {LARGEST_FRACTION:g} either way)"
-)
+FRACTIONS_EXPECTED = f"center and size in 0..1 of the image, no pixels (at most {LARGEST_FRACTION:g} either way)"
 
 
 @dataclass(frozen=True)
@@ -81,9 +79,7 @@ def index_by_image_id(ground_truth_set: GroundTruthSet) -> dict[str, int]:
     return index_of
 
 
-def fractions_to_pixels(
-    boxes: np.ndarray, image_index: np.ndarray, ground_truth_set: GroundTruthSet
-) -> np.ndarray:
+def fractions_to_pixels(boxes: np.ndarray, image_index: np.ndarray, ground_truth_set: GroundTruthSet) -> np.ndarray:
     """Convert cxcywh `[N, 4]`, fractions of the images `image_index` `[N]`, to xyxy `[N, 4]` from the set's origin."""
     center, side = boxes[:, :2], boxes[:, 2:]
     corners = np.concatenate((center - side / 2, center + side / 2), axis=1)

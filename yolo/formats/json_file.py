@@ -11,9 +11,7 @@ from yolo.formats.plain_text import LARGEST_NUMBER
 SHOWN_CHARACTERS = 80  # of a value, in an error's one line
 
 
-def read_json_list(
-    path: str | Path, expected: str, number: Callable[[str], object] = float
-) -> list:
+def read_json_list(path: str | Path, expected: str, number: Callable[[str], object] = float) -> list:
     """Return the content of a JSON file as `read_json` does; raise DatasetError if it is not the `expected` list."""
     content = read_json(path, number=number)
     if not isinstance(content, list):
@@ -21,9 +19,7 @@ def read_json_list(
     return content
 
 
-def read_json(
-    path: str | Path, leave_out: Collection[str] = (), number: Callable[[str], object] = float
-) -> object:
+def read_json(path: str | Path, leave_out: Collection[str] = (), number: Callable[[str], object] = float) -> object:
     """Return the content of a JSON file.
 
     Args:

@@ -56,11 +56,7 @@ def read_results(folder: str | Path, ground_truth_set: GroundTruthSet) -> Scored
             "expected one for each class of the annotations, empty where nothing was detected"
         )
     index_of = index_by_image_id(ground_truth_set)
-    found = {
-        label: _read_results_file(path, index_of)
-        for label, path in enumerate(paths)
-        if path.exists()
-    }
+    found = {label: _read_results_file(path, index_of) for label, path in enumerate(paths) if path.exists()}
     numbers = np.concatenate([np.zeros((0, 5)), *(numbers for _, numbers in found.values())])
     return scored_boxes(
         image_index=np.concatenate([np.zeros(0), *(index for index, _ in found.values())]),
@@ -105,10 +101,7 @@ def write_results(
         rows = np.flatnonzero(detections.labels == label)
         ids = [image_ids[index] for index in detections.image_index[rows].tolist()]
         numbers = np.column_stack((detections.scores[rows], detections.boxes[rows])).tolist()
-        lines = [
-            f"{image_id} {' '.join(map(repr, row))}\n"
-            for image_id, row in zip(ids, numbers, strict=True)
-        ]
+        lines = [f"{image_id} {' '.join(map(repr, row))}\n" for image_id, row in zip(ids, numbers, strict=True)]
         write_text(path, "".join(lines))
     return paths
 

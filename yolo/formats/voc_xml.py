@@ -179,9 +179,7 @@ def _twice(identifier: str, place: str, first: str) -> str:
     return f"{place}: found {identifier} again, expected each image once (it is in {first})"
 
 
-def _image_set_rows(
-    path: Path, annotations: Path | None
-) -> tuple[list[tuple[str, str]], list[Problem]]:
+def _image_set_rows(path: Path, annotations: Path | None) -> tuple[list[tuple[str, str]], list[Problem]]:
     """Return (identifier, "file:line") of each row of an image set, and the rows' problems.
 
     annotations: the folder of annotations, where a name with blanks exists if it is one.
@@ -208,9 +206,7 @@ def _image_set_rows(
             continue
         rows.append((identifier, place))
     if not rows:
-        problems.append(
-            Problem(EMPTY_IMAGE_SET, f"{path}: no image name found, expected one a line")
-        )
+        problems.append(Problem(EMPTY_IMAGE_SET, f"{path}: no image name found, expected one a line"))
     return rows, problems
 
 

@@ -143,9 +143,7 @@ def read_class_tree(section: Section, key: str, classes: int) -> Tree | None:
     return tree
 
 
-def output_size(
-    size: tuple[int, int], reach: int, stride: tuple[int, int], padding: int
-) -> tuple[int, int]:
+def output_size(size: tuple[int, int], reach: int, stride: tuple[int, int], padding: int) -> tuple[int, int]:
     """Return the (height, width) of the output of a sliding window.
 
     Args:
@@ -161,9 +159,7 @@ def output_size(
     )
 
 
-def check_output_size(
-    section: Section, key: str, out: tuple[int, ...], size: tuple[int, int]
-) -> None:
+def check_output_size(section: Section, key: str, out: tuple[int, ...], size: tuple[int, int]) -> None:
     """Raise CfgError, naming `key`, if the output (height, width) `out` for an input of `size` is empty."""
     if min(out) < 1:
         raise section.error(key, f"a window that fits the input of {size[0]}x{size[1]}")

@@ -13,7 +13,6 @@ from torch import Tensor
 from yolo.errors import DatasetError, shorten
 
 ROW = re.compile(r"(\S+)\s+(-?[0-9]{1,9})", re.ASCII)  # name, parent
-
 TREE_THRESH = 0.5  # pjreddie detector.c hier_thresh: a box gets a child's name above it
 NONE = -1  # the parent of a root, and the children of a leaf
 

@@ -75,9 +75,7 @@ class Network(nn.Module):
         self.sources: tuple[tuple[int, ...], ...] = tuple(layer.sources for layer in built)
         self.shapes: tuple[Shape, ...] = tuple(layer.shape for layer in built)
         self.heads = tuple(index for index, layer in enumerate(built) if layer.head is not None)
-        self.head_settings: tuple[HeadSettings, ...] = tuple(
-            layer.head for layer in built if layer.head is not None
-        )
+        self.head_settings: tuple[HeadSettings, ...] = tuple(layer.head for layer in built if layer.head is not None)
         self.input = input_settings
         self.training_settings = training_settings
         self.controls = controls
@@ -114,13 +112,9 @@ class Network(nn.Module):
         network, unread = build(sections, size, dialect)
         for key, value in overrides.items():
             if key not in sections[0].read_keys:
-                raise CfgError(
-                    f"{path}: found {key}={value} for [net], expected a key that is read"
-                )
+                raise CfgError(f"{path}: found {key}={value} for [net], expected a key that is read")
         if unread:
-            log.warning(
-                "%s: keys that nothing reads, or that repeat another: %s", path, ", ".join(unread)
-            )
+            log.warning("%s: keys that nothing reads, or that repeat another: %s", path, ", ".join(unread))
         return network
 
     def draw_weights(self) -> None:
@@ -204,9 +198,7 @@ class Network(nn.Module):
     def decode(self, raw: list[Tensor]) -> Predictions:
         """Decode raw maps into the Predictions of all heads, in the order head, anchor, row, column."""
         if not self.heads:
-            raise ValueError(
-                "found a network without a detection head, expected at least one [yolo]"
-            )
+            raise ValueError("found a network without a detection head, expected at least one [yolo]")
         parts = [self.layers[head].decode(map_) for head, map_ in zip(self.heads, raw, strict=True)]
         return Predictions(*(torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True)))
 
@@ -236,9 +228,7 @@ def build(
 ) -> tuple[Network, list[str]]:
     """Build the network of a cfg's sections. Return it and the keys that are not used, as "key=value (line n)"."""
     if dialect not in WEIGHTS_VERSIONS:
-        raise ValueError(
-            f"found dialect {dialect!r}, expected one of {', '.join(WEIGHTS_VERSIONS)}"
-        )
+        raise ValueError(f"found dialect {dialect!r}, expected one of {', '.join(WEIGHTS_VERSIONS)}")
     net, *rest = sections
     # first of all, so that a recurrent network gets an error about its layers, not about a missing width
     builders = [get_builder(section) for section in rest]
@@ -293,16 +283,11 @@ def _check_classes(sections: list[Section], built: list[Built]) -> None:
             raise section.error("classes", f"{classes}, as in the first head")
 
 
-def _last_uses(
-    sources: tuple[tuple[int, ...], ...], outputs: tuple[int, ...]
-) -> tuple[tuple[int, ...], ...]:
+def _last_uses(sources: tuple[tuple[int, ...], ...], outputs: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
     """Return for each layer the features that no later layer reads and that are no output."""
-    last = {
-        source: index for index, layer_sources in enumerate(sources) for source in layer_sources
-    }
+    last = {source: index for index, layer_sources in enumerate(sources) for source in layer_sources}
     for index in range(len(sources)):
         last.setdefault(index, index)  # read by no layer: freed at once
     return tuple(
-        tuple(s for s, at in last.items() if at == index and s not in outputs)
-        for index in range(len(sources))
+        tuple(s for s, at in last.items() if at == index and s not in outputs) for index in range(len(sources))
     )

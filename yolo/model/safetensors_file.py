@@ -87,11 +87,7 @@ def save_state(
 def named_tensors(network: Network, cutoff: int | None = None) -> dict[str, Tensor]:
     """Return the `state_dict()` of the layers below `cutoff`, each tensor under its first name only (share_index)."""
     unique = {name for name, _ in (*network.named_parameters(), *network.named_buffers())}
-    return {
-        name: tensor
-        for name, tensor in network.state_dict().items()
-        if name in unique and _is_below(name, cutoff)
-    }
+    return {name: tensor for name, tensor in network.state_dict().items() if name in unique and _is_below(name, cutoff)}
 
 
 def _is_below(name: str, cutoff: int | None) -> bool:
@@ -115,14 +111,10 @@ def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             names = file.keys()
             return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
-        raise WeightsError(
-            f"{path}: found a broken file ({error}), expected a .safetensors file"
-        ) from None
+        raise WeightsError(f"{path}: found a broken file ({error}), expected a .safetensors file") from None
 
 
-def _read_metadata(
-    path: str | Path, metadata: dict[str, str]
-) -> tuple[WeightsHeader, WeightsFormat]:
+def _read_metadata(path: str | Path, metadata: dict[str, str]) -> tuple[WeightsHeader, WeightsFormat]:
     """Return what `save_state` wrote. Raises WeightsError for other metadata."""
     version = VERSION.fullmatch(metadata.get("version", ""))
     seen = SEEN.fullmatch(metadata.get("seen", ""))
@@ -133,9 +125,7 @@ def _read_metadata(
             return header, WeightsFormat(header[:3], order)
     keys = ("format", "version", "seen", "order")
     found = ", ".join(f"{key}={metadata.get(key)}" for key in keys)
-    raise WeightsError(
-        f"{path}: found metadata {found}, expected format={FORMAT} and what `convert_weights` writes"
-    )
+    raise WeightsError(f"{path}: found metadata {found}, expected format={FORMAT} and what `convert_weights` writes")
 
 
 def _check(
@@ -150,16 +140,12 @@ def _check(
         theirs = found[name]
         kinds = {theirs.is_floating_point(), tensor.is_floating_point()}
         if theirs.shape != tensor.shape or len(kinds) > 1:
-            raise WeightsError(
-                f"{path}: found {name} of {_describe(theirs)}, expected {_describe(tensor)}"
-            )
+            raise WeightsError(f"{path}: found {name} of {_describe(theirs)}, expected {_describe(tensor)}")
     for name in sorted(found.keys() - expected.keys()):
         hint = "is it another network's file?"
         if name in known:
             hint = "dontload or dontloadscales of the cfg means that the file does not hold it"
-        raise WeightsError(
-            f"{path}: found {name} of {_describe(found[name])}, expected no tensor of that name; {hint}"
-        )
+        raise WeightsError(f"{path}: found {name} of {_describe(found[name])}, expected no tensor of that name; {hint}")
 
 
 def _describe(tensor: Tensor) -> str:

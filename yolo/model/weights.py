@@ -93,9 +93,7 @@ def load_weights(network: Network, path: str | Path, cutoff: int | None = None) 
     return header
 
 
-def save_weights(
-    network: Network, path: str | Path, seen: int = 0, cutoff: int | None = None
-) -> None:
+def save_weights(network: Network, path: str | Path, seen: int = 0, cutoff: int | None = None) -> None:
     """Write `network` as a .weights file, or by its suffix as a .safetensors file, whole or not at all.
 
     The file has the format `network.weights_format`, so that loading and saving gives the same bytes. Only where its
@@ -188,9 +186,7 @@ def _current_format(order: str) -> WeightsFormat:
     return WeightsFormat(WEIGHTS_VERSIONS[order], order)
 
 
-def _find_order(
-    network: Network, cutoff: int | None, version: tuple[int, int, int], size: int
-) -> str:
+def _find_order(network: Network, cutoff: int | None, version: tuple[int, int, int], size: int) -> str:
     """Return the dialect in whose order a file with `size` bytes of tensors is.
 
     In that order the file ends where it may end, with the layers below `cutoff` or with the last layer. Where both
@@ -199,9 +195,7 @@ def _find_order(
     if BATCHNORM not in network.kinds:
         return network.dialect
     fitting = [
-        order
-        for order in WEIGHTS_VERSIONS
-        if size in (_loaded_bytes(network, upto, order) for upto in (cutoff, None))
+        order for order in WEIGHTS_VERSIONS if size in (_loaded_bytes(network, upto, order) for upto in (cutoff, None))
     ]
     if len(fitting) == 1:
         return fitting[0]
@@ -237,9 +231,7 @@ def _read_struct(file: BinaryIO, layout: struct.Struct, path: str | Path) -> tup
     return layout.unpack(content)
 
 
-def _check_size(
-    path: str | Path, slots: Sequence[_Slot], start: int, size: int, whole: bool
-) -> None:
+def _check_size(path: str | Path, slots: Sequence[_Slot], start: int, size: int, whole: bool) -> None:
     """Raise WeightsError, naming the first tensor that does not fit, for a file of `size` bytes that is too short."""
     position, ended = start, None  # ended: the last layer that is complete
     for slot in slots:
@@ -247,12 +239,9 @@ def _check_size(
         if left < slot.bytes:
             hint = ""
             if left == 0 and whole and ended not in (None, slot.layer):
-                hint = (
-                    f"; a file that ends before layer {slot.layer} loads with cutoff={slot.layer}"
-                )
+                hint = f"; a file that ends before layer {slot.layer} loads with cutoff={slot.layer}"
             raise WeightsError(
-                f"{path}: {slot.place} at byte {position}: "
-                f"found {left} bytes left, expected {slot.bytes}{hint}"
+                f"{path}: {slot.place} at byte {position}: found {left} bytes left, expected {slot.bytes}{hint}"
             )
         position += slot.bytes
         ended = slot.layer if slot.bytes else ended

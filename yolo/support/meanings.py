@@ -278,8 +278,7 @@ OWN_MEANINGS: dict[str, dict[str, str]] = {
 }
 
 MEANINGS: dict[str, dict[str, str]] = {
-    kind: words if kind == "net" else {**words, **EVERY_LAYER}
-    for kind, words in OWN_MEANINGS.items()
+    kind: words if kind == "net" else {**words, **EVERY_LAYER} for kind, words in OWN_MEANINGS.items()
 }
 
 # Keys that Darknet reads and this project does not: a warning names their lines.

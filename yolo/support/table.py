@@ -83,9 +83,7 @@ def support_table() -> str:
 
 def aliases(kind: str) -> list[str]:
     """Return the other names of a kind: those with the same builder."""
-    return [
-        name for name, builder in BUILDERS.items() if builder is BUILDERS.get(kind) and name != kind
-    ]
+    return [name for name, builder in BUILDERS.items() if builder is BUILDERS.get(kind) and name != kind]
 
 
 def _kind_table(kind: str) -> str:
@@ -125,9 +123,7 @@ def _unread() -> str:
     lines = ["## Read by Darknet, not read here\n", "| section | keys | subject |", "|---|---|---|"]
     for kind, groups in UNREAD.items():
         name = f"`[{kind}]`" if kind in SECTIONS else kind
-        lines += [
-            f"| {name} | {_quoted(keys.split(', '))} | {what} |" for keys, what in groups.items()
-        ]
+        lines += [f"| {name} | {_quoted(keys.split(', '))} | {what} |" for keys, what in groups.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -124,9 +124,7 @@ def load_checkpoint(
         )
     missing = [name for name in others or {} if name not in content["others"]]
     if missing:
-        raise WeightsError(
-            f"{path}: found a run without {missing[0]}, expected one with it, as the options say"
-        )
+        raise WeightsError(f"{path}: found a run without {missing[0]}, expected one with it, as the options say")
     _check_optimizer(path, optimizer, content["optimiser"])
     network.load_state_dict(content["network"])
     optimizer.load_state_dict(content["optimiser"])
@@ -134,9 +132,7 @@ def load_checkpoint(
         other.load_state_dict(content["others"][name])
     version, order = tuple(content["weights_version"]), content["weights_order"]
     network.weights_format = WeightsFormat(version, order)
-    return Progress(
-        content["step"], content["seen"], content["seed"], content["best_map"], content["how"]
-    )
+    return Progress(content["step"], content["seen"], content["seed"], content["best_map"], content["how"])
 
 
 def _check_optimizer(path: str | Path, optimizer: Optimizer, state: dict) -> None:
@@ -154,9 +150,7 @@ def _read(path: str | Path) -> dict:
     expected = "a checkpoint that `train` wrote, NAME_last.pt"
     with open(path, "rb") as file:
         if not zipfile.is_zipfile(file):
-            raise WeightsError(
-                f"{path}: found another or a broken kind of file, expected {expected}"
-            )
+            raise WeightsError(f"{path}: found another or a broken kind of file, expected {expected}")
         file.seek(0)
         try:
             content = torch.load(file, map_location="cpu", weights_only=True)

@@ -12,12 +12,9 @@ from torch import Tensor
 from yolo.defaults import EMA_DECAY
 from yolo.model.network import Network
 
-WARM_UP = (
-    2000  # steps in which the decay rises to 1 - 1/e of its value (as in ultralytics and timm)
-)
+WARM_UP = 2000  # steps in which the decay rises to 1 - 1/e of its value (as in ultralytics and timm)
 
 DARKNET_LAST_STEPS = 1000  # steps that are left when the EMA replaces the weights (network.c)
-
 CONVOLUTIONS = ("conv", "convolutional")
 
 
@@ -117,8 +114,7 @@ class WeightEma:
         if expected != found:
             different = sorted(expected.items() ^ found.items())[0][0]
             raise ValueError(
-                f"found an average with {different} of shape {found.get(different)}, "
-                f"expected {expected.get(different)}"
+                f"found an average with {different} of shape {found.get(different)}, expected {expected.get(different)}"
             )
         for name, tensor in self.tensors.items():
             tensor.copy_(state[name])

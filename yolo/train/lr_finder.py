@@ -94,9 +94,7 @@ def sweep(run: Run, rates: Sequence[float]) -> Sweep:
         for step, rate in enumerate(progress(rates, "raising the rate"), 1):
             begin_step(run, step)
             set_rate(run.optimizer, rate)
-            step_losses = [
-                train_mini_batch(run, next(batches), step, part) for part in range(run.subdivisions)
-            ]
+            step_losses = [train_mini_batch(run, next(batches), step, part) for part in range(run.subdivisions)]
             update(run, step)
             losses.append(float(np.mean([float(each.total.detach()) for each in step_losses])))
             averages = smooth(losses)
@@ -183,7 +181,8 @@ def sweep_table(sweep: Sweep) -> str:
 
 
 def draw_sweep(sweep: Sweep, suggestion: Suggestion) -> Figure:
-    """Return a figure of the losses over the rates, on logarithmic axes, with lines at the lowest and suggested rate."""
+    """Return a figure of the losses over the rates, on logarithmic axes, with lines at the lowest and suggested
+    rate."""
     from matplotlib.figure import Figure  # imported here: it takes a second
 
     figure = Figure(figsize=(9.6, 6), dpi=100, layout="constrained")
@@ -193,13 +192,9 @@ def draw_sweep(sweep: Sweep, suggestion: Suggestion) -> Figure:
     axes.loglog(sweep.rates, smoothed, color=BLUE, linewidth=2, label="smoothed loss")
     # up to the smoothed loss: the last losses before an explosion may be far larger
     axes.set_ylim(min(losses.min(), smoothed.min()) / 1.1, smoothed.max() * 1.1)
-    axes.axvline(
-        suggestion.lowest, color=RED, linewidth=1, label=f"lowest at {suggestion.lowest:.2g}"
-    )
+    axes.axvline(suggestion.lowest, color=RED, linewidth=1, label=f"lowest at {suggestion.lowest:.2g}")
     if suggestion.rate is not None:
-        axes.axvline(
-            suggestion.rate, color=GREEN, linewidth=1, label=f"suggested {suggestion.rate:g}"
-        )
+        axes.axvline(suggestion.rate, color=GREEN, linewidth=1, label=f"suggested {suggestion.rate:g}")
     axes.set(
         title=f"loss while the learning rate rises, {len(sweep.rates)} steps",
         xlabel="learning rate", ylabel="loss",

@@ -18,19 +18,14 @@ from torch.func import functional_call
 from yolo.errors import CfgError
 
 STEPS_A_SIZE = 10
-
 LARGEST_LAST_STEPS = 100  # so that the statistics of batch norm belong to the largest size
-
 DEFAULT_FACTOR = 1.4  # random=1
 
 # pjreddie's: (rand() % 10 + 10) * 32 for every cfg, and at the end the largest
 PJREDDIE_UNIT, PJREDDIE_LEAST, PJREDDIE_MOST = 32, 10, 19
 PJREDDIE_LAST_STEPS = 200
-
 SIZE_STREAM = 2  # of the random generator; order and images have others
-
 Size = tuple[int, int]  # (height, width)
-
 STAGE = re.compile(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?@(\d{1,9})", re.ASCII)
 
 
@@ -94,9 +89,7 @@ def check_stages(network: nn.Module, channels: int, stages: Sequence[Stage]) -> 
     tensors = {name: tensor.to("meta") for name, tensor in network.state_dict().items()}
     for height, width in {stage.size for stage in stages}:
         try:
-            functional_call(
-                network, tensors, torch.empty(1, channels, height, width, device="meta")
-            )
+            functional_call(network, tensors, torch.empty(1, channels, height, width, device="meta"))
         except (RuntimeError, ValueError):
             raise CfgError(
                 f"--sizes: found {width}x{height}, expected one that every layer can compute: a multiple of its stride"
@@ -128,7 +121,5 @@ def _pjreddies(sizes: Sizes, block: int, rng: np.random.Generator) -> Size:
 def _scaled(sizes: Sizes, factor: float) -> Size:
     # C's roundl rounds halves up, Python's round to the even neighbor
     unit = sizes.resize_step
-    height, width = (
-        max(unit, math.floor(factor * side / unit + 1.5) * unit) for side in sizes.base
-    )
+    height, width = (max(unit, math.floor(factor * side / unit + 1.5) * unit) for side in sizes.base)
     return height, width

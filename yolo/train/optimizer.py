@@ -117,9 +117,7 @@ def train_mode(network: Network, freeze: int = 0) -> None:
             module.eval()
 
 
-def first_trainable(
-    controls: Sequence[LayerControls], freeze: int = 0, step: int | None = None
-) -> int:
+def first_trainable(controls: Sequence[LayerControls], freeze: int = 0, step: int | None = None) -> int:
     """Return the index of the first layer that receives gradients at a step; None: at any step."""
     stops = [
         index + 1
@@ -131,10 +129,7 @@ def first_trainable(
 
 def changes_with_time(network: Network) -> bool:
     """Return whether the layers that learn depend on the step: then not every parameter always has a gradient."""
-    return any(
-        layer.stopbackward > 1 or layer.dont_update or layer.burnin_update
-        for layer in network.controls
-    )
+    return any(layer.stopbackward > 1 or layer.dont_update or layer.burnin_update for layer in network.controls)
 
 
 def is_held(controls: LayerControls, step: int, burn_in: int) -> bool:
@@ -146,12 +141,9 @@ def learning_layers(controls: Sequence[LayerControls], freeze: int = 0) -> list[
     """Return for each layer whether its parameters learn at one step or another."""
     first = first_trainable(controls, freeze)
     # train_only_bn of a layer holds for all layers before it, too (set_train_only_bn): only their statistics change
-    only_statistics = max(
-        (index for index, layer in enumerate(controls) if layer.train_only_bn), default=-1
-    )
+    only_statistics = max((index for index, layer in enumerate(controls) if layer.train_only_bn), default=-1)
     return [
-        index >= first and index > only_statistics and not layer.onlyforward
-        for index, layer in enumerate(controls)
+        index >= first and index > only_statistics and not layer.onlyforward for index, layer in enumerate(controls)
     ]
 
 

@@ -30,7 +30,6 @@ from yolo.train.optimizer import first_trainable, set_rate, set_step, train_mode
 from yolo.train.validation import Loss, Validation, is_due
 
 LARGEST_VALUE = 255.0  # of a uint8 image
-
 ADVICE = "a lower learning_rate or a longer burn_in often helps"
 
 
@@ -87,9 +86,7 @@ def train(run: Run) -> None:
     with _stop_on_signal(run), _save_on_data_error(run):
         for step in range(run.progress.step + 1, run.last_step + 1):
             rate = begin_step(run, step)
-            losses = [
-                train_mini_batch(run, next(batches), step, part) for part in range(run.subdivisions)
-            ]
+            losses = [train_mini_batch(run, next(batches), step, part) for part in range(run.subdivisions)]
             update(run, step)
             run.logger.step(step, _mean_over_processes(run, losses), rate, run.batch)
             if run.validation and is_due(step, run.validation, run.last_step):
@@ -178,9 +175,7 @@ def save(run: Run, which: str) -> None:
         DivergedError: a weight is not finite. Nothing is written; the loss would show it only a step later.
     """
     if not all(bool(torch.isfinite(value).all()) for value in run.network.state_dict().values()):
-        raise DivergedError(
-            f"step {run.progress.step}: found weights that are not finite, expected numbers; {ADVICE}"
-        )
+        raise DivergedError(f"step {run.progress.step}: found weights that are not finite, expected numbers; {ADVICE}")
     if run.processes.rank > 0:
         return
     name = f"{run.name}_{which}"  # may contain dots
@@ -274,9 +269,7 @@ def _stop_on_signal(run: Run) -> Iterator[None]:
             raise KeyboardInterrupt
         run.interrupted = True
 
-    previous = {
-        number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

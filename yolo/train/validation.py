@@ -20,16 +20,12 @@ from yolo.records import LossResult, Targets, TrainingBatch
 from yolo.train.checkpoint import Progress
 
 SHOWN_IMAGES = 4  # images of the valid list in TensorBoard at each evaluation
-
 SHOWN_THRESH = 0.25
-
 MAP_EPOCHS = 4  # detector.c train_detector: mAP every 4 times through the list …
-
 MAP_LEAST_STEPS = 100  # … but not more often than this
 
 # (raw maps, targets, images seen so far) → loss
 Loss = Callable[[Sequence[Tensor], Targets | Tensor, int], LossResult]
-
 Curve = tuple[np.ndarray, np.ndarray, int]  # correct bool [N], scores [N], number of ground truths
 
 
@@ -104,9 +100,7 @@ def detection_scores(
     Returns:
         The scores in the first process, None in the others.
     """
-    detector = Detector(
-        network, names, MAP_SCORE_THRESH, MAP_NMS_THRESH, letterbox=network.letterboxed
-    )
+    detector = Detector(network, names, MAP_SCORE_THRESH, MAP_NMS_THRESH, letterbox=network.letterboxed)
     mine = detections_of(detector, processes.shard(images), batch, workers)
     found = processes.gather(mine, len(images))
     if found is None:
@@ -114,9 +108,7 @@ def detection_scores(
     scores = voc_scores(evaluation_of(names, images, found))
     aps = average_precisions(scores, "voc07")
     area = average_precisions(scores, "area")
-    values = {
-        f"ap/{name}": value for name, value in zip(names, aps, strict=True) if value is not None
-    }
+    values = {f"ap/{name}": value for name, value in zip(names, aps, strict=True) if value is not None}
     if (mean := mean_ap(area)) is not None:
         values["map/area"] = mean
     return Scores(

@@ -131,9 +131,7 @@ def test_an_input_that_is_no_square_shows_the_whole_square_squeezed(size):
     view = View(turn=0.3, scale=0.7, aspect=1.2, right=5.0, down=-3.0)
     square, squeezed = (view_matrix(view, (90, 140), each) for each in ((96, 96), size))
     for x, y in ((0, 0), (1, 0), (0, 1), (1, 1)):
-        np.testing.assert_allclose(
-            squeezed @ (x * (size[1] - 1), y * (size[0] - 1), 1), square @ (x * 95, y * 95, 1)
-        )
+        np.testing.assert_allclose(squeezed @ (x * (size[1] - 1), y * (size[0] - 1), 1), square @ (x * 95, y * 95, 1))
 
 
 @pytest.mark.parametrize("image_size", [(1, 1), (1, 300), (300, 1)])
@@ -151,9 +149,7 @@ def views(settings, image_size, size, count=2000):
 def test_without_settings_the_smaller_side_fills_the_input():
     """Smaller side 60 of 60 x 100 becomes 32: scale 32 / 60, and the rest of the width is drawn."""
     drawn = views(PLAIN, (60, 100), (32, 32), 500)
-    assert {(each.turn, each.aspect, each.down, each.flip, each.hue) for each in drawn} == {
-        (0.0, 1.0, 0.0, False, 0.0)
-    }
+    assert {(each.turn, each.aspect, each.down, each.flip, each.hue) for each in drawn} == {(0.0, 1.0, 0.0, False, 0.0)}
     assert {each.scale for each in drawn} == {32 / 60}
     rights = [each.right for each in drawn]
     most = (100 * 32 / 60 - 32) / 2
@@ -199,16 +195,12 @@ def test_a_small_image_stands_in_the_middle_and_pjreddies_anywhere():
 
 
 def test_the_same_seed_draws_the_same():
-    first, second = (
-        draw_view(WILD, (50, 70), (32, 32), np.random.default_rng((3, 1, 2))) for _ in "ab"
-    )
+    first, second = (draw_view(WILD, (50, 70), (32, 32), np.random.default_rng((3, 1, 2))) for _ in "ab")
     assert first == second
 
 
 def test_the_settings_come_from_net():
-    text = (
-        "[net]\nwidth=64\nheight=64\nangle=7\naspect=.75\nmax_crop=448\nhue=.1\ncutmix=1\nblur=1\n"
-    )
+    text = "[net]\nwidth=64\nheight=64\nangle=7\naspect=.75\nmax_crop=448\nhue=.1\ncutmix=1\nblur=1\n"
     training = read_training(parse_cfg(text, "x.cfg")[0])
     settings = classifier_settings(training, 64)
     assert settings.crop == CropSettings(7.0, 0.75, 64, 448)

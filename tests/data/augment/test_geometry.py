@@ -1,4 +1,5 @@
-"""yolo.data.augment.geometry: boxes follow pixels, draws keep to their limits, colors change as Darknet changes them."""
+"""yolo.data.augment.geometry: boxes follow pixels, draws keep to their limits, colors change as Darknet changes
+them."""
 
 import cv2
 import numpy as np
@@ -31,9 +32,7 @@ def augment_image(augmentation, image, size):
 
 def unit(x1, y1, x2, y2, size=SIZE):
     height, width = size
-    return np.array(
-        [[(x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height]]
-    )
+    return np.array([[(x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height]])
 
 
 def seen(image, label=0):
@@ -133,12 +132,8 @@ def test_a_part_wholly_outside_is_mean_color_everywhere():
 
 
 def test_draws_are_the_same_for_the_same_seed_and_differ_for_others():
-    draws = [
-        draw_augmentation(WILD, (480, 640), np.random.default_rng((5, 1, n))) for n in range(20)
-    ]
-    again = [
-        draw_augmentation(WILD, (480, 640), np.random.default_rng((5, 1, n))) for n in range(20)
-    ]
+    draws = [draw_augmentation(WILD, (480, 640), np.random.default_rng((5, 1, n))) for n in range(20)]
+    again = [draw_augmentation(WILD, (480, 640), np.random.default_rng((5, 1, n))) for n in range(20)]
     assert draws == again
     assert len({(each.left, each.top) for each in draws}) == 20
 
@@ -232,9 +227,7 @@ def test_the_flip_may_come_after_the_resizing():
 def test_letterboxing_keeps_the_aspect_and_the_middle():
     whole = Augmentation(0, 0, 60, 20)
     assert keep_aspect(whole, (20, 60), (30, 30)) == Augmentation(0, -20, 60, 60)
-    assert keep_aspect(Augmentation(3, 5, 20, 60), (60, 20), (30, 30)) == Augmentation(
-        -17, 5, 60, 60
-    )
+    assert keep_aspect(Augmentation(3, 5, 20, 60), (60, 20), (30, 30)) == Augmentation(-17, 5, 60, 60)
     assert keep_aspect(whole, (20, 60), (10, 30)) == whole
 
 
@@ -294,9 +287,7 @@ def test_boxes_follow_pixels_of_halved_images():
         if not is_small(drawn, network):
             continue
         image = draw([(x1, y1, x2, y2, 0)], size)
-        half = cv2.resize(
-            image, ((size[1] + 1) // 2, (size[0] + 1) // 2), interpolation=cv2.INTER_AREA
-        )
+        half = cv2.resize(image, ((size[1] + 1) // 2, (size[0] + 1) // 2), interpolation=cv2.INTER_AREA)
         boxes, there = augment_boxes(drawn, unit(x1, y1, x2, y2, size), size, network)
         box = corners(boxes[0], network)
         if there[0] and (box[2:] - box[:2]).min() >= 4:

@@ -1,4 +1,5 @@
-"""yolo.data.augment.pjreddie: pjreddie's placement, against numbers recorded from his compiled place_image; boxes on pixels."""
+"""yolo.data.augment.pjreddie: pjreddie's placement, against numbers recorded from his compiled place_image; boxes on
+pixels."""
 
 import numpy as np
 import pytest
@@ -33,14 +34,10 @@ OUTSIDE = [  # 4 x 3 at (2, -1) of 6 x 4: its first row is cut off
 def placed(content, offset, size, image_size=(4, 5), **look):
     """The augmentation that puts an image as `content` (w, h) at `offset` (x, y) of a canvas (h, w)."""
     step_x, step_y = image_size[1] / content[0], image_size[0] / content[1]
-    return Augmentation(
-        -offset[0] * step_x, -offset[1] * step_y, size[1] * step_x, size[0] * step_y, **look
-    )
+    return Augmentation(-offset[0] * step_x, -offset[1] * step_y, size[1] * step_x, size[0] * step_y, **look)
 
 
-@pytest.mark.parametrize(
-    "content, offset, expected", [((8, 6), (0, 1), LARGER), ((4, 3), (2, -1), OUTSIDE)]
-)
+@pytest.mark.parametrize("content, offset, expected", [((8, 6), (0, 1), LARGER), ((4, 3), (2, -1), OUTSIDE)])
 def test_pixels_are_those_of_place_image(content, offset, expected):
     expected = np.array(expected)
     shown = show_on_canvas(placed(content, offset, expected.shape), IMAGE, expected.shape)

@@ -1,4 +1,5 @@
-"""yolo.formats.coco_annotations, yolo.data.convert.coco and their command: every label right, every problem told, nothing half-written."""
+"""yolo.formats.coco_annotations, yolo.data.convert.coco and their command: every label right, every problem told,
+nothing half-written."""
 
 import contextlib
 import io
@@ -68,10 +69,7 @@ def converted(train, valid, out, names=None):
 
 def many(rng, images=12, boxes=60):
     """A file of unordered ids and boxes with all digits, some of them crowds."""
-    entries = [
-        image(1000 - 7 * at, f"{at:03}.jpg", *map(int, rng.integers(50, 900, 2)))
-        for at in range(images)
-    ]
+    entries = [image(1000 - 7 * at, f"{at:03}.jpg", *map(int, rng.integers(50, 900, 2))) for at in range(images)]
     rows = []
     for number in rng.permutation(boxes).tolist():
         entry = entries[rng.integers(images)]
@@ -133,9 +131,7 @@ def test_a_round_trip_gives_the_boxes_of_the_file_as_pycocotools_sees_it(tmp_pat
         theirs = COCO(str(given.annotations))
     number_of = {each["file_name"]: each["id"] for each in theirs.imgs.values()}
     ids = sorted(theirs.getCatIds())
-    for path, aside in zip(
-        read_list(out / "valid.txt"), read_list(out / "difficult.txt"), strict=True
-    ):
+    for path, aside in zip(read_list(out / "valid.txt"), read_list(out / "difficult.txt"), strict=True):
         image = theirs.imgs[number_of[path.name]]
         for crowd, labels in ((0, path), (1, aside)):
             found, faults = read_labels(find_labels(labels), 2)

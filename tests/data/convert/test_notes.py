@@ -20,9 +20,7 @@ PROBLEMS = [Problem("k", "m1"), Problem("k", "m2"), Problem("other", "m3"), Prob
 
 
 def test_columns_end_below_each_other():
-    assert columns([("", "train", "valid"), ("cat", 7, 12)]) == (
-        "       train    valid\ncat        7       12"
-    )
+    assert columns([("", "train", "valid"), ("cat", 7, 12)]) == ("       train    valid\ncat        7       12")
 
 
 def test_a_few_of_many_are_named():

@@ -66,12 +66,7 @@ def home_in(folder):
 
 
 def tree(*folders):
-    return {
-        path: path.read_bytes()
-        for folder in folders
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
+    return {path: path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
 
 
 def problem_kinds(text, names=None):

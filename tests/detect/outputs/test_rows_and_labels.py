@@ -36,9 +36,7 @@ OUTSIDE = detections((90, 10, 100, 20, 0.9, 0))
 
 def result(found=TWO, path="in/a.png", time=None, index=0, tracks=None, channels=3):
     image = np.arange(HEIGHT * WIDTH * channels, dtype=np.uint32).reshape(HEIGHT, WIDTH, channels)
-    frame = SourceFrame(
-        (image % 251).astype(np.uint8), path, index, time, Path(path) if time is None else None
-    )
+    frame = SourceFrame((image % 251).astype(np.uint8), path, index, time, Path(path) if time is None else None)
     return Result(frame, found, tracks)
 
 

@@ -50,9 +50,7 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             for number in range(cls.per_connection):
                 content = jpeg(20 * number)
-                head = (
-                    f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(content)}\r\n\r\n"
-                )
+                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(content)}\r\n\r\n"
                 self.wfile.write(head.encode() + content + b"\r\n")
         elif self.path in cls.files:
             kind, content = cls.files[self.path]
@@ -191,9 +189,7 @@ class FakeCamera:
 @pytest.fixture
 def cameras(monkeypatch):
     made = []
-    monkeypatch.setattr(
-        cv2, "VideoCapture", lambda number: made.append(FakeCamera(number)) or made[-1]
-    )
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: made.append(FakeCamera(number)) or made[-1])
     return made
 
 

@@ -39,9 +39,7 @@ def test_a_rotation_flag_turns_the_frames_as_opencv_does(tmp_path, rotation):
     path = write_video(tmp_path / "a.mp4", moving_square(3), rotation=rotation)
     frame = next(video_frames(str(path), 3))
     read, expected = cv2.VideoCapture(str(path)).read()
-    assert read and frame.image.shape == expected.shape == (
-        (48, 64, 3) if rotation == 180 else (64, 48, 3)
-    )
+    assert read and frame.image.shape == expected.shape == ((48, 64, 3) if rotation == 180 else (64, 48, 3))
     assert np.abs(frame.image[:, :, ::-1].astype(int) - expected).max() <= 3
 
 

@@ -69,7 +69,5 @@ def test_the_origin_of_a_run(tmp_path):
     made = datetime(2026, 11, 21, 9, 30, tzinfo=timezone.utc)
     about = about_run("python x", "a.cfg", weights, "v.data", made)
     # SHA-256 of "abc": FIPS 180-2, appendix B.1
-    assert (
-        about.weights_sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    )
+    assert about.weights_sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert about.date == "2026-11-21 09:30:00+00:00" and dict(about.versions)["torch"]

@@ -18,7 +18,8 @@ PATHS = [f"p{index}.png" for index in range(4)]
 
 
 def after():
-    """Run B: image 0 lost its duplicate, 1 has another false positive for the old one, 3 detects one more red object."""
+    """Run B: image 0 lost its duplicate, 1 has another false positive for the old one, 3 detects one more red
+    object."""
     return replace(
         scene_of(FOUR_IMAGES),
         detections=found_of([
@@ -43,39 +44,23 @@ def runs():
 
 
 def test_a_change_is_better_worse_or_unknown():
-    assert (
-        MetricChange("AP", 0.5, 0.6).trend
-        == MetricChange("cost", 0.6, 0.5, more_is_better=False).trend
-        == "better"
-    )
-    assert (
-        MetricChange("AP", 0.6, 0.5).trend
-        == MetricChange("cost", 0.5, 0.6, more_is_better=False).trend
-        == "worse"
-    )
+    assert MetricChange("AP", 0.5, 0.6).trend == MetricChange("cost", 0.6, 0.5, more_is_better=False).trend == "better"
+    assert MetricChange("AP", 0.6, 0.5).trend == MetricChange("cost", 0.5, 0.6, more_is_better=False).trend == "worse"
     assert MetricChange("AP", 0.5, 0.5).trend == MetricChange("AP", None, None).trend == "same"
-    assert (
-        MetricChange("AP", None, 0.5).trend == "n/a" and MetricChange("AP", None, 0.5).step is None
-    )
+    assert MetricChange("AP", None, 0.5).trend == "n/a" and MetricChange("AP", None, 0.5).step is None
 
 
 def test_changes_by_hand(runs):
     comparison = compare(*runs)
-    changed = {
-        each.name: (each.gained, each.lost, each.fp_gone, each.fp_new) for each in comparison.images
-    }
+    changed = {each.name: (each.gained, each.lost, each.fp_gone, each.fp_new) for each in comparison.images}
     # in image 3 the box that was both wrong in class and place is gone
     assert changed == {"p0": (0, 0, 1, 0), "p1": (0, 0, 1, 1), "p3": (1, 0, 1, 0)}
     back = compare(*reversed(runs))
-    changed = {
-        each.name: (each.gained, each.lost, each.fp_gone, each.fp_new) for each in back.images
-    }
+    changed = {each.name: (each.gained, each.lost, each.fp_gone, each.fp_new) for each in back.images}
     assert changed == {"p0": (0, 0, 0, 1), "p1": (0, 0, 1, 1), "p3": (0, 1, 0, 1)}
     costs = {each.name: each.trend for each in comparison.errors}
     assert costs["both"] == "better"
-    assert (
-        costs["duplicate"] == "same"
-    )  # it stood behind the only red box that is right: it cost nothing
+    assert costs["duplicate"] == "same"  # it stood behind the only red box that is right: it cost nothing
     by_name = {each.name: each for each in comparison.metrics}
     assert by_name["AP50"].trend == by_name["recall at 0.25"].trend == "better"
     assert by_name["recall at 0.25"].step == pytest.approx(1 / 6)
@@ -90,9 +75,7 @@ def test_counts_are_whole_and_fewer_false_positives_are_better():
     scene = scene_of(FOUR_IMAGES)
     comparison = compare(report_of(scene, rows[0]), report_of(scene, rows[1]))
     assert [change.trend for change in comparison.metrics[-3:]] == ["better", "better", "worse"]
-    assert "| Darknet: TP           |  1,200 |  1,300 |    +100 | better |" in comparison_text(
-        comparison, 4
-    )
+    assert "| Darknet: TP           |  1,200 |  1,300 |    +100 | better |" in comparison_text(comparison, 4)
 
 
 def test_a_run_with_itself_changes_nothing(runs):
@@ -108,10 +91,7 @@ def test_the_text_has_the_steps(runs):
     (line,) = (line for line in text.splitlines() if line.startswith("| red"))
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells == ["red", f"{red[0]:.4f}", f"{red[1]:.4f}", f"{red[1] - red[0]:+.4f}", "better"]
-    assert (
-        "3 of 4 images changed: 1 more objects detected, 0 lost; 3 false positives gone, 1 new"
-        in text
-    )
+    assert "3 of 4 images changed: 1 more objects detected, 0 lost; 3 false positives gone, 1 new" in text
     assert "  p3: 1 more detected, 1 false positive gone" in text
 
 
@@ -143,9 +123,7 @@ def folders(four, tmp_path):
 
 def test_the_tool_prints_what_changed_and_writes_the_page(folders, load_tool, call_tool):
     tool = load_tool("compare")
-    code, out, _ = call_tool(
-        tool, folders / "a", folders / "b/report.json", "--report", folders / "c"
-    )
+    code, out, _ = call_tool(tool, folders / "a", folders / "b/report.json", "--report", folders / "c")
     assert code == 0 and "AP50 lost to" in out and f"page: {folders / 'c/index.html'}" in out
     page = ParsedPage((folders / "c/index.html").read_text())
     assert page.count("figure") == 6 and page.count("image") == 6  # three images, before and after
@@ -180,9 +158,7 @@ def test_runs_without_a_detection_compare(four, tmp_path, load_tool, call_tool):
     whole = scene_of(FOUR_IMAGES)
     for name, evaluation in (("a", whole), ("b", without_detections(whole))):
         write_report(tmp_path / name, build_report(evaluation, four.images, ABOUT, ()))
-    code, out, _ = call_tool(
-        load_tool("compare"), tmp_path / "a", tmp_path / "b", "--report", tmp_path / "c"
-    )
+    code, out, _ = call_tool(load_tool("compare"), tmp_path / "a", tmp_path / "b", "--report", tmp_path / "c")
     assert code == 0 and "2 lost" in out
     assert "nan" not in out
 

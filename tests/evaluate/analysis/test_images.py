@@ -47,9 +47,7 @@ def cured_map(ground_truth, found, image, least=0.25):
     """Mean AP with one image's errors cured, from the slow version's list of true and false positives."""
     ground_truths, detections = slow_tide.sort_errors(ground_truth, found)
     plain = [t for t in ground_truths if not t["difficult"]]
-    totals = {
-        label: sum(t["class"] == label for t in plain) for label in {t["class"] for t in plain}
-    }
+    totals = {label: sum(t["class"] == label for t in plain) for label in {t["class"] for t in plain}}
     seen = {id(d["truth"]) for d in detections if d["kind"] == "right" and d["score"] >= least}
     rows, top = [], []
     for d in detections:
@@ -73,9 +71,7 @@ def test_the_cost_of_an_image_is_the_gain_of_fixing_its_errors(scene):
     before = slow_tide.costs(ground_truth, found).get(None, 0.0)
     for index in range(IMAGES):
         image = images[index]
-        has_error = image.errors or any(
-            each.outcome in ("missed", "excused") for each in image.ground_truths
-        )
+        has_error = image.errors or any(each.outcome in ("missed", "excused") for each in image.ground_truths)
         expected = cured_map(ground_truth, found, index) - before if has_error else 0.0
         assert image.cost == pytest.approx(expected, abs=1e-9)
 

@@ -56,9 +56,7 @@ def nothing(evaluation):
     return evaluation_of(empty.ground_truth, empty.detections, (), 0)
 
 
-@pytest.mark.parametrize(
-    "change", [lambda each: each, without_detections, without_ground_truth, nothing]
-)
+@pytest.mark.parametrize("change", [lambda each: each, without_detections, without_ground_truth, nothing])
 def test_what_is_written_is_read_back(change):
     report = report_of(change(scene_of(FOUR_IMAGES, labels=5)))
     assert report_of_json(json.loads(json_text(report))) == report

@@ -131,14 +131,10 @@ def test_errors_from_a_score_on_equal_those_of_fewer_detections(scene):
     kept = found.scores >= 0.3
     again = find_errors(
         ground_truth,
-        type(found)(
-            found.image_index[kept], found.labels[kept], found.scores[kept], found.boxes[kept]
-        ),
+        type(found)(found.image_index[kept], found.labels[kept], found.scores[kept], found.boxes[kept]),
     )
     assert np.array_equal(shown.kind[kept], again.kind)
-    assert np.array_equal(shown.detected, again.detected) and np.array_equal(
-        shown.missed, again.missed
-    )
+    assert np.array_equal(shown.detected, again.detected) and np.array_equal(shown.missed, again.missed)
 
 
 def test_nothing_at_all():

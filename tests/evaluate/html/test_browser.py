@@ -34,9 +34,7 @@ def opened(tmp_path, require_tool):
              f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", path.as_uri()],
             capture_output=True, text=True, timeout=PATIENCE, check=True,
         )  # fmt: skip
-        return ParsedPage(done.stdout), [
-            line for line in done.stderr.splitlines() if "CONSOLE" in line
-        ]
+        return ParsedPage(done.stdout), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
     return run
 

@@ -1,4 +1,5 @@
-"""yolo.evaluate.html.charts: what they show by hand, and that every chart stands when there is little or nothing to show."""
+"""yolo.evaluate.html.charts: what they show by hand, and that every chart stands when there is little or nothing to
+show."""
 
 import pytest
 
@@ -57,9 +58,7 @@ def test_points_lie_where_their_values_are():
 
 def test_the_curve_ends_at_the_highest_recall():
     half = [1.0] * 51 + [0.0] * 50
-    (line,) = (
-        a["d"] for tag, a in parsed(curve_chart("a", "n", [half, None])).starts if tag == "path"
-    )
+    (line,) = (a["d"] for tag, a in parsed(curve_chart("a", "n", [half, None])).starts if tag == "path")
     x_of_half = 26 + 0.5 * (200 - 26 - 8)
     assert line.endswith(f"L{x_of_half:.1f} 156.0") and line.count("L") == 51
     assert "no ground truth" in parsed(curve_chart("a", "n", [None])).texts

@@ -34,9 +34,7 @@ def test_every_kind_has_its_letter_color_and_dash():
     for kind in KINDS:
         assert f".{kind} {{ --kind: #" in style
         assert f".boxes .{'truth' if kind == 'missed' else 'found'}.{kind} {{" in style
-    assert [sample.letter for sample in legend() if sample.letter] == [
-        LETTERS[kind] for kind in KINDS
-    ]
+    assert [sample.letter for sample in legend() if sample.letter] == [LETTERS[kind] for kind in KINDS]
 
 
 def test_boxes_lie_in_image_pixels_and_have_a_tip(four):

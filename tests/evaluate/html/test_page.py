@@ -31,6 +31,4 @@ def test_numbers_are_formatted_by_filters():
         "{{ 1234 | number }} {{ 0.5 | number(2) }} {{ none | number }} {{ 0.256 | percent }} "
         "{{ 1 | plural('class') }} {{ 2 | plural('class') }} {{ 1234 | plural('image') }}"
     )
-    assert environment().from_string(text).render() == (
-        "1,234 0.50 n/a 25.6% 1 class 2 classes 1,234 images"
-    )
+    assert environment().from_string(text).render() == ("1,234 0.50 n/a 25.6% 1 class 2 classes 1,234 images")

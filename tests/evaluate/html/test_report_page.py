@@ -33,9 +33,7 @@ HOSTILE = (
 def written(folder, evaluation, paths, about=ABOUT, rows=ROWS):
     page = write_report(folder, build_report(evaluation, paths, about, rows))
     assert page == folder / "index.html"
-    return ParsedPage(page.read_text(encoding="utf-8")), json.loads(
-        (folder / "report.json").read_text()
-    )
+    return ParsedPage(page.read_text(encoding="utf-8")), json.loads((folder / "report.json").read_text())
 
 
 def test_the_page_shows_the_numbers_and_the_origin_of_the_run(four, tmp_path):
@@ -59,9 +57,7 @@ def test_the_page_shows_the_numbers_and_the_origin_of_the_run(four, tmp_path):
 
 def test_the_page_loads_nothing(four, tmp_path):
     page, _ = written(tmp_path / "r", scene_of(FOUR_IMAGES), four.images)
-    links = (
-        page.values("href") + page.values("src") + page.values("xlink:href") + page.values("action")
-    )
+    links = page.values("href") + page.values("src") + page.values("xlink:href") + page.values("action")
     assert links and all(link.startswith("data:image/jpeg;base64,") for link in links)
     assert page.count("script") == page.count("style") == 1 and page.count("link") == 0
     text = (tmp_path / "r/index.html").read_text()
@@ -82,9 +78,7 @@ def test_hostile_names_stay_text(four, tmp_path):
                        rows=ROWS[:1])  # fmt: skip
     assert [tag for tag, _ in page.starts] == [tag for tag, _ in plain.starts]
     assert page.script == plain.script
-    assert not [
-        name for _, attributes in page.starts for name in attributes if name.startswith("on")
-    ]
+    assert not [name for _, attributes in page.starts for name in attributes if name.startswith("on")]
     assert report["names"] == list(HOSTILE[:2]) and report["pictures"][2]["path"] == paths[2]
     assert HOSTILE[0] in page.texts and HOSTILE[1] in page.texts
 
@@ -113,9 +107,7 @@ def empty(evaluation):
     return evaluation_of(ground_truth_of([]), found_of([]), (), 0)
 
 
-@pytest.mark.parametrize(
-    "changed", [many, one, none, empty, without_detections, without_ground_truth]
-)
+@pytest.mark.parametrize("changed", [many, one, none, empty, without_detections, without_ground_truth])
 def test_the_page_is_complete_with_little_or_much_to_show(changed, four, tmp_path):
     evaluation = changed(scene_of(FOUR_IMAGES))
     paths = four.images[: len(evaluation.image_ids)]

@@ -27,9 +27,7 @@ def test_a_frame_maps_its_domain_to_its_corners():
 
 def test_lines_and_bars():
     (line,) = path([(1, 2), (3.04, 4)], "c")
-    assert svg_of(Drawing(9, 8, [line], "l")).endswith(
-        '><path d="M1.0 2.0L3.0 4.0" class="c"></path></svg>'
-    )
+    assert svg_of(Drawing(9, 8, [line], "l")).endswith('><path d="M1.0 2.0L3.0 4.0" class="c"></path></svg>')
     assert path([], "c") == area([], 0, "c") == []
     assert area([(1, 2), (3, 4)], 9, "c")[0].attributes["d"] == "M1.0 2.0L3.0 4.0L3.0 9.0L1.0 9.0Z"
     assert bar(0, 0, -1, 5, "c").attributes["width"] == 0

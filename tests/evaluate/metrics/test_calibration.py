@@ -23,7 +23,5 @@ def test_without_a_detection_there_is_no_error():
 
 
 def test_the_histogram_separates_true_from_false_positives_and_includes_both_ends():
-    true, false = score_histogram(
-        np.array([0.0, 0.49, 0.5, 1.0]), np.array([True, True, False, True]), 2
-    )
+    true, false = score_histogram(np.array([0.0, 0.49, 0.5, 1.0]), np.array([True, True, False, True]), 2)
     assert true == (2, 1) and false == (0, 1)

@@ -56,9 +56,7 @@ def nothing_found() -> ScoredBoxes:
 
 
 def found_exactly(ground_truth: GroundTruth) -> ScoredBoxes:
-    return ScoredBoxes(
-        ground_truth.image_index, ground_truth.labels, np.full(40, 0.5), ground_truth.boxes
-    )
+    return ScoredBoxes(ground_truth.image_index, ground_truth.labels, np.full(40, 0.5), ground_truth.boxes)
 
 
 @pytest.fixture
@@ -126,21 +124,15 @@ def test_a_difficult_box_is_neither_true_nor_false_positive():
     ground_truth = GroundTruth(index, index, boxes, np.array([False, True]))
     dataset = coco_dataset(set_of(ground_truth, SIZES[:1], ("cat",)), CocoIds((1,), (1,)))
     # the false detection is worth nothing only where the box is difficult
-    results = coco_results(
-        ScoredBoxes(index, index, np.array([0.5, 0.9]), boxes), 0.0, CocoIds((1,), (1,))
-    )
+    results = coco_results(ScoredBoxes(index, index, np.array([0.5, 0.9]), boxes), 0.0, CocoIds((1,), (1,)))
     assert score_coco(dataset, results).ap == pytest.approx(1)
     dataset["annotations"].pop()
     assert score_coco(dataset, results).ap == pytest.approx(0.5)
 
 
 def test_structures_by_hand():
-    ground_truth = GroundTruth(
-        np.array([1]), np.array([0]), np.array([[10.0, 20, 40, 60]]), np.array([True])
-    )
-    dataset = coco_dataset(
-        set_of(ground_truth, np.array([[5, 6], [7, 8]]), ("cat",)), CocoIds((139, 285), (17,))
-    )
+    ground_truth = GroundTruth(np.array([1]), np.array([0]), np.array([[10.0, 20, 40, 60]]), np.array([True]))
+    dataset = coco_dataset(set_of(ground_truth, np.array([[5, 6], [7, 8]]), ("cat",)), CocoIds((139, 285), (17,)))
     assert dataset == {
         "images": [
             {"id": 139, "height": 5, "width": 6, "file_name": "0.jpg"},
@@ -158,9 +150,7 @@ def test_structures_by_hand():
             }
         ],
     }
-    detections = ScoredBoxes(
-        ground_truth.image_index, ground_truth.labels, np.array([0.25]), ground_truth.boxes
-    )
+    detections = ScoredBoxes(ground_truth.image_index, ground_truth.labels, np.array([0.25]), ground_truth.boxes)
     assert coco_results(detections, 0.0, CocoIds((139, 285), (17,))) == [
         {"image_id": 285, "category_id": 17, "bbox": [10, 20, 30, 40], "score": 0.25}
     ]

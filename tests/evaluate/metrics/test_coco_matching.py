@@ -51,9 +51,7 @@ def test_ap_of_every_size_is_pycocotools(scene):
     ground_truth = ground_truth_of(
         [(p, c, b * 11, d) for p, c, b, d in zip(*ground_truth.__dict__.values(), strict=True)]
     )
-    found = found_of(
-        [(p, c, s, b * 11) for p, c, s, b in zip(*scene[1].__dict__.values(), strict=True)]
-    )
+    found = found_of([(p, c, s, b * 11) for p, c, s, b in zip(*scene[1].__dict__.values(), strict=True)])
     score = coco_of(ground_truth, found, 11)
     areas = {
         "ap": (0, 1e10),
@@ -71,9 +69,7 @@ def test_ap_of_every_size_is_pycocotools(scene):
 def test_ap_of_every_class_is_pycocotools(scene):
     ground_truth, found = scene
     pairs = same_class(ground_truth, found, overlapping_pairs(ground_truth, found, 0.5))
-    by_thresh = [
-        class_aps(rank_detections(ground_truth, found, pairs, CLASSES, t)) for t in IOU_THRESHOLDS
-    ]
+    by_thresh = [class_aps(rank_detections(ground_truth, found, pairs, CLASSES, t)) for t in IOU_THRESHOLDS]
     expected = coco_of(ground_truth, found).class_ap
     for values, number in zip(zip(*by_thresh, strict=True), expected, strict=True):
         assert mean_ap(values) == pytest.approx(number, abs=1e-9)

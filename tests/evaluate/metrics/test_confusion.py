@@ -25,9 +25,7 @@ def matrix(ground_truths, detections, classes=2):
 
 
 def test_rows_are_ground_truth_and_columns_detections():
-    ground_truths = ground_truth_of(
-        (0, 0, SQUARE, False), (1, 0, SQUARE, False), (2, 1, SQUARE, False)
-    )
+    ground_truths = ground_truth_of((0, 0, SQUARE, False), (1, 0, SQUARE, False), (2, 1, SQUARE, False))
     found = detections_of((0, 0, 0.9, SQUARE), (1, 1, 0.9, SQUARE), (2, 0, 0.3, FAR))
     assert matrix(ground_truths, found) == [[1, 1, 0], [0, 0, 1], [1, 0, 0]]
 
@@ -71,9 +69,7 @@ def test_a_label_of_no_class_is_an_error():
 
 @settings(max_examples=300, deadline=None)
 @given(ground_truth_rows, detection_rows, thresholds, extents, few_scores)
-def test_the_matrix_equals_the_slow_version(
-    ground_truths, detections, thresh, extent, score_thresh
-):
+def test_the_matrix_equals_the_slow_version(ground_truths, detections, thresh, extent, score_thresh):
     ours = confusion_matrix(
         ground_truth_of(*ground_truths),
         detections_of(*detections),
@@ -82,10 +78,6 @@ def test_the_matrix_equals_the_slow_version(
         extent,
         score_thresh,
     )
-    assert ours.tolist() == reference.confusion(
-        ground_truths, detections, CLASSES, thresh, extent, score_thresh
-    )
-    to_find = [
-        sum(of == label and not hard for _, of, _, hard in ground_truths) for label in range(2)
-    ]
+    assert ours.tolist() == reference.confusion(ground_truths, detections, CLASSES, thresh, extent, score_thresh)
+    to_find = [sum(of == label and not hard for _, of, _, hard in ground_truths) for label in range(2)]
     assert ours[:-1].sum(axis=1).tolist() == to_find  # each ground truth is in one place of its row

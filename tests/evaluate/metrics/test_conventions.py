@@ -65,9 +65,7 @@ def test_one_case_in_all_conventions_by_hand(metrics):
     assert [value(metrics, f"Darknet: {name}") for name in ("TP", "FP", "FN")] == [0, 3, 3]
     assert value(metrics, "Darknet: average IoU, false as 0") == 0
     # COCO takes an IoU of .5 as a true positive
-    assert value(metrics, "COCO AP50") == pytest.approx(
-        ((51 * 1 + 50 * 2 / 3) / 101 + 0) / 2, abs=1e-6
-    )
+    assert value(metrics, "COCO AP50") == pytest.approx(((51 * 1 + 50 * 2 / 3) / 101 + 0) / 2, abs=1e-6)
     assert len([row for row in metric_rows(metrics) if row.metric.startswith("COCO ")]) == 12
 
 

@@ -21,9 +21,7 @@ from yolo.evaluate.metrics.voc import score_classes
 
 
 def test_a_class_without_ground_truth_counts_as_zero():
-    result = darknet_map(
-        ground_truth_of((0, 0, SQUARE, False)), detections_of((0, 0, 0.9, SQUARE)), 4
-    )
+    result = darknet_map(ground_truth_of((0, 0, SQUARE, False)), detections_of((0, 0, 0.9, SQUARE)), 4)
     assert [each.ap for each in result.classes[1:]] == [dict.fromkeys(POINTS, 0.0)] * 3
     assert result.mean_ap == dict.fromkeys(POINTS, 0.25)  # voc_eval's mean would be 1
 
@@ -99,20 +97,14 @@ def test_nothing_at_all_has_no_numbers_that_do_not_exist():
 
 def test_a_label_of_no_class_is_an_error():
     with pytest.raises(ValueError, match="labels 0 to 2, expected 0 to 1"):
-        darknet_map(
-            ground_truth_of((0, 0, SQUARE, False), (0, 2, SQUARE, False)), detections_of(), 2
-        )
+        darknet_map(ground_truth_of((0, 0, SQUARE, False), (0, 2, SQUARE, False)), detections_of(), 2)
 
 
 @settings(max_examples=300, deadline=None)
 @given(ground_truth_rows, detection_rows, thresholds, st.sampled_from([0.1, 0.25]))
 def test_every_number_equals_the_slow_version(ground_truths, detections, thresh, counted_thresh):
-    ours = darknet_map(
-        ground_truth_of(*ground_truths), detections_of(*detections), CLASSES, thresh, counted_thresh
-    )
-    aps, means, counts = reference.darknet(
-        ground_truths, detections, CLASSES, thresh, counted_thresh
-    )
+    ours = darknet_map(ground_truth_of(*ground_truths), detections_of(*detections), CLASSES, thresh, counted_thresh)
+    aps, means, counts = reference.darknet(ground_truths, detections, CLASSES, thresh, counted_thresh)
     for points in POINTS:
         assert [each.ap[points] for each in ours.classes] == pytest.approx(aps[points], abs=1e-12)
         assert ours.mean_ap[points] == pytest.approx(means[points], abs=1e-12)

@@ -36,9 +36,7 @@ def test_nine_points_by_hand():
     found = [(image, 0, 0.9, SQUARE) for image in range(5)]
     later = [(image, 0, 0.7, SQUARE) for image in range(5, 8)]
     expected = math.exp((4 * math.log(0.5) + 5 * math.log(0.2)) / 9)
-    assert rate(
-        ground_truths, detections_of(*found, (0, 0, 0.8, FAR), *later), 10
-    ) == pytest.approx(expected)
+    assert rate(ground_truths, detections_of(*found, (0, 0, 0.8, FAR), *later), 10) == pytest.approx(expected)
 
 
 def test_without_detections_the_miss_rate_is_one():
@@ -50,15 +48,11 @@ def test_without_detections_the_miss_rate_is_one():
 
 
 def test_detecting_everything_gives_the_least_miss_rate():
-    assert rate(
-        ground_truth_of((0, 0, SQUARE, False)), detections_of((0, 0, 0.9, SQUARE)), 1
-    ) == pytest.approx(1e-10)
+    assert rate(ground_truth_of((0, 0, SQUARE, False)), detections_of((0, 0, 0.9, SQUARE)), 1) == pytest.approx(1e-10)
 
 
 def test_without_ground_truth_there_is_no_miss_rate():
-    assert (
-        rate(ground_truth_of((0, 0, SQUARE, True)), detections_of((0, 0, 0.9, SQUARE)), 1) is None
-    )
+    assert rate(ground_truth_of((0, 0, SQUARE, True)), detections_of((0, 0, 0.9, SQUARE)), 1) is None
 
 
 @settings(max_examples=200, deadline=None)
@@ -66,9 +60,7 @@ def test_without_ground_truth_there_is_no_miss_rate():
 def test_the_miss_rate_equals_the_slow_version(ground_truths, detections, thresh, extent, images):
     ours = [(image, box, hard) for image, of, box, hard in ground_truths if of == 0]
     theirs = [(image, score, box) for image, of, score, box in detections if of == 0]
-    match = match_class(
-        ground_truth_of(*ground_truths), detections_of(*detections), 0, thresh, extent
-    )
+    match = match_class(ground_truth_of(*ground_truths), detections_of(*detections), 0, thresh, extent)
     to_find = sum(not hard for _, _, hard in ours)
     if to_find == 0:
         assert log_average_miss_rate(match, images) is None

@@ -47,9 +47,7 @@ def test_difficult_boxes_are_neither_false_negatives_nor_false_positives():
     found = detections_of((0, 0, 0.9, SQUARE), (1, 0, 0.8, SHIFTED), (1, 0, 0.7, SQUARE))
     (point,) = operating_points(ground_truths, found, 1, 0.5, 0.0, 0.25)
     assert (point.true_positives, point.false_positives, point.false_negatives) == (1, 1, 0)
-    assert point.iou_sum == pytest.approx(
-        90 / 110
-    )  # of the true positive, though a later detection has a larger IoU
+    assert point.iou_sum == pytest.approx(90 / 110)  # of the true positive, though a later detection has a larger IoU
 
 
 def test_combined_classes_add_counts_and_do_not_average_ratios():

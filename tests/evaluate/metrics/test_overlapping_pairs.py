@@ -24,9 +24,7 @@ def test_all_pairs_of_an_image_are_there_in_portions_of_any_size(portion, scene)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(voc, "PAIRS_AT_ONCE", portion)
         pairs = coco_matching.overlapping_pairs(ground_truth, found, 0.1)
-    ours = dict(
-        zip(zip(pairs.detection, pairs.ground_truth, strict=True), pairs.overlap, strict=True)
-    )
+    ours = dict(zip(zip(pairs.detection, pairs.ground_truth, strict=True), pairs.overlap, strict=True))
     assert len(ours) == len(pairs.overlap) and ours == pytest.approx(expected)
 
 
@@ -37,8 +35,6 @@ def test_boxes_without_an_area_overlap_nothing():
 
 
 def test_the_best_partner_is_the_first_of_equals():
-    pairs = coco_matching.OverlappingPairs(
-        np.array([0, 0, 2]), np.array([5, 3, 4]), np.array([0.5, 0.5, 0.2])
-    )
+    pairs = coco_matching.OverlappingPairs(np.array([0, 0, 2]), np.array([5, 3, 4]), np.array([0.5, 0.5, 0.2]))
     overlap, best = coco_matching.best_partner(pairs, 3)
     assert overlap.tolist() == [0.5, 0, 0.2] and best.tolist() == [3, -1, 4]

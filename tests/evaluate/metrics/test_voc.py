@@ -54,9 +54,7 @@ def test_a_detection_does_not_fall_back_to_its_second_best_ground_truth():
 def test_of_equally_good_ground_truths_the_first_is_taken():
     ground_truth = ground_truth_of((0, 0, SQUARE, True), (0, 0, SQUARE, False))
     match = match_class(ground_truth, detections_of((0, 0, 0.9, SQUARE)), 0, 0.5, 0.0)
-    assert (
-        match.true_positive.tolist() == []
-    )  # the first is difficult: the detection does not count
+    assert match.true_positive.tolist() == []  # the first is difficult: the detection does not count
 
 
 def test_detections_on_a_difficult_ground_truth_do_not_count():
@@ -158,9 +156,7 @@ def test_scores_equal_the_definition(ground_truths, detections, iou_thresh, exte
         patch(f"{module}.DETECTIONS_AT_ONCE", at_once[0]),
         patch(f"{module}.PAIRS_AT_ONCE", at_once[1]),
     ):
-        scores = score_classes(
-            ground_truth_of(*ground_truths), detections_of(*detections), 2, iou_thresh, extent
-        )
+        scores = score_classes(ground_truth_of(*ground_truths), detections_of(*detections), 2, iou_thresh, extent)
     for label, score in enumerate(scores):
         ours = [(image, box, hard) for image, of, box, hard in ground_truths if of == label]
         theirs = [(image, value, box) for image, of, value, box in detections if of == label]

@@ -46,9 +46,7 @@ def test_a_yolo_head_has_its_masks_anchors_and_a_stride_in_pixels():
     assert (head.scale_x_y, head.new_coords) == (1.2, True)
 
 
-@pytest.mark.parametrize(
-    ("point", "shift"), [("center", 0), ("left_top", 0.5), ("right_bottom", -0.5)]
-)
+@pytest.mark.parametrize(("point", "shift"), [("center", 0), ("left_top", 0.5), ("right_bottom", -0.5)])
 def test_yolo_point_of_a_gaussian_head_sets_its_center_shift(point, shift):
     text = f"num=1\nanchors=1,2\nclasses=6\nyolo_point={point}\nuc_normalizer=0.1\nscale_x_y=1.2\n"
     head, unread = built("Gaussian_yolo", text, (15, 4, 5))

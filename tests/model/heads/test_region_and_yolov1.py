@@ -150,9 +150,7 @@ def test_a_tree_head_gives_the_probability_of_each_class_along_its_path(tmp_path
     logits = torch.tensor([0.0, math.log(3), 0.0, math.log(4)])
     found = head.decode(torch.cat((torch.zeros(5), logits)).view(1, 9, 1, 1))
     assert found.class_probs[0, 0].tolist() == pytest.approx([0.25, 0.75, 0.75 * 0.2, 0.75 * 0.8])
-    assert best_class_one_hot(found.class_probs, tree).tolist() == [
-        [[0, 1, 0, 0]]
-    ]  # .75 x .6 is below .5
+    assert best_class_one_hot(found.class_probs, tree).tolist() == [[[0, 1, 0, 0]]]  # .75 x .6 is below .5
 
 
 @pytest.mark.parametrize(("head", "shape"), HEADS, ids=["region", "detection"])

@@ -41,9 +41,7 @@ def logistic(x):
     return 1 / (1 + math.exp(-x))
 
 
-@pytest.mark.parametrize(
-    ("scale", "new_coords"), [(1.0, False), (1.2, False), (2.0, True)], ids=["v3", "v4", "csp"]
-)
+@pytest.mark.parametrize(("scale", "new_coords"), [(1.0, False), (1.2, False), (2.0, True)], ids=["v3", "v4", "csp"])
 def test_each_prediction_is_the_formula_of_its_cell_and_anchor(scale, new_coords):
     raw = raw_map().abs() if new_coords else raw_map()
     found = head(scale_x_y=scale, new_coords=new_coords).decode(raw)
@@ -54,9 +52,7 @@ def test_each_prediction_is_the_formula_of_its_cell_and_anchor(scale, new_coords
         for row in range(H):
             for column in range(W):
                 tx, ty, tw, th, to, *classes = cells[1, anchor, :, row, column].tolist()
-                shape = (
-                    ((2 * tw) ** 2, (2 * th) ** 2) if new_coords else (math.exp(tw), math.exp(th))
-                )
+                shape = ((2 * tw) ** 2, (2 * th) ** 2) if new_coords else (math.exp(tw), math.exp(th))
                 box = (
                     (column + sigma(tx) * scale - (scale - 1) / 2) / W,
                     (row + sigma(ty) * scale - (scale - 1) / 2) / H,
@@ -66,9 +62,7 @@ def test_each_prediction_is_the_formula_of_its_cell_and_anchor(scale, new_coords
                 assert found.boxes[1, index].tolist() == pytest.approx(box, rel=1e-4, abs=1e-6)
                 assert found.objectness[1, index].item() == pytest.approx(sigma(to), rel=1e-5)
                 probabilities = [sigma(value) for value in classes]
-                assert found.class_probs[1, index].tolist() == pytest.approx(
-                    probabilities, rel=1e-5
-                )
+                assert found.class_probs[1, index].tolist() == pytest.approx(probabilities, rel=1e-5)
                 index += 1
     assert found.boxes.shape == (B, index, 4)
     assert found.objectness.shape == (B, index)

@@ -102,9 +102,7 @@ def test_a_shared_convolution_is_the_owner_with_strides_of_its_own():
 
 def test_a_shared_convolution_dilates_by_hand():
     owner = convolutional(in_channels=1, filters=1, kernel=(3, 3), batch_normalize=False)
-    shared = SharedConvolutional(
-        owner=owner, stride=(1, 1), padding=(0, 0), dilation=2, activation=nn.Identity()
-    )
+    shared = SharedConvolutional(owner=owner, stride=(1, 1), padding=(0, 0), dilation=2, activation=nn.Identity())
     features = torch.arange(25.0).reshape(1, 1, 5, 5)
     by_hand = (features[0, 0, ::2, ::2] * owner.conv.weight[0, 0]).sum()
     assert shared(features).item() == pytest.approx(by_hand.item(), rel=1e-6)

@@ -105,9 +105,7 @@ def test_a_connected_layer_is_the_sum_over_channels_rows_and_columns():
 
 
 def test_a_local_layer_has_different_weights_at_each_place():
-    layer = Local(
-        in_channels=2, filters=3, size=3, stride=2, padding=1, out=(2, 3), activation=nn.Identity()
-    )
+    layer = Local(in_channels=2, filters=3, size=3, stride=2, padding=1, out=(2, 3), activation=nn.Identity())
     with torch.no_grad():
         layer.weights.uniform_(-1, 1)
         layer.biases.uniform_(-1, 1)
@@ -126,9 +124,7 @@ def test_a_local_layer_has_different_weights_at_each_place():
 
 
 def test_tensors_are_in_the_order_of_a_weights_file():
-    plain, normed = (
-        layer_of(f"[connected]\noutput=7\nbatch_normalize={flag}").module for flag in (0, 1)
-    )
+    plain, normed = (layer_of(f"[connected]\noutput=7\nbatch_normalize={flag}").module for flag in (0, 1))
     named = dict(normed.darknet_tensors())
     order = ["biases", "weights", "scales", "rolling mean", "rolling variance"]
     assert list(named) == order
@@ -216,7 +212,5 @@ def test_a_local_layers_padding_must_fill_the_windows_that_darknet_stores(size, 
 
 @pytest.mark.parametrize("section", ["[connected]\noutput=3", "[local]\nsize=3"])
 def test_a_map_of_another_size_is_a_value_error(section):
-    with pytest.raises(
-        ValueError, match=r"found a map of shape \[1, 3, 6, 7\], expected .* input size"
-    ):
+    with pytest.raises(ValueError, match=r"found a map of shape \[1, 3, 6, 7\], expected .* input size"):
         layer_of(section).module(torch.zeros(1, 3, 6, 7))

@@ -1,4 +1,5 @@
-"""yolo.model.layers.normalization and its relatives: cfg text → layer, against compiled Darknet's outputs, loops and counting.
+"""yolo.model.layers.normalization and its relatives: cfg text → layer, against compiled Darknet's outputs, loops and
+counting.
 
 golden/normalise.npz: pjreddie's Darknet (2018-09-14, CPU build with batch norm's epsilon inside the root) read
 CFGS[NAME] and `NAME_weights`, looked at two random images, `NAME_images`, and gave `NAME_output_K`, of layer K; in
@@ -446,7 +447,5 @@ def test_an_error_in_a_tree_names_the_line_of_the_tree(folder):
 
 
 def test_a_map_smaller_than_the_crop_is_a_value_error():
-    with pytest.raises(
-        ValueError, match=r"found a map of shape \[1, 3, 2, 9\], expected at least \(3, 4\) pixels"
-    ):
+    with pytest.raises(ValueError, match=r"found a map of shape \[1, 3, 2, 9\], expected at least \(3, 4\) pixels"):
         Crop(size=(3, 4), flip=False)(torch.zeros(1, 3, 2, 9))

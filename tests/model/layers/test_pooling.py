@@ -44,17 +44,13 @@ def test_average_pool_is_the_mean_of_each_channel():
     assert AveragePool()(ramp(1, 2, 2, 3)).tolist() == [[[[2.5]], [[8.5]]]]
 
 
-@pytest.mark.parametrize(
-    ("size", "stride", "padding"), [(2, (2, 2), 1), (3, (2, 1), 2), (3, (1, 3), 4)]
-)
+@pytest.mark.parametrize(("size", "stride", "padding"), [(2, (2, 2), 1), (3, (2, 1), 2), (3, (1, 3), 4)])
 def test_local_average_pool_divides_by_the_pixels_inside_the_map(size, stride, padding):
     features = torch.rand(2, 3, 7, 10)
     found = LocalAveragePool(size=size, stride=stride, padding=padding)(features)
     for image, channel, row, column in np.ndindex(*found.shape):
         top, left = row * stride[0] - padding // 2, column * stride[1] - padding // 2
-        window = features[
-            image, channel, max(0, top) : max(0, top + size), max(0, left) : max(0, left + size)
-        ]
+        window = features[image, channel, max(0, top) : max(0, top + size), max(0, left) : max(0, left + size)]
         assert found[image, channel, row, column].item() == pytest.approx(window.mean().item())
 
 

@@ -1,4 +1,5 @@
-"""yolo.model.layers.sync_batchnorm: two processes on halves of a batch against torch's batch norm on the whole of it."""
+"""yolo.model.layers.sync_batchnorm: two processes on halves of a batch against torch's batch norm on the whole of
+it."""
 
 import torch
 from torch import nn

@@ -88,9 +88,7 @@ def test_reorg_is_yolov2s_permutation(stride):
     features = ramp(2, 18 if stride == 3 else 8, 6, 12)
     found = Reorg(stride=stride)(features)
     for image in range(2):
-        assert np.array_equal(
-            found[image].numpy(), slow_core.reorg(features[image].numpy(), stride)
-        )
+        assert np.array_equal(found[image].numpy(), slow_core.reorg(features[image].numpy(), stride))
 
 
 def test_a_downsample_sums_blocks_and_scales():
@@ -153,9 +151,7 @@ def slow_factors(weights, kind):
     [("plain", plain_factors), ("relu", relu_factors), ("softmax", softmax_factors)],
 )
 def test_a_weighted_shortcut_is_the_sum_of_its_inputs_times_their_factors(kind, factors, channels):
-    layer = WeightedShortcut(
-        inputs=3, channels=channels, factors=factors, fit=by_channel, activation=nn.ReLU()
-    )
+    layer = WeightedShortcut(inputs=3, channels=channels, factors=factors, fit=by_channel, activation=nn.ReLU())
     assert ((layer.weights - 1).abs() <= 0.01).all()
     with torch.no_grad():
         layer.weights.uniform_(-2, 2)
@@ -168,6 +164,4 @@ def test_a_weighted_shortcut_is_the_sum_of_its_inputs_times_their_factors(kind, 
             factor = each[number, channel if channels == 3 else 0]
             slow[:, channel] += factor * given[:, channel].numpy()
     assert np.allclose(found, np.maximum(slow, 0), atol=1e-5)
-    assert [(name, tensor.shape) for name, tensor in layer.darknet_tensors()] == [
-        ("weights", (3, channels))
-    ]
+    assert [(name, tensor.shape) for name, tensor in layer.darknet_tensors()] == [("weights", (3, channels))]

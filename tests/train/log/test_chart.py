@@ -28,9 +28,7 @@ def test_losses_and_averages_stand_at_their_steps():
     assert np.array_equal(drawn["average loss"], ([20, 80], [5, 4.8]))
 
 
-@pytest.mark.parametrize(
-    ("loss", "height"), [(5.0, 5), (0.0, 0), (20.0, 20), (1e9, 20), (np.inf, 20), (-3.0, 0)]
-)
+@pytest.mark.parametrize(("loss", "height"), [(5.0, 5), (0.0, 0), (20.0, 20), (1e9, 20), (np.inf, 20), (-3.0, 0)])
 def test_losses_beyond_the_axis_are_drawn_at_its_end(loss, height):
     drawn = lines(draw_chart(curves([loss], [loss], steps=[50])))
     assert np.array_equal(drawn["loss"], ([50, 50], [height, height]))
@@ -68,9 +66,7 @@ def test_scores_have_an_axis_of_percentages_and_labels():
 
 def test_the_last_of_many_scores_has_a_label():
     figure = draw_chart(curves([1.0], scores=[(step, step / 100) for step in range(1, 31)]))
-    assert [text.get_text() for text in figure.axes[1].texts] == [
-        f"{percent}%" for percent in range(30, 0, -3)
-    ]
+    assert [text.get_text() for text in figure.axes[1].texts] == [f"{percent}%" for percent in range(30, 0, -3)]
 
 
 def test_title_and_numbers_of_the_last_step_are_above_the_axes():

@@ -13,7 +13,8 @@ from yolo.train.log.console import StepReport
 from yolo.train.log.darknet import DarknetLoss, alexeyab_step, pjreddie_step
 from yolo.train.losses.detection import DetectionLoss
 
-# Printed by pjreddie's compiled forward_yolo_layer for the recorded logits and ground truths of ../shared/darknet_golden/loss;
+# Printed by pjreddie's compiled forward_yolo_layer for the recorded logits and ground truths of
+# ../shared/darknet_golden/loss;
 # for no_truth it printed -nan in the places that are 0.000000 here.
 PJREDDIE = {
     "pjreddie_default": "Region 1 Avg IOU: 0.354992, Class: 0.622592, Obj: 0.439479, No Obj: 0.507852, "
@@ -103,9 +104,7 @@ def test_two_heads_have_two_lines_and_the_gradient_is_the_same_as_without_them()
     network = network_of(CFG)
     raw = [torch.randn(2, 21, 1, 2, requires_grad=True) for _ in range(2)]
     copies = [map_.detach().clone().requires_grad_() for map_ in raw]
-    targets = targets_of(
-        [(0, 1, 0.3, 0.5, 0.25, 0.5), (1, 0, 0.7, 0.4, 0.6, 0.6), (1, 7, 0.5, 0.5, 0.1, 0.1)]
-    )
+    targets = targets_of([(0, 1, 0.3, 0.5, 0.25, 0.5), (1, 0, 0.7, 0.4, 0.6, 0.6), (1, 7, 0.5, 0.5, 0.1, 0.1)])
     plain = DetectionLoss(network)
     losses = DarknetLoss(plain, network, "alexeyab")(raw, targets, 64)
     losses.total.backward()
@@ -121,9 +120,7 @@ def test_two_heads_have_two_lines_and_the_gradient_is_the_same_as_without_them()
     others = float(re.search(r"class_loss = ([\d.]+)", lines[1])[1])
     giou = float(losses.reports[1].statistics.giou)
     # by hand: two images; the second head's cost has .75 * (1 - giou) for its boxes
-    assert float(losses.darknet_loss) == pytest.approx(
-        (2 * mse + 2 * others + 0.75 * (1 - giou)) / 2 / 2, rel=1e-5
-    )
+    assert float(losses.darknet_loss) == pytest.approx((2 * mse + 2 * others + 0.75 * (1 - giou)) / 2 / 2, rel=1e-5)
 
 
 def test_pjreddie_ignores_iou_thresh():
@@ -178,6 +175,4 @@ def test_the_line_of_a_step_is_darknets():
     assert alexeyab_step(REPORT).endswith(
         "0.750000 avg loss, 0.001300 rate, 13.209250 seconds, 512064 images, 1.500000 hours left"
     )
-    assert pjreddie_step(REPORT) == (
-        "8001: 0.595442, 0.750000 avg, 0.001300 rate, 13.209250 seconds, 512064 images"
-    )
+    assert pjreddie_step(REPORT) == ("8001: 0.595442, 0.750000 avg, 0.001300 rate, 13.209250 seconds, 512064 images")

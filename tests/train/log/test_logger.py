@@ -56,10 +56,7 @@ def scalars_of(folder):
     """name → [(step, value)] of TensorBoard's files."""
     found = EventAccumulator(str(folder / "tensorboard"))
     found.Reload()
-    return {
-        name: [(event.step, event.value) for event in found.Scalars(name)]
-        for name in found.Tags()["scalars"]
-    }
+    return {name: [(event.step, event.value) for event in found.Scalars(name)] for name in found.Tags()["scalars"]}
 
 
 def stepped(folder, steps, last_step=10, **how):
@@ -88,9 +85,7 @@ def test_every_number_has_a_curve_and_a_column(tmp_path):
     for name in rows[0]:
         values = [(step, pytest.approx(float(row[name]))) for step, row in enumerate(rows, 1)]
         assert curves[name] == values
-    assert table(tmp_path / "scores.csv") == [
-        {"step": "2", "map/voc07": "0.75", "ap/red": "0.5", "ap/green": ""}
-    ]
+    assert table(tmp_path / "scores.csv") == [{"step": "2", "map/voc07": "0.75", "ap/red": "0.5", "ap/green": ""}]
 
 
 def test_the_module_lists_the_columns_of_scalars_csv(tmp_path):
@@ -140,10 +135,7 @@ def test_a_resumed_run_writes_the_same_files_as_one_that_never_stopped(tmp_path)
     assert scalars_of(tmp_path / "a").keys() == scalars_of(tmp_path / "b").keys()
     for name in ("loss/total", "loss/average", "map/voc07"):
         assert scalars_of(tmp_path / "a")[name] == scalars_of(tmp_path / "b")[name]
-    rows = [
-        [{**row, "train/pictures_per_second": ""} for row in table(tmp_path / run / "scalars.csv")]
-        for run in "ab"
-    ]
+    rows = [[{**row, "train/pictures_per_second": ""} for row in table(tmp_path / run / "scalars.csv")] for run in "ab"]
     assert rows[0] == rows[1] and len(rows[0]) == 7
     for name in ("scores.csv", "chart.png"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
@@ -161,9 +153,7 @@ def test_the_chart_is_written_at_most_every_30_seconds_while_training(tmp_path, 
     now, written = [1000.0], []
     monkeypatch.setattr("yolo.train.log.logger.time.monotonic", lambda: now[0])
     monkeypatch.setattr("yolo.train.log.logger.draw_chart", lambda curves: curves.steps[-1])
-    monkeypatch.setattr(
-        "yolo.train.log.logger.write_figure", lambda path, figure: written.append(figure)
-    )
+    monkeypatch.setattr("yolo.train.log.logger.write_figure", lambda path, figure: written.append(figure))
     logger = Logger(tmp_path, 1, 500)
     for step, now[0] in ((100, 1000.0), (200, 1029.0), (300, 1031.0), (399, 1099.0), (500, 1061.0)):
         logger.step(step, [Losses(1.0)], 0.01, 4)
@@ -249,11 +239,7 @@ def test_the_time_of_an_evaluation_does_not_count_as_training(tmp_path, monkeypa
 def test_darknets_lines_show_darknets_loss(tmp_path, capsys):
     logger = Logger(tmp_path, 1, 10, printer=printer_of("darknet", "pjreddie"))
     for value in (4.0, 8.0):
-        losses = [
-            DarknetLosses(
-                Losses(value), torch.tensor(10 * value), ["a head"], "{}: its line".format
-            )
-        ] * 2
+        losses = [DarknetLosses(Losses(value), torch.tensor(10 * value), ["a head"], "{}: its line".format)] * 2
         logger.step(round(value / 4), losses, 0.001, 64)
     logger.close()
     out, err = capsys.readouterr()
@@ -261,9 +247,7 @@ def test_darknets_lines_show_darknets_loss(tmp_path, capsys):
     assert first[:2] == ["a head: its line"] * 2 and err == ""
     # by hand: .9 * 40 + .1 * 80
     assert first[2].startswith("1: 40.000000, 40.000000 avg, 0.001000 rate, ")
-    assert second[2].startswith("2: 80.000000, 44.000000 avg, ") and second[2].endswith(
-        " 128 images"
-    )
+    assert second[2].startswith("2: 80.000000, 44.000000 avg, ") and second[2].endswith(" 128 images")
 
 
 def test_a_resumed_run_continues_darknets_average(tmp_path):
@@ -306,9 +290,7 @@ def test_the_scalars_of_a_step_are_one_transfer_from_the_device(monkeypatch):
     count = []
     for name in ("tolist", "item", "__float__"):
         before = getattr(torch.Tensor, name)
-        monkeypatch.setattr(
-            torch.Tensor, name, lambda self, before=before: count.append(1) or before(self)
-        )
+        monkeypatch.setattr(torch.Tensor, name, lambda self, before=before: count.append(1) or before(self))
     others = tuple((f"n{number}", torch.tensor(float(number))) for number in range(5))
     mean_scalars([Losses(1.0, others)] * 3)
     assert len(count) == 1

@@ -22,11 +22,7 @@ def test_numbers_and_images_come_back(tmp_path):
     file.add(4, tensorboard.image("seen", np.full((6, 8, 3), (10, 20, 30), np.uint8)))
     file.close()
     found = read(tmp_path / "new" / "folder")
-    assert {
-        name: (event.step, event.value)
-        for name in found.Tags()["scalars"]
-        for event in found.Scalars(name)
-    } == {
+    assert {name: (event.step, event.value) for name in found.Tags()["scalars"] for event in found.Scalars(name)} == {
         "loss": (3, 0.5),
         "rate": (3, 0.25),
     }
@@ -62,9 +58,7 @@ def slow_point(labels, scores, ground_truths, threshold):
 def test_curve_points_are_those_of_a_loop_over_thresholds():
     rng = np.random.default_rng(0)
     scores = np.concatenate((rng.random(40), [0.0, 0.5, 1.0, 1.0])).astype(np.float32)
-    scores[:5] = np.linspace(0, 1, THRESHOLDS)[
-        [0, 31, 63, 90, 125]
-    ]  # exactly at thresholds, nearly
+    scores[:5] = np.linspace(0, 1, THRESHOLDS)[[0, 31, 63, 90, 125]]  # exactly at thresholds, nearly
     labels = rng.random(len(scores)) < 0.6
     points = pr_curve_points(labels, scores, ground_truths=50)
     for column, threshold in zip(points.T, np.linspace(0, 1, THRESHOLDS), strict=True):

@@ -81,9 +81,7 @@ def test_the_first_of_equally_good_anchors_is_responsible(head, settings):
     ("cx", "cy", "row", "column"),
     [(0, 0, 0, 0), (10, 8, 1, 1), (50, 32, 3, 4), (49.99, 31.99, 3, 4), (50, 0, 0, 4)],
 )
-def test_a_center_on_a_border_belongs_to_the_cell_that_begins_there_or_to_the_last(
-    head, settings, cx, cy, row, column
-):
+def test_a_center_on_a_border_belongs_to_the_cell_that_begins_there_or_to_the_last(head, settings, cx, cy, row, column):
     targets = targets_of([one_box(0, 0, cx, cy, 20, 10)])
     cells, _, _ = assign_by_shape(head, settings, targets, GRID)
     assert cells.tolist() == [cell(0, 1, row, column)]
@@ -124,15 +122,11 @@ def test_the_best_target_of_each_prediction_is_the_one_found_by_loops():
     boxes = random_boxes(0, 3, 7)
     ground_truths = random_boxes(1, 1, 6)[0]
     images = [2, 0, 2, 0, 2, 0]  # neither sorted nor everywhere: image 1 has none
-    targets = targets_of(
-        [(image, 0, *box) for image, box in zip(images, ground_truths.tolist(), strict=True)]
-    )
+    targets = targets_of([(image, 0, *box) for image, box in zip(images, ground_truths.tolist(), strict=True)])
     overlap, index = best_targets(boxes, targets)
     for place, box in enumerate(boxes.reshape(-1, 4).tolist()):
         slow = {
-            number: slow_core.iou(
-                slow_core.corners(box), slow_core.corners(ground_truths[number].tolist())
-            )
+            number: slow_core.iou(slow_core.corners(box), slow_core.corners(ground_truths[number].tolist()))
             for number, image in enumerate(images)
             if image == place // 7
         }
@@ -154,9 +148,7 @@ def one_image(head, settings, dialect, probability):
     class_probs = torch.zeros(1, predictions, 3)
     class_probs[..., 0] = probability
     targets = targets_of([(0, 2, *box.tolist())])
-    return assign(
-        head, settings, DIALECTS[dialect], box.expand(1, predictions, 4), class_probs, targets, GRID
-    )
+    return assign(head, settings, DIALECTS[dialect], box.expand(1, predictions, 4), class_probs, targets, GRID)
 
 
 @pytest.mark.parametrize(

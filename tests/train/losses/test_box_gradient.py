@@ -1,4 +1,5 @@
-"""yolo.train.losses.box_gradient: Darknet's gradient against a slow scalar version and by hand, the true one against torch."""
+"""yolo.train.losses.box_gradient: Darknet's gradient against a slow scalar version and by hand, the true one against
+torch."""
 
 import math
 

@@ -85,9 +85,7 @@ def test_softmax_alone_is_the_mean_cross_entropy():
     expected = 0.0
     for values, ground_truth in zip(VALUES.tolist(), GROUND_TRUTH.tolist(), strict=True):
         total = sum(math.exp(value) for value in values)
-        expected -= sum(
-            t * math.log(math.exp(v) / total) for v, t in zip(values, ground_truth, strict=True)
-        )
+        expected -= sum(t * math.log(math.exp(v) / total) for v, t in zip(values, ground_truth, strict=True))
     assert float(losses.total.detach()) == pytest.approx(expected / 2)
 
 
@@ -108,19 +106,12 @@ def slow_tree_delta(values, ground_truth, temperature):
 
 
 @pytest.mark.parametrize("temperature", [1, 2])
-def test_each_group_of_a_hierarchy_is_a_softmax_and_those_off_the_path_have_delta_0(
-    tmp_path, monkeypatch, temperature
-):
+def test_each_group_of_a_hierarchy_is_a_softmax_and_those_off_the_path_have_delta_0(tmp_path, monkeypatch, temperature):
     (tmp_path / "x.tree").write_text(TREE)
     end = f"[softmax]\ntree={tmp_path}/x.tree\ntemperature={temperature}\n[cost]\ntype=masked"
-    ground_truth = torch.tensor(
-        [[1.0, 0, 0, 1, 0, 0], [0.7, 0.3, 0.7, 0, 0, 0.3]]
-    )  # the second is mixed
+    ground_truth = torch.tensor([[1.0, 0, 0, 1, 0, 0], [0.7, 0.3, 0.7, 0, 0, 0.3]])  # the second is mixed
     losses, gradient = losses_and_gradient(end, ground_truth=ground_truth)
-    slow = [
-        slow_tree_delta(*each, temperature)
-        for each in zip(VALUES.tolist(), ground_truth.tolist(), strict=True)
-    ]
+    slow = [slow_tree_delta(*each, temperature) for each in zip(VALUES.tolist(), ground_truth.tolist(), strict=True)]
     assert slow[0][4:] == [0, 0]
     torch.testing.assert_close(-gradient, torch.tensor(slow), rtol=1e-5, atol=1e-6)  # 2 / B = 1
     assert torch.isfinite(losses.total)

@@ -1,4 +1,5 @@
-"""yolo.train.losses.detection: gradients equal to compiled Darknet's, a slow reference's and torchvision's; eight training steps."""
+"""yolo.train.losses.detection: gradients equal to compiled Darknet's, a slow reference's and torchvision's; eight
+training steps."""
 
 import math
 from dataclasses import replace
@@ -93,9 +94,7 @@ def test_gradients_are_compiled_darknets_deltas(shared, name):
     assert_close(delta, expected)
 
 
-@pytest.mark.parametrize(
-    "name", SQUARED_ERROR
-)  # with an iou_loss Darknet prints another cost: test_darknet.py
+@pytest.mark.parametrize("name", SQUARED_ERROR)  # with an iou_loss Darknet prints another cost: test_darknet.py
 def test_the_sum_of_squared_deltas_is_the_cost_that_darknet_prints(shared, name):
     network, dialect, logits, targets, _, case = recorded_case(shared, name)
     delta = delta_of(network, dialect, logits, targets)
@@ -117,11 +116,7 @@ def test_max_delta_limits_each_box_delta(shared):
     delta = delta_of(network, dialect, np.repeat(logits, 3, axis=0), targets)[:, :, :4]
     assert np.abs(delta).max() == pytest.approx(0.25)
     network.head_settings = (replace(network.head_settings[0], max_delta=2.0),)
-    assert (
-        np.abs(delta_of(network, dialect, logits, targets)[:, :, :4]).max()
-        <= np.abs(expected).max()
-        == 2
-    )
+    assert np.abs(delta_of(network, dialect, logits, targets)[:, :, :4]).max() <= np.abs(expected).max() == 2
 
 
 # ------------------------------------------------------------------------------------------ against the slow reference
@@ -210,9 +205,7 @@ def test_gradients_are_the_cell_by_cell_deltas(dialect, keys, mask, grid):
                 dialect=dialect,
                 **keys,
             )
-            np.testing.assert_allclose(
-                ours[image], slow, rtol=1e-4, atol=1e-5, err_msg=f"seed {seed} image {image}"
-            )
+            np.testing.assert_allclose(ours[image], slow, rtol=1e-4, atol=1e-5, err_msg=f"seed {seed} image {image}")
 
 
 # ------------------------------------------------------------------------------------------ against torchvision
@@ -228,18 +221,14 @@ def test_gradients_are_the_cell_by_cell_deltas(dialect, keys, mask, grid):
 )
 def test_true_box_gradients_of_an_iou_loss_are_those_of_torchvisions(kind, loss):
     grid, mask = (4, 7), (0, 1, 2, 3, 4, 5)
-    network, logits, rows = random_case(
-        1, grid, mask, 3, {"iou_loss": kind, "iou_normalizer": 0.07}
-    )
+    network, logits, rows = random_case(1, grid, mask, 3, {"iou_loss": kind, "iou_normalizer": 0.07})
     targets = targets_of(rows)
     ours = delta_of(network, "alexeyab", logits, targets, box_gradient="autograd")[:, :, :4]
     raw = torch.tensor(logits).requires_grad_()
     boxes = cxcywh_to_xyxy(network.decode([raw]).boxes).reshape(3, 6, *grid, 4)
     total = 0
     for image, box in zip(targets.image_index.tolist(), targets.boxes, strict=True):
-        fits = [
-            slow_core.shape_iou(box[2:].tolist(), (w / (16 * 7), h / (12 * 4))) for w, h in ANCHORS
-        ]
+        fits = [slow_core.shape_iou(box[2:].tolist(), (w / (16 * 7), h / (12 * 4))) for w, h in ANCHORS]
         row, column = min(int(box[1] * 4), 3), min(int(box[0] * 7), 6)
         predicted = boxes[image, fits.index(max(fits)), row, column]
         total = total + 0.07 * loss(predicted[None], cxcywh_to_xyxy(box[None]), reduction="sum")
@@ -279,9 +268,7 @@ def slow_box_deltas(network, kind, logits, targets):
     clipped = 0
     pairs = zip(assignment.cell_index.tolist(), assignment.target_index.tolist(), strict=True)
     for cell, target in pairs:
-        image, anchor, row, column = np.unravel_index(
-            cell, (batch, *deltas.shape[1:2], height, width)
-        )
+        image, anchor, row, column = np.unravel_index(cell, (batch, *deltas.shape[1:2], height, width))
         box = boxes.reshape(-1, 4)[cell].double().tolist()
         gradient = box_gradient(kind, box, targets.boxes[target].double().tolist())
         factor = settings.iou_normalizer * settings.class_multipliers[targets.labels[target]]
@@ -300,9 +287,7 @@ def slow_box_deltas(network, kind, logits, targets):
 
 @pytest.mark.parametrize("kind", ["iou", "giou", "diou", "ciou"])
 def test_darknets_box_gradients_are_the_pair_by_pair_deltas(kind):
-    network, logits, rows = random_case(
-        2, (4, 7), (0, 1, 2, 3, 4, 5), 3, MANY_KEYS | {"iou_loss": kind}
-    )
+    network, logits, rows = random_case(2, (4, 7), (0, 1, 2, 3, 4, 5), 3, MANY_KEYS | {"iou_loss": kind})
     targets = targets_of(rows)
     ours = delta_of(network, "alexeyab", logits, targets)[:, :, :4]
     slow, clipped = slow_box_deltas(network, kind, logits, targets)
@@ -315,8 +300,7 @@ def test_the_last_of_several_boxes_in_one_cell_counts_for_pjreddie():
     logits = np.random.default_rng(0).normal(0, 1, (1, 16, 4, 7)).astype(np.float32)
     first, last = (0, 0, 0.4, 0.4, 8 / 112, 9 / 48), (0, 1, 0.41, 0.42, 9 / 112, 9 / 48)
     both, alone = (
-        delta_of(network, "pjreddie", logits, targets_of(rows))[:, :, :4]
-        for rows in ([first, last], [last])
+        delta_of(network, "pjreddie", logits, targets_of(rows))[:, :, :4] for rows in ([first, last], [last])
     )
     assert alone.any() and np.array_equal(both, alone)
 
@@ -340,9 +324,7 @@ anchors=4,4
 def test_the_gradient_of_one_cell_by_hand():
     # every probability of a zero map is 1/2; the ground truth is centered at (3/4, 1/2) with the anchor's size, class 1
     targets = targets_of([(0, 1, 0.75, 0.5, 0.5, 0.5)])
-    delta = delta_of(
-        network_of(ONE_CELL), "alexeyab", np.zeros((1, 7, 1, 1), np.float32), targets
-    ).flatten()
+    delta = delta_of(network_of(ONE_CELL), "alexeyab", np.zeros((1, 7, 1, 1), np.float32), targets).flatten()
     small = 0.75 * (2 - 0.25)  # iou_normalizer's default, and small boxes weigh more
     assert delta.tolist() == pytest.approx([small * 0.25, 0, 0, 0, 0.5, -0.5, 0.5])
 
@@ -376,9 +358,7 @@ def test_the_loss_is_a_mean_over_images():
         for i in range(3)
     ]
     together = loss([torch.tensor(logits)], targets_of(rows))
-    assert together.total.item() == pytest.approx(
-        sum(part.total.item() for part in alone) / 3, rel=1e-5
-    )
+    assert together.total.item() == pytest.approx(sum(part.total.item() for part in alone) / 3, rel=1e-5)
 
 
 @pytest.mark.parametrize("iou_loss", ["mse", "giou", "ciou"])
@@ -396,9 +376,7 @@ def test_without_a_ground_truth_every_cell_learns_objectness_0(dialect, iou_loss
 def test_a_label_that_is_not_a_class_is_ignored():
     network, logits, rows = random_case(0, (4, 7), (1, 4), 3, {})
     strange = np.array([(0, 3, 0.5, 0.5, 0.4, 0.4), (0, -1, 0.5, 0.5, 0.4, 0.4)], np.float32)
-    with_strange = delta_of(
-        network, "alexeyab", logits, targets_of(np.concatenate((strange, rows)))
-    )
+    with_strange = delta_of(network, "alexeyab", logits, targets_of(np.concatenate((strange, rows))))
     assert np.array_equal(with_strange, delta_of(network, "alexeyab", logits, targets_of(rows)))
 
 
@@ -431,9 +409,7 @@ def test_pjreddie_ignores_the_keys_that_it_does_not_know():
 
 
 def test_unknown_options_and_networks_without_a_head_are_errors():
-    with pytest.raises(
-        ValueError, match="found dialect 'ultralytics', expected one of alexeyab, pjreddie"
-    ):
+    with pytest.raises(ValueError, match="found dialect 'ultralytics', expected one of alexeyab, pjreddie"):
         DetectionLoss(network_of(ONE_CELL), "ultralytics")
     with pytest.raises(ValueError, match="without a detection head"):
         DetectionLoss(network_of(ONE_CELL.partition("[yolo]")[0]))

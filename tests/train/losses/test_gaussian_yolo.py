@@ -43,7 +43,8 @@ def network_with(mask=(0, 1, 2, 3), **keys):
 
 
 def random_case(seed, anchors=4):
-    """(logits `[3, A*12, H, W]`, rows): several ground truths in one cell, ground truths on borders, none in image 1."""
+    """(logits `[3, A*12, H, W]`, rows): several ground truths in one cell, ground truths on borders, none in image
+    1."""
     random = np.random.default_rng(seed)
     logits = random.normal(0, 1, (3, anchors * 12, *GRID)).astype(np.float32)
     rows = []
@@ -55,9 +56,7 @@ def random_case(seed, anchors=4):
         rows.append((image, (rows[-1][1] + 1) % 3, *box))  # the same box as another class
         rows.append((image, rows[-1][1], *(np.array(box) * (1, 1, 1.04, 0.97))))
         rows.append((image, 1, 1.0, 1.0, 0.3, 0.4))  # on the far border: the last cell
-        rows.append(
-            (image, 2, 0.06, 0.05, 0.9, 0.95)
-        )  # its corner is more than a cell beyond the border
+        rows.append((image, 2, 0.06, 0.05, 0.9, 0.95))  # its corner is more than a cell beyond the border
     return logits, np.array(rows, np.float32)
 
 
@@ -146,8 +145,7 @@ def test_the_dialect_changes_nothing(box_gradient):
     logits, rows = random_case(0)
     network = network_with(iou_loss="giou", label_smooth_eps=0.1, iou_thresh=0.3)
     first, second = (
-        delta_of(network, logits, rows, dialect, box_gradient=box_gradient)
-        for dialect in ("alexeyab", "pjreddie")
+        delta_of(network, logits, rows, dialect, box_gradient=box_gradient) for dialect in ("alexeyab", "pjreddie")
     )
     assert np.array_equal(first, second)
 
@@ -185,7 +183,8 @@ def test_a_ground_truth_many_sigmas_away_gives_no_box_gradient():
 
 
 def test_the_gradient_of_one_cell_by_hand():
-    # of a zero map: x, y, σ and classes are 1/2, w and h 0; the ground truth has the anchor's size, centered in the middle cell
+    # of a zero map: x, y, σ and classes are 1/2, w and h 0; the ground truth has the anchor's size, centered in the
+    # middle cell
     logits = np.zeros((1, 12, *GRID), np.float32)
     size = 13 / (16 * GRID[1]), 21 / (12 * GRID[0])
     delta = delta_of(network_with((1,)), logits, [(0, 1, 0.55, 0.5, *size)])[0, 0, :, 1, 2]

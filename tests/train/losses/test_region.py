@@ -26,9 +26,7 @@ from yolo.train.losses.detection import DetectionLoss
 from yolo.train.losses.head_loss import LossOptions
 from yolo.train.losses.region import region_loss
 
-KINDS = (
-    "background background_logistic bias_match logistic map rescore seen_12799 seen_12800 softmax"
-)
+KINDS = "background background_logistic bias_match logistic map rescore seen_12799 seen_12800 softmax"
 CASES = [f"region_{kind}" for kind in f"{KINDS} tree tree_alone unread".split()]
 LATE = 12_800
 CLASSES = len(PARENTS)
@@ -50,9 +48,7 @@ SETTINGS = RegionSettings(
 def deltas(head, settings, raw, targets, *, dialect="pjreddie", seen=LATE):
     """Return the HeadLoss, and -d(its sum)/d(raw)."""
     leaf = torch.as_tensor(raw).clone().requires_grad_()
-    found = region_loss(
-        head, settings, LossOptions(DIALECTS[dialect], seen, "autograd"), leaf, targets
-    )
+    found = region_loss(head, settings, LossOptions(DIALECTS[dialect], seen, "autograd"), leaf, targets)
     (found.box + found.objectness + found.classification).backward()
     return found, -leaf.grad
 
@@ -103,14 +99,10 @@ def test_gradients_are_compiled_darknets_deltas(recorded, case, tmp_path):
     raw = recorded[f"{case}/raw"]
     targets = targets_of(recorded, case, tmp_path, head.classes)
     # Darknet adds a batch to `seen` before it looks; what is recorded is what it saw
-    found, delta = deltas(
-        head, settings, raw, targets, seen=int(recorded[f"{case}/seen"]) - len(raw)
-    )
+    found, delta = deltas(head, settings, raw, targets, seen=int(recorded[f"{case}/seen"]) - len(raw))
     assert delta.abs().max() > 1
     assert 0 < found.ignored < found.cells
-    torch.testing.assert_close(
-        delta, torch.from_numpy(recorded[f"{case}/delta"]), rtol=0, atol=1e-5
-    )
+    torch.testing.assert_close(delta, torch.from_numpy(recorded[f"{case}/delta"]), rtol=0, atol=1e-5)
 
 
 # ------------------------------------------------------------------------------------------------------ cell by cell
@@ -167,18 +159,14 @@ def test_gradients_are_the_cell_by_cell_deltas(kind, dialect, changed, seen, tmp
     settings = replace(SETTINGS, scales=scales, **changed)
     raw = 0.5 * generator.standard_normal((images, 2 * (5 + CLASSES), 3, 4))
     targets = crowd(generator, images)
-    found, delta = deltas(
-        head, settings, raw.astype(np.float32), targets, dialect=dialect, seen=seen
-    )
+    found, delta = deltas(head, settings, raw.astype(np.float32), targets, dialect=dialect, seen=seen)
     rows = list(zip(targets.labels.tolist(), *targets.boxes.T.tolist(), strict=True))
     ious, ignored = [], 0
     for image in range(images):
         own = [row for row, i in zip(rows, targets.image_index.tolist(), strict=True) if i == image]
         values = raw[image].reshape(2, 5 + CLASSES, 3, 4)
         slow, overlaps, count = slow_delta(head, settings, dialect, seen + images, values, own)
-        np.testing.assert_allclose(
-            delta[image].reshape(slow.shape).numpy(), slow, rtol=1e-4, atol=1e-5
-        )
+        np.testing.assert_allclose(delta[image].reshape(slow.shape).numpy(), slow, rtol=1e-4, atol=1e-5)
         ious, ignored = ious + overlaps, ignored + count
     np.testing.assert_allclose(found.ious.numpy(), ious, atol=1e-5)
     assert found.ignored == ignored
@@ -237,9 +225,7 @@ def test_labels_go_by_the_map_and_those_beyond_it_are_left_out(tmp_path):
     (tmp_path / "a.tree").write_text(TREE)
     channels = 2 * (5 + CLASSES)
     text = f"[net]\nheight=3\nwidth=4\nchannels={channels}\n[activation]\nactivation=linear\n[region]\n"
-    text += (
-        f"anchors=0.9,1.1,1.7,2.3\nclasses={CLASSES}\nnum=2\nsoftmax=1\ntree={tmp_path}/a.tree\n"
-    )
+    text += f"anchors=0.9,1.1,1.7,2.3\nclasses={CLASSES}\nnum=2\nsoftmax=1\ntree={tmp_path}/a.tree\n"
     loss = DetectionLoss(
         network_of(text),
         "pjreddie",

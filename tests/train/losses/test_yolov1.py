@@ -73,9 +73,7 @@ def test_gradients_are_compiled_darknets_deltas(recorded, case):
     seen = int(recorded[f"{case}/seen"]) - len(raw)
     _, delta = deltas(network.layers[1], network.head_settings[0], raw, targets, seen=seen)
     assert delta.abs().max() > 1
-    torch.testing.assert_close(
-        delta, torch.from_numpy(recorded[f"{case}/delta"]), rtol=0, atol=1e-5
-    )
+    torch.testing.assert_close(delta, torch.from_numpy(recorded[f"{case}/delta"]), rtol=0, atol=1e-5)
 
 
 # ------------------------------------------------------------------------------------------------------ cell by cell
@@ -214,9 +212,7 @@ def test_random_chooses_a_box_at_random_until_64000_images():
 
     def boxes_chosen(seen):
         return {
-            objectness_of(deltas(head_of(2), chance, raw, ground_truth, seen=seen)[1], 2)[0]
-            .argmax()
-            .item()
+            objectness_of(deltas(head_of(2), chance, raw, ground_truth, seen=seen)[1], 2)[0].argmax().item()
             for ground_truth in [one(0, 0.2, 0.2, 0.3, 0.3)] * 20
         }
 

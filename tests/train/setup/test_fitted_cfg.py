@@ -127,9 +127,7 @@ def test_a_classifier_gets_filters_and_no_anchors():
 
 
 def test_a_head_behind_a_route_of_two_is_named_with_its_line():
-    text = DETECTOR.replace("[yolo]", "[route]\nlayers=-1,-2\n\n[yolo]").replace(
-        "filters=14", "filters=6"
-    )
+    text = DETECTOR.replace("[yolo]", "[route]\nlayers=-1,-2\n\n[yolo]").replace("filters=14", "filters=6")
     with pytest.raises(CfgError, match=r"x.cfg:25: found \[route\] before the head"):
         class_values(built(text), parse_cfg(text, "x.cfg"), 3)
 

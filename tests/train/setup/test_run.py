@@ -46,18 +46,12 @@ def test_cfg_and_command_line_become_a_run(options):
     assert (run.batch, run.subdivisions, run.last_step, run.name) == (6, 3, 9, "tiny")
     assert run.schedule.burn_in == 2
     assert len(run.batches) == 9 * 3
-    assert (
-        run.validation.start == 2
-        and run.validation.every == 100
-        and run.validation.score.keywords["batch"] == 2
-    )
+    assert run.validation.start == 2 and run.validation.every == 100 and run.validation.score.keywords["batch"] == 2
     assert run.progress.step == 0 and run.progress.best_map == -1
 
 
 def test_data_without_a_valid_list_train_unscored(options, four):
-    four.data.write_text(
-        f"classes=2\ntrain={four.folder}/list.txt\nnames={four.folder}/tiny.names\n"
-    )
+    four.data.write_text(f"classes=2\ntrain={four.folder}/list.txt\nnames={four.folder}/tiny.names\n")
     assert started(options).validation is None
 
 
@@ -157,9 +151,7 @@ def test_values_that_cannot_be_are_one_line(options, overrides, match):
 
 
 def test_a_network_without_head_or_loss_cannot_be_trained(options):
-    options.cfg.write_text(
-        "[net]\nwidth=64\nheight=48\nmax_batches=5\n[convolutional]\nfilters=2\n"
-    )
+    options.cfg.write_text("[net]\nwidth=64\nheight=48\nmax_batches=5\n[convolutional]\nfilters=2\n")
     match = r"tiny.cfg:5: found \[convolutional\] at the end and no loss, expected \[softmax\]"
     refused(options, CfgError, match)
 
@@ -172,9 +164,7 @@ def test_a_run_with_weights_starts_at_their_seen(options):
     assert (run.progress.step, run.progress.seen) == (3, 12)
     assert len(run.batches) == 3
     expected = network_of(cfg_text(), seed=3).state_dict()
-    assert all(
-        torch.equal(value, expected[name]) for name, value in run.network.state_dict().items()
-    )
+    assert all(torch.equal(value, expected[name]) for name, value in run.network.state_dict().items())
 
 
 def test_seen_counts_the_images_that_are_really_trained_on(options):

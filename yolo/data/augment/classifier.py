@@ -69,18 +69,14 @@ class Pane:
     opacity: float = 1.0
 
 
-def classifier_settings(
-    training: TrainingSettings, width: int, dialect: str = "alexeyab"
-) -> ClassifierSettings:
+def classifier_settings(training: TrainingSettings, width: int, dialect: str = "alexeyab") -> ClassifierSettings:
     """Return the limits that [net] sets. width: of the network, in pixels."""
     return ClassifierSettings(
         training.crop, training.color, training.mixing, training.flip, width, dialect == "pjreddie"
     )
 
 
-def draw_view(
-    settings: ClassifierSettings, image_size: Size, size: Size, rng: np.random.Generator
-) -> View:
+def draw_view(settings: ClassifierSettings, image_size: Size, size: Size, rng: np.random.Generator) -> View:
     """Draw the change of an image (image.c random_augment_image).
 
     Args:
@@ -166,8 +162,7 @@ def paste(images: Sequence[np.ndarray], panes: Sequence[Pane]) -> np.ndarray:
 def image_fractions(panes: Sequence[Pane], size: Size) -> np.ndarray:
     """Return the fraction of an input of (height, width) that each image fills: float64 `[1 + panes]`, sum 1."""
     others = [
-        pane.opacity * (pane.right - pane.left) * (pane.bottom - pane.top) / (size[0] * size[1])
-        for pane in panes
+        pane.opacity * (pane.right - pane.left) * (pane.bottom - pane.top) / (size[0] * size[1]) for pane in panes
     ]
     return np.array([1 - sum(others), *others])
 

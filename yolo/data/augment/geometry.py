@@ -49,9 +49,7 @@ class Augmentation:
     exposure: float = 1.0
 
 
-def draw_augmentation(
-    settings: AugmentationSettings, image_size: Size, rng: np.random.Generator
-) -> Augmentation:
+def draw_augmentation(settings: AugmentationSettings, image_size: Size, rng: np.random.Generator) -> Augmentation:
     """Draw an augmentation for an image of (height, width)."""
     height, width = image_size
     cuts = rng.uniform(-settings.jitter, settings.jitter, 4)  # left, right, top, bottom
@@ -70,9 +68,7 @@ def draw_augmentation(
     )
 
 
-def draw_flip_and_colors(
-    settings: AugmentationSettings, rng: np.random.Generator, **part: float
-) -> Augmentation:
+def draw_flip_and_colors(settings: AugmentationSettings, rng: np.random.Generator, **part: float) -> Augmentation:
     """Draw flip and colors for the `part` (left, top, width, height) of an image."""
     return Augmentation(
         **part,
@@ -192,9 +188,7 @@ def augment_boxes(
     """
     height, width = image_size
     scale = np.array([width / augmentation.width, height / augmentation.height])
-    shift = np.array(
-        [augmentation.left / augmentation.width, augmentation.top / augmentation.height]
-    )
+    shift = np.array([augmentation.left / augmentation.width, augmentation.top / augmentation.height])
     low = (boxes[:, :2] - boxes[:, 2:] / 2) * scale - shift
     high = (boxes[:, :2] + boxes[:, 2:] / 2) * scale - shift
     if augmentation.flip:

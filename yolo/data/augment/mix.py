@@ -61,9 +61,7 @@ def into_corner(augmentation: Augmentation, image_size: Size, number: int) -> Au
     )
 
 
-def tile_of(
-    number: int, cut: tuple[int, int], augmentation: Augmentation, image_size: Size, size: Size
-) -> Tile:
+def tile_of(number: int, cut: tuple[int, int], augmentation: Augmentation, image_size: Size, size: Size) -> Tile:
     """Return the tile of one image: a corner of the image lies at the cut point, its filled borders lie beyond it.
 
     The shift that hides these borders is Darknet's estimate. It depends on the border alone, not on the size of the
@@ -87,9 +85,7 @@ def tile_of(
     return Tile(x1, y1, x2, y2, shift_x, shift_y)
 
 
-def move_boxes(
-    tile: Tile, boxes: np.ndarray, size: Size, bound: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def move_boxes(tile: Tile, boxes: np.ndarray, size: Size, bound: bool) -> tuple[np.ndarray, np.ndarray]:
     """Move the boxes of an image into the mosaic.
 
     Args:
@@ -116,9 +112,7 @@ def blend(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return blended.reshape(first.shape)
 
 
-def _span(
-    first: bool, cut: int, side: int, beyond: tuple[float, float], image_side: int
-) -> tuple[int, int, int]:
+def _span(first: bool, cut: int, side: int, beyond: tuple[float, float], image_side: int) -> tuple[int, int, int]:
     """Return where a tile begins and ends along one axis, and the shift of its image.
 
     Args:

@@ -37,9 +37,7 @@ class CocoSet:
     images: Path
 
 
-def plan_coco(
-    train: Sequence[CocoSet], valid: Sequence[CocoSet], names: Sequence[str] | None
-) -> Plan:
+def plan_coco(train: Sequence[CocoSet], valid: Sequence[CocoSet], names: Sequence[str] | None) -> Plan:
     """Read and check the annotation files.
 
     The plan leaves out every annotation or image with a problem. Without `names` the classes are the categories by
@@ -120,17 +118,12 @@ def _clash(
     return None
 
 
-def _images(
-    file: CocoFile, folder: Path, names: Sequence[str]
-) -> tuple[list[tuple[str, PlannedImage]], list[Problem]]:
+def _images(file: CocoFile, folder: Path, names: Sequence[str]) -> tuple[list[tuple[str, PlannedImage]], list[Problem]]:
     """Return the images of a file in its order, each with its place in the file, and the problems of their boxes."""
     labels = labels_of(file, names)
     boxes = unit_boxes(file)
     faults = {at: _fault(file, at) for at in _faulty(file, boxes) if labels[at] >= 0}
-    problems = [
-        Problem(kind, f"{file.path}: annotation {file.ids[at]}: {what}")
-        for at, (kind, what) in faults.items()
-    ]
+    problems = [Problem(kind, f"{file.path}: annotation {file.ids[at]}: {what}") for at, (kind, what) in faults.items()]
     columns = (file.image_index, labels, file.crowd, boxes)
     objects = zip(*(column.tolist() for column in columns), strict=True)
     by_image: list[list[LabelRow]] = [[] for _ in file.images]

@@ -54,10 +54,7 @@ def plan_table(plan: Plan, difficult: str, keep_difficult: bool = False) -> str:
 def columns(rows: Sequence[tuple]) -> str:
     """Return one line per row: its title, then its values in columns."""
     width = max(len(row[0]) for row in rows)
-    return "\n".join(
-        f"{title:{width}}" + "".join(f"{value:>{COLUMN}}" for value in values)
-        for title, *values in rows
-    )
+    return "\n".join(f"{title:{width}}" + "".join(f"{value:>{COLUMN}}" for value in values) for title, *values in rows)
 
 
 def problem_counts(problems: Iterable[Problem]) -> str:

@@ -17,14 +17,11 @@ from yolo.records import Problem
 
 # Both Darknets look for the labels of such a folder in `labels` beside it.
 IMAGE_FOLDER = "JPEGImages"
-
 MAX_OVERHANG = 1  # pixels; many data sets count from 0, but more than a pixel is a mistake
 NO_AREA = "box without an area"
 OUTSIDE = "box outside the image"
 UNKNOWN = "unknown class"
-
 BOX_KINDS = (NO_AREA, OUTSIDE, UNKNOWN)  # of one box; the others concern a file or an entry
-
 POOL_FROM = 1000  # items; fewer take less time than starting processes
 POOL_CHUNK = 250  # items that a process gets at once
 MAX_PROCESSES = 8  # with more, the disk limits the speed
@@ -84,9 +81,7 @@ class LabelHome:
     difficult: Path
 
 
-def write_plan(
-    plan: Plan, homes: Mapping[Path, LabelHome], out: Path, name: str, keep_difficult: bool = False
-) -> None:
+def write_plan(plan: Plan, homes: Mapping[Path, LabelHome], out: Path, name: str, keep_difficult: bool = False) -> None:
     """Write labels, then lists, and `NAME.data` last; the same plan gives the same bytes.
 
     An older `NAME.data` is deleted first, so that it never lies beside labels of another plan.
@@ -117,10 +112,7 @@ def write_plan(
     values["names"] = _write_lines(out / f"{name}.names", plan.names)
     values["backup"] = str(out / "backup")
     if not keep_difficult:
-        paths = (
-            f"{homes[each.folder].difficult}/{IMAGE_FOLDER}/{each.difficult_name}"
-            for each in plan.valid
-        )
+        paths = (f"{homes[each.folder].difficult}/{IMAGE_FOLDER}/{each.difficult_name}" for each in plan.valid)
         values["difficult"] = _write_lines(out / "difficult.txt", paths)
     if plan.problems:
         problems = (f"{each.kind}: {each.message}" for each in plan.problems)
@@ -128,9 +120,7 @@ def write_plan(
     _write_lines(out / f"{name}.data", (f"{key} = {value}" for key, value in values.items()))
 
 
-def map_in_processes(
-    function: Callable[[Item], Result], items: Sequence[Item], description: str
-) -> Iterator[Result]:
+def map_in_processes(function: Callable[[Item], Result], items: Sequence[Item], description: str) -> Iterator[Result]:
     """Do what `map` does, with a progress bar, in several processes if there are many items and several cores."""
     processes = min(_cores(), MAX_PROCESSES)
     if processes == 1 or len(items) < POOL_FROM:
@@ -153,9 +143,7 @@ def _make_folders(folder: Path, home: LabelHome, keep_difficult: bool) -> None:
         link.symlink_to(folder)
 
 
-def _label_files(
-    plan: Plan, homes: Mapping[Path, LabelHome], keep_difficult: bool
-) -> list[tuple[str, str]]:
+def _label_files(plan: Plan, homes: Mapping[Path, LabelHome], keep_difficult: bool) -> list[tuple[str, str]]:
     """Return (path, text) of every label file: the ordinary ones, then the difficult ones of `valid`."""
     files = {}
     for image in plan.train + plan.valid:

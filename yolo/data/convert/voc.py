@@ -39,9 +39,7 @@ ALL_KINDS = (*BOX_KINDS, MISSING, UNUSABLE, NO_SIZE, *LIST_KINDS)
 UsableObject = tuple[str, bool, str]
 
 
-def plan_voc(
-    train: Sequence[ImageSet], valid: Sequence[ImageSet], names: Sequence[str] | None
-) -> Plan:
+def plan_voc(train: Sequence[ImageSet], valid: Sequence[ImageSet], names: Sequence[str] | None) -> Plan:
     """Read and check every annotation of the sets.
 
     The plan leaves out every object with a problem, and the image where the whole annotation is unusable. Without
@@ -102,14 +100,11 @@ def voc_homes(plan: Plan, out: Path) -> dict[Path, LabelHome]:
                 raise DatasetError(f"{folder}: cannot be written and is in --out, choose another")
         homes[images] = home
     return {
-        images: LabelHome(home / IMAGE_FOLDER, home / "labels", home / "difficult")
-        for images, home in homes.items()
+        images: LabelHome(home / IMAGE_FOLDER, home / "labels", home / "difficult") for images, home in homes.items()
     }
 
 
-def examine(
-    path: str, names: frozenset[str] | None
-) -> tuple[tuple[UsableObject, ...] | None, list[Problem]]:
+def examine(path: str, names: frozenset[str] | None) -> tuple[tuple[UsableObject, ...] | None, list[Problem]]:
     """Return the objects of one annotation that can become label rows, and the problems of the others.
 
     The objects are None if the whole annotation is unusable.

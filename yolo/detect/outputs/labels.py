@@ -76,9 +76,7 @@ def yolo_rows(_: Path, size: tuple[int, int], rows: list[Row], names: Sequence[s
     )
 
 
-def voc_annotation(
-    image: Path, size: tuple[int, int], rows: list[Row], names: Sequence[str]
-) -> str:
+def voc_annotation(image: Path, size: tuple[int, int], rows: list[Row], names: Sequence[str]) -> str:
     """VOC's XML: corners are pixels counted from 1, the last one included."""
     height, width = size
     root = ElementTree.Element("annotation")
@@ -101,9 +99,7 @@ def voc_annotation(
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def coco_annotations(
-    images: list[tuple[str, tuple[int, int], list[Row]]], names: Sequence[str]
-) -> str:
+def coco_annotations(images: list[tuple[str, tuple[int, int], list[Row]]], names: Sequence[str]) -> str:
     """COCO's json of ground truth, all ids counted from 1; images: file name, (height, width) and rows of each."""
     entries, annotations = [], []
     for image_id, (file, (height, width), rows) in enumerate(images, start=1):

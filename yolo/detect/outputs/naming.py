@@ -9,9 +9,7 @@ from urllib.parse import urlsplit
 from yolo.detect.sources.frame import SourceFrame
 from yolo.detect.sources.kinds import NUMBER, URL
 
-UNSAFE = re.compile(
-    r"[^\w .,()+-]|^\.+"
-)  # what may mean something in a file's name; letters of any script are fine
+UNSAFE = re.compile(r"[^\w .,()+-]|^\.+")  # what may mean something in a file's name; letters of any script are fine
 
 MOST_NAME_BYTES = 150  # file systems allow 255, and endings and numbers follow
 

@@ -13,7 +13,6 @@ from yolo.detect.outputs.result import Result
 from yolo.files import replacing
 
 STDOUT = Path("-")
-
 CSV_COLUMNS = ("source", "frame", "time", "class_id", "name", "score", "x1", "y1", "x2", "y2")
 
 

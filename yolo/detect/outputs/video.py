@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
 
 TICKS = 90_000  # per second, MPEG's clock: frames of 24, 25, 30, 30000/1001, 50 and 60 Hz last whole ticks
-
 GUESSED_RATE = 25  # for the encoder's rate control; each frame has its own time
 
 # The network needs the time: "ultrafast" takes a third of the time of "veryfast", for files twice as large.
@@ -56,9 +55,7 @@ class VideoFile:
         if height % 2 or width % 2:
             image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
         planes = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2YUV_I420)
-        frame = av.VideoFrame.from_ndarray(
-            planes, format="yuv420p"
-        )  # OpenCV is 10 times as fast as PyAV
+        frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")  # OpenCV is 10 times as fast as PyAV
         self._last = max(self._last + 1, round(time * TICKS))
         frame.pts, frame.time_base = self._last, Fraction(1, TICKS)
         self._container.mux(self._stream.encode(frame))

@@ -17,15 +17,10 @@ VIDEO_ENDINGS = (
 )
 
 LIST_ENDING = ".txt"
-
 STDIN = ("-", "/dev/stdin")
-
 CAMERA = re.compile(r"[0-9]{1,3}")
-
 URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://.+")
-
 WEB = ("http://", "https://")
-
 NUMBER = re.compile(r"%(0[1-9])?d")  # of the name of a numbered frame, as in C and in ffmpeg
 
 
@@ -68,11 +63,7 @@ def _expand_one(argument: str, recursive: bool) -> list[MediaSource]:
     if argument in STDIN:
         return [MediaSource(MediaKind.STDIN, "-")]
     if URL.fullmatch(argument):
-        return [
-            MediaSource(
-                MediaKind.WEB if argument.lower().startswith(WEB) else MediaKind.STREAM, argument
-            )
-        ]
+        return [MediaSource(MediaKind.WEB if argument.lower().startswith(WEB) else MediaKind.STREAM, argument)]
     path = Path(argument)
     if path.is_dir():
         return _folder(path, recursive)

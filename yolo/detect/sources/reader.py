@@ -97,17 +97,13 @@ def _frames(
         yield from _web(name, channels, selection, patience, stop)
 
 
-def _live(
-    frames: Callable[[Event], Iterator[SourceFrame]], selection: Selection, stop: Event
-) -> Iterator[SourceFrame]:
+def _live(frames: Callable[[Event], Iterator[SourceFrame]], selection: Selection, stop: Event) -> Iterator[SourceFrame]:
     with closing(newest(frames, stop)) as live:
         chosen = islice(live, 0, None, selection.every)
         yield from islice(chosen, selection.max_frames)
 
 
-def _web(
-    url: str, channels: int, selection: Selection, patience: Patience, stop: Event
-) -> Iterator[SourceFrame]:
+def _web(url: str, channels: int, selection: Selection, patience: Patience, stop: Event) -> Iterator[SourceFrame]:
     content = image_of_address(url, patience.timeout)
     if content is not None:
         yield frame_of_bytes(content, shown_address(url), channels)
@@ -118,9 +114,7 @@ def _web(
         yield from _live(lambda end: stream_frames(url, channels, end, patience), selection, stop)
 
 
-def _stdin(
-    channels: int, selection: Selection, patience: Patience, stop: Event
-) -> Iterator[SourceFrame | Fault]:
+def _stdin(channels: int, selection: Selection, patience: Patience, stop: Event) -> Iterator[SourceFrame | Fault]:
     """The bytes of one image, or a text of one path a line."""
     content = sys.stdin.buffer.read()
     text = None if b"\0" in content else _decoded(content)

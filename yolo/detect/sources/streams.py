@@ -17,7 +17,6 @@ from yolo.detect.sources.video import import_av, pixels_of_frame, video_stream
 from yolo.errors import DatasetError
 
 log = logging.getLogger(__name__)
-
 MOST_IMAGE_BYTES = 2**28  # of an image behind an address: more would fill the memory
 
 # RTSP over UDP loses packets and passes few firewalls; other protocols ignore the option.
@@ -48,9 +47,7 @@ def shown_address(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def stream_frames(
-    url: str, channels: int, stop: Event, patience: Patience
-) -> Iterator[SourceFrame]:
+def stream_frames(url: str, channels: int, stop: Event, patience: Patience) -> Iterator[SourceFrame]:
     """Frames of a live stream until `stop` is set; their times are those of their arrival.
 
     Raises DatasetError for a stream that cannot be opened at first, or no more after all retries.
@@ -102,9 +99,7 @@ def image_of_address(url: str, timeout: float) -> bytes | None:
     """
     name = shown_address(url)
     try:
-        with urlopen(
-            Request(url, headers={"User-Agent": "yolo-darknet"}), timeout=timeout
-        ) as reply:
+        with urlopen(Request(url, headers={"User-Agent": "yolo-darknet"}), timeout=timeout) as reply:
             if not reply.headers.get_content_type().startswith("image/"):
                 return None
             content = reply.read(MOST_IMAGE_BYTES + 1)

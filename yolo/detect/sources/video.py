@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 log = logging.getLogger(__name__)
-
 PIXEL_FORMATS = {1: "gray", 3: "rgb24"}  # of a network's channels
 
 
@@ -25,9 +24,7 @@ def import_av(purpose: str = "reading a video") -> ModuleType:
     return import_extra("av", "video", purpose)
 
 
-def video_frames(
-    path: str, channels: int, every: int = 1, name: str | None = None
-) -> Iterator[SourceFrame]:
+def video_frames(path: str, channels: int, every: int = 1, name: str | None = None) -> Iterator[SourceFrame]:
     """Decode a video file, or a recording behind an address.
 
     Args:

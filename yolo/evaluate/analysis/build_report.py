@@ -97,9 +97,7 @@ def build_report(
     )
 
 
-def about_run(
-    command: str, cfg: str | Path, weights: str | Path, data: str | Path, made: datetime
-) -> About:
+def about_run(command: str, cfg: str | Path, weights: str | Path, data: str | Path, made: datetime) -> About:
     """Describe where an evaluation comes from.
 
     Args:
@@ -216,8 +214,7 @@ def _aps(
     ground_truth, detections = evaluation.ground_truth, evaluation.detections
     classes = len(evaluation.names)
     return [
-        class_aps(rank_detections(ground_truth, detections, pairs, classes, thresh, areas))
-        for thresh in IOU_THRESHOLDS
+        class_aps(rank_detections(ground_truth, detections, pairs, classes, thresh, areas)) for thresh in IOU_THRESHOLDS
     ]
 
 
@@ -243,18 +240,11 @@ def _error_kinds(
     visible = shown.kind[detections.scores >= score_thresh]
     members = {kind: (kind,) for kind in tide.FALSE_KINDS}
     members[tide.FALSE_POSITIVES] = tide.FALSE_KINDS
-    numbers = {
-        name: (_count(errors.kind, *kinds), _count(visible, *kinds))
-        for name, kinds in members.items()
-    }
+    numbers = {name: (_count(errors.kind, *kinds), _count(visible, *kinds)) for name, kinds in members.items()}
     numbers[tide.MISSED] = int(errors.missed.sum()), int(shown.missed.sum())
     plain = ~ground_truth.difficult
-    numbers[tide.FALSE_NEGATIVES] = tuple(
-        int((plain & ~each.detected).sum()) for each in (errors, shown)
-    )
-    return tuple(
-        ErrorReport(kind, *numbers[kind], *costs.get(kind, (None, None))) for kind in ERROR_KINDS
-    )
+    numbers[tide.FALSE_NEGATIVES] = tuple(int((plain & ~each.detected).sum()) for each in (errors, shown))
+    return tuple(ErrorReport(kind, *numbers[kind], *costs.get(kind, (None, None))) for kind in ERROR_KINDS)
 
 
 def _count(found: np.ndarray, *kinds: str) -> int:

@@ -83,17 +83,13 @@ def compare(a: Report, b: Report) -> Comparison:
             cannot be compared.
     """
     _check_comparable(a, b)
-    images = [
-        _image_change(index, *pair)
-        for index, pair in enumerate(zip(a.images, b.images, strict=True))
-    ]
+    images = [_image_change(index, *pair) for index, pair in enumerate(zip(a.images, b.images, strict=True))]
     changed = [image for image in images if image.total]
     changed.sort(key=lambda image: -image.total)
     return Comparison(
         metrics=(*_headlines(a, b), *_table_rows(a, b)),
         classes=tuple(
-            MetricChange(left.name, left.ap50, right.ap50)
-            for left, right in zip(a.classes, b.classes, strict=True)
+            MetricChange(left.name, left.ap50, right.ap50) for left, right in zip(a.classes, b.classes, strict=True)
         ),
         errors=tuple(
             MetricChange(left.kind, left.cost, right.cost, more_is_better=False)
@@ -127,8 +123,7 @@ def comparison_text(comparison: Comparison, images: int) -> str:
 def image_line(changed: Sequence[ImageChange], images: int) -> str:
     """Format the changes of all images in one line."""
     gained, lost, fp_gone, fp_new = (
-        sum(getattr(image, key) for image in changed)
-        for key in ("gained", "lost", "fp_gone", "fp_new")
+        sum(getattr(image, key) for image in changed) for key in ("gained", "lost", "fp_gone", "fp_new")
     )
     return (
         f"{len(changed)} of {images} images changed: {gained} more objects detected, {lost} lost; "
@@ -172,13 +167,9 @@ def _table(title: str, changes: Iterable[MetricChange]) -> str:
 def _check_comparable(a: Report, b: Report) -> None:
     """Raise DatasetError unless both reports have the same ground truth, class names and score threshold."""
     if a.names != b.names:
-        raise DatasetError(
-            f"classes: found {_short(b.names)} in B, expected {_short(a.names)} as in A"
-        )
+        raise DatasetError(f"classes: found {_short(b.names)} in B, expected {_short(a.names)} as in A")
     if a.score_thresh != b.score_thresh:
-        raise DatasetError(
-            f"score threshold: found {b.score_thresh} in B, expected {a.score_thresh} as in A"
-        )
+        raise DatasetError(f"score threshold: found {b.score_thresh} in B, expected {a.score_thresh} as in A")
     ids = [[image.id for image in run.images] for run in (a, b)]
     if ids[0] != ids[1]:
         only = [_short(sorted(set(ids[i]) - set(ids[1 - i]))) for i in (0, 1)]
@@ -210,10 +201,7 @@ def _headlines(a: Report, b: Report) -> list[MetricChange]:
         (f"recall at {least}", "totals.recall"),
         ("calibration error", "scores.calibration.error"),
     )
-    return [
-        MetricChange(name, *map(attrgetter(key), (a, b)), not name.endswith(LESS_IS_BETTER))
-        for name, key in rows
-    ]
+    return [MetricChange(name, *map(attrgetter(key), (a, b)), not name.endswith(LESS_IS_BETTER)) for name, key in rows]
 
 
 def _table_rows(a: Report, b: Report) -> list[MetricChange]:
@@ -221,9 +209,7 @@ def _table_rows(a: Report, b: Report) -> list[MetricChange]:
     values = [{row.metric: row.value for row in run.metrics} for run in (a, b)]
     names = dict.fromkeys((*values[0], *values[1]))
     return [
-        MetricChange(
-            name, values[0].get(name), values[1].get(name), not name.endswith(LESS_IS_BETTER)
-        )
+        MetricChange(name, values[0].get(name), values[1].get(name), not name.endswith(LESS_IS_BETTER))
         for name in names
     ]
 
@@ -231,9 +217,7 @@ def _table_rows(a: Report, b: Report) -> list[MetricChange]:
 def _image_change(index: int, a: ImageReport, b: ImageReport) -> ImageChange:
     detected = [[each.outcome == DETECTED for each in run.ground_truths] for run in (a, b)]
     both = list(zip(*detected, strict=True))
-    before, after = (
-        [each for each in run.detections if each.kind in FALSE_KINDS] for run in (a, b)
-    )
+    before, after = ([each for each in run.detections if each.kind in FALSE_KINDS] for run in (a, b))
     same = _same_boxes(before, after)
     return ImageChange(
         index=index,

@@ -56,8 +56,7 @@ def image_reports(
                 path=str(path),
                 height=height,
                 width=width,
-                errors=int(np.count_nonzero(false_positives))
-                + int(np.count_nonzero(shown.missed[truths])),
+                errors=int(np.count_nonzero(false_positives)) + int(np.count_nonzero(shown.missed[truths])),
                 cost=costs[index],
                 ground_truths=tuple(
                     ImageGroundTruth(

@@ -1,7 +1,8 @@
 """Frozen dataclasses as JSON and back: one description of a file's content, from which it is written and checked.
 
 The JSON key of a field is its name, or the one given by `json_name`. Fields may be text, numbers, other dataclasses,
-tuples of any of them, and types with a `Check` of their own: `Annotated[type, Check(...)]`; each of them may be `| None`.
+tuples of any of them, and types with a `Check` of their own: `Annotated[type, Check(...)]`; each of them may be `|
+None`.
 """
 
 import json
@@ -56,19 +57,16 @@ def record_of(kind: type[Record], value: object, place: str = "") -> Record:
         place: the path of keys to the value, for messages.
 
     Raises:
-        DatasetError: a key is missing or a value is not as its field requires; the message starts with the path of keys.
+        DatasetError: a key is missing or a value is not as its field requires; the message starts with the path of
+        keys.
     """
     if not isinstance(value, dict):
         raise fault(place, value, "an object")
     known = _known_fields(kind)
     for key, _, _ in known:
         if key not in value:
-            raise DatasetError(
-                f"{_within(place, key)}: found nothing, expected this key of a report"
-            )
-    return kind(
-        **{name: _value_of(hint, value[key], _within(place, key)) for key, name, hint in known}
-    )
+            raise DatasetError(f"{_within(place, key)}: found nothing, expected this key of a report")
+    return kind(**{name: _value_of(hint, value[key], _within(place, key)) for key, name, hint in known})
 
 
 def fault(place: str, value: object, expected: str) -> DatasetError:

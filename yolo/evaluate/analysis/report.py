@@ -37,9 +37,7 @@ def _are_numbers(value: object, length: int) -> bool:
 
 Pixels = Annotated[int, Check("a whole number from 1 on", lambda value: is_count(value) and value)]
 Label = Annotated[int, Check("a class number", lambda value: type(value) is int)]
-Box = Annotated[
-    tuple[float, ...], Check("four finite numbers", lambda value: _are_numbers(value, 4))
-]
+Box = Annotated[tuple[float, ...], Check("four finite numbers", lambda value: _are_numbers(value, 4))]
 Curve = Annotated[
     tuple[float, ...],
     Check(f"a list of {len(RECALLS)} numbers", lambda value: _are_numbers(value, len(RECALLS))),
@@ -55,9 +53,7 @@ ErrorCounts = Annotated[
     Mapping[str, int],
     Check(
         f"a count for each of {', '.join(tide.KINDS)}",
-        lambda value: (
-            isinstance(value, dict) and all(is_count(value.get(kind)) for kind in tide.KINDS)
-        ),
+        lambda value: isinstance(value, dict) and all(is_count(value.get(kind)) for kind in tide.KINDS),
     ),
 ]
 
@@ -244,7 +240,8 @@ def read_report(path: str | Path) -> Report:
 def report_of_json(content: object) -> Report:
     """Return the report that the content of a report.json describes.
 
-    Raises DatasetError for a missing key, a value of the wrong type, a number that is not finite, a class number without
+    Raises DatasetError for a missing key, a value of the wrong type, a number that is not finite, a class number
+    without
     a name, or lists whose lengths do not fit each other.
     """
     report = record_of(Report, content)

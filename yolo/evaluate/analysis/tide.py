@@ -96,22 +96,16 @@ def errors_from_score(
     The kind of a detection depends on detections with higher scores only. So the kinds stay, and what changes is which
     ground truths are detected and missed.
     """
-    return _with_ground_truths(
-        ground_truth, errors.kind, errors.partner, detections.scores >= score_thresh
-    )
+    return _with_ground_truths(ground_truth, errors.kind, errors.partner, detections.scores >= score_thresh)
 
 
-def ranked_of(
-    ground_truth: GroundTruth, detections: ScoredBoxes, errors: Errors, classes: int
-) -> RankedDetections:
+def ranked_of(ground_truth: GroundTruth, detections: ScoredBoxes, errors: Errors, classes: int) -> RankedDetections:
     """Return what average precision at IoU 0.5 is computed from, with all errors."""
     ground_truths = np.bincount(ground_truth.labels[~ground_truth.difficult], minlength=classes)
     return _without(detections, errors, (), ground_truths)
 
 
-def cost_of_each(
-    ground_truth: GroundTruth, detections: ScoredBoxes, errors: Errors, classes: int
-) -> dict[str, Cost]:
+def cost_of_each(ground_truth: GroundTruth, detections: ScoredBoxes, errors: Errors, classes: int) -> dict[str, Cost]:
     """Return what each of KINDS costs, then all false positives and all false negatives.
 
     Fixes (section 2.3 of the paper): of the classification (or localization) errors of an undetected ground truth, the
@@ -134,8 +128,7 @@ def cost_of_each(
         return {}
     total = before.ground_truths
     missed, detected = (
-        np.bincount(ground_truth.labels[chosen], minlength=classes)
-        for chosen in (errors.missed, errors.detected)
+        np.bincount(ground_truth.labels[chosen], minlength=classes) for chosen in (errors.missed, errors.detected)
     )
     fixed = {
         CLASSIFICATION: _replaced(ground_truth, detections, errors, CLASSIFICATION, total),
@@ -151,9 +144,7 @@ def cost_of_each(
     return {kind: Cost(mean, mean - base) for kind, mean in means.items()}
 
 
-def _with_ground_truths(
-    ground_truth: GroundTruth, kind: np.ndarray, partner: np.ndarray, kept: np.ndarray
-) -> Errors:
+def _with_ground_truths(ground_truth: GroundTruth, kind: np.ndarray, partner: np.ndarray, kept: np.ndarray) -> Errors:
     """Return the errors when only the detections `kept` (bool [N]) count for the ground truths."""
     count = len(ground_truth.labels)
     detected, with_error = np.zeros(count, bool), np.zeros(count, bool)
@@ -206,9 +197,5 @@ def _replaced(
 
 def _mean_fixed(ranked: RankedDetections, ground_truths: np.ndarray) -> float:
     """Return the mean over the classes that had ground truth before the fix; AP 1 for one with none left."""
-    aps = [
-        1.0 if ap is None else ap
-        for ap, had in zip(class_aps(ranked), ground_truths.tolist(), strict=True)
-        if had
-    ]
+    aps = [1.0 if ap is None else ap for ap, had in zip(class_aps(ranked), ground_truths.tolist(), strict=True) if had]
     return float(np.mean(aps))

@@ -57,9 +57,7 @@ def iou_chart(ious: Sequence[float], means: Sequence[Values], classes: Sequence[
     for style, values in zip(SERIES, means, strict=False):
         shapes += svg.path(_points(frame, ious, values), f"stroke {style}")
         shapes += [
-            svg.dot(
-                frame.x(iou), frame.y(value), f"solid {style}", f"IoU {iou:.2f}: AP {value:.4f}"
-            )
+            svg.dot(frame.x(iou), frame.y(value), f"solid {style}", f"IoU {iou:.2f}: AP {value:.4f}")
             for iou, value in zip(ious, values, strict=True)
             if value is not None
         ]
@@ -153,12 +151,8 @@ def error_chart(runs: Sequence[Sequence[ErrorReport]]) -> Drawing:
                 continue
             width = max(frame.x(max(value, 0)) - frame.left, 1)
             look = f"{style} {SERIES[number] if len(runs) > 1 else ''}".strip()
-            shapes.append(
-                svg.bar(frame.left, y, width, thick - 1, look, f"{kind}: {value:+.4f} AP50")
-            )
-            shapes.append(
-                svg.text(frame.left + width + 5, y + thick / 2 + 4, f"{value:.4f}", "tick")
-            )
+            shapes.append(svg.bar(frame.left, y, width, thick - 1, look, f"{kind}: {value:+.4f} AP50"))
+            shapes.append(svg.text(frame.left + width + 5, y + thick / 2 + 4, f"{value:.4f}", "tick"))
     return Drawing(WIDTH, bottom + 38, shapes, "AP50 lost to each kind of error")
 
 
@@ -180,10 +174,7 @@ def heat_chart(names: Sequence[str], matrix: Sequence[Sequence[int]]) -> Drawing
 def _curve_points(frame: ChartFrame, curve: Values) -> list[tuple[float, float]]:
     """Return the pixels of a curve up to the highest recall, and down to the axis from there."""
     last = max((place for place, value in enumerate(curve) if value), default=0)
-    points = [
-        (frame.x(float(RECALLS[place])), frame.y(value))
-        for place, value in enumerate(curve[: last + 1])
-    ]
+    points = [(frame.x(float(RECALLS[place])), frame.y(value)) for place, value in enumerate(curve[: last + 1])]
     return [*points, (frame.x(float(RECALLS[last])), frame.y(0))]
 
 

@@ -26,9 +26,7 @@ HEADLINES = 5  # of the metrics, shown large
 
 def write_comparison(folder: str | Path, a: Report, b: Report, comparison: Comparison) -> Path:
     """Write the page of two reports and comparison.json, and return the page's path; raises OSError."""
-    return write_page(
-        folder, compare_page(a, b, comparison), COMPARISON_FILE, json_text(comparison)
-    )
+    return write_page(folder, compare_page(a, b, comparison), COMPARISON_FILE, json_text(comparison))
 
 
 def compare_page(a: Report, b: Report, comparison: Comparison) -> str:
@@ -57,9 +55,7 @@ def compare_page(a: Report, b: Report, comparison: Comparison) -> str:
             for change, left, right in classes
         ],
         iou_chart=charts.iou_chart(a.ap.iou, [run.ap.mean for run in runs], []),
-        size_chart=charts.size_chart(
-            [each.name for each in a.sizes], [run.sizes for run in runs], "COCO's sizes"
-        ),
+        size_chart=charts.size_chart([each.name for each in a.sizes], [run.sizes for run in runs], "COCO's sizes"),
         side_chart=charts.size_chart([f"{each.low}+" for each in sides[0]], sides, SIDE_TITLE),
         calibration_chart=charts.calibration_chart([run.scores.calibration for run in runs]),
         image_line=image_line(comparison.images, len(b.images)),

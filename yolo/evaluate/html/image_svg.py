@@ -1,6 +1,7 @@
 """An image with its ground truths and detections over it; each kind of error has its own color, dash and letter.
 
-The image is a JPEG inside the page, scaled down. The boxes are SVG lines over it, which stay sharp and show a tip. Their
+The image is a JPEG inside the page, scaled down. The boxes are SVG lines over it, which stay sharp and show a tip.
+Their
 colors and dashes are in `templates/report.css`, under the names used here.
 """
 
@@ -161,9 +162,7 @@ def _outline(box: Sequence[float], look: str, tip: str) -> SvgElement:
     return SvgElement("rect", {"x": x1, "y": y1, **size, "class": look, "data-tip": tip})
 
 
-def _flag(
-    box: Sequence[float], content: str, kind: str, letter: float, image: ImageReport
-) -> SvgElement:
+def _flag(box: Sequence[float], content: str, kind: str, letter: float, image: ImageReport) -> SvgElement:
     """Return a small flag at the upper left corner of a box, kept inside the image."""
     width, height = len(content) * letter * 0.62 + letter * 0.5, letter * 1.3
     x = min(max(box[0], 0.0), max(image.width - width, 0.0))

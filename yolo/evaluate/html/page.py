@@ -39,7 +39,8 @@ def render(template: str, **context: object) -> str:
 def write_page(folder: str | Path, page: str, numbers_file: str, numbers: str) -> Path:
     """Write a page and its numbers, and return the path of the page.
 
-    An older page is deleted first and the new one is written last, so that a page always belongs to the numbers beside it.
+    An older page is deleted first and the new one is written last, so that a page always belongs to the numbers
+    beside it.
 
     Args:
         folder: created if it does not exist.
@@ -81,15 +82,14 @@ def environment() -> Environment:
 def printable(value: object) -> object:
     """Return what a template inserts for a value; the result is escaped afterwards.
 
-    Characters that cannot be printed become visible escapes, so that a file name cannot change the reading direction, and
+    Characters that cannot be printed become visible escapes, so that a file name cannot change the reading
+    direction, and
     one that is not UTF-8 can still be written. Floats, which are pixels of drawings, get at most two decimals.
     """
     if isinstance(value, float):
         return f"{value:.2f}".rstrip("0").rstrip(".")
     if isinstance(value, str) and not isinstance(value, Markup) and not value.isprintable():
-        return "".join(
-            char if char.isprintable() else char.encode("unicode_escape").decode() for char in value
-        )
+        return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in value)
     return value
 
 

@@ -50,10 +50,7 @@ def report_page(report: Report) -> str:
         other_metrics=other_metrics,
         error_chart=charts.error_chart([report.errors]),
         costly=[image_card(each, names, f"costs {each.cost:.4f} AP50") for each in costly],
-        most_errors=[
-            image_card(each, names, f"{each.errors} error{'s' * (each.errors > 1)}")
-            for each in most_errors
-        ],
+        most_errors=[image_card(each, names, f"{each.errors} error{'s' * (each.errors > 1)}") for each in most_errors],
         legend_samples=legend(),
         class_curves=[
             charts.curve_chart(
@@ -64,14 +61,10 @@ def report_page(report: Report) -> str:
             for each in sorted(report.classes, key=lambda each: (each.ap50 is None, each.ap50 or 0))
         ],
         iou_chart=charts.iou_chart(report.ap.iou, [report.ap.mean], report.ap.classes),
-        size_chart=charts.size_chart(
-            [each.name for each in report.sizes], [report.sizes], "COCO's sizes"
-        ),
+        size_chart=charts.size_chart([each.name for each in report.sizes], [report.sizes], "COCO's sizes"),
         side_chart=charts.size_chart([f"{each.low}+" for each in sides], [sides], SIDE_TITLE),
         sides=sides,
-        histogram_chart=charts.histogram_chart(
-            report.scores.true_positives, report.scores.false_positives
-        ),
+        histogram_chart=charts.histogram_chart(report.scores.true_positives, report.scores.false_positives),
         calibration_chart=charts.calibration_chart([report.scores.calibration]),
         heat_chart=charts.heat_chart(labels, report.confusion) if many else None,
         confused=most_confused(labels, report.confusion),
@@ -85,14 +78,13 @@ def costliest_error(errors: Sequence[ErrorReport]) -> ErrorReport | None:
 
 
 def quoted_metrics(rows: Sequence[ReportRow]) -> tuple[list[ReportRow], list[ReportRow]]:
-    """Split the metrics into those that are usually quoted and all others; without a quoted one all are in the first."""
+    """Split the metrics into those that are usually quoted and all others; without a quoted one all are in the
+    first."""
     quoted = [row for row in rows if row.metric in QUOTED] or [*rows]
     return quoted, [row for row in rows if row not in quoted]
 
 
-def most_confused(
-    labels: Sequence[str], matrix: Sequence[Sequence[int]]
-) -> list[tuple[int, str, str]]:
+def most_confused(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> list[tuple[int, str, str]]:
     """Return (count, class, detected as) of the largest numbers off the diagonal."""
     pairs = [
         (number, labels[row], labels[column])

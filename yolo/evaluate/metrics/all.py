@@ -40,9 +40,7 @@ class AllMetrics:
     miss_rates: tuple[float | None, ...]
 
 
-def all_metrics(
-    evaluation: Evaluation, coco: CocoScore, iou_thresh: float, score_thresh: float
-) -> AllMetrics:
+def all_metrics(evaluation: Evaluation, coco: CocoScore, iou_thresh: float, score_thresh: float) -> AllMetrics:
     """Score an Evaluation by every convention.
 
     Args:
@@ -76,7 +74,5 @@ def all_metrics(
         coco=coco,
         points=operating_points(*in_voc_pixels),
         confusion=confusion_matrix(*in_voc_pixels),
-        miss_rates=tuple(
-            log_average_miss_rate(score.match, len(evaluation.image_ids)) for score in voc
-        ),
+        miss_rates=tuple(log_average_miss_rate(score.match, len(evaluation.image_ids)) for score in voc),
     )

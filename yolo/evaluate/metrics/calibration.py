@@ -11,7 +11,8 @@ BINS = 10  # Guo et al. 2017, "On Calibration of Modern Neural Networks", use 10
 class Calibration:
     """Detections in BINS equal bins of score, 0..1.
 
-    count: detections of each bin. score, precision: their means in each bin, None where it is empty. error: the expected
+    count: detections of each bin. score, precision: their means in each bin, None where it is empty. error: the
+    expected
     calibration error, which is the mean of |score - precision| over detections; None without a detection.
     """
 
@@ -29,9 +30,7 @@ def calibration(scores: np.ndarray, true_positive: np.ndarray) -> Calibration:
     score = np.bincount(place, weights=scores, minlength=BINS) / divisor
     precision = np.bincount(place, weights=true_positive, minlength=BINS) / divisor
     error = float(np.sum(count * np.abs(score - precision)) / len(scores)) if len(scores) else None
-    return Calibration(
-        tuple(count.tolist()), _none_if_empty(score, count), _none_if_empty(precision, count), error
-    )
+    return Calibration(tuple(count.tolist()), _none_if_empty(score, count), _none_if_empty(precision, count), error)
 
 
 def score_histogram(
@@ -40,13 +39,9 @@ def score_histogram(
     """Count true positives and false positives in each of `bins` equal bins of score, 0..1."""
     place = np.clip((scores * bins).astype(np.int64), 0, bins - 1)
     return tuple(
-        tuple(np.bincount(place[chosen], minlength=bins).tolist())
-        for chosen in (true_positive, ~true_positive)
+        tuple(np.bincount(place[chosen], minlength=bins).tolist()) for chosen in (true_positive, ~true_positive)
     )
 
 
 def _none_if_empty(values: np.ndarray, count: np.ndarray) -> tuple[float | None, ...]:
-    return tuple(
-        value if number else None
-        for value, number in zip(values.tolist(), count.tolist(), strict=True)
-    )
+    return tuple(value if number else None for value, number in zip(values.tolist(), count.tolist(), strict=True))

@@ -34,7 +34,8 @@ class CocoScore:
     """COCO's twelve numbers, each in 0..1, or None where there is no ground truth of that size.
 
     ap: the mean over IoU thresholds 0.50 to 0.95 and classes. ap50, ap75: at one IoU threshold. small, medium, large:
-    ground truth below 32², below 96², and from 96² square pixels on. ar1, ar10, ar100: the recall with at most 1, 10, 100
+    ground truth below 32², below 96², and from 96² square pixels on. ar1, ar10, ar100: the recall with at most 1,
+    10, 100
     detections per image. class_ap: the AP of each category, in the order of the JSON.
     """
 
@@ -65,9 +66,7 @@ def score_coco(dataset: CocoDataset, results: Sequence[CocoResult]) -> CocoScore
         for number, result in enumerate(results, start=1)
     ]
     with redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(
-            _indexed(dataset), _indexed({**dataset, "annotations": annotations}), "bbox"
-        )
+        evaluation = COCOeval(_indexed(dataset), _indexed({**dataset, "annotations": annotations}), "bbox")
         evaluation.params.catIds = [category["id"] for category in dataset["categories"]]
         evaluation.evaluate()
         evaluation.accumulate()
@@ -75,8 +74,7 @@ def score_coco(dataset: CocoDataset, results: Sequence[CocoResult]) -> CocoScore
     # COCOeval sorts the category ids; precision is [IoU, recall, category, area, max detections]
     precision = evaluation.eval["precision"][:, :, :, ALL_AREAS, MOST_DETECTIONS]
     ap_of = {
-        number: _mean_measured(precision[:, :, position])
-        for position, number in enumerate(evaluation.params.catIds)
+        number: _mean_measured(precision[:, :, position]) for position, number in enumerate(evaluation.params.catIds)
     }
     return CocoScore(
         *(None if value == NOT_MEASURED else float(value) for value in evaluation.stats),
@@ -111,9 +109,7 @@ def coco_score(evaluation: Evaluation) -> CocoScore:
     return score_coco(*coco_structures(ground_truth_set, evaluation.detections))
 
 
-def coco_structures(
-    ground_truth_set: GroundTruthSet, detections: ScoredBoxes
-) -> tuple[CocoDataset, list[CocoResult]]:
+def coco_structures(ground_truth_set: GroundTruthSet, detections: ScoredBoxes) -> tuple[CocoDataset, list[CocoResult]]:
     """Return ground truth and detections as `score_coco` takes them; images and classes keep COCO's ids."""
     known = ground_truth_set.coco_ids
     ids = _without_gaps(known) if known else ids_from_one(ground_truth_set)

@@ -47,9 +47,7 @@ class RankedDetections:
     ground_truths: np.ndarray
 
 
-def overlapping_pairs(
-    ground_truth: GroundTruth, detections: ScoredBoxes, least: float
-) -> OverlappingPairs:
+def overlapping_pairs(ground_truth: GroundTruth, detections: ScoredBoxes, least: float) -> OverlappingPairs:
     """Return all pairs of an image with an overlap of at least `least` (above 0); boxes are continuous."""
     truth_rows, rows = np.arange(len(ground_truth.labels)), np.arange(len(detections.scores))
     parts = [OverlappingPairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
@@ -86,13 +84,9 @@ def score_order(detections: ScoredBoxes) -> np.ndarray:
     return np.lexsort((images, -scores))
 
 
-def same_class(
-    ground_truth: GroundTruth, detections: ScoredBoxes, pairs: OverlappingPairs
-) -> OverlappingPairs:
+def same_class(ground_truth: GroundTruth, detections: ScoredBoxes, pairs: OverlappingPairs) -> OverlappingPairs:
     """Return the pairs whose detection and ground truth have the same class."""
-    return pairs.where(
-        ground_truth.labels[pairs.ground_truth] == detections.labels[pairs.detection]
-    )
+    return pairs.where(ground_truth.labels[pairs.ground_truth] == detections.labels[pairs.detection])
 
 
 def match_free(
@@ -120,9 +114,7 @@ def match_free(
     pairs = pairs.where(pairs.overlap >= iou_thresh)
     rank = np.empty(len(detections.scores), np.int64)
     rank[score_order(detections)] = np.arange(len(rank))
-    order = np.lexsort(
-        (-pairs.ground_truth, -pairs.overlap, ignored[pairs.ground_truth], rank[pairs.detection])
-    )
+    order = np.lexsort((-pairs.ground_truth, -pairs.overlap, ignored[pairs.ground_truth], rank[pairs.detection]))
     match = [NONE] * len(rank)
     free, stays_free = [True] * len(ignored), ground_truth.difficult.tolist()
     columns = pairs.detection[order].tolist(), pairs.ground_truth[order].tolist()
@@ -168,9 +160,7 @@ def rank_detections(
 def class_curves(ranked: RankedDetections) -> list[np.ndarray | None]:
     """Return for each class the best precision from each of RECALLS on, float64 [101]; None without ground truth."""
     return [
-        curve_101(ranked.true_positive[ranked.labels == label], int(ground_truths))
-        if ground_truths
-        else None
+        curve_101(ranked.true_positive[ranked.labels == label], int(ground_truths)) if ground_truths else None
         for label, ground_truths in enumerate(ranked.ground_truths.tolist())
     ]
 

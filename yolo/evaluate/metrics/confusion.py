@@ -79,9 +79,7 @@ def _candidates(
     """Return the pairs with IoU above the threshold: position in `order`, ground truth (both ascending), IoU."""
     parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
     everything = np.arange(len(ground_truth.labels))
-    for place, truth, iou in image_pairs_with_iou(
-        ground_truth, everything, detections, order, pixel_extent
-    ):
+    for place, truth, iou in image_pairs_with_iou(ground_truth, everything, detections, order, pixel_extent):
         near = iou > iou_thresh
         parts.append((place[near], truth[near], iou[near]))
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))

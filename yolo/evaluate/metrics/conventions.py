@@ -57,9 +57,7 @@ class MetricRow:
 
 # The conventions of each family, in the words of the table
 VOC = MetricRow(sides="+ 1 pixel")
-DARKNET = MetricRow(
-    scores=f"> {MAP_SCORE_THRESH:g}", empty_class="is 0", reported_by="detector map"
-)
+DARKNET = MetricRow(scores=f"> {MAP_SCORE_THRESH:g}", empty_class="is 0", reported_by="detector map")
 COCO = MetricRow(
     recalls="101", hit=">= .5 to .95", difficult="ignored, as crowd", scores="best 100",
     reported_by="pycocotools",
@@ -116,10 +114,7 @@ def average_precision_summary(
         metrics: some of "voc07", "area", "coco".
         iou_thresh: the IoU threshold of `scores`.
     """
-    columns = {
-        metric: coco.class_ap if metric == "coco" else average_precisions(scores, metric)
-        for metric in metrics
-    }
+    columns = {metric: coco.class_ap if metric == "coco" else average_precisions(scores, metric) for metric in metrics}
     ground_truths = [score.match.ground_truths for score in scores]
     detections = [score.match.detections for score in scores]
     lines = [class_table(names, ground_truths, detections, columns), mean_line(columns)]
@@ -135,7 +130,8 @@ LEGEND = """\
 recalls: where the precision is read, "none" for metrics at one threshold; "as floats": 3 * .1 is larger than 3/10.
 sides: "+ 1 pixel" is x2 - x1 + 1. scores: which detections count; COCO takes the best of each image.
 difficult: "ignored" means a detection of it is neither TP nor FP, "last" only if no other ground truth matches.
-no ground truth: a class without ground truth is left out of the mean, is 0 in it, or its FP are counted with all others."""
+no ground truth: a class without ground truth is left out of the mean, is 0 in it, or its FP are counted with all
+others."""
 
 
 def everything_text(metrics: AllMetrics) -> str:
@@ -146,10 +142,7 @@ def everything_text(metrics: AllMetrics) -> str:
 
 def conventions_table(rows: Sequence[MetricRow]) -> str:
     """Format the metrics as a table."""
-    body = [
-        [row.metric, _shown(row.value), *(str(each) for each in list(asdict(row).values())[2:])]
-        for row in rows
-    ]
+    body = [[row.metric, _shown(row.value), *(str(each) for each in list(asdict(row).values())[2:])] for row in rows]
     table = AsciiTable([list(HEADINGS), *body])
     table.justify_columns = {1: "right"}
     return table.table
@@ -225,9 +218,7 @@ def _voc_rows(metrics: AllMetrics) -> Iterator[MetricRow]:
     ):
         value = mean_ap(average_precisions(metrics.voc, name))
         yield replace(kind, metric=title, value=value, recalls=recalls, reported_by=who)
-    at_thresh = replace(
-        kind, recalls=NO_RECALLS, scores=f"> {metrics.score_thresh:g}", reported_by="ours"
-    )
+    at_thresh = replace(kind, recalls=NO_RECALLS, scores=f"> {metrics.score_thresh:g}", reported_by="ours")
     every = combine_classes(metrics.points)
     for name, value in (
         ("precision", every.precision),
@@ -245,9 +236,7 @@ def _voc_rows(metrics: AllMetrics) -> Iterator[MetricRow]:
     )
 
 
-def _darknet_maps(
-    result: DarknetMap, metrics: AllMetrics, title: str, difficult: str
-) -> Iterator[MetricRow]:
+def _darknet_maps(result: DarknetMap, metrics: AllMetrics, title: str, difficult: str) -> Iterator[MetricRow]:
     for points in POINTS:
         yield replace(
             DARKNET,
@@ -260,7 +249,8 @@ def _darknet_maps(
 
 
 def _darknet_counts(metrics: AllMetrics) -> Iterator[MetricRow]:
-    """Return the metrics at the threshold, where Darknet counts difficult boxes as false positives with and without a list."""
+    """Return the metrics at the threshold, where Darknet counts difficult boxes as false positives with and without
+    a list."""
     kind = replace(
         DARKNET,
         recalls=NO_RECALLS,

@@ -49,7 +49,8 @@ def darknet_map(
     """Score detections by Darknet's rules.
 
     Boxes may be in any continuous frame: an IoU is the same in pixels as in Darknet's 0..1. Darknet computes it in
-    float32, so the two can differ where the IoU equals the threshold to seven digits. Without any detection Darknet reads
+    float32, so the two can differ where the IoU equals the threshold to seven digits. Without any detection Darknet
+    reads
     before its array; here each AP is then 0.
 
     Args:
@@ -68,15 +69,11 @@ def darknet_map(
     """
     voc.check_labels(ground_truth, detections, num_classes)
     kept = above(detections, MAP_SCORE_THRESH)
-    classes = tuple(
-        _class(ground_truth, kept, label, iou_thresh, counted_thresh)
-        for label in range(num_classes)
-    )
+    classes = tuple(_class(ground_truth, kept, label, iou_thresh, counted_thresh) for label in range(num_classes))
     return DarknetMap(
         classes=classes,
         mean_ap={
-            points: float(np.mean([each.ap[points] for each in classes])) if classes else None
-            for points in POINTS
+            points: float(np.mean([each.ap[points] for each in classes])) if classes else None for points in POINTS
         },
         point=combine_classes(each.point for each in classes),
     )
@@ -102,9 +99,7 @@ def _class(
     difficult = np.flatnonzero(of_class & ground_truth.difficult)
     rows = np.flatnonzero(detections.labels == label)
     iou, best = voc.best_ground_truth(ground_truth, plain, detections, rows, voc.CONTINUOUS)
-    difficult_iou, _ = voc.best_ground_truth(
-        ground_truth, difficult, detections, rows, voc.CONTINUOUS
-    )
+    difficult_iou, _ = voc.best_ground_truth(ground_truth, difficult, detections, rows, voc.CONTINUOUS)
     order = np.argsort(-detections.scores[rows], kind="stable")
     rows, iou, best, difficult_iou = rows[order], iou[order], best[order], difficult_iou[order]
     matched = iou > iou_thresh

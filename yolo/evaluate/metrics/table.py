@@ -60,14 +60,10 @@ def class_table(
 
 def mean_line(metrics: Mapping[str, Sequence[float | None]]) -> str:
     """Format the mAP of each metric in one line: `mAP voc07 0.721381  area 0.745179`."""
-    return "mAP " + "  ".join(
-        f"{metric} {format_ap(mean_ap(values), digits=6)}" for metric, values in metrics.items()
-    )
+    return "mAP " + "  ".join(f"{metric} {format_ap(mean_ap(values), digits=6)}" for metric, values in metrics.items())
 
 
-def summary(
-    names: Sequence[str], iou_thresh: float, metrics: Mapping[str, Sequence[float | None]]
-) -> dict:
+def summary(names: Sequence[str], iou_thresh: float, metrics: Mapping[str, Sequence[float | None]]) -> dict:
     """Return all digits, for json.dumps: {"iou", "metrics": {metric: {"mAP", "classes"}}}."""
     return {
         "iou": iou_thresh,

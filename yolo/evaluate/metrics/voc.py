@@ -189,9 +189,7 @@ def check_labels(ground_truth: GroundTruth, detections: ScoredBoxes, num_classes
     """Raise ValueError for a label outside 0 .. num_classes - 1."""
     for labels in (ground_truth.labels, detections.labels):
         if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
-            raise ValueError(
-                f"labels {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}"
-            )
+            raise ValueError(f"labels {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}")
 
 
 def first_of_each(matched: np.ndarray, best: np.ndarray) -> np.ndarray:
@@ -277,9 +275,7 @@ def best_ground_truth(
         IoU is 0 and the position has no meaning.
     """
     iou, best = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.int64)
-    for place, pair_truth, pair_iou in image_pairs_with_iou(
-        ground_truth, truth_rows, detections, rows, pixel_extent
-    ):
+    for place, pair_truth, pair_iou in image_pairs_with_iou(ground_truth, truth_rows, detections, rows, pixel_extent):
         new = np.diff(place, prepend=-1) > 0  # the first pair of a detection
         start = np.flatnonzero(new)
         largest = np.maximum.reduceat(pair_iou, start)
@@ -333,9 +329,7 @@ def image_pairs(
             if len(part) == 0:
                 continue
             end = np.cumsum(count[part])
-            pair_truth = np.arange(end[-1]) + np.repeat(
-                begin[part] - end + count[part], count[part]
-            )
+            pair_truth = np.arange(end[-1]) + np.repeat(begin[part] - end + count[part], count[part])
             yield first + np.repeat(part, count[part]), truth_rows[pair_truth]
 
 

@@ -142,9 +142,7 @@ def build_region(section: Section, context: BuildContext) -> Built:
     if background and tree is not None:
         # Darknet's forward pass and its detection disagree about this combination.
         raise section.error("background", "0 with a tree")
-    layer = RegionHead(
-        anchors=anchors, classes=classes, softmax=softmax, background=background, tree=tree
-    )
+    layer = RegionHead(anchors=anchors, classes=classes, softmax=softmax, background=background, tree=tree)
     return Built(layer, (context.previous,), context.previous_shape, settings)
 
 

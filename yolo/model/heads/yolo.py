@@ -29,7 +29,6 @@ IOU_LOSSES: dict[str, PairedOverlap | None] = {
 }
 
 NMS_KINDS = ("default", "greedynms", "diounms")
-
 CORNERS_NMS = "cornersnms"  # [Gaussian_yolo] only; box.c diounms_sort treats it as "default"
 
 # yolo_point of a [Gaussian_yolo]: distance from the point that x, y give to the box's center, in box sizes
@@ -82,9 +81,11 @@ def with_iou_loss(settings: YoloSettings, iou_loss: str) -> YoloSettings:
 class YoloHead(nn.Module):
     """`[yolo]`, `[Gaussian_yolo]`: independent class probabilities, boxes relative to a cell and an anchor.
 
-    Sources: yolo_layer.c, gaussian_yolo_layer.c. A Gaussian head predicts an uncertainty σ beside each of x, y, w, h. The
+    Sources: yolo_layer.c, gaussian_yolo_layer.c. A Gaussian head predicts an uncertainty σ beside each of x, y, w,
+    h. The
     score of its boxes is objectness x class x (1 - mean σ); decode multiplies the last factor into the class
-    probabilities. V = 5 values for an anchor (x, y, w, h, objectness) and the classes; Gaussian: V = 9 (x, σx, y, σy, w,
+    probabilities. V = 5 values for an anchor (x, y, w, h, objectness) and the classes; Gaussian: V = 9 (x, σx, y,
+    σy, w,
     σw, h, σh, objectness).
 
     Args:
@@ -149,9 +150,7 @@ class YoloHead(nn.Module):
             class_probs = class_probs * (1 - sigma.mean(dim=-1, keepdim=True))
         return flatten_predictions(boxes, scores[..., 0], class_probs)
 
-    def decode_boxes(
-        self, t: Tensor, cells: Tensor, anchors: Tensor, grid: tuple[int, int]
-    ) -> Tensor:
+    def decode_boxes(self, t: Tensor, cells: Tensor, anchors: Tensor, grid: tuple[int, int]) -> Tensor:
         """Compute boxes from the network's raw values (AlexeyAB yolo_layer.c get_yolo_box, get_gaussian_yolo_box).
 
         Args:
@@ -229,9 +228,7 @@ def build_gaussian_yolo(section: Section, context: BuildContext) -> Built:
     return Built(layer, (context.previous,), context.previous_shape, settings)
 
 
-def read_yolo(
-    section: Section, classes: int, dialect: str, nms_kinds: tuple[str, ...] = NMS_KINDS
-) -> YoloSettings:
+def read_yolo(section: Section, classes: int, dialect: str, nms_kinds: tuple[str, ...] = NMS_KINDS) -> YoloSettings:
     """Read the settings of a `[yolo]`.
 
     Args:
@@ -345,7 +342,5 @@ def check_filters(section: Section, context: BuildContext, anchors: int, values:
     """Raise CfgError unless the raw map has `values` channels (box, objectness, classes) for each of `anchors`."""
     channels = context.previous_shape[0]
     if channels != anchors * values:
-        expected = (
-            f"{anchors} anchors x {values} values = {anchors * values} filters before the head"
-        )
+        expected = f"{anchors} anchors x {values} values = {anchors * values} filters before the head"
         raise section.error("classes", expected, f"{channels} filters in layer {context.previous}")

@@ -44,9 +44,7 @@ class YoloV1Head(nn.Module):
         softmax: apply softmax to a cell's classes, as Darknet's CPU code does; its GPU code does not in detection.
     """
 
-    def __init__(
-        self, *, side: int, boxes: int, classes: int, squared: bool, softmax: bool
-    ) -> None:
+    def __init__(self, *, side: int, boxes: int, classes: int, squared: bool, softmax: bool) -> None:
         super().__init__()
         self.side = side
         self.boxes = boxes

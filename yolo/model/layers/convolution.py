@@ -118,9 +118,7 @@ class SharedConvolutional(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         conv, norm = self.owner.conv, self.owner.norm
-        features = F.conv2d(
-            features, conv.weight, conv.bias, self.stride, self.padding, self.dilation, conv.groups
-        )
+        features = F.conv2d(features, conv.weight, conv.bias, self.stride, self.padding, self.dilation, conv.groups)
         return _finish(features, norm, self.activation, self.blur)
 
 
@@ -146,9 +144,7 @@ class BinaryConvolutional(nn.Module):
             features = _straight_through(features, _signs(features))
         sizes = conv.weight.abs().mean(dim=(1, 2, 3), keepdim=True)
         weights = _straight_through(conv.weight, _signs(conv.weight) * sizes)
-        features = F.conv2d(
-            features, weights, conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups
-        )
+        features = F.conv2d(features, weights, conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups)
         return self.plain.finish(features)
 
     def reset_parameters(self) -> None:
@@ -211,9 +207,7 @@ def fill_uniform(weights: Tensor, bound: float) -> None:
         block -= bound
 
 
-def _finish(
-    features: Tensor, norm: nn.Module | None, activation: nn.Module, blur: nn.Module | None
-) -> Tensor:
+def _finish(features: Tensor, norm: nn.Module | None, activation: nn.Module, blur: nn.Module | None) -> Tensor:
     if norm is not None:
         features = norm(features)
     features = activation(features)
@@ -273,9 +267,7 @@ def build_convolutional(section: Section, context: BuildContext) -> Built:
     return Built(layer, (context.previous,), (filters, *out))
 
 
-def _build_layer(
-    section: Section, context: BuildContext, filters: int, size: int, window: _Window
-) -> nn.Module:
+def _build_layer(section: Section, context: BuildContext, filters: int, size: int, window: _Window) -> nn.Module:
     """Return the layer, with its own or shared parameters, real or binary."""
     xnor, binary = section.flag("xnor"), section.flag("binary")
     normalize = section.flag("batch_normalize") | section.flag("cbn")
@@ -318,9 +310,7 @@ def _find_owner(section: Section, context: BuildContext, share_index: int) -> Co
     return owner
 
 
-def _check_owner(
-    section: Section, owner: Convolutional, shape: tuple[int, ...], normalize: bool
-) -> None:
+def _check_owner(section: Section, owner: Convolutional, shape: tuple[int, ...], normalize: bool) -> None:
     """Raise CfgError unless the owner has the weights and the batch norm that this section describes."""
     owners = tuple(owner.conv.weight.shape)
     if owners != shape or (owner.norm is not None) != normalize:

@@ -19,9 +19,7 @@ class Crop(nn.Module):
         scale, shift: what the values are multiplied with, and what is added then.
     """
 
-    def __init__(
-        self, *, size: tuple[int, int], flip: bool, scale: float = 2.0, shift: float = -1.0
-    ) -> None:
+    def __init__(self, *, size: tuple[int, int], flip: bool, scale: float = 2.0, shift: float = -1.0) -> None:
         super().__init__()
         self.size = size
         self.flip = flip
@@ -31,9 +29,7 @@ class Crop(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         spare = features.shape[-2] - self.size[0], features.shape[-1] - self.size[1]
         if min(spare) < 0:
-            raise ValueError(
-                f"found a map of shape {list(features.shape)}, expected at least {self.size} pixels"
-            )
+            raise ValueError(f"found a map of shape {list(features.shape)}, expected at least {self.size} pixels")
         if self.training:
             top, left = (int(torch.randint(rest + 1, ())) for rest in spare)
             flip = self.flip and bool(torch.randint(2, ()))

@@ -28,9 +28,7 @@ class Connected(nn.Module):
     `[B, C, H, W]` with C * H * W = inputs → `[B, outputs, 1, 1]`. Without batch norm the linear layer has a bias.
     """
 
-    def __init__(
-        self, *, inputs: int, outputs: int, batch_normalize: bool, activation: nn.Module
-    ) -> None:
+    def __init__(self, *, inputs: int, outputs: int, batch_normalize: bool, activation: nn.Module) -> None:
         super().__init__()
         linear = nn.Linear(inputs, outputs, bias=not batch_normalize, device="meta")
         self.linear = with_zeros(linear)
@@ -129,9 +127,7 @@ def build_connected(section: Section, context: BuildContext) -> Built:
     inputs = channels * height * width
     values = outputs * (inputs + (BATCH_NORM_VALUES if normalize else 1))
     context.check_stored_values(section, "output", values)
-    layer = Connected(
-        inputs=inputs, outputs=outputs, batch_normalize=normalize, activation=activation
-    )
+    layer = Connected(inputs=inputs, outputs=outputs, batch_normalize=normalize, activation=activation)
     return Built(layer, (context.previous,), (outputs, 1, 1))
 
 

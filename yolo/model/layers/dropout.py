@@ -35,10 +35,7 @@ class DropBlock(nn.Module):
     def side(self, size: tuple[int, int]) -> int:
         """Return the block's current side on a map of (height, width): at least 1, at most the map's smaller side."""
         sides = (self.pixels or self.fraction * length for length in size)
-        return min(
-            max(1, min(length, int(side * self._strength())))
-            for side, length in zip(sides, size, strict=True)
-        )
+        return min(max(1, min(length, int(side * self._strength()))) for side, length in zip(sides, size, strict=True))
 
     def forward(self, features: Tensor) -> Tensor:
         if not self.training:

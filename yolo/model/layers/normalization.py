@@ -1,4 +1,5 @@
-"""`[batchnorm]`, `[lrn]`, `[normalization]`: batch norm and local response norm. Tensors are `[B, C, H, W]` in and out."""
+"""`[batchnorm]`, `[lrn]`, `[normalization]`: batch norm and local response norm. Tensors are `[B, C, H, W]` in and
+out."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn

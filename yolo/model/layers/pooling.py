@@ -147,9 +147,7 @@ def build_maxpool(section: Section, context: BuildContext) -> Built:
     out_channels = section.integer("out_channels", 1, minimum=1)
     if section.flag("maxpool_depth"):
         if out_channels > channels:
-            raise section.error(
-                "out_channels", f"at most the {channels} channels of the previous layer"
-            )
+            raise section.error("out_channels", f"at most the {channels} channels of the previous layer")
         layer = DepthMaxPool(out_channels=out_channels)
         return Built(layer, (context.previous,), (out_channels, height, width))
     layer = MaxPool(size=size, stride=(1, 1) if blur_size else stride, padding=padding)

@@ -11,7 +11,6 @@ from yolo.model.building import BuildContext, Built, Shape, read_activation, res
 
 Fit = Callable[[Tensor, Tensor], Tensor]  # (other, like) → other, in the shape of like
 Factors = Callable[[Tensor], Tensor]  # learned weights [inputs, channels] → as many factors
-
 WEIGHT_EPSILON = 1e-4  # AlexeyAB blas.c shortcut_multilayer_cpu
 WEIGHT_SPREAD = 0.01  # AlexeyAB make_shortcut_layer: weights start in 1 ± this
 WEIGHT_TYPES = ("none", "per_feature", "per_layer", "per_channel")
@@ -23,9 +22,7 @@ class Shortcut(nn.Module):
     fit: `by_channel` or `by_sampling`, which bring an input to the shape of the first one.
     """
 
-    def __init__(
-        self, *, fit: Fit, activation: nn.Module, alpha: float = 1.0, beta: float = 1.0
-    ) -> None:
+    def __init__(self, *, fit: Fit, activation: nn.Module, alpha: float = 1.0, beta: float = 1.0) -> None:
         super().__init__()
         self.fit = fit
         self.activation = activation
@@ -51,9 +48,7 @@ class WeightedShortcut(nn.Module):
         activation: applied to the sum.
     """
 
-    def __init__(
-        self, *, inputs: int, channels: int, factors: Factors, fit: Fit, activation: nn.Module
-    ) -> None:
+    def __init__(self, *, inputs: int, channels: int, factors: Factors, fit: Fit, activation: nn.Module) -> None:
         super().__init__()
         self.weights = nn.Parameter(1 + WEIGHT_SPREAD * (2 * torch.rand(inputs, channels) - 1))
         self.factors = factors
@@ -157,9 +152,7 @@ FACTORS: dict[str, Factors] = {
 def build_shortcut(section: Section, context: BuildContext) -> Built:
     """[shortcut] (AlexeyAB parser.c parse_shortcut; alpha and beta: pjreddie's)."""
     shape = context.previous_shape
-    others = tuple(
-        resolve_layer(section, "from", each, context) for each in section.integers("from")
-    )
+    others = tuple(resolve_layer(section, "from", each, context) for each in section.integers("from"))
     activation = read_activation(section, default="linear")
     kind = section.choice("weights_type", "none", WEIGHT_TYPES)
     factors = FACTORS[section.choice("weights_normalization", "none", tuple(FACTORS))]
@@ -174,9 +167,7 @@ def build_shortcut(section: Section, context: BuildContext) -> Built:
         channels = shape[0] if kind == "per_channel" else 1
         inputs = len(others) + 1
         context.check_stored_values(section, "from", inputs * channels)
-        layer = WeightedShortcut(
-            inputs=inputs, channels=channels, factors=factors, fit=fit, activation=activation
-        )
+        layer = WeightedShortcut(inputs=inputs, channels=channels, factors=factors, fit=fit, activation=activation)
     return Built(layer, (context.previous, *others), shape)
 
 
@@ -193,9 +184,7 @@ def build_route(section: Section, context: BuildContext) -> Built:
     for source in sources:
         depth, *source_size = context.shape(source)
         if tuple(source_size) != size:
-            raise section.error(
-                "layers", f"maps of the same size; they are {size} and {tuple(source_size)}"
-            )
+            raise section.error("layers", f"maps of the same size; they are {size} and {tuple(source_size)}")
         if depth % groups:
             raise section.error("groups", f"a divisor of the {depth} channels of layer {source}")
         channels += depth // groups
@@ -220,9 +209,7 @@ def build_sam(section: Section, context: BuildContext) -> Built:
     return Built(layer, (context.previous, source), context.shape(source))
 
 
-def _choose_fit(
-    section: Section, context: BuildContext, shape: Shape, others: tuple[int, ...]
-) -> Fit:
+def _choose_fit(section: Section, context: BuildContext, shape: Shape, others: tuple[int, ...]) -> Fit:
     """Return how to bring the other maps to `shape`.
 
     Maps of another height or width are sampled as in pjreddie's Darknet, for which resnet50.cfg and similar networks
@@ -235,9 +222,7 @@ def _choose_fit(
         # blas.c shortcut_cpu asserts the same ratio in both directions
         ratios = {(a // b, b // a) for a, b in zip(size, shape[1:], strict=True)}
         if len(ratios) > 1:
-            expected = (
-                f"maps with the same ratio of heights and widths; they are {size} and {shape[1:]}"
-            )
+            expected = f"maps with the same ratio of heights and widths; they are {size} and {shape[1:]}"
             raise section.error("from", expected)
     return by_sampling
 
@@ -245,6 +230,4 @@ def _choose_fit(
 def _check_factors(section: Section, context: BuildContext, expected: Shape) -> None:
     found = context.previous_shape
     if found != expected:
-        raise section.error(
-            "from", f"factors of shape {expected}", f"{found} in layer {context.previous}"
-        )
+        raise section.error("from", f"factors of shape {expected}", f"{found} in layer {context.previous}")

@@ -70,9 +70,7 @@ def draw_chart(curves: Curves) -> Figure:
         np.repeat(steps, 2), np.stack((low, high), axis=1).ravel(),
         color=PALE_BLUE, linewidth=1, marker=dots, markersize=4, label="loss",
     )  # fmt: skip
-    axes.plot(
-        steps, average, color=BLUE, linewidth=2, marker=dots, markersize=4, label="average loss"
-    )
+    axes.plot(steps, average, color=BLUE, linewidth=2, marker=dots, markersize=4, label="average loss")
     axes.set(xlim=(0, max(1, curves.last_step)), ylim=(0, curves.max_loss), xlabel="step")
     axes.set_ylabel("loss", color=BLUE)
     axes.tick_params(axis="y", colors=BLUE)

@@ -116,9 +116,7 @@ class DarknetLoss:
             total = self.loss(copies, targets, seen).total
         images, costs, reports = len(raw[0]), [], []
         gradients = torch.autograd.grad(total, copies)
-        for (layer, head, settings), copy, gradient in zip(
-            self.heads, copies, gradients, strict=True
-        ):
+        for (layer, head, settings), copy, gradient in zip(self.heads, copies, gradients, strict=True):
             delta = -gradient * images
             if isinstance(head, YoloHead) and not head.gaussian:
                 statistics = head_statistics(head, settings, self.dialect, copy, delta, targets)
@@ -185,15 +183,14 @@ def sum_of_squares(delta: Tensor) -> Tensor:
 def head_cost(settings: YoloSettings, dialect: str, statistics: HeadStatistics) -> Tensor:
     """Return the cost of a head, summed over images (both yolo_layer.c, forward_yolo_layer).
 
-    In AlexeyAB's, with an iou_loss, 1 - mean IoU (or GIoU) replaces the deltas of the boxes. diou and ciou count as iou.
+    In AlexeyAB's, with an iou_loss, 1 - mean IoU (or GIoU) replaces the deltas of the boxes. diou and ciou count as
+    iou.
     """
     if dialect == "pjreddie" or settings.box_overlap is None:
         return statistics.cost
     overlap = statistics.giou if printed_iou_loss(settings) == "giou" else statistics.iou
     box_cost = (1 - overlap) * (statistics.count > 0)
-    return (
-        settings.obj_normalizer * statistics.cost_without_boxes + settings.iou_normalizer * box_cost
-    )
+    return settings.obj_normalizer * statistics.cost_without_boxes + settings.iou_normalizer * box_cost
 
 
 def alexeyab_line(report: HeadReport) -> str:
@@ -203,9 +200,7 @@ def alexeyab_line(report: HeadReport) -> str:
     """
     settings, statistics = report.settings, _floats(report.statistics)
     others = settings.obj_normalizer * statistics.cost_without_boxes
-    class_loss, boxes, total = (
-        value / report.images for value in (others, statistics.cost - others, statistics.cost)
-    )
+    class_loss, boxes, total = (value / report.images for value in (others, statistics.cost - others, statistics.cost))
     return (
         f"v3 ({printed_iou_loss(settings)} loss, Normalizer: (iou: {settings.iou_normalizer:.2f}, "
         f"obj: {settings.obj_normalizer:.2f}, cls: {settings.cls_normalizer:.2f}) "
@@ -215,7 +210,8 @@ def alexeyab_line(report: HeadReport) -> str:
 
 
 def pjreddie_line(report: HeadReport) -> str:
-    """Format the line of a head as pjreddie yolo_layer.c forward_yolo_layer, but 0 for its -nan, the mean of nothing."""
+    """Format the line of a head as pjreddie yolo_layer.c forward_yolo_layer, but 0 for its -nan, the mean of
+    nothing."""
     statistics = _floats(report.statistics)
     return (
         f"Region {report.layer} Avg IOU: {statistics.iou:f}, Class: {statistics.class_prob:f}, "

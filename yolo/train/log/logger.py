@@ -92,9 +92,7 @@ class Logger:
         self.printer = printer or ProgressLine()
         self.first_step, self.last_step = first_step, last_step
         self.max_loss, self.title = max_loss or MAX_LOSS, title
-        steps, losses, darknet_losses, averages = self.scalar_table.read(
-            (STEP, TOTAL_LOSS, DARKNET_LOSS, AVERAGE_LOSS)
-        )
+        steps, losses, darknet_losses, averages = self.scalar_table.read((STEP, TOTAL_LOSS, DARKNET_LOSS, AVERAGE_LOSS))
         self.steps, self.averages = array("d", steps), array("d", averages)
         self.losses = array("d", np.where(np.isnan(darknet_losses), losses, darknet_losses))
         self.loss_name = TOTAL_LOSS if np.isnan(darknet_losses[-1:]).any() else DARKNET_LOSS
@@ -108,9 +106,7 @@ class Logger:
         self.seconds_left = math.nan
         self.failed: set[str] = set()
 
-    def step(
-        self, step: int, losses: Sequence[LossResult], learning_rate: float, images: int
-    ) -> None:
+    def step(self, step: int, losses: Sequence[LossResult], learning_rate: float, images: int) -> None:
         """Log a step.
 
         Args:
@@ -169,9 +165,7 @@ class Logger:
         (start, images_before), (end, images) = self.recent[0], self.recent[-1]
         return (images - images_before) / (end - start) if end > start else 0.0
 
-    def scores(
-        self, step: int, name: str, score: float | None, values: Mapping[str, float | None]
-    ) -> None:
+    def scores(self, step: int, name: str, score: float | None, values: Mapping[str, float | None]) -> None:
         """Log an evaluation.
 
         Args:
@@ -261,13 +255,9 @@ class Logger:
 class NullLogger:
     """The methods of Logger, doing nothing: for all processes but the first."""
 
-    def step(
-        self, step: int, losses: Sequence[LossResult], learning_rate: float, images: int
-    ) -> None: ...
+    def step(self, step: int, losses: Sequence[LossResult], learning_rate: float, images: int) -> None: ...
 
-    def scores(
-        self, step: int, name: str, score: float | None, values: Mapping[str, float | None]
-    ) -> None: ...
+    def scores(self, step: int, name: str, score: float | None, values: Mapping[str, float | None]) -> None: ...
 
     def curves(self, step: int, curves: Mapping[str, PrecisionRecallData]) -> None: ...
 
@@ -365,10 +355,7 @@ def mean_scalars(losses: Sequence[LossResult]) -> dict[str, float]:
     }
     if tensors:
         stacked = torch.stack(
-            [
-                torch.stack([scalars[name].detach().float() for name in tensors])
-                for scalars in batches
-            ]
+            [torch.stack([scalars[name].detach().float() for name in tensors]) for scalars in batches]
         )
         means |= zip(tensors, stacked.mean(dim=0).tolist(), strict=True)
     return {name: means[name] for name in batches[0]}

@@ -51,11 +51,7 @@ class EventFile:
 def scalars(values: Mapping[str, float | None]) -> Summary:
     """Numbers by name, without those that are None."""
     return Summary(
-        value=[
-            Summary.Value(tag=name, simple_value=value)
-            for name, value in values.items()
-            if value is not None
-        ]
+        value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items() if value is not None]
     )
 
 
@@ -64,9 +60,7 @@ def image(name: str, pixels: np.ndarray) -> Summary:
     return summary.image(name, pixels, dataformats="HWC")
 
 
-def pr_curve(
-    name: str, true_positive: np.ndarray, scores: np.ndarray, ground_truths: int
-) -> Summary:
+def pr_curve(name: str, true_positive: np.ndarray, scores: np.ndarray, ground_truths: int) -> Summary:
     """A precision-recall curve.
 
     Args:
@@ -79,9 +73,7 @@ def pr_curve(
     return summary.pr_curve_raw(name, *points, THRESHOLDS)
 
 
-def pr_curve_points(
-    true_positive: np.ndarray, scores: np.ndarray, ground_truths: int
-) -> np.ndarray:
+def pr_curve_points(true_positive: np.ndarray, scores: np.ndarray, ground_truths: int) -> np.ndarray:
     """Return `[6, THRESHOLDS]`: TP, FP, TN, FN, precision, recall of the detections with at least each score 0 … 1.
 
     There are no true negatives in detection. Without detections the precision is 1. The arguments are those of
@@ -94,9 +86,7 @@ def pr_curve_points(
     found = best_first[detected]
     precision = np.where(detected > 0, found / np.maximum(detected, 1), 1.0)
     recall = found / max(ground_truths, 1)
-    return np.stack(
-        (found, detected - found, np.zeros(THRESHOLDS), ground_truths - found, precision, recall)
-    )
+    return np.stack((found, detected - found, np.zeros(THRESHOLDS), ground_truths - found, precision, recall))
 
 
 def histogram(name: str, values: Tensor) -> Summary | None:

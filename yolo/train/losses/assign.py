@@ -190,9 +190,7 @@ def assign_by_shape(
         overlaps = settings.iou_thresh_overlap(anchor_boxes[None], target_boxes[:, None])
         chosen = chosen | (overlaps > settings.iou_thresh)
     number_in_head = torch.full((total,), -1, device=anchors.device)  # -1: of another head
-    number_in_head[list(head.anchor_ids)] = torch.arange(
-        len(head.anchor_ids), device=anchors.device
-    )
+    number_in_head[list(head.anchor_ids)] = torch.arange(len(head.anchor_ids), device=anchors.device)
     target_index, anchor_index = torch.nonzero(chosen & (number_in_head >= 0), as_tuple=True)
     rank = torch.where(anchor_index == best[target_index], 0, anchor_index + 1)
     order = torch.argsort(target_index * (total + 1) + rank)
@@ -200,9 +198,7 @@ def assign_by_shape(
     size = torch.tensor([width, height], device=anchors.device)
     centers = (targets.boxes[target_index, :2] * size).long()
     column, row = torch.minimum(centers, size - 1).unbind(dim=-1)
-    image_and_anchor = (
-        targets.image_index[target_index] * len(head.anchor_ids) + number_in_head[anchor_index]
-    )
+    image_and_anchor = targets.image_index[target_index] * len(head.anchor_ids) + number_in_head[anchor_index]
     return (image_and_anchor * height + row) * width + column, target_index, anchor_index
 
 

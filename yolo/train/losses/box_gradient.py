@@ -207,9 +207,7 @@ def _diou_gradient(geometry: _Geometry) -> Tensor:
 
 def _ciou_gradient(geometry: _Geometry) -> Tensor:
     """DIoU's, plus alpha x that of the aspect, which Darknet does not divide by the squared diagonal of the box."""
-    predicted, expected = (
-        size[:, :1] / size[:, 1:] for size in (geometry.size, geometry.target_size)
-    )
+    predicted, expected = (size[:, :1] / size[:, 1:] for size in (geometry.size, geometry.target_size))
     difference = expected.atan() - predicted.atan()
     aspect = ASPECT * difference.square()
     alpha = aspect / (1 - geometry.intersection / geometry.union + aspect + ALPHA_EPSILON)

@@ -1,4 +1,5 @@
-"""The loss of a classifier: the input of its last [softmax] and the targets → a scalar whose gradient is Darknet's delta.
+"""The loss of a classifier: the input of its last [softmax] and the targets → a scalar whose gradient is Darknet's
+delta.
 
 The delta of Darknet's softmax, logistic and cost layers is target - output, and they pass it on unchanged: the
 derivatives of the softmax, the logistic function and the temperature are left out (backward functions of
@@ -55,17 +56,13 @@ class ClassificationLoss:
         self.kind = network.kinds[last]
         self.layer = network.layers[last]
         if isinstance(self.layer, SpatialSoftmax):
-            raise CfgError(
-                f"layer {last} [{self.kind}]: found spatial=1, expected a softmax of the whole image"
-            )
+            raise CfgError(f"layer {last} [{self.kind}]: found spatial=1, expected a softmax of the whole image")
 
     def __call__(self, raw: Sequence[Tensor], targets: Tensor) -> ClassificationLosses:
         """Compute the loss. raw: output of `network.forward`; targets: float `[B, classes]`."""
         values = raw[0].float().flatten(1)
         if values.shape != targets.shape:
-            raise ValueError(
-                f"found targets of shape {list(targets.shape)}, expected {list(values.shape)}"
-            )
+            raise ValueError(f"found targets of shape {list(targets.shape)}, expected {list(values.shape)}")
         if isinstance(self.layer, TreeSoftmax):
             loss = tree_loss(values, targets, self.layer.tree, self.layer.temperature)
         elif self.kind in SOFTMAX:
@@ -124,7 +121,8 @@ def softmax_loss(values: Tensor, targets: Tensor, groups: int, temperature: floa
 
 
 def tree_loss(values: Tensor, targets: Tensor, tree: Tree, temperature: float) -> Tensor:
-    """Return the cross entropy of each group of a class hierarchy, weighted by the sum of its targets: 1 on the path, or 0.
+    """Return the cross entropy of each group of a class hierarchy, weighted by the sum of its targets: 1 on the
+    path, or 0.
 
     Source: softmax_layer.c forward_softmax_layer_gpu, which masks the groups off the path; the CPU code does not.
 
@@ -137,9 +135,7 @@ def tree_loss(values: Tensor, targets: Tensor, tree: Tree, temperature: float) -
     scaled = values / temperature
     group = tree.group.to(values.device)
     empty = values.new_zeros(len(values), tree.groups)
-    largest = empty.scatter_reduce(
-        1, group.expand_as(scaled), scaled.detach(), "amax", include_self=False
-    )
+    largest = empty.scatter_reduce(1, group.expand_as(scaled), scaled.detach(), "amax", include_self=False)
     sums = empty.index_add(1, group, torch.exp(scaled - largest[:, group]))
     group_targets = empty.index_add(1, group, targets)
     return temperature * (group_targets * (largest + sums.log())).sum() - (values * targets).sum()

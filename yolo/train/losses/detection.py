@@ -101,9 +101,7 @@ class DetectionLoss:
             if found not in known:
                 raise ValueError(f"found {what} {found!r}, expected one of {', '.join(known)}")
         if not network.heads:
-            raise ValueError(
-                "found a network without a detection head, expected at least one [yolo]"
-            )
+            raise ValueError("found a network without a detection head, expected at least one [yolo]")
         self.dialect = DIALECTS[dialect]
         self.box_gradient = box_gradient
         self.heads = [network.layers[index] for index in network.heads]
@@ -123,13 +121,10 @@ class DetectionLoss:
         targets = self._with_head_classes(targets)
         parts = [
             loss(head, settings, options, map_, targets)
-            for loss, head, settings, map_ in zip(
-                self.losses, self.heads, self.settings, raw, strict=True
-            )
+            for loss, head, settings, map_ in zip(self.losses, self.heads, self.settings, raw, strict=True)
         ]
         box, objectness, classification = (
-            torch.stack([getattr(part, name) for part in parts]).sum() / len(raw[0])
-            for name in PARTS
+            torch.stack([getattr(part, name) for part in parts]).sum() / len(raw[0]) for name in PARTS
         )
         ious = torch.cat([part.ious for part in parts])
         return Losses(
@@ -139,10 +134,7 @@ class DetectionLoss:
             classification=classification.detach(),
             iou=ious.sum() / max(1, len(ious)),
             assigned=len(ious),
-            heads=tuple(
-                replace(part, **{name: getattr(part, name).detach() for name in PARTS})
-                for part in parts
-            ),
+            heads=tuple(replace(part, **{name: getattr(part, name).detach() for name in PARTS}) for part in parts),
         )
 
     def _with_head_classes(self, targets: Targets) -> Targets:

@@ -144,9 +144,7 @@ def _box_loss(
     return DeltaLoss.apply(raw, deltas, total), paired_iou(predicted, expected)
 
 
-def _likelihood_gradient(
-    head: YoloHead, positive: PositiveBoxes, sigmas: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _likelihood_gradient(head: YoloHead, positive: PositiveBoxes, sigmas: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the negative log likelihood of each ground truth `[K]`, and its gradients for x, y, w, h and their σ.
 
     The gradients `[K, 4]` are those for the values after the logistic function; Darknet uses them for the raw values.
@@ -170,7 +168,5 @@ def negative_log_likelihood(mean: Tensor, sigma: Tensor, target: Tensor) -> Tens
     The density has the width of σ and the height of σ + 0.3. Source: delta_gaussian_yolo_box, whose delta is the
     negative derivative of this function.
     """
-    density = torch.exp(-0.5 * ((target - mean) / sigma).square()) / (
-        math.sqrt(2 * math.pi) * (sigma + SIGMA_CONST)
-    )
+    density = torch.exp(-0.5 * ((target - mean) / sigma).square()) / (math.sqrt(2 * math.pi) * (sigma + SIGMA_CONST))
     return -0.5 * torch.log(density + DENSITY_EPSILON)

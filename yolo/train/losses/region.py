@@ -91,9 +91,7 @@ def region_loss(
     pairs = _class_pairs(settings, flat, targets.labels, positive, ignored, best_target)
     return HeadLoss(
         box=_box_loss(head, settings, options, cells, positive[last], targets.boxes[last]),
-        objectness=_objectness_loss(
-            head, settings, flat, negative_target, ignored, positive[last], ious[last]
-        ),
+        objectness=_objectness_loss(head, settings, flat, negative_target, ignored, positive[last], ious[last]),
         classification=_class_loss(head, settings, options.dialect, flat, pairs),
         ious=ious,
         cells=len(flat),
@@ -101,9 +99,7 @@ def region_loss(
     )
 
 
-def _positive_cells(
-    head: RegionHead, settings: RegionSettings, boxes: Tensor, targets: Targets
-) -> Tensor:
+def _positive_cells(head: RegionHead, settings: RegionSettings, boxes: Tensor, targets: Targets) -> Tensor:
     """Return the cell of each target, int64 `[M]` into the flattened `[B, A, H, W]`.
 
     Of the anchors at the center of the target, the one whose predicted shape has the largest IoU with the target is
@@ -249,9 +245,7 @@ def _class_loss(
     return F.binary_cross_entropy_with_logits(raw, target, weight, reduction="sum")
 
 
-def _softmax_loss(
-    head: RegionHead, settings: RegionSettings, flat: Tensor, pairs: ClassPairs
-) -> Tensor:
+def _softmax_loss(head: RegionHead, settings: RegionSettings, flat: Tensor, pairs: ClassPairs) -> Tensor:
     """Sum the cross entropy; a background is one more class, detached as in `_background_error`."""
     logits, labels, weights = flat[pairs.cells, COORDS + 1 :], pairs.labels, pairs.weights
     if head.background:

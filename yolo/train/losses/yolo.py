@@ -31,9 +31,7 @@ FOCAL_ALPHA = 0.5  # AlexeyAB delta_yolo_class
 FOCAL_EPSILON = 1e-15  # keeps the logarithm finite
 
 
-def yolo_loss(
-    head: YoloHead, settings: YoloSettings, options: LossOptions, raw: Tensor, targets: Targets
-) -> HeadLoss:
+def yolo_loss(head: YoloHead, settings: YoloSettings, options: LossOptions, raw: Tensor, targets: Targets) -> HeadLoss:
     """Compute the loss of one head, summed over the batch.
 
     Source: AlexeyAB yolo_layer.c process_batch, pjreddie forward_yolo_layer.
@@ -49,9 +47,7 @@ def yolo_loss(
     grid = (raw.shape[-2], raw.shape[-1])
     cells = head.split(raw)
     predictions = head.decode(raw.detach())
-    assignment = assign(
-        head, settings, options.dialect, predictions.boxes, predictions.class_probs, targets, grid
-    )
+    assignment = assign(head, settings, options.dialect, predictions.boxes, predictions.class_probs, targets, grid)
     flat = cells.reshape(-1, cells.shape[-1])  # [B*A*H*W, 5+classes]
     class_weight = class_weights(settings, targets)[assignment.target_index]  # [K]
     classification, class_errors = class_loss(head, settings, flat[:, 5:], targets, assignment)

@@ -34,7 +34,6 @@ from yolo.train.setup.options import Options, Output
 from yolo.train.validation import Scores, Task, Validation, steps_between_scores
 
 log = logging.getLogger(__name__)
-
 HARMLESS = (STRAY_FILE, UNSEEN_CLASS)  # these problems are logged, but do not stop the run
 
 
@@ -51,9 +50,7 @@ class ClassificationData:
     top: int
 
 
-def classification_task(
-    options: Options, network: Network, data: DataFile, batch: int, processes: Processes
-) -> Task:
+def classification_task(options: Options, network: Network, data: DataFile, batch: int, processes: Processes) -> Task:
     """Set up the training of a classifier.
 
     Args:
@@ -92,9 +89,7 @@ def classification_task(
     )  # fmt: skip
 
 
-def read_classification_data(
-    network: Network, data: DataFile, cfg: Path, skip_problems: bool
-) -> ClassificationData:
+def read_classification_data(network: Network, data: DataFile, cfg: Path, skip_problems: bool) -> ClassificationData:
     """Check all images of a data set, and log a summary and the problems.
 
     Args:
@@ -164,9 +159,7 @@ def _total(parts: Sequence[Accuracy]) -> Accuracy:
     )
 
 
-def _loss(
-    loss: ClassificationLoss, raw: Sequence[Tensor], targets: Tensor, _seen: int
-) -> ClassificationLosses:
+def _loss(loss: ClassificationLoss, raw: Sequence[Tensor], targets: Tensor, _seen: int) -> ClassificationLosses:
     return loss(raw, targets)
 
 
@@ -220,9 +213,7 @@ def _read_names(path: Path, classes: int) -> list[str]:
     return names[:classes]
 
 
-def _read_images(
-    path: Path, labels: Sequence[str], channels: int, skip_problems: bool
-) -> tuple[ClassifiedImage, ...]:
+def _read_images(path: Path, labels: Sequence[str], channels: int, skip_problems: bool) -> tuple[ClassifiedImage, ...]:
     """Return the usable images. Log their number and the problems of the others."""
     images, problems = read_classified(path, labels, channels)
     counts = images_per_class(images, len(labels))

@@ -32,7 +32,6 @@ from yolo.train.setup.preflight import all_problems, anchor_lines, placement_of,
 from yolo.train.validation import Task, Validation, detection_scores, steps_between_scores
 
 log = logging.getLogger(__name__)
-
 MOST_COUNTS = 100  # of classes in one line
 
 
@@ -49,9 +48,7 @@ class DetectionData:
     class_map: Tensor | None
 
 
-def detection_task(
-    options: Options, network: Network, data: DataFile, batch: int, processes: Processes
-) -> Task:
+def detection_task(options: Options, network: Network, data: DataFile, batch: int, processes: Processes) -> Task:
     """Set up the training of a detector.
 
     Args:
@@ -105,9 +102,7 @@ def detection_task(
     )  # fmt: skip
 
 
-def read_detection_data(
-    network: Network, data: DataFile, cfg: Path, skip_problems: bool
-) -> DetectionData:
+def read_detection_data(network: Network, data: DataFile, cfg: Path, skip_problems: bool) -> DetectionData:
     """Check all lists, labels and images of a data set, and log a summary, the problems and the fit of the anchors.
 
     Args:
@@ -214,9 +209,7 @@ def _read_names(data: DataFile, classes: int, class_map: Tensor | None) -> list[
     return names
 
 
-def _check_usable(
-    data: DataFile, train: CheckedSet, valid: CheckedSet | None, skip_problems: bool
-) -> None:
+def _check_usable(data: DataFile, train: CheckedSet, valid: CheckedSet | None, skip_problems: bool) -> None:
     """Raise DatasetError for problems that stop the run, and for lists without a usable image or without an object."""
     for path, checked in ((data.train, train), (data.valid, valid)):
         if checked is None:
@@ -230,9 +223,7 @@ def _check_usable(
         if not checked.images:
             raise DatasetError(f"{path}: found no usable image")
     if sum(objects_per_class(train.images, data.classes)) == 0:
-        raise DatasetError(
-            f"{data.train}: found no object in any label file, expected some to learn from"
-        )
+        raise DatasetError(f"{data.train}: found no object in any label file, expected some to learn from")
 
 
 def _read_class_map(network: Network, cfg: Path) -> Tensor | None:

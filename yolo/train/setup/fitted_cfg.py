@@ -185,10 +185,7 @@ def anchor_values(
     unit, digits = (heads[0].stride, CELL_DIGITS) if in_cells else (1.0, PIXEL_DIGITS)
     found = rounded_anchors(kmeans_anchors(boxes, sum(counts), seed) / unit, digits)
     masks = masks_by_size(counts, [head.stride for head in heads])
-    new = [
-        replace(head, anchors=found * unit, own=mask)
-        for head, mask in zip(heads, masks, strict=True)
-    ]
+    new = [replace(head, anchors=found * unit, own=mask) for head, mask in zip(heads, masks, strict=True)]
     before, after = fit_of(heads, boxes), fit_of(new, boxes)
     if (after.recall, after.mean_iou) <= (before.recall, before.mean_iou):
         return None
@@ -201,9 +198,7 @@ def anchor_values(
     return FittedAnchors(values, before, after)
 
 
-def schedule_values(
-    net: Section, classes: int, images: int, epochs: float | None = None
-) -> dict[str, str | None]:
+def schedule_values(net: Section, classes: int, images: int, epochs: float | None = None) -> dict[str, str | None]:
     """Return batch, max_batches, steps, scales and burn_in of [net].
 
     max_batches follows AlexeyAB's advice, or `epochs`. Where the policy is steps, the rate drops at 80 and 90 %.
@@ -245,9 +240,7 @@ def fitted_cfg(base: str | Path, data: DataFile, options: FitOptions) -> FittedC
     """
     if data.train is None:
         raise DatasetError(f"{data.path}: expected the key train")
-    size = {
-        key: str(side) for key, side in zip(("height", "width"), options.size or (), strict=False)
-    }
+    size = {key: str(side) for key, side in zip(("height", "width"), options.size or (), strict=False)}
     sections = override(read_cfg(base), size)
     network, _ = build(sections)
     images, boxes, summary = _training_data(network, data)
@@ -324,9 +317,7 @@ def _largest_size(network: Network) -> tuple[int, int]:
     if not random:
         return size
     settings = network.training_settings
-    sizes = Sizes(
-        size, random, settings.resize_step, settings.max_batches, seed=0, dialect="alexeyab"
-    )
+    sizes = Sizes(size, random, settings.resize_step, settings.max_batches, seed=0, dialect="alexeyab")
     return max((sizes.size_at(step) for step in (1, settings.max_batches)), key=math.prod)
 
 

@@ -41,22 +41,15 @@ WORD_COLUMNS, EXAMPLE_COLUMNS = 26, 64  # of the table of problems; paths are ne
 # Other anchors are worth a hint when k-means finds as many that reach this much more of the boxes. No fixed recall
 # would do: of VOC2007's boxes the best six anchors reach 0.82 and the best nine 0.90, the published ones 0.72 and 0.87.
 WORTHWHILE_GAIN = 0.05
-
 SAMPLE, SAMPLE_STARTS = 2000, 3  # boxes and random starts for that comparison: it takes a second
-
 READABLE_CHANNELS = (1, 3)
-
 GIB = 2**30
 
 # The backward pass needs the gradients before and behind a layer beside what autograd kept: the largest two.
 GRADIENTS_AT_ONCE = 2
-
 LOSS_COPIES = 4  # of the raw maps in float32: decoded, their loss, its gradient
-
 FLOAT_BYTES = 4
-
 MEMINFO = Path("/proc/meminfo")
-
 CGROUP = Path("/sys/fs/cgroup")  # version 2: what a container may take
 
 
@@ -64,9 +57,7 @@ def check_channels(network: Network, cfg: Path) -> None:
     """Raise CfgError for a network whose input cannot be an image file."""
     if network.input.channels not in READABLE_CHANNELS:
         expected = " or ".join(map(str, READABLE_CHANNELS))
-        raise CfgError(
-            f"{cfg}: found channels={network.input.channels}, expected {expected}: those of image files"
-        )
+        raise CfgError(f"{cfg}: found channels={network.input.channels}, expected {expected}: those of image files")
 
 
 def placement_of(network: Network) -> Callable[[tuple[int, int], tuple[int, int]], Placement]:
@@ -74,9 +65,7 @@ def placement_of(network: Network) -> Callable[[tuple[int, int], tuple[int, int]
     return letterboxed if network.letterboxed else stretched
 
 
-def all_problems(
-    network: Network, names: Sequence[str], train: CheckedSet, valid: CheckedSet | None
-) -> list[Problem]:
+def all_problems(network: Network, names: Sequence[str], train: CheckedSet, valid: CheckedSet | None) -> list[Problem]:
     """Return all problems of both lists, grouped by kind, those that stop a run first."""
     size = network.input.height, network.input.width
     found = [
@@ -159,9 +148,7 @@ def anchor_lines(network: Network, boxes: np.ndarray, cfg: Path, data: Path) -> 
     heads = heads_of(network)
     if not heads or len(boxes) == 0:
         return []
-    lines = [
-        f"anchors: {describe_fit(fit_of(heads, boxes))}; {_describe_heads(heads, fit_of(heads, boxes))}"
-    ]
+    lines = [f"anchors: {describe_fit(fit_of(heads, boxes))}; {_describe_heads(heads, fit_of(heads, boxes))}"]
     sample = np.random.default_rng(0).permutation(boxes)[:SAMPLE]
     used = np.concatenate([head.anchors[list(head.own)] for head in heads])
     count = len(np.unique(used, axis=0))
@@ -274,9 +261,7 @@ def free_bytes(device: torch.device, meminfo: Path = MEMINFO, cgroup: Path = CGR
         return free
 
 
-def _kept(
-    network: Network, images: Tensor, first: int, dtype: torch.dtype
-) -> tuple[list[int], int]:
+def _kept(network: Network, images: Tensor, first: int, dtype: torch.dtype) -> tuple[list[int], int]:
     """Return the bytes of each storage that autograd keeps beside the weights, and the number of raw-map values.
 
     first: index of the first layer that receives gradients.
@@ -308,9 +293,7 @@ def _bytes(tensor: Tensor) -> int:
     return tensor.numel() * tensor.element_size()
 
 
-def memory_line(
-    memory: Memory, free: int | None, images: int, size: tuple[int, int], subdivisions: int
-) -> str:
+def memory_line(memory: Memory, free: int | None, images: int, size: tuple[int, int], subdivisions: int) -> str:
     """Describe how much memory a mini-batch needs, and whether it fits.
 
     Args:

@@ -28,9 +28,7 @@ from yolo.train.setup.preflight import check_channels, estimate_memory, free_byt
 from yolo.train.trainer import Run, stateful_parts
 
 log = logging.getLogger(__name__)
-
 SAVE_EVERY = 100  # steps (detector.c: _last.weights)
-
 ALONE = Processes()
 
 
@@ -48,9 +46,7 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
         CfgError, DatasetError, WeightsError: anything that would stop the run later. Nothing has been written then.
     """
     learning, machine, output = options.learning, options.machine, options.output
-    network = read_network(
-        options.cfg, options.dialect, dict(options.overrides), options.start.seed
-    )
+    network = read_network(options.cfg, options.dialect, dict(options.overrides), options.start.seed)
     settings = network.training_settings
     batch = settings.batch // settings.subdivisions * settings.subdivisions  # as Darknet divides
     data = read_data(options.data)
@@ -61,9 +57,7 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
     network.to(device, memory_format=torch.channels_last)
     if machine.sync_bn and processes.world > 1:
         convert_sync_batchnorm(network)
-    optimizer = make_optimizer(
-        network, settings, learning.freeze, options.start.cutoff or 0, learning.backbone_lr
-    )
+    optimizer = make_optimizer(network, settings, learning.freeze, options.start.cutoff or 0, learning.backbone_lr)
     precision = precision_of(device, machine.amp)
     ema = _make_ema(network, settings, learning.ema)
     parts, course = stateful_parts(ema, precision), _course(network, learning, machine.amp)
@@ -75,12 +69,8 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
         network.weights_format = network.weights_format._replace(order="alexeyab")
     images = batch // settings.subdivisions // processes.world
     copies = (2 if settings.adam else 1) + (ema is not None)
-    memory = estimate_memory(
-        network, images, task.largest_input, copies, precision.dtype, learning.freeze
-    )
-    line = memory_line(
-        memory, free_bytes(device), images, task.largest_input, settings.subdivisions
-    )
+    memory = estimate_memory(network, images, task.largest_input, copies, precision.dtype, learning.freeze)
+    line = memory_line(memory, free_bytes(device), images, task.largest_input, settings.subdivisions)
     log.info("%s", line)
     batches = task.batches(progress)
     folder = (output and output.out) or data.backup or Path("backup")
@@ -171,8 +161,7 @@ def load_start(
                 )
         if progress.step >= last:
             raise WeightsError(
-                f"{path}: found step {progress.step}, expected one before max_batches={last}; "
-                "--max-batches N trains on"
+                f"{path}: found step {progress.step}, expected one before max_batches={last}; --max-batches N trains on"
             )
         return progress
     progress = Progress(step=0, seen=0, seed=start_point.seed, best_map=-1.0, settings=course)
@@ -190,9 +179,7 @@ def load_start(
     return replace(progress, step=step, seen=header.seen)
 
 
-def data_parallel(
-    network: Network, processes: Processes, device: torch.device
-) -> nn.parallel.DistributedDataParallel:
+def data_parallel(network: Network, processes: Processes, device: torch.device) -> nn.parallel.DistributedDataParallel:
     """Wrap the network for several processes: their gradients become the mean of all."""
     # Layers that wait for their step have no gradient until then. A branch that leads to no head never has one.
     some_unused = changes_with_time(network) or len(_used_layers(network)) < len(network.layers)
@@ -251,17 +238,13 @@ def _make_ema(network: Network, settings: TrainingSettings, decay: float) -> Wei
     return None
 
 
-def _make_model(
-    network: Network, processes: Processes, device: torch.device, compiled: bool
-) -> nn.Module:
+def _make_model(network: Network, processes: Processes, device: torch.device, compiled: bool) -> nn.Module:
     """Return the module that computes the raw maps in training."""
     model = data_parallel(network, processes, device) if processes.world > 1 else network
     return torch.compile(model) if compiled else model
 
 
-def _open_logger(
-    folder: Path, network: Network, title: str, first_step: int, log_format: str
-) -> Logger:
+def _open_logger(folder: Path, network: Network, title: str, first_step: int, log_format: str) -> Logger:
     folder.mkdir(parents=True, exist_ok=True)
     settings = network.training_settings
     return Logger(
