@@ -1,9 +1,8 @@
 """Darknet models, alive in PyTorch: any .cfg as a torch module, .weights in and out, Darknet's own training arithmetic.
 
 Dimension letters in all docstrings: B images, A anchors of a head, C channels, H rows, W columns, P predictions of an
-image, N detections, M ground-truth boxes, K pairs of a cell and a ground truth. Sizes are (height, width); points
-and box
-sizes (x, y), (w, h).
+image, N detections, M ground-truth boxes, K pairs of a cell and a ground-truth box. Sizes are (height, width); points
+and box sizes are (x, y), (w, h).
 """
 
 from importlib import import_module
