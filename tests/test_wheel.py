@@ -16,7 +16,7 @@ from yolo.model.network import Network
 from yolo.model.weights import save_weights
 from yolo.named_files import shipped_files
 
-FOLDERS = ("yolo", "cfg", "data")
+FOLDERS = ("yolo", "cfg", "data", "weights")
 FILES = ("setup.py", "pyproject.toml", "README.md", "LICENSE")
 
 

@@ -67,9 +67,10 @@ def main() -> None:
         training = start(options, processes)
         settings = training.network.training_settings
         first = training.progress.step + 1
+        parts = "1 part" if settings.subdivisions == 1 else f"{settings.subdivisions} parts"
         training.logger.message(
             f"training on {training.device}: steps {first} to {training.last_step}, batch {training.batch} "
-            f"in {settings.subdivisions} parts, {training.precision.name}; "
+            f"in {parts}, {training.precision.name}; "
             f"curves: tensorboard --logdir {training.folder / 'tensorboard'}"
         )
         try:

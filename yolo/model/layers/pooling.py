@@ -28,8 +28,9 @@ BLUR_ROWS = {2: (1.0, 1.0), 3: (1.0, 2.0, 1.0)}
 class MaxPool(nn.Module):
     """Maximum of each window (maxpool_layer.c).
 
-    The padding value is -inf. `padding` is the sum of both sides; if it is odd, the right and the bottom side get one
-    pixel more. An input that the windows do not divide evenly gets more padding there, so 2/2 pooling rounds up.
+    The padding value is -inf. `padding` is the sum of both sides; the cfg's default is size - 1. If it is odd, the
+    right and the bottom side get one pixel more. An input that the windows do not divide evenly gets more padding
+    there, so 2/2 pooling rounds up.
     """
 
     def __init__(self, *, size: int, stride: tuple[int, int], padding: int) -> None:
