@@ -13,7 +13,7 @@ def test_the_whole_path_as_a_user_goes_it(project, case, call):
     script = project / "tools/train.py"
     out, err, code = process(script, *TRAIN, "--workers", 1, "--max-batches", 3, cwd=case)
     assert code == 0, err
-    assert "Traceback" not in err and "training on cpu: steps 1 to 3, batch 4 in 1 parts" in err
+    assert "Traceback" not in err and "training on cpu: steps 1 to 3, batch 4 in 1 part" in err
     assert re.search(r"^3/3  loss \d+\.\d+ \(avg .*\)  IoU .* images/s  0:00:00 left$", err, re.M)
     assert "| mean (mAP) |" in err and "four/list.txt: 4 images, 6 objects" in err
     assert "step 3: run/tiny_last.weights, run/tiny_last.pt\n" in out
