@@ -184,3 +184,11 @@ def test_images_are_found_by_any_suffix_and_jpg_goes_first(tmp_path):
 def test_bccd_reads_whole(shared):
     paths = sorted((shared / "datasets" / "BCCD" / "Annotations").glob("*.xml"))
     assert sum(len(read_annotation(path).objects) for path in paths) == 4888  # counted by xml.etree
+
+
+def test_a_file_too_large_for_one_image_is_refused_unread(tmp_path):
+    path = tmp_path / "large.xml"
+    with open(path, "wb") as file:
+        file.truncate(9 * 2**20)  # no bytes on the disk
+    with pytest.raises(DatasetError, match="large.xml: found more than 8388608 bytes for one image"):
+        read_annotation(path)

@@ -16,6 +16,7 @@ from yolo.formats.plain_text import parse_number
 from yolo.records import VOC_ORIGIN, GroundTruth, Problem
 
 LARGEST_SIDE = 2**31 - 1  # of an image, in pixels
+MAX_ANNOTATION_BYTES = 8 * 2**20  # ours: some 20,000 objects; VOC2007's longest file has 42
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 DIFFICULT = {"0": False, "1": True}
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")  # any case, in order of preference
@@ -86,7 +87,10 @@ def _parse(path: str | Path) -> Element:
     (defusedxml cannot use the C parser). Searching the bytes is enough: expat accepts only encodings in which ASCII
     stays ASCII, and UTF-16, in which each ASCII letter has a zero byte; no other XML has zero bytes.
     """
-    data = Path(path).read_bytes()
+    with open(path, "rb", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size > MAX_ANNOTATION_BYTES:
+            raise DatasetError(f"{path}: found more than {MAX_ANNOTATION_BYTES} bytes for one image")
+        data = file.read()
     if b"<!DOCTYPE" in data:
         raise DatasetError(f"{path}: declares a document type, which may hide entities")
     if b"\0" in data:
