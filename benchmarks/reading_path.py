@@ -44,13 +44,15 @@ sys.setprofile(note)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--project", type=Path, default=PROJECT, help="checkout to measure")
-    project = parser.parse_args().project.resolve()
+    parser.add_argument("--no-start-up", action="store_true", help="leave out what takes minutes")
+    args = parser.parse_args()
+    project = args.project.resolve()
     sizes(project)
     names(project)
     print(f"import depth: {import_depth(project)}")
     with tempfile.TemporaryDirectory() as folder:
         traces(project, Path(folder))
-        if not os.environ.get("NOSTART"):
+        if not args.no_start_up:
             start_up(project, Path(folder))
 
 
