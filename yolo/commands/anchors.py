@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,18 +68,11 @@ def _print_anchors(network: Network, heads: list[HeadAnchors], boxes: np.ndarray
     from yolo.data import anchors
     from yolo.train.setup.preflight import describe_fit
 
-    counts = [len(head.own) for head in heads]
-    masks = anchors.masks_by_size(counts, [head.stride for head in heads])
     in_cells = network.kinds[heads[0].layer] == "region"
-    unit = heads[0].stride if in_cells else 1.0
-    digits = anchors.CELL_DIGITS if in_cells else anchors.PIXEL_DIGITS
-    best = anchors.kmeans_anchors(boxes, sum(counts), seed)
-    found = anchors.rounded_anchors(best / unit, digits)
-    pairs = zip(heads, masks, strict=True)
-    new = [replace(head, anchors=found * unit, own=mask) for head, mask in pairs]
+    new, line = anchors.refit_heads(heads, boxes, in_cells, seed)
     fit = anchors.fit_of(new, boxes)
     print(f"k-means: {describe_fit(fit)}\n")
-    print(f"anchors = {anchors.anchors_line(found, digits)}\nnum = {len(found)}")
+    print(f"anchors = {line}\nnum = {len(new[0].anchors)}")
     for head, fraction in zip(new, fit.fractions, strict=True):
         if not in_cells:  # a [region] uses all anchors
             place = f"layer {head.layer}, stride {head.stride:g}"

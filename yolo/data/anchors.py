@@ -6,7 +6,7 @@ Only widths and heights count, as in Darknet's choice of the anchor that is resp
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -128,6 +128,28 @@ def kmeans_anchors(boxes: np.ndarray, count: int, seed: int = 0, starts: int = S
     tried = [_kmeans(boxes, different[rng.permutation(len(different))[:count]]) for _ in range(starts)]
     best = max(tried, key=lambda anchors: best_anchors(anchors, boxes)[0].mean())
     return best[np.argsort(best.prod(axis=1), kind="stable")]
+
+
+def refit_heads(
+    heads: Sequence[HeadAnchors], boxes: np.ndarray, in_cells: bool, seed: int = 0
+) -> tuple[list[HeadAnchors], str]:
+    """Return the heads with anchors by k-means on boxes, small ones on the finest grid, and the anchors for the cfg.
+
+    Args:
+        heads: of one network.
+        boxes: (width, height) in network-input pixels `[M, 2]`.
+        in_cells: the cfg holds anchors in cells, as those of a [region], and not in pixels.
+        seed: of the starts of k-means.
+
+    Raises:
+        DatasetError: as `kmeans_anchors` does.
+    """
+    counts = [len(head.own) for head in heads]
+    masks = masks_by_size(counts, [head.stride for head in heads])
+    unit, digits = (heads[0].stride, CELL_DIGITS) if in_cells else (1.0, PIXEL_DIGITS)
+    found = rounded_anchors(kmeans_anchors(boxes, sum(counts), seed) / unit, digits)
+    new = [replace(head, anchors=found * unit, own=mask) for head, mask in zip(heads, masks, strict=True)]
+    return new, anchors_line(found, digits)
 
 
 def masks_by_size(counts: Sequence[int], strides: Sequence[float]) -> list[tuple[int, ...]]:

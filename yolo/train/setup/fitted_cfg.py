@@ -5,24 +5,13 @@ Classes, filters, anchors, schedule and subdivisions: what Darknet's README tell
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from yolo.cfg import DataFile, Section, override, parse_cfg, read_cfg, read_names
-from yolo.data.anchors import (
-    CELL_DIGITS,
-    PIXEL_DIGITS,
-    AnchorFit,
-    HeadAnchors,
-    anchors_line,
-    box_sizes,
-    fit_of,
-    kmeans_anchors,
-    masks_by_size,
-    rounded_anchors,
-)
+from yolo.data.anchors import AnchorFit, HeadAnchors, box_sizes, fit_of, refit_heads
 from yolo.data.check import check_list
 from yolo.data.class_folders import read_classified
 from yolo.errors import CfgError, DatasetError
@@ -178,21 +167,16 @@ def anchor_values(
         boxes: (width, height) of the training boxes in pixels of the network input `[M, 2]`.
         seed: of the starts of k-means.
     """
-    counts = [len(head.own) for head in heads]
-    if not heads or len(np.unique(boxes, axis=0)) < sum(counts):
+    if not heads or len(np.unique(boxes, axis=0)) < sum(len(head.own) for head in heads):
         return None
     in_cells = network.kinds[heads[0].layer] == "region"
-    unit, digits = (heads[0].stride, CELL_DIGITS) if in_cells else (1.0, PIXEL_DIGITS)
-    found = rounded_anchors(kmeans_anchors(boxes, sum(counts), seed) / unit, digits)
-    masks = masks_by_size(counts, [head.stride for head in heads])
-    new = [replace(head, anchors=found * unit, own=mask) for head, mask in zip(heads, masks, strict=True)]
+    new, line = refit_heads(heads, boxes, in_cells, seed)
     before, after = fit_of(heads, boxes), fit_of(new, boxes)
     if (after.recall, after.mean_iou) <= (before.recall, before.mean_iou):
         return None
-    line = anchors_line(found, digits).replace("  ", " ")
     values: Values = {}
     for head in new:
-        values[head.layer + 1] = {"anchors": line, "num": str(len(found))}
+        values[head.layer + 1] = {"anchors": line.replace("  ", " "), "num": str(len(head.anchors))}
         if not in_cells:  # a [region] has no mask
             values[head.layer + 1]["mask"] = ",".join(map(str, head.own))
     return FittedAnchors(values, before, after)
