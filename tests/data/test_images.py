@@ -1,4 +1,4 @@
-"""yolo.data.images: pixels as they are stored, whole and halved; one line for what is no image; the limit of the
+"""yolo.data.images: pixels as cv2.imread turns them, whole and halved; one line for what is no image; the limit of the
 store."""
 
 import struct
@@ -8,10 +8,23 @@ import numpy as np
 import pytest
 
 from tests.helpers.tiny_data import draw, write_image
+from yolo.data.image_header import read_header
 from yolo.data.images import ImageStore, read_half, read_image
 from yolo.errors import DatasetError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+
+
+UPRIGHT = {  # EXIF 2.3, tag 0x0112: where the stored row 0 and column 0 belong
+    1: lambda image: image,  # top, left
+    2: lambda image: image[:, ::-1],  # top, right
+    3: lambda image: image[::-1, ::-1],  # bottom, right
+    4: lambda image: image[::-1],  # bottom, left
+    5: lambda image: image.swapaxes(0, 1),  # left, top
+    6: lambda image: image.swapaxes(0, 1)[:, ::-1],  # right, top
+    7: lambda image: image.swapaxes(0, 1)[::-1, ::-1],  # right, bottom
+    8: lambda image: image.swapaxes(0, 1)[::-1],  # left, bottom
+}
 
 
 def turned(jpeg: bytes, orientation: int) -> bytes:
@@ -41,11 +54,16 @@ def test_a_gray_file_fills_three_channels(tmp_path):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_cameras_orientation_note_is_ignored(tmp_path, channels):
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_turned_as_cv2_imread_turns_it(tmp_path, channels, orientation):
     plain = write_image(tmp_path / "plain.jpg", draw([(0, 0, 30, 20, 0)]))
     noted = tmp_path / "noted.jpg"
-    noted.write_bytes(turned(plain.read_bytes(), 6))
-    np.testing.assert_array_equal(read_image(noted, channels), read_image(plain, channels))
+    noted.write_bytes(turned(plain.read_bytes(), orientation))
+    upright = UPRIGHT[orientation](read_image(plain, channels))
+    np.testing.assert_array_equal(read_image(noted, channels), upright)
+    np.testing.assert_array_equal(read_half(noted, channels), UPRIGHT[orientation](read_half(plain, channels)))
+    np.testing.assert_array_equal(read_image(noted), cv2.imread(str(noted))[:, :, ::-1])
+    assert read_header(noted).size == upright.shape[:2]
 
 
 @pytest.mark.parametrize("ending", [".jpg", ".png", ".bmp", ".webp", ".tif"])

@@ -7,16 +7,9 @@ import numpy as np
 
 from yolo.errors import DatasetError
 
-# Channels → flags of OpenCV. Darknet reads pixels as they are stored and ignores the camera's orientation tag.
-WHOLE = {
-    1: cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION,
-    3: cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,
-}
-
-HALF = {
-    1: cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_IGNORE_ORIENTATION,
-    3: cv2.IMREAD_REDUCED_COLOR_2 | cv2.IMREAD_IGNORE_ORIENTATION,
-}
+# Channels → flags of OpenCV. It turns an image as its EXIF data say, as AlexeyAB's Darknet reads it by cv::imread.
+WHOLE = {1: cv2.IMREAD_GRAYSCALE, 3: cv2.IMREAD_COLOR}
+HALF = {1: cv2.IMREAD_REDUCED_GRAYSCALE_2, 3: cv2.IMREAD_REDUCED_COLOR_2}
 
 JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
