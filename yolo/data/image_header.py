@@ -1,11 +1,14 @@
 """What an image file says about itself before its pixels: format, size, and how a camera held it (EXIF)."""
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+
+from yolo.records import Size
 
 HEAD = 2**16  # bytes that are read first; most headers fit
 JPEG_START = b"\xff\xd8"
@@ -17,7 +20,11 @@ EXIF_START = b"Exif\0\0"
 ORIENTATION_TAG = 0x0112  # EXIF 2.3, 4.6.4
 TIFF_WIDTH, TIFF_HEIGHT = 256, 257  # tags
 TURNED_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")  # OpenCV turns these; an AVIF turns itself
-Size = tuple[int, int]
+# What Pillow raises for damaged files; it documents only the first.
+PILLOW_ERRORS = (
+    *(OSError, ArithmeticError, AttributeError, EOFError, LookupError),
+    *(RuntimeError, SyntaxError, TypeError, ValueError, struct.error),
+)
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,7 @@ def _other_header(data: bytes) -> ImageHeader | None:
             if image.format == "TIFF":
                 width, height = int(image.tag_v2[TIFF_WIDTH]), int(image.tag_v2[TIFF_HEIGHT])
                 orientation = _valid(image.tag_v2.get(ORIENTATION_TAG, 1))
-    except Exception:  # Pillow documents no list of what damaged files raise
+    except PILLOW_ERRORS:
         return None
     finally:
         Image.MAX_IMAGE_PIXELS = limit
