@@ -98,7 +98,7 @@ class RegionHead(nn.Module):
 
     def decode_boxes(self, values: Tensor) -> Tensor:
         """Output of `split` → boxes `[B, A, H, W, 4]` cxcywh 0..1. Source: region_layer.c get_region_box."""
-        height, width = values.shape[2:4]
+        height, width = (int(length) for length in values.shape[2:4])
         grid = values.new_tensor([width, height])
         offsets = torch.sigmoid(values[..., :2])
         centers = (grid_cells(height, width, values.device) + offsets) / grid

@@ -6,6 +6,7 @@ computes predictions from it. At the end of the file: the keys that the sections
 """
 
 import logging
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -137,7 +138,7 @@ class YoloHead(nn.Module):
     def decode(self, raw: Tensor) -> Predictions:
         """`[B, A*(V+classes), H, W]` → Predictions with P = A*H*W."""
         values = self.split(raw)
-        grid = (raw.shape[-2], raw.shape[-1])
+        grid = grid_size(raw)
         t, scores = values[..., :4], values[..., 4:]
         if self.gaussian:
             t, scores = values[..., 0:GAUSSIAN_BOX:2], values[..., GAUSSIAN_BOX:]
@@ -174,7 +175,14 @@ class YoloHead(nn.Module):
 
 def split_anchors(raw: Tensor, anchors: int) -> Tensor:
     """`[B, A*V, H, W]` → float32 `[B, A, H, W, V]`, A = `anchors`."""
-    return raw.float().unflatten(1, (anchors, -1)).permute(0, 1, 3, 4, 2)
+    # not `unflatten`, which ONNX's opset 12 cannot express
+    values = int(raw.shape[1]) // anchors
+    return raw.float().reshape(raw.shape[0], anchors, values, *grid_size(raw)).permute(0, 1, 3, 4, 2)
+
+
+def grid_size(raw: Tensor) -> tuple[int, int]:
+    """Return (H, W) of a raw map as numbers, which are constants in an exported file: its input size is fixed."""
+    return int(raw.shape[-2]), int(raw.shape[-1])
 
 
 def grid_cells(height: int, width: int, device: torch.device) -> Tensor:
@@ -187,7 +195,11 @@ def grid_cells(height: int, width: int, device: torch.device) -> Tensor:
 
 def flatten_predictions(boxes: Tensor, objectness: Tensor, class_probs: Tensor) -> Predictions:
     """`[B, A, H, W, ...]` → Predictions, P = A*H*W."""
-    return Predictions(boxes.flatten(1, 3), objectness.flatten(1, 3), class_probs.flatten(1, 3))
+    batch, count = boxes.shape[0], math.prod(int(length) for length in boxes.shape[1:4])
+    classes = int(class_probs.shape[-1])
+    return Predictions(
+        boxes.reshape(batch, count, 4), objectness.reshape(batch, count), class_probs.reshape(batch, count, classes)
+    )
 
 
 def build_yolo(section: Section, context: BuildContext) -> Built:

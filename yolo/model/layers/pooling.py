@@ -75,7 +75,8 @@ class DepthMaxPool(nn.Module):
         missing = -features.shape[1] % self.out_channels
         if missing:
             features = F.pad(features, (0, 0, 0, 0, 0, missing), value=-math.inf)
-        return features.unflatten(1, (-1, self.out_channels)).amax(dim=1)
+        batch, _, height, width = features.shape
+        return features.reshape(batch, -1, self.out_channels, height, width).amax(dim=1)
 
 
 class LocalAveragePool(nn.Module):

@@ -40,8 +40,10 @@ class SpaceToDepth(nn.Module):
         self.stride = stride
 
     def forward(self, features: Tensor) -> Tensor:
-        blocks = F.pixel_unshuffle(features, self.stride)  # channel first
-        return blocks.unflatten(1, (features.shape[1], -1)).transpose(1, 2).flatten(1, 2)
+        batch, channels, height, width = features.shape
+        step = self.stride
+        blocks = features.reshape(batch, channels, height // step, step, width // step, step)
+        return blocks.permute(0, 3, 5, 1, 2, 4).reshape(batch, channels * step**2, height // step, width // step)
 
 
 class Reorg(nn.Module):
@@ -71,8 +73,10 @@ class DepthToSpace(nn.Module):
         self.stride = stride
 
     def forward(self, features: Tensor) -> Tensor:
-        blocks = features.unflatten(1, (self.stride**2, -1)).transpose(1, 2).flatten(1, 2)
-        return F.pixel_shuffle(blocks, self.stride)  # which has the channel first
+        batch, channels, height, width = features.shape
+        step = self.stride
+        blocks = features.reshape(batch, step, step, channels // step**2, height, width)
+        return blocks.permute(0, 3, 4, 1, 5, 2).reshape(batch, channels // step**2, height * step, width * step)
 
 
 def build_upsample(section: Section, context: BuildContext) -> Built:

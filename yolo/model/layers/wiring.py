@@ -77,8 +77,13 @@ class Route(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         if self.groups > 1:
-            inputs = tuple(features.chunk(self.groups, dim=1)[self.group_id] for features in inputs)
+            inputs = tuple(self._group(features) for features in inputs)
         return inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=1)
+
+    def _group(self, features: Tensor) -> Tensor:
+        """Return the group's channels, by a slice: an exporter computes the bounds of a `chunk` when the file runs."""
+        width = int(features.shape[1]) // self.groups
+        return features[:, self.group_id * width : (self.group_id + 1) * width]
 
 
 class Multiply(nn.Module):
