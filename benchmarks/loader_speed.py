@@ -36,9 +36,10 @@ from torchvision.transforms import v2
 
 from yolo.console import run, whole_number
 from yolo.data.augment.geometry import AugmentationSettings
-from yolo.data.check import LabeledImage, check_list
+from yolo.data.check import check_list
 from yolo.data.dataset import Draw, TrainingImages, collate
 from yolo.data.images import ROOM, ImageStore
+from yolo.data.labeled_images import LabeledImage
 from yolo.data.sample import METHODS, Recipe
 from yolo.settings import ColorSettings, MixingSettings
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from yolo.errors import CfgError, DatasetError, shorten
+from yolo.files import file_state
 
 WHITESPACE = {ord(character): None for character in " \t\r\n\f\v"}
 INTEGER = re.compile(r"[+-]?[0-9]+(\.0*)?", re.ASCII)
@@ -288,11 +289,18 @@ def read_data(path: str | Path) -> DataFile:
 
 def locate(text: str, folder: Path) -> Path:
     """Return the path that `text` means in a file of `folder`: from the current folder if it exists, else `folder`."""
-    path = Path(os.path.expanduser(text))  # unchanged if there is no such user
-    # os.path.exists is False for a name that is too long; Path.exists raises
-    if path.is_absolute() or os.path.exists(path) or not os.path.exists(folder / path):
-        return path
-    return folder / path
+    return Path(located(text, str(folder))[0])
+
+
+def located(text: str, folder: str) -> tuple[str, os.stat_result | None]:
+    """Return the path that `locate` returns, and the state of the file; None if there is none."""
+    path = os.path.expanduser(text)  # unchanged if there is no such user
+    state = file_state(path)
+    if state or os.path.isabs(path):
+        return path, state
+    inside = os.path.join(folder, path)
+    state = file_state(inside)
+    return (inside if state else path), state
 
 
 def read_names(path: str | Path) -> list[str]:

@@ -262,6 +262,15 @@ def add_workers_option(parser: OptionGroup) -> None:
     )
 
 
+def add_recheck_option(parser: OptionGroup) -> None:
+    """Add `--recheck`: whether the check of a list trusts what an earlier one found."""
+    parser.add_argument(
+        "--recheck",
+        action="store_true",
+        help="check every image and label file, also those that have not changed since the last check",
+    )
+
+
 def add_device_option(parser: OptionGroup) -> None:
     """Add `--device`: where the network computes."""
     parser.add_argument(

@@ -40,6 +40,14 @@ def writable(folder: Path) -> bool:
     return folder.is_dir() and os.access(folder, os.W_OK) and bool(folder.stat().st_mode & 0o222)
 
 
+def file_state(path: str) -> os.stat_result | None:
+    """Return the state of a file or folder; None if it is not there or its name cannot be one."""
+    try:
+        return os.stat(path)
+    except (OSError, ValueError):  # missing, too long, or with a zero byte
+        return None
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """Yield a binary file, which replaces `path` in one step when the block succeeds.

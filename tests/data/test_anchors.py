@@ -17,7 +17,7 @@ from yolo.data.anchors import (
     masks_by_size,
     rounded_anchors,
 )
-from yolo.data.check import LabeledImage
+from yolo.data.labeled_images import LabeledImage
 from yolo.errors import DatasetError
 from yolo.letterbox import letterboxed, stretched
 from yolo.records import LabeledBoxes

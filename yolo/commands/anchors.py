@@ -22,6 +22,7 @@ from yolo.cfg import read_data
 from yolo.console import (
     add_cfg_option,
     add_dialect_option,
+    add_recheck_option,
     add_set_option,
     command_parser,
     stop,
@@ -51,7 +52,7 @@ def main() -> None:
     data = read_data(args.data)
     if data.train is None:
         raise DatasetError(f"{data.path}: found no train, expected train = the list of images")
-    checked = check_list(data.train, data.classes, network.input.channels)
+    checked = check_list(data.train, data.classes, network.input.channels, recheck=args.recheck)
     for line in problem_lines(checked.problems):
         print(line, file=sys.stderr)
     size = network.input.height, network.input.width
@@ -86,6 +87,7 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file")
     add("--seed", type=whole_number(0), default=0, metavar="N", help="of k-means; default 0")
+    add_recheck_option(parser)
     add_set_option(parser)
     add_dialect_option(parser, "pjreddie's keeps the aspect ratio of the images")
     return parser.parse_args()

@@ -29,6 +29,7 @@ from yolo.console import (
     add_cfg_option,
     add_device_option,
     add_dialect_option,
+    add_recheck_option,
     add_set_option,
     add_weights_option,
     add_workers_option,
@@ -131,7 +132,7 @@ def _evaluation(args: argparse.Namespace, processes: Processes) -> tuple[Evaluat
         found = f"classes={data.classes} and {len(names)} names"
         expected = f"{network.classes} as in {args.cfg}"
         raise DatasetError(f"{args.data}: found {found}, expected {expected}")
-    checked = check_list(data.valid, network.classes, network.input.channels, data.difficult)
+    checked = check_list(data.valid, network.classes, network.input.channels, data.difficult, args.recheck)
     if processes.rank == 0:
         for line in problem_lines(checked.problems):
             print(line)
@@ -198,6 +199,7 @@ def _arguments() -> argparse.Namespace:
         "--on-problem", choices=("skip", "stop"), default="skip",
         help="faulty images and labels: leave them out and list them (default), or stop",
     )  # fmt: skip
+    add_recheck_option(parser)
     add_dialect_option(parser, "layers, placement of the image (pjreddie: --letterbox)")
     add_set_option(parser)
     add_device_option(parser)

@@ -14,6 +14,7 @@ from yolo.console import (
     add_cfg_option,
     add_device_option,
     add_dialect_option,
+    add_recheck_option,
     add_set_option,
     add_workers_option,
     command_parser,
@@ -44,6 +45,7 @@ def main() -> None:
         dialect=args.dialect,
         overrides=tuple(args.overrides),
         skip_problems=args.on_problem == "skip",
+        recheck=args.recheck,
         start=StartPoint(args.weights, args.cutoff, clear=True, seed=args.seed),
         machine=Machine(args.device, args.workers),
         output=None,
@@ -89,4 +91,5 @@ def _arguments() -> argparse.Namespace:
         help="where lr.png goes; default: this folder")  # fmt: skip
     add("--on-problem", choices=("stop", "skip"), default="stop",
         help="faulty images and labels: stop (default), or leave them out")  # fmt: skip
+    add_recheck_option(parser)
     return parser.parse_args()

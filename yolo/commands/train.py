@@ -28,6 +28,7 @@ from yolo.console import (
     OptionGroup,
     add_cfg_option,
     add_device_option,
+    add_recheck_option,
     add_set_option,
     add_workers_option,
     command_parser,
@@ -229,6 +230,7 @@ def _add_output_options(group: OptionGroup) -> None:
         "--on-problem", choices=("stop", "skip"), default="stop",
         help="broken images, labels out of range, missing files: stop before training (default), or leave them out",
     )  # fmt: skip
+    add_recheck_option(group)
 
 
 def _options() -> Options:
@@ -253,6 +255,7 @@ def _options() -> Options:
         dialect=args.dialect,
         overrides=tuple(overrides),
         skip_problems=args.on_problem == "skip",
+        recheck=args.recheck,
         start=StartPoint(args.weights, args.cutoff, args.clear, args.resume, args.seed),
         learning=Learning(
             iou_loss="giou" if args.giou else args.iou_loss,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from yolo.data.augment.geometry import SMALLEST_SIDE
-from yolo.data.check import LabeledImage
+from yolo.data.check import box_sides
+from yolo.data.labeled_images import LabeledImage, packed
 from yolo.errors import DatasetError
 from yolo.records import Size
 
@@ -66,11 +67,7 @@ def box_sizes(images: Iterable[LabeledImage], size: Size, placed: Callable[[Size
     Boxes of less than a pixel are left out, as in training (see check.tiny_boxes).
     placed: `letterbox.stretched` or `letterbox.letterboxed`.
     """
-    sizes = [np.zeros((0, 2))]
-    for image in images:
-        height, width = placed(image.size, size).content
-        sizes.append(image.ground_truth.boxes[:, 2:] * (width, height))
-    boxes = np.concatenate(sizes)
+    boxes = box_sides(packed(images), size, placed)
     return boxes[(boxes >= SMALLEST_SIDE).all(axis=1)]
 
 

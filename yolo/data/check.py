@@ -2,15 +2,17 @@
 
 A problem is data that cannot be used: it stops the run or is left out. A warning is data that can be used but is
 probably a mistake. `HANDLING` lists all kinds, and what a run does with them.
+
+Files that have not changed since the last check are not read again (`yolo/data/check_cache.py`).
 """
 
 from __future__ import annotations
 
 import os
-from collections import Counter
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,19 @@ import numpy as np
 
 from yolo.console import progress
 from yolo.data.augment.geometry import SMALLEST_SIDE
+from yolo.data.check_cache import (
+    LEAST_ENTRIES,
+    NO_ENTRY,
+    CheckedEntries,
+    KnownEntries,
+    entry_files,
+    pack_entries,
+    read_entries_of,
+    write_entries_of,
+)
 from yolo.data.images import read_image
+from yolo.data.labeled_images import LabeledImage, LabeledImages, TextPacking, Texts, packed
+from yolo.data.parallel import in_threads
 from yolo.errors import DatasetError
 from yolo.formats.label_files import (
     ROUNDING,
@@ -26,11 +40,10 @@ from yolo.formats.label_files import (
     label_candidates,
     label_files,
     labeled_boxes,
-    read_entries,
-    read_list,
+    list_lines,
     read_rows,
 )
-from yolo.records import LabeledBoxes, Problem, Size
+from yolo.records import Problem, Size
 
 if TYPE_CHECKING:
     from yolo.letterbox import Placement
@@ -49,7 +62,6 @@ TINY_BOX = "box below a pixel of the network input"
 UNSEEN_IN_TRAIN = "class without an object to learn from"
 UNSEEN_IN_VALID = "class without an object to score"
 IN_BOTH_LISTS = "image to learn from and to score"
-READERS = 4  # threads; OpenCV releases Python's lock while it decodes
 
 
 @dataclass(frozen=True)
@@ -79,31 +91,33 @@ HANDLING = {
 
 
 @dataclass(frozen=True)
-class LabeledImage:
-    """A readable image, its size (height, width) and its ground truth. difficult: boxes that evaluation ignores.
-
-    labels: the label file; lines: the number of the line of each ground-truth box.
-    """
-
-    path: Path
-    size: Size
-    ground_truth: LabeledBoxes
-    difficult: LabeledBoxes
-    labels: Path | None = None
-    lines: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
 class CheckedSet:
     """The usable images of a list, in its order; the problems of the others; warnings about the usable ones."""
 
-    images: tuple[LabeledImage, ...]
+    images: LabeledImages
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...] = ()
 
 
-def check_list(path: str | Path, classes: int, channels: int, difficult: str | Path | None = None) -> CheckedSet:
-    """Read every image of a list, and its label file.
+@dataclass(frozen=True, eq=False)
+class _Listed:
+    """The N entries of a list: images; difficult, empty without such a list; numbers: int64 `[N]`, of the lines; keys:
+    uint64 `[N]`, of the states of their files."""
+
+    images: Texts
+    difficult: Texts
+    numbers: np.ndarray
+    keys: np.ndarray
+
+
+def check_list(
+    path: str | Path,
+    classes: int,
+    channels: int,
+    difficult: str | Path | None = None,
+    recheck: bool = False,
+) -> CheckedSet:
+    """Read every image of a list, and its label file, unless they have not changed since the last check.
 
     An image keeps its valid labels if others are out of range. Without a label file it has no objects, as in
     AlexeyAB's Darknet. An image is left out if it or its label file cannot be read.
@@ -113,27 +127,78 @@ def check_list(path: str | Path, classes: int, channels: int, difficult: str | P
         classes: Number of classes.
         channels: Of the network input, 1 or 3.
         difficult: A list of equal length; the label files of its images hold the difficult boxes (AlexeyAB's key).
+        recheck: Read all files, whatever is known of them.
 
     Raises:
         DatasetError: The list is empty, or the lists differ in length.
     """
-    entries = read_entries(path)
-    difficult_listed = read_list(difficult) if difficult else [None] * len(entries)
-    if len(difficult_listed) != len(entries):
-        raise DatasetError(f"{difficult}: found {len(difficult_listed)} entries, expected {len(entries)} as in {path}")
-    listed = [image for _, image in entries]
-    images, problems, warnings = [], [], _listed_twice(path, entries)
-    with ThreadPoolExecutor(READERS) as pool:
-        checked = pool.map(
-            lambda pair: _check(*pair, classes, channels),
-            zip(listed, difficult_listed, strict=True),
-        )
-        for image, found in progress(checked, f"checking {Path(path).name}", len(entries)):
-            for each in found:
-                (warnings if _is_warning(each) else problems).append(each)
-            if image is not None:
-                images.append(image)
-    return CheckedSet(tuple(images), tuple(problems), tuple(warnings))
+    listed = _read_listed(path, difficult, f"{classes} classes, {channels} channels")
+    keeps = len(listed.images) >= LEAST_ENTRIES
+    known = read_entries_of(Path(path)) if keeps and not recheck else None
+    if known is not None and np.array_equal(known.keys, listed.keys):
+        entries = known
+    else:
+        found = _found(listed, known and KnownEntries(known), classes, channels)
+        entries = pack_entries(listed.keys, progress(found, f"checking {Path(path).name}", len(listed.images)))
+        if keeps:
+            write_entries_of(Path(path), entries)
+    return _checked_set(path, listed, entries)
+
+
+def _read_listed(path: str | Path, difficult: str | Path | None, settings: str) -> _Listed:
+    """Read the list and look at its files, without reading them."""
+    folders = str(Path(path).parent), str(Path(difficult).parent) if difficult else ""
+    look = partial(entry_files, folders=folders, settings=settings)
+    images, aside, numbers, keys = TextPacking(), TextPacking(), array("q"), array("Q")
+    entries = _lines_of_both(path, difficult, numbers)
+    for files in progress(in_threads(look, entries), f"looking for changes in {Path(path).name}"):
+        images.add(files.image)
+        keys.append(files.key)
+        if files.difficult is not None:
+            aside.add(files.difficult)
+    if not keys:
+        raise DatasetError(f"{path}: found no image, expected one path a line")
+    return _Listed(images.finish(), aside.finish(), np.array(numbers), np.array(keys))
+
+
+def _lines_of_both(path: str | Path, difficult: str | Path | None, numbers: array) -> Iterator[tuple[str, str | None]]:
+    """Yield the lines of a list with those of the list of difficult boxes, and note the numbers of the former."""
+    others = list_lines(difficult) if difficult else None
+    more = 0
+    for number, line in list_lines(path):
+        other = next(others, None) if others else None
+        if others and other is None:
+            more += 1
+            continue
+        numbers.append(number)
+        yield line, other and other[1]
+    rest = sum(1 for _ in others) if others else 0
+    if more or rest:
+        found, expected = len(numbers) + rest, len(numbers) + more
+        raise DatasetError(f"{difficult}: found {found} entries, expected {expected} as in {path}")
+
+
+def _found(
+    listed: _Listed, known: KnownEntries | None, classes: int, channels: int
+) -> Iterator[tuple[LabeledImage | None, list[Problem]]]:
+    """Yield what is found in each entry, known or read now."""
+    count = len(listed.images)
+    places = np.full(count, NO_ENTRY) if known is None else known.find(listed.keys)
+
+    def result(entry: int) -> tuple[LabeledImage | None, list[Problem]]:
+        if places[entry] != NO_ENTRY:
+            return known.get(int(places[entry]))
+        difficult = Path(listed.difficult[entry]) if len(listed.difficult) else None
+        return _check(Path(listed.images[entry]), difficult, classes, channels)
+
+    return in_threads(result, range(count))
+
+
+def _checked_set(path: str | Path, listed: _Listed, entries: CheckedEntries) -> CheckedSet:
+    found = [problem for _, problem in entries.problems]
+    warnings = [*_listed_twice(path, listed), *filter(_is_warning, found)]
+    problems = [problem for problem in found if not _is_warning(problem)]
+    return CheckedSet(entries.images, tuple(problems), tuple(warnings))
 
 
 def stopping(problems: Iterable[Problem]) -> list[Problem]:
@@ -155,8 +220,7 @@ def problem_lines(problems: Iterable[Problem], shown: int = 3) -> Iterator[str]:
 
 def objects_per_class(images: Iterable[LabeledImage], classes: int) -> list[int]:
     """Return the number of boxes of each class."""
-    counts = Counter(label for image in images for label in image.ground_truth.labels.tolist())
-    return [counts[label] for label in range(classes)]
+    return np.bincount(packed(images).ground_truth.labels, minlength=classes)[:classes].tolist()
 
 
 def tiny_boxes(images: Iterable[LabeledImage], size: Size, placed: Callable[[Size, Size], Placement]) -> list[Problem]:
@@ -164,15 +228,27 @@ def tiny_boxes(images: Iterable[LabeledImage], size: Size, placed: Callable[[Siz
 
     size: (height, width); placed: `letterbox.stretched` or `letterbox.letterboxed`.
     """
+    images = packed(images)
+    sides = box_sides(images, size, placed)
     problems = []
-    for image in images:
+    for box in np.flatnonzero((sides < SMALLEST_SIDE).any(axis=1)):
+        image = images[int(np.searchsorted(images.ground_truth.ends, box, side="right"))]
         height, width = placed(image.size, size).content
-        sides = image.ground_truth.boxes[:, 2:] * (width, height)
-        for at in np.flatnonzero((sides < SMALLEST_SIDE).any(axis=1)):
-            found = f"{sides[at][0]:.2g} x {sides[at][1]:.2g} pixels of {width} x {height}"
-            message = f"{image.labels}:{image.lines[at]}: found a box of {found}, expected 1 x 1"
-            problems.append(Problem(TINY_BOX, message))
+        found = f"{sides[box][0]:.2g} x {sides[box][1]:.2g} pixels of {width} x {height}"
+        place = f"{image.labels}:{images.ground_truth.lines[box]}"
+        problems.append(Problem(TINY_BOX, f"{place}: found a box of {found}, expected 1 x 1"))
     return problems
+
+
+def box_sides(images: LabeledImages, size: Size, placed: Callable[[Size, Size], Placement]) -> np.ndarray:
+    """Return (width, height) of all boxes in pixels of a network input of `size` (height, width), float64 `[M, 2]`.
+
+    placed: `letterbox.stretched` or `letterbox.letterboxed`.
+    """
+    different, which = np.unique(images.sizes, axis=0, return_inverse=True)
+    contents = [placed(tuple(each), size).content[::-1] for each in different.tolist()]
+    content = np.array(contents, np.float64).reshape(-1, 2)[which.ravel()]
+    return images.ground_truth.boxes[:, 2:] * content[images.ground_truth.image_index()]
 
 
 def unseen_classes(images: Sequence[LabeledImage], names: Sequence[str], kind: str) -> list[Problem]:
@@ -187,11 +263,13 @@ def unseen_classes(images: Sequence[LabeledImage], names: Sequence[str], kind: s
 
 def in_both_lists(train: Iterable[LabeledImage], valid: Iterable[LabeledImage]) -> list[Problem]:
     """Return a warning for each image of `valid` whose path is also in `train`."""
-    known = {os.path.abspath(image.path) for image in train}
+    paths = list(packed(valid).paths)
+    wanted = set(map(os.path.abspath, paths))
+    both = {path for path in map(os.path.abspath, packed(train).paths) if path in wanted}
     return [
-        Problem(IN_BOTH_LISTS, f"{image.path}: found in train and in valid")
-        for image in valid
-        if os.path.abspath(image.path) in known
+        Problem(IN_BOTH_LISTS, f"{path}: found in train and in valid")
+        for path in paths
+        if os.path.abspath(path) in both
     ]
 
 
@@ -200,10 +278,15 @@ def _is_warning(problem: Problem) -> bool:
     return not HANDLING[problem.kind].stops and problem.kind != MISSING_LABELS
 
 
-def _listed_twice(path: str | Path, entries: Sequence[tuple[int, Path]]) -> list[Problem]:
+def _listed_twice(path: str | Path, listed: _Listed) -> list[Problem]:
+    """Return a warning for each entry whose path is that of an earlier one."""
+    hashes = np.fromiter((hash(os.path.abspath(image)) for image in listed.images), np.int64, len(listed.images))
+    ordered = np.sort(hashes)
+    repeated = np.isin(hashes, ordered[1:][ordered[1:] == ordered[:-1]])  # a path for each entry would take 30 MB
     first: dict[str, int] = {}
     problems = []
-    for line, image in entries:
+    for entry in np.flatnonzero(repeated):
+        image, line = Path(listed.images[entry]), int(listed.numbers[entry])
         before = first.setdefault(os.path.abspath(image), line)
         if before != line:
             message = f"{path}:{line}: found {image} again, first in line {before}"

@@ -2,15 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from yolo.cfg import locate
 from yolo.console import progress
-from yolo.data.check import READERS, readable_size
+from yolo.data.check import readable_size
 from yolo.data.images import IMAGE_ENDINGS
+from yolo.data.parallel import in_threads
 from yolo.errors import DatasetError
 from yolo.formats.label_files import list_lines
 from yolo.records import Problem
@@ -60,9 +60,8 @@ def read_classified(path: str | Path, names: Sequence[str], channels: int = 3) -
     if not found and not problems:
         what = "one folder a class" if path.is_dir() else "one path a line"
         raise DatasetError(f"{path}: found no image, expected {what}")
-    with ThreadPoolExecutor(READERS) as pool:
-        sizes = pool.map(lambda image: readable_size(image.path, channels), found)
-        checked = [*zip(found, progress(sizes, f"checking {path.name}", len(found)), strict=True)]
+    sizes = in_threads(lambda image: readable_size(image.path, channels), found)
+    checked = [*zip(found, progress(sizes, f"checking {path.name}", len(found)), strict=True)]
     images = [image for image, size in checked if not isinstance(size, Problem)]
     broken = [size for _, size in checked if isinstance(size, Problem)]
     counts = images_per_class(images, len(names))

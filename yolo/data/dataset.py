@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from yolo.data.augment.geometry import AugmentationSettings
-from yolo.data.check import LabeledImage
 from yolo.data.images import ROOM, ImageStore, read_image
+from yolo.data.labeled_images import LabeledImage
 from yolo.data.sample import METHODS, Recipe, Sample, Source, draw_images, make_sample
 from yolo.data.workers import start_worker
 from yolo.errors import DatasetError

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from yolo.console import progress
-from yolo.data.check import LabeledImage
 from yolo.data.dataset import EvaluationImages, evaluation_loader
+from yolo.data.labeled_images import LabeledImage, packed
 from yolo.data.workers import prepared
 from yolo.detect.detector import Detector
 from yolo.records import Detections, Evaluation, GroundTruth, LabeledBoxes, ScoredBoxes
@@ -56,27 +56,30 @@ def evaluation_of(names: Sequence[str], images: Sequence[LabeledImage], detectio
 
 def ground_truth_of_images(images: Sequence[LabeledImage]) -> GroundTruth:
     """Return the labels of images in continuous image pixels; those of `image.difficult` are marked as difficult."""
-    image_index, labels, boxes, difficult = [], [], [], []
-    for index, image in enumerate(images):
-        for labeled, is_difficult in ((image.ground_truth, False), (image.difficult, True)):
-            count = len(labeled.labels)
-            image_index.append(np.full(count, index, np.int64))
-            labels.append(labeled.labels)
-            boxes.append(image_boxes(labeled, image.size))
-            difficult.append(np.full(count, is_difficult))
-    return GroundTruth(
-        image_index=_joined(image_index, np.int64, ()),
-        labels=_joined(labels, np.int64, ()),
-        boxes=_joined(boxes, np.float64, (4,)),
-        difficult=_joined(difficult, bool, ()),
+    images = packed(images)
+    tables = (images.ground_truth, images.difficult)
+    image_index = np.concatenate([table.image_index() for table in tables])
+    labeled = LabeledBoxes(
+        np.concatenate([table.labels for table in tables]), np.concatenate([table.boxes for table in tables])
     )
+    ground_truth = GroundTruth(
+        image_index=image_index,
+        labels=labeled.labels,
+        boxes=image_boxes(labeled, images.sizes[image_index].T),
+        difficult=np.repeat([False, True], [len(table.labels) for table in tables]),
+    )
+    return ground_truth.where(np.argsort(image_index, kind="stable"))
 
 
-def image_boxes(labeled: LabeledBoxes, size: tuple[int, int]) -> np.ndarray:
-    """Convert labels cxcywh 0..1 `[M, 4]` to xyxy in pixels of an image of `size` (height, width)."""
+def image_boxes(labeled: LabeledBoxes, size: tuple[int, int] | np.ndarray) -> np.ndarray:
+    """Convert labels cxcywh 0..1 `[M, 4]` to xyxy in pixels.
+
+    size: (height, width) of the image, or int64 `[2, M]`, those of each box's image.
+    """
     center, side = labeled.boxes[:, :2], labeled.boxes[:, 2:]
     corners = np.concatenate((center - side / 2, center + side / 2), axis=1)
-    return corners * (size[1], size[0], size[1], size[0])
+    height, width = size
+    return corners * np.stack(np.broadcast_arrays(width, height, width, height), axis=-1)
 
 
 def _joined(parts: list[np.ndarray], dtype: type, shape: tuple[int, ...]) -> np.ndarray:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-from yolo.data.check import LabeledImage
 from yolo.data.images import read_image
+from yolo.data.labeled_images import LabeledImage
 from yolo.detect.detector import Detector
 from yolo.detect.draw import draw_ground_truth_and_predictions
 from yolo.distributed import Processes

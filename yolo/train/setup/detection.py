@@ -12,8 +12,9 @@ from torch.utils.data import DataLoader
 
 from yolo.cfg import DataFile, read_names
 from yolo.data.anchors import box_sizes
-from yolo.data.check import CheckedSet, LabeledImage, check_list, objects_per_class, stopping
+from yolo.data.check import CheckedSet, check_list, objects_per_class, stopping
 from yolo.data.dataset import StepSampler, collate, training_images, training_loader
+from yolo.data.labeled_images import LabeledImage
 from yolo.defaults import DARKNET_LOG
 from yolo.distributed import Processes, ShardedSampler
 from yolo.errors import CfgError, DatasetError
@@ -68,7 +69,7 @@ def detection_task(options: Options, network: Network, data: DataFile, batch: in
     learning, machine, output = options.learning, options.machine, options.output or Output()
     if learning.sizes:
         check_stages(network, network.input.channels, learning.sizes)
-    sets = read_detection_data(network, data, options.cfg, options.skip_problems)
+    sets = read_detection_data(network, data, options.cfg, options.skip_problems, options.recheck)
     settings = network.training_settings
     heads = network.head_settings
     if learning.iou_loss:
@@ -102,7 +103,9 @@ def detection_task(options: Options, network: Network, data: DataFile, batch: in
     )  # fmt: skip
 
 
-def read_detection_data(network: Network, data: DataFile, cfg: Path, skip_problems: bool) -> DetectionData:
+def read_detection_data(
+    network: Network, data: DataFile, cfg: Path, skip_problems: bool, recheck: bool = False
+) -> DetectionData:
     """Check all lists, labels and images of a data set, and log a summary, the problems and the fit of the anchors.
 
     Args:
@@ -110,6 +113,7 @@ def read_detection_data(network: Network, data: DataFile, cfg: Path, skip_proble
         data: the .data file.
         cfg: the .cfg file, for the `map` of a [region] and for messages.
         skip_problems: leave broken images and labels out instead of stopping.
+        recheck: read all files, also those that have not changed since the last check.
 
     Returns:
         The class names, and the usable images of both lists.
@@ -120,8 +124,8 @@ def read_detection_data(network: Network, data: DataFile, cfg: Path, skip_proble
     class_map = _read_class_map(network, cfg)
     names = _read_names(data, network.classes, class_map)
     channels = network.input.channels
-    train = check_list(data.train, data.classes, channels)
-    valid = data.valid and check_list(data.valid, data.classes, channels, data.difficult)
+    train = check_list(data.train, data.classes, channels, recheck=recheck)
+    valid = data.valid and check_list(data.valid, data.classes, channels, data.difficult, recheck)
     for path, checked in ((data.train, train), (data.valid, valid)):
         if checked:
             counts = objects_per_class(checked.images, data.classes)

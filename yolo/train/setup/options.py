@@ -61,6 +61,7 @@ class Options:
     dialect: str = "alexeyab"
     overrides: tuple[tuple[str, str], ...] = ()
     skip_problems: bool = False
+    recheck: bool = False
     start: StartPoint = StartPoint()
     learning: Learning = Learning()
     machine: Machine = Machine()
