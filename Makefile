@@ -4,12 +4,13 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup test test-slow demo clean
+.PHONY: help setup test test-slow gpu demo clean
 
 help:
 	@echo 'make setup      install the package and its tools into $(VENV)'
 	@echo 'make test       ruff, and all tests but the slow ones'
 	@echo 'make test-slow  the slow tests, which take minutes'
+	@echo 'make gpu        on a machine with a GPU: the tests that need one, and the GPU benchmark, in eight minutes'
 	@echo 'make demo       draw data, train on it, score, detect: the results are in demo/'
 	@echo 'make clean      delete $(VENV) and demo/'
 
@@ -28,6 +29,11 @@ test: setup
 
 test-slow: setup
 	$(PYTEST) -m slow
+
+# A failed test does not keep the benchmark from running.
+gpu: setup
+	status=0; $(PY) -m pytest -q -m gpu || status=1; \
+	$(PY) benchmarks/gpu.py --out out/gpu.md --profile || status=1; exit $$status
 
 demo: setup
 	PY=$(PY) sh tools/demo.sh demo

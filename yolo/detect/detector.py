@@ -9,7 +9,7 @@ from torch import Tensor
 
 from yolo.defaults import NMS_THRESH, SCORE_THRESH
 from yolo.detect.inputs import ImageLike, image_pixels
-from yolo.detect.postprocess import diou_exponent_of, postprocess
+from yolo.detect.postprocess import diou_exponent_of, on_cpu, postprocess
 from yolo.letterbox import Placement, letterboxed, place, stretched, to_image
 from yolo.model.class_tree import best_class_one_hot
 from yolo.model.network import Network
@@ -103,17 +103,19 @@ class Detector:
     def detect(self, images: Tensor, placements: Sequence[Placement]) -> list[Detections]:
         """Return the Detections of each of the prepared images `[B, C, H, W]`, on the CPU."""
         device = next(self.network.parameters()).device
-        predictions = self.network.decode(self.network(images.to(device)))
+        return self.detections(self.network(images.to(device)), placements)
+
+    @torch.inference_mode()
+    def detections(self, raw: list[Tensor], placements: Sequence[Placement]) -> list[Detections]:
+        """Return the Detections of each image, on the CPU, from the raw maps of prepared images."""
+        predictions = self.network.decode(raw)
         if self.tree is not None:
             class_probs = best_class_one_hot(predictions.class_probs, self.tree)
             predictions = predictions._replace(class_probs=class_probs)
-        boxes, objectness, class_probs = (part.cpu() for part in predictions)
         results = []
-        for index, placement in enumerate(placements):
+        for each, placement in zip(on_cpu(predictions, self.score_thresh), placements, strict=True):
             found = postprocess(
-                boxes[index],
-                objectness[index],
-                class_probs[index],
+                *each,
                 score_thresh=self.score_thresh,
                 nms_thresh=self.nms_thresh,
                 diou_exponent=self.diou_exponent,
