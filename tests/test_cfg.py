@@ -93,9 +93,9 @@ def test_a_missing_key_has_the_default():
 @pytest.mark.parametrize(
     ("line", "read", "message"),
     [
-        ("size=three", lambda s: s.integer("size"), "size: found 'three', expected a whole number"),
-        ("size=1.5", lambda s: s.integer("size"), "size: found '1.5', expected a whole number"),
-        ("size=1e3", lambda s: s.integer("size"), "size: found '1e3', expected a whole number"),
+        ("size=three", lambda s: s.integer("size"), "size: found 'three', expected a whole number; Darknet reads 0"),
+        ("size=1.5", lambda s: s.integer("size"), "size: found '1.5', expected a whole number; Darknet reads 1"),
+        ("size=1e3", lambda s: s.integer("size"), "size: found '1e3', expected a whole number; Darknet reads 1"),
         (
             "size=9999999999",
             lambda s: s.integer("size"),
@@ -106,8 +106,8 @@ def test_a_missing_key_has_the_default():
             lambda s: s.integer("size", minimum=1),
             "size: found '0', expected a whole number of at least 1",
         ),
-        ("pad=yes", lambda s: s.flag("pad"), "pad: found 'yes', expected a whole number"),
-        ("jitter=1,5", lambda s: s.number("jitter"), "jitter: found '1,5', expected a number"),
+        ("pad=yes", lambda s: s.flag("pad"), "pad: found 'yes', expected a whole number; Darknet reads 0"),
+        ("jitter=1,5", lambda s: s.number("jitter"), "jitter: found '1,5', expected a number; Darknet reads 1"),
         ("jitter=nan", lambda s: s.number("jitter"), "jitter: found 'nan', expected a number"),
         ("jitter=1e999", lambda s: s.number("jitter"), "jitter: found '1e999', expected a number"),
         (
@@ -115,9 +115,9 @@ def test_a_missing_key_has_the_default():
             lambda s: s.number("jitter", minimum=0),
             "jitter: found '-.1', expected a number of at least 0",
         ),
-        ("mask=0,,2", lambda s: s.integers("mask"), "mask: found '', expected a whole number"),
-        ("mask=0,,1", lambda s: s.integers("mask"), "mask: found '', expected a whole number"),
-        ("anchors=1,x", lambda s: s.numbers("anchors"), "anchors: found 'x', expected a number"),
+        ("mask=0,,2", lambda s: s.integers("mask"), "mask: found '', expected a whole number; Darknet reads 0"),
+        ("mask=0,,1", lambda s: s.integers("mask"), "mask: found '', expected a whole number; Darknet reads 0"),
+        ("anchors=1,x", lambda s: s.numbers("anchors"), "anchors: found 'x', expected a number; Darknet reads 0"),
         ("a=١", lambda s: s.integer("a"), "a: found '١', expected a whole number"),
         (
             "loss=mes",
@@ -130,6 +130,34 @@ def test_an_error_in_a_value_names_file_line_key_found_and_expected(line, read, 
     with pytest.raises(CfgError) as caught:
         read(section("batch=1", line))
     assert str(caught.value) == f"x.cfg:3: [net] {message}"
+
+
+def test_letters_after_a_number_are_skipped_as_by_atoi_and_logged_once(caplog):
+    # angle=0y and steps=16000d stand in published cfgs
+    found = section("angle=0y", "steps=16000d,18000", "width=416px")
+    assert (found.number("angle"), found.integers("steps")) == (0, (16000, 18000))
+    assert [found.integer("width") for _ in range(2)] == [416, 416]
+    assert [record.message for record in caplog.records] == [
+        "x.cfg:2: [net] angle: found '0y', read as 0, as Darknet does",
+        "x.cfg:3: [net] steps: found '16000d', read as 16000, as Darknet does",
+        "x.cfg:4: [net] width: found '416px', read as 416, as Darknet does",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "read"), [("400k", "400"), ("1e", "1"), ("0x10", "0"), ("64x64", "64"), ("1.5M", "1.5"), ("-2_0", "-2")]
+)
+def test_what_darknet_reads_otherwise_than_meant_is_an_error_that_says_so(text, read):
+    with pytest.raises(CfgError, match=f"found '{text}', expected a number; Darknet reads {read}$"):
+        section(f"scale={text}").number("scale")
+
+
+def test_an_unknown_word_is_an_error_or_the_default_with_a_warning(caplog):
+    with pytest.raises(CfgError, match=r"expected one of mse, iou; Darknet takes iou instead$"):
+        section("iou_loss=mes").choice("iou_loss", "mse", ("mse", "iou"), "iou")
+    assert section("nms_kind=greedy").choice_or_default("nms_kind", "default", ("default", "greedynms")) == "default"
+    expected = "expected one of default, greedynms; default is taken, as Darknet does"
+    assert [record.message for record in caplog.records] == [f"x.cfg:2: [net] nms_kind: found 'greedy', {expected}"]
 
 
 def test_a_missing_key_is_named_with_the_line_of_its_section():
@@ -232,7 +260,7 @@ def test_relative_paths_are_tried_from_the_current_folder_and_then_from_the_file
     [
         ("classes 3\n", ":1: found 'classes 3', expected key=value"),
         ("classes=3\ntrain=\n", ":2: found 'train=', expected key=value"),
-        ("\nclasses=none\n", ":2: classes: found 'none', expected a whole number"),
+        ("\nclasses=none\n", ":2: classes: found 'none', expected a whole number; Darknet reads 0"),
         ("classes=0\n", ":1: classes: found '0', expected a whole number of at least 1"),
         ("train=a.txt\n", ":1: classes: found nothing, expected a value"),
     ],

@@ -117,9 +117,9 @@ def test_controls_change_nothing_by_default_and_are_read_from_any_section():
     ("line", "message"),
     [
         ("stopbackward=-1", "stopbackward: found '-1', expected a whole number of at least 0"),
-        ("dont_update=soon", "dont_update: found 'soon', expected a whole number"),
+        ("dont_update=soon", "dont_update: found 'soon', expected a whole number; Darknet reads 0"),
         ("learning_rate=-1", "learning_rate: found '-1', expected a number of at least 0"),
-        ("dontload=yes", "dontload: found 'yes', expected a whole number"),
+        ("dontload=yes", "dontload: found 'yes', expected a whole number; Darknet reads 0"),
     ],
 )
 def test_an_error_in_a_layer_control_is_reported(line, message):

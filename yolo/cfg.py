@@ -2,9 +2,11 @@
 
 The grammar is Darknet's (pjreddie and AlexeyAB, src/parser.c read_cfg and src/option_list.c): whitespace is ignored
 everywhere, a line that starts with `#` or `;` is a comment, the first of several equal keys counts, and a number ends
-at a `#`. Darknet skips mistakes (a line without `=`, a word in place of a number); here they are errors.
+at a `#`. Darknet skips mistakes (a line without `=`, a word in place of a number); here they are errors. Letters after
+a number (`16000d`) are logged and skipped, as C's atoi and atof do.
 """
 
+import logging
 import math
 import os
 import re
@@ -16,10 +18,14 @@ from typing import NamedTuple, TypeVar
 from yolo.errors import CfgError, DatasetError, shorten
 from yolo.files import file_state
 
+log = logging.getLogger(__name__)
+
 WHITESPACE = {ord(character): None for character in " \t\r\n\f\v"}
 INTEGER = re.compile(r"[+-]?[0-9]+(\.0*)?", re.ASCII)
+C_INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)  # what C's atoi takes
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 MAX_INTEGER = 2**31 - 1  # Darknet keeps integers in a C int
+UNITS = ("e", "k", "m", "g", "kb", "mb", "gb")  # after a number they mean another one, which Darknet does not read
 Number = TypeVar("Number", int, float)
 
 # Limits that are not Darknet's, so that a wrong file or a damaged one is a short error.
@@ -63,6 +69,7 @@ class Section:
     entries: list[Entry] = field(default_factory=list)
     error_type: type[ValueError] = CfgError
     read_keys: dict[str, KeySpec] = field(default_factory=dict)
+    warned: set[str] = field(default_factory=set)
     _first: dict[str, Entry] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -99,21 +106,37 @@ class Section:
         self.read_keys[key] = KeySpec("0 or 1", int(default))
         return value
 
-    def choice(self, key: str, default: str, allowed: tuple[str, ...]) -> str:
-        """Return one of the words in `allowed`."""
+    def choice(self, key: str, default: str, allowed: tuple[str, ...], darknet: str = "") -> str:
+        """Return one of the words in `allowed`. darknet: what Darknet takes for another, for the error."""
         value = self.text(key, default)
         self.read_keys[key] = KeySpec("one of " + ", ".join(allowed), default)
         if value not in allowed:
-            raise self.error(key, "one of " + ", ".join(allowed))
+            instead = f"; Darknet takes {darknet} instead" if darknet else ""
+            raise self.error(key, "one of " + ", ".join(allowed) + instead)
         return value
+
+    def choice_or_default(self, key: str, default: str, allowed: tuple[str, ...]) -> str:
+        """Return one of the words in `allowed`; for another word log a warning and return `default`."""
+        value = self.text(key, default)
+        self.read_keys[key] = KeySpec("one of " + ", ".join(allowed), default)
+        if value in allowed:
+            return value
+        self.warn(key, f"expected one of {', '.join(allowed)}; {default} is taken, as Darknet does")
+        return default
 
     def integers(self, key: str, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
         """Return integers, separated by commas in the file."""
         return self._list(key, default, "whole numbers", self._integer)
 
-    def numbers(self, key: str, default: tuple[float, ...] | None = None) -> tuple[float, ...]:
-        """Return finite numbers, separated by commas in the file."""
-        return self._list(key, default, "numbers", self._number)
+    def numbers(
+        self, key: str, default: tuple[float, ...] | None = None, empty: float | None = None
+    ) -> tuple[float, ...]:
+        """Return finite numbers, separated by commas in the file. empty: what nothing between two commas is."""
+
+        def parse(entry: Entry, text: str) -> float:
+            return empty if empty is not None and not text else self._number(entry, text)
+
+        return self._list(key, default, "numbers", parse)
 
     def error(self, key: str, expected: str, found: str | None = None) -> ValueError:
         """Return the error to raise for `key`.
@@ -123,12 +146,21 @@ class Section:
             expected: what the value must be.
             found: what is wrong; None for the value itself.
         """
+        return self.error_type(f"{self._found(key, found)}, expected {expected}")
+
+    def warn(self, key: str, message: str, found: str | None = None) -> None:
+        """Log a warning about `key` once; its line and value come before `message`. found: as in `error`."""
+        if key not in self.warned:
+            self.warned.add(key)
+            log.warning("%s, %s", self._found(key, found), message)
+
+    def _found(self, key: str, found: str | None) -> str:
         entry = self._first.get(key)
         line = self.line if entry is None else entry.line
         if found is None:
             found = "nothing" if entry is None else repr(shorten(entry.value))
         where = f"{self.path}:{line}: [{self.kind}]" if self.kind else f"{self.path}:{line}:"
-        return self.error_type(f"{where} {key}: found {found}, expected {expected}")
+        return f"{where} {key}: found {found}"
 
     def unread(self) -> list[Entry]:
         """Return the entries that no getter read, and repetitions of a key with another value, which are ignored."""
@@ -178,16 +210,37 @@ class Section:
         return entry
 
     def _integer(self, entry: Entry, text: str) -> int:
-        written = len(text) <= MAX_NUMBER_LENGTH and INTEGER.fullmatch(text)
-        if not written or abs(float(text)) > MAX_INTEGER:
-            raise self.error(entry.key, "a whole number", repr(shorten(text)))
-        return int(text.partition(".")[0])
+        written = self._without_letters(entry, text, INTEGER)
+        if not INTEGER.fullmatch(written) or abs(float(written)) > MAX_INTEGER:
+            raise self.error(entry.key, "a whole number" + _as_darknet(text, C_INTEGER), repr(shorten(text)))
+        return int(written.partition(".")[0])
 
     def _number(self, entry: Entry, text: str) -> float:
-        written = len(text) <= MAX_NUMBER_LENGTH and NUMBER.fullmatch(text)
-        if not written or not math.isfinite(float(text)):
-            raise self.error(entry.key, "a number", repr(shorten(text)))
-        return float(text)
+        written = self._without_letters(entry, text, NUMBER)
+        if not NUMBER.fullmatch(written) or not math.isfinite(float(written)):
+            raise self.error(entry.key, "a number" + _as_darknet(text, NUMBER), repr(shorten(text)))
+        return float(written)
+
+    def _without_letters(self, entry: Entry, text: str, form: re.Pattern[str]) -> str:
+        """Return the number at the start of `text` if only letters follow; log them. Otherwise return `text`."""
+        if len(text) > MAX_NUMBER_LENGTH:
+            return ""
+        found = form.match(text)
+        letters = text[found.end() :] if found else ""
+        if not (letters.isascii() and letters.isalpha()) or letters.lower() in UNITS:
+            return text
+        self.warn(entry.key, f"read as {found[0]}, as Darknet does", repr(text))
+        return found[0]
+
+
+def _as_darknet(text: str, form: re.Pattern[str]) -> str:
+    """Return what an error about a number says of Darknet, which reads the number that `text` begins with, or 0."""
+    if len(text) > MAX_NUMBER_LENGTH or form.fullmatch(text) or not text.isascii():
+        return ""
+    if text.lower().lstrip("+-").startswith(("nan", "inf")) and form is NUMBER:
+        return ""
+    found = form.match(text)
+    return f"; Darknet reads {found[0] if found else 0}"
 
 
 def parse_cfg(text: str, path: str) -> list[Section]:
@@ -223,7 +276,7 @@ def override(sections: list[Section], values: dict[str, str]) -> list[Section]:
     net, *layers = sections
     given = [Entry(key, value, net.line) for key, value in values.items()]
     kept = [entry for entry in net.entries if entry.key not in values]
-    return [replace(net, entries=given + kept, read_keys={}), *layers]
+    return [replace(net, entries=given + kept, read_keys={}, warned=set()), *layers]
 
 
 def read_cfg(path: str | Path) -> list[Section]:

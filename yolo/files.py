@@ -1,6 +1,8 @@
-"""Write files and folders so that a half-written one never has the final name."""
+"""Read text in the encodings that files have; write files and folders so that no half-written one has its name."""
 
+import codecs
 import errno
+import logging
 import os
 import shutil
 import tempfile
@@ -9,7 +11,42 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from yolo.errors import DatasetError
+
+log = logging.getLogger(__name__)
+UTF16_SAMPLE = 512  # bytes that show whether every other one is zero
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # half the time of `open` for files this small
+
+
+def read_text(path: str | Path, error_type: type[ValueError] = DatasetError) -> str:
+    """Return the text of a file in UTF-8, with or without a byte order mark.
+
+    Bytes that are not UTF-8 become surrogate escapes, as in Python's file names, so that a path stays usable. UTF-16
+    with a byte order mark, as Windows writes it, is read and logged.
+
+    Raises:
+        OSError: the file cannot be read.
+        error_type: UTF-16 without a byte order mark or broken UTF-16.
+    """
+    return decoded_text(Path(path).read_bytes(), path, error_type)
+
+
+def decoded_text(content: bytes, path: str | Path, error_type: type[ValueError] = DatasetError) -> str:
+    """Return the text of the content of a file; see `read_text`."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            text = content.decode("utf-16")
+        except UnicodeDecodeError:
+            raise error_type(f"{path}: found UTF-16 that breaks off or is damaged, expected UTF-8 text") from None
+        log.warning("%s: found UTF-16, read as such; Darknet reads UTF-8 only", path)
+        return text
+    head = content[:UTF16_SAMPLE]
+    if any(
+        len(half) > 1 and not any(half) and any(other)
+        for half, other in ((head[::2], head[1::2]), (head[1::2], head[::2]))
+    ):
+        raise error_type(f"{path}: found UTF-16 without a byte order mark, expected UTF-8 text")
+    return content.removeprefix(codecs.BOM_UTF8).decode(errors="surrogateescape")
 
 
 def write_new(path: str | Path, text: str) -> None:

@@ -226,7 +226,7 @@ def _read_adam(net: Section) -> AdamSettings | None:
 
 
 def _read_schedule(net: Section) -> Schedule:
-    policy = net.choice("policy", "constant", POLICIES)
+    policy = net.choice("policy", "constant", POLICIES, "constant")
     steps, scales = net.integers("steps", ()), net.numbers("scales", ())
     if policy == "steps" and (not steps or len(steps) != len(scales)):
         raise net.error("steps", f"as many steps as scales, at least one; there are {len(scales)} scales")

@@ -175,8 +175,8 @@ def spoil(path, old, new):
     [
         (spoil("results/comp4_det_test_dog.txt", "0.8", "nan"), (*XML, "results"),
          "results/comp4_det_test_dog.txt:1: found score 'nan', expected a finite number"),
-        (spoil("results/comp4_det_test_dog.txt", "1 1 5 5", "5 1 1 5"), (*XML, "results"),
-         "results/comp4_det_test_dog.txt:2: found box 5 1 1 5, expected xmin not above xmax"),
+        (spoil("results/comp4_det_test_dog.txt", "1 1 5 5", "5 1 1 5"), (*XML, "results", "--on-problem", "stop"),
+         "results: found 1 inverted box among 3 detections, first 5 1 1 5 (xmin ymin xmax ymax) of dog in b.jpg;"),
         (spoil("results/comp4_det_test_dog.txt", "b 0.9", "c 0.9"), (*XML, "results"),
          "results/comp4_det_test_dog.txt:2: found image c, expected one of the 2"),
         (spoil("results/comp4_det_test_dog.txt", "29 29", "29"), (*XML, "results"),
@@ -187,15 +187,15 @@ def spoil(path, old, new):
          "test.txt:2: found a again, expected each image once (it is in test.txt:1)"),
         (spoil("r.json", '"score": 0.8', '"score": NaN'), (*COCO, "r.json"),
          "r.json: entry 2: found bbox [19.0, 19.0, 9.0, 9.0] and score nan, expected four finite"),
-        (spoil("r.json", "9.0, 9.0]", "9.0, -9.0]"), (*COCO, "r.json"),
-         "r.json: entry 1: found bbox [0.0, 0.0, 9.0, -9.0], expected a width and height of at"),
+        (spoil("r.json", "9.0, 9.0]", "9.0, -9.0]"), (*COCO, "r.json", "--on-problem", "stop"),
+         "r.json: found 1 inverted box among 3 detections, first 0 0 9 -9 (xmin ymin xmax ymax) of cat in a.jpg;"),
         (spoil("r.json", '"image_id": 2', '"image_id": 3'), (*COCO, "r.json"),
          "r.json: entry 2: found image_id 3, expected one of the 2 known"),
         (spoil("r.json", "]\n", ""), (*COCO, "r.json"), "r.json:3: column "),
         (spoil("t.json", '"bbox"', '"box"'), (*COCO, "r.json"),
          "t.json: annotation 1: found bbox None, expected left, top, width and height"),
-        (spoil("t.json", "b.jpg", "x/a.jpg"), (*COCO, "d.json"),
-         "t.json: found a.jpg and x/a.jpg, expected images that differ in their names"),
+        (lambda case: (case / "empty").mkdir(), (*COCO, "empty"),
+         "empty: found an empty folder, expected comp4_det_test_CLASS.txt for each class or IMAGE.txt for each"),
         (lambda case: (case / "r.json").write_text("[]\n"), (*COCO, "r.json"),
          "r.json: found an empty list, expected --format, because nothing in the file shows it"),
         (spoil("d.json", "b.jpg", "c.jpg"), (*COCO, "d.json"),
@@ -230,11 +230,34 @@ def test_bad_input_is_one_line_exit_code_two_and_nothing_scored(converted, score
     assert (converted / "s.json").read_text() == "the last run's"
 
 
-def test_two_listed_images_of_the_same_name_are_an_error(four, score, tmp_path):
-    with open(four.folder / "list.txt", "a") as file:
-        file.write(f"{four.folder}/more/p0.png\n")
-    (tmp_path / "predicted").mkdir()
-    options = "--detections", "predicted", "--format", "labels-score-first"
-    code, out, err = score("--truth", four.data, *options)
-    assert (code, out) == (2, "") and err.count("\n") == 1
-    assert err.startswith(f"error: {four.folder}/list.txt:5: found {four.folder}/more/p0.png, exp")
+def test_an_inverted_box_is_a_false_positive_counted_and_named(case, score, load_tool, call_tool):
+    (case / "results/comp4_det_test_dog.txt").write_text("b 0.8 20 20 29 29\nb 0.9 5 1 1 5\n")
+    code, out, err = score(*XML, "--detections", "results", *TWO)
+    assert code == 0 and rows(out)[4] == TABLE[1].replace(" 0.5000 | 0.5000 |", " 0.5000 |")  # as for 1 1 5 5
+    found = "found 1 inverted box among 3 detections, first 5 1 1 5 (xmin ymin xmax ymax) of dog in b.jpg"
+    assert err == (
+        f"results: {found}; scored as they are: VOC's rules count them as false positives, COCO's leave them out\n"
+    )
+    voc = "results", "--annotations", "Annotations", "--imageset", "test.txt", *TWO
+    assert call_tool(load_tool("score_voc"), *voc) == (code, out, err)
+    assert call_tool(load_tool("score_voc"), *voc, "--on-problem", "stop") == (2, "", f"error: {err}")
+
+
+def test_listed_images_of_the_same_name_are_told_apart_by_path(four, score, tmp_path):
+    image = four.folder / "more/images/p0.png"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(four.images[0].read_bytes())
+    (four.folder / "more/labels").mkdir()
+    (four.folder / "more/labels/p0.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (four.folder / "one.txt").write_text(f"{four.images[0]}\n{image}\n")
+    (four.folder / "one.data").write_text(f"classes=2\nvalid={four.folder}/one.txt\nnames={four.folder}/tiny.names\n")
+    for folder, source in (
+        (four.folder.name, four.folder / "labels/p0.txt"),
+        ("more", four.folder / "more/labels/p0.txt"),
+    ):
+        (tmp_path / "predicted" / folder / "images").mkdir(parents=True)
+        rows = "".join(f"{line} 0.5\n" for line in source.read_text().splitlines())
+        (tmp_path / "predicted" / folder / "images/p0.txt").write_text(rows)
+    options = "--detections", "predicted", "--format", "labels-score-last"
+    code, out, _ = score("--truth", four.folder / "one.data", *options, *TWO)
+    assert (code, out.splitlines()[-1]) == (0, "mAP area 1.000000")

@@ -34,14 +34,19 @@ def test_difficult_boxes_are_marked(four, tmp_path):
     assert (found.ground_truth.image_index[at], found.ground_truth.labels[at]) == (2, 1)
 
 
-def test_images_of_one_name_in_two_folders_are_named(four):
+def test_images_of_one_name_in_two_folders_are_two_images_and_one_image_twice_an_error(four):
     other = write_image(four.folder / "more/images/p1.jpg", np.zeros((*SIZE, 3), np.uint8))
     with open(four.folder / "list.txt", "a") as file:
         file.write(f"{other}\n")
+    found = read_listed_ground_truth(four.folder / "list.txt", NAMES, 0.0)
+    assert found.files == (*map(str, four.images), str(other))
+    with open(four.folder / "list.txt", "a") as file:
+        file.write(f"{four.images[1]}\n")
     with pytest.raises(DatasetError) as error:
         read_listed_ground_truth(four.folder / "list.txt", NAMES, 0.0)
-    expected = f"expected another name than {four.images[1]} in line 2"
-    assert str(error.value) == f"{four.folder}/list.txt:5: found {other}, {expected}"
+    assert str(error.value) == (
+        f"{four.folder}/list.txt:6: found {four.images[1]} again, expected it once (it is line 2)"
+    )
 
 
 def test_a_problem_that_would_stop_a_training_is_an_error(four):

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,6 @@ def test_every_image_has_a_frame_with_darknets_keys(tmp_path):
     [
         ({"confidence": float("nan")}, "found confidence nan, expected a finite number"),
         ({"confidence": "1"}, "found confidence '1', expected a finite number"),
-        ({"width": -0.1}, "found width -0.1 and height 0.5, expected at least 0"),
         ({"center_y": float("inf")}, "found {'center_x': 0.5, 'center_y': inf"),
         ({"width": 1e308}, "found {'center_x': 0.5, 'center_y': 0.5, 'width': 1e+308"),
         ({"center_x": 320}, "found {'center_x': 320, 'center_y': 0.5, 'width': 0.25, 'height': 0.5}, "
@@ -144,7 +144,8 @@ def test_a_file_that_is_not_a_list_of_frames_is_an_error_of_one_line(tmp_path, c
         ([frame("a.jpg"), frame("x/a.png")],
          "frame 2: found 'x/a.png' again, expected it once (it is frame 1)"),
         ([frame("a.jpg")],
-         "found no frame of 2 images, such as b/c-d.jpg, expected one of each"),
+         "found frames of 1 of the 3 images of the ground truth, none of b/c-d.jpg, expected a frame of every image, "
+         "also where nothing was detected; same list of images?"),
         ([frame("a.jpg", thing(name="emu")), frame("c-d.jpg"), frame("e.f.jpg")],
          "frame 1: found class 'emu', expected one of the 3 of the ground truth"),
     ],
@@ -154,3 +155,62 @@ def test_frames_that_do_not_fit_the_ground_truth_are_named(tmp_path, frames, mes
     with pytest.raises(DatasetError) as error:
         frames_to_detections(read_darknet_json(path), images_of())
     assert str(error.value) == f"{path}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (r"C:\new\t0.jpg", "C:\\new\\t0.jpg"),  # as Darknet writes it on Windows: no line break, no tab
+        (r"data\a.jpg", "data\\a.jpg"),
+        (r"\\server\share\b.jpg", "\\\\server\\share\\b.jpg"),
+        (r"D:\x\u00e9\f.jpg", "D:\\x\\u00e9\\f.jpg"),
+        (r"C:\\new\\t0.jpg", "C:\\new\\t0.jpg"),  # escaped, as JSON wants it
+        (r"caf\u00e9\/a.jpg", "café/a.jpg"),
+        (r"a\"b.jpg", 'a"b.jpg'),
+        ("café.jpg", "café.jpg"),
+    ],
+)
+def test_file_names_are_read_as_meant(tmp_path, written, meant):
+    path = stored(tmp_path, '[{"frame_id": 1, "filename" : "' + written + '", "objects": []}]')
+    assert read_darknet_json(path).files == (meant,)
+
+
+def test_names_that_may_be_either_are_read_as_the_other_names_of_the_file(tmp_path):
+    for other, meant in ((r"C:\x.jpg", r"\u00e9.jpg"), ("x.jpg", "é.jpg")):
+        text = r'[{"filename":"OTHER","objects":[]}, {"filename":"\u00e9.jpg","objects":[]}]'
+        assert read_darknet_json(stored(tmp_path, text.replace("OTHER", other))).files[1] == meant
+
+
+def test_windows_paths_and_names_that_are_no_utf8_are_matched(tmp_path):
+    path = tmp_path / "r.json"
+    path.write_bytes(b'[{"filename":"C:\\new\\t0.jpg","objects":[]}, {"filename":"b\\caf\xe9.jpg","objects":[]}]')
+    names = b"x/t0.png".decode(), b"caf\xe9.jpg".decode(errors="surrogateescape")
+    images = replace(images_of(), files=names, sizes=SIZES[:2])
+    assert len(frames_to_detections(read_darknet_json(path), images).scores) == 0
+
+
+def test_equal_names_in_two_folders_are_told_apart_by_path(tmp_path):
+    images = replace(images_of(), files=("/data/day/1.jpg", "/data/night/1.jpg", "/data/night/2.jpg"))
+    frames = [frame("night\\1.jpg", thing()), frame("x/day/1.jpg"), frame("2.jpg")]
+    found = frames_to_detections(read_darknet_json(stored(tmp_path, frames)), images)
+    assert found.image_index.tolist() == [1]
+    with pytest.raises(DatasetError) as error:
+        frames_to_detections(read_darknet_json(stored(tmp_path, [frame("1.jpg")])), images)
+    both = "/data/day/1.jpg or /data/night/1.jpg"
+    assert str(error.value).endswith(f"frame 1: found '1.jpg', which may be {both}, expected a name with its folder")
+
+
+def test_darknets_names_of_cocos_classes_are_known(tmp_path):
+    coco = ("motorcycle", "airplane", "couch", "potted plant", "dining table", "tv")
+    darknet = ("motorbike", "aeroplane", "sofa", "pottedplant", "diningtable", "tvmonitor")
+    for found, names in ((darknet, coco), (coco, darknet)):
+        things = [thing(class_id=at, name=name) for at, name in enumerate(found)]
+        path = stored(tmp_path, [frame("a.jpg", *things), frame("c-d.jpg"), frame("e.f.png")])
+        detections = frames_to_detections(read_darknet_json(path), replace(images_of(), names=names))
+        assert detections.labels.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_an_inverted_box_is_read_as_it_is(tmp_path):
+    path = stored(tmp_path, [frame("a.jpg", thing(width=-0.2)), frame("c-d.jpg"), frame("e.f.png")])
+    # by hand in 100 x 80: 50 -+ -10, 40 -+ 20
+    assert frames_to_detections(read_darknet_json(path), images_of()).boxes.tolist() == [[60, 20, 40, 60]]

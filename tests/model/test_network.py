@@ -396,7 +396,7 @@ def test_strides_of_a_head_are_pixels_a_cell_of_each_direction():
         ),
         (
             NET + "[gru]\noutput=4\n",
-            "x.cfg:5: found [gru], expected a supported section; recurrent layers are not supported",
+            "x.cfg:5: found [gru], expected a supported section; recurrent layers (Darknet runs them over ",
         ),
         (
             NET + CONV.format(4) + "[shortcut]\nfrom=7\n",

@@ -23,7 +23,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from yolo.cfg import read_names
+from yolo.cfg import read_classes
 from yolo.console import (
     add_cfg_option,
     add_device_option,
@@ -113,7 +113,7 @@ def _detector(args: argparse.Namespace) -> Detector:
     if not network.heads:
         raise CfgError(f"{args.cfg}: found a classifier, expected a detection head; use yolo-darknet classify")
     load_weights(network, args.weights)
-    names = read_names(args.names)
+    names = read_classes(args.names)
     if len(names) != network.classes:
         expected = f"{network.classes} as in {args.cfg}"
         raise DatasetError(f"{args.names}: found {len(names)} names, expected {expected}")

@@ -8,7 +8,8 @@ detections  comp4: a folder of comp4_det_test_CLASS.txt
             darknet: the json of Darknet's -out
             labels-score-first, labels-score-last: a folder of IMAGE.txt, rows of class score cx cy w h,
             or of class cx cy w h score as ultralytics writes them
-Give the format if the files do not show it. Any error in the files stops the command: nothing is left out.
+Give the format if the files do not show it. Any error in the files stops the command: nothing is left out. Inverted
+boxes, which Darknet writes for boxes outside the image, are scored as the reference scorers do, and reported.
 Boxes are scored as they are in the files, VOC's with their last pixel counted, as by score_voc.
 --metric all adds the results of every scorer for the same boxes, each with its conventions.
 
@@ -48,8 +49,7 @@ def main() -> None:
     from yolo.evaluate.pairing import read_pair, write_as
 
     pair = read_pair(_sources(args))
-    for remark in pair.remarks:
-        print(remark, file=sys.stderr)
+    print_remarks(pair, args.on_problem == "stop")
     if args.convert_to:
         written = write_as(args.out, DetectionFormat(args.convert_to), pair)
         count = len(pair.detections.scores)
@@ -57,6 +57,14 @@ def main() -> None:
     else:
         metrics = (args.metric,) if args.metric in METRICS else METRICS
         print_scores(pair, metrics, args.metric == "all", args.iou, args.thresh, args.json)
+
+
+def print_remarks(pair: "Pair", stops: bool) -> None:
+    """Print what a user should know about the files. stops: raise DatasetError for the first problem instead."""
+    if stops and pair.problems:
+        raise DatasetError(pair.problems[0])
+    for remark in (*pair.remarks, *pair.problems):
+        print(remark, file=sys.stderr)
 
 
 def print_scores(
@@ -144,6 +152,7 @@ def _arguments() -> argparse.Namespace:
     add("--ids", type=Path, metavar="JSON", help="the COCO file whose ids a COCO result file uses")
     add("--metric", choices=(*METRICS, "all"), help="default: voc07, area and coco")
     add_threshold_options(parser)
+    add_problem_option(parser)
     add("--convert-to", choices=formats, help="write the detections in this format, do not score")
     add("--out", type=Path, metavar="PATH", help="where --convert-to writes")
     args = parser.parse_args()
@@ -169,6 +178,16 @@ def add_threshold_options(parser: argparse.ArgumentParser) -> None:
     overlap = "VOC: a true positive overlaps by more than this; default 0.5"
     add("--iou", type=float, default=0.5, help=overlap)
     add("--json", type=new_file, metavar="FILE", help="write all digits of the scores")
+
+
+def add_problem_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--on-problem`: whether inverted boxes stop a command that scores files."""
+    parser.add_argument(
+        "--on-problem",
+        choices=("count", "stop"),
+        default="count",
+        help="inverted boxes: count and score them as the reference scorers do (default), or stop",
+    )
 
 
 def check_iou(iou_thresh: float) -> None:

@@ -13,7 +13,13 @@ example, for the files that `evaluate --save-results results` or Darknet's `dete
 import argparse
 from pathlib import Path
 
-from yolo.commands.score import add_threshold_options, check_iou, print_scores
+from yolo.commands.score import (
+    add_problem_option,
+    add_threshold_options,
+    check_iou,
+    print_remarks,
+    print_scores,
+)
 from yolo.console import command_parser, new_file, stop
 from yolo.formats.recognition import DetectionFormat, GroundTruthFormat
 
@@ -29,6 +35,7 @@ def main() -> None:
     metrics = (args.metric,) if args.metric in METRICS else METRICS
     voc, comp4 = GroundTruthFormat.VOC, DetectionFormat.COMP4
     pair = read_pair(Sources(args.annotations, voc, args.results, comp4, args.imageset))
+    print_remarks(pair, args.on_problem == "stop")
     everything = args.metric == "all"
     scores = print_scores(pair, metrics, everything, args.iou, args.thresh, args.json)
     if args.plot:
@@ -47,6 +54,7 @@ def _arguments() -> argparse.Namespace:
     add("--imageset", metavar="FILE", type=Path, required=True, help="image names, one a line")
     add("--metric", choices=(*METRICS, "all"), help="default: voc07 and area")
     add_threshold_options(parser)
+    add_problem_option(parser)
     plot = "plot precision over recall: .png, .pdf or .svg"
     add("--plot", metavar="FILE", type=new_file, help=plot)
     args = parser.parse_args()

@@ -1,6 +1,7 @@
 """Darknet's list of images and their label files as the ground truth of detections of any format."""
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from yolo.cfg import read_classes, read_data
 from yolo.data.check import check_list, stopping
 from yolo.errors import DatasetError
 from yolo.evaluate.evaluator import ground_truth_of_images
-from yolo.formats.ground_truth_set import GroundTruthSet, image_id_of
+from yolo.formats.ground_truth_set import GroundTruthSet
 from yolo.formats.label_files import read_entries
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def read_listed_ground_truth(path: str | Path, names: Sequence[str] | None, orig
 
     Raises:
         DatasetError: names that are missing, given twice or not as many as the .data file's classes; what would stop
-            a training (`yolo.data.check`); two images of the same name.
+            a training (`yolo.data.check`); an image that is listed twice.
     """
     images, difficult = path, None
     if Path(path).suffix.lower() == ".data":
@@ -51,7 +52,7 @@ def read_listed_ground_truth(path: str | Path, names: Sequence[str] | None, orig
 
 
 def _read_list(path: str | Path, names: Sequence[str], difficult: str | Path | None, origin: float) -> GroundTruthSet:
-    _require_different_names(path)
+    _require_different_images(path)
     checked = check_list(path, len(names), CHANNELS, difficult)
     problems = stopping(checked.problems)
     if problems:
@@ -71,11 +72,10 @@ def _read_list(path: str | Path, names: Sequence[str], difficult: str | Path | N
     )
 
 
-def _require_different_names(path: str | Path) -> None:
-    """Raise DatasetError if two lines of a list name images that differ in folder or suffix only."""
-    first: dict[str, tuple[int, Path]] = {}
+def _require_different_images(path: str | Path) -> None:
+    """Raise DatasetError if a list names an image twice, so that its detections would belong to two images."""
+    first: dict[str, int] = {}
     for number, image in read_entries(path):
-        line, other = first.setdefault(image_id_of(str(image)), (number, image))
+        line = first.setdefault(os.path.abspath(image), number)
         if line != number:
-            expected = f"another name than {other} in line {line}"
-            raise DatasetError(f"{path}:{number}: found {image}, expected {expected}")
+            raise DatasetError(f"{path}:{number}: found {image} again, expected it once (it is line {line})")

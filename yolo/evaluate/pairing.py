@@ -24,7 +24,13 @@ from yolo.formats.darknet_json import (
     read_darknet_json,
     write_darknet_json,
 )
-from yolo.formats.ground_truth_set import CocoIds, GroundTruthSet, index_by_image_id
+from yolo.formats.ground_truth_set import (
+    CocoIds,
+    GroundTruthSet,
+    alias_remark,
+    index_by_image_id,
+    inverted_boxes,
+)
 from yolo.formats.label_detections import Columns, read_label_detections, write_label_detections
 from yolo.formats.recognition import (
     FRACTION_FORMATS,
@@ -66,13 +72,15 @@ class Pair:
     """Ground truth and detections in the same frame.
 
     coco_ids: the ids for a COCO result file, None where neither the ground truth nor `Sources.ids` gives them.
-    remarks: what a user should know about the files, one line each.
+    remarks: what a user should know about the files, one line each. problems: what is wrong in the detections and is
+    scored all the same, as the reference scorers do, one line each.
     """
 
     ground_truth_set: GroundTruthSet
     detections: ScoredBoxes
     coco_ids: CocoIds | None
     remarks: tuple[str, ...]
+    problems: tuple[str, ...] = ()
 
 
 def read_pair(sources: Sources) -> Pair:
@@ -82,14 +90,16 @@ def read_pair(sources: Sources) -> Pair:
     are; otherwise they begin at 0.
 
     Raises:
-        DatasetError: anything in the files that is uncertain or wrong; nothing is left out.
+        DatasetError: anything in the files that is uncertain or wrong, except inverted boxes; nothing is left out.
     """
     path, kind = sources.detections, sources.detection_format
     frames = read_darknet_json(path) if kind is DetectionFormat.DARKNET else None
     coco_file = read_coco(sources.ids) if sources.ids else None
-    ground_truth_set = _read_ground_truth(sources, _detected_classes(path, kind, frames, coco_file))
+    detected = _detected_classes(path, kind, frames, coco_file)
+    ground_truth_set = _read_ground_truth(sources, detected)
     coco_ids = coco_ids_of(coco_file, ground_truth_set) if coco_file else ground_truth_set.coco_ids
-    remarks = ()
+    other_names = alias_remark(detected, ground_truth_set.names)
+    remarks = [f"{sources.ids if coco_file else path}: {other_names}"] if other_names else []
     if frames is not None:
         detections = frames_to_detections(frames, ground_truth_set)
     elif kind is DetectionFormat.COMP4:
@@ -103,8 +113,23 @@ def read_pair(sources: Sources) -> Pair:
         detections, without = read_label_detections(path, ground_truth_set, COLUMNS[kind])
         if without:
             found = f"found no file for {len(without)} of {len(ground_truth_set.files)} images"
-            remarks = (f"{path}: {found}, such as {without[0]}: no detections there",)
-    return Pair(ground_truth_set, detections, coco_ids, remarks)
+            remarks.append(f"{path}: {found}, such as {without[0]}: no detections there")
+    return Pair(ground_truth_set, detections, coco_ids, tuple(remarks), _problems(path, ground_truth_set, detections))
+
+
+def _problems(path: Path, ground_truth_set: GroundTruthSet, detections: ScoredBoxes) -> tuple[str, ...]:
+    """Return a line about inverted boxes, nothing without any."""
+    inverted = inverted_boxes(detections.boxes)
+    if not inverted.size:
+        return ()
+    first = inverted[0]
+    box = " ".join(f"{number:g}" for number in detections.boxes[first].tolist())
+    name = ground_truth_set.names[detections.labels[first]]
+    image = ground_truth_set.files[detections.image_index[first]]
+    boxes = "box" if inverted.size == 1 else "boxes"
+    found = f"found {inverted.size} inverted {boxes} among {len(detections.scores)} detections"
+    rules = "VOC's rules count them as false positives, COCO's leave them out"
+    return (f"{path}: {found}, first {box} (xmin ymin xmax ymax) of {name} in {image}; scored as they are: {rules}",)
 
 
 def _detected_classes(

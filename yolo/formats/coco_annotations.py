@@ -15,7 +15,14 @@ import numpy as np
 from yolo.errors import DatasetError
 from yolo.files import write_text
 from yolo.formats.coco_structures import coco_dataset
-from yolo.formats.ground_truth_set import CocoIds, GroundTruthSet, image_id_of, index_by_image_id
+from yolo.formats.ground_truth_set import (
+    CocoIds,
+    GroundTruthSet,
+    by_class_name,
+    image_id_of,
+    image_names,
+    labels_by_name,
+)
 from yolo.formats.json_file import is_finite_number, read_json, shown
 from yolo.records import GroundTruth, Problem
 
@@ -296,14 +303,14 @@ def read_coco_ground_truth(path: str | Path, origin: float, names: Sequence[str]
 
 def labels_of(file: CocoFile, names: Sequence[str]) -> np.ndarray:
     """Return each annotation's position in `names`, -1 for a category that is not there, int64 `[M]`."""
-    label_of = {name: label for label, name in enumerate(names)}
+    label_of = labels_by_name(names)
     labels = np.array([label_of.get(name, -1) for name in file.categories.values()])
     return labels[file.category_index]
 
 
 def _category_ids(file: CocoFile, names: Sequence[str]) -> tuple[int | None, ...]:
     """Return the ids of the classes, None for those that the file does not have."""
-    id_of = {name: category_id for category_id, name in file.categories.items()}
+    id_of = by_class_name({name: category_id for category_id, name in file.categories.items()})
     return tuple(id_of.get(name) for name in names)
 
 
@@ -311,19 +318,20 @@ def coco_ids_of(file: CocoFile, ground_truth_set: GroundTruthSet) -> CocoIds:
     """Return the ids that an annotation file gives the images and classes of a ground truth from other files.
 
     Raises:
-        DatasetError: the file has no image of an image's name, or several.
+        DatasetError: the file has no image of an image's name, or several, or the same one for two.
     """
-    ids_of: dict[str, list[int]] = {}
-    for image in file.images:
-        ids_of.setdefault(image_id_of(image.file_name), []).append(image.image_id)
-    for name in index_by_image_id(ground_truth_set):
-        count = len(ids_of.get(name, ()))
-        if count != 1:
-            raise DatasetError(f"{file.path}: found {count} images {name}, expected one")
-    return CocoIds(
-        tuple(ids_of[name][0] for name in ground_truth_set.image_ids),
-        _category_ids(file, ground_truth_set.names),
-    )
+    names = image_names([image.file_name for image in file.images])
+    user_of: dict[int, str] = {}
+    ids = []
+    for name in ground_truth_set.files:
+        found = names.find(name)
+        if len(found) != 1:
+            raise DatasetError(f"{file.path}: found {len(found)} images {image_id_of(name)}, expected one")
+        image = file.images[found[0]]
+        if user_of.setdefault(image.image_id, name) != name:
+            raise DatasetError(f"{file.path}: found {image.file_name} for {user_of[image.image_id]} and for {name}")
+        ids.append(image.image_id)
+    return CocoIds(tuple(ids), _category_ids(file, ground_truth_set.names))
 
 
 def write_coco_ground_truth(path: str | Path, ground_truth_set: GroundTruthSet, ids: CocoIds) -> None:

@@ -26,8 +26,8 @@ def read_coco_detections(path: str | Path, ground_truth_set: GroundTruthSet, ids
     """Read a result file with these ids; boxes begin at the ground truth's origin.
 
     Raises:
-        DatasetError: not a JSON list, or an entry without the four keys, with an unknown image or category, with
-            numbers that are not finite, or with a negative width or height.
+        DatasetError: not a JSON list, or an entry without the four keys, with an unknown image or category, or with
+            numbers that are not finite. A negative width or height is read as it is.
     """
     entries = read_json_list(path, "a list", _decimal)
     index_of = {image_id: index for index, image_id in enumerate(ids.images)}
@@ -98,8 +98,6 @@ def _problem(entry: object, index_of: Mapping[int, int], label_of: Mapping[int, 
     box, score = entry["bbox"], entry["score"]
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, (*box, score))):
         return f"found bbox {_text(box)} and score {_text(score)}, expected four finite numbers and one"
-    if box[2] < 0 or box[3] < 0:
-        return f"found bbox {_text(box)}, expected a width and height of at least 0"
     for key, known in (("image_id", index_of), ("category_id", label_of)):
         if type(entry[key]) is not int or entry[key] not in known:
             return f"found {key} {_text(entry[key])}, expected one of the {len(known)} known"

@@ -4,7 +4,9 @@ A list of frames, one an image: `filename` and `objects`, each with `class_id`, 
 and size in 0..1 of the image) and `confidence`.
 """
 
+import codecs
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +21,8 @@ from yolo.formats.ground_truth_set import (
     are_fractions,
     fractions_of_image,
     fractions_to_pixels,
-    image_id_of,
-    index_by_image_id,
+    image_names,
+    labels_by_name,
     pixels_to_fractions,
     scored_boxes,
 )
@@ -29,6 +31,8 @@ from yolo.records import Detections, ScoredBoxes
 
 BOX_KEYS = ("center_x", "center_y", "width", "height")
 OBJECT_KEYS = ("class_id", "name", "relative_coordinates", "confidence")
+FILE_NAME = re.compile(rb'("filename"\s*:\s*")((?:[^"\\\n]|\\.)*)"')
+ESCAPE = re.compile(rb"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 DIGITS = 6  # after the point, as Darknet writes them
 
 
@@ -124,13 +128,15 @@ def write_darknet_json(path: str | Path, ground_truth_set: GroundTruthSet, detec
 
 
 def read_darknet_json(path: str | Path) -> DarknetFrames:
-    """Read a result file.
+    """Read a result file. A negative width or height is read as it is.
+
+    Darknet writes file names as they are: backslashes of Windows are no escapes there, and names need not be UTF-8.
 
     Raises:
-        DatasetError: with frame and object: a key that is missing, a number that is not finite, a negative width or
-            height, pixels instead of fractions, a class number with two names.
+        DatasetError: with frame and object: a key that is missing, a number that is not finite, pixels instead of
+            fractions, a class number with two names.
     """
-    content = read_json_list(path, "a list of frames")
+    content = read_json_list(path, "a list of frames", as_meant=_as_meant)
     files, frame_index, classes, numbers = [], [], [], []
     name_of: dict[int, str] = {}
     for index, frame in enumerate(content):
@@ -167,32 +173,57 @@ def frames_to_detections(frames: DarknetFrames, ground_truth_set: GroundTruthSet
         DatasetError: a frame of another image, an image with two frames or none, a class that the ground truth does
             not have.
     """
-    index_of = index_by_image_id(ground_truth_set)
-    image_ids = [image_id_of(file) for file in frames.files]
-    first: dict[str, int] = {}
-    for number, (file, image_id) in enumerate(zip(frames.files, image_ids, strict=True), start=1):
-        place = f"{frames.path}: frame {number}"
-        if image_id not in index_of:
-            expected = f"one of the {len(index_of)} images of the ground truth"
-            raise DatasetError(f"{place}: found {shown(file)}, expected {expected}")
-        if first.setdefault(image_id, number) != number:
-            expected = f"expected it once (it is frame {first[image_id]})"
-            raise DatasetError(f"{place}: found {shown(file)} again, {expected}")
-    missing = [ground_truth_set.files[index_of[each]] for each in index_of if each not in first]
+    images = image_names(ground_truth_set.files)
+    frame_of: dict[int, int] = {}  # position of the image → number of its frame
+    positions = []
+    for number, file in enumerate(frames.files, start=1):
+        found = f"{frames.path}: frame {number}: found {shown(file)}"
+        index = images.position(file, found, f"one of the {len(images.files)} images of the ground truth")
+        if frame_of.setdefault(index, number) != number:
+            raise DatasetError(f"{found} again, expected it once (it is frame {frame_of[index]})")
+        positions.append(index)
+    missing = [file for index, file in enumerate(images.files) if index not in frame_of]
     if missing:
-        found = f"found no frame of {len(missing)} images, such as {missing[0]}"
-        raise DatasetError(f"{frames.path}: {found}, expected one of each")
-    label_of = {name: label for label, name in enumerate(ground_truth_set.names)}
+        found = f"found frames of {len(frame_of)} of the {len(images.files)} images of the ground truth"
+        expected = "a frame of every image, also where nothing was detected"
+        raise DatasetError(f"{frames.path}: {found}, none of {missing[0]}, expected {expected}; same list of images?")
+    label_of = labels_by_name(ground_truth_set.names)
     for frame, name in zip(frames.frame_index.tolist(), frames.classes, strict=True):
         if name not in label_of:
             place = f"{frames.path}: frame {frame + 1}"
-            expected = f"one of the {len(label_of)} of the ground truth"
+            expected = f"one of the {len(ground_truth_set.names)} of the ground truth"
             raise DatasetError(f"{place}: found class {shown(name)}, expected {expected}")
-    index_of_frame = np.array([index_of[image_id] for image_id in image_ids], np.int64)
-    image_index = index_of_frame[frames.frame_index]
+    image_index = np.array(positions, np.int64)[frames.frame_index]
     labels = [label_of[name] for name in frames.classes]
     boxes = fractions_to_pixels(frames.boxes, image_index, ground_truth_set)
     return scored_boxes(image_index, labels, frames.scores, boxes)
+
+
+def _as_meant(content: bytes) -> bytes | str:
+    """Return JSON whose file names are escaped, from a file in which they may be as AlexeyAB's Darknet writes them.
+
+    A name in which each backslash begins an escape that a name can contain is JSON. Any other backslash is one of
+    Windows: `\\n` and `\\t` would be a line break and a tab, which no file name has. `\\u00e9` may be either, so the
+    other names of the file decide.
+    """
+    unescaped = any(map(_has_plain_backslash, (name for _, name in FILE_NAME.findall(content))))
+
+    def escaped(match: re.Match[bytes]) -> bytes:
+        start, name = match.groups()
+        plain = _has_plain_backslash(name) or (unescaped and b"\\u" in name)
+        return start + (name.replace(b"\\", b"\\\\") if plain else name) + b'"'
+
+    content = FILE_NAME.sub(escaped, content)
+    try:
+        content.decode(json.detect_encoding(content))
+    except UnicodeDecodeError:
+        return content.removeprefix(codecs.BOM_UTF8).decode(errors="surrogateescape")
+    return content
+
+
+def _has_plain_backslash(name: bytes) -> bool:
+    """Whether a backslash in the text of a JSON string begins no escape, or the escape of a control character."""
+    return any(code not in (b'"', b"\\", b"/") and len(code) == 1 for code in ESCAPE.findall(name))
 
 
 def _problem(entry: object, name_of: dict[int, str]) -> str | None:
@@ -208,8 +239,6 @@ def _problem(entry: object, name_of: dict[int, str]) -> str | None:
         return f"found {shown(box)}, expected finite numbers {', '.join(BOX_KEYS)}"
     if not is_finite_number(score):
         return f"found confidence {shown(score)}, expected a finite number"
-    if box["width"] < 0 or box["height"] < 0:
-        return f"found width {box['width']} and height {box['height']}, expected at least 0"
     if not are_fractions(box[key] for key in BOX_KEYS):
         return f"found {shown(box)}, expected {FRACTIONS_EXPECTED}"
     return None

@@ -4,9 +4,10 @@ Files of detections name images by their file names without folder and suffix, o
 pixels or as fractions of the image. The functions here convert between these.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +16,18 @@ from yolo.records import GroundTruth, ScoredBoxes
 
 # Ours: no center or size of YOLOv2's 101,139 boxes on VOC2007 is above 1.14; pixels given by mistake are dozens.
 LARGEST_FRACTION = 2.0
+
+# Classes that Darknet's data/coco.names and the annotation files of COCO call differently.
+COCO_ALIASES = {
+    "motorbike": "motorcycle",
+    "aeroplane": "airplane",
+    "sofa": "couch",
+    "pottedplant": "potted plant",
+    "diningtable": "dining table",
+    "tvmonitor": "tv",
+}
+OTHER_NAMES = {**COCO_ALIASES, **{coco: darknet for darknet, coco in COCO_ALIASES.items()}}
+_Value = TypeVar("_Value")
 
 FRACTIONS_EXPECTED = f"center and size in 0..1 of the image, no pixels (at most {LARGEST_FRACTION:g} either way)"
 
@@ -65,6 +78,94 @@ class GroundTruthSet:
 def image_id_of(file_name: str) -> str:
     """Return an image's name without folder and suffix; Windows paths, as Darknet writes them there, work too."""
     return PurePosixPath(file_name.replace("\\", "/")).stem
+
+
+@dataclass(frozen=True)
+class ImageNames:
+    """Images by the names that files of detections give them. by_stem: name without folder and suffix → positions."""
+
+    files: tuple[str, ...]
+    by_stem: Mapping[str, tuple[int, ...]]
+
+    def find(self, name: str) -> tuple[int, ...]:
+        """Return the positions of the images that `name` can mean: none, one, or several.
+
+        A name may have folders, with slashes or backslashes, and a suffix. Of images that have the same name in
+        several folders, the one that has most of the last folders of `name` is meant.
+        """
+        parts = _path_parts(name)
+        last = parts[-1] if parts else ""
+        found = self.by_stem.get(last) or self.by_stem.get(image_id_of(last)) or ()
+        if len(found) < 2:
+            return found
+        ranks = [_similarity(parts, _path_parts(self.files[index])) for index in found]
+        best = tuple(index for index, rank in zip(found, ranks, strict=True) if rank == max(ranks))
+        return found if max(ranks) == NOTHING_SHARED else best
+
+    def position(self, name: str, found: str, expected: str) -> int:
+        """Return the position of the one image that `name` means.
+
+        Args:
+            name: the name.
+            found: the message about an unknown name up to `, expected`, such as `r.json: frame 1: found 'x.jpg'`.
+            expected: the rest of that message.
+
+        Raises:
+            DatasetError: no image has this name, or several have.
+        """
+        positions = self.find(name)
+        if not positions:
+            raise DatasetError(f"{found}, expected {expected}")
+        if len(positions) > 1:
+            both = " or ".join(self.files[each] for each in positions[:2])
+            raise DatasetError(f"{found}, which may be {both}, expected a name with its folder")
+        return positions[0]
+
+
+NOTHING_SHARED = (0, False, False)  # the least `_similarity`
+
+
+def image_names(files: Sequence[str]) -> ImageNames:
+    """Return the images of these files for look-ups by name."""
+    by_stem: dict[str, list[int]] = {}
+    for index, file in enumerate(files):
+        by_stem.setdefault(image_id_of(file), []).append(index)
+    return ImageNames(tuple(files), {stem: tuple(positions) for stem, positions in by_stem.items()})
+
+
+def _path_parts(name: str) -> tuple[str, ...]:
+    return PurePosixPath(name.replace("\\", "/")).parts
+
+
+def _similarity(name: tuple[str, ...], file: tuple[str, ...]) -> tuple[int, bool, bool]:
+    """Return how many of the last folders two paths share, whether all, and whether their suffixes are equal too."""
+    pairs = list(zip(reversed(name[:-1]), reversed(file[:-1]), strict=False))
+    shared = next((at for at, (first, second) in enumerate(pairs) if first != second), len(pairs))
+    return shared, name[:-1] == file[:-1], name[-1] == file[-1]
+
+
+def by_class_name(values: Mapping[str, _Value]) -> dict[str, _Value]:
+    """Return values by class name, and by the other name of a class that has two (COCO_ALIASES)."""
+    others = {OTHER_NAMES[name]: value for name, value in values.items() if name in OTHER_NAMES}
+    return {**others, **values}
+
+
+def labels_by_name(names: Sequence[str]) -> dict[str, int]:
+    """Return class name → position in `names`; a class of COCO_ALIASES is found by both of its names."""
+    return by_class_name({name: label for label, name in enumerate(names)})
+
+
+def alias_remark(found: Iterable[str], names: Sequence[str]) -> str:
+    """Return which classes `found` are among `names` by their other names, for a remark; nothing without any."""
+    known = {*names}
+    others = [name for name in dict.fromkeys(found) if name not in known and OTHER_NAMES.get(name) in known]
+    read = ", ".join(f"{name} as {OTHER_NAMES[name]}" for name in others)
+    return f"read {read} (Darknet's and COCO's names of the same classes)" if others else ""
+
+
+def inverted_boxes(boxes: np.ndarray) -> np.ndarray:
+    """Return the rows of xyxy `[N, 4]` whose right is left of their left, or bottom above top."""
+    return np.flatnonzero((boxes[:, 2:] < boxes[:, :2]).any(axis=1))
 
 
 def index_by_image_id(ground_truth_set: GroundTruthSet) -> dict[str, int]:

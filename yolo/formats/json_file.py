@@ -11,27 +11,38 @@ from yolo.formats.plain_text import LARGEST_NUMBER
 SHOWN_CHARACTERS = 80  # of a value, in an error's one line
 
 
-def read_json_list(path: str | Path, expected: str, number: Callable[[str], object] = float) -> list:
+def read_json_list(
+    path: str | Path,
+    expected: str,
+    number: Callable[[str], object] = float,
+    as_meant: Callable[[bytes], bytes | str] = bytes,
+) -> list:
     """Return the content of a JSON file as `read_json` does; raise DatasetError if it is not the `expected` list."""
-    content = read_json(path, number=number)
+    content = read_json(path, number=number, as_meant=as_meant)
     if not isinstance(content, list):
         raise DatasetError(f"{path}: found json {type(content).__name__}, expected {expected}")
     return content
 
 
-def read_json(path: str | Path, leave_out: Collection[str] = (), number: Callable[[str], object] = float) -> object:
+def read_json(
+    path: str | Path,
+    leave_out: Collection[str] = (),
+    number: Callable[[str], object] = float,
+    as_meant: Callable[[bytes], bytes | str] = bytes,
+) -> object:
     """Return the content of a JSON file.
 
     Args:
         path: the file.
         leave_out: keys whose lists of numbers become 0. Outlines are nine tenths of a COCO file's bytes and time.
         number: converts the text of a number with a point or exponent.
+        as_meant: returns the JSON that a program meant from what it wrote.
 
     Raises:
         DatasetError: not JSON, or JSON that Python cannot read: nested too deeply, an integer of thousands of digits.
         OSError: the file does not exist or cannot be read.
     """
-    content = Path(path).read_bytes()
+    content = as_meant(Path(path).read_bytes())
     try:
         try:
             return json.loads(_without_lists(content, leave_out), parse_float=number)

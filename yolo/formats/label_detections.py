@@ -17,6 +17,7 @@ from yolo.formats.ground_truth_set import (
     GroundTruthSet,
     are_fractions,
     fractions_to_pixels,
+    image_names,
     index_by_image_id,
     pixels_to_fractions,
     scored_boxes,
@@ -45,30 +46,35 @@ def read_label_detections(
 ) -> tuple[ScoredBoxes, list[str]]:
     """Return the detections, image by image, and the ids of the images without a file, which have none.
 
-    The images' sizes must be known.
+    The images' sizes must be known. Files may lie in folders below `folder`, as the images do in theirs. A negative
+    width or height is read as it is.
 
     Raises:
-        DatasetError: a folder without a file, a file of another image, or, with file and line, a row that has other
-            columns, another class, numbers that are not finite, a negative width or height, or pixels.
+        DatasetError: a folder without a file, a file of another image, two files of one image, or, with file and line,
+            a row that has other columns, another class, numbers that are not finite, or pixels.
     """
-    index_of = index_by_image_id(ground_truth_set)
-    files = {path.stem: path for path in sorted(Path(folder).iterdir()) if path.suffix == ".txt"}
-    if not files:
+    images = image_names(ground_truth_set.files)
+    file_of: dict[int, Path] = {}
+    for path in sorted(Path(folder).rglob("*.txt")):
+        if path.name.startswith("."):
+            continue
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        expected = f"a file of one of the {len(images.files)} images of the ground truth"
+        index = images.position(name, f"{path}:1: found image {name}", expected)
+        if file_of.setdefault(index, path) != path:
+            expected = f"one file (the other is {file_of[index]})"
+            raise DatasetError(f"{path}:1: found image {images.files[index]} again, expected {expected}")
+    if not file_of:
         expected = "one of each image with detections (is it the right folder?)"
         raise DatasetError(f"{folder}: found no .txt file, expected {expected}")
-    for image_id, path in files.items():
-        if image_id not in index_of:
-            expected = f"a file of one of the {len(index_of)} images of the ground truth"
-            raise DatasetError(f"{path}:1: found image {image_id}, expected {expected}")
     image_index, rows = [], []
-    for image_id, index in index_of.items():
-        if image_id in files:
-            found = _read_rows(files[image_id], len(ground_truth_set.names), columns)
-            image_index += [index] * len(found)
-            rows += found
+    for index in sorted(file_of):
+        found = _read_rows(file_of[index], len(ground_truth_set.names), columns)
+        image_index += [index] * len(found)
+        rows += found
     table = np.array(rows, np.float64).reshape(-1, len(COLUMN_NAMES))[:, list(columns.value)]
     boxes = fractions_to_pixels(table[:, 2:], np.array(image_index, np.int64), ground_truth_set)
-    without = [image_id for image_id in index_of if image_id not in files]
+    without = [image_id for index, image_id in enumerate(ground_truth_set.image_ids) if index not in file_of]
     return scored_boxes(image_index, table[:, 0], table[:, 1], boxes), without
 
 
@@ -114,8 +120,6 @@ def _problem(words: list[str], row: list[float], classes: int, columns: Columns)
     if any(map(math.isnan, row)):
         return f"{found}, expected finite numbers: {columns.names}"
     box = [row[column] for column in columns.value[2:]]
-    if box[2] < 0 or box[3] < 0:
-        return f"{found}, expected a width and height of at least 0: {columns.names}"
     if not are_fractions(box):
         return f"{found}, expected {columns.names}, {FRACTIONS_EXPECTED}"
     return None

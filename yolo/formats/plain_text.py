@@ -3,12 +3,14 @@
 import math
 from pathlib import Path
 
+from yolo.files import read_text
+
 LARGEST_NUMBER = 1e100  # ours: areas and sums of larger numbers would be infinite
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """Return the lines of a text file. Bytes that are not UTF-8 become escapes, which the line's check rejects."""
-    return Path(path).read_text(encoding="utf-8-sig", errors="backslashreplace").split("\n")
+    """Return the lines of a text file, which may end as on any system. Encodings and errors: `read_text`."""
+    return read_text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def parse_number(text: str) -> float:

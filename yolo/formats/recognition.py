@@ -44,6 +44,8 @@ def ground_truth_format(path: Path) -> GroundTruthFormat:
     if path.is_dir():
         if any(path.glob("*.xml")):
             return GroundTruthFormat.VOC
+        if not any(path.iterdir()):
+            raise DatasetError(f"{path}: found an empty folder, expected the annotations IMAGE.xml")
         raise DatasetError(f"{path}: found a folder without XML, expected --truth-format")
     labels, coco = GroundTruthFormat.LABELS, GroundTruthFormat.COCO
     by_ending = {".data": labels, ".txt": labels, ".json": coco}
@@ -61,6 +63,9 @@ def detection_format(path: Path) -> DetectionFormat:
     if path.is_dir():
         if any(path.glob(f"{RESULTS_PREFIX}*.txt")):
             return DetectionFormat.COMP4
+        if not any(path.iterdir()):
+            expected = f"{RESULTS_PREFIX}CLASS.txt for each class or IMAGE.txt for each image"
+            raise DatasetError(f"{path}: found an empty folder, expected {expected}")
         orders = " or ".join(each.value for each in LABEL_FORMATS)
         raise DatasetError(f"{path}: found no comp4 file, expected --format {orders}")
     with open(path, "rb") as file:

@@ -11,7 +11,14 @@ import numpy as np
 
 from yolo.errors import DatasetError
 from yolo.files import write_text
-from yolo.formats.ground_truth_set import GroundTruthSet, index_by_image_id, scored_boxes
+from yolo.formats.ground_truth_set import (
+    OTHER_NAMES,
+    GroundTruthSet,
+    ImageNames,
+    image_names,
+    labels_by_name,
+    scored_boxes,
+)
 from yolo.formats.plain_text import LARGEST_NUMBER, parse_number, read_lines
 from yolo.formats.recognition import RESULTS_PREFIX
 from yolo.records import ScoredBoxes
@@ -35,28 +42,33 @@ def read_results(folder: str | Path, ground_truth_set: GroundTruthSet) -> Scored
     """Read the results file of each class, in the order of the classes and lines.
 
     A class whose ground truth has no box, or only difficult ones, needs no file. Boxes stay VOC's pixels, so the
-    ground truth's origin is VOC_ORIGIN.
+    ground truth's origin is VOC_ORIGIN. An id may have a folder and a suffix. Inverted boxes, which Darknet writes for
+    boxes outside the image (examples/detector.c print_detector_detections), are read as they are.
 
     Raises:
-        DatasetError: a file of a class that the ground truth does not have; a class without its file; a line that is
-            not `id score xmin ymin xmax ymax` with an image of the ground truth, finite numbers and a box that is
-            not inverted.
+        DatasetError: a file of a class that the ground truth does not have, or two files of one; a class without its
+            file; a line that is not `id score xmin ymin xmax ymax` with an image of the ground truth and finite
+            numbers.
     """
     names, ground_truth = ground_truth_set.names, ground_truth_set.ground_truth
+    label_of = labels_by_name(names)
+    file_of: dict[int, Path] = {}
     for name in results_names(folder):
-        if name not in names:
+        if name not in label_of:
             expected = f"one of the {len(names)} of the ground truth"
             raise DatasetError(f"{folder}: found results of class {name!r}, expected {expected}")
+        if file_of.setdefault(label_of[name], _results_path(folder, name)) != _results_path(folder, name):
+            found = f"found results of {name!r} and of {OTHER_NAMES[name]!r}"
+            raise DatasetError(f"{folder}: {found}, which are the same class, expected one of them")
     needed = {*ground_truth.labels[~ground_truth.difficult].tolist()}
-    paths = [_results_path(folder, name) for name in names]
-    missing = [names[label] for label in sorted(needed) if not paths[label].exists()]
+    missing = [names[label] for label in sorted(needed) if label not in file_of]
     if missing:
         raise DatasetError(
             f"{folder}: no {RESULTS_PREFIX}<class>.txt found for {', '.join(missing)}, "
             "expected one for each class of the annotations, empty where nothing was detected"
         )
-    index_of = index_by_image_id(ground_truth_set)
-    found = {label: _read_results_file(path, index_of) for label, path in enumerate(paths) if path.exists()}
+    images = image_names(ground_truth_set.files)
+    found = {label: _read_results_file(file_of[label], images) for label in sorted(file_of)}
     numbers = np.concatenate([np.zeros((0, 5)), *(numbers for _, numbers in found.values())])
     return scored_boxes(
         image_index=np.concatenate([np.zeros(0), *(index for index, _ in found.values())]),
@@ -110,53 +122,48 @@ def _results_path(folder: str | Path, name: str) -> Path:
     return Path(folder) / f"{RESULTS_PREFIX}{name}.txt"
 
 
-def _read_results_file(path: Path, index_of: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
+def _read_results_file(path: Path, images: ImageNames) -> tuple[np.ndarray, np.ndarray]:
     """Return image_index int64 `[N]`, and score and box float64 `[N, 5]`.
 
     The file is checked as whole columns, which is several times as fast; line by line only to name a bad line.
     """
     lines = read_lines(path)
     rows = [words for words in map(str.split, lines) if words]
+    positions = {image_id: images.find(image_id) for image_id in {words[0] for words in rows}}
     try:
-        image_index = np.array([index_of[words[0]] for words in rows], np.int64)
-        values = [float(word) for words in rows for word in words[1:]]
-    except (KeyError, ValueError):
-        raise _first_problem(path, lines, index_of) from None
+        values = [[float(word) for word in words[1:]] for words in rows]
+    except ValueError:
+        raise _first_problem(path, lines, images) from None
     if any(len(words) != len(RESULTS_COLUMNS) for words in rows):
-        raise _first_problem(path, lines, index_of)
+        raise _first_problem(path, lines, images)
     numbers = np.array(values, np.float64).reshape(-1, len(RESULTS_COLUMNS) - 1)
     # float takes digits of other scripts and 1_000; an image's id may hold such characters
     unusual = [line.split()[1:] for line in lines if not line.isascii() or "_" in line]
     if (
-        not (np.abs(numbers) <= LARGEST_NUMBER).all()
-        or (numbers[:, 3:] < numbers[:, 1:3]).any()
+        any(len(found) != 1 for found in positions.values())
+        or not (np.abs(numbers) <= LARGEST_NUMBER).all()
         or any(not word.isascii() or "_" in word for words in unusual for word in words)
     ):
-        raise _first_problem(path, lines, index_of)
-    return image_index, numbers
+        raise _first_problem(path, lines, images)
+    return np.array([positions[words[0]][0] for words in rows], np.int64), numbers
 
 
-def _first_problem(path: Path, lines: list[str], index_of: dict[str, int]) -> DatasetError:
+def _first_problem(path: Path, lines: list[str], images: ImageNames) -> DatasetError:
     """Return the error that names the first bad line of a file that has one."""
     for number, line in enumerate(lines, start=1):
-        problem = _problem(line.split(), index_of) if line.strip() else None
-        if problem:
-            return DatasetError(f"{path}:{number}: {problem}")
+        try:
+            if line.strip():
+                _check_line(line.split(), images, f"{path}:{number}")
+        except DatasetError as error:
+            return error
     raise AssertionError(f"{path} has no bad line")
 
 
-def _problem(words: list[str], index_of: dict[str, int]) -> str | None:
+def _check_line(words: list[str], images: ImageNames, place: str) -> None:
     if len(words) != len(RESULTS_COLUMNS):
-        columns = " ".join(RESULTS_COLUMNS)
-        return f"found {len(words)} columns, expected {len(RESULTS_COLUMNS)}: {columns}"
-    numbers = [parse_number(word) for word in words[1:]]
-    for column, word, number in zip(RESULTS_COLUMNS[1:], words[1:], numbers, strict=True):
-        if math.isnan(number):
-            return f"found {column} {word!r}, expected a finite number"
-    _, xmin, ymin, xmax, ymax = numbers
-    if xmax < xmin or ymax < ymin:
-        found = f"found box {' '.join(words[2:])}"
-        return f"{found}, expected xmin not above xmax and ymin not above ymax"
-    if words[0] not in index_of:
-        return f"found image {words[0]}, expected one of the {len(index_of)} of the image set"
-    return None
+        expected = f"{len(RESULTS_COLUMNS)}: {' '.join(RESULTS_COLUMNS)}"
+        raise DatasetError(f"{place}: found {len(words)} columns, expected {expected}")
+    for column, word in zip(RESULTS_COLUMNS[1:], words[1:], strict=True):
+        if math.isnan(parse_number(word)):
+            raise DatasetError(f"{place}: found {column} {word!r}, expected a finite number")
+    images.position(words[0], f"{place}: found image {words[0]}", f"one of the {len(images.files)} of the image set")

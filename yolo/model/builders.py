@@ -61,12 +61,13 @@ BUILDERS: dict[str, Builder] = {
 }
 
 # Kinds that Darknet has and that are not supported, with the reason for the error.
+RECURRENT = "recurrent layers (Darknet runs them over the time steps of a sequence)"
 UNSUPPORTED: dict[str, str] = {
-    "rnn": "recurrent layers",
-    "gru": "recurrent layers",
-    "lstm": "recurrent layers",
-    "conv_lstm": "recurrent layers",
-    "crnn": "recurrent layers",
+    "rnn": RECURRENT,
+    "gru": RECURRENT,
+    "lstm": RECURRENT,
+    "conv_lstm": RECURRENT,
+    "crnn": RECURRENT,
     "history": "layers that remember earlier images",
     "contrastive": "layers for contrastive training",
     "implicit": "layers for implicit knowledge (YOLOR)",

@@ -88,7 +88,7 @@ def read_strides(section: Section) -> tuple[int, int]:
 
 def read_activation(section: Section, default: str) -> nn.Module:
     """Return the module of the section's `activation`."""
-    return ACTIVATIONS[section.choice("activation", default, tuple(ACTIVATIONS))]()
+    return ACTIVATIONS[section.choice("activation", default, tuple(ACTIVATIONS), "relu")]()
 
 
 def resolve_layer(section: Section, key: str, index: int, context: BuildContext) -> int:

@@ -280,7 +280,8 @@ def _check_classes(sections: list[Section], built: list[Built]) -> None:
     for section, head in heads[1:]:
         classes = heads[0][1].module.classes
         if head.module.classes != classes:
-            raise section.error("classes", f"{classes}, as in the first head")
+            runs = "Darknet runs it, but has room for the classes of one head only"
+            raise section.error("classes", f"{classes}, as in the first head; {runs}")
 
 
 def _last_uses(sources: tuple[tuple[int, ...], ...], outputs: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:

@@ -187,3 +187,27 @@ def test_anchors_beyond_num_are_kept_for_the_mask_and_logged(caplog):
     assert "[yolo] has 3 anchors, num=2" in caplog.text
     head, _ = built("region", "classes=2\nnum=1\nanchors=1,2, 3,4\n", (7, 4, 5))
     assert head.anchors.tolist() == [[1, 2]]  # region_layer.c takes num of them
+
+
+@pytest.mark.parametrize(
+    ("numbers", "anchors"),
+    [
+        ("1,2, 3,4", [[1, 2], [3, 4], [0.5, 0.5]]),  # make_yolo_layer's default
+        ("1,2, 3,4, 5", [[1, 2], [3, 4], [5, 0.5]]),
+        ("1,2, 3,4, 0,0", [[1, 2], [3, 4], [0, 0]]),
+        ("1,2, 3,4, ,6", [[1, 2], [3, 4], [0, 6]]),  # atof of nothing is 0
+    ],
+)
+def test_anchors_that_the_mask_does_not_use_may_be_missing_odd_empty_or_zero(numbers, anchors, caplog):
+    head, _ = built("yolo", f"classes=2\nmask=0,1\nnum=3\nanchors={numbers}\n", (14, 4, 5))
+    assert head.all_anchors.tolist() == anchors and head.anchors.tolist() == [[1, 2], [3, 4]]
+    count = len(numbers.split(","))
+    (message,) = caplog.messages
+    assert message.startswith(f"./x.cfg:6: [yolo] anchors: found {count}, the smallest ")
+    assert message.endswith("expected two above 0 for each of num=3 anchors; the mask uses no other")
+
+
+@pytest.mark.parametrize("numbers", ["1,2, 3,4, 5", "1,2, 3,4, 0,0", "1,2, 3,4, ,6", "1,2, 3,4", "1,2, 3,-4, 5,6"])
+def test_an_anchor_that_the_mask_uses_must_be_there_and_above_0(numbers):
+    with pytest.raises(CfgError, match="expected positive numbers, two for each of num=3 anchors"):
+        built("yolo", f"classes=2\nmask=0,2\nnum=3\nanchors={numbers}\n", (14, 4, 5))

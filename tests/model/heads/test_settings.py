@@ -136,10 +136,6 @@ def test_max_has_a_smaller_default_in_pjreddies_darknet():
             "x.cfg:3: [yolo] iou_thresh_kind: found 'mse', expected one of iou, giou, diou,",
         ),
         (
-            "nms_kind=soft\n",
-            "x.cfg:3: [yolo] nms_kind: found 'soft', expected one of default, greedynms, diounms",
-        ),
-        (
             "counters_per_class=1,2\n",
             "x.cfg:3: [yolo] counters_per_class: found '1,2', expected 3 counters",
         ),
@@ -154,3 +150,11 @@ def test_an_error_in_a_head_is_reported(text, message):
     with pytest.raises(CfgError) as caught:
         read_yolo(section("yolo", text), 3, "alexeyab")
     assert str(caught.value).startswith(message)
+
+
+def test_a_misspelt_nms_kind_is_darknets_default_with_a_warning(caplog):
+    assert read_yolo(section("yolo", "nms_kind=greedy_nms\n"), 3, "alexeyab").nms_kind == "default"
+    assert caplog.messages == [
+        "x.cfg:3: [yolo] nms_kind: found 'greedy_nms', expected one of default, greedynms, diounms; "
+        "default is taken, as Darknet does"
+    ]

@@ -57,6 +57,7 @@ FORMULAS = {
     "selu": lambda x: 1.0507 * (x if x >= 0 else 1.6732 * (math.exp(x) - 1)),
     "gelu": lambda x: 0.5 * x * (1 + math.tanh(0.797885 * x + 0.035677 * x**3)),
     "swish": lambda x: x * logistic(x),
+    "silu": lambda x: x * logistic(x),  # not Darknet's name: what the authors of such cfgs mean
     "mish": lambda x: x * math.tanh(softplus(x)),
     "hard_mish": hard_mish,
     "tanh": math.tanh,

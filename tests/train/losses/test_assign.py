@@ -177,3 +177,16 @@ def test_pairs_by_truth_thresh_come_before_those_by_shape(head, settings):
     assert len(found.cell_index) == 3 * H * W + 1  # and the one by shape
     never = one_image(head, settings, "pjreddie", 0.0)  # truth_thresh is 1
     assert never.by_prediction == 0
+
+
+@pytest.mark.parametrize("numbers", ["8,6", "8,6, 0,0", "8,6, 0"])
+def test_anchors_that_are_not_there_take_no_object(numbers):
+    network = network_of(
+        CFG.replace("channels=24", "channels=8")
+        .replace("mask=2,3,4", "mask=0")
+        .replace("num=5", "num=3")
+        .replace("4,4, 8,6, 10,20, 20,10, 40,30", numbers)
+    )
+    targets = targets_of([one_box(0, 0, 20, 20, size, size) for size in (2, 8, 30)])
+    cells, target_index, anchor_index = assign_by_shape(network.layers[1], network.head_settings[0], targets, GRID)
+    assert target_index.tolist() == [0, 1, 2] and anchor_index.tolist() == [0, 0, 0]

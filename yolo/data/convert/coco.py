@@ -20,6 +20,7 @@ from yolo.data.convert.plan import (
 from yolo.errors import DatasetError
 from yolo.files import writable
 from yolo.formats.coco_annotations import CocoFile, labels_of, order_of_categories, read_coco
+from yolo.formats.ground_truth_set import by_class_name
 from yolo.formats.label_files import IMAGE_FOLDERS, ROUNDING, label_candidates
 from yolo.formats.voc_xml import TWICE
 from yolo.records import Problem
@@ -94,9 +95,10 @@ def coco_homes(plan: Plan, out: Path) -> dict[Path, LabelHome]:
 
 
 def _check_names(names: Sequence[str], files: Iterable[CocoFile]) -> None:
-    categories = {name for file in files for name in file.categories.values()}
+    categories = {name: name for file in files for name in file.categories.values()}
+    known = by_class_name(categories)
     for name in names:
-        if name not in categories:
+        if name not in known:
             found = f"class {name!r} is none of the {len(categories)} categories of these files"
             raise DatasetError(f"{found}, such as {', '.join(sorted(categories)[:3])}")
 

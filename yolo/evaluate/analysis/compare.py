@@ -106,8 +106,8 @@ def comparison_text(comparison: Comparison, images: int) -> str:
         key=lambda change: -abs(change.step or 0),
     )
     lines = [
-        _table("score", comparison.metrics),
-        _table("AP50 lost to", comparison.errors),
+        _changed_table("score", comparison.metrics),
+        _changed_table("AP50 lost to", comparison.errors),
         _table("AP50 of class", by_size[:CLASSES_PRINTED]) if by_size else "no class changed",
     ]
     if len(by_size) > CLASSES_PRINTED:
@@ -152,6 +152,15 @@ def step_text(change: MetricChange) -> str:
     if not change.step:
         return ""
     return f"{change.step:+,}" if isinstance(change.step, int) else f"{change.step:+.4f}"
+
+
+def _changed_table(title: str, changes: Sequence[MetricChange]) -> str:
+    """Format the rows that changed, and how many did not."""
+    changed = [change for change in changes if change.trend != SAME]
+    rest = f"{len(changes) - len(changed)} of {len(changes)} unchanged"
+    if not changed:
+        return f"{title}: {rest}"
+    return _table(title, changed) + (f"\n{rest}" if len(changed) < len(changes) else "")
 
 
 def _table(title: str, changes: Iterable[MetricChange]) -> str:

@@ -225,7 +225,8 @@ def read_report(path: str | Path) -> Report:
     try:
         content = read_json(file)
     except FileNotFoundError:
-        raise DatasetError(f"{file}: not found, expected what evaluate.py --report wrote") from None
+        expected = f"the folder that `yolo-darknet evaluate --report FOLDER` wrote, with {REPORT_FILE} in it"
+        raise DatasetError(f"{file}: not found, expected {expected}") from None
     except DatasetError as error:
         raise DatasetError(f"{error}; expected a report") from None
     found = content.get("format") if isinstance(content, dict) else None

@@ -134,10 +134,10 @@ def build_region(section: Section, context: BuildContext) -> Built:
     classes = section.integer("classes", 20, minimum=1)
     coords, total = section.integer("coords", COORDS), read_anchor_count(section)
     softmax, background = section.flag("softmax"), section.flag("background")
-    anchors = read_anchors(section, total)[:total]
+    anchors = read_anchors(section, total, range(total))[:total]
     settings = read_region(section, context.dialect)
     tree = read_class_tree(section, "tree", classes)
-    check_coords(section, coords)
+    check_coords(section, coords, "; AlexeyAB's Darknet takes the fifth number as objectness all the same")
     check_filters(section, context, total, 5 + classes)
     if background and tree is not None:
         # Darknet's forward pass and its detection disagree about this combination.
@@ -174,7 +174,7 @@ def read_scales(section: Section) -> ErrorScales:
     )
 
 
-def check_coords(section: Section, coords: int) -> None:
-    """Raise CfgError unless a box has 4 numbers."""
+def check_coords(section: Section, coords: int, darknet: str = "") -> None:
+    """Raise CfgError unless a box has 4 numbers. darknet: what Darknet does then, for the message."""
     if coords != COORDS:
-        raise section.error("coords", f"{COORDS}: x, y, w, h")
+        raise section.error("coords", f"{COORDS}: x, y, w, h{darknet}")

@@ -7,6 +7,7 @@ computes predictions from it. At the end of the file: the keys that the sections
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -255,7 +256,7 @@ def read_yolo(section: Section, classes: int, dialect: str, nms_kinds: tuple[str
         truth_thresh=section.number("truth_thresh", 1.0),
         iou_thresh=section.number("iou_thresh", 1.0),
         iou_thresh_overlap=_read_iou_thresh_kind(section),
-        box_overlap=IOU_LOSSES[section.choice("iou_loss", "mse", tuple(IOU_LOSSES))],
+        box_overlap=IOU_LOSSES[section.choice("iou_loss", "mse", tuple(IOU_LOSSES), "iou")],
         iou_normalizer=section.number("iou_normalizer", 0.75),
         obj_normalizer=section.number("obj_normalizer", 1.0),
         cls_normalizer=section.number("cls_normalizer", 1.0),
@@ -266,7 +267,7 @@ def read_yolo(section: Section, classes: int, dialect: str, nms_kinds: tuple[str
         objectness_smooth=section.flag("objectness_smooth"),
         class_multipliers=_read_class_multipliers(section, classes),
         **read_augmentation(section),
-        nms_kind=section.choice("nms_kind", "default", nms_kinds),
+        nms_kind=section.choice_or_default("nms_kind", "default", nms_kinds),
         beta_nms=section.number("beta_nms", 0.6),
     )
 
@@ -281,7 +282,7 @@ def read_gaussian_yolo(section: Section, classes: int, dialect: str) -> YoloSett
 
 def _read_iou_thresh_kind(section: Section) -> PairedOverlap:
     kinds = {kind: overlap for kind, overlap in IOU_LOSSES.items() if overlap is not None}
-    return kinds[section.choice("iou_thresh_kind", "iou", tuple(kinds))]
+    return kinds[section.choice("iou_thresh_kind", "iou", tuple(kinds), "iou")]
 
 
 def _read_class_multipliers(section: Section, classes: int) -> tuple[float, ...]:
@@ -302,7 +303,7 @@ def _read_masked_anchors(section: Section) -> tuple[Tensor, tuple[int, ...]]:
     """Return all anchors `[T, 2]` and the mask of a [yolo]."""
     total = read_anchor_count(section)
     mask = section.integers("mask", tuple(range(total)))
-    anchors = read_anchors(section, total)
+    anchors = read_anchors(section, total, mask)
     if min(mask) < 0 or max(mask) >= len(anchors):
         raise section.error("mask", f"anchors 0 to {len(anchors) - 1}")
     return anchors, mask
@@ -319,16 +320,24 @@ def read_anchor_count(section: Section) -> int:
     return total
 
 
-def read_anchors(section: Section, total: int) -> Tensor:
+def read_anchors(section: Section, total: int, used: Sequence[int]) -> Tensor:
     """Return all anchors of the section, `[T, 2]`; T is at least `total`, the section's num.
 
     More than num are logged and kept, because AlexeyAB's masks may name them (cspx-p7-mish.cfg: num=16, 20 anchors).
+    Anchors that are not among `used`, the indices that the head predicts, may be missing, which makes them
+    DEFAULT_ANCHOR, or 0, as in Darknet (parser.c parse_yolo); this is logged.
     """
-    numbers = section.numbers("anchors", (DEFAULT_ANCHOR,) * 2 * total)
-    if len(numbers) % 2 or len(numbers) < 2 * total or min(numbers) <= 0:
-        expected = f"positive numbers, two for each of num={total} anchors"
-        raise section.error("anchors", expected, f"{len(numbers)}, the smallest {min(numbers):g}")
-    anchors = torch.tensor(numbers).view(-1, 2)
+    numbers = section.numbers("anchors", (DEFAULT_ANCHOR,) * 2 * total, empty=0.0)
+    count = max(total, -(-len(numbers) // 2))
+    missing = (DEFAULT_ANCHOR,) * (2 * count - len(numbers))
+    anchors = torch.tensor((*numbers, *missing)).view(-1, 2)
+    complete = torch.arange(count) < len(numbers) // 2
+    usable = complete & (anchors > 0).all(dim=1)
+    found = f"{len(numbers)}, the smallest {min(numbers):g}"
+    if min(numbers) < 0 or not usable[[each for each in used if each < count]].all():
+        raise section.error("anchors", f"positive numbers, two for each of num={total} anchors", found)
+    if not usable.all():
+        section.warn("anchors", f"expected two above 0 for each of num={total} anchors; the mask uses no other", found)
     if len(anchors) > total:
         where = f"{section.path}:{section.line}: [{section.kind}]"
         log.warning("%s has %d anchors, num=%d", where, len(anchors), total)

@@ -95,7 +95,7 @@ def build_upsample(section: Section, context: BuildContext) -> Built:
 
 def build_reorg(section: Section, context: BuildContext) -> Built:
     """[reorg] (parser.c parse_reorg_old); with reverse=1 depth to space."""
-    require_zero(section, ("flatten", "extra"), "pjreddie's other reorg")
+    require_zero(section, ("flatten", "extra"), "pjreddie's other reorg (AlexeyAB's Darknet leaves the key out)")
     stride, reverse = section.integer("stride", 1, minimum=1), section.flag("reverse")
     channels, height, width = context.previous_shape
     if channels % stride**2:

@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from yolo.cfg import DataFile, read_names
+from yolo.cfg import DataFile, read_classes
 from yolo.data.anchors import box_sizes
 from yolo.data.check import CheckedSet, check_list, objects_per_class, stopping
 from yolo.data.dataset import StepSampler, collate, training_images, training_loader
@@ -202,7 +202,7 @@ def _read_names(data: DataFile, classes: int, class_map: Tensor | None) -> list[
     """Read the class names. Raises DatasetError unless cfg, .data and .names have the same number of classes."""
     if data.train is None or data.names is None:
         raise DatasetError(f"{data.path}: expected the keys train, valid and names")
-    names = read_names(data.names)
+    names = list(read_classes(data.names))
     expected, where = (classes, "heads") if class_map is None else (len(class_map), "map")
     if expected != data.classes:
         raise DatasetError(
