@@ -19,8 +19,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from yolo.console import run
-from yolo.data.convert.plan import write_plan
-from yolo.data.convert.voc import plan_voc, voc_homes
+from yolo.data.convert.conversion import Target, write_conversion
+from yolo.data.convert.voc import plan_voc
+from yolo.data.convert.voc_layout import VocSource, read_sets
 from yolo.formats.voc_xml import ImageSet
 
 VOC2007_FILES = 9963
@@ -104,8 +105,9 @@ def convert(annotations: Path, identifiers: list[str], out: Path) -> None:
     half = len(identifiers) // 2
     (sets / "train.txt").write_text("\n".join(identifiers[:half]))
     (sets / "val.txt").write_text("\n".join(identifiers[half:]))
-    plan = plan_voc([ImageSet(out, "train")], [ImageSet(out, "val")], VOC2007_CLASSES)
-    write_plan(plan, voc_homes(plan, out), out, "voc")
+    train, valid = (read_sets([ImageSet(out, name)])[0] for name in ("train", "val"))
+    plan = plan_voc(VocSource(train, valid), VOC2007_CLASSES)
+    write_conversion(plan, Target(out, "voc", "voc", overwrite=False), None)
 
 
 def _seconds(function: Callable, *arguments: object) -> float:

@@ -11,5 +11,7 @@ PROGRESS_LOG, DARKNET_LOG = LOGS = ("progress", "darknet")
 SCORE_THRESH = 0.25  # darknet detector test -thresh
 NMS_THRESH = 0.45  # darknet detector test: float nms = .45
 COUNTED_THRESH = 0.25  # darknet detector map -thresh: for precision, recall, F1 and average IoU
+# Of image files, in lower case. Of two files that differ only in the ending, the earlier one is taken.
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 TOP_CLASSES = 5  # ImageNet results are given for the best 5 classes
 EMA_DECAY = 0.9998  # weight of the old value in the average, after the first updates

@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -55,7 +55,7 @@ def write_new(path: str | Path, text: str) -> None:
     No temporary file is used, unlike in `replacing`: for a hundred thousand labels that takes minutes. An interruption
     can leave a half-written file, so write a list that names these files only after all of them.
     """
-    content = text.encode()
+    content = text.encode(errors="surrogateescape")
     try:
         handle = os.open(path, NEW_FILE, 0o666)
     except FileExistsError:
@@ -83,6 +83,30 @@ def file_state(path: str) -> os.stat_result | None:
         return os.stat(path)
     except (OSError, ValueError):  # missing, too long, or with a zero byte
         return None
+
+
+def files_below(folder: Path, leave_out: Callable[[str], bool] | None = None) -> Iterator[str]:
+    """Yield the files in and below a folder as paths relative to it, sorted; hidden ones are skipped.
+
+    Links to folders are followed, each folder once. leave_out: whether a subfolder is not read. A folder that is not
+    there has no files.
+    """
+    seen = set()
+    for current, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(current)
+        inner = os.path.relpath(current, folder)
+        if real in seen or (leave_out and inner != "." and leave_out(current)):
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted((each for each in folders if not each.startswith(".")), key=_links_last(current))
+        prefix = "" if inner == "." else f"{inner}/"
+        yield from (prefix + name for name in sorted(names) if not name.startswith("."))
+
+
+def _links_last(folder: str) -> Callable[[str], tuple[bool, str]]:
+    """A sorting key: real folders before links, which may lead to one of them."""
+    return lambda name: (os.path.islink(os.path.join(folder, name)), name)
 
 
 @contextmanager
@@ -141,9 +165,9 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` as UTF-8 to `path`, completely or not at all."""
+    """Write `text` as UTF-8 to `path`, completely or not at all. Surrogate escapes become the bytes they stand for."""
     with replacing(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="surrogateescape"))
 
 
 class GrowingFile:

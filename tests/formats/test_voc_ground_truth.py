@@ -79,7 +79,7 @@ def test_an_image_set_is_read_in_order(tmp_path):
     ("text", "message"),
     [
         ("", "no image name found"),
-        ("000001\n000002  1\n", r":2: found '000002  1', expected one image name"),
+        ("000001\n000002  -1\n", r":2: found '000002  -1', expected one image name"),
         ("000001\n\n000001\n", r":3: found 000001 again, .* in .*test.txt:1"),
         ("a\0b\n", ":1: found .*expected one image name"),
         ("../1\n", ":1: found '../1', expected one image name without folder"),

@@ -13,6 +13,7 @@ from yolo.formats.voc_xml import (
     ImageSet,
     image_files,
     read_annotation,
+    read_annotation_parts,
     read_image_sets,
 )
 
@@ -144,10 +145,33 @@ def test_a_row_listed_twice_is_kept_once_and_is_a_problem(tmp_path):
     assert "b.txt:1" in problems[0].message and "a.txt:2" in problems[0].message
 
 
-def test_the_extra_column_of_a_list_of_one_class_is_a_problem(tmp_path):
-    rows, problems = read_image_sets([image_set(tmp_path, "cow_val", "000005 -1\n000007  1\n")])
-    assert [identifier for _, identifier in rows] == ["000005", "000007"]
-    assert [problem.kind for problem in problems] == [EXTRA_COLUMNS, EXTRA_COLUMNS]
+def test_a_second_column_of_1_is_ignored_and_any_other_is_a_problem(tmp_path):
+    rows, problems = read_image_sets([image_set(tmp_path, "cow_val", "000005 -1\n000007  1\n8.jpg 1\n")])
+    assert [identifier for _, identifier in rows] == ["000005", "000007", "8"]
+    assert [(each.kind, each.message.rpartition("/")[2]) for each in problems] == [
+        (EXTRA_COLUMNS, "cow_val.txt:1: found '000005 -1', expected one image name")
+    ]
+
+
+def test_rows_may_have_folders_and_endings(tmp_path):
+    text = "a/1\na/2.JPG\nJPEGImages/3.png\n./4\nb/c.d\n"
+    rows, problems = read_image_sets([image_set(tmp_path, "default", text)])
+    assert ([identifier for _, identifier in rows], problems) == (["a/1", "a/2", "3", "4", "b/c.d"], [])
+
+
+def test_a_name_that_looks_like_more_is_taken_where_its_annotation_is(tmp_path):
+    (tmp_path / "annotations").mkdir()
+    for name in ("x.jpg", "my cat 1", "y"):
+        (tmp_path / "annotations" / f"{name}.xml").touch()
+    rows, problems = read_image_sets([image_set(tmp_path, "a", "x.jpg\nmy cat 1\ny.jpg\n")])
+    assert ([identifier for _, identifier in rows], problems) == (["x.jpg", "my cat 1", "y"], [])
+
+
+def test_a_name_that_is_not_utf_8_passes_through(tmp_path):
+    (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Main" / "a.txt").write_bytes(b"caf\xe9\n")
+    rows, problems = read_image_sets([ImageSet(tmp_path, "a")])
+    assert (rows, problems) == ([(tmp_path, "caf\udce9")], [])
 
 
 def test_a_file_name_with_a_space_is_no_extra_column(tmp_path):
@@ -166,19 +190,49 @@ def test_a_row_with_a_folder_in_it_is_a_problem(tmp_path):
 def test_an_empty_set_is_a_problem_and_an_absent_one_an_error(tmp_path):
     _, problems = read_image_sets([image_set(tmp_path, "a", "\n")])
     assert [problem.kind for problem in problems] == [EMPTY_IMAGE_SET]
-    with pytest.raises(DatasetError, match=r"b\.txt: no such image set"):
+    with pytest.raises(DatasetError, match=r"b\.txt: no such image set, expected one of a$"):
         read_image_sets([ImageSet(tmp_path, "b")])
+    with pytest.raises(DatasetError, match=r"b\.txt: no such image set; .*Main has none"):
+        read_image_sets([ImageSet(tmp_path / "nowhere", "b")])
 
 
-def test_images_are_found_by_any_suffix_and_jpg_goes_first(tmp_path):
-    (tmp_path / "JPEGImages").mkdir()
+def test_images_are_found_by_any_ending_in_any_folder_and_jpg_goes_first(tmp_path):
+    folder = tmp_path / "JPEGImages"
+    (folder / "sub").mkdir(parents=True)
     twice = [str(number) for number in range(12)]  # so many that the folder lists them in another order
     pairs = [f"{stem}{suffix}" for stem in twice for suffix in (".png", ".jpg")]
-    for name in ("a.JPG", "b.jpeg", "d.e.Png", "f.txt", *pairs):
-        (tmp_path / "JPEGImages" / name).touch()
-    expected = {"a": "a.JPG", "b": "b.jpeg", "d.e": "d.e.Png"}
-    assert image_files(tmp_path) == expected | {stem: f"{stem}.jpg" for stem in twice}
+    single = ["a.JPG", "b.jpeg", "d.e.Png", "g.bmp", "h.TIF", "i.tiff", "j.WebP"]
+    for name in (*single, "f.txt", "._a.jpg", ".hidden.jpg", "sub/k.bmp", *pairs):
+        (folder / name).touch()
+    expected = {name.rpartition(".")[0]: name for name in (*single, "sub/k.bmp")}
+    assert image_files(folder) == expected | {stem: f"{stem}.jpg" for stem in twice}
     assert image_files(tmp_path / "nowhere") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "difficult"),
+    [("1", True), ("true", True), (" Yes ", True), ("0", False), ("Unspecified", False), ("", False), ("no", False)],
+)
+def test_difficult_is_read_as_programs_write_it(tmp_path, text, difficult):
+    path = written(tmp_path, f"<annotation>{SIZE}{OBJECT.replace('<difficult>1', f'<difficult>{text}')}</annotation>")
+    assert read_annotation(path).objects[0].difficult is difficult
+
+
+def test_blanks_of_other_kinds_in_a_class_name_are_blanks(tmp_path):
+    path = written(tmp_path, f"<annotation>{OBJECT.replace('cat', chr(160) + 'big' + chr(160) + 'cat')}</annotation>")
+    assert read_annotation(path).objects[0].name == "big cat"
+
+
+def test_the_usable_parts_of_an_annotation_survive_the_others(tmp_path):
+    size = SIZE.replace("60", "sixty")
+    path = written(tmp_path, f"<annotation><filename>b.png</filename>{size}<object/>{OBJECT}</annotation>")
+    parts = read_annotation_parts(path)
+    assert (parts.width, parts.height, parts.filename) == (0, 0, "b.png")
+    assert parts.size_fault == "<width> is 'sixty', expected a number"
+    assert parts.objects == (
+        "found 0 <name> and 0 <bndbox>, expected one of each",
+        AnnotatedObject("cat", 2.0, 3.0, 50.5, 7.0, True),
+    )
 
 
 def test_bccd_reads_whole(shared):

@@ -1,10 +1,17 @@
 """Convert COCO annotation files to label files, lists, names and a .data file for Darknet.
 
 JSON is an annotation file (instances_*.json), PICTURES the folder that its file names are relative to. Labels go where
-Darknet looks for them: PICTURES with `images` replaced by `labels`. Where that is not possible, OUT gets a link to the
-images and the labels beside it. Lists, names and coco.data go to OUT. All input is read and checked before any file
-is written. Crowd boxes (iscrowd) are in no label file. Those of --valid are listed separately; a detection of one
-counts neither as a true nor as a false positive.
+Darknet looks for them: PICTURES with `images` replaced by `labels`. Where that is not possible, or another conversion
+uses that folder, OUT gets a link to the images and the labels beside it. Lists, names and coco.data go to OUT. All
+input is read and checked before any file is written. Files that this conversion did not write are not replaced. Crowd
+boxes (iscrowd) are in no label file. Those of --valid are listed separately; a detection of one counts neither as a
+true nor as a false positive.
+
+--split 0.2 scores on a fifth of the images. A hash of an image's name decides, so more images move none. Each class is
+in both lists if the images allow it.
+
+example, your own data set:
+  yolo-darknet convert_coco --train flowers.json:flowers/images --split 0.2 --out flowers-data
 
 example, COCO 2017:
   yolo-darknet convert_coco --train annotations/instances_train2017.json:images/train2017 \\
@@ -17,7 +24,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.commands.convert_voc import add_conversion_options, check_plan, print_notes
+from yolo.commands.convert_voc import add_conversion_options, check_plan, finish, split_of
 from yolo.console import command_parser, names_file
 from yolo.errors import DatasetError
 
@@ -25,28 +32,29 @@ if TYPE_CHECKING:
     from yolo.data.convert.coco import CocoSet
     from yolo.data.convert.plan import PlannedImage
 
+NAME = "coco"  # of the .names and .data file
+
 
 def main() -> None:
     args = _arguments()
 
     from yolo.cfg import read_classes
-    from yolo.data.convert.coco import SHARED, coco_homes, plan_coco
-    from yolo.data.convert.notes import plan_table
-    from yolo.data.convert.plan import BOX_KINDS, write_plan
+    from yolo.data.convert.coco import plan_coco
+    from yolo.data.convert.conversion import Target, check_target
+    from yolo.data.convert.plan import BOX_KINDS, SHARED
     from yolo.formats.coco_annotations import ENTRY_KINDS
     from yolo.formats.voc_xml import TWICE
 
-    out = args.out.resolve()
     train, valid = [[_coco_set(text) for text in texts] for texts in (args.train, args.valid)]
+    target = Target(args.out.resolve(), NAME, args.name or NAME, args.overwrite)
+    check_target(target, [each.annotations for each in (*train, *valid)], args.names)
     plan = plan_coco(train, valid, read_classes(args.names) if args.names else None)
     every = (*BOX_KINDS, *ENTRY_KINDS, TWICE, SHARED)
     skipped = {"skip-boxes": BOX_KINDS, "stop": (), "skip": every}[args.on_problem]
-    check_plan(plan, skipped, args.require_pictures)
+    check_plan(plan, skipped, args.require_pictures, ("--train", "--valid") if args.valid else ("--train",))
     _require_folders(("--train", train, plan.train), ("--valid", valid, plan.valid))
-    homes = coco_homes(plan, out)
-    write_plan(plan, homes, out, "coco")
-    print(plan_table(plan, "crowd, besides"))
-    print_notes(plan, out, "coco", [str(home.labels) for home in homes.values()])
+    plan, split = split_of(plan, target.out, args)
+    finish(plan, target, split, "crowd, besides")
 
 
 def _arguments() -> argparse.Namespace:
@@ -54,12 +62,15 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     pair = "JSON:PICTURES"
     add("--train", nargs="+", required=True, metavar=pair, help="what to train on")
-    add("--valid", nargs="+", required=True, metavar=pair, help="what to score on")
+    add("--valid", nargs="+", default=[], metavar=pair, help="what to score on")
     default = "the classes to convert; default: all of the files, in the order of their ids"
     add("--names", type=names_file, metavar="FILE", help=default)
-    boxes = "without an area or outside their image"
+    boxes = "without an area or more than half outside their image"
     add_conversion_options(parser, boxes, "an entry of the file, an image")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.valid and args.split is not None:
+        parser.error("found --valid and --split, expected one of them")
+    return args
 
 
 def _coco_set(text: str) -> CocoSet:

@@ -1,85 +1,107 @@
 """Convert PASCAL VOC annotations to label files, lists, names and a .data file for Darknet.
 
-Each DIR holds Annotations/, ImageSets/Main/SET.txt and JPEGImages/. Labels go to DIR/labels, where Darknet looks for
-them, or to OUT if DIR is not writable. Lists, names and voc.data go to OUT. All input is read and checked before any
-file is written.
+DIR is a folder of images and XML files, as LabelImg, CVAT and Roboflow write them: in one folder, in two (images/ and
+annotations/, JPEGImages/ and Annotations/ ...), with subfolders, or in train/ and valid/. DIR:SET is PASCAL's image set
+DIR/ImageSets/Main/SET.txt. Labels go where Darknet looks for them (DIR/images → DIR/labels), or to OUT beside a link to
+the images, if that folder is not writable or another conversion uses it. Lists, names and voc.data go to OUT. All input
+is read and checked before any file is written. Files that this conversion did not write are not replaced.
+
+--split 0.2 scores on a fifth of the images. A hash of an image's name decides, so more images move none. Each class is
+in both lists if the images allow it.
+
+example, your own data set, with the classes of its XML files:
+  yolo-darknet convert_voc flowers --split 0.2 --out flowers-data
 
 example, VOC2007 and 2012 as the papers use them:
   yolo-darknet convert_voc --train VOC2007:trainval VOC2012:trainval --valid VOC2007:test --names voc --out voc
-
-example, your own data set, with the classes of its XML files:
-  yolo-darknet convert_voc --train BCCD:train --valid BCCD:test --out bccd
 """
 
 from __future__ import annotations
 
 import argparse
-import shlex
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.console import command_parser, names_file
+from yolo.console import command_parser, names_file, whole_number
 from yolo.errors import DatasetError
 
 if TYPE_CHECKING:
+    from yolo.data.convert.conversion import Target
     from yolo.data.convert.plan import Plan
+    from yolo.data.convert.splitting import Split
+    from yolo.data.convert.voc_layout import VocSource
     from yolo.formats.voc_xml import ImageSet
+
+NAME = "voc"  # of the .names and .data file, and of a data set that has no folder of its own
 
 
 def main() -> None:
     args = _arguments()
 
     from yolo.cfg import read_classes
-    from yolo.data.convert.notes import plan_table
-    from yolo.data.convert.plan import BOX_KINDS, write_plan
-    from yolo.data.convert.voc import ALL_KINDS, plan_voc, voc_homes
+    from yolo.data.convert.conversion import Target, check_target
+    from yolo.data.convert.notes import require_any_image
+    from yolo.data.convert.plan import BOX_KINDS
+    from yolo.data.convert.voc import ALL_KINDS, plan_voc
 
-    out = args.out.resolve()
-    train, valid = [[_image_set(text) for text in texts] for texts in (args.train, args.valid)]
-    plan = plan_voc(train, valid, read_classes(args.names) if args.names else None)
+    title = args.name or (Path(args.folders[0]).resolve().name if args.folders else NAME)
+    target = Target(args.out.resolve(), NAME, title, args.overwrite, args.keep_difficult)
+    check_target(target, _image_set_files(args), args.names)
+    source = _source(args)
+    plan = plan_voc(source, read_classes(args.names) if args.names else None)
     skipped = {"skip-boxes": BOX_KINDS, "stop": (), "skip": ALL_KINDS}[args.on_problem]
-    check_plan(plan, skipped, args.require_pictures)
+    check_plan(plan, skipped, args.require_pictures, ("--train", "--valid") if args.valid else ("--train",))
     if not plan.names:
         raise DatasetError("no annotation of these sets has a usable object, nothing was written")
-    homes = voc_homes(plan, out)
-    write_plan(plan, homes, out, "voc", args.keep_difficult)
+    plan, split = split_of(plan, target.out, args)
+    require_any_image(plan)
     difficult = "difficult, among them" if args.keep_difficult else "difficult, besides"
-    print(plan_table(plan, difficult, args.keep_difficult))
-    labels = []
-    for images, home in homes.items():
-        beside = home.images == images
-        away = "" if beside else f" (not beside the images: {images.parent} is not writable)"
-        labels.append(f"{home.labels}{away}")
-    print_notes(plan, out, "voc", labels)
+    finish(plan, target, split, difficult, _source_notes(source))
 
 
-def check_plan(plan: Plan, skipped_kinds: Sequence[str], all_there: bool) -> None:
-    """Print the problems of a plan if one of them stops the command, and raise DatasetError if it cannot be written."""
+def check_plan(
+    plan: Plan, skipped_kinds: Sequence[str], all_there: bool, wanted: Sequence[str] = ("--train", "--valid")
+) -> None:
+    """Print the problems of a plan if one of them stops the command, and raise DatasetError if it cannot be written.
+
+    all_there: stop if an image is missing; wanted: the options whose lists must have an image.
+    """
     from yolo.data.convert.notes import require_images, require_usable
 
     if any(problem.kind not in skipped_kinds for problem in plan.problems):
         for problem in plan.problems:
             print(f"{problem.kind}: {problem.message}")
     require_usable(plan, skipped_kinds)
-    require_images(plan, all_there)
+    require_images(plan, all_there, wanted)
 
 
-def print_notes(plan: Plan, out: Path, name: str, labels: Sequence[str]) -> None:
-    """Print what a user should know about a conversion to `out`, and what to do next.
+def split_of(plan: Plan, out: Path, args: argparse.Namespace) -> tuple[Plan, Split | None]:
+    """Return the plan split by the options --split and --seed, and how; the plan as it is without --split."""
+    from yolo.data.convert.conversion import split_again
 
-    name: of the .data file; labels: where the labels of each folder of images are.
+    return (plan, None) if args.split is None else split_again(plan, out, args.split, args.seed)
+
+
+def finish(plan: Plan, target: Target, split: Split | None, difficult: str, more_notes: Sequence[str] = ()) -> None:
+    """Write a plan, and print what was written, what a user should know, and what to do next.
+
+    Args:
+        plan: What to write.
+        target: Where.
+        split: How the plan was split, if it was.
+        difficult: Title of the row of difficult boxes.
+        more_notes: Lines to print besides.
     """
-    from yolo.data.convert.notes import notes
+    from yolo.data.convert.conversion import next_lines, place_lines, split_note, write_conversion
+    from yolo.data.convert.notes import notes, plan_table
 
-    for line in notes(plan, out):
+    homes = write_conversion(plan, target, split)
+    lines = [plan_table(plan, difficult, target.keep_difficult), *(split_note(plan, split) if split else ())]
+    lines += [*more_notes, *notes(plan, target.out), *place_lines(homes, target), *next_lines(plan, target)]
+    for line in lines:
         print(line)
-    for each in labels:
-        print(f"labels: {each}")
-    print(f"lists, names, .data: {out}")
-    data = shlex.quote(str(out / f"{name}.data"))
-    print(f"next: yolo-darknet train --cfg FILE --data {data}")
-    print(f"      (FILE: a .cfg whose heads have classes={len(plan.names)})")
 
 
 def add_conversion_options(parser: argparse.ArgumentParser, boxes: str, rest: str) -> None:
@@ -97,6 +119,14 @@ def add_conversion_options(parser: argparse.ArgumentParser, boxes: str, rest: st
         f"boxes {boxes}, stop for any other problem. stop: stop for any problem. skip: leave out anything ({rest}). A "
         "command that stops writes nothing",
     )
+    add_split_options(parser)
+    add("--name", metavar="NAME", help="of the data set, in tables and reports; default: its folder's")
+    add(
+        "--overwrite",
+        action="store_true",
+        help="replace labels and lists that this conversion did not write, or that were changed since; never labels "
+        "that another conversion's .data relies on",
+    )
     add(
         "--out",
         type=Path,
@@ -106,11 +136,30 @@ def add_conversion_options(parser: argparse.ArgumentParser, boxes: str, rest: st
     )
 
 
+def add_split_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--split` and `--seed`: how to divide images into a list to train on and a list to score on."""
+    add = parser.add_argument
+    add("--split", type=share, metavar="F", help="score on this share of the images, such as 0.2")
+    add("--seed", type=whole_number(0), default=0, metavar="N", help="of --split: another split; default 0")
+
+
+def share(text: str) -> float:
+    """A type for argparse: a number above 0 and below 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number above 0 and below 1, such as 0.2")
+    return number
+
+
 def _arguments() -> argparse.Namespace:
     parser = command_parser(__doc__)
     add = parser.add_argument
-    add("--train", nargs="+", required=True, metavar="DIR:SET", help="image sets to train on")
-    add("--valid", nargs="+", required=True, metavar="DIR:SET", help="image sets to score on")
+    add("folders", nargs="*", metavar="DIR", help="folders of images and XML files")
+    add("--train", nargs="+", default=[], metavar="DIR:SET", help="image sets to train on, or folders")
+    add("--valid", nargs="+", default=[], metavar="DIR:SET", help="image sets to score on, or folders")
     default = "the classes; default: all of the XML files, sorted"
     add("--names", type=names_file, metavar="FILE", help=default)
     add(
@@ -118,9 +167,36 @@ def _arguments() -> argparse.Namespace:
         action="store_true",
         help="treat difficult objects as ordinary ones; default: list those of --valid separately",
     )
-    boxes = "without an area, outside their image or of an unknown class"
-    add_conversion_options(parser, boxes, "the whole image, if its XML is unusable")
-    return parser.parse_args()
+    boxes = "without an area, of an unknown class, or more than half outside their image"
+    add_conversion_options(parser, boxes, "an object, or the whole image, if its XML is unusable")
+    args = parser.parse_args()
+    if not (args.folders or args.train):
+        parser.error("found neither DIR nor --train, expected what to convert")
+    if args.valid and args.split is not None:
+        parser.error("found --valid and --split, expected one of them")
+    return args
+
+
+def _source(args: argparse.Namespace) -> VocSource:
+    """Read the layout of everything that was named."""
+    from yolo.data.convert.voc_layout import VocSource, joined, read_folder, read_sets
+
+    whole = args.split is not None or bool(args.valid)
+    found = [read_folder(_folder(each), whole) for each in args.folders]
+    for option, texts in (("train", args.train), ("valid", args.valid)):
+        entries, problems = read_sets([_image_set(each) for each in texts if not Path(each).is_dir()])
+        found.append(VocSource(**{option: entries}, problems=problems))
+        for each in filter(os.path.isdir, texts):
+            source = read_folder(_folder(each), whole=True)
+            found.append(VocSource(**{option: source.train}, unannotated=source.unannotated))
+    return joined(found)
+
+
+def _folder(text: str) -> Path:
+    if not Path(text).is_dir():
+        hint = "; DIR:SET goes after --train or --valid" if ":" in text else ""
+        raise DatasetError(f"{text}: no such folder{hint}")
+    return Path(text).resolve()
 
 
 def _image_set(text: str) -> ImageSet:
@@ -128,5 +204,22 @@ def _image_set(text: str) -> ImageSet:
 
     folder, _, name = text.rpartition(":")
     if not folder or not name:
-        raise DatasetError(f"{text!r} is not DIR:SET, such as VOC2007:trainval")
+        raise DatasetError(f"{text!r} is not DIR:SET, such as VOC2007:trainval, and no folder")
     return ImageSet(Path(folder).resolve(), name)
+
+
+def _image_set_files(args: argparse.Namespace) -> list[Path]:
+    from yolo.formats.voc_xml import image_set_file
+
+    sets = (_image_set(each) for each in (*args.train, *args.valid) if not Path(each).is_dir())
+    return [image_set_file(each) for each in sets]
+
+
+def _source_notes(source: VocSource) -> list[str]:
+    lines = []
+    if source.unannotated:
+        number = len(source.unannotated)
+        lines.append(f"images without an annotation, left out: {number} (such as {source.unannotated[0]})")
+    if source.unused:
+        lines.append(f"not used: {', '.join(source.unused)}")
+    return lines

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from yolo.cfg import locate
 from yolo.console import progress
 from yolo.data.check import readable_size
-from yolo.data.images import IMAGE_ENDINGS
 from yolo.data.parallel import in_threads
+from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError
 from yolo.formats.label_files import list_lines
 from yolo.records import Problem

@@ -12,7 +12,6 @@ WHOLE = {1: cv2.IMREAD_GRAYSCALE, 3: cv2.IMREAD_COLOR}
 HALF = {1: cv2.IMREAD_REDUCED_GRAYSCALE_2, 3: cv2.IMREAD_REDUCED_COLOR_2}
 
 JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 ROOM = 256 * 2**20  # bytes; the main process fills it, and each worker may fill what is left
 
 

@@ -10,7 +10,9 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError
+from yolo.files import files_below, read_text
 from yolo.formats.ground_truth_set import GroundTruthSet
 from yolo.formats.plain_text import parse_number
 from yolo.records import VOC_ORIGIN, GroundTruth, Problem
@@ -18,8 +20,14 @@ from yolo.records import VOC_ORIGIN, GroundTruth, Problem
 LARGEST_SIDE = 2**31 - 1  # of an image, in pixels
 MAX_ANNOTATION_BYTES = 8 * 2**20  # ours: some 20,000 objects; VOC2007's longest file has 42
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
-DIFFICULT = {"0": False, "1": True}
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")  # any case, in order of preference
+# <difficult> as programs write it: PASCAL 0 or 1, "Unspecified" as PASCAL's <pose>, others words or nothing.
+DIFFICULT = {
+    **dict.fromkeys(("1", "true", "yes", "y", "t"), True),
+    **dict.fromkeys(("0", "false", "no", "n", "f", "", "unspecified", "none", "null"), False),
+}
+SHOWN_SETS = 8  # in a message
+BLANKS = str.maketrans("\t\u00a0", "  ")  # in class names: tab and no-break space
+POSITIVE = "1"  # the second column of VOC's lists of one class: the image shows it
 TWICE = "image listed twice"
 EXTRA_COLUMNS = "row with extra columns"
 BAD_IMAGE_NAME = "row that names no image"
@@ -49,6 +57,21 @@ class Annotation:
 
 
 @dataclass(frozen=True)
+class AnnotationParts:
+    """One XML file of which parts may be unusable.
+
+    width, height: the image's size in pixels; 0 where the file gives none that is usable. size_fault: why the size is
+    not usable, or "". filename: as the file gives it, or "". objects: each object, or why it is not usable.
+    """
+
+    width: int
+    height: int
+    size_fault: str
+    filename: str
+    objects: tuple[AnnotatedObject | str, ...]
+
+
+@dataclass(frozen=True)
 class ImageSet:
     """`name` of `folder`, which holds Annotations, ImageSets/Main and JPEGImages."""
 
@@ -65,19 +88,32 @@ def read_annotation(path: str | Path) -> Annotation:
         DatasetError: not XML, not an annotation, or an object without its name, box or numbers.
         OSError: the file is missing or cannot be read.
     """
+    parts = read_annotation_parts(path)
+    if parts.size_fault:
+        raise DatasetError(f"{path}: size: {parts.size_fault}")
+    for number, each in enumerate(parts.objects, 1):
+        if isinstance(each, str):
+            raise DatasetError(f"{path}: object {number}: {each}")
+    return Annotation(parts.width, parts.height, parts.objects)
+
+
+def read_annotation_parts(path: str | Path) -> AnnotationParts:
+    """Read one VOC annotation; an unusable size or object is named in the result.
+
+    Raises:
+        DatasetError: not XML, or not an annotation.
+        OSError: the file is missing or cannot be read.
+    """
     root = _parse(path)
     if root.tag != "annotation":
         raise DatasetError(f"{path}: the outermost element is <{root.tag}>, expected <annotation>")
-    place = "size"
+    width, height, size_fault = 0, 0, ""
     try:
         width, height = _side(root, "width"), _side(root, "height")
-        objects = []
-        for number, element in enumerate(root.findall("object"), 1):
-            place = f"object {number}"
-            objects.append(_object(element))
     except ValueError as error:
-        raise DatasetError(f"{path}: {place}: {error}") from None
-    return Annotation(width, height, tuple(objects))
+        size_fault = str(error)
+    objects = tuple(map(_object_or_fault, root.findall("object")))
+    return AnnotationParts(width, height, size_fault, (root.findtext("filename") or "").strip(), objects)
 
 
 def _parse(path: str | Path) -> Element:
@@ -114,15 +150,22 @@ def _side(root: Element, tag: str) -> int:
     return int(side)
 
 
+def _object_or_fault(element: Element) -> AnnotatedObject | str:
+    try:
+        return _object(element)
+    except ValueError as error:
+        return str(error)
+
+
 def _object(element: Element) -> AnnotatedObject:
     names, boxes = element.findall("name"), element.findall("bndbox")
     if len(names) != 1 or len(boxes) != 1:
         found = f"{len(names)} <name> and {len(boxes)} <bndbox>"
         raise ValueError(f"found {found}, expected one of each")
-    name = (names[0].text or "").strip()
+    name = (names[0].text or "").translate(BLANKS).strip()
     if not name or not name.isprintable():
         raise ValueError(f"<name> is {name!r}, expected a class on one line")
-    difficult = element.findtext("difficult", "0").strip()
+    difficult = (element.findtext("difficult") or "").strip().lower()
     if difficult not in DIFFICULT:
         raise ValueError(f"<difficult> is {difficult!r}, expected 0 or 1")
     box = boxes[0]
@@ -143,7 +186,8 @@ def _number(element: Element, tag: str) -> float:
 def read_image_sets(sets: Sequence[ImageSet]) -> tuple[list[tuple[Path, str]], list[Problem]]:
     """Return (folder, identifier) of each row of the sets, each once, in order, and the rows' problems.
 
-    Of a row with extra columns, as in VOC's lists of one class, the first column is taken.
+    An identifier is the name of an image without its ending; it may contain folders. A second column `1`, as in VOC's
+    lists of one class, is ignored. Of a row with other columns, the first one is taken.
 
     Raises:
         DatasetError: a set does not exist or is not text.
@@ -152,8 +196,7 @@ def read_image_sets(sets: Sequence[ImageSet]) -> tuple[list[tuple[Path, str]], l
     problems = []
     for image_set in sets:
         folder = image_set.folder
-        path = folder / "ImageSets" / "Main" / f"{image_set.name}.txt"
-        rows, found = _image_set_rows(path, folder / "Annotations")
+        rows, found = _image_set_rows(image_set_file(image_set), annotation_folder(folder))
         problems += found
         for identifier, place in rows:
             key = (folder, identifier)
@@ -161,6 +204,21 @@ def read_image_sets(sets: Sequence[ImageSet]) -> tuple[list[tuple[Path, str]], l
                 problems.append(Problem(TWICE, _twice(identifier, place, first[key])))
             first.setdefault(key, place)
     return list(first), problems
+
+
+def image_set_file(image_set: ImageSet) -> Path:
+    """Return the list file of an image set."""
+    return image_set.folder / "ImageSets" / "Main" / f"{image_set.name}.txt"
+
+
+def annotation_folder(folder: Path) -> Path:
+    """Return the folder of annotations in PASCAL's layout: Annotations, or as others spell it."""
+    return first_folder(folder, "Annotations", "annotations", "annots")
+
+
+def first_folder(folder: Path, *names: str) -> Path:
+    """Return the first of several subfolders that is there; without any, the first."""
+    return next((folder / name for name in names if (folder / name).is_dir()), folder / names[0])
 
 
 def read_image_set(path: str | Path) -> tuple[str, ...]:
@@ -186,27 +244,24 @@ def _twice(identifier: str, place: str, first: str) -> str:
 def _image_set_rows(path: Path, annotations: Path | None) -> tuple[list[tuple[str, str]], list[Problem]]:
     """Return (identifier, "file:line") of each row of an image set, and the rows' problems.
 
-    annotations: the folder of annotations, where a name with blanks exists if it is one.
+    annotations: the folder of annotations, where a name with blanks or an ending exists if it is one.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        lines = read_text(path).split("\n")
     except (FileNotFoundError, NotADirectoryError):
-        raise DatasetError(f"{path}: no such image set") from None
-    except UnicodeDecodeError:
-        raise DatasetError(f"{path}: not UTF-8 text, expected one image a line") from None
+        raise DatasetError(f"{path}: no such image set{_other_sets(path)}") from None
     rows, problems = [], []
     for number, line in enumerate(lines, 1):
-        identifier, place = line.strip(), f"{path}:{number}"
-        if not identifier:
+        row, place = line.strip(), f"{path}:{number}"
+        if not row:
             continue
-        found = f"{place}: found {identifier!r}, expected one image name"
-        first = identifier.split()[0]
-        known = annotations is not None and (annotations / f"{identifier}.xml").is_file()
-        if first != identifier and not known:
+        identifier = _identifier(row, annotations)
+        found = f"{place}: found {row!r}, expected one image name"
+        if identifier is None:
             problems.append(Problem(EXTRA_COLUMNS, found))
-            identifier = first
-        if "/" in identifier or not identifier.isprintable():
-            problems.append(Problem(BAD_IMAGE_NAME, f"{found} without folder and suffix"))
+            identifier = row.split()[0]
+        if identifier.startswith("/") or ".." in identifier.split("/") or not _is_printable(identifier):
+            problems.append(Problem(BAD_IMAGE_NAME, f"{found} without folders above the images"))
             continue
         rows.append((identifier, place))
     if not rows:
@@ -214,17 +269,52 @@ def _image_set_rows(path: Path, annotations: Path | None) -> tuple[list[tuple[st
     return rows, problems
 
 
+def _identifier(row: str, annotations: Path | None) -> str | None:
+    """Return the image that a row names, without its ending; None if the row has more columns than PASCAL's lists.
+
+    Programs write `x`, `x.jpg`, `folder/x`, `JPEGImages/x.jpg`, and PASCAL's lists of one class `x  1`.
+    """
+    name, _, last = row.rpartition(" ")
+    plain = name.strip() if last == POSITIVE and name.strip() else row
+    candidates = [each for text in (row, plain) for each in (text, _without_ending(text))]
+    if annotations is not None:
+        for each in candidates:
+            if "\0" not in each and os.path.isfile(annotations / f"{each}.xml"):
+                return each
+    return None if len(candidates[-1].split()) > 1 else candidates[-1]
+
+
+def _without_ending(row: str) -> str:
+    """Return an image's name without `.jpg` or the like, and without the folder of all images."""
+    stem, ending = os.path.splitext(row)
+    return (stem if ending.lower() in IMAGE_ENDINGS else row).removeprefix("./").removeprefix("JPEGImages/")
+
+
+def _is_printable(text: str) -> bool:
+    """Whether a name has no control characters. Bytes that are not UTF-8 (Python's surrogate escapes) are allowed."""
+    return all(character.isprintable() or "\udc80" <= character <= "\udcff" for character in text)
+
+
+def _other_sets(path: Path) -> str:
+    """Return for a message which image sets lie where `path` does not."""
+    names = sorted(each.stem for each in path.parent.glob("*.txt"))
+    if not names:
+        return f"; {path.parent} has none"
+    more = [f"... ({len(names)} in all)"] if len(names) > SHOWN_SETS else []
+    return f", expected one of {', '.join([*names[:SHOWN_SETS], *more])}"
+
+
 def image_files(folder: Path) -> dict[str, str]:
-    """Return identifier → file name of every image in JPEGImages, nothing where that folder is missing."""
+    """Return identifier → file name of every image in and below a folder, both relative to it.
+
+    The identifier is the name without its ending. Of two images of one identifier, the one whose ending is the
+    earlier in IMAGE_ENDINGS is returned. A folder that is not there has no images.
+    """
     found: dict[str, tuple[int, str]] = {}
-    try:
-        entries = list(os.scandir(folder / "JPEGImages"))
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    for entry in entries:
-        stem, suffix = os.path.splitext(entry.name)
-        if suffix.lower() in IMAGE_SUFFIXES and entry.is_file():
-            candidate = (IMAGE_SUFFIXES.index(suffix.lower()), entry.name)
+    for name in files_below(folder):
+        stem, ending = os.path.splitext(name)
+        if ending.lower() in IMAGE_ENDINGS:
+            candidate = (IMAGE_ENDINGS.index(ending.lower()), name)
             found[stem] = min(candidate, found.get(stem, candidate))
     return {stem: name for stem, (_, name) in found.items()}
 

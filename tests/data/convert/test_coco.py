@@ -11,8 +11,9 @@ import pytest
 from pycocotools.coco import COCO
 
 from yolo.cfg import read_data, read_names
-from yolo.data.convert.coco import CocoSet, coco_homes, plan_coco
-from yolo.data.convert.plan import write_plan
+from yolo.data.convert.coco import CocoSet, plan_coco
+from yolo.data.convert.homes import label_homes
+from yolo.data.convert.plan import planned_files, write_files
 from yolo.errors import DatasetError
 from yolo.formats.coco_annotations import read_coco
 from yolo.formats.label_files import label_files, labeled_boxes, read_list, read_rows
@@ -62,8 +63,8 @@ def store(folder, content, name="instances.json", images="images/val"):
 
 def converted(train, valid, out, names=None):
     plan = plan_coco([train], [valid], names)
-    homes = coco_homes(plan, out)
-    write_plan(plan, homes, out, "coco")
+    homes = label_homes(plan, out)
+    write_files(planned_files(plan, homes, out, "coco"), homes)
     return plan, homes
 
 
@@ -183,9 +184,9 @@ def test_folders_in_file_names_and_folders_of_one_name(tmp_path):
     [
         ((10, 20, 0, 40), "box without an area", "bbox 10, 20, 0, 40 has no width or no height"),
         ((10, 20, 5, -4), "box without an area", "bbox 10, 20, 5, -4 has no width or no height"),
-        ((-2, 20, 30, 40), "box outside the image", "does not lie in 7.jpg of 100 x 80"),
-        ((90, 20, 12, 40), "box outside the image", "bbox 90, 20, 12, 40 does not lie in"),
-        ((-0.9, 20, 1, 40), "box outside the image", "bbox -0.9, 20, 1, 40 does not lie in"),
+        ((-16, 20, 30, 40), "box outside the image", "has its center outside 7.jpg of 100 x 80"),
+        ((94, 20, 14, 40), "box outside the image", "bbox 94, 20, 14, 40 has its center outside"),
+        ((-0.9, 20, 1, 40), "box outside the image", "bbox -0.9, 20, 1, 40 has its center outside"),
     ],
 )
 def test_a_box_that_cannot_be_a_label_is_left_out_and_named(tmp_path, bbox, kind, found):
@@ -199,6 +200,26 @@ def test_a_box_that_cannot_be_a_label_is_left_out_and_named(tmp_path, bbox, kind
     assert (tmp_path / "labels/val/7.txt").read_text() == f"0 {CAT_LABEL}\n"
     assert plan.valid[0].left_out == 1
     assert kind in (tmp_path / "out/problems.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("bbox", "label"),
+    [  # by hand in 100 x 80
+        ((-2, 20, 30, 40), "0 0.14 0.5 0.28 0.5"),  # 0 to 28
+        ((90, 20, 12, 40), "0 0.95 0.5 0.1 0.5"),  # 90 to 100
+        ((94, 60, 12, 40), "0 0.97 0.875 0.06 0.25"),  # the center is on the border: 94 to 100, 60 to 80
+        ((-50, -40, 200, 160), "0 0.5 0.5 1.0 1.0"),
+    ],
+)
+def test_a_box_up_to_half_outside_is_cut_kept_and_counted(tmp_path, bbox, label):
+    given = store(tmp_path, coco(annotations=[annotation(41), annotation(42, bbox=bbox)]))
+    plan, _ = converted(given, given, tmp_path / "out")
+    row = (tmp_path / "labels/val/7.txt").read_text().splitlines()[1].split()
+    assert list(map(float, row)) == pytest.approx(list(map(float, label.split())))
+    (repair,) = plan.repairs
+    assert repair.kind == "box cut at the border" and not plan.problems
+    assert repair.message.startswith(f"{given.annotations}: annotation 42: bbox ")
+    assert (plan.valid[0].clipped, plan.valid[0].left_out) == (1, 0)
 
 
 def test_a_box_over_the_border_by_a_rounding_error_is_a_label(tmp_path):

@@ -1,11 +1,21 @@
 """yolo.data.convert.notes: lines by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from yolo.data.convert.notes import columns, missing, named, notes, require_usable
-from yolo.data.convert.plan import Plan, PlannedImage
+from yolo.data.convert.notes import (
+    SPLIT_HINT,
+    columns,
+    missing,
+    named,
+    notes,
+    plan_table,
+    require_any_image,
+    require_usable,
+)
+from yolo.data.convert.plan import LabelRow, Plan, PlannedImage
 from yolo.errors import DatasetError
 from yolo.records import Problem
 
@@ -31,7 +41,7 @@ def test_a_few_of_many_are_named():
 
 
 def test_notes_tell_what_was_left_out_what_is_missing_and_what_is_in_both():
-    assert notes(Plan((HERE,), (), (), ()), Path("out")) == []
+    assert notes(Plan((HERE,), (GONE[0],), (), ()), Path("out")) == ["images not there: 1 (a/0.jpg)"]
     assert missing([HERE, GONE[0], GONE[0]]) == [GONE[0]]
     assert notes(Plan((HERE, GONE[0]), (HERE,), (), tuple(PROBLEMS)), Path("out")) == [
         "left out: 3 x k, 1 x other; all in out/problems.txt",
@@ -41,3 +51,32 @@ def test_notes_tell_what_was_left_out_what_is_missing_and_what_is_in_both():
         "images not there: 1 (a/0.jpg)",
         "images in both train and valid: 1; their score is too high",
     ]
+
+
+def test_notes_tell_what_was_mended_and_what_follows_from_no_valid_list():
+    repairs = (Problem("size", "m1"), Problem("cut", "m2"), Problem("size", "m3"))
+    assert notes(Plan((HERE,), (), (), (), repairs), Path("out")) == [
+        "mended: 2 x size, 1 x cut; all in out/repairs.txt",
+        "  size: m1",
+        "  cut: m2",
+        f"no valid list: training computes no score and keeps no best weights; {SPLIT_HINT}",
+    ]
+
+
+def test_a_table_has_a_column_for_each_list_that_is_there_and_rows_for_what_was_changed():
+    rows = (LabelRow(0, False, "b"), LabelRow(0, True, "b"))
+    changed = PlannedImage(Path("a"), "x.jpg", "x.jpg", True, rows, 3, "x", clipped=1, turned=2)
+    table = plan_table(Plan((changed, HERE), (), ("cat",), ()), "difficult, besides")
+    assert [line.rsplit(maxsplit=1) for line in table.splitlines()] == [
+        ["train"], ["images", "2"], ["cat", "1"], ["objects", "1"], ["difficult, besides", "1"], ["left out", "3"],
+        ["clipped", "1"], ["turned", "2"],
+    ]  # fmt: skip
+
+
+def test_a_list_none_of_whose_images_is_there_stops_where_their_folder_is(tmp_path):
+    gone = replace(GONE[0], folder=tmp_path)
+    with pytest.raises(
+        DatasetError, match=f"found none of the 1 images in {tmp_path}, .* expected {tmp_path}/0.jpg or"
+    ):
+        require_any_image(Plan((HERE,), (gone,), (), ()))
+    require_any_image(Plan((HERE,), (replace(gone, folder=tmp_path / "nowhere"),), (), ()))

@@ -1,19 +1,21 @@
 """yolo.data.convert.voc and its tool: every label right, every problem told, nothing half-written."""
 
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from tests.conftest import PROJECT
 from yolo.cfg import read_classes, read_data, read_names
 from yolo.data.convert import voc as convert
-from yolo.data.convert.plan import LabelHome, write_plan
-from yolo.data.convert.voc import examine, plan_voc, unit_box, voc_homes
+from yolo.data.convert.conversion import Target, write_conversion
+from yolo.data.convert.homes import label_homes
+from yolo.data.convert.plan import LabelHome
+from yolo.data.convert.voc import examine, plan_voc, unit_box
+from yolo.data.convert.voc_layout import VocSource, read_sets
 from yolo.errors import DatasetError
+from yolo.formats.label_files import read_rows
 from yolo.formats.voc_xml import AnnotatedObject, ImageSet
 
 CAT = ("cat", (11, 21, 31, 61), 0)
@@ -47,18 +49,28 @@ def voc(folder, train=None, val=None):
     return folder
 
 
-def tool(*arguments):
-    script = PROJECT / "tools" / "convert_voc.py"
-    command = [sys.executable, script, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+@pytest.fixture
+def tool(load_tool, call_tool):
+    """tool(*arguments) → the exit code and what the command printed."""
+    module = load_tool("convert_voc")
+
+    def call(*arguments):
+        returncode, stdout, stderr = call_tool(module, *arguments)
+        return SimpleNamespace(returncode=returncode, stdout=stdout, stderr=stderr)
+
+    return call
 
 
-def converted(folder, out, names=None, keep_difficult=False):
-    """What the tool does when there is no problem, without a process of its own."""
-    plan = plan_voc([ImageSet(folder, "train")], [ImageSet(folder, "val")], names)
-    homes = voc_homes(plan, out)
-    write_plan(plan, homes, out, "voc", keep_difficult)
-    return plan, homes
+def converted(folder, out, names=None, keep_difficult=False, overwrite=False):
+    """What the tool does when there is no problem."""
+    plan = plan_voc(source(folder, folder), names)
+    return plan, write_conversion(plan, Target(out, "voc", "voc", overwrite, keep_difficult), None)
+
+
+def source(train, valid):
+    """Image set `train` of one folder and `val` of another."""
+    lists = [read_sets([ImageSet(folder, name)]) for folder, name in ((train, "train"), (valid, "val"))]
+    return VocSource(lists[0][0], lists[1][0], (*lists[0][1], *lists[1][1]))
 
 
 def home_in(folder):
@@ -70,8 +82,8 @@ def tree(*folders):
 
 
 def problem_kinds(text, names=None):
-    objects, problems = examine(str(text), names)
-    return objects, [problem.kind for problem in problems]
+    found = examine((str(text), None), names)
+    return found.objects, [problem.kind for problem in found.problems]
 
 
 def test_the_box_is_the_one_of_voc_label():
@@ -104,7 +116,7 @@ def test_difficult_objects_of_valid_are_kept_apart(tmp_path):
 def test_difficult_objects_can_be_ordinary(tmp_path):
     folder, out = voc(tmp_path / "voc"), tmp_path / "out"
     converted(folder, out)
-    converted(folder, out, keep_difficult=True)
+    converted(folder, out, keep_difficult=True, overwrite=True)
     label = (folder / "labels" / "3.txt").read_text()
     assert label == f"1 {DOG_LABEL}\n0 {CAT_LABEL}\n"
     assert not (out / "difficult.txt").exists()
@@ -145,7 +157,6 @@ def test_converting_again_changes_nothing(tmp_path):
     folder, out = voc(tmp_path / "voc"), tmp_path / "out"
     converted(folder, out)
     before = tree(tmp_path)
-    (folder / "labels" / "1.txt").write_text("half a la")  # as an interrupted run leaves it
     converted(folder, out)
     assert tree(tmp_path) == before
 
@@ -182,13 +193,13 @@ def test_two_read_only_folders_of_one_name_stay_apart(tmp_path):
     one, two = voc(tmp_path / "a" / "voc"), voc(tmp_path / "b" / "voc")
     one.chmod(0o555), two.chmod(0o555)
     out = tmp_path / "out"
-    homes = voc_homes(plan_voc([ImageSet(one, "train")], [ImageSet(two, "val")], None), out)
+    homes = label_homes(plan_voc(source(one, two), None), out)
     assert homes == {
         one / "JPEGImages": home_in(out / "voc"),
         two / "JPEGImages": home_in(out / "voc-2"),
     }
     with pytest.raises(DatasetError, match="choose another"):
-        voc_homes(plan_voc([ImageSet(one, "train")], [ImageSet(one, "val")], None), one.parent)
+        label_homes(plan_voc(source(one, one), None), one.parent)
     one.chmod(0o755), two.chmod(0o755)
 
 
@@ -198,11 +209,9 @@ def test_two_read_only_folders_of_one_name_stay_apart(tmp_path):
         ((5, 5, 5, 9), convert.NO_AREA),
         ((5, 9, 8, 9), convert.NO_AREA),
         ((9, 5, 5, 9), convert.NO_AREA),
-        ((-1, 5, 9, 9), convert.OUTSIDE),
-        ((5, 5, 102, 9), convert.OUTSIDE),
-        ((5, 5, 9, 82), convert.OUTSIDE),
-        ((0, 5, 101, 9), convert.OUTSIDE),  # wider than the image: w = 1.01
         ((0, 5, 1, 9), convert.OUTSIDE),  # its center is left of the image: cx = -0.005
+        ((96, 5, 108, 9), convert.OUTSIDE),  # right of it: cx = 1.01
+        ((5, 75, 9, 90), convert.OUTSIDE),  # below it: cy = 1.01875
         ((0, 0, 100, 80), None),  # counted from 0
         ((2, 2, 101, 81), None),  # one pixel over is ordinary
         ((1, 1, 2, 2), None),
@@ -214,7 +223,36 @@ def test_only_boxes_that_make_a_right_label_are_taken(tmp_path, box, kind):
     objects, kinds = problem_kinds(path)
     assert kinds == ([] if kind is None else [kind])
     assert len(objects) == (2 if kind is None else 1)
-    assert objects[-1] == ("cat", False, CAT_LABEL)
+    assert objects[-1] == ("cat", False, CAT_LABEL, False)
+
+
+@pytest.mark.parametrize(
+    ("box", "label"),
+    [  # by hand in 100 x 80, with edges (xmin - 1)/100 to (xmax - 1)/100
+        ((-1, 5, 9, 9), (0.04, 0.075, 0.08, 0.05)),  # -2 to 8 → 0 to 8
+        ((-9, 21, 12, 61), (0.055, 0.5, 0.11, 0.5)),  # nearly half outside: -10 to 11 → 0 to 11
+        ((5, 5, 103, 9), (0.52, 0.075, 0.96, 0.05)),  # 4 to 102 → 4 to 100
+        ((5, 61, 9, 83), (0.06, 0.875, 0.04, 0.25)),  # 60 to 82 of 80 → 60 to 80
+        ((0, 5, 101, 9), (0.5, 0.075, 1.0, 0.05)),  # wider than the image
+        ((-99, -79, 201, 161), (0.5, 0.5, 1.0, 1.0)),
+    ],
+)
+def test_a_box_up_to_half_outside_is_cut_kept_and_counted(tmp_path, box, label):
+    path = tmp_path / "a.xml"
+    path.write_text(annotation([CAT, ("cat", box, 0)]))
+    found = examine((str(path), None), None)
+    assert tuple(map(float, found.objects[1].box.split())) == pytest.approx(label)
+    assert [each.clipped for each in found.objects] == [False, True] and not found.problems
+    (repair,) = found.repairs
+    assert repair.kind == "box cut at the border"
+    assert repair.message.startswith(f"{path}: object 2 (cat): box {box[0]},{box[1]} to {box[2]},{box[3]} in 100 x 80")
+    rows, faults = label_rows(tmp_path, found.objects)
+    assert len(rows) == 2 and not faults  # training takes what a conversion writes
+
+
+def label_rows(tmp_path, objects):
+    (tmp_path / "a.txt").write_text("".join(f"0 {each.box}\n" for each in objects))
+    return read_rows(tmp_path / "a.txt", 1)
 
 
 def test_each_unusable_annotation_has_its_kind(tmp_path):
@@ -234,7 +272,7 @@ def faulty(folder):
     return voc(folder, train=train)
 
 
-def test_the_tool_stops_at_problems_names_them_and_writes_nothing(tmp_path):
+def test_the_tool_stops_at_problems_names_them_and_writes_nothing(tmp_path, tool):
     folder = faulty(tmp_path / "voc")
     before = tree(tmp_path)
     done = tool("--train", f"{folder}:train", "--valid", f"{folder}:val", "--out", tmp_path / "out")
@@ -246,7 +284,7 @@ def test_the_tool_stops_at_problems_names_them_and_writes_nothing(tmp_path):
     assert tree(tmp_path) == before and not (tmp_path / "out").exists()
 
 
-def test_the_tool_skips_what_is_faulty_and_nothing_else(tmp_path):
+def test_the_tool_skips_what_is_faulty_and_nothing_else(tmp_path, tool):
     folder, out = faulty(tmp_path / "voc:7"), tmp_path / "out"
     sets = ("--train", f"{folder}:train", "--valid", f"{folder}:val", "--out", out)
     done = tool(*sets, "--on-problem", "skip")
@@ -260,7 +298,7 @@ def test_the_tool_skips_what_is_faulty_and_nothing_else(tmp_path):
     assert f"--data {out}/voc.data" in done.stdout
 
 
-def test_the_tool_asks_for_images_only_where_told(tmp_path):
+def test_the_tool_asks_for_images_only_where_told(tmp_path, tool):
     folder, out = voc(tmp_path / "voc"), tmp_path / "out"
     (folder / "JPEGImages" / "2.jpg").unlink()
     sets = ("--train", f"{folder}:train", "--valid", f"{folder}:val", "--out", out)
@@ -270,7 +308,7 @@ def test_the_tool_asks_for_images_only_where_told(tmp_path):
     assert done.returncode == 0 and "images not there: 1" in done.stdout
 
 
-def test_the_tool_refuses_a_list_without_images_even_when_skipping(tmp_path):
+def test_the_tool_refuses_a_list_without_images_even_when_skipping(tmp_path, tool):
     folder = voc(tmp_path / "voc", val={})
     sets = ("--train", f"{folder}:train", "--valid", f"{folder}:val", "--out", tmp_path / "out")
     for extra in ((), ("--on-problem", "skip")):
@@ -279,12 +317,12 @@ def test_the_tool_refuses_a_list_without_images_even_when_skipping(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_the_tool_refuses_a_set_without_a_folder(tmp_path):
+def test_the_tool_refuses_a_set_without_a_folder(tmp_path, tool):
     done = tool("--train", "trainval", "--valid", "x:val", "--out", tmp_path / "out")
     assert done.returncode == 2 and "'trainval' is not DIR:SET" in done.stderr
 
 
-def test_bccd_converts_without_its_two_flat_boxes_and_stops_for_them_where_told(shared, tmp_path):
+def test_bccd_converts_without_its_two_flat_boxes_and_stops_for_them_where_told(shared, tmp_path, tool):
     folder, out = tmp_path / "BCCD", tmp_path / "out"
     folder.mkdir()
     for part in ("Annotations", "ImageSets", "JPEGImages"):
@@ -304,7 +342,7 @@ def test_bccd_converts_without_its_two_flat_boxes_and_stops_for_them_where_told(
         assert Path(line.replace("JPEGImages", "labels")).with_suffix(".txt").exists()
 
 
-def test_voc2007_test_gives_the_recorded_labels(shared, tmp_path):
+def test_voc2007_test_gives_the_recorded_labels(shared, tmp_path, tool):
     with tarfile.open(shared / "datasets" / "VOC2007_annotations.tar.xz") as archive:
         archive.extractall(tmp_path, filter="data")
     folder, out = tmp_path / "VOC2007", tmp_path / "out"

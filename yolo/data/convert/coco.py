@@ -8,26 +8,21 @@ from pathlib import Path
 import numpy as np
 
 from yolo.data.convert.plan import (
-    IMAGE_FOLDER,
+    CLIPPED,
     MAX_OVERHANG,
     NO_AREA,
     OUTSIDE,
-    LabelHome,
+    SHARED,
     LabelRow,
     Plan,
     PlannedImage,
 )
 from yolo.errors import DatasetError
-from yolo.files import writable
 from yolo.formats.coco_annotations import CocoFile, labels_of, order_of_categories, read_coco
 from yolo.formats.ground_truth_set import by_class_name
-from yolo.formats.label_files import IMAGE_FOLDERS, ROUNDING, label_candidates
+from yolo.formats.label_files import ROUNDING
 from yolo.formats.voc_xml import TWICE
 from yolo.records import Problem
-
-SHARED = "images that share a label file"
-CROWD = "difficult"  # folder of the crowd boxes; voc.py uses the same name for difficult ones
-RESERVED = ("backup", CROWD)  # names in --out that no data set's folder may take
 
 
 @dataclass(frozen=True)
@@ -53,13 +48,16 @@ def plan_coco(train: Sequence[CocoSet], valid: Sequence[CocoSet], names: Sequenc
         names = order_of_categories(tuple(files.values()))
     _check_names(names, files.values())
     problems = [problem for file in files.values() for problem in file.problems]
+    repairs: list[Problem] = []
     known: dict[tuple[Path, str], PlannedImage] = {}
     lists = []
     for sets in (train, valid):
         images: dict[PlannedImage, None] = {}
         for each in sets:
-            found, faults = _images(files[each.annotations], each.images, names)
-            problems += faults if each not in train or sets is train else ()  # only once
+            found, faults, mended = _images(files[each.annotations], each.images, names)
+            if each not in train or sets is train:  # only once
+                problems += faults
+                repairs += mended
             for place, image in found:
                 fault = _clash(image, place, known, images)
                 if fault is None:
@@ -67,31 +65,7 @@ def plan_coco(train: Sequence[CocoSet], valid: Sequence[CocoSet], names: Sequenc
                 else:
                     problems.append(fault)
         lists.append(tuple(images))
-    return Plan(*lists, tuple(names), tuple(problems))
-
-
-def coco_homes(plan: Plan, out: Path) -> dict[Path, LabelHome]:
-    """Return the home of each folder of images.
-
-    Both Darknets replace `images`, `JPEGImages` or `raw` in the images' path by `labels`, so labels go there. If the
-    path has none of these parts, or that folder cannot be written, `out` gets the labels and a link to the images.
-    """
-    homes: dict[Path, LabelHome] = {}
-    taken = set(RESERVED)
-    folders = dict.fromkeys(image.folder for image in plan.train + plan.valid)
-    for number, folder in enumerate(folders):
-        labels = label_candidates(folder / "x.jpg")[0].parent
-        aside = out / CROWD / str(number)
-        if set(folder.parts) & set(IMAGE_FOLDERS) and writable(labels):
-            homes[folder] = LabelHome(folder, labels, aside)
-            continue
-        name, count = folder.name, 1
-        while name in taken:  # two folders of the same name
-            count += 1
-            name = f"{folder.name}-{count}"
-        taken.add(name)
-        homes[folder] = LabelHome(out / name / IMAGE_FOLDER, out / name / "labels", aside)
-    return homes
+    return Plan(*lists, tuple(names), tuple(problems), tuple(repairs))
 
 
 def _check_names(names: Sequence[str], files: Iterable[CocoFile]) -> None:
@@ -120,21 +94,27 @@ def _clash(
     return None
 
 
-def _images(file: CocoFile, folder: Path, names: Sequence[str]) -> tuple[list[tuple[str, PlannedImage]], list[Problem]]:
-    """Return the images of a file in its order, each with its place in the file, and the problems of their boxes."""
+def _images(
+    file: CocoFile, folder: Path, names: Sequence[str]
+) -> tuple[list[tuple[str, PlannedImage]], list[Problem], list[Problem]]:
+    """Return the images of a file in its order, each with its place in it; the problems and repairs of their boxes."""
     labels = labels_of(file, names)
     boxes = unit_boxes(file)
     faults = {at: _fault(file, at) for at in _faulty(file, boxes) if labels[at] >= 0}
     problems = [Problem(kind, f"{file.path}: annotation {file.ids[at]}: {what}") for at, (kind, what) in faults.items()]
+    over = {at for at in _over_border(file, boxes) if labels[at] >= 0 and at not in faults}
+    repairs = [Problem(CLIPPED, f"{file.path}: annotation {file.ids[at]}: {_shown(file, at)}") for at in sorted(over)]
+    boxes[[*over]] = _clipped(boxes[[*over]])
     columns = (file.image_index, labels, file.crowd, boxes)
     objects = zip(*(column.tolist() for column in columns), strict=True)
     by_image: list[list[LabelRow]] = [[] for _ in file.images]
-    left_out = [0] * len(file.images)
+    left_out, clipped = [0] * len(file.images), [0] * len(file.images)
     for at, (image, label, crowd, box) in enumerate(objects):
         if at in faults:
             left_out[image] += 1
         elif label >= 0:
             by_image[image].append(LabelRow(label, crowd, " ".join(map(repr, box))))
+            clipped[image] += at in over
     there: dict[str, tuple[Path, frozenset[str]]] = {}
     found = []
     for at, entry in enumerate(file.images):
@@ -142,10 +122,10 @@ def _images(file: CocoFile, folder: Path, names: Sequence[str]) -> tuple[list[tu
         if inner not in there:
             there[inner] = folder / inner, _names_in(folder / inner)
         home, names_there = there[inner]
-        rows = tuple(by_image[at])
-        image = PlannedImage(home, name, name, name in names_there, rows, left_out[at])
+        rows, is_there, key = tuple(by_image[at]), name in names_there, os.path.splitext(entry.file_name)[0]
+        image = PlannedImage(home, name, name, is_there, rows, left_out[at], key, clipped[at])
         found.append((f"{file.path}: image {entry.image_id}", image))
-    return found, problems
+    return found, problems, repairs
 
 
 def unit_boxes(file: CocoFile) -> np.ndarray:
@@ -157,24 +137,38 @@ def unit_boxes(file: CocoFile) -> np.ndarray:
 
 
 def _faulty(file: CocoFile, boxes: np.ndarray) -> list[int]:
-    """Return the boxes that have no area or do not lie in their image, as read_rows would reject them."""
+    """Return the boxes that have no area or are more than half outside, so that their center is, as in `read_rows`."""
+    center, extent = boxes[:, :2], boxes[:, 2:]
+    inside = (center > 0).all(1) & (center <= 1).all(1)
+    return np.flatnonzero(~(inside & (extent > 0).all(1))).tolist()
+
+
+def _over_border(file: CocoFile, boxes: np.ndarray) -> list[int]:
+    """Return the boxes that reach more than MAX_OVERHANG pixels over the border, or are larger than their image."""
     sizes = np.array([(each.width, each.height) for each in file.images]).reshape(-1, 2)
     low, high = file.boxes[:, :2], file.boxes[:, :2] + file.boxes[:, 2:] - sizes[file.image_index]
     overhang = np.maximum(-low, high).max(axis=1, initial=-np.inf)
-    center, extent = boxes[:, :2], boxes[:, 2:]
-    inside = (center > 0).all(1) & (center <= 1).all(1) & (extent <= 1 + ROUNDING).all(1)
-    good = inside & (extent > 0).all(1) & (overhang <= MAX_OVERHANG)
-    return np.flatnonzero(~good).tolist()
+    return np.flatnonzero((overhang > MAX_OVERHANG) | (boxes[:, 2:] > 1 + ROUNDING).any(axis=1)).tolist()
+
+
+def _clipped(boxes: np.ndarray) -> np.ndarray:
+    """Return the part of each box, cxcywh `[N, 4]`, that lies in 0..1."""
+    low = np.maximum(boxes[:, :2] - boxes[:, 2:] / 2, 0)
+    high = np.minimum(boxes[:, :2] + boxes[:, 2:] / 2, 1)
+    return np.concatenate(((low + high) / 2, high - low), axis=1)
+
+
+def _shown(file: CocoFile, at: int) -> str:
+    left, top, width, height = file.boxes[at].tolist()
+    image = file.images[file.image_index[at]]
+    return f"bbox {left:g}, {top:g}, {width:g}, {height:g} in {image.file_name} of {image.width} x {image.height}"
 
 
 def _fault(file: CocoFile, at: int) -> tuple[str, str]:
-    left, top, width, height = file.boxes[at].tolist()
-    image = file.images[file.image_index[at]]
-    found = f"bbox {left:g}, {top:g}, {width:g}, {height:g}"
-    if width <= 0 or height <= 0:
-        return NO_AREA, f"{found} has no width or no height"
-    place = f"{image.file_name} of {image.width} x {image.height}"
-    return OUTSIDE, f"{found} does not lie in {place}"
+    box, _, place = _shown(file, at).partition(" in ")
+    if min(file.boxes[at, 2:]) <= 0:
+        return NO_AREA, f"{box} has no width or no height"
+    return OUTSIDE, f"{box} has its center outside {place}"
 
 
 def _names_in(folder: Path) -> frozenset[str]:

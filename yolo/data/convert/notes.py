@@ -5,9 +5,11 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from yolo.data.convert.plan import Plan, PlannedImage
+from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError
 from yolo.records import Problem
 
+SPLIT_HINT = "--split 0.2 scores on a fifth of the images"
 NAMED = 3  # how many of many a line names
 COLUMN = 9  # characters of a number's column
 
@@ -22,10 +24,13 @@ def require_usable(plan: Plan, skipped_kinds: Collection[str]) -> None:
         )
 
 
-def require_images(plan: Plan, all_there: bool) -> None:
-    """Raise DatasetError for a list without images, and, if `all_there`, for images without a file."""
+def require_images(plan: Plan, all_there: bool, wanted: Collection[str] = ("--train", "--valid")) -> None:
+    """Raise DatasetError for a list without images, and, if `all_there`, for images without a file.
+
+    wanted: the options whose lists must have an image.
+    """
     for option, images in (("--train", plan.train), ("--valid", plan.valid)):
-        if not images:
+        if not images and option in wanted:
             why = f": {plan.problems[0].message}" if plan.problems else ""
             raise DatasetError(f"no image is left for {option}, nothing was written{why}")
     gone = missing(plan.train + plan.valid)
@@ -33,21 +38,34 @@ def require_images(plan: Plan, all_there: bool) -> None:
         raise DatasetError(f"{len(gone)} images are not there, nothing was written: {named(gone)}")
 
 
+def require_any_image(plan: Plan) -> None:
+    """Raise DatasetError for a list none of whose images is there, though the folder of one of them is."""
+    for images in (plan.train, plan.valid):
+        folders = dict.fromkeys(image.folder for image in images)
+        if any(image.is_there for image in images) or not any(folder.is_dir() for folder in folders):
+            continue
+        found = f"found none of the {len(images)} images in {next(iter(folders))}, nothing was written"
+        raise DatasetError(f"{found}: expected {named(images[:1])} or another ending ({' '.join(IMAGE_ENDINGS)})")
+
+
 def plan_table(plan: Plan, difficult: str, keep_difficult: bool = False) -> str:
-    """Return a table of images and objects per class, a column each for train and valid.
+    """Return a table of images and objects per class, a column each for train and valid, if there is a valid list.
 
     difficult: title of the row of difficult boxes; keep_difficult: count them as objects of their classes too.
     """
-    splits = (plan.train, plan.valid)
-    objects = [[row for image in split for row in image.rows] for split in splits]
+    splits = {"train": plan.train, "valid": plan.valid} if plan.valid else {"train": plan.train}
+    objects = [[row for image in split for row in image.rows] for split in splits.values()]
     counted = [[row for row in rows if keep_difficult or not row.difficult] for rows in objects]
     ordinary = [Counter(row.label for row in rows) for rows in counted]
-    table = [("", "train", "valid"), ("images", *map(len, splits))]
+    table = [("", *splits), ("images", *map(len, splits.values()))]
     for label, name in enumerate(plan.names):
         table.append((name, *(counter[label] for counter in ordinary)))
     table += [("objects", *map(len, counted))]
     table += [(difficult, *(sum(row.difficult for row in rows) for rows in objects))]
-    table += [("left out", *(sum(image.left_out for image in split) for split in splits))]
+    table += [("left out", *(sum(image.left_out for image in split) for split in splits.values()))]
+    for title in ("clipped", "turned"):
+        numbers = [sum(getattr(image, title) for image in split) for split in splits.values()]
+        table += [(title, *numbers)] if any(numbers) else []
     return columns(table)
 
 
@@ -84,10 +102,18 @@ def notes(plan: Plan, out: Path) -> list[str]:
         counts = problem_counts(plan.problems)
         lines.append(f"left out: {counts}; all in {out / 'problems.txt'}")
         lines += [f"  {problem.message}" for problem in plan.problems[:NAMED]]
+    if plan.repairs:
+        lines.append(f"mended: {problem_counts(plan.repairs)}; all in {out / 'repairs.txt'}")
+        first: dict[str, str] = {}
+        for repair in plan.repairs:
+            first.setdefault(repair.kind, repair.message)
+        lines += [f"  {kind}: {message}" for kind, message in first.items()]
     gone = missing(plan.train + plan.valid)
     if gone:
         lines.append(f"images not there: {len(gone)} ({named(gone)})")
     both = len(set(plan.train) & set(plan.valid))
     if both:
         lines.append(f"images in both train and valid: {both}; their score is too high")
+    if not plan.valid:
+        lines.append(f"no valid list: training computes no score and keeps no best weights; {SPLIT_HINT}")
     return lines

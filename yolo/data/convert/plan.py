@@ -1,6 +1,7 @@
 """What a conversion writes, checked before anything is written: images, label rows, classes; and the writing.
 
-`voc.py` and `coco.py` make plans; `write_plan` writes label files, lists, names and the .data file that Darknet needs.
+`voc.py` and `coco.py` make plans; `planned_files` turns a plan into label files, lists, names and the .data file that
+Darknet needs, and `write_files` writes them. `ownership.py` stands between the two: it replaces nothing of others.
 """
 
 import os
@@ -12,14 +13,18 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from yolo.console import progress
+from yolo.data.parallel import usable_cores
 from yolo.files import write_new, write_text
 from yolo.records import Problem
 
 # Both Darknets look for the labels of such a folder in `labels` beside it.
 IMAGE_FOLDER = "JPEGImages"
-MAX_OVERHANG = 1  # pixels; many data sets count from 0, but more than a pixel is a mistake
+BACKUP = "backup"  # folder of --out for the weights that training writes
+MAX_OVERHANG = 1  # pixels; many data sets count from 0, so a pixel is ordinary
 NO_AREA = "box without an area"
 OUTSIDE = "box outside the image"
+SHARED = "images that share a label file"
+CLIPPED = "box cut at the border"
 UNKNOWN = "unknown class"
 BOX_KINDS = (NO_AREA, OUTSIDE, UNKNOWN)  # of one box; the others concern a file or an entry
 POOL_FROM = 1000  # items; fewer take less time than starting processes
@@ -41,7 +46,9 @@ class LabelRow(NamedTuple):
 class PlannedImage:
     """An image of a list: the folder that it lies in, and its label rows.
 
-    difficult_name: its name in the list of difficult boxes. left_out: how many objects cannot become rows.
+    difficult_name: its name in the list of difficult boxes. left_out: how many objects cannot become rows. key: what
+    a split hashes; images of one key stay together. clipped, turned: how many boxes were cut at the border, and turned
+    with the image.
     """
 
     folder: Path
@@ -50,6 +57,9 @@ class PlannedImage:
     is_there: bool
     rows: tuple[LabelRow, ...]
     left_out: int
+    key: str = ""
+    clipped: int = 0
+    turned: int = 0
 
     @property
     def path(self) -> str:
@@ -64,12 +74,16 @@ class PlannedImage:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that a conversion writes, and every problem it found."""
+    """Everything that a conversion writes, and every problem it found.
+
+    valid: empty if there is no list to score on. repairs: what was mended; nothing of it is left out.
+    """
 
     train: tuple[PlannedImage, ...]
     valid: tuple[PlannedImage, ...]
     names: tuple[str, ...]
     problems: tuple[Problem, ...]
+    repairs: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,48 +95,76 @@ class LabelHome:
     difficult: Path
 
 
-def write_plan(plan: Plan, homes: Mapping[Path, LabelHome], out: Path, name: str, keep_difficult: bool = False) -> None:
-    """Write labels, then lists, and `NAME.data` last; the same plan gives the same bytes.
+@dataclass(frozen=True)
+class PlannedFiles:
+    """The files of a plan. labels: folder of images → its label files; lists: files of `out`, the .data file last.
 
-    An older `NAME.data` is deleted first, so that it never lies beside labels of another plan.
+    Both map paths to texts.
+    """
+
+    labels: dict[Path, dict[str, str]]
+    lists: dict[Path, str]
+
+
+def planned_files(
+    plan: Plan, homes: Mapping[Path, LabelHome], out: Path, name: str, title: str = "", keep_difficult: bool = False
+) -> PlannedFiles:
+    """Return every file that a plan consists of; the same plan gives the same files.
 
     Args:
         plan: What to write.
         homes: Folder of images → its home.
         out: Folder of the lists, the names and the .data file.
         name: Of the .names and .data file.
-        keep_difficult: Write difficult boxes into the ordinary labels; otherwise those of `valid` go to files of
-            their own, and those of `train` nowhere.
-
-    Raises:
-        OSError: A file cannot be written.
+        title: Of the data set, for tables and reports; "" is `name`.
+        keep_difficult: Difficult boxes go into the ordinary labels; otherwise those of `valid` go to files of their
+            own, and those of `train` nowhere.
     """
-    (out / "backup").mkdir(parents=True, exist_ok=True)
-    for old in (f"{name}.data", "difficult.txt", "problems.txt"):
-        (out / old).unlink(missing_ok=True)
-    for folder, home in homes.items():
-        _make_folders(folder, home, keep_difficult)
-    files = _label_files(plan, homes, keep_difficult)
-    for _ in map_in_processes(_write_label_file, files, "writing labels"):
-        pass
+    lists: dict[Path, str] = {}
     values = {"classes": str(len(plan.names))}
     for split, images in (("train", plan.train), ("valid", plan.valid)):
-        paths = (f"{homes[each.folder].images}/{each.name}" for each in images)
-        values[split] = _write_lines(out / f"{split}.txt", paths)
-    values["names"] = _write_lines(out / f"{name}.names", plan.names)
-    values["backup"] = str(out / "backup")
-    if not keep_difficult:
-        paths = (f"{homes[each.folder].difficult}/{IMAGE_FOLDER}/{each.difficult_name}" for each in plan.valid)
-        values["difficult"] = _write_lines(out / "difficult.txt", paths)
-    if plan.problems:
-        problems = (f"{each.kind}: {each.message}" for each in plan.problems)
-        _write_lines(out / "problems.txt", problems)
-    _write_lines(out / f"{name}.data", (f"{key} = {value}" for key, value in values.items()))
+        if images:
+            values[split] = str(out / f"{split}.txt")
+            lists[out / f"{split}.txt"] = _lines(f"{homes[each.folder].images}/{each.name}" for each in images)
+    values["names"] = str(out / f"{name}.names")
+    lists[out / f"{name}.names"] = _lines(plan.names)
+    values["backup"] = str(out / BACKUP)
+    if plan.valid and not keep_difficult:
+        values["difficult"] = str(out / "difficult.txt")
+        lists[out / "difficult.txt"] = _lines(
+            f"{homes[each.folder].difficult}/{IMAGE_FOLDER}/{each.difficult_name}" for each in plan.valid
+        )
+    if title and title != name:
+        values["name"] = title
+    for file, found in (("problems.txt", plan.problems), ("repairs.txt", plan.repairs)):
+        if found:
+            lists[out / file] = _lines(f"{each.kind}: {each.message}" for each in found)
+    lists[out / f"{name}.data"] = _lines(f"{key} = {value}" for key, value in values.items())
+    return PlannedFiles(_label_files(plan, homes, keep_difficult), lists)
+
+
+def write_files(files: PlannedFiles, homes: Mapping[Path, LabelHome]) -> None:
+    """Write labels, then lists, and the .data file last. An older .data file is deleted first.
+
+    So a .data file never lies beside labels of another plan. Raises OSError.
+    """
+    *others, data = files.lists
+    (data.parent / BACKUP).mkdir(parents=True, exist_ok=True)
+    data.unlink(missing_ok=True)
+    for folder, home in homes.items():
+        for labels in {os.path.dirname(path) for path in files.labels[folder]}:
+            os.makedirs(labels, exist_ok=True)
+        _link(folder, home.images)
+    labels = [file for texts in files.labels.values() for file in texts.items()]
+    for _ in map_in_processes(_write_label_file, labels, "writing labels"):
+        pass
+    for path in (*others, data):
+        write_text(path, files.lists[path])
 
 
 def map_in_processes(function: Callable[[Item], Result], items: Sequence[Item], description: str) -> Iterator[Result]:
     """Do what `map` does, with a progress bar, in several processes if there are many items and several cores."""
-    processes = min(_cores(), MAX_PROCESSES)
+    processes = min(usable_cores(), MAX_PROCESSES)
     if processes == 1 or len(items) < POOL_FROM:
         yield from progress(map(function, items), description, len(items))
         return
@@ -132,28 +174,26 @@ def map_in_processes(function: Callable[[Item], Result], items: Sequence[Item], 
         yield from progress(results, description, len(items))
 
 
-def _make_folders(folder: Path, home: LabelHome, keep_difficult: bool) -> None:
-    home.labels.mkdir(parents=True, exist_ok=True)
-    if not keep_difficult:
-        (home.difficult / "labels").mkdir(parents=True, exist_ok=True)
-    link = home.images
+def _link(folder: Path, link: Path) -> None:
+    """Make `link` lead to a folder of images, unless it is the folder itself."""
     if link != folder and not (link.is_symlink() and link.readlink() == folder):
         if link.is_symlink():
             link.unlink()
+        link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(folder)
 
 
-def _label_files(plan: Plan, homes: Mapping[Path, LabelHome], keep_difficult: bool) -> list[tuple[str, str]]:
-    """Return (path, text) of every label file: the ordinary ones, then the difficult ones of `valid`."""
-    files = {}
+def _label_files(plan: Plan, homes: Mapping[Path, LabelHome], keep_difficult: bool) -> dict[Path, dict[str, str]]:
+    """Return the label files by folder of images: the ordinary ones, then the difficult ones of `valid`."""
+    files: dict[Path, dict[str, str]] = {folder: {} for folder in homes}
     for image in plan.train + plan.valid:
         rows = (row for row in image.rows if keep_difficult or not row.difficult)
-        files[f"{homes[image.folder].labels}/{image.label_name}"] = _label_text(rows)
+        files[image.folder][f"{homes[image.folder].labels}/{image.label_name}"] = _label_text(rows)
     if not keep_difficult:
         for image in plan.valid:
             path = f"{homes[image.folder].difficult}/labels/{image.label_name}"
-            files[path] = _label_text(row for row in image.rows if row.difficult)
-    return list(files.items())
+            files[image.folder][path] = _label_text(row for row in image.rows if row.difficult)
+    return files
 
 
 def _label_text(rows: Iterable[LabelRow]) -> str:
@@ -161,18 +201,9 @@ def _label_text(rows: Iterable[LabelRow]) -> str:
 
 
 def _write_label_file(file: tuple[str, str]) -> None:
-    """Write one label file in place; nothing points at it until the .data file is there."""
+    """Write one label file in place; no .data file points at it yet."""
     write_new(*file)
 
 
-def _write_lines(path: Path, lines: Iterable[str]) -> str:
-    """Write a file of lines and return its path."""
-    write_text(path, "".join(f"{line}\n" for line in lines))
-    return str(path)
-
-
-def _cores() -> int:
-    """Return how many processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)

@@ -7,7 +7,7 @@ from glob import glob, has_magic
 from pathlib import Path
 
 from yolo.cfg import locate
-from yolo.data.images import IMAGE_ENDINGS
+from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError
 from yolo.formats.label_files import read_list
 

@@ -1,0 +1,114 @@
+"""From a plan to files: split it, find homes for its labels, write everything, and say what was done."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from yolo.data.convert.homes import home_beside, label_homes, own_homes
+from yolo.data.convert.ownership import (
+    RECORD,
+    ConversionRecord,
+    announce,
+    conclude,
+    other_user,
+    read_record,
+    refuse_inputs,
+    require_own_lists,
+)
+from yolo.data.convert.plan import LabelHome, Plan, planned_files, write_files
+from yolo.data.convert.splitting import Split, split_plan
+
+LISTS = ("train.txt", "valid.txt", "difficult.txt", "problems.txt", "repairs.txt", RECORD)  # files in --out
+SHOWN_MOVED = 5  # images that a split moved, in its line
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a conversion writes. out: resolved folder; name: of the .names and .data file; title: of the data set.
+
+    overwrite: replace files that this conversion did not write; keep_difficult: as for `planned_files`.
+    """
+
+    out: Path
+    name: str
+    title: str
+    overwrite: bool
+    keep_difficult: bool = False
+
+    @property
+    def data(self) -> Path:
+        """The .data file."""
+        return self.out / f"{self.name}.data"
+
+
+def check_target(target: Target, inputs: Sequence[Path], names: Path | None) -> None:
+    """Raise DatasetError if a file to write is an input; a .names file is written back as it was."""
+    outputs = [target.out / each for each in LISTS] + [target.data]
+    refuse_inputs(outputs, inputs if names is None else [*inputs, names])
+    refuse_inputs([target.out / f"{target.name}.names"], inputs)
+
+
+def split_again(plan: Plan, out: Path, share: float, seed: int) -> tuple[Plan, Split]:
+    """Split a plan by `split_plan`; what an earlier split of this share and seed moved in `out` stays there."""
+    old = read_record(out)
+    return split_plan(plan, share, seed, old.moved if (old.share, old.seed) == (share, seed) else {})
+
+
+def write_conversion(plan: Plan, target: Target, split: Split | None) -> dict[Path, LabelHome]:
+    """Write a plan and return the home of each folder of images.
+
+    Raises:
+        DatasetError: Files would be replaced that this conversion did not write, and not `overwrite`.
+        OSError: A file cannot be written.
+    """
+    homes = label_homes(plan, target.out)
+    homes = own_homes(plan, homes, target.data, target.keep_difficult, target.overwrite)
+    files = planned_files(plan, homes, target.out, target.name, target.title, target.keep_difficult)
+    require_own_lists(files.lists, target.overwrite)
+    record = ConversionRecord() if split is None else ConversionRecord({}, split.share, split.seed, split.moved)
+    announce(files, homes, record)
+    write_files(files, homes)
+    conclude(files, homes, record)
+    return homes
+
+
+def split_note(plan: Plan, split: Split) -> list[str]:
+    """Return lines on how a plan was split."""
+    images = len(plan.train) + len(plan.valid)
+    share = f"{len(plan.valid)} of {images} images ({len(plan.valid) / images:.1%})"
+    lines = [f"split: {share} to score on, by a hash of their names, share {split.share:g}, seed {split.seed}"]
+    if split.moved:
+        names = sorted(split.moved)
+        shown = ", ".join([*names[:SHOWN_MOVED], *(["..."] if len(names) > SHOWN_MOVED else [])])
+        lines.append(f"  moved, so that each class is in both lists: {shown}")
+    return lines
+
+
+def place_lines(homes: dict[Path, LabelHome], target: Target) -> list[str]:
+    """Return lines on where labels and lists are."""
+    lines = []
+    for folder, home in homes.items():
+        why = "" if home.images == folder else f" ({_why_linked(folder, target)})"
+        lines.append(f"labels: {home.labels}{why}")
+    return [*lines, f"lists, names, .data: {target.out}"]
+
+
+def _why_linked(folder: Path, target: Target) -> str:
+    beside = home_beside(folder)
+    if beside is None:
+        return f"with a link to {folder}"
+    user = other_user(beside.labels, target.data)
+    if user is None:
+        return f"not beside the images: {beside.labels} or its folder is not writable"
+    return f"not beside the images: {user} relies on {beside.labels}"
+
+
+def next_lines(plan: Plan, target: Target) -> list[str]:
+    """Return the commands that come next."""
+    data = shlex.quote(str(target.data))
+    return [
+        f"next: yolo-darknet make_cfg --base yolov4-tiny --data {data} --out my.cfg",
+        f"      yolo-darknet train --cfg my.cfg --data {data}",
+        f"      (or a cfg of your own whose heads have classes={len(plan.names)})",
+    ]

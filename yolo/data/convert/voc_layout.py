@@ -1,0 +1,199 @@
+"""Find the annotations of a data set and the image of each, in the folders that programs make.
+
+`DIR:SET` is PASCAL's layout. A plain folder is searched: images and XML files in one folder or in two
+(images/ + annotations/, JPEGImages/ + Annotations/ ...), with subfolders, and the folders train/, valid/ and test/ that
+Roboflow exports.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path, PurePosixPath
+
+from yolo.data.convert.ownership import is_output
+from yolo.defaults import IMAGE_ENDINGS
+from yolo.errors import DatasetError
+from yolo.files import files_below
+from yolo.formats.voc_xml import ImageSet, annotation_folder, first_folder, image_files, read_image_sets
+from yolo.records import Problem
+
+SPLIT_FOLDERS = {"valid": ("valid", "val", "validation"), "test": ("test", "testing")}  # anything else is to train on
+SET_PAIRS = (("train", "val"), ("train", "valid"), ("trainval", "test"), ("train", "test"))  # best first
+PARTS_OF_LAYOUTS = (  # names of folders that say what lies in them, in lower case
+    *("images", "image", "imgs", "img", "jpegimages", "raw"),
+    *("annotations", "annotation", "annots", "annot", "labels", "label", "xml", "xmls"),
+)
+
+
+@dataclass(frozen=True)
+class VocEntry:
+    """An annotation and its image.
+
+    annotation: the XML file. folder, name: of the image's file; of where it is expected if it is not there.
+    key: the image's path in its data set, without its ending and folders such as `images`, or its identifier in an
+    image set.
+    """
+
+    annotation: str
+    folder: Path
+    name: str
+    is_there: bool
+    key: str
+
+    @property
+    def image(self) -> str | None:
+        """The file of the image; None if it is not there."""
+        return f"{self.folder}/{self.name}" if self.is_there else None
+
+
+@dataclass(frozen=True)
+class VocSource:
+    """The entries of a data set, and the problems of its lists.
+
+    unannotated: images without an annotation; unused: lists or folders of the data set that are not in it.
+    """
+
+    train: tuple[VocEntry, ...] = ()
+    valid: tuple[VocEntry, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    unannotated: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+
+
+def read_sets(sets: Sequence[ImageSet]) -> tuple[tuple[VocEntry, ...], tuple[Problem, ...]]:
+    """Return the entries of image sets, each once, and the problems of their rows.
+
+    Raises:
+        DatasetError: an image set does not exist.
+    """
+    rows, problems = read_image_sets(sets)
+    layouts = {each.folder: _pascal_layout(each.folder) for each in sets}
+    entries = []
+    for folder, identifier in rows:
+        annotations, images, names = layouts[folder]
+        name = names.get(identifier)
+        inner, _, file = (name or identifier + IMAGE_ENDINGS[0]).rpartition("/")
+        path = f"{annotations}/{identifier}.xml"
+        entries.append(VocEntry(path, images / inner, file, name is not None, identifier))
+    return tuple(entries), tuple(problems)
+
+
+def joined(sources: Iterable[VocSource]) -> VocSource:
+    """Return one source with everything of several, each entry once in a list."""
+    sources = [*sources]
+
+    def all_of(part: str) -> tuple:
+        return tuple(dict.fromkeys(each for source in sources for each in getattr(source, part)))
+
+    return VocSource(*(all_of(part.name) for part in fields(VocSource)))
+
+
+def read_folder(folder: Path, whole: bool) -> VocSource:
+    """Return the entries of a data set's folder, with the lists that it has itself: image sets, or train/ and valid/.
+
+    whole: take everything as one list to train on instead, for a split.
+
+    Raises:
+        DatasetError: there is no XML file in the folder, or no image.
+    """
+    roots = [root for root in (folder, *_subfolders(folder)) if (root / "ImageSets" / "Main").is_dir()]
+    if roots and not whole:
+        return _with_image_sets(roots)
+    entries, unannotated = find_pairs(folder)
+    lists: dict[str, list[VocEntry]] = {}
+    for entry in entries:
+        lists.setdefault("train" if whole else _split_of(entry.key), []).append(entry)
+    scored = next((split for split in ("valid", "test") if split in lists), None)
+    if "train" not in lists or scored is None:
+        return VocSource(entries, (), (), unannotated)
+    unused = [f"{folder}/{split} ({len(lists[split])} images)" for split in lists if split not in ("train", scored)]
+    return VocSource(tuple(lists["train"]), tuple(lists[scored]), (), unannotated, tuple(unused))
+
+
+def find_pairs(folder: Path) -> tuple[tuple[VocEntry, ...], tuple[str, ...]]:
+    """Return an entry for each XML file in and below a folder, and the images that no XML file belongs to.
+
+    The image of `a/x.xml` is the one named `x` with any ending; of several, the one in the same folder, or in the
+    folder that differs only in parts such as `images` and `annotations`.
+
+    Raises:
+        DatasetError: there is no XML file or no image.
+    """
+    files = [*files_below(folder, is_output)]
+    annotations = [each for each in files if each.lower().endswith(".xml")]
+    images = [each for each in files if each.lower().endswith(IMAGE_ENDINGS)]
+    for what, found in (("annotation (.xml)", annotations), (f"image ({' '.join(IMAGE_ENDINGS)})", images)):
+        if not found:
+            other = f"{len(annotations)} XML files, {len(images)} images"
+            raise DatasetError(f"{folder}: found no {what} in or below this folder ({other})")
+    by_stem: dict[str, list[str]] = {}
+    for image in images:
+        name = os.path.basename(image)
+        for stem in (os.path.splitext(name)[0], name):
+            by_stem.setdefault(stem, []).append(image)
+    entries, used = [], set()
+    for annotation in annotations:
+        stem = os.path.basename(annotation)[: -len(".xml")]
+        image = _nearest(annotation, by_stem.get(stem, ()))
+        if image is not None:
+            used.add(image)
+        entries.append(entry_of(folder, annotation, image))
+    return tuple(entries), tuple(f"{folder}/{image}" for image in images if image not in used)
+
+
+def entry_of(folder: Path, annotation: str, image: str | None) -> VocEntry:
+    """Return the entry of an annotation and an image, both relative to `folder`; None: the image is not there."""
+    path = image or f"{annotation[: -len('.xml')]}{IMAGE_ENDINGS[0]}"
+    inner, _, name = path.rpartition("/")
+    key = "/".join((*_place(path), os.path.splitext(name)[0]))
+    return VocEntry(f"{folder}/{annotation}", folder / inner, name, image is not None, key)
+
+
+def _pascal_layout(folder: Path) -> tuple[Path, Path, Mapping[str, str]]:
+    """Return the folders of annotations and images of PASCAL's layout, and the images by their identifiers."""
+    images = first_folder(folder, "JPEGImages", "images", "Images")
+    return annotation_folder(folder), images, image_files(images)
+
+
+def _with_image_sets(roots: Iterable[Path]) -> VocSource:
+    train, valid, unused = [], [], []
+    for root in roots:
+        names = {each.stem for each in (root / "ImageSets" / "Main").glob("*.txt")}
+        pair = next((pair for pair in SET_PAIRS if set(pair) <= names), None)
+        if pair:
+            train.append(ImageSet(root, pair[0]))
+            valid.append(ImageSet(root, pair[1]))
+        else:  # CVAT's default.txt
+            train += [ImageSet(root, name) for name in sorted(names - {"test"} or names)]
+        used = {each.name for each in (*train, *valid) if each.folder == root}
+        unused += [f"{root}:{name}" for name in ("trainval", "test") if name in names - used and "train" in names]
+    lists, problems = zip(read_sets(train), read_sets(valid), strict=True)
+    return VocSource(*lists, (*problems[0], *problems[1]), (), tuple(unused))
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+
+
+def _split_of(key: str) -> str:
+    """Return the list that an image is in by its first folder: train, valid or test; train where there is none."""
+    first, _, inside = key.partition("/")
+    return next((split for split, names in SPLIT_FOLDERS.items() if inside and first.lower() in names), "train")
+
+
+def _nearest(annotation: str, images: Sequence[str]) -> str | None:
+    """Return the image that belongs to an annotation, of those with its name; None if that is uncertain."""
+    if len(images) == 1:
+        return images[0]
+    place = _place(annotation)
+    same = [each for each in images if _place(each) == place]
+    same = [each for each in same if os.path.dirname(each) == os.path.dirname(annotation)] or same
+    folders = {os.path.dirname(each) for each in same}
+    if len(folders) != 1:
+        return None
+    return min(same, key=lambda each: IMAGE_ENDINGS.index(os.path.splitext(each)[1].lower()))
+
+
+def _place(path: str) -> tuple[str, ...]:
+    """Return the folders of a file, without those that only say what lies in them."""
+    return tuple(part for part in PurePosixPath(path).parts[:-1] if part.lower() not in PARTS_OF_LAYOUTS)
