@@ -20,6 +20,7 @@ from yolo.model.network import Network
 from yolo.model.weights import load_weights
 from yolo.records import Predictions, Targets
 from yolo.train.amp import Precision
+from yolo.train.log.copied import copied_losses
 from yolo.train.losses.detection import DetectionLoss
 from yolo.train.setup.run import start
 from yolo.train.trainer import train
@@ -312,3 +313,14 @@ def test_a_gray_network_and_an_image_without_objects_train_on_a_gpu():
     total.backward()
     assert torch.isfinite(total)
     assert any(float(p.grad.abs().sum()) > 0 for p in network.parameters())
+
+
+@pytest.mark.skipif(DEVICE.type == "cpu", reason="nothing is copied from a CPU")
+def test_scalars_come_from_the_gpu_as_numbers():
+    network, targets = lively("yolov3-tiny").to(DEVICE), targets_of_four().to(DEVICE)
+    losses = DetectionLoss(network)(network(torch.rand(4, 3, 64, 64, device=DEVICE)), targets)
+    copied = copied_losses(losses)
+    expected = {name: float(value) for name, value in losses.scalars().items()}
+    assert copied.scalars() == expected
+    assert list(copied.scalars()) and all(isinstance(value, float) for value in copied.scalars().values())
+    assert copied.total.device.type == DEVICE.type

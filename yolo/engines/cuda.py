@@ -114,7 +114,8 @@ def _capture(forward: Forward, images: Tensor) -> _Graph:
                 forward(static)
         current.wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # other threads may go on: the one of a loader that pins memory allocates
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             results = forward(static)
     return _Graph(graph, static, results)
 

@@ -4,6 +4,7 @@ The arithmetic is Darknet's (network.c train_network_datum, convolutional_layer.
 losses of the `batch` images of a step are summed and divided by `batch`; SGD has momentum, and decays weights only.
 """
 
+import math
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from yolo.data.workers import prepared
 from yolo.distributed import Processes
+from yolo.engines.cuda import fastest_convolutions
 from yolo.errors import DatasetError, DivergedError
 from yolo.model.network import Network
 from yolo.model.weights import save_weights
@@ -25,7 +27,8 @@ from yolo.schedule import Schedule, learning_rate
 from yolo.train.amp import Precision
 from yolo.train.checkpoint import Progress, Stateful, save_checkpoint
 from yolo.train.ema import WeightEma
-from yolo.train.log.logger import Logger, NullLogger, mean_scalars
+from yolo.train.log.copied import CopiedLosses, copied_losses
+from yolo.train.log.logger import TOTAL_LOSS, Logger, NullLogger, mean_scalars
 from yolo.train.optimizer import first_trainable, set_rate, set_step, train_mode
 from yolo.train.validation import Loss, Validation, is_due
 
@@ -83,7 +86,7 @@ def train(run: Run) -> None:
     """
     batches = prepared(run.batches)
     train_mode(run.network, run.freeze)
-    with _stop_on_signal(run), _save_on_data_error(run):
+    with _stop_on_signal(run), _save_on_data_error(run), fastest_convolutions(run.device):
         for step in range(run.progress.step + 1, run.last_step + 1):
             rate = begin_step(run, step)
             losses = [train_mini_batch(run, next(batches), step, part) for part in range(run.subdivisions)]
@@ -128,9 +131,10 @@ def train_mini_batch(run: Run, batch: TrainingBatch, step: int, part: int) -> Lo
             raw = run.model(images, first_trainable(run.network.controls, run.freeze, step))
         seen = run.progress.seen + part * (run.batch // run.subdivisions)
         losses = run.loss(raw, batch.targets.to(run.device), seen)
-        _check_finite(losses, step)
+        copied = copied_losses(losses)
         run.precision.scaler.scale(losses.total / run.subdivisions).backward()
-    return losses
+    _check_finite(copied, step)  # after the backward pass has started, so that a GPU need not wait
+    return copied
 
 
 def update(run: Run, step: int) -> None:
@@ -214,7 +218,9 @@ def _mean_over_processes(run: Run, losses: Sequence[LossResult]) -> Sequence[Los
 
 
 def _check_finite(losses: LossResult, step: int) -> None:
-    if torch.isfinite(losses.total):
+    # the number that was copied is there before the backward pass ends, which losses.total would wait for
+    total = losses.scalars()[TOTAL_LOSS] if isinstance(losses, CopiedLosses) else losses.total.detach()
+    if math.isfinite(total):
         return
     found = ", ".join(
         f"{name.removeprefix('loss/')} {float(value):g}"
