@@ -2,7 +2,7 @@
 
 import pytest
 
-from yolo.cfg import Entry, locate, override, parse_cfg, read_cfg, read_data, read_names
+from yolo.cfg import Entry, check_overrides, locate, override, parse_cfg, read_cfg, read_data, read_names
 from yolo.errors import CfgError, DatasetError
 
 
@@ -299,3 +299,45 @@ def test_an_unprintable_name_is_an_error_with_its_line(tmp_path, name):
 def test_a_comma_at_the_end_is_ignored():
     (section,) = parse_cfg("[net]\nsteps=1,2,\nscales=.5,\n", "x.cfg")
     assert section.integers("steps") == (1, 2) and section.numbers("scales") == (0.5,)
+
+
+TWO_HEADS = "[net]\nbatch=4\n[yolo]\nclasses=2\n[conv]\nsize=1\n[yolo]\nclasses=2\nmask=0\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "heads", "batch"),
+    [
+        ({"yolo.classes": "3"}, ("3", "3"), "4"),
+        ({"yolo:2.classes": "3"}, ("2", "3"), "4"),
+        ({"yolo:0.classes": "3", "batch": "8"}, ("3", "2"), "8"),
+        ({"net.batch": "8"}, ("2", "2"), "8"),
+    ],
+)
+def test_values_of_a_command_line_reach_net_all_sections_of_a_kind_or_one_layer(given, heads, batch):
+    sections = parse_cfg(TWO_HEADS, "x.cfg")
+    changed = override(sections, given)
+    assert tuple(changed[number].text("classes") for number in (1, 3)) == heads
+    assert changed[0].text("batch") == batch and changed[3].text("mask") == "0"
+    assert sections[1].text("classes") == "2"  # the argument is not changed
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"yolo:1.classes": "3"}, r"x.cfg: found yolo:1.classes, expected the number of a \[yolo\] layer: 0, 2"),
+        ({"yolo:x.classes": "3"}, "expected the number of a"),
+        ({"yoIo.classes": "3"}, r"but no section \[yoIo\]; did you mean yolo.classes\?"),
+        ({"shortcut.from": "3"}, "but no section .*; expected one of conv, net, yolo"),
+        ({"bacth": "3"}, r"found bacth=3 for \[net\], expected a key that is read; did you mean batch\?"),
+        ({"yolo.clases": "3"}, r"found yolo.clases=3 for \[yolo\], .*; did you mean yolo.classes\?"),
+        ({"classes": "3"}, r"found classes=3 for \[net\], .*; did you mean yolo.classes\?"),
+        ({"yolo.zzz": "3"}, "expected a key that is read$"),
+    ],
+)
+def test_a_misspelt_key_or_section_gets_a_hint(given, match):
+    with pytest.raises(CfgError, match=match):
+        sections = override(parse_cfg(TWO_HEADS, "x.cfg"), given)
+        sections[0].text("batch")
+        for head in (1, 3):
+            sections[head].text("classes")
+        check_overrides(sections, given)

@@ -10,8 +10,9 @@ import logging
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -271,12 +272,73 @@ def parse_cfg(text: str, path: str) -> list[Section]:
     return sections
 
 
-def override(sections: list[Section], values: dict[str, str]) -> list[Section]:
-    """Return the sections with other values of [net] keys, given on a command line. The argument is not changed."""
-    net, *layers = sections
-    given = [Entry(key, value, net.line) for key, value in values.items()]
-    kept = [entry for entry in net.entries if entry.key not in values]
-    return [replace(net, entries=given + kept, read_keys={}, warned=set()), *layers]
+def override(sections: Sequence[Section], values: Mapping[str, str]) -> list[Section]:
+    """Return the sections with other values, given on a command line. The argument is not changed.
+
+    Args:
+        sections: of a cfg, [net] first.
+        values: by key: `batch` of [net], `yolo.iou_loss` of every [yolo], `yolo:16.iou_loss` of the [yolo] that is
+            layer 16, counted as in Darknet's layer table: without [net], from 0.
+
+    Raises:
+        CfgError: the cfg has no such section.
+    """
+    given: dict[int, dict[str, str]] = {}
+    for key, value in values.items():
+        numbers, name = _overridden(sections, key)
+        for number in numbers:
+            given.setdefault(number, {})[name] = value
+    return [
+        _with_values(section, given[number]) if number in given else section for number, section in enumerate(sections)
+    ]
+
+
+def check_overrides(sections: Sequence[Section], values: Mapping[str, str]) -> None:
+    """Raise CfgError for an override that no getter read, after the network was built from `sections`."""
+    for key, value in values.items():
+        numbers, name = _overridden(sections, key)
+        for section in (sections[number] for number in numbers):
+            if name not in section.read_keys:
+                close = _similar_keys(sections, section, name)
+                hint = f"; did you mean {' or '.join(close)}?" if close else ""
+                raise CfgError(
+                    f"{section.path}: found {key}={value} for [{section.kind}], expected a key that is read{hint}"
+                )
+
+
+def _similar_keys(sections: Sequence[Section], section: Section, name: str) -> list[str]:
+    """Return what may have been meant by an unknown key of a section: this key of other kinds, or a similar one."""
+    elsewhere = {other.kind for other in sections if name in other.read_keys}
+    if elsewhere:
+        return [f"{kind}.{name}" for kind in sorted(elsewhere)]
+    prefix = "" if section is sections[0] else f"{section.kind}."
+    return [f"{prefix}{close}" for close in get_close_matches(name, section.read_keys, n=1)]
+
+
+def _overridden(sections: Sequence[Section], key: str) -> tuple[list[int], str]:
+    """Return which sections (0 is [net]) an override changes, and the key in them."""
+    where, dot, name = key.rpartition(".")
+    if not dot:
+        return [0], key
+    kind, colon, number = where.partition(":")
+    same = [index for index, section in enumerate(sections) if section.kind == kind]
+    if not same:
+        kinds = sorted({section.kind for section in sections})
+        close = get_close_matches(kind, kinds, n=1)
+        hint = f"did you mean {key.replace(kind, close[0], 1)}?" if close else f"expected one of {', '.join(kinds)}"
+        raise CfgError(f"{sections[0].path}: found {key}, but no section [{kind}]; {hint}")
+    if not colon:
+        return same, name
+    layers = [str(index - 1) for index in same]
+    if number not in layers:
+        raise CfgError(f"{sections[0].path}: found {key}, expected the number of a [{kind}] layer: {', '.join(layers)}")
+    return [int(number) + 1], name
+
+
+def _with_values(section: Section, values: Mapping[str, str]) -> Section:
+    given = [Entry(key, value, section.line) for key, value in values.items()]
+    kept = [entry for entry in section.entries if entry.key not in values]
+    return replace(section, entries=given + kept, read_keys={}, warned=set())
 
 
 def read_cfg(path: str | Path) -> list[Section]:

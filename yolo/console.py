@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from yolo.defaults import DIALECT_NAMES
+from yolo.defaults import AUTO, DIALECT_NAMES
 from yolo.errors import (
     CfgError,
     DatasetError,
     DivergedError,
     MissingPackageError,
+    OutputError,
     WeightsError,
 )
 from yolo.named_files import given_or_shipped, weights_table
@@ -42,7 +43,7 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
         sys.stdout.flush()
-    except (CfgError, WeightsError, DatasetError, DivergedError, MissingPackageError) as error:
+    except (CfgError, WeightsError, DatasetError, DivergedError, MissingPackageError, OutputError) as error:
         stop(str(error))
     except BrokenPipeError:
         # The reader (such as `| head`) has closed the pipe. Python would fail again when it flushes stdout at exit.
@@ -96,6 +97,11 @@ def whole_number(minimum: int) -> Callable[[str], int]:
         return int(text)
 
     return convert
+
+
+def cutoff(text: str) -> int | str:
+    """A type for argparse: a number of layers, or "auto"."""
+    return text if text == AUTO else whole_number(1)(text)
 
 
 def fraction(text: str) -> float:
@@ -229,15 +235,17 @@ def add_names_option(parser: OptionGroup) -> None:
 
 
 def add_set_option(parser: OptionGroup) -> None:
-    """Add `--set KEY=VALUE ...`: other values of a cfg's [net], for `Network.from_cfg(overrides=dict(...))`."""
+    """Add `--set KEY=VALUE ...`: other values of a cfg, for `Network.from_cfg(overrides=dict(...))`."""
     parser.add_argument(
         "--set",
         nargs="+",
+        action="extend",
         default=[],
         type=key_value,
         metavar="KEY=VALUE",
         dest="overrides",
-        help="other values of [net], such as width=320 height=320",
+        help="other values of [net], such as width=320 height=320; of all sections of a kind, such as "
+        "yolo.iou_loss=ciou; of one layer by its number in `yolo-darknet summary`, such as yolo:16.ignore_thresh=.5",
     )
 
 

@@ -14,4 +14,5 @@ COUNTED_THRESH = 0.25  # darknet detector map -thresh: for precision, recall, F1
 # Of image files, in lower case. Of two files that differ only in the ending, the earlier one is taken.
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 TOP_CLASSES = 5  # ImageNet results are given for the best 5 classes
+AUTO = "auto"  # a value that the command finds itself: --out, --cutoff
 EMA_DECAY = 0.9998  # weight of the old value in the average, after the first updates

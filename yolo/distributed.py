@@ -70,6 +70,16 @@ class Processes:
                 torch.distributed.broadcast(buffer, src=0)
 
 
+def images_of_process(mini_batch: int, processes: Processes) -> int:
+    """Return how many images of a mini-batch each process has. Raises CfgError unless all can have equally many."""
+    if mini_batch % processes.world:
+        raise CfgError(
+            f"found mini-batches of {mini_batch} images (batch / subdivisions), expected a multiple of "
+            f"{processes.world}, the number of processes"
+        )
+    return mini_batch // processes.world
+
+
 class ShardedSampler:
     """The sampler of a DataLoader that takes this process's part of each mini-batch of `sampler`.
 
@@ -77,13 +87,8 @@ class ShardedSampler:
     """
 
     def __init__(self, sampler: Iterable[Sequence[Item]], mini_batch: int, processes: Processes) -> None:
-        if mini_batch % processes.world:
-            raise CfgError(
-                f"found mini-batches of {mini_batch} images (batch / subdivisions), expected a multiple of "
-                f"{processes.world}, the number of processes"
-            )
         self.sampler = sampler
-        self.part = mini_batch // processes.world
+        self.part = images_of_process(mini_batch, processes)
         self.first = self.part * processes.rank
 
     def __len__(self) -> int:

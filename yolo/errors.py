@@ -19,6 +19,10 @@ class DivergedError(ValueError):
     """A training run whose loss is not finite: the step and the parts of the loss."""
 
 
+class OutputError(ValueError):
+    """An output folder or file that must not be written: it holds another run, or another process writes it."""
+
+
 class MissingPackageError(ValueError):
     """An optional package that is not installed: what needs it, and the line that installs it."""
 

@@ -4,6 +4,7 @@ import codecs
 import errno
 import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,10 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, OutputError
 
 log = logging.getLogger(__name__)
 UTF16_SAMPLE = 512  # bytes that show whether every other one is zero
+MAX_PID_DIGITS = 20  # of a process number in a lock file
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # half the time of `open` for files this small
 
 
@@ -136,6 +138,51 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         if isinstance(error, OSError) and error.filename in (None, temporary):
             error.filename = str(path)
         raise
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete the temporary files that `replacing(path)` left when its process was killed. No process may write now."""
+    name = re.compile(re.escape(f".{path.name}.") + "[a-z0-9_]{8}")  # of mkstemp
+    if path.parent.is_dir():
+        for other in path.parent.iterdir():
+            if name.fullmatch(other.name):
+                other.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`, whose folder exists, in this context. The lock ends with the process, however it ends.
+
+    Raises OutputError if another process, or another part of this one, holds it.
+    """
+    try:
+        import fcntl  # not on Windows
+    except ImportError:
+        yield
+        return
+    while True:
+        file = path.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read(MAX_PID_DIGITS).strip()
+            file.close()
+            raise OutputError(
+                f"{path.parent}: found another process at work in this folder{holder and f' (number {holder})'}, "
+                "expected it to end first"
+            ) from None
+        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            break
+        file.close()  # its holder has just ended and removed it
+    try:
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        file.close()
 
 
 @contextmanager

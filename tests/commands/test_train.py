@@ -5,7 +5,8 @@ import re
 import pytest
 
 from tests.helpers.command_calls import CPU, TRAIN, bad_option, one_line, process
-from tests.helpers.tiny_data import FOUR_IMAGES, write_set
+from tests.helpers.tiny_data import FOUR_IMAGES, cfg_text, network_of, with_classes, write_set
+from yolo.model.weights import save_weights
 
 
 def test_the_whole_path_as_a_user_goes_it(project, case, call):
@@ -106,3 +107,66 @@ def test_a_second_set_of_another_format_works_too(call, case):
         "--letterbox", "--workers", 0, *CPU, "--metric", "coco",
     )  # fmt: skip
     assert code == 0 and "coco AP " in out
+
+
+def test_a_second_run_replaces_the_first_one_only_when_asked(call, case):
+    """Overwriting deletes the best network of the old run, too: a new one without a score would seem to have it."""
+    assert call("train", *TRAIN, "--max-batches", 2)[0] == 0
+    kept = {path: path.read_bytes() for path in (case / "run").glob("tiny_*")}
+    (case / "run" / ".tiny_last.pt.abcdefgh").touch()
+    one_line(
+        call("train", *TRAIN, "--max-batches", 2),
+        r"run: found an earlier run \(tiny_last.pt\), expected none; --resume run/tiny_last.pt goes on with it, "
+        "--overwrite begins anew, --out auto",
+    )
+    assert {path: path.read_bytes() for path in (case / "run").glob("tiny_*")} == kept
+    assert not (case / "run" / ".tiny_last.pt.abcdefgh").exists()
+    one_line(call("train", *TRAIN, "--resume", "run/tiny_last.pt", "--overwrite"), "found --resume with --overwrite")
+    code, out, _ = call("train", *TRAIN, "--out", "auto", "--max-batches", 1)
+    assert code == 0 and "step 1: four/backup-1/tiny_last.weights" in out.replace(f"{case}/", "")
+    code, out, _ = call("train", *TRAIN, "--max-batches", 1, "--overwrite")
+    assert code == 0 and "step 1: run/tiny_last.weights" in out
+    assert (case / "run" / "tiny_last.pt").read_bytes() != kept[case / "run" / "tiny_last.pt"]
+    assert len((case / "run" / "scalars.csv").read_text().splitlines()) == 2  # the header and one step
+
+
+def test_mistakes_are_told_before_any_image_is_read(call, case, four):
+    """Here the images are broken: reading them would be another error."""
+    for image in four.images:
+        image.write_bytes(b"broken")
+    (case / "run").mkdir()
+    (case / "run" / "tiny_best.weights").write_bytes(b"something")
+    new = ("--out", "new")
+    one_line(call("train", *TRAIN), "run: found an earlier run")
+    one_line(call("train", *TRAIN, "--out", "tiny.cfg"), "tiny.cfg: File exists")
+    one_line(call("train", *TRAIN, *new, "--weights", "four/tiny.names"), "tiny.names: ")
+    one_line(call("train", *TRAIN, *new, "--resume", "away.pt"), "away.pt: No such file")
+    one_line(call("train", *TRAIN, *new, "--freeze", 99), "found none of .* that learns")
+    one_line(call("train", *TRAIN, *new, "--set", "bacth=1"), r"did you mean batch\?")
+    one_line(call("train", *TRAIN, *new, "--set", "batch=1"), "found batch=1, which is for testing")
+    one_line(
+        call("train", *TRAIN, *new, "--set", "batch=4096", "subdivisions=1", "width=9600", "height=9600"),
+        "only .* GiB are there; found subdivisions=1, expected more: .*; --ignore-memory tries it as it is",
+    )
+    one_line(call("train", *TRAIN, *new), "found 4 problems")
+    assert not (case / "new").exists()
+
+
+def test_a_detector_of_other_classes_suggests_the_cutoff_and_auto_takes_it(call, case, caplog):
+    text = with_classes(cfg_text(), 7)
+    save_weights(network_of(text), case / "seven.weights", seen=4000)
+    start = ("--weights", "seven.weights", "--max-batches", 1)
+    layer = network_of(text).sources[network_of(text).heads[0]][0]
+    one_line(
+        call("train", *TRAIN, *start),
+        f"seven.weights: found this network with 7 classes, expected 2 classes .*--cutoff {layer} .or --cutoff auto",
+    )
+    caplog.set_level("INFO")
+    code, out, _ = call("train", *TRAIN, *start, "--cutoff", "auto")
+    assert code == 0 and f"seven.weights: holds this network with 7 classes: --cutoff {layer}" in caplog.text
+    assert "step 1: " in out
+    (case / "odd.weights").write_bytes((case / "seven.weights").read_bytes()[:-1])
+    one_line(
+        call("train", *TRAIN, "--weights", "odd.weights", "--cutoff", "auto", "--overwrite"),
+        "odd.weights: found a size that fits neither .* expected --cutoff N in place of --cutoff auto",
+    )

@@ -86,6 +86,16 @@ def cfg_text(channels: int = 3, norm: bool = True, dropout: bool = True) -> str:
     return NET.format(channels=channels) + body
 
 
+def with_classes(text, classes):
+    """The cfg of the same network with other classes: filters are anchors x (5 + classes)."""
+    sections = parse_cfg(text, "x")
+    heads = [number for number, section in enumerate(sections) if section.kind == "yolo"]
+    old = 5 + int(sections[heads[0]].text("classes"))
+    masks = len(sections[heads[0]].text("mask").split(","))
+    text = text.replace(f"filters={masks * old}", f"filters={masks * (5 + classes)}")
+    return text.replace(f"classes={old - 5}", f"classes={classes}")
+
+
 def network_of(text: str, seed: int = 0) -> Network:
     """The network of a cfg's text."""
     torch.manual_seed(seed)

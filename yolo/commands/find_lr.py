@@ -18,18 +18,20 @@ from yolo.console import (
     add_set_option,
     add_workers_option,
     command_parser,
+    cutoff,
     positive,
     stop,
     weights_file,
     whole_number,
 )
+from yolo.defaults import AUTO
 from yolo.named_files import cutoff_of
 
 
 def main() -> None:
     args = _arguments()
-    if args.cutoff is None:
-        args.cutoff = cutoff_of(args.weights)
+    if args.cutoff in (None, AUTO):
+        args.cutoff = cutoff_of(args.weights) or args.cutoff
     if args.cutoff is not None and not args.weights:
         stop("found --cutoff without --weights FILE, expected both")
     if args.first >= args.last:
@@ -46,8 +48,14 @@ def main() -> None:
         overrides=tuple(args.overrides),
         skip_problems=args.on_problem == "skip",
         recheck=args.recheck,
-        start=StartPoint(args.weights, args.cutoff, clear=True, seed=args.seed),
-        machine=Machine(args.device, args.workers),
+        start=StartPoint(
+            weights=args.weights,
+            cutoff=None if args.cutoff == AUTO else args.cutoff,
+            find_cutoff=args.cutoff == AUTO,
+            clear=True,
+            seed=args.seed,
+        ),
+        machine=Machine(args.device, args.workers, ignore_memory=args.ignore_memory),
         output=None,
     )
     sweep = find_rate(options, rising_rates(args.first, args.last, args.steps))
@@ -71,11 +79,9 @@ def _arguments() -> argparse.Namespace:
         help="start from these weights: a file, or the name of a published model or backbone",
     )  # fmt: skip
     add(
-        "--cutoff",
-        type=whole_number(1),
-        metavar="N",
-        help="load layers below N only; default: N of a file NAME.conv.N",
-    )
+        "--cutoff", type=cutoff, metavar="N",
+        help="load layers below N only; auto: as many as the file has; default: N of a file NAME.conv.N",
+    )  # fmt: skip
     add("--steps", type=whole_number(2), default=100, metavar="N", help="steps; default 100")
     add("--from", type=positive, default=1e-6, metavar="RATE", dest="first",
         help="the first rate; default 1e-6")  # fmt: skip
@@ -85,6 +91,7 @@ def _arguments() -> argparse.Namespace:
     add_set_option(parser)
     add_device_option(parser)
     add_workers_option(parser)
+    add("--ignore-memory", action="store_true", help="start even if the free memory seems too small")
     add("--seed", type=whole_number(0), default=0, metavar="N",
         help="of every random choice; default 0")  # fmt: skip
     add("--out", type=Path, default=Path(), metavar="DIR",

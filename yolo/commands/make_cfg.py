@@ -39,7 +39,7 @@ def main() -> None:
     import torch
 
     from yolo.train.setup.fitted_cfg import FitOptions, fitted_cfg
-    from yolo.train.setup.preflight import free_bytes
+    from yolo.train.setup.free_memory import free_bytes
 
     data = read_data(args.data)
     options = FitOptions(

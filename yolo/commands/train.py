@@ -3,7 +3,8 @@
 The cfg defines the network and its training, the .data file names the lists and the classes. A cfg with detection
 heads trains on label files, a classifier on one folder for each class or on a list. Training writes NAME_last and
 NAME_best to --out: .weights files for every Darknet, and .pt checkpoints for --resume. Beside them it writes
-TensorBoard files, scalars.csv and chart.png. Ctrl-C saves first.
+TensorBoard files, scalars.csv and chart.png. Ctrl-C saves first. An earlier run in --out stops the command, unless
+--resume goes on with it or --overwrite replaces it.
 
 example, from a backbone (layers 0 to 73), as Darknet's `detector train voc.data yolov3-voc.cfg darknet53.conv.74`:
   yolo-darknet train --cfg yolov3-voc --data voc/voc.data --weights weights/darknet53.conv.74 --cutoff 74
@@ -20,6 +21,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,7 @@ from yolo.console import (
     add_set_option,
     add_workers_option,
     command_parser,
+    cutoff,
     fraction,
     positive,
     stop,
@@ -39,6 +42,7 @@ from yolo.console import (
     whole_number,
 )
 from yolo.defaults import (
+    AUTO,
     BOX_GRADIENTS,
     DIALECT_NAMES,
     EMA_DECAY,
@@ -49,6 +53,7 @@ from yolo.defaults import (
 from yolo.named_files import cutoff_of
 
 if TYPE_CHECKING:
+    from yolo.distributed import Processes
     from yolo.train.multiscale import Stage
     from yolo.train.setup.options import Options
     from yolo.train.trainer import Run
@@ -57,15 +62,37 @@ if TYPE_CHECKING:
 def main() -> None:
     options = _options()
 
+    from yolo.cfg import read_data
     from yolo.distributed import device_of, process_group, processes_of
-    from yolo.train.setup.run import start
-    from yolo.train.trainer import train
+    from yolo.train.setup.run_folder import claimed, run_folder
 
     processes = processes_of(os.environ)
     if processes.rank > 0:
         logging.disable(logging.WARNING)  # rank 0 logs
+    output, resume = options.output, options.start.resume
+    folder = run_folder(output, read_data(options.data).backup, resume)
+    options = replace(options, output=replace(output, out=folder))
     with process_group(processes, device_of(processes, options.machine.device)):
-        training = start(options, processes)
+        if processes.rank > 0:  # rank 0 writes
+            training = _train(options, processes)
+        else:
+            with claimed(folder, options.cfg.stem, resume, output.overwrite):
+                training = _train(options, processes)
+            _report(training)
+    if training.interrupted:
+        raise SystemExit(EXIT_INTERRUPTED)
+
+
+def _train(options: Options, processes: Processes) -> Run:
+    """Train, and return the run as it ended."""
+    from yolo.train.setup.run import start
+    from yolo.train.setup.run_folder import remove_old_run
+    from yolo.train.trainer import train
+
+    training = start(options, processes)
+    try:
+        if options.output.overwrite and processes.rank == 0:
+            remove_old_run(training.folder, training.name, options.start.weights)
         settings = training.network.training_settings
         first = training.progress.step + 1
         parts = "1 part" if settings.subdivisions == 1 else f"{settings.subdivisions} parts"
@@ -74,14 +101,10 @@ def main() -> None:
             f"in {parts}, {training.precision.name}; "
             f"curves: tensorboard --logdir {training.folder / 'tensorboard'}"
         )
-        try:
-            train(training)
-        finally:
-            training.logger.close()
-    if processes.rank == 0:
-        _report(training)
-    if training.interrupted:
-        raise SystemExit(EXIT_INTERRUPTED)
+        train(training)
+    finally:
+        training.logger.close()
+    return training
 
 
 def _report(training: Run) -> None:
@@ -121,8 +144,9 @@ def _add_weights_options(group: OptionGroup) -> None:
         help="start from these weights: a file, or the name of a published model or backbone",
     )  # fmt: skip
     add(
-        "--cutoff", type=whole_number(1), metavar="N",
-        help="load only the layers below N, and start at step 0; default: N of a file NAME.conv.N",
+        "--cutoff", type=cutoff, metavar="N",
+        help="load only the layers below N, and start at step 0; auto: as many as the file has, also if its classes "
+        "differ; default: N of a file NAME.conv.N",
     )  # fmt: skip
     add(
         "--clear",
@@ -196,6 +220,7 @@ def _add_machine_options(group: OptionGroup) -> None:
         "--amp", action="store_true",
         help="automatic mixed precision: bfloat16 if the device supports it, else float16; losses stay float32",
     )  # fmt: skip
+    add("--ignore-memory", action="store_true", help="start even if the free memory seems too small")
     add("--compile", action="store_true", help="torch.compile: a slow start, then faster steps")
     add(
         "--sync-bn", action="store_true",
@@ -207,11 +232,11 @@ def _add_output_options(group: OptionGroup) -> None:
     """Add the options for the checks before training, for scores, logs and the folder of all files."""
     add = group.add_argument
     add(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="where all files go; default: backup of the .data file",
-    )
+        "--out", metavar="DIR",
+        help="where all files go; auto: a new folder with a number; default: backup of the .data file, or the folder "
+        "of --resume",
+    )  # fmt: skip
+    add("--overwrite", action="store_true", help="replace the earlier run in --out")
     add(
         "--map-every", type=whole_number(1), metavar="N",
         help="steps between two scores; default: 4 epochs, at least 100",
@@ -237,8 +262,10 @@ def _options() -> Options:
     args = _arguments()
     if args.resume and (args.weights or args.clear):
         stop("found --resume with --weights or --clear, expected one: a checkpoint has its own weights and step")
-    if args.cutoff is None:
-        args.cutoff = cutoff_of(args.weights)
+    if args.resume and args.overwrite:
+        stop("found --resume with --overwrite, expected one: a resumed run goes on in its folder")
+    if args.cutoff in (None, AUTO):
+        args.cutoff = cutoff_of(args.weights) or args.cutoff
     if not (args.weights or args.resume) and (args.clear or args.cutoff is not None):
         stop("found --clear or --cutoff without --weights FILE, expected both")
     if args.backbone_lr != 1 and args.cutoff is None:
@@ -256,7 +283,14 @@ def _options() -> Options:
         overrides=tuple(overrides),
         skip_problems=args.on_problem == "skip",
         recheck=args.recheck,
-        start=StartPoint(args.weights, args.cutoff, args.clear, args.resume, args.seed),
+        start=StartPoint(
+            weights=args.weights,
+            cutoff=None if args.cutoff == AUTO else args.cutoff,
+            find_cutoff=args.cutoff == AUTO,
+            clear=args.clear,
+            resume=args.resume,
+            seed=args.seed,
+        ),
         learning=Learning(
             iou_loss="giou" if args.giou else args.iou_loss,
             box_gradient=args.box_gradient,
@@ -266,6 +300,13 @@ def _options() -> Options:
             backbone_lr=args.backbone_lr,
             ema=args.ema,
         ),
-        machine=Machine(args.device, args.workers, args.amp, args.compile, args.sync_bn),
-        output=Output(args.out, args.map_every, args.log, args.histograms),
+        machine=Machine(args.device, args.workers, args.amp, args.compile, args.sync_bn, args.ignore_memory),
+        output=Output(
+            out=None if args.out in (None, AUTO) else Path(args.out),
+            numbered=args.out == AUTO,
+            overwrite=args.overwrite,
+            map_every=args.map_every,
+            log=args.log,
+            histograms_every=args.histograms,
+        ),
     )

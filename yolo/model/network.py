@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from yolo.cfg import Section, override, read_cfg
+from yolo.cfg import Section, check_overrides, override, read_cfg
 from yolo.errors import CfgError
 from yolo.model.builders import get_builder
 from yolo.model.building import BuildContext, Built, Shape, stored_tensors
@@ -98,7 +98,7 @@ class Network(nn.Module):
         Args:
             path: the .cfg file.
             size: (height, width) of the network input, instead of the one in [net].
-            overrides: values of [net], instead of those in the file.
+            overrides: values instead of those in the file, by key as for `yolo.cfg.override`.
             dialect: "alexeyab" or "pjreddie", where the two compute different things (docs/differences.md).
 
         Returns:
@@ -110,9 +110,7 @@ class Network(nn.Module):
         overrides = dict(overrides or {})
         sections = override(read_cfg(path), overrides)
         network, unread = build(sections, size, dialect)
-        for key, value in overrides.items():
-            if key not in sections[0].read_keys:
-                raise CfgError(f"{path}: found {key}={value} for [net], expected a key that is read")
+        check_overrides(sections, overrides)
         if unread:
             log.warning("%s: keys that nothing reads, or that repeat another: %s", path, ", ".join(unread))
         return network

@@ -84,6 +84,19 @@ def save_state(
         file.write(content)
 
 
+def different_layer(network: Network, path: str | Path) -> int:
+    """Return the first layer whose tensors a .safetensors file has not, or in other shapes; else the layers' number.
+
+    Raises WeightsError for a broken file.
+    """
+    _, found = _read(path)
+    for name, tensor in named_tensors(network).items():
+        layer = LAYER.match(name)
+        if layer and not _is_unloaded(network, name) and (name not in found or found[name].shape != tensor.shape):
+            return int(layer[1])
+    return len(network.layers)
+
+
 def named_tensors(network: Network, cutoff: int | None = None) -> dict[str, Tensor]:
     """Return the `state_dict()` of the layers below `cutoff`, each tensor under its first name only (share_index)."""
     unique = {name for name, _ in (*network.named_parameters(), *network.named_buffers())}

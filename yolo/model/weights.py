@@ -132,6 +132,21 @@ def weights_bytes(network: Network) -> int:
     return VERSION_FORMAT.size + SEEN_64.size + sum(slot.bytes for slot in _all_slots(network))
 
 
+def layer_bytes(network: Network, order: str) -> list[int]:
+    """Return how many bytes of a .weights file in the order of a dialect each layer takes when it is loaded."""
+    sizes = [0] * len(network.layers)
+    for slot in _loaded_slots(network, None, _current_format(order)):
+        sizes[slot.layer] += slot.bytes
+    return sizes
+
+
+def tensor_bytes(path: str | Path) -> int:
+    """Return how many bytes of tensors follow the header of a .weights file. Raises WeightsError without a header."""
+    with open(path, "rb") as file:
+        _read_header(file, path)
+        return os.fstat(file.fileno()).st_size - file.tell()
+
+
 def check_rest(network: Network, path: str | Path, cutoff: int) -> None:
     """Raise WeightsError unless a .weights file ends with the layers below `cutoff` or with the network's last one."""
     with open(path, "rb") as file:

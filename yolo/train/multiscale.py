@@ -16,6 +16,7 @@ from torch import nn
 from torch.func import functional_call
 
 from yolo.errors import CfgError
+from yolo.model.network import Network
 
 STEPS_A_SIZE = 10
 LARGEST_LAST_STEPS = 100  # so that the statistics of batch norm belong to the largest size
@@ -78,6 +79,34 @@ def parse_stages(text: str) -> tuple[Stage, ...]:
     if any(later <= max(earlier, 1) for earlier, later in zip(steps, steps[1:], strict=False)):
         raise ArgumentTypeError(f"found {text!r}, expected each size at a later step")
     return tuple(stages)
+
+
+def input_sizes(network: Network, stages: Sequence[Stage], seed: int) -> Sizes:
+    """Return what decides the size of a network's input at each step.
+
+    Args:
+        network: detectors may have `random`, which Darknet takes from the last layer; its classifiers have a key of
+            [net] for it, which its cfgs do not use.
+        stages: of `--sizes`.
+        seed: of the run.
+    """
+    settings = network.training_settings
+    return Sizes(
+        base=(network.input.height, network.input.width),
+        random=network.head_settings[-1].random if network.heads else 0.0,
+        resize_step=settings.resize_step,
+        max_batches=settings.max_batches,
+        seed=seed,
+        dialect=network.dialect,
+        stages=tuple(stages),
+    )
+
+
+def largest_input(network: Network, stages: Sequence[Stage] = ()) -> Size:
+    """Return the largest (height, width) of a network's input in training: random sizes have it first and last."""
+    sizes = input_sizes(network, stages, seed=0)
+    steps = (1, sizes.max_batches, *(stage.first_step for stage in stages))
+    return max((sizes.size_at(step) for step in steps), key=math.prod)
 
 
 def check_stages(network: nn.Module, channels: int, stages: Sequence[Stage]) -> None:

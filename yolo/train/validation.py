@@ -60,13 +60,12 @@ class Task:
     """What the setup of detection and of classification both give.
 
     loss: (raw maps, targets, images seen so far) → LossResult; batches: from how far a run is, the mini-batches of the
-    next steps; validation: None without a valid list; largest_input: (height, width) of the network input.
+    next steps; validation: None without a valid list.
     """
 
     loss: Loss
     batches: Callable[[Progress], Iterable[TrainingBatch]]
     validation: Validation | None
-    largest_input: tuple[int, int]
 
 
 def is_due(step: int, validation: Validation, last_step: int) -> bool:

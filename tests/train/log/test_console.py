@@ -31,7 +31,7 @@ class Terminal(io.StringIO):
 
 def test_the_line_of_a_step():
     assert long_line(REPORT) == (
-        "12345/500200  loss 12.346 (avg 23.457)  IoU 0.500  rate 0.001000  189.4 images/s  1:02:05 left"
+        "12345/500200  loss 12.346 (avg 23.457)  IoU 0.500  rate 0.001  189.4 images/s  1:02:05 left"
     )
     assert "rate" in long_line(replace(REPORT, metrics={})) and "IoU" not in long_line(replace(REPORT, metrics={}))
     assert "  top-1 0.250  rate" in long_line(replace(REPORT, metrics={"top-1": 0.25}))

@@ -1,10 +1,13 @@
 """yolo.train.setup.preflight: bytes by hand, and against what autograd really keeps when the network really runs."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from tests.helpers.tiny_data import cfg_text, network_of
-from yolo.train.setup.preflight import estimate_memory, free_bytes
+from yolo.train.setup.free_memory import free_bytes
+from yolo.train.setup.preflight import estimate_memory
 
 HEIGHT, WIDTH = 48, 64
 
@@ -132,6 +135,32 @@ def test_free_memory_may_be_unknown(tmp_path):
     assert free_of(tmp_path, "nonsense") is None
     assert free_bytes(torch.device("cpu"), tmp_path / "away", tmp_path) is None
     assert free_bytes(torch.device("mps")) is None
+
+
+def test_files_that_a_container_keeps_in_memory_are_free_and_its_outer_groups_count(tmp_path, monkeypatch):
+    (tmp_path / "meminfo").write_text("MemAvailable: 9000 kB\n")
+    (tmp_path / "own").write_text("4:memory:/outer/inner\n0::/outer/inner\n")
+    monkeypatch.setattr("yolo.train.setup.free_memory.OWN_GROUPS", tmp_path / "own")
+    free = partial(free_bytes, torch.device("cpu"), tmp_path / "meminfo", tmp_path)
+    inner = tmp_path / "outer" / "inner"
+    inner.mkdir(parents=True)
+    assert free() == 9000 * 1024
+    write(inner, {"memory.max": "max", "memory.current": "5"})
+    assert free() == 9000 * 1024
+    write(inner.parent, {"memory.max": "900000", "memory.current": "700000"})
+    assert free() == 200_000
+    write(inner.parent, {"memory.stat": "anon 7\ninactive_file 100000\nactive_file 50000\n"})
+    assert free() == 350_000
+    old = tmp_path / "memory" / "outer"
+    write(old, {"memory.limit_in_bytes": "300000", "memory.usage_in_bytes": "100000"})
+    write(old, {"memory.stat": "total_inactive_file 20000\ntotal_active_file 1000\ninactive_file 1\n"})
+    assert free() == 221_000
+
+
+def write(folder, texts):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text)
 
 
 @pytest.mark.gpu

@@ -190,14 +190,11 @@ MEMORY = Memory(
     [
         (None, "for weights and the optimizer)"),
         (24 * GIB, "for weights and the optimizer); 24.1 GiB are there"),
-        (
-            GIB,
-            "; only 1.1 GiB are there: more subdivisions (now 4) or a smaller width and height may be needed",
-        ),
+        (GIB, "; only 1.1 GiB are there"),
     ],
 )
 def test_memory_is_a_line(free, end):
-    line = memory_line(MEMORY, free, images=16, size=(416, 608), subdivisions=4)
+    line = memory_line(MEMORY, free, images=16, size=(416, 608))
     # by hand: 512 MiB and 2 GiB; 2048 + 212 MiB; 300 MiB
     begin = "memory: 16 images of 608x416 at a time need about 2.5 GiB (2.2 for activations, 0.29 "
     assert line.startswith(begin) and line.endswith(end)

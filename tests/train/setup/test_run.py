@@ -1,5 +1,6 @@
 """yolo.train.setup.run: everything that would stop a run later stops it before the first step, in one line."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from yolo.boxes import paired_giou
 from yolo.errors import CfgError, DatasetError, WeightsError
 from yolo.model.weights import save_weights
 from yolo.train.checkpoint import save_checkpoint
+from yolo.train.multiscale import largest_input
+from yolo.train.setup.preflight import estimate_memory
 from yolo.train.setup.run import start
 
 
@@ -237,3 +240,34 @@ def test_images_have_one_channel_or_three(options):
     text = cfg_text().replace("channels=3", "channels=4")
     options.cfg.write_text(text)
     refused(options, CfgError, "found channels=4, expected 1 or 3")
+
+
+def test_the_gradient_of_a_box_loss_that_no_head_has_decides_nothing(options):
+    run = started(options, box_gradient="autograd")
+    old = replace(run.progress, settings={**run.progress.settings, "box_gradient": "autograd"})
+    path = options.cfg.with_name("a.pt")
+    save_checkpoint(path, run.network, run.optimizer, old)
+    assert started(options, resume=path).progress.step == 0  # all heads have mse
+    run = started(options, iou_loss="giou", box_gradient="autograd")
+    save_checkpoint(path, run.network, run.optimizer, run.progress)
+    with pytest.raises(WeightsError, match="box_gradient=autograd, expected darknet"):
+        started(options, iou_loss="giou", resume=path)
+
+
+def test_the_memory_of_the_largest_random_size_decides(options, monkeypatch):
+    """The message names subdivisions with which the same run starts."""
+    text = cfg_text().replace("[yolo]", "[yolo]\nrandom=1")
+    options.cfg.write_text(text)
+    base = {"overrides": (("batch", "8"), ("subdivisions", "1"))}
+    network = network_of(text)
+    need = estimate_memory(network, 8, largest_input(network)).to_come
+    assert need > estimate_memory(network, 8, (network.input.height, network.input.width)).to_come
+    monkeypatch.setattr("yolo.train.setup.checks.free_bytes", lambda device: need - 1)
+    with pytest.raises(CfgError, match="found subdivisions=1, expected more: --set subdivisions=2 fits") as raised:
+        started(options, **base)
+    assert "only" in str(raised.value) and "\n" not in str(raised.value)
+    assert started(options, overrides=(("batch", "8"), ("subdivisions", "2"))).subdivisions == 2
+    assert started(options, **base, ignore_memory=True).subdivisions == 1
+    monkeypatch.setattr("yolo.train.setup.checks.free_bytes", lambda device: 1)
+    with pytest.raises(CfgError, match="a smaller width and height may fit"):
+        started(options, **base)

@@ -87,7 +87,7 @@ def long_line(report: StepReport) -> str:
     metrics = "".join(f"{name} {value:.3f}  " for name, value in report.metrics.items())
     return (
         f"{report.step}/{report.last_step}  loss {report.loss:.3f} (avg {report.average_loss:.3f})  {metrics}"
-        f"rate {report.learning_rate:.6f}  {report.images_per_second:.1f} images/s  "
+        f"rate {report.learning_rate:.4g}  {report.images_per_second:.1f} images/s  "
         f"{format_duration(report.seconds_left)} left"
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from yolo.cfg import DataFile, read_cfg, read_names
+from yolo.cfg import DataFile, override, read_cfg, read_names
 from yolo.data.augment.classifier import classifier_settings
 from yolo.data.check import problem_lines
 from yolo.data.class_folders import (
@@ -29,7 +29,7 @@ from yolo.evaluate.accuracy import Accuracy, accuracy_table, classifier_accuracy
 from yolo.model.network import Network
 from yolo.train.checkpoint import Progress
 from yolo.train.losses.classification import ClassificationLoss, ClassificationLosses, loss_weight
-from yolo.train.multiscale import Sizes, Stage
+from yolo.train.multiscale import Stage, input_sizes
 from yolo.train.setup.options import Options, Output
 from yolo.train.validation import Scores, Task, Validation, steps_between_scores
 
@@ -68,7 +68,7 @@ def classification_task(options: Options, network: Network, data: DataFile, batc
         DatasetError: the data set has a problem that stops the run.
     """
     machine, output = options.machine, options.output or Output()
-    weight = loss_weight(read_cfg(options.cfg))
+    weight = loss_weight(override(read_cfg(options.cfg), dict(options.overrides)))
     sets = read_classification_data(network, data, options.cfg, options.skip_problems)
     validation = sets.valid and Validation(
         score=partial(
@@ -85,7 +85,6 @@ def classification_task(options: Options, network: Network, data: DataFile, batc
             machine.workers, pin=machine.device.startswith("cuda"),
         ),
         validation=validation,
-        largest_input=(network.input.height, network.input.width),
     )  # fmt: skip
 
 
@@ -177,20 +176,12 @@ def _batches(
     """Return this process's mini-batches of the steps after `progress`."""
     settings = network.training_settings
     mini_batch = batch // settings.subdivisions
-    sizes = Sizes(
-        base=(network.input.height, network.input.width),
-        random=0.0,  # Darknet's classifiers have a key of [net] for it, which its cfgs do not use
-        resize_step=settings.resize_step,
-        max_batches=settings.max_batches,
-        seed=progress.seed,
-        stages=tuple(stages),
-    )
     sampler = StepSampler(
         images=len(classified),
         batch=batch,
         mini_batch=mini_batch,
         steps=range(progress.step + 1, settings.max_batches + 1),
-        size_at=sizes.size_at,
+        size_at=input_sizes(network, stages, progress.seed).size_at,
         seed=progress.seed,
     )
     images = ClassificationImages(

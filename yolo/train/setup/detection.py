@@ -1,7 +1,6 @@
 """Set up the training of a detector: its data sets, loss, batches and validation."""
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +26,7 @@ from yolo.settings import HeadSettings
 from yolo.train.checkpoint import Progress
 from yolo.train.log.darknet import DarknetLoss
 from yolo.train.losses.detection import DetectionLoss
-from yolo.train.multiscale import Sizes, Stage, check_stages
+from yolo.train.multiscale import Stage, input_sizes
 from yolo.train.setup.options import Options, Output
 from yolo.train.setup.preflight import all_problems, anchor_lines, placement_of, problem_table
 from yolo.train.validation import Task, Validation, detection_scores, steps_between_scores
@@ -63,12 +62,10 @@ def detection_task(options: Options, network: Network, data: DataFile, batch: in
         Its loss, batches and validation.
 
     Raises:
-        CfgError: the network cannot compute an input size.
+        CfgError: the `map` of a [region] is not there.
         DatasetError: the data set has a problem that stops the run.
     """
     learning, machine, output = options.learning, options.machine, options.output or Output()
-    if learning.sizes:
-        check_stages(network, network.input.channels, learning.sizes)
     sets = read_detection_data(network, data, options.cfg, options.skip_problems, options.recheck)
     settings = network.training_settings
     heads = network.head_settings
@@ -99,7 +96,6 @@ def detection_task(options: Options, network: Network, data: DataFile, batch: in
             machine.workers, pin=machine.device.startswith("cuda"),
         ),
         validation=validation,
-        largest_input=_largest_input(network, learning.sizes, options.start.seed),
     )  # fmt: skip
 
 
@@ -147,28 +143,6 @@ def _with_iou_loss(head: HeadSettings, iou_loss: str) -> HeadSettings:
     return with_iou_loss(head, iou_loss) if isinstance(head, YoloSettings) else head
 
 
-def _input_sizes(network: Network, stages: Sequence[Stage], seed: int) -> Sizes:
-    """Return what decides the size of the network input at each step."""
-    settings = network.training_settings
-    return Sizes(
-        base=(network.input.height, network.input.width),
-        random=network.head_settings[-1].random,  # Darknet takes it from the last layer
-        resize_step=settings.resize_step,
-        max_batches=settings.max_batches,
-        seed=seed,
-        dialect=network.dialect,
-        stages=tuple(stages),
-    )
-
-
-def _largest_input(network: Network, stages: Sequence[Stage], seed: int) -> tuple[int, int]:
-    """Return the largest (height, width) of the network input. Random sizes are largest in the first and last step."""
-    sizes = _input_sizes(network, stages, seed)
-    last = network.training_settings.max_batches
-    steps = (1, last, *(stage.first_step for stage in stages))
-    return max((sizes.size_at(step) for step in steps), key=math.prod)
-
-
 def _batches(
     network: Network,
     labeled: Sequence[LabeledImage],
@@ -188,7 +162,7 @@ def _batches(
         batch=batch,
         mini_batch=mini_batch,
         steps=range(progress.step + 1, settings.max_batches + 1),
-        size_at=_input_sizes(network, stages, progress.seed).size_at,
+        size_at=input_sizes(network, stages, progress.seed).size_at,
         seed=progress.seed,
     )
     head = network.head_settings[-1]  # Darknet takes jitter, resize and max from the last layer

@@ -9,10 +9,14 @@ from yolo.train.multiscale import Stage
 
 @dataclass(frozen=True)
 class StartPoint:
-    """Where a run starts: with new weights, with a .weights file, or exactly where a checkpoint was saved."""
+    """Where a run starts: with new weights, with a .weights file, or exactly where a checkpoint was saved.
+
+    find_cutoff: find the cutoff from the sizes of the weights file.
+    """
 
     weights: Path | None = None
     cutoff: int | None = None
+    find_cutoff: bool = False
     clear: bool = False
     resume: Path | None = None
     seed: int = 0
@@ -33,20 +37,27 @@ class Learning:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where the network computes, and how fast."""
+    """Where the network computes, and how fast. ignore_memory: start even if the memory seems too small."""
 
     device: str = "cpu"
     workers: int = 2
     amp: bool = False
     compiled: bool = False
     sync_bn: bool = False
+    ignore_memory: bool = False
 
 
 @dataclass(frozen=True)
 class Output:
-    """What is scored, logged and written, and where. out: by default the `backup` of the .data file."""
+    """What is scored, logged and written, and where.
+
+    out: by default the folder of the checkpoint that is resumed, or `backup` of the .data file; numbered: a new folder
+    with a number instead; overwrite: an earlier run in the folder is replaced.
+    """
 
     out: Path | None = None
+    numbered: bool = False
+    overwrite: bool = False
     map_every: int | None = None
     log: str = PROGRESS_LOG
     histograms_every: int = 0
@@ -54,7 +65,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Options:
-    """All options. overrides: values of [net]; output: None writes and logs nothing."""
+    """All options. overrides: values of the cfg, see `yolo.cfg.override`; output: None writes and logs nothing."""
 
     cfg: Path
     data: Path

@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from yolo.cfg import read_data
+from yolo.cfg import override, read_cfg, read_data
 from yolo.distributed import Processes, device_of
 from yolo.errors import CfgError, WeightsError
+from yolo.model.heads.yolo import YoloSettings, with_iou_loss
 from yolo.model.layers.sync_batchnorm import convert_sync_batchnorm
 from yolo.model.network import IMAGE, Network
 from yolo.model.weights import load_weights
@@ -20,11 +21,15 @@ from yolo.train.amp import precision_of
 from yolo.train.checkpoint import Progress, Stateful, load_checkpoint
 from yolo.train.ema import WeightEma, darknet_ema, standard_ema
 from yolo.train.log.logger import Logger, NullLogger, printer_of
+from yolo.train.multiscale import check_stages
 from yolo.train.optimizer import changes_with_time, make_optimizer
+from yolo.train.setup.checks import batch_one_error, check_memory, slow_start
 from yolo.train.setup.classification import classification_task
+from yolo.train.setup.cutoff import Cutoff, find_cutoff
 from yolo.train.setup.detection import detection_task
-from yolo.train.setup.options import Learning, Options, StartPoint
-from yolo.train.setup.preflight import check_channels, estimate_memory, free_bytes, memory_line
+from yolo.train.setup.options import Learning, Options, Output, StartPoint
+from yolo.train.setup.preflight import check_channels
+from yolo.train.setup.run_folder import run_folder
 from yolo.train.trainer import Run, stateful_parts
 
 log = logging.getLogger(__name__)
@@ -50,30 +55,35 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
     settings = network.training_settings
     batch = settings.batch // settings.subdivisions * settings.subdivisions  # as Darknet divides
     data = read_data(options.data)
-    make_task = detection_task if network.heads else classification_task
-    task = make_task(options, network, data, batch, processes)
     device = device_of(processes, machine.device)
+    if learning.sizes:
+        check_stages(network, network.input.channels, learning.sizes)
+    start_point = _with_cutoff(options, network)
     # Batches come with channels last; convolutions on them are faster that way on CPU and GPU.
     network.to(device, memory_format=torch.channels_last)
     if machine.sync_bn and processes.world > 1:
         convert_sync_batchnorm(network)
-    optimizer = make_optimizer(network, settings, learning.freeze, options.start.cutoff or 0, learning.backbone_lr)
+    optimizer = make_optimizer(network, settings, learning.freeze, start_point.cutoff or 0, learning.backbone_lr)
     precision = precision_of(device, machine.amp)
+    check_memory(options, network, batch, processes, device, precision.dtype)
     ema = _make_ema(network, settings, learning.ema)
     parts, course = stateful_parts(ema, precision), _course(network, learning, machine.amp)
-    progress = load_start(options.start, network, optimizer, parts, course)
-    if ema and not options.start.resume:
+    try:
+        progress = load_start(start_point, network, optimizer, parts, course)
+    except WeightsError as error:
+        raise _with_advice(error, options, network) from None
+    if ema and not start_point.resume:
         ema.restart(network)
     if "batchnorm" in network.kinds:
         # pjreddie's order has no place for the biases, which are trained
         network.weights_format = network.weights_format._replace(order="alexeyab")
-    images = batch // settings.subdivisions // processes.world
-    copies = (2 if settings.adam else 1) + (ema is not None)
-    memory = estimate_memory(network, images, task.largest_input, copies, precision.dtype, learning.freeze)
-    line = memory_line(memory, free_bytes(device), images, task.largest_input, settings.subdivisions)
-    log.info("%s", line)
+    if output is not None and (line := slow_start(_schedule(settings, learning.policy), progress.step)):
+        log.warning("%s: %s", options.cfg, line)
+    # all images are read here: what can be checked without them comes before
+    make_task = detection_task if network.heads else classification_task
+    task = make_task(options, network, data, batch, processes)
     batches = task.batches(progress)
-    folder = (output and output.out) or data.backup or Path("backup")
+    folder = run_folder(output or Output(), data.backup, start_point.resume)
     writes = output is not None and processes.rank == 0
     return Run(
         network=network,
@@ -108,7 +118,7 @@ def read_network(cfg: Path, dialect: str, overrides: Mapping[str, str], seed: in
     Args:
         cfg: the .cfg file.
         dialect: "alexeyab" or "pjreddie", the Darknet whose arithmetic is followed.
-        overrides: values of [net].
+        overrides: other values of the cfg, see `yolo.cfg.override`.
         seed: of the weights.
 
     Returns:
@@ -119,12 +129,52 @@ def read_network(cfg: Path, dialect: str, overrides: Mapping[str, str], seed: in
     """
     torch.manual_seed(seed)
     network = Network.from_cfg(cfg, overrides=overrides, dialect=dialect)
+    if network.heads and network.training_settings.batch == 1:
+        raise batch_one_error(read_cfg(cfg)[0])
     if not network.drawn:
         network.draw_weights()
     check_channels(network, cfg)
     if network.training_settings.max_batches < 1:
         raise CfgError(f"{cfg}: found max_batches=0, expected at least 1; --max-batches N sets it")
     return network
+
+
+def _with_cutoff(options: Options, network: Network) -> StartPoint:
+    """Return where the run starts, with the cutoff that `--cutoff auto` finds."""
+    start_point = options.start
+    if not (start_point.find_cutoff and start_point.weights):
+        return start_point
+    found = _cutoff_of_file(options, network)
+    if found is None:
+        raise WeightsError(
+            f"{start_point.weights}: found a size that fits neither the first layers of {options.cfg} nor this network "
+            "with other classes, expected --cutoff N in place of --cutoff auto"
+        )
+    log.info("%s: holds %s: --cutoff %d", start_point.weights, found.found, found.layer)
+    return replace(start_point, cutoff=found.layer)
+
+
+def _with_advice(error: WeightsError, options: Options, network: Network) -> WeightsError:
+    """Return the error that names a cutoff, if the weights fill some layers of the network, else `error`."""
+    start_point = options.start
+    if start_point.weights is None or start_point.cutoff is not None:
+        return error
+    try:
+        found = _cutoff_of_file(options, network)
+    except WeightsError:  # no weights file at all
+        return error
+    if found is None or found.layer == len(network.layers):
+        return error
+    return WeightsError(
+        f"{start_point.weights}: found {found.found}, expected {network.classes} classes and "
+        f"{len(network.layers)} layers; --cutoff {found.layer} (or --cutoff auto) loads the layers below "
+        f"{found.layer} and starts at step 0"
+    )
+
+
+def _cutoff_of_file(options: Options, network: Network) -> Cutoff | None:
+    sections = override(read_cfg(options.cfg), dict(options.overrides))
+    return find_cutoff(network, sections, options.start.weights)
 
 
 def load_start(
@@ -213,7 +263,7 @@ def _course(network: Network, learning: Learning, amp: bool) -> dict[str, int | 
         "momentum": settings.momentum,
         "decay": settings.decay,
         "iou_loss": learning.iou_loss or "the cfg's",
-        "box_gradient": learning.box_gradient,
+        **({"box_gradient": learning.box_gradient} if _has_iou_loss(network, learning.iou_loss) else {}),
         "dialect": network.dialect,
         "policy": learning.policy or "the cfg's",
         "sizes": ",".join(map(str, learning.sizes)) or "the cfg's",
@@ -222,6 +272,14 @@ def _course(network: Network, learning: Learning, amp: bool) -> dict[str, int | 
         "ema": learning.ema,
         "amp": int(amp),
     }
+
+
+def _has_iou_loss(network: Network, iou_loss: str | None) -> bool:
+    """Whether some head has a box loss whose gradient `--box-gradient` decides; iou_loss: of the command line."""
+    heads = network.head_settings
+    if iou_loss is not None:
+        heads = [with_iou_loss(head, iou_loss) if isinstance(head, YoloSettings) else head for head in heads]
+    return any(getattr(head, "box_overlap", None) is not None for head in heads)
 
 
 def _schedule(settings: TrainingSettings, policy: str | None) -> Schedule:

@@ -1,0 +1,97 @@
+"""The folder of a run: it holds no other run, or the user says what becomes of it, and no other process writes it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from yolo.errors import OutputError
+from yolo.files import locked, remove_leftovers
+from yolo.train.setup.options import Output
+
+DEFAULT_FOLDER = Path("backup")  # where the .data file says nothing
+LOCK = ".train.lock"
+WEIGHTS = tuple(f"_{which}.{ending}" for which in ("last", "best") for ending in ("pt", "weights"))
+LOGS = ("scalars.csv", "scores.csv", "chart.png", "tensorboard")
+
+
+def run_folder(output: Output, backup: Path | None, resume: Path | None) -> Path:
+    """Return where the files of a run go. With `numbered` this is the first folder that does not exist.
+
+    Args:
+        output: `out`, if given, comes first.
+        backup: of the .data file.
+        resume: the checkpoint that is resumed; without `out` the run stays in its folder.
+    """
+    if output.out is not None:
+        return output.out
+    folder = resume.parent if resume and not output.numbered else backup or DEFAULT_FOLDER
+    if not output.numbered:
+        return folder
+    number = 1
+    while (numbered := folder.with_name(f"{folder.name}-{number}")).exists():
+        number += 1
+    return numbered
+
+
+@contextmanager
+def claimed(folder: Path, name: str, resume: Path | None, overwrite: bool) -> Iterator[None]:
+    """Keep a folder for one run in this context. A folder that is created, and stays empty, is removed at the end.
+
+    Temporary files that a killed run of this name left are deleted first.
+
+    Args:
+        folder: of the run.
+        name: of its files, NAME_last.pt and so on.
+        resume: the checkpoint that is resumed, or None.
+        overwrite: whether an earlier run may be there.
+
+    Raises:
+        OutputError: the folder holds an earlier run, or another process is at work in it.
+        OSError: the folder cannot be created or written.
+    """
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(folder / LOCK):
+            for file in (*_weights_files(folder, name), folder / "chart.png"):
+                remove_leftovers(file)
+            continues = resume is not None and resume.resolve().parent == folder.resolve()
+            if not (continues or overwrite):
+                _check_empty(folder, name, resume)
+            yield
+    finally:
+        for each in missing:
+            with suppress(OSError):  # not empty: the run has written files
+                each.rmdir()
+
+
+def remove_old_run(folder: Path, name: str, keep: Path | None) -> None:
+    """Delete the weights and checkpoints of an earlier run, which a new run would replace one after the other.
+
+    keep: the weights from which the new run starts.
+    """
+    for file in _weights_files(folder, name):
+        if keep is None or file.resolve() != keep.resolve():
+            file.unlink(missing_ok=True)
+
+
+def _check_empty(folder: Path, name: str, resume: Path | None) -> None:
+    found = [path for path in (*_weights_files(folder, name), *(folder / log for log in LOGS)) if _is_written(path)]
+    if not found:
+        return
+    last = folder / f"{name}_last.pt"
+    ways = ["--overwrite begins anew", "--out auto takes a new folder with a number"]
+    if last.exists() and resume is None:
+        ways.insert(0, f"--resume {last} goes on with it")
+    raise OutputError(f"{folder}: found an earlier run ({found[0].name}), expected none; {', '.join(ways)}")
+
+
+def _weights_files(folder: Path, name: str) -> list[Path]:
+    return [folder / f"{name}{ending}" for ending in WEIGHTS]
+
+
+def _is_written(path: Path) -> bool:
+    """Whether a file has content, or a folder has files. A run that ended before its first step leaves empty ones."""
+    if path.is_dir():
+        return any(path.iterdir())
+    return path.is_file() and path.stat().st_size > 0
