@@ -61,6 +61,7 @@ ROUND_SECONDS = 0.25
 WARM_UP_STEPS = 6  # of training
 PROFILED = 3  # calls or steps
 SHOWN_KERNELS = 14
+PROFILE_SECONDS = 45  # kept for the profiles
 THRESH = 0.25
 # Seconds that a case may take; one that may not fit into what is left is left out.
 EXPECTED_SECONDS = {"plain": 10, "graph": 10, "compiled": 45, "autotuned": 150, "steps": 25, "steps, compiled": 90}
@@ -83,6 +84,10 @@ class Case:
 PROFILED_CASES = (
     Case("network", "yolov3", 416, 64, "fp16", "compiled"),
     Case("training", "yolov3", 416, 64, "bf16", "steps"),
+)
+TINY_PROFILED = (
+    Case("network", "yolov3-tiny", 64, 2, "bf16", "graph"),
+    Case("training", "yolov3-tiny", 64, 2, "fp32", "steps"),
 )
 
 
@@ -150,24 +155,25 @@ def main() -> None:
     )
     table = Table(args.out, title, peaks, nominal)
     skipped = 0
-    for case in _cases(args.quick, args.only):
-        left = args.minutes * 60 - (time.monotonic() - begin)
+    for case in _cases(args.quick, args.only, args.how):
+        left = args.minutes * 60 - (time.monotonic() - begin) - (PROFILE_SECONDS if args.profile else 0)
         if left < EXPECTED_SECONDS[case.how]:
             skipped += 1
             table.add(case, 0, None, 0, f"left out: {left:.0f} s of {args.minutes:g} minutes were left")
             continue
         measure(case, device, table, args.quick)
-    for case in PROFILED_CASES if args.profile else ():
-        if time.monotonic() - begin < args.minutes * 60:
-            for line in profile_lines(device, case):
-                table.say(line)
+    for case in (TINY_PROFILED if args.quick else PROFILED_CASES) if args.profile else ():
+        try:
+            table.say("\n".join(profile_lines(device, case)))
+        except Exception as error:  # as in `measure`
+            table.say(f"\nno profile of {case}: {failure(error)}")
     table.say(f"\n{time.monotonic() - begin:.0f} s in all" + (f", {skipped} cases left out" if skipped else ""))
 
 
-def _cases(quick: bool, only: Sequence[str]) -> Iterator[Case]:
+def _cases(quick: bool, only: Sequence[str], hows: Sequence[str]) -> Iterator[Case]:
     """Yield the cases, those that the aims are about first."""
     for case in _tiny_cases() if quick else _all_cases():
-        if not only or case.what in only:
+        if (not only or case.what in only) and (not hows or case.how in hows):
             yield case
 
 
@@ -223,9 +229,15 @@ def measure(case: Case, device: torch.device, table: Table, quick: bool) -> None
         else:
             measured = network_alone(case, network.to(device), quick)
     except Exception as error:  # of torch.compile, of the memory …: it must not end the run
-        note = f"failed: {type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:160]}".replace("|", "/")
+        note = failure(error)
     memory = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else 0.0
     table.add(case, flops, measured, memory, note)
+
+
+def failure(error: Exception) -> str:
+    """Return the first line of an error, for a cell of a table."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"failed: {type(error).__name__}: {first[:160]}".replace("|", "/")
 
 
 def forward_of(case: Case, network: Network) -> Callable[[torch.Tensor], list[torch.Tensor]]:
@@ -395,18 +407,17 @@ def profile_lines(device: torch.device, case: Case) -> list[str]:
         with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as found:
             call()
             _wait(device)
-    events = [event for event in found.key_averages() if event.device_type == DeviceType.CUDA]
-    total = sum(event.self_device_time_total for event in events)
+    kind = DeviceType.CUDA if device.type == "cuda" else DeviceType.CPU
+    self_time = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
+    events = [(getattr(event, self_time), event) for event in found.key_averages() if event.device_type == kind]
+    total = sum(microseconds for microseconds, _ in events)
     lines = [
         "", f"kernels of {case.what} {case.cfg} {case.size}, batch {case.batch}, {case.dtype}, {case.how}: "
-        f"{total / 1000 / PROFILED:.2f} ms on the GPU each", "", "| share | ms | calls | kernel |", "|---|---|---|---|",
+        f"{total / 1000 / PROFILED:.2f} ms of kernels each", "", "| share | ms | calls | kernel |", "|---|---|---|---|",
     ]  # fmt: skip
-    for event in sorted(events, key=lambda event: -event.self_device_time_total)[:SHOWN_KERNELS]:
-        time_ms = event.self_device_time_total / 1000 / PROFILED
-        name = event.key[:100].replace("|", "/")
-        lines.append(
-            f"| {event.self_device_time_total / total:.1%} | {time_ms:.3f} | {event.count // PROFILED} | {name} |"
-        )
+    for microseconds, event in sorted(events, key=lambda each: -each[0])[:SHOWN_KERNELS]:
+        milliseconds, name = microseconds / 1000 / PROFILED, event.key[:100].replace("|", "/")
+        lines.append(f"| {microseconds / total:.1%} | {milliseconds:.3f} | {event.count // PROFILED} | {name} |")
     return lines
 
 
@@ -417,6 +428,7 @@ def _arguments() -> argparse.Namespace:
     add("--out", type=Path, metavar="FILE", help="write the table here, as markdown, after every row")
     add("--minutes", type=float, default=6.5, metavar="N", help="what does not fit is left out; default 6.5")
     add("--only", nargs="+", choices=("network", "boxes", "training"), default=(), metavar="WHAT")
+    add("--how", nargs="+", default=(), metavar="HOW", help="such as graph or autotuned")
     add("--profile", action="store_true", help="also list the kernels that take most time")
     add("--quick", action="store_true", help="a few tiny cases: does everything run?")
     return parser.parse_args()
