@@ -9,11 +9,17 @@ example, as Darknet's `detector test coco.data yolov3.cfg yolov3.weights dog.jpg
 example of a video, annotated as out/street.mp4, with a line of JSON for each frame:
   yolo-darknet detect --cfg yolov3 --weights weights/yolov3.weights --names coco street.mp4 --save-video --out out \\
       --jsonl out/street.jsonl
+
+example of a long list on two GPUs: rows in out/part-000000.jsonl ..., and a restart skips the parts that are there:
+  torchrun --nproc-per-node 2 -m yolo detect --cfg yolov3 --weights weights/yolov3.weights --names coco list.txt \\
+      --out out
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -43,16 +49,24 @@ from yolo.errors import CfgError, DatasetError
 if TYPE_CHECKING:
     from yolo.detect.detector import Detector
     from yolo.detect.outputs.result import Result
+    from yolo.detect.shards import Shard
     from yolo.detect.sources.frame import Fault
     from yolo.detect.sources.kinds import MediaSource
 
 LABEL_FORMATS = ("yolo", "voc", "coco")
 WRITE_BEHIND = 8  # frames that wait to be drawn and written
 LARGEST_OVERLAP = 0.9  # of neighboring tiles: more would need too many of them
+PART_KINDS = ("jsonl", "parquet")
+NOT_IN_PARTS = ("json", "jsonl", "csv", "crops", "save_labels", "save_video", "track")  # outputs of one process
+SAME_ROWS = ("source", "out", "device", "batch", "shard", "part_size")  # a restart may change these
 
 
 def main() -> None:
     args = _arguments()
+    shard = _shard(args.shard)
+    if shard is not None:
+        _detect_shard(args, shard)
+        return
 
     from yolo.detect.outputs.writers import Wanted, Writers
     from yolo.detect.pipeline import Behind
@@ -66,7 +80,7 @@ def main() -> None:
     if args.track:
         new_tracks = partial(SourceTracks, args.thresh, args.every, args.count_line)
         new_tracks()  # an error where the package is not installed, before the network is loaded
-    detector = _detector(args)
+    detector = _detector(args, args.device)
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
     to_stdout = args.jsonl is not None and str(args.jsonl) == "-"
@@ -88,6 +102,77 @@ def main() -> None:
     _raise_faults(writers.faults, sources)
 
 
+def _shard(given: tuple[int, int] | None) -> Shard | None:
+    """Return the part of the work of this process: that of --shard, of which torchrun's processes share each one."""
+    alone = not all(name in os.environ for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    if given is None and alone:
+        return None
+
+    from yolo.detect.shards import Shard
+    from yolo.distributed import processes_of
+
+    number, count = given or (0, 1)
+    processes = processes_of(os.environ)
+    return Shard(number % count * processes.world + processes.rank, count * processes.world)
+
+
+def _detect_shard(args: argparse.Namespace, shard: Shard) -> None:
+    """Detect in the images of this process's parts of a list, and write the parts that are not there."""
+    from yolo.detect.outputs.manifest import agreed_manifest, digest_of, part_size_for
+    from yolo.detect.outputs.parts import Parts
+    from yolo.detect.overlapped import detect_items
+    from yolo.detect.shards import shard_images, write_shard
+    from yolo.detect.views import ViewPlan
+    from yolo.distributed import device_of, processes_of
+
+    listed = _list_of(args)
+    detector = _detector(args, str(device_of(processes_of(os.environ), args.device)))
+    args.out.mkdir(parents=True, exist_ok=True)
+    parts = Parts(args.out, args.parts)
+    digest = digest_of(listed)
+    wanted = {"list": digest.sha256, **_deciding(args)}
+    default = part_size_for(digest.lines, shard.count)
+    size = agreed_manifest(args.out, wanted, args.part_size, default)
+    numbers = [part for part in range(-(-digest.lines // size)) if shard.has(part)]
+    name = f"shard {shard.number or shard.count}/{shard.count}"
+    complete = sum(map(parts.is_complete, numbers))
+    print(f"{name}: {len(numbers)} parts of {size} lines, {complete} are complete", flush=True)
+    images = shard_images(listed, shard, size, parts.is_complete)
+    plan = ViewPlan(args.tile, args.overlap, args.tta)
+    detect = partial(detect_items, detector, plan=plan, batch=args.batch)
+    unreadable = 0
+    with closing(write_shard(images, detector.network.input.channels, detect, detector.names, parts)) as written:
+        for done in written:
+            unreadable += done.errors
+            errors = f", {done.errors} not readable" if done.errors else ""
+            print(f"{parts.path(done.part)}: {done.images} images, {done.objects} objects{errors}", flush=True)
+    remark = f"; {unreadable} images could not be read, see `error` in their rows" if unreadable else ""
+    print(f"{name}: complete{remark}", flush=True)
+
+
+def _list_of(args: argparse.Namespace) -> Path:
+    """Return the list of images that is shared out. Raises DatasetError for anything else."""
+    if len(args.source) != 1 or not Path(args.source[0]).is_file():
+        found = args.source[0] if len(args.source) == 1 else f"{len(args.source)} sources"
+        raise DatasetError(f"{found}: found no list, expected one text file of one image a line to share out")
+    if not args.out:
+        raise DatasetError("found no --out, expected a folder for the parts of the list")
+    for option in NOT_IN_PARTS:
+        if getattr(args, option):
+            name = option.replace("_", "-")
+            raise DatasetError(f"--{name}: found with a list that is shared out, expected --out alone")
+    return Path(args.source[0])
+
+
+def _deciding(args: argparse.Namespace) -> dict:
+    """Return what the rows depend on besides the list: the digests of files, the values of options."""
+    from yolo.detect.outputs.manifest import digest_of
+
+    values = {name: value for name, value in sorted(vars(args).items()) if name not in SAME_ROWS}
+    digests = {name: digest_of(value).sha256 for name, value in values.items() if isinstance(value, Path)}
+    return json.loads(json.dumps(values | digests))
+
+
 def _results(args: argparse.Namespace, detector: Detector, sources: list[MediaSource]) -> Iterator[Result | Fault]:
     from yolo.detect.overlapped import detect_items
     from yolo.detect.sources.reader import Selection, number_of_frames, read_sources
@@ -104,7 +189,7 @@ def _results(args: argparse.Namespace, detector: Detector, sources: list[MediaSo
         yield from progress(results, "detecting", number_of_frames(sources, selection))
 
 
-def _detector(args: argparse.Namespace) -> Detector:
+def _detector(args: argparse.Namespace, device: str) -> Detector:
     from yolo.detect.detector import Detector
     from yolo.model.network import Network
     from yolo.model.weights import load_weights
@@ -118,7 +203,7 @@ def _detector(args: argparse.Namespace) -> Detector:
         expected = f"{network.classes} as in {args.cfg}"
         raise DatasetError(f"{args.names}: found {len(names)} names, expected {expected}")
     letterbox = args.letterbox or network.letterboxed
-    return Detector(network.to(args.device), names, args.thresh, args.nms, letterbox=letterbox)
+    return Detector(network.to(device), names, args.thresh, args.nms, letterbox=letterbox)
 
 
 def _check(args: argparse.Namespace, sources: list[MediaSource]) -> None:
@@ -171,6 +256,14 @@ def _count_line(text: str) -> tuple[float, float, float, float]:
     return x1, y1, x2, y2
 
 
+def _shard_numbers(text: str) -> tuple[int, int]:
+    """A type for argparse: I/N, two numbers."""
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text, re.ASCII)
+    if not match or not (int(match[2]) > 0 and int(match[1]) <= int(match[2])):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected I/N, such as 1/8: I from 1 to N")
+    return int(match[1]), int(match[2])
+
+
 def _overlap(text: str) -> float:
     """A type for argparse: a number from 0 to LARGEST_OVERLAP."""
     if fraction(text) > LARGEST_OVERLAP:
@@ -215,6 +308,17 @@ def _arguments() -> argparse.Namespace:
     add(
         "--save-labels", choices=LABEL_FORMATS,
         help="write labels to --out, to correct by hand and to train on",
+    )  # fmt: skip
+
+    add = parser.add_argument_group("long lists, also under torchrun").add_argument
+    add(
+        "--shard", type=_shard_numbers, metavar="I/N",
+        help="only the I-th of N parts of a list, I from 1 to N (0 is N); rows go to --out, no images",
+    )  # fmt: skip
+    add("--parts", choices=PART_KINDS, default=PART_KINDS[0], help="kind of file; parquet needs the extra `parquet`")
+    add(
+        "--part-size", type=one, metavar="LINES",
+        help="lines of the list in a file; default: 1000, fewer for short lists",
     )  # fmt: skip
 
     add = parser.add_argument_group("small objects, tracking").add_argument

@@ -17,13 +17,14 @@ CHUNK = 32  # items of one task: handing on a task takes as long as checking a s
 CHUNKS_AHEAD = 4  # for each thread
 
 
-def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def in_threads(work: Callable[[Item], Result], items: Iterable[Item], chunk: int = CHUNK) -> Iterator[Result]:
     """Yield `work(item)` in the order of `items`, computed in threads.
 
-    `items` may be an iterator without end: at most CHUNK * CHUNKS_AHEAD results for each thread wait to be used.
+    `items` may be an iterator without end: at most chunk * CHUNKS_AHEAD results for each thread wait to be used.
+    chunk: items of one task.
     """
     threads = max(LEAST_THREADS, usable_cores())
-    chunks = _chunks(iter(items))
+    chunks = _chunks(iter(items), chunk)
     with ThreadPoolExecutor(threads) as pool:
         pending = deque(pool.submit(_each, work, chunk) for chunk in islice(chunks, threads * CHUNKS_AHEAD))
         try:
@@ -43,8 +44,8 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _chunks(items: Iterator[Item]) -> Iterator[list[Item]]:
-    while chunk := list(islice(items, CHUNK)):
+def _chunks(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
+    while chunk := list(islice(items, size)):
         yield chunk
 
 

@@ -1,0 +1,91 @@
+"""Detections of many images as files of rows, parts, that are complete or absent: JSON lines, or Parquet.
+
+A row is an image: `line` in the list, what `--jsonl` writes (source, width, height, objects ...), and for an image
+that cannot be read an `error` with no objects.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from yolo.detect.outputs.result import Result
+from yolo.detect.outputs.rows import frame_object
+from yolo.extras import import_extra
+from yolo.files import replacing
+
+JSON_LINES, PARQUET = "jsonl", "parquet"
+Row = dict[str, object]
+WriteRow = Callable[[Row], None]
+
+
+def result_row(line: int, result: Result, names: Sequence[str]) -> Row:
+    """Return the row of an image."""
+    return {"line": line, **frame_object(result, names), "error": None}
+
+
+def error_row(line: int, source: str, message: str) -> Row:
+    """Return the row of an image that cannot be read; message: one line."""
+    empty = {"frame": 0, "time": None, "width": None, "height": None, "objects": []}
+    return {"line": line, "source": source, **empty, "error": message}
+
+
+class Parts:
+    """The parts of a folder, by number.
+
+    folder: exists; kind: JSON_LINES or PARQUET. Raises MissingPackageError for Parquet without pyarrow.
+    """
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self._folder = folder
+        self._kind = kind
+        if kind == PARQUET:
+            _import_pyarrow()
+
+    def path(self, number: int) -> Path:
+        """Return the file of a part, which need not exist yet."""
+        return self._folder / f"part-{number:06d}.{self._kind}"
+
+    def is_complete(self, number: int) -> bool:
+        """Return whether a part is there: it has its name only when it is complete."""
+        return self.path(number).exists()
+
+    def writing(self, number: int) -> AbstractContextManager[WriteRow]:
+        """Return a context with a function that writes a row; the part gets its name when the context ends well."""
+        path = self.path(number)
+        for leftover in self._folder.glob(f".{path.name}.*"):  # of a killed process
+            leftover.unlink(missing_ok=True)
+        return _parquet_part(path) if self._kind == PARQUET else _json_part(path)
+
+
+@contextmanager
+def _json_part(path: Path) -> Iterator[WriteRow]:
+    with replacing(path) as file:
+        yield lambda row: file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n")
+
+
+@contextmanager
+def _parquet_part(path: Path) -> Iterator[WriteRow]:
+    pyarrow, parquet = _import_pyarrow()
+    rows: list[Row] = []
+    yield rows.append
+    table = pyarrow.Table.from_pylist(rows, schema=_schema(pyarrow))
+    with replacing(path) as file:
+        parquet.write_table(table, file)
+
+
+def _schema(pyarrow):  # noqa: ANN001, ANN202 - types of an optional package
+    """Return the columns: those of JSON lines without `frame` and `time`, which images do not have."""
+    numbers, text = pyarrow.float64(), pyarrow.string()
+    box = pyarrow.list_(numbers)
+    found = pyarrow.struct([("class_id", pyarrow.int32()), ("name", text), ("score", numbers), ("box", box)])
+    return pyarrow.schema(
+        [
+            ("line", pyarrow.int64()), ("source", text), ("width", pyarrow.int32()), ("height", pyarrow.int32()),
+            ("objects", pyarrow.list_(found)), ("error", text),
+        ]
+    )  # fmt: skip
+
+
+def _import_pyarrow() -> tuple:
+    return tuple(import_extra(name, "parquet", "--parts parquet") for name in ("pyarrow", "pyarrow.parquet"))
