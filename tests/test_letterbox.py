@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.helpers import slow_core
-from yolo.letterbox import Placement, letterboxed, place, resize, stretched, to_image
+from yolo.letterbox import Placement, letterboxed, place, resize, resized_pixels, stretched, to_image
 
 
 def test_a_stretched_image_fills_the_input():
@@ -85,3 +85,13 @@ def test_boxes_use_half_the_padding_without_rounding_as_darknet_does():
 def test_no_boxes_give_no_boxes():
     placement = letterboxed((480, 640), (416, 416))
     assert to_image(torch.zeros(0, 4), placement).shape == (0, 4)
+
+
+@pytest.mark.parametrize("size", [(7, 5), (40, 60), (31, 1), (1, 90), (97, 90)])
+def test_large_images_are_resized_as_small_ones_are(size, monkeypatch):
+    image = np.random.default_rng(1).integers(0, 256, (40, 61, 3), dtype=np.uint8)
+    whole = resize(torch.from_numpy(image).permute(2, 0, 1).float() / 255, size)
+    monkeypatch.setattr("yolo.letterbox.FEW_PIXELS", 0)
+    found = resized_pixels(image, size)
+    assert found.shape == whole.shape and found.is_contiguous()
+    torch.testing.assert_close(found, whole, rtol=0, atol=3e-7)

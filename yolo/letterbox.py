@@ -12,6 +12,7 @@ from torch import Tensor
 
 LETTERBOX_GRAY = 0.5  # image.c letterbox_image: fill_image(boxed, .5)
 MAX_PIXEL = 255.0
+FEW_PIXELS = 2**22  # up to so many, resizing all of them at once is faster: 50 MB as float32
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,45 @@ def letterboxed(image: tuple[int, int], network: tuple[int, int]) -> Placement:
 
 def place(image: np.ndarray, placement: Placement) -> Tensor:
     """Return the network input for a uint8 image `[H, W, C]`: float32 `[C, H', W']`, 0..1."""
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
-    content = resize(pixels.float().div_(MAX_PIXEL), placement.content)
+    content = resized_pixels(image, placement.content)
     if placement.content == placement.network:
         return content
     top, left = placement.offset
     bottom = placement.network[0] - placement.content[0] - top
     right = placement.network[1] - placement.content[1] - left
     return F.pad(content, (left, right, top, bottom), value=LETTERBOX_GRAY)
+
+
+def resized_pixels(image: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """uint8 `[H, W, C]` → float32 `[C, *size]` in 0..1, as `resize` resizes.
+
+    Of a large image only the pixels that are used become float32: all of them would take 12 bytes a pixel and more.
+    """
+    if image.shape[0] * image.shape[1] <= FEW_PIXELS or image.shape[:2] == tuple(size):
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+        return resize(pixels.float().div_(MAX_PIXEL), size)
+    upper, lower, down = _neighbors(image.shape[0], size[0])
+    left, right, across = _neighbors(image.shape[1], size[1])
+    down = down[:, None]
+    content = sum(
+        row_share
+        * sum(share * _used_pixels(image, rows, columns) for columns, share in ((left, 1 - across), (right, across)))
+        for rows, row_share in ((upper, 1 - down), (lower, down))
+    )
+    return content.contiguous()
+
+
+def _neighbors(length: int, new: int) -> tuple[np.ndarray, np.ndarray, Tensor]:
+    """Return, for each of `new` places in `length` pixels, the pixel before it, the one behind it, and its share."""
+    step = torch.tensor((length - 1) / (new - 1) if new > 1 else 0.0)
+    place = torch.arange(new) * step
+    before = place.long().clamp(max=length - 1)
+    return before.numpy(), (before + 1).clamp(max=length - 1).numpy(), place - before
+
+
+def _used_pixels(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> Tensor:
+    """float32 `[C, rows, columns]` in 0..1 of a uint8 image `[H, W, C]`."""
+    return torch.from_numpy(image[rows[:, None], columns]).permute(2, 0, 1).float().div_(MAX_PIXEL)
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:

@@ -2,14 +2,19 @@
 store."""
 
 import struct
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.helpers.tiny_data import draw, write_image
 from yolo.data.image_header import read_header
-from yolo.data.images import ImageStore, read_half, read_image
+from yolo.data.images import ImageStore, decode_image, read_half, read_image
 from yolo.errors import DatasetError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
@@ -76,13 +81,130 @@ def test_a_truncated_image_is_an_error_never_gray_pixels(tmp_path, ending, share
         read_image(cut)
 
 
-def test_a_jpeg_that_breaks_off_is_seen_before_decoding(tmp_path, monkeypatch):
-    """OpenCV 4 decodes the first part and fills the rest with gray, so it must not be asked at all."""
-    path = write_image(tmp_path / "a.jpg", NOISE)
-    path.write_bytes(path.read_bytes()[:-20])
-    monkeypatch.setattr("yolo.data.images.cv2.imdecode", lambda *_: NOISE)
+def encoded(**options) -> bytes:
+    """NOISE as a JPEG, by Pillow."""
+    file = BytesIO()
+    Image.fromarray(NOISE).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+KINDS_OF_JPEG = {
+    "baseline": encoded(),
+    "progressive": encoded(progressive=True),
+    "restarts": encoded(restart_marker_rows=1),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_JPEG)
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9"])  # as it broke off, or with an end marker that a program added
+def test_a_jpeg_that_lacks_one_byte_of_its_image_is_an_error(tmp_path, kind, end):
+    whole = KINDS_OF_JPEG[kind][:-2]
+    scans = whole.index(b"\xff\xda")
+    for length in [scans, *range(scans + 20, len(whole) - 1, len(whole) // 40), len(whole) - 1]:
+        path = tmp_path / "a.jpg"
+        path.write_bytes(whole[:length] + end)
+        if end and {whole[at : at + 2] for at in (length - 1, length)} & {b"\xff\xc4", b"\xff\xda"}:
+            continue  # between two scans of a progressive JPEG: a whole one of fewer scans
+        for read in (read_image, read_half):
+            with pytest.raises(DatasetError, match="a.jpg: found a JPEG that (breaks off|lacks a part)"):
+                read(path, 3)
+
+
+def test_a_progressive_jpeg_that_stops_between_two_scans_is_an_error(tmp_path):
+    whole = KINDS_OF_JPEG["progressive"]
+    path = tmp_path / "a.jpg"
+    path.write_bytes(whole[: whole.rindex(b"\xff\xda")])  # libjpeg decodes it without a word
     with pytest.raises(DatasetError, match="a.jpg: found a JPEG that breaks off"):
         read_image(path)
+
+
+def test_a_jpeg_without_one_of_its_restart_intervals_is_an_error(tmp_path):
+    whole = KINDS_OF_JPEG["restarts"]
+    first, second = whole.index(b"\xff\xd0"), whole.index(b"\xff\xd1")
+    path = tmp_path / "a.jpg"
+    path.write_bytes(whole[:first] + whole[second:])
+    with pytest.raises(DatasetError, match="lacks a part .*found marker 0xd1 instead of RST0"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_JPEG)
+@pytest.mark.parametrize(
+    ("spoil", "remark"),
+    [
+        (lambda jpeg, _: jpeg[:-2], "no end marker"),
+        (lambda jpeg, _: jpeg[:-1], "no end marker"),
+        (lambda jpeg, _: jpeg[:-2] + bytes(500), "extraneous bytes before marker 0xd9"),
+        (lambda jpeg, table: jpeg[:table] + b"stray" + jpeg[table:], "5 extraneous bytes before marker 0xdb"),
+        (lambda jpeg, table: jpeg[:table] + b"\xff\xff\xff" + jpeg[table:], None),
+        (lambda jpeg, _: jpeg + b"a camera's notes", None),
+    ],
+)
+def test_a_jpeg_with_fill_bytes_stray_bytes_or_no_end_is_decoded_with_a_remark(tmp_path, kind, spoil, remark, capfd):
+    jpeg = KINDS_OF_JPEG[kind]
+    path = tmp_path / "a.jpg"
+    path.write_bytes(spoil(jpeg, jpeg.index(b"\xff\xdb")))  # the quantization tables
+    said = []
+    np.testing.assert_array_equal(read_image(path, 3, said.append), decode_image(jpeg, "whole"))
+    assert [remark in line and str(path) in line for line in said] == [True] * (remark is not None)
+    assert capfd.readouterr().err == ""  # libjpeg would print there, without a name
+
+
+def test_a_missing_part_is_seen_behind_stray_bytes(tmp_path):
+    """libjpeg prints only its first message, which is about the stray bytes."""
+    for jpeg in KINDS_OF_JPEG.values():
+        table = jpeg.index(b"\xff\xdb")
+        path = tmp_path / "a.jpg"
+        path.write_bytes(jpeg[:table] + b"stray" + jpeg[table:-50])
+        with pytest.raises(DatasetError, match="breaks off"):
+            read_image(path)
+
+
+def test_threads_tell_their_remarks_apart():
+    odd = KINDS_OF_JPEG["baseline"]
+    table = odd.index(b"\xff\xdb")
+    odd = odd[:table] + b"stray" + odd[table:]
+
+    def remarks(number):
+        said = []
+        decode_image(odd if number % 5 == 0 else KINDS_OF_JPEG["baseline"], str(number), 3, said.append)
+        return [line.partition(":")[0] for line in said]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(remarks, range(60))) == [[str(n)] if n % 5 == 0 else [] for n in range(60)]
+
+
+def bomb(form: str, size=(30000, 30000)) -> bytes:
+    """A few hundred bytes that claim `size` (width, height): a tiny image whose header is changed."""
+    file = BytesIO()
+    Image.new("RGB", (8, 8)).save(file, form)
+    data = bytearray(file.getvalue())
+    at, parts = {"JPEG": (data.find(b"\xff\xc0") + 5, ">HH"), "PNG": (16, ">II"), "BMP": (18, "<ii")}[form]
+    struct.pack_into(parts, data, at, *(size[::-1] if form == "JPEG" else size))
+    if form == "PNG":
+        struct.pack_into(">I", data, 29, zlib.crc32(data[12:29]))
+    return bytes(data)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "BMP"])
+def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(form, monkeypatch):
+    monkeypatch.setattr("yolo.data.images.cv2.imdecode", None)
+    with pytest.raises(DatasetError, match="b: found 30000 x 30000 pixels, expected at most 268435456 in all; --max-p"):
+        decode_image(bomb(form), "b")
+
+
+def test_the_limit_of_pixels_can_be_set(monkeypatch):
+    image = encoded()
+    monkeypatch.setenv("YOLO_MAX_PIXELS", str(40 * 60))
+    assert decode_image(image, "a").shape == (40, 60, 3)
+    monkeypatch.setenv("YOLO_MAX_PIXELS", str(40 * 60 - 1))
+    with pytest.raises(DatasetError, match="a: found 60 x 40 pixels, expected at most 2399 in all"):
+        decode_image(image, "a")
+
+
+def test_an_image_without_memory_for_it_is_one_line(monkeypatch):
+    monkeypatch.setattr("yolo.data.images.cv2.imdecode", Mock(side_effect=MemoryError))
+    with pytest.raises(DatasetError, match="^a: found 60 x 40 pixels, for which there is no memory$"):
+        decode_image(encoded(), "a")
 
 
 def test_bytes_after_the_end_of_a_jpeg_do_no_harm(tmp_path):
@@ -96,7 +218,10 @@ def test_bytes_after_the_end_of_a_jpeg_do_no_harm(tmp_path):
     ("content", "found"),
     [
         (b"", "an empty file"),
-        (b"no picture\n", "11 bytes"),
+        (b"no picture\n", "text, expected an image"),
+        (b"\0\1\2", "3 bytes that are no image"),
+        (b"<!DOCTYPE html><html>", "a web page, expected an image"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer"),
         (b"\xff\xd8", "a JPEG that breaks off"),
     ],
 )
@@ -134,7 +259,7 @@ def test_end_marks_before_and_after_the_pixels_do_not_count(tmp_path):
     path = tmp_path / "a.jpg"
     path.write_bytes(jpeg[:2] + thumbnail + jpeg[2:] + trailer)
     assert ok and read_image(path).shape == (20, 30, 3)
-    path.write_bytes(jpeg[:2] + thumbnail + jpeg[2:-2])
+    path.write_bytes(jpeg[:2] + thumbnail + jpeg[2:-3])
     with pytest.raises(DatasetError, match="breaks off"):
         read_image(path)
 

@@ -89,7 +89,7 @@ def test_a_network_of_one_channel_reads_files_as_gray(tmp_path):
 def test_what_is_no_image_is_an_error_that_names_it(detector, tmp_path):
     with pytest.raises(FileNotFoundError):
         detector("away.jpg")
-    with pytest.raises(DatasetError, match="bytes: found 8 bytes that are no image"):
+    with pytest.raises(DatasetError, match="bytes: found text, expected an image"):
         detector(b"no image")
     with pytest.raises(TypeError, match="found builtins.int, expected an array, a path, bytes"):
         detector(7)

@@ -30,7 +30,7 @@ from yolo.data.check_cache import (
     read_entries_of,
     write_entries_of,
 )
-from yolo.data.images import read_image
+from yolo.data.images import Remark, log_remark, read_image
 from yolo.data.labeled_images import LabeledImage, LabeledImages, TextPacking, Texts, packed
 from yolo.data.parallel import in_threads
 from yolo.errors import DatasetError
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 MISSING_IMAGE = "image that is not there"
 BROKEN_IMAGE = "image that cannot be read"
+ODD_IMAGE = "image that is damaged and can be read"
 UNREADABLE_LABELS = "label file that cannot be read"
 BAD_LABEL = "label out of range"
 MISSING_LABELS = "image without a label file"
@@ -75,6 +76,7 @@ class Handling:
 HANDLING = {
     MISSING_IMAGE: Handling(True, "leaves it out"),
     BROKEN_IMAGE: Handling(True, "leaves it out"),
+    ODD_IMAGE: Handling(False, "uses it"),
     UNREADABLE_LABELS: Handling(True, "leaves the image out"),
     BAD_LABEL: Handling(True, "leaves this box out"),
     MISSING_LABELS: Handling(False, "takes it as background"),
@@ -294,10 +296,10 @@ def _listed_twice(path: str | Path, listed: _Listed) -> list[Problem]:
     return problems
 
 
-def readable_size(path: Path, channels: int) -> Size | Problem:
-    """Return the (height, width) of an image, or why it cannot be read."""
+def readable_size(path: Path, channels: int, remark: Remark = log_remark) -> Size | Problem:
+    """Return the (height, width) of an image, or why it cannot be read; remark: as `read_image` takes it."""
     try:
-        height, width = read_image(path, channels).shape[:2]
+        height, width = read_image(path, channels, remark).shape[:2]
     except FileNotFoundError:
         return Problem(MISSING_IMAGE, f"{path}: no such file")
     except (DatasetError, OSError) as error:
@@ -308,7 +310,8 @@ def readable_size(path: Path, channels: int) -> Size | Problem:
 def _check(
     path: Path, difficult: Path | None, classes: int, channels: int
 ) -> tuple[LabeledImage | None, list[Problem]]:
-    size = readable_size(path, channels)
+    remarks: list[str] = []
+    size = readable_size(path, channels, remarks.append)
     if isinstance(size, Problem):
         return None, [size]
     try:
@@ -319,6 +322,7 @@ def _check(
         return None, [Problem(UNREADABLE_LABELS, fault)]
     # Most images have no difficult boxes.
     problems += [problem for problem in more if problem.kind != EMPTY_LABELS]
+    problems += [Problem(ODD_IMAGE, remark) for remark in remarks]
     lines = tuple(line for line, _ in rows)
     boxes, difficult_boxes = labeled_boxes(rows), labeled_boxes(difficult_rows)
     return LabeledImage(path, size, boxes, difficult_boxes, labels, lines), problems

@@ -38,7 +38,11 @@ ZIP_START = b"PK"
 NO_ENTRY = -1
 
 # A new reader of labels or images may find other problems, so their source is part of what is compared.
-RULES = (*sorted(Path(__file__).parent.glob("*.py")), Path(__file__).parent.parent / "formats" / "label_files.py")
+RULES = (
+    *sorted(Path(__file__).parent.glob("*.py")),
+    *sorted(Path(__file__).parent.glob("decoding/*.py")),
+    Path(__file__).parent.parent / "formats" / "label_files.py",
+)
 
 
 @dataclass(frozen=True, eq=False)

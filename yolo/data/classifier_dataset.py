@@ -24,7 +24,7 @@ from yolo.data.augment.classifier import (
 )
 from yolo.data.class_folders import ClassifiedImage
 from yolo.data.dataset import Draw
-from yolo.data.images import read_image
+from yolo.data.images import ignore_remark, read_image
 from yolo.errors import CfgError
 from yolo.model.class_tree import NONE, Tree
 from yolo.records import Size
@@ -88,7 +88,7 @@ class ClassificationImages(Dataset):
         return blur(paste(seen, panes), window), target.astype(np.float32)
 
     def _view(self, index: int, size: Size, rng: np.random.Generator) -> np.ndarray:
-        image = read_image(self.images[index].path, self.channels)
+        image = read_image(self.images[index].path, self.channels, ignore_remark)
         view = draw_view(self.settings, image.shape[:2], size, rng)
         return show(view, image, size)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from yolo.data.augment.geometry import AugmentationSettings
-from yolo.data.images import ROOM, ImageStore, read_image
+from yolo.data.images import ROOM, ImageStore, ignore_remark, read_image
 from yolo.data.labeled_images import LabeledImage
 from yolo.data.sample import METHODS, Recipe, Sample, Source, draw_images, make_sample
 from yolo.data.workers import start_worker
@@ -180,7 +180,7 @@ class EvaluationImages(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Placement]:
         """Return an image float32 `[C, H, W]` in 0..1, and where it lies in the network input."""
-        image = read_image(self.images[index].path, self.channels)
+        image = read_image(self.images[index].path, self.channels, ignore_remark)
         placement = self.placed(image.shape[:2], self.size)
         return place(image, placement), placement
 

@@ -1,25 +1,24 @@
 """What an image file says about itself before its pixels: format, size, and how a camera held it (EXIF)."""
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
+from yolo.data.decoding.jpeg import FRAMES, JPEG_START, jpeg_segments
 from yolo.records import Size
 
 HEAD = 2**16  # bytes that are read first; most headers fit
-JPEG_START = b"\xff\xd8"
-START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
-ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a segment: TEM, RST0 ... RST7, SOI
-FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 ... SOF15: not DHT, JPG, DAC
 EXIF_SEGMENT = 0xE1  # APP1
 EXIF_START = b"Exif\0\0"
 ORIENTATION_TAG = 0x0112  # EXIF 2.3, 4.6.4
 TIFF_WIDTH, TIFF_HEIGHT = 256, 257  # tags
-TURNED_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")  # OpenCV turns these; an AVIF turns itself
+TIFF_ORDERS = {b"II*\0": "little", b"MM\0*": "big"}  # of bytes
+ENTRY = 12  # bytes of an entry of a directory: tag, kind of number, count, value
+NUMBER_BYTES = {3: 2, 4: 4}  # of the kinds SHORT and LONG
+TURNED_FORMATS = ("PNG", "WEBP")  # of Pillow's; an AVIF turns itself
 # What Pillow raises for damaged files; it documents only the first.
 PILLOW_ERRORS = (
     *(OSError, ArithmeticError, AttributeError, EOFError, LookupError),
@@ -56,7 +55,9 @@ def read_header(path: str | Path) -> ImageHeader | None:
 
 def parse_header(data: bytes) -> ImageHeader | None:
     """Return the header in the bytes of an image file, or in its first bytes; None if nothing is understood."""
-    return _jpeg_header(data) if data.startswith(JPEG_START) else _other_header(data)
+    if data.startswith(JPEG_START):
+        return _jpeg_header(data)
+    return _tiff_header(data) if data[:4] in TIFF_ORDERS else _other_header(data)
 
 
 def turned_boxes(boxes: np.ndarray, stored: Size, orientation: int) -> np.ndarray:
@@ -81,31 +82,6 @@ def turned_boxes(boxes: np.ndarray, stored: Size, orientation: int) -> np.ndarra
     return np.stack((x, y), axis=-1).reshape(-1, 4)
 
 
-def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield (marker, start, end) of the segments of a JPEG up to its first scan, or as far as `data` goes.
-
-    Fill bytes and stray bytes before a marker are passed over, as libjpeg does (jdmarker.c next_marker).
-    """
-    place = len(JPEG_START)
-    while True:
-        place = data.find(b"\xff", place)
-        while 0 <= place < len(data) and data[place] == 0xFF:
-            place += 1
-        if not 0 <= place < len(data):
-            return
-        marker = data[place]
-        place += 1
-        if marker == 0 or marker in ALONE:
-            continue
-        if marker == END_OF_IMAGE:
-            return
-        end = place + int.from_bytes(data[place : place + 2], "big")
-        yield marker, place + 2, end
-        if marker == START_OF_SCAN:
-            return
-        place = end
-
-
 def _jpeg_header(data: bytes) -> ImageHeader | None:
     orientation, seen = 1, False
     for marker, start, end in jpeg_segments(data):
@@ -117,37 +93,48 @@ def _jpeg_header(data: bytes) -> ImageHeader | None:
     return None
 
 
+def _tiff_header(data: bytes) -> ImageHeader | None:
+    values = _first_directory(data)
+    if not {TIFF_WIDTH, TIFF_HEIGHT} <= values.keys():
+        return None
+    return ImageHeader("TIFF", (values[TIFF_HEIGHT], values[TIFF_WIDTH]), _orientation(values))
+
+
 def _other_header(data: bytes) -> ImageHeader | None:
-    from PIL import Image  # here, because training decodes JPEGs without it
+    from PIL import Image  # here, because JPEGs are read without it
 
     Image.MAX_IMAGE_PIXELS, limit = None, Image.MAX_IMAGE_PIXELS  # read_image has a limit of its own
     try:
         with Image.open(BytesIO(data)) as image:
             width, height = image.size
             exif = image.info.get("exif", b"").removeprefix(EXIF_START)
-            orientation = exif_orientation(exif)
-            if image.format == "TIFF":
-                width, height = int(image.tag_v2[TIFF_WIDTH]), int(image.tag_v2[TIFF_HEIGHT])
-                orientation = _valid(image.tag_v2.get(ORIENTATION_TAG, 1))
     except PILLOW_ERRORS:
         return None
     finally:
         Image.MAX_IMAGE_PIXELS = limit
-    return ImageHeader(image.format, (height, width), orientation if image.format in TURNED_FORMATS else 1)
+    orientation = exif_orientation(exif) if image.format in TURNED_FORMATS else 1
+    return ImageHeader(image.format, (height, width), orientation)
 
 
 def exif_orientation(exif: bytes) -> int:
     """Return the orientation, 1 to 8, in the bytes of EXIF, which are those of a small TIFF file; 1 without one."""
-    order = {b"II*\0": "little", b"MM\0*": "big"}.get(exif[:4])
+    return _orientation(_first_directory(exif))
+
+
+def _first_directory(tiff: bytes) -> dict[int, int]:
+    """Return the numbers in the first directory of a TIFF file by their tags: the first number of each entry."""
+    order = TIFF_ORDERS.get(tiff[:4])
     if order is None:
-        return 1
-    start = int.from_bytes(exif[4:8], order)
-    count = int.from_bytes(exif[start : start + 2], order)
-    for place in range(start + 2, min(start + 2 + 12 * count, len(exif) - 11), 12):
-        if int.from_bytes(exif[place : place + 2], order) == ORIENTATION_TAG:
-            return _valid(int.from_bytes(exif[place + 8 : place + 10], order))
-    return 1
+        return {}
+    start = int.from_bytes(tiff[4:8], order)
+    count = int.from_bytes(tiff[start : start + 2], order)
+    values = {}
+    for place in range(start + 2, min(start + 2 + ENTRY * count, len(tiff) - ENTRY + 1), ENTRY):
+        tag, kind = (int.from_bytes(tiff[at : at + 2], order) for at in (place, place + 2))
+        values[tag] = int.from_bytes(tiff[place + 8 : place + 8 + NUMBER_BYTES.get(kind, 2)], order)
+    return values
 
 
-def _valid(orientation: int) -> int:
+def _orientation(values: dict[int, int]) -> int:
+    orientation = values.get(ORIENTATION_TAG, 1)
     return orientation if orientation in range(1, 9) else 1

@@ -1,18 +1,43 @@
 """Image files → decoded pixels, whole or at half their size, kept in memory while there is room."""
 
+import logging
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from yolo.data.decoding.jpeg import JPEG_END, JPEG_START, missing_part, read_scans, without_stray_bytes
+from yolo.data.decoding.messages import MESSAGES
+from yolo.data.image_header import HEAD, ImageHeader, parse_header
 from yolo.errors import DatasetError
+from yolo.file_kinds import START, known_content
+
+log = logging.getLogger(__name__)
 
 # Channels → flags of OpenCV. It turns an image as its EXIF data say, as AlexeyAB's Darknet reads it by cv::imread.
-WHOLE = {1: cv2.IMREAD_GRAYSCALE, 3: cv2.IMREAD_COLOR}
-HALF = {1: cv2.IMREAD_REDUCED_GRAYSCALE_2, 3: cv2.IMREAD_REDUCED_COLOR_2}
+RGB = getattr(cv2, "IMREAD_COLOR_RGB", 0)  # from OpenCV 4.10 on: saves a copy of the pixels
+WHOLE = {1: cv2.IMREAD_GRAYSCALE, 3: RGB or cv2.IMREAD_COLOR}
+HALF = {
+    1: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    3: cv2.IMREAD_REDUCED_COLOR_2 - cv2.IMREAD_COLOR + RGB if RGB else cv2.IMREAD_REDUCED_COLOR_2,
+}
 
-JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 ROOM = 256 * 2**20  # bytes; the main process fills it, and each worker may fill what is left
+MOST_PIXELS = 2**28  # decoding takes 3 bytes a pixel, 6 with older OpenCV: 0.8 or 1.6 GB
+LIMIT_VARIABLE = "YOLO_MAX_PIXELS"  # environment, for worker processes too; set by --max-pixels
+NO_MEMORY = -4  # OpenCV's StsNoMem
+Remark = Callable[[str], None]  # takes one line about an image that could be decoded all the same
+
+
+def log_remark(line: str) -> None:
+    """Log a remark on an image as a warning."""
+    log.warning("%s", line)
+
+
+def ignore_remark(_line: str) -> None:
+    """For images that were checked before: the check has reported the remark."""
 
 
 class ImageStore:
@@ -30,79 +55,117 @@ class ImageStore:
         """Return the result of `read_half` or `read_image`. It must not be written to."""
         image = self.kept.get((path, halved))
         if image is None:
-            image = read_half(path, channels) if halved else read_image(path, channels)
+            image = read_half(path, channels) if halved else read_image(path, channels, ignore_remark)
             if image.nbytes <= self.room:
                 self.room -= image.nbytes
                 self.kept[path, halved] = image
         return image
 
 
-def read_image(path: str | Path, channels: int = 3) -> np.ndarray:
-    """Read an image as uint8 `[H, W, channels]`: RGB for 3 channels, gray for 1.
+def read_image(path: str | Path, channels: int = 3, remark: Remark = log_remark) -> np.ndarray:
+    """Read an image as uint8 `[H, W, channels]`, upright: RGB for 3 channels, gray for 1.
+
+    Args:
+        path: the file.
+        channels: 3 or 1.
+        remark: called with a line where the file is damaged and can be decoded all the same, as OpenCV does.
 
     Raises:
-        DatasetError: The file is empty, truncated or not an image.
+        DatasetError: The file is empty, not an image, lacks a part of it, or has more pixels than the limit.
         OSError: The file cannot be read.
     """
-    return decode_image(np.fromfile(path, np.uint8), path, channels)
+    return decode_image(Path(path).read_bytes(), path, channels, remark)
 
 
-def decode_image(content: np.ndarray, name: str | Path, channels: int = 3) -> np.ndarray:
-    """Decode the bytes of an image file, uint8 `[N]`, as `read_image` does; name: of the image, for the error."""
-    fault = _fault(content)
-    if fault:
-        raise DatasetError(f"{name}: found {fault}, expected an image")
+def decode_image(content: bytes, name: str | Path, channels: int = 3, remark: Remark = log_remark) -> np.ndarray:
+    """Decode the bytes of an image file as `read_image` does; name: of the image, for messages."""
     if channels not in WHOLE:
         raise DatasetError(f"found a network of {channels} channels, expected 1 or 3 for image files")
-    image = _decode(content, WHOLE[channels])
-    if image is None:
-        raise DatasetError(f"{name}: found {len(content)} bytes that are no image that OpenCV can read")
-    return image
+    return _decode(content, name, WHOLE[channels], remark)
 
 
 def read_half(path: Path, channels: int) -> np.ndarray:
     """Read an image at half its size, `[(H + 1) // 2, (W + 1) // 2, C]`; raises what `read_image` does.
 
-    A JPEG is decoded at that size, which costs a third of decoding it whole.
+    A JPEG is decoded at that size, which costs a third of decoding it whole. Remarks are ignored: training reads
+    images so, after its check.
     """
-    content = np.fromfile(path, np.uint8)
-    ends = content[:2].tobytes(), content[-2:].tobytes()
-    image = _decode(content, HALF[channels]) if ends == (JPEG_START, JPEG_END) else None
-    if image is None:  # another format, or broken: read_image raises the error
-        return _mean_of_four(read_image(path, channels))
+    content = path.read_bytes()
+    if content.startswith(JPEG_START):
+        return _decode(content, path, HALF[channels], ignore_remark)
+    return _mean_of_four(decode_image(content, path, channels, ignore_remark))
+
+
+def pixel_limit() -> int:
+    """Return how many pixels an image may have: YOLO_MAX_PIXELS of the environment, else MOST_PIXELS."""
+    given = os.environ.get(LIMIT_VARIABLE, "")
+    return int(given) if given.isascii() and given.isdigit() else MOST_PIXELS
+
+
+def _decode(content: bytes, name: str | Path, flags: int, remark: Remark) -> np.ndarray:
+    header = parse_header(content[:HEAD]) or parse_header(content)
+    if header:
+        _check_size(header, name)
+    if content.startswith(JPEG_START):
+        image, said = _decode_jpeg(content, name, flags, header)
+    else:
+        image, said = _opencv(content, name, flags, header)
+    if said:
+        remark(f"{name}: decoded, with a remark: {said}")
     return image
 
 
-def _decode(content: np.ndarray, flags: int) -> np.ndarray | None:
-    """Decode an image as `[H, W, C]`; None if OpenCV cannot."""
+def _decode_jpeg(content: bytes, name: str | Path, flags: int, header: ImageHeader | None) -> tuple[np.ndarray, str]:
+    """Return the pixels of a JPEG and a remark. Raises DatasetError if a part of the image is missing."""
+    no_end, whole = False, True
+    if not content.endswith(JPEG_END):
+        content += JPEG_END  # as libjpeg does at the end of a file (jdatasrc.c fill_input_buffer)
+        whole, end = read_scans(content)
+        no_end = end == len(content)
+    image, printed = _opencv(content, name, flags, header)
+    first = printed
+    if "extraneous" in printed:
+        _, first = _opencv(without_stray_bytes(content), name, flags, header)
+    fault = missing_part(image, header.orientation if header else 1, first or printed)
+    if no_end and not whole:
+        fault = "a JPEG that breaks off"
+    if fault:
+        raise DatasetError(f"{name}: found {fault}, expected an image")
+    return image, printed or ("no end marker" if no_end else "")
+
+
+def _check_size(header: ImageHeader, name: str | Path) -> None:
+    height, width = header.stored
+    if height * width > pixel_limit():
+        raise DatasetError(
+            f"{name}: found {width} x {height} pixels, expected at most {pixel_limit()} in all; "
+            "--max-pixels N allows more, if there is memory"
+        )
+
+
+def _opencv(content: bytes, name: str | Path, flags: int, header: ImageHeader | None) -> tuple[np.ndarray, str]:
+    """Return the pixels `[H, W, C]` and what the decoder printed. Raises DatasetError if OpenCV cannot decode them."""
     try:
-        image = cv2.imdecode(content, flags)
-    except cv2.error:  # sizes beyond OpenCV's limits
-        return None
-    if image is None:
-        return None
-    return image[:, :, None] if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def _fault(content: np.ndarray) -> str | None:
-    """Return what is wrong with the bytes: libjpeg fills truncated images with gray and reports no error."""
-    if len(content) == 0:
-        return "an empty file"
-    data = content.tobytes() if content[:2].tobytes() == JPEG_START else b""
-    if data and data.find(JPEG_END, _first_scan(data)) < 0:
-        return "a JPEG that breaks off"
-    return None
-
-
-def _first_scan(data: bytes) -> int:
-    """Return where the pixels of a JPEG begin: after its segments, one of which may be a thumbnail with an end marker.
-
-    The pixels cannot contain an end marker, so the first one after this place ends the image (ITU T.81, B.1.1).
-    """
-    place = len(JPEG_START)
-    while place + 4 <= len(data) and data[place : place + 2] != JPEG_SCAN:
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    return place
+        if content:
+            image, printed = MESSAGES.call(lambda: cv2.imdecode(np.frombuffer(content, np.uint8), flags))
+        else:
+            image, printed = None, ""
+        if image is not None:
+            if image.ndim == 2:
+                return image[:, :, None], printed
+            return image if flags & RGB else cv2.cvtColor(image, cv2.COLOR_BGR2RGB), printed
+    except (cv2.error, MemoryError) as error:
+        if isinstance(error, MemoryError) or error.code == NO_MEMORY:
+            height, width = header.stored if header else ("?", "?")
+            raise DatasetError(f"{name}: found {width} x {height} pixels, for which there is no memory") from None
+        printed = ""
+    kind = known_content(content[:START])
+    if content.startswith(JPEG_START):
+        kind, printed = "a JPEG that breaks off", ""
+    reason = f" ({printed})" if printed else ""
+    if kind is None:
+        raise DatasetError(f"{name}: found {len(content)} bytes{reason} that are no image that OpenCV can read")
+    raise DatasetError(f"{name}: found {kind}{reason}, expected an image")
 
 
 def _mean_of_four(image: np.ndarray) -> np.ndarray:

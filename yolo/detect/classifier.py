@@ -10,7 +10,7 @@ from torch import Tensor
 
 from yolo.defaults import TOP_CLASSES
 from yolo.errors import DatasetError
-from yolo.letterbox import MAX_PIXEL, Placement, letterboxed, place, resize
+from yolo.letterbox import Placement, letterboxed, place, resized_pixels
 from yolo.model.network import Network
 
 MOST_ELONGATED = 256  # our limit, as the whole image is resized before it is cropped
@@ -117,8 +117,7 @@ def center_crop(image: np.ndarray, placement: Placement) -> Tensor:
 
     Source: image.c crop_image.
     """
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
-    content = resize(pixels.float() / MAX_PIXEL, placement.content)
+    content = resized_pixels(image, placement.content)
     rows, columns = (
         (torch.arange(length) - start).clamp(0, size - 1)
         for length, start, size in zip(placement.network, placement.offset, placement.content, strict=True)

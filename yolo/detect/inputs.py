@@ -47,7 +47,7 @@ def image_pixels(image: ImageLike, channels: int, color: str = "rgb") -> np.ndar
     if isinstance(image, str | PathLike):
         return read_image(image, channels)
     if isinstance(image, bytes | bytearray | memoryview):
-        return decode_image(np.frombuffer(image, np.uint8), "bytes", channels)
+        return decode_image(bytes(image), "bytes", channels)
     if isinstance(image, PilImage):
         return np.array(image.convert("RGB" if channels == 3 else "L"))
     found = f"{type(image).__module__}.{type(image).__name__}"

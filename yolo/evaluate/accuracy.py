@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from yolo.console import progress
 from yolo.data.class_folders import ClassifiedImage
-from yolo.data.images import read_image
+from yolo.data.images import ignore_remark, read_image
 from yolo.data.workers import prepared, start_worker
 from yolo.detect.classifier import Classifier, center_crop, center_placement
 from yolo.errors import DatasetError
@@ -64,7 +64,7 @@ class ViewedImages(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """Return (image float32 `[C, H, W]` in 0..1, class)."""
         path, label = self.images[index].path, self.images[index].label
-        image = read_image(path, self.channels)
+        image = read_image(path, self.channels, ignore_remark)
         if self.letterbox:
             return place(image, letterboxed(image.shape[:2], self.size)), label
         try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-from yolo.data.images import read_image
+from yolo.data.images import ignore_remark, read_image
 from yolo.data.labeled_images import LabeledImage
 from yolo.detect.detector import Detector
 from yolo.detect.draw import draw_ground_truth_and_predictions
@@ -132,7 +132,7 @@ def _curve(score: ClassScore) -> Curve:
 def _shown(detector: Detector, images: Sequence[LabeledImage]) -> Iterator[tuple[str, np.ndarray]]:
     """Yield a name and an image with ground truth and detections drawn into it."""
     for index, labeled in enumerate(images):
-        image = read_image(labeled.path, detector.network.input.channels)
+        image = read_image(labeled.path, detector.network.input.channels, ignore_remark)
         found = detector(image)
         sure = (found.scores > SHOWN_THRESH).numpy()
         yield (

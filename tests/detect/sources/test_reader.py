@@ -42,7 +42,7 @@ def test_sources_come_one_after_the_other_and_faults_in_their_place(tmp_path, mo
     (tmp_path / "e.mp4").write_bytes(b"no video")
     found = read("a.png", "b.png", "d.mp4", "e.mp4", "c.png")
     assert [type(each) is Fault or each.source for each in found] == [*("a.png", True, "d.mp4", "d.mp4", True, "c.png")]
-    assert found[1].message == "b.png: found 8 bytes that are no image that OpenCV can read"
+    assert found[1].message == "b.png: found text, expected an image"
     assert found[4].message.startswith("e.mp4: Invalid data")
 
 

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from yolo.data.images import decode_image, read_image
 from yolo.detect.sources.frame import Fault, SourceFrame
 from yolo.errors import DatasetError
@@ -12,10 +10,7 @@ from yolo.errors import DatasetError
 def image_frame(path: Path, channels: int) -> SourceFrame | Fault:
     """Read one image file. A pipe, such as bash's `<(command)`, is read to its end."""
     try:
-        if path.is_file():
-            image = read_image(path, channels)
-        else:
-            image = decode_image(np.frombuffer(path.read_bytes(), np.uint8), path, channels)
+        image = read_image(path, channels)
     except DatasetError as error:
         return Fault(str(error))
     except OSError as error:  # not allowed, or gone since the folder was listed
@@ -25,4 +20,4 @@ def image_frame(path: Path, channels: int) -> SourceFrame | Fault:
 
 def frame_of_bytes(content: bytes, name: str, channels: int) -> SourceFrame:
     """Decode the bytes of an image file. Raises DatasetError when they are none."""
-    return SourceFrame(decode_image(np.frombuffer(content, np.uint8), name, channels), name)
+    return SourceFrame(decode_image(content, name, channels), name)

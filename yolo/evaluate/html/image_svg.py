@@ -14,7 +14,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from yolo.data.images import read_image
+from yolo.data.images import ignore_remark, read_image
 from yolo.errors import DatasetError
 from yolo.evaluate.analysis import tide
 from yolo.evaluate.analysis.report import (
@@ -118,7 +118,7 @@ def boxes_over(image: ImageReport, names: Sequence[str], data: str | None) -> Dr
 def jpeg_data(path: str | Path) -> str | None:
     """Return the image as a data URI of a JPEG at most LONG_SIDE long; None if it cannot be read."""
     try:
-        pixels = read_image(path)
+        pixels = read_image(path, 3, ignore_remark)
     except (DatasetError, OSError, ValueError):  # missing, broken, or not a path at all
         return None
     scale = min(1.0, LONG_SIDE / max(pixels.shape[:2]))
