@@ -1,4 +1,4 @@
-"""Read text in the encodings that files have; write files and folders so that no half-written one has its name."""
+"""Tell what a file is; read text in the encodings that files have; write files and folders whole or not at all."""
 
 import codecs
 import errno
@@ -15,9 +15,82 @@ from typing import BinaryIO
 from yolo.errors import DatasetError, OutputError
 
 log = logging.getLogger(__name__)
+START = 4096  # bytes of a file that are looked at
+LARGEST_SAFETENSORS_HEADER = 100_000_000  # bytes, the format's own limit
+
+SIGNATURES = (
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself (git lfs pull fetches it)"),
+    (b"PK\x03\x04", "a zip archive, as .pt, .pth and .docx files are"),
+    (b"\x80\x02", "a Python pickle, as old .pt files are"),
+    (b"\x1f\x8b", "gzip data, to be unpacked first"),
+    (b"BZh91AY", "bzip2 data, to be unpacked first"),
+    (b"\xfd7zXZ\0", "xz data, to be unpacked first"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive, to be unpacked first"),
+    (b"Rar!\x1a", "a rar archive, to be unpacked first"),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes"),
+    (b"%PDF-", "a PDF"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"\x89PNG\r\n\x1a\n", "a PNG image"),
+    (b"GIF89a", "a GIF image"),
+    (b"II*\0", "a TIFF image"),
+    (b"MM\0*", "a TIFF image"),
+    (b"\xff\xfe", "UTF-16 text"),
+    (b"\xfe\xff", "UTF-16 text"),
+)
+
+HTML = re.compile(rb"\s*(<!--.*?-->\s*)?<(!doctype\s+html|html|head|body)\b", re.I | re.S)
+TEXTS = (None, "text", "an empty file", "JSON text", "XML text", "UTF-16 text")
+UTF8_MARK = b"\xef\xbb\xbf"
+CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # never in a text; escape (0x1b) is
+
 UTF16_SAMPLE = 512  # bytes that show whether every other one is zero
 MAX_PID_DIGITS = 20  # of a process number in a lock file
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # half the time of `open` for files this small
+
+
+def known_content(start: bytes) -> str | None:
+    """Return what a file is whose first bytes (some kB) are `start`, in words; None if nothing is recognized."""
+    if not start:
+        return "an empty file"
+    for signature, words in SIGNATURES:
+        if start.startswith(signature):
+            return words
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "a WebP image"
+    header = int.from_bytes(start[:8], "little")
+    if start[8:10] in (b'{"', b"{}", b"{ ") and header <= LARGEST_SAFETENSORS_HEADER:
+        return "a .safetensors file"
+    text = start.removeprefix(UTF8_MARK)
+    if HTML.match(text):
+        return "a web page"
+    if CONTROL.search(text):
+        return None
+    shown = text.lstrip()
+    if shown.startswith(b"<?xml"):
+        return "XML text"
+    if shown[:1] in (b"{", b"[") and shown[1:].lstrip()[:1] in (b'"', b"{", b"[", b"]", b"}"):
+        return "JSON text"
+    return "text" if _is_utf8(text) else None
+
+
+def named_content(path: str | Path) -> str | None:
+    """Return `known_content` of a file. Raises OSError."""
+    with open(path, "rb") as file:
+        return known_content(file.read(START))
+
+
+def foreign_to_text(content: bytes) -> str | None:
+    """Return what bytes are that were to be a text, such as a list or a .names file; None if they may be one."""
+    kind = known_content(content[:START])
+    return None if kind in TEXTS else kind
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start >= len(text) - 3  # a letter that the cut divides
+    return True
 
 
 def read_text(path: str | Path, error_type: type[ValueError] = DatasetError) -> str:
@@ -28,13 +101,16 @@ def read_text(path: str | Path, error_type: type[ValueError] = DatasetError) -> 
 
     Raises:
         OSError: the file cannot be read.
-        error_type: UTF-16 without a byte order mark or broken UTF-16.
+        error_type: UTF-16 without a byte order mark or broken UTF-16, a web page, an archive, an image ...
     """
     return decoded_text(Path(path).read_bytes(), path, error_type)
 
 
 def decoded_text(content: bytes, path: str | Path, error_type: type[ValueError] = DatasetError) -> str:
     """Return the text of the content of a file; see `read_text`."""
+    foreign = foreign_to_text(content)
+    if foreign:
+        raise error_type(f"{path}: found {foreign}, expected text")
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         try:
             text = content.decode("utf-16")

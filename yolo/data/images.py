@@ -12,7 +12,7 @@ from yolo.data.decoding.jpeg import JPEG_END, JPEG_START, missing_part, read_sca
 from yolo.data.decoding.messages import MESSAGES
 from yolo.data.image_header import HEAD, ImageHeader, parse_header
 from yolo.errors import DatasetError
-from yolo.file_kinds import START, known_content
+from yolo.files import START, known_content
 
 log = logging.getLogger(__name__)
 

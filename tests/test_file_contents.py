@@ -1,4 +1,4 @@
-"""yolo.file_kinds: what a file is by its first bytes, for files that real programs and servers write."""
+"""yolo.files: what a file is by its first bytes, for files that real programs and servers write."""
 
 import gzip
 import io
@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from yolo.file_kinds import foreign_to_text, known_content
+from yolo.files import foreign_to_text, known_content
 
 
 def zipped(write) -> bytes:
