@@ -12,6 +12,7 @@ COMMANDS = {  # group → names of modules in yolo/commands
     "data sets": (
         "convert_voc",
         "convert_coco",
+        "split",
         "make_cfg",
         "make_shapes",
         "anchors",

@@ -359,7 +359,8 @@ class DataFile:
     difficult: AlexeyAB's list, parallel to `valid`; its labels are boxes that the evaluation ignores;
     labels: for classifiers, the names in the images' paths; they may differ from `names`, which are shown
     (classifier.c train_classifier);
-    top: for classifiers, k of the top-k accuracy.
+    top: for classifiers, k of the top-k accuracy;
+    name: of the data set, a key of this project's converters, else the file's name without its ending.
     """
 
     path: str
@@ -371,14 +372,19 @@ class DataFile:
     difficult: Path | None
     labels: Path | None = None
     top: int | None = None
+    name: str = ""
 
 
 def read_data(path: str | Path) -> DataFile:
     """Read a `.data` file. Its relative paths are tried from the current folder, as Darknet does, then from its own.
 
+    A folder means the one .data file in it.
+
     Raises:
-        DatasetError: A line has no `=`, or `classes` is not a number of at least 1. The message names the line.
+        DatasetError: A line has no `=`, or `classes` is not a number of at least 1. The message names the line. Or a
+            folder holds no .data file, or several.
     """
+    path = _sole_data_file(Path(path)) if Path(path).is_dir() else path
     section = Section("", 1, str(path), error_type=DatasetError)
     for line, stripped in _meaningful_lines(
         Path(path).read_text(encoding="utf-8-sig", errors="replace"), keep_whitespace=True
@@ -399,7 +405,16 @@ def read_data(path: str | Path) -> DataFile:
         difficult=location("difficult"),
         labels=location("labels", "names"),
         top=section.integer("top", minimum=1) if section.has("top") else None,
+        name=section.text("name", Path(path).stem),
     )
+
+
+def _sole_data_file(folder: Path) -> Path:
+    files = sorted(folder.glob("*.data"))
+    if len(files) != 1:
+        found = ", ".join(each.name for each in files) or "none"
+        raise DatasetError(f"{folder}: found {found}, expected one .data file in this folder, or the file itself")
+    return files[0]
 
 
 def locate(text: str, folder: Path) -> Path:

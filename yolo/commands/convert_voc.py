@@ -120,7 +120,10 @@ def add_conversion_options(parser: argparse.ArgumentParser, boxes: str, rest: st
         "command that stops writes nothing",
     )
     add_split_options(parser)
-    add("--name", metavar="NAME", help="of the data set, in tables and reports; default: its folder's")
+    add(
+        "--name", type=data_set_name, metavar="NAME",
+        help="of the data set, in tables and reports; default: its folder's",
+    )  # fmt: skip
     add(
         "--overwrite",
         action="store_true",
@@ -141,6 +144,13 @@ def add_split_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--split", type=share, metavar="F", help="score on this share of the images, such as 0.2")
     add("--seed", type=whole_number(0), default=0, metavar="N", help="of --split: another split; default 0")
+
+
+def data_set_name(text: str) -> str:
+    """A type for argparse: a name that can be part of a file's name."""
+    if not text.strip() or "/" in text or "\\" in text or text.startswith(".") or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a name without / and control characters")
+    return text.strip()
 
 
 def share(text: str) -> float:

@@ -56,7 +56,7 @@ def test_notes_tell_what_was_left_out_what_is_missing_and_what_is_in_both():
 def test_notes_tell_what_was_mended_and_what_follows_from_no_valid_list():
     repairs = (Problem("size", "m1"), Problem("cut", "m2"), Problem("size", "m3"))
     assert notes(Plan((HERE,), (), (), (), repairs), Path("out")) == [
-        "mended: 2 x size, 1 x cut; all in out/repairs.txt",
+        "mended or unusual: 2 x size, 1 x cut; all in out/repairs.txt",
         "  size: m1",
         "  cut: m2",
         f"no valid list: training computes no score and keeps no best weights; {SPLIT_HINT}",

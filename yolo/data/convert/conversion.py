@@ -16,7 +16,7 @@ from yolo.data.convert.ownership import (
     refuse_inputs,
     require_own_lists,
 )
-from yolo.data.convert.plan import LabelHome, Plan, planned_files, write_files
+from yolo.data.convert.plan import LabelHome, Plan, PlannedFiles, planned_files, write_files
 from yolo.data.convert.splitting import Split, split_plan
 
 LISTS = ("train.txt", "valid.txt", "difficult.txt", "problems.txt", "repairs.txt", RECORD)  # files in --out
@@ -41,12 +41,17 @@ class Target:
         """The .data file."""
         return self.out / f"{self.name}.data"
 
+    @property
+    def names(self) -> Path:
+        """The file of class names."""
+        return self.out / f"{self.name}.names"
+
 
 def check_target(target: Target, inputs: Sequence[Path], names: Path | None) -> None:
     """Raise DatasetError if a file to write is an input; a .names file is written back as it was."""
     outputs = [target.out / each for each in LISTS] + [target.data]
     refuse_inputs(outputs, inputs if names is None else [*inputs, names])
-    refuse_inputs([target.out / f"{target.name}.names"], inputs)
+    refuse_inputs([target.names], inputs)
 
 
 def split_again(plan: Plan, out: Path, share: float, seed: int) -> tuple[Plan, Split]:
@@ -65,12 +70,23 @@ def write_conversion(plan: Plan, target: Target, split: Split | None) -> dict[Pa
     homes = label_homes(plan, target.out)
     homes = own_homes(plan, homes, target.data, target.keep_difficult, target.overwrite)
     files = planned_files(plan, homes, target.out, target.name, target.title, target.keep_difficult)
+    _write(files, homes, target, split)
+    return homes
+
+
+def write_lists(plan: Plan, target: Target, split: Split | None) -> None:
+    """Write the lists, names and .data file of images that have their labels. Raises as `write_conversion` does."""
+    homes = {image.folder: LabelHome(image.folder, image.folder, image.folder) for image in plan.train + plan.valid}
+    files = planned_files(plan, homes, target.out, target.name, target.title, keep_difficult=True)
+    _write(PlannedFiles({}, files.lists), {}, target, split)
+
+
+def _write(files: PlannedFiles, homes: dict[Path, LabelHome], target: Target, split: Split | None) -> None:
     require_own_lists(files.lists, target.overwrite)
     record = ConversionRecord() if split is None else ConversionRecord({}, split.share, split.seed, split.moved)
     announce(files, homes, record)
     write_files(files, homes)
     conclude(files, homes, record)
-    return homes
 
 
 def split_note(plan: Plan, split: Split) -> list[str]:
@@ -81,7 +97,7 @@ def split_note(plan: Plan, split: Split) -> list[str]:
     if split.moved:
         names = sorted(split.moved)
         shown = ", ".join([*names[:SHOWN_MOVED], *(["..."] if len(names) > SHOWN_MOVED else [])])
-        lines.append(f"  moved, so that each class is in both lists: {shown}")
+        lines.append(f"  moved, so that classes are in both lists: {shown}")
     return lines
 
 

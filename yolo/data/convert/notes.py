@@ -53,20 +53,36 @@ def plan_table(plan: Plan, difficult: str, keep_difficult: bool = False) -> str:
 
     difficult: title of the row of difficult boxes; keep_difficult: count them as objects of their classes too.
     """
-    splits = {"train": plan.train, "valid": plan.valid} if plan.valid else {"train": plan.train}
+    splits = _splits(plan)
     objects = [[row for image in split for row in image.rows] for split in splits.values()]
-    counted = [[row for row in rows if keep_difficult or not row.difficult] for rows in objects]
-    ordinary = [Counter(row.label for row in rows) for rows in counted]
-    table = [("", *splits), ("images", *map(len, splits.values()))]
-    for label, name in enumerate(plan.names):
-        table.append((name, *(counter[label] for counter in ordinary)))
-    table += [("objects", *map(len, counted))]
+    table = _class_rows(plan, keep_difficult)
     table += [(difficult, *(sum(row.difficult for row in rows) for rows in objects))]
     table += [("left out", *(sum(image.left_out for image in split) for split in splits.values()))]
     for title in ("clipped", "turned"):
         numbers = [sum(getattr(image, title) for image in split) for split in splits.values()]
         table += [(title, *numbers)] if any(numbers) else []
     return columns(table)
+
+
+def list_table(plan: Plan) -> str:
+    """Return a table of images and objects per class, a column for each list."""
+    return columns(_class_rows(plan, keep_difficult=True))
+
+
+def _splits(plan: Plan) -> dict[str, Sequence[PlannedImage]]:
+    return {"train": plan.train, "valid": plan.valid} if plan.valid else {"train": plan.train}
+
+
+def _class_rows(plan: Plan, keep_difficult: bool) -> list[tuple]:
+    splits = _splits(plan)
+    counted = [
+        [row.label for image in split for row in image.rows if keep_difficult or not row.difficult]
+        for split in splits.values()
+    ]
+    ordinary = [*map(Counter, counted)]
+    classes = [(name, *(counter[label] for counter in ordinary)) for label, name in enumerate(plan.names)]
+    images = ("images", *map(len, splits.values()))
+    return [("", *splits), images, *classes, ("objects", *map(len, counted))]
 
 
 def columns(rows: Sequence[tuple]) -> str:
@@ -102,12 +118,7 @@ def notes(plan: Plan, out: Path) -> list[str]:
         counts = problem_counts(plan.problems)
         lines.append(f"left out: {counts}; all in {out / 'problems.txt'}")
         lines += [f"  {problem.message}" for problem in plan.problems[:NAMED]]
-    if plan.repairs:
-        lines.append(f"mended: {problem_counts(plan.repairs)}; all in {out / 'repairs.txt'}")
-        first: dict[str, str] = {}
-        for repair in plan.repairs:
-            first.setdefault(repair.kind, repair.message)
-        lines += [f"  {kind}: {message}" for kind, message in first.items()]
+    lines += mended(plan.repairs, out)
     gone = missing(plan.train + plan.valid)
     if gone:
         lines.append(f"images not there: {len(gone)} ({named(gone)})")
@@ -117,3 +128,14 @@ def notes(plan: Plan, out: Path) -> list[str]:
     if not plan.valid:
         lines.append(f"no valid list: training computes no score and keeps no best weights; {SPLIT_HINT}")
     return lines
+
+
+def mended(repairs: Sequence[Problem], out: Path) -> list[str]:
+    """Return lines on what was mended or is unusual, with the first of each kind."""
+    if not repairs:
+        return []
+    first: dict[str, str] = {}
+    for repair in repairs:
+        first.setdefault(repair.kind, repair.message)
+    counts = f"mended or unusual: {problem_counts(repairs)}; all in {out / 'repairs.txt'}"
+    return [counts, *(f"  {kind}: {message}" for kind, message in first.items())]

@@ -1,20 +1,29 @@
 """Split images into a list to train on and a list to score on, by a hash of their names.
 
 An image's list depends on its name and the seed, and on no other image: more images move none. Which share of a class
-is in the list to score on therefore varies by chance. Stratified means two promises besides: each class with two
-images or more is in both lists, if the images allow it, and an image that was moved for this stays there in later
-splits into the same folder. Only such images may change lists in another folder.
+is in the list to score on therefore varies by chance. Stratified means this besides: where a class would be in one list
+only, an image is moved, if the class has two and the list to score on does not become much larger by it. An image that
+was moved stays there in later splits into the same folder; only such images may change lists in another folder.
 """
 
 import hashlib
+import math
+import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 from yolo.data.convert.plan import Plan
 
 ROBOFLOW_COPY = re.compile(r"\.rf\.[0-9A-Za-z]+$")  # Roboflow's augmented copies: NAME.rf.HASH.jpg
 RANGE = 2**64  # of the hashes
+MOST_MOVED = 0.25  # ours: the list to score on may grow by a quarter for the sake of rare classes
+OWN_LISTS = {"valid": ("valid", "val", "validation"), "test": ("test", "testing")}  # folders; anything else is to train
+PARTS_OF_LAYOUTS = (  # names of folders that say what lies in them, in lower case
+    *("images", "image", "imgs", "img", "jpegimages", "raw"),
+    *("annotations", "annotation", "annots", "annot", "labels", "label", "xml", "xmls"),
+)
 
 
 @dataclass(frozen=True)
@@ -47,10 +56,25 @@ def split_plan(plan: Plan, share: float, seed: int, moved: Mapping[str, bool]) -
         classes.setdefault(group_of(image.key), set()).update(row.label for row in image.rows)
     valid = {group: moved.get(group, hash_of(group, seed) < share) for group in classes}
     now_moved = {group: moved[group] for group in classes if group in moved}
-    for group in _to_move(classes, valid, seed, now_moved):
+    for group in _to_move(classes, valid, share, seed, now_moved):
         now_moved[group] = valid[group]
     lists = [tuple(image for image in images if valid[group_of(image.key)] is which) for which in (False, True)]
     return replace(plan, train=lists[0], valid=lists[1]), Split(share, seed, now_moved)
+
+
+def key_of(path: str) -> str:
+    """Return the key of a file by its path in its data set: without ending, and without folders such as `images`.
+
+    So an image has the same key wherever a data set's layout puts it.
+    """
+    *folders, name = PurePosixPath(path).parts
+    return "/".join((*(each for each in folders if each.lower() not in PARTS_OF_LAYOUTS), os.path.splitext(name)[0]))
+
+
+def own_list_of(key: str) -> str:
+    """Return the list that a data set itself puts an image in, by its first folder: train, valid or test."""
+    first, _, inside = key.partition("/")
+    return next((split for split, names in OWN_LISTS.items() if inside and first.lower() in names), "train")
 
 
 def hash_of(name: str, seed: int) -> float:
@@ -65,29 +89,38 @@ def group_of(key: str) -> str:
 
 
 def _to_move(
-    classes: Mapping[str, Collection[int]], valid: dict[str, bool], seed: int, fixed: Collection[str]
+    classes: Mapping[str, Collection[int]], valid: dict[str, bool], share: float, seed: int, fixed: Collection[str]
 ) -> Sequence[str]:
     """Move groups in `valid` so that each class is in both lists, and both have an image; return those moved.
 
-    Rare classes come first; of a class, the group whose hash is nearest to the threshold. A group that is the last of
-    another class in its list stays.
+    Frequent classes come first; of a class, the group whose hash is nearest to the threshold. A group that is the last
+    of another class in its list stays, and the list to score on grows by MOST_MOVED of its share at most.
+
+    Args:
+        classes: Group → its classes.
+        valid: Group → whether it is in the list to score on. It is changed.
+        share: Of the list to score on.
+        seed: Of the hashes.
+        fixed: Groups that stay where they are.
     """
+    everything = sorted(classes, key=lambda each: hash_of(each, seed))
     groups: dict[int, list[str]] = {}
-    for group in sorted(classes, key=lambda each: hash_of(each, seed)):
+    for group in everything:
         for label in classes[group]:
             groups.setdefault(label, []).append(group)
+    room = 1 + math.ceil(MOST_MOVED * share * len(classes))
     moved = []
-    everything = sorted(classes, key=lambda each: hash_of(each, seed))
-    for members in (*sorted(groups.values(), key=len), everything):
-        for wanted in (True, False):
-            if any(valid[group] is wanted for group in members):
+    for members in (*sorted(groups.values(), key=len, reverse=True), everything):
+        for wanted in (False, True):
+            if any(valid[group] is wanted for group in members) or (wanted and room <= 0):
                 continue
             nearest_first = members if wanted else members[::-1]
-            for group in nearest_first:
-                if group not in fixed and len(members) > 1 and _may_leave(group, classes, groups, valid):
-                    valid[group] = wanted
-                    moved.append(group)
-                    break
+            free = (each for each in nearest_first if each not in fixed and _may_leave(each, classes, groups, valid))
+            group = next(free, None)
+            if group is not None and len(members) > 1:
+                valid[group] = wanted
+                moved.append(group)
+                room -= wanted
     return moved
 
 

@@ -8,21 +8,17 @@ Roboflow exports.
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from yolo.data.convert.ownership import is_output
+from yolo.data.convert.splitting import key_of, own_list_of
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError
 from yolo.files import files_below
 from yolo.formats.voc_xml import ImageSet, annotation_folder, first_folder, image_files, read_image_sets
 from yolo.records import Problem
 
-SPLIT_FOLDERS = {"valid": ("valid", "val", "validation"), "test": ("test", "testing")}  # anything else is to train on
 SET_PAIRS = (("train", "val"), ("train", "valid"), ("trainval", "test"), ("train", "test"))  # best first
-PARTS_OF_LAYOUTS = (  # names of folders that say what lies in them, in lower case
-    *("images", "image", "imgs", "img", "jpegimages", "raw"),
-    *("annotations", "annotation", "annots", "annot", "labels", "label", "xml", "xmls"),
-)
 
 
 @dataclass(frozen=True)
@@ -30,8 +26,7 @@ class VocEntry:
     """An annotation and its image.
 
     annotation: the XML file. folder, name: of the image's file; of where it is expected if it is not there.
-    key: the image's path in its data set, without its ending and folders such as `images`, or its identifier in an
-    image set.
+    key: `key_of` the image's path in its data set, or its identifier in an image set.
     """
 
     annotation: str
@@ -102,7 +97,7 @@ def read_folder(folder: Path, whole: bool) -> VocSource:
     entries, unannotated = find_pairs(folder)
     lists: dict[str, list[VocEntry]] = {}
     for entry in entries:
-        lists.setdefault("train" if whole else _split_of(entry.key), []).append(entry)
+        lists.setdefault("train" if whole else own_list_of(entry.key), []).append(entry)
     scored = next((split for split in ("valid", "test") if split in lists), None)
     if "train" not in lists or scored is None:
         return VocSource(entries, (), (), unannotated)
@@ -145,8 +140,7 @@ def entry_of(folder: Path, annotation: str, image: str | None) -> VocEntry:
     """Return the entry of an annotation and an image, both relative to `folder`; None: the image is not there."""
     path = image or f"{annotation[: -len('.xml')]}{IMAGE_ENDINGS[0]}"
     inner, _, name = path.rpartition("/")
-    key = "/".join((*_place(path), os.path.splitext(name)[0]))
-    return VocEntry(f"{folder}/{annotation}", folder / inner, name, image is not None, key)
+    return VocEntry(f"{folder}/{annotation}", folder / inner, name, image is not None, key_of(path))
 
 
 def _pascal_layout(folder: Path) -> tuple[Path, Path, Mapping[str, str]]:
@@ -175,25 +169,14 @@ def _subfolders(folder: Path) -> list[Path]:
     return sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
 
 
-def _split_of(key: str) -> str:
-    """Return the list that an image is in by its first folder: train, valid or test; train where there is none."""
-    first, _, inside = key.partition("/")
-    return next((split for split, names in SPLIT_FOLDERS.items() if inside and first.lower() in names), "train")
-
-
 def _nearest(annotation: str, images: Sequence[str]) -> str | None:
     """Return the image that belongs to an annotation, of those with its name; None if that is uncertain."""
     if len(images) == 1:
         return images[0]
-    place = _place(annotation)
-    same = [each for each in images if _place(each) == place]
+    place = os.path.dirname(key_of(annotation))
+    same = [each for each in images if os.path.dirname(key_of(each)) == place]
     same = [each for each in same if os.path.dirname(each) == os.path.dirname(annotation)] or same
     folders = {os.path.dirname(each) for each in same}
     if len(folders) != 1:
         return None
     return min(same, key=lambda each: IMAGE_ENDINGS.index(os.path.splitext(each)[1].lower()))
-
-
-def _place(path: str) -> tuple[str, ...]:
-    """Return the folders of a file, without those that only say what lies in them."""
-    return tuple(part for part in PurePosixPath(path).parts[:-1] if part.lower() not in PARTS_OF_LAYOUTS)

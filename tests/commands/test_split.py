@@ -1,0 +1,137 @@
+"""The command split: lists, folders and .data files of YOLO labels become two lists, and labels stay as they are."""
+
+from pathlib import Path
+
+import pytest
+
+from yolo.cfg import read_data, read_names
+from yolo.data.convert.yolo_labels import yaml_names
+
+
+def labeled(folder, count=12, images="", labels="", ending=".jpg", classes=2):
+    """Empty images, each with a label file of one class."""
+    for at in range(count):
+        for inner, name, text in (
+            (images, f"{at:03}{ending}", ""),
+            (labels, f"{at:03}.txt", f"{at % classes} .5 .5 .2 .2\n"),
+        ):
+            path = folder / inner / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    return folder
+
+
+def lists(out):
+    return tuple([Path(line).name for line in (out / f"{split}.txt").read_text().split("\n")[:-1]] for split in
+                 ("train", "valid"))  # fmt: skip
+
+
+@pytest.mark.parametrize(("images", "labels"), [("", ""), ("images", "labels"), ("JPEGImages", "labels")])
+def test_a_folder_becomes_two_lists_and_a_data_file(tmp_path, call, images, labels):
+    folder = labeled(tmp_path / "flowers", images=images, labels=labels, ending=".JPG")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    code, out, err = call("split", folder, "--out", tmp_path / "out")
+    assert (code, err) == (0, "")
+    train, valid = lists(tmp_path / "out")
+    assert sorted(train + valid) == [f"{at:03}.JPG" for at in range(12)] and 0 < len(valid) < 8
+    assert all(Path(line).is_file() for line in (tmp_path / "out/train.txt").read_text().splitlines())
+    data = read_data(tmp_path / "out/flowers.data")
+    assert (data.classes, data.name, read_names(data.names)) == (2, "flowers", ["0", "1"])
+    assert ["images", str(len(train)), str(len(valid))] in [line.split() for line in out.splitlines()]
+    assert f"--data {tmp_path}/out/flowers.data" in out and "class names: none found" in out
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_list_is_split_as_its_folder_is_and_names_are_found_beside_it(tmp_path, call):
+    folder = labeled(tmp_path / "images")
+    (tmp_path / "all.txt").write_text("".join(f"images/{at:03}.jpg\n" for at in range(12)))
+    (tmp_path / "my.names").write_text("cat\ndog\n")
+    assert call("split", tmp_path / "all.txt", "--out", tmp_path / "a", "--seed", 3)[0] == 0
+    assert call("split", folder, "--out", tmp_path / "b", "--seed", 3)[0] == 0
+    assert lists(tmp_path / "a") == lists(tmp_path / "b")
+    assert read_names(tmp_path / "a/all.names") == ["cat", "dog"]
+
+
+def test_a_data_file_is_split_anew_and_keeps_its_names_and_its_name(tmp_path, call):
+    folder = labeled(tmp_path / "images")
+    assert call("split", folder, "--out", tmp_path / "a", "--name", "first")[0] == 0
+    (tmp_path / "a/first.names").write_text("cat\ndog\n")
+    code, out, _ = call("split", tmp_path / "a", "--split", 0.5, "--out", tmp_path / "b")
+    assert code == 0 and "share 0.5" in out
+    assert read_names(tmp_path / "b/first.names") == ["cat", "dog"]
+    code, out, _ = call("split", tmp_path / "a/first.data", "--split", 0.5, "--out", tmp_path / "c")
+    assert (code, read_names(tmp_path / "c/first.names")) == (0, ["cat", "dog"])
+    assert sorted(sum(lists(tmp_path / "c"), [])) == [f"{at:03}.jpg" for at in range(12)]
+
+
+def test_own_lists_of_a_folder_stay_unless_a_split_is_asked(tmp_path, call):
+    for split, count in (("train", 6), ("valid", 4), ("test", 2)):
+        labeled(tmp_path / "robo" / split, count, "images", "labels")
+    (tmp_path / "robo/data.yaml").write_text("train: ../train/images\nnc: 2\nnames: ['red cell', 'white']\n")
+    code, out, _ = call("split", tmp_path / "robo", "--out", tmp_path / "a")
+    assert code == 0 and [len(each) for each in lists(tmp_path / "a")] == [6, 4]
+    assert "not used: " in out and "robo/test (2 images)" in out
+    assert read_names(tmp_path / "a/robo.names") == ["red cell", "white"]
+    assert call("split", tmp_path / "robo", "--split", 0.3, "--out", tmp_path / "b")[0] == 0
+    assert sum(len(each) for each in lists(tmp_path / "b")) == 12
+
+
+def test_unlabeled_images_and_bad_rows_are_named(tmp_path, call):
+    folder = labeled(tmp_path / "d")
+    (folder / "000.txt").unlink()
+    (folder / "001.txt").write_text("7 .5 .5 .2 .2\n")
+    (folder / "classes.txt").write_text("cat\ndog\n")
+    code, out, _ = call("split", folder, "--out", tmp_path / "out")
+    assert code == 0 and "1 x image without a label file, 1 x row of a label file" in out
+    assert f"{folder}/001.txt:1: found class 7, expected 0 to 1" in (tmp_path / "out/repairs.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["d", "--split", "1"], "found '1', expected a number above 0 and below 1"),
+        (["d", "--name", "a/b"], "found 'a/b', expected a name without /"),
+        (["nowhere"], "nowhere"),
+        (["empty"], "found no image (.jpg"),
+        (["bare"], "found no label file for any of 1 images: looked for "),
+        (["out/train.txt"], "out/train.txt would replace the input out/train.txt"),
+    ],
+)
+def test_what_cannot_be_split_is_one_line_and_nothing_is_written(tmp_path, call, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    labeled(tmp_path / "d")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare/1.jpg").touch()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/train.txt").write_text("".join(f"d/{at:03}.jpg\n" for at in range(12)))
+    before = sorted(tmp_path.rglob("*"))
+    code, _, err = call("split", *arguments, "--out", "out")
+    assert code == 2 and message in err and sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_list_that_the_command_did_not_write_is_not_replaced(tmp_path, call):
+    folder = labeled(tmp_path / "d")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/valid.txt").write_text("mine\n")
+    code, _, err = call("split", folder, "--out", tmp_path / "out")
+    assert code == 2 and "valid.txt: found a file that this conversion did not write" in err and err.count("\n") == 1
+    assert (tmp_path / "out/valid.txt").read_text() == "mine\n" and not (tmp_path / "out/train.txt").exists()
+    assert call("split", folder, "--out", tmp_path / "out", "--overwrite")[0] == 0
+    assert call("split", folder, "--out", tmp_path / "out", "--split", 0.4)[0] == 0  # its own lists
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("nc: 2\nnames: ['a', \"b c\"]\n", ("a", "b c")),
+        ("names: [a, b]\nnc: 2\n", ("a", "b")),
+        ("names:\n  0: a\n  1: b c\nnc: 2\n", ("a", "b c")),
+        ("names:\n- a\n- 'b'\ntrain: x\n", ("a", "b")),
+        ("names: [\n 'a',\n 'b']\n", ("a", "b")),
+        ("nc: 2\n", None),
+    ],
+)
+def test_names_are_read_from_the_yaml_files_of_other_programs(tmp_path, text, names):
+    (tmp_path / "data.yaml").write_text(text)
+    assert yaml_names(tmp_path / "data.yaml") == names

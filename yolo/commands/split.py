@@ -1,0 +1,62 @@
+"""Split images with YOLO label files into a list to train on and one to score on, with a .data file.
+
+SOURCE is a list of images (one path a line), a .data file, or a folder of images with label files (x.txt beside x.jpg,
+or in labels/ beside images/). A hash of an image's name decides, so more images move none. Each class is in both lists
+if the images allow it. Labels and images stay where they are. A folder with train/ and valid/ keeps these lists, unless
+--split is given. Class names come from --names, from the .data file, or from classes.txt, obj.names or data.yaml.
+
+example:
+  yolo-darknet split flowers --out flowers-data
+
+example, a tenth of a list to score on:
+  yolo-darknet split all.txt --names flowers.names --split 0.1 --out flowers-data
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from yolo.commands.convert_voc import add_split_options, data_set_name
+from yolo.console import command_parser, names_file
+
+DEFAULT_SHARE = 0.2  # of the images, to score on
+
+
+def main() -> None:
+    args = _arguments()
+
+    from yolo.cfg import read_classes
+    from yolo.data.convert.conversion import Target, check_target, next_lines, split_again, split_note, write_lists
+    from yolo.data.convert.notes import list_table, mended
+    from yolo.data.convert.yolo_labels import plan_labeled, read_labeled
+
+    source = read_labeled(args.source, whole=args.split is not None)
+    name = args.name or source.title
+    target = Target(args.out.resolve(), name, name, args.overwrite, keep_difficult=True)
+    check_target(target, [args.source, *source.files], args.names)
+    plan, split = plan_labeled(source, read_classes(args.names) if args.names else None), None
+    if args.split is not None or not plan.valid:
+        plan, split = split_again(plan, target.out, args.split or DEFAULT_SHARE, args.seed)
+    write_lists(plan, target, split)
+    lines = [list_table(plan), *(split_note(plan, split) if split else ()), *mended(plan.repairs, target.out)]
+    lines += [f"not used: {each}" for each in source.unused]
+    if args.names is None and source.names is None:
+        lines.append(f"class names: none found, numbers are written to {target.names}; --names gives them")
+    for line in [*lines, f"lists, names, .data: {target.out}", *next_lines(plan, target)]:
+        print(line)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = command_parser(__doc__)
+    add = parser.add_argument
+    add("source", type=Path, metavar="SOURCE", help="a list of images, a .data file, or a folder")
+    add("--names", type=names_file, metavar="FILE", help="the classes, one a line; default: those of SOURCE")
+    add_split_options(parser)
+    add(
+        "--name", type=data_set_name, metavar="NAME",
+        help="of the data set and its .data file; default: as SOURCE is called",
+    )  # fmt: skip
+    add("--overwrite", action="store_true", help="replace lists that this command did not write")
+    add("--out", type=Path, required=True, metavar="DIR", help="where the lists and the .data file go")
+    return parser.parse_args()

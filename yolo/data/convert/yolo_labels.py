@@ -1,0 +1,183 @@
+"""Lists and folders of images that have Darknet's label files → a plan of the lists to train and to score on."""
+
+import ast
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from yolo.cfg import read_classes, read_data
+from yolo.data.convert.ownership import is_output
+from yolo.data.convert.plan import LabelRow, Plan, PlannedImage
+from yolo.data.convert.splitting import key_of, own_list_of
+from yolo.data.parallel import in_threads
+from yolo.defaults import IMAGE_ENDINGS
+from yolo.errors import DatasetError
+from yolo.files import files_below, read_text
+from yolo.formats.label_files import label_candidates, label_files, read_list, read_rows
+from yolo.records import Problem
+
+NO_LABELS = "image without a label file"
+BAD_ROW = "row of a label file that training will not take"
+ANY_CLASS = 10_000  # ours: classes of labels without names; YOLO9000 has 9,418
+NAMES_FILES = (
+    "classes.txt",
+    "obj.names",
+    "data.yaml",
+    "data.yml",
+    "_darknet.labels",
+    "labels.txt",
+)  # LabelImg, CVAT ...
+KEY_PARTS = 2  # of the path of a listed image: its folder and its name
+YAML_NAMES = re.compile(r"^names:[ \t]*(.*(?:\n(?![A-Za-z]).*)*)", re.MULTILINE)
+YAML_ITEM = re.compile(r"^\s*(?:-|[0-9]+\s*:)\s*(.+?)\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class LabeledSource:
+    """Images with label files: path and key of each. names: as the source says, or None.
+
+    title: of the data set; own_lists: images to train on and to score on, as the source has them, or everything and
+    nothing; files: list files that were read.
+    """
+
+    own_lists: tuple[tuple[tuple[Path, str], ...], tuple[tuple[Path, str], ...]]
+    names: tuple[str, ...] | None
+    title: str
+    files: tuple[Path, ...] = ()
+    unused: tuple[str, ...] = ()
+
+
+def read_labeled(path: Path, whole: bool) -> LabeledSource:
+    """Read a list of images, a .data file with such lists, a folder of images, or a folder with one .data file.
+
+    whole: for a split: take also the images in the folder `test`.
+
+    Raises:
+        DatasetError: there is no image, or a list or .data file is faulty.
+        OSError: a file does not exist or cannot be read.
+    """
+    if path.is_dir():
+        images = [each for each in files_below(path, is_output) if each.lower().endswith(IMAGE_ENDINGS)]
+        return _read_folder(path.resolve(), images, whole) if images or not is_output(path) else _read_data(path)
+    if path.suffix.lower() == ".data":
+        return _read_data(path)
+    return LabeledSource((_listed(path), ()), _names_in(path.parent), path.stem, (path,))
+
+
+def _listed(path: Path) -> tuple[tuple[Path, str], ...]:
+    """Return path and key of each image of a list, each once."""
+    images = dict.fromkeys(Path(os.path.abspath(image)) for image in read_list(path))
+    return tuple((image, listed_key(image)) for image in images)
+
+
+def listed_key(image: Path) -> str:
+    """Return the key of an image of a list: its folder and its name, as more may change between machines."""
+    return key_of("/".join(image.parts[-KEY_PARTS:]))
+
+
+def plan_labeled(source: LabeledSource, names: Sequence[str] | None) -> Plan:
+    """Read the label files and plan the source's own lists.
+
+    Images without a label file and rows that training does not take are among the `repairs`, as nothing is left out.
+    names: None: those of the source, or else the numbers up to the highest class.
+
+    Raises:
+        DatasetError: no image has a label file.
+        OSError: a label file cannot be read.
+    """
+    names = source.names if names is None else tuple(names)
+    classes = ANY_CLASS if names is None else len(names)
+    images = dict.fromkeys(source.own_lists[0] + source.own_lists[1])
+    read = dict(zip(images, in_threads(lambda image: _read_labels(image[0], classes), images), strict=True))
+    notes = [note for labels, found in read.values() for note in found]
+    if all(note.kind == NO_LABELS for note in notes) and len(notes) == len(images):
+        first = next(iter(images))[0]
+        looked = ", ".join(str(candidate) for candidate in label_candidates(first))
+        raise DatasetError(f"found no label file for any of {len(images)} images: looked for {looked}")
+    if names is None:
+        names = tuple(map(str, range(1 + max((label for labels, _ in read.values() for label in labels), default=0))))
+    planned = {
+        image: PlannedImage(
+            image[0].parent,
+            image[0].name,
+            image[0].name,
+            image[0].is_file(),
+            tuple(LabelRow(label, False, "") for label in labels),
+            0,
+            image[1],
+        )
+        for image, (labels, _) in read.items()
+    }
+    train, valid = (tuple(planned[image] for image in dict.fromkeys(images)) for images in source.own_lists)
+    return Plan(train, valid, names, (), tuple(notes))
+
+
+def _read_labels(image: Path, classes: int) -> tuple[list[int], list[Problem]]:
+    """Return the class of each usable row of an image's label file, and what a user should know."""
+    file = next(label_files(image), None)
+    if file is None:
+        return [], [Problem(NO_LABELS, f"{image}: training takes it as background")]
+    rows, faults = read_rows(file, classes)
+    return [int(row[0]) for _, row in rows], [Problem(BAD_ROW, fault) for fault in faults]
+
+
+def _read_data(path: Path) -> LabeledSource:
+    data = read_data(path)
+    if data.train is None:
+        raise DatasetError(f"{data.path}: expected the key train")
+    files = (data.train,) if data.valid is None else (data.train, data.valid)
+    lists = [_listed(file) for file in files]
+    names = None if data.names is None else read_classes(data.names)
+    unused = () if data.difficult is None else (f"{data.difficult} (its boxes count as background)",)
+    return LabeledSource((lists[0], lists[1] if len(lists) > 1 else ()), names, data.name, files, unused)
+
+
+def _read_folder(folder: Path, images: Sequence[str], whole: bool) -> LabeledSource:
+    if not images:
+        raise DatasetError(f"{folder}: found no image ({' '.join(IMAGE_ENDINGS)}) in or below this folder")
+    lists: dict[str, list[tuple[Path, str]]] = {}
+    for image in images:
+        lists.setdefault(own_list_of(key_of(image)), []).append((folder / image, key_of(image)))
+    scored = next((split for split in ("valid", "test") if split in lists), None)
+    if whole or "train" not in lists or scored is None:
+        own_lists = (tuple((folder / image, key_of(image)) for image in images), ())
+        unused = []
+    else:
+        own_lists = (tuple(lists["train"]), tuple(lists[scored]))
+        unused = [f"{folder}/{split} ({len(lists[split])} images)" for split in lists if split not in ("train", scored)]
+    return LabeledSource(own_lists, _names_in(folder), folder.name, (), tuple(unused))
+
+
+def _names_in(folder: Path) -> tuple[str, ...] | None:
+    """Return the class names that a program left in a folder; None if there is no such file."""
+    named = sorted(folder.glob("*.names"))
+    files = [*(folder / name for name in NAMES_FILES), *(named if len(named) == 1 else ())]
+    files += [folder / inner / "classes.txt" for inner in ("labels", "train", "train/labels")]
+    for file in files:
+        if not file.is_file():
+            continue
+        names = yaml_names(file) if file.suffix in (".yaml", ".yml") else read_classes(file)
+        if names:
+            return names
+    return None
+
+
+def yaml_names(path: Path) -> tuple[str, ...] | None:
+    """Return `names` of a data.yaml as Roboflow and other programs write it; None if it has none that is understood.
+
+    It is a list in brackets, or one item a line: `- cat` or `0: cat`.
+    """
+    found = YAML_NAMES.search(read_text(path))
+    if found is None:
+        return None
+    text = found[1].strip()
+    if text.startswith("["):
+        inside = text[1 : text.find("]")].replace("\n", " ")
+        try:
+            names = ast.literal_eval(f"[{inside}]")
+        except (SyntaxError, ValueError):  # words without quotes
+            names = inside.split(",")
+        return tuple(str(name).strip().strip("'\"") for name in names)
+    return tuple(name.strip("'\"") for name in YAML_ITEM.findall(text)) or None
