@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from yolo.defaults import AUTO, DIALECT_NAMES
+from yolo.defaults import AUTO, DEFAULT_ENGINE, DEFAULT_PRECISION, DIALECT_NAMES, ENGINES, PRECISIONS
 from yolo.errors import (
     CfgError,
     DatasetError,
@@ -287,4 +287,21 @@ def add_device_option(parser: OptionGroup) -> None:
         default="auto",
         metavar="D",
         help="cpu, cuda, cuda:1 ...; default: the GPU if there is one, else the CPU",
+    )
+
+
+def add_engine_options(parser: OptionGroup) -> None:
+    """Add `--engine` and `--precision`: what computes the network, and in which numbers."""
+    parser.add_argument(
+        "--engine",
+        choices=(*ENGINES, AUTO),
+        default=DEFAULT_ENGINE,
+        help=f"what computes the network; {AUTO}: the fastest one that is installed, measured once; "
+        f"default {DEFAULT_ENGINE}",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=DEFAULT_PRECISION,
+        help=f"numbers in which it computes; default {DEFAULT_PRECISION}",
     )

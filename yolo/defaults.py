@@ -16,3 +16,6 @@ IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 TOP_CLASSES = 5  # ImageNet results are given for the best 5 classes
 AUTO = "auto"  # a value that the command finds itself: --out, --cutoff
 EMA_DECAY = 0.9998  # weight of the old value in the average, after the first updates
+ENGINES = ("torch", "compile", "onnxruntime", "openvino", "opencv")  # what can compute a network
+PRECISIONS = ("float32", "bf16", "fp16", "int8")
+DEFAULT_ENGINE, DEFAULT_PRECISION = "torch", "float32"

@@ -34,6 +34,7 @@ from yolo.console import (
     add_cfg_option,
     add_device_option,
     add_dialect_option,
+    add_engine_options,
     add_names_option,
     add_set_option,
     add_weights_option,
@@ -203,7 +204,8 @@ def _detector(args: argparse.Namespace, device: str) -> Detector:
         expected = f"{network.classes} as in {args.cfg}"
         raise DatasetError(f"{args.names}: found {len(names)} names, expected {expected}")
     letterbox = args.letterbox or network.letterboxed
-    return Detector(network.to(device), names, args.thresh, args.nms, letterbox=letterbox)
+    options = {"letterbox": letterbox, "engine": args.engine, "precision": args.precision}
+    return Detector(network.to(device), names, args.thresh, args.nms, **options)
 
 
 def _check(args: argparse.Namespace, sources: list[MediaSource]) -> None:
@@ -291,6 +293,7 @@ def _arguments() -> argparse.Namespace:
     add_dialect_option(parser, "layers, placement of the image (pjreddie: --letterbox)")
     add_set_option(parser)
     add_device_option(parser)
+    add_engine_options(parser)
 
     add = parser.add_argument_group("sources").add_argument
     add("--recursive", action="store_true", help="also read the subfolders of folders")

@@ -29,6 +29,7 @@ from yolo.console import (
     add_cfg_option,
     add_device_option,
     add_dialect_option,
+    add_engine_options,
     add_recheck_option,
     add_set_option,
     add_weights_option,
@@ -149,7 +150,8 @@ def _evaluation(args: argparse.Namespace, processes: Processes) -> tuple[Evaluat
         args.report.mkdir(parents=True, exist_ok=True)
     letterbox = args.letterbox or network.letterboxed
     network = network.to(device_of(processes, args.device))
-    detector = Detector(network, names, MAP_SCORE_THRESH, MAP_NMS_THRESH, letterbox=letterbox)
+    options = {"letterbox": letterbox, "engine": args.engine, "precision": args.precision}
+    detector = Detector(network, names, MAP_SCORE_THRESH, MAP_NMS_THRESH, **options)
     start = time.perf_counter()
     mine = detections_of(detector, processes.shard(checked.images), args.batch, args.workers)
     found = processes.gather(mine, len(checked.images))
@@ -203,6 +205,7 @@ def _arguments() -> argparse.Namespace:
     add_dialect_option(parser, "layers, placement of the image (pjreddie: --letterbox)")
     add_set_option(parser)
     add_device_option(parser)
+    add_engine_options(parser)
     add("--batch", type=whole_number(1), default=8, metavar="N", help="images at a time; default 8")
     add_workers_option(parser)
     return parser.parse_args()

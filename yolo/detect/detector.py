@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from yolo.defaults import NMS_THRESH, SCORE_THRESH
+from yolo.defaults import DEFAULT_ENGINE, DEFAULT_PRECISION, NMS_THRESH, SCORE_THRESH
 from yolo.detect.inputs import ImageLike, image_pixels
 from yolo.detect.postprocess import diou_exponent_of, on_cpu, postprocess
+from yolo.engines.build import build_engine
 from yolo.letterbox import Placement, letterboxed, place, stretched, to_image
 from yolo.model.class_tree import best_class_one_hot
 from yolo.model.network import Network
@@ -27,9 +28,14 @@ class Detector:
         score_thresh: Scores must exceed this.
         nms_thresh: Two boxes of a class that overlap by more than this become one.
         letterbox: Keep the aspect of the image (pjreddie, AlexeyAB -letter_box) instead of stretching it (AlexeyAB).
+        engine: What computes the network: one of yolo.defaults.ENGINES, or "auto" for the fastest one that is
+            installed. It works on a copy of the weights as they are now; make a new Detector after they changed.
+        precision: "float32", "bf16" or "fp16": the numbers in which the engine computes.
 
     Raises:
         ValueError: The network has no head, or more classes than there are names.
+        CfgError: The engine is unknown, or it cannot compute in the precision or on the network's device.
+        MissingPackageError: The engine's package is not installed.
     """
 
     def __init__(
@@ -39,6 +45,8 @@ class Detector:
         score_thresh: float = SCORE_THRESH,
         nms_thresh: float = NMS_THRESH,
         letterbox: bool = False,
+        engine: str = DEFAULT_ENGINE,
+        precision: str = DEFAULT_PRECISION,
     ) -> None:
         if not network.heads:
             raise ValueError("found a network without a detection head, expected at least one [yolo]")
@@ -46,6 +54,7 @@ class Detector:
             expected = f"{network.classes}, one for each class"
             raise ValueError(f"found {len(names)} names, expected {expected}")
         self.network = network.eval()
+        self.engine = build_engine(network, engine, precision)
         self.names = tuple(names)
         self.score_thresh = score_thresh
         self.nms_thresh = nms_thresh
@@ -102,8 +111,7 @@ class Detector:
     @torch.inference_mode()
     def detect(self, images: Tensor, placements: Sequence[Placement]) -> list[Detections]:
         """Return the Detections of each of the prepared images `[B, C, H, W]`, on the CPU."""
-        device = next(self.network.parameters()).device
-        return self.detections(self.network(images.to(device)), placements)
+        return self.detections(self.engine(images), placements)
 
     @torch.inference_mode()
     def detections(self, raw: list[Tensor], placements: Sequence[Placement]) -> list[Detections]:

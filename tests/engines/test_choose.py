@@ -1,0 +1,124 @@
+"""yolo.engines.choose and cache: the fastest engine is measured once, files are made once."""
+
+import json
+import os
+import time
+
+import pytest
+import torch
+
+from tests.engines.test_build import CFG
+from tests.helpers.golden import network_of
+from yolo.detect.detector import Detector
+from yolo.engines.cache import cached_onnx, graph_key, network_key
+from yolo.engines.choose import CANDIDATES, FastestMaps, fastest, interleaved_medians
+from yolo.engines.fold import folded
+from yolo.errors import MissingPackageError
+
+
+@pytest.fixture
+def network():
+    return folded(network_of(CFG))
+
+
+def engines_that_take(seconds, built):
+    """Build an engine that sleeps; without an entry it is not installed."""
+
+    def build(name):
+        if name not in seconds:
+            raise MissingPackageError(f"{name} is not installed")
+        built.append(name)
+
+        def run(images):
+            time.sleep(seconds[name])
+            return [torch.tensor(float(CANDIDATES.index(name)))]
+
+        return run
+
+    return build
+
+
+def test_the_fastest_engine_computes_and_the_choice_is_kept(network, cache):
+    built, images = [], torch.zeros(1, 3, 32, 32)
+    build = engines_that_take({"torch": 0.02, "onnxruntime": 0.002, "opencv": 0.03}, built)
+    maps = FastestMaps(network, "float32", build)
+    assert maps(images)[0] == CANDIDATES.index("onnxruntime")
+    assert sorted(built) == ["onnxruntime", "opencv", "torch"]  # openvino is not installed
+    assert list(json.loads((cache / "choices.json").read_text()).values()) == ["onnxruntime"]
+
+    built.clear()
+    again = FastestMaps(network, "float32", build)
+    assert again(images)[0] == CANDIDATES.index("onnxruntime") and built == ["onnxruntime"]
+    again(torch.zeros(4, 3, 32, 32))  # more than one image: measured on its own
+    assert len(json.loads((cache / "choices.json").read_text())) == 2
+    built.clear()
+    again(torch.zeros(3, 3, 32, 32))
+    assert built == []
+
+
+def test_a_kept_engine_that_is_gone_is_measured_again(network, cache):
+    images = torch.zeros(1, 3, 32, 32)
+    FastestMaps(network, "float32", engines_that_take({"torch": 0.02, "openvino": 0.001}, []))(images)
+    maps = FastestMaps(network, "float32", engines_that_take({"torch": 0.001}, []))
+    assert maps(images)[0] == CANDIDATES.index("torch")
+
+
+def test_a_broken_or_unwritable_cache_costs_a_measurement_only(network, cache):
+    cache.mkdir()
+    (cache / "choices.json").write_text('{"half')
+    maps = FastestMaps(network, "float32", engines_that_take({"torch": 0.001}, []))
+    assert maps(torch.zeros(1, 3, 32, 32))[0] == CANDIDATES.index("torch")
+    assert list(json.loads((cache / "choices.json").read_text()).values()) == ["torch"]
+
+
+def test_torch_wins_a_tie():
+    assert fastest({"torch": 10.0, "openvino": 9.8}) == "torch"
+    assert fastest({"torch": 10.0, "openvino": 9.0, "opencv": 9.5}) == "openvino"
+
+
+def test_engines_are_measured_in_turn():
+    order = []
+    engines = {name: lambda images, name=name: order.append(name) for name in ("a", "b")}
+    medians = interleaved_medians(engines, torch.zeros(1))
+    assert order[:8] == ["a", "b"] * 4 and set(medians) == {"a", "b"}
+
+
+def test_auto_detects_as_torch_does(network, cache, monkeypatch):
+    monkeypatch.setattr("yolo.engines.choose.MEASURED_SECONDS", 0)
+    image = (torch.rand(40, 60, 3) * 255).byte().numpy()
+    expected = Detector(network, ["cat", "dog"], 0.2)(image)
+    found = Detector(network, ["cat", "dog"], 0.2, engine="auto")(image)
+    assert len(found) == len(expected) > 5
+    torch.testing.assert_close(found.scores, expected.scores, rtol=0, atol=1e-5)
+
+
+def test_the_exported_file_is_made_once_for_each_content_and_size(network, cache):
+    path = cached_onnx(network, (32, 32))
+    assert path.parent == cache
+    written = path.stat().st_ino
+    os.utime(path, (1, 1))
+    assert cached_onnx(network, (32, 32)) == path and path.stat().st_ino == written
+    assert path.stat().st_mtime > 1  # as used, for making room
+    assert cached_onnx(network, (32, 64)) != path
+    with torch.no_grad():
+        network.layers[0].conv.bias[0] += 1
+    assert cached_onnx(network, (32, 32)) != path
+
+
+def test_keys_tell_graphs_and_weights_apart():
+    torch.manual_seed(0)
+    first = network_of(CFG)
+    torch.manual_seed(0)
+    same = network_of(CFG)
+    other_weights = network_of(CFG)
+    assert network_key(first) == network_key(same) != network_key(other_weights)
+    assert graph_key(first) == graph_key(other_weights)
+    for change in (("activation=mish", "activation=swish"), ("size=2\nstride=1", "size=4\nstride=1")):
+        assert graph_key(network_of(CFG.replace(*change, 1))) != graph_key(first), change
+
+
+def test_old_files_make_room(network, cache, monkeypatch):
+    monkeypatch.setattr("yolo.engines.cache.MOST_BYTES", 1)
+    old = cached_onnx(network, (32, 32))
+    new = cached_onnx(network, (64, 64))
+    assert new.exists() and not old.exists()

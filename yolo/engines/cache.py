@@ -1,0 +1,102 @@
+"""Files that engines make from a network, kept in a cache folder under a name made from all that they depend on."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from yolo import __version__
+from yolo.engines.onnx_file import write_onnx
+from yolo.files import writable
+from yolo.model.network import Network
+
+CACHE_VARIABLE = "YOLO_DARKNET_CACHE"  # names another folder
+MOST_BYTES = 4 * 2**30  # of all files; the ones that were not used for the longest time make room
+PLAIN = (bool, int, float, str, tuple, type(None))
+
+
+class RawMaps(nn.Module):
+    """A network as an exporter needs it: images in, a tuple of raw maps out."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(self.network(images))
+
+
+def cache_folder() -> Path:
+    """Return the folder for files that can be made again: $YOLO_DARKNET_CACHE, else the user's cache.
+
+    Without a home that can be written, it is a folder of this user in the system's temporary folder.
+    """
+    if given := os.environ.get(CACHE_VARIABLE):
+        return Path(given)
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = base / "yolo-darknet"
+    return folder if writable(folder) else Path(tempfile.gettempdir()) / f"yolo-darknet-{os.getuid()}"
+
+
+def network_key(network: Network) -> str:
+    """Return a hash of what a network computes: its graph, the settings of its layers and all its numbers."""
+    digest = hashlib.sha256(_graph_text(network).encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:32]
+
+
+def graph_key(network: Network) -> str:
+    """Return a hash of a network's graph and the settings of its layers, without its weights."""
+    return hashlib.sha256(_graph_text(network).encode()).hexdigest()[:32]
+
+
+def cached_onnx(network: Network, size: tuple[int, int]) -> Path:
+    """Return the ONNX file of a network's raw maps for images of `size` (height, width), made if it is not there.
+
+    Args:
+        network: Folded. The file has an input `images` of any batch size and an output for each raw map.
+        size: Of the images; the file holds for this size only.
+
+    Raises:
+        MissingPackageError: The package onnx is not installed.
+        OSError: The file cannot be written.
+    """
+    folder = cache_folder()
+    height, width = size
+    path = folder / f"{network_key(network)}-{width}x{height}-{__version__}.onnx"
+    if path.exists():
+        path.touch()
+        return path
+    images = torch.zeros(2, network.input.channels, height, width)
+    names = [f"map{index}" for index in range(len(network.outputs))]
+    write_onnx(RawMaps(network), images, path, output_names=names, dynamic_batch=True)
+    _make_room(folder, path)
+    return path
+
+
+def _make_room(folder: Path, newest: Path) -> None:
+    """Remove the exported files that were not used for the longest time, as far as all exceed MOST_BYTES."""
+    files = sorted(folder.glob("*.onnx"), key=lambda file: file.stat().st_mtime, reverse=True)
+    total = 0
+    for file in files:
+        total += file.stat().st_size
+        if total > MOST_BYTES and file != newest:
+            file.unlink(missing_ok=True)
+
+
+def _graph_text(network: Network) -> str:
+    """Return the graph as text: the modules with their plain attributes and the functions of their activations."""
+    rows = [repr((network.kinds, network.sources, network.outputs, network.dialect))]
+    for name, module in network.named_modules():
+        settings = {
+            key: value if isinstance(value, PLAIN) else getattr(value, "__qualname__", None)
+            for key, value in sorted(vars(module).items())
+            if not key.startswith("_") and key != "training"
+        }
+        rows.append(f"{name} {type(module).__name__} {settings}")
+    return "\n".join(rows)

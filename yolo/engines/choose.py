@@ -1,0 +1,158 @@
+"""The engine `auto`: the fastest engine on this machine for this network, by a short measurement that is kept."""
+
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from yolo.engines.cache import cache_folder, graph_key
+from yolo.engines.shapes import Engine
+from yolo.errors import MissingPackageError
+from yolo.files import write_text
+from yolo.model.network import Network
+
+log = logging.getLogger(__name__)
+
+# Without `compile`, which needs up to a minute at each start. `torch` comes first: it wins a tie.
+CANDIDATES = ("torch", "openvino", "onnxruntime", "opencv")
+PACKAGES = ("torch", "openvino", "onnxruntime", "opencv-python", "opencv-python-headless")
+CHOICES = "choices.json"  # in the cache folder
+LEAST_ROUNDS, MOST_ROUNDS = 3, 15
+MEASURED_SECONDS = 1.5  # further rounds end after it
+WORTHWHILE = 0.97  # another engine must need less than this part of torch's time, so that chance does not choose it
+
+Build = Callable[[str], Engine]  # the name of an engine → the engine
+
+
+class FastestMaps:
+    """`maps(images)` computes the raw maps by the engine that is the fastest for images of this size.
+
+    The first batch of a size is measured, once with one image and once with more. The choice is kept in the cache
+    folder by machine, versions, threads, network (without its weights), size and precision.
+
+    Args:
+        network: Not changed.
+        precision: Of the engines.
+        build: Makes an engine; MissingPackageError and CfgError leave it out.
+    """
+
+    def __init__(self, network: Network, precision: str, build: Build) -> None:
+        self._graph = graph_key(network)
+        self._precision = precision
+        self._build = build
+        self._engines: dict[str, Engine] = {}
+        self.chosen: dict[tuple[int, ...], str] = {}  # by (height, width, 1 or 2 for more images)
+
+    def __call__(self, images: Tensor) -> list[Tensor]:
+        """float32 `[B, C, H, W]` → float32 raw maps, as `Network.forward` gives them."""
+        kind = (*images.shape[2:], min(2, len(images)))
+        if kind not in self.chosen:
+            self.chosen[kind] = self._choose(images)
+            keep = set(self.chosen.values())
+            self._engines = {name: engine for name, engine in self._engines.items() if name in keep}
+        return self._engine(self.chosen[kind])(images)
+
+    def _engine(self, name: str) -> Engine:
+        if name not in self._engines:
+            self._engines[name] = self._build(name)
+        return self._engines[name]
+
+    def _choose(self, images: Tensor) -> str:
+        """Return the name of the fastest engine for such images, from the cache or by a measurement."""
+        height, width = images.shape[2:]
+        batch = "one" if len(images) == 1 else "many"
+        parts = (self._graph, f"{width}x{height}", batch, self._precision, f"{torch.get_num_threads()} threads")
+        key = " ".join((*parts, machine_text()))
+        path = cache_folder() / CHOICES
+        kept = _read_choices(path).get(key)
+        if kept in CANDIDATES and self._tried(kept, images):
+            return kept
+        milliseconds = self._measure(images)
+        name = fastest(milliseconds)
+        log.info("engine auto: %s (%s)", name, ", ".join(f"{each} {ms:.1f} ms" for each, ms in milliseconds.items()))
+        _keep_choice(path, key, name)
+        return name
+
+    def _measure(self, images: Tensor) -> dict[str, float]:
+        """Return the median milliseconds of each engine that works. torch always does."""
+        able = [name for name in CANDIDATES if name == "torch" or self._tried(name, images)]
+        return interleaved_medians({name: self._engine(name) for name in able}, images)
+
+    def _tried(self, name: str, images: Tensor) -> bool:
+        """Whether an engine is installed and runs the network."""
+        try:
+            self._engine(name)(images)
+        except MissingPackageError:
+            return False
+        except Exception as error:  # each library has its own for a layer that it does not know
+            log.info("engine auto: without %s: %s", name, str(error).splitlines()[0])
+            return False
+        return True
+
+
+def interleaved_medians(engines: Mapping[str, Engine], images: Tensor) -> dict[str, float]:
+    """Return the median milliseconds of each engine, run in turn so that a busy moment meets all of them."""
+    times: dict[str, list[float]] = {name: [] for name in engines}
+    for engine in engines.values():
+        engine(images)  # compiles, allocates
+    begun = time.perf_counter()
+    for number in range(MOST_ROUNDS):
+        if number >= LEAST_ROUNDS and time.perf_counter() - begun > MEASURED_SECONDS:
+            break
+        for name, engine in engines.items():
+            start = time.perf_counter()
+            engine(images)
+            times[name].append(time.perf_counter() - start)
+    return {name: 1000 * statistics.median(each) for name, each in times.items()}
+
+
+def fastest(milliseconds: Mapping[str, float]) -> str:
+    """Return the fastest engine; it is torch unless another one is faster by more than chance."""
+    name = min(milliseconds, key=milliseconds.__getitem__)
+    return name if milliseconds[name] < WORTHWHILE * milliseconds["torch"] else "torch"
+
+
+def machine_text() -> str:
+    """Return what a measurement depends on beside the network: processor, cores, versions of the engines."""
+    versions = [f"{name}={_version(name)}" for name in PACKAGES]
+    return " ".join((_processor(), f"{os.cpu_count()} cores", *versions))
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
+def _processor() -> str:
+    """Return the processor's name; Linux gives it in /proc/cpuinfo only."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _read_choices(path: Path) -> dict[str, str]:
+    """Return the choices that were kept; none if the file is not there or broken."""
+    try:
+        choices = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return choices if isinstance(choices, dict) else {}
+
+
+def _keep_choice(path: Path, key: str, name: str) -> None:
+    try:
+        write_text(path, json.dumps({**_read_choices(path), key: name}, indent=1) + "\n")
+    except OSError as error:  # a folder that cannot be written: measured again next time
+        log.warning("the choice of the engine is not kept: %s: %s", error.filename, error.strerror)

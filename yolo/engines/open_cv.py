@@ -1,0 +1,29 @@
+"""The engine `opencv`: OpenCV's dnn module, which needs no further package. It uses OpenCV's own threads."""
+
+import os
+
+import cv2
+import torch
+from torch import Tensor
+
+from yolo.engines.cache import cached_onnx
+from yolo.engines.fold import folded
+from yolo.engines.shapes import MapsByShape, Runner, Shape
+from yolo.model.network import Network
+
+
+def opencv_maps(network: Network) -> MapsByShape:
+    """Return the engine, which computes in float32. Raises MissingPackageError: onnx, to export, is not installed."""
+    copied = folded(network).cpu()
+    names = [f"map{index}" for index in range(len(copied.outputs))]
+
+    def make_runner(shape: Shape) -> Runner:
+        net = cv2.dnn.readNetFromONNX(os.fspath(cached_onnx(copied, shape[2:])))
+
+        def run(images: Tensor) -> list[Tensor]:
+            net.setInput(images.numpy())
+            return [torch.from_numpy(each.copy()) for each in net.forward(names)]
+
+        return run
+
+    return MapsByShape(make_runner)

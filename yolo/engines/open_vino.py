@@ -1,0 +1,55 @@
+"""The engine `openvino`: OpenVINO on the CPU, with as many threads as PyTorch uses."""
+
+import torch
+from torch import Tensor
+
+from yolo.engines.cache import cached_onnx
+from yolo.engines.fold import folded
+from yolo.engines.shapes import MapsByShape, Runner, Shape
+from yolo.errors import CfgError
+from yolo.extras import import_extra
+from yolo.model.network import Network
+
+HINTS = {"float32": "f32", "bf16": "bf16", "fp16": "f16"}
+CAPABILITIES = {"float32": "FP32", "bf16": "BF16", "fp16": "FP16"}
+
+
+def openvino_maps(network: Network, precision: str) -> MapsByShape:
+    """Return the engine.
+
+    Without a hint, OpenVINO computes in bf16 wherever the CPU can; here float32 means float32.
+
+    Raises:
+        CfgError: The CPU has no instructions for the precision.
+        MissingPackageError: The package is not installed.
+    """
+    openvino = import_extra("openvino", "openvino", "--engine openvino")
+    copied = folded(network).cpu()
+    core = openvino.Core()
+    able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if CAPABILITIES[precision] not in able:
+        raise CfgError(f"found precision {precision}, expected one that this CPU computes: {', '.join(able)}")
+
+    def make_runner(shape: Shape) -> Runner:
+        model = core.read_model(cached_onnx(copied, shape[2:]))
+        model.reshape(list(shape))
+        options = {
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        request = core.compile_model(model, "CPU", options).create_infer_request()
+        shapes = [tuple(output.shape) for output in model.outputs]
+
+        def run(images: Tensor) -> list[Tensor]:
+            maps = [torch.empty(each) for each in shapes]
+            request.set_input_tensor(openvino.Tensor(images.numpy(), shared_memory=True))
+            for index, map_ in enumerate(maps):
+                request.set_output_tensor(index, openvino.Tensor(map_.numpy(), shared_memory=True))
+            request.infer()
+            return maps
+
+        return run
+
+    return MapsByShape(make_runner)
