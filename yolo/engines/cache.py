@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from yolo import __version__
 from yolo.engines.onnx_file import write_onnx
 from yolo.files import writable
 from yolo.model.network import Network
 
+FILE_VERSION = 1  # to be raised when the same network is exported to another file
 CACHE_VARIABLE = "YOLO_DARKNET_CACHE"  # names another folder
 MOST_BYTES = 4 * 2**30  # of all files; the ones that were not used for the longest time make room
 PLAIN = (bool, int, float, str, tuple, type(None))
@@ -68,7 +68,7 @@ def cached_onnx(network: Network, size: tuple[int, int]) -> Path:
     """
     folder = cache_folder()
     height, width = size
-    path = folder / f"{network_key(network)}-{width}x{height}-{__version__}.onnx"
+    path = folder / f"{network_key(network)}-{width}x{height}-v{FILE_VERSION}.onnx"
     if path.exists():
         path.touch()
         return path
