@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import cv2
 import torch
 from torch import Tensor
 
 from yolo.engines.cache import cache_folder, graph_key
 from yolo.engines.shapes import Engine
-from yolo.errors import MissingPackageError
+from yolo.errors import CfgError, MissingPackageError, WeightsError
 from yolo.files import write_text
 from yolo.model.network import Network
 
@@ -92,7 +93,7 @@ class FastestMaps:
             self._engine(name)(images)
         except MissingPackageError:
             return False
-        except Exception as error:  # each library has its own for a layer that it does not know
+        except (CfgError, WeightsError, OSError, RuntimeError, cv2.error) as error:  # such as an unknown layer
             log.info("engine auto: without %s: %s", name, str(error).splitlines()[0])
             return False
         return True
