@@ -18,7 +18,7 @@ COMMANDS = {  # group → names of modules in yolo/commands
         "anchors",
         "show_augment",
     ),
-    "training": ("train", "find_lr"),
+    "training": ("new", "train", "find_lr"),
     "use": ("detect", "classify"),
     "scores": ("evaluate", "compare", "score", "score_voc"),
     "networks": ("summary", "convert_weights", "support_table"),

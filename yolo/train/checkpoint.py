@@ -135,6 +135,11 @@ def load_checkpoint(
     return Progress(content["step"], content["seen"], content["seed"], content["best_map"], content["how"])
 
 
+def checkpoint_step(path: str | Path) -> int:
+    """Return how many steps the run of a checkpoint has done. Raises WeightsError if the file is no checkpoint."""
+    return _read(path)["step"]
+
+
 def _check_optimizer(path: str | Path, optimizer: Optimizer, state: dict) -> None:
     """Raise WeightsError for other parameter groups: other layers are frozen, or the optimizer is another one."""
     expected = [len(group["params"]) for group in optimizer.state_dict()["param_groups"]]

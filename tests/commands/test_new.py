@@ -1,0 +1,110 @@
+"""new: a folder of images becomes a scored detector; started again it goes on, and replaces nothing."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.helpers.command_calls import CPU, one_line
+from tests.helpers.tiny_data import cfg_text, with_classes, write_image
+from yolo.cfg import read_cfg, read_data
+from yolo.data.shapes import write_shapes
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """The current folder: photos/ with ten images and their VOC XML side by side, and a small cfg."""
+    write_shapes(tmp_path / "drawn", 10, 1, 1, (64, 64))
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for path in (*(tmp_path / "drawn" / "JPEGImages").iterdir(), *(tmp_path / "drawn" / "Annotations").iterdir()):
+        shutil.move(path, folder)
+    (tmp_path / "small.cfg").write_text(with_classes(cfg_text(), 80))
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+NEW = ("photos", "--base", "small.cfg", "--epochs", 3, *CPU)
+
+
+def test_the_first_start_prepares_everything_and_prints_what_comes_next(call, photos):
+    code, out, err = call("new", *NEW)
+    assert (code, err) == (0, "")
+    assert "$ yolo-darknet convert_voc photos --split 0.2 --seed 0 --name photos --out photos-detector/data\n" in out
+    sections = read_cfg("photos-detector/photos.cfg")
+    assert sections[-1].integer("classes") == 3 and sections[0].integer("max_batches") < 20
+    *_, train, evaluate, detect = out.splitlines()
+    assert train.startswith("  yolo-darknet train --cfg photos-detector/photos.cfg --data photos-detector/data/")
+    assert (
+        "--weights photos-detector/run/photos_best.weights" in evaluate
+        and "--report photos-detector/report" in evaluate
+    )
+    assert "--out photos-detector/pictures --json photos-detector/detections.json" in detect
+    assert out.count("next") == 1 and not (photos.parent / "photos-detector" / "run").exists()
+
+
+def test_go_trains_scores_and_draws_and_says_so_the_second_time(call, photos, tmp_path):
+    assert call("new", *NEW)[0] == 0
+    out = tmp_path / "photos-detector"
+    # as an interruption leaves it: one step is done
+    data = next(out.glob("data/*.data"))
+    train = ("--cfg", out / "photos.cfg", "--data", data, "--out", "photos-detector/run", "--workers", 0, *CPU)
+    assert call("train", *train, "--max-batches", 1)[0] == 0
+    code, said, _ = call("new", *NEW, "--go")
+    assert code == 0
+    assert "== labels and lists: done before" in said and "== a cfg for these classes and boxes: done before" in said
+    assert "--resume photos-detector/run/photos_last.pt" in said
+    last = read_cfg(out / "photos.cfg")[0].integer("max_batches")
+    assert f"step {last}: photos-detector/run/photos_last.weights" in said
+    assert (out / "report" / "index.html").is_file()
+    valid = read_data(data).valid.read_text().splitlines()
+    assert len(list((out / "pictures").iterdir())) == len(valid) > 0
+    assert len(json.loads((out / "detections.json").read_text())) == len(valid)
+    kept = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    code, said, _ = call("new", *NEW, "--go")
+    assert code == 0 and said.count("done before") == 5 and "$ " not in said
+    assert "network: photos-detector/photos.cfg, photos-detector/run/photos_best.weights" in said
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == kept
+    one_line(call("new", *NEW, "--seed", 3), "photos-detector: found a start with seed=0, expected 3; --out takes")
+
+
+def test_wrong_folders_and_options_are_one_line_and_write_nothing(call, photos, tmp_path):
+    one_line(call("new", "away"), "away: found no such folder, expected one with images")
+    one_line(call("new", "photos", "--width", 64), "found one of --width and --height")
+    (tmp_path / "empty").mkdir()
+    one_line(call("new", "empty", *CPU), "empty: found no annotations, expected images with VOC XML, COCO JSON or")
+    (tmp_path / "mine" / "run").mkdir(parents=True)
+    one_line(call("new", *NEW, "--out", "mine"), "mine/run: found what `new` did not write")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["run"]
+
+
+def test_a_folder_with_coco_json_is_converted_too(call, photos, tmp_path):
+    folder = tmp_path / "coco"
+    for part in ("train", "valid"):
+        (folder / part).mkdir(parents=True)
+    for number, path in enumerate(sorted(photos.glob("*.jpg"))[:4]):
+        shutil.copy(path, folder / ("train" if number < 3 else "valid"))
+    for part in ("train", "valid"):
+        images = [{"id": n, "file_name": path.name, "width": 64, "height": 64}
+                  for n, path in enumerate(sorted((folder / part).iterdir()))]  # fmt: skip
+        boxes = [{"id": n + 1, "image_id": n, "category_id": 1, "bbox": [8, 8, 20 + 9 * n, 24], "area": 480,
+                  "iscrowd": 0} for n in range(len(images))]  # fmt: skip
+        content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "thing"}]}
+        (folder / part / "_annotations.coco.json").write_text(json.dumps(content))
+    code, out, err = call("new", "coco", "--base", "small.cfg", "--epochs", 1, *CPU)
+    assert (code, err) == (0, "")
+    command = "convert_coco --train coco/train/_annotations.coco.json:coco/train --valid coco/valid/"
+    assert command in out
+    data = read_data(next((tmp_path / "coco-detector" / "data").glob("*.data")))
+    assert [len(path.read_text().splitlines()) for path in (data.train, data.valid)] == [3, 1]
+
+
+def test_the_input_on_a_cpu_has_the_images_shape_in_multiples_of_32(load_tool, tmp_path):
+    """By hand: 640 x 480 becomes 320 x 240, and 240 is 7.5 x 32."""
+    size = load_tool("new")._cpu_size
+    paths = [write_image(tmp_path / f"{number}.png", np.zeros((480, 640, 3), np.uint8)) for number in range(3)]
+    small = write_image(tmp_path / "small.png", np.zeros((40, 160, 3), np.uint8))
+    assert size([*paths, small]) == (320, 256)
+    assert size([small]) == (160, 32)
+    assert size([]) == (320, 320)

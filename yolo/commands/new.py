@@ -1,0 +1,326 @@
+"""Make a detector from a folder of images: convert, split, make a cfg, train, score, draw.
+
+DIR holds images with VOC XML, COCO JSON or label files, in any of the layouts that the converters know. Without a
+division of its own, a fifth of the images is for scoring. The command writes the lists and NAME.cfg to OUT, and prints
+the commands that train, score and draw; with --go it runs them. OUT then has run/ (weights, chart.png), report/
+(index.html) and pictures/ (the images for scoring with boxes). Started again, it goes on where it was interrupted.
+
+On a GPU the network is yolov4-tiny, trained as long as Darknet advises. On a CPU it is a small one, `shapes`, at about
+320 pixels, trained on 24,000 images; some minutes to half an hour. --base, --width, --height and --epochs decide
+otherwise.
+
+example:
+  yolo-darknet new photos --go
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import sys
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from importlib import import_module
+from io import StringIO
+from pathlib import Path
+from statistics import median
+
+from yolo.cfg import DataFile, read_cfg, read_data
+from yolo.console import add_device_option, cfg_file, command_parser, positive, stop, weights_file, whole_number
+from yolo.errors import DatasetError, OutputError
+from yolo.files import locked, write_text
+
+LOCK = ".new.lock"
+OPTIONS_FILE = "new.json"  # the options of the first start
+WRITTEN = ("data", "run", "report", "pictures", "detections.json")  # in OUT, beside NAME.cfg
+GPU_BASE, CPU_BASE = "yolov4-tiny", "shapes"
+SCORED_SHARE = 0.2  # of the images, where the folder does not divide them itself
+CPU_SIDE = 320  # pixels of the longer side of the network input
+CPU_IMAGES = 24_000  # to train on, with repetitions: those of the demo
+CPU_LEAST_EPOCHS = 10.0
+ADVISING = ("convert_voc", "convert_coco", "split", "make_cfg")  # print last what comes next, which `new` knows better
+STRIDE = 32  # of the coarsest map of most networks; a multiple of it fits all of them
+MEASURED_IMAGES = 50  # whose size is looked at
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command of the guided start. result: the file that it writes last."""
+
+    title: str
+    command: str
+    options: tuple[str, ...]
+    result: Path
+
+    def line(self) -> str:
+        """Return the command as it is typed into a shell."""
+        return shlex.join(["yolo-darknet", self.command, *self.options])
+
+
+def main() -> None:
+    args = _arguments()
+    if not args.folder.is_dir():
+        stop(f"{args.folder}: found no such folder, expected one with images and annotations")
+    if (args.width is None) != (args.height is None):
+        stop("found one of --width and --height, expected both or none")
+    name = args.name or re.sub(r"\s+", "_", args.folder.resolve().name)
+    out = args.out or Path(f"{name}-detector")
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out / LOCK):
+        _check_options(out, args, name)
+        data_file = _converted(args, out, name)
+        data = read_data(data_file)
+        cfg = out / f"{name}.cfg"
+        _run(_cfg_step(args, data_file, data, cfg))
+        steps = _last_steps(args, data_file, data, cfg)
+        if args.go:
+            for step in steps:
+                _run(step)
+    _say_end(steps, cfg, data, args.go)
+
+
+def _say_end(steps: list[Step], cfg: Path, data: DataFile, done: bool) -> None:
+    if not done:
+        print("\nnext, or `--go` for all of them:")
+        for step in steps:
+            print(f"  {step.line()}")
+        return
+    weights = _best_weights(cfg, data)
+    print(f"\nnetwork: {cfg}, {weights}")
+    for step in steps[1:]:
+        place = step.result.parent / "index.html" if step.command == "evaluate" else _option(step, "--out")
+        print(f"{step.title}: {place}")
+    names = shlex.quote(str(data.names))
+    print(f"next: yolo-darknet detect --cfg {shlex.quote(str(cfg))} --weights {shlex.quote(str(weights))} "
+          f"--names {names} IMAGE --out out")  # fmt: skip
+
+
+def _option(step: Step, name: str) -> str:
+    return step.options[step.options.index(name) + 1]
+
+
+# ------------------------------------------------------------------------------------------------------------ the steps
+
+
+def _converted(args: argparse.Namespace, out: Path, name: str) -> Path:
+    """Convert the annotations unless that is done, and return the .data file."""
+    folder = out / "data"
+    existing = sorted(folder.glob("*.data"))
+    if not existing:
+        _run(_convert_step(args, folder, name))
+        existing = sorted(folder.glob("*.data"))
+    else:
+        _say_done("labels and lists", existing[0])
+    return existing[0]
+
+
+def _convert_step(args: argparse.Namespace, out: Path, name: str) -> Step:
+    from yolo.data.convert.recognize import AnnotationKind, annotations_of, coco_files
+
+    kind = annotations_of(args.folder)
+    common = ("--name", name, "--out", str(out))
+    seed = ("--seed", str(args.seed))
+    split = ("--split", f"{args.split or SCORED_SHARE:g}", *seed)
+    if kind is AnnotationKind.VOC:
+        divided = args.split is None and _voc_is_divided(args.folder)
+        command, options = "convert_voc", (str(args.folder), *(() if divided else split))
+    elif kind is AnnotationKind.COCO:
+        pairs = [(f"{each.path}:{each.images}", each.scored) for each in coco_files(args.folder)]
+        train, valid = ([pair for pair, scored in pairs if scored is wanted] for wanted in (False, True))
+        if args.split is not None or not train:
+            train, valid = train + valid, []
+        command, options = "convert_coco", ("--train", *train, *(("--valid", *valid) if valid else split))
+    else:  # `split` takes the folder's own division, or the same share
+        command, options = "split", (str(args.folder), *(split if args.split is not None else seed))
+    return Step(f"labels and lists from {kind.value}", command, (*options, *common), out / "voc.data")
+
+
+def _voc_is_divided(folder: Path) -> bool:
+    """Whether a folder of VOC XML says itself which images are for scoring."""
+    from yolo.data.convert.voc_layout import read_folder
+
+    return bool(read_folder(folder.resolve(), whole=False).valid)
+
+
+def _cfg_step(args: argparse.Namespace, data_file: Path, data: DataFile, cfg: Path) -> Step:
+    from yolo.formats.label_files import read_list
+
+    on_cpu = args.device == "cpu"
+    base = args.base or (CPU_BASE if on_cpu else GPU_BASE)
+    size, epochs = (args.width, args.height), args.epochs
+    images = read_list(data.train)
+    if on_cpu and epochs is None:
+        epochs = max(CPU_LEAST_EPOCHS, round(CPU_IMAGES / max(1, len(images))))
+    if on_cpu and args.base is None and args.width is None:
+        size = _cpu_size(images)
+    options = ["--base", str(base), "--data", str(data_file), "--out", str(cfg), "--device", args.device]
+    if size[0] is not None:
+        options += ["--width", str(size[0]), "--height", str(size[1])]
+    if epochs is not None:
+        options += ["--epochs", f"{epochs:g}"]
+    return Step("a cfg for these classes and boxes", "make_cfg", tuple(options), cfg)
+
+
+def _cpu_size(images: list[Path]) -> tuple[int, int]:
+    """Return (width, height) of a network input that is quick on a CPU: the images' shape, at most CPU_SIDE long."""
+    from yolo.data.image_header import read_header
+
+    headers = [read_header(path) for path in images[:MEASURED_IMAGES]]
+    sizes = [header.size for header in headers if header is not None]
+    if not sizes:
+        return CPU_SIDE, CPU_SIDE
+    height, width = (median(sides) for sides in zip(*sizes, strict=True))
+    scale = min(1.0, CPU_SIDE / max(height, width))
+    width, height = (max(STRIDE, round(scale * side / STRIDE) * STRIDE) for side in (width, height))
+    return width, height
+
+
+def _last_steps(args: argparse.Namespace, data_file: Path, data: DataFile, cfg: Path) -> list[Step]:
+    """Return the steps after the cfg: train, score, draw."""
+    out, weights = cfg.parent, _best_weights(cfg, data)
+    device = ("--device", args.device)
+    start = ("--weights", str(args.weights), "--cutoff", "auto") if args.weights else ()
+    network = ("--cfg", str(cfg))
+    steps = [
+        Step(
+            "training", "train", (*network, "--data", str(data_file), *start, "--out", str(out / "run"), *device),
+            out / "run" / f"{cfg.stem}_last.weights",
+        )
+    ]  # fmt: skip
+    network = (*network, "--weights", str(weights))
+    if data.valid is not None:
+        report = out / "report"
+        steps.append(
+            Step(
+                "report", "evaluate", (*network, "--data", str(data_file), "--report", str(report), *device),
+                report / "report.json",
+            )
+        )  # fmt: skip
+    found = out / "detections.json"
+    steps.append(
+        Step(
+            "pictures with boxes", "detect",
+            (*network, "--names", str(data.names), str(data.valid or data.train), "--out", str(out / "pictures"),
+             "--json", str(found), *device),
+            found,
+        )
+    )  # fmt: skip
+    return steps
+
+
+def _best_weights(cfg: Path, data: DataFile) -> Path:
+    return cfg.parent / "run" / f"{cfg.stem}_{'last' if data.valid is None else 'best'}.weights"
+
+
+# --------------------------------------------------------------------------------------------------------- running them
+
+
+def _run(step: Step) -> None:
+    """Run a step unless its result is there; a training that was interrupted goes on."""
+    options = step.options
+    if step.command == "train":
+        options = _train_options(step)
+    elif step.result.exists() and step.result.stat().st_mtime >= _newest_input(step):
+        options = None
+    if options is None:
+        _say_done(step.title, step.result)
+        return
+    line = Step(step.title, step.command, options, step.result).line()
+    print(f"\n== {step.title}\n$ {line}", flush=True)
+    before = sys.argv
+    sys.argv = [f"yolo-darknet {step.command}", *options]  # argparse shows the first as the program
+    output = StringIO() if step.command in ADVISING else sys.stdout
+    try:
+        with redirect_stdout(output):
+            import_module(f"yolo.commands.{step.command}").main()
+    finally:
+        sys.argv = before
+        if isinstance(output, StringIO):
+            print(output.getvalue().partition("\nnext:")[0].rstrip(), flush=True)
+
+
+def _say_done(title: str, result: Path) -> None:
+    print(f"\n== {title}: done before, {result}", flush=True)
+
+
+def _newest_input(step: Step) -> float:
+    """Return when the weights that a step uses were written; 0 for a step without weights."""
+    if "--weights" not in step.options:
+        return 0.0
+    weights = Path(_option(step, "--weights"))
+    return weights.stat().st_mtime if weights.exists() else float("inf")
+
+
+def _train_options(step: Step) -> tuple[str, ...] | None:
+    """Return the options with which a training starts or goes on; None if it is complete."""
+    from yolo.train.checkpoint import checkpoint_step
+
+    checkpoint = step.result.with_suffix(".pt")
+    if not checkpoint.exists():
+        interrupted = step.result.parent.exists()  # before the first save: there are logs
+        return (*step.options, *(("--overwrite",) if interrupted else ()))
+    if checkpoint_step(checkpoint) >= read_cfg(_option(step, "--cfg"))[0].integer("max_batches", 0):
+        return None
+    options = list(step.options)
+    for name in ("--weights", "--cutoff"):
+        if name in options:
+            place = options.index(name)
+            del options[place : place + 2]
+    return (*options, "--resume", str(checkpoint))
+
+
+def _check_options(out: Path, args: argparse.Namespace, cfg_name: str) -> None:
+    """Note the options at the first start. Raise OutputError for other options at a later one."""
+    wanted = ("folder", "base", "weights", "width", "height", "epochs", "split", "seed", "name")
+    given = {name: value if isinstance(value, (int, float)) else value and str(value)
+             for name, value in ((name, getattr(args, name)) for name in wanted)}  # fmt: skip
+    given["folder"] = str(args.folder.resolve())
+    path = out / OPTIONS_FILE
+    if not path.exists():
+        others = [out / name for name in (*WRITTEN, f"{cfg_name}.cfg") if (out / name).exists()]
+        if others:
+            raise OutputError(f"{others[0]}: found what `new` did not write, expected --out without it")
+        write_text(path, json.dumps(given, indent=1) + "\n")
+        return
+    try:
+        before = json.loads(path.read_text())
+    except ValueError:
+        raise DatasetError(f"{path}: found no JSON, expected what `new` writes; delete the file") from None
+    different = [name for name in given if given[name] != before.get(name)]
+    if different:
+        name = different[0]
+        raise OutputError(
+            f"{out}: found a start with {name}={before.get(name)}, expected {given[name]}; "
+            "--out takes another folder for other options"
+        )
+
+
+def _share(text: str) -> float:
+    number = positive(text)
+    if number >= 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number above 0 and below 1, such as 0.2")
+    return number
+
+
+def _arguments() -> argparse.Namespace:
+    parser = command_parser(__doc__)
+    add = parser.add_argument
+    add("folder", type=Path, metavar="DIR", help="images and their annotations")
+    add("--go", action="store_true", help="train, score and draw, too; or go on with it after an interruption")
+    add("--out", type=Path, metavar="OUT", help="where everything goes; default: NAME-detector")
+    add("--name", metavar="NAME", help="of the cfg and the weights; default: the folder's name")
+    add("--base", type=cfg_file, metavar="CFG", help="the network: a cfg, or the name of one in the package")
+    add(
+        "--weights", type=weights_file, metavar="FILE",
+        help="train from these weights, as many layers as they have: a file, or the name of a published model",
+    )  # fmt: skip
+    add("--width", type=whole_number(1), metavar="W", help="of the network input")
+    add("--height", type=whole_number(1), metavar="H")
+    add("--epochs", type=positive, metavar="N", help="passes over the training images")
+    add("--split", type=_share, metavar="F",
+        help=f"share of the images to score on; default: DIR's own division, else {SCORED_SHARE:g}")  # fmt: skip
+    add("--seed", type=whole_number(0), default=0, metavar="N", help="of --split; default 0")
+    add_device_option(parser)
+    return parser.parse_args()
