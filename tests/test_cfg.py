@@ -1,8 +1,21 @@
 """yolo.cfg: Darknet's text grammar, and mistakes named with file, line, key, what was found and what was expected."""
 
+from pathlib import Path
+
 import pytest
 
-from yolo.cfg import Entry, check_overrides, locate, override, parse_cfg, read_cfg, read_data, read_names
+from yolo.cfg import (
+    Entry,
+    check_data_files,
+    check_overrides,
+    locate,
+    override,
+    parse_cfg,
+    read_cfg,
+    read_classes,
+    read_data,
+    read_names,
+)
 from yolo.errors import CfgError, DatasetError
 
 
@@ -341,3 +354,50 @@ def test_a_misspelt_key_or_section_gets_a_hint(given, match):
         for head in (1, 3):
             sections[head].text("classes")
         check_overrides(sections, given)
+
+
+def test_a_data_file_in_utf16_is_read(tmp_path, caplog):
+    path = tmp_path / "my.data"
+    path.write_bytes("classes=3\r\nnames=für.names\r\n".encode("utf-16"))
+    assert (read_data(path).classes, str(read_data(path).names)) == (3, "für.names")
+    assert caplog.messages[0] == f"{path}: found UTF-16, read as such; Darknet reads UTF-8 only"
+    (tmp_path / "my.names").write_bytes("犬\r\n猫\r\n".encode("utf-16"))
+    assert read_names(tmp_path / "my.names") == ["犬", "猫"]
+    (tmp_path / "x.cfg").write_bytes("[net]\nbatch=1\n".encode("utf-16"))
+    assert read_cfg(tmp_path / "x.cfg")[0].integer("batch") == 1
+    for name, read, kind in (
+        ("my.data", read_data, DatasetError),
+        ("x.cfg", read_cfg, CfgError),
+        ("my.names", read_names, DatasetError),
+    ):
+        (tmp_path / name).write_bytes("classes=3\n".encode("utf-16-be"))
+        with pytest.raises(kind, match=f"{name}: found UTF-16 without a byte order mark, expected UTF-8 text$"):
+            read(tmp_path / name)
+
+
+def test_backslashes_of_windows_are_read_where_the_file_is_there(tmp_path, caplog):
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists/train.txt").touch()
+    path = tmp_path / "my.data"
+    path.write_text("classes=1\ntrain=lists\\train.txt\nvalid=lists\\valid.txt\nnames=away.names\n")
+    data = read_data(path)
+    assert data.train == tmp_path / "lists/train.txt"
+    note = f"read as {tmp_path}/lists/train.txt (a backslash is no folder here)"
+    assert caplog.messages == [f"{path}:2: train: found 'lists\\\\train.txt', {note}"]
+    check_data_files(data, "train", "difficult")
+    with pytest.raises(DatasetError) as error:
+        check_data_files(data, "train", "valid")
+    looked = rf"looked for {Path.cwd()}/lists\valid.txt and {tmp_path}/lists\valid.txt"
+    hint = "a backslash is no folder here, with / instead it is not there either"
+    place = rf"{path}:3: valid: found 'lists\\valid.txt'"
+    assert str(error.value) == f"{place}, expected a file that is there; {looked}; {hint}"
+    with pytest.raises(
+        DatasetError, match=rf":4: names: found 'away.names', .*; looked for .*/away.names and {tmp_path}/away.names$"
+    ):
+        check_data_files(data, "names")
+
+
+def test_two_classes_of_one_name_are_refused(tmp_path):
+    (tmp_path / "my.names").write_text("dog\ncat\ndog\n")
+    with pytest.raises(DatasetError, match=r"my.names:3: 'dog' is line 1 already, expected it once$"):
+        read_classes(tmp_path / "my.names")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from yolo.console import fraction, new_file, positive, run, usable_device, whole_number
+from yolo.console import fraction, missing_file, new_file, positive, run, usable_device, whole_number
 from yolo.errors import CfgError, DatasetError, DivergedError, WeightsError
 
 
@@ -28,7 +28,19 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(capsys, kind):
 
 def test_what_the_system_refuses_is_named_with_its_file(capsys):
     assert code_of(Path("/away/from/here").read_bytes) == 2
-    assert capsys.readouterr().err == "error: /away/from/here: No such file or directory\n"
+    message = "/away/from/here: No such file or directory; the folder /away/from is not there either"
+    assert capsys.readouterr().err == f"error: {message}\n"
+
+
+def test_a_missing_file_is_named_with_its_option_and_similar_names(tmp_path):
+    (tmp_path / "valid.txt").touch()
+    name = str(tmp_path / "vaild.txt")
+    line = f"{name}: No such file or directory (--imageset); did you mean {tmp_path}/valid.txt?"
+    assert missing_file(name, ["score", "--imageset", name]) == line
+    assert missing_file(name, ["score", name]) == line.replace(" (--imageset)", "")
+    assert missing_file("zzzzzz.zzz", ["score", "--names", "x"]) == "zzzzzz.zzz: No such file or directory"
+    backslash = "; a backslash is no folder here, expected /"
+    assert missing_file("data\\x.txt", []) == f"data\\x.txt: No such file or directory{backslash}"
 
 
 def test_a_mistake_of_ours_is_not_hidden():

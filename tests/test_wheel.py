@@ -60,12 +60,7 @@ def test_the_package_and_what_it_ships_come_from_the_wheel(project, installed):
     assert int(names) == len(list(project.glob("data/*.names"))) > 0
 
 
-def test_a_shipped_cfg_is_found_by_its_name(installed):
-    out = run("env/bin/yolo-darknet", "summary", "--cfg", "yolov3", cwd=installed)
-    assert ".weights 248,007,048 bytes" in out
-
-
-def test_detections_with_a_shipped_cfg_and_names(installed):
+def test_a_shipped_cfg_and_names_are_found_by_their_names(installed):
     save_weights(Network.from_cfg(shipped_files(".cfg")["yolov3-tiny"]), installed / "w.weights")
     write_image(installed / "image.png", draw([(10, 10, 40, 40, 0)]))
     model = ("--cfg", "yolov3-tiny", "--weights", "w.weights", "--names", "coco")

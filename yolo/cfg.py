@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from yolo.errors import CfgError, DatasetError, shorten
-from yolo.files import file_state
+from yolo.files import decoded_text, file_state, printable_text, read_text
 
 log = logging.getLogger(__name__)
 
@@ -342,14 +342,22 @@ def _with_values(section: Section, values: Mapping[str, str]) -> Section:
 
 
 def read_cfg(path: str | Path) -> list[Section]:
-    """Return `parse_cfg` of a file. Bytes that are not UTF-8 (comments in old encodings) are replaced."""
+    """Return `parse_cfg` of a file."""
+    return parse_cfg(read_cfg_text(path), str(path))
+
+
+def read_cfg_text(path: str | Path) -> str:
+    """Return the text of a cfg. Bytes that are not UTF-8 (comments in old encodings) are replaced.
+
+    Raises CfgError for a file that is no text of a cfg.
+    """
     with open(path, "rb") as file:
         content = file.read(MAX_FILE_SIZE + 1)
     if len(content) > MAX_FILE_SIZE:
         raise CfgError(
             f"{path}: found more than {MAX_FILE_SIZE} bytes, expected the text of a cfg; is it a .weights file?"
         )
-    return parse_cfg(content.decode("utf-8-sig", errors="replace"), str(path))
+    return printable_text(decoded_text(content, path, CfgError))
 
 
 @dataclass(frozen=True)
@@ -360,7 +368,8 @@ class DataFile:
     labels: for classifiers, the names in the images' paths; they may differ from `names`, which are shown
     (classifier.c train_classifier);
     top: for classifiers, k of the top-k accuracy;
-    name: of the data set, a key of this project's converters, else the file's name without its ending.
+    name: of the data set, a key of this project's converters, else the file's name without its ending;
+    entries: the lines of the file by their keys.
     """
 
     path: str
@@ -373,6 +382,7 @@ class DataFile:
     labels: Path | None = None
     top: int | None = None
     name: str = ""
+    entries: Mapping[str, Entry] = field(default_factory=dict)
 
 
 def read_data(path: str | Path) -> DataFile:
@@ -386,14 +396,17 @@ def read_data(path: str | Path) -> DataFile:
     """
     path = _sole_data_file(Path(path)) if Path(path).is_dir() else path
     section = Section("", 1, str(path), error_type=DatasetError)
-    for line, stripped in _meaningful_lines(
-        Path(path).read_text(encoding="utf-8-sig", errors="replace"), keep_whitespace=True
-    ):
+    for line, stripped in _meaningful_lines(read_text(path), keep_whitespace=True):
         section.add(_entry(stripped, line, str(path), DatasetError))
 
     def location(*keys: str) -> Path | None:
         key = next((key for key in keys if section.has(key)), None)
-        return None if key is None else locate(section.text(key), Path(path).parent)
+        if key is None:
+            return None
+        found = locate(section.text(key), Path(path).parent)
+        if "\\" in section.text(key) and "\\" not in str(found):
+            section.warn(key, f"read as {found} (a backslash is no folder here)")
+        return found
 
     return DataFile(
         path=str(path),
@@ -406,6 +419,7 @@ def read_data(path: str | Path) -> DataFile:
         labels=location("labels", "names"),
         top=section.integer("top", minimum=1) if section.has("top") else None,
         name=section.text("name", Path(path).stem),
+        entries={entry.key: entry for entry in reversed(section.entries)},
     )
 
 
@@ -417,8 +431,34 @@ def _sole_data_file(folder: Path) -> Path:
     return files[0]
 
 
+def check_data_files(data: DataFile, *keys: str) -> None:
+    """Raise DatasetError, with the line and what was tried, if a file or folder that a key names is not there.
+
+    Keys that the file does not have are passed over.
+    """
+    for key in keys:
+        entry = data.entries.get(key)
+        if entry is None or not entry.value:
+            continue
+        folder = Path(data.path).parent
+        if located(entry.value, str(folder))[1] is None:
+            place = f"{data.path}:{entry.line}: {key}: found {shorten(ascii(entry.value))}"
+            raise DatasetError(f"{place}, expected a file that is there; {tried_places(entry.value, str(folder))}")
+
+
+def tried_places(text: str, folder: str) -> str:
+    """Return where `located` looked for a file that is not there, for a message."""
+    path = os.path.expanduser(text)
+    places = [path] if os.path.isabs(path) else [os.path.abspath(path), os.path.abspath(os.path.join(folder, path))]
+    hint = "; a backslash is no folder here, with / instead it is not there either" if "\\" in text else ""
+    return f"looked for {' and '.join(dict.fromkeys(places))}{hint}"
+
+
 def locate(text: str, folder: Path) -> Path:
-    """Return the path that `text` means in a file of `folder`: from the current folder if it exists, else `folder`."""
+    """Return the path that `text` means in a file of `folder`: from the current folder if it exists, else `folder`.
+
+    Backslashes, which Windows has between folders, are taken for slashes where only then a file is there.
+    """
     return Path(located(text, str(folder))[0])
 
 
@@ -426,11 +466,26 @@ def located(text: str, folder: str) -> tuple[str, os.stat_result | None]:
     """Return the path that `locate` returns, and the state of the file; None if there is none."""
     path = os.path.expanduser(text)  # unchanged if there is no such user
     state = file_state(path)
-    if state or os.path.isabs(path):
+    if state:
         return path, state
+    if os.path.isabs(path):
+        return _with_slashes(path, "")
     inside = os.path.join(folder, path)
     state = file_state(inside)
-    return (inside if state else path), state
+    if state:
+        return inside, state
+    return _with_slashes(path, folder)
+
+
+def _with_slashes(path: str, folder: str) -> tuple[str, os.stat_result | None]:
+    """Return as `located` does a path that is not there as it is."""
+    if "\\" not in path:
+        return path, None
+    slashed = path.replace("\\", "/")
+    for candidate in (slashed, os.path.join(folder, slashed)):
+        if state := file_state(candidate):
+            return candidate, state
+    return path, None
 
 
 def read_names(path: str | Path) -> list[str]:
@@ -439,7 +494,7 @@ def read_names(path: str | Path) -> list[str]:
     Raises:
         DatasetError: There is no name, or one with unprintable characters, which could control a terminal.
     """
-    lines = Path(path).read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    lines = printable_text(read_text(path)).splitlines()
     names = [line.strip() for line in lines]
     while names and not names[-1]:
         names.pop()

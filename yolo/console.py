@@ -12,8 +12,9 @@ from argparse import (
     RawDescriptionHelpFormatter,
     _ArgumentGroup,
 )
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 
 from yolo.defaults import AUTO, DEFAULT_ENGINE, DEFAULT_PRECISION, DIALECT_NAMES, ENGINES, PRECISIONS
@@ -34,6 +35,7 @@ EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 DEVICE_KINDS = ("cpu", "cuda", "mps", "xpu")  # torch names more, which cannot train
 LOADING_WORKERS = 2  # enough to keep a network on two cores busy
 WEIGHTS_FOLDER = Path("weights")  # where published weights are kept
+SIMILAR = 0.7  # of a wrong file name and one that is suggested, from 0 to 1
 QUIET_SECONDS = 2.0  # shorter work shows no progress bar
 
 
@@ -49,11 +51,34 @@ def run(main: Callable[[], None]) -> None:
         # The reader (such as `| head`) has closed the pipe. Python would fail again when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_BROKEN_PIPE)
-    except OSError as error:  # a missing or unreadable file, a full disk
+    except FileNotFoundError as error:
+        stop(missing_file(str(error.filename), sys.argv) if error.filename else str(error))
+    except OSError as error:  # an unreadable file, a full disk
         stop(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
+
+
+def missing_file(name: str, arguments: Sequence[str]) -> str:
+    """Return the line about a file that is not there: the option that names it, and what is where it should be.
+
+    Args:
+        name: the file as it was to be opened.
+        arguments: of the command line.
+    """
+    path = Path(name)
+    folder = path.parent
+    before = next((arguments[at - 1] for at, each in enumerate(arguments) if at and each == name), "")
+    option = f" ({before})" if before.startswith("--") else ""
+    line = f"{name}: No such file or directory{option}"
+    if not os.path.isdir(folder):
+        hint = ", and a backslash is no folder here, expected /" if "\\" in name else ""
+        return f"{line}; the folder {folder} is not there either{hint}"
+    if "\\" in name:
+        return f"{line}; a backslash is no folder here, expected /"
+    close = get_close_matches(path.name, os.listdir(folder), n=3, cutoff=SIMILAR)
+    return f"{line}; did you mean {' or '.join(str(folder / each) for each in close)}?" if close else line
 
 
 def stop(message: str) -> None:
@@ -176,7 +201,7 @@ def weights_file(text: str) -> Path:
     if path.exists():
         return path
     if path.name != text:  # a path, not a name
-        stop(f"{text}: No such file or directory")
+        stop(missing_file(text, sys.argv))
 
     from yolo.named_files import find_weights
 

@@ -127,6 +127,11 @@ def decoded_text(content: bytes, path: str | Path, error_type: type[ValueError] 
     return content.removeprefix(codecs.BOM_UTF8).decode(errors="surrogateescape")
 
 
+def printable_text(text: str) -> str:
+    """Return a text of `read_text` with replacement characters for its bytes that are not UTF-8."""
+    return text.encode(errors="surrogateescape").decode(errors="replace")
+
+
 def write_new(path: str | Path, text: str) -> None:
     """Write a file, unless it already has this text. Raises OSError.
 

@@ -104,4 +104,4 @@ def test_a_command_gets_its_options_and_its_exit_code_is_returned(program, proje
     code, out, err = program("summary", "--cfg", project / "cfg/shapes.cfg")
     assert (code, err) == (0, "") and out.startswith("layer ")
     code, out, err = program("summary", "--cfg", "away.cfg")
-    assert (code, out) == (2, "") and err == "error: away.cfg: No such file or directory\n"
+    assert (code, out) == (2, "") and err == "error: away.cfg: No such file or directory (--cfg)\n"

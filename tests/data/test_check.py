@@ -64,7 +64,8 @@ def test_each_fault_is_counted_by_kind_and_named(four):
         MISSING_IMAGE, BROKEN_IMAGE, MISSING_LABELS, BAD_LABEL, BAD_LABEL,
     ]  # fmt: skip
     messages = [problem.message for problem in checked.problems]
-    assert messages[0] == f"{four.images[0]}: no such file"
+    looked = f"looked for {four.images[0]}"
+    assert messages[0] == f"{four.folder}/list.txt:1: {four.images[0]}: no such file; {looked}"
     assert messages[1].startswith(f"{four.images[1]}: found")
     assert f"{four.folder}/labels/p2.txt, {four.folder}/images/p2.txt" in messages[2]
     assert messages[3].startswith(f"{label_file(four, 3)}:2: found class 7")
@@ -234,3 +235,25 @@ def test_every_kind_of_problem_has_its_consequence():
     assert named == set(HANDLING)
     stops = {kind for kind, handling in HANDLING.items() if handling.stops}
     assert stops == {MISSING_IMAGE, BROKEN_IMAGE, UNREADABLE_LABELS, BAD_LABEL}
+
+
+def test_backslashes_of_a_list_are_read_where_the_image_is_there_and_named_where_not(four, caplog):
+    (four.folder / "list.txt").write_text("images\\p0.png\nimages/p1.png\nC:\\x\\p2.png\n")
+    checked = check(four)
+    assert [image.path for image in checked.images] == list(four.images[:2])
+    (problem,) = checked.problems
+    assert problem.kind == MISSING_IMAGE
+    assert problem.message.startswith(f"{four.folder}/list.txt:3: C:\\x\\p2.png: no such file; looked for ")
+    assert problem.message.endswith("; a backslash is no folder here, with / instead it is not there either")
+    found = "found a backslash; backslashes are read as / where only then a file is there"
+    assert caplog.messages == [f"{four.folder}/list.txt:1: {found}"]
+
+
+def test_images_whose_names_are_no_utf8_are_checked(four):
+    name = four.folder / "images" / b"caf\xe9.png".decode(errors="surrogateescape")
+    four.images[0].rename(name)
+    label_file(four, 0).rename(label_file(four, 0).with_name(name.with_suffix(".txt").name))
+    (four.folder / "list.txt").write_bytes(b"images/caf\xe9.png\n")
+    checked = check(four)
+    assert not checked.problems and [image.path for image in checked.images] == [name]
+    assert len(checked.images[0].ground_truth.labels)

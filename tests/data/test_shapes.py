@@ -14,32 +14,34 @@ from yolo.formats.voc_xml import read_annotation
 SIZE = (96, 130)  # height, width
 
 
-def images(count):
-    return [draw_image(np.random.default_rng((7, number)), SIZE) for number in range(count)]
+@pytest.fixture(scope="module")
+def images():
+    """300 images and their shapes."""
+    return [draw_image(np.random.default_rng((7, number)), SIZE) for number in range(300)]
 
 
-def test_images_have_the_size_asked_for_and_some_shapes():
-    for image, shapes in images(20):
+def test_images_have_the_size_asked_for_and_some_shapes(images):
+    for image, shapes in images[:20]:
         assert image.shape == (*SIZE, 3) and image.dtype == np.uint8
         assert 1 <= len(shapes) <= 4
 
 
-def test_boxes_lie_in_the_image_and_are_large_enough():
-    for _, shapes in images(100):
+def test_boxes_lie_in_the_image_and_are_large_enough(images):
+    for _, shapes in images[:100]:
         for shape in shapes:
             assert shape.xmin >= 1 and shape.xmax <= SIZE[1]
             assert shape.ymin >= 1 and shape.ymax <= SIZE[0]
             assert min(shape.xmax - shape.xmin, shape.ymax - shape.ymin) + 1 >= 14
 
 
-def test_boxes_overlap_little():
+def test_boxes_overlap_little(images):
     def iou(a, b):  # of inclusive pixels, by counting them
         grid = np.zeros((2, *SIZE), bool)
         for layer, shape in zip(grid, (a, b), strict=True):
             layer[shape.ymin - 1 : shape.ymax, shape.xmin - 1 : shape.xmax] = True
         return (grid[0] & grid[1]).sum() / (grid[0] | grid[1]).sum()
 
-    found = [iou(shapes[i], shapes[j]) for _, shapes in images(200) for i in range(len(shapes)) for j in range(i)]
+    found = [iou(shapes[i], shapes[j]) for _, shapes in images[:200] for i in range(len(shapes)) for j in range(i)]
     assert 0 < max(found) < 0.3
 
 
@@ -49,15 +51,15 @@ def test_a_box_is_tight_around_what_is_drawn():
     assert box == DrawnShape("circle", 29, 19, 52, 42)
 
 
-def test_a_shape_stands_out_where_its_box_says():
-    for image, shapes in images(30):
+def test_a_shape_stands_out_where_its_box_says(images):
+    for image, shapes in images[:30]:
         for shape in shapes:
             inside = image[shape.ymin - 1 : shape.ymax, shape.xmin - 1 : shape.xmax].astype(float)
             assert inside.std() > 10
 
 
-def test_all_classes_come_about_equally_often():
-    names = [shape.name for _, shapes in images(300) for shape in shapes]
+def test_all_classes_come_about_equally_often(images):
+    names = [shape.name for _, shapes in images for shape in shapes]
     shares = [names.count(name) / len(names) for name in CLASSES]
     assert min(shares) > 0.25
 

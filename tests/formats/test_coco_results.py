@@ -260,3 +260,12 @@ def test_a_negative_width_is_scored_as_pycocotools_does(tmp_path):
         score = score_coco(*coco_structures(images, detections))
         ours = [-1 if value is None else value for name, value in vars(score).items() if name != "class_ap"]
         assert ours == evaluation.stats.tolist()
+
+
+def test_darknets_names_are_read_for_cocos_categories(tmp_path, caplog):
+    images = replace(images_of(some_ground_truth()), names=("cat", "motorcycle", "tv"))
+    write_coco_ground_truth(tmp_path / "t.json", images, COCO_IDS)
+    found = read_coco_ground_truth(tmp_path / "t.json", 0.0, ("tvmonitor", "motorbike", "cat"))
+    assert found.ground_truth.labels.tolist() == [2, 1, 2] and found.coco_ids.categories == (90, 3, 18)
+    read = "read motorcycle as motorbike, tv as tvmonitor (Darknet's and COCO's names of the same classes)"
+    assert caplog.messages == [f"{tmp_path}/t.json: {read}"]

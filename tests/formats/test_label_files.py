@@ -171,3 +171,13 @@ def test_a_file_that_is_not_a_label_file_has_no_rows_and_one_fault(tmp_path, con
 def test_a_file_full_of_faults_is_read_quickly(tmp_path):
     ground_truth, faults = labels(tmp_path, "x\n" * (MOST_LABEL_BYTES // 2))
     assert len(ground_truth.labels) == 0 and len(faults) == MOST_LABEL_BYTES // 2
+
+
+def test_a_list_in_utf16_is_read_with_a_mark_and_named_without(tmp_path, caplog):
+    path = tmp_path / "list.txt"
+    path.write_bytes("a.jpg\r\nfür.jpg\r\n".encode("utf-16"))
+    assert read_list(path) == [Path("a.jpg"), Path("für.jpg")]
+    assert caplog.messages == [f"{path}: found UTF-16, read as such; Darknet reads UTF-8 only"]
+    path.write_bytes("a.jpg\r\n".encode("utf-16-le"))
+    with pytest.raises(DatasetError, match=r"list.txt: found zero bytes \(UTF-16 without a byte order mark"):
+        read_list(path)

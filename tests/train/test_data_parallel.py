@@ -1,67 +1,27 @@
 """yolo.distributed: two processes on the CPU against what one of them would have done, and the loss of one."""
 
-import multiprocessing
-import os
-import pickle
-import signal
-import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
 
-from tests.helpers.tiny_data import cfg_text, network_of
+from tests.helpers.tiny_data import FOUR_IMAGES, cfg_text, network_of, write_set
+from tests.helpers.training_options import training_options
+from tests.helpers.two_processes import LONGEST, in_two_processes
 from yolo.distributed import (
     Processes,
     ShardedSampler,
     connection_errors,
     device_of,
-    process_group,
     processes_of,
 )
 from yolo.errors import CfgError, DatasetError
 from yolo.model.layers.sync_batchnorm import convert_sync_batchnorm
-from yolo.train.setup.run import data_parallel
+from yolo.train.setup.run import data_parallel, start
 
-LONGEST = 120.0  # seconds for two processes to start, which is slow on a busy machine, and work
 CPU = torch.device("cpu")
-
-
-def in_two_processes(work, folder, *arguments):
-    """Call work(processes, *arguments) in each of two connected processes; return [result of rank 0, result of rank
-    1]."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    started = [context.Process(target=_joined_work, args=(work, rank, port, folder, arguments)) for rank in range(2)]
-    for process in started:
-        process.start()
-    end = time.monotonic() + LONGEST
-    for process in started:
-        process.join(max(0.0, end - time.monotonic()))
-    hanging = [process for process in started if process.is_alive()]
-    for process in hanging:
-        process.kill()
-    assert not hanging, "a process hangs"
-    return [pickle.loads((folder / f"{rank}.pickle").read_bytes()) for rank in range(2)]
-
-
-def _joined_work(work, rank, port, folder, arguments):
-    """What one of the processes does; an exception is its result, too."""
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
-    torch.set_num_threads(1)
-    processes = processes_of(os.environ)
-    try:
-        with process_group(processes, CPU):
-            result = work(processes, *arguments)
-    except Exception as error:
-        result = error
-    (folder / f"{rank}.pickle").write_bytes(pickle.dumps(result))
 
 
 # ------------------------------------------------------------------------------------------ one process
@@ -205,6 +165,19 @@ def test_a_branch_that_leads_nowhere_does_not_stop_the_exchange(both):
     assert len(first) == STEPS and first == second
 
 
+def test_parts_that_are_not_equal_are_one_line_in_each_process(tmp_path):
+    drawn = write_set(tmp_path / "four", FOUR_IMAGES)
+    (tmp_path / "tiny.cfg").write_text(cfg_text().replace("batch=4", "batch=7"))
+    options = training_options(cfg=tmp_path / "tiny.cfg", data=drawn.data, out=tmp_path / "run")
+    for error in in_two_processes(start_training, tmp_path, options):
+        assert isinstance(error, CfgError)
+        assert str(error).startswith("found mini-batches of 7 images (batch / subdivisions), expected a multiple of 2")
+
+
+def start_training(processes, options):
+    start(options, processes)
+
+
 # ------------------------------------------------------------------------------------------ a process is lost
 
 
@@ -235,43 +208,3 @@ def test_the_loss_is_named_even_where_a_dying_loader_interrupts_it():
             raise RuntimeError("[gloo/transport/tcp/pair.cc:545] Connection reset by peer")
         except RuntimeError:
             raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated.")  # noqa: B904
-
-
-DYING = """
-import os, sys, time, torch
-from yolo.console import run
-from yolo.distributed import process_group, processes_of
-
-def main():
-    processes = processes_of(os.environ)
-    with process_group(processes, torch.device("cpu")):
-        processes.any(False)
-        open(sys.argv[1] + f"/{processes.rank}", "w").write(str(os.getpid()))
-        while True:
-            processes.any(False)
-            time.sleep(0.05)
-
-run(main)
-"""
-
-
-def test_a_killed_process_ends_torchruns_run(tmp_path, project):
-    script = tmp_path / "dying.py"
-    script.write_text(DYING)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    run = subprocess.Popen(
-        [*command, "--nproc-per-node", "2", script, str(tmp_path)],
-        stderr=subprocess.PIPE, text=True, cwd=project, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    try:
-        end = time.monotonic() + LONGEST
-        while not all((tmp_path / name).exists() for name in "01") and time.monotonic() < end:
-            time.sleep(0.1)
-        os.kill(int(Path(tmp_path / "1").read_text()), signal.SIGKILL)
-        killed = time.monotonic()
-        _, errors = run.communicate(timeout=LONGEST)
-        assert time.monotonic() - killed < 60
-    finally:
-        run.kill()
-    assert run.returncode != 0
-    assert "rank      : 1 (local_rank: 1)\n  exitcode  : -9" in errors.partition("Root Cause")[2]

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.cfg import read_data
+from yolo.cfg import check_data_files, read_data
 from yolo.console import (
     add_cfg_option,
     add_dialect_option,
@@ -52,6 +52,7 @@ def main() -> None:
     data = read_data(args.data)
     if data.train is None:
         raise DatasetError(f"{data.path}: found no train, expected train = the list of images")
+    check_data_files(data, "train")
     checked = check_list(data.train, data.classes, network.input.channels, recheck=args.recheck)
     for line in problem_lines(checked.problems):
         print(line, file=sys.stderr)

@@ -24,7 +24,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.cfg import read_classes, read_data
+from yolo.cfg import check_data_files, read_classes, read_data
 from yolo.console import (
     add_cfg_option,
     add_device_option,
@@ -124,6 +124,7 @@ def _evaluation(args: argparse.Namespace, processes: Processes) -> tuple[Evaluat
     data = read_data(args.data)
     if data.valid is None or data.names is None:
         raise DatasetError(f"{args.data}: expected the keys valid and names")
+    check_data_files(data, "names", "labels", "valid", "difficult")
     names = list(read_classes(data.names))
     network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
     if not network.heads:

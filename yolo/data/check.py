@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from yolo.cfg import tried_places
 from yolo.console import progress
 from yolo.data.augment.geometry import SMALLEST_SIDE
 from yolo.data.check_cache import (
@@ -197,10 +198,18 @@ def _found(
 
 
 def _checked_set(path: str | Path, listed: _Listed, entries: CheckedEntries) -> CheckedSet:
-    found = [problem for _, problem in entries.problems]
+    found = [_with_place(path, listed, *each) for each in entries.problems]
     warnings = [*_listed_twice(path, listed), *filter(_is_warning, found)]
     problems = [problem for problem in found if not _is_warning(problem)]
     return CheckedSet(entries.images, tuple(problems), tuple(warnings))
+
+
+def _with_place(path: str | Path, listed: _Listed, entry: int, problem: Problem) -> Problem:
+    """Add to the problem of a missing image the line of the list, and where the image was looked for."""
+    if problem.kind != MISSING_IMAGE:
+        return problem
+    tried = tried_places(listed.images[entry], str(Path(path).parent))
+    return Problem(MISSING_IMAGE, f"{path}:{listed.numbers[entry]}: {problem.message}; {tried}")
 
 
 def stopping(problems: Iterable[Problem]) -> list[Problem]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.cfg import read_classes, read_data
+from yolo.cfg import check_data_files, read_classes, read_data
 from yolo.data.check import check_list, stopping
 from yolo.errors import DatasetError
 from yolo.evaluate.evaluator import ground_truth_of_images
@@ -38,11 +38,13 @@ def read_listed_ground_truth(path: str | Path, names: Sequence[str] | None, orig
     if Path(path).suffix.lower() == ".data":
         data = read_data(path)
         images, difficult = data.valid, data.difficult
+        check_data_files(data, "names", "labels")
         if data.names is not None and names is not None:
             raise DatasetError(f"{path}: found names in it, expected no --names")
         names = read_classes(data.names) if data.names else names
         if images is None:
             raise DatasetError(f"{path}: expected the key valid")
+        check_data_files(data, "valid", "difficult")
         if names is not None and data.classes not in (None, len(names)):
             found = f"classes={data.classes} and {len(names)} names"
             raise DatasetError(f"{path}: found {found}, expected as many")

@@ -5,6 +5,7 @@ uncertain, is an error.
 """
 
 import json
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,7 @@ from yolo.formats.coco_structures import coco_dataset
 from yolo.formats.ground_truth_set import (
     CocoIds,
     GroundTruthSet,
+    alias_remark,
     by_class_name,
     image_id_of,
     image_names,
@@ -26,6 +28,7 @@ from yolo.formats.ground_truth_set import (
 from yolo.formats.json_file import is_finite_number, read_json, shown
 from yolo.records import GroundTruth, Problem
 
+log = logging.getLogger(__name__)
 HEAVY_KEYS = ("segmentation", "keypoints")  # not needed here
 LISTS = ("images", "categories", "annotations")
 LARGEST_ID = 2**63 - 1  # int64
@@ -284,6 +287,8 @@ def read_coco_ground_truth(path: str | Path, origin: float, names: Sequence[str]
     names = tuple(file.categories.values()) if names is None else tuple(names)
     boxes = np.concatenate((file.boxes[:, :2], file.boxes[:, :2] + file.boxes[:, 2:]), axis=1)
     labels = labels_of(file, names)
+    if remark := alias_remark(file.categories.values(), names):
+        log.warning("%s: %s", path, remark)
     unnamed = file.category_index[labels < 0]
     if unnamed.size:
         name = [*file.categories.values()][unnamed.min()]

@@ -1,9 +1,11 @@
 """Darknet's lists of images and label files: one path a line; one row `class cx cy w h` a box, in 0..1 of the image."""
 
+import logging
 import math
 import os
 import re
-from collections.abc import Iterator
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,7 +13,10 @@ import numpy as np
 
 from yolo.cfg import locate
 from yolo.errors import DatasetError
+from yolo.files import read_text
 from yolo.records import LabeledBoxes
+
+log = logging.getLogger(__name__)
 
 IMAGE_FOLDERS = ("JPEGImages", "images", "raw")  # data.c fill_truth: each becomes "labels"
 LABEL_COLUMNS = 5  # class cx cy w h
@@ -44,16 +49,36 @@ def read_entries(path: str | Path) -> list[tuple[int, Path]]:
 def list_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     """Yield the lines of a list file that are not blank, without blanks around them, numbered from 1.
 
+    Bytes that are not UTF-8 become surrogate escapes, as in Python's file names. UTF-16 with a byte order mark is read,
+    and it and backslashes are logged.
+
     Raises:
         DatasetError: a line has zero bytes, as in UTF-16.
         OSError: the list cannot be read.
     """
-    with open(path, encoding="utf-8-sig", errors="replace") as file:
-        for number, line in enumerate(file, start=1):
-            if "\0" in line:
-                raise DatasetError(f"{path}: found zero bytes, expected a text of one path a line")
-            if line := line.strip():
-                yield number, line
+    with open(path, "rb") as file:
+        start = file.read(len(BOM_UTF16_LE))
+    if start in (BOM_UTF16_LE, BOM_UTF16_BE):
+        lines: Iterable[str] = read_text(path).splitlines()
+    else:
+        lines = _utf8_lines(path)
+    warned = False
+    for number, line in enumerate(lines, start=1):
+        if "\0" in line:
+            found = "zero bytes (UTF-16 without a byte order mark, or no text)"
+            raise DatasetError(f"{path}: found {found}, expected a text of one path a line")
+        if line := line.strip():
+            if "\\" in line and not warned:
+                warned = True
+                log.warning(
+                    "%s:%d: found a backslash; backslashes are read as / where only then a file is there", path, number
+                )
+            yield number, line
+
+
+def _utf8_lines(path: str | Path) -> Iterator[str]:
+    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+        yield from file
 
 
 def label_candidates(image: Path) -> list[Path]:

@@ -13,7 +13,7 @@ import numpy as np
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError
 from yolo.files import files_below, read_text
-from yolo.formats.ground_truth_set import GroundTruthSet
+from yolo.formats.ground_truth_set import GroundTruthSet, by_class_name, labels_by_name
 from yolo.formats.plain_text import parse_number
 from yolo.records import VOC_ORIGIN, GroundTruth, Problem
 
@@ -274,7 +274,7 @@ def _identifier(row: str, annotations: Path | None) -> str | None:
 
     Programs write `x`, `x.jpg`, `folder/x`, `JPEGImages/x.jpg`, and PASCAL's lists of one class `x  1`.
     """
-    name, _, last = row.rpartition(" ")
+    name, _, last = row.replace("\t", " ").rpartition(" ")
     plain = name.strip() if last == POSITIVE and name.strip() else row
     candidates = [each for text in (row, plain) for each in (text, _without_ending(text))]
     if annotations is not None:
@@ -343,15 +343,18 @@ def read_voc_ground_truth(
             or lacks a size that is needed.
     """
     image_ids, sizes, image_index, objects = [*image_ids], [], [], []
+    known_names = None if names is None else {*labels_by_name(names)}
     for index, image_id in enumerate(image_ids):
         path = os.path.join(annotations, f"{image_id}.xml")
-        annotation = _usable_annotation(path, names, needs_sizes)
+        annotation = _usable_annotation(path, known_names, needs_sizes)
         sizes.append((annotation.height, annotation.width))
         objects.extend(annotation.objects)
         image_index.extend([index] * len(annotation.objects))
     if names is None:
-        names = sorted({*more_names, *(each.name for each in objects)})
-    label_of = {name: label for label, name in enumerate(names)}
+        own = {each.name for each in objects}
+        known = by_class_name(dict.fromkeys(own))  # a class of COCO_ALIASES is one class, by whichever name
+        names = sorted(own | {name for name in more_names if name not in known})
+    label_of = labels_by_name(names)
     boxes = [(each.xmin, each.ymin, each.xmax, each.ymax) for each in objects]
     return GroundTruthSet(
         names=tuple(names),
@@ -368,7 +371,7 @@ def read_voc_ground_truth(
     )
 
 
-def _usable_annotation(path: str, names: Sequence[str] | None, needs_size: bool) -> Annotation:
+def _usable_annotation(path: str, names: set[str] | None, needs_size: bool) -> Annotation:
     """Read an annotation; raise DatasetError for one that cannot be scored."""
     try:
         annotation = read_annotation(path)

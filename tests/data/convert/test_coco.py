@@ -110,6 +110,14 @@ def test_given_names_choose_and_order_the_classes(tmp_path):
     assert (tmp_path / "labels/val/7.txt").read_text().split("\n")[0] == f"1 {CAT_LABEL}"
 
 
+def test_darknets_names_choose_cocos_categories(tmp_path, caplog):
+    store(tmp_path, coco(annotations=[annotation(category_id=18)], categories=((18, "motorcycle"), (3, "cat"))))
+    one = CocoSet(tmp_path / "instances.json", tmp_path / "images/val")
+    plan = plan_coco([one], [], ["cat", "motorbike"])
+    assert plan.names == ("cat", "motorbike") and plan.train[0].rows[0].label == 1
+    assert "instances.json: read motorbike as motorcycle" in caplog.text
+
+
 def test_a_name_that_is_no_category_is_an_error(tmp_path):
     given = store(tmp_path, coco())
     with pytest.raises(DatasetError, match=r"class 'eel' is none of the 2 categories .* cat, dog"):

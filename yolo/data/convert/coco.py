@@ -1,5 +1,6 @@
 """COCO annotation files → a plan of what Darknet trains on."""
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,10 +20,12 @@ from yolo.data.convert.plan import (
 )
 from yolo.errors import DatasetError
 from yolo.formats.coco_annotations import CocoFile, labels_of, order_of_categories, read_coco
-from yolo.formats.ground_truth_set import by_class_name
+from yolo.formats.ground_truth_set import alias_remark, by_class_name
 from yolo.formats.label_files import ROUNDING
 from yolo.formats.voc_xml import TWICE
 from yolo.records import Problem
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ def plan_coco(train: Sequence[CocoSet], valid: Sequence[CocoSet], names: Sequenc
 def _check_names(names: Sequence[str], files: Iterable[CocoFile]) -> None:
     categories = {name: name for file in files for name in file.categories.values()}
     known = by_class_name(categories)
+    if remark := alias_remark(names, [*categories]):
+        log.warning("%s: %s", ", ".join(str(file.path) for file in files), remark)
     for name in names:
         if name not in known:
             found = f"class {name!r} is none of the {len(categories)} categories of these files"

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from yolo.cfg import DataFile, override, read_cfg, read_names
+from yolo.cfg import DataFile, check_data_files, override, read_cfg, read_names
 from yolo.data.augment.classifier import classifier_settings
 from yolo.data.check import problem_lines
 from yolo.data.class_folders import (
@@ -105,6 +105,7 @@ def read_classification_data(network: Network, data: DataFile, cfg: Path, skip_p
     """
     if data.train is None or data.names is None:
         raise DatasetError(f"{data.path}: expected the keys train, valid and names (or labels)")
+    check_data_files(data, "names", "labels", "train", "valid")
     if data.classes != network.classes:
         expected = f"{network.classes} as in {cfg}"
         raise DatasetError(f"{data.path}: found classes={data.classes}, expected {expected}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from yolo.cfg import DataFile, read_classes
+from yolo.cfg import DataFile, check_data_files, read_classes
 from yolo.data.anchors import box_sizes
 from yolo.data.check import CheckedSet, check_list, objects_per_class, stopping
 from yolo.data.dataset import StepSampler, collate, training_images, training_loader
@@ -176,6 +176,7 @@ def _read_names(data: DataFile, classes: int, class_map: Tensor | None) -> list[
     """Read the class names. Raises DatasetError unless cfg, .data and .names have the same number of classes."""
     if data.train is None or data.names is None:
         raise DatasetError(f"{data.path}: expected the keys train, valid and names")
+    check_data_files(data, "names", "labels", "train", "valid", "difficult")
     names = list(read_classes(data.names))
     expected, where = (classes, "heads") if class_map is None else (len(class_map), "map")
     if expected != data.classes:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.cfg import DataFile, Section, override, parse_cfg, read_cfg, read_names
+from yolo.cfg import DataFile, Section, check_data_files, override, parse_cfg, read_cfg, read_cfg_text, read_names
 from yolo.data.anchors import AnchorFit, HeadAnchors, box_sizes, fit_of, refit_heads
 from yolo.data.check import check_list
 from yolo.data.class_folders import read_classified
@@ -225,6 +225,7 @@ def fitted_cfg(base: str | Path, data: DataFile, options: FitOptions) -> FittedC
     """
     if data.train is None:
         raise DatasetError(f"{data.path}: expected the key train")
+    check_data_files(data, "train")
     size = {key: str(side) for key, side in zip(("height", "width"), options.size or (), strict=False)}
     sections = override(read_cfg(base), size)
     network, _ = build(sections)
@@ -238,7 +239,7 @@ def fitted_cfg(base: str | Path, data: DataFile, options: FitOptions) -> FittedC
         class_values(network, sections, data.classes),
         anchors.values if anchors else {},
     )
-    text = Path(base).read_text(encoding="utf-8-sig", errors="replace")
+    text = read_cfg_text(base)
     edited, _ = edit_cfg(text, str(base), values)
     subdivisions, memory = _subdivisions(edited, str(base), options)
     values[0]["subdivisions"] = str(subdivisions)
