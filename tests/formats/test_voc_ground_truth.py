@@ -76,6 +76,30 @@ def test_an_image_set_is_read_in_order(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("content", "ids"),
+    [
+        (b"000001.jpg\n000002.JPG\r\n", ("000001", "000002")),
+        (b"JPEGImages/000001.jpg\n./000002\n", ("000001", "000002")),
+        (b"day/1.png\nnight/1.png\n", ("day/1", "night/1")),
+        (b"000001  1\n000002\t1\n", ("000001", "000002")),
+        ("für\n".encode("utf-16"), ("für",)),
+        (b"caf\xe9.jpg\n", (b"caf\xe9".decode(errors="surrogateescape"),)),
+    ],
+)
+def test_rows_may_have_folders_endings_a_1_and_any_encoding(tmp_path, content, ids):
+    (tmp_path / "set.txt").write_bytes(content)
+    assert read_image_set(tmp_path / "set.txt") == ids
+
+
+def test_a_class_with_two_names_is_one_class(tmp_path):
+    (tmp_path / "1.xml").write_text(voc_annotation(("motorbike", 1, 1, 2, 2), ("tvmonitor", 1, 1, 2, 2)))
+    found = read_voc_ground_truth(tmp_path, ("1",), more_names=("motorcycle", "cat", "sofa"))
+    assert found.names == ("cat", "motorbike", "sofa", "tvmonitor")
+    found = read_voc_ground_truth(tmp_path, ("1",), ("tv", "motorcycle"))
+    assert found.names == ("tv", "motorcycle") and found.ground_truth.labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "no image name found"),
