@@ -98,11 +98,11 @@ def test_wrong_data_are_one_line(options, four, file, content, match):
     refused(options, DatasetError, match)
 
 
-def test_missing_files_are_os_errors_with_their_name(options, four):
+def test_missing_files_are_named_and_those_of_a_data_file_with_its_line(options, four):
     refused(options, FileNotFoundError, "away.cfg", cfg=Path("away.cfg"))
     refused(options, FileNotFoundError, "away.data", data=Path("away.data"))
     (four.folder / "list.txt").unlink()
-    refused(options, FileNotFoundError, "list.txt")
+    refused(options, DatasetError, r"tiny.data:2: train: found .*, expected a file .*; looked for .*/list.txt$")
 
 
 def test_a_list_entry_that_is_not_there_stops_or_is_left_out(options, four, caplog):
