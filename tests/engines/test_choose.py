@@ -11,7 +11,7 @@ from tests.engines.test_build import CFG
 from tests.helpers.golden import network_of
 from yolo.detect.detector import Detector
 from yolo.engines.cache import cached_onnx, graph_key, network_key
-from yolo.engines.choose import CANDIDATES, FastestMaps, fastest, interleaved_medians
+from yolo.engines.choose import CANDIDATES, FastestMaps, fastest, interleaved_seconds
 from yolo.engines.fold import folded
 from yolo.errors import MissingPackageError
 
@@ -76,11 +76,12 @@ def test_torch_wins_a_tie():
     assert fastest({"torch": 10.0, "openvino": 9.0, "opencv": 9.5}) == "openvino"
 
 
-def test_engines_are_measured_in_turn():
+def test_calls_are_measured_in_turn_until_it_is_enough():
     order = []
-    engines = {name: lambda images, name=name: order.append(name) for name in ("a", "b")}
-    medians = interleaved_medians(engines, torch.zeros(1))
-    assert order[:8] == ["a", "b"] * 4 and set(medians) == {"a", "b"}
+    calls = {name: lambda name=name: order.append(name) for name in ("a", "b")}
+    assert {name: len(each) for name, each in interleaved_seconds(calls, 2, 5, 0).items()} == {"a": 2, "b": 2}
+    assert order == ["a", "b"] * 2
+    assert len(interleaved_seconds(calls, 2, 5, 60)["b"]) == 5
 
 
 def test_auto_detects_as_torch_does(network, cache, monkeypatch):

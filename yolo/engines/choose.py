@@ -8,6 +8,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -85,7 +86,11 @@ class FastestMaps:
     def _measure(self, images: Tensor) -> dict[str, float]:
         """Return the median milliseconds of each engine that works. torch always does."""
         able = [name for name in CANDIDATES if name == "torch" or self._tried(name, images)]
-        return interleaved_medians({name: self._engine(name) for name in able}, images)
+        calls = {name: partial(self._engine(name), images) for name in able}
+        for call in calls.values():
+            call()  # compiles, allocates
+        seconds = interleaved_seconds(calls, LEAST_ROUNDS, MOST_ROUNDS, MEASURED_SECONDS)
+        return {name: 1000 * statistics.median(each) for name, each in seconds.items()}
 
     def _tried(self, name: str, images: Tensor) -> bool:
         """Whether an engine is installed and runs the network."""
@@ -99,20 +104,26 @@ class FastestMaps:
         return True
 
 
-def interleaved_medians(engines: Mapping[str, Engine], images: Tensor) -> dict[str, float]:
-    """Return the median milliseconds of each engine, run in turn so that a busy moment meets all of them."""
-    times: dict[str, list[float]] = {name: [] for name in engines}
-    for engine in engines.values():
-        engine(images)  # compiles, allocates
+def interleaved_seconds(
+    calls: Mapping[str, Callable[[], object]], least: int, most: int, enough: float
+) -> dict[str, list[float]]:
+    """Return the seconds of each call in each round; they run in turn, so that a busy moment meets all of them.
+
+    Args:
+        calls: By name.
+        least, most: Number of rounds.
+        enough: Seconds after which no further round begins.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
     begun = time.perf_counter()
-    for number in range(MOST_ROUNDS):
-        if number >= LEAST_ROUNDS and time.perf_counter() - begun > MEASURED_SECONDS:
+    for number in range(most):
+        if number >= least and time.perf_counter() - begun > enough:
             break
-        for name, engine in engines.items():
+        for name, call in calls.items():
             start = time.perf_counter()
-            engine(images)
-            times[name].append(time.perf_counter() - start)
-    return {name: 1000 * statistics.median(each) for name, each in times.items()}
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
 
 
 def fastest(milliseconds: Mapping[str, float]) -> str:

@@ -1,0 +1,109 @@
+"""Measure which engine and precision computes a network fastest on this machine.
+
+Every engine that is installed computes the same random images, in rounds in which all take turns. The table gives the
+median time of a batch, the ratio to the fastest one, the time until the first result (with export and compilation),
+the memory that the engine needs, and how far its raw maps are from PyTorch's in float32, relative to their largest
+value. `compile` takes up to a minute for each row: --engine leaves it out.
+
+example:
+  yolo-darknet benchmark --cfg yolov3-tiny --batch 1 8 --engine torch onnxruntime openvino --chart times.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from yolo.console import (
+    add_cfg_option,
+    add_device_option,
+    add_dialect_option,
+    command_parser,
+    new_file,
+    positive,
+    weights_file,
+    whole_number,
+)
+from yolo.defaults import ENGINES, PRECISIONS
+from yolo.errors import CfgError
+from yolo.files import write_text
+
+DEFAULT_BATCHES = (1, 8)
+DEFAULT_ROUNDS, DEFAULT_SECONDS = 15, 20.0  # for each size and batch
+MEASURED_PRECISIONS = tuple(each for each in PRECISIONS if each != "int8")  # which needs a calibrated file
+
+
+def main() -> None:
+    args = _arguments()
+
+    import torch
+
+    from yolo.engines.benchmark.measure import combinations_of, measure_engines
+    from yolo.engines.benchmark.report import times_chart, times_record, times_table, write_times_chart
+    from yolo.engines.choose import machine_text
+    from yolo.model.network import Network
+    from yolo.model.weights import load_weights
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    combinations = combinations_of(args.engine, args.precision)
+    if not combinations:
+        raise CfgError(f"found no engine of {', '.join(args.engine)} that computes in {', '.join(args.precision)}")
+    groups, left_out = [], []
+    for side in args.image_size or (None,):
+        network = Network.from_cfg(args.cfg, None if side is None else (side, side), dialect=args.dialect)
+        if args.weights:
+            load_weights(network, args.weights)
+        network = network.to(args.device).eval()
+        size = network.input.height, network.input.width
+        for batch in args.batch:
+            times, without = measure_engines(network, combinations, size, batch, args.rounds, args.seconds)
+            left_out += [each for each in without if each not in left_out]
+            if times:
+                print(times_table(times))
+                groups.append(times)
+    for each in left_out:
+        print(f"without {each.engine} {each.precision}: {each.reason}")
+    if not groups:
+        raise CfgError(f"{args.cfg}: found no engine that computes it here, expected at least one")
+    about = {"cfg": str(args.cfg), "machine": machine_text(), "threads": torch.get_num_threads(), "device": args.device}
+    if args.json:
+        write_text(args.json, json.dumps(times_record(about, groups, left_out), indent=1) + "\n")
+        print(f"numbers: {args.json}")
+    if args.chart:
+        write_times_chart(args.chart, times_chart(args.cfg.stem, groups))
+        print(f"chart: {args.chart}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = command_parser(__doc__)
+    add = parser.add_argument
+    add_cfg_option(parser)
+    add(
+        "--weights", type=weights_file, metavar="FILE",
+        help=".weights or .safetensors, or the name of a published model; default: random numbers, as fast as others",
+    )  # fmt: skip
+    add(
+        "--image-size", type=whole_number(1), nargs="+", metavar="N",
+        help="width and height of the images; default: as in the cfg",
+    )  # fmt: skip
+    add(
+        "--batch", type=whole_number(1), nargs="+", default=DEFAULT_BATCHES, metavar="N",
+        help=f"images at a time; default {' '.join(map(str, DEFAULT_BATCHES))}",
+    )  # fmt: skip
+    add("--engine", choices=ENGINES, nargs="+", default=ENGINES, help="default: all")
+    add(
+        "--precision", choices=MEASURED_PRECISIONS, nargs="+", default=MEASURED_PRECISIONS,
+        help="default: all that an engine has",
+    )  # fmt: skip
+    add("--rounds", type=whole_number(3), default=DEFAULT_ROUNDS, metavar="N", help=f"default {DEFAULT_ROUNDS}")
+    add(
+        "--seconds", type=positive, default=DEFAULT_SECONDS, metavar="S",
+        help=f"begin no further round after S seconds, for each size and batch; default {DEFAULT_SECONDS:g}",
+    )  # fmt: skip
+    add("--threads", type=whole_number(1), metavar="N", help="of all engines; default: PyTorch's")
+    add("--json", type=new_file, metavar="FILE", help="write all numbers")
+    add("--chart", type=new_file, metavar="FILE", help="write bars as PNG")
+    add_dialect_option(parser, "layers")
+    add_device_option(parser)
+    return parser.parse_args()
