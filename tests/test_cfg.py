@@ -401,3 +401,16 @@ def test_two_classes_of_one_name_are_refused(tmp_path):
     (tmp_path / "my.names").write_text("dog\ncat\ndog\n")
     with pytest.raises(DatasetError, match=r"my.names:3: 'dog' is line 1 already, expected it once$"):
         read_classes(tmp_path / "my.names")
+
+
+def test_a_data_set_is_named_by_its_key_or_by_the_file_and_a_folder_means_its_one_data_file(tmp_path):
+    (tmp_path / "voc.data").write_text("classes=2\n")
+    assert read_data(tmp_path).name == "voc" and read_data(tmp_path).path == str(tmp_path / "voc.data")
+    (tmp_path / "voc.data").write_text("classes=2\nname = red flowers\n")
+    assert read_data(tmp_path / "voc.data").name == "red flowers"
+    (tmp_path / "coco.data").touch()
+    with pytest.raises(DatasetError, match="found coco.data, voc.data, expected one .data file in this folder"):
+        read_data(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="empty: found none, expected one .data file"):
+        read_data(tmp_path / "empty")

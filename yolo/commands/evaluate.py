@@ -102,7 +102,8 @@ def _print(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) 
         write_text(args.json, json.dumps(content, indent=1, allow_nan=False) + "\n")
         print(f"numbers: {args.json}")
     if args.report:
-        about = about_run(command_line(), args.cfg, args.weights, args.data, datetime.now().astimezone())
+        now, data_name = datetime.now().astimezone(), read_data(args.data).name
+        about = about_run(command_line(), args.cfg, args.weights, args.data, now, data_name)
         rows = [ReportRow(row.metric, row.value, row.conventions) for row in metric_rows(everything)]
         report = build_report(evaluation, paths, about, rows, args.thresh)
         print(f"report: {write_report(args.report, report)}")

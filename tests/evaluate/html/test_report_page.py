@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +54,12 @@ def test_the_page_shows_the_numbers_and_the_origin_of_the_run(four, tmp_path):
     assert page.count("image") == page.count("figure") == 4
     costs = [image["cost"] for image in report["pictures"]]
     assert f"costs {max(costs):.4f} AP50" in page.texts
+
+
+def test_the_title_names_the_data_set(four, tmp_path):
+    for name, shown in (("flowers", "flowers"), ("", Path(ABOUT.data).stem)):
+        page, _ = written(tmp_path / shown, scene_of(FOUR_IMAGES), four.images, replace(ABOUT, data_name=name))
+        assert f"{Path(ABOUT.weights).stem} on {shown}" in page.texts
 
 
 def test_the_page_loads_nothing(four, tmp_path):

@@ -97,7 +97,9 @@ def build_report(
     )
 
 
-def about_run(command: str, cfg: str | Path, weights: str | Path, data: str | Path, made: datetime) -> About:
+def about_run(
+    command: str, cfg: str | Path, weights: str | Path, data: str | Path, made: datetime, data_name: str = ""
+) -> About:
     """Describe where an evaluation comes from.
 
     Args:
@@ -106,6 +108,7 @@ def about_run(command: str, cfg: str | Path, weights: str | Path, data: str | Pa
         weights: the weights file; its SHA-256 is computed.
         data: the .data file or list.
         made: when, with the time zone.
+        data_name: of the data set; "": the name of `data`.
     """
     with open(weights, "rb") as file:
         digest = hashlib.sha256()
@@ -122,6 +125,7 @@ def about_run(command: str, cfg: str | Path, weights: str | Path, data: str | Pa
             ("Python", platform.python_version()),
             *((name, version(name)) for name in PROGRAMS),
         ),
+        data_name=data_name or Path(data).stem,
     )
 
 

@@ -60,7 +60,11 @@ ErrorCounts = Annotated[
 
 @dataclass(frozen=True)
 class About:
-    """Where an evaluation comes from. data: the .data file or list; versions: of the programs that computed it."""
+    """Where an evaluation comes from.
+
+    data: the .data file or list; data_name: of the data set, "" in older reports; versions: of the programs that
+    computed it.
+    """
 
     command: str
     cfg: str
@@ -69,6 +73,7 @@ class About:
     data: str
     date: str
     versions: tuple[NameAndVersion, ...]
+    data_name: str = ""
 
 
 @dataclass(frozen=True)

@@ -96,5 +96,5 @@ def most_confused(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> lis
 
 
 def _title(about: About) -> str:
-    data = Path(about.data).stem
+    data = about.data_name or Path(about.data).stem
     return f"{Path(about.weights).stem} on {data}" if data else Path(about.weights).stem
