@@ -26,6 +26,7 @@ _HOMES = {
     "Losses": "yolo.train.losses.detection",
     "Detections": "yolo.records",
     "Detector": "yolo.detect.detector",
+    "BatchDetector": "yolo.detect.batch_detector",
 }
 __all__ = list(_HOMES)
 

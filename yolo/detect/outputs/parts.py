@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from yolo.detect.outputs.result import Result
 from yolo.detect.outputs.rows import frame_object
@@ -74,18 +76,23 @@ def _parquet_part(path: Path) -> Iterator[WriteRow]:
         parquet.write_table(table, file)
 
 
-def _schema(pyarrow):  # noqa: ANN001, ANN202 - types of an optional package
+def objects_type(pyarrow: ModuleType) -> Any:
+    """Return the type of a column of detections: class_id, name, score and box (xyxy in image pixels) of each one."""
+    numbers = pyarrow.float64()
+    fields = [("class_id", pyarrow.int32()), ("name", pyarrow.string()), ("score", numbers)]
+    return pyarrow.list_(pyarrow.struct([*fields, ("box", pyarrow.list_(numbers))]))
+
+
+def _schema(pyarrow: ModuleType) -> Any:
     """Return the columns: those of JSON lines without `frame` and `time`, which images do not have."""
-    numbers, text = pyarrow.float64(), pyarrow.string()
-    box = pyarrow.list_(numbers)
-    found = pyarrow.struct([("class_id", pyarrow.int32()), ("name", text), ("score", numbers), ("box", box)])
+    number, text = pyarrow.int32(), pyarrow.string()
     return pyarrow.schema(
         [
-            ("line", pyarrow.int64()), ("source", text), ("width", pyarrow.int32()), ("height", pyarrow.int32()),
-            ("objects", pyarrow.list_(found)), ("error", text),
+            ("line", pyarrow.int64()), ("source", text), ("width", number), ("height", number),
+            ("objects", objects_type(pyarrow)), ("error", text),
         ]
     )  # fmt: skip
 
 
-def _import_pyarrow() -> tuple:
+def _import_pyarrow() -> tuple[ModuleType, ...]:
     return tuple(import_extra(name, "parquet", "--parts parquet") for name in ("pyarrow", "pyarrow.parquet"))
