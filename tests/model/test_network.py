@@ -496,3 +496,33 @@ def test_a_cfg_whose_every_key_is_read_logs_nothing(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         Network.from_cfg(path)
     assert caplog.messages == []
+
+
+HEADS = "[convolutional]\nfilters={}\n[yolo]\nclasses={}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "darknet"),
+    [
+        (HEADS.format(7, 2) + "[route]\nlayers=-2\n" + HEADS.format(8, 3),
+         r"classes: found '3', expected 2, as in the first head; Darknet runs it, but has room for the classes"),
+        ("[convolutional]\nfilters=39\n[region]\ncoords=18\n",
+         r"coords: found '18', expected 4: x, y, w, h; AlexeyAB's Darknet takes the fifth number as objectness"),
+        ("[crnn]\nhidden=4\n", r"found \[crnn\], .*recurrent layers \(Darknet runs them over the time"),
+        ("[reorg]\nextra=1\n", r"extra: found '1', .*other reorg \(AlexeyAB's Darknet leaves the key out\)"),
+        ("[activation]\nactivation=softplus\n", r"found 'softplus', expected one of .*; Darknet takes relu"),
+    ],
+)  # fmt: skip
+def test_what_darknet_runs_as_something_else_is_an_error_that_says_so(text, darknet):
+    with pytest.raises(CfgError, match=rf"^x.cfg:\d+: .*{darknet}") as error:
+        build(parse_cfg(NET + text, "x.cfg"))
+    assert "\n" not in str(error.value)
+
+
+def test_silu_is_swish():
+    text = NET + "[convolutional]\nfilters=3\nsize=3\nactivation={}\n"
+    torch.manual_seed(0)
+    images = torch.rand(1, 3, 8, 12)
+    silu, swish = (network_of(text.format(name)) for name in ("silu", "swish"))
+    silu.load_state_dict(swish.state_dict())
+    assert torch.equal(silu(images)[0], swish(images)[0])

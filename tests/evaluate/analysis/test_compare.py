@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -82,7 +83,9 @@ def test_a_run_with_itself_changes_nothing(runs):
     comparison = compare(runs[0], copy.deepcopy(runs[0]))
     changes = (*comparison.metrics, *comparison.classes, *comparison.errors)
     assert {change.trend for change in changes} == {"same"} and not comparison.images
-    assert "0 of 4 images changed" in comparison_text(comparison, 4)
+    text = comparison_text(comparison, 4)
+    assert "0 of 4 images changed" in text and "|" not in text
+    assert text.splitlines()[0] == f"score: {len(comparison.metrics)} of {len(comparison.metrics)} unchanged"
 
 
 def test_the_text_has_the_steps(runs):
@@ -93,6 +96,7 @@ def test_the_text_has_the_steps(runs):
     assert cells == ["red", f"{red[0]:.4f}", f"{red[1]:.4f}", f"{red[1] - red[0]:+.4f}", "better"]
     assert "3 of 4 images changed: 1 more objects detected, 0 lost; 3 false positives gone, 1 new" in text
     assert "  p3: 1 more detected, 1 false positive gone" in text
+    assert "same |" not in text and re.search(r"^\d+ of \d+ unchanged$", text, re.M)
 
 
 def test_reports_that_cannot_be_compared_are_refused(runs):
@@ -146,7 +150,10 @@ def test_the_tool_refuses_in_one_line(folders, load_tool, call_tool):
             (folders / "a", folders / "other"),
             f"error: {folders}/other (B) beside {folders}/a (A): classes: found red, green, class 2 in B",
         ),
-        ((folders / "a", folders / "none"), "none: not found"),
+        (
+            (folders / "a", folders / "none"),
+            "none: not found, expected the folder that `yolo-darknet evaluate --report FOLDER` wrote, with",
+        ),
         ((folders / "a", folders / "b", "--report", folders / "b"), "found the folder of a report"),
     ):
         code, _, stderr = call_tool(tool, *arguments)
