@@ -307,7 +307,8 @@ def ready_training(case: Case, device: torch.device, folder: Path, steps: int) -
                 ("width", case.size), ("height", case.size),
             )
         ),
-        machine=Machine(device=str(device), workers=0, amp=case.dtype != "fp32", compiled="compiled" in case.how),
+        machine=Machine(device=str(device), workers=0, amp=case.dtype != "fp32", compiled="compiled" in case.how,
+                        ignore_memory=True),
         output=Output(folder / "out"),
     )  # fmt: skip
     training = start(options)

@@ -15,6 +15,7 @@ COUNTED_THRESH = 0.25  # darknet detector map -thresh: for precision, recall, F1
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 TOP_CLASSES = 5  # ImageNet results are given for the best 5 classes
 AUTO = "auto"  # a value that the command finds itself: --out, --cutoff
+MEMORY_FORMATS = ("channels_last", "contiguous")  # order of the values of images and weights; the first is the default
 EMA_DECAY = 0.9998  # weight of the old value in the average, after the first updates
 ENGINES = ("torch", "compile", "onnxruntime", "openvino", "opencv")  # what can compute a network
 PRECISIONS = ("float32", "bf16", "fp16", "int8")

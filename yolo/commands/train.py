@@ -48,9 +48,12 @@ from yolo.defaults import (
     EMA_DECAY,
     IOU_LOSS_NAMES,
     LOGS,
+    MEMORY_FORMATS,
     OTHER_POLICIES,
 )
 from yolo.named_files import cutoff_of
+
+AMP = {AUTO: None, "on": True, "off": False}  # --amp → yolo.train.setup.options.Machine.amp
 
 if TYPE_CHECKING:
     from yolo.distributed import Processes
@@ -217,8 +220,13 @@ def _add_machine_options(group: OptionGroup) -> None:
     add_workers_option(group)
     add = group.add_argument
     add(
-        "--amp", action="store_true",
-        help="automatic mixed precision: bfloat16 if the device supports it, else float16; losses stay float32",
+        "--amp", choices=tuple(AMP), nargs="?", const="on", default=AUTO,
+        help="automatic mixed precision, losses stay float32: bfloat16 if the device supports it, else float16; "
+        "auto (default): on a CPU if a measurement at the start finds it faster, on a GPU off; without a word: on",
+    )  # fmt: skip
+    add(
+        "--memory-format", choices=(AUTO, *MEMORY_FORMATS), default=AUTO,
+        help="order of the values of images and weights; auto (default): channels_last, on a CPU the faster one",
     )  # fmt: skip
     add("--ignore-memory", action="store_true", help="start even if the free memory seems too small")
     add("--compile", action="store_true", help="torch.compile: a slow start, then faster steps")
@@ -300,7 +308,15 @@ def _options() -> Options:
             backbone_lr=args.backbone_lr,
             ema=args.ema,
         ),
-        machine=Machine(args.device, args.workers, args.amp, args.compile, args.sync_bn, args.ignore_memory),
+        machine=Machine(
+            device=args.device,
+            workers=args.workers,
+            amp=AMP[args.amp],
+            compiled=args.compile,
+            sync_bn=args.sync_bn,
+            ignore_memory=args.ignore_memory,
+            memory_format=None if args.memory_format == AUTO else args.memory_format,
+        ),
         output=Output(
             out=None if args.out in (None, AUTO) else Path(args.out),
             numbered=args.out == AUTO,

@@ -140,6 +140,15 @@ def checkpoint_step(path: str | Path) -> int:
     return _read(path)["step"]
 
 
+def checkpoint_settings(path: str | Path) -> Mapping[str, int | float | str]:
+    """Return the settings that decide the course of a checkpoint's run, see Progress.
+
+    Raises:
+        WeightsError: the file is no checkpoint.
+    """
+    return _read(path)["how"]
+
+
 def _check_optimizer(path: str | Path, optimizer: Optimizer, state: dict) -> None:
     """Raise WeightsError for other parameter groups: other layers are frozen, or the optimizer is another one."""
     expected = [len(group["params"]) for group in optimizer.state_dict()["param_groups"]]

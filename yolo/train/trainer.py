@@ -51,6 +51,7 @@ class Run:
     validation: None without a valid list.
     folder, name: the files are folder/name_last.weights and so on.
     save_every, histograms_every: in steps; 0 writes no histograms.
+    memory_format: of the images, and of the network's weights.
     """
 
     network: Network
@@ -74,6 +75,7 @@ class Run:
     histograms_every: int
     device: torch.device
     progress: Progress
+    memory_format: torch.memory_format = torch.channels_last
     interrupted: bool = field(default=False)
 
 
@@ -125,7 +127,7 @@ def train_mini_batch(run: Run, batch: TrainingBatch, step: int, part: int) -> Lo
         DivergedError: the loss is not finite.
     """
     images = batch.images.to(run.device, non_blocking=True)
-    images = images.float().div_(LARGEST_VALUE)
+    images = images.to(torch.float32, memory_format=run.memory_format).div_(LARGEST_VALUE)
     with _gradient_exchange(run, last=part == run.subdivisions - 1):
         with run.precision.autocast():
             raw = run.model(images, first_trainable(run.network.controls, run.freeze, step))

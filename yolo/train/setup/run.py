@@ -18,7 +18,7 @@ from yolo.model.weights import load_weights
 from yolo.schedule import Schedule, with_policy
 from yolo.settings import TrainingSettings
 from yolo.train.amp import precision_of
-from yolo.train.checkpoint import Progress, Stateful, load_checkpoint
+from yolo.train.checkpoint import Progress, Stateful, checkpoint_settings, load_checkpoint
 from yolo.train.ema import WeightEma, darknet_ema, standard_ema
 from yolo.train.log.logger import Logger, NullLogger, printer_of
 from yolo.train.multiscale import check_stages
@@ -30,6 +30,7 @@ from yolo.train.setup.detection import detection_task
 from yolo.train.setup.options import Learning, Options, Output, StartPoint
 from yolo.train.setup.preflight import check_channels
 from yolo.train.setup.run_folder import run_folder
+from yolo.train.setup.step_kind import FORMATS, StepKind, choose_step
 from yolo.train.trainer import Run, stateful_parts
 
 log = logging.getLogger(__name__)
@@ -59,15 +60,18 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
     if learning.sizes:
         check_stages(network, network.input.channels, learning.sizes)
     start_point = _with_cutoff(options, network)
-    # Batches come with channels last; convolutions on them are faster that way on CPU and GPU.
-    network.to(device, memory_format=torch.channels_last)
+    recorded = checkpoint_settings(start_point.resume) if start_point.resume else None
+    images = batch // settings.subdivisions // processes.world
+    step_kind = choose_step(network, machine, device, images, recorded, processes.world)
+    memory_format = FORMATS[step_kind.memory_format]
+    network.to(device, memory_format=memory_format)
     if machine.sync_bn and processes.world > 1:
         convert_sync_batchnorm(network)
     optimizer = make_optimizer(network, settings, learning.freeze, start_point.cutoff or 0, learning.backbone_lr)
-    precision = precision_of(device, machine.amp)
+    precision = precision_of(device, step_kind.mixed)
     check_memory(options, network, batch, processes, device, precision.dtype)
     ema = _make_ema(network, settings, learning.ema)
-    parts, course = stateful_parts(ema, precision), _course(network, learning, machine.amp)
+    parts, course = stateful_parts(ema, precision), _course(network, learning, step_kind)
     try:
         progress = load_start(start_point, network, optimizer, parts, course)
     except WeightsError as error:
@@ -109,6 +113,7 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
         histograms_every=output.histograms_every if output else 0,
         device=device,
         progress=progress,
+        memory_format=memory_format,
     )
 
 
@@ -252,7 +257,7 @@ def _used_layers(network: Network) -> set[int]:
     return used
 
 
-def _course(network: Network, learning: Learning, amp: bool) -> dict[str, int | float | str]:
+def _course(network: Network, learning: Learning, step_kind: StepKind) -> dict[str, int | float | str]:
     """Return what decides the course of a run beside data, seed and step. Checkpoints store it."""
     settings = network.training_settings
     return {
@@ -270,7 +275,8 @@ def _course(network: Network, learning: Learning, amp: bool) -> dict[str, int | 
         "freeze": learning.freeze,
         "backbone_lr": learning.backbone_lr,
         "ema": learning.ema,
-        "amp": int(amp),
+        "amp": int(step_kind.mixed),
+        "memory_format": step_kind.memory_format,
     }
 
 
