@@ -7,7 +7,7 @@ What is measured:
   network    the forward pass alone, from images that lie on the GPU in the network's dtype to raw maps on the GPU.
              "float32" is the plain network, "graph" the folded 16-bit copy in a CUDA graph (yolo/engines/cuda.py),
              "compiled" the same with torch.compile, "autotuned" with its search among Triton's kernels.
-  boxes      the same, then decode, threshold, and NMS on the CPU: Detections on the CPU.
+  boxes      yolo.Detector.detect: from float32 images on the GPU to Detections on the CPU, with decode, threshold, NMS.
   training   steps of the trainer, from pinned uint8 images that lie ready: forward, Darknet's loss, backward, SGD, log.
 
 FLOPs are those of `yolo-darknet summary`, for the input size; a training step counts three times the forward pass. The
@@ -190,6 +190,7 @@ def _all_cases() -> Iterator[Case]:
         yield Case("network", "yolov3", 416, 64, dtype, "graph")
         yield Case("network", "yolov3", 416, 64, dtype, "compiled")
     yield Case("boxes", "yolov3", 416, 64, "fp16", "graph")
+    yield Case("boxes", "yolov3", 416, 64, "fp32", "plain")
     yield Case("training", "yolov3", 416, 64, "bf16", "steps")
     yield Case("training", "yolov3", 416, 64, "bf16", "steps, compiled")
     done = {("yolov3", 416, 64)}
@@ -269,11 +270,12 @@ def boxes(case: Case, network: Network, quick: bool) -> Measured:
     """Images on the GPU → detections on the CPU."""
     device = next(network.parameters()).device
     names = [str(number) for number in range(network.classes)]
-    detector = Detector(network, names, THRESH)
-    forward = forward_of(case, network)
-    images = images_of(case, device, DTYPES[case.dtype])
+    engine = "compile" if case.how == "compiled" else "torch"
+    precision = "float32" if case.dtype == "fp32" else case.dtype
+    detector = Detector(network, names, THRESH, engine=engine, precision=precision)
+    images = images_of(case, device, torch.float32)
     placements = [stretched((480, 640), (case.size, case.size))] * case.batch
-    return timed(lambda: detector.detections(forward(images), placements), device, quick)
+    return timed(lambda: detector.detect(images, placements), device, quick)
 
 
 def training_steps(case: Case, device: torch.device, steps: int) -> Measured:
