@@ -1,6 +1,8 @@
 """Convert COCO annotation files to label files, lists, names and a .data file for Darknet.
 
-JSON is an annotation file (instances_*.json), PICTURES the folder that its file names are relative to. Labels go where
+DIR is a folder with annotation files (.json) and their images, as COCO, CVAT and Roboflow have them; a word in a file's
+path (train, valid, val, test) says which list it is. Or JSON:PICTURES names an annotation file (instances_*.json) and
+the folder that its file names are relative to. Labels go where
 Darknet looks for them: PICTURES with `images` replaced by `labels`. Where that is not possible, or another conversion
 uses that folder, OUT gets a link to the images and the labels beside it. Lists, names and coco.data go to OUT. All
 input is read and checked before any file is written. Files that this conversion did not write are not replaced. Crowd
@@ -11,7 +13,7 @@ true nor as a false positive.
 in both lists if the images allow it.
 
 example, your own data set:
-  yolo-darknet convert_coco --train flowers.json:flowers/images --split 0.2 --out flowers-data
+  yolo-darknet convert_coco flowers --split 0.2 --out flowers-data
 
 example, COCO 2017:
   yolo-darknet convert_coco --train annotations/instances_train2017.json:images/train2017 \\
@@ -40,37 +42,53 @@ def main() -> None:
 
     from yolo.cfg import read_classes
     from yolo.data.convert.coco import plan_coco
+    from yolo.data.convert.coco_layout import read_coco_folder
     from yolo.data.convert.conversion import Target, check_target
     from yolo.data.convert.plan import BOX_KINDS, SHARED
     from yolo.formats.coco_annotations import ENTRY_KINDS
     from yolo.formats.voc_xml import TWICE
 
     train, valid = [[_coco_set(text) for text in texts] for texts in (args.train, args.valid)]
-    target = Target(args.out.resolve(), NAME, args.name or NAME, args.overwrite)
+    whole = args.split is not None or bool(args.valid)
+    folders = [read_coco_folder(_folder(each), whole) for each in args.folders]
+    train += [each for folder in folders for each in folder.train]
+    valid += [each for folder in folders for each in folder.valid]
+    title = args.name or (Path(args.folders[0]).resolve().name if args.folders else NAME)
+    target = Target(args.out.resolve(), NAME, title, args.overwrite)
     check_target(target, [each.annotations for each in (*train, *valid)], args.names)
     plan = plan_coco(train, valid, read_classes(args.names) if args.names else None)
     every = (*BOX_KINDS, *ENTRY_KINDS, TWICE, SHARED)
     skipped = {"skip-boxes": BOX_KINDS, "stop": (), "skip": every}[args.on_problem]
-    check_plan(plan, skipped, args.require_pictures, ("--train", "--valid") if args.valid else ("--train",))
+    check_plan(plan, skipped, args.require_pictures, ("--train", "--valid") if valid else ("--train",))
     _require_folders(("--train", train, plan.train), ("--valid", valid, plan.valid))
     plan, split = split_of(plan, target.out, args)
-    finish(plan, target, split, "crowd, besides")
+    finish(plan, target, split, "crowd, besides", [f"not used: {each}" for found in folders for each in found.unused])
 
 
 def _arguments() -> argparse.Namespace:
     parser = command_parser(__doc__)
     add = parser.add_argument
     pair = "JSON:PICTURES"
-    add("--train", nargs="+", required=True, metavar=pair, help="what to train on")
+    add("folders", nargs="*", metavar="DIR", help="folders of annotation files and images")
+    add("--train", nargs="+", default=[], metavar=pair, help="what to train on")
     add("--valid", nargs="+", default=[], metavar=pair, help="what to score on")
     default = "the classes to convert; default: all of the files, in the order of their ids"
     add("--names", type=names_file, metavar="FILE", help=default)
     boxes = "without an area or more than half outside their image"
     add_conversion_options(parser, boxes, "an entry of the file, an image")
     args = parser.parse_args()
+    if not (args.folders or args.train):
+        parser.error("found neither DIR nor --train, expected what to convert")
     if args.valid and args.split is not None:
         parser.error("found --valid and --split, expected one of them")
     return args
+
+
+def _folder(text: str) -> Path:
+    if not Path(text).is_dir():
+        hint = "; JSON:PICTURES goes after --train or --valid" if ":" in text else ""
+        raise DatasetError(f"{text}: no such folder{hint}")
+    return Path(text).resolve()
 
 
 def _coco_set(text: str) -> CocoSet:

@@ -1,0 +1,114 @@
+"""Find the annotation files (JSON) of a data set's folder, the images of each, and the lists that they make."""
+
+import json
+import mmap
+import os
+import re
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from yolo.data.convert.coco import CocoSet
+from yolo.data.convert.ownership import is_output
+from yolo.data.convert.splitting import OWN_LISTS
+from yolo.defaults import IMAGE_ENDINGS
+from yolo.errors import DatasetError
+from yolo.files import files_below
+
+KEYS = (b'"images"', b'"categories"', b'"annotations"')
+FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
+SAMPLE = 5  # file names that tell the folder of images
+OTHER_TASKS = ("person_keypoints_", "captions_", "image_info_", "stuff_", "panoptic_")  # COCO's own files
+WORDS = re.compile("[a-z]+")
+
+
+@dataclass(frozen=True)
+class CocoFolder:
+    """The annotation files of a folder, to train on and to score on; unused: those of a third list."""
+
+    train: tuple[CocoSet, ...]
+    valid: tuple[CocoSet, ...]
+    unused: tuple[str, ...] = ()
+
+
+def read_coco_folder(folder: Path, whole: bool) -> CocoFolder:
+    """Return the annotation files of a folder, such as annotations/instances_val2017.json, with their images.
+
+    A word in a file's path (train, valid, val, test) says which list it is. whole: take all as one list to train on.
+
+    Raises:
+        DatasetError: there is no annotation file, or the images of one are not in the folder.
+    """
+    files = [*files_below(folder, is_output)]
+    found = [each for each in files if each.lower().endswith(".json") and _is_coco(folder / each)]
+    if not found:
+        raise DatasetError(f"{folder}: found no COCO annotations (.json) in or below this folder")
+    images = [each for each in files if each.lower().endswith(IMAGE_ENDINGS)]
+    lists: dict[str, list[CocoSet]] = {}
+    for each in found:
+        made = CocoSet(folder / each, _images_of(folder, each, images))
+        lists.setdefault("train" if whole else _list_of(each), []).append(made)
+    scored = next((split for split in ("valid", "test") if split in lists), None)
+    if "train" not in lists or scored is None:
+        return CocoFolder(tuple(made for each in lists.values() for made in each), ())
+    unused = tuple(str(made.annotations) for split in lists if split not in ("train", scored) for made in lists[split])
+    return CocoFolder(tuple(lists["train"]), tuple(lists[scored]), unused)
+
+
+def _is_coco(path: Path) -> bool:
+    """Whether a file holds the three lists of an annotation file, by its bytes: some have hundreds of megabytes."""
+    if path.name.startswith(OTHER_TASKS) or path.stat().st_size == 0:
+        return False
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return all(content.find(key) >= 0 for key in KEYS)
+
+
+def _list_of(annotations: str) -> str:
+    """Return the list that an annotation file is, by the words of its path, those of its name first."""
+    name = os.path.basename(annotations)
+    words = [*WORDS.findall(name.lower()), *WORDS.findall(annotations.lower())]
+    for word in words:
+        if word.startswith("train"):
+            return "train"
+        split = next((split for split, names in OWN_LISTS.items() if word in names), None)
+        if split:
+            return split
+    return "train"
+
+
+def _images_of(folder: Path, annotations: str, images: list[str]) -> Path:
+    """Return the folder that the file names of an annotation file are relative to.
+
+    Of several, the one that lies nearest to the annotation file, or has a word of its name.
+    """
+    names = _file_names(folder / annotations)
+    homes: dict[str, int] = {}
+    for image in images:
+        for name in names:
+            if image == name or image.endswith(f"/{name}"):
+                home = image[: -len(name)].rstrip("/")
+                homes[home] = homes.get(home, 0) + 1
+    if not homes:
+        shown = names[0] if names else "any image"
+        raise DatasetError(f"{folder / annotations}: found no {shown} in or below {folder}, expected the images there")
+    words = set(WORDS.findall(os.path.basename(annotations).lower()))
+    beside = os.path.dirname(annotations)
+
+    def fitness(home: str) -> tuple[int, bool, int]:
+        shared = bool(words & set(WORDS.findall(home.lower())))
+        return homes[home], shared, len(os.path.commonpath([home, beside])) if home and beside else 0
+
+    return folder / max(sorted(homes), key=fitness)
+
+
+def _file_names(path: Path) -> list[str]:
+    """Return the first few file names of an annotation file."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = [match[1] for match in islice(FILE_NAME.finditer(content), SAMPLE)]
+    names = []
+    for each in found:
+        try:
+            names.append(json.loads(each))
+        except ValueError:  # reading the whole file names the fault
+            continue
+    return names
