@@ -1,5 +1,7 @@
 """yolo.console: the one line and the exit code of whatever goes wrong, and options that are checked."""
 
+import io
+import logging
 import subprocess
 import sys
 from argparse import ArgumentTypeError
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from yolo.console import fraction, missing_file, new_file, positive, run, usable_device, whole_number
+from yolo.console import fraction, missing_file, new_file, positive, run, safe_output, usable_device, whole_number
 from yolo.errors import CfgError, DatasetError, DivergedError, WeightsError
 
 
@@ -102,3 +104,39 @@ def test_new_files(tmp_path):
 def test_devices():
     assert usable_device("cpu") == "cpu"
     refuses(usable_device, "", "gpu", "cuda:99", "meta", "-1", "cpu cpu")
+
+
+HOSTILE = "a\x1b]0;title\x07\x1b[2J\u202egpj.b\x9b31m\r"  # a title, a cleared screen, turned letters, C1
+SHOWN = r"a\x1b]0;title\x07\x1b[2J\u202egpj.b\x9b31m\r"
+
+
+def test_control_characters_of_strangers_are_printed_as_escapes(capsys):
+    def main():
+        print(HOSTILE)
+        logging.getLogger("yolo.test").warning("%s", HOSTILE[:-1])
+        raise DatasetError(HOSTILE + "\nsecond line")
+
+    assert code_of(main) == 2
+    out, err = capsys.readouterr()
+    assert out == SHOWN + "\n"
+    assert err.endswith(f"error: {SHOWN}\\nsecond line\n")
+
+
+def test_a_progress_line_can_be_overwritten(capsys):
+    with safe_output():
+        print("\r\x1b[Kstep 1 \x1b[31m\x07", end="\x1b[A", file=sys.stderr)
+    assert capsys.readouterr().err == r"\x1b[31m\x07".join(("\r\x1b[Kstep 1 ", "\x1b[A"))
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_letters_that_a_terminal_lacks_are_printed_as_escapes(monkeypatch, encoding):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    run(lambda: print("猫 größe \udce4.jpg"))
+    terminal.flush()
+    shown = {
+        "ascii": rb"\u732b gr\xf6\xdfe \udce4.jpg",
+        "cp1252": b"\\u732b gr\xf6\xdfe \\udce4.jpg",
+        "utf-8": "猫 größe ".encode() + rb"\udce4.jpg",
+    }
+    assert terminal.buffer.getvalue().rstrip() == shown[encoding]

@@ -16,8 +16,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TextIO
 
-from yolo.defaults import AUTO, DEFAULT_ENGINE, DEFAULT_PRECISION, DIALECT_NAMES, ENGINES, PRECISIONS
+from yolo.defaults import (
+    AUTO,
+    DEFAULT_ENGINE,
+    DEFAULT_PRECISION,
+    DIALECT_NAMES,
+    ENGINES,
+    MAX_PIXELS_VARIABLE,
+    MOST_PIXELS,
+    PRECISIONS,
+)
 from yolo.errors import (
     CfgError,
     DatasetError,
@@ -36,11 +46,68 @@ DEVICE_KINDS = ("cpu", "cuda", "mps", "xpu")  # torch names more, which cannot t
 LOADING_WORKERS = 2  # enough to keep a network on two cores busy
 WEIGHTS_FOLDER = Path("weights")  # where published weights are kept
 SIMILAR = 0.7  # of a wrong file name and one that is suggested, from 0 to 1
+# Control characters but tab and line feed; marks of the direction of writing (Unicode UAX 9)
+UNSAFE_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+PROGRESS_CONTROLS = re.compile(r"(\r|\x1b\[[AK])")  # to overwrite a line: of tqdm and of training's progress
 QUIET_SECONDS = 2.0  # shorter work shows no progress bar
+
+
+class SafeStream:
+    """Text for a terminal: control characters, which strangers' files and names may hold, are written as escapes.
+
+    So are letters that the terminal's encoding lacks. Line ends, tabs and `kept` are written as they are.
+    """
+
+    def __init__(self, stream: TextIO, kept: re.Pattern[str] | None = None) -> None:
+        self._stream = stream
+        self._kept = kept
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+    def write(self, text: str) -> int:
+        if UNSAFE_TEXT.search(text):
+            parts = self._kept.split(text) if self._kept else [text]
+            parts[::2] = map(_escaped, parts[::2])  # the others are kept
+            text = "".join(parts)
+        return self._stream.write(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+
+def _escaped(text: str) -> str:
+    """Return `text` with control characters, and marks that turn the direction of writing, as escapes."""
+    return UNSAFE_TEXT.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+@contextmanager
+def safe_output() -> Iterator[None]:
+    """Make sys.stdout and sys.stderr `SafeStream`s: the one place where strangers' words are printed."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = SafeStream(sys.stdout), SafeStream(sys.stderr, PROGRESS_CONTROLS)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
 
 
 def run(main: Callable[[], None]) -> None:
     """Run a command's main(). A user's mistake becomes one line on stderr and exit code 2."""
+    limit = os.environ.get(MAX_PIXELS_VARIABLE)
+    try:
+        with safe_output():
+            _run(main)
+    finally:  # --max-pixels is this command's
+        os.environ.pop(MAX_PIXELS_VARIABLE, None)
+        if limit is not None:
+            os.environ[MAX_PIXELS_VARIABLE] = limit
+
+
+def _run(main: Callable[[], None]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         main()
@@ -82,8 +149,9 @@ def missing_file(name: str, arguments: Sequence[str]) -> str:
 
 
 def stop(message: str) -> None:
-    """Print `message` on stderr and exit with code 2."""
-    print(f"error: {message}", file=sys.stderr)
+    """Print `message` on stderr, as one line, and exit with code 2."""
+    line = message.replace("\r", "\\r").replace("\n", "\\n")
+    print(f"error: {line}", file=sys.stderr)
     sys.exit(EXIT_USER_ERROR)
 
 
@@ -248,15 +316,31 @@ def add_weights_option(parser: OptionGroup) -> None:
     )
 
 
-def add_names_option(parser: OptionGroup) -> None:
-    """Add `--names`: the names of a network's classes."""
+def add_names_option(parser: OptionGroup, required: bool = True) -> None:
+    """Add `--names`: the names of a network's classes. required: False where `find_names` looks for them."""
+    default = "" if required else "; default: those that a .data or .names file beside the model says"
     parser.add_argument(
         "--names",
         type=names_file,
-        required=True,
+        required=required,
         metavar="FILE",
-        help="the classes, one a line, or the name of a list that comes with the package, such as coco",
+        help="the classes, one a line, or the name of a list that comes with the package, such as coco" + default,
     )
+
+
+def add_max_pixels_option(parser: OptionGroup) -> None:
+    """Add `--max-pixels`: the limit of an image's size, which worker processes get by the environment."""
+    parser.add_argument(
+        "--max-pixels",
+        type=_max_pixels,
+        metavar="N",
+        help=f"refuse images of more pixels; default {MOST_PIXELS:,} (or {MAX_PIXELS_VARIABLE} of the environment)",
+    )
+
+
+def _max_pixels(text: str) -> int:
+    os.environ[MAX_PIXELS_VARIABLE] = str(whole_number(1)(text))
+    return int(text)
 
 
 def add_set_option(parser: OptionGroup) -> None:

@@ -20,3 +20,6 @@ EMA_DECAY = 0.9998  # weight of the old value in the average, after the first up
 ENGINES = ("torch", "compile", "onnxruntime", "openvino", "opencv")  # what can compute a network
 PRECISIONS = ("float32", "bf16", "fp16", "int8")
 DEFAULT_ENGINE, DEFAULT_PRECISION = "torch", "float32"
+
+MOST_PIXELS = 2**28  # of an image; decoding takes 3 to 6 bytes a pixel, 1.6 GB at most
+MAX_PIXELS_VARIABLE = "YOLO_MAX_PIXELS"  # of the environment: another limit; `--max-pixels` sets it

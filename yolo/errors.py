@@ -30,3 +30,9 @@ class MissingPackageError(ValueError):
 def shorten(text: str) -> str:
     """Return at most MAX_SHOWN characters of a faulty value, to show it in an error message."""
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
+
+
+def counted(count: int, thing: str) -> str:
+    """Return `1 image`, `2 images`; thing: a regular noun in the singular."""
+    plural = thing + ("es" if thing.endswith(("s", "x", "ch")) else "s")
+    return f"{count} {thing if count == 1 else plural}"

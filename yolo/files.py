@@ -6,8 +6,9 @@ import logging
 import os
 import re
 import shutil
+import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -39,7 +40,8 @@ SIGNATURES = (
 )
 
 HTML = re.compile(rb"\s*(<!--.*?-->\s*)?<(!doctype\s+html|html|head|body)\b", re.I | re.S)
-TEXTS = (None, "text", "an empty file", "JSON text", "XML text", "UTF-16 text")
+EMPTY = "an empty file"
+TEXTS = (None, "text", EMPTY, "JSON text", "XML text", "UTF-16 text")
 UTF8_MARK = b"\xef\xbb\xbf"
 CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # never in a text; escape (0x1b) is
 
@@ -51,7 +53,7 @@ NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # half the time of `open` for f
 def known_content(start: bytes) -> str | None:
     """Return what a file is whose first bytes (some kB) are `start`, in words; None if nothing is recognized."""
     if not start:
-        return "an empty file"
+        return EMPTY
     for signature, words in SIGNATURES:
         if start.startswith(signature):
             return words
@@ -130,6 +132,42 @@ def decoded_text(content: bytes, path: str | Path, error_type: type[ValueError] 
 def printable_text(text: str) -> str:
     """Return a text of `read_text` with replacement characters for its bytes that are not UTF-8."""
     return text.encode(errors="surrogateescape").decode(errors="replace")
+
+
+def refuse_over_inputs(outputs: Iterable[Path | None], inputs: Iterable[str | Path | None]) -> None:
+    """Refuse to write over a file that a command reads, also through links. None stands for no file.
+
+    Raises:
+        OutputError: an output is an input.
+    """
+    identities = {identity for path in inputs if path is not None and (identity := _identity(Path(path)))}
+    for path in outputs:
+        if path is not None and _identity(path) in identities:
+            raise OutputError(f"{path}: found an input, expected another place to write to")
+
+
+def refuse_texts_over(outputs: Iterable[Path | None], inputs: Iterable[str | Path | None]) -> None:
+    """Refuse to write a text, such as JSON or CSV, over an input or over a file that is no text: weights, an image.
+
+    Raises:
+        OutputError: an output is an input, or what is there is no text.
+    """
+    outputs = [path for path in outputs if path is not None and path.is_file()]
+    refuse_over_inputs(outputs, inputs)
+    for path in outputs:
+        kind = named_content(path)
+        if kind is None or kind not in TEXTS:
+            found = kind or "a file that is no text"
+            raise OutputError(f"{path}: found {found}, expected a new file or an older result")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from others: device and number; None for what is not there and no file."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return (state.st_dev, state.st_ino) if stat.S_ISREG(state.st_mode) else None
 
 
 def write_new(path: str | Path, text: str) -> None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from yolo.errors import WeightsError
+from yolo.cfg import read_data, read_names
+from yolo.errors import DatasetError, WeightsError
 from yolo.files import write_text
 
 PACKAGE = Path(__file__).resolve().parent
@@ -63,6 +64,51 @@ def weights_table() -> Path:
     """Return the path of the table of published weights."""
     installed, checkout = WEIGHTS_TABLES
     return installed if installed.is_file() else checkout
+
+
+TRAINED = re.compile(r"_(best|last|final|[0-9]+)$")  # what training adds to the name of a cfg
+SHIPPED_CLASSES = {80: "coco", 20: "voc"}  # what the networks of the shipped cfgs were trained on
+
+
+def find_names(cfg: Path, weights: Path, classes: int) -> Path:
+    """Return the .names file of a model that comes without `--names`.
+
+    Tried are, each in the folders of the cfg and of the weights, and in the one above a `backup` folder: NAME.names of
+    the cfg or the weights; what .data files say; .names files. One with at least `classes` names is taken; of several
+    the one with exactly as many. A shipped cfg has the names of the data set that it was published for.
+
+    Raises:
+        DatasetError: There is none, or there are several that differ.
+    """
+    stems = dict.fromkeys(TRAINED.sub("", path.stem) for path in (cfg, weights))
+    folders = list(dict.fromkeys(path.resolve().parent for path in (cfg, weights)))
+    folders += [folder.parent for folder in folders if folder.name == "backup"]
+    own = [folder / f"{stem}.names" for folder in folders for stem in stems]
+    said = [names for folder in folders for data in sorted(folder.glob("*.data")) if (names := _names_of(data))]
+    lying = [path for folder in folders for path in sorted(folder.glob("*.names"))]
+    is_shipped = shipped_files(".cfg").get(cfg.stem, cfg).resolve() == cfg.resolve()
+    published = shipped_files(".names").get(SHIPPED_CLASSES.get(classes, cfg.stem)) if is_shipped else None
+    for candidates in (own, [published] if published else [], said, lying):
+        counts = {path: len(read_names(path)) for path in candidates if path.is_file()}
+        found = [path for path, count in counts.items() if count == classes]
+        found = found or [path for path, count in counts.items() if count > classes]
+        if len({path.read_bytes() for path in found}) == 1:
+            return found[0]
+        if found:
+            several = ", ".join(map(str, found[:3]))
+            raise DatasetError(
+                f"{cfg}: found several lists of names beside the model ({several}), expected --names FILE"
+            )
+    raise DatasetError(
+        f"{cfg}: found no .data or .names file with {classes} names beside the model, expected --names FILE"
+    )
+
+
+def _names_of(data: Path) -> Path | None:
+    try:
+        return read_data(data).names
+    except (DatasetError, OSError):  # someone else's file
+        return None
 
 
 # published weights

@@ -131,7 +131,7 @@ def test_what_cannot_be_stops_in_one_line(call, case):
     one_line(call(*MODEL, "red.png", "--weights", "m.cfg"), "m.cfg: ")
     one_line(call(*MODEL, "red.png", "--set", "x=1"), r"found x=1 for \[net\], expected a key")
     (case / "m.names").write_text("red\n")
-    one_line(call(*MODEL, "red.png"), "m.names: found 1 names, expected 2 as in m.cfg")
+    one_line(call(*MODEL, "red.png"), "m.names: found 1 name, expected 2 as in m.cfg")
     bad_option(call(*MODEL, "red.png", "--top", "0"), "found '0', expected a whole number from 1")
     bad_option(call(*MODEL, "red.png", "--crop", "--letterbox"), "not allowed with argument")
     bad_option(call(*MODEL, "red.png", "--dialect", "klingon"), "invalid choice")
@@ -158,3 +158,12 @@ def test_probabilities_that_are_no_numbers_are_an_error(case, call):
     save_weights(network, "m.weights")
     code, _, err = call(*MODEL, "red.png")
     assert code == 2 and "red.png: found probabilities that are not finite" in err.splitlines()[-1]
+
+
+def test_names_are_found_beside_the_model_and_inputs_are_kept(call, case):
+    code, out, err = call(*MODEL[:4], "--device", "cpu", "red.png")
+    assert (code, out, err) == (0, "red.png:\n" + RED_MIDDLE, f"names: {case / 'm.names'}\n")
+    for name in ("m.cfg", "m.weights", "m.names", "red.png"):
+        before = (case / name).read_bytes()
+        one_line(call(*MODEL, "red.png", "--json", name), f"{name}: found ")
+        assert (case / name).read_bytes() == before

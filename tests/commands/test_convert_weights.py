@@ -200,3 +200,22 @@ def test_the_issues_command_line_on_a_shipped_network(project, tmp_path, call):
     fresh = Network.from_cfg(project / "cfg" / "shapes.cfg")
     load_weights(fresh, tmp_path / "shapes.conv.3", cutoff=3)
     assert torch.equal(fresh.layers[0].conv.weight, network.layers[0].conv.weight)
+
+
+def test_the_cfg_that_a_safetensors_file_names_is_found(case, call):
+    assert call("all.weights", "new/other.safetensors")[0] == 0
+    code, out, err = call("new/other.safetensors", "back.weights")  # named after nothing
+    assert (code, err) == (0, "cfg: all.cfg\n")
+    assert (case / "back.weights").read_bytes() == (case / "all.weights").read_bytes()
+    (case / "all.cfg").write_text(ALL_CFG + "\n# changed\n")
+    wrong(call("new/other.safetensors", "out.weights"), "found no all.cfg with the bytes that", case)
+
+
+def test_a_missing_input_is_named_before_its_cfg(case, call):
+    wrong(call("away.weights", "out.safetensors"), "away.weights: No such file or directory", case)
+
+
+def test_the_cfg_is_not_replaced(case, call):
+    os.link(case / "all.cfg", case / "linked.weights")
+    code, _, err = call("all.weights", "linked.weights")
+    assert code == 2 and "linked.weights: found an input" in err

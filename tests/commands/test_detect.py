@@ -1,6 +1,7 @@
 """detect: images and folders, the files that it writes, and wrong input as one line and exit code 2."""
 
 import json
+import os
 
 import cv2
 import numpy as np
@@ -61,7 +62,7 @@ def test_images_of_one_name_are_all_written(call, case):
 def test_detect_never_replaces_an_image_it_looks_at(call, case, four):
     before = four.images[0].read_bytes()
     result = call("detect", *DETECT, "four/images", "--out", "four/images")
-    one_line(result, "four/images/p0.png: found an input image, expected an --out without")
+    one_line(result, "four/images/p0.png: found an input, expected another place")
     assert four.images[0].read_bytes() == before
 
 
@@ -88,7 +89,7 @@ def test_detect_stops_in_one_line(call, case, four):
     (case / "empty").mkdir()
     one_line(call("detect", *DETECT, "empty"), "empty: found no image in this folder")
     image = four.images[0]
-    one_line(call("detect", *DETECT, image, "--out", "tiny.cfg"), "tiny.cfg: File exists")
+    one_line(call("detect", *DETECT, image, "--out", "tiny.cfg"), "tiny.cfg: found a file, expected a folder")
     bad_option(call("detect", *DETECT, image, "--thresh", "25"), "expected a number from 0 to 1")
     bad_option(call("detect", *DETECT, image, "--thresh", "nan"), "expected a number from 0 to 1")
     bad_option(call("detect", *DETECT, image, "--nms", "-1"), "expected a number from 0 to 1")
@@ -97,7 +98,90 @@ def test_detect_stops_in_one_line(call, case, four):
         "found the folder 'four', expected a file",
     )
     (four.folder / "tiny.names").write_text("red\n")
-    one_line(call("detect", *DETECT, image), "tiny.names: found 1 names, expected 2 as in tiny.cfg")
+    one_line(call("detect", *DETECT, image), "tiny.names: found 1 name, expected 2 as in tiny.cfg")
     torch.save({"a": 1}, case / "tiny.weights")
     (four.folder / "tiny.names").write_text("red\ngreen\n\n")
     one_line(call("detect", *DETECT, image), "tiny.weights: ")
+
+
+def test_names_are_found_beside_the_model_and_said(call, case, four):
+    options = [each for each in DETECT if each not in ("--names", "four/tiny.names")]
+    (case / "tiny.names").write_text("red\ngreen\n")
+    write_image(case / "a.png", draw(FOUR_IMAGES[1]))
+    code, out, err = call("detect", *options, "a.png")
+    assert (code, err) == (0, f"names: {case / 'tiny.names'}\n") and out.startswith("a.png: ")
+    (case / "tiny.names").unlink()
+    (case / "my.names").write_text("red\ngreen\n")
+    (case / "ten.names").write_text("".join(f"{number}\n" for number in range(10)))
+    assert call("detect", *options, "a.png")[2] == f"names: {case / 'my.names'}\n"
+    (case / "other.names").write_text("green\nred\n")
+    one_line(call("detect", *options, "a.png"), "found several lists .*my.names.*other.names")
+    (case / "x.data").write_text("classes=2\nnames=other.names\n")
+    assert call("detect", *options, "a.png")[2] == "names: other.names\n"
+    for path in case.glob("*.names"):
+        path.unlink()
+    one_line(call("detect", *options, "a.png"), "found no .data or .names file with 2 names beside the model")
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv", "--jsonl"])
+def test_no_output_replaces_an_input_or_a_file_that_is_no_text(call, case, four, option):
+    write_image(case / "a.png", draw([]))
+    (case / "list.txt").write_text("a.png\n")
+    (case / "other.png").write_bytes((case / "a.png").read_bytes())
+    (case / "link.json").symlink_to("tiny.cfg")
+    os.link(case / "four/tiny.names", case / "hard.json")
+    targets = (
+        "tiny.weights",
+        "tiny.cfg",
+        "four/tiny.names",
+        "a.png",
+        "list.txt",
+        "other.png",
+        "link.json",
+        "hard.json",
+    )
+    before = {name: (case / name).read_bytes() for name in targets}
+    for name in targets:
+        one_line(call("detect", *DETECT, "list.txt", option, name), f"{name}: found ")
+    assert {name: (case / name).read_bytes() for name in targets} == before
+
+
+def test_an_out_that_is_a_file_is_said_before_anything_is_read(call, case):
+    (case / "out").write_text("")
+    one_line(call("detect", *DETECT, "none.png", "--out", "out"), "none.png: no such file")
+    write_image(case / "a.png", draw([]))
+    for option in ("--out", "--crops"):
+        one_line(
+            call("detect", *DETECT[2:], "--cfg", "away.cfg", "a.png", option, "out"), "out: found a file, expected a f"
+        )
+
+
+def test_hand_made_labels_are_not_replaced(call, case, four):
+    label = case / "four/labels/p0.txt"
+    before = label.read_bytes()
+    result = call("detect", *DETECT, "four/images", "--save-labels", "yolo", "--out", "four")
+    one_line(result, "four/labels/p0.txt: found the labels of four/images/p0.png")
+    assert label.read_bytes() == before
+
+
+def test_file_names_that_are_not_utf_8_pass_through(call, case, four):
+    name = os.fsdecode(b"gr\xfcn.png")
+    write_image(case / "a.png", draw(FOUR_IMAGES[1]))
+    os.rename(case / "a.png", case / name)
+    (case / "list.txt").write_bytes(b"gr\xfcn.png\n")
+    outputs = ("--json", "a.json", "--jsonl", "a.jsonl", "--csv", "a.csv", "--out", "out")
+    code, out, err = call("detect", *DETECT, "list.txt", "--thresh", ".2", *outputs)
+    assert (code, err) == (0, "") and r"gr\udcfcn.png: " in out
+    assert json.loads((case / "a.json").read_text())[0]["filename"] == name
+    assert json.loads((case / "a.jsonl").read_text(errors="surrogateescape"))["source"] == name
+    assert (case / "a.csv").read_bytes().splitlines()[1].startswith(b"gr\xfcn.png,")
+    assert os.listdir(case / "out") == [name]
+
+
+def test_a_large_image_among_others_is_one_line(call, case, monkeypatch):
+    monkeypatch.setenv("YOLO_MAX_PIXELS", "")  # and back as it was, after the test
+    write_image(case / "a.png", draw([], (20, 30)))
+    write_image(case / "b.png", draw([], (20, 31)))
+    code, out, err = call("detect", *DETECT, "b.png", "a.png", "--max-pixels", "600")
+    one_line((code, out, err), "b.png: found 31 x 20 pixels, expected at most 600 in all")
+    assert out.startswith("a.png: ")

@@ -305,9 +305,9 @@ def test_a_broken_video_among_good_sources_costs_only_itself(case, detect):
 
 def test_outputs_never_replace_inputs(case, detect):
     before = (case / "clip.mp4").read_bytes()
-    one_line(detect("clip.mp4", "--save-video", "--out", "."), "clip.mp4: found an input video")
+    one_line(detect("clip.mp4", "--save-video", "--out", "."), "clip.mp4: found an input")
     for option in ("--json", "--csv", "--jsonl"):
-        one_line(detect("clip.mp4", option, "clip.mp4"), "clip.mp4: found an input, expected another")
+        one_line(detect("clip.mp4", option, "clip.mp4"), "clip.mp4: found an input, expected another place")
         one_line(detect("clip.mp4", option, "tiny.weights"), "tiny.weights: found an input")
     assert (case / "clip.mp4").read_bytes() == before
 

@@ -72,7 +72,7 @@ def test_evaluate_leaves_out_what_is_broken_and_says_so(call, case, four):
     assert re.search(r"red +\| +2 \|", out)
     one_line(
         call("evaluate", *EVALUATE, "--on-problem", "stop"),
-        r"list.txt: found 1 problems, the first: .*p0.png: no such file.*; --on-problem skip leaves",
+        r"list.txt: found 1 problem, the first: .*p0.png: no such file.*; --on-problem skip leaves",
     )
 
 
@@ -101,7 +101,7 @@ def test_results_files_need_images_and_classes_with_names_of_their_own(call, cas
     (four.folder / "list.txt").write_text(f"{four.images[0]}\n{twin}\n")
     assert call("evaluate", *EVALUATE)[0] == 0
     result = call("evaluate", *EVALUATE, "--save-results", "results")
-    one_line(result[:1] + ("",) + result[2:], "found 1 names twice, such as p0, expected each once")
+    one_line(result[:1] + ("",) + result[2:], "found 1 name twice, such as p0, expected each once")
     (four.folder / "list.txt").write_text(f"{twin}\n")
     (four.folder / "tiny.names").write_text("red\ngreen/blue\n")
     one_line(call("evaluate", *EVALUATE, "--save-results", "results"), "found class name 'green/blue'")

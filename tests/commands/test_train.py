@@ -82,7 +82,7 @@ def test_a_diverging_run_is_one_line_and_keeps_its_files(call, case):
 
 def test_problems_stop_training_or_are_skipped(call, case, four):
     four.images[0].write_bytes(b"")
-    one_line(call("train", *TRAIN), "list.txt: found 1 problems, the first: .*p0.png: found an empty")
+    one_line(call("train", *TRAIN), "list.txt: found 1 problem, the first: .*p0.png: found an empty")
     code, out, _ = call("train", *TRAIN, "--on-problem", "skip", "--max-batches", 1, "--giou")
     assert code == 0 and "step 1: " in out
 

@@ -177,7 +177,7 @@ def test_an_empty_image_is_refused():
 
 
 def test_fewer_names_than_classes_are_refused():
-    with pytest.raises(ValueError, match="found 1 names, expected 2, one for each class"):
+    with pytest.raises(ValueError, match="found 1 name, expected 2, one for each class"):
         Detector(network_of(CFG.format(channels=3)), ["cat"])
 
 

@@ -566,3 +566,25 @@ def test_a_safetensors_file_is_known_by_its_suffix(tmp_path):
     load_weights(backbone, tmp_path / "a.safetensors", cutoff=2)
     assert backbone.layers[0].norm.bias[0] == 0.125
     assert torch.equal(backbone.layers[2].conv.weight, before["layers.2.conv.weight"])
+
+
+@pytest.mark.parametrize("cutoff", [None, 1])
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"<!DOCTYPE html><title>moved</title>" * 90, "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n" * 60, "a Git LFS pointer"),
+        (b"PK\x03\x04" + bytes(9000), "a zip archive, as .pt"),
+        (b"[net]\nwidth=416\n" * 90, "text"),
+        (struct.pack("<4i", 1 << 20, 0, 0, 0) + bytes(9000), r"version 1048576.0.0"),
+        (struct.pack("<4i", 0, -2, 5, 0) + bytes(9000), r"version 0.-2.5"),
+    ],
+)
+def test_another_kind_of_file_is_named_with_and_without_a_cutoff(tmp_path, content, found, cutoff):
+    path = tmp_path / "a.weights"
+    path.write_bytes(content)
+    network = network_of(CFG)
+    before = state(network)
+    with pytest.raises(WeightsError, match=f"a.weights: found {found}"):
+        load_weights(network, path, cutoff)
+    assert same(state(network), before)

@@ -22,13 +22,14 @@ from yolo.cfg import check_data_files, read_data
 from yolo.console import (
     add_cfg_option,
     add_dialect_option,
+    add_max_pixels_option,
     add_recheck_option,
     add_set_option,
     command_parser,
     stop,
     whole_number,
 )
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +61,7 @@ def main() -> None:
     boxes = anchors.box_sizes(checked.images, size, placement_of(network))
     if len(boxes) == 0:
         raise DatasetError(f"{data.train}: found no box of a pixel or more, expected some")
-    print(f"{len(boxes)} boxes at {size[1]}x{size[0]}")
+    print(f"{counted(len(boxes), 'box')} at {size[1]}x{size[0]}")
     print(f"the cfg: {describe_fit(anchors.fit_of(heads, boxes))}")
     _print_anchors(network, heads, boxes, args.seed)
 
@@ -89,6 +90,7 @@ def _arguments() -> argparse.Namespace:
     add("--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file")
     add("--seed", type=whole_number(0), default=0, metavar="N", help="of k-means; default 0")
     add_recheck_option(parser)
+    add_max_pixels_option(parser)
     add_set_option(parser)
     add_dialect_option(parser, "pjreddie's keeps the aspect ratio of the images")
     return parser.parse_args()

@@ -8,6 +8,7 @@ example, as pjreddie's `darknet classifier predict imagenet1k.data darknet19.cfg
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from yolo.console import (
     add_cfg_option,
     add_device_option,
     add_dialect_option,
+    add_max_pixels_option,
     add_names_option,
     add_set_option,
     add_weights_option,
@@ -25,8 +27,9 @@ from yolo.console import (
     whole_number,
 )
 from yolo.defaults import TOP_CLASSES
-from yolo.errors import CfgError, DatasetError
-from yolo.files import write_text
+from yolo.errors import CfgError, DatasetError, counted
+from yolo.files import refuse_texts_over, write_text
+from yolo.named_files import find_names
 
 if TYPE_CHECKING:
     from yolo.detect.classifier import Classifier, Ranking
@@ -40,6 +43,7 @@ def main() -> None:
     for path in args.picture:
         if not path.exists():
             raise DatasetError(f"{path}: no such file")
+    refuse_texts_over([args.json], [args.cfg, args.weights, args.names, *args.picture])
     classifier = _classifier(args)
     classified, rankings, faults = [], [], []
     for path in progress(args.picture, "classifying", len(args.picture)):
@@ -72,6 +76,9 @@ def _classifier(args: argparse.Namespace) -> Classifier:
     if network.heads:
         raise CfgError(f"{args.cfg}: found a detection head, expected a classifier; use yolo-darknet detect")
     load_weights(network, args.weights)
+    if args.names is None:
+        args.names = find_names(args.cfg, args.weights, network.classes)
+        print(f"names: {args.names}", file=sys.stderr)
     names = read_names(args.names)
     shape = network.shapes[-1]
     if shape[1:] != (1, 1):
@@ -79,7 +86,7 @@ def _classifier(args: argparse.Namespace) -> Classifier:
         raise CfgError(f"{args.cfg}: found {found}, expected a classifier's, of one pixel")
     if len(names) < network.classes:
         expected = f"{network.classes} as in {args.cfg}"
-        raise DatasetError(f"{args.names}: found {len(names)} names, expected {expected}")
+        raise DatasetError(f"{args.names}: found {counted(len(names), 'name')}, expected {expected}")
     names = names[: network.classes]  # Darknet's list for ImageNet continues with names of 22k
     letterbox = args.letterbox or (args.dialect == "pjreddie" and not args.crop)
     return Classifier(network.to(args.device), names, args.top, letterbox)
@@ -122,7 +129,7 @@ def _arguments() -> argparse.Namespace:
     add("picture", nargs="+", type=Path, metavar="IMAGE", help="image files")
     add_cfg_option(parser)
     add_weights_option(parser)
-    add_names_option(parser)
+    add_names_option(parser, required=False)
     add(
         "--top", type=whole_number(1), default=TOP_CLASSES, metavar="N",
         help=f"how many classes to print; default {TOP_CLASSES}",
@@ -135,6 +142,7 @@ def _arguments() -> argparse.Namespace:
         parser,
         "layers, placement of the image (alexeyab: --crop, pjreddie: --letterbox), printed lines",
     )
+    add_max_pixels_option(parser)
     add_set_option(parser)
     add_device_option(parser)
     return parser.parse_args()

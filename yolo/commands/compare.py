@@ -19,10 +19,13 @@ def main() -> None:
 
     from yolo.evaluate.analysis.compare import compare, comparison_text
     from yolo.evaluate.analysis.report import read_report
-    from yolo.evaluate.html.compare_page import write_comparison
+    from yolo.evaluate.html.compare_page import COMPARISON_FILE, write_comparison
+    from yolo.evaluate.html.page import check_page_folder
 
     if args.report and args.report.resolve() in (_folder(args.a), _folder(args.b)):
         raise DatasetError(f"{args.report}: found the folder of a report, expected another folder")
+    if args.report:
+        check_page_folder(args.report, COMPARISON_FILE)
     a, b = read_report(args.a), read_report(args.b)
     try:
         comparison = compare(a, b)

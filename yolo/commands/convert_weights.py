@@ -11,13 +11,16 @@ example, as Darknet's `partial yolov3.cfg yolov3.weights yolov3.conv.74 74`:
 from __future__ import annotations
 
 import argparse
+import hashlib
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yolo.console import cfg_file, command_parser, new_file, whole_number
 from yolo.defaults import DIALECT_NAMES
-from yolo.errors import CfgError, WeightsError
+from yolo.errors import CfgError, WeightsError, counted
+from yolo.files import refuse_over_inputs
 from yolo.named_files import shipped_files
 
 if TYPE_CHECKING:
@@ -39,13 +42,16 @@ def main() -> None:
 
     for path in (args.input, args.output):
         _check_name(path)
+    with open(args.input, "rb"):  # its own error, before one about a cfg
+        pass
     if args.output.resolve() == args.input.resolve():
         raise WeightsError(f"{args.output}: found IN given as OUT, expected another file")
     cfg = args.cfg or _find_cfg(args.input)
+    refuse_over_inputs([args.output], [args.input, cfg])
     network = Network.from_cfg(cfg, dialect=args.dialect or "alexeyab")
     layers = len(network.layers)
     if args.cutoff is not None and args.cutoff > layers:
-        raise CfgError(f"{cfg}: found {layers} layers, expected at least --cutoff {args.cutoff}")
+        raise CfgError(f"{cfg}: found {counted(layers, 'layer')}, expected at least --cutoff {args.cutoff}")
     header = _load(network, args)
     if args.dialect:
         network.weights_format = WeightsFormat(WEIGHTS_VERSIONS[args.dialect], args.dialect)
@@ -54,6 +60,8 @@ def main() -> None:
         save_state(network, args.output, seen, args.cutoff, cfg)
     else:
         save_weights(network, args.output, seen, args.cutoff)
+    if args.cfg is None:
+        print(f"cfg: {cfg}", file=sys.stderr)
     size, last = args.output.stat().st_size, (args.cutoff or layers) - 1
     version = ".".join(map(str, network.weights_format.version))
     print(f"wrote {args.output}: {size:,} bytes, layers 0 to {last}, version {version}, seen {seen}")
@@ -77,16 +85,26 @@ def _check_name(path: Path) -> None:
 
 
 def _find_cfg(weights: Path) -> Path:
-    """Return the cfg of the weights' name, beside them or a shipped one. Raises CfgError if there is none."""
+    """Return the cfg that the metadata of a .safetensors file name, or the one of the weights' name.
+
+    It is beside the weights, in the current folder or a shipped one. Of one that the metadata name, the bytes must be
+    the same. Raises CfgError if there is none.
+    """
+    from yolo.model.safetensors_file import read_cfg_note
+
     stem = BACKBONE.sub("", weights.name) if BACKBONE.search(weights.name) else weights.stem
-    beside, shipped = weights.parent / f"{stem}.cfg", shipped_files(".cfg")
-    if beside.is_file():
-        return beside
-    if stem in shipped:
-        return shipped[stem]
+    name, digest = read_cfg_note(weights) if weights.suffix == SAFETENSORS else (None, None)
+    shipped = shipped_files(".cfg")
+    for wanted in filter(None, (name, f"{stem}.cfg")):
+        places = [weights.parent / wanted, Path(wanted), shipped.get(wanted.removesuffix(".cfg"))]
+        for path in filter(None, places):
+            if path.is_file() and (wanted != name or hashlib.sha256(path.read_bytes()).hexdigest() == digest):
+                return path
+    if name:
+        raise CfgError(f"{weights}: found no {name} with the bytes that the file was made with, expected --cfg FILE")
     raise CfgError(
-        f"{weights}: found no {beside} and no {stem} among the cfgs of the package, expected --cfg FILE: "
-        "a .weights file does not name its layers"
+        f"{weights}: found no {weights.parent / f'{stem}.cfg'} and no {stem} among the cfgs of the package, "
+        "expected --cfg FILE: a .weights file does not name its layers"
     )
 
 

@@ -35,6 +35,7 @@ from yolo.console import (
     add_device_option,
     add_dialect_option,
     add_engine_options,
+    add_max_pixels_option,
     add_names_option,
     add_set_option,
     add_weights_option,
@@ -45,7 +46,9 @@ from yolo.console import (
     whole_number,
 )
 from yolo.defaults import NMS_THRESH, SCORE_THRESH
-from yolo.errors import CfgError, DatasetError
+from yolo.errors import CfgError, DatasetError, counted
+from yolo.files import refuse_over_inputs, refuse_texts_over
+from yolo.named_files import find_names
 
 if TYPE_CHECKING:
     from yolo.detect.detector import Detector
@@ -199,10 +202,13 @@ def _detector(args: argparse.Namespace, device: str) -> Detector:
     if not network.heads:
         raise CfgError(f"{args.cfg}: found a classifier, expected a detection head; use yolo-darknet classify")
     load_weights(network, args.weights)
+    if args.names is None:
+        args.names = find_names(args.cfg, args.weights, network.classes)
+        print(f"names: {args.names}", file=sys.stderr)
     names = read_classes(args.names)
     if len(names) != network.classes:
         expected = f"{network.classes} as in {args.cfg}"
-        raise DatasetError(f"{args.names}: found {len(names)} names, expected {expected}")
+        raise DatasetError(f"{args.names}: found {counted(len(names), 'name')}, expected {expected}")
     letterbox = args.letterbox or network.letterboxed
     options = {"letterbox": letterbox, "engine": args.engine, "precision": args.precision}
     return Detector(network.to(device), names, args.thresh, args.nms, **options)
@@ -213,6 +219,7 @@ def _check(args: argparse.Namespace, sources: list[MediaSource]) -> None:
     from yolo.detect.outputs.writers import stems_of
     from yolo.detect.sources.kinds import MediaKind
     from yolo.detect.sources.video import import_av
+    from yolo.formats.label_files import label_files
 
     only_images = all(each.kind is MediaKind.IMAGE for each in sources)
     if args.save_video and only_images:
@@ -220,18 +227,24 @@ def _check(args: argparse.Namespace, sources: list[MediaSource]) -> None:
     if args.save_video or any(each.kind is MediaKind.VIDEO for each in sources):
         import_av()
     files = [Path(each.name) for each in sources if each.kind in (MediaKind.IMAGE, MediaKind.VIDEO)]
-    inputs = {path.resolve() for path in (args.cfg, args.weights, args.names, *files)}
-    for path in (args.json, args.csv, args.jsonl):
-        if path is not None and path.resolve() in inputs:
-            raise DatasetError(f"{path}: found an input, expected another file to write")
+    refuse_texts_over(
+        [args.json, args.csv, args.jsonl], [args.cfg, args.weights, args.names, *files, *map(Path, args.source)]
+    )
+    for path in (args.out, args.crops):
+        if path is not None and path.exists() and not path.is_dir():
+            raise DatasetError(f"{path}: found a file, expected a folder to write to")
+    copies = []
     endings = {MediaKind.IMAGE: ".png"} | ({MediaKind.VIDEO: ".mp4"} if args.save_video else {})
     stems = stems_of(sources)
     for each in sources if args.out else ():
         if each.kind in endings:
             copy = args.out / f"{stems.of_source(each.name)}{endings[each.kind]}"
-            if copy.resolve() in inputs:
-                expected = "expected an --out without them"
-                raise DatasetError(f"{copy}: found an input {each.kind.value}, {expected}")
+            copies.append(copy)
+        if args.save_labels and each.kind is MediaKind.IMAGE:
+            own = args.out / "labels" / f"{stems.of_source(each.name)}.txt"
+            if own.resolve() in {path.resolve() for path in label_files(Path(each.name))}:
+                raise DatasetError(f"{own}: found the labels of {each.name}, expected an --out without them")
+    refuse_over_inputs(copies, files)
 
 
 def _raise_faults(faults: list[str], sources: list[MediaSource]) -> None:
@@ -280,7 +293,7 @@ def _arguments() -> argparse.Namespace:
     add("source", nargs="+", metavar="SOURCE", help="images, videos and more, see above")
     add_cfg_option(parser)
     add_weights_option(parser)
-    add_names_option(parser)
+    add_names_option(parser, required=False)
     add(
         "--thresh", type=fraction, default=SCORE_THRESH, metavar="T",
         help=f"lowest score of a detection; default {SCORE_THRESH:g}",
@@ -291,6 +304,7 @@ def _arguments() -> argparse.Namespace:
     )  # fmt: skip
     add("--letterbox", action="store_true", help="keep the aspect ratio, as pjreddie's Darknet")
     add_dialect_option(parser, "layers, placement of the image (pjreddie: --letterbox)")
+    add_max_pixels_option(parser)
     add_set_option(parser)
     add_device_option(parser)
     add_engine_options(parser)

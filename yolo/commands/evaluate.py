@@ -30,6 +30,7 @@ from yolo.console import (
     add_device_option,
     add_dialect_option,
     add_engine_options,
+    add_max_pixels_option,
     add_recheck_option,
     add_set_option,
     add_weights_option,
@@ -41,8 +42,8 @@ from yolo.console import (
     whole_number,
 )
 from yolo.defaults import COUNTED_THRESH
-from yolo.errors import CfgError, DatasetError
-from yolo.files import write_text
+from yolo.errors import CfgError, DatasetError, counted
+from yolo.files import refuse_texts_over, write_text
 
 if TYPE_CHECKING:
     from yolo.distributed import Processes
@@ -97,7 +98,7 @@ def _print(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) 
             evaluation.image_ids,
             detections_in_voc_pixels(evaluation),
         )
-        print(f"results: {len(files)} files, {files[0].parent}/comp4_det_test_CLASS.txt")
+        print(f"results: {counted(len(files), 'file')}, {files[0].parent}/comp4_det_test_CLASS.txt")
     if args.json:
         write_text(args.json, json.dumps(content, indent=1, allow_nan=False) + "\n")
         print(f"numbers: {args.json}")
@@ -118,6 +119,8 @@ def _evaluation(args: argparse.Namespace, processes: Processes) -> tuple[Evaluat
     from yolo.detect.detector import Detector
     from yolo.distributed import device_of
     from yolo.evaluate.evaluator import detections_of, evaluation_of
+    from yolo.evaluate.html.page import check_page_folder
+    from yolo.evaluate.html.report_page import REPORT_FILE
     from yolo.evaluate.metrics.darknet import MAP_NMS_THRESH, MAP_SCORE_THRESH
     from yolo.model.network import Network
     from yolo.model.weights import load_weights
@@ -126,13 +129,17 @@ def _evaluation(args: argparse.Namespace, processes: Processes) -> tuple[Evaluat
     if data.valid is None or data.names is None:
         raise DatasetError(f"{args.data}: expected the keys valid and names")
     check_data_files(data, "names", "labels", "valid", "difficult")
+    read = [args.cfg, args.weights, args.data, data.train, data.valid, data.names, data.difficult]
+    refuse_texts_over([args.json], read)
+    if args.report:
+        check_page_folder(args.report, REPORT_FILE)
     names = list(read_classes(data.names))
     network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
     if not network.heads:
         raise CfgError(f"{args.cfg}: found a classifier, expected a detection head")
     load_weights(network, args.weights)
     if not network.classes == data.classes == len(names):
-        found = f"classes={data.classes} and {len(names)} names"
+        found = f"classes={data.classes} and {counted(len(names), 'name')}"
         expected = f"{network.classes} as in {args.cfg}"
         raise DatasetError(f"{args.data}: found {found}, expected {expected}")
     checked = check_list(data.valid, network.classes, network.input.channels, data.difficult, args.recheck)
@@ -141,7 +148,7 @@ def _evaluation(args: argparse.Namespace, processes: Processes) -> tuple[Evaluat
             print(line)
     serious = stopping(checked.problems)
     if serious and args.on_problem == "stop":
-        found = f"{len(serious)} problems, the first: {serious[0].message}"
+        found = f"{counted(len(serious), 'problem')}, the first: {serious[0].message}"
         raise DatasetError(f"{data.valid}: found {found}; --on-problem skip leaves them out")
     if not checked.images:
         raise DatasetError(f"{data.valid}: found no usable image")
@@ -161,7 +168,7 @@ def _evaluation(args: argparse.Namespace, processes: Processes) -> tuple[Evaluat
         return None
     seconds = time.perf_counter() - start
     print(
-        f"{len(found)} images in {seconds:.1f} s, {len(found) / seconds:.1f} images/s",
+        f"{counted(len(found), 'image')} in {seconds:.1f} s, {len(found) / seconds:.1f} images/s",
         file=sys.stderr,
     )
     paths = [image.path for image in checked.images]
@@ -174,7 +181,8 @@ def _check_results_names(valid: Path, names: list[str], stems: list[str]) -> Non
     repeated = [stem for stem, count in Counter(stems).items() if count > 1]
     if repeated:
         raise DatasetError(
-            f"{valid}: found {len(repeated)} names twice, such as {repeated[0]}, expected each once for --save-results"
+            f"{valid}: found {counted(len(repeated), 'name')} twice, such as {repeated[0]}, "
+            "expected each once for --save-results"
         )
     unfit = [name for name in names if not name or "/" in name]
     if unfit:
@@ -205,6 +213,7 @@ def _arguments() -> argparse.Namespace:
     )  # fmt: skip
     add_recheck_option(parser)
     add_dialect_option(parser, "layers, placement of the image (pjreddie: --letterbox)")
+    add_max_pixels_option(parser)
     add_set_option(parser)
     add_device_option(parser)
     add_engine_options(parser)

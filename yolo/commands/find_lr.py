@@ -14,6 +14,7 @@ from yolo.console import (
     add_cfg_option,
     add_device_option,
     add_dialect_option,
+    add_max_pixels_option,
     add_recheck_option,
     add_set_option,
     add_workers_option,
@@ -88,6 +89,7 @@ def _arguments() -> argparse.Namespace:
     add("--to", type=positive, default=1.0, metavar="RATE", dest="last",
         help="the last rate; default 1")  # fmt: skip
     add_dialect_option(parser, "loss and augmentation")
+    add_max_pixels_option(parser)
     add_set_option(parser)
     add_device_option(parser)
     add_workers_option(parser)

@@ -22,7 +22,8 @@ from yolo.console import (
     stop,
     whole_number,
 )
-from yolo.files import write_text
+from yolo.errors import counted
+from yolo.files import refuse_texts_over, write_text
 
 DEFAULT_BACKUP = "backup"  # where train writes when neither --out nor the .data says it
 
@@ -33,6 +34,7 @@ def main() -> None:
         stop("found one of --width and --height, expected both or none")
     if args.out.resolve() == args.base.resolve():
         stop(f"{args.out}: found the base itself, expected a new file")
+    refuse_texts_over([args.out], [args.data])
     if args.out.exists() and not args.overwrite:
         stop(f"{args.out}: found this file, expected a new one; --overwrite replaces it")
 
@@ -51,7 +53,7 @@ def main() -> None:
     )
     made = fitted_cfg(args.base, data, options)
     write_text(args.out, made.text)
-    print(f"{args.out}: {args.base} with {len(made.changes)} changes")
+    print(f"{args.out}: {args.base} with {counted(len(made.changes), 'change')}")
     for change in made.changes:
         print(f"  {change}")
     for note in made.notes:

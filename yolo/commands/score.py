@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING
 
 from yolo.console import command_parser, fraction, names_file, new_file, stop
 from yolo.defaults import COUNTED_THRESH
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, counted
+from yolo.files import refuse_texts_over
 from yolo.formats.recognition import (
     DetectionFormat,
     GroundTruthFormat,
@@ -48,12 +49,13 @@ def main() -> None:
 
     from yolo.evaluate.pairing import read_pair, write_as
 
+    refuse_texts_over([args.json, args.out], [args.truth, args.detections, args.imageset, args.names, args.ids])
     pair = read_pair(_sources(args))
     print_remarks(pair, args.on_problem == "stop")
     if args.convert_to:
         written = write_as(args.out, DetectionFormat(args.convert_to), pair)
         count = len(pair.detections.scores)
-        print(f"{count} detections written to {' and '.join(map(str, written))}")
+        print(f"{counted(count, 'detection')} written to {' and '.join(map(str, written))}")
     else:
         metrics = (args.metric,) if args.metric in METRICS else METRICS
         print_scores(pair, metrics, args.metric == "all", args.iou, args.thresh, args.json)

@@ -20,13 +20,14 @@ from yolo.cfg import read_data
 from yolo.console import (
     add_cfg_option,
     add_dialect_option,
+    add_max_pixels_option,
     add_set_option,
     command_parser,
     new_file,
     whole_number,
 )
 from yolo.errors import CfgError
-from yolo.files import replacing
+from yolo.files import refuse_over_inputs, replacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +68,9 @@ def _samples(args: argparse.Namespace) -> tuple[list[Sample], list[str]]:
         raise CfgError(f"{args.cfg}: found a classifier, expected a detection head")
     check_channels(network, args.cfg)
     lists = replace(read_data(args.data), valid=None)
+    refuse_over_inputs([args.out], [args.cfg, args.data, lists.train, lists.names])
     data = read_detection_data(network, lists, args.cfg, skip_problems=True)
+    refuse_over_inputs([args.out], [image.path for image in data.train.images] if args.out.exists() else [])
     settings = network.training_settings
     images = training_images(data.train.images, network.input, settings, network.head_settings[-1], args.dialect)
     sampler = StepSampler(
@@ -108,5 +111,6 @@ def _arguments() -> argparse.Namespace:
     add("--count", type=whole_number(1), default=16, metavar="N", help="images; default 16")
     add("--seed", type=whole_number(0), default=0, metavar="N", help="of the training; default 0")
     add_dialect_option(parser, "layers, placement and mixing of the images")
+    add_max_pixels_option(parser)
     add_set_option(parser)
     return parser.parse_args()

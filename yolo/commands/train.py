@@ -30,6 +30,7 @@ from yolo.console import (
     OptionGroup,
     add_cfg_option,
     add_device_option,
+    add_max_pixels_option,
     add_recheck_option,
     add_set_option,
     add_workers_option,
@@ -211,6 +212,7 @@ def _add_arithmetic_options(group: OptionGroup) -> None:
     add(
         "--max-batches", type=whole_number(1), metavar="N", help="total number of steps, instead of the cfg's"
     )  # fmt: skip
+    add_max_pixels_option(group)
     add_set_option(group)
 
 

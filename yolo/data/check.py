@@ -34,7 +34,7 @@ from yolo.data.check_cache import (
 from yolo.data.images import Remark, log_remark, read_image
 from yolo.data.labeled_images import LabeledImage, LabeledImages, TextPacking, Texts, packed
 from yolo.data.parallel import in_threads
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, counted
 from yolo.formats.label_files import (
     ROUNDING,
     Row,
@@ -266,7 +266,7 @@ def unseen_classes(images: Sequence[LabeledImage], names: Sequence[str], kind: s
     """Return a warning for each class without an object; kind: UNSEEN_IN_TRAIN or UNSEEN_IN_VALID."""
     counts = objects_per_class(images, len(names))
     return [
-        Problem(kind, f"class {label}, {name}: found no object in {len(images)} images")
+        Problem(kind, f"class {label}, {name}: found no object in {counted(len(images), 'image')}")
         for label, (name, count) in enumerate(zip(names, counts, strict=True))
         if count == 0
     ]

@@ -11,6 +11,7 @@ import numpy as np
 from yolo.data.decoding.jpeg import JPEG_END, JPEG_START, missing_part, read_scans, without_stray_bytes
 from yolo.data.decoding.messages import MESSAGES
 from yolo.data.image_header import HEAD, ImageHeader, parse_header
+from yolo.defaults import MAX_PIXELS_VARIABLE, MOST_PIXELS
 from yolo.errors import DatasetError
 from yolo.files import START, known_content
 
@@ -25,8 +26,6 @@ HALF = {
 }
 
 ROOM = 256 * 2**20  # bytes; the main process fills it, and each worker may fill what is left
-MOST_PIXELS = 2**28  # decoding takes 3 bytes a pixel, 6 with older OpenCV: 0.8 or 1.6 GB
-LIMIT_VARIABLE = "YOLO_MAX_PIXELS"  # environment, for worker processes too; set by --max-pixels
 NO_MEMORY = -4  # OpenCV's StsNoMem
 Remark = Callable[[str], None]  # takes one line about an image that could be decoded all the same
 
@@ -98,7 +97,7 @@ def read_half(path: Path, channels: int) -> np.ndarray:
 
 def pixel_limit() -> int:
     """Return how many pixels an image may have: YOLO_MAX_PIXELS of the environment, else MOST_PIXELS."""
-    given = os.environ.get(LIMIT_VARIABLE, "")
+    given = os.environ.get(MAX_PIXELS_VARIABLE, "")
     return int(given) if given.isascii() and given.isdigit() else MOST_PIXELS
 
 

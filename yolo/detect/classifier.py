@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from yolo.defaults import TOP_CLASSES
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, counted
 from yolo.letterbox import Placement, letterboxed, place, resized_pixels
 from yolo.model.network import Network
 
@@ -54,7 +54,7 @@ class Classifier:
             raise ValueError("found a network with a detection head, expected a classifier")
         if len(names) != network.classes:
             expected = f"{network.classes}, one for each class"
-            raise ValueError(f"found {len(names)} names, expected {expected}")
+            raise ValueError(f"found {counted(len(names), 'name')}, expected {expected}")
         self.network = network.eval()
         self.names = tuple(names)
         self.top = top

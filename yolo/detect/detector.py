@@ -11,6 +11,7 @@ from yolo.defaults import DEFAULT_ENGINE, DEFAULT_PRECISION, NMS_THRESH, SCORE_T
 from yolo.detect.inputs import ImageLike, image_pixels
 from yolo.detect.postprocess import diou_exponent_of, on_cpu, postprocess
 from yolo.engines.build import build_engine
+from yolo.errors import counted
 from yolo.letterbox import Placement, letterboxed, place, stretched, to_image
 from yolo.model.class_tree import best_class_one_hot
 from yolo.model.network import Network
@@ -52,7 +53,7 @@ class Detector:
             raise ValueError("found a network without a detection head, expected at least one [yolo]")
         if len(names) < network.classes:
             expected = f"{network.classes}, one for each class"
-            raise ValueError(f"found {len(names)} names, expected {expected}")
+            raise ValueError(f"found {counted(len(names), 'name')}, expected {expected}")
         self.network = network.eval()
         self.engine = build_engine(network, engine, precision)
         self.names = tuple(names)

@@ -11,7 +11,7 @@ import numpy as np
 
 from yolo.cfg import check_data_files, read_classes, read_data
 from yolo.data.check import check_list, stopping
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, counted
 from yolo.evaluate.evaluator import ground_truth_of_images
 from yolo.formats.ground_truth_set import GroundTruthSet
 from yolo.formats.label_files import read_entries
@@ -46,7 +46,7 @@ def read_listed_ground_truth(path: str | Path, names: Sequence[str] | None, orig
             raise DatasetError(f"{path}: expected the key valid")
         check_data_files(data, "valid", "difficult")
         if names is not None and data.classes not in (None, len(names)):
-            found = f"classes={data.classes} and {len(names)} names"
+            found = f"classes={data.classes} and {counted(len(names), 'name')}"
             raise DatasetError(f"{path}: found {found}, expected as many")
     if names is None:
         raise DatasetError(f"{path}: found no class names, expected --names")

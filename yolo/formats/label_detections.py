@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, counted
 from yolo.files import write_text
 from yolo.formats.ground_truth_set import (
     FRACTIONS_EXPECTED,
@@ -113,7 +113,7 @@ def _read_rows(path: Path, classes: int, columns: Columns) -> list[list[float]]:
 def _problem(words: list[str], row: list[float], classes: int, columns: Columns) -> str | None:
     """Return what is wrong with a row, None if nothing is."""
     if len(words) != len(COLUMN_NAMES):
-        return f"found {len(words)} columns, expected {len(COLUMN_NAMES)}: {columns.names}"
+        return f"found {counted(len(words), 'column')}, expected {len(COLUMN_NAMES)}: {columns.names}"
     if not (words[0].isascii() and words[0].isdigit() and row[0] < classes):
         return f"found class {shown(words[0])}, expected 0 to {classes - 1}"
     found = f"found {shown(' '.join(words))}"

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from yolo.cfg import locate
-from yolo.errors import DatasetError
-from yolo.files import read_text
+from yolo.errors import DatasetError, counted
+from yolo.files import START, foreign_to_text, read_text
 from yolo.records import LabeledBoxes
 
 log = logging.getLogger(__name__)
@@ -53,12 +53,15 @@ def list_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     and it and backslashes are logged.
 
     Raises:
-        DatasetError: a line has zero bytes, as in UTF-16.
+        DatasetError: the file is no text, such as an image or an archive, or a line has zero bytes.
         OSError: the list cannot be read.
     """
     with open(path, "rb") as file:
-        start = file.read(len(BOM_UTF16_LE))
-    if start in (BOM_UTF16_LE, BOM_UTF16_BE):
+        start = file.read(START)
+    foreign = foreign_to_text(start)
+    if foreign:
+        raise DatasetError(f"{path}: found {foreign}, expected a text of one path a line")
+    if start.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         lines: Iterable[str] = read_text(path).splitlines()
     else:
         lines = _utf8_lines(path)
@@ -161,7 +164,7 @@ def _row(words: list[str], classes: int) -> tuple[tuple[float, ...], str | None]
     if not row:
         return (), f"found {shown!r}, expected numbers: class cx cy w h"
     if len(row) != LABEL_COLUMNS:
-        return (), f"found {len(row)} columns, expected {LABEL_COLUMNS}: class cx cy w h"
+        return (), f"found {counted(len(row), 'column')}, expected {LABEL_COLUMNS}: class cx cy w h"
     label, cx, cy, width, height = row
     if not CLASS_INDEX.fullmatch(words[0]) or label >= classes:
         return (), f"found class {words[0][:SHOWN_ROW_CHARACTERS]}, expected 0 to {classes - 1}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, counted
 from yolo.files import write_text
 from yolo.formats.ground_truth_set import (
     OTHER_NAMES,
@@ -162,7 +162,7 @@ def _first_problem(path: Path, lines: list[str], images: ImageNames) -> DatasetE
 def _check_line(words: list[str], images: ImageNames, place: str) -> None:
     if len(words) != len(RESULTS_COLUMNS):
         expected = f"{len(RESULTS_COLUMNS)}: {' '.join(RESULTS_COLUMNS)}"
-        raise DatasetError(f"{place}: found {len(words)} columns, expected {expected}")
+        raise DatasetError(f"{place}: found {counted(len(words), 'column')}, expected {expected}")
     for column, word in zip(RESULTS_COLUMNS[1:], words[1:], strict=True):
         if math.isnan(parse_number(word)):
             raise DatasetError(f"{place}: found {column} {word!r}, expected a finite number")

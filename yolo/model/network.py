@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from yolo.cfg import Section, check_overrides, override, read_cfg
-from yolo.errors import CfgError
+from yolo.errors import CfgError, counted
 from yolo.model.builders import get_builder
 from yolo.model.building import BuildContext, Built, Shape, stored_tensors
 from yolo.model.class_tree import Tree, path_probabilities
@@ -233,7 +233,7 @@ def build(
     input_settings = read_input(net, size)
     training_settings = read_training(net)
     if not 1 <= len(rest) <= MOST_LAYERS:
-        found = "only [net]" if not rest else f"{len(rest)} layers after [net]"
+        found = "only [net]" if not rest else f"{counted(len(rest), 'layer')} after [net]"
         raise CfgError(f"{net.path}: found {found}, expected 1 to {MOST_LAYERS} layers after it")
     built: list[Built] = []
     numbers = 0

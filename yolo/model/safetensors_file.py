@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from yolo.errors import WeightsError
-from yolo.files import replacing
+from yolo.files import TEXTS, named_content, replacing
 from yolo.model.network import WEIGHTS_VERSIONS, Network
 from yolo.records import WeightsFormat, WeightsHeader
 
@@ -48,6 +48,16 @@ def load_state(
     if cutoff is None:
         network.weights_format = format
     return header, found
+
+
+def read_cfg_note(path: str | Path) -> tuple[str | None, str | None]:
+    """Return the name of the .cfg that `save_state` noted in a file, and the SHA-256 of its bytes; None without one.
+
+    Raises WeightsError for a file of another kind.
+    """
+    metadata, _ = _read(path, with_tensors=False)
+    name = metadata.get("cfg")
+    return (Path(name).name if name else None), metadata.get("cfg_sha256")
 
 
 def save_state(
@@ -116,15 +126,17 @@ def _is_unloaded(network: Network, name: str) -> bool:
     return controls.dontload or (controls.dontloadscales and scales)
 
 
-def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Return metadata and tensors of a .safetensors file."""
+def _read(path: str | Path, with_tensors: bool = True) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Return metadata and, on request, tensors of a .safetensors file."""
     try:
         # Open it twice: Python's own errors name the file.
         with open(path, "rb"), safe_open(path, framework="pt") as file:
-            names = file.keys()
+            names = file.keys() if with_tensors else ()
             return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
-        raise WeightsError(f"{path}: found a broken file ({error}), expected a .safetensors file") from None
+        kind = named_content(path)
+        found = f"a broken file ({error})" if kind in (*TEXTS, "a .safetensors file") else kind
+        raise WeightsError(f"{path}: found {found}, expected a .safetensors file") from None
 
 
 def _read_metadata(path: str | Path, metadata: dict[str, str]) -> tuple[WeightsHeader, WeightsFormat]:

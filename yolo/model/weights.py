@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from yolo.errors import WeightsError
-from yolo.files import replacing
+from yolo.files import EMPTY, START, known_content, replacing
 from yolo.model.building import stored_tensors
 from yolo.model.network import WEIGHTS_VERSIONS, Network
 from yolo.records import WeightsFormat, WeightsHeader
@@ -32,6 +32,7 @@ VERSION_FORMAT = struct.Struct("<3i")
 SEEN_32, SEEN_64 = struct.Struct("<I"), struct.Struct("<Q")
 OLD_VERSION = 1000  # major or minor: from it on `seen` has 32 bits, above it weights are transposed
 SAFETENSORS = ".safetensors"
+LARGEST_VERSION = 9999  # of major and minor; files in use have at most some above 1000, which marks transposed weights
 BATCHNORM = "batchnorm"
 CONNECTED = ("conn", "connected")
 SCALES = ("scales", "rolling mean", "rolling variance")  # what dontloadscales leaves out
@@ -233,7 +234,14 @@ def _seen_is_64_bit(version: tuple[int, int, int]) -> bool:
 
 
 def _read_header(file: BinaryIO, path: str | Path) -> WeightsHeader:
+    kind = known_content(file.read(START))
+    if kind and kind != EMPTY:
+        raise WeightsError(f"{path}: found {kind}, expected Darknet's .weights")
+    file.seek(0)
     version = _read_struct(file, VERSION_FORMAT, path)
+    if not all(0 <= number <= LARGEST_VERSION for number in version):
+        found = ".".join(map(str, version))
+        raise WeightsError(f"{path}: found version {found}, expected one such as 0.2.5; this is no .weights file")
     (seen,) = _read_struct(file, SEEN_64 if _seen_is_64_bit(version) else SEEN_32, path)
     return WeightsHeader(*version, seen)
 

@@ -88,9 +88,9 @@ def test_backup_is_where_files_go_without_out(options, four):
         ("tiny.names", "\n\n", "tiny.names: found no class name"),
         ("list.txt", "\n", "list.txt: found no image"),
         ("labels/p1.txt", "2 .5 .5 .1 .1\n",
-         r"list.txt: found 1 problems, the first: .*p1.txt:1: found class 2, expected 0 to 1; "
+         r"list.txt: found 1 problem, the first: .*p1.txt:1: found class 2, expected 0 to 1; "
          "correct them, or leave .* --on-problem skip"),
-        ("images/p1.png", "no image", "list.txt: found 1 problems, the first: .*p1.png: found"),
+        ("images/p1.png", "no image", "list.txt: found 1 problem, the first: .*p1.png: found"),
     ],
 )  # fmt: skip
 def test_wrong_data_are_one_line(options, four, file, content, match):
@@ -107,7 +107,7 @@ def test_missing_files_are_named_and_those_of_a_data_file_with_its_line(options,
 
 def test_a_list_entry_that_is_not_there_stops_or_is_left_out(options, four, caplog):
     four.images[3].unlink()
-    refused(options, DatasetError, "found 1 problems, the first: .*p3.png: no such file")
+    refused(options, DatasetError, "found 1 problem, the first: .*p3.png: no such file")
     with caplog.at_level("INFO"):
         run = started(options, skip_problems=True)
     assert len(run.validation.score.args[2]) == 3

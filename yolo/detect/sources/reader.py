@@ -23,6 +23,7 @@ from yolo.detect.sources.streams import (
 )
 from yolo.detect.sources.video import video_frames, video_length
 from yolo.errors import DatasetError
+from yolo.files import foreign_to_text
 
 NUMBERED_RATE = 25  # frames per second of numbered frames, as in ffmpeg
 
@@ -117,18 +118,11 @@ def _web(url: str, channels: int, selection: Selection, patience: Patience, stop
 def _stdin(channels: int, selection: Selection, patience: Patience, stop: Event) -> Iterator[SourceFrame | Fault]:
     """The bytes of one image, or a text of one path a line."""
     content = sys.stdin.buffer.read()
-    text = None if b"\0" in content else _decoded(content)
-    if text is None:
+    if b"\0" in content or foreign_to_text(content):
         yield frame_of_bytes(content, "-", channels)
     else:
+        text = content.decode("utf-8-sig", errors="surrogateescape")
         yield from read_sources(listed_sources(text), channels, selection, patience, stop)
-
-
-def _decoded(content: bytes) -> str | None:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return None
 
 
 def _numbered(pattern: str, channels: int, every: int) -> Iterator[SourceFrame | Fault]:

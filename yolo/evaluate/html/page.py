@@ -12,6 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from yolo.errors import OutputError
 from yolo.evaluate.analysis.compare import number_text, step_text
 from yolo.evaluate.metrics.table import NOT_AVAILABLE
 from yolo.files import write_text
@@ -36,6 +37,21 @@ def render(template: str, **context: object) -> str:
     )
 
 
+def check_page_folder(folder: str | Path, numbers_file: str) -> None:
+    """Raise OutputError if a page must not be written into `folder`: it is a file, or holds another page.
+
+    numbers_file: the name of the JSON file that lies beside each page of this kind.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: found a file, expected a folder to write to")
+    page = folder / PAGE_FILE
+    if page.exists() and not (folder / numbers_file).exists():
+        raise OutputError(
+            f"{page}: found a page without {numbers_file}, which is not of this kind; expected another folder"
+        )
+
+
 def write_page(folder: str | Path, page: str, numbers_file: str, numbers: str) -> Path:
     """Write a page and its numbers, and return the path of the page.
 
@@ -50,8 +66,10 @@ def write_page(folder: str | Path, page: str, numbers_file: str, numbers: str) -
 
     Raises:
         OSError: a file cannot be written.
+        OutputError: the folder holds a page of another kind.
     """
     folder = Path(folder)
+    check_page_folder(folder, numbers_file)
     (folder / PAGE_FILE).unlink(missing_ok=True)
     write_text(folder / numbers_file, numbers)
     write_text(folder / PAGE_FILE, page)

@@ -24,7 +24,7 @@ from yolo.data.dataset import StepSampler, training_loader
 from yolo.defaults import TOP_CLASSES
 from yolo.detect.classifier import Classifier
 from yolo.distributed import Processes, ShardedSampler
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, counted
 from yolo.evaluate.accuracy import Accuracy, accuracy_table, classifier_accuracy
 from yolo.model.network import Network
 from yolo.train.checkpoint import Progress
@@ -201,7 +201,7 @@ def _read_names(path: Path, classes: int) -> list[str]:
     """Read the first `classes` names of a list; Darknet's list for ImageNet has more."""
     names = read_names(path)
     if len(names) < classes:
-        raise DatasetError(f"{path}: found {len(names)} names, expected at least {classes}")
+        raise DatasetError(f"{path}: found {counted(len(names), 'name')}, expected at least {classes}")
     return names[:classes]
 
 
@@ -218,7 +218,7 @@ def _read_images(path: Path, labels: Sequence[str], channels: int, skip_problems
     serious = [problem for problem in problems if problem.kind not in HARMLESS]
     if serious and not skip_problems:
         raise DatasetError(
-            f"{path}: found {len(serious)} problems, the first: {serious[0].message}; "
+            f"{path}: found {counted(len(serious), 'problem')}, the first: {serious[0].message}; "
             "correct them, or leave these images out with --on-problem skip"
         )
     if not images:

@@ -16,7 +16,7 @@ from yolo.data.dataset import StepSampler, collate, training_images, training_lo
 from yolo.data.labeled_images import LabeledImage
 from yolo.defaults import DARKNET_LOG
 from yolo.distributed import Processes, ShardedSampler
-from yolo.errors import CfgError, DatasetError
+from yolo.errors import CfgError, DatasetError, counted
 from yolo.model.building import find_file
 from yolo.model.class_tree import read_class_map
 from yolo.model.heads.region import RegionSettings
@@ -184,7 +184,7 @@ def _read_names(data: DataFile, classes: int, class_map: Tensor | None) -> list[
             f"{data.path}: found classes={data.classes}, expected {expected} as in the {where} of the cfg"
         )
     if len(names) != data.classes:
-        raise DatasetError(f"{data.names}: found {len(names)} names, expected {data.classes}")
+        raise DatasetError(f"{data.names}: found {counted(len(names), 'name')}, expected {data.classes}")
     return names
 
 
@@ -196,7 +196,7 @@ def _check_usable(data: DataFile, train: CheckedSet, valid: CheckedSet | None, s
         serious = stopping(checked.problems)
         if serious and not skip_problems:
             raise DatasetError(
-                f"{path}: found {len(serious)} problems, the first: {serious[0].message}; "
+                f"{path}: found {counted(len(serious), 'problem')}, the first: {serious[0].message}; "
                 "correct them, or leave these images and labels out with --on-problem skip"
             )
         if not checked.images:
