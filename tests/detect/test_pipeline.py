@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from yolo.detect.pipeline import Behind, ahead, newest
+from yolo.detect.pipeline import Behind, ahead, in_flight, newest
 
 SOON = 5.0  # seconds that no test takes unless it hangs
 
@@ -143,3 +143,31 @@ def test_an_error_behind_is_raised_by_put_or_finish():
         behind.put(1)
         with pytest.raises(OSError, match="disk full"):
             behind.finish()
+
+
+def test_in_flight_keeps_the_order_and_works_in_several_threads_at_once():
+    together, begun = threading.Barrier(3, timeout=SOON), []
+
+    def work(number):
+        if number < 3:
+            together.wait()  # passes only if three are at work at the same time
+        time.sleep(0.01 * (number % 3))
+        return -number
+
+    found = in_flight(range(12), work, 3, lambda: begun.append(threading.current_thread()))
+    assert list(found) == [-number for number in range(12)]
+    assert len(begun) == 3
+
+
+def test_in_flight_takes_few_items_ahead_and_raises_an_error_in_its_place():
+    taken = []
+
+    def work(number):
+        if number == 2:
+            raise OSError("away")
+        return number
+
+    found = in_flight((taken.append(number) or number for number in range(100)), work, 2)
+    assert [next(found), next(found)] == [0, 1] and len(taken) <= 6
+    with pytest.raises(OSError, match="away"):
+        next(found)

@@ -124,7 +124,7 @@ def _detect_shard(args: argparse.Namespace, shard: Shard) -> None:
     """Detect in the images of this process's parts of a list, and write the parts that are not there."""
     from yolo.detect.outputs.manifest import agreed_manifest, digest_of, part_size_for
     from yolo.detect.outputs.parts import Parts
-    from yolo.detect.overlapped import detect_items
+    from yolo.detect.overlapped import detect_items, flights_for
     from yolo.detect.shards import shard_images, write_shard
     from yolo.detect.views import ViewPlan
     from yolo.distributed import device_of, processes_of
@@ -143,7 +143,8 @@ def _detect_shard(args: argparse.Namespace, shard: Shard) -> None:
     print(f"{name}: {len(numbers)} parts of {size} lines, {complete} are complete", flush=True)
     images = shard_images(listed, shard, size, parts.is_complete)
     plan = ViewPlan(args.tile, args.overlap, args.tta)
-    detect = partial(detect_items, detector, plan=plan, batch=args.batch)
+    flights = flights_for(detector, None, live=False)
+    detect = partial(detect_items, detector, plan=plan, batch=args.batch, flights=flights)
     unreadable = 0
     with closing(write_shard(images, detector.network.input.channels, detect, detector.names, parts)) as written:
         for done in written:
@@ -178,7 +179,7 @@ def _deciding(args: argparse.Namespace) -> dict:
 
 
 def _results(args: argparse.Namespace, detector: Detector, sources: list[MediaSource]) -> Iterator[Result | Fault]:
-    from yolo.detect.overlapped import detect_items
+    from yolo.detect.overlapped import detect_items, flights_for
     from yolo.detect.sources.reader import Selection, number_of_frames, read_sources
     from yolo.detect.sources.streams import Patience
     from yolo.detect.views import ViewPlan
@@ -188,9 +189,12 @@ def _results(args: argparse.Namespace, detector: Detector, sources: list[MediaSo
     channels = detector.network.input.channels
     items = read_sources(sources, channels, selection, Patience(), stop)
     plan = ViewPlan(args.tile, args.overlap, args.tta)
-    batch = 1 if any(each.is_live for each in sources) else args.batch
-    with closing(detect_items(detector, items, plan, batch, stop)) as results:
-        yield from progress(results, "detecting", number_of_frames(sources, selection))
+    live = any(each.is_live for each in sources)
+    frames = number_of_frames(sources, selection)
+    batch = 1 if live else args.batch
+    flights = flights_for(detector, frames, live)
+    with closing(detect_items(detector, items, plan, batch, stop, flights)) as results:
+        yield from progress(results, "detecting", frames)
 
 
 def _detector(args: argparse.Namespace, device: str) -> Detector:

@@ -12,6 +12,7 @@ from threading import Event
 from typing import TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 END = object()
 LOOK_AGAIN = 0.1  # seconds after which a wait checks whether it should stop
 
@@ -34,6 +35,31 @@ def ahead(items: Iterable[T], size: int, stop: Event) -> Iterator[T]:
                 future.cancel()
             if close := getattr(iterator, "close", None):
                 pool.submit(close).result()
+
+
+def in_flight(
+    items: Iterable[T], work: Callable[[T], R], workers: int, begin: Callable[[], None] | None = None
+) -> Iterator[R]:
+    """Yield `work(item)` of each item in their order, computed by several threads at the same time.
+
+    Args:
+        items: Taken in the caller's thread, at most two for each worker before the results that it yields.
+        work: Called in the workers.
+        workers: Number of threads.
+        begin: Called once in each thread before any work.
+    """
+    pending: deque[Future] = deque()
+    with ThreadPoolExecutor(workers, "in_flight", begin) as pool:
+        try:
+            for item in items:
+                pending.append(pool.submit(work, item))
+                if len(pending) >= 2 * workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
 
 
 def newest(items: Callable[[Event], Iterator[T]], stop: Event) -> Iterator[T]:

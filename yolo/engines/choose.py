@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 import cv2
 import torch
@@ -51,16 +52,19 @@ class FastestMaps:
         self._precision = precision
         self._build = build
         self._engines: dict[str, Engine] = {}
+        self._lock = Lock()
         self.chosen: dict[tuple[int, ...], str] = {}  # by (height, width, 1 or 2 for more images)
 
     def __call__(self, images: Tensor) -> list[Tensor]:
         """float32 `[B, C, H, W]` → float32 raw maps, as `Network.forward` gives them."""
         kind = (*images.shape[2:], min(2, len(images)))
-        if kind not in self.chosen:
-            self.chosen[kind] = self._choose(images)
-            keep = set(self.chosen.values())
-            self._engines = {name: engine for name, engine in self._engines.items() if name in keep}
-        return self._engine(self.chosen[kind])(images)
+        with self._lock:  # of several threads, one measures and the others wait
+            if kind not in self.chosen:
+                self.chosen[kind] = self._choose(images)
+                keep = set(self.chosen.values())
+                self._engines = {name: engine for name, engine in self._engines.items() if name in keep}
+            engine = self._engine(self.chosen[kind])
+        return engine(images)
 
     def _engine(self, name: str) -> Engine:
         if name not in self._engines:

@@ -1,5 +1,7 @@
 """The engine `onnxruntime`: ONNX Runtime on the CPU, with as many threads as PyTorch uses."""
 
+from functools import partial
+
 import torch
 
 from yolo.engines.cache import cached_onnx
@@ -17,9 +19,9 @@ def onnxruntime_maps(network: Network) -> MapsByShape:
     sessions = {}
 
     def make_runner(shape: Shape) -> Runner:
-        size = shape[2:]
-        if size not in sessions:  # one serves all batch sizes
-            sessions[size] = open_onnx(cached_onnx(copied, size), torch.get_num_threads())
-        return lambda images: run_onnx(sessions[size], images)
+        key = (shape[2:], torch.get_num_threads())
+        if key not in sessions:  # one serves all batch sizes, and several threads at the same time
+            sessions[key] = open_onnx(cached_onnx(copied, shape[2:]), torch.get_num_threads())
+        return partial(run_onnx, sessions[key])
 
-    return MapsByShape(make_runner)
+    return MapsByShape(make_runner, per_thread=True)

@@ -26,4 +26,4 @@ def opencv_maps(network: Network) -> MapsByShape:
 
         return run
 
-    return MapsByShape(make_runner)
+    return MapsByShape(make_runner, per_thread=True)

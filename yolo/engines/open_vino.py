@@ -52,4 +52,4 @@ def openvino_maps(network: Network, precision: str) -> MapsByShape:
 
         return run
 
-    return MapsByShape(make_runner)
+    return MapsByShape(make_runner, per_thread=True)
