@@ -8,6 +8,10 @@ from dataclasses import dataclass
 
 import torch
 
+# torch's own 65,536 makes infinities of Darknet's gradients, which are sums over a whole map: the first steps would be
+# left out. The scaler doubles it from here on while no gradient overflows.
+INITIAL_SCALE = 256.0
+
 
 @dataclass(frozen=True)
 class Precision:
@@ -35,5 +39,10 @@ def precision_of(device: torch.device, mixed: bool) -> Precision:
         # bfloat16 that a GPU only emulates is slower than float32
         native = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
         dtype = torch.bfloat16 if native else torch.float16
-    scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-    return Precision(device.type, dtype, scaler)
+    return precision_in(device.type, dtype)
+
+
+def precision_in(device_type: str, dtype: torch.dtype) -> Precision:
+    """Return the precision of a forward pass in `dtype`."""
+    scaler = torch.amp.GradScaler(device_type, init_scale=INITIAL_SCALE, enabled=dtype == torch.float16)
+    return Precision(device_type, dtype, scaler)
