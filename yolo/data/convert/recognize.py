@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")  # files that are surely images
 BEGINNING = 2**16  # bytes of a file that tell what it is
 LABEL_LINE = re.compile(rb"\s*[0-9]+(\s+[0-9.eE+-]+){4}\s*")
 SCORED = re.compile("val|test")  # in the path of a JSON file: its images are for scoring
