@@ -67,7 +67,7 @@ def weights_table() -> Path:
 
 
 TRAINED = re.compile(r"_(best|last|final|[0-9]+)$")  # what training adds to the name of a cfg
-SHIPPED_CLASSES = {80: "coco", 20: "voc"}  # what the networks of the shipped cfgs were trained on
+SHIPPED_CLASSES = {80: "coco", 20: "voc", 3: "shapes"}  # what the networks of the shipped cfgs were trained on
 
 
 def find_names(cfg: Path, weights: Path, classes: int) -> Path:

@@ -185,3 +185,12 @@ def test_a_large_image_among_others_is_one_line(call, case, monkeypatch):
     code, out, err = call("detect", *DETECT, "b.png", "a.png", "--max-pixels", "600")
     one_line((code, out, err), "b.png: found 31 x 20 pixels, expected at most 600 in all")
     assert out.startswith("a.png: ")
+
+
+def test_the_first_command_of_the_readme_needs_no_download(call, project, tmp_path):
+    weights, image = project / "weights/shapes-small.weights", project / "data/shapes.png"
+    model = ("--cfg", "shapes-small", "--weights", weights, "--device", "cpu")
+    code, out, err = call("detect", *model, image, "--out", tmp_path / "out")
+    assert (code, err) == (0, f"names: {project / 'data/shapes.names'}\n")
+    assert sorted(line.split()[0] for line in out.splitlines()[1:-1]) == ["circle", "square", "square", "triangle"]
+    assert (tmp_path / "out" / "shapes.png").exists()

@@ -45,8 +45,9 @@ SHIPPED = {
     "yolov4-tiny.cfg": Shipped(38, (416, 416), 80, (32, 16), 24251276),
     "yolov7-tiny.cfg": Shipped(99, (416, 416), 80, (8, 16, 32), None),
     "shapes.cfg": Shipped(19, (128, 160), 3, (16, 8), None),  # ours, for the demo
+    "shapes-small.cfg": Shipped(19, (128, 160), 3, (16, 8), 286132),  # ours, with weights in the repository
 }
-RECORDED = [name for name in SHIPPED if name != "shapes.cfg"]
+RECORDED = [name for name in SHIPPED if not name.startswith("shapes")]
 HEADER_64 = 20  # bytes of the header that weights_bytes counts
 SMALL = (64, 96)  # (height, width) of the smallest image that all strides divide, not square
 BACKBONE_BYTES = 162482580  # darknet53.conv.74, as published: the layers below 75
