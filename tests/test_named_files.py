@@ -80,7 +80,7 @@ def test_the_table_is_read_by_file_and_model_name():
 def test_the_projects_own_table_has_its_models(project):
     files = published_files((project / "weights" / "README.md").read_text())
     assert files["yolov4-tiny"].size == 24251276 and "darknet53.conv.74" in files
-    assert len(set(files.values())) == 13
+    assert len(set(files.values())) == 15
 
 
 def test_a_file_comes_whole_with_its_hash_and_progress(tmp_path, url):

@@ -51,7 +51,7 @@ def test_a_folder_does_not_hide_a_shipped_file(project, tmp_path, monkeypatch):
     ("text", "ending", "close"),
     [
         ("yolov3-tyni", ".cfg", "one of yolov3-tiny, "),
-        ("zzzz", ".names", "one of coco, voc"),
+        ("zzzz", ".names", "one of coco, shapes, voc"),
     ],
 )
 def test_an_unknown_name_is_one_line_with_close_ones(tmp_path, monkeypatch, text, ending, close):
