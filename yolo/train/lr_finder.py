@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 
 SMOOTHING = 0.9  # detector.c: avg_loss = avg_loss*.9 + loss*.1
 EXPLODED = 4.0  # times the lowest smoothed loss: the sweep stops there, as fast.ai's
-SAFETY = 10.0  # the suggestion is the rate of the lowest loss divided by this, as fast.ai's
-HARMED = 1.25  # times the lowest smoothed loss: a larger rise is not noise
+SAFETY = 10.0  # the suggestion is the last harmless rate divided by this, as fast.ai's lowest one
+NEIGHBORS = 0.07  # share of the steps, on each side of one: a mean of 15 steps of 100
+LOW_SHARE = 0.2  # of the steps have a lower loss than the usual low one
+NEAR = 1.1  # times that loss: up to here a rise is noise
+HARMED = 1.5  # times that loss: the network is spoiled, and what it does later counts no more
 LEAST_LOSS = 1e-12  # keeps the logarithm of a loss finite
-LEAST_FALL = 0.01  # fraction of the first loss: a smaller fall is noise
 DIGITS = 2  # of a suggested rate; the curve is no more precise
 TABLE_ROWS = 20
 GREEN = "#00823c"
@@ -56,14 +58,14 @@ class Sweep:
 class Suggestion:
     """A suggested learning rate.
 
-    rate: None if the losses allow no suggestion; reason: in words; lowest, steepest: the rates at which the smoothed
-    loss is lowest and falls most steeply.
+    rate: None if the losses allow no suggestion; reason: in words; lowest: the rate at which the mean loss is lowest;
+    limit: the last rate at which it is low.
     """
 
     rate: float | None
     reason: str
     lowest: float
-    steepest: float
+    limit: float
 
 
 def find_rate(options: Options, rates: Sequence[float]) -> Sweep:
@@ -128,40 +130,32 @@ def smooth(losses: Sequence[float]) -> np.ndarray:
 
 
 def suggest(sweep: Sweep) -> Suggestion:
-    """Suggest a tenth of the rate with the lowest smoothed loss, or of the last harmless rate if the loss never fell.
+    """Suggest a tenth of the last rate up to which the loss stays near its low values.
 
-    The reason also names the other usual choice, the rate of the steepest fall. It is a poor guide for detectors: the
-    loss of a new detector falls most steeply while its objectness learns that most cells are empty, at any rate.
+    The rate of the lowest loss itself, fast.ai's choice, depends on chance: once a network has learned what is easy,
+    and in fine-tuning from the start, the loss is flat over several powers of ten, and its lowest point is anywhere.
+    Where the flat part ends, differs little from run to run (docs/log.md).
     """
-    smoothed = sweep.smoothed
-    lowest = int(smoothed.argmin())
-    low = float(sweep.rates[lowest])
-    if not smoothed[lowest] < (1 - LEAST_FALL) * smoothed[0]:
-        return _suggest_unharmed(sweep, low)
-    slopes = np.gradient(smoothed[: lowest + 1], np.log(sweep.rates[: lowest + 1]))
-    steep = float(sweep.rates[int(np.argmin(slopes))])
-    reason = (
-        f"a tenth of {low:.2g}, where the smoothed loss is lowest ({smoothed[lowest]:.4g}): steps there are nearly "
-        f"too long. It falls most steeply at {steep:.2g}, which means little for a new detector: its objectness first "
-        "learns, at any rate, that most cells are empty"
-    )
-    if lowest == len(smoothed) - 1:
-        reason += ". The loss was still falling at the end: a higher --to may find a higher rate"
-    return Suggestion(_rounded(low / SAFETY), reason, low, steep)
+    level = centered_mean(sweep.losses)
+    usual = float(np.quantile(level, LOW_SHARE, method="lower"))  # the lowest of all may be chance
+    lowest = int(level.argmin())
+    harmed = np.flatnonzero(level[lowest:] > HARMED * usual)
+    end = lowest + int(harmed[0]) if len(harmed) else len(level)
+    last = int(np.flatnonzero(level[:end] <= NEAR * usual)[-1])
+    low, limit = float(sweep.rates[lowest]), float(sweep.rates[last])
+    if last == 0:
+        return Suggestion(None, "the loss rose from the start: try a lower --from", low, limit)
+    reason = f"a tenth of {limit:.2g}, the last rate at which the loss is near its low values ({usual:.4g})"
+    if last == len(level) - 1:
+        reason += ". It had not risen at the end: a higher --to may find a higher rate"
+    return Suggestion(_rounded(limit / SAFETY), reason, low, limit)
 
 
-def _suggest_unharmed(sweep: Sweep, low: float) -> Suggestion:
-    """Suggest a tenth of the last rate without a worse loss, for a loss that never fell, as of a trained network."""
-    unharmed = np.flatnonzero(sweep.smoothed <= HARMED * sweep.smoothed.min())[-1]
-    if unharmed == 0:
-        reason = "the smoothed loss rose from the start: try a lower --from"
-        return Suggestion(None, reason, low, low)
-    last = float(sweep.rates[unharmed])
-    reason = (
-        f"a tenth of {last:.2g}, up to which the smoothed loss stays near its lowest ({sweep.smoothed.min():.4g}). It "
-        "never fell below its start, as with weights that were already trained on this data"
-    )
-    return Suggestion(_rounded(last / SAFETY), reason, low, low)
+def centered_mean(losses: np.ndarray) -> np.ndarray:
+    """Return the geometric mean `[N]` of each loss and its neighbors on both sides, so that no step lags behind."""
+    logs = np.log(np.maximum(losses, LEAST_LOSS))
+    reach = round(NEIGHBORS * len(logs))
+    return np.exp([logs[max(0, at - reach) : at + reach + 1].mean() for at in range(len(logs))])
 
 
 def _rounded(rate: float) -> float:
