@@ -32,6 +32,7 @@ from yolo.errors import (
     CfgError,
     DatasetError,
     DivergedError,
+    ExportError,
     MissingPackageError,
     OutputError,
     WeightsError,
@@ -112,7 +113,9 @@ def _run(main: Callable[[], None]) -> None:
     try:
         main()
         sys.stdout.flush()
-    except (CfgError, WeightsError, DatasetError, DivergedError, MissingPackageError, OutputError) as error:
+    except (
+        CfgError, WeightsError, DatasetError, DivergedError, ExportError, MissingPackageError, OutputError,
+    ) as error:
         stop(str(error))
     except BrokenPipeError:
         # The reader (such as `| head`) has closed the pipe. Python would fail again when it flushes stdout at exit.

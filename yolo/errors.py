@@ -23,6 +23,10 @@ class OutputError(ValueError):
     """An output folder or file that must not be written: it holds another run, or another process writes it."""
 
 
+class ExportError(ValueError):
+    """A network that cannot be exported as asked, or an exported file that computes something else."""
+
+
 class MissingPackageError(ValueError):
     """An optional package that is not installed: what needs it, and the line that installs it."""
 

@@ -1,0 +1,136 @@
+"""Write a network as ONNX, OpenVINO IR, .pt2 or TorchScript for another program, and check what the file computes.
+
+--for names the reader, which decides what the outputs are (docs/deploy.md): raw, yolo, opencv, ultralytics, frigate,
+yolov5, deepstream, hank, nms, tensorrt. The ending of --out decides the kind of file: .onnx, .xml, .pt2, .torchscript.
+The file is run on other images than the exporter saw; one that differs from PyTorch is not kept.
+
+example, for OpenCV, whose version 5 reads no .cfg and .weights:
+  yolo-darknet export --cfg yolov4-tiny --weights yolov4-tiny --names coco --for opencv --out yolov4-tiny.onnx
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import TYPE_CHECKING
+
+from yolo.cfg import read_names
+from yolo.console import (
+    add_cfg_option,
+    add_dialect_option,
+    add_names_option,
+    add_set_option,
+    add_weights_option,
+    command_parser,
+    fraction,
+    new_file,
+)
+from yolo.defaults import DEFAULT_LAYOUT, LAYOUT_NAMES, NMS_THRESH, OPSETS, SCORE_THRESH
+from yolo.errors import DatasetError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from yolo.deploy.export import ExportResult
+    from yolo.model.network import Network
+
+DEFAULT_OPSET = 13
+PRECISIONS = ("float32", "fp16", "int8")
+DYNAMIC = "dynamic"
+
+
+def main() -> None:
+    args = _arguments()
+
+    from yolo.deploy.export import ExportOptions, export_network
+    from yolo.deploy.metadata import describe_files
+    from yolo.model.network import Network
+    from yolo.model.weights import load_weights
+
+    network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
+    load_weights(network, args.weights)
+    names = _names(args.names, network)
+    letterbox = args.letterbox or network.letterboxed
+    options = ExportOptions(
+        layout=args.layout,
+        precision=args.precision,
+        batch=args.batch,
+        opset=args.opset,
+        letterbox=letterbox,
+        score_thresh=args.thresh,
+        nms_thresh=args.nms,
+    )
+    sources = describe_files(cfg=args.cfg, weights=args.weights)
+    result = export_network(network, names, args.out, options, sources)
+    _print(args, network, result)
+
+
+def _names(path: Path | None, network: Network) -> list[str]:
+    """Return the names of the classes: of the tree, of a file, or their numbers."""
+    if path is None:
+        return [str(index) for index in range(network.classes)]
+    names = read_names(path)
+    if len(names) != network.classes:
+        raise DatasetError(f"{path}: found {len(names)} names, expected {network.classes}, one for each class")
+    return names
+
+
+def _print(args: argparse.Namespace, network: Network, result: ExportResult) -> None:
+    kind = f", opset {args.opset}" if args.out.suffix == ".onnx" else ""
+    print(f"{args.out}: layout {result.layout.name}, {args.precision}{kind}, {result.bytes / 2**20:.1f} MiB")
+    batch = "batch" if args.batch is None else args.batch
+    place = "letterboxed" if args.letterbox or network.letterboxed else "stretched"
+    color = "RGB, " if network.input.channels == 3 else ""
+    shape = f"[{batch}, {network.input.channels}, {network.input.height}, {network.input.width}]"
+    print(f"  input   images {shape} float32: {color}0..1, {place}")
+    for name, shape, content in zip(result.layout.output_names, result.shapes, result.layout.contents, strict=True):
+        print(f"  output  {name} {list(shape)}: {content}")
+    if args.names is None:
+        print(f"  names   0 to {network.classes - 1}: without --names the classes have their numbers")
+    print(
+        f"checked on {result.images} images: the largest difference from PyTorch is {result.difference:.1e} of the "
+        f"largest value (limit {result.limit:.0e})"
+    )
+
+
+def _batch(text: str) -> int | None:
+    """A type for argparse: a batch size, or None for "dynamic"."""
+    if text == DYNAMIC:
+        return None
+    if not re.fullmatch("[1-9][0-9]{0,3}", text):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number from 1 to 9999, or {DYNAMIC}")
+    return int(text)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = command_parser(__doc__)
+    add = parser.add_argument
+    add_cfg_option(parser)
+    add_weights_option(parser)
+    add_names_option(parser, required=False)
+    add("--out", type=new_file, required=True, metavar="FILE", help="F.onnx, F.xml, F.pt2 or F.torchscript")
+    add(
+        "--for", dest="layout", choices=LAYOUT_NAMES, default=DEFAULT_LAYOUT,
+        help=f"who reads the file; default {DEFAULT_LAYOUT}",
+    )  # fmt: skip
+    add("--precision", choices=PRECISIONS, default="float32", help="of the weights in the file; default float32")
+    add(
+        "--batch", type=_batch, default=1, metavar=f"N|{DYNAMIC}",
+        help=f"images at a time; {DYNAMIC}: any number; default 1",
+    )  # fmt: skip
+    add(
+        "--opset", type=int, choices=OPSETS, default=DEFAULT_OPSET, metavar="N",
+        help=f"version of ONNX's operators, {OPSETS[0]} to {OPSETS[-1]}; default {DEFAULT_OPSET}",
+    )  # fmt: skip
+    add("--letterbox", action="store_true", help="note in the file that images keep their aspect ratio")
+    add(
+        "--thresh", type=fraction, default=SCORE_THRESH, metavar="T",
+        help=f"--for nms: lowest score of a detection; default {SCORE_THRESH:g}",
+    )  # fmt: skip
+    add(
+        "--nms", type=fraction, default=NMS_THRESH, metavar="T",
+        help=f"--for nms: highest IoU of two boxes of a class; default {NMS_THRESH:g}",
+    )  # fmt: skip
+    add_dialect_option(parser, "layers, placement of the image (pjreddie: --letterbox)")
+    add_set_option(parser)
+    return parser.parse_args()

@@ -1,0 +1,153 @@
+"""Whether an exported file computes what the network does, on images that were not traced."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from yolo.boxes import cxcywh_to_xyxy
+from yolo.deploy.in_graph_nms import select_boxes, selected_rows
+from yolo.deploy.layouts import (
+    DEEPSTREAM,
+    NMS,
+    OPENCV,
+    Layout,
+    Outputs,
+    input_pixels,
+    opencv_thresholds,
+    scored_predictions,
+)
+from yolo.engines.onnx_file import run_onnx
+from yolo.extras import import_extra
+from yolo.model.network import Network
+
+BATCHES_OF_ANY = (1, 3)  # batch sizes that a file for any batch size is run with; it is traced with 2
+IMAGES_OF_FIXED = 3  # runs of a file with a fixed batch size
+SEED = 20_000  # of the images
+BLOTCHES = 8  # cells of a smooth image in each direction
+LAST_BOX_VALUE = 4
+CHANNELS_FIRST = ("ultralytics", "frigate")
+
+Run = Callable[[Tensor], list[Tensor]]
+
+
+def check_batches(network: Network, batch: int | None) -> list[Tensor]:
+    """Return the images to compare with, each `[B, C, H, W]`: smooth ones and noise, always the same."""
+    sizes = BATCHES_OF_ANY if batch is None else (batch,) * IMAGES_OF_FIXED
+    random = torch.Generator().manual_seed(SEED)
+    shape = network.input.channels, network.input.height, network.input.width
+    batches = []
+    for number, size in enumerate(sizes):
+        noise = torch.rand(size, *shape, generator=random)
+        coarse = torch.rand(size, shape[0], BLOTCHES, BLOTCHES, generator=random)
+        smooth = F.interpolate(coarse, shape[1:], mode="bilinear", align_corners=False)
+        batches.append(noise if number == 0 else smooth)
+    return batches
+
+
+@torch.inference_mode()
+def largest_difference(layout: Layout, network: Network, images: Tensor, found: list[Tensor]) -> float:
+    """Return the largest difference from torch, relative to the largest value of each part (boxes, scores, maps).
+
+    Args:
+        layout: Of the file.
+        network: Folded, float32.
+        images: `[B, C, H, W]`.
+        found: The file's outputs for them.
+
+    Returns:
+        infinity if a shape differs or a value is not a number where torch has one.
+    """
+    raw = network(images)
+    expected = layout.arrange(network, raw)
+    if [each.shape for each in found] != [each.shape for each in expected]:
+        return float("inf")
+    if layout.name == DEEPSTREAM:
+        return _deepstream_difference(network, raw, found[0], expected[0])
+    pairs = zip(_parts(layout, network, found), _parts(layout, network, expected), strict=True)
+    return max(_relative(one, other) for one, other in pairs)
+
+
+@torch.inference_mode()
+def nms_difference(
+    path: Path, network: Network, images: Tensor, found: Tensor, score_thresh: float, nms_thresh: float
+) -> float:
+    """Return the same for the layout `nms`: of boxes and scores before NMS, infinity if NMS then chose other rows.
+
+    A score near the threshold may fall on either side of it, so NMS in torch gets the file's own boxes and scores.
+    """
+    boxes, scores = _run_to_nms(path, images)
+    predictions = scored_predictions(network, network(images))
+    corners = cxcywh_to_xyxy(predictions.boxes) * input_pixels(network, boxes)
+    torch_scores = predictions.objectness[..., None] * predictions.class_probs
+    scores = scores.transpose(1, 2)
+    rows = selected_rows(boxes, scores, select_boxes(boxes, scores, score_thresh, nms_thresh))
+    if _sorted(rows).shape != _sorted(found).shape or not torch.equal(_sorted(rows), _sorted(found)):
+        return float("inf")
+    return max(_relative(boxes, corners), _relative(scores, torch_scores))
+
+
+
+
+def _run_to_nms(path: Path, images: Tensor) -> list[Tensor]:
+    """Return the boxes and scores that the NonMaxSuppression of a file gets."""
+    onnx = import_extra("onnx", "export", "checking an ONNX file")
+    onnxruntime = import_extra("onnxruntime", "export", "checking an ONNX file")
+    model = onnx.load(path)
+    (node,) = (each for each in model.graph.node if each.op_type == "NonMaxSuppression")
+    del model.graph.output[:]
+    for name in node.input[:2]:
+        model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return run_onnx(session, images)
+
+
+def _sorted(rows: Tensor) -> Tensor:
+    """Return rows in an order that does not depend on ties."""
+    order = sorted(range(len(rows)), key=lambda index: rows[index].tolist())
+    return rows[order]
+
+
+def _parts(layout: Layout, network: Network, outputs: Outputs | list[Tensor]) -> list[Tensor]:
+    """Split outputs into boxes and the rest, which have different scales."""
+    if not network.heads or layout.name not in ("yolo", "yolov5", OPENCV, *CHANNELS_FIRST):
+        return list(outputs)
+    axis = 1 if layout.name in CHANNELS_FIRST else -1
+    parts = []
+    thresholds = opencv_thresholds(network) if layout.name == OPENCV else [0.0] * len(outputs)
+    for output, thresh in zip(outputs, thresholds, strict=True):
+        values = output.shape[axis] - LAST_BOX_VALUE
+        boxes, rest = output.split((LAST_BOX_VALUE, values), dim=axis)
+        # a score near OpenCV's threshold may be 0 on one side: 0 counts as the threshold
+        parts += [boxes, torch.where(rest == 0, thresh, rest)]
+    return parts
+
+
+def _deepstream_difference(network: Network, raw: list[Tensor], found: Tensor, expected: Tensor) -> float:
+    """Return the difference; another label counts by how much smaller its score is, as two may be almost equal."""
+    predictions = scored_predictions(network, raw)
+    scores = predictions.objectness[..., None] * predictions.class_probs
+    labels = found[..., -1:]
+    if not torch.equal(labels, labels.round().clamp(0, scores.shape[-1] - 1)):
+        return float("inf")
+    chosen = scores.gather(-1, labels.long())
+    return max(
+        _relative(found[..., :LAST_BOX_VALUE], expected[..., :LAST_BOX_VALUE]),
+        _relative(found[..., LAST_BOX_VALUE:-1], expected[..., LAST_BOX_VALUE:-1]),
+        _relative(chosen, expected[..., LAST_BOX_VALUE:-1]),
+    )
+
+
+def _relative(found: Tensor, expected: Tensor) -> float:
+    """Return the largest absolute difference / the largest absolute finite value; equal infinities differ by 0."""
+    if not found.numel():
+        return 0.0
+    difference = torch.where(found == expected, torch.zeros_like(expected), (found - expected).abs())
+    if not bool(torch.isfinite(difference).all()):
+        return float("inf")
+    finite = expected[torch.isfinite(expected)].abs()
+    largest = float(finite.max()) if finite.numel() else 0.0
+    worst = float(difference.max())
+    return 0.0 if worst == 0 else worst / largest if largest else float("inf")

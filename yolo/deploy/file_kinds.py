@@ -1,0 +1,173 @@
+"""The kinds of exported file, by ending: ONNX, OpenVINO's IR, torch.export, TorchScript. Each is written and run here."""
+
+import json
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import torch
+from torch import Tensor, nn
+
+from yolo.engines.onnx_file import INPUT_NAME, onnx_metadata, open_onnx, run_onnx, write_onnx
+from yolo.errors import ExportError, WeightsError
+from yolo.extras import import_extra
+
+ONNX, OPENVINO, TORCH_EXPORT, TORCHSCRIPT = ENDINGS = (".onnx", ".xml", ".pt2", ".torchscript")
+RT_INFO = "yolo-darknet"  # section of the metadata in OpenVINO's IR
+TORCH_METADATA = "config.txt"  # the name that ultralytics' programs read in TorchScript files
+
+
+@dataclass(frozen=True)
+class OpenedFile:
+    """An exported file that can be run. run: images float32 `[B, C, H, W]` → the outputs, on the CPU."""
+
+    metadata: dict[str, str]
+    run: Callable[[Tensor], list[Tensor]]
+
+
+def write_file(
+    module: nn.Module,
+    images: Tensor,
+    path: Path,
+    *,
+    output_names: Sequence[str],
+    opset: int,
+    dynamic_batch: bool,
+    metadata: Mapping[str, str],
+    half: bool,
+) -> None:
+    """Write a module as the kind of file that the ending of `path` names.
+
+    Args:
+        module: In evaluation mode; images → a tuple of tensors.
+        images: Traced.
+        path: The file, with one of ENDINGS; OpenVINO writes a .bin beside it.
+        output_names: One for each output. .pt2 and .torchscript have none.
+        opset: Of ONNX.
+        dynamic_batch: Whether the file takes any batch size.
+        metadata: Texts to store, by name.
+        half: OpenVINO only: store the weights as float16. Modules for the other kinds already compute in it.
+
+    Raises:
+        ExportError: The ending is unknown.
+        MissingPackageError, OSError: as `write_onnx`.
+    """
+    if path.suffix == ONNX:
+        names = {"output_names": output_names, "metadata": metadata}
+        write_onnx(module, images, path, opset=opset, dynamic_batch=dynamic_batch, **names)
+    elif path.suffix == OPENVINO:
+        _write_openvino(module, images, path, output_names, opset, dynamic_batch, metadata, half)
+    elif path.suffix == TORCH_EXPORT:
+        shapes = {"images": {0: torch.export.Dim("batch")}} if dynamic_batch else None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch.export about its own parts
+            program = torch.export.export(module, (images,), dynamic_shapes=shapes)
+            torch.export.save(program, path, extra_files={TORCH_METADATA: json.dumps(dict(metadata))})
+    elif path.suffix == TORCHSCRIPT:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecated; and sizes that Python reads are constants on purpose
+            traced = torch.jit.trace(module, images, check_trace=False)
+            torch.jit.save(traced, path, _extra_files={TORCH_METADATA: json.dumps(dict(metadata))})
+    else:
+        raise ExportError(f"{path}: found the ending {path.suffix!r}, expected one of {', '.join(ENDINGS)}")
+
+
+def open_file(path: Path) -> OpenedFile:
+    """Open an exported file to run it on the CPU.
+
+    Raises:
+        MissingPackageError: The package that runs it is not installed.
+        OSError: It cannot be read.
+        WeightsError: It is damaged, or its ending is unknown.
+    """
+    with path.open("rb"):  # for the system's own error
+        pass
+    if path.suffix == ONNX:
+        session = open_onnx(path, torch.get_num_threads())
+        return OpenedFile(onnx_metadata(session), lambda images: run_onnx(session, images))
+    if path.suffix == OPENVINO:
+        return _open_openvino(path)
+    if path.suffix not in ENDINGS:
+        raise WeightsError(f"{path}: found the ending {path.suffix!r}, expected one of {', '.join(ENDINGS)}")
+    metadata = {TORCH_METADATA: ""}
+    opened = _load_export if path.suffix == TORCH_EXPORT else _load_torchscript
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            module = opened(path, metadata)
+        texts = json.loads(metadata[TORCH_METADATA] or "{}")
+    except (RuntimeError, ValueError, BadZipFile, EOFError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{path}: found no file that torch can load: {reason}") from error
+
+    @torch.inference_mode()
+    def run(images: Tensor) -> list[Tensor]:
+        return list(module(images))
+
+    return OpenedFile(texts, run)
+
+
+def _load_export(path: Path, metadata: dict[str, str]) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    return torch.export.load(path, extra_files=metadata).module()
+
+
+def _load_torchscript(path: Path, metadata: dict[str, str]) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    module = torch.jit.load(path, _extra_files=metadata)
+    metadata[TORCH_METADATA] = _text(metadata[TORCH_METADATA])
+    return module
+
+
+def _text(content: str | bytes) -> str:
+    return content.decode() if isinstance(content, bytes) else content
+
+
+def _write_openvino(
+    module: nn.Module,
+    images: Tensor,
+    path: Path,
+    output_names: Sequence[str],
+    opset: int,
+    dynamic_batch: bool,
+    metadata: Mapping[str, str],
+    half: bool,
+) -> None:
+    """Write OpenVINO's IR by way of an ONNX file, which keeps the names."""
+    openvino = import_extra("openvino", "openvino", "writing OpenVINO's IR")
+    with tempfile.TemporaryDirectory() as folder:
+        onnx_path = Path(folder) / "model.onnx"
+        write_onnx(
+            module, images, onnx_path, output_names=output_names, opset=opset, dynamic_batch=dynamic_batch
+        )  # fmt: skip
+        model = openvino.convert_model(onnx_path)
+    for key, text in metadata.items():
+        model.set_rt_info(text, [RT_INFO, key])
+    openvino.save_model(model, path, compress_to_fp16=half)
+
+
+def _open_openvino(path: Path) -> OpenedFile:
+    openvino = import_extra("openvino", "openvino", "running OpenVINO's IR")
+    core = openvino.Core()
+    try:
+        model = core.read_model(path)
+    except RuntimeError as error:
+        reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), "").strip()
+        raise WeightsError(f"{path}: found no model that OpenVINO can read: {reason}") from error
+    keys = model.get_rt_info([RT_INFO]).value if model.has_rt_info([RT_INFO]) else {}
+    metadata = {key: _rt_text(model, key) for key in keys}
+    # float32, as OpenVINO's default on CPUs with bf16 instructions is bf16
+    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    order = [output.get_any_name() for output in model.outputs]
+
+    def run(images: Tensor) -> list[Tensor]:
+        found = compiled({INPUT_NAME: images.numpy()})
+        return [torch.from_numpy(found[name].copy()) for name in order]
+
+    return OpenedFile(metadata, run)
+
+
+def _rt_text(model: Any, key: str) -> str:
+    return str(model.get_rt_info([RT_INFO, key]).value)

@@ -1,0 +1,169 @@
+"""The texts that an exported file carries: names, input, heads, where it comes from. And back.
+
+Names of keys that ultralytics' programs read are theirs (names, imgsz, stride, task, batch, channels).
+"""
+
+import ast
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from yolo import __version__
+from yolo.errors import WeightsError, shorten
+from yolo.model.heads.region import RegionHead
+from yolo.model.heads.yolo import YoloHead
+from yolo.model.heads.yolov1 import YoloV1Head
+from yolo.model.network import Network
+
+PRODUCER = "yolo-darknet"
+DYNAMIC = "dynamic"
+READ_BYTES = 2**20  # of a file at a time
+
+
+@dataclass(frozen=True)
+class FileDescription:
+    """What a program needs to know to run an exported file.
+
+    layout: name of the output layout. names: of the classes. classifier: whether the outputs are class probabilities.
+    size: (height, width) of the input. channels: of the input. batch: its batch size, None for any. letterbox:
+    whether images keep their aspect ratio. nms_kind, beta_nms: of the last head. heads: constructor arguments of the
+    heads, with `kind` and `layer`.
+    """
+
+    layout: str
+    names: tuple[str, ...]
+    classifier: bool
+    size: tuple[int, int]
+    channels: int
+    batch: int | None
+    letterbox: bool
+    nms_kind: str
+    beta_nms: float
+    heads: tuple[dict[str, Any], ...]
+
+
+def describe(network: Network, layout: str, names: Sequence[str], batch: int | None, letterbox: bool) -> dict[str, str]:
+    """Return the metadata of an exported network.
+
+    Args:
+        network: The network.
+        layout: Name of the output layout.
+        names: Of the classes.
+        batch: The batch size, None for any.
+        letterbox: Whether images keep their aspect ratio.
+    """
+    heads = [_head_fields(network, index) for index in network.heads]
+    described = {
+        "producer": f"{PRODUCER} {__version__}",
+        "version": __version__,
+        "description": "a Darknet network",
+        "layout": layout,
+        "task": "detect" if heads else "classify",
+        "names": str(dict(enumerate(names))),
+        "imgsz": str([network.input.height, network.input.width]),
+        "channels": str(network.input.channels),
+        "color": "RGB, 0..1" if network.input.channels == 3 else "0..1",
+        "batch": DYNAMIC if batch is None else str(batch),
+        "resize": "letterbox" if letterbox else "stretch",
+        "dialect": network.dialect,
+    }
+    if heads:
+        last = network.head_settings[-1]
+        described |= {
+            "stride": str(max(_stride(network, index) for index in network.heads)),
+            "strides": json.dumps([_stride(network, index) for index in network.heads]),
+            "anchors": json.dumps([each.get("anchors", []) for each in heads]),
+            "scale_x_y": json.dumps([each.get("scale_x_y", 1.0) for each in heads]),
+            "new_coords": json.dumps([each.get("new_coords", False) for each in heads]),
+            "heads": json.dumps(heads),
+            "nms": json.dumps({"kind": last.nms_kind, "beta": last.beta_nms}),
+        }
+    return described
+
+
+def describe_files(**files: Path) -> dict[str, str]:
+    """Return for each file its name and the SHA-256 of its content: NAME and NAME_sha256."""
+    described = {}
+    for key, path in files.items():
+        described |= {key: path.name, f"{key}_sha256": _sha256(path)}
+    return described
+
+
+def read_description(path: str | Path, metadata: Mapping[str, str]) -> FileDescription:
+    """Return the description in the metadata of an exported file.
+
+    Raises:
+        WeightsError: The file is of another program, or its metadata are damaged.
+    """
+    if not metadata.get("producer", "").startswith(PRODUCER):
+        raise WeightsError(f"{path}: found no metadata of {PRODUCER}, expected a file of `{PRODUCER} export`")
+    try:
+        height, width = ast.literal_eval(metadata["imgsz"])
+        names = ast.literal_eval(metadata["names"])
+        kind = json.loads(metadata.get("nms", '{"kind": "default", "beta": 0.6}'))
+        return FileDescription(
+            layout=metadata["layout"],
+            names=tuple(names[index] for index in range(len(names))),
+            classifier=metadata["task"] == "classify",
+            size=(int(height), int(width)),
+            channels=int(metadata["channels"]),
+            batch=None if metadata["batch"] == DYNAMIC else int(metadata["batch"]),
+            letterbox=metadata["resize"] == "letterbox",
+            nms_kind=kind["kind"],
+            beta_nms=float(kind["beta"]),
+            heads=tuple(json.loads(metadata.get("heads", "[]"))),
+        )
+    except (KeyError, ValueError, SyntaxError, TypeError) as error:
+        raise WeightsError(f"{path}: found damaged metadata: {shorten(repr(error))}") from error
+
+
+def rebuild_heads(description: FileDescription) -> list[nn.Module]:
+    """Return the heads that decode the raw maps of a file."""
+    return [_rebuild_head(dict(fields)) for fields in description.heads]
+
+
+def _rebuild_head(fields: dict[str, Any]) -> nn.Module:
+    kind, _ = fields.pop("kind"), fields.pop("layer")
+    if kind == "yolo":
+        anchors = torch.tensor(fields.pop("anchors"))
+        fields["stride"] = tuple(fields["stride"])
+        return YoloHead(all_anchors=anchors, anchor_ids=tuple(range(len(anchors))), **fields)
+    if kind == "region":
+        return RegionHead(anchors=torch.tensor(fields.pop("anchors")), **fields)
+    return YoloV1Head(**fields)
+
+
+def _head_fields(network: Network, index: int) -> dict[str, Any]:
+    """Return the constructor arguments of a head, with its kind and the index of its layer."""
+    head = network.layers[index]
+    if isinstance(head, YoloHead):
+        names = ("classes", "stride", "scale_x_y", "new_coords", "gaussian", "center_shift")
+        kind, anchors = "yolo", {"anchors": head.anchors.tolist()}
+    elif isinstance(head, RegionHead):
+        names = ("classes", "softmax", "background")
+        kind, anchors = "region", {"anchors": head.anchors.tolist()}
+    else:
+        names = ("classes", "side", "boxes", "squared", "softmax")
+        kind, anchors = "detection", {}
+    return {"kind": kind, "layer": index, **anchors, **{name: getattr(head, name) for name in names}}
+
+
+def _stride(network: Network, index: int) -> int:
+    """Return how many input pixels a cell of a head is wide."""
+    head = network.layers[index]
+    cells = head.side if isinstance(head, YoloV1Head) else network.shapes[index][2]
+    return network.input.width // cells
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(READ_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
