@@ -21,7 +21,7 @@ COMMANDS = {  # group → names of modules in yolo/commands
     "training": ("new", "train", "find_lr"),
     "use": ("detect", "classify"),
     "scores": ("evaluate", "compare", "score", "score_voc"),
-    "networks": ("summary", "benchmark", "convert_weights", "support_table"),
+    "networks": ("export", "summary", "benchmark", "convert_weights", "support_table"),
 }
 NAMES = [name for names in COMMANDS.values() for name in names]
 

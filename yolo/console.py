@@ -297,23 +297,23 @@ def _download_bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
         yield show
 
 
-def add_cfg_option(parser: OptionGroup) -> None:
+def add_cfg_option(parser: OptionGroup, required: bool = True) -> None:
     """Add `--cfg`: which network."""
     parser.add_argument(
         "--cfg",
         type=cfg_file,
-        required=True,
+        required=required,
         metavar="FILE",
         help="a Darknet .cfg, or the name of one that comes with the package, such as yolov3-tiny",
     )
 
 
-def add_weights_option(parser: OptionGroup) -> None:
+def add_weights_option(parser: OptionGroup, required: bool = True) -> None:
     """Add `--weights`: the weights of a network."""
     parser.add_argument(
         "--weights",
         type=weights_file,
-        required=True,
+        required=required,
         metavar="FILE",
         help=".weights or .safetensors, or the name of a published model, which is downloaded once",
     )

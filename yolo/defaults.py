@@ -16,6 +16,11 @@ IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 TOP_CLASSES = 5  # ImageNet results are given for the best 5 classes
 AUTO = "auto"  # a value that the command finds itself: --out, --cutoff
 MEMORY_FORMATS = ("channels_last", "contiguous")  # order of the values of images and weights; the first is the default
+LAYOUT_NAMES = (
+    "raw", "yolo", "opencv", "ultralytics", "frigate", "yolov5", "deepstream", "hank", "nms", "tensorrt",
+)  # fmt: skip
+DEFAULT_LAYOUT = "yolo"
+OPSETS = range(12, 19)  # of ONNX, that an exported file may have
 EMA_DECAY = 0.9998  # weight of the old value in the average, after the first updates
 ENGINES = ("torch", "compile", "onnxruntime", "openvino", "opencv")  # what can compute a network
 PRECISIONS = ("float32", "bf16", "fp16", "int8")

@@ -198,6 +198,24 @@ def _results(args: argparse.Namespace, detector: Detector, sources: list[MediaSo
 
 
 def _detector(args: argparse.Namespace, device: str) -> Detector:
+    return _network_detector(args, device) if args.model is None else _exported_detector(args)
+
+
+def _exported_detector(args: argparse.Namespace) -> Detector:
+    """Return the detector of a file of `yolo-darknet export`: its names and its input are in the file."""
+    from yolo.deploy.exported import open_network
+    from yolo.detect.detector import Detector
+
+    network = open_network(args.model)
+    names = network.description.names if args.names is None else read_classes(args.names)
+    if len(names) != network.classes:
+        expected = f"{network.classes} as in {args.model}"
+        raise DatasetError(f"{args.names}: found {counted(len(names), 'name')}, expected {expected}")
+    letterbox = args.letterbox or network.description.letterbox
+    return Detector(network, names, args.thresh, args.nms, letterbox=letterbox, engine=network)
+
+
+def _network_detector(args: argparse.Namespace, device: str) -> Detector:
     from yolo.detect.detector import Detector
     from yolo.model.network import Network
     from yolo.model.weights import load_weights
@@ -231,9 +249,8 @@ def _check(args: argparse.Namespace, sources: list[MediaSource]) -> None:
     if args.save_video or any(each.kind is MediaKind.VIDEO for each in sources):
         import_av()
     files = [Path(each.name) for each in sources if each.kind in (MediaKind.IMAGE, MediaKind.VIDEO)]
-    refuse_texts_over(
-        [args.json, args.csv, args.jsonl], [args.cfg, args.weights, args.names, *files, *map(Path, args.source)]
-    )
+    given = [path for path in (args.cfg, args.weights, args.names, args.model) if path is not None]
+    refuse_texts_over([args.json, args.csv, args.jsonl], [*given, *files, *map(Path, args.source)])
     for path in (args.out, args.crops):
         if path is not None and path.exists() and not path.is_dir():
             raise DatasetError(f"{path}: found a file, expected a folder to write to")
@@ -283,6 +300,20 @@ def _shard_numbers(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def _check_network_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Stop unless there is one network: --cfg and --weights, or --model."""
+    network = {"--cfg": args.cfg, "--weights": args.weights}
+    if args.model is None:
+        if missing := [option for option, value in network.items() if value is None]:
+            parser.error(f"the following arguments are required: {', '.join(missing)} (or --model)")
+        return
+    given = [option for option, value in network.items() if value is not None] + ["--set"] * bool(args.overrides)
+    if args.engine != DEFAULT_ENGINE:
+        given.append("--engine")
+    if given:
+        parser.error(f"argument --model: expected no {' or '.join(given)}: the file is a whole network")
+
+
 def _overlap(text: str) -> float:
     """A type for argparse: a number from 0 to LARGEST_OVERLAP."""
     if fraction(text) > LARGEST_OVERLAP:
@@ -295,9 +326,10 @@ def _arguments() -> argparse.Namespace:
     one = whole_number(1)
     add = parser.add_argument
     add("source", nargs="+", metavar="SOURCE", help="images, videos and more, see above")
-    add_cfg_option(parser)
-    add_weights_option(parser)
+    add_cfg_option(parser, required=False)
+    add_weights_option(parser, required=False)
     add_names_option(parser, required=False)
+    add("--model", type=Path, metavar="FILE", help="a file of `yolo-darknet export`, instead of --cfg and --weights")
     add(
         "--thresh", type=fraction, default=SCORE_THRESH, metavar="T",
         help=f"lowest score of a detection; default {SCORE_THRESH:g}",
@@ -349,6 +381,7 @@ def _arguments() -> argparse.Namespace:
     add("--track", action="store_true", help="number the objects of a video (extra `track`)")
     add("--count-line", type=_count_line, metavar="X1,Y1,X2,Y2", help="count objects crossing it")
     args = parser.parse_args()
+    _check_network_options(parser, args)
     for option, given in (("--save-video", args.save_video), ("--save-labels", args.save_labels)):
         if given and not args.out:
             parser.error(f"argument {option}: expected --out DIR, too")

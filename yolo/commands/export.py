@@ -14,7 +14,7 @@ import argparse
 import re
 from typing import TYPE_CHECKING
 
-from yolo.cfg import read_names
+from yolo.cfg import read_classes, read_names
 from yolo.console import (
     add_cfg_option,
     add_dialect_option,
@@ -29,6 +29,7 @@ from yolo.defaults import DEFAULT_LAYOUT, LAYOUT_NAMES, NMS_THRESH, OPSETS, SCOR
 from yolo.errors import DatasetError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from yolo.deploy.export import ExportResult
@@ -65,11 +66,12 @@ def main() -> None:
     _print(args, network, result)
 
 
-def _names(path: Path | None, network: Network) -> list[str]:
-    """Return the names of the classes: of the tree, of a file, or their numbers."""
+def _names(path: Path | None, network: Network) -> Sequence[str]:
+    """Return the names of the classes; without a file their numbers."""
     if path is None:
         return [str(index) for index in range(network.classes)]
-    names = read_names(path)
+    # lists of ImageNet's classes have names twice; a detector's do not
+    names = read_classes(path) if network.heads else read_names(path)
     if len(names) != network.classes:
         raise DatasetError(f"{path}: found {len(names)} names, expected {network.classes}, one for each class")
     return names
@@ -78,19 +80,28 @@ def _names(path: Path | None, network: Network) -> list[str]:
 def _print(args: argparse.Namespace, network: Network, result: ExportResult) -> None:
     kind = f", opset {args.opset}" if args.out.suffix == ".onnx" else ""
     print(f"{args.out}: layout {result.layout.name}, {args.precision}{kind}, {result.bytes / 2**20:.1f} MiB")
-    batch = "batch" if args.batch is None else args.batch
     place = "letterboxed" if args.letterbox or network.letterboxed else "stretched"
     color = "RGB, " if network.input.channels == 3 else ""
-    shape = f"[{batch}, {network.input.channels}, {network.input.height}, {network.input.width}]"
+    shape = _shape((args.batch, network.input.channels, network.input.height, network.input.width), args)
     print(f"  input   images {shape} float32: {color}0..1, {place}")
     for name, shape, content in zip(result.layout.output_names, result.shapes, result.layout.contents, strict=True):
-        print(f"  output  {name} {list(shape)}: {content}")
+        print(f"  output  {name} {_shape(shape, args)}: {content}")
     if args.names is None:
         print(f"  names   0 to {network.classes - 1}: without --names the classes have their numbers")
     print(
         f"checked on {result.images} images: the largest difference from PyTorch is {result.difference:.1e} of the "
         f"largest value (limit {result.limit:.0e})"
     )
+
+
+def _shape(shape: tuple[int | None, ...], args: argparse.Namespace) -> str:
+    """Return a shape as text, with a word in the place of a length that may vary."""
+    first: int | str | None = shape[0]
+    if args.batch is None:
+        first = "batch"
+    if args.layout == "nms" and len(shape) == 2:
+        first = "detections"
+    return f"[{', '.join(map(str, (first, *shape[1:])))}]"
 
 
 def _batch(text: str) -> int | None:

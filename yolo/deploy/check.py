@@ -11,7 +11,6 @@ from yolo.boxes import cxcywh_to_xyxy
 from yolo.deploy.in_graph_nms import select_boxes, selected_rows
 from yolo.deploy.layouts import (
     DEEPSTREAM,
-    NMS,
     OPENCV,
     Layout,
     Outputs,
@@ -87,8 +86,6 @@ def nms_difference(
     if _sorted(rows).shape != _sorted(found).shape or not torch.equal(_sorted(rows), _sorted(found)):
         return float("inf")
     return max(_relative(boxes, corners), _relative(scores, torch_scores))
-
-
 
 
 def _run_to_nms(path: Path, images: Tensor) -> list[Tensor]:

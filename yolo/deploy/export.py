@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from yolo.deploy.check import check_batches, largest_difference, nms_difference
-from yolo.deploy.file_kinds import ENDINGS, ONNX, OPENVINO, TORCH_EXPORT, OpenedFile, open_file, write_file
+from yolo.deploy.file_kinds import ENDINGS, ONNX, OPENVINO, open_file, write_file
 from yolo.deploy.layouts import NMS, ArrangedNetwork, Layout, choose_layout
 from yolo.deploy.metadata import describe
 from yolo.engines.fold import folded
@@ -106,9 +106,7 @@ def _check_options(out: Path, options: ExportOptions) -> None:
         raise ExportError(f"{out}: found precision {options.precision}, {expected}: this version writes no other")
 
 
-def _write(
-    network: Network, layout: Layout, path: Path, options: ExportOptions, metadata: Mapping[str, str]
-) -> None:
+def _write(network: Network, layout: Layout, path: Path, options: ExportOptions, metadata: Mapping[str, str]) -> None:
     half = options.precision == "fp16"
     # OpenVINO itself rounds the weights; the others get a network that computes in float16
     dtype = torch.float32 if path.suffix == OPENVINO else DTYPES[options.precision]

@@ -1,4 +1,4 @@
-"""The kinds of exported file, by ending: ONNX, OpenVINO's IR, torch.export, TorchScript. Each is written and run here."""
+"""The kinds of exported file, by ending: ONNX, OpenVINO IR, torch.export, TorchScript. Each is written and run here."""
 
 import json
 import tempfile

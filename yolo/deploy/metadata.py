@@ -5,6 +5,7 @@ Names of keys that ultralytics' programs read are theirs (names, imgsz, stride, 
 
 import ast
 import hashlib
+import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from yolo import __version__
 from yolo.errors import WeightsError, shorten
 from yolo.model.heads.region import RegionHead
 from yolo.model.heads.yolo import YoloHead
@@ -59,9 +59,10 @@ def describe(network: Network, layout: str, names: Sequence[str], batch: int | N
         letterbox: Whether images keep their aspect ratio.
     """
     heads = [_head_fields(network, index) for index in network.heads]
+    version = _version()
     described = {
-        "producer": f"{PRODUCER} {__version__}",
-        "version": __version__,
+        "producer": f"{PRODUCER} {version}",
+        "version": version,
         "description": "a Darknet network",
         "layout": layout,
         "task": "detect" if heads else "classify",
@@ -159,6 +160,14 @@ def _stride(network: Network, index: int) -> int:
     head = network.layers[index]
     cells = head.side if isinstance(head, YoloV1Head) else network.shapes[index][2]
     return network.input.width // cells
+
+
+def _version() -> str:
+    """Return the version of this package, "0" where it is not installed."""
+    try:
+        return importlib.metadata.version(PRODUCER)
+    except importlib.metadata.PackageNotFoundError:
+        return "0"
 
 
 def _sha256(path: Path) -> str:

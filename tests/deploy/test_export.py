@@ -1,0 +1,230 @@
+"""yolo.deploy.export: files of every kind, checked before they get their name, and run by themselves."""
+
+import ast
+import hashlib
+import json
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from tests.helpers.golden import network_of
+from tests.helpers.tiny_heads import CLASSIFIERS, HEADS
+from yolo.defaults import LAYOUT_NAMES
+from yolo.deploy import export as export_module
+from yolo.deploy.check import check_batches, largest_difference, nms_difference
+from yolo.deploy.export import ExportOptions, export_network
+from yolo.deploy.exported import open_network
+from yolo.deploy.file_kinds import ENDINGS, open_file
+from yolo.deploy.layouts import choose_layout
+from yolo.deploy.metadata import describe_files, read_description
+from yolo.detect.detector import Detector
+from yolo.engines.onnx_file import onnx_metadata, open_onnx, run_onnx
+from yolo.errors import CfgError, ExportError, WeightsError
+
+NAMES = ("cat", 'd\'og\n"x"')
+
+
+def options(layout="yolo", precision="float32", batch=None, opset=13, letterbox=False):
+    return ExportOptions(layout, precision, batch, opset, letterbox, score_thresh=0.3, nms_thresh=0.4)
+
+
+def write(network, path, **given):
+    return export_network(network, NAMES, path, options(**given), {})
+
+
+# Each layout once and each head once; the other combinations are slow tests.
+PAIRS = list(zip(LAYOUT_NAMES, [*HEADS, "yolo", "two_yolo", "region"], strict=True))
+
+
+@pytest.mark.parametrize(("layout", "head"), PAIRS)
+def test_a_file_for_any_batch_size_computes_what_torch_does(tmp_path, layout, head):
+    network = network_of(HEADS[head]).eval()
+    result = write(network, tmp_path / "a.onnx", layout=layout)
+    assert result.difference <= 1e-5 and result.images == 4
+    session = open_onnx(tmp_path / "a.onnx", 1)
+    chosen = choose_layout(layout, network, one_image=False, score_thresh=0.3, nms_thresh=0.4)
+    assert [each.name for each in session.get_outputs()] == list(chosen.output_names)
+    for batch in (1, 3, 8):  # it was traced with 2
+        images = torch.rand(batch, 3, network.input.height, network.input.width)
+        found = run_onnx(session, images)
+        if layout == "nms":
+            assert nms_difference(tmp_path / "a.onnx", network, images, found[0], 0.3, 0.4) <= 1e-5
+        else:
+            assert largest_difference(chosen, network, images, found) <= 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", LAYOUT_NAMES)
+@pytest.mark.parametrize("head", HEADS)
+def test_every_layout_of_every_head_with_every_opset(tmp_path, layout, head):
+    for opset in (12, 14, 15, 16, 17, 18):
+        assert write(network_of(HEADS[head]), tmp_path / "a.onnx", layout=layout, opset=opset).difference <= 1e-5
+        assert onnx.load(tmp_path / "a.onnx").opset_import[0].version == opset
+
+
+@pytest.mark.parametrize(
+    ("ending", "batch"),
+    [
+        (".onnx", 1),
+        (".onnx", None),
+        (".torchscript", None),
+        pytest.param(".xml", None, marks=pytest.mark.slow),  # importing OpenVINO takes seconds
+        pytest.param(".pt2", None, marks=pytest.mark.slow),  # as does torch.export
+        *(pytest.param(ending, 1, marks=pytest.mark.slow) for ending in ENDINGS[1:]),
+    ],
+)
+def test_every_kind_of_file_detects_like_the_network(tmp_path, ending, batch):
+    network = network_of(HEADS["two_yolo"])
+    path = tmp_path / f"a{ending}"
+    write(network, path, batch=batch)
+    exported = open_network(path)
+    assert exported.description.names == NAMES
+    images = [np.random.default_rng(seed).integers(0, 256, (20, 30, 3), np.uint8) for seed in range(3)]
+    found = Detector(exported, NAMES, 0.3, 0.4)(images)
+    expected = Detector(network, NAMES, 0.3, 0.4)(images)
+    assert sum(map(len, expected)) > 0
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.boxes, other.boxes, rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(one.scores, other.scores, rtol=1e-4, atol=1e-5)
+        assert one.labels.tolist() == other.labels.tolist()
+    beside = {f"a{ending}", "a.bin"} if ending == ".xml" else {f"a{ending}"}
+    assert {each.name for each in tmp_path.iterdir()} == beside
+
+
+@pytest.mark.parametrize("layout", ["nms", "deepstream", "raw", "opencv"])
+def test_a_file_for_one_image_detects_in_several(tmp_path, layout):
+    network = network_of(HEADS["yolo"])
+    write(network, tmp_path / "a.onnx", layout=layout, batch=1)
+    images = [np.random.default_rng(seed).integers(0, 256, (20, 30, 3), np.uint8) for seed in range(3)]
+    found = Detector(open_network(tmp_path / "a.onnx"), NAMES, 0.2, 0.4)(images)
+    expected = Detector(network, NAMES, 0.2, 0.4)(images)
+    assert [len(each) for each in found] == [len(each) for each in expected] and sum(map(len, found)) > 0
+
+
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+def test_a_classifier_is_exported_with_its_probabilities(tmp_path, kind):
+    network = network_of(CLASSIFIERS[kind])
+    result = export_network(network, list("abcde"), tmp_path / "a.onnx", options(), {})
+    assert result.difference <= 1e-5
+    images = torch.rand(3, 3, 16, 24)
+    (found,) = run_onnx(open_onnx(tmp_path / "a.onnx", 1), images)
+    torch.testing.assert_close(found.sum(dim=1), torch.ones(3))
+    with pytest.raises(WeightsError, match="a.onnx: found a classifier, expected a detector"):
+        open_network(tmp_path / "a.onnx")
+
+
+def test_the_metadata_say_what_a_program_needs(tmp_path):
+    (tmp_path / "x.cfg").write_text("the cfg")
+    (tmp_path / "x.weights").write_bytes(b"the weights")
+    network = network_of(HEADS["two_yolo"])
+    sources = describe_files(cfg=tmp_path / "x.cfg", weights=tmp_path / "x.weights")
+    export_network(network, NAMES, tmp_path / "a.onnx", options("ultralytics", letterbox=True), sources)
+    metadata = onnx_metadata(open_onnx(tmp_path / "a.onnx", 1))
+    assert ast.literal_eval(metadata["names"]) == dict(enumerate(NAMES))  # as ultralytics' programs read it
+    assert ast.literal_eval(metadata["imgsz"]) == [16, 24]
+    assert metadata["stride"] == "4" and json.loads(metadata["strides"]) == [4, 2]
+    assert json.loads(metadata["anchors"]) == [[[6, 5], [9, 12]], [[3, 4]]]
+    assert json.loads(metadata["scale_x_y"]) == [1, 1] and json.loads(metadata["new_coords"]) == [False, False]
+    assert metadata["resize"] == "letterbox" and metadata["layout"] == "ultralytics" and metadata["task"] == "detect"
+    assert metadata["cfg"] == "x.cfg" and metadata["cfg_sha256"] == hashlib.sha256(b"the cfg").hexdigest()
+    assert metadata["weights_sha256"] == hashlib.sha256(b"the weights").hexdigest()
+    assert read_description("a.onnx", metadata).nms_kind == network.head_settings[-1].nms_kind
+
+
+@pytest.mark.parametrize("layout", ["yolo", "nms", "deepstream"])
+def test_a_file_that_differs_is_not_kept(tmp_path, monkeypatch, layout):
+    path = tmp_path / "a.onnx"
+    path.write_bytes(b"old")
+    write_right = export_module.write_file
+
+    def write_wrong(module, *arguments, **named):
+        with torch.no_grad():
+            next(module.parameters())[0] += 0.01
+        write_right(module, *arguments, **named)
+
+    monkeypatch.setattr(export_module, "write_file", write_wrong)
+    # the check's own network is another copy, which stays right
+    monkeypatch.setattr(export_module, "ArrangedNetwork", _copying)
+    with pytest.raises(ExportError, match="a.onnx: found a file that differs from torch by .* expected at most 1e-04"):
+        write(network_of(HEADS["yolo"]), path, layout=layout)
+    assert path.read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
+
+
+def _copying(network, *arguments):
+    from yolo.deploy.layouts import ArrangedNetwork
+    from yolo.engines.fold import folded
+
+    return ArrangedNetwork(folded(network), *arguments)
+
+
+def test_other_rows_after_nms_are_a_difference(tmp_path):
+    network = network_of(HEADS["two_yolo"]).eval()
+    write(network, tmp_path / "a.onnx", layout="nms")
+    images = torch.rand(2, 3, 16, 24)
+    (rows,) = run_onnx(open_onnx(tmp_path / "a.onnx", 1), images)
+    assert nms_difference(tmp_path / "a.onnx", network, images, rows, 0.3, 0.4) <= 1e-5
+    assert nms_difference(tmp_path / "a.onnx", network, images, rows[:-1], 0.3, 0.4) == float("inf")
+    assert nms_difference(tmp_path / "a.onnx", network, images, rows, 0.3, 0.01) == float("inf")
+
+
+def test_the_images_of_the_check_are_not_the_traced_one_and_always_the_same():
+    network = network_of(HEADS["yolo"])
+    first, second = check_batches(network, None), check_batches(network, None)
+    assert [each.shape[0] for each in first] == [1, 3] and [len(each) for each in check_batches(network, 2)] == [2] * 3
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+    assert all(each.std() > 0.1 and each.min() >= 0 and each.max() <= 1 for each in first)
+
+
+def test_another_image_size_is_refused_by_the_file(tmp_path):
+    """Boxes would be wrong, because the size is a constant in the file."""
+    write(network_of(HEADS["yolo"]), tmp_path / "a.onnx")
+    session = open_onnx(tmp_path / "a.onnx", 1)
+    with pytest.raises(Exception, match="invalid dimensions"):
+        run_onnx(session, torch.rand(1, 3, 32, 48))
+
+
+@pytest.mark.parametrize("ending", [".onnx", pytest.param(".xml", marks=pytest.mark.slow)])
+def test_fp16_halves_the_file_and_takes_and_gives_float32(tmp_path, ending):
+    network = network_of(HEADS["yolo"].replace("filters=4", "filters=400"))
+    whole = write(network, tmp_path / f"a{ending}")
+    half = write(network, tmp_path / f"b{ending}", precision="fp16")
+    assert 0 < half.difference < 0.01
+    kept = ".bin" if ending == ".xml" else ending
+    sizes = [path.stat().st_size for path in (tmp_path / f"a{kept}", tmp_path / f"b{kept}")]
+    assert whole.bytes >= sizes[0] and half.bytes >= sizes[1]
+    assert sizes[1] < 0.75 * sizes[0]
+    opened = open_file(tmp_path / f"b{ending}")
+    assert opened.run(torch.rand(2, 3, 16, 24))[0].dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "error", "match"),
+    [
+        ("a.pb", {}, ExportError, r"a.pb: found the ending '.pb', expected one of .onnx, .xml, .pt2, .torchscript"),
+        ("a.xml", {"layout": "nms"}, ExportError, "a.xml: found layout nms and the ending .xml, expected .onnx"),
+        ("a.onnx", {"precision": "int4"}, ExportError, "a.onnx: found precision int4, expected one of float32"),
+        ("a.onnx", {"layout": "x"}, CfgError, "found layout 'x', expected one of raw, yolo"),
+    ],
+)
+def test_what_cannot_be_written_leaves_nothing(tmp_path, name, given, error, match):
+    with pytest.raises(error, match=match):
+        write(network_of(HEADS["yolo"]), tmp_path / name, **given)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", [pytest.param("a.xml", marks=pytest.mark.slow), "a.pt2", "a.torchscript", "a.onnx"])
+@pytest.mark.parametrize("content", [b"", b"some text"])
+def test_a_damaged_file_is_an_error_of_one_line(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=f"{name}: found no ") as error:
+        open_network(tmp_path / name)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_of_another_program_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match="a.onnx: found no metadata of yolo-darknet, expected a file of"):
+        read_description("a.onnx", {"names": "{0: 'a'}"})
+    with pytest.raises(WeightsError, match="a.onnx: found damaged metadata: "):
+        read_description("a.onnx", {"producer": "yolo-darknet 1", "imgsz": "[1,", "names": "{}"})
