@@ -114,7 +114,13 @@ def _run(main: Callable[[], None]) -> None:
         main()
         sys.stdout.flush()
     except (
-        CfgError, WeightsError, DatasetError, DivergedError, ExportError, MissingPackageError, OutputError,
+        CfgError,
+        WeightsError,
+        DatasetError,
+        DivergedError,
+        ExportError,
+        MissingPackageError,
+        OutputError,
     ) as error:
         stop(str(error))
     except BrokenPipeError:

@@ -45,7 +45,7 @@ from yolo.console import (
     progress,
     whole_number,
 )
-from yolo.defaults import NMS_THRESH, SCORE_THRESH
+from yolo.defaults import DEFAULT_ENGINE, NMS_THRESH, SCORE_THRESH
 from yolo.errors import CfgError, DatasetError, counted
 from yolo.files import refuse_over_inputs, refuse_texts_over
 from yolo.named_files import find_names

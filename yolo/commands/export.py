@@ -27,10 +27,10 @@ from yolo.console import (
 )
 from yolo.defaults import DEFAULT_LAYOUT, LAYOUT_NAMES, NMS_THRESH, OPSETS, SCORE_THRESH
 from yolo.errors import DatasetError
+from yolo.named_files import find_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from yolo.deploy.export import ExportResult
     from yolo.model.network import Network
@@ -50,7 +50,7 @@ def main() -> None:
 
     network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
     load_weights(network, args.weights)
-    names = _names(args.names, network)
+    names = _names(args, network)
     letterbox = args.letterbox or network.letterboxed
     options = ExportOptions(
         layout=args.layout,
@@ -66,15 +66,27 @@ def main() -> None:
     _print(args, network, result)
 
 
-def _names(path: Path | None, network: Network) -> Sequence[str]:
-    """Return the names of the classes; without a file their numbers."""
-    if path is None:
+def _names(args: argparse.Namespace, network: Network) -> Sequence[str]:
+    """Return the names of the classes; without --names those of a file beside the model, else their numbers."""
+    if args.names is None:
+        args.names = _names_beside(args, network.classes)
+    if args.names is None:
         return [str(index) for index in range(network.classes)]
+    path = args.names
     # lists of ImageNet's classes have names twice; a detector's do not
     names = read_classes(path) if network.heads else read_names(path)
     if len(names) != network.classes:
         raise DatasetError(f"{path}: found {len(names)} names, expected {network.classes}, one for each class")
     return names
+
+
+def _names_beside(args: argparse.Namespace, classes: int) -> Path | None:
+    """Return the .names file beside the model if there is exactly one with a name for each class."""
+    try:
+        found = find_names(args.cfg, args.weights, classes)
+    except DatasetError:
+        return None
+    return found if len(read_names(found)) == classes else None
 
 
 def _print(args: argparse.Namespace, network: Network, result: ExportResult) -> None:
@@ -86,8 +98,8 @@ def _print(args: argparse.Namespace, network: Network, result: ExportResult) -> 
     print(f"  input   images {shape} float32: {color}0..1, {place}")
     for name, shape, content in zip(result.layout.output_names, result.shapes, result.layout.contents, strict=True):
         print(f"  output  {name} {_shape(shape, args)}: {content}")
-    if args.names is None:
-        print(f"  names   0 to {network.classes - 1}: without --names the classes have their numbers")
+    numbers = f"0 to {network.classes - 1}: no --names, and no .names file beside the model"
+    print(f"  names   {args.names or numbers}")
     print(
         f"checked on {result.images} images: the largest difference from PyTorch is {result.difference:.1e} of the "
         f"largest value (limit {result.limit:.0e})"

@@ -10,7 +10,7 @@ from torch import Tensor
 from yolo.defaults import DEFAULT_ENGINE, DEFAULT_PRECISION, NMS_THRESH, SCORE_THRESH
 from yolo.detect.inputs import ImageLike, image_pixels
 from yolo.detect.postprocess import diou_exponent_of, on_cpu, postprocess
-from yolo.engines.build import build_engine
+from yolo.engines.build import Engine, build_engine
 from yolo.errors import counted
 from yolo.letterbox import Placement, letterboxed, place, stretched, to_image
 from yolo.model.class_tree import best_class_one_hot
@@ -31,6 +31,7 @@ class Detector:
         letterbox: Keep the aspect of the image (pjreddie, AlexeyAB -letter_box) instead of stretching it (AlexeyAB).
         engine: What computes the network: one of yolo.defaults.ENGINES, or "auto" for the fastest one that is
             installed. It works on a copy of the weights as they are now; make a new Detector after they changed.
+            Or what computes what `network.decode` takes, itself.
         precision: "float32", "bf16" or "fp16": the numbers in which the engine computes.
 
     Raises:
@@ -46,7 +47,7 @@ class Detector:
         score_thresh: float = SCORE_THRESH,
         nms_thresh: float = NMS_THRESH,
         letterbox: bool = False,
-        engine: str = DEFAULT_ENGINE,
+        engine: str | Engine = DEFAULT_ENGINE,
         precision: str = DEFAULT_PRECISION,
     ) -> None:
         if not network.heads:
@@ -55,7 +56,7 @@ class Detector:
             expected = f"{network.classes}, one for each class"
             raise ValueError(f"found {counted(len(names), 'name')}, expected {expected}")
         self.network = network.eval()
-        self.engine = build_engine(network, engine, precision)
+        self.engine = build_engine(network, engine, precision) if isinstance(engine, str) else engine
         self.names = tuple(names)
         self.score_thresh = score_thresh
         self.nms_thresh = nms_thresh
