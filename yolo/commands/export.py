@@ -31,6 +31,7 @@ from yolo.named_files import find_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from yolo.deploy.export import ExportResult
     from yolo.model.network import Network
