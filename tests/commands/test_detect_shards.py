@@ -39,7 +39,7 @@ def test_the_shards_together_have_every_image_once_and_the_rows_of_jsonl(call, c
     for number in ("1/3", "2/3", "3/3"):
         code, out, err = call("detect", *SHARED, "--shard", number)
         assert (code, err) == (0, "")
-        assert f"shard {number}: {4 if number == '3/3' else 3} parts of 2 lines, 0 are complete\n" in out
+        assert f"shard {number}: {4 if number == '3/3' else 3} parts of 2 lines, 0 complete\n" in out
     rows = rows_of(case / "out")
     assert [row["line"] for row in rows] == [line for line in range(1, 21) if line != 4]
     errors = {row["source"]: row["error"] for row in rows if row["error"]}
@@ -60,8 +60,8 @@ def test_a_restart_with_another_number_of_shards_does_only_what_is_missing(call,
     del before["part-000005.jsonl"]
     (case / "out" / ".part-000005.jsonl.killed").write_text("half a row")
     code, out, _ = call("detect", *SHARED, "--shard", "0/1", "--batch", 3)
-    assert code == 0 and "shard 1/1: 10 parts of 2 lines, 4 are complete" in out
-    assert out.count(" images, ") == 6
+    assert code == 0 and "shard 1/1: 10 parts of 2 lines, 4 complete" in out
+    assert out.count(" objects") == 6
     after = {path.name: path.read_bytes() for path in (case / "out").iterdir()}
     assert before.items() <= after.items() and len(after) == 11  # with the manifest, without the leftover
     assert len(rows_of(case / "out")) == 19
@@ -116,14 +116,17 @@ def test_wrong_options_are_one_line(call, case, listed, four):
     one_line(call("detect", *shared, "long.txt"), "found no --out, expected a folder")
     one_line(call("detect", *shared, "long.txt", "four", "--out", "x"), "2 sources: found no list, expected one")
     one_line(call("detect", *shared, "four", "--out", "x"), "four: found no list, expected one text file")
-    one_line(call("detect", *shared, four.images[0], "--out", "x"), "p0.png: found zero bytes")
+    one_line(call("detect", *shared, four.images[0], "--out", "x"), "p0.png: found a PNG image, expected a text")
+    (case / "empty.txt").write_text("\n")
+    one_line(call("detect", *shared, "empty.txt", "--out", "x"), "empty.txt: found no image, expected one path")
+    assert not (case / "x").exists()
     one_line(call("detect", *SHARED, "--shard", "1/2", "--crops", "c"), "--crops: found with a list .*--out alone")
 
 
 def test_processes_of_torchrun_share_the_list_and_a_shard(call, case, listed, monkeypatch):
     for name, value in (("RANK", "1"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "1")):
         monkeypatch.setenv(name, value)
-    assert "shard 1/2: 5 parts of 2 lines, 0 are complete" in call("detect", *SHARED)[1]
+    assert "shard 1/2: 5 parts of 2 lines, 0 complete" in call("detect", *SHARED)[1]
     assert {row["line"] for row in rows_of(case / "out")} == {3, 7, 8, 11, 12, 15, 16, 19, 20}
     assert command._shard((2, 3)) == Shard(5, 6)  # the second process of the third of three machines
     monkeypatch.delenv("LOCAL_RANK")

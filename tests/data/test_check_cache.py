@@ -116,6 +116,13 @@ def test_a_change_that_keeps_size_and_time_needs_recheck(four, checked):
     assert [problem.kind for problem in checked()[0].problems] == [BROKEN_IMAGE]  # and it is kept
 
 
+def test_another_limit_of_pixels_is_another_check(checked, monkeypatch):
+    checked()
+    monkeypatch.setenv("YOLO_MAX_PIXELS", "3000")  # images have 64 x 48
+    found, read = checked()
+    assert read == ALL and len(found.images) == 0
+
+
 def test_other_rules_read_everything_again(checked, monkeypatch):
     checked()
     monkeypatch.setattr(check_cache, "_rules", lambda: b"another version")

@@ -140,7 +140,7 @@ def _detect_shard(args: argparse.Namespace, shard: Shard) -> None:
     numbers = [part for part in range(-(-digest.lines // size)) if shard.has(part)]
     name = f"shard {shard.number or shard.count}/{shard.count}"
     complete = sum(map(parts.is_complete, numbers))
-    print(f"{name}: {len(numbers)} parts of {size} lines, {complete} are complete", flush=True)
+    print(f"{name}: {counted(len(numbers), 'part')} of {counted(size, 'line')}, {complete} complete", flush=True)
     images = shard_images(listed, shard, size, parts.is_complete)
     plan = ViewPlan(args.tile, args.overlap, args.tta)
     flights = flights_for(detector, None, live=False)
@@ -150,8 +150,11 @@ def _detect_shard(args: argparse.Namespace, shard: Shard) -> None:
         for done in written:
             unreadable += done.errors
             errors = f", {done.errors} not readable" if done.errors else ""
-            print(f"{parts.path(done.part)}: {done.images} images, {done.objects} objects{errors}", flush=True)
-    remark = f"; {unreadable} images could not be read, see `error` in their rows" if unreadable else ""
+            print(
+                f"{parts.path(done.part)}: {counted(done.images, 'image')}, {counted(done.objects, 'object')}{errors}",
+                flush=True,
+            )
+    remark = f"; {counted(unreadable, 'image')} could not be read, see `error` in their rows" if unreadable else ""
     print(f"{name}: complete{remark}", flush=True)
 
 
@@ -166,7 +169,12 @@ def _list_of(args: argparse.Namespace) -> Path:
         if getattr(args, option):
             name = option.replace("_", "-")
             raise DatasetError(f"--{name}: found with a list that is shared out, expected --out alone")
-    return Path(args.source[0])
+    from yolo.formats.label_files import list_lines
+
+    listed = Path(args.source[0])
+    if next(iter(list_lines(listed)), None) is None:
+        raise DatasetError(f"{listed}: found no image, expected one path a line")
+    return listed
 
 
 def _deciding(args: argparse.Namespace) -> dict:

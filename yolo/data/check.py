@@ -31,7 +31,7 @@ from yolo.data.check_cache import (
     read_entries_of,
     write_entries_of,
 )
-from yolo.data.images import Remark, log_remark, read_image
+from yolo.data.images import Remark, log_remark, pixel_limit, read_image
 from yolo.data.labeled_images import LabeledImage, LabeledImages, TextPacking, Texts, packed
 from yolo.data.parallel import in_threads
 from yolo.errors import DatasetError, counted
@@ -135,7 +135,7 @@ def check_list(
     Raises:
         DatasetError: The list is empty, or the lists differ in length.
     """
-    listed = _read_listed(path, difficult, f"{classes} classes, {channels} channels")
+    listed = _read_listed(path, difficult, f"{classes} classes, {channels} channels, {pixel_limit()} pixels")
     keeps = len(listed.images) >= LEAST_ENTRIES
     known = read_entries_of(Path(path)) if keeps and not recheck else None
     if known is not None and np.array_equal(known.keys, listed.keys):

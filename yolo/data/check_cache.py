@@ -37,12 +37,10 @@ KEY_BYTES = 8
 ZIP_START = b"PK"
 NO_ENTRY = -1
 
-# A new reader of labels or images may find other problems, so their source is part of what is compared.
-RULES = (
-    *sorted(Path(__file__).parent.glob("*.py")),
-    *sorted(Path(__file__).parent.glob("decoding/*.py")),
-    Path(__file__).parent.parent / "formats" / "label_files.py",
-)
+# A new reader of labels or images may find other problems, so the source of all readers is part of what is compared.
+PACKAGE = Path(__file__).parent.parent
+READERS = ("*.py", "data/**/*.py", "formats/*.py")
+RULES = tuple(sorted(path for pattern in READERS for path in PACKAGE.glob(pattern)))
 
 
 @dataclass(frozen=True, eq=False)

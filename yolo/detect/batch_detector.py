@@ -16,7 +16,7 @@ from torch import Tensor
 
 from yolo.cfg import read_names
 from yolo.data.parallel import in_threads
-from yolo.defaults import NMS_THRESH, SCORE_THRESH
+from yolo.defaults import DEFAULT_ENGINE, DEFAULT_PRECISION, NMS_THRESH, SCORE_THRESH
 from yolo.detect.detector import Detector
 from yolo.detect.inputs import image_pixels
 from yolo.detect.outputs.parts import objects_type
@@ -49,6 +49,7 @@ class BatchDetector:
         nms_thresh: Two boxes of a class that overlap by more than this become one.
         letterbox: Keep the aspect of the images, also if the cfg does not ask for it.
         dialect: "alexeyab" or "pjreddie".
+        engine, precision: What computes the network, and with which numbers, as for `Detector`.
         device: "auto" is the GPU that the worker was given, else the CPU.
         column: With the images; None takes the first of COLUMNS.
 
@@ -66,6 +67,8 @@ class BatchDetector:
         nms_thresh: float = NMS_THRESH,
         letterbox: bool = False,
         dialect: str = "alexeyab",
+        engine: str = DEFAULT_ENGINE,
+        precision: str = DEFAULT_PRECISION,
         device: str = "auto",
         column: str | None = None,
     ) -> None:
@@ -77,7 +80,8 @@ class BatchDetector:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         letterbox = letterbox or network.letterboxed
-        self._detector = Detector(network.to(device), names, score_thresh, nms_thresh, letterbox=letterbox)
+        options = {"letterbox": letterbox, "engine": engine, "precision": precision}
+        self._detector = Detector(network.to(device), names, score_thresh, nms_thresh, **options)
         self._column = column
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> pyarrow.Table:
