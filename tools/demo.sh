@@ -5,7 +5,7 @@ set -eu
 folder=$1
 
 rm -rf "$folder/shapes" "$folder/data" "$folder/run" "$folder/pictures" "$folder/report"
-rm -f "$folder/shapes.cfg" "$folder/new.json" "$folder/detections.json"
+rm -f "$folder/shapes.cfg" "$folder/shapes.names" "$folder/new.json" "$folder/detections.json"
 mkdir -p "$folder"
 
 printf '\n== a small data set of drawn shapes, as VOC XML\n'

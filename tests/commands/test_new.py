@@ -61,6 +61,7 @@ def test_go_trains_scores_and_draws_and_says_so_the_second_time(call, photos, tm
     valid = read_data(data).valid.read_text().splitlines()
     assert len(list((out / "pictures").iterdir())) == len(valid) > 0
     assert len(json.loads((out / "detections.json").read_text())) == len(valid)
+    assert (out / "photos.names").read_text() == "circle\nsquare\ntriangle\n"
     kept = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
     code, said, _ = call("new", *NEW, "--go")
     assert code == 0 and said.count("done before") == 5 and "$ " not in said

@@ -27,7 +27,7 @@ from io import StringIO
 from pathlib import Path
 from statistics import median
 
-from yolo.cfg import DataFile, read_cfg, read_data
+from yolo.cfg import DataFile, read_cfg, read_data, read_names
 from yolo.console import add_device_option, cfg_file, command_parser, positive, stop, weights_file, whole_number
 from yolo.errors import DatasetError, OutputError
 from yolo.files import locked, write_text
@@ -74,6 +74,8 @@ def main() -> None:
         data = read_data(data_file)
         cfg = out / f"{name}.cfg"
         _run(_cfg_step(args, data_file, data, cfg))
+        if not cfg.with_suffix(".names").exists():  # beside the cfg, under its name
+            write_text(cfg.with_suffix(".names"), "".join(f"{each}\n" for each in read_names(data.names)))
         steps = _last_steps(args, data_file, data, cfg)
         if args.go:
             for step in steps:
@@ -92,7 +94,7 @@ def _say_end(steps: list[Step], cfg: Path, data: DataFile, done: bool) -> None:
     for step in steps[1:]:
         place = step.result.parent / "index.html" if step.command == "evaluate" else _option(step, "--out")
         print(f"{step.title}: {place}")
-    names = shlex.quote(str(data.names))
+    names = shlex.quote(str(cfg.with_suffix(".names")))
     print(f"next: yolo-darknet detect --cfg {shlex.quote(str(cfg))} --weights {shlex.quote(str(weights))} "
           f"--names {names} IMAGE --out out")  # fmt: skip
 
@@ -202,8 +204,8 @@ def _last_steps(args: argparse.Namespace, data_file: Path, data: DataFile, cfg: 
     steps.append(
         Step(
             "pictures with boxes", "detect",
-            (*network, "--names", str(data.names), str(data.valid or data.train), "--out", str(out / "pictures"),
-             "--json", str(found), *device),
+            (*network, "--names", str(cfg.with_suffix(".names")), str(data.valid or data.train),
+             "--out", str(out / "pictures"), "--json", str(found), *device),
             found,
         )
     )  # fmt: skip
