@@ -8,6 +8,7 @@ import pytest
 from tests.data.convert.test_voc import CAT, annotation
 from yolo.cfg import read_data, read_names
 from yolo.data.convert.ownership import MANIFEST, RECORD
+from yolo.data.convert.splitting import hash_of
 
 DOG = ("dog", (1, 1, 100, 80), 0)
 
@@ -121,6 +122,21 @@ def test_more_images_come_without_being_told_and_move_none(case, call):
     for split, lines in before.items():
         assert lines <= set((case / "one" / f"{split}.txt").read_text().split())
     assert len((case / "one/train.txt").read_text().split()) > len(before["train"])
+
+
+def test_an_image_that_was_moved_for_a_rare_class_stays_when_more_images_come(case, call):
+    def add(name):
+        (case / f"flowers/images/{name}.jpg").touch()
+        (case / f"flowers/annotations/{name}.xml").write_text(annotation([("rare", (11, 21, 31, 61), 0)]))
+
+    high = [f"r{at}" for at in range(60) if hash_of(f"r{at}", 0) >= 0.3][:3]
+    for name in high:
+        add(name)
+    assert convert(call)[0] == 0
+    (moved,) = [name for name in high if f"/{name}.jpg" in (case / "one/valid.txt").read_text()]
+    add(next(f"r{at}" for at in range(60) if hash_of(f"r{at}", 0) < 0.3))
+    assert convert(call)[0] == 0
+    assert f"/{moved}.jpg" in (case / "one/valid.txt").read_text()
 
 
 def test_lists_that_a_person_made_or_changed_are_not_replaced(case, call):
