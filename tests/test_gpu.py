@@ -212,13 +212,13 @@ def targets_of_four() -> Targets:
 @pytest.mark.parametrize("cfg", ["yolov3-tiny", "yolov4-tiny", "yolov3", "yolov7-tiny"])
 def test_loss_and_gradients_are_the_cpus(cfg):
     # float64: in float32, another order of adding turns a leaky or a maxpool at a tie, and gradients with it
-    network, targets = lively(cfg).double(), targets_of_four()
+    network, heads, targets = lively(cfg).double(), lively(cfg), targets_of_four()
     images = torch.rand(4, 3, 64, 64, dtype=torch.float64)
     results = []
     for device in (torch.device("cpu"), DEVICE):
         network.to(device).zero_grad()  # in evaluation mode: 2x2 maps of 4 images make a batch norm unstable
         raw = [raw_map.float() for raw_map in network(images.to(device))]
-        losses = DetectionLoss(network)(raw, targets.to(device))
+        losses = DetectionLoss(heads.to(device))(raw, targets.to(device))
         losses.total.backward()
         gradients = {name: p.grad.cpu().clone() for name, p in network.named_parameters()}
         results.append((losses.scalars(), gradients))
