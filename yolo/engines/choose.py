@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from yolo.engines.cache import cache_folder, graph_key
+from yolo.engines.precision import ENGINE_PRECISIONS
 from yolo.engines.shapes import Engine
 from yolo.errors import CfgError, MissingPackageError, WeightsError
 from yolo.files import write_text
@@ -89,7 +90,8 @@ class FastestMaps:
 
     def _measure(self, images: Tensor) -> dict[str, float]:
         """Return the median milliseconds of each engine that works. torch always does."""
-        able = [name for name in CANDIDATES if name == "torch" or self._tried(name, images)]
+        fit = [name for name in CANDIDATES if self._precision in ENGINE_PRECISIONS[name]]
+        able = [name for name in fit if name == "torch" or self._tried(name, images)]
         calls = {name: partial(self._engine(name), images) for name in able}
         for call in calls.values():
             call()  # compiles, allocates
