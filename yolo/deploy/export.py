@@ -10,8 +10,9 @@ import torch
 
 from yolo.deploy.check import check_batches, largest_difference, nms_difference
 from yolo.deploy.file_kinds import ENDINGS, ONNX, OPENVINO, open_file, write_file
-from yolo.deploy.layouts import NMS, ArrangedNetwork, Layout, choose_layout
+from yolo.deploy.layouts import NMS, OPENCV, ArrangedNetwork, Layout, choose_layout
 from yolo.deploy.metadata import describe
+from yolo.deploy.opencv4 import spread_constants
 from yolo.engines.fold import folded
 from yolo.errors import ExportError
 from yolo.model.network import Network
@@ -122,6 +123,8 @@ def _write(network: Network, layout: Layout, path: Path, options: ExportOptions,
         metadata=metadata,
         half=half,
     )
+    if layout.name == OPENCV and path.suffix == ONNX and options.batch is not None:
+        spread_constants(path)
 
 
 def _checked(network: Network, layout: Layout, path: Path, out: Path, options: ExportOptions) -> ExportResult:

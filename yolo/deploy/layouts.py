@@ -223,7 +223,7 @@ def _opencv_layout(network: Network, one_image: bool) -> Layout:
         outputs = []
         for index, map_, thresh in zip(network.heads, raw, opencv_thresholds(network), strict=True):
             rows = _opencv_rows(network.layers[index], map_, thresh)
-            outputs.append(rows[0] if one_image else rows)
+            outputs.append(rows.reshape(rows.shape[1:]) if one_image else rows)
         return tuple(outputs)
 
     return Layout(OPENCV, arrange, names, (content,) * len(names))
@@ -234,12 +234,30 @@ def opencv_thresholds(network: Network) -> list[float]:
     return [getattr(settings, "thresh", OPENCV_YOLO_THRESH) for settings in network.head_settings]
 
 
+def _above(values: Tensor, thresh: float) -> Tensor:
+    """Return the values that are above `thresh`, and 0 for the others."""
+    return torch.where(values > thresh, values, torch.zeros_like(values))
+
+
+class _ThresholdedRelu(torch.autograd.Function):
+    """`_above` as ONNX's operator of that name."""
+
+    @staticmethod
+    def forward(ctx, values: Tensor, thresh: float) -> Tensor:
+        return _above(values, thresh)
+
+    @staticmethod
+    def symbolic(g, values, thresh: float):
+        return g.op("ThresholdedRelu", values, alpha_f=thresh)
+
+
 def _opencv_rows(head: YoloHead | RegionHead | YoloV1Head, raw: Tensor, thresh: float) -> Tensor:
     """Return the predictions of a head, `[B, H*W*A, 5+C]`, in the order row, column, anchor."""
     boxes, objectness, class_probs = head.decode(raw)
     objectness = objectness[..., None]
     scores = objectness * class_probs
-    scores = torch.where(scores > thresh, scores, torch.zeros_like(scores))
+    # ONNX's ThresholdedRelu, as OpenCV 4.6 has no Where
+    scores = _ThresholdedRelu.apply(scores, thresh) if torch.onnx.is_in_onnx_export() else _above(scores, thresh)
     rows = torch.cat((boxes, objectness, scores), dim=-1)
     anchors = head.boxes if isinstance(head, YoloV1Head) else len(head.anchors)
     batch, count, values = rows.shape[0], int(rows.shape[1]), int(rows.shape[2])

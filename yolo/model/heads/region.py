@@ -108,7 +108,7 @@ class RegionHead(nn.Module):
     def decode(self, raw: Tensor) -> Predictions:
         """`[B, A*(5+classes), H, W]` → Predictions with P = A*H*W. Source: region_layer.c get_region_detections."""
         values = self.split(raw)
-        objectness = torch.sigmoid(values[..., COORDS])
+        objectness = torch.sigmoid(values[..., COORDS : COORDS + 1])
         if self.background:
             objectness = torch.ones_like(objectness)
         class_probs = self._class_probabilities(values[..., COORDS:])

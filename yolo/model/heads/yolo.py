@@ -150,7 +150,7 @@ class YoloHead(nn.Module):
         if self.gaussian:
             sigma = torch.sigmoid(values[..., 1:GAUSSIAN_BOX:2])
             class_probs = class_probs * (1 - sigma.mean(dim=-1, keepdim=True))
-        return flatten_predictions(boxes, scores[..., 0], class_probs)
+        return flatten_predictions(boxes, scores[..., :1], class_probs)
 
     def decode_boxes(self, t: Tensor, cells: Tensor, anchors: Tensor, grid: tuple[int, int]) -> Tensor:
         """Compute boxes from the network's raw values (AlexeyAB yolo_layer.c get_yolo_box, get_gaussian_yolo_box).

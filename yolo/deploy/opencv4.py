@@ -1,0 +1,43 @@
+"""ONNX files that OpenCV 4.6 reads, the version of Debian 12: it does not broadcast constants of five axes."""
+
+from pathlib import Path
+
+import numpy as np
+
+from yolo.extras import import_extra
+from yolo.files import replacing
+
+COMMUTATIVE = ("Add", "Mul")
+ELEMENTWISE = (*COMMUTATIVE, "Sub", "Div")
+
+
+def spread_constants(path: Path) -> None:
+    """Give each constant operand of +, -, * and / the shape of the result, as the second operand where that is equal.
+
+    path: an ONNX file with fixed shapes, which is replaced.
+    """
+    onnx = import_extra("onnx", "export", "writing an ONNX file")
+    model = onnx.shape_inference.infer_shapes(onnx.load(path))
+    known = (*model.graph.value_info, *model.graph.output)
+    shapes = {each.name: [axis.dim_value for axis in each.type.tensor_type.shape.dim] for each in known}
+    constants = {
+        node.output[0]: onnx.numpy_helper.to_array(node.attribute[0].t)
+        for node in model.graph.node
+        if node.op_type == "Constant"
+    }
+    for node in model.graph.node:
+        if node.op_type not in ELEMENTWISE:
+            continue
+        (output,) = node.output
+        for index, name in enumerate(node.input):
+            if name in constants and constants[name].size > 1:
+                spread = np.ascontiguousarray(np.broadcast_to(constants[name], shapes[output]))
+                tensor = onnx.numpy_helper.from_array(spread, f"{output}_operand{index}")
+                model.graph.initializer.append(tensor)
+                node.input[index] = tensor.name
+                if index == 0 and node.op_type in COMMUTATIVE:
+                    node.input[0], node.input[1] = node.input[1], node.input[0]
+                    break
+    onnx.checker.check_model(model)
+    with replacing(path) as file:
+        file.write(model.SerializeToString())
