@@ -14,8 +14,9 @@ from yolo.engines.build import Engine, build_engine
 from yolo.errors import counted
 from yolo.letterbox import Placement, letterboxed, place, stretched, to_image
 from yolo.model.class_tree import best_class_one_hot
+from yolo.model.heads.yolo import YoloHead
 from yolo.model.network import Network
-from yolo.records import Detections
+from yolo.records import Detections, Predictions
 
 LIST_BATCH = 8  # images of a list that pass through the network together
 
@@ -118,12 +119,8 @@ class Detector:
     @torch.inference_mode()
     def detections(self, raw: list[Tensor], placements: Sequence[Placement]) -> list[Detections]:
         """Return the Detections of each image, on the CPU, from the raw maps of prepared images."""
-        predictions = self.network.decode(raw)
-        if self.tree is not None:
-            class_probs = best_class_one_hot(predictions.class_probs, self.tree)
-            predictions = predictions._replace(class_probs=class_probs)
         results = []
-        for each, placement in zip(on_cpu(predictions, self.score_thresh), placements, strict=True):
+        for each, placement in zip(self._predictions(raw), placements, strict=True):
             found = postprocess(
                 *each,
                 score_thresh=self.score_thresh,
@@ -132,3 +129,18 @@ class Detector:
             )
             results.append(replace(found, boxes=to_image(found.boxes, placement)))
         return results
+
+    def _predictions(self, raw: list[Tensor]) -> Iterator[Predictions]:
+        """Yield the Predictions of each image on the CPU, with all that can have a score above the threshold."""
+        heads = [self.network.layers[index] for index in self.network.heads]
+        sparse = all(isinstance(head, YoloHead) and not head.new_coords for head in heads)
+        if sparse and all(map_.device.type == "cpu" for map_ in raw):
+            for maps in zip(*raw, strict=True):
+                parts = [head.decode_likely(map_, self.score_thresh) for head, map_ in zip(heads, maps, strict=True)]
+                yield Predictions(*map(torch.cat, zip(*parts, strict=True)))
+            return
+        predictions = self.network.decode(raw)
+        if self.tree is not None:
+            class_probs = best_class_one_hot(predictions.class_probs, self.tree)
+            predictions = predictions._replace(class_probs=class_probs)
+        yield from on_cpu(predictions, self.score_thresh)

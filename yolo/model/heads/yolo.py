@@ -152,6 +152,26 @@ class YoloHead(nn.Module):
             class_probs = class_probs * (1 - sigma.mean(dim=-1, keepdim=True))
         return flatten_predictions(boxes, scores[..., :1], class_probs)
 
+    def decode_likely(self, raw: Tensor, thresh: float) -> Predictions:
+        """Decode only the boxes of one image whose objectness exceeds `thresh`, in the order of `decode`.
+
+        Scores are at most the objectness, because class probabilities are at most 1; not with `new_coords`, where any
+        activation may have made them. `[A*(V+classes), H, W]` → Predictions `[K, 4]`, `[K]`, `[K, classes]`.
+        """
+        first = GAUSSIAN_BOX if self.gaussian else 4
+        values = self.split(raw[None])[0]
+        objectness = torch.sigmoid(values[..., first])
+        anchors, rows, columns = torch.nonzero(objectness > thresh, as_tuple=True)
+        values = values[anchors, rows, columns]
+        t = values[:, 0:GAUSSIAN_BOX:2] if self.gaussian else values[:, :4]
+        cells = torch.stack((columns, rows), dim=-1)
+        boxes = self.decode_boxes(t, cells, self.anchors[anchors], (raw.shape[-2], raw.shape[-1]))
+        class_probs = torch.sigmoid(values[:, first + 1 :])
+        if self.gaussian:
+            sigma = torch.sigmoid(values[:, 1:GAUSSIAN_BOX:2])
+            class_probs = class_probs * (1 - sigma.mean(dim=-1, keepdim=True))
+        return Predictions(boxes, objectness[anchors, rows, columns], class_probs)
+
     def decode_boxes(self, t: Tensor, cells: Tensor, anchors: Tensor, grid: tuple[int, int]) -> Tensor:
         """Compute boxes from the network's raw values (AlexeyAB yolo_layer.c get_yolo_box, get_gaussian_yolo_box).
 
