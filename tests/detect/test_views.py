@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.detect.test_all_heads import HEADS
+from tests.detect.test_all_heads import network_of as head_network
 from tests.detect.test_detector import CFG, detector_of, one_box_everywhere
 from tests.helpers.golden import network_of
+from tests.helpers.tiny_data import NAMES
 from yolo.detect.detector import Detector
 from yolo.detect.views import (
     ImageView,
@@ -15,6 +18,7 @@ from yolo.detect.views import (
     detect_views,
     scaled_size,
     tile_regions,
+    view_plan,
 )
 from yolo.records import Detections
 
@@ -38,9 +42,57 @@ def test_tiles_by_hand():
 
 
 def test_scaled_inputs_are_whole_strides():
-    assert scaled_size((416, 320), 1.0) == (416, 320)
-    assert scaled_size((416, 320), 0.83) == (352, 256)
-    assert scaled_size((32, 48), 0.1) == (32, 32)
+    assert scaled_size((416, 320), 1.0, (32, 32)) == (416, 320)
+    assert scaled_size((416, 320), 0.83, (32, 32)) == (352, 256)
+    assert scaled_size((416, 320), 0.83, (64, 16)) == (320, 272)
+    assert scaled_size((32, 48), 0.1, (32, 32)) == (32, 32)
+
+
+# strides of 4, 8 and 16 of one axis; two maps are added that only whole strides make equal
+TWO_STRIDES = """[net]
+width=128
+height=64
+channels=3
+[convolutional]
+filters=4
+size=3
+stride_y=4
+stride_x=8
+pad=1
+[convolutional]
+filters=4
+size=3
+stride=2
+pad=1
+[upsample]
+stride=2
+[shortcut]
+from=-3
+[convolutional]
+filters=7
+size=1
+[yolo]
+mask=0
+anchors=16,16
+classes=2
+num=1
+"""
+
+
+def test_the_views_of_a_network_are_whole_strides_of_its_own():
+    plan = view_plan(network_of(TWO_STRIDES), None, 0.2, tta=True)
+    # by hand: .83 and 1.25 of 64 in steps of 8 are 56 (53.1) and 80; of 128 in steps of 16 112 (106.2) and 160
+    assert plan == ViewPlan(mirrored=True, sizes=((56, 112), (64, 128), (80, 160)))
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_networks_of_one_input_size_are_mirrored_and_not_scaled(kind, caplog):
+    detector = Detector(head_network(kind), NAMES)
+    plan = view_plan(detector.network, 32, 0.2, tta=True)
+    assert plan.sizes == ((32, 48),)  # a [local] or a [connected] is before each head
+    assert caplog.messages == ["--tta: the network computes only its own input size, 48x32: mirrored, not scaled"]
+    found = detect_views(detector, np.zeros((64, 96, 3), np.uint8), plan, batch=2)
+    assert found.boxes.shape == (len(found), 4)
 
 
 def test_a_plan_without_options_is_one_pass():
@@ -74,9 +126,11 @@ def spot_image(x, y, size=(128, 128)):
     return image
 
 
-@pytest.mark.parametrize("plan", [ViewPlan(tile=32, overlap=0.25), ViewPlan(tta=True), ViewPlan(tile=64, tta=True)])
-def test_every_view_gives_its_boxes_in_the_images_pixels(plan):
-    found = detect_views(bright_spot_detector(), spot_image(100, 20), plan, batch=3)
+@pytest.mark.parametrize("tile, tta", [(32, False), (None, True), (64, True)])
+def test_every_view_gives_its_boxes_in_the_images_pixels(tile, tta):
+    detector = bright_spot_detector()
+    plan = view_plan(detector.network, tile, 0.25, tta)
+    found = detect_views(detector, spot_image(100, 20), plan, batch=3)
     assert len(found) > 0 and found.labels.tolist() == [1] * len(found)
     centers = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
     # the spot's middle is (102, 22); a cell of the whole image is 4 pixels wide
@@ -104,7 +158,7 @@ def test_one_view_gives_what_the_detector_gives():
 
 def test_nms_runs_over_all_views_together():
     detector = bright_spot_detector()
-    found = detect_views(detector, spot_image(64, 64), ViewPlan(tta=True))
+    found = detect_views(detector, spot_image(64, 64), view_plan(detector.network, None, 0.2, tta=True))
     from yolo.detect.postprocess import nms
 
     kept = nms(found.boxes, found.scores, found.labels, detector.nms_thresh, detector.diou_exponent)

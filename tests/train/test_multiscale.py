@@ -174,10 +174,10 @@ def test_a_wrong_list_of_sizes_is_a_wrong_option(text, match):
 def test_a_size_that_the_strides_do_not_divide_is_named():
     # by hand: 62 pixels become 31, then 16, and twice 16 is not 31
     network = network_of(TWO_SCALES)
-    check_stages(network, 1, parse_stages("64@0,96x32@9"))
+    check_stages(network, parse_stages("64@0,96x32@9"))
     with pytest.raises(
         CfgError,
         match=r"^--sizes: found 64x62, expected one that every layer can compute: a multiple of its stride$",
     ):
-        check_stages(network, 1, parse_stages("64@0,64x62@9"))
+        check_stages(network, parse_stages("64@0,64x62@9"))
     assert {tensor.device for tensor in network.state_dict().values()} == {torch.device("cpu")}

@@ -126,7 +126,7 @@ def _detect_shard(args: argparse.Namespace, shard: Shard) -> None:
     from yolo.detect.outputs.parts import Parts
     from yolo.detect.overlapped import detect_items, flights_for
     from yolo.detect.shards import shard_images, write_shard
-    from yolo.detect.views import ViewPlan
+    from yolo.detect.views import view_plan
     from yolo.distributed import device_of, processes_of
 
     listed = _list_of(args)
@@ -142,7 +142,7 @@ def _detect_shard(args: argparse.Namespace, shard: Shard) -> None:
     complete = sum(map(parts.is_complete, numbers))
     print(f"{name}: {counted(len(numbers), 'part')} of {counted(size, 'line')}, {complete} complete", flush=True)
     images = shard_images(listed, shard, size, parts.is_complete)
-    plan = ViewPlan(args.tile, args.overlap, args.tta)
+    plan = view_plan(detector.network, args.tile, args.overlap, args.tta)
     flights = flights_for(detector, None, live=False)
     detect = partial(detect_items, detector, plan=plan, batch=args.batch, flights=flights)
     unreadable = 0
@@ -190,13 +190,13 @@ def _results(args: argparse.Namespace, detector: Detector, sources: list[MediaSo
     from yolo.detect.overlapped import detect_items, flights_for
     from yolo.detect.sources.reader import Selection, number_of_frames, read_sources
     from yolo.detect.sources.streams import Patience
-    from yolo.detect.views import ViewPlan
+    from yolo.detect.views import view_plan
 
     stop = Event()
     selection = Selection(args.every, args.max_frames)
     channels = detector.network.input.channels
     items = read_sources(sources, channels, selection, Patience(), stop)
-    plan = ViewPlan(args.tile, args.overlap, args.tta)
+    plan = view_plan(detector.network, args.tile, args.overlap, args.tta)
     live = any(each.is_live for each in sources)
     frames = number_of_frames(sources, selection)
     batch = 1 if live else args.batch

@@ -4,6 +4,7 @@ Sources: Akyon et al., "Slicing Aided Hyper Inference" (2022), for tiles beside 
 as in Ultralytics' YOLOv5 (its scales .83 and .67 only shrink; larger ones help small objects more).
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -16,11 +17,14 @@ from torch import Tensor
 from yolo import letterbox as geometry
 from yolo.detect.detector import Detector
 from yolo.detect.postprocess import nms
+from yolo.model.network import Network
+from yolo.model.sizes import computes_size, network_stride
 from yolo.records import Detections
 
+log = logging.getLogger(__name__)
 Region = tuple[int, int, int, int]  # x1, y1, x2, y2 in image pixels
+Size = tuple[int, int]  # height, width
 TTA_SCALES = (0.83, 1.0, 1.25)  # of the network input
-STRIDE = 32  # input sizes are multiples of it
 CUT = 0.5  # of a box's area: a box that a tile cuts gives way to one of its class that covers more than this
 TOUCH = 2.0  # pixels; a box that ends this close to a tile's edge may be cut by it
 
@@ -42,42 +46,57 @@ class ViewPlan:
     """Which views an image gets.
 
     tile: the side of the tiles in pixels, None for the whole image alone. overlap: of neighboring tiles, 0..1 of the
-    side. tta: test-time augmentation of the whole image.
+    side. mirrored: the whole image mirrored, too. sizes: (height, width) of the network inputs for the whole image;
+    empty for the network's own.
     """
 
     tile: int | None = None
     overlap: float = 0.2
-    tta: bool = False
+    mirrored: bool = False
+    sizes: tuple[Size, ...] = ()
 
     @property
     def is_plain(self) -> bool:
         """Whether each image goes through the network once."""
-        return self.tile is None and not self.tta
+        return self.tile is None and not self.mirrored and not self.sizes
 
-    def views(self, image: tuple[int, int], network: tuple[int, int]) -> list[ImageView]:
+    def views(self, image: Size, network: Size) -> list[ImageView]:
         """The views of an image of (height, width) for a network input of (height, width), the whole image first."""
         height, width = image
         whole = (0, 0, width, height)
-        if self.tta:
-            scaled = [scaled_size(network, scale) for scale in TTA_SCALES]
-            views = [ImageView(whole, flip, size) for size in scaled for flip in (False, True)]
-        else:
-            views = [ImageView(whole, False, network)]
+        flips = (False, True) if self.mirrored else (False,)
+        views = [ImageView(whole, flip, size) for size in self.sizes or (network,) for flip in flips]
         if self.tile is not None and max(image) > self.tile:
             regions = tile_regions(image, self.tile, self.overlap)
             views += [ImageView(region, False, network) for region in regions]
         return views
 
 
-def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
+def view_plan(network: Network, tile: int | None, overlap: float, tta: bool) -> ViewPlan:
+    """The views for a network; tta: test-time augmentation, mirrored and in each of TTA_SCALES that it can compute.
+
+    Networks with a [connected], a [local] or a [detection] compute only the input size of their cfg: a line on the log
+    says that their views are not scaled.
+    """
+    if not tta:
+        return ViewPlan(tile, overlap)
+    own = (network.input.height, network.input.width)
+    scaled = dict.fromkeys(scaled_size(own, scale, network_stride(network)) for scale in TTA_SCALES)
+    sizes = tuple(size for size in scaled if size == own or computes_size(network, size))
+    if sizes == (own,):
+        log.warning("--tta: the network computes only its own input size, %dx%d: mirrored, not scaled", *own[::-1])
+    return ViewPlan(tile, overlap, mirrored=True, sizes=sizes)
+
+
+def scaled_size(size: Size, scale: float, stride: Size) -> Size:
     """A network input (height, width) times `scale`, in whole strides; as it is for scale 1."""
     if scale == 1:
         return size
-    height, width = (max(1, round(side * scale / STRIDE)) * STRIDE for side in size)
+    height, width = (max(1, round(side * scale / step)) * step for side, step in zip(size, stride, strict=True))
     return height, width
 
 
-def tile_regions(image: tuple[int, int], side: int, overlap: float) -> list[Region]:
+def tile_regions(image: Size, side: int, overlap: float) -> list[Region]:
     """Squares of `side` pixels that cover an image of (height, width), row by row, spread evenly.
 
     Neighbors share at least `overlap` of their side; a tile is no larger than the image.
@@ -127,7 +146,7 @@ def detect_views(detector: Detector, image: np.ndarray, plan: ViewPlan, batch: i
 
 
 def _detect_group(
-    detector: Detector, image: np.ndarray, views: Sequence[ImageView], size: tuple[int, int]
+    detector: Detector, image: np.ndarray, views: Sequence[ImageView], size: Size
 ) -> list[Detections]:
     prepared, placements = [], []
     for view in views:

@@ -11,12 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import nn
-from torch.func import functional_call
 
 from yolo.errors import CfgError
 from yolo.model.network import Network
+from yolo.model.sizes import computes_size
 
 STEPS_A_SIZE = 10
 LARGEST_LAST_STEPS = 100  # so that the statistics of batch norm belong to the largest size
@@ -109,20 +107,16 @@ def largest_input(network: Network, stages: Sequence[Stage] = ()) -> Size:
     return max((sizes.size_at(step) for step in steps), key=math.prod)
 
 
-def check_stages(network: nn.Module, channels: int, stages: Sequence[Stage]) -> None:
+def check_stages(network: Network, stages: Sequence[Stage]) -> None:
     """Raise CfgError for a size that the network cannot compute, because its strides do not divide it.
 
-    Only shapes are computed, on torch's "meta" device. The network is in evaluation mode afterwards.
+    The network is in evaluation mode afterwards.
     """
-    network.eval()
-    tensors = {name: tensor.to("meta") for name, tensor in network.state_dict().items()}
     for height, width in {stage.size for stage in stages}:
-        try:
-            functional_call(network, tensors, torch.empty(1, channels, height, width, device="meta"))
-        except (RuntimeError, ValueError):
+        if not computes_size(network, (height, width)):
             raise CfgError(
                 f"--sizes: found {width}x{height}, expected one that every layer can compute: a multiple of its stride"
-            ) from None
+            )
 
 
 def _alexeyabs(sizes: Sizes, block: int, rng: np.random.Generator) -> Size:

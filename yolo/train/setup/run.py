@@ -58,7 +58,7 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
     data = read_data(options.data)
     device = device_of(processes, machine.device)
     if learning.sizes:
-        check_stages(network, network.input.channels, learning.sizes)
+        check_stages(network, learning.sizes)
     start_point = _with_cutoff(options, network)
     recorded = checkpoint_settings(start_point.resume) if start_point.resume else None
     images = batch // settings.subdivisions // processes.world
