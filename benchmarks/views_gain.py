@@ -17,7 +17,7 @@ from yolo.boxes import cxcywh_to_xyxy
 from yolo.console import run, whole_number
 from yolo.data.images import read_image
 from yolo.detect.detector import Detector
-from yolo.detect.views import ViewPlan, detect_views, view_plan
+from yolo.detect.views import ViewPlan, detect_views, tta_sizes
 from yolo.evaluate.metrics.coco import coco_score
 from yolo.formats.label_files import label_files, labeled_boxes, read_rows
 from yolo.model.network import Network
@@ -37,11 +37,12 @@ def main() -> None:
     images = [read_image(path) for path in paths]
     sizes = np.array([image.shape[:2] for image in images])
     truth = _ground_truth(paths, sizes, network.classes)
+    sizes = tta_sizes(network)
     plans = {
         "plain": ViewPlan(),
-        "--tta": view_plan(network, None, 0.2, tta=True),
+        "--tta": ViewPlan(mirrored=True, sizes=sizes),
         f"--tile {args.tile}": ViewPlan(tile=args.tile),
-        f"--tile {args.tile} --tta": view_plan(network, args.tile, 0.2, tta=True),
+        f"--tile {args.tile} --tta": ViewPlan(tile=args.tile, mirrored=True, sizes=sizes),
     }
     input_size = (network.input.height, network.input.width)
     for name, plan in plans.items():

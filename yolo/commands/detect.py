@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from yolo.detect.shards import Shard
     from yolo.detect.sources.frame import Fault
     from yolo.detect.sources.kinds import MediaSource
+    from yolo.detect.views import ViewPlan
 
 LABEL_FORMATS = ("yolo", "voc", "coco")
 WRITE_BEHIND = 8  # frames that wait to be drawn and written
@@ -126,7 +127,6 @@ def _detect_shard(args: argparse.Namespace, shard: Shard) -> None:
     from yolo.detect.outputs.parts import Parts
     from yolo.detect.overlapped import detect_items, flights_for
     from yolo.detect.shards import shard_images, write_shard
-    from yolo.detect.views import view_plan
     from yolo.distributed import device_of, processes_of
 
     listed = _list_of(args)
@@ -142,7 +142,7 @@ def _detect_shard(args: argparse.Namespace, shard: Shard) -> None:
     complete = sum(map(parts.is_complete, numbers))
     print(f"{name}: {counted(len(numbers), 'part')} of {counted(size, 'line')}, {complete} complete", flush=True)
     images = shard_images(listed, shard, size, parts.is_complete)
-    plan = view_plan(detector.network, args.tile, args.overlap, args.tta)
+    plan = _view_plan(args, detector)
     flights = flights_for(detector, None, live=False)
     detect = partial(detect_items, detector, plan=plan, batch=args.batch, flights=flights)
     unreadable = 0
@@ -190,19 +190,32 @@ def _results(args: argparse.Namespace, detector: Detector, sources: list[MediaSo
     from yolo.detect.overlapped import detect_items, flights_for
     from yolo.detect.sources.reader import Selection, number_of_frames, read_sources
     from yolo.detect.sources.streams import Patience
-    from yolo.detect.views import view_plan
 
     stop = Event()
     selection = Selection(args.every, args.max_frames)
     channels = detector.network.input.channels
     items = read_sources(sources, channels, selection, Patience(), stop)
-    plan = view_plan(detector.network, args.tile, args.overlap, args.tta)
+    plan = _view_plan(args, detector)
     live = any(each.is_live for each in sources)
     frames = number_of_frames(sources, selection)
     batch = 1 if live else args.batch
     flights = flights_for(detector, frames, live)
     with closing(detect_items(detector, items, plan, batch, stop, flights)) as results:
         yield from progress(results, "detecting", frames)
+
+
+def _view_plan(args: argparse.Namespace, detector: Detector) -> ViewPlan:
+    """Return the views of each image; --tta only mirrors it for networks that compute one input size."""
+    from yolo.detect.views import ViewPlan, tta_sizes
+
+    if not args.tta:
+        return ViewPlan(args.tile, args.overlap)
+    height, width = own = (detector.network.input.height, detector.network.input.width)
+    sizes = tta_sizes(detector.network) if args.model is None else (own,)
+    if sizes == (own,):
+        remark = f"--tta: {args.model or args.cfg} computes only its own input size, {width}x{height}"
+        print(f"{remark}: images are mirrored, not scaled", file=sys.stderr)
+    return ViewPlan(args.tile, args.overlap, mirrored=True, sizes=sizes)
 
 
 def _detector(args: argparse.Namespace, device: str) -> Detector:

@@ -91,9 +91,26 @@ def draw_detections(
     Returns:
         A new image uint8 `[H, W, 3]`.
     """
+    return draw_texts(image, boxes, scores, *_texts_and_colors(labels, names))
+
+
+def draw_texts(
+    image: ndarray, boxes: ndarray, scores: ndarray | None, texts: Sequence[str], colors: Sequence[Color]
+) -> ndarray:
+    """Draw boxes with a text of their own each, as `draw_detections`.
+
+    Args:
+        image: uint8 `[H, W, 3]`.
+        boxes: `[N, 4]` xyxy.
+        scores: `[N]` in 0..1, drawn behind the texts; None draws no scores.
+        texts: N texts of letters that the font has (`drawable`).
+        colors: N colors.
+
+    Returns:
+        A new image uint8 `[H, W, 3]`.
+    """
     canvas, pen = image.copy(), pen_for(image)
-    tags = _draw_boxes(canvas, pen, boxes, scores, labels, names)
-    _draw_tags(canvas, pen, tags)
+    _draw_tags(canvas, pen, _draw_boxes(canvas, pen, boxes, scores, texts, colors))
     return canvas
 
 
@@ -121,7 +138,7 @@ def draw_ground_truth_and_predictions(
         A new image uint8 `[H + legend, W, 3]`.
     """
     canvas, pen = image.copy(), pen_for(image)
-    tags = _draw_boxes(canvas, pen, boxes, scores, labels, names)
+    tags = _draw_boxes(canvas, pen, boxes, scores, *_texts_and_colors(labels, names))
     for box, label in zip(ground_truth_boxes, ground_truth_labels, strict=True):
         if (pixels := pixels_of(box, canvas)) is not None:
             _draw_dashes(canvas, pixels, pen)
@@ -263,23 +280,28 @@ def place_of(tag: Tag, size: tuple[int, int], taken: ndarray, image: ndarray) ->
     return min(spots, key=lambda spot: _overlap((*spot, spot[0] + width, spot[1] + height), taken))
 
 
+def _texts_and_colors(labels: Iterable[int], names: Sequence[str]) -> tuple[list[str], list[Color]]:
+    """Return the text and the color of the class of each label."""
+    classes = list(map(int, labels))
+    return [drawable(names[label], label) for label in classes], list(map(class_color, classes))
+
+
 def _draw_boxes(
     canvas: ndarray,
     pen: Pen,
     boxes: ndarray,
     scores: ndarray | None,
-    labels: ndarray,
-    names: Sequence[str],
+    texts: Sequence[str],
+    colors: Sequence[Color],
 ) -> list[Tag]:
     """Draw the outlines of detections on `canvas`; return their tags, highest score first."""
     order = range(len(boxes)) if scores is None else np.argsort(-np.asarray(scores), kind="stable")
     tags = []
     for row in order:
         if (pixels := pixels_of(boxes[row], canvas)) is not None:
-            label = int(labels[row])
             score = "" if scores is None else f"{float(scores[row]):.0%}"
-            text = fitted_text(drawable(names[label], label), score, canvas.shape[1], pen)
-            tags.append(Tag(text, class_color(label), pixels, DETECTION_PLACES))
+            text = fitted_text(texts[row], score, canvas.shape[1], pen)
+            tags.append(Tag(text, colors[row], pixels, DETECTION_PLACES))
     for tag in reversed(tags):
         _draw_outline(canvas, tag.box, tag.color, pen.line)
     return tags

@@ -4,7 +4,6 @@ Sources: Akyon et al., "Slicing Aided Hyper Inference" (2022), for tiles beside 
 as in Ultralytics' YOLOv5 (its scales .83 and .67 only shrink; larger ones help small objects more).
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -21,7 +20,6 @@ from yolo.model.network import Network
 from yolo.model.sizes import computes_size, network_stride
 from yolo.records import Detections
 
-log = logging.getLogger(__name__)
 Region = tuple[int, int, int, int]  # x1, y1, x2, y2 in image pixels
 Size = tuple[int, int]  # height, width
 TTA_SCALES = (0.83, 1.0, 1.25)  # of the network input
@@ -72,20 +70,14 @@ class ViewPlan:
         return views
 
 
-def view_plan(network: Network, tile: int | None, overlap: float, tta: bool) -> ViewPlan:
-    """The views for a network; tta: test-time augmentation, mirrored and in each of TTA_SCALES that it can compute.
+def tta_sizes(network: Network) -> tuple[Size, ...]:
+    """The input sizes (height, width) for test-time augmentation: those of TTA_SCALES that a network computes.
 
-    Networks with a [connected], a [local] or a [detection] compute only the input size of their cfg: a line on the log
-    says that their views are not scaled.
+    Networks with a [connected], a [local] or a [detection] compute only the input size of their cfg.
     """
-    if not tta:
-        return ViewPlan(tile, overlap)
     own = (network.input.height, network.input.width)
     scaled = dict.fromkeys(scaled_size(own, scale, network_stride(network)) for scale in TTA_SCALES)
-    sizes = tuple(size for size in scaled if size == own or computes_size(network, size))
-    if sizes == (own,):
-        log.warning("--tta: the network computes only its own input size, %dx%d: mirrored, not scaled", *own[::-1])
-    return ViewPlan(tile, overlap, mirrored=True, sizes=sizes)
+    return tuple(size for size in scaled if size == own or computes_size(network, size))
 
 
 def scaled_size(size: Size, scale: float, stride: Size) -> Size:
@@ -145,9 +137,7 @@ def detect_views(detector: Detector, image: np.ndarray, plan: ViewPlan, batch: i
     return Detections(boxes[keep], scores[keep], labels[keep])
 
 
-def _detect_group(
-    detector: Detector, image: np.ndarray, views: Sequence[ImageView], size: Size
-) -> list[Detections]:
+def _detect_group(detector: Detector, image: np.ndarray, views: Sequence[ImageView], size: Size) -> list[Detections]:
     prepared, placements = [], []
     for view in views:
         x1, y1, x2, y2 = view.region

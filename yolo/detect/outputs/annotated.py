@@ -1,12 +1,12 @@
 """Images with boxes, trails and lines drawn on them: as files, or as one video for each source."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
-from yolo.detect.draw import draw_detections
+from yolo.detect.draw import Color, class_color, draw_detections, draw_texts, drawable
 from yolo.detect.outputs.naming import Stems
 from yolo.detect.outputs.result import Result, color_image
 from yolo.detect.outputs.video import VideoFile, video_file
@@ -20,24 +20,25 @@ def annotated(result: Result, names: Sequence[str], state: SourceTracks | None) 
     boxes, scores, labels = (part.numpy() for part in (found.boxes, found.scores, found.labels))
     if state is None or result.tracks is None:
         return draw_detections(image, boxes, scores, labels, names)
-    colors, texts = numbered_names(labels, result.tracks, names)
-    drawn = draw_detections(image, boxes, scores, colors, texts)
+    texts, colors = numbered_texts(labels, result.tracks, names)
+    drawn = draw_texts(image, boxes, scores, texts, colors)
     state.trails.draw(drawn, result.tracks)
     if state.counter is not None:
         draw_line(drawn, state.counter)
     return drawn
 
 
-def numbered_names(
-    labels: np.ndarray, tracks: np.ndarray, names: Sequence[str]
-) -> tuple[np.ndarray, Mapping[int, str]]:
-    """Colors by object instead of by class, `[N]`, and the text of each color: `car 3`."""
-    colors = np.where(tracks == UNNUMBERED, -1 - labels, tracks)
-    texts = {
-        int(color): names[label] if track == UNNUMBERED else f"{names[label]} {track}"
-        for color, label, track in zip(colors, labels, tracks, strict=True)
-    }
-    return colors, texts
+def numbered_texts(labels: np.ndarray, tracks: np.ndarray, names: Sequence[str]) -> tuple[list[str], list[Color]]:
+    """The text of each object, such as `car 3`, and a color for each object instead of each class.
+
+    labels, tracks: int64 `[N]`. An object without a number has the name of its class alone.
+    """
+    texts, colors = [], []
+    for label, track in zip(labels.tolist(), tracks.tolist(), strict=True):
+        name = drawable(names[label], label)
+        texts.append(name if track == UNNUMBERED else f"{name} {track}")
+        colors.append(class_color(-1 - label if track == UNNUMBERED else track))
+    return texts, colors
 
 
 class Videos:
