@@ -155,7 +155,7 @@ def test_a_classifier_gives_probabilities(kind):
         _, (found,) = outputs_of(network, name, images)
         assert found.shape == ((2, 5, 1, 1) if name == "opencv" else (2, 5))
         torch.testing.assert_close(found.flatten(1), expected)
-    name = {"softmax": "identity_5", "softmax_alone": "softmax_3"}[kind]
+    name = {"softmax": "identity_4", "softmax_alone": "softmax_3"}[kind]
     assert choose_layout("opencv", network, one_image=True, score_thresh=0, nms_thresh=0).output_names == (name,)
     for other in set(LAYOUTS) - set(CLASSIFIER_LAYOUTS):
         with pytest.raises(CfgError, match=f"found layout {other} and a classifier"):

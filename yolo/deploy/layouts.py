@@ -200,7 +200,7 @@ def _opencv_name(network: Network) -> str:
     """Return the name that OpenCV 4 gives the last layer of a classifier (darknet_io.cpp: [cost] is an identity)."""
     last = len(network.kinds) - 1
     kind = {"cost": "identity", "avg": "avgpool", "soft": "softmax"}.get(network.kinds[last], network.kinds[last])
-    return f"{kind}_{last + (kind == 'identity')}"
+    return f"{kind}_{last}"
 
 
 def _opencv_layout(network: Network, one_image: bool) -> Layout:
