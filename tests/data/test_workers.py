@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from yolo.data.augment.geometry import AugmentationSettings
 from yolo.data.check import check_list
@@ -56,6 +57,18 @@ class Deadly(TrainingImages):
 def test_a_killed_worker_is_one_line(four):
     with pytest.raises(DatasetError, match=r"DataLoader worker \(pid.* (killed|exited)") as error:
         list(prepared(loader_of(four, Deadly, 1)))
+    assert "\n" not in str(error.value)
+
+
+def test_no_room_in_shared_memory_is_one_line(four, monkeypatch):
+    """A small /dev/shm: torch would print a traceback in a thread of the worker, and the reader would wait forever."""
+
+    def full(_tensor):
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", full)
+    with pytest.raises(DatasetError, match=r"found no room for a batch .*\(28\)\); .*--workers 0") as error:
+        list(prepared(loader_of(four, TrainingImages, 1)))
     assert "\n" not in str(error.value)
 
 

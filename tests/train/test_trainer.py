@@ -1,6 +1,7 @@
 """yolo.train.trainer: Darknet's update by hand, and that a run goes on exactly wherever it was stopped."""
 
 import errno
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -263,15 +264,15 @@ def test_scoring_on_the_way_changes_no_parameter(options, tmp_path):
     assert same(first, parameters(finish(changed(options, out=tmp_path / "b", map_every=1))))
 
 
-def stopped_at(options, step, monkeypatch):
-    """A run with a Ctrl-C during that step, as its handler sees it."""
+def stopped_at(options, step, monkeypatch, sent=signal.SIGINT):
+    """A run with a Ctrl-C (or another signal) during that step, as its handler sees it."""
     run = start(options)
     step_of = run.logger.step
 
     def interrupting(number, *rest):
         step_of(number, *rest)
         if number == step:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), sent)
 
     run.logger.step = interrupting
     train(run)
@@ -302,10 +303,52 @@ def test_an_interrupted_run_goes_on_exactly(options, tmp_path, monkeypatch, rand
         assert torch.equal(a["momentum_buffer"], b["momentum_buffer"])
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_sigterm_and_a_closed_terminal_save_too(options, monkeypatch, number):
+    run = stopped_at(options, 2, monkeypatch, number)
+    assert load_checkpoint(options.output.out / "tiny_last.pt", run.network, run.optimizer).step == 2
+
+
+def test_nohup_stays_nohup(options, monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with pytest.raises(AssertionError):  # it is not interrupted
+            stopped_at(options, 2, monkeypatch, signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (options.output.out / "tiny_best.pt").exists()  # it has ended
+
+
+@pytest.mark.parametrize("busy", ["reading a batch", "between two batches"])
+def test_a_killed_loader_process_is_told_at_the_next_batch_and_loses_no_step(options, tmp_path, busy):
+    """torch's own handler would raise wherever the main thread is: here in the log of step 3, or in its save."""
+    options = changed(options, workers=2, overrides=(("subdivisions", "2"), ("max_batches", "200")))
+    run = start(options)
+    log_step, seen = run.logger.step, []
+
+    def killing(number, *rest):
+        log_step(number, *rest)
+        if number == 3:
+            os.kill(multiprocessing.active_children()[-1].pid, signal.SIGKILL)
+            if busy == "between two batches":
+                time.sleep(0.2)
+                seen.append(number)  # is reached
+
+    run.logger.step = killing
+    with pytest.raises(DatasetError, match=r"^DataLoader worker.*; was it the memory") as error:
+        try:
+            train(run)
+        finally:
+            run.logger.close()
+    assert "\n" not in str(error.value) and seen == [3] * (busy == "between two batches")
+    assert goes_on_exactly(options, tmp_path) >= 3
+
+
 def test_signal_handlers_are_as_before_after_a_run(options):
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(each) for each in numbers]
     finish(options)
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert [signal.getsignal(each) for each in numbers] == before
 
 
 def launched(options, project, workers):
@@ -313,7 +356,7 @@ def launched(options, project, workers):
     command = [
         sys.executable, project / "tools/train.py", "--cfg", options.cfg, "--data", options.data,
         "--out", options.output.out, "--workers", str(workers), "--seed", str(options.start.seed),
-        "--max-batches", "1000000", "--device", "cpu",
+        "--max-batches", "1000000", "--device", "cpu", "--memory-format", "channels_last", "--amp", "off",
     ]  # fmt: skip
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, start_new_session=True, **pipes)
@@ -335,7 +378,7 @@ def goes_on_exactly(options, tmp_path):
         network,
         make_optimizer(network, network.training_settings),
     ).step
-    until = changed(options, overrides=(("max_batches", str(step + 5)),))
+    until = changed(options, overrides=(*options.overrides, ("max_batches", str(step + 5))))
     whole = finish(changed(until, out=tmp_path / "whole"))
     rest = finish(changed(until, resume=options.output.out / "tiny_last.pt"))
     assert same(parameters(rest), parameters(whole))

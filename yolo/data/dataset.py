@@ -19,7 +19,7 @@ from yolo.data.augment.geometry import AugmentationSettings
 from yolo.data.images import ROOM, ImageStore, ignore_remark, read_image
 from yolo.data.labeled_images import LabeledImage
 from yolo.data.sample import METHODS, Recipe, Sample, Source, draw_images, make_sample
-from yolo.data.workers import start_worker
+from yolo.data.workers import joined_in_worker, start_worker
 from yolo.errors import DatasetError
 from yolo.letterbox import Placement, place
 from yolo.records import Size, Targets
@@ -191,7 +191,7 @@ def evaluation_loader(images: EvaluationImages, batch: int, workers: int) -> Dat
         images,
         batch_size=batch,
         num_workers=workers,
-        collate_fn=_collate_placed,
+        collate_fn=partial(joined_in_worker, _collate_placed),
         worker_init_fn=start_worker,
     )
 
@@ -230,7 +230,7 @@ def training_loader(
         images,
         batch_sampler=sampler,
         num_workers=workers,
-        collate_fn=collate_fn,
+        collate_fn=partial(joined_in_worker, collate_fn),
         pin_memory=pin,
         worker_init_fn=start_worker,
         generator=torch.Generator(),  # its own, so that it does not disturb the random numbers of dropout

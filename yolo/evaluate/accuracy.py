@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from terminaltables import AsciiTable
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from yolo.console import progress
 from yolo.data.class_folders import ClassifiedImage
 from yolo.data.images import ignore_remark, read_image
-from yolo.data.workers import prepared, start_worker
+from yolo.data.workers import joined_in_worker, prepared, start_worker
 from yolo.detect.classifier import Classifier, center_crop, center_placement
 from yolo.errors import DatasetError
 from yolo.evaluate.metrics.operating_point import ratio
@@ -90,7 +91,8 @@ def classifier_accuracy(
     network = classifier.network.eval()
     size = network.input.height, network.input.width
     dataset = ViewedImages(images, size, network.input.channels, classifier.letterbox)
-    loader = DataLoader(dataset, batch_size=batch, num_workers=workers, worker_init_fn=start_worker)
+    join = partial(joined_in_worker, default_collate)
+    loader = DataLoader(dataset, batch, num_workers=workers, collate_fn=join, worker_init_fn=start_worker)
     classes = len(classifier.names)
     counts = np.zeros((3, classes), np.int64)
     for inputs, labels in progress(prepared(loader), "scoring", len(loader)):

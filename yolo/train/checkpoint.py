@@ -1,8 +1,6 @@
 """Checkpoints: everything that resumes a run exactly. Network, optimizer, EMA, step and best score."""
 
 import io
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,22 +13,7 @@ from yolo.errors import WeightsError
 from yolo.files import replacing
 from yolo.model.network import Network
 from yolo.records import WeightsFormat
-
-FORMAT = 2  # of the file's layout; raised when it changes
-
-KEYS = {
-    "format",
-    "network",
-    "optimiser",
-    "others",
-    "step",
-    "seen",
-    "seed",
-    "best_map",
-    "weights_version",
-    "weights_order",
-    "how",
-}
+from yolo.train.checkpoint_content import FORMAT, check_optimizer, read_content
 
 
 class Stateful(Protocol):
@@ -113,23 +96,27 @@ def load_checkpoint(
     Raises:
         WeightsError: the file is no checkpoint, has another network, or lacks one of the `others`. Nothing is changed.
     """
-    content = _read(path)
-    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in content["network"].items()}
+    content = read_content(path)
+    expected = {name: (tuple(value.shape), value.dtype) for name, value in network.state_dict().items()}
+    found = {name: (tuple(value.shape), value.dtype) for name, value in content["network"].items()}
     if expected != found:
-        different = sorted(expected.items() ^ found.items())[0][0]
+        different = min(name for name, _ in expected.items() ^ found.items())
         raise WeightsError(
-            f"{path}: found {different} of shape {found.get(different)}, "
-            f"expected {expected.get(different)}; is it the checkpoint of another cfg?"
+            f"{path}: found {different} {_shown(found.get(different))}, "
+            f"expected {_shown(expected.get(different))}; is it the checkpoint of another cfg?"
         )
     missing = [name for name in others or {} if name not in content["others"]]
     if missing:
         raise WeightsError(f"{path}: found a run without {missing[0]}, expected one with it, as the options say")
-    _check_optimizer(path, optimizer, content["optimiser"])
+    check_optimizer(path, optimizer, content["optimiser"])
+    for name, other in (others or {}).items():
+        try:
+            other.load_state_dict(content["others"][name])
+        except (ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
+            first_line = str(error).partition("\n")[0]
+            raise WeightsError(f"{path}: {name}: {first_line}, expected the state that `train` saved") from None
     network.load_state_dict(content["network"])
     optimizer.load_state_dict(content["optimiser"])
-    for name, other in (others or {}).items():
-        other.load_state_dict(content["others"][name])
     version, order = tuple(content["weights_version"]), content["weights_order"]
     network.weights_format = WeightsFormat(version, order)
     return Progress(content["step"], content["seen"], content["seed"], content["best_map"], content["how"])
@@ -137,7 +124,7 @@ def load_checkpoint(
 
 def checkpoint_step(path: str | Path) -> int:
     """Return how many steps the run of a checkpoint has done. Raises WeightsError if the file is no checkpoint."""
-    return _read(path)["step"]
+    return read_content(path)["step"]
 
 
 def checkpoint_settings(path: str | Path) -> Mapping[str, int | float | str]:
@@ -146,30 +133,9 @@ def checkpoint_settings(path: str | Path) -> Mapping[str, int | float | str]:
     Raises:
         WeightsError: the file is no checkpoint.
     """
-    return _read(path)["how"]
+    return read_content(path)["how"]
 
 
-def _check_optimizer(path: str | Path, optimizer: Optimizer, state: dict) -> None:
-    """Raise WeightsError for other parameter groups: other layers are frozen, or the optimizer is another one."""
-    expected = [len(group["params"]) for group in optimizer.state_dict()["param_groups"]]
-    found = [len(group["params"]) for group in state["param_groups"]]
-    if expected != found:
-        raise WeightsError(
-            f"{path}: found an optimizer of {sum(found)} tensors in {len(found)} groups, expected {sum(expected)} in "
-            f"{len(expected)}: resume with the options that the run was started with"
-        )
-
-
-def _read(path: str | Path) -> dict:
-    expected = "a checkpoint that `train` wrote, NAME_last.pt"
-    with open(path, "rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise WeightsError(f"{path}: found another or a broken kind of file, expected {expected}")
-        file.seek(0)
-        try:
-            content = torch.load(file, map_location="cpu", weights_only=True)
-        except (RuntimeError, pickle.UnpicklingError, EOFError, LookupError, ValueError):
-            raise WeightsError(f"{path}: found a broken file, expected {expected}") from None
-    if not isinstance(content, dict) or content.keys() != KEYS or content["format"] != FORMAT:
-        raise WeightsError(f"{path}: found something else, expected {expected}")
-    return content
+def _shown(tensor: tuple[tuple[int, ...], torch.dtype] | None) -> str:
+    """Return the shape and the kind of numbers of a tensor for an error."""
+    return "missing" if tensor is None else f"of shape {tensor[0]}, {str(tensor[1]).removeprefix('torch.')}"

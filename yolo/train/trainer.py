@@ -6,8 +6,9 @@ losses of the `batch` images of a step are summed and divided by `batch`; SGD ha
 
 import math
 import signal
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
@@ -32,6 +33,9 @@ from yolo.train.log.logger import TOTAL_LOSS, Logger, NullLogger, mean_scalars
 from yolo.train.optimizer import first_trainable, set_rate, set_step, train_mode
 from yolo.train.validation import Loss, Validation, is_due
 
+HANGUP = "SIGHUP"  # the terminal was closed; not on Windows
+STOPPING = ("SIGINT", "SIGTERM", HANGUP)
+SAME_CTRL_C = 1.0  # seconds; torchrun passes a terminal's Ctrl-C on to processes that have got it already
 LARGEST_VALUE = 255.0  # of a uint8 image
 ADVICE = "a lower learning_rate or a longer burn_in often helps"
 
@@ -84,14 +88,17 @@ def train(run: Run) -> None:
 
     Raises:
         DivergedError: the loss or a weight is not finite. The files stay as they were last saved.
-        DatasetError: an image has become unreadable since it was checked. The steps done so far are saved.
+        DatasetError: an image has become unreadable since it was checked, or a process that loads images has died.
+        OSError: a file cannot be written, or another process of the run is lost.
+        In the last two cases the steps done so far are saved.
     """
     batches = prepared(run.batches)
     train_mode(run.network, run.freeze)
-    with _stop_on_signal(run), _save_on_data_error(run), fastest_convolutions(run.device):
+    with _stop_on_signal(run), _save_on_loss(run), fastest_convolutions(run.device):
         for step in range(run.progress.step + 1, run.last_step + 1):
-            rate = begin_step(run, step)
-            losses = [train_mini_batch(run, next(batches), step, part) for part in range(run.subdivisions)]
+            with _buffers_kept(run.network):
+                rate = begin_step(run, step)
+                losses = [train_mini_batch(run, next(batches), step, part) for part in range(run.subdivisions)]
             update(run, step)
             run.logger.step(step, _mean_over_processes(run, losses), rate, run.batch)
             if run.validation and is_due(step, run.validation, run.last_step):
@@ -258,26 +265,51 @@ def _step_seed(seed: int, step: int, rank: int) -> int:
 
 
 @contextmanager
-def _save_on_data_error(run: Run) -> Iterator[None]:
-    """Save the steps done so far when an image is deleted or a loader process is killed during training."""
+def _buffers_kept(network: nn.Module) -> Iterator[None]:
+    """Put the buffers back, such as the statistics of batch norm, if this context ends with an error.
+
+    So a step that ends half done has changed nothing that is saved.
+    """
+    buffers = list(network.buffers())
+    before = [buffer.clone() for buffer in buffers]
     try:
         yield
-    except DatasetError:
-        if run.progress.step > 0:
-            save(run, "last")
+    except BaseException:
+        for buffer, old in zip(buffers, before, strict=True):
+            buffer.copy_(old)
+        raise
+
+
+@contextmanager
+def _save_on_loss(run: Run) -> Iterator[None]:
+    """Save the steps done so far when an image, a process that loads images, a disk or another process is lost."""
+    begun = run.progress.step
+    try:
+        yield
+    except (DatasetError, OSError, RuntimeError) as error:
+        lost = run.processes.world > 1 or not isinstance(error, RuntimeError)
+        if lost and run.progress.step > begun:
+            with suppress(OSError, DivergedError):  # the first error is the one to show
+                save(run, "last")
         raise
 
 
 @contextmanager
 def _stop_on_signal(run: Run) -> Iterator[None]:
-    """Finish the step and save on Ctrl-C or SIGTERM. A second Ctrl-C stops at once."""
+    """Finish the step and save on Ctrl-C, SIGTERM, or SIGHUP of a closed terminal. A second Ctrl-C stops at once."""
 
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        if run.interrupted:
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        nonlocal first
+        if run.interrupted and number == signal.SIGINT and time.monotonic() - first > SAME_CTRL_C:
             raise KeyboardInterrupt
-        run.interrupted = True
+        if not run.interrupted:
+            first, run.interrupted = time.monotonic(), True
 
-    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    first = 0.0
+    numbers = [getattr(signal, name) for name in STOPPING if hasattr(signal, name)]
+    # nohup has a run ignore SIGHUP
+    numbers = [each for each in numbers if each.name != HANGUP or signal.getsignal(each) != signal.SIG_IGN]
+    previous = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:

@@ -6,14 +6,18 @@ Darknet needs, and `write_files` writes them. `ownership.py` stands between the 
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from yolo.console import progress
 from yolo.data.parallel import usable_cores
+from yolo.errors import DatasetError
 from yolo.files import write_new, write_text
 from yolo.records import Problem
 
@@ -168,10 +172,23 @@ def map_in_processes(function: Callable[[Item], Result], items: Sequence[Item], 
     if processes == 1 or len(items) < POOL_FROM:
         yield from progress(map(function, items), description, len(items))
         return
-    ignore_interrupts = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is left to the parent process
-    with ProcessPoolExecutor(processes, None, signal.signal, ignore_interrupts) as pool:
-        results = pool.map(function, items, chunksize=POOL_CHUNK)
-        yield from progress(results, description, len(items))
+    with ProcessPoolExecutor(processes, initializer=_start_worker) as pool:
+        try:
+            results = pool.map(function, items, chunksize=POOL_CHUNK)
+            yield from progress(results, description, len(items))
+        except BrokenProcessPool:
+            raise DatasetError(f"{description}: found a process that was killed; was it the memory?") from None
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent process, and end when it ends, however it does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent_process().join()
+    os._exit(1)
 
 
 def _link(folder: Path, link: Path) -> None:
