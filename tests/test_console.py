@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from yolo.console import fraction, missing_file, new_file, positive, run, safe_output, usable_device, whole_number
+from yolo.console import (
+    fraction,
+    missing_file,
+    new_file,
+    new_folder,
+    positive,
+    run,
+    safe_output,
+    usable_device,
+    whole_number,
+)
 from yolo.errors import CfgError, DatasetError, DivergedError, WeightsError
 
 
@@ -99,6 +109,15 @@ def test_new_files(tmp_path):
     assert new_file(f"{tmp_path}/a.json") == tmp_path / "a.json"
     assert new_file(f"{tmp_path}/away/a.json") == tmp_path / "away" / "a.json"
     refuses(new_file, str(tmp_path))
+
+
+def test_a_folder_to_write_to_is_no_file_and_in_none(tmp_path, capsys):
+    assert new_folder(f"{tmp_path}/a/b") == tmp_path / "a" / "b" and new_folder(str(tmp_path)) == tmp_path
+    assert new_folder("") == Path() and new_file("-") == Path("-")
+    (tmp_path / "x.png").touch()
+    for convert, text in ((new_folder, "x.png"), (new_folder, "x.png/a/b"), (new_file, "x.png/a.json")):
+        assert code_of(lambda convert=convert, text=text: convert(f"{tmp_path}/{text}")) == 2
+        assert capsys.readouterr().err == f"error: {tmp_path}/x.png: found a file, expected a folder to write to\n"
 
 
 def test_devices():

@@ -242,9 +242,20 @@ def usable_device(name: str) -> str:
 
 def new_file(text: str) -> Path:
     """A type for argparse: a file to write, not a folder."""
-    if Path(text).is_dir():
+    path = Path(text)
+    if path.is_dir():
         raise ArgumentTypeError(f"found the folder {text!r}, expected a file")
-    return Path(text)
+    new_folder(str(path.parent))
+    return path
+
+
+def new_folder(text: str) -> Path:
+    """A type for argparse: a folder to write to, which need not exist. A file in its place ends the command."""
+    path = Path(text)
+    there = next((each for each in (path, *path.parents) if each.exists()), path)
+    if there.exists() and not there.is_dir():
+        stop(f"{there}: found a file, expected a folder to write to")
+    return path
 
 
 def key_value(text: str) -> tuple[str, str]:

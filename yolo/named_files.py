@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from yolo.cfg import read_data, read_names
-from yolo.errors import DatasetError, WeightsError
+from yolo.errors import DatasetError, WeightsError, counted
 from yolo.files import write_text
 
 PACKAGE = Path(__file__).resolve().parent
@@ -100,7 +100,7 @@ def find_names(cfg: Path, weights: Path, classes: int) -> Path:
                 f"{cfg}: found several lists of names beside the model ({several}), expected --names FILE"
             )
     raise DatasetError(
-        f"{cfg}: found no .data or .names file with {classes} names beside the model, expected --names FILE"
+        f"{cfg}: found no .data or .names file with {counted(classes, 'name')} beside the model, expected --names FILE"
     )
 
 

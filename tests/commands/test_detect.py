@@ -148,12 +148,9 @@ def test_no_output_replaces_an_input_or_a_file_that_is_no_text(call, case, four,
 
 def test_an_out_that_is_a_file_is_said_before_anything_is_read(call, case):
     (case / "out").write_text("")
-    one_line(call("detect", *DETECT, "none.png", "--out", "out"), "none.png: no such file")
-    write_image(case / "a.png", draw([]))
-    for option in ("--out", "--crops"):
-        one_line(
-            call("detect", *DETECT[2:], "--cfg", "away.cfg", "a.png", option, "out"), "out: found a file, expected a f"
-        )
+    for option, path in (("--out", "out"), ("--crops", "out/a"), ("--json", "out/a.json")):
+        result = call("detect", *DETECT, "none.png", option, path)
+        one_line(result, "out: found a file, expected a folder to write to")
 
 
 def test_hand_made_labels_are_not_replaced(call, case, four):

@@ -101,7 +101,7 @@ def test_difficult_boxes_come_from_the_parallel_list(four):
     missing, wrong = check(four, difficult=listed).problems
     assert (missing.kind, wrong.kind) == (MISSING_LABELS, BAD_LABEL)
     listed.write_text(f"{aside}/images/p0.png\n")
-    with pytest.raises(DatasetError, match="difficult.txt: found 1 entries, expected 4 as in"):
+    with pytest.raises(DatasetError, match="difficult.txt: found 1 line, expected 4 as in"):
         check(four, difficult=listed)
 
 

@@ -150,7 +150,7 @@ def test_a_file_that_ends_too_early_is_named_with_layer_tensor_and_bytes(tmp_pat
     wanted, left = 4 * COUNTS[tensor], size - BOUNDARIES[tensor]
     layer = 0 if tensor < 5 else 2
     expected = f"{path}: layer {layer} [convolutional] {NAMES[tensor]} at byte {BOUNDARIES[tensor]}: "
-    expected += f"found {left} bytes left, expected {wanted}"
+    expected += f"found {left} byte{'s' * (left != 1)} left, expected {wanted}"
     if tensor == 5 and missing == 0:  # the end of a backbone: the message says how to load it
         expected += "; a file that ends before layer 2 loads with cutoff=2"
     assert str(caught.value) == expected
@@ -170,7 +170,7 @@ def test_bytes_after_the_last_layer_are_an_error_and_change_nothing(tmp_path, ex
     path = write(tmp_path / "long.weights", body=ramp_bytes() + b"\0" * extra)
     network = network_of(CFG)
     before, version = state(network), network.weights_format.version
-    with pytest.raises(WeightsError, match=f"found {extra} bytes left after the last of 4 layers at byte 796"):
+    with pytest.raises(WeightsError, match=f"found {extra} bytes? left after the last of 4 layers at byte 796"):
         load_weights(network, path)
     assert same(state(network), before) and network.weights_format.version == version
 
@@ -287,7 +287,8 @@ def test_a_file_cut_anywhere_names_layer_and_byte_and_changes_nothing(tmp_path, 
         with pytest.raises(WeightsError) as caught:
             load_weights(network, path)
         start, place, wanted = [entry for entry in starts if entry[0] <= size][-1]
-        expected = f"{path}: {place} at byte {start}: found {size - start} bytes left, expected {wanted}"
+        left = f"{size - start} byte{'s' * (size - start != 1)} left"
+        expected = f"{path}: {place} at byte {start}: found {left}, expected {wanted}"
         assert str(caught.value).partition(";")[0] == expected
         assert (stored_networks.state(network), network.weights_format.version) == before
     assert network.weights_format.order == network.dialect
@@ -299,7 +300,7 @@ def test_one_byte_too_many_is_an_error_and_changes_nothing(tmp_path, text, layer
     before = stored_networks.state(network)
     path = tmp_path / "long.weights"
     path.write_bytes(stored_networks.file_bytes(layers, order) + b"\0")
-    with pytest.raises(WeightsError, match="found 1 bytes left after the last of 12 layers"):
+    with pytest.raises(WeightsError, match="found 1 byte left after the last of 12 layers"):
         load_weights(network, path)
     assert stored_networks.state(network) == before
 

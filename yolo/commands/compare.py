@@ -10,7 +10,7 @@ example:
 import argparse
 from pathlib import Path
 
-from yolo.console import command_parser
+from yolo.console import command_parser, new_folder
 from yolo.errors import DatasetError
 
 
@@ -52,5 +52,5 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("a", type=Path, metavar="A", help="the first report: a folder or its report.json")
     add("b", type=Path, metavar="B", help="the second report")
-    add("--report", type=Path, metavar="DIR", help="write a page with both side by side")
+    add("--report", type=new_folder, metavar="DIR", help="write a page with both side by side")
     return parser.parse_args()

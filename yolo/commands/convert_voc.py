@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.console import command_parser, names_file, whole_number
+from yolo.console import command_parser, names_file, new_folder, whole_number
 from yolo.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def add_conversion_options(parser: argparse.ArgumentParser, boxes: str, rest: st
     )
     add(
         "--out",
-        type=Path,
+        type=new_folder,
         required=True,
         metavar="DIR",
         help="where the lists and the .data file go",

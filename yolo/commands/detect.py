@@ -42,6 +42,7 @@ from yolo.console import (
     command_parser,
     fraction,
     new_file,
+    new_folder,
     progress,
     whole_number,
 )
@@ -161,7 +162,7 @@ def _detect_shard(args: argparse.Namespace, shard: Shard) -> None:
 def _list_of(args: argparse.Namespace) -> Path:
     """Return the list of images that is shared out. Raises DatasetError for anything else."""
     if len(args.source) != 1 or not Path(args.source[0]).is_file():
-        found = args.source[0] if len(args.source) == 1 else f"{len(args.source)} sources"
+        found = args.source[0] if len(args.source) == 1 else counted(len(args.source), "source")
         raise DatasetError(f"{found}: found no list, expected one text file of one image a line to share out")
     if not args.out:
         raise DatasetError("found no --out, expected a folder for the parts of the list")
@@ -272,9 +273,6 @@ def _check(args: argparse.Namespace, sources: list[MediaSource]) -> None:
     files = [Path(each.name) for each in sources if each.kind in (MediaKind.IMAGE, MediaKind.VIDEO)]
     given = [path for path in (args.cfg, args.weights, args.names, args.model) if path is not None]
     refuse_texts_over([args.json, args.csv, args.jsonl], [*given, *files, *map(Path, args.source)])
-    for path in (args.out, args.crops):
-        if path is not None and path.exists() and not path.is_dir():
-            raise DatasetError(f"{path}: found a file, expected a folder to write to")
     copies = []
     endings = {MediaKind.IMAGE: ".png"} | ({MediaKind.VIDEO: ".mp4"} if args.save_video else {})
     stems = stems_of(sources)
@@ -373,12 +371,12 @@ def _arguments() -> argparse.Namespace:
     add("--batch", type=one, default=1, metavar="N", help="images per pass of the network")
 
     add = parser.add_argument_group("outputs").add_argument
-    add("--out", type=Path, metavar="DIR", help="write copies of the images with boxes there")
+    add("--out", type=new_folder, metavar="DIR", help="write copies of the images with boxes there")
     add("--save-video", action="store_true", help="write videos with boxes to --out (H.264, MP4)")
     add("--json", type=new_file, metavar="FILE", help="write the detections as Darknet's json")
     add("--jsonl", type=new_file, metavar="FILE", help="write JSON lines, one a frame; - for stdout")
     add("--csv", type=new_file, metavar="FILE", help="write a row for each object")
-    add("--crops", type=Path, metavar="DIR", help="write each object's pixels as DIR/CLASS/NAME.png")
+    add("--crops", type=new_folder, metavar="DIR", help="write each object's pixels as DIR/CLASS/NAME.png")
     add(
         "--save-labels", choices=LABEL_FORMATS,
         help="write labels to --out, to correct by hand and to train on",

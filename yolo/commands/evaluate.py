@@ -39,6 +39,7 @@ from yolo.console import (
     command_parser,
     fraction,
     new_file,
+    new_folder,
     whole_number,
 )
 from yolo.defaults import COUNTED_THRESH
@@ -204,8 +205,8 @@ def _arguments() -> argparse.Namespace:
         f"default {COUNTED_THRESH:g}",
     )  # fmt: skip
     add("--letterbox", action="store_true", help="keep the aspect ratio, as pjreddie's Darknet")
-    add("--save-results", type=Path, metavar="DIR", help="write comp4_det_test_CLASS.txt files")
-    add("--report", type=Path, metavar="DIR", help="write index.html and report.json")
+    add("--save-results", type=new_folder, metavar="DIR", help="write comp4_det_test_CLASS.txt files")
+    add("--report", type=new_folder, metavar="DIR", help="write index.html and report.json")
     add("--json", type=new_file, metavar="FILE", help="write the metrics with all digits")
     add(
         "--on-problem", choices=("skip", "stop"), default="skip",

@@ -26,7 +26,7 @@ from yolo.console import (
     new_file,
 )
 from yolo.defaults import DEFAULT_LAYOUT, LAYOUT_NAMES, NMS_THRESH, OPSETS, SCORE_THRESH
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, counted
 from yolo.named_files import find_names
 
 if TYPE_CHECKING:
@@ -77,7 +77,9 @@ def _names(args: argparse.Namespace, network: Network) -> Sequence[str]:
     # lists of ImageNet's classes have names twice; a detector's do not
     names = read_classes(path) if network.heads else read_names(path)
     if len(names) != network.classes:
-        raise DatasetError(f"{path}: found {len(names)} names, expected {network.classes}, one for each class")
+        raise DatasetError(
+            f"{path}: found {counted(len(names), 'name')}, expected {network.classes}, one for each class"
+        )
     return names
 
 
@@ -102,8 +104,8 @@ def _print(args: argparse.Namespace, network: Network, result: ExportResult) -> 
     numbers = f"0 to {network.classes - 1}: no --names, and no .names file beside the model"
     print(f"  names   {args.names or numbers}")
     print(
-        f"checked on {result.images} images: the largest difference from PyTorch is {result.difference:.1e} of the "
-        f"largest value (limit {result.limit:.0e})"
+        f"checked on {counted(result.images, 'image')}: the largest difference from PyTorch is "
+        f"{result.difference:.1e} of the largest value (limit {result.limit:.0e})"
     )
 
 

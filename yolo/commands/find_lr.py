@@ -20,6 +20,7 @@ from yolo.console import (
     add_workers_option,
     command_parser,
     cutoff,
+    new_folder,
     positive,
     stop,
     weights_file,
@@ -96,7 +97,7 @@ def _arguments() -> argparse.Namespace:
     add("--ignore-memory", action="store_true", help="start even if the free memory seems too small")
     add("--seed", type=whole_number(0), default=0, metavar="N",
         help="of every random choice; default 0")  # fmt: skip
-    add("--out", type=Path, default=Path(), metavar="DIR",
+    add("--out", type=new_folder, default=Path(), metavar="DIR",
         help="where lr.png goes; default: this folder")  # fmt: skip
     add("--on-problem", choices=("stop", "skip"), default="stop",
         help="faulty images and labels: stop (default), or leave them out")  # fmt: skip

@@ -18,6 +18,7 @@ from yolo.console import (
     add_device_option,
     cfg_file,
     command_parser,
+    new_file,
     positive,
     stop,
     whole_number,
@@ -90,7 +91,7 @@ def _arguments() -> argparse.Namespace:
         help="a cfg, or the name of one that comes with the package, such as yolov4-tiny",
     )  # fmt: skip
     add("--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file")
-    add("--out", type=Path, required=True, metavar="FILE", help="the new cfg")
+    add("--out", type=new_file, required=True, metavar="FILE", help="the new cfg")
     add("--width", type=whole_number(1), metavar="W", help="of the input; default: the base's")
     add("--height", type=whole_number(1), metavar="H")
     add("--epochs", type=positive, metavar="N", help="instead of 2000 steps a class, at least 6000")

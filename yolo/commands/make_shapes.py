@@ -9,9 +9,8 @@ example:
 """
 
 import re
-from pathlib import Path
 
-from yolo.console import command_parser
+from yolo.console import command_parser, new_folder
 from yolo.errors import DatasetError
 
 
@@ -19,7 +18,7 @@ def main() -> None:
     parser = command_parser(__doc__)
     add = parser.add_argument
     folder = "a new folder, or one that this command has written"
-    add("--out", type=Path, required=True, metavar="DIR", help=folder)
+    add("--out", type=new_folder, required=True, metavar="DIR", help=folder)
     add("--train", type=int, default=240, metavar="N", help="images to train on; default 240")
     add("--valid", type=int, default=60, metavar="N", help="images to score on; default 60")
     add("--seed", type=int, default=1, help="of the random shapes; default 1")

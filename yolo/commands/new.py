@@ -28,7 +28,16 @@ from pathlib import Path
 from statistics import median
 
 from yolo.cfg import DataFile, read_cfg, read_data, read_names
-from yolo.console import add_device_option, cfg_file, command_parser, positive, stop, weights_file, whole_number
+from yolo.console import (
+    add_device_option,
+    cfg_file,
+    command_parser,
+    new_folder,
+    positive,
+    stop,
+    weights_file,
+    whole_number,
+)
 from yolo.errors import DatasetError, OutputError
 from yolo.files import locked, write_text
 
@@ -311,7 +320,7 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("folder", type=Path, metavar="DIR", help="images and their annotations")
     add("--go", action="store_true", help="train, score and draw, too; or go on with it after an interruption")
-    add("--out", type=Path, metavar="OUT", help="where everything goes; default: NAME-detector")
+    add("--out", type=new_folder, metavar="OUT", help="where everything goes; default: NAME-detector")
     add("--name", metavar="NAME", help="of the cfg and the weights; default: the folder's name")
     add("--base", type=cfg_file, metavar="CFG", help="the network: a cfg, or the name of one in the package")
     add(

@@ -26,7 +26,7 @@ from yolo.console import (
     new_file,
     whole_number,
 )
-from yolo.errors import CfgError
+from yolo.errors import CfgError, counted
 from yolo.files import refuse_over_inputs, replacing
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def main() -> None:
         file.write(content.tobytes())
     boxes = sum(len(sample.boxes) for sample in samples)
     height, width = samples[0].image.shape[:2]
-    print(f"{len(samples)} images of {width} x {height}, {boxes} boxes: {args.out}")
+    print(f"{counted(len(samples), 'image')} of {width} x {height}, {counted(boxes, 'box')}: {args.out}")
 
 
 def _samples(args: argparse.Namespace) -> tuple[list[Sample], list[str]]:

@@ -18,7 +18,7 @@ import argparse
 from pathlib import Path
 
 from yolo.commands.convert_voc import add_split_options, data_set_name
-from yolo.console import command_parser, names_file
+from yolo.console import command_parser, names_file, new_folder
 
 DEFAULT_SHARE = 0.2  # of the images, to score on
 
@@ -58,5 +58,5 @@ def _arguments() -> argparse.Namespace:
         help="of the data set and its .data file; default: as SOURCE is called",
     )  # fmt: skip
     add("--overwrite", action="store_true", help="replace lists that this command did not write")
-    add("--out", type=Path, required=True, metavar="DIR", help="where the lists and the .data file go")
+    add("--out", type=new_folder, required=True, metavar="DIR", help="where the lists and the .data file go")
     return parser.parse_args()

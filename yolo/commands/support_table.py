@@ -6,7 +6,7 @@ example:
 
 from pathlib import Path
 
-from yolo.console import command_parser
+from yolo.console import command_parser, new_file
 from yolo.files import write_text
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "supported.md"  # of a checkout
@@ -16,7 +16,7 @@ def main() -> None:
     parser = command_parser(__doc__)
     parser.add_argument(
         "--out",
-        type=Path,
+        type=new_file,
         default=PAGE if PAGE.is_file() else None,
         required=not PAGE.is_file(),
         metavar="FILE",

@@ -52,6 +52,7 @@ from yolo.defaults import (
     MEMORY_FORMATS,
     OTHER_POLICIES,
 )
+from yolo.errors import counted
 from yolo.named_files import cutoff_of
 
 AMP = {AUTO: None, "on": True, "off": False}  # --amp → yolo.train.setup.options.Machine.amp
@@ -99,10 +100,9 @@ def _train(options: Options, processes: Processes) -> Run:
             remove_old_run(training.folder, training.name, options.start.weights)
         settings = training.network.training_settings
         first = training.progress.step + 1
-        parts = "1 part" if settings.subdivisions == 1 else f"{settings.subdivisions} parts"
         training.logger.message(
             f"training on {training.device}: steps {first} to {training.last_step}, batch {training.batch} "
-            f"in {parts}, {training.precision.name}; "
+            f"in {counted(settings.subdivisions, 'part')}, {training.precision.name}; "
             f"curves: tensorboard --logdir {training.folder / 'tensorboard'}"
         )
         train(training)

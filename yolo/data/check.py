@@ -178,7 +178,7 @@ def _lines_of_both(path: str | Path, difficult: str | Path | None, numbers: arra
     rest = sum(1 for _ in others) if others else 0
     if more or rest:
         found, expected = len(numbers) + rest, len(numbers) + more
-        raise DatasetError(f"{difficult}: found {found} entries, expected {expected} as in {path}")
+        raise DatasetError(f"{difficult}: found {counted(found, 'line')}, expected {expected} as in {path}")
 
 
 def _found(

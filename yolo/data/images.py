@@ -12,7 +12,7 @@ from yolo.data.decoding.jpeg import JPEG_END, JPEG_START, missing_part, read_sca
 from yolo.data.decoding.messages import MESSAGES
 from yolo.data.image_header import HEAD, ImageHeader, parse_header
 from yolo.defaults import MAX_PIXELS_VARIABLE, MOST_PIXELS
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, counted
 from yolo.files import START, known_content
 
 log = logging.getLogger(__name__)
@@ -163,7 +163,9 @@ def _opencv(content: bytes, name: str | Path, flags: int, header: ImageHeader | 
         kind, printed = "a JPEG that breaks off", ""
     reason = f" ({printed})" if printed else ""
     if kind is None:
-        raise DatasetError(f"{name}: found {len(content)} bytes{reason} that are no image that OpenCV can read")
+        raise DatasetError(
+            f"{name}: found {counted(len(content), 'byte')}{reason} that are no image that OpenCV can read"
+        )
     raise DatasetError(f"{name}: found {kind}{reason}, expected an image")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from yolo.cfg import read_classes
 from yolo.console import progress
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, counted
 from yolo.files import replacing_folder
 from yolo.formats.coco_annotations import (
     CocoFile,
@@ -126,8 +126,8 @@ def _problems(path: Path, ground_truth_set: GroundTruthSet, detections: ScoredBo
     box = " ".join(f"{number:g}" for number in detections.boxes[first].tolist())
     name = ground_truth_set.names[detections.labels[first]]
     image = ground_truth_set.files[detections.image_index[first]]
-    boxes = "box" if inverted.size == 1 else "boxes"
-    found = f"found {inverted.size} inverted {boxes} among {len(detections.scores)} detections"
+    among = counted(len(detections.scores), "detection")
+    found = f"found {counted(inverted.size, 'inverted box')} among {among}"
     rules = "VOC's rules count them as false positives, COCO's leave them out"
     return (f"{path}: {found}, first {box} (xmin ymin xmax ymax) of {name} in {image}; scored as they are: {rules}",)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from yolo.cfg import KeySpec, Section, locate
+from yolo.errors import counted
 from yolo.model.class_tree import Tree, read_tree
 from yolo.model.layers.activations import ACTIVATIONS
 from yolo.settings import HeadSettings, InputSettings
@@ -138,8 +139,8 @@ def read_class_tree(section: Section, key: str, classes: int) -> Tree | None:
         raise section.error(key, searched, f"no file {text!r}")
     tree = read_tree(path)
     if len(tree.names) != classes:
-        found = f"{len(tree.names)} classes in {text}"
-        raise section.error(key, f"{classes} classes, as in this section", found)
+        found = f"{counted(len(tree.names), 'class')} in {text}"
+        raise section.error(key, f"{counted(classes, 'class')}, as in this section", found)
     return tree
 
 

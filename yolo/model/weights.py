@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from yolo.errors import WeightsError
+from yolo.errors import WeightsError, counted
 from yolo.files import EMPTY, START, known_content, replacing
 from yolo.model.building import stored_tensors
 from yolo.model.network import WEIGHTS_VERSIONS, Network
@@ -157,8 +157,8 @@ def check_rest(network: Network, path: str | Path, cutoff: int) -> None:
     part, whole = (_loaded_bytes(network, upto, order) for upto in (cutoff, None))
     if size not in (part, whole):
         raise WeightsError(
-            f"{path}: found {size - part} bytes after the layers below {cutoff}, expected none or {whole - part} "
-            f"of all other layers; is this another network's file?"
+            f"{path}: found {counted(size - part, 'byte')} after the layers below {cutoff}, expected none or "
+            f"{whole - part} of all other layers; is this another network's file?"
         )
 
 
@@ -250,7 +250,7 @@ def _read_struct(file: BinaryIO, layout: struct.Struct, path: str | Path) -> tup
     content = file.read(layout.size)
     if len(content) != layout.size:
         size = os.fstat(file.fileno()).st_size
-        raise WeightsError(f"{path}: found {size} bytes, expected a header of 16 or 20 bytes first")
+        raise WeightsError(f"{path}: found {counted(size, 'byte')}, expected a header of 16 or 20 bytes first")
     return layout.unpack(content)
 
 
@@ -263,9 +263,8 @@ def _check_size(path: str | Path, slots: Sequence[_Slot], start: int, size: int,
             hint = ""
             if left == 0 and whole and ended not in (None, slot.layer):
                 hint = f"; a file that ends before layer {slot.layer} loads with cutoff={slot.layer}"
-            raise WeightsError(
-                f"{path}: {slot.place} at byte {position}: found {left} bytes left, expected {slot.bytes}{hint}"
-            )
+            found = f"found {counted(left, 'byte')} left, expected {slot.bytes}"
+            raise WeightsError(f"{path}: {slot.place} at byte {position}: {found}{hint}")
         position += slot.bytes
         ended = slot.layer if slot.bytes else ended
 
@@ -280,8 +279,8 @@ def _check_end(path: str | Path, network: Network, slots: Sequence[_Slot], size:
         hint = "dontload and dontloadscales of the cfg mean that it does not hold those tensors"
     position = os.path.getsize(path) - size + end
     raise WeightsError(
-        f"{path}: found {size - end} bytes left after the last of {len(network.layers)} layers at byte {position}, "
-        f"expected the end of the file; {hint}"
+        f"{path}: found {counted(size - end, 'byte')} left after the last of {len(network.layers)} layers "
+        f"at byte {position}, expected the end of the file; {hint}"
     )
 
 

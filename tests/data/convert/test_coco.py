@@ -451,7 +451,7 @@ def test_images_that_are_not_there_are_told_or_stop(tmp_path, tool):
     pair = f"{given.annotations}:{given.images}"
     arguments = "--train", pair, "--valid", pair, "--out", tmp_path / "out"
     code, _, err = tool(*arguments, "--require-pictures")
-    assert code == 2 and "1 images are not there, nothing was written: " in err
+    assert code == 2 and "1 image is not there, nothing was written: " in err
     assert f"images not there: 1 ({given.images}/7.jpg)" in tool(*arguments)[1]
 
 

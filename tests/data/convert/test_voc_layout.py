@@ -67,7 +67,7 @@ def test_an_image_that_could_be_of_another_folder_is_not_taken(tmp_path):
 def test_roboflow_folders_are_lists_unless_everything_is_wanted(tmp_path):
     files(tmp_path, *(f"{split}/{split}.{end}" for split in ("train", "valid", "test") for end in ("xml", "jpg")))
     assert pairs(tmp_path) == ({"train/train.xml": "train/train.jpg"}, {"valid/valid.xml": "valid/valid.jpg"})
-    assert read_folder(tmp_path, False).unused == (f"{tmp_path}/test (1 images)",)
+    assert read_folder(tmp_path, False).unused == (f"{tmp_path}/test (1 image)",)
     assert len(pairs(tmp_path, whole=True)[0]) == 3 and not pairs(tmp_path, whole=True)[1]
 
 
@@ -131,8 +131,8 @@ def test_what_conversions_wrote_into_the_folder_is_not_read(tmp_path):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["a.jpg"], "found no annotation .xml in or below this folder .0 XML files, 1 images"),
-        (["a.xml"], "found no image .* in or below this folder .1 XML files, 0 images"),
+        (["a.jpg"], "found no annotation .xml in or below this folder .0 XML files, 1 image"),
+        (["a.xml"], "found no image .* in or below this folder .1 XML file, 0 images"),
     ],
 )
 def test_a_folder_without_one_or_the_other_is_an_error(tmp_path, names, message):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.tiny_data import write_image
-from yolo.detect.sources.kinds import MediaKind, MediaSource, expand, numbered_frames
+from yolo.detect.sources.kinds import MediaKind, MediaSource, expand, listed_sources, numbered_frames
 from yolo.errors import DatasetError
 
 IMAGE = np.zeros((4, 6, 3), np.uint8)
@@ -83,6 +83,14 @@ def test_addresses_and_camera_numbers_stay_as_they_are(here, argument, kind):
     assert expand([argument]) == [MediaSource(kind, argument)]
 
 
+def test_a_list_may_name_addresses(here):
+    lines = ["in/b.jpg", "rtsp://user:secret@10.0.0.7/live//0", "http://host/dog.jpg"]
+    (here / "in" / "list.txt").write_text("\n".join(lines))
+    expected = list(zip((MediaKind.IMAGE, MediaKind.STREAM, MediaKind.WEB), lines, strict=True))
+    assert named(["in/list.txt"]) == expected
+    assert [(each.kind, each.name) for each in listed_sources("\n".join(lines))] == expected
+
+
 @pytest.mark.parametrize("argument", ["-", "/dev/stdin"])
 def test_stdin_has_two_names(argument):
     assert expand([argument]) == [MediaSource(MediaKind.STDIN, "-")]
@@ -117,6 +125,13 @@ def test_only_live_sources_lose_frames():
 def test_what_stands_for_nothing_is_an_error(here):
     with pytest.raises(DatasetError, match="away.jpg: no such file or folder"):
         expand(["in/b.jpg", "away.jpg"])
+
+
+@pytest.mark.parametrize("address", ["rtsp:/10.0.0.7:554/live", "RTSP:10.0.0.7:554/live"])
+def test_an_address_that_lost_a_slash_is_shown_as_it_was_and_suggested(here, address):
+    with pytest.raises(DatasetError, match=r"^(.*): no such .*; did you mean rtsp://10.0.0.7:554/live\?$") as error:
+        expand([address])
+    assert str(error.value).startswith(f"{address}: ")
 
 
 def test_a_pipe_is_an_image_to_be_read_to_its_end(here):

@@ -125,7 +125,7 @@ def test_a_file_that_is_not_a_report_is_named(content, found, tmp_path):
         (["ap", "ap50"], "0.5", "ap.ap50: found '0.5', expected a finite number or null"),
         (["ap", "ap"], math.nan, "ap.ap: found nan, expected a finite number or null"),
         (["ap", "iou"], [0.5] * 10, "ap.iou: found [0.5, 0.5"),
-        (["ap", "mean"], [0.5], "ap.mean: found 1 numbers, expected 10"),
+        (["ap", "mean"], [0.5], "ap.mean: found 1 number, expected 10"),
         (["metrics", 0, "value"], "x", "metrics[0].value: found 'x', expected a finite number or"),
         (["classes", 1, "ap50"], math.inf, "classes[1].ap50: found inf, expected a finite number or"),
         (["classes", 0, "curve"], [1.0] * 100, "classes[0].curve: found [1.0, 1.0"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from yolo.data.convert.plan import Plan, PlannedImage
 from yolo.defaults import IMAGE_ENDINGS
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, counted
 from yolo.records import Problem
 
 SPLIT_HINT = "--split 0.2 scores on a fifth of the images"
@@ -35,7 +35,8 @@ def require_images(plan: Plan, all_there: bool, wanted: Collection[str] = ("--tr
             raise DatasetError(f"no image is left for {option}, nothing was written{why}")
     gone = missing(plan.train + plan.valid)
     if all_there and gone:
-        raise DatasetError(f"{len(gone)} images are not there, nothing was written: {named(gone)}")
+        there = "is" if len(gone) == 1 else "are"
+        raise DatasetError(f"{counted(len(gone), 'image')} {there} not there, nothing was written: {named(gone)}")
 
 
 def require_any_image(plan: Plan) -> None:

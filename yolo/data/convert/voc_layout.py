@@ -13,7 +13,7 @@ from pathlib import Path
 from yolo.data.convert.ownership import is_output
 from yolo.data.convert.splitting import key_of, own_list_of
 from yolo.defaults import IMAGE_ENDINGS
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, counted
 from yolo.files import files_below
 from yolo.formats.voc_xml import ImageSet, annotation_folder, first_folder, image_files, read_image_sets
 from yolo.records import Problem
@@ -101,7 +101,9 @@ def read_folder(folder: Path, whole: bool) -> VocSource:
     scored = next((split for split in ("valid", "test") if split in lists), None)
     if "train" not in lists or scored is None:
         return VocSource(entries, (), (), unannotated)
-    unused = [f"{folder}/{split} ({len(lists[split])} images)" for split in lists if split not in ("train", scored)]
+    unused = [
+        f"{folder}/{split} ({counted(len(lists[split]), 'image')})" for split in lists if split not in ("train", scored)
+    ]
     return VocSource(tuple(lists["train"]), tuple(lists[scored]), (), unannotated, tuple(unused))
 
 
@@ -119,7 +121,7 @@ def find_pairs(folder: Path) -> tuple[tuple[VocEntry, ...], tuple[str, ...]]:
     images = [each for each in files if each.lower().endswith(IMAGE_ENDINGS)]
     for what, found in (("annotation (.xml)", annotations), (f"image ({' '.join(IMAGE_ENDINGS)})", images)):
         if not found:
-            other = f"{len(annotations)} XML files, {len(images)} images"
+            other = f"{counted(len(annotations), 'XML file')}, {counted(len(images), 'image')}"
             raise DatasetError(f"{folder}: found no {what} in or below this folder ({other})")
     by_stem: dict[str, list[str]] = {}
     for image in images:

@@ -13,7 +13,7 @@ from yolo.data.convert.plan import LabelRow, Plan, PlannedImage
 from yolo.data.convert.splitting import key_of, own_list_of
 from yolo.data.parallel import in_threads
 from yolo.defaults import IMAGE_ENDINGS
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, counted
 from yolo.files import files_below, read_text
 from yolo.formats.label_files import label_candidates, label_files, read_list, read_rows
 from yolo.records import Problem
@@ -146,7 +146,11 @@ def _read_folder(folder: Path, images: Sequence[str], whole: bool) -> LabeledSou
         unused = []
     else:
         own_lists = (tuple(lists["train"]), tuple(lists[scored]))
-        unused = [f"{folder}/{split} ({len(lists[split])} images)" for split in lists if split not in ("train", scored)]
+        unused = [
+            f"{folder}/{split} ({counted(len(lists[split]), 'image')})"
+            for split in lists
+            if split not in ("train", scored)
+        ]
     return LabeledSource(own_lists, _names_in(folder), folder.name, (), tuple(unused))
 
 

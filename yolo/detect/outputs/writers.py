@@ -15,6 +15,7 @@ from yolo.detect.outputs.rows import STDOUT, DetectionsCsv, JsonLines, csv_table
 from yolo.detect.sources.frame import Fault
 from yolo.detect.sources.kinds import MediaKind, MediaSource
 from yolo.detect.track import SourceTracks
+from yolo.errors import counted
 from yolo.files import write_text
 from yolo.formats.darknet_json import DarknetFrame, darknet_frame, darknet_json
 
@@ -141,8 +142,7 @@ class Writers:
 
     def _write_image(self, result: Result) -> None:
         found = result.rows()
-        count = "1 object" if len(found) == 1 else f"{len(found)} objects"
-        self._print(f"{result.frame.source}: {count}")
+        self._print(f"{result.frame.source}: {counted(len(found), 'object')}")
         for box, score, label, _ in found:
             corners = " ".join(f"{value:.0f}" for value in box)
             self._print(f"  {self._names[label]} {100 * score:.0f}%  {corners}")
@@ -180,9 +180,7 @@ class _Summary:
     def text(self) -> str:
         seconds = time.monotonic() - self.begun
         rate = f", {(self.frames - 1) / seconds:.1f} frames/s" if self.frames > 1 else ""
-        frames = "1 frame" if self.frames == 1 else f"{self.frames} frames"
-        objects = "1 object" if self.objects == 1 else f"{self.objects} objects"
-        return f"{self.source}: {frames}, {objects}{rate}"
+        return f"{self.source}: {counted(self.frames, 'frame')}, {counted(self.objects, 'object')}{rate}"
 
 
 def stems_of(sources: Sequence[MediaSource]) -> Stems:

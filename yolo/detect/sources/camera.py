@@ -8,7 +8,7 @@ from threading import Event
 import cv2
 
 from yolo.detect.sources.frame import SourceFrame
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, counted
 
 
 def camera_frames(number: int, channels: int, stop: Event) -> Iterator[SourceFrame]:
@@ -22,7 +22,7 @@ def camera_frames(number: int, channels: int, stop: Event) -> Iterator[SourceFra
         while not stop.is_set():
             read, image = camera.read()
             if not read:
-                raise DatasetError(f"{name}: found no frame after {index} frames")
+                raise DatasetError(f"{name}: found no frame after {counted(index, 'frame')}")
             code = cv2.COLOR_BGR2RGB if channels == 3 else cv2.COLOR_BGR2GRAY
             image = cv2.cvtColor(image, code).reshape(*image.shape[:2], channels)
             yield SourceFrame(image, name, index, time.monotonic() - begun)

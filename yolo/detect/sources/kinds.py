@@ -1,6 +1,7 @@
 """What a SOURCE argument is: image, folder, pattern, list, video, stream, camera, stdin or numbered frames."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from glob import glob, has_magic
@@ -9,7 +10,7 @@ from pathlib import Path
 from yolo.cfg import locate
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError
-from yolo.formats.label_files import read_list
+from yolo.formats.label_files import list_lines
 
 VIDEO_ENDINGS = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
@@ -20,6 +21,7 @@ LIST_ENDING = ".txt"
 STDIN = ("-", "/dev/stdin")
 CAMERA = re.compile(r"[0-9]{1,3}")
 URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://.+")
+ONE_SLASH = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt):/?([^/].*)", re.I)  # an address that lacks one or two
 WEB = ("http://", "https://")
 NUMBER = re.compile(r"%(0[1-9])?d")  # of the name of a numbered frame, as in C and in ffmpeg
 
@@ -63,12 +65,12 @@ def _expand_one(argument: str, recursive: bool) -> list[MediaSource]:
     if argument in STDIN:
         return [MediaSource(MediaKind.STDIN, "-")]
     if URL.fullmatch(argument):
-        return [MediaSource(MediaKind.WEB if argument.lower().startswith(WEB) else MediaKind.STREAM, argument)]
+        return [_source_of_address(argument)]
     path = Path(argument)
     if path.is_dir():
         return _folder(path, recursive)
     if path.suffix.lower() == LIST_ENDING and path.is_file():
-        return [source_of_file(image) for image in read_list(path)]
+        return _listed((line for _, line in list_lines(path)), path.parent, str(path))
     if path.exists():
         return [source_of_file(path)]
     if CAMERA.fullmatch(argument):
@@ -79,7 +81,12 @@ def _expand_one(argument: str, recursive: bool) -> list[MediaSource]:
         return [MediaSource(MediaKind.NUMBERED, argument)]
     if has_magic(argument):
         return _pattern(argument)
-    raise DatasetError(f"{path}: no such file or folder")
+    hint = f"; did you mean {slashed[1].lower()}://{slashed[2]}?" if (slashed := ONE_SLASH.fullmatch(argument)) else ""
+    raise DatasetError(f"{argument}: no such file or folder{hint}")
+
+
+def _source_of_address(url: str) -> MediaSource:
+    return MediaSource(MediaKind.WEB if url.lower().startswith(WEB) else MediaKind.STREAM, url)
 
 
 def source_of_file(path: Path) -> MediaSource:
@@ -131,8 +138,16 @@ def _pattern(pattern: str) -> list[MediaSource]:
 
 
 def listed_sources(text: str) -> list[MediaSource]:
-    """The files that a text names, one a line. Raises DatasetError when it names none."""
-    names = [line.strip() for line in text.splitlines() if line.strip()]
-    if not names:
-        raise DatasetError("-: found nothing on stdin, expected an image or one path a line")
-    return [source_of_file(locate(name, Path())) for name in names]
+    """The files and addresses that a text on stdin names, one a line. Raises DatasetError when it names none."""
+    return _listed((line.strip() for line in text.splitlines() if line.strip()), Path(), "-")
+
+
+def _listed(lines: Iterable[str], folder: Path, name: str) -> list[MediaSource]:
+    """The sources of lines; relative paths are tried from the current folder, then from `folder`."""
+    found = [
+        _source_of_address(line) if URL.fullmatch(line) else source_of_file(locate(line, folder)) for line in lines
+    ]
+    if not found:
+        place = "nothing on stdin" if name == "-" else "no image"
+        raise DatasetError(f"{name}: found {place}, expected an image or one path a line")
+    return found

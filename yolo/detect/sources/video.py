@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from yolo.detect.sources.frame import SourceFrame
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, counted
 from yolo.extras import import_extra
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def video_frames(path: str, channels: int, every: int = 1, name: str | None = No
     if index < 0:
         raise DatasetError(f"{name}: found no frame that can be decoded, expected a video")
     if broken or index + 1 < expected:
-        found = f"{index + 1} frames" + (f" of {expected}" if expected else "")
+        found = counted(index + 1, "frame") + (f" of {expected}" if expected else "")
         log.warning("%s: found damaged data; %s could be decoded", name, found)
 
 

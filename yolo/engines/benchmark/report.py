@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from terminaltables import AsciiTable
 
 from yolo.engines.benchmark.measure import EngineTime, LeftOut
+from yolo.errors import counted
 from yolo.files import replacing
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def times_table(times: Sequence[EngineTime]) -> str:
 def title_of(measured: EngineTime) -> str:
     """Return which images were measured, such as "8 images of 416 x 416"."""
     height, width = measured.size
-    return f"{measured.batch} {'image' if measured.batch == 1 else 'images'} of {width} x {height}"
+    return f"{counted(measured.batch, 'image')} of {width} x {height}"
 
 
 def times_record(

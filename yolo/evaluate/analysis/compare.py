@@ -111,7 +111,7 @@ def comparison_text(comparison: Comparison, images: int) -> str:
         _table("AP50 of class", by_size[:CLASSES_PRINTED]) if by_size else "no class changed",
     ]
     if len(by_size) > CLASSES_PRINTED:
-        lines.append(f"and {len(by_size) - CLASSES_PRINTED} classes that changed less")
+        lines.append(f"and {len(by_size) - CLASSES_PRINTED} more, which changed less")
     lines.append(image_line(comparison.images, images))
     shown = comparison.images[:IMAGES_PRINTED]
     lines += [f"  {image.name}: {image_words(image)}" for image in shown]

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, counted
 from yolo.evaluate.analysis import tide
 from yolo.evaluate.analysis.json_records import Check, fault, is_count, json_name, record_of
 from yolo.evaluate.metrics.calibration import Calibration
@@ -280,7 +280,7 @@ def _check_lists(report: Report) -> None:
         ("scores.calibration.precision", bins.precision, len(bins.count)),
     ):
         if len(values) != length:
-            raise DatasetError(f"{key}: found {len(values)} numbers, expected {length}")
+            raise DatasetError(f"{key}: found {counted(len(values), 'number')}, expected {length}")
     for at, count in enumerate(bins.count):
         for key, values in (("score", bins.score), ("precision", bins.precision)):
             if count and values[at] is None:

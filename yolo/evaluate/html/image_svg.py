@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from yolo.data.images import ignore_remark, read_image
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, counted
 from yolo.evaluate.analysis import tide
 from yolo.evaluate.analysis.report import (
     DETECTED,
@@ -136,8 +136,7 @@ def error_summary(image: ImageReport) -> str:
     counts[tide.MISSED] = sum(each.outcome == UNDETECTED for each in image.ground_truths)
     errors = ", ".join(f"{counts[kind]} {kind}" for kind in tide.KINDS if counts[kind])
     true_positives = counts[tide.TRUE_POSITIVE]
-    plural = "" if true_positives == 1 else "s"
-    return f"{errors or 'no error'}; {true_positives} true positive{plural}"
+    return f"{errors or 'no error'}; {counted(true_positives, 'true positive')}"
 
 
 def legend() -> list[LegendSample]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from yolo.errors import counted
 from yolo.evaluate.analysis.json_records import json_text
 from yolo.evaluate.analysis.report import REPORT_FILE, About, ErrorReport, Report, ReportRow
 from yolo.evaluate.analysis.tide import KINDS
@@ -50,7 +51,7 @@ def report_page(report: Report) -> str:
         other_metrics=other_metrics,
         error_chart=charts.error_chart([report.errors]),
         costly=[image_card(each, names, f"costs {each.cost:.4f} AP50") for each in costly],
-        most_errors=[image_card(each, names, f"{each.errors} error{'s' * (each.errors > 1)}") for each in most_errors],
+        most_errors=[image_card(each, names, counted(each.errors, "error")) for each in most_errors],
         legend_samples=legend(),
         class_curves=[
             charts.curve_chart(

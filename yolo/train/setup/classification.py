@@ -210,8 +210,8 @@ def _read_images(path: Path, labels: Sequence[str], channels: int, skip_problems
     images, problems = read_classified(path, labels, channels)
     counts = images_per_class(images, len(labels))
     log.info(
-        "%s: %d images of %d classes, %d to %d a class",
-        path, len(images), len(labels), min(counts), max(counts),
+        "%s: %s of %s, %d to %d a class",
+        path, counted(len(images), "image"), counted(len(labels), "class"), min(counts), max(counts),
     )  # fmt: skip
     for line in problem_lines(problems):
         log.warning("%s", line)

@@ -6,7 +6,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from yolo.cfg import Section
-from yolo.errors import CfgError
+from yolo.errors import CfgError, counted
 from yolo.model.network import WEIGHTS_VERSIONS, Network
 from yolo.model.safetensors_file import different_layer
 from yolo.model.weights import SAFETENSORS, layer_bytes, tensor_bytes
@@ -73,8 +73,7 @@ def _other_classes(network: Network, sections: Sequence[Section], layers: Sequen
     classes = 1 + (size - with_one) / slope if slope else 0.0
     if classes < 1 or classes != int(classes):
         return None
-    count = "1 class" if classes == 1 else f"{int(classes)} classes"
-    return Cutoff(min(now), f"this network with {count}")
+    return Cutoff(min(now), f"this network with {counted(int(classes), 'class')}")
 
 
 def _outputs(network: Network, sections: Sequence[Section], classes: int) -> dict[int, int]:

@@ -126,8 +126,8 @@ def read_detection_data(
         if checked:
             counts = objects_per_class(checked.images, data.classes)
             shown = ", ".join(map(str, counts)) if len(counts) <= MOST_COUNTS else "many"
-            found = len(checked.images), sum(counts)
-            log.info("%s: %d images, %d objects (a class: %s)", path, *found, shown)
+            found = counted(len(checked.images), "image"), counted(sum(counts), "object")
+            log.info("%s: %s, %s (a class: %s)", path, *found, shown)
     table = problem_table(all_problems(network, names, train, valid), skip_problems)
     if table:
         log.warning("%s", table)

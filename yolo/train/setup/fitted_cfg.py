@@ -14,7 +14,7 @@ from yolo.cfg import DataFile, Section, check_data_files, override, parse_cfg, r
 from yolo.data.anchors import AnchorFit, HeadAnchors, box_sizes, fit_of, refit_heads
 from yolo.data.check import check_list
 from yolo.data.class_folders import read_classified
-from yolo.errors import CfgError, DatasetError
+from yolo.errors import CfgError, DatasetError, counted
 from yolo.formats.cfg_text import CfgChange, edit_cfg
 from yolo.model.network import Network, build
 from yolo.train.multiscale import largest_input
@@ -257,7 +257,7 @@ def _training_data(network: Network, data: DataFile) -> tuple[int, np.ndarray, s
         return (
             len(found),
             np.zeros((0, 2)),
-            f"data: {len(found)} training images, {data.classes} classes",
+            f"data: {counted(len(found), 'training image')}, {counted(data.classes, 'class')}",
         )
     checked = check_list(data.train, data.classes, network.input.channels)
     if not checked.images:
@@ -268,7 +268,7 @@ def _training_data(network: Network, data: DataFile) -> tuple[int, np.ndarray, s
     return (
         count,
         boxes,
-        f"data: {count} training images, {len(boxes)} boxes, {data.classes} classes",
+        f"data: {counted(count, 'training image')}, {counted(len(boxes), 'box')}, {counted(data.classes, 'class')}",
     )
 
 
@@ -277,8 +277,9 @@ def _few_steps_note(steps: int, epochs: float | None) -> list[str]:
     if epochs is None or steps >= FEWEST_STEPS:
         return []
     return [
-        f"schedule: {epochs:g} epochs are only {steps} steps. A detector usually needs more than {FEWEST_STEPS} steps, "
-        f"even from pretrained weights, and Darknet advises at least {LEAST_STEPS}: expect low scores"
+        f"schedule: {epochs:g} epochs are only {counted(steps, 'step')}. A detector usually needs more than "
+        f"{FEWEST_STEPS} steps, even from pretrained weights, and Darknet advises at least {LEAST_STEPS}: "
+        "expect low scores"
     ]
 
 

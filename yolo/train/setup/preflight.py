@@ -29,7 +29,7 @@ from yolo.data.check import (
     tiny_boxes,
     unseen_classes,
 )
-from yolo.errors import CfgError
+from yolo.errors import CfgError, counted
 from yolo.letterbox import Placement, letterboxed, stretched
 from yolo.model.heads.yolov1 import YoloV1Head
 from yolo.model.network import Network
@@ -317,8 +317,9 @@ def memory_line(memory: Memory, free: int | None, images: int, size: tuple[int, 
         One line.
     """
     rest = memory.parameters + memory.gradients + memory.optimizer
+    verb = "needs" if images == 1 else "need"
     needs = (
-        f"memory: {images} images of {size[1]}x{size[0]} at a time need about {_gib(memory.total)} GiB "
+        f"memory: {counted(images, 'image')} of {size[1]}x{size[0]} at a time {verb} about {_gib(memory.total)} GiB "
         f"({_gib(memory.activations + memory.working)} for activations, {_gib(rest)} for weights and the optimizer)"
     )
     if free is None:

@@ -10,7 +10,7 @@ from torch import nn
 
 from yolo.cfg import override, read_cfg, read_data
 from yolo.distributed import Processes, device_of
-from yolo.errors import CfgError, WeightsError
+from yolo.errors import CfgError, WeightsError, counted
 from yolo.model.heads.yolo import YoloSettings, with_iou_loss
 from yolo.model.layers.sync_batchnorm import convert_sync_batchnorm
 from yolo.model.network import IMAGE, Network
@@ -171,7 +171,7 @@ def _with_advice(error: WeightsError, options: Options, network: Network) -> Wei
     if found is None or found.layer == len(network.layers):
         return error
     return WeightsError(
-        f"{start_point.weights}: found {found.found}, expected {network.classes} classes and "
+        f"{start_point.weights}: found {found.found}, expected {counted(network.classes, 'class')} and "
         f"{len(network.layers)} layers; --cutoff {found.layer} (or --cutoff auto) loads the layers below "
         f"{found.layer} and starts at step 0"
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from yolo.defaults import MEMORY_FORMATS
+from yolo.errors import counted
 from yolo.model.network import Network
 from yolo.model.summary import layer_table
 from yolo.train.amp import precision_of
@@ -85,9 +86,9 @@ def choose_step(
     kind = fastest_step(seconds)
     times = ", ".join(f"{each} {1000 * value:.0f} ms" for each, value in sorted(seconds.items(), key=lambda x: x[1]))
     log.info(
-        "a step computes in %s: measured with %d image%s, %s; --amp off --memory-format channels_last computes as "
+        "a step computes in %s: measured with %s, %s; --amp off --memory-format channels_last computes as "
         "on every machine",
-        kind, count, "s" if count > 1 else "", times,
+        kind, counted(count, "image"), times,
     )  # fmt: skip
     return kind
 
