@@ -1,9 +1,12 @@
 """make_cfg: the new cfg trains as it is, the base stays, and nothing is replaced silently."""
 
+import shlex
+from pathlib import Path
+
 import pytest
 
 from tests.helpers.tiny_data import cfg_text
-from yolo.cfg import parse_cfg
+from yolo.cfg import DataFile, parse_cfg
 from yolo.model.network import build
 
 
@@ -33,6 +36,16 @@ def test_the_new_cfg_is_written_with_its_changes_and_what_comes_next(make, tmp_p
             assert lines[int(number) - 1].replace(" ", "") == f"{key}={values.split(' -> ')[1]}".replace(" ", "")
     assert "[convolutional] filters: 170 -> 14" in out and "[yolo] classes: 80 -> 2" in out
     assert f"  yolo-darknet train --cfg {tmp_path / 'new.cfg'} --data {four.data}\n" in out
+
+
+def test_printed_paths_with_spaces_are_quoted(load_tool):
+    data = DataFile("my data/x.data", 1, None, Path("v.txt"), Path("my data/x.names"), Path("my backup"), None)
+    lines = load_tool("make_cfg").next_commands(Path("my cfg.cfg"), Path(data.path), data)
+    assert [shlex.split(line)[1] for line in lines] == ["train", "evaluate", "detect"]
+    for line in lines:
+        words = shlex.split(line)
+        assert words[words.index("--cfg") + 1] == "my cfg.cfg"
+    assert shlex.split(lines[2])[4:8] == ["--weights", "my backup/my cfg_best.weights", "--names", "my data/x.names"]
 
 
 def test_the_printed_command_trains(make, load_tool, call_tool, tmp_path, four, monkeypatch):

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.helpers.command_calls import CPU, one_line
+from tests.helpers.command_calls import CPU, bad_option, one_line
 from tests.helpers.tiny_data import cfg_text, with_classes, write_image
 from yolo.cfg import read_cfg, read_data
 from yolo.data.shapes import write_shapes
@@ -67,7 +67,7 @@ def test_go_trains_scores_and_draws_and_says_so_the_second_time(call, photos, tm
     assert code == 0 and said.count("done before") == 5 and "$ " not in said
     assert "network: photos-detector/photos.cfg, photos-detector/run/photos_best.weights" in said
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == kept
-    one_line(call("new", *NEW, "--seed", 3), "photos-detector: found a start with seed=0, expected 3; --out takes")
+    one_line(call("new", *NEW, "--seed", 3), "found a start with --seed 0, expected --seed 3; --out takes")
 
 
 def test_wrong_folders_and_options_are_one_line_and_write_nothing(call, photos, tmp_path):
@@ -75,9 +75,28 @@ def test_wrong_folders_and_options_are_one_line_and_write_nothing(call, photos, 
     one_line(call("new", "photos", "--width", 64), "found one of --width and --height")
     (tmp_path / "empty").mkdir()
     one_line(call("new", "empty", *CPU), "empty: found no annotations, expected images with VOC XML, COCO JSON or")
+    bad_option(call("new", "photos", "--name", "a/b"), "--name: found 'a/b', expected a name without /")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["drawn", "empty", "photos", "small.cfg"]
     (tmp_path / "mine" / "run").mkdir(parents=True)
     one_line(call("new", *NEW, "--out", "mine"), "mine/run: found what `new` did not write")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["run"]
+
+
+def test_what_is_broken_is_left_out_where_told_and_an_annotation_without_an_image_always(call, photos):
+    """The second start may have other options: the first wrote nothing."""
+    (photos / "broken.xml").write_text("<annotation>")
+    shutil.copy(sorted(photos.glob("*.xml"))[-1], photos / "orphan.xml")
+    code, _, err = call("new", *NEW)
+    assert code == 2 and "broken.xml:1: not XML" in err and not (photos.parent / "photos-detector").exists()
+    code, out, _ = call("new", *NEW, "--epochs", 1, "--on-problem", "skip")
+    assert code == 0 and "left out: 1 x unusable annotation, 1 x image that is not there" in out
+    assert "orphan.jpg: no such file, though it is annotated" in out
+    *_, train, _, _ = out.splitlines()
+    assert train.endswith("--on-problem skip")
+    data = read_data("photos-detector/data/voc.data")
+    assert sorted(path.split("/")[-1] for each in (data.train, data.valid) for path in each.read_text().split()) == [
+        path.name for path in sorted(photos.glob("*.jpg"))
+    ]
 
 
 def test_a_folder_with_coco_json_is_converted_too(call, photos, tmp_path):
@@ -95,8 +114,7 @@ def test_a_folder_with_coco_json_is_converted_too(call, photos, tmp_path):
         (folder / part / "_annotations.coco.json").write_text(json.dumps(content))
     code, out, err = call("new", "coco", "--base", "small.cfg", "--epochs", 1, *CPU)
     assert (code, err) == (0, "")
-    command = "convert_coco --train coco/train/_annotations.coco.json:coco/train --valid coco/valid/"
-    assert command in out
+    assert "$ yolo-darknet convert_coco coco --name coco --out coco-detector/data\n" in out
     data = read_data(next((tmp_path / "coco-detector" / "data").glob("*.data")))
     assert [len(path.read_text().splitlines()) for path in (data.train, data.valid)] == [3, 1]
 

@@ -52,6 +52,15 @@ def test_a_list_is_split_as_its_folder_is_and_names_are_found_beside_it(tmp_path
     assert read_names(tmp_path / "a/all.names") == ["cat", "dog"]
 
 
+def test_a_list_that_the_same_hash_has_split_before_is_named(tmp_path, call):
+    labeled(tmp_path / "images", 100)
+    first = call("split", tmp_path / "images", "--split", 0.3, "--out", tmp_path / "a")[1]
+    again = call("split", tmp_path / "a" / "train.txt", "--split", 0.2, "--out", tmp_path / "b")[1]
+    other = call("split", tmp_path / "a" / "train.txt", "--split", 0.2, "--seed", 1, "--out", tmp_path / "c")[1]
+    assert ["far from that share" in out for out in (first, again, other)] == [False, True, False]
+    assert "--seed 1 splits it anew" in again
+
+
 def test_a_data_file_is_split_anew_and_keeps_its_names_and_its_name(tmp_path, call):
     folder = labeled(tmp_path / "images")
     assert call("split", folder, "--out", tmp_path / "a", "--name", "first")[0] == 0

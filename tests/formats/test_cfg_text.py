@@ -27,6 +27,12 @@ def edited(values, text=TEXT):
     return edit_cfg(text, "a.cfg", values)
 
 
+def test_a_number_written_otherwise_is_no_change():
+    text = TEXT.replace("width=416", "scales=.1, .1")
+    assert edited({0: {"scales": "0.1,0.1", "batch": "64.0"}}, text) == (text, [])
+    assert edited({0: {"scales": "0.1,0.2"}}, text)[0] == text.replace(".1, .1", "0.1,0.2")
+
+
 def test_a_value_changes_on_its_own_line_and_nothing_else():
     text, changes = edited({1: {"filters": "24"}, 2: {"classes": "3"}})
     assert text == TEXT.replace("filters=255", "filters=24").replace("classes=80", "classes=3")

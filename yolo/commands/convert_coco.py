@@ -44,7 +44,7 @@ def main() -> None:
     from yolo.data.convert.coco import plan_coco
     from yolo.data.convert.coco_layout import read_coco_folder
     from yolo.data.convert.conversion import Target, check_target
-    from yolo.data.convert.plan import BOX_KINDS, SHARED
+    from yolo.data.convert.plan import MINOR_KINDS, SHARED
     from yolo.formats.coco_annotations import ENTRY_KINDS
     from yolo.formats.voc_xml import TWICE
 
@@ -57,8 +57,10 @@ def main() -> None:
     target = Target(args.out.resolve(), NAME, title, args.overwrite)
     check_target(target, [each.annotations for each in (*train, *valid)], args.names)
     plan = plan_coco(train, valid, read_classes(args.names) if args.names else None)
-    every = (*BOX_KINDS, *ENTRY_KINDS, TWICE, SHARED)
-    skipped = {"skip-boxes": BOX_KINDS, "stop": (), "skip": every}[args.on_problem]
+    if not (args.train or args.valid or args.require_pictures):
+        plan = plan.without_missing()
+    every = (*MINOR_KINDS, *ENTRY_KINDS, TWICE, SHARED)
+    skipped = {"skip-boxes": MINOR_KINDS, "stop": (), "skip": every}[args.on_problem]
     check_plan(plan, skipped, args.require_pictures, ("--train", "--valid") if valid else ("--train",))
     _require_folders(("--train", train, plan.train), ("--valid", valid, plan.valid))
     plan, split = split_of(plan, target.out, args)

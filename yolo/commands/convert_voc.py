@@ -43,7 +43,7 @@ def main() -> None:
     from yolo.cfg import read_classes
     from yolo.data.convert.conversion import Target, check_target
     from yolo.data.convert.notes import require_any_image
-    from yolo.data.convert.plan import BOX_KINDS
+    from yolo.data.convert.plan import MINOR_KINDS, NOT_THERE
     from yolo.data.convert.voc import ALL_KINDS, plan_voc
 
     title = args.name or (Path(args.folders[0]).resolve().name if args.folders else NAME)
@@ -51,7 +51,9 @@ def main() -> None:
     check_target(target, _image_set_files(args), args.names)
     source = _source(args)
     plan = plan_voc(source, read_classes(args.names) if args.names else None)
-    skipped = {"skip-boxes": BOX_KINDS, "stop": (), "skip": ALL_KINDS}[args.on_problem]
+    if not (args.train or args.valid or args.require_pictures):  # an image set may be scored without its images
+        plan = plan.without_missing()
+    skipped = {"skip-boxes": MINOR_KINDS, "stop": (), "skip": (*ALL_KINDS, NOT_THERE)}[args.on_problem]
     check_plan(plan, skipped, args.require_pictures, ("--train", "--valid") if args.valid else ("--train",))
     if not plan.names:
         raise DatasetError("no annotation of these sets has a usable object, nothing was written")
@@ -116,8 +118,8 @@ def add_conversion_options(parser: argparse.ArgumentParser, boxes: str, rest: st
         choices=("skip-boxes", "stop", "skip"),
         default="skip-boxes",
         help="what to do with anything that cannot become a label, besides listing it. skip-boxes (default): leave out "
-        f"boxes {boxes}, stop for any other problem. stop: stop for any problem. skip: leave out anything ({rest}). A "
-        "command that stops writes nothing",
+        f"boxes {boxes}, and annotations in DIR without an image, stop for any other problem. stop: stop for any "
+        f"problem. skip: leave out anything ({rest}). A command that stops writes nothing",
     )
     add_split_options(parser)
     add(

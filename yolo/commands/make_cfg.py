@@ -11,6 +11,7 @@ example:
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from yolo.cfg import DataFile, read_data
@@ -72,14 +73,15 @@ def next_commands(cfg: Path, path: Path, data: DataFile) -> list[str]:
         path: of the .data file.
         data: what the file holds.
     """
-    best = (data.backup or Path(DEFAULT_BACKUP)) / f"{cfg.stem}_best.weights"
-    commands = [f"yolo-darknet train --cfg {cfg} --data {path}"]
+    kept = "last" if data.valid is None else "best"
+    best = (data.backup or Path(DEFAULT_BACKUP)) / f"{cfg.stem}_{kept}.weights"
+    of_cfg, of_data, weights = (shlex.quote(str(each)) for each in (cfg, path, best))
+    commands = [f"yolo-darknet train --cfg {of_cfg} --data {of_data}"]
     if data.valid is not None:
-        commands.append(f"yolo-darknet evaluate --cfg {cfg} --weights {best} --data {path} --report report")
-    else:
-        best = best.with_name(f"{cfg.stem}_last.weights")
+        commands.append(f"yolo-darknet evaluate --cfg {of_cfg} --weights {weights} --data {of_data} --report report")
     if data.names is not None:
-        commands.append(f"yolo-darknet detect --cfg {cfg} --weights {best} --names {data.names} IMAGE --out out")
+        names = shlex.quote(str(data.names))
+        commands.append(f"yolo-darknet detect --cfg {of_cfg} --weights {weights} --names {names} IMAGE --out out")
     return commands
 
 

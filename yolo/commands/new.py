@@ -20,14 +20,17 @@ import json
 import re
 import shlex
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 from yolo.cfg import DataFile, read_cfg, read_data, read_names
+from yolo.commands.convert_voc import data_set_name, share
 from yolo.console import (
     add_device_option,
     cfg_file,
@@ -40,6 +43,9 @@ from yolo.console import (
 )
 from yolo.errors import DatasetError, OutputError
 from yolo.files import locked, write_text
+
+if TYPE_CHECKING:
+    from yolo.data.convert.recognize import AnnotationKind
 
 LOCK = ".new.lock"
 OPTIONS_FILE = "new.json"  # the options of the first start
@@ -76,8 +82,7 @@ def main() -> None:
         stop("found one of --width and --height, expected both or none")
     name = args.name or re.sub(r"\s+", "_", args.folder.resolve().name)
     out = args.out or Path(f"{name}-detector")
-    out.mkdir(parents=True, exist_ok=True)
-    with locked(out / LOCK):
+    with _at_work(out):
         _check_options(out, args, name)
         data_file = _converted(args, out, name)
         data = read_data(data_file)
@@ -90,6 +95,23 @@ def main() -> None:
             for step in steps:
                 _run(step)
     _say_end(steps, cfg, data, args.go)
+
+
+@contextmanager
+def _at_work(out: Path) -> Iterator[None]:
+    """Hold OUT, created if it is new. It goes again if nothing was converted: the input was wrong."""
+    is_new = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(out / LOCK):
+            try:
+                yield
+            finally:
+                if not (out / "data").exists():
+                    (out / OPTIONS_FILE).unlink(missing_ok=True)
+    finally:
+        if is_new and not any(out.iterdir()):
+            out.rmdir()
 
 
 def _say_end(steps: list[Step], cfg: Path, data: DataFile, done: bool) -> None:
@@ -128,31 +150,35 @@ def _converted(args: argparse.Namespace, out: Path, name: str) -> Path:
 
 
 def _convert_step(args: argparse.Namespace, out: Path, name: str) -> Step:
-    from yolo.data.convert.recognize import AnnotationKind, annotations_of, coco_files
+    from yolo.data.convert.recognize import AnnotationKind, annotations_of
 
     kind = annotations_of(args.folder)
     common = ("--name", name, "--out", str(out))
     seed = ("--seed", str(args.seed))
     split = ("--split", f"{args.split or SCORED_SHARE:g}", *seed)
-    if kind is AnnotationKind.VOC:
-        divided = args.split is None and _voc_is_divided(args.folder)
-        command, options = "convert_voc", (str(args.folder), *(() if divided else split))
-    elif kind is AnnotationKind.COCO:
-        pairs = [(f"{each.path}:{each.images}", each.scored) for each in coco_files(args.folder)]
-        train, valid = ([pair for pair, scored in pairs if scored is wanted] for wanted in (False, True))
-        if args.split is not None or not train:
-            train, valid = train + valid, []
-        command, options = "convert_coco", ("--train", *train, *(("--valid", *valid) if valid else split))
-    else:  # `split` takes the folder's own division, or the same share
-        command, options = "split", (str(args.folder), *(split if args.split is not None else seed))
-    return Step(f"labels and lists from {kind.value}", command, (*options, *common), out / "voc.data")
+    if kind is AnnotationKind.LABELS:  # `split` takes the folder's own division, or the same share
+        command, made, options = "split", name, (split if args.split is not None else seed)
+    else:
+        command, made = ("convert_voc", "voc") if kind is AnnotationKind.VOC else ("convert_coco", "coco")
+        divided = args.split is None and _is_divided(args.folder.resolve(), kind)
+        options = (*(() if divided else split), *_left_out(args.on_problem))
+    options = (str(args.folder), *options, *common)
+    return Step(f"labels and lists from {kind.value}", command, options, out / f"{made}.data")
 
 
-def _voc_is_divided(folder: Path) -> bool:
-    """Whether a folder of VOC XML says itself which images are for scoring."""
+def _left_out(on_problem: str | None) -> tuple[str, ...]:
+    """Return the option of the converters and of training for what is broken."""
+    return () if on_problem is None else ("--on-problem", on_problem)
+
+
+def _is_divided(folder: Path, kind: AnnotationKind) -> bool:
+    """Whether a folder of VOC XML or COCO JSON says itself which images are for scoring."""
+    from yolo.data.convert.coco_layout import read_coco_folder
+    from yolo.data.convert.recognize import AnnotationKind
     from yolo.data.convert.voc_layout import read_folder
 
-    return bool(read_folder(folder.resolve(), whole=False).valid)
+    read = read_folder if kind is AnnotationKind.VOC else read_coco_folder
+    return bool(read(folder, whole=False).valid)
 
 
 def _cfg_step(args: argparse.Namespace, data_file: Path, data: DataFile, cfg: Path) -> Step:
@@ -192,11 +218,13 @@ def _last_steps(args: argparse.Namespace, data_file: Path, data: DataFile, cfg: 
     """Return the steps after the cfg: train, score, draw."""
     out, weights = cfg.parent, _best_weights(cfg, data)
     device = ("--device", args.device)
+    broken = _left_out(args.on_problem)
     start = ("--weights", str(args.weights), "--cutoff", "auto") if args.weights else ()
     network = ("--cfg", str(cfg))
     steps = [
         Step(
-            "training", "train", (*network, "--data", str(data_file), *start, "--out", str(out / "run"), *device),
+            "training", "train",
+            (*network, "--data", str(data_file), *start, "--out", str(out / "run"), *device, *broken),
             out / "run" / f"{cfg.stem}_last.weights",
         )
     ]  # fmt: skip
@@ -302,17 +330,19 @@ def _check_options(out: Path, args: argparse.Namespace, cfg_name: str) -> None:
     different = [name for name in given if given[name] != before.get(name)]
     if different:
         name = different[0]
+        earlier, now = (_option_text(name, options.get(name)) for options in (before, given))
         raise OutputError(
-            f"{out}: found a start with {name}={before.get(name)}, expected {given[name]}; "
-            "--out takes another folder for other options"
+            f"{out}: found a start with {earlier}, expected {now}; --out takes another folder for other options"
         )
 
 
-def _share(text: str) -> float:
-    number = positive(text)
-    if number >= 1:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number above 0 and below 1, such as 0.2")
-    return number
+def _option_text(name: str, value: object) -> str:
+    if name == "folder":
+        return f"DIR {value}"
+    option = f"--{name.replace('_', '-')}"
+    if value is None:
+        return f"no {option}"
+    return f"{option} {value:g}" if isinstance(value, float) else f"{option} {value}"
 
 
 def _arguments() -> argparse.Namespace:
@@ -321,7 +351,7 @@ def _arguments() -> argparse.Namespace:
     add("folder", type=Path, metavar="DIR", help="images and their annotations")
     add("--go", action="store_true", help="train, score and draw, too; or go on with it after an interruption")
     add("--out", type=new_folder, metavar="OUT", help="where everything goes; default: NAME-detector")
-    add("--name", metavar="NAME", help="of the cfg and the weights; default: the folder's name")
+    add("--name", type=data_set_name, metavar="NAME", help="of the cfg and the weights; default: the folder's name")
     add("--base", type=cfg_file, metavar="CFG", help="the network: a cfg, or the name of one in the package")
     add(
         "--weights", type=weights_file, metavar="FILE",
@@ -330,8 +360,12 @@ def _arguments() -> argparse.Namespace:
     add("--width", type=whole_number(1), metavar="W", help="of the network input")
     add("--height", type=whole_number(1), metavar="H")
     add("--epochs", type=positive, metavar="N", help="passes over the training images")
-    add("--split", type=_share, metavar="F",
+    add("--split", type=share, metavar="F",
         help=f"share of the images to score on; default: DIR's own division, else {SCORED_SHARE:g}")  # fmt: skip
     add("--seed", type=whole_number(0), default=0, metavar="N", help="of --split; default 0")
+    add(
+        "--on-problem", choices=("stop", "skip"),
+        help="broken annotations and images: stop (default), or leave them out and list them",
+    )  # fmt: skip
     add_device_option(parser)
     return parser.parse_args()

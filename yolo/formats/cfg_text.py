@@ -65,7 +65,15 @@ def edit_cfg(text: str, path: str, values: Mapping[int, Mapping[str, str | None]
 
 
 def _same(written: str, value: str) -> bool:
-    return "".join(written.split()) == "".join(value.split())
+    """Whether two values are equal: as text without spaces, or as lists of numbers (.1 is 0.1)."""
+    texts = ["".join(each.split()) for each in (written, value)]
+    if texts[0] == texts[1]:
+        return True
+    try:
+        one, other = ([float(each) for each in text.split(",")] for text in texts)
+    except ValueError:
+        return False
+    return one == other
 
 
 def _with_value(line: str, value: str) -> str:

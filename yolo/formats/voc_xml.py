@@ -130,7 +130,7 @@ def _parse(path: str | Path) -> Element:
     if b"<!DOCTYPE" in data:
         raise DatasetError(f"{path}: declares a document type, which may hide entities")
     if b"\0" in data:
-        raise DatasetError(f"{path}: has zero bytes, expected XML in UTF-8")
+        raise DatasetError(f"{path}: has zero bytes, as UTF-16 has, expected XML in UTF-8")
     try:
         return ElementTree.fromstring(data)
     except ElementTree.ParseError as error:

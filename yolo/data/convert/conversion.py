@@ -1,5 +1,6 @@
 """From a plan to files: split it, find homes for its labels, write everything, and say what was done."""
 
+import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +18,10 @@ from yolo.data.convert.ownership import (
     require_own_lists,
 )
 from yolo.data.convert.plan import LabelHome, Plan, PlannedFiles, planned_files, write_files
-from yolo.data.convert.splitting import Split, split_plan
+from yolo.data.convert.splitting import Split, group_of, split_plan
 
 LISTS = ("train.txt", "valid.txt", "difficult.txt", "problems.txt", "repairs.txt", RECORD)  # files in --out
+MOST_DEVIATIONS = 3.0  # standard deviations, of the number of images that a split by chance scores on
 SHOWN_MOVED = 5  # images that a split moved, in its line
 
 
@@ -94,11 +96,24 @@ def split_note(plan: Plan, split: Split) -> list[str]:
     images = len(plan.train) + len(plan.valid)
     share = f"{len(plan.valid)} of {images} images ({len(plan.valid) / images:.1%})"
     lines = [f"split: {share} to score on, by a hash of their names, share {split.share:g}, seed {split.seed}"]
+    if _is_unlikely(plan, split):
+        lines.append(
+            f"  far from that share: an earlier split with seed {split.seed} may have made this list; "
+            f"--seed {split.seed + 1} splits it anew"
+        )
     if split.moved:
         names = sorted(split.moved)
         shown = ", ".join([*names[:SHOWN_MOVED], *(["..."] if len(names) > SHOWN_MOVED else [])])
         lines.append(f"  moved, so that classes are in both lists: {shown}")
     return lines
+
+
+def _is_unlikely(plan: Plan, split: Split) -> bool:
+    """Whether the hashes put far more or fewer images in the list to score on than its share, as in a split list."""
+    groups, scored = ({group_of(image.key) for image in images} for images in (plan.train + plan.valid, plan.valid))
+    scored = len(scored) - sum(1 if to_valid else -1 for to_valid in split.moved.values())
+    expected = split.share * len(groups)
+    return abs(scored - expected) > MOST_DEVIATIONS * math.sqrt(expected * (1 - split.share))
 
 
 def place_lines(homes: dict[Path, LabelHome], target: Target) -> list[str]:

@@ -4,13 +4,15 @@
 Darknet needs, and `write_files` writes them. `ownership.py` stands between the two: it replaces nothing of others.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -30,7 +32,9 @@ OUTSIDE = "box outside the image"
 SHARED = "images that share a label file"
 CLIPPED = "box cut at the border"
 UNKNOWN = "unknown class"
+NOT_THERE = "image that is not there"
 BOX_KINDS = (NO_AREA, OUTSIDE, UNKNOWN)  # of one box; the others concern a file or an entry
+MINOR_KINDS = (*BOX_KINDS, NOT_THERE)  # left out unless a user wants to stop
 POOL_FROM = 1000  # items; fewer take less time than starting processes
 POOL_CHUNK = 250  # items that a process gets at once
 MAX_PROCESSES = 8  # with more, the disk limits the speed
@@ -88,6 +92,15 @@ class Plan:
     names: tuple[str, ...]
     problems: tuple[Problem, ...]
     repairs: tuple[Problem, ...] = ()
+
+    def without_missing(self) -> Plan:
+        """Return a plan whose missing images are problems instead; the plan itself if no image is there."""
+        train, valid = (tuple(each for each in images if each.is_there) for images in (self.train, self.valid))
+        if not (train or valid):
+            return self
+        gone = dict.fromkeys(each for each in self.train + self.valid if not each.is_there)
+        problems = tuple(Problem(NOT_THERE, f"{each.path}: no such file, though it is annotated") for each in gone)
+        return replace(self, train=train, valid=valid, problems=self.problems + problems)
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,13 @@
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError
 
 BEGINNING = 2**16  # bytes of a file that tell what it is
 LABEL_LINE = re.compile(rb"\s*[0-9]+(\s+[0-9.eE+-]+){4}\s*")
-SCORED = re.compile("val|test")  # in the path of a JSON file: its images are for scoring
 
 
 class AnnotationKind(Enum):
@@ -21,15 +18,6 @@ class AnnotationKind(Enum):
     VOC = "VOC XML"
     COCO = "COCO JSON"
     LABELS = "label files"
-
-
-@dataclass(frozen=True)
-class FoundCocoFile:
-    """A COCO file, the folder that its file names are relative to, and whether its path says that it is for scoring."""
-
-    path: Path
-    images: Path
-    scored: bool
 
 
 def annotations_of(folder: Path) -> AnnotationKind:
@@ -44,32 +32,6 @@ def annotations_of(folder: Path) -> AnnotationKind:
     raise DatasetError(
         f"{folder}: found no annotations, expected images with VOC XML, COCO JSON or label files (class x y w h)"
     )
-
-
-def coco_files(folder: Path) -> list[FoundCocoFile]:
-    """Return the COCO files of a folder, each with the folder of its images.
-
-    Raises DatasetError for a file none of whose images is in the folder.
-    """
-    from yolo.formats.json_file import read_json
-
-    files = list(_files(folder))
-    places: dict[str, list[Path]] = {}
-    for path in files:
-        if path.suffix.lower() in IMAGE_ENDINGS:
-            places.setdefault(path.name, []).append(path)
-    found = []
-    for path in (each for each in files if _kind(each) is AnnotationKind.COCO):
-        names = [image["file_name"] for image in read_json(path)["images"][:1] if "file_name" in image]
-        homes = [place for name in names for place in places.get(Path(name).name, ()) if str(place).endswith(name)]
-        if not homes:
-            missing = names[0] if names else "with a file_name"
-            raise DatasetError(f"{path}: found no image {missing} in {folder}, expected it there")
-        # of several images of that name, the one nearest to the JSON file
-        home = max(homes, key=lambda place: len(os.path.commonpath([place, path])))
-        images = Path(str(home)[: -len(names[0])])
-        found.append(FoundCocoFile(path, images, SCORED.search(str(path.relative_to(folder)).lower()) is not None))
-    return found
 
 
 def _files(folder: Path) -> Iterator[Path]:
