@@ -4,14 +4,22 @@
 yolov5, deepstream, hank, nms, tensorrt. The ending of --out decides the kind of file: .onnx, .xml, .pt2, .torchscript.
 The file is run on other images than the exporter saw; one that differs from PyTorch is not kept.
 
+--precision int8 --calibrate LIST quantizes: ONNX with QuantizeLinear and DequantizeLinear, or OpenVINO IR. --data
+scores the file before and after. While int8 loses more AP than --max-drop, its most sensitive layers go back to
+float32; a file that still loses more is not kept.
+
 example, for OpenCV, whose version 5 reads no .cfg and .weights:
   yolo-darknet export --cfg yolov4-tiny --weights yolov4-tiny --names coco --for opencv --out yolov4-tiny.onnx
+int8 for OpenVINO, calibrated on some of the training images, scored on the valid list:
+  yolo-darknet export --cfg a.cfg --weights a.weights --precision int8 --calibrate some.txt --data a.data --out a.xml
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yolo.cfg import read_classes, read_names
@@ -31,13 +39,14 @@ from yolo.named_files import find_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
-    from yolo.deploy.export import ExportResult
+    from yolo.deploy.export import ExportOptions, ExportResult
     from yolo.model.network import Network
 
 DEFAULT_OPSET = 13
-PRECISIONS = ("float32", "fp16", "int8")
+INT8 = "int8"
+PRECISIONS = ("float32", "fp16", INT8)
+MAX_DROP = 0.005  # of AP
 DYNAMIC = "dynamic"
 
 
@@ -63,8 +72,40 @@ def main() -> None:
         nms_thresh=args.nms,
     )
     sources = describe_files(cfg=args.cfg, weights=args.weights)
-    result = export_network(network, names, args.out, options, sources)
+    if args.precision == INT8 or args.data:
+        result = _export_scored(args, network, names, options, sources)
+    else:
+        result = export_network(network, names, args.out, options, sources)
     _print(args, network, result)
+
+
+def _export_scored(
+    args: argparse.Namespace, network: Network, names: Sequence[str], options: ExportOptions, sources: dict[str, str]
+) -> ExportResult:
+    """Export with scores before and after, and print them."""
+    from yolo.letterbox import letterboxed, stretched
+    from yolo.quantize.calibration import read_calibration
+    from yolo.quantize.report import errors_table, versions_table
+    from yolo.quantize.scored_export import Judge, check_scored_options, export_scored
+    from yolo.quantize.scoring import read_scored
+
+    check_scored_options(network, args.out, options)
+    judge = Judge(read_scored(args.data, network), args.max_drop) if args.data else None
+    calibration = []
+    if args.calibrate:
+        size = network.input.height, network.input.width
+        placed = letterboxed if options.letterbox else stretched
+        calibration = read_calibration(args.calibrate, network.input.channels, size, placed)
+    exported = export_scored(
+        network, names, args.out, options, sources,
+        calibration=calibration, judge=judge, report=lambda line: print(f"{line} ...", file=sys.stderr),
+    )  # fmt: skip
+    if exported.errors:
+        print(errors_table(exported.errors, exported.versions[-1].float_layers))
+    print(versions_table(exported.versions))
+    if judge:
+        print(f"AP of COCO on {counted(len(judge.images), 'image')} of {args.data}, loss at most {args.max_drop:g}")
+    return exported.result
 
 
 def _names(args: argparse.Namespace, network: Network) -> Sequence[str]:
@@ -103,8 +144,9 @@ def _print(args: argparse.Namespace, network: Network, result: ExportResult) -> 
         print(f"  output  {name} {_shape(shape, args)}: {content}")
     numbers = f"0 to {network.classes - 1}: no --names, and no .names file beside the model"
     print(f"  names   {args.names or numbers}")
+    reference = "the int8 file that was scored" if args.precision == INT8 else "PyTorch"
     print(
-        f"checked on {counted(result.images, 'image')}: the largest difference from PyTorch is "
+        f"checked on {counted(result.images, 'image')}: the largest difference from {reference} is "
         f"{result.difference:.1e} of the largest value (limit {result.limit:.0e})"
     )
 
@@ -141,6 +183,18 @@ def _arguments() -> argparse.Namespace:
     )  # fmt: skip
     add("--precision", choices=PRECISIONS, default="float32", help="of the weights in the file; default float32")
     add(
+        "--calibrate", type=Path, metavar="LIST",
+        help="--precision int8: images like those that it will see, a list or a folder; 30 to 300",
+    )  # fmt: skip
+    add(
+        "--data", "--score", type=Path, metavar="DATA",
+        help="--precision fp16, int8: score before and after on a .data file's valid list, or on a list",
+    )  # fmt: skip
+    add(
+        "--max-drop", type=fraction, default=MAX_DROP, metavar="AP",
+        help=f"--data: keep no file that loses more of COCO's AP, 0 to 1; default {MAX_DROP:g}",
+    )  # fmt: skip
+    add(
         "--batch", type=_batch, default=1, metavar=f"N|{DYNAMIC}",
         help=f"images at a time; {DYNAMIC}: any number; default 1",
     )  # fmt: skip
@@ -159,4 +213,11 @@ def _arguments() -> argparse.Namespace:
     )  # fmt: skip
     add_dialect_option(parser, "layers, placement of the image (pjreddie: --letterbox)")
     add_set_option(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.precision == INT8 and args.calibrate is None:
+        parser.error("argument --calibrate: expected a list of images to calibrate with, for --precision int8")
+    if args.precision != INT8 and args.calibrate is not None:
+        parser.error("argument --calibrate: expected --precision int8")
+    if args.precision == "float32" and args.data is not None:
+        parser.error("argument --data: expected --precision fp16 or int8; evaluate scores the network itself")
+    return args

@@ -93,7 +93,7 @@ def export_network(
         path = Path(folder) / out.name
         _write(network, layout, path, options, metadata)
         result = _checked(network, layout, path, out, options)
-        _move(path, out)
+        move_file(path, out)
     return result
 
 
@@ -142,7 +142,7 @@ def _checked(network: Network, layout: Layout, path: Path, out: Path, options: E
             f"{out}: found a file that differs from torch by {worst:.1e} of the largest value, expected at most "
             f"{limit:.0e}; it was not kept"
         )
-    return ExportResult(layout, shapes, worst, limit, count, _total_bytes(path))
+    return ExportResult(layout, shapes, worst, limit, count, total_bytes(path))
 
 
 def _difference(
@@ -158,10 +158,12 @@ def _files(path: Path) -> list[Path]:
     return [path.with_suffix(".bin"), path] if path.suffix == OPENVINO else [path]
 
 
-def _total_bytes(path: Path) -> int:
+def total_bytes(path: Path) -> int:
+    """Return the bytes of an exported file and of what belongs to it."""
     return sum(each.stat().st_size for each in _files(path))
 
 
-def _move(path: Path, out: Path) -> None:
+def move_file(path: Path, out: Path) -> None:
+    """Give an exported file, and what belongs to it, its name, in the place of an older file."""
     for written, final in zip(_files(path), _files(out), strict=True):
         os.replace(written, final)

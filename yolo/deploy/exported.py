@@ -28,7 +28,8 @@ class ExportedNetwork(nn.Module):
 
     Attributes:
         description: What the file's metadata say.
-        input, heads, head_settings, classes, tree: As a Network's. A class hierarchy is already resolved in the file.
+        input, heads, layers, head_settings, classes, tree: As a Network's. A class hierarchy is already resolved in
+            the file.
     """
 
     def __init__(self, description: FileDescription, run: Callable[[Tensor], list[Tensor]]) -> None:
@@ -37,6 +38,7 @@ class ExportedNetwork(nn.Module):
         self.description = description
         self.input = InputSettings(height, width, description.channels, description.letterbox)
         self.heads = (0,)
+        self.layers = nn.ModuleList([nn.Identity()])  # in the place of a head: the file decodes itself
         self.head_settings = (NmsSettings(description.nms_kind, description.beta_nms),)
         self.classes = len(description.names)
         self.tree = None

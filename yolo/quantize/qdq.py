@@ -1,0 +1,75 @@
+"""A float32 ONNX file → int8: QuantizeLinear and DequantizeLinear around each convolution, by ONNX Runtime's quantizer.
+
+Only the weights and the inputs of convolutions are rounded; their outputs stay exact until they enter the next one, so
+each value is rounded once. Biases and decoding stay in float32.
+"""
+
+import warnings
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from yolo.extras import import_extra
+from yolo.files import replacing
+from yolo.quantize.simulation import Range
+
+NODE_PREFIX, NODE_SUFFIX = "/network/", "/Conv"  # the exporter's name of the node of a convolution, around ours
+
+
+def write_qdq(
+    source: Path,
+    out: Path,
+    ranges: Mapping[str, Range],
+    float_layers: Collection[int],
+    metadata: Mapping[str, str],
+    signed: bool,
+) -> None:
+    """Write an int8 version of a float32 ONNX file.
+
+    Args:
+        source: As `export_network` writes it, with opset 13 or newer.
+        out: The file.
+        ranges: Of the inputs of convolutions, by name, see `activation_ranges`.
+        float_layers: Numbers of the layers that stay in float32.
+        metadata: Texts to store in the file.
+        signed: Use int8 where activations are never negative, too, instead of uint8.
+
+    Raises:
+        MissingPackageError: onnx or onnxruntime is not installed.
+        OSError: The file cannot be written.
+    """
+    onnx = import_extra("onnx", "export", "--precision int8")
+    quantization = import_extra("onnxruntime.quantization", "export", "--precision int8")
+    model = onnx.load(source)
+    int8, uint8 = quantization.QuantType.QInt8, quantization.QuantType.QUInt8
+    nodes, limits, overrides = [], {}, {}
+    for node in model.graph.node:
+        name = node.name.removeprefix(NODE_PREFIX).removesuffix(NODE_SUFFIX).replace("/", ".")
+        if node.op_type != "Conv" or name not in ranges or int(name.split(".")[1]) in float_layers:
+            continue
+        nodes.append(node.name)
+        unsigned = not ranges[name].negative and not signed
+        top = np.float32(ranges[name].top)
+        limits[node.input[0]] = (np.float32(0) if unsigned else -top, top)
+        if unsigned:
+            overrides[node.input[0]] = [{"quant_type": uint8, "symmetric": False}]
+    if nodes:  # without any, the quantizer takes all
+        data = quantization.TensorsData(quantization.CalibrationMethod.MinMax, limits)
+        options = {
+            "OpTypesToExcludeOutputQuantization": ["Conv"],
+            "QuantizeBias": False,
+            "ActivationSymmetric": True,
+            "QDQKeepRemovableActivations": True,
+            "TensorQuantOverrides": overrides,
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            quantizer = quantization.QDQQuantizer(
+                model, True, False, int8, int8, data, nodes, [], ["Conv"], extra_options=options
+            )
+            quantizer.quantize_model()
+        model = quantizer.model.model
+    onnx.helper.set_model_props(model, dict(metadata))
+    with replacing(out) as file:
+        file.write(model.SerializeToString())
