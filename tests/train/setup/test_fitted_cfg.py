@@ -150,7 +150,9 @@ def test_the_schedule_by_hand():
     }  # fmt: skip
     assert schedule_values(net, classes=1, images=9000)["max_batches"] == "9000"
     short = schedule_values(net, classes=1, images=100, epochs=4)
-    assert (short["max_batches"], short["steps"], short["burn_in"]) == ("50", "40,45", "1")
+    assert (short["max_batches"], short["steps"], short["burn_in"]) == ("50", "40,45", "25")  # half of the base's run
+    published = parse_cfg(DETECTOR.replace("max_batches=100", "max_batches=500200"), "x.cfg")[0]
+    assert schedule_values(published, classes=1, images=100, epochs=48)["burn_in"] == "5"  # a tenth of 6,000 steps
     testing = parse_cfg(DETECTOR.replace("batch=8", "batch=1"), "x.cfg")[0]
     assert schedule_values(testing, 1, 1)["batch"] == "64"
 

@@ -187,7 +187,8 @@ def schedule_values(net: Section, classes: int, images: int, epochs: float | Non
     """Return batch, max_batches, steps, scales and burn_in of [net].
 
     max_batches follows AlexeyAB's advice, or `epochs`. Where the policy is steps, the rate drops at 80 and 90 %.
-    burn_in is the base's; a run of fewer than 6,000 steps gets a burn_in that is shorter in proportion.
+    burn_in is the base's. In a run that is shorter than the base's own, or than 6,000 steps if the base has more, it is
+    shorter in proportion.
 
     Args:
         net: [net] of the base cfg.
@@ -207,7 +208,8 @@ def schedule_values(net: Section, classes: int, images: int, epochs: float | Non
         values["scales"] = ",".join([DROP_FACTOR] * len(DROPS))
     burn_in = net.integer("burn_in", 0)
     if burn_in:
-        values["burn_in"] = str(min(burn_in, max(1, round(burn_in * steps / LEAST_STEPS))))
+        usual = min(LEAST_STEPS, net.integer("max_batches", 0) or LEAST_STEPS)
+        values["burn_in"] = str(min(burn_in, max(1, round(burn_in * steps / usual))))
     return values
 
 
