@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from yolo.errors import WeightsError
+from yolo.errors import DatasetError, WeightsError
 from yolo.named_files import (
     PublishedFile,
     cutoff_of,
     download,
+    find_names,
     find_weights,
     published_files,
 )
@@ -162,3 +163,12 @@ def test_the_cutoff_is_in_a_backbones_name():
     assert cutoff_of(Path("weights/darknet53.conv.74")) == 74
     for other in (None, Path("conv.74"), Path("a.conv.74/x.weights"), Path("a.conv.x")):
         assert cutoff_of(other) is None
+
+
+def test_only_a_shipped_cfg_has_the_names_of_the_data_set_that_it_was_published_for(tmp_path, project):
+    own, weights = tmp_path / "mine.cfg", tmp_path / "mine.weights"
+    with pytest.raises(DatasetError, match="mine.cfg: found no .data or .names file with 3 names beside the model"):
+        find_names(own, weights, 3)
+    (tmp_path / "three.names").write_text("a\nb\nc\n")
+    assert find_names(own, weights, 3) == tmp_path / "three.names"
+    assert find_names(project / "cfg" / "yolov3.cfg", weights, 80) == project / "data" / "coco.names"

@@ -86,7 +86,8 @@ def find_names(cfg: Path, weights: Path, classes: int) -> Path:
     own = [folder / f"{stem}.names" for folder in folders for stem in stems]
     said = [names for folder in folders for data in sorted(folder.glob("*.data")) if (names := _names_of(data))]
     lying = [path for folder in folders for path in sorted(folder.glob("*.names"))]
-    is_shipped = shipped_files(".cfg").get(cfg.stem, cfg).resolve() == cfg.resolve()
+    shipped = shipped_files(".cfg").get(cfg.stem)
+    is_shipped = shipped is not None and shipped.resolve() == cfg.resolve()
     published = shipped_files(".names").get(SHIPPED_CLASSES.get(classes, cfg.stem)) if is_shipped else None
     for candidates in (own, [published] if published else [], said, lying):
         counts = {path: len(read_names(path)) for path in candidates if path.is_file()}

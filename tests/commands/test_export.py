@@ -46,7 +46,7 @@ def test_wrong_options_of_export(call, case):
     (case / "three.names").write_text("a\nb\nc\n")
     one_line(export("--out", "a.onnx", "--names", "three.names"), "three.names: found 3 names, expected 2")
     (case / "file").write_text("")
-    one_line(export("--out", "file/a.onnx"), "file: File exists")
+    one_line(export("--out", "file/a.onnx"), "file: found a file, expected a folder to write to")
     assert not (case / "a.onnx").exists()
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from yolo.defaults import DEFAULT_ENGINE, DEFAULT_PRECISION, NMS_THRESH, SCORE_THRESH
 from yolo.detect.inputs import ImageLike, image_pixels
@@ -58,6 +58,7 @@ class Detector:
             raise ValueError(f"found {counted(len(names), 'name')}, expected {expected}")
         self.network = network.eval()
         self.engine = build_engine(network, engine, precision) if isinstance(engine, str) else engine
+        self.sparse_heads = _sparse_heads(network)
         self.names = tuple(names)
         self.score_thresh = score_thresh
         self.nms_thresh = nms_thresh
@@ -132,9 +133,8 @@ class Detector:
 
     def _predictions(self, raw: list[Tensor]) -> Iterator[Predictions]:
         """Yield the Predictions of each image on the CPU, with all that can have a score above the threshold."""
-        heads = [self.network.layers[index] for index in self.network.heads]
-        sparse = all(isinstance(head, YoloHead) and not head.new_coords for head in heads)
-        if sparse and all(map_.device.type == "cpu" for map_ in raw):
+        heads = self.sparse_heads
+        if heads and all(map_.device.type == "cpu" for map_ in raw):
             for maps in zip(*raw, strict=True):
                 parts = [head.decode_likely(map_, self.score_thresh) for head, map_ in zip(heads, maps, strict=True)]
                 yield Predictions(*map(torch.cat, zip(*parts, strict=True)))
@@ -144,3 +144,11 @@ class Detector:
             class_probs = best_class_one_hot(predictions.class_probs, self.tree)
             predictions = predictions._replace(class_probs=class_probs)
         yield from on_cpu(predictions, self.score_thresh)
+
+
+def _sparse_heads(network: nn.Module) -> list[YoloHead]:
+    """Return the heads that decode likely boxes alone; none if one cannot, or for an exported file, which decodes."""
+    if not isinstance(network, Network):
+        return []
+    heads = [network.layers[index] for index in network.heads]
+    return heads if all(isinstance(head, YoloHead) and not head.new_coords for head in heads) else []
