@@ -141,6 +141,16 @@ def test_control_characters_of_strangers_are_printed_as_escapes(capsys):
     assert err.endswith(f"error: {SHOWN}\\nsecond line\n")
 
 
+def test_a_file_name_that_the_file_system_cannot_hold_is_one_line(capsys, monkeypatch):
+    # what LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 does: names of files are ASCII
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "ascii")
+    assert code_of(lambda: "猫.jpg".encode("ascii")) == 2
+    expected = "error: found the file name '猫.jpg', which this Python writes as ascii, expected PYTHONUTF8=1\n"
+    assert capsys.readouterr().err == expected
+    with pytest.raises(UnicodeEncodeError):  # a mistake in the program
+        run(lambda: "猫".encode("cp1252"))
+
+
 def test_a_progress_line_can_be_overwritten(capsys):
     with safe_output():
         print("\r\x1b[Kstep 1 \x1b[31m\x07", end="\x1b[A", file=sys.stderr)

@@ -131,6 +131,11 @@ def _run(main: Callable[[], None]) -> None:
         stop(missing_file(str(error.filename), sys.argv) if error.filename else str(error))
     except OSError as error:  # an unreadable file, a full disk
         stop(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except UnicodeEncodeError as error:  # a file's name, as `SafeStream` prints every letter
+        encoding = sys.getfilesystemencoding()
+        if error.encoding != encoding:
+            raise
+        stop(f"found the file name {error.object!r}, which this Python writes as {encoding}, expected PYTHONUTF8=1")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)

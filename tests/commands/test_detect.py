@@ -189,5 +189,12 @@ def test_the_first_command_of_the_readme_needs_no_download(call, project, tmp_pa
     model = ("--cfg", "shapes-small", "--weights", weights, "--device", "cpu")
     code, out, err = call("detect", *model, image, "--out", tmp_path / "out")
     assert (code, err) == (0, f"names: {project / 'data/shapes.names'}\n")
-    assert sorted(line.split()[0] for line in out.splitlines()[1:-1]) == ["circle", "square", "square", "triangle"]
+    assert sorted(line.split()[0] for line in out.splitlines()[1:-1]) == [
+        "circle",
+        "circle",
+        "square",
+        "square",
+        "triangle",
+        "triangle",
+    ]
     assert (tmp_path / "out" / "shapes.png").exists()

@@ -1,5 +1,7 @@
 """yolo.train.log.chart: the lines, limits and labels of the chart, and its file."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -85,6 +87,13 @@ def test_short_runs_are_drawn_too(last_step, losses, tmp_path):
     figure = draw_chart(curves(losses, losses, [(1, 1.0)], last_step=last_step))
     write_figure(tmp_path / "chart.png", figure)
     assert cv2.imread(str(tmp_path / "chart.png")).shape == (720, 1000, 3)
+
+
+def test_a_title_of_any_bytes_is_drawn(tmp_path):
+    # a folder whose name is not UTF-8, which matplotlib refuses
+    figure = draw_chart(replace(curves([1.0]), title="best of \udcff"))
+    assert figure.texts[0].get_text() == "best of \ufffd"
+    write_figure(tmp_path / "chart.png", figure)
 
 
 def test_a_chart_is_written_whole_or_not_at_all(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 from terminaltables import AsciiTable
 
 from yolo.evaluate.metrics.voc import ClassScore, mean_ap
-from yolo.files import replacing
+from yolo.files import printable_text, replacing
 
 NOT_AVAILABLE = "n/a"
 
@@ -121,7 +121,7 @@ def plot_curves(
             color=colors[label % len(colors)],
             linestyle=DASHES[label // len(colors) % len(DASHES)],
             linewidth=1.6,
-            label=f"{names[label]}  {format_ap(values[label])}".replace("$", r"\$"),
+            label=f"{printable_text(names[label])}  {format_ap(values[label])}".replace("$", r"\$"),
         )
     axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="recall", ylabel="precision")
     axes.set_title(f"mAP {format_ap(mean_ap(values))} ({metric}), IoU > {iou_thresh:g}")

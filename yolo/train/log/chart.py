@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy import ndarray
 
-from yolo.files import replacing
+from yolo.files import printable_text, replacing
 from yolo.train.log.console import format_duration
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def draw_chart(curves: Curves) -> Figure:
     axes.set_axisbelow(True)
     if curves.scores:
         _draw_scores(figure, curves)
-    figure.text(0.08, 0.955, curves.title, fontsize=14, parse_math=False)
+    figure.text(0.08, 0.955, printable_text(curves.title), fontsize=14, parse_math=False)
     figure.text(0.08, 0.92, _status(curves), parse_math=False)
     figure.legend(loc="upper right", bbox_to_anchor=(0.94, 0.99), frameon=False)
     return figure
