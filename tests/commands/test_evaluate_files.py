@@ -86,7 +86,7 @@ def test_heads_of_different_classes_are_one_line(call, case):
 def test_evaluate_stops_in_one_line(call, case, four, tmp_path):
     one_line(call("evaluate", *EVALUATE, "--weights", "tiny.cfg"), "tiny.cfg: ")
     one_line(call("evaluate", *EVALUATE, "--data", "tiny.cfg"), "tiny.cfg:1: found")
-    one_line(call("evaluate", *EVALUATE, "--save-results", "tiny.cfg"), "tiny.cfg: File exists")
+    one_line(call("evaluate", *EVALUATE, "--save-results", "tiny.cfg"), "tiny.cfg: found a file, expected a folder")
     bad_option(call("evaluate", *EVALUATE, "--json", "."), "found the folder '.', expected a file")
     bad_option(call("evaluate", *EVALUATE, "--batch", "0"), "expected a whole number from 1 on")
     bad_option(call("evaluate", *EVALUATE, "--device", "gpu"), "expected a device")
@@ -94,6 +94,16 @@ def test_evaluate_stops_in_one_line(call, case, four, tmp_path):
     one_line(call("evaluate", *EVALUATE), "tiny.data: found classes=2 and 3 names, expected 2 as in")
     four.data.write_text("classes=2\ntrain=four/list.txt\n")
     one_line(call("evaluate", *EVALUATE), "four/tiny.data: expected the keys valid and names")
+
+
+def test_a_page_of_another_program_is_not_replaced(call, case):
+    page = case / "site" / "index.html"
+    page.parent.mkdir()
+    page.write_text("mine")
+    assert call("evaluate", *EVALUATE, "--report", "a")[0] == 0
+    for command in (("evaluate", *EVALUATE), ("compare", "a", "a")):
+        one_line(call(*command, "--report", "site"), "site/index.html: found a page without .*json")
+    assert page.read_text() == "mine" and [*page.parent.iterdir()] == [page]
 
 
 def test_results_files_need_images_and_classes_with_names_of_their_own(call, case, four):

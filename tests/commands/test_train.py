@@ -38,8 +38,9 @@ def test_train_stops_in_one_line(call, case, four):
     )
     one_line(call("train", *TRAIN, "--clear"), "found --clear or --cutoff without --weights")
     one_line(call("train", *TRAIN, "--cutoff", 3), "found --clear or --cutoff without --weights")
+    one_line(call("train", *TRAIN, "--cfg", "four"), "four: Is a directory")
+    one_line(call("train", *TRAIN, "--data", "four/labels"), "four/labels: found none, expected one .data file")
     for option in ("--cfg", "--data"):
-        one_line(call("train", *TRAIN, option, "four"), "four: Is a directory")
         one_line(call("train", *TRAIN, option, "away.txt"), "away.txt: No such file")
     one_line(call("train", *TRAIN, "--out", "tiny.cfg"), "tiny.cfg: File exists")
     one_line(call("train", *TRAIN, "--out", "tiny.cfg/run"), "Not a directory|tiny.cfg")
