@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from tests.helpers.fragile_network import FRAGILE, fragile_network
+from tests.helpers.golden import network_of
 from yolo.deploy.export import ExportOptions, export_network
 from yolo.engines.fold import folded
 from yolo.engines.onnx_file import open_onnx, run_onnx
 from yolo.errors import DatasetError
 from yolo.letterbox import stretched
 from yolo.quantize.calibration import batches_of, read_calibration
+from yolo.quantize.equalization import equalized
 from yolo.quantize.qdq import write_qdq
 from yolo.quantize.sensitivity import layer_errors, prediction_error
 from yolo.quantize.simulation import (
@@ -125,3 +127,54 @@ def test_calibration_images_come_from_a_list_or_a_folder(four, tmp_path):
     (tmp_path / "bad.txt").write_text("nowhere.png\n")
     with pytest.raises((DatasetError, OSError), match="nowhere.png"):
         read_calibration(tmp_path / "bad.txt", 3, (48, 64), stretched)
+
+
+MOBILE = """[net]
+width=16
+height=16
+[convolutional]
+filters=4
+size=3
+pad=1
+activation=leaky
+[convolutional]
+filters=8
+groups=4
+size=3
+pad=1
+activation=relu
+[convolutional]
+filters=5
+size=1
+activation=linear
+[convolutional]
+filters=5
+size=1
+activation=logistic
+[convolutional]
+filters=5
+size=1
+activation=linear
+[shortcut]
+from=-3
+[convolutional]
+filters=6
+size=1
+activation=linear
+"""
+
+
+def test_equalized_channels_compute_the_same():
+    network = folded(network_of(MOBILE))
+    with torch.no_grad():
+        network.layers[0].conv.weight *= torch.tensor([1.0, 0.1, 10.0, 0.0]).view(-1, 1, 1, 1)
+        network.layers[0].conv.bias[3] = 0  # a dead channel
+    images = [torch.rand(1, 3, 16, 16) for _ in range(3)]
+    changed = equalized(network, images)
+    for image in images:
+        assert torch.allclose(changed(image)[0], network(image)[0], rtol=1e-4, atol=1e-6)
+    tops = torch.stack([changed.layers[0](image).abs().amax(dim=(0, 2, 3)) for image in images]).amax(dim=0)
+    assert torch.allclose(tops[:3], tops[:1].expand(3), rtol=1e-4) and tops[3] == 0
+    same = [torch.equal(changed.layers[i].conv.weight, network.layers[i].conv.weight) for i in (0, 1, 2, 3, 4, 6)]
+    # layer 2 has two readers, layer 3 a curved activation, and a sum lies between layers 4 and 6
+    assert same == [False, False, False, True, True, True]

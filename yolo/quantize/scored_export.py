@@ -20,6 +20,7 @@ from yolo.engines.fold import folded
 from yolo.errors import CfgError, ExportError, counted
 from yolo.model.network import Network
 from yolo.quantize.calibration import batches_of
+from yolo.quantize.equalization import equalized
 from yolo.quantize.open_vino_ir import write_int8_ir
 from yolo.quantize.qdq import write_qdq
 from yolo.quantize.scoring import Score, score_of
@@ -137,6 +138,7 @@ def export_scored(
             _refuse_loss(out, versions, judge)
             return ScoredExport(export_network(network, names, out, options, sources), tuple(versions), ())
         report(f"ranges of activations, on {counted(len(calibration), 'image')}")
+        network = equalized(network, calibration)
         ranges = activation_ranges(network, calibration)
         report(f"sensitivity of each layer, on {counted(min(SENSITIVITY_IMAGES, len(calibration)), 'image')}")
         errors = layer_errors(network, calibration[:SENSITIVITY_IMAGES], ranges)
