@@ -147,6 +147,9 @@ def test_a_file_name_that_the_file_system_cannot_hold_is_one_line(capsys, monkey
     assert code_of(lambda: "猫.jpg".encode("ascii")) == 2
     expected = "error: found the file name '猫.jpg', which this Python writes as ascii, expected PYTHONUTF8=1\n"
     assert capsys.readouterr().err == expected
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "utf-8")
+    assert code_of(lambda: "\udcff.jpg".encode()) == 2
+    assert "whose bytes are not UTF-8, expected UTF-8 for" in capsys.readouterr().err
     with pytest.raises(UnicodeEncodeError):  # a mistake in the program
         run(lambda: "猫".encode("cp1252"))
 

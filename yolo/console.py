@@ -131,10 +131,12 @@ def _run(main: Callable[[], None]) -> None:
         stop(missing_file(str(error.filename), sys.argv) if error.filename else str(error))
     except OSError as error:  # an unreadable file, a full disk
         stop(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except UnicodeEncodeError as error:  # a file's name, as `SafeStream` prints every letter
+    except UnicodeEncodeError as error:  # `SafeStream` prints every letter, so it is a file or the name of one
         encoding = sys.getfilesystemencoding()
         if error.encoding != encoding:
             raise
+        if encoding == "utf-8":  # a file, such as JSON, that holds the name of another one
+            stop(f"found {error.object!r}, whose bytes are not UTF-8, expected UTF-8 for this command's files")
         stop(f"found the file name {error.object!r}, which this Python writes as {encoding}, expected PYTHONUTF8=1")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
