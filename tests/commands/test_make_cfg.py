@@ -40,12 +40,21 @@ def test_the_new_cfg_is_written_with_its_changes_and_what_comes_next(make, tmp_p
 
 def test_printed_paths_with_spaces_are_quoted(load_tool):
     data = DataFile("my data/x.data", 1, None, Path("v.txt"), Path("my data/x.names"), Path("my backup"), None)
-    lines = load_tool("make_cfg").next_commands(Path("my cfg.cfg"), Path(data.path), data)
+    lines = load_tool("make_cfg").next_commands(Path("my cfg.cfg"), Path(data.path), data, False)
     assert [shlex.split(line)[1] for line in lines] == ["train", "evaluate", "detect"]
     for line in lines:
         words = shlex.split(line)
         assert words[words.index("--cfg") + 1] == "my cfg.cfg"
     assert shlex.split(lines[2])[4:8] == ["--weights", "my backup/my cfg_best.weights", "--names", "my data/x.names"]
+
+
+def test_a_classifier_classifies_and_needs_images_of_classes(load_tool, make, tmp_path):
+    data = DataFile("x.data", 1, None, None, Path("x.names"), None, None)
+    lines = load_tool("make_cfg").next_commands(Path("x.cfg"), Path("x.data"), data, True)
+    assert lines[-1] == "yolo-darknet classify --cfg x.cfg --weights backup/x_last.weights --names x.names IMAGE"
+    (tmp_path / "base.cfg").write_text("[net]\nbatch=4\nwidth=16\nheight=16\n[conv]\nfilters=9\n[avgpool]\n[softmax]\n")
+    code, _, err = make()
+    assert code == 2 and "found no image of a class, expected a folder for each class" in err
 
 
 def test_the_printed_command_trains(make, load_tool, call_tool, tmp_path, four, monkeypatch):

@@ -61,17 +61,18 @@ def main() -> None:
     for note in made.notes:
         print(note)
     print("next:")
-    for line in next_commands(args.out, args.data, data):
+    for line in next_commands(args.out, args.data, data, made.classifies):
         print(f"  {line}")
 
 
-def next_commands(cfg: Path, path: Path, data: DataFile) -> list[str]:
+def next_commands(cfg: Path, path: Path, data: DataFile, classifies: bool) -> list[str]:
     """Return the commands that train, score and use the network of a cfg, as a user would type them.
 
     Args:
         cfg: the new cfg.
         path: of the .data file.
         data: what the file holds.
+        classifies: whether the network is a classifier.
     """
     kept = "last" if data.valid is None else "best"
     best = (data.backup or Path(DEFAULT_BACKUP)) / f"{cfg.stem}_{kept}.weights"
@@ -81,7 +82,8 @@ def next_commands(cfg: Path, path: Path, data: DataFile) -> list[str]:
         commands.append(f"yolo-darknet evaluate --cfg {of_cfg} --weights {weights} --data {of_data} --report report")
     if data.names is not None:
         names = shlex.quote(str(data.names))
-        commands.append(f"yolo-darknet detect --cfg {of_cfg} --weights {weights} --names {names} IMAGE --out out")
+        use, out = ("classify", "") if classifies else ("detect", " --out out")
+        commands.append(f"yolo-darknet {use} --cfg {of_cfg} --weights {weights} --names {names} IMAGE{out}")
     return commands
 
 

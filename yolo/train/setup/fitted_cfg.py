@@ -85,11 +85,15 @@ class FitOptions:
 
 @dataclass(frozen=True)
 class FittedCfg:
-    """The text of a new cfg, what differs from the base, line by line, and notes for the user, a line each."""
+    """The text of a new cfg, what differs from the base, line by line, and notes for the user, a line each.
+
+    classifies: whether it is a classifier's.
+    """
 
     text: str
     changes: list[CfgChange]
     notes: list[str]
+    classifies: bool
 
 
 def class_values(network: Network, sections: Sequence[Section], classes: int) -> Values:
@@ -248,7 +252,7 @@ def fitted_cfg(base: str | Path, data: DataFile, options: FitOptions) -> FittedC
     edited, changes = edit_cfg(text, str(base), values)
     steps = int(schedule["max_batches"])
     notes = [summary, *([_anchor_note(anchors)] if anchors else []), *_few_steps_note(steps, options.epochs), memory]
-    return FittedCfg(edited, changes, notes)
+    return FittedCfg(edited, changes, notes, not network.heads)
 
 
 def _training_data(network: Network, data: DataFile) -> tuple[int, np.ndarray, str]:
@@ -256,6 +260,11 @@ def _training_data(network: Network, data: DataFile) -> tuple[int, np.ndarray, s
     if not network.heads:
         names = read_names(data.labels) if data.labels else []
         found = read_classified(data.train, names, network.input.channels).images
+        if not found:
+            raise DatasetError(
+                f"{data.train}: found no image of a class, expected a folder for each class (or a base with heads, "
+                "which finds objects)"
+            )
         return (
             len(found),
             np.zeros((0, 2)),
