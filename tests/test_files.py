@@ -7,6 +7,7 @@ import pytest
 
 from yolo.files import (
     GrowingFile,
+    open_file,
     replacing,
     replacing_folder,
     writable,
@@ -145,3 +146,23 @@ def test_a_missing_folder_is_writable_if_the_one_above_it_is(tmp_path):
     assert not writable(tmp_path / "locked") and not writable(tmp_path / "locked/x/y")
     (tmp_path / "file").touch()
     assert not writable(tmp_path / "file/x")
+
+
+@pytest.mark.parametrize("what", ["pipe", "device"])
+def test_pipes_and_devices_are_no_files(tmp_path, what):
+    """Reading them may wait forever, or never end."""
+    path = tmp_path / "pipe" if what == "pipe" else "/dev/zero"
+    if what == "pipe":
+        os.mkfifo(path)
+    with pytest.raises(OSError, match=f"found a {what}, expected a file") as error:
+        open_file(path)
+    assert error.value.filename == str(path)
+
+
+def test_what_a_shell_hands_over_as_a_file_is_read():
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"a.jpg\n")
+    os.close(write_end)
+    with open_file(f"/dev/fd/{read_end}") as file:
+        assert file.read() == b"a.jpg\n"
+    os.close(read_end)

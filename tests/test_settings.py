@@ -8,6 +8,7 @@ from yolo import boxes
 from yolo.cfg import parse_cfg
 from yolo.errors import CfgError
 from yolo.model.heads.yolo import read_yolo, with_iou_loss
+from yolo.model.network import build
 from yolo.settings import LayerControls, read_controls, read_input, read_training
 
 
@@ -126,3 +127,12 @@ def test_an_error_in_a_layer_control_is_reported(line, message):
     with pytest.raises(CfgError) as caught:
         read_controls(parse_cfg(f"[net]\n[route]\n{line}\n", "x.cfg")[1])
     assert str(caught.value) == f"x.cfg:3: [route] {message}"
+
+
+@pytest.mark.parametrize("change", ["width=1000000", "[maxpool]\nstride=1000000", "[maxpool]\nstride=2\nsize=1000000"])
+def test_sizes_that_no_machine_can_compute_are_refused_before_anything_is_computed(change):
+    text = "[net]\nwidth=64\nheight=64\n[convolutional]\nfilters=2\n[maxpool]\nstride=2\n"
+    section, _, line = change.rpartition("\n") if "\n" in change else ("[net]", "", change)
+    text = text.replace("width=64", change) if section == "[net]" else text.replace("[maxpool]\nstride=2", change)
+    with pytest.raises(CfgError, match="found .*, expected at most|expected at most .* values"):
+        build(parse_cfg(text, "x.cfg"))

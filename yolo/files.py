@@ -46,6 +46,7 @@ UTF8_MARK = b"\xef\xbb\xbf"
 CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # never in a text; escape (0x1b) is
 
 UTF16_SAMPLE = 512  # bytes that show whether every other one is zero
+READABLE_DEVICES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/", "/dev/null")
 MAX_PID_DIGITS = 20  # of a process number in a lock file
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # half the time of `open` for files this small
 
@@ -75,9 +76,24 @@ def known_content(start: bytes) -> str | None:
     return "text" if _is_utf8(text) else None
 
 
+def open_file(path: str | Path) -> BinaryIO:
+    """Open a file to read its bytes, but no pipe or device, which may have no beginning or no end.
+
+    /dev/stdin and /dev/fd/N, as the shell's <(command) gives, are read all the same. Raises OSError.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError as error:  # a zero byte in the name
+        raise OSError(errno.EINVAL, str(error), str(path)) from None
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or str(path).startswith(READABLE_DEVICES)):
+        kind = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+        raise OSError(errno.EINVAL, f"found {kind}, expected a file", str(path))
+    return open(path, "rb")
+
+
 def named_content(path: str | Path) -> str | None:
     """Return `known_content` of a file. Raises OSError."""
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         return known_content(file.read(START))
 
 
@@ -105,7 +121,8 @@ def read_text(path: str | Path, error_type: type[ValueError] = DatasetError) -> 
         OSError: the file cannot be read.
         error_type: UTF-16 without a byte order mark or broken UTF-16, a web page, an archive, an image ...
     """
-    return decoded_text(Path(path).read_bytes(), path, error_type)
+    with open_file(path) as file:
+        return decoded_text(file.read(), path, error_type)
 
 
 def decoded_text(content: bytes, path: str | Path, error_type: type[ValueError] = DatasetError) -> str:

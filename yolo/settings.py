@@ -10,6 +10,8 @@ from typing import Protocol
 from yolo.cfg import Section
 from yolo.schedule import POLICIES, Schedule
 
+LARGEST_SIDE = 2**15 - 1  # pixels; OpenCV's warps take no larger images (SHRT_MAX)
+
 
 @dataclass(frozen=True)
 class InputSettings:
@@ -149,6 +151,8 @@ def read_input(net: Section, size: tuple[int, int] | None) -> InputSettings:
     for key, value in (("height", height), ("width", width)):
         if value < 1:
             raise net.error(key, "a size of at least 1 pixel")
+        if value > LARGEST_SIDE:
+            raise net.error(key, f"at most {LARGEST_SIDE} pixels", str(value))
     channels = net.integer("channels", 3, minimum=1)
     return InputSettings(height, width, channels, net.flag("letter_box"))
 

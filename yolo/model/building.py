@@ -16,6 +16,7 @@ Shape = tuple[int, int, int]  # channels, height, width
 
 # Limit of one network's stored values, so that a mistyped number is an error and does not fill the memory. Not from
 # Darknet; the largest published network, cspx-p7-mish.cfg of AlexeyAB's model zoo, has 277 million.
+LARGEST_MAP = 2**31 - 1  # values; Darknet counts a layer's outputs in a C int
 MAX_STORED_VALUES = 400_000_000
 MUST_BE_ZERO = "0: "  # how the form of a key begins that must be 0; the reason follows
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from yolo.cfg import Section, check_overrides, override, read_cfg
 from yolo.errors import CfgError, counted
 from yolo.model.builders import get_builder
-from yolo.model.building import BuildContext, Built, Shape, stored_tensors
+from yolo.model.building import LARGEST_MAP, BuildContext, Built, Shape, stored_tensors
 from yolo.model.class_tree import Tree, path_probabilities
 from yolo.records import Predictions, WeightsFormat
 from yolo.settings import (
@@ -37,7 +37,6 @@ WEIGHTS_VERSIONS = {"alexeyab": (0, 2, 5), "pjreddie": (0, 2, 0)}
 # Networks with more stored numbers are built with zeros, as random weights would take seconds and are mostly replaced.
 MOST_DRAWN_NUMBERS = 150_000_000
 MOST_LAYERS = 4096  # our own limit; the longest published cfg has some 400
-LARGEST_MAP = 2**31 - 1  # Darknet counts a layer's outputs in a C int
 SOFTMAX = ("soft", "softmax")
 IMAGE = -1  # the index of the network's input among the sources of a layer
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from yolo.errors import WeightsError, counted
-from yolo.files import EMPTY, START, known_content, replacing
+from yolo.files import EMPTY, START, known_content, open_file, replacing
 from yolo.model.building import stored_tensors
 from yolo.model.network import WEIGHTS_VERSIONS, Network
 from yolo.records import WeightsFormat, WeightsHeader
@@ -71,7 +71,7 @@ def load_weights(network: Network, path: str | Path, cutoff: int | None = None) 
         header, tensors = load_state(network, path, cutoff)
         _warn_if_not_finite(path, tensors.items())
         return header
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         header = _read_header(file, path)
         start, size = file.tell(), os.fstat(file.fileno()).st_size
         format = WeightsFormat(header[:3], _find_order(network, cutoff, header[:3], size - start))
@@ -143,14 +143,14 @@ def layer_bytes(network: Network, order: str) -> list[int]:
 
 def tensor_bytes(path: str | Path) -> int:
     """Return how many bytes of tensors follow the header of a .weights file. Raises WeightsError without a header."""
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         _read_header(file, path)
         return os.fstat(file.fileno()).st_size - file.tell()
 
 
 def check_rest(network: Network, path: str | Path, cutoff: int) -> None:
     """Raise WeightsError unless a .weights file ends with the layers below `cutoff` or with the network's last one."""
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         header = _read_header(file, path)
         size = os.fstat(file.fileno()).st_size - file.tell()
     order = _find_order(network, cutoff, header[:3], size)

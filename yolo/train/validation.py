@@ -21,6 +21,8 @@ from yolo.train.checkpoint import Progress
 
 SHOWN_IMAGES = 4  # images of the valid list in TensorBoard at each evaluation
 SHOWN_THRESH = 0.25
+SHOWN_BOXES = 100  # of an image, the best; an untrained network of many classes finds a hundred thousand
+SHOWN_CURVES = 100  # classes, those with most ground truth
 MAP_EPOCHS = 4  # detector.c train_detector: mAP every 4 times through the list …
 MAP_LEAST_STEPS = 100  # … but not more often than this
 
@@ -120,9 +122,16 @@ def detection_scores(
             {"voc07": aps, "area": area},
         ),
         values=values,
-        curves=dict(zip(names, map(_curve, scores), strict=True)),
+        curves=_curves(names, scores),
         images=dict(_shown(detector, images[:SHOWN_IMAGES])),
     )
+
+
+def _curves(names: Sequence[str], scores: Sequence[ClassScore]) -> dict[str, Curve]:
+    """Return the curves of the SHOWN_CURVES classes with most ground truth, in the order of the classes."""
+    counts = np.array([score.match.ground_truths for score in scores])
+    shown = np.sort(np.argsort(-counts, kind="stable")[:SHOWN_CURVES])
+    return {names[label]: _curve(scores[label]) for label in shown.tolist()}
 
 
 def _curve(score: ClassScore) -> Curve:
@@ -134,7 +143,7 @@ def _shown(detector: Detector, images: Sequence[LabeledImage]) -> Iterator[tuple
     for index, labeled in enumerate(images):
         image = read_image(labeled.path, detector.network.input.channels, ignore_remark)
         found = detector(image)
-        sure = (found.scores > SHOWN_THRESH).numpy()
+        sure = np.flatnonzero((found.scores > SHOWN_THRESH).numpy())[:SHOWN_BOXES]  # the best come first
         yield (
             f"valid/{index}",
             draw_ground_truth_and_predictions(

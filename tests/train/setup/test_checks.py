@@ -4,9 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from tests.helpers.tiny_data import cfg_text
+from tests.helpers.training_options import training_options
 from yolo.cfg import parse_cfg
+from yolo.errors import CfgError
 from yolo.schedule import Schedule
 from yolo.train.setup.checks import batch_one_error, slow_start
+from yolo.train.setup.run import start
 
 
 @pytest.mark.parametrize(
@@ -30,3 +34,12 @@ def test_a_burn_in_longer_than_the_run_is_said_with_the_rate_that_is_reached():
     assert "found burn_in=4000, but the run ends at step 10" in slow_start(schedule, 0)
     assert "--set burn_in=1 " in slow_start(schedule, 0)
     assert slow_start(replace(schedule, burn_in=10), 0) == ""
+
+
+def test_a_batch_norm_over_one_value_is_told_before_training(four, tmp_path):
+    """Mini-batches of one image, and a map of 1 x 1: torch raises in the first step."""
+    cfg = tmp_path / "tiny.cfg"
+    cfg.write_text(cfg_text())
+    small = (("width", "8"), ("height", "8"), ("subdivisions", "4"))
+    with pytest.raises(CfgError, match="tiny.cfg: found mini-batches of 1 image and a batch norm over a map of 1x1"):
+        start(training_options(cfg, four.data, overrides=small, out=tmp_path / "run"))

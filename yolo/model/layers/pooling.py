@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from yolo.cfg import Section
 from yolo.model.building import (
+    LARGEST_MAP,
     BuildContext,
     Built,
+    Shape,
     check_output_size,
     output_size,
     read_strides,
@@ -145,6 +147,7 @@ def build_maxpool(section: Section, context: BuildContext) -> Built:
     require_zero(section, ("maxpool_zero_nonmax",), "changing the input of the pooling")
     channels, height, width = context.previous_shape
     size, stride, padding = _read_window(section)
+    _check_padded(section, context.previous_shape, padding)
     blur_size = read_blur_size(section)
     out_channels = section.integer("out_channels", 1, minimum=1)
     if section.flag("maxpool_depth"):
@@ -166,6 +169,7 @@ def build_local_avgpool(section: Section, context: BuildContext) -> Built:
     """[local_avgpool] (AlexeyAB parser.c parse_local_avgpool)."""
     channels, height, width = context.previous_shape
     size, stride, padding = _read_window(section)
+    _check_padded(section, context.previous_shape, padding)
     layer = LocalAveragePool(size=size, stride=stride, padding=padding)
     out = layer.window.output_size((height, width))
     check_output_size(section, "size", out, (height, width))
@@ -176,6 +180,14 @@ def build_avgpool(_section: Section, context: BuildContext) -> Built:
     """[avgpool] (parser.c parse_avgpool)."""
     channels, _, _ = context.previous_shape
     return Built(AveragePool(), (context.previous,), (channels, 1, 1))
+
+
+def _check_padded(section: Section, shape: Shape, padding: int) -> None:
+    """Raise CfgError for a window so large that its padding alone would fill the memory."""
+    channels, height, width = shape
+    if channels * (height + padding) * (width + padding) > LARGEST_MAP:
+        found = f"{padding} pixels of padding around {channels}x{height}x{width}"
+        raise section.error("size" if section.has("size") else "stride", f"at most {LARGEST_MAP} values with it", found)
 
 
 def _read_window(section: Section) -> tuple[int, tuple[int, int], int]:

@@ -1,6 +1,9 @@
 """What stops a run, or is said, before any image is read: the cfg's batch and burn_in, and the memory."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -16,6 +19,7 @@ from yolo.train.setup.preflight import estimate_memory, fits, fitting_subdivisio
 
 log = logging.getLogger(__name__)
 TRAINING_BATCH = {"batch": 64, "subdivisions": 16}  # of published cfgs, in place of those for testing
+SINGLE_VALUE = "Expected more than 1 value per channel"  # the beginning of torch's message
 BURN_IN_SHARE = 10  # advice: a tenth of the run
 
 
@@ -69,17 +73,33 @@ def check_memory(
     copies = (2 if settings.adam else 1) + has_ema
     size = largest_input(network, options.learning.sizes)
     images = images_of_process(batch // settings.subdivisions, processes)
-    memory = estimate_memory(network, images, size, copies, dtype, freeze)
+    with _named_variance(options.cfg):
+        memory = estimate_memory(network, images, size, copies, dtype, freeze)
     free = free_bytes(device)
     line = memory_line(memory, free, images, size)
     if free is None or fits(memory, free) or options.machine.ignore_memory:
         log.info("%s", line)
         return
-    fitting = fitting_subdivisions(
-        network, settings.batch, size, free, processes=processes.world, copies=copies, dtype=dtype, freeze=freeze,
-    )  # fmt: skip
+    with _named_variance(options.cfg):
+        fitting = fitting_subdivisions(
+            network, settings.batch, size, free, processes=processes.world, copies=copies, dtype=dtype, freeze=freeze,
+        )  # fmt: skip
     advice = "a smaller width and height may fit" if fitting is None else f"--set subdivisions={fitting} fits"
     raise CfgError(
         f"{options.cfg}: {line}; found subdivisions={settings.subdivisions}, expected more: {advice}; "
         "--ignore-memory tries it as it is"
     )
+
+
+@contextmanager
+def _named_variance(cfg: Path) -> Iterator[None]:
+    """Turn torch's error for a batch norm over a single value into a CfgError."""
+    try:
+        yield
+    except ValueError as error:
+        if not str(error).startswith(SINGLE_VALUE):
+            raise
+        raise CfgError(
+            f"{cfg}: found mini-batches of 1 image and a batch norm over a map of 1x1, which has no variance, "
+            "expected fewer subdivisions, or a larger width and height"
+        ) from None
