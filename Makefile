@@ -4,12 +4,15 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup test test-slow gpu demo clean
+SOAK :=  # options of benchmarks/soak.py, such as SOAK='--share 0.05'
+
+.PHONY: help setup test test-slow soak gpu demo clean
 
 help:
 	@echo 'make setup      install the package and its tools into $(VENV)'
 	@echo 'make test       ruff, and all tests but the slow ones'
 	@echo 'make test-slow  the slow tests, which take minutes'
+	@echo 'make soak       attack it for an hour: kills, mutated files, full disks; a table of what survived'
 	@echo 'make gpu        on a machine with a GPU: the tests that need one, and the GPU benchmark, in eight minutes'
 	@echo 'make demo       draw data, train on it, score, detect: the results are in demo/'
 	@echo 'make clean      delete $(VENV) and demo/'
@@ -29,6 +32,9 @@ test: setup
 
 test-slow: setup
 	$(PYTEST) -m slow
+
+soak: setup
+	OMP_NUM_THREADS=1 $(PY) benchmarks/soak.py $(SOAK)
 
 # A failed test does not keep the benchmark from running.
 gpu: setup

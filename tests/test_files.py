@@ -7,7 +7,7 @@ import pytest
 
 from yolo.files import (
     GrowingFile,
-    open_file,
+    open_input,
     replacing,
     replacing_folder,
     writable,
@@ -155,7 +155,7 @@ def test_pipes_and_devices_are_no_files(tmp_path, what):
     if what == "pipe":
         os.mkfifo(path)
     with pytest.raises(OSError, match=f"found a {what}, expected a file") as error:
-        open_file(path)
+        open_input(path)
     assert error.value.filename == str(path)
 
 
@@ -163,6 +163,6 @@ def test_what_a_shell_hands_over_as_a_file_is_read():
     read_end, write_end = os.pipe()
     os.write(write_end, b"a.jpg\n")
     os.close(write_end)
-    with open_file(f"/dev/fd/{read_end}") as file:
+    with open_input(f"/dev/fd/{read_end}") as file:
         assert file.read() == b"a.jpg\n"
     os.close(read_end)

@@ -6,7 +6,6 @@ from importlib import import_module
 from pathlib import Path
 
 from yolo import __version__
-from yolo.console import run, stop
 
 COMMANDS = {  # group → names of modules in yolo/commands
     "data sets": (
@@ -28,7 +27,13 @@ NAMES = [name for names in COMMANDS.values() for name in names]
 
 def main() -> None:
     """Start the program; the console script `yolo-darknet` calls this."""
-    run(_start)
+    try:
+        from yolo.console import run  # here, so that Ctrl-C is one line at any time
+
+        run(_start)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)  # yolo.console.EXIT_INTERRUPTED
 
 
 def _start() -> None:
@@ -43,6 +48,8 @@ def _start() -> None:
         import_module(f"yolo.commands.{name}").main()
     else:
         close = get_close_matches(name, NAMES) or ["--help, which lists all commands"]
+        from yolo.console import stop
+
         stop(f"{name}: found no such command, expected {' or '.join(close)}")
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from yolo.errors import CfgError, DatasetError, shorten
-from yolo.files import decoded_text, file_state, open_file, printable_text, read_text
+from yolo.files import decoded_text, file_state, open_input, printable_text, read_text
 
 log = logging.getLogger(__name__)
 
@@ -351,7 +351,7 @@ def read_cfg_text(path: str | Path) -> str:
 
     Raises CfgError for a file that is no text of a cfg.
     """
-    with open_file(path) as file:
+    with open_input(path) as file:
         content = file.read(MAX_FILE_SIZE + 1)
     if len(content) > MAX_FILE_SIZE:
         raise CfgError(

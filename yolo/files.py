@@ -76,7 +76,7 @@ def known_content(start: bytes) -> str | None:
     return "text" if _is_utf8(text) else None
 
 
-def open_file(path: str | Path) -> BinaryIO:
+def open_input(path: str | Path) -> BinaryIO:
     """Open a file to read its bytes, but no pipe or device, which may have no beginning or no end.
 
     /dev/stdin and /dev/fd/N, as the shell's <(command) gives, are read all the same. Raises OSError.
@@ -93,7 +93,7 @@ def open_file(path: str | Path) -> BinaryIO:
 
 def named_content(path: str | Path) -> str | None:
     """Return `known_content` of a file. Raises OSError."""
-    with open_file(path) as file:
+    with open_input(path) as file:
         return known_content(file.read(START))
 
 
@@ -121,7 +121,7 @@ def read_text(path: str | Path, error_type: type[ValueError] = DatasetError) -> 
         OSError: the file cannot be read.
         error_type: UTF-16 without a byte order mark or broken UTF-16, a web page, an archive, an image ...
     """
-    with open_file(path) as file:
+    with open_input(path) as file:
         return decoded_text(file.read(), path, error_type)
 
 

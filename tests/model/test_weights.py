@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from tests.helpers import stored_networks
+from tests.helpers import stored_networks, tiny_data
 from tests.helpers.golden import network_of
 from tests.helpers.stored_networks import (
     ALEXEYAB,
@@ -549,10 +549,10 @@ def test_numbers_that_are_not_finite_are_loaded_with_a_warning(tmp_path, caplog,
     assert (tmp_path / "out.weights").read_bytes() == given.read_bytes()
 
 
-def test_large_numbers_whose_sum_overflows_are_no_reason_for_a_warning(tmp_path, caplog):
+def test_large_numbers_whose_sum_overflows_are_not_called_infinite(tmp_path, caplog):
     values = np.full(TOTAL, 3e38, "<f4")
     load_weights(network_of(CFG), write(tmp_path / "a.weights", body=values.tobytes()))
-    assert not caplog.records
+    assert "above 1e+18" in caplog.text and "infinite" not in caplog.text
 
 
 def test_a_safetensors_file_is_known_by_its_suffix(tmp_path):
@@ -589,3 +589,20 @@ def test_another_kind_of_file_is_named_with_and_without_a_cutoff(tmp_path, conte
     with pytest.raises(WeightsError, match=f"a.weights: found {found}"):
         load_weights(network, path, cutoff)
     assert same(state(network), before)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("rolling variance", -1.0, "6 of 6 numbers below 0, which no variance is"),
+        ("scales", 3e38, "6 of 6 numbers above 1e+18"),
+    ],
+)
+@pytest.mark.parametrize("ending", [".weights", ".safetensors"])
+def test_numbers_with_which_nothing_is_found_are_warned_of(tmp_path, caplog, name, value, found, ending):
+    network = tiny_data.network_of(tiny_data.cfg_text())
+    dict(network.layers[0].darknet_tensors())[name].data.fill_(value)
+    save_weights(network, tmp_path / f"a{ending}")
+    with caplog.at_level("WARNING"):
+        load_weights(tiny_data.network_of(tiny_data.cfg_text()), tmp_path / f"a{ending}")
+    assert f"found {found}; has its training diverged?" in caplog.text

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from yolo.data.decoding.jpeg import FRAMES, JPEG_START, jpeg_segments
-from yolo.files import open_file
+from yolo.files import open_input
 from yolo.records import Size
 
 HEAD = 2**16  # bytes that are read first; most headers fit
@@ -46,7 +46,7 @@ class ImageHeader:
 
 def read_header(path: str | Path) -> ImageHeader | None:
     """Return the header of an image file, without decoding it; None if nothing is understood. Raises OSError."""
-    with open_file(path) as file:
+    with open_input(path) as file:
         head = file.read(HEAD)
         header = parse_header(head)
         if header is None and len(head) == HEAD:

@@ -13,7 +13,7 @@ from yolo.data.decoding.messages import MESSAGES
 from yolo.data.image_header import HEAD, ImageHeader, parse_header
 from yolo.defaults import MAX_PIXELS_VARIABLE, MOST_PIXELS
 from yolo.errors import DatasetError, counted
-from yolo.files import START, known_content, open_file
+from yolo.files import START, known_content, open_input
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def read_image(path: str | Path, channels: int = 3, remark: Remark = log_remark)
         DatasetError: The file is empty, not an image, lacks a part of it, or has more pixels than the limit.
         OSError: The file cannot be read.
     """
-    with open_file(path) as file:
+    with open_input(path) as file:
         content = file.read()
     return decode_image(content, path, channels, remark)
 
@@ -91,7 +91,7 @@ def read_half(path: Path, channels: int) -> np.ndarray:
     A JPEG is decoded at that size, which costs a third of decoding it whole. Remarks are ignored: training reads
     images so, after its check.
     """
-    with open_file(path) as file:
+    with open_input(path) as file:
         content = file.read()
     if content.startswith(JPEG_START):
         return _decode(content, path, HALF[channels], ignore_remark)

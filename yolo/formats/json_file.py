@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from yolo.errors import DatasetError
-from yolo.files import open_file
+from yolo.files import open_input
 from yolo.formats.plain_text import LARGEST_NUMBER
 
 SHOWN_CHARACTERS = 80  # of a value, in an error's one line
@@ -43,7 +43,7 @@ def read_json(
         DatasetError: not JSON, or JSON that Python cannot read: nested too deeply, an integer of thousands of digits.
         OSError: the file does not exist or cannot be read.
     """
-    with open_file(path) as file:
+    with open_input(path) as file:
         content = as_meant(file.read())
     try:
         try:

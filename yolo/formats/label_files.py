@@ -13,7 +13,7 @@ import numpy as np
 
 from yolo.cfg import locate
 from yolo.errors import DatasetError, counted
-from yolo.files import START, foreign_to_text, open_file, read_text
+from yolo.files import START, foreign_to_text, open_input, read_text
 from yolo.records import LabeledBoxes
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def list_lines(path: str | Path) -> Iterator[tuple[int, str]]:
         DatasetError: the file is no text, such as an image or an archive, or a line has zero bytes.
         OSError: the list cannot be read.
     """
-    with open_file(path) as file:
+    with open_input(path) as file:
         start = file.read(START)
     foreign = foreign_to_text(start)
     if foreign:
@@ -130,7 +130,7 @@ def read_rows(path: Path, classes: int) -> tuple[list[Row], list[str]]:
     Raises:
         OSError: the file cannot be read.
     """
-    with open_file(path) as file:
+    with open_input(path) as file:
         content = file.read(MOST_LABEL_BYTES + 1)
     if len(content) > MOST_LABEL_BYTES:
         found = f"more than {MOST_LABEL_BYTES} bytes, expected one image's labels"

@@ -4,7 +4,7 @@ from enum import Enum
 from pathlib import Path
 
 from yolo.errors import DatasetError
-from yolo.files import open_file
+from yolo.files import open_input
 
 # of the files of Darknet's `detector valid` (examples/detector.c) and VOC's devkit
 RESULTS_PREFIX = "comp4_det_test_"
@@ -69,7 +69,7 @@ def detection_format(path: Path) -> DetectionFormat:
             raise DatasetError(f"{path}: found an empty folder, expected {expected}")
         orders = " or ".join(each.value for each in LABEL_FORMATS)
         raise DatasetError(f"{path}: found no comp4 file, expected --format {orders}")
-    with open_file(path) as file:
+    with open_input(path) as file:
         head = file.read(HEAD_BYTES)
     keys = {b'"image_id"': DetectionFormat.COCO, b'"filename"': DetectionFormat.DARKNET}
     found = {each for key, each in keys.items() if key in head}

@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from yolo.errors import WeightsError
-from yolo.files import TEXTS, named_content, open_file, replacing
+from yolo.files import TEXTS, named_content, open_input, replacing
 from yolo.model.network import WEIGHTS_VERSIONS, Network
 from yolo.records import WeightsFormat, WeightsHeader
 
@@ -130,7 +130,7 @@ def _read(path: str | Path, with_tensors: bool = True) -> tuple[dict[str, str], 
     """Return metadata and, on request, tensors of a .safetensors file."""
     try:
         # Open it twice: Python's own errors name the file.
-        with open_file(path), safe_open(path, framework="pt") as file:
+        with open_input(path), safe_open(path, framework="pt") as file:
             names = file.keys() if with_tensors else ()
             return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:

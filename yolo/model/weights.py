@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from yolo.errors import WeightsError, counted
-from yolo.files import EMPTY, START, known_content, open_file, replacing
+from yolo.files import EMPTY, START, known_content, open_input, replacing
 from yolo.model.building import stored_tensors
 from yolo.model.network import WEIGHTS_VERSIONS, Network
 from yolo.records import WeightsFormat, WeightsHeader
@@ -33,6 +33,8 @@ SEEN_32, SEEN_64 = struct.Struct("<I"), struct.Struct("<Q")
 OLD_VERSION = 1000  # major or minor: from it on `seen` has 32 bits, above it weights are transposed
 SAFETENSORS = ".safetensors"
 LARGEST_VERSION = 9999  # of major and minor; files in use have at most some above 1000, which marks transposed weights
+LARGEST_USABLE = 1e18  # the square of a larger one is near the end of float32
+VARIANCES = ("rolling variance", "running_var")  # the ends of their names, in both kinds of files
 BATCHNORM = "batchnorm"
 CONNECTED = ("conn", "connected")
 SCALES = ("scales", "rolling mean", "rolling variance")  # what dontloadscales leaves out
@@ -59,7 +61,7 @@ def load_weights(network: Network, path: str | Path, cutoff: int | None = None) 
     loaded, from a backbone file such as darknet53.conv.74 or from the beginning of a whole file.
     A layer with dontload keeps its tensors, and a layer with dontloadscales keeps its scales and statistics: they take
     no bytes of the file, as in both Darknets. A file that does hold them is therefore too long.
-    NaN and infinite numbers are loaded, with a warning in the log.
+    NaN, infinite and huge numbers and negative variances are loaded, with a warning in the log.
 
     Raises:
         WeightsError: the file is too short or too long; the message names layer and bytes. The network is unchanged.
@@ -69,9 +71,9 @@ def load_weights(network: Network, path: str | Path, cutoff: int | None = None) 
         from yolo.model.safetensors_file import load_state
 
         header, tensors = load_state(network, path, cutoff)
-        _warn_if_not_finite(path, tensors.items())
+        _warn_if_unusable(path, tensors.items())
         return header
-    with open_file(path) as file:
+    with open_input(path) as file:
         header = _read_header(file, path)
         start, size = file.tell(), os.fstat(file.fileno()).st_size
         format = WeightsFormat(header[:3], _find_order(network, cutoff, header[:3], size - start))
@@ -87,7 +89,7 @@ def load_weights(network: Network, path: str | Path, cutoff: int | None = None) 
     counts = [slot.bytes // FLOAT.itemsize for slot in slots]
     parts = torch.from_numpy(values.astype(np.float32, copy=False)).split(counts)
     places = (slot.place for slot in slots)
-    _warn_if_not_finite(path, zip(places, parts, strict=True))
+    _warn_if_unusable(path, zip(places, parts, strict=True))
     _fill(slots, parts)
     if cutoff is None:
         network.weights_format = format
@@ -143,14 +145,14 @@ def layer_bytes(network: Network, order: str) -> list[int]:
 
 def tensor_bytes(path: str | Path) -> int:
     """Return how many bytes of tensors follow the header of a .weights file. Raises WeightsError without a header."""
-    with open_file(path) as file:
+    with open_input(path) as file:
         _read_header(file, path)
         return os.fstat(file.fileno()).st_size - file.tell()
 
 
 def check_rest(network: Network, path: str | Path, cutoff: int) -> None:
     """Raise WeightsError unless a .weights file ends with the layers below `cutoff` or with the network's last one."""
-    with open_file(path) as file:
+    with open_input(path) as file:
         header = _read_header(file, path)
         size = os.fstat(file.fileno()).st_size - file.tell()
     order = _find_order(network, cutoff, header[:3], size)
@@ -294,23 +296,33 @@ def _check_left_out(path: str | Path, slots: Sequence[_Slot]) -> None:
             )
 
 
-def _warn_if_not_finite(path: str | Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
-    """Log one line if a tensor, named by its place in the file, has NaN or infinite numbers.
+def _warn_if_unusable(path: str | Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
+    """Log one line if a tensor, named by its place in the file, has numbers with which nothing can be computed.
 
-    This is no error: someone may want to inspect a network that has diverged.
+    Those are NaN, infinite numbers, negative variances, and numbers whose squares are infinite. This is no error:
+    someone may want to inspect a network that has diverged.
     """
-    bad = [(place, tensor) for place, tensor in tensors if not _is_finite(tensor)]
-    if not bad:
-        return
-    place, tensor = bad[0]
-    count = tensor.numel() - int(torch.isfinite(tensor).sum())
-    more = f", and such in {len(bad) - 1} more tensors" if len(bad) > 1 else ""
-    log.warning(
-        "%s: %s: found %d of %d numbers that are NaN or infinite%s; has its training diverged?",
-        path, place, count, tensor.numel(), more,
-    )  # fmt: skip
+    tensors = [(place, tensor) for place, tensor in tensors if not _is_usable(place, tensor)]
+    for is_bad, what in (
+        (lambda place, tensor: ~torch.isfinite(tensor), "that are NaN or infinite"),
+        (lambda place, tensor: (tensor < 0) & place.endswith(VARIANCES), "below 0, which no variance is"),
+        (lambda place, tensor: tensor.abs() > LARGEST_USABLE, f"above {LARGEST_USABLE:g}"),
+    ):
+        bad = [(place, tensor, count) for place, tensor in tensors if (count := int(is_bad(place, tensor).sum()))]
+        if bad:
+            place, tensor, count = bad[0]
+            more = f", and such in {len(bad) - 1} more tensors" if len(bad) > 1 else ""
+            log.warning(
+                "%s: %s: found %d of %d numbers %s%s; has its training diverged?",
+                path, place, count, tensor.numel(), what, more,
+            )  # fmt: skip
+            return
 
 
-def _is_finite(tensor: Tensor) -> bool:
-    """Check the sum first: that is several times faster, and it is finite unless a sum of large numbers overflows."""
-    return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
+def _is_usable(place: str, tensor: Tensor) -> bool:
+    """Look at the smallest and the largest number only, which are NaN if one is: one pass over the tensor."""
+    if not tensor.numel():
+        return True
+    low, high = map(float, tensor.aminmax())
+    least = 0.0 if place.endswith(VARIANCES) else -LARGEST_USABLE
+    return least <= low and high <= LARGEST_USABLE

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from yolo.errors import WeightsError, shorten
-from yolo.files import open_file
+from yolo.files import open_input
 from yolo.model.network import WEIGHTS_VERSIONS
 
 FORMAT = 2  # of the file's layout; raised when it changes
@@ -46,7 +46,7 @@ def read_content(path: str | Path) -> dict:
             that `save_checkpoint` writes.
         OSError: the file cannot be read.
     """
-    with open_file(path) as file:
+    with open_input(path) as file:
         if not zipfile.is_zipfile(file):
             raise WeightsError(f"{path}: found another or a broken kind of file, expected {EXPECTED}")
         file.seek(0)
