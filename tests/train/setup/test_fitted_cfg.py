@@ -153,6 +153,10 @@ def test_the_schedule_by_hand():
     assert (short["max_batches"], short["steps"], short["burn_in"]) == ("50", "40,45", "25")  # half of the base's run
     published = parse_cfg(DETECTOR.replace("max_batches=100", "max_batches=500200"), "x.cfg")[0]
     assert schedule_values(published, classes=1, images=100, epochs=48)["burn_in"] == "5"  # a tenth of 6,000 steps
+    early = parse_cfg(DETECTOR.replace("steps=80,90", "steps=50,75").replace(".1,.1", ".5,.2"), "x.cfg")[0]
+    assert schedule_values(early, 1, 100, 8)["steps"] == "50,75" and schedule_values(early, 1, 1)["scales"] == "0.5,0.2"
+    long = parse_cfg(DETECTOR.replace("steps=80,90", "steps=50,400"), "x.cfg")[0]  # a step that is never reached
+    assert schedule_values(long, 1, 100, 8)["steps"] == "80,90"
     testing = parse_cfg(DETECTOR.replace("batch=8", "batch=1"), "x.cfg")[0]
     assert schedule_values(testing, 1, 1)["batch"] == "64"
 

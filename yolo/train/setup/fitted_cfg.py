@@ -36,7 +36,7 @@ LEAST_STEPS = 6000
 # Fewer get a remark: on 205 images of blood cells, 600 steps from a backbone reach mAP 0.8 (docs/training.md)
 FEWEST_STEPS = 500
 DROPS = (0.8, 0.9)
-DROP_FACTOR = "0.1"
+DROP_FACTOR = 0.1
 USUAL_BATCH = 64  # of the published cfgs; some have batch=1 for testing
 
 # Layers that have as many channels as their input: behind them lies the convolution that decides the number
@@ -190,9 +190,9 @@ def anchor_values(
 def schedule_values(net: Section, classes: int, images: int, epochs: float | None = None) -> dict[str, str | None]:
     """Return batch, max_batches, steps, scales and burn_in of [net].
 
-    max_batches follows AlexeyAB's advice, or `epochs`. Where the policy is steps, the rate drops at 80 and 90 %.
-    burn_in is the base's. In a run that is shorter than the base's own, or than 6,000 steps if the base has more, it is
-    shorter in proportion.
+    max_batches follows AlexeyAB's advice, or `epochs`. Where the policy is steps, the rate drops at 80 and 90 % of it,
+    or where the base's own run drops it, if that has at most 6,000 steps. burn_in is the base's. In a run that is
+    shorter than the base's own, or than 6,000 steps if the base has more, it is shorter in proportion.
 
     Args:
         net: [net] of the base cfg.
@@ -208,13 +208,22 @@ def schedule_values(net: Section, classes: int, images: int, epochs: float | Non
         steps = max(1, math.ceil(epochs * images / batch))
     values: dict[str, str | None] = {"batch": str(batch), "max_batches": str(steps)}
     if net.text("policy", "constant") == "steps":
-        values["steps"] = ",".join(str(max(1, round(part * steps))) for part in DROPS)
-        values["scales"] = ",".join([DROP_FACTOR] * len(DROPS))
+        drops = _drops_of_short_run(net) or {part: DROP_FACTOR for part in DROPS}
+        values["steps"] = ",".join(str(max(1, round(part * steps))) for part in drops)
+        values["scales"] = ",".join(f"{factor:g}" for factor in drops.values())
     burn_in = net.integer("burn_in", 0)
     if burn_in:
         usual = min(LEAST_STEPS, net.integer("max_batches", 0) or LEAST_STEPS)
         values["burn_in"] = str(min(burn_in, max(1, round(burn_in * steps / usual))))
     return values
+
+
+def _drops_of_short_run(net: Section) -> dict[float, float]:
+    """Return at which parts of its run a base of at most LEAST_STEPS steps changes the rate, and by which factor."""
+    last, steps, scales = net.integer("max_batches", 0), net.integers("steps", ()), net.numbers("scales", ())
+    if not 0 < last <= LEAST_STEPS or len(steps) != len(scales) or not all(0 < step < last for step in steps):
+        return {}
+    return {step / last: factor for step, factor in zip(steps, scales, strict=True)}
 
 
 def fitted_cfg(base: str | Path, data: DataFile, options: FitOptions) -> FittedCfg:
