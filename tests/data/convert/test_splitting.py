@@ -81,6 +81,11 @@ def test_rare_classes_do_not_make_the_list_to_score_on_much_larger():
     assert sum(moved.values()) == 7 and len(valid) <= by_hash + 7  # 1 + a quarter of a fifth of 120
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_single_image_is_to_train_on(seed):
+    assert split([image("x", 0)], seed=seed) == (set(), {})
+
+
 def test_copies_of_one_image_stay_together():
     copies = [image(f"{number}_jpg.rf.{letter * 32}", 0) for number in range(40) for letter in "ab"]
     valid, _ = split(copies)

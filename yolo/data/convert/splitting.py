@@ -55,6 +55,8 @@ def split_plan(plan: Plan, share: float, seed: int, moved: Mapping[str, bool]) -
     for image in images:
         classes.setdefault(group_of(image.key), set()).update(row.label for row in image.rows)
     valid = {group: moved.get(group, hash_of(group, seed) < share) for group in classes}
+    if len(valid) == 1:
+        valid = dict.fromkeys(valid, False)  # a single image is to train on
     now_moved = {group: moved[group] for group in classes if group in moved}
     for group in _to_move(classes, valid, share, seed, now_moved):
         now_moved[group] = valid[group]
