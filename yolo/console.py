@@ -5,6 +5,7 @@ import math
 import os
 import re
 import shlex
+import signal
 import sys
 from argparse import (
     ArgumentParser,
@@ -141,6 +142,25 @@ def _run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
+
+
+@contextmanager
+def ended_as_by_ctrl_c() -> Iterator[None]:
+    """Make SIGTERM (`docker stop`, `kill`) and the SIGHUP of a closed terminal raise KeyboardInterrupt once."""
+    there = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has one
+    numbers = [number for number in there if signal.getsignal(number) != signal.SIG_IGN]  # as nohup has it ignored
+
+    def interrupt(*_: object) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)  # what was written is being finished
+        raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def missing_file(name: str, arguments: Sequence[str]) -> str:

@@ -44,6 +44,7 @@ EMPTY = "an empty file"
 TEXTS = (None, "text", EMPTY, "JSON text", "XML text", "UTF-16 text")
 UTF8_MARK = b"\xef\xbb\xbf"
 CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # never in a text; escape (0x1b) is
+ESCAPED_BYTE = re.compile(r"\\u(dc[89a-f][0-9a-f])")  # as Python writes a surrogate escape
 
 UTF16_SAMPLE = 512  # bytes that show whether every other one is zero
 READABLE_DEVICES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/", "/dev/null")
@@ -149,6 +150,16 @@ def decoded_text(content: bytes, path: str | Path, error_type: type[ValueError] 
 def printable_text(text: str) -> str:
     """Return a text of `read_text` with replacement characters for its bytes that are not UTF-8."""
     return text.encode(errors="surrogateescape").decode(errors="replace")
+
+
+def escaped_text(text: str) -> str:
+    """Return a text of `read_text` or a file's name with escapes such as `\\udcff` for its bytes that are not UTF-8."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def unescaped_text(text: str) -> str:
+    """Return what `escaped_text` was given."""
+    return ESCAPED_BYTE.sub(lambda found: chr(int(found[1], 16)), text)
 
 
 def refuse_over_inputs(outputs: Iterable[Path | None], inputs: Iterable[str | Path | None]) -> None:

@@ -68,6 +68,15 @@ def test_to_safetensors_and_back_gives_the_same_bytes(case, call, name):
     assert hashlib.sha256(cfg).hexdigest().encode() in (case / "new/a.safetensors").read_bytes()
 
 
+def test_a_cfg_whose_name_is_not_utf_8_is_noted_and_found_again_from_a_file_of_such_a_name(case, call):
+    given = (case / "all.weights").read_bytes()
+    (case / "all.cfg").rename(case / "gr\udcfcn.cfg")
+    assert call("all.weights", "new/\udcff.safetensors", "--cfg", "gr\udcfcn.cfg")[::2] == (0, "")
+    assert rb"gr\\udcfcn.cfg" in (case / "new/\udcff.safetensors").read_bytes()  # JSON doubles the backslash
+    assert call("new/\udcff.safetensors", "b.weights")[::2] == (0, "cfg: gr\\udcfcn.cfg\n")
+    assert (case / "b.weights").read_bytes() == given
+
+
 @pytest.mark.parametrize("order", [ALEXEYAB, PJREDDIE])
 @pytest.mark.parametrize("cutoff", [1, 2, 6])
 def test_with_a_cutoff_it_is_the_backbone_as_darknets_partial_gives_it(case, call, order, cutoff):

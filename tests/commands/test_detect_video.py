@@ -269,6 +269,28 @@ def interrupt_at(monkeypatch, count, error):
     monkeypatch.setattr(Detector, "detect", detect)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_docker_stop_and_a_closed_terminal_keep_the_video_up_to_there(case, detect, monkeypatch, number):
+    """The signal comes to the main thread, perhaps while it waits for a thread of the network."""
+    before, plain = signal.getsignal(number), Detector.detect
+    went_on = []
+
+    def detect_slowly(self, images, placements):
+        went_on.append(1)
+        if len(went_on) == 5:
+            signal.raise_signal(number)
+        elif len(went_on) > 5:
+            time.sleep(0.05)
+        return plain(self, images, placements)
+
+    monkeypatch.setattr(Detector, "detect", detect_slowly)
+    code, out, err = detect("clip.mp4", "--save-video", "--out", "out")
+    assert (code, err) == (130, "interrupted\n")
+    written = len(read_video(case / "out" / "clip.mp4")[0])
+    assert 3 <= written < 10 and f"clip.mp4: {written} frames" in out
+    assert signal.getsignal(number) == before
+
+
 def test_ctrl_c_keeps_the_video_up_to_there(case, detect, monkeypatch):
     interrupt_at(monkeypatch, 5, KeyboardInterrupt())
     code, out, err = detect("clip.mp4", "--save-video", "--out", "out", "--csv", "a.csv")

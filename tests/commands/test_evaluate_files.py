@@ -51,6 +51,28 @@ def test_saved_results_score_as_evaluate_says(call, case, four):
     assert line in out or out.count(line.split("  ")[0]) == 1
 
 
+def test_names_that_are_not_utf_8_pass_through_every_file(call, case, four):
+    """Bytes stay in result files, JSON and the page have escapes; the numbers are those of plain names."""
+    arguments = ("--json", "j.json", "--report", "report", "--save-results", "results", "--thresh", ".01")
+    assert call("evaluate", *EVALUATE, *arguments)[0] == 0
+    plain = (case / "j.json").read_text()
+    for path in (*four.images, *(four.folder / "labels").iterdir()):
+        path.rename(path.with_name(f"\udce9{path.name}"))
+    listed = (four.folder / "list.txt").read_bytes()
+    (four.folder / "list.txt").write_bytes(listed.replace(b"images/p", b"images/\xe9p"))
+    code, out, err = call("evaluate", *EVALUATE, *arguments)
+    assert code == 0, err
+    assert (case / "j.json").read_text() == plain and json.loads(plain)["metrics"]["coco"]["mAP"] > 0
+    assert b"\n\xe9p" in (case / "results" / "comp4_det_test_red.txt").read_bytes()
+    assert r"\udce9p" in (case / "report" / "report.json").read_text(encoding="utf-8")
+    assert r"\udce9p" in (case / "report" / "index.html").read_text(encoding="utf-8")
+    code, scored, err = call(
+        "score", "--truth", "four/list.txt", "--names", "four/tiny.names", "--detections", "results"
+    )
+    line = next(line for line in scored.splitlines() if line.startswith("mAP "))
+    assert code == 0 and line in out, err
+
+
 def test_evaluate_writes_a_report_that_compare_reads(call, case):
     code, out, err = call("evaluate", *EVALUATE, "--report", "a", "--metric", "voc07")
     assert code == 0, err

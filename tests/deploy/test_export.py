@@ -210,6 +210,12 @@ def test_fp16_halves_the_file_and_takes_and_gives_float32(tmp_path, ending):
         ("a.pb", {}, ExportError, r"a.pb: found the ending '.pb', expected one of .onnx, .xml, .pt2, .torchscript"),
         ("a.xml", {"layout": "nms"}, ExportError, "a.xml: found layout nms and the ending .xml, expected .onnx"),
         ("a.onnx", {"precision": "int4"}, ExportError, "a.onnx: found precision int4, expected one of float32"),
+        (
+            "a\udcff.onnx",
+            {},
+            ExportError,
+            "found a name that is not in UTF-8, expected one for a file that other programs",
+        ),
         ("a.onnx", {"layout": "x"}, CfgError, "found layout 'x', expected one of raw, yolo"),
     ],
 )

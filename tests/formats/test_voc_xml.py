@@ -185,6 +185,17 @@ def test_a_row_with_a_folder_in_it_is_a_problem(tmp_path):
     rows, problems = read_image_sets([image_set(tmp_path, "a", "../../etc/passwd\n1\n")])
     assert rows == [(tmp_path, "1")]
     assert [problem.kind for problem in problems] == [BAD_IMAGE_NAME]
+    assert problems[0].message.endswith(
+        "found '../../etc/passwd', expected one image name without folders above the images"
+    )
+
+
+def test_a_row_with_a_control_character_is_a_problem_that_says_so(tmp_path):
+    rows, problems = read_image_sets([image_set(tmp_path, "a", "x\x1b[31m\n1\n")])
+    assert (rows, [problem.kind for problem in problems]) == ([(tmp_path, "1")], [BAD_IMAGE_NAME])
+    assert problems[0].message.endswith(
+        r"a.txt:1: found 'x\x1b[31m', expected one image name without control characters"
+    )
 
 
 def test_an_empty_set_is_a_problem_and_an_absent_one_an_error(tmp_path):

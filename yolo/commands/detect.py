@@ -40,6 +40,7 @@ from yolo.console import (
     add_set_option,
     add_weights_option,
     command_parser,
+    ended_as_by_ctrl_c,
     fraction,
     new_file,
     new_folder,
@@ -92,7 +93,7 @@ def main() -> None:
     to_stdout = args.jsonl is not None and str(args.jsonl) == "-"
     print_line = partial(print, file=sys.stderr if to_stdout else sys.stdout)
     interrupted = False
-    with ExitStack() as stack:
+    with ended_as_by_ctrl_c(), ExitStack() as stack:
         writers = Writers(wanted, detector.names, sources, new_tracks, print_line, stack)
         behind = stack.enter_context(closing(Behind(writers.write, WRITE_BEHIND)))
         try:

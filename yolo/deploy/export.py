@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from yolo.deploy.check import check_batches, largest_difference, nms_difference
-from yolo.deploy.file_kinds import ENDINGS, ONNX, OPENVINO, open_file, write_file
+from yolo.deploy.file_kinds import ENDINGS, ONNX, OPENVINO, check_name, open_file, write_file
 from yolo.deploy.layouts import NMS, OPENCV, ArrangedNetwork, Layout, choose_layout
 from yolo.deploy.metadata import describe
 from yolo.deploy.opencv4 import spread_constants
@@ -98,6 +98,7 @@ def export_network(
 
 
 def _check_options(out: Path, options: ExportOptions) -> None:
+    check_name(out, ExportError)
     if out.suffix not in ENDINGS:
         raise ExportError(f"{out}: found the ending {out.suffix!r}, expected one of {', '.join(ENDINGS)}")
     if options.layout == NMS and out.suffix != ONNX:

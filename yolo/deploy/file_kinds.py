@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from yolo.engines.onnx_file import INPUT_NAME, onnx_metadata, open_onnx, run_onnx, write_onnx
 from yolo.errors import ExportError, WeightsError
 from yolo.extras import import_extra
+from yolo.files import escaped_text
 
 ONNX, OPENVINO, TORCH_EXPORT, TORCHSCRIPT = ENDINGS = (".onnx", ".xml", ".pt2", ".torchscript")
 RT_INFO = "yolo-darknet"  # section of the metadata in OpenVINO's IR
@@ -76,14 +77,21 @@ def write_file(
         raise ExportError(f"{path}: found the ending {path.suffix!r}, expected one of {', '.join(ENDINGS)}")
 
 
+def check_name(path: Path, error_type: type[ValueError]) -> None:
+    """Raise an error if the name of a file is not in UTF-8: the libraries that run exported files take no other."""
+    if escaped_text(str(path)) != str(path):
+        raise error_type(f"{path}: found a name that is not in UTF-8, expected one for a file that other programs open")
+
+
 def open_file(path: Path) -> OpenedFile:
     """Open an exported file to run it on the CPU.
 
     Raises:
         MissingPackageError: The package that runs it is not installed.
         OSError: It cannot be read.
-        WeightsError: It is damaged, or its ending is unknown.
+        WeightsError: It is damaged, or its ending is unknown, or its name is not in UTF-8.
     """
+    check_name(path, WeightsError)
     with path.open("rb"):  # for the system's own error
         pass
     if path.suffix == ONNX:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from yolo.errors import WeightsError, shorten
+from yolo.files import escaped_text
 from yolo.model.heads.region import RegionHead
 from yolo.model.heads.yolo import YoloHead
 from yolo.model.heads.yolov1 import YoloV1Head
@@ -92,7 +93,7 @@ def describe_files(**files: Path) -> dict[str, str]:
     """Return for each file its name and the SHA-256 of its content: NAME and NAME_sha256."""
     described = {}
     for key, path in files.items():
-        described |= {key: path.name, f"{key}_sha256": _sha256(path)}
+        described |= {key: escaped_text(path.name), f"{key}_sha256": _sha256(path)}
     return described
 
 

@@ -260,8 +260,11 @@ def _image_set_rows(path: Path, annotations: Path | None) -> tuple[list[tuple[st
         if identifier is None:
             problems.append(Problem(EXTRA_COLUMNS, found))
             identifier = row.split()[0]
-        if identifier.startswith("/") or ".." in identifier.split("/") or not _is_printable(identifier):
+        if identifier.startswith("/") or ".." in identifier.split("/"):
             problems.append(Problem(BAD_IMAGE_NAME, f"{found} without folders above the images"))
+            continue
+        if not _is_printable(identifier):
+            problems.append(Problem(BAD_IMAGE_NAME, f"{found} without control characters"))
             continue
         rows.append((identifier, place))
     if not rows:

@@ -2,7 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Collection
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -11,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from yolo.errors import WeightsError
-from yolo.files import TEXTS, named_content, open_input, replacing
+from yolo.files import TEXTS, escaped_text, named_content, open_input, replacing, unescaped_text
 from yolo.model.network import WEIGHTS_VERSIONS, Network
 from yolo.records import WeightsFormat, WeightsHeader
 
@@ -57,7 +59,7 @@ def read_cfg_note(path: str | Path) -> tuple[str | None, str | None]:
     """
     metadata, _ = _read(path, with_tensors=False)
     name = metadata.get("cfg")
-    return (Path(name).name if name else None), metadata.get("cfg_sha256")
+    return (Path(unescaped_text(name)).name if name else None), metadata.get("cfg_sha256")
 
 
 def save_state(
@@ -86,7 +88,7 @@ def save_state(
         "order": order,
     }
     if cfg is not None:
-        metadata["cfg"] = Path(cfg).name
+        metadata["cfg"] = escaped_text(Path(cfg).name)  # the format holds UTF-8 only
         metadata["cfg_sha256"] = hashlib.sha256(Path(cfg).read_bytes()).hexdigest()
     tensors = named_tensors(network, cutoff)
     content = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, metadata)
@@ -130,13 +132,25 @@ def _read(path: str | Path, with_tensors: bool = True) -> tuple[dict[str, str], 
     """Return metadata and, on request, tensors of a .safetensors file."""
     try:
         # Open it twice: Python's own errors name the file.
-        with open_input(path), safe_open(path, framework="pt") as file:
-            names = file.keys() if with_tensors else ()
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
+        with open_input(path), _in_unicode(Path(path)) as name, safe_open(name, framework="pt") as file:
+            keys = file.keys() if with_tensors else ()
+            return file.metadata() or {}, {key: file.get_tensor(key) for key in keys}
     except SafetensorError as error:
         kind = named_content(path)
         found = f"a broken file ({error})" if kind in (*TEXTS, "a .safetensors file") else kind
         raise WeightsError(f"{path}: found {found}, expected a .safetensors file") from None
+
+
+@contextmanager
+def _in_unicode(path: Path) -> Iterator[Path]:
+    """Yield a path to a file in UTF-8, as safetensors takes no other: a link where the file's own is not."""
+    if escaped_text(str(path)) == str(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / "link.safetensors"
+        link.symlink_to(path.absolute())
+        yield link
 
 
 def _read_metadata(path: str | Path, metadata: dict[str, str]) -> tuple[WeightsHeader, WeightsFormat]:

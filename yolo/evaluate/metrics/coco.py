@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from yolo.files import escaped_text
 from yolo.formats.coco_structures import (
     CocoDataset,
     CocoResult,
@@ -89,8 +90,15 @@ def _has_usual_ids(dataset: CocoDataset) -> bool:
 
 def _by_hotcoco(dataset: CocoDataset, results: Sequence[CocoResult]) -> _Evaluated:
     hotcoco = import_module("hotcoco")
-    truth = hotcoco.COCO(dataset)
+    truth = hotcoco.COCO(_in_unicode(dataset))
     return _evaluated(hotcoco.COCOeval(truth, truth.load_res(list(results)), "bbox"))
+
+
+def _in_unicode(dataset: CocoDataset) -> CocoDataset:
+    """Return the dataset with escapes in its names, as hotcoco's texts hold no other bytes; scores do not need them."""
+    images = [{**each, "file_name": escaped_text(each["file_name"])} for each in dataset["images"]]
+    categories = [{**each, "name": escaped_text(each["name"])} for each in dataset["categories"]]
+    return {**dataset, "images": images, "categories": categories}
 
 
 def _by_pycocotools(dataset: CocoDataset, results: Sequence[CocoResult]) -> _Evaluated:
