@@ -98,7 +98,7 @@ def _export_scored(
         calibration = read_calibration(args.calibrate, network.input.channels, size, placed)
     exported = export_scored(
         network, names, args.out, options, sources,
-        calibration=calibration, judge=judge, report=lambda line: print(f"{line} ...", file=sys.stderr),
+        calibration=calibration, judge=judge, report=lambda line: print(line, file=sys.stderr),
     )  # fmt: skip
     if exported.errors:
         print(errors_table(exported.errors, exported.versions[-1].float_layers))

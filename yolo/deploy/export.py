@@ -57,7 +57,12 @@ class ExportResult:
 
 
 def export_network(
-    network: Network, names: Sequence[str], out: Path, options: ExportOptions, sources: Mapping[str, str]
+    network: Network,
+    names: Sequence[str],
+    out: Path,
+    options: ExportOptions,
+    sources: Mapping[str, str],
+    limit: float | None = None,
 ) -> ExportResult:
     """Write the file `out`, unless what it computes differs from the network.
 
@@ -67,6 +72,7 @@ def export_network(
         out: The file; its ending is one of ENDINGS.
         options: See ExportOptions.
         sources: More metadata, see `describe_files`.
+        limit: Of the difference from torch, of the largest value; None: that of LIMITS.
 
     Raises:
         CfgError: The layout is none for this network.
@@ -92,7 +98,7 @@ def export_network(
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         path = Path(folder) / out.name
         _write(network, layout, path, options, metadata)
-        result = _checked(network, layout, path, out, options)
+        result = _checked(network, layout, path, out, options, limit or LIMITS[options.precision])
         move_file(path, out)
     return result
 
@@ -128,7 +134,9 @@ def _write(network: Network, layout: Layout, path: Path, options: ExportOptions,
         spread_constants(path)
 
 
-def _checked(network: Network, layout: Layout, path: Path, out: Path, options: ExportOptions) -> ExportResult:
+def _checked(
+    network: Network, layout: Layout, path: Path, out: Path, options: ExportOptions, limit: float
+) -> ExportResult:
     """Run the file on images and compare. Raises ExportError if it differs by more than the limit."""
     opened = open_file(path)
     worst, count, shapes = 0.0, 0, ()
@@ -137,7 +145,6 @@ def _checked(network: Network, layout: Layout, path: Path, out: Path, options: E
         shapes = shapes or tuple(tuple(each.shape) for each in found)
         difference = _difference(network, layout, path, options, images, found)
         worst, count = max(worst, difference), count + len(images)
-    limit = LIMITS[options.precision]
     if not worst <= limit:
         raise ExportError(
             f"{out}: found a file that differs from torch by {worst:.1e} of the largest value, expected at most "

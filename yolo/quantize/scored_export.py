@@ -32,6 +32,7 @@ SENSITIVITY_IMAGES = 4  # of the calibration images; the order of the first laye
 INT8 = "int8"
 OLDEST_OPSET = 13  # of DequantizeLinear with a scale per channel
 LIMIT = 5e-2  # of the difference between the file and the scored one, of the largest value: steps of int8 add up
+SOURCE_LIMIT = 1e-2  # of the float32 file that becomes int8; rounding it to int8 changes far more
 CHECKED = 2  # images that the two files are compared on
 BIAS_IMAGES = 32
 SIGNED_LAYOUT = "tensorrt"  # which has no uint8
@@ -50,7 +51,8 @@ class Version:
     """One version of the network.
 
     precision: "float32", "fp16" or "int8". float_layers: of int8, the layers in float32, the most sensitive first.
-    score: None if nothing is scored. bytes: of the raw maps' file. milliseconds: of one image, by runtime.
+    score: None if nothing is scored. bytes: of the raw maps' file. milliseconds: of one image, by runtime. speeds: the
+    float32 file's time, measured in turn with it, divided by that.
     """
 
     precision: str
@@ -58,6 +60,7 @@ class Version:
     score: Score | None
     bytes: int
     milliseconds: dict[str, float]
+    speeds: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def export_scored(
         raw = replace(options, layout=RAW, batch=1, precision="float32")
         before = folder / f"float32{out.suffix}"
         export_network(network, names, before, raw, sources)
-        version = _versions_maker(network, names, options, judge, before)
+        version = _versions_maker(network, names, options, judge, before, report)
         report("float32")
         versions = [version(before, "float32", ())]
         if options.precision != INT8:
@@ -167,12 +170,12 @@ def _write_int8(
     source = path.with_name(f"{path.stem}-source{ONNX}")
     options = replace(options, precision="float32")
     if path.suffix == OPENVINO:
-        result = export_network(network, names, source, options, sources)
+        result = export_network(network, names, source, options, sources, SOURCE_LIMIT)
         batches = batches_of(plan.images, options.batch or 1)
         write_int8_ir(source, path, batches, plan.float_layers, _metadata(source, plan))
         return result
     corrected = with_corrected_biases(network, plan.images[:BIAS_IMAGES], plan.ranges, plan.float_layers)
-    result = export_network(corrected, names, source, options, sources)
+    result = export_network(corrected, names, source, options, sources, SOURCE_LIMIT)
     signed = options.layout == SIGNED_LAYOUT
     write_qdq(source, path, plan.ranges, plan.float_layers, _metadata(source, plan), signed)
     return result
@@ -189,7 +192,12 @@ def _counts(most: int) -> list[int]:
 
 
 def _versions_maker(
-    network: Network, names: Sequence[str], options: ExportOptions, judge: Judge | None, before: Path
+    network: Network,
+    names: Sequence[str],
+    options: ExportOptions,
+    judge: Judge | None,
+    before: Path,
+    report: Callable[[str], None],
 ) -> Callable[[Path, str, tuple[int, ...]], Version]:
     """Return what scores and times a file of raw maps; it is timed in turn with the float32 file `before`."""
     image = torch.rand(1, network.input.channels, network.input.height, network.input.width)
@@ -198,8 +206,11 @@ def _versions_maker(
         score = None
         if judge is not None:
             score = score_of(network, names, options.letterbox, open_file(path).run, judge.images)
+            report(f"  AP {score.ap:.4f}")
         times = milliseconds_of([before, path], image) if path.suffix in (ONNX, OPENVINO) else {}
-        return Version(precision, layers, score, total_bytes(path), {name: pair[1] for name, pair in times.items()})
+        milliseconds = {runtime: pair[1] for runtime, pair in times.items()}
+        speeds = {runtime: pair[0] / pair[1] for runtime, pair in times.items()}
+        return Version(precision, layers, score, total_bytes(path), milliseconds, speeds)
 
     return make
 
