@@ -405,6 +405,7 @@ def test_two_classes_of_one_name_are_refused(tmp_path):
 
 def test_a_data_set_is_named_by_its_key_or_by_the_file_and_a_folder_means_its_one_data_file(tmp_path):
     (tmp_path / "voc.data").write_text("classes=2\n")
+    (tmp_path / "._voc.data").write_bytes(b"\0\5\x16\7")  # macOS's
     assert read_data(tmp_path).name == "voc" and read_data(tmp_path).path == str(tmp_path / "voc.data")
     (tmp_path / "voc.data").write_text("classes=2\nname = red flowers\n")
     assert read_data(tmp_path / "voc.data").name == "red flowers"

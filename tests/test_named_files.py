@@ -170,5 +170,7 @@ def test_only_a_shipped_cfg_has_the_names_of_the_data_set_that_it_was_published_
     with pytest.raises(DatasetError, match="mine.cfg: found no .data or .names file with 3 names beside the model"):
         find_names(own, weights, 3)
     (tmp_path / "three.names").write_text("a\nb\nc\n")
+    for hidden in ("._three.names", "._three.data"):
+        (tmp_path / hidden).write_bytes(b"\0\5\x16\7\nATTR\nx\n")  # macOS's
     assert find_names(own, weights, 3) == tmp_path / "three.names"
     assert find_names(project / "cfg" / "yolov3.cfg", weights, 80) == project / "data" / "coco.names"

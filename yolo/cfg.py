@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from yolo.errors import CfgError, DatasetError, shorten
-from yolo.files import decoded_text, file_state, open_input, printable_text, read_text
+from yolo.files import decoded_text, file_state, open_input, printable_text, read_text, visible
 
 log = logging.getLogger(__name__)
 
@@ -424,7 +424,7 @@ def read_data(path: str | Path) -> DataFile:
 
 
 def _sole_data_file(folder: Path) -> Path:
-    files = sorted(folder.glob("*.data"))
+    files = visible(folder, "*.data")
     if len(files) != 1:
         found = ", ".join(each.name for each in files) or "none"
         raise DatasetError(f"{folder}: found {found}, expected one .data file in this folder, or the file itself")

@@ -234,6 +234,11 @@ def file_state(path: str) -> os.stat_result | None:
         return None
 
 
+def visible(folder: Path, pattern: str = "*") -> list[Path]:
+    """Return what is in a folder under names of a pattern, sorted, without hidden files such as macOS's `._x.data`."""
+    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
+
+
 def files_below(folder: Path, leave_out: Callable[[str], bool] | None = None) -> Iterator[str]:
     """Yield the files in and below a folder as paths relative to it, sorted; hidden ones are skipped.
 

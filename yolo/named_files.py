@@ -14,7 +14,7 @@ from pathlib import Path
 
 from yolo.cfg import read_data, read_names
 from yolo.errors import DatasetError, WeightsError, counted
-from yolo.files import write_text
+from yolo.files import visible, write_text
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -84,8 +84,8 @@ def find_names(cfg: Path, weights: Path, classes: int) -> Path:
     folders = list(dict.fromkeys(path.resolve().parent for path in (cfg, weights)))
     folders += [folder.parent for folder in folders if folder.name == "backup"]
     own = [folder / f"{stem}.names" for folder in folders for stem in stems]
-    said = [names for folder in folders for data in sorted(folder.glob("*.data")) if (names := _names_of(data))]
-    lying = [path for folder in folders for path in sorted(folder.glob("*.names"))]
+    said = [names for folder in folders for data in visible(folder, "*.data") if (names := _names_of(data))]
+    lying = [path for folder in folders for path in visible(folder, "*.names")]
     shipped = shipped_files(".cfg").get(cfg.stem)
     is_shipped = shipped is not None and shipped.resolve() == cfg.resolve()
     published = shipped_files(".names").get(SHIPPED_CLASSES.get(classes, cfg.stem)) if is_shipped else None

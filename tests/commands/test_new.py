@@ -112,6 +112,7 @@ def test_a_folder_with_coco_json_is_converted_too(call, photos, tmp_path):
                   "iscrowd": 0} for n in range(len(images))]  # fmt: skip
         content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "thing"}]}
         (folder / part / "_annotations.coco.json").write_text(json.dumps(content))
+        (folder / part / "._annotations.coco.json").write_bytes(b"\0\5\x16\7")  # as macOS writes beside it
     code, out, err = call("new", "coco", "--base", "small.cfg", "--epochs", 1, *CPU)
     assert (code, err) == (0, "")
     assert "$ yolo-darknet convert_coco coco --name coco --out coco-detector/data\n" in out

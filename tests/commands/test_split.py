@@ -18,6 +18,7 @@ def labeled(folder, count=12, images="", labels="", ending=".jpg", classes=2):
             path = folder / inner / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
+            path.with_name(f"._{name}").write_bytes(b"\0\5\x16\7")  # as macOS writes beside each
     return folder
 
 

@@ -113,7 +113,7 @@ def test_utf16_without_a_mark_is_named(tmp_path):
 
 def test_files_in_folders_belong_to_the_images_in_theirs(tmp_path):
     images = replace(images_of(), files=("/d/day/1.jpg", "/d/night/1.jpg", "2.jpg"))
-    for name in ("day/1.txt", "night/1.txt", "2.txt", "._2.txt"):
+    for name in ("day/1.txt", "night/1.txt", "2.txt", "._2.txt", ".old/2.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("" if name.startswith(".") else f"1 .{len(name)} .5 .5 .5 .5\n")
     found, without = read_label_detections(tmp_path, images, Columns.SCORE_FIRST)

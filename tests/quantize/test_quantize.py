@@ -116,6 +116,7 @@ def test_corrected_biases_restore_the_mean_of_each_channel(network, images):
 
 
 def test_calibration_images_come_from_a_list_or_a_folder(four, tmp_path):
+    (four.folder / "images" / "._p0.png").write_bytes(b"\0\5\x16\7")  # macOS's
     images = read_calibration(four.folder / "list.txt", 3, (48, 64), stretched)
     again = read_calibration(four.folder / "images", 3, (48, 64), stretched)
     assert len(images) == 4 and all(map(torch.equal, images, again))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from yolo.errors import DatasetError, counted
-from yolo.files import write_text
+from yolo.files import files_below, write_text
 from yolo.formats.ground_truth_set import (
     FRACTIONS_EXPECTED,
     GroundTruthSet,
@@ -55,9 +55,7 @@ def read_label_detections(
     """
     images = image_names(ground_truth_set.files)
     file_of: dict[int, Path] = {}
-    for path in sorted(Path(folder).rglob("*.txt")):
-        if path.name.startswith("."):
-            continue
+    for path in (Path(folder) / file for file in files_below(Path(folder)) if file.endswith(".txt")):
         name = path.relative_to(folder).with_suffix("").as_posix()
         expected = f"a file of one of the {len(images.files)} images of the ground truth"
         index = images.position(name, f"{path}:1: found image {name}", expected)

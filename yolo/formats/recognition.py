@@ -4,7 +4,7 @@ from enum import Enum
 from pathlib import Path
 
 from yolo.errors import DatasetError
-from yolo.files import open_input
+from yolo.files import open_input, visible
 
 # of the files of Darknet's `detector valid` (examples/detector.c) and VOC's devkit
 RESULTS_PREFIX = "comp4_det_test_"
@@ -43,7 +43,7 @@ def ground_truth_format(path: Path) -> GroundTruthFormat:
     """
     path.stat()
     if path.is_dir():
-        if any(path.glob("*.xml")):
+        if visible(path, "*.xml"):
             return GroundTruthFormat.VOC
         if not any(path.iterdir()):
             raise DatasetError(f"{path}: found an empty folder, expected the annotations IMAGE.xml")

@@ -12,7 +12,7 @@ import numpy as np
 
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError
-from yolo.files import files_below, read_text
+from yolo.files import files_below, read_text, visible
 from yolo.formats.ground_truth_set import GroundTruthSet, by_class_name, labels_by_name
 from yolo.formats.plain_text import parse_number
 from yolo.records import VOC_ORIGIN, GroundTruth, Problem
@@ -300,7 +300,7 @@ def _is_printable(text: str) -> bool:
 
 def _other_sets(path: Path) -> str:
     """Return for a message which image sets lie where `path` does not."""
-    names = sorted(each.stem for each in path.parent.glob("*.txt"))
+    names = [each.stem for each in visible(path.parent, "*.txt")]
     if not names:
         return f"; {path.parent} has none"
     more = [f"... ({len(names)} in all)"] if len(names) > SHOWN_SETS else []

@@ -9,6 +9,7 @@ from torch import Tensor
 from yolo.data.images import ignore_remark, read_image
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError
+from yolo.files import visible
 from yolo.formats.label_files import read_list
 from yolo.letterbox import Placement, place
 from yolo.records import Size
@@ -49,7 +50,7 @@ def batches_of(images: Sequence[Tensor], batch: int) -> list[Tensor]:
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return read_list(path)
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_ENDINGS)
+    files = [file for file in visible(path) if file.suffix.lower() in IMAGE_ENDINGS]
     if not files:
         raise DatasetError(f"{path}: found no image in this folder, expected images to calibrate with")
     return files

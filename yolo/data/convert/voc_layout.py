@@ -14,7 +14,7 @@ from yolo.data.convert.ownership import is_output
 from yolo.data.convert.splitting import key_of, own_list_of
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError, counted
-from yolo.files import files_below
+from yolo.files import files_below, visible
 from yolo.formats.voc_xml import ImageSet, annotation_folder, first_folder, image_files, read_image_sets
 from yolo.records import Problem
 
@@ -154,7 +154,7 @@ def _pascal_layout(folder: Path) -> tuple[Path, Path, Mapping[str, str]]:
 def _with_image_sets(roots: Iterable[Path]) -> VocSource:
     train, valid, unused = [], [], []
     for root in roots:
-        names = {each.stem for each in (root / "ImageSets" / "Main").glob("*.txt")}
+        names = {each.stem for each in visible(root / "ImageSets" / "Main", "*.txt")}
         pair = next((pair for pair in SET_PAIRS if set(pair) <= names), None)
         if pair:
             train.append(ImageSet(root, pair[0]))

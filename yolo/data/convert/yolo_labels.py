@@ -14,7 +14,7 @@ from yolo.data.convert.splitting import key_of, own_list_of
 from yolo.data.parallel import in_threads
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError, counted
-from yolo.files import files_below, read_text
+from yolo.files import files_below, read_text, visible
 from yolo.formats.label_files import label_candidates, label_files, read_list, read_rows
 from yolo.records import Problem
 
@@ -156,7 +156,7 @@ def _read_folder(folder: Path, images: Sequence[str], whole: bool) -> LabeledSou
 
 def _names_in(folder: Path) -> tuple[str, ...] | None:
     """Return the class names that a program left in a folder; None if there is no such file."""
-    named = sorted(folder.glob("*.names"))
+    named = visible(folder, "*.names")
     files = [*(folder / name for name in NAMES_FILES), *(named if len(named) == 1 else ())]
     files += [folder / inner / "classes.txt" for inner in ("labels", "train", "train/labels")]
     for file in files:
