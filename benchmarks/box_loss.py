@@ -90,6 +90,7 @@ def main() -> None:
         *(Variant(loss, "darknet", args.darknet_normalizer) for loss in ("giou", "ciou")),
         *(Variant(loss, "autograd", args.autograd_normalizer) for loss in ("giou", "ciou")),
     ]
+    variants = [variant for variant in variants if variant.iou_loss in args.losses]
     jobs = [
         Job(
             str(data), str(args.base), args.size, str(args.weights) if args.weights else None, variant, seed,
@@ -207,6 +208,8 @@ def _arguments() -> argparse.Namespace:
     add("--weights", type=weights_file, metavar="FILE", help="of a backbone or a detector of other classes")
     add("--steps", type=whole_number(1), default=1000, metavar="N", help="of each run; default 1000")
     add("--seeds", type=whole_number(1), default=3, metavar="N", help="runs of each variant; default 3")
+    losses = ("mse", "giou", "ciou")
+    add("--losses", nargs="+", choices=losses, default=losses, metavar="LOSS", help="default: mse giou ciou")
     add("--jobs", type=whole_number(1), default=1, metavar="N", help="runs at a time; default 1")
     add("--results", type=Path, default=Path("box_loss.json"), metavar="FILE", help="finished runs; continued")
     normalizers = (("mse", 0.75), ("darknet", 0.07), ("autograd", 0.75))  # Darknet's default; yolov4.cfg; measured
