@@ -40,3 +40,8 @@ def counted(count: int, thing: str) -> str:
     """Return `1 image`, `2 images`; thing: a regular noun in the singular."""
     plural = thing + ("es" if thing.endswith(("s", "x", "ch")) else "s")
     return f"{count} {thing if count == 1 else plural}"
+
+
+def speed_text(per_second: float, decimals: int = 1) -> str:
+    """Return `12.3`, of slow work `0.043`, and `--` for 0, which stands for a speed that is not known."""
+    return f"{per_second:.{decimals}f}" if per_second >= 1 else f"{per_second:.2g}" if per_second else "--"

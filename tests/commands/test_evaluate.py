@@ -69,7 +69,7 @@ def test_one_metric_is_all_that_is_asked_for(case, evaluated):
 
 def test_a_folder_that_cannot_be_is_told_before_the_work(case, evaluated):
     code, out, err = evaluated("--save-results", "tiny.cfg")
-    assert (code, out) == (2, "") and err == "error: tiny.cfg: File exists\n"
+    assert (code, out) == (2, "") and err == "error: tiny.cfg: found a file, expected a folder to write to\n"
 
 
 def test_two_processes_find_what_one_finds(case, project, evaluated):

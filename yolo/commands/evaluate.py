@@ -43,7 +43,7 @@ from yolo.console import (
     whole_number,
 )
 from yolo.defaults import COUNTED_THRESH
-from yolo.errors import CfgError, DatasetError, counted
+from yolo.errors import CfgError, DatasetError, counted, speed_text
 from yolo.files import refuse_texts_over, write_text
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _evaluation(args: argparse.Namespace, processes: Processes) -> tuple[Evaluat
         return None
     seconds = time.perf_counter() - start
     print(
-        f"{counted(len(found), 'image')} in {seconds:.1f} s, {len(found) / seconds:.1f} images/s",
+        f"{counted(len(found), 'image')} in {seconds:.1f} s, {speed_text(len(found) / seconds)} images/s",
         file=sys.stderr,
     )
     paths = [image.path for image in checked.images]

@@ -37,6 +37,14 @@ def test_the_line_of_a_step():
     assert "  top-1 0.250  rate" in long_line(replace(REPORT, metrics={"top-1": 0.25}))
 
 
+@pytest.mark.parametrize(("speed", "text"), [(12345.6, "12345.6"), (1.0, "1.0"), (0.0432, "0.043"), (0.0, "--")])
+def test_a_slow_or_unknown_speed_is_not_printed_as_0(speed, text):
+    """Nor is a small rate."""
+    line = long_line(replace(REPORT, images_per_second=speed, learning_rate=3.164e-15))
+    assert f"  rate 3.164e-15  {text} images/s  " in line
+    assert fitted_line(replace(REPORT, images_per_second=0.0432), 80) == SHORT.replace("189/s", "0.043/s")
+
+
 @pytest.mark.parametrize(
     ("columns", "text"),
     [(200, long_line(REPORT)), (len(long_line(REPORT)) + 1, long_line(REPORT)),

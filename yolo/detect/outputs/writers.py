@@ -15,7 +15,7 @@ from yolo.detect.outputs.rows import STDOUT, DetectionsCsv, JsonLines, csv_table
 from yolo.detect.sources.frame import Fault
 from yolo.detect.sources.kinds import MediaKind, MediaSource
 from yolo.detect.track import SourceTracks
-from yolo.errors import counted
+from yolo.errors import counted, speed_text
 from yolo.files import write_text
 from yolo.formats.darknet_json import DarknetFrame, darknet_frame, darknet_json
 
@@ -179,7 +179,7 @@ class _Summary:
 
     def text(self) -> str:
         seconds = time.monotonic() - self.begun
-        rate = f", {(self.frames - 1) / seconds:.1f} frames/s" if self.frames > 1 else ""
+        rate = f", {speed_text((self.frames - 1) / seconds)} frames/s" if self.frames > 1 else ""
         return f"{self.source}: {counted(self.frames, 'frame')}, {counted(self.objects, 'object')}{rate}"
 
 

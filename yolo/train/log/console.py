@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from yolo.errors import speed_text
+
 LINE_SECONDS = 20.0  # between two lines where they cannot be overwritten: stderr is no terminal
 
 
@@ -87,7 +89,7 @@ def long_line(report: StepReport) -> str:
     metrics = "".join(f"{name} {value:.3f}  " for name, value in report.metrics.items())
     return (
         f"{report.step}/{report.last_step}  loss {report.loss:.3f} (avg {report.average_loss:.3f})  {metrics}"
-        f"rate {report.learning_rate:.4g}  {report.images_per_second:.1f} images/s  "
+        f"rate {report.learning_rate:.4g}  {speed_text(report.images_per_second)} images/s  "
         f"{format_duration(report.seconds_left)} left"
     )
 
@@ -102,7 +104,7 @@ def fitted_line(report: StepReport, columns: int) -> str:
         metrics = "".join(f"{name} {value:.2f} " for name, value in report.metrics.items())
         line = (
             f"{report.step}/{report.last_step} avg loss {report.average_loss:.3f} {metrics}"
-            f"rate {report.learning_rate:.2g} {report.images_per_second:.0f}/s "
+            f"rate {report.learning_rate:.2g} {speed_text(report.images_per_second, 0)}/s "
             f"{format_duration(report.seconds_left)} left"
         )
     return line[: max(1, columns - 1)]

@@ -74,7 +74,7 @@ def choose_step(
         return default  # --amp decides there
     steps = network.training_settings.max_batches
     if steps < LEAST_STEPS:
-        log.info("a step computes in %s: %d steps are too few to measure what is fastest", default, steps)
+        log.info("a step computes in %s: the run is too short to measure what is fastest", default)
         return default
     amps = [False, has_bfloat16()] if machine.amp is None else [machine.amp]
     formats = FORMATS if machine.memory_format is None else [machine.memory_format]
