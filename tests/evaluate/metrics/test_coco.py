@@ -9,6 +9,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from yolo.evaluate.metrics import coco as coco_metric
 from yolo.evaluate.metrics.coco import score_coco
 from yolo.formats.coco_structures import coco_dataset, coco_results
 from yolo.formats.ground_truth_set import CocoIds, GroundTruthSet
@@ -157,3 +158,22 @@ def test_structures_by_hand():
 
 
 GOOD = '{"image_id": 139, "category_id": 17, "bbox": [1, 2, 3, 4], "score": 0.5}'
+
+
+def test_what_is_left_out_before_scoring_is_what_pycocotools_does_not_count(rng, ground_truth, dataset):
+    """600 detections a class in few images, of equal scores: COCO counts the first 100 of each image and class."""
+    keys = [(image["id"], kind["id"]) for image in dataset["images"] for kind in dataset["categories"]]
+    results = []
+    for truth in dataset["annotations"] * 40:
+        moved = (np.array(truth["bbox"]) + [*rng.normal(0, 3, 2), 0, 0]).tolist()
+        score = int(rng.integers(0, 8)) / 8
+        same = {"image_id": truth["image_id"], "category_id": truth["category_id"]}
+        results.append({**same, "bbox": moved, "score": score})
+    kept = coco_metric.counted_results(results)
+    counts = [sum((each["image_id"], each["category_id"]) == key for each in results) for key in keys]
+    assert max(counts) > coco_metric.COUNTED and len(kept) == sum(
+        min(each, coco_metric.COUNTED) for each in counts
+    ) < len(results)
+    ours, theirs = coco_metric._by_pycocotools(dataset, kept), coco_metric._by_pycocotools(dataset, results)
+    assert np.array_equal(ours.stats, theirs.stats) and np.array_equal(ours.precision, theirs.precision)
+    assert score_coco(dataset, results).ap == theirs.stats[0]

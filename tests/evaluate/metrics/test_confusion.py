@@ -2,6 +2,7 @@
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.helpers import slow_metrics as reference
 from tests.helpers.box_rows import (
@@ -17,6 +18,7 @@ from tests.helpers.box_rows import (
     ground_truth_rows,
     thresholds,
 )
+from yolo.evaluate.metrics import voc
 from yolo.evaluate.metrics.confusion import confusion_matrix
 
 
@@ -68,16 +70,18 @@ def test_a_label_of_no_class_is_an_error():
 
 
 @settings(max_examples=300, deadline=None)
-@given(ground_truth_rows, detection_rows, thresholds, extents, few_scores)
-def test_the_matrix_equals_the_slow_version(ground_truths, detections, thresh, extent, score_thresh):
-    ours = confusion_matrix(
-        ground_truth_of(*ground_truths),
-        detections_of(*detections),
-        CLASSES,
-        thresh,
-        extent,
-        score_thresh,
-    )
+@given(ground_truth_rows, detection_rows, thresholds, extents, few_scores, st.sampled_from([1, 256]))
+def test_the_matrix_equals_the_slow_version(ground_truths, detections, thresh, extent, score_thresh, crowded):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(voc, "CROWDED", crowded)
+        ours = confusion_matrix(
+            ground_truth_of(*ground_truths),
+            detections_of(*detections),
+            CLASSES,
+            thresh,
+            extent,
+            score_thresh,
+        )
     assert ours.tolist() == reference.confusion(ground_truths, detections, CLASSES, thresh, extent, score_thresh)
     to_find = [sum(of == label and not hard for _, of, _, hard in ground_truths) for label in range(2)]
     assert ours[:-1].sum(axis=1).tolist() == to_find  # each ground truth is in one place of its row

@@ -9,10 +9,10 @@ from tests.helpers.scoring_scenes import found_of, ground_truth_of, scenes
 from yolo.evaluate.metrics import coco_matching, voc
 
 
-@pytest.mark.parametrize("portion", [1, 3, 1_000_000])
+@pytest.mark.parametrize(("portion", "crowded"), [(1, 256), (3, 2), (1_000_000, 256), (1_000_000, 1)])
 @given(scene=scenes())
 @settings(max_examples=60, deadline=None)
-def test_all_pairs_of_an_image_are_there_in_portions_of_any_size(portion, scene):
+def test_all_pairs_of_an_image_are_there_in_portions_of_any_size(portion, crowded, scene):
     ground_truth, found = scene
     expected = {}
     for d, box in enumerate(found.boxes):
@@ -23,6 +23,7 @@ def test_all_pairs_of_an_image_are_there_in_portions_of_any_size(portion, scene)
                 expected[d, t] = overlap
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(voc, "PAIRS_AT_ONCE", portion)
+        patch.setattr(voc, "CROWDED", crowded)
         pairs = coco_matching.overlapping_pairs(ground_truth, found, 0.1)
     ours = dict(zip(zip(pairs.detection, pairs.ground_truth, strict=True), pairs.overlap, strict=True))
     assert len(ours) == len(pairs.overlap) and ours == pytest.approx(expected)

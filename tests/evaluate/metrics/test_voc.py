@@ -148,13 +148,15 @@ def test_a_label_of_no_class_is_an_error(label):
     thresholds,
     extents,
     st.sampled_from([(1, 1), (3, 4), (2**16, 2**17)]),
+    st.sampled_from([1, 3, 256]),
 )
-def test_scores_equal_the_definition(ground_truths, detections, iou_thresh, extent, at_once):
-    """at_once: of detections and of pairs; where they are cut into parts makes no difference."""
+def test_scores_equal_the_definition(ground_truths, detections, iou_thresh, extent, at_once, crowded):
+    """at_once: of detections and of pairs; where they are cut into parts, and how pairs are found, is all the same."""
     module = "yolo.evaluate.metrics.voc"
     with (
         patch(f"{module}.DETECTIONS_AT_ONCE", at_once[0]),
         patch(f"{module}.PAIRS_AT_ONCE", at_once[1]),
+        patch(f"{module}.CROWDED", crowded),
     ):
         scores = score_classes(ground_truth_of(*ground_truths), detections_of(*detections), 2, iou_thresh, extent)
     for label, score in enumerate(scores):

@@ -51,7 +51,7 @@ def overlapping_pairs(ground_truth: GroundTruth, detections: ScoredBoxes, least:
     """Return all pairs of an image with an overlap of at least `least` (above 0); boxes are continuous."""
     truth_rows, rows = np.arange(len(ground_truth.labels)), np.arange(len(detections.scores))
     parts = [OverlappingPairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
-    for detection, truth in image_pairs(ground_truth, truth_rows, detections, rows):
+    for detection, truth in image_pairs(ground_truth, truth_rows, detections, rows, CONTINUOUS):
         overlap = iou_of_pairs(
             detections.boxes[detection],
             ground_truth.boxes[truth],

@@ -82,4 +82,6 @@ def _candidates(
     for place, truth, iou in image_pairs_with_iou(ground_truth, everything, detections, order, pixel_extent):
         near = iou > iou_thresh
         parts.append((place[near], truth[near], iou[near]))
-    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+    places, truths, ious = (np.concatenate(column) for column in zip(*parts, strict=True))
+    ascending = np.lexsort((truths, places))  # a crowded image has its pairs in several parts
+    return places[ascending], truths[ascending], ious[ascending]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from yolo.evaluate.metrics.near_pairs import near_pairs
 from yolo.records import UNKNOWN_SIZE, VOC_ORIGIN, Evaluation, GroundTruth, ScoredBoxes
 
 IOU_THRESH = 0.5
@@ -19,6 +20,7 @@ VOC07_RECALLS = np.arange(11) * 0.1  # voc_eval's points: 3 * 0.1 is 0.300000000
 # Limits of what is in memory at once (our choice): about 30 MB, whatever the number of detections
 DETECTIONS_AT_ONCE = 2**16
 PAIRS_AT_ONCE = 2**17
+CROWDED = 256  # ground truths of an image; from there on sorting takes less time than comparing all pairs (our choice)
 
 
 @dataclass(frozen=True)
@@ -265,14 +267,14 @@ def best_ground_truth(
 
     Args:
         ground_truth: boxes in the frame of the detections.
-        truth_rows: int64, positions of the ground truths that take part.
+        truth_rows: int64, positions of the ground truths that take part, ascending.
         detections: in any order.
         rows: int64 [N], positions of the detections that take part.
         pixel_extent: added to each width and height.
 
     Returns:
-        The IoU, float64 [N], and the position of the ground truth, int64 [N]. Without a ground truth in the image the
-        IoU is 0 and the position has no meaning.
+        The IoU, float64 [N], and the position of the ground truth, int64 [N]. Where the IoU is 0 the position has no
+        meaning.
     """
     iou, best = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.int64)
     for place, pair_truth, pair_iou in image_pairs_with_iou(ground_truth, truth_rows, detections, rows, pixel_extent):
@@ -280,8 +282,11 @@ def best_ground_truth(
         start = np.flatnonzero(new)
         largest = np.maximum.reduceat(pair_iou, start)
         tops = np.flatnonzero(pair_iou == largest[np.cumsum(new) - 1])
-        first_tops = tops[np.diff(place[tops], prepend=-1) > 0]
-        iou[place[start]], best[place[start]] = largest, pair_truth[first_tops]
+        truth = pair_truth[tops[np.diff(place[tops], prepend=-1) > 0]]
+        found = place[start]
+        # Other pairs of these detections may have been in earlier parts
+        better = (largest > iou[found]) | ((largest == iou[found]) & (truth < best[found]))
+        iou[found[better]], best[found[better]] = largest[better], truth[better]
     return iou, best
 
 
@@ -293,31 +298,42 @@ def image_pairs_with_iou(
     pixel_extent: float,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield the parts of `image_pairs`, each with the IoU of its pairs, float64 [P]."""
-    for place, pair_truth in image_pairs(ground_truth, truth_rows, detections, rows):
+    for place, pair_truth in image_pairs(ground_truth, truth_rows, detections, rows, pixel_extent):
         boxes = detections.boxes[rows[place]]
         yield place, pair_truth, iou_of_pairs(boxes, ground_truth.boxes[pair_truth], pixel_extent)
 
 
 def image_pairs(
-    ground_truth: GroundTruth, truth_rows: np.ndarray, detections: ScoredBoxes, rows: np.ndarray
+    ground_truth: GroundTruth,
+    truth_rows: np.ndarray,
+    detections: ScoredBoxes,
+    rows: np.ndarray,
+    pixel_extent: float,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield every pair of a detection and a ground truth of its image, in parts of limited size.
+    """Yield every pair of a detection and a ground truth of its image that overlap, once, in parts of limited size.
 
-    Instead of a loop over images, each detection is repeated once for each ground truth of its image. A part holds all
-    pairs of its detections, and at least one pair.
+    There are pairs that do not overlap among them: all of the images with fewer than CROWDED ground truths. There,
+    instead of a loop over images, each detection is repeated once for each ground truth of its image.
 
     Args:
         ground_truth: the labeled boxes.
-        truth_rows: int64, positions of the ground truths that take part.
+        truth_rows: int64, positions of the ground truths that take part, ascending.
         detections: in any order.
         rows: int64, positions of the detections that take part.
+        pixel_extent: added to each width and height.
 
     Yields:
-        Two arrays int64 [P]: positions in `rows`, ascending, and positions of ground truths, in the order of
-        `truth_rows`.
+        Two arrays int64 [P], P above 0: positions in `rows`, ascending, and positions of ground truths, ascending for
+        each detection. The pairs of a detection may be in several parts.
     """
     truth_rows = truth_rows[np.argsort(ground_truth.image_index[truth_rows], kind="stable")]
     images = ground_truth.image_index[truth_rows]
+    crowded = images[CROWDED - 1 :][images[CROWDED - 1 :] == images[: len(images[CROWDED - 1 :])]]
+    crowded = np.unique(crowded)
+    if len(crowded):
+        yield from _crowded_pairs(ground_truth, truth_rows, detections, rows, crowded, pixel_extent)
+        truth_rows = truth_rows[~np.isin(images, crowded)]
+        images = ground_truth.image_index[truth_rows]
     for first in range(0, len(rows), DETECTIONS_AT_ONCE):
         wanted = detections.image_index[rows[first : first + DETECTIONS_AT_ONCE]]
         begin = np.searchsorted(images, wanted, side="left")
@@ -331,6 +347,27 @@ def image_pairs(
             end = np.cumsum(count[part])
             pair_truth = np.arange(end[-1]) + np.repeat(begin[part] - end + count[part], count[part])
             yield first + np.repeat(part, count[part]), truth_rows[pair_truth]
+
+
+def _crowded_pairs(
+    ground_truth: GroundTruth,
+    truth_rows: np.ndarray,
+    detections: ScoredBoxes,
+    rows: np.ndarray,
+    crowded: np.ndarray,
+    pixel_extent: float,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield `image_pairs` of the images `crowded`, by `near_pairs`. truth_rows: image after image."""
+    images = ground_truth.image_index[truth_rows]
+    places = np.argsort(detections.image_index[rows], kind="stable")
+    of_places = detections.image_index[rows[places]]
+    for image in crowded:
+        truths = truth_rows[np.searchsorted(images, image) : np.searchsorted(images, image, side="right")]
+        found = places[np.searchsorted(of_places, image) : np.searchsorted(of_places, image, side="right")]
+        boxes = detections.boxes[rows[found]]
+        for one, other in near_pairs(boxes, ground_truth.boxes[truths], pixel_extent, PAIRS_AT_ONCE):
+            if len(one):
+                yield found[one], truths[other]
 
 
 def iou_of_pairs(
