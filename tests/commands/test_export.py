@@ -54,6 +54,8 @@ def test_wrong_options_of_detect_with_a_model(call, case, four):
     code, _, err = call("detect", "four/images", "--cfg", "tiny.cfg")
     assert code == 2 and "arguments are required: --weights (or --model)" in err
     bad_option(call("detect", "four/images", *MODEL, "--model", "a.onnx"), "--model: expected no --cfg or --weights")
+    numbers = ("--engine", "openvino", "--precision", "bf16")
+    bad_option(call("detect", "four/images", "--model", "a.onnx", *numbers), "expected no --engine or --precision")
     one_line(call("detect", "four/images", "--model", "a.onnx", *CPU), "a.onnx: No such file or directory")
     (case / "a.onnx").write_bytes(b"x")
     one_line(call("detect", "four/images", "--model", "a.onnx", *CPU), "a.onnx: found no model that ONNX Runtime")

@@ -22,6 +22,8 @@ from yolo.deploy.metadata import describe_files, read_description
 from yolo.detect.detector import Detector
 from yolo.engines.onnx_file import onnx_metadata, open_onnx, run_onnx
 from yolo.errors import CfgError, ExportError, WeightsError
+from yolo.model.network import Network
+from yolo.model.weights import load_weights
 
 NAMES = ("cat", 'd\'og\n"x"')
 
@@ -164,6 +166,35 @@ def _copying(network, *arguments):
     return ArrangedNetwork(folded(network), *arguments)
 
 
+@pytest.mark.parametrize("layout", LAYOUT_NAMES)
+def test_scores_of_almost_zero_do_not_stop_an_export(shared, tmp_path, layout):
+    """The noise of the check is no object for this network: its scores are .002 and objectness down to 1e-10."""
+    folder = shared / "models/MobileNetV2-YOLOv3-Nano-voc"
+    network = Network.from_cfg(folder / "MobileNetV2-YOLOv3-Nano-voc.cfg", overrides={"width": "96", "height": "96"})
+    load_weights(network, folder / "MobileNetV2-YOLOv3-Nano-voc.weights")
+    names = [str(index) for index in range(20)]
+    result = export_network(network, names, tmp_path / "a.onnx", options(layout=layout), {})
+    assert result.difference < 5e-5
+
+
+def test_small_scores_are_still_compared():
+    """Scores that are all 0 in the file differ, however small they are."""
+    network = network_of(HEADS["yolo"]).eval()
+    layout = choose_layout("ultralytics", network, one_image=False, score_thresh=0.2, nms_thresh=0.4)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith("bias"):
+                parameter[...] = -4.0
+    images = torch.rand(1, 3, 16, 24)
+    with torch.inference_mode():
+        (expected,) = layout.arrange(network, network(images))
+    found = expected.clone()
+    found[:, 4:] = 0
+    assert expected[:, 4:].max() < 0.01
+    assert largest_difference(layout, network, images, [expected]) == 0
+    assert largest_difference(layout, network, images, [found]) > 1e-3
+
+
 def test_other_rows_after_nms_are_a_difference(tmp_path):
     network = network_of(HEADS["two_yolo"]).eval()
     write(network, tmp_path / "a.onnx", layout="nms")
@@ -239,3 +270,5 @@ def test_a_file_of_another_program_is_refused(tmp_path):
         read_description("a.onnx", {"names": "{0: 'a'}"})
     with pytest.raises(WeightsError, match="a.onnx: found damaged metadata: "):
         read_description("a.onnx", {"producer": "yolo-darknet 1", "imgsz": "[1,", "names": "{}"})
+    with pytest.raises(WeightsError, match="a.onnx: found damaged metadata: ValueError.'layout of tomorrow'"):
+        read_description("a.onnx", {"producer": "yolo-darknet 1", "layout": "of tomorrow"})

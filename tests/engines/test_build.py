@@ -151,6 +151,10 @@ def test_a_precision_that_an_engine_does_not_have_is_refused(network):
         build_engine(network, "onnxruntime", "bf16")
     with pytest.raises(CfgError, match="found precision int8, expected a file that was calibrated"):
         build_engine(network, "torch", "int8")
+    with pytest.raises(CfgError, match="--calibrate LIST --out F.xml, then detect --model F.xml"):
+        build_engine(network, "openvino", "int8")
+    with pytest.raises(CfgError, match="found precision int8, expected a file that was calibrated"):
+        build_engine(network, "auto", "int8")
     with pytest.raises(CfgError, match="found engine 'tensorrt', expected one of torch, compile"):
         build_engine(network, "tensorrt")
     assert set(ENGINE_PRECISIONS) == set(ENGINES)

@@ -10,10 +10,11 @@ import torch
 from tests.engines.test_build import CFG
 from tests.helpers.golden import network_of
 from yolo.detect.detector import Detector
-from yolo.engines.cache import cached_onnx, graph_key, network_key
+from yolo.engines.build import build_engine
+from yolo.engines.cache import cached_onnx, graph_key, network_key, open_cached
 from yolo.engines.choose import CANDIDATES, FastestMaps, fastest, interleaved_seconds
 from yolo.engines.fold import folded
-from yolo.errors import MissingPackageError
+from yolo.errors import CfgError, MissingPackageError
 
 
 @pytest.fixture
@@ -104,6 +105,26 @@ def test_the_exported_file_is_made_once_for_each_content_and_size(network, cache
     with torch.no_grad():
         network.layers[0].conv.bias[0] += 1
     assert cached_onnx(network, (32, 32)) != path
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "opencv"])
+def test_a_damaged_file_in_the_cache_is_made_again(network, cache, engine):
+    images = torch.rand(1, 3, 32, 32)
+    path = cached_onnx(network, (32, 32))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    found = build_engine(network, engine)(images)
+    assert path.read_bytes() == content
+    for one, other in zip(found, network(images), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_a_file_that_an_engine_cannot_open_is_one_line(network, cache):
+    def refuse(path):
+        raise RuntimeError("\nunknown layer\nmore")
+
+    with pytest.raises(CfgError, match=r"v1.onnx: found a network that this engine cannot read: unknown layer$"):
+        open_cached(network, (32, 32), refuse)
 
 
 def test_keys_tell_graphs_and_weights_apart():

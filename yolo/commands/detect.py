@@ -47,7 +47,7 @@ from yolo.console import (
     progress,
     whole_number,
 )
-from yolo.defaults import DEFAULT_ENGINE, NMS_THRESH, SCORE_THRESH
+from yolo.defaults import DEFAULT_ENGINE, DEFAULT_PRECISION, NMS_THRESH, SCORE_THRESH
 from yolo.errors import CfgError, DatasetError, counted
 from yolo.files import refuse_over_inputs, refuse_texts_over
 from yolo.named_files import find_names
@@ -328,8 +328,7 @@ def _check_network_options(parser: argparse.ArgumentParser, args: argparse.Names
             parser.error(f"the following arguments are required: {', '.join(missing)} (or --model)")
         return
     given = [option for option, value in network.items() if value is not None] + ["--set"] * bool(args.overrides)
-    if args.engine != DEFAULT_ENGINE:
-        given.append("--engine")
+    given += ["--engine"] * (args.engine != DEFAULT_ENGINE) + ["--precision"] * (args.precision != DEFAULT_PRECISION)
     if given:
         parser.error(f"argument --model: expected no {' or '.join(given)}: the file is a whole network")
 

@@ -28,6 +28,10 @@ SEED = 20_000  # of the images
 BLOTCHES = 8  # cells of a smooth image in each direction
 LAST_BOX_VALUE = 4
 CHANNELS_FIRST = ("ultralytics", "frigate")
+BOXES_FIRST = ("hank", "tensorrt")  # outputs: boxes, scores
+# Scores smaller than this are compared as if this were the largest: a sigmoid has an error of up to 1e-7 of 1 (ONNX
+# Runtime gives 0 below 1e-8), which is much of them where noise is no object.
+LEAST_SCALE = 0.01
 
 Run = Callable[[Tensor], list[Tensor]]
 
@@ -66,7 +70,7 @@ def largest_difference(layout: Layout, network: Network, images: Tensor, found: 
     if layout.name == DEEPSTREAM:
         return _deepstream_difference(network, raw, found[0], expected[0])
     pairs = zip(_parts(layout, network, found), _parts(layout, network, expected), strict=True)
-    return max(_relative(one, other) for one, other in pairs)
+    return max(_relative(one, other, least) for (one, least), (other, _) in pairs)
 
 
 @torch.inference_mode()
@@ -85,7 +89,7 @@ def nms_difference(
     rows = selected_rows(boxes, scores, select_boxes(boxes, scores, score_thresh, nms_thresh))
     if _sorted(rows).shape != _sorted(found).shape or not torch.equal(_sorted(rows), _sorted(found)):
         return float("inf")
-    return max(_relative(boxes, corners), _relative(scores, torch_scores))
+    return max(_relative(boxes, corners), _relative(scores, torch_scores, LEAST_SCALE))
 
 
 def _run_to_nms(path: Path, images: Tensor) -> list[Tensor]:
@@ -107,18 +111,25 @@ def _sorted(rows: Tensor) -> Tensor:
     return rows[order]
 
 
-def _parts(layout: Layout, network: Network, outputs: Outputs | list[Tensor]) -> list[Tensor]:
-    """Split outputs into boxes and the rest, which have different scales."""
+def _parts(layout: Layout, network: Network, outputs: Outputs | list[Tensor]) -> list[tuple[Tensor, float]]:
+    """Split outputs into boxes and the rest, which have different scales: each part, and the least of its scale."""
+    if network.heads and layout.name in BOXES_FIRST:
+        boxes, scores = outputs
+        return [(boxes, 0.0), (scores, LEAST_SCALE)]
     if not network.heads or layout.name not in ("yolo", "yolov5", OPENCV, *CHANNELS_FIRST):
-        return list(outputs)
+        return [(output, 0.0) for output in outputs]
     axis = 1 if layout.name in CHANNELS_FIRST else -1
     parts = []
-    thresholds = opencv_thresholds(network) if layout.name == OPENCV else [0.0] * len(outputs)
-    for output, thresh in zip(outputs, thresholds, strict=True):
-        values = output.shape[axis] - LAST_BOX_VALUE
-        boxes, rest = output.split((LAST_BOX_VALUE, values), dim=axis)
-        # a score near OpenCV's threshold may be 0 on one side: 0 counts as the threshold
-        parts += [boxes, torch.where(rest == 0, thresh, rest)]
+    for index, output in enumerate(outputs):
+        boxes, rest = output.split((LAST_BOX_VALUE, output.shape[axis] - LAST_BOX_VALUE), dim=axis)
+        parts.append((boxes, 0.0))
+        if layout.name == OPENCV:
+            objectness, scores = rest[..., :1], rest[..., 1:]
+            # a score near OpenCV's threshold may be 0 on one side: 0 counts as the threshold
+            thresholded = torch.where(scores == 0, opencv_thresholds(network)[index], scores)
+            parts += [(objectness, LEAST_SCALE), (thresholded, LEAST_SCALE)]
+        else:
+            parts.append((rest, LEAST_SCALE))
     return parts
 
 
@@ -132,19 +143,22 @@ def _deepstream_difference(network: Network, raw: list[Tensor], found: Tensor, e
     chosen = scores.gather(-1, labels.long())
     return max(
         _relative(found[..., :LAST_BOX_VALUE], expected[..., :LAST_BOX_VALUE]),
-        _relative(found[..., LAST_BOX_VALUE:-1], expected[..., LAST_BOX_VALUE:-1]),
-        _relative(chosen, expected[..., LAST_BOX_VALUE:-1]),
+        _relative(found[..., LAST_BOX_VALUE:-1], expected[..., LAST_BOX_VALUE:-1], LEAST_SCALE),
+        _relative(chosen, expected[..., LAST_BOX_VALUE:-1], LEAST_SCALE),
     )
 
 
-def _relative(found: Tensor, expected: Tensor) -> float:
-    """Return the largest absolute difference / the largest absolute finite value; equal infinities differ by 0."""
+def _relative(found: Tensor, expected: Tensor, least: float = 0.0) -> float:
+    """Return the largest absolute difference / the largest absolute finite value, or `least` if that is larger.
+
+    Equal infinities differ by 0.
+    """
     if not found.numel():
         return 0.0
     difference = torch.where(found == expected, torch.zeros_like(expected), (found - expected).abs())
     if not bool(torch.isfinite(difference).all()):
         return float("inf")
     finite = expected[torch.isfinite(expected)].abs()
-    largest = float(finite.max()) if finite.numel() else 0.0
+    largest = max(float(finite.max()) if finite.numel() else 0.0, least)
     worst = float(difference.max())
     return 0.0 if worst == 0 else worst / largest if largest else float("inf")

@@ -1,6 +1,7 @@
 """The kinds of exported file, by ending: ONNX, OpenVINO IR, torch.export, TorchScript. Each is written and run here."""
 
 import json
+import logging
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -120,7 +121,13 @@ def open_file(path: Path) -> OpenedFile:
 
 
 def _load_export(path: Path, metadata: dict[str, str]) -> Callable[[Tensor], tuple[Tensor, ...]]:
-    return torch.export.load(path, extra_files=metadata).module()
+    log = logging.getLogger("torch.export")  # it logs the stack of what it cannot read, before it raises the error
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        return torch.export.load(path, extra_files=metadata).module()
+    finally:
+        log.setLevel(level)
 
 
 def _load_torchscript(path: Path, metadata: dict[str, str]) -> Callable[[Tensor], tuple[Tensor, ...]]:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from yolo.defaults import LAYOUT_NAMES
 from yolo.errors import WeightsError, shorten
 from yolo.files import escaped_text
 from yolo.model.heads.region import RegionHead
@@ -106,6 +107,8 @@ def read_description(path: str | Path, metadata: Mapping[str, str]) -> FileDescr
     if not metadata.get("producer", "").startswith(PRODUCER):
         raise WeightsError(f"{path}: found no metadata of {PRODUCER}, expected a file of `{PRODUCER} export`")
     try:
+        if metadata["layout"] not in LAYOUT_NAMES:
+            raise ValueError(f"layout {metadata['layout']}")
         height, width = ast.literal_eval(metadata["imgsz"])
         names = ast.literal_eval(metadata["names"])
         kind = json.loads(metadata.get("nms", '{"kind": "default", "beta": 0.6}'))

@@ -27,6 +27,7 @@ def build_engine(network: Network, engine: str, precision: str = "float32") -> E
     """
     device = next(network.parameters(), torch.empty(0)).device.type
     if engine == AUTO:
+        check_precision("torch", precision)  # which has all that any engine has
         if device != "cpu":  # the others compute on the CPU
             return build_engine(network, "torch", precision)
         from yolo.engines.choose import FastestMaps

@@ -3,18 +3,24 @@
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+import cv2
 import torch
 from torch import nn
 
 from yolo.engines.onnx_file import write_onnx
+from yolo.errors import CfgError, WeightsError
 from yolo.files import writable
 from yolo.model.network import Network
 
 FILE_VERSION = 1  # to be raised when the same network is exported to another file
 CACHE_VARIABLE = "YOLO_DARKNET_CACHE"  # names another folder
 MOST_BYTES = 4 * 2**30  # of all files; the ones that were not used for the longest time make room
+OPENING_ERRORS = (WeightsError, RuntimeError, cv2.error)  # of ONNX Runtime (by open_onnx), OpenVINO and OpenCV
+Opened = TypeVar("Opened")
 PLAIN = (bool, int, float, str, tuple, type(None))
 
 
@@ -77,6 +83,26 @@ def cached_onnx(network: Network, size: tuple[int, int]) -> Path:
     write_onnx(RawMaps(network), images, path, output_names=names, dynamic_batch=True)
     _make_room(folder, path)
     return path
+
+
+def open_cached(network: Network, size: tuple[int, int], open_: Callable[[Path], Opened]) -> Opened:
+    """Return what `open_` makes of the file of `cached_onnx`. A file that it cannot open is made again, once.
+
+    Raises:
+        CfgError: It cannot open the new file either, such as for a layer that the engine does not have.
+        MissingPackageError, OSError: As `cached_onnx`.
+    """
+    path = cached_onnx(network, size)
+    try:
+        return open_(path)
+    except OPENING_ERRORS:  # a damaged disk, a file of somebody else
+        path.unlink(missing_ok=True)
+    path = cached_onnx(network, size)
+    try:
+        return open_(path)
+    except OPENING_ERRORS as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise CfgError(f"{path}: found a network that this engine cannot read: {reason}") from error
 
 
 def _make_room(folder: Path, newest: Path) -> None:

@@ -4,7 +4,7 @@ from functools import partial
 
 import torch
 
-from yolo.engines.cache import cached_onnx
+from yolo.engines.cache import open_cached
 from yolo.engines.fold import folded
 from yolo.engines.onnx_file import open_onnx, run_onnx
 from yolo.engines.shapes import MapsByShape, Runner, Shape
@@ -21,7 +21,7 @@ def onnxruntime_maps(network: Network) -> MapsByShape:
     def make_runner(shape: Shape) -> Runner:
         key = (shape[2:], torch.get_num_threads())
         if key not in sessions:  # one serves all batch sizes, and several threads at the same time
-            sessions[key] = open_onnx(cached_onnx(copied, shape[2:]), torch.get_num_threads())
+            sessions[key] = open_cached(copied, shape[2:], partial(open_onnx, threads=torch.get_num_threads()))
         return partial(run_onnx, sessions[key])
 
     return MapsByShape(make_runner, per_thread=True)

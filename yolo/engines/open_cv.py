@@ -6,7 +6,7 @@ import cv2
 import torch
 from torch import Tensor
 
-from yolo.engines.cache import cached_onnx
+from yolo.engines.cache import open_cached
 from yolo.engines.fold import folded
 from yolo.engines.shapes import MapsByShape, Runner, Shape
 from yolo.model.network import Network
@@ -18,7 +18,7 @@ def opencv_maps(network: Network) -> MapsByShape:
     names = [f"map{index}" for index in range(len(copied.outputs))]
 
     def make_runner(shape: Shape) -> Runner:
-        net = cv2.dnn.readNetFromONNX(os.fspath(cached_onnx(copied, shape[2:])))
+        net = open_cached(copied, shape[2:], lambda path: cv2.dnn.readNetFromONNX(os.fspath(path)))
 
         def run(images: Tensor) -> list[Tensor]:
             net.setInput(images.numpy())

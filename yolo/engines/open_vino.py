@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from yolo.engines.cache import cached_onnx
+from yolo.engines.cache import open_cached
 from yolo.engines.fold import folded
 from yolo.engines.shapes import MapsByShape, Runner, Shape
 from yolo.errors import CfgError
@@ -31,7 +31,7 @@ def openvino_maps(network: Network, precision: str) -> MapsByShape:
         raise CfgError(f"found precision {precision}, expected one that this CPU computes: {', '.join(able)}")
 
     def make_runner(shape: Shape) -> Runner:
-        model = core.read_model(cached_onnx(copied, shape[2:]))
+        model = open_cached(copied, shape[2:], core.read_model)
         model.reshape(list(shape))
         options = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],

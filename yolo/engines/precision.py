@@ -22,8 +22,9 @@ def check_precision(engine: str, precision: str) -> None:
     if precision not in PRECISIONS:
         raise CfgError(f"found precision {precision!r}, expected one of {', '.join(PRECISIONS)}")
     if precision == "int8":
-        expected = "a file that was calibrated: yolo-darknet export --precision int8 --calibrate LIST --out F.onnx"
-        raise CfgError(f"found precision int8, expected {expected}, then detect --model F.onnx")
+        file = "F.xml" if engine == "openvino" else "F.onnx"
+        made = f"yolo-darknet export --cfg CFG --weights WEIGHTS --precision int8 --calibrate LIST --out {file}"
+        raise CfgError(f"found precision int8, expected a file that was calibrated: {made}, then detect --model {file}")
     if precision not in ENGINE_PRECISIONS[engine]:
         expected = " or ".join(ENGINE_PRECISIONS[engine])
         raise CfgError(f"found precision {precision} with engine {engine}, expected {expected}")

@@ -18,6 +18,7 @@ from yolo.deploy.file_kinds import ONNX, OPENVINO, open_file
 from yolo.deploy.layouts import NMS, RAW
 from yolo.engines.fold import folded
 from yolo.errors import CfgError, ExportError, counted
+from yolo.extras import import_extra
 from yolo.model.network import Network
 from yolo.quantize.calibration import batches_of
 from yolo.quantize.equalization import equalized
@@ -88,7 +89,7 @@ class Int8Plan:
 
 
 def check_scored_options(network: Network, out: Path, options: ExportOptions) -> None:
-    """Raise CfgError or ExportError if the options do not go with a precision that is scored."""
+    """Raise CfgError, ExportError or MissingPackageError before minutes are spent on what cannot be written."""
     if not network.heads:
         raise CfgError("found a classifier, expected a detector: int8 and --data are for networks that find boxes")
     if options.precision == INT8 and out.suffix not in (ONNX, OPENVINO):
@@ -98,6 +99,9 @@ def check_scored_options(network: Network, out: Path, options: ExportOptions) ->
         raise ExportError(
             f"{out}: {found}, expected {OLDEST_OPSET} or newer for int8: weights have a scale per channel"
         )
+    import_extra("onnxruntime", "export", "measuring an exported file")
+    if out.suffix == OPENVINO and options.precision == INT8:
+        import_extra("nncf", "openvino", "--precision int8 for OpenVINO's IR")
 
 
 def export_scored(
