@@ -1,12 +1,15 @@
 """yolo.files: a file or folder is replaced completely or not at all; many small files are written quickly."""
 
+import errno
 import os
 from contextlib import closing
 
 import pytest
 
+from tests.helpers.little_room import room_for
 from yolo.files import (
     GrowingFile,
+    naming,
     open_input,
     replacing,
     replacing_folder,
@@ -166,3 +169,30 @@ def test_what_a_shell_hands_over_as_a_file_is_read():
     with open_input(f"/dev/fd/{read_end}") as file:
         assert file.read() == b"a.jpg\n"
     os.close(read_end)
+
+
+def append_twice(path):
+    with closing(GrowingFile(path)) as file:
+        file.append(b"x" * 50)
+        file.append(b"x" * 50)
+
+
+WRITERS = {
+    "text": lambda path: write_text(path, "x" * 100),
+    "new": lambda path: write_new(path, "x" * 100),
+    "growing": append_twice,
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS.values(), ids=list(WRITERS))
+def test_an_error_without_room_names_the_file(tmp_path, writer):
+    path = tmp_path / "out"
+    with pytest.raises(OSError) as error, room_for(50):
+        writer(path)
+    assert error.value.errno in (errno.EFBIG, errno.ENOSPC) and error.value.filename == str(path)
+
+
+def test_the_name_that_an_error_has_stays():
+    with pytest.raises(OSError) as error, naming("b"):
+        raise OSError(errno.ENOSPC, "No space", "a")
+    assert error.value.filename == "a"

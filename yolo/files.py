@@ -213,10 +213,21 @@ def write_new(path: str | Path, text: str) -> None:
         os.unlink(path)
         handle = os.open(path, NEW_FILE, 0o666)
     try:
-        while content:
-            content = content[os.write(handle, content) :]
+        with naming(path):
+            while content:
+                content = content[os.write(handle, content) :]
     finally:
         os.close(handle)
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Name the file in an OSError of the block that names none: a full disk, a limit of size."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def writable(folder: Path) -> bool:
@@ -287,7 +298,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     except BaseException as error:
         # raised again below; even Ctrl-C must not leave the temporary file
         Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename in (None, temporary):
+        if isinstance(error, OSError) and error.filename in (None, "", temporary):
             error.filename = str(path)
         raise
 
@@ -386,7 +397,9 @@ class GrowingFile:
     def append(self, row: bytes) -> None:
         """Write `row` whole. Raises OSError, and leaves the file as it was, if the disk has no room for all of it."""
         end = self.file.seek(0, os.SEEK_END)
-        if self.file.write(row) < len(row):
+        with naming(self.path):
+            written = self.file.write(row)
+        if written < len(row):
             self.file.truncate(end)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 

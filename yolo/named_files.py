@@ -14,7 +14,7 @@ from pathlib import Path
 
 from yolo.cfg import read_data, read_names
 from yolo.errors import DatasetError, WeightsError, counted
-from yolo.files import visible, write_text
+from yolo.files import naming, visible, write_text
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -241,7 +241,9 @@ def _fetch(file: PublishedFile, part: Path, progress: Progress) -> None:
         length = answer.headers.get("Content-Length")
         total = have + int(length) if length else file.size
         while chunk := answer.read(CHUNK):
-            output.write(chunk)
+            with naming(part):
+                output.write(chunk)
+                output.flush()
             have += len(chunk)
             progress(have, total)
     if length and have < total:

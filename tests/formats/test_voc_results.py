@@ -240,6 +240,7 @@ def test_results_of_an_unknown_class_are_named(tmp_path):
     ("names", "image_ids", "message"),
     [
         (("a/b",), ("x",), "found class 'a/b', expected one that can be part of"),
+        (("é" * 114,), ("x",), "found class 'é+', expected one that can be part of"),
         (("a",), ("x y",), "found image 'x y', expected a name without blanks"),
     ],
 )
@@ -247,6 +248,11 @@ def test_what_results_files_cannot_hold_is_refused(tmp_path, names, image_ids, m
     with pytest.raises(DatasetError, match=f"^t.json: {message}"):
         write_results(tmp_path, names, image_ids, detections_of(), "t.json: ")
     assert not [*tmp_path.iterdir()]
+
+
+def test_the_longest_class_name_of_a_results_file_is_written(tmp_path):
+    write_results(tmp_path, ["é" * 113], ["x"], detections_of())
+    assert len(next(tmp_path.iterdir()).name) == len("comp4_det_test_.txt") + 113
 
 
 def test_ids_may_have_folders_and_suffixes_and_boxes_may_be_inverted(tmp_path):

@@ -185,7 +185,9 @@ def _check_results_names(valid: Path, names: list[str], stems: list[str]) -> Non
             f"{valid}: found {counted(len(repeated), 'name')} twice, such as {repeated[0]}, "
             "expected each once for --save-results"
         )
-    unfit = [name for name in names if not name or "/" in name]
+    from yolo.formats.voc_results import fits_file_name
+
+    unfit = [name for name in names if not fits_file_name(name)]
     if unfit:
         raise DatasetError(
             f"found class name {unfit[0]!r}, expected one that can be part of a file's name for --save-results"

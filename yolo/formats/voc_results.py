@@ -4,6 +4,7 @@ Boxes are VOC's pixels, ids_from_one from 1, the last one inside the box, so the
 """
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from yolo.formats.plain_text import LARGEST_NUMBER, parse_number, read_lines
 from yolo.formats.recognition import RESULTS_PREFIX
 from yolo.records import ScoredBoxes
 
+MOST_NAME_BYTES = 255  # NAME_MAX of Linux, macOS and Windows file systems
+TEMPORARY_EXTRA = 10  # bytes by which a temporary name of yolo.files.replacing is longer: two dots, eight letters
 RESULTS_COLUMNS = ("id", "score", "xmin", "ymin", "xmax", "ymax")
 
 
@@ -101,7 +104,7 @@ def write_results(
         DatasetError: a class or image whose name such files cannot hold.
     """
     for name in names:
-        if not name or "/" in name:
+        if not fits_file_name(name):
             expected = "one that can be part of a file's name"
             raise DatasetError(f"{message_prefix}found class {name!r}, expected {expected}")
     for image_id in image_ids:
@@ -116,6 +119,12 @@ def write_results(
         lines = [f"{image_id} {' '.join(map(repr, row))}\n" for image_id, row in zip(ids, numbers, strict=True)]
         write_text(path, "".join(lines))
     return paths
+
+
+def fits_file_name(name: str) -> bool:
+    """Return whether a class name can be part of the name of a results file, which is first written to another."""
+    length = len(os.fsencode(_results_path("", name).name)) + TEMPORARY_EXTRA
+    return bool(name) and "/" not in name and length <= MOST_NAME_BYTES
 
 
 def _results_path(folder: str | Path, name: str) -> Path:

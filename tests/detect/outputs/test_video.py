@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.helpers.little_room import room_for
 from tests.helpers.tiny_videos import (
     moving_square,
     read_video,
@@ -109,3 +110,12 @@ def test_the_name_is_taken_only_at_the_end(tmp_path):
         video.write(np.zeros((32, 32, 3), np.uint8), 0.0)
         assert not (tmp_path / "a.mp4").exists()
     assert (tmp_path / "a.mp4").exists()
+
+
+@pytest.mark.parametrize("room", [0, 200])
+def test_an_error_without_room_names_the_video_and_leaves_none(tmp_path, room):
+    with pytest.raises(OSError) as error, room_for(room), video_file(tmp_path / "b.mp4") as video:
+        for number, image in enumerate(moving_square(5)):
+            video.write(image, number / 10)
+    assert error.value.filename == str(tmp_path / "b.mp4")
+    assert not [*tmp_path.iterdir()]

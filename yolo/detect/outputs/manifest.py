@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from yolo.errors import DatasetError
-from yolo.files import write_text
+from yolo.files import naming, write_text
 from yolo.formats.json_file import read_json
 
 NAME = "manifest.json"
@@ -83,7 +83,7 @@ def _write_once(path: Path, text: str) -> None:
     """Write a file unless another process has written it in the meantime."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with naming(path), os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
         os.link(temporary, path)  # fails if there is one, unlike a renaming
     except FileExistsError:

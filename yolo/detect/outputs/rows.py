@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from yolo.detect.outputs.result import Result
-from yolo.files import replacing
+from yolo.files import naming, replacing
 
 STDOUT = Path("-")
 CSV_COLUMNS = ("source", "frame", "time", "class_id", "name", "score", "x1", "y1", "x2", "y2")
@@ -19,13 +19,16 @@ CSV_COLUMNS = ("source", "frame", "time", "class_id", "name", "score", "x1", "y1
 class JsonLines:
     """One JSON object a line and frame, written at once: programs that follow the file see each frame as it happens."""
 
-    def __init__(self, file: TextIO, names: Sequence[str]) -> None:
+    def __init__(self, file: TextIO, names: Sequence[str], path: Path = STDOUT) -> None:
+        """path: of `file`, for errors."""
         self._file = file
         self._names = names
+        self._path = path
 
     def write(self, result: Result) -> None:
-        self._file.write(json.dumps(frame_object(result, self._names), ensure_ascii=False) + "\n")
-        self._file.flush()
+        with naming("stdout" if self._path == STDOUT else self._path):
+            self._file.write(json.dumps(frame_object(result, self._names), ensure_ascii=False) + "\n")
+            self._file.flush()
 
 
 class DetectionsCsv:
@@ -73,8 +76,9 @@ def json_lines(path: Path, names: Sequence[str]) -> Iterator[JsonLines]:
         yield JsonLines(sys.stdout, names)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
-        yield JsonLines(file, names)
+    # After a failed write, closing tries again and fails without a name
+    with naming(path), open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+        yield JsonLines(file, names, path)
 
 
 @contextmanager
