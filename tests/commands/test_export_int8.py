@@ -96,7 +96,7 @@ def test_wrong_options_of_int8(call, case, monkeypatch):
         "error: --precision int8 needs the package onnxruntime.quantization: pip install 'yolo-darknet[export]'"
     )
     monkeypatch.setitem(sys.modules, "nncf", None)
-    needs = "--precision int8 for OpenVINO's IR needs the package nncf: pip install 'yolo-darknet[openvino]'"
+    needs = r"--precision int8 for OpenVINO's IR needs the package nncf: pip install 'yolo-darknet\[openvino\]'"
     one_line(call("export", *INT8, "--out", "a.xml"), needs)  # before the sensitivity of all layers is measured
     assert not list(case.glob("a.*"))
 
