@@ -11,7 +11,7 @@ from tests.engines.test_build import CFG
 from tests.helpers.golden import network_of
 from yolo.detect.detector import Detector
 from yolo.engines.build import build_engine
-from yolo.engines.cache import cached_onnx, graph_key, network_key, open_cached
+from yolo.engines.cache import _graph_text, cached_onnx, graph_key, network_key, open_cached
 from yolo.engines.choose import CANDIDATES, FastestMaps, fastest, interleaved_seconds
 from yolo.engines.fold import folded
 from yolo.errors import CfgError, MissingPackageError
@@ -125,6 +125,13 @@ def test_a_file_that_an_engine_cannot_open_is_one_line(network, cache):
 
     with pytest.raises(CfgError, match=r"v1.onnx: found a network that this engine cannot read: unknown layer$"):
         open_cached(network, (32, 32), refuse)
+
+
+def test_keys_are_the_same_in_every_process(network):
+    """Settings of a head hold functions, whose text has an address."""
+    assert "0x" in repr(network.head_settings)
+    text = _graph_text(network)
+    assert "function paired_iou" in text and "0x" not in text
 
 
 def test_keys_tell_graphs_and_weights_apart():

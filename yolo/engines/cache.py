@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ CACHE_VARIABLE = "YOLO_DARKNET_CACHE"  # names another folder
 MOST_BYTES = 4 * 2**30  # of all files; the ones that were not used for the longest time make room
 OPENING_ERRORS = (WeightsError, RuntimeError, cv2.error)  # of ONNX Runtime (by open_onnx), OpenVINO and OpenCV
 Opened = TypeVar("Opened")
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of functions in settings: another one in each process
 PLAIN = (bool, int, float, str, tuple, type(None))
 
 
@@ -125,4 +127,4 @@ def _graph_text(network: Network) -> str:
             if not key.startswith("_") and key != "training"
         }
         rows.append(f"{name} {type(module).__name__} {settings}")
-    return "\n".join(rows)
+    return ADDRESS.sub("", "\n".join(rows))
