@@ -1,7 +1,6 @@
 """The same as `yolo-darknet detect`."""
 
-from yolo.commands.detect import main
-from yolo.console import run
+from yolo.__main__ import start
 
 if __name__ == "__main__":
-    run(main)
+    start("detect")

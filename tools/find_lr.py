@@ -1,7 +1,6 @@
 """The same as `yolo-darknet find_lr`."""
 
-from yolo.commands.find_lr import main
-from yolo.console import run
+from yolo.__main__ import start
 
 if __name__ == "__main__":
-    run(main)
+    start("find_lr")

@@ -1,7 +1,6 @@
 """The same as `yolo-darknet score_voc`."""
 
-from yolo.commands.score_voc import main
-from yolo.console import run
+from yolo.__main__ import start
 
 if __name__ == "__main__":
-    run(main)
+    start("score_voc")

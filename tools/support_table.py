@@ -1,7 +1,6 @@
 """The same as `yolo-darknet support_table`."""
 
-from yolo.commands.support_table import main
-from yolo.console import run
+from yolo.__main__ import start
 
 if __name__ == "__main__":
-    run(main)
+    start("support_table")

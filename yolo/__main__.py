@@ -1,6 +1,7 @@
 """`yolo-darknet COMMAND` and `python -m yolo COMMAND`: start a command, or list all of them."""
 
 import sys
+from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -27,10 +28,19 @@ NAMES = [name for names in COMMANDS.values() for name in names]
 
 def main() -> None:
     """Start the program; the console script `yolo-darknet` calls this."""
+    _run(_start)
+
+
+def start(command: str) -> None:
+    """Start one command with the options of this process, as tools/COMMAND.py does."""
+    _run(lambda: import_module(f"yolo.commands.{command}").main())
+
+
+def _run(program: Callable[[], None]) -> None:
     try:
         from yolo.console import run  # here, so that Ctrl-C is one line at any time
 
-        run(_start)
+        run(program)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)  # yolo.console.EXIT_INTERRUPTED

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import PROJECT
 from yolo import __version__
-from yolo.__main__ import NAMES, main
+from yolo.__main__ import NAMES, main, start
 
 SLOW_TO_IMPORT = {"torch", "torchvision", "cv2", "numpy", "matplotlib", "tqdm", "pycocotools"}
 
@@ -43,8 +43,8 @@ def test_every_module_and_every_shim_is_a_listed_command():
     assert {path.stem for path in PROJECT.glob("tools/*.py")} == modules
     for name in NAMES:
         shim = (PROJECT / f"tools/{name}.py").read_text()
-        assert f"from yolo.commands.{name} import main\n" in shim
-        assert shim.endswith('\nif __name__ == "__main__":\n    run(main)\n')
+        assert re.findall("^from .*|^import .*", shim, re.M) == ["from yolo.__main__ import start"]
+        assert shim.endswith(f'\nif __name__ == "__main__":\n    start("{name}")\n')
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -53,6 +53,18 @@ def test_help_shows_an_example_and_imports_nothing_slow(name):
     assert "yolo.console" in imported and not imported & SLOW_TO_IMPORT
     assert out.startswith(f"usage: {name}.py [-h]")
     assert re.search(rf"\n  (torchrun --nproc-per-node \d -m yolo|yolo-darknet) {name}\b", out)
+
+
+@pytest.mark.parametrize("started", [main, lambda: start("summary")])
+def test_ctrl_c_while_a_command_is_imported_is_one_line(monkeypatch, capsys, started):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("yolo.__main__.import_module", interrupted)
+    monkeypatch.setattr(sys, "argv", ["yolo-darknet", "summary"])
+    with pytest.raises(SystemExit) as stopped:
+        started()
+    assert stopped.value.code == 130 and capsys.readouterr() == ("", "interrupted\n")
 
 
 def test_without_a_command_all_are_listed_with_one_line_each_and_nothing_slow_is_imported():
