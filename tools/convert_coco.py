@@ -1,6 +1,6 @@
 """The same as `yolo-darknet convert_coco`."""
 
-from yolo.__main__ import start
+from yolo.__main__ import start_command
 
 if __name__ == "__main__":
-    start("convert_coco")
+    start_command("convert_coco")

@@ -1,6 +1,6 @@
 """The same as `yolo-darknet convert_weights`."""
 
-from yolo.__main__ import start
+from yolo.__main__ import start_command
 
 if __name__ == "__main__":
-    start("convert_weights")
+    start_command("convert_weights")

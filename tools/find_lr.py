@@ -1,6 +1,6 @@
 """The same as `yolo-darknet find_lr`."""
 
-from yolo.__main__ import start
+from yolo.__main__ import start_command
 
 if __name__ == "__main__":
-    start("find_lr")
+    start_command("find_lr")

@@ -1,6 +1,6 @@
 """The same as `yolo-darknet make_cfg`."""
 
-from yolo.__main__ import start
+from yolo.__main__ import start_command
 
 if __name__ == "__main__":
-    start("make_cfg")
+    start_command("make_cfg")

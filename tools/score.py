@@ -1,6 +1,6 @@
 """The same as `yolo-darknet score`."""
 
-from yolo.__main__ import start
+from yolo.__main__ import start_command
 
 if __name__ == "__main__":
-    start("score")
+    start_command("score")

@@ -1,6 +1,6 @@
 """The same as `yolo-darknet show_augment`."""
 
-from yolo.__main__ import start
+from yolo.__main__ import start_command
 
 if __name__ == "__main__":
-    start("show_augment")
+    start_command("show_augment")

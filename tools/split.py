@@ -1,6 +1,6 @@
 """The same as `yolo-darknet split`."""
 
-from yolo.__main__ import start
+from yolo.__main__ import start_command
 
 if __name__ == "__main__":
-    start("split")
+    start_command("split")

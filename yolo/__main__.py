@@ -31,7 +31,7 @@ def main() -> None:
     _run(_start)
 
 
-def start(command: str) -> None:
+def start_command(command: str) -> None:
     """Start one command with the options of this process, as tools/COMMAND.py does."""
     _run(lambda: import_module(f"yolo.commands.{command}").main())
 

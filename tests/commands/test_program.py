@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import PROJECT
 from yolo import __version__
-from yolo.__main__ import NAMES, main, start
+from yolo.__main__ import NAMES, main, start_command
 
 SLOW_TO_IMPORT = {"torch", "torchvision", "cv2", "numpy", "matplotlib", "tqdm", "pycocotools"}
 
@@ -43,8 +43,8 @@ def test_every_module_and_every_shim_is_a_listed_command():
     assert {path.stem for path in PROJECT.glob("tools/*.py")} == modules
     for name in NAMES:
         shim = (PROJECT / f"tools/{name}.py").read_text()
-        assert re.findall("^from .*|^import .*", shim, re.M) == ["from yolo.__main__ import start"]
-        assert shim.endswith(f'\nif __name__ == "__main__":\n    start("{name}")\n')
+        assert re.findall("^from .*|^import .*", shim, re.M) == ["from yolo.__main__ import start_command"]
+        assert shim.endswith(f'\nif __name__ == "__main__":\n    start_command("{name}")\n')
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,7 +55,7 @@ def test_help_shows_an_example_and_imports_nothing_slow(name):
     assert re.search(rf"\n  (torchrun --nproc-per-node \d -m yolo|yolo-darknet) {name}\b", out)
 
 
-@pytest.mark.parametrize("started", [main, lambda: start("summary")])
+@pytest.mark.parametrize("started", [main, lambda: start_command("summary")])
 def test_ctrl_c_while_a_command_is_imported_is_one_line(monkeypatch, capsys, started):
     def interrupted(name):
         raise KeyboardInterrupt
