@@ -99,15 +99,17 @@ def test_bad_stdin_is_one_line(stdin, content, message):
     assert read("-") == [Fault(message)]
 
 
-def test_a_pipe_is_read_to_its_end(tmp_path):
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
+def test_a_commands_output_is_read_to_its_end_and_a_named_pipe_is_a_fault(tmp_path):
+    reading, writing = os.pipe()  # as the shell gives for <(command)
     content = cv2.imencode(".png", IMAGE)[1].tobytes()
-    writer = Thread(target=pipe.write_bytes, args=(content,), daemon=True)
+    writer = Thread(target=lambda: (os.write(writing, content), os.close(writing)), daemon=True)
     writer.start()
-    (frame,) = read(str(pipe))
+    (frame,) = read(f"/dev/fd/{reading}")
     writer.join(5)
-    assert (frame.image == IMAGE).all() and frame.source == str(pipe)
+    os.close(reading)
+    assert (frame.image == IMAGE).all() and frame.source == f"/dev/fd/{reading}"
+    os.mkfifo(tmp_path / "pipe")
+    assert read(str(tmp_path / "pipe")) == [Fault(f"{tmp_path / 'pipe'}: found a pipe, expected a file")]
 
 
 def test_nothing_more_is_read_once_stop_is_set(tmp_path):
