@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
@@ -129,6 +130,8 @@ class KnownEntries:
 
 # --------------------------------------------------------------------------------------------------------- the file
 
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error)
+
 
 def read_entries_of(listed: Path) -> CheckedEntries | None:
     """Return what the last check of a list found; None if it was not kept, is damaged or followed other rules."""
@@ -144,8 +147,9 @@ def read_entries_of(listed: Path) -> CheckedEntries | None:
                     images=_record(LabeledImages, stored, "images"),
                     problems=tuple((entry, Problem(kind, message)) for entry, kind, message in faults),
                 )
-        # what np.load raises for a file that is missing, cut off, changed or of another kind
-        except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
+        # What np.load raises for a file that is missing, cut off, changed or of another kind. One changed byte may mean
+        # another version of zip (NotImplementedError), a password (RuntimeError) or an array of any size (MemoryError).
+        except (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, MemoryError, *ZIP_ERRORS):
             continue
     return None
 
