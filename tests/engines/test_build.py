@@ -4,6 +4,7 @@ import copy
 import subprocess
 import sys
 
+import openvino
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ from tests.model.test_network import CLASSIFIERS, DETECTORS
 from yolo.defaults import ENGINES
 from yolo.detect.detector import Detector
 from yolo.engines.build import build_engine
+from yolo.engines.open_vino import openvino_core
 from yolo.engines.precision import ENGINE_PRECISIONS
 from yolo.errors import CfgError, MissingPackageError
 from yolo.model.network import Network
@@ -210,3 +212,14 @@ def recorded_network(shared, name, folder):
     network = Network.from_cfg(home / case["cfg"], size=tuple(images.shape[2:]))
     load_weights(network, folder / "case.weights")
     return network.eval(), images
+
+
+def test_all_engines_share_one_openvino_core_that_stays(network, monkeypatch):
+    """A freed Core leaves the main thread a signal stack in freed memory: the next Ctrl-C would be a crash."""
+    made = []
+    core = openvino.Core
+    monkeypatch.setattr(openvino, "Core", lambda: made.append(core()) or made[-1])
+    openvino_core.cache_clear()
+    for _ in range(2):
+        build_engine(network, "openvino", "float32")(torch.rand(1, 3, 32, 32))
+    assert len(made) == 1 and openvino_core() is made[0]

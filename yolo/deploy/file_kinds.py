@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from yolo.engines.onnx_file import INPUT_NAME, onnx_metadata, open_onnx, run_onnx, write_onnx
+from yolo.engines.open_vino import openvino_core
 from yolo.errors import ExportError, WeightsError
 from yolo.extras import import_extra
 from yolo.files import escaped_text
@@ -152,6 +153,7 @@ def _write_openvino(
 ) -> None:
     """Write OpenVINO's IR by way of an ONNX file, which keeps the names."""
     openvino = import_extra("openvino", "openvino", "writing OpenVINO's IR")
+    openvino_core()
     with tempfile.TemporaryDirectory() as folder:
         onnx_path = Path(folder) / "model.onnx"
         write_onnx(
@@ -164,8 +166,8 @@ def _write_openvino(
 
 
 def _open_openvino(path: Path) -> OpenedFile:
-    openvino = import_extra("openvino", "openvino", "running OpenVINO's IR")
-    core = openvino.Core()
+    import_extra("openvino", "openvino", "running OpenVINO's IR")
+    core = openvino_core()
     try:
         model = core.read_model(path)
     except RuntimeError as error:

@@ -1,5 +1,8 @@
 """The engine `openvino`: OpenVINO on the CPU, with as many threads as PyTorch uses."""
 
+from functools import cache
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -14,6 +17,19 @@ HINTS = {"float32": "f32", "bf16": "bf16", "fp16": "f16"}
 CAPABILITIES = {"float32": "FP32", "bf16": "BF16", "fp16": "FP16"}
 
 
+@cache
+def openvino_core() -> Any:
+    """Return the openvino.Core of this process, which is never freed.
+
+    On CPUs with AMX a Core gives the main thread a stack for signals, and frees it with itself but leaves it in use
+    (OpenVINO 2026.4): the next signal that Python handles, such as Ctrl-C or the end of a child process, would be a
+    crash. Call this before code that makes a Core of its own, such as NNCF's.
+    """
+    import openvino  # import_extra has run before, and said what needs it
+
+    return openvino.Core()
+
+
 def openvino_maps(network: Network, precision: str) -> MapsByShape:
     """Return the engine.
 
@@ -25,7 +41,7 @@ def openvino_maps(network: Network, precision: str) -> MapsByShape:
     """
     openvino = import_extra("openvino", "openvino", "--engine openvino")
     copied = folded(network).cpu()
-    core = openvino.Core()
+    core = openvino_core()
     able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if CAPABILITIES[precision] not in able:
         raise CfgError(f"found precision {precision}, expected one that this CPU computes: {', '.join(able)}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from yolo.deploy.file_kinds import RT_INFO
+from yolo.engines.open_vino import openvino_core
 from yolo.errors import ExportError
 from yolo.extras import import_extra
 
@@ -37,6 +38,7 @@ def write_int8_ir(
     openvino = import_extra("openvino", "openvino", "writing OpenVINO's IR")
     with _quiet():
         nncf = import_extra("nncf", "openvino", "--precision int8 for OpenVINO's IR")
+        openvino_core()
         nncf.set_log_level(logging.ERROR)
         model = openvino.convert_model(source)
         kept = [node.get_friendly_name() for node in model.get_ordered_ops()]

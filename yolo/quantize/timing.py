@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 from yolo.deploy.file_kinds import ONNX
 from yolo.engines.choose import interleaved_seconds
 from yolo.engines.onnx_file import open_onnx, run_onnx
+from yolo.engines.open_vino import openvino_core
 from yolo.extras import import_extra
 
 ONNX_RUNTIME, OPENVINO_RUNTIME = "ONNX Runtime", "OpenVINO"
@@ -49,11 +49,11 @@ def _onnx_call(path: Path, images: Tensor) -> Callable[[], object]:
 
 
 def _openvino_call(path: Path, images: Tensor) -> Callable[[], object]:
-    openvino: Any = import_extra("openvino", "openvino", "measuring with OpenVINO")
+    import_extra("openvino", "openvino", "measuring with OpenVINO")
     options = {
         "INFERENCE_PRECISION_HINT": "f32",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "PERFORMANCE_HINT": "LATENCY",
     }
-    request = openvino.Core().compile_model(path, "CPU", options).create_infer_request()
+    request = openvino_core().compile_model(path, "CPU", options).create_infer_request()
     return partial(request.infer, [np.ascontiguousarray(images.numpy())])
