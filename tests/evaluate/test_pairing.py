@@ -150,9 +150,8 @@ def test_a_folder_with_files_in_it_is_not_written_to(voc):
 
 def test_a_late_failure_leaves_no_half_of_a_folder(tmp_path):
     images = replace(images_of(origin=VOC_ORIGIN), names=("cat", "dog", "e" * 300))
-    with pytest.raises(OSError, match="File name too long") as error:
+    with pytest.raises(DatasetError, match="found class 'e{300}', expected one that can be part of a file's name"):
         write_as(tmp_path / "r", DetectionFormat.COMP4, Pair(images, detections_of(), None, ()))
-    assert error.value.filename == f"{tmp_path}/r/comp4_det_test_{'e' * 300}.txt"
     images = replace(images_of(), files=("a.jpg", "b.jpg", "c" * 300 + ".jpg"))
     with pytest.raises(OSError, match="File name too long"):
         write_as(

@@ -323,13 +323,15 @@ def test_nohup_stays_nohup(options, monkeypatch):
 def test_a_killed_loader_process_is_told_at_the_next_batch_and_loses_no_step(options, tmp_path, busy):
     """torch's own handler would raise wherever the main thread is: here in the log of step 3, or in its save."""
     options = changed(options, workers=2, overrides=(("subdivisions", "2"), ("max_batches", "200")))
+    others = multiprocessing.active_children()  # of other tests, such as the server that forks their processes
     run = start(options)
     log_step, seen = run.logger.step, []
 
     def killing(number, *rest):
         log_step(number, *rest)
         if number == 3:
-            os.kill(multiprocessing.active_children()[-1].pid, signal.SIGKILL)
+            loaders = [each for each in multiprocessing.active_children() if each not in others]
+            os.kill(loaders[-1].pid, signal.SIGKILL)
             if busy == "between two batches":
                 time.sleep(0.2)
                 seen.append(number)  # is reached
