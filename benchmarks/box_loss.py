@@ -19,7 +19,6 @@ example, on a GPU:
 import argparse
 import json
 import multiprocessing
-import re
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -30,7 +29,16 @@ from statistics import mean
 from terminaltables import AsciiTable
 
 from yolo.cfg import parse_cfg, read_data, read_names
-from yolo.console import add_device_option, add_workers_option, cfg_file, positive, run, weights_file, whole_number
+from yolo.console import (
+    add_device_option,
+    add_workers_option,
+    cfg_file,
+    network_size,
+    positive,
+    run,
+    weights_file,
+    whole_number,
+)
 from yolo.errors import DivergedError
 from yolo.files import write_text
 
@@ -192,19 +200,12 @@ def _summary(values: Sequence[float]) -> str:
     return text if len(values) == 1 else f"{text} ({min(values):.3f} to {max(values):.3f})"
 
 
-def _size(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not found:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected WIDTHxHEIGHT")
-    return int(found[2]), int(found[1])
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--data", type=Path, nargs="+", required=True, metavar="FILE", help="Darknet's .data files, with valid lists")
     add("--base", type=cfg_file, required=True, metavar="CFG", help="the cfg to fit to each data set")
-    add("--size", type=_size, metavar="WxH", help="of the network input; default: the base's")
+    add("--size", type=network_size, metavar="WxH", help="of the network input; default: the base's")
     add("--weights", type=weights_file, metavar="FILE", help="of a backbone or a detector of other classes")
     add("--steps", type=whole_number(1), default=1000, metavar="N", help="of each run; default 1000")
     add("--seeds", type=whole_number(1), default=3, metavar="N", help="runs of each variant; default 3")

@@ -18,7 +18,6 @@ example, on a GPU:
 """
 
 import argparse
-import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -27,7 +26,7 @@ from pathlib import Path
 from terminaltables import AsciiTable
 
 from yolo.cfg import read_cfg, read_data
-from yolo.console import add_device_option, add_workers_option, cfg_file, run, weights_file, whole_number
+from yolo.console import add_device_option, add_workers_option, cfg_file, network_size, run, weights_file, whole_number
 from yolo.errors import DivergedError
 from yolo.files import write_text
 from yolo.train.lr_finder import Suggestion, find_rate, rising_rates, suggest, sweep_table
@@ -122,19 +121,12 @@ def table(results: list[Result]) -> str:
     return AsciiTable([titles, *rows]).table
 
 
-def _size(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not found:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected WIDTHxHEIGHT")
-    return int(found[2]), int(found[1])
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file, with a valid list")
     add("--base", type=cfg_file, required=True, metavar="CFG", help="the cfg to fit to the data set")
-    add("--size", type=_size, metavar="WxH", help="of the network input; default: the base's")
+    add("--size", type=network_size, metavar="WxH", help="of the network input; default: the base's")
     add("--weights", type=weights_file, metavar="FILE", help="of a backbone or a detector of other classes")
     add("--steps", type=whole_number(1), default=300, metavar="N", help="of each run; default 300")
     add("--sweep-steps", type=whole_number(2), default=100, metavar="N", help="of find_lr; default 100")
