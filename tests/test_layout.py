@@ -24,9 +24,12 @@ def tree(module):
 
 
 def folder_of(module):
-    return module.split("/")[0] if "/" in module else GROUND
+    """The row of a module: the longest folder that has one, such as train/losses before train."""
+    rows = [folder for folder in allowed_imports() if module.startswith(f"{folder}/")]
+    return max(rows, key=len, default=module.split("/")[0]) if "/" in module else GROUND
 
 
+@cache
 def allowed_imports():
     """Folder → folders that it may import from, as the table in docs/design.md says."""
     rows = ROW.findall((PROJECT / "docs" / "design.md").read_text())

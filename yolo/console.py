@@ -45,6 +45,7 @@ EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 DEVICE_KINDS = ("cpu", "cuda", "mps", "xpu")  # torch names more, which cannot train
+NOT_AVAILABLE = "n/a"  # a number that cannot be computed, in tables and pages
 LOADING_WORKERS = 2  # enough to keep a network on two cores busy
 WEIGHTS_FOLDER = Path("weights")  # where published weights are kept
 SIMILAR = 0.7  # of a wrong file name and one that is suggested, from 0 to 1

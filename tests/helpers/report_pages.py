@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 from tests.helpers.scoring_scenes import evaluation_of, found_of, ground_truth_of
 from yolo.evaluate.analysis.report import About, ReportRow
-from yolo.evaluate.html.page import environment
+from yolo.pages.page import environment
 
 ABOUT = About(
     command="python tools/evaluate.py --report here",

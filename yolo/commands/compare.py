@@ -20,7 +20,7 @@ def main() -> None:
     from yolo.evaluate.analysis.compare import compare, comparison_text
     from yolo.evaluate.analysis.report import read_report
     from yolo.evaluate.html.compare_page import COMPARISON_FILE, write_comparison
-    from yolo.evaluate.html.page import check_page_folder
+    from yolo.pages.page import check_page_folder
 
     if args.report and args.report.resolve() in (_folder(args.a), _folder(args.b)):
         raise DatasetError(f"{args.report}: found the folder of a report, expected another folder")

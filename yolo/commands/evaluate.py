@@ -120,11 +120,11 @@ def _evaluation(args: argparse.Namespace, processes: Processes) -> tuple[Evaluat
     from yolo.detect.detector import Detector
     from yolo.distributed import device_of
     from yolo.evaluate.evaluator import detections_of, evaluation_of
-    from yolo.evaluate.html.page import check_page_folder
     from yolo.evaluate.html.report_page import REPORT_FILE
     from yolo.evaluate.metrics.darknet import MAP_NMS_THRESH, MAP_SCORE_THRESH
     from yolo.model.network import Network
     from yolo.model.weights import load_weights
+    from yolo.pages.page import check_page_folder
 
     data = read_data(args.data)
     if data.valid is None or data.names is None:

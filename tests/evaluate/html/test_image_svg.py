@@ -19,7 +19,7 @@ from yolo.evaluate.html.image_svg import (
     jpeg_data,
     legend,
 )
-from yolo.evaluate.html.page import TEMPLATES
+from yolo.evaluate.html.report_page import TEMPLATES
 
 NAMES = ("red", "green")
 

@@ -7,12 +7,13 @@ from operator import attrgetter
 import numpy as np
 from terminaltables import AsciiTable
 
+from yolo.console import NOT_AVAILABLE
 from yolo.errors import DatasetError
 from yolo.evaluate.analysis.json_records import json_name
 from yolo.evaluate.analysis.report import DETECTED, DIFFICULT, ImageDetection, ImageReport, Report
 from yolo.evaluate.analysis.tide import FALSE_KINDS, FOREGROUND_IOU
 from yolo.evaluate.metrics.coco_matching import NONE, match_free, overlapping_pairs, same_class
-from yolo.evaluate.metrics.table import NOT_AVAILABLE, format_ap
+from yolo.pages.page import number_text
 from yolo.records import GroundTruth, ScoredBoxes
 
 BETTER, WORSE, SAME = "better", "worse", "same"
@@ -140,11 +141,6 @@ def image_words(image: ImageChange) -> str:
         (image.fp_new, f"new false positive{'s' * (image.fp_new > 1)}"),
     )
     return ", ".join(f"{count} {what}" for count, what in counts if count)
-
-
-def number_text(value: float | int | None, digits: int = 4) -> str:
-    """Format a measure or a count."""
-    return f"{value:,}" if isinstance(value, int) else format_ap(value, digits)
 
 
 def step_text(change: MetricChange) -> str:

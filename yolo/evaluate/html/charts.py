@@ -8,10 +8,10 @@ from math import log10
 
 from yolo.errors import counted
 from yolo.evaluate.analysis.report import ErrorReport, SizeReport
-from yolo.evaluate.html import svg
-from yolo.evaluate.html.svg import ChartFrame, Drawing
 from yolo.evaluate.metrics.calibration import Calibration
 from yolo.evaluate.metrics.coco_matching import RECALLS
+from yolo.pages import svg
+from yolo.pages.svg import ChartFrame, Drawing
 
 SERIES = ("run-a", "run-b")
 WIDTH, HEIGHT = 420.0, 260.0  # letters of 11 pixels stay readable on a phone, 340 pixels wide

@@ -10,14 +10,14 @@ from yolo.evaluate.analysis.compare import (
     Comparison,
     image_line,
     image_words,
-    number_text,
+    step_text,
 )
 from yolo.evaluate.analysis.json_records import json_text
 from yolo.evaluate.analysis.report import Report
 from yolo.evaluate.html import charts
 from yolo.evaluate.html.image_svg import ImageCard, image_card, legend
-from yolo.evaluate.html.page import render, write_page
-from yolo.evaluate.html.report_page import SIDE_TITLE
+from yolo.evaluate.html.report_page import SIDE_TITLE, TEMPLATES
+from yolo.pages.page import number_text, render, write_page
 
 COMPARISON_FILE = "comparison.json"
 PAIRS_SHOWN = 12
@@ -38,9 +38,11 @@ def compare_page(a: Report, b: Report, comparison: Comparison) -> str:
     used = [bool(each.ground_truths) for each in a.sides]
     sides = [list(compress(run.sides, used)) for run in runs]
     return render(
+        TEMPLATES,
         "compare.html.jinja",
         runs=runs,
         comparison=comparison,
+        step_text=step_text,
         headlines=HEADLINES,
         better=[change.name for change in important if change.trend == BETTER],
         worse=[change.name for change in important if change.trend == WORSE],

@@ -5,14 +5,12 @@ Their
 colors and dashes are in `templates/report.css`, under the names used here.
 """
 
-import base64
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-import numpy as np
 
 from yolo.data.images import ignore_remark, read_image
 from yolo.errors import DatasetError, counted
@@ -26,10 +24,10 @@ from yolo.evaluate.analysis.report import (
     ImageGroundTruth,
     ImageReport,
 )
-from yolo.evaluate.html.svg import Drawing, SvgElement, shortened
+from yolo.pages.page import data_uri
+from yolo.pages.svg import Drawing, SvgElement, shortened
 
 LONG_SIDE = 560  # pixels of the JPEG: twice the width of a card on most screens
-JPEG_QUALITY = 82
 LETTER_HEIGHT = 1 / 36  # of the longer side of the image
 WITH_CLASS, CLASS_WIDTH = (
     (tide.CLASSIFICATION, tide.BOTH),
@@ -124,10 +122,7 @@ def jpeg_data(path: str | Path) -> str | None:
     scale = min(1.0, LONG_SIDE / max(pixels.shape[:2]))
     size = [max(1, round(side * scale)) for side in pixels.shape[1::-1]]
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
-    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    done, content = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), quality)
-    encoded = base64.b64encode(np.asarray(content).tobytes()).decode() if done else None
-    return encoded and f"data:image/jpeg;base64,{encoded}"
+    return data_uri(small)
 
 
 def error_summary(image: ImageReport) -> str:

@@ -9,9 +9,10 @@ from yolo.evaluate.analysis.report import REPORT_FILE, About, ErrorReport, Repor
 from yolo.evaluate.analysis.tide import KINDS
 from yolo.evaluate.html import charts
 from yolo.evaluate.html.image_svg import MEANINGS, image_card, legend
-from yolo.evaluate.html.page import render, write_page
 from yolo.evaluate.metrics.table import format_ap
+from yolo.pages.page import render, write_page
 
+TEMPLATES = Path(__file__).parent / "templates"
 IMAGES_PER_LIST = 12  # of the most costly errors, and of the most errors
 SIDE_TITLE = "side of the object in pixels, from"
 MOST_IN_A_TABLE = 14  # classes; the confusion matrix of more does not fit across a page
@@ -40,6 +41,7 @@ def report_page(report: Report) -> str:
     names, many = report.names, len(report.names) > MOST_IN_A_TABLE
     labels = (*names, "background")
     return render(
+        TEMPLATES,
         "report.html.jinja",
         report=report,
         title=_title(report.about),

@@ -1,10 +1,10 @@
-"""yolo.evaluate.html.page: nothing that is inserted into a template can become markup."""
+"""yolo.pages.page: nothing that is inserted into a template can become markup."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.report_pages import ParsedPage
-from yolo.evaluate.html.page import environment
+from yolo.pages.page import environment
 
 TEMPLATE = '<p class="{{ content }}">{{ content }}</p>'
 

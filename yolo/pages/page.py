@@ -9,32 +9,40 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
+import cv2
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from numpy.typing import NDArray
 
+from yolo.console import NOT_AVAILABLE
 from yolo.errors import OutputError
-from yolo.evaluate.analysis.compare import number_text, step_text
-from yolo.evaluate.metrics.table import NOT_AVAILABLE
 from yolo.files import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE_FILE = "index.html"
+JPEG_QUALITY = 82
+MEDIA_TYPES = {".jpg": "jpeg", ".png": "png"}
 
 
-def render(template: str, **context: object) -> str:
-    """Render a template of `templates/` as a whole page."""
-    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+def render(templates: Path, template: str, **context: object) -> str:
+    """Render a template as a whole page.
+
+    Args:
+        templates: a folder of `*.html.jinja` that extend `page.html.jinja`, and of `*.css` and `*.js` that follow
+            the shared ones.
+        template: the name of the page's template.
+        context: what it inserts.
+    """
+    script = _joined(templates, "*.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     )
-    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-    return (
-        environment()
-        .get_template(template)
-        .render(policy=policy, style=Markup(style), script=Markup(script), **context)
-    )
+    style = Markup(_joined(templates, "*.css"))
+    made = environment(templates).get_template(template)
+    return made.render(policy=policy, style=style, script=Markup(script), **context)
 
 
 def check_page_folder(folder: str | Path, numbers_file: str) -> None:
@@ -77,10 +85,10 @@ def write_page(folder: str | Path, page: str, numbers_file: str, numbers: str) -
 
 
 @cache
-def environment() -> Environment:
-    """Return the environment of the templates."""
+def environment(templates: Path = TEMPLATES) -> Environment:
+    """Return the environment of the templates of a folder and of those that all pages share."""
     made = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([templates, TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=printable,
@@ -91,7 +99,6 @@ def environment() -> Environment:
         number=number_text,
         percent=_percent,
         plural=_plural,
-        step=step_text,
         file_name=lambda path: Path(path).name,
     )
     return made
@@ -101,14 +108,36 @@ def printable(value: object) -> object:
     """Return what a template inserts for a value; the result is escaped afterwards.
 
     Characters that cannot be printed become visible escapes, so that a file name cannot change the reading
-    direction, and
-    one that is not UTF-8 can still be written. Floats, which are pixels of drawings, get at most two decimals.
+    direction, and one that is not UTF-8 can still be written. Floats, which are pixels of drawings, get at most two
+    decimals.
     """
     if isinstance(value, float):
         return f"{value:.2f}".rstrip("0").rstrip(".")
     if isinstance(value, str) and not isinstance(value, Markup) and not value.isprintable():
         return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in value)
     return value
+
+
+def number_text(value: float | int | None, digits: int = 4) -> str:
+    """Format a measure, rounded to `digits`, or a count; None becomes n/a."""
+    if value is None:
+        return NOT_AVAILABLE
+    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}f}"
+
+
+def data_uri(image: NDArray[np.uint8], ending: str = ".jpg") -> str:
+    """Return an RGB image uint8 [H, W, 3] as a data URI. ending: .jpg for photos, .png for maps with sharp cells."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if ending == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 9]
+    done, content = cv2.imencode(ending, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    if not done:
+        raise ValueError(f"image of {image.shape}: cannot be written as {ending}")
+    return f"data:image/{MEDIA_TYPES[ending]};base64,{base64.b64encode(content.tobytes()).decode()}"
+
+
+def _joined(templates: Path, pattern: str) -> str:
+    """Return the shared files of a pattern, then those of a folder, in the order of their names."""
+    files = [*sorted(TEMPLATES.glob(pattern)), *(sorted(templates.glob(pattern)) if templates != TEMPLATES else [])]
+    return "".join(path.read_text(encoding="utf-8") for path in files)
 
 
 def _percent(value: float | None) -> str:

@@ -1,11 +1,11 @@
-"""yolo.evaluate.html.svg by hand."""
+"""yolo.pages.svg by hand."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.report_pages import svg_of
-from yolo.evaluate.html.svg import (
+from yolo.pages.svg import (
     ChartFrame,
     Drawing,
     area,
