@@ -4,11 +4,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from yolo.cfg import override, read_cfg, read_data
+from yolo.cfg import DataFile, override, read_cfg, read_data
 from yolo.distributed import Processes, device_of
 from yolo.errors import CfgError, WeightsError, counted
 from yolo.model.heads.yolo import YoloSettings, with_iou_loss
@@ -17,7 +18,7 @@ from yolo.model.network import IMAGE, Network
 from yolo.model.weights import load_weights
 from yolo.schedule import Schedule, with_policy
 from yolo.settings import TrainingSettings
-from yolo.train.amp import precision_of
+from yolo.train.amp import Precision, precision_of
 from yolo.train.checkpoint import Progress, Stateful, checkpoint_settings, load_checkpoint
 from yolo.train.ema import WeightEma, darknet_ema, standard_ema
 from yolo.train.log.logger import Logger, NullLogger, printer_of
@@ -38,6 +39,23 @@ SAVE_EVERY = 100  # steps (detector.c: _last.weights)
 ALONE = Processes()
 
 
+class _Prepared(NamedTuple):
+    """What a run needs before its weights are loaded and its images are read.
+
+    start_point: the options' one, with the cutoff found; batch: images of a step, of all processes.
+    """
+
+    network: Network
+    data: DataFile
+    start_point: StartPoint
+    batch: int
+    device: torch.device
+    step_kind: StepKind
+    optimizer: torch.optim.Optimizer
+    precision: Precision
+    ema: WeightEma | None
+
+
 def start(options: Options, processes: Processes = ALONE) -> Run:
     """Build network, data and optimizer, load weights or a checkpoint, and open the logs.
 
@@ -51,7 +69,49 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
     Raises:
         CfgError, DatasetError, WeightsError: anything that would stop the run later. Nothing has been written then.
     """
-    learning, machine, output = options.learning, options.machine, options.output
+    learning, output = options.learning, options.output
+    prepared = _prepare(options, processes)
+    network, settings = prepared.network, prepared.network.training_settings
+    progress = _load_progress(options, prepared)
+    schedule = _schedule(settings, learning.policy)
+    if output is not None and (line := slow_start(schedule, progress.step)):
+        log.warning("%s: %s", options.cfg, line)
+    # all images are read here: what can be checked without them comes before
+    make_task = detection_task if network.heads else classification_task
+    task = make_task(options, network, prepared.data, prepared.batch, processes)
+    batches = task.batches(progress)
+    folder = run_folder(output or Output(), prepared.data.backup, prepared.start_point.resume)
+    writes = output is not None and processes.rank == 0
+    name = options.cfg.stem
+    return Run(
+        network=network,
+        model=_make_model(network, processes, prepared.device, options.machine.compiled),
+        loss=task.loss,
+        optimizer=prepared.optimizer,
+        schedule=schedule,
+        freeze=learning.freeze,
+        precision=prepared.precision,
+        ema=prepared.ema,
+        batches=batches,
+        batch=prepared.batch,
+        subdivisions=settings.subdivisions,
+        last_step=settings.max_batches,
+        validation=task.validation,
+        logger=_open_logger(folder, network, name, progress.step + 1, output.log) if writes else NullLogger(),
+        processes=processes,
+        folder=folder,
+        name=name,
+        save_every=SAVE_EVERY,
+        histograms_every=output.histograms_every if output else 0,
+        device=prepared.device,
+        progress=progress,
+        memory_format=FORMATS[prepared.step_kind.memory_format],
+    )
+
+
+def _prepare(options: Options, processes: Processes) -> _Prepared:
+    """Build the network and what updates it, on the device of this process. No image is read."""
+    learning, machine = options.learning, options.machine
     network = read_network(options.cfg, options.dialect, dict(options.overrides), options.start.seed)
     settings = network.training_settings
     batch = settings.batch // settings.subdivisions * settings.subdivisions  # as Darknet divides
@@ -63,17 +123,23 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
     recorded = checkpoint_settings(start_point.resume) if start_point.resume else None
     images = batch // settings.subdivisions // processes.world
     step_kind = choose_step(network, machine, device, images, recorded, processes.world)
-    memory_format = FORMATS[step_kind.memory_format]
-    network.to(device, memory_format=memory_format)
+    network.to(device, memory_format=FORMATS[step_kind.memory_format])
     if machine.sync_bn and processes.world > 1:
         convert_sync_batchnorm(network)
     optimizer = make_optimizer(network, settings, learning.freeze, start_point.cutoff or 0, learning.backbone_lr)
     precision = precision_of(device, step_kind.mixed)
     check_memory(options, network, batch, processes, device, precision.dtype)
     ema = _make_ema(network, settings, learning.ema)
-    parts, course = stateful_parts(ema, precision), _course(network, learning, step_kind)
+    return _Prepared(network, data, start_point, batch, device, step_kind, optimizer, precision, ema)
+
+
+def _load_progress(options: Options, prepared: _Prepared) -> Progress:
+    """Load the weights or the checkpoint into what was prepared, and return how far the run is."""
+    network, start_point, ema = prepared.network, prepared.start_point, prepared.ema
+    parts = stateful_parts(ema, prepared.precision)
+    course = _course(network, options.learning, prepared.step_kind)
     try:
-        progress = load_start(start_point, network, optimizer, parts, course)
+        progress = load_start(start_point, network, prepared.optimizer, parts, course)
     except WeightsError as error:
         raise _with_advice(error, options, network) from None
     if ema and not start_point.resume:
@@ -81,40 +147,7 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
     if "batchnorm" in network.kinds:
         # pjreddie's order has no place for the biases, which are trained
         network.weights_format = network.weights_format._replace(order="alexeyab")
-    if output is not None and (line := slow_start(_schedule(settings, learning.policy), progress.step)):
-        log.warning("%s: %s", options.cfg, line)
-    # all images are read here: what can be checked without them comes before
-    make_task = detection_task if network.heads else classification_task
-    task = make_task(options, network, data, batch, processes)
-    batches = task.batches(progress)
-    folder = run_folder(output or Output(), data.backup, start_point.resume)
-    writes = output is not None and processes.rank == 0
-    return Run(
-        network=network,
-        model=_make_model(network, processes, device, machine.compiled),
-        loss=task.loss,
-        optimizer=optimizer,
-        schedule=_schedule(settings, learning.policy),
-        freeze=learning.freeze,
-        precision=precision,
-        ema=ema,
-        batches=batches,
-        batch=batch,
-        subdivisions=settings.subdivisions,
-        last_step=settings.max_batches,
-        validation=task.validation,
-        logger=_open_logger(folder, network, options.cfg.stem, progress.step + 1, output.log)
-        if writes
-        else NullLogger(),
-        processes=processes,
-        folder=folder,
-        name=options.cfg.stem,
-        save_every=SAVE_EVERY,
-        histograms_every=output.histograms_every if output else 0,
-        device=device,
-        progress=progress,
-        memory_format=memory_format,
-    )
+    return progress
 
 
 def read_network(cfg: Path, dialect: str, overrides: Mapping[str, str], seed: int) -> Network:
