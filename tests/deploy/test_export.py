@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnx
@@ -98,6 +99,19 @@ def test_every_kind_of_file_detects_like_the_network(tmp_path, ending, batch):
         assert one.labels.tolist() == other.labels.tolist()
     beside = {f"a{ending}", "a.bin"} if ending == ".xml" else {f"a{ending}"}
     assert {each.name for each in tmp_path.iterdir()} == beside
+
+
+@pytest.mark.parametrize("ending", [".onnx", ".xml", pytest.param(".pt2", marks=pytest.mark.slow), ".torchscript"])
+def test_several_threads_may_run_a_file_at_the_same_time(tmp_path, ending):
+    network = network_of(HEADS["yolo"])
+    write(network, tmp_path / f"a{ending}", layout="raw")
+    run = open_file(tmp_path / f"a{ending}").run
+    images = [torch.rand(1, 3, network.input.height, network.input.width) for _ in range(40)]
+    alone = [run(image) for image in images]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(run, images))
+    for one, other in zip(alone, together, strict=True):
+        assert all(map(torch.equal, one, other))
 
 
 @pytest.mark.parametrize("layout", ["nms", "raw", "opencv"])

@@ -6,6 +6,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from yolo.engines.onnx_file import INPUT_NAME, onnx_metadata, open_onnx, run_onnx, write_onnx
 from yolo.engines.open_vino import openvino_core
+from yolo.engines.shapes import Runner, RunnerPerThread
 from yolo.errors import ExportError, WeightsError
 from yolo.extras import import_extra
 from yolo.files import escaped_text
@@ -26,7 +28,10 @@ TORCH_METADATA = "config.txt"  # the name that ultralytics' programs read in Tor
 
 @dataclass(frozen=True)
 class OpenedFile:
-    """An exported file that can be run. run: images float32 `[B, C, H, W]` → the outputs, on the CPU."""
+    """An exported file that can be run.
+
+    run: images float32 `[B, C, H, W]` → the outputs, on the CPU. Several threads may call it at the same time.
+    """
 
     metadata: dict[str, str]
     run: Callable[[Tensor], list[Tensor]]
@@ -97,8 +102,7 @@ def open_file(path: Path) -> OpenedFile:
     with path.open("rb"):  # for the system's own error
         pass
     if path.suffix == ONNX:
-        session = open_onnx(path, torch.get_num_threads())
-        return OpenedFile(onnx_metadata(session), lambda images: run_onnx(session, images))
+        return _open_onnx_file(path)
     if path.suffix == OPENVINO:
         return _open_openvino(path)
     if path.suffix not in ENDINGS:
@@ -119,6 +123,17 @@ def open_file(path: Path) -> OpenedFile:
         return list(module(images))
 
     return OpenedFile(texts, run)
+
+
+def _open_onnx_file(path: Path) -> OpenedFile:
+    @cache
+    def session_of(threads: int) -> Any:  # several threads may use one at the same time
+        return open_onnx(path, threads)
+
+    return OpenedFile(
+        onnx_metadata(session_of(torch.get_num_threads())),
+        RunnerPerThread(lambda: partial(run_onnx, session_of(torch.get_num_threads()))),
+    )
 
 
 def _load_export(path: Path, metadata: dict[str, str]) -> Callable[[Tensor], tuple[Tensor, ...]]:
@@ -175,15 +190,20 @@ def _open_openvino(path: Path) -> OpenedFile:
         raise WeightsError(f"{path}: found no model that OpenVINO can read: {reason}") from error
     keys = model.get_rt_info([RT_INFO]).value if model.has_rt_info([RT_INFO]) else {}
     metadata = {key: _rt_text(model, key) for key in keys}
-    # float32, as OpenVINO's default on CPUs with bf16 instructions is bf16
-    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     order = [output.get_any_name() for output in model.outputs]
 
-    def run(images: Tensor) -> list[Tensor]:
-        found = compiled({INPUT_NAME: images.numpy()})
-        return [torch.from_numpy(found[name].copy()) for name in order]
+    def make_runner() -> Runner:
+        # float32, as OpenVINO's default on CPUs with bf16 instructions is bf16
+        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        request = core.compile_model(model, "CPU", options).create_infer_request()
 
-    return OpenedFile(metadata, run)
+        def run(images: Tensor) -> list[Tensor]:
+            found = request.infer({INPUT_NAME: images.numpy()})
+            return [torch.from_numpy(found[name].copy()) for name in order]
+
+        return run
+
+    return OpenedFile(metadata, RunnerPerThread(make_runner))
 
 
 def _rt_text(model: Any, key: str) -> str:

@@ -1,8 +1,8 @@
-"""Engines that compile for one shape of images: one runner for each shape, made when it is first needed."""
+"""Runners that are made when they are first needed: one for each shape of images, one for each thread."""
 
 from collections import defaultdict
 from collections.abc import Callable
-from threading import Lock, get_ident
+from threading import Lock, get_ident, local
 
 import torch
 from torch import Tensor
@@ -49,3 +49,21 @@ class MapsByShape:
             return shape
         larger = (made for made in runners if made[1:] == shape[1:] and shape[0] < made[0] <= 2 * shape[0])
         return min(larger, default=shape)
+
+
+class RunnerPerThread:
+    """`run(images)` computes with a runner of the thread that calls, which is made by `make_runner` at its first call.
+
+    For runners that compute one batch at a time, or that keep the number of threads they were made with.
+    """
+
+    def __init__(self, make_runner: Callable[[], Runner]) -> None:
+        self._make_runner = make_runner
+        self._own = local()
+        self._lock = Lock()
+
+    def __call__(self, images: Tensor) -> list[Tensor]:
+        if not hasattr(self._own, "run"):
+            with self._lock:
+                self._own.run = self._make_runner()
+        return self._own.run(images)
