@@ -18,3 +18,12 @@ def test_summary_stops_in_one_line(call, case):
     one_line(call("summary", "--cfg", "away.cfg"), "away.cfg: No such file")
     one_line(call("summary", "--cfg", "tiny.weights"), r"tiny.weights:\d+: found")
     one_line(call("summary", "--cfg", case), "Is a directory")
+
+
+def test_explain_fits_the_terminal_and_stops_in_one_line(call, case, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "70")
+    code, out, err = call("summary", "--cfg", "tiny.cfg", "--explain")
+    assert (code, err) == (0, "")
+    assert max(map(len, out.splitlines())) <= 70
+    assert "\n  burn_in=2           updates of the warmup\n" in out
+    one_line(call("summary", "--cfg", "tiny.weights", "--explain"), r"tiny.weights:\d+: found")

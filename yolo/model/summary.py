@@ -79,16 +79,22 @@ def layer_table(network: Network) -> tuple[list[str], float]:
 
     A layer with antialiasing has two lines, as in Darknet; the second, "AA", has no index and no operations.
     """
-    image = network.input.channels, network.input.height, network.input.width
-    shapes = (*network.shapes, image)  # index -1 is the image
     lines, total = [HEADER], 0.0
-    for index, (kind, layer) in enumerate(zip(network.kinds, network.layers, strict=True)):
-        sources = network.sources[index]
-        first, *rest = _rows(kind, layer, sources, shapes[sources[0]], shapes[index])
+    for index, (first, *rest) in enumerate(layer_rows(network)):
         lines.append(f"{index:4} {_line(first)}")
         lines += [f"{'':4} {_line(row)}" for row in rest]
         total += first.operations / BILLION
     return lines, total
+
+
+def layer_rows(network: Network) -> list[list[Row]]:
+    """Return the rows of each layer, for one image of the cfg's input size: one, and a second one for its blur."""
+    image = network.input.channels, network.input.height, network.input.width
+    shapes = (*network.shapes, image)  # index -1 is the image
+    return [
+        _rows(kind, layer, sources, shapes[sources[0]], shapes[index])
+        for index, (kind, layer, sources) in enumerate(zip(network.kinds, network.layers, network.sources, strict=True))
+    ]
 
 
 def _operations(layer: nn.Module, input_shape: Shape, output_shape: Shape) -> float:

@@ -309,3 +309,58 @@ UNREAD: dict[str, dict[str, str]] = {
         "map": "not used by Darknet's detection",
     },
 }
+
+# What each value of `activation` computes of a value x. Here c is the values of all channels of a pixel. The words are
+# Python's, so that a test can compare them with the layers.
+ACTIVATION_FORMULAS: dict[str, str] = {
+    "linear": "x",
+    "logistic": "1 / (1 + exp(-x))",
+    "loggy": "2 / (1 + exp(-x)) - 1",
+    "relu": "max(x, 0)",
+    "relu6": "min(max(x, 0), 6)",
+    "relie": "x if x > 0 else 0.01 * x",
+    "ramp": "max(x, 0) + 0.1 * x",
+    "leaky": "x if x > 0 else 0.1 * x",
+    "revleaky": "x if x > 0 else 0.1 * x",
+    "elu": "x if x > 0 else exp(x) - 1",
+    "selu": "1.0507 * (x if x > 0 else 1.6733 * (exp(x) - 1))",
+    "gelu": "x / 2 * (1 + tanh(0.79788 * (x + 0.044715 * x**3)))",
+    "swish": "x / (1 + exp(-x))",
+    "silu": "x / (1 + exp(-x))",
+    "mish": "x * tanh(log(1 + exp(x)))",
+    "hard_mish": "x if x > 0 else x * x / 2 + x if x > -2 else 0",
+    "tanh": "tanh(x)",
+    "hardtan": "min(max(x, -1), 1)",
+    "lhtan": "0.001 * x if x < 0 else 0.001 * (x - 1) + 1 if x > 1 else x",
+    "plse": "0.125 * x + 0.5 if abs(x) <= 4 else 0.01 * (x + 4) if x < 0 else 0.01 * (x - 4) + 1",
+    "stair": "floor(x / 2) if floor(x) % 2 == 0 else x - floor(x) + floor(x / 2)",
+    "normalize_channels": "max(x, 0) / (sum(max(v, 0) for v in c) + 0.0001)",
+    "normalize_channels_softmax": "exp(x) / (sum(exp(v) for v in c) + 0.0001)",
+    "normalize_channels_softmax_maxval": "exp(x - max(c)) / (sum(exp(v - max(c)) for v in c) + 0.0001)",
+}
+
+# Keys that count only if another key of the section has one of these values; "!0" is any number but 0. Several rows of
+# a key: one is enough.
+NEEDS: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
+    ("net", "step"): {"policy": ("step", "sigmoid")},
+    ("net", "scale"): {"policy": ("step",)},
+    ("net", "steps"): {"policy": ("steps",)},
+    ("net", "scales"): {"policy": ("steps",)},
+    ("net", "gamma"): {"policy": ("exp", "sigmoid")},
+    ("net", "power"): {"policy": ("poly", "random"), "burn_in": ("!0",)},
+    ("net", "learning_rate_min"): {"policy": ("sgdr",)},
+    ("net", "sgdr_cycle"): {"policy": ("sgdr",)},
+    ("net", "sgdr_mult"): {"policy": ("sgdr",)},
+    ("net", "momentum"): {"adam": ("0",)},
+    ("net", "B1"): {"adam": ("!0",)},
+    ("net", "B2"): {"adam": ("!0",)},
+    ("net", "eps"): {"adam": ("!0",)},
+    ("net", "mosaic_bound"): {"mosaic": ("!0",)},
+    ("convolutional", "padding"): {"pad": ("0",)},
+    ("shortcut", "weights_normalization"): {"weights_type": ("per_feature", "per_layer", "per_channel")},
+    ("maxpool", "out_channels"): {"maxpool_depth": ("!0",)},
+    ("dropout", "dropblock_size_rel"): {"dropblock": ("!0",)},
+    ("dropout", "dropblock_size_abs"): {"dropblock": ("!0",)},
+    ("yolo", "beta_nms"): {"nms_kind": ("diounms",)},
+    ("Gaussian_yolo", "beta_nms"): {"nms_kind": ("diounms",)},
+}
