@@ -10,6 +10,7 @@ import sys
 from argparse import (
     ArgumentParser,
     ArgumentTypeError,
+    Namespace,
     RawDescriptionHelpFormatter,
     _ArgumentGroup,
 )
@@ -25,6 +26,8 @@ from yolo.defaults import (
     DEFAULT_PRECISION,
     DIALECT_NAMES,
     ENGINES,
+    INT8,
+    INT8_ENGINES,
     MAX_PIXELS_VARIABLE,
     MOST_PIXELS,
     PRECISIONS,
@@ -456,7 +459,7 @@ def add_device_option(parser: OptionGroup) -> None:
 
 
 def add_engine_options(parser: OptionGroup) -> None:
-    """Add `--engine` and `--precision`: what computes the network, and in which numbers."""
+    """Add `--engine`, `--precision` and `--calibrate`: what computes the network, and in which numbers."""
     parser.add_argument(
         "--engine",
         choices=(*ENGINES, AUTO),
@@ -470,3 +473,24 @@ def add_engine_options(parser: OptionGroup) -> None:
         default=DEFAULT_PRECISION,
         help=f"numbers in which it computes; default {DEFAULT_PRECISION}",
     )
+    add_calibrate_option(parser)
+
+
+def add_calibrate_option(parser: OptionGroup) -> None:
+    """Add `--calibrate`: the images that int8 needs."""
+    parser.add_argument(
+        "--calibrate",
+        type=Path,
+        metavar="LIST",
+        help="--precision int8: a list or folder of 30 to 300 images like those that it will see",
+    )
+
+
+def check_engine_options(parser: ArgumentParser, args: Namespace) -> None:
+    """Stop if --precision int8, --engine and --calibrate do not go together."""
+    if (args.precision == INT8) != (args.calibrate is not None):
+        expected = "images to calibrate with, for --precision int8" if args.calibrate is None else "--precision int8"
+        parser.error(f"argument --calibrate: expected {expected}")
+    if args.precision == INT8 and args.engine not in (*INT8_ENGINES, AUTO):
+        expected = f"--engine {', '.join(INT8_ENGINES)} or {AUTO}"
+        parser.error(f"argument --precision: found int8 with --engine {args.engine}, expected {expected}")

@@ -23,7 +23,9 @@ DEFAULT_LAYOUT = "yolo"
 OPSETS = range(12, 19)  # of ONNX, that an exported file may have
 EMA_DECAY = 0.9998  # weight of the old value in the average, after the first updates
 ENGINES = ("torch", "compile", "onnxruntime", "openvino", "opencv")  # what can compute a network
-PRECISIONS = ("float32", "bf16", "fp16", "int8")
+INT8 = "int8"
+PRECISIONS = ("float32", "bf16", "fp16", INT8)
+INT8_ENGINES = ("onnxruntime", "openvino")  # which compute in int8
 DEFAULT_ENGINE, DEFAULT_PRECISION = "torch", "float32"
 
 MOST_PIXELS = 2**28  # of an image; decoding takes 3 to 6 bytes a pixel, 1.6 GB at most

@@ -1,4 +1,4 @@
-"""export --precision int8: scores, sensitive layers in float32, --max-drop, and wrong input."""
+"""--precision int8 of export, detect, evaluate and benchmark: scores, layers in float32, --max-drop, wrong input."""
 
 import sys
 
@@ -8,6 +8,7 @@ from tests.helpers.command_calls import CPU, bad_option, one_line
 from tests.helpers.fragile_network import FRAGILE, fragile_network, label_own_detections
 from tests.helpers.tiny_data import cfg_text
 from yolo.deploy.file_kinds import open_file
+from yolo.engines.cache import CACHE_VARIABLE
 from yolo.model.weights import save_weights
 
 MODEL = ("--cfg", "fragile.cfg", "--weights", "fragile.weights", "--names", "four/tiny.names")
@@ -109,3 +110,30 @@ def test_openvino_ir_in_int8(call, case):
     metadata = open_file(case / "a.xml").metadata
     assert metadata["precision"] == "int8" and "FakeQuantize" in (case / "a.xml").read_text()
     assert call("detect", "--model", "a.xml", "four/images", *CPU)[0] == 0
+
+
+def test_commands_take_int8(call, case, monkeypatch):
+    monkeypatch.setenv(CACHE_VARIABLE, "cache")
+    model = ("--cfg", "fragile.cfg", "--weights", "fragile.weights")
+    int8 = ("--engine", "onnxruntime", "--precision", "int8", "--calibrate", "four/images")
+    code, out, err = call("detect", *model, "--names", "four/tiny.names", "four/images", "--thresh", ".1", *int8)
+    assert code == 0 and ("red" in out or "green" in out), err
+    code, out, err = call("evaluate", *model, "--data", "four/tiny.data", "--workers", "0", *int8)
+    assert code == 0 and "mAP" in out, err
+    few = ("--rounds", "3", "--batch", "1", "--seconds", ".1")
+    code, out, err = call("benchmark", "--cfg", "fragile.cfg", "--engine", "torch", "onnxruntime", *few, "--calibrate",
+                          "four/images", "--precision", "float32", "int8")  # fmt: skip
+    assert code == 0 and "int8" in out, err
+    assert len(list((case / "cache").glob("*int8*"))) == 2  # the benchmark's network has random numbers
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (("--precision", "int8"), "--calibrate: expected images to calibrate with"),
+        (("--calibrate", "a.txt"), "--calibrate: expected --precision int8"),
+        (("--calibrate", "a.txt", "--precision", "int8"), "found int8 with --engine torch, expected --engine onnx"),
+    ],
+)
+def test_options_that_do_not_go_together(call, case, given, found):
+    bad_option(call("detect", *MODEL, "four/images", *given), found)

@@ -151,11 +151,11 @@ def test_the_maps_of_an_image_stay_when_the_next_one_is_computed(network, engine
 def test_a_precision_that_an_engine_does_not_have_is_refused(network):
     with pytest.raises(CfgError, match="found precision bf16 with engine onnxruntime, expected float32"):
         build_engine(network, "onnxruntime", "bf16")
-    with pytest.raises(CfgError, match="found precision int8, expected a file that was calibrated"):
+    with pytest.raises(CfgError, match="found precision int8, expected an engine of yolo.quantize.int8_engine"):
         build_engine(network, "torch", "int8")
     with pytest.raises(CfgError, match="--calibrate LIST --out F.xml, then detect --model F.xml"):
         build_engine(network, "openvino", "int8")
-    with pytest.raises(CfgError, match="found precision int8, expected a file that was calibrated"):
+    with pytest.raises(CfgError, match="found precision int8, expected an engine of yolo.quantize.int8_engine"):
         build_engine(network, "auto", "int8")
     with pytest.raises(CfgError, match="found engine 'tensorrt', expected one of torch, compile"):
         build_engine(network, "tensorrt")

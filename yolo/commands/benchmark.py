@@ -4,6 +4,7 @@ Every engine that is installed computes the same random images, in rounds in whi
 median time of a batch, the ratio to the fastest one, the time until the first result (with export and compilation),
 the memory that the engine needs, and how far its raw maps are from PyTorch's in float32, relative to their largest
 value. `compile` takes up to a minute for each row: --engine leaves it out.
+int8 is measured with --calibrate LIST, in ONNX Runtime and OpenVINO.
 
 example:
   yolo-darknet benchmark --cfg yolov3-tiny --batch 1 8 --engine torch onnxruntime openvino --chart times.png
@@ -13,8 +14,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from yolo.console import (
+    add_calibrate_option,
     add_cfg_option,
     add_device_option,
     add_dialect_option,
@@ -24,13 +29,16 @@ from yolo.console import (
     weights_file,
     whole_number,
 )
-from yolo.defaults import ENGINES, PRECISIONS
+from yolo.defaults import ENGINES, INT8, PRECISIONS
 from yolo.errors import CfgError
 from yolo.files import write_text
 
+if TYPE_CHECKING:
+    from yolo.engines.shapes import Engine
+    from yolo.model.network import Network
+
 DEFAULT_BATCHES = (1, 8)
 DEFAULT_ROUNDS, DEFAULT_SECONDS = 15, 20.0  # for each size and batch
-MEASURED_PRECISIONS = tuple(each for each in PRECISIONS if each != "int8")  # which needs a calibrated file
 
 
 def main() -> None:
@@ -56,8 +64,9 @@ def main() -> None:
             load_weights(network, args.weights)
         network = network.to(args.device).eval()
         size = network.input.height, network.input.width
+        build = partial(_engine, args.calibrate)
         for batch in args.batch:
-            times, without = measure_engines(network, combinations, size, batch, args.rounds, args.seconds)
+            times, without = measure_engines(network, combinations, size, batch, args.rounds, args.seconds, build)
             left_out += [each for each in without if each not in left_out]
             if times:
                 print(times_table(times))
@@ -73,6 +82,17 @@ def main() -> None:
     if args.chart:
         write_times_chart(args.chart, times_chart(args.cfg.stem, groups))
         print(f"chart: {args.chart}")
+
+
+def _engine(calibrate: Path | None, network: Network, engine: str, precision: str) -> Engine:
+    """Return an engine; int8 is calibrated on the images of a list or folder."""
+    if precision != INT8:
+        from yolo.engines.build import build_engine
+
+        return build_engine(network, engine, precision)
+    from yolo.quantize.int8_engine import calibrated_engine
+
+    return calibrated_engine(network, engine, calibrate, network.letterboxed)
 
 
 def _arguments() -> argparse.Namespace:
@@ -93,9 +113,9 @@ def _arguments() -> argparse.Namespace:
     )  # fmt: skip
     add("--engine", choices=ENGINES, nargs="+", default=ENGINES, help="default: all")
     add(
-        "--precision", choices=MEASURED_PRECISIONS, nargs="+", default=MEASURED_PRECISIONS,
-        help="default: all that an engine has",
+        "--precision", choices=PRECISIONS, nargs="+", help="default: all that an engine has; int8 with --calibrate",
     )  # fmt: skip
+    add_calibrate_option(parser)
     add("--rounds", type=whole_number(3), default=DEFAULT_ROUNDS, metavar="N", help=f"default {DEFAULT_ROUNDS}")
     add(
         "--seconds", type=positive, default=DEFAULT_SECONDS, metavar="S",
@@ -106,4 +126,9 @@ def _arguments() -> argparse.Namespace:
     add("--chart", type=new_file, metavar="FILE", help="write bars as PNG")
     add_dialect_option(parser, "layers")
     add_device_option(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.precision is None:
+        args.precision = [each for each in PRECISIONS if each != INT8 or args.calibrate]
+    if (INT8 in args.precision) != (args.calibrate is not None):
+        parser.error("argument --calibrate: expected it together with --precision int8")
+    return args

@@ -39,6 +39,7 @@ from yolo.console import (
     add_names_option,
     add_set_option,
     add_weights_option,
+    check_engine_options,
     command_parser,
     ended_as_by_ctrl_c,
     fraction,
@@ -47,7 +48,7 @@ from yolo.console import (
     progress,
     whole_number,
 )
-from yolo.defaults import DEFAULT_ENGINE, DEFAULT_PRECISION, NMS_THRESH, SCORE_THRESH
+from yolo.defaults import DEFAULT_ENGINE, DEFAULT_PRECISION, INT8, NMS_THRESH, SCORE_THRESH
 from yolo.errors import CfgError, DatasetError, counted
 from yolo.files import refuse_over_inputs, refuse_texts_over
 from yolo.named_files import find_names
@@ -255,7 +256,12 @@ def _network_detector(args: argparse.Namespace, device: str) -> Detector:
         expected = f"{network.classes} as in {args.cfg}"
         raise DatasetError(f"{args.names}: found {counted(len(names), 'name')}, expected {expected}")
     letterbox = args.letterbox or network.letterboxed
-    options = {"letterbox": letterbox, "engine": args.engine, "precision": args.precision}
+    engine = args.engine
+    if args.precision == INT8:
+        from yolo.quantize.int8_engine import calibrated_engine
+
+        engine = calibrated_engine(network, args.engine, args.calibrate, letterbox)
+    options = {"letterbox": letterbox, "engine": engine, "precision": args.precision}
     return Detector(network.to(device), names, args.thresh, args.nms, **options)
 
 
@@ -401,6 +407,7 @@ def _arguments() -> argparse.Namespace:
     add("--count-line", type=_count_line, metavar="X1,Y1,X2,Y2", help="count objects crossing it")
     args = parser.parse_args()
     _check_network_options(parser, args)
+    check_engine_options(parser, args)
     for option, given in (("--save-video", args.save_video), ("--save-labels", args.save_labels)):
         if given and not args.out:
             parser.error(f"argument {option}: expected --out DIR, too")

@@ -35,6 +35,7 @@ from yolo.console import (
     add_set_option,
     add_weights_option,
     add_workers_option,
+    check_engine_options,
     command_line,
     command_parser,
     fraction,
@@ -42,7 +43,7 @@ from yolo.console import (
     new_folder,
     whole_number,
 )
-from yolo.defaults import COUNTED_THRESH
+from yolo.defaults import COUNTED_THRESH, INT8
 from yolo.errors import CfgError, DatasetError, counted, speed_text
 from yolo.files import refuse_texts_over, write_text
 
@@ -160,7 +161,12 @@ def _evaluation(args: argparse.Namespace, processes: Processes) -> tuple[Evaluat
         args.report.mkdir(parents=True, exist_ok=True)
     letterbox = args.letterbox or network.letterboxed
     network = network.to(device_of(processes, args.device))
-    options = {"letterbox": letterbox, "engine": args.engine, "precision": args.precision}
+    engine = args.engine
+    if args.precision == INT8:
+        from yolo.quantize.int8_engine import calibrated_engine
+
+        engine = calibrated_engine(network, args.engine, args.calibrate, letterbox)
+    options = {"letterbox": letterbox, "engine": engine, "precision": args.precision}
     detector = Detector(network, names, MAP_SCORE_THRESH, MAP_NMS_THRESH, **options)
     start = time.perf_counter()
     mine = detections_of(detector, processes.shard(checked.images), args.batch, args.workers)
@@ -222,4 +228,6 @@ def _arguments() -> argparse.Namespace:
     add_engine_options(parser)
     add("--batch", type=whole_number(1), default=8, metavar="N", help="images at a time; default 8")
     add_workers_option(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    check_engine_options(parser, args)
+    return args

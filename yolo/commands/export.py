@@ -33,7 +33,7 @@ from yolo.console import (
     fraction,
     new_file,
 )
-from yolo.defaults import DEFAULT_LAYOUT, LAYOUT_NAMES, NMS_THRESH, OPSETS, SCORE_THRESH
+from yolo.defaults import DEFAULT_LAYOUT, INT8, LAYOUT_NAMES, NMS_THRESH, OPSETS, SCORE_THRESH
 from yolo.errors import DatasetError, counted
 from yolo.named_files import find_names
 
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from yolo.model.network import Network
 
 DEFAULT_OPSET = 13
-INT8 = "int8"
 PRECISIONS = ("float32", "fp16", INT8)
 MAX_DROP = 0.005  # of AP
 DYNAMIC = "dynamic"

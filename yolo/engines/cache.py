@@ -20,6 +20,7 @@ from yolo.model.network import Network
 FILE_VERSION = 1  # to be raised when the same network is exported to another file
 CACHE_VARIABLE = "YOLO_DARKNET_CACHE"  # names another folder
 MOST_BYTES = 4 * 2**30  # of all files; the ones that were not used for the longest time make room
+ENDINGS = (".onnx", ".xml")  # of the files that count
 OPENING_ERRORS = (WeightsError, RuntimeError, cv2.error)  # of ONNX Runtime (by open_onnx), OpenVINO and OpenCV
 Opened = TypeVar("Opened")
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of functions in settings: another one in each process
@@ -83,7 +84,7 @@ def cached_onnx(network: Network, size: tuple[int, int]) -> Path:
     images = torch.zeros(2, network.input.channels, height, width)
     names = [f"map{index}" for index in range(len(network.outputs))]
     write_onnx(RawMaps(network), images, path, output_names=names, dynamic_batch=True)
-    _make_room(folder, path)
+    make_room(folder, path)
     return path
 
 
@@ -107,14 +108,21 @@ def open_cached(network: Network, size: tuple[int, int], open_: Callable[[Path],
         raise CfgError(f"{path}: found a network that this engine cannot read: {reason}") from error
 
 
-def _make_room(folder: Path, newest: Path) -> None:
+def make_room(folder: Path, newest: Path) -> None:
     """Remove the exported files that were not used for the longest time, as far as all exceed MOST_BYTES."""
-    files = sorted(folder.glob("*.onnx"), key=lambda file: file.stat().st_mtime, reverse=True)
+    files = sorted(
+        (file for file in folder.glob("*") if file.suffix in ENDINGS),
+        key=lambda file: file.stat().st_mtime,
+        reverse=True,
+    )
     total = 0
     for file in files:
-        total += file.stat().st_size
+        beside = file.with_suffix(".bin")  # the numbers of OpenVINO's IR
+        parts = [file, beside] if beside.exists() else [file]
+        total += sum(part.stat().st_size for part in parts)
         if total > MOST_BYTES and file != newest:
-            file.unlink(missing_ok=True)
+            for part in parts:
+                part.unlink(missing_ok=True)
 
 
 def _graph_text(network: Network) -> str:

@@ -2,7 +2,7 @@
 
 import torch
 
-from yolo.defaults import PRECISIONS
+from yolo.defaults import INT8, PRECISIONS
 from yolo.errors import CfgError
 
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -21,10 +21,8 @@ def check_precision(engine: str, precision: str) -> None:
     """Raise CfgError unless an engine computes in a precision, named as in yolo.defaults.PRECISIONS."""
     if precision not in PRECISIONS:
         raise CfgError(f"found precision {precision!r}, expected one of {', '.join(PRECISIONS)}")
-    if precision == "int8":
-        file = "F.xml" if engine == "openvino" else "F.onnx"
-        made = f"yolo-darknet export --cfg CFG --weights WEIGHTS --precision int8 --calibrate LIST --out {file}"
-        raise CfgError(f"found precision int8, expected a file that was calibrated: {made}, then detect --model {file}")
+    if precision == INT8:
+        raise CfgError("found precision int8, expected an engine of yolo.quantize.int8_engine.calibrated_engine")
     if precision not in ENGINE_PRECISIONS[engine]:
         expected = " or ".join(ENGINE_PRECISIONS[engine])
         raise CfgError(f"found precision {precision} with engine {engine}, expected {expected}")

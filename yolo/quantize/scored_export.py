@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from yolo.data.labeled_images import LabeledImage
+from yolo.defaults import INT8
 from yolo.deploy.export import ExportOptions, ExportResult, export_network, move_file, total_bytes
 from yolo.deploy.file_kinds import ONNX, OPENVINO, open_file
 from yolo.deploy.layouts import NMS, RAW
@@ -30,7 +31,6 @@ from yolo.quantize.simulation import Range, activation_ranges, with_corrected_bi
 from yolo.quantize.timing import milliseconds_of
 
 SENSITIVITY_IMAGES = 4  # of the calibration images; the order of the first layers is that of 32
-INT8 = "int8"
 OLDEST_OPSET = 13  # of DequantizeLinear with a scale per channel
 LIMIT = 5e-2  # of the difference between the file and the scored one, of the largest value: steps of int8 add up
 SOURCE_LIMIT = 1e-2  # of the float32 file that becomes int8; rounding it to int8 changes far more
@@ -153,7 +153,7 @@ def export_scored(
             plan = Int8Plan(calibration, ranges, tuple(each.layer for each in errors[:count]))
             path = folder / f"int8-{count}{out.suffix}"
             report(f"int8 with {count} of {len(errors)} layers in float32")
-            _write_int8(network, names, path, raw, sources, plan)
+            write_int8(network, names, path, raw, sources, plan)
             versions.append(version(path, INT8, plan.float_layers))
             if not _loses(versions, judge):
                 break
@@ -162,7 +162,7 @@ def export_scored(
     return ScoredExport(result, tuple(versions), tuple(errors))
 
 
-def _write_int8(
+def write_int8(
     network: Network,
     names: Sequence[str],
     path: Path,
@@ -247,7 +247,7 @@ def _write_arranged(
 ) -> ExportResult:
     """Write `out` in the layout and batch size that are asked for, as int8 as the scored file of raw maps."""
     written = folder / f"arranged{out.suffix}"
-    result = _write_int8(network, names, written, options, sources, plan)
+    result = write_int8(network, names, written, options, sources, plan)
     difference = _difference(network, result, scored, written, batches_of(plan.images[:CHECKED], options.batch or 1))
     if not difference <= LIMIT:
         found = f"found a file that differs from the scored one by {difference:.1e} of the largest value"

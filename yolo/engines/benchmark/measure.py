@@ -3,7 +3,7 @@
 import logging
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import cv2
 import torch
 from torch import Tensor
 
+from yolo.defaults import INT8, INT8_ENGINES
 from yolo.engines.build import build_engine
 from yolo.engines.choose import interleaved_seconds
 from yolo.engines.precision import ENGINE_PRECISIONS
@@ -62,6 +63,7 @@ def measure_engines(
     batch: int,
     rounds: int,
     enough: float,
+    build: Callable[[Network, str, str], Engine] = build_engine,
 ) -> tuple[list[EngineTime], list[LeftOut]]:
     """Measure engines on one batch of random images.
 
@@ -72,6 +74,7 @@ def measure_engines(
         batch: Number of images.
         rounds: At most; LEAST_ROUNDS at least.
         enough: Seconds after which no further round begins.
+        build: Makes the engine of a combination.
 
     Returns:
         The times, fastest first, and the combinations that do not run.
@@ -84,7 +87,9 @@ def measure_engines(
     for engine, precision in combinations:
         log.info("starting %s %s for %d x %d x %d ...", engine, precision, batch, *size)
         try:
-            calls[engine, precision], starts[engine, precision] = _started(network, engine, precision, images, expected)
+            calls[engine, precision], starts[engine, precision] = _started(
+                partial(build, network, engine, precision), images, expected
+            )
         except (CfgError, MissingPackageError, WeightsError, OSError, RuntimeError, cv2.error) as error:
             left_out.append(LeftOut(engine, precision, str(error).splitlines()[0]))
     names = {f"{engine} {precision}": (engine, precision) for engine, precision in calls}
@@ -108,13 +113,18 @@ def measure_engines(
 
 def combinations_of(engines: Sequence[str], precisions: Sequence[str]) -> list[tuple[str, str]]:
     """Return the pairs of the engines and precisions that go together."""
-    return [(engine, each) for engine in engines for each in precisions if each in ENGINE_PRECISIONS[engine]]
+    return [
+        (engine, each)
+        for engine in engines
+        for each in precisions
+        if each in ENGINE_PRECISIONS[engine] or (each == INT8 and engine in INT8_ENGINES)
+    ]
 
 
-def _started(network: Network, engine: str, precision: str, images: Tensor, expected: list[Tensor]):
+def _started(build: Callable[[], Engine], images: Tensor, expected: list[Tensor]):
     """Return an engine after its first two batches, and start, memory and difference as EngineTime has them."""
     before, begun = resident_bytes(), time.perf_counter()
-    run = build_engine(network, engine, precision)
+    run = build()
     maps = [raw.cpu() for raw in run(images)]
     start = time.perf_counter() - begun
     run(images)
