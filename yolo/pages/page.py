@@ -6,6 +6,7 @@ browser is told to fetch nothing and to run no script but the page's own.
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -25,23 +26,24 @@ JPEG_QUALITY = 82
 MEDIA_TYPES = {".jpg": "jpeg", ".png": "png"}
 
 
-def render(templates: Path, template: str, **context: object) -> str:
+def render(templates: Path | Sequence[Path], template: str, **context: object) -> str:
     """Render a template as a whole page.
 
     Args:
         templates: a folder of `*.html.jinja` that extend `page.html.jinja`, and of `*.css` and `*.js` that follow
-            the shared ones.
+            the shared ones; or several such folders, where a page has sections of several subjects.
         template: the name of the page's template.
         context: what it inserts.
     """
-    script = _joined(templates, "*.js")
+    folders = (templates,) if isinstance(templates, Path) else tuple(templates)
+    script = _joined(folders, "*.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     )
-    style = Markup(_joined(templates, "*.css"))
-    made = environment(templates).get_template(template)
+    style = Markup(_joined(folders, "*.css"))
+    made = environment(*folders).get_template(template)
     return made.render(policy=policy, style=style, script=Markup(script), **context)
 
 
@@ -85,10 +87,10 @@ def write_page(folder: str | Path, page: str, numbers_file: str, numbers: str) -
 
 
 @cache
-def environment(templates: Path = TEMPLATES) -> Environment:
-    """Return the environment of the templates of a folder and of those that all pages share."""
+def environment(*folders: Path) -> Environment:
+    """Return the environment of the templates of some folders and of those that all pages share."""
     made = Environment(
-        loader=FileSystemLoader([templates, TEMPLATES]),
+        loader=FileSystemLoader([*folders, TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=printable,
@@ -126,17 +128,21 @@ def number_text(value: float | int | None, digits: int = 4) -> str:
 
 
 def data_uri(image: NDArray[np.uint8], ending: str = ".jpg") -> str:
-    """Return an RGB image uint8 [H, W, 3] as a data URI. ending: .jpg for photos, .png for maps with sharp cells."""
+    """Return an RGB image uint8 [H, W, 3] as a data URI.
+
+    ending: .jpg for photos; .png for maps with sharp cells, which may be [H, W, 4] with their opacity.
+    """
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if ending == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 9]
-    done, content = cv2.imencode(ending, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    done, content = cv2.imencode(ending, cv2.cvtColor(image, order), options)
     if not done:
         raise ValueError(f"image of {image.shape}: cannot be written as {ending}")
     return f"data:image/{MEDIA_TYPES[ending]};base64,{base64.b64encode(content.tobytes()).decode()}"
 
 
-def _joined(templates: Path, pattern: str) -> str:
-    """Return the shared files of a pattern, then those of a folder, in the order of their names."""
-    files = [*sorted(TEMPLATES.glob(pattern)), *(sorted(templates.glob(pattern)) if templates != TEMPLATES else [])]
+def _joined(folders: Sequence[Path], pattern: str) -> str:
+    """Return the shared files of a pattern, then those of each folder, in the order of their names."""
+    files = [path for folder in dict.fromkeys((TEMPLATES, *folders)) for path in sorted(folder.glob(pattern))]
     return "".join(path.read_text(encoding="utf-8") for path in files)
 
 
