@@ -153,7 +153,7 @@ def test_a_precision_that_an_engine_does_not_have_is_refused(network):
         build_engine(network, "onnxruntime", "bf16")
     with pytest.raises(CfgError, match="found precision int8, expected an engine of yolo.quantize.int8_engine"):
         build_engine(network, "torch", "int8")
-    with pytest.raises(CfgError, match="--calibrate LIST --out F.xml, then detect --model F.xml"):
+    with pytest.raises(CfgError, match="found precision int8, expected an engine of yolo.quantize.int8_engine"):
         build_engine(network, "openvino", "int8")
     with pytest.raises(CfgError, match="found precision int8, expected an engine of yolo.quantize.int8_engine"):
         build_engine(network, "auto", "int8")
