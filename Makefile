@@ -6,7 +6,7 @@ PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -q -n auto --maxprocesses 4 --dist l
 
 SOAK :=  # options of benchmarks/soak.py, such as SOAK='--share 0.05'
 
-.PHONY: help setup test test-slow soak gpu demo clean
+.PHONY: help setup test test-slow soak gpu demo notebooks clean
 
 help:
 	@echo 'make setup      install the package and its tools into $(VENV)'
@@ -15,6 +15,7 @@ help:
 	@echo 'make soak       attack it for an hour: kills, mutated files, full disks; a table of what survived'
 	@echo 'make gpu        on a machine with a GPU: the tests that need one, and the GPU benchmark, in eight minutes'
 	@echo 'make demo       draw data, train on it, score, detect: the results are in demo/'
+	@echo 'make notebooks  run notebooks/ in place, so that their outputs are those of the code of today'
 	@echo 'make clean      delete $(VENV) and demo/'
 
 setup: $(VENV)/.installed
@@ -43,6 +44,9 @@ gpu: setup
 
 demo: setup
 	PY=$(PY) sh tools/demo.sh demo
+
+notebooks: setup
+	PATH=$(abspath $(VENV)/bin):$$PATH $(PY) notebooks/execute.py
 
 clean:
 	rm -rf $(VENV) demo
