@@ -26,20 +26,23 @@ JPEG_QUALITY = 82
 MEDIA_TYPES = {".jpg": "jpeg", ".png": "png"}
 
 
-def render(templates: Path | Sequence[Path], template: str, **context: object) -> str:
+def render(
+    templates: Path | Sequence[Path], template: str, *, sources: str = "img-src data:", **context: object
+) -> str:
     """Render a template as a whole page.
 
     Args:
         templates: a folder of `*.html.jinja` that extend `page.html.jinja`, and of `*.css` and `*.js` that follow
             the shared ones; or several such folders, where a page has sections of several subjects.
         template: the name of the page's template.
+        sources: what the page may show and ask, as directives of its Content-Security-Policy.
         context: what it inserts.
     """
     folders = (templates,) if isinstance(templates, Path) else tuple(templates)
     script = _joined(folders, "*.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
-        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"default-src 'none'; {sources}; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     )
     style = Markup(_joined(folders, "*.css"))

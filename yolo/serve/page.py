@@ -1,0 +1,26 @@
+"""The page of the service as one HTML file that loads nothing and asks nobody but the service."""
+
+from pathlib import Path
+
+from yolo.pages.page import render
+
+TEMPLATES = Path(__file__).parent / "templates"
+SOURCES = "img-src blob: data:; connect-src 'self'"
+
+
+def service_page(most_bytes: int, key_needed: bool, stream: bool) -> str:
+    """Return the page of a service.
+
+    Args:
+        most_bytes: of a request; the page refuses larger files itself.
+        key_needed: whether the service asks for an API key.
+        stream: whether the service has a live video.
+    """
+    return render(
+        TEMPLATES,
+        "service.html.jinja",
+        sources=SOURCES,
+        most_bytes=most_bytes,
+        key_needed=key_needed,
+        stream=stream,
+    )
