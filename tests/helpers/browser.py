@@ -142,7 +142,8 @@ class Browser:
         """Click in the middle of an element, as the mouse does; what lies above it gets the click."""
         x, y = self.run(
             f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
-            " e.scrollIntoView({block: 'center'}); const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
+            " e.scrollIntoView({block: 'center'}); const b = e.getBoundingClientRect();"
+            " return [b.x + b.width / 2, b.y + b.height / 2]; })()"
         )
         self.mouse("mousePressed", x, y)
         self.mouse("mouseReleased", x, y)
