@@ -7,6 +7,7 @@ example:
   yolo-darknet evaluate --cfg yolov3-voc --weights voc/backup/yolov3-voc_best.weights --data voc/voc.data
 
 --report DIR writes a page for any browser: metrics, curves, the errors that cost most and the images that have them.
+--explain CLASS adds DIR/ap, a page that follows this class from its sorted detections to its average precision.
 --metric all adds the metrics of other scorers for the same boxes, each with its conventions. Under torchrun each
 process detects in a part of the images:
   torchrun --nproc-per-node 2 -m yolo evaluate --metric all --cfg ... --weights ... --data ...
@@ -41,6 +42,7 @@ from yolo.console import (
     fraction,
     new_file,
     new_folder,
+    stop,
     whole_number,
 )
 from yolo.defaults import COUNTED_THRESH, INT8
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from yolo.records import Evaluation
 
 METRICS, EVERYTHING = ("voc07", "area", "coco"), "all"
+AP_FOLDER = "ap"  # in the folder of the report
 
 
 def main() -> None:
@@ -110,6 +113,12 @@ def _print(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) 
         rows = [ReportRow(row.metric, row.value, row.conventions) for row in metric_rows(everything)]
         report = build_report(evaluation, paths, about, rows, args.thresh)
         print(f"report: {write_report(args.report, report)}")
+    if args.explain:
+        from yolo.explain.score.page import explain_score
+        from yolo.explain.score.scored_set import scored_evaluation
+
+        page = explain_score(args.report / AP_FOLDER, scored_evaluation(evaluation, paths), args.explain, IOU_THRESH)
+        print(f"explained: {page}")
 
 
 def _evaluation(args: argparse.Namespace, processes: Processes) -> tuple[Evaluation, list[Path]] | None:
@@ -136,6 +145,12 @@ def _evaluation(args: argparse.Namespace, processes: Processes) -> tuple[Evaluat
     if args.report:
         check_page_folder(args.report, REPORT_FILE)
     names = list(read_classes(data.names))
+    if args.explain:
+        from yolo.explain.score.page import NUMBERS_FILE
+        from yolo.explain.score.walked_score import class_number
+
+        class_number(args.explain, names)
+        check_page_folder(args.report / AP_FOLDER, NUMBERS_FILE)
     network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
     if not network.heads:
         raise CfgError(f"{args.cfg}: found a classifier, expected a detection head")
@@ -215,6 +230,7 @@ def _arguments() -> argparse.Namespace:
     add("--letterbox", action="store_true", help="keep the aspect ratio, as pjreddie's Darknet")
     add("--save-results", type=new_folder, metavar="DIR", help="write comp4_det_test_CLASS.txt files")
     add("--report", type=new_folder, metavar="DIR", help="write index.html and report.json")
+    add("--explain", metavar="CLASS", help="with --report: explain the average precision of this class in DIR/ap")
     add("--json", type=new_file, metavar="FILE", help="write the metrics with all digits")
     add(
         "--on-problem", choices=("skip", "stop"), default="skip",
@@ -230,4 +246,6 @@ def _arguments() -> argparse.Namespace:
     add_workers_option(parser)
     args = parser.parse_args()
     check_engine_options(parser, args)
+    if args.explain and not args.report:
+        stop("found --explain without --report, expected both")
     return args

@@ -18,6 +18,9 @@ examples:
   yolo-darknet score --truth voc/voc.data --detections result.json --metric area
   yolo-darknet score --truth VOC2007/Annotations --imageset VOC2007/ImageSets/Main/test.txt \\
       --detections results --convert-to coco --out results.json
+
+--explain CLASS --report DIR writes a page that follows one class from its sorted detections to its average precision:
+  yolo-darknet score --truth voc/voc.data --detections result.json --explain dog --report ap
 """
 
 import argparse
@@ -26,7 +29,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.console import command_parser, fraction, names_file, new_file, stop
+from yolo.console import command_parser, fraction, names_file, new_file, new_folder, stop
 from yolo.defaults import COUNTED_THRESH
 from yolo.errors import DatasetError, counted
 from yolo.files import refuse_texts_over
@@ -52,6 +55,8 @@ def main() -> None:
     refuse_texts_over([args.json, args.out], [args.truth, args.detections, args.imageset, args.names, args.ids])
     pair = read_pair(_sources(args))
     print_remarks(pair, args.on_problem == "stop")
+    if args.explain:
+        check_explanation(pair, args)
     if args.convert_to:
         written = write_as(args.out, DetectionFormat(args.convert_to), pair)
         count = len(pair.detections.scores)
@@ -59,6 +64,27 @@ def main() -> None:
     else:
         metrics = (args.metric,) if args.metric in METRICS else METRICS
         print_scores(pair, metrics, args.metric == "all", args.iou, args.thresh, args.json)
+    if args.explain:
+        write_explanation(pair, args.truth, args)
+
+
+def write_explanation(pair: "Pair", truth: Path, args: argparse.Namespace) -> None:
+    """Write the page of `--explain`. truth: the ground truth, near which the images are looked for."""
+    from yolo.explain.score.page import explain_score
+    from yolo.explain.score.scored_set import scored_pair
+
+    page = explain_score(args.report, scored_pair(pair, truth, args.images), args.explain, args.iou)
+    print(f"explained: {page}")
+
+
+def check_explanation(pair: "Pair", args: argparse.Namespace) -> None:
+    """Raise what would stop `--explain` before anything is scored."""
+    from yolo.explain.score.page import NUMBERS_FILE
+    from yolo.explain.score.walked_score import class_number
+    from yolo.pages.page import check_page_folder
+
+    class_number(args.explain, pair.ground_truth_set.names)
+    check_page_folder(args.report, NUMBERS_FILE)
 
 
 def print_remarks(pair: "Pair", stops: bool) -> None:
@@ -157,13 +183,33 @@ def _arguments() -> argparse.Namespace:
     add_problem_option(parser)
     add("--convert-to", choices=formats, help="write the detections in this format, do not score")
     add("--out", type=Path, metavar="PATH", help="where --convert-to writes")
+    add_explain_options(parser)
     args = parser.parse_args()
     check_iou(args.iou)
+    check_explain_options(args)
     if (args.convert_to is None) != (args.out is None):
         stop("expected --convert-to and --out together")
     if args.convert_to and (args.json or args.metric):
         stop("found --json or --metric with --convert-to, which scores nothing")
+    if args.convert_to and args.explain:
+        stop("found --explain with --convert-to, which scores nothing")
     return args
+
+
+def add_explain_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--explain`, `--report` and `--images`, which both commands that score files have."""
+    add = parser.add_argument
+    add("--explain", metavar="CLASS", help="explain the average precision of this class on a page, with --report")
+    add("--report", type=new_folder, metavar="DIR", help="where --explain writes index.html, ap.json, detections.csv")
+    add("--images", type=Path, metavar="DIR", help="where --explain finds the images, if not near the ground truth")
+
+
+def check_explain_options(args: argparse.Namespace) -> None:
+    """Stop the command if one of `--explain` and `--report` is given without the other."""
+    if (args.explain is None) != (args.report is None):
+        stop("expected --explain and --report together")
+    if args.images and not args.images.is_dir():
+        stop(f"--images {args.images}: expected a folder")
 
 
 def add_threshold_options(parser: argparse.ArgumentParser) -> None:

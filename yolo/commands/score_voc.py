@@ -8,17 +8,23 @@ conventions: Darknet's `detector map`, COCO, precision and recall at a threshold
 example, for the files that `evaluate --save-results results` or Darknet's `detector valid` has written:
   yolo-darknet score_voc results --annotations VOCdevkit/VOC2007/Annotations \\
       --imageset VOCdevkit/VOC2007/ImageSets/Main/test.txt --plot curves.png
+
+--explain CLASS --report DIR writes a page that follows one class from its sorted detections to its average precision.
 """
 
 import argparse
 from pathlib import Path
 
 from yolo.commands.score import (
+    add_explain_options,
     add_problem_option,
     add_threshold_options,
+    check_explain_options,
+    check_explanation,
     check_iou,
     print_remarks,
     print_scores,
+    write_explanation,
 )
 from yolo.console import command_parser, new_file, stop
 from yolo.files import refuse_over_inputs, refuse_texts_over
@@ -39,6 +45,8 @@ def main() -> None:
     voc, comp4 = GroundTruthFormat.VOC, DetectionFormat.COMP4
     pair = read_pair(Sources(args.annotations, voc, args.results, comp4, args.imageset))
     print_remarks(pair, args.on_problem == "stop")
+    if args.explain:
+        check_explanation(pair, args)
     everything = args.metric == "all"
     scores = print_scores(pair, metrics, everything, args.iou, args.thresh, args.json)
     if args.plot:
@@ -47,6 +55,8 @@ def main() -> None:
         args.plot.parent.mkdir(parents=True, exist_ok=True)
         plot_curves(args.plot, pair.ground_truth_set.names, scores, metrics[-1], args.iou)
         print(f"curves written to {args.plot}")
+    if args.explain:
+        write_explanation(pair, args.annotations, args)
 
 
 def _arguments() -> argparse.Namespace:
@@ -60,8 +70,10 @@ def _arguments() -> argparse.Namespace:
     add_problem_option(parser)
     plot = "plot precision over recall: .png, .pdf or .svg"
     add("--plot", metavar="FILE", type=new_file, help=plot)
+    add_explain_options(parser)
     args = parser.parse_args()
     check_iou(args.iou)
+    check_explain_options(args)
     if args.plot and args.plot.suffix.lower() not in PLOT_SUFFIXES:
         stop(f"--plot {args.plot}: expected a name ending in {', '.join(PLOT_SUFFIXES)}")
     return args

@@ -24,10 +24,14 @@ POINTS = (0, 11, 101)
 
 @dataclass(frozen=True)
 class DarknetClass:
-    """The score of one class. ap: average precision by POINTS; 0 without ground truth or detections."""
+    """The score of one class. ap: average precision by POINTS; 0 without ground truth or detections.
+
+    match: the detections that the curve is made of.
+    """
 
     ap: Mapping[int, float]
     point: OperatingPoint
+    match: voc.ClassMatch
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ def _class(
         false_negatives=len(plain) - true_positives,
         iou_sum=float(iou[true_positive & confident].sum()),
     )
-    return DarknetClass(_ap_by_points(match), point)
+    return DarknetClass(_ap_by_points(match), point, match)
 
 
 def _ap_by_points(match: voc.ClassMatch) -> dict[int, float]:

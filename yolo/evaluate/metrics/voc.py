@@ -20,6 +20,7 @@ VOC07_RECALLS = np.arange(11) * 0.1  # voc_eval's points: 3 * 0.1 is 0.300000000
 # Limits of what is in memory at once (our choice): about 30 MB, whatever the number of detections
 DETECTIONS_AT_ONCE = 2**16
 PAIRS_AT_ONCE = 2**17
+NO_TRUTH = -1  # a detection that overlaps no ground truth
 CROWDED = 256  # ground truths of an image; from there on sorting takes less time than comparing all pairs (our choice)
 
 
@@ -42,12 +43,14 @@ class ClassMatch:
 class DetectionMatches:
     """The match of each of the N detections of one class, in order of descending score.
 
-    rows: int64 [N], positions in all detections. iou: float64 [N], the largest IoU with a ground truth. counts: bool
-    [N], false for a detection matched to a difficult ground truth. true_positive: bool [N].
+    rows: int64 [N], positions in all detections. iou: float64 [N], the largest IoU with a ground truth. truth: int64
+    [N], the position of that ground truth, or NO_TRUTH where the IoU is 0. counts: bool [N], false for a detection
+    matched to a difficult ground truth. true_positive: bool [N].
     """
 
     rows: np.ndarray
     iou: np.ndarray
+    truth: np.ndarray
     counts: np.ndarray
     true_positive: np.ndarray
 
@@ -184,7 +187,7 @@ def match_detections(
     counts[matched] = ~ground_truth.difficult[best[matched]]
     first = np.zeros(len(rows), dtype=bool)
     first[first_of_each(matched, best)] = True
-    return DetectionMatches(rows, iou, counts, first & counts)
+    return DetectionMatches(rows, iou, np.where(iou > 0, best, NO_TRUTH), counts, first & counts)
 
 
 def check_labels(ground_truth: GroundTruth, detections: ScoredBoxes, num_classes: int) -> None:

@@ -1,0 +1,145 @@
+"""The detections of a walked class in words: rows of the page's table, pictures, and lines of detections.csv."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from yolo.evaluate.metrics.voc import NO_TRUTH
+from yolo.explain.pictures import DrawnBox, cropped_around, drawn_boxes, find_picture, read_pixels
+from yolo.explain.score.walk import IGNORED, NOTHING, TAKEN, TOO_FAR, TRUE_POSITIVE, VERDICT_NAMES, ClassWalk
+from yolo.explain.score.walked_score import ScoredSet, WalkedScore
+from yolo.formats.ground_truth_set import image_id_of
+from yolo.pages.svg import Drawing
+
+FIRST_ROWS, FURTHER_ROWS = 60, 60  # of the table: the first ones, then equally far apart
+PICTURES, SIDE = 12, 260  # of each of the two lists; longest side in pixels
+LOOKS = {TRUE_POSITIVE: "hit", IGNORED: "aside"}
+COLUMNS = (
+    "rank", "score", "image", "xmin", "ymin", "xmax", "ymax", "iou", "verdict", "taken_by_rank",
+    "true_positives", "false_positives", "precision", "recall",
+)  # fmt: skip
+
+
+class DetectionRow(NamedTuple):
+    """A row of the table. look: of its verdict in the style sheet; reason: the verdict in a sentence."""
+
+    rank: int
+    score: float
+    image: str
+    iou: float
+    verdict: str
+    look: str
+    reason: str
+    true_positives: int
+    false_positives: int
+    precision: float
+    recall: float
+
+
+class DetectionCard(NamedTuple):
+    """A detection and its ground truth in the image. drawing: None where the image is not there."""
+
+    row: DetectionRow
+    drawing: Drawing
+
+
+def table_places(count: int) -> list[int]:
+    """Return the places of the rows that the page shows: the first ones, then equally far apart, and the last."""
+    if count <= FIRST_ROWS + FURTHER_ROWS:
+        return list(range(count))
+    return [*range(FIRST_ROWS), *np.unique(np.linspace(FIRST_ROWS, count - 1, FURTHER_ROWS).astype(int)).tolist()]
+
+
+def picture_places(walk: ClassWalk) -> tuple[list[int], list[int]]:
+    """Return the places of the first detections, and of the false positives with the highest scores after them."""
+    first = list(range(min(PICTURES, len(walk.rows))))
+    faults = np.flatnonzero((walk.verdict != TRUE_POSITIVE) & (walk.verdict != IGNORED))
+    return first, faults[faults >= len(first)][:PICTURES].tolist()
+
+
+def detection_row(score: WalkedScore, scored: ScoredSet, place: int) -> DetectionRow:
+    """Return the row of the detection at a place of the walk."""
+    walk = score.walk
+    verdict = int(walk.verdict[place])
+    return DetectionRow(
+        rank=place + 1,
+        score=float(walk.scores[place]),
+        image=_image(scored, walk, place),
+        iou=float(walk.iou[place]),
+        verdict="TP" if verdict == TRUE_POSITIVE else "-" if verdict == IGNORED else "FP",
+        look=LOOKS.get(verdict, "fault"),
+        reason=_reason(score, scored, place),
+        true_positives=int(walk.true_positives[place]),
+        false_positives=int(walk.false_positives[place]),
+        precision=float(walk.precision[place]),
+        recall=float(walk.recall[place]),
+    )
+
+
+def detection_cards(score: WalkedScore, scored: ScoredSet, places: Sequence[int]) -> list[DetectionCard]:
+    """Return pictures of detections with their ground truths; those whose images cannot be read are left out."""
+    cards = []
+    for place in places:
+        row = int(score.walk.rows[place])
+        path = find_picture(scored.files[scored.found.image_index[row]], scored.folders)
+        pixels = read_pixels(path)
+        if pixels is not None:
+            cards.append(DetectionCard(detection_row(score, scored, place), _picture(score, scored, place, pixels)))
+    return cards
+
+
+def csv_text(score: WalkedScore, scored: ScoredSet) -> str:
+    """Return all detections of the class as CSV, boxes in the pixels of the scorer."""
+    walk, file = score.walk, io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for place, row in enumerate(walk.rows.tolist()):
+        taken = int(walk.taken_by[place])
+        writer.writerow(
+            (place + 1, repr(float(walk.scores[place])), _image(scored, walk, place),
+             *(f"{each:g}" for each in scored.voc_found.boxes[row].tolist()), f"{walk.iou[place]:.6f}",
+             VERDICT_NAMES[walk.verdict[place]], "" if taken == NO_TRUTH else taken + 1,
+             walk.true_positives[place], walk.false_positives[place],
+             repr(float(walk.precision[place])), repr(float(walk.recall[place])))
+        )  # fmt: skip
+    return file.getvalue()
+
+
+def _image(scored: ScoredSet, walk: ClassWalk, place: int) -> str:
+    return image_id_of(scored.files[scored.found.image_index[walk.rows[place]]])
+
+
+def _reason(score: WalkedScore, scored: ScoredSet, place: int) -> str:
+    """Return why a detection has its verdict."""
+    walk, thresh = score.walk, f"{score.iou_thresh:g}"
+    verdict, iou = int(walk.verdict[place]), f"{walk.iou[place]:.2f}"
+    if verdict == TRUE_POSITIVE:
+        return f"IoU {iou} with an object that no better detection has: found"
+    if verdict == IGNORED:
+        return f"IoU {iou} with an object marked difficult: neither right nor wrong"
+    if verdict == TAKEN:
+        by = int(walk.taken_by[place])
+        return f"IoU {iou}, but rank {by + 1} (score {walk.scores[by]:.3f}) has this object: found twice"
+    other = ""
+    if walk.other[place] != NO_TRUTH and walk.other_iou[place] > score.iou_thresh:
+        name = scored.names[scored.voc_truth.labels[walk.other[place]]]
+        other = f"; it lies on a {name} (IoU {walk.other_iou[place]:.2f}): the wrong class"
+    if verdict == TOO_FAR:
+        return f"IoU {iou} with the nearest {score.name}, must be above {thresh}{other}"
+    assert verdict == NOTHING
+    return f"it overlaps no {score.name} at all{other}"
+
+
+def _picture(score: WalkedScore, scored: ScoredSet, place: int, pixels: np.ndarray) -> Drawing:
+    walk = score.walk
+    row, truth, verdict = int(walk.rows[place]), int(walk.truth[place]), int(walk.verdict[place])
+    tip = f"detection, score {walk.scores[place]:.3f}"
+    boxes = [DrawnBox(scored.found.boxes[row], LOOKS.get(verdict, "fault"), tip)]
+    if truth != NO_TRUTH:
+        boxes.append(DrawnBox(scored.truth.boxes[truth], "wanted", f"ground truth, IoU {walk.iou[place]:.2f}"))
+    part, size, corner = cropped_around(pixels, [each.box for each in boxes])
+    moved = [each._replace(box=np.asarray(each.box) - np.tile(corner, 2)) for each in boxes]
+    return drawn_boxes(part, size, moved, SIDE, f"rank {place + 1}: {VERDICT_NAMES[verdict]}")

@@ -1,0 +1,183 @@
+"""Every detection of one class, in the order in which a scorer takes them: its verdict, and what it does to the curve.
+
+The verdicts are those of `match_detections`, VOC's rules. Nothing is decided here a second time.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from yolo.evaluate.metrics.voc import (
+    NO_TRUTH,
+    ClassMatch,
+    area_ap,
+    best_ground_truth,
+    match_detections,
+    precision_recall,
+    voc07_ap,
+)
+from yolo.records import GroundTruth, ScoredBoxes
+
+TRUE_POSITIVE, TAKEN, TOO_FAR, NOTHING, IGNORED = range(5)  # verdicts
+VERDICT_NAMES = ("true positive", "taken", "IoU too small", "no object there", "difficult, does not count")
+
+# A list of detections that ends above this score was cut: Darknet's own list for mAP ends at .005 (detector.c).
+CUT_SCORE = 0.01
+WORTH_A_WARNING = 0.005  # of average precision that the missing part of the curve could add
+
+
+@dataclass(frozen=True)
+class ClassWalk:
+    """The N detections of one class by descending score, and the M ground truths of the class that count.
+
+    rows: int64 `[N]`, positions in all detections. scores, iou: float64 `[N]`; iou: the largest with a ground truth of
+    the class. truth: int64 `[N]`, the position of that ground truth or NO_TRUTH. verdict: int64 `[N]`. taken_by: int64
+    `[N]`, for TAKEN the place of the better detection, else NO_TRUTH. other, other_iou: the ground truth of another
+    class with the largest IoU, and that IoU. true_positives, false_positives: int64 `[N]`, so far. recall, precision:
+    float64 `[N]`, so far; 0 before the first detection that counts. ground_truths: M. difficult: ground truths that do
+    not count.
+    """
+
+    rows: np.ndarray
+    scores: np.ndarray
+    iou: np.ndarray
+    truth: np.ndarray
+    verdict: np.ndarray
+    taken_by: np.ndarray
+    other: np.ndarray
+    other_iou: np.ndarray
+    true_positives: np.ndarray
+    false_positives: np.ndarray
+    recall: np.ndarray
+    precision: np.ndarray
+    ground_truths: int
+    difficult: int
+
+    @property
+    def counted(self) -> np.ndarray:
+        """Places of the detections that count, of which the curve is made."""
+        return np.flatnonzero(self.verdict != IGNORED)
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """What a list of detections that was cut at a score hides of a curve.
+
+    lowest_score: of all detections. last_recall: where the curve ends. most_area, most_voc07: the average precisions if
+    each further detection were a true positive, until every object is found: the most that more detections can give.
+    cut: whether the list was cut, and it matters.
+    """
+
+    lowest_score: float
+    last_recall: float
+    most_area: float
+    most_voc07: float
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Missed:
+    """The ground truths of a class that no detection found, by the detection of the class that is nearest to each.
+
+    untouched: no detection overlaps it. near: the IoU is too small. lost: the IoU would do, but that detection belongs
+    to another object, on which it lies better.
+    """
+
+    untouched: int
+    near: int
+    lost: int
+
+
+def walk_class(
+    ground_truth: GroundTruth, detections: ScoredBoxes, label: int, iou_thresh: float, pixel_extent: float
+) -> ClassWalk:
+    """Follow the detections of one class through VOC's matching.
+
+    Args:
+        ground_truth: boxes in the frame of the detections.
+        detections: in any order.
+        label: the class.
+        iou_thresh: a match needs an IoU above this.
+        pixel_extent: added to each width and height, as `match_detections` takes it.
+    """
+    found = match_detections(ground_truth, detections, label, iou_thresh, pixel_extent)
+    others = np.flatnonzero(ground_truth.labels != label)
+    other_iou, other = best_ground_truth(ground_truth, others, detections, found.rows, pixel_extent)
+    verdict = np.select(
+        [found.true_positive, ~found.counts, found.iou > iou_thresh, found.iou > 0],
+        [TRUE_POSITIVE, IGNORED, TAKEN, TOO_FAR],
+        NOTHING,
+    )
+    of_class = ground_truth.labels == label
+    objects = int(np.count_nonzero(of_class & ~ground_truth.difficult))
+    true_positives = np.cumsum(found.true_positive)
+    false_positives = np.cumsum(found.counts & ~found.true_positive)
+    so_far = true_positives + false_positives
+    return ClassWalk(
+        rows=found.rows,
+        scores=detections.scores[found.rows],
+        iou=found.iou,
+        truth=found.truth,
+        verdict=verdict,
+        taken_by=_taken_by(found.truth, verdict),
+        other=np.where(other_iou > 0, other, NO_TRUTH),
+        other_iou=other_iou,
+        true_positives=true_positives,
+        false_positives=false_positives,
+        recall=true_positives / max(objects, 1),
+        precision=true_positives / np.maximum(so_far, 1),
+        ground_truths=objects,
+        difficult=int(np.count_nonzero(of_class & ground_truth.difficult)),
+    )
+
+
+def unseen_part(walk: ClassWalk, lowest_score: float) -> Unseen:
+    """Return what the end of the list of detections hides; lowest_score: of the detections of all classes."""
+    counted = walk.counted
+    hits = walk.verdict[counted] == TRUE_POSITIVE
+    missing = walk.ground_truths - int(hits.sum())
+    marks = np.concatenate((hits, np.ones(missing, bool)))
+    recall, precision = precision_recall(ClassMatch(np.zeros(len(marks)), marks, walk.ground_truths, len(marks)))
+    now = area_ap(walk.recall[counted], walk.precision[counted])
+    most = area_ap(recall, precision)
+    return Unseen(
+        lowest_score=lowest_score,
+        last_recall=float(walk.recall[-1]) if len(walk.recall) else 0.0,
+        most_area=most,
+        most_voc07=voc07_ap(recall, precision),
+        cut=lowest_score > CUT_SCORE and most - now > WORTH_A_WARNING,
+    )
+
+
+def missed_objects(
+    walk: ClassWalk,
+    ground_truth: GroundTruth,
+    detections: ScoredBoxes,
+    label: int,
+    iou_thresh: float,
+    pixel_extent: float,
+) -> Missed:
+    """Return why objects were missed; the arguments are those of `walk_class`, and its result."""
+    hit = walk.truth[walk.verdict == TRUE_POSITIVE]
+    rows = np.setdiff1d(np.flatnonzero((ground_truth.labels == label) & ~ground_truth.difficult), hit)
+    # The same search with the two sides exchanged: for each object the best detection
+    as_truth = GroundTruth(
+        detections.image_index, detections.labels, detections.boxes, np.zeros(len(detections.labels), bool)
+    )
+    as_found = ScoredBoxes(
+        ground_truth.image_index, ground_truth.labels, np.zeros(len(ground_truth.labels)), ground_truth.boxes
+    )
+    iou, _ = best_ground_truth(as_truth, np.sort(walk.rows), as_found, rows, pixel_extent)
+    lost = int(np.count_nonzero(iou > iou_thresh))
+    untouched = int(np.count_nonzero(iou == 0))
+    return Missed(untouched, len(rows) - lost - untouched, lost)
+
+
+def _taken_by(truth: np.ndarray, verdict: np.ndarray) -> np.ndarray:
+    """Return for each TAKEN detection the place of the true positive on the same ground truth."""
+    places = np.flatnonzero(verdict == TRUE_POSITIVE)
+    taken = np.flatnonzero(verdict == TAKEN)
+    by = np.full(len(truth), NO_TRUTH)
+    order = np.argsort(truth[places], kind="stable")
+    by[taken] = places[order[np.searchsorted(truth[places], truth[taken], sorter=order)]]
+    return by
