@@ -98,7 +98,7 @@ def test_the_module_lists_the_columns_of_scalars_csv(tmp_path):
     logger.step(1, [losses], 0.01, 1)
     logger.close()
     listed = re.findall(r"[\w/]+", logger_module.__doc__)
-    assert logger.scalar_table.columns[0] == "step" and len(logger.scalar_table.columns) == 18
+    assert logger.scalar_table.columns[0] == "step" and len(logger.scalar_table.columns) == 22
     assert set(logger.scalar_table.columns) <= set(listed)
 
 

@@ -136,11 +136,11 @@ def test_another_overlap_is_an_error():
 
 def test_a_delta_loss_has_the_value_and_minus_the_delta():
     raw = torch.randn(3, 4, requires_grad=True)
-    delta, value = torch.randn(3, 4), torch.tensor(5.0)
+    delta, value = torch.randn(3, 4), torch.tensor([5.0, 6.0, 7.0])
     loss = DeltaLoss.apply(raw, delta, value)
-    assert loss.item() == 5.0
-    (loss * 3 / 4).backward()
-    torch.testing.assert_close(raw.grad, -0.75 * delta)
+    assert loss.tolist() == [5.0, 6.0, 7.0]
+    (loss * torch.tensor([3.0, 0.0, 1.0]) / 4).sum().backward()
+    torch.testing.assert_close(raw.grad, -torch.tensor([[0.75], [0.0], [0.25]]) * delta)
 
 
 HEAD = """[net]

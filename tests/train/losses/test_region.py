@@ -23,8 +23,8 @@ from yolo.records import Targets
 from yolo.settings import InputSettings
 from yolo.train.losses.assign import DIALECTS
 from yolo.train.losses.detection import DetectionLoss
-from yolo.train.losses.head_loss import LossOptions
-from yolo.train.losses.region import region_loss
+from yolo.train.losses.head_loss import LossOptions, summed
+from yolo.train.losses.region import region_terms
 
 KINDS = "background background_logistic bias_match logistic map rescore seen_12799 seen_12800 softmax"
 CASES = [f"region_{kind}" for kind in f"{KINDS} tree tree_alone unread".split()]
@@ -48,7 +48,7 @@ SETTINGS = RegionSettings(
 def deltas(head, settings, raw, targets, *, dialect="pjreddie", seen=LATE):
     """Return the HeadLoss, and -d(its sum)/d(raw)."""
     leaf = torch.as_tensor(raw).clone().requires_grad_()
-    found = region_loss(head, settings, LossOptions(DIALECTS[dialect], seen, "autograd"), leaf, targets)
+    found = summed(region_terms(head, settings, LossOptions(DIALECTS[dialect], seen, "autograd"), leaf, targets))
     (found.box + found.objectness + found.classification).backward()
     return found, -leaf.grad
 
@@ -266,8 +266,8 @@ def test_bfloat16_maps_are_computed_in_float32():
     raw = torch.randn(1, 16, 3, 4).bfloat16()
     options = LossOptions(DIALECTS["alexeyab"], LATE, "autograd")
     targets = one(1, 0.4, 0.4, 0.3, 0.3)
-    half = region_loss(head, SETTINGS, options, raw, targets)
-    full = region_loss(head, SETTINGS, options, raw.float(), targets)
+    half = region_terms(head, SETTINGS, options, raw, targets)
+    full = region_terms(head, SETTINGS, options, raw.float(), targets)
     for name in ("box", "objectness", "classification"):
         torch.testing.assert_close(getattr(half, name), getattr(full, name), rtol=0, atol=0)
 

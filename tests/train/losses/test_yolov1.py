@@ -18,8 +18,8 @@ from yolo.model.heads.yolov1 import YoloV1Head, YoloV1Settings
 from yolo.records import Targets
 from yolo.train.losses.assign import DIALECTS
 from yolo.train.losses.detection import DetectionLoss
-from yolo.train.losses.head_loss import LossOptions
-from yolo.train.losses.yolov1 import yolov1_loss
+from yolo.train.losses.head_loss import LossOptions, summed
+from yolo.train.losses.yolov1 import yolov1_terms
 
 CASES = [
     "detection_forced",
@@ -45,7 +45,7 @@ def deltas(head, settings, raw, targets, *, dialect="pjreddie", seen=LATE):
     """Return the HeadLoss, and -d(its sum)/d(raw)."""
     leaf = torch.as_tensor(raw).clone().requires_grad_()
     options = LossOptions(DIALECTS[dialect], seen, "autograd")
-    found = yolov1_loss(head, settings, options, leaf, targets)
+    found = summed(yolov1_terms(head, settings, options, leaf, targets))
     (found.box + found.objectness + found.classification).backward()
     return found, -leaf.grad
 

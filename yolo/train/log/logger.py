@@ -6,7 +6,9 @@ Columns of scalars.csv, one row a step. TensorBoard has the same numbers under t
     loss/total, loss/box, loss/objectness, loss/classification       detectors: losses/detection.py, Losses.scalars
     train/iou                                                        mean IoU of the boxes and their ground truth
     heads/loss_box_0, heads/loss_objectness_0, heads/loss_classification_0, heads/iou_0, heads/assigned_share_0,
-    heads/ignored_share_0, heads/recall_50_0, heads/recall_75_0      each head, numbered from 0
+    heads/ignored_share_0, heads/recall_50_0, heads/recall_75_0,
+    heads/loss_objectness_object_0, heads/loss_objectness_background_0    each head, numbered from 0
+    loss/objectness_object, loss/objectness_background               of responsible cells, of all others
     loss/total, train/top1                                           classifiers: losses/classification.py
     loss/darknet                                                     with --log darknet: the loss that Darknet prints
     loss/average                                                     moving average, as in Darknet's log

@@ -62,6 +62,7 @@ class Assignment:
     For all cells, `[B*A*H*W]`:
         ignored: bool; a cell that is also in `cell_index` is positive all the same.
         best_iou: largest IoU of the predicted box with a ground truth box of its image, 0 without any.
+        best_target: int64, that ground truth box; 0 without any.
         ignore_iou: the IoU that is compared with ignore_thresh: best_iou, or 0 if the dialect does not count the cell.
     """
 
@@ -71,6 +72,7 @@ class Assignment:
     by_prediction: int
     ignored: Tensor
     best_iou: Tensor
+    best_target: Tensor
     ignore_iou: Tensor
 
 
@@ -127,6 +129,7 @@ def assign(
         by_prediction=len(by_prediction),
         ignored=ignore_iou > settings.ignore_thresh,
         best_iou=best_iou,
+        best_target=best_target,
         ignore_iou=ignore_iou,
     )
 

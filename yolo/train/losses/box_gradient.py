@@ -29,7 +29,7 @@ EMPTY_SIZE = 1.0  # yolo_layer.c delta_yolo_box: replaces a predicted width or h
 
 
 class DeltaLoss(torch.autograd.Function):
-    """`DeltaLoss.apply(raw, delta, value)`: the scalar `value`, whose gradient for `raw` is -delta."""
+    """`DeltaLoss.apply(raw, delta, value)`: `value` `[K]`, whose gradient for each row of `raw` `[K, V]` is -delta."""
 
     @staticmethod
     def forward(ctx, raw: Tensor, delta: Tensor, value: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ class DeltaLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
         (delta,) = ctx.saved_tensors
-        return -gradient * delta, None, None
+        return -gradient[:, None] * delta, None, None
 
 
 def clip_delta(delta: Tensor, max_delta: float) -> Tensor:

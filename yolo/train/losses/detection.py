@@ -4,9 +4,10 @@ The loss of each kind of head has its own file. Here they are added up and divid
 update does (convolutional_layer.c update_convolutional_layer: learning_rate / batch). For a [yolo] head the way is
 
     DetectionLoss.__call__   labels → classes of the heads
-    yolo.py yolo_loss        box, objectness and class loss of one head
+    yolo.py yolo_terms       box, objectness and class loss of one head, term by term
     assign.py assign         which anchors are responsible for which box, and which cells are ignored
     box_gradient.py          the gradient of iou_loss
+    head_loss.py summed      the terms of a head added up
 
 region.py and yolov1.py hold the losses and the assignment of the older heads.
 """
@@ -22,17 +23,17 @@ from yolo.model.network import Network
 from yolo.records import Targets
 from yolo.settings import HeadSettings
 from yolo.train.losses.assign import DIALECTS
-from yolo.train.losses.gaussian_yolo import gaussian_yolo_loss
-from yolo.train.losses.head_loss import HeadLoss, LossOptions
-from yolo.train.losses.region import region_loss
-from yolo.train.losses.yolo import yolo_loss
-from yolo.train.losses.yolov1 import yolov1_loss
+from yolo.train.losses.gaussian_yolo import gaussian_yolo_terms
+from yolo.train.losses.head_loss import HeadLoss, HeadTerms, LossOptions, summed
+from yolo.train.losses.region import region_terms
+from yolo.train.losses.yolo import yolo_terms
+from yolo.train.losses.yolov1 import yolov1_terms
 
-HEAD_LOSSES: dict[str, Callable[..., HeadLoss]] = {
-    "yolo": yolo_loss,
-    "Gaussian_yolo": gaussian_yolo_loss,
-    "region": region_loss,
-    "detection": yolov1_loss,
+HEAD_TERMS: dict[str, Callable[..., HeadTerms]] = {
+    "yolo": yolo_terms,
+    "Gaussian_yolo": gaussian_yolo_terms,
+    "region": region_terms,
+    "detection": yolov1_terms,
 }
 
 PARTS = ("box", "objectness", "classification")  # of the loss of a head
@@ -44,6 +45,7 @@ class Losses:
     """The loss of a batch, divided by the number of images: total = box + objectness + classification.
 
     total: scalar with a gradient; all others are detached. box, objectness, classification: scalars, its parts.
+    objectness_object: scalar, the part of `objectness` in positive cells; the rest is that of the background.
     assigned: number of pairs of a positive cell and its ground truth; iou: their mean IoU, 0 without any.
     heads: the losses of each head, summed over the batch.
     """
@@ -51,6 +53,7 @@ class Losses:
     total: Tensor
     box: Tensor
     objectness: Tensor
+    objectness_object: Tensor
     classification: Tensor
     iou: Tensor
     assigned: int
@@ -64,6 +67,8 @@ class Losses:
             "loss/objectness": self.objectness,
             "loss/classification": self.classification,
             "train/iou": self.iou,
+            "loss/objectness_object": self.objectness_object,
+            "loss/objectness_background": self.objectness - self.objectness_object,
         }
         for number, head in enumerate(self.heads):
             values |= _head_scalars(head, number)
@@ -105,7 +110,7 @@ class DetectionLoss:
         self.dialect = DIALECTS[dialect]
         self.box_gradient = box_gradient
         self.heads = [network.layers[index] for index in network.heads]
-        self.losses = [HEAD_LOSSES[network.kinds[index]] for index in network.heads]
+        self.head_terms = [HEAD_TERMS[network.kinds[index]] for index in network.heads]
         self.settings = network.head_settings if head_settings is None else tuple(head_settings)
         self.class_map = class_map
 
@@ -117,12 +122,7 @@ class DetectionLoss:
             targets: of the batch.
             seen: number of images the network was trained on before; [region] and [detection] start with another loss.
         """
-        options = LossOptions(self.dialect, seen, self.box_gradient)
-        targets = self._with_head_classes(targets)
-        parts = [
-            loss(head, settings, options, map_, targets)
-            for loss, head, settings, map_ in zip(self.losses, self.heads, self.settings, raw, strict=True)
-        ]
+        parts = [summed(terms) for terms in self._terms(raw, targets, seen)[1]]
         box, objectness, classification = (
             torch.stack([getattr(part, name) for part in parts]).sum() / len(raw[0]) for name in PARTS
         )
@@ -131,14 +131,38 @@ class DetectionLoss:
             total=box + objectness + classification,
             box=box.detach(),
             objectness=objectness.detach(),
+            objectness_object=torch.stack([part.objectness_object for part in parts]).sum() / len(raw[0]),
             classification=classification.detach(),
             iou=ious.sum() / max(1, len(ious)),
             assigned=len(ious),
             heads=tuple(replace(part, **{name: getattr(part, name).detach() for name in PARTS}) for part in parts),
         )
 
-    def _with_head_classes(self, targets: Targets) -> Targets:
-        """Return the targets with the classes of the heads as labels.
+    def terms(self, raw: Sequence[Tensor], targets: Targets, seen: int = 0) -> tuple[HeadTerms, ...]:
+        """Return the terms of the loss of each head, whose sum is B times the total of `__call__`, of B images.
+
+        raw, seen: as of `__call__`. The indices of targets are those of `targets`.
+        """
+        known, heads = self._terms(raw, targets, seen)
+        known = torch.nonzero(known)[:, 0]
+        # without a target best_target is 0
+        best = [known[terms.best_target] if len(known) else terms.best_target for terms in heads]
+        return tuple(
+            replace(terms, target_index=known[terms.target_index], best_target=target)
+            for terms, target in zip(heads, best, strict=True)
+        )
+
+    def _terms(self, raw: Sequence[Tensor], targets: Targets, seen: int) -> tuple[Tensor, list[HeadTerms]]:
+        """Return which targets count, bool `[M]`, and the terms of each head, with indices of these targets."""
+        options = LossOptions(self.dialect, seen, self.box_gradient)
+        known, targets = self._with_head_classes(targets)
+        return known, [
+            head_terms(head, settings, options, map_, targets)
+            for head_terms, head, settings, map_ in zip(self.head_terms, self.heads, self.settings, raw, strict=True)
+        ]
+
+    def _with_head_classes(self, targets: Targets) -> tuple[Tensor, Targets]:
+        """Return which targets count, bool `[M]`, and these with the classes of the heads as labels.
 
         Targets with a label that the heads do not have are left out, as in AlexeyAB's. So are those with a label
         beyond the end of the class map, where Darknet reads beyond its end.
@@ -148,13 +172,16 @@ class DetectionLoss:
             classes = min(classes, len(self.class_map))
         known = (targets.labels >= 0) & (targets.labels < classes)
         targets = Targets(*(tensor[known] for tensor in targets))
-        if self.class_map is None:
-            return targets
-        return targets._replace(labels=self.class_map.to(targets.labels.device)[targets.labels])
+        if self.class_map is not None:
+            targets = targets._replace(labels=self.class_map.to(targets.labels.device)[targets.labels])
+        return known, targets
 
 
 def _head_scalars(head: HeadLoss, number: int) -> dict[str, Tensor | float]:
-    """Return the losses of one head, mean IoU, recall, and the fractions of its cells that are positive and ignored."""
+    """Return the losses of one head, mean IoU, recall, and the fractions of its cells that are positive and ignored.
+
+    The objectness loss also in two parts: that of the positive cells, and the rest, that of the background.
+    """
     count, divisor = len(head.ious), max(1, len(head.ious))
     values: dict[str, Tensor | float] = {
         "loss_box": head.box,
@@ -166,4 +193,6 @@ def _head_scalars(head: HeadLoss, number: int) -> dict[str, Tensor | float]:
     }
     for threshold in RECALL_IOUS:
         values[f"recall_{round(100 * threshold)}"] = (head.ious > threshold).sum() / divisor
+    values["loss_objectness_object"] = head.objectness_object
+    values["loss_objectness_background"] = head.objectness - head.objectness_object
     return {f"heads/{name}_{number}": value for name, value in values.items()}

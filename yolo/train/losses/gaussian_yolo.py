@@ -23,12 +23,16 @@ from yolo.train.losses.assign import (
     positive_boxes,
 )
 from yolo.train.losses.box_gradient import DeltaLoss, clip_delta, overlap_gradient
-from yolo.train.losses.head_loss import HeadLoss, LossOptions
+from yolo.train.losses.head_loss import HeadTerms, LossOptions
 from yolo.train.losses.yolo import (
+    BOX_VALUES,
+    BoxTerms,
     box_target,
     class_loss,
     class_weights,
+    joined_terms,
     objectness_loss,
+    overlap_name,
     small_box_weight,
 )
 
@@ -36,14 +40,14 @@ SIGMA_CONST = 0.3  # delta_gaussian_yolo_box: keeps the density finite for a sma
 DENSITY_EPSILON = 1e-9  # the same: keeps the logarithm finite
 
 
-def gaussian_yolo_loss(
+def gaussian_yolo_terms(
     head: YoloHead,
     settings: YoloSettings,
     options: LossOptions,
     raw: Tensor,
     targets: Targets,
-) -> HeadLoss:
-    """Compute the loss of one head, summed over the batch.
+) -> HeadTerms:
+    """Compute the terms of the loss of one head.
 
     Source: AlexeyAB gaussian_yolo_layer.c forward_gaussian_yolo_layer.
 
@@ -60,21 +64,14 @@ def gaussian_yolo_loss(
     assignment = _assign(head, settings, raw.detach(), targets, grid)
     class_weight = class_weights(settings, targets)[assignment.target_index]  # [K]
     raw_classes = flat[:, GAUSSIAN_BOX + 1 :]
-    classification, class_errors = class_loss(head, settings, raw_classes, targets, assignment)
+    classes = class_loss(head, settings, raw_classes, targets, assignment)
     objectness = objectness_loss(head, settings, flat[:, GAUSSIAN_BOX], assignment, class_weight)
-    factor = 1 / class_errors.clamp(min=1)  # averages_gaussian_yolo_deltas, for every iou_thresh
+    factor = 1 / classes.errors.clamp(min=1)  # averages_gaussian_yolo_deltas, for every iou_thresh
     positive = positive_boxes(head, flat[:, 0:GAUSSIAN_BOX:2], targets, assignment, grid)
     sigmas = flat[assignment.cell_index, 1:GAUSSIAN_BOX:2]
     weight = settings.iou_normalizer * class_weight
-    box, ious = _box_loss(head, settings, options, positive, sigmas, weight, factor)
-    return HeadLoss(
-        box=box,
-        objectness=objectness,
-        classification=classification,
-        ious=ious,
-        cells=len(flat),
-        ignored=assignment.ignored.sum(),
-    )
+    box = _box_loss(head, settings, options, positive, sigmas, weight, factor)
+    return joined_terms((cells.shape[0], cells.shape[1], *grid), assignment, box, objectness, classes)
 
 
 def _as_gaussian_layer(settings: YoloSettings) -> YoloSettings:
@@ -121,8 +118,8 @@ def _box_loss(
     sigmas: Tensor,
     weight: Tensor,
     factor: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Sum the box loss over the pairs, and return it with their IoUs `[K]` (delta_gaussian_yolo_box).
+) -> BoxTerms:
+    """Return the box loss of the pairs (delta_gaussian_yolo_box).
 
     It is the loss of x, y, w, h (the likelihood, or iou_loss), plus uc_normalizer x the likelihood for the σ.
     sigmas: raw σ of x, y, w, h, `[K, 4]`; weight, factor: `[K]`, multiply the delta of a pair before and after it is
@@ -131,23 +128,26 @@ def _box_loss(
     with torch.no_grad():
         boxes = head.decode_boxes(positive.raw, positive.cells, positive.anchors, positive.grid)
         predicted, expected = cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(positive.ground_truth)
-    likelihood, gradient, sigma_gradient = _likelihood_gradient(head, positive, sigmas)
-    value, overlap = likelihood, settings.box_overlap
+    likelihoods, gradient, sigma_gradient = _likelihood_gradient(head, positive, sigmas)
+    values, names, overlap = likelihoods, BOX_VALUES, settings.box_overlap
     if overlap is not None:
-        value = 1 - overlap(predicted, expected)
+        values, names = (1 - overlap(predicted, expected))[:, None], (overlap_name(overlap),)
         gradient = -overlap_gradient(head, overlap, options.box_gradient, positive, boxes)
     delta = clip_delta(-weight[:, None] * gradient, settings.max_delta)
     sigma_delta = clip_delta(-settings.uc_normalizer * sigma_gradient, settings.max_delta)
     deltas = factor[:, None] * torch.stack((delta, sigma_delta), dim=-1).flatten(1)
     raw = torch.stack((positive.raw, sigmas), dim=-1).flatten(1)
-    total = (factor * (weight * value + settings.uc_normalizer * likelihood)).sum()
-    return DeltaLoss.apply(raw, deltas, total), paired_iou(predicted, expected)
+    uncertainty = settings.uc_normalizer * likelihoods.sum(dim=1, keepdim=True)
+    parts = factor[:, None] * torch.cat((weight[:, None] * values, uncertainty), dim=1)
+    loss = DeltaLoss.apply(raw, deltas, parts.sum(dim=1))
+    return BoxTerms(loss, parts, (*names, "uncertainty"), paired_iou(predicted, expected))
 
 
 def _likelihood_gradient(head: YoloHead, positive: PositiveBoxes, sigmas: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the negative log likelihood of each ground truth `[K]`, and its gradients for x, y, w, h and their σ.
+    """Return the negative log likelihoods of each ground truth's x, y, w, h, and the gradients for these and their σ.
 
-    The gradients `[K, 4]` are those for the values after the logistic function; Darknet uses them for the raw values.
+    All are `[K, 4]`. The gradients are those for the values after the logistic function; Darknet uses them for the raw
+    values.
     """
     offset, ratio = box_target(head, positive)
     target = torch.cat((offset, ratio.log()), dim=1)  # -inf for a side of length 0
@@ -156,10 +156,9 @@ def _likelihood_gradient(head: YoloHead, positive: PositiveBoxes, sigmas: Tensor
     with torch.enable_grad():
         mean = torch.cat((center, raw[:, 2:]), dim=1).requires_grad_()
         sigma = torch.sigmoid(sigmas.detach()).requires_grad_()
-        likelihood = negative_log_likelihood(mean, sigma, target).sum(dim=1)
-        likelihood = small_box_weight(positive) * likelihood
-    gradients = torch.autograd.grad(likelihood.sum(), (mean, sigma))
-    return likelihood.detach(), *gradients
+        likelihoods = small_box_weight(positive)[:, None] * negative_log_likelihood(mean, sigma, target)
+    gradients = torch.autograd.grad(likelihoods.sum(), (mean, sigma))
+    return likelihoods.detach(), *gradients
 
 
 def negative_log_likelihood(mean: Tensor, sigma: Tensor, target: Tensor) -> Tensor:

@@ -31,8 +31,8 @@ from yolo.model.class_tree import NONE, Tree, class_paths, group_log_softmax
 from yolo.model.heads.region import COORDS, RegionHead, RegionSettings
 from yolo.records import Targets
 from yolo.train.losses.assign import Dialect, best_targets, last_occurrence
-from yolo.train.losses.head_loss import HeadLoss, LossOptions, half_square
-from yolo.train.losses.yolo import focal_weight
+from yolo.train.losses.head_loss import HeadTerms, LossOptions, half_square, no_terms
+from yolo.train.losses.yolo import BOX_VALUES, focal_weight
 
 ANCHOR_IMAGES = 12_800  # forward_region_layer: for so many images, boxes without ground truth learn their anchor
 ANCHOR_SCALE = 0.01  # the weight of that loss
@@ -59,14 +59,14 @@ class ClassPairs:
         return ClassPairs(self.cells[chosen], self.labels[chosen], self.weights[chosen])
 
 
-def region_loss(
+def region_terms(
     head: RegionHead,
     settings: RegionSettings,
     options: LossOptions,
     raw: Tensor,
     targets: Targets,
-) -> HeadLoss:
-    """Compute the loss of one head, summed over the batch.
+) -> HeadTerms:
+    """Compute the terms of the loss of one head.
 
     Source: region_layer.c forward_region_layer.
 
@@ -89,13 +89,26 @@ def region_loss(
     last = last_occurrence(positive)
     negative_target = best_iou if settings.classfix == TO_BEST_IOU else torch.zeros_like(best_iou)
     pairs = _class_pairs(settings, flat, targets.labels, positive, ignored, best_target)
-    return HeadLoss(
-        box=_box_loss(head, settings, options, cells, positive[last], targets.boxes[last]),
-        objectness=_objectness_loss(head, settings, flat, negative_target, ignored, positive[last], ious[last]),
-        classification=_class_loss(head, settings, options.dialect, flat, pairs),
+    values = torch.cat((torch.sigmoid(flat[:, :2]), flat[:, 2:COORDS]), dim=-1)
+    box = _box_loss(head, settings, options, cells.shape[:4], values, positive, targets.boxes) * last[:, None]
+    classification, class_cells = _class_loss(head, settings, options.dialect, flat, pairs)
+    return HeadTerms(
+        shape=tuple(cells.shape[:4]),
+        cell_index=positive,
+        target_index=torch.arange(len(positive), device=raw.device),
+        by_prediction=0,
         ious=ious,
-        cells=len(flat),
-        ignored=ignored.sum(),
+        box=box.sum(dim=-1),
+        box_parts=box.detach(),
+        box_names=BOX_VALUES,
+        priors=_prior_loss(options, len(raw), values, positive),
+        objectness=_objectness_loss(head, settings, flat, negative_target, ignored, positive[last], ious[last]),
+        positive=positive[last],
+        classification=classification,
+        class_cells=class_cells,
+        ignored=ignored,
+        best_iou=best_iou,
+        best_target=best_target,
     )
 
 
@@ -124,17 +137,17 @@ def _box_loss(
     head: RegionHead,
     settings: RegionSettings,
     options: LossOptions,
-    cells: Tensor,
+    shape: tuple[int, int, int, int],
+    values: Tensor,
     positive: Tensor,
     ground_truth: Tensor,
 ) -> Tensor:
-    """Sum the box loss: positive cells learn their ground truth, all others, at first, their anchor (delta_region_box).
+    """Return the box loss of each pair, of x, y, w, h, `[K, 4]` (delta_region_box).
 
-    cells: raw values `[B, A, H, W, 5+classes]`; positive: int64 `[K]`, each cell once; ground_truth: cxcywh `[K, 4]`.
+    shape: (B, A, H, W); values: σ(x), σ(y), w, h of all cells `[B*A*H*W, 4]`; positive: int64 `[K]`, the cells;
+    ground_truth: cxcywh `[K, 4]`.
     """
-    batch, anchors, height, width, _ = cells.shape
-    raw = cells.reshape(-1, cells.shape[-1])[:, :COORDS]
-    values = torch.cat((torch.sigmoid(raw[:, :2]), raw[:, 2:]), dim=-1)
+    _, anchors, height, width = shape
     size = values.new_tensor([width, height])
     place = torch.stack((positive % width, positive // width % height), dim=-1)
     anchor = head.anchors[positive // (width * height) % anchors]
@@ -146,13 +159,19 @@ def _box_loss(
     weight = torch.full_like(ground_truth[:, 2], settings.scales.coord_scale)
     if not options.dialect.extended:
         weight = weight * (2 - ground_truth[:, 2] * ground_truth[:, 3])
-    loss = (weight * half_square(values[positive], target).sum(dim=-1)).sum()
-    if options.seen + batch < ANCHOR_IMAGES:  # Darknet has already counted this batch
-        anchor_box = values.new_tensor([0.5, 0.5, 0.0, 0.0])  # σ(x), σ(y), w, h of the anchor
-        others = torch.ones_like(values[:, 0]).index_fill(0, positive, 0.0)
-        errors = half_square(values, anchor_box).sum(dim=-1)
-        loss = loss + ANCHOR_SCALE * (others * errors).sum()
-    return loss
+    return weight[:, None] * half_square(values[positive], target)
+
+
+def _prior_loss(options: LossOptions, batch: int, values: Tensor, positive: Tensor) -> Tensor:
+    """Return the box loss of the cells without ground truth, which at first learn their anchor; later `[0]`.
+
+    values: σ(x), σ(y), w, h of all cells `[N, 4]`; positive: int64 `[K]`, cells with ground truth. The result is `[N]`.
+    """
+    if options.seen + batch >= ANCHOR_IMAGES:  # Darknet has already counted this batch
+        return no_terms(values)
+    anchor_box = values.new_tensor([0.5, 0.5, 0.0, 0.0])  # σ(x), σ(y), w, h of the anchor
+    others = torch.ones_like(values[:, 0]).index_fill(0, positive, 0.0)
+    return ANCHOR_SCALE * (others * half_square(values, anchor_box).sum(dim=-1))
 
 
 def _objectness_loss(
@@ -164,8 +183,9 @@ def _objectness_loss(
     positive: Tensor,
     ious: Tensor,
 ) -> Tensor:
-    """Sum the objectness loss: the target of positive cells is 1, or with rescore their IoU; ignored cells have none.
+    """Return the objectness loss of each cell, `[B*A*H*W]`.
 
+    The target of positive cells is 1, or with rescore their IoU; ignored cells have no loss, others the target 0.
     With a background the value means "no object": target 0 for positive cells, even with rescore, 1 for negative ones.
     flat: raw values `[B*A*H*W, 5+classes]`; negative_target, ignored: `[B*A*H*W]`; positive: int64 `[K]`, each cell
     once; ious: `[K]`, of the positive cells.
@@ -175,10 +195,10 @@ def _objectness_loss(
     weight[positive] = scales.object_scale
     if head.background:
         no_object = torch.ones_like(negative_target).index_fill(0, positive, 0.0)
-        return (weight * _background_error(head, flat, no_object)).sum()
+        return weight * _background_error(head, flat, no_object)
     positive_target = ious if scales.rescore else torch.ones_like(ious)
     target = negative_target.index_put((positive,), positive_target)
-    return (weight * half_square(torch.sigmoid(flat[:, COORDS]), target)).sum()
+    return weight * half_square(torch.sigmoid(flat[:, COORDS]), target)
 
 
 def _background_error(head: RegionHead, flat: Tensor, target: Tensor) -> Tensor:
@@ -225,14 +245,14 @@ def _class_pairs(
 
 def _class_loss(
     head: RegionHead, settings: RegionSettings, dialect: Dialect, flat: Tensor, pairs: ClassPairs
-) -> Tensor:
-    """Sum the class loss over the pairs (delta_region_class). flat: raw values of all cells."""
+) -> tuple[Tensor, Tensor]:
+    """Return the class loss `[V]` of the pairs and its cells (delta_region_class). flat: raw values of all cells."""
     if head.tree is not None:
         return _tree_loss(head.tree, flat, pairs)
     if head.softmax or dialect.extended:
         pairs = pairs.where(last_occurrence(pairs.cells))
     if head.softmax:
-        return _softmax_loss(head, settings, flat, pairs)
+        return _softmax_loss(head, settings, flat, pairs), pairs.cells
     weights = pairs.weights
     if settings.focal_loss:
         logits = flat[pairs.cells, COORDS + 1 + pairs.labels].detach()
@@ -242,11 +262,11 @@ def _class_loss(
     target, weight = torch.zeros_like(raw), torch.zeros_like(raw)
     target[row, pairs.labels] = 1.0
     weight[row] = weights[:, None]  # the same for all ground truth boxes of a cell
-    return F.binary_cross_entropy_with_logits(raw, target, weight, reduction="sum")
+    return F.binary_cross_entropy_with_logits(raw, target, weight, reduction="none").sum(dim=-1), cells
 
 
 def _softmax_loss(head: RegionHead, settings: RegionSettings, flat: Tensor, pairs: ClassPairs) -> Tensor:
-    """Sum the cross entropy; a background is one more class, detached as in `_background_error`."""
+    """Return the cross entropy of each pair; a background is one more class, detached as in `_background_error`."""
     logits, labels, weights = flat[pairs.cells, COORDS + 1 :], pairs.labels, pairs.weights
     if head.background:
         logits = torch.cat((flat[pairs.cells, COORDS, None].detach(), logits), dim=-1)
@@ -254,11 +274,11 @@ def _softmax_loss(head: RegionHead, settings: RegionSettings, flat: Tensor, pair
     errors = F.cross_entropy(logits, labels, reduction="none")
     if settings.focal_loss:
         weights = weights * focal_weight(torch.exp(-errors.detach()))
-    return (weights * errors).sum()
+    return weights * errors
 
 
-def _tree_loss(tree: Tree, flat: Tensor, pairs: ClassPairs) -> Tensor:
-    """Sum the cross entropy of each group on the path from a class to its root.
+def _tree_loss(tree: Tree, flat: Tensor, pairs: ClassPairs) -> tuple[Tensor, Tensor]:
+    """Return the cross entropy of each group on the path from a class to its root, and the cells.
 
     If several pairs of a cell set the same group, the last one counts.
     """
@@ -267,6 +287,6 @@ def _tree_loss(tree: Tree, flat: Tensor, pairs: ClassPairs) -> Tensor:
     classes, cells = path[pair, level], pairs.cells[pair]
     group = tree.group.to(classes.device)[classes]
     last = last_occurrence(cells * tree.groups + group)
-    cells, row = torch.unique(cells, return_inverse=True)
-    log_probs = group_log_softmax(flat[cells, COORDS + 1 :], tree)
-    return -(pairs.weights[pair] * log_probs[row, classes])[last].sum()
+    unique, row = torch.unique(cells, return_inverse=True)
+    log_probs = group_log_softmax(flat[unique, COORDS + 1 :], tree)
+    return -(pairs.weights[pair] * log_probs[row, classes])[last], cells[last]

@@ -8,14 +8,14 @@ box_gradient="autograd".
 assign.py decides which cells are positive, ignored or negative.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from yolo.boxes import cxcywh_to_xyxy, paired_iou
-from yolo.model.heads.yolo import UNLIMITED, YoloHead, YoloSettings
+from yolo.boxes import PairedOverlap, cxcywh_to_xyxy, paired_iou
+from yolo.model.heads.yolo import IOU_LOSSES, UNLIMITED, YoloHead, YoloSettings
 from yolo.records import Targets
 from yolo.train.losses.assign import (
     Assignment,
@@ -25,14 +25,17 @@ from yolo.train.losses.assign import (
     positive_boxes,
 )
 from yolo.train.losses.box_gradient import DeltaLoss, clip_delta, overlap_gradient
-from yolo.train.losses.head_loss import HeadLoss, LossOptions, half_square
+from yolo.train.losses.head_loss import HeadTerms, LossOptions, half_square, no_terms
 
 FOCAL_ALPHA = 0.5  # AlexeyAB delta_yolo_class
 FOCAL_EPSILON = 1e-15  # keeps the logarithm finite
+BOX_VALUES = ("x", "y", "w", "h")  # what the box loss is the sum of, without an iou_loss
 
 
-def yolo_loss(head: YoloHead, settings: YoloSettings, options: LossOptions, raw: Tensor, targets: Targets) -> HeadLoss:
-    """Compute the loss of one head, summed over the batch.
+def yolo_terms(
+    head: YoloHead, settings: YoloSettings, options: LossOptions, raw: Tensor, targets: Targets
+) -> HeadTerms:
+    """Compute the terms of the loss of one head.
 
     Source: AlexeyAB yolo_layer.c process_batch, pjreddie forward_yolo_layer.
 
@@ -50,25 +53,18 @@ def yolo_loss(head: YoloHead, settings: YoloSettings, options: LossOptions, raw:
     assignment = assign(head, settings, options.dialect, predictions.boxes, predictions.class_probs, targets, grid)
     flat = cells.reshape(-1, cells.shape[-1])  # [B*A*H*W, 5+classes]
     class_weight = class_weights(settings, targets)[assignment.target_index]  # [K]
-    classification, class_errors = class_loss(head, settings, flat[:, 5:], targets, assignment)
+    classes = class_loss(head, settings, flat[:, 5:], targets, assignment)
     objectness = objectness_loss(head, settings, flat[:, 4], assignment, class_weight)
     factor = torch.ones_like(class_weight)
     if settings.iou_thresh < 1:
-        factor = factor / class_errors.clamp(min=1)  # averages_yolo_deltas
+        factor = factor / classes.errors.clamp(min=1)  # averages_yolo_deltas
     if not options.dialect.boxes_accumulate:
         factor = factor * last_occurrence(assignment.cell_index)
     positive = positive_boxes(head, flat[:, :4], targets, assignment, grid)
     weight = settings.iou_normalizer * class_weight
-    box, ious = _box_loss(head, settings, options, positive, weight, factor)
-    scale = settings.delta_normalizer
-    return HeadLoss(
-        box=scale * box,
-        objectness=scale * objectness,
-        classification=scale * classification,
-        ious=ious,
-        cells=len(flat),
-        ignored=assignment.ignored.sum(),
-    )
+    box = _box_loss(head, settings, options, positive, weight, factor)
+    terms = joined_terms((cells.shape[0], cells.shape[1], *grid), assignment, box, objectness, classes)
+    return terms.scaled(settings.delta_normalizer)
 
 
 def _without_alexeyab_keys(settings: YoloSettings) -> YoloSettings:
@@ -88,6 +84,52 @@ def _without_alexeyab_keys(settings: YoloSettings) -> YoloSettings:
     )
 
 
+@dataclass(frozen=True)
+class BoxTerms:
+    """The box loss of K pairs: `[K]` with a gradient; parts: `[K, C]`, detached, their names, and the pairs' IoUs."""
+
+    loss: Tensor
+    parts: Tensor
+    names: tuple[str, ...]
+    ious: Tensor
+
+
+@dataclass(frozen=True)
+class ClassTerms:
+    """The class loss of the U positive cells: `[U]` with a gradient; cells: int64 `[U]`.
+
+    errors: for each of K pairs the number of classes of its cell whose target is above the probability, `[K]`.
+    """
+
+    loss: Tensor
+    cells: Tensor
+    errors: Tensor
+
+
+def joined_terms(
+    shape: tuple[int, int, int, int], assignment: Assignment, box: BoxTerms, objectness: Tensor, classes: ClassTerms
+) -> HeadTerms:
+    """Join what the parts of the loss return. shape: (B, A, H, W); objectness: `[B*A*H*W]`."""
+    return HeadTerms(
+        shape=shape,
+        cell_index=assignment.cell_index,
+        target_index=assignment.target_index,
+        by_prediction=assignment.by_prediction,
+        ious=box.ious,
+        box=box.loss,
+        box_parts=box.parts,
+        box_names=box.names,
+        priors=no_terms(objectness),
+        objectness=objectness,
+        positive=classes.cells,
+        classification=classes.loss,
+        class_cells=classes.cells,
+        ignored=assignment.ignored,
+        best_iou=assignment.best_iou,
+        best_target=assignment.best_target,
+    )
+
+
 # ------------------------------------------------------------------------------- objectness, also of [Gaussian_yolo]
 
 
@@ -98,7 +140,7 @@ def objectness_loss(
     assignment: Assignment,
     class_weight: Tensor,
 ) -> Tensor:
-    """Sum the objectness loss: target 1 for positive cells, 0 for negative ones, no loss for ignored ones.
+    """Return the objectness loss of each cell: target 1 for positive ones, 0 for negative ones, none for ignored ones.
 
     Source: AlexeyAB yolo_layer.c process_batch.
 
@@ -126,7 +168,7 @@ def objectness_loss(
     last = last_occurrence(by_shape)
     target[by_shape] = 1.0
     weight[by_shape[last]] = settings.obj_normalizer * class_weight[last]
-    return (weight * _cell_error(head, raw, target)).sum()
+    return weight * _cell_error(head, raw, target)
 
 
 # ---------------------------------------------------------------------------------- classes, also of [Gaussian_yolo]
@@ -138,8 +180,8 @@ def class_loss(
     raw: Tensor,
     targets: Targets,
     assignment: Assignment,
-) -> tuple[Tensor, Tensor]:
-    """Sum the class loss over the positive cells.
+) -> ClassTerms:
+    """Return the class loss of the positive cells.
 
     The first ground truth of a cell sets the targets of all classes; every further one only that of its own class
     (AlexeyAB yolo_layer.c delta_yolo_class).
@@ -149,9 +191,6 @@ def class_loss(
         raw: raw classes of all cells, `[B*A*H*W, classes]`.
         targets: of the batch.
         assignment: of the targets to the head.
-
-    Returns:
-        The loss, and for each pair the number of classes of its cell whose target is above the probability, `[K]`.
     """
     cells, row = torch.unique(assignment.cell_index, return_inverse=True)
     labels = targets.labels[assignment.target_index]
@@ -176,7 +215,7 @@ def class_loss(
     target[row[~first], labels[~first]] = 1 - 0.5 * smooth
     weight[row[~first], labels[~first]] = class_weight[~first]
     errors = (target > probability).sum(dim=-1)
-    return (weight * _cell_error(head, raw, target)).sum(), errors[row]
+    return ClassTerms((weight * _cell_error(head, raw, target)).sum(dim=-1), cells, errors[row])
 
 
 def class_weights(settings: YoloSettings, targets: Targets) -> Tensor:
@@ -214,8 +253,8 @@ def _box_loss(
     positive: PositiveBoxes,
     weight: Tensor,
     factor: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Sum the box loss over the pairs, and return it with their IoUs `[K]` (delta_yolo_box).
+) -> BoxTerms:
+    """Return the box loss of the pairs (delta_yolo_box).
 
     weight, factor: `[K]`, multiply the delta of a pair before and after it is clipped to max_delta.
     """
@@ -225,12 +264,19 @@ def _box_loss(
         ious = paired_iou(predicted, expected)
     overlap = settings.box_overlap
     if overlap is None:
-        error = small_box_weight(positive) * _squared_error(head, positive)
-        return (weight * factor * error).sum(), ious
+        errors = _squared_errors(head, positive)
+        total_weight, small = weight * factor, small_box_weight(positive)
+        parts = (total_weight * small)[:, None] * errors.detach()
+        return BoxTerms(total_weight * (small * errors.sum(dim=-1)), parts, BOX_VALUES, ious)
     gradient = overlap_gradient(head, overlap, options.box_gradient, positive, boxes)
     delta = factor[:, None] * clip_delta(weight[:, None] * gradient, settings.max_delta)
-    value = (weight * factor * (1 - overlap(predicted, expected))).sum()
-    return DeltaLoss.apply(positive.raw, delta, value), ious
+    value = weight * factor * (1 - overlap(predicted, expected))
+    return BoxTerms(DeltaLoss.apply(positive.raw, delta, value), value[:, None], (overlap_name(overlap),), ious)
+
+
+def overlap_name(overlap: PairedOverlap) -> str:
+    """Return the word of `iou_loss` for an overlap, such as ciou."""
+    return next(name for name, each in IOU_LOSSES.items() if each is overlap)
 
 
 def small_box_weight(positive: PositiveBoxes) -> Tensor:
@@ -247,8 +293,8 @@ def box_target(head: YoloHead, positive: PositiveBoxes) -> tuple[Tensor, Tensor]
     return offset, size * head.network_size(positive.grid) / positive.anchors
 
 
-def _squared_error(head: YoloHead, positive: PositiveBoxes) -> Tensor:
-    """Return the function `[K]` whose derivative is Darknet's x, y, w, h delta without its weights (iou_loss mse).
+def _squared_errors(head: YoloHead, positive: PositiveBoxes) -> Tensor:
+    """Return the functions `[K, 4]` whose derivative is Darknet's x, y, w, h delta without its weights (iou_loss mse).
 
     With scale_x_y s the delta of x is target - (s·σ - (s-1)/2): Darknet leaves out σ', so the function is
     s·softplus(x) - (target + (s-1)/2)·x, which for s = 1 is the cross entropy.
@@ -266,4 +312,4 @@ def _squared_error(head: YoloHead, positive: PositiveBoxes) -> Tensor:
     # Use the prediction as the target, so the loss is 0.
     size = torch.where(size.isfinite(), size, raw[:, 2:].detach())
     size_errors = half_square(raw[:, 2:], size)
-    return (center_errors + size_errors).sum(dim=-1)
+    return torch.cat((center_errors, size_errors), dim=-1)

@@ -15,7 +15,8 @@ from torch import Tensor
 from yolo.boxes import cxcywh_to_xyxy, paired_iou
 from yolo.model.heads.yolov1 import YoloV1Head, YoloV1Settings
 from yolo.records import Targets
-from yolo.train.losses.head_loss import HeadLoss, LossOptions, half_square
+from yolo.train.losses.head_loss import HeadTerms, LossOptions, half_square, no_terms
+from yolo.train.losses.yolo import BOX_VALUES
 
 SMALLEST_SIDE = 0.001  # of the network input, AlexeyAB's fill_truth_region
 PJREDDIE_SMALLEST_SIDE = 0.005  # the same of pjreddie's
@@ -23,14 +24,14 @@ SMALL_AREA = 0.1  # forced: smaller ground truth boxes belong to the second box 
 RANDOM_IMAGES = 64_000  # random: for so many images the responsible box is chosen at random
 
 
-def yolov1_loss(
+def yolov1_terms(
     head: YoloV1Head,
     settings: YoloV1Settings,
     options: LossOptions,
     raw: Tensor,
     targets: Targets,
-) -> HeadLoss:
-    """Compute the loss of one head, summed over the batch.
+) -> HeadTerms:
+    """Compute the terms of the loss of one head.
 
     Source: detection_layer.c forward_detection_layer.
 
@@ -42,7 +43,8 @@ def yolov1_loss(
     """
     classes, objectness, boxes = (part.flatten(0, 2) for part in head.split(raw))  # [B*S*S, ·]
     # K cells with ground truth
-    targets, cells = _first_target_of_each_cell(head, options, len(raw), targets)
+    first, cells = _first_target_of_each_cell(head, options, len(raw), targets)
+    targets = Targets(*(tensor[first] for tensor in targets))
     corner = torch.stack((cells % head.side, cells // head.side % head.side), dim=-1)
     offsets = targets.boxes[:, :2] * head.side - corner  # relative to the cell, 0..1
     ground_truth = torch.cat((offsets, targets.boxes[:, 2:]), dim=-1)
@@ -58,26 +60,41 @@ def yolov1_loss(
     weight[cells, chosen] = scales.object_scale
     if head.squared:
         ground_truth = torch.cat((ground_truth[:, :2], ground_truth[:, 2:].sqrt()), dim=-1)
-    box_errors = half_square(boxes[cells, chosen], ground_truth)
-    return HeadLoss(
-        box=scales.coord_scale * box_errors.sum(),
-        objectness=(weight * half_square(objectness, target)).sum(),
-        classification=scales.class_scale * _class_error(head, classes[cells], targets.labels),
+    box = scales.coord_scale * half_square(boxes[cells, chosen], ground_truth)
+    places = head.side**2
+    positive = (cells // places * head.boxes + chosen) * places + cells % places
+    errors = weight * half_square(objectness, target)  # [B*S*S, boxes]
+    return HeadTerms(
+        shape=(len(raw), head.boxes, head.side, head.side),
+        cell_index=positive,
+        target_index=first,
+        by_prediction=0,
         ious=ious,
-        cells=objectness.numel(),
-        ignored=torch.zeros((), dtype=torch.int64, device=raw.device),
+        box=box.sum(dim=-1),
+        box_parts=box.detach(),
+        box_names=BOX_VALUES,
+        priors=no_terms(errors),
+        objectness=errors.reshape(len(raw), places, head.boxes).transpose(1, 2).reshape(-1),
+        positive=positive,
+        classification=scales.class_scale * _class_errors(head, classes[cells], targets.labels),
+        class_cells=positive,
+        ignored=torch.zeros(errors.numel(), dtype=torch.bool, device=raw.device),
+        best_iou=no_terms(errors),
+        best_target=no_terms(errors).long(),
     )
 
 
 def _first_target_of_each_cell(
     head: YoloV1Head, options: LossOptions, batch: int, targets: Targets
-) -> tuple[Targets, Tensor]:
-    """Return the targets that count, and their cells `[K]` of the flattened `[B, S, S]` (data.c fill_truth_region).
+) -> tuple[Tensor, Tensor]:
+    """Return the targets that count, and their cells of the flattened `[B, S, S]`, int64 `[K]` both.
+
+    Source: data.c fill_truth_region.
 
     A center on the right or bottom border belongs to the last cell; Darknet writes it into the next row.
     """
     smallest = SMALLEST_SIDE if options.dialect.extended else PJREDDIE_SMALLEST_SIDE
-    large = (targets.boxes[:, 2:] >= smallest).all(dim=-1)
+    large = torch.nonzero((targets.boxes[:, 2:] >= smallest).all(dim=-1))[:, 0]
     targets = Targets(*(tensor[large] for tensor in targets))
     column, row = (targets.boxes[:, :2] * head.side).long().clamp(max=head.side - 1).unbind(dim=-1)
     cells = (targets.image_index * head.side + row) * head.side + column
@@ -85,7 +102,7 @@ def _first_target_of_each_cell(
     first = torch.full((batch * head.side**2,), len(cells), device=cells.device)
     first = first.scatter_reduce(0, cells, numbers, "amin")
     taken = torch.nonzero(first < len(cells))[:, 0]
-    return Targets(*(tensor[first[taken]] for tensor in targets)), taken
+    return large[first[taken]], taken
 
 
 def _compare(head: YoloV1Head, predicted: Tensor, ground_truth: Tensor) -> tuple[Tensor, Tensor]:
@@ -126,9 +143,9 @@ def _responsible_box(
     return chosen
 
 
-def _class_error(head: YoloV1Head, values: Tensor, labels: Tensor) -> Tensor:
-    """Sum the class error over the cells with ground truth. values: `[K, classes]`; labels: `[K]`."""
+def _class_errors(head: YoloV1Head, values: Tensor, labels: Tensor) -> Tensor:
+    """Return the class error of the cells with ground truth `[K]`. values: `[K, classes]`; labels: `[K]`."""
     if head.softmax:
-        return F.cross_entropy(values, labels, reduction="sum")
+        return F.cross_entropy(values, labels, reduction="none")
     target = torch.zeros_like(values).scatter_(1, labels[:, None], 1.0)
-    return half_square(values, target).sum()
+    return half_square(values, target).sum(dim=-1)
