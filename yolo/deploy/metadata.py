@@ -61,7 +61,7 @@ def describe(network: Network, layout: str, names: Sequence[str], batch: int | N
         letterbox: Whether images keep their aspect ratio.
     """
     heads = [_head_fields(network, index) for index in network.heads]
-    version = _version()
+    version = package_version()
     described = {
         "producer": f"{PRODUCER} {version}",
         "version": version,
@@ -166,7 +166,7 @@ def _stride(network: Network, index: int) -> int:
     return network.input.width // cells
 
 
-def _version() -> str:
+def package_version() -> str:
     """Return the version of this package, "0" where it is not installed."""
     try:
         return importlib.metadata.version(PRODUCER)

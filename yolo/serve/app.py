@@ -1,0 +1,150 @@
+"""The application: routes around the networks. `make_app` returns it; a server of ASGI runs it."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import torch
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import HTTPException
+
+from yolo.deploy.metadata import package_version
+from yolo.engines.pytorch import TorchMaps
+from yolo.pages.page import render
+from yolo.serve.batcher import Batcher, Worker, workers_for
+from yolo.serve.detection import Service
+from yolo.serve.http.access import Access
+from yolo.serve.http.body import Room
+from yolo.serve.http.guard import Guard
+from yolo.serve.http.refusal import RefusedError
+from yolo.serve.limits import Limits
+from yolo.serve.metrics import CONTENT_TYPE, Metrics
+from yolo.serve.models import ServedModel
+from yolo.serve.page import service_page
+from yolo.serve.routes import add_routes, error_response
+
+DOCS = Path(__file__).parent / "http" / "templates"
+LAST_SECONDS = 30.0  # for what waits when the service stops
+
+
+def make_app(
+    models: Sequence[ServedModel],
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    access: Access = Access(),  # noqa: B008 - frozen
+    log_requests: bool = False,
+) -> FastAPI:
+    """Return the application.
+
+    Args:
+        models: the networks; the first is the default of requests.
+        limits: of each request.
+        access: who may ask.
+        log_requests: whether each request is logged as a line.
+    """
+    metrics = Metrics()
+    batchers = {model.name: _batcher(model, limits, metrics) for model in models}
+    service = Service(
+        {model.name: model for model in models},
+        batchers,
+        limits,
+        Room(limits.waiting),
+        Room(limits.held_bytes),
+        ThreadPoolExecutor(os.cpu_count() or 1, "decode", partial(torch.set_num_threads, 1)),
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        for batcher in batchers.values():
+            batcher.start()
+        yield
+        for batcher in batchers.values():
+            await asyncio.to_thread(batcher.close, LAST_SECONDS)
+        service.pool.shutdown(wait=False, cancel_futures=True)
+
+    app = FastAPI(
+        title="yolo-darknet serve",
+        version=package_version(),
+        lifespan=lifespan,
+        docs_url=None,  # FastAPI's own page loads scripts from another site
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.add_middleware(Guard, access=access, metrics=metrics, log_requests=log_requests)
+    app.exception_handler(HTTPException)(_as_json)
+    app.exception_handler(404)(_as_json)
+    app.exception_handler(405)(_as_json)
+    add_routes(app, service, access)
+    _add_pages(app, limits, access)
+    _add_state(app, service, metrics)
+    return app
+
+
+def _batcher(model: ServedModel, limits: Limits, metrics: Metrics) -> Batcher:
+    detector = model.detector
+    on_cpu = next(detector.network.parameters()).device.type == "cpu"
+    any_size = isinstance(detector.engine, TorchMaps)
+    workers = workers_for(torch.get_num_threads(), on_cpu, any_size, limits.batch)
+
+    def warm(worker: Worker) -> Sequence[int]:
+        return worker.sizes[:1] if any_size else worker.sizes
+
+    return Batcher(detector, workers, warm, partial(metrics.batch, model.name))
+
+
+def _add_pages(app: FastAPI, limits: Limits, access: Access) -> None:
+    page = service_page(limits.body_bytes, key_needed=access.api_key is not None, stream=False)
+
+    @app.get("/", include_in_schema=False)
+    async def show_page() -> Response:
+        return Response(page, media_type="text/html")
+
+    @app.get("/docs", include_in_schema=False)
+    async def show_routes() -> Response:
+        page = render(DOCS, "docs.html.jinja", operations=operations(app.openapi()))
+        return Response(page, media_type="text/html")
+
+
+def operations(schema: Mapping) -> list[dict]:
+    """Return the operations of an OpenAPI description: path, method, summary, description, parameters, statuses."""
+    found = []
+    for path, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            names = "summary", "description", "parameters", "responses"
+            found.append({"path": path, "method": method.upper(), **{name: operation.get(name) for name in names}})
+    return found
+
+
+def _add_state(app: FastAPI, service: Service, metrics: Metrics) -> None:
+    @app.get("/models", summary="The networks, their classes and inputs")
+    async def list_models() -> dict:
+        limits = {"bytes": service.limits.body_bytes, "pixels": service.limits.pixels, "images": service.limits.images}
+        return {"models": [model.description() for model in service.models.values()], "limits": limits}
+
+    @app.get("/health", summary="Whether the process lives")
+    async def health() -> dict:
+        return {"status": "ok"}
+
+    @app.get("/ready", summary="Whether every network is loaded and warm; 503 until then")
+    async def ready() -> Response:
+        waits = [name for name, batcher in service.batchers.items() if not batcher.ready]
+        if waits:
+            return error_response(RefusedError(503, f"not ready: {', '.join(waits)}", {"Retry-After": "1"}))
+        return Response('{"status":"ready"}', media_type="application/json")
+
+    @app.get("/metrics", summary="Counts and times, as Prometheus reads them")
+    async def prometheus() -> Response:
+        waiting = {name: batcher.waiting for name, batcher in service.batchers.items()}
+        gauges = {
+            "yolo_queue_depth": ("Decoded images that wait for the network.", waiting),
+            "yolo_images_held": ("Images that are decoded, wait or are computed.", {"": service.room.taken}),
+            "yolo_body_bytes": ("Bytes of bodies in memory.", {"": service.bodies.taken}),
+        }
+        return Response(metrics.text(gauges), media_type=CONTENT_TYPE)
+
+
+async def _as_json(_request: Request, error: HTTPException) -> Response:
+    return error_response(RefusedError(error.status_code, str(error.detail), error.headers))

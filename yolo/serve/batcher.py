@@ -1,0 +1,294 @@
+"""Images that wait → batches through the network: what waits together is computed together, and nobody sleeps for it.
+
+A lone image is computed with all threads, which is the fastest for it. As soon as several wait, several workers compute
+a batch each with a share of the threads, which computes more images per second.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from copy import copy
+from dataclasses import dataclass
+
+import cv2
+import torch
+
+from yolo.detect.detector import Detector
+from yolo.errors import CfgError, WeightsError
+from yolo.letterbox import Placement
+from yolo.records import Detections
+from yolo.serve.http.refusal import RefusedError
+
+log = logging.getLogger(__name__)
+
+NO_NMS = 2.0  # no IoU is above it, so every box stays
+MOST_WORKERS = 4  # of a network; each needs memory for its maps
+LATEST_SHARE = 0.2  # of the latest batch in the running average of the speed
+# What an engine raises for one batch; the service goes on.
+ENGINE_ERRORS = (RuntimeError, ValueError, MemoryError, OSError, cv2.error, CfgError, WeightsError)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a request asks for. thresh: scores must exceed it. nms: highest IoU, or NO_NMS. most: detections."""
+
+    thresh: float
+    nms: float
+    most: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """A prepared image that waits.
+
+    input: float32 `[C, H, W]`. deadline: time.monotonic() after which nobody waits for it. queued: since when it
+    waits. future: of a `Computed`.
+    """
+
+    input: torch.Tensor
+    placement: Placement
+    settings: Settings
+    queued: float
+    deadline: float
+    future: Future
+
+
+@dataclass(frozen=True)
+class Computed:
+    """The detections of an image, the size of its batch, and seconds: waiting, in the network, in postprocessing."""
+
+    detections: Detections
+    batch: int
+    queue: float
+    network: float
+    postprocess: float
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A thread that computes. threads: of PyTorch's. sizes: of its batches, ascending. lone: takes lone images."""
+
+    threads: int
+    sizes: Sequence[int]
+    lone: bool
+
+
+def workers_for(threads: int, on_cpu: bool, any_size: bool, batch: int) -> list[Worker]:
+    """Return the workers of a network.
+
+    Args:
+        threads: PyTorch's number of threads.
+        on_cpu: a GPU is filled by one worker.
+        any_size: whether the engine computes batches of any size; others compile each size, so that they get powers
+            of 2.
+        batch: the largest size.
+    """
+    powers = [2**power for power in range(batch.bit_length())]
+    sizes = range(1, batch + 1) if any_size else powers
+    count = min(threads, MOST_WORKERS) if on_cpu else 1
+    if count == 1:
+        return [Worker(threads, sizes, lone=False)]
+    return [Worker(threads, (1,), lone=True)] + [Worker(max(1, threads // count), sizes, lone=False)] * count
+
+
+class Batcher:
+    """Computes the detections of images by the workers of one network.
+
+    Args:
+        detector: its thresholds are replaced by those of each job.
+        workers: see `workers_for`.
+        warm: sizes of batches that a worker computes before it is ready, where it has them.
+        computed: called with the size of each batch and its seconds in the network.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        workers: Sequence[Worker],
+        warm: Callable[[Worker], Sequence[int]],
+        computed: Callable[[int, float], None],
+    ) -> None:
+        self.detector = detector
+        self.seconds_an_image = 0.0  # a running average over all workers, 0 before the first batch
+        self._workers = workers
+        self._warm = warm
+        self._computed = computed
+        self._queue: deque[Job] = deque()
+        self._lock = threading.Lock()
+        self._alone, self._together = threading.Condition(self._lock), threading.Condition(self._lock)
+        self._lone_waits = False
+        self._free = 0  # workers for several images that wait
+        self._busy = 0
+        self._left_to_warm = len(workers)
+        self._closed = False
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start the workers, which warm up first."""
+        for worker in self._workers:
+            thread = threading.Thread(target=self._work, args=(worker,), name="detect", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    @property
+    def ready(self) -> bool:
+        """Whether every worker is warm and lives."""
+        return not self._closed and not self._left_to_warm and all(each.is_alive() for each in self._threads)
+
+    @property
+    def waiting(self) -> int:
+        """How many images wait."""
+        return len(self._queue)
+
+    def put(self, job: Job) -> None:
+        """Let an image wait. After `close` its future raises RefusedError."""
+        with self._lock:
+            if self._closed:
+                job.future.set_exception(RefusedError(503, "the service is stopping"))
+                return
+            self._queue.append(job)
+            if self._lone_waits and not self._busy and len(self._queue) == 1:
+                self._lone_waits = False
+                self._alone.notify()
+            else:
+                self._together.notify()
+
+    def close(self, seconds: float) -> None:
+        """Compute what waits, at most for some seconds, and end the workers."""
+        with self._lock:
+            self._closed = True
+            self._alone.notify_all()
+            self._together.notify_all()
+        end = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+
+    def _work(self, worker: Worker) -> None:
+        torch.set_num_threads(worker.threads)
+        try:
+            for size in self._warm(worker):
+                network = self.detector.network.input
+                blank = torch.zeros(size, network.channels, network.height, network.width)
+                with torch.inference_mode():
+                    self.detector.detections(self.detector.engine(blank), [_whole(network)] * size)
+            with self._lock:
+                self._left_to_warm -= 1
+        except ENGINE_ERRORS as error:
+            log.error("the network cannot be computed: %s", _first_line(error))
+        while jobs := self._take(worker):
+            self._compute(jobs)
+            with self._lock:
+                self._busy -= 1
+
+    def _take(self, worker: Worker) -> list[Job]:
+        """Wait for images and return a batch; none when the service is closed."""
+        condition = self._alone if worker.lone else self._together
+        with condition:
+            self._free += not worker.lone
+            while not self._queue:
+                if self._closed:
+                    return []
+                self._lone_waits |= worker.lone
+                condition.wait()
+            share = -(-len(self._queue) // max(1, self._free))
+            self._free -= not worker.lone
+            self._lone_waits &= not worker.lone
+            size = max((each for each in worker.sizes if each <= share), default=1)
+            self._busy += 1
+            return [self._queue.popleft() for _ in range(size)]
+
+    def _compute(self, jobs: list[Job]) -> None:
+        begun = time.monotonic()
+        jobs = [job for job in jobs if _wanted(job, begun)]
+        if not jobs:
+            return
+        try:
+            maps, network = self._maps(jobs)
+            for group in _grouped(jobs):
+                self._finish(jobs, group, maps, begun, network)
+        except ENGINE_ERRORS as error:
+            self._apart(jobs, error)
+
+    def _maps(self, jobs: Sequence[Job]) -> tuple[list[torch.Tensor], float]:
+        begun = time.monotonic()
+        with torch.inference_mode():
+            maps = self.detector.engine(torch.stack([job.input for job in jobs]))
+        seconds = time.monotonic() - begun
+        lanes = max(1, sum(not each.lone for each in self._workers))
+        latest = seconds / len(jobs) / lanes
+        before = self.seconds_an_image or latest
+        self.seconds_an_image = before + LATEST_SHARE * (latest - before)
+        self._computed(len(jobs), seconds)
+        return maps, seconds
+
+    def _finish(
+        self, jobs: list[Job], group: list[int], maps: list[torch.Tensor], begun: float, network: float
+    ) -> None:
+        """Set the results of the jobs of a group, which have the same settings."""
+        start = time.monotonic()
+        settings = jobs[group[0]].settings
+        if len(group) < len(jobs):
+            maps = [each[group] for each in maps]
+        detector = with_settings(self.detector, settings)
+        found = detector.detections(maps, [jobs[place].placement for place in group])
+        seconds = (time.monotonic() - start) / len(group)
+        for place, detections in zip(group, found, strict=True):
+            kept = detections if len(detections) <= settings.most else detections[: settings.most]
+            job = jobs[place]
+            job.future.set_result(Computed(kept, len(jobs), begun - job.queued, network, seconds))
+
+    def _apart(self, jobs: list[Job], error: BaseException) -> None:
+        """After an error, compute the images that have no result yet one by one; one alone gets the error."""
+        left = [job for job in jobs if not job.future.done()]
+        if len(jobs) > 1:
+            for job in left:
+                self._again(job)
+            return
+        log.error("a batch failed: %s", _first_line(error))
+        for job in left:
+            job.future.set_exception(RefusedError(500, f"the network failed: {_first_line(error)}"))
+
+    def _again(self, job: Job) -> None:
+        begun = time.monotonic()
+        try:
+            maps, network = self._maps([job])
+            self._finish([job], [0], maps, begun, network)
+        except ENGINE_ERRORS as error:
+            self._apart([job], error)
+
+
+def with_settings(detector: Detector, settings: Settings) -> Detector:
+    """Return the same detector with other thresholds; network and engine are shared."""
+    chosen = copy(detector)
+    chosen.score_thresh, chosen.nms_thresh = settings.thresh, settings.nms
+    return chosen
+
+
+def _wanted(job: Job, now: float) -> bool:
+    """Whether somebody still waits for a job; from now on it cannot be cancelled."""
+    if not job.future.set_running_or_notify_cancel():
+        return False
+    if now > job.deadline:
+        job.future.set_exception(RefusedError(504, "the answer would come later than the deadline"))
+        return False
+    return True
+
+
+def _grouped(jobs: Sequence[Job]) -> list[list[int]]:
+    """Return the places of the jobs by their settings."""
+    groups: dict[Settings, list[int]] = {}
+    for place, job in enumerate(jobs):
+        groups.setdefault(job.settings, []).append(place)
+    return list(groups.values())
+
+
+def _whole(network) -> Placement:  # noqa: ANN001
+    size = network.height, network.width
+    return Placement(size, size, size, (0, 0))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,131 @@
+"""Run the application on a socket: signals, idle connections, a clean end."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from yolo.errors import OutputError
+from yolo.serve.limits import Limits
+
+log = logging.getLogger(__name__)
+BACKLOG = 2048  # connections that the system accepts before the service does
+KEEP_ALIVE = 30  # seconds that a connection waits for its next request
+LOOK_AGAIN = 1.0  # seconds between looks at idle connections
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound to an address. Raises OutputError where that is not possible."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        raise OutputError(f"{host}:{port}: {error.strerror or error}") from None
+    return bound
+
+
+def address_of(bound: socket.socket) -> str:
+    """Return the address of a socket as a browser takes it."""
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def run_app(app: FastAPI, bound: socket.socket, limits: Limits, started: Callable[[], None]) -> None:
+    """Answer requests until SIGINT, SIGTERM or SIGHUP, then answer what was accepted. A second Ctrl-C ends at once.
+
+    Args:
+        app: from `make_app`.
+        bound: from `listening_socket`.
+        limits: of connections.
+        started: called when requests are answered.
+    """
+    config = uvicorn.Config(
+        app,
+        http="h11",  # strict about heads that two servers could read in two ways
+        ws="none",
+        loop="auto",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE,
+    )
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    server = uvicorn.Server(config)
+    app.state.stopping = lambda: server.should_exit
+    with _signals(server):
+        asyncio.run(_serve(server, bound, limits, started))
+
+
+async def _serve(server: uvicorn.Server, bound: socket.socket, limits: Limits, started: Callable[[], None]) -> None:
+    serving = asyncio.ensure_future(server.serve([bound]))
+    idle = IdleConnections(limits)
+    told = False
+    while not serving.done():
+        await asyncio.wait({serving}, timeout=LOOK_AGAIN if told else 0.01)
+        if server.started and not told:
+            started()
+            told = True
+        idle.close(server.server_state.connections, time.monotonic())
+    await serving
+
+
+class IdleConnections:
+    """Closes connections that stay without a whole request head, and the idlest where there are too many.
+
+    uvicorn has no limit for the time of a request's head, so that slow senders could hold connections for ever.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._since: dict[Any, tuple[int, float]] = {}  # connection → its last request, since when it is idle
+
+    def close(self, connections: set, now: float) -> None:
+        """Look at the connections of a server once. now: time.monotonic()."""
+        idle = {}
+        for connection in list(connections):
+            cycle = connection.cycle
+            if cycle is not None and not cycle.response_complete:
+                continue
+            request, since = self._since.get(connection, (None, now))
+            idle[connection] = (id(cycle), since if request == id(cycle) else now)
+        self._since = idle
+        longest = sorted(idle, key=lambda each: idle[each][1])
+        surplus = max(0, len(connections) - self._limits.connections)
+        for place, connection in enumerate(longest):
+            if place < surplus or now - idle[connection][1] > self._limits.idle_seconds:
+                connection.transport.abort()
+
+
+@contextmanager
+def _signals(server: uvicorn.Server) -> Iterator[None]:
+    """Handle SIGHUP like SIGTERM, and keep uvicorn from raising again the signal that stopped it: that ended well."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def stop(number: int, _frame: object) -> None:
+        server.handle_exit(number, None)
+        server._captured_signals.clear()  # noqa: SLF001 - no public way
+
+    try:
+        for number in numbers:
+            if before[number] != signal.SIG_IGN:  # as nohup has it
+                signal.signal(number, stop)
+        yield
+    finally:
+        for number, handler in before.items():
+            with contextlib.suppress(ValueError):
+                signal.signal(number, handler)

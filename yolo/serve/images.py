@@ -1,0 +1,78 @@
+"""The bytes of a request → network inputs: kinds of files, limits, decoding, placement."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from yolo.data.image_header import HEAD, parse_header
+from yolo.data.images import decode_image, ignore_remark
+from yolo.detect.detector import Detector
+from yolo.errors import DatasetError, counted
+from yolo.letterbox import Placement
+from yolo.serve.http.multipart import Part
+from yolo.serve.http.refusal import RefusedError
+from yolo.serve.limits import Limits
+
+# How the files begin that are decoded; OpenCV knows more kinds, whose decoders strangers should not reach.
+STARTS = {"JPEG": b"\xff\xd8", "PNG": b"\x89PNG\r\n\x1a\n", "BMP": b"BM", "TIFF": (b"II*\0", b"MM\0*")}
+WEBP = b"RIFF", b"WEBP"  # at 0 and at 8
+KINDS = "JPEG, PNG, BMP, WEBP or TIFF"
+START_OF_SCAN = b"\xff\xda"
+MOST_SCANS = 100  # of a JPEG, each of which costs a pass over all pixels; cameras and libjpeg write at most 10
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """An image of a request.
+
+    name: of its file, None without one. size: (height, width). pixels: uint8 `[H, W, C]` if they are drawn on, else
+    None. input: float32 `[C, H', W']`, for the network. placement: of the image in it.
+    """
+
+    name: str | None
+    size: tuple[int, int]
+    pixels: np.ndarray | None
+    input: Tensor
+    placement: Placement
+
+
+def is_image(content: bytes) -> bool:
+    """Whether bytes begin like a file of one of KINDS."""
+    if content[:4] == WEBP[0]:
+        return content[8:12] == WEBP[1]
+    return any(content.startswith(start) for start in STARTS.values())
+
+
+def prepare_image(part: Part, detector: Detector, limits: Limits, keep_pixels: bool) -> PreparedImage:
+    """Decode an image and make it the network's input.
+
+    Args:
+        part: the bytes of a file.
+        detector: whose network it is for.
+        limits: of pixels.
+        keep_pixels: to draw on them.
+
+    Raises:
+        RefusedError: 413 for too many pixels, 415 for another kind of file, 422 for a damaged one.
+    """
+    name = part.file_name or "the image"
+    if not is_image(part.content):
+        found = counted(len(part.content), "byte")
+        raise RefusedError(415, f"{name}: found {found} that are no {KINDS} file")
+    header = parse_header(part.content[:HEAD]) or parse_header(part.content)
+    if header is None:
+        raise RefusedError(422, f"{name}: found no size in the file, expected a whole {KINDS} file")
+    height, width = header.stored
+    if height * width > limits.pixels:
+        raise RefusedError(413, f"{name}: found {width} x {height} pixels, expected at most {limits.pixels} in all")
+    if header.format == "JPEG" and part.content.count(START_OF_SCAN) > MOST_SCANS:
+        raise RefusedError(422, f"{name}: found a JPEG of more than {MOST_SCANS} scans")
+    try:
+        pixels = decode_image(part.content, name, detector.network.input.channels, ignore_remark)
+        prepared, placement = detector.prepare(pixels)
+    except DatasetError as error:
+        raise RefusedError(422, str(error)) from error
+    except MemoryError as error:
+        raise RefusedError(503, f"{name}: found no memory for {width} x {height} pixels") from error
+    return PreparedImage(part.file_name, pixels.shape[:2], pixels if keep_pixels else None, prepared, placement)

@@ -1,0 +1,114 @@
+"""The networks of a service by their names: Darknet's files or exported ones, each as a detector."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from yolo.cfg import read_classes
+from yolo.deploy.exported import open_network
+from yolo.detect.detector import Detector
+from yolo.errors import CfgError, DatasetError, counted
+from yolo.letterbox import letterboxed
+from yolo.model.network import Network
+from yolo.model.weights import load_weights
+from yolo.named_files import find_names
+
+OF_THE_FILE = "as exported"  # the precision of an exported file
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Where a network of a service is.
+
+    name: in requests. exported: a file of `yolo-darknet export`, or None for a cfg with weights. names: of the classes;
+    None looks for them.
+    """
+
+    name: str
+    exported: Path | None = None
+    cfg: Path | None = None
+    weights: Path | None = None
+    names: Path | None = None
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """How networks are computed, as the options of `yolo-darknet detect` say. Exported files only heed letterbox."""
+
+    engine: str
+    precision: str
+    device: str
+    dialect: str
+    letterbox: bool
+    overrides: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A network of a service. engine and precision: as `/models` tells them."""
+
+    name: str
+    detector: Detector
+    engine: str
+    precision: str
+
+    def description(self) -> dict:
+        """Return what `/models` tells about it."""
+        size = self.detector.network.input
+        return {
+            "name": self.name,
+            "classes": list(self.detector.names),
+            "width": size.width,
+            "height": size.height,
+            "letterbox": self.detector.placement is letterboxed,
+            "engine": self.engine,
+            "precision": self.precision,
+            "thresh": self.detector.score_thresh,
+            "nms": self.detector.nms_thresh,
+        }
+
+
+def open_models(
+    files: Sequence[ModelFiles], options: NetworkOptions, score_thresh: float, nms_thresh: float
+) -> list[ServedModel]:
+    """Read the networks of a service.
+
+    Args:
+        files: of each network; the first one is the default of requests.
+        options: see NetworkOptions.
+        score_thresh, nms_thresh: of requests that give none.
+
+    Raises:
+        CfgError, WeightsError, DatasetError, MissingPackageError, OSError: as reading these files does.
+        CfgError: two networks have the same name.
+    """
+    names = [each.name for each in files]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise CfgError(f"found two models of the name {twice}, expected --model NAME=... with another name")
+    return [_open_model(each, options, (score_thresh, nms_thresh)) for each in files]
+
+
+def _open_model(files: ModelFiles, options: NetworkOptions, thresholds: tuple[float, float]) -> ServedModel:
+    if files.exported is not None:
+        network = open_network(files.exported)
+        names = network.description.names if files.names is None else read_classes(files.names)
+        _check_count(names, network.classes, files.names, files.exported)
+        letterbox = options.letterbox or network.description.letterbox
+        detector = Detector(network, names, *thresholds, letterbox=letterbox, engine=network)
+        return ServedModel(files.name, detector, files.exported.suffix[1:], OF_THE_FILE)
+    network = Network.from_cfg(files.cfg, overrides=dict(options.overrides), dialect=options.dialect)
+    if not network.heads:
+        raise CfgError(f"{files.cfg}: found a classifier, expected a detection head")
+    load_weights(network, files.weights)
+    source = files.names or find_names(files.cfg, files.weights, network.classes)
+    names = read_classes(source)
+    _check_count(names, network.classes, source, files.cfg)
+    letterbox = options.letterbox or network.letterboxed
+    computed = {"engine": options.engine, "precision": options.precision}
+    detector = Detector(network.to(options.device), names, *thresholds, letterbox=letterbox, **computed)
+    return ServedModel(files.name, detector, options.engine, options.precision)
+
+
+def _check_count(names: Sequence[str], classes: int, source: Path | None, model: Path | None) -> None:
+    if len(names) != classes:
+        raise DatasetError(f"{source}: found {counted(len(names), 'name')}, expected {classes} as in {model}")

@@ -1,0 +1,217 @@
+"""The routes that detect: /detect, and DeepStack's /v1/vision."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+from fastapi import FastAPI, Request, Response
+
+from yolo.serve import deepstack
+from yolo.serve.batcher import Settings
+from yolo.serve.detection import (
+    Found,
+    Service,
+    answered,
+    detect_parts,
+    drawn_image,
+    drawn_type,
+    full,
+    json_answer,
+    model_of,
+    settings_of,
+)
+from yolo.serve.http.access import Access, given_key, is_key
+from yolo.serve.http.body import Gone, read_body
+from yolo.serve.http.guard import GONE
+from yolo.serve.http.multipart import Part, read_parts
+from yolo.serve.http.refusal import RefusedError
+from yolo.serve.images import is_image
+from yolo.serve.models import ServedModel
+
+JSON = "application/json"
+LARGE_BODY = 2**20  # bytes from which a form is taken apart outside of the event loop
+Answer = Callable[[Request], Awaitable[Response]]
+
+BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "image/*": {"schema": {"type": "string", "format": "binary"}},
+            "multipart/form-data": {
+                "schema": {"type": "object", "properties": {"image": {"type": "string", "format": "binary"}}}
+            },
+        },
+    }
+}
+PARAMETERS = {
+    "parameters": [
+        {"name": name, "in": "query", "required": False, "schema": {"type": kind}, "description": what}
+        for name, kind, what in (
+            ("model", "string", "name of a network, see /models; the first without it"),
+            ("thresh", "number", "scores must exceed it; .001 to 1"),
+            ("nms", "string", "highest IoU of two boxes of a class, 0 to 1; `off` leaves out NMS"),
+            ("max", "integer", "detections of an image, at most"),
+        )
+    ]
+}
+STATUSES = {
+    400: "a damaged form, no image",
+    401: "no API key, or a wrong one",
+    408: "the body took too long",
+    413: "too many bytes, pixels or images",
+    415: "no image file",
+    422: "a damaged image, a wrong parameter",
+    503: "too many images wait; Retry-After says for how long",
+    504: "the answer would come too late",
+}
+RESPONSES = {status: {"description": text} for status, text in STATUSES.items()}
+
+
+def add_routes(app: FastAPI, service: Service, access: Access) -> None:
+    """Add the routes that detect."""
+
+    @app.post("/detect", summary="Detect in one image or many", responses=RESPONSES, openapi_extra=BODY | PARAMETERS)
+    async def detect(request: Request) -> Response:
+        """The body is the file of an image, or a form of one or more files. The answer is JSON; for one image, the
+        header `Accept: image/jpeg` or `image/png` asks for the image with its boxes."""
+        return await _refused_as_json(_detect(service, request))
+
+    @app.post("/v1/vision/detection", summary="Detect, as DeepStack answers", responses=RESPONSES)
+    async def vision(request: Request) -> Response:
+        """A form with the file `image`, and the fields `min_confidence` (default .4) and `api_key`."""
+        return await _refused_as_deepstack(_vision(service, access, request, request.query_params.get("model")))
+
+    @app.api_route("/v1/vision/custom/list", methods=["GET", "POST"], include_in_schema=False)
+    async def custom_list() -> Response:
+        return Response(deepstack.list_answer(list(service.models)), media_type=JSON)
+
+    @app.post("/v1/vision/custom/{name}", summary="Detect with a network by its name", responses=RESPONSES)
+    async def custom(request: Request, name: str) -> Response:
+        """As /v1/vision/detection."""
+        if name not in service.models:
+            return _deepstack_error(RefusedError(404, "no model of this name"))
+        return await _refused_as_deepstack(_vision(service, access, request, name))
+
+    @app.post("/v1/vision/{other:path}", include_in_schema=False)
+    async def not_activated(other: str) -> Response:
+        line = deepstack.NOT_ACTIVATED.get(other.split("/")[0])
+        return _deepstack_error(RefusedError(403, line) if line else RefusedError(404, "not found"))
+
+
+async def _detect(service: Service, request: Request) -> Response:
+    query = request.query_params
+    model = model_of(service, query.get("model"))
+    settings = settings_of(query, model, service.limits)
+    media_type = drawn_type(request.headers.get("accept", ""))
+
+    async def finish(parts: Sequence[Part], deadline: float) -> Response:
+        found = await detect_parts(service, model, parts, settings, media_type is not None, deadline)
+        if media_type is None:
+            return Response(json_answer(model, found), media_type=JSON)
+        loop = asyncio.get_running_loop()
+        image = await loop.run_in_executor(service.pool, drawn_image, found, model.detector.names, media_type)
+        return Response(image, media_type=media_type)
+
+    def choose(parts: Sequence[Part]) -> list[Part]:
+        files = [part for part in parts if part.file_name is not None or is_image(part.content) or not part.field]
+        if not files or not files[0].content:
+            raise RefusedError(400, "found no image in the body, expected the bytes of a file or a form with files")
+        if len(files) > service.limits.images:
+            raise RefusedError(413, f"found {len(files)} images, expected at most {service.limits.images}")
+        if media_type is not None and len(files) > 1:
+            raise RefusedError(400, f"found {len(files)} images and Accept: {media_type}, expected one image")
+        return files
+
+    return await _with_parts(service, model, request, choose, finish)
+
+
+async def _vision(service: Service, access: Access, request: Request, name: str | None) -> Response:
+    begun = time.monotonic()
+    model = model_of(service, name)
+    settings = settings_of(request.query_params, model, service.limits)
+    by_header = given_key(request.headers)
+    asked: list[Settings] = []
+
+    def choose(parts: Sequence[Part]) -> list[Part]:
+        if not is_key(access, by_header if by_header is not None else deepstack.field_of(parts, "api_key")):
+            raise RefusedError(401, deepstack.WRONG_KEY)
+        image = deepstack.image_of(parts)
+        asked.append(replace(settings, thresh=deepstack.confidence_of(parts)))
+        return [image]
+
+    async def finish(parts: Sequence[Part], deadline: float) -> Response:
+        found = await detect_parts(service, model, parts, asked[0], False, deadline)
+        return Response(_vision_answer(found, model, time.monotonic() - begun), media_type=JSON)
+
+    return await _with_parts(service, model, request, choose, finish)
+
+
+def _vision_answer(found: Found, model: ServedModel, seconds: float) -> bytes:
+    detections = found.computed[0].detections
+    return deepstack.predictions_answer(detections, model.detector.names, found.images[0].size, seconds)
+
+
+async def _with_parts(
+    service: Service,
+    model: ServedModel,
+    request: Request,
+    choose: Callable[[Sequence[Part]], list[Part]],
+    finish: Callable[[Sequence[Part], float], Awaitable[Response]],
+) -> Response:
+    """Read the body of a request, take room for its images, and answer it.
+
+    Args:
+        service: see Service.
+        model: whose speed says how long a refused client should wait.
+        request: the request.
+        choose: which parts are images; raises RefusedError.
+        finish: returns the answer for them until a deadline.
+    """
+    headers = request.headers
+    body = await read_body(request.receive, headers.get("content-length"), service.limits, service.bodies)
+    taken = 0
+    try:
+        deadline = time.monotonic() + service.limits.answer_seconds
+        content_type = headers.get("content-type", "")
+        if len(body) < LARGE_BODY:
+            parts = read_parts(content_type, body, service.limits.images)
+        else:
+            parts = await asyncio.to_thread(read_parts, content_type, body, service.limits.images)
+        files = choose(parts)
+        if not service.room.take(len(files)):
+            raise full(service, model)
+        taken = len(files)
+        return await answered(asyncio.ensure_future(finish(files, deadline)), request.receive, deadline)
+    finally:
+        service.room.give(taken)
+        service.bodies.give(len(body))
+
+
+async def _refused_as_json(answer: Awaitable[Response]) -> Response:
+    try:
+        return await answer
+    except RefusedError as error:
+        return error_response(error)
+    except Gone:
+        return Response(status_code=GONE)
+
+
+async def _refused_as_deepstack(answer: Awaitable[Response]) -> Response:
+    try:
+        return await answer
+    except RefusedError as error:
+        return _deepstack_error(error)
+    except Gone:
+        return Response(status_code=GONE)
+
+
+def error_response(error: RefusedError) -> Response:
+    """Return the answer for a refused request: one line as JSON."""
+    return Response(json.dumps({"error": error.line}), error.status, error.headers, JSON)
+
+
+def _deepstack_error(error: RefusedError) -> Response:
+    status, body = deepstack.error_answer(error)
+    return Response(body, status, error.headers, JSON)
