@@ -65,6 +65,7 @@ class ServedModel:
             "precision": self.precision,
             "thresh": self.detector.score_thresh,
             "nms": self.detector.nms_thresh,
+            "diou_exponent": self.detector.diou_exponent,
         }
 
 
