@@ -117,6 +117,7 @@ def test_an_image_is_shown_with_its_boxes_and_the_sliders_ask_nothing_anew(page,
     slide(browser, "thresh", 5)
     browser.click("[data-class='0']")
     assert rows(browser) == ["square", "square"]
+    assert browser.text("#status") == "photo.png: 2 objects: 2 square"  # read aloud
     assert browser.run("[...document.querySelectorAll('.chip b')].map(e => e.textContent)") == ["2", "2"]
     shown = json.loads(browser.run("at('text').textContent"))
     assert [each["score"] for each in shown["results"][0]["detections"]] == [0.7, 0.1]

@@ -153,18 +153,13 @@ function renderSheet(item) {
   at('sheet').setAttribute('aria-label', item.answer ? `${item.name}, ${summaryOf(item)}` : item.name);
 }
 
-// Chips of the classes that are found at the threshold, or are hidden.
+// Chips of the classes that are found at the threshold, with their counts.
 function renderClasses(item) {
-  const now = new Map(classesOf(likelyOf(item)).map(each => [each.class_id, each]));
-  const chips = classesOf(candidatesOf(item)).filter(each => now.has(each.class_id) || state.hidden.has(each.class_id));
+  const chips = classesOf(likelyOf(item));
   at('classes-card').hidden = chips.length === 0;
-  keepFocus(at('classes'), 'data-class', () => at('classes').replaceChildren(...chips.map(each => {
-    const count = now.has(each.class_id) ? now.get(each.class_id).count : 0;
-    const chip = element('button', { type: 'button', class: 'chip', 'data-class': each.class_id,
-      'aria-pressed': String(!state.hidden.has(each.class_id)) }, [
-      swatchOf(each.class_id), element('bdi', { text: each.label }), element('b', { text: count })]);
-    return chip;
-  })));
+  keepFocus(at('classes'), 'data-class', () => at('classes').replaceChildren(...chips.map(each => element('button', {
+    type: 'button', class: 'chip', 'data-class': each.class_id, 'aria-pressed': String(!state.hidden.has(each.class_id)),
+  }, [swatchOf(each.class_id), element('bdi', { text: each.label }), element('b', { text: each.count })]))));
 }
 
 function swatchOf(label) {

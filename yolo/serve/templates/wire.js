@@ -94,6 +94,12 @@ function problemOf(error, again) {
   return { title: error.title, text: error.message, again: [413, 415].includes(error.kind) ? null : again };
 }
 
+// Show the settings, and say what is seen with them; the camera is too quick to be read aloud.
+function changed() {
+  render();
+  if (state.mode === 'images' && state.current) announce(state.current);
+}
+
 function clearImages() {
   generation.abort();
   generation = new AbortController();
@@ -162,6 +168,7 @@ function readLink() {
 }
 
 function writeLink() {
+  if (!state.model) return;
   const settings = new URLSearchParams({ model: state.model.name, thresh: fixed(state.thresh), nms: fixed(state.nms) });
   history.replaceState(null, '', `#${settings}`);
 }
@@ -365,12 +372,12 @@ at('model').addEventListener('change', () => {
 });
 for (const name of ['thresh', 'nms']) {
   at(name).addEventListener('input', () => { state[name] = Number(at(name).value) / 100; later(); });
-  at(name).addEventListener('change', () => { writeLink(); if (shownItem() && shownItem().answer) say(summaryOf(shownItem())); });
+  at(name).addEventListener('change', () => { writeLink(); changed(); });
 }
 at('reset').addEventListener('click', () => {
   Object.assign(state, { thresh: state.model.thresh, nms: state.model.nms });
   writeLink();
-  render();
+  changed();
   at('thresh').focus();
 });
 at('classes').addEventListener('click', event => {
@@ -378,14 +385,15 @@ at('classes').addEventListener('click', event => {
   if (!chip) return;
   const label = Number(chip.dataset.class);
   if (!state.hidden.delete(label)) state.hidden.add(label);
-  render();
+  changed();
 });
-at('all').addEventListener('click', () => { state.hidden.clear(); render(); });
+at('all').addEventListener('click', () => { state.hidden.clear(); changed(); });
 at('none').addEventListener('click', () => {
   classesOf(candidatesOf(shownItem())).forEach(each => state.hidden.add(each.class_id));
-  render();
+  changed();
 });
 at('found').addEventListener('keydown', moveInList);
+at('found').addEventListener('click', () => at('view').scrollIntoView({ block: 'nearest', behavior: 'smooth' }));
 at('found').addEventListener('pointerover', event => mark(detectionOfRow(event.target)));
 at('found').addEventListener('pointerleave', () => mark(null));
 at('found').addEventListener('focusin', event => mark(detectionOfRow(event.target)));
