@@ -1,8 +1,12 @@
 """yolo.engines: every engine gives the raw maps of PyTorch and leaves the network as it is."""
 
 import copy
+import os
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import openvino
 import pytest
@@ -223,3 +227,28 @@ def test_all_engines_share_one_openvino_core_that_stays(network, monkeypatch):
     for _ in range(2):
         build_engine(network, "openvino", "float32")(torch.rand(1, 3, 32, 32))
     assert len(made) == 1 and openvino_core() is made[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not tell a thread's cores")
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_engines_bind_no_thread_to_cores(network, engine):
+    """Runners of one thread each would be bound to the same core while they compute, and leave the others idle."""
+    maps = build_engine(network, engine)
+    images = torch.rand(1, 3, 256, 256)
+    workers = []
+
+    def compute() -> None:
+        torch.set_num_threads(1)
+        maps(images)
+        workers.append(threading.get_native_id())
+        for _ in range(50):
+            maps(images)
+
+    with ThreadPoolExecutor(1) as pool:
+        computed = pool.submit(compute)
+        found = []
+        while not computed.done():
+            found += map(os.sched_getaffinity, workers)
+            time.sleep(0.001)
+    computed.result()
+    assert len(found) > 5 and all(cores == os.sched_getaffinity(0) for cores in found)

@@ -54,6 +54,7 @@ def openvino_maps(network: Network, precision: str) -> MapsByShape:
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,  # it would bind every runner of few threads, and its caller, to the same cores
         }
         request = core.compile_model(model, "CPU", options).create_infer_request()
         shapes = [tuple(output.shape) for output in model.outputs]
