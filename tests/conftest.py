@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +13,8 @@ import torch
 from yolo.console import run
 
 PROJECT = Path(__file__).resolve().parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSER_PATIENCE = 120  # seconds; it takes two on a quiet machine
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +55,24 @@ def require_tool():
         return path
 
     return require
+
+
+@pytest.fixture
+def opened(tmp_path, require_tool):
+    """opened(path) → the parsed DOM of a page in headless Chromium after its script ran, and its console's lines."""
+    from tests.helpers.report_pages import ParsedPage
+
+    browser = require_tool(*BROWSERS, package="chromium")
+
+    def run_browser(path):
+        done = subprocess.run(
+            [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0",
+             f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", path.as_uri()],
+            capture_output=True, text=True, timeout=BROWSER_PATIENCE, check=True,
+        )  # fmt: skip
+        return ParsedPage(done.stdout), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+    return run_browser
 
 
 @pytest.fixture

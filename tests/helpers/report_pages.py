@@ -19,7 +19,7 @@ ROWS = (
     ReportRow("VOC area mAP", 0.123456789, "area under the curve, IoU > .5"),
     ReportRow("COCO AP", None, "101 recalls"),
 )
-OPEN = {"meta", "link", "img", "br"}  # HTML elements without an end
+OPEN = {"meta", "link", "img", "br", "input"}  # HTML elements without an end
 
 
 class ParsedPage(HTMLParser):

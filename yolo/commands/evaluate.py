@@ -1,4 +1,4 @@
-"""Score a network on the valid list of a Darknet .data file: VOC07 and area mAP, COCO AP.
+"""Score a network on the valid list of a Darknet .data file: VOC07 and area mAP, COCO AP; of a classifier its accuracy.
 
 The ground truth is in the label files; difficult objects are ignored if the .data file has a list of them. Detections
 are made as by Darknet's `detector map`: score above .005, NMS .45, images stretched unless the cfg has letter_box=1.
@@ -8,6 +8,7 @@ example:
 
 --report DIR writes a page for any browser: metrics, curves, the errors that cost most and the images that have them.
 --explain CLASS adds DIR/ap, a page that follows this class from its sorted detections to its average precision.
+Of a classifier: accuracy, confused classes, calibration, and what in the images speaks for a class (LayerCAM).
 --metric all adds the metrics of other scorers for the same boxes, each with its conventions. Under torchrun each
 process detects in a part of the images:
   torchrun --nproc-per-node 2 -m yolo evaluate --metric all --cfg ... --weights ... --data ...
@@ -45,12 +46,16 @@ from yolo.console import (
     stop,
     whole_number,
 )
-from yolo.defaults import COUNTED_THRESH, INT8
+from yolo.defaults import COUNTED_THRESH, DEFAULT_ENGINE, DEFAULT_PRECISION, INT8
 from yolo.errors import CfgError, DatasetError, counted, speed_text
 from yolo.files import refuse_texts_over, write_text
 
 if TYPE_CHECKING:
+    from yolo.cfg import DataFile
+    from yolo.data.class_folders import ClassifiedImage
+    from yolo.detect.classifier import Classifier
     from yolo.distributed import Processes
+    from yolo.model.network import Network
     from yolo.records import Evaluation
 
 METRICS, EVERYTHING = ("voc07", "area", "coco"), "all"
@@ -61,12 +66,88 @@ def main() -> None:
     args = _arguments()
 
     from yolo.distributed import device_of, process_group, processes_of
+    from yolo.model.network import Network
 
     processes = processes_of(os.environ)
+    network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
     with process_group(processes, device_of(processes, args.device)):
-        evaluated = _evaluation(args, processes)
+        if not network.heads:
+            _score_classifier(args, network, processes)
+            return
+        evaluated = _evaluation(args, network, processes)
     if evaluated is not None:
         _print(args, *evaluated)
+
+
+def _score_classifier(args: argparse.Namespace, network: Network, processes: Processes) -> None:
+    """Print the accuracy of a classifier, and write the files that the options ask for."""
+    from yolo.evaluate.accuracy import accuracy_table
+    from yolo.evaluate.analysis.build_report import about_run
+    from yolo.evaluate.analysis.json_records import json_text
+    from yolo.explain.classifier.guesses import accuracy_of, guess_classes
+    from yolo.explain.classifier.page import write_classifier_page
+    from yolo.explain.classifier.report import classifier_report
+
+    data = read_data(args.data)
+    _check_classifier_options(args, data, network.classes)
+    classifier, images = _classifier_and_images(args, data, network, processes)
+    mine = guess_classes(classifier, processes.shard(images), args.batch, args.workers)
+    guesses = processes.gather(mine, len(images))
+    if guesses is None:
+        return
+    names, k = classifier.names, classifier.top
+    print(accuracy_table(accuracy_of(names, images, guesses, k)))
+    if not args.json and not args.report:
+        return
+    now = datetime.now().astimezone()
+    about = about_run(command_line(), args.cfg, args.weights, args.data, now, data.name)
+    report = classifier_report(names, images, guesses, k, about)
+    if args.json:
+        write_text(args.json, json_text(report))
+        print(f"numbers: {args.json}")
+    if args.report:
+        print(f"report: {write_classifier_page(args.report, report, classifier)}")
+
+
+def _check_classifier_options(args: argparse.Namespace, data: DataFile, classes: int) -> None:
+    """Raise CfgError, DatasetError or OutputError for options and data that a classifier cannot be scored with."""
+    from yolo.explain.classifier.report import CLASSIFIER_FILE
+    from yolo.pages.page import check_page_folder
+
+    for option, given in (
+        ("--metric", args.metric), ("--save-results", args.save_results), ("--explain", args.explain),
+        ("--engine", args.engine != DEFAULT_ENGINE), ("--precision", args.precision != DEFAULT_PRECISION),
+    ):  # fmt: skip
+        if given:
+            raise CfgError(f"{args.cfg}: found a classifier, expected a detection head for {option}")
+    if data.valid is None or data.names is None:
+        raise DatasetError(f"{args.data}: expected the keys valid and names (or labels)")
+    check_data_files(data, "names", "labels", "valid")
+    if data.classes != classes:
+        raise DatasetError(f"{args.data}: found classes={data.classes}, expected {classes} as in {args.cfg}")
+    refuse_texts_over([args.json], [args.cfg, args.weights, args.data, data.train, data.valid, data.names, data.labels])
+    if args.report:
+        check_page_folder(args.report, CLASSIFIER_FILE)
+
+
+def _classifier_and_images(
+    args: argparse.Namespace, data: DataFile, network: Network, processes: Processes
+) -> tuple[Classifier, tuple[ClassifiedImage, ...]]:
+    """Return the classifier with its weights, and the usable images of the valid set."""
+    from yolo.data.class_folders import read_class_images, read_class_names
+    from yolo.defaults import TOP_CLASSES
+    from yolo.detect.classifier import Classifier
+    from yolo.distributed import device_of
+    from yolo.explain.classifier.report import unique_names
+    from yolo.model.weights import load_weights
+
+    load_weights(network, args.weights)
+    names = unique_names(read_class_names(data.names, data.classes))
+    labels = read_class_names(data.labels, data.classes)
+    images = read_class_images(data.valid, labels, network.input.channels, args.on_problem == "skip")
+    top = min(data.top or TOP_CLASSES, len(names))
+    letterbox = args.letterbox or args.dialect == "pjreddie"
+    return Classifier(network.to(device_of(processes, args.device)), names, top, letterbox), images
 
 
 def _print(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) -> None:
@@ -121,7 +202,9 @@ def _print(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) 
         print(f"explained: {page}")
 
 
-def _evaluation(args: argparse.Namespace, processes: Processes) -> tuple[Evaluation, list[Path]] | None:
+def _evaluation(
+    args: argparse.Namespace, network: Network, processes: Processes
+) -> tuple[Evaluation, list[Path]] | None:
     """Detect in this process's part of the images.
 
     Return the evaluation of all images and their files on rank 0, None on other ranks.
@@ -132,7 +215,6 @@ def _evaluation(args: argparse.Namespace, processes: Processes) -> tuple[Evaluat
     from yolo.evaluate.evaluator import detections_of, evaluation_of
     from yolo.evaluate.html.report_page import REPORT_FILE
     from yolo.evaluate.metrics.darknet import MAP_NMS_THRESH, MAP_SCORE_THRESH
-    from yolo.model.network import Network
     from yolo.model.weights import load_weights
     from yolo.pages.page import check_page_folder
 
@@ -151,9 +233,6 @@ def _evaluation(args: argparse.Namespace, processes: Processes) -> tuple[Evaluat
 
         class_number(args.explain, names)
         check_page_folder(args.report / AP_FOLDER, NUMBERS_FILE)
-    network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
-    if not network.heads:
-        raise CfgError(f"{args.cfg}: found a classifier, expected a detection head")
     load_weights(network, args.weights)
     if not network.classes == data.classes == len(names):
         found = f"classes={data.classes} and {counted(len(names), 'name')}"

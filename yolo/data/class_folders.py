@@ -1,25 +1,29 @@
 """Read a classifier's data set, folders or a list: images with their classes, and problems."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from yolo.cfg import locate
+from yolo.cfg import locate, read_names
 from yolo.console import progress
-from yolo.data.check import readable_size
+from yolo.data.check import problem_lines, readable_size
 from yolo.data.parallel import in_threads
 from yolo.defaults import IMAGE_ENDINGS
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, counted
 from yolo.formats.label_files import list_lines
 from yolo.records import Problem
+
+log = logging.getLogger(__name__)
 
 UNKNOWN_FOLDER = "folder that is no class"
 STRAY_FILE = "file that is no image of a class"
 NO_CLASS = "path without a class"
 SEVERAL_CLASSES = "path with several classes"
 UNSEEN_CLASS = "class without an image"
+HARMLESS = (STRAY_FILE, UNSEEN_CLASS)  # these problems are logged, but stop no run
 SHOWN_CLASSES = 5  # in a message
 
 
@@ -71,6 +75,48 @@ def read_classified(path: str | Path, names: Sequence[str], channels: int = 3) -
         if count == 0
     ]
     return Classified(tuple(images), (*problems, *broken, *unseen))
+
+
+def read_class_names(path: Path, classes: int) -> list[str]:
+    """Return the first `classes` names of a list; Darknet's list for ImageNet has more. Raises DatasetError if it is
+    shorter."""
+    names = read_names(path)
+    if len(names) < classes:
+        raise DatasetError(f"{path}: found {counted(len(names), 'name')}, expected at least {classes}")
+    return names[:classes]
+
+
+def read_class_images(
+    path: Path, labels: Sequence[str], channels: int, skip_problems: bool
+) -> tuple[ClassifiedImage, ...]:
+    """Return the usable images of a data set. Log their number and the problems of the others.
+
+    Args:
+        path: the folder or list, as for `read_classified`.
+        labels: names of the classes.
+        channels: of the network input.
+        skip_problems: leave images with problems out instead of stopping.
+
+    Raises:
+        DatasetError: no image is usable, or one has a problem and `skip_problems` is false.
+    """
+    images, problems = read_classified(path, labels, channels)
+    counts = images_per_class(images, len(labels))
+    log.info(
+        "%s: %s of %s, %d to %d a class",
+        path, counted(len(images), "image"), counted(len(labels), "class"), min(counts), max(counts),
+    )  # fmt: skip
+    for line in problem_lines(problems):
+        log.warning("%s", line)
+    serious = [problem for problem in problems if problem.kind not in HARMLESS]
+    if serious and not skip_problems:
+        raise DatasetError(
+            f"{path}: found {counted(len(serious), 'problem')}, the first: {serious[0].message}; "
+            "correct them, or leave these images out with --on-problem skip"
+        )
+    if not images:
+        raise DatasetError(f"{path}: found no usable image")
+    return images
 
 
 def images_per_class(images: Iterable[ClassifiedImage], classes: int) -> list[int]:

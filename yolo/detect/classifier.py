@@ -83,13 +83,17 @@ class Classifier:
         return center_crop(image, center_placement(image.shape[:2], size))
 
     @torch.inference_mode()
-    def rank(self, images: Tensor) -> list[Ranking]:
-        """Rank the classes of prepared images `[B, C, H, W]`; of equal ones the first class is best (utils.c top_k)."""
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Return the probabilities of prepared images `[B, C, H, W]`: float32 `[B, classes]`, on the CPU."""
         device = next((each.device for each in self.network.parameters()), images.device)
         probabilities = self.network.classify(self.network(images.to(device))).float().cpu()
         if self.tree is not None and self.network.dialect == "pjreddie":
             probabilities = probabilities * self.tree.leaf
-        values, labels = torch.sort(probabilities, dim=1, descending=True, stable=True)
+        return probabilities
+
+    def rank(self, images: Tensor) -> list[Ranking]:
+        """Rank the classes of prepared images `[B, C, H, W]`; of equal ones the first class is best (utils.c top_k)."""
+        values, labels = torch.sort(self.probabilities(images), dim=1, descending=True, stable=True)
         best = zip(labels[:, : self.top], values[:, : self.top], strict=True)
         return [Ranking(*each) for each in best]
 

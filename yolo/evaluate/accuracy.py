@@ -1,6 +1,6 @@
 """Top-1 and top-k accuracy of a classifier on a data set, for each class."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -88,14 +88,9 @@ def classifier_accuracy(
     Raises:
         DatasetError: an image cannot be read any more, or is too elongated for a crop.
     """
-    network = classifier.network.eval()
-    size = network.input.height, network.input.width
-    dataset = ViewedImages(images, size, network.input.channels, classifier.letterbox)
-    join = partial(joined_in_worker, default_collate)
-    loader = DataLoader(dataset, batch, num_workers=workers, collate_fn=join, worker_init_fn=start_worker)
     classes = len(classifier.names)
     counts = np.zeros((3, classes), np.int64)
-    for inputs, labels in progress(prepared(loader), "scoring", len(loader)):
+    for inputs, labels in viewed_batches(classifier, images, batch, workers):
         ranked = torch.stack([ranking.labels for ranking in classifier.rank(inputs)])
         correct = ranked == labels[:, None]
         for row, chosen in zip(
@@ -104,6 +99,18 @@ def classifier_accuracy(
         ):  # fmt: skip
             row += np.bincount(labels[chosen].numpy(), minlength=classes)
     return Accuracy(tuple(classifier.names), min(classifier.top, classes), *counts)
+
+
+def viewed_batches(
+    classifier: Classifier, images: Sequence[ClassifiedImage], batch: int, workers: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (network inputs `[B, C, H, W]`, classes int64 `[B]`) of images, in order; arguments as above."""
+    network = classifier.network.eval()
+    size = network.input.height, network.input.width
+    dataset = ViewedImages(images, size, network.input.channels, classifier.letterbox)
+    join = partial(joined_in_worker, default_collate)
+    loader = DataLoader(dataset, batch, num_workers=workers, collate_fn=join, worker_init_fn=start_worker)
+    yield from progress(prepared(loader), "scoring", len(loader))
 
 
 def accuracy_table(accuracy: Accuracy) -> str:

@@ -3,40 +3,19 @@
 Needs Debian's package `chromium` or another Chromium; nothing is fetched.
 """
 
-import subprocess
 from dataclasses import replace
 
-import pytest
-
-from tests.helpers.report_pages import ABOUT, ROWS, ParsedPage, scene_of
+from tests.helpers.report_pages import ABOUT, ROWS, scene_of
 from tests.helpers.tiny_data import FOUR_IMAGES
 from yolo.evaluate.analysis.build_report import build_report
 from yolo.evaluate.analysis.compare import compare
 from yolo.evaluate.html.compare_page import write_comparison
 from yolo.evaluate.html.report_page import write_report
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PATIENCE = 120  # seconds; it takes two on a quiet machine
 HOSTILE = (
     "</title><script>document.title='taken'</script>",
     "\"'><img src=x onerror=\"document.title='taken'\">",
 )
-
-
-@pytest.fixture
-def opened(tmp_path, require_tool):
-    """opened(path) → the parsed DOM, and the lines of the console."""
-    browser = require_tool(*BROWSERS, package="chromium")
-
-    def run(path):
-        done = subprocess.run(
-            [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0",
-             f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", path.as_uri()],
-            capture_output=True, text=True, timeout=PATIENCE, check=True,
-        )  # fmt: skip
-        return ParsedPage(done.stdout), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-
-    return run
 
 
 def test_the_browser_reports_an_error_of_a_script(opened, tmp_path):

@@ -1,6 +1,5 @@
 """Set up the training of a classifier: its data sets, loss, batches and validation."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,22 +8,15 @@ from pathlib import Path
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from yolo.cfg import DataFile, check_data_files, override, read_cfg, read_names
+from yolo.cfg import DataFile, check_data_files, override, read_cfg
 from yolo.data.augment.classifier import classifier_settings
-from yolo.data.check import problem_lines
-from yolo.data.class_folders import (
-    STRAY_FILE,
-    UNSEEN_CLASS,
-    ClassifiedImage,
-    images_per_class,
-    read_classified,
-)
+from yolo.data.class_folders import ClassifiedImage, read_class_images, read_class_names
 from yolo.data.classifier_dataset import ClassificationImages, collate_classified
 from yolo.data.dataset import StepSampler, training_loader
 from yolo.defaults import TOP_CLASSES
 from yolo.detect.classifier import Classifier
 from yolo.distributed import Processes, ShardedSampler
-from yolo.errors import DatasetError, counted
+from yolo.errors import DatasetError
 from yolo.evaluate.accuracy import Accuracy, accuracy_table, classifier_accuracy
 from yolo.model.network import Network
 from yolo.train.checkpoint import Progress
@@ -32,9 +24,6 @@ from yolo.train.losses.classification import ClassificationLoss, ClassificationL
 from yolo.train.multiscale import Stage, input_sizes
 from yolo.train.setup.options import Options, Output
 from yolo.train.validation import Scores, Task, Validation, steps_between_scores
-
-log = logging.getLogger(__name__)
-HARMLESS = (STRAY_FILE, UNSEEN_CLASS)  # these problems are logged, but do not stop the run
 
 
 @dataclass(frozen=True)
@@ -109,10 +98,10 @@ def read_classification_data(network: Network, data: DataFile, cfg: Path, skip_p
     if data.classes != network.classes:
         expected = f"{network.classes} as in {cfg}"
         raise DatasetError(f"{data.path}: found classes={data.classes}, expected {expected}")
-    names, labels = (_read_names(file, data.classes) for file in (data.names, data.labels))
+    names, labels = (read_class_names(file, data.classes) for file in (data.names, data.labels))
     channels = network.input.channels
-    train = _read_images(data.train, labels, channels, skip_problems)
-    valid = _read_images(data.valid, labels, channels, skip_problems) if data.valid else None
+    train = read_class_images(data.train, labels, channels, skip_problems)
+    valid = read_class_images(data.valid, labels, channels, skip_problems) if data.valid else None
     return ClassificationData(names, train, valid, min(data.top or TOP_CLASSES, len(names)))
 
 
@@ -195,32 +184,3 @@ def _batches(
     )
     shard = ShardedSampler(sampler, mini_batch, processes)
     return training_loader(images, shard, collate_classified, workers, pin=pin)
-
-
-def _read_names(path: Path, classes: int) -> list[str]:
-    """Read the first `classes` names of a list; Darknet's list for ImageNet has more."""
-    names = read_names(path)
-    if len(names) < classes:
-        raise DatasetError(f"{path}: found {counted(len(names), 'name')}, expected at least {classes}")
-    return names[:classes]
-
-
-def _read_images(path: Path, labels: Sequence[str], channels: int, skip_problems: bool) -> tuple[ClassifiedImage, ...]:
-    """Return the usable images. Log their number and the problems of the others."""
-    images, problems = read_classified(path, labels, channels)
-    counts = images_per_class(images, len(labels))
-    log.info(
-        "%s: %s of %s, %d to %d a class",
-        path, counted(len(images), "image"), counted(len(labels), "class"), min(counts), max(counts),
-    )  # fmt: skip
-    for line in problem_lines(problems):
-        log.warning("%s", line)
-    serious = [problem for problem in problems if problem.kind not in HARMLESS]
-    if serious and not skip_problems:
-        raise DatasetError(
-            f"{path}: found {counted(len(serious), 'problem')}, the first: {serious[0].message}; "
-            "correct them, or leave these images out with --on-problem skip"
-        )
-    if not images:
-        raise DatasetError(f"{path}: found no usable image")
-    return images
