@@ -110,7 +110,9 @@ class DetectionLoss:
         self.dialect = DIALECTS[dialect]
         self.box_gradient = box_gradient
         self.heads = [network.layers[index] for index in network.heads]
-        self.head_terms = [HEAD_TERMS[network.kinds[index]] for index in network.heads]
+        self.layers = tuple(network.heads)  # their numbers
+        self.kinds = tuple(network.kinds[index] for index in network.heads)
+        self.head_terms = [HEAD_TERMS[kind] for kind in self.kinds]
         self.settings = network.head_settings if head_settings is None else tuple(head_settings)
         self.class_map = class_map
 

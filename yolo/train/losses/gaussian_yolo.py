@@ -157,7 +157,7 @@ def _likelihood_gradient(head: YoloHead, positive: PositiveBoxes, sigmas: Tensor
         mean = torch.cat((center, raw[:, 2:]), dim=1).requires_grad_()
         sigma = torch.sigmoid(sigmas.detach()).requires_grad_()
         likelihoods = small_box_weight(positive)[:, None] * negative_log_likelihood(mean, sigma, target)
-    gradients = torch.autograd.grad(likelihoods.sum(), (mean, sigma))
+        gradients = torch.autograd.grad(likelihoods.sum(), (mean, sigma))
     return likelihoods.detach(), *gradients
 
 

@@ -115,11 +115,25 @@ def region_terms(
 def _positive_cells(head: RegionHead, settings: RegionSettings, boxes: Tensor, targets: Targets) -> Tensor:
     """Return the cell of each target, int64 `[M]` into the flattened `[B, A, H, W]`.
 
-    Of the anchors at the center of the target, the one whose predicted shape has the largest IoU with the target is
-    responsible; with bias_match the anchor's own shape is compared. Of equally good ones the first is taken. A center
-    on the right or bottom border belongs to the last cell. boxes: predicted, `[B, A, H, W, 4]` cxcywh.
+    Of the anchors at the center of the target, the one with the largest `region_overlaps` is responsible, of equally
+    good ones the first. boxes: predicted, `[B, A, H, W, 4]` cxcywh.
     """
     _, anchors, height, width, _ = boxes.shape
+    overlaps, column, row = region_overlaps(head, settings, boxes, targets)
+    best = overlaps.sort(dim=1, descending=True, stable=True).indices[:, 0]
+    image_and_anchor = targets.image_index * anchors + best
+    return (image_and_anchor * height + row) * width + column
+
+
+def region_overlaps(
+    head: RegionHead, settings: RegionSettings, boxes: Tensor, targets: Targets
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the IoU of each target's shape with that of each anchor `[M, A]`, and the column and row of its place.
+
+    It is the shape that is predicted at this place, or with bias_match the anchor's own. A center on the right or
+    bottom border belongs to the last place. boxes: predicted, `[B, A, H, W, 4]` cxcywh.
+    """
+    _, _, height, width, _ = boxes.shape
     size = torch.tensor([width, height], device=boxes.device)
     column, row = torch.minimum((targets.boxes[:, :2] * size).long(), size - 1).unbind(dim=-1)
     if settings.bias_match:
@@ -128,9 +142,7 @@ def _positive_cells(head: RegionHead, settings: RegionSettings, boxes: Tensor, t
         shapes = boxes[targets.image_index, :, row, column, 2:]  # [M, A, 2]
     target_shapes = targets.boxes[:, None, 2:]
     centered = (torch.cat((-shape, shape), dim=-1) / 2 for shape in (shapes, target_shapes))
-    best = paired_iou(*centered).sort(dim=1, descending=True, stable=True).indices[:, 0]
-    image_and_anchor = targets.image_index * anchors + best
-    return (image_and_anchor * height + row) * width + column
+    return paired_iou(*centered), column, row
 
 
 def _box_loss(

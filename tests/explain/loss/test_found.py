@@ -1,0 +1,43 @@
+"""yolo.explain.loss.found: what becomes of an object, one scene for each answer."""
+
+import pytest
+import torch
+
+from tests.helpers.golden import targets_of
+from yolo.detect.postprocess import postprocess
+from yolo.explain.loss.found import BELOW, DETECTED, INEXACT, NO_BOX, OTHER_CLASS, SUPPRESSED, TAKEN, findings
+from yolo.records import Predictions
+
+OBJECT = (0.5, 0.5, 0.4, 0.4)
+NEAR = (0.55, 0.5, 0.4, 0.4)  # IoU 7/9
+HALF = (0.7, 0.5, 0.4, 0.4)  # IoU 1/3
+CASES = [
+    (DETECTED, [(NEAR, 0.9, (0.1, 0.8))], 0.72, 7 / 9),
+    (BELOW, [(NEAR, 0.2, (0.1, 0.8)), (HALF, 0.3, (0.1, 0.8))], 0.16, 7 / 9),
+    (NO_BOX, [((0.2, 0.2, 0.2, 0.2), 0.9, (0.0, 0.9))], 0.81, 0.0),
+    (INEXACT, [(HALF, 0.9, (0.0, 0.9)), (NEAR, 0.1, (0.1, 0.9))], 0.81, 1 / 3),
+    (OTHER_CLASS, [(NEAR, 0.9, (0.9, 0.1))], 0.81, 7 / 9),
+    # a better box with an IoU of .45 with the nearer one, and of .23 with the object
+    (SUPPRESSED, [((0.75, 0.5, 0.4, 0.4), 1.0, (0.0, 0.9)), ((0.6, 0.5, 0.4, 0.4), 0.9, (0.0, 0.9))], 0.81, 0.6),
+]
+
+
+@pytest.mark.parametrize(("kind", "boxes", "score", "iou"), CASES, ids=[case[0] for case in CASES])
+def test_each_answer(kind, boxes, score, iou):
+    found = answers(boxes, [(0, 1, *OBJECT)])
+    assert found[0].kind == kind
+    assert (found[0].score, found[0].iou) == pytest.approx((score, iou), abs=1e-6)
+    assert found[0].label == (0 if kind == OTHER_CLASS else None)
+
+
+def test_a_detection_finds_one_object():
+    found = answers([(OBJECT, 0.9, (0.0, 0.9))], [(0, 1, *OBJECT), (0, 1, *NEAR)])
+    assert [each.kind for each in found] == [DETECTED, TAKEN]
+    assert found[0].objectness == pytest.approx(0.9)
+
+
+def answers(boxes, rows):
+    corners, objectness, class_probs = zip(*boxes, strict=True)
+    predictions = Predictions(*(torch.tensor(part) for part in (corners, objectness, class_probs)))
+    detections = postprocess(*predictions, score_thresh=0.25, nms_thresh=0.45)
+    return findings(predictions, detections, targets_of(rows), 0.25)

@@ -1,0 +1,106 @@
+"""What the detector makes of each object of the ground truth: detected, or why not."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from yolo.boxes import cxcywh_to_xyxy, paired_iou
+from yolo.records import Detections, Predictions, Targets
+
+MATCHING_IOU = 0.5  # VOC's: a detection with a larger IoU finds an object
+DETECTED = "detected"
+TAKEN = "one detection for two"  # its detection is that of another object
+OTHER_CLASS = "other class"
+INEXACT = "inexact box"
+SUPPRESSED = "suppressed"
+BELOW = "below the threshold"
+NO_BOX = "no box"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of an object. kind: one of the constants above.
+
+    score: of the box that came nearest to detecting it, objectness x class probability; objectness: of this box. iou:
+    with the object. label: the class that was detected instead, else None.
+    """
+
+    kind: str
+    score: float
+    objectness: float
+    iou: float
+    label: int | None = None
+
+
+def findings(predictions: Predictions, detections: Detections, targets: Targets, score_thresh: float) -> list[Finding]:
+    """Return what became of each target of one image.
+
+    Detections find objects as VOC counts them: from the highest score down, each takes the object of its class with
+    which it has the largest IoU, if this is at least MATCHING_IOU and the object is not taken.
+
+    Args:
+        predictions: `[P, 4]`, `[P]`, `[P, classes]`, before the threshold.
+        detections: after threshold and NMS; boxes in the frame of the predictions.
+        targets: of the image, in the same frame.
+        score_thresh: of the detections.
+    """
+    objects = cxcywh_to_xyxy(targets.boxes)
+    taken_by = _matches(detections, objects, targets.labels)
+    ious = paired_iou(cxcywh_to_xyxy(predictions.boxes)[:, None], objects[None])  # [P, M]
+    kept = paired_iou(detections.boxes[:, None], objects[None])  # [N, M]
+    found = []
+    for target, label in enumerate(targets.labels.tolist()):
+        if target in taken_by:
+            place = taken_by[target]
+            score, iou = float(detections.scores[place]), float(kept[place, target])
+            found.append(Finding(DETECTED, score, _objectness(predictions, detections.boxes[place]), iou))
+        else:
+            found.append(_missed(predictions, ious[:, target], detections, kept[:, target], label, score_thresh))
+    return found
+
+
+def _matches(detections: Detections, objects: Tensor, labels: Tensor) -> dict[int, int]:
+    """Return target → detection."""
+    taken: dict[int, int] = {}
+    for place, (box, label) in enumerate(zip(detections.boxes, detections.labels.tolist(), strict=True)):
+        same = torch.nonzero(labels == label)[:, 0]
+        if not len(same):
+            continue
+        ious = paired_iou(box[None], objects[same])
+        best = int(same[ious.argmax()])
+        if float(ious.max()) >= MATCHING_IOU and best not in taken:
+            taken[best] = place
+    return taken
+
+
+def _missed(
+    predictions: Predictions, ious: Tensor, detections: Detections, kept: Tensor, label: int, score_thresh: float
+) -> Finding:
+    """Explain why an object was not detected. ious: of all predictions `[P]`; kept: of the detections `[N]`."""
+    scores = predictions.objectness * (
+        predictions.class_probs[:, label] if label < predictions.class_probs.shape[1] else 0.0
+    )
+    fits, same = ious >= MATCHING_IOU, detections.labels == label
+    best = int(torch.where(fits, scores, -1.0).argmax()) if fits.any() else int(ious.argmax())
+    near = float(scores[best]), float(predictions.objectness[best]), float(ious[best])
+    fitting = kept >= MATCHING_IOU
+    if (fitting & same).any():
+        return Finding(TAKEN, *near)
+    if fitting.any():
+        place = int(torch.where(fitting, detections.scores, -1.0).argmax())
+        score, iou = float(detections.scores[place]), float(kept[place])
+        return Finding(OTHER_CLASS, score, near[1], iou, int(detections.labels[place]))
+    touching = same & (kept > MATCHING_IOU / 2)
+    if touching.any():
+        place = int(torch.where(touching, kept, -1.0).argmax())
+        return Finding(INEXACT, float(detections.scores[place]), near[1], float(kept[place]))
+    if not fits.any():
+        return Finding(NO_BOX, *near)
+    return Finding(SUPPRESSED if near[0] > score_thresh else BELOW, *near)
+
+
+def _objectness(predictions: Predictions, box: Tensor) -> float:
+    """Return the objectness of the prediction that became a detection with this box."""
+    distance = (cxcywh_to_xyxy(predictions.boxes) - box).abs().sum(dim=1)
+    return float(predictions.objectness[distance.argmin()])

@@ -1,0 +1,95 @@
+"""The loss of each image of a batch, by part, and the loss of each object in it: sums of the terms of DetectionLoss.
+
+A cell of several objects has one objectness and one class term, which are shared equally among its pairs, so that the
+losses of the objects and of what belongs to no object add up to the loss of the image.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from yolo.train.losses.head_loss import HeadTerms
+
+
+@dataclass(frozen=True)
+class PairLosses:
+    """The losses of the K pairs of a head, float64 `[K]` each: box, objectness and classes. All but box are shares."""
+
+    box: Tensor
+    objectness: Tensor
+    classification: Tensor
+
+
+@dataclass(frozen=True)
+class BatchParts:
+    """The losses of B images and of the M targets in them, over all heads; float64.
+
+    Of images `[B]`: box; objectness_object: of responsible cells; objectness_background: of all others;
+    classification; largest_background: the largest objectness term of one cell that is not responsible.
+    Of targets `[M]`: target_box, target_objectness, target_classification: sums over the cells that are responsible for
+    it; cells: how many these are.
+    """
+
+    box: Tensor
+    objectness_object: Tensor
+    objectness_background: Tensor
+    classification: Tensor
+    largest_background: Tensor
+    target_box: Tensor
+    target_objectness: Tensor
+    target_classification: Tensor
+    cells: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """The loss of each image, `[B]`."""
+        return self.box + self.objectness_object + self.objectness_background + self.classification
+
+
+def pair_losses(terms: HeadTerms) -> PairLosses:
+    """Return the losses of the pairs of a head."""
+    count = terms.objectness.numel()
+    pairs_of_cell = torch.bincount(terms.cell_index, minlength=count)
+    share = 1 / pairs_of_cell[terms.cell_index].double()
+    classes = _by_cell(terms.class_cells, terms.classification, count)
+    return PairLosses(
+        box=terms.box.detach().double(),
+        objectness=share * terms.objectness.detach().double()[terms.cell_index],
+        classification=share * classes[terms.cell_index],
+    )
+
+
+def background_terms(terms: HeadTerms) -> Tensor:
+    """Return the objectness terms of the cells that are not responsible, float64 `[N]`; 0 for the others."""
+    return terms.objectness.detach().double().index_fill(0, terms.positive, 0.0)
+
+
+def batch_parts(heads: Sequence[HeadTerms], targets: int) -> BatchParts:
+    """Add up the terms of the heads. targets: how many the batch has."""
+    images = heads[0].shape[0]
+    per_image = {name: torch.zeros(images, dtype=torch.float64) for name in ("box", "object", "background", "class")}
+    largest = torch.zeros(images, dtype=torch.float64)
+    per_target = {name: torch.zeros(targets, dtype=torch.float64) for name in ("box", "objectness", "class", "cells")}
+    for terms in heads:
+        cells = len(terms.objectness) // images
+        pairs, background = pair_losses(terms), background_terms(terms).view(images, -1)
+        objectness = terms.objectness.detach().double()
+        per_image["box"].index_add_(0, terms.cell_index // cells, pairs.box)
+        if len(terms.priors):
+            per_image["box"] += terms.priors.detach().double().view(images, -1).sum(dim=1)
+        per_image["object"].index_add_(0, terms.positive // cells, objectness[terms.positive])
+        per_image["background"] += background.sum(dim=1)
+        per_image["class"].index_add_(0, terms.class_cells // cells, terms.classification.detach().double())
+        largest = torch.maximum(largest, background.amax(dim=1))
+        per_target["box"].index_add_(0, terms.target_index, pairs.box)
+        per_target["objectness"].index_add_(0, terms.target_index, pairs.objectness)
+        per_target["class"].index_add_(0, terms.target_index, pairs.classification)
+        per_target["cells"].index_add_(0, terms.target_index, torch.ones_like(pairs.box))
+    return BatchParts(*per_image.values(), largest, *per_target.values())
+
+
+def _by_cell(cells: Tensor, values: Tensor, count: int) -> Tensor:
+    """Add up values `[V]` of cells int64 `[V]` that may repeat → float64 `[count]`."""
+    return torch.zeros(count, dtype=torch.float64).index_add_(0, cells, values.detach().double())
