@@ -41,5 +41,7 @@ def test_the_answer_is_what_the_detector_finds(client, detector, image):
         result["detections"], expected.boxes.tolist(), expected.scores.tolist(), expected.labels.tolist(), strict=True
     ):
         assert (row["class_id"], row["label"]) == (label, NAMES[label])
-        assert row["score"] == pytest.approx(score, abs=1e-5) and row["box"] == pytest.approx(box, abs=0.006)
+        assert row["score"] == pytest.approx(score, abs=1e-5) and row["box"] == pytest.approx(
+            box, abs=1e-4
+        )  # enough for NMS by the client
     assert set(answer["time_ms"]) == {"queue", "decode", "network", "postprocess"}

@@ -32,6 +32,7 @@ DRAWN = {"image/jpeg": ".jpg", "image/png": ".png"}
 DRAWN_QUALITY = 90  # of a JPEG with boxes
 LONGEST_WAIT = 60  # seconds of Retry-After
 MILLISECONDS = 1000
+BOX_DIGITS = 4  # with 2, a client's own NMS kept other boxes than ours at 12 of 4,554 settings; with 4 at none
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,12 @@ def rows(detections: Detections, names: Sequence[str]) -> list[dict]:
         detections = detections[finite]
     columns = detections.labels.tolist(), detections.scores.tolist(), detections.boxes.tolist()
     return [
-        {"label": names[label], "class_id": label, "score": round(score, 5), "box": [round(side, 2) for side in box]}
+        {
+            "label": names[label],
+            "class_id": label,
+            "score": round(score, 5),
+            "box": [round(side, BOX_DIGITS) for side in box],
+        }
         for label, score, box in zip(*columns, strict=True)
     ]
 

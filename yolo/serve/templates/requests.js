@@ -6,6 +6,7 @@ const MOST_BOXES = 2000;
 const TRIES = 6;
 const LONGEST_WAIT = 10;  // seconds between two tries
 const LONGEST_MESSAGE = 400;
+const MEGABYTE = 2 ** 20;  // as the service counts
 
 class ServiceError extends Error {
   constructor(title, text, kind) {
@@ -96,6 +97,6 @@ async function detectIn(blob, model, signal, busy) {
 }
 
 function bytesText(count) {
-  if (count < 1e6) return `${Math.max(1, Math.round(count / 1000))} kB`;
-  return `${(count / 1e6).toFixed(count < 1e7 ? 1 : 0)} MB`;
+  if (count < MEGABYTE) return `${Math.max(1, Math.round(count / 1024))} kB`;
+  return `${Number((count / MEGABYTE).toFixed(1))} MB`;
 }

@@ -81,6 +81,7 @@ async function detectItem(item) {
   } catch (error) {
     if (signal.aborted) return;
     item.busy = false;
+    if (error instanceof ServiceError) error.message = error.message.replace(/^the image: /, `${item.name}: `);
     item.problem = problemOf(error, () => { item.problem = null; work(); choose(item); });
     if (item === state.current) announce(item);
     if (error.kind === 401) askForKey();
