@@ -19,7 +19,8 @@ MEMORY_FORMATS = ("channels_last", "contiguous")  # order of the values of image
 LAYOUT_NAMES = (
     "raw", "yolo", "opencv", "ultralytics", "frigate", "yolov5", "deepstream", "hank", "nms", "tensorrt",
 )  # fmt: skip
-DEFAULT_LAYOUT = "yolo"
+DEFAULT_LAYOUT = "yolo"  # of a detector
+CLASSIFIER_LAYOUT = "probs"  # of a classifier, and of no detector
 OPSETS = range(12, 19)  # of ONNX, that an exported file may have
 EMA_DECAY = 0.9998  # weight of the old value in the average, after the first updates
 ENGINES = ("torch", "compile", "onnxruntime", "openvino", "opencv")  # what can compute a network

@@ -167,3 +167,23 @@ def test_names_are_found_beside_the_model_and_inputs_are_kept(call, case):
         before = (case / name).read_bytes()
         one_line(call(*MODEL, "red.png", "--json", name), f"{name}: found ")
         assert (case / name).read_bytes() == before
+
+
+@pytest.mark.parametrize(("options", "expected"), [((), RED_MIDDLE), (("--letterbox",), RED_WHOLE)])
+def test_an_exported_classifier_runs_alone(call, call_tool, load_tool, case, options, expected):
+    code, out, _ = call_tool(load_tool("export"), *MODEL[:-2], *options, "--out", "m.onnx")
+    assert code == 0 and "m.onnx: layout probs" in out and "probabilities [1, 2]: class probabilities" in out
+    for file in ("m.cfg", "m.weights", "m.names"):
+        (case / file).unlink()
+    assert call("--model", "m.onnx", "red.png") == (0, f"red.png:\n{expected}", "")
+    if options:
+        assert call("--model", "m.onnx", "red.png", "--crop") == (0, f"red.png:\n{RED_MIDDLE}", "")
+
+
+def test_a_model_stands_alone(call, case):
+    bad_option(call("--model", "m.onnx", "--cfg", "m.cfg", "red.png"), "--model: expected no --cfg")
+    bad_option(call("--model", "m.onnx", "--dialect", "pjreddie", "red.png"), "--model: expected no --dialect")
+    _, _, err = call("red.png")
+    assert "required: --cfg, --weights (or --model)" in err
+    (case / "m.onnx").write_bytes(b"nothing")
+    one_line(call("--model", "m.onnx", "red.png"), "m.onnx")

@@ -16,10 +16,11 @@ from yolo.defaults import LAYOUT_NAMES
 from yolo.deploy import export as export_module
 from yolo.deploy.check import check_batches, largest_difference, nms_difference
 from yolo.deploy.export import ExportOptions, export_network
-from yolo.deploy.exported import open_network
+from yolo.deploy.exported import open_classifier, open_network
 from yolo.deploy.file_kinds import ENDINGS, open_file
 from yolo.deploy.layouts import choose_layout
 from yolo.deploy.metadata import describe_files, read_description
+from yolo.detect.classifier import Classifier
 from yolo.detect.detector import Detector
 from yolo.engines.onnx_file import onnx_metadata, open_onnx, run_onnx
 from yolo.errors import CfgError, ExportError, WeightsError
@@ -134,6 +135,25 @@ def test_a_classifier_is_exported_with_its_probabilities(tmp_path, kind):
     torch.testing.assert_close(found.sum(dim=1), torch.ones(3))
     with pytest.raises(WeightsError, match="a.onnx: found a classifier, expected a detector"):
         open_network(tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize("layout", ["probs", "yolo", "ultralytics", "opencv"])
+@pytest.mark.parametrize("batch", [None, 2])
+def test_an_exported_classifier_ranks_as_the_network(tmp_path, layout, batch):
+    network = network_of(CLASSIFIERS["softmax_alone"])
+    export_network(network, list("abcde"), tmp_path / "a.onnx", options(layout, batch=batch), {})
+    exported = open_classifier(tmp_path / "a.onnx")
+    images = torch.rand(3, 3, 16, 24)
+    found, expected = (Classifier(each, "abcde").rank(images) for each in (exported, network))
+    for one, other in zip(found, expected, strict=True):
+        assert one.labels.tolist() == other.labels.tolist()
+        torch.testing.assert_close(one.probabilities, other.probabilities, atol=1e-6, rtol=0)
+    export_network(network, list("abcde"), tmp_path / "raw.onnx", options("raw"), {})
+    with pytest.raises(WeightsError, match="raw.onnx: found layout raw, what enters the softmax; expected --for probs"):
+        open_classifier(tmp_path / "raw.onnx")
+    write(network_of(HEADS["yolo"]), tmp_path / "d.onnx")
+    with pytest.raises(WeightsError, match="d.onnx: found a detector, expected a classifier"):
+        open_classifier(tmp_path / "d.onnx")
 
 
 def test_the_metadata_say_what_a_program_needs(tmp_path):

@@ -151,12 +151,14 @@ def test_a_classifier_gives_probabilities(kind):
     assert torch.equal(logits, raw[0])
     scale = 2 if kind == "softmax_alone" else 1
     expected = torch.softmax(logits.flatten(1) / scale, dim=1)
-    for name in ("yolo", "ultralytics", "opencv"):
+    for name in ("probs", "yolo", "ultralytics", "opencv"):
         _, (found,) = outputs_of(network, name, images)
         assert found.shape == ((2, 5, 1, 1) if name == "opencv" else (2, 5))
         torch.testing.assert_close(found.flatten(1), expected)
     name = {"softmax": "identity_4", "softmax_alone": "softmax_3"}[kind]
     assert choose_layout("opencv", network, one_image=True, score_thresh=0, nms_thresh=0).output_names == (name,)
+    with pytest.raises(CfgError, match="found layout probs and a detector"):
+        choose_layout("probs", network_of(HEADS["yolo"]), one_image=True, score_thresh=0, nms_thresh=0)
     for other in set(LAYOUTS) - set(CLASSIFIER_LAYOUTS):
         with pytest.raises(CfgError, match=f"found layout {other} and a classifier"):
             choose_layout(other, network, one_image=True, score_thresh=0, nms_thresh=0)

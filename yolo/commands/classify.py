@@ -1,8 +1,12 @@
 """Classify images: print the likeliest classes of each as Darknet does, write them as json (--json).
 
+--model runs a file of `yolo-darknet export`, which holds the names and how images are placed.
+
 example, as pjreddie's `darknet classifier predict imagenet1k.data darknet19.cfg darknet19.weights dog.jpg`:
   yolo-darknet classify --cfg darknet19 --weights weights/darknet19.weights \\
       --names imagenet.shortnames.list --dialect pjreddie dog.jpg
+an exported one:
+  yolo-darknet classify --model darknet19.onnx dog.jpg
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from yolo.console import (
     progress,
     whole_number,
 )
-from yolo.defaults import TOP_CLASSES
+from yolo.defaults import DIALECT_NAMES, TOP_CLASSES
 from yolo.errors import CfgError, DatasetError, counted
 from yolo.files import refuse_texts_over, write_text
 from yolo.named_files import find_names
@@ -43,8 +47,9 @@ def main() -> None:
     for path in args.picture:
         if not path.exists():
             raise DatasetError(f"{path}: no such file")
-    refuse_texts_over([args.json], [args.cfg, args.weights, args.names, *args.picture])
-    classifier = _classifier(args)
+    given = [path for path in (args.cfg, args.weights, args.names, args.model) if path is not None]
+    refuse_texts_over([args.json], [*given, *args.picture])
+    classifier = _classifier(args) if args.model is None else _exported_classifier(args)
     classified, rankings, faults = [], [], []
     for path in progress(args.picture, "classifying", len(args.picture)):
         try:
@@ -92,6 +97,33 @@ def _classifier(args: argparse.Namespace) -> Classifier:
     return Classifier(network.to(args.device), names, args.top, letterbox)
 
 
+def _exported_classifier(args: argparse.Namespace) -> Classifier:
+    """Return the classifier of a file of `yolo-darknet export`: its names and its input are in the file."""
+    from yolo.deploy.exported import open_classifier
+    from yolo.detect.classifier import Classifier
+
+    network = open_classifier(args.model)
+    names = network.description.names if args.names is None else read_names(args.names)
+    if len(names) < network.classes:
+        expected = f"{network.classes} as in {args.model}"
+        raise DatasetError(f"{args.names}: found {counted(len(names), 'name')}, expected {expected}")
+    letterbox = args.letterbox or (network.description.letterbox and not args.crop)
+    return Classifier(network, names[: network.classes], args.top, letterbox)
+
+
+def _check_network_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Stop unless there is one network: --cfg and --weights, or --model."""
+    network = {"--cfg": args.cfg, "--weights": args.weights}
+    if args.model is None:
+        if missing := [option for option, value in network.items() if value is None]:
+            parser.error(f"the following arguments are required: {', '.join(missing)} (or --model)")
+        return
+    given = [option for option, value in network.items() if value is not None] + ["--set"] * bool(args.overrides)
+    given += ["--dialect"] * (args.dialect != DIALECT_NAMES[0])
+    if given:
+        parser.error(f"argument --model: expected no {' or '.join(given)}: the file is a whole network")
+
+
 def _ranking(path: Path, classifier: Classifier) -> Ranking:
     """The classes of an image file. Raises DatasetError, OSError."""
     from yolo.data.images import read_image
@@ -127,8 +159,9 @@ def _arguments() -> argparse.Namespace:
     parser = command_parser(__doc__)
     add = parser.add_argument
     add("picture", nargs="+", type=Path, metavar="IMAGE", help="image files")
-    add_cfg_option(parser)
-    add_weights_option(parser)
+    add_cfg_option(parser, required=False)
+    add_weights_option(parser, required=False)
+    add("--model", type=Path, metavar="FILE", help="a file of `yolo-darknet export`, instead of --cfg and --weights")
     add_names_option(parser, required=False)
     add(
         "--top", type=whole_number(1), default=TOP_CLASSES, metavar="N",
@@ -145,4 +178,6 @@ def _arguments() -> argparse.Namespace:
     add_max_pixels_option(parser)
     add_set_option(parser)
     add_device_option(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    _check_network_options(parser, args)
+    return args

@@ -1,8 +1,9 @@
 """Write a network as ONNX, OpenVINO IR, .pt2 or TorchScript for another program, and check what the file computes.
 
 --for names the reader, which decides what the outputs are (docs/deploy.md): raw, yolo, opencv, ultralytics, frigate,
-yolov5, deepstream, hank, nms, tensorrt. The ending of --out decides the kind of file: .onnx, .xml, .pt2, .torchscript.
-The file is run on other images than the exporter saw; one that differs from PyTorch is not kept.
+yolov5, deepstream, hank, nms, tensorrt; probs for classifiers. The ending of --out decides the kind of file: .onnx,
+.xml, .pt2, .torchscript. The file is run on other images than the exporter saw; one that differs from PyTorch is not
+kept.
 
 --precision int8 --calibrate LIST quantizes: ONNX with QuantizeLinear and DequantizeLinear, or OpenVINO IR. --data
 scores the file before and after. While int8 loses more AP than --max-drop, its most sensitive layers go back to
@@ -33,7 +34,7 @@ from yolo.console import (
     fraction,
     new_file,
 )
-from yolo.defaults import DEFAULT_LAYOUT, INT8, LAYOUT_NAMES, NMS_THRESH, OPSETS, SCORE_THRESH
+from yolo.defaults import CLASSIFIER_LAYOUT, DEFAULT_LAYOUT, INT8, LAYOUT_NAMES, NMS_THRESH, OPSETS, SCORE_THRESH
 from yolo.errors import DatasetError, counted
 from yolo.named_files import find_names
 
@@ -62,7 +63,7 @@ def main() -> None:
     names = _names(args, network)
     letterbox = args.letterbox or network.letterboxed
     options = ExportOptions(
-        layout=args.layout,
+        layout=args.layout or (DEFAULT_LAYOUT if network.heads else CLASSIFIER_LAYOUT),
         precision=args.precision,
         batch=args.batch,
         opset=args.opset,
@@ -135,7 +136,8 @@ def _names_beside(args: argparse.Namespace, classes: int) -> Path | None:
 def _print(args: argparse.Namespace, network: Network, result: ExportResult) -> None:
     kind = f", opset {args.opset}" if args.out.suffix == ".onnx" else ""
     print(f"{args.out}: layout {result.layout.name}, {args.precision}{kind}, {result.bytes / 2**20:.1f} MiB")
-    place = "letterboxed" if args.letterbox or network.letterboxed else "stretched"
+    other = "stretched" if network.heads else "the center, its smaller side as long as the input is wide"
+    place = "letterboxed" if args.letterbox or network.letterboxed else other
     color = "RGB, " if network.input.channels == 3 else ""
     shape = _shape((args.batch, network.input.channels, network.input.height, network.input.width), args)
     print(f"  input   images {shape} float32: {color}0..1, {place}")
@@ -177,8 +179,8 @@ def _arguments() -> argparse.Namespace:
     add_names_option(parser, required=False)
     add("--out", type=new_file, required=True, metavar="FILE", help="F.onnx, F.xml, F.pt2 or F.torchscript")
     add(
-        "--for", dest="layout", choices=LAYOUT_NAMES, default=DEFAULT_LAYOUT,
-        help=f"who reads the file; default {DEFAULT_LAYOUT}",
+        "--for", dest="layout", choices=(*LAYOUT_NAMES, CLASSIFIER_LAYOUT),
+        help=f"who reads the file; default {DEFAULT_LAYOUT}, of a classifier {CLASSIFIER_LAYOUT}",
     )  # fmt: skip
     add("--precision", choices=PRECISIONS, default="float32", help="of the weights in the file; default float32")
     add(

@@ -1,13 +1,15 @@
 """An exported file in the place of a network, for a `Detector`: names, input and decoding come from its metadata."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from yolo.defaults import CLASSIFIER_LAYOUT
 from yolo.deploy.file_kinds import open_file
+from yolo.deploy.layouts import RAW
 from yolo.deploy.metadata import FileDescription, read_description
 from yolo.deploy.readers import read_outputs
 from yolo.errors import WeightsError
@@ -47,11 +49,7 @@ class ExportedNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return boxes, objectness and class probabilities, see Predictions."""
-        size = self.description.batch
-        if size is None or size == len(images):
-            return list(self._predict(images))
-        parts = [self._predict(_filled(group, size)) for group in images.split(size)]
-        return [_concatenated(tensors)[: len(images)] for tensors in zip(*parts, strict=True)]
+        return _in_batches(images, self.description.batch, self._predict)
 
     def decode(self, raw: list[Tensor]) -> Predictions:
         """Return what `forward` returned as Predictions."""
@@ -59,6 +57,29 @@ class ExportedNetwork(nn.Module):
 
     def _predict(self, images: Tensor) -> Predictions:
         return read_outputs(self.description, self.run(images), len(images))
+
+
+class ExportedClassifier(nn.Module):
+    """What a Classifier uses of a Network, computed by an exported file on the CPU. Attributes: as above."""
+
+    def __init__(self, description: FileDescription, run: Callable[[Tensor], list[Tensor]]) -> None:
+        super().__init__()
+        height, width = description.size
+        self.description = description
+        self.input = InputSettings(height, width, description.channels, description.letterbox)
+        self.heads = ()
+        self.classes = len(description.names)
+        self.tree = None
+        self.dialect = description.dialect
+        self.run = run
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return [probabilities `[B, classes]`]."""
+        return _in_batches(images, self.description.batch, self.run)
+
+    def classify(self, raw: list[Tensor]) -> Tensor:
+        """Return what `forward` returned."""
+        return raw[0].flatten(1)
 
 
 def open_network(path: Path) -> ExportedNetwork:
@@ -72,8 +93,33 @@ def open_network(path: Path) -> ExportedNetwork:
     opened = open_file(path)
     description = read_description(path, opened.metadata)
     if description.classifier:
-        raise WeightsError(f"{path}: found a classifier, expected a detector")
+        raise WeightsError(f"{path}: found a classifier, expected a detector; use yolo-darknet classify --model")
     return ExportedNetwork(description, opened.run)
+
+
+def open_classifier(path: Path) -> ExportedClassifier:
+    """Return the classifier in an exported file.
+
+    Raises:
+        MissingPackageError: The package that runs it is not installed.
+        OSError: It cannot be read.
+        WeightsError: It is damaged, of another program, a detector, or holds no probabilities.
+    """
+    opened = open_file(path)
+    description = read_description(path, opened.metadata)
+    if not description.classifier:
+        raise WeightsError(f"{path}: found a detector, expected a classifier; use yolo-darknet detect --model")
+    if description.layout == RAW:
+        raise WeightsError(f"{path}: found layout raw, what enters the softmax; expected --for {CLASSIFIER_LAYOUT}")
+    return ExportedClassifier(description, opened.run)
+
+
+def _in_batches(images: Tensor, size: int | None, run: Callable[[Tensor], Sequence[Tensor]]) -> list[Tensor]:
+    """Return what `run` returns for images, a batch of `size` at a time (None: of any size)."""
+    if size is None or size == len(images):
+        return list(run(images))
+    parts = [run(_filled(group, size)) for group in images.split(size)]
+    return [_concatenated(tensors)[: len(images)] for tensors in zip(*parts, strict=True)]
 
 
 def _filled(images: Tensor, size: int) -> Tensor:

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from yolo.boxes import cxcywh_to_xyxy
+from yolo.defaults import CLASSIFIER_LAYOUT
 from yolo.deploy.in_graph_nms import final_boxes
+from yolo.detect.classifier import class_probabilities
 from yolo.errors import CfgError
 from yolo.model.class_tree import best_class_one_hot
 from yolo.model.heads.region import RegionHead
@@ -20,7 +22,7 @@ from yolo.model.heads.yolov1 import YoloV1Head
 from yolo.model.network import Network
 from yolo.records import Predictions
 
-RAW, OPENCV, DEEPSTREAM, NMS = "raw", "opencv", "deepstream", "nms"
+RAW, OPENCV, DEEPSTREAM, NMS, PROBS = "raw", "opencv", "deepstream", "nms", CLASSIFIER_LAYOUT
 OPENCV_YOLO_THRESH = 0.2  # OpenCV 4's darknet importer: default of `thresh` of a [yolo]
 
 Outputs = tuple[Tensor, ...]
@@ -73,10 +75,12 @@ def choose_layout(name: str, network: Network, *, one_image: bool, score_thresh:
     Raises:
         CfgError: The layout does not exist, or not for this network.
     """
-    if name not in LAYOUTS:
+    if name not in (*LAYOUTS, PROBS):
         raise CfgError(f"found layout {name!r}, expected one of {', '.join(LAYOUTS)}")
     if not network.heads:
         return _classifier_layout(name, network)
+    if name == PROBS:
+        raise CfgError(f"found layout {name} and a detector, expected one of {', '.join(LAYOUTS)}")
     if name == OPENCV:
         return _opencv_layout(network, one_image)
     if name == RAW:
@@ -177,7 +181,7 @@ LAYOUTS: dict[str, tuple[Arrange, tuple[str, ...], tuple[str, ...]]] = {
     ),
     "tensorrt": (_pixel_corners, ("boxes", "scores"), ("x1, y1, x2, y2; input pixels", "class scores")),
 }
-CLASSIFIER_LAYOUTS = (RAW, "yolo", OPENCV, "ultralytics")
+CLASSIFIER_LAYOUTS = (PROBS, RAW, "yolo", OPENCV, "ultralytics")
 
 
 def _classifier_layout(name: str, network: Network) -> Layout:
@@ -189,11 +193,11 @@ def _classifier_layout(name: str, network: Network) -> Layout:
     if name == OPENCV:
         return Layout(name, _opencv_classes, (_opencv_name(network),), ("class probabilities",))
     names = ("output0",) if name == "ultralytics" else ("probabilities",)
-    return Layout(name, lambda network, raw: (network.classify(raw),), names, ("class probabilities",))
+    return Layout(name, lambda network, raw: (class_probabilities(network, raw),), names, ("class probabilities",))
 
 
 def _opencv_classes(network: Network, raw: list[Tensor]) -> Outputs:
-    return (network.classify(raw)[..., None, None],)
+    return (class_probabilities(network, raw)[..., None, None],)
 
 
 def _opencv_name(network: Network) -> str:

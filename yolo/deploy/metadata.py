@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from yolo.defaults import LAYOUT_NAMES
+from yolo.defaults import CLASSIFIER_LAYOUT, LAYOUT_NAMES
 from yolo.errors import WeightsError, shorten
 from yolo.files import escaped_text
 from yolo.model.heads.region import RegionHead
@@ -25,6 +25,7 @@ from yolo.model.network import Network
 
 PRODUCER = "yolo-darknet"
 DYNAMIC = "dynamic"
+LETTERBOX = "letterbox"
 READ_BYTES = 2**20  # of a file at a time
 
 
@@ -35,7 +36,7 @@ class FileDescription:
     layout: name of the output layout. names: of the classes. classifier: whether the outputs are class probabilities.
     size: (height, width) of the input. channels: of the input. batch: its batch size, None for any. letterbox:
     whether images keep their aspect ratio. nms_kind, beta_nms: of the last head. heads: constructor arguments of the
-    heads, with `kind` and `layer`.
+    heads, with `kind` and `layer`. dialect: the Darknet that the network follows.
     """
 
     layout: str
@@ -48,6 +49,7 @@ class FileDescription:
     nms_kind: str
     beta_nms: float
     heads: tuple[dict[str, Any], ...]
+    dialect: str = "alexeyab"
 
 
 def describe(network: Network, layout: str, names: Sequence[str], batch: int | None, letterbox: bool) -> dict[str, str]:
@@ -73,7 +75,7 @@ def describe(network: Network, layout: str, names: Sequence[str], batch: int | N
         "channels": str(network.input.channels),
         "color": "RGB, 0..1" if network.input.channels == 3 else "0..1",
         "batch": DYNAMIC if batch is None else str(batch),
-        "resize": "letterbox" if letterbox else "stretch",
+        "resize": LETTERBOX if letterbox else "stretch" if heads else "crop",
         "dialect": network.dialect,
     }
     if heads:
@@ -107,7 +109,7 @@ def read_description(path: str | Path, metadata: Mapping[str, str]) -> FileDescr
     if not metadata.get("producer", "").startswith(PRODUCER):
         raise WeightsError(f"{path}: found no metadata of {PRODUCER}, expected a file of `{PRODUCER} export`")
     try:
-        if metadata["layout"] not in LAYOUT_NAMES:
+        if metadata["layout"] not in (*LAYOUT_NAMES, CLASSIFIER_LAYOUT):
             raise ValueError(f"layout {metadata['layout']}")
         height, width = ast.literal_eval(metadata["imgsz"])
         names = ast.literal_eval(metadata["names"])
@@ -119,10 +121,11 @@ def read_description(path: str | Path, metadata: Mapping[str, str]) -> FileDescr
             size=(int(height), int(width)),
             channels=int(metadata["channels"]),
             batch=None if metadata["batch"] == DYNAMIC else int(metadata["batch"]),
-            letterbox=metadata["resize"] == "letterbox",
+            letterbox=metadata["resize"] == LETTERBOX,
             nms_kind=kind["kind"],
             beta_nms=float(kind["beta"]),
             heads=tuple(json.loads(metadata.get("heads", "[]"))),
+            dialect=metadata["dialect"],
         )
     except (KeyError, ValueError, SyntaxError, TypeError) as error:
         raise WeightsError(f"{path}: found damaged metadata: {shorten(repr(error))}") from error

@@ -86,16 +86,24 @@ class Classifier:
     def probabilities(self, images: Tensor) -> Tensor:
         """Return the probabilities of prepared images `[B, C, H, W]`: float32 `[B, classes]`, on the CPU."""
         device = next((each.device for each in self.network.parameters()), images.device)
-        probabilities = self.network.classify(self.network(images.to(device))).float().cpu()
-        if self.tree is not None and self.network.dialect == "pjreddie":
-            probabilities = probabilities * self.tree.leaf
-        return probabilities
+        return class_probabilities(self.network, self.network(images.to(device))).float().cpu()
 
     def rank(self, images: Tensor) -> list[Ranking]:
         """Rank the classes of prepared images `[B, C, H, W]`; of equal ones the first class is best (utils.c top_k)."""
         values, labels = torch.sort(self.probabilities(images), dim=1, descending=True, stable=True)
         best = zip(labels[:, : self.top], values[:, : self.top], strict=True)
         return [Ranking(*each) for each in best]
+
+
+def class_probabilities(network: Network, raw: list[Tensor]) -> Tensor:
+    """Return the probabilities `[B, classes]` that are ranked, from the output of `network(images)`.
+
+    pjreddie's Darknet ranks only the leaves of a class hierarchy; the others get 0.
+    """
+    probabilities = network.classify(raw)
+    if network.tree is not None and network.dialect == "pjreddie":
+        probabilities = probabilities * network.tree.leaf.to(probabilities.device)
+    return probabilities
 
 
 def center_placement(image: tuple[int, int], network: tuple[int, int]) -> Placement:
