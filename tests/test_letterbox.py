@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.helpers import slow_core
-from yolo.letterbox import Placement, letterboxed, place, resize, resized_pixels, stretched, to_image
+from yolo.letterbox import Placement, batch_of, letterboxed, place, resize, resized_pixels, stretched, to_image
 
 
 def test_a_stretched_image_fills_the_input():
@@ -95,3 +95,20 @@ def test_large_images_are_resized_as_small_ones_are(size, monkeypatch):
     found = resized_pixels(image, size)
     assert found.shape == whole.shape and found.is_contiguous()
     torch.testing.assert_close(found, whole, rtol=0, atol=3e-7)
+
+
+@pytest.mark.parametrize("placed", [stretched, letterboxed])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_batch_keeps_the_layout_that_placed_images_have(placed, count):
+    image = np.random.default_rng(2).integers(0, 256, (20, 31, 3), dtype=np.uint8)
+    inputs = [place(each, placed((20, 31), (16, 16))) for each in (image, image[::-1], 255 - image)][:count]
+    batch = batch_of(inputs)
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(batch, torch.stack(inputs))
+    assert (batch.data_ptr() == inputs[0].data_ptr()) == (count == 1)
+
+
+def test_a_batch_of_images_channel_after_channel_stays_so():
+    inputs = list(torch.rand(2, 3, 4, 5))
+    batch = batch_of(inputs)
+    assert batch.is_contiguous() and torch.equal(batch, torch.stack(inputs))

@@ -3,6 +3,7 @@
 As Darknet does it: AlexeyAB image.c resize_image and letterbox_image, yolo_layer.c correct_yolo_boxes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,14 +46,28 @@ def letterboxed(image: tuple[int, int], network: tuple[int, int]) -> Placement:
 
 
 def place(image: np.ndarray, placement: Placement) -> Tensor:
-    """Return the network input for a uint8 image `[H, W, C]`: float32 `[C, H', W']`, 0..1."""
+    """Return the network input for a uint8 image `[H, W, C]`: float32 `[C, H', W']`, 0..1.
+
+    Its values may lie in memory as those of the image do, channels last; `batch_of` keeps them so.
+    """
     content = resized_pixels(image, placement.content)
     if placement.content == placement.network:
         return content
     top, left = placement.offset
     bottom = placement.network[0] - placement.content[0] - top
     right = placement.network[1] - placement.content[1] - left
-    return F.pad(content, (left, right, top, bottom), value=LETTERBOX_GRAY)
+    return F.pad(batch_of([content]), (left, right, top, bottom), value=LETTERBOX_GRAY)[0]
+
+
+def batch_of(images: Sequence[Tensor]) -> Tensor:
+    """Network inputs `[C, H, W]` → `[B, C, H, W]` in the memory layout of the first; a single one is not copied.
+
+    PyTorch takes a tensor for channels last by its strides, which `image[None]` and torch.stack do not keep.
+    """
+    if not images[0].permute(1, 2, 0).is_contiguous():
+        return torch.stack(tuple(images))
+    rows = [image.permute(1, 2, 0) for image in images]
+    return (rows[0][None] if len(rows) == 1 else torch.stack(rows)).permute(0, 3, 1, 2)
 
 
 def resized_pixels(image: np.ndarray, size: tuple[int, int]) -> Tensor:
@@ -61,8 +76,8 @@ def resized_pixels(image: np.ndarray, size: tuple[int, int]) -> Tensor:
     Of a large image only the pixels that are used become float32: all of them would take 12 bytes a pixel and more.
     """
     if image.shape[0] * image.shape[1] <= FEW_PIXELS or image.shape[:2] == tuple(size):
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
-        return resize(pixels.float().div_(MAX_PIXEL), size)
+        pixels = torch.from_numpy(image.astype(np.float32, order="C")).permute(2, 0, 1)
+        return resize(pixels, size).div_(MAX_PIXEL)
     upper, lower, down = _neighbors(image.shape[0], size[0])
     left, right, across = _neighbors(image.shape[1], size[1])
     down = down[:, None]
@@ -94,7 +109,7 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if tuple(image.shape[-2:]) == tuple(size):
         return image
-    return F.interpolate(image[None], size, mode="bilinear", align_corners=True)[0]
+    return F.interpolate(batch_of([image]), size, mode="bilinear", align_corners=True)[0]
 
 
 def to_image(boxes: Tensor, placement: Placement) -> Tensor:

@@ -252,3 +252,15 @@ def test_engines_bind_no_thread_to_cores(network, engine):
             time.sleep(0.001)
     computed.result()
     assert len(found) > 5 and all(cores == os.sched_getaffinity(0) for cores in found)
+
+
+def test_recorded_calls_give_the_same_maps_to_the_last_bit_in_every_thread(network, monkeypatch):
+    monkeypatch.setattr("yolo.engines.pytorch.TRACED_AFTER", 3)
+    maps = build_engine(network, "torch")
+    batches = [torch.rand(1, 3, 32, 32), torch.rand(2, 3, 64, 32)]
+    expected = [maps(batch) for batch in batches]
+    with ThreadPoolExecutor(2) as pool:
+        for batch, raw in [*zip(batches, expected, strict=True)] * 4:
+            for found in pool.map(maps, [batch, batch]):
+                assert all(torch.equal(*pair) for pair in zip(found, raw, strict=True))
+    assert set(maps._traced) == {tuple(batch.shape) for batch in batches}

@@ -22,7 +22,7 @@ from yolo.detect.inputs import image_pixels
 from yolo.detect.outputs.parts import objects_type
 from yolo.errors import DatasetError
 from yolo.extras import import_extra
-from yolo.letterbox import Placement
+from yolo.letterbox import Placement, batch_of
 from yolo.model.network import Network
 from yolo.model.weights import load_weights
 from yolo.named_files import given_or_shipped
@@ -107,7 +107,7 @@ class BatchDetector:
         found = iter(())
         if good:
             inputs, placements = zip(*good, strict=True)
-            found = iter(zip(self._detector.detect(torch.stack(inputs), placements), placements, strict=True))
+            found = iter(zip(self._detector.detect(batch_of(inputs), placements), placements, strict=True))
         rows = [_error(each) if isinstance(each, str) else self._row(*next(found)) for each in prepared]
         kept = {name: values for name, values in batch.items() if name not in (*HEAVY, "objects", "error")}
         return self._table(kept, rows)

@@ -12,7 +12,7 @@ from yolo.detect.inputs import ImageLike, image_pixels
 from yolo.detect.postprocess import diou_exponent_of, on_cpu, postprocess
 from yolo.engines.build import Engine, build_engine
 from yolo.errors import counted
-from yolo.letterbox import Placement, letterboxed, place, stretched, to_image
+from yolo.letterbox import Placement, batch_of, letterboxed, place, stretched, to_image
 from yolo.model.class_tree import best_class_one_hot
 from yolo.model.heads.yolo import YoloHead
 from yolo.model.network import Network
@@ -95,7 +95,7 @@ class Detector:
                 image_pixels(image, self.network.input.channels, color) for image in images[start : start + LIST_BATCH]
             )
             inputs, placements = zip(*map(self.prepare, pixels), strict=True)
-            found += self.detect(torch.stack(inputs), placements)
+            found += self.detect(batch_of(inputs), placements)
         return found
 
     def prepare(self, image: np.ndarray) -> tuple[Tensor, Placement]:

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import ceil, sqrt
+from math import ceil, inf, sqrt
 
 import cv2
 import numpy as np
@@ -273,11 +273,16 @@ def place_of(tag: Tag, size: tuple[int, int], taken: ndarray, image: ndarray) ->
     width, height = size
     x1, y1, x2, y2 = tag.box
     last_x, last_y = image.shape[1] - width, image.shape[0] - height
-    spots = []
+    best, least = (0, 0), inf
     for right, bottom, up in tag.places:
         x, y = x2 - width if right else x1, (y2 if bottom else y1) - height * up
-        spots.append((min(max(x, 0), last_x), min(max(y, 0), last_y)))
-    return min(spots, key=lambda spot: _overlap((*spot, spot[0] + width, spot[1] + height), taken))
+        x, y = min(max(x, 0), last_x), min(max(y, 0), last_y)
+        overlap = _overlap((x, y, x + width, y + height), taken)
+        if overlap < least:
+            best, least = (x, y), overlap
+        if not overlap:
+            break
+    return best
 
 
 def _texts_and_colors(labels: Iterable[int], names: Sequence[str]) -> tuple[list[str], list[Color]]:

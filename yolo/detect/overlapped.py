@@ -14,7 +14,7 @@ from yolo.detect.outputs.result import Result
 from yolo.detect.pipeline import ahead, in_flight
 from yolo.detect.sources.frame import Fault, SourceFrame
 from yolo.detect.views import ViewPlan, detect_views
-from yolo.letterbox import Placement
+from yolo.letterbox import Placement, batch_of
 
 READ_AHEAD = 4  # batches that wait for the network
 MOST_FLIGHTS = 4  # batches in the network at the same time; each needs memory for its maps
@@ -82,7 +82,7 @@ def _detected(detector: Detector, group: list[Prepared] | Fault) -> list[Result 
     if isinstance(group, Fault):
         return [group]
     frames, images, placements = zip(*group, strict=True)
-    found = detector.detect(torch.stack(images), placements)
+    found = detector.detect(batch_of(images), placements)
     return list(map(Result, frames, found))
 
 

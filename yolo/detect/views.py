@@ -145,7 +145,7 @@ def _detect_group(detector: Detector, image: np.ndarray, views: Sequence[ImageVi
         part = part[:, ::-1] if view.mirrored else part
         placements.append(detector.placement(part.shape[:2], size))
         prepared.append(geometry.place(part, placements[-1]))
-    found = detector.detect(torch.stack(prepared), placements)
+    found = detector.detect(geometry.batch_of(prepared), placements)
     return [_in_image(each, view) for each, view in zip(found, views, strict=True)]
 
 

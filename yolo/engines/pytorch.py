@@ -1,22 +1,29 @@
 """The engine `torch`: PyTorch's own kernels on a folded copy of the network, without a compiler.
 
 Maps are stored channels last, which oneDNN's convolutions read without reordering, and activations overwrite the map
-of their convolution. docs/log.md has the gain of each over all recorded networks.
+of their convolution. After TRACED_AFTER batches of a shape, PyTorch runs the recorded calls (torch.jit) in place of
+Python, with the same kernels and results. docs/log.md has the gain of each.
 """
+
+import warnings
+from collections import Counter
+from threading import Lock
 
 import torch
 from torch import Tensor, nn
 
 from yolo.engines.fold import folded
 from yolo.engines.precision import DTYPES
+from yolo.engines.shapes import Engine, Shape
 from yolo.model.layers.convolution import Convolutional, SharedConvolutional
 from yolo.model.network import Network
 
 IN_PLACE = (nn.LeakyReLU, nn.ReLU, nn.ReLU6, nn.SiLU, nn.Mish, nn.ELU, nn.SELU, nn.Hardtanh)
+TRACED_AFTER = 100  # batches: recording takes up to a second, which so many batches save when threads share Python
 
 
 class TorchMaps:
-    """`maps(images)` computes the raw maps of a network with PyTorch.
+    """`maps(images)` computes the raw maps of a network with PyTorch, in several threads at the same time if wanted.
 
     Args:
         network: Not changed; later changes of it have no effect here.
@@ -27,12 +34,24 @@ class TorchMaps:
         self.network = prepared_network(network, precision)
         self.dtype = DTYPES[precision]
         self.device = next(self.network.parameters(), torch.empty(0)).device
+        self._batches: Counter[Shape] = Counter()
+        self._traced: dict[Shape, Engine] = {}
+        self._lock = Lock()
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> list[Tensor]:
         """float32 `[B, C, H, W]` → float32 raw maps, as `Network.forward` gives them, on the network's device."""
         images = images.to(self.device, self.dtype, memory_format=torch.channels_last)
-        return [raw.float() for raw in self.network(images)]
+        return [raw.float() for raw in self._forward(images)(images)]
+
+    def _forward(self, images: Tensor) -> Engine:
+        shape = tuple(images.shape)
+        with self._lock:
+            self._batches[shape] += 1
+            due = self._batches[shape] == TRACED_AFTER and self.device.type == "cpu"
+        if due:  # in this thread alone; others go on with Python
+            self._traced[shape] = _traced(self.network, images)
+        return self._traced.get(shape, self.network)
 
 
 def prepared_network(network: Network, precision: str) -> Network:
@@ -43,3 +62,12 @@ def prepared_network(network: Network, precision: str) -> Network:
         if isinstance(layer, Convolutional | SharedConvolutional) and isinstance(layer.activation, IN_PLACE):
             layer.activation.inplace = True
     return copied
+
+
+def _traced(network: Network, images: Tensor) -> Engine:
+    """Return what computes `network(images)` for images of this shape without Python."""
+    with warnings.catch_warnings():
+        # torch.jit is deprecated for torch.export, whose graphs run without Python only after a compiler; and the
+        # sizes that Python reads while recording are constants on purpose
+        warnings.simplefilter("ignore")
+        return torch.jit.trace(network, images, check_trace=False, strict=False)  # not strict: it returns a list
