@@ -19,7 +19,7 @@ COMMANDS = {  # group → names of modules in yolo/commands
         "show_augment",
     ),
     "training": ("new", "train", "find_lr"),
-    "use": ("detect", "classify", "serve"),
+    "use": ("detect", "classify", "explain", "serve"),
     "scores": ("evaluate", "compare", "score", "score_voc"),
     "networks": ("export", "summary", "benchmark", "convert_weights", "support_table"),
 }

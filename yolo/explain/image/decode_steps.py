@@ -272,7 +272,7 @@ def _in_image(box: list[float], placement: Placement) -> tuple[Quantity, ...]:
         before = steps[-1].value
         steps.append(
             Step(
-                f"× image {AXES[place % 2][2]} / its pixels in the input",
+                f"× image {AXES[place % 2][2]} / placed {AXES[place % 2][2]}",
                 f"{_n(before)} · {image} / {content}",
                 before / content * image,
             )

@@ -1,0 +1,50 @@
+"""explain: the page and its numbers, options, and wrong input as one line and exit code 2."""
+
+import json
+
+import pytest
+
+from tests.helpers.command_calls import one_line
+
+NETWORK = ("--cfg", "tiny.cfg", "--weights", "tiny.weights", "--names", "four/tiny.names")
+
+
+def test_explain_writes_a_page_for_its_images(call, case):
+    images = ("four/images/p0.png", "four/images/p1.png")
+    code, out, err = call("explain", *NETWORK, *images, "--report", "r", "--thresh", ".01", "--json", "n.json")
+    assert (code, err) == (0, "")
+    assert "four/images/p1.png: " in out and "report: r/index.html" in out
+    content = json.loads((case / "r" / "explain.json").read_text())
+    assert content == json.loads((case / "n.json").read_text())
+    assert [each["image"] for each in content["images"]] == list(images)
+    code, out, _ = call("detect", *NETWORK, images[0], "--thresh", ".01", "--json", "d.json")
+    found = json.loads((case / "d.json").read_text())[0]["objects"]
+    kept = [each for each in content["images"][0]["boxes"] if each["fate"] == "kept"]
+    assert [each["name"] for each in kept] == [each["name"] for each in found] and kept
+    assert [each["score"] for each in kept] == pytest.approx([each["confidence"] for each in found], abs=1e-6)
+    code, out, _ = call("explain", *NETWORK, images[0], "--report", "r", "--layers", "0", "2", "--class", "green",
+                        "--thresh", ".01", "--detections", "1", "--letterbox")  # fmt: skip
+    page = (case / "r" / "index.html").read_text()
+    assert code == 0 and "Layer 0 [convolutional]" in page and "LayerCAM at layer 0" in page
+
+
+def test_more_images_than_the_limit_are_named(call, case):
+    code, out, err = call("explain", *NETWORK, "four/images", "--report", "r", "--images", "1")
+    assert code == 0 and out.count(".png: ") == 1 and "3 more images left out" in err
+    assert len(json.loads((case / "r" / "explain.json").read_text())["images"]) == 1
+
+
+def test_explain_stops_in_one_line(call, case):
+    rest = (*NETWORK, "four/images/p0.png", "--report", "r")
+    one_line(call("explain", *rest, "--layers", "99"), "found --layers 99, expected layers 0 to")
+    one_line(call("explain", *rest, "--class", "gren"), "--class: found 'gren', expected .*; did you mean green")
+    one_line(call("explain", *NETWORK, "away.png", "--report", "r"), "away.png: no such file")
+    (case / "empty.png").write_bytes(b"")
+    one_line(call("explain", *NETWORK, "empty.png", "--report", "r"), "empty.png")
+    assert not (case / "r" / "index.html").exists()
+    (case / "film.mp4").write_bytes(b"x")
+    one_line(call("explain", *NETWORK, "film.mp4", "--report", "r"), "film.mp4: found a video, expected an image")
+    (case / "mine").mkdir()
+    (case / "mine" / "index.html").write_text("mine")
+    one_line(call("explain", *rest[:-1], "mine"), "expected another folder")
+    one_line(call("explain", *rest, "--json", "tiny.cfg"), "tiny.cfg")

@@ -1,0 +1,173 @@
+"""Explain detections in images: a page with each box's cell, anchor and numbers, and what in the image made it.
+
+The page, DIR/index.html, follows each image through the network: the input, objectness and classes of each cell, the
+boxes before and after NMS with the reason why each one vanished, a detection decoded step by step, LayerCAM maps, the
+receptive field, and feature maps. DIR/explain.json has the numbers.
+
+example:
+  yolo-darknet explain --cfg shapes-small --weights weights/shapes-small.weights --names shapes data/shapes.png \\
+      --report explained
+
+example of layers by their numbers in `yolo-darknet summary`, and of one class:
+  yolo-darknet explain --cfg yolov3 --weights yolov3 --names coco dog.jpg --report explained --layers 36 61 --class dog
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from yolo.cfg import read_classes
+from yolo.console import (
+    add_cfg_option,
+    add_device_option,
+    add_dialect_option,
+    add_max_pixels_option,
+    add_names_option,
+    add_set_option,
+    add_weights_option,
+    command_line,
+    command_parser,
+    fraction,
+    new_file,
+    new_folder,
+    progress,
+    whole_number,
+)
+from yolo.defaults import NMS_THRESH, SCORE_THRESH
+from yolo.errors import CfgError, DatasetError, counted
+from yolo.files import refuse_over_inputs, refuse_texts_over, write_text
+from yolo.named_files import find_names
+
+if TYPE_CHECKING:
+    from yolo.detect.detector import Detector
+
+DETECTIONS, IMAGES = 3, 8
+
+
+def main() -> None:
+    args = _arguments()
+
+    from yolo.data.images import read_image
+    from yolo.explain.image.explanation import explain_image
+    from yolo.explain.image.page import (
+        EXPLANATION_FILE,
+        AboutNetwork,
+        explanation_numbers,
+        image_part,
+        numbers_text,
+        write_explanation,
+    )
+    from yolo.explain.image.views import Rules
+    from yolo.pages.page import check_page_folder
+
+    check_page_folder(args.report, EXPLANATION_FILE)
+    images, left_out = _images(args.image, args.images)
+    files = [args.cfg, args.weights, args.names, *images]
+    refuse_texts_over([args.json], files)
+    refuse_over_inputs([args.report / "index.html", args.report / EXPLANATION_FILE], files)
+    detector = _detector(args)
+    label = None if args.class_name is None else _label(args.class_name, detector.names)
+    settings = detector.network.head_settings[-1]
+    rules = Rules(args.thresh, args.nms, detector.diou_exponent, settings.nms_kind)
+    parts, numbers = [], []
+    for number, path in enumerate(progress(images, "explaining")):
+        pixels = read_image(path, detector.network.input.channels)
+        explanation = explain_image(
+            detector, str(path), pixels, causes=args.detections, layers=args.layers or (), label=label
+        )
+        parts.append(image_part(explanation, detector.names, rules, number, label))
+        numbers.append(explanation_numbers(explanation, detector.names, rules))
+        print(f"{path}: {parts[-1].summary}")
+    remark = f"{counted(left_out, 'more image')} left out: --images N shows more." if left_out else ""
+    about = AboutNetwork(args.weights.stem, command_line(), str(args.cfg), str(args.weights), remark)
+    if args.json:
+        write_text(args.json, numbers_text(about, numbers))
+        print(f"numbers: {args.json}")
+    print(f"report: {write_explanation(args.report, about, parts, numbers)}")
+    if remark:
+        print(remark, file=sys.stderr)
+
+
+def _images(arguments: list[str], most: int) -> tuple[list[Path], int]:
+    """Return the first images that the arguments stand for, and how many there are beyond them."""
+    from yolo.detect.sources.kinds import MediaKind, expand
+
+    sources = expand(arguments)
+    if other := [each for each in sources if each.kind is not MediaKind.IMAGE]:
+        raise DatasetError(f"{other[0].name}: found a {other[0].kind.value}, expected an image")
+    return [Path(each.name) for each in sources[:most]], max(len(sources) - most, 0)
+
+
+def _detector(args: argparse.Namespace) -> Detector:
+    from yolo.detect.detector import Detector
+    from yolo.model.network import Network
+    from yolo.model.weights import load_weights
+
+    network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
+    if not network.heads:
+        raise CfgError(f"{args.cfg}: found a classifier, expected a detection head")
+    if wrong := [layer for layer in args.layers or () if layer >= len(network.layers)]:
+        raise CfgError(f"{args.cfg}: found --layers {wrong[0]}, expected layers 0 to {len(network.layers) - 1}")
+    load_weights(network, args.weights)
+    if args.names is None:
+        args.names = find_names(args.cfg, args.weights, network.classes)
+        print(f"names: {args.names}", file=sys.stderr)
+    names = read_classes(args.names)
+    if len(names) != network.classes:
+        expected = f"{network.classes} as in {args.cfg}"
+        raise DatasetError(f"{args.names}: found {counted(len(names), 'name')}, expected {expected}")
+    network = network.to(args.device).eval()
+    letterbox = args.letterbox or network.letterboxed
+    return Detector(network, names, args.thresh, args.nms, letterbox=letterbox, engine=network)
+
+
+def _label(name: str, names: tuple[str, ...]) -> int:
+    """Return the class of a name."""
+    if name not in names:
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, names, n=3)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise DatasetError(f"--class: found {name!r}, expected one of the {counted(len(names), 'class')}{hint}")
+    return names.index(name)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = command_parser(__doc__)
+    add = parser.add_argument
+    add("image", nargs="+", metavar="IMAGE", help="images, folders, patterns or lists of images")
+    add_cfg_option(parser)
+    add_weights_option(parser)
+    add_names_option(parser, required=False)
+    add("--report", type=new_folder, required=True, metavar="DIR", help="write index.html and explain.json there")
+    add("--json", type=new_file, metavar="FILE", help="write the numbers to another file, too")
+    add(
+        "--thresh", type=fraction, default=SCORE_THRESH, metavar="T",
+        help=f"scores of detections are above it; default {SCORE_THRESH:g}",
+    )  # fmt: skip
+    add(
+        "--nms", type=fraction, default=NMS_THRESH, metavar="T",
+        help=f"NMS: highest IoU of two boxes of a class; default {NMS_THRESH:g}",
+    )  # fmt: skip
+    add("--letterbox", action="store_true", help="keep the aspect ratio, as pjreddie's Darknet")
+    add("--class", dest="class_name", metavar="NAME", help="show its map first, and explain its detections first")
+    add(
+        "--detections", type=whole_number(0), default=DETECTIONS, metavar="N",
+        help=f"make LayerCAM maps for the N best detections of an image; default {DETECTIONS}",
+    )  # fmt: skip
+    add(
+        "--layers", type=whole_number(0), nargs="+", metavar="N",
+        help="show feature maps and LayerCAM of these layers; default: the one that feeds the head, two earlier ones",
+    )  # fmt: skip
+    add(
+        "--images", type=whole_number(1), default=IMAGES, metavar="N",
+        help=f"explain the first N images only, for the page's size; default {IMAGES}",
+    )  # fmt: skip
+    add_dialect_option(parser, "layers, placement of the image (pjreddie: --letterbox)")
+    add_max_pixels_option(parser)
+    add_set_option(parser)
+    add_device_option(parser)
+    return parser.parse_args()

@@ -1,0 +1,210 @@
+"""The page that explains images: `explain.html.jinja`, its sections, and the numbers beside it."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yolo.explain.image.decode_steps import Quantity
+from yolo.explain.image.explanation import Explanation
+from yolo.explain.image.fates import BoxFate
+from yolo.explain.image.origin import origin_of
+from yolo.explain.image.views import (
+    Rules,
+    boxes_view,
+    detection_views,
+    feature_views,
+    heads_view,
+    input_view,
+)
+from yolo.explain.section import PageSection
+from yolo.pages.page import render, write_page
+
+TEMPLATES = Path(__file__).parent / "templates"
+EXPLANATION_FILE = "explain.json"
+
+
+@dataclass(frozen=True)
+class AboutNetwork:
+    """Where the numbers come from. title: of the network; command: the command line; remark: a line, or ""."""
+
+    title: str
+    command: str
+    cfg: str
+    weights: str
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class ImagePart:
+    """The part of the page about one image. summary: one sentence with its numbers."""
+
+    name: str
+    identity: str
+    summary: str
+    counts: tuple[tuple[int, str], ...]
+    sections: tuple[PageSection, ...]
+
+
+def image_part(
+    explanation: Explanation, names: Sequence[str], rules: Rules, number: int = 0, label: int | None = None
+) -> ImagePart:
+    """Return the part of one image with its own sections; others can be added to `sections`.
+
+    Args:
+        explanation: of the image.
+        names: of the classes.
+        rules: the thresholds.
+        number: of the image on the page, for the ids of elements.
+        label: a class whose map and detections come first.
+    """
+    identity = f"image{number}"
+    photo = f"{identity}-photo"
+    boxes = boxes_view(explanation, names, photo, rules)
+    detections = detection_views(explanation, names, photo)
+    first = explanation.causes[0].detection if explanation.causes else 0
+
+    def section(title: str, template: str, content: object) -> PageSection:
+        return PageSection(title, TEMPLATES, template, content)
+
+    sections = [
+        section("What enters the network", "input.html.jinja", input_view(explanation, photo)),
+        section("What each cell answers", "heads.html.jinja", heads_view(explanation, names, photo, label)),
+        section("From all boxes to the detections", "boxes.html.jinja", boxes),
+    ]
+    if detections:
+        content = {"detections": detections, "first": first, "all": len(explanation.fates.kept)}
+        sections.append(section("Why is this box here?", "detections.html.jinja", content))
+    features = feature_views(explanation)
+    sections.append(section("What the layers compute", "features.html.jinja", features))
+    return ImagePart(
+        name=explanation.name,
+        identity=identity,
+        summary=_summary(explanation, names, rules),
+        counts=(
+            (boxes.predictions, "boxes predicted"),
+            (boxes.kept + boxes.suppressed, f"with a score above {rules.score_thresh:g}"),
+            (boxes.suppressed, "suppressed by NMS"),
+            (boxes.kept, "detections"),
+        ),
+        sections=tuple(sections),
+    )
+
+
+def explanation_page(about: AboutNetwork, parts: Sequence[ImagePart]) -> str:
+    """Return the page of some images."""
+    folders = dict.fromkeys([TEMPLATES, *(section.folder for part in parts for section in part.sections)])
+    return render(tuple(folders), "explain.html.jinja", about=about, parts=parts)
+
+
+def write_explanation(
+    folder: str | Path, about: AboutNetwork, parts: Sequence[ImagePart], numbers: Sequence[dict[str, Any]]
+) -> Path:
+    """Write the page and explain.json, and return the page's path.
+
+    Args:
+        folder: created if it does not exist.
+        about: the network.
+        parts: of each image.
+        numbers: of each image, as `explanation_numbers` returns them.
+
+    Raises:
+        OSError: a file cannot be written.
+        OutputError: the folder holds a page of another kind.
+    """
+    return write_page(folder, explanation_page(about, parts), EXPLANATION_FILE, numbers_text(about, numbers))
+
+
+def numbers_text(about: AboutNetwork, numbers: Sequence[dict[str, Any]]) -> str:
+    """Return explain.json."""
+    content = {"cfg": about.cfg, "weights": about.weights, "command": about.command, "images": list(numbers)}
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def explanation_numbers(explanation: Explanation, names: Sequence[str], rules: Rules) -> dict[str, Any]:
+    """Return the numbers of an image for JSON; what is not finite is null."""
+    fates, placement = explanation.fates, explanation.placement
+    every = [*fates.kept, *fates.suppressed, *fates.below]
+    causes = {each.detection: each for each in explanation.causes}
+    return {
+        "image": explanation.name,
+        "image_size": placement.image[::-1],
+        "input_size": placement.network[::-1],
+        "content_size": placement.content[::-1],
+        "thresh": rules.score_thresh,
+        "nms": rules.nms_thresh,
+        "nms_kind": rules.nms_kind,
+        "heads": [
+            {
+                "layer": grid.layer,
+                "kind": grid.kind,
+                "grid": [grid.width, grid.height],
+                "anchors": grid.anchors,
+                "predictions": grid.count,
+                "highest_objectness": _finite(float(maps.objectness.max())),
+            }
+            for grid, maps in zip(explanation.grids, explanation.heads, strict=True)
+        ],
+        "predictions": fates.predictions,
+        "below_count": fates.below_count,
+        "suppressed_count": fates.suppressed_count,
+        "boxes": [_box_numbers(explanation, fate, names) for fate in every],
+        "detections": [
+            {
+                "raw": {name: _finite(value) for name, value in found.decoded.raw},
+                "steps": {each.symbol: _quantity_numbers(each) for each in found.decoded.quantities},
+                "pixels": {each.symbol: _quantity_numbers(each) for each in found.decoded.in_image},
+                "receptive_field": found.field,
+                "gradient_span": causes[place].span if place in causes else None,
+                "layer_cam": list(causes[place].cams) if place in causes else [],
+            }
+            for place, found in enumerate(explanation.detections)
+        ],
+    }
+
+
+def _box_numbers(explanation: Explanation, fate: BoxFate, names: Sequence[str]) -> dict[str, Any]:
+    origin = origin_of(explanation.grids, fate.prediction)
+    better = [each for each in explanation.fates.kept if each.label == fate.label]
+    return {
+        "class": fate.label,
+        "name": names[fate.label],
+        "score": _finite(fate.score),
+        "objectness": _finite(fate.objectness),
+        "class_probability": _finite(fate.class_prob),
+        "box": [_finite(each) for each in fate.box],
+        "fate": fate.fate,
+        "suppressed_by": next(
+            (explanation.fates.kept.index(each) for each in better if each.prediction == fate.suppressor), None
+        ),
+        "overlap": None if fate.overlap is None else _finite(fate.overlap),
+        "iou": None if fate.iou is None else _finite(fate.iou),
+        "prediction": fate.prediction,
+        "layer": explanation.grids[origin.head].layer,
+        "anchor": origin.anchor,
+        "row": origin.row,
+        "column": origin.column,
+    }
+
+
+def _quantity_numbers(quantity: Quantity) -> list[dict[str, Any]]:
+    return [
+        {"formula": step.formula, "numbers": step.with_numbers, "value": _finite(step.value)} for step in quantity.steps
+    ]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _summary(explanation: Explanation, names: Sequence[str], rules: Rules) -> str:
+    """Say in one sentence what the network found."""
+    kept = explanation.fates.kept
+    if kept:
+        shown = ", ".join(f"{names[each.label]} {each.score:.2f}" for each in kept[:6])
+        return f"The network finds {shown}{' and more' if len(kept) > 6 else ''}."
+    best = explanation.fates.below[:1]
+    nearest = f" The best is {names[best[0].label]} with {best[0].score:.3f}." if best else ""
+    return f"No box has a score above {rules.score_thresh:g}, so nothing is detected.{nearest}"
