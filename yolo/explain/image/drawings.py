@@ -15,6 +15,7 @@ from yolo.letterbox import Placement
 from yolo.pages.svg import Drawing, SvgElement
 
 LONG_SIDE = 600.0  # of a drawing, in its own units
+GRAY = "rgb(128 128 128)"  # yolo.letterbox.LETTERBOX_GRAY
 MARK_HEIGHT = 20.0  # of the number of a box
 MOST_LINES = 40  # a grid of more cells in a row is drawn without lines
 Box = tuple[float, float, float, float]
@@ -68,7 +69,7 @@ def photo_shapes(frame: Frame, placement: Placement, uri: str) -> list[SvgElemen
         "height": height / rows * frame.height,
         "preserveAspectRatio": "none",
     }
-    border = SvgElement("rect", {"width": frame.width, "height": frame.height, "class": "border"})
+    border = SvgElement("rect", {"width": frame.width, "height": frame.height, "fill": GRAY})
     return [border, SvgElement("image", {"href": uri, **inner})]
 
 

@@ -1,0 +1,136 @@
+"""Deletion test of LayerCAM: hiding what a map highlights lowers the score of its detection more than hiding elsewhere.
+
+For the best detections of each image, the FRACTION of the network input with the highest values of the map is filled
+with the mean color of the image, and the score of the same box is computed again. The controls hide the same shape at
+random places: anywhere, and with its center inside the detection's box, which is harder to beat. Another control is the
+map of a network with random weights.
+
+example:
+  python benchmarks/deletion_test.py ../shared/models/yolo-fastest-1.1 ../shared/images ../shared/datasets/coco96
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from yolo.data.images import ignore_remark, read_image
+from yolo.defaults import IMAGE_ENDINGS
+from yolo.detect.detector import Detector
+from yolo.explain.image.explanation import Explanation, explain_image
+from yolo.explain.layer_cam import layer_cam, score_gradients, traced_pass
+from yolo.model.network import Network
+from yolo.model.weights import load_weights
+
+FRACTION = 0.05  # of the network input that is hidden
+DRAWS = 5  # random places for each control
+DETECTIONS = 3  # of an image
+
+
+def highlighted(cam: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return bool `[H, W]`: the FRACTION of a network input where the map is largest."""
+    large = F.interpolate(cam[None, None], size, mode="bilinear", align_corners=False)[0, 0]
+    count = round(FRACTION * large.numel())
+    mask = torch.zeros(large.numel(), dtype=torch.bool)
+    mask[large.flatten().topk(count).indices] = True
+    return mask.view(size)
+
+
+def moved(mask: Tensor, center: tuple[float, float]) -> Tensor:
+    """Return the mask with the middle of its pixels at `center` (row, column); what leaves the input enters again."""
+    rows, columns = torch.nonzero(mask).unbind(dim=1)
+    shift = round(center[0] - rows.double().mean().item()), round(center[1] - columns.double().mean().item())
+    return mask.roll(shift, (0, 1))
+
+
+def controls(mask: Tensor, box: tuple[float, ...], draw: np.random.Generator) -> Iterator[tuple[str, Tensor]]:
+    """Yield the mask at random places: anywhere, and inside a box, xyxy in 0..1 of the input."""
+    height, width = mask.shape
+    x1, y1, x2, y2 = (min(max(each, 0.0), 1.0) for each in box)
+    for _ in range(DRAWS):
+        yield "elsewhere", moved(mask, (draw.uniform(0, height), draw.uniform(0, width)))
+        yield "elsewhere in the box", moved(mask, (draw.uniform(y1, y2) * height, draw.uniform(x1, x2) * width))
+
+
+def random_map(network: Network, explanation: Explanation, detection: int, layer: int) -> Tensor:
+    """Return the map of the same box from another network."""
+    fate = explanation.detections[detection].fate
+    traced = traced_pass(network, explanation.network_input[None], [layer])
+    predictions = network.decode(traced.raw)
+    score = predictions.objectness[0, fate.prediction] * predictions.class_probs[0, fate.prediction, fate.label]
+    return layer_cam(traced.features[layer], score_gradients(traced, score, [layer])[layer])[0]
+
+
+@torch.inference_mode()
+def drops(network: Network, explanation: Explanation, detection: int, masks: list[Tensor]) -> list[float]:
+    """Return by how much of its value the score of a detection falls when each of the masks is hidden."""
+    fate = explanation.detections[detection].fate
+    image = explanation.network_input
+    fill = image.mean(dim=(1, 2))[:, None, None]
+    hidden = torch.stack([torch.where(mask, fill, image) for mask in masks])
+    predictions = network.decode(network(hidden))
+    scores = predictions.objectness[:, fate.prediction] * predictions.class_probs[:, fate.prediction, fate.label]
+    return (1 - scores / fate.score).tolist()
+
+
+def image_files(places: list[Path]) -> list[Path]:
+    return [
+        path
+        for place in places
+        for path in (sorted(place.rglob("*")) if place.is_dir() else [place])
+        if path.suffix.lower() in IMAGE_ENDINGS
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="a folder of NAME.cfg and NAME.weights, called NAME")
+    parser.add_argument("images", type=Path, nargs="+")
+    parser.add_argument("--most", type=int, default=1000, help="images")
+    args = parser.parse_args()
+    cfg = args.model / f"{args.model.name}.cfg"
+    network = Network.from_cfg(cfg)
+    load_weights(network, args.model / f"{args.model.name}.weights")
+    torch.manual_seed(0)
+    random = Network.from_cfg(cfg).eval()
+    detector = Detector(network, [str(each) for each in range(network.classes)], engine=network)
+    draw = np.random.default_rng(0)
+    size = network.input.height, network.input.width
+    found: dict[str, list[dict[str, float]]] = {}
+    for path in image_files(args.images)[: args.most]:
+        pixels = read_image(path, network.input.channels, ignore_remark)
+        explanation = explain_image(detector, path.name, pixels, causes=DETECTIONS)
+        for cause in explanation.causes:
+            box = explanation.detections[cause.detection].fate.box
+            for place, (layer, cam) in enumerate(cause.cams.items()):
+                if not cam.any():
+                    continue
+                mask = highlighted(cam, size)
+                kinds = [("highlighted", mask), *controls(mask, box, draw)]
+                other = random_map(random, explanation, cause.detection, layer)
+                kinds += [("random weights", highlighted(other, size))] if other.any() else []
+                values = drops(network, explanation, cause.detection, [each for _, each in kinds])
+                row: dict[str, list[float]] = {}
+                for (kind, _), value in zip(kinds, values, strict=True):
+                    row.setdefault(kind, []).append(value)
+                name = "feeds the head" if not place else f"earlier {place}"
+                found.setdefault(name, []).append({kind: float(np.mean(each)) for kind, each in row.items()})
+    print(f"{args.model.name}: {FRACTION:.0%} of the input hidden; mean loss of the score, and in how many cases")
+    for name, rows in found.items():
+        kinds = ("highlighted", "elsewhere", "elsewhere in the box", "random weights")
+        means = {kind: float(np.mean([row[kind] for row in rows if kind in row])) for kind in kinds}
+        wins = {
+            kind: float(np.mean([row["highlighted"] > row[kind] for row in rows if kind in row])) for kind in kinds[1:]
+        }
+        words = ", ".join(f"{kind} {means[kind]:.3f} (beaten {wins[kind]:.0%})" for kind in kinds[1:])
+        print(f"{name:15} {len(rows):4} detections: highlighted {means['highlighted']:.3f}, {words}")
+        print(json.dumps({"layer": name, "means": means, "wins": wins}))
+
+
+if __name__ == "__main__":
+    main()
