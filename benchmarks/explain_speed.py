@@ -22,7 +22,7 @@ import torch
 from yolo.console import add_cfg_option
 from yolo.detect.detector import Detector
 from yolo.explain.image.explanation import explain_image
-from yolo.explain.image.page import AboutNetwork, explanation_numbers, image_part, write_explanation
+from yolo.explain.image.page import AboutNetwork, explanation_numbers, image_part, write_explained
 from yolo.explain.image.views import Rules
 from yolo.model.network import Network
 from yolo.pages.page import PAGE_FILE
@@ -50,7 +50,7 @@ def page(detector: Detector, pixels: np.ndarray, folder: str) -> float:
     rules = Rules(detector.score_thresh, detector.nms_thresh, detector.diou_exponent, "default")
     part = image_part(explanation, detector.names, rules)
     about = AboutNetwork("network", "", "", "")
-    write_explanation(folder, about, [part], [explanation_numbers(explanation, detector.names, rules)])
+    write_explained(folder, about, [part], [explanation_numbers(explanation, detector.names, rules)])
     return time.process_time() - start
 
 

@@ -55,10 +55,10 @@ def main() -> None:
     from yolo.explain.image.page import (
         EXPLANATION_FILE,
         AboutNetwork,
+        explained_text,
         explanation_numbers,
         image_part,
-        numbers_text,
-        write_explanation,
+        write_explained,
     )
     from yolo.explain.image.views import Rules
     from yolo.pages.page import check_page_folder
@@ -84,9 +84,9 @@ def main() -> None:
     remark = f"{counted(left_out, 'more image')} left out: --images N shows more." if left_out else ""
     about = AboutNetwork(args.weights.stem, command_line(), str(args.cfg), str(args.weights), remark)
     if args.json:
-        write_text(args.json, numbers_text(about, numbers))
+        write_text(args.json, explained_text(about, numbers))
         print(f"numbers: {args.json}")
-    print(f"report: {write_explanation(args.report, about, parts, numbers)}")
+    print(f"report: {write_explained(args.report, about, parts, numbers)}")
     if remark:
         print(remark, file=sys.stderr)
 

@@ -2,7 +2,7 @@
 
 from tests.evaluate.html.test_browser import HOSTILE, opened
 from tests.explain.image.test_page import ABOUT, explained
-from yolo.explain.image.page import explanation_numbers, image_part, write_explanation
+from yolo.explain.image.page import explanation_numbers, image_part, write_explained
 
 __all__ = ["opened"]  # the fixture
 
@@ -11,7 +11,7 @@ def test_the_page_opens_without_a_message_and_its_script_runs(tmp_path, opened):
     explanation, rules = explained("two_yolo", causes=2)
     parts = [image_part(explanation, HOSTILE, rules, number, label) for number, label in ((0, None), (1, 1))]
     numbers = [explanation_numbers(explanation, HOSTILE, rules)]
-    page, console = opened(write_explanation(tmp_path / "r", ABOUT, parts, numbers))
+    page, console = opened(write_explained(tmp_path / "r", ABOUT, parts, numbers))
     assert console == []
     html = dict(page.starts)["html"]
     assert html["data-ready"] == "yes" and html["data-explained"] == "yes"  # set by the last lines of both scripts

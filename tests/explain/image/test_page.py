@@ -20,7 +20,7 @@ from yolo.explain.image.page import (
     explanation_numbers,
     explanation_page,
     image_part,
-    write_explanation,
+    write_explained,
 )
 from yolo.explain.image.views import Rules
 from yolo.explain.map_pictures import cells_uri, channel_uri, heat_uri, stacked_uri
@@ -90,7 +90,7 @@ def test_numbers_beside_the_page(tmp_path):
     explanation, rules = explained("yolo")
     names = ("cat", "dog")
     numbers = explanation_numbers(explanation, names, rules)
-    path = write_explanation(tmp_path / "r", ABOUT, [image_part(explanation, names, rules)], [numbers])
+    path = write_explained(tmp_path / "r", ABOUT, [image_part(explanation, names, rules)], [numbers])
     (image,) = json.loads((path.parent / "explain.json").read_text())["images"]
     fates = explanation.fates
     every = [*fates.kept, *fates.suppressed, *fates.below]
@@ -107,7 +107,7 @@ def test_numbers_beside_the_page(tmp_path):
 def test_a_folder_with_another_page_is_left_alone(tmp_path):
     (tmp_path / "index.html").write_text("mine")
     with pytest.raises(OutputError, match="expected another folder"):
-        write_explanation(tmp_path, ABOUT, [], [])
+        write_explained(tmp_path, ABOUT, [], [])
     assert (tmp_path / "index.html").read_text() == "mine"
 
 

@@ -22,7 +22,7 @@ AXES = (("x", "column", "width"), ("y", "row", "height"))
 
 
 @dataclass(frozen=True)
-class Step:
+class DecodeStep:
     """A line of a calculation: `formula` in symbols, the same `with_numbers`, and the `value`."""
 
     formula: str
@@ -37,7 +37,7 @@ class Quantity:
     name: str
     symbol: str
     value: float
-    steps: tuple[Step, ...]
+    steps: tuple[DecodeStep, ...]
 
 
 @dataclass(frozen=True)
@@ -117,11 +117,11 @@ def _yolo_box(head: YoloHead, grid: HeadGrid, origin: Origin, values: list[float
         letter, value, length, cells = "wh"[place], t[2 + place], anchor[place], _cells(grid)[place]
         pixels = cells * head.stride[1 - place]
         if head.new_coords:
-            factor = Step(f"(2·t_{letter})²", f"(2 · {_n(value)})²", (2 * value) ** 2)
+            factor = DecodeStep(f"(2·t_{letter})²", f"(2 · {_n(value)})²", (2 * value) ** 2)
         else:
-            factor = Step(f"e^t_{letter}", f"e^{_n(value)}", _exp(value))
-        scaled = Step(f"× anchor {side}", f"{_n(factor.value)} × {_n(length)} px", factor.value * length)
-        part = Step(f"/ input {side}", f"{_n(scaled.value)} / {_n(pixels)}", scaled.value / pixels)
+            factor = DecodeStep(f"e^t_{letter}", f"e^{_n(value)}", _exp(value))
+        scaled = DecodeStep(f"× anchor {side}", f"{_n(factor.value)} × {_n(length)} px", factor.value * length)
+        part = DecodeStep(f"/ input {side}", f"{_n(scaled.value)} / {_n(pixels)}", scaled.value / pixels)
         sizes.append(Quantity(side, letter, part.value, (factor, scaled, part)))
     centers = []
     for place, (letter, cell, side) in enumerate(AXES):
@@ -129,7 +129,7 @@ def _yolo_box(head: YoloHead, grid: HeadGrid, origin: Origin, values: list[float
         if head.scale_x_y != 1:
             shift = 0.5 * (head.scale_x_y - 1)
             steps.append(
-                Step(
+                DecodeStep(
                     f"× scale_x_y − {_n(shift)}",
                     f"{_n(head.scale_x_y)} · {_n(steps[-1].value)} − {_n(shift)}",
                     steps[-1].value * head.scale_x_y - shift,
@@ -139,7 +139,7 @@ def _yolo_box(head: YoloHead, grid: HeadGrid, origin: Origin, values: list[float
         if head.center_shift:
             size = sizes[place]
             steps.append(
-                Step(
+                DecodeStep(
                     f"+ {_n(head.center_shift)} × {side}",
                     f"{_n(steps[-1].value)} + {_n(head.center_shift)} · {_n(size.value)}",
                     steps[-1].value + head.center_shift * size.value,
@@ -155,14 +155,14 @@ def _yolo_scores(head: YoloHead, values: list[float], label: int, name: str) -> 
     steps = [_logistic(f"t_{name}", values[first + 1 + label], head.new_coords)]
     if head.gaussian:
         sigmas = [_sigmoid(each) for each in values[1:GAUSSIAN_BOX:2]]
-        mean = Step(
+        mean = DecodeStep(
             "uncertainty: mean of σ(s_x), σ(s_y), σ(s_w), σ(s_h)",
             f"({' + '.join(map(_n, sigmas))}) / 4",
             sum(sigmas) / 4,
         )
         steps += [
             mean,
-            Step(
+            DecodeStep(
                 "× (1 − uncertainty)",
                 f"{_n(steps[0].value)} · (1 − {_n(mean.value)})",
                 steps[0].value * (1 - mean.value),
@@ -181,11 +181,11 @@ def _region_box(head: RegionHead, grid: HeadGrid, origin: Origin, values: list[f
         quantities.append(Quantity(f"center {letter}", letter, placed.value, (offset, placed)))
     for place, (_, _, side) in enumerate(AXES):
         letter, value, cells = "wh"[place], values[2 + place], _cells(grid)[place]
-        factor = Step(f"e^t_{letter}", f"e^{_n(value)}", _exp(value))
-        scaled = Step(
+        factor = DecodeStep(f"e^t_{letter}", f"e^{_n(value)}", _exp(value))
+        scaled = DecodeStep(
             f"× anchor {side}", f"{_n(factor.value)} × {_n(anchor[place])} cells", factor.value * anchor[place]
         )
-        part = Step(f"/ cells of the grid's {side}", f"{_n(scaled.value)} / {cells}", scaled.value / cells)
+        part = DecodeStep(f"/ cells of the grid's {side}", f"{_n(scaled.value)} / {cells}", scaled.value / cells)
         quantities.append(Quantity(side, letter, part.value, (factor, scaled, part)))
     return quantities
 
@@ -197,7 +197,7 @@ def _region_scores(head: RegionHead, values: list[float], label: int, name: str)
     if head.tree is not None:
         return _tree_scores(head, objectness, logits, label, name)
     if head.background:
-        objectness = Step("1, as background=1", "1", 1.0)
+        objectness = DecodeStep("1, as background=1", "1", 1.0)
         logits = values[COORDS:]
         return _scores(objectness, [_softmax_step(logits, label + 1, name, "objectness and the classes")], name)
     if head.softmax:
@@ -205,20 +205,22 @@ def _region_scores(head: RegionHead, values: list[float], label: int, name: str)
     return _scores(objectness, [_logistic(f"t_{name}", logits[label], False)], name)
 
 
-def _tree_scores(head: RegionHead, objectness: Step, logits: list[float], label: int, name: str) -> list[Quantity]:
+def _tree_scores(
+    head: RegionHead, objectness: DecodeStep, logits: list[float], label: int, name: str
+) -> list[Quantity]:
     """Return the steps down the path of a class: each class's probability given its parent, times its parent's."""
     tree = head.tree
     given_parent = group_softmax(torch.tensor(logits, dtype=torch.float64), tree)
     path = [each for each in class_paths(torch.tensor([label]), tree)[0].tolist() if each >= 0]
-    steps: list[Step] = []
+    steps: list[DecodeStep] = []
     for each in reversed(path):
         part = float(given_parent[each])
         if steps:
             above = steps[-1].value
-            steps.append(Step(f"× p({tree.names[each]} | parent)", f"{_n(above)} · {_n(part)}", above * part))
+            steps.append(DecodeStep(f"× p({tree.names[each]} | parent)", f"{_n(above)} · {_n(part)}", above * part))
         else:
-            steps.append(Step(f"p({tree.names[each]}), softmax of its group", _n(part), part))
-    score = Step("objectness alone: the tree chose the class", _n(objectness.value), objectness.value)
+            steps.append(DecodeStep(f"p({tree.names[each]}), softmax of its group", _n(part), part))
+    score = DecodeStep("objectness alone: the tree chose the class", _n(objectness.value), objectness.value)
     return [
         Quantity("objectness", "obj", objectness.value, (objectness,)),
         Quantity(f"probability of {name}", "p", steps[-1].value, tuple(steps)),
@@ -234,22 +236,26 @@ def _yolov1_box(head: YoloV1Head, origin: Origin, values: list[float]) -> list[Q
         quantities.append(Quantity(f"center {letter}", letter, placed.value, (placed,)))
     for place, (_, _, side) in enumerate(AXES):
         letter, value = "wh"[place], values[2 + place]
-        step = Step(f"{letter}²", f"{_n(value)}²", value**2) if head.squared else Step(letter, _n(value), value)
+        step = (
+            DecodeStep(f"{letter}²", f"{_n(value)}²", value**2)
+            if head.squared
+            else DecodeStep(letter, _n(value), value)
+        )
         quantities.append(Quantity(side, letter, step.value, (step,)))
     return quantities
 
 
 def _yolov1_scores(head: YoloV1Head, values: list[float], label: int, name: str) -> list[Quantity]:
-    objectness = Step("as it is in the map", _n(values[COORDS]), values[COORDS])
+    objectness = DecodeStep("as it is in the map", _n(values[COORDS]), values[COORDS])
     logits = values[COORDS + 1 :]
     if head.softmax:
         return _scores(objectness, [_softmax_step(logits, label, name, "the classes of the cell")], name)
-    return _scores(objectness, [Step("as it is in the map", _n(logits[label]), logits[label])], name)
+    return _scores(objectness, [DecodeStep("as it is in the map", _n(logits[label]), logits[label])], name)
 
 
-def _scores(objectness: Step, steps: list[Step], name: str) -> list[Quantity]:
+def _scores(objectness: DecodeStep, steps: list[DecodeStep], name: str) -> list[Quantity]:
     probability = steps[-1].value
-    score = Step(
+    score = DecodeStep(
         "objectness × probability", f"{_n(objectness.value)} · {_n(probability)}", objectness.value * probability
     )
     return [
@@ -265,13 +271,13 @@ def _in_image(box: list[float], placement: Placement) -> tuple[Quantity, ...]:
     for place, (letter, name) in enumerate((("x", "center x"), ("y", "center y"), ("w", "width"), ("h", "height"))):
         axis = 1 - place % 2  # sizes are (height, width)
         network, content, image = (getattr(placement, each)[axis] for each in ("network", "content", "image"))
-        pixels = Step(f"× input {AXES[place % 2][2]}", f"{_n(box[place])} · {network}", box[place] * network)
+        pixels = DecodeStep(f"× input {AXES[place % 2][2]}", f"{_n(box[place])} · {network}", box[place] * network)
         steps, margin = [pixels], (network - content) / 2 if place < 2 else 0.0
         if margin:
-            steps.append(Step("− gray border", f"{_n(pixels.value)} − {_n(margin)}", pixels.value - margin))
+            steps.append(DecodeStep("− gray border", f"{_n(pixels.value)} − {_n(margin)}", pixels.value - margin))
         before = steps[-1].value
         steps.append(
-            Step(
+            DecodeStep(
                 f"× image {AXES[place % 2][2]} / placed {AXES[place % 2][2]}",
                 f"{_n(before)} · {image} / {content}",
                 before / content * image,
@@ -286,22 +292,24 @@ def _cells(grid: HeadGrid) -> tuple[int, int]:
     return grid.width, grid.height
 
 
-def _in_grid(cell: str, number: int, offset: float, cells: int, symbol: str = "offset") -> Step:
-    return Step(f"({cell} + {symbol}) / {cell}s", f"({number} + {_n(offset)}) / {cells}", (number + offset) / cells)
+def _in_grid(cell: str, number: int, offset: float, cells: int, symbol: str = "offset") -> DecodeStep:
+    return DecodeStep(
+        f"({cell} + {symbol}) / {cell}s", f"({number} + {_n(offset)}) / {cells}", (number + offset) / cells
+    )
 
 
-def _logistic(symbol: str, value: float, already: bool) -> Step:
+def _logistic(symbol: str, value: float, already: bool) -> DecodeStep:
     """Return the step through the logistic function; already: the layer before has applied it (new_coords)."""
     if already:
-        return Step(f"{symbol}, already σ in the layer before", _n(value), value)
-    return Step(f"σ({symbol})", f"σ({_n(value)})", _sigmoid(value))
+        return DecodeStep(f"{symbol}, already σ in the layer before", _n(value), value)
+    return DecodeStep(f"σ({symbol})", f"σ({_n(value)})", _sigmoid(value))
 
 
-def _softmax_step(logits: list[float], label: int, name: str, of: str) -> Step:
+def _softmax_step(logits: list[float], label: int, name: str, of: str) -> DecodeStep:
     largest = max(logits)
     total = sum(math.exp(each - largest) for each in logits)
     value = math.exp(logits[label] - largest) / total
-    return Step(
+    return DecodeStep(
         f"e^t_{name} / Σ e^t, softmax of {of}",
         f"e^{_n(logits[label])} / {_n(total * _exp(largest))}",
         value,

@@ -22,7 +22,7 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Frame:
+class InputFrame:
     """A drawing of the network input: `width` x `height` units for 0..1 x 0..1 of the input. photo: an element's id."""
 
     width: float
@@ -50,15 +50,15 @@ class Frame:
         return SvgElement("image", {"href": uri, **size, "preserveAspectRatio": "none", "class": look})
 
 
-def frame_of(placement: Placement, photo: str) -> Frame:
+def input_frame(placement: Placement, photo: str) -> InputFrame:
     """Return the frame for an image that is placed so."""
     stretched = placement.content == placement.network
     height, width = placement.image if stretched else placement.network
     scale = LONG_SIDE / max(height, width)
-    return Frame(max(width * scale, 1.0), max(height * scale, 1.0), photo)
+    return InputFrame(max(width * scale, 1.0), max(height * scale, 1.0), photo)
 
 
-def photo_shapes(frame: Frame, placement: Placement, uri: str) -> list[SvgElement]:
+def photo_shapes(frame: InputFrame, placement: Placement, uri: str) -> list[SvgElement]:
     """Return the photo where the network sees it: the whole frame, or the middle of a gray one."""
     rows, columns = placement.network
     height, width = placement.content
@@ -73,7 +73,7 @@ def photo_shapes(frame: Frame, placement: Placement, uri: str) -> list[SvgElemen
     return [border, SvgElement("image", {"href": uri, **inner})]
 
 
-def grid_lines(frame: Frame, grid: HeadGrid) -> list[SvgElement]:
+def grid_lines(frame: InputFrame, grid: HeadGrid) -> list[SvgElement]:
     """Return the lines between the cells of a head; none where they would hide the photo."""
     if max(grid.width, grid.height) > MOST_LINES:
         return []
@@ -82,7 +82,7 @@ def grid_lines(frame: Frame, grid: HeadGrid) -> list[SvgElement]:
     return [SvgElement("path", {"d": "".join((*down, *across)), "class": "cell-lines"})]
 
 
-def boxes_drawing(frame: Frame, fates: Sequence[BoxFate], texts: Sequence[str], colors: Sequence[str]) -> Drawing:
+def boxes_drawing(frame: InputFrame, fates: Sequence[BoxFate], texts: Sequence[str], colors: Sequence[str]) -> Drawing:
     """Draw boxes, the highest score on top.
 
     Args:
@@ -101,7 +101,7 @@ def boxes_drawing(frame: Frame, fates: Sequence[BoxFate], texts: Sequence[str], 
     return Drawing(frame.width, frame.height, shapes, "boxes over the image", "scene")
 
 
-def origin_drawing(frame: Frame, grid: HeadGrid, found: DetectionOrigin, color: str) -> Drawing:
+def origin_drawing(frame: InputFrame, grid: HeadGrid, found: DetectionOrigin, color: str) -> Drawing:
     """Draw a detection with its cell, its anchor around the center of the cell, and the grid of its head."""
     origin, fate = found.origin, found.fate
     cell = (
@@ -124,7 +124,7 @@ def origin_drawing(frame: Frame, grid: HeadGrid, found: DetectionOrigin, color: 
     return Drawing(frame.width, frame.height, shapes, "the detection, its cell and its anchor", "scene")
 
 
-def heat_drawing(frame: Frame, uri: str | None, box: Box, color: str, spans: Sequence[tuple[Box, str]]) -> Drawing:
+def heat_drawing(frame: InputFrame, uri: str | None, box: Box, color: str, spans: Sequence[tuple[Box, str]]) -> Drawing:
     """Draw heat over the photo with a box, and outlines: (xyxy in 0..1, their look)."""
     shapes = [frame.background("photo dim")]
     if uri is not None:
@@ -140,7 +140,7 @@ def relative(span: Span, network: tuple[int, int]) -> Box:
     return span.left / width, span.top / height, (span.right + 1) / width, (span.bottom + 1) / height
 
 
-def _number_mark(frame: Frame, box: Box, number: int, color: str) -> list[SvgElement]:
+def _number_mark(frame: InputFrame, box: Box, number: int, color: str) -> list[SvgElement]:
     """Return the number of a box on a small ground at its left top corner, inside the frame."""
     wide = 9.0 * len(str(number)) + 9
     x1, y1, _, _ = frame.pixels(box)

@@ -99,7 +99,7 @@ def explanation_page(about: AboutNetwork, parts: Sequence[ImagePart]) -> str:
     return render(tuple(folders), "explain.html.jinja", about=about, parts=parts)
 
 
-def write_explanation(
+def write_explained(
     folder: str | Path, about: AboutNetwork, parts: Sequence[ImagePart], numbers: Sequence[dict[str, Any]]
 ) -> Path:
     """Write the page and explain.json, and return the page's path.
@@ -114,10 +114,10 @@ def write_explanation(
         OSError: a file cannot be written.
         OutputError: the folder holds a page of another kind.
     """
-    return write_page(folder, explanation_page(about, parts), EXPLANATION_FILE, numbers_text(about, numbers))
+    return write_page(folder, explanation_page(about, parts), EXPLANATION_FILE, explained_text(about, numbers))
 
 
-def numbers_text(about: AboutNetwork, numbers: Sequence[dict[str, Any]]) -> str:
+def explained_text(about: AboutNetwork, numbers: Sequence[dict[str, Any]]) -> str:
     """Return explain.json."""
     content = {"cfg": about.cfg, "weights": about.weights, "command": about.command, "images": list(numbers)}
     return json.dumps(content, indent=1, allow_nan=False) + "\n"

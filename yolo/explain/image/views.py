@@ -173,7 +173,7 @@ def css_color(label: int) -> str:
 def input_view(explanation: Explanation, photo: str) -> InputView:
     """Describe the network input; photo: the id that other drawings use the photo by."""
     placement = explanation.placement
-    frame = drawings.frame_of(placement, photo)
+    frame = drawings.input_frame(placement, photo)
     shapes = drawings.photo_shapes(frame, placement, photo_uri(explanation.pixels))
     group = SvgElement("g", {"id": photo}, parts=tuple(shapes))
     height, width = placement.network
@@ -196,7 +196,7 @@ def heads_view(explanation: Explanation, names: Sequence[str], photo: str, label
     classes = tuple(
         NamedColor(names[each], css_color(each), place, float(scores[each])) for place, each in enumerate(best)
     )
-    frame = drawings.frame_of(explanation.placement, photo)
+    frame = drawings.input_frame(explanation.placement, photo)
     colors = np.array([class_color(each) for each in range(len(names))], np.uint8)
     views = []
     for number, (grid, maps) in enumerate(zip(explanation.grids, explanation.heads, strict=True)):
@@ -258,7 +258,7 @@ def boxes_view(explanation: Explanation, names: Sequence[str], photo: str, rules
                 panel=panel if panel is not None and panel < len(explanation.detections) else None,
             )
         )
-    frame = drawings.frame_of(explanation.placement, photo)
+    frame = drawings.input_frame(explanation.placement, photo)
     texts = [f"{row.name} {row.score:.3f}: {row.why}" for row in rows]
     return BoxesView(
         drawing=drawings.boxes_drawing(frame, every, texts, [row.color for row in rows]),
@@ -292,7 +292,7 @@ def fate_words(fate: BoxFate, kept: Sequence[BoxFate], names: Sequence[str], rul
 
 def detection_views(explanation: Explanation, names: Sequence[str], photo: str) -> tuple[DetectionView, ...]:
     """Describe each detection that was decoded."""
-    frame = drawings.frame_of(explanation.placement, photo)
+    frame = drawings.input_frame(explanation.placement, photo)
     causes = {each.detection: each for each in explanation.causes}
     views = []
     for place, found in enumerate(explanation.detections):
@@ -354,7 +354,7 @@ def _feature_view(features: LayerFeatures, aspect: float) -> FeatureView:
 
 
 def _cause_views(
-    explanation: Explanation, frame: drawings.Frame, found: DetectionOrigin, cause: DetectionCause, color: str
+    explanation: Explanation, frame: drawings.InputFrame, found: DetectionOrigin, cause: DetectionCause, color: str
 ) -> tuple[CauseView, ...]:
     views = []
     for number, (layer, cam) in enumerate(cause.cams.items()):
