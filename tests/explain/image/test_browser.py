@@ -1,13 +1,11 @@
 """The page in headless Chromium: its script ran, nothing is loaded, the console is silent."""
 
-from tests.evaluate.html.test_browser import HOSTILE, opened
+from tests.evaluate.html.test_browser import HOSTILE
 from tests.explain.image.test_page import ABOUT, explained
 from yolo.explain.image.page import explanation_numbers, image_part, write_explained
 
-__all__ = ["opened"]  # the fixture
 
-
-def test_the_page_opens_without_a_message_and_its_script_runs(tmp_path, opened):  # noqa: F811
+def test_the_page_opens_without_a_message_and_its_script_runs(tmp_path, opened):
     explanation, rules = explained("two_yolo", causes=2)
     parts = [image_part(explanation, HOSTILE, rules, number, label) for number, label in ((0, None), (1, 1))]
     numbers = [explanation_numbers(explanation, HOSTILE, rules)]
