@@ -45,3 +45,10 @@ def test_the_answer_is_what_the_detector_finds(client, detector, image):
             box, abs=1e-4
         )  # enough for NMS by the client
     assert set(answer["time_ms"]) == {"queue", "decode", "network", "postprocess"}
+
+
+def test_the_drawn_image_is_the_image_with_its_boxes(client, detector, image):
+    answer = client.post("/detect", content=file_of(image), headers={"Accept": "image/png"})
+    assert answer.headers["content-type"] == "image/png"
+    drawn = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert np.array_equal(drawn, detector(image).draw(image, NAMES)) and not np.array_equal(drawn, image)

@@ -4,6 +4,7 @@ import struct
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -16,15 +17,34 @@ EXIF_SEGMENT = 0xE1  # APP1
 EXIF_START = b"Exif\0\0"
 ORIENTATION_TAG = 0x0112  # EXIF 2.3, 4.6.4
 TIFF_WIDTH, TIFF_HEIGHT = 256, 257  # tags
-TIFF_ORDERS = {b"II*\0": "little", b"MM\0*": "big"}  # of bytes
-ENTRY = 12  # bytes of an entry of a directory: tag, kind of number, count, value
-NUMBER_BYTES = {3: 2, 4: 4}  # of the kinds SHORT and LONG
+# Of the whole numbers that libtiff takes for a size, by their kinds: BYTE, SHORT, LONG, SBYTE, SSHORT, SLONG, LONG8.
+NUMBER_BYTES = {1: 1, 3: 2, 4: 4, 6: 1, 8: 2, 9: 4, 16: 8}
 TURNED_FORMATS = ("PNG", "WEBP")  # of Pillow's; an AVIF turns itself
 # What Pillow raises for damaged files; it documents only the first.
 PILLOW_ERRORS = (
     *(OSError, ArithmeticError, AttributeError, EOFError, LookupError),
     *(RuntimeError, SyntaxError, TypeError, ValueError, struct.error),
 )
+
+
+class _Layout(NamedTuple):
+    """Where things are in a TIFF file, in bytes: order of the bytes of a number; place and length of the first
+    directory's place; length of its count of entries, of an entry, and of the start of an entry before its value."""
+
+    order: Literal["little", "big"]
+    place: int
+    place_bytes: int
+    count_bytes: int
+    entry: int
+    value: int
+
+
+TIFF_LAYOUTS = {
+    b"II*\0": _Layout("little", 4, 4, 2, 12, 8),
+    b"MM\0*": _Layout("big", 4, 4, 2, 12, 8),
+    b"II+\0": _Layout("little", 8, 8, 8, 20, 12),  # BigTIFF
+    b"MM\0+": _Layout("big", 8, 8, 8, 20, 12),
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +78,12 @@ def parse_header(data: bytes) -> ImageHeader | None:
     """Return the header in the bytes of an image file, or in its first bytes; None if nothing is understood."""
     if data.startswith(JPEG_START):
         return _jpeg_header(data)
-    return _tiff_header(data) if data[:4] in TIFF_ORDERS else _other_header(data)
+    return _tiff_header(data) if is_tiff(data) else _other_header(data)
+
+
+def is_tiff(data: bytes) -> bool:
+    """Whether the first bytes of a file are those of a TIFF file."""
+    return data[:4] in TIFF_LAYOUTS
 
 
 def turned_boxes(boxes: np.ndarray, stored: Size, orientation: int) -> np.ndarray:
@@ -95,10 +120,14 @@ def _jpeg_header(data: bytes) -> ImageHeader | None:
 
 
 def _tiff_header(data: bytes) -> ImageHeader | None:
-    values = _first_directory(data)
-    if not {TIFF_WIDTH, TIFF_HEIGHT} <= values.keys():
+    """Return the size that libtiff reads; None where that is not sure, as a hostile file would hide a huge one."""
+    entries = _first_directory(data)
+    inline = TIFF_LAYOUTS[data[:4]].entry - TIFF_LAYOUTS[data[:4]].value
+    sides = [entries.get(tag, (0, 0)) for tag in (TIFF_HEIGHT, TIFF_WIDTH)]
+    if not all(NUMBER_BYTES.get(kind, inline + 1) <= inline for kind, _ in sides):
         return None
-    return ImageHeader("TIFF", (values[TIFF_HEIGHT], values[TIFF_WIDTH]), _orientation(values))
+    (_, height), (_, width) = sides
+    return ImageHeader("TIFF", (height, width), _orientation(entries))
 
 
 def _other_header(data: bytes) -> ImageHeader | None:
@@ -122,20 +151,28 @@ def exif_orientation(exif: bytes) -> int:
     return _orientation(_first_directory(exif))
 
 
-def _first_directory(tiff: bytes) -> dict[int, int]:
-    """Return the numbers in the first directory of a TIFF file by their tags: the first number of each entry."""
-    order = TIFF_ORDERS.get(tiff[:4])
-    if order is None:
+def _first_directory(tiff: bytes) -> dict[int, tuple[int, int]]:
+    """Return the entries of the first directory of a TIFF file by their tags: the kind and the first number of each.
+
+    Of several entries with a tag the first one counts, as in libtiff (tif_dirread.c TIFFReadDirectory).
+    """
+    layout = TIFF_LAYOUTS.get(tiff[:4])
+    if layout is None:
         return {}
-    start = int.from_bytes(tiff[4:8], order)
-    count = int.from_bytes(tiff[start : start + 2], order)
-    values = {}
-    for place in range(start + 2, min(start + 2 + ENTRY * count, len(tiff) - ENTRY + 1), ENTRY):
-        tag, kind = (int.from_bytes(tiff[at : at + 2], order) for at in (place, place + 2))
-        values[tag] = int.from_bytes(tiff[place + 8 : place + 8 + NUMBER_BYTES.get(kind, 2)], order)
-    return values
+
+    def number(place: int, length: int) -> int:
+        return int.from_bytes(tiff[place : place + length], layout.order)
+
+    start = number(layout.place, layout.place_bytes)
+    first = start + layout.count_bytes
+    end = first + layout.entry * number(start, layout.count_bytes)
+    entries: dict[int, tuple[int, int]] = {}
+    for place in range(first, min(end, len(tiff) - layout.entry + 1), layout.entry):
+        tag, kind = number(place, 2), number(place + 2, 2)
+        entries.setdefault(tag, (kind, number(place + layout.value, NUMBER_BYTES.get(kind, 2))))
+    return entries
 
 
-def _orientation(values: dict[int, int]) -> int:
-    orientation = values.get(ORIENTATION_TAG, 1)
+def _orientation(entries: dict[int, tuple[int, int]]) -> int:
+    _, orientation = entries.get(ORIENTATION_TAG, (0, 1))
     return orientation if orientation in range(1, 9) else 1

@@ -10,7 +10,7 @@ import numpy as np
 
 from yolo.data.decoding.jpeg import JPEG_END, JPEG_START, missing_part, read_scans, without_stray_bytes
 from yolo.data.decoding.messages import MESSAGES
-from yolo.data.image_header import HEAD, ImageHeader, parse_header
+from yolo.data.image_header import HEAD, ImageHeader, is_tiff, parse_header
 from yolo.defaults import MAX_PIXELS_VARIABLE, MOST_PIXELS
 from yolo.errors import DatasetError, counted
 from yolo.files import START, known_content, open_input
@@ -108,6 +108,8 @@ def _decode(content: bytes, name: str | Path, flags: int, remark: Remark) -> np.
     header = parse_header(content[:HEAD]) or parse_header(content)
     if header:
         _check_size(header, name)
+    elif is_tiff(content):
+        raise DatasetError(f"{name}: found a TIFF file without a size that can be read, expected an image")
     if content.startswith(JPEG_START):
         image, said = _decode_jpeg(content, name, flags, header)
     else:

@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 
+from yolo.data.images import decode_image, ignore_remark
 from yolo.detect.detector import Detector
 from yolo.detect.outputs.result import color_image
 from yolo.errors import shorten
@@ -92,7 +93,7 @@ def number_of(query: Mapping[str, str], name: str, default: float, least: float)
 
 
 async def detect_parts(
-    service: Service, model: ServedModel, parts: Sequence[Part], settings: Settings, keep_pixels: bool, deadline: float
+    service: Service, model: ServedModel, parts: Sequence[Part], settings: Settings, deadline: float
 ) -> Found:
     """Detect in the images of a request. The caller has taken room for each.
 
@@ -101,14 +102,13 @@ async def detect_parts(
         model: which network.
         parts: the files.
         settings: see Settings.
-        keep_pixels: to draw on them.
         deadline: time.monotonic() after which an image that waits is not computed.
 
     Raises:
         RefusedError: as `prepare_image` does; 504 after the deadline; 500 if the network fails.
     """
     loop = asyncio.get_running_loop()
-    prepare = partial(_prepared, detector=model.detector, limits=service.limits, keep_pixels=keep_pixels)
+    prepare = partial(_prepared, detector=model.detector, limits=service.limits)
     if len(parts) == 1:
         prepared = [await loop.run_in_executor(service.pool, prepare, parts[0])]
     else:
@@ -125,9 +125,9 @@ async def detect_parts(
     return Found([image for image, _ in prepared], computed, sum(seconds for _, seconds in prepared))
 
 
-def _prepared(part: Part, detector: Detector, limits: Limits, keep_pixels: bool) -> tuple[PreparedImage, float]:
+def _prepared(part: Part, detector: Detector, limits: Limits) -> tuple[PreparedImage, float]:
     begun = time.monotonic()
-    image = prepare_image(part, detector, limits, keep_pixels)
+    image = prepare_image(part, detector, limits)
     return image, time.monotonic() - begun
 
 
@@ -199,9 +199,19 @@ def rows(detections: Detections, names: Sequence[str]) -> list[dict]:
     ]
 
 
-def drawn_image(found: Found, names: Sequence[str], media_type: str) -> bytes:
-    """Return the only image of a request with its boxes as a file. media_type: one of DRAWN."""
-    image = found.computed[0].detections.draw(color_image(found.images[0].pixels), names)
+def drawn_image(part: Part, detections: Detections, detector: Detector, media_type: str) -> bytes:
+    """Return an image that was detected in, with its boxes, as a file.
+
+    It is decoded again, which takes less than the network: the pixels of all images that wait would fill the memory.
+
+    Args:
+        part: the bytes of its file.
+        detections: what was found in it.
+        detector: by which.
+        media_type: one of DRAWN.
+    """
+    pixels = decode_image(part.content, "the image", detector.network.input.channels, ignore_remark)
+    image = detections.draw(color_image(pixels), detector.names)
     options = [cv2.IMWRITE_JPEG_QUALITY, DRAWN_QUALITY] if media_type == "image/jpeg" else []
     _, content = cv2.imencode(DRAWN[media_type], cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     return content.tobytes()

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor
 
 from yolo.data.image_header import HEAD, parse_header
@@ -26,13 +25,12 @@ MOST_SCANS = 100  # of a JPEG, each of which costs a pass over all pixels; camer
 class PreparedImage:
     """An image of a request.
 
-    name: of its file, None without one. size: (height, width). pixels: uint8 `[H, W, C]` if they are drawn on, else
-    None. input: float32 `[C, H', W']`, for the network. placement: of the image in it.
+    name: of its file, None without one. size: (height, width). input: float32 `[C, H', W']`, for the network.
+    placement: of the image in it. The pixels are not kept: a file of 200 kB may have 200 MB of them.
     """
 
     name: str | None
     size: tuple[int, int]
-    pixels: np.ndarray | None
     input: Tensor
     placement: Placement
 
@@ -44,14 +42,8 @@ def is_image(content: bytes) -> bool:
     return any(content.startswith(start) for start in STARTS.values())
 
 
-def prepare_image(part: Part, detector: Detector, limits: Limits, keep_pixels: bool) -> PreparedImage:
-    """Decode an image and make it the network's input.
-
-    Args:
-        part: the bytes of a file.
-        detector: whose network it is for.
-        limits: of pixels.
-        keep_pixels: to draw on them.
+def prepare_image(part: Part, detector: Detector, limits: Limits) -> PreparedImage:
+    """Decode an image, the bytes of a file, and make it the network's input.
 
     Raises:
         RefusedError: 413 for too many pixels, 415 for another kind of file, 422 for a damaged one.
@@ -75,4 +67,4 @@ def prepare_image(part: Part, detector: Detector, limits: Limits, keep_pixels: b
         raise RefusedError(422, str(error)) from error
     except MemoryError as error:
         raise RefusedError(503, f"{name}: found no memory for {width} x {height} pixels") from error
-    return PreparedImage(part.file_name, pixels.shape[:2], pixels if keep_pixels else None, prepared, placement)
+    return PreparedImage(part.file_name, pixels.shape[:2], prepared, placement)

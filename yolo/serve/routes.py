@@ -107,11 +107,12 @@ async def _detect(service: Service, request: Request) -> Response:
     media_type = drawn_type(request.headers.get("accept", ""))
 
     async def finish(parts: Sequence[Part], deadline: float) -> Response:
-        found = await detect_parts(service, model, parts, settings, media_type is not None, deadline)
+        found = await detect_parts(service, model, parts, settings, deadline)
         if media_type is None:
             return Response(json_answer(model, found), media_type=JSON)
         loop = asyncio.get_running_loop()
-        image = await loop.run_in_executor(service.pool, drawn_image, found, model.detector.names, media_type)
+        detections = found.computed[0].detections
+        image = await loop.run_in_executor(service.pool, drawn_image, parts[0], detections, model.detector, media_type)
         return Response(image, media_type=media_type)
 
     def choose(parts: Sequence[Part]) -> list[Part]:
@@ -142,7 +143,7 @@ async def _vision(service: Service, access: Access, request: Request, name: str 
         return [image]
 
     async def finish(parts: Sequence[Part], deadline: float) -> Response:
-        found = await detect_parts(service, model, parts, asked[0], False, deadline)
+        found = await detect_parts(service, model, parts, asked[0], deadline)
         return Response(_vision_answer(found, model, time.monotonic() - begun), media_type=JSON)
 
     return await _with_parts(service, model, request, choose, finish)
