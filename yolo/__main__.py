@@ -17,6 +17,7 @@ COMMANDS = {  # group → names of modules in yolo/commands
         "make_shapes",
         "anchors",
         "show_augment",
+        "data",
     ),
     "training": ("new", "train", "find_lr"),
     "use": ("detect", "classify", "explain", "serve"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.tiny_data import cfg_text, network_of, write_set
-from yolo.train.setup.preflight import heads_of
+from yolo.data.head_anchors import heads_of
 
 # The middles of three heaps of boxes, (width, height) in an image of 64 x 48, which is the network's size too.
 HEAPS = ((8, 12), (30, 14), (16, 40))

@@ -43,8 +43,8 @@ def main() -> None:
 
     from yolo.data import anchors
     from yolo.data.check import check_list, problem_lines
+    from yolo.data.head_anchors import describe_fit, heads_of, placement_of
     from yolo.model.network import Network
-    from yolo.train.setup.preflight import describe_fit, heads_of, placement_of
 
     network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
     heads = heads_of(network)
@@ -69,7 +69,7 @@ def main() -> None:
 def _print_anchors(network: Network, heads: list[HeadAnchors], boxes: np.ndarray, seed: int) -> None:
     """Print how well the anchors of k-means fit, and the lines for the cfg."""
     from yolo.data import anchors
-    from yolo.train.setup.preflight import describe_fit
+    from yolo.data.head_anchors import describe_fit
 
     in_cells = network.kinds[heads[0].layer] == "region"
     new, line = anchors.refit_heads(heads, boxes, in_cells, seed)

@@ -135,7 +135,7 @@ ZIP_ERRORS = (zipfile.BadZipFile, zlib.error)
 
 def read_entries_of(listed: Path) -> CheckedEntries | None:
     """Return what the last check of a list found; None if it was not kept, is damaged or followed other rules."""
-    for path in (_beside(listed), _in_user_cache(listed)):
+    for path in kept_files(listed, ENDING):
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 if bytes(stored["rules"]) != _rules():
@@ -156,8 +156,7 @@ def read_entries_of(listed: Path) -> CheckedEntries | None:
 
 def write_entries_of(listed: Path, entries: CheckedEntries) -> None:
     """Keep what the check of a list found. Where no folder can be written to, it is not kept."""
-    beside = _beside(listed)
-    path = beside if writable(beside.parent) and _is_ours(beside) else _in_user_cache(listed)
+    path = file_to_keep(listed, ENDING)
     faults = [(entry, problem.kind, problem.message) for entry, problem in entries.problems]
     columns = {
         "rules": np.frombuffer(_rules(), np.uint8),
@@ -173,15 +172,19 @@ def write_entries_of(listed: Path, entries: CheckedEntries) -> None:
         log.info("%s: what the check found is not kept: %s", path, error.strerror)
 
 
-def _beside(listed: Path) -> Path:
-    return listed.with_name(listed.name + ENDING)
-
-
-def _in_user_cache(listed: Path) -> Path:
-    """Return the file of a list in the cache folder of the XDG base directory specification."""
+def kept_files(listed: Path, ending: str) -> tuple[Path, Path]:
+    """Return where something about a list may be kept: beside it, and in the cache folder of the XDG base directory
+    specification. ending: of the file's name."""
     folder = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     digest = hashlib.blake2b(os.path.abspath(listed).encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES)
-    return Path(folder, "yolo-darknet", "checked", f"{listed.name}-{digest.hexdigest()}{ENDING}")
+    aside = Path(folder, "yolo-darknet", ending.removeprefix("."), f"{listed.name}-{digest.hexdigest()}{ending}")
+    return listed.with_name(listed.name + ending), aside
+
+
+def file_to_keep(listed: Path, ending: str) -> Path:
+    """Return the file, of `kept_files`, that may be written."""
+    beside, aside = kept_files(listed, ending)
+    return beside if writable(beside.parent) and _is_ours(beside) else aside
 
 
 def _is_ours(path: Path) -> bool:

@@ -6,6 +6,7 @@ import pytest
 from tests.helpers.tiny_data import write_image
 from yolo.cfg import parse_cfg, read_cfg, read_data
 from yolo.data.anchors import fit_of
+from yolo.data.head_anchors import heads_of
 from yolo.errors import CfgError
 from yolo.formats.cfg_text import edit_cfg
 from yolo.model.network import build
@@ -16,7 +17,6 @@ from yolo.train.setup.fitted_cfg import (
     fitted_cfg,
     schedule_values,
 )
-from yolo.train.setup.preflight import heads_of
 
 DETECTOR = """[net]
 batch=8

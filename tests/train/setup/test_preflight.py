@@ -18,6 +18,7 @@ from yolo.data.check import (
     UNSEEN_IN_VALID,
     check_list,
 )
+from yolo.data.head_anchors import heads_of, placement_of
 from yolo.letterbox import letterboxed, stretched
 from yolo.records import Problem
 from yolo.train.setup.preflight import (
@@ -25,9 +26,7 @@ from yolo.train.setup.preflight import (
     all_problems,
     anchor_lines,
     fits,
-    heads_of,
     memory_line,
-    placement_of,
     problem_table,
 )
 

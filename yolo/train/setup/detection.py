@@ -13,6 +13,7 @@ from yolo.cfg import DataFile, check_data_files, read_classes
 from yolo.data.anchors import box_sizes
 from yolo.data.check import CheckedSet, check_list, objects_per_class, stopping
 from yolo.data.dataset import StepSampler, collate, training_images, training_loader
+from yolo.data.head_anchors import placement_of
 from yolo.data.labeled_images import LabeledImage
 from yolo.defaults import DARKNET_LOG
 from yolo.distributed import Processes, ShardedSampler
@@ -28,7 +29,7 @@ from yolo.train.log.darknet import DarknetLoss
 from yolo.train.losses.detection import DetectionLoss
 from yolo.train.multiscale import Stage, input_sizes
 from yolo.train.setup.options import Options, Output
-from yolo.train.setup.preflight import all_problems, anchor_lines, placement_of, problem_table
+from yolo.train.setup.preflight import all_problems, anchor_lines, problem_table
 from yolo.train.validation import Task, Validation, detection_scores, steps_between_scores
 
 log = logging.getLogger(__name__)

@@ -14,17 +14,15 @@ from yolo.cfg import DataFile, Section, check_data_files, override, parse_cfg, r
 from yolo.data.anchors import AnchorFit, HeadAnchors, box_sizes, fit_of, refit_heads
 from yolo.data.check import check_list
 from yolo.data.class_folders import read_classified
+from yolo.data.head_anchors import describe_fit, heads_of, placement_of
 from yolo.errors import CfgError, DatasetError, counted
 from yolo.formats.cfg_text import CfgChange, edit_cfg
 from yolo.model.network import Network, build
 from yolo.train.multiscale import largest_input
 from yolo.train.setup.preflight import (
-    describe_fit,
     estimate_memory,
     fitting_subdivisions,
-    heads_of,
     memory_line,
-    placement_of,
 )
 
 Values = dict[int, dict[str, str | None]]  # number of a section, 0 for [net] → keys and values

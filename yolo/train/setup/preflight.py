@@ -9,7 +9,7 @@ cfgs with 2 to 16 images of 5 to 50 boxes took 0.86 to 1.10 of the estimate, and
 
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,9 +29,8 @@ from yolo.data.check import (
     tiny_boxes,
     unseen_classes,
 )
+from yolo.data.head_anchors import describe_fit, heads_of, placement_of
 from yolo.errors import CfgError, counted
-from yolo.letterbox import Placement, letterboxed, stretched
-from yolo.model.heads.yolov1 import YoloV1Head
 from yolo.model.network import Network
 from yolo.records import Problem
 from yolo.train.optimizer import first_trainable
@@ -57,11 +56,6 @@ def check_channels(network: Network, cfg: Path) -> None:
     if network.input.channels not in READABLE_CHANNELS:
         expected = " or ".join(map(str, READABLE_CHANNELS))
         raise CfgError(f"{cfg}: found channels={network.input.channels}, expected {expected}: those of image files")
-
-
-def placement_of(network: Network) -> Callable[[tuple[int, int], tuple[int, int]], Placement]:
-    """Return how images are placed in the network's input: letterboxed or stretched."""
-    return letterboxed if network.letterboxed else stretched
 
 
 def all_problems(network: Network, names: Sequence[str], train: CheckedSet, valid: CheckedSet | None) -> list[Problem]:
@@ -116,22 +110,6 @@ def _wrapped(text: str, columns: int) -> str:
 # -------------------------------------------------------------------------------------------------------------- anchors
 
 
-def heads_of(network: Network) -> list[HeadAnchors]:
-    """Return the heads that have anchors: [yolo], [Gaussian_yolo] and [region], but not [detection]."""
-    heads = []
-    for layer in network.heads:
-        head = network.layers[layer]
-        if isinstance(head, YoloV1Head):
-            continue
-        stride = network.input.width / network.shapes[layer][2]
-        anchors = getattr(head, "all_anchors", head.anchors).double().cpu().numpy()
-        if network.kinds[layer] == "region":
-            anchors = anchors * (stride, network.input.height / network.shapes[layer][1])  # cells
-        own = tuple(getattr(head, "anchor_ids", range(len(anchors))))
-        heads.append(HeadAnchors(layer, anchors, own, stride))
-    return heads
-
-
 def anchor_lines(network: Network, boxes: np.ndarray, cfg: Path, data: Path) -> list[str]:
     """Describe how the anchors fit the boxes of a data set, and whether other anchors fit better.
 
@@ -162,11 +140,6 @@ def anchor_lines(network: Network, boxes: np.ndarray, cfg: Path, data: Path) -> 
             f"yolo-darknet anchors --cfg {cfg} --data {data} prints them"
         )
     return lines
-
-
-def describe_fit(fit: AnchorFit) -> str:
-    """Return for example "best possible recall 0.865 at IoU 0.5, mean IoU 0.641"."""
-    return f"best possible recall {fit.recall:.3f} at IoU 0.5, mean IoU {fit.mean_iou:.3f}"
 
 
 def _describe_heads(heads: Sequence[HeadAnchors], fit: AnchorFit) -> str:

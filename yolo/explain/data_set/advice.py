@@ -1,0 +1,153 @@
+"""What a survey means, as sentences with numbers and what to do: the first thing on the page."""
+
+from typing import NamedTuple
+
+from yolo.data.check import HANDLING
+from yolo.errors import counted
+from yolo.explain.data_set.anchor_study import AnchorStudy
+from yolo.explain.data_set.survey import TRAIN, DataSurvey
+
+FEW_OBJECTS = 50  # of a class in train; AlexeyAB's README advises 2000 images of a class
+LOW_RECALL = 0.02  # a gain by other anchors that is worth a line
+RARE = 20  # times rarer than the most frequent class
+SHOWN = 5  # names in a sentence
+
+
+class Advice(NamedTuple):
+    """level: bad (wrong data, scores that flatter), warn or good. text: what was found. action: what to do, or ""."""
+
+    level: str
+    text: str
+    action: str = ""
+
+
+def advice_of(survey: DataSurvey) -> list[Advice]:
+    """Return the sentences, the worst first."""
+    found = [*_problems(survey), *_duplicates(survey), *_classes(survey), *_labels(survey)]
+    if survey.anchors is not None:
+        found += anchor_advice(survey.anchors)
+    order = {"bad": 0, "warn": 1, "good": 2}
+    return sorted(found, key=lambda each: order[each.level])
+
+
+def anchor_advice(study: AnchorStudy) -> list[Advice]:
+    """Return what the anchors and the strides mean for the objects."""
+    objects, now = study.whole.objects, study.small[0]
+    finest = min(study.heads, key=lambda head: head.stride)
+    found = []
+    if now.objects:
+        cell = f"{finest.stride:g} x {finest.stride:g} pixels"
+        of = f"{now.objects:,} of {counted(objects, 'object')} {'is' if now.objects == 1 else 'are'}"
+        text = f"{of} smaller than a cell of the finest head ({cell} of {now.width} x {now.height})"
+        better = next((each for each in study.small[1:] if each.objects <= now.objects / 4), None)
+        action = f"--set width={better.width} height={better.height} would make it {better.objects:,}" if better else ""
+        found.append(Advice("warn", text, action or "show them larger: cut the images into tiles, or use a finer head"))
+    if study.unassigned:
+        of = f"{study.unassigned:,} of {counted(objects, 'object')}"
+        text = f"{of} fit best an anchor that no head has in its mask: nothing learns them"
+        found.append(Advice("bad", text, "give every anchor to a head by mask="))
+    if study.same_prediction:
+        part = study.same_prediction / objects
+        of = f"{study.same_prediction:,} of {counted(objects, 'object')} ({part:.1%})"
+        text = f"{of} share image, cell and anchor with another object: one prediction cannot be both"
+        found.append(
+            Advice(
+                "warn" if part > 0.01 else "good", text, "a larger network input separates them" if part > 0.01 else ""
+            )
+        )
+    whole = study.whole
+    fit = f"the cfg's anchors reach {whole.recall:.1%} of the objects at IoU .5 (mean IoU {whole.mean_iou:.3f})"
+    if study.kmeans and study.kmeans.recall - study.whole.recall > LOW_RECALL:
+        better = f"those of k-means would reach {study.kmeans.recall:.1%} (mean IoU {study.kmeans.mean_iou:.3f})"
+        found.append(Advice("warn", f"{fit}; {better}", "the lines for the cfg are under Anchors"))
+    else:
+        found.append(Advice("good", f"{fit}; other anchors would gain little"))
+    idle = [head for head in study.heads if head.objects < 0.01 * objects]
+    found += [
+        Advice(
+            "warn",
+            f"the head of layer {head.layer} (stride {head.stride:g}) is responsible for "
+            f"{counted(head.objects, 'object')} of {objects:,}: it learns next to nothing",
+            "a cfg without it is faster, or anchors by k-means share the objects out",
+        )
+        for head in idle
+        if len(study.heads) > 1
+    ]
+    return found
+
+
+def _problems(survey: DataSurvey) -> list[Advice]:
+    counts = survey.problem_counts()
+    serious = {kind: count for kind, count in counts.items() if HANDLING[kind].stops}
+    others = {kind: count for kind, count in counts.items() if kind not in serious}
+    found = []
+    if serious:
+        text = "; ".join(f"{count:,} x {kind}" for kind, count in serious.items())
+        found.append(
+            Advice("bad", f"a training stops at: {text}", "repair them, or leave them out by --on-problem skip")
+        )
+    if others:
+        text = "; ".join(f"{count:,} x {kind}" for kind, count in others.items())
+        found.append(Advice("warn", f"the check found: {text}", "each with its image under Problems"))
+    return found or [Advice("good", "the check of all images and labels found no problem")]
+
+
+def _duplicates(survey: DataSurvey) -> list[Advice]:
+    across = [group for group in survey.groups if survey.across(group)]
+    inside = len(survey.groups) - len(across)
+    found = []
+    if across:
+        what = "an image of valid is" if len(across) == 1 else f"{len(across):,} groups of images are"
+        text = f"{what} nearly the same as one of train, so that the score flatters"
+        found.append(Advice("bad", text, "move each such group to one list"))
+    if inside:
+        images = sum(len(group.members) for group in survey.groups if not survey.across(group))
+        found.append(
+            Advice("warn", f"{counted(inside, 'group')} of nearly equal images in one list ({images:,} images)", "")
+        )
+    return found or [Advice("good", "no two images are nearly the same")]
+
+
+def _classes(survey: DataSurvey) -> list[Advice]:
+    first = survey.lists[0]
+    found = []
+    if first.name == TRAIN:
+        few = [
+            (count, survey.names[label]) for label, count in enumerate(first.class_objects) if 0 < count < FEW_OBJECTS
+        ]
+        if few:
+            shown = ", ".join(f"{name} ({count})" for count, name in sorted(few)[:SHOWN])
+            more = f" and {len(few) - SHOWN} more" if len(few) > SHOWN else ""
+            text = f"{counted(len(few), 'class')} with fewer than {FEW_OBJECTS} objects to learn from: {shown}{more}"
+            found.append(Advice("warn", text, "label more of them"))
+        seen = [(count, survey.names[label]) for label, count in enumerate(first.class_objects) if count]
+        if len(seen) > 1 and max(seen)[0] > RARE * min(seen)[0]:
+            (least, rare), (most, often) = min(seen), max(seen)
+            text = f"{often} has {most:,} objects, {rare} has {least:,}: {most / least:.0f} times fewer"
+            action = "weigh them by counters_per_class in the heads, or list images of the rare class more often"
+            found.append(Advice("warn", text, action))
+    for label, one, other in survey.shifts[:SHOWN]:
+        text = f"{survey.names[label]} is {one:.1%} of the objects of train and {other:.1%} of those of valid"
+        found.append(Advice("warn", text, "split anew, by scenes and with all classes in both lists"))
+    return found
+
+
+def _labels(survey: DataSurvey) -> list[Advice]:
+    found = []
+    if survey.doubled:
+        found.append(
+            Advice(
+                "warn",
+                f"{counted(len(survey.doubled), 'pair')} of boxes on the same object",
+                "remove one of the two; see Odd labels",
+            )
+        )
+    if survey.unusual:
+        found.append(
+            Advice(
+                "warn",
+                f"{counted(len(survey.unusual), 'box')} of an unusual size for their class",
+                "look at them under Odd labels",
+            )
+        )
+    return found

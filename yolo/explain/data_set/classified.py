@@ -1,0 +1,208 @@
+"""The survey and the page of a classifier's data set: images of each class, sizes, duplicates, problems, sheets."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from yolo.cfg import DataFile, check_data_files, read_classes
+from yolo.data.class_folders import ClassifiedImage, images_per_class, read_classified
+from yolo.data.image_header import read_header
+from yolo.data.parallel import in_threads
+from yolo.errors import DatasetError, counted
+from yolo.explain.data_set.advice import Advice
+from yolo.explain.data_set.duplicates import DuplicateGroup, duplicate_groups
+from yolo.explain.data_set.fingerprints import fingerprints_of
+from yolo.explain.data_set.page import NUMBERS_FILE, TEMPLATES
+from yolo.explain.data_set.shown_images import (
+    LEAST_ON_A_SHEET,
+    MOST_ON_A_SHEET,
+    SHEET_PICTURES,
+    SHOWN_GROUPS,
+    SHOWN_OF_A_GROUP,
+    SIDE,
+    ShownGroup,
+    ShownImage,
+)
+from yolo.explain.pictures import drawn_boxes, read_pixels
+from yolo.pages.page import render, write_page
+from yolo.records import Problem
+
+FEW_IMAGES = 20  # of a class to learn from
+SHOWN = 5  # names in a sentence
+MOST_SIZES, MOST_LINES = 8, 200
+
+
+@dataclass(frozen=True)
+class ClassifiedList:
+    """name: train or valid. counts: images of each class. sizes: ((width, height), images), the most frequent first."""
+
+    name: str
+    images: int
+    counts: tuple[int, ...]
+    sizes: tuple[tuple[tuple[int, int], int], ...]
+    other_sizes: int
+
+
+@dataclass(frozen=True)
+class ClassifiedSurvey:
+    """What a classifier's data set holds. groups: similar images, positions counted through the lists.
+
+    conflicts: groups whose images have different classes.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    lists: tuple[ClassifiedList, ...]
+    images: tuple[tuple[ClassifiedImage, ...], ...]
+    problems: tuple[Problem, ...]
+    groups: tuple[DuplicateGroup, ...]
+    conflicts: tuple[DuplicateGroup, ...]
+
+    def image_at(self, place: int) -> tuple[str, ClassifiedImage]:
+        """Return the list and the image at a position that is counted through the lists."""
+        for each, images in zip(self.lists, self.images, strict=True):
+            if place < len(images):
+                return each.name, images[place]
+            place -= len(images)
+        raise IndexError(place)
+
+    def both_lists(self, group: DuplicateGroup) -> bool:
+        """Return whether a group has images of both lists."""
+        return len({self.image_at(member)[0] for member in group.members}) > 1
+
+
+def survey_classified(data: DataFile, channels: int = 3) -> ClassifiedSurvey:
+    """Read a classifier's data set and count what the page tells.
+
+    Raises:
+        DatasetError: there is no list, no names, or no usable image.
+    """
+    check_data_files(data, "names", "labels", "train", "valid")
+    if data.labels is None:
+        raise DatasetError(f"{data.path}: found neither names nor labels, expected the classes of the images")
+    names = list(read_classes(data.labels))
+    paths = {name: path for name, path in (("train", data.train), ("valid", data.valid)) if path is not None}
+    if not paths:
+        raise DatasetError(f"{data.path}: found neither train nor valid, expected a folder or a list of images")
+    found = {name: read_classified(path, names, channels) for name, path in paths.items()}
+    images = tuple(each.images for each in found.values())
+    if not any(images):
+        raise DatasetError(f"{data.path}: found no usable image")
+    files = [str(image.path) for each in images for image in each]
+    groups = tuple(duplicate_groups(fingerprints_of(files), files))
+    labels = [image.label for each in images for image in each]
+    return ClassifiedSurvey(
+        title=data.name,
+        names=tuple(names),
+        lists=tuple(_count(name, each.images, len(names)) for name, each in found.items()),
+        images=images,
+        problems=tuple(problem for each in found.values() for problem in each.problems),
+        groups=groups,
+        conflicts=tuple(group for group in groups if len({labels[member] for member in group.members}) > 1),
+    )
+
+
+def classified_advice(survey: ClassifiedSurvey) -> list[Advice]:
+    """Return what the survey means, the worst first."""
+    found = []
+    kinds = Counter(problem.kind for problem in survey.problems)
+    if kinds:
+        text = "; ".join(f"{count:,} x {kind}" for kind, count in kinds.items())
+        found.append(Advice("warn", f"the check found: {text}", "see Problems"))
+    across = sum(map(survey.both_lists, survey.groups))
+    if across:
+        found.append(
+            Advice(
+                "bad",
+                f"{across:,} groups of nearly equal images are in train and in valid, so that the score flatters",
+                "move each to one list",
+            )
+        )
+    if survey.conflicts:
+        found.append(
+            Advice(
+                "bad",
+                f"{len(survey.conflicts):,} groups of nearly equal images have different classes",
+                "one of the classes is wrong, or the image has both",
+            )
+        )
+    counts = survey.lists[0].counts
+    few = sorted((count, name) for count, name in zip(counts, survey.names, strict=True) if count < FEW_IMAGES)
+    if few:
+        shown = ", ".join(f"{name} ({count})" for count, name in few[:SHOWN]) + (", ..." if len(few) > SHOWN else "")
+        text = f"{counted(len(few), 'class')} with fewer than {FEW_IMAGES} images: {shown}"
+        found.append(Advice("warn", text, "add more of them"))
+    if not found:
+        found.append(Advice("good", "the images of all classes can be read, and no two are nearly the same"))
+    return sorted(found, key=lambda each: each.level != "bad")
+
+
+def write_classified_page(folder: str | Path, survey: ClassifiedSurvey, seed: int = 0, each: int | None = None) -> Path:
+    """Write the page of a classifier's data set and its data.json, and return the page's path.
+
+    Args and errors as of `write_data_page`.
+    """
+    page = render(
+        TEMPLATES,
+        "classified.html.jinja",
+        survey=survey,
+        advice=classified_advice(survey),
+        order=sorted(range(len(survey.names)), key=lambda label: -survey.lists[0].counts[label]),
+        groups=[
+            _shown(survey, group)
+            for group in sorted(survey.groups, key=lambda group: not survey.both_lists(group))[:SHOWN_GROUPS]
+        ],
+        sheets=_sheets(survey, seed, each),
+        lines=[problem.message for problem in survey.problems[:MOST_LINES]],
+        seed=seed,
+    )
+    content = {
+        "names": survey.names,
+        "advice": [each._asdict() for each in classified_advice(survey)],
+        "lists": [asdict(each) for each in survey.lists],
+        "duplicates": [[str(survey.image_at(member)[1].path) for member in group.members] for group in survey.groups],
+        "problems": [asdict(problem) for problem in survey.problems],
+    }
+    return write_page(folder, page, NUMBERS_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def _count(name: str, images: Sequence[ClassifiedImage], classes: int) -> ClassifiedList:
+    sizes = Counter(size for size in in_threads(lambda image: _size(image.path), images) if size)
+    counts = tuple(images_per_class(images, classes))
+    return ClassifiedList(
+        name, len(images), counts, tuple(sizes.most_common(MOST_SIZES)), max(len(sizes) - MOST_SIZES, 0)
+    )
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    """Return (width, height) of an image as its header says."""
+    header = read_header(path)
+    return header.size[::-1] if header else None
+
+
+def _sheets(survey: ClassifiedSurvey, seed: int, each: int | None) -> list[tuple[str, int, list[ShownImage]]]:
+    """Return (class, images, random pictures) of the first list, the rarest first."""
+    counts, images = survey.lists[0].counts, survey.images[0]
+    wanted = each or min(max(SHEET_PICTURES // max(sum(map(bool, counts)), 1), LEAST_ON_A_SHEET), MOST_ON_A_SHEET)
+    labels, rng, sheets = np.array([image.label for image in images]), np.random.default_rng(seed), []
+    for count, label in sorted((count, label) for label, count in enumerate(counts) if count):
+        chosen = np.sort(rng.choice(np.flatnonzero(labels == label), min(wanted, count), replace=False))
+        sheets.append((survey.names[label], count, [_picture(images[place], "", "") for place in chosen]))
+    return sheets
+
+
+def _shown(survey: ClassifiedSurvey, group: DuplicateGroup) -> ShownGroup:
+    shown = [survey.image_at(member) for member in group.members[:SHOWN_OF_A_GROUP]]
+    pictures = [_picture(image, name, survey.names[image.label]) for name, image in shown]
+    kind = "the same file" if group.exact else "nearly the same image"
+    return ShownGroup(f"{kind}, {len(group.members)} times", pictures, len(group.members) - len(pictures))
+
+
+def _picture(image: ClassifiedImage, title: str, note: str) -> ShownImage:
+    pixels = read_pixels(image.path)
+    size = (3, 4) if pixels is None else pixels.shape[:2]
+    return ShownImage(drawn_boxes(pixels, size, (), SIDE, image.path.name), title, note, image.path.name)

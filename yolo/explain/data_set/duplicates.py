@@ -1,0 +1,186 @@
+"""Images that are the same or nearly so, found without comparing all pairs.
+
+Two hashes of 64 bits that differ in at most 7 bits have, in one of their four parts of 16 bits, at most one different
+bit. So it is enough to look up each part, and each part with one bit turned, among the parts of the others (multi-index
+hashing, Norouzi, Punjani, Fleet 2012). The pairs that are found are compared by their sketches, then by their pixels.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from yolo.data.images import ignore_remark, read_image
+from yolo.data.parallel import in_threads
+from yolo.errors import DatasetError
+from yolo.explain.data_set.fingerprints import Fingerprints
+
+PARTS, PART_BITS = 4, 16
+NEAR_BITS = 7  # 2 * PARTS - 1: more would need more than one turned bit
+PLAIN_CONTRAST = 6.0  # standard deviation of a sketch in 0..255; the hash of a plainer image is its noise
+SIMILAR_SKETCH, SIMILAR_PIXELS = 0.93, 0.85  # least correlation: docs/log.md has what copies and others reach
+FINE_SIDE = 64  # pixels of the last comparison
+PAIRS_AT_ONCE = 2**21
+MOST_PAIRS = 200_000  # that sketches may leave: an album of one scene has all its pairs
+MOST_COMPARED = 4000  # pairs of pixels: half a minute; the rest is told by the sketches
+
+
+@dataclass(frozen=True)
+class DuplicateGroup:
+    """Images that are the same or nearly so: positions, ascending. exact: all files have the same bytes."""
+
+    members: tuple[int, ...]
+    exact: bool
+
+
+def duplicate_groups(found: Fingerprints, paths: Sequence[str]) -> list[DuplicateGroup]:
+    """Return the groups of equal and nearly equal images, the largest first.
+
+    Images of the same bytes are always a group. Plain images, whose sketch has less contrast than PLAIN_CONTRAST, are
+    in no other group.
+    """
+    same = same_files(found)
+    near = _confirmed(near_pairs_of(found), found, paths)
+    links = np.concatenate((same, near))
+    groups = _joined(links, len(found))
+    made = [DuplicateGroup(tuple(group.tolist()), bool((found.contents[group] == found.contents[group[0]]).all()))
+            for group in groups]  # fmt: skip
+    return sorted(made, key=lambda group: (-len(group.members), group.members[0]))
+
+
+def same_files(found: Fingerprints) -> np.ndarray:
+    """Return pairs of files with the same bytes, int64 `[P, 2]`: each with the one before it."""
+    places = np.flatnonzero(found.readable)
+    order = places[np.argsort(found.contents[places], kind="stable")]
+    equal = found.contents[order[1:]] == found.contents[order[:-1]]
+    return np.stack((order[:-1][equal], order[1:][equal]), axis=1)
+
+
+def near_pairs_of(found: Fingerprints) -> np.ndarray:
+    """Return pairs with similar hashes and sketches, int64 `[P, 2]`, one of each set of equal files standing for it."""
+    contrast = found.sketches.std(axis=1)
+    usable = np.flatnonzero(found.readable & (contrast >= PLAIN_CONTRAST))
+    _, first = np.unique(found.contents[usable], return_index=True)
+    usable = usable[np.sort(first)]
+    hashes = found.hashes[usable]
+    parts, total = [np.zeros((0, 2), np.int64)], 0
+    for one, other in hash_pairs(hashes):
+        pairs = np.stack((usable[one], usable[other]), axis=1)
+        kept = pairs[sketch_correlation(found.sketches, pairs) >= SIMILAR_SKETCH]
+        parts.append(kept)
+        total += len(kept)
+        if total > MOST_PAIRS:
+            break
+    pairs = np.concatenate(parts)
+    pairs.sort(axis=1)
+    return np.unique(pairs, axis=0)
+
+
+def hash_pairs(hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield every pair of uint64 hashes `[N]` that differ in at most NEAR_BITS bits, in parts: two int64 `[P]`.
+
+    A pair may come several times.
+    """
+    turns = [0, *(1 << bit for bit in range(PART_BITS))]
+    for part in range(PARTS):
+        values = ((hashes >> np.uint64(part * PART_BITS)) & np.uint64(0xFFFF)).astype(np.int64)
+        order = np.argsort(values, kind="stable")
+        starts = np.searchsorted(values[order], np.arange(2**PART_BITS + 1))
+        for turn in turns:
+            wanted = values ^ turn
+            begin, count = starts[wanted], starts[wanted + 1] - starts[wanted]
+            for one, other in _expanded(order, begin, count):
+                once = one < other  # a pair is found from both sides
+                one, other = one[once], other[once]
+                near = _bits_apart(hashes[one], hashes[other]) <= NEAR_BITS
+                if near.any():
+                    yield one[near], other[near]
+
+
+def sketch_correlation(sketches: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Return the correlation of the sketches of each pair, float64 `[P]`."""
+    result = np.zeros(len(pairs))
+    for start in range(0, len(pairs), 2**14):
+        part = pairs[start : start + 2**14]
+        first, second = (sketches[part[:, side]].astype(np.float32) for side in (0, 1))
+        result[start : start + 2**14] = correlation(first, second)
+    return result
+
+
+def correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return Pearson's correlation row by row, `[P, K]` twice → `[P]`; 0 where a row is constant."""
+    first = first - first.mean(axis=1, keepdims=True)
+    second = second - second.mean(axis=1, keepdims=True)
+    norm = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
+    return np.divide((first * second).sum(axis=1), norm, out=np.zeros(len(first)), where=norm > 0)
+
+
+def pixel_correlation(first: str, second: str) -> float:
+    """Return the correlation of two images at FINE_SIDE x FINE_SIDE gray pixels, less of what both blur to.
+
+    The coarse part of 8 x 8 is subtracted before, so that two images with the same light and other things in it differ.
+    """
+    fine = []
+    for path in (first, second):
+        try:
+            gray = read_image(path, 1, ignore_remark)[:, :, 0]
+        except (DatasetError, OSError, ValueError):
+            return 0.0
+        small = cv2.resize(gray, (FINE_SIDE, FINE_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+        fine.append((small - cv2.blur(small, (FINE_SIDE // 4, FINE_SIDE // 4))).ravel()[None])
+    return float(correlation(*fine)[0])
+
+
+def _confirmed(pairs: np.ndarray, found: Fingerprints, paths: Sequence[str]) -> np.ndarray:
+    """Return the pairs whose pixels are similar; beyond MOST_COMPARED those whose sketches are most similar."""
+    if len(pairs) > MOST_COMPARED:
+        pairs = pairs[np.argsort(-sketch_correlation(found.sketches, pairs), kind="stable")]
+    similar = in_threads(_compare(paths), pairs[:MOST_COMPARED].tolist())
+    kept = np.fromiter((each >= SIMILAR_PIXELS for each in similar), bool, min(len(pairs), MOST_COMPARED))
+    return np.concatenate((pairs[:MOST_COMPARED][kept], pairs[MOST_COMPARED:]))
+
+
+def _compare(paths: Sequence[str]) -> Callable[[list[int]], float]:
+    return lambda pair: pixel_correlation(paths[pair[0]], paths[pair[1]])
+
+
+def _expanded(order: np.ndarray, begin: np.ndarray, count: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (i, order[begin[i] + k]) for all k below count[i], in parts of about PAIRS_AT_ONCE pairs."""
+    rows = np.flatnonzero(count)
+    ends = np.cumsum(count[rows])
+    cuts = np.searchsorted(ends, np.arange(PAIRS_AT_ONCE, ends[-1] if len(ends) else 0, PAIRS_AT_ONCE))
+    for part in np.split(rows, np.unique(cuts)):
+        if len(part):
+            lengths = count[part]
+            last = np.cumsum(lengths)
+            place = np.arange(last[-1]) + np.repeat(begin[part] - last + lengths, lengths)
+            yield np.repeat(part, lengths), order[place]
+
+
+def _bits_apart(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the number of different bits of uint64 numbers, `[P]`."""
+    octets = (first ^ second).view(np.uint8).reshape(-1, 8)
+    return BITS[octets].sum(axis=1, dtype=np.uint8)
+
+
+BITS = np.array([bin(number).count("1") for number in range(256)], np.uint8)
+
+
+def _joined(links: np.ndarray, count: int) -> list[np.ndarray]:
+    """Return the sets of positions that links `[P, 2]` join, each with at least two members."""
+    parent = np.arange(count)
+
+    def root(place: int) -> int:
+        while parent[place] != place:
+            parent[place] = parent[parent[place]]
+            place = int(parent[place])
+        return place
+
+    for first, second in links.tolist():
+        one, other = root(first), root(second)
+        parent[max(one, other)] = min(one, other)
+    members = np.unique(links)
+    roots = np.array([root(int(each)) for each in members], np.int64)
+    order = np.argsort(roots, kind="stable")
+    return np.split(members[order], np.flatnonzero(np.diff(roots[order])) + 1) if len(members) else []

@@ -1,0 +1,218 @@
+"""The pictures of a data set's page: sheets of each class, near-duplicates, odd labels, images with problems."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from yolo.data.check import HANDLING
+from yolo.data.labeled_images import LabeledImage
+from yolo.data.parallel import in_threads
+from yolo.explain.data_set.duplicates import DuplicateGroup
+from yolo.explain.data_set.odd_labels import OddLabel
+from yolo.explain.data_set.survey import DataSurvey
+from yolo.explain.pictures import DrawnBox, cropped_around, drawn_boxes, read_pixels
+from yolo.formats.label_files import label_candidates
+from yolo.pages.svg import Drawing
+from yolo.records import Problem
+
+SIDE = 220  # longest side of a picture in pixels
+SHEET_PICTURES, LEAST_ON_A_SHEET, MOST_ON_A_SHEET = 320, 2, 8  # of all classes; of one class
+SHOWN_GROUPS, SHOWN_OF_A_GROUP = 12, 4
+SHOWN_ODD, SHOWN_OF_A_PROBLEM = 12, 8
+MOST_LINES = 200  # of problems of one kind without a picture
+SEVERAL_AT_A_TIME = 1  # images of a task in threads: decoding one takes longer than handing it over
+
+
+class ShownImage(NamedTuple):
+    """A picture with its caption. note: in words; file: the image's name."""
+
+    drawing: Drawing
+    title: str
+    note: str
+    file: str
+
+
+class Sheet(NamedTuple):
+    """Random images of a class. objects, images: of the class in the list."""
+
+    name: str
+    objects: int
+    images: int
+    pictures: list[ShownImage]
+
+
+class ShownGroup(NamedTuple):
+    """Equal or similar images. title: in words."""
+
+    title: str
+    pictures: list[ShownImage]
+    more: int
+
+
+class ShownProblems(NamedTuple):
+    """The problems of a kind. stops: a training; lines: messages without a picture; more: how many are left out."""
+
+    kind: str
+    count: int
+    stops: bool
+    action: str
+    pictures: list[ShownImage]
+    lines: list[str]
+    more: int
+
+
+def sheets_of(survey: DataSurvey, seed: int, each: int | None = None) -> list[Sheet]:
+    """Return a sheet of random images for every class of the first list, the rarest first.
+
+    Args:
+        survey: of the data set.
+        seed: of the random choice.
+        each: images of a class; None: as many as are well on a page.
+    """
+    images, counts = survey.images[0], survey.lists[0]
+    classes = sum(count > 0 for count in counts.class_objects)
+    wanted = each or min(max(SHEET_PICTURES // max(classes, 1), LEAST_ON_A_SHEET), MOST_ON_A_SHEET)
+    rng = np.random.default_rng(seed)
+    truth = images.ground_truth
+    image_of = truth.image_index()
+    order = sorted((count, label) for label, count in enumerate(counts.class_objects) if count)
+    chosen = []
+    for _, label in order:
+        with_it = np.unique(image_of[truth.labels == label])
+        chosen.append((label, np.sort(rng.choice(with_it, min(wanted, len(with_it)), replace=False)).tolist()))
+    tasks = [(label, place) for label, places in chosen for place in places]
+    drawn = iter(
+        list(in_threads(lambda task: _of_class(images[task[1]], task[0], survey.names), tasks, SEVERAL_AT_A_TIME))
+    )
+    return [
+        Sheet(
+            survey.names[label], counts.class_objects[label], counts.class_images[label], [next(drawn) for _ in places]
+        )
+        for label, places in chosen
+    ]
+
+
+def shown_groups(survey: DataSurvey, groups: Sequence[DuplicateGroup]) -> list[ShownGroup]:
+    """Return the first groups of similar images with their pictures."""
+    found = []
+    for group in groups[:SHOWN_GROUPS]:
+        pictures = []
+        members = _from_both(survey, group)
+        for member in members[:SHOWN_OF_A_GROUP]:
+            number, place = survey.list_of(member)
+            image = survey.images[number][place]
+            pictures.append(_picture(image, survey.names, (), survey.lists[number].name, ""))
+        kind = "the same file" if group.exact else "nearly the same image"
+        found.append(ShownGroup(f"{kind}, {len(group.members)} times", pictures, len(members) - len(pictures)))
+    return found
+
+
+def shown_odd(survey: DataSurvey, found: Sequence[tuple[int, OddLabel]]) -> list[ShownImage]:
+    """Return the first odd labels, each cut out of its image."""
+    pictures = []
+    for number, odd in found[:SHOWN_ODD]:
+        image = survey.images[number][odd.image]
+        pixels = read_pixels(image.path)
+        boxes = pixel_boxes(image)
+        drawn = [DrawnBox(boxes[each], "fault" if each == odd.boxes[0] else "second",
+                          survey.names[image.ground_truth.labels[each]]) for each in odd.boxes]  # fmt: skip
+        part, size, corner = cropped_around(pixels, [each.box for each in drawn], least=64)
+        moved = [each._replace(box=np.asarray(each.box) - np.tile(corner, 2)) for each in drawn]
+        lines = ", ".join(str(image.lines[each]) for each in odd.boxes) if image.lines else ""
+        place = f"{survey.lists[number].name}, line {lines}"
+        pictures.append(ShownImage(drawn_boxes(part, size, moved, SIDE, odd.what), odd.what, place, image.path.name))
+    return pictures
+
+
+def shown_problems(survey: DataSurvey) -> list[ShownProblems]:
+    """Return the problems by kind, the first ones with their images."""
+    by_kind: dict[str, list[Problem]] = {}
+    for problem in survey.problems:
+        by_kind.setdefault(problem.kind, []).append(problem)
+    first = [problem for each in by_kind.values() for problem in each[:SHOWN_OF_A_PROBLEM]]
+    found = images_of_problems(survey, first)
+    result = []
+    for kind, problems in by_kind.items():
+        pictures, lines = [], []
+        for problem in problems[: MOST_LINES + SHOWN_OF_A_PROBLEM]:
+            image = found.get(problem.message)
+            if image is None:
+                lines.append(problem.message)
+            else:
+                pictures.append(_of_problem(image, problem, survey.names))
+        handling = HANDLING[kind]
+        more = len(problems) - len(pictures) - len(lines)
+        result.append(ShownProblems(kind, len(problems), handling.stops, handling.action, pictures, lines, more))
+    return result
+
+
+def images_of_problems(survey: DataSurvey, problems: Iterable[Problem]) -> dict[str, LabeledImage]:
+    """Return the usable images that messages of problems are about, by message: they begin with the image or its
+    label file."""
+    wanted: dict[str, list[str]] = {}
+    for problem in problems:
+        wanted.setdefault(_file_of(problem.message), []).append(problem.message)
+    found = {}
+    for images in survey.images:
+        for place, path in enumerate(images.paths):
+            number = int(images.label_places[place])
+            names = [path] if number < 0 else [path, str(label_candidates(Path(path))[number])]
+            for message in (message for name in names for message in wanted.get(name, ())):
+                found[message] = images[place]
+    return found
+
+
+def pixel_boxes(image: LabeledImage) -> np.ndarray:
+    """Return the ground truth of an image as xyxy in its pixels, float64 `[M, 4]`."""
+    height, width = image.size
+    boxes = image.ground_truth.boxes * (width, height, width, height)
+    return np.concatenate((boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2), axis=1)
+
+
+def _of_class(image: LabeledImage, label: int, names: Sequence[str]) -> ShownImage:
+    chosen = np.flatnonzero(image.ground_truth.labels == label).tolist()
+    return _picture(image, names, chosen, "", _contents(image, names))
+
+
+def _of_problem(image: LabeledImage, problem: Problem, names: Sequence[str]) -> ShownImage:
+    line = re.match(r":(\d+): ", problem.message.removeprefix(_file_of(problem.message)))
+    chosen = [place for place, number in enumerate(image.lines) if line and number == int(line[1])]
+    return _picture(image, names, chosen, "", problem.message, "fault")
+
+
+def _picture(
+    image: LabeledImage, names: Sequence[str], chosen: Sequence[int], title: str, note: str, look: str = "chosen"
+) -> ShownImage:
+    """Return an image with all its boxes; those of `chosen` stand out."""
+    boxes, labels = pixel_boxes(image), image.ground_truth.labels.tolist()
+    order = [*chosen, *(each for each in range(len(boxes)) if each not in set(chosen))]
+    drawn = [DrawnBox(boxes[each], look if each in chosen else "other", names[labels[each]]) for each in order]
+    label = f"{image.path.name}: {note or title}"
+    return ShownImage(
+        drawn_boxes(read_pixels(image.path), image.size, drawn, SIDE, label), title, note, image.path.name
+    )
+
+
+def _contents(image: LabeledImage, names: Sequence[str]) -> str:
+    """Return for example "2 dogs"-like counts: dog 2, cat 1."""
+    counts = Counter(image.ground_truth.labels.tolist()).most_common(4)
+    return ", ".join(f"{names[label]} {count}" for label, count in counts)
+
+
+def _from_both(survey: DataSurvey, group: DuplicateGroup) -> list[int]:
+    """Return the members of a group so that the first two are of different lists, if it has images of both."""
+    first = group.members[0]
+    other = next((each for each in group.members if survey.list_of(each)[0] != survey.list_of(first)[0]), None)
+    return (
+        list(group.members) if other is None else [first, other, *(each for each in group.members[1:] if each != other)]
+    )
+
+
+def _file_of(message: str) -> str:
+    """Return the file that a message begins with: "labels/a.txt:3: found ..." or "a.jpg: no such file"."""
+    found = re.match(r"(.*?)(?::\d+)?: ", message)
+    return found[1] if found else ""
