@@ -27,7 +27,7 @@ def photo_uri(pixels: NDArray[np.uint8], long_side: int = LONG_SIDE) -> str:
 def input_uri(network_input: Tensor) -> str:
     """Return a network input, float `[C, H, W]` in 0..1, pixel by pixel."""
     pixels = (network_input.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-    return data_uri(_three_channels(np.ascontiguousarray(pixels)))
+    return data_uri(_three_channels(np.ascontiguousarray(pixels)), ".png")
 
 
 def cells_uri(opacity: Tensor, color: Color) -> str:
