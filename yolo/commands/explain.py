@@ -2,7 +2,8 @@
 
 The page, DIR/index.html, follows each image through the network: the input, objectness and classes of each cell, the
 boxes before and after NMS with the reason why each one vanished, a detection decoded step by step, LayerCAM maps, the
-receptive field, and feature maps. DIR/explain.json has the numbers.
+receptive field, and feature maps. DIR/explain.json has the numbers. For a classifier it has the classes, what in the
+image speaks for each, and feature maps.
 
 example:
   yolo-darknet explain --cfg shapes-small --weights weights/shapes-small.weights --names shapes data/shapes.png \\
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +44,8 @@ from yolo.files import refuse_over_inputs, refuse_texts_over, write_text
 from yolo.named_files import find_names
 
 if TYPE_CHECKING:
-    from yolo.detect.detector import Detector
+    from yolo.explain.image.page import ImagePart
+    from yolo.model.network import Network
 
 DETECTIONS, IMAGES = 3, 8
 
@@ -50,37 +53,21 @@ DETECTIONS, IMAGES = 3, 8
 def main() -> None:
     args = _arguments()
 
-    from yolo.data.images import read_image
-    from yolo.explain.image.explanation import explain_image
-    from yolo.explain.image.page import (
-        EXPLANATION_FILE,
-        AboutNetwork,
-        explained_text,
-        explanation_numbers,
-        image_part,
-        write_explained,
-    )
-    from yolo.explain.image.views import Rules
-    from yolo.pages.page import check_page_folder
+    from yolo.explain.image.page import EXPLANATION_FILE, AboutNetwork, explained_text, write_explained
+    from yolo.pages.page import PAGE_FILE, check_page_folder
 
     check_page_folder(args.report, EXPLANATION_FILE)
     images, left_out = _images(args.image, args.images)
     files = [args.cfg, args.weights, args.names, *images]
     refuse_texts_over([args.json], files)
-    refuse_over_inputs([args.report / "index.html", args.report / EXPLANATION_FILE], files)
-    detector = _detector(args)
-    label = None if args.class_name is None else _label(args.class_name, detector.names)
-    settings = detector.network.head_settings[-1]
-    rules = Rules(args.thresh, args.nms, detector.diou_exponent, settings.nms_kind)
+    refuse_over_inputs([args.report / PAGE_FILE, args.report / EXPLANATION_FILE], files)
+    network = _network(args)
+    explain = _explain_detected if network.heads else _explain_classified
     parts, numbers = [], []
-    for number, path in enumerate(progress(images, "explaining")):
-        pixels = read_image(path, detector.network.input.channels)
-        explanation = explain_image(
-            detector, str(path), pixels, causes=args.detections, layers=args.layers or (), label=label
-        )
-        parts.append(image_part(explanation, detector.names, rules, number, label))
-        numbers.append(explanation_numbers(explanation, detector.names, rules))
-        print(f"{path}: {parts[-1].summary}")
+    for part, values in explain(args, network, _names(args, network), images):
+        print(f"{part.name}: {part.summary}")
+        parts.append(part)
+        numbers.append(values)
     remark = f"{counted(left_out, 'more image')} left out: --images N shows more." if left_out else ""
     about = AboutNetwork(args.weights.stem, command_line(), str(args.cfg), str(args.weights), remark)
     if args.json:
@@ -89,6 +76,48 @@ def main() -> None:
     print(f"report: {write_explained(args.report, about, parts, numbers)}")
     if remark:
         print(remark, file=sys.stderr)
+
+
+def _explain_detected(
+    args: argparse.Namespace, network: Network, names: tuple[str, ...], images: list[Path]
+) -> Iterator[tuple[ImagePart, dict]]:
+    """Yield the part of the page and the numbers of each image."""
+    from yolo.data.images import read_image
+    from yolo.detect.detector import Detector
+    from yolo.explain.image.explanation import explain_image
+    from yolo.explain.image.page import explanation_numbers, image_part
+    from yolo.explain.image.views import Rules
+
+    letterbox = args.letterbox or network.letterboxed
+    detector = Detector(network, names, args.thresh, args.nms, letterbox=letterbox, engine=network)
+    label = _label(args.class_name, names)
+    rules = Rules(args.thresh, args.nms, detector.diou_exponent, network.head_settings[-1].nms_kind)
+    for number, path in enumerate(progress(images, "explaining")):
+        pixels = read_image(path, network.input.channels)
+        options = {"causes": args.detections, "layers": args.layers or (), "label": label}
+        explanation = explain_image(detector, str(path), pixels, **options)
+        yield (
+            image_part(explanation, names, rules, number, label),
+            explanation_numbers(explanation, names, rules),
+        )
+
+
+def _explain_classified(
+    args: argparse.Namespace, network: Network, names: tuple[str, ...], images: list[Path]
+) -> Iterator[tuple[ImagePart, dict]]:
+    """Yield the part of the page and the numbers of each image."""
+    from yolo.data.images import read_image
+    from yolo.detect.classifier import Classifier
+    from yolo.explain.image.classified import classified_numbers, explain_classified
+    from yolo.explain.image.classified_page import classified_part
+
+    classifier = Classifier(network, names, letterbox=args.letterbox or network.dialect == "pjreddie")
+    label = _label(args.class_name, names)
+    for number, path in enumerate(progress(images, "explaining")):
+        pixels = read_image(path, network.input.channels)
+        options = {"causes": args.detections, "layers": args.layers or (), "label": label}
+        explanation = explain_classified(classifier, str(path), pixels, **options)
+        yield classified_part(explanation, names, number), classified_numbers(explanation, names)
 
 
 def _images(arguments: list[str], most: int) -> tuple[list[Path], int]:
@@ -101,17 +130,19 @@ def _images(arguments: list[str], most: int) -> tuple[list[Path], int]:
     return [Path(each.name) for each in sources[:most]], max(len(sources) - most, 0)
 
 
-def _detector(args: argparse.Namespace) -> Detector:
-    from yolo.detect.detector import Detector
+def _network(args: argparse.Namespace) -> Network:
+    """Return the network with its weights, in evaluation mode."""
     from yolo.model.network import Network
     from yolo.model.weights import load_weights
 
     network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
-    if not network.heads:
-        raise CfgError(f"{args.cfg}: found a classifier, expected a detection head")
     if wrong := [layer for layer in args.layers or () if layer >= len(network.layers)]:
         raise CfgError(f"{args.cfg}: found --layers {wrong[0]}, expected layers 0 to {len(network.layers) - 1}")
     load_weights(network, args.weights)
+    return network.to(args.device).eval()
+
+
+def _names(args: argparse.Namespace, network: Network) -> tuple[str, ...]:
     if args.names is None:
         args.names = find_names(args.cfg, args.weights, network.classes)
         print(f"names: {args.names}", file=sys.stderr)
@@ -119,13 +150,13 @@ def _detector(args: argparse.Namespace) -> Detector:
     if len(names) != network.classes:
         expected = f"{network.classes} as in {args.cfg}"
         raise DatasetError(f"{args.names}: found {counted(len(names), 'name')}, expected {expected}")
-    network = network.to(args.device).eval()
-    letterbox = args.letterbox or network.letterboxed
-    return Detector(network, names, args.thresh, args.nms, letterbox=letterbox, engine=network)
+    return tuple(names)
 
 
-def _label(name: str, names: tuple[str, ...]) -> int:
+def _label(name: str | None, names: tuple[str, ...]) -> int | None:
     """Return the class of a name."""
+    if name is None:
+        return None
     if name not in names:
         from difflib import get_close_matches
 
@@ -156,7 +187,7 @@ def _arguments() -> argparse.Namespace:
     add("--class", dest="class_name", metavar="NAME", help="show its map first, and explain its detections first")
     add(
         "--detections", type=whole_number(0), default=DETECTIONS, metavar="N",
-        help=f"make LayerCAM maps for the N best detections of an image; default {DETECTIONS}",
+        help=f"make LayerCAM maps for the N best detections or classes of an image; default {DETECTIONS}",
     )  # fmt: skip
     add(
         "--layers", type=whole_number(0), nargs="+", metavar="N",

@@ -39,10 +39,15 @@ def informative_layers(network: Network, end: int) -> tuple[int, ...]:
     Args: as of `feeding_layer`.
     """
     feeding = feeding_layer(network, end)
+    return feeding, *larger_maps_before(network, feeding)
+
+
+def larger_maps_before(network: Network, layer: int) -> tuple[int, ...]:
+    """Return the last layers before `layer` of the next EARLIER larger maps, deepest first."""
     last: dict[int, int] = {}
-    for layer in layers_before(network, feeding):
-        _, height, width = network.shapes[layer]
-        last[height * width] = max(last.get(height * width, layer), layer)
-    _, height, width = network.shapes[feeding]
+    for before in layers_before(network, layer):
+        _, height, width = network.shapes[before]
+        last[height * width] = max(last.get(height * width, before), before)
+    _, height, width = network.shapes[layer]
     larger = sorted(area for area in last if area > height * width)
-    return feeding, *(last[area] for area in larger[:EARLIER])
+    return tuple(last[area] for area in larger[:EARLIER])

@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from tests.explain.image.test_explanation import detector_of, pixels
+from tests.explain.image.test_explanation import MORE, detector_of, pixels
 from tests.helpers.golden import network_of
 from tests.helpers.report_pages import ParsedPage
-from tests.helpers.tiny_heads import HEADS, TREE, TREE_HEAD
+from tests.helpers.tiny_heads import CLASSIFIERS, HEADS, TREE, TREE_HEAD
+from yolo.detect.classifier import Classifier
 from yolo.detect.detector import Detector
 from yolo.errors import OutputError
+from yolo.explain.classifier.maps import class_maps, map_layer
+from yolo.explain.image.classified import classified_numbers, explain_classified
+from yolo.explain.image.classified_page import classified_part
 from yolo.explain.image.explanation import explain_image
 from yolo.explain.image.page import (
     AboutNetwork,
@@ -161,3 +165,26 @@ def test_heat_is_clear_where_it_is_zero_and_nothing_without_heat():
     assert image[-1, 0, 3] == 0 and image[..., 3].max() > 200
     row, column = np.unravel_index(image[..., 3].argmax(), image.shape[:2])
     assert 1 <= row / image.shape[0] * 4 <= 2 and 2 <= column / image.shape[1] * 4 <= 3
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_a_classifier_has_a_page(name):
+    text = CLASSIFIERS[name].replace("activation=leaky\n", f"activation=leaky\n{MORE}", 1)
+    network = network_of(text).eval()
+    names = ("ant", HOSTILE[0], HOSTILE[1], "dog", "elk")
+    classifier = Classifier(network, names)
+    found = explain_classified(classifier, "x.png", pixels(), causes=2, label=3)
+    ranking = classifier(pixels())
+    assert [each.label for each in found.answers] == ranking.labels.tolist()
+    np.testing.assert_allclose([each.probability for each in found.answers], ranking.probabilities.tolist(), rtol=1e-5)
+    first = ranking.labels[0].item()
+    assert [each.label for each in found.causes] == ([3, first] if first != 3 else [3, ranking.labels[1].item()])
+    last = map_layer(network)
+    (expected,) = class_maps(network, found.network_input, [3], last)
+    cam = found.causes[0].cams[last]
+    torch.testing.assert_close(cam / cam.max().clamp(min=1e-30), torch.from_numpy(expected))
+    page = ParsedPage(explanation_page(ABOUT, [classified_part(found, names)]))
+    assert page.count("script") == 1 and any(HOSTILE[0] in each for each in page.texts)
+    assert f"{found.answers[0].probability:.4f}" in page.texts
+    content = json.loads(json.dumps(classified_numbers(found, names), allow_nan=False))
+    assert content["classes"][0]["name"] == names[first] and content["input_size"] == [24, 16]

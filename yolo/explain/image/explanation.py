@@ -134,6 +134,7 @@ def explain_image(
     found = tuple(_cause(network, traced, predictions, place, detections[place], layers) for place in chosen[:causes])
     shown = list(layers) or list(dict.fromkeys(layer for each in found for layer in each.cams))
     shown = shown or list(informative_layers(network, network.heads[0]))
+    shown = sorted(shown if layers else shown[:MOST_FEATURE_LAYERS])
     return Explanation(
         name=name,
         pixels=pixels,
@@ -144,9 +145,7 @@ def explain_image(
         fates=fates,
         detections=detections,
         causes=found,
-        features=tuple(
-            _strongest(network, traced, layer) for layer in sorted(shown if layers else shown[:MOST_FEATURE_LAYERS])
-        ),
+        features=tuple(strongest_channels(network, traced, layer) for layer in shown),
     )
 
 
@@ -205,7 +204,8 @@ def _cause(
     return DetectionCause(place, cams, sensitivity, middle_span(sensitivity))
 
 
-def _strongest(network: Network, traced: TracedPass, layer: int) -> LayerFeatures:
+def strongest_channels(network: Network, traced: TracedPass, layer: int) -> LayerFeatures:
+    """Return the strongest channels of a layer that a pass has kept, for its first image."""
     features = traced.features[layer].detach()[0].float().cpu()
     strengths = features.abs().mean(dim=(1, 2))
     best = torch.topk(strengths, min(CHANNELS_SHOWN, len(strengths)))

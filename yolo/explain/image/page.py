@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo.explain.image.decode_steps import Quantity
+from yolo.explain.image.drawings import input_frame
 from yolo.explain.image.explanation import Explanation
 from yolo.explain.image.fates import BoxFate
 from yolo.explain.image.origin import origin_of
@@ -77,7 +78,8 @@ def image_part(
     if detections:
         content = {"detections": detections, "first": first, "all": len(explanation.fates.kept)}
         sections.append(section("Why is this box here?", "detections.html.jinja", content))
-    features = feature_views(explanation)
+    frame = input_frame(explanation.placement, photo)
+    features = feature_views(explanation.features, frame.width / frame.height)
     sections.append(section("What the layers compute", "features.html.jinja", features))
     return ImagePart(
         name=explanation.name,

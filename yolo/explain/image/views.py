@@ -320,11 +320,9 @@ def detection_views(explanation: Explanation, names: Sequence[str], photo: str) 
     return tuple(views)
 
 
-def feature_views(explanation: Explanation) -> tuple[FeatureView, ...]:
-    """Draw the strongest channels of each chosen layer."""
-    stretched = explanation.placement.content == explanation.placement.network
-    height, width = explanation.placement.image if stretched else explanation.placement.network
-    return tuple(_feature_view(each, width / height) for each in explanation.features)
+def feature_views(features: Sequence[LayerFeatures], aspect: float) -> tuple[FeatureView, ...]:
+    """Draw the strongest channels of each layer; aspect: width / height of the input as the page shows it."""
+    return tuple(_feature_view(each, aspect) for each in features)
 
 
 def _legend(explanation: Explanation, names: Sequence[str], classes: Sequence[NamedColor]) -> tuple[NamedColor, ...]:
