@@ -72,7 +72,8 @@ def main() -> None:
         remark = f"{args.host}: everyone who reaches this machine may ask; --api-key-file FILE asks for a key"
         print(remark, file=sys.stderr)
     limits = _limits(args)
-    app = make_app(models, limits, Access(key, allowed_hosts(args.host, args.allow_host)), args.log_requests)
+    access = Access(key, allowed_hosts(args.host, args.allow_host))
+    app = make_app(models, limits, access, args.stream, args.log_requests)
     names = ", ".join(model.name for model in models)
     address = address_of(bound)
     run_app(app, bound, limits, lambda: print(f"{names}: {address}  (Ctrl-C ends)", flush=True))
@@ -173,6 +174,10 @@ def _arguments() -> argparse.Namespace:
     add(
         "--allow-host", action="append", default=[], metavar="NAME",
         help="a name that requests may have for this machine, such as that of a proxy; may be repeated",
+    )  # fmt: skip
+    add(
+        "--stream", metavar="SOURCE",
+        help="show a live video with boxes: an address (rtsp://, http://), the number of a camera, a video file",
     )  # fmt: skip
     add("--log-requests", action="store_true", help="print a line for each request on stderr")
 

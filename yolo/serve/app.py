@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import HTTPException
+from fastapi.responses import StreamingResponse
 
 from yolo.deploy.metadata import package_version
 from yolo.engines.pytorch import TorchMaps
@@ -22,6 +23,7 @@ from yolo.serve.http.body import Room
 from yolo.serve.http.guard import Guard
 from yolo.serve.http.refusal import RefusedError
 from yolo.serve.limits import Limits
+from yolo.serve.live import BOUNDARY, LiveVideo
 from yolo.serve.metrics import CONTENT_TYPE, Metrics
 from yolo.serve.models import ServedModel
 from yolo.serve.page import service_page
@@ -35,6 +37,7 @@ def make_app(
     models: Sequence[ServedModel],
     limits: Limits = Limits(),  # noqa: B008 - frozen
     access: Access = Access(),  # noqa: B008 - frozen
+    stream: str | None = None,
     log_requests: bool = False,
 ) -> FastAPI:
     """Return the application.
@@ -43,7 +46,11 @@ def make_app(
         models: the networks; the first is the default of requests.
         limits: of each request.
         access: who may ask.
+        stream: a source of video that the first network sees and `/stream` shows, None without one.
         log_requests: whether each request is logged as a line.
+
+    Raises:
+        DatasetError: the source of video is not there.
     """
     metrics = Metrics()
     batchers = {model.name: _batcher(model, limits, metrics) for model in models}
@@ -56,11 +63,19 @@ def make_app(
         ThreadPoolExecutor(os.cpu_count() or 1, "decode", partial(torch.set_num_threads, 1)),
     )
 
+    video = None
+    if stream is not None:
+        video = LiveVideo(stream, models[0].detector, batchers[models[0].name], limits.detections)
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         for batcher in batchers.values():
             batcher.start()
+        if video is not None:
+            video.start()
         yield
+        if video is not None:
+            video.stop()
         for batcher in batchers.values():
             await asyncio.to_thread(batcher.close, LAST_SECONDS)
         service.pool.shutdown(wait=False, cancel_futures=True)
@@ -78,8 +93,10 @@ def make_app(
     app.exception_handler(404)(_as_json)
     app.exception_handler(405)(_as_json)
     add_routes(app, service, access)
-    _add_pages(app, limits, access)
+    _add_pages(app, service_page(limits.body_bytes, access.api_key is not None, video is not None))
     _add_state(app, service, metrics)
+    if video is not None:
+        _add_video(app, video, limits)
     return app
 
 
@@ -95,9 +112,7 @@ def _batcher(model: ServedModel, limits: Limits, metrics: Metrics) -> Batcher:
     return Batcher(detector, workers, warm, partial(metrics.batch, model.name))
 
 
-def _add_pages(app: FastAPI, limits: Limits, access: Access) -> None:
-    page = service_page(limits.body_bytes, key_needed=access.api_key is not None, stream=False)
-
+def _add_pages(app: FastAPI, page: str) -> None:
     @app.get("/", include_in_schema=False)
     async def show_page() -> Response:
         return Response(page, media_type="text/html")
@@ -144,6 +159,23 @@ def _add_state(app: FastAPI, service: Service, metrics: Metrics) -> None:
             "yolo_body_bytes": ("Bytes of bodies in memory.", {"": service.bodies.taken}),
         }
         return Response(metrics.text(gauges), media_type=CONTENT_TYPE)
+
+
+def _add_video(app: FastAPI, video: LiveVideo, limits: Limits) -> None:
+    app.state.stopping = lambda: False  # a server says when it stops
+
+    @app.get("/stream", summary="The live video with boxes, as MJPEG")
+    async def stream() -> Response:
+        try:
+            video.check_viewers(limits.viewers)
+        except RefusedError as error:
+            return error_response(error)
+        kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
+        return StreamingResponse(video.parts(lambda: app.state.stopping()), media_type=kind)
+
+    @app.get("/stream/stats", summary="Frames per second of the live video")
+    async def stream_stats() -> dict:
+        return video.stats()
 
 
 async def _as_json(_request: Request, error: HTTPException) -> Response:

@@ -1,0 +1,181 @@
+"""A live video with boxes: frames of a source through the network, the newest one for everybody who looks."""
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+
+from yolo.detect.detector import Detector
+from yolo.detect.outputs.result import color_image
+from yolo.detect.sources.frame import Fault, SourceFrame
+from yolo.detect.sources.kinds import MediaKind, MediaSource, expand
+from yolo.detect.sources.reader import Selection, read_sources
+from yolo.detect.sources.streams import Patience, shown_address
+from yolo.errors import DatasetError
+from yolo.serve.batcher import Batcher, Job, Settings
+from yolo.serve.http.refusal import RefusedError
+
+BOUNDARY = "frame"
+QUALITY = 80  # of JPEG
+RATE_FRAMES = 30  # over which frames per second are measured
+FRAME_SECONDS = 30.0  # a frame may wait for the network
+LOOK_AGAIN = 0.25  # seconds after which a viewer checks whether the service stops
+LATE = 0.5  # seconds after its time at which a frame of a file is left out
+PAUSE = 1.0  # seconds before a source that ended is read again, and between images
+PLAYED_AGAIN = (MediaKind.VIDEO, MediaKind.NUMBERED, MediaKind.IMAGE)  # sources with an end
+
+
+@dataclass
+class Shown:
+    """The newest frame with its boxes as a JPEG, its number, and what is known about the video."""
+
+    jpeg: bytes = b""
+    number: int = 0
+    objects: int = 0
+    fault: str | None = None
+    viewers: int = 0
+    times: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_FRAMES))
+
+
+class LiveVideo:
+    """Reads a source in a thread, for as long as the service runs, and keeps its newest frame with boxes.
+
+    Args:
+        source: an address of a stream, the number of a camera, or a video file, which is played again and again.
+        detector: its names, channels and thresholds.
+        batcher: of the same network, which requests share.
+        most: detections of a frame.
+
+    Raises:
+        DatasetError: the source is not there, or is several sources.
+    """
+
+    def __init__(self, source: str, detector: Detector, batcher: Batcher, most: int) -> None:
+        sources = expand([source])
+        if len(sources) != 1 or sources[0].kind is MediaKind.STDIN:
+            raise DatasetError(f"{source}: found no single stream, camera or video")
+        self._source = sources[0]
+        self._detector = detector
+        self._batcher = batcher
+        self._settings = Settings(detector.score_thresh, detector.nms_thresh, most)
+        self._shown = Shown()
+        self._stop = threading.Event()
+        self._changed = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="video", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Start to read; called in the event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and all viewers' answers."""
+        self._stop.set()
+
+    def stats(self) -> dict:
+        """Return what `/stream/stats` tells."""
+        shown, times = self._shown, list(self._shown.times)
+        seconds = times[-1] - times[0] if len(times) > 1 else 0.0
+        return {
+            "source": name_of(self._source),
+            "frames": shown.number,
+            "frames_per_s": round((len(times) - 1) / seconds, 2) if seconds else 0.0,
+            "objects": shown.objects,
+            "viewers": shown.viewers,
+            "error": shown.fault,
+        }
+
+    def check_viewers(self, most: int) -> None:
+        """Raise RefusedError with status 503 if `most` look already."""
+        if self._shown.viewers >= most:
+            raise RefusedError(503, f"found {most} viewers, expected fewer", {"Retry-After": "5"})
+
+    async def parts(self, stopping: Callable[[], bool]) -> AsyncIterator[bytes]:
+        """Yield the newest frames as parts of a multipart answer.
+
+        stopping: whether the service stops, which ends the answer.
+        """
+        self._shown.viewers += 1
+        last = 0
+        try:
+            while not (self._stop.is_set() or stopping()):
+                if self._shown.number > last:
+                    last, jpeg = self._shown.number, self._shown.jpeg
+                    head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                    yield head.encode() + jpeg + b"\r\n"
+                try:
+                    await asyncio.wait_for(self._changed.wait(), LOOK_AGAIN)
+                except asyncio.TimeoutError:
+                    continue
+        finally:
+            self._shown.viewers -= 1
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            frames = 0
+            with closing(self._frames()) as items:
+                for item in items:
+                    if isinstance(item, Fault):
+                        self._shown.fault = item.message.replace(self._source.name, name_of(self._source))
+                    else:
+                        frames += 1
+                        self._show(item)
+            if self._stop.wait(0.0 if frames and self._source.kind in PLAYED_AGAIN else PAUSE):
+                return
+
+    def _frames(self) -> Iterator[SourceFrame | Fault]:
+        """Yield frames; those of a file at the times at which they are to be shown."""
+        channels = self._detector.network.input.channels
+        begun = time.monotonic()
+        paced = self._source.kind in PLAYED_AGAIN
+        for item in read_sources([self._source], channels, Selection(), Patience(), self._stop):
+            if paced and isinstance(item, SourceFrame):
+                due = begun + (item.time or 0.0)
+                if item.time is None:
+                    due = time.monotonic() + PAUSE
+                elif time.monotonic() > due + LATE:
+                    continue  # as a player does that is too slow
+                if self._stop.wait(max(0.0, due - time.monotonic())):
+                    return
+            yield item
+
+    def _show(self, frame: SourceFrame) -> None:
+        """Detect in a frame, draw it if somebody looks, and tell everybody."""
+        future: Future = Future()
+        prepared, placement = self._detector.prepare(frame.image)
+        now = time.monotonic()
+        self._batcher.put(Job(prepared, placement, self._settings, now, now + FRAME_SECONDS, future))
+        try:
+            detections = future.result(2 * FRAME_SECONDS).detections
+        except (RefusedError, CancelledError, TimeoutError) as error:
+            self._shown.fault = str(error)
+            return
+        shown = self._shown
+        if shown.viewers or not shown.number:
+            image = detections.draw(color_image(frame.image), self._detector.names)
+            options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+            shown.jpeg = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
+        shown.objects, shown.fault = len(detections), None
+        shown.times.append(time.monotonic())
+        shown.number += 1
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def name_of(source: MediaSource) -> str:
+    """Return a source as everybody may read it: an address without its password, a file without its folder."""
+    if source.kind in (MediaKind.STREAM, MediaKind.WEB):
+        return shown_address(source.name)
+    return f"camera {source.name}" if source.kind is MediaKind.CAMERA else Path(source.name).name
