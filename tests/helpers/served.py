@@ -7,15 +7,14 @@ from contextlib import contextmanager
 import httpx
 import uvicorn
 
-from yolo.serve.http.server import listening_socket
+from yolo.serve.http.server import listening_socket, server_config
 
 
 @contextmanager
 def served(app):
     """Yield an httpx.Client of the application, which a thread runs; it ends as the service ends."""
     bound = listening_socket("127.0.0.1", 0)
-    config = uvicorn.Config(app, http="h11", ws="none", lifespan="on", log_config=None, access_log=False)
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(server_config(app))
     app.state.stopping = lambda: server.should_exit
     thread = threading.Thread(target=server.run, args=([bound],))
     thread.start()

@@ -16,7 +16,7 @@ from fastapi.responses import StreamingResponse
 from yolo.deploy.metadata import package_version
 from yolo.engines.pytorch import TorchMaps
 from yolo.pages.page import render
-from yolo.serve.batcher import Batcher, Worker, workers_for
+from yolo.serve.batcher import Batcher, Worker, use_threads, workers_for
 from yolo.serve.detection import Service
 from yolo.serve.http.access import Access
 from yolo.serve.http.body import Room
@@ -60,7 +60,7 @@ def make_app(
         limits,
         Room(limits.waiting),
         Room(limits.held_bytes),
-        ThreadPoolExecutor(os.cpu_count() or 1, "decode", partial(torch.set_num_threads, 1)),
+        ThreadPoolExecutor(os.cpu_count() or 1, "decode", partial(use_threads, 1)),
     )
 
     video = None

@@ -167,7 +167,7 @@ class Batcher:
             thread.join(max(0.0, end - time.monotonic()))
 
     def _work(self, worker: Worker) -> None:
-        torch.set_num_threads(worker.threads)
+        use_threads(worker.threads)
         try:
             for size in self._warm(worker):
                 network = self.detector.network.input
@@ -258,6 +258,15 @@ class Batcher:
             self._finish([job], [0], maps, begun, network)
         except ENGINE_ERRORS as error:
             self._apart([job], error)
+
+
+def use_threads(count: int) -> None:
+    """Set PyTorch's number of threads in this thread alone.
+
+    A thread takes over, when it first asks, the number that was set last in any thread; only after that its own holds.
+    """
+    torch.get_num_threads()
+    torch.set_num_threads(count)
 
 
 def with_settings(detector: Detector, settings: Settings) -> Detector:

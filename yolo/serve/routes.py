@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from yolo.serve import deepstack
 from yolo.serve.batcher import Settings
 from yolo.serve.detection import (
+    LEAST_THRESH,
     Found,
     Service,
     answered,
@@ -139,7 +140,7 @@ async def _vision(service: Service, access: Access, request: Request, name: str 
         if not is_key(access, by_header if by_header is not None else deepstack.field_of(parts, "api_key")):
             raise RefusedError(401, deepstack.WRONG_KEY)
         image = deepstack.image_of(parts)
-        asked.append(replace(settings, thresh=deepstack.confidence_of(parts)))
+        asked.append(replace(settings, thresh=max(LEAST_THRESH, deepstack.confidence_of(parts))))
         return [image]
 
     async def finish(parts: Sequence[Part], deadline: float) -> Response:

@@ -36,6 +36,7 @@ class _Reader:
     headers: dict[bytes, bytes] = field(default_factory=dict)
     header_bytes: int = 0
     content: list[bytes] = field(default_factory=list)
+    whole: bool = False
 
     def begin(self) -> None:
         if len(self.parts) == self.most_parts:
@@ -61,6 +62,9 @@ class _Reader:
         name, file_name = options.get(b"name", b""), options.get(b"filename")
         shown = None if file_name is None else file_name.decode("utf-8", "replace")
         self.parts.append(Part(name.decode("utf-8", "replace"), shown, b"".join(self.content)))
+
+    def finish(self) -> None:
+        self.whole = True
 
 
 def is_form(content_type: str) -> bool:
@@ -93,6 +97,7 @@ def read_parts(content_type: str, body: bytes, most_files: int) -> list[Part]:
         "on_header_field": lambda *data: reader.header_data(0, *data),
         "on_header_value": lambda *data: reader.header_data(1, *data),
         "on_header_end": reader.header_end,
+        "on_end": reader.finish,
     }
     try:
         parser = python_multipart.MultipartParser(boundary, callbacks)
@@ -100,4 +105,6 @@ def read_parts(content_type: str, body: bytes, most_files: int) -> list[Part]:
         parser.finalize()
     except FormParserError as error:
         raise RefusedError(400, f"found a damaged form: {error}".splitlines()[0]) from error
+    if not reader.whole:
+        raise RefusedError(400, "found a form that breaks off, expected its last boundary")
     return reader.parts

@@ -40,16 +40,9 @@ def address_of(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run_app(app: FastAPI, bound: socket.socket, limits: Limits, started: Callable[[], None]) -> None:
-    """Answer requests until SIGINT, SIGTERM or SIGHUP, then answer what was accepted. A second Ctrl-C ends at once.
-
-    Args:
-        app: from `make_app`.
-        bound: from `listening_socket`.
-        limits: of connections.
-        started: called when requests are answered.
-    """
-    config = uvicorn.Config(
+def server_config(app: FastAPI) -> uvicorn.Config:
+    """Return how uvicorn runs the application."""
+    return uvicorn.Config(
         app,
         http="h11",  # strict about heads that two servers could read in two ways
         ws="none",
@@ -62,8 +55,19 @@ def run_app(app: FastAPI, bound: socket.socket, limits: Limits, started: Callabl
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE,
     )
+
+
+def run_app(app: FastAPI, bound: socket.socket, limits: Limits, started: Callable[[], None]) -> None:
+    """Answer requests until SIGINT, SIGTERM or SIGHUP, then answer what was accepted. A second Ctrl-C ends at once.
+
+    Args:
+        app: from `make_app`.
+        bound: from `listening_socket`.
+        limits: of connections.
+        started: called when requests are answered.
+    """
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(server_config(app))
     app.state.stopping = lambda: server.should_exit
     with _signals(server):
         asyncio.run(_serve(server, bound, limits, started))
