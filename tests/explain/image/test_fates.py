@@ -76,6 +76,18 @@ def test_boxes_below_the_threshold_are_counted_and_the_best_are_listed():
         assert each.score == float(scores[each.prediction, each.label])
 
 
+def test_the_best_boxes_of_a_class_that_is_asked_for_are_described_in_any_case():
+    predictions = crowd(90)
+    predictions.class_probs[:, 2] *= 1e-3
+    options = {"score_thresh": 0.8, "nms_thresh": 0.45}
+    without, asked = (box_fates(predictions, **options, label=label) for label in (None, 2))
+    assert not any(each.label == 2 for each in without.below)
+    scores = predictions.objectness * predictions.class_probs[:, 2]
+    found = [each.score for each in asked.below if each.label == 2]
+    assert found == scores.sort(descending=True).values[: len(found)].tolist() and len(found) == 10
+    assert [each for each in asked.below if each.label != 2] == list(without.below)
+
+
 def test_without_a_likely_box_all_are_below():
     fates = box_fates(crowd(5)._replace(objectness=torch.zeros(5)), score_thresh=0.25, nms_thresh=0.45)
     assert (fates.kept, fates.suppressed, fates.below, fates.below_count) == ((), (), (), 5)

@@ -90,6 +90,20 @@ def test_the_words_about_a_suppressed_box_are_its_numbers():
     assert by in page
 
 
+def test_a_class_that_is_not_found_is_explained_in_the_summary():
+    detector = detector_of("two_yolo")
+    with torch.no_grad():
+        detector.network.layers[3 - 1].conv.bias[[6, 13]] = -20  # class 1 of both anchors of the first head
+        detector.network.layers[6].conv.bias[6] = -20
+    rules = Rules(0.1, 0.3, detector.diou_exponent, "greedynms")
+    explanation = explain_image(detector, "x.png", pixels(), causes=0, label=1)
+    best = next(each for each in explanation.fates.below if each.label == 1)
+    summary = image_part(explanation, ("cat", "dog"), rules, label=1).summary
+    assert summary.endswith(
+        f"The best dog has objectness {best.objectness:.3f} × probability {best.class_prob:.3f} = {best.score:.3f}."
+    )
+
+
 def test_numbers_beside_the_page(tmp_path):
     explanation, rules = explained("yolo")
     names = ("cat", "dog")

@@ -108,7 +108,7 @@ def explain_image(
         causes: how many detections get LayerCAM maps, the highest scores first.
         layers: Darknet's numbers of the layers whose maps are shown; () for the layer that feeds the head of a
             detection and two earlier ones.
-        label: a class whose detections come first for `causes`.
+        label: a class whose detections come first for `causes`, and whose best boxes are described in any case.
 
     Raises:
         ValueError: the network has no layer of a number, or the image does not fit it.
@@ -128,6 +128,7 @@ def explain_image(
         nms_thresh=detector.nms_thresh,
         diou_exponent=detector.diou_exponent,
         tree=detector.tree,
+        label=label,
     )
     detections = tuple(_detection(detector, grids, raw, placement, fate) for fate in fates.kept[:MOST_DECODED])
     chosen = sorted(range(len(detections)), key=lambda place: label not in (None, detections[place].fate.label))

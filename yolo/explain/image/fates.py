@@ -15,7 +15,7 @@ from yolo.model.class_tree import Tree, best_class_one_hot
 from yolo.records import Predictions
 
 KEPT, SUPPRESSED, BELOW = "kept", "suppressed", "below threshold"
-MOST_SUPPRESSED, MOST_BELOW = 300, 40  # boxes that are described; all of them are counted
+MOST_SUPPRESSED, MOST_BELOW, MOST_OF_A_CLASS = 300, 40, 10  # boxes that are described; all of them are counted
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ def box_fates(
     nms_thresh: float,
     diou_exponent: float | None = None,
     tree: Tree | None = None,
+    label: int | None = None,
 ) -> BoxFates:
     """Return what becomes of the predictions of one image.
 
@@ -70,6 +71,7 @@ def box_fates(
         predictions: boxes `[P, 4]`, objectness `[P]`, class_probs `[P, classes]`, as `Network.decode` makes them.
         score_thresh, nms_thresh, diou_exponent: as for `postprocess`.
         tree: a class hierarchy, which gives each box one class and its objectness as the score.
+        label: a class whose best boxes below the threshold are described in any case.
     """
     boxes, objectness, class_probs = (part.detach().cpu() for part in predictions)
     if tree is not None:
@@ -96,14 +98,14 @@ def box_fates(
         by = int(rows[better[suppressor]])
         iou = float(paired_iou(corners[by], corners[rows[place]]))
         suppressed.append(fate(int(rows[place]), int(labels[place]), SUPPRESSED, by, overlap, iou))
-    positive = scores.flatten().masked_fill(scores.flatten() > score_thresh, -torch.inf)
-    below = torch.topk(positive, min(MOST_BELOW, positive.numel()))
+    low = scores.masked_fill(scores > score_thresh, 0)
+    below = set(torch.topk(low.flatten(), min(MOST_BELOW, low.numel())).indices.tolist())
+    if label is not None:
+        rows_of_label = torch.topk(low[:, label], min(MOST_OF_A_CLASS, len(low))).indices
+        below |= set((rows_of_label * scores.shape[1] + label).tolist())
     kept_pairs = zip(rows[kept].tolist(), labels[kept].tolist(), strict=True)
-    missed = [
-        fate(*divmod(index, scores.shape[1]), BELOW)
-        for index, value in zip(below.indices.tolist(), below.values.tolist(), strict=True)
-        if value > 0
-    ]
+    places = [divmod(index, scores.shape[1]) for index in sorted(below, key=lambda at: (-low.flatten()[at], at))]
+    missed = [fate(row, column, BELOW) for row, column in places if low[row, column] > 0]
     return BoxFates(
         predictions=len(boxes),
         kept=tuple(fate(row, label, KEPT) for row, label in kept_pairs),

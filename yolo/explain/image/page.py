@@ -25,6 +25,7 @@ from yolo.pages.page import render, write_page
 
 TEMPLATES = Path(__file__).parent / "templates"
 EXPLANATION_FILE = "explain.json"
+MOST_IN_SUMMARY = 6  # detections
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def image_part(
     return ImagePart(
         name=explanation.name,
         identity=identity,
-        summary=_summary(explanation, names, rules),
+        summary=_summary(explanation, names, rules, label),
         counts=(
             (boxes.predictions, "boxes predicted"),
             (boxes.kept + boxes.suppressed, f"with a score above {rules.score_thresh:g}"),
@@ -201,12 +202,18 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _summary(explanation: Explanation, names: Sequence[str], rules: Rules) -> str:
-    """Say in one sentence what the network found."""
-    kept = explanation.fates.kept
-    if kept:
-        shown = ", ".join(f"{names[each.label]} {each.score:.2f}" for each in kept[:6])
-        return f"The network finds {shown}{' and more' if len(kept) > 6 else ''}."
-    best = explanation.fates.below[:1]
-    nearest = f" The best is {names[best[0].label]} with {best[0].score:.3f}." if best else ""
-    return f"No box has a score above {rules.score_thresh:g}, so nothing is detected.{nearest}"
+def _summary(explanation: Explanation, names: Sequence[str], rules: Rules, label: int | None) -> str:
+    """Say in a sentence what the network found, and for a class that was asked for why it was not found."""
+    fates = explanation.fates
+    shown = ", ".join(f"{names[each.label]} {each.score:.2f}" for each in fates.kept[:MOST_IN_SUMMARY])
+    more = " and more" if len(fates.kept) > MOST_IN_SUMMARY else ""
+    words = f"The network finds {shown}{more}."
+    if not fates.kept:
+        words = f"No box has a score above {rules.score_thresh:g}, so nothing is detected."
+    elif label is None or any(each.label == label for each in fates.kept):
+        return words
+    best = next((each for each in fates.below if label in (None, each.label)), None)
+    if best is None:
+        return words
+    parts = f"objectness {best.objectness:.3f} × probability {best.class_prob:.3f}"
+    return f"{words} The best {names[best.label]} has {parts} = {best.score:.3f}."
