@@ -171,14 +171,17 @@ WHOLE_NUMBERS = st.tuples(*[st.integers(0, 10)] * 4).map(
     rows=st.lists(st.tuples(WHOLE_NUMBERS, st.integers(0, 3), st.integers(0, 2)), max_size=40),
     scale=st.sampled_from([1, 0.1, 37.3]),
     thresh=st.sampled_from([0, 0.1, 0.25, 0.3, 1 / 3, 0.45, 0.5, 0.6, 2 / 3, 0.7, 1]),
+    block=st.sampled_from([1024, 2]),  # smaller than the boxes: they are cut into strips too
 )
-def test_nms_is_torchvisions_to_the_last_bit(rows, scale, thresh):
+def test_nms_is_torchvisions_to_the_last_bit(rows, scale, thresh, block):
     # whole numbers: many IoUs lie exactly at a threshold, many scores are equal, many boxes are empty
     boxes = torch.tensor([box for box, _, _ in rows], dtype=torch.float32).reshape(-1, 4) * scale
     scores = torch.tensor([score for _, score, _ in rows], dtype=torch.float32)
     labels = torch.tensor([label for _, _, label in rows], dtype=torch.int64)
     expected = torchvision_nms(boxes, scores, labels, thresh)
-    assert nms(boxes, scores, labels, thresh).tolist() == expected.tolist()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("yolo.detect.postprocess.FIRST_BLOCK", block)
+        assert nms(boxes, scores, labels, thresh).tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("thresh", [0.0, 0.1, 0.45, 0.9])
@@ -194,13 +197,29 @@ def test_nms_of_thousands_of_boxes_is_torchvisions(classes, size, thresh):
     assert nms(boxes, scores, labels, thresh).tolist() == expected.tolist()
 
 
-def test_boxes_that_are_not_finite_suppress_nothing_as_in_torchvision():
+@pytest.mark.parametrize("block", [1024, 2])
+def test_boxes_that_are_not_finite_suppress_nothing_as_in_torchvision(monkeypatch, block):
+    monkeypatch.setattr("yolo.detect.postprocess.FIRST_BLOCK", block)
     inf, nan = float("inf"), float("nan")
     boxes = torch.tensor([[-inf, -inf, inf, inf], [0, 0, inf, 1], [nan] * 4, [0, 0, 1, 1], [0, nan, 1, 1]] * 2)
     scores = torch.arange(10).flip(0).float()
     labels = torch.tensor([0] * 5 + [1] * 5)
     expected = torchvision_nms(boxes, scores, labels, 0.3)
     assert nms(boxes, scores, labels, 0.3).tolist() == expected.tolist() == list(range(10))
+
+
+@pytest.mark.parametrize("largest", [3e3, 1e30])
+def test_boxes_of_all_sizes_are_found_in_their_strips(largest):
+    """Sides from 1 pixel to an image of 3000, or a few as large as float32 allows."""
+    generator = torch.Generator().manual_seed(5)
+    center = 1000 * torch.rand(3000, 2, generator=generator)
+    half = 500 * torch.rand(3000, 2, generator=generator) ** 6
+    half[:3] = largest / 2
+    boxes, scores = torch.cat((center - half, center + half), dim=1), torch.rand(3000, generator=generator)
+    labels = torch.zeros(3000, dtype=torch.int64)
+    expected = torchvision_nms(boxes, scores, labels, 0.3)
+    assert 100 < len(expected) < 2990
+    assert nms(boxes, scores, labels, 0.3).tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("exponent", [None, 0.6])

@@ -13,8 +13,10 @@ from torch import Tensor
 from yolo.boxes import BOX_DIOU_EXPONENT, cxcywh_to_xyxy, paired_diou_with_exponent, paired_iou
 from yolo.records import Detections, Predictions
 
-FIRST_BLOCK, LARGEST_BLOCK = 1024, 2048  # boxes; NMS takes them in blocks that double in size
-MOST_PAIRS = 2**20  # pairs of boxes compared at once, which bounds the memory
+FIRST_BLOCK, LARGEST_BLOCK = 1024, 8192  # boxes; NMS takes them in blocks that double in size
+MOST_PAIRS = 2**17  # pairs of boxes compared at once: their arrays stay in the cache
+MOST_STRIPS = 2000  # into which the area is cut; with more, places of millions of boxes would overflow
+STRIP_HEIGHT = 2.0  # heights of a box, as a mean; a lower strip has fewer pairs, but boxes are in more of them
 ROUNDING = 1e-5  # relative; far above the rounding errors of an IoU in float32
 
 
@@ -85,7 +87,8 @@ def nms(
     """Greedy NMS: keep a box unless a kept box of its class with a higher score overlaps it by more than `thresh`.
 
     Without `diou_exponent` the result in each class is that of torchvision.ops.nms, to the last bit; importing
-    torchvision takes two seconds. Only pairs that can overlap enough are compared, found by sorting their left sides.
+    torchvision takes two seconds. Only pairs that can overlap enough are compared: those in one horizontal strip of the
+    area, found by sorting their left sides.
 
     Args:
         boxes: `[N, 4]` xyxy. NMS runs on the CPU; from another device, boxes, scores and labels are copied.
@@ -124,15 +127,22 @@ def nms(
 class _Sides(NamedTuple):
     """N boxes, best first, with their sides as NMS compares them: two boxes whose sides do not cross can both stay.
 
-    corners: `[N, 4]` xyxy. left, right: int64 `[N]`, the sides as places in their sorted order, class after class.
-    top, bottom: float64 `[N]`. right and bottom are moved inwards, see `_sides`.
+    The area is cut into horizontal strips. A box has one entry for each strip that it reaches, E entries in all; two
+    boxes that cross have entries in a common strip.
+
+    corners: `[N, 4]` xyxy. top, bottom: float64 `[N]`. right and bottom are moved inwards, see `_sides`.
+    start, count: int64 `[N]`, the first entry of each box and how many it has. box: int64 `[E]`, whose entry it is.
+    left, right: int64 `[E]`, the sides as places in their sorted order, class after class and strip after strip.
     """
 
     corners: Tensor
-    left: np.ndarray
-    right: np.ndarray
     top: np.ndarray
     bottom: np.ndarray
+    start: np.ndarray
+    count: np.ndarray
+    box: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
 
 
 def _sides(boxes: Tensor, labels: Tensor, thresh: float) -> _Sides:
@@ -144,9 +154,38 @@ def _sides(boxes: Tensor, labels: Tensor, thresh: float) -> _Sides:
     low, high = boxes[:, :2].double().numpy(), boxes[:, 2:].double().numpy()
     with np.errstate(invalid="ignore"):  # infinite boxes, which overlap nothing
         high = high - thresh * (1 - ROUNDING) * (high - low)
+    top, bottom = low[:, 1].copy(), high[:, 1].copy()
+    first, count = _strips(top, bottom)
+    box, place = _counted_up(count)
     x = np.unique(np.stack((low[:, 0], high[:, 0])), return_inverse=True)[1].reshape(2, -1)
-    left, right = x + labels.numpy() * 2 * len(boxes)
-    return _Sides(boxes, left, right, low[:, 1].copy(), high[:, 1].copy())
+    group = labels.numpy()[box] * (MOST_STRIPS + 1) + first[box] + place
+    left, right = x[:, box] + group * 2 * len(boxes)
+    return _Sides(boxes, top, bottom, count.cumsum() - count, count, box, left, right)
+
+
+def _strips(top: np.ndarray, bottom: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for boxes the first strip that each reaches, and how many strips it reaches.
+
+    A single block of boxes has a single strip: its pairs are few anyway.
+    """
+    alone = np.zeros(len(top), np.int64), np.ones(len(top), np.int64)
+    finite = np.isfinite(top) & np.isfinite(bottom) & (bottom >= top)
+    if len(top) <= FIRST_BLOCK or not finite.any():
+        return alone
+    base = top[finite].min()
+    height = max(STRIP_HEIGHT * (bottom - top)[finite].mean(), np.ptp(top[finite]) / MOST_STRIPS)
+    if not 0 < height < np.inf:  # all boxes are empty, or so large that their sum overflows
+        return alone
+    first, last = (
+        np.where(finite, (side - base) / height, 0).clip(0, MOST_STRIPS).astype(np.int64) for side in (top, bottom)
+    )
+    return first, last - first + 1
+
+
+def _counted_up(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`[2, 0, 3]` → rows `[0, 0, 2, 2, 2]` and places `[0, 1, 0, 1, 2]`."""
+    rows = np.repeat(np.arange(len(counts)), counts)
+    return rows, np.arange(len(rows)) - np.repeat(counts.cumsum() - counts, counts)
 
 
 def _overlapping(
@@ -173,16 +212,24 @@ def _overlapping(
 
 def _side_by_side(sides: _Sides, first: np.ndarray, second: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield all pairs of a box of `first` and one of `second` whose left side lies between the sides of the first."""
+    first, second = _entries(sides, first), _entries(sides, second)
     second = second[np.argsort(sides.left[second])]
     lefts = sides.left[second]
     low = np.searchsorted(lefts, sides.left[first])
     counts = np.maximum(np.searchsorted(lefts, sides.right[first]) - low, 0)
     ends = counts.cumsum()
     cuts = np.searchsorted(ends, np.arange(MOST_PAIRS, ends[-1] if len(ends) else 0, MOST_PAIRS))
-    for rows in np.split(np.arange(len(first)), cuts):
-        many = counts[rows]
-        places = np.arange(many.sum()) + np.repeat(low[rows] - many.cumsum() + many, many)
-        yield np.repeat(first[rows], many), second[places]
+    for some in np.split(np.arange(len(first)), cuts):
+        rows, place = _counted_up(counts[some])
+        yield sides.box[first[some][rows]], sides.box[second[low[some][rows] + place]]
+
+
+def _entries(sides: _Sides, boxes: np.ndarray) -> np.ndarray:
+    """Return the entries of some boxes."""
+    if len(sides.box) == len(sides.count):  # one each
+        return boxes
+    rows, place = _counted_up(sides.count[boxes])
+    return sides.start[boxes][rows] + place
 
 
 def _covered(better: np.ndarray, worse: np.ndarray, count: int) -> np.ndarray:
