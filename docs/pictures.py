@@ -99,7 +99,7 @@ def draw_maps(network: yolo.Network, image: np.ndarray, raw: list[Tensor]) -> No
         chosen = torch.gather(probabilities, 0, anchor[None, :, :, None].expand(-1, -1, -1, len(CLASSES)))[0]
         colors = np.array([matplotlib.colors.to_rgb(color) for color in CLASS_COLORS])
         show(row[0], network, image, head, grid=False)
-        shown = row[0].imshow(objectness, extent=extent(network), alpha=0.8, vmin=0, vmax=1)
+        shown = row[0].imshow(objectness.numpy(), extent=extent(network), alpha=0.8, vmin=0, vmax=1)
         figure.colorbar(shown, ax=row[0], fraction=0.04)
         row[0].set_title(f"objectness, stride {head.stride[0]:g}")
         show(row[1], network, image, head, grid=False)
