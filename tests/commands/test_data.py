@@ -57,7 +57,7 @@ def test_the_page_of_a_drawn_data_set(photos, call):
     lines = out.splitlines()
     assert lines[0] == "train: 3 images, 4 objects" and lines[1] == "valid: 2 images, 1 objects"
     assert (
-        "!! an image of valid is nearly the same as one of train, so that the score flatters; move each such group"
+        "!! an image of valid is nearly the same as one of train, so that the score flatters; move all of a group"
         in out
     )
     assert "!! a training stops at: 1 x label out of range; repair them" in out

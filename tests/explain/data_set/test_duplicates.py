@@ -13,6 +13,7 @@ from yolo.explain.data_set.duplicates import (
     correlation,
     duplicate_groups,
     hash_pairs,
+    near_pairs_of,
     pixel_correlation,
 )
 from yolo.explain.data_set.fingerprints import difference_hash, fingerprints_of, look_at
@@ -79,6 +80,16 @@ def test_plain_images_are_equal_only_if_their_bytes_are(tmp_path):
     noise = [np.random.default_rng(seed).integers(0, 3, (64, 64, 3), np.uint8) + 120 for seed in range(4)]
     images = [(f"{number}.png", image, None) for number, image in enumerate([*noise, noise[1]])]
     assert [group.members for group in groups_of(tmp_path, images)] == [(1, 4)]
+
+
+def test_plain_images_are_not_even_compared(tmp_path):
+    # the same faint light on thousands of microscope images would make millions of pairs
+    paths = []
+    for number, contrast in enumerate((12, 13, 60, 61)):  # gray levels from left to right
+        image = (np.linspace(100, 100 + contrast, 128)[None, :, None] + np.zeros((96, 1, 3))).astype(np.uint8)
+        paths.append(str(tmp_path / f"{number}.png"))
+        cv2.imwrite(paths[-1], image)
+    assert near_pairs_of(fingerprints_of(paths)).tolist() == [[2, 3]]
 
 
 def test_the_same_light_is_not_the_same_picture(tmp_path):

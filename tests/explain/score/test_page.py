@@ -143,3 +143,10 @@ def test_the_recorded_results_of_voc_eval(shared, tmp_path):
         assert round(score.readings[0].own, 4) == expected["AP"][name]
         assert np.mean([each.precision for each in score.points]) == pytest.approx(score.readings[0].own, abs=1e-12)
     assert round(score.mean_voc07, 6) == expected["mAP"]
+
+
+def test_the_page_opens_without_a_message(tmp_path, opened):
+    evaluation = evaluation_of(ground_truth_of((0, 0, SQUARE, False)), detections_of((0, 0, 0.9, SQUARE)), (HOSTILE,))
+    scored = scored_evaluation(evaluation, evaluation.image_ids)
+    page, console = opened(explain_score(tmp_path / "ap", scored, HOSTILE, 0.5))
+    assert console == [] and dict(page.starts)["html"]["data-ready"] == "yes"

@@ -99,12 +99,11 @@ def _duplicates(survey: DataSurvey) -> list[Advice]:
     if across:
         what = "an image of valid is" if len(across) == 1 else f"{len(across):,} groups of images are"
         text = f"{what} nearly the same as one of train, so that the score flatters"
-        found.append(Advice("bad", text, "move each such group to one list"))
+        found.append(Advice("bad", text, "move all of a group to one list"))
     if inside:
         images = sum(len(group.members) for group in survey.groups if not survey.across(group))
-        found.append(
-            Advice("warn", f"{counted(inside, 'group')} of nearly equal images in one list ({images:,} images)", "")
-        )
+        text = f"{counted(inside, 'group')} of nearly equal images in one list ({images:,} images)"
+        found.append(Advice("warn", text, "keep one of each, or know that their objects count more than others"))
     return found or [Advice("good", "no two images are nearly the same")]
 
 
@@ -146,7 +145,7 @@ def _labels(survey: DataSurvey) -> list[Advice]:
         found.append(
             Advice(
                 "warn",
-                f"{counted(len(survey.unusual), 'box')} of an unusual size for their class",
+                f"{counted(len(survey.unusual), 'box')} of a size unlike the class's others",
                 "look at them under Odd labels",
             )
         )

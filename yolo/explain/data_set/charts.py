@@ -41,9 +41,10 @@ def class_chart(names: Sequence[str], lists: Sequence[ListCounts]) -> Drawing:
 
 def crowd_chart(lists: Sequence[ListCounts]) -> Drawing:
     """Draw how many images have 0, 1, 2 ... objects, as a part of each list."""
-    parts = [np.array(each.per_image) / max(each.images, 1) for each in lists]
-    return _bars(parts, lists, [str(n) if n < MOST_OF_AN_IMAGE else f"{n}+" for n in range(MOST_OF_AN_IMAGE + 1)],
-                 "part of the images", "objects of an image", 2)  # fmt: skip
+    last = min(max(each.most for each in lists), MOST_OF_AN_IMAGE)
+    parts = [np.array(each.per_image[: last + 1]) / max(each.images, 1) for each in lists]
+    labels = [str(number) if number < MOST_OF_AN_IMAGE else f"{number}+" for number in range(last + 1)]
+    return _bars(parts, lists, labels, "part of the images", "objects of an image", 2 if last > 10 else 1)
 
 
 def side_chart(shapes: Sequence[BoxShapes], lists: Sequence[ListCounts]) -> Drawing:
@@ -66,10 +67,25 @@ def ratio_chart(shapes: Sequence[BoxShapes], lists: Sequence[ListCounts]) -> Dra
     return _bars(parts, lists, labels, "part of the boxes", "width : height, from", 4)
 
 
-def size_chart_with_anchors(shapes: BoxShapes, heads: Sequence[HeadCoverage], name: str) -> Drawing:
-    """Draw how many boxes have which width and height, and the anchors of each head over them."""
+def size_range(shapes: Sequence[BoxShapes], heads: Sequence[HeadCoverage]) -> tuple[int, int]:
+    """Return the powers of 2 that hold all sides of boxes and anchors, for charts that can be compared."""
     sides = [side for head in heads for anchor in head.anchors for side in anchor]
-    low, high = floor(log2(min(shapes.low, *sides, shapes.low))), ceil(log2(max(shapes.high, *sides, shapes.high)))
+    lows, highs = [each.low for each in shapes], [each.high for each in shapes]
+    return floor(log2(min(*lows, *sides, highs[0]))), ceil(log2(max(*highs, *sides, lows[0])))
+
+
+def size_chart_with_anchors(
+    shapes: BoxShapes, heads: Sequence[HeadCoverage], name: str, powers: tuple[int, int]
+) -> Drawing:
+    """Draw how many boxes have which width and height, and the anchors of each head over them.
+
+    Args:
+        shapes: of a list.
+        heads: with the anchors, perhaps none.
+        name: of the list.
+        powers: of 2, the ends of both axes, from `size_range`.
+    """
+    low, high = powers
     frame = ChartFrame(WIDTH, 400, 40, 10, 24, 36, (low, high), (low, high))
     ticks = [2.0**power for power in range(low, high + 1)]
     middle, base = (frame.left + frame.width - frame.right) / 2, frame.height - frame.bottom

@@ -35,6 +35,7 @@ def data_page(survey: DataSurvey, seed: int = 0, each: int | None = None) -> str
     with_boxes = [(counts, shapes) for counts, shapes in zip(survey.lists, survey.shapes, strict=True) if shapes]
     lists, shapes = zip(*with_boxes, strict=True) if with_boxes else ((), ())
     heads = survey.anchors.heads if survey.anchors else ()
+    powers = charts.size_range(shapes, heads) if shapes else (0, 1)
     groups = sorted(survey.groups, key=lambda group: not survey.across(group))
     return render(
         TEMPLATES,
@@ -49,7 +50,7 @@ def data_page(survey: DataSurvey, seed: int = 0, each: int | None = None) -> str
         side_chart=charts.side_chart(shapes, lists) if shapes else None,
         ratio_chart=charts.ratio_chart(shapes, lists) if shapes else None,
         size_charts=[
-            (each_list.name, charts.size_chart_with_anchors(shape, heads, each_list.name))
+            (each_list.name, charts.size_chart_with_anchors(shape, heads, each_list.name, powers))
             for each_list, shape in with_boxes
         ],
         place_charts=[(each_list.name, charts.place_chart(shape, each_list.name)) for each_list, shape in with_boxes],

@@ -1,0 +1,53 @@
+"""Boxes in the frame of the network, images of problems, and the page in a browser."""
+
+import numpy as np
+
+from tests.explain.data_set.test_odd_labels import images_of
+from yolo.cfg import read_data
+from yolo.explain.data_set.network_view import network_view
+from yolo.explain.data_set.page import write_data_page
+from yolo.explain.data_set.shown_images import images_of_problems, sheets_of
+from yolo.explain.data_set.survey import NetworkView, network_boxes, survey_data
+from yolo.letterbox import letterboxed, stretched
+from yolo.records import Problem
+
+HOSTILE = "\"'><img src=x onerror=\"document.title='taken'\">"
+
+
+def test_boxes_are_placed_as_the_network_sees_the_image():
+    images = images_of([(0, 0.5, 0.5, 0.5, 0.5)], [], [(0, 0.25, 0.5, 0.1, 0.2)], size=(100, 200))
+    # by hand: an image of 200 x 100 in 416 x 416 is 416 x 208, 104 pixels below the upper border
+    letter = network_boxes(images, NetworkView((416, 416), letterboxed))
+    assert letter.tolist() == [[208, 208, 208, 104], [104, 208, 41.6, 41.6]]
+    stretch = network_boxes(images, NetworkView((416, 416), stretched))
+    assert np.allclose(stretch, [[208, 208, 208, 208], [104, 208, 41.6, 83.2]])
+
+
+def test_a_problem_finds_its_image_by_the_image_or_its_labels(four):
+    survey = survey_data(read_data(four.data), network_view(None, {}, "alexeyab"))
+    image = str(four.images[2])
+    labels = image.replace("images", "labels").replace(".png", ".txt")
+    labels = str(survey.images[0][2].labels) if survey.images[0][2].labels else labels
+    problems = [Problem("k", f"{image}: odd"), Problem("k", f"{labels}:1: odd"), Problem("k", "elsewhere.txt:1: odd")]
+    found = images_of_problems(survey, problems)
+    assert {message: each.path.name for message, each in found.items()} == {
+        problems[0].message: four.images[2].name,
+        problems[1].message: four.images[2].name,
+    }
+
+
+def test_sheets_begin_with_the_rarest_class_and_depend_on_the_seed(four):
+    survey = survey_data(read_data(four.data), network_view(None, {}, "alexeyab"))
+    sheets = sheets_of(survey, seed=0, each=2)
+    counts = [sheet.objects for sheet in sheets]
+    assert counts == sorted(counts) and all(len(sheet.pictures) == 2 for sheet in sheets)
+    files = {tuple(each.file for sheet in sheets_of(survey, seed, 2) for each in sheet.pictures) for seed in range(8)}
+    assert len(files) > 1
+
+
+def test_the_page_opens_without_a_message(four, tmp_path, opened):
+    (four.folder / "tiny.names").write_text(f"{HOSTILE}\ngreen\n")
+    survey = survey_data(read_data(four.data), network_view(None, {}, "alexeyab"))
+    page, console = opened(write_data_page(tmp_path / "page", survey))
+    assert console == [] and dict(page.starts)["html"]["data-ready"] == "yes"
+    assert HOSTILE in page.texts and page.count("image") > 4
