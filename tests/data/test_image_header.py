@@ -105,6 +105,15 @@ def test_a_tiff_cannot_hide_its_size_from_the_limit(order, big, kind, hidden_by,
         decode_image(content, "a.tif")
 
 
+def test_a_tiff_of_a_tile_that_is_far_larger_than_the_image_is_refused():
+    content = tiff_of(300, "<", False, 4, None)
+    for tag in (278, 279):  # the last two entries, which the reader of headers does not need, become those of tiles
+        place = content.index(struct.pack("<H", tag), 16 + 100)
+        content = content[:place] + struct.pack("<HHII", tag + 44, 4, 1, 5000) + content[place + 12 :]
+    assert parse_header(content) is None
+    assert parse_header(content.replace(struct.pack("<I", 5000), struct.pack("<I", 512))).stored == (300, 300)
+
+
 def test_a_tiff_without_a_size_that_is_sure_is_refused():
     content = tiff_of(300, "<", False, 4, None)
     place = content.index(struct.pack("<HHI", 256, 4, 1))

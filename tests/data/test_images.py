@@ -328,3 +328,14 @@ def test_a_store_tells_whole_and_halved_images_apart(tmp_path):
     for _ in range(2):
         np.testing.assert_array_equal(store.read(path, 3, False), read_image(path, 3))
         np.testing.assert_array_equal(store.read(path, 3, True), read_half(path, 3))
+
+
+def test_a_png_whose_chunk_is_longer_than_the_file_is_refused_before_it_is_decoded():
+    content = cv2.imencode(".png", NOISE)[1].tobytes()
+    place = content.index(b"IDAT") - 4
+    # OpenCV 5 would take 2 GB for this one
+    huge = content[:place] + b"\x80\0\0\0" + content[place + 4 :]
+    for broken in (huge, content[:-13], content[:-5], content[: place + 6]):
+        with pytest.raises(DatasetError, match="a.png: found a PNG that breaks off, expected an image"):
+            decode_image(broken, "a.png")
+    assert np.array_equal(decode_image(content + b"more", "a.png"), decode_image(content, "a.png"))

@@ -16,7 +16,8 @@ HEAD = 2**16  # bytes that are read first; most headers fit
 EXIF_SEGMENT = 0xE1  # APP1
 EXIF_START = b"Exif\0\0"
 ORIENTATION_TAG = 0x0112  # EXIF 2.3, 4.6.4
-TIFF_WIDTH, TIFF_HEIGHT = 256, 257  # tags
+TIFF_WIDTH, TIFF_HEIGHT, TILE_WIDTH, TILE_HEIGHT = 256, 257, 322, 323  # tags
+LARGEST_TILE = 2**22  # pixels of a tile of an image that is smaller; programs write 64 x 64 to 1024 x 1024
 # Of the whole numbers that libtiff takes for a size, by their kinds: BYTE, SHORT, LONG, SBYTE, SSHORT, SLONG, LONG8.
 NUMBER_BYTES = {1: 1, 3: 2, 4: 4, 6: 1, 8: 2, 9: 4, 16: 8}
 TURNED_FORMATS = ("PNG", "WEBP")  # of Pillow's; an AVIF turns itself
@@ -127,6 +128,9 @@ def _tiff_header(data: bytes) -> ImageHeader | None:
     if not all(NUMBER_BYTES.get(kind, inline + 1) <= inline for kind, _ in sides):
         return None
     (_, height), (_, width) = sides
+    (_, rows), (_, columns) = (entries.get(tag, (0, 0)) for tag in (TILE_HEIGHT, TILE_WIDTH))
+    if rows * columns > max(LARGEST_TILE, height * width):
+        return None  # a tile is decoded as a whole, also where the image ends in it
     return ImageHeader("TIFF", (height, width), _orientation(entries))
 
 

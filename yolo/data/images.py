@@ -10,6 +10,7 @@ import numpy as np
 
 from yolo.data.decoding.jpeg import JPEG_END, JPEG_START, missing_part, read_scans, without_stray_bytes
 from yolo.data.decoding.messages import MESSAGES
+from yolo.data.decoding.png import PNG_START, png_breaks_off
 from yolo.data.image_header import HEAD, ImageHeader, is_tiff, parse_header
 from yolo.defaults import MAX_PIXELS_VARIABLE, MOST_PIXELS
 from yolo.errors import DatasetError, counted
@@ -110,6 +111,8 @@ def _decode(content: bytes, name: str | Path, flags: int, remark: Remark) -> np.
         _check_size(header, name)
     elif is_tiff(content):
         raise DatasetError(f"{name}: found a TIFF file without a size that can be read, expected an image")
+    if content.startswith(PNG_START) and png_breaks_off(content):
+        raise DatasetError(f"{name}: found a PNG that breaks off, expected an image")
     if content.startswith(JPEG_START):
         image, said = _decode_jpeg(content, name, flags, header)
     else:
