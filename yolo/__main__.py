@@ -21,9 +21,10 @@ COMMANDS = {  # group → names of modules in yolo/commands
     ),
     "training": ("new", "train", "find_lr"),
     "use": ("detect", "classify", "explain", "serve"),
-    "scores": ("evaluate", "compare", "score", "score_voc"),
+    "scores": ("evaluate", "compare", "score", "score_voc", "top_losses"),
     "networks": ("export", "summary", "benchmark", "convert_weights", "support_table"),
 }
+OTHER_SPELLINGS = {"top-losses": "top_losses"}
 NAMES = [name for names in COMMANDS.values() for name in names]
 
 
@@ -50,6 +51,7 @@ def _run(program: Callable[[], None]) -> None:
 def _start() -> None:
     program = _program()
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    name = OTHER_SPELLINGS.get(name, name)
     if name in ("-h", "--help"):
         print(_overview(program))
     elif name == "--version":

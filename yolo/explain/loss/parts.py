@@ -5,7 +5,7 @@ losses of the objects and of what belongs to no object add up to the loss of the
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -48,6 +48,12 @@ class BatchParts:
         return self.box + self.objectness_object + self.objectness_background + self.classification
 
 
+def on_cpu(terms: HeadTerms) -> HeadTerms:
+    """Return the terms without gradients, on the CPU."""
+    moved = {name: value.detach().cpu() for name, value in vars(terms).items() if isinstance(value, Tensor)}
+    return replace(terms, **moved)
+
+
 def pair_losses(terms: HeadTerms) -> PairLosses:
     """Return the losses of the pairs of a head."""
     count = terms.objectness.numel()
@@ -67,7 +73,7 @@ def background_terms(terms: HeadTerms) -> Tensor:
 
 
 def batch_parts(heads: Sequence[HeadTerms], targets: int) -> BatchParts:
-    """Add up the terms of the heads. targets: how many the batch has."""
+    """Add up the terms of the heads, on the CPU. targets: how many the batch has."""
     images = heads[0].shape[0]
     per_image = {name: torch.zeros(images, dtype=torch.float64) for name in ("box", "object", "background", "class")}
     largest = torch.zeros(images, dtype=torch.float64)

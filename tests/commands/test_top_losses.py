@@ -1,0 +1,71 @@
+"""top_losses: a wrong label comes first, three files are written, and wrong options are one line."""
+
+import csv
+import json
+import re
+
+import pytest
+
+from tests.helpers.tiny_data import NAMES, cfg_text, network_of
+from yolo.model.weights import save_weights
+
+
+@pytest.fixture
+def call(load_tool, call_tool, four, tmp_path, monkeypatch):
+    """call("--by", ...) → exit code, stdout, stderr of the tool on four images."""
+    (tmp_path / "tiny.cfg").write_text(cfg_text())
+    save_weights(network_of(cfg_text(), seed=1), tmp_path / "tiny.weights", seen=80)
+    monkeypatch.chdir(tmp_path)
+    fixed = ("--cfg", "tiny.cfg", "--weights", "tiny.weights", "--data", "four/tiny.data", "--workers", 0,
+             "--device", "cpu", "--report", "top")  # fmt: skip
+    tool = load_tool("top_losses")
+    return lambda *arguments: call_tool(tool, *fixed, *arguments)
+
+
+def test_help_shows_a_real_example(call):
+    code, out, _ = call("--help")
+    assert code == 0 and re.search(r"\n  yolo-darknet top-losses --cfg \S+", out)
+
+
+def test_the_page_and_both_tables_have_one_order(call, tmp_path):
+    for arguments, part in (
+        ((), "total"),
+        (("--by", "objectness", "--set", "valid"), None),
+        (("--by", "label"), "label"),
+    ):
+        code, out, err = call(*arguments, "--top", 3)
+        assert code == 0, err
+        with (tmp_path / "top" / "losses.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == 4 and [row["place"] for row in rows] == ["1", "2", "3", "4"]
+        if part:
+            values = [float(row[part]) for row in rows]
+            assert values == sorted(values, reverse=True)
+        record = json.loads((tmp_path / "top" / "top_losses.json").read_text())
+        assert [each["path"] for each in record["top"]] == [row["image"] for row in rows[:3]]
+        assert re.findall(r"^ +\d+  \w+ [\d.]+  (.*)$", out, re.M) == [row["image"] for row in rows[:3]]
+        page = (tmp_path / "top" / "index.html").read_text()
+        places = [page.index(f"<strong>{place}. ") for place in (1, 2, 3)]
+        assert places == sorted(places) and page.count("<figure") == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (("--set", "test"), "argument --set: invalid choice: 'test'"),
+        (("--by", "loss"), "argument --by: invalid choice"),
+        (("--report", "tiny.cfg"), "tiny.cfg: found a file, expected a folder"),
+        (("--weights", "away.weights"), "^error: away.weights"),
+        (("--data", "away.data"), "^error: away.data: No such file"),
+    ],
+)
+def test_wrong_options_are_one_line(call, arguments, match):
+    code, _, err = call(*arguments)
+    assert code == 2 and re.search(match, err.strip().splitlines()[-1])
+
+
+def test_other_names_than_classes_are_an_error_before_anything_is_written(call, tmp_path, four):
+    (four.folder / "tiny.names").write_text("".join(f"{name}\n" for name in (*NAMES, "blue")))
+    code, _, err = call()
+    assert code == 2 and err == "error: four/tiny.data: found 3 names, expected 2 as in tiny.cfg\n"
+    assert not (tmp_path / "top").exists()

@@ -1,0 +1,106 @@
+"""yolo.explain.loss.ranking: losses are those of DetectionLoss image by image; places, signs and page by hand."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.golden import targets_of
+from tests.helpers.tiny_data import NAMES, SIZE, cfg_text, network_of, write_set
+from yolo.data.check import check_list
+from yolo.data.images import ignore_remark, read_image
+from yolo.data.labeled_images import LabeledImage
+from yolo.detect.detector import Detector
+from yolo.explain.loss.found import BELOW, DETECTED, INEXACT, OTHER_CLASS, Finding
+from yolo.explain.loss.placed import placed_targets, to_network
+from yolo.explain.loss.ranking import ImageLosses, image_losses, in_deviations, is_explained
+from yolo.explain.loss.ranking_page import RankingAbout, loss_table, parts_bar, ranking_page
+from yolo.explain.loss.suspicion import NO_LABEL, WRONG_CLASS, WRONG_PLACE, suspicions
+from yolo.letterbox import letterboxed, place, stretched, to_image
+from yolo.records import Detections, LabeledBoxes
+from yolo.train.losses.detection import DetectionLoss
+
+
+def test_labels_in_the_network_input_are_the_inverse_of_boxes_in_the_image():
+    for placed in (stretched, letterboxed):
+        placement = placed((30, 80), (64, 96))
+        boxes = torch.tensor([[0.3, 0.6, 0.2, 0.5], [0.5, 0.5, 1.0, 1.0]], dtype=torch.float64)
+        found = to_network(boxes, placement)
+        corners = torch.cat((found[:, :2] - found[:, 2:] / 2, found[:, :2] + found[:, 2:] / 2), dim=1)
+        expected = torch.tensor([[16, 10.5, 32, 25.5], [0, 0, 80, 30]], dtype=torch.float64)
+        torch.testing.assert_close(to_image(corners, placement), expected)
+
+
+def test_losses_of_a_list_are_those_of_its_images_alone(tmp_path):
+    drawn = write_set(tmp_path / "set", [[(8, 8, 24, 24, 0)], [(30, 10, 54, 30, 1), (4, 30, 18, 44, 0)], []])
+    images = check_list(drawn.folder / "list.txt", 2, 3).images
+    network = network_of(cfg_text(), seed=1).eval()
+    detector, loss = Detector(network, NAMES, 0.05), DetectionLoss(network)
+    found = image_losses(detector, loss, images, seen=50, batch=2, workers=0)
+    for index, image in enumerate(images):
+        pixels = read_image(image.path, 3, ignore_remark)
+        placement = stretched(image.size, SIZE)
+        with torch.no_grad():
+            raw = network(place(pixels, placement)[None])
+            expected = loss(raw, placed_targets([image.ground_truth], [placement]), 50)
+        values = expected.total, expected.box, expected.objectness, expected.classification
+        ours = [found.by(part)[index] for part in ("total", "box", "objectness", "class")]
+        assert ours == pytest.approx([value.item() for value in values], rel=1e-4)
+    assert np.array_equal(found.ranked("total"), np.argsort(-found.by("total")))
+    assert np.isneginf(found.contradiction[2]) and np.isfinite(found.contradiction[:2]).all()  # no object in image 2
+    assert found.usual.keys() == {0, 1}
+
+
+def test_deviations_are_counted_class_by_class():
+    losses = np.array([[1.0, 0], [3.0, 0], [10.0, 5], [10.0, 5], [7.0, 1]])
+    found = in_deviations(losses, np.array([0, 0, 1, 1, 2]))
+    assert found.tolist() == pytest.approx([-1, 1, 0, 0, 0])
+
+
+def test_the_doubt_about_labels_is_the_mean_of_two_places():
+    losses = ImageLosses(np.zeros((4, 5)), np.array([3.0, -np.inf, 1, 2]), np.array([0.5, 0.9, 0, 0]), {})
+    # places of contradiction 3 0 1 2, of unexplained 2 3 .5 .5
+    assert losses.by("label").tolist() == pytest.approx([5 / 6, 3 / 6, 1.5 / 6, 2.5 / 6])
+    assert losses.ranked("label").tolist() == [0, 1, 3, 2]
+
+
+# ------------------------------------------------------------------------------------------------------ signs
+
+ROWS = [(0, 0, 0.25, 0.5, 0.2, 0.4), (0, 1, 0.7, 0.5, 0.2, 0.4)]
+BOXES = torch.tensor([[0.15, 0.3, 0.35, 0.7], [0.6, 0.3, 0.8, 0.7], [0.0, 0.0, 0.1, 0.1]])
+
+
+def test_what_speaks_against_labels():
+    targets = targets_of(ROWS)
+    detections = Detections(BOXES, torch.tensor([0.9, 0.8, 0.4]), torch.tensor([0, 0, 1]))
+    assert is_explained(detections, targets).tolist() == [True, False, False]
+    found = [Finding(DETECTED, 0.9, 0.9, 1.0), Finding(OTHER_CLASS, 0.8, 0.8, 1.0, 0)]
+    signs = suspicions(found, detections, targets, NAMES)
+    assert [(sign.kind, sign.target, sign.detection) for sign in signs] == [(WRONG_CLASS, 1, 1), (NO_LABEL, None, 2)]
+    assert signs[0].text == "labeled green, detected as red 0.80" and signs[1].doubt == pytest.approx(0.4)
+    found = [Finding(BELOW, 0.1, 0.2, 0.7), Finding(INEXACT, 0.8, 0.8, 0.4)]
+    signs = suspicions(found, detections[[2]], targets, NAMES)
+    assert [sign.kind for sign in signs] == [WRONG_PLACE, NO_LABEL, WRONG_PLACE]
+    assert signs[0].text == "red: not detected; the best box here has a score of 0.10"
+    assert suspicions([], detections[[]], targets_of([]), NAMES) == []
+
+
+def test_the_table_and_the_page_of_a_list_without_objects():
+    losses = ImageLosses(np.array([[0.5, 0, 0, 0.5, 0], [2.5, 0.5, 0.5, 1, 0.5]]), np.full(2, -np.inf), np.zeros(2), {})
+    images = [labeled(f"{name}.png", []) for name in ('a,"b', "c")]
+    rows = list(csv.DictReader(io.StringIO(loss_table(losses, images, losses.ranked("total")))))
+    assert [row["image"] for row in rows] == ["c.png", 'a,"b.png'] and rows[0]["total"] == "2.5"
+    page = ranking_page(RankingAbout("x", "a.cfg", "a.weights", "a.data", "train", "total", ""), losses, [], NAMES)
+    assert "2 images" in page and "1.50" in page and "<h2>The first 0</h2>" in page
+    widths = [shape.attributes["width"] for shape in parts_bar({"box": 1, "objectness_object": 2,
+              "objectness_background": 0, "class": 3}, 12, "x").shapes]  # fmt: skip
+    assert widths == [600, 50, 100, 0, 150]
+
+
+def labeled(path, rows):
+    table = np.array(rows, np.float64).reshape(-1, 5)
+    none = LabeledBoxes(np.zeros(0, np.int64), np.zeros((0, 4)))
+    return LabeledImage(Path(path), (30, 50), LabeledBoxes(table[:, 0].astype(np.int64), table[:, 1:]), none)

@@ -1,0 +1,130 @@
+"""Rank the images of a data set by their training loss: wrong labels and hard images come first.
+
+Each image goes through the network as in validation, without augmentation. --report DIR gets a page of the first images
+with their labels, the detections and what speaks against the labels; losses.csv ranks all images. --by label finds
+single wrong labels: it ranks by labels that the network contradicts and by detections that no label explains.
+
+example:
+  yolo-darknet top-losses --cfg my.cfg --weights voc/backup/my_best.weights --data voc/voc.data --report top --by label
+"""
+
+from __future__ import annotations
+
+import argparse
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from yolo.cfg import check_data_files, read_classes, read_data
+from yolo.console import (
+    add_cfg_option,
+    add_device_option,
+    add_dialect_option,
+    add_max_pixels_option,
+    add_recheck_option,
+    add_weights_option,
+    add_workers_option,
+    command_line,
+    command_parser,
+    fraction,
+    new_folder,
+    whole_number,
+)
+from yolo.defaults import IOU_LOSS_NAMES, LOSS_PARTS, SCORE_THRESH
+from yolo.errors import CfgError, DatasetError, counted
+
+if TYPE_CHECKING:
+    from yolo.model.network import Network
+    from yolo.train.losses.detection import DetectionLoss
+
+TRAIN, VALID = SETS = ("train", "valid")
+PRINTED = 10  # images
+
+
+def main() -> None:
+    args = _arguments()
+
+    from yolo.data.check import check_list, problem_lines
+    from yolo.detect.detector import Detector
+    from yolo.distributed import device_of, processes_of
+    from yolo.explain.loss.ranking import image_losses
+    from yolo.explain.loss.ranking_page import RANKING_FILE, TABLE_FILE, RankingAbout, write_ranking
+    from yolo.model.network import Network
+    from yolo.model.weights import load_weights
+    from yolo.pages.page import check_page_folder
+
+    data = read_data(args.data)
+    listed = data.train if args.set == TRAIN else data.valid
+    if listed is None or data.names is None:
+        raise DatasetError(f"{args.data}: expected the keys {args.set} and names")
+    check_data_files(data, "names", "labels", args.set)
+    check_page_folder(args.report, RANKING_FILE)
+    names = list(read_classes(data.names))
+    network = Network.from_cfg(args.cfg, dialect=args.dialect)
+    if not network.heads:
+        raise CfgError(f"{args.cfg}: found a classifier, expected a detection head; evaluate --report ranks its images")
+    header = load_weights(network, args.weights)
+    if len(names) != network.classes:
+        raise DatasetError(
+            f"{args.data}: found {counted(len(names), 'name')}, expected {network.classes} as in {args.cfg}"
+        )
+    checked = check_list(listed, network.classes, network.input.channels, recheck=args.recheck)
+    for line in problem_lines(checked.problems):
+        print(line)
+    if not checked.images:
+        raise DatasetError(f"{listed}: found no usable image")
+    args.report.mkdir(parents=True, exist_ok=True)  # fail before the work, not after it
+    network = network.to(device_of(processes_of({}), args.device))
+    detector = Detector(network, names, args.thresh, letterbox=network.letterboxed)
+    loss = _loss(network, args)
+    losses = image_losses(detector, loss, checked.images, seen=header.seen, batch=args.batch, workers=args.workers)
+    about = RankingAbout(
+        command=command_line(),
+        cfg=str(args.cfg),
+        weights=str(args.weights),
+        data=str(args.data),
+        data_set=args.set,
+        by=args.by,
+        date=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
+    )
+    page = write_ranking(args.report, about, losses, checked.images, detector, args.top)
+    for place, index in enumerate(losses.ranked(args.by)[: min(args.top, PRINTED)].tolist(), start=1):
+        print(f"{place:3}  {args.by} {losses.by(args.by)[index]:.3f}  {checked.images[index].path}")
+    print(f"page: {page}\nall images: {args.report / TABLE_FILE}")
+
+
+def _loss(network: Network, args: argparse.Namespace) -> DetectionLoss:
+    from yolo.model.heads.yolo import YoloSettings, with_iou_loss
+    from yolo.train.losses.detection import DetectionLoss
+
+    settings = network.head_settings
+    if args.iou_loss is not None:
+        settings = [with_iou_loss(each, args.iou_loss) if isinstance(each, YoloSettings) else each for each in settings]
+    return DetectionLoss(network, args.dialect, head_settings=settings)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = command_parser(__doc__)
+    add = parser.add_argument
+    add_cfg_option(parser)
+    add_weights_option(parser)
+    add("--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file")
+    add("--set", choices=SETS, default=TRAIN, help="which list of the .data file; default train")
+    add("--report", type=new_folder, required=True, metavar="DIR", help="for index.html, top_losses.json, losses.csv")
+    add(
+        "--by", choices=LOSS_PARTS, default=LOSS_PARTS[0],
+        help="total (default), a part of the loss, or label: what speaks against single labels",
+    )  # fmt: skip
+    add("--top", type=whole_number(1), default=30, metavar="N", help="images on the page; default 30")
+    add(
+        "--thresh", type=fraction, default=SCORE_THRESH, metavar="SCORE",
+        help=f"lowest score of the detections; default {SCORE_THRESH:g}",
+    )  # fmt: skip
+    add_dialect_option(parser, "loss and layers")
+    add("--iou-loss", choices=IOU_LOSS_NAMES, help="box loss of all heads, as in training, instead of the cfg's")
+    add_recheck_option(parser)
+    add_max_pixels_option(parser)
+    add_device_option(parser)
+    add("--batch", type=whole_number(1), default=8, metavar="N", help="images at a time; default 8")
+    add_workers_option(parser)
+    return parser.parse_args()

@@ -1,0 +1,215 @@
+"""The page of the images with the largest losses: `ranking.html.jinja`, and the numbers beside it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from yolo.data.labeled_images import LabeledImage
+from yolo.detect.detector import Detector
+from yolo.explain.loss.found import findings
+from yolo.explain.loss.placed import placed_targets
+from yolo.explain.loss.ranking import COLUMNS, ImageLosses, detections_in_input
+from yolo.explain.loss.suspicion import Suspicion, suspicions
+from yolo.explain.pictures import DrawnBox, drawn_boxes, read_pixels
+from yolo.files import write_text
+from yolo.letterbox import to_image
+from yolo.pages import svg
+from yolo.pages.page import render, write_page
+from yolo.records import Predictions
+
+TEMPLATES = Path(__file__).parent / "templates"
+RANKING_FILE, TABLE_FILE = "top_losses.json", "losses.csv"
+PICTURE_SIDE = 560  # pixels
+SHOWN_SIGNS = 5
+CURVE_POINTS = 400
+PARTS = (("box", "box"), ("objectness_object", "objectness of objects"),
+         ("objectness_background", "objectness of the background"), ("class", "classes"))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RankingAbout:
+    """Where a ranking comes from. data_set: "train" or "valid"; by: one of LOSS_PARTS."""
+
+    command: str
+    cfg: str
+    weights: str
+    data: str
+    data_set: str
+    by: str
+    date: str
+
+
+@dataclass(frozen=True)
+class TopImage:
+    """An image of the ranking. place: from 1. losses: one for each of COLUMNS; doubt: 0..1, of its labels."""
+
+    place: int
+    path: str
+    losses: dict[str, float]
+    doubt: float
+    objects: int
+    signs: tuple[Suspicion, ...]
+
+
+@dataclass(frozen=True)
+class TopCard:
+    """A TopImage as the page shows it. bar: its loss by part; readable: whether the file could be read."""
+
+    image: TopImage
+    drawing: svg.Drawing
+    bar: svg.Drawing
+    readable: bool
+
+    @property
+    def folded(self) -> int:
+        """How many signs are not shown."""
+        return max(0, len(self.image.signs) - SHOWN_SIGNS)
+
+
+def write_ranking(
+    folder: Path,
+    about: RankingAbout,
+    losses: ImageLosses,
+    images: Sequence[LabeledImage],
+    detector: Detector,
+    top: int,
+) -> Path:
+    """Write index.html, top_losses.json and losses.csv, and return the page's path.
+
+    Args:
+        folder: for the files.
+        about: what was ranked.
+        losses: of the images.
+        images: in the same order.
+        detector: finds again in the first `top` images, which the page shows.
+        top: how many.
+
+    Raises:
+        OSError: a file cannot be written.
+        OutputError: the folder holds a page of another kind.
+    """
+    order = losses.ranked(about.by)
+    cards = [
+        _card(place, images[index], losses, int(index), detector) for place, index in enumerate(order[:top], start=1)
+    ]
+    record = {"about": asdict(about), "images": len(images), "top": [asdict(card.image) for card in cards]}
+    page = ranking_page(about, losses, cards, detector.names)
+    written = write_page(folder, page, RANKING_FILE, json.dumps(record, indent=1, allow_nan=False) + "\n")
+    write_text(folder / TABLE_FILE, loss_table(losses, images, order))
+    return written
+
+
+def ranking_page(about: RankingAbout, losses: ImageLosses, cards: Sequence[TopCard], names: Sequence[str]) -> str:
+    """Return the page."""
+    sums = {name: float(losses.by(name).sum()) for name, _ in PARTS}
+    total = sum(sums.values())
+    return render(
+        TEMPLATES,
+        "ranking.html.jinja",
+        about=about,
+        count=len(losses.values),
+        mean=total / max(len(losses.values), 1),
+        parts=[(meaning, name, sums[name] / total if total else 0.0) for name, meaning in PARTS],
+        bar=parts_bar(sums, total, "all images"),
+        curve=rank_curve(np.sort(losses.by(about.by))[::-1], len(cards), about.by),
+        usual=[(names[label], *losses.usual[label]) for label in sorted(losses.usual) if label < len(names)],
+        cards=cards,
+        shown_signs=SHOWN_SIGNS,
+    )
+
+
+def loss_table(losses: ImageLosses, images: Sequence[LabeledImage], order: np.ndarray) -> str:
+    """Return all images as CSV, the first of the ranking first."""
+    doubt = losses.by("label")
+    lines = [",".join(("place", "image", *COLUMNS, "label"))]
+    for place, index in enumerate(order.tolist(), start=1):
+        path = str(images[index].path)
+        quoted = '"' + path.replace('"', '""') + '"' if any(char in path for char in ',"\n\r') else path
+        numbers = (f"{value:.6g}" for value in (*losses.values[index], doubt[index]))
+        lines.append(",".join((str(place), quoted, *numbers)))
+    return "\n".join(lines) + "\n"
+
+
+def parts_bar(sums: dict[str, float], whole: float, label: str) -> svg.Drawing:
+    """Draw the parts of a loss as one bar, whose full width is `whole`."""
+    width, height, x = 600.0, 14.0, 0.0
+    shapes = [svg.bar(0, 0, width, height, "board")]
+    for name, meaning in PARTS:
+        length = width * sums[name] / whole if whole else 0.0
+        shapes.append(svg.bar(x, 0, length, height, f"part {name}", f"{meaning}: {sums[name]:.3g}"))
+        x += length
+    return svg.Drawing(width, height, shapes, f"the loss of {label} by part", "bar")
+
+
+def rank_curve(values: np.ndarray, shown: int, by: str) -> svg.Drawing:
+    """Draw the ranked values of all images, descending, with a line behind those that the page shows."""
+    top = float(values[0]) if len(values) and values[0] > 0 else 1.0
+    frame = svg.ChartFrame(560, 200, 56, 10, 20, 38, (0, max(len(values), 1)), (0, top))
+    places = np.unique(np.linspace(0, len(values) - 1, CURVE_POINTS).round().astype(int)) if len(values) else []
+    points = [(frame.x(place + 0.5), frame.y(max(float(values[place]), 0.0))) for place in places]
+    edge = frame.x(min(shown, len(values)))
+    shapes = [
+        *svg.y_axis(frame, svg.nice_ticks(0, top), by),
+        *svg.x_axis(frame, svg.nice_ticks(0, max(len(values), 1)), "place in the ranking"),
+        *svg.area(points, frame.y(0), "fill run-a"),
+        *svg.path(points, "stroke run-a"),
+        svg.line(edge, frame.top, edge, frame.height - frame.bottom, "dashed"),
+    ]
+    return svg.Drawing(frame.width, frame.height, shapes, f"{by} of all images, the largest first")
+
+
+@torch.no_grad()
+def _card(place: int, image: LabeledImage, losses: ImageLosses, index: int, detector: Detector) -> TopCard:
+    numbers = {name: float(value) for name, value in zip(COLUMNS, losses.values[index], strict=True)}
+    doubt, objects = float(losses.by("label")[index]), len(image.ground_truth.labels)
+    bar = parts_bar(numbers, float(losses.by("total").max()), image.path.name)
+    pixels = read_pixels(image.path)
+    if pixels is None:
+        top = TopImage(place, str(image.path), numbers, doubt, objects, ())
+        return TopCard(top, drawn_boxes(None, image.size, [], PICTURE_SIDE, image.path.name), bar, readable=False)
+    if detector.network.input.channels == 1:
+        inputs, placement = detector.prepare(np.ascontiguousarray(pixels[:, :, :1]))
+    else:
+        inputs, placement = detector.prepare(pixels)
+    device = next(detector.network.parameters()).device
+    raw = detector.network(inputs[None].to(device))
+    targets = placed_targets([image.ground_truth], [placement])
+    (detections,) = detections_in_input(detector, raw)
+    predictions = Predictions(*(part[0].cpu() for part in detector.network.decode(raw)))
+    found = findings(predictions, detections, targets, detector.score_thresh)
+    signs = suspicions(found, detections, targets, detector.names)
+    boxes = _boxes(signs, to_image(detections.boxes, placement), detections.labels.tolist(),
+                   detections.scores.tolist(), image, detector.names)  # fmt: skip
+    drawing = drawn_boxes(pixels, pixels.shape[:2], boxes, PICTURE_SIDE, image.path.name)
+    return TopCard(TopImage(place, str(image.path), numbers, doubt, objects, tuple(signs)), drawing, bar, readable=True)
+
+
+def _boxes(
+    signs: Sequence[Suspicion],
+    found: Tensor,
+    labels: Sequence[int],
+    scores: Sequence[float],
+    image: LabeledImage,
+    names: Sequence[str],
+) -> list[DrawnBox]:
+    """Return the boxes to draw, those with a sign of a wrong label on top. found: detections, xyxy in image pixels."""
+    height, width = image.size
+    by_target = {sign.target: sign for sign in signs if sign.target is not None}
+    by_detection = {sign.detection: sign for sign in signs if sign.target is None}
+    boxes = []
+    for target, label in enumerate(image.ground_truth.labels.tolist()):
+        x, y, w, h = image.ground_truth.boxes[target].tolist()
+        corners = (x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height
+        sign, name = by_target.get(target), names[label] if label < len(names) else f"class {label}"
+        look = f"truth {'doubted' if sign else ''}".strip()
+        boxes.append((sign is not None, DrawnBox(corners, look, sign.text if sign else f"label: {name}")))
+    for place, corners in enumerate(found.tolist()):
+        sign = by_detection.get(place)
+        text = sign.text if sign else f"detected: {names[labels[place]]} {scores[place]:.2f}"
+        boxes.append((sign is not None, DrawnBox(corners, "found unlabeled" if sign else "found", text)))
+    return [box for _, box in sorted(boxes, key=lambda each: not each[0])]

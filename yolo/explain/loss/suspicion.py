@@ -1,0 +1,84 @@
+"""What speaks against the labels of an image: labels that the network contradicts, and detections without a label."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from yolo.boxes import cxcywh_to_xyxy, paired_iou
+from yolo.explain.loss.found import (
+    BELOW,
+    DETECTED,
+    INEXACT,
+    MATCHING_IOU,
+    NO_BOX,
+    OTHER_CLASS,
+    SUPPRESSED,
+    TAKEN,
+    Finding,
+)
+from yolo.records import Detections, Targets
+
+WRONG_CLASS, WRONG_PLACE, NO_LABEL = "class", "place", "no label"
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """A sign of a wrong label. kind: WRONG_CLASS, WRONG_PLACE or NO_LABEL.
+
+    doubt: 0..1, how sure the network is of something else. target: the label, None for NO_LABEL; detection: the
+    detection, None where there is none. text: one line.
+    """
+
+    kind: str
+    doubt: float
+    target: int | None
+    detection: int | None
+    text: str
+
+
+def suspicions(
+    found: Sequence[Finding], detections: Detections, targets: Targets, names: Sequence[str]
+) -> list[Suspicion]:
+    """Return what speaks against the labels of one image, the largest doubt first.
+
+    Args:
+        found: what became of each target.
+        detections: of the image, in the frame of the targets.
+        targets: the labels.
+        names: of the classes.
+    """
+    objects = cxcywh_to_xyxy(targets.boxes)
+    ious = paired_iou(detections.boxes[:, None], objects[None]) if len(detections) else torch.zeros(0, len(objects))
+    signs, told = [], set()
+    for target, finding in enumerate(found):
+        name = _name(names, int(targets.labels[target]))
+        if finding.kind == OTHER_CLASS:
+            place = int((ious[:, target] * (detections.labels == finding.label)).argmax())
+            told.add(place)
+            text = f"labeled {name}, detected as {_name(names, finding.label)} {finding.score:.2f}"
+            signs.append(Suspicion(WRONG_CLASS, finding.score, target, place, text))
+        elif finding.kind not in (DETECTED, TAKEN):
+            signs.append(Suspicion(WRONG_PLACE, 1 - finding.score, target, None, f"{name}: {_why(finding)}"))
+    matched = ((ious >= MATCHING_IOU) & (detections.labels[:, None] == targets.labels[None])).any(dim=1)
+    for place in torch.nonzero(~matched)[:, 0].tolist():
+        if place not in told:
+            score = float(detections.scores[place])
+            text = f"{_name(names, int(detections.labels[place]))} {score:.2f} without a label"
+            signs.append(Suspicion(NO_LABEL, score, None, place, text))
+    return sorted(signs, key=lambda sign: -sign.doubt)
+
+
+def _why(finding: Finding) -> str:
+    if finding.kind == INEXACT:
+        return f"the detection {finding.score:.2f} has an IoU of only {finding.iou:.2f}"
+    if finding.kind == NO_BOX:
+        return f"no predicted box is here; the nearest has an IoU of {finding.iou:.2f}"
+    if finding.kind == SUPPRESSED:
+        return f"its box, score {finding.score:.2f}, was suppressed by another"
+    assert finding.kind == BELOW
+    return f"not detected; the best box here has a score of {finding.score:.2f}"
+
+
+def _name(names: Sequence[str], label: int) -> str:
+    return names[label] if 0 <= label < len(names) else f"class {label}"
