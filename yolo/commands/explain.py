@@ -2,8 +2,9 @@
 
 The page, DIR/index.html, follows each image through the network: the input, objectness and classes of each cell, the
 boxes before and after NMS with the reason why each one vanished, a detection decoded step by step, LayerCAM maps, the
-receptive field, and feature maps. DIR/explain.json has the numbers. For a classifier it has the classes, what in the
-image speaks for each, and feature maps.
+receptive field, and feature maps. Where an image has labels, it ends with the loss of each object, which cells are
+responsible for it and why, and why it was missed. DIR/explain.json has the numbers. For a classifier it has the
+classes, what in the image speaks for each, and feature maps.
 
 example:
   yolo-darknet explain --cfg shapes-small --weights weights/shapes-small.weights --names shapes data/shapes.png \\
@@ -18,10 +19,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from yolo.cfg import read_classes
+from yolo.cfg import read_classes, read_data
 from yolo.console import (
     add_cfg_option,
     add_device_option,
@@ -44,8 +46,11 @@ from yolo.files import refuse_over_inputs, refuse_texts_over, write_text
 from yolo.named_files import find_names
 
 if TYPE_CHECKING:
+    from yolo.detect.detector import Detector
     from yolo.explain.image.page import ImagePart
+    from yolo.explain.loss.image_truth import ComparedImage
     from yolo.model.network import Network
+    from yolo.train.losses.detection import DetectionLoss
 
 DETECTIONS, IMAGES = 3, 8
 
@@ -87,7 +92,11 @@ def _explain_detected(
     from yolo.explain.image.explanation import explain_image
     from yolo.explain.image.page import explanation_numbers, image_part
     from yolo.explain.image.views import Rules
+    from yolo.explain.loss.image_truth import compare_with_labels, image_labels
+    from yolo.train.losses.detection import DetectionLoss
 
+    data = read_data(args.data) if args.data else None
+    loss = DetectionLoss(network, args.dialect)
     letterbox = args.letterbox or network.letterboxed
     detector = Detector(network, names, args.thresh, args.nms, letterbox=letterbox, engine=network)
     label = _label(args.class_name, names)
@@ -96,10 +105,32 @@ def _explain_detected(
         pixels = read_image(path, network.input.channels)
         options = {"causes": args.detections, "layers": args.layers or (), "label": label}
         explanation = explain_image(detector, str(path), pixels, **options)
-        yield (
-            image_part(explanation, names, rules, number, label),
-            explanation_numbers(explanation, names, rules),
-        )
+        part = image_part(explanation, names, rules, number, label)
+        values = explanation_numbers(explanation, names, rules)
+        labels = image_labels(path, network.classes, data)
+        if labels is not None:
+            compared = compare_with_labels(detector, loss, pixels, labels, args.seen)
+            part, values = _with_truth(part, values, compared, loss, detector)
+        yield part, values
+
+
+def _with_truth(
+    part: ImagePart, values: dict[str, Any], compared: ComparedImage, loss: DetectionLoss, detector: Detector
+) -> tuple[ImagePart, dict[str, Any]]:
+    """Return the part of an image with the section of its ground truth, and its numbers with those of the section."""
+    from yolo.explain.loss.section import truth_numbers, truth_section
+
+    section = truth_section(
+        compared.loss,
+        compared.found,
+        detector.names,
+        compared.placement,
+        f"{part.identity}-photo",
+        loss.settings[-1],
+        loss.dialect,
+    )
+    numbers = truth_numbers(compared.loss, compared.found, detector.names)
+    return replace(part, sections=(*part.sections, section)), {**values, "ground_truth": numbers}
 
 
 def _explain_classified(
@@ -138,7 +169,7 @@ def _network(args: argparse.Namespace) -> Network:
     network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
     if wrong := [layer for layer in args.layers or () if layer >= len(network.layers)]:
         raise CfgError(f"{args.cfg}: found --layers {wrong[0]}, expected layers 0 to {len(network.layers) - 1}")
-    load_weights(network, args.weights)
+    args.seen = load_weights(network, args.weights).seen
     return network.to(args.device).eval()
 
 
@@ -182,6 +213,10 @@ def _arguments() -> argparse.Namespace:
     add(
         "--nms", type=fraction, default=NMS_THRESH, metavar="T",
         help=f"NMS: highest IoU of two boxes of a class; default {NMS_THRESH:g}",
+    )  # fmt: skip
+    add(
+        "--data", type=Path, metavar="FILE",
+        help="a .data file whose lists have the images: their labels are compared; default: label files beside images",
     )  # fmt: skip
     add("--letterbox", action="store_true", help="keep the aspect ratio, as pjreddie's Darknet")
     add("--class", dest="class_name", metavar="NAME", help="show its map first, and explain its detections first")

@@ -48,7 +48,7 @@ class BatchParts:
         return self.box + self.objectness_object + self.objectness_background + self.classification
 
 
-def on_cpu(terms: HeadTerms) -> HeadTerms:
+def detached_terms(terms: HeadTerms) -> HeadTerms:
     """Return the terms without gradients, on the CPU."""
     moved = {name: value.detach().cpu() for name, value in vars(terms).items() if isinstance(value, Tensor)}
     return replace(terms, **moved)

@@ -23,7 +23,7 @@ from yolo.detect.detector import Detector
 from yolo.detect.postprocess import postprocess
 from yolo.errors import DivergedError
 from yolo.explain.loss.found import MATCHING_IOU
-from yolo.explain.loss.parts import batch_parts, on_cpu
+from yolo.explain.loss.parts import batch_parts, detached_terms
 from yolo.explain.loss.placed import placed_targets
 from yolo.records import Detections, Targets
 from yolo.train.losses.detection import DetectionLoss
@@ -88,7 +88,7 @@ def image_losses(
         targets = placed_targets([images[start + at].ground_truth for at in range(len(inputs))], placements)
         with torch.no_grad():
             raw = network(inputs.to(device))
-            heads = [on_cpu(terms) for terms in loss.terms(raw, targets.to(device), seen)]
+            heads = [detached_terms(terms) for terms in loss.terms(raw, targets.to(device), seen)]
             parts = batch_parts(heads, len(targets.labels))
             unexplained.extend(_unexplained(detector, raw, targets))
         columns = parts.total, parts.box, parts.objectness_object, parts.objectness_background, parts.classification

@@ -20,7 +20,7 @@ from yolo.explain.loss.candidates import (
     candidates_of,
     why_none,
 )
-from yolo.explain.loss.parts import background_terms, on_cpu, pair_losses
+from yolo.explain.loss.parts import background_terms, detached_terms, pair_losses
 from yolo.model.heads.region import RegionHead
 from yolo.model.heads.yolo import YoloHead
 from yolo.records import Targets
@@ -156,7 +156,7 @@ def take_apart(loss: DetectionLoss, raw: Sequence[Tensor], targets: Targets, see
     """
     with torch.no_grad():
         targets = targets.to(raw[0].device)
-        heads = [on_cpu(terms) for terms in loss.terms(raw, targets, seen)]
+        heads = [detached_terms(terms) for terms in loss.terms(raw, targets, seen)]
         compared = candidates_of(loss, raw, targets)
     best = [next(((each.head, each.anchor) for each in anchors), None) for anchors in compared]
     by_target: list[list[ResponsibleCell]] = [[] for _ in compared]

@@ -1,0 +1,79 @@
+"""The ground truth of one image: where its labels are, and everything that compares the network with them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from yolo.cfg import DataFile
+from yolo.detect.detector import Detector
+from yolo.explain.loss.found import Finding, findings
+from yolo.explain.loss.placed import placed_targets
+from yolo.explain.loss.ranking import detections_in_input
+from yolo.explain.loss.taken_apart import ImageLoss, take_apart
+from yolo.formats.label_files import label_files, labeled_boxes, read_list, read_rows
+from yolo.letterbox import Placement
+from yolo.records import LabeledBoxes, Predictions
+from yolo.train.losses.detection import DetectionLoss
+
+
+@dataclass(frozen=True)
+class ComparedImage:
+    """An image compared with its labels: its loss, and what became of each object."""
+
+    loss: ImageLoss
+    found: tuple[Finding, ...]
+    placement: Placement
+
+
+def image_labels(image: Path, classes: int, data: DataFile | None = None) -> LabeledBoxes | None:
+    """Return the labels of an image, from its label file; None if there is none.
+
+    With a data set, an image that is in one of its lists has the labels of its place there, and without a label file no
+    object, as in training.
+
+    Raises:
+        OSError: a file cannot be read.
+        DatasetError: a list of the data set cannot be read.
+    """
+    place = None if data is None else _listed(image, data)
+    file = next(label_files(place or image), None) or next(label_files(image), None)
+    if file is None:
+        return None if place is None else labeled_boxes([])
+    return labeled_boxes(read_rows(file, classes)[0])
+
+
+@torch.no_grad()
+def compare_with_labels(
+    detector: Detector, loss: DetectionLoss, pixels: np.ndarray, labels: LabeledBoxes, seen: int
+) -> ComparedImage:
+    """Compare what a network makes of an image with its labels.
+
+    Args:
+        detector: the network, with its thresholds and placement.
+        loss: of the network.
+        pixels: uint8 `[H, W, C]`.
+        labels: of the image.
+        seen: images that the network was trained on.
+    """
+    network = detector.network
+    inputs, placement = detector.prepare(pixels)
+    raw = network(inputs[None].to(next(network.parameters()).device))
+    targets = placed_targets([labels], [placement])
+    apart = take_apart(loss, raw, targets, seen)
+    predictions = Predictions(*(part[0].cpu() for part in network.decode(raw)))
+    (detections,) = detections_in_input(detector, raw)
+    found = findings(predictions, detections, targets, detector.score_thresh)
+    return ComparedImage(apart, tuple(found), placement)
+
+
+def _listed(image: Path, data: DataFile) -> Path | None:
+    """Return the path of an image in the lists of a data set; None if it is in none of them."""
+    real = image.resolve()
+    for listed in (data.train, data.valid):
+        if listed is not None and Path(listed).exists():
+            for path in read_list(listed):
+                if path.name == image.name and path.resolve() == real:
+                    return path
+    return None

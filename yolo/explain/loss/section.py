@@ -1,0 +1,364 @@
+"""The section "Against the ground truth" of the page that explains an image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from yolo.explain.image.drawings import InputFrame, input_frame
+from yolo.explain.loss.candidates import BEST, EXTRA, NO_HEAD, NOT, PREDICTED, Candidate
+from yolo.explain.loss.found import (
+    BELOW,
+    DETECTED,
+    INEXACT,
+    NO_BOX,
+    OTHER_CLASS,
+    SUPPRESSED,
+    TAKEN,
+    Finding,
+)
+from yolo.explain.loss.taken_apart import (
+    BACKGROUND,
+    IGNORED,
+    RESPONSIBLE,
+    HeadShare,
+    ImageLoss,
+    ObjectLoss,
+    ResponsibleCell,
+)
+from yolo.explain.map_pictures import cells_uri
+from yolo.explain.section import PageSection
+from yolo.letterbox import Placement
+from yolo.model.heads.yolo import YoloSettings
+from yolo.pages import svg
+from yolo.pages.svg import Drawing, SvgElement
+from yolo.settings import HeadSettings
+from yolo.train.losses.assign import Dialect
+
+TEMPLATES = Path(__file__).parent / "templates"
+MOST_CANDIDATES = 9  # anchors shown for an object
+MOST_OBJECTS = 100  # rows of the table
+BACKGROUND_COLOR = (240, 120, 30)
+PARTS = (("box", "box"), ("objectness_object", "objectness of responsible cells"),
+         ("objectness_ignored", "objectness of ignored cells"),
+         ("objectness_background", "objectness of the background"), ("class", "classes"))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PartShare:
+    """A part of the loss. look: its class in the style sheet; share: of the total, 0..1."""
+
+    look: str
+    meaning: str
+    value: float
+    share: float
+
+
+@dataclass(frozen=True)
+class HeadCells:
+    """A head: its cells over the photo, how many of each kind there are, and its loss by part."""
+
+    layer: int
+    kind: str
+    grid: tuple[int, int]
+    anchors: int
+    drawing: Drawing
+    responsible: int
+    ignored: int
+    background: int
+    parts: tuple[PartShare, ...]
+    box_parts: tuple[tuple[str, float], ...]
+    total: float
+
+
+@dataclass(frozen=True)
+class ObjectView:
+    """An object: its name, its losses, and sentences about its anchors, its cells and what became of it."""
+
+    name: str
+    loss: ObjectLoss
+    places: tuple[tuple[str, str], ...]
+    candidates: tuple[tuple[str, str, str, str], ...]
+    found: str
+    fate: str
+    share: float
+
+
+@dataclass(frozen=True)
+class TruthView:
+    """What the section shows. rest: the loss that belongs to no object; largest: the largest part, in words."""
+
+    total: float
+    parts: tuple[PartShare, ...]
+    bar: Drawing
+    heads: tuple[HeadCells, ...]
+    objects: tuple[ObjectView, ...]
+    more_objects: int
+    rest: float
+    largest: str
+    collisions: tuple[str, ...]
+    rules: tuple[str, ...]
+
+
+def truth_section(
+    apart: ImageLoss,
+    found: Sequence[Finding],
+    names: Sequence[str],
+    placement: Placement,
+    photo: str,
+    settings: HeadSettings,
+    dialect: Dialect,
+) -> PageSection:
+    """Return the section.
+
+    Args:
+        apart: the loss of the image.
+        found: what became of each object.
+        names: of the classes.
+        placement: of the image in the network input.
+        photo: the id of the element with the photo, as `yolo.explain.image.drawings.InputFrame` uses it.
+        settings: of the last head.
+        dialect: of the loss.
+    """
+    sums = loss_sums(apart.heads)
+    frame = input_frame(placement, photo)
+    parts = _shares(sums, apart.total)
+    order = sorted(range(len(apart.objects)), key=lambda place: -apart.objects[place].total)
+    largest = max(parts, key=lambda part: part.value, default=None)
+    view = TruthView(
+        total=apart.total,
+        parts=parts,
+        bar=_bar(parts),
+        heads=tuple(_head_view(frame, head, apart, names) for head in apart.heads),
+        objects=tuple(_object_view(apart, apart.objects[place], found[place], names) for place in order[:MOST_OBJECTS]),
+        more_objects=max(0, len(order) - MOST_OBJECTS),
+        rest=apart.of_no_object,
+        largest=f"{largest.meaning}, {largest.share:.0%}" if largest and apart.total else "",
+        collisions=tuple(collisions(apart, names, dialect)),
+        rules=_rules(settings, dialect),
+    )
+    return PageSection("Against the ground truth", TEMPLATES, "truth.html.jinja", view)
+
+
+def loss_sums(heads: Sequence[HeadShare]) -> dict[str, float]:
+    """Return the loss by part, over the heads; the keys are those of PARTS."""
+    return {
+        "box": sum(head.box + head.priors for head in heads),
+        "objectness_object": sum(head.objectness_object for head in heads),
+        "objectness_ignored": sum(head.objectness_ignored for head in heads),
+        "objectness_background": sum(head.objectness_background for head in heads),
+        "class": sum(head.classification for head in heads),
+    }
+
+
+def truth_numbers(apart: ImageLoss, found: Sequence[Finding], names: Sequence[str]) -> dict[str, Any]:
+    """Return the numbers of the section for JSON."""
+    return {
+        "total": apart.total,
+        "parts": loss_sums(apart.heads),
+        "of_no_object": apart.of_no_object,
+        "heads": [{"layer": head.layer, "total": head.total, **loss_sums([head])} for head in apart.heads],
+        "objects": [
+            {
+                "name": _name(names, each.label),
+                "box": list(each.box),
+                "total": each.total,
+                "box_loss": each.box_loss,
+                "objectness": each.objectness,
+                "class": each.classification,
+                "fate": finding.kind,
+                "score": finding.score,
+                "ignored_cells": each.ignored,
+                "cells": [
+                    {
+                        "layer": apart.heads[cell.head].layer, "anchor": cell.anchor, "row": cell.row,
+                        "column": cell.column, "why": cell.why, "iou": cell.iou, "box": dict(cell.box_parts),
+                        "objectness": cell.objectness, "class": cell.classification,
+                    }
+                    for cell in each.cells
+                ],
+            }
+            for each, finding in zip(apart.objects, found, strict=True)
+        ],
+    }  # fmt: skip
+
+
+def collisions(apart: ImageLoss, names: Sequence[str], dialect: Dialect) -> list[str]:
+    """Return a sentence for each cell that has several objects, and for each object that has no cell."""
+    sentences, seen = [], set()
+    for each in apart.objects:
+        if each.why:
+            sentences.append(f"{_named(each, names)} is not trained: {each.why}.")
+        for cell in each.cells:
+            place = cell.head, cell.anchor, cell.row, cell.column
+            if not cell.others or place in seen:
+                continue
+            seen.add(place)
+            objects = [each, *(apart.objects[other] for other in cell.others)]
+            together = " and ".join(_named(one, names) for one in sorted(objects, key=lambda one: one.target))
+            sentences.append(
+                f"{together} share a cell: {_place(apart.heads[cell.head], cell)}. {_who_wins(apart, cell, dialect)}"
+            )
+    return sentences
+
+
+def _who_wins(apart: ImageLoss, cell: ResponsibleCell, dialect: Dialect) -> str:
+    kind = apart.heads[cell.head].kind
+    if kind == "region":
+        return "The last one in the label file wins: its box, its objectness and its class are learnt."
+    box = "Their box errors add up" if dialect.boxes_accumulate or kind == "Gaussian_yolo" else (
+        "The box of the last one in the label file is learnt"
+    )  # fmt: skip
+    return f"{box}; both classes are, as the first one sets all classes and a later one adds its own."
+
+
+def _head_view(frame: InputFrame, head: HeadShare, apart: ImageLoss, names: Sequence[str]) -> HeadCells:
+    anchors, height, width = head.kinds.shape
+    counts = [int((head.kinds == kind).sum()) for kind in (RESPONSIBLE, IGNORED, BACKGROUND)]
+    return HeadCells(
+        layer=head.layer,
+        kind=head.kind,
+        grid=(width, height),
+        anchors=anchors,
+        drawing=_cells_drawing(frame, head, apart, names),
+        responsible=counts[0],
+        ignored=counts[1],
+        background=counts[2],
+        parts=_shares(loss_sums([head]), head.total),
+        box_parts=head.box_parts,
+        total=head.total,
+    )
+
+
+def _cells_drawing(frame: InputFrame, head: HeadShare, apart: ImageLoss, names: Sequence[str]) -> Drawing:
+    """Draw the cells: orange by the background's loss, gray where a box is ignored, green where one is responsible."""
+    _, height, width = head.kinds.shape
+    lost = torch.where(head.kinds == BACKGROUND, head.objectness, 0.0).amax(dim=0)
+    largest = float(lost.max())
+    shapes = [frame.background("photo dim")]
+    if largest > 0:
+        shapes.append(frame.overlay(cells_uri(0.85 * lost / max(largest, 1.0), BACKGROUND_COLOR), "cells"))
+    for kind, look in ((IGNORED, "ignored-cell"), (RESPONSIBLE, "responsible-cell")):
+        anchors, rows, columns = torch.nonzero(head.kinds == kind, as_tuple=True)
+        by_place: dict[tuple[int, int], list[int]] = {}
+        for anchor, row, column in zip(anchors.tolist(), rows.tolist(), columns.tolist(), strict=True):
+            by_place.setdefault((row, column), []).append(anchor)
+        for (row, column), here in by_place.items():
+            box = column / width, row / height, (column + 1) / width, (row + 1) / height
+            shapes.append(frame.rectangle(box, look, data_tip=_cell_tip(head, apart, names, here, row, column)))
+    for each in apart.objects:
+        x, y, w, h = each.box
+        corners = x - w / 2, y - h / 2, x + w / 2, y + h / 2
+        shapes.append(frame.rectangle(corners, "true-box"))
+        centre = frame.pixels((x, y, x, y))
+        shapes.append(SvgElement("circle", {"cx": centre[0], "cy": centre[1], "r": 3.5, "class": "true-center"}))
+    return Drawing(frame.width, frame.height, shapes, f"the cells of head {head.layer}", "scene truth-cells")
+
+
+def _cell_tip(
+    head: HeadShare, apart: ImageLoss, names: Sequence[str], anchors: Sequence[int], row: int, column: int
+) -> str:
+    lines = []
+    for anchor in anchors:
+        owner = apart.objects[int(head.owner[anchor, row, column])]
+        if head.kinds[anchor, row, column] == RESPONSIBLE:
+            loss = float(head.objectness[anchor, row, column])
+            lines.append(f"responsible for {_named(owner, names)}, objectness loss {loss:.2f}")
+        else:
+            overlap = float(head.overlap[anchor, row, column])
+            lines.append(f"ignored: its box has an IoU of {overlap:.2f} with {_named(owner, names)}")
+    return f"row {row}, column {column}: " + "; ".join(lines)
+
+
+def _object_view(apart: ImageLoss, each: ObjectLoss, finding: Finding, names: Sequence[str]) -> ObjectView:
+    candidates = each.candidates[:MOST_CANDIDATES]
+    candidates += tuple(one for one in each.candidates[MOST_CANDIDATES:] if one.why != NOT)
+    return ObjectView(
+        name=_named(each, names),
+        loss=each,
+        places=tuple((_place(apart.heads[cell.head], cell), _box_words(cell)) for cell in each.cells),
+        candidates=tuple(_candidate(apart, one) for one in candidates),
+        found=_found(finding, names),
+        fate="hit" if finding.kind == DETECTED else "fault",
+        share=each.total / apart.total if apart.total else 0.0,
+    )
+
+
+def _place(head: HeadShare, cell: ResponsibleCell) -> str:
+    number = "box" if head.kind == "detection" else "anchor"
+    return f"head {head.layer}, row {cell.row}, column {cell.column}, {number} {cell.anchor}"
+
+
+def _box_words(cell: ResponsibleCell) -> str:
+    parts = ", ".join(f"{name} {value:.2f}" for name, value in cell.box_parts)
+    words = f"IoU {cell.iou:.2f}; box {cell.box:.2f} ({parts})" if len(cell.box_parts) > 1 else (
+        f"IoU {cell.iou:.2f}; box {cell.box:.2f} by {cell.box_parts[0][0]}"
+    )  # fmt: skip
+    return words if cell.box_counts else f"IoU {cell.iou:.2f}; its box is replaced by that of another object"
+
+
+def _candidate(apart: ImageLoss, one: Candidate) -> tuple[str, str, str, str]:
+    """Return (head, anchor, IoU, why) as texts."""
+    head = "no head" if one.head == NO_HEAD else f"head {apart.heads[one.head].layer}"
+    size = "" if one.size is None else f": {one.size[0]:.0f} × {one.size[1]:.0f} px"
+    why = {
+        BEST: "responsible: the most similar", EXTRA: "responsible: above iou_thresh",
+        PREDICTED: "responsible: its predicted box is above truth_thresh", NOT: "",
+    }[one.why]  # fmt: skip
+    return head, f"{one.anchor}{size}", f"{one.iou:.2f}", why
+
+
+def _found(finding: Finding, names: Sequence[str]) -> str:
+    """Say what became of an object."""
+    score, iou = f"{finding.score:.2f}", f"{finding.iou:.2f}"
+    return {
+        DETECTED: f"detected, score {score}, IoU {iou}",
+        TAKEN: "missed: the detection here counts for another object",
+        OTHER_CLASS: f"missed: detected as {_name(names, finding.label or 0)} {score}",
+        INEXACT: f"missed: its detection {score} has an IoU of only {iou}",
+        SUPPRESSED: f"missed: its box with score {score} was suppressed by another",
+        BELOW: f"missed: the best box here has a score of {score} (objectness {finding.objectness:.2f})",
+        NO_BOX: f"missed: no predicted box fits, the nearest has an IoU of {iou}",
+    }[finding.kind]
+
+
+def _shares(sums: dict[str, float], total: float) -> tuple[PartShare, ...]:
+    found = (PartShare(look, meaning, sums[look], sums[look] / total if total else 0.0) for look, meaning in PARTS)
+    return tuple(part for part in found if part.value or part.look != "objectness_ignored")
+
+
+def _bar(parts: Sequence[PartShare]) -> Drawing:
+    width, height, x = 600.0, 16.0, 0.0
+    shapes = [svg.bar(0, 0, width, height, "board")]
+    for part in parts:
+        tip = f"{part.meaning}: {part.value:.3g}, {part.share:.0%}"
+        shapes.append(svg.bar(x, 0, width * part.share, height, f"part {part.look}", tip))
+        x += width * part.share
+    return Drawing(width, height, shapes, "the loss by part", "bar")
+
+
+def _rules(settings: HeadSettings, dialect: Dialect) -> tuple[str, ...]:
+    """Return how this network assigns, in sentences."""
+    if not isinstance(settings, YoloSettings):
+        return ()
+    rules = ["An object belongs to the cell with its center, and there to the anchor whose shape is most similar."]
+    if settings.iou_thresh < 1 and dialect.extended:
+        rules.append(f"So do all anchors with a larger IoU than iou_thresh={settings.iou_thresh:g}.")
+    if settings.truth_thresh < 1:
+        rules.append(f"And any cell whose predicted box has an IoU above truth_thresh={settings.truth_thresh:g}.")
+    needs = ", and names a class with more than 0.25," if dialect.ignore_needs_class else ""
+    rules.append(
+        f"A cell whose predicted box has an IoU above ignore_thresh={settings.ignore_thresh:g}{needs} is ignored: "
+        "it is too good to be taught that it is background."
+    )
+    return tuple(rules)
+
+
+def _named(each: ObjectLoss, names: Sequence[str]) -> str:
+    return f"{_name(names, each.label)} {each.target + 1}"
+
+
+def _name(names: Sequence[str], label: int) -> str:
+    return names[label] if 0 <= label < len(names) else f"class {label}"
