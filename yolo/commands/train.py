@@ -262,6 +262,10 @@ def _add_output_options(group: OptionGroup) -> None:
         help="log weights and gradients to TensorBoard every N steps",
     )  # fmt: skip
     add(
+        "--watch", type=Path, nargs="+", default=(), metavar="IMAGE",
+        help="film strip in watch/index.html: what the network answers for these images at each score and save",
+    )  # fmt: skip
+    add(
         "--on-problem", choices=("stop", "skip"), default="stop",
         help="broken images, labels out of range, missing files: stop before training (default), or leave them out",
     )  # fmt: skip
@@ -326,5 +330,6 @@ def _options() -> Options:
             map_every=args.map_every,
             log=args.log,
             histograms_every=args.histograms,
+            watch=tuple(args.watch),
         ),
     )

@@ -32,6 +32,7 @@ from yolo.train.log.copied import CopiedLosses, copied_losses
 from yolo.train.log.logger import TOTAL_LOSS, Logger, NullLogger, mean_scalars
 from yolo.train.optimizer import first_trainable, set_rate, set_step, train_mode
 from yolo.train.validation import Loss, Validation, is_due
+from yolo.train.watch import Watch
 
 HANGUP = "SIGHUP"  # the terminal was closed; not on Windows
 STOPPING = ("SIGINT", "SIGTERM", HANGUP)
@@ -56,6 +57,7 @@ class Run:
     folder, name: the files are folder/name_last.weights and so on.
     save_every, histograms_every: in steps; 0 writes no histograms.
     memory_format: of the images, and of the network's weights.
+    watch: the images whose film strip is made; None without any, and in all processes but the first.
     """
 
     network: Network
@@ -81,6 +83,7 @@ class Run:
     progress: Progress
     memory_format: torch.memory_format = torch.channels_last
     interrupted: bool = field(default=False)
+    watch: Watch | None = None
 
 
 def train(run: Run) -> None:
@@ -93,6 +96,8 @@ def train(run: Run) -> None:
         In the last two cases the steps done so far are saved.
     """
     batches = prepared(run.batches)
+    if run.watch and not run.watch.strip.moments:
+        watch(run, run.watch)
     train_mode(run.network, run.freeze)
     with _stop_on_signal(run), _save_on_loss(run), fastest_convolutions(run.device):
         for step in range(run.progress.step + 1, run.last_step + 1):
@@ -101,10 +106,14 @@ def train(run: Run) -> None:
                 losses = [train_mini_batch(run, next(batches), step, part) for part in range(run.subdivisions)]
             update(run, step)
             run.logger.step(step, _mean_over_processes(run, losses), rate, run.batch)
-            if run.validation and is_due(step, run.validation, run.last_step):
+            scored = run.validation is not None and is_due(step, run.validation, run.last_step)
+            if scored:
                 validate(run, run.validation)
             stopping = run.processes.any(run.interrupted)
-            if step % run.save_every == 0 or step == run.last_step or stopping:
+            saved = step % run.save_every == 0 or step == run.last_step or stopping
+            if run.watch and (scored or saved):
+                watch(run, run.watch)
+            if saved:
                 save(run, "last")
             if stopping:
                 run.interrupted = True
@@ -179,6 +188,21 @@ def validate(run: Run, validation: Validation) -> None:
     elif scores.best_by > run.progress.best_map:
         run.progress = replace(run.progress, best_map=scores.best_by)
         save(run, "best")
+
+
+def watch(run: Run, watched: Watch) -> None:
+    """Add what the network answers now to the film strip. If it cannot be written, training goes on."""
+    step = run.progress.step
+    run.network.eval()
+    try:
+        with _ema_as_weights(run):
+            pictures = watched.shoot(step)
+    except OSError as error:
+        run.logger.message(f"warning: {error}; training continues without this picture of step {step}")
+    else:
+        for name, picture in pictures.items():
+            run.logger.image(step, f"watch/{name}", picture)
+    train_mode(run.network, run.freeze)
 
 
 def save(run: Run, which: str) -> None:

@@ -57,7 +57,7 @@ class Output:
     """What is scored, logged and written, and where.
 
     out: by default the folder of the checkpoint that is resumed, or `backup` of the .data file; numbered: a new folder
-    with a number instead; overwrite: an earlier run in the folder is replaced.
+    with a number instead; overwrite: an earlier run in the folder is replaced; watch: images for the film strip.
     """
 
     out: Path | None = None
@@ -66,6 +66,7 @@ class Output:
     map_every: int | None = None
     log: str = PROGRESS_LOG
     histograms_every: int = 0
+    watch: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

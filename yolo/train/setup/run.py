@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from yolo.cfg import DataFile, override, read_cfg, read_data
+from yolo.cfg import DataFile, override, read_cfg, read_classes, read_data
 from yolo.distributed import Processes, device_of
 from yolo.errors import CfgError, WeightsError, counted
 from yolo.model.heads.yolo import YoloSettings, with_iou_loss
@@ -33,6 +33,7 @@ from yolo.train.setup.preflight import check_channels
 from yolo.train.setup.run_folder import run_folder
 from yolo.train.setup.step_kind import FORMATS, StepKind, choose_step
 from yolo.train.trainer import Run, stateful_parts
+from yolo.train.watch import Watch, watch_images
 
 log = logging.getLogger(__name__)
 SAVE_EVERY = 100  # steps (detector.c: _last.weights)
@@ -82,6 +83,7 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
     batches = task.batches(progress)
     folder = run_folder(output or Output(), prepared.data.backup, prepared.start_point.resume)
     writes = output is not None and processes.rank == 0
+    watch = _make_watch(options, prepared, folder, progress.step) if writes else None
     name = options.cfg.stem
     return Run(
         network=network,
@@ -106,7 +108,19 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
         device=prepared.device,
         progress=progress,
         memory_format=FORMATS[prepared.step_kind.memory_format],
+        watch=watch,
     )
+
+
+def _make_watch(options: Options, prepared: _Prepared, folder: Path, step: int) -> Watch | None:
+    """Return the film strip of `--watch`, or that of the run that is resumed."""
+    network, data, paths = prepared.network, prepared.data, options.output.watch
+    if not network.heads:
+        if paths:
+            raise CfgError(f"{options.cfg}: found a classifier with --watch, expected a detection head")
+        return None
+    resumed = step if prepared.start_point.resume else None
+    return watch_images(paths, folder, network, list(read_classes(data.names)), options.cfg.stem, resumed)
 
 
 def _prepare(options: Options, processes: Processes) -> _Prepared:

@@ -5,13 +5,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from yolo.errors import OutputError
+from yolo.explain.film.strip import remove_film
 from yolo.files import locked, remove_leftovers
 from yolo.train.setup.options import Output
 
 DEFAULT_FOLDER = Path("backup")  # where the .data file says nothing
 LOCK = ".train.lock"
 WEIGHTS = tuple(f"_{which}.{ending}" for which in ("last", "best") for ending in ("pt", "weights"))
-LOGS = ("scalars.csv", "scores.csv", "chart.png", "tensorboard")
+LOGS = ("scalars.csv", "scores.csv", "chart.png", "tensorboard", "watch")
 
 
 def run_folder(output: Output, backup: Path | None, resume: Path | None) -> Path:
@@ -66,13 +67,14 @@ def claimed(folder: Path, name: str, resume: Path | None, overwrite: bool) -> It
 
 
 def remove_old_run(folder: Path, name: str, keep: Path | None) -> None:
-    """Delete the weights and checkpoints of an earlier run, which a new run would replace one after the other.
+    """Delete the film strip, weights and checkpoints of an earlier run, which a new run would replace step by step.
 
     keep: the weights from which the new run starts.
     """
     for file in _weights_files(folder, name):
         if keep is None or file.resolve() != keep.resolve():
             file.unlink(missing_ok=True)
+    remove_film(folder)
 
 
 def _check_empty(folder: Path, name: str, resume: Path | None) -> None:

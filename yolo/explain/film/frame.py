@@ -1,0 +1,88 @@
+"""What a network answers for an image at one moment of its training, as one small picture."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from yolo.detect.detector import Detector
+from yolo.detect.draw import class_color, draw_detections
+from yolo.explain.image.head_maps import head_maps
+from yolo.explain.image.origin import head_grids
+from yolo.records import Predictions
+
+FRAME_SIDE = 320  # pixels, the longer side of a frame
+MOST_DRAWN = 30  # detections, the best
+MAP_OPACITY = 0.65  # where objectness is 1
+PHOTO_BRIGHTNESS = 0.75  # so that the maps show
+
+
+@dataclass(frozen=True)
+class FilmFrame:
+    """An image at one step. picture: uint8 `[H, W, 3]`; found: (class name, score) of each detection, the best first.
+
+    highest: the largest objectness of any cell.
+    """
+
+    picture: np.ndarray
+    found: tuple[tuple[str, float], ...]
+    highest: float
+
+
+@torch.no_grad()
+def film_frame(detector: Detector, pixels: np.ndarray) -> FilmFrame:
+    """Return the photo with each cell's objectness, in the color of its most probable class, and the detections.
+
+    Where several heads have a cell, the one with the largest objectness is shown. pixels: uint8 `[H, W, C]`.
+    """
+    network = detector.network
+    inputs, placement = detector.prepare(pixels)
+    device = next(network.parameters()).device
+    raw = network(inputs[None].to(device))
+    predictions = Predictions(*(part[0].float().cpu() for part in network.decode(raw)))
+    (found,) = detector.detections(raw, [placement])
+    height, width = pixels.shape[:2]
+    scale = min(1.0, FRAME_SIDE / max(height, width))
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    opacity, labels = torch.zeros(placement.network), torch.zeros(placement.network, dtype=torch.int64)
+    for grid in head_grids(network):
+        maps = head_maps(grid, predictions)
+        objectness = _enlarged(maps.objectness, placement.network).nan_to_num(0, 1, 0).clamp(0, 1)
+        larger = objectness > opacity
+        opacity = torch.where(larger, objectness, opacity)
+        labels = torch.where(larger, _enlarged(maps.best_class, placement.network), labels)
+    rows, columns = _places_in_input(placement, size)
+    opacity, labels = opacity[rows][:, columns].numpy(), labels[rows][:, columns].numpy()
+    colors = np.array([class_color(label) for label in range(network.classes)], np.float32)
+    photo = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA).reshape(*size, -1)
+    photo = np.broadcast_to(photo, (*size, 3)).astype(np.float32) * PHOTO_BRIGHTNESS
+    share = MAP_OPACITY * opacity[..., None]
+    picture = np.ascontiguousarray((photo * (1 - share) + colors[labels] * share).round().astype(np.uint8))
+    best = found[slice(MOST_DRAWN)]
+    drawn = draw_detections(
+        picture, best.boxes.numpy() * scale, best.scores.numpy(), best.labels.numpy(), detector.names
+    )
+    names = tuple((detector.names[label], score) for label, score in zip(
+        found.labels.tolist(), found.scores.tolist(), strict=True))  # fmt: skip
+    return FilmFrame(drawn, names, float(predictions.objectness.max()))
+
+
+def _enlarged(cells: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return a map `[H, W]` at each pixel of the network input."""
+    height, width = cells.shape
+    rows = torch.arange(size[0]) * height // size[0]
+    columns = torch.arange(size[1]) * width // size[1]
+    return cells[rows][:, columns]
+
+
+def _places_in_input(placement: object, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Return the row and the column of the network input that lie below each row and column of a picture of the image.
+
+    size: (height, width) of the picture.
+    """
+    (rows, columns), (height, width), (top, left) = placement.network, placement.content, placement.offset
+    down = top + ((torch.arange(size[0]) + 0.5) * height / size[0]).long()
+    across = left + ((torch.arange(size[1]) + 0.5) * width / size[1]).long()
+    return down.clamp(max=rows - 1), across.clamp(max=columns - 1)

@@ -1,0 +1,43 @@
+"""The page of a film strip: for each image its pictures from step to step."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from yolo.pages.page import data_uri, render
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class FilmMoment:
+    """A step, and what was found in each image then, by its name."""
+
+    step: int
+    captions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class FilmImage:
+    """An image of the strip. pictures: uint8 `[H, W, 3]`, one for each moment."""
+
+    name: str
+    path: str
+    pictures: Sequence[np.ndarray]
+
+
+def film_page(title: str, images: Sequence[FilmImage], moments: Sequence[FilmMoment]) -> str:
+    """Return the page."""
+    strips = [
+        (
+            image,
+            [
+                (moment.step, moment.captions.get(image.name, ""), data_uri(np.ascontiguousarray(picture)))
+                for moment, picture in zip(moments, image.pictures, strict=True)
+            ],
+        )
+        for image in images
+    ]
+    return render(TEMPLATES, "film.html.jinja", title=title, strips=strips, moments=moments)

@@ -1,0 +1,162 @@
+"""The film strip of a training run: what a few images looked like to the network, step by step, in the run's folder.
+
+`watch/` holds a picture of each image at each step, film.json with what was found, film.png with all pictures, and
+index.html. A strip keeps at most MOST_FRAMES steps: when there are more, every second one is left out, so that a long
+run has few frames at equal distances. A resumed run continues the strip of the step where it goes on.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from yolo.detect.detector import Detector
+from yolo.detect.draw import contact_sheet
+from yolo.errors import DatasetError
+from yolo.explain.film.frame import FRAME_SIDE, FilmFrame, film_frame
+from yolo.explain.film.page import FilmImage, FilmMoment, film_page
+from yolo.files import replacing, write_text
+from yolo.pages.page import PAGE_FILE
+
+WATCH_FOLDER, RECORD_FILE, SHEET_FILE = "watch", "film.json", "film.png"
+MOST_FRAMES = 24  # of an image
+MOST_WATCHED = 12  # images
+SHEET_SIDE = 200  # pixels of a frame in film.png
+
+
+@dataclass(frozen=True)
+class Watched:
+    """An image that is watched. name: unique in the strip, the stem of its pictures; pixels: uint8 `[H, W, C]`."""
+
+    path: str
+    name: str
+    pixels: np.ndarray
+
+
+class FilmStrip:
+    """The strip in a folder. `shoot` adds a step."""
+
+    def __init__(self, folder: Path, title: str, watched: Sequence[Watched], moments: Sequence[FilmMoment]) -> None:
+        self.folder = folder / WATCH_FOLDER
+        self.title = title
+        self.watched = tuple(watched)
+        self.moments = list(moments)
+
+    def shoot(self, step: int, detector: Detector) -> Mapping[str, np.ndarray]:
+        """Add what the network answers now, and write all files. Return the pictures by image name.
+
+        Raises OSError if a file cannot be written.
+        """
+        frames = {each.name: film_frame(detector, each.pixels) for each in self.watched}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name, frame in frames.items():
+            _write_picture(self._picture(step, name), frame.picture)
+        moment = FilmMoment(step, {name: _words(frame) for name, frame in frames.items()})
+        self.moments = [each for each in self.moments if each.step < step] + [moment]
+        if len(self.moments) > MOST_FRAMES:
+            self._thin()
+        self._write()
+        return {name: frame.picture for name, frame in frames.items()}
+
+    def _thin(self) -> None:
+        """Leave out every second moment, but neither the first nor the last."""
+        kept = self.moments[:-1:2] + self.moments[-1:]
+        for moment in self.moments:
+            if moment not in kept:
+                for each in self.watched:
+                    self._picture(moment.step, each.name).unlink(missing_ok=True)
+        self.moments = kept
+
+    def _write(self) -> None:
+        images = [FilmImage(each.name, each.path, self._pictures(each.name)) for each in self.watched]
+        sheet = [picture for image in images for picture in image.pictures]
+        record = {
+            "title": self.title,
+            "images": [{"path": each.path, "name": each.name} for each in self.watched],
+            "moments": [asdict(moment) for moment in self.moments],
+        }
+        write_text(self.folder / RECORD_FILE, json.dumps(record, indent=1) + "\n")
+        _write_picture(
+            self.folder / SHEET_FILE,
+            contact_sheet(sheet, len(self.moments), cell=_cell(images), gap=6),
+        )
+        write_text(self.folder / PAGE_FILE, film_page(self.title, images, self.moments))
+
+    def _picture(self, step: int, name: str) -> Path:
+        return self.folder / f"{name}_{step:07}.jpg"
+
+    def _pictures(self, name: str) -> list[np.ndarray]:
+        """Return the pictures of an image, gray where one is gone."""
+        found = [cv2.imread(str(self._picture(moment.step, name))) for moment in self.moments]
+        shape = next((each.shape for each in found if each is not None), (FRAME_SIDE, FRAME_SIDE, 3))
+        return [np.full(shape, 128, np.uint8) if each is None else each[..., ::-1] for each in found]
+
+
+def named_images(paths: Sequence[Path], pixels: Sequence[np.ndarray]) -> list[Watched]:
+    """Return images with their names: the stem of the file, with a number where two have the same.
+
+    Raises DatasetError for more than MOST_WATCHED.
+    """
+    if len(paths) > MOST_WATCHED:
+        raise DatasetError(f"found {len(paths)} images to watch, expected at most {MOST_WATCHED}")
+    watched: list[Watched] = []
+    for path, image in zip(paths, pixels, strict=True):
+        names = {each.name for each in watched}
+        stem = path.stem
+        name = next(each for each in (stem, *(f"{stem}-{number}" for number in range(2, 99))) if each not in names)
+        watched.append(Watched(str(path), name, image))
+    return watched
+
+
+def earlier_images(folder: Path) -> list[Path]:
+    """Return the images that an earlier part of a run watched; [] without a strip, or one that cannot be read."""
+    images = _record(folder).get("images", [])
+    return [Path(each["path"]) for each in images]
+
+
+def earlier_moments(folder: Path, step: int) -> list[FilmMoment]:
+    """Return the moments of the strip in a folder up to a step, from which a run is resumed."""
+    moments = [FilmMoment(**each) for each in _record(folder).get("moments", [])]
+    return [moment for moment in moments if moment.step <= step]
+
+
+def remove_film(folder: Path) -> None:
+    """Delete the strip of an earlier run."""
+    if (folder / WATCH_FOLDER / RECORD_FILE).exists():
+        shutil.rmtree(folder / WATCH_FOLDER)
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / WATCH_FOLDER / RECORD_FILE).read_text(encoding="utf-8"))
+        for moment in found["moments"]:
+            FilmMoment(**moment)
+        return found if all(isinstance(each["path"], str) for each in found["images"]) else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _words(frame: FilmFrame) -> str:
+    """Return what was found, as a caption."""
+    if not frame.found:
+        return f"nothing; highest objectness {frame.highest:.2f}"
+    shown = ", ".join(f"{name} {score:.2f}" for name, score in frame.found[:2])
+    return shown + (f" and {len(frame.found) - 2} more" if len(frame.found) > 2 else "")
+
+
+def _cell(images: Sequence[FilmImage]) -> tuple[int, int]:
+    """Return the (height, width) of a cell of the sheet: that of the first picture, scaled."""
+    height, width = images[0].pictures[0].shape[:2]
+    scale = SHEET_SIDE / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _write_picture(path: Path, picture: np.ndarray) -> None:
+    _, content = cv2.imencode(path.suffix, picture[..., ::-1])
+    with replacing(path) as file:
+        file.write(content.tobytes())
