@@ -226,6 +226,14 @@ def test_the_state_is_told_to_people_and_to_prometheus(client, models):
     assert "/detect" in client.get("/openapi.json").json()["paths"] and "thresh" in client.get("/docs").text
 
 
+def test_a_request_that_two_servers_could_read_in_two_ways_is_refused_and_nothing_behind_it_is_read(client):
+    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=5) as connection:
+        head = b"POST /detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(head + b"0\r\n\r\nGET /models HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 400") and answer.count(b"HTTP/1.1 ") == 1
+
+
 class SlowEngine:
     """An engine that waits until it is opened."""
 

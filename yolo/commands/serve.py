@@ -18,6 +18,7 @@ import argparse
 import os
 import re
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,22 +62,20 @@ def main() -> None:
     from yolo.serve.http.server import address_of, listening_socket, run_app
     from yolo.serve.models import NetworkOptions, open_models
 
-    bound = listening_socket(args.host, args.port)
-    key = _api_key(args)
-    letterbox = args.letterbox
-    options = NetworkOptions(
-        args.engine, args.precision, args.device, args.dialect, letterbox, tuple(args.overrides)
-    )  # fmt: skip
-    models = open_models(_model_files(args), options, args.thresh, args.nms)
-    if not is_loopback(args.host) and key is None:
-        remark = f"{args.host}: everyone who reaches this machine may ask; --api-key-file FILE asks for a key"
-        print(remark, file=sys.stderr)
-    limits = _limits(args)
-    access = Access(key, allowed_hosts(args.host, args.allow_host))
-    app = make_app(models, limits, access, args.stream, args.log_requests)
-    names = ", ".join(model.name for model in models)
-    address = address_of(bound)
-    run_app(app, bound, limits, lambda: print(f"{names}: {address}  (Ctrl-C ends)", flush=True))
+    with closing(listening_socket(args.host, args.port)) as bound:  # before the networks are read, which takes long
+        key = _api_key(args)
+        numbers = args.engine, args.precision, args.device, args.dialect, args.letterbox
+        options = NetworkOptions(*numbers, tuple(args.overrides))
+        models = open_models(_model_files(args), options, args.thresh, args.nms)
+        if not is_loopback(args.host) and key is None:
+            remark = f"{args.host}: everyone who reaches this machine may ask; --api-key-file FILE asks for a key"
+            print(remark, file=sys.stderr)
+        limits = _limits(args)
+        access = Access(key, allowed_hosts(args.host, args.allow_host))
+        app = make_app(models, limits, access, args.stream, args.log_requests)
+        names = ", ".join(model.name for model in models)
+        address = address_of(bound)
+        run_app(app, bound, limits, lambda: print(f"{names}: {address}  (Ctrl-C ends)", flush=True))
     print("stopped", flush=True)
 
 

@@ -83,6 +83,8 @@ class Guard:
 
     def _check(self, scope: Message) -> None:
         headers = _headers(scope)
+        if "content-length" in headers and "transfer-encoding" in headers:  # a proxy may see another request in it
+            raise RefusedError(400, "found Content-Length and Transfer-Encoding, expected one of them")
         check_host(self.access, headers.get("host"))
         check_origin(headers)
         if self.access.api_key is not None:

@@ -27,8 +27,12 @@ def listening_socket(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+        except OSError:
+            bound.close()
+            raise
     except OSError as error:
         raise OutputError(f"{host}:{port}: {error.strerror or error}") from None
     return bound
@@ -66,7 +70,8 @@ def run_app(app: FastAPI, bound: socket.socket, limits: Limits, started: Callabl
         limits: of connections.
         started: called when requests are answered.
     """
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    for name in ("uvicorn", "python_multipart"):  # a line for each damaged request would fill the disk
+        logging.getLogger(name).setLevel(logging.ERROR)
     server = uvicorn.Server(server_config(app))
     app.state.stopping = lambda: server.should_exit
     with _signals(server):
