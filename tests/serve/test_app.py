@@ -155,6 +155,30 @@ def test_what_cannot_be_answered_is_one_line_with_its_status(client, path, conte
     assert list(answer.json()) == ["error"] and len(answer.json()["error"].splitlines()) == 1
 
 
+def test_the_live_video_is_a_row_of_jpegs_and_tells_its_speed(detector, tmp_path):
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(file_of(np.full((60, 80, 3), 80 * number, np.uint8)))
+    app = make_app(
+        [ServedModel("tiny", detector, "torch", "float32")], replace(LIMITS, viewers=1), stream=f"{tmp_path}/%d.png"
+    )
+    with served(app) as client:
+        with client.stream("GET", "/stream") as answer:
+            assert answer.headers["content-type"] == "multipart/x-mixed-replace; boundary=frame"
+            assert client.get("/stream").status_code == 503
+            content = b""
+            for piece in answer.iter_raw():
+                content += piece
+                if content.count(b"--frame") > 2:
+                    break
+        head, _, rest = content.partition(b"\r\n\r\n")
+        length = int(head.rpartition(b": ")[2])
+        frame = cv2.imdecode(np.frombuffer(rest[:length], np.uint8), cv2.IMREAD_COLOR)
+        assert head.startswith(b"--frame\r\nContent-Type: image/jpeg") and frame.shape == (60, 80, 3)
+        stats = client.get("/stream/stats").json()
+        assert stats["source"] == "%d.png" and stats["frames"] >= 2 and stats["error"] is None
+        wait_until(lambda: client.get("/stream/stats").json()["viewers"] == 0)
+
+
 def test_every_answer_has_the_headers_that_keep_browsers_safe(client):
     for path in ("/", "/detect", "/models", "/nothing", "/docs"):
         headers = client.get(path).headers
@@ -232,6 +256,19 @@ def test_a_request_that_two_servers_could_read_in_two_ways_is_refused_and_nothin
         connection.sendall(head + b"0\r\n\r\nGET /models HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     assert answer.startswith(b"HTTP/1.1 400") and answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_mistake_of_ours_is_one_line_too(detector, image, monkeypatch, caplog):
+    monkeypatch.setattr("yolo.serve.routes.json_answer", lambda *_: 1 / 0)
+    with served(make_app([ServedModel("tiny", detector, "torch", "float32")], LIMITS)) as client:
+        answer = client.post("/detect", content=file_of(image))
+        assert (answer.status_code, answer.json()) == (
+            500,
+            {"error": "the service made a mistake, which is in its log"},
+        )
+        told = httpx.get(f"{client.base_url}/metrics", trust_env=False).text  # the old connection is closed
+        assert "yolo_images_held 0" in told
+    assert "ZeroDivisionError" in caplog.text
 
 
 class SlowEngine:

@@ -30,6 +30,7 @@ from yolo.serve.page import service_page
 from yolo.serve.routes import add_routes, error_response
 
 DOCS = Path(__file__).parent / "http" / "templates"
+MOST_DECODERS = 8  # threads, each of which may hold the pixels of an image
 LAST_SECONDS = 30.0  # for what waits when the service stops
 
 
@@ -60,7 +61,7 @@ def make_app(
         limits,
         Room(limits.waiting),
         Room(limits.held_bytes),
-        ThreadPoolExecutor(os.cpu_count() or 1, "decode", partial(use_threads, 1)),
+        ThreadPoolExecutor(min(MOST_DECODERS, os.cpu_count() or 1), "decode", partial(use_threads, 1)),
     )
 
     video = None
@@ -92,6 +93,7 @@ def make_app(
     app.exception_handler(HTTPException)(_as_json)
     app.exception_handler(404)(_as_json)
     app.exception_handler(405)(_as_json)
+    app.exception_handler(Exception)(_failed)
     add_routes(app, service, access)
     _add_pages(app, service_page(limits.body_bytes, access.api_key is not None, video is not None))
     _add_state(app, service, metrics)
@@ -176,6 +178,11 @@ def _add_video(app: FastAPI, video: LiveVideo, limits: Limits) -> None:
     @app.get("/stream/stats", summary="Frames per second of the live video")
     async def stream_stats() -> dict:
         return video.stats()
+
+
+async def _failed(_request: Request, _error: Exception) -> Response:
+    """Answer after a mistake of ours; the server logs where it is."""
+    return error_response(RefusedError(500, "the service made a mistake, which is in its log"))
 
 
 async def _as_json(_request: Request, error: HTTPException) -> Response:

@@ -102,7 +102,7 @@ def add_routes(app: FastAPI, service: Service, access: Access) -> None:
 
 
 async def _detect(service: Service, request: Request) -> Response:
-    query = request.query_params
+    query = dict(request.query_params)
     model = model_of(service, query.get("model"))
     settings = settings_of(query, model, service.limits)
     media_type = drawn_type(request.headers.get("accept", ""))

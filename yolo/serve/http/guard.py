@@ -1,5 +1,6 @@
 """What every request passes before and after its route: access, headers of the answer, the count of requests."""
 
+import asyncio
 import json
 import logging
 import time
@@ -17,6 +18,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
+STREAM = "/stream"
+STUCK_SECONDS = 20.0  # after which a viewer that takes no more of a stream gives its place to others
 GONE = 499  # nginx's number for a client that has closed the connection
 PAGES = ("/", "/docs")
 SECURITY = [
@@ -65,7 +68,10 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", []), *SECURITY, policy]
-            await send(message)
+            if path == STREAM:
+                await asyncio.wait_for(send(message), STUCK_SECONDS)
+            else:
+                await send(message)
 
         try:
             try:
