@@ -10,7 +10,7 @@ from yolo.serve.http.refusal import RefusedError
 from yolo.serve.limits import MEGABYTE, Limits
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]  # of ASGI
-READ_OFF_SECONDS = 1.0  # that a body which is too large is read on, so that its sender reads the answer
+READ_OFF_SECONDS = 2.0  # that a body which is too large is read on, so that its sender reads the answer
 CLOSE = {"Connection": "close"}
 
 
