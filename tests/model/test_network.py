@@ -1,6 +1,8 @@
 """yolo.model.network and its builders: forward passes that compiled Darknet recorded, the graph, wrong cfgs."""
 
 import logging
+import math
+import time
 import weakref
 
 import numpy as np
@@ -11,7 +13,8 @@ from tests.helpers.golden import make_weights, network_of, read_json
 from yolo.cfg import parse_cfg
 from yolo.errors import CfgError
 from yolo.model.builders import BUILDERS
-from yolo.model.network import Network, build
+from yolo.model.network import MOST_OPERATIONS, MOST_OUTPUT_BYTES, Network, build
+from yolo.model.summary import layer_table
 from yolo.model.weights import load_weights
 
 # Every case of ../shared/darknet_golden/forward. Classifiers end in [softmax] and [cost].
@@ -526,3 +529,38 @@ def test_silu_is_swish():
     silu, swish = (network_of(text.format(name)) for name in ("silu", "swish"))
     silu.load_state_dict(swish.state_dict())
     assert torch.equal(silu(images)[0], swish(images)[0])
+
+
+CONV_OF = "[convolutional]\nfilters={}\nsize=3\npad=1\nactivation=leaky\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        # 32 maps of 8100 x 8100 pixels: 2 * 27 * 32 operations for each pixel, then 2 * 31 * 31 * 32 * 32
+        (
+            "[net]\nwidth=8100\nheight=8100\n" + CONV_OF.format(32) + CONV_OF.format(32).replace("size=3", "size=31"),
+            r"x.cfg:9: \[convolutional\] found 129,242 BFLOPs for one image up to this layer, expected at most 100,0",
+        ),
+        # an [activation] of 3 x 30000 x 20000 values has 6.7 GiB: the 39th of them exceeds 256
+        (
+            "[net]\nwidth=30000\nheight=20000\n" + "[activation]\nactivation=relu\n" * 39,
+            r"x.cfg:80: \[activation\] found 262 GiB of outputs for one image up to this layer, expected at most 256",
+        ),
+        ("[net]\nwidth=1000000\nheight=8\n[avgpool]\n", "x.cfg:2: .* width: found 1000000, expected at most 32767"),
+        ("[net]\nwidth=8\nheight=8\n[upsample]\nstride=1000000\n", r"x.cfg:4: \[upsample\] found an output of"),
+        ("[net]\nwidth=8\nheight=8\n[maxpool]\nstride=1000000\n", r"x.cfg:5: \[maxpool\] stride: found"),
+    ],
+)
+def test_a_network_that_no_machine_computes_is_refused_at_once(text, message):
+    start = time.process_time()
+    with pytest.raises(CfgError, match=message):
+        build(parse_cfg(text, "x.cfg"))
+    assert time.process_time() - start < 5  # it would be minutes
+
+
+def test_the_limits_of_an_image_are_far_above_every_shipped_network(project):
+    for path in ("yolov4.cfg", "yolov3-spp.cfg"):  # those with the most operations and outputs
+        network = Network.from_cfg(project / "cfg" / path)
+        assert layer_table(network)[1] * 1e9 < MOST_OPERATIONS / 500
+        assert 4 * sum(math.prod(shape) for shape in network.shapes) < MOST_OUTPUT_BYTES / 300

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from yolo.errors import CfgError, counted
 from yolo.model.builders import get_builder
 from yolo.model.building import LARGEST_MAP, BuildContext, Built, Shape, stored_tensors
 from yolo.model.class_tree import Tree, path_probabilities
+from yolo.model.operations import layer_operations
 from yolo.records import Predictions, WeightsFormat
 from yolo.settings import (
     HeadSettings,
@@ -37,6 +39,12 @@ WEIGHTS_VERSIONS = {"alexeyab": (0, 2, 5), "pjreddie": (0, 2, 0)}
 # Networks with more stored numbers are built with zeros, as random weights would take seconds and are mostly replaced.
 MOST_DRAWN_NUMBERS = 150_000_000
 MOST_LAYERS = 4096  # our own limit; the longest published cfg has some 400
+# Our own limits of one image, which a mistyped size exceeds and no published network comes near: the largest, yolov4-p7
+# at 1536 pixels, needs about 700 BFLOPs. 100,000 BFLOPs are ten minutes of a CPU that does 150 a second, and 256 GiB
+# are more than the memory of a GPU.
+MOST_OPERATIONS = 1e14
+MOST_OUTPUT_BYTES = 2**38
+FLOAT_BYTES = 4
 SOFTMAX = ("soft", "softmax")
 IMAGE = -1  # the index of the network's input among the sources of a layer
 
@@ -236,11 +244,14 @@ def build(
         raise CfgError(f"{net.path}: found {found}, expected 1 to {MOST_LAYERS} layers after it")
     built: list[Built] = []
     numbers = 0
+    totals = _Totals(0.0, 0)
     for section, builder in zip(rest, builders, strict=True):
         layer = builder(section, BuildContext(input_settings, dialect, built, numbers))
         _check_sources(section, layer, built)
         _check_shape(section, layer.shape)
         built.append(layer)
+        totals = _added(totals, layer, built, input_settings)
+        _check_totals(section, totals)
         numbers += sum(tensor.numel() for _, tensor in stored_tensors(layer.module))
     _check_classes(rest, built)
     controls = tuple(read_controls(section) for section in rest)
@@ -269,6 +280,33 @@ def _check_shape(section: Section, shape: Shape) -> None:
             f"{section.path}:{section.line}: [{section.kind}] found an output of {channels}x{height}x{width}, "
             f"expected at most {LARGEST_MAP} values"
         )
+
+
+class _Totals(NamedTuple):
+    """What an image needs in the layers so far: operations, and bytes of all outputs in float32."""
+
+    operations: float
+    bytes: int
+
+
+def _added(totals: _Totals, layer: Built, built: Sequence[Built], image: InputSettings) -> _Totals:
+    source = layer.sources[0]
+    shape = (image.channels, image.height, image.width) if source == IMAGE else built[source].shape
+    operations = layer_operations(layer.module, shape, layer.shape)
+    return _Totals(totals.operations + operations, totals.bytes + FLOAT_BYTES * math.prod(layer.shape))
+
+
+def _check_totals(section: Section, totals: _Totals) -> None:
+    """Raise CfgError, naming the section, if the network up to it is one that no machine computes."""
+    for found, most, unit, what in (
+        (totals.operations, MOST_OPERATIONS, 1e9, "BFLOPs"),
+        (totals.bytes, MOST_OUTPUT_BYTES, 2**30, "GiB of outputs"),
+    ):
+        if found > most:
+            raise CfgError(
+                f"{section.path}:{section.line}: [{section.kind}] found {found / unit:,.0f} {what} for one image up to "
+                f"this layer, expected at most {most / unit:,.0f}; is a size or a stride mistyped?"
+            )
 
 
 def _check_classes(sections: list[Section], built: list[Built]) -> None:

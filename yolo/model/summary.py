@@ -1,12 +1,10 @@
 """Darknet's table of a network's layers, with their BFLOPs (billions of floating-point operations)."""
 
-import math
 from typing import NamedTuple
 
 from torch import nn
 
 from yolo.model.building import Shape
-from yolo.model.layers.convolution import BinaryConvolutional, Convolutional, SharedConvolutional
 from yolo.model.layers.dense import Local
 from yolo.model.layers.dropout import DropBlock
 from yolo.model.layers.normalization import LocalResponseNorm
@@ -21,12 +19,11 @@ from yolo.model.layers.wiring import (
     softmax_factors,
 )
 from yolo.model.network import Network
+from yolo.model.operations import convolution_of, layer_operations
 
 HEADER = "layer        filters   size/strd(dil)       input               output"
 NAME_WIDTH = 10
 LEFT_WIDTH = 50  # characters before the arrow: name, filters, size and input
-OPERATIONS_PER_WEIGHT = 2  # convolutional_layer.c: one multiplication and one addition
-SIGNS_AT_ONCE = 32  # AlexeyAB make_convolutional_layer divides by it if the input is signs too
 BILLION = 1e9
 MIN_SHOWN = 0.0005  # billions; less would print as 0.000
 
@@ -62,18 +59,6 @@ class Row(NamedTuple):
     operations: float
 
 
-class Convolution(NamedTuple):
-    """What the three kinds of convolution have in common. `conv` holds the weights; all else is the layer's own."""
-
-    name: str
-    conv: nn.Conv2d
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    dilation: int
-    blur: Blur | None
-    signs_at_once: int
-
-
 def layer_table(network: Network) -> tuple[list[str], float]:
     """Return the lines of the table and the sum of its BFLOPs, for one image of the cfg's input size.
 
@@ -97,26 +82,6 @@ def layer_rows(network: Network) -> list[list[Row]]:
     ]
 
 
-def _operations(layer: nn.Module, input_shape: Shape, output_shape: Shape) -> float:
-    """Return the operations of a layer without its blur, as Darknet counts them (bflops of make_*_layer).
-
-    It counts convolutions and pooling windows only. AlexeyAB's newest version counts the additions of a [shortcut] too,
-    so that yolov3 at 416 has 65.879 billion there and not the published 65.864.
-    """
-    values = math.prod(output_shape)
-    convolution = _convolution(layer)
-    if convolution is not None:
-        weights = convolution.conv.weight[0].numel()
-        return OPERATIONS_PER_WEIGHT * weights * values / convolution.signs_at_once
-    if isinstance(layer, MaxPool):
-        return layer.size**2 * values
-    if isinstance(layer, LocalAveragePool):
-        return layer.window.size**2 * values
-    if isinstance(layer, DepthMaxPool):
-        return math.prod(input_shape)  # windows of one pixel and all channels
-    return 0.0
-
-
 def _rows(
     kind: str,
     layer: nn.Module,
@@ -131,7 +96,7 @@ def _rows(
         return [Row(name, window, _combination(layer), output_shape, 0.0)]
     layer, blur = _split_blur(layer)
     sharp = output_shape if blur is None else _sharp_shape(layer, input_shape)
-    operations = _operations(layer, input_shape, sharp)
+    operations = layer_operations(layer, input_shape, sharp)
     rows = [Row(_name(kind, layer), _window(layer), _size(input_shape), sharp, operations)]
     if blur is not None:
         channels = output_shape[0]
@@ -147,26 +112,12 @@ def _line(row: Row) -> str:
     return f"{left}{row.input:>{LEFT_WIDTH - len(left)}} -> {_size(row.shape)}{count}"
 
 
-def _convolution(layer: nn.Module) -> Convolution | None:
-    """Return the convolution of a layer, None for other layers."""
-    if isinstance(layer, SharedConvolutional):
-        conv, owned = layer.owner.conv, (layer.stride, layer.padding, layer.dilation)
-        return Convolution("convS", conv, *owned, layer.blur, 1)
-    plain = layer.plain if isinstance(layer, BinaryConvolutional) else layer
-    if not isinstance(plain, Convolutional):
-        return None
-    conv = plain.conv
-    signs = isinstance(layer, BinaryConvolutional) and layer.signs_in
-    name, at_once = ("convX", SIGNS_AT_ONCE) if signs else ("conv", 1)
-    return Convolution(name, conv, conv.stride, conv.padding, conv.dilation[0], plain.blur, at_once)
-
-
 def _split_blur(layer: nn.Module) -> tuple[nn.Module, Blur | None]:
     """Return the layer without its blur, and the blur, None without one."""
     if isinstance(layer, nn.Sequential):  # [maxpool] with antialiasing
         pool, blur = layer
         return pool, blur
-    convolution = _convolution(layer)
+    convolution = convolution_of(layer)
     return layer, None if convolution is None else convolution.blur
 
 
@@ -175,7 +126,7 @@ def _sharp_shape(layer: nn.Module, input_shape: Shape) -> Shape:
     channels, *size = input_shape
     if isinstance(layer, MaxPool):
         return channels, *layer.output_size((size[0], size[1]))
-    convolution = _convolution(layer)
+    convolution = convolution_of(layer)
     conv, padding = convolution.conv, convolution.padding
     height, width = (  # the stride is the blur's
         length + 2 * pad - convolution.dilation * (kernel - 1)
@@ -185,7 +136,7 @@ def _sharp_shape(layer: nn.Module, input_shape: Shape) -> Shape:
 
 
 def _name(kind: str, layer: nn.Module) -> str:
-    convolution = _convolution(layer)
+    convolution = convolution_of(layer)
     if convolution is not None:
         return convolution.name
     return NAMES_OF_CLASSES.get(type(layer)) or NAMES.get(kind, kind)
@@ -193,7 +144,7 @@ def _name(kind: str, layer: nn.Module) -> str:
 
 def _window(layer: nn.Module) -> str:
     """Return filters, groups, size, stride and dilation of a sliding window, or a layer's only parameter."""
-    convolution = _convolution(layer)
+    convolution = convolution_of(layer)
     if convolution is not None:
         conv = convolution.conv
         steps = _steps(conv.kernel_size[0], convolution.stride, convolution.dilation)
