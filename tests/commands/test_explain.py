@@ -5,6 +5,9 @@ import json
 import pytest
 
 from tests.helpers.command_calls import one_line
+from tests.helpers.tiny_data import network_of
+from tests.helpers.tiny_heads import CLASSIFIERS
+from yolo.model.weights import save_weights
 
 NETWORK = ("--cfg", "tiny.cfg", "--weights", "tiny.weights", "--names", "four/tiny.names")
 
@@ -48,3 +51,18 @@ def test_explain_stops_in_one_line(call, case):
     (case / "mine" / "index.html").write_text("mine")
     one_line(call("explain", *rest[:-1], "mine"), "expected another folder")
     one_line(call("explain", *rest, "--json", "tiny.cfg"), "tiny.cfg")
+
+
+def test_a_classifier_is_explained(call, case):
+    text = CLASSIFIERS["softmax"]
+    (case / "classes.cfg").write_text(text)
+    save_weights(network_of(text, seed=1), case / "classes.weights")
+    (case / "five.names").write_text("ant\nbee\ncat\ndog\nelk\n")
+    options = ("--cfg", "classes.cfg", "--weights", "classes.weights", "--names", "five.names")
+    code, out, err = call("explain", *options, "four/images/p0.png", "--report", "r", "--class", "dog")
+    assert (code, err) == (0, "")
+    (image,) = json.loads((case / "r" / "explain.json").read_text())["images"]
+    assert image["causes"][0]["class"] == 3 and len(image["classes"]) == 5
+    code, out, _ = call("classify", *options, "four/images/p0.png")
+    best = image["classes"][0]
+    assert best["name"] in out.splitlines()[0] + out.splitlines()[1]

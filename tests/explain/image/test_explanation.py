@@ -143,3 +143,28 @@ def test_a_network_of_one_channel_and_one_without_a_detection_are_explained():
     detector = Detector(network, ("cat", "dog"), 0.9999, engine=network)
     found = explain_image(detector, "x", pixels(1), causes=3)
     assert found.detections == () and found.causes == () and found.features
+
+
+def test_hiding_what_a_map_highlights_costs_more_of_the_score_than_hiding_as_much_elsewhere(project):
+    network = Network.from_cfg(project / "cfg" / "shapes-small.cfg")
+    load_weights(network, project / "weights" / "shapes-small.weights")
+    detector = Detector(network, ("circle", "square", "triangle"), engine=network)
+    found = explain_image(detector, "shapes", read_image(project / "data" / "shapes.png"), causes=6)
+    image = found.network_input
+    fill = image.mean(dim=(1, 2))[:, None, None]
+    losses = []
+    for cause in found.causes:
+        fate = found.detections[cause.detection].fate
+        cam = list(cause.cams.values())[1]  # of the layer before the one that feeds the head
+        large = torch.nn.functional.interpolate(cam[None, None], image.shape[1:], mode="bilinear")[0, 0]
+        mask = large >= large.flatten().quantile(0.95)
+        height, width = mask.shape
+        half = height // 2, width // 2
+        masks = [mask, *(mask.roll(step, (0, 1)) for step in ((half[0], 0), (0, half[1]), half))]
+        hidden = torch.stack([torch.where(each, fill, image) for each in masks])
+        with torch.inference_mode():
+            predictions = network.decode(network(hidden))
+        scores = predictions.objectness[:, fate.prediction] * predictions.class_probs[:, fate.prediction, fate.label]
+        losses.append(1 - scores / fate.score)
+    highlighted, *elsewhere = torch.stack(losses).mean(dim=0).tolist()
+    assert len(losses) == 6 and highlighted > 2 * max(elsewhere)
