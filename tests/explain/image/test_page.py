@@ -26,7 +26,7 @@ from yolo.explain.image.page import (
     image_part,
     write_explained,
 )
-from yolo.explain.image.views import Rules
+from yolo.explain.image.views import MOST_KEPT, Rules
 from yolo.explain.map_pictures import cells_uri, channel_uri, heat_uri, stacked_uri
 from yolo.explain.section import PageSection
 
@@ -202,3 +202,20 @@ def test_a_classifier_has_a_page(name):
     assert f"{found.answers[0].probability:.4f}" in page.texts
     content = json.loads(json.dumps(classified_numbers(found, names), allow_nan=False))
     assert content["classes"][0]["name"] == names[first] and content["input_size"] == [24, 16]
+
+
+def test_thousands_of_boxes_are_counted_and_the_best_are_shown():
+    network = detector_of("yolo").network
+    detector = Detector(network, ("cat", "dog"), 0.0, 1.0, engine=network)  # every box of every class is kept
+    explanation = explain_image(detector, "x.png", pixels(), causes=1)
+    kept = explanation.fates.kept
+    explanation = explanation.__class__(
+        **(
+            vars(explanation)
+            | {"fates": explanation.fates.__class__(**(vars(explanation.fates) | {"kept": kept * 20}))}
+        )
+    )
+    rules = Rules(0.0, 1.0, None, "default")
+    page = ParsedPage(explanation_page(ABOUT, [image_part(explanation, ("cat", "dog"), rules)]))
+    assert sum(each == "kept" for each in page.values("class")) == MOST_KEPT < len(kept) * 20
+    assert f"{len(kept) * 20 - MOST_KEPT:,} boxes more" in page.text

@@ -26,6 +26,7 @@ from yolo.pages.page import render, write_page
 TEMPLATES = Path(__file__).parent / "templates"
 EXPLANATION_FILE = "explain.json"
 MOST_IN_SUMMARY = 6  # detections
+MOST_NUMBERS = 1000  # detections in explain.json
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,8 @@ def explained_text(about: AboutNetwork, numbers: Sequence[dict[str, Any]]) -> st
 def explanation_numbers(explanation: Explanation, names: Sequence[str], rules: Rules) -> dict[str, Any]:
     """Return the numbers of an image for JSON; what is not finite is null."""
     fates, placement = explanation.fates, explanation.placement
-    every = [*fates.kept, *fates.suppressed, *fates.below]
+    every = [*fates.kept[:MOST_NUMBERS], *fates.suppressed, *fates.below]
+    places = {(each.prediction, each.label): place for place, each in enumerate(fates.kept)}
     causes = {each.detection: each for each in explanation.causes}
     return {
         "image": explanation.name,
@@ -153,7 +155,8 @@ def explanation_numbers(explanation: Explanation, names: Sequence[str], rules: R
         "predictions": fates.predictions,
         "below_count": fates.below_count,
         "suppressed_count": fates.suppressed_count,
-        "boxes": [_box_numbers(explanation, fate, names) for fate in every],
+        "kept_count": len(fates.kept),
+        "boxes": [_box_numbers(explanation, fate, names, places.get((fate.suppressor, fate.label))) for fate in every],
         "detections": [
             {
                 "raw": {name: _finite(value) for name, value in found.decoded.raw},
@@ -168,9 +171,10 @@ def explanation_numbers(explanation: Explanation, names: Sequence[str], rules: R
     }
 
 
-def _box_numbers(explanation: Explanation, fate: BoxFate, names: Sequence[str]) -> dict[str, Any]:
+def _box_numbers(
+    explanation: Explanation, fate: BoxFate, names: Sequence[str], suppressed_by: int | None
+) -> dict[str, Any]:
     origin = origin_of(explanation.grids, fate.prediction)
-    better = [each for each in explanation.fates.kept if each.label == fate.label]
     return {
         "class": fate.label,
         "name": names[fate.label],
@@ -179,9 +183,7 @@ def _box_numbers(explanation: Explanation, fate: BoxFate, names: Sequence[str]) 
         "class_probability": _finite(fate.class_prob),
         "box": [_finite(each) for each in fate.box],
         "fate": fate.fate,
-        "suppressed_by": next(
-            (explanation.fates.kept.index(each) for each in better if each.prediction == fate.suppressor), None
-        ),
+        "suppressed_by": suppressed_by,
         "overlap": None if fate.overlap is None else _finite(fate.overlap),
         "iou": None if fate.iou is None else _finite(fate.iou),
         "prediction": fate.prediction,

@@ -9,7 +9,7 @@ import torch
 from yolo.detect.draw import class_color
 from yolo.explain.image import drawings
 from yolo.explain.image.explanation import DetectionCause, DetectionOrigin, Explanation, LayerFeatures
-from yolo.explain.image.fates import BELOW, KEPT, SUPPRESSED, BoxFate
+from yolo.explain.image.fates import BELOW, BoxFate
 from yolo.explain.image.origin import origin_of
 from yolo.explain.map_pictures import (
     cells_uri,
@@ -23,6 +23,7 @@ from yolo.explain.map_pictures import (
 from yolo.pages.svg import Drawing, SvgElement
 
 OBJECTNESS_COLOR = (255, 190, 11)
+MOST_KEPT = 100  # detections in the table and the drawing of all boxes
 MOST_CLASSES = 100  # whose maps a page holds
 MOST_IN_LEGEND = 12
 LEGEND_AREA = 0.03  # of the cells of all heads: a class that fills less is left out
@@ -112,10 +113,11 @@ class BoxRow:
 
 @dataclass(frozen=True)
 class BoxesView:
-    """All boxes that are described."""
+    """The boxes that are described. left_out: how many above the threshold are not."""
 
     drawing: Drawing
     rows: tuple[BoxRow, ...]
+    left_out: int
     kept: int
     suppressed: int
     below: int
@@ -241,11 +243,12 @@ def heads_view(explanation: Explanation, names: Sequence[str], photo: str, label
 def boxes_view(explanation: Explanation, names: Sequence[str], photo: str, rules: Rules) -> BoxesView:
     """Describe what became of each box."""
     fates = explanation.fates
-    every = [*fates.kept, *fates.suppressed, *fates.below]
+    every = [*fates.kept[:MOST_KEPT], *fates.suppressed, *fates.below]
     kept = {(each.prediction, each.label): place for place, each in enumerate(fates.kept)}
     rows = []
     for place, fate in enumerate(every):
         panel = kept.get((fate.prediction, fate.label))
+        better = kept.get((fate.suppressor, fate.label))
         rows.append(
             BoxRow(
                 place=place,
@@ -253,7 +256,7 @@ def boxes_view(explanation: Explanation, names: Sequence[str], photo: str, rules
                 color=css_color(fate.label),
                 score=fate.score,
                 kind=fate.fate.split()[0],
-                why=fate_words(fate, fates.kept, names, rules),
+                why=fate_words(fate, better, fates.kept, names, rules),
                 origin=_origin_words(explanation, fate),
                 panel=panel if panel is not None and panel < len(explanation.detections) else None,
             )
@@ -263,6 +266,7 @@ def boxes_view(explanation: Explanation, names: Sequence[str], photo: str, rules
     return BoxesView(
         drawing=drawings.boxes_drawing(frame, every, texts, [row.color for row in rows]),
         rows=tuple(rows),
+        left_out=len(fates.kept) + fates.suppressed_count - sum(row.kind != "below" for row in rows),
         kept=len(fates.kept),
         suppressed=fates.suppressed_count,
         below=fates.below_count,
@@ -271,20 +275,22 @@ def boxes_view(explanation: Explanation, names: Sequence[str], photo: str, rules
     )
 
 
-def fate_words(fate: BoxFate, kept: Sequence[BoxFate], names: Sequence[str], rules: Rules) -> str:
-    """Say why a box is there or not."""
-    if fate.fate == KEPT:
-        return "kept"
+def fate_words(fate: BoxFate, better: int | None, kept: Sequence[BoxFate], names: Sequence[str], rules: Rules) -> str:
+    """Say why a box is there or not.
+
+    Args:
+        fate: of the box.
+        better: the place among the kept boxes of the one that suppresses it, None if it is not suppressed.
+        kept: all kept boxes.
+        names: of the classes.
+        rules: the thresholds.
+    """
     if fate.fate == BELOW:
         parts = f"objectness {fate.objectness:.3f} × {names[fate.label]} {fate.class_prob:.3f}"
         return f"not above {rules.score_thresh:g}: {parts}"
-    assert fate.fate == SUPPRESSED
-    number, better = next(
-        (place, each)
-        for place, each in enumerate(kept)
-        if (each.prediction, each.label) == (fate.suppressor, fate.label)
-    )
-    by = f"{names[better.label]} {better.score:.3f} (box {number + 1})"
+    if better is None:
+        return "kept"
+    by = f"{names[fate.label]} {kept[better].score:.3f} (box {better + 1})"
     if rules.diou_exponent is None:
         return f"IoU {fate.overlap:.2f} with {by}, above {rules.nms_thresh:g}"
     return f"IoU {fate.iou:.2f} less the distance is {fate.overlap:.2f} with {by}, above {rules.nms_thresh:g}"
