@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -70,7 +71,7 @@ def test_a_tree_has_a_page(tmp_path):
 
 def test_hostile_names_stay_text():
     explanation, rules = explained("two_yolo")
-    explanation = explanation.__class__(**(vars(explanation) | {"name": f"dir/{HOSTILE[1]}"}))
+    explanation = replace(explanation, name=f"dir/{HOSTILE[1]}")
     about = AboutNetwork(HOSTILE[0], HOSTILE[1], HOSTILE[0], HOSTILE[1], HOSTILE[0])
     text = explanation_page(about, [image_part(explanation, HOSTILE, rules)])
     page = ParsedPage(text)
@@ -135,7 +136,7 @@ def test_a_section_of_another_subject_stands_on_the_page_with_its_style(tmp_path
     explanation, rules = explained("yolo")
     part = image_part(explanation, ("cat", "dog"), rules, number=3)
     more = (*part.sections, PageSection("Why was it missed?", tmp_path, "loss.html.jinja", "<7>"))
-    text = explanation_page(ABOUT, [part.__class__(**(vars(part) | {"sections": more}))])
+    text = explanation_page(ABOUT, [replace(part, sections=more)])
     assert "<p>image3 &lt;7&gt;</p>" in text and "of-the-loss" in text and "Why was it missed?" in text
 
 
@@ -209,13 +210,8 @@ def test_thousands_of_boxes_are_counted_and_the_best_are_shown():
     detector = Detector(network, ("cat", "dog"), 0.0, 1.0, engine=network)  # every box of every class is kept
     explanation = explain_image(detector, "x.png", pixels(), causes=1)
     kept = explanation.fates.kept
-    explanation = explanation.__class__(
-        **(
-            vars(explanation)
-            | {"fates": explanation.fates.__class__(**(vars(explanation.fates) | {"kept": kept * 20}))}
-        )
-    )
+    explanation = replace(explanation, fates=replace(explanation.fates, kept=kept * 20))
     rules = Rules(0.0, 1.0, None, "default")
     page = ParsedPage(explanation_page(ABOUT, [image_part(explanation, ("cat", "dog"), rules)]))
     assert sum(each == "kept" for each in page.values("class")) == MOST_KEPT < len(kept) * 20
-    assert f"{len(kept) * 20 - MOST_KEPT:,} boxes more" in page.text
+    assert f"{len(kept) * 20 - MOST_KEPT:,} more boxes above the threshold" in page.text
