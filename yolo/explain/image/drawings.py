@@ -141,10 +141,10 @@ def relative(span: Span, network: tuple[int, int]) -> Box:
 
 
 def _number_mark(frame: InputFrame, box: Box, number: int, color: str) -> list[SvgElement]:
-    """Return the number of a box on a small ground at its left top corner, inside the frame."""
+    """Return the number of a box on a small ground above its left top corner, inside the frame."""
     wide = 9.0 * len(str(number)) + 9
     x1, y1, _, _ = frame.pixels(box)
-    x, y = min(max(x1, 0.0), frame.width - wide), min(max(y1, 0.0), frame.height - MARK_HEIGHT)
+    x, y = min(max(x1, 0.0), frame.width - wide), min(max(y1 - MARK_HEIGHT, 0.0), frame.height - MARK_HEIGHT)
     back = {"x": x, "y": y, "width": wide, "height": MARK_HEIGHT, "class": "mark-back", "style": f"--class: {color}"}
     place = {"x": x + wide / 2, "y": y + 15.0, "class": "mark", "text-anchor": "middle"}
     return [SvgElement("rect", back), SvgElement("text", place, str(number))]
