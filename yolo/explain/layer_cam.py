@@ -41,8 +41,7 @@ def traced_pass(network: Network, images: Tensor, layers: Collection[int]) -> Tr
         raise ValueError("found a network in training mode, expected network.eval()")
     if wrong := [layer for layer in layers if not IMAGE <= layer < len(network.layers)]:
         raise ValueError(f"found layer {wrong[0]}, expected 0 to {len(network.layers) - 1}")
-    images = images.detach().clone().requires_grad_()
-    features = {IMAGE: images}
+    features: dict[int, Tensor] = {}
     hooks = [
         network.layers[layer].register_forward_hook(
             lambda _module, _inputs, output, layer=layer: features.__setitem__(layer, output)
@@ -51,7 +50,8 @@ def traced_pass(network: Network, images: Tensor, layers: Collection[int]) -> Tr
     ]
     try:
         with torch.inference_mode(False), torch.enable_grad():
-            raw = network(images)
+            features[IMAGE] = images.detach().clone().requires_grad_()
+            raw = network(features[IMAGE])
     finally:
         for hook in hooks:
             hook.remove()

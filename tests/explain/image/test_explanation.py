@@ -87,6 +87,15 @@ def test_a_cause_is_the_layer_cam_of_its_detections_score():
     assert columns.min() >= field.left and columns.max() <= field.right
 
 
+def test_a_caller_without_gradients_gets_the_same():
+    detector = detector_of("two_yolo")
+    expected = explain_image(detector, "x", pixels(), causes=1)
+    for mode in (torch.no_grad(), torch.inference_mode()):
+        with mode:
+            found = explain_image(detector, "x", pixels(), causes=1)
+        assert torch.equal(found.causes[0].sensitivity, expected.causes[0].sensitivity)
+
+
 def test_features_are_the_strongest_channels():
     detector = detector_of("yolo")
     found = explain_image(detector, "x", pixels(), causes=0, layers=(1, 0))

@@ -51,6 +51,8 @@ class ClassifiedExplanation:
     features: tuple[LayerFeatures, ...]
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def explain_classified(
     classifier: Classifier,
     name: str,

@@ -90,6 +90,8 @@ class Explanation:
     features: tuple[LayerFeatures, ...]
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def explain_image(
     detector: Detector,
     name: str,
@@ -119,7 +121,7 @@ def explain_image(
     wanted = {layer for head in network.heads for layer in informative_layers(network, head)} | set(layers)
     traced = traced_pass(network, image[None].to(device), wanted)
     raw = [map_.detach().cpu() for map_ in traced.raw]
-    predictions = _predictions_of(network, traced)
+    predictions = network.decode(traced.raw)
     fixed = Predictions(*(part[0].detach().cpu() for part in predictions))
     grids = head_grids(network)
     fates = box_fates(
@@ -165,11 +167,6 @@ def middle_span(weights: Tensor) -> Span:
         ends.append(torch.searchsorted(running, edges).clamp(max=len(sums) - 1).tolist())
     (top, bottom), (left, right) = ends
     return Span(top, left, bottom, right)
-
-
-def _predictions_of(network: Network, traced: TracedPass) -> Predictions:
-    with torch.enable_grad():
-        return network.decode(traced.raw)
 
 
 def _detection(
