@@ -1,5 +1,7 @@
 """Forms: what browsers, curl and requests send, and what attackers do."""
 
+import time
+
 import pytest
 
 from yolo.serve.http.multipart import MOST_FIELDS, Part, read_parts
@@ -53,3 +55,24 @@ def test_a_form_of_many_parts_is_refused_before_they_are_kept():
     with pytest.raises(RefusedError) as refused:
         read_parts(FORM, form_of(*[field(b"a")] * (MOST_FIELDS + 2)), 1)
     assert refused.value.status == 413
+
+
+def test_a_boundary_counts_only_as_a_whole_line():
+    content = b"\r\n--bb\r\n--b\tx\r\n--"
+    body = b"preamble\r\n--b \t\r\n" + field(b"a", b"", b"f")[0] + b"\r\n\r\n" + content + b"\r\n--b--epilogue"
+    assert read_parts(FORM, body, 1) == [Part("a", "f", content)]
+    assert read_parts(FORM, body.replace(b"preamble\r\n", b"--bb\r\n"), 1) == [Part("a", "f", content)]
+    assert read_parts(FORM, b"--b--\r\n", 1) == []
+
+
+def test_a_form_of_almost_boundaries_takes_linear_time():
+    form = f"multipart/form-data; boundary={'b' * 20}"
+    times = []
+    for count in (10_000, 40_000):
+        content = (b"\r\n--" + b"b" * 19) * count + (b"\r\n--" + b"b" * 21) * count
+        body = b"--" + b"b" * 20 + b"\r\n" + field(b"a")[0] + b"\r\n\r\n" + content + b"\r\n--" + b"b" * 20 + b"--"
+        begun = time.process_time()
+        (part,) = read_parts(form, body, 1)
+        times.append(time.process_time() - begun)
+        assert part.content == content
+    assert times[1] < 1.0  # 2 MB; byte by byte it took 14 s

@@ -12,12 +12,14 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from yolo.errors import OutputError
 from yolo.serve.limits import Limits
 
 log = logging.getLogger(__name__)
 BACKLOG = 2048  # connections that the system accepts before the service does
+READ_BYTES = 2**13  # of a connection at a time
 KEEP_ALIVE = 30  # seconds that a connection waits for its next request
 LOOK_AGAIN = 1.0  # seconds between looks at idle connections
 
@@ -44,13 +46,23 @@ def address_of(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+class SmallReads(H11Protocol):
+    """HTTP by h11, with small reads. h11 takes 50 µs for a chunk of a body, also for one of a single byte: by reads of
+    256 kB, asyncio's default, one client of such chunks would hold the event loop for seconds."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Set the size of the reads of a new connection."""
+        transport.max_size = READ_BYTES  # type: ignore[attr-defined]
+        super().connection_made(transport)
+
+
 def server_config(app: FastAPI) -> uvicorn.Config:
     """Return how uvicorn runs the application."""
     return uvicorn.Config(
         app,
-        http="h11",  # strict about heads that two servers could read in two ways
+        http=SmallReads,  # h11 is strict about heads that two servers could read in two ways
         ws="none",
-        loop="auto",
+        loop="asyncio",  # whose connections have a size of reads
         lifespan="on",
         log_config=None,
         access_log=False,
