@@ -82,6 +82,20 @@ def test_plain_images_are_equal_only_if_their_bytes_are(tmp_path):
     assert [group.members for group in groups_of(tmp_path, images)] == [(1, 4)]
 
 
+def test_the_frames_of_a_film_are_one_group_however_many_pairs_they_make(tmp_path, monkeypatch):
+    frames = [np.clip(blots(1).astype(int) + number, 0, 255).astype(np.uint8) for number in range(30)]
+    other = [np.clip(blots(2).astype(int) + number, 0, 255).astype(np.uint8) for number in range(5)]
+    images = [(f"{number:02}.png", image, None) for number, image in enumerate([*frames, *other, blots(3)])]
+    whole = groups_of(tmp_path, images)
+    assert [len(group.members) for group in whole] == [30, 5]
+    monkeypatch.setattr("yolo.explain.data_set.duplicates.MOST_PAIRS", 10)
+    monkeypatch.setattr("yolo.explain.data_set.duplicates.PAIRS_AT_ONCE", 16)
+    paths = [str(tmp_path / name) for name, _, _ in images]
+    found = fingerprints_of(paths)
+    assert duplicate_groups(found, paths) == whole
+    assert len(near_pairs_of(found)) < 60  # of 435 + 10
+
+
 def test_plain_images_are_not_even_compared(tmp_path):
     # the same faint light on thousands of microscope images would make millions of pairs
     paths = []

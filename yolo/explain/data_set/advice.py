@@ -9,6 +9,7 @@ from yolo.explain.data_set.survey import TRAIN, DataSurvey
 
 FEW_OBJECTS = 50  # of a class in train; AlexeyAB's README advises 2000 images of a class
 LOW_RECALL = 0.02  # a gain by other anchors that is worth a line
+CLOSER = 0.1  # a gain in mean IoU that is worth a line
 RARE = 20  # times rarer than the most frequent class
 SHOWN = 5  # names in a sentence
 
@@ -59,7 +60,10 @@ def anchor_advice(study: AnchorStudy) -> list[Advice]:
     fit = f"the cfg's anchors reach {whole.recall:.1%} of the objects at IoU .5 (mean IoU {whole.mean_iou:.3f})"
     if study.kmeans and study.kmeans.recall - study.whole.recall > LOW_RECALL:
         better = f"those of k-means would reach {study.kmeans.recall:.1%} (mean IoU {study.kmeans.mean_iou:.3f})"
-        found.append(Advice("warn", f"{fit}; {better}", "the lines for the cfg are under Anchors"))
+        found.append(Advice("warn", f"{fit}; {better}", "the line for the cfg is under Anchors"))
+    elif study.kmeans and study.kmeans.mean_iou - whole.mean_iou > CLOSER:
+        closer = f"those of k-means would fit closer (mean IoU {study.kmeans.mean_iou:.3f})"
+        found.append(Advice("good", f"{fit}; {closer}", "the line for the cfg is under Anchors"))
     else:
         found.append(Advice("good", f"{fit}; other anchors would gain little"))
     idle = [head for head in study.heads if head.objects < 0.01 * objects]

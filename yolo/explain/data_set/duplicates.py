@@ -22,7 +22,7 @@ PLAIN_CONTRAST = 6.0  # standard deviation of a sketch in 0..255; the hash of a 
 SIMILAR_SKETCH, SIMILAR_PIXELS = 0.93, 0.85  # least correlation: docs/log.md has what copies and others reach
 FINE_SIDE = 64  # pixels of the last comparison
 PAIRS_AT_ONCE = 2**21
-MOST_PAIRS = 200_000  # that sketches may leave: an album of one scene has all its pairs
+MOST_PAIRS = 200_000  # that are kept whether they join two groups or not
 MOST_COMPARED = 4000  # pairs of pixels: half a minute; the rest is told by the sketches
 
 
@@ -58,20 +58,26 @@ def same_files(found: Fingerprints) -> np.ndarray:
 
 
 def near_pairs_of(found: Fingerprints) -> np.ndarray:
-    """Return pairs with similar hashes and sketches, int64 `[P, 2]`, one of each set of equal files standing for it."""
+    """Return pairs with similar hashes and sketches, int64 `[P, 2]`, one of each set of equal files standing for it.
+
+    The frames of a film have millions of such pairs: after MOST_PAIRS only those that join two groups are kept.
+    """
     contrast = found.sketches.std(axis=1)
     usable = np.flatnonzero(found.readable & (contrast >= PLAIN_CONTRAST))
     _, first = np.unique(found.contents[usable], return_index=True)
     usable = usable[np.sort(first)]
-    hashes = found.hashes[usable]
-    parts, total = [np.zeros((0, 2), np.int64)], 0
-    for one, other in hash_pairs(hashes):
+    parts, total, groups = [np.zeros((0, 2), np.int64)], 0, Components(len(found))
+    for one, other in hash_pairs(found.hashes[usable]):
         pairs = np.stack((usable[one], usable[other]), axis=1)
+        many = total > MOST_PAIRS
+        if many:
+            pairs = groups.apart(pairs)
         kept = pairs[sketch_correlation(found.sketches, pairs) >= SIMILAR_SKETCH]
+        if many:
+            kept = groups.one_each(kept)
+        groups.join(kept)
         parts.append(kept)
         total += len(kept)
-        if total > MOST_PAIRS:
-            break
     pairs = np.concatenate(parts)
     pairs.sort(axis=1)
     return np.unique(pairs, axis=0)
@@ -167,20 +173,46 @@ def _bits_apart(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 BITS = np.array([bin(number).count("1") for number in range(256)], np.uint8)
 
 
-def _joined(links: np.ndarray, count: int) -> list[np.ndarray]:
-    """Return the sets of positions that links `[P, 2]` join, each with at least two members."""
-    parent = np.arange(count)
+class Components:
+    """Places 0 to count - 1, and which of them links join."""
 
-    def root(place: int) -> int:
-        while parent[place] != place:
-            parent[place] = parent[parent[place]]
-            place = int(parent[place])
+    def __init__(self, count: int) -> None:
+        self._parent = np.arange(count)
+
+    def roots(self) -> np.ndarray:
+        """Return the same number for all places of a group, `[count]`."""
+        while not np.array_equal(above := self._parent[self._parent], self._parent):
+            self._parent = above
+        return self._parent
+
+    def apart(self, links: np.ndarray) -> np.ndarray:
+        """Return the links, of `[Q, 2]`, whose ends are in different groups."""
+        ends = self.roots()[links]
+        return links[ends[:, 0] != ends[:, 1]]
+
+    def one_each(self, links: np.ndarray) -> np.ndarray:
+        """Return the first link, of `[Q, 2]`, between each two groups."""
+        ends = np.sort(self.roots()[links], axis=1)
+        return links[np.unique(ends, axis=0, return_index=True)[1]]
+
+    def join(self, links: np.ndarray) -> None:
+        """Join the ends of links `[P, 2]`."""
+        for first, second in links.tolist():
+            one, other = self._root(first), self._root(second)
+            self._parent[max(one, other)] = min(one, other)
+
+    def _root(self, place: int) -> int:
+        while self._parent[place] != place:
+            self._parent[place] = self._parent[self._parent[place]]
+            place = int(self._parent[place])
         return place
 
-    for first, second in links.tolist():
-        one, other = root(first), root(second)
-        parent[max(one, other)] = min(one, other)
+
+def _joined(links: np.ndarray, count: int) -> list[np.ndarray]:
+    """Return the sets of positions that links `[P, 2]` join, each with at least two members."""
+    groups = Components(count)
+    groups.join(links)
     members = np.unique(links)
-    roots = np.array([root(int(each)) for each in members], np.int64)
+    roots = groups.roots()[members]
     order = np.argsort(roots, kind="stable")
     return np.split(members[order], np.flatnonzero(np.diff(roots[order])) + 1) if len(members) else []
