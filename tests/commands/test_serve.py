@@ -93,6 +93,26 @@ def test_a_missing_package_is_one_line_with_what_installs_it(load_tool, call_too
 
 
 @pytest.mark.slow
+def test_a_second_ctrl_c_ends_at_once(project):
+    command = [sys.executable, "-m", "yolo", "serve", "--cfg", "shapes-small", "--port", "0"]
+    command += ["--weights", project / "weights" / "shapes-small.weights", "--names", "shapes"]
+    process = subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        port = int(re.search(r":(\d+) ", process.stdout.readline())[1])
+        with socket.create_connection(("127.0.0.1", port)) as connection:  # a request that takes 20 s to arrive
+            connection.sendall(b"POST /detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+            assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            out, error = process.communicate(timeout=5)
+    finally:
+        process.kill()
+    assert (process.returncode, out, error) == (130, "", "interrupted\n")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_process_answers_and_ends_cleanly(project, number):
     command = [sys.executable, "-m", "yolo", "serve", "--cfg", "shapes-small", "--port", "0"]

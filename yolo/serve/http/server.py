@@ -1,26 +1,28 @@
 """Run the application on a socket: signals, idle connections, a clean end."""
 
 import asyncio
-import contextlib
 import logging
+import os
 import signal
 import socket
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from yolo.console import EXIT_INTERRUPTED
 from yolo.errors import OutputError
 from yolo.serve.limits import Limits
 
-log = logging.getLogger(__name__)
 BACKLOG = 2048  # connections that the system accepts before the service does
 READ_BYTES = 2**13  # of a connection at a time
 KEEP_ALIVE = 30  # seconds that a connection waits for its next request
+SHORT = 0.01  # seconds between looks while it starts
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 LOOK_AGAIN = 1.0  # seconds between looks at idle connections
 
 
@@ -86,19 +88,24 @@ def run_app(app: FastAPI, bound: socket.socket, limits: Limits, started: Callabl
         logging.getLogger(name).setLevel(logging.ERROR)
     server = uvicorn.Server(server_config(app))
     app.state.stopping = lambda: server.should_exit
-    with _signals(server):
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
         asyncio.run(_serve(server, bound, limits, started))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 async def _serve(server: uvicorn.Server, bound: socket.socket, limits: Limits, started: Callable[[], None]) -> None:
     serving = asyncio.ensure_future(server.serve([bound]))
+    while not (server.started or serving.done()):
+        await asyncio.sleep(SHORT)
+    if server.started:
+        _handle_signals(server)
+        started()
     idle = IdleConnections(limits)
-    told = False
     while not serving.done():
-        await asyncio.wait({serving}, timeout=LOOK_AGAIN if told else 0.01)
-        if server.started and not told:
-            started()
-            told = True
+        await asyncio.wait({serving}, timeout=LOOK_AGAIN)
         idle.close(server.server_state.connections, time.monotonic())
     await serving
 
@@ -130,23 +137,18 @@ class IdleConnections:
                 connection.transport.abort()
 
 
-@contextmanager
-def _signals(server: uvicorn.Server) -> Iterator[None]:
-    """Handle SIGHUP like SIGTERM, and keep uvicorn from raising again the signal that stopped it: that ended well."""
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in numbers}
+def _handle_signals(server: uvicorn.Server) -> None:
+    """Let SIGINT, SIGTERM and SIGHUP stop a server cleanly, and a second Ctrl-C at once.
+
+    These handlers take the place of uvicorn's, which raise the signal again after a clean end.
+    """
 
     def stop(number: int, _frame: object) -> None:
-        server.handle_exit(number, None)
-        server._captured_signals.clear()  # noqa: SLF001 - no public way
+        if server.should_exit and number == signal.SIGINT:
+            os.write(sys.stderr.fileno(), b"interrupted\n")
+            os._exit(EXIT_INTERRUPTED)  # threads that compute cannot be ended in another way
+        server.should_exit = True
 
-    try:
-        for number in numbers:
-            if before[number] != signal.SIG_IGN:  # as nohup has it
-                signal.signal(number, stop)
-        yield
-    finally:
-        for number, handler in before.items():
-            with contextlib.suppress(ValueError):
-                signal.signal(number, handler)
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, stop)
