@@ -50,7 +50,7 @@ def start(gate):
         made[-1].start()
         end = time.monotonic() + SECONDS
         asleep = len(workers)  # before any of them waits, there is nothing to choose from
-        while made[-1]._free + made[-1]._lone_waits < asleep and time.monotonic() < end:  # noqa: SLF001
+        while made[-1]._asleep < asleep and time.monotonic() < end:  # noqa: SLF001
             time.sleep(0.001)
         return made[-1]
 
@@ -103,6 +103,18 @@ def test_a_lone_image_has_all_threads_and_the_next_one_does_not_wait_for_it(star
     gate.open.set()
     assert all(job.future.result(SECONDS) for job in (*one, *two))
     assert gate.threads == [2, 1]
+
+
+def test_a_worker_takes_its_share_and_leaves_the_rest_to_the_others(start, gate):
+    batcher = start([Worker(1, range(1, 9), lone=False)] * 2)
+    put(batcher, job_of(batcher, 0), job_of(batcher, 1))
+    while len(gate.sizes) < 2:
+        time.sleep(0.001)
+    jobs = put(batcher, *(job_of(batcher, number) for number in range(2, 8)))
+    gate.open.set()
+    for job in jobs:
+        job.future.result(SECONDS)
+    assert max(gate.sizes) <= 4 and sum(gate.sizes) == 8  # 6 wait and 1 or 2 are computed: a share is 3 or 4
 
 
 def test_who_does_not_wait_any_more_is_not_computed(start, gate):

@@ -120,8 +120,9 @@ class Batcher:
         self._lock = threading.Lock()
         self._alone, self._together = threading.Condition(self._lock), threading.Condition(self._lock)
         self._lone_waits = False
-        self._free = 0  # workers for several images that wait
-        self._busy = 0
+        self._asleep = 0  # workers that wait for images
+        self._computing = 0  # images
+        self._lanes = max(1, sum(not each.lone for each in workers))
         self._left_to_warm = len(workers)
         self._closed = False
         self._threads: list[threading.Thread] = []
@@ -150,7 +151,7 @@ class Batcher:
                 job.future.set_exception(RefusedError(503, "the service is stopping"))
                 return
             self._queue.append(job)
-            if self._lone_waits and not self._busy and len(self._queue) == 1:
+            if self._lone_waits and not self._computing and len(self._queue) == 1:
                 self._lone_waits = False
                 self._alone.notify()
             else:
@@ -181,23 +182,27 @@ class Batcher:
         while jobs := self._take(worker):
             self._compute(jobs)
             with self._lock:
-                self._busy -= 1
+                self._computing -= len(jobs)
 
     def _take(self, worker: Worker) -> list[Job]:
-        """Wait for images and return a batch; none when the service is closed."""
+        """Wait for images and return a batch; none when the service is closed.
+
+        A batch is at most a worker's share of all images that wait or are computed: who took all that wait would leave
+        nothing to the next worker that is free.
+        """
         condition = self._alone if worker.lone else self._together
         with condition:
-            self._free += not worker.lone
+            self._asleep += 1
             while not self._queue:
                 if self._closed:
                     return []
                 self._lone_waits |= worker.lone
                 condition.wait()
-            share = -(-len(self._queue) // max(1, self._free))
-            self._free -= not worker.lone
+            self._asleep -= 1
             self._lone_waits &= not worker.lone
-            size = max((each for each in worker.sizes if each <= share), default=1)
-            self._busy += 1
+            share = -(-(len(self._queue) + self._computing) // self._lanes)
+            size = max((each for each in worker.sizes if each <= min(share, len(self._queue))), default=1)
+            self._computing += size
             return [self._queue.popleft() for _ in range(size)]
 
     def _compute(self, jobs: list[Job]) -> None:
@@ -217,8 +222,7 @@ class Batcher:
         with torch.inference_mode():
             maps = self.detector.engine(torch.stack([job.input for job in jobs]))
         seconds = time.monotonic() - begun
-        lanes = max(1, sum(not each.lone for each in self._workers))
-        latest = seconds / len(jobs) / lanes
+        latest = seconds / len(jobs) / self._lanes
         before = self.seconds_an_image or latest
         self.seconds_an_image = before + LATEST_SHARE * (latest - before)
         self._computed(len(jobs), seconds)
