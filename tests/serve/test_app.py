@@ -258,6 +258,15 @@ def test_a_request_that_two_servers_could_read_in_two_ways_is_refused_and_nothin
     assert answer.startswith(b"HTTP/1.1 400") and answer.count(b"HTTP/1.1 ") == 1
 
 
+def test_a_request_whose_rest_is_no_http_is_no_traceback(client, caplog):
+    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=5) as connection:
+        head = b"POST /nothing HTTP/1.1\r\nHost: evil\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(head + b"-5\r\nabc\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert "Traceback" not in caplog.text and client.get("/health").status_code == 200
+
+
 def test_a_mistake_of_ours_is_one_line_too(detector, image, monkeypatch, caplog):
     monkeypatch.setattr("yolo.serve.routes.json_answer", lambda *_: 1 / 0)
     with served(make_app([ServedModel("tiny", detector, "torch", "float32")], LIMITS)) as client:

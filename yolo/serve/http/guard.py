@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
+from h11 import LocalProtocolError
+
 from yolo.serve.http.access import Access, check_host, check_key, check_origin
 from yolo.serve.http.refusal import RefusedError
 from yolo.serve.metrics import Metrics
@@ -20,6 +22,7 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 STREAM = "/stream"
 STUCK_SECONDS = 20.0  # after which a viewer that takes no more of a stream gives its place to others
+BROKEN = 400
 GONE = 499  # nginx's number for a client that has closed the connection
 PAGES = ("/", "/docs")
 SECURITY = [
@@ -80,6 +83,8 @@ class Guard:
                 await _refuse(error, secured)
             else:
                 await self.app(scope, receive, secured)
+        except LocalProtocolError:  # the rest of the request was no HTTP, and the server has answered that itself
+            status = BROKEN
         finally:
             seconds = time.monotonic() - begun
             self.metrics.request(_route(scope), status, seconds)
