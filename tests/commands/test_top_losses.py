@@ -6,8 +6,10 @@ import re
 
 import pytest
 
-from tests.helpers.tiny_data import NAMES, cfg_text, network_of
+from tests.helpers.tiny_data import FOUR_IMAGES, NAMES, cfg_text, network_of
 from yolo.model.weights import save_weights
+
+BOXES = [list(box[:4]) for boxes in FOUR_IMAGES for box in boxes]
 
 
 @pytest.fixture
@@ -44,6 +46,9 @@ def test_the_page_and_both_tables_have_one_order(call, tmp_path):
         record = json.loads((tmp_path / "top" / "top_losses.json").read_text())
         assert [each["path"] for each in record["top"]] == [row["image"] for row in rows[:3]]
         assert re.findall(r"^ +\d+  \w+ [\d.]+  (.*)$", out, re.M) == [row["image"] for row in rows[:3]]
+        for sign in (sign for each in record["top"] for sign in each["signs"] if sign["target"] is not None):
+            x1, y1, x2, y2 = sign["box"]  # a label of the drawn images, in their pixels
+            assert [round(x1), round(y1), round(x2), round(y2)] in BOXES
         page = (tmp_path / "top" / "index.html").read_text()
         places = [page.index(f"<strong>{place}. ") for place in (1, 2, 3)]
         assert places == sorted(places) and page.count("<figure") == 3

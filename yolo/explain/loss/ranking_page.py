@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,10 @@ class RankingAbout:
 
 @dataclass(frozen=True)
 class TopImage:
-    """An image of the ranking. place: from 1. losses: one for each of COLUMNS; doubt: 0..1, of its labels."""
+    """An image of the ranking. place: from 1. losses: one for each of COLUMNS; doubt: 0..1, of its labels.
+
+    signs: with boxes in image pixels.
+    """
 
     place: int
     path: str
@@ -182,7 +185,10 @@ def _card(place: int, image: LabeledImage, losses: ImageLosses, index: int, dete
     (detections,) = detections_in_input(detector, raw)
     predictions = Predictions(*(part[0].cpu() for part in detector.network.decode(raw)))
     found = findings(predictions, detections, targets, detector.score_thresh)
-    signs = suspicions(found, detections, targets, detector.names)
+    signs = [
+        replace(sign, box=tuple(to_image(torch.tensor([sign.box]), placement)[0].tolist()))
+        for sign in suspicions(found, detections, targets, detector.names)
+    ]
     boxes = _boxes(signs, to_image(detections.boxes, placement), detections.labels.tolist(),
                    detections.scores.tolist(), image, detector.names)  # fmt: skip
     drawing = drawn_boxes(pixels, pixels.shape[:2], boxes, PICTURE_SIDE, image.path.name)

@@ -27,13 +27,15 @@ class Suspicion:
     """A sign of a wrong label. kind: WRONG_CLASS, WRONG_PLACE or NO_LABEL.
 
     doubt: 0..1, how sure the network is of something else. target: the label, None for NO_LABEL; detection: the
-    detection, None where there is none. text: one line.
+    detection, None where there is none. box: of the label, or for NO_LABEL of the detection, xyxy in the frame of the
+    targets. text: one line.
     """
 
     kind: str
     doubt: float
     target: int | None
     detection: int | None
+    box: tuple[float, float, float, float]
     text: str
 
 
@@ -50,22 +52,23 @@ def suspicions(
     """
     objects = cxcywh_to_xyxy(targets.boxes)
     ious = paired_iou(detections.boxes[:, None], objects[None]) if len(detections) else torch.zeros(0, len(objects))
-    signs, told = [], set()
+    signs, told, corners = [], set(), objects.tolist()
     for target, finding in enumerate(found):
         name = _name(names, int(targets.labels[target]))
         if finding.kind == OTHER_CLASS:
             place = int((ious[:, target] * (detections.labels == finding.label)).argmax())
             told.add(place)
             text = f"labeled {name}, detected as {_name(names, finding.label)} {finding.score:.2f}"
-            signs.append(Suspicion(WRONG_CLASS, finding.score, target, place, text))
+            signs.append(Suspicion(WRONG_CLASS, finding.score, target, place, tuple(corners[target]), text))
         elif finding.kind not in (DETECTED, TAKEN):
-            signs.append(Suspicion(WRONG_PLACE, 1 - finding.score, target, None, f"{name}: {_why(finding)}"))
+            text = f"{name}: {_why(finding)}"
+            signs.append(Suspicion(WRONG_PLACE, 1 - finding.score, target, None, tuple(corners[target]), text))
     matched = ((ious >= MATCHING_IOU) & (detections.labels[:, None] == targets.labels[None])).any(dim=1)
     for place in torch.nonzero(~matched)[:, 0].tolist():
         if place not in told:
             score = float(detections.scores[place])
             text = f"{_name(names, int(detections.labels[place]))} {score:.2f} without a label"
-            signs.append(Suspicion(NO_LABEL, score, None, place, text))
+            signs.append(Suspicion(NO_LABEL, score, None, place, tuple(detections.boxes[place].tolist()), text))
     return sorted(signs, key=lambda sign: -sign.doubt)
 
 
