@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from yolo.detect.detector import Detector
-from yolo.detect.draw import class_color, draw_detections
+from yolo.detect.draw import class_color
 from yolo.explain.image.head_maps import head_maps
 from yolo.explain.image.origin import head_grids
 from yolo.records import Predictions
 
 FRAME_SIDE = 320  # pixels, the longer side of a frame
-MOST_DRAWN = 30  # detections, the best
+MOST_DRAWN = 15  # detections, the best: an untrained network finds hundreds
+LINE = 2  # pixels of an outline, with one more on each side in black
 MAP_OPACITY = 0.65  # where objectness is 1
 PHOTO_BRIGHTNESS = 0.75  # so that the maps show
 
@@ -33,7 +34,7 @@ class FilmFrame:
 
 @torch.no_grad()
 def film_frame(detector: Detector, pixels: np.ndarray) -> FilmFrame:
-    """Return the photo with each cell's objectness, in the color of its most probable class, and the detections.
+    """Return the photo with each cell's objectness, in the color of its most probable class, and the detections' boxes.
 
     Where several heads have a cell, the one with the largest objectness is shown. pixels: uint8 `[H, W, C]`.
     """
@@ -44,7 +45,7 @@ def film_frame(detector: Detector, pixels: np.ndarray) -> FilmFrame:
     predictions = Predictions(*(part[0].float().cpu() for part in network.decode(raw)))
     (found,) = detector.detections(raw, [placement])
     height, width = pixels.shape[:2]
-    scale = min(1.0, FRAME_SIDE / max(height, width))
+    scale = FRAME_SIDE / max(height, width)
     size = max(1, round(height * scale)), max(1, round(width * scale))
     opacity, labels = torch.zeros(placement.network), torch.zeros(placement.network, dtype=torch.int64)
     for grid in head_grids(network):
@@ -56,17 +57,26 @@ def film_frame(detector: Detector, pixels: np.ndarray) -> FilmFrame:
     rows, columns = _places_in_input(placement, size)
     opacity, labels = opacity[rows][:, columns].numpy(), labels[rows][:, columns].numpy()
     colors = np.array([class_color(label) for label in range(network.classes)], np.float32)
-    photo = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA).reshape(*size, -1)
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    photo = cv2.resize(pixels, size[::-1], interpolation=method).reshape(*size, -1)
     photo = np.broadcast_to(photo, (*size, 3)).astype(np.float32) * PHOTO_BRIGHTNESS
     share = MAP_OPACITY * opacity[..., None]
     picture = np.ascontiguousarray((photo * (1 - share) + colors[labels] * share).round().astype(np.uint8))
     best = found[slice(MOST_DRAWN)]
-    drawn = draw_detections(
-        picture, best.boxes.numpy() * scale, best.scores.numpy(), best.labels.numpy(), detector.names
-    )
+    for box, label in zip((best.boxes * scale).tolist()[::-1], best.labels.tolist()[::-1], strict=True):
+        _draw_box(picture, box, class_color(label))
     names = tuple((detector.names[label], score) for label, score in zip(
         found.labels.tolist(), found.scores.tolist(), strict=True))  # fmt: skip
-    return FilmFrame(drawn, names, float(predictions.objectness.max()))
+    return FilmFrame(picture, names, float(predictions.objectness.max()))
+
+
+def _draw_box(picture: np.ndarray, box: list[float], color: tuple[int, int, int]) -> None:
+    """Draw an outline, xyxy in pixels, as far as it lies in the picture."""
+    height, width = picture.shape[:2]
+    x1, y1, x2, y2 = (min(max(value, -9.0), side + 9.0) for value, side in zip(box, (width, height) * 2, strict=True))
+    corners = (round(x1), round(y1)), (round(x2), round(y2))
+    cv2.rectangle(picture, *corners, (0, 0, 0), LINE + 2)
+    cv2.rectangle(picture, *corners, color, LINE)
 
 
 def _enlarged(cells: Tensor, size: tuple[int, int]) -> Tensor:
