@@ -103,3 +103,13 @@ def test_a_chart_is_written_whole_or_not_at_all(tmp_path):
     with full_beyond(1000), pytest.raises(OSError):
         write_figure(path, draw_chart(curves([1.0])))
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_parts_are_shares_one_above_the_other_in_a_panel_of_their_own():
+    parts = {"box": np.array([1.0, 0.0]), "classes": np.array([3.0, 0.0])}  # a loss of 0 has no shares
+    figure = draw_chart(replace(curves([4.0, 0.0], steps=[10, 20]), parts=parts))
+    panel = figure.axes[-1]
+    assert len(figure.axes) == 2 and panel.get_position().y1 < figure.axes[0].get_position().y0
+    areas = [collection.get_paths()[0].vertices for collection in panel.collections]
+    assert [area[area[:, 0] == 10][:, 1].max() for area in areas] == [0.25, 1.0]
+    assert [text.get_text() for text in panel.get_legend().get_texts()] == ["box", "classes"]

@@ -1,4 +1,4 @@
-"""chart.png: loss and score of a training run over its steps, in the colors of AlexeyAB's chart.
+"""chart.png: loss and score of a training run over its steps, in the colors of AlexeyAB's chart, and the loss's parts.
 
 Source: AlexeyAB image_opencv.cpp draw_train_loss: loss in blue up to max_chart_loss, mAP in red with its percentages.
 """
@@ -6,8 +6,8 @@ Source: AlexeyAB image_opencv.cpp draw_train_loss: loss in blue up to max_chart_
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,10 @@ INCHES, DPI = (10.0, 7.2), 100  # 1000 x 720 pixels
 MOST_POINTS = 1000  # of a curve: more would fall into the same columns of pixels
 MOST_DOTS = 50  # a curve of at most so many points shows each as a dot
 MOST_LABELS = 12  # percentages beside the scores
+ALONE, WITH_PARTS = (0.08, 0.09, 0.85, 0.79), (0.08, 0.37, 0.85, 0.51)  # places of the loss and the score …
+PARTS_PANEL = (0.08, 0.07, 0.85, 0.17)  # … and of the parts: left, bottom, width, height
+MOST_PARTS = 200  # points of a part: shares of fewer steps jump up and down
+PART_COLORS = ("#4c7ddb", "#1f9d6b", "#d7863c", "#a45cc9")
 PALE_BLUE, BLUE, RED, GRID = "#a5c3f5", "#003cc8", "#cd0000", "#e1e1e1"
 
 
@@ -36,6 +40,7 @@ class Curves:
     scores: (step, score in 0..1) of each evaluation; score_name: what the score is.
     last_step: right end of the chart; max_loss: top of the loss axis. Larger losses are drawn at the top.
     seconds_left: to the end of the run; nan if unknown.
+    parts: what the loss of each step is the sum of, float `[N]` by name; they are drawn in a panel of their own.
     """
 
     title: str
@@ -47,6 +52,7 @@ class Curves:
     last_step: int
     max_loss: float
     seconds_left: float
+    parts: Mapping[str, ndarray] = field(default_factory=dict)
 
 
 def write_figure(path: Path, figure: Figure) -> None:
@@ -63,7 +69,7 @@ def draw_chart(curves: Curves) -> Figure:
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=INCHES, dpi=DPI)
-    axes = figure.add_axes((0.08, 0.09, 0.85, 0.79))
+    axes = figure.add_axes(WITH_PARTS if curves.parts else ALONE)
     steps, low, high, average = _grouped(curves)
     dots = "o" if len(steps) <= MOST_DOTS else ""
     axes.plot(
@@ -83,6 +89,8 @@ def draw_chart(curves: Curves) -> Figure:
     figure.text(0.08, 0.955, printable_text(curves.title), fontsize=14, parse_math=False)
     figure.text(0.08, 0.92, _status(curves), parse_math=False)
     figure.legend(loc="upper right", bbox_to_anchor=(0.94, 0.99), frameon=False)
+    if curves.parts:  # after the legend, which is not theirs
+        _draw_parts(figure, curves)
     return figure
 
 
@@ -119,6 +127,25 @@ def _draw_scores(figure: Figure, curves: Curves) -> None:
             f"{score:.0%}", (step, score), xytext=(-2, 4), textcoords="offset points",
             color=RED, ha="right",
         )  # fmt: skip
+
+
+def _draw_parts(figure: Figure, curves: Curves) -> None:
+    """Draw the share of each part in the loss, one above the other, below the chart."""
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    count = len(curves.steps)
+    starts = np.arange(0, count, max(1, -(-count // MOST_PARTS)))
+    sums = np.array([np.add.reduceat(np.nan_to_num(values), starts) for values in curves.parts.values()])
+    ends = curves.steps[np.append(starts[1:], count) - 1]
+    axes = figure.add_axes(PARTS_PANEL)
+    total = sums.sum(axis=0)
+    shares = np.divide(sums, total, out=np.zeros_like(sums), where=total > 0)
+    axes.stackplot(ends, shares, labels=list(curves.parts), colors=PART_COLORS[: len(shares)])
+    axes.set(xlim=(0, max(1, curves.last_step)), ylim=(0, 1), yticks=(0, 0.5, 1), xlabel="step", ylabel="of the loss")
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+    axes.ticklabel_format(style="plain", axis="x")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 0.98), ncols=len(shares), frameon=False, fontsize=9)
 
 
 def _status(curves: Curves) -> str:

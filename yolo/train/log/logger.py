@@ -47,6 +47,12 @@ LEARNING_RATE, SPEED, GPU_MEMORY = (
     "train/learning_rate", "train/pictures_per_second", "train/gpu_memory_gib",
 )  # fmt: skip
 
+LOSS_COLUMNS = {  # column → name in the chart
+    "loss/box": "box",
+    "loss/objectness_object": "objectness of objects",
+    "loss/objectness_background": "objectness of the background",
+    "loss/classification": "classes",
+}
 PRINTED_METRICS = {"train/iou": "IoU", "train/top1": "top-1"}  # column → word in the progress line
 SMOOTHING = 0.9  # detector.c: avg_loss = avg_loss*.9 + loss*.1
 SPEED_STEPS = 50  # images per second are measured over the last steps
@@ -97,6 +103,8 @@ class Logger:
         steps, losses, darknet_losses, averages = self.scalar_table.read((STEP, TOTAL_LOSS, DARKNET_LOSS, AVERAGE_LOSS))
         self.steps, self.averages = array("d", steps), array("d", averages)
         self.losses = array("d", np.where(np.isnan(darknet_losses), losses, darknet_losses))
+        parts = self.scalar_table.read(tuple(LOSS_COLUMNS))
+        self.parts = {column: array("d", values) for column, values in zip(LOSS_COLUMNS, parts, strict=True)}
         self.loss_name = TOTAL_LOSS if np.isnan(darknet_losses[-1:]).any() else DARKNET_LOSS
         self.score_name = "".join(self.score_table.columns[1:2])
         scores = zip(*self.score_table.read((STEP, self.score_name)), strict=True)
@@ -126,6 +134,8 @@ class Logger:
         self.steps.append(step)
         self.losses.append(loss)
         self.averages.append(average)
+        for column, numbers in self.parts.items():
+            numbers.append(values.get(column, math.nan))
         seconds = self._count(step, images)
         values |= {
             AVERAGE_LOSS: average,
@@ -241,8 +251,15 @@ class Logger:
             last_step=self.last_step,
             max_loss=self.max_loss,
             seconds_left=self.seconds_left,
+            parts=self._known_parts(),
         )
         self._write("chart", lambda: write_figure(self.chart_path, draw_chart(curves)))
+
+    def _known_parts(self) -> dict[str, np.ndarray]:
+        """Return the parts of the loss for the chart; {} unless some step has all of them, as of a classifier."""
+        parts = {LOSS_COLUMNS[column]: np.array(values) for column, values in self.parts.items()}
+        known = np.isfinite(np.array(list(parts.values()))).all(axis=0)
+        return parts if known.any() else {}
 
     def _write(self, file: str, write: Callable[[], None]) -> None:
         """Call `write`; print a warning the first time that `file` cannot be written."""
