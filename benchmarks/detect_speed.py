@@ -36,7 +36,9 @@ from yolo.console import cfg_file, positive, run, whole_number
 from yolo.defaults import NMS_THRESH, SCORE_THRESH
 from yolo.detect.detector import Detector
 from yolo.detect.overlapped import detect_items, flights_for
-from yolo.detect.sources.images import image_frame
+from yolo.detect.sources.kinds import MediaKind, MediaSource
+from yolo.detect.sources.reader import Selection, read_sources
+from yolo.detect.sources.streams import Patience
 from yolo.detect.views import ViewPlan
 from yolo.engines.build import build_engine
 from yolo.engines.cache import CACHE_VARIABLE, RawMaps
@@ -177,9 +179,10 @@ def ultralytics_tiny() -> nn.Module:
 
 def our_pipeline(detector: Detector, files: Sequence[Path]) -> int:
     """Detect in the files as the command does; return the number of results."""
-    frames = (image_frame(path, detector.network.input.channels) for path in files)
+    sources, stop = [MediaSource(MediaKind.IMAGE, str(path)) for path in files], Event()
+    frames = read_sources(sources, detector.network.input.channels, Selection(), Patience(), stop)
     flights = flights_for(detector, len(files), live=False)
-    return sum(1 for _ in detect_items(detector, frames, ViewPlan(), 1, Event(), flights))
+    return sum(1 for _ in detect_items(detector, frames, ViewPlan(), 1, stop, flights))
 
 
 def peer_loop(session: Callable[[np.ndarray], list[np.ndarray]], files: Sequence[Path], side: int) -> int:

@@ -25,6 +25,7 @@ from threading import Event
 
 import cv2
 import torch
+from detect_speed import silence
 
 from yolo.console import add_engine_options, run, whole_number
 from yolo.detect.detector import Detector
@@ -52,6 +53,8 @@ def main() -> None:
     network = Network.from_cfg(args.cfg, overrides=size)
     if args.weights:
         load_weights(network, args.weights)
+    else:
+        silence(network)
     names = tuple(map(str, range(network.classes)))
     detector = Detector(network.eval(), names, engine=args.engine, precision=args.precision)
     prepared = [
@@ -66,7 +69,7 @@ def main() -> None:
             alone_rate(detector, prepared[:5], threads, args.threads)
         for number in range(args.rounds):
             alone = max(alone_rate(detector, prepared, threads, args.threads) for threads in counts)
-            pipeline = rate(len(prepared), with_pipeline, detector, args.video, out, len(prepared))
+            pipeline = rate(len(prepared), with_pipeline, detector, args.video, out, len(prepared), args.batch)
             again = max(alone_rate(detector, prepared, threads, args.threads) for threads in counts)
             loop = rate(len(prepared), plain_loop, detector, args.video, out, len(prepared))
             together = rate(len(prepared), network_in_flights, detector, prepared)
@@ -115,7 +118,7 @@ def network_in_flights(detector: Detector, prepared: list) -> None:
     torch.set_num_threads(threads)
 
 
-def with_pipeline(detector: Detector, video: Path, out: Path, frames: int) -> None:
+def with_pipeline(detector: Detector, video: Path, out: Path, frames: int, batch: int) -> None:
     stop = Event()
     selection = Selection(max_frames=frames)
     channels = detector.network.input.channels
@@ -127,7 +130,7 @@ def with_pipeline(detector: Detector, video: Path, out: Path, frames: int) -> No
 
         with closing(Behind(write, WRITE_BEHIND)) as behind:
             flights = flights_for(detector, frames, live=False)
-            for result in detect_items(detector, items, ViewPlan(), 1, stop, flights):
+            for result in detect_items(detector, items, ViewPlan(), batch, stop, flights):
                 behind.put(result)
             behind.finish()
 
@@ -152,11 +155,12 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("video", type=Path)
     add("--cfg", type=Path, required=True)
-    add("--weights", type=Path, help="without: random weights, which detect nothing")
+    add("--weights", type=Path, help="without: random ones that detect nothing")
     add("--size", type=whole_number(32), default=416)
     add("--frames", type=whole_number(2), default=150)
     add("--rounds", type=whole_number(1), default=3)
     add("--threads", type=whole_number(1), default=2)
+    add("--batch", type=whole_number(1), default=1, help="frames per pass of the pipeline's network, as in detect")
     add_engine_options(parser)
     return parser.parse_args()
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from yolo.engines.onnx_file import INPUT_NAME, onnx_metadata, open_onnx, run_onnx, write_onnx
-from yolo.engines.open_vino import openvino_core
-from yolo.engines.shapes import Runner, RunnerPerThread
+from yolo.engines.open_vino import openvino_core, openvino_options
+from yolo.engines.shapes import Runner, RunnerPool
 from yolo.errors import ExportError, WeightsError
 from yolo.extras import import_extra
 from yolo.files import escaped_text
@@ -132,7 +132,7 @@ def _open_onnx_file(path: Path) -> OpenedFile:
 
     return OpenedFile(
         onnx_metadata(session_of(torch.get_num_threads())),
-        RunnerPerThread(lambda: partial(run_onnx, session_of(torch.get_num_threads()))),
+        RunnerPool(lambda: partial(run_onnx, session_of(torch.get_num_threads()))),
     )
 
 
@@ -192,10 +192,13 @@ def _open_openvino(path: Path) -> OpenedFile:
     metadata = {key: _rt_text(model, key) for key in keys}
     order = [output.get_any_name() for output in model.outputs]
 
-    def make_runner() -> Runner:
+    @cache
+    def compiled_for(threads: int) -> Any:
         # float32, as OpenVINO's default on CPUs with bf16 instructions is bf16
-        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-        request = core.compile_model(model, "CPU", options).create_infer_request()
+        return core.compile_model(model, "CPU", openvino_options("float32", threads))
+
+    def make_runner() -> Runner:
+        request = compiled_for(torch.get_num_threads()).create_infer_request()
 
         def run(images: Tensor) -> list[Tensor]:
             found = request.infer({INPUT_NAME: images.numpy()})
@@ -203,7 +206,7 @@ def _open_openvino(path: Path) -> OpenedFile:
 
         return run
 
-    return OpenedFile(metadata, RunnerPerThread(make_runner))
+    return OpenedFile(metadata, RunnerPool(make_runner))
 
 
 def _rt_text(model: Any, key: str) -> str:

@@ -1,10 +1,11 @@
-"""Sources in, results out: reading and preparing in one thread, the network in the caller's or in several."""
+"""Sources in, results out: reading in one thread; the network in the caller's, or with preparing in several others."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import chain
 from threading import Event
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,7 +20,15 @@ from yolo.letterbox import Placement, batch_of
 READ_AHEAD = 4  # batches that wait for the network
 MOST_FLIGHTS = 4  # batches in the network at the same time; each needs memory for its maps
 FRAMES_OF_A_FLIGHT = 4  # fewer frames for each are computed one after the other, which gives the first one sooner
-Prepared = tuple[SourceFrame, Tensor, Placement]
+Group = list[SourceFrame] | Fault  # what passes through the network together
+
+
+class Inputs(NamedTuple):
+    """Frames with the network input of each, and its placement."""
+
+    frames: Sequence[SourceFrame]
+    images: Sequence[Tensor]
+    placements: Sequence[Placement]
 
 
 def detect_items(
@@ -34,7 +43,7 @@ def detect_items(
 
     Args:
         detector: its network computes in the caller's thread, or in `flights` others.
-        items: from `read_sources`; they are read and prepared in a thread of their own.
+        items: from `read_sources`; they are read in a thread of their own, and prepared there or in the `flights`.
         plan: which views of an image pass through the network.
         batch: frames, or views of one frame, that pass through the network together.
         stop: is set when the caller ends early.
@@ -50,18 +59,21 @@ def detect_items(
                 else:
                     yield item
         return
-    with closing(ahead(_batches(_prepared(detector, items), batch), READ_AHEAD, stop)) as batches:
-        detect = partial(_detected, detector)
-        if flights == 1:
-            yield from chain.from_iterable(map(detect, batches))
-            return
-        threads = torch.get_num_threads()
-        begin = partial(torch.set_num_threads, max(1, threads // flights))
-        try:
-            with closing(in_flight(batches, detect, flights, begin)) as found:
-                yield from chain.from_iterable(found)
-        finally:
-            torch.set_num_threads(threads)  # new threads begin with the number that was set last in any
+    batches = _batches(items, batch)
+    if flights == 1:
+        with closing(ahead(_prepared(detector, batches), READ_AHEAD, stop)) as prepared:
+            yield from chain.from_iterable(map(partial(_detected, detector), prepared))
+        return
+    threads = torch.get_num_threads()
+    begin = partial(torch.set_num_threads, max(1, threads // flights))
+    try:
+        with (
+            closing(ahead(batches, READ_AHEAD, stop)) as groups,
+            closing(in_flight(groups, partial(_from_pixels, detector), flights, begin)) as found,
+        ):
+            yield from chain.from_iterable(found)
+    finally:
+        torch.set_num_threads(threads)  # new threads begin with the number that was set last in any
 
 
 def flights_for(detector: Detector, frames: int | None, live: bool) -> int:
@@ -78,27 +90,37 @@ def flights_for(detector: Detector, frames: int | None, live: bool) -> int:
     return 1 if live or few or not on_cpu else flights
 
 
-def _detected(detector: Detector, group: list[Prepared] | Fault) -> list[Result | Fault]:
+def _from_pixels(detector: Detector, group: Group) -> list[Result | Fault]:
+    return _detected(detector, _inputs(detector, group))
+
+
+def _detected(detector: Detector, inputs: Inputs | Fault) -> list[Result | Fault]:
+    if isinstance(inputs, Fault):
+        return [inputs]
+    found = detector.detect(batch_of(inputs.images), inputs.placements)
+    return list(map(Result, inputs.frames, found))
+
+
+def _inputs(detector: Detector, group: Group) -> Inputs | Fault:
     if isinstance(group, Fault):
-        return [group]
-    frames, images, placements = zip(*group, strict=True)
-    found = detector.detect(batch_of(images), placements)
-    return list(map(Result, frames, found))
+        return group
+    images, placements = zip(*(detector.prepare(frame.image) for frame in group), strict=True)
+    return Inputs(group, images, placements)
 
 
-def _prepared(detector: Detector, items: Iterable[SourceFrame | Fault]) -> Iterator[Prepared | Fault]:
+def _prepared(detector: Detector, groups: Iterable[Group]) -> Iterator[Inputs | Fault]:
     """Prepare frames for the network, on one core: PyTorch's number of threads is that of the calling thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for item in items:
-            yield item if isinstance(item, Fault) else (item, *detector.prepare(item.image))
+        for group in groups:
+            yield _inputs(detector, group)
     finally:
         torch.set_num_threads(threads)
 
 
-def _batches(items: Iterable[Prepared | Fault], size: int) -> Iterator[list[Prepared] | Fault]:
-    group: list[Prepared] = []
+def _batches(items: Iterable[SourceFrame | Fault], size: int) -> Iterator[Group]:
+    group: list[SourceFrame] = []
     for item in items:
         if isinstance(item, Fault):
             if group:

@@ -54,11 +54,11 @@ class FastestMaps:
         self._build = build
         self._engines: dict[str, Engine] = {}
         self._lock = Lock()
-        self.chosen: dict[tuple[int, ...], str] = {}  # by (height, width, 1 or 2 for more images)
+        self.chosen: dict[tuple[int, ...], str] = {}  # by (height, width, 1 or 2 for more images, threads)
 
     def __call__(self, images: Tensor) -> list[Tensor]:
         """float32 `[B, C, H, W]` → float32 raw maps, as `Network.forward` gives them."""
-        kind = (*images.shape[2:], min(2, len(images)))
+        kind = (*images.shape[2:], min(2, len(images)), torch.get_num_threads())
         with self._lock:  # of several threads, one measures and the others wait
             if kind not in self.chosen:
                 self.chosen[kind] = self._choose(images)

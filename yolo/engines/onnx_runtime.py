@@ -1,13 +1,14 @@
 """The engine `onnxruntime`: ONNX Runtime on the CPU, with as many threads as PyTorch uses."""
 
-from functools import partial
+from functools import cache, partial
+from typing import Any
 
 import torch
 
 from yolo.engines.cache import open_cached
 from yolo.engines.fold import folded
 from yolo.engines.onnx_file import open_onnx, run_onnx
-from yolo.engines.shapes import MapsByShape, Runner, Shape
+from yolo.engines.shapes import MapsByShape, Runner, RunnerPool
 from yolo.extras import import_extra
 from yolo.model.network import Network
 
@@ -16,12 +17,13 @@ def onnxruntime_maps(network: Network) -> MapsByShape:
     """Return the engine, which computes in float32. Raises MissingPackageError: the package is not installed."""
     import_extra("onnxruntime", "export", "--engine onnxruntime")
     copied = folded(network).cpu()
-    sessions = {}
 
-    def make_runner(shape: Shape) -> Runner:
-        key = (shape[2:], torch.get_num_threads())
-        if key not in sessions:  # one serves all batch sizes, and several threads at the same time
-            sessions[key] = open_cached(copied, shape[2:], partial(open_onnx, threads=torch.get_num_threads()))
-        return partial(run_onnx, sessions[key])
+    @cache
+    def session_of(size: tuple[int, int], threads: int) -> Any:
+        """One serves all batch sizes, and several threads at the same time."""
+        return open_cached(copied, size, partial(open_onnx, threads=threads))
 
-    return MapsByShape(make_runner, per_thread=True)
+    def make_runner(size: tuple[int, int]) -> Runner:
+        return partial(run_onnx, session_of(size, torch.get_num_threads()))
+
+    return MapsByShape(lambda shape: RunnerPool(partial(make_runner, shape[2:])))

@@ -1,6 +1,7 @@
 """The engine `opencv`: OpenCV's dnn module, which needs no further package. It uses OpenCV's own threads."""
 
 import os
+from functools import partial
 
 import cv2
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from yolo.engines.cache import open_cached
 from yolo.engines.fold import folded
-from yolo.engines.shapes import MapsByShape, Runner, Shape
+from yolo.engines.shapes import MapsByShape, Runner, RunnerPool, Shape
 from yolo.model.network import Network
 
 
@@ -26,4 +27,4 @@ def opencv_maps(network: Network) -> MapsByShape:
 
         return run
 
-    return MapsByShape(make_runner, per_thread=True)
+    return MapsByShape(lambda shape: RunnerPool(partial(make_runner, shape)))

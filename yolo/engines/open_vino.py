@@ -1,6 +1,7 @@
 """The engine `openvino`: OpenVINO on the CPU, with as many threads as PyTorch uses."""
 
-from functools import cache
+import os
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -8,11 +9,12 @@ from torch import Tensor
 
 from yolo.engines.cache import open_cached
 from yolo.engines.fold import folded
-from yolo.engines.shapes import MapsByShape, Runner, Shape
+from yolo.engines.shapes import MapsByShape, Runner, RunnerPool, Shape
 from yolo.errors import CfgError
 from yolo.extras import import_extra
 from yolo.model.network import Network
 
+MOST_STREAMS = 4  # batches that a compiled model computes at the same time; each needs memory for its maps
 HINTS = {"float32": "f32", "bf16": "bf16", "fp16": "f16"}
 CAPABILITIES = {"float32": "FP32", "bf16": "BF16", "fp16": "FP16"}
 
@@ -46,27 +48,38 @@ def openvino_maps(network: Network, precision: str) -> MapsByShape:
     if CAPABILITIES[precision] not in able:
         raise CfgError(f"found precision {precision}, expected one that this CPU computes: {', '.join(able)}")
 
-    def make_runner(shape: Shape) -> Runner:
+    @cache
+    def compiled_for(shape: Shape, threads: int) -> Any:
+        """Its weights, and the time to compile, serve several runners."""
         model = open_cached(copied, shape[2:], core.read_model)
         model.reshape(list(shape))
-        options = {
-            "INFERENCE_PRECISION_HINT": HINTS[precision],
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "NUM_STREAMS": 1,
-            "PERFORMANCE_HINT": "LATENCY",
-            "ENABLE_CPU_PINNING": False,  # it would bind every runner of few threads, and its caller, to the same cores
-        }
-        request = core.compile_model(model, "CPU", options).create_infer_request()
-        shapes = [tuple(output.shape) for output in model.outputs]
+        return core.compile_model(model, "CPU", openvino_options(precision, threads))
+
+    def make_runner(shape: Shape) -> Runner:
+        compiled = compiled_for(shape, torch.get_num_threads())
+        request = compiled.create_infer_request()
+        shapes = [tuple(output.shape) for output in compiled.outputs]
 
         def run(images: Tensor) -> list[Tensor]:
             maps = [torch.empty(each) for each in shapes]
             request.set_input_tensor(openvino.Tensor(images.numpy(), shared_memory=True))
             for index, map_ in enumerate(maps):
                 request.set_output_tensor(index, openvino.Tensor(map_.numpy(), shared_memory=True))
-            request.infer()
+            request.infer(share_outputs=True)  # else it copies all maps into a result that nobody takes
             return maps
 
         return run
 
-    return MapsByShape(make_runner, per_thread=True)
+    return MapsByShape(lambda shape: RunnerPool(partial(make_runner, shape)))
+
+
+def openvino_options(precision: str, threads: int) -> dict[str, Any]:
+    """Return OpenVINO's options for callers of so many threads each; as many of them as fit compute at once."""
+    streams = max(1, min(MOST_STREAMS, (os.cpu_count() or 1) // threads))
+    return {
+        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "INFERENCE_NUM_THREADS": streams * threads,
+        "NUM_STREAMS": streams,
+        "PERFORMANCE_HINT": "LATENCY",
+        "ENABLE_CPU_PINNING": False,  # it would bind callers to cores, several of them to the same ones
+    }

@@ -1,8 +1,8 @@
-"""Runners that are made when they are first needed: one for each shape of images, one for each thread."""
+"""Runners that are made when they are first needed: one for each shape of images, one for each call at a time."""
 
 from collections import defaultdict
 from collections.abc import Callable
-from threading import Lock, get_ident, local
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -16,17 +16,15 @@ class MapsByShape:
     """`maps(images)` computes the raw maps by the runner of the images' shape.
 
     Args:
-        make_runner: Returns the runner for `(B, C, H, W)`.
+        make_runner: Returns the runner for `(B, C, H, W)`. Several threads may call it at the same time.
         pads: Images of a batch that is smaller than one which has a runner are computed together with blank images,
             if at least half of that batch is used, since making a runner takes long.
-        per_thread: Each thread that calls gets runners of its own, as far as a runner computes one batch at a time.
     """
 
-    def __init__(self, make_runner: Callable[[Shape], Runner], pads: bool = False, per_thread: bool = False) -> None:
+    def __init__(self, make_runner: Callable[[Shape], Runner], pads: bool = False) -> None:
         self._make_runner = make_runner
         self._pads = pads
-        self._per_thread = per_thread
-        self._runners: dict[int, dict[Shape, Runner]] = defaultdict(dict)  # by thread, 0 for all
+        self._runners: dict[Shape, Runner] = {}
         self._lock = Lock()
 
     @torch.inference_mode()
@@ -34,36 +32,40 @@ class MapsByShape:
         """float32 `[B, C, H, W]` → float32 raw maps on the CPU, as `Network.forward` gives them."""
         images = images.float().cpu().contiguous()
         shape = tuple(images.shape)
-        runners = self._runners[get_ident() if self._per_thread else 0]
         with self._lock:
-            wanted = self._usable_shape(shape, runners)
-            if wanted not in runners:
-                runners[wanted] = self._make_runner(wanted)
-        if wanted != shape:
-            images = torch.cat((images, images.new_zeros(wanted[0] - shape[0], *shape[1:])))
-        return [raw[: shape[0]] for raw in runners[wanted](images)]
+            wanted = self._usable_shape(shape)
+            if wanted not in self._runners:
+                self._runners[wanted] = self._make_runner(wanted)
+        if wanted == shape:
+            return self._runners[shape](images)
+        images = torch.cat((images, images.new_zeros(wanted[0] - shape[0], *shape[1:])))
+        return [raw[: shape[0]] for raw in self._runners[wanted](images)]
 
-    def _usable_shape(self, shape: Shape, runners: dict[Shape, Runner]) -> Shape:
+    def _usable_shape(self, shape: Shape) -> Shape:
         """Return the shape whose runner computes images of `shape`: the smallest that exists, else itself."""
-        if shape in runners or not self._pads:
+        if shape in self._runners or not self._pads:
             return shape
-        larger = (made for made in runners if made[1:] == shape[1:] and shape[0] < made[0] <= 2 * shape[0])
+        larger = (made for made in self._runners if made[1:] == shape[1:] and shape[0] < made[0] <= 2 * shape[0])
         return min(larger, default=shape)
 
 
-class RunnerPerThread:
-    """`run(images)` computes with a runner of the thread that calls, which is made by `make_runner` at its first call.
+class RunnerPool:
+    """`run(images)` computes with a runner that no other call uses meanwhile.
 
-    For runners that compute one batch at a time, or that keep the number of threads they were made with.
+    For runners that compute one batch at a time, or that keep the number of threads they were made with: as many are
+    made as there are calls at the same time, and later calls with the same `torch.get_num_threads()` use them again,
+    from whatever thread.
     """
 
     def __init__(self, make_runner: Callable[[], Runner]) -> None:
         self._make_runner = make_runner
-        self._own = local()
+        self._idle: dict[int, list[Runner]] = defaultdict(list)  # by number of threads
         self._lock = Lock()
 
     def __call__(self, images: Tensor) -> list[Tensor]:
-        if not hasattr(self._own, "run"):
-            with self._lock:
-                self._own.run = self._make_runner()
-        return self._own.run(images)
+        with self._lock:
+            idle = self._idle[torch.get_num_threads()]
+            run = idle.pop() if idle else self._make_runner()
+        maps = run(images)
+        idle.append(run)  # not after an error, from which it may be damaged
+        return maps

@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from threading import Event, Thread
+from threading import Barrier, Event, Thread
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.tiny_data import write_image
 from tests.helpers.tiny_videos import moving_square, write_video
-from yolo.detect.sources.frame import Fault
+from yolo.detect.sources.frame import Fault, SourceFrame
 from yolo.detect.sources.kinds import MediaKind, MediaSource, expand
 from yolo.detect.sources.reader import Selection, number_of_frames, read_sources
 from yolo.detect.sources.streams import Patience
@@ -119,3 +119,16 @@ def test_nothing_more_is_read_once_stop_is_set(tmp_path):
     next(frames)
     stop.set()
     assert list(frames) == []
+
+
+def test_images_are_decoded_at_the_same_time_and_come_in_their_order(tmp_path, monkeypatch):
+    monkeypatch.setattr("yolo.detect.sources.reader.usable_cores", lambda: 2)
+    together = Barrier(2)
+
+    def frame(path, channels):
+        together.wait(5)
+        return SourceFrame(np.full((1, 1, channels), int(path.stem), np.uint8), str(path))
+
+    monkeypatch.setattr("yolo.detect.sources.reader.image_frame", frame)
+    paths = [str(write_image(tmp_path / f"{n}.png", IMAGE)) for n in range(6)]
+    assert [item.image[0, 0, 0] for item in read(*paths)] == list(range(6))

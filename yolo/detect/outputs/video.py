@@ -54,8 +54,11 @@ class VideoFile:
         height, width = image.shape[:2]
         if height % 2 or width % 2:
             image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
-        planes = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2YUV_I420)
-        frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")  # OpenCV is 10 times as fast as PyAV
+        planes = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2YUV_I420)  # 10 times as fast as PyAV
+        # Planes of a height that 4 does not divide are copied: from_numpy_buffer takes two rows less (PyAV 18).
+        copied = len(planes) % 6
+        frame_of = av.VideoFrame.from_ndarray if copied else av.VideoFrame.from_numpy_buffer
+        frame = frame_of(planes, format="yuv420p")
         self._last = max(self._last + 1, round(time * TICKS))
         frame.pts, frame.time_base = self._last, Fraction(1, TICKS)
         self._container.mux(self._stream.encode(frame))

@@ -1,15 +1,17 @@
 """Frames of all sources, one after the other; what cannot be read becomes a Fault and the next source follows."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
+from itertools import groupby, islice
 from math import ceil
 from pathlib import Path
 from threading import Event
 
-from yolo.detect.pipeline import newest
+from yolo.data.parallel import usable_cores
+from yolo.detect.pipeline import in_flight, newest
 from yolo.detect.sources.camera import camera_frames
 from yolo.detect.sources.frame import Fault, SourceFrame
 from yolo.detect.sources.images import frame_of_bytes, image_frame
@@ -26,6 +28,7 @@ from yolo.errors import DatasetError
 from yolo.files import foreign_to_text
 
 NUMBERED_RATE = 25  # frames per second of numbered frames, as in ffmpeg
+MOST_READERS = 4  # threads that decode image files; two decoded images wait for each
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def number_of_frames(sources: list[MediaSource], selection: Selection) -> int | 
 def read_sources(
     sources: list[MediaSource], channels: int, selection: Selection, patience: Patience, stop: Event
 ) -> Iterator[SourceFrame | Fault]:
-    """Read sources in their order.
+    """Read sources in their order; image files that follow each other are decoded in several threads.
 
     Args:
         sources: from `expand`.
@@ -65,6 +68,27 @@ def read_sources(
     Yields:
         SourceFrame, or Fault where a source, or the rest of it, cannot be read.
     """
+    for are_images, group in groupby(sources, lambda source: source.kind is MediaKind.IMAGE):
+        if are_images:
+            items = in_flight(group, partial(_image, channels=channels), min(MOST_READERS, usable_cores()))
+        else:
+            items = _each_source(group, channels, selection, patience, stop)
+        with closing(items):
+            for item in items:
+                yield item
+                if are_images and stop.is_set():
+                    return
+        if stop.is_set():
+            return
+
+
+def _image(source: MediaSource, channels: int) -> SourceFrame | Fault:
+    return image_frame(Path(source.name), channels)
+
+
+def _each_source(
+    sources: Iterable[MediaSource], channels: int, selection: Selection, patience: Patience, stop: Event
+) -> Iterator[SourceFrame | Fault]:
     for source in sources:
         try:
             with closing(_frames(source, channels, selection, patience, stop)) as frames:
@@ -81,9 +105,7 @@ def _frames(
     source: MediaSource, channels: int, selection: Selection, patience: Patience, stop: Event
 ) -> Iterator[SourceFrame | Fault]:
     name, every = source.name, selection.every
-    if source.kind is MediaKind.IMAGE:
-        yield image_frame(Path(name), channels)
-    elif source.kind is MediaKind.STDIN:
+    if source.kind is MediaKind.STDIN:
         yield from _stdin(channels, selection, patience, stop)
     elif source.kind is MediaKind.VIDEO:
         yield from islice(video_frames(name, channels, every), selection.max_frames)
