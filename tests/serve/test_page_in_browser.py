@@ -17,7 +17,7 @@ import torch
 
 from tests.helpers.browser import BROWSERS, CAMERA, NO_CAMERA, Browser
 from tests.helpers.fake_service import MODEL, FakeService, answer_of, start
-from yolo.detect.draw import class_color, text_color
+from yolo.detect.draw import class_color, draw_detections, text_color
 from yolo.detect.postprocess import nms
 from yolo.letterbox import letterboxed, stretched, to_image
 
@@ -157,6 +157,24 @@ def test_colors_and_the_frame_of_nms_are_pythons(page):
 
 
 # The rest; what a default run leaves out is marked slow, as together they take longer.
+
+
+@pytest.mark.slow
+def test_lines_lie_where_python_draws_them(page):
+    browser = page()
+    boxes = [[100.4, 100.6, 200.5, 200.2], [300.0, 250.0, 480.7, 470.9], [560.2, 300.0, 700.0, 460.0]]
+    found = [{"label": "x", "class_id": place, "score": 0.9, "box": box} for place, box in enumerate(boxes)]
+    pixels = browser.run(f"""(() => {{
+      const c = document.createElement('canvas'); [c.width, c.height] = {list(SIZE)}; const pen = c.getContext('2d');
+      drawDetections(pen, {json.dumps(found)}, {list(SIZE)}, 7);
+      const d = pen.getImageData(0, 0, c.width, c.height).data;
+      return Array.from({{length: c.width * c.height}}, (_, place) => (d[4 * place + 3] ? 1 : 0)).join(''); }})()""")
+    page_lines = np.array(list(pixels), int).reshape(SIZE[1], SIZE[0]) > 0
+    blank = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+    drawn = draw_detections(blank, np.array(boxes), np.full(3, 0.9), np.arange(3), ["x"] * 3).any(axis=2)
+    for x1, y1, x2, y2 in np.array(boxes).astype(int):  # below the tags, which other fonts make larger or smaller
+        part = np.s_[y1 + 30 : y2 + 6, x1 - 5 : x2 + 6]
+        assert np.array_equal(page_lines[part], drawn[part]) and drawn[part].any()
 
 
 def test_names_of_classes_and_files_are_text_in_any_script(page, service, photo):

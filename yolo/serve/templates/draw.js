@@ -54,14 +54,20 @@ function fitted(pen, name, score, width) {
   return fits(score) ? score : '';
 }
 
+// As Python rounds: halves to the even number.
+function rounded(value) {
+  const near = Math.round(value);
+  return near - value === .5 && near % 2 !== 0 ? near - 1 : near;
+}
+
 // A box in pixels of the canvas, inside it; null if it lies outside.
 function pixelsOf(box, scale, width, height) {
   const [x1, y1, x2, y2] = [box[0] * scale[0], box[1] * scale[1], box[2] * scale[0], box[3] * scale[1]];
   if (!(x1 < width && y1 < height && x2 >= 0 && y2 >= 0)) return null;
-  const left = Math.round(Math.min(Math.max(x1, 0), width - 1));
-  const top = Math.round(Math.min(Math.max(y1, 0), height - 1));
-  return [left, top, Math.round(Math.min(Math.max(x2, left + 1), width)),
-    Math.round(Math.min(Math.max(y2, top + 1), height))];
+  const left = rounded(Math.min(Math.max(x1, 0), width - 1));
+  const top = rounded(Math.min(Math.max(y1, 0), height - 1));
+  return [left, top, rounded(Math.min(Math.max(x2, left + 1), width)),
+    rounded(Math.min(Math.max(y2, top + 1), height))];
 }
 
 // Draw detections of an image of `size` [width, height] over a whole canvas. marked: one of them stands out.
