@@ -17,6 +17,7 @@ from yolo.detect.detector import Detector
 from yolo.serve.app import make_app
 from yolo.serve.http.access import Access, allowed_hosts
 from yolo.serve.limits import Limits
+from yolo.serve.live import LiveVideo
 from yolo.serve.models import ServedModel
 
 LIMITS = replace(Limits(), body_bytes=100_000, pixels=200_000, images=3, read_seconds=0.5)
@@ -177,6 +178,16 @@ def test_the_live_video_is_a_row_of_jpegs_and_tells_its_speed(detector, tmp_path
         stats = client.get("/stream/stats").json()
         assert stats["source"] == "%d.png" and stats["frames"] >= 2 and stats["error"] is None
         wait_until(lambda: client.get("/stream/stats").json()["viewers"] == 0)
+
+
+def test_the_thread_of_the_video_has_ended_when_the_service_has(detector, tmp_path, monkeypatch):
+    """Python aborts, with status 134, if a thread computes while it exits."""
+    (tmp_path / "0.png").write_bytes(file_of(np.zeros((60, 80, 3), np.uint8)))
+    begun = threading.Event()
+    monkeypatch.setattr(LiveVideo, "_show", lambda _video, _frame: (begun.set(), time.sleep(0.5)))
+    with served(make_app([ServedModel("tiny", detector, "torch", "float32")], LIMITS, stream=f"{tmp_path}/%d.png")):
+        assert begun.wait(10)
+    assert "video" not in [each.name for each in threading.enumerate()]
 
 
 def test_every_answer_has_the_headers_that_keep_browsers_safe(client):

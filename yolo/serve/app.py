@@ -79,6 +79,8 @@ def make_app(
             video.stop()
         for batcher in batchers.values():
             await asyncio.to_thread(batcher.close, LAST_SECONDS)
+        if video is not None:
+            await asyncio.to_thread(video.join, LAST_SECONDS)
         service.pool.shutdown(wait=False, cancel_futures=True)
 
     app = FastAPI(

@@ -77,8 +77,12 @@ class LiveVideo:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and all viewers' answers."""
+        """Tell the thread and all viewers' answers to end."""
         self._stop.set()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the thread, at most for some seconds. Python aborts if a thread computes while it exits."""
+        self._thread.join(seconds)
 
     def stats(self) -> dict:
         """Return what `/stream/stats` tells."""
