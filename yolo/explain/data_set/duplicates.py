@@ -62,7 +62,7 @@ def near_pairs_of(found: Fingerprints) -> np.ndarray:
 
     The frames of a film have millions of such pairs: after MOST_PAIRS only those that join two groups are kept.
     """
-    contrast = found.sketches.std(axis=1)
+    contrast = np.concatenate([part.std(axis=1) for part in np.array_split(found.sketches, len(found) // 4096 + 1)])
     usable = np.flatnonzero(found.readable & (contrast >= PLAIN_CONTRAST))
     _, first = np.unique(found.contents[usable], return_index=True)
     usable = usable[np.sort(first)]
@@ -165,12 +165,16 @@ def _expanded(order: np.ndarray, begin: np.ndarray, count: np.ndarray) -> Iterat
 
 
 def _bits_apart(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the number of different bits of uint64 numbers, `[P]`."""
-    octets = (first ^ second).view(np.uint8).reshape(-1, 8)
-    return BITS[octets].sum(axis=1, dtype=np.uint8)
+    """Return the number of different bits of uint64 numbers, `[P]`: sums of neighboring 1, 2 and 4 bits, then of bytes.
 
-
-BITS = np.array([bin(number).count("1") for number in range(256)], np.uint8)
+    NumPy has bitwise_count from 2.0 on only.
+    """
+    one, two, four, bytes_ = (np.uint64(each) for each in (1, 2, 4, 56))
+    bits = first ^ second
+    bits -= (bits >> one) & np.uint64(0x5555555555555555)
+    bits = (bits & np.uint64(0x3333333333333333)) + ((bits >> two) & np.uint64(0x3333333333333333))
+    bits = (bits + (bits >> four)) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return (bits * np.uint64(0x0101010101010101)) >> bytes_
 
 
 class Components:
