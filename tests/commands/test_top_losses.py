@@ -74,3 +74,10 @@ def test_other_names_than_classes_are_an_error_before_anything_is_written(call, 
     code, _, err = call()
     assert code == 2 and err == "error: four/tiny.data: found 3 names, expected 2 as in tiny.cfg\n"
     assert not (tmp_path / "top").exists()
+
+
+def test_the_page_opens_in_a_browser_and_its_console_is_silent(call, tmp_path, opened):
+    assert call("--by", "label")[0] == 0
+    page, console = opened(tmp_path / "top" / "index.html")
+    assert console == [] and dict(page.starts)["html"]["data-ready"] == "yes"
+    assert sum(tag == "figure" for tag, _ in page.starts) == 4

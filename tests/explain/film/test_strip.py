@@ -86,3 +86,11 @@ def test_a_damaged_record_is_no_strip_and_too_many_images_are_one_line(tmp_path)
         assert earlier_images(tmp_path) == [] and earlier_moments(tmp_path, 9) == []
     with pytest.raises(DatasetError, match="^found 13 images to watch, expected at most 12$"):
         named_images([tmp_path] * 13, [None] * 13)
+
+
+def test_the_page_opens_in_a_browser_and_its_console_is_silent(tmp_path, opened):
+    film = FilmStrip(tmp_path, "<b>x", named_images([tmp_path / "a<i>.png"], [draw([(8, 8, 24, 24, 0)])]), [])
+    film.shoot(0, detector_of(cfg_text()))
+    page, console = opened(tmp_path / "watch" / "index.html")
+    assert console == [] and dict(page.starts)["html"]["data-ready"] == "yes"
+    assert "a<i>" in page.texts and not any(tag == "i" for tag, _ in page.starts)
