@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from yolo.engines.shapes import RECORDING
 from yolo.errors import WeightsError
 from yolo.extras import import_extra
 from yolo.files import replacing
@@ -69,7 +70,7 @@ def write_onnx(
     onnx = import_extra("onnx", "export", "writing an ONNX file")
     axes = {name: {0: BATCH_AXIS} for name in (input_name, *output_names)} if dynamic_batch else None
     traced = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
+    with RECORDING, warnings.catch_warnings(), torch.no_grad():
         # the exporter is deprecated; and the sizes that Python reads while tracing are constants on purpose
         warnings.simplefilter("ignore")
         torch.onnx.export(

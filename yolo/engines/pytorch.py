@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from yolo.engines.fold import folded
 from yolo.engines.precision import DTYPES
-from yolo.engines.shapes import Engine, Shape
+from yolo.engines.shapes import RECORDING, Engine, Shape
 from yolo.model.layers.convolution import Convolutional, SharedConvolutional
 from yolo.model.network import Network
 
@@ -66,7 +66,7 @@ def prepared_network(network: Network, precision: str) -> Network:
 
 def _traced(network: Network, images: Tensor) -> Engine:
     """Return what computes `network(images)` for images of this shape without Python."""
-    with warnings.catch_warnings():
+    with RECORDING, warnings.catch_warnings():
         # torch.jit is deprecated for torch.export, whose graphs run without Python only after a compiler; and the
         # sizes that Python reads while recording are constants on purpose
         warnings.simplefilter("ignore")

@@ -11,6 +11,8 @@ Engine = Callable[[Tensor], list[Tensor]]  # images [B, C, H, W] → float32 raw
 Shape = tuple[int, ...]
 Runner = Callable[[Tensor], list[Tensor]]  # float32 [B, C, H, W], contiguous, on the CPU → raw maps
 
+RECORDING = Lock()  # held while torch records calls, for ONNX or torch.jit: its state is that of the whole process
+
 
 class MapsByShape:
     """`maps(images)` computes the raw maps by the runner of the images' shape.
