@@ -264,3 +264,21 @@ def test_recorded_calls_give_the_same_maps_to_the_last_bit_in_every_thread(netwo
             for found in pool.map(maps, [batch, batch]):
                 assert all(torch.equal(*pair) for pair in zip(found, raw, strict=True))
     assert set(maps._traced) == {tuple(batch.shape) for batch in batches}
+
+
+@pytest.mark.parametrize("engine", QUICK)
+def test_several_threads_may_be_the_first_with_different_shapes(network, engine, monkeypatch):
+    """torch records graphs, for ONNX and torch.jit, in state of the whole process."""
+    monkeypatch.setattr("yolo.engines.pytorch.TRACED_AFTER", 1)
+    maps = build_engine(network, engine)
+    batches = [torch.rand(count, 3, side, 32) for count in (1, 2) for side in (32, 64)]
+    together = threading.Barrier(len(batches))
+
+    def compute(images: torch.Tensor) -> list[torch.Tensor]:
+        together.wait(5)
+        return maps(images)
+
+    with ThreadPoolExecutor(len(batches)) as pool:
+        for images, raw in zip(batches, pool.map(compute, batches), strict=True):
+            for found, expected in zip(raw, network(images), strict=True):
+                assert (found - expected).abs().max() <= TOLERANCE * expected.abs().max()
