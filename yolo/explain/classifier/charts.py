@@ -38,7 +38,7 @@ def reliability_chart(found: Calibration) -> Drawing:
     shapes += [svg.text(frame.x(tick), HEIGHT - 20, f"{tick:g}", "tick", "middle") for tick in TENTHS]
     shapes.append(svg.text((frame.left + WIDTH - frame.right) / 2, HEIGHT - 4, "probability of the likeliest class",
                            "axis", "middle"))  # fmt: skip
-    shapes.append(svg.text(frame.left - svg.TICK_GAP, HEIGHT - 36, "images", "faint", "end"))
+    shapes.append(svg.text(0, HEIGHT - 36, "images", "faint"))
     return Drawing(WIDTH, HEIGHT, shapes, "accuracy over the probability of the likeliest class")
 
 
