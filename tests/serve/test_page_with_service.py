@@ -69,7 +69,7 @@ def test_the_sliders_show_what_the_service_answers_with_their_values(browser, cl
 def test_what_the_service_refuses_is_told_in_its_words(browser, tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
     browser.choose_files("#files", tmp_path / "notes.txt")
-    browser.until("state.current.problem")
+    browser.until("!at('problem').hidden")
     assert browser.text("#problem-title") == "Not an image"
     assert browser.text("#problem-text").startswith("notes.txt: found 8 bytes")
 
