@@ -204,7 +204,13 @@ def under_load(service: Service, network: Network, cfg: Path, args: argparse.Nam
     engine = build_engine(network, args.engine)
     requests = [post(image) for image in jpegs(args.image_width, args.image_width * 3 // 4)]
     missed = []
-    mixes = [(1, args.threads, 1), (1, args.threads, args.batch), (args.threads, 1, 4), (args.threads, 1, args.batch)]
+    mixes = [
+        (1, args.threads, 1),
+        (1, args.threads, 8),
+        (args.threads, 1, 1),
+        (args.threads, 1, 4),
+        (args.threads, 1, 8),
+    ]
     shape = (network.input.channels, args.size, args.size)
     tried = {mix: alone(engine, shape, mix, args.seconds) for mix in mixes}
     best = max(tried, key=tried.__getitem__)
@@ -404,7 +410,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cfg", type=cfg_file, nargs="*", default=[cfg_file("yolov4-tiny")])
     parser.add_argument("--size", type=one, default=416, help="width and height of the input")
     parser.add_argument("--engine", default="torch")
-    parser.add_argument("--batch", type=one, default=8)
+    parser.add_argument("--batch", type=one, default=4, help="of the service, at most")
     parser.add_argument("--clients", type=one, nargs="*", default=[1, 8, 64])
     parser.add_argument("--image-width", type=one, default=640, help="of the images, which are 4:3")
     parser.add_argument("--seconds", type=positive, default=8.0, help="of each measurement")

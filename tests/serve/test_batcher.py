@@ -155,6 +155,10 @@ def test_what_waits_is_computed_before_the_end_and_nothing_after_it(start, gate)
     assert late.future.exception().status == 503
 
 
+def test_batches_are_small_on_a_cpu_and_larger_on_a_gpu():
+    assert [max(workers_for(1, on_cpu, True, None)[0].sizes) for on_cpu in (True, False)] == [4, 16]
+
+
 @pytest.mark.parametrize(
     ("threads", "on_cpu", "any_size", "expected"),
     [

@@ -185,7 +185,7 @@ def _arguments() -> argparse.Namespace:
     add("--max-pixels", type=one, default=2**26, metavar="N", help=f"of an image; default {2**26:,}")
     add("--max-images", type=one, default=32, metavar="N", help="of a request; default 32")
     add("--queue", type=one, default=128, metavar="N", help="images that may wait; more get 503; default 128")
-    add("--batch", type=one, default=8, metavar="N", help="images that are computed together, at most; default 8")
+    add("--batch", type=one, metavar="N", help="images that are computed together, at most; default 4, on a GPU 16")
     add("--timeout", type=positive, default=30, metavar="S", help="seconds from a body to its answer; default 30")
     add("--read-timeout", type=positive, default=20, metavar="S", help="seconds for a body to arrive; default 20")
     args = parser.parse_args()

@@ -25,6 +25,8 @@ from yolo.serve.http.refusal import RefusedError
 log = logging.getLogger(__name__)
 
 NO_NMS = 2.0  # no IoU is above it, so every box stays
+# Images of a batch, at most. On a CPU larger batches are no faster, and who waits for them waits longer (docs/log.md).
+CPU_BATCH, GPU_BATCH = 4, 16
 MOST_WORKERS = 4  # of a network; each needs memory for its maps
 LATEST_SHARE = 0.2  # of the latest batch in the running average of the speed
 # What an engine raises for one batch; the service goes on.
@@ -76,7 +78,7 @@ class Worker:
     lone: bool
 
 
-def workers_for(threads: int, on_cpu: bool, any_size: bool, batch: int) -> list[Worker]:
+def workers_for(threads: int, on_cpu: bool, any_size: bool, batch: int | None) -> list[Worker]:
     """Return the workers of a network.
 
     Args:
@@ -84,8 +86,9 @@ def workers_for(threads: int, on_cpu: bool, any_size: bool, batch: int) -> list[
         on_cpu: a GPU is filled by one worker.
         any_size: whether the engine computes batches of any size; others compile each size, so that they get powers
             of 2.
-        batch: the largest size.
+        batch: the largest size; None chooses it.
     """
+    batch = batch or (CPU_BATCH if on_cpu else GPU_BATCH)
     powers = [2**power for power in range(batch.bit_length())]
     sizes = range(1, batch + 1) if any_size else powers
     count = min(threads, MOST_WORKERS) if on_cpu else 1

@@ -15,7 +15,7 @@ class Limits:
         pixels: of one image, read from its header before it is decoded.
         images: in one request.
         waiting: images of all requests that are decoded, wait or are computed; more is answered with 503.
-        batch: images that pass through the network together, at most.
+        batch: images that pass through the network together, at most; None: CPU_BATCH or GPU_BATCH of the batcher.
         read_seconds: for a body to arrive.
         answer_seconds: from the whole body to the answer; later is answered with 504.
         idle_seconds: a connection may be open without a whole request head.
@@ -29,7 +29,7 @@ class Limits:
     pixels: int = 2**26
     images: int = 32
     waiting: int = 128
-    batch: int = 8
+    batch: int | None = None
     read_seconds: float = 20.0
     answer_seconds: float = 30.0
     idle_seconds: float = 30.0
