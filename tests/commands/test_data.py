@@ -57,8 +57,7 @@ def test_the_page_of_a_drawn_data_set(photos, call):
     lines = out.splitlines()
     assert lines[0] == "train: 3 images, 4 objects" and lines[1] == "valid: 2 images, 1 objects"
     assert (
-        "!! an image of valid is nearly the same as one of train, so that the score flatters; move all of a group"
-        in out
+        "!! an image of valid is nearly the same as one of train, so the score is too high; move all of a group" in out
     )
     assert "!! a training stops at: 1 x label out of range; repair them" in out
     assert " ! 1 pair of boxes on the same object" in out
@@ -91,6 +90,18 @@ def test_a_data_set_without_a_box_has_a_page(photos, call):
     options = ("--data", photos / "set.data", "--cfg", photos / "tiny.cfg", "--report", photos / "page")
     code, out, _ = call("data", *options)
     assert code == 0 and "train: 3 images, 0 objects" in out and texts_of(photos / "page").text
+
+
+def test_only_one_list_has_boxes(photos, call):
+    for path in (photos / "labels").glob("train*"):
+        path.write_text("")
+    options = ("--data", photos / "set.data", "--cfg", photos / "tiny.cfg", "--report", photos / "page")
+    code, out, err = call("data", *options)
+    assert (code, err) == (0, "") and "train: 3 images, 0 objects" in out
+    page = (photos / "page/index.html").read_text()
+    assert "Width and height, valid" in page and "The median box is 13 x 10." in page
+    sizes = page[page.index("<h3>Sizes</h3>") :]
+    assert "solid run-b" in sizes and "solid run-a" not in sizes  # the color of valid
 
 
 def test_a_classifiers_folders(tmp_path, call):

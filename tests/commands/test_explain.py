@@ -2,10 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from tests.helpers.command_calls import one_line
-from tests.helpers.tiny_data import network_of
+from tests.helpers.tiny_data import network_of, write_image
 from tests.helpers.tiny_heads import CLASSIFIERS
 from yolo.model.weights import save_weights
 
@@ -63,6 +64,28 @@ def test_a_classifier_is_explained(call, case):
     assert (code, err) == (0, "")
     (image,) = json.loads((case / "r" / "explain.json").read_text())["images"]
     assert image["causes"][0]["class"] == 3 and len(image["classes"]) == 5
+    options_of_imagenet = (*options[:-1], "longer.names")  # has two cranes, and 22,000 names for 1,000 classes
+    (case / "longer.names").write_text("crane\nbee\ncrane\ndog\nelk\nfox\n")
+    code, _, err = call("explain", *options_of_imagenet, "four/images/p0.png", "--report", "r")
+    assert (code, err) == (0, "") and "crane (2)" in (case / "r" / "index.html").read_text()
+    long = write_image(case / "long.png", np.zeros((1, 300, 3), np.uint8))
+    one_line(call("explain", *options, long, "--report", "r"), "long.png: found an image of 300x1 pixels")
+    one_line(call("explain", *options, "four/images/p0.png", "--report", "r", "--data", "four/tiny.data"),
+             "classes.cfg: found a classifier with --data")  # fmt: skip
     code, out, _ = call("classify", *options, "four/images/p0.png")
     best = image["classes"][0]
     assert best["name"] in out.splitlines()[0] + out.splitlines()[1]
+
+
+def test_a_network_without_a_head_that_ends_in_a_map_is_no_classifier(call, case):
+    text = CLASSIFIERS["softmax"].split("[avgpool]")[0]
+    (case / "map.cfg").write_text(text)
+    save_weights(network_of(text), case / "map.weights")
+    (case / "five.names").write_text("ant\nbee\ncat\ndog\nelk\n")
+    (case / "five.data").write_text("classes=5\nvalid=four/list.txt\nnames=five.names\n")
+    network = ("--cfg", "map.cfg", "--weights", "map.weights")
+    expected = r"map.cfg: found an output of 5x\d+x\d+, expected a classifier's, of one pixel"
+    names = ("--names", "five.names", "four/images/p0.png")
+    one_line(call("explain", *network, *names, "--report", "r"), expected)
+    one_line(call("classify", *network, *names), expected)
+    one_line(call("evaluate", *network, "--data", "five.data"), expected)

@@ -53,7 +53,11 @@ def test_a_data_set_tells_where_the_labels_of_an_image_are(call, tmp_path, four)
     (place.parent / "labels" / "away.txt").write_text("1 0.5 0.5 0.25 0.25\n")
     (tmp_path / "list.txt").write_text(f"{place}/away.png\n")
     (tmp_path / "x.data").write_text("classes=2\ntrain=list.txt\nnames=four/tiny.names\n")
-    assert call(away)[0] == 0 and read(tmp_path)[1] is None  # no label file
+    code, _, err = call(away)
+    assert (code, err) == (0, "") and read(tmp_path)[1] is None  # no label file
+    code, _, err = call(four.images[0], away, "--data", "four/tiny.data")
+    assert code == 0 and err.endswith("away.png: found in no list of four/tiny.data and without a label file: "
+                                      "not compared\n")  # fmt: skip
     assert call(away, "--data", "x.data")[0] == 0
     _, found = read(tmp_path)
     assert [each["name"] for each in found["objects"]] == ["green"]
@@ -64,6 +68,28 @@ def test_a_data_set_tells_where_the_labels_of_an_image_are(call, tmp_path, four)
     assert "no labeled object" in page
     code, _, err = call(away, "--data", "gone.data")
     assert code == 2 and err.startswith("error: gone.data: No such file")
+
+
+def test_rows_that_cannot_be_used_are_named(call, tmp_path, four, caplog):
+    labels = four.folder / "labels" / "p1.txt"
+    labels.write_text(labels.read_text() + "7 .5 .5 .2 .2\n")
+    assert call(four.images[1])[0] == 0
+    assert re.search(r"p1.txt:3: found class 7, expected 0 to 1; this row is left out$", caplog.text.strip())
+    assert len(read(tmp_path)[1]["objects"]) == 2
+
+
+def test_a_loss_that_is_not_finite_is_null(call, tmp_path, four):
+    import torch
+
+    network = network_of(cfg_text(), seed=1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(1e6)
+    save_weights(network, tmp_path / "tiny.weights")
+    code, _, err = call(four.images[1])
+    assert (code, err) == (0, "")
+    page, found = read(tmp_path)
+    assert found["total"] is None and "Against the ground truth" in page
 
 
 def test_the_total_is_the_training_loss(call, tmp_path, four):

@@ -7,6 +7,8 @@ import re
 import pytest
 
 from tests.helpers.tiny_data import FOUR_IMAGES, NAMES, cfg_text, network_of
+from yolo.data.images import read_image
+from yolo.detect.detector import Detector
 from yolo.model.weights import save_weights
 
 BOXES = [list(box[:4]) for boxes in FOUR_IMAGES for box in boxes]
@@ -52,6 +54,19 @@ def test_the_page_and_both_tables_have_one_order(call, tmp_path):
         page = (tmp_path / "top" / "index.html").read_text()
         places = [page.index(f"<strong>{place}. ") for place in (1, 2, 3)]
         assert places == sorted(places) and page.count("<figure") == 3
+
+
+def test_a_gray_network_is_shown_what_it_found_in_gray(call, tmp_path, four):
+    text = cfg_text(channels=1)
+    network = network_of(text, seed=1).eval()
+    (tmp_path / "tiny.cfg").write_text(text)
+    save_weights(network, tmp_path / "tiny.weights")
+    code, _, err = call("--thresh", 0.01, "--top", 1)
+    assert code == 0, err
+    (top,) = json.loads((tmp_path / "top" / "top_losses.json").read_text())["top"]
+    unlabeled = [sign["doubt"] for sign in top["signs"] if sign["kind"] == "no label"]
+    scores = Detector(network, NAMES, 0.01, engine=network)(read_image(top["path"], 1)).scores.tolist()
+    assert unlabeled and all(min(abs(each - score) for score in scores) < 1e-5 for each in unlabeled)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def _classifier(args: argparse.Namespace) -> Classifier:
-    from yolo.detect.classifier import Classifier
+    from yolo.detect.classifier import Classifier, check_classifies
     from yolo.model.network import Network
     from yolo.model.weights import load_weights
 
@@ -85,10 +85,7 @@ def _classifier(args: argparse.Namespace) -> Classifier:
         args.names = find_names(args.cfg, args.weights, network.classes)
         print(f"names: {args.names}", file=sys.stderr)
     names = read_names(args.names)
-    shape = network.shapes[-1]
-    if shape[1:] != (1, 1):
-        found = f"an output of {shape[0]}x{shape[1]}x{shape[2]}"
-        raise CfgError(f"{args.cfg}: found {found}, expected a classifier's, of one pixel")
+    check_classifies(network, args.cfg)
     if len(names) < network.classes:
         expected = f"{network.classes} as in {args.cfg}"
         raise DatasetError(f"{args.names}: found {counted(len(names), 'name')}, expected {expected}")

@@ -81,6 +81,7 @@ def main() -> None:
 
 def _score_classifier(args: argparse.Namespace, network: Network, processes: Processes) -> None:
     """Print the accuracy of a classifier, and write the files that the options ask for."""
+    from yolo.detect.classifier import check_classifies
     from yolo.evaluate.accuracy import accuracy_table
     from yolo.evaluate.analysis.build_report import about_run
     from yolo.evaluate.analysis.json_records import json_text
@@ -88,6 +89,7 @@ def _score_classifier(args: argparse.Namespace, network: Network, processes: Pro
     from yolo.explain.classifier.page import write_classifier_page
     from yolo.explain.classifier.report import classifier_report
 
+    check_classifies(network, args.cfg)
     data = read_data(args.data)
     _check_classifier_options(args, data, network.classes)
     classifier, images = _classifier_and_images(args, data, network, processes)

@@ -108,6 +108,8 @@ def _explain_detected(
         part = image_part(explanation, names, rules, number, label)
         values = explanation_numbers(explanation, names, rules)
         labels = image_labels(path, network.classes, data)
+        if labels is None and data is not None:
+            print(f"{path}: found in no list of {args.data} and without a label file: not compared", file=sys.stderr)
         if labels is not None:
             compared = compare_with_labels(detector, loss, pixels, labels, args.seen)
             part, values = _with_truth(part, values, compared, loss, detector)
@@ -142,12 +144,17 @@ def _explain_classified(
     from yolo.explain.image.classified import classified_numbers, explain_classified
     from yolo.explain.image.classified_page import classified_part
 
+    if args.data:
+        raise CfgError(f"{args.cfg}: found a classifier with --data, expected a detection head")
     classifier = Classifier(network, names, letterbox=args.letterbox or network.dialect == "pjreddie")
     label = _label(args.class_name, names)
     for number, path in enumerate(progress(images, "explaining")):
         pixels = read_image(path, network.input.channels)
         options = {"causes": args.detections, "layers": args.layers or (), "label": label}
-        explanation = explain_classified(classifier, str(path), pixels, **options)
+        try:
+            explanation = explain_classified(classifier, str(path), pixels, **options)
+        except DatasetError as error:
+            raise DatasetError(f"{path}: {error}") from error
         yield classified_part(explanation, names, number), classified_numbers(explanation, names)
 
 
@@ -163,10 +170,13 @@ def _images(arguments: list[str], most: int) -> tuple[list[Path], int]:
 
 def _network(args: argparse.Namespace) -> Network:
     """Return the network with its weights, in evaluation mode."""
+    from yolo.detect.classifier import check_classifies
     from yolo.model.network import Network
     from yolo.model.weights import load_weights
 
     network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
+    if not network.heads:
+        check_classifies(network, args.cfg)
     if wrong := [layer for layer in args.layers or () if layer >= len(network.layers)]:
         raise CfgError(f"{args.cfg}: found --layers {wrong[0]}, expected layers 0 to {len(network.layers) - 1}")
     args.seen = load_weights(network, args.weights).seen
@@ -177,11 +187,16 @@ def _names(args: argparse.Namespace, network: Network) -> tuple[str, ...]:
     if args.names is None:
         args.names = find_names(args.cfg, args.weights, network.classes)
         print(f"names: {args.names}", file=sys.stderr)
+    if not network.heads:
+        from yolo.data.class_folders import read_class_names
+        from yolo.explain.classifier.report import unique_names
+
+        return tuple(unique_names(read_class_names(args.names, network.classes)))
     names = read_classes(args.names)
     if len(names) != network.classes:
         expected = f"{network.classes} as in {args.cfg}"
         raise DatasetError(f"{args.names}: found {counted(len(names), 'name')}, expected {expected}")
-    return tuple(names)
+    return names
 
 
 def _label(name: str | None, names: tuple[str, ...]) -> int | None:

@@ -89,7 +89,7 @@ HANDLING = {
     TINY_BOX: Handling(False, "cannot learn it"),
     UNSEEN_IN_TRAIN: Handling(False, "cannot learn it"),
     UNSEEN_IN_VALID: Handling(False, "leaves it out of the mean"),
-    IN_BOTH_LISTS: Handling(False, "uses it for both; the score flatters"),
+    IN_BOTH_LISTS: Handling(False, "uses it for both; the score is too high"),
 }
 
 

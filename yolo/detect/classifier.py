@@ -3,13 +3,14 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from yolo.defaults import TOP_CLASSES
-from yolo.errors import DatasetError, counted
+from yolo.errors import CfgError, DatasetError, counted
 from yolo.letterbox import Placement, letterboxed, place, resized_pixels
 from yolo.model.network import Network
 
@@ -104,6 +105,14 @@ def class_probabilities(network: Network, raw: list[Tensor]) -> Tensor:
     if network.tree is not None and network.dialect == "pjreddie":
         probabilities = probabilities * network.tree.leaf.to(probabilities.device)
     return probabilities
+
+
+def check_classifies(network: Network, cfg: Path) -> None:
+    """Raise CfgError unless a network without a head ends in one number for each class. cfg: its file."""
+    channels, height, width = network.shapes[-1]
+    if (height, width) != (1, 1):
+        found = f"an output of {channels}x{height}x{width}"
+        raise CfgError(f"{cfg}: found {found}, expected a classifier's, of one pixel")
 
 
 def center_placement(image: tuple[int, int], network: tuple[int, int]) -> Placement:

@@ -42,7 +42,7 @@ class Layer:
 
 
 @dataclass
-class Told:
+class Explained:
     """What the reader knows so far: keys of a kind, with their value if it has a meaning of its own, and sections."""
 
     keys: set[tuple[str, ...]] = field(default_factory=set)
@@ -58,8 +58,8 @@ def explain_cfg(path: str | Path, width: int, dialect: str = "alexeyab") -> list
     sections = read_cfg(path)
     network, _ = build(sections, dialect=dialect)
     layers = _layers(network, sections)
-    told = Told()
-    lines = [*_opening(path, layers, width), "", *_net(sections[0], network, told, width)]
+    explained = Explained()
+    lines = [*_opening(path, layers, width), "", *_net(sections[0], network, explained, width)]
     at = 0
     while at < len(layers):
         block, times = _repetition(layers, at)
@@ -67,8 +67,8 @@ def explain_cfg(path: str | Path, width: int, dialect: str = "alexeyab") -> list
             lines += ["", *_wrapped(_folded(layers, at, block, times), width)]
             at += block * times
             continue
-        lines += ["", *_layer(layers[at], network, told, width)]
-        told.layers.append(layers[at])
+        lines += ["", *_layer(layers[at], network, explained, width)]
+        explained.layers.append(layers[at])
         at += 1
     return [*lines, "", *_wrapped(_without_effect(sections), width)]
 
@@ -115,18 +115,18 @@ def _opening(path: str | Path, layers: Sequence[Layer], width: int) -> list[str]
     return _wrapped(text, width)
 
 
-def _net(net: Section, network: Network, told: Told, width: int) -> list[str]:
+def _net(net: Section, network: Network, explained: Explained, width: int) -> list[str]:
     size = f"{network.input.width} x {network.input.height} x {network.input.channels}"
     return [
         *_wrapped(f"[net], {_place(net)}: input {size}", width),
         *_wrapped(f"{SECTIONS['net']} {what_training_does(network.training_settings)}", width, INDENT),
-        *_keys(net, "net", net.entries, told, width),
+        *_keys(net, "net", net.entries, explained, width),
         *_not_given(net, "net", width),
     ]
 
 
-def _layer(layer: Layer, network: Network, told: Told, width: int) -> list[str]:
-    first = next((each for each in told.layers if each.kind == layer.kind), None)
+def _layer(layer: Layer, network: Network, explained: Explained, width: int) -> list[str]:
+    first = next((each for each in explained.layers if each.kind == layer.kind), None)
     title = f"layer {layer.index} [{layer.section.kind}], {_place(layer.section)}: {_size(layer.input)}"
     title += f" -> {_size(layer.output)}"
     if layer.operations / BILLION >= MIN_SHOWN:
@@ -136,15 +136,15 @@ def _layer(layer: Layer, network: Network, told: Told, width: int) -> list[str]:
         return [
             *_wrapped(title, width),
             *_wrapped(f"{SECTIONS[layer.kind]} {computes}", width, INDENT),
-            *_keys(layer.section, layer.kind, layer.section.entries, told, width),
+            *_keys(layer.section, layer.kind, layer.section.entries, explained, width),
             *_not_given(layer.section, layer.kind, width),
         ]
-    difference, changed = _difference(layer, told.layers)
-    new = [entry for entry in changed if _told_as(layer.kind, entry) not in told.keys]
+    difference, changed = _difference(layer, explained.layers)
+    new = [entry for entry in changed if _explained_as(layer.kind, entry) not in explained.keys]
     return [
         *_wrapped(title, width),
         *_wrapped(" ".join(filter(None, (computes, difference))), width, INDENT),
-        *_keys(layer.section, layer.kind, new, told, width),
+        *_keys(layer.section, layer.kind, new, explained, width),
     ]
 
 
@@ -199,13 +199,13 @@ def _folded(layers: Sequence[Layer], at: int, block: int, times: int) -> str:
     return f"layers {at} to {end - 1}, {lines}: {what}, {again}; {stored:,} stored numbers{costs} in these."
 
 
-def _keys(section: Section, kind: str, entries: Sequence[Entry], told: Told, width: int) -> Iterator[str]:
-    """Yield the lines of some keys of a section, in two columns, and note that they are told."""
+def _keys(section: Section, kind: str, entries: Sequence[Entry], explained: Explained, width: int) -> Iterator[str]:
+    """Yield the lines of some keys of a section, in two columns, and note that they are explained."""
     column = max((len(f"{entry.key}={entry.value}") for entry in entries), default=0)
     column = min(column, WIDEST_KEY)
     for entry in entries:
         given = f"{entry.key}={entry.value}"
-        told.keys.add(_told_as(kind, entry))
+        explained.keys.add(_explained_as(kind, entry))
         blank = " " * (len(INDENT) + column + 2)
         words = _wrapped(key_meaning(section, entry), width, blank)
         if len(given) > column:
@@ -216,7 +216,7 @@ def _keys(section: Section, kind: str, entries: Sequence[Entry], told: Told, wid
         yield from words[1:]
 
 
-def _told_as(kind: str, entry: Entry) -> tuple[str, ...]:
+def _explained_as(kind: str, entry: Entry) -> tuple[str, ...]:
     return (kind, entry.key, entry.value) if entry.key == "activation" else (kind, entry.key)
 
 

@@ -14,7 +14,7 @@ from yolo.data.check import check_list
 from yolo.data.images import ignore_remark, read_image
 from yolo.data.labeled_images import LabeledImage
 from yolo.detect.detector import Detector
-from yolo.explain.loss.found import BELOW, DETECTED, INEXACT, OTHER_CLASS, Finding
+from yolo.explain.loss.object_fates import BELOW, DETECTED, INEXACT, OTHER_CLASS, ObjectFate
 from yolo.explain.loss.placed import placed_targets, to_network
 from yolo.explain.loss.ranking import ImageLosses, image_losses, in_deviations, is_explained
 from yolo.explain.loss.ranking_page import RankingAbout, loss_table, parts_bar, ranking_page
@@ -77,11 +77,11 @@ def test_what_speaks_against_labels():
     targets = targets_of(ROWS)
     detections = Detections(BOXES, torch.tensor([0.9, 0.8, 0.4]), torch.tensor([0, 0, 1]))
     assert is_explained(detections, targets).tolist() == [True, False, False]
-    found = [Finding(DETECTED, 0.9, 0.9, 1.0), Finding(OTHER_CLASS, 0.8, 0.8, 1.0, 0)]
+    found = [ObjectFate(DETECTED, 0.9, 0.9, 1.0), ObjectFate(OTHER_CLASS, 0.8, 0.8, 1.0, 0)]
     signs = suspicions(found, detections, targets, NAMES)
     assert [(sign.kind, sign.target, sign.detection) for sign in signs] == [(WRONG_CLASS, 1, 1), (NO_LABEL, None, 2)]
     assert signs[0].text == "labeled green, detected as red 0.80" and signs[1].doubt == pytest.approx(0.4)
-    found = [Finding(BELOW, 0.1, 0.2, 0.7), Finding(INEXACT, 0.8, 0.8, 0.4)]
+    found = [ObjectFate(BELOW, 0.1, 0.2, 0.7), ObjectFate(INEXACT, 0.8, 0.8, 0.4)]
     signs = suspicions(found, detections[[2]], targets, NAMES)
     assert [sign.kind for sign in signs] == [WRONG_PLACE, NO_LABEL, WRONG_PLACE]
     assert signs[0].text == "red: not detected; the best box here has a score of 0.10"

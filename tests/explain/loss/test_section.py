@@ -22,7 +22,7 @@ LABELS = LabeledBoxes(np.array([0, 1]), np.array([[0.3, 0.3, 0.3, 0.4], [0.31, 0
 TOGETHER = "red 1 and green 2 share a cell: head "
 WINNERS = {
     ("yolo", "alexeyab"): "Their box errors add up; both classes are",
-    ("yolo", "pjreddie"): "The box of the last one in the label file is learnt; both classes are",
+    ("yolo", "pjreddie"): "The box of the last one in the label file is learned; both classes are",
     ("region", "alexeyab"): "The last one in the label file wins",
     ("detection", "alexeyab"): "green 2 is not trained: another object has this cell",
 }

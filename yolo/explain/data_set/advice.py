@@ -15,7 +15,7 @@ SHOWN = 5  # names in a sentence
 
 
 class Advice(NamedTuple):
-    """level: bad (wrong data, scores that flatter), warn or good. text: what was found. action: what to do, or ""."""
+    """level: bad (wrong data, too high scores), warn or good. text: what was found. action: what to do, or ""."""
 
     level: str
     text: str
@@ -102,7 +102,7 @@ def _duplicates(survey: DataSurvey) -> list[Advice]:
     found = []
     if across:
         what = "an image of valid is" if len(across) == 1 else f"{len(across):,} groups of images are"
-        text = f"{what} nearly the same as one of train, so that the score flatters"
+        text = f"{what} nearly the same as one of train, so the score is too high"
         found.append(Advice("bad", text, "move all of a group to one list"))
     if inside:
         images = sum(len(group.members) for group in survey.groups if not survey.across(group))

@@ -12,7 +12,7 @@ from yolo.pages import svg
 from yolo.pages.svg import ChartFrame, Drawing, SvgElement
 
 WIDTH, HEIGHT = 420.0, 290.0  # letters of 11 pixels stay readable on a phone, 340 pixels wide
-SERIES = ("run-a", "run-b")  # train, valid
+SERIES = {"train": "run-a", "valid": "run-b"}  # looks of the lists
 HEAD_LOOKS = ("head-a", "head-b", "head-c", "head-d")
 LEVELS = 6  # of a density: the square root of the part of the fullest cell
 MOST_CLASSES = 24  # bars; the table has all
@@ -34,7 +34,7 @@ def class_chart(names: Sequence[str], lists: Sequence[ListCounts]) -> Drawing:
             length = part[label] / most * (WIDTH - left - right)
             y, count = top + number * bar, each.class_objects[label]
             tip = f"{names[label]}: {count:,} objects of {each.name}, {part[label]:.1%}"
-            shapes.append(svg.bar(left, y, max(length, 1.0), bar - 1, f"solid {SERIES[number]}", tip))
+            shapes.append(svg.bar(left, y, max(length, 1.0), bar - 1, f"solid {SERIES[each.name]}", tip))
             shapes.append(svg.text(left + length + 5, y + bar / 2 + 3.5, f"{part[label]:.1%}", "tick"))
     return Drawing(WIDTH, height, shapes, "parts of the objects by class")
 
@@ -164,7 +164,9 @@ def _bars(
             top = frame.y(float(part[place]))
             tip = f"{each.name}, {x_title} {label}: {part[place]:.1%}"
             shapes.append(
-                svg.bar(frame.x(place) + number * width + 0.7, top, width, base - top, f"solid {SERIES[number]}", tip)
+                svg.bar(
+                    frame.x(place) + number * width + 0.7, top, width, base - top, f"solid {SERIES[each.name]}", tip
+                )
             )
     return Drawing(WIDTH, HEIGHT, shapes, f"{y_title} over {x_title}")
 

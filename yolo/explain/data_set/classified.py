@@ -91,7 +91,8 @@ def survey_classified(data: DataFile, channels: int = 3) -> ClassifiedSurvey:
     found = {name: read_classified(path, names, channels) for name, path in paths.items()}
     images = tuple(each.images for each in found.values())
     if not any(images):
-        raise DatasetError(f"{data.path}: found no usable image")
+        first = next((problem.message for each in found.values() for problem in each.problems), "none")
+        raise DatasetError(f"{data.path}: found no usable image; problems: {first}")
     files = [str(image.path) for each in images for image in each]
     groups = tuple(duplicate_groups(fingerprints_of(files), files))
     labels = [image.label for each in images for image in each]
@@ -118,7 +119,7 @@ def classified_advice(survey: ClassifiedSurvey) -> list[Advice]:
         found.append(
             Advice(
                 "bad",
-                f"{across:,} groups of nearly equal images are in train and in valid, so that the score flatters",
+                f"{across:,} groups of nearly equal images are in train and in valid, so the score is too high",
                 "move each to one list",
             )
         )

@@ -50,7 +50,7 @@ def data_page(survey: DataSurvey, seed: int = 0, each: int | None = None) -> str
         side_chart=charts.side_chart(shapes, lists) if shapes else None,
         ratio_chart=charts.ratio_chart(shapes, lists) if shapes else None,
         size_charts=[
-            (each_list.name, charts.size_chart_with_anchors(shape, heads, each_list.name, powers))
+            (each_list.name, shape, charts.size_chart_with_anchors(shape, heads, each_list.name, powers))
             for each_list, shape in with_boxes
         ],
         place_charts=[(each_list.name, charts.place_chart(shape, each_list.name)) for each_list, shape in with_boxes],

@@ -122,8 +122,8 @@ def write_explained(
 
 
 def explained_text(about: AboutNetwork, numbers: Sequence[dict[str, Any]]) -> str:
-    """Return explain.json."""
-    content = {"cfg": about.cfg, "weights": about.weights, "command": about.command, "images": list(numbers)}
+    """Return explain.json; numbers that are not finite, as of weights that diverged, are null."""
+    content = {"cfg": about.cfg, "weights": about.weights, "command": about.command, "images": _finite_numbers(numbers)}
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
@@ -202,6 +202,15 @@ def _quantity_numbers(quantity: Quantity) -> list[dict[str, Any]]:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+def _finite_numbers(content: Any) -> Any:
+    """Return JSON's content with null for numbers that are not finite."""
+    if isinstance(content, dict):
+        return {key: _finite_numbers(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite_numbers(value) for value in content]
+    return _finite(content) if isinstance(content, float) else content
 
 
 def _summary(explanation: Explanation, names: Sequence[str], rules: Rules, label: int | None) -> str:

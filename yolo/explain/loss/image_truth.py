@@ -1,5 +1,6 @@
 """The ground truth of one image: where its labels are, and everything that compares the network with them."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 
 from yolo.cfg import DataFile
 from yolo.detect.detector import Detector
-from yolo.explain.loss.found import Finding, findings
+from yolo.explain.loss.object_fates import ObjectFate, object_fates
 from yolo.explain.loss.placed import placed_targets
 from yolo.explain.loss.ranking import detections_in_input
 from yolo.explain.loss.taken_apart import ImageLoss, take_apart
@@ -17,18 +18,20 @@ from yolo.letterbox import Placement
 from yolo.records import LabeledBoxes, Predictions
 from yolo.train.losses.detection import DetectionLoss
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class ComparedImage:
     """An image compared with its labels: its loss, and what became of each object."""
 
     loss: ImageLoss
-    found: tuple[Finding, ...]
+    found: tuple[ObjectFate, ...]
     placement: Placement
 
 
 def image_labels(image: Path, classes: int, data: DataFile | None = None) -> LabeledBoxes | None:
-    """Return the labels of an image, from its label file; None if there is none.
+    """Return the labels of an image, from its label file; None if there is none. Log the rows that cannot be used.
 
     With a data set, an image that is in one of its lists has the labels of its place there, and without a label file no
     object, as in training.
@@ -41,7 +44,10 @@ def image_labels(image: Path, classes: int, data: DataFile | None = None) -> Lab
     file = next(label_files(place or image), None) or next(label_files(image), None)
     if file is None:
         return None if place is None else labeled_boxes([])
-    return labeled_boxes(read_rows(file, classes)[0])
+    rows, faults = read_rows(file, classes)
+    for fault in faults:
+        log.warning("%s; this row is left out", fault)
+    return labeled_boxes(rows)
 
 
 @torch.no_grad()
@@ -64,7 +70,7 @@ def compare_with_labels(
     apart = take_apart(loss, raw, targets, seen)
     predictions = Predictions(*(part[0].cpu() for part in network.decode(raw)))
     (detections,) = detections_in_input(detector, raw)
-    found = findings(predictions, detections, targets, detector.score_thresh)
+    found = object_fates(predictions, detections, targets, detector.score_thresh)
     return ComparedImage(apart, tuple(found), placement)
 
 

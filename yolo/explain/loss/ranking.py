@@ -22,7 +22,7 @@ from yolo.data.workers import prepared
 from yolo.detect.detector import Detector
 from yolo.detect.postprocess import postprocess
 from yolo.errors import DivergedError
-from yolo.explain.loss.found import MATCHING_IOU
+from yolo.explain.loss.object_fates import MATCHING_IOU
 from yolo.explain.loss.parts import batch_parts, detached_terms
 from yolo.explain.loss.placed import placed_targets
 from yolo.records import Detections, Targets

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from yolo.data.images import ignore_remark, read_image
 from yolo.data.labeled_images import LabeledImage
 from yolo.detect.detector import Detector
-from yolo.explain.loss.found import findings
+from yolo.explain.loss.object_fates import object_fates
 from yolo.explain.loss.placed import placed_targets
 from yolo.explain.loss.ranking import COLUMNS, ImageLosses, detections_in_input
 from yolo.explain.loss.suspicion import Suspicion, suspicions
@@ -175,16 +176,15 @@ def _card(place: int, image: LabeledImage, losses: ImageLosses, index: int, dete
     if pixels is None:
         top = TopImage(place, str(image.path), numbers, doubt, objects, ())
         return TopCard(top, drawn_boxes(None, image.size, [], PICTURE_SIDE, image.path.name), bar, readable=False)
-    if detector.network.input.channels == 1:
-        inputs, placement = detector.prepare(np.ascontiguousarray(pixels[:, :, :1]))
-    else:
-        inputs, placement = detector.prepare(pixels)
+    channels = detector.network.input.channels
+    seen = pixels if channels == pixels.shape[2] else read_image(image.path, channels, ignore_remark)
+    inputs, placement = detector.prepare(seen)
     device = next(detector.network.parameters()).device
     raw = detector.network(inputs[None].to(device))
     targets = placed_targets([image.ground_truth], [placement])
     (detections,) = detections_in_input(detector, raw)
     predictions = Predictions(*(part[0].cpu() for part in detector.network.decode(raw)))
-    found = findings(predictions, detections, targets, detector.score_thresh)
+    found = object_fates(predictions, detections, targets, detector.score_thresh)
     signs = [
         replace(sign, box=tuple(to_image(torch.tensor([sign.box]), placement)[0].tolist()))
         for sign in suspicions(found, detections, targets, detector.names)

@@ -9,7 +9,7 @@ import torch
 
 from yolo.explain.image.drawings import InputFrame, input_frame
 from yolo.explain.loss.candidates import BEST, EXTRA, NO_HEAD, NOT, PREDICTED, Candidate
-from yolo.explain.loss.found import (
+from yolo.explain.loss.object_fates import (
     BELOW,
     DETECTED,
     INEXACT,
@@ -17,7 +17,7 @@ from yolo.explain.loss.found import (
     OTHER_CLASS,
     SUPPRESSED,
     TAKEN,
-    Finding,
+    ObjectFate,
 )
 from yolo.explain.loss.taken_apart import (
     BACKGROUND,
@@ -104,7 +104,7 @@ class TruthView:
 
 def truth_section(
     apart: ImageLoss,
-    found: Sequence[Finding],
+    found: Sequence[ObjectFate],
     names: Sequence[str],
     placement: Placement,
     photo: str,
@@ -153,7 +153,7 @@ def loss_sums(heads: Sequence[HeadShare]) -> dict[str, float]:
     }
 
 
-def truth_numbers(apart: ImageLoss, found: Sequence[Finding], names: Sequence[str]) -> dict[str, Any]:
+def truth_numbers(apart: ImageLoss, found: Sequence[ObjectFate], names: Sequence[str]) -> dict[str, Any]:
     """Return the numbers of the section for JSON."""
     return {
         "total": apart.total,
@@ -207,9 +207,9 @@ def collisions(apart: ImageLoss, names: Sequence[str], dialect: Dialect) -> list
 def _who_wins(apart: ImageLoss, cell: ResponsibleCell, dialect: Dialect) -> str:
     kind = apart.heads[cell.head].kind
     if kind == "region":
-        return "The last one in the label file wins: its box, its objectness and its class are learnt."
+        return "The last one in the label file wins: its box, its objectness and its class are learned."
     box = "Their box errors add up" if dialect.boxes_accumulate or kind == "Gaussian_yolo" else (
-        "The box of the last one in the label file is learnt"
+        "The box of the last one in the label file is learned"
     )  # fmt: skip
     return f"{box}; both classes are, as the first one sets all classes and a later one adds its own."
 
@@ -252,8 +252,8 @@ def _cells_drawing(frame: InputFrame, head: HeadShare, apart: ImageLoss, names: 
         x, y, w, h = each.box
         corners = x - w / 2, y - h / 2, x + w / 2, y + h / 2
         shapes.append(frame.rectangle(corners, "true-box"))
-        centre = frame.pixels((x, y, x, y))
-        shapes.append(SvgElement("circle", {"cx": centre[0], "cy": centre[1], "r": 3.5, "class": "true-center"}))
+        center = frame.pixels((x, y, x, y))
+        shapes.append(SvgElement("circle", {"cx": center[0], "cy": center[1], "r": 3.5, "class": "true-center"}))
     return Drawing(frame.width, frame.height, shapes, f"the cells of head {head.layer}", "scene truth-cells")
 
 
@@ -272,7 +272,7 @@ def _cell_tip(
     return f"row {row}, column {column}: " + "; ".join(lines)
 
 
-def _object_view(apart: ImageLoss, each: ObjectLoss, finding: Finding, names: Sequence[str]) -> ObjectView:
+def _object_view(apart: ImageLoss, each: ObjectLoss, finding: ObjectFate, names: Sequence[str]) -> ObjectView:
     candidates = each.candidates[:MOST_CANDIDATES]
     candidates += tuple(one for one in each.candidates[MOST_CANDIDATES:] if one.why != NOT)
     return ObjectView(
@@ -310,7 +310,7 @@ def _candidate(apart: ImageLoss, one: Candidate) -> tuple[str, str, str, str]:
     return head, f"{one.anchor}{size}", f"{one.iou:.2f}", why
 
 
-def _found(finding: Finding, names: Sequence[str]) -> str:
+def _found(finding: ObjectFate, names: Sequence[str]) -> str:
     """Say what became of an object."""
     score, iou = f"{finding.score:.2f}", f"{finding.iou:.2f}"
     return {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from yolo.boxes import cxcywh_to_xyxy, paired_iou
-from yolo.explain.loss.found import (
+from yolo.explain.loss.object_fates import (
     BELOW,
     DETECTED,
     INEXACT,
@@ -15,7 +15,7 @@ from yolo.explain.loss.found import (
     OTHER_CLASS,
     SUPPRESSED,
     TAKEN,
-    Finding,
+    ObjectFate,
 )
 from yolo.records import Detections, Targets
 
@@ -40,7 +40,7 @@ class Suspicion:
 
 
 def suspicions(
-    found: Sequence[Finding], detections: Detections, targets: Targets, names: Sequence[str]
+    found: Sequence[ObjectFate], detections: Detections, targets: Targets, names: Sequence[str]
 ) -> list[Suspicion]:
     """Return what speaks against the labels of one image, the largest doubt first.
 
@@ -72,7 +72,7 @@ def suspicions(
     return sorted(signs, key=lambda sign: -sign.doubt)
 
 
-def _why(finding: Finding) -> str:
+def _why(finding: ObjectFate) -> str:
     if finding.kind == INEXACT:
         return f"the detection {finding.score:.2f} has an IoU of only {finding.iou:.2f}"
     if finding.kind == NO_BOX:

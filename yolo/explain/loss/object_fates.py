@@ -19,7 +19,7 @@ NO_BOX = "no box"
 
 
 @dataclass(frozen=True)
-class Finding:
+class ObjectFate:
     """What became of an object. kind: one of the constants above.
 
     score: of the box that came nearest to detecting it, objectness x class probability; objectness: of this box. iou:
@@ -33,7 +33,9 @@ class Finding:
     label: int | None = None
 
 
-def findings(predictions: Predictions, detections: Detections, targets: Targets, score_thresh: float) -> list[Finding]:
+def object_fates(
+    predictions: Predictions, detections: Detections, targets: Targets, score_thresh: float
+) -> list[ObjectFate]:
     """Return what became of each target of one image.
 
     Detections find objects as VOC counts them: from the highest score down, each takes the object of its class with
@@ -54,7 +56,7 @@ def findings(predictions: Predictions, detections: Detections, targets: Targets,
         if target in taken_by:
             place = taken_by[target]
             score, iou = float(detections.scores[place]), float(kept[place, target])
-            found.append(Finding(DETECTED, score, _objectness(predictions, detections.boxes[place]), iou))
+            found.append(ObjectFate(DETECTED, score, _objectness(predictions, detections.boxes[place]), iou))
         else:
             found.append(_missed(predictions, ious[:, target], detections, kept[:, target], label, score_thresh))
     return found
@@ -76,7 +78,7 @@ def _matches(detections: Detections, objects: Tensor, labels: Tensor) -> dict[in
 
 def _missed(
     predictions: Predictions, ious: Tensor, detections: Detections, kept: Tensor, label: int, score_thresh: float
-) -> Finding:
+) -> ObjectFate:
     """Explain why an object was not detected. ious: of all predictions `[P]`; kept: of the detections `[N]`."""
     scores = predictions.objectness * (
         predictions.class_probs[:, label] if label < predictions.class_probs.shape[1] else 0.0
@@ -86,18 +88,18 @@ def _missed(
     near = float(scores[best]), float(predictions.objectness[best]), float(ious[best])
     fitting = kept >= MATCHING_IOU
     if (fitting & same).any():
-        return Finding(TAKEN, *near)
+        return ObjectFate(TAKEN, *near)
     if fitting.any():
         place = int(torch.where(fitting, detections.scores, -1.0).argmax())
         score, iou = float(detections.scores[place]), float(kept[place])
-        return Finding(OTHER_CLASS, score, near[1], iou, int(detections.labels[place]))
+        return ObjectFate(OTHER_CLASS, score, near[1], iou, int(detections.labels[place]))
     touching = same & (kept > MATCHING_IOU / 2)
     if touching.any():
         place = int(torch.where(touching, kept, -1.0).argmax())
-        return Finding(INEXACT, float(detections.scores[place]), near[1], float(kept[place]))
+        return ObjectFate(INEXACT, float(detections.scores[place]), near[1], float(kept[place]))
     if not fits.any():
-        return Finding(NO_BOX, *near)
-    return Finding(SUPPRESSED if near[0] > score_thresh else BELOW, *near)
+        return ObjectFate(NO_BOX, *near)
+    return ObjectFate(SUPPRESSED if near[0] > score_thresh else BELOW, *near)
 
 
 def _objectness(predictions: Predictions, box: Tensor) -> float:

@@ -1,11 +1,20 @@
-"""yolo.explain.loss.found: what becomes of an object, one scene for each answer."""
+"""yolo.explain.loss.object_fates: what becomes of an object, one scene for each answer."""
 
 import pytest
 import torch
 
 from tests.helpers.golden import targets_of
 from yolo.detect.postprocess import postprocess
-from yolo.explain.loss.found import BELOW, DETECTED, INEXACT, NO_BOX, OTHER_CLASS, SUPPRESSED, TAKEN, findings
+from yolo.explain.loss.object_fates import (
+    BELOW,
+    DETECTED,
+    INEXACT,
+    NO_BOX,
+    OTHER_CLASS,
+    SUPPRESSED,
+    TAKEN,
+    object_fates,
+)
 from yolo.records import Predictions
 
 OBJECT = (0.5, 0.5, 0.4, 0.4)
@@ -40,4 +49,4 @@ def answers(boxes, rows):
     corners, objectness, class_probs = zip(*boxes, strict=True)
     predictions = Predictions(*(torch.tensor(part) for part in (corners, objectness, class_probs)))
     detections = postprocess(*predictions, score_thresh=0.25, nms_thresh=0.45)
-    return findings(predictions, detections, targets_of(rows), 0.25)
+    return object_fates(predictions, detections, targets_of(rows), 0.25)
