@@ -50,17 +50,6 @@ QUIET = -6.0  # raw objectness; its sigmoid is .0025
 IMAGES = 16
 GROWTH = 1.15  # of the memory between the middle and the end
 LONGEST_START = 300  # seconds
-BROKEN = (
-    "truncated image",
-    "truncated form",
-    "huge",
-    "huge chunked",
-    "bomb",
-    "wrong type",
-    "slow",
-    "gone",
-    "gone late",
-)
 EXPECTED = {
     "truncated image": {422}, "truncated form": {400}, "huge": {413, None}, "huge chunked": {413, None}, "bomb": {413},
     "wrong type": {415}, "slow": {408, None}, "gone": {None}, "gone late": {None},

@@ -156,3 +156,10 @@ def test_what_is_no_model_is_an_error_of_one_line(tmp_path, content):
     assert "\n" not in str(error.value)
     with pytest.raises(FileNotFoundError):
         open_onnx(tmp_path / "b.onnx")
+
+
+def test_what_onnx_runtime_cannot_compute_is_an_error_that_engines_expect(tmp_path):
+    module = Raw(network_of(LAYERS).eval())
+    write_onnx(module, torch.rand(1, 3, 26, 22), tmp_path / "a.onnx", output_names=["map"])
+    with pytest.raises(RuntimeError, match="invalid dimensions"):
+        run_onnx(open_onnx(tmp_path / "a.onnx", threads=1), torch.rand(2, 3, 26, 22))

@@ -5,6 +5,7 @@ import struct
 import threading
 import time
 from dataclasses import replace
+from itertools import islice
 
 import cv2
 import httpx
@@ -106,6 +107,13 @@ def test_the_drawn_image_is_the_detectors_drawing(client, detector, image, accep
     assert np.abs(drawn.astype(int) - expected).mean() < (0.5 if "png" in accept else 20)
 
 
+def test_an_image_that_no_jpeg_can_hold_is_drawn_as_png_only(client):
+    content = file_of(np.zeros((2, 65_501, 3), np.uint8))
+    answer = client.post("/detect", content=content, headers={"Accept": "image/jpeg"})
+    assert answer.status_code == 413 and "65501 x 2" in answer.json()["error"]
+    assert client.post("/detect", content=content, headers={"Accept": "image/png"}).status_code == 200
+
+
 def test_a_camera_that_was_held_upright_is_turned_as_everywhere(client, image):
     exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
     content = file_of(image, ".jpg")
@@ -180,6 +188,23 @@ def test_the_live_video_is_a_row_of_jpegs_and_tells_its_speed(detector, tmp_path
         wait_until(lambda: client.get("/stream/stats").json()["viewers"] == 0)
 
 
+def test_a_viewer_sees_no_frame_from_before_it_came(detector, tmp_path):
+    (tmp_path / "0.png").write_bytes(file_of(np.zeros((60, 80, 3), np.uint8)))
+    strict = Detector(detector.network, NAMES, score_thresh=0.999)  # without boxes
+    app = make_app([ServedModel("tiny", strict, "torch", "float32")], LIMITS, stream=f"{tmp_path}/%d.png")
+    with served(app) as client:
+        for level in (0, 255):
+            wait_until(lambda: client.get("/stream/stats").json()["viewers"] == 0)
+            (tmp_path / "0.png").write_bytes(file_of(np.full((60, 80, 3), level, np.uint8)))
+            before = client.get("/stream/stats").json()["frames"]
+            wait_until(lambda: client.get("/stream/stats").json()["frames"] > before + 1)  # noqa: B023
+            with client.stream("GET", "/stream") as answer:
+                content = b"".join(islice(answer.iter_raw(), 1))
+            rest = content.partition(b"\r\n\r\n")[2]
+            frame = cv2.imdecode(np.frombuffer(rest, np.uint8), cv2.IMREAD_COLOR)
+            assert abs(int(np.median(frame)) - level) < 20
+
+
 def test_the_thread_of_the_video_has_ended_when_the_service_has(detector, tmp_path, monkeypatch):
     """Python aborts, with status 134, if a thread computes while it exits."""
     (tmp_path / "0.png").write_bytes(file_of(np.zeros((60, 80, 3), np.uint8)))
@@ -221,7 +246,8 @@ def test_deepstack_clients_are_answered_as_they_expect(client, detector, image):
     assert len(fewer) == int((expected.scores > 0.4).sum())
     one = client.post("/v1/vision/custom/gray?max=1", files=files, data={"min_confidence": "0"}).json()
     assert [each["label"] in ("one", "two") for each in one["predictions"]] == [True]
-    assert client.post("/v1/vision/custom/list").json()["models"] == ["tiny", "gray"]
+    for method in ("GET", "POST"):
+        assert client.request(method, "/v1/vision/custom/list").json()["models"] == ["tiny", "gray"]
 
 
 @pytest.mark.parametrize(
@@ -246,7 +272,9 @@ def test_the_key_is_asked_for_everywhere_but_on_the_page(models, image):
         assert client.post("/detect", content=file_of(image), headers={"X-API-Key": "secret"}).status_code == 200
         files = {"image": ("image", file_of(image))}
         for key, status in (("secret", 200), ("wrong", 401), ("", 401)):
-            assert client.post("/v1/vision/detection", files=files, data={"api_key": key}).status_code == status
+            for path in ("detection", "custom/list"):
+                assert client.post(f"/v1/vision/{path}", files=files, data={"api_key": key}).status_code == status
+        assert client.get("/v1/vision/custom/list").status_code == 401
 
 
 def test_the_state_is_told_to_people_and_to_prometheus(client, models):

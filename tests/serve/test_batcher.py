@@ -143,6 +143,20 @@ def test_an_image_that_cannot_be_computed_harms_no_other(start, gate):
     assert refused.value.status == 500 and batcher.ready
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_mistake_of_ours_is_told_at_once_and_the_other_worker_goes_on(start, gate):
+    batcher = start([Worker(1, range(1, 9), lone=False)] * 2)
+    gate.open.set()
+    engine, gate.engine = gate.engine, lambda _: {}["no such map"]
+    (job,) = put(batcher, job_of(batcher, 0))
+    assert job.future.exception(SECONDS).status == 500
+    gate.engine = engine
+    (job,) = put(batcher, job_of(batcher, 1))
+    assert job.future.result(SECONDS).batch == 1
+    while batcher.ready:  # a service that is not ready is started again from outside
+        time.sleep(0.001)
+
+
 def test_what_waits_is_computed_before_the_end_and_nothing_after_it(start, gate):
     batcher = start([Worker(1, (1,), lone=False)])
     jobs = put(batcher, *(job_of(batcher, number) for number in range(4)))

@@ -1,10 +1,13 @@
 """DeepStack's answers, word for word as its server gives them (server.go, middlewares.go, detection.py)."""
 
+import time
+
 import pytest
 import torch
 
 from yolo.records import Detections
 from yolo.serve.deepstack import confidence_of, error_answer, field_of, image_of, predictions_answer
+from yolo.serve.detection import drawn_type, number_of
 from yolo.serve.http.multipart import Part
 from yolo.serve.http.refusal import RefusedError
 
@@ -34,6 +37,18 @@ def test_a_wrong_min_confidence_has_deepstacks_words(text, line):
     with pytest.raises(RefusedError) as refused:
         confidence_of([Part("min_confidence", None, text.encode())])
     assert (refused.value.status, refused.value.line) == (400, line)
+
+
+def test_a_long_wrong_number_is_refused_at_once():
+    """With a pattern that can divide digits in several ways, this would take a minute, and a megabyte days."""
+    begun = time.process_time()
+    digits = "1" * 100_000 + "x"
+    with pytest.raises(RefusedError):
+        confidence_of([Part("min_confidence", None, digits.encode())])
+    with pytest.raises(RefusedError):
+        number_of({"thresh": digits}, "thresh", 0.5, 0.0)
+    assert drawn_type(f"image/png;q={digits}") is None
+    assert time.process_time() - begun < 1
 
 
 def test_the_image_is_the_file_of_the_field_image():

@@ -41,6 +41,7 @@ from yolo.console import (
 from yolo.defaults import NMS_THRESH, SCORE_THRESH
 from yolo.errors import CfgError
 from yolo.extras import import_extra
+from yolo.files import open_input
 
 if TYPE_CHECKING:
     from yolo.serve.limits import Limits
@@ -118,7 +119,8 @@ def _api_key(args: argparse.Namespace) -> str | None:
     """Return the API key of the options or the environment, None without one."""
     key = args.api_key or os.environ.get(KEY_VARIABLE) or None
     if args.api_key_file is not None:
-        key = args.api_key_file.read_text(encoding="utf-8").strip()
+        with open_input(args.api_key_file) as file:
+            key = file.read().decode("latin-1").strip()
     if key is not None and not (key.isascii() and key.isprintable() and key.strip()):
         raise CfgError("--api-key: found an empty key or other letters than ASCII, expected a secret of ASCII letters")
     return key

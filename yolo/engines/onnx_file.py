@@ -115,9 +115,15 @@ def open_onnx(path: str | Path, threads: int = 0) -> Any:
 
 
 def run_onnx(session: Any, images: Tensor) -> list[Tensor]:
-    """Run a session on images `[B, C, H, W]` on the CPU; return all outputs in the order of the file."""
+    """Run a session on images `[B, C, H, W]` on the CPU; return all outputs in the order of the file.
+
+    Raises RuntimeError: ONNX Runtime cannot compute it, such as for a lack of memory. Its own exceptions are none.
+    """
     (entry,) = session.get_inputs()
-    outputs = session.run(None, {entry.name: images.numpy()})
+    try:
+        outputs = session.run(None, {entry.name: images.numpy()})
+    except _session_errors() as error:
+        raise RuntimeError(str(error)) from error
     return [torch.from_numpy(np.ascontiguousarray(each)) for each in outputs]
 
 

@@ -21,7 +21,7 @@ from yolo.serve.detection import Service
 from yolo.serve.http.access import Access
 from yolo.serve.http.body import Room
 from yolo.serve.http.guard import Guard
-from yolo.serve.http.refusal import RefusedError
+from yolo.serve.http.refusal import MISTAKE, RefusedError
 from yolo.serve.limits import Limits
 from yolo.serve.live import BOUNDARY, LiveVideo
 from yolo.serve.metrics import CONTENT_TYPE, Metrics
@@ -184,7 +184,7 @@ def _add_video(app: FastAPI, video: LiveVideo, limits: Limits) -> None:
 
 async def _failed(_request: Request, _error: Exception) -> Response:
     """Answer after a mistake of ours; the server logs where it is."""
-    return error_response(RefusedError(500, "the service made a mistake, which is in its log"))
+    return error_response(RefusedError(500, MISTAKE))
 
 
 async def _as_json(_request: Request, error: HTTPException) -> Response:

@@ -20,7 +20,7 @@ from yolo.detect.detector import Detector
 from yolo.errors import CfgError, WeightsError
 from yolo.letterbox import Placement
 from yolo.records import Detections
-from yolo.serve.http.refusal import RefusedError
+from yolo.serve.http.refusal import MISTAKE, RefusedError
 
 log = logging.getLogger(__name__)
 
@@ -172,6 +172,18 @@ class Batcher:
 
     def _work(self, worker: Worker) -> None:
         use_threads(worker.threads)
+        self._warm_up(worker)
+        while jobs := self._take(worker):
+            try:
+                self._compute(jobs)
+            finally:
+                for job in jobs:
+                    if not job.future.done():  # after a mistake of ours, which ends this worker and `ready`
+                        job.future.set_exception(RefusedError(500, MISTAKE))
+                with self._lock:
+                    self._computing -= len(jobs)
+
+    def _warm_up(self, worker: Worker) -> None:
         try:
             for size in self._warm(worker):
                 network = self.detector.network.input
@@ -182,10 +194,6 @@ class Batcher:
                 self._left_to_warm -= 1
         except ENGINE_ERRORS as error:
             log.error("the network cannot be computed: %s", _first_line(error))
-        while jobs := self._take(worker):
-            self._compute(jobs)
-            with self._lock:
-                self._computing -= len(jobs)
 
     def _take(self, worker: Worker) -> list[Job]:
         """Wait for images and return a batch; none when the service is closed.

@@ -14,7 +14,7 @@ from yolo.serve.http.multipart import Part
 from yolo.serve.http.refusal import RefusedError
 
 DEFAULT_CONFIDENCE = 0.4  # server.go detection
-FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+FLOAT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")  # one way only, as detection.NUMBER
 NO_IMAGE = "No valid image file found"
 WRONG_CONFIDENCE = "Invalid value for min_confidence"
 HIGH_CONFIDENCE = "min_confidence cannot be greater than 1"

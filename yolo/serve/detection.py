@@ -26,11 +26,13 @@ from yolo.serve.images import PreparedImage, prepare_image
 from yolo.serve.limits import Limits
 from yolo.serve.models import ServedModel
 
-NUMBER = re.compile(r"[0-9]*\.?[0-9]+([eE]-?[0-9]{1,3})?|[0-9]+\.")
+# Digits in one way only: with two, the time to refuse a long text would grow with the square of its length.
+NUMBER = re.compile(r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE]-?[0-9]{1,3})?")
 LEAST_THRESH = 0.001  # below it, a network with many classes has a million boxes
 NO_NMS_TEXT = "off"
 DRAWN = {"image/jpeg": ".jpg", "image/png": ".png"}
 DRAWN_QUALITY = 90  # of a JPEG with boxes
+MOST_JPEG_SIDE = 65_500  # pixels; libjpeg's JPEG_MAX_DIMENSION
 LONGEST_WAIT = 60  # seconds of Retry-After
 MILLISECONDS = 1000
 BOX_DIGITS = 4  # with 2, a client's own NMS kept other boxes than ours at 12 of 4,554 settings; with 4 at none
@@ -209,9 +211,16 @@ def drawn_image(part: Part, detections: Detections, detector: Detector, media_ty
         detections: what was found in it.
         detector: by which.
         media_type: one of DRAWN.
+
+    Raises:
+        RefusedError: 413 for an image that is too wide or too high for a JPEG.
     """
     pixels = decode_image(part.content, "the image", detector.network.input.channels, ignore_remark)
     image = detections.draw(color_image(pixels), detector.names)
+    height, width = image.shape[:2]
+    if media_type == "image/jpeg" and max(height, width) > MOST_JPEG_SIDE:
+        line = f"found {width} x {height} pixels, expected at most {MOST_JPEG_SIDE} a side for a JPEG, or image/png"
+        raise RefusedError(413, line)
     options = [cv2.IMWRITE_JPEG_QUALITY, DRAWN_QUALITY] if media_type == "image/jpeg" else []
     _, content = cv2.imencode(DRAWN[media_type], cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     return content.tobytes()

@@ -5,7 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, TimeoutError
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,9 +34,13 @@ PLAYED_AGAIN = (MediaKind.VIDEO, MediaKind.NUMBERED, MediaKind.IMAGE)  # sources
 
 @dataclass
 class Shown:
-    """The newest frame with its boxes as a JPEG, its number, and what is known about the video."""
+    """The newest drawn frame as a JPEG, how many were drawn and detected, and what is known about the video.
+
+    Frames are drawn while somebody looks.
+    """
 
     jpeg: bytes = b""
+    drawn: int = 0
     number: int = 0
     objects: int = 0
     fault: str | None = None
@@ -103,16 +107,16 @@ class LiveVideo:
             raise RefusedError(503, f"found {most} viewers, expected fewer", {"Retry-After": "5"})
 
     async def parts(self, stopping: Callable[[], bool]) -> AsyncIterator[bytes]:
-        """Yield the newest frames as parts of a multipart answer.
+        """Yield the newest frames as parts of a multipart answer; none that was drawn before somebody looked.
 
         stopping: whether the service stops, which ends the answer.
         """
         self._shown.viewers += 1
-        last = 0
+        last = self._shown.drawn
         try:
             while not (self._stop.is_set() or stopping()):
-                if self._shown.number > last:
-                    last, jpeg = self._shown.number, self._shown.jpeg
+                if self._shown.drawn > last:
+                    last, jpeg = self._shown.drawn, self._shown.jpeg
                     head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
                     yield head.encode() + jpeg + b"\r\n"
                 try:
@@ -163,10 +167,11 @@ class LiveVideo:
             self._shown.fault = str(error)
             return
         shown = self._shown
-        if shown.viewers or not shown.number:
+        if shown.viewers:
             image = detections.draw(color_image(frame.image), self._detector.names)
             options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
             shown.jpeg = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
+            shown.drawn += 1
         shown.objects, shown.fault = len(detections), None
         shown.times.append(time.monotonic())
         shown.number += 1

@@ -26,13 +26,13 @@ from yolo.serve.detection import (
 from yolo.serve.http.access import Access, given_key, is_key
 from yolo.serve.http.body import Gone, read_body
 from yolo.serve.http.guard import GONE
-from yolo.serve.http.multipart import Part, read_parts
+from yolo.serve.http.multipart import Part, is_form, read_parts
 from yolo.serve.http.refusal import RefusedError
 from yolo.serve.images import is_image
 from yolo.serve.models import ServedModel
 
 JSON = "application/json"
-LARGE_BODY = 2**20  # bytes from which a form is taken apart outside of the event loop
+LARGE_FORM = 2**16  # bytes from which a form is taken apart outside of the event loop
 Answer = Callable[[Request], Awaitable[Response]]
 
 BODY = {
@@ -85,8 +85,8 @@ def add_routes(app: FastAPI, service: Service, access: Access) -> None:
         return await _refused_as_deepstack(_vision(service, access, request, request.query_params.get("model")))
 
     @app.api_route("/v1/vision/custom/list", methods=["GET", "POST"], include_in_schema=False)
-    async def custom_list() -> Response:
-        return Response(deepstack.list_answer(list(service.models)), media_type=JSON)
+    async def custom_list(request: Request) -> Response:
+        return await _refused_as_deepstack(_custom_list(service, access, request))
 
     @app.post("/v1/vision/custom/{name}", summary="Detect with a network by its name", responses=RESPONSES)
     async def custom(request: Request, name: str) -> Response:
@@ -133,12 +133,10 @@ async def _vision(service: Service, access: Access, request: Request, name: str 
     begun = time.monotonic()
     model = model_of(service, name)
     settings = settings_of(request.query_params, model, service.limits)
-    by_header = given_key(request.headers)
     asked: list[Settings] = []
 
     def choose(parts: Sequence[Part]) -> list[Part]:
-        if not is_key(access, by_header if by_header is not None else deepstack.field_of(parts, "api_key")):
-            raise RefusedError(401, deepstack.WRONG_KEY)
+        _check_form_key(access, request, parts)
         image = deepstack.image_of(parts)
         asked.append(replace(settings, thresh=max(LEAST_THRESH, deepstack.confidence_of(parts))))
         return [image]
@@ -148,6 +146,24 @@ async def _vision(service: Service, access: Access, request: Request, name: str 
         return Response(_vision_answer(found, model, time.monotonic() - begun), media_type=JSON)
 
     return await _with_parts(service, model, request, choose, finish)
+
+
+async def _custom_list(service: Service, access: Access, request: Request) -> Response:
+    def choose(parts: Sequence[Part]) -> list[Part]:
+        _check_form_key(access, request, parts)
+        return []
+
+    async def finish(_parts: Sequence[Part], _deadline: float) -> Response:
+        return Response(deepstack.list_answer(list(service.models)), media_type=JSON)
+
+    return await _with_parts(service, model_of(service, None), request, choose, finish)
+
+
+def _check_form_key(access: Access, request: Request, parts: Sequence[Part]) -> None:
+    """Raise RefusedError unless the API key, in the headers or else in the form, is right."""
+    by_header = given_key(request.headers)
+    if not is_key(access, by_header if by_header is not None else deepstack.field_of(parts, "api_key")):
+        raise RefusedError(401, deepstack.WRONG_KEY)
 
 
 def _vision_answer(found: Found, model: ServedModel, seconds: float) -> bytes:
@@ -177,7 +193,7 @@ async def _with_parts(
     try:
         deadline = time.monotonic() + service.limits.answer_seconds
         content_type = headers.get("content-type", "")
-        if len(body) < LARGE_BODY:
+        if len(body) < LARGE_FORM or not is_form(content_type):
             parts = read_parts(content_type, body, service.limits.images)
         else:
             parts = await asyncio.to_thread(read_parts, content_type, body, service.limits.images)

@@ -85,6 +85,9 @@ class Guard:
                 await self.app(scope, receive, secured)
         except LocalProtocolError:  # the rest of the request was no HTTP, and the server has answered that itself
             status = BROKEN
+        except asyncio.TimeoutError:
+            if path != STREAM:  # whose viewer took no more of it; the server closes the connection
+                raise
         finally:
             seconds = time.monotonic() - begun
             self.metrics.request(_route(scope), status, seconds)

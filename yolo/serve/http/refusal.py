@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+MISTAKE = "the service made a mistake, which is in its log"  # the line for what should not happen
+
 
 class RefusedError(ValueError):
     """A request that is refused.

@@ -125,7 +125,8 @@ class IdleConnections:
         idle = {}
         for connection in list(connections):
             cycle = connection.cycle
-            if cycle is not None and not cycle.response_complete:
+            answering = cycle is not None and not cycle.response_complete
+            if answering and not connection.transport.is_closing():  # closing: it waits for a client that reads nothing
                 continue
             request, since = self._since.get(connection, (None, now))
             idle[connection] = (id(cycle), since if request == id(cycle) else now)
