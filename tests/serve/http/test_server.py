@@ -7,14 +7,21 @@ import threading
 import time
 from dataclasses import replace
 
+import pytest
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 
+from yolo.errors import OutputError
 from yolo.serve.http.access import Access
 from yolo.serve.http.guard import Guard
 from yolo.serve.http.server import listening_socket, run_app
 from yolo.serve.limits import Limits
 from yolo.serve.metrics import Metrics
+
+
+def test_a_second_service_gets_no_port_that_the_first_one_will_use():
+    with listening_socket("127.0.0.1", 0) as first, pytest.raises(OutputError, match="Address already in use"):
+        listening_socket("127.0.0.1", first.getsockname()[1])
 
 
 async def endless():

@@ -27,13 +27,18 @@ LOOK_AGAIN = 1.0  # seconds between looks at idle connections
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to an address. Raises OutputError where that is not possible."""
+    """Return a socket that listens at an address. Raises OutputError where that is not possible.
+
+    Clients that connect before the service answers wait. A socket that was only bound would leave its port to a second
+    service, which would fail when both have read their networks.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind(address)
+            bound.listen(BACKLOG)
         except OSError:
             bound.close()
             raise
