@@ -115,7 +115,7 @@ def test_a_classifiers_folders(tmp_path, call):
     (tmp_path / "set.data").write_text("classes=2\ntrain=train\nvalid=valid\nnames=c.names\n")
     code, out, err = call("data", "--data", tmp_path / "set.data", "--report", tmp_path / "page")
     assert (code, err) == (0, "") and out.startswith("train: 6 images\nvalid: 3 images\n")
-    assert "!! 1 groups of nearly equal images have different classes" in out
+    assert "!! 1 group of nearly equal images with different classes" in out
     assert json.loads((tmp_path / "page/data.json").read_text())["lists"][1]["counts"] == [1, 2]
     assert texts_of(tmp_path / "page").count("image") == 2 + 6  # the pair, and all images of both classes
 

@@ -82,14 +82,14 @@ def classifier_page(report: ClassifierReport, views: dict[str, GuessView]) -> st
         reliability_chart=reliability_chart(report.calibration),
         table=len(names) <= MOST_IN_A_TABLE,
         heat_chart=heat_chart(names, report.matrix) if report.matrix and len(names) > MOST_IN_A_TABLE else None,
-        verdict=calibration_verdict(report),
+        calibration=calibration_text(report),
         top_losses=[views[image.path] for image in report.top_losses],
         correct=[views[image.path] for image in report.correct],
         shown_guesses=SHOWN_GUESSES,
     )
 
 
-def calibration_verdict(report: ClassifierReport) -> str:
+def calibration_text(report: ClassifierReport) -> str:
     """Return in a sentence whether the probabilities are too high or too low; "" without an image."""
     if report.top_1 is None:
         return ""

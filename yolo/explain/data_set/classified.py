@@ -119,7 +119,7 @@ def classified_advice(survey: ClassifiedSurvey) -> list[Advice]:
         found.append(
             Advice(
                 "bad",
-                f"{across:,} groups of nearly equal images are in train and in valid, so the score is too high",
+                f"{counted(across, 'group')} of nearly equal images in train and in valid, so the score is too high",
                 "move each to one list",
             )
         )
@@ -127,7 +127,7 @@ def classified_advice(survey: ClassifiedSurvey) -> list[Advice]:
         found.append(
             Advice(
                 "bad",
-                f"{len(survey.conflicts):,} groups of nearly equal images have different classes",
+                f"{counted(len(survey.conflicts), 'group')} of nearly equal images with different classes",
                 "one of the classes is wrong, or the image has both",
             )
         )

@@ -1,8 +1,9 @@
 """The film strip of a training run: what a few images looked like to the network, step by step, in the run's folder.
 
 `watch/` holds a picture of each image at each step, film.json with what was found, film.png with all pictures, and
-index.html. A strip keeps at most MOST_FRAMES steps: when there are more, every second one is left out, so that a long
-run has few frames at equal distances. A resumed run continues the strip of the step where it goes on.
+index.html. A strip keeps at most MOST_FRAMES steps: when there are more, every second one is left out, so that the
+earlier steps of a long run are farther apart than the latest. A resumed run continues the strip of the step where it
+goes on.
 """
 
 import json
