@@ -1,5 +1,6 @@
 """The routes of the service: what they answer and what they refuse."""
 
+import gc
 import socket
 import struct
 import threading
@@ -203,6 +204,25 @@ def test_a_viewer_sees_no_frame_from_before_it_came(detector, tmp_path):
             rest = content.partition(b"\r\n\r\n")[2]
             frame = cv2.imdecode(np.frombuffer(rest, np.uint8), cv2.IMREAD_COLOR)
             assert abs(int(np.median(frame)) - level) < 20
+
+
+def test_a_viewer_that_reads_nothing_gives_its_place_to_others(detector, tmp_path, monkeypatch):
+    monkeypatch.setattr("yolo.serve.http.guard.STUCK_SECONDS", 0.2)
+    noise = np.random.default_rng(0).integers(0, 256, (800, 800, 3), np.uint8)
+    for number in range(10):
+        (tmp_path / f"{number}.bmp").write_bytes(file_of(noise, ".bmp"))
+    app = make_app([ServedModel("tiny", detector, "torch", "float32")], LIMITS, stream=f"{tmp_path}/%d.bmp")
+    gc.disable()
+    try:
+        with served(app) as client, socket.socket() as viewer:
+            viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            viewer.connect((client.base_url.host, client.base_url.port))
+            viewer.sendall(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            wait_until(lambda: client.get("/stream/stats").json()["viewers"] == 1)
+            wait_until(lambda: client.get("/stream/stats").json()["viewers"] == 0)
+            viewer.close()
+    finally:
+        gc.enable()
 
 
 def test_the_thread_of_the_video_has_ended_when_the_service_has(detector, tmp_path, monkeypatch):

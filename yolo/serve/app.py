@@ -12,6 +12,7 @@ import torch
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import HTTPException
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from yolo.deploy.metadata import package_version
 from yolo.engines.pytorch import TorchMaps
@@ -165,6 +166,17 @@ def _add_state(app: FastAPI, service: Service, metrics: Metrics) -> None:
         return Response(metrics.text(gauges), media_type=CONTENT_TYPE)
 
 
+class ClosedStream(StreamingResponse):
+    """A StreamingResponse that closes its generator at its end, also after an error; else that waits for Python's
+    garbage collection, and the viewer's place with it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self.body_iterator.aclose()
+
+
 def _add_video(app: FastAPI, video: LiveVideo, limits: Limits) -> None:
     app.state.stopping = lambda: False  # a server says when it stops
 
@@ -175,7 +187,7 @@ def _add_video(app: FastAPI, video: LiveVideo, limits: Limits) -> None:
         except RefusedError as error:
             return error_response(error)
         kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
-        return StreamingResponse(video.parts(lambda: app.state.stopping()), media_type=kind)
+        return ClosedStream(video.parts(lambda: app.state.stopping()), media_type=kind)
 
     @app.get("/stream/stats", summary="Frames per second of the live video")
     async def stream_stats() -> dict:
