@@ -14,7 +14,7 @@ from argparse import (
     RawDescriptionHelpFormatter,
     _ArgumentGroup,
 )
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -494,3 +494,18 @@ def check_engine_options(parser: ArgumentParser, args: Namespace) -> None:
     if args.precision == INT8 and args.engine not in (*INT8_ENGINES, AUTO):
         expected = f"--engine {', '.join(INT8_ENGINES)} or {AUTO}"
         parser.error(f"argument --precision: found int8 with --engine {args.engine}, expected {expected}")
+
+
+def check_one_network(parser: ArgumentParser, args: Namespace, others: Mapping[str, bool]) -> None:
+    """Stop unless there is one network: --cfg and --weights, or --model.
+
+    others: more options that do not go with --model, and whether each is given.
+    """
+    network = {"--cfg": args.cfg, "--weights": args.weights}
+    if args.model is None:
+        if missing := [option for option, value in network.items() if value is None]:
+            parser.error(f"the following arguments are required: {', '.join(missing)} (or --model)")
+        return
+    wrong = {option: value is not None for option, value in network.items()} | {"--set": bool(args.overrides), **others}
+    if given := [option for option, is_given in wrong.items() if is_given]:
+        parser.error(f"argument --model: expected no {' or '.join(given)}: the file is a whole network")

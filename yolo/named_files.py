@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from yolo.cfg import read_data, read_names
+from yolo.cfg import read_classes, read_data, read_names
 from yolo.errors import DatasetError, WeightsError, counted
 from yolo.files import naming, visible, write_text
 
@@ -68,6 +68,23 @@ def weights_table() -> Path:
 
 TRAINED = re.compile(r"_(best|last|final|[0-9]+)$")  # what training adds to the name of a cfg
 SHIPPED_CLASSES = {80: "coco", 20: "voc", 3: "shapes"}  # what the networks of the shipped cfgs were trained on
+
+
+def model_names(path: Path, classes: int, model: Path) -> tuple[str, ...]:
+    """Return the names of a detector's classes.
+
+    Args:
+        path: The .names file.
+        classes: Of the detector.
+        model: The file that it comes from, for the error.
+
+    Raises:
+        DatasetError: The file has another number of names, or as `read_classes`.
+    """
+    names = read_classes(path)
+    if len(names) != classes:
+        raise DatasetError(f"{path}: found {counted(len(names), 'name')}, expected {classes} as in {model}")
+    return names
 
 
 def find_names(cfg: Path, weights: Path, classes: int) -> Path:

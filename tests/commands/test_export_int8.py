@@ -1,6 +1,7 @@
 """--precision int8 of export, detect, evaluate and benchmark: scores, layers in float32, --max-drop, wrong input."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.helpers.tiny_data import cfg_text
 from yolo.deploy.file_kinds import open_file
 from yolo.engines.cache import CACHE_VARIABLE
 from yolo.model.weights import save_weights
+from yolo.serve.models import ModelFiles, NetworkOptions, open_models
 
 MODEL = ("--cfg", "fragile.cfg", "--weights", "fragile.weights", "--names", "four/tiny.names")
 INT8 = (*MODEL, "--precision", "int8", "--calibrate", "four/list.txt")
@@ -125,6 +127,15 @@ def test_commands_take_int8(call, case, monkeypatch):
                           "four/images", "--precision", "float32", "int8")  # fmt: skip
     assert code == 0 and "int8" in out, err
     assert len(list((case / "cache").glob("*int8*"))) == 2  # the benchmark's network has random numbers
+
+
+def test_a_service_takes_int8(case, monkeypatch):
+    monkeypatch.setenv(CACHE_VARIABLE, "cache")
+    files = ModelFiles("a", None, Path("fragile.cfg"), Path("fragile.weights"), Path("four/tiny.names"))
+    options = NetworkOptions("onnxruntime", "int8", "cpu", "alexeyab", False, Path("four/images"))
+    (model,) = open_models([files], options, score_thresh=0.1, nms_thresh=0.45)
+    assert len(model.detector(next(Path("four/images").iterdir())))
+    assert model.description()["precision"] == "int8" and len(list(Path("cache").glob("*int8*"))) == 1
 
 
 @pytest.mark.parametrize(

@@ -86,13 +86,11 @@ def main() -> None:
 
 def _engine(calibrate: Path | None, network: Network, engine: str, precision: str) -> Engine:
     """Return an engine; int8 is calibrated on the images of a list or folder."""
-    if precision != INT8:
-        from yolo.engines.build import build_engine
+    from yolo.engines.build import build_engine
+    from yolo.quantize.engine_option import chosen_engine
 
-        return build_engine(network, engine, precision)
-    from yolo.quantize.int8_engine import calibrated_engine
-
-    return calibrated_engine(network, engine, calibrate, network.letterboxed)
+    chosen = chosen_engine(network, engine, precision, calibrate, network.letterboxed)
+    return build_engine(network, chosen, precision) if isinstance(chosen, str) else chosen
 
 
 def _arguments() -> argparse.Namespace:

@@ -25,6 +25,7 @@ from yolo.console import (
     add_names_option,
     add_set_option,
     add_weights_option,
+    check_one_network,
     command_parser,
     new_file,
     progress,
@@ -108,19 +109,6 @@ def _exported_classifier(args: argparse.Namespace) -> Classifier:
     return Classifier(network, names[: network.classes], args.top, letterbox)
 
 
-def _check_network_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Stop unless there is one network: --cfg and --weights, or --model."""
-    network = {"--cfg": args.cfg, "--weights": args.weights}
-    if args.model is None:
-        if missing := [option for option, value in network.items() if value is None]:
-            parser.error(f"the following arguments are required: {', '.join(missing)} (or --model)")
-        return
-    given = [option for option, value in network.items() if value is not None] + ["--set"] * bool(args.overrides)
-    given += ["--dialect"] * (args.dialect != DIALECT_NAMES[0])
-    if given:
-        parser.error(f"argument --model: expected no {' or '.join(given)}: the file is a whole network")
-
-
 def _ranking(path: Path, classifier: Classifier) -> Ranking:
     """The classes of an image file. Raises DatasetError, OSError."""
     from yolo.data.images import read_image
@@ -176,5 +164,5 @@ def _arguments() -> argparse.Namespace:
     add_set_option(parser)
     add_device_option(parser)
     args = parser.parse_args()
-    _check_network_options(parser, args)
+    check_one_network(parser, args, {"--dialect": args.dialect != DIALECT_NAMES[0]})
     return args

@@ -29,7 +29,6 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from yolo.cfg import read_classes
 from yolo.console import (
     add_cfg_option,
     add_device_option,
@@ -40,6 +39,7 @@ from yolo.console import (
     add_set_option,
     add_weights_option,
     check_engine_options,
+    check_one_network,
     command_parser,
     ended_as_by_ctrl_c,
     fraction,
@@ -48,10 +48,10 @@ from yolo.console import (
     progress,
     whole_number,
 )
-from yolo.defaults import DEFAULT_ENGINE, DEFAULT_PRECISION, INT8, NMS_THRESH, SCORE_THRESH
+from yolo.defaults import DEFAULT_ENGINE, DEFAULT_PRECISION, NMS_THRESH, SCORE_THRESH
 from yolo.errors import CfgError, DatasetError, counted
 from yolo.files import refuse_over_inputs, refuse_texts_over
-from yolo.named_files import find_names
+from yolo.named_files import find_names, model_names
 
 if TYPE_CHECKING:
     from yolo.detect.detector import Detector
@@ -227,22 +227,16 @@ def _detector(args: argparse.Namespace, device: str) -> Detector:
 
 def _exported_detector(args: argparse.Namespace) -> Detector:
     """Return the detector of a file of `yolo-darknet export`: its names and its input are in the file."""
-    from yolo.deploy.exported import open_network
-    from yolo.detect.detector import Detector
+    from yolo.deploy.exported import open_detector
 
-    network = open_network(args.model)
-    names = network.description.names if args.names is None else read_classes(args.names)
-    if len(names) != network.classes:
-        expected = f"{network.classes} as in {args.model}"
-        raise DatasetError(f"{args.names}: found {counted(len(names), 'name')}, expected {expected}")
-    letterbox = args.letterbox or network.description.letterbox
-    return Detector(network, names, args.thresh, args.nms, letterbox=letterbox, engine=network)
+    return open_detector(args.model, args.names, args.thresh, args.nms, args.letterbox)
 
 
 def _network_detector(args: argparse.Namespace, device: str) -> Detector:
     from yolo.detect.detector import Detector
     from yolo.model.network import Network
     from yolo.model.weights import load_weights
+    from yolo.quantize.engine_option import chosen_engine
 
     network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
     if not network.heads:
@@ -251,16 +245,9 @@ def _network_detector(args: argparse.Namespace, device: str) -> Detector:
     if args.names is None:
         args.names = find_names(args.cfg, args.weights, network.classes)
         print(f"names: {args.names}", file=sys.stderr)
-    names = read_classes(args.names)
-    if len(names) != network.classes:
-        expected = f"{network.classes} as in {args.cfg}"
-        raise DatasetError(f"{args.names}: found {counted(len(names), 'name')}, expected {expected}")
+    names = model_names(args.names, network.classes, args.cfg)
     letterbox = args.letterbox or network.letterboxed
-    engine = args.engine
-    if args.precision == INT8:
-        from yolo.quantize.int8_engine import calibrated_engine
-
-        engine = calibrated_engine(network, args.engine, args.calibrate, letterbox)
+    engine = chosen_engine(network, args.engine, args.precision, args.calibrate, letterbox)
     options = {"letterbox": letterbox, "engine": engine, "precision": args.precision}
     return Detector(network.to(device), names, args.thresh, args.nms, **options)
 
@@ -324,19 +311,6 @@ def _shard_numbers(text: str) -> tuple[int, int]:
     if not match or not (int(match[2]) > 0 and int(match[1]) <= int(match[2])):
         raise argparse.ArgumentTypeError(f"found {text!r}, expected I/N, such as 1/8: I from 1 to N")
     return int(match[1]), int(match[2])
-
-
-def _check_network_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Stop unless there is one network: --cfg and --weights, or --model."""
-    network = {"--cfg": args.cfg, "--weights": args.weights}
-    if args.model is None:
-        if missing := [option for option, value in network.items() if value is None]:
-            parser.error(f"the following arguments are required: {', '.join(missing)} (or --model)")
-        return
-    given = [option for option, value in network.items() if value is not None] + ["--set"] * bool(args.overrides)
-    given += ["--engine"] * (args.engine != DEFAULT_ENGINE) + ["--precision"] * (args.precision != DEFAULT_PRECISION)
-    if given:
-        parser.error(f"argument --model: expected no {' or '.join(given)}: the file is a whole network")
 
 
 def _overlap(text: str) -> float:
@@ -406,7 +380,8 @@ def _arguments() -> argparse.Namespace:
     add("--track", action="store_true", help="number the objects of a video (extra `track`)")
     add("--count-line", type=_count_line, metavar="X1,Y1,X2,Y2", help="count objects crossing it")
     args = parser.parse_args()
-    _check_network_options(parser, args)
+    others = {"--engine": args.engine != DEFAULT_ENGINE, "--precision": args.precision != DEFAULT_PRECISION}
+    check_one_network(parser, args, others)
     check_engine_options(parser, args)
     for option, given in (("--save-video", args.save_video), ("--save-labels", args.save_labels)):
         if given and not args.out:

@@ -46,13 +46,16 @@ from yolo.console import (
     stop,
     whole_number,
 )
-from yolo.defaults import COUNTED_THRESH, DEFAULT_ENGINE, DEFAULT_PRECISION, INT8
+from yolo.defaults import COUNTED_THRESH, DEFAULT_ENGINE, DEFAULT_PRECISION
 from yolo.errors import CfgError, DatasetError, counted, speed_text
 from yolo.files import refuse_texts_over, write_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from yolo.cfg import DataFile
     from yolo.data.class_folders import ClassifiedImage
+    from yolo.data.labeled_images import LabeledImage
     from yolo.detect.classifier import Classifier
     from yolo.distributed import Processes
     from yolo.model.network import Network
@@ -211,37 +214,80 @@ def _evaluation(
 
     Return the evaluation of all images and their files on rank 0, None on other ranks.
     """
-    from yolo.data.check import check_list, problem_lines, stopping
     from yolo.detect.detector import Detector
     from yolo.distributed import device_of
     from yolo.evaluate.evaluator import detections_of, evaluation_of
-    from yolo.evaluate.html.report_page import REPORT_FILE
     from yolo.evaluate.metrics.darknet import MAP_NMS_THRESH, MAP_SCORE_THRESH
+    from yolo.quantize.engine_option import chosen_engine
+
+    names, images = _names_and_images(args, network, processes.rank)
+    letterbox = args.letterbox or network.letterboxed
+    network = network.to(device_of(processes, args.device))
+    engine = chosen_engine(network, args.engine, args.precision, args.calibrate, letterbox)
+    options = {"letterbox": letterbox, "engine": engine, "precision": args.precision}
+    detector = Detector(network, names, MAP_SCORE_THRESH, MAP_NMS_THRESH, **options)
+    start = time.perf_counter()
+    mine = detections_of(detector, processes.shard(images), args.batch, args.workers)
+    found = processes.gather(mine, len(images))
+    if found is None:
+        return None
+    seconds = time.perf_counter() - start
+    print(
+        f"{counted(len(found), 'image')} in {seconds:.1f} s, {speed_text(len(found) / seconds)} images/s",
+        file=sys.stderr,
+    )
+    return evaluation_of(names, images, found), [image.path for image in images]
+
+
+def _names_and_images(
+    args: argparse.Namespace, network: Network, rank: int
+) -> tuple[list[str], Sequence[LabeledImage]]:
+    """Return the class names and the usable images, with all that can be checked before the work; load the weights."""
     from yolo.model.weights import load_weights
-    from yolo.pages.page import check_page_folder
 
     data = read_data(args.data)
     if data.valid is None or data.names is None:
         raise DatasetError(f"{args.data}: expected the keys valid and names")
     check_data_files(data, "names", "labels", "valid", "difficult")
+    names = list(read_classes(data.names))
+    _check_outputs(args, data, names)
+    load_weights(network, args.weights)
+    if not network.classes == data.classes == len(names):
+        found = f"classes={data.classes} and {counted(len(names), 'name')}"
+        expected = f"{network.classes} as in {args.cfg}"
+        raise DatasetError(f"{args.data}: found {found}, expected {expected}")
+    images = _usable_images(args, data, network, rank)
+    if args.save_results:
+        _check_results_names(data.valid, names, [image.path.stem for image in images])
+        args.save_results.mkdir(parents=True, exist_ok=True)  # fail before the work, not after it
+    if args.report:
+        args.report.mkdir(parents=True, exist_ok=True)
+    return names, images
+
+
+def _check_outputs(args: argparse.Namespace, data: DataFile, names: Sequence[str]) -> None:
+    """Raise an error if --json, --report or --explain would replace something, or explains no class."""
+    from yolo.evaluate.html.report_page import REPORT_FILE
+    from yolo.pages.page import check_page_folder
+
     read = [args.cfg, args.weights, args.data, data.train, data.valid, data.names, data.difficult]
     refuse_texts_over([args.json], read)
     if args.report:
         check_page_folder(args.report, REPORT_FILE)
-    names = list(read_classes(data.names))
     if args.explain:
         from yolo.explain.score.page import NUMBERS_FILE
         from yolo.explain.score.walked_score import class_number
 
         class_number(args.explain, names)
         check_page_folder(args.report / AP_FOLDER, NUMBERS_FILE)
-    load_weights(network, args.weights)
-    if not network.classes == data.classes == len(names):
-        found = f"classes={data.classes} and {counted(len(names), 'name')}"
-        expected = f"{network.classes} as in {args.cfg}"
-        raise DatasetError(f"{args.data}: found {found}, expected {expected}")
+
+
+def _usable_images(args: argparse.Namespace, data: DataFile, network: Network, rank: int) -> Sequence[LabeledImage]:
+    """Check the valid list, print its problems once, and return its usable images."""
+    from yolo.data.check import check_list, problem_lines, stopping
+
     checked = check_list(data.valid, network.classes, network.input.channels, data.difficult, args.recheck)
-    if processes.rank == 0:
+    if rank == 0:
         for line in problem_lines(checked.problems):
             print(line)
     serious = stopping(checked.problems)
@@ -250,32 +296,7 @@ def _evaluation(
         raise DatasetError(f"{data.valid}: found {found}; --on-problem skip leaves them out")
     if not checked.images:
         raise DatasetError(f"{data.valid}: found no usable image")
-    if args.save_results:
-        _check_results_names(data.valid, names, [image.path.stem for image in checked.images])
-        args.save_results.mkdir(parents=True, exist_ok=True)  # fail before the work, not after it
-    if args.report:
-        args.report.mkdir(parents=True, exist_ok=True)
-    letterbox = args.letterbox or network.letterboxed
-    network = network.to(device_of(processes, args.device))
-    engine = args.engine
-    if args.precision == INT8:
-        from yolo.quantize.int8_engine import calibrated_engine
-
-        engine = calibrated_engine(network, args.engine, args.calibrate, letterbox)
-    options = {"letterbox": letterbox, "engine": engine, "precision": args.precision}
-    detector = Detector(network, names, MAP_SCORE_THRESH, MAP_NMS_THRESH, **options)
-    start = time.perf_counter()
-    mine = detections_of(detector, processes.shard(checked.images), args.batch, args.workers)
-    found = processes.gather(mine, len(checked.images))
-    if found is None:
-        return None
-    seconds = time.perf_counter() - start
-    print(
-        f"{counted(len(found), 'image')} in {seconds:.1f} s, {speed_text(len(found) / seconds)} images/s",
-        file=sys.stderr,
-    )
-    paths = [image.path for image in checked.images]
-    return evaluation_of(names, checked.images, found), paths
+    return checked.images
 
 
 def _check_results_names(valid: Path, names: list[str], stems: list[str]) -> None:

@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yolo.cfg import read_classes, read_data
+from yolo.cfg import read_data
 from yolo.console import (
     add_cfg_option,
     add_device_option,
@@ -43,7 +43,7 @@ from yolo.console import (
 from yolo.defaults import NMS_THRESH, SCORE_THRESH
 from yolo.errors import CfgError, DatasetError, counted
 from yolo.files import refuse_over_inputs, refuse_texts_over, write_text
-from yolo.named_files import find_names
+from yolo.named_files import find_names, model_names
 
 if TYPE_CHECKING:
     from yolo.detect.detector import Detector
@@ -192,11 +192,7 @@ def _names(args: argparse.Namespace, network: Network) -> tuple[str, ...]:
         from yolo.explain.classifier.report import unique_names
 
         return tuple(unique_names(read_class_names(args.names, network.classes)))
-    names = read_classes(args.names)
-    if len(names) != network.classes:
-        expected = f"{network.classes} as in {args.cfg}"
-        raise DatasetError(f"{args.names}: found {counted(len(names), 'name')}, expected {expected}")
-    return names
+    return model_names(args.names, network.classes, args.cfg)
 
 
 def _label(name: str | None, names: tuple[str, ...]) -> int | None:

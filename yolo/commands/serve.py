@@ -31,6 +31,7 @@ from yolo.console import (
     add_set_option,
     add_weights_option,
     cfg_file,
+    check_engine_options,
     command_parser,
     fraction,
     names_file,
@@ -65,7 +66,7 @@ def main() -> None:
 
     with closing(listening_socket(args.host, args.port)) as bound:  # before the networks are read, which takes long
         key = _api_key(args)
-        numbers = args.engine, args.precision, args.device, args.dialect, args.letterbox
+        numbers = args.engine, args.precision, args.device, args.dialect, args.letterbox, args.calibrate
         options = NetworkOptions(*numbers, tuple(args.overrides))
         models = open_models(_model_files(args), options, args.thresh, args.nms)
         if not is_loopback(args.host) and key is None:
@@ -191,6 +192,7 @@ def _arguments() -> argparse.Namespace:
     add("--timeout", type=positive, default=30, metavar="S", help="seconds from a body to its answer; default 30")
     add("--read-timeout", type=positive, default=20, metavar="S", help="seconds for a body to arrive; default 20")
     args = parser.parse_args()
+    check_engine_options(parser, args)
     if (args.cfg is None) != (args.weights is None):
         parser.error("found only one of --cfg and --weights, expected both")
     if args.cfg is None and not args.model:

@@ -12,7 +12,9 @@ from yolo.deploy.file_kinds import open_file
 from yolo.deploy.layouts import RAW
 from yolo.deploy.metadata import FileDescription, read_description
 from yolo.deploy.readers import read_outputs
+from yolo.detect.detector import Detector
 from yolo.errors import WeightsError
+from yolo.named_files import model_names
 from yolo.records import Predictions
 from yolo.settings import InputSettings
 
@@ -95,6 +97,27 @@ def open_network(path: Path) -> ExportedNetwork:
     if description.classifier:
         raise WeightsError(f"{path}: found a classifier, expected a detector; use yolo-darknet classify --model")
     return ExportedNetwork(description, opened.run)
+
+
+def open_detector(
+    path: Path, names: Path | None, score_thresh: float, nms_thresh: float, letterbox: bool = False
+) -> Detector:
+    """Return a detector that an exported file computes.
+
+    Args:
+        path: The file.
+        names: A .names file in the place of the names in the file.
+        score_thresh, nms_thresh: As of a Detector.
+        letterbox: Whether images keep their aspect ratio also where the file does not say so.
+
+    Raises:
+        DatasetError: `names` has another number of classes than the file, or cannot be read.
+        MissingPackageError, OSError, WeightsError: As `open_network`.
+    """
+    network = open_network(path)
+    used = network.description.names if names is None else model_names(names, network.classes, path)
+    letterbox = letterbox or network.description.letterbox
+    return Detector(network, used, score_thresh, nms_thresh, letterbox=letterbox, engine=network)
 
 
 def open_classifier(path: Path) -> ExportedClassifier:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from yolo.cfg import read_classes
-from yolo.deploy.exported import open_network
+from yolo.deploy.exported import open_detector
 from yolo.detect.detector import Detector
-from yolo.errors import CfgError, DatasetError, counted
+from yolo.errors import CfgError
 from yolo.letterbox import letterboxed
 from yolo.model.network import Network
 from yolo.model.weights import load_weights
-from yolo.named_files import find_names
+from yolo.named_files import find_names, model_names
+from yolo.quantize.engine_option import chosen_engine
 
 OF_THE_FILE = "as exported"  # the precision of an exported file
 
@@ -40,6 +40,7 @@ class NetworkOptions:
     device: str
     dialect: str
     letterbox: bool
+    calibrate: Path | None = None
     overrides: tuple[tuple[str, str], ...] = ()
 
 
@@ -91,25 +92,16 @@ def open_models(
 
 def _open_model(files: ModelFiles, options: NetworkOptions, thresholds: tuple[float, float]) -> ServedModel:
     if files.exported is not None:
-        network = open_network(files.exported)
-        names = network.description.names if files.names is None else read_classes(files.names)
-        _check_count(names, network.classes, files.names, files.exported)
-        letterbox = options.letterbox or network.description.letterbox
-        detector = Detector(network, names, *thresholds, letterbox=letterbox, engine=network)
+        detector = open_detector(files.exported, files.names, *thresholds, options.letterbox)
         return ServedModel(files.name, detector, files.exported.suffix[1:], OF_THE_FILE)
     network = Network.from_cfg(files.cfg, overrides=dict(options.overrides), dialect=options.dialect)
     if not network.heads:
         raise CfgError(f"{files.cfg}: found a classifier, expected a detection head")
     load_weights(network, files.weights)
     source = files.names or find_names(files.cfg, files.weights, network.classes)
-    names = read_classes(source)
-    _check_count(names, network.classes, source, files.cfg)
+    names = model_names(source, network.classes, files.cfg)
     letterbox = options.letterbox or network.letterboxed
-    computed = {"engine": options.engine, "precision": options.precision}
+    engine = chosen_engine(network, options.engine, options.precision, options.calibrate, letterbox)
+    computed = {"engine": engine, "precision": options.precision}
     detector = Detector(network.to(options.device), names, *thresholds, letterbox=letterbox, **computed)
     return ServedModel(files.name, detector, options.engine, options.precision)
-
-
-def _check_count(names: Sequence[str], classes: int, source: Path | None, model: Path | None) -> None:
-    if len(names) != classes:
-        raise DatasetError(f"{source}: found {counted(len(names), 'name')}, expected {classes} as in {model}")
