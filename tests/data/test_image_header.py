@@ -114,6 +114,16 @@ def test_a_tiff_of_a_tile_that_is_far_larger_than_the_image_is_refused():
     assert parse_header(content.replace(struct.pack("<I", 5000), struct.pack("<I", 512))).stored == (300, 300)
 
 
+@pytest.mark.parametrize("big", [False, True])
+def test_the_first_bytes_of_a_tiff_say_nothing_where_they_end_in_its_directory(big):
+    """The rest may say that a tile is huge, or how the camera was held."""
+    content = tiff_of(300, "<", big, 4, None)
+    end = len(content) - 8  # behind the entries
+    assert parse_header(content[:end]).stored == (300, 300)
+    for cut in (end - 1, end - 7 * (20 if big else 12)):  # both sides are in the first two entries
+        assert parse_header(content[:cut]) is None
+
+
 def test_a_tiff_without_a_size_that_is_sure_is_refused():
     content = tiff_of(300, "<", False, 4, None)
     place = content.index(struct.pack("<HHI", 256, 4, 1))

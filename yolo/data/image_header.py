@@ -122,7 +122,9 @@ def _jpeg_header(data: bytes) -> ImageHeader | None:
 
 def _tiff_header(data: bytes) -> ImageHeader | None:
     """Return the size that libtiff reads; None where that is not sure, as a hostile file would hide a huge one."""
-    entries = _first_directory(data)
+    entries, whole = _first_directory(data)
+    if not whole:
+        return None
     inline = TIFF_LAYOUTS[data[:4]].entry - TIFF_LAYOUTS[data[:4]].value
     sides = [entries.get(tag, (0, 0)) for tag in (TIFF_HEIGHT, TIFF_WIDTH)]
     if not all(NUMBER_BYTES.get(kind, inline + 1) <= inline for kind, _ in sides):
@@ -152,17 +154,19 @@ def _other_header(data: bytes) -> ImageHeader | None:
 
 def exif_orientation(exif: bytes) -> int:
     """Return the orientation, 1 to 8, in the bytes of EXIF, which are those of a small TIFF file; 1 without one."""
-    return _orientation(_first_directory(exif))
+    entries, _ = _first_directory(exif)
+    return _orientation(entries)
 
 
-def _first_directory(tiff: bytes) -> dict[int, tuple[int, int]]:
-    """Return the entries of the first directory of a TIFF file by their tags: the kind and the first number of each.
+def _first_directory(tiff: bytes) -> tuple[dict[int, tuple[int, int]], bool]:
+    """Return the entries of the first directory of a TIFF file by their tags, and whether `tiff` holds all of them.
 
+    An entry is its kind and its first number.
     Of several entries with a tag the first one counts, as in libtiff (tif_dirread.c TIFFReadDirectory).
     """
     layout = TIFF_LAYOUTS.get(tiff[:4])
     if layout is None:
-        return {}
+        return {}, False
 
     def number(place: int, length: int) -> int:
         return int.from_bytes(tiff[place : place + length], layout.order)
@@ -174,7 +178,7 @@ def _first_directory(tiff: bytes) -> dict[int, tuple[int, int]]:
     for place in range(first, min(end, len(tiff) - layout.entry + 1), layout.entry):
         tag, kind = number(place, 2), number(place + 2, 2)
         entries.setdefault(tag, (kind, number(place + layout.value, NUMBER_BYTES.get(kind, 2))))
-    return entries
+    return entries, end <= len(tiff)
 
 
 def _orientation(entries: dict[int, tuple[int, int]]) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from yolo.data.decoding.jpeg import JPEG_END, JPEG_START, missing_part, read_scans, without_stray_bytes
 from yolo.data.decoding.messages import MESSAGES
 from yolo.data.decoding.png import PNG_START, png_breaks_off
-from yolo.data.image_header import HEAD, ImageHeader, is_tiff, parse_header
+from yolo.data.image_header import ImageHeader, is_tiff, parse_header
 from yolo.defaults import MAX_PIXELS_VARIABLE, MOST_PIXELS
 from yolo.errors import DatasetError, counted
 from yolo.files import START, known_content, open_input
@@ -106,7 +106,7 @@ def pixel_limit() -> int:
 
 
 def _decode(content: bytes, name: str | Path, flags: int, remark: Remark) -> np.ndarray:
-    header = parse_header(content[:HEAD]) or parse_header(content)
+    header = parse_header(content)
     if header:
         _check_size(header, name)
     elif is_tiff(content):

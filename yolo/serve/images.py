@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from yolo.data.image_header import HEAD, parse_header
+from yolo.data.image_header import parse_header
 from yolo.data.images import decode_image, ignore_remark
 from yolo.detect.detector import Detector
 from yolo.errors import DatasetError, counted
@@ -52,7 +52,7 @@ def prepare_image(part: Part, detector: Detector, limits: Limits) -> PreparedIma
     if not is_image(part.content):
         found = counted(len(part.content), "byte")
         raise RefusedError(415, f"{name}: found {found} that are no {KINDS} file")
-    header = parse_header(part.content[:HEAD]) or parse_header(part.content)
+    header = parse_header(part.content)
     if header is None:
         raise RefusedError(422, f"{name}: found no size in the file, expected a whole {KINDS} file")
     height, width = header.stored

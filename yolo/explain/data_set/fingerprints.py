@@ -20,7 +20,7 @@ import numpy as np
 from yolo.console import progress
 from yolo.data.check_cache import LEAST_ENTRIES, file_to_keep, kept_files
 from yolo.data.decoding.messages import MESSAGES
-from yolo.data.image_header import HEAD, parse_header
+from yolo.data.image_header import parse_header
 from yolo.data.parallel import in_threads
 from yolo.errors import DatasetError
 from yolo.files import file_state, open_input, replacing
@@ -103,7 +103,7 @@ def look_at(path: str) -> tuple[int, int, np.ndarray] | None:
 
 def small_gray(content: bytes) -> np.ndarray | None:
     """Decode an image in gray, uint8 `[H, W]`, a JPEG at a part of its size; None if OpenCV cannot."""
-    header = parse_header(content[:HEAD]) or parse_header(content)
+    header = parse_header(content)
     flags = cv2.IMREAD_GRAYSCALE
     if header and header.format == "JPEG":
         flags = next((flag for part, flag in REDUCED if min(header.stored) >= part * LEAST_DECODED), flags)
