@@ -22,13 +22,13 @@ from yolo.serve.detection import Service
 from yolo.serve.http.access import Access
 from yolo.serve.http.body import Room
 from yolo.serve.http.guard import Guard
-from yolo.serve.http.refusal import MISTAKE, RefusedError
+from yolo.serve.http.refusal import MISTAKE, RefusedError, error_response
 from yolo.serve.limits import Limits
 from yolo.serve.live import BOUNDARY, LiveVideo
 from yolo.serve.metrics import CONTENT_TYPE, Metrics
 from yolo.serve.models import ServedModel
 from yolo.serve.page import service_page
-from yolo.serve.routes import add_routes, error_response
+from yolo.serve.routes import add_routes
 
 DOCS = Path(__file__).parent / "http" / "templates"
 MOST_DECODERS = 8  # threads, each of which may hold the pixels of an image

@@ -20,7 +20,7 @@ from yolo.detect.detector import Detector
 from yolo.errors import CfgError, WeightsError
 from yolo.letterbox import Placement
 from yolo.records import Detections
-from yolo.serve.http.refusal import MISTAKE, RefusedError
+from yolo.serve.http.refusal import MISTAKE, TOO_LATE, RefusedError
 
 log = logging.getLogger(__name__)
 
@@ -296,7 +296,7 @@ def _wanted(job: Job, now: float) -> bool:
     if not job.future.set_running_or_notify_cancel():
         return False
     if now > job.deadline:
-        job.future.set_exception(RefusedError(504, "the answer would come later than the deadline"))
+        job.future.set_exception(RefusedError(504, TOO_LATE))
         return False
     return True
 

@@ -21,7 +21,7 @@ from yolo.records import Detections
 from yolo.serve.batcher import NO_NMS, Batcher, Computed, Job, Settings
 from yolo.serve.http.body import Gone, Room
 from yolo.serve.http.multipart import Part
-from yolo.serve.http.refusal import RefusedError
+from yolo.serve.http.refusal import FULL, TOO_LATE, RefusedError
 from yolo.serve.images import PreparedImage, prepare_image
 from yolo.serve.limits import Limits
 from yolo.serve.models import ServedModel
@@ -150,7 +150,7 @@ async def answered(work: asyncio.Task, receive: Callable[[], Any], deadline: flo
         work.cancel()
         if gone in done:
             raise Gone
-        raise RefusedError(504, "the answer would come later than the deadline")
+        raise RefusedError(504, TOO_LATE)
     finally:
         gone.cancel()
 
@@ -159,7 +159,7 @@ def full(service: Service, model: ServedModel) -> RefusedError:
     """Return the refusal of a request for which there is no room, with the seconds after which there may be."""
     seconds = service.room.taken * service.batchers[model.name].seconds_an_image
     wait = str(min(LONGEST_WAIT, max(1, ceil(seconds))))
-    return RefusedError(503, "found too many images that wait, expected fewer", {"Retry-After": wait})
+    return RefusedError(503, FULL, {"Retry-After": wait})
 
 
 def json_answer(model: ServedModel, found: Found) -> bytes:

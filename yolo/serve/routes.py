@@ -1,7 +1,6 @@
 """The routes that detect: /detect, and DeepStack's /v1/vision."""
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -27,13 +26,11 @@ from yolo.serve.http.access import Access, given_key, is_key
 from yolo.serve.http.body import Gone, read_body
 from yolo.serve.http.guard import GONE
 from yolo.serve.http.multipart import Part, is_form, read_parts
-from yolo.serve.http.refusal import RefusedError
+from yolo.serve.http.refusal import JSON, RefusedError, error_response
 from yolo.serve.images import is_image
 from yolo.serve.models import ServedModel
 
-JSON = "application/json"
 LARGE_FORM = 2**16  # bytes from which a form is taken apart outside of the event loop
-Answer = Callable[[Request], Awaitable[Response]]
 
 BODY = {
     "requestBody": {
@@ -77,23 +74,24 @@ def add_routes(app: FastAPI, service: Service, access: Access) -> None:
     async def detect(request: Request) -> Response:
         """The body is the file of an image, or a form of one or more files. The answer is JSON; for one image, the
         header `Accept: image/jpeg` or `image/png` asks for the image with its boxes."""
-        return await _refused_as_json(_detect(service, request))
+        return await _or_refusal(_detect(service, request), error_response)
 
     @app.post("/v1/vision/detection", summary="Detect, as DeepStack answers", responses=RESPONSES)
     async def vision(request: Request) -> Response:
         """A form with the file `image`, and the fields `min_confidence` (default .4) and `api_key`."""
-        return await _refused_as_deepstack(_vision(service, access, request, request.query_params.get("model")))
+        name = request.query_params.get("model")
+        return await _or_refusal(_vision(service, access, request, name), _deepstack_error)
 
     @app.api_route("/v1/vision/custom/list", methods=["GET", "POST"], include_in_schema=False)
     async def custom_list(request: Request) -> Response:
-        return await _refused_as_deepstack(_custom_list(service, access, request))
+        return await _or_refusal(_custom_list(service, access, request), _deepstack_error)
 
     @app.post("/v1/vision/custom/{name}", summary="Detect with a network by its name", responses=RESPONSES)
     async def custom(request: Request, name: str) -> Response:
         """As /v1/vision/detection."""
         if name not in service.models:
             return _deepstack_error(RefusedError(404, "no model of this name"))
-        return await _refused_as_deepstack(_vision(service, access, request, name))
+        return await _or_refusal(_vision(service, access, request, name), _deepstack_error)
 
     @app.post("/v1/vision/{other:path}", include_in_schema=False)
     async def not_activated(other: str) -> Response:
@@ -207,27 +205,13 @@ async def _with_parts(
         service.bodies.give(len(body))
 
 
-async def _refused_as_json(answer: Awaitable[Response]) -> Response:
+async def _or_refusal(answer: Awaitable[Response], refusal: Callable[[RefusedError], Response]) -> Response:
     try:
         return await answer
     except RefusedError as error:
-        return error_response(error)
+        return refusal(error)
     except Gone:
         return Response(status_code=GONE)
-
-
-async def _refused_as_deepstack(answer: Awaitable[Response]) -> Response:
-    try:
-        return await answer
-    except RefusedError as error:
-        return _deepstack_error(error)
-    except Gone:
-        return Response(status_code=GONE)
-
-
-def error_response(error: RefusedError) -> Response:
-    """Return the answer for a refused request: one line as JSON."""
-    return Response(json.dumps({"error": error.line}), error.status, error.headers, JSON)
 
 
 def _deepstack_error(error: RefusedError) -> Response:

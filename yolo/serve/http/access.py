@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from yolo.serve.http.refusal import RefusedError
 
 OPEN_ROUTES = ("/", "/health", "/ready", "/docs", "/openapi.json")  # without the API key: they tell nothing of images
-KEY_IN_ADDRESS = "/stream"  # an <img> cannot send a header
+STREAM = "/stream"  # whose key may be in the address, as an <img> cannot send a header
 DEEPSTACK = "/v1/vision/"  # its clients send the key as a field of the form
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -92,7 +92,7 @@ def check_key(access: Access, path: str, headers: Mapping[str, str], in_address:
     if access.api_key is None or path in OPEN_ROUTES:
         return
     given = given_key(headers)
-    if given is None and path == KEY_IN_ADDRESS:
+    if given is None and path == STREAM:
         given = in_address
     if given is None and path.startswith(DEEPSTACK):
         return  # the form is checked when it has arrived

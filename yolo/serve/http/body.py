@@ -3,13 +3,12 @@
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
-from yolo.serve.http.refusal import RefusedError
+from starlette.types import Receive
+
+from yolo.serve.http.refusal import FULL, RefusedError
 from yolo.serve.limits import MEGABYTE, Limits
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]  # of ASGI
 READ_OFF_SECONDS = 2.0  # that a body which is too large is read on, so that its sender reads the answer
 CLOSE = {"Connection": "close"}
 
@@ -80,7 +79,7 @@ async def _collect(receive: Receive, chunks: list[bytes], limits: Limits, room: 
             await _read_off(receive, limits)
             raise _too_large(limits)
         if not room.take(len(chunk)):
-            raise RefusedError(503, "found too many images that wait, expected fewer", {"Retry-After": "1", **CLOSE})
+            raise RefusedError(503, FULL, {"Retry-After": "1", **CLOSE})
         chunks.append(chunk)
 
 

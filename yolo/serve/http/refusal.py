@@ -1,7 +1,13 @@
 """Why a request is not answered with detections: a status of HTTP and one line."""
 
+import json
 from collections.abc import Mapping
 
+from starlette.responses import Response
+
+JSON = "application/json"
+FULL = "found too many images that wait, expected fewer"
+TOO_LATE = "the answer would come later than the deadline"
 MISTAKE = "the service made a mistake, which is in its log"  # the line for what should not happen
 
 
@@ -19,3 +25,8 @@ class RefusedError(ValueError):
         self.status = status
         self.line = line
         self.headers = dict(headers or {})
+
+
+def error_response(error: RefusedError) -> Response:
+    """Return the answer for a refused request: one line as JSON."""
+    return Response(json.dumps({"error": error.line}), error.status, error.headers, JSON)
