@@ -211,7 +211,8 @@ def test_a_viewer_that_reads_nothing_gives_its_place_to_others(detector, tmp_pat
     noise = np.random.default_rng(0).integers(0, 256, (800, 800, 3), np.uint8)
     for number in range(10):
         (tmp_path / f"{number}.bmp").write_bytes(file_of(noise, ".bmp"))
-    app = make_app([ServedModel("tiny", detector, "torch", "float32")], LIMITS, stream=f"{tmp_path}/%d.bmp")
+    limits = replace(LIMITS, viewers=1)
+    app = make_app([ServedModel("tiny", detector, "torch", "float32")], limits, stream=f"{tmp_path}/%d.bmp")
     gc.disable()
     try:
         with served(app) as client, socket.socket() as viewer:
@@ -220,6 +221,8 @@ def test_a_viewer_that_reads_nothing_gives_its_place_to_others(detector, tmp_pat
             viewer.sendall(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
             wait_until(lambda: client.get("/stream/stats").json()["viewers"] == 1)
             wait_until(lambda: client.get("/stream/stats").json()["viewers"] == 0)
+            with client.stream("GET", "/stream") as answer:
+                assert answer.status_code == 200
             viewer.close()
     finally:
         gc.enable()
