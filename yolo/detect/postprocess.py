@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from yolo.boxes import BOX_DIOU_EXPONENT, cxcywh_to_xyxy, paired_diou_with_exponent, paired_iou
+from yolo.detect.pairs import pairs_in_parts
 from yolo.records import Detections, Predictions
 
 FIRST_BLOCK, LARGEST_BLOCK = 1024, 8192  # boxes; NMS takes them in blocks that double in size
@@ -108,7 +109,7 @@ def nms(
     order = order[torch.argsort(scores[order], descending=True, stable=True)]
     sides = _sides(boxes[order], labels[order], thresh)
     suppressed = np.zeros(len(order), bool)
-    kept = np.empty(0, np.int64)
+    kept = none = np.empty(0, np.int64)
     start, size = 0, FIRST_BLOCK
     while start < len(order):
         block = np.arange(start, min(start + size, len(order)))
@@ -116,7 +117,7 @@ def nms(
             for _, worse in _overlapping(sides, kept, block, thresh, diou_exponent):
                 suppressed[worse] = True
             block = block[~suppressed[block]]
-        pairs = list(_overlapping(sides, block, block, thresh, diou_exponent))
+        pairs = [(none, none), *_overlapping(sides, block, block, thresh, diou_exponent)]
         better, worse = (np.concatenate(each) for each in zip(*pairs, strict=True))
         suppressed[_covered(better, worse, len(order))] = True
         kept = np.concatenate((kept, block[~suppressed[block]]))
@@ -217,11 +218,8 @@ def _side_by_side(sides: _Sides, first: np.ndarray, second: np.ndarray) -> Itera
     lefts = sides.left[second]
     low = np.searchsorted(lefts, sides.left[first])
     counts = np.maximum(np.searchsorted(lefts, sides.right[first]) - low, 0)
-    ends = counts.cumsum()
-    cuts = np.searchsorted(ends, np.arange(MOST_PAIRS, ends[-1] if len(ends) else 0, MOST_PAIRS))
-    for some in np.split(np.arange(len(first)), cuts):
-        rows, place = _counted_up(counts[some])
-        yield sides.box[first[some][rows]], sides.box[second[low[some][rows] + place]]
+    for rows, places in pairs_in_parts(low, counts, MOST_PAIRS):
+        yield sides.box[first[rows]], sides.box[second[places]]
 
 
 def _entries(sides: _Sides, boxes: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from yolo.detect.pairs import pairs_in_parts
+
 SLACK = 2.0  # times the extent: more than what counts as overlap, so that rounding loses no pair
 
 
@@ -82,18 +84,10 @@ def _entries(boxes: np.ndarray, x: np.ndarray, strips: np.ndarray) -> _Entries:
 def _side_by_side(
     one: _Entries, other: _Entries, strict: bool, at_once: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the entries of `one` with those of `other` whose left side lies between the sides of the first.
+    """Return the entries of `one` with those of `other` whose left side lies between the sides of the first.
 
     strict: without those of the same left side.
     """
     begin = np.searchsorted(other.left, one.left, side="right" if strict else "left")
     count = np.maximum(np.searchsorted(other.left, one.right, side="right") - begin, 0)
-    ends = np.cumsum(count)
-    cuts = np.searchsorted(ends, np.arange(at_once, ends[-1] if len(ends) else 0, at_once))
-    for rows in np.split(np.arange(len(count)), np.unique(cuts)):
-        many = count[rows]
-        if many.any():
-            yield (
-                np.repeat(rows, many),
-                np.arange(many.sum()) + np.repeat(begin[rows] - np.cumsum(many) + many, many),
-            )
+    return pairs_in_parts(begin, count, at_once)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from yolo.detect.pairs import pairs_in_parts
 from yolo.evaluate.metrics.near_pairs import near_pairs
 from yolo.records import UNKNOWN_SIZE, VOC_ORIGIN, Evaluation, GroundTruth, ScoredBoxes
 
@@ -341,15 +342,8 @@ def image_pairs(
         wanted = detections.image_index[rows[first : first + DETECTIONS_AT_ONCE]]
         begin = np.searchsorted(images, wanted, side="left")
         count = np.searchsorted(images, wanted, side="right") - begin
-        paired = np.flatnonzero(count)
-        ends = np.cumsum(count[paired])
-        cuts = np.arange(PAIRS_AT_ONCE, ends[-1] if len(ends) else 0, PAIRS_AT_ONCE)
-        for part in np.split(paired, np.unique(np.searchsorted(ends, cuts))):
-            if len(part) == 0:
-                continue
-            end = np.cumsum(count[part])
-            pair_truth = np.arange(end[-1]) + np.repeat(begin[part] - end + count[part], count[part])
-            yield first + np.repeat(part, count[part]), truth_rows[pair_truth]
+        for paired, places in pairs_in_parts(begin, count, PAIRS_AT_ONCE):
+            yield first + paired, truth_rows[places]
 
 
 def _crowded_pairs(

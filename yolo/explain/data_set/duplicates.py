@@ -13,6 +13,7 @@ import numpy as np
 
 from yolo.data.images import ignore_remark, read_image
 from yolo.data.parallel import in_threads
+from yolo.detect.pairs import pairs_in_parts
 from yolo.errors import DatasetError
 from yolo.explain.data_set.fingerprints import Fingerprints
 
@@ -96,7 +97,8 @@ def hash_pairs(hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for turn in turns:
             wanted = values ^ turn
             begin, count = starts[wanted], starts[wanted + 1] - starts[wanted]
-            for one, other in _expanded(order, begin, count):
+            for one, places in pairs_in_parts(begin, count, PAIRS_AT_ONCE):
+                other = order[places]
                 once = one < other  # a pair is found from both sides
                 one, other = one[once], other[once]
                 near = _bits_apart(hashes[one], hashes[other]) <= NEAR_BITS
@@ -149,19 +151,6 @@ def _confirmed(pairs: np.ndarray, found: Fingerprints, paths: Sequence[str]) -> 
 
 def _compare(paths: Sequence[str]) -> Callable[[list[int]], float]:
     return lambda pair: pixel_correlation(paths[pair[0]], paths[pair[1]])
-
-
-def _expanded(order: np.ndarray, begin: np.ndarray, count: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (i, order[begin[i] + k]) for all k below count[i], in parts of about PAIRS_AT_ONCE pairs."""
-    rows = np.flatnonzero(count)
-    ends = np.cumsum(count[rows])
-    cuts = np.searchsorted(ends, np.arange(PAIRS_AT_ONCE, ends[-1] if len(ends) else 0, PAIRS_AT_ONCE))
-    for part in np.split(rows, np.unique(cuts)):
-        if len(part):
-            lengths = count[part]
-            last = np.cumsum(lengths)
-            place = np.arange(last[-1]) + np.repeat(begin[part] - last + lengths, lengths)
-            yield np.repeat(part, lengths), order[place]
 
 
 def _bits_apart(first: np.ndarray, second: np.ndarray) -> np.ndarray:
