@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from yolo.engines.onnx_file import INPUT_NAME, onnx_metadata, open_onnx, run_onnx, write_onnx
 from yolo.engines.open_vino import openvino_core, openvino_options
-from yolo.engines.shapes import Runner, RunnerPool
+from yolo.engines.shapes import RECORDING, Runner, RunnerPool
 from yolo.errors import ExportError, WeightsError
 from yolo.extras import import_extra
 from yolo.files import escaped_text
@@ -76,7 +76,7 @@ def write_file(
             program = torch.export.export(module, (images,), dynamic_shapes=shapes)
             torch.export.save(program, path, extra_files={TORCH_METADATA: json.dumps(dict(metadata))})
     elif path.suffix == TORCHSCRIPT:
-        with warnings.catch_warnings():
+        with RECORDING, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecated; and sizes that Python reads are constants on purpose
             traced = torch.jit.trace(module, images, check_trace=False)
             torch.jit.save(traced, path, _extra_files={TORCH_METADATA: json.dumps(dict(metadata))})

@@ -18,7 +18,7 @@ class MapsByShape:
     """`maps(images)` computes the raw maps by the runner of the images' shape.
 
     Args:
-        make_runner: Returns the runner for `(B, C, H, W)`. Several threads may call it at the same time.
+        make_runner: Returns the runner for `(B, C, H, W)`, which several threads may call at the same time.
         pads: Images of a batch that is smaller than one which has a runner are computed together with blank images,
             if at least half of that batch is used, since making a runner takes long.
     """
