@@ -45,6 +45,7 @@ from yolo.engines.cache import CACHE_VARIABLE, RawMaps
 from yolo.engines.choose import interleaved_seconds
 from yolo.engines.fold import folded
 from yolo.engines.onnx_file import open_onnx, write_onnx
+from yolo.engines.open_vino import openvino_core
 from yolo.model.network import Network
 
 GOAL_ALONE, GOAL_FILES = 1.0, 1.2
@@ -164,10 +165,8 @@ def peers(path: Path, precision: str, threads: int) -> dict[str, Callable[[np.nd
 
 
 def plain_openvino(path: Path, precision: str, threads: int) -> Callable[[np.ndarray], list[np.ndarray]]:
-    import openvino
-
     options = {"INFERENCE_PRECISION_HINT": HINTS[precision], "INFERENCE_NUM_THREADS": threads}
-    compiled = openvino.Core().compile_model(str(path), "CPU", options)
+    compiled = openvino_core().compile_model(str(path), "CPU", options)
     return lambda images: list(compiled([images]).values())
 
 

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import openvino
 import torch
 from terminaltables import AsciiTable
 from torch import Tensor
@@ -25,6 +24,7 @@ from yolo.cfg import read_names
 from yolo.deploy.export import ExportOptions, export_network, total_bytes
 from yolo.deploy.file_kinds import open_file
 from yolo.engines.choose import interleaved_seconds
+from yolo.engines.open_vino import openvino_core
 from yolo.letterbox import stretched
 from yolo.model.network import Network
 from yolo.model.weights import load_weights
@@ -63,7 +63,7 @@ def write_lists(folder: Path, names: list[str]) -> tuple[Path, Path]:
 
 def openvino_run(path: Path, images: Tensor, hint: str) -> Callable[[], object]:
     """Return what runs a file in OpenVINO on a batch."""
-    core = openvino.Core()
+    core = openvino_core()
     model = core.read_model(path)
     model.reshape(list(images.shape))
     options = {

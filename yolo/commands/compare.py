@@ -12,6 +12,7 @@ from pathlib import Path
 
 from yolo.console import command_parser, new_folder
 from yolo.errors import DatasetError
+from yolo.files import escaped_text
 
 
 def main() -> None:
@@ -40,7 +41,7 @@ def main() -> None:
 
 def _print(text: str) -> None:
     """Print `text`. Of an image's name that is not UTF-8, print the bytes."""
-    print(text.encode(errors="backslashreplace").decode())
+    print(escaped_text(text))
 
 
 def _folder(report: Path) -> Path:

@@ -36,7 +36,6 @@ def build_engine(network: Network, engine: str, precision: str = "float32") -> E
     if engine not in ENGINES:
         raise CfgError(f"found engine {engine!r}, expected one of {', '.join((*ENGINES, AUTO))}")
     check_precision(engine, precision)
-    device = next(network.parameters(), torch.empty(0)).device.type
     if device == "cuda" and (engine, precision) != ("torch", "float32"):
         from yolo.engines.cuda import gpu_forward
 
