@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.helpers.little_room import room_for
+from tests.helpers.full_disk import full_beyond
 from yolo.files import (
     GrowingFile,
     naming,
@@ -187,7 +187,7 @@ WRITERS = {
 @pytest.mark.parametrize("writer", WRITERS.values(), ids=list(WRITERS))
 def test_an_error_without_room_names_the_file(tmp_path, writer):
     path = tmp_path / "out"
-    with pytest.raises(OSError) as error, room_for(50):
+    with pytest.raises(OSError) as error, full_beyond(50):
         writer(path)
     assert error.value.errno in (errno.EFBIG, errno.ENOSPC) and error.value.filename == str(path)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.little_room import room_for
+from tests.helpers.full_disk import full_beyond
 from yolo.data.images import read_image
 from yolo.detect.outputs.images import Crops
 from yolo.detect.outputs.labels import LabelFiles, coco_file_name
@@ -76,7 +76,7 @@ def test_json_lines_go_to_stdout_for_a_dash(capsys):
 @pytest.mark.parametrize("written", [json_lines, lambda path, names: csv_table(path, names, tracked=False)])
 def test_an_error_without_room_names_the_file(tmp_path, written):
     path = tmp_path / "a"
-    with pytest.raises(OSError) as error, room_for(100), written(path, NAMES) as lines:
+    with pytest.raises(OSError) as error, full_beyond(100), written(path, NAMES) as lines:
         lines.write(result())
         lines.write(result())
     assert error.value.filename == str(path)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.helpers.little_room import room_for
+from tests.helpers.full_disk import full_beyond
 from tests.helpers.tiny_videos import (
     moving_square,
     read_video,
@@ -114,7 +114,7 @@ def test_the_name_is_taken_only_at_the_end(tmp_path):
 
 @pytest.mark.parametrize("room", [0, 200])
 def test_an_error_without_room_names_the_video_and_leaves_none(tmp_path, room):
-    with pytest.raises(OSError) as error, room_for(room), video_file(tmp_path / "b.mp4") as video:
+    with pytest.raises(OSError) as error, full_beyond(room), video_file(tmp_path / "b.mp4") as video:
         for number, image in enumerate(moving_square(5)):
             video.write(image, number / 10)
     assert error.value.filename == str(tmp_path / "b.mp4")
