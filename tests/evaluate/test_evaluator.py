@@ -6,13 +6,9 @@ import pytest
 from tests.helpers.tiny_data import NAMES, cfg_text, network_of
 from yolo.data.check import check_list
 from yolo.data.images import read_image
+from yolo.data.labeled_images import image_boxes
 from yolo.detect.detector import Detector
-from yolo.evaluate.evaluator import (
-    detections_of,
-    evaluation_of,
-    ground_truth_of_images,
-    image_boxes,
-)
+from yolo.evaluate.evaluator import detections_of, evaluation_of, ground_truth_of_images
 from yolo.evaluate.metrics.coco import coco_score
 from yolo.evaluate.metrics.table import average_precisions
 from yolo.evaluate.metrics.voc import detections_in_voc_pixels, mean_ap, voc_scores

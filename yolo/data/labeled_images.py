@@ -115,6 +115,17 @@ class LabeledImages:
         return (self[index] for index in range(len(self)))
 
 
+def image_boxes(labeled: LabeledBoxes, size: tuple[int, int] | np.ndarray) -> np.ndarray:
+    """Convert labels cxcywh 0..1 `[M, 4]` to xyxy in pixels.
+
+    size: (height, width) of the image, or int64 `[2, M]`, those of each box's image.
+    """
+    center, side = labeled.boxes[:, :2], labeled.boxes[:, 2:]
+    corners = np.concatenate((center - side / 2, center + side / 2), axis=1)
+    height, width = size
+    return corners * np.stack(np.broadcast_arrays(width, height, width, height), axis=-1)
+
+
 def packed(images: Iterable[LabeledImage] | LabeledImages) -> LabeledImages:
     """Return the same images as arrays."""
     if isinstance(images, LabeledImages):

@@ -6,7 +6,7 @@ import numpy as np
 
 from yolo.console import progress
 from yolo.data.dataset import EvaluationImages, evaluation_loader
-from yolo.data.labeled_images import LabeledImage, packed
+from yolo.data.labeled_images import LabeledImage, image_boxes, packed
 from yolo.data.workers import prepared
 from yolo.detect.detector import Detector
 from yolo.records import Detections, Evaluation, GroundTruth, LabeledBoxes, ScoredBoxes
@@ -69,17 +69,6 @@ def ground_truth_of_images(images: Sequence[LabeledImage]) -> GroundTruth:
         difficult=np.repeat([False, True], [len(table.labels) for table in tables]),
     )
     return ground_truth.where(np.argsort(image_index, kind="stable"))
-
-
-def image_boxes(labeled: LabeledBoxes, size: tuple[int, int] | np.ndarray) -> np.ndarray:
-    """Convert labels cxcywh 0..1 `[M, 4]` to xyxy in pixels.
-
-    size: (height, width) of the image, or int64 `[2, M]`, those of each box's image.
-    """
-    center, side = labeled.boxes[:, :2], labeled.boxes[:, 2:]
-    corners = np.concatenate((center - side / 2, center + side / 2), axis=1)
-    height, width = size
-    return corners * np.stack(np.broadcast_arrays(width, height, width, height), axis=-1)
 
 
 def _joined(parts: list[np.ndarray], dtype: type, shape: tuple[int, ...]) -> np.ndarray:

@@ -69,6 +69,18 @@ def drawn_boxes(
     return Drawing(shown["width"], shown["height"], shapes, label, "shot")
 
 
+def drawn_around(
+    pixels: np.ndarray | None, boxes: Sequence[DrawnBox], side: int, label: str, least: float = 48
+) -> Drawing:
+    """Draw boxes over the part of an image around them; the arguments are those of `drawn_boxes`.
+
+    least: the least side of the part in pixels, as far as the image reaches.
+    """
+    part, size, corner = cropped_around(pixels, [each.box for each in boxes], least=least)
+    moved = [each._replace(box=np.asarray(each.box) - np.tile(corner, 2)) for each in boxes]
+    return drawn_boxes(part, size, moved, side, label)
+
+
 def cropped_around(
     pixels: np.ndarray | None, boxes: Sequence[Sequence[float]], margin: float = 0.35, least: float = 48
 ) -> tuple[np.ndarray | None, tuple[int, int], tuple[float, float]]:

@@ -7,11 +7,11 @@ import numpy as np
 from torch import Tensor
 
 from yolo.data.images import ignore_remark, read_image
-from yolo.data.labeled_images import LabeledImage
+from yolo.data.labeled_images import LabeledImage, image_boxes
 from yolo.detect.detector import Detector
 from yolo.detect.draw import draw_ground_truth_and_predictions
 from yolo.distributed import Processes
-from yolo.evaluate.evaluator import detections_of, evaluation_of, image_boxes
+from yolo.evaluate.evaluator import detections_of, evaluation_of
 from yolo.evaluate.metrics.darknet import MAP_NMS_THRESH, MAP_SCORE_THRESH
 from yolo.evaluate.metrics.table import average_precisions, class_table
 from yolo.evaluate.metrics.voc import ClassScore, mean_ap, voc_scores

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from yolo.data.labeled_images import BoxTable
+from yolo.data.labeled_images import BoxTable, image_boxes
 from yolo.evaluate.metrics.voc import CONTINUOUS, image_pairs_with_iou
-from yolo.records import GroundTruth, ScoredBoxes
+from yolo.records import GroundTruth, LabeledBoxes, ScoredBoxes
 
 SAME_PLACE = 0.75  # IoU of two labels; of neighbors that overlap in earnest less than one in a hundred reaches it
 UNUSUAL = 5.0  # robust standard deviations of the logarithm of the area from the class's median
@@ -28,8 +28,7 @@ class OddLabel:
 def doubled_labels(truth: BoxTable, names: tuple[str, ...]) -> list[OddLabel]:
     """Return pairs of boxes of one image that nearly coincide, those of different classes first, then by IoU."""
     images, starts = truth.image_index(), truth.ends - np.diff(truth.ends, prepend=0)
-    low, high = truth.boxes[:, :2] - truth.boxes[:, 2:] / 2, truth.boxes[:, :2] + truth.boxes[:, 2:] / 2
-    boxes, rows = np.concatenate((low, high), axis=1), np.arange(len(images))
+    boxes, rows = image_boxes(LabeledBoxes(truth.labels, truth.boxes), (1, 1)), np.arange(len(images))
     ground_truth = GroundTruth(images, truth.labels, boxes, np.zeros(len(images), bool))
     same = ScoredBoxes(images, truth.labels, np.zeros(len(images)), boxes)
     found = []

@@ -9,17 +9,18 @@ from typing import NamedTuple
 import numpy as np
 
 from yolo.data.check import HANDLING
-from yolo.data.labeled_images import LabeledImage
+from yolo.data.labeled_images import LabeledImage, image_boxes
 from yolo.data.parallel import in_threads
 from yolo.explain.data_set.duplicates import DuplicateGroup
 from yolo.explain.data_set.odd_labels import OddLabel
 from yolo.explain.data_set.survey import DataSurvey
-from yolo.explain.pictures import DrawnBox, cropped_around, drawn_boxes, read_pixels
+from yolo.explain.pictures import DrawnBox, drawn_around, drawn_boxes, read_pixels
 from yolo.formats.label_files import label_candidates
 from yolo.pages.svg import Drawing
 from yolo.records import Problem
 
 SIDE = 220  # longest side of a picture in pixels
+LEAST_PART = 64  # least side in pixels of the part of an image around an odd label
 SHEET_PICTURES, LEAST_ON_A_SHEET, MOST_ON_A_SHEET = 320, 2, 8  # of all classes; of one class
 SHOWN_GROUPS, SHOWN_OF_A_GROUP = 12, 4
 SHOWN_ODD, SHOWN_OF_A_PROBLEM = 12, 8
@@ -117,14 +118,14 @@ def shown_odd(survey: DataSurvey, found: Sequence[tuple[int, OddLabel]]) -> list
     for number, odd in found[:SHOWN_ODD]:
         image = survey.images[number][odd.image]
         pixels = read_pixels(image.path)
-        boxes = pixel_boxes(image)
+        boxes = image_boxes(image.ground_truth, image.size)
         drawn = [DrawnBox(boxes[each], "fault" if each == odd.boxes[0] else "second",
                           survey.names[image.ground_truth.labels[each]]) for each in odd.boxes]  # fmt: skip
-        part, size, corner = cropped_around(pixels, [each.box for each in drawn], least=64)
-        moved = [each._replace(box=np.asarray(each.box) - np.tile(corner, 2)) for each in drawn]
         lines = ", ".join(str(image.lines[each]) for each in odd.boxes) if image.lines else ""
         place = f"{survey.lists[number].name}, line {lines}"
-        pictures.append(ShownImage(drawn_boxes(part, size, moved, SIDE, odd.what), odd.what, place, image.path.name))
+        pictures.append(
+            ShownImage(drawn_around(pixels, drawn, SIDE, odd.what, LEAST_PART), odd.what, place, image.path.name)
+        )
     return pictures
 
 
@@ -166,13 +167,6 @@ def images_of_problems(survey: DataSurvey, problems: Iterable[Problem]) -> dict[
     return found
 
 
-def pixel_boxes(image: LabeledImage) -> np.ndarray:
-    """Return the ground truth of an image as xyxy in its pixels, float64 `[M, 4]`."""
-    height, width = image.size
-    boxes = image.ground_truth.boxes * (width, height, width, height)
-    return np.concatenate((boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2), axis=1)
-
-
 def _of_class(image: LabeledImage, label: int, names: Sequence[str]) -> ShownImage:
     chosen = np.flatnonzero(image.ground_truth.labels == label).tolist()
     return _picture(image, names, chosen, "", _contents(image, names))
@@ -188,7 +182,7 @@ def _picture(
     image: LabeledImage, names: Sequence[str], chosen: Sequence[int], title: str, note: str, look: str = "chosen"
 ) -> ShownImage:
     """Return an image with all its boxes; those of `chosen` stand out."""
-    boxes, labels = pixel_boxes(image), image.ground_truth.labels.tolist()
+    boxes, labels = image_boxes(image.ground_truth, image.size), image.ground_truth.labels.tolist()
     order = [*chosen, *(each for each in range(len(boxes)) if each not in set(chosen))]
     drawn = [DrawnBox(boxes[each], look if each in chosen else "other", names[labels[each]]) for each in order]
     label = f"{image.path.name}: {note or title}"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from yolo.evaluate.metrics.voc import NO_TRUTH
-from yolo.explain.pictures import DrawnBox, cropped_around, drawn_boxes, find_picture, read_pixels
+from yolo.explain.pictures import DrawnBox, drawn_around, find_picture, read_pixels
 from yolo.explain.score.walk import IGNORED, NOTHING, TAKEN, TOO_FAR, TRUE_POSITIVE, VERDICT_NAMES, ClassWalk
 from yolo.explain.score.walked_score import ScoredSet, WalkedScore
 from yolo.formats.ground_truth_set import image_id_of
@@ -140,6 +140,4 @@ def _picture(score: WalkedScore, scored: ScoredSet, place: int, pixels: np.ndarr
     boxes = [DrawnBox(scored.found.boxes[row], LOOKS.get(verdict, "fault"), tip)]
     if truth != NO_TRUTH:
         boxes.append(DrawnBox(scored.truth.boxes[truth], "wanted", f"ground truth, IoU {walk.iou[place]:.2f}"))
-    part, size, corner = cropped_around(pixels, [each.box for each in boxes])
-    moved = [each._replace(box=np.asarray(each.box) - np.tile(corner, 2)) for each in boxes]
-    return drawn_boxes(part, size, moved, SIDE, f"rank {place + 1}: {VERDICT_NAMES[verdict]}")
+    return drawn_around(pixels, boxes, SIDE, f"rank {place + 1}: {VERDICT_NAMES[verdict]}")
