@@ -1,5 +1,6 @@
 """What a survey means, as sentences with numbers and what to do: the first thing on the page."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from yolo.data.check import HANDLING
@@ -80,19 +81,22 @@ def anchor_advice(study: AnchorStudy) -> list[Advice]:
     return found
 
 
+def kinds_text(counts: Mapping[str, int]) -> str:
+    """Return for example "2 x label out of range; 1 x box given twice"."""
+    return "; ".join(f"{count:,} x {kind}" for kind, count in counts.items())
+
+
 def _problems(survey: DataSurvey) -> list[Advice]:
     counts = survey.problem_counts()
     serious = {kind: count for kind, count in counts.items() if HANDLING[kind].stops}
     others = {kind: count for kind, count in counts.items() if kind not in serious}
     found = []
     if serious:
-        text = "; ".join(f"{count:,} x {kind}" for kind, count in serious.items())
-        found.append(
-            Advice("bad", f"a training stops at: {text}", "repair them, or leave them out by --on-problem skip")
-        )
+        text = f"a training stops at: {kinds_text(serious)}"
+        found.append(Advice("bad", text, "repair them, or leave them out by --on-problem skip"))
     if others:
-        text = "; ".join(f"{count:,} x {kind}" for kind, count in others.items())
-        found.append(Advice("warn", f"the check found: {text}", "each with its image under Problems"))
+        text = f"the check found: {kinds_text(others)}"
+        found.append(Advice("warn", text, "each with its image under Problems"))
     return found or [Advice("good", "the check of all images and labels found no problem")]
 
 

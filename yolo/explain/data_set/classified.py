@@ -13,27 +13,26 @@ from yolo.data.class_folders import ClassifiedImage, images_per_class, read_clas
 from yolo.data.image_header import read_header
 from yolo.data.parallel import in_threads
 from yolo.errors import DatasetError, counted
-from yolo.explain.data_set.advice import Advice
+from yolo.explain.data_set.advice import SHOWN, Advice, kinds_text
+from yolo.explain.data_set.counting import MOST_SIZES
 from yolo.explain.data_set.duplicates import DuplicateGroup, duplicate_groups
 from yolo.explain.data_set.fingerprints import fingerprints_of
 from yolo.explain.data_set.page import NUMBERS_FILE, TEMPLATES
 from yolo.explain.data_set.shown_images import (
-    LEAST_ON_A_SHEET,
-    MOST_ON_A_SHEET,
-    SHEET_PICTURES,
+    MOST_LINES,
     SHOWN_GROUPS,
     SHOWN_OF_A_GROUP,
     SIDE,
     ShownGroup,
     ShownImage,
+    images_on_a_sheet,
+    shown_group,
 )
 from yolo.explain.pictures import drawn_boxes, read_pixels
 from yolo.pages.page import render, write_page
 from yolo.records import Problem
 
 FEW_IMAGES = 20  # of a class to learn from
-SHOWN = 5  # names in a sentence
-MOST_SIZES, MOST_LINES = 8, 200
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,7 @@ def classified_advice(survey: ClassifiedSurvey) -> list[Advice]:
     found = []
     kinds = Counter(problem.kind for problem in survey.problems)
     if kinds:
-        text = "; ".join(f"{count:,} x {kind}" for kind, count in kinds.items())
-        found.append(Advice("warn", f"the check found: {text}", "see Problems"))
+        found.append(Advice("warn", f"the check found: {kinds_text(kinds)}", "see Problems"))
     across = sum(map(survey.both_lists, survey.groups))
     if across:
         found.append(
@@ -188,7 +186,7 @@ def _size(path: Path) -> tuple[int, int] | None:
 def _sheets(survey: ClassifiedSurvey, seed: int, each: int | None) -> list[tuple[str, int, list[ShownImage]]]:
     """Return (class, images, random pictures) of the first list, the rarest first."""
     counts, images = survey.lists[0].counts, survey.images[0]
-    wanted = each or min(max(SHEET_PICTURES // max(sum(map(bool, counts)), 1), LEAST_ON_A_SHEET), MOST_ON_A_SHEET)
+    wanted = each or images_on_a_sheet(sum(map(bool, counts)))
     labels, rng, sheets = np.array([image.label for image in images]), np.random.default_rng(seed), []
     for count, label in sorted((count, label) for label, count in enumerate(counts) if count):
         chosen = np.sort(rng.choice(np.flatnonzero(labels == label), min(wanted, count), replace=False))
@@ -199,8 +197,7 @@ def _sheets(survey: ClassifiedSurvey, seed: int, each: int | None) -> list[tuple
 def _shown(survey: ClassifiedSurvey, group: DuplicateGroup) -> ShownGroup:
     shown = [survey.image_at(member) for member in group.members[:SHOWN_OF_A_GROUP]]
     pictures = [_picture(image, name, survey.names[image.label]) for name, image in shown]
-    kind = "the same file" if group.exact else "nearly the same image"
-    return ShownGroup(f"{kind}, {len(group.members)} times", pictures, len(group.members) - len(pictures))
+    return shown_group(group, pictures)
 
 
 def _picture(image: ClassifiedImage, title: str, note: str) -> ShownImage:

@@ -8,6 +8,7 @@ from yolo.data.labeled_images import LabeledImages
 
 MOST_SIZES = 8  # of images, the most frequent ones
 MOST_OF_AN_IMAGE = 20  # objects; images with more are counted together
+SHIFT_FACTOR, SHIFT_ERRORS = 1.5, 4.0  # see shifted_classes
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,3 @@ def shifted_classes(train: ListCounts, valid: ListCounts) -> list[tuple[int, flo
         if error and high - low > SHIFT_ERRORS * error and high > SHIFT_FACTOR * low:
             found.append((label, one / first, other / second))
     return sorted(found, key=lambda each: -abs(np.log((each[1] + 1e-9) / (each[2] + 1e-9))))
-
-
-SHIFT_FACTOR, SHIFT_ERRORS = 1.5, 4.0

@@ -36,7 +36,6 @@ REDUCED = (
     (4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
     (2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
 )
-UNREADABLE = 0  # in `readable`
 
 
 @dataclass(frozen=True, eq=False)

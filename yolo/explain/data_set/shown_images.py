@@ -76,7 +76,7 @@ def sheets_of(survey: DataSurvey, seed: int, each: int | None = None) -> list[Sh
     """
     images, counts = survey.images[0], survey.lists[0]
     classes = sum(count > 0 for count in counts.class_objects)
-    wanted = each or min(max(SHEET_PICTURES // max(classes, 1), LEAST_ON_A_SHEET), MOST_ON_A_SHEET)
+    wanted = each or images_on_a_sheet(classes)
     rng = np.random.default_rng(seed)
     truth = images.ground_truth
     image_of = truth.image_index()
@@ -97,18 +97,27 @@ def sheets_of(survey: DataSurvey, seed: int, each: int | None = None) -> list[Sh
     ]
 
 
+def images_on_a_sheet(classes: int) -> int:
+    """Return how many images of each class are well on a page, if `classes` have one."""
+    return min(max(SHEET_PICTURES // max(classes, 1), LEAST_ON_A_SHEET), MOST_ON_A_SHEET)
+
+
+def shown_group(group: DuplicateGroup, pictures: list[ShownImage]) -> ShownGroup:
+    """Return a group of which some images are shown."""
+    kind = "the same file" if group.exact else "nearly the same image"
+    return ShownGroup(f"{kind}, {len(group.members)} times", pictures, len(group.members) - len(pictures))
+
+
 def shown_groups(survey: DataSurvey, groups: Sequence[DuplicateGroup]) -> list[ShownGroup]:
     """Return the first groups of similar images with their pictures."""
     found = []
     for group in groups[:SHOWN_GROUPS]:
         pictures = []
-        members = _from_both(survey, group)
-        for member in members[:SHOWN_OF_A_GROUP]:
+        for member in _from_both(survey, group)[:SHOWN_OF_A_GROUP]:
             number, place = survey.list_of(member)
             image = survey.images[number][place]
             pictures.append(_picture(image, survey.names, (), survey.lists[number].name, ""))
-        kind = "the same file" if group.exact else "nearly the same image"
-        found.append(ShownGroup(f"{kind}, {len(group.members)} times", pictures, len(members) - len(pictures)))
+        found.append(shown_group(group, pictures))
     return found
 
 
