@@ -6,7 +6,7 @@ import numpy as np
 
 from yolo.evaluate.metrics.coco_matching import RECALLS
 from yolo.explain.score.readings import Curve, Plateau, Point
-from yolo.explain.score.walk import IGNORED, VERDICT_NAMES, ClassWalk
+from yolo.explain.score.walk import IGNORED, TRUE_POSITIVE, VERDICT_NAMES, ClassWalk
 from yolo.pages import svg
 from yolo.pages.svg import ChartFrame, Drawing, SvgElement
 
@@ -15,6 +15,11 @@ TENTHS = tuple(step / 10 for step in range(0, 11, 2))
 MOST_POINTS = 1200  # of a line; of longer ones the highest and lowest of each part are drawn
 DOTTED = 24  # detections whose points are marked
 LOOKS = ("run-a", "run-b", "run-c")
+
+
+def verdict_look(verdict: int) -> str:
+    """Return the class of a verdict in the style sheet."""
+    return {TRUE_POSITIVE: "hit", IGNORED: "aside"}.get(verdict, "fault")
 
 
 def walked_chart(walk: ClassWalk) -> Drawing:
@@ -26,12 +31,11 @@ def walked_chart(walk: ClassWalk) -> Drawing:
     for place in range(min(DOTTED, len(walk.rows))):
         x, y = frame.x(float(walk.recall[place])), frame.y(float(walk.precision[place]))
         verdict = int(walk.verdict[place])
-        look = "hit" if verdict == 0 else "aside" if verdict == IGNORED else "fault"
         tip = (
             f"{place + 1}. score {walk.scores[place]:.3f}, {VERDICT_NAMES[verdict]}: "
             f"precision {walk.precision[place]:.3f}, recall {walk.recall[place]:.3f}"
         )
-        shapes.append(svg.dot(x, y, look, tip, 3))
+        shapes.append(svg.dot(x, y, verdict_look(verdict), tip, 3))
     return Drawing(WIDTH, HEIGHT, shapes, "precision over recall after each detection")
 
 

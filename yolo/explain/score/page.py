@@ -6,8 +6,7 @@ from pathlib import Path
 
 from yolo.explain.score import charts
 from yolo.explain.score.readings import lowest_and_highest
-from yolo.explain.score.rows import csv_text, detection_cards, detection_row, picture_places, table_places
-from yolo.explain.score.walk import VERDICT_NAMES
+from yolo.explain.score.rows import FIRST_ROWS, csv_text, detection_cards, detection_row, picture_places, table_places
 from yolo.explain.score.walked_score import ScoredSet, WalkedScore, class_number, walked_score
 from yolo.files import write_text
 from yolo.pages.page import check_page_folder, render, write_page
@@ -43,7 +42,6 @@ def score_page(score: WalkedScore, scored: ScoredSet) -> str:
     walk = score.walk
     places = table_places(len(walk.rows))
     first, faults = picture_places(walk)
-    counts = [int((walk.verdict == number).sum()) for number in range(len(VERDICT_NAMES))]
     example = min(9, len(walk.rows) - 1)
     return render(
         TEMPLATES,
@@ -51,7 +49,7 @@ def score_page(score: WalkedScore, scored: ScoredSet) -> str:
         score=score,
         walk=walk,
         images=len(scored.files),
-        counts=dict(zip(VERDICT_NAMES, counts, strict=True)),
+        counts=walk.verdict_counts(),
         rows=[detection_row(score, scored, place) for place in places],
         example=detection_row(score, scored, example) if example >= 0 else None,
         cards=detection_cards(score, scored, first),
@@ -67,6 +65,8 @@ def score_page(score: WalkedScore, scored: ScoredSet) -> str:
         hundred_chart=charts.hundred_chart(score.curves[-1], score.hundred),
         family_chart=charts.family_chart(score.curves),
         csv_file=CSV_FILE,
+        dotted=charts.DOTTED,
+        first_rows=FIRST_ROWS,
     )
 
 
@@ -79,7 +79,7 @@ def numbers_text(score: WalkedScore) -> str:
         "ground_truths": walk.ground_truths,
         "difficult": walk.difficult,
         "detections": len(walk.rows),
-        "verdicts": {name: int((walk.verdict == number).sum()) for number, name in enumerate(VERDICT_NAMES)},
+        "verdicts": walk.verdict_counts(),
         "missed": asdict(score.missed),
         "readings": [asdict(each) for each in score.readings],
         "points": [{"recall": each.recall, "precision": each.precision} for each in score.points],

@@ -9,6 +9,7 @@ import numpy as np
 
 from yolo.evaluate.metrics.voc import NO_TRUTH
 from yolo.explain.pictures import DrawnBox, drawn_around, find_picture, read_pixels
+from yolo.explain.score.charts import verdict_look
 from yolo.explain.score.walk import IGNORED, NOTHING, TAKEN, TOO_FAR, TRUE_POSITIVE, VERDICT_NAMES, ClassWalk
 from yolo.explain.score.walked_score import ScoredSet, WalkedScore
 from yolo.formats.ground_truth_set import image_id_of
@@ -16,7 +17,6 @@ from yolo.pages.svg import Drawing
 
 FIRST_ROWS, FURTHER_ROWS = 60, 60  # of the table: the first ones, then equally far apart
 PICTURES, SIDE = 12, 260  # of each of the two lists; longest side in pixels
-LOOKS = {TRUE_POSITIVE: "hit", IGNORED: "aside"}
 COLUMNS = (
     "rank", "score", "image", "xmin", "ymin", "xmax", "ymax", "iou", "verdict", "taken_by_rank",
     "true_positives", "false_positives", "precision", "recall",
@@ -70,7 +70,7 @@ def detection_row(score: WalkedScore, scored: ScoredSet, place: int) -> Detectio
         image=_image(scored, walk, place),
         iou=float(walk.iou[place]),
         verdict="TP" if verdict == TRUE_POSITIVE else "-" if verdict == IGNORED else "FP",
-        look=LOOKS.get(verdict, "fault"),
+        look=verdict_look(verdict),
         reason=_reason(score, scored, place),
         true_positives=int(walk.true_positives[place]),
         false_positives=int(walk.false_positives[place]),
@@ -137,7 +137,7 @@ def _picture(score: WalkedScore, scored: ScoredSet, place: int, pixels: np.ndarr
     walk = score.walk
     row, truth, verdict = int(walk.rows[place]), int(walk.truth[place]), int(walk.verdict[place])
     tip = f"detection, score {walk.scores[place]:.3f}"
-    boxes = [DrawnBox(scored.found.boxes[row], LOOKS.get(verdict, "fault"), tip)]
+    boxes = [DrawnBox(scored.found.boxes[row], verdict_look(verdict), tip)]
     if truth != NO_TRUTH:
         boxes.append(DrawnBox(scored.truth.boxes[truth], "wanted", f"ground truth, IoU {walk.iou[place]:.2f}"))
     return drawn_around(pixels, boxes, SIDE, f"rank {place + 1}: {VERDICT_NAMES[verdict]}")

@@ -58,6 +58,11 @@ class ClassWalk:
         """Places of the detections that count, of which the curve is made."""
         return np.flatnonzero(self.verdict != IGNORED)
 
+    def verdict_counts(self) -> dict[str, int]:
+        """Return how many detections have each verdict, by VERDICT_NAMES."""
+        counts = np.bincount(self.verdict, minlength=len(VERDICT_NAMES))
+        return dict(zip(VERDICT_NAMES, counts.tolist(), strict=True))
+
 
 @dataclass(frozen=True)
 class Unseen:
