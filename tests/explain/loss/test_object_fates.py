@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from tests.helpers.golden import targets_of
+from tests.helpers.golden import network_of, targets_of
+from tests.helpers.tiny_heads import HEADS, TREE, TREE_HEAD
+from yolo.detect.detector import Detector
 from yolo.detect.postprocess import postprocess
 from yolo.explain.loss.object_fates import (
     BELOW,
@@ -13,8 +15,11 @@ from yolo.explain.loss.object_fates import (
     OTHER_CLASS,
     SUPPRESSED,
     TAKEN,
+    detections_in_input,
+    fates_in_input,
     object_fates,
 )
+from yolo.letterbox import to_image
 from yolo.records import Predictions
 
 OBJECT = (0.5, 0.5, 0.4, 0.4)
@@ -43,6 +48,35 @@ def test_a_detection_finds_one_object():
     found = answers([(OBJECT, 0.9, (0.0, 0.9))], [(0, 1, *OBJECT), (0, 1, *NEAR)])
     assert [each.kind for each in found] == [DETECTED, TAKEN]
     assert found[0].objectness == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("name", [*HEADS, "tree"])
+def test_detections_in_the_input_are_those_of_the_detector(name, tmp_path):
+    (tmp_path / "t.tree").write_text(TREE)
+    network = network_of({**HEADS, "tree": TREE_HEAD.format(tmp_path / "t.tree")}[name]).eval()
+    torch.manual_seed(1)
+    network.draw_weights()
+    names = [f"class {label}" for label in range(network.classes)]
+    detector = Detector(network, names, 0.01, letterbox=True, engine=network)
+    pixels = torch.randint(256, (20, 50, 3), dtype=torch.uint8).numpy()
+    inputs, placement = detector.prepare(pixels)
+    expected = detector(pixels)
+    assert len(expected)
+    with torch.no_grad():
+        raw = network(inputs[None])
+        (found,) = detections_in_input(detector, raw)
+        targets = targets_of([(0, int(found.labels[0]), *centered(found.boxes[0]))])
+        again, (fate,) = fates_in_input(detector, raw, targets)
+    torch.testing.assert_close(to_image(found.boxes, placement), expected.boxes)
+    for one in (found, again):
+        torch.testing.assert_close(one.scores, expected.scores)
+        assert torch.equal(one.labels, expected.labels)
+    assert fate.kind == DETECTED and fate.score == pytest.approx(float(expected.scores[0]))
+
+
+def centered(box):
+    x1, y1, x2, y2 = box.tolist()
+    return (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1
 
 
 def answers(boxes, rows):

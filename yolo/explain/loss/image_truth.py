@@ -9,13 +9,12 @@ import torch
 
 from yolo.cfg import DataFile
 from yolo.detect.detector import Detector
-from yolo.explain.loss.object_fates import ObjectFate, object_fates
+from yolo.explain.loss.object_fates import ObjectFate, fates_in_input
 from yolo.explain.loss.placed import placed_targets
-from yolo.explain.loss.ranking import detections_in_input
 from yolo.explain.loss.taken_apart import ImageLoss, take_apart
 from yolo.formats.label_files import label_files, labeled_boxes, read_list, read_rows
 from yolo.letterbox import Placement
-from yolo.records import LabeledBoxes, Predictions
+from yolo.records import LabeledBoxes
 from yolo.train.losses.detection import DetectionLoss
 
 log = logging.getLogger(__name__)
@@ -68,9 +67,7 @@ def compare_with_labels(
     raw = network(inputs[None].to(next(network.parameters()).device))
     targets = placed_targets([labels], [placement])
     apart = take_apart(loss, raw, targets, seen)
-    predictions = Predictions(*(part[0].cpu() for part in network.decode(raw)))
-    (detections,) = detections_in_input(detector, raw)
-    found = object_fates(predictions, detections, targets, detector.score_thresh)
+    _, found = fates_in_input(detector, raw, targets)
     return ComparedImage(apart, tuple(found), placement)
 
 

@@ -1,13 +1,18 @@
 """What the detector makes of each object of the ground truth: detected, or why not."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from yolo.boxes import cxcywh_to_xyxy, paired_iou
+from yolo.detect.detector import Detector
+from yolo.letterbox import stretched
+from yolo.model.class_tree import best_class_one_hot
 from yolo.records import Detections, Predictions, Targets
 
+WHOLE_INPUT = stretched((1, 1), (1, 1))  # the placement that leaves boxes in 0..1 of the network input
 MATCHING_IOU = 0.5  # VOC's: a detection with a larger IoU finds an object
 DETECTED = "detected"
 TAKEN = "one detection for two"  # its detection is that of another object
@@ -31,6 +36,20 @@ class ObjectFate:
     objectness: float
     iou: float
     label: int | None = None
+
+
+def detections_in_input(detector: Detector, raw: Sequence[Tensor]) -> list[Detections]:
+    """Return the detections of each image of raw maps, xyxy in 0..1 of the network input."""
+    return detector.detections(list(raw), [WHOLE_INPUT] * len(raw[0]))
+
+
+def fates_in_input(detector: Detector, raw: Sequence[Tensor], targets: Targets) -> tuple[Detections, list[ObjectFate]]:
+    """Return the detections of one image, as of `detections_in_input`, and what became of each of its targets."""
+    predictions = Predictions(*(part[0].cpu() for part in detector.network.decode(list(raw))))
+    if detector.tree is not None:
+        predictions = predictions._replace(class_probs=best_class_one_hot(predictions.class_probs, detector.tree))
+    (detections,) = detections_in_input(detector, raw)
+    return detections, object_fates(predictions, detections, targets, detector.score_thresh)
 
 
 def object_fates(

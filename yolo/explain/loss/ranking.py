@@ -20,9 +20,8 @@ from yolo.data.dataset import EvaluationImages, evaluation_loader
 from yolo.data.labeled_images import LabeledImage
 from yolo.data.workers import prepared
 from yolo.detect.detector import Detector
-from yolo.detect.postprocess import postprocess
 from yolo.errors import DivergedError
-from yolo.explain.loss.object_fates import MATCHING_IOU
+from yolo.explain.loss.object_fates import MATCHING_IOU, detections_in_input
 from yolo.explain.loss.parts import batch_parts, detached_terms
 from yolo.explain.loss.placed import placed_targets
 from yolo.records import Detections, Targets
@@ -129,19 +128,6 @@ def is_explained(detections: Detections, targets: Targets) -> torch.Tensor:
     objects = cxcywh_to_xyxy(targets.boxes)
     ious = paired_iou(detections.boxes[:, None], objects[None]) * (detections.labels[:, None] == targets.labels[None])
     return (ious >= MATCHING_IOU).any(dim=1)
-
-
-def detections_in_input(detector: Detector, raw: Sequence[torch.Tensor]) -> Iterator[Detections]:
-    """Yield the detections of each image of raw maps, xyxy in 0..1 of the network input."""
-    for boxes, objectness, class_probs in zip(*detector.network.decode(list(raw)), strict=True):
-        yield postprocess(
-            boxes.cpu(),
-            objectness.cpu(),
-            class_probs.cpu(),
-            score_thresh=detector.score_thresh,
-            nms_thresh=detector.nms_thresh,
-            diou_exponent=detector.diou_exponent,
-        )
 
 
 def _unexplained(detector: Detector, raw: Sequence[torch.Tensor], targets: Targets) -> Iterator[float]:
