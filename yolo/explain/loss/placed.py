@@ -24,6 +24,11 @@ def placed_targets(labeled: Sequence[LabeledBoxes], placements: Sequence[Placeme
     )
 
 
+def label_name(names: Sequence[str], label: int) -> str:
+    """Return the name of the class of a label, which may be none of the network's."""
+    return names[label] if 0 <= label < len(names) else f"class {label}"
+
+
 def to_network(boxes: Tensor, placement: Placement) -> Tensor:
     """cxcywh `[M, 4]` in 0..1 of the image → in 0..1 of the network input, the inverse of `letterbox.to_image`."""
     rows, columns = placement.network

@@ -12,16 +12,16 @@ from torch import Tensor
 from yolo.data.images import ignore_remark, read_image
 from yolo.data.labeled_images import LabeledImage
 from yolo.detect.detector import Detector
-from yolo.explain.loss.object_fates import object_fates
-from yolo.explain.loss.placed import placed_targets
-from yolo.explain.loss.ranking import COLUMNS, ImageLosses, detections_in_input
+from yolo.explain.loss.bar import BarPart, stacked_bar
+from yolo.explain.loss.object_fates import fates_in_input
+from yolo.explain.loss.placed import label_name, placed_targets
+from yolo.explain.loss.ranking import COLUMNS, ImageLosses
 from yolo.explain.loss.suspicion import Suspicion, suspicions
 from yolo.explain.pictures import DrawnBox, drawn_boxes, read_pixels
 from yolo.files import write_text
 from yolo.letterbox import to_image
 from yolo.pages import svg
 from yolo.pages.page import render, write_page
-from yolo.records import Predictions
 
 TEMPLATES = Path(__file__).parent / "templates"
 RANKING_FILE, TABLE_FILE = "top_losses.json", "losses.csv"
@@ -141,13 +141,10 @@ def loss_table(losses: ImageLosses, images: Sequence[LabeledImage], order: np.nd
 
 def parts_bar(sums: dict[str, float], whole: float, label: str) -> svg.Drawing:
     """Draw the parts of a loss as one bar, whose full width is `whole`."""
-    width, height, x = 600.0, 14.0, 0.0
-    shapes = [svg.bar(0, 0, width, height, "board")]
-    for name, meaning in PARTS:
-        length = width * sums[name] / whole if whole else 0.0
-        shapes.append(svg.bar(x, 0, length, height, f"part {name}", f"{meaning}: {sums[name]:.3g}"))
-        x += length
-    return svg.Drawing(width, height, shapes, f"the loss of {label} by part", "bar")
+    parts = [
+        BarPart(name, sums[name] / whole if whole else 0.0, f"{meaning}: {sums[name]:.3g}") for name, meaning in PARTS
+    ]
+    return stacked_bar(parts, 14.0, f"the loss of {label} by part")
 
 
 def rank_curve(values: np.ndarray, shown: int, by: str) -> svg.Drawing:
@@ -182,9 +179,7 @@ def _card(place: int, image: LabeledImage, losses: ImageLosses, index: int, dete
     device = next(detector.network.parameters()).device
     raw = detector.network(inputs[None].to(device))
     targets = placed_targets([image.ground_truth], [placement])
-    (detections,) = detections_in_input(detector, raw)
-    predictions = Predictions(*(part[0].cpu() for part in detector.network.decode(raw)))
-    found = object_fates(predictions, detections, targets, detector.score_thresh)
+    detections, found = fates_in_input(detector, raw, targets)
     signs = [
         replace(sign, box=tuple(to_image(torch.tensor([sign.box]), placement)[0].tolist()))
         for sign in suspicions(found, detections, targets, detector.names)
@@ -211,7 +206,7 @@ def _boxes(
     for target, label in enumerate(image.ground_truth.labels.tolist()):
         x, y, w, h = image.ground_truth.boxes[target].tolist()
         corners = (x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height
-        sign, name = by_target.get(target), names[label] if label < len(names) else f"class {label}"
+        sign, name = by_target.get(target), label_name(names, label)
         look = f"truth {'doubted' if sign else ''}".strip()
         boxes.append((sign is not None, DrawnBox(corners, look, sign.text if sign else f"label: {name}")))
     for place, corners in enumerate(found.tolist()):

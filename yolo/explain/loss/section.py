@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from yolo.explain.image.drawings import InputFrame, input_frame
+from yolo.explain.loss.bar import BarPart, stacked_bar
 from yolo.explain.loss.candidates import BEST, EXTRA, NO_HEAD, NOT, PREDICTED, Candidate
 from yolo.explain.loss.object_fates import (
     BELOW,
@@ -19,6 +20,7 @@ from yolo.explain.loss.object_fates import (
     TAKEN,
     ObjectFate,
 )
+from yolo.explain.loss.placed import label_name
 from yolo.explain.loss.taken_apart import (
     BACKGROUND,
     IGNORED,
@@ -32,7 +34,6 @@ from yolo.explain.map_pictures import cells_uri
 from yolo.explain.section import PageSection
 from yolo.letterbox import Placement
 from yolo.model.heads.yolo import YoloSettings
-from yolo.pages import svg
 from yolo.pages.svg import Drawing, SvgElement
 from yolo.settings import HeadSettings
 from yolo.train.losses.assign import Dialect
@@ -130,7 +131,11 @@ def truth_section(
     view = TruthView(
         total=apart.total,
         parts=parts,
-        bar=_bar(parts),
+        bar=stacked_bar(
+            [BarPart(part.look, part.share, f"{part.meaning}: {part.value:.3g}, {part.share:.0%}") for part in parts],
+            16.0,
+            "the loss by part",
+        ),
         heads=tuple(_head_view(frame, head, apart, names) for head in apart.heads),
         objects=tuple(_object_view(apart, apart.objects[place], found[place], names) for place in order[:MOST_OBJECTS]),
         more_objects=max(0, len(order) - MOST_OBJECTS),
@@ -162,7 +167,7 @@ def truth_numbers(apart: ImageLoss, found: Sequence[ObjectFate], names: Sequence
         "heads": [{"layer": head.layer, "total": head.total, **loss_sums([head])} for head in apart.heads],
         "objects": [
             {
-                "name": _name(names, each.label),
+                "name": label_name(names, each.label),
                 "box": list(each.box),
                 "total": each.total,
                 "box_loss": each.box_loss,
@@ -316,7 +321,7 @@ def _found(finding: ObjectFate, names: Sequence[str]) -> str:
     return {
         DETECTED: f"detected, score {score}, IoU {iou}",
         TAKEN: "missed: the detection here counts for another object",
-        OTHER_CLASS: f"missed: detected as {_name(names, finding.label or 0)} {score}",
+        OTHER_CLASS: f"missed: detected as {label_name(names, finding.label or 0)} {score}",
         INEXACT: f"missed: its detection {score} has an IoU of only {iou}",
         SUPPRESSED: f"missed: its box with score {score} was suppressed by another",
         BELOW: f"missed: the best box here has a score of {score} (objectness {finding.objectness:.2f})",
@@ -327,16 +332,6 @@ def _found(finding: ObjectFate, names: Sequence[str]) -> str:
 def _shares(sums: dict[str, float], total: float) -> tuple[PartShare, ...]:
     found = (PartShare(look, meaning, sums[look], sums[look] / total if total else 0.0) for look, meaning in PARTS)
     return tuple(part for part in found if part.value or part.look != "objectness_ignored")
-
-
-def _bar(parts: Sequence[PartShare]) -> Drawing:
-    width, height, x = 600.0, 16.0, 0.0
-    shapes = [svg.bar(0, 0, width, height, "board")]
-    for part in parts:
-        tip = f"{part.meaning}: {part.value:.3g}, {part.share:.0%}"
-        shapes.append(svg.bar(x, 0, width * part.share, height, f"part {part.look}", tip))
-        x += width * part.share
-    return Drawing(width, height, shapes, "the loss by part", "bar")
 
 
 def _rules(settings: HeadSettings, dialect: Dialect) -> tuple[str, ...]:
@@ -357,8 +352,4 @@ def _rules(settings: HeadSettings, dialect: Dialect) -> tuple[str, ...]:
 
 
 def _named(each: ObjectLoss, names: Sequence[str]) -> str:
-    return f"{_name(names, each.label)} {each.target + 1}"
-
-
-def _name(names: Sequence[str], label: int) -> str:
-    return names[label] if 0 <= label < len(names) else f"class {label}"
+    return f"{label_name(names, each.label)} {each.target + 1}"

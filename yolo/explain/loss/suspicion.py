@@ -10,13 +10,14 @@ from yolo.explain.loss.object_fates import (
     BELOW,
     DETECTED,
     INEXACT,
-    MATCHING_IOU,
     NO_BOX,
     OTHER_CLASS,
     SUPPRESSED,
     TAKEN,
     ObjectFate,
 )
+from yolo.explain.loss.placed import label_name
+from yolo.explain.loss.ranking import is_explained
 from yolo.records import Detections, Targets
 
 WRONG_CLASS, WRONG_PLACE, NO_LABEL = "class", "place", "no label"
@@ -51,23 +52,22 @@ def suspicions(
         names: of the classes.
     """
     objects = cxcywh_to_xyxy(targets.boxes)
-    ious = paired_iou(detections.boxes[:, None], objects[None]) if len(detections) else torch.zeros(0, len(objects))
-    signs, told, corners = [], set(), objects.tolist()
+    ious = paired_iou(detections.boxes[:, None], objects[None])
+    signs, of_a_label, corners = [], set(), objects.tolist()
     for target, finding in enumerate(found):
-        name = _name(names, int(targets.labels[target]))
+        name = label_name(names, int(targets.labels[target]))
         if finding.kind == OTHER_CLASS:
             place = int((ious[:, target] * (detections.labels == finding.label)).argmax())
-            told.add(place)
-            text = f"labeled {name}, detected as {_name(names, finding.label)} {finding.score:.2f}"
+            of_a_label.add(place)
+            text = f"labeled {name}, detected as {label_name(names, finding.label)} {finding.score:.2f}"
             signs.append(Suspicion(WRONG_CLASS, finding.score, target, place, tuple(corners[target]), text))
         elif finding.kind not in (DETECTED, TAKEN):
             text = f"{name}: {_why(finding)}"
             signs.append(Suspicion(WRONG_PLACE, 1 - finding.score, target, None, tuple(corners[target]), text))
-    matched = ((ious >= MATCHING_IOU) & (detections.labels[:, None] == targets.labels[None])).any(dim=1)
-    for place in torch.nonzero(~matched)[:, 0].tolist():
-        if place not in told:
+    for place in torch.nonzero(~is_explained(detections, targets))[:, 0].tolist():
+        if place not in of_a_label:
             score = float(detections.scores[place])
-            text = f"{_name(names, int(detections.labels[place]))} {score:.2f} without a label"
+            text = f"{label_name(names, int(detections.labels[place]))} {score:.2f} without a label"
             signs.append(Suspicion(NO_LABEL, score, None, place, tuple(detections.boxes[place].tolist()), text))
     return sorted(signs, key=lambda sign: -sign.doubt)
 
@@ -81,7 +81,3 @@ def _why(finding: ObjectFate) -> str:
         return f"its box, score {finding.score:.2f}, was suppressed by another"
     assert finding.kind == BELOW
     return f"not detected; the best box here has a score of {finding.score:.2f}"
-
-
-def _name(names: Sequence[str], label: int) -> str:
-    return names[label] if 0 <= label < len(names) else f"class {label}"

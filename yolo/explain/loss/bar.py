@@ -1,0 +1,25 @@
+"""The parts of a loss as one bar, in the colors of loss.css."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from yolo.pages import svg
+
+WIDTH = 600.0  # pixels of the drawing
+
+
+class BarPart(NamedTuple):
+    """A part of the bar. look: its class in the style sheet; share: of the bar's width, 0..1; tip: what it is."""
+
+    look: str
+    share: float
+    tip: str
+
+
+def stacked_bar(parts: Sequence[BarPart], height: float, label: str) -> svg.Drawing:
+    """Draw parts side by side on a ground of the whole width; label: for screen readers."""
+    shapes, x = [svg.bar(0, 0, WIDTH, height, "board")], 0.0
+    for part in parts:
+        shapes.append(svg.bar(x, 0, WIDTH * part.share, height, f"part {part.look}", part.tip))
+        x += WIDTH * part.share
+    return svg.Drawing(WIDTH, height, shapes, label, "bar")
