@@ -133,7 +133,7 @@ def explanation_numbers(explanation: Explanation, names: Sequence[str], rules: R
     every = [*fates.kept[:MOST_NUMBERS], *fates.suppressed, *fates.below]
     places = {(each.prediction, each.label): place for place, each in enumerate(fates.kept)}
     causes = {each.detection: each for each in explanation.causes}
-    return {
+    numbers = {
         "image": explanation.name,
         "image_size": placement.image[::-1],
         "input_size": placement.network[::-1],
@@ -148,7 +148,7 @@ def explanation_numbers(explanation: Explanation, names: Sequence[str], rules: R
                 "grid": [grid.width, grid.height],
                 "anchors": grid.anchors,
                 "predictions": grid.count,
-                "highest_objectness": _finite(float(maps.objectness.max())),
+                "highest_objectness": float(maps.objectness.max()),
             }
             for grid, maps in zip(explanation.grids, explanation.heads, strict=True)
         ],
@@ -159,7 +159,7 @@ def explanation_numbers(explanation: Explanation, names: Sequence[str], rules: R
         "boxes": [_box_numbers(explanation, fate, names, places.get((fate.suppressor, fate.label))) for fate in every],
         "detections": [
             {
-                "raw": {name: _finite(value) for name, value in found.decoded.raw},
+                "raw": dict(found.decoded.raw),
                 "steps": {each.symbol: _quantity_numbers(each) for each in found.decoded.quantities},
                 "pixels": {each.symbol: _quantity_numbers(each) for each in found.decoded.in_image},
                 "receptive_field": found.field,
@@ -169,6 +169,7 @@ def explanation_numbers(explanation: Explanation, names: Sequence[str], rules: R
             for place, found in enumerate(explanation.detections)
         ],
     }
+    return _finite_numbers(numbers)
 
 
 def _box_numbers(
@@ -178,14 +179,14 @@ def _box_numbers(
     return {
         "class": fate.label,
         "name": names[fate.label],
-        "score": _finite(fate.score),
-        "objectness": _finite(fate.objectness),
-        "class_probability": _finite(fate.class_prob),
-        "box": [_finite(each) for each in fate.box],
+        "score": fate.score,
+        "objectness": fate.objectness,
+        "class_probability": fate.class_prob,
+        "box": fate.box,
         "fate": fate.fate,
         "suppressed_by": suppressed_by,
-        "overlap": None if fate.overlap is None else _finite(fate.overlap),
-        "iou": None if fate.iou is None else _finite(fate.iou),
+        "overlap": fate.overlap,
+        "iou": fate.iou,
         "prediction": fate.prediction,
         "layer": explanation.grids[origin.head].layer,
         "anchor": origin.anchor,
@@ -195,13 +196,7 @@ def _box_numbers(
 
 
 def _quantity_numbers(quantity: Quantity) -> list[dict[str, Any]]:
-    return [
-        {"formula": step.formula, "numbers": step.with_numbers, "value": _finite(step.value)} for step in quantity.steps
-    ]
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return [{"formula": step.formula, "numbers": step.with_numbers, "value": step.value} for step in quantity.steps]
 
 
 def _finite_numbers(content: Any) -> Any:
@@ -210,7 +205,7 @@ def _finite_numbers(content: Any) -> Any:
         return {key: _finite_numbers(value) for key, value in content.items()}
     if isinstance(content, (list, tuple)):
         return [_finite_numbers(value) for value in content]
-    return _finite(content) if isinstance(content, float) else content
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _summary(explanation: Explanation, names: Sequence[str], rules: Rules, label: int | None) -> str:
