@@ -98,22 +98,29 @@ def box_fates(
         by = int(rows[better[suppressor]])
         iou = float(paired_iou(corners[by], corners[rows[place]]))
         suppressed.append(fate(int(rows[place]), int(labels[place]), SUPPRESSED, by, overlap, iou))
-    low = scores.masked_fill(scores > score_thresh, 0)
-    below = set(torch.topk(low.flatten(), min(MOST_BELOW, low.numel())).indices.tolist())
-    if label is not None:
-        rows_of_label = torch.topk(low[:, label], min(MOST_OF_A_CLASS, len(low))).indices
-        below |= set((rows_of_label * scores.shape[1] + label).tolist())
     kept_pairs = zip(rows[kept].tolist(), labels[kept].tolist(), strict=True)
-    places = [divmod(index, scores.shape[1]) for index in sorted(below, key=lambda at: (-low.flatten()[at], at))]
-    missed = [fate(row, column, BELOW) for row, column in places if low[row, column] > 0]
     return BoxFates(
         predictions=len(boxes),
         kept=tuple(fate(row, label, KEPT) for row, label in kept_pairs),
         suppressed=tuple(suppressed),
         suppressed_count=len(lost),
-        below=tuple(missed),
+        below=tuple(fate(row, column, BELOW) for row, column in _highest_below(scores, score_thresh, label)),
         below_count=int((~(scores > score_thresh).any(dim=1)).sum()),
     )
+
+
+def _highest_below(scores: Tensor, score_thresh: float, label: int | None) -> list[tuple[int, int]]:
+    """Return (row, class) of the highest scores `[P, classes]` that are above 0 and not above the threshold.
+
+    They are the MOST_BELOW highest, and the MOST_OF_A_CLASS highest of the class `label`, the highest first.
+    """
+    low = scores.masked_fill(scores > score_thresh, 0)
+    places = set(torch.topk(low.flatten(), min(MOST_BELOW, low.numel())).indices.tolist())
+    if label is not None:
+        rows_of_label = torch.topk(low[:, label], min(MOST_OF_A_CLASS, len(low))).indices
+        places |= set((rows_of_label * scores.shape[1] + label).tolist())
+    order = sorted(places, key=lambda at: (-low.flatten()[at], at))
+    return [divmod(at, scores.shape[1]) for at in order if low.flatten()[at] > 0]
 
 
 def _suppressor(better: Tensor, box: Tensor, thresh: float, diou_exponent: float | None) -> tuple[int, float]:

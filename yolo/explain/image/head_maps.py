@@ -30,10 +30,9 @@ def head_maps(grid: HeadGrid, predictions: Predictions) -> HeadMaps:
     shape = len(grid.anchors), grid.height, grid.width
     objectness = predictions.objectness[part].reshape(shape)
     class_probs = predictions.class_probs[part].reshape(*shape, -1)
-    highest = (objectness[..., None] * class_probs).amax(dim=-1)  # [A, H, W]
-    anchor = highest.argmax(dim=0)
+    every = objectness[..., None] * class_probs  # [A, H, W, classes]
+    anchor = every.amax(dim=-1).argmax(dim=0)
     rows = torch.arange(grid.height)[:, None]
     columns = torch.arange(grid.width)[None]
     chosen = class_probs[anchor, rows, columns]
-    scores = (objectness[..., None] * class_probs).flatten(0, 2).amax(dim=0)
-    return HeadMaps(objectness.amax(dim=0), chosen, chosen.argmax(dim=-1), scores)
+    return HeadMaps(objectness.amax(dim=0), chosen, chosen.argmax(dim=-1), scores=every.flatten(0, 2).amax(dim=0))
