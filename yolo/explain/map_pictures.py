@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from yolo.explain.pictures import scaled_to
 from yolo.pages.page import data_uri
 
 LONG_SIDE = 720  # pixels of a photo on a page
@@ -18,10 +19,7 @@ Color = tuple[int, int, int]
 
 def photo_uri(pixels: NDArray[np.uint8], long_side: int = LONG_SIDE) -> str:
     """Return an image `[H, W, C]`, C 1 or 3, as a JPEG whose longer side has at most `long_side` pixels."""
-    scale = min(1.0, long_side / max(pixels.shape[:2]))
-    size = [max(1, round(side * scale)) for side in pixels.shape[1::-1]]
-    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
-    return data_uri(_three_channels(small.reshape(*size[::-1], -1)))
+    return data_uri(_three_channels(scaled_to(pixels, long_side)))
 
 
 def input_uri(network_input: Tensor) -> str:

@@ -109,10 +109,11 @@ def cropped_around(
 
 
 def scaled_to(pixels: np.ndarray, side: int) -> np.ndarray:
-    """Return an image whose longest side is at most `side`."""
+    """Return an image `[H, W, C]` whose longest side is at most `side`."""
     scale = min(1.0, side / max(pixels.shape[:2]))
     size = [max(1, round(each * scale)) for each in pixels.shape[1::-1]]
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
+    return small.reshape(*size[::-1], -1)  # cv2 drops the channel of a gray image
 
 
 def _outline(drawn: DrawnBox, scale: float) -> SvgElement:
