@@ -153,6 +153,7 @@ def test_infinite_boxes_do_not_stop_the_page():
     json.dumps(explanation_numbers(explanation, ("cat", "dog"), rules), allow_nan=False)
     page = ParsedPage(explanation_page(ABOUT, [part]))
     assert "inf" in page.texts and not {"nan", "inf"} & set(page.values("x") + page.values("width"))
+    assert page.values("cx") and not {"nan", "inf"} & set(page.values("cx") + page.values("cy"))
 
 
 def decoded_png(uri):

@@ -11,8 +11,8 @@ from torch import Tensor
 from yolo.detect.classifier import Classifier, class_probabilities
 from yolo.explain.classifier.maps import map_layer
 from yolo.explain.graph_layers import larger_maps_before
-from yolo.explain.image.explanation import LayerFeatures, middle_span, strongest_channels
-from yolo.explain.layer_cam import layer_cam, score_gradients, traced_pass
+from yolo.explain.image.explanation import LayerFeatures, middle_span, score_maps, strongest_channels
+from yolo.explain.layer_cam import traced_pass
 from yolo.explain.receptive_field import Span
 from yolo.model.network import IMAGE
 
@@ -91,9 +91,7 @@ def explain_classified(
     chosen = [each for each in (label, *order) if each is not None]
     found = []
     for each in list(dict.fromkeys(chosen))[:causes]:
-        gradients = score_gradients(traced, raw[each], [*looked_at, IMAGE])
-        cams = {layer: layer_cam(traced.features[layer], gradients[layer])[0].cpu() for layer in looked_at}
-        sensitivity = gradients[IMAGE][0].abs().sum(dim=0).cpu()
+        cams, sensitivity = score_maps(traced, raw[each], looked_at)
         found.append(ClassCause(each, cams, sensitivity, middle_span(sensitivity)))
     shown = sorted(layer for layer in looked_at if layer != IMAGE)
     return ClassifiedExplanation(

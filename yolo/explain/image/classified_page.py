@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from yolo.explain.image import drawings
-from yolo.explain.image.classified import ClassifiedExplanation
+from yolo.explain.image.classified import ClassCause, ClassifiedExplanation
 from yolo.explain.image.page import TEMPLATES, ImagePart
 from yolo.explain.image.views import CauseView, css_color, feature_views
 from yolo.explain.map_pictures import heat_uri, input_uri, photo_uri
@@ -52,17 +52,10 @@ def classified_part(explanation: ClassifiedExplanation, names: Sequence[str], nu
         ClassRow(names[each.label], each.raw, each.probability, css_color(each.label), each.label in mapped)
         for each in explanation.answers
     )
-    panels = []
-    for cause in explanation.causes:
-        views = [
-            _cause_view(frame, f"LayerCAM at layer {layer}", f"{cam.shape[1]} × {cam.shape[0]} places", heat_uri(cam))
-            for layer, cam in cause.cams.items()
-        ]
-        wide, high = cause.span.size[::-1]
-        words = f"90 % of the gradient in each direction lies in {wide} × {high} px of the input"
-        span = [(drawings.relative(cause.span, (height, width)), "effective")]
-        views.append(_cause_view(frame, "What the score depends on", words, heat_uri(cause.sensitivity), span))
-        panels.append(ClassPanel(names[cause.label], css_color(cause.label), tuple(views)))
+    panels = [
+        ClassPanel(names[cause.label], css_color(cause.label), _cause_views(frame, cause, (height, width)))
+        for cause in explanation.causes
+    ]
     content = {
         "photo": Drawing(frame.width, frame.height, [image], "the network input", "scene"),
         "image": photo_uri(explanation.pixels),
@@ -89,16 +82,24 @@ def classified_part(explanation: ClassifiedExplanation, names: Sequence[str], nu
     )
 
 
+def _cause_views(frame: drawings.InputFrame, cause: ClassCause, network: tuple[int, int]) -> tuple[CauseView, ...]:
+    """Draw the maps of a class; network: (height, width) of the network input."""
+    views = [
+        _cause_view(frame, f"LayerCAM at layer {layer}", f"{cam.shape[1]} × {cam.shape[0]} places", heat_uri(cam))
+        for layer, cam in cause.cams.items()
+    ]
+    wide, high = cause.span.size[::-1]
+    words = f"90 % of the gradient in each direction lies in {wide} × {high} px of the input"
+    span = [frame.rectangle(drawings.relative(cause.span, network), "effective")]
+    return *views, _cause_view(frame, "What the score depends on", words, heat_uri(cause.sensitivity), span)
+
+
 def _cause_view(
     frame: drawings.InputFrame,
     title: str,
     words: str,
     uri: str | None,
-    spans: Sequence[tuple[drawings.Box, str]] = (),
+    outlines: Sequence[SvgElement] = (),
 ) -> CauseView:
-    shapes = [frame.background("photo dim")]
-    if uri is not None:
-        shapes.append(frame.overlay(uri, "heat-map"))
-    shapes += [frame.rectangle(each, look) for each, look in spans]
-    drawing = Drawing(frame.width, frame.height, shapes, title, "scene")
+    drawing = drawings.heat_drawing(frame, uri, outlines, title)
     return CauseView(title, words if uri else "no channel of this layer raises the score", drawing, uri is None)

@@ -4,6 +4,7 @@ A stretched image is drawn in its own aspect ratio, so that its cells are not sq
 border. Photos are stored once in the page and used by their ids.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,9 +37,8 @@ class InputFrame:
         return SvgElement("rect", {**size, "class": look, **{_attribute(k): v for k, v in attributes.items()}})
 
     def pixels(self, box: Box) -> Box:
-        """Return a box in units of the drawing, cut a little outside of it, as some boxes are huge."""
-        limits = (self.width, self.height) * 2
-        return tuple(min(max(part * limit, -0.1 * limit), 1.1 * limit) for part, limit in zip(box, limits, strict=True))
+        """Return a box in units of the drawing, cut a little outside of it: some boxes are huge, or not a number."""
+        return tuple(_within(part, side) for part, side in zip(box, (self.width, self.height) * 2, strict=True))
 
     def background(self, look: str = "photo") -> SvgElement:
         """Return the photo."""
@@ -110,7 +110,8 @@ def origin_drawing(frame: InputFrame, grid: HeadGrid, found: DetectionOrigin, co
         (origin.column + 1) / grid.width,
         (origin.row + 1) / grid.height,
     )
-    x, y = (fate.box[0] + fate.box[2]) / 2 * frame.width, (fate.box[1] + fate.box[3]) / 2 * frame.height
+    center = (fate.box[0] + fate.box[2]) / 2, (fate.box[1] + fate.box[3]) / 2
+    x, y, _, _ = frame.pixels((*center, *center))
     shapes = [frame.background(), *grid_lines(frame, grid), frame.rectangle(cell, "own-cell")]
     anchor = grid.anchors[origin.anchor]
     if anchor is not None:
@@ -124,14 +125,12 @@ def origin_drawing(frame: InputFrame, grid: HeadGrid, found: DetectionOrigin, co
     return Drawing(frame.width, frame.height, shapes, "the detection, its cell and its anchor", "scene")
 
 
-def heat_drawing(frame: InputFrame, uri: str | None, box: Box, color: str, spans: Sequence[tuple[Box, str]]) -> Drawing:
-    """Draw heat over the photo with a box, and outlines: (xyxy in 0..1, their look)."""
+def heat_drawing(frame: InputFrame, uri: str | None, outlines: Sequence[SvgElement], label: str) -> Drawing:
+    """Draw heat over the photo, and outlines over it. uri: of the heat, None if there is none."""
     shapes = [frame.background("photo dim")]
     if uri is not None:
         shapes.append(frame.overlay(uri, "heat-map"))
-    shapes += [frame.rectangle(each, look) for each, look in spans]
-    shapes.append(frame.rectangle(box, "box chosen", style=f"--class: {color}"))
-    return Drawing(frame.width, frame.height, shapes, "what in the image made the detection", "scene")
+    return Drawing(frame.width, frame.height, [*shapes, *outlines], label, "scene")
 
 
 def relative(span: Span, network: tuple[int, int]) -> Box:
@@ -148,6 +147,11 @@ def _number_mark(frame: InputFrame, box: Box, number: int, color: str) -> list[S
     back = {"x": x, "y": y, "width": wide, "height": MARK_HEIGHT, "class": "mark-back", "style": f"--class: {color}"}
     place = {"x": x + wide / 2, "y": y + 15.0, "class": "mark", "text-anchor": "middle"}
     return [SvgElement("rect", back), SvgElement("text", place, str(number))]
+
+
+def _within(part: float, side: float) -> float:
+    """Return a part of a side in units, from a tenth before it to a tenth behind it; 0 for what is not a number."""
+    return 0.0 if math.isnan(part) else min(max(part * side, -0.1 * side), 1.1 * side)
 
 
 def _attribute(name: str) -> str:

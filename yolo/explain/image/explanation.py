@@ -135,9 +135,6 @@ def explain_image(
     detections = tuple(_detection(detector, grids, raw, placement, fate) for fate in fates.kept[:MOST_DECODED])
     chosen = sorted(range(len(detections)), key=lambda place: label not in (None, detections[place].fate.label))
     found = tuple(_cause(network, traced, predictions, place, detections[place], layers) for place in chosen[:causes])
-    shown = list(layers) or list(dict.fromkeys(layer for each in found for layer in each.cams))
-    shown = shown or list(informative_layers(network, network.heads[0]))
-    shown = sorted(shown if layers else shown[:MOST_FEATURE_LAYERS])
     return Explanation(
         name=name,
         pixels=pixels,
@@ -148,7 +145,7 @@ def explain_image(
         fates=fates,
         detections=detections,
         causes=found,
-        features=tuple(strongest_channels(network, traced, layer) for layer in shown),
+        features=tuple(strongest_channels(network, traced, layer) for layer in _shown_layers(network, layers, found)),
     )
 
 
@@ -183,6 +180,14 @@ def _detection(
     return DetectionOrigin(fate, origin, decoded, tuple(box), receptive_field(network, grid.layer, cell))
 
 
+def _shown_layers(network: Network, layers: Sequence[int], causes: Sequence[DetectionCause]) -> list[int]:
+    """Return the layers whose channels are shown: `layers`, or without any those of the LayerCAM maps."""
+    if layers:
+        return sorted(layers)
+    mapped = list(dict.fromkeys(layer for each in causes for layer in each.cams))
+    return sorted((mapped or list(informative_layers(network, network.heads[0])))[:MOST_FEATURE_LAYERS])
+
+
 def _cause(
     network: Network,
     traced: TracedPass,
@@ -196,10 +201,21 @@ def _cause(
     default = informative_layers(network, head)
     looked_at = [default[0], *(sorted(set(layers) & before, reverse=True) or default[1:])]
     score = detection_score(predictions, fate.prediction, fate.label, network.tree is not None)
-    gradients = score_gradients(traced, score, [*looked_at, IMAGE])
-    cams = {layer: layer_cam(traced.features[layer], gradients[layer])[0].cpu() for layer in dict.fromkeys(looked_at)}
-    sensitivity = gradients[IMAGE][0].abs().sum(dim=0).cpu()
+    cams, sensitivity = score_maps(traced, score, looked_at)
     return DetectionCause(place, cams, sensitivity, middle_span(sensitivity))
+
+
+def score_maps(traced: TracedPass, score: Tensor, layers: Sequence[int]) -> tuple[dict[int, Tensor], Tensor]:
+    """Return what raises a score: `cams` and `sensitivity` as of DetectionCause.
+
+    Args:
+        traced: a pass that has kept `layers`.
+        score: a number computed from `traced.raw`.
+        layers: Darknet's numbers, in the order of the maps.
+    """
+    gradients = score_gradients(traced, score, [*layers, IMAGE])
+    cams = {layer: layer_cam(traced.features[layer], gradients[layer])[0].cpu() for layer in dict.fromkeys(layers)}
+    return cams, gradients[IMAGE][0].abs().sum(dim=0).cpu()
 
 
 def strongest_channels(network: Network, traced: TracedPass, layer: int) -> LayerFeatures:

@@ -360,23 +360,24 @@ def _feature_view(features: LayerFeatures, aspect: float) -> FeatureView:
 def _cause_views(
     explanation: Explanation, frame: drawings.InputFrame, found: DetectionOrigin, cause: DetectionCause, color: str
 ) -> tuple[CauseView, ...]:
-    views = []
+    views, label = [], "what in the image made the detection"
+    box = frame.rectangle(found.fate.box, "box chosen", style=f"--class: {color}")
     for number, (layer, cam) in enumerate(cause.cams.items()):
         uri = heat_uri(cam)
         height, width = cam.shape
         role = "feeds the head" if not number else "earlier"
         words = f"{width} × {height} places" if uri else "no channel of this layer raises the score"
-        drawing = drawings.heat_drawing(frame, uri, found.fate.box, color, ())
+        drawing = drawings.heat_drawing(frame, uri, [box], label)
         views.append(CauseView(f"LayerCAM at layer {layer}, {role}", words, drawing, uri is None))
     network = explanation.placement.network
-    spans = [(drawings.relative(cause.span, network), "effective")]
+    spans = [frame.rectangle(drawings.relative(cause.span, network), "effective")]
     if found.field is not None:
-        spans.append((drawings.relative(found.field, network), "theoretical"))
+        spans.append(frame.rectangle(drawings.relative(found.field, network), "theoretical"))
     uri = heat_uri(cause.sensitivity)
     wide, high = cause.span.size[::-1]
     could = "" if found.field is None else f"; {found.field.size[1]} × {found.field.size[0]} px can reach it (dashed)"
     words = f"90 % of the gradient in each direction lies in {wide} × {high} px of the input{could}"
-    drawing = drawings.heat_drawing(frame, uri, found.fate.box, color, spans)
+    drawing = drawings.heat_drawing(frame, uri, [*spans, box], label)
     views.append(CauseView("Receptive field of this score", words, drawing, uri is None))
     return tuple(views)
 
