@@ -18,7 +18,7 @@ import torch
 
 from yolo.detect.detector import Detector
 from yolo.errors import CfgError, WeightsError
-from yolo.letterbox import Placement
+from yolo.letterbox import Placement, batch_of
 from yolo.records import Detections
 from yolo.serve.http.refusal import MISTAKE, TOO_LATE, RefusedError
 
@@ -231,7 +231,7 @@ class Batcher:
     def _maps(self, jobs: Sequence[Job]) -> tuple[list[torch.Tensor], float]:
         begun = time.monotonic()
         with torch.inference_mode():
-            maps = self.detector.engine(torch.stack([job.input for job in jobs]))
+            maps = self.detector.engine(batch_of([job.input for job in jobs]))
         seconds = time.monotonic() - begun
         latest = seconds / len(jobs) / self._lanes
         before = self.seconds_an_image or latest
