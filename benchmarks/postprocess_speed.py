@@ -52,15 +52,15 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     if args.nms_alone:
         sys.exit(0 if compare_large_nms() else 1)
-    if not (args.cfg and args.weights and args.pictures):
-        stop("found no network or no picture, expected --cfg, --weights and PICTURES, or --nms-alone")
+    if not (args.cfg and args.weights and args.images):
+        stop("found no network or no image, expected --cfg, --weights and IMAGES, or --nms-alone")
     trained = Network.from_cfg(args.cfg, overrides=SIDE)
     load_weights(trained, args.weights)
     names = tuple(map(str, range(trained.classes)))
     detector = Detector(trained, names, args.thresh, MAP_NMS_THRESH)
     tiny = build_engine(Network.from_cfg(TINY, overrides=SIDE), "torch")
     forward, post = [], []
-    for path in args.pictures:
+    for path in args.images:
         image, placement = detector.prepare(read_image(path))
         raw = detector.engine(image[None])
         forward.append(seconds(partial(tiny, image[None]), args.repeats))
@@ -176,7 +176,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--thresh", type=fraction, default=SCORE_THRESH, help=f"default {SCORE_THRESH:g}")
     parser.add_argument("--repeats", type=whole_number(1), default=9, help="default 9")
     parser.add_argument("--threads", type=whole_number(1), default=1, help="torch's; default 1")
-    parser.add_argument("pictures", type=Path, nargs="*")
+    parser.add_argument("images", type=Path, nargs="*")
     return parser.parse_args()
 
 

@@ -49,7 +49,7 @@ class FileDescription:
     nms_kind: str
     beta_nms: float
     heads: tuple[dict[str, Any], ...]
-    dialect: str = "alexeyab"
+    dialect: str
 
 
 def describe(network: Network, layout: str, names: Sequence[str], batch: int | None, letterbox: bool) -> dict[str, str]:
