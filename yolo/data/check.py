@@ -252,14 +252,46 @@ def tiny_boxes(images: Iterable[LabeledImage], size: Size, placed: Callable[[Siz
 
 
 def box_sides(images: LabeledImages, size: Size, placed: Callable[[Size, Size], Placement]) -> np.ndarray:
-    """Return (width, height) of all boxes in pixels of a network input of `size` (height, width), float64 `[M, 2]`.
+    """Return (width, height) of all boxes in pixels of a network input, float64 `[M, 2]`; see `network_boxes`."""
+    return network_boxes(images, size, placed)[:, 2:]
+
+
+def network_boxes(images: LabeledImages, size: Size, placed: Callable[[Size, Size], Placement]) -> np.ndarray:
+    """Return all boxes cxcywh in pixels of a network input of `size` (height, width), float64 `[M, 4]`.
 
     placed: `letterbox.stretched` or `letterbox.letterboxed`.
     """
     different, which = np.unique(images.sizes, axis=0, return_inverse=True)
-    contents = [placed(tuple(each), size).content[::-1] for each in different.tolist()]
-    content = np.array(contents, np.float64).reshape(-1, 2)[which.ravel()]
-    return images.ground_truth.boxes[:, 2:] * content[images.ground_truth.image_index()]
+    placements = [placed(tuple(each), size) for each in different.tolist()]
+    content = np.array([each.content[::-1] for each in placements], np.float64).reshape(-1, 2)
+    offset = np.array([each.offset[::-1] for each in placements], np.float64).reshape(-1, 2)
+    of_box = which.ravel()[images.ground_truth.image_index()]
+    boxes = images.ground_truth.boxes
+    return np.concatenate((boxes[:, :2] * content[of_box] + offset[of_box], boxes[:, 2:] * content[of_box]), axis=1)
+
+
+def problems_of_lists(
+    names: Sequence[str],
+    train: CheckedSet | None,
+    valid: CheckedSet | None,
+    view: tuple[Size, Callable[[Size, Size], Placement]] | None,
+) -> list[Problem]:
+    """Return all problems of both lists, in no order of kinds.
+
+    Args:
+        names: of the classes.
+        train, valid: the checked lists; None where there is none.
+        view: the network input and how images are placed in it, as `tiny_boxes` takes them; None without a network.
+    """
+    found = []
+    for checked, kind in ((train, UNSEEN_IN_TRAIN), (valid, UNSEEN_IN_VALID)):
+        if checked is not None:
+            found += [*checked.problems, *checked.warnings, *unseen_classes(checked.images, names, kind)]
+    if train is not None and view is not None:
+        found += tiny_boxes(train.images, *view)
+    if train is not None and valid is not None:
+        found += in_both_lists(train.images, valid.images)
+    return found
 
 
 def unseen_classes(images: Sequence[LabeledImage], names: Sequence[str], kind: str) -> list[Problem]:

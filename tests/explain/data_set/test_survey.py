@@ -4,10 +4,11 @@ import numpy as np
 
 from tests.explain.data_set.test_odd_labels import images_of
 from yolo.cfg import read_data
+from yolo.data.check import network_boxes
 from yolo.explain.data_set.network_view import network_view
 from yolo.explain.data_set.page import write_data_page
 from yolo.explain.data_set.shown_images import images_of_problems, sheets_of
-from yolo.explain.data_set.survey import NetworkView, network_boxes, survey_data
+from yolo.explain.data_set.survey import survey_data
 from yolo.letterbox import letterboxed, stretched
 from yolo.records import Problem
 
@@ -17,9 +18,9 @@ HOSTILE = "\"'><img src=x onerror=\"document.title='taken'\">"
 def test_boxes_are_placed_as_the_network_sees_the_image():
     images = images_of([(0, 0.5, 0.5, 0.5, 0.5)], [], [(0, 0.25, 0.5, 0.1, 0.2)], size=(100, 200))
     # by hand: an image of 200 x 100 in 416 x 416 is 416 x 208, 104 pixels below the upper border
-    letter = network_boxes(images, NetworkView((416, 416), letterboxed))
+    letter = network_boxes(images, (416, 416), letterboxed)
     assert letter.tolist() == [[208, 208, 208, 104], [104, 208, 41.6, 41.6]]
-    stretch = network_boxes(images, NetworkView((416, 416), stretched))
+    stretch = network_boxes(images, (416, 416), stretched)
     assert np.allclose(stretch, [[208, 208, 208, 208], [104, 208, 41.6, 83.2]])
 
 

@@ -11,17 +11,7 @@ import numpy as np
 
 from yolo.cfg import DataFile, check_data_files, read_classes
 from yolo.data.anchors import HeadAnchors
-from yolo.data.check import (
-    HANDLING,
-    UNSEEN_IN_TRAIN,
-    UNSEEN_IN_VALID,
-    CheckedSet,
-    box_sides,
-    check_list,
-    in_both_lists,
-    tiny_boxes,
-    unseen_classes,
-)
+from yolo.data.check import HANDLING, CheckedSet, box_sides, check_list, network_boxes, problems_of_lists
 from yolo.data.labeled_images import LabeledImages
 from yolo.errors import DatasetError, counted
 from yolo.explain.data_set.anchor_study import AnchorStudy, study_anchors
@@ -149,18 +139,6 @@ def class_names(data: DataFile) -> list[str]:
     return names
 
 
-def network_boxes(images: LabeledImages, frame: NetworkView) -> np.ndarray:
-    """Return all boxes cxcywh in pixels of the network input, float64 `[M, 4]`."""
-    different, which = np.unique(images.sizes, axis=0, return_inverse=True)
-    placements = [frame.placed(tuple(each), frame.size) for each in different.tolist()]
-    content = np.array([each.content[::-1] for each in placements], np.float64).reshape(-1, 2)
-    offset = np.array([each.offset[::-1] for each in placements], np.float64).reshape(-1, 2)
-    image = images.ground_truth.image_index()
-    content, offset = content[which.ravel()][image], offset[which.ravel()][image]
-    boxes = images.ground_truth.boxes
-    return np.concatenate((boxes[:, :2] * content + offset, boxes[:, 2:] * content), axis=1)
-
-
 def joined_fingerprints(parts: Sequence[Fingerprints]) -> Fingerprints:
     """Return the fingerprints of several lists, one after the other."""
     return Fingerprints(
@@ -178,15 +156,9 @@ def _shapes(images: LabeledImages, frame: NetworkView) -> BoxShapes | None:
 
 
 def _problems(checked: dict[str, CheckedSet], names: Sequence[str], frame: NetworkView) -> list[Problem]:
-    """Return the problems of all lists, as a training's check finds them (preflight.py all_problems)."""
-    found = []
-    for name, each in checked.items():
-        kind = UNSEEN_IN_TRAIN if name == TRAIN else UNSEEN_IN_VALID
-        found += [*each.problems, *each.warnings, *unseen_classes(each.images, names, kind)]
-        if name == TRAIN and frame.cfg:
-            found += tiny_boxes(each.images, frame.size, frame.placed)
-    if len(checked) == len(LISTS):
-        found += in_both_lists(checked[TRAIN].images, checked[VALID].images)
+    """Return the problems of all lists, as a training's check finds them, those that stop a run first."""
+    view = (frame.size, frame.placed) if frame.cfg else None
+    found = problems_of_lists(names, checked.get(TRAIN), checked.get(VALID), view)
     order = {kind: number for number, kind in enumerate(HANDLING)}
     return sorted(found, key=lambda problem: (not HANDLING[problem.kind].stops, order[problem.kind]))
 
@@ -206,7 +178,7 @@ def _anchors(
     images: Sequence[LabeledImages], names: Sequence[str], frame: NetworkView, seed: int
 ) -> AnchorStudy | None:
     """Study the boxes of the first list, which is train where there is one."""
-    boxes = network_boxes(images[0], frame)
+    boxes = network_boxes(images[0], frame.size, frame.placed)
     kept = (boxes[:, 2:] > 0).all(axis=1)
     if not frame.heads or not kept.any():
         return None

@@ -20,15 +20,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from yolo.data.anchors import AnchorFit, HeadAnchors, fit_of, kmeans_anchors
-from yolo.data.check import (
-    HANDLING,
-    UNSEEN_IN_TRAIN,
-    UNSEEN_IN_VALID,
-    CheckedSet,
-    in_both_lists,
-    tiny_boxes,
-    unseen_classes,
-)
+from yolo.data.check import HANDLING, CheckedSet, problems_of_lists
 from yolo.data.head_anchors import describe_fit, heads_of, placement_of
 from yolo.errors import CfgError, counted
 from yolo.model.network import Network
@@ -61,16 +53,7 @@ def check_channels(network: Network, cfg: Path) -> None:
 def all_problems(network: Network, names: Sequence[str], train: CheckedSet, valid: CheckedSet | None) -> list[Problem]:
     """Return all problems of both lists, grouped by kind, those that stop a run first."""
     size = network.input.height, network.input.width
-    found = [
-        *train.problems,
-        *train.warnings,
-        *tiny_boxes(train.images, size, placement_of(network)),
-    ]
-    found += unseen_classes(train.images, names, UNSEEN_IN_TRAIN)
-    if valid is not None:
-        found += [*valid.problems, *valid.warnings]
-        found += unseen_classes(valid.images, names, UNSEEN_IN_VALID)
-        found += in_both_lists(train.images, valid.images)
+    found = problems_of_lists(names, train, valid, (size, placement_of(network)))
     order = list(HANDLING)
     return sorted(found, key=lambda problem: order.index(problem.kind))
 
