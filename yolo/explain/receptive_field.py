@@ -72,8 +72,8 @@ def receptive_field(network: Network, layer: int, cell: tuple[int, int]) -> Span
 def _source_span(network: Network, index: int, place: int, span: Span) -> Span | None:
     """Return what a span of a layer's output needs of its source number `place`; None for nothing."""
     module = network.layers[index]
-    source = network.sources[index][place]
-    size = network.shapes[source][1:] if source != IMAGE else (network.input.height, network.input.width)
+    shape = network.input_shapes(index)[place]
+    size = shape[1:]
     out = network.shapes[index][1:]
     if isinstance(module, Connected | AveragePool | Softmax | TreeSoftmax):
         return _whole(size)
@@ -83,7 +83,7 @@ def _source_span(network: Network, index: int, place: int, span: Span) -> Span |
         top, left = ((length - taken) // 2 for length, taken in zip(size, module.size, strict=True))
         return Span(span.top + top, span.left + left, span.bottom + top, span.right + left)
     if isinstance(module, Reorg):
-        return _moved(module, network.shapes[source] if source != IMAGE else (network.input.channels, *size), span)
+        return _moved(module, shape, span)
     if isinstance(module, Multiply) and size == (1, 1):  # one factor for each channel
         return _whole(size)
     for step in reversed(_steps(module)):

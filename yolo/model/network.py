@@ -145,6 +145,11 @@ class Network(nn.Module):
         last = last_output(self.kinds)
         return last if self.kinds[last] in SOFTMAX else None
 
+    def input_shapes(self, index: int) -> tuple[Shape, ...]:
+        """Return the (channels, height, width) of each source of a layer, for an image of the cfg's size."""
+        image = self.input.channels, self.input.height, self.input.width
+        return tuple(image if source == IMAGE else self.shapes[source] for source in self.sources[index])
+
     @property
     def letterboxed(self) -> bool:
         """Whether Darknet letterboxes images for this network: with letter_box=1, and pjreddie's except for YOLOv1."""

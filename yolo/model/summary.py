@@ -74,10 +74,8 @@ def layer_table(network: Network) -> tuple[list[str], float]:
 
 def layer_rows(network: Network) -> list[list[Row]]:
     """Return the rows of each layer, for one image of the cfg's input size: one, and a second one for its blur."""
-    image = network.input.channels, network.input.height, network.input.width
-    shapes = (*network.shapes, image)  # index -1 is the image
     return [
-        _rows(kind, layer, sources, shapes[sources[0]], shapes[index])
+        _rows(kind, layer, sources, network.input_shapes(index)[0], network.shapes[index])
         for index, (kind, layer, sources) in enumerate(zip(network.kinds, network.layers, network.sources, strict=True))
     ]
 

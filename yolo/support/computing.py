@@ -34,8 +34,7 @@ def what_layer_computes(network: Network, index: int) -> str:
     """
     layer = network.layers[index]
     sources = network.sources[index]
-    image = network.input.channels, network.input.height, network.input.width
-    inputs = tuple(image if source == IMAGE else network.shapes[source] for source in sources)
+    inputs = network.input_shapes(index)
     shape = network.shapes[index]
     if isinstance(layer, Shortcut | WeightedShortcut | Route | Multiply):
         return _combination(layer, sources, inputs, shape)

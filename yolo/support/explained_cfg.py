@@ -16,7 +16,7 @@ from yolo.cfg import Entry, Section, read_cfg
 from yolo.errors import counted
 from yolo.model.builders import BUILDERS
 from yolo.model.building import MUST_BE_ZERO, Shape, stored_tensors
-from yolo.model.network import IMAGE, Network, build
+from yolo.model.network import Network, build
 from yolo.model.summary import BILLION, MIN_SHOWN, layer_rows
 from yolo.support.computing import what_layer_computes, what_training_does
 from yolo.support.meanings import ACTIVATION_FORMULAS, EVERY_LAYER, MEANINGS, NEEDS, SECTIONS, UNREAD
@@ -74,13 +74,11 @@ def explain_cfg(path: str | Path, width: int, dialect: str = "alexeyab") -> list
 
 
 def _layers(network: Network, sections: Sequence[Section]) -> list[Layer]:
-    image = network.input.channels, network.input.height, network.input.width
     found = []
     for index, (section, rows) in enumerate(zip(sections[1:], layer_rows(network), strict=True)):
-        sources = network.sources[index]
-        inputs = tuple(image if source == IMAGE else network.shapes[source] for source in sources)
+        inputs = network.input_shapes(index)
         entries = tuple((entry.key, entry.value) for entry in section.entries)
-        distances = tuple(source - index for source in sources)
+        distances = tuple(source - index for source in network.sources[index])
         found.append(
             Layer(
                 index=index,
