@@ -28,6 +28,10 @@ async function openCamera(id) {
   }
 }
 
+function closeCamera(stream) {
+  stream.getTracks().forEach(track => track.stop());
+}
+
 async function cameraChoices() {
   const devices = await navigator.mediaDevices.enumerateDevices();
   return devices.filter(each => each.kind === 'videoinput');
@@ -43,8 +47,8 @@ function rateMeter() {
   };
 }
 
-// Send frames until the signal ends it. shown(canvas, answer, rate) is called for each; busy as in `ask`.
-async function runCamera(stream, signal, modelNow, shown, busy) {
+// Send frames until the signal ends it. shown(canvas, answer, rate) is called for each.
+async function runCamera(stream, signal, modelNow, shown) {
   const video = document.createElement('video');
   const canvas = document.createElement('canvas');
   const measured = rateMeter();
@@ -65,12 +69,12 @@ async function runCamera(stream, signal, modelNow, shown, busy) {
         continue;
       }
       const blob = await frameOf(video, canvas);
-      const answer = await detectIn(blob, modelNow(), signal, busy);
+      const answer = await detectIn(blob, modelNow(), signal);
       if (!last) shown(canvas, answer, measured(performance.now()));
     }
     if (last === 'ended') throw new ServiceError('The camera was disconnected', 'Connect it, then try again.', 'camera');
   } finally {
-    stream.getTracks().forEach(track => track.stop());
+    closeCamera(stream);
     video.srcObject = null;
   }
 }
@@ -80,7 +84,7 @@ async function frameOf(video, canvas) {
   canvas.width = Math.max(1, Math.round(video.videoWidth * scale));
   canvas.height = Math.max(1, Math.round(video.videoHeight * scale));
   canvas.getContext('2d').drawImage(video, 0, 0, canvas.width, canvas.height);
-  const blob = await new Promise(done => { canvas.toBlob(done, 'image/jpeg', FRAME_QUALITY); });
+  const blob = await jpegOf(canvas, FRAME_QUALITY);
   if (!blob) throw new ServiceError('The camera cannot be used', 'It gives no image.', 'camera');
   return blob;
 }

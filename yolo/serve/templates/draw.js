@@ -154,6 +154,9 @@ function drawScores(canvas, candidates, floor, thresh) {
   pen.globalAlpha = 1;
 }
 
+// A canvas as a JPEG file; null if it is too large.
+const jpegOf = (canvas, quality) => new Promise(done => { canvas.toBlob(done, 'image/jpeg', quality); });
+
 // Give a canvas the pixels of the screen that it covers; return its [width, height].
 function fitCanvas(canvas, width, height) {
   const wanted = [Math.max(1, Math.round(width * devicePixelRatio)), Math.max(1, Math.round(height * devicePixelRatio))];

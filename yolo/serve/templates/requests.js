@@ -71,11 +71,13 @@ async function errorOf(answer) {
   const title = TITLES[answer.status] || `The service answered ${answer.status}`;
   let text = '';
   try {
-    const said = await answer.json();
-    text = typeof said.error === 'string' ? said.error : '';
+    const { error } = await answer.json();
+    text = typeof error === 'string' ? error : '';
   } catch { /* not JSON: the title says enough */ }
   return new ServiceError(title, (text || `Status ${answer.status} ${answer.statusText}`.trim()).slice(0, LONGEST_MESSAGE), answer.status);
 }
+
+const typeOf = blob => blob.type || 'application/octet-stream';
 
 function detectPath(model, thresh, nmsThresh, most) {
   const query = new URLSearchParams({ model, thresh, nms: nmsThresh });
@@ -86,14 +88,14 @@ function detectPath(model, thresh, nmsThresh, most) {
 // What the service finds in an image before NMS: {width, height, detections, time_ms}.
 async function detectIn(blob, model, signal, busy) {
   const path = detectPath(model.name, LOWEST_SCORE, 'off', MOST_BOXES);
-  const headers = { Accept: 'application/json', 'Content-Type': blob.type || 'application/octet-stream' };
+  const headers = { Accept: 'application/json', 'Content-Type': typeOf(blob) };
   const answer = await ask(path, { method: 'POST', body: blob, headers, signal }, busy);
-  const said = await answer.json().catch(() => null);
-  const result = said && Array.isArray(said.results) ? said.results[0] : null;
+  const content = await answer.json().catch(() => null);
+  const result = content && Array.isArray(content.results) ? content.results[0] : null;
   if (!result || !Array.isArray(result.detections) || !(result.width > 0 && result.height > 0)) {
     throw new ServiceError('An answer of another kind', 'Expected the detections of one image.', 'answer');
   }
-  return { ...result, time_ms: said.time_ms || {} };
+  return { ...result, time_ms: content.time_ms || {} };
 }
 
 function bytesText(count) {

@@ -1,5 +1,7 @@
-// The live video of the service: a multipart answer of JPEG images, taken apart here so that its end can be told.
+// The live video of the service: a multipart answer of JPEG images, taken apart here so that its end is seen.
 const MOST_WAITING = 2 ** 25;  // bytes of one image that may wait for their end
+
+const otherKindError = () => new ServiceError('An answer of another kind', 'Expected a video of JPEG images.', 'answer');
 
 function joined(a, b) {
   const whole = new Uint8Array(a.length + b.length);
@@ -22,9 +24,9 @@ function firstPart(bytes, boundary) {
   const headEnd = start < 0 ? -1 : placeOf(bytes, '\r\n\r\n', start);
   if (headEnd < 0) return null;
   const head = new TextDecoder('latin1').decode(bytes.subarray(start, headEnd));
-  const told = /content-length:\s*(\d+)/i.exec(head);
+  const length = /content-length:\s*(\d+)/i.exec(head);
   const begin = headEnd + 4;
-  const end = told ? begin + Number(told[1]) : placeOf(bytes, `\r\n${boundary}`, begin);
+  const end = length ? begin + Number(length[1]) : placeOf(bytes, `\r\n${boundary}`, begin);
   if (end < 0 || end > bytes.length) return null;
   return { image: bytes.slice(begin, end), rest: bytes.subarray(end) };
 }
@@ -32,9 +34,9 @@ function firstPart(bytes, boundary) {
 // Show the images of the live video until the signal ends it. shown(bitmap, rate) is called for each.
 async function runStream(signal, shown) {
   const answer = await ask('stream', { signal });
-  const told = /boundary="?([^";]+)/i.exec(answer.headers.get('Content-Type') || '');
-  if (!told) throw new ServiceError('An answer of another kind', 'Expected a video of JPEG images.', 'answer');
-  const boundary = told[1].startsWith('--') ? told[1] : `--${told[1]}`;
+  const named = /boundary="?([^";]+)/i.exec(answer.headers.get('Content-Type') || '');
+  if (!named) throw otherKindError();
+  const boundary = named[1].startsWith('--') ? named[1] : `--${named[1]}`;
   const reader = answer.body.getReader();
   const measured = rateMeter();
   let bytes = new Uint8Array(0);
@@ -49,7 +51,7 @@ async function runStream(signal, shown) {
     for (let part = firstPart(bytes, boundary); part; part = firstPart(bytes, boundary)) {
       ({ image, rest: bytes } = part);
     }
-    if (bytes.length > MOST_WAITING) throw new ServiceError('An answer of another kind', 'Expected a video of JPEG images.', 'answer');
+    if (bytes.length > MOST_WAITING) throw otherKindError();
     if (image) {
       const bitmap = await createImageBitmap(new Blob([image], { type: 'image/jpeg' }));
       if (signal.aborted) return;

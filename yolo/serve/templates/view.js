@@ -4,6 +4,9 @@ const LARGEST_SCALE = 3;  // of a small image on the screen
 const HIGHEST_PART = .74;  // of the window that an image may fill
 const LONGEST_SHOWN = 60000;  // characters of JSON; copies and downloads are whole
 
+const MODES = ['images', 'camera', 'stream'];
+const TABS = ['json', 'curl', 'python'];
+
 const at = id => document.getElementById(id);
 const state = {
   models: [], model: null, mode: 'images', images: [], current: null, live: null,
@@ -20,7 +23,6 @@ function element(tag, parts = {}, children = []) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(parts)) {
     if (name === 'text') made.textContent = value;
-    else if (name === 'on') made.addEventListener('click', value);
     else made.setAttribute(name, value);
   }
   made.append(...children);
@@ -79,7 +81,7 @@ function render() {
 
 function renderMode(item) {
   const { mode } = state;
-  for (const name of ['images', 'camera', 'stream']) {
+  for (const name of MODES) {
     if (at(`mode-${name}`)) at(`mode-${name}`).setAttribute('aria-pressed', String(mode === name));
   }
   const problem = mode === 'images' && item ? item.problem || state.problem : state.problem;
@@ -238,9 +240,9 @@ function renderStrip() {
 }
 
 function thumbOf(item) {
-  const picture = element('img', { alt: '', src: item.url });
-  picture.addEventListener('error', () => picture.classList.add('broken'));
-  const button = element('button', { type: 'button', class: 'thumb' }, [picture, element('b')]);
+  const image = element('img', { alt: '', src: item.url });
+  image.addEventListener('error', () => image.classList.add('broken'));
+  const button = element('button', { type: 'button', class: 'thumb' }, [image, element('b')]);
   button.addEventListener('click', () => choose(item));
   const child = element('li', {}, [button]);
   child.item = item;
@@ -251,7 +253,7 @@ function renderCode(item) {
   const ready = Boolean(item) && Boolean(item.answer) && state.mode !== 'stream' && at('problem').hidden;
   at('code').hidden = !ready;
   if (!ready) return;
-  for (const name of ['json', 'curl', 'python']) {
+  for (const name of TABS) {
     at(`tab-${name}`).setAttribute('aria-selected', String(state.tab === name));
     at(`tab-${name}`).tabIndex = state.tab === name ? 0 : -1;
   }
@@ -268,7 +270,7 @@ function codeOf(item) {
   const likely = classesOf(likelyOf(item));
   const wanted = likely.filter(each => !state.hidden.has(each.class_id)).map(each => each.label);
   const file = item.live ? 'frame.jpg' : item.name;
-  const type = item.live ? 'image/jpeg' : item.file.type || 'application/octet-stream';
+  const type = item.live ? 'image/jpeg' : typeOf(item.file);
   if (state.tab === 'curl') return curlOf(url, file, type, keyed);
   return pythonOf(url, file, type, keyed, wanted.length < likely.length ? wanted : null);
 }

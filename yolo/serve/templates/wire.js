@@ -1,7 +1,7 @@
 // Events of the page → requests and changes of what is shown. The last file: it starts the page.
 const AT_ONCE = 4;  // requests for images; the service computes those that wait together
 const MOST_IMAGES = 300;
-const JPEG = ['image/jpeg', .92];
+const SAVED_QUALITY = .92;  // of a JPEG
 const STATS_EVERY = 1;  // seconds
 
 const mostBytes = Number(at('desk').dataset.mostBytes) || Infinity;
@@ -10,6 +10,16 @@ let running = null;  // AbortController of the camera or the live video
 let generation = new AbortController();  // of the requests for images
 
 const hint = () => `JPEG, PNG, WebP, BMP or TIFF${mostBytes < Infinity ? `, up to ${bytesText(mostBytes)} each` : ''}.`;
+
+function endLive() {
+  if (running) running.abort();
+  running = null;
+}
+
+function abandonRequests() {
+  generation.abort();
+  generation = new AbortController();
+}
 
 function later() {
   cancelAnimationFrame(redraw);
@@ -102,8 +112,7 @@ function changed() {
 }
 
 function clearImages() {
-  generation.abort();
-  generation = new AbortController();
+  abandonRequests();
   state.images.forEach(item => URL.revokeObjectURL(item.url));
   Object.assign(state, { images: [], current: null, marked: null, problem: null });
   at('strip').replaceChildren();
@@ -121,10 +130,10 @@ async function loadModels() {
     return;
   }
   try {
-    const said = await (await ask('models', {}, () => say('The service is busy …'))).json();
-    if (!Array.isArray(said.models) || !said.models.length) throw new ServiceError('No models', 'The service has none.', 'answer');
-    state.models = said.models;
-    at('model').replaceChildren(...said.models.map(each => element('option', { value: each.name, text: each.name })));
+    const { models } = await (await ask('models', {}, () => say('The service is busy …'))).json();
+    if (!Array.isArray(models) || !models.length) throw new ServiceError('No models', 'The service has none.', 'answer');
+    state.models = models;
+    at('model').replaceChildren(...models.map(each => element('option', { value: each.name, text: each.name })));
     at('key-form').hidden = true;
     readLink();
     work();
@@ -145,8 +154,7 @@ function askForKey(why = '') {
 
 function useModel(model) {
   if (state.model && state.model.name !== model.name) {
-    generation.abort();
-    generation = new AbortController();
+    abandonRequests();
     state.images.forEach(item => Object.assign(item, { answer: null, problem: null, busy: false, keptFor: null }));
   }
   state.model = model;
@@ -177,8 +185,7 @@ function writeLink() {
 // Camera, live video
 
 function setMode(mode) {
-  if (running) running.abort();
-  running = null;
+  endLive();
   Object.assign(state, { mode, live: null, marked: null, problem: null });
   say(mode === 'images' && !state.current ? hint() : '');
   if (mode === 'stream') startStream();
@@ -197,7 +204,7 @@ function drawFrame(source, width, height) {
 }
 
 async function startCamera(id = '') {
-  if (running) running.abort();
+  endLive();
   const control = new AbortController();
   running = control;
   state.problem = null;
@@ -205,7 +212,7 @@ async function startCamera(id = '') {
   try {
     const stream = await openCamera(id);
     if (control.signal.aborted) {
-      stream.getTracks().forEach(track => track.stop());
+      closeCamera(stream);
       return;
     }
     const choices = await cameraChoices();
@@ -223,7 +230,7 @@ async function startCamera(id = '') {
       Object.assign(state.live, { answer, size: [answer.width, answer.height], keptFor: null, model: state.model });
       at('rate').textContent = rate ? `${rate.toFixed(1)} frames/s` : '';
       render();
-    }, () => {});
+    });
   } catch (error) {
     if (control.signal.aborted) return;
     state.live = null;
@@ -235,8 +242,7 @@ async function startCamera(id = '') {
 }
 
 function stopCamera() {
-  if (running) running.abort();
-  running = null;
+  endLive();
   if (state.live) state.live.running = false;
   if (state.live && !state.live.answer) state.live = null;
   say('The camera is off. The sliders act on its last frame.');
@@ -273,10 +279,10 @@ async function startStream() {
 async function watchStats(signal) {
   while (!signal.aborted) {
     try {
-      const said = await (await ask('stream/stats', { signal })).json();
-      at('live-rate').textContent = typeof said.frames_per_s === 'number' ? said.frames_per_s.toFixed(1) : '–';
-      at('live-count').textContent = typeof said.frames === 'number' ? said.frames.toLocaleString('en') : '–';
-      at('live-source').textContent = textOf(said.source);
+      const stats = await (await ask('stream/stats', { signal })).json();
+      at('live-rate').textContent = typeof stats.frames_per_s === 'number' ? stats.frames_per_s.toFixed(1) : '–';
+      at('live-count').textContent = typeof stats.frames === 'number' ? stats.frames.toLocaleString('en') : '–';
+      at('live-source').textContent = textOf(stats.source);
     } catch {
       return;  // the video itself says what is wrong
     }
@@ -311,7 +317,7 @@ async function saveImage(item) {
   const pen = canvas.getContext('2d');
   if (!item.blind) pen.drawImage(item.live ? at('frame') : at('photo'), 0, 0, ...item.size);
   drawDetections(pen, visibleOf(item), item.size, 7);
-  const blob = await new Promise(done => { canvas.toBlob(done, ...JPEG); });
+  const blob = await jpegOf(canvas, SAVED_QUALITY);
   if (blob) saveBlob(blob, `${stemOf(item)}-boxes.jpg`);
   else say('This image is too large to be drawn by the browser.');
 }
@@ -359,7 +365,7 @@ at('again').addEventListener('click', () => {
   const problem = (state.mode === 'images' && item && item.problem) || state.problem;
   if (problem && problem.again) problem.again();
 });
-for (const mode of ['images', 'camera', 'stream']) {
+for (const mode of MODES) {
   if (at(`mode-${mode}`)) at(`mode-${mode}`).addEventListener('click', () => setMode(mode));
 }
 at('camera-start').addEventListener('click', () => startCamera());
@@ -401,11 +407,10 @@ at('found').addEventListener('focusin', event => mark(detectionOfRow(event.targe
 at('found').addEventListener('focusout', () => mark(null));
 at('boxes').addEventListener('pointermove', event => { if (state.mode !== 'stream') mark(detectionAt(event)); });
 at('boxes').addEventListener('pointerleave', () => mark(null));
-for (const name of ['json', 'curl', 'python']) at(`tab-${name}`).addEventListener('click', () => selectTab(name));
+for (const name of TABS) at(`tab-${name}`).addEventListener('click', () => selectTab(name));
 document.querySelector('[role=tablist]').addEventListener('keydown', event => {
-  const names = ['json', 'curl', 'python'];
-  const step = { ArrowRight: 1, ArrowLeft: 2 }[event.key];
-  if (step) selectTab(names[(names.indexOf(state.tab) + step) % names.length]);
+  const step = { ArrowRight: 1, ArrowLeft: TABS.length - 1 }[event.key];
+  if (step) selectTab(TABS[(TABS.indexOf(state.tab) + step) % TABS.length]);
 });
 at('copy').addEventListener('click', () => copyText(codeOf(shownItem())));
 at('download').addEventListener('click', () => {
@@ -438,7 +443,7 @@ addEventListener('paste', event => {
   else if (!/^(input|textarea)$/i.test(event.target.tagName)) say('The clipboard holds no image.');
 });
 addEventListener('hashchange', () => { if (state.model) { readLink(); work(); render(); } });
-addEventListener('pagehide', () => { if (running) running.abort(); });
+addEventListener('pagehide', endLive);
 new ResizeObserver(later).observe(at('view'));
 addEventListener('resize', later);
 say(hint());
