@@ -4,9 +4,9 @@
            network alone in the same run (prepared images, the same engine, its best mix of workers and batches; both
            take turns, medians over the rounds), and p50, p95, p99 of the answers, p99 as a ratio to the time of a
            batch. Goals: a ratio of at least .9 from 8 clients on, p99 below 3 times the time of a batch.
-  abuse    thousands of requests, of which a share is broken: truncated images and forms, bodies that are too large,
-           image bombs, other files, slow senders, clients that go. Goal: every good request is answered right, every
-           broken one with its status, the memory of the service does not grow, and it ends cleanly.
+  abuse    thousands of requests, some of them broken: truncated images and forms, bodies that are too large,
+           image bombs, other files, slow senders, clients that go. Goal: every good request is answered correctly,
+           every broken one with its status, the memory of the service does not grow, and it ends cleanly.
 
 Exit code 1 where a goal is missed. The networks have random weights but for the abuse, which runs shapes-small.
 
@@ -298,7 +298,7 @@ def abuse(folder: Path, args: argparse.Namespace) -> list[str]:
             asyncio.run(mistreat(service.port, images, list(part), args.abusers, answers))
             memory.append(service.memory())
         code = service.stop()
-    good = sum(status == 200 and is_right(body, expected[number]) for number, status, body in answers.good)
+    good = sum(status == 200 and is_correct(body, expected[number]) for number, status, body in answers.good)
     asked = sum(kind is None for kind in plan)
     missed = []
     print(f"abuse: {good} of {asked} good requests answered right, with {args.abusers} clients")
@@ -316,7 +316,7 @@ def abuse(folder: Path, args: argparse.Namespace) -> list[str]:
     return missed + [f"exit code {code}"] * bool(code)
 
 
-def is_right(body: bytes, expected: list[dict]) -> bool:
+def is_correct(body: bytes, expected: list[dict]) -> bool:
     """Whether an answer has the detections that a Detector finds in the image."""
     found = json.loads(body)["results"][0]["detections"]
     return len(found) == len(expected) and all(
@@ -406,7 +406,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=one, default=3)
     parser.add_argument("--threads", type=one, default=2)
     parser.add_argument("--requests", type=whole_number(0), default=0, help="of the abuse")
-    parser.add_argument("--broken", type=float, default=0.05, help="share of broken requests")
+    parser.add_argument("--broken", type=float, default=0.05, help="fraction of broken requests")
     parser.add_argument("--abusers", type=one, default=32)
     return parser.parse_args()
 

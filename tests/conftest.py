@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.helpers.browser import BROWSERS
 from yolo.console import run
 
 PROJECT = Path(__file__).resolve().parent.parent
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER_PATIENCE = 120  # seconds; it takes two on a quiet machine
 
 

@@ -1,4 +1,4 @@
-"""A service that answers as a test tells it, for tests of the page: with boxes of its choice, and with every error."""
+"""A service that answers as a test says, for tests of the page: with boxes of its choice, and with every error."""
 
 import json
 import threading

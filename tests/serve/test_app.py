@@ -300,11 +300,11 @@ def test_the_key_is_asked_for_everywhere_but_on_the_page(models, image):
         assert client.get("/v1/vision/custom/list").status_code == 401
 
 
-def test_the_state_is_told_to_people_and_to_prometheus(client, models):
+def test_people_and_prometheus_can_read_the_state(client, models):
     assert client.get("/health").json() == {"status": "ok"}
-    told = client.get("/models").json()["models"]
-    assert [each["name"] for each in told] == ["tiny", "gray"] and told[1]["letterbox"] is True
-    assert told[0]["classes"] == list(NAMES) and (told[0]["width"], told[0]["height"]) == (64, 48)
+    listed = client.get("/models").json()["models"]
+    assert [each["name"] for each in listed] == ["tiny", "gray"] and listed[1]["letterbox"] is True
+    assert listed[0]["classes"] == list(NAMES) and (listed[0]["width"], listed[0]["height"]) == (64, 48)
     text = client.get("/metrics").text
     assert 'yolo_requests_total{route="/health",status="200"}' in text
     assert 'yolo_batch_size_count{model="tiny"}' in text and 'yolo_queue_depth{model="gray"} 0' in text
@@ -337,8 +337,8 @@ def test_a_mistake_of_ours_is_one_line_too(detector, image, monkeypatch, caplog)
             500,
             {"error": "the service made a mistake, which is in its log"},
         )
-        told = httpx.get(f"{client.base_url}/metrics", trust_env=False).text  # the old connection is closed
-        assert "yolo_images_held 0" in told
+        metrics = httpx.get(f"{client.base_url}/metrics", trust_env=False).text  # the old connection is closed
+        assert "yolo_images_held 0" in metrics
     assert "ZeroDivisionError" in caplog.text
 
 

@@ -114,7 +114,7 @@ def test_a_worker_takes_its_share_and_leaves_the_rest_to_the_others(start, gate)
     gate.open.set()
     for job in jobs:
         job.future.result(SECONDS)
-    assert max(gate.sizes) <= 4 and sum(gate.sizes) == 8  # 6 wait and 1 or 2 are computed: a share is 3 or 4
+    assert max(gate.sizes) <= 4 and sum(gate.sizes) == 8  # 6 wait and 1 or 2 are computed: a part is 3 or 4
 
 
 def test_who_does_not_wait_any_more_is_not_computed(start, gate):

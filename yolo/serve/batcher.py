@@ -1,7 +1,7 @@
 """Images that wait → batches through the network: what waits together is computed together, and nobody sleeps for it.
 
 A lone image is computed with all threads, which is the fastest for it. As soon as several wait, several workers compute
-a batch each with a share of the threads, which computes more images per second.
+a batch each with a fraction of the threads, which computes more images per second.
 """
 
 import logging
@@ -28,7 +28,7 @@ NO_NMS = 2.0  # no IoU is above it, so every box stays
 # Images of a batch, at most. On a CPU larger batches are no faster, and who waits for them waits longer (docs/log.md).
 CPU_BATCH, GPU_BATCH = 4, 16
 MOST_WORKERS = 4  # of a network; each needs memory for its maps
-LATEST_SHARE = 0.2  # of the latest batch in the running average of the speed
+LATEST_WEIGHT = 0.2  # of the latest batch in the running average of the speed
 # What an engine raises for one batch; the service goes on.
 ENGINE_ERRORS = (RuntimeError, ValueError, MemoryError, OSError, cv2.error, CfgError, WeightsError)
 
@@ -198,7 +198,7 @@ class Batcher:
     def _take(self, worker: Worker) -> list[Job]:
         """Wait for images and return a batch; none when the service is closed.
 
-        A batch is at most a worker's share of all images that wait or are computed: who took all that wait would leave
+        A batch is at most a worker's part of all images that wait or are computed: who took all that wait would leave
         nothing to the next worker that is free.
         """
         condition = self._alone if worker.lone else self._together
@@ -211,8 +211,8 @@ class Batcher:
                 condition.wait()
             self._asleep -= 1
             self._lone_waits &= not worker.lone
-            share = -(-(len(self._queue) + self._computing) // self._lanes)
-            size = max((each for each in worker.sizes if each <= min(share, len(self._queue))), default=1)
+            part = -(-(len(self._queue) + self._computing) // self._lanes)
+            size = max((each for each in worker.sizes if each <= min(part, len(self._queue))), default=1)
             self._computing += size
             return [self._queue.popleft() for _ in range(size)]
 
@@ -235,7 +235,7 @@ class Batcher:
         seconds = time.monotonic() - begun
         latest = seconds / len(jobs) / self._lanes
         before = self.seconds_an_image or latest
-        self.seconds_an_image = before + LATEST_SHARE * (latest - before)
+        self.seconds_an_image = before + LATEST_WEIGHT * (latest - before)
         self._computed(len(jobs), seconds)
         return maps, seconds
 

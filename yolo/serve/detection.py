@@ -40,7 +40,7 @@ BOX_DIGITS = 4  # with 2, a client's own NMS kept other boxes than ours at 12 of
 
 @dataclass(frozen=True)
 class Service:
-    """What the routes share.
+    """What all routes use.
 
     models, batchers: by the names of the networks, the default first. limits: of each request. room: for images that
     are decoded, wait or are computed. bodies: for the bytes of bodies. pool: decodes and draws.
@@ -56,7 +56,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Found:
-    """The images of a request and what was found in them. decode: seconds for all of them."""
+    """The images of a request and their detections. decode: seconds for all of them."""
 
     images: Sequence[PreparedImage]
     computed: Sequence[Computed]
@@ -202,14 +202,14 @@ def rows(detections: Detections, names: Sequence[str]) -> list[dict]:
 
 
 def drawn_image(part: Part, detections: Detections, detector: Detector, media_type: str) -> bytes:
-    """Return an image that was detected in, with its boxes, as a file.
+    """Return an image with the boxes of its detections, as a file.
 
     It is decoded again, which takes less than the network: the pixels of all images that wait would fill the memory.
 
     Args:
         part: the bytes of its file.
-        detections: what was found in it.
-        detector: by which.
+        detections: of the image.
+        detector: which detected them.
         media_type: one of DRAWN.
 
     Raises:

@@ -54,7 +54,7 @@ class LiveVideo:
     Args:
         source: an address of a stream, the number of a camera, or a video file, which is played again and again.
         detector: its names, channels and thresholds.
-        batcher: of the same network, which requests share.
+        batcher: of the same network; requests use it too.
         most: detections of a frame.
 
     Raises:
@@ -81,7 +81,7 @@ class LiveVideo:
         self._thread.start()
 
     def stop(self) -> None:
-        """Tell the thread and all viewers' answers to end."""
+        """Ask the thread and all viewers' answers to end."""
         self._stop.set()
 
     def join(self, seconds: float) -> None:
@@ -89,7 +89,7 @@ class LiveVideo:
         self._thread.join(seconds)
 
     def stats(self) -> dict:
-        """Return what `/stream/stats` tells."""
+        """Return the answer of `/stream/stats`."""
         shown, times = self._shown, list(self._shown.times)
         seconds = times[-1] - times[0] if len(times) > 1 else 0.0
         return {
@@ -156,7 +156,7 @@ class LiveVideo:
             yield item
 
     def _show(self, frame: SourceFrame) -> None:
-        """Detect in a frame, draw it if somebody looks, and tell everybody."""
+        """Detect in a frame, draw it if somebody looks, and notify the viewers."""
         future: Future = Future()
         prepared, placement = self._detector.prepare(frame.image)
         now = time.monotonic()
@@ -176,9 +176,9 @@ class LiveVideo:
         shown.times.append(time.monotonic())
         shown.number += 1
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._tell)
+            self._loop.call_soon_threadsafe(self._notify)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -36,7 +36,7 @@ class Histogram:
 
 
 class Metrics:
-    """What `/metrics` tells. All methods may be called from any thread."""
+    """The numbers of `/metrics`. All methods may be called from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -158,7 +158,7 @@ async def _custom_list(service: Service, access: Access, request: Request) -> Re
 
 
 def _check_form_key(access: Access, request: Request, parts: Sequence[Part]) -> None:
-    """Raise RefusedError unless the API key, in the headers or else in the form, is right."""
+    """Raise RefusedError unless the API key, in the headers or else in the form, is that of the service."""
     by_header = given_key(request.headers)
     if not is_key(access, by_header if by_header is not None else deepstack.field_of(parts, "api_key")):
         raise RefusedError(401, deepstack.WRONG_KEY)

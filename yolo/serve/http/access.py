@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from yolo.serve.http.refusal import RefusedError
 
-OPEN_ROUTES = ("/", "/health", "/ready", "/docs", "/openapi.json")  # without the API key: they tell nothing of images
+OPEN_ROUTES = ("/", "/health", "/ready", "/docs", "/openapi.json")  # without the API key: they say nothing about images
 STREAM = "/stream"  # whose key may be in the address, as an <img> cannot send a header
 DEEPSTACK = "/v1/vision/"  # its clients send the key as a field of the form
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
@@ -74,7 +74,7 @@ def given_key(headers: Mapping[str, str]) -> str | None:
 
 
 def is_key(access: Access, given: str | None) -> bool:
-    """Whether a key is the right one, compared in constant time."""
+    """Whether a key is that of the service, compared in constant time."""
     if access.api_key is None:
         return True
     return hmac.compare_digest((given or "").encode("utf-8", "replace"), access.api_key.encode())

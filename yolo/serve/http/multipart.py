@@ -71,7 +71,7 @@ def read_parts(content_type: str, body: bytes, most_files: int) -> list[Part]:
 def _next_delimiter(body: bytes, delimiter: bytes, start: int) -> tuple[int, int, bool]:
     """Return where the next delimiter begins and ends, and whether it is the last one. Raises RefusedError.
 
-    bytes.find takes linear time, also for a body of boundaries that are almost right.
+    bytes.find takes linear time, also for a body of boundaries that are almost the form's.
     """
     while (place := body.find(delimiter, start)) >= 0:
         end = place + len(delimiter)

@@ -1,4 +1,4 @@
-// Non-maximum suppression as yolo/detect/postprocess.py does it, in float32: in each class, best score first.
+// NMS as yolo/detect/postprocess.py does it, in float32: in each class, best score first.
 const f32 = Math.fround;
 
 function ratio(numerator, denominator) {
