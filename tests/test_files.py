@@ -13,6 +13,7 @@ from yolo.files import (
     open_input,
     replacing,
     replacing_folder,
+    visible,
     writable,
     write_new,
     write_text,
@@ -196,3 +197,13 @@ def test_the_name_that_an_error_has_stays():
     with pytest.raises(OSError) as error, naming("b"):
         raise OSError(errno.ENOSPC, "No space", "a")
     assert error.value.filename == "a"
+
+
+def test_hidden_files_are_left_out_and_a_folder_that_cannot_be_read_is_empty_with_a_pattern_only(tmp_path):
+    for name in ("b.data", "a.data", "._a.data", "c.txt"):
+        (tmp_path / name).touch()
+    assert [path.name for path in visible(tmp_path)] == ["a.data", "b.data", "c.txt"]
+    assert [path.name for path in visible(tmp_path, "*.data")] == ["a.data", "b.data"]
+    assert visible(tmp_path / "none", "*.data") == []
+    with pytest.raises(FileNotFoundError):
+        visible(tmp_path / "none")

@@ -245,9 +245,13 @@ def file_state(path: str) -> os.stat_result | None:
         return None
 
 
-def visible(folder: Path, pattern: str = "*") -> list[Path]:
-    """Return what is in a folder under names of a pattern, sorted, without hidden files such as macOS's `._x.data`."""
-    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
+def visible(folder: Path, pattern: str | None = None) -> list[Path]:
+    """Return what is in a folder, sorted, without hidden files such as macOS's `._x.data`.
+
+    pattern: of the names. With one, a folder that cannot be read is empty, as for Path.glob. Raises OSError without.
+    """
+    found = folder.iterdir() if pattern is None else folder.glob(pattern)
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def files_below(folder: Path, leave_out: Callable[[str], bool] | None = None) -> Iterator[str]:

@@ -13,6 +13,7 @@ from yolo.data.check import problem_lines, readable_size
 from yolo.data.parallel import in_threads
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError, counted
+from yolo.files import visible
 from yolo.formats.label_files import list_lines
 from yolo.records import Problem
 
@@ -148,7 +149,7 @@ def _labels(names: Sequence[str]) -> dict[str, int]:
 
 def _read_folders(path: Path, labels: Mapping[str, int]) -> tuple[list[ClassifiedImage], list[Problem]]:
     found, problems = [], []
-    for entry in _visible(path):
+    for entry in visible(path):
         if entry.name not in labels:
             kind = UNKNOWN_FOLDER if entry.is_dir() else STRAY_FILE
             problems.append(Problem(kind, f"{entry}: expected {_shown(labels)}"))
@@ -164,13 +165,9 @@ def _read_folders(path: Path, labels: Mapping[str, int]) -> tuple[list[Classifie
     return found, problems
 
 
-def _visible(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-
-
 def _files(folder: Path) -> Iterator[Path]:
     """Yield the files in and below a folder, in the same order on every machine."""
-    for entry in _visible(folder):
+    for entry in visible(folder):
         if entry.is_dir():
             yield from _files(entry)
         else:

@@ -168,7 +168,7 @@ def _with_image_sets(roots: Iterable[Path]) -> VocSource:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+    return [each for each in visible(folder) if each.is_dir()]
 
 
 def _nearest(annotation: str, images: Sequence[str]) -> str | None:
