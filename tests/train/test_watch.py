@@ -76,6 +76,7 @@ def test_a_classifier_has_nothing_to_watch(tmp_path):
     for name in ("a", "b"):
         for number in range(2):
             write_image(tmp_path / "set" / name / f"{number}.png", torch.zeros(8, 8, 3, dtype=torch.uint8).numpy())
+    (tmp_path / "set" / "a" / "broken.png").write_bytes(b"no image")
     (tmp_path / "names").write_text("a\nb\n")
     (tmp_path / "c.data").write_text(f"classes=2\ntrain={tmp_path}/set\nlabels={tmp_path}/names\n")
     options = training_options(

@@ -113,11 +113,9 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
 
 
 def _make_watch(options: Options, prepared: _Prepared, folder: Path, step: int) -> Watch | None:
-    """Return the film strip of `--watch`, or that of the run that is resumed."""
+    """Return the film strip of `--watch`, or that of the run that is resumed; None for a classifier."""
     network, data, paths = prepared.network, prepared.data, options.output.watch
     if not network.heads:
-        if paths:
-            raise CfgError(f"{options.cfg}: found a classifier with --watch, expected a detection head")
         return None
     resumed = step if prepared.start_point.resume else None
     return watch_images(paths, folder, network, list(read_classes(data.names)), options.cfg.stem, resumed)
@@ -127,6 +125,8 @@ def _prepare(options: Options, processes: Processes) -> _Prepared:
     """Build the network and what updates it, on the device of this process. No image is read."""
     learning, machine = options.learning, options.machine
     network = read_network(options.cfg, options.dialect, dict(options.overrides), options.start.seed)
+    if options.output and options.output.watch and not network.heads:
+        raise CfgError(f"{options.cfg}: found a classifier with --watch, expected a detection head")
     settings = network.training_settings
     batch = settings.batch // settings.subdivisions * settings.subdivisions  # as Darknet divides
     data = read_data(options.data)
