@@ -11,6 +11,7 @@ from yolo.detect.detector import Detector
 from yolo.detect.draw import class_color
 from yolo.explain.image.head_maps import head_maps
 from yolo.explain.image.origin import head_grids
+from yolo.letterbox import Placement
 from yolo.records import Predictions
 
 FRAME_SIDE = 320  # pixels, the longer side of a frame
@@ -62,7 +63,7 @@ def film_frame(detector: Detector, pixels: np.ndarray) -> FilmFrame:
     photo = np.broadcast_to(photo, (*size, 3)).astype(np.float32) * PHOTO_BRIGHTNESS
     share = MAP_OPACITY * opacity[..., None]
     picture = np.ascontiguousarray((photo * (1 - share) + colors[labels] * share).round().astype(np.uint8))
-    best = found[slice(MOST_DRAWN)]
+    best = found[:MOST_DRAWN]
     for box, label in zip((best.boxes * scale).tolist()[::-1], best.labels.tolist()[::-1], strict=True):
         _draw_box(picture, box, class_color(label))
     names = tuple((detector.names[label], score) for label, score in zip(
@@ -87,7 +88,7 @@ def _enlarged(cells: Tensor, size: tuple[int, int]) -> Tensor:
     return cells[rows][:, columns]
 
 
-def _places_in_input(placement: object, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _places_in_input(placement: Placement, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Return the row and the column of the network input that lie below each row and column of a picture of the image.
 
     size: (height, width) of the picture.
