@@ -1,4 +1,4 @@
-"""Numbers as pictures that lie over a photo: cells, classes and heat, each with its opacity, as data URIs."""
+"""Numbers as images that lie over a photo: cells, classes and heat, each with its opacity, as data URIs."""
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ from yolo.pages.page import data_uri
 
 LONG_SIDE = 720  # pixels of a photo on a page
 HEAT_SIDE = 112  # pixels of a heat map; the browser enlarges it smoothly
-OPACITIES = 16  # steps of opacity, so that the pictures of many classes stay small
+OPACITIES = 16  # steps of opacity, so that the images of many classes stay small
 HEAT_OPACITY = 0.92  # where the heat is largest
 NEAR = 1e-12  # a map whose largest value is below is shown as nothing
 
@@ -43,7 +43,7 @@ def classes_uri(labels: Tensor, opacity: Tensor, colors: NDArray[np.uint8]) -> s
 
 
 def stacked_uri(maps: Tensor, colors: NDArray[np.uint8]) -> str:
-    """Return N maps `[N, H, W]` in 0..1 below each other in one picture, each in its color; colors: `[N, 3]`."""
+    """Return N maps `[N, H, W]` in 0..1 below each other in one image, each in its color; colors: `[N, 3]`."""
     count, height, width = maps.shape
     image = np.empty((count, height, width, 4), np.uint8)
     image[..., :3] = colors[:, None, None]

@@ -1,4 +1,4 @@
-"""Small pictures with boxes over them: a JPEG inside the page, and SVG lines that stay sharp and show a tip."""
+"""Small images with boxes over them: a JPEG inside the page, and SVG lines that stay sharp and show a tip."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -54,7 +54,7 @@ def drawn_boxes(
         pixels: RGB uint8 `[H, W, 3]`, or None for an empty ground.
         size: (height, width) of the image in pixels, the frame of the boxes.
         boxes: the first is drawn on top.
-        side: longest side of the picture in pixels.
+        side: longest side of the drawing in pixels.
         label: for screen readers.
     """
     height, width = size

@@ -196,12 +196,12 @@ def watch(run: Run, watched: Watch) -> None:
     run.network.eval()
     try:
         with _ema_as_weights(run):
-            pictures = watched.shoot(step)
+            frames = watched.shoot(step)
     except OSError as error:
         run.logger.message(f"warning: {error}; training continues without this picture of step {step}")
     else:
-        for name, picture in pictures.items():
-            run.logger.image(step, f"watch/{name}", picture)
+        for name, frame in frames.items():
+            run.logger.image(step, f"watch/{name}", frame)
     train_mode(run.network, run.freeze)
 
 

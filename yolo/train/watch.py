@@ -16,7 +16,7 @@ from yolo.explain.film.strip import (
 )
 from yolo.model.network import Network
 
-WATCH_THRESH = 0.25  # of the detections in the pictures: darknet detector test
+WATCH_THRESH = 0.25  # of the detections in the frames: darknet detector test
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Watch:
     detector: Detector
 
     def shoot(self, step: int) -> Mapping[str, np.ndarray]:
-        """Add the network's answers at a step to the strip, and return the pictures. The network is in eval mode.
+        """Add the network's answers at a step to the strip, and return its frames. The network is in eval mode.
 
         Raises OSError if a file cannot be written.
         """

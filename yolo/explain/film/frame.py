@@ -1,4 +1,4 @@
-"""What a network answers for an image at one moment of its training, as one small picture."""
+"""What a network answers for an image at one moment of its training, as one small image."""
 
 from dataclasses import dataclass
 
@@ -62,22 +62,22 @@ def film_frame(detector: Detector, pixels: np.ndarray) -> FilmFrame:
     photo = cv2.resize(pixels, size[::-1], interpolation=method).reshape(*size, -1)
     photo = np.broadcast_to(photo, (*size, 3)).astype(np.float32) * PHOTO_BRIGHTNESS
     share = MAP_OPACITY * opacity[..., None]
-    picture = np.ascontiguousarray((photo * (1 - share) + colors[labels] * share).round().astype(np.uint8))
+    frame = np.ascontiguousarray((photo * (1 - share) + colors[labels] * share).round().astype(np.uint8))
     best = found[:MOST_DRAWN]
     for box, label in zip((best.boxes * scale).tolist()[::-1], best.labels.tolist()[::-1], strict=True):
-        _draw_box(picture, box, class_color(label))
+        _draw_box(frame, box, class_color(label))
     names = tuple((detector.names[label], score) for label, score in zip(
         found.labels.tolist(), found.scores.tolist(), strict=True))  # fmt: skip
-    return FilmFrame(picture, names, float(predictions.objectness.max()))
+    return FilmFrame(frame, names, float(predictions.objectness.max()))
 
 
-def _draw_box(picture: np.ndarray, box: list[float], color: tuple[int, int, int]) -> None:
-    """Draw an outline, xyxy in pixels, as far as it lies in the picture."""
-    height, width = picture.shape[:2]
+def _draw_box(frame: np.ndarray, box: list[float], color: tuple[int, int, int]) -> None:
+    """Draw an outline, xyxy in pixels, as far as it lies in the frame."""
+    height, width = frame.shape[:2]
     x1, y1, x2, y2 = (min(max(value, -9.0), side + 9.0) for value, side in zip(box, (width, height) * 2, strict=True))
     corners = (round(x1), round(y1)), (round(x2), round(y2))
-    cv2.rectangle(picture, *corners, (0, 0, 0), LINE + 2)
-    cv2.rectangle(picture, *corners, color, LINE)
+    cv2.rectangle(frame, *corners, (0, 0, 0), LINE + 2)
+    cv2.rectangle(frame, *corners, color, LINE)
 
 
 def _enlarged(cells: Tensor, size: tuple[int, int]) -> Tensor:
@@ -89,9 +89,9 @@ def _enlarged(cells: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _places_in_input(placement: Placement, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Return the row and the column of the network input that lie below each row and column of a picture of the image.
+    """Return the row and the column of the network input that lie below each row and column of a frame.
 
-    size: (height, width) of the picture.
+    size: (height, width) of the frame.
     """
     (rows, columns), (height, width), (top, left) = placement.network, placement.content, placement.offset
     down = top + ((torch.arange(size[0]) + 0.5) * height / size[0]).long()

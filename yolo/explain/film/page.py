@@ -1,4 +1,4 @@
-"""The page of a film strip: for each image its pictures from step to step."""
+"""The page of a film strip: for each image its frames from step to step."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ class FilmMoment:
 
 @dataclass(frozen=True)
 class FilmImage:
-    """An image of the strip. pictures: uint8 `[H, W, 3]`, one for each moment."""
+    """An image of the strip. frames: uint8 `[H, W, 3]`, one for each moment."""
 
     name: str
     path: str
-    pictures: Sequence[np.ndarray]
+    frames: Sequence[np.ndarray]
 
 
 def film_page(title: str, images: Sequence[FilmImage], moments: Sequence[FilmMoment]) -> str:
@@ -34,8 +34,8 @@ def film_page(title: str, images: Sequence[FilmImage], moments: Sequence[FilmMom
         (
             image,
             [
-                (moment.step, moment.captions.get(image.name, ""), data_uri(np.ascontiguousarray(picture)))
-                for moment, picture in zip(moments, image.pictures, strict=True)
+                (moment.step, moment.captions.get(image.name, ""), data_uri(np.ascontiguousarray(frame)))
+                for moment, frame in zip(moments, image.frames, strict=True)
             ],
         )
         for image in images

@@ -1,6 +1,6 @@
 """The film strip of a training run: what a few images looked like to the network, step by step, in the run's folder.
 
-`watch/` holds a picture of each image at each step, film.json with what was found, film.png with all pictures, and
+`watch/` holds a frame of each image at each step, film.json with what was found, film.png with all frames, and
 index.html. A strip keeps at most MOST_FRAMES steps: when there are more, every second one is left out, so that the
 earlier steps of a long run are farther apart than the latest. A resumed run continues the strip of the step where it
 goes on.
@@ -32,7 +32,7 @@ SHEET_SIDE = 200  # pixels of a frame in film.png
 
 @dataclass(frozen=True)
 class Watched:
-    """An image that is watched. name: unique in the strip, the stem of its pictures; pixels: uint8 `[H, W, C]`."""
+    """An image that is watched. name: unique in the strip, the stem of its frames; pixels: uint8 `[H, W, C]`."""
 
     path: str
     name: str
@@ -49,14 +49,14 @@ class FilmStrip:
         self.moments = list(moments)
 
     def shoot(self, step: int, detector: Detector) -> Mapping[str, np.ndarray]:
-        """Add what the network answers now, and write all files. Return the pictures by image name.
+        """Add what the network answers now, and write all files. Return the frames by image name, uint8 `[H, W, 3]`.
 
         Raises OSError if a file cannot be written.
         """
         frames = {each.name: film_frame(detector, each.pixels) for each in self.watched}
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, frame in frames.items():
-            _write_picture(self._picture(step, name), frame.picture)
+            _write_image(self._frame_path(step, name), frame.picture)
         moment = FilmMoment(step, {name: _words(frame) for name, frame in frames.items()})
         self.moments = [each for each in self.moments if each.step < step] + [moment]
         if len(self.moments) > MOST_FRAMES:
@@ -70,30 +70,30 @@ class FilmStrip:
         for moment in self.moments:
             if moment not in kept:
                 for each in self.watched:
-                    self._picture(moment.step, each.name).unlink(missing_ok=True)
+                    self._frame_path(moment.step, each.name).unlink(missing_ok=True)
         self.moments = kept
 
     def _write(self) -> None:
-        images = [FilmImage(each.name, each.path, self._pictures(each.name)) for each in self.watched]
-        sheet = [picture for image in images for picture in image.pictures]
+        images = [FilmImage(each.name, each.path, self._frames(each.name)) for each in self.watched]
+        sheet = [frame for image in images for frame in image.frames]
         record = {
             "title": self.title,
             "images": [{"path": each.path, "name": each.name} for each in self.watched],
             "moments": [asdict(moment) for moment in self.moments],
         }
         write_text(self.folder / RECORD_FILE, json.dumps(record, indent=1) + "\n")
-        _write_picture(
+        _write_image(
             self.folder / SHEET_FILE,
             contact_sheet(sheet, len(self.moments), cell=_cell(images), gap=6),
         )
         write_text(self.folder / PAGE_FILE, film_page(self.title, images, self.moments))
 
-    def _picture(self, step: int, name: str) -> Path:
+    def _frame_path(self, step: int, name: str) -> Path:
         return self.folder / f"{name}_{step:07}.jpg"
 
-    def _pictures(self, name: str) -> list[np.ndarray]:
-        """Return the pictures of an image, gray where one is gone."""
-        found = [cv2.imread(str(self._picture(moment.step, name))) for moment in self.moments]
+    def _frames(self, name: str) -> list[np.ndarray]:
+        """Return the frames of an image, gray where one is gone."""
+        found = [cv2.imread(str(self._frame_path(moment.step, name))) for moment in self.moments]
         shape = next((each.shape for each in found if each is not None), (FRAME_SIDE, FRAME_SIDE, 3))
         return [np.full(shape, 128, np.uint8) if each is None else each[..., ::-1] for each in found]
 
@@ -151,13 +151,13 @@ def _words(frame: FilmFrame) -> str:
 
 
 def _cell(images: Sequence[FilmImage]) -> tuple[int, int]:
-    """Return the (height, width) of a cell of the sheet: that of the first picture, scaled."""
-    height, width = images[0].pictures[0].shape[:2]
+    """Return the (height, width) of a cell of the sheet: that of the first frame, scaled."""
+    height, width = images[0].frames[0].shape[:2]
     scale = SHEET_SIDE / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _write_picture(path: Path, picture: np.ndarray) -> None:
-    _, content = cv2.imencode(path.suffix, picture[..., ::-1])
+def _write_image(path: Path, pixels: np.ndarray) -> None:
+    _, content = cv2.imencode(path.suffix, pixels[..., ::-1])
     with replacing(path) as file:
         file.write(content.tobytes())

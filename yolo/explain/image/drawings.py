@@ -45,7 +45,7 @@ class InputFrame:
         return SvgElement("use", {"href": f"#{self.photo}", "class": look})
 
     def overlay(self, uri: str, look: str) -> SvgElement:
-        """Return a picture over the whole input."""
+        """Return an image over the whole input."""
         size = {"width": self.width, "height": self.height}
         return SvgElement("image", {"href": uri, **size, "preserveAspectRatio": "none", "class": look})
 

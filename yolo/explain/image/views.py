@@ -127,7 +127,7 @@ class BoxesView:
 
 @dataclass(frozen=True)
 class CauseView:
-    """A picture of what made a detection: its title, what it shows, the drawing; flat: nothing is on it."""
+    """A drawing of what made a detection: its title, what it shows, the drawing; flat: nothing is on it."""
 
     title: str
     words: str
@@ -157,7 +157,7 @@ class DetectionView:
 
 @dataclass(frozen=True)
 class FeatureView:
-    """A layer's strongest channels as pictures: (number, mean absolute value, picture)."""
+    """A layer's strongest channels as images: (number, mean absolute value, data URI)."""
 
     layer: int
     kind: str
@@ -346,14 +346,14 @@ def _legend(explanation: Explanation, names: Sequence[str], classes: Sequence[Na
 
 def _feature_view(features: LayerFeatures, aspect: float) -> FeatureView:
     _, height, width = features.maps.shape
-    pictures = map(channel_uri, features.maps)
+    images = map(channel_uri, features.maps)
     return FeatureView(
         layer=features.layer,
         kind=features.kind,
         size=(width, height),
         count=features.count,
         aspect=aspect if min(height, width) > 1 else 1.0,
-        channels=tuple(zip(features.channels, features.strengths, pictures, strict=True)),
+        channels=tuple(zip(features.channels, features.strengths, images, strict=True)),
     )
 
 

@@ -77,7 +77,7 @@ def object_fates(
             score, iou = float(detections.scores[place]), float(kept[place, target])
             found.append(ObjectFate(DETECTED, score, _objectness(predictions, detections.boxes[place]), iou))
         else:
-            found.append(_missed(predictions, ious[:, target], detections, kept[:, target], label, score_thresh))
+            found.append(_not_detected(predictions, ious[:, target], detections, kept[:, target], label, score_thresh))
     return found
 
 
@@ -95,7 +95,7 @@ def _matches(detections: Detections, objects: Tensor, labels: Tensor) -> dict[in
     return taken
 
 
-def _missed(
+def _not_detected(
     predictions: Predictions, ious: Tensor, detections: Detections, kept: Tensor, label: int, score_thresh: float
 ) -> ObjectFate:
     """Explain why an object was not detected. ious: of all predictions `[P]`; kept: of the detections `[N]`."""

@@ -173,8 +173,8 @@ def truth_numbers(apart: ImageLoss, found: Sequence[ObjectFate], names: Sequence
                 "box_loss": each.box_loss,
                 "objectness": each.objectness,
                 "class": each.classification,
-                "fate": finding.kind,
-                "score": finding.score,
+                "fate": fate.kind,
+                "score": fate.score,
                 "ignored_cells": each.ignored,
                 "cells": [
                     {
@@ -185,7 +185,7 @@ def truth_numbers(apart: ImageLoss, found: Sequence[ObjectFate], names: Sequence
                     for cell in each.cells
                 ],
             }
-            for each, finding in zip(apart.objects, found, strict=True)
+            for each, fate in zip(apart.objects, found, strict=True)
         ],
     }  # fmt: skip
 
@@ -277,7 +277,7 @@ def _cell_tip(
     return f"row {row}, column {column}: " + "; ".join(lines)
 
 
-def _object_view(apart: ImageLoss, each: ObjectLoss, finding: ObjectFate, names: Sequence[str]) -> ObjectView:
+def _object_view(apart: ImageLoss, each: ObjectLoss, fate: ObjectFate, names: Sequence[str]) -> ObjectView:
     candidates = each.candidates[:MOST_CANDIDATES]
     candidates += tuple(one for one in each.candidates[MOST_CANDIDATES:] if one.why != NOT)
     return ObjectView(
@@ -285,8 +285,8 @@ def _object_view(apart: ImageLoss, each: ObjectLoss, finding: ObjectFate, names:
         loss=each,
         places=tuple((_place(apart.heads[cell.head], cell), _box_words(cell)) for cell in each.cells),
         candidates=tuple(_candidate(apart, one) for one in candidates),
-        found=_found(finding, names),
-        fate="hit" if finding.kind == DETECTED else "fault",
+        found=_found(fate, names),
+        fate="hit" if fate.kind == DETECTED else "fault",
         share=each.total / apart.total if apart.total else 0.0,
     )
 
@@ -315,18 +315,18 @@ def _candidate(apart: ImageLoss, one: Candidate) -> tuple[str, str, str, str]:
     return head, f"{one.anchor}{size}", f"{one.iou:.2f}", why
 
 
-def _found(finding: ObjectFate, names: Sequence[str]) -> str:
+def _found(fate: ObjectFate, names: Sequence[str]) -> str:
     """Say what became of an object."""
-    score, iou = f"{finding.score:.2f}", f"{finding.iou:.2f}"
+    score, iou = f"{fate.score:.2f}", f"{fate.iou:.2f}"
     return {
         DETECTED: f"detected, score {score}, IoU {iou}",
-        TAKEN: "missed: the detection here counts for another object",
-        OTHER_CLASS: f"missed: detected as {label_name(names, finding.label or 0)} {score}",
-        INEXACT: f"missed: its detection {score} has an IoU of only {iou}",
-        SUPPRESSED: f"missed: its box with score {score} was suppressed by another",
-        BELOW: f"missed: the best box here has a score of {score} (objectness {finding.objectness:.2f})",
-        NO_BOX: f"missed: no predicted box fits, the nearest has an IoU of {iou}",
-    }[finding.kind]
+        TAKEN: "false negative: the detection here counts for another object",
+        OTHER_CLASS: f"false negative: detected as {label_name(names, fate.label or 0)} {score}",
+        INEXACT: f"false negative: its detection {score} has an IoU of only {iou}",
+        SUPPRESSED: f"false negative: its box with score {score} was suppressed by another",
+        BELOW: f"false negative: the best box here has a score of {score} (objectness {fate.objectness:.2f})",
+        NO_BOX: f"false negative: no predicted box fits, the nearest has an IoU of {iou}",
+    }[fate.kind]
 
 
 def _shares(sums: dict[str, float], total: float) -> tuple[PartShare, ...]:

@@ -54,16 +54,16 @@ def suspicions(
     objects = cxcywh_to_xyxy(targets.boxes)
     ious = paired_iou(detections.boxes[:, None], objects[None])
     signs, of_a_label, corners = [], set(), objects.tolist()
-    for target, finding in enumerate(found):
+    for target, fate in enumerate(found):
         name = label_name(names, int(targets.labels[target]))
-        if finding.kind == OTHER_CLASS:
-            place = int((ious[:, target] * (detections.labels == finding.label)).argmax())
+        if fate.kind == OTHER_CLASS:
+            place = int((ious[:, target] * (detections.labels == fate.label)).argmax())
             of_a_label.add(place)
-            text = f"labeled {name}, detected as {label_name(names, finding.label)} {finding.score:.2f}"
-            signs.append(Suspicion(WRONG_CLASS, finding.score, target, place, tuple(corners[target]), text))
-        elif finding.kind not in (DETECTED, TAKEN):
-            text = f"{name}: {_why(finding)}"
-            signs.append(Suspicion(WRONG_PLACE, 1 - finding.score, target, None, tuple(corners[target]), text))
+            text = f"labeled {name}, detected as {label_name(names, fate.label)} {fate.score:.2f}"
+            signs.append(Suspicion(WRONG_CLASS, fate.score, target, place, tuple(corners[target]), text))
+        elif fate.kind not in (DETECTED, TAKEN):
+            text = f"{name}: {_why(fate)}"
+            signs.append(Suspicion(WRONG_PLACE, 1 - fate.score, target, None, tuple(corners[target]), text))
     for place in torch.nonzero(~is_explained(detections, targets))[:, 0].tolist():
         if place not in of_a_label:
             score = float(detections.scores[place])
@@ -72,12 +72,12 @@ def suspicions(
     return sorted(signs, key=lambda sign: -sign.doubt)
 
 
-def _why(finding: ObjectFate) -> str:
-    if finding.kind == INEXACT:
-        return f"the detection {finding.score:.2f} has an IoU of only {finding.iou:.2f}"
-    if finding.kind == NO_BOX:
-        return f"no predicted box is here; the nearest has an IoU of {finding.iou:.2f}"
-    if finding.kind == SUPPRESSED:
-        return f"its box, score {finding.score:.2f}, was suppressed by another"
-    assert finding.kind == BELOW
-    return f"not detected; the best box here has a score of {finding.score:.2f}"
+def _why(fate: ObjectFate) -> str:
+    if fate.kind == INEXACT:
+        return f"the detection {fate.score:.2f} has an IoU of only {fate.iou:.2f}"
+    if fate.kind == NO_BOX:
+        return f"no predicted box is here; the nearest has an IoU of {fate.iou:.2f}"
+    if fate.kind == SUPPRESSED:
+        return f"its box, score {fate.score:.2f}, was suppressed by another"
+    assert fate.kind == BELOW
+    return f"not detected; the best box here has a score of {fate.score:.2f}"
