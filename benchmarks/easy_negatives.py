@@ -1,8 +1,9 @@
 """The part of the gradient that easy background makes, of the raw maps, and what a focal loss would leave of it.
 
 Images of a list are labeled batches without augmentation. The network is measured as given, and with weights as drawn
-at the start of a training, where objectness is about a half. Each row is a share of |d loss / d raw value|. The bound
-of the same run is the share of the cells: a loss in which each cell counts alike has the same share of the gradient.
+at the start of a training, where objectness is about a half. Each row is a fraction of |d loss / d raw value|. The
+bound of the same run is the fraction of the cells: a loss in which each cell counts alike has the same fraction of the
+gradient.
 
 example:
   python benchmarks/easy_negatives.py --cfg my.cfg --weights voc/backup/my_best.weights --data voc/voc.data
@@ -60,7 +61,7 @@ def main() -> None:
 
 
 def measured(network: Network, loss: DetectionLoss, images, start: int, part) -> GradientShares:
-    """Return the shares of one batch. part: inputs and placements."""
+    """Return the fractions of one batch. part: inputs and placements."""
     inputs, placements = part
     targets = placed_targets([images[start + at].ground_truth for at in range(len(inputs))], placements)
     with torch.no_grad():

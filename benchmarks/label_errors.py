@@ -4,13 +4,13 @@ Some labels of the train list are made wrong, the network is trained on them as 
 know of them, and the train list is ranked by its loss. A wrong label is moved to where it overlaps its object by less
 than MOVED_IOU, renamed, or removed, in turn. Two ways of being wrong:
 
-- careless: SHARE of all labels are wrong, and they lie in few images, half of the labels of each, as where one
+- careless: FRACTION of all labels are wrong, and they lie in few images, half of the labels of each, as where one
   annotator was careless. (Spread evenly over 205 images of BCCD they would lie in half of the images, and no order of
   all images could put them first.)
-- slips: SHARE of the images have one wrong label each. The others are the labels as they were, with whatever is wrong
-  with these.
+- slips: FRACTION of the images have one wrong label each. The others are the labels as they were, with whatever is
+  wrong with these.
 
-The bounds: images in a random order find 15 % in the first 15 %; a ranking by the truth finds all.
+The bounds: images in a random order find 15 % in the first 15 %; a ranking by the wrong labels themselves finds all.
 
 example, half an hour on a core:
   yolo-darknet convert_voc --train BCCD:train --valid BCCD:test --out bccd
@@ -37,8 +37,8 @@ from yolo.defaults import LOSS_PARTS
 from yolo.files import write_text
 from yolo.records import LabeledBoxes
 
-SHARE = 0.05  # of the labels (careless), or of the images (slips)
-CARELESS_SHARE = 0.5  # of the labels of a careless image
+FRACTION = 0.05  # of the labels (careless), or of the images (slips)
+CARELESS_FRACTION = 0.5  # of the labels of a careless image
 MOVED_IOU = 0.3  # a moved box overlaps its object by less
 KINDS = ("moved", "renamed", "removed")
 SCENES = ("careless", "slips")
@@ -59,10 +59,10 @@ def chosen_labels(counts: Sequence[int], scene: str, rng: np.random.Generator) -
     """
     order = [int(image) for image in rng.permutation(len(counts)) if counts[image]]
     if scene == "slips":
-        return {image: rng.integers(counts[image], size=1) for image in order[: round(SHARE * len(counts))]}
-    left, chosen = round(SHARE * sum(counts)), {}
+        return {image: rng.integers(counts[image], size=1) for image in order[: round(FRACTION * len(counts))]}
+    left, chosen = round(FRACTION * sum(counts)), {}
     for image in order:
-        many = min(left, int(np.ceil(CARELESS_SHARE * counts[image])))
+        many = min(left, int(np.ceil(CARELESS_FRACTION * counts[image])))
         if many:
             chosen[image] = rng.permutation(counts[image])[:many]
         left -= many
@@ -203,11 +203,11 @@ def ranking_table(scene: str, out: Path, workers: int) -> str:
     rows = [_row(part, is_wrong[losses.ranked(part)], first) for part in LOSS_PARTS]
     bounds = (
         ("a random order", round(is_wrong.sum() * FIRST, 1), f"{FIRST:.2f}", "0.80"),
-        ("the truth", is_wrong.sum(), "1.00", f"{0.8 * is_wrong.mean():.2f}"),
+        ("the wrong labels", is_wrong.sum(), "1.00", f"{0.8 * is_wrong.mean():.2f}"),
     )
     faults = sum(len(each) for each in record.values())
     objects = sum(len(image.ground_truth.labels) for image in images)
-    header = (f"{scene}: by", f"in the first {FIRST:.0%}", "share", "80 % in the first")
+    header = (f"{scene}: by", f"in the first {FIRST:.0%}", "fraction", "80 % in the first")
     title = f"{faults} wrong labels of {objects} in {is_wrong.sum()} of {len(images)} images"
     return f"{title}\n{AsciiTable([header, *rows, *bounds]).table}"
 

@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/yolov3.md into docs/yolov3/, from the shipped network for drawn shapes.
+"""Draw the images of docs/yolov3.md into docs/yolov3/, from the shipped network for drawn shapes.
 
 The image is data/shapes.png. The batch of the loss and the curve of mAP are images that `make_shapes` draws.
 
@@ -33,7 +33,7 @@ from yolo.train.losses.assign import DIALECTS, Assignment, assign
 
 PROJECT = Path(__file__).resolve().parent.parent
 OUT = PROJECT / "docs" / "yolov3"
-COLORS = 255  # of a picture's palette
+COLORS = 255  # of an image's palette
 DPI = 110
 CLASS_COLORS = ("#1f77b4", "#ff7f0e", "#2ca02c")
 # (class, xyxy) of the shapes of data/shapes.png, in its pixels, read off the image

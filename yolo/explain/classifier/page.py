@@ -31,7 +31,7 @@ BALANCED = 0.02  # smaller differences of probability and accuracy are not worth
 class GuessView:
     """An image as the page shows it. picture: what the network sees; maps: (caption, image) of LayerCAM, as data URIs.
 
-    gone: why there is no picture, else "".
+    gone: why there is no image, else "".
     """
 
     image: GuessedImage

@@ -102,7 +102,7 @@ def classifier_report(
     worst = [at for at in order if not correct[at]] + [at for at in order if correct[at]]
     worst = sorted(worst[:TOP_LOSSES], key=lambda at: -guesses[at].loss)
     sure_order = [at for at in np.argsort(sure, kind="stable").tolist() if correct[at]]
-    right = _least_and_most_sure(sure_order, truth.tolist())
+    shown = _least_and_most_sure(sure_order, truth.tolist())
     total = len(images)
     return ClassifierReport(
         format=FORMAT,
@@ -118,7 +118,7 @@ def classifier_report(
         matrix=_matrix(truth, guessed, len(names)) if len(names) <= MOST_IN_A_MATRIX else (),
         calibration=calibration(sure, correct),
         top_losses=tuple(_image(names, images[at], guesses[at]) for at in worst),
-        correct=tuple(_image(names, images[at], guesses[at]) for at in right),
+        correct=tuple(_image(names, images[at], guesses[at]) for at in shown),
     )
 
 

@@ -75,7 +75,7 @@ class ClassifiedSurvey:
 
 
 def survey_classified(data: DataFile, channels: int = 3) -> ClassifiedSurvey:
-    """Read a classifier's data set and count what the page tells.
+    """Read a classifier's data set and count what the page shows.
 
     Raises:
         DatasetError: there is no list, no names, or no usable image.
@@ -184,23 +184,23 @@ def _size(path: Path) -> tuple[int, int] | None:
 
 
 def _sheets(survey: ClassifiedSurvey, seed: int, each: int | None) -> list[tuple[str, int, list[ShownImage]]]:
-    """Return (class, images, random pictures) of the first list, the rarest first."""
+    """Return (class, images, random images) of the first list, the rarest first."""
     counts, images = survey.lists[0].counts, survey.images[0]
     wanted = each or images_on_a_sheet(sum(map(bool, counts)))
     labels, rng, sheets = np.array([image.label for image in images]), np.random.default_rng(seed), []
     for count, label in sorted((count, label) for label, count in enumerate(counts) if count):
         chosen = np.sort(rng.choice(np.flatnonzero(labels == label), min(wanted, count), replace=False))
-        sheets.append((survey.names[label], count, [_picture(images[place], "", "") for place in chosen]))
+        sheets.append((survey.names[label], count, [_shown_image(images[place], "", "") for place in chosen]))
     return sheets
 
 
 def _shown(survey: ClassifiedSurvey, group: DuplicateGroup) -> ShownGroup:
     shown = [survey.image_at(member) for member in group.members[:SHOWN_OF_A_GROUP]]
-    pictures = [_picture(image, name, survey.names[image.label]) for name, image in shown]
+    pictures = [_shown_image(image, name, survey.names[image.label]) for name, image in shown]
     return shown_group(group, pictures)
 
 
-def _picture(image: ClassifiedImage, title: str, note: str) -> ShownImage:
+def _shown_image(image: ClassifiedImage, title: str, note: str) -> ShownImage:
     pixels = read_pixels(image.path)
     size = (3, 4) if pixels is None else pixels.shape[:2]
     return ShownImage(drawn_boxes(pixels, size, (), SIDE, image.path.name), title, note, image.path.name)

@@ -24,7 +24,7 @@ SIMILAR_SKETCH, SIMILAR_PIXELS = 0.93, 0.85  # least correlation: docs/log.md ha
 FINE_SIDE = 64  # pixels of the last comparison
 PAIRS_AT_ONCE = 2**21
 MOST_PAIRS = 200_000  # that are kept whether they join two groups or not
-MOST_COMPARED = 4000  # pairs of pixels: half a minute; the rest is told by the sketches
+MOST_COMPARED = 4000  # pairs of pixels: half a minute; the rest is decided by the sketches
 
 
 @dataclass(frozen=True)

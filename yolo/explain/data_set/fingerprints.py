@@ -1,4 +1,4 @@
-"""What tells images apart without their pixels: a digest of the file, a perceptual hash, and a sketch of 16 x 16.
+"""What distinguishes images without their pixels: a digest of the file, a perceptual hash, and a sketch of 16 x 16.
 
 Files that have not changed since the last time are not read again; what was found is kept in NAME.looks beside the
 list NAME, as the data check keeps NAME.checked.

@@ -1,4 +1,4 @@
-"""The pictures of a data set's page: sheets of each class, near-duplicates, odd labels, images with problems."""
+"""The images of a data set's page: sheets of each class, near-duplicates, odd labels, images with problems."""
 
 import re
 from collections import Counter
@@ -19,17 +19,17 @@ from yolo.formats.label_files import label_candidates
 from yolo.pages.svg import Drawing
 from yolo.records import Problem
 
-SIDE = 220  # longest side of a picture in pixels
+SIDE = 220  # longest side of a shown image in pixels
 LEAST_PART = 64  # least side in pixels of the part of an image around an odd label
-SHEET_PICTURES, LEAST_ON_A_SHEET, MOST_ON_A_SHEET = 320, 2, 8  # of all classes; of one class
+SHEET_IMAGES, LEAST_ON_A_SHEET, MOST_ON_A_SHEET = 320, 2, 8  # of all classes; of one class
 SHOWN_GROUPS, SHOWN_OF_A_GROUP = 12, 4
 SHOWN_ODD, SHOWN_OF_A_PROBLEM = 12, 8
-MOST_LINES = 200  # of problems of one kind without a picture
+MOST_LINES = 200  # of problems of one kind without an image
 SEVERAL_AT_A_TIME = 1  # images of a task in threads: decoding one takes longer than handing it over
 
 
 class ShownImage(NamedTuple):
-    """A picture with its caption. note: in words; file: the image's name."""
+    """An image with its caption. note: in words; file: the image's name."""
 
     drawing: Drawing
     title: str
@@ -55,7 +55,7 @@ class ShownGroup(NamedTuple):
 
 
 class ShownProblems(NamedTuple):
-    """The problems of a kind. stops: a training; lines: messages without a picture; more: how many are left out."""
+    """The problems of a kind. stops: a training; lines: messages without an image; more: how many are left out."""
 
     kind: str
     count: int
@@ -99,7 +99,7 @@ def sheets_of(survey: DataSurvey, seed: int, each: int | None = None) -> list[Sh
 
 def images_on_a_sheet(classes: int) -> int:
     """Return how many images of each class are well on a page, if `classes` have one."""
-    return min(max(SHEET_PICTURES // max(classes, 1), LEAST_ON_A_SHEET), MOST_ON_A_SHEET)
+    return min(max(SHEET_IMAGES // max(classes, 1), LEAST_ON_A_SHEET), MOST_ON_A_SHEET)
 
 
 def shown_group(group: DuplicateGroup, pictures: list[ShownImage]) -> ShownGroup:
@@ -109,14 +109,14 @@ def shown_group(group: DuplicateGroup, pictures: list[ShownImage]) -> ShownGroup
 
 
 def shown_groups(survey: DataSurvey, groups: Sequence[DuplicateGroup]) -> list[ShownGroup]:
-    """Return the first groups of similar images with their pictures."""
+    """Return the first groups of similar images."""
     found = []
     for group in groups[:SHOWN_GROUPS]:
         pictures = []
         for member in _from_both(survey, group)[:SHOWN_OF_A_GROUP]:
             number, place = survey.list_of(member)
             image = survey.images[number][place]
-            pictures.append(_picture(image, survey.names, (), survey.lists[number].name, ""))
+            pictures.append(_shown_image(image, survey.names, (), survey.lists[number].name, ""))
         found.append(shown_group(group, pictures))
     return found
 
@@ -178,16 +178,16 @@ def images_of_problems(survey: DataSurvey, problems: Iterable[Problem]) -> dict[
 
 def _of_class(image: LabeledImage, label: int, names: Sequence[str]) -> ShownImage:
     chosen = np.flatnonzero(image.ground_truth.labels == label).tolist()
-    return _picture(image, names, chosen, "", _contents(image, names))
+    return _shown_image(image, names, chosen, "", _contents(image, names))
 
 
 def _of_problem(image: LabeledImage, problem: Problem, names: Sequence[str]) -> ShownImage:
     line = re.match(r":(\d+): ", problem.message.removeprefix(_file_of(problem.message)))
     chosen = [place for place, number in enumerate(image.lines) if line and number == int(line[1])]
-    return _picture(image, names, chosen, "", problem.message, "fault")
+    return _shown_image(image, names, chosen, "", problem.message, "fault")
 
 
-def _picture(
+def _shown_image(
     image: LabeledImage, names: Sequence[str], chosen: Sequence[int], title: str, note: str, look: str = "chosen"
 ) -> ShownImage:
     """Return an image with all its boxes; those of `chosen` stand out."""

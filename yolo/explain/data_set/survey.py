@@ -1,4 +1,4 @@
-"""Everything that the page of a data set tells, as records: one pass over the checked lists, one over the images."""
+"""Everything that the page of a data set shows, as records: one pass over the checked lists, one over the images."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class DataSurvey:
 
 
 def survey_data(data: DataFile, frame: NetworkView, recheck: bool = False, seed: int = 0) -> DataSurvey:
-    """Read a detection data set and count what the page tells.
+    """Read a detection data set and count what the page shows.
 
     Args:
         data: the .data file, with a train or a valid list.

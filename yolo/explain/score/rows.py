@@ -1,4 +1,4 @@
-"""The detections of a walked class in words: rows of the page's table, pictures, and lines of detections.csv."""
+"""The detections of a walked class in words: rows of the page's table, drawings, and lines of detections.csv."""
 
 import csv
 import io
@@ -80,14 +80,14 @@ def detection_row(score: WalkedScore, scored: ScoredSet, place: int) -> Detectio
 
 
 def detection_cards(score: WalkedScore, scored: ScoredSet, places: Sequence[int]) -> list[DetectionCard]:
-    """Return pictures of detections with their ground truths; those whose images cannot be read are left out."""
+    """Return drawings of detections with their ground truths; those whose images cannot be read are left out."""
     cards = []
     for place in places:
         row = int(score.walk.rows[place])
         path = find_picture(scored.files[scored.found.image_index[row]], scored.folders)
         pixels = read_pixels(path)
         if pixels is not None:
-            cards.append(DetectionCard(detection_row(score, scored, place), _picture(score, scored, place, pixels)))
+            cards.append(DetectionCard(detection_row(score, scored, place), _drawing(score, scored, place, pixels)))
     return cards
 
 
@@ -133,7 +133,7 @@ def _reason(score: WalkedScore, scored: ScoredSet, place: int) -> str:
     return f"it overlaps no {score.name} at all{other}"
 
 
-def _picture(score: WalkedScore, scored: ScoredSet, place: int, pixels: np.ndarray) -> Drawing:
+def _drawing(score: WalkedScore, scored: ScoredSet, place: int, pixels: np.ndarray) -> Drawing:
     walk = score.walk
     row, truth, verdict = int(walk.rows[place]), int(walk.truth[place]), int(walk.verdict[place])
     tip = f"detection, score {walk.scores[place]:.3f}"

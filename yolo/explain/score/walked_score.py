@@ -1,4 +1,4 @@
-"""Everything that is told about the average precision of one class, from the boxes of a scored set."""
+"""Everything that the page shows about the average precision of one class, from the boxes of a scored set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
