@@ -125,6 +125,20 @@ def test_an_image_is_shown_with_its_boxes_and_the_sliders_ask_nothing_anew(page,
     assert browser.console == []
 
 
+def test_a_click_counts_though_the_page_is_drawn_between_press_and_release(page, service, photo):
+    """The camera and the first frame after a slider draw at any time."""
+    browser = page()
+    upload(browser, photo())
+    browser.click("[data-class='1']")
+    place = browser.run(
+        "(b => [b.x + b.width / 2, b.y + b.height / 2])(at('classes').children[0].getBoundingClientRect())"
+    )
+    browser.mouse("mousePressed", *place)
+    browser.run("render()")
+    browser.mouse("mouseReleased", *place)
+    assert browser.run("[...document.querySelectorAll('.chip')].map(e => e.ariaPressed)") == ["false", "false"]
+
+
 def test_nms_keeps_the_boxes_that_python_keeps(page):
     browser = page()
     generator = np.random.default_rng(1)

@@ -159,15 +159,36 @@ function renderSheet(item) {
 function renderClasses(item) {
   const chips = classesOf(likelyOf(item));
   at('classes-card').hidden = chips.length === 0;
-  keepFocus(at('classes'), 'data-class', () => at('classes').replaceChildren(...chips.map(each => element('button', {
-    type: 'button', class: 'chip', 'data-class': each.class_id, 'aria-pressed': String(!state.hidden.has(each.class_id)),
-  }, [swatchOf(each.class_id), element('bdi', { text: each.label }), element('b', { text: each.count })]))));
+  keepFocus(at('classes'), 'data-class', () => keepChildren(at('classes'), chips.map(each => each.class_id), chipOf));
+  chips.forEach((each, place) => {
+    const chip = at('classes').children[place];
+    chip.setAttribute('aria-pressed', String(!state.hidden.has(each.class_id)));
+    chip.querySelector('bdi').textContent = each.label;
+    chip.querySelector('b').textContent = each.count;
+  });
+}
+
+function chipOf(label) {
+  return element('button', { type: 'button', class: 'chip', 'data-class': label },
+    [swatchOf(label), element('bdi'), element('b')]);
 }
 
 function swatchOf(label) {
   const made = element('i', { class: 'swatch', 'aria-hidden': 'true' });
   made.style.background = css(classColor(label));
   return made;
+}
+
+// Give `parent` a child for each key, in their order, which is the same every time. Those that it has already stay in
+// the page: a click on a child that is replaced between press and release is lost.
+function keepChildren(parent, keys, made) {
+  const wanted = new Set(keys);
+  for (const child of [...parent.children]) if (!wanted.has(child.key)) child.remove();
+  let next = parent.firstElementChild;
+  for (const key of keys) {
+    if (next && next.key === key) next = next.nextElementSibling;
+    else parent.insertBefore(Object.assign(made(key), { key }), next);
+  }
 }
 
 // Run `change`, then focus what replaced the element that had the focus.
@@ -223,20 +244,16 @@ function renderStrip() {
   const { images } = state;
   at('strip').hidden = state.mode !== 'images' || images.length < 2;
   if (at('strip').hidden) return;
-  const places = new Set(images);
-  const held = new Map([...at('strip').children].map(child => [child.item, child]));
-  held.forEach((child, item) => { if (!places.has(item)) child.remove(); });
-  for (const item of images) {
-    const child = held.get(item) ?? thumbOf(item);
-    if (!held.has(item)) at('strip').append(child);
-    const button = child.firstChild;
+  keepChildren(at('strip'), images, thumbOf);
+  images.forEach((item, place) => {
+    const button = at('strip').children[place].firstChild;
     const note = item.problem ? item.problem.title : item.answer ? counted(visibleOf(item).length, 'object') : 'waiting';
     button.setAttribute('aria-current', String(item === state.current));
     button.setAttribute('aria-label', `${item.name}, ${note}`);
     button.dataset.tip = `${item.name}: ${note}`;
     button.lastChild.textContent = item.problem ? '!' : item.answer ? visibleOf(item).length : '…';
     button.classList.toggle('failed', Boolean(item.problem));
-  }
+  });
 }
 
 function thumbOf(item) {
@@ -244,9 +261,7 @@ function thumbOf(item) {
   image.addEventListener('error', () => image.classList.add('broken'));
   const button = element('button', { type: 'button', class: 'thumb' }, [image, element('b')]);
   button.addEventListener('click', () => choose(item));
-  const child = element('li', {}, [button]);
-  child.item = item;
-  return child;
+  return element('li', {}, [button]);
 }
 
 function renderCode(item) {
