@@ -1,6 +1,7 @@
 """yolo.detect.outputs: JSON lines, CSV, labels as YOLO, VOC and COCO, crops, and the names of files."""
 
 import csv
+import errno
 import json
 from pathlib import Path
 
@@ -80,6 +81,12 @@ def test_an_error_without_room_names_the_file(tmp_path, written):
         lines.write(result())
         lines.write(result())
     assert error.value.filename == str(path)
+
+
+def test_an_error_of_other_work_does_not_name_the_json_lines(tmp_path):
+    with pytest.raises(OSError) as error, json_lines(tmp_path / "a", NAMES):
+        raise OSError(errno.ENOSPC, "No space left on device")  # as of a full stdout
+    assert error.value.filename is None
 
 
 def test_csv_has_a_row_for_each_object(tmp_path):

@@ -76,9 +76,12 @@ def json_lines(path: Path, names: Sequence[str]) -> Iterator[JsonLines]:
         yield JsonLines(sys.stdout, names)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    # After a failed write, closing tries again and fails without a name
-    with naming(path), open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
-        yield JsonLines(file, names, path)
+    with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+        try:
+            yield JsonLines(file, names, path)
+        finally:
+            with naming(path):  # after a failed write, closing tries again and fails without a name
+                file.close()
 
 
 @contextmanager
