@@ -12,6 +12,7 @@ from yolo.explain.data_set.duplicates import (
     NEAR_BITS,
     correlation,
     duplicate_groups,
+    fine_pixels,
     hash_pairs,
     near_pairs_of,
     pixel_correlation,
@@ -116,7 +117,7 @@ def test_the_same_light_is_not_the_same_picture(tmp_path):
             cv2.circle(image, (int(x), int(y)), 4, (20, 20, 20), -1)
         images.append((f"{seed}.png", image, None))
     assert groups_of(tmp_path, images) == []
-    assert pixel_correlation(str(tmp_path / "0.png"), str(tmp_path / "1.png")) < 0.5
+    assert pixel_correlation(*(fine_pixels(str(tmp_path / name)) for name in ("0.png", "1.png"))) < 0.5
 
 
 def test_correlation_is_pearsons():

@@ -5,7 +5,7 @@ bit. So it is enough to look up each part, and each part with one bit turned, am
 hashing, Norouzi, Punjani, Fleet 2012). The pairs that are found are compared by their sketches, then by their pixels.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -124,18 +124,24 @@ def correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.divide((first * second).sum(axis=1), norm, out=np.zeros(len(first)), where=norm > 0)
 
 
-def pixel_correlation(first: str, second: str) -> float:
-    """Return the correlation of two images at FINE_SIDE x FINE_SIDE gray pixels, less of what both blur to.
+def fine_pixels(path: str) -> np.ndarray | None:
+    """Return an image as gray uint8 `[FINE_SIDE, FINE_SIDE]`; None if it cannot be read."""
+    try:
+        gray = read_image(path, 1, ignore_remark)[:, :, 0]
+    except (DatasetError, OSError, ValueError):
+        return None
+    return cv2.resize(gray, (FINE_SIDE, FINE_SIDE), interpolation=cv2.INTER_AREA)
+
+
+def pixel_correlation(first: np.ndarray | None, second: np.ndarray | None) -> float:
+    """Return the correlation of the `fine_pixels` of two images, less of what both blur to; 0 without one of them.
 
     The coarse part of 8 x 8 is subtracted before, so that two images with the same light and other things in it differ.
     """
+    if first is None or second is None:
+        return 0.0
     fine = []
-    for path in (first, second):
-        try:
-            gray = read_image(path, 1, ignore_remark)[:, :, 0]
-        except (DatasetError, OSError, ValueError):
-            return 0.0
-        small = cv2.resize(gray, (FINE_SIDE, FINE_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    for small in (first.astype(np.float32), second.astype(np.float32)):
         fine.append((small - cv2.blur(small, (FINE_SIDE // 4, FINE_SIDE // 4))).ravel()[None])
     return float(correlation(*fine)[0])
 
@@ -144,13 +150,12 @@ def _confirmed(pairs: np.ndarray, found: Fingerprints, paths: Sequence[str]) -> 
     """Return the pairs whose pixels are similar; beyond MOST_COMPARED those whose sketches are most similar."""
     if len(pairs) > MOST_COMPARED:
         pairs = pairs[np.argsort(-sketch_correlation(found.sketches, pairs), kind="stable")]
-    similar = in_threads(_compare(paths), pairs[:MOST_COMPARED].tolist())
-    kept = np.fromiter((each >= SIMILAR_PIXELS for each in similar), bool, min(len(pairs), MOST_COMPARED))
-    return np.concatenate((pairs[:MOST_COMPARED][kept], pairs[MOST_COMPARED:]))
-
-
-def _compare(paths: Sequence[str]) -> Callable[[list[int]], float]:
-    return lambda pair: pixel_correlation(paths[pair[0]], paths[pair[1]])
+    compared = pairs[:MOST_COMPARED]
+    places = np.unique(compared).tolist()  # the images of a large group are in many pairs
+    fine = dict(zip(places, in_threads(lambda place: fine_pixels(paths[place]), places), strict=True))
+    similar = (pixel_correlation(fine[one], fine[other]) for one, other in compared.tolist())
+    kept = np.fromiter((each >= SIMILAR_PIXELS for each in similar), bool, len(compared))
+    return np.concatenate((compared[kept], pairs[MOST_COMPARED:]))
 
 
 def _bits_apart(first: np.ndarray, second: np.ndarray) -> np.ndarray:
