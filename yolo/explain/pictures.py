@@ -11,7 +11,7 @@ from yolo.data.images import ignore_remark, read_image
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError
 from yolo.pages.page import data_uri
-from yolo.pages.svg import Drawing, SvgElement
+from yolo.pages.svg import Drawing, SvgElement, bounded
 
 
 class DrawnBox(NamedTuple):
@@ -117,6 +117,6 @@ def scaled_to(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def _outline(drawn: DrawnBox, scale: float) -> SvgElement:
-    x1, y1, x2, y2 = (float(each) * scale for each in drawn.box)
+    x1, y1, x2, y2 = (bounded(float(each) * scale) for each in drawn.box)
     size = {"width": max(x2 - x1, 1.0), "height": max(y2 - y1, 1.0)}
     return SvgElement("rect", {"x": x1, "y": y1, **size, "class": f"outline {drawn.look}", "data-tip": drawn.tip})

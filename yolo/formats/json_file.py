@@ -1,6 +1,7 @@
 """Read JSON files: an error is one line with its place."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -75,6 +76,15 @@ def _without_lists(content: bytes, keys: Collection[str]) -> bytes:
 def is_finite_number(value: object) -> bool:
     """Return whether a JSON value is a number of at most LARGEST_NUMBER."""
     return type(value) in (int, float) and abs(value) <= LARGEST_NUMBER  # false for NaN
+
+
+def finite_numbers(content: object) -> object:
+    """Return content for JSON, which has no infinite numbers and no NaN, with null in their places."""
+    if isinstance(content, dict):
+        return {key: finite_numbers(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [finite_numbers(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def shown(value: object) -> str:

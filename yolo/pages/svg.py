@@ -5,11 +5,12 @@ Coordinates are pixels of the drawing's own view box, with y downwards; the page
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import floor, log10
+from math import floor, isnan, log10
 from typing import NamedTuple
 
 # Pixels: from an axis to its numbers; the approximate width of a letter of 11 pixels
 TICK_GAP, LETTER = 6, 6.2
+FARTHEST = 1e6  # pixels: what lies farther out, or is infinite, is drawn here
 
 
 class SvgElement(NamedTuple):
@@ -54,6 +55,11 @@ class ChartFrame:
         low, high = self.y_domain
         rise = (value - low) / (high - low) * (self.height - self.top - self.bottom)
         return self.height - self.bottom - rise
+
+
+def bounded(value: float, low: float = -FARTHEST, high: float = FARTHEST) -> float:
+    """Return a pixel within low..high; 0 if it is not a number: weights that diverged predict such boxes."""
+    return 0.0 if isnan(value) else min(max(value, low), high)
 
 
 def text(x: float, y: float, content: str, look: str = "tick", anchor: str = "start") -> SvgElement:

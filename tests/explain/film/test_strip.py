@@ -23,6 +23,15 @@ def detector_of(text, seed=0, **options):
     return Detector(network, NAMES, 0.25, engine=network, **options)
 
 
+def test_a_box_that_is_not_a_number_has_a_frame():
+    detector = detector_of(HEAD)
+    with torch.no_grad():
+        detector.network.layers[0].conv.weight.zero_()
+        detector.network.layers[0].conv.bias.copy_(torch.tensor([float("nan"), 0, 0, 0, 9, -9, 9]))
+    frame = film_frame(detector, np.full((32, 64, 3), 80, np.uint8))
+    assert frame.found and frame.picture.shape == (FRAME_SIDE // 2, FRAME_SIDE, 3)
+
+
 def test_a_cell_has_the_color_of_its_class_as_strong_as_its_objectness():
     """Two cells of a convolution whose biases alone speak: class 1, objectness 1/2, tiny boxes."""
     detector = detector_of(HEAD)

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from yolo.detect.detector import Detector
 from yolo.explain.loss.object_fates import BELOW, DETECTED, INEXACT, OTHER_CLASS, ObjectFate
 from yolo.explain.loss.placed import placed_targets, to_network
 from yolo.explain.loss.ranking import ImageLosses, image_losses, in_deviations, is_explained
-from yolo.explain.loss.ranking_page import RankingAbout, loss_table, parts_bar, ranking_page
+from yolo.explain.loss.ranking_page import RankingAbout, loss_table, parts_bar, ranking_page, write_ranking
 from yolo.explain.loss.suspicion import NO_LABEL, WRONG_CLASS, WRONG_PLACE, suspicions
 from yolo.letterbox import letterboxed, place, stretched, to_image
 from yolo.records import Detections, LabeledBoxes
@@ -98,6 +100,23 @@ def test_the_table_and_the_page_of_a_list_without_objects():
     widths = [shape.attributes["width"] for shape in parts_bar({"box": 1, "objectness_object": 2,
               "objectness_background": 0, "class": 3}, 12, "x").shapes]  # fmt: skip
     assert widths == [600, 50, 100, 0, 150]
+
+
+def test_infinite_boxes_are_listed_and_drawn(tmp_path):
+    drawn = write_set(tmp_path / "set", [[(8, 8, 24, 24, 0)], []])
+    images = check_list(drawn.folder / "list.txt", 2, 3).images
+    network = network_of(cfg_text(), seed=1).eval()
+    last = network.layers[network.heads[0] - 1].conv
+    with torch.no_grad():
+        last.bias.view(-1, 7)[:, 2] = 900  # e^900 is above the range of floats: boxes of infinite width
+        last.bias.view(-1, 7)[:, 4] = 2
+    detector, loss = Detector(network, NAMES, 0.05), DetectionLoss(network)
+    losses = image_losses(detector, loss, images, seen=50, batch=2, workers=0)
+    about = RankingAbout("x", "a.cfg", "a.weights", "a.data", "train", "total", "")
+    page = write_ranking(tmp_path / "out", about, losses, images, detector, 2).read_text()
+    signs = json.loads((tmp_path / "out" / "top_losses.json").read_text())["top"][0]["signs"]
+    assert any(None in sign["box"] for sign in signs) and "found unlabeled" in page
+    assert not re.search(r'="-?(inf|nan)"', page)
 
 
 def labeled(path, rows):

@@ -12,6 +12,7 @@ from yolo.detect.draw import class_color
 from yolo.explain.image.head_maps import head_maps
 from yolo.explain.image.origin import head_grids
 from yolo.letterbox import Placement
+from yolo.pages.svg import bounded
 from yolo.records import Predictions
 
 FRAME_SIDE = 320  # pixels, the longer side of a frame
@@ -74,7 +75,7 @@ def film_frame(detector: Detector, pixels: np.ndarray) -> FilmFrame:
 def _draw_box(frame: np.ndarray, box: list[float], color: tuple[int, int, int]) -> None:
     """Draw an outline, xyxy in pixels, as far as it lies in the frame."""
     height, width = frame.shape[:2]
-    x1, y1, x2, y2 = (min(max(value, -9.0), side + 9.0) for value, side in zip(box, (width, height) * 2, strict=True))
+    x1, y1, x2, y2 = (bounded(value, -9.0, side + 9.0) for value, side in zip(box, (width, height) * 2, strict=True))
     corners = (round(x1), round(y1)), (round(x2), round(y2))
     cv2.rectangle(frame, *corners, (0, 0, 0), LINE + 2)
     cv2.rectangle(frame, *corners, color, LINE)

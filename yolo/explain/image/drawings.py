@@ -4,7 +4,6 @@ A stretched image is drawn in its own aspect ratio, so that its cells are not sq
 border. Photos are stored once in the page and used by their ids.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from yolo.explain.image.fates import KEPT, BoxFate
 from yolo.explain.image.origin import HeadGrid
 from yolo.explain.receptive_field import Span
 from yolo.letterbox import Placement
-from yolo.pages.svg import Drawing, SvgElement
+from yolo.pages.svg import Drawing, SvgElement, bounded
 
 LONG_SIDE = 600.0  # of a drawing, in its own units
 GRAY = "rgb(128 128 128)"  # yolo.letterbox.LETTERBOX_GRAY
@@ -38,7 +37,8 @@ class InputFrame:
 
     def pixels(self, box: Box) -> Box:
         """Return a box in units of the drawing, cut a little outside of it: some boxes are huge, or not a number."""
-        return tuple(_within(part, side) for part, side in zip(box, (self.width, self.height) * 2, strict=True))
+        sides = (self.width, self.height) * 2
+        return tuple(bounded(part * side, -0.1 * side, 1.1 * side) for part, side in zip(box, sides, strict=True))
 
     def background(self, look: str = "photo") -> SvgElement:
         """Return the photo."""
@@ -147,11 +147,6 @@ def _number_mark(frame: InputFrame, box: Box, number: int, color: str) -> list[S
     back = {"x": x, "y": y, "width": wide, "height": MARK_HEIGHT, "class": "mark-back", "style": f"--class: {color}"}
     place = {"x": x + wide / 2, "y": y + 15.0, "class": "mark", "text-anchor": "middle"}
     return [SvgElement("rect", back), SvgElement("text", place, str(number))]
-
-
-def _within(part: float, side: float) -> float:
-    """Return a part of a side in units, from a tenth before it to a tenth behind it; 0 for what is not a number."""
-    return 0.0 if math.isnan(part) else min(max(part * side, -0.1 * side), 1.1 * side)
 
 
 def _attribute(name: str) -> str:

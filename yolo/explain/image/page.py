@@ -1,7 +1,6 @@
 """The page that explains images: `explain.html.jinja`, its sections, and the numbers beside it."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from yolo.explain.image.views import (
     input_view,
 )
 from yolo.explain.section import PageSection
+from yolo.formats.json_file import finite_numbers
 from yolo.pages.page import render, write_page
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -123,7 +123,7 @@ def write_explained(
 
 def explained_text(about: AboutNetwork, numbers: Sequence[dict[str, Any]]) -> str:
     """Return explain.json; numbers that are not finite, as of weights that diverged, are null."""
-    content = {"cfg": about.cfg, "weights": about.weights, "command": about.command, "images": _finite_numbers(numbers)}
+    content = {"cfg": about.cfg, "weights": about.weights, "command": about.command, "images": finite_numbers(numbers)}
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
@@ -169,7 +169,7 @@ def explanation_numbers(explanation: Explanation, names: Sequence[str], rules: R
             for place, found in enumerate(explanation.detections)
         ],
     }
-    return _finite_numbers(numbers)
+    return finite_numbers(numbers)
 
 
 def _box_numbers(
@@ -197,15 +197,6 @@ def _box_numbers(
 
 def _quantity_numbers(quantity: Quantity) -> list[dict[str, Any]]:
     return [{"formula": step.formula, "numbers": step.with_numbers, "value": step.value} for step in quantity.steps]
-
-
-def _finite_numbers(content: Any) -> Any:
-    """Return JSON's content with null for numbers that are not finite."""
-    if isinstance(content, dict):
-        return {key: _finite_numbers(value) for key, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [_finite_numbers(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _summary(explanation: Explanation, names: Sequence[str], rules: Rules, label: int | None) -> str:

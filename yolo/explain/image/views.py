@@ -20,7 +20,7 @@ from yolo.explain.map_pictures import (
     photo_uri,
     stacked_uri,
 )
-from yolo.pages.svg import Drawing, SvgElement
+from yolo.pages.svg import Drawing, SvgElement, bounded
 
 OBJECTNESS_COLOR = (255, 190, 11)
 MOST_KEPT = 100  # detections in the table and the drawing of all boxes
@@ -318,7 +318,7 @@ def detection_views(explanation: Explanation, names: Sequence[str], photo: str) 
                 anchor=grid.anchors[found.origin.anchor],
                 anchor_number=found.origin.anchor + 1,
                 anchors=len(grid.anchors),
-                in_image=tuple(round(_bounded(each)) for each in found.in_image),
+                in_image=tuple(round(bounded(each)) for each in found.in_image),
                 drawing=drawings.origin_drawing(frame, grid, found, color),
                 causes=() if cause is None else _cause_views(explanation, frame, found, cause, color),
             )
@@ -394,8 +394,3 @@ def _anchor_words(anchors: Sequence[tuple[float, float] | None]) -> str:
     if anchors[0] is None:
         return f"{len(anchors)} boxes for each cell, without anchors"
     return "anchors " + ", ".join(f"{width:.0f}×{height:.0f}" for width, height in anchors) + " px"
-
-
-def _bounded(value: float, limit: float = 1e6) -> float:
-    """Return a pixel that can be rounded; a box of random weights may be infinite or not a number."""
-    return min(max(value, -limit), limit) if value == value else 0.0

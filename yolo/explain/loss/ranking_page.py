@@ -19,6 +19,7 @@ from yolo.explain.loss.ranking import COLUMNS, ImageLosses
 from yolo.explain.loss.suspicion import Suspicion, suspicions
 from yolo.explain.pictures import DrawnBox, drawn_boxes, read_pixels
 from yolo.files import write_text
+from yolo.formats.json_file import finite_numbers
 from yolo.letterbox import to_image
 from yolo.pages import svg
 from yolo.pages.page import render, write_page
@@ -103,7 +104,9 @@ def write_ranking(
     ]
     record = {"about": asdict(about), "images": len(images), "top": [asdict(card.image) for card in cards]}
     page = ranking_page(about, losses, cards, detector.names)
-    written = write_page(folder, page, RANKING_FILE, json.dumps(record, indent=1, allow_nan=False) + "\n")
+    written = write_page(
+        folder, page, RANKING_FILE, json.dumps(finite_numbers(record), indent=1, allow_nan=False) + "\n"
+    )
     write_text(folder / TABLE_FILE, loss_table(losses, images, order))
     return written
 
