@@ -148,6 +148,9 @@ def test_files_that_did_not_change_are_not_read_again(tmp_path, monkeypatch):
     monkeypatch.setattr(fingerprints, "look_at", lambda path: read.append(path) or look_at(path))
     again = fingerprints_of(paths, listed)
     assert read == [] and np.array_equal(again.hashes, first.hashes)
+    assert np.array_equal(fingerprints_of(paths, listed, recheck=True).hashes, first.hashes)
+    assert sorted(read) == paths
+    read.clear()
     cv2.imwrite(paths[2], blots(9))
     os.utime(paths[2], (1, 1))
     changed = fingerprints_of(paths[::-1], listed)

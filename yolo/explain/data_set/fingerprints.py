@@ -55,15 +55,17 @@ class Fingerprints:
         return len(self.keys)
 
 
-def fingerprints_of(paths: Sequence[str], listed: Path | None = None) -> Fingerprints:
+def fingerprints_of(paths: Sequence[str], listed: Path | None = None, recheck: bool = False) -> Fingerprints:
     """Look at images, in threads; only a few of them are in memory at a time.
 
     Args:
         paths: the files.
         listed: the list that names them, beside which the result is kept; None: it is not kept.
+        recheck: read files that have not changed since the last time, too.
     """
     keys = np.fromiter((_key(path) for path in paths), np.uint64, len(paths))
-    known = _read(listed) if listed and len(paths) >= LEAST_ENTRIES else None
+    keeps = listed is not None and len(paths) >= LEAST_ENTRIES
+    known = _read(listed) if keeps and not recheck else None
     if known is not None and np.array_equal(known.keys, keys):
         return known
     found = Fingerprints(
@@ -80,7 +82,7 @@ def fingerprints_of(paths: Sequence[str], listed: Path | None = None) -> Fingerp
         if look is not None:
             found.contents[place], found.hashes[place], found.sketches[place] = look
             found.readable[place] = True
-    if listed and len(paths) >= LEAST_ENTRIES:
+    if keeps:
         _write(listed, found)
     return found
 

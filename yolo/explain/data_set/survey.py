@@ -110,7 +110,9 @@ def survey_data(data: DataFile, frame: NetworkView, recheck: bool = False, seed:
     if not any(map(len, images)):
         raise DatasetError(f"{data.path}: found no usable image; problems: {_first_problem(checked)}")
     lists = tuple(count_list(name, each.images, len(names)) for name, each in checked.items())
-    looks = [fingerprints_of(_paths(each), Path(path)) for each, path in zip(images, paths.values(), strict=True)]
+    looks = [
+        fingerprints_of(_paths(each), Path(path), recheck) for each, path in zip(images, paths.values(), strict=True)
+    ]
     return DataSurvey(
         title=data.name,
         data=data.path,
