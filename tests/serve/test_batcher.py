@@ -46,7 +46,7 @@ def start(gate):
 
     def start(workers):
         detector = Detector(network_of(cfg_text(), seed=1), NAMES, engine=gate)
-        made.append(Batcher(detector, workers, lambda _: (), lambda *_: None))
+        made.append(Batcher(detector, workers, lambda *_: None))
         made[-1].start()
         end = time.monotonic() + SECONDS
         asleep = len(workers)  # before any of them waits, there is nothing to choose from
@@ -185,3 +185,4 @@ def test_batches_are_small_on_a_cpu_and_larger_on_a_gpu():
 def test_workers_share_the_threads(threads, on_cpu, any_size, expected):
     found = workers_for(threads, on_cpu, any_size, 6)
     assert [(each.threads, list(each.sizes), each.lone) for each in found] == expected
+    assert [list(each.warm) for each in found] == [sizes[:1] if any_size else sizes for _, sizes, _ in expected]

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from yolo.deploy.metadata import package_version
 from yolo.engines.pytorch import TorchMaps
 from yolo.pages.page import render
-from yolo.serve.batcher import Batcher, Worker, use_threads, workers_for
+from yolo.serve.batcher import Batcher, use_threads, workers_for
 from yolo.serve.detection import Service
 from yolo.serve.http.access import Access
 from yolo.serve.http.body import Room
@@ -110,11 +110,7 @@ def _batcher(model: ServedModel, limits: Limits, metrics: Metrics) -> Batcher:
     on_cpu = next(detector.network.parameters()).device.type == "cpu"
     any_size = isinstance(detector.engine, TorchMaps)
     workers = workers_for(torch.get_num_threads(), on_cpu, any_size, limits.batch)
-
-    def warm(worker: Worker) -> Sequence[int]:
-        return worker.sizes[:1] if any_size else worker.sizes
-
-    return Batcher(detector, workers, warm, partial(metrics.batch, model.name))
+    return Batcher(detector, workers, partial(metrics.batch, model.name))
 
 
 def _add_pages(app: FastAPI, page: str) -> None:

@@ -71,11 +71,16 @@ class Computed:
 
 @dataclass(frozen=True)
 class Worker:
-    """A thread that computes. threads: of PyTorch's. sizes: of its batches, ascending. lone: takes lone images."""
+    """A thread that computes.
+
+    threads: of PyTorch's. sizes: of its batches, ascending. lone: takes lone images. warm: sizes of the batches that it
+    computes before it is ready.
+    """
 
     threads: int
     sizes: Sequence[int]
     lone: bool
+    warm: Sequence[int] = ()
 
 
 def workers_for(threads: int, on_cpu: bool, any_size: bool, batch: int | None) -> list[Worker]:
@@ -92,9 +97,10 @@ def workers_for(threads: int, on_cpu: bool, any_size: bool, batch: int | None) -
     powers = [2**power for power in range(batch.bit_length())]
     sizes = range(1, batch + 1) if any_size else powers
     count = min(threads, MOST_WORKERS) if on_cpu else 1
+    warm = sizes[:1] if any_size else sizes
     if count == 1:
-        return [Worker(threads, sizes, lone=False)]
-    return [Worker(threads, (1,), lone=True)] + [Worker(max(1, threads // count), sizes, lone=False)] * count
+        return [Worker(threads, sizes, False, warm)]
+    return [Worker(threads, (1,), True, (1,))] + [Worker(max(1, threads // count), sizes, False, warm)] * count
 
 
 class Batcher:
@@ -103,7 +109,6 @@ class Batcher:
     Args:
         detector: its thresholds are replaced by those of each job.
         workers: see `workers_for`.
-        warm: sizes of batches that a worker computes before it is ready, where it has them.
         computed: called with the size of each batch and its seconds in the network.
     """
 
@@ -111,13 +116,11 @@ class Batcher:
         self,
         detector: Detector,
         workers: Sequence[Worker],
-        warm: Callable[[Worker], Sequence[int]],
         computed: Callable[[int, float], None],
     ) -> None:
         self.detector = detector
         self.seconds_an_image = 0.0  # a running average over all workers, 0 before the first batch
         self._workers = workers
-        self._warm = warm
         self._computed = computed
         self._queue: deque[Job] = deque()
         self._lock = threading.Lock()
@@ -185,7 +188,7 @@ class Batcher:
 
     def _warm_up(self, worker: Worker) -> None:
         try:
-            for size in self._warm(worker):
+            for size in worker.warm:
                 network = self.detector.network.input
                 blank = torch.zeros(size, network.channels, network.height, network.width)
                 with torch.inference_mode():
