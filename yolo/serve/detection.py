@@ -11,8 +11,6 @@ from functools import partial
 from math import ceil
 from typing import Any
 
-import cv2
-
 from yolo.data.images import decode_image, ignore_remark
 from yolo.detect.detector import Detector
 from yolo.detect.outputs.result import color_image
@@ -22,7 +20,7 @@ from yolo.serve.batcher import NO_NMS, Batcher, Computed, Job, Settings
 from yolo.serve.http.body import Gone, Room
 from yolo.serve.http.multipart import Part
 from yolo.serve.http.refusal import FULL, TOO_LATE, RefusedError
-from yolo.serve.images import PreparedImage, prepare_image
+from yolo.serve.images import PreparedImage, image_file, prepare_image
 from yolo.serve.limits import Limits
 from yolo.serve.models import ServedModel
 
@@ -221,9 +219,7 @@ def drawn_image(part: Part, detections: Detections, detector: Detector, media_ty
     if media_type == "image/jpeg" and max(height, width) > MOST_JPEG_SIDE:
         line = f"found {width} x {height} pixels, expected at most {MOST_JPEG_SIDE} a side for a JPEG, or image/png"
         raise RefusedError(413, line)
-    options = [cv2.IMWRITE_JPEG_QUALITY, DRAWN_QUALITY] if media_type == "image/jpeg" else []
-    _, content = cv2.imencode(DRAWN[media_type], cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-    return content.tobytes()
+    return image_file(image, DRAWN[media_type], DRAWN_QUALITY)
 
 
 def drawn_type(accept: str) -> str | None:

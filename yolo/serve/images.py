@@ -1,9 +1,13 @@
-"""The bytes of a request → network inputs: kinds of files, limits, decoding, placement."""
+"""The bytes of a request → network inputs: kinds of files, limits, decoding, placement. Drawn images → bytes."""
 
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 from torch import Tensor
 
+from yolo.data.decoding.jpeg import JPEG_START
+from yolo.data.decoding.png import PNG_START
 from yolo.data.image_header import parse_header
 from yolo.data.images import decode_image, ignore_remark
 from yolo.detect.detector import Detector
@@ -14,7 +18,7 @@ from yolo.serve.http.refusal import RefusedError
 from yolo.serve.limits import Limits
 
 # How the files begin that are decoded; OpenCV knows more kinds, whose decoders strangers should not reach.
-STARTS = {"JPEG": b"\xff\xd8", "PNG": b"\x89PNG\r\n\x1a\n", "BMP": b"BM", "TIFF": (b"II*\0", b"MM\0*")}
+STARTS = {"JPEG": JPEG_START, "PNG": PNG_START, "BMP": b"BM", "TIFF": (b"II*\0", b"MM\0*")}
 WEBP = b"RIFF", b"WEBP"  # at 0 and at 8
 KINDS = "JPEG, PNG, BMP, WEBP or TIFF"
 START_OF_SCAN = b"\xff\xda"
@@ -68,3 +72,10 @@ def prepare_image(part: Part, detector: Detector, limits: Limits) -> PreparedIma
     except MemoryError as error:
         raise RefusedError(503, f"{name}: found no memory for {width} x {height} pixels") from error
     return PreparedImage(part.file_name, pixels.shape[:2], prepared, placement)
+
+
+def image_file(image: np.ndarray, ending: str, quality: int) -> bytes:
+    """Return a uint8 `[H, W, 3]` RGB image as a file. ending: .jpg or .png. quality: of a JPEG, 0 to 100."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if ending == ".jpg" else []
+    _, content = cv2.imencode(ending, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    return content.tobytes()

@@ -10,8 +10,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
-
 from yolo.detect.detector import Detector
 from yolo.detect.outputs.result import color_image
 from yolo.detect.sources.frame import Fault, SourceFrame
@@ -21,6 +19,7 @@ from yolo.detect.sources.streams import Patience, shown_address
 from yolo.errors import DatasetError
 from yolo.serve.batcher import Batcher, Job, Settings
 from yolo.serve.http.refusal import RefusedError
+from yolo.serve.images import image_file
 
 BOUNDARY = "frame"
 QUALITY = 80  # of JPEG
@@ -169,8 +168,7 @@ class LiveVideo:
         shown = self._shown
         if shown.viewers:
             image = detections.draw(color_image(frame.image), self._detector.names)
-            options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
-            shown.jpeg = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
+            shown.jpeg = image_file(image, ".jpg", QUALITY)
             shown.drawn += 1
         shown.objects, shown.fault = len(detections), None
         shown.times.append(time.monotonic())
