@@ -13,7 +13,10 @@ SCORE_THRESH = 0.25  # darknet detector test -thresh
 NMS_THRESH = 0.45  # darknet detector test: float nms = .45
 COUNTED_THRESH = 0.25  # darknet detector map -thresh: for precision, recall, F1 and average IoU
 # Of image files, in lower case. Of two files that differ only in the ending, the earlier one is taken.
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+IMAGE_ENDINGS = (
+    *(".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"),
+    *(".jfif", ".jpe", ".ppm", ".pgm"),  # JPEG as browsers on Windows save it; the traffic signs of GTSDB and GTSRB
+)
 TOP_CLASSES = 5  # ImageNet results are given for the best 5 classes
 AUTO = "auto"  # a value that the command finds itself: --out, --cutoff
 MEMORY_FORMATS = ("channels_last", "contiguous")  # order of the values of images and weights; the first is the default

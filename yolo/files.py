@@ -41,6 +41,7 @@ SIGNATURES = (
 
 HTML = re.compile(rb"\s*(<!--.*?-->\s*)?<(!doctype\s+html|html|head|body)\b", re.I | re.S)
 EMPTY = "an empty file"
+WEB_PAGE = "a web page"
 TEXTS = (None, "text", EMPTY, "JSON text", "XML text", "UTF-16 text")
 UTF8_MARK = b"\xef\xbb\xbf"
 CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # never in a text; escape (0x1b) is
@@ -66,7 +67,7 @@ def known_content(start: bytes) -> str | None:
         return "a .safetensors file"
     text = start.removeprefix(UTF8_MARK)
     if HTML.match(text):
-        return "a web page"
+        return WEB_PAGE
     if CONTROL.search(text):
         return None
     shown = text.lstrip()

@@ -6,6 +6,7 @@ import pytest
 
 from tests.data.convert.test_coco import CAT_LABEL, annotation, coco, image
 from yolo.cfg import read_data
+from yolo.data.convert.recognize import AnnotationKind, annotations_of
 from yolo.formats.label_files import read_list
 
 
@@ -83,3 +84,21 @@ def test_what_cannot_be_converted_is_told(tmp_path, call, monkeypatch, arguments
     store(tmp_path / "bare", "x.json", "../elsewhere")
     code, _, err = call("convert_coco", *arguments, "--out", "out")
     assert code == 2 and message in err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_file_names_and_json_of_windows_are_read(tmp_path, call, encoding):
+    folder = tmp_path / "export"
+    (folder / "images").mkdir(parents=True)
+    (folder / "images" / "a.jpg").touch()
+    content = {
+        "images": [{"id": 1, "file_name": "images\\a.jpg", "width": 100, "height": 50}],
+        "categories": [{"id": 0, "name": "Käfer"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 0, "bbox": [10, 10, 20, 10]}],
+    }
+    (folder / "result.json").write_text(json.dumps(content, ensure_ascii=False), encoding=encoding)
+    assert annotations_of(folder) is AnnotationKind.COCO
+    code, _, err = call("convert_coco", folder, "--out", tmp_path / "out")
+    assert (code, err) == (0, "")
+    assert (folder / "labels" / "a.txt").read_text() == "0 0.2 0.3 0.2 0.2\n"
+    assert (tmp_path / "out" / "coco.names").read_text() == "Käfer\n"

@@ -145,3 +145,18 @@ def test_a_list_that_the_command_did_not_write_is_not_replaced(tmp_path, call):
 def test_names_are_read_from_the_yaml_files_of_other_programs(tmp_path, text, names):
     (tmp_path / "data.yaml").write_text(text)
     assert yaml_names(tmp_path / "data.yaml") == names
+
+
+def test_names_are_in_the_one_yaml_file_of_any_name(tmp_path, call):
+    folder = labeled(tmp_path / "d")
+    (folder / "coco8.yml").write_text("names:\n  0: cat\n  1: dog\n")
+    assert call("split", folder, "--out", tmp_path / "a")[0] == 0
+    assert read_names(tmp_path / "a/d.names") == ["cat", "dog"]
+    (folder / "other.yaml").write_text("names: [a, b]\n")  # now it is uncertain which one is meant
+    assert "class names: none found" in call("split", folder, "--out", tmp_path / "b")[1]
+
+
+def test_a_wrong_path_in_a_data_file_is_named_with_its_line(tmp_path, call):
+    (tmp_path / "obj.data").write_text("classes = 2\ntrain = data/train.txt\nnames = data/obj.names\n")
+    code, _, err = call("split", tmp_path / "obj.data", "--out", tmp_path / "out")
+    assert code == 2 and f"{tmp_path}/obj.data:2: train: found 'data/train.txt', expected a file that is there" in err

@@ -75,7 +75,15 @@ def test_a_document_type_is_refused(tmp_path, text):
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_a_document_type_cannot_hide_in_another_encoding(tmp_path, encoding):
-    assert "zero bytes" in error_of(tmp_path, BOMB.encode(encoding))
+    found = "declares a document type" if encoding == "utf-16" else "zero bytes"  # which has a byte order mark
+    assert found in error_of(tmp_path, BOMB.encode(encoding))
+
+
+@pytest.mark.parametrize("declared", ["", ' encoding="utf-16"', ' encoding="UTF-8"'])
+def test_utf_16_with_a_byte_order_mark_is_read_whatever_it_declares(tmp_path, declared):
+    text = f'<?xml version="1.0"{declared}?><annotation>{OBJECT.replace("cat", "Käfer 图")}</annotation>'
+    assert read_annotation(written(tmp_path, text.encode("utf-16"))).objects[0].name == "Käfer 图"
+    assert "UTF-16 that breaks off" in error_of(tmp_path, text.encode("utf-16")[:-1])
 
 
 @pytest.mark.parametrize("encoding", ["utf-7", "cp037", "nonsense", "shift_jis"])

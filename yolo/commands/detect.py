@@ -264,6 +264,9 @@ def _check(args: argparse.Namespace, sources: list[MediaSource]) -> None:
         raise DatasetError("--save-video: found only images, expected a video or numbered frames")
     if args.save_video or any(each.kind is MediaKind.VIDEO for each in sources):
         import_av()
+    moving = (MediaKind.VIDEO, MediaKind.NUMBERED, MediaKind.STREAM, MediaKind.CAMERA)
+    if args.out and not (args.save_video or args.save_labels) and any(each.kind in moving for each in sources):
+        print("--out: only images are drawn; --save-video also writes videos with boxes", file=sys.stderr)
     files = [Path(each.name) for each in sources if each.kind in (MediaKind.IMAGE, MediaKind.VIDEO)]
     given = [path for path in (args.cfg, args.weights, args.names, args.model) if path is not None]
     refuse_texts_over([args.json, args.csv, args.jsonl], [*given, *files, *map(Path, args.source)])

@@ -198,8 +198,13 @@ def _categories(path: str | Path, entries: list) -> dict[int, str]:
 
 
 def _image(entry: dict) -> CocoImage:
-    """Return an image. Raise _FaultError if it is unusable."""
+    """Return an image; its name has / for the backslashes that Label Studio writes on Windows.
+
+    Raise _FaultError if it is unusable.
+    """
     name, width, height = (entry.get(key) for key in ("file_name", "width", "height"))
+    if isinstance(name, str):
+        name = name.replace("\\", "/")
     if not isinstance(name, str) or not _is_file_name(name):
         raise _FaultError(BAD_IMAGE, f"file_name {shown(name)}", "a file in the image folder")
     label_name = f"{PurePosixPath(name).stem}.txt"

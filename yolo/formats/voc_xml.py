@@ -1,5 +1,6 @@
 """PASCAL VOC's files: annotations, image sets, image folders, and the ground truth of an image set."""
 
+import codecs
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -121,18 +122,26 @@ def _parse(path: str | Path) -> Element:
 
     Without a document type no entity can be declared, so this refuses what defusedxml refuses, in half its time
     (defusedxml cannot use the C parser). Searching the bytes is enough: expat accepts only encodings in which ASCII
-    stays ASCII, and UTF-16, in which each ASCII letter has a zero byte; no other XML has zero bytes.
+    stays ASCII, and UTF-16, in which each ASCII letter has a zero byte; no other XML has zero bytes. UTF-16 with a byte
+    order mark, as .NET writes it, becomes UTF-8 before the search.
     """
     with open(path, "rb", buffering=0) as file:
         if os.fstat(file.fileno()).st_size > MAX_ANNOTATION_BYTES:
             raise DatasetError(f"{path}: found more than {MAX_ANNOTATION_BYTES} bytes for one image")
         data = file.read()
+    text: bytes | str = data
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            text = data.decode("utf-16")  # the parser passes over the encoding that a text declares
+        except UnicodeDecodeError:
+            raise DatasetError(f"{path}: found UTF-16 that breaks off or is damaged, expected XML") from None
+        data = text.encode(errors="surrogatepass")
     if b"<!DOCTYPE" in data:
         raise DatasetError(f"{path}: declares a document type, which may hide entities")
     if b"\0" in data:
-        raise DatasetError(f"{path}: has zero bytes, as UTF-16 has, expected XML in UTF-8")
+        raise DatasetError(f"{path}: has zero bytes, as UTF-16 without a byte order mark has, expected XML in UTF-8")
     try:
-        return ElementTree.fromstring(data)
+        return ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise DatasetError(f"{path}:{error.position[0]}: not XML: {error}") from None
     except (LookupError, ValueError) as error:  # an encoding that Python or expat does not know

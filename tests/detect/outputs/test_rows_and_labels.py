@@ -144,6 +144,13 @@ def test_yolo_labels_are_read_as_labels_with_boxes_inside_the_image(tmp_path):
     np.testing.assert_allclose(boxes.boxes, expected, atol=1e-6)
     assert (tmp_path / "labels" / "b.txt").read_text() == ""
     assert not (tmp_path / "images").exists()
+    assert (tmp_path / "classes.txt").read_text() == "red\ngrün, hell\n"
+
+
+@pytest.mark.parametrize("kind", ["yolo", "voc", "coco"])
+def test_without_an_image_there_is_no_file_of_labels(tmp_path, kind):
+    written(tmp_path, kind)
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_voc_labels_are_read_as_annotations(tmp_path):

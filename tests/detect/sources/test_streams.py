@@ -1,6 +1,7 @@
 """yolo.detect.sources.streams and camera: live sources from a server and a camera of the tests' own."""
 
 import socket
+from base64 import b64encode
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
@@ -36,11 +37,17 @@ class Handler(BaseHTTPRequestHandler):
     files: dict = {}
     per_connection = 5
     connections = 2
+    password = None  # user:password in base64
     asked = 0
 
     def reply(self):
         cls = type(self)
-        if self.path == "/live":
+        if cls.password and self.headers.get("Authorization") != f"Basic {cls.password}":
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="camera"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif self.path == "/live":
             cls.asked += 1
             if cls.asked > cls.connections:
                 self.send_error(503)
@@ -139,6 +146,25 @@ def test_an_image_behind_an_address_is_an_image():
         assert frame.source == f"{url}/a/dog.jpg" and frame.time is None
         assert abs(frame.image.mean() - 100) < 2
         assert image_of_address(f"{url}/a/dog.jpg", 5) == jpeg(100)
+
+
+def test_an_image_is_known_by_its_bytes_where_the_server_does_not_name_it():
+    page = b"<!DOCTYPE html><html>moved</html>"
+    with serving({"/a": ("application/octet-stream", jpeg(100)), "/b": ("text/html", page)}) as url:
+        (frame,) = read(f"{url}/a")
+        assert abs(frame.image.mean() - 100) < 2
+        assert read(f"{url}/b") == [Fault(f"{url}/b: found a web page, expected an image, a video or a stream")]
+
+
+def test_a_cameras_password_in_the_address_is_used_and_not_shown():
+    secret = b64encode(b"me:p@ss").decode()
+    with serving({"/dog.jpg": ("image/jpeg", jpeg(100))}, password=secret, connections=9) as url:
+        address = url.replace("http://", "http://me:p%40ss@")
+        (frame,) = read(f"{address}/dog.jpg")
+        assert frame.source == f"{url}/dog.jpg"
+        assert len(read(f"{address}/live", max_frames=3)) == 3
+        (fault,) = read(f"{url.replace('http://', 'http://me:wrong@')}/dog.jpg")
+        assert fault.message == f"{url}/dog.jpg: Unauthorized"
 
 
 def test_a_recording_behind_an_address_keeps_all_frames_and_times(tmp_path):

@@ -88,7 +88,23 @@ def test_a_video_that_breaks_off_gives_what_is_there_and_a_remark(tmp_path, capl
     with caplog.at_level(logging.WARNING):
         frames = list(video_frames(str(path), 3))
     assert 0 < len(frames) < 20
-    assert f"found damaged data; {len(frames)} frames of" in caplog.text
+    assert f"found damaged data; {len(frames)} frames could be decoded" in caplog.text
+
+
+def test_an_avi_with_frames_that_its_recorder_left_out_is_not_damaged(tmp_path, caplog):
+    path = write_video(tmp_path / "a.avi", moving_square(4), times=[0, 0.1, 0.5, 0.6], codec="mjpeg")
+    frames = list(video_frames(str(path), 3))
+    assert [frame.time for frame in frames] == pytest.approx([0, 0.1, 0.5, 0.6]) and not caplog.text
+
+
+def test_a_cut_mp4_says_how_many_frames_are_missing(tmp_path, caplog):
+    path = write_video(tmp_path / "a.mp4", moving_square(20))
+    content = bytearray(path.read_bytes())
+    place = content.index(b"mdat") + 4
+    content[place + 600 : place + 900] = bytes(300)
+    path.write_bytes(content)
+    frames = list(video_frames(str(path), 3))
+    assert len(frames) < 20 and f"found damaged data; {len(frames)} frames of 20 could be decoded" in caplog.text
 
 
 def test_without_pyav_the_line_that_installs_it_is_named(tmp_path, monkeypatch):

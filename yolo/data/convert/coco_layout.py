@@ -1,9 +1,12 @@
 """Find the annotation files (JSON) of a data set's folder, the images of each, and the lists that they make."""
 
+import codecs
 import json
 import mmap
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -59,8 +62,20 @@ def _is_coco(path: Path) -> bool:
     """Whether a file holds the three lists of an annotation file, by its bytes: some have hundreds of megabytes."""
     if path.name.startswith(OTHER_TASKS) or path.stat().st_size == 0:
         return False
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    with _content(path) as content:
         return all(content.find(key) >= 0 for key in KEYS)
+
+
+@contextmanager
+def _content(path: Path) -> Iterator[bytes | mmap.mmap]:
+    """Give the bytes of a file without reading it at once; UTF-16 with a byte order mark becomes UTF-8."""
+    with open(path, "rb") as file:
+        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            file.seek(0)
+            yield file.read().decode("utf-16", errors="replace").encode(errors="replace")
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            yield content
 
 
 def _list_of(annotations: str) -> str:
@@ -102,13 +117,13 @@ def _images_of(folder: Path, annotations: str, images: list[str]) -> Path:
 
 
 def _file_names(path: Path) -> list[str]:
-    """Return the first few file names of an annotation file."""
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    """Return the first few file names of an annotation file, with / for backslashes as in `read_coco`."""
+    with _content(path) as content:
         found = [match[1] for match in islice(FILE_NAME.finditer(content), SAMPLE)]
     names = []
     for each in found:
         try:
-            names.append(json.loads(each))
+            names.append(json.loads(each).replace("\\", "/"))
         except ValueError:  # reading the whole file names the fault
             continue
     return names

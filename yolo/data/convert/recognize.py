@@ -49,7 +49,7 @@ def _kind(path: Path) -> AnnotationKind | None:
     if ending not in (".xml", ".json", ".txt"):
         return None
     with path.open("rb") as file:
-        content = file.read(BEGINNING)
+        content = file.read(BEGINNING).replace(b"\0", b"")  # ASCII letters of UTF-16 have one zero byte each
     if ending == ".xml":
         return AnnotationKind.VOC if b"<annotation" in content else None
     if ending == ".json":

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from yolo.cfg import read_classes, read_data
+from yolo.cfg import check_data_files, read_classes, read_data
 from yolo.data.convert.ownership import is_output
 from yolo.data.convert.plan import LabelRow, Plan, PlannedImage
 from yolo.data.convert.splitting import key_of, own_list_of
@@ -127,6 +127,7 @@ def _read_data(path: Path) -> LabeledSource:
     data = read_data(path)
     if data.train is None:
         raise DatasetError(f"{data.path}: expected the key train")
+    check_data_files(data, "train", "valid", "names")
     files = (data.train,) if data.valid is None else (data.train, data.valid)
     lists = [_listed(file) for file in files]
     names = None if data.names is None else read_classes(data.names)
@@ -156,8 +157,10 @@ def _read_folder(folder: Path, images: Sequence[str], whole: bool) -> LabeledSou
 
 def _names_in(folder: Path) -> tuple[str, ...] | None:
     """Return the class names that a program left in a folder; None if there is no such file."""
-    named = visible(folder, "*.names")
-    files = [*(folder / name for name in NAMES_FILES), *(named if len(named) == 1 else ())]
+    files = [folder / name for name in NAMES_FILES]
+    for pattern in ("*.names", "*.y*ml"):
+        found = visible(folder, pattern)
+        files += found if len(found) == 1 else ()
     files += [folder / inner / "classes.txt" for inner in ("labels", "train", "train/labels")]
     for file in files:
         if not file.is_file():

@@ -20,11 +20,12 @@ def annotated(result: Result, names: Sequence[str], state: SourceTracks | None) 
     boxes, scores, labels = (part.numpy() for part in (found.boxes, found.scores, found.labels))
     if state is None or result.tracks is None:
         return draw_detections(image, boxes, scores, labels, names)
+    if state.counter is not None:  # below the boxes, so that it hides no text
+        image = image.copy()
+        draw_line(image, state.counter)
     texts, colors = numbered_texts(labels, result.tracks, names)
     drawn = draw_texts(image, boxes, scores, texts, colors)
     state.trails.draw(drawn, result.tracks)
-    if state.counter is not None:
-        draw_line(drawn, state.counter)
     return drawn
 
 

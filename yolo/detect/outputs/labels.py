@@ -18,7 +18,10 @@ Row = tuple[int, float, float, float, float]  # label, x1, y1, x2, y2 in image p
 
 
 class LabelFiles:
-    """`out/labels/IMAGE.txt` or `.xml`, or one `out/labels.json` for COCO; `out/images/` for frames of videos."""
+    """`out/labels/IMAGE.txt` or `.xml`, or one `out/labels.json` for COCO; `out/images/` for frames of videos.
+
+    YOLO's texts have numbers for classes: `out/classes.txt` has the names, for LabelImg and `yolo-darknet split`.
+    """
 
     def __init__(self, out: Path, kind: str, names: Sequence[str], stems: Stems) -> None:
         self._out = out
@@ -27,8 +30,10 @@ class LabelFiles:
         self._text = {"yolo": yolo_rows, "voc": voc_annotation}.get(kind)
         self._ending = {"yolo": ".txt", "voc": ".xml"}.get(kind)
         self._images: list[tuple[str, tuple[int, int], list[Row]]] = []
+        self._any = False
 
     def write(self, result: Result) -> None:
+        self._any = True
         stem = self._stems.of_frame(result.frame)
         if result.frame.path is None:
             image = self._out / "images" / f"{stem}.png"
@@ -43,8 +48,10 @@ class LabelFiles:
             write_text(self._out / "labels" / f"{stem}{self._ending}", text)
 
     def finish(self) -> None:
-        """Write COCO's one file; the others are there."""
-        if self._text is None:
+        """Write what is about all images: COCO's one file, YOLO's names. Nothing if no image could be read."""
+        if self._any and self._text is yolo_rows:
+            write_text(self._out / "classes.txt", "".join(f"{name}\n" for name in self._names))
+        if self._any and self._text is None:
             write_text(self._out / "labels.json", coco_annotations(self._images, self._names))
 
 

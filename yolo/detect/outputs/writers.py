@@ -19,6 +19,8 @@ from yolo.errors import counted, speed_text
 from yolo.files import write_text
 from yolo.formats.darknet_json import DarknetFrame, darknet_frame, darknet_json
 
+SETTLING = 1.0  # seconds: a server hands over what it has buffered at once, and no rate counts these frames
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -63,6 +65,7 @@ class Writers:
         self._new_tracks = new_tracks
         self._print = print_line
         self._stems = stems_of(sources)
+        self._files = {each.name for each in sources if each.kind in (MediaKind.VIDEO, MediaKind.NUMBERED)}
         self._frames: list[DarknetFrame] = []
         self._drawn = 0
         self._summary: _Summary | None = None
@@ -92,7 +95,9 @@ class Writers:
             self.faults.append(item.message)
             return
         is_image = item.frame.time is None
-        if not is_image:
+        if is_image:
+            self._print_summary()  # of a video before it
+        else:
             self._begin_source(item.frame.source)
             if self._tracks is not None:
                 item = item._replace(tracks=self._tracks.update(item.detections))
@@ -125,19 +130,18 @@ class Writers:
                 self._print(f"{name}: {path}")
         for path in self._videos.paths if self._videos else ():
             self._print(f"video with boxes: {path}")
-        if wanted.labels:
-            place = "labels.json" if wanted.labels == "coco" else "labels"
-            self._print(f"labels: {wanted.out / place}")
-        if wanted.crops:
-            self._print(f"crops: {wanted.crops}")
-        if wanted.out and (self._drawn or not self.moving):
+        labels = wanted.out / ("labels.json" if wanted.labels == "coco" else "labels") if wanted.labels else None
+        for name, path in (("labels", labels), ("crops", wanted.crops)):
+            if path and path.exists():
+                self._print(f"{name}: {path}")
+        if self._drawn:
             self._print(f"images with boxes: {wanted.out} ({self._drawn})")
 
     def _begin_source(self, source: str) -> None:
         self.moving = True
         if self._summary is None or self._summary.source != source:
             self._print_summary()
-            self._summary = _Summary(source)
+            self._summary = _Summary(source, 0.0 if source in self._files else SETTLING)
             self._tracks = None if self._new_tracks is None else self._new_tracks()
 
     def _write_image(self, result: Result) -> None:
@@ -165,21 +169,33 @@ class Writers:
 
 @dataclass
 class _Summary:
-    """The counts of one video or stream, and the time since its first frame."""
+    """The counts of one video or stream, and its rate.
+
+    settling: seconds after the first frame that the rate leaves out. first, begun, last: the time of the first frame,
+    of the one from which the rate counts, and of the last; before: frames up to `begun`.
+    """
 
     source: str
+    settling: float
     frames: int = 0
     objects: int = 0
-    begun: float = 0.0
+    first: float | None = None
+    begun: float | None = None
+    before: int = 0
+    last: float = 0.0
 
     def add(self, result: Result) -> None:
-        self.begun = self.begun or time.monotonic()
         self.frames += 1
         self.objects += len(result.detections)
+        self.last = time.monotonic()
+        self.first = self.last if self.first is None else self.first
+        if self.begun is None and self.last - self.first >= self.settling:
+            self.begun, self.before = self.last, self.frames
 
     def text(self) -> str:
-        seconds = time.monotonic() - self.begun
-        rate = f", {speed_text((self.frames - 1) / seconds)} frames/s" if self.frames > 1 else ""
+        rate = ""
+        if self.begun is not None and self.frames > self.before:
+            rate = f", {speed_text((self.frames - self.before) / (self.last - self.begun))} frames/s"
         return f"{self.source}: {counted(self.frames, 'frame')}, {counted(self.objects, 'object')}{rate}"
 
 

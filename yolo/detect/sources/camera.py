@@ -14,7 +14,12 @@ from yolo.errors import DatasetError, counted
 def camera_frames(number: int, channels: int, stop: Event) -> Iterator[SourceFrame]:
     """Frames of a camera as they are captured, until `stop` is set. Raises DatasetError when it gives none."""
     name = f"camera {number}"
-    camera = cv2.VideoCapture(number)
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # else one line for each interface it tries
+    try:
+        camera = cv2.VideoCapture(number)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
     with closing(_Released(camera)):
         if not camera.isOpened():
             raise DatasetError(f"{name}: found no camera of this number that can be opened")

@@ -7,14 +7,22 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from threading import Event
 from urllib.error import URLError
-from urllib.parse import urlsplit, urlunsplit
-from urllib.request import Request, urlopen
+from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.request import (
+    HTTPBasicAuthHandler,
+    HTTPDigestAuthHandler,
+    HTTPPasswordMgrWithDefaultRealm,
+    OpenerDirector,
+    Request,
+    build_opener,
+)
 
 import numpy as np
 
 from yolo.detect.sources.frame import SourceFrame
 from yolo.detect.sources.video import import_av, pixels_of_frame, video_stream
 from yolo.errors import DatasetError
+from yolo.files import START, WEB_PAGE, known_content
 
 log = logging.getLogger(__name__)
 MOST_IMAGE_BYTES = 2**28  # of an image behind an address: more would fill the memory
@@ -95,19 +103,39 @@ def _connected(url: str, channels: int, stop: Event, timeout: float) -> Iterator
 def image_of_address(url: str, timeout: float) -> bytes | None:
     """The bytes of an image behind an http address; None where the server sends something else.
 
-    Raises DatasetError where the server cannot be reached or refuses.
+    A server that does not name images as such (application/octet-stream, or nothing) is known by their first bytes.
+    Raises DatasetError where the server cannot be reached, refuses, or sends a web page.
     """
     name = shown_address(url)
+    request = Request(name, headers={"User-Agent": "yolo-darknet"})
     try:
-        with urlopen(Request(url, headers={"User-Agent": "yolo-darknet"}), timeout=timeout) as reply:
+        with _opener(url, name).open(request, timeout=timeout) as reply:
+            start = b""
             if not reply.headers.get_content_type().startswith("image/"):
-                return None
-            content = reply.read(MOST_IMAGE_BYTES + 1)
+                if reply.headers.get_content_maintype() in ("video", "audio", "multipart"):
+                    return None
+                start = reply.read(START)
+                kind = known_content(start) or ""
+                if kind == WEB_PAGE:
+                    raise DatasetError(f"{name}: found {WEB_PAGE}, expected an image, a video or a stream")
+                if not kind.endswith("image") or reply.length is None:  # without a length it may be a stream of them
+                    return None
+            content = start + reply.read(MOST_IMAGE_BYTES + 1 - len(start))
     except (URLError, HTTPException, TimeoutError) as error:
         raise DatasetError(f"{name}: {getattr(error, 'reason', error)}") from error
     if len(content) > MOST_IMAGE_BYTES:
         raise DatasetError(f"{name}: found an image of more than {MOST_IMAGE_BYTES} bytes")
     return content
+
+
+def _opener(url: str, name: str) -> OpenerDirector:
+    """What opens an address: with the user and password in it, as cameras ask for; name: the address without them."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return build_opener()
+    passwords = HTTPPasswordMgrWithDefaultRealm()
+    passwords.add_password(None, name, unquote(parts.username), unquote(parts.password or ""))
+    return build_opener(HTTPBasicAuthHandler(passwords), HTTPDigestAuthHandler(passwords))
 
 
 def is_recording(url: str, timeout: float) -> bool:

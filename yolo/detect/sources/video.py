@@ -14,6 +14,7 @@ from yolo.extras import import_extra
 if TYPE_CHECKING:
     from av import VideoFrame
     from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 log = logging.getLogger(__name__)
 PIXEL_FORMATS = {1: "gray", 3: "rgb24"}  # of a network's channels
@@ -59,14 +60,25 @@ def video_frames(path: str, channels: int, every: int = 1, name: str | None = No
                     time = time + step if frame.time is None else frame.time - start
                     if index % every == 0:
                         yield SourceFrame(pixels_of_frame(frame, channels), name, index, time)
-            expected = stream.frames
+            expected, seconds = _claimed(container, stream)
     except av.FFmpegError as error:
         raise DatasetError(f"{name}: {error.strerror}") from error
     if index < 0:
         raise DatasetError(f"{name}: found no frame that can be decoded, expected a video")
-    if broken or index + 1 < expected:
+    ends_early = time + 1.5 * time / max(1, index) < seconds  # a frame, and half of one for rounding, is missing
+    if broken or index + 1 < expected or ends_early:
         found = counted(index + 1, "frame") + (f" of {expected}" if expected else "")
         log.warning("%s: found damaged data; %s could be decoded", name, found)
+
+
+def _claimed(container: "InputContainer", stream: "VideoStream") -> tuple[int, float]:
+    """The frames and the seconds that a video says it has; 0 where it does not say.
+
+    An AVI also counts the frames that its recorder left out: its number is one of seconds.
+    """
+    if container.format.name == "avi":
+        return 0, float(stream.frames / stream.average_rate) if stream.average_rate else 0.0
+    return stream.frames, 0.0
 
 
 def video_length(path: str) -> int | None:
