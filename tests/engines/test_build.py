@@ -266,6 +266,17 @@ def test_recorded_calls_give_the_same_maps_to_the_last_bit_in_every_thread(netwo
     assert set(maps._traced) == {tuple(batch.shape) for batch in batches}
 
 
+def test_calls_are_recorded_when_asked_and_later_batches_use_them(network, monkeypatch):
+    maps = build_engine(network, "torch")
+    batch = torch.rand(2, 3, 32, 32)
+    expected = maps(batch)
+    for found in (maps.recorded(batch), maps(batch)):
+        assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+    (recorded,) = maps._traced.values()
+    maps.recorded(batch)
+    assert [*maps._traced.values()] == [recorded]  # once for each shape
+
+
 @pytest.mark.parametrize("engine", QUICK)
 def test_several_threads_may_be_the_first_with_different_shapes(network, engine, monkeypatch):
     """torch records graphs, for ONNX and torch.jit, in state of the whole process."""

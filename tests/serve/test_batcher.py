@@ -46,7 +46,7 @@ def start(gate):
 
     def start(workers):
         detector = Detector(network_of(cfg_text(), seed=1), NAMES, engine=gate)
-        made.append(Batcher(detector, workers, lambda *_: None))
+        made.append(Batcher(detector, workers, lambda *_: None, gate))
         made[-1].start()
         end = time.monotonic() + SECONDS
         asleep = len(workers)  # before any of them waits, there is nothing to choose from
@@ -68,8 +68,7 @@ def job_of(batcher, number, settings=PLAIN, seconds=SECONDS):
 
 
 def put(batcher, *jobs):
-    for job in jobs:
-        batcher.put(job)
+    batcher.put(jobs)
     return jobs
 
 
@@ -170,19 +169,32 @@ def test_what_waits_is_computed_before_the_end_and_nothing_after_it(start, gate)
 
 
 def test_batches_are_small_on_a_cpu_and_larger_on_a_gpu():
-    assert [max(workers_for(1, on_cpu, True, None)[0].sizes) for on_cpu in (True, False)] == [4, 16]
+    assert [max(workers_for(1, on_cpu, None)[0].sizes) for on_cpu in (True, False)] == [4, 16]
 
 
 @pytest.mark.parametrize(
-    ("threads", "on_cpu", "any_size", "expected"),
+    ("threads", "on_cpu", "expected"),
     [
-        (1, True, True, [(1, [1, 2, 3, 4, 5, 6], False)]),
-        (8, False, False, [(8, [1, 2, 4], False)]),
-        (2, True, False, [(2, [1], True), (1, [1, 2, 4], False), (1, [1, 2, 4], False)]),
-        (8, True, False, [(8, [1], True), *[(2, [1, 2, 4], False)] * 4]),
+        (1, True, [(1, [1, 2, 4], False)]),
+        (8, False, [(8, [1, 2, 4], False)]),
+        (2, True, [(2, [1], True), (1, [1, 2, 4], False), (1, [1, 2, 4], False)]),
+        (8, True, [(8, [1], True), *[(2, [1, 2, 4], False)] * 4]),
     ],
 )
-def test_workers_share_the_threads(threads, on_cpu, any_size, expected):
-    found = workers_for(threads, on_cpu, any_size, 6)
+def test_workers_share_the_threads_and_compute_each_size_before_they_are_ready(threads, on_cpu, expected):
+    found = workers_for(threads, on_cpu, 6)
     assert [(each.threads, list(each.sizes), each.lone) for each in found] == expected
-    assert [list(each.warm) for each in found] == [sizes[:1] if any_size else sizes for _, sizes, _ in expected]
+    assert [list(each.warm) for each in found] == [sizes for _, sizes, _ in expected]
+
+
+def test_an_image_is_not_alone_while_others_are_decoded(start, gate):
+    """All threads for it would compete with the workers that those others get."""
+    batcher = start([Worker(2, (1,), lone=True), Worker(1, range(1, 9), lone=False)])
+    gate.open.set()
+    for others, threads in ((1, 1), (0, 2)):
+        with batcher.coming(others):
+            (job,) = put(batcher, job_of(batcher, 0))
+            job.future.result(SECONDS)
+        assert gate.threads.pop() == threads
+        while batcher._asleep < 2:  # noqa: SLF001
+            time.sleep(0.001)

@@ -1,8 +1,8 @@
 """The engine `torch`: PyTorch's own kernels on a folded copy of the network, without a compiler.
 
 Maps are stored channels last, which oneDNN's convolutions read without reordering, and activations overwrite the map
-of their convolution. After TRACED_AFTER batches of a shape, PyTorch runs the recorded calls (torch.jit) in place of
-Python, with the same kernels and results. docs/log.md has the gain of each.
+of their convolution. After TRACED_AFTER batches of a shape, or when asked, PyTorch runs the recorded calls (torch.jit)
+in place of Python, with the same kernels and results. docs/log.md has the gain of each.
 """
 
 import warnings
@@ -43,6 +43,13 @@ class TorchMaps:
         """float32 `[B, C, H, W]` → float32 raw maps, as `Network.forward` gives them, on the network's device."""
         images = images.to(self.device, self.dtype, memory_format=torch.channels_last)
         return [raw.float() for raw in self._forward(images)(images)]
+
+    def recorded(self, images: Tensor) -> list[Tensor]:
+        """Compute a batch as a call does, and on a CPU record its shape now: later that would hold up a batch."""
+        shape = tuple(images.shape)
+        with self._lock:
+            self._batches[shape] = max(self._batches[shape], TRACED_AFTER - 1)
+        return self(images)
 
     def _forward(self, images: Tensor) -> Engine:
         shape = tuple(images.shape)

@@ -108,9 +108,10 @@ def make_app(
 def _batcher(model: ServedModel, limits: Limits, metrics: Metrics) -> Batcher:
     detector = model.detector
     on_cpu = next(detector.network.parameters()).device.type == "cpu"
-    any_size = isinstance(detector.engine, TorchMaps)
-    workers = workers_for(torch.get_num_threads(), on_cpu, any_size, limits.batch)
-    return Batcher(detector, workers, partial(metrics.batch, model.name))
+    workers = workers_for(torch.get_num_threads(), on_cpu, limits.batch)
+    engine = detector.engine
+    warm = engine.recorded if isinstance(engine, TorchMaps) else engine
+    return Batcher(detector, workers, partial(metrics.batch, model.name), warm)
 
 
 def _add_pages(app: FastAPI, page: str) -> None:

@@ -8,8 +8,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ import cv2
 import torch
 
 from yolo.detect.detector import Detector
+from yolo.engines.shapes import Engine
 from yolo.errors import CfgError, WeightsError
 from yolo.letterbox import Placement, batch_of
 from yolo.records import Detections
@@ -83,24 +85,17 @@ class Worker:
     warm: Sequence[int] = ()
 
 
-def workers_for(threads: int, on_cpu: bool, any_size: bool, batch: int | None) -> list[Worker]:
-    """Return the workers of a network.
+def workers_for(threads: int, on_cpu: bool, batch: int | None) -> list[Worker]:
+    """Return the workers of a network. Batches have powers of 2: engines compile or record each size.
 
-    Args:
-        threads: PyTorch's number of threads.
-        on_cpu: a GPU is filled by one worker.
-        any_size: whether the engine computes batches of any size; others compile each size, so that they get powers
-            of 2.
-        batch: the largest size; None chooses it.
+    threads: PyTorch's number of threads. on_cpu: a GPU is filled by one worker. batch: the largest size; None chooses.
     """
     batch = batch or (CPU_BATCH if on_cpu else GPU_BATCH)
-    powers = [2**power for power in range(batch.bit_length())]
-    sizes = range(1, batch + 1) if any_size else powers
+    sizes = [2**power for power in range(batch.bit_length())]
     count = min(threads, MOST_WORKERS) if on_cpu else 1
-    warm = sizes[:1] if any_size else sizes
     if count == 1:
-        return [Worker(threads, sizes, False, warm)]
-    return [Worker(threads, (1,), True, (1,))] + [Worker(max(1, threads // count), sizes, False, warm)] * count
+        return [Worker(threads, sizes, False, sizes)]
+    return [Worker(threads, (1,), True, (1,))] + [Worker(max(1, threads // count), sizes, False, sizes)] * count
 
 
 class Batcher:
@@ -110,6 +105,7 @@ class Batcher:
         detector: its thresholds are replaced by those of each job.
         workers: see `workers_for`.
         computed: called with the size of each batch and its seconds in the network.
+        warm: computes a batch that nobody waits for; the engine's own way to prepare for a size, or the engine.
     """
 
     def __init__(
@@ -117,15 +113,18 @@ class Batcher:
         detector: Detector,
         workers: Sequence[Worker],
         computed: Callable[[int, float], None],
+        warm: Engine,
     ) -> None:
         self.detector = detector
         self.seconds_an_image = 0.0  # a running average over all workers, 0 before the first batch
         self._workers = workers
         self._computed = computed
+        self._warm = warm
         self._queue: deque[Job] = deque()
         self._lock = threading.Lock()
         self._alone, self._together = threading.Condition(self._lock), threading.Condition(self._lock)
         self._lone_waits = False
+        self._coming = 0  # images that are decoded
         self._asleep = 0  # workers that wait for images
         self._computing = 0  # images
         self._lanes = max(1, sum(not each.lone for each in workers))
@@ -150,18 +149,30 @@ class Batcher:
         """How many images wait."""
         return len(self._queue)
 
-    def put(self, job: Job) -> None:
-        """Let an image wait. After `close` its future raises RefusedError."""
+    @contextmanager
+    def coming(self, images: int) -> Iterator[None]:
+        """While images are decoded that will wait here: until then, no other one is alone."""
+        with self._lock:
+            self._coming += images
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._coming -= images
+
+    def put(self, jobs: Sequence[Job]) -> None:
+        """Let images wait. After `close` their futures raise RefusedError."""
         with self._lock:
             if self._closed:
-                job.future.set_exception(RefusedError(503, "the service is stopping"))
+                for job in jobs:
+                    job.future.set_exception(RefusedError(503, "the service is stopping"))
                 return
-            self._queue.append(job)
-            if self._lone_waits and not self._computing and len(self._queue) == 1:
+            self._queue.extend(jobs)
+            if self._lone_waits and not self._computing and not self._coming and len(self._queue) == 1:
                 self._lone_waits = False
                 self._alone.notify()
             else:
-                self._together.notify()
+                self._together.notify(len(jobs))
 
     def close(self, seconds: float) -> None:
         """Compute what waits, at most for some seconds, and end the workers."""
@@ -192,7 +203,7 @@ class Batcher:
                 network = self.detector.network.input
                 blank = torch.zeros(size, network.channels, network.height, network.width)
                 with torch.inference_mode():
-                    self.detector.detections(self.detector.engine(blank), [_whole(network)] * size)
+                    self.detector.detections(self._warm(blank), [_whole(network)] * size)
             with self._lock:
                 self._left_to_warm -= 1
         except ENGINE_ERRORS as error:

@@ -109,15 +109,20 @@ async def detect_parts(
     """
     loop = asyncio.get_running_loop()
     prepare = partial(_prepared, detector=model.detector, limits=service.limits)
-    if len(parts) == 1:
-        prepared = [await loop.run_in_executor(service.pool, prepare, parts[0])]
-    else:
-        prepared = await asyncio.gather(*(loop.run_in_executor(service.pool, prepare, part) for part in parts))
+    batcher = service.batchers[model.name]
+    with batcher.coming(len(parts)):
+        if len(parts) == 1:
+            prepared = [await loop.run_in_executor(service.pool, prepare, parts[0])]
+        else:
+            prepared = await asyncio.gather(*(loop.run_in_executor(service.pool, prepare, part) for part in parts))
     now = time.monotonic()
     futures: list[Future] = [Future() for _ in prepared]
-    batcher = service.batchers[model.name]
-    for (image, _), future in zip(prepared, futures, strict=True):
-        batcher.put(Job(image.input, image.placement, settings, now, deadline, future))
+    batcher.put(
+        [
+            Job(image.input, image.placement, settings, now, deadline, future)
+            for (image, _), future in zip(prepared, futures, strict=True)
+        ]
+    )
     if len(futures) == 1:
         computed = [await asyncio.wrap_future(futures[0])]
     else:

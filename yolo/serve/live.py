@@ -159,7 +159,7 @@ class LiveVideo:
         future: Future = Future()
         prepared, placement = self._detector.prepare(frame.image)
         now = time.monotonic()
-        self._batcher.put(Job(prepared, placement, self._settings, now, now + FRAME_SECONDS, future))
+        self._batcher.put([Job(prepared, placement, self._settings, now, now + FRAME_SECONDS, future)])
         try:
             detections = future.result(2 * FRAME_SECONDS).detections
         except (RefusedError, CancelledError, TimeoutError) as error:
