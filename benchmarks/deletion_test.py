@@ -118,7 +118,7 @@ def main() -> None:
                 row: dict[str, list[float]] = {}
                 for (kind, _), value in zip(kinds, values, strict=True):
                     row.setdefault(kind, []).append(value)
-                name = "feeds the head" if not place else f"earlier {place}"
+                name = "feeds the head" if layer == cause.feeding else f"earlier {place + 1}"
                 found.setdefault(name, []).append({kind: float(np.mean(each)) for kind, each in row.items()})
     print(f"{args.model.name}: {FRACTION:.0%} of the input hidden; mean loss of the score, and in how many cases")
     for name, rows in found.items():

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from yolo.console import (
+    files_first,
     fraction,
     missing_file,
     new_file,
@@ -118,6 +119,23 @@ def test_a_folder_to_write_to_is_no_file_and_in_none(tmp_path, capsys):
     for convert, text in ((new_folder, "x.png"), (new_folder, "x.png/a/b"), (new_file, "x.png/a.json")):
         assert code_of(lambda convert=convert, text=text: convert(f"{tmp_path}/{text}")) == 2
         assert capsys.readouterr().err == f"error: {tmp_path}/x.png: found a file, expected a folder to write to\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("--layers 36 61 a.png b.png --report d", "a.png b.png --layers 36 61 --report d"),
+        ("a.png --layers 36 b.png --report d", "a.png b.png --layers 36 --report d"),
+        ("--set width=320 height=320 a.png --cfg c", "a.png --set width=320 height=320 --cfg c"),
+        ("--set width=320 0", "0 --set width=320"),  # a camera
+        ("--layers a.png 3", "--layers a.png 3"),  # no value: argparse says so
+        ("--cfg c a.png", "--cfg c a.png"),
+        ("--layers 3 -- 4", "--layers 3 -- 4"),
+        ("--set width=320 -", "- --set width=320"),
+    ],
+)
+def test_files_after_the_values_of_an_option_are_not_its_values(line, expected):
+    assert files_first(line.split()) == expected.split()
 
 
 def test_devices():

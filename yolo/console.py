@@ -55,6 +55,8 @@ SIMILAR = 0.7  # of a wrong file name and one that is suggested, from 0 to 1
 # Control characters but tab and line feed; marks of the direction of writing (Unicode UAX 9)
 UNSAFE_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 PROGRESS_CONTROLS = re.compile(r"(\r|\x1b\[[AK])")  # to overwrite a line: of tqdm and of training's progress
+# Options that take several values, and what a value looks like; what looks different is a file
+SEVERAL_VALUES = {"--layers": "[0-9]+", "--cam-layer": "[0-9]+", "--set": "[^=]+=.*"}
 QUIET_SECONDS = 2.0  # shorter work shows no progress bar
 
 
@@ -219,6 +221,27 @@ def progress(items: Iterable, description: str, total: int | None = None) -> Ite
 def command_parser(description: str | None) -> ArgumentParser:
     """Return the parser of a command. description: its module's docstring, which ends with an example."""
     return ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
+
+
+def files_first(arguments: Sequence[str]) -> list[str]:
+    """Return a command line with the files that follow an option of SEVERAL_VALUES, such as `--layers 36 61 dog.jpg`,
+    at its start: argparse would take them for more values of the option."""
+    files: list[str] = []
+    others: list[str] = []
+    pattern, values = None, 0
+    for at, word in enumerate(arguments):
+        if word == "--":
+            return files + others + list(arguments[at:])
+        if word.startswith("-") and word != "-":
+            pattern, values = SEVERAL_VALUES.get(word), 0
+        elif pattern is not None:
+            if values and not re.fullmatch(pattern, word):
+                files.append(word)
+                continue
+            values += 1
+        others.append(word)
+    first = next((at for at, word in enumerate(others) if word.startswith("-")), len(others))
+    return others[:first] + files + others[first:]
 
 
 def whole_number(minimum: int) -> Callable[[str], int]:

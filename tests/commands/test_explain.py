@@ -89,3 +89,19 @@ def test_a_network_without_a_head_that_ends_in_a_map_is_no_classifier(call, case
     one_line(call("explain", *network, *names, "--report", "r"), expected)
     one_line(call("classify", *network, *names), expected)
     one_line(call("evaluate", *network, "--data", "five.data"), expected)
+
+
+def test_files_may_follow_the_layers_and_the_layer_of_layer_cam_is_chosen(call, case):
+    network = ("--cfg", "tiny.cfg", "--weights", "tiny.weights", "--names", "four/tiny.names", "--thresh", ".01")
+    code, _, err = call("explain", "--layers", "0", "2", "four/images/p0.png", *network, "--report", "r")
+    assert (code, err) == (0, "")
+    image = json.loads((case / "r" / "explain.json").read_text())["images"][0]
+    assert image["image"] == "four/images/p0.png"
+    code, _, err = call("explain", *network, "--cam-layer", "0", "four/images/p0.png", "--report", "r")
+    assert (code, err) == (0, "")
+    detections = json.loads((case / "r" / "explain.json").read_text())["images"][0]["detections"]
+    assert detections[0]["layer_cam"] == [0]
+    rest = (*network, "four/images/p0.png", "--report", "r")
+    one_line(call("explain", *rest, "--cam-layer", "99"), "found --cam-layer 99, expected layers 0 to")
+    head = image["heads"][0]["layer"]
+    one_line(call("explain", *rest, "--cam-layer", str(head)), f"found --cam-layer {head}, expected a layer that a")

@@ -27,6 +27,7 @@ from yolo.console import (
     add_weights_option,
     check_one_network,
     command_parser,
+    files_first,
     new_file,
     progress,
     whole_number,
@@ -163,6 +164,6 @@ def _arguments() -> argparse.Namespace:
     add_max_pixels_option(parser)
     add_set_option(parser)
     add_device_option(parser)
-    args = parser.parse_args()
+    args = parser.parse_args(files_first(sys.argv[1:]))
     check_one_network(parser, args, {"--dialect": args.dialect != DIALECT_NAMES[0]})
     return args

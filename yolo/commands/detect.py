@@ -42,6 +42,7 @@ from yolo.console import (
     check_one_network,
     command_parser,
     ended_as_by_ctrl_c,
+    files_first,
     fraction,
     new_file,
     new_folder,
@@ -382,7 +383,7 @@ def _arguments() -> argparse.Namespace:
     add("--tta", action="store_true", help="also detect in mirrored and scaled copies")
     add("--track", action="store_true", help="number the objects of a video (extra `track`)")
     add("--count-line", type=_count_line, metavar="X1,Y1,X2,Y2", help="count objects crossing it")
-    args = parser.parse_args()
+    args = parser.parse_args(files_first(sys.argv[1:]))
     others = {"--engine": args.engine != DEFAULT_ENGINE, "--precision": args.precision != DEFAULT_PRECISION}
     check_one_network(parser, args, others)
     check_engine_options(parser, args)

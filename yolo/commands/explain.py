@@ -10,8 +10,9 @@ example:
   yolo-darknet explain --cfg shapes-small --weights weights/shapes-small.weights --names shapes data/shapes.png \\
       --report explained
 
-example of layers by their numbers in `yolo-darknet summary`, and of one class:
-  yolo-darknet explain --cfg yolov3 --weights yolov3 --names coco dog.jpg --report explained --layers 36 61 --class dog
+example of layers by their numbers in `yolo-darknet summary`, of one layer for LayerCAM, and of one class:
+  yolo-darknet explain --cfg yolov3 --weights yolov3 --names coco dog.jpg --report explained --layers 36 61 \\
+      --cam-layer 61 --class dog
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from yolo.console import (
     add_weights_option,
     command_line,
     command_parser,
+    files_first,
     fraction,
     new_file,
     new_folder,
@@ -103,7 +105,9 @@ def _explain_detected(
     rules = Rules(args.thresh, args.nms, detector.diou_exponent, network.head_settings[-1].nms_kind)
     for number, path in enumerate(progress(images, "explaining")):
         pixels = read_image(path, network.input.channels)
-        options = {"causes": args.detections, "layers": args.layers or (), "label": label}
+        options = {
+            "causes": args.detections, "layers": args.layers, "cam_layers": args.cam_layer, "label": label,
+        }  # fmt: skip
         explanation = explain_image(detector, str(path), pixels, **options)
         part = image_part(explanation, names, rules, number, label)
         values = explanation_numbers(explanation, names, rules)
@@ -150,7 +154,9 @@ def _explain_classified(
     label = _label(args.class_name, names)
     for number, path in enumerate(progress(images, "explaining")):
         pixels = read_image(path, network.input.channels)
-        options = {"causes": args.detections, "layers": args.layers or (), "label": label}
+        options = {
+            "causes": args.detections, "layers": args.layers, "cam_layers": args.cam_layer, "label": label,
+        }  # fmt: skip
         try:
             explanation = explain_classified(classifier, str(path), pixels, **options)
         except DatasetError as error:
@@ -177,10 +183,21 @@ def _network(args: argparse.Namespace) -> Network:
     network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
     if not network.heads:
         check_classifies(network, args.cfg)
-    if wrong := [layer for layer in args.layers or () if layer >= len(network.layers)]:
-        raise CfgError(f"{args.cfg}: found --layers {wrong[0]}, expected layers 0 to {len(network.layers) - 1}")
+    for option, layers in (("--layers", args.layers), ("--cam-layer", args.cam_layer)):
+        if wrong := [layer for layer in layers if layer >= len(network.layers)]:
+            raise CfgError(f"{args.cfg}: found {option} {wrong[0]}, expected layers 0 to {len(network.layers) - 1}")
+    _check_cam_layers(args, network)
     args.seen = load_weights(network, args.weights).seen
     return network.to(args.device).eval()
+
+
+def _check_cam_layers(args: argparse.Namespace, network: Network) -> None:
+    """Raise CfgError for a layer of --cam-layer that no head is computed from."""
+    from yolo.explain.graph_layers import layers_before
+
+    useful = {layer for head in network.heads for layer in layers_before(network, head)}
+    if wrong := [layer for layer in args.cam_layer if network.heads and layer not in useful]:
+        raise CfgError(f"{args.cfg}: found --cam-layer {wrong[0]}, expected a layer that a head is computed from")
 
 
 def _names(args: argparse.Namespace, network: Network) -> tuple[str, ...]:
@@ -236,8 +253,12 @@ def _arguments() -> argparse.Namespace:
         help=f"make LayerCAM maps for the N best detections or classes of an image; default {DETECTIONS}",
     )  # fmt: skip
     add(
-        "--layers", type=whole_number(0), nargs="+", metavar="N",
+        "--layers", type=whole_number(0), nargs="+", default=(), metavar="N",
         help="show feature maps and LayerCAM of these layers; default: the one that feeds the head, two earlier ones",
+    )  # fmt: skip
+    add(
+        "--cam-layer", type=whole_number(0), nargs="+", default=(), metavar="N",
+        help="LayerCAM of these layers alone; default: those of --layers",
     )  # fmt: skip
     add(
         "--images", type=whole_number(1), default=IMAGES, metavar="N",
@@ -247,4 +268,4 @@ def _arguments() -> argparse.Namespace:
     add_max_pixels_option(parser)
     add_set_option(parser)
     add_device_option(parser)
-    return parser.parse_args()
+    return parser.parse_args(files_first(sys.argv[1:]))

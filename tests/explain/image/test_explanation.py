@@ -164,7 +164,7 @@ def test_hiding_what_a_map_highlights_costs_more_of_the_score_than_hiding_as_muc
     losses = []
     for cause in found.causes:
         fate = found.detections[cause.detection].fate
-        cam = list(cause.cams.values())[1]  # of the layer before the one that feeds the head
+        cam = next(iter(cause.cams.values()))  # of the layer before the one that feeds the head
         large = torch.nn.functional.interpolate(cam[None, None], image.shape[1:], mode="bilinear")[0, 0]
         mask = large >= large.flatten().quantile(0.95)
         height, width = mask.shape

@@ -12,7 +12,8 @@ from tests.helpers.tiny_heads import HEADS
 from yolo.detect.detector import Detector
 from yolo.explain.image.page import AboutNetwork, ImagePart, explanation_page
 from yolo.explain.loss.image_truth import compare_with_labels
-from yolo.explain.loss.section import truth_numbers, truth_section
+from yolo.explain.loss.section import _shares, _why_largest, loss_sums, truth_numbers, truth_section
+from yolo.explain.loss.taken_apart import BACKGROUND, HeadShare, ImageLoss
 from yolo.records import LabeledBoxes
 from yolo.train.losses.detection import DetectionLoss
 
@@ -49,6 +50,17 @@ def test_the_section_of_every_kind_of_head(name):
     assert len(re.findall(r"<strong>Head \d+: loss", page)) == len(numbers["heads"])
     json.dumps(numbers, allow_nan=False)
     assert sum(section.content.parts[at].share for at in range(len(section.content.parts))) == pytest.approx(1)
+    largest = max(section.content.parts, key=lambda each: each.value)
+    why = section.content.why
+    assert why in page
+    if largest.look == "objectness_background":  # the weights are random: no cell stands out
+        cells = sum(each.background for each in section.content.heads)
+        most = float(re.fullmatch(rf"It is the sum over {cells} cells, of which none .* than (\S+): .*", why)[1])
+        assert largest.value / cells <= most < largest.value / 20
+    else:
+        key = {"box": "box_loss", "class": "class"}.get(largest.look, "objectness")
+        most = max(each[key] for each in numbers["objects"])
+        assert why.startswith(f"{most:.2f} of these {largest.value:.2f} come from ")
     cells = [each.responsible + each.ignored + each.background for each in section.content.heads]
     assert cells == [each.grid[0] * each.grid[1] * each.anchors for each in section.content.heads]
 
@@ -59,3 +71,18 @@ def test_who_wins_a_cell_is_said(name, dialect):
     said = " ".join(section.content.collisions)
     assert WINNERS[name, dialect] in said
     assert (TOGETHER in said) == (name != "detection")
+
+
+def _background_head(layer, most):
+    """Return a head of 2 x 2 cells and no object, which cost .1 each but for row 0, column 1."""
+    lost = torch.tensor([[[0.1, most], [0.1, 0.1]]], dtype=torch.float64)
+    kinds = torch.full((1, 2, 2), BACKGROUND)
+    return HeadShare(layer, "yolo", kinds, kinds, lost, lost, (), 0.0, 0.0, 0.0, float(lost.sum()), 0.0)
+
+
+def test_the_cell_with_most_of_the_background_is_named():
+    heads = tuple(_background_head(layer, most) for layer, most in ((3, 0.2), (7, 9.0)))
+    apart = ImageLoss(heads, ())
+    (part,) = (each for each in _shares(loss_sums(heads), apart.total) if each.look == "objectness_background")
+    why = _why_largest(part, apart, (), NAMES)
+    assert why.startswith("9.00 of these 9.80 come from one of 8 cells, head 7, row 0, column 1, where")

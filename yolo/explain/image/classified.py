@@ -60,6 +60,7 @@ def explain_classified(
     *,
     causes: int,
     layers: Sequence[int] = (),
+    cam_layers: Sequence[int] = (),
     label: int | None = None,
 ) -> ClassifiedExplanation:
     """Follow an image through a classifier.
@@ -71,6 +72,7 @@ def explain_classified(
         causes: how many classes get LayerCAM maps, the most probable first.
         layers: Darknet's numbers of the layers whose maps are shown; () for the last one with a place in the image
             and two earlier ones.
+        cam_layers: the layers of the LayerCAM maps; () for the same.
         label: a class that comes first among them.
 
     Raises:
@@ -82,7 +84,8 @@ def explain_classified(
     device = next((each.device for each in network.parameters()), image.device)
     last = map_layer(network)
     looked_at = list(layers) or [last, *(larger_maps_before(network, last) if last != IMAGE else ())]
-    traced = traced_pass(network, image[None].to(device), looked_at)
+    mapped = list(cam_layers) or looked_at
+    traced = traced_pass(network, image[None].to(device), {*looked_at, *mapped})
     raw = traced.raw[0].flatten(1)[0]
     with torch.no_grad():
         probabilities = class_probabilities(network, [each.detach() for each in traced.raw])[0].flatten().cpu()
@@ -91,7 +94,7 @@ def explain_classified(
     chosen = [each for each in (label, *order) if each is not None]
     found = []
     for each in list(dict.fromkeys(chosen))[:causes]:
-        cams, sensitivity = score_maps(traced, raw[each], looked_at)
+        cams, sensitivity = score_maps(traced, raw[each], mapped)
         found.append(ClassCause(each, cams, sensitivity, middle_span(sensitivity)))
     shown = sorted(layer for layer in looked_at if layer != IMAGE)
     return ClassifiedExplanation(

@@ -44,13 +44,15 @@ class DetectionOrigin:
 class DetectionCause:
     """What in the image made a detection.
 
-    detection: its place among the detections. cams: the LayerCAM map `[h, w]` of each layer, by Darknet's number.
+    detection: its place among the detections. cams: the LayerCAM map `[h, w]` of each layer, by Darknet's number, the
+    most telling one first. feeding: the layer that feeds its head, whose map says where the head looked, but not why.
     sensitivity: `[H, W]`, the sum over the colors of |d(score)/d(input)|. span: the middle 90 % of it in each
     direction, which is the part of the receptive field that this score really depends on.
     """
 
     detection: int
     cams: dict[int, Tensor]
+    feeding: int
     sensitivity: Tensor
     span: Span
 
@@ -99,6 +101,7 @@ def explain_image(
     *,
     causes: int,
     layers: Sequence[int] = (),
+    cam_layers: Sequence[int] = (),
     label: int | None = None,
 ) -> Explanation:
     """Follow an image through a detector.
@@ -110,6 +113,7 @@ def explain_image(
         causes: how many detections get LayerCAM maps, the highest scores first.
         layers: Darknet's numbers of the layers whose maps are shown; () for the layer that feeds the head of a
             detection and two earlier ones.
+        cam_layers: the layers of the LayerCAM maps; () for `layers` and the one that feeds the head.
         label: a class whose detections come first for `causes`, and whose best boxes are described in any case.
 
     Raises:
@@ -118,7 +122,8 @@ def explain_image(
     network = detector.network
     image, placement = detector.prepare(pixels)
     device = next((each.device for each in network.parameters()), image.device)
-    wanted = {layer for head in network.heads for layer in informative_layers(network, head)} | set(layers)
+    wanted = {layer for head in network.heads for layer in informative_layers(network, head)}
+    wanted |= {*layers, *cam_layers}
     traced = traced_pass(network, image[None].to(device), wanted)
     raw = [map_.detach().cpu() for map_ in traced.raw]
     predictions = network.decode(traced.raw)
@@ -134,7 +139,9 @@ def explain_image(
     )
     detections = tuple(_detection(detector, grids, raw, placement, fate) for fate in fates.kept[:MOST_DECODED])
     chosen = sorted(range(len(detections)), key=lambda place: label not in (None, detections[place].fate.label))
-    found = tuple(_cause(network, traced, predictions, place, detections[place], layers) for place in chosen[:causes])
+    found = tuple(
+        _cause(network, traced, predictions, place, detections[place], layers, cam_layers) for place in chosen[:causes]
+    )
     return Explanation(
         name=name,
         pixels=pixels,
@@ -195,14 +202,15 @@ def _cause(
     place: int,
     detection: DetectionOrigin,
     layers: Collection[int],
+    cam_layers: Sequence[int],
 ) -> DetectionCause:
     fate, head = detection.fate, network.heads[detection.origin.head]
-    before = layers_before(network, head)
-    default = informative_layers(network, head)
-    looked_at = [default[0], *(sorted(set(layers) & before, reverse=True) or default[1:])]
+    feeding, *earlier = informative_layers(network, head)
+    chosen = sorted(set(layers) & layers_before(network, head), reverse=True)
+    looked_at = cam_layers or [*(chosen or earlier), feeding]  # docs/log.md: the deletion test
     score = detection_score(predictions, fate.prediction, fate.label, network.tree is not None)
     cams, sensitivity = score_maps(traced, score, looked_at)
-    return DetectionCause(place, cams, sensitivity, middle_span(sensitivity))
+    return DetectionCause(place, cams, feeding, sensitivity, middle_span(sensitivity))
 
 
 def score_maps(traced: TracedPass, score: Tensor, layers: Sequence[int]) -> tuple[dict[int, Tensor], Tensor]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from yolo.model.heads.region import RegionHead
+from yolo.model.heads.yolo import YoloHead
 from yolo.model.heads.yolov1 import YoloV1Head
 from yolo.model.network import Network
 
@@ -15,7 +16,8 @@ class HeadGrid:
 
     layer: Darknet's number of the head. kind: the name of its section. anchors: their (width, height) in network-input
     pixels; None for each box of a [detection], which has no anchors. height, width: cells in a column, in a row.
-    cell: (width, height) of a cell in network-input pixels. first: the place of the first prediction.
+    cell: (width, height) of a cell in network-input pixels. first: the place of the first prediction. numbers: of the
+    anchors in the cfg's list, from 0.
     """
 
     layer: int
@@ -25,6 +27,7 @@ class HeadGrid:
     width: int
     cell: tuple[float, float]
     first: int
+    numbers: tuple[int, ...]
 
     @property
     def count(self) -> int:
@@ -56,7 +59,8 @@ def head_grids(network: Network) -> tuple[HeadGrid, ...]:
         else:
             scale = cell if isinstance(head, RegionHead) else (1.0, 1.0)  # [region] counts them in cells
             anchors = tuple((w * scale[0], h * scale[1]) for w, h in head.anchors.tolist())
-        grids.append(HeadGrid(layer, network.kinds[layer], anchors, height, width, cell, first))
+        numbers = tuple(head.anchor_ids) if isinstance(head, YoloHead) else tuple(range(len(anchors)))
+        grids.append(HeadGrid(layer, network.kinds[layer], anchors, height, width, cell, first, numbers))
     return tuple(grids)
 
 

@@ -10,7 +10,7 @@ from yolo.detect.draw import class_color
 from yolo.explain.image import drawings
 from yolo.explain.image.explanation import DetectionCause, DetectionOrigin, Explanation, LayerFeatures
 from yolo.explain.image.fates import BELOW, BoxFate
-from yolo.explain.image.origin import origin_of
+from yolo.explain.image.origin import HeadGrid, origin_of
 from yolo.explain.map_pictures import (
     cells_uri,
     channel_uri,
@@ -149,6 +149,7 @@ class DetectionView:
     cell: tuple[float, float]
     anchor: tuple[float, float] | None
     anchor_number: int
+    place_in_head: int
     anchors: int
     in_image: tuple[int, int, int, int]
     drawing: Drawing
@@ -212,7 +213,7 @@ def heads_view(explanation: Explanation, names: Sequence[str], photo: str, label
                 kind=grid.kind,
                 grid=(grid.width, grid.height),
                 cell=grid.cell,
-                anchors=_anchor_words(grid.anchors),
+                anchors=_anchor_words(grid),
                 predictions=grid.count,
                 highest=float(maps.objectness.max()),
                 kept=sum(each.origin.head == number for each in explanation.detections),
@@ -316,7 +317,8 @@ def detection_views(explanation: Explanation, names: Sequence[str], photo: str) 
                 grid=(grid.width, grid.height),
                 cell=grid.cell,
                 anchor=grid.anchors[found.origin.anchor],
-                anchor_number=found.origin.anchor + 1,
+                anchor_number=grid.numbers[found.origin.anchor],
+                place_in_head=found.origin.anchor + 1,
                 anchors=len(grid.anchors),
                 in_image=tuple(round(bounded(each)) for each in found.in_image),
                 drawing=drawings.origin_drawing(frame, grid, found, color),
@@ -362,11 +364,12 @@ def _cause_views(
 ) -> tuple[CauseView, ...]:
     views, label = [], "what in the image made the detection"
     box = frame.rectangle(found.fate.box, "box chosen", style=f"--class: {color}")
-    for number, (layer, cam) in enumerate(cause.cams.items()):
+    for layer, cam in cause.cams.items():
         uri = heat_uri(cam)
         height, width = cam.shape
-        role = "feeds the head" if not number else "earlier"
-        words = f"{width} × {height} places" if uri else "no channel of this layer raises the score"
+        role = "which feeds the head" if layer == cause.feeding else "earlier"
+        limit = ". Where the head looked, not why" if layer == cause.feeding else ""
+        words = f"{width} × {height} places{limit}" if uri else "nothing in this layer raises the score"
         drawing = drawings.heat_drawing(frame, uri, [box], label)
         views.append(CauseView(f"LayerCAM at layer {layer}, {role}", words, drawing, uri is None))
     network = explanation.placement.network
@@ -386,11 +389,13 @@ def _origin_words(explanation: Explanation, fate: BoxFate) -> str:
     origin = origin_of(explanation.grids, fate.prediction)
     grid = explanation.grids[origin.head]
     anchor = grid.anchors[origin.anchor]
-    shape = f"box {origin.anchor + 1}" if anchor is None else f"anchor {anchor[0]:.0f}×{anchor[1]:.0f}"
+    number = grid.numbers[origin.anchor]
+    shape = f"box {number}" if anchor is None else f"anchor {number}: {anchor[0]:.0f}×{anchor[1]:.0f}"
     return f"head {grid.layer}, row {origin.row}, column {origin.column}, {shape}"
 
 
-def _anchor_words(anchors: Sequence[tuple[float, float] | None]) -> str:
-    if anchors[0] is None:
-        return f"{len(anchors)} boxes for each cell, without anchors"
-    return "anchors " + ", ".join(f"{width:.0f}×{height:.0f}" for width, height in anchors) + " px"
+def _anchor_words(grid: HeadGrid) -> str:
+    if grid.anchors[0] is None:
+        return f"{len(grid.anchors)} boxes for each cell, without anchors"
+    sizes = zip(grid.numbers, grid.anchors, strict=True)
+    return "the anchors " + ", ".join(f"{number}: {width:.0f}×{height:.0f} px" for number, (width, height) in sizes)

@@ -41,6 +41,7 @@ from yolo.train.losses.assign import Dialect
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_CANDIDATES = 9  # anchors shown for an object
 MOST_OBJECTS = 100  # rows of the table
+MOSTLY_ONE = 0.05  # of the background's loss: a cell that has more is named
 BACKGROUND_COLOR = (240, 120, 30)
 PARTS = (("box", "box"), ("objectness_object", "objectness of responsible cells"),
          ("objectness_ignored", "objectness of ignored cells"),
@@ -89,7 +90,10 @@ class ObjectView:
 
 @dataclass(frozen=True)
 class TruthView:
-    """What the section shows. rest: the loss that belongs to no object; largest: the largest part, in words."""
+    """What the section shows.
+
+    rest: the loss that belongs to no object; largest: the largest part, in words; why: a sentence about it.
+    """
 
     total: float
     parts: tuple[PartShare, ...]
@@ -99,6 +103,7 @@ class TruthView:
     more_objects: int
     rest: float
     largest: str
+    why: str
     collisions: tuple[str, ...]
     rules: tuple[str, ...]
 
@@ -141,10 +146,43 @@ def truth_section(
         more_objects=max(0, len(order) - MOST_OBJECTS),
         rest=apart.of_no_object,
         largest=f"{largest.meaning}, {largest.share:.0%}" if largest and apart.total else "",
+        why=_why_largest(largest, apart, found, names) if largest and apart.total else "",
         collisions=tuple(collisions(apart, names, dialect)),
         rules=_rules(settings, dialect),
     )
     return PageSection("Against the ground truth", TEMPLATES, "truth.html.jinja", view)
+
+
+def _why_largest(part: PartShare, apart: ImageLoss, found: Sequence[ObjectFate], names: Sequence[str]) -> str:
+    """Say which object, or which cell of the background, has most of a part of the loss."""
+    if part.look.startswith("objectness_") and part.look != "objectness_object":
+        return _largest_cell(part, apart)
+    values = [
+        {"box": each.box_loss, "class": each.classification}.get(part.look, each.objectness) for each in apart.objects
+    ]
+    if not values:
+        return ""
+    most = max(range(len(values)), key=values.__getitem__)
+    return (
+        f"{values[most]:.2f} of these {part.value:.2f} come from {_named(apart.objects[most], names)}: "
+        f"{_found(found[most], names)}."
+    )
+
+
+def _largest_cell(part: PartShare, apart: ImageLoss) -> str:
+    kind = IGNORED if part.look == "objectness_ignored" else BACKGROUND
+    losses = [torch.where(head.kinds == kind, head.objectness, 0.0) for head in apart.heads]
+    cells = sum(int((head.kinds == kind).sum()) for head in apart.heads)
+    head = max(range(len(losses)), key=lambda each: float(losses[each].max()))
+    most = float(losses[head].max())
+    if most < MOSTLY_ONE * part.value:
+        return f"It is the sum over {cells:,} cells, of which none costs more than {most:.2g}: many, not wrong ones."
+    _, row, column = torch.unravel_index(losses[head].argmax(), losses[head].shape)
+    place = f"head {apart.heads[head].layer}, row {int(row)}, column {int(column)}"
+    return (
+        f"{most:.2f} of these {part.value:.2f} come from one of {cells:,} cells, {place}, where the network sees an "
+        "object that no label explains."
+    )
 
 
 def loss_sums(heads: Sequence[HeadShare]) -> dict[str, float]:
