@@ -125,6 +125,49 @@ def test_a_module_opens_with_its_job(module):
     assert text.startswith('"""') and ast.get_docstring(tree(module))
 
 
+def parameters(node):
+    """The names of the parameters of a function; ctx is the first one of an autograd.Function."""
+    given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]
+    return {each.arg for each in given if each} - {"self", "cls", "ctx"}
+
+
+def described_parameters(docstring):
+    """The names before the colons of an `Args:` section, or None without one."""
+    if "Args:" not in docstring:
+        return None
+    text = re.split(r"^(?:Returns|Raises|Yields):", docstring.split("Args:")[1], maxsplit=1, flags=re.MULTILINE)[0]
+    return {
+        name.strip("* ")
+        for names in re.findall(r"^    (\*{0,2}\w+(?:, \w+)*):", text, re.MULTILINE)
+        for name in names.split(",")
+    }
+
+
+def test_docstrings_describe_the_parameters_that_the_function_has():
+    wrong = []
+    for module in MODULES:
+        for node in ast.walk(tree(module)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                described = described_parameters(ast.get_docstring(node) or "")
+                if described is not None and described != parameters(node):
+                    wrong.append(f"{module}:{node.lineno}: {sorted(described ^ parameters(node))}")
+    assert not wrong
+
+
+def test_public_functions_describe_their_parameters_from_four_on():
+    without = []
+    for module in MODULES:
+        tops = tree(module).body
+        public_classes = [top for top in tops if isinstance(top, ast.ClassDef) and top.name[0] != "_"]
+        for node in [*tops, *(each for top in public_classes for each in top.body)]:
+            if not isinstance(node, ast.FunctionDef) or node.name[0] == "_":
+                continue
+            does_nothing = ast.unparse(node.body[-1]) == "..."
+            if len(parameters(node)) >= 4 and not does_nothing and "Args:" not in (ast.get_docstring(node) or ""):
+                without.append(f"{module}:{node.lineno}: {node.name}")
+    assert not without
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_no_exception_is_caught_broadly_unless_it_is_raised_again(module):
     for node in ast.walk(tree(module)):

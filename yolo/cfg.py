@@ -108,7 +108,17 @@ class Section:
         return value
 
     def choice(self, key: str, default: str, allowed: tuple[str, ...], darknet: str = "") -> str:
-        """Return one of the words in `allowed`. darknet: what Darknet takes for another, for the error."""
+        """Return one of the words in `allowed`.
+
+        Args:
+            key: the key.
+            default: the value without the key.
+            allowed: the words that the key may have.
+            darknet: the word that Darknet uses in place of an unknown one, for the error message.
+
+        Raises:
+            CfgError: the value is none of the words.
+        """
         value = self.text(key, default)
         self.read_keys[key] = KeySpec("one of " + ", ".join(allowed), default)
         if value not in allowed:

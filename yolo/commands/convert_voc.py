@@ -66,9 +66,16 @@ def main() -> None:
 def check_plan(
     plan: Plan, skipped_kinds: Sequence[str], all_there: bool, wanted: Sequence[str] = ("--train", "--valid")
 ) -> None:
-    """Print the problems of a plan if one of them stops the command, and raise DatasetError if it cannot be written.
+    """Print the problems of a plan if one of them stops the command, and check that the plan can be written.
 
-    all_there: stop if an image is missing; wanted: the options whose lists must have an image.
+    Args:
+        plan: the plan.
+        skipped_kinds: kinds of problems that do not stop the command.
+        all_there: stop if an image is missing.
+        wanted: the options whose lists must have an image.
+
+    Raises:
+        DatasetError: a problem stops the command, or a list has no image.
     """
     from yolo.data.convert.notes import require_images, require_usable
 

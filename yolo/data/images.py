@@ -80,7 +80,20 @@ def read_image(path: str | Path, channels: int = 3, remark: Remark = log_remark)
 
 
 def decode_image(content: bytes, name: str | Path, channels: int = 3, remark: Remark = log_remark) -> np.ndarray:
-    """Decode the bytes of an image file as `read_image` does; name: of the image, for messages."""
+    """Decode the bytes of an image file as `read_image` does.
+
+    Args:
+        content: the bytes of the file.
+        name: of the image, for messages.
+        channels: 3 or 1.
+        remark: called with a line if the image is damaged but can be decoded.
+
+    Returns:
+        uint8 `[H, W, channels]`, upright: RGB for 3 channels, gray for 1.
+
+    Raises:
+        DatasetError: the bytes are no image, lack a part of it, or have more pixels than the limit.
+    """
     if channels not in WHOLE:
         raise DatasetError(f"found a network of {channels} channels, expected 1 or 3 for image files")
     return _decode(content, name, WHOLE[channels], remark)

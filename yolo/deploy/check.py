@@ -77,9 +77,20 @@ def largest_difference(layout: Layout, network: Network, images: Tensor, found: 
 def nms_difference(
     path: Path, network: Network, images: Tensor, found: Tensor, score_thresh: float, nms_thresh: float
 ) -> float:
-    """Return the same for the layout `nms`: of boxes and scores before NMS, infinity if NMS then chose other rows.
+    """Return the largest difference from torch of a file with the layout `nms`, as `largest_difference` does.
 
-    A score near the threshold may fall on either side of it, so NMS in torch gets the file's own boxes and scores.
+    Boxes and scores are compared before NMS. A score near the threshold may fall on either side of it, so NMS in torch
+    gets the file's own boxes and scores.
+
+    Args:
+        path: the file.
+        network: folded, float32.
+        images: `[B, C, H, W]`.
+        found: the file's output for them, `[M, 7]`.
+        score_thresh, nms_thresh: those in the file.
+
+    Returns:
+        infinity if NMS in torch chooses other rows than the file.
     """
     boxes, scores = _run_to_nms(path, images)
     predictions = scored_predictions(network, network(images))

@@ -51,7 +51,17 @@ def selected_rows(boxes: Tensor, scores: Tensor, selected: Tensor) -> Tensor:
 
 
 def select_boxes(boxes: Tensor, scores: Tensor, score_thresh: float, nms_thresh: float) -> Tensor:
-    """Return (image, class, box) of each detection, int64 `[M, 3]`. Arguments as in `final_boxes`."""
+    """Choose the detections of all images by a score threshold and NMS in each class.
+
+    Args:
+        boxes: `[B, N, 4]` xyxy.
+        scores: `[B, N, C]`.
+        score_thresh: scores must exceed this.
+        nms_thresh: two boxes of a class that overlap by more than this become one.
+
+    Returns:
+        (image, class, box) of each detection, int64 `[M, 3]`.
+    """
     rows = []
     for image, (corners, all_scores) in enumerate(zip(boxes, scores, strict=True)):
         box, label = torch.nonzero(all_scores > score_thresh, as_tuple=True)

@@ -244,7 +244,17 @@ def pen_for(image: ndarray) -> Pen:
 
 
 def fitted_text(name: str, score: str, width: int, pen: Pen) -> str:
-    """Return the text of a tag of at most `width` pixels: the name is shortened; '' if nothing fits."""
+    """Return the text of a tag that fits into a width.
+
+    Args:
+        name: of the class; it is shortened as far as needed.
+        score: the score as text; "" without one.
+        width: in pixels.
+        pen: the sizes of the drawing.
+
+    Returns:
+        name and score, or "" if not even the score fits.
+    """
     shortened = [f"{name[:kept]}.." for kept in range(len(name) - 1, 0, -1)]
     texts = (f"{start} {score}".strip() for start in (name, *shortened, ""))
     return next((text for text in texts if _tag_size(text, pen)[0] <= width), "")

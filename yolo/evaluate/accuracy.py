@@ -104,7 +104,20 @@ def classifier_accuracy(
 def viewed_batches(
     classifier: Classifier, images: Sequence[ClassifiedImage], batch: int, workers: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (network inputs `[B, C, H, W]`, classes int64 `[B]`) of images, in order; arguments as above."""
+    """Yield the network inputs of images, in order.
+
+    Args:
+        classifier: its network is set to evaluation mode.
+        images: image files with their class.
+        batch: images at a time.
+        workers: processes that read images.
+
+    Yields:
+        network inputs `[B, C, H, W]` and classes int64 `[B]`.
+
+    Raises:
+        DatasetError: an image cannot be read any more, or is too elongated for a crop.
+    """
     network = classifier.network.eval()
     size = network.input.height, network.input.width
     dataset = ViewedImages(images, size, network.input.channels, classifier.letterbox)

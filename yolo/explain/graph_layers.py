@@ -36,7 +36,9 @@ def feeding_layer(network: Network, end: int) -> int:
 def informative_layers(network: Network, end: int) -> tuple[int, ...]:
     """Return the layer that feeds a head, and the last layers before it of the next EARLIER larger maps, deepest first.
 
-    Args: as of `feeding_layer`.
+    Args:
+        network: any network.
+        end: the number of a head, or of the layer whose output is the result.
     """
     feeding = feeding_layer(network, end)
     return feeding, *larger_maps_before(network, feeding)

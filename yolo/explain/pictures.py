@@ -72,9 +72,14 @@ def drawn_boxes(
 def drawn_around(
     pixels: np.ndarray | None, boxes: Sequence[DrawnBox], side: int, label: str, least: float = 48
 ) -> Drawing:
-    """Draw boxes over the part of an image around them; the arguments are those of `drawn_boxes`.
+    """Draw boxes over the part of an image around them.
 
-    least: the least side of the part in pixels, as far as the image reaches.
+    Args:
+        pixels: RGB uint8 `[H, W, 3]`, or None for an empty ground.
+        boxes: in image pixels; the first is drawn on top.
+        side: longest side of the drawing in pixels.
+        label: for screen readers.
+        least: the smallest side of the part in image pixels, as far as the image reaches.
     """
     part, size, corner = cropped_around(pixels, [each.box for each in boxes], least=least)
     moved = [each._replace(box=np.asarray(each.box) - np.tile(corner, 2)) for each in boxes]

@@ -49,10 +49,16 @@ def read_coco_detections(path: str | Path, ground_truth_set: GroundTruthSet, ids
 def write_coco_detections(
     path: str | Path, ground_truth_set: GroundTruthSet, ids: CocoIds, detections: ScoredBoxes
 ) -> None:
-    """Write a result file with these ids, one detection a line, with as many digits as it takes to lose none.
+    """Write a result file, one detection on each line, with enough digits to read back the same floats.
+
+    Args:
+        path: the file.
+        ground_truth_set: whose images the detections are of.
+        ids: of these images and classes in the COCO file.
+        detections: boxes in pixels counted from the origin of the ground truth.
 
     Raises:
-        DatasetError: a detection's class has no category.
+        DatasetError: the class of a detection has no category.
     """
     for label in np.unique(detections.labels).tolist():
         if ids.categories[label] is None:

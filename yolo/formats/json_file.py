@@ -19,7 +19,18 @@ def read_json_list(
     number: Callable[[str], object] = float,
     as_meant: Callable[[bytes], bytes | str] = bytes,
 ) -> list:
-    """Return the content of a JSON file as `read_json` does; raise DatasetError if it is not the `expected` list."""
+    """Return the content of a JSON file that must be a list.
+
+    Args:
+        path: the file.
+        expected: what the list is, for the error message.
+        number: converts the text of a number with a point or exponent.
+        as_meant: returns the JSON that a program meant from what it wrote.
+
+    Raises:
+        DatasetError: the content is no list, or `read_json` cannot read it.
+        OSError: the file does not exist or cannot be read.
+    """
     content = read_json(path, number=number, as_meant=as_meant)
     if not isinstance(content, list):
         raise DatasetError(f"{path}: found json {type(content).__name__}, expected {expected}")

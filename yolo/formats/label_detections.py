@@ -79,7 +79,13 @@ def read_label_detections(
 def write_label_detections(
     folder: str | Path, ground_truth_set: GroundTruthSet, detections: ScoredBoxes, columns: Columns
 ) -> None:
-    """Write a file for each image, also for those without detections, with all digits.
+    """Write a file for each image, also for those without detections, with enough digits to read back the same floats.
+
+    Args:
+        folder: gets the files.
+        ground_truth_set: whose images the detections are of; it must know their sizes.
+        detections: boxes in image pixels.
+        columns: the order of a row's columns.
 
     Raises:
         DatasetError: two images would have the same file, or a box is far from its image (`pixels_to_fractions`).

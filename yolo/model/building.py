@@ -162,7 +162,17 @@ def output_size(size: tuple[int, int], reach: int, stride: tuple[int, int], padd
 
 
 def check_output_size(section: Section, key: str, out: tuple[int, ...], size: tuple[int, int]) -> None:
-    """Raise CfgError, naming `key`, if the output (height, width) `out` for an input of `size` is empty."""
+    """Check that the output of a layer is not empty.
+
+    Args:
+        section: of the layer.
+        key: its key that the error names.
+        out: (height, width) of the output.
+        size: (height, width) of the input.
+
+    Raises:
+        CfgError: the output is empty.
+    """
     if min(out) < 1:
         raise section.error(key, f"a window that fits the input of {size[0]}x{size[1]}")
 

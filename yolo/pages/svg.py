@@ -63,12 +63,24 @@ def bounded(value: float, low: float = -FARTHEST, high: float = FARTHEST) -> flo
 
 
 def text(x: float, y: float, content: str, look: str = "tick", anchor: str = "start") -> SvgElement:
-    """Return a line of text at its baseline; `anchor` is start, middle or end."""
+    """Return a line of text.
+
+    Args:
+        x, y: of its start (see `anchor`) and its baseline.
+        content: the text.
+        look: its class in the style sheet.
+        anchor: which part of the text is at x: start, middle or end.
+    """
     return SvgElement("text", {"x": x, "y": y, "class": look, "text-anchor": anchor}, content)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, look: str) -> SvgElement:
-    """Return a straight line."""
+    """Return a straight line.
+
+    Args:
+        x1, y1, x2, y2: its ends.
+        look: its class in the style sheet.
+    """
     return SvgElement("line", {"x1": x1, "y1": y1, "x2": x2, "y2": y2, "class": look})
 
 
@@ -86,13 +98,27 @@ def area(points: Sequence[tuple[float, float]], base: float, look: str) -> list[
 
 
 def bar(x: float, y: float, width: float, height: float, look: str, tip: str = "") -> SvgElement:
-    """Return a rectangle; `tip` is shown when the pointer is on it."""
+    """Return a rectangle.
+
+    Args:
+        x, y: of its upper left corner.
+        width, height: its sides; a negative one becomes 0.
+        look: its class in the style sheet.
+        tip: shown when the pointer is on it.
+    """
     attributes = {"x": x, "y": y, "width": max(width, 0), "height": max(height, 0), "rx": 1.5}
     return SvgElement("rect", {**attributes, "class": look, **({"data-tip": tip} if tip else {})})
 
 
 def dot(x: float, y: float, look: str, tip: str, radius: float = 4) -> SvgElement:
-    """Return a point; `tip` is shown when the pointer is on it."""
+    """Return a point.
+
+    Args:
+        x, y: of its center.
+        look: its class in the style sheet.
+        tip: shown when the pointer is on it.
+        radius: of the point.
+    """
     return SvgElement("circle", {"cx": x, "cy": y, "r": radius, "class": look, "data-tip": tip})
 
 
@@ -126,7 +152,14 @@ def x_axis(
     title: str,
     label: Callable[[float], str] = "{:g}".format,
 ) -> list[SvgElement]:
-    """Return a line below the frame with values and a title; arguments as of `y_axis`."""
+    """Return a line below the frame with its values and a title.
+
+    Args:
+        frame: the area of the chart.
+        ticks: the values.
+        title: what they measure.
+        label: value → its text.
+    """
     base = frame.height - frame.bottom
     middle = (frame.left + frame.width - frame.right) / 2
     return [

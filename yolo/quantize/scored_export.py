@@ -170,7 +170,22 @@ def write_int8(
     sources: Mapping[str, str],
     plan: Int8Plan,
 ) -> ExportResult:
-    """Write an int8 file, and beside it the float32 file that it is made from. Return the result of that one."""
+    """Write an int8 file, and beside it the float32 file from which it is made.
+
+    Args:
+        network: with batch norm folded and channels equalized.
+        names: the classes.
+        path: the int8 file.
+        options: of the export; the precision is ignored.
+        sources: names and digests of cfg and weights, for the metadata.
+        plan: images, ranges of activations, and the layers that stay in float32.
+
+    Returns:
+        The result of the float32 file.
+
+    Raises:
+        ExportError, OSError: as of `export_network`.
+    """
     source = path.with_name(f"{path.stem}-source{ONNX}")
     options = replace(options, precision="float32")
     if path.suffix == OPENVINO:

@@ -82,7 +82,17 @@ def settings_of(query: Mapping[str, str], model: ServedModel, limits: Limits) ->
 
 
 def number_of(query: Mapping[str, str], name: str, default: float, least: float) -> float:
-    """Return a parameter that is a number from `least` to 1. Raises RefusedError with status 422."""
+    """Return a parameter of a request that is a number.
+
+    Args:
+        query: the parameters of the request.
+        name: of the parameter.
+        default: the number without it.
+        least: the smallest number; the largest is 1.
+
+    Raises:
+        RefusedError: with status 422, the text is no such number.
+    """
     text = query.get(name)
     if text is None:
         return default

@@ -86,11 +86,17 @@ def set_rate(optimizer: Optimizer, rate: float) -> float:
 
 
 def set_step(network: Network, step: int, last_step: int, freeze: int = 0) -> None:
-    """Set what changes with time in a network to update number `step`, counted from 1.
+    """Set what changes with time in a network: the strength of DropBlock, and which layers are trained.
 
-    These are the strength of DropBlock, and the layers with stopbackward above 1, dont_update or burnin_update. A layer
-    that waits is not changed. Darknet still decays what gets no gradient, and adds up the gradients of dont_update and
-    burnin_update for their first update, which then is as large as all updates that were left out.
+    The latter are layers with stopbackward above 1, dont_update or burnin_update. A layer that waits is not changed.
+    Darknet still applies weight decay to parameters without a gradient, and sums the gradients of dont_update and
+    burnin_update for their first update, which is then as large as all updates that were left out.
+
+    Args:
+        network: the network.
+        step: number of the update, counted from 1.
+        last_step: number of the last update.
+        freeze: layers below this are never trained.
     """
     for layer in network.layers:
         if isinstance(layer, DropBlock):

@@ -57,7 +57,14 @@ def check_target(target: Target, inputs: Sequence[Path], names: Path | None) -> 
 
 
 def split_again(plan: Plan, out: Path, share: float, seed: int) -> tuple[Plan, Split]:
-    """Split a plan by `split_plan`; what an earlier split of this share and seed moved in `out` stays there."""
+    """Split a plan by `split_plan`; images that an earlier split moved stay in their list.
+
+    Args:
+        plan: the plan, with one list.
+        out: folder of the earlier split, if any. It counts only if it had the same share and seed.
+        share: fraction of the images to score on, above 0 and below 1.
+        seed: of the hash.
+    """
     old = read_record(out)
     return split_plan(plan, share, seed, old.moved if (old.share, old.seed) == (share, seed) else {})
 

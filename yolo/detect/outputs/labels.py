@@ -74,7 +74,14 @@ def rows_inside(result: Result) -> list[Row]:
 
 
 def yolo_rows(_: Path, size: tuple[int, int], rows: list[Row], names: Sequence[str]) -> str:
-    """`class cx cy w h` in 0..1 of the image."""
+    """Return the rows `class cx cy w h` of a label file, in 0..1 of the image.
+
+    Args:
+        _: the image file, which a label file does not name.
+        size: (height, width) of the image.
+        rows: class and xyxy corners in image pixels of each detection.
+        names: the classes; label files have numbers instead.
+    """
     height, width = size
     return "".join(
         f"{label} {(x1 + x2) / 2 / width:.6f} {(y1 + y2) / 2 / height:.6f} "
@@ -84,7 +91,14 @@ def yolo_rows(_: Path, size: tuple[int, int], rows: list[Row], names: Sequence[s
 
 
 def voc_annotation(image: Path, size: tuple[int, int], rows: list[Row], names: Sequence[str]) -> str:
-    """VOC's XML: corners are pixels counted from 1, the last one included."""
+    """Return VOC's XML. Its corners are pixels counted from 1, the last one included.
+
+    Args:
+        image: the image file.
+        size: (height, width) of the image.
+        rows: class and xyxy corners in image pixels of each detection.
+        names: the classes.
+    """
     height, width = size
     root = ElementTree.Element("annotation")
     _child(root, "folder", image.parent.name)

@@ -56,9 +56,16 @@ def shown_address(url: str) -> str:
 
 
 def stream_frames(url: str, channels: int, stop: Event, patience: Patience) -> Iterator[SourceFrame]:
-    """Frames of a live stream until `stop` is set; their times are those of their arrival.
+    """Yield the frames of a live stream until `stop` is set; their times are those of their arrival.
 
-    Raises DatasetError for a stream that cannot be opened at first, or no more after all retries.
+    Args:
+        url: the address of the stream.
+        channels: of the images, 3 or 1.
+        stop: ends the frames when it is set.
+        patience: how long to wait for data, and how often to connect again.
+
+    Raises:
+        DatasetError: the stream cannot be opened at first, or no more after all retries.
     """
     name = shown_address(url)
     index, begun, attempt = 0, time.monotonic(), 0

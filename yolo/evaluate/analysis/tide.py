@@ -91,16 +91,29 @@ def find_errors(ground_truth: GroundTruth, detections: ScoredBoxes) -> Errors:
 def errors_from_score(
     ground_truth: GroundTruth, detections: ScoredBoxes, errors: Errors, score_thresh: float
 ) -> Errors:
-    """Return the errors as if the detections with a score below `score_thresh` did not exist.
+    """Return the errors as if the detections with a score below a threshold did not exist.
 
-    The kind of a detection depends on detections with higher scores only. So the kinds stay, and what changes is which
-    ground truths are detected and missed.
+    The kind of a detection depends only on detections with higher scores, so the kinds stay the same. What changes is
+    which ground truths are detected and which are missed.
+
+    Args:
+        ground_truth: boxes in the frame of the detections.
+        detections: in any order.
+        errors: of all detections, from `find_errors`.
+        score_thresh: detections with a score below this are left out.
     """
     return _with_ground_truths(ground_truth, errors.kind, errors.partner, detections.scores >= score_thresh)
 
 
 def ranked_of(ground_truth: GroundTruth, detections: ScoredBoxes, errors: Errors, classes: int) -> RankedDetections:
-    """Return what average precision at IoU 0.5 is computed from, with all errors."""
+    """Return what average precision at IoU 0.5 is computed from, with all errors.
+
+    Args:
+        ground_truth: boxes in the frame of the detections.
+        detections: in any order.
+        errors: of these detections, from `find_errors`.
+        classes: the number of classes.
+    """
     ground_truths = np.bincount(ground_truth.labels[~ground_truth.difficult], minlength=classes)
     return _without(detections, errors, (), ground_truths)
 

@@ -25,7 +25,16 @@ HEADLINES = 5  # of the metrics, shown large
 
 
 def write_comparison(folder: str | Path, a: Report, b: Report, comparison: Comparison) -> Path:
-    """Write the page of two reports and comparison.json, and return the page's path; raises OSError."""
+    """Write the page of two reports and comparison.json, and return the path of the page.
+
+    Args:
+        folder: gets index.html and comparison.json.
+        a, b: the two reports.
+        comparison: of the two.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
     return write_page(folder, compare_page(a, b, comparison), COMPARISON_FILE, json_text(comparison))
 
 

@@ -145,7 +145,15 @@ def match_class(
     iou_thresh: float,
     pixel_extent: float,
 ) -> ClassMatch:
-    """Match the detections of one class and keep those that count; `match_detections` has the rules and arguments."""
+    """Match the detections of one class and keep those that count, by the rules of `match_detections`.
+
+    Args:
+        ground_truth: boxes in the frame of the detections.
+        detections: in any order.
+        label: the class.
+        iou_thresh: a match needs an IoU above this.
+        pixel_extent: added to each width and height: VOC_PIXEL_EXTENT for VOC's pixels, 0 for continuous boxes.
+    """
     matches = match_detections(ground_truth, detections, label, iou_thresh, pixel_extent)
     of_class = ground_truth.labels == label
     return ClassMatch(
@@ -301,7 +309,18 @@ def image_pairs_with_iou(
     rows: np.ndarray,
     pixel_extent: float,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield the parts of `image_pairs`, each with the IoU of its pairs, float64 [P]."""
+    """Yield the parts of `image_pairs`, each with the IoU of its pairs.
+
+    Args:
+        ground_truth: boxes in the frame of the detections.
+        truth_rows: int64, positions of the ground truths that take part, ascending.
+        detections: in any order.
+        rows: int64 [N], positions of the detections that take part.
+        pixel_extent: added to each width and height.
+
+    Yields:
+        place of the detection in `rows` and position of the ground truth, int64 [P] each, and their IoU, float64 [P].
+    """
     for place, pair_truth in image_pairs(ground_truth, truth_rows, detections, rows, pixel_extent):
         boxes = detections.boxes[rows[place]]
         yield place, pair_truth, iou_of_pairs(boxes, ground_truth.boxes[pair_truth], pixel_extent)

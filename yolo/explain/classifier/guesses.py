@@ -64,7 +64,14 @@ def guess_classes(classifier: Classifier, images: Sequence[ClassifiedImage], bat
 
 
 def accuracy_of(names: Sequence[str], images: Sequence[ClassifiedImage], guesses: Sequence[Guess], k: int) -> Accuracy:
-    """Count the images of each class, and those whose class is the likeliest or among the `k` likeliest."""
+    """Count the images of each class, and those whose class is the most probable or among the `k` most probable.
+
+    Args:
+        names: the classes.
+        images: image files with their class.
+        guesses: of the classifier, for each image.
+        k: of top-k.
+    """
     truth = np.array([image.label for image in images], np.int64)
     ranks = np.array([guess.rank for guess in guesses], np.int64)
     counts = (np.bincount(truth[chosen], minlength=len(names)) for chosen in (ranks >= 0, ranks < 1, ranks < k))

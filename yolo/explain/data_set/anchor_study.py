@@ -201,9 +201,15 @@ def smallness(sides: np.ndarray, stride: float, size: tuple[int, int]) -> list[S
 def same_predictions(
     heads: Sequence[HeadAnchors], boxes: np.ndarray, images: np.ndarray, owner: np.ndarray, which: np.ndarray
 ) -> int:
-    """Return how many objects share image, head, anchor and cell with an earlier one: one prediction, two targets.
+    """Return how many objects have the image, head, anchor and cell of an earlier object: one prediction, two targets.
 
-    owner, which: from `responsible_heads`. Unmoved images: augmentation moves them to other cells.
+    Images are taken without augmentation, which moves objects to other cells.
+
+    Args:
+        heads: of the network.
+        boxes: cxcywh in network-input pixels `[M, 4]`.
+        images: of each box, int64 `[M]`.
+        owner, which: the responsible head and anchor of each box, int64 `[M]`, from `responsible_heads`.
     """
     strides = np.array([head.stride for head in heads])[owner]
     cells = np.floor(boxes[:, :2] / strides[:, None]).astype(np.int64)

@@ -141,9 +141,17 @@ def classified_advice(survey: ClassifiedSurvey) -> list[Advice]:
 
 
 def write_classified_page(folder: str | Path, survey: ClassifiedSurvey, seed: int = 0, each: int | None = None) -> Path:
-    """Write the page of a classifier's data set and its data.json, and return the page's path.
+    """Write the page of a classifier's data set and its data.json, and return the path of the page.
 
-    Args and errors as of `write_data_page`.
+    Args:
+        folder: gets index.html and data.json.
+        survey: of the data set.
+        seed: of the random images.
+        each: random images of a class; None: as many as fit well on a page.
+
+    Raises:
+        OutputError: the folder holds a page of another kind.
+        OSError: a file cannot be written.
     """
     page = render(
         TEMPLATES,

@@ -102,7 +102,14 @@ def boxes_drawing(frame: InputFrame, fates: Sequence[BoxFate], texts: Sequence[s
 
 
 def origin_drawing(frame: InputFrame, grid: HeadGrid, found: DetectionOrigin, color: str) -> Drawing:
-    """Draw a detection with its cell, its anchor around the center of the cell, and the grid of its head."""
+    """Draw a detection with its cell, its anchor around the center of the cell, and the grid of its head.
+
+    Args:
+        frame: the network input.
+        grid: of the head that predicts the detection.
+        found: the detection, with its cell and anchor.
+        color: CSS color of its class.
+    """
     origin, fate = found.origin, found.fate
     cell = (
         origin.column / grid.width,
@@ -126,7 +133,14 @@ def origin_drawing(frame: InputFrame, grid: HeadGrid, found: DetectionOrigin, co
 
 
 def heat_drawing(frame: InputFrame, uri: str | None, outlines: Sequence[SvgElement], label: str) -> Drawing:
-    """Draw heat over the photo, and outlines over it. uri: of the heat, None if there is none."""
+    """Draw a heat map over the photo, and outlines over it.
+
+    Args:
+        frame: the network input.
+        uri: data URI of the heat map; None without one.
+        outlines: drawn on top.
+        label: for screen readers.
+    """
     shapes = [frame.background("photo dim")]
     if uri is not None:
         shapes.append(frame.overlay(uri, "heat-map"))

@@ -157,7 +157,14 @@ def explain_image(
 
 
 def detection_score(predictions: Predictions, prediction: int, label: int, has_tree: bool) -> Tensor:
-    """Return the score of a box of the first image, with its gradient; with a tree it is the objectness alone."""
+    """Return the score of a box of the first image, with its gradient.
+
+    Args:
+        predictions: of the network, with gradients.
+        prediction: number of the box, 0..P - 1.
+        label: the class.
+        has_tree: the network has a class hierarchy; its score is the objectness alone.
+    """
     objectness = predictions.objectness[0, prediction]
     return objectness if has_tree else objectness * predictions.class_probs[0, prediction, label]
 

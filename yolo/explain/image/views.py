@@ -191,7 +191,14 @@ def input_view(explanation: Explanation, photo: str) -> InputView:
 
 
 def heads_view(explanation: Explanation, names: Sequence[str], photo: str, label: int | None) -> HeadsView:
-    """Draw the maps of all heads; label: a class whose map is shown at first."""
+    """Draw the maps of all heads.
+
+    Args:
+        explanation: of the image.
+        names: the classes.
+        photo: data URI of the image.
+        label: the class whose map is shown first; None: the one with the highest score.
+    """
     scores = torch.stack([maps.scores for maps in explanation.heads]).amax(dim=0)
     best = torch.argsort(scores, descending=True, stable=True).tolist()[:MOST_CLASSES]
     if label is not None and label not in best:
@@ -242,7 +249,14 @@ def heads_view(explanation: Explanation, names: Sequence[str], photo: str, label
 
 
 def boxes_view(explanation: Explanation, names: Sequence[str], photo: str, rules: Rules) -> BoxesView:
-    """Describe what became of each box."""
+    """Describe for each box whether it is kept, suppressed by NMS or below the threshold, and why.
+
+    Args:
+        explanation: of the image.
+        names: the classes.
+        photo: data URI of the image.
+        rules: thresholds and kind of NMS.
+    """
     fates = explanation.fates
     every = [*fates.kept[:MOST_KEPT], *fates.suppressed, *fates.below]
     kept = {(each.prediction, each.label): place for place, each in enumerate(fates.kept)}

@@ -112,7 +112,14 @@ def write_ranking(
 
 
 def ranking_page(about: RankingAbout, losses: ImageLosses, cards: Sequence[TopCard], names: Sequence[str]) -> str:
-    """Return the page."""
+    """Return the HTML of the page.
+
+    Args:
+        about: what was ranked, and how.
+        losses: of all images.
+        cards: of the images that are shown, in the order of the ranking.
+        names: the classes.
+    """
     sums = {name: float(losses.by(name).sum()) for name, _ in PARTS}
     total = sum(sums.values())
     return render(

@@ -162,7 +162,16 @@ def missed_objects(
     iou_thresh: float,
     pixel_extent: float,
 ) -> Missed:
-    """Return why objects were missed; the arguments are those of `walk_class`, and its result."""
+    """Return why objects of a class were not detected.
+
+    Args:
+        walk: the result of `walk_class` for the other arguments.
+        ground_truth: boxes in the frame of the detections.
+        detections: in any order.
+        label: the class.
+        iou_thresh: a match needs an IoU above this.
+        pixel_extent: added to each width and height.
+    """
     hit = walk.truth[walk.verdict == TRUE_POSITIVE]
     rows = np.setdiff1d(np.flatnonzero((ground_truth.labels == label) & ~ground_truth.difficult), hit)
     # The same search with the two sides exchanged: for each object the best detection

@@ -380,7 +380,17 @@ def read_max_boxes(section: Section, dialect: str) -> int:
 
 
 def check_filters(section: Section, context: BuildContext, anchors: int, values: int) -> None:
-    """Raise CfgError unless the raw map has `values` channels (box, objectness, classes) for each of `anchors`."""
+    """Check that the raw map of a head has the channels that its anchors and classes need.
+
+    Args:
+        section: of the head.
+        context: of the layers before it.
+        anchors: number of anchors of the head.
+        values: channels of an anchor: box, objectness, classes.
+
+    Raises:
+        CfgError: the raw map has another number of channels.
+    """
     channels = context.previous_shape[0]
     if channels != anchors * values:
         expected = f"{anchors} anchors x {values} values = {anchors * values} filters before the head"

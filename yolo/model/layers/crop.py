@@ -39,7 +39,14 @@ class Crop(nn.Module):
 
 
 def crop_window(features: Tensor, top: int, left: int, size: tuple[int, int], flip: bool) -> Tensor:
-    """Return the window of `size` (height, width) at (top, left) of `[B, C, H, W]`, or of the mirrored map."""
+    """Return a window of a map.
+
+    Args:
+        features: `[B, C, H, W]`.
+        top, left: of the window.
+        size: (height, width) of the window.
+        flip: mirror the map first.
+    """
     if flip:
         features = features.flip(-1)
     return features[..., top : top + size[0], left : left + size[1]]

@@ -128,10 +128,19 @@ def _positive_cells(head: RegionHead, settings: RegionSettings, boxes: Tensor, t
 def region_overlaps(
     head: RegionHead, settings: RegionSettings, boxes: Tensor, targets: Targets
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the IoU of each target's shape with that of each anchor `[M, A]`, and the column and row of its place.
+    """Return the IoU of each target's shape with the shape of each anchor at the place of the target.
 
-    It is the shape that is predicted at this place, or with bias_match the anchor's own. A center on the right or
-    bottom border belongs to the last place. boxes: predicted, `[B, A, H, W, 4]` cxcywh.
+    It is the shape that is predicted there, or with bias_match the anchor's own. A center on the right or bottom border
+    belongs to the last cell.
+
+    Args:
+        head: the head.
+        settings: of its section.
+        boxes: predicted, `[B, A, H, W, 4]` cxcywh in 0..1.
+        targets: of the batch, M in all.
+
+    Returns:
+        IoU `[M, A]`, column int64 `[M]`, row int64 `[M]`.
     """
     _, _, height, width, _ = boxes.shape
     size = torch.tensor([width, height], device=boxes.device)

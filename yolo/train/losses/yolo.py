@@ -109,7 +109,15 @@ class ClassTerms:
 def joined_terms(
     shape: tuple[int, int, int, int], assignment: Assignment, box: BoxTerms, objectness: Tensor, classes: ClassTerms
 ) -> HeadTerms:
-    """Join what the parts of the loss return. shape: (B, A, H, W); objectness: `[B*A*H*W]`."""
+    """Join what the parts of the loss return.
+
+    Args:
+        shape: (B, A, H, W) of the head.
+        assignment: of the targets.
+        box: loss of the K pairs.
+        objectness: loss of every cell `[B*A*H*W]`.
+        classes: loss of the U positive cells.
+    """
     return HeadTerms(
         shape=shape,
         cell_index=assignment.cell_index,

@@ -51,7 +51,14 @@ def check_channels(network: Network, cfg: Path) -> None:
 
 
 def all_problems(network: Network, names: Sequence[str], train: CheckedSet, valid: CheckedSet | None) -> list[Problem]:
-    """Return all problems of both lists, grouped by kind, those that stop a run first."""
+    """Return all problems of both lists, grouped by kind, first those that stop a run.
+
+    Args:
+        network: whose input size and placement the boxes are checked for.
+        names: the classes.
+        train: the train list.
+        valid: the valid list; None without one.
+    """
     size = network.input.height, network.input.width
     found = problems_of_lists(names, train, valid, (size, placement_of(network)))
     order = list(HANDLING)
