@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.helpers.golden import network_of
-from tests.helpers.tiny_heads import CLASSIFIERS, HEADS
+from tests.helpers.tiny_heads import CLASSIFIERS, HEADS, TREE, TREE_HEAD
 from yolo.defaults import LAYOUT_NAMES
 from yolo.deploy import export as export_module
 from yolo.deploy.check import check_batches, largest_difference, nms_difference
@@ -24,6 +24,7 @@ from yolo.detect.classifier import Classifier
 from yolo.detect.detector import Detector
 from yolo.engines.onnx_file import onnx_metadata, open_onnx, run_onnx
 from yolo.errors import CfgError, ExportError, WeightsError
+from yolo.model.class_tree import best_class_one_hot
 from yolo.model.network import Network
 from yolo.model.weights import load_weights
 
@@ -154,6 +155,19 @@ def test_an_exported_classifier_ranks_as_the_network(tmp_path, layout, batch):
     write(network_of(HEADS["yolo"]), tmp_path / "d.onnx")
     with pytest.raises(WeightsError, match="d.onnx: found a detector, expected a classifier"):
         open_classifier(tmp_path / "d.onnx")
+
+
+@pytest.mark.parametrize("opset", [12, 18])
+def test_a_class_hierarchy_is_exported(tmp_path, opset):
+    (tmp_path / "a.tree").write_text(TREE)
+    network = network_of(TREE_HEAD.format(tmp_path / "a.tree"))
+    out = tmp_path / "a.onnx"
+    assert export_network(network, list("abcd"), out, options("yolo", opset=opset), {}).difference <= 1e-5
+    images = torch.rand(3, 3, 16, 24)
+    (rows,) = run_onnx(open_onnx(out, 1), images)
+    best = best_class_one_hot(network.decode(network(images)).class_probs, network.tree)
+    assert torch.equal(rows[..., 5:], best)
+    assert len(best.argmax(dim=-1).unique()) > 1
 
 
 def test_the_metadata_say_what_a_program_needs(tmp_path):

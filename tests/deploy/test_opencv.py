@@ -48,6 +48,9 @@ def test_opencv_reads_every_head(tmp_path, head):
     network = network_of(HEADS[head])
     write(network, tmp_path / "a.onnx")
     assert compare(network, tmp_path / "a.onnx") <= 1e-5
+    graph = onnx.load(tmp_path / "a.onnx").graph
+    read = {name for node in graph.node for name in node.input} | {each.name for each in graph.output}
+    assert all(node.output[0] in read for node in graph.node)  # ONNX Runtime warns of what nothing reads
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)

@@ -127,6 +127,18 @@ def test_a_group_softmax_does_not_overflow(tree):
     assert found[:5] == [1, 0, 0.5, 0, 0.5]
 
 
+def test_a_group_softmax_for_an_exporter_is_the_same(tmp_path, monkeypatch):
+    """Groups of 1 to 9 classes; some of their largest values are first, some last, some far apart."""
+    sizes = [3, 1, 9, 2, 8, 5, 4, 7]
+    parents = [parent for parent, size in zip(range(-1, len(sizes)), sizes, strict=False) for _ in range(size)]
+    (tmp_path / "a.tree").write_text("".join(f"n{index} {parent}\n" for index, parent in enumerate(parents)))
+    tree = read_tree(tmp_path / "a.tree")
+    logits = torch.randn(4, 2, len(parents)) * torch.tensor([1.0, 5, 50, 500]).reshape(4, 1, 1)
+    expected = group_softmax(logits, tree)
+    monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
+    torch.testing.assert_close(group_softmax(logits, tree), expected, rtol=1e-6, atol=0)
+
+
 def test_a_group_softmax_has_the_softmaxs_gradient(tree):
     logits = torch.randn(2, 12, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda values: group_softmax(values, tree), logits)

@@ -38,6 +38,10 @@ def spread_constants(path: Path) -> None:
                 if index == 0 and node.op_type in COMMUTATIVE:
                     node.input[0], node.input[1] = node.input[1], node.input[0]
                     break
+    used = {name for node in model.graph.node for name in node.input} | {each.name for each in model.graph.output}
+    kept = [node for node in model.graph.node if node.op_type != "Constant" or node.output[0] in used]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)  # ONNX Runtime logs a warning for each constant that nothing reads
     onnx.checker.check_model(model)
     with replacing(path) as file:
         file.write(model.SerializeToString())

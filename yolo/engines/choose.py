@@ -19,7 +19,7 @@ from torch import Tensor
 from yolo.engines.cache import cache_folder, graph_key
 from yolo.engines.precision import ENGINE_PRECISIONS
 from yolo.engines.shapes import Engine
-from yolo.errors import CfgError, MissingPackageError, WeightsError
+from yolo.errors import CfgError, ExportError, MissingPackageError, WeightsError
 from yolo.files import write_text
 from yolo.model.network import Network
 
@@ -32,6 +32,8 @@ CHOICES = "choices.json"  # in the cache folder
 LEAST_ROUNDS, MOST_ROUNDS = 3, 15
 MEASURED_SECONDS = 1.5  # further rounds end after it
 WORTHWHILE = 0.97  # another engine must need less than this part of torch's time, so that chance does not choose it
+# Errors of an engine that does not compute a network, such as for a layer that it does not have.
+NOT_ABLE = (CfgError, ExportError, WeightsError, OSError, RuntimeError, cv2.error)
 
 Build = Callable[[str], Engine]  # the name of an engine → the engine
 
@@ -104,7 +106,7 @@ class FastestMaps:
             self._engine(name)(images)
         except MissingPackageError:
             return False
-        except (CfgError, WeightsError, OSError, RuntimeError, cv2.error) as error:  # such as an unknown layer
+        except NOT_ABLE as error:
             log.info("engine auto: without %s: %s", name, str(error).splitlines()[0])
             return False
         return True

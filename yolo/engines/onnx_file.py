@@ -21,10 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from yolo.engines.shapes import RECORDING
-from yolo.errors import WeightsError
+from yolo.errors import ExportError, WeightsError
 from yolo.extras import import_extra
 from yolo.files import replacing
-from yolo.model.layers.pooling import MaxPool
+from yolo.model.layers.pooling import LocalAveragePool, MaxPool
 
 OLDEST_OPSET, NEWEST_OPSET = 12, 18  # OpenCV 4.5 and TensorRT 7 read 12; torch's older exporter writes at most 20
 DEFAULT_OPSET = 13
@@ -61,6 +61,7 @@ def write_onnx(
         metadata: Texts that are stored in the file by name.
 
     Raises:
+        ExportError: The network has an operation that the exporter does not know.
         MissingPackageError: The package onnx is not installed.
         OSError: The file cannot be written.
         ValueError: An opset out of range.
@@ -73,16 +74,20 @@ def write_onnx(
     with RECORDING, warnings.catch_warnings(), torch.no_grad():
         # the exporter is deprecated; and the sizes that Python reads while tracing are constants on purpose
         warnings.simplefilter("ignore")
-        torch.onnx.export(
-            with_exportable_pools(module),
-            (images,),
-            traced,
-            input_names=[input_name],
-            output_names=list(output_names),
-            opset_version=opset,
-            dynamic_axes=axes,
-            **_older_exporter(),
-        )
+        try:
+            torch.onnx.export(
+                with_exportable_pools(module),
+                (images,),
+                traced,
+                input_names=[input_name],
+                output_names=list(output_names),
+                opset_version=opset,
+                dynamic_axes=axes,
+                **_older_exporter(),
+            )
+        except torch.onnx.OnnxExporterError as error:
+            reason = str(error).splitlines()[0]
+            raise ExportError(f"{path}: found a network that ONNX opset {opset} cannot express: {reason}") from error
     model = onnx.load_model_from_string(traced.getvalue())
     model.producer_name = "yolo-darknet"
     for node in model.graph.node:
@@ -166,7 +171,8 @@ def with_exportable_pools(module: nn.Module) -> nn.Module:
         return ExportablePool(copied)
     for parent in list(copied.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, MaxPool) and not isinstance(parent, ExportablePool):
+            # the window of a LocalAveragePool tells its size and computes nothing
+            if isinstance(child, MaxPool) and not isinstance(parent, (ExportablePool, LocalAveragePool)):
                 setattr(parent, name, ExportablePool(child))
     return copied
 

@@ -3,11 +3,13 @@
 Tensors have the N classes in their last dimension.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from yolo.errors import DatasetError, shorten
@@ -94,6 +96,8 @@ def group_log_softmax(logits: Tensor, tree: Tree) -> Tensor:
 
 def _exponentials(logits: Tensor, tree: Tree) -> tuple[Tensor, Tensor, Tensor]:
     """Return logits minus the maximum of their group `[..., N]`, their exp `[..., N]` and its sums `[..., groups]`."""
+    if torch.onnx.is_in_onnx_export():
+        return _exponentials_by_steps(logits, tree)
     group = tree.group.to(logits.device)
     shape = (*logits.shape[:-1], tree.groups)
     largest = logits.new_zeros(shape).scatter_reduce(
@@ -102,6 +106,34 @@ def _exponentials(logits: Tensor, tree: Tree) -> tuple[Tensor, Tensor, Tensor]:
     shifted = logits - largest[..., group]
     powers = torch.exp(shifted)
     return shifted, powers, powers.new_zeros(shape).index_add(-1, group, powers)
+
+
+def _exponentials_by_steps(logits: Tensor, tree: Tree) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the same by operators that ONNX has: each step joins a class with the one 1, 2, 4 … places behind it.
+
+    Classes of a group are consecutive, so that the first class of each group has joined all of them after
+    log2(size of the largest group) steps.
+    """
+    sizes = torch.bincount(tree.group)
+    first = torch.cumsum(sizes, 0) - sizes
+    count, steps = len(tree.group), (int(sizes.max()) - 1).bit_length()
+    place = torch.arange(count)
+    end = (first + sizes)[tree.group]  # of each class's group
+    outside = count  # index of a value that changes nothing
+    behind = [torch.where(place + 2**step < end, place + 2**step, outside) for step in range(steps)]
+    largest = logits
+    for each in behind:
+        largest = torch.maximum(largest, _with(largest, -math.inf)[..., each])
+    shifted = logits - largest[..., first][..., tree.group]
+    powers = sums = torch.exp(shifted)
+    for each in behind:
+        sums = sums + _with(sums, 0.0)[..., each]
+    return shifted, powers, sums[..., first]
+
+
+def _with(values: Tensor, last: float) -> Tensor:
+    """Return values `[..., N]` with one more at the end of the last dimension."""
+    return F.pad(values, (0, 1), value=last)
 
 
 def class_paths(classes: Tensor, tree: Tree) -> Tensor:

@@ -46,9 +46,11 @@ class LocalResponseNorm(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         squares = features * features
         before, after = (self.size - 1) // 2, self.size // 2
-        windows = F.pad(squares, (0, 0, 0, 0, before, after)).unfold(1, self.size, 1)
+        rows = F.pad(squares.flatten(2), (0, 0, before, after))[:, None]  # [B, 1, C + size - 1, H * W]
+        # the mean times the number of channels: ONNX has no operator for `unfold`
+        sums = F.avg_pool2d(rows, (self.size, 1), stride=1)[:, 0].reshape(features.shape) * self.size
         missing = squares[:, after : after + 1].sum(dim=1, keepdim=True)  # 0 without such a channel
-        norms = self.kappa + self.alpha * (windows.sum(dim=-1) - missing)
+        norms = self.kappa + self.alpha * (sums - missing)
         return features * norms**-self.beta
 
 

@@ -29,7 +29,8 @@ class Downsample(nn.Module):
         self.scale = scale
 
     def forward(self, features: Tensor) -> Tensor:
-        return F.avg_pool2d(features, self.stride, divisor_override=1) * self.scale
+        # the mean times the number of pixels: ONNX's AveragePool has no divisor_override
+        return F.avg_pool2d(features, self.stride) * (self.stride**2 * self.scale)
 
 
 class SpaceToDepth(nn.Module):
