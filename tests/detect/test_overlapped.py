@@ -2,6 +2,7 @@
 
 from threading import Event
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -44,3 +45,21 @@ def test_several_at_a_time_only_where_many_frames_wait(monkeypatch):
     detector = Detector(network_of(CFG), ["cat", "dog"])
     assert flights_for(detector, 1000, live=False) == flights_for(detector, None, live=False) == 4
     assert flights_for(detector, 3, live=False) == flights_for(detector, None, live=True) == 1
+
+
+@pytest.mark.parametrize(("engine", "inside"), [("torch", 1), ("opencv", 3)])
+@pytest.mark.parametrize("flights", [1, 2])
+def test_opencv_has_no_threads_of_its_own_beside_those_of_the_frames(engine, inside, flights, tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    before, threads = cv2.getNumThreads(), torch.get_num_threads()
+    frames = [SourceFrame(np.zeros((40, 60, 3), np.uint8), "a.mp4", number, 0.0) for number in range(3)]
+    detector = Detector(network_of(CFG), ["cat", "dog"], engine=engine)
+    cv2.setNumThreads(5)
+    torch.set_num_threads(3 * flights)  # the engine `opencv` computes with the threads of a flight
+    try:
+        found = detect_items(detector, frames, ViewPlan(), 1, Event(), flights)
+        assert [cv2.getNumThreads() for _ in found] == [inside] * 3
+        assert cv2.getNumThreads() == 5
+    finally:
+        cv2.setNumThreads(before)
+        torch.set_num_threads(threads)

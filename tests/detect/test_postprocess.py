@@ -171,15 +171,17 @@ WHOLE_NUMBERS = st.tuples(*[st.integers(0, 10)] * 4).map(
     rows=st.lists(st.tuples(WHOLE_NUMBERS, st.integers(0, 3), st.integers(0, 2)), max_size=40),
     scale=st.sampled_from([1, 0.1, 37.3]),
     thresh=st.sampled_from([0, 0.1, 0.25, 0.3, 1 / 3, 0.45, 0.5, 0.6, 2 / 3, 0.7, 1]),
+    few=st.sampled_from([64, 0]),  # all pairs of few boxes are compared, or sides are sorted
     block=st.sampled_from([1024, 2]),  # smaller than the boxes: they are cut into strips too
 )
-def test_nms_is_torchvisions_to_the_last_bit(rows, scale, thresh, block):
+def test_nms_is_torchvisions_to_the_last_bit(rows, scale, thresh, few, block):
     # whole numbers: many IoUs lie exactly at a threshold, many scores are equal, many boxes are empty
     boxes = torch.tensor([box for box, _, _ in rows], dtype=torch.float32).reshape(-1, 4) * scale
     scores = torch.tensor([score for _, score, _ in rows], dtype=torch.float32)
     labels = torch.tensor([label for _, _, label in rows], dtype=torch.int64)
     expected = torchvision_nms(boxes, scores, labels, thresh)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("yolo.detect.postprocess.FEW_BOXES", few)
         patch.setattr("yolo.detect.postprocess.FIRST_BLOCK", block)
         assert nms(boxes, scores, labels, thresh).tolist() == expected.tolist()
 
@@ -197,8 +199,9 @@ def test_nms_of_thousands_of_boxes_is_torchvisions(classes, size, thresh):
     assert nms(boxes, scores, labels, thresh).tolist() == expected.tolist()
 
 
-@pytest.mark.parametrize("block", [1024, 2])
-def test_boxes_that_are_not_finite_suppress_nothing_as_in_torchvision(monkeypatch, block):
+@pytest.mark.parametrize(("few", "block"), [(64, 1024), (0, 1024), (0, 2)])
+def test_boxes_that_are_not_finite_suppress_nothing_as_in_torchvision(monkeypatch, few, block):
+    monkeypatch.setattr("yolo.detect.postprocess.FEW_BOXES", few)
     monkeypatch.setattr("yolo.detect.postprocess.FIRST_BLOCK", block)
     inf, nan = float("inf"), float("nan")
     boxes = torch.tensor([[-inf, -inf, inf, inf], [0, 0, inf, 1], [nan] * 4, [0, 0, 1, 1], [0, nan, 1, 1]] * 2)
@@ -227,6 +230,7 @@ def test_nms_in_blocks_is_nms_at_once(monkeypatch, exponent):
     boxes, scores = random_corners(torch.Generator().manual_seed(4), 100, 0.3)
     labels = torch.arange(100) % 2
     whole = nms(boxes, scores, labels, 0.3, exponent)
+    monkeypatch.setattr("yolo.detect.postprocess.FEW_BOXES", 0)
     monkeypatch.setattr("yolo.detect.postprocess.FIRST_BLOCK", 3)
     monkeypatch.setattr("yolo.detect.postprocess.LARGEST_BLOCK", 7)
     monkeypatch.setattr("yolo.detect.postprocess.MOST_PAIRS", 20)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from yolo.detect.detector import Detector
 from yolo.detect.outputs.result import Result
-from yolo.detect.pipeline import ahead, in_flight
+from yolo.detect.pipeline import ahead, in_flight, one_opencv_thread
 from yolo.detect.sources.frame import Fault, SourceFrame
 from yolo.detect.views import ViewPlan, detect_views
 from yolo.letterbox import Placement, batch_of
@@ -51,29 +51,15 @@ def detect_items(
             threads. One thread for each of several batches computes more images per second than several threads for
             one batch, but the first result takes longer.
     """
-    if not plan.is_plain:
-        with closing(ahead(items, READ_AHEAD, stop)) as frames:
-            for item in frames:
-                if isinstance(item, SourceFrame):
-                    yield Result(item, detect_views(detector, item.image, plan, batch))
-                else:
-                    yield item
-        return
-    batches = _batches(items, batch)
-    if flights == 1:
-        with closing(ahead(_prepared(detector, batches), READ_AHEAD, stop)) as prepared:
-            yield from chain.from_iterable(map(partial(_detected, detector), prepared))
-        return
-    threads = torch.get_num_threads()
-    begin = partial(torch.set_num_threads, max(1, threads // flights))
-    try:
-        with (
-            closing(ahead(batches, READ_AHEAD, stop)) as groups,
-            closing(in_flight(groups, partial(_from_pixels, detector), flights, begin)) as found,
-        ):
-            yield from chain.from_iterable(found)
-    finally:
-        torch.set_num_threads(threads)  # new threads begin with the number that was set last in any
+    with one_opencv_thread():
+        if not plan.is_plain:
+            yield from _in_views(detector, items, plan, batch, stop)
+        elif flights == 1:
+            prepared = _prepared(detector, _batches(items, batch))
+            with closing(ahead(prepared, READ_AHEAD, stop)) as inputs:
+                yield from chain.from_iterable(map(partial(_detected, detector), inputs))
+        else:
+            yield from _in_flights(detector, _batches(items, batch), stop, flights)
 
 
 def flights_for(detector: Detector, frames: int | None, live: bool) -> int:
@@ -88,6 +74,30 @@ def flights_for(detector: Detector, frames: int | None, live: bool) -> int:
     on_cpu = next(detector.network.parameters()).device.type == "cpu"
     few = frames is not None and frames < FRAMES_OF_A_FLIGHT * flights
     return 1 if live or few or not on_cpu else flights
+
+
+def _in_views(
+    detector: Detector, items: Iterable[SourceFrame | Fault], plan: ViewPlan, batch: int, stop: Event
+) -> Iterator[Result | Fault]:
+    with closing(ahead(items, READ_AHEAD, stop)) as frames:
+        for item in frames:
+            if isinstance(item, SourceFrame):
+                yield Result(item, detect_views(detector, item.image, plan, batch))
+            else:
+                yield item
+
+
+def _in_flights(detector: Detector, batches: Iterable[Group], stop: Event, flights: int) -> Iterator[Result | Fault]:
+    threads = torch.get_num_threads()
+    begin = partial(torch.set_num_threads, max(1, threads // flights))
+    try:
+        with (
+            closing(ahead(batches, READ_AHEAD, stop)) as groups,
+            closing(in_flight(groups, partial(_from_pixels, detector), flights, begin)) as found,
+        ):
+            yield from chain.from_iterable(found)
+    finally:
+        torch.set_num_threads(threads)  # new threads begin with the number that was set last in any
 
 
 def _from_pixels(detector: Detector, group: Group) -> list[Result | Fault]:

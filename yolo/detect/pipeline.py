@@ -8,13 +8,31 @@ import queue
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Event
 from typing import TypeVar
+
+import cv2
 
 T = TypeVar("T")
 R = TypeVar("R")
 END = object()
 LOOK_AGAIN = 0.1  # seconds after which a wait checks whether it should stop
+
+
+@contextmanager
+def one_opencv_thread() -> Iterator[None]:
+    """OpenCV computes in the threads that call it, and has none of its own, until the block ends.
+
+    Its own threads, once a larger image woke them, look for work two thousand times before they sleep: at some tens
+    of frames a second they never sleep, and take the cores from threads that have work.
+    """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def ahead(items: Iterable[T], size: int, stop: Event) -> Iterator[T]:

@@ -14,6 +14,7 @@ from yolo.boxes import BOX_DIOU_EXPONENT, cxcywh_to_xyxy, paired_diou_with_expon
 from yolo.detect.pairs import pairs_in_parts
 from yolo.records import Detections, Predictions
 
+FEW_BOXES = 64  # up to so many, comparing all of them takes less time than sorting their sides
 FIRST_BLOCK, LARGEST_BLOCK = 1024, 8192  # boxes; NMS takes them in blocks that double in size
 MOST_PAIRS = 2**17  # pairs of boxes compared at once: their arrays stay in the cache
 MOST_STRIPS = 2000  # into which the area is cut; with more, places of millions of boxes would overflow
@@ -107,6 +108,13 @@ def nms(
     boxes, scores, labels = boxes.cpu(), scores.cpu(), labels.cpu()
     order = torch.argsort(labels, stable=True)
     order = order[torch.argsort(scores[order], descending=True, stable=True)]
+    if len(order) <= 1:
+        return order.to(device)
+    if len(order) <= FEW_BOXES:
+        better, worse = np.triu_indices(len(order), 1)
+        same = (labels[order][better] == labels[order][worse]).numpy()
+        pairs = _over(boxes[order], better[same], worse[same], thresh, diou_exponent)
+        return order[torch.from_numpy(~_covered(*pairs, len(order)))].to(device)
     sides = _sides(boxes[order], labels[order], thresh)
     suppressed = np.zeros(len(order), bool)
     kept = none = np.empty(0, np.int64)
@@ -202,13 +210,19 @@ def _overlapping(
         for a, b in _side_by_side(sides, one, other):
             near = (sides.top[a] < sides.bottom[b]) & (sides.top[b] < sides.bottom[a]) & (a != b)
             a, b = a[near], b[near]
-            better, worse = np.minimum(a, b), np.maximum(a, b)
-            pair = sides.corners[better], sides.corners[worse]
-            if diou_exponent is None:
-                over = paired_iou(*pair).double() > thresh  # torchvision compares in float64
-            else:
-                over = paired_diou_with_exponent(*pair, diou_exponent) > thresh
-            yield better[over.numpy()], worse[over.numpy()]
+            yield _over(sides.corners, np.minimum(a, b), np.maximum(a, b), thresh, diou_exponent)
+
+
+def _over(
+    corners: Tensor, better: np.ndarray, worse: np.ndarray, thresh: float, diou_exponent: float | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return those of the pairs of boxes (better, worse) that overlap by more than `thresh`."""
+    pair = corners[better], corners[worse]
+    if diou_exponent is None:
+        over = paired_iou(*pair).double() > thresh  # torchvision compares in float64
+    else:
+        over = paired_diou_with_exponent(*pair, diou_exponent) > thresh
+    return better[over.numpy()], worse[over.numpy()]
 
 
 def _side_by_side(sides: _Sides, first: np.ndarray, second: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -1,4 +1,4 @@
-"""The engine `opencv`: OpenCV's dnn module, which needs no further package. It uses OpenCV's own threads."""
+"""The engine `opencv`: OpenCV's dnn module, which needs no further package, with as many threads as PyTorch uses."""
 
 import os
 from functools import partial
@@ -22,6 +22,9 @@ def opencv_maps(network: Network) -> MapsByShape:
         net = open_cached(copied, shape[2:], lambda path: cv2.dnn.readNetFromONNX(os.fspath(path)))
 
         def run(images: Tensor) -> list[Tensor]:
+            threads = torch.get_num_threads()
+            if cv2.getNumThreads() != threads:
+                cv2.setNumThreads(threads)  # of the whole process, as OpenCV has it
             net.setInput(images.numpy())
             return [torch.from_numpy(each.copy()) for each in net.forward(names)]
 

@@ -103,6 +103,6 @@ def video_stream(container: "InputContainer", name: str):
 
 def pixels_of_frame(frame: "VideoFrame", channels: int) -> np.ndarray:
     """A decoded frame → uint8 `[H, W, channels]`, turned by the rotation that a phone writes beside the pixels."""
-    image = frame.to_ndarray(format=PIXEL_FORMATS[channels])
+    image = frame.to_ndarray(format=PIXEL_FORMATS[channels], threads=1)  # else it starts new threads for each frame
     image = np.rot90(image, round(frame.rotation / 90))  # both count counterclockwise
     return np.ascontiguousarray(image.reshape(*image.shape[:2], channels))
