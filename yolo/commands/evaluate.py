@@ -6,7 +6,8 @@ are made as by Darknet's `detector map`: score above .005, NMS .45, images stret
 example:
   yolo-darknet evaluate --cfg yolov3-voc --weights voc/backup/yolov3-voc_best.weights --data voc/voc.data
 
---report DIR writes a page for any browser: metrics, curves, the errors that cost most and the images that have them.
+--report DIR writes a page for any browser: metrics, curves, the errors that cost most and the images that have them,
+and what the training loss is made of, over 100 of the images.
 --explain CLASS adds DIR/ap, a page that follows this class from its sorted detections to its average precision.
 Of a classifier: accuracy, confused classes, calibration, and what in the images speaks for a class (LayerCAM).
 --metric all adds the metrics of other scorers for the same boxes, each with its conventions. Under torchrun each
@@ -22,6 +23,7 @@ import os
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from yolo.data.labeled_images import LabeledImage
     from yolo.detect.classifier import Classifier
     from yolo.distributed import Processes
+    from yolo.evaluate.analysis.report import LossReport
     from yolo.model.network import Network
     from yolo.records import Evaluation
 
@@ -79,7 +82,7 @@ def main() -> None:
             return
         evaluated = _evaluation(args, network, processes)
     if evaluated is not None:
-        _print(args, *evaluated)
+        _print(args, network, *evaluated)
 
 
 def _score_classifier(args: argparse.Namespace, network: Network, processes: Processes) -> None:
@@ -155,8 +158,8 @@ def _classifier_and_images(
     return Classifier(network.to(device_of(processes, args.device)), names, top, letterbox), images
 
 
-def _print(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) -> None:
-    """Print the metrics, and write the files that the options ask for. paths: the images' files."""
+def _print(args: argparse.Namespace, network: Network, evaluation: Evaluation, images: Sequence[LabeledImage]) -> None:
+    """Print the metrics, and write the files that the options ask for."""
     from yolo.evaluate.analysis.build_report import about_run, build_report
     from yolo.evaluate.analysis.report import ReportRow
     from yolo.evaluate.html.report_page import write_report
@@ -171,6 +174,7 @@ def _print(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) 
     from yolo.evaluate.metrics.voc import IOU_THRESH, detections_in_voc_pixels, voc_scores
     from yolo.formats.voc_results import write_results
 
+    paths = [image.path for image in images]
     metrics = (args.metric,) if args.metric in METRICS else METRICS
     everything = None
     coco = coco_score(evaluation) if "coco" in metrics or args.report else None
@@ -198,6 +202,7 @@ def _print(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) 
         about = about_run(command_line(), args.cfg, args.weights, args.data, now, data_name)
         rows = [ReportRow(row.metric, row.value, row.conventions) for row in metric_rows(everything)]
         report = build_report(evaluation, paths, about, rows, args.thresh)
+        report = replace(report, loss=_loss_report(args, network, evaluation.names, images))
         print(f"report: {write_report(args.report, report)}")
     if args.explain:
         from yolo.explain.score.page import explain_score
@@ -209,10 +214,10 @@ def _print(args: argparse.Namespace, evaluation: Evaluation, paths: list[Path]) 
 
 def _evaluation(
     args: argparse.Namespace, network: Network, processes: Processes
-) -> tuple[Evaluation, list[Path]] | None:
+) -> tuple[Evaluation, Sequence[LabeledImage]] | None:
     """Detect in this process's part of the images.
 
-    Return the evaluation of all images and their files on rank 0, None on other ranks.
+    Return the evaluation of all images and these on rank 0, None on other ranks.
     """
     from yolo.detect.detector import Detector
     from yolo.distributed import device_of
@@ -236,7 +241,20 @@ def _evaluation(
         f"{counted(len(found), 'image')} in {seconds:.1f} s, {speed_text(len(found) / seconds)} images/s",
         file=sys.stderr,
     )
-    return evaluation_of(names, images, found), [image.path for image in images]
+    return evaluation_of(names, images, found), images
+
+
+def _loss_report(
+    args: argparse.Namespace, network: Network, names: Sequence[str], images: Sequence[LabeledImage]
+) -> LossReport | None:
+    """Return what the training loss is made of."""
+    from yolo.detect.detector import Detector
+    from yolo.explain.loss_report import loss_report
+    from yolo.train.losses.detection import DetectionLoss
+
+    detector = Detector(network, names, letterbox=args.letterbox or network.letterboxed, engine=network)
+    options = {"seen": args.seen, "batch": args.batch, "workers": args.workers, "run": args.weights.parent}
+    return loss_report(detector, DetectionLoss(network, args.dialect), images, **options)
 
 
 def _names_and_images(
@@ -251,7 +269,7 @@ def _names_and_images(
     check_data_files(data, "names", "labels", "valid", "difficult")
     names = list(read_classes(data.names))
     _check_outputs(args, data, names)
-    load_weights(network, args.weights)
+    args.seen = load_weights(network, args.weights).seen
     if not network.classes == data.classes == len(names):
         found = f"classes={data.classes} and {counted(len(names), 'name')}"
         expected = f"{network.classes} as in {args.cfg}"

@@ -65,7 +65,7 @@ def test_what_is_written_is_read_back(change):
 def test_the_keys_of_the_file_are_those_of_format_1(written):
     assert [*written] == [
         "format", "about", "names", "score_thresh", "totals", "metrics", "ap", "classes", "sizes",
-        "sides", "scores", "confusion", "errors", "pictures",
+        "sides", "scores", "confusion", "errors", "pictures", "loss",
     ]  # fmt: skip
     assert [*written["totals"]] == [
         "pictures", "truths", "difficult", "detections", "right", "wrong", "precision", "recall", "f1",

@@ -64,9 +64,10 @@ def record_of(kind: type[Record], value: object, place: str = "") -> Record:
         raise fault(place, value, "an object")
     known = _known_fields(kind)
     for key, _, _ in known:
-        if key not in value:
+        if key not in value and key not in _keys_with_default(kind):
             raise DatasetError(f"{_within(place, key)}: found nothing, expected this key of a report")
-    return kind(**{name: _value_of(hint, value[key], _within(place, key)) for key, name, hint in known})
+    given = [each for each in known if each[0] in value]
+    return kind(**{name: _value_of(hint, value[key], _within(place, key)) for key, name, hint in given})
 
 
 def fault(place: str, value: object, expected: str) -> DatasetError:
@@ -98,6 +99,12 @@ def _known_fields(kind: type) -> tuple[tuple[str, str, Any], ...]:
     """Return (JSON key, name, type) of each field of a dataclass."""
     hints = get_type_hints(kind, include_extras=True)
     return tuple((_key(each), each.name, hints[each.name]) for each in fields(kind))
+
+
+@cache
+def _keys_with_default(kind: type) -> frozenset[str]:
+    """Return the JSON keys that older files may lack."""
+    return frozenset(_key(each) for each in fields(kind) if each.default is not MISSING)
 
 
 def _plain(value: object) -> object:

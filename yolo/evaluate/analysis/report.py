@@ -196,10 +196,61 @@ class ImageReport:
 
 
 @dataclass(frozen=True)
+class ClassLoss:
+    """The training loss of the objects of a class. objects: how many; the others are means of one object."""
+
+    name: str
+    objects: int
+    box: float
+    objectness: float
+    classification: float
+
+    @property
+    def total(self) -> float:
+        return self.box + self.objectness + self.classification
+
+
+@dataclass(frozen=True)
+class LossStep:
+    """Some steps of the training run: first and last, and the mean loss by part."""
+
+    first: int
+    last: int
+    box: float
+    objectness_object: float
+    objectness_background: float
+    classification: float
+
+
+@dataclass(frozen=True)
+class LossReport:
+    """What the training loss is made of.
+
+    images: how many of the valid list, without augmentation, the means of an image are taken over; background: cells of
+    an image that are responsible for no object. classes: those with objects, the one with the largest sum first.
+    steps: of the training run, () if its table is not beside the weights.
+    """
+
+    images: int
+    background: float
+    box: float
+    objectness_object: float
+    objectness_background: float
+    classification: float
+    classes: tuple[ClassLoss, ...]
+    steps: tuple[LossStep, ...]
+
+    @property
+    def total(self) -> float:
+        return self.box + self.objectness_object + self.objectness_background + self.classification
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything that the page shows and that two reports are compared by; what report.json holds.
 
     Precision, recall, confusion and the images use the detections from `score_thresh` on, all else every detection.
+    loss: None in older reports, and where the network does not learn from labels.
     """
 
     format: int
@@ -216,6 +267,7 @@ class Report:
     confusion: tuple[tuple[int, ...], ...]
     errors: tuple[ErrorReport, ...]
     images: tuple[ImageReport, ...] = json_name("pictures")
+    loss: LossReport | None = None
 
 
 def read_report(path: str | Path) -> Report:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from yolo.errors import counted
 from yolo.evaluate.analysis.json_records import json_text
-from yolo.evaluate.analysis.report import REPORT_FILE, About, ErrorReport, Report, ReportRow
+from yolo.evaluate.analysis.report import REPORT_FILE, About, ErrorReport, LossReport, Report, ReportRow
 from yolo.evaluate.analysis.tide import KINDS
 from yolo.evaluate.html import charts
 from yolo.evaluate.html.image_svg import MEANINGS, image_card, legend
+from yolo.evaluate.html.loss_charts import largest_part, loss_bar, loss_class_chart, loss_shares, loss_step_chart
 from yolo.evaluate.metrics.table import format_ap
 from yolo.pages.page import render, write_page
 
@@ -71,7 +72,22 @@ def report_page(report: Report) -> str:
         calibration_chart=charts.calibration_chart([report.scores.calibration]),
         heat_chart=charts.heat_chart(labels, report.confusion) if many else None,
         confused=most_confused(labels, report.confusion),
+        loss=_loss_content(report.loss) if report.loss else None,
     )
+
+
+def _loss_content(loss: LossReport) -> dict[str, object]:
+    """Return what the section about the loss shows."""
+    largest, why = largest_part(loss)
+    return {
+        "report": loss,
+        "shares": loss_shares(loss),
+        "bar": loss_bar(loss),
+        "largest": largest,
+        "why": why,
+        "class_chart": loss_class_chart(loss.classes) if loss.classes else None,
+        "step_chart": loss_step_chart(loss.steps) if loss.steps else None,
+    }
 
 
 def costliest_error(errors: Sequence[ErrorReport]) -> ErrorReport | None:

@@ -1,4 +1,4 @@
-"""The parts of a loss as one bar, in the colors of loss.css."""
+"""The parts of a loss as one bar, in the colors of page.css."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -32,6 +32,7 @@ import torch
 from torch import Tensor
 
 from yolo.files import GrowingFile, replacing
+from yolo.formats.scalars import LOSS_COLUMNS, SCALARS_FILE, STEP
 from yolo.records import LossResult
 from yolo.train.log import tensorboard
 from yolo.train.log.chart import Curves, draw_chart, write_figure
@@ -39,7 +40,6 @@ from yolo.train.log.console import Printer, ProgressLine, StepLines, StepReport
 from yolo.train.log.darknet import STEP_LINES, DarknetLosses
 from yolo.train.log.tensorboard import EventFile
 
-STEP = "step"  # first column of both tables
 TOTAL_LOSS, AVERAGE_LOSS = "loss/total", "loss/average"
 DARKNET_LOSS = "loss/darknet"  # where it is known, it is printed instead of TOTAL_LOSS
 
@@ -47,12 +47,6 @@ LEARNING_RATE, SPEED, GPU_MEMORY = (
     "train/learning_rate", "train/pictures_per_second", "train/gpu_memory_gib",
 )  # fmt: skip
 
-LOSS_COLUMNS = {  # column → name in the chart
-    "loss/box": "box",
-    "loss/objectness_object": "objectness of objects",
-    "loss/objectness_background": "objectness of the background",
-    "loss/classification": "classes",
-}
 PRINTED_METRICS = {"train/iou": "IoU", "train/top1": "top-1"}  # column → word in the progress line
 SMOOTHING = 0.9  # detector.c: avg_loss = avg_loss*.9 + loss*.1
 SPEED_STEPS = 50  # images per second are measured over the last steps
@@ -94,7 +88,7 @@ class Logger:
         """
         folder = Path(folder)
         self.events = EventFile(folder / "tensorboard", first_step)
-        self.scalar_table = CsvTable(folder / "scalars.csv", first_step)
+        self.scalar_table = CsvTable(folder / SCALARS_FILE, first_step)
         self.score_table = CsvTable(folder / "scores.csv", first_step)
         self.chart_path = folder / "chart.png"
         self.printer = printer or ProgressLine()
