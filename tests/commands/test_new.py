@@ -1,7 +1,9 @@
 """new: a folder of images becomes a scored detector; started again it goes on, and replaces nothing."""
 
 import json
+import os
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -9,7 +11,9 @@ import pytest
 from tests.helpers.command_calls import CPU, bad_option, one_line
 from tests.helpers.tiny_data import cfg_text, with_classes, write_image
 from yolo.cfg import read_cfg, read_data
+from yolo.console import EXIT_INTERRUPTED
 from yolo.data.shapes import write_shapes
+from yolo.train.log.logger import Logger
 
 
 @pytest.fixture
@@ -68,6 +72,23 @@ def test_go_trains_scores_and_draws_and_says_so_the_second_time(call, photos, tm
     assert "network: photos-detector/photos.cfg, photos-detector/run/photos_best.weights" in said
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == kept
     one_line(call("new", *NEW, "--seed", 3), "found a start with --seed 0, expected --seed 3; --out takes")
+
+
+def test_ctrl_c_names_the_command_that_goes_on_and_no_option_of_train(call, photos, monkeypatch):
+    step_of = Logger.step
+
+    def interrupting(*arguments):
+        step_of(*arguments)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Logger, "step", interrupting)
+    code, out, err = call("new", *NEW, "--go")
+    assert code == EXIT_INTERRUPTED and "\nstep 1: photos-detector/run/photos_last.weights" in out
+    assert err.splitlines()[-2:] == [
+        f"to go on: yolo-darknet new {' '.join(map(str, (*NEW, '--go')))}",
+        "interrupted",
+    ]
+    assert "--resume" not in out + err
 
 
 def test_wrong_folders_and_options_are_one_line_and_write_nothing(call, photos, tmp_path):

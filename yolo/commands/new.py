@@ -82,19 +82,29 @@ def main() -> None:
         stop("found one of --width and --height, expected both or none")
     name = args.name or re.sub(r"\s+", "_", args.folder.resolve().name)
     out = args.out or Path(f"{name}-detector")
-    with _at_work(out):
-        _check_options(out, args, name)
-        data_file = _converted(args, out, name)
-        data = read_data(data_file)
-        cfg = out / f"{name}.cfg"
-        _run(_cfg_step(args, data_file, data, cfg))
-        if not cfg.with_suffix(".names").exists():  # beside the cfg, under its name
-            write_text(cfg.with_suffix(".names"), "".join(f"{each}\n" for each in read_names(data.names)))
-        steps = _last_steps(args, data_file, data, cfg)
-        if args.go:
-            for step in steps:
-                _run(step)
+    cfg = out / f"{name}.cfg"
+    try:
+        with _at_work(out):
+            _check_options(out, args, name)
+            data_file = _converted(args, out, name)
+            data = read_data(data_file)
+            steps = _work(args, data_file, data, cfg)
+    except KeyboardInterrupt:
+        print(f"to go on: {shlex.join(['yolo-darknet', 'new', *sys.argv[1:]])}", file=sys.stderr)
+        raise
     _say_end(steps, cfg, data, args.go)
+
+
+def _work(args: argparse.Namespace, data_file: Path, data: DataFile, cfg: Path) -> list[Step]:
+    """Make the cfg; return the steps after it, which `--go` runs."""
+    _run(_cfg_step(args, data_file, data, cfg))
+    if not cfg.with_suffix(".names").exists():  # beside the cfg, under its name
+        write_text(cfg.with_suffix(".names"), "".join(f"{each}\n" for each in read_names(data.names)))
+    steps = _last_steps(args, data_file, data, cfg)
+    if args.go:
+        for step in steps:
+            _run(step)
+    return steps
 
 
 @contextmanager
@@ -257,7 +267,10 @@ def _best_weights(cfg: Path, data: DataFile) -> Path:
 
 
 def _run(step: Step) -> None:
-    """Run a step unless its result is there; a training that was interrupted goes on."""
+    """Run a step unless its result is there; a training that was interrupted goes on.
+
+    Raises KeyboardInterrupt if a training ends by Ctrl-C, after it has saved.
+    """
     options = step.options
     if step.command == "train":
         options = _train_options(step)
@@ -273,7 +286,11 @@ def _run(step: Step) -> None:
     output = StringIO() if step.command in ADVISING else sys.stdout
     try:
         with redirect_stdout(output):
-            import_module(f"yolo.commands.{step.command}").main()
+            command = import_module(f"yolo.commands.{step.command}")
+            if step.command == "train" and command.trained().interrupted:  # its own hint is for who typed `train`
+                raise KeyboardInterrupt
+            if step.command != "train":
+                command.main()
     finally:
         sys.argv = before
         if isinstance(output, StringIO):

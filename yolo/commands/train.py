@@ -65,6 +65,15 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
+    training = trained()
+    if training.interrupted:
+        checkpoint = training.folder / f"{training.name}_last.pt"
+        print(f"interrupted; to continue: --resume {checkpoint} instead of --weights")
+        raise SystemExit(EXIT_INTERRUPTED)
+
+
+def trained() -> Run:
+    """Train as the options of this process say, print where the results are, and return the run as it ended."""
     options = _options()
 
     from yolo.cfg import read_data
@@ -84,8 +93,7 @@ def main() -> None:
             with claimed(folder, options.cfg.stem, resume, output.overwrite):
                 training = _train(options, processes)
             _report(training)
-    if training.interrupted:
-        raise SystemExit(EXIT_INTERRUPTED)
+    return training
 
 
 def _train(options: Options, processes: Processes) -> Run:
@@ -118,8 +126,6 @@ def _report(training: Run) -> None:
     if Path(f"{path}_best.weights").exists() and best >= 0:
         metric = "mAP voc07" if training.network.heads else "top-1"
         print(f"best {metric} {best:.4f}: {path}_best.weights, {path}_best.pt")
-    if training.interrupted:
-        print(f"interrupted; to continue: --resume {path}_last.pt instead of --weights")
 
 
 def _arguments() -> argparse.Namespace:
