@@ -53,12 +53,14 @@ class Detections:
     """The N detections in one image; N may be 0.
 
     boxes: float32 `[N, 4]` xyxy, in the frame that the function that makes them names; a `Detector` gives image
-    pixels. scores: float32 `[N]`, descending. labels: int64 `[N]`, class indices.
+    pixels. scores: float32 `[N]`, descending. labels: int64 `[N]`, class indices. names: of the classes, where they
+    are known; a `Detector` gives its own.
     """
 
     boxes: Tensor
     scores: Tensor
     labels: Tensor
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -69,32 +71,44 @@ class Detections:
             if not -len(self) <= index < len(self):
                 raise IndexError(f"found detection {index}, expected one of {len(self)}")
             index = [index]
-        return Detections(self.boxes[index], self.scores[index], self.labels[index])
+        return Detections(self.boxes[index], self.scores[index], self.labels[index], self.names)
 
     def __repr__(self) -> str:
-        """One line: how many, and label, score and box of the first ones."""
+        """One line: how many, and name (without names the label), score and box of the first ones."""
         columns = (self.labels.tolist(), self.scores.tolist(), self.boxes.tolist())
         shown = list(zip(*columns, strict=True))[:MOST_SHOWN]
-        rows = [f"{label} {score:.2f} [{' '.join(f'{v:.0f}' for v in box)}]" for label, score, box in shown]
+        rows = [
+            f"{self.names[label] if self.names else label} {score:.2f} [{' '.join(f'{v:.0f}' for v in box)}]"
+            for label, score, box in shown
+        ]
         rows += ["..."] if len(self) > MOST_SHOWN else []
         return f"Detections({len(self)}{': ' if rows else ''}{', '.join(rows)})"
 
-    def to_dict(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        """Return plain numbers that json can write: class_id, name, score and box (xyxy) of each detection."""
+    def to_dict(self, names: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """Return plain numbers that json can write: class_id, name, score and box (xyxy) of each detection.
+
+        names: of the classes; default: its own, or the labels.
+        """
+        names = self._shown_names(names)
         columns = (self.labels.tolist(), self.scores.tolist(), self.boxes.tolist())
         return [
             {"class_id": label, "name": names[label], "score": score, "box": box}
             for label, score, box in zip(*columns, strict=True)
         ]
 
-    def draw(self, image: np.ndarray, names: Sequence[str]) -> np.ndarray:
-        """Return a copy of an image, uint8 `[H, W, 3]` RGB, with the boxes, names and scores."""
+    def draw(self, image: object, names: Sequence[str] | None = None) -> np.ndarray:
+        """Return a copy of an image as uint8 `[H, W, 3]` RGB, with the boxes, names and scores.
+
+        image: an array of this kind, or a path, bytes or an image of Pillow, read as `Detector` reads it. names: as for
+        `to_dict`.
+        """
         drawing = import_module("yolo.detect.draw")  # by name: this module is below all others
         parts = (part.cpu().numpy() for part in (self.boxes, self.scores, self.labels))
-        return drawing.draw_detections(image, *parts, names)
+        return drawing.draw_detections(_pixels(image), *parts, self._shown_names(names))
 
-    def crop(self, image: np.ndarray) -> list[np.ndarray]:
+    def crop(self, image: object) -> list[np.ndarray]:
         """Return the pixels of each box, cut to the image `[H, W, C]`; a box outside of it has none."""
+        image = _pixels(image)
         height, width = image.shape[:2]
         low = self.boxes[:, :2].floor().clamp(min=0).int().tolist()
         high = self.boxes[:, 2:].ceil().int().tolist()
@@ -104,11 +118,21 @@ class Detections:
         ]
 
     def to_supervision(self) -> Any:
-        """Return a supervision.Detections (the package `supervision`, extra `track`)."""
+        """Return a supervision.Detections (the package `supervision`, extra `track`), with `class_name` as its data."""
         supervision = import_extra("supervision", "track", "Detections.to_supervision")
         parts = (part.cpu().numpy() for part in (self.boxes, self.scores, self.labels))
         boxes, scores, labels = parts
-        return supervision.Detections(xyxy=boxes, confidence=scores, class_id=labels)
+        names = {"class_name": np.array([self.names[label] for label in labels], str)} if self.names else {}
+        return supervision.Detections(xyxy=boxes, confidence=scores, class_id=labels, data=names)
+
+    def _shown_names(self, names: Sequence[str] | None) -> Sequence[str]:
+        """Return the names that were given, else its own, else the numbers up to its highest label."""
+        return names or self.names or [str(label) for label in range(1 + max(self.labels.tolist(), default=0))]
+
+
+def _pixels(image: object) -> np.ndarray:
+    """Return an array as it is, and anything else as a `Detector` of RGB images reads it."""
+    return image if isinstance(image, np.ndarray) else import_module("yolo.detect.inputs").image_pixels(image, 3)
 
 
 @dataclass(frozen=True)

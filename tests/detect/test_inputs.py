@@ -157,6 +157,28 @@ def test_drawing_is_that_of_the_command():
     assert (THREE.draw(IMAGE, ["cat", "dog"]) == expected).all()
 
 
+def test_the_names_of_the_detector_are_printed_drawn_and_told(detector, tmp_path):
+    found = detector(IMAGE)
+    label = ["cat", "dog"][found.labels[0]]
+    assert repr(found).startswith(f"Detections({len(found)}: {label} 0.") and found[:1].names == ("cat", "dog")
+    assert (found.draw(IMAGE) == found.draw(IMAGE, ["cat", "dog"])).all()
+    assert (found.draw(write_image(tmp_path / "a.png", IMAGE)) == found.draw(IMAGE)).all()
+    assert found.to_dict() == found.to_dict(["cat", "dog"])
+    assert found.to_supervision().data["class_name"].tolist() == [each["name"] for each in found.to_dict()]
+    assert (THREE.draw(IMAGE) == THREE.draw(IMAGE, ["0", "1"])).all()  # without names: the labels
+
+
+def test_a_phones_photo_is_turned_in_every_form(detector, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying, to be turned by a quarter
+    Image.fromarray(IMAGE).save(tmp_path / "a.jpg", exif=exif, quality=100)
+    found = detector(tmp_path / "a.jpg")
+    opened = Image.open(tmp_path / "a.jpg")
+    assert_same(detector((tmp_path / "a.jpg").read_bytes()), found)
+    assert found.draw(opened).shape == (IMAGE.shape[1], IMAGE.shape[0], 3)
+    assert torch.allclose(detector(opened).boxes, found.boxes, atol=0.5)  # Pillow decodes JPEG slightly otherwise
+
+
 def test_detections_go_to_supervision():
     found = THREE.to_supervision()
     assert found.xyxy.tolist() == THREE.boxes.tolist() and len(found) == 3

@@ -74,8 +74,7 @@ class Detector:
 
         Args:
             image: An array uint8 `[H, W, C]`, or `[H, W]` for one channel; a path; the bytes of an image file; an
-                image of
-                Pillow. A list goes through the network in batches, an iterator image by image as its results are
+                image of Pillow, turned as its EXIF says, like a file. A list goes through the network in batches, an iterator image by image as its results are
                 asked for.
             color: Order of the channels of arrays, "rgb" or "bgr".
 
@@ -128,7 +127,7 @@ class Detector:
                 nms_thresh=self.nms_thresh,
                 diou_exponent=self.diou_exponent,
             )
-            results.append(replace(found, boxes=to_image(found.boxes, placement)))
+            results.append(replace(found, boxes=to_image(found.boxes, placement), names=self.names))
         return results
 
     def _predictions(self, raw: list[Tensor]) -> Iterator[Predictions]:

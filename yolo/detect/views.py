@@ -5,7 +5,7 @@ as in Ultralytics' YOLOv5 (its scales .83 and .67 only shrink; larger ones help 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from math import ceil
 
@@ -134,7 +134,7 @@ def detect_views(detector: Detector, image: np.ndarray, plan: ViewPlan, batch: i
     whole = ~_covered_cuts(boxes, labels, torch.cat(cut))
     boxes, scores, labels = boxes[whole], scores[whole], labels[whole]
     keep = nms(boxes, scores, labels, detector.nms_thresh, detector.diou_exponent)
-    return Detections(boxes[keep], scores[keep], labels[keep])
+    return Detections(boxes[keep], scores[keep], labels[keep], detector.names)
 
 
 def _detect_group(detector: Detector, image: np.ndarray, views: Sequence[ImageView], size: Size) -> list[Detections]:
@@ -156,7 +156,7 @@ def _in_image(found: Detections, view: ImageView) -> Detections:
     if view.mirrored:
         left, top, right, bottom = boxes.unbind(1)
         boxes = torch.stack((x2 - x1 - right, top, x2 - x1 - left, bottom), dim=1)
-    return Detections(boxes + boxes.new_tensor([x1, y1, x1, y1]), found.scores, found.labels)
+    return replace(found, boxes=boxes + boxes.new_tensor([x1, y1, x1, y1]))
 
 
 def _cut(found: Detections, view: ImageView, image: np.ndarray) -> Tensor:
