@@ -95,7 +95,7 @@ def test_a_file_comes_whole_with_its_hash_and_progress(tmp_path, url):
 
 
 def test_an_interrupted_download_goes_on_where_it_stopped(tmp_path, url):
-    with pytest.raises(WeightsError, match=f"{url}/cut could not be downloaded"):
+    with pytest.raises(WeightsError, match=rf"{url}/cut could not be downloaded .*; the same command goes on with it"):
         download(file_of(f"{url}/cut"), tmp_path)
     half = len(CONTENT) // 2
     assert (tmp_path / "a.weights.part").stat().st_size == half
@@ -148,6 +148,8 @@ def test_a_name_means_a_file_that_is_there_before_any_download(tmp_path, url):
     (tmp_path / "table.md").write_text(TABLE.replace("http://x.org/a.weights", f"{url}/a"))
     arguments = tmp_path, tmp_path / "table.md", lambda *_: None
     assert find_weights("a", *arguments) == tmp_path / "a.weights"
+    elsewhere = tmp_path / "elsewhere", *arguments[1:]  # what lies beside the table, such as our own, is found there
+    assert find_weights("a", *elsewhere) == tmp_path / "a.weights"
     assert find_weights("a.weights", *arguments).read_bytes() == b"mine" and Server.asked == []
     (tmp_path / "a.weights").unlink()
     assert find_weights("a", *arguments).read_bytes() == CONTENT and len(Server.asked) == 1

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from yolo.cfg import read_classes, read_data, read_names
 from yolo.errors import DatasetError, WeightsError, counted
-from yolo.files import naming, visible, write_text
+from yolo.files import named_content, naming, visible, write_text
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -153,7 +153,7 @@ BACKBONE = re.compile(r".+\.conv\.([0-9]{1,4})")  # Darknet's name of a file tha
 
 
 def find_weights(name: str, folder: Path, table: Path, progress: Progress) -> Path:
-    """Return the file of a name: in `folder`, else downloaded into it.
+    """Return the file of a name: in `folder`, else beside the table, else downloaded into `folder`.
 
     Args:
         name: of a file or, without ending, of a model: `yolov4-tiny`, `darknet53.conv.74`.
@@ -164,9 +164,10 @@ def find_weights(name: str, folder: Path, table: Path, progress: Progress) -> Pa
     Raises:
         WeightsError: the name is not in the table, or as `download` does.
     """
-    for path in (folder / name, folder / f"{name}.weights"):
-        if path.is_file():
-            return path
+    for place in (folder, table.parent):  # weights of our own lie beside the table
+        for path in (place / name, place / f"{name}.weights"):
+            if path.is_file():
+                return path
     files = published_files(table.read_text(encoding="utf-8"))
     if name not in files and Path(name).suffix in FILE_ENDINGS:
         raise WeightsError(f"{name}: No such file or directory")
@@ -219,14 +220,14 @@ def download(file: PublishedFile, folder: Path, progress: Progress = lambda *_: 
         _fetch(file, part, progress)
     except OSError as error:  # urllib's errors are OSErrors
         reason = getattr(error, "reason", None) or error
-        raise WeightsError(
-            f"{target}: not there, and {file.url} could not be downloaded ({reason}); "
-            "download it by other means and put it there"
-        ) from None
+        begun = part.exists() and part.stat().st_size > 0
+        hint = "the same command goes on with it" if begun else "download it by other means and put it there"
+        raise WeightsError(f"{target}: not there, and {file.url} could not be downloaded ({reason}); {hint}") from None
     size = part.stat().st_size
     if file.size is not None and size != file.size:
+        kind = f" ({content})" if (content := named_content(part)) else ""
         part.unlink()
-        raise WeightsError(f"{file.url}: found {size} bytes, expected {file.size}")
+        raise WeightsError(f"{file.url}: found {size} bytes{kind}, expected {file.size}")
     digest = _sha256(part)
     note = folder / f"{file.name}.sha256"
     if note.exists() and note.read_text().split()[:1] != [digest]:
