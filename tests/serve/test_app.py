@@ -16,6 +16,7 @@ import pytest
 from tests.helpers.served import served
 from tests.helpers.tiny_data import NAMES, cfg_text, network_of
 from yolo.detect.detector import Detector
+from yolo.serve import routes
 from yolo.serve.app import make_app
 from yolo.serve.http.access import Access, allowed_hosts
 from yolo.serve.limits import Limits
@@ -279,6 +280,13 @@ def test_deepstack_clients_are_answered_as_they_expect(client, detector, image):
         ("/v1/vision/detection", {"other": ("a", b"x")}, 400, "No valid image file found"),
         ("/v1/vision/detection", {"image": ("a", b"x")}, 400, "invalid image file"),
         ("/v1/vision/custom/none", {"image": ("a", b"x")}, 404, "no model of this name"),
+        ("/v1/vision/detection?model=none", {"image": ("a", b"x")}, 404, "no model of this name"),
+        (
+            "/v1/vision/detection?max=all",
+            {"image": ("a", b"x")},
+            400,
+            "max: found 'all', expected a whole number from 1 on",
+        ),
         ("/v1/vision/face/recognize", {"image": ("a", b"x")}, 403, "Face endpoints not activated"),
     ],
 )
@@ -295,9 +303,13 @@ def test_the_key_is_asked_for_everywhere_but_on_the_page(models, image):
         assert client.post("/detect", content=file_of(image), headers={"X-API-Key": "secret"}).status_code == 200
         files = {"image": ("image", file_of(image))}
         for key, status in (("secret", 200), ("wrong", 401), ("", 401)):
-            for path in ("detection", "custom/list"):
+            for path in ("detection", "custom/list", "custom/tiny"):
                 assert client.post(f"/v1/vision/{path}", files=files, data={"api_key": key}).status_code == status
+        for path in ("custom/other", "detection?model=other", "detection?max=x"):  # the key comes first
+            assert client.post(f"/v1/vision/{path}", files=files).status_code == 401
         assert client.get("/v1/vision/custom/list").status_code == 401
+        assert client.get("/v1/status/ping").json() == {"success": True}
+        assert client.get("/v1/status/updateavailable").json()["updateAvailable"] is False
 
 
 def test_people_and_prometheus_can_read_the_state(client, models):
@@ -340,6 +352,19 @@ def test_a_mistake_of_ours_is_one_line_too(detector, image, monkeypatch, caplog)
         metrics = httpx.get(f"{client.base_url}/metrics", trust_env=False).text  # the old connection is closed
         assert "yolo_images_held 0" in metrics
     assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize(("few", "thread"), [(0, "decode"), (10_000, "Thread")])
+def test_an_answer_with_many_boxes_is_built_outside_of_the_event_loop(detector, image, monkeypatch, few, thread):
+    names = []
+    build = routes.json_answer
+    monkeypatch.setattr(routes, "FEW_BOXES", few)
+    monkeypatch.setattr(
+        routes, "json_answer", lambda *given: names.append(threading.current_thread().name) or build(*given)
+    )
+    with served(make_app([ServedModel("tiny", detector, "torch", "float32")], LIMITS)) as client:
+        (result,) = client.post("/detect", content=file_of(image)).json()["results"]
+    assert len(result["detections"]) == len(detector(image)) > 0 and names[0].startswith(thread)
 
 
 class SlowEngine:

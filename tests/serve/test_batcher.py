@@ -187,6 +187,19 @@ def test_workers_share_the_threads_and_compute_each_size_before_they_are_ready(t
     assert [list(each.warm) for each in found] == [sizes for _, sizes, _ in expected]
 
 
+def test_a_network_that_cannot_be_computed_says_why(gate):
+    def broken(_images):
+        raise RuntimeError("no such kernel\nmore lines")
+
+    batcher = Batcher(Detector(network_of(cfg_text(), seed=1), NAMES), [Worker(1, (1,), False, (1,))], print, broken)
+    batcher.start()
+    end = time.monotonic() + SECONDS
+    while batcher.fault is None and time.monotonic() < end:
+        time.sleep(0.001)
+    assert batcher.fault == "the network cannot be computed: no such kernel" and not batcher.ready
+    batcher.close(SECONDS)
+
+
 def test_an_image_is_not_alone_while_others_are_decoded(start, gate):
     """All threads for it would compete with the workers that those others get."""
     batcher = start([Worker(2, (1,), lone=True), Worker(1, range(1, 9), lone=False)])

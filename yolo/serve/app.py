@@ -55,54 +55,63 @@ def make_app(
         DatasetError: the source of video is not there.
     """
     metrics = Metrics()
-    batchers = {model.name: _batcher(model, limits, metrics) for model in models}
-    service = Service(
-        {model.name: model for model in models},
-        batchers,
-        limits,
-        Room(limits.waiting),
-        Room(limits.held_bytes),
-        ThreadPoolExecutor(min(MOST_DECODERS, os.cpu_count() or 1), "decode", partial(use_threads, 1)),
-    )
-
+    service = _service(models, limits, metrics)
     video = None
     if stream is not None:
-        video = LiveVideo(stream, models[0].detector, batchers[models[0].name], limits.detections)
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        for batcher in batchers.values():
-            batcher.start()
-        if video is not None:
-            video.start()
-        yield
-        if video is not None:
-            video.stop()
-        for batcher in batchers.values():
-            await asyncio.to_thread(batcher.close, LAST_SECONDS)
-        if video is not None:
-            await asyncio.to_thread(video.join, LAST_SECONDS)
-        service.pool.shutdown(wait=False, cancel_futures=True)
-
+        video = LiveVideo(stream, models[0].detector, service.batchers[models[0].name], limits.detections)
     app = FastAPI(
         title="yolo-darknet serve",
         version=package_version(),
-        lifespan=lifespan,
+        lifespan=partial(_running, service, video),
         docs_url=None,  # FastAPI's own page loads scripts from another site
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.state.stopping = lambda: False  # a server says when it stops
+    app.state.fault = partial(_fault, service.batchers)
     app.add_middleware(Guard, access=access, metrics=metrics, log_requests=log_requests)
-    app.exception_handler(HTTPException)(_as_json)
-    app.exception_handler(404)(_as_json)
-    app.exception_handler(405)(_as_json)
-    app.exception_handler(Exception)(_failed)
+    for kind, answer in ((HTTPException, _as_json), (404, _as_json), (405, _as_json), (Exception, _failed)):
+        app.add_exception_handler(kind, answer)
     add_routes(app, service, access)
     _add_pages(app, service_page(limits.body_bytes, access.api_key is not None, video is not None))
     _add_state(app, service, metrics)
     if video is not None:
         _add_video(app, video, limits)
     return app
+
+
+def _service(models: Sequence[ServedModel], limits: Limits, metrics: Metrics) -> Service:
+    decoders = ThreadPoolExecutor(min(MOST_DECODERS, os.cpu_count() or 1), "decode", partial(use_threads, 1))
+    return Service(
+        {model.name: model for model in models},
+        {model.name: _batcher(model, limits, metrics) for model in models},
+        limits,
+        Room(limits.waiting),
+        Room(limits.held_bytes),
+        decoders,
+    )
+
+
+@asynccontextmanager
+async def _running(service: Service, video: LiveVideo | None, _app: FastAPI) -> AsyncIterator[None]:
+    """The threads of the application, from its start to its end, which waits for what was accepted."""
+    for batcher in service.batchers.values():
+        batcher.start()
+    if video is not None:
+        video.start()
+    yield
+    if video is not None:
+        video.stop()
+    for batcher in service.batchers.values():
+        await asyncio.to_thread(batcher.close, LAST_SECONDS)
+    if video is not None:
+        await asyncio.to_thread(video.join, LAST_SECONDS)
+    service.pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _fault(batchers: Mapping[str, Batcher]) -> str | None:
+    """Return why a network will never be ready; None while all may be."""
+    return next((f"{name}: {batcher.fault}" for name, batcher in batchers.items() if batcher.fault), None)
 
 
 def _batcher(model: ServedModel, limits: Limits, metrics: Metrics) -> Batcher:
@@ -175,8 +184,6 @@ class ClosedStream(StreamingResponse):
 
 
 def _add_video(app: FastAPI, video: LiveVideo, limits: Limits) -> None:
-    app.state.stopping = lambda: False  # a server says when it stops
-
     @app.get("/stream", summary="The live video with boxes, as MJPEG")
     async def stream() -> Response:
         try:

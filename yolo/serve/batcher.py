@@ -116,6 +116,7 @@ class Batcher:
         warm: Engine,
     ) -> None:
         self.detector = detector
+        self.fault: str | None = None  # why the network cannot be computed
         self.seconds_an_image = 0.0  # a running average over all workers, 0 before the first batch
         self._workers = workers
         self._computed = computed
@@ -207,7 +208,7 @@ class Batcher:
             with self._lock:
                 self._left_to_warm -= 1
         except ENGINE_ERRORS as error:
-            log.error("the network cannot be computed: %s", _first_line(error))
+            self.fault = f"the network cannot be computed: {_first_line(error)}"
 
     def _take(self, worker: Worker) -> list[Job]:
         """Wait for images and return a batch; none when the service is closed.

@@ -1,12 +1,14 @@
 """DeepStack's API: the requests of Frigate's `deepstack` detector, Blue Iris and Home Assistant, and its answers.
 
-Source: DeepStack, server/server.go, middlewares.go and response.go; the list of custom models as CodeProject.AI
-answers it.
+Source: DeepStack, server/server.go, middlewares.go and response.go. CodeProject.AI, which followed it, adds fields to
+the answers, the list of custom models, and the state (its docs/api/api_reference.md).
 """
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from yolo.records import Detections
@@ -19,13 +21,24 @@ NO_IMAGE = "No valid image file found"
 WRONG_CONFIDENCE = "Invalid value for min_confidence"
 HIGH_CONFIDENCE = "min_confidence cannot be greater than 1"
 WRONG_KEY = "Incorrect api key"
+NO_MODEL = "no model of this name"
 BROKEN_IMAGE = "invalid image file"
 NOT_ACTIVATED = {
     "face": "Face endpoints not activated",
     "scene": "Scene endpoint not activated",
     "enhance": "Enhance endpoint not activated",
 }
-BROKEN_STATUS = (413, 415, 422)  # of `prepare_image`; DeepStack answers 400
+BROKEN_STATUS = (415, 422)  # of `prepare_image`; DeepStack answers 400
+SERVER = "yolo-darknet"
+MILLISECONDS = 1000
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds in the network, and of the whole answer."""
+
+    network: float
+    answer: float
 
 
 def image_of(parts: Sequence[Part]) -> Part:
@@ -54,14 +67,14 @@ def confidence_of(parts: Sequence[Part]) -> float:
     return float(text)
 
 
-def predictions_answer(detections: Detections, names: Sequence[str], size: tuple[int, int], seconds: float) -> bytes:
+def predictions_answer(detections: Detections, names: Sequence[str], size: tuple[int, int], times: Times) -> bytes:
     """Return the answer for an image: the best prediction first, in whole pixels inside of the image.
 
     Args:
         detections: xyxy in image pixels.
         names: of the classes.
         size: (height, width) of the image.
-        seconds: the answer took.
+        times: see Times.
     """
     height, width = size
     boxes = detections.boxes.nan_to_num()
@@ -72,7 +85,23 @@ def predictions_answer(detections: Detections, names: Sequence[str], size: tuple
         {"confidence": score, "label": names[label], "y_min": y1, "x_min": x1, "y_max": y2, "x_max": x2}
         for label, score, (x1, y1, x2, y2) in zip(*columns, strict=True)
     ]
-    return _json({"success": True, "predictions": predictions, "duration": round(seconds, 4)})
+    answer = {"success": True, "predictions": predictions, "duration": round(times.answer, 4)}
+    return _json(answer | _of_codeproject([each["label"] for each in predictions], times))
+
+
+def _of_codeproject(labels: Sequence[str], times: Times) -> dict[str, Any]:
+    """Return the fields that CodeProject.AI's answer has beside DeepStack's."""
+    found = ", ".join(f"{count} {label}" if count > 1 else label for label, count in Counter(labels).items())
+    answered = round(MILLISECONDS * times.answer)
+    return {
+        "message": f"Found {found}" if found else "No objects found",
+        "count": len(labels),
+        "inferenceMs": round(MILLISECONDS * times.network),
+        "processMs": answered,
+        "analysisRoundTripMs": answered,
+        "code": 200,
+        "moduleName": SERVER,
+    }
 
 
 def error_answer(error: RefusedError) -> tuple[int, bytes]:
@@ -86,6 +115,16 @@ def error_answer(error: RefusedError) -> tuple[int, bytes]:
 def list_answer(names: Sequence[str]) -> bytes:
     """Return the answer to the question which custom models there are."""
     return _json({"success": True, "models": list(names), "duration": 0})
+
+
+def update_answer(version: str) -> bytes:
+    """Return CodeProject.AI's answer to the question whether there is a newer version, which this service never asks.
+
+    version: such as 0.1.0.
+    """
+    numbers = dict(zip(("major", "minor", "patch"), map(int, re.findall("[0-9]+", version)), strict=False))
+    answer = {"success": True, "message": "", "updateAvailable": False, "version": numbers}
+    return _json(answer | {"current": numbers, "latest": numbers})
 
 
 def _json(answer: Mapping[str, Any]) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from math import ceil
+from math import ceil, isfinite
 from typing import Any
 
 from yolo.data.images import decode_image, ignore_remark
@@ -168,9 +168,9 @@ async def answered(work: asyncio.Task, receive: Callable[[], Any], deadline: flo
         gone.cancel()
 
 
-def full(service: Service, model: ServedModel) -> RefusedError:
+def full(service: Service) -> RefusedError:
     """Return the refusal of a request for which there is no room, with the seconds after which there may be."""
-    seconds = service.room.taken * service.batchers[model.name].seconds_an_image
+    seconds = service.room.taken * max(each.seconds_an_image for each in service.batchers.values())
     wait = str(min(LONGEST_WAIT, max(1, ceil(seconds))))
     return RefusedError(503, FULL, {"Retry-After": wait})
 
@@ -199,9 +199,6 @@ def json_answer(model: ServedModel, found: Found) -> bytes:
 
 def rows(detections: Detections, names: Sequence[str]) -> list[dict]:
     """Return the detections of an image as /detect lists them, without boxes that JSON has no numbers for."""
-    finite = detections.boxes.isfinite().all(dim=1)
-    if not finite.all():
-        detections = detections[finite]
     columns = detections.labels.tolist(), detections.scores.tolist(), detections.boxes.tolist()
     return [
         {
@@ -211,6 +208,7 @@ def rows(detections: Detections, names: Sequence[str]) -> list[dict]:
             "box": [round(side, BOX_DIGITS) for side in box],
         }
         for label, score, box in zip(*columns, strict=True)
+        if all(map(isfinite, box))
     ]
 
 

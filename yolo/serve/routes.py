@@ -2,11 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from fastapi import FastAPI, Request, Response
 
+from yolo.deploy.metadata import package_version
 from yolo.serve import deepstack
 from yolo.serve.batcher import Settings
 from yolo.serve.detection import (
@@ -31,18 +33,16 @@ from yolo.serve.images import is_image
 from yolo.serve.models import ServedModel
 
 LARGE_FORM = 2**16  # bytes from which a form is taken apart outside of the event loop
+FEW_BOXES = 500  # up to so many, an answer is built in the event loop: 2 ms, about as long as handing it over
 
+FILE = {"type": "string", "format": "binary"}
+FORM = {"schema": {"type": "object", "properties": {"image": FILE}}}
 BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "image/*": {"schema": {"type": "string", "format": "binary"}},
-            "multipart/form-data": {
-                "schema": {"type": "object", "properties": {"image": {"type": "string", "format": "binary"}}}
-            },
-        },
-    }
-}
+    "requestBody": {"required": True, "content": {"image/*": {"schema": FILE}, "multipart/form-data": FORM}}
+}  # of /detect
+FIELDS = {"image": FILE, "min_confidence": {"type": "number", "default": 0.4}, "api_key": {"type": "string"}}
+DEEPSTACK_FORM = {"schema": {"type": "object", "required": ["image"], "properties": FIELDS}}
+FORM_BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": DEEPSTACK_FORM}}}  # of DeepStack
 PARAMETERS = {
     "parameters": [
         {"name": name, "in": "query", "required": False, "schema": {"type": kind}, "description": what}
@@ -76,27 +76,39 @@ def add_routes(app: FastAPI, service: Service, access: Access) -> None:
         header `Accept: image/jpeg` or `image/png` asks for the image with its boxes."""
         return await _or_refusal(_detect(service, request), error_response)
 
-    @app.post("/v1/vision/detection", summary="Detect, as DeepStack answers", responses=RESPONSES)
+    _add_codeproject(app, service, access)  # before the routes whose patterns match its paths
+
+    @app.post("/v1/vision/detection", summary="Detect, as DeepStack", responses=RESPONSES, openapi_extra=FORM_BODY)
     async def vision(request: Request) -> Response:
         """A form with the file `image`, and the fields `min_confidence` (default .4) and `api_key`."""
         name = request.query_params.get("model")
         return await _or_refusal(_vision(service, access, request, name), _deepstack_error)
 
-    @app.api_route("/v1/vision/custom/list", methods=["GET", "POST"], include_in_schema=False)
-    async def custom_list(request: Request) -> Response:
-        return await _or_refusal(_custom_list(service, access, request), _deepstack_error)
-
-    @app.post("/v1/vision/custom/{name}", summary="Detect with a network by its name", responses=RESPONSES)
+    @app.post("/v1/vision/custom/{name}", summary="The same by name", responses=RESPONSES, openapi_extra=FORM_BODY)
     async def custom(request: Request, name: str) -> Response:
         """As /v1/vision/detection."""
-        if name not in service.models:
-            return _deepstack_error(RefusedError(404, "no model of this name"))
         return await _or_refusal(_vision(service, access, request, name), _deepstack_error)
 
     @app.post("/v1/vision/{other:path}", include_in_schema=False)
     async def not_activated(other: str) -> Response:
         line = deepstack.NOT_ACTIVATED.get(other.split("/")[0])
         return _deepstack_error(RefusedError(403, line) if line else RefusedError(404, "not found"))
+
+
+def _add_codeproject(app: FastAPI, service: Service, access: Access) -> None:
+    """Add what CodeProject.AI has beside DeepStack and Blue Iris asks for."""
+
+    @app.api_route("/v1/vision/custom/list", methods=["GET", "POST"], include_in_schema=False)
+    async def custom_list(request: Request) -> Response:
+        return await _or_refusal(_custom_list(service, access, request), _deepstack_error)
+
+    @app.get("/v1/status/ping", include_in_schema=False)
+    async def ping() -> dict:
+        return {"success": True}
+
+    @app.get("/v1/status/updateavailable", include_in_schema=False)
+    async def update_available() -> Response:
+        return Response(deepstack.update_answer(package_version()), media_type=JSON)
 
 
 async def _detect(service: Service, request: Request) -> Response:
@@ -108,7 +120,7 @@ async def _detect(service: Service, request: Request) -> Response:
     async def finish(parts: Sequence[Part], deadline: float) -> Response:
         found = await detect_parts(service, model, parts, settings, deadline)
         if media_type is None:
-            return Response(json_answer(model, found), media_type=JSON)
+            return Response(await _built(service, found, partial(json_answer, model, found)), media_type=JSON)
         loop = asyncio.get_running_loop()
         detections = found.computed[0].detections
         image = await loop.run_in_executor(service.pool, drawn_image, parts[0], detections, model.detector, media_type)
@@ -124,26 +136,39 @@ async def _detect(service: Service, request: Request) -> Response:
             raise RefusedError(400, f"found {len(files)} images and Accept: {media_type}, expected one image")
         return files
 
-    return await _with_parts(service, model, request, choose, finish)
+    return await _with_parts(service, request, choose, finish)
 
 
 async def _vision(service: Service, access: Access, request: Request, name: str | None) -> Response:
     begun = time.monotonic()
-    model = model_of(service, name)
-    settings = settings_of(request.query_params, model, service.limits)
-    asked: list[Settings] = []
+    asked: list[tuple[ServedModel, Settings]] = []  # a client without the key learns nothing about models
 
     def choose(parts: Sequence[Part]) -> list[Part]:
         _check_form_key(access, request, parts)
         image = deepstack.image_of(parts)
-        asked.append(replace(settings, thresh=max(LEAST_THRESH, deepstack.confidence_of(parts))))
+        asked.append(_vision_settings(service, request.query_params, parts, name))
         return [image]
 
     async def finish(parts: Sequence[Part], deadline: float) -> Response:
-        found = await detect_parts(service, model, parts, asked[0], deadline)
-        return Response(_vision_answer(found, model, time.monotonic() - begun), media_type=JSON)
+        ((model, settings),) = asked
+        found = await detect_parts(service, model, parts, settings, deadline)
+        content = await _built(service, found, partial(_vision_answer, found, model, begun))
+        return Response(content, media_type=JSON)
 
-    return await _with_parts(service, model, request, choose, finish)
+    return await _with_parts(service, request, choose, finish)
+
+
+def _vision_settings(
+    service: Service, query: Mapping[str, str], parts: Sequence[Part], name: str | None
+) -> tuple[ServedModel, Settings]:
+    if name is not None and name not in service.models:
+        raise RefusedError(404, deepstack.NO_MODEL)
+    model = model_of(service, name)
+    try:
+        settings = settings_of(query, model, service.limits)
+    except RefusedError as error:
+        raise RefusedError(400, error.line) from error
+    return model, replace(settings, thresh=max(LEAST_THRESH, deepstack.confidence_of(parts)))
 
 
 async def _custom_list(service: Service, access: Access, request: Request) -> Response:
@@ -154,7 +179,7 @@ async def _custom_list(service: Service, access: Access, request: Request) -> Re
     async def finish(_parts: Sequence[Part], _deadline: float) -> Response:
         return Response(deepstack.list_answer(list(service.models)), media_type=JSON)
 
-    return await _with_parts(service, model_of(service, None), request, choose, finish)
+    return await _with_parts(service, request, choose, finish)
 
 
 def _check_form_key(access: Access, request: Request, parts: Sequence[Part]) -> None:
@@ -164,14 +189,21 @@ def _check_form_key(access: Access, request: Request, parts: Sequence[Part]) -> 
         raise RefusedError(401, deepstack.WRONG_KEY)
 
 
-def _vision_answer(found: Found, model: ServedModel, seconds: float) -> bytes:
-    detections = found.computed[0].detections
-    return deepstack.predictions_answer(detections, model.detector.names, found.images[0].size, seconds)
+def _vision_answer(found: Found, model: ServedModel, begun: float) -> bytes:
+    (image,), (computed,) = found.images, found.computed
+    times = deepstack.Times(computed.network, time.monotonic() - begun)
+    return deepstack.predictions_answer(computed.detections, model.detector.names, image.size, times)
+
+
+async def _built(service: Service, found: Found, build: Callable[[], bytes]) -> bytes:
+    """Return the answer that `build` makes; one with many boxes is made outside of the event loop."""
+    if sum(len(each.detections) for each in found.computed) <= FEW_BOXES:
+        return build()
+    return await asyncio.get_running_loop().run_in_executor(service.pool, build)
 
 
 async def _with_parts(
     service: Service,
-    model: ServedModel,
     request: Request,
     choose: Callable[[Sequence[Part]], list[Part]],
     finish: Callable[[Sequence[Part], float], Awaitable[Response]],
@@ -180,7 +212,6 @@ async def _with_parts(
 
     Args:
         service: see Service.
-        model: whose speed says how long a refused client should wait.
         request: the request.
         choose: which parts are images; raises RefusedError.
         finish: returns the answer for them until a deadline.
@@ -197,7 +228,7 @@ async def _with_parts(
             parts = await asyncio.to_thread(read_parts, content_type, body, service.limits.images)
         files = choose(parts)
         if not service.room.take(len(files)):
-            raise full(service, model)
+            raise full(service)
         taken = len(files)
         return await answered(asyncio.ensure_future(finish(files, deadline)), request.receive, deadline)
     finally:

@@ -8,15 +8,17 @@ import time
 from dataclasses import replace
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
 
-from yolo.errors import OutputError
+from yolo.errors import CfgError, OutputError
 from yolo.serve.http.access import Access
 from yolo.serve.http.guard import Guard
 from yolo.serve.http.server import listening_socket, run_app
 from yolo.serve.limits import Limits
 from yolo.serve.metrics import Metrics
+
+LARGE = 2**24  # bytes of an answer, more than the system holds for a client that reads nothing
 
 
 def test_a_second_service_gets_no_port_that_the_first_one_will_use():
@@ -33,6 +35,7 @@ def test_a_viewer_that_reads_nothing_is_no_traceback_and_does_not_keep_the_servi
     monkeypatch.setattr("yolo.serve.http.guard.STUCK_SECONDS", 0.2)
     monkeypatch.setattr("yolo.serve.http.server.LOOK_AGAIN", 0.05)
     app = FastAPI()
+    app.state.fault = lambda: None
     app.add_middleware(Guard, access=Access(), metrics=Metrics(), log_requests=False)
     app.get("/stream")(lambda: StreamingResponse(endless()))
     bound = listening_socket("127.0.0.1", 0)
@@ -48,3 +51,43 @@ def test_a_viewer_that_reads_nothing_is_no_traceback_and_does_not_keep_the_servi
         run_app(app, bound, replace(Limits(), idle_seconds=0.5), look)
         bound.close()
     assert time.monotonic() - begun < 10 and "Traceback" not in caplog.text
+
+
+def test_a_service_that_stops_waits_for_whom_it_answers_and_not_for_whom_takes_nothing(monkeypatch):
+    """The end came only when idle_seconds were over, 30 by default."""
+    monkeypatch.setattr("yolo.serve.http.server.LOOK_AGAIN", 0.05)
+    monkeypatch.setattr("yolo.serve.http.server.UNREAD_SECONDS", 0.3)
+    app = FastAPI()
+    app.state.fault = lambda: None
+    app.get("/large")(lambda: Response(bytes(LARGE)))
+    bound = listening_socket("127.0.0.1", 0)
+    with socket.socket() as lazy, socket.socket() as reader:
+        received = []
+
+        def read():
+            while part := reader.recv(2**16):
+                received.append(len(part))
+                time.sleep(0.002)
+
+        reading = threading.Thread(target=read)
+
+        def ask():
+            for client in (lazy, reader):
+                client.connect(bound.getsockname())
+                client.sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            reading.start()
+
+        begun = time.monotonic()
+        run_app(app, bound, Limits(), ask)
+        assert time.monotonic() - begun < 10
+        bound.close()
+        reading.join(10)
+    assert sum(received) > LARGE
+
+
+def test_a_service_whose_network_will_never_be_ready_ends_with_why():
+    app = FastAPI()
+    app.state.fault = lambda: "tiny: the network cannot be computed: no such kernel"
+    with listening_socket("127.0.0.1", 0) as bound, pytest.raises(CfgError, match="tiny: .* no such kernel$"):
+        run_app(app, bound, Limits(), lambda: None)

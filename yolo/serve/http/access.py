@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from yolo.serve.http.refusal import RefusedError
 
-OPEN_ROUTES = ("/", "/health", "/ready", "/docs", "/openapi.json")  # without the API key: they say nothing about images
+# Without the API key: they say nothing about images.
+OPEN_ROUTES = ("/", "/health", "/ready", "/docs", "/openapi.json", "/v1/status/ping", "/v1/status/updateavailable")
 STREAM = "/stream"  # whose key may be in the address, as an <img> cannot send a header
 DEEPSTACK = "/v1/vision/"  # its clients send the key as a field of the form
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")

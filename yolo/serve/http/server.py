@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from yolo.console import EXIT_INTERRUPTED
-from yolo.errors import OutputError
+from yolo.errors import CfgError, OutputError
 from yolo.serve.limits import Limits
 
 BACKLOG = 2048  # connections that the system accepts before the service does
@@ -24,6 +24,7 @@ KEEP_ALIVE = 30  # seconds that a connection waits for its next request
 SHORT = 0.01  # seconds between looks while it starts
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 LOOK_AGAIN = 1.0  # seconds between looks at idle connections
+UNREAD_SECONDS = 3.0  # that a service which stops waits for a client that takes nothing of its answer
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -88,6 +89,9 @@ def run_app(app: FastAPI, bound: socket.socket, limits: Limits, started: Callabl
         bound: from `listening_socket`.
         limits: of connections.
         started: called when requests are answered.
+
+    Raises:
+        CfgError: a network cannot be computed, so that the service would never be ready.
     """
     for name in ("uvicorn", "python_multipart"):  # a line for each damaged request would fill the disk
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -95,13 +99,21 @@ def run_app(app: FastAPI, bound: socket.socket, limits: Limits, started: Callabl
     app.state.stopping = lambda: server.should_exit
     before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
-        asyncio.run(_serve(server, bound, limits, started))
+        asyncio.run(_serve(server, bound, limits, started, app.state.fault))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if fault := app.state.fault():
+        raise CfgError(fault)
 
 
-async def _serve(server: uvicorn.Server, bound: socket.socket, limits: Limits, started: Callable[[], None]) -> None:
+async def _serve(
+    server: uvicorn.Server,
+    bound: socket.socket,
+    limits: Limits,
+    started: Callable[[], None],
+    fault: Callable[[], str | None],
+) -> None:
     serving = asyncio.ensure_future(server.serve([bound]))
     while not (server.started or serving.done()):
         await asyncio.sleep(SHORT)
@@ -111,36 +123,52 @@ async def _serve(server: uvicorn.Server, bound: socket.socket, limits: Limits, s
     idle = IdleConnections(limits)
     while not serving.done():
         await asyncio.wait({serving}, timeout=LOOK_AGAIN)
-        idle.close(server.server_state.connections, time.monotonic())
+        server.should_exit |= fault() is not None
+        idle.close(server.server_state.connections, time.monotonic(), server.should_exit)
     await serving
 
 
 class IdleConnections:
     """Closes connections that stay without a whole request head, and the idlest where there are too many.
 
-    uvicorn has no limit for the time of a request's head, so that slow senders could hold connections for ever.
+    uvicorn has no limit for the time of a request's head, so that slow senders could hold connections for ever. When
+    the service stops, it waits for the clients that read their answers, not for those that take nothing.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._since: dict[Any, tuple[int, float]] = {}  # connection → its last request, since when it is idle
+        self._since: dict[Any, tuple[object, float]] = {}  # connection → its state, since when it is in it
 
-    def close(self, connections: set, now: float) -> None:
+    def close(self, connections: set, now: float, stopping: bool) -> None:
         """Look at the connections of a server once. now: time.monotonic()."""
-        idle = {}
+        patience = UNREAD_SECONDS if stopping else self._limits.idle_seconds
+        since = {}
         for connection in list(connections):
-            cycle = connection.cycle
-            answering = cycle is not None and not cycle.response_complete
-            if answering and not connection.transport.is_closing():  # closing: it waits for a client that reads nothing
-                continue
-            request, since = self._since.get(connection, (None, now))
-            idle[connection] = (id(cycle), since if request == id(cycle) else now)
-        self._since = idle
-        longest = sorted(idle, key=lambda each: idle[each][1])
+            state = _unread(connection) if stopping else _unanswered(connection)
+            if state is not None:
+                before, start = self._since.get(connection, (None, now))
+                since[connection] = (state, start if state == before else now)
+        self._since = since
+        longest = sorted(since, key=lambda each: since[each][1])
         surplus = max(0, len(connections) - self._limits.connections)
         for place, connection in enumerate(longest):
-            if place < surplus or now - idle[connection][1] > self._limits.idle_seconds:
+            if place < surplus or now - since[connection][1] > patience:
                 connection.transport.abort()
+
+
+def _unanswered(connection: H11Protocol) -> object | None:
+    """Return which request a connection had last, if it is not being answered; else None."""
+    cycle = connection.cycle
+    answering = cycle is not None and not cycle.response_complete
+    if answering and not connection.transport.is_closing():  # closing: it waits for a client that reads nothing
+        return None
+    return "idle", id(cycle)
+
+
+def _unread(connection: H11Protocol) -> object | None:
+    """Return how many bytes of answers wait for the client to read; None if none."""
+    left = connection.transport.get_write_buffer_size()
+    return ("unread", left) if left else None
 
 
 def _handle_signals(server: uvicorn.Server) -> None:
