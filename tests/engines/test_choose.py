@@ -3,6 +3,8 @@
 import json
 import os
 import time
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from tests.helpers.golden import network_of
 from yolo.detect.detector import Detector
 from yolo.engines.build import build_engine
 from yolo.engines.cache import _graph_text, cached_onnx, graph_key, network_key, open_cached
-from yolo.engines.choose import CANDIDATES, FastestMaps, fastest, interleaved_seconds
+from yolo.engines.choose import CANDIDATES, FastestMaps, contest, fastest, interleaved_seconds
 from yolo.engines.fold import folded
 from yolo.errors import CfgError, MissingPackageError
 
@@ -81,8 +83,39 @@ def test_calls_are_measured_in_turn_until_it_is_enough():
     order = []
     calls = {name: lambda name=name: order.append(name) for name in ("a", "b")}
     assert {name: len(each) for name, each in interleaved_seconds(calls, 2, 5, 0).items()} == {"a": 2, "b": 2}
-    assert order == ["a", "b"] * 2
+    assert order == ["a", "b", "b", "a"]  # another one begins each round
     assert len(interleaved_seconds(calls, 2, 5, 60)["b"]) == 5
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Measure calls that take given seconds by a clock of their own: {name: (usual, {number of the call: seconds})}."""
+    clock, counts = [0.0], {}
+    monkeypatch.setattr("yolo.engines.choose.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+
+    def measure(seconds):
+        def run(name):
+            counts[name] = counts.get(name, 0) + 1
+            usual, disturbed = seconds[name]
+            clock[0] += disturbed.get(counts[name], usual)
+
+        return contest({name: partial(run, name) for name in seconds}), counts
+
+    return measure
+
+
+def test_the_fastest_engine_is_found_on_a_busy_machine(measured):
+    """Two of its first three rounds are disturbed; an engine that is far behind is measured no further."""
+    seconds = {"torch": (0.5, {2: 3.0}), "openvino": (0.4, {1: 3.0, 2: 3.0, 5: 3.0}), "opencv": (2.0, {})}
+    found, counts = measured(seconds)
+    assert counts == {"torch": 10, "openvino": 10, "opencv": 3}
+    assert found == pytest.approx({"torch": 0.5, "openvino": 0.4, "opencv": 2.0})
+    assert fastest(found) == "openvino"
+
+
+def test_a_slow_network_is_measured_in_fewer_rounds(measured):
+    _, counts = measured({"torch": (5.0, {}), "openvino": (5.0, {})})
+    assert counts == {"torch": 6, "openvino": 6}  # three rounds, and three that take 30 s
 
 
 def test_auto_detects_as_torch_does(network, cache, monkeypatch):

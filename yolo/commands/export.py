@@ -28,6 +28,7 @@ from yolo.console import (
     add_cfg_option,
     add_dialect_option,
     add_names_option,
+    add_recheck_option,
     add_set_option,
     add_weights_option,
     command_parser,
@@ -90,7 +91,7 @@ def _export_scored(
     from yolo.quantize.scoring import read_scored
 
     check_scored_options(network, args.out, options)
-    judge = Judge(read_scored(args.data, network), args.max_drop) if args.data else None
+    judge = Judge(read_scored(args.data, network, args.recheck), args.max_drop) if args.data else None
     calibration = []
     if args.calibrate:
         size = network.input.height, network.input.width
@@ -212,6 +213,7 @@ def _arguments() -> argparse.Namespace:
         "--nms", type=fraction, default=NMS_THRESH, metavar="T",
         help=f"--for nms: highest IoU of two boxes of a class; default {NMS_THRESH:g}",
     )  # fmt: skip
+    add_recheck_option(parser)
     add_dialect_option(parser, "layers, placement of the image (pjreddie: --letterbox)")
     add_set_option(parser)
     args = parser.parse_args()

@@ -17,6 +17,7 @@ from pathlib import Path
 from yolo.cfg import DataFile, read_data
 from yolo.console import (
     add_device_option,
+    add_recheck_option,
     cfg_file,
     command_parser,
     new_file,
@@ -52,6 +53,7 @@ def main() -> None:
         keep_anchors=args.keep_anchors,
         seed=args.seed,
         free=free_bytes(torch.device(args.device)),
+        recheck=args.recheck,
     )
     made = fitted_cfg(args.base, data, options)
     write_text(args.out, made.text)
@@ -103,4 +105,5 @@ def _arguments() -> argparse.Namespace:
     add("--seed", type=whole_number(0), default=0, metavar="N", help="of k-means; default 0")
     add("--overwrite", action="store_true", help="replace --out if it exists")
     add_device_option(parser)
+    add_recheck_option(parser)
     return parser.parse_args()

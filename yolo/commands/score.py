@@ -29,7 +29,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.console import command_parser, fraction, names_file, new_file, new_folder, stop
+from yolo.console import add_recheck_option, command_parser, fraction, names_file, new_file, new_folder, stop
 from yolo.defaults import COUNTED_THRESH
 from yolo.errors import DatasetError, counted
 from yolo.files import refuse_texts_over
@@ -162,7 +162,7 @@ def _sources(args: argparse.Namespace) -> "Sources":
     detections = DetectionFormat(args.format) if args.format else detection_format(args.detections)
     target = DetectionFormat(args.convert_to) if args.convert_to else None
     files = args.imageset, args.names, args.ids
-    return Sources(args.truth, ground_truth, args.detections, detections, *files, target)
+    return Sources(args.truth, ground_truth, args.detections, detections, *files, target, args.recheck)
 
 
 def _arguments() -> argparse.Namespace:
@@ -184,6 +184,7 @@ def _arguments() -> argparse.Namespace:
     add("--convert-to", choices=formats, help="write the detections in this format, do not score")
     add("--out", type=Path, metavar="PATH", help="where --convert-to writes")
     add_explain_options(parser)
+    add_recheck_option(parser)
     args = parser.parse_args()
     check_iou(args.iou)
     check_explain_options(args)

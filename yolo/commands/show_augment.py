@@ -21,6 +21,7 @@ from yolo.console import (
     add_cfg_option,
     add_dialect_option,
     add_max_pixels_option,
+    add_recheck_option,
     add_set_option,
     command_parser,
     new_file,
@@ -69,7 +70,7 @@ def _samples(args: argparse.Namespace) -> tuple[list[Sample], list[str]]:
     check_channels(network, args.cfg)
     lists = replace(read_data(args.data), valid=None)
     refuse_over_inputs([args.out], [args.cfg, args.data, lists.train, lists.names])
-    data = read_detection_data(network, lists, args.cfg, skip_problems=True)
+    data = read_detection_data(network, lists, args.cfg, skip_problems=True, recheck=args.recheck)
     refuse_over_inputs([args.out], [image.path for image in data.train.images] if args.out.exists() else [])
     settings = network.training_settings
     images = training_images(data.train.images, network.input, settings, network.head_settings[-1], args.dialect)
@@ -112,5 +113,6 @@ def _arguments() -> argparse.Namespace:
     add("--seed", type=whole_number(0), default=0, metavar="N", help="of the training; default 0")
     add_dialect_option(parser, "layers, placement and mixing of the images")
     add_max_pixels_option(parser)
+    add_recheck_option(parser)
     add_set_option(parser)
     return parser.parse_args()

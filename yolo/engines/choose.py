@@ -29,8 +29,11 @@ log = logging.getLogger(__name__)
 CANDIDATES = ("torch", "openvino", "onnxruntime", "opencv")
 PACKAGES = ("torch", "openvino", "onnxruntime", "opencv-python", "opencv-python-headless")
 CHOICES = "choices.json"  # in the cache folder
-LEAST_ROUNDS, MOST_ROUNDS = 3, 15
-MEASURED_SECONDS = 1.5  # further rounds end after it
+FIRST_ROUNDS = 3  # in which all engines take turns
+CONTENDER = 1.25  # an engine whose best time is more than this times the smallest median takes part in no more rounds
+LEAST_ROUNDS, MOST_ROUNDS = 7, 25  # further rounds of the contenders
+MEASURED_SECONDS = 1.5  # after LEAST_ROUNDS, further rounds end after it
+MOST_SECONDS = 30.0  # of a slow network: about the time of further rounds, at least one of them
 WORTHWHILE = 0.97  # another engine must need less than this part of torch's time, so that chance does not choose it
 # Errors of an engine that does not compute a network, such as for a layer that it does not have.
 NOT_ABLE = (CfgError, ExportError, WeightsError, OSError, RuntimeError, cv2.error)
@@ -97,8 +100,7 @@ class FastestMaps:
         calls = {name: partial(self._engine(name), images) for name in able}
         for call in calls.values():
             call()  # compiles, allocates
-        seconds = interleaved_seconds(calls, LEAST_ROUNDS, MOST_ROUNDS, MEASURED_SECONDS)
-        return {name: 1000 * statistics.median(each) for name, each in seconds.items()}
+        return {name: 1000 * each for name, each in contest(calls).items()}
 
     def _tried(self, name: str, images: Tensor) -> bool:
         """Whether an engine is installed and runs the network."""
@@ -112,10 +114,29 @@ class FastestMaps:
         return True
 
 
+def contest(calls: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Return the median seconds of each call: of a few rounds, and of many for those that may be the fastest.
+
+    A busy moment makes a call slower, never faster. So a call drops out only if even its best time is far from the
+    smallest median, and what is close is measured in more rounds.
+    """
+    seconds = interleaved_seconds(calls, FIRST_ROUNDS, FIRST_ROUNDS, 0)
+    leading = min(map(statistics.median, seconds.values()))
+    close = {name: call for name, call in calls.items() if min(seconds[name]) <= CONTENDER * leading}
+    if len(close) > 1:
+        affordable = int(MOST_SECONDS / max(sum(min(seconds[name]) for name in close), 1e-9))
+        least = min(max(1, affordable), LEAST_ROUNDS)
+        for name, more in interleaved_seconds(close, least, MOST_ROUNDS, MEASURED_SECONDS).items():
+            seconds[name] += more
+    return {name: statistics.median(each) for name, each in seconds.items()}
+
+
 def interleaved_seconds(
     calls: Mapping[str, Callable[[], object]], least: int, most: int, enough: float
 ) -> dict[str, list[float]]:
     """Return the seconds of each call in each round; they run in turn, so that a busy moment meets all of them.
+
+    Another one begins in each round: threads of the call before may still spin.
 
     Args:
         calls: By name.
@@ -123,11 +144,13 @@ def interleaved_seconds(
         enough: Seconds after which no further round begins.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
+    order = list(calls.items())
     begun = time.perf_counter()
     for number in range(most):
         if number >= least and time.perf_counter() - begun > enough:
             break
-        for name, call in calls.items():
+        first = number % len(order)
+        for name, call in (*order[first:], *order[:first]):
             start = time.perf_counter()
             call()
             seconds[name].append(time.perf_counter() - start)

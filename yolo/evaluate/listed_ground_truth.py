@@ -20,7 +20,9 @@ log = logging.getLogger(__name__)
 CHANNELS = 3  # images are decoded to check that they are whole, and for their sizes
 
 
-def read_listed_ground_truth(path: str | Path, names: Sequence[str] | None, origin: float) -> GroundTruthSet:
+def read_listed_ground_truth(
+    path: str | Path, names: Sequence[str] | None, origin: float, recheck: bool = False
+) -> GroundTruthSet:
     """Read the label files of a list of images, or of the valid list of a .data file with its difficult list.
 
     What would not stop a training, such as an image without a label file, is logged.
@@ -29,6 +31,7 @@ def read_listed_ground_truth(path: str | Path, names: Sequence[str] | None, orig
         path: a list of images, one a line, or a .data file.
         names: the class names, unless the .data file names their file.
         origin: coordinate of the left edge of the first pixel in the boxes that are returned.
+        recheck: read files that have not changed since the last check, too.
 
     Raises:
         DatasetError: names that are missing, given twice or not as many as the .data file's classes; what would stop
@@ -50,12 +53,14 @@ def read_listed_ground_truth(path: str | Path, names: Sequence[str] | None, orig
             raise DatasetError(f"{path}: found {found}, expected as many")
     if names is None:
         raise DatasetError(f"{path}: found no class names, expected --names")
-    return _read_list(images, names, difficult, origin)
+    return _read_list(images, names, difficult, origin, recheck)
 
 
-def _read_list(path: str | Path, names: Sequence[str], difficult: str | Path | None, origin: float) -> GroundTruthSet:
+def _read_list(
+    path: str | Path, names: Sequence[str], difficult: str | Path | None, origin: float, recheck: bool
+) -> GroundTruthSet:
     _require_different_images(path)
-    checked = check_list(path, len(names), CHANNELS, difficult)
+    checked = check_list(path, len(names), CHANNELS, difficult, recheck)
     problems = stopping(checked.problems)
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""

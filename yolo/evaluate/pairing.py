@@ -65,6 +65,7 @@ class Sources:
     names: Path | None = None
     ids: Path | None = None
     target: DetectionFormat | None = None
+    recheck: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def _read_ground_truth(sources: Sources, detected_classes: tuple[str, ...]) -> G
     if kind is GroundTruthFormat.LABELS:
         from yolo.evaluate.listed_ground_truth import read_listed_ground_truth  # imports torch
 
-        return read_listed_ground_truth(path, names, origin)
+        return read_listed_ground_truth(path, names, origin, sources.recheck)
     if sources.imageset is None:
         raise DatasetError(f"{path}: found a folder of XML, expected --imageset, too")
     if names is None and formats & {*LABEL_FORMATS}:

@@ -26,8 +26,10 @@ class Score:
     ap50: float
 
 
-def read_scored(path: Path, network: Network) -> Sequence[LabeledImage]:
+def read_scored(path: Path, network: Network, recheck: bool = False) -> Sequence[LabeledImage]:
     """Read the images of a list, or of the `valid` list of a .data file, with their labels.
+
+    recheck: read files that have not changed since the last check, too.
 
     Raises:
         DatasetError: There is no usable image, no object, or the .data file has other classes than the network.
@@ -42,7 +44,7 @@ def read_scored(path: Path, network: Network) -> Sequence[LabeledImage]:
         if data.classes != network.classes:
             raise DatasetError(f"{path}: found classes={data.classes}, expected {network.classes} as in the cfg")
         listed, difficult = data.valid, data.difficult
-    images = check_list(listed, network.classes, network.input.channels, difficult).images
+    images = check_list(listed, network.classes, network.input.channels, difficult, recheck).images
     if not any(len(image.ground_truth.labels) for image in images):
         raise DatasetError(f"{listed}: found no usable image with an object, expected images with labels to score")
     return images

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import cv2
 import torch
 from torch import Tensor
 
 from yolo.defaults import INT8, INT8_ENGINES
 from yolo.engines.build import build_engine
-from yolo.engines.choose import interleaved_seconds
+from yolo.engines.choose import NOT_ABLE, interleaved_seconds
 from yolo.engines.precision import ENGINE_PRECISIONS
 from yolo.engines.shapes import Engine
-from yolo.errors import CfgError, MissingPackageError, WeightsError
+from yolo.errors import MissingPackageError
 from yolo.model.network import Network
 
 log = logging.getLogger(__name__)
@@ -90,7 +89,7 @@ def measure_engines(
             calls[engine, precision], starts[engine, precision] = _started(
                 partial(build, network, engine, precision), images, expected
             )
-        except (CfgError, MissingPackageError, WeightsError, OSError, RuntimeError, cv2.error) as error:
+        except (*NOT_ABLE, MissingPackageError) as error:
             left_out.append(LeftOut(engine, precision, str(error).splitlines()[0]))
     names = {f"{engine} {precision}": (engine, precision) for engine, precision in calls}
     by_name = {name: partial(_settled, calls[pair], images, device) for name, pair in names.items()}

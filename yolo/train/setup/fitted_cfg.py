@@ -72,13 +72,15 @@ class FittedAnchors:
 @dataclass(frozen=True)
 class FitOptions:
     """What the user decides: size, (height, width) of the input, None for the base's; epochs, None for Darknet's
-    advice; keep_anchors: leave the base's; seed: of k-means; free: bytes of memory, None where unknown."""
+    advice; keep_anchors: leave the base's; seed: of k-means; free: bytes of memory, None where unknown; recheck: read
+    files that have not changed since the last check, too."""
 
     size: tuple[int, int] | None = None
     epochs: float | None = None
     keep_anchors: bool = False
     seed: int = 0
     free: int | None = None
+    recheck: bool = False
 
 
 @dataclass(frozen=True)
@@ -242,7 +244,7 @@ def fitted_cfg(base: str | Path, data: DataFile, options: FitOptions) -> FittedC
     size = {key: str(side) for key, side in zip(("height", "width"), options.size or (), strict=False)}
     sections = override(read_cfg(base), size)
     network, _ = build(sections)
-    images, boxes, summary = _training_data(network, data)
+    images, boxes, summary = _training_data(network, data, options.recheck)
     anchors = None
     if not options.keep_anchors:
         anchors = anchor_values(network, heads_of(network), boxes, options.seed)
@@ -262,7 +264,7 @@ def fitted_cfg(base: str | Path, data: DataFile, options: FitOptions) -> FittedC
     return FittedCfg(edited, changes, notes, not network.heads)
 
 
-def _training_data(network: Network, data: DataFile) -> tuple[int, np.ndarray, str]:
+def _training_data(network: Network, data: DataFile, recheck: bool) -> tuple[int, np.ndarray, str]:
     """Return the number of training images, their boxes (width, height) in network pixels, and a line about both."""
     if not network.heads:
         names = read_names(data.labels) if data.labels else []
@@ -277,7 +279,7 @@ def _training_data(network: Network, data: DataFile) -> tuple[int, np.ndarray, s
             np.zeros((0, 2)),
             f"data: {counted(len(found), 'training image')}, {counted(data.classes, 'class')}",
         )
-    checked = check_list(data.train, data.classes, network.input.channels)
+    checked = check_list(data.train, data.classes, network.input.channels, recheck=recheck)
     if not checked.images:
         raise DatasetError(f"{data.train}: found no usable image")
     size = network.input.height, network.input.width
