@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from yolo.errors import CfgError, DatasetError, shorten
+from yolo.errors import CfgError, DatasetError, counted, shorten
 from yolo.files import decoded_text, file_state, open_input, printable_text, read_text, visible
 
 log = logging.getLogger(__name__)
@@ -454,6 +454,20 @@ def check_data_files(data: DataFile, *keys: str) -> None:
         if located(entry.value, str(folder))[1] is None:
             place = f"{data.path}:{entry.line}: {key}: found {shorten(ascii(entry.value))}"
             raise DatasetError(f"{place}, expected a file that is there; {tried_places(entry.value, str(folder))}")
+
+
+def check_names(data: DataFile, names: Sequence[str]) -> None:
+    """Raise DatasetError unless there are as many names as a .data file has classes."""
+    if len(names) != data.classes:
+        place = f" in {data.names}" if data.names else ""
+        found = f"classes={data.classes} and {counted(len(names), 'name')}{place}"
+        raise DatasetError(f"{data.path}: found {found}, expected as many")
+
+
+def check_classes(data: DataFile, classes: int, where: object) -> None:
+    """Raise DatasetError unless a .data file has this number of classes; `where` is what has it, for the message."""
+    if data.classes != classes:
+        raise DatasetError(f"{data.path}: found classes={data.classes}, expected {classes} as in {where}")
 
 
 def tried_places(text: str, folder: str) -> str:

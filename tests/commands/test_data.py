@@ -131,7 +131,7 @@ def test_wrong_input_is_one_line(photos, call):
     (photos / "other/index.html").write_text("mine")
     assert "found a page without data.json" in error("--data", data, "--report", photos / "other")
     data.write_text("classes=2\ntrain=train.txt\nnames=c.names\n")
-    assert "found classes=2 and 3 names, expected as many" in error("--data", data)
+    assert f"found classes=2 and 3 names in {photos / 'c.names'}, expected as many" in error("--data", data)
     data.write_text("classes=3\nnames=c.names\n")
     assert "found neither train nor valid" in error("--data", data)
     data.write_text("classes=3\ntrain=no.txt\n")

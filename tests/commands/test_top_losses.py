@@ -87,7 +87,8 @@ def test_wrong_options_are_one_line(call, arguments, match):
 def test_other_names_than_classes_are_an_error_before_anything_is_written(call, tmp_path, four):
     (four.folder / "tiny.names").write_text("".join(f"{name}\n" for name in (*NAMES, "blue")))
     code, _, err = call()
-    assert code == 2 and err == "error: four/tiny.data: found 3 names, expected 2 as in tiny.cfg\n"
+    found = f"classes=2 and 3 names in {four.folder / 'tiny.names'}"
+    assert code == 2 and err == f"error: four/tiny.data: found {found}, expected as many\n"
     assert not (tmp_path / "top").exists()
 
 

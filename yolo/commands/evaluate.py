@@ -28,7 +28,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.cfg import check_data_files, read_classes, read_data
+from yolo.cfg import check_classes, check_data_files, check_names, read_classes, read_data
 from yolo.console import (
     add_cfg_option,
     add_device_option,
@@ -131,8 +131,7 @@ def _check_classifier_options(args: argparse.Namespace, data: DataFile, classes:
     if data.valid is None or data.names is None:
         raise DatasetError(f"{args.data}: expected the keys valid and names (or labels)")
     check_data_files(data, "names", "labels", "valid")
-    if data.classes != classes:
-        raise DatasetError(f"{args.data}: found classes={data.classes}, expected {classes} as in {args.cfg}")
+    check_classes(data, classes, args.cfg)
     refuse_texts_over([args.json], [args.cfg, args.weights, args.data, data.train, data.valid, data.names, data.labels])
     if args.report:
         check_page_folder(args.report, CLASSIFIER_FILE)
@@ -270,10 +269,8 @@ def _names_and_images(
     names = list(read_classes(data.names))
     _check_outputs(args, data, names)
     args.seen = load_weights(network, args.weights).seen
-    if not network.classes == data.classes == len(names):
-        found = f"classes={data.classes} and {counted(len(names), 'name')}"
-        expected = f"{network.classes} as in {args.cfg}"
-        raise DatasetError(f"{args.data}: found {found}, expected {expected}")
+    check_names(data, names)
+    check_classes(data, network.classes, args.cfg)
     images = _usable_images(args, data, network, rank)
     if args.save_results:
         _check_results_names(data.valid, names, [image.path.stem for image in images])

@@ -28,7 +28,7 @@ from yolo.console import (
     whole_number,
 )
 from yolo.errors import CfgError, counted
-from yolo.files import refuse_over_inputs, replacing
+from yolo.files import refuse_over_inputs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,16 +42,13 @@ MOST_STEPS = 10**6
 def main() -> None:
     args = _arguments()
 
-    import cv2
-
     from yolo.detect.draw import contact_sheet
+    from yolo.detect.outputs.images import write_png
 
     samples, names = _samples(args)
     drawn = [_drawn(sample, names) for sample in samples]
     sheet = contact_sheet(drawn, columns=ceil(sqrt(len(drawn))), cell=drawn[0].shape[:2])
-    _, content = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-    with replacing(args.out) as file:
-        file.write(content.tobytes())
+    write_png(args.out, sheet)
     boxes = sum(len(sample.boxes) for sample in samples)
     height, width = samples[0].image.shape[:2]
     print(f"{counted(len(samples), 'image')} of {width} x {height}, {counted(boxes, 'box')}: {args.out}")

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.cfg import check_data_files, read_classes, read_data
+from yolo.cfg import check_classes, check_data_files, check_names, read_classes, read_data
 from yolo.console import (
     add_cfg_option,
     add_device_option,
@@ -31,7 +31,7 @@ from yolo.console import (
     whole_number,
 )
 from yolo.defaults import IOU_LOSS_NAMES, LOSS_PARTS, SCORE_THRESH
-from yolo.errors import CfgError, DatasetError, counted
+from yolo.errors import CfgError, DatasetError
 
 if TYPE_CHECKING:
     from yolo.model.network import Network
@@ -60,14 +60,12 @@ def main() -> None:
     check_data_files(data, "names", "labels", args.set)
     check_page_folder(args.report, RANKING_FILE)
     names = list(read_classes(data.names))
+    check_names(data, names)
     network = Network.from_cfg(args.cfg, dialect=args.dialect)
     if not network.heads:
         raise CfgError(f"{args.cfg}: found a classifier, expected a detection head; evaluate --report ranks its images")
+    check_classes(data, network.classes, args.cfg)
     header = load_weights(network, args.weights)
-    if len(names) != network.classes:
-        raise DatasetError(
-            f"{args.data}: found {counted(len(names), 'name')}, expected {network.classes} as in {args.cfg}"
-        )
     checked = check_list(listed, network.classes, network.input.channels, recheck=args.recheck)
     for line in problem_lines(checked.problems):
         print(line)

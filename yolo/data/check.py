@@ -74,12 +74,12 @@ class Handling:
     action: str
 
 
-HANDLING = {
+HANDLING = {  # in the order of tables: those that stop a run first
     MISSING_IMAGE: Handling(True, "leaves it out"),
     BROKEN_IMAGE: Handling(True, "leaves it out"),
-    ODD_IMAGE: Handling(False, "uses it"),
     UNREADABLE_LABELS: Handling(True, "leaves the image out"),
     BAD_LABEL: Handling(True, "leaves this box out"),
+    ODD_IMAGE: Handling(False, "uses it"),
     MISSING_LABELS: Handling(False, "takes it as background"),
     EMPTY_LABELS: Handling(False, "takes it as background"),
     TWO_LABEL_FILES: Handling(False, "reads the first"),
@@ -276,7 +276,7 @@ def problems_of_lists(
     valid: CheckedSet | None,
     view: tuple[Size, Callable[[Size, Size], Placement]] | None,
 ) -> list[Problem]:
-    """Return all problems of both lists, in no order of kinds.
+    """Return all problems of both lists, grouped by kind in the order of HANDLING: those that stop a run first.
 
     Args:
         names: of the classes.
@@ -291,7 +291,8 @@ def problems_of_lists(
         found += tiny_boxes(train.images, *view)
     if train is not None and valid is not None:
         found += in_both_lists(train.images, valid.images)
-    return found
+    order = list(HANDLING)
+    return sorted(found, key=lambda problem: order.index(problem.kind))
 
 
 def unseen_classes(images: Sequence[LabeledImage], names: Sequence[str], kind: str) -> list[Problem]:

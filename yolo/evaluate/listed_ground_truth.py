@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.cfg import check_data_files, read_classes, read_data
+from yolo.cfg import check_data_files, check_names, read_classes, read_data
 from yolo.data.check import check_list, stopping
-from yolo.errors import DatasetError, counted
+from yolo.errors import DatasetError
 from yolo.evaluate.evaluator import ground_truth_of_images
 from yolo.formats.ground_truth_set import GroundTruthSet
 from yolo.formats.label_files import read_entries
@@ -48,9 +48,8 @@ def read_listed_ground_truth(
         if images is None:
             raise DatasetError(f"{path}: expected the key valid")
         check_data_files(data, "valid", "difficult")
-        if names is not None and data.classes not in (None, len(names)):
-            found = f"classes={data.classes} and {counted(len(names), 'name')}"
-            raise DatasetError(f"{path}: found {found}, expected as many")
+        if names is not None:
+            check_names(data, names)
     if names is None:
         raise DatasetError(f"{path}: found no class names, expected --names")
     return _read_list(images, names, difficult, origin, recheck)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from yolo.cfg import check_data_files, read_data
+from yolo.cfg import check_classes, check_data_files, read_data
 from yolo.data.check import check_list
 from yolo.data.labeled_images import LabeledImage
 from yolo.detect.detector import Detector
@@ -41,8 +41,7 @@ def read_scored(path: Path, network: Network, recheck: bool = False) -> Sequence
         if data.valid is None:
             raise DatasetError(f"{path}: expected the key valid")
         check_data_files(data, "valid", "difficult")
-        if data.classes != network.classes:
-            raise DatasetError(f"{path}: found classes={data.classes}, expected {network.classes} as in the cfg")
+        check_classes(data, network.classes, "the cfg")
         listed, difficult = data.valid, data.difficult
     images = check_list(listed, network.classes, network.input.channels, difficult, recheck).images
     if not any(len(image.ground_truth.labels) for image in images):

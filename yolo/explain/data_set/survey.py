@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.cfg import DataFile, check_data_files, read_classes
+from yolo.cfg import DataFile, check_data_files, check_names, read_classes
 from yolo.data.anchors import HeadAnchors
 from yolo.data.check import HANDLING, CheckedSet, box_sides, check_list, network_boxes, problems_of_lists
 from yolo.data.labeled_images import LabeledImages
-from yolo.errors import DatasetError, counted
+from yolo.errors import DatasetError
 from yolo.explain.data_set.anchor_study import AnchorStudy, study_anchors
 from yolo.explain.data_set.counting import ListCounts, count_list, shifted_classes
 from yolo.explain.data_set.duplicates import DuplicateGroup, duplicate_groups
@@ -135,9 +135,7 @@ def class_names(data: DataFile) -> list[str]:
     if data.names is None:
         return [f"class {number}" for number in range(data.classes)]
     names = list(read_classes(data.names))
-    if len(names) != data.classes:
-        found = f"classes={data.classes} and {counted(len(names), 'name')}"
-        raise DatasetError(f"{data.path}: found {found}, expected as many")
+    check_names(data, names)
     return names
 
 
@@ -158,11 +156,9 @@ def _shapes(images: LabeledImages, frame: NetworkView) -> BoxShapes | None:
 
 
 def _problems(checked: dict[str, CheckedSet], names: Sequence[str], frame: NetworkView) -> list[Problem]:
-    """Return the problems of all lists, as a training's check finds them, those that stop a run first."""
+    """Return the problems of all lists, as the pre-flight check of a training finds them."""
     view = (frame.size, frame.placed) if frame.cfg else None
-    found = problems_of_lists(names, checked.get(TRAIN), checked.get(VALID), view)
-    order = {kind: number for number, kind in enumerate(HANDLING)}
-    return sorted(found, key=lambda problem: (not HANDLING[problem.kind].stops, order[problem.kind]))
+    return problems_of_lists(names, checked.get(TRAIN), checked.get(VALID), view)
 
 
 def _first_problem(checked: dict[str, CheckedSet]) -> str:

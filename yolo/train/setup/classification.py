@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from yolo.cfg import DataFile, check_data_files, override, read_cfg
+from yolo.cfg import DataFile, check_classes, check_data_files, override, read_cfg
 from yolo.data.augment.classifier import classifier_settings
 from yolo.data.class_folders import ClassifiedImage, read_class_images, read_class_names
 from yolo.data.classifier_dataset import ClassificationImages, collate_classified
@@ -95,9 +95,7 @@ def read_classification_data(network: Network, data: DataFile, cfg: Path, skip_p
     if data.train is None or data.names is None:
         raise DatasetError(f"{data.path}: expected the keys train, valid and names (or labels)")
     check_data_files(data, "names", "labels", "train", "valid")
-    if data.classes != network.classes:
-        expected = f"{network.classes} as in {cfg}"
-        raise DatasetError(f"{data.path}: found classes={data.classes}, expected {expected}")
+    check_classes(data, network.classes, cfg)
     names, labels = (read_class_names(file, data.classes) for file in (data.names, data.labels))
     channels = network.input.channels
     train = read_class_images(data.train, labels, channels, skip_problems)

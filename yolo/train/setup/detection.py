@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from yolo.cfg import DataFile, check_data_files, read_classes
+from yolo.cfg import DataFile, check_classes, check_data_files, check_names, read_classes
 from yolo.data.anchors import box_sizes
 from yolo.data.check import CheckedSet, check_list, objects_per_class, stopping
 from yolo.data.dataset import StepSampler, collate, training_images, training_loader
@@ -180,12 +180,8 @@ def _read_names(data: DataFile, classes: int, class_map: Tensor | None) -> list[
     check_data_files(data, "names", "labels", "train", "valid", "difficult")
     names = list(read_classes(data.names))
     expected, where = (classes, "heads") if class_map is None else (len(class_map), "map")
-    if expected != data.classes:
-        raise DatasetError(
-            f"{data.path}: found classes={data.classes}, expected {expected} as in the {where} of the cfg"
-        )
-    if len(names) != data.classes:
-        raise DatasetError(f"{data.names}: found {counted(len(names), 'name')}, expected {data.classes}")
+    check_classes(data, expected, f"the {where} of the cfg")
+    check_names(data, names)
     return names
 
 

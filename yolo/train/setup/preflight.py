@@ -60,9 +60,7 @@ def all_problems(network: Network, names: Sequence[str], train: CheckedSet, vali
         valid: the valid list; None without one.
     """
     size = network.input.height, network.input.width
-    found = problems_of_lists(names, train, valid, (size, placement_of(network)))
-    order = list(HANDLING)
-    return sorted(found, key=lambda problem: order.index(problem.kind))
+    return problems_of_lists(names, train, valid, (size, placement_of(network)))
 
 
 def problem_table(problems: Iterable[Problem], skip: bool) -> str:
