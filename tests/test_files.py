@@ -9,6 +9,7 @@ import pytest
 from tests.helpers.full_disk import full_beyond
 from yolo.files import (
     GrowingFile,
+    folder_beside,
     naming,
     open_input,
     replacing,
@@ -137,6 +138,34 @@ def test_write_new_gives_the_permissions_of_an_ordinary_file(tmp_path):
     write_new(tmp_path / "a", "")
     (tmp_path / "b").touch()
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_write_new_leaves_nothing_on_a_full_disk(tmp_path):
+    with pytest.raises(OSError) as error, full_beyond(50):
+        write_new(tmp_path / "a.txt", "x" * 100)
+    assert error.value.filename == str(tmp_path / "a.txt") and not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+def test_a_folder_beside_a_file_is_deleted_and_not_named(tmp_path, error):
+    out = tmp_path / "new" / "a.onnx"
+    with pytest.raises(type(error)) as found, folder_beside(out) as folder:
+        assert folder.parent == out.parent and folder.name.startswith(".a.onnx.")
+        if isinstance(error, OSError):
+            error.filename = str(folder / "a.onnx")
+        raise error
+    assert os.listdir(out.parent) == []
+    assert getattr(found.value, "filename", str(out)) == str(out)
+
+
+def test_folders_of_killed_processes_are_deleted_but_not_those_of_others(tmp_path):
+    out = tmp_path / "a.onnx"
+    killed, foreign = tmp_path / ".a.onnx.abcd1234", tmp_path / ".a.onnx.abcd5678"
+    killed.mkdir()
+    (killed / ".lock").write_text("123")
+    foreign.mkdir()
+    with folder_beside(out) as at_work, folder_beside(out):
+        assert at_work.is_dir() and foreign.is_dir() and not killed.exists()
 
 
 def test_write_new_into_a_missing_folder_raises(tmp_path):

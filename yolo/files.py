@@ -9,7 +9,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,6 +50,8 @@ ESCAPED_BYTE = re.compile(r"\\u(dc[89a-f][0-9a-f])")  # as Python writes a surro
 UTF16_SAMPLE = 512  # bytes that show whether every other one is zero
 READABLE_DEVICES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/", "/dev/null")
 MAX_PID_DIGITS = 20  # of a process number in a lock file
+FOLDER_LOCK = ".lock"  # in a temporary folder; held by its process
+RANDOM_PART = "[a-z0-9_]{8}"  # of the names that tempfile makes
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # half the time of `open` for files this small
 
 
@@ -202,7 +204,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def write_new(path: str | Path, text: str) -> None:
     """Write a file, unless it already has this text. Raises OSError.
 
-    No temporary file is used, unlike in `replacing`: for a hundred thousand labels that takes minutes. An interruption
+    No temporary file is used, unlike in `replacing`: for a hundred thousand labels that takes minutes. A killed process
     can leave a half-written file, so write a list that names these files only after all of them.
     """
     content = text.encode(errors="surrogateescape")
@@ -217,6 +219,9 @@ def write_new(path: str | Path, text: str) -> None:
         with naming(path):
             while content:
                 content = content[os.write(handle, content) :]
+    except BaseException:
+        os.unlink(path)
+        raise
     finally:
         os.close(handle)
 
@@ -310,7 +315,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
 
 def remove_leftovers(path: Path) -> None:
     """Delete the temporary files that `replacing(path)` left when its process was killed. No process may write now."""
-    name = re.compile(re.escape(f".{path.name}.") + "[a-z0-9_]{8}")  # of mkstemp
+    name = re.compile(re.escape(f".{path.name}.") + RANDOM_PART)
     if path.parent.is_dir():
         for other in path.parent.iterdir():
             if name.fullmatch(other.name):
@@ -344,9 +349,9 @@ def locked(path: Path) -> Iterator[None]:
             break
         file.close()  # its holder has just ended and removed it
     try:
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with suppress(OSError):  # a full disk: only the number is missing
+            os.truncate(file.fileno(), 0)
+            os.write(file.fileno(), str(os.getpid()).encode())
         yield
     finally:
         path.unlink(missing_ok=True)
@@ -377,6 +382,38 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         if isinstance(error, OSError) and error.filename:
             error.filename = str(error.filename).replace(temporary, str(path))
         raise
+
+
+@contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside the file `path`, to write it in several steps, and delete it afterwards.
+
+    Missing folders above are created, and what killed processes left is deleted. An OSError about a file in the folder
+    names `path` instead. Raises OSError.
+    """
+    hidden = path.parent / f".{path.name}."
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_left_folders(hidden)
+    try:
+        with (
+            tempfile.TemporaryDirectory(dir=hidden.parent, prefix=hidden.name) as folder,
+            locked(Path(folder, FOLDER_LOCK)),
+        ):
+            yield Path(folder)
+    except OSError as error:
+        if str(error.filename).startswith(str(hidden)):
+            error.filename = str(path)
+        raise
+
+
+def _remove_left_folders(hidden: Path) -> None:
+    """Delete the folders of `folder_beside` whose process was killed; `hidden`: how their paths begin."""
+    name = re.compile(re.escape(hidden.name) + RANDOM_PART)
+    for folder in hidden.parent.iterdir():
+        if name.fullmatch(folder.name) and (folder / FOLDER_LOCK).is_file():
+            with suppress(OutputError, OSError), locked(folder / FOLDER_LOCK):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

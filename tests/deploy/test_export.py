@@ -10,6 +10,7 @@ import onnx
 import pytest
 import torch
 
+from tests.helpers.full_disk import full_beyond
 from tests.helpers.golden import network_of
 from tests.helpers.tiny_heads import CLASSIFIERS, HEADS, TREE, TREE_HEAD
 from yolo.defaults import LAYOUT_NAMES
@@ -205,6 +206,15 @@ def test_a_file_that_differs_is_not_kept(tmp_path, monkeypatch, layout):
     with pytest.raises(ExportError, match="a.onnx: found a file that differs from torch by .* expected at most 1e-04"):
         write(network_of(HEADS["yolo"]), path, layout=layout)
     assert path.read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("ending", [ending for ending in ENDINGS if ending != ".pt2"])
+def test_a_full_disk_keeps_the_older_file_and_is_an_error_of_the_system(tmp_path, ending):
+    out = tmp_path / f"a{ending}"
+    out.write_text("old")
+    with pytest.raises(OSError), full_beyond(2000):
+        write(network_of(HEADS["yolo"]), out)
+    assert [each.name for each in tmp_path.iterdir()] == [out.name] and out.read_text() == "old"
 
 
 def _copying(network, *arguments):

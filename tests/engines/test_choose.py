@@ -1,5 +1,6 @@
 """yolo.engines.choose and cache: the fastest engine is measured once, files are made once."""
 
+import errno
 import json
 import os
 import time
@@ -13,7 +14,7 @@ from tests.engines.test_build import CFG
 from tests.helpers.golden import network_of
 from yolo.detect.detector import Detector
 from yolo.engines.build import build_engine
-from yolo.engines.cache import _graph_text, cached_onnx, graph_key, network_key, open_cached
+from yolo.engines.cache import _graph_text, graph_key, network_key, open_cached
 from yolo.engines.choose import CANDIDATES, FastestMaps, contest, fastest, interleaved_seconds
 from yolo.engines.fold import folded
 from yolo.errors import CfgError, MissingPackageError
@@ -127,6 +128,11 @@ def test_auto_detects_as_torch_does(network, cache, monkeypatch):
     torch.testing.assert_close(found.scores, expected.scores, rtol=0, atol=1e-5)
 
 
+def cached_onnx(network, size):
+    """The path of the file in the cache."""
+    return open_cached(network, size, lambda path: path)
+
+
 def test_the_exported_file_is_made_once_for_each_content_and_size(network, cache):
     path = cached_onnx(network, (32, 32))
     assert path.parent == cache
@@ -158,6 +164,16 @@ def test_a_file_that_an_engine_cannot_open_is_one_line(network, cache):
 
     with pytest.raises(CfgError, match=r"v1.onnx: found a network that this engine cannot read: unknown layer$"):
         open_cached(network, (32, 32), refuse)
+
+
+def test_a_cache_without_room_costs_a_line_and_no_detection(network, cache, monkeypatch, caplog):
+    def full(*_args, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device", str(cache / "a.onnx"))
+
+    monkeypatch.setattr("yolo.engines.cache.make_room", full)  # the last step that writes there
+    path = cached_onnx(network, (32, 32))
+    assert path.exists() and path.parent != cache
+    assert caplog.messages == [f"{cache}/a.onnx: No space left on device; the engine's file is made for this run only"]
 
 
 def test_keys_are_the_same_in_every_process(network):

@@ -1,7 +1,6 @@
 """A network → a file for another program, written, run and compared with torch, and only then given its name."""
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from yolo.deploy.metadata import describe
 from yolo.deploy.opencv4 import spread_constants
 from yolo.engines.fold import folded
 from yolo.errors import ExportError
+from yolo.files import folder_beside
 from yolo.model.network import Network
 
 DYNAMIC_BATCH_TRACED = 2  # not 1, so that no rule for 1 is recorded
@@ -94,9 +94,8 @@ def export_network(
         "precision": options.precision,
         **sources,
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-        path = Path(folder) / out.name
+    with folder_beside(out) as folder:
+        path = folder / out.name
         _write(network, layout, path, options, metadata)
         result = _checked(network, layout, path, out, options, limit or LIMITS[options.precision])
         move_file(path, out)

@@ -1,12 +1,15 @@
 """The kinds of exported file, by ending: ONNX, OpenVINO IR, torch.export, TorchScript. Each is written and run here."""
 
+import errno
 import json
 import logging
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -19,7 +22,7 @@ from yolo.engines.open_vino import openvino_core, openvino_options
 from yolo.engines.shapes import RECORDING, Runner, RunnerPool
 from yolo.errors import ExportError, WeightsError
 from yolo.extras import import_extra
-from yolo.files import escaped_text
+from yolo.files import escaped_text, replacing
 
 ONNX, OPENVINO, TORCH_EXPORT, TORCHSCRIPT = ENDINGS = (".onnx", ".xml", ".pt2", ".torchscript")
 RT_INFO = "yolo-darknet"  # section of the metadata in OpenVINO's IR
@@ -64,6 +67,7 @@ def write_file(
         ExportError: The ending is unknown.
         MissingPackageError, OSError: as `write_onnx`.
     """
+    content = BytesIO()  # torch ends the process, or raises an internal error, when the disk is full
     if path.suffix == ONNX:
         names = {"output_names": output_names, "metadata": metadata}
         write_onnx(module, images, path, opset=opset, dynamic_batch=dynamic_batch, **names)
@@ -74,12 +78,14 @@ def write_file(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch.export about its own parts
             program = torch.export.export(module, (images,), dynamic_shapes=shapes)
-            torch.export.save(program, path, extra_files={TORCH_METADATA: json.dumps(dict(metadata))})
+            torch.export.save(program, content, extra_files={TORCH_METADATA: json.dumps(dict(metadata))})
+        _write_content(path, content)
     elif path.suffix == TORCHSCRIPT:
         with RECORDING, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecated; and sizes that Python reads are constants on purpose
             traced = torch.jit.trace(module, images, check_trace=False)
-            torch.jit.save(traced, path, _extra_files={TORCH_METADATA: json.dumps(dict(metadata))})
+            torch.jit.save(traced, content, _extra_files={TORCH_METADATA: json.dumps(dict(metadata))})
+        _write_content(path, content)
     else:
         raise ExportError(f"{path}: found the ending {path.suffix!r}, expected one of {', '.join(ENDINGS)}")
 
@@ -177,7 +183,31 @@ def _write_openvino(
         model = openvino.convert_model(onnx_path)
     for key, text in metadata.items():
         model.set_rt_info(text, [RT_INFO, key])
-    openvino.save_model(model, path, compress_to_fp16=half)
+    save_openvino(model, path, half)
+
+
+def save_openvino(model: Any, path: Path, half: bool) -> None:
+    """Write an openvino.Model as `path` and a .bin beside it; half: its weights as float16.
+
+    OpenVINO does not say why it cannot write a file, so it writes to the system's temporary folder, and the files are
+    copied from there. Raises OSError.
+    """
+    openvino = import_extra("openvino", "openvino", "writing OpenVINO's IR")
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / path.name
+        try:
+            openvino.save_model(model, written, compress_to_fp16=half)
+        except RuntimeError as error:
+            reason = f"OpenVINO cannot write there, perhaps for want of room: {str(error).splitlines()[-1]}"
+            raise OSError(errno.EIO, reason, folder) from error
+        for ending in (".bin", OPENVINO):
+            with written.with_suffix(ending).open("rb") as source, replacing(path.with_suffix(ending)) as file:
+                shutil.copyfileobj(source, file)
+
+
+def _write_content(path: Path, content: BytesIO) -> None:
+    with replacing(path) as file:
+        file.write(content.getbuffer())
 
 
 def _open_openvino(path: Path) -> OpenedFile:

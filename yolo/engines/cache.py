@@ -1,10 +1,14 @@
 """Files that engines make from a network, kept in a cache folder under a name made from all that they depend on."""
 
+import atexit
 import hashlib
+import logging
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +21,7 @@ from yolo.errors import CfgError, WeightsError
 from yolo.files import writable
 from yolo.model.network import Network
 
+log = logging.getLogger(__name__)
 FILE_VERSION = 1  # to be raised when the same network is exported to another file
 CACHE_VARIABLE = "YOLO_DARKNET_CACHE"  # names another folder
 MOST_BYTES = 4 * 2**30  # of all files; the ones that were not used for the longest time make room
@@ -64,48 +69,66 @@ def graph_key(network: Network) -> str:
     return hashlib.sha256(_graph_text(network).encode()).hexdigest()[:32]
 
 
-def cached_onnx(network: Network, size: tuple[int, int]) -> Path:
-    """Return the ONNX file of a network's raw maps for images of `size` (height, width), made if it is not there.
+def open_cached(network: Network, size: tuple[int, int], open_: Callable[[Path], Opened]) -> Opened:
+    """Return what `open_` makes of the ONNX file of a network's raw maps, see `open_kept`.
 
     Args:
         network: Folded. The file has an input `images` of any batch size and an output for each raw map.
-        size: Of the images; the file holds for this size only.
+        size: (height, width) of the images; the file holds for this size only.
+        open_: Reads the file.
 
     Raises:
+        CfgError: It cannot open the file, such as for a layer that the engine does not have.
         MissingPackageError: The package onnx is not installed.
-        OSError: The file cannot be written.
+        OSError: As `open_kept`.
     """
-    folder = cache_folder()
     height, width = size
-    path = folder / f"{network_key(network)}-{width}x{height}-v{FILE_VERSION}.onnx"
-    if path.exists():
-        path.touch()
-        return path
-    images = torch.zeros(2, network.input.channels, height, width)
-    names = [f"map{index}" for index in range(len(network.outputs))]
-    write_onnx(RawMaps(network), images, path, output_names=names, dynamic_batch=True)
-    make_room(folder, path)
-    return path
+    name = f"{network_key(network)}-{width}x{height}-v{FILE_VERSION}.onnx"
 
+    def write(path: Path) -> None:
+        images = torch.zeros(2, network.input.channels, height, width)
+        names = [f"map{index}" for index in range(len(network.outputs))]
+        write_onnx(RawMaps(network), images, path, output_names=names, dynamic_batch=True)
 
-def open_cached(network: Network, size: tuple[int, int], open_: Callable[[Path], Opened]) -> Opened:
-    """Return what `open_` makes of the file of `cached_onnx`. A file that it cannot open is made again, once.
-
-    Raises:
-        CfgError: It cannot open the new file either, such as for a layer that the engine does not have.
-        MissingPackageError, OSError: As `cached_onnx`.
-    """
-    path = cached_onnx(network, size)
     try:
-        return open_(path)
-    except OPENING_ERRORS:  # a damaged disk, a file of somebody else
-        path.unlink(missing_ok=True)
-    path = cached_onnx(network, size)
-    try:
-        return open_(path)
+        return open_kept(name, write, open_)
     except OPENING_ERRORS as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        path = cache_folder() / name
         raise CfgError(f"{path}: found a network that this engine cannot read: {reason}") from error
+
+
+def open_kept(name: str, write: Callable[[Path], None], open_: Callable[[Path], Opened]) -> Opened:
+    """Return what `open_` makes of a file in the cache folder.
+
+    A file that is not there, or that cannot be opened, is made. Where the cache folder cannot be written, the file is
+    made in the system's temporary folder, until this process ends; that is logged.
+
+    Args:
+        name: Of the file, from all that its content depends on.
+        write: Makes the file.
+        open_: Reads it. It may read the file again later.
+
+    Raises:
+        OSError: The temporary folder cannot be written either.
+        Exception: Whatever `write` raises, and `open_` for a new file.
+    """
+    path = cache_folder() / name
+    if path.exists():
+        with suppress(OSError):  # a folder that can be read only
+            path.touch()  # so that others make room first
+        with suppress(*OPENING_ERRORS):  # a damaged disk, a file of somebody else
+            return open_(path)
+    try:
+        write(path)
+        make_room(path.parent, path)
+    except OSError as error:
+        log.warning("%s: %s; the engine's file is made for this run only", error.filename, error.strerror)
+        folder = tempfile.mkdtemp()
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        path = Path(folder) / name
+        write(path)
+    return open_(path)
 
 
 def make_room(folder: Path, newest: Path) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,11 +12,12 @@ from yolo.defaults import AUTO, INT8_ENGINES
 from yolo.deploy.export import ExportOptions, move_file
 from yolo.deploy.file_kinds import ONNX, OPENVINO, open_file
 from yolo.deploy.layouts import RAW
-from yolo.engines.cache import cache_folder, make_room, network_key
+from yolo.engines.cache import network_key, open_kept
 from yolo.engines.fold import folded
 from yolo.engines.shapes import Engine
-from yolo.errors import CfgError, WeightsError, counted
+from yolo.errors import CfgError, counted
 from yolo.extras import import_extra
+from yolo.files import folder_beside
 from yolo.letterbox import letterboxed, stretched
 from yolo.model.network import Network
 from yolo.quantize.calibration import read_calibration
@@ -55,17 +55,7 @@ def int8_engine(network: Network, engine: str, images: Sequence[Tensor]) -> Engi
     import_extra(*(("nncf", "openvino") if engine == "openvino" else ("onnxruntime", "export")), "--precision int8")
     network = folded(network).cpu()
     key = f"{network_key(network)}-int8-{_digest(images)}-v{FILE_VERSION}{ENDINGS[engine]}"
-    path = cache_folder() / key
-    if path.exists():
-        path.touch()
-        try:
-            return open_file(path).run
-        except WeightsError:  # a damaged disk, a file of somebody else: it is made again
-            pass
-    log.info("calibrating int8 for %s on %s ...", engine, counted(len(images), "image"))
-    _write(network, path, images)
-    make_room(path.parent, path)
-    return open_file(path).run
+    return open_kept(key, lambda path: _write(network, engine, images, path), open_file).run
 
 
 def calibrated_engine(network: Network, engine: str, listed: Path, letterbox: bool) -> Engine:
@@ -88,17 +78,17 @@ def calibrated_engine(network: Network, engine: str, listed: Path, letterbox: bo
     return int8_engine(network, engine, images)
 
 
-def _write(network: Network, path: Path, images: Sequence[Tensor]) -> None:
+def _write(network: Network, engine: str, images: Sequence[Tensor], path: Path) -> None:
     """Write the raw maps' file with all convolutions in int8, complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    log.info("calibrating int8 for %s on %s ...", engine, counted(len(images), "image"))
     network = equalized(network, images)
     plan = Int8Plan(images, activation_ranges(network, images), ())
     options = ExportOptions(
         layout=RAW, precision="float32", batch=None, opset=OPSET, letterbox=False, score_thresh=0.0, nms_thresh=1.0
     )  # fmt: skip
     names = [str(index) for index in range(network.classes)]
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".int8.") as folder:
-        written = Path(folder) / path.name
+    with folder_beside(path) as folder:
+        written = folder / path.name
         write_int8(network, names, written, options, {}, plan)
         move_file(written, path)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from yolo.deploy.file_kinds import RT_INFO
+from yolo.deploy.file_kinds import RT_INFO, save_openvino
 from yolo.engines.open_vino import openvino_core
 from yolo.errors import ExportError
 from yolo.extras import import_extra
@@ -56,7 +56,7 @@ def write_int8_ir(
             raise ExportError(f"{out.name}: found a network that NNCF cannot quantize: {reason}") from error
     for key, text in metadata.items():
         model.set_rt_info(text, [RT_INFO, key])
-    openvino.save_model(model, out, compress_to_fp16=False)
+    save_openvino(model, out, half=False)
 
 
 def _stays_float(name: str, float_layers: Collection[int]) -> bool:

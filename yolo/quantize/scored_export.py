@@ -4,7 +4,6 @@ int8 begins with all convolutions. While it loses too much, the layers that lose
 float32: 1, 2, 4 and so on.
 """
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from yolo.deploy.layouts import NMS, RAW
 from yolo.engines.fold import folded
 from yolo.errors import CfgError, ExportError, counted
 from yolo.extras import import_extra
+from yolo.files import folder_beside
 from yolo.model.network import Network
 from yolo.quantize.calibration import batches_of
 from yolo.quantize.equalization import equalized
@@ -129,9 +129,7 @@ def export_scored(
     """
     network = folded(network).cpu()
     check_scored_options(network, out, options)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
-        folder = Path(name)
+    with folder_beside(out) as folder:
         raw = replace(options, layout=RAW, batch=1, precision="float32")
         before = folder / f"float32{out.suffix}"
         export_network(network, names, before, raw, sources)
