@@ -37,9 +37,9 @@ def shorten(text: str) -> str:
 
 
 def counted(count: int, thing: str) -> str:
-    """Return `1 image`, `2 images`; thing: a regular noun in the singular."""
+    """Return `1 image`, `2,000 images`; thing: a regular noun in the singular."""
     plural = thing + ("es" if thing.endswith(("s", "x", "ch")) else "s")
-    return f"{count} {thing if count == 1 else plural}"
+    return f"{count:,} {thing if count == 1 else plural}"
 
 
 def speed_text(per_second: float, decimals: int = 1) -> str:

@@ -55,7 +55,7 @@ def test_the_page_of_a_drawn_data_set(photos, call):
     code, out, err = call("data", *options, "--report", photos / "page")
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0] == "train: 3 images, 4 objects" and lines[1] == "valid: 2 images, 1 objects"
+    assert lines[0] == "train: 3 images, 4 objects" and lines[1] == "valid: 2 images, 1 object"
     assert (
         "!! an image of valid is nearly the same as one of train, so the score is too high; move all of a group" in out
     )

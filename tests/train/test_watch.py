@@ -53,7 +53,8 @@ def test_watched_images_change_nothing_and_a_resumed_run_goes_on_with_them(optio
     assert not (folder / "watch").exists()
 
 
-def test_what_cannot_be_watched_stops_before_anything_is_written(options, tmp_path):
+def test_what_cannot_be_watched_stops_before_the_data_is_read(options, four, tmp_path):
+    four.images[3].write_bytes(b"no image either")
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
     for watch, error in (((broken,), DatasetError), ((tmp_path / "away.png",), OSError)):

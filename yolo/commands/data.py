@@ -28,6 +28,7 @@ from yolo.console import (
     new_folder,
     whole_number,
 )
+from yolo.errors import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +63,7 @@ def _detection(args: argparse.Namespace, data: DataFile, frame: object) -> None:
 
     survey = survey_data(data, frame, args.recheck, args.seed)
     for each in survey.lists:
-        print(f"{each.name}: {each.images:,} images, {each.objects:,} objects")
+        print(f"{each.name}: {counted(each.images, 'image')}, {counted(each.objects, 'object')}")
     _print_advice(advice_of(survey))
     if args.report:
         print(f"page: {write_data_page(args.report, survey, args.seed, args.sheet)}")
@@ -73,7 +74,7 @@ def _classification(args: argparse.Namespace, data: DataFile, channels: int) -> 
 
     survey = survey_classified(data, channels)
     for each in survey.lists:
-        print(f"{each.name}: {each.images:,} images")
+        print(f"{each.name}: {counted(each.images, 'image')}")
     _print_advice(classified_advice(survey))
     if args.report:
         print(f"page: {write_classified_page(args.report, survey, args.seed, args.sheet)}")

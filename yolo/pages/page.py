@@ -17,7 +17,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from yolo.console import NOT_AVAILABLE
-from yolo.errors import OutputError
+from yolo.errors import OutputError, counted
 from yolo.files import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -103,7 +103,8 @@ def environment(*folders: Path) -> Environment:
     made.filters.update(
         number=number_text,
         percent=_percent,
-        plural=_plural,
+        plural=counted,
+        noun=_noun,
         file_name=lambda path: Path(path).name,
     )
     return made
@@ -131,7 +132,17 @@ def number_text(value: float | int | None, digits: int = 4) -> str:
 
 
 def data_uri(image: NDArray[np.uint8], ending: str = ".jpg") -> str:
-    """Return an RGB image uint8 [H, W, 3] as a data URI.
+    """Return an RGB image uint8 [H, W, 3] as a data URI; ending: as of `image_file`."""
+    return file_uri(image_file(image, ending), ending)
+
+
+def file_uri(content: bytes, ending: str) -> str:
+    """Return the content of an image file as a data URI; ending: .jpg or .png."""
+    return f"data:image/{MEDIA_TYPES[ending]};base64,{base64.b64encode(content).decode()}"
+
+
+def image_file(image: NDArray[np.uint8], ending: str) -> bytes:
+    """Return the content of the file of an RGB image uint8 [H, W, 3].
 
     ending: .jpg for photos; .png for maps with sharp cells, which may be [H, W, 4] with their opacity.
     """
@@ -140,7 +151,7 @@ def data_uri(image: NDArray[np.uint8], ending: str = ".jpg") -> str:
     done, content = cv2.imencode(ending, cv2.cvtColor(image, order), options)
     if not done:
         raise ValueError(f"image of {image.shape}: cannot be written as {ending}")
-    return f"data:image/{MEDIA_TYPES[ending]};base64,{base64.b64encode(content.tobytes()).decode()}"
+    return content.tobytes()
 
 
 def _joined(folders: Sequence[Path], pattern: str) -> str:
@@ -153,7 +164,6 @@ def _percent(value: float | None) -> str:
     return NOT_AVAILABLE if value is None else f"{value:.1%}"
 
 
-def _plural(count: int, thing: str) -> str:
-    """Format `1 image`, `2 images`, `2 classes`."""
-    ending = "" if count == 1 else "es" if thing.endswith("s") else "s"
-    return f"{count:,} {thing}{ending}"
+def _noun(count: int, thing: str) -> str:
+    """Return `image` for 1, `images` or `classes` for all other counts."""
+    return counted(count, thing).partition(" ")[2]

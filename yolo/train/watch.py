@@ -10,6 +10,7 @@ from yolo.data.images import read_image
 from yolo.detect.detector import Detector
 from yolo.explain.film.strip import (
     FilmStrip,
+    Watched,
     earlier_images,
     earlier_moments,
     named_images,
@@ -34,27 +35,35 @@ class Watch:
         return self.strip.shoot(step, self.detector)
 
 
+def read_watched(paths: Sequence[Path], channels: int) -> list[Watched]:
+    """Read the images of `--watch`. channels: of the network input.
+
+    Raises:
+        DatasetError: an image cannot be read, or there are too many.
+        OSError: a file is not there.
+    """
+    return named_images(paths, [read_image(path, channels) for path in paths])
+
+
 def watch_images(
-    paths: Sequence[Path], folder: Path, network: Network, names: Sequence[str], title: str, resumed: int | None
+    watched: Sequence[Watched], folder: Path, network: Network, names: Sequence[str], title: str, resumed: int | None
 ) -> Watch | None:
     """Set up the film strip of a run; None if there is no image to watch.
 
     Args:
-        paths: the images; if there are none, a resumed run goes on with those of its strip that are still there.
+        watched: the images; if there are none, a resumed run goes on with those of its strip that are still there.
         folder: of the run.
         network: with a detection head.
         names: of its classes.
         title: of the page.
         resumed: the step from which the run goes on, or None for a new run.
 
-    Raises:
-        DatasetError: an image cannot be read, or there are too many.
+    Raises DatasetError if an image of an earlier strip cannot be read.
     """
-    if not paths and resumed is not None:
-        paths = [path for path in earlier_images(folder) if path.is_file()]
-    if not paths:
+    if not watched and resumed is not None:
+        watched = read_watched([path for path in earlier_images(folder) if path.is_file()], network.input.channels)
+    if not watched:
         return None
-    watched = named_images(paths, [read_image(path, network.input.channels) for path in paths])
     moments = [] if resumed is None else earlier_moments(folder, resumed)
     detector = Detector(network, names, WATCH_THRESH, letterbox=network.letterboxed, engine=network)
     return Watch(FilmStrip(folder, title, watched, moments), detector)

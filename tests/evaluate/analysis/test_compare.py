@@ -94,7 +94,7 @@ def test_the_text_has_the_steps(runs):
     (line,) = (line for line in text.splitlines() if line.startswith("| red"))
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells == ["red", f"{red[0]:.4f}", f"{red[1]:.4f}", f"{red[1] - red[0]:+.4f}", "better"]
-    assert "3 of 4 images changed: 1 more objects detected, 0 lost; 3 false positives gone, 1 new" in text
+    assert "3 of 4 images changed: 1 more object detected, 0 lost; 3 false positives gone, 1 new" in text
     assert "  p3: 1 more detected, 1 false positive gone" in text
     assert "same |" not in text and re.search(r"^\d+ of \d+ unchanged$", text, re.M)
 

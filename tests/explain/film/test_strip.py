@@ -1,5 +1,6 @@
 """yolo.explain.film: what a frame shows, which moments a strip keeps, and that it goes on where it was."""
 
+import base64
 import json
 
 import cv2
@@ -86,6 +87,22 @@ def test_a_strip_thins_itself_and_goes_on_after_a_resume(tmp_path, monkeypatch):
     again.shoot(300, detector)
     record = json.loads((tmp_path / "watch" / "film.json").read_text())
     assert [moment["step"] for moment in record["moments"]] == [0, 200, 300]
+
+
+def test_the_page_embeds_the_frames_as_they_are_and_gray_for_one_that_is_gone_or_broken(tmp_path):
+    film = FilmStrip(tmp_path, "x", named_images([tmp_path / "a.png"], [draw([(8, 8, 24, 24, 0)])]), [])
+    detector = detector_of(cfg_text())
+    for step in (1, 2, 3):
+        film.shoot(step, detector)
+    first, second, third = sorted((tmp_path / "watch").glob("*.jpg"))
+    first.unlink()
+    second.write_bytes(b"cut")
+    film.shoot(4, detector)
+    page = (tmp_path / "watch" / "index.html").read_text()
+    assert page.count(f"base64,{base64.b64encode(third.read_bytes()).decode()}") == 2  # step 4 looks the same
+    assert page.count("<img") == 4 and "base64,Y3V0" not in page
+    sheet = cv2.imread(str(tmp_path / "watch" / "film.png"))
+    assert abs(int(sheet[81, 106].mean()) - 128) < 3  # the middle of the first frame
 
 
 def test_a_damaged_record_is_no_strip_and_too_many_images_are_one_line(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 from terminaltables import AsciiTable
 
 from yolo.console import NOT_AVAILABLE
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, counted
 from yolo.evaluate.analysis.json_records import json_name
 from yolo.evaluate.analysis.report import DETECTED, DIFFICULT, ImageDetection, ImageReport, Report
 from yolo.evaluate.analysis.tide import FALSE_KINDS, FOREGROUND_IOU
@@ -126,9 +126,10 @@ def image_line(changed: Sequence[ImageChange], images: int) -> str:
     gained, lost, fp_gone, fp_new = (
         sum(getattr(image, key) for image in changed) for key in ("gained", "lost", "fp_gone", "fp_new")
     )
+    detected = counted(gained, "more object")
     return (
-        f"{len(changed)} of {images} images changed: {gained} more objects detected, {lost} lost; "
-        f"{fp_gone} false positives gone, {fp_new} new"
+        f"{len(changed)} of {counted(images, 'image')} changed: {detected} detected, {lost} lost; "
+        f"{counted(fp_gone, 'false positive')} gone, {fp_new} new"
     )
 
 

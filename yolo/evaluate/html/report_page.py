@@ -59,7 +59,7 @@ def report_page(report: Report) -> str:
         class_curves=[
             charts.curve_chart(
                 each.name,
-                f"AP50 {format_ap(each.ap50, 3)}, {each.ground_truths:,} objects",
+                f"AP50 {format_ap(each.ap50, 3)}, {counted(each.ground_truths, 'object')}",
                 [each.curve],
             )
             for each in sorted(report.classes, key=lambda each: (each.ap50 is None, each.ap50 or 0))

@@ -130,7 +130,7 @@ def _classes(survey: DataSurvey) -> list[Advice]:
         seen = [(count, survey.names[label]) for label, count in enumerate(first.class_objects) if count]
         if len(seen) > 1 and max(seen)[0] > RARE * min(seen)[0]:
             (least, rare), (most, often) = min(seen), max(seen)
-            text = f"{often} has {most:,} objects, {rare} has {least:,}: {most / least:.0f} times fewer"
+            text = f"{often} has {counted(most, 'object')}, {rare} has {least:,}: {most / least:.0f} times fewer"
             action = "weigh them by counters_per_class in the heads, or list images of the rare class more often"
             found.append(Advice("warn", text, action))
     for label, one, other in survey.shifts[:SHOWN]:

@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from yolo.pages.page import data_uri, render
+from yolo.pages.page import file_uri, render
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -21,11 +19,11 @@ class FilmMoment:
 
 @dataclass(frozen=True)
 class FilmImage:
-    """An image of the strip. frames: uint8 `[H, W, 3]`, one for each moment."""
+    """An image of the strip. frames: the content of a JPEG file for each moment."""
 
     name: str
     path: str
-    frames: Sequence[np.ndarray]
+    frames: Sequence[bytes]
 
 
 def film_page(title: str, images: Sequence[FilmImage], moments: Sequence[FilmMoment]) -> str:
@@ -34,7 +32,7 @@ def film_page(title: str, images: Sequence[FilmImage], moments: Sequence[FilmMom
         (
             image,
             [
-                (moment.step, moment.captions.get(image.name, ""), data_uri(np.ascontiguousarray(frame)))
+                (moment.step, moment.captions.get(image.name, ""), file_uri(frame, ".jpg"))
                 for moment, frame in zip(moments, image.frames, strict=True)
             ],
         )

@@ -22,11 +22,12 @@ from yolo.errors import DatasetError
 from yolo.explain.film.frame import FRAME_SIDE, FilmFrame, film_frame
 from yolo.explain.film.page import FilmImage, FilmMoment, film_page
 from yolo.files import replacing, write_text
-from yolo.pages.page import PAGE_FILE
+from yolo.pages.page import PAGE_FILE, image_file
 
 WATCH_FOLDER, RECORD_FILE, SHEET_FILE = "watch", "film.json", "film.png"
 MOST_FRAMES = 24  # of an image
 MOST_WATCHED = 12  # images
+FRAME_ENDING = ".jpg"  # frames are encoded once: the page embeds these files
 SHEET_SIDE = 200  # pixels of a frame in film.png
 
 
@@ -56,7 +57,7 @@ class FilmStrip:
         frames = {each.name: film_frame(detector, each.pixels) for each in self.watched}
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, frame in frames.items():
-            _write_image(self._frame_path(step, name), frame.picture)
+            _write_bytes(self._frame_path(step, name), image_file(frame.picture, FRAME_ENDING))
         moment = FilmMoment(step, {name: _words(frame) for name, frame in frames.items()})
         self.moments = [each for each in self.moments if each.step < step] + [moment]
         if len(self.moments) > MOST_FRAMES:
@@ -75,27 +76,27 @@ class FilmStrip:
 
     def _write(self) -> None:
         images = [FilmImage(each.name, each.path, self._frames(each.name)) for each in self.watched]
-        sheet = [frame for image in images for frame in image.frames]
+        sheet = [_decoded(frame) for image in images for frame in image.frames]
         record = {
             "title": self.title,
             "images": [{"path": each.path, "name": each.name} for each in self.watched],
             "moments": [asdict(moment) for moment in self.moments],
         }
         write_text(self.folder / RECORD_FILE, json.dumps(record, indent=1) + "\n")
-        _write_image(
-            self.folder / SHEET_FILE,
-            contact_sheet(sheet, len(self.moments), cell=_cell(images), gap=6),
-        )
+        cell = _cell(sheet[0])
+        _write_bytes(self.folder / SHEET_FILE, image_file(contact_sheet(sheet, len(self.moments), cell, gap=6), ".png"))
         write_text(self.folder / PAGE_FILE, film_page(self.title, images, self.moments))
 
     def _frame_path(self, step: int, name: str) -> Path:
-        return self.folder / f"{name}_{step:07}.jpg"
+        return self.folder / f"{name}_{step:07}{FRAME_ENDING}"
 
-    def _frames(self, name: str) -> list[np.ndarray]:
-        """Return the frames of an image, gray where one is gone."""
-        found = [cv2.imread(str(self._frame_path(moment.step, name))) for moment in self.moments]
-        shape = next((each.shape for each in found if each is not None), (FRAME_SIDE, FRAME_SIDE, 3))
-        return [np.full(shape, 128, np.uint8) if each is None else each[..., ::-1] for each in found]
+    def _frames(self, name: str) -> list[bytes]:
+        """Return the files of an image's frames, gray where one is gone or broken."""
+        found = [_read_frame(self._frame_path(moment.step, name)) for moment in self.moments]
+        whole = next((each for each in found if each is not None), None)
+        shape = (FRAME_SIDE, FRAME_SIDE, 3) if whole is None else _decoded(whole).shape
+        gray = image_file(np.full(shape, 128, np.uint8), FRAME_ENDING)
+        return [gray if each is None else each for each in found]
 
 
 def named_images(paths: Sequence[Path], pixels: Sequence[np.ndarray]) -> list[Watched]:
@@ -150,14 +151,26 @@ def _words(frame: FilmFrame) -> str:
     return shown + (f" and {len(frame.found) - 2} more" if len(frame.found) > 2 else "")
 
 
-def _cell(images: Sequence[FilmImage]) -> tuple[int, int]:
+def _cell(frame: np.ndarray) -> tuple[int, int]:
     """Return the (height, width) of a cell of the sheet: that of the first frame, scaled."""
-    height, width = images[0].frames[0].shape[:2]
+    height, width = frame.shape[:2]
     scale = SHEET_SIDE / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _write_image(path: Path, pixels: np.ndarray) -> None:
-    _, content = cv2.imencode(path.suffix, pixels[..., ::-1])
+def _read_frame(path: Path) -> bytes | None:
+    """Return the content of a frame's file; None if it is gone or broken."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    return content if content and cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) is not None else None
+
+
+def _decoded(frame: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(frame, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
     with replacing(path) as file:
-        file.write(content.tobytes())
+        file.write(content)

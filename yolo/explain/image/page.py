@@ -91,7 +91,7 @@ def image_part(
             (boxes.predictions, "boxes predicted"),
             (boxes.kept + boxes.suppressed, f"with a score above {rules.score_thresh:g}"),
             (boxes.suppressed, "suppressed by NMS"),
-            (boxes.kept, "detections"),
+            (boxes.kept, "detection" if boxes.kept == 1 else "detections"),
         ),
         sections=tuple(sections),
     )

@@ -1,7 +1,7 @@
 """Set up a training run: from the options to a `Run`, with everything checked before the first step."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from torch import nn
 from yolo.cfg import DataFile, override, read_cfg, read_classes, read_data
 from yolo.distributed import Processes, device_of
 from yolo.errors import CfgError, WeightsError, counted
+from yolo.explain.film.strip import Watched
 from yolo.model.heads.yolo import YoloSettings, with_iou_loss
 from yolo.model.layers.sync_batchnorm import convert_sync_batchnorm
 from yolo.model.network import IMAGE, Network
@@ -33,7 +34,7 @@ from yolo.train.setup.preflight import check_channels
 from yolo.train.setup.run_folder import run_folder
 from yolo.train.setup.step_kind import FORMATS, StepKind, choose_step
 from yolo.train.trainer import Run, stateful_parts
-from yolo.train.watch import Watch, watch_images
+from yolo.train.watch import Watch, read_watched, watch_images
 
 log = logging.getLogger(__name__)
 SAVE_EVERY = 100  # steps (detector.c: _last.weights)
@@ -77,13 +78,14 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
     schedule = _schedule(settings, learning.policy)
     if output is not None and (line := slow_start(schedule, progress.step)):
         log.warning("%s: %s", options.cfg, line)
+    watched = read_watched(output.watch if output else (), network.input.channels)
     # all images are read here: what can be checked without them comes before
     make_task = detection_task if network.heads else classification_task
     task = make_task(options, network, prepared.data, prepared.batch, processes)
     batches = task.batches(progress)
     folder = run_folder(output or Output(), prepared.data.backup, prepared.start_point.resume)
     writes = output is not None and processes.rank == 0
-    watch = _make_watch(options, prepared, folder, progress.step) if writes else None
+    watch = _make_watch(options, prepared, watched, folder, progress.step) if writes else None
     name = options.cfg.stem
     return Run(
         network=network,
@@ -112,13 +114,15 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
     )
 
 
-def _make_watch(options: Options, prepared: _Prepared, folder: Path, step: int) -> Watch | None:
+def _make_watch(
+    options: Options, prepared: _Prepared, watched: Sequence[Watched], folder: Path, step: int
+) -> Watch | None:
     """Return the film strip of `--watch`, or that of the run that is resumed; None for a classifier."""
-    network, data, paths = prepared.network, prepared.data, options.output.watch
+    network, data = prepared.network, prepared.data
     if not network.heads:
         return None
     resumed = step if prepared.start_point.resume else None
-    return watch_images(paths, folder, network, list(read_classes(data.names)), options.cfg.stem, resumed)
+    return watch_images(watched, folder, network, list(read_classes(data.names)), options.cfg.stem, resumed)
 
 
 def _prepare(options: Options, processes: Processes) -> _Prepared:
