@@ -324,6 +324,14 @@ def test_people_and_prometheus_can_read_the_state(client, models):
     assert "/detect" in client.get("/openapi.json").json()["paths"] and "thresh" in client.get("/docs").text
 
 
+@pytest.mark.parametrize("path", ["/", "/health", "/ready", "/models", "/metrics", "/docs"])
+def test_monitors_may_ask_for_the_head_alone(client, path):
+    head = client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == client.get(path).headers["content-type"]
+    assert client.head("/detect").status_code == 405
+
+
 def test_a_request_that_two_servers_could_read_in_two_ways_is_refused_and_nothing_behind_it_is_read(client):
     with socket.create_connection((client.base_url.host, client.base_url.port), timeout=5) as connection:
         head = b"POST /detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"

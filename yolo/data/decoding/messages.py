@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Condition
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import cv2
 
@@ -93,7 +93,7 @@ class DecoderMessages:
             return  # in musl the variable is constant
         libc.fdopen.restype, libc.fdopen.argtypes = ctypes.c_void_p, (ctypes.c_int, ctypes.c_char_p)
         libc.setbuf.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
-        self._file = tempfile.TemporaryFile("ab+", buffering=0)  # noqa: SIM115 - for as long as the process lives
+        self._file = _memory_file()
         self._stream = libc.fdopen(os.dup(self._file.fileno()), b"a")
         libc.setbuf(self._stream, None)
         self._variable = ctypes.c_void_p.in_dll(libc, STDERR[sys.platform])
@@ -113,6 +113,13 @@ class DecoderMessages:
         if self._file:
             self._variable.value = self._original
         self.__init__()
+
+
+def _memory_file() -> BinaryIO:
+    """Return an open file without a name; Linux keeps it in memory, also where no folder can be written."""
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("decoder messages"), "rb+", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)
 
 
 MESSAGES = DecoderMessages()  # one, because C's variable is one

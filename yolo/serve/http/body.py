@@ -102,4 +102,4 @@ async def _read_off(receive: Receive, limits: Limits) -> None:
 
 
 def _too_large(limits: Limits) -> RefusedError:
-    return RefusedError(413, f"found a body of more than {limits.body_bytes / MEGABYTE:g} MB", CLOSE)
+    return RefusedError(413, f"found a body of more than {round(limits.body_bytes / MEGABYTE, 2):g} MB", CLOSE)
