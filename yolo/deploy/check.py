@@ -29,8 +29,9 @@ BLOTCHES = 8  # cells of a smooth image in each direction
 LAST_BOX_VALUE = 4
 CHANNELS_FIRST = ("ultralytics", "frigate")
 BOXES_FIRST = ("hank", "tensorrt")  # outputs: boxes, scores
-# Scores smaller than this are compared as if this were the largest: a sigmoid has an error of up to 1e-7 of 1 (ONNX
-# Runtime gives 0 below 1e-8), which is much of them where noise is no object.
+# Where all scores of an image are smaller than this (noise is no object), differences are relative to this. With the
+# limit 1e-4 they may be 1e-6: ONNX Runtime's sigmoid differs by up to 1.4e-7 from the true value (measured from -20 to
+# 10; it is 0 below 1e-8), and a score is a product of two. An evaluation counts scores from .005 on.
 LEAST_SCALE = 0.01
 
 Run = Callable[[Tensor], list[Tensor]]
