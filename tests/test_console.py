@@ -190,3 +190,16 @@ def test_letters_that_a_terminal_lacks_are_printed_as_escapes(monkeypatch, encod
         "utf-8": "猫 größe ".encode() + rb"\udce4.jpg",
     }
     assert terminal.buffer.getvalue().rstrip() == shown[encoding]
+
+
+def test_what_is_unusual_about_a_file_is_said_once_in_a_command(caplog):
+    def main():
+        for text in ("a.data:3: names: read as b", "a.data:3: names: read as b", "c.txt: found UTF-16"):
+            logging.getLogger("yolo.cfg").warning(text)
+            logging.getLogger("yolo.detect.sources.streams").warning("the stream ended")
+
+    for _ in range(2):  # a second command says it again
+        caplog.clear()
+        run(main)
+        assert caplog.messages.count("a.data:3: names: read as b") == caplog.messages.count("c.txt: found UTF-16") == 1
+        assert caplog.messages.count("the stream ended") == 3

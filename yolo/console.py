@@ -57,6 +57,7 @@ UNSAFE_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u206
 PROGRESS_CONTROLS = re.compile(r"(\r|\x1b\[[AK])")  # to overwrite a line: of tqdm and of training's progress
 # Options that take several values, and what a value looks like; what looks different is a file
 SEVERAL_VALUES = {"--layers": "[0-9]+", "--cam-layer": "[0-9]+", "--set": "[^=]+=.*"}
+READING = ("yolo.cfg", "yolo.files", "yolo.formats.label_files")  # modules that remark on files
 QUIET_SECONDS = 2.0  # shorter work shows no progress bar
 
 
@@ -107,7 +108,7 @@ def run(main: Callable[[], None]) -> None:
     """Run a command's main(). A user's mistake becomes one line on stderr and exit code 2."""
     limit = os.environ.get(MAX_PIXELS_VARIABLE)
     try:
-        with safe_output():
+        with safe_output(), _files_remarked_once():
             _run(main)
     finally:  # --max-pixels is this command's
         os.environ.pop(MAX_PIXELS_VARIABLE, None)
@@ -148,6 +149,26 @@ def _run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
+
+
+@contextmanager
+def _files_remarked_once() -> Iterator[None]:
+    """Say what is unusual about a file once, however often a command reads the file."""
+    said: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        before = len(said)
+        said.add(record.getMessage())
+        return len(said) > before
+
+    loggers = [logging.getLogger(name) for name in READING]
+    for each in loggers:
+        each.addFilter(is_new)
+    try:
+        yield
+    finally:
+        for each in loggers:
+            each.removeFilter(is_new)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.tiny_data import cfg_text
-from yolo.cfg import DataFile, parse_cfg
+from yolo.cfg import DataFile, parse_cfg, read_cfg
 from yolo.model.network import build
 
 
@@ -36,6 +36,11 @@ def test_the_new_cfg_is_written_with_its_changes_and_what_comes_next(make, tmp_p
             assert lines[int(number) - 1].replace(" ", "") == f"{key}={values.split(' -> ')[1]}".replace(" ", "")
     assert "[convolutional] filters: 170 -> 14" in out and "[yolo] classes: 80 -> 2" in out
     assert f"  yolo-darknet train --cfg {tmp_path / 'new.cfg'} --data {four.data}\n" in out
+
+
+def test_the_burn_in_can_be_chosen(make, tmp_path):
+    assert make("--burn-in", 7)[0] == 0
+    assert read_cfg(tmp_path / "new.cfg")[0].integer("burn_in") == 7
 
 
 def test_printed_paths_with_spaces_are_quoted(load_tool):

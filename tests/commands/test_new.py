@@ -13,6 +13,7 @@ from tests.helpers.tiny_data import cfg_text, with_classes, write_image
 from yolo.cfg import read_cfg, read_data
 from yolo.console import EXIT_INTERRUPTED
 from yolo.data.shapes import write_shapes
+from yolo.named_files import shipped_files
 from yolo.train.log.logger import Logger
 
 
@@ -139,6 +140,20 @@ def test_a_folder_with_coco_json_is_converted_too(call, photos, tmp_path):
     assert "$ yolo-darknet convert_coco coco --name coco --out coco-detector/data\n" in out
     data = read_data(next((tmp_path / "coco-detector" / "data").glob("*.data")))
     assert [len(path.read_text().splitlines()) for path in (data.train, data.valid)] == [3, 1]
+
+
+@pytest.mark.parametrize(
+    "epochs, option",
+    [
+        (1, []),  # 19 steps: too few to learn from
+        (12, ["--burn-in", "57"]),  # 228 steps: a quarter; in proportion it would be 15, with which it diverged
+        (30, ["--burn-in", "60"]),  # 570 steps
+        (79, []),  # 1,501 steps: the base's own 100
+    ],
+)
+def test_a_short_run_keeps_enough_burn_in(load_tool, epochs, option):
+    net = read_cfg(shipped_files(".cfg")["shapes"])[0]
+    assert load_tool("new")._burn_in(net, 304, epochs) == option
 
 
 def test_the_input_on_a_cpu_has_the_images_shape_in_multiples_of_32(load_tool, tmp_path):

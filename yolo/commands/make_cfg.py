@@ -54,6 +54,7 @@ def main() -> None:
         seed=args.seed,
         free=free_bytes(torch.device(args.device)),
         recheck=args.recheck,
+        burn_in=args.burn_in,
     )
     made = fitted_cfg(args.base, data, options)
     write_text(args.out, made.text)
@@ -101,6 +102,8 @@ def _arguments() -> argparse.Namespace:
     add("--width", type=whole_number(1), metavar="W", help="of the input; default: the base's")
     add("--height", type=whole_number(1), metavar="H")
     add("--epochs", type=positive, metavar="N", help="instead of 2000 steps a class, at least 6000")
+    add("--burn-in", type=whole_number(0), metavar="N",
+        help="steps in which the rate rises; default: the base's, in proportion to the steps")  # fmt: skip
     add("--keep-anchors", action="store_true", help="leave the base's anchors as they are")
     add("--seed", type=whole_number(0), default=0, metavar="N", help="of k-means; default 0")
     add("--overwrite", action="store_true", help="replace --out if it exists")

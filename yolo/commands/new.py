@@ -29,7 +29,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from yolo.cfg import DataFile, read_cfg, read_data, read_names
+from yolo.cfg import DataFile, Section, read_cfg, read_data, read_names
 from yolo.commands.convert_voc import data_set_name, share
 from yolo.console import (
     add_device_option,
@@ -56,6 +56,9 @@ CPU_SIDE = 320  # pixels of the longer side of the network input
 CPU_IMAGES = 24_000  # to train on, with repetitions: those of the demo
 CPU_LEAST_EPOCHS = 10.0
 ADVISING = ("convert_voc", "convert_coco", "split", "make_cfg")  # print last what comes next, which `new` knows better
+# Steps in which the rate rises. Of 304 images of blood cells the network for CPUs diverges after 15 (two of two seeds)
+# and learns after 60 (docs/log.md); a run of fewer than 100 steps only tries things
+LEAST_BURN_IN, MOST_OF_RUN, FEWEST_TO_LEARN = 60, 4, 100
 STRIDE = 32  # of the coarsest map of most networks; a multiple of it fits all of them
 MEASURED_IMAGES = 50  # whose size is looked at
 
@@ -206,8 +209,19 @@ def _cfg_step(args: argparse.Namespace, data_file: Path, data: DataFile, cfg: Pa
     if size[0] is not None:
         options += ["--width", str(size[0]), "--height", str(size[1])]
     if epochs is not None:
-        options += ["--epochs", f"{epochs:g}"]
+        options += ["--epochs", f"{epochs:g}", *_burn_in(read_cfg(base)[0], len(images), epochs)]
     return Step("a cfg for these classes and boxes", "make_cfg", tuple(options), cfg)
+
+
+def _burn_in(net: Section, images: int, epochs: float) -> list[str]:
+    """Return the option of make_cfg for a short run, whose burn_in in proportion to its steps would be too short."""
+    from yolo.train.setup.fitted_cfg import schedule_values
+
+    schedule = schedule_values(net, 1, images, epochs)
+    steps, usual = int(schedule["max_batches"]), net.integer("burn_in", 0)
+    least = min(LEAST_BURN_IN, steps // MOST_OF_RUN, usual)
+    is_short = steps >= FEWEST_TO_LEARN and int(schedule.get("burn_in") or 0) < least
+    return ["--burn-in", str(least)] if is_short else []
 
 
 def _cpu_size(images: list[Path]) -> tuple[int, int]:

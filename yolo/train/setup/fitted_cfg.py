@@ -73,7 +73,7 @@ class FittedAnchors:
 class FitOptions:
     """What the user decides: size, (height, width) of the input, None for the base's; epochs, None for Darknet's
     advice; keep_anchors: leave the base's; seed: of k-means; free: bytes of memory, None where unknown; recheck: read
-    files that have not changed since the last check, too."""
+    files that have not changed since the last check, too; burn_in: steps, None for the base's in proportion."""
 
     size: tuple[int, int] | None = None
     epochs: float | None = None
@@ -81,6 +81,7 @@ class FitOptions:
     seed: int = 0
     free: int | None = None
     recheck: bool = False
+    burn_in: int | None = None
 
 
 @dataclass(frozen=True)
@@ -249,6 +250,8 @@ def fitted_cfg(base: str | Path, data: DataFile, options: FitOptions) -> FittedC
     if not options.keep_anchors:
         anchors = anchor_values(network, heads_of(network), boxes, options.seed)
     schedule = schedule_values(sections[0], data.classes, images, options.epochs)
+    if options.burn_in is not None:
+        schedule["burn_in"] = str(options.burn_in)
     values = merged(
         {0: {**size, **schedule}},
         class_values(network, sections, data.classes),

@@ -9,14 +9,14 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from yolo.cfg import DataFile, override, read_cfg, read_classes, read_data
+from yolo.cfg import DataFile, check_data_files, override, read_cfg, read_classes, read_data
 from yolo.distributed import Processes, device_of
 from yolo.errors import CfgError, WeightsError, counted
 from yolo.explain.film.strip import Watched
 from yolo.model.heads.yolo import YoloSettings, with_iou_loss
 from yolo.model.layers.sync_batchnorm import convert_sync_batchnorm
 from yolo.model.network import IMAGE, Network
-from yolo.model.weights import load_weights
+from yolo.model.weights import SAFETENSORS, load_weights, tensor_bytes
 from yolo.schedule import Schedule, with_policy
 from yolo.settings import TrainingSettings
 from yolo.train.amp import Precision, precision_of
@@ -134,10 +134,13 @@ def _prepare(options: Options, processes: Processes) -> _Prepared:
     settings = network.training_settings
     batch = settings.batch // settings.subdivisions * settings.subdivisions  # as Darknet divides
     data = read_data(options.data)
+    check_data_files(data, "names", "labels", "train", "valid", *(("difficult",) if network.heads else ()))
     device = device_of(processes, machine.device)
     if learning.sizes:
         check_stages(network, learning.sizes)
     start_point = _with_cutoff(options, network)
+    if start_point.weights and start_point.weights.suffix != SAFETENSORS:
+        tensor_bytes(start_point.weights)  # an error if it is no weights file, before a step is measured
     recorded = checkpoint_settings(start_point.resume) if start_point.resume else None
     images = batch // settings.subdivisions // processes.world
     step_kind = choose_step(network, machine, device, images, recorded, processes.world)
