@@ -1,8 +1,8 @@
 """How many images with wrong labels `top-losses` puts first: a table of ways to rank, and two bounds of the same run.
 
 Some labels of the train list are made wrong, the network is trained on them as a user would have it, who does not
-know of them, and the train list is ranked by its loss. A wrong label is moved to where it overlaps its object by less
-than MOVED_IOU, renamed, or removed, in turn. Two ways of being wrong:
+know of them, and the train list is ranked. A wrong label is moved to where it overlaps its object by less than
+MOVED_IOU, renamed, or removed, in turn. Two ways of being wrong:
 
 - careless: FRACTION of all labels are wrong, and they lie in few images, half of the labels of each, as where one
   annotator was careless. (Spread evenly over 205 images of BCCD they would lie in half of the images, and no order of
@@ -10,18 +10,21 @@ than MOVED_IOU, renamed, or removed, in turn. Two ways of being wrong:
 - slips: FRACTION of the images have one wrong label each. The others are the labels as they were, with whatever is
   wrong with these.
 
+One draw of wrong labels is few images. So the same network also ranks the list with other draws, of which it has seen
+the right labels: more images, and the figures of each kind of mistake.
+
 The bounds: images in a random order find 15 % in the first 15 %; a ranking by the wrong labels themselves finds all.
 
 example, half an hour on a core:
   yolo-darknet convert_voc --train BCCD:train --valid BCCD:test --out bccd
   python benchmarks/label_errors.py --data bccd/voc.data --base yolo-fastest-1.1.cfg --out label-errors \\
-      --weights yolo-fastest-1.1.weights
+      --weights yolo-fastest-1.1.weights --draws 20
 """
 
 import argparse
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
 
@@ -30,12 +33,18 @@ from terminaltables import AsciiTable
 
 from yolo.boxes import cxcywh_to_xyxy, paired_iou
 from yolo.cfg import parse_cfg, read_data, read_names
-from yolo.console import add_device_option, add_workers_option, cfg_file, run, weights_file, whole_number
+from yolo.console import add_device_option, add_workers_option, cfg_file, fraction, run, weights_file, whole_number
 from yolo.data.check import check_list
 from yolo.data.labeled_images import LabeledImage
-from yolo.defaults import LOSS_PARTS
+from yolo.defaults import LOSS_PARTS, SCORE_THRESH
+from yolo.detect.detector import Detector
+from yolo.explain.loss.ranking import RawBatch, losses_of, raw_batches
 from yolo.files import write_text
+from yolo.model.heads.yolo import YoloSettings, with_iou_loss
+from yolo.model.network import Network
+from yolo.model.weights import load_weights
 from yolo.records import LabeledBoxes
+from yolo.train.losses.detection import DetectionLoss
 
 FRACTION = 0.05  # of the labels (careless), or of the images (slips)
 CARELESS_FRACTION = 0.5  # of the labels of a careless image
@@ -47,9 +56,8 @@ BATCH = 8
 RATE = 0.0005  # with .001, yolo-fastest's, a run with a short burn_in diverges
 BOX_LOSS = {"iou_loss": "mse", "iou_normalizer": "0.75"}
 CHANNELS = 3
-SCORE_THRESH = 0.05  # a detection with a lower score does not speak against the labels
 FIRST = 0.15  # of the images
-SIZE = (256, 256)  # of the network input
+SIZE = 256  # of the network input, width and height
 
 
 def chosen_labels(counts: Sequence[int], scene: str, rng: np.random.Generator) -> dict[int, np.ndarray]:
@@ -96,30 +104,55 @@ def moved_center(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
             return center
 
 
-def write_wrong_data(
-    images: Sequence[LabeledImage], names: Sequence[str], valid: Path, scene: str, seed: int, out: Path
-) -> dict[str, dict[str, str]]:
-    """Write a data set with wrong labels to `out`: links to the images, label files, lists, `wrong.data`.
+def with_wrong_labels(
+    images: Sequence[LabeledImage], classes: int, scene: str, seed: int
+) -> tuple[list[LabeledImage], list[dict[int, str]]]:
+    """Return the images with wrong labels, and what is wrong with each: position among its labels → kind.
 
-    Returns:
-        The wrong labels: image's name → position among its labels → kind.
+    Args:
+        images: with correct labels.
+        classes: how many.
+        scene: one of SCENES.
+        seed: of the choice.
     """
     rng = np.random.default_rng(seed)
     chosen = chosen_labels([len(image.ground_truth.labels) for image in images], scene, rng)
-    kinds, record = cycle(KINDS), {}
+    kinds = cycle(KINDS)
+    wrong = [{int(position): next(kinds) for position in chosen.get(index, ())} for index in range(len(images))]
+    found = [
+        replace(image, ground_truth=corrupted(image.ground_truth, faults, classes, rng))
+        for image, faults in zip(images, wrong, strict=True)
+    ]
+    return found, wrong
+
+
+def write_wrong_data(
+    images: Sequence[LabeledImage], names: Sequence[str], valid: Path, scene: str, seed: int, out: Path
+) -> None:
+    """Write a data set with wrong labels to `out`: links to images, label files, lists, what is wrong, `wrong.data`.
+
+    Args:
+        images: with correct labels.
+        names: of the classes.
+        valid: the list of images to score.
+        scene: one of SCENES.
+        seed: of the wrong labels.
+        out: the folder.
+    """
+    found, wrong = with_wrong_labels(images, len(names), scene, seed)
     for folder in ("images", "labels"):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    for index, image in enumerate(images):
-        wrong = {int(position): next(kinds) for position in chosen.get(index, ())}
-        if wrong:
-            record[image.path.name] = {str(position): kind for position, kind in wrong.items()}
-        found = corrupted(image.ground_truth, wrong, len(names), rng)
-        rows = zip(found.labels.tolist(), found.boxes.tolist(), strict=True)
+    for image in found:
+        rows = zip(image.ground_truth.labels.tolist(), image.ground_truth.boxes.tolist(), strict=True)
         lines = [f"{label} {' '.join(f'{value:.6f}' for value in box)}\n" for label, box in rows]
         write_text(out / "labels" / f"{image.path.stem}.txt", "".join(lines))
         link = out / "images" / image.path.name
         link.unlink(missing_ok=True)
         link.symlink_to(image.path.resolve())
+    record = {
+        image.path.name: {str(position): kind for position, kind in faults.items()}
+        for image, faults in zip(images, wrong, strict=True) if faults
+    }  # fmt: skip
     write_text(out / "train.txt", "".join(f"{(out / 'images' / image.path.name).absolute()}\n" for image in images))
     write_text(out / "names.txt", "".join(f"{name}\n" for name in names))
     values = {
@@ -128,10 +161,9 @@ def write_wrong_data(
     }  # fmt: skip
     write_text(out / "wrong.data", "".join(f"{key} = {value}\n" for key, value in values.items()))
     write_text(out / "wrong.json", json.dumps(record, indent=1) + "\n")
-    return record
 
 
-def train_on(out: Path, base: Path, weights: Path | None, steps: int, device: str, workers: int) -> None:
+def train_on(out: Path, args: argparse.Namespace) -> None:
     """Train a cfg fitted to `out/wrong.data`, and write `out/network.cfg` and `out/run/network_last.weights`."""
     from yolo.train.setup.fitted_cfg import FitOptions, fitted_cfg
     from yolo.train.setup.options import Machine, Options, Output, StartPoint
@@ -139,13 +171,14 @@ def train_on(out: Path, base: Path, weights: Path | None, steps: int, device: st
     from yolo.train.trainer import train
 
     data, cfg = out / "wrong.data", out / "network.cfg"
-    text = fitted_cfg(str(base), read_data(data), FitOptions(size=SIZE, epochs=1)).text
+    text = fitted_cfg(str(args.base), read_data(data), FitOptions(size=(args.size, args.size), epochs=1)).text
     write_text(cfg, text)
     heads = {section.kind for section in parse_cfg(text, "cfg") if section.kind in ("yolo", "Gaussian_yolo")}
     boxes = {f"{head}.{key}": value for head in heads for key, value in BOX_LOSS.items()}
     overrides = {
-        "batch": str(BATCH), "subdivisions": "1", "max_batches": str(steps), "burn_in": str(round(BURN_IN * steps)),
-        "policy": "steps", "steps": ",".join(str(round(part * steps)) for part in DROPS), "scales": ".1,.1",
+        "batch": str(BATCH), "subdivisions": "1", "max_batches": str(args.steps),
+        "burn_in": str(round(BURN_IN * args.steps)),
+        "policy": "steps", "steps": ",".join(str(round(part * args.steps)) for part in DROPS), "scales": ".1,.1",
         "learning_rate": str(RATE),
         **boxes,
     }  # fmt: skip
@@ -154,8 +187,8 @@ def train_on(out: Path, base: Path, weights: Path | None, steps: int, device: st
         data=data,
         overrides=tuple(overrides.items()),
         skip_problems=True,
-        start=StartPoint(weights, find_cutoff=True),
-        machine=Machine(device, workers),
+        start=StartPoint(args.weights, find_cutoff=True),
+        machine=Machine(args.device, args.workers),
         output=Output(out=out / "run", map_every=10**9, overwrite=True),
     )
     training = start(options)
@@ -174,49 +207,93 @@ def main() -> None:
         out = args.out / scene
         if not (out / "run" / "network_last.weights").exists():
             write_wrong_data(images, names, Path(data.valid), scene, args.seed, out)
-            train_on(out, args.base, args.weights, args.steps, args.device, args.workers)
-        print(ranking_table(scene, out, args.workers))
+            train_on(out, args)
+        ranker = Ranker.of(out, args.threshold, args.workers)
+        wrong = json.loads((out / "wrong.json").read_text())
+        seen = check_list(out / "train.txt", len(names), CHANNELS).images
+        print(f"{scene}, trained on the wrong labels")
+        print(table_of([ranker.found(seen, [wrong.get(image.path.name, {}) for image in seen])]))
+        seeds = range(args.seed + 1, args.seed + 1 + args.draws)
+        draws = (with_wrong_labels(images, len(names), scene, seed) for seed in seeds)
+        if found := [ranker.found(*draw) for draw in draws]:
+            print(f"{scene}, {args.draws} other draws of wrong labels")
+            print(table_of(found))
 
 
-def ranking_table(scene: str, out: Path, workers: int) -> str:
-    """Return how many of the images with wrong labels are in the first FIRST of each ranking of the train list."""
-    from yolo.detect.detector import Detector
-    from yolo.explain.loss.ranking import image_losses
-    from yolo.model.heads.yolo import YoloSettings, with_iou_loss
-    from yolo.model.network import Network
-    from yolo.model.weights import load_weights
-    from yolo.train.losses.detection import DetectionLoss
+@dataclass(frozen=True)
+class Found:
+    """What one ranking of one draw has in its first FIRST. kinds: of each wrong image, its kinds of mistakes.
 
-    network = Network.from_cfg(out / "network.cfg")
-    seen = load_weights(network, out / "run" / "network_last.weights").seen
-    images = check_list(out / "train.txt", network.classes, CHANNELS).images
-    record = json.loads((out / "wrong.json").read_text())
-    is_wrong = np.array([image.path.name in record for image in images])
-    settings = [
-        replace(with_iou_loss(each, BOX_LOSS["iou_loss"]), iou_normalizer=float(BOX_LOSS["iou_normalizer"]))
-        if isinstance(each, YoloSettings) else each for each in network.head_settings
-    ]  # fmt: skip
-    detector = Detector(network, read_names(out / "names.txt"), SCORE_THRESH)
-    loss = DetectionLoss(network, head_settings=settings)
-    losses = image_losses(detector, loss, images, seen=seen, batch=BATCH, workers=workers)
-    first = round(FIRST * len(images))
-    rows = [_row(part, is_wrong[losses.ranked(part)], first) for part in LOSS_PARTS]
-    bounds = (
-        ("a random order", round(is_wrong.sum() * FIRST, 1), f"{FIRST:.2f}", "0.80"),
-        ("the wrong labels", is_wrong.sum(), "1.00", f"{0.8 * is_wrong.mean():.2f}"),
-    )
-    faults = sum(len(each) for each in record.values())
-    objects = sum(len(image.ground_truth.labels) for image in images)
-    header = (f"{scene}: by", f"in the first {FIRST:.0%}", "fraction", "80 % in the first")
-    title = f"{faults} wrong labels of {objects} in {is_wrong.sum()} of {len(images)} images"
-    return f"{title}\n{AsciiTable([header, *rows, *bounds]).table}"
+    is_first: whether it is there; needed: the fraction of the ranking that holds 80 % of them.
+    """
+
+    kinds: tuple[frozenset[str], ...]
+    is_first: tuple[bool, ...]
+    needed: float
 
 
-def _row(part: str, ranked: np.ndarray, first: int) -> tuple[str, str, str, str]:
-    """ranked: bool `[I]`, whether each image has a wrong label, in the order of the ranking."""
-    found, needed = int(ranked[:first].sum()), int(np.ceil(0.8 * ranked.sum()))
-    place = int(np.flatnonzero(ranked)[needed - 1]) + 1
-    return part, f"{found} of {ranked.sum()}", f"{found / ranked.sum():.2f}", f"{place / len(ranked):.2f}"
+@dataclass(frozen=True)
+class Ranker:
+    """A trained network, and what it computed for the train list."""
+
+    detector: Detector
+    loss: DetectionLoss
+    batches: list[RawBatch]
+    trained_on: int
+
+    @classmethod
+    def of(cls, out: Path, threshold: float, workers: int) -> "Ranker":
+        """Load the network of a folder, and let it compute all images of its train list."""
+        network = Network.from_cfg(out / "network.cfg")
+        seen = load_weights(network, out / "run" / "network_last.weights").seen
+        settings = [
+            replace(with_iou_loss(each, BOX_LOSS["iou_loss"]), iou_normalizer=float(BOX_LOSS["iou_normalizer"]))
+            if isinstance(each, YoloSettings) else each for each in network.head_settings
+        ]  # fmt: skip
+        detector = Detector(network, read_names(out / "names.txt"), threshold)
+        images = check_list(out / "train.txt", network.classes, CHANNELS).images
+        batches = list(raw_batches(detector, images, BATCH, workers))
+        return cls(detector, DetectionLoss(network, head_settings=settings), batches, seen)
+
+    def found(self, images: Sequence[LabeledImage], wrong: Sequence[Mapping]) -> dict[str, Found]:
+        """Rank images. wrong: what is wrong with each. Returns: by what → what is found."""
+        losses = losses_of(self.batches, self.detector, self.loss, images, self.trained_on)
+        first = round(FIRST * len(images))
+        results = {}
+        for part in LOSS_PARTS:
+            order = losses.ranked(part).tolist()
+            places = [place for place, image in enumerate(order) if wrong[image]]
+            needed = places[int(np.ceil(0.8 * len(places))) - 1] + 1
+            results[part] = Found(
+                tuple(frozenset(wrong[order[place]].values()) for place in places),
+                tuple(place < first for place in places),
+                needed / len(images),
+            )
+        return results
+
+
+def table_of(draws: Sequence[dict[str, Found]]) -> str:
+    """Return the part of the images with wrong labels that is in the first FIRST of each ranking.
+
+    draws: the results of each draw. Of several: the mean and the standard deviation over the draws. Of each kind: the
+    part of the images of all draws that have this one kind of mistake.
+    """
+    rows = []
+    for part in draws[0]:
+        parts = np.array([np.mean(draw[part].is_first) for draw in draws])
+        every = [pair for draw in draws for pair in zip(draw[part].kinds, draw[part].is_first, strict=True)]
+        alone = [[first for kinds, first in every if kinds == {kind}] for kind in KINDS]
+        spread = f" ± {parts.std(ddof=1):.2f}" if len(draws) > 1 else ""
+        rows.append((
+            part,
+            f"{sum(first for _, first in every)} of {len(every)}",
+            f"{parts.mean():.2f}{spread}",
+            *(f"{np.mean(each):.2f}" if each else "-" for each in alone),
+            f"{np.median([draw[part].needed for draw in draws]):.2f}",
+        ))  # fmt: skip
+    bounds = ("a random order", "", f"{FIRST:.2f}", *[f"{FIRST:.2f}"] * len(KINDS), "0.80")
+    header = ("by", f"in the first {FIRST:.0%}", "fraction", *KINDS, "80 % in the first")
+    return AsciiTable([header, *rows, bounds]).table
 
 
 def _arguments() -> argparse.Namespace:
@@ -227,6 +304,12 @@ def _arguments() -> argparse.Namespace:
     add("--weights", type=weights_file, metavar="FILE", help="of a backbone or a detector of other classes")
     add("--steps", type=whole_number(1), default=450, metavar="N", help="of 8 images; default 450")
     add("--seed", type=whole_number(0), default=0, metavar="N", help="of the wrong labels; default 0")
+    add("--draws", type=whole_number(0), default=0, metavar="N", help="other draws of wrong labels; default none")
+    add("--size", type=whole_number(32), default=SIZE, metavar="PIXELS", help=f"of the network; default {SIZE}")
+    add(
+        "--threshold", type=fraction, default=SCORE_THRESH, metavar="SCORE",
+        help=f"lowest score of the detections; default {SCORE_THRESH:g}",
+    )  # fmt: skip
     add("--scenes", nargs="+", choices=SCENES, default=SCENES, metavar="SCENE", help="default: careless slips")
     add("--out", type=Path, required=True, metavar="DIR", help="data and runs; a run that is there is used again")
     add_device_option(parser)

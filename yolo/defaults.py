@@ -6,7 +6,7 @@ The parsers of the commands read this module, so it imports nothing: `--help` ha
 DIALECT_NAMES = ("alexeyab", "pjreddie")  # the two Darknets, wherever they compute different things
 IOU_LOSS_NAMES = ("mse", "iou", "giou", "diou", "ciou")  # iou_loss of a [yolo]
 BOX_GRADIENTS = ("autograd", "darknet")
-LOSS_PARTS = ("total", "box", "objectness", "class", "label")  # by which top_losses ranks
+LOSS_PARTS = ("label", "total", "box", "objectness", "class")  # by which top_losses ranks; the first is the default
 OTHER_POLICIES = ("one-cycle",)  # policies that Darknet does not have: command line only
 PROGRESS_LOG, DARKNET_LOG = LOGS = ("progress", "darknet")
 SCORE_THRESH = 0.25  # darknet detector test -thresh

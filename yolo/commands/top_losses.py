@@ -1,11 +1,13 @@
-"""Rank the images of a data set by their training loss: wrong labels and hard images come first.
+"""Rank the images of a data set by how likely one of their labels is wrong, or by their training loss.
 
 Each image goes through the network as in validation, without augmentation. --report DIR gets a page of the first images
-with their labels, the detections and what speaks against the labels; losses.csv ranks all images. --by label finds
-single wrong labels: it ranks by labels that the network contradicts and by detections that no label explains.
+with their labels, the detections and what speaks against the labels; losses.csv ranks all images. A label is doubted if
+the network contradicts it, and an image if it has a detection that no label explains: how much this means is learned
+from mistakes that the command makes on purpose in the same labels. --by total ranks by the loss, --by box, objectness
+or class by a part of it: hard images and crowds come first.
 
 example:
-  yolo-darknet top-losses --cfg my.cfg --weights voc/backup/my_best.weights --data voc/voc.data --report top --by label
+  yolo-darknet top-losses --cfg my.cfg --weights voc/backup/my_best.weights --data voc/voc.data --report top
 """
 
 from __future__ import annotations
@@ -111,7 +113,7 @@ def _arguments() -> argparse.Namespace:
     add("--report", type=new_folder, required=True, metavar="DIR", help="for index.html, top_losses.json, losses.csv")
     add(
         "--by", choices=LOSS_PARTS, default=LOSS_PARTS[0],
-        help="total (default), a part of the loss, or label: what speaks against single labels",
+        help="label (default): how likely a label is wrong; total: the loss; or a part of it",
     )  # fmt: skip
     add("--top", type=whole_number(1), default=30, metavar="N", help="images on the page; default 30")
     add(

@@ -16,14 +16,18 @@ from yolo.data.check import check_list
 from yolo.data.images import ignore_remark, read_image
 from yolo.data.labeled_images import LabeledImage
 from yolo.detect.detector import Detector
-from yolo.explain.loss.object_fates import BELOW, DETECTED, INEXACT, OTHER_CLASS, ObjectFate
+from yolo.explain.loss.doubt import DoubtRule
+from yolo.explain.loss.evidence import is_explained, overlaps
+from yolo.explain.loss.object_fates import BELOW, DETECTED, INEXACT, OTHER_CLASS, TAKEN, ObjectFate
 from yolo.explain.loss.placed import placed_targets, to_network
-from yolo.explain.loss.ranking import ImageLosses, image_losses, in_deviations, is_explained
+from yolo.explain.loss.ranking import ImageLosses, image_losses
 from yolo.explain.loss.ranking_page import RankingAbout, loss_table, parts_bar, ranking_page, write_ranking
 from yolo.explain.loss.suspicion import NO_LABEL, WRONG_CLASS, WRONG_PLACE, suspicions
 from yolo.letterbox import letterboxed, place, stretched, to_image
 from yolo.records import Detections, LabeledBoxes
 from yolo.train.losses.detection import DetectionLoss
+
+NO_RULE = DoubtRule(None, None, {})
 
 
 def test_labels_in_the_network_input_are_the_inverse_of_boxes_in_the_image():
@@ -52,21 +56,18 @@ def test_losses_of_a_list_are_those_of_its_images_alone(tmp_path):
         ours = [found.by(part)[index] for part in ("total", "box", "objectness", "class")]
         assert ours == pytest.approx([value.item() for value in values], rel=1e-4)
     assert np.array_equal(found.ranked("total"), np.argsort(-found.by("total")))
-    assert np.isneginf(found.contradiction[2]) and np.isfinite(found.contradiction[:2]).all()  # no object in image 2
+    assert found.doubts[2, 0] == 0 and (found.doubts[:2, 0] > 0).all()  # no object in image 2
     assert found.usual.keys() == {0, 1}
+    again = image_losses(detector, loss, images, seen=50, batch=3, workers=0)
+    assert np.allclose(again.doubts, found.doubts)  # the mistakes made to learn from are the same
 
 
-def test_deviations_are_counted_class_by_class():
-    losses = np.array([[1.0, 0], [3.0, 0], [10.0, 5], [10.0, 5], [7.0, 1]])
-    found = in_deviations(losses, np.array([0, 0, 1, 1, 2]))
-    assert found.tolist() == pytest.approx([-1, 1, 0, 0, 0])
-
-
-def test_the_doubt_about_labels_is_the_mean_of_two_places():
-    losses = ImageLosses(np.zeros((4, 5)), np.array([3.0, -np.inf, 1, 2]), np.array([0.5, 0.9, 0, 0]), {})
-    # places of contradiction 3 0 1 2, of unexplained 2 3 .5 .5
-    assert losses.by("label").tolist() == pytest.approx([5 / 6, 3 / 6, 1.5 / 6, 2.5 / 6])
-    assert losses.ranked("label").tolist() == [0, 1, 3, 2]
+def test_an_image_is_in_doubt_if_a_label_is_wrong_or_one_is_missing():
+    values = np.zeros((4, 5))
+    values[:, 0] = 1, 2, 3, 4  # the total
+    losses = ImageLosses(values, np.array([[0.5, 0], [0.2, 0.5], [0, 0.5], [0, 0]]), {}, NO_RULE)
+    assert losses.by("label").tolist() == pytest.approx([0.5, 0.6, 0.5, 0])
+    assert losses.ranked("label").tolist() == [1, 2, 0, 3]  # of equal doubts the larger loss comes first
 
 
 # ------------------------------------------------------------------------------------------------------ signs
@@ -78,20 +79,31 @@ BOXES = torch.tensor([[0.15, 0.3, 0.35, 0.7], [0.6, 0.3, 0.8, 0.7], [0.0, 0.0, 0
 def test_what_speaks_against_labels():
     targets = targets_of(ROWS)
     detections = Detections(BOXES, torch.tensor([0.9, 0.8, 0.4]), torch.tensor([0, 0, 1]))
-    assert is_explained(detections, targets).tolist() == [True, False, False]
+    assert is_explained(*overlaps(detections, targets)).tolist() == [True, False, False]
     found = [ObjectFate(DETECTED, 0.9, 0.9, 1.0), ObjectFate(OTHER_CLASS, 0.8, 0.8, 1.0, 0)]
-    signs = suspicions(found, detections, targets, NAMES)
+    signs = suspicions(found, detections, targets, NAMES, [0.1, 0.9], {1: 0.8, 2: 0.3})
     assert [(sign.kind, sign.target, sign.detection) for sign in signs] == [(WRONG_CLASS, 1, 1), (NO_LABEL, None, 2)]
-    assert signs[0].text == "labeled green, detected as red 0.80" and signs[1].doubt == pytest.approx(0.4)
+    assert signs[0].text == "labeled green, detected as red 0.80" and [sign.doubt for sign in signs] == [0.9, 0.3]
     found = [ObjectFate(BELOW, 0.1, 0.2, 0.7), ObjectFate(INEXACT, 0.8, 0.8, 0.4)]
-    signs = suspicions(found, detections[[2]], targets, NAMES)
+    signs = suspicions(found, detections[[2]], targets, NAMES, [0.8, 0.2], {0: 0.5})
     assert [sign.kind for sign in signs] == [WRONG_PLACE, NO_LABEL, WRONG_PLACE]
     assert signs[0].text == "red: not detected; the best box here has a score of 0.10"
-    assert suspicions([], detections[[]], targets_of([]), NAMES) == []
+    assert suspicions([], detections[[]], targets_of([]), NAMES, [], {}) == []
+
+
+def test_a_label_that_is_detected_speaks_for_itself_unless_it_is_doubted():
+    targets, detections = targets_of(ROWS), Detections(BOXES[:1], torch.tensor([0.9]), torch.tensor([0]))
+    found = [ObjectFate(DETECTED, 0.9, 0.9, 0.55), ObjectFate(TAKEN, 0.9, 0.9, 1.0)]
+    assert suspicions(found, detections, targets, NAMES, [0.4, 0.4], {}) == []
+    signs = suspicions(found, detections, targets, NAMES, [0.6, 0.7], {})
+    assert [(sign.target, sign.text) for sign in signs] == [
+        (1, "green: the only detection here is that of another label"),
+        (0, "red: the detection 0.90 has an IoU of only 0.55"),
+    ]
 
 
 def test_the_table_and_the_page_of_a_list_without_objects():
-    losses = ImageLosses(np.array([[0.5, 0, 0, 0.5, 0], [2.5, 0.5, 0.5, 1, 0.5]]), np.full(2, -np.inf), np.zeros(2), {})
+    losses = ImageLosses(np.array([[0.5, 0, 0, 0.5, 0], [2.5, 0.5, 0.5, 1, 0.5]]), np.zeros((2, 2)), {}, NO_RULE)
     images = [labeled(f"{name}.png", []) for name in ('a,"b', "c")]
     rows = list(csv.DictReader(io.StringIO(loss_table(losses, images, losses.ranked("total")))))
     assert [row["image"] for row in rows] == ["c.png", 'a,"b.png'] and rows[0]["total"] == "2.5"

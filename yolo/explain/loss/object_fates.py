@@ -1,6 +1,6 @@
 """What the detector makes of each object of the ground truth: detected, or why not."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,11 +43,17 @@ def detections_in_input(detector: Detector, raw: Sequence[Tensor]) -> list[Detec
     return detector.detections(list(raw), [WHOLE_INPUT] * len(raw[0]))
 
 
-def fates_in_input(detector: Detector, raw: Sequence[Tensor], targets: Targets) -> tuple[Detections, list[ObjectFate]]:
-    """Return the detections of one image, as of `detections_in_input`, and what became of each of its targets."""
-    predictions = Predictions(*(part[0].cpu() for part in detector.network.decode(list(raw))))
+def all_predictions(detector: Detector, raw: Sequence[Tensor]) -> Iterator[Predictions]:
+    """Yield the predictions of each image of raw maps before any threshold, with the class scores of detections."""
+    predictions = Predictions(*(part.cpu() for part in detector.network.decode(list(raw))))
     if detector.tree is not None:
         predictions = predictions._replace(class_probs=best_class_one_hot(predictions.class_probs, detector.tree))
+    return (Predictions(*parts) for parts in zip(*predictions, strict=True))
+
+
+def fates_in_input(detector: Detector, raw: Sequence[Tensor], targets: Targets) -> tuple[Detections, list[ObjectFate]]:
+    """Return the detections of one image, as of `detections_in_input`, and what became of each of its targets."""
+    (predictions,) = all_predictions(detector, raw)
     (detections,) = detections_in_input(detector, raw)
     return detections, object_fates(predictions, detections, targets, detector.score_thresh)
 

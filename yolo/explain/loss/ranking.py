@@ -1,62 +1,71 @@
-"""Images of a list ranked by their training loss without augmentation, or by what speaks against their labels.
+"""Images of a list ranked by their training loss without augmentation, or by how likely one of their labels is wrong.
 
-A wrong label shows itself in two ways. The network contradicts it: the objectness and class loss of the object are
-large, compared with those of other objects of its class. And the network finds something that no label explains: a
-detection with a high score. A removed label has only the second sign, a label of a wrong class or in a wrong place has
-both. The plain loss of an image has a third reason, many objects, so it finds images where much is wrong. For single
-wrong labels the images are ranked by each sign, and the two places are added up.
+The plain loss of an image grows with its objects, so it finds images where much is wrong, and crowds. A single wrong
+label shows in two ways: the network contradicts the label, and it detects something that no label explains. A label
+left out has only the second sign, one of a wrong class or in a wrong place has both. `doubt` says how likely each is.
 """
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from yolo.boxes import cxcywh_to_xyxy, paired_iou
 from yolo.console import progress
 from yolo.data.dataset import EvaluationImages, evaluation_loader
 from yolo.data.labeled_images import LabeledImage
 from yolo.data.workers import prepared
 from yolo.detect.detector import Detector
 from yolo.errors import DivergedError
-from yolo.explain.loss.object_fates import MATCHING_IOU, detections_in_input
-from yolo.explain.loss.parts import batch_parts, detached_terms
+from yolo.explain.loss.doubt import MOST_PLANTED, DoubtRule, Evidence, gather, image_doubts, learned_rule
+from yolo.explain.loss.object_fates import all_predictions, detections_in_input
+from yolo.explain.loss.parts import BatchParts, batch_parts, detached_terms
 from yolo.explain.loss.placed import placed_targets
-from yolo.records import Detections, Targets
+from yolo.letterbox import Placement
+from yolo.records import Targets
 from yolo.train.losses.detection import DetectionLoss
 
 COLUMNS = ("total", "box", "objectness_object", "objectness_background", "class")
+
+
+MISTAKES_SEED = 0  # of the mistakes that are made on purpose: two runs rank alike
 
 
 @dataclass(frozen=True)
 class ImageLosses:
     """What ranks I images, in the order of their list.
 
-    values: float64 `[I, 5]`, their losses, one column for each of COLUMNS. contradiction: `[I]`, of the object that the
-    network contradicts most: how many standard deviations its objectness and its class loss are above the mean of its
-    class, added up; -inf without an object. unexplained: `[I]`, the highest score of a detection that no label of its
-    class explains. usual: class → mean objectness and class loss of its objects.
+    values: float64 `[I, 5]`, their losses, one column for each of COLUMNS. doubts: `[I, 2]`, how likely the most
+    doubtful label is wrong, and the most doubtful detection an object without a label; 0 without one. usual: class →
+    mean objectness and class loss of its objects. rule: what signs of wrong labels are worth in this list.
     """
 
     values: np.ndarray
-    contradiction: np.ndarray
-    unexplained: np.ndarray
+    doubts: np.ndarray
     usual: dict[int, tuple[float, float]]
+    rule: DoubtRule
 
     def by(self, part: str) -> np.ndarray:
         """Return what to rank by, `[I]`: "total", "box", "objectness", "class", a sum of losses; or "label", 0..1."""
         if part == "label":
-            places = _places(self.contradiction) + _places(self.unexplained)
-            return places / max(2 * (len(places) - 1), 1)
+            return 1 - (1 - self.doubts).prod(axis=1)
         if part == "objectness":
             return self.by("objectness_object") + self.by("objectness_background")
         return self.values[:, COLUMNS.index(part)]
 
     def ranked(self, part: str) -> np.ndarray:
-        """Return the images, the first of the ranking first, int64 `[I]`; of equal ones the first of the list."""
-        return np.argsort(-self.by(part), kind="stable")
+        """Return the images, the first of the ranking first, int64 `[I]`; of equal ones the one with more loss."""
+        return np.lexsort((-self.by("total"), -self.by(part)))
+
+
+@dataclass(frozen=True)
+class RawBatch:
+    """What a network computed for a batch: its raw maps, and where the images are in its input."""
+
+    raw: list[Tensor]
+    placements: Sequence[Placement]
 
 
 def image_losses(
@@ -76,70 +85,92 @@ def image_losses(
         DatasetError: an image cannot be read any more.
         DivergedError: a loss is not finite.
     """
+    return losses_of(raw_batches(detector, images, batch, workers), detector, loss, images, seen)
+
+
+def raw_batches(detector: Detector, images: Sequence[LabeledImage], batch: int, workers: int) -> Iterator[RawBatch]:
+    """Yield what the network computes for the images of a list, in order.
+
+    Args:
+        detector: the network, and how images are placed.
+        images: checked.
+        batch: images at a time.
+        workers: processes that read images.
+    """
     network = detector.network
     size = network.input.height, network.input.width
     dataset = EvaluationImages(images, size, network.input.channels, detector.placement)
     loader = evaluation_loader(dataset, batch, workers)
     device = next(network.parameters()).device
-    values, objects, owners, labels = array("d"), array("d"), array("q"), array("q")
-    unexplained, start = array("d"), 0
     for inputs, placements in progress(prepared(loader), "losses", len(loader)):
-        targets = placed_targets([images[start + at].ground_truth for at in range(len(inputs))], placements)
         with torch.no_grad():
-            raw = network(inputs.to(device))
-            heads = [detached_terms(terms) for terms in loss.terms(raw, targets.to(device), seen)]
-            parts = batch_parts(heads, len(targets.labels))
-            unexplained.extend(_unexplained(detector, raw, targets))
-        columns = parts.total, parts.box, parts.objectness_object, parts.objectness_background, parts.classification
-        rows = torch.stack(columns, dim=1)
-        if not torch.isfinite(rows).all():
-            at = start + int(torch.nonzero(~torch.isfinite(rows).all(dim=1))[0])
-            raise DivergedError(f"{images[at].path}: found a loss that is not finite, expected numbers")
-        values.extend(rows.flatten().tolist())
+            yield RawBatch(network(inputs.to(device)), placements)
+
+
+def losses_of(
+    batches: Iterable[RawBatch], detector: Detector, loss: DetectionLoss, images: Sequence[LabeledImage], seen: int
+) -> ImageLosses:
+    """Compute what ranks images from what the network computed for them.
+
+    Args:
+        batches: of `raw_batches`.
+        detector: the network, with the thresholds of the detections.
+        loss: of the network.
+        images: the same, or with other labels.
+        seen: images that the network was trained on.
+
+    Raises:
+        DivergedError: a loss is not finite.
+    """
+    values, objects, labels = array("d"), array("d"), array("q")
+    evidence, rng, start = Evidence(), np.random.default_rng(MISTAKES_SEED), 0
+    planted = MOST_PLANTED / max(1, sum(len(image.ground_truth.labels) for image in images))
+    for each in batches:
+        part = images[start : start + len(each.placements)]
+        targets = placed_targets([image.ground_truth for image in part], each.placements)
+        with torch.no_grad():
+            heads = [detached_terms(terms) for terms in loss.terms(each.raw, targets.to(each.raw[0].device), seen)]
+            _gather_batch(evidence, start, detector, each, targets, planted, rng)
+        parts = batch_parts(heads, len(targets.labels))
+        values.extend(_finite_rows(parts, part).flatten().tolist())
         means = torch.stack((parts.target_objectness, parts.target_classification), dim=1)
         trained = parts.cells > 0
         objects.extend((means / parts.cells.clamp(min=1)[:, None])[trained].flatten().tolist())
-        owners.extend((targets.image_index + start)[trained].tolist())
         labels.extend(targets.labels[trained].tolist())
-        start += len(inputs)
+        start += len(part)
     per_object, classes = np.array(objects).reshape(-1, 2), np.array(labels, np.int64)
-    contradiction = np.full(len(images), -np.inf)
-    np.maximum.at(contradiction, np.array(owners, np.int64), in_deviations(per_object, classes))
     usual = {int(label): tuple(per_object[classes == label].mean(axis=0).tolist()) for label in np.unique(classes)}
-    return ImageLosses(np.array(values).reshape(-1, len(COLUMNS)), contradiction, np.array(unexplained), usual)
+    rule = learned_rule(evidence)
+    of_labels = rule.of_labels(evidence.labels.classes(), evidence.labels.table())
+    of_unlabeled = rule.of_unlabeled(evidence.unlabeled.table())
+    doubts = [image_doubts(len(images), evidence.labels.owners, of_labels),
+              image_doubts(len(images), evidence.unlabeled.owners, of_unlabeled)]  # fmt: skip
+    return ImageLosses(np.array(values).reshape(-1, len(COLUMNS)), np.stack(doubts, axis=1), usual, rule)
 
 
-def in_deviations(losses: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return how far losses `[M, V]` are above the means of their classes `[M]`, in standard deviations, added up."""
-    result = np.zeros(len(labels))
-    for label in np.unique(labels):
-        mine = losses[labels == label]
-        deviation = mine.std(axis=0)
-        scaled = np.divide(mine - mine.mean(axis=0), deviation, out=np.zeros_like(mine), where=deviation > 0)
-        result[labels == label] = scaled.sum(axis=1)
-    return result
+def _finite_rows(parts: BatchParts, images: Sequence[LabeledImage]) -> Tensor:
+    """Return the losses of a batch, `[B, 5]`."""
+    columns = parts.total, parts.box, parts.objectness_object, parts.objectness_background, parts.classification
+    rows = torch.stack(columns, dim=1)
+    finite = torch.isfinite(rows).all(dim=1)
+    if not finite.all():
+        path = images[int(torch.nonzero(~finite)[0])].path
+        raise DivergedError(f"{path}: found a loss that is not finite, expected numbers")
+    return rows
 
 
-def is_explained(detections: Detections, targets: Targets) -> torch.Tensor:
-    """Return which detections of an image have a label of their class with an IoU of at least MATCHING_IOU, bool `[N]`.
-
-    The boxes of both are in the same frame.
-    """
-    objects = cxcywh_to_xyxy(targets.boxes)
-    ious = paired_iou(detections.boxes[:, None], objects[None]) * (detections.labels[:, None] == targets.labels[None])
-    return (ious >= MATCHING_IOU).any(dim=1)
-
-
-def _unexplained(detector: Detector, raw: Sequence[torch.Tensor], targets: Targets) -> Iterator[float]:
-    """Yield for each image the highest score of a detection that no label explains, 0 without one."""
-    for image, detections in enumerate(detections_in_input(detector, raw)):
-        mine = targets.image_index == image
-        explained = is_explained(detections, Targets(*(part[mine] for part in targets)))
-        yield float(detections.scores[~explained].max()) if not explained.all() else 0.0
-
-
-def _places(values: np.ndarray) -> np.ndarray:
-    """Return the place of each value among all, 0 for the smallest; equal values share the mean of their places."""
-    unique, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return (ends - (counts + 1) / 2)[inverse] if len(unique) else values
+def _gather_batch(
+    evidence: Evidence,
+    start: int,
+    detector: Detector,
+    batch: RawBatch,
+    targets: Targets,
+    planted: float,
+    rng: np.random.Generator,
+) -> None:
+    """Add the signs of a batch, whose first image is number `start`. planted: part of labels to make mistakes of."""
+    found = zip(all_predictions(detector, batch.raw), detections_in_input(detector, batch.raw), strict=True)
+    for at, (predictions, detections) in enumerate(found):
+        mine = Targets(*(part[targets.image_index == at] for part in targets))
+        chosen = rng.random(len(mine.labels)) < planted
+        gather(evidence, start + at, predictions, detections, mine, batch.placements[at], chosen, rng)

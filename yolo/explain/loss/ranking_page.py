@@ -13,7 +13,8 @@ from yolo.data.images import ignore_remark, read_image
 from yolo.data.labeled_images import LabeledImage
 from yolo.detect.detector import Detector
 from yolo.explain.loss.bar import BarPart, stacked_bar
-from yolo.explain.loss.object_fates import fates_in_input
+from yolo.explain.loss.doubt import PRIOR, doubts_in_image
+from yolo.explain.loss.object_fates import all_predictions, fates_in_input
 from yolo.explain.loss.placed import label_name, placed_targets
 from yolo.explain.loss.ranking import COLUMNS, ImageLosses
 from yolo.explain.loss.suspicion import Suspicion, suspicions
@@ -134,6 +135,7 @@ def ranking_page(about: RankingAbout, losses: ImageLosses, cards: Sequence[TopCa
         usual=[(names[label], *losses.usual[label]) for label in sorted(losses.usual) if label < len(names)],
         cards=cards,
         shown_signs=SHOWN_SIGNS,
+        prior=PRIOR,
     )
 
 
@@ -190,9 +192,11 @@ def _card(place: int, image: LabeledImage, losses: ImageLosses, index: int, dete
     raw = detector.network(inputs[None].to(device))
     targets = placed_targets([image.ground_truth], [placement])
     detections, found = fates_in_input(detector, raw, targets)
+    (predictions,) = all_predictions(detector, raw)
+    doubts = doubts_in_image(losses.rule, predictions, detections, targets, placement)
     signs = [
         replace(sign, box=tuple(to_image(torch.tensor([sign.box]), placement)[0].tolist()))
-        for sign in suspicions(found, detections, targets, detector.names)
+        for sign in suspicions(found, detections, targets, detector.names, *doubts)
     ]
     boxes = _boxes(signs, to_image(detections.boxes, placement), detections.labels.tolist(),
                    detections.scores.tolist(), image, detector.names)  # fmt: skip
