@@ -98,9 +98,10 @@ def test_signs_of_detections_without_a_label_by_hand():
 def test_the_edge_of_a_letterboxed_image_is_where_the_image_ends():
     frame = image_in_network(letterboxed((30, 60), (60, 60)))
     assert frame.tolist() == pytest.approx([0, 0.25, 1, 0.75])
-    detections = Detections(torch.tensor([[0.4, 0.3, 0.6, 0.75], [0.4, 0.3, 0.6, 0.7]]), torch.ones(2), torch.zeros(2))
+    boxes = torch.tensor([[0.4, 0.3, 0.6, 0.75], [0.4, 0.3, 0.6, 0.7], [0.4, 0.25, 0.6, 0.7]])
+    detections = Detections(boxes, torch.ones(3), torch.zeros(3))
     _, signs = unlabeled_signs(detections, *overlaps(detections, targets_of([])), frame)
-    assert signs[:, 2].tolist() == [1, 0]
+    assert signs[:, 2].tolist() == [1, 0, 1]
 
 
 def test_the_regression_finds_the_likelihood_ratio_of_a_sign():
@@ -118,7 +119,7 @@ def test_signs_that_tell_all_mistakes_apart_give_finite_weights():
 
 
 def test_moved_boxes_are_in_the_image_and_away_from_their_labels():
-    boxes = torch.tensor([[0.5, 0.5, 0.2, 0.1], [0.5, 0.5, 0.9, 0.45], [0.1, 0.3, 0.1, 0.1]])
+    boxes = torch.tensor([[0.5, 0.5, 0.4, 0.2], [0.5, 0.5, 0.9, 0.45], [0.1, 0.3, 0.1, 0.1]])
     frame = torch.tensor([0.0, 0.25, 1, 0.75])
     sources, moved = moved_boxes(boxes.repeat(50, 1), frame, np.random.default_rng(0))
     assert sorted(set((sources % 3).tolist())) == [0, 2]  # the second has no other place
