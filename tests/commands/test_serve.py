@@ -11,6 +11,7 @@ import urllib.request
 
 import pytest
 
+from tests.helpers.tiny_heads import CLASSIFIERS
 from yolo.serve.limits import Limits
 
 
@@ -65,6 +66,7 @@ def test_everyone_may_ask_only_if_that_is_said_and_then_it_is_remarked(serve, ca
         (("--model", "a b=tiny.cfg,tiny.weights"), "found the name 'a b'"),
         (("--model", "a=tiny.cfg,tiny.weights", "--model", "a=tiny.cfg,tiny.weights"), "two models of the name a"),
         (("--model", "missing.onnx"), "missing.onnx: No such file"),
+        (("--model", "five=five.cfg,tiny.weights"), "five.cfg: found a classifier, expected a detection head"),
         (("--model", "a=tiny.cfg,tiny.weights", "--api-key-file", "empty.txt"), "found an empty key"),
         (("--model", "a=tiny.cfg,tiny.weights", "--api-key-file", "latin.txt"), "other letters than ASCII"),
         (("--model", "a=tiny.cfg,tiny.weights", "--port", "70000"), "expected a number from 0 to 65535"),
@@ -75,6 +77,7 @@ def test_wrong_options_are_one_line_and_exit_code_2(load_tool, call_tool, case, 
     monkeypatch.setattr("yolo.serve.http.server.run_app", lambda *_: pytest.fail("it runs"))
     names_of(case)
     (case / "empty.txt").write_text("\n")
+    (case / "five.cfg").write_text(CLASSIFIERS["softmax"])
     (case / "latin.txt").write_bytes(b"\xe9\xff")
     code, _, error = call_tool(load_tool("serve"), "--port", "0", *options)
     assert code == 2 and line in error.splitlines()[-1]

@@ -50,9 +50,8 @@ from yolo.console import (
     whole_number,
 )
 from yolo.defaults import DEFAULT_ENGINE, DEFAULT_PRECISION, NMS_THRESH, SCORE_THRESH
-from yolo.errors import CfgError, DatasetError, counted
+from yolo.errors import DatasetError, counted
 from yolo.files import refuse_over_inputs, refuse_texts_over
-from yolo.named_files import find_names, model_names
 
 if TYPE_CHECKING:
     from yolo.detect.detector import Detector
@@ -234,23 +233,16 @@ def _exported_detector(args: argparse.Namespace) -> Detector:
 
 
 def _network_detector(args: argparse.Namespace, device: str) -> Detector:
-    from yolo.detect.detector import Detector
-    from yolo.model.network import Network
-    from yolo.model.weights import load_weights
-    from yolo.quantize.engine_option import chosen_engine
+    """Return the detector of a cfg and its weights; `args.names` becomes the file of names, if one is looked for."""
+    from yolo.quantize.engine_option import NetworkOptions, open_darknet_detector
 
-    network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
-    if not network.heads:
-        raise CfgError(f"{args.cfg}: found a classifier, expected a detection head; use yolo-darknet classify")
-    load_weights(network, args.weights)
+    how = args.engine, args.precision, device, args.dialect, args.letterbox, args.calibrate, tuple(args.overrides)
+    thresholds = args.thresh, args.nms
+    detector, names = open_darknet_detector(args.cfg, args.weights, args.names, NetworkOptions(*how), thresholds)
     if args.names is None:
-        args.names = find_names(args.cfg, args.weights, network.classes)
-        print(f"names: {args.names}", file=sys.stderr)
-    names = model_names(args.names, network.classes, args.cfg)
-    letterbox = args.letterbox or network.letterboxed
-    engine = chosen_engine(network, args.engine, args.precision, args.calibrate, letterbox)
-    options = {"letterbox": letterbox, "engine": engine, "precision": args.precision}
-    return Detector(network.to(device), names, args.thresh, args.nms, **options)
+        args.names = names
+        print(f"names: {names}", file=sys.stderr)
+    return detector
 
 
 def _check(args: argparse.Namespace, sources: list[MediaSource]) -> None:

@@ -8,10 +8,7 @@ from yolo.deploy.exported import open_detector
 from yolo.detect.detector import Detector
 from yolo.errors import CfgError
 from yolo.letterbox import letterboxed
-from yolo.model.network import Network
-from yolo.model.weights import load_weights
-from yolo.named_files import find_names, model_names
-from yolo.quantize.engine_option import chosen_engine
+from yolo.quantize.engine_option import NetworkOptions, open_darknet_detector
 
 OF_THE_FILE = "as exported"  # the precision of an exported file
 
@@ -29,19 +26,6 @@ class ModelFiles:
     cfg: Path | None = None
     weights: Path | None = None
     names: Path | None = None
-
-
-@dataclass(frozen=True)
-class NetworkOptions:
-    """How networks are computed, as the options of `yolo-darknet detect` say. Exported files only heed letterbox."""
-
-    engine: str
-    precision: str
-    device: str
-    dialect: str
-    letterbox: bool
-    calibrate: Path | None = None
-    overrides: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,14 +78,5 @@ def _open_model(files: ModelFiles, options: NetworkOptions, thresholds: tuple[fl
     if files.exported is not None:
         detector = open_detector(files.exported, files.names, *thresholds, options.letterbox)
         return ServedModel(files.name, detector, files.exported.suffix[1:], OF_THE_FILE)
-    network = Network.from_cfg(files.cfg, overrides=dict(options.overrides), dialect=options.dialect)
-    if not network.heads:
-        raise CfgError(f"{files.cfg}: found a classifier, expected a detection head")
-    load_weights(network, files.weights)
-    source = files.names or find_names(files.cfg, files.weights, network.classes)
-    names = model_names(source, network.classes, files.cfg)
-    letterbox = options.letterbox or network.letterboxed
-    engine = chosen_engine(network, options.engine, options.precision, options.calibrate, letterbox)
-    computed = {"engine": engine, "precision": options.precision}
-    detector = Detector(network.to(options.device), names, *thresholds, letterbox=letterbox, **computed)
+    detector, _ = open_darknet_detector(files.cfg, files.weights, files.names, options, thresholds)
     return ServedModel(files.name, detector, options.engine, options.precision)
