@@ -21,7 +21,7 @@ from yolo.model.network import build
 from yolo.train.checkpoint import load_checkpoint
 from yolo.train.optimizer import make_optimizer
 
-PATIENCE = 300  # seconds for a process to get somewhere
+PATIENCE = 1800  # seconds for a process to get somewhere, also on a busy machine
 KILLED_STEPS = 400
 MOST_KILLS = 3  # of a run before it may end
 GROWTH = 64 * 2**20  # bytes that 2,000 images may add to the process

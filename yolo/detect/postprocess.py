@@ -140,25 +140,27 @@ class _Sides(NamedTuple):
     boxes that cross have entries in a common strip.
 
     corners: `[N, 4]` xyxy. top, bottom: float64 `[N]`. right and bottom are moved inwards, see `_sides`.
-    start, count: int64 `[N]`, the first entry of each box and how many it has. box: int64 `[E]`, whose entry it is.
-    left, right: int64 `[E]`, the sides as places in their sorted order, class after class and strip after strip.
+    area, least: float64 `[N]`, the area of each box, and the one that a box must have more of to overlap it enough.
+    Entries are sorted by class, strip and left side. box: int64 `[E]`, whose entry it is.
+    begin, end: int64 `[E]`; the left sides of the entries from `begin` up to `end` lie between the sides of this one.
     """
 
     corners: Tensor
     top: np.ndarray
     bottom: np.ndarray
-    start: np.ndarray
-    count: np.ndarray
+    area: np.ndarray
+    least: np.ndarray
     box: np.ndarray
-    left: np.ndarray
-    right: np.ndarray
+    begin: np.ndarray
+    end: np.ndarray
 
 
 def _sides(boxes: Tensor, labels: Tensor, thresh: float) -> _Sides:
     """Sort the sides of boxes.
 
     An IoU above `thresh` needs a shared width above `thresh` times either width, and so for the heights. Therefore
-    right and bottom move inwards by that fraction of the width and height.
+    right and bottom move inwards by that fraction of the width and height. Likewise, two areas may not differ by more
+    than that factor. Areas are rounded to float32 as in the IoU, so that the same holds for tiny boxes.
     """
     low, high = boxes[:, :2].double().numpy(), boxes[:, 2:].double().numpy()
     with np.errstate(invalid="ignore"):  # infinite boxes, which overlap nothing
@@ -169,7 +171,13 @@ def _sides(boxes: Tensor, labels: Tensor, thresh: float) -> _Sides:
     x = np.unique(np.stack((low[:, 0], high[:, 0])), return_inverse=True)[1].reshape(2, -1)
     group = labels.numpy()[box] * (MOST_STRIPS + 1) + first[box] + place
     left, right = x[:, box] + group * 2 * len(boxes)
-    return _Sides(boxes, top, bottom, count.cumsum() - count, count, box, left, right)
+    order = np.argsort(left)
+    lefts = left[order]
+    begin, end = np.searchsorted(lefts, lefts), np.searchsorted(lefts, right[order])
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1).double().numpy()
+    with np.errstate(invalid="ignore"):
+        least = thresh * (1 - ROUNDING) * area
+    return _Sides(boxes, top, bottom, area, least, box[order], begin, end)
 
 
 def _strips(top: np.ndarray, bottom: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -208,6 +216,8 @@ def _overlapping(
     sweeps = ((first, second),) if first is second else ((first, second), (second, first))
     for one, other in sweeps:
         for a, b in _side_by_side(sides, one, other):
+            alike = (sides.area[a] > sides.least[b]) & (sides.area[b] > sides.least[a])
+            a, b = a[alike], b[alike]
             near = (sides.top[a] < sides.bottom[b]) & (sides.top[b] < sides.bottom[a]) & (a != b)
             a, b = a[near], b[near]
             yield _over(sides.corners, np.minimum(a, b), np.maximum(a, b), thresh, diou_exponent)
@@ -227,21 +237,21 @@ def _over(
 
 def _side_by_side(sides: _Sides, first: np.ndarray, second: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield all pairs of a box of `first` and one of `second` whose left side lies between the sides of the first."""
-    first, second = _entries(sides, first), _entries(sides, second)
-    second = second[np.argsort(sides.left[second])]
-    lefts = sides.left[second]
-    low = np.searchsorted(lefts, sides.left[first])
-    counts = np.maximum(np.searchsorted(lefts, sides.right[first]) - low, 0)
+    first = np.flatnonzero(_belongs(sides, first))
+    among = _belongs(sides, second)
+    before = np.concatenate(([0], np.cumsum(among)))  # how many of the second come before each entry
+    second = np.flatnonzero(among)
+    low = before[sides.begin[first]]
+    counts = np.maximum(before[sides.end[first]] - low, 0)
     for rows, places in pairs_in_parts(low, counts, MOST_PAIRS):
         yield sides.box[first[rows]], sides.box[second[places]]
 
 
-def _entries(sides: _Sides, boxes: np.ndarray) -> np.ndarray:
-    """Return the entries of some boxes."""
-    if len(sides.box) == len(sides.count):  # one each
-        return boxes
-    rows, place = _counted_up(sides.count[boxes])
-    return sides.start[boxes][rows] + place
+def _belongs(sides: _Sides, boxes: np.ndarray) -> np.ndarray:
+    """Return bool `[E]`, which entries are those of some boxes."""
+    chosen = np.zeros(len(sides.top), bool)
+    chosen[boxes] = True
+    return chosen[sides.box]
 
 
 def _covered(better: np.ndarray, worse: np.ndarray, count: int) -> np.ndarray:
