@@ -13,7 +13,6 @@ from tests.helpers.tiny_data import cfg_text, with_classes, write_image
 from yolo.cfg import read_cfg, read_data
 from yolo.console import EXIT_INTERRUPTED
 from yolo.data.shapes import write_shapes
-from yolo.named_files import shipped_files
 from yolo.train.log.logger import Logger
 
 
@@ -152,8 +151,13 @@ def test_a_folder_with_coco_json_is_converted_too(call, photos, tmp_path):
     ],
 )
 def test_a_short_run_keeps_enough_burn_in(load_tool, epochs, option):
-    net = read_cfg(shipped_files(".cfg")["shapes"])[0]
-    assert load_tool("new")._burn_in(net, 304, epochs) == option
+    assert load_tool("new")._burn_in("shapes", 304, epochs) == option
+
+
+def test_without_a_base_a_cpu_gets_the_small_network_of_the_demo(call, photos):
+    code, out, err = call("new", "photos", *CPU)
+    assert (code, err) == (0, "")
+    assert "$ yolo-darknet make_cfg --base shapes --data" in out and "--width 64 --height 64 --epochs " in out
 
 
 def test_the_input_on_a_cpu_has_the_images_shape_in_multiples_of_32(load_tool, tmp_path):

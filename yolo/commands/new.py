@@ -29,7 +29,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from yolo.cfg import DataFile, Section, read_cfg, read_data, read_names
+from yolo.cfg import DataFile, read_cfg, read_data, read_names
 from yolo.commands.convert_voc import data_set_name, share
 from yolo.console import (
     add_device_option,
@@ -43,6 +43,7 @@ from yolo.console import (
 )
 from yolo.errors import DatasetError, OutputError
 from yolo.files import locked, write_text
+from yolo.named_files import given_or_shipped
 
 if TYPE_CHECKING:
     from yolo.data.convert.recognize import AnnotationKind
@@ -209,14 +210,18 @@ def _cfg_step(args: argparse.Namespace, data_file: Path, data: DataFile, cfg: Pa
     if size[0] is not None:
         options += ["--width", str(size[0]), "--height", str(size[1])]
     if epochs is not None:
-        options += ["--epochs", f"{epochs:g}", *_burn_in(read_cfg(base)[0], len(images), epochs)]
+        options += ["--epochs", f"{epochs:g}", *_burn_in(base, len(images), epochs)]
     return Step("a cfg for these classes and boxes", "make_cfg", tuple(options), cfg)
 
 
-def _burn_in(net: Section, images: int, epochs: float) -> list[str]:
-    """Return the option of make_cfg for a short run, whose burn_in in proportion to its steps would be too short."""
+def _burn_in(base: Path | str, images: int, epochs: float) -> list[str]:
+    """Return the option of make_cfg for a short run, whose burn_in in proportion to its steps would be too short.
+
+    base: a cfg, or the name of one in the package.
+    """
     from yolo.train.setup.fitted_cfg import schedule_values
 
+    net = read_cfg(given_or_shipped(str(base), ".cfg"))[0]
     schedule = schedule_values(net, 1, images, epochs)
     steps, usual = int(schedule["max_batches"]), net.integer("burn_in", 0)
     least = min(LEAST_BURN_IN, steps // MOST_OF_RUN, usual)
