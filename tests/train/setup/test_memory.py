@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.helpers.tiny_data import cfg_text, network_of
+from yolo.model.layers.sync_batchnorm import convert_sync_batchnorm
 from yolo.train.setup.free_memory import free_bytes
 from yolo.train.setup.preflight import estimate_memory
 
@@ -83,6 +84,20 @@ def test_activations_grow_with_images_and_area_and_halve_with_the_precision():
     # the maximum's places stay whole numbers of 8 bytes, the rest is halved
     assert 0.5 * one.activations < half.activations < 0.8 * one.activations
     assert half.parameters == one.parameters
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_synchronized_batch_norm_is_estimated_without_other_processes(monkeypatch, dtype):
+    """As --sync-bn prepares the network, with and without --amp, before the first step."""
+
+    def refuse(*_):
+        raise AssertionError("the other processes are asked")
+
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_reduce", refuse)
+    expected = estimate_memory(network_of(cfg_text()), 2, (HEIGHT, WIDTH), dtype=dtype)
+    found = estimate_memory(convert_sync_batchnorm(network_of(cfg_text())), 2, (HEIGHT, WIDTH), dtype=dtype)
+    assert expected.activations <= found.activations <= 2 * expected.activations  # the maps of the norm are float32
 
 
 def test_frozen_layers_have_no_gradients():

@@ -40,8 +40,9 @@ class SyncBatchNorm(nn.Module):
 
     @torch.no_grad()
     def _update(self, mean: Tensor, unbiased: Tensor) -> None:
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(unbiased, self.momentum)
+        # the estimate of the memory that a run needs gives the buffers its dtype
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+        self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
         self.num_batches_tracked += 1
 
 
@@ -79,7 +80,8 @@ class SumOfProcesses(torch.autograd.Function):
     @staticmethod
     def forward(_context, values: Tensor) -> Tensor:
         total = values.detach().clone(memory_format=torch.contiguous_format)
-        torch.distributed.all_reduce(total)
+        if not total.is_meta:  # which the estimate of the memory computes with
+            torch.distributed.all_reduce(total)
         return total
 
     @staticmethod
