@@ -119,4 +119,5 @@ def test_the_page_opens_in_a_browser_and_its_console_is_silent(tmp_path, opened)
     film.shoot(0, detector_of(cfg_text()))
     page, console = opened(tmp_path / "watch" / "index.html")
     assert console == [] and dict(page.starts)["html"]["data-ready"] == "yes"
+    assert all(name in page.texts for name in NAMES)  # the legend of colors
     assert "a<i>" in page.texts and not any(tag == "i" for tag, _ in page.starts)

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from yolo.detect.draw import class_color
 from yolo.pages.page import file_uri, render
 
 TEMPLATES = Path(__file__).parent / "templates"
+MOST_IN_LEGEND = 20
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,11 @@ class FilmImage:
     frames: Sequence[bytes]
 
 
-def film_page(title: str, images: Sequence[FilmImage], moments: Sequence[FilmMoment]) -> str:
-    """Return the page."""
+def film_page(title: str, images: Sequence[FilmImage], moments: Sequence[FilmMoment], names: Sequence[str]) -> str:
+    """Return the page; names: of the classes, whose colors are explained if they are few or found in an image."""
+    found = " ".join(caption for moment in moments for caption in moment.captions.values())
+    shown = [label for label, name in enumerate(names) if len(names) <= MOST_IN_LEGEND or name in found]
+    legend = [(names[label], "rgb({} {} {})".format(*class_color(label))) for label in shown[:MOST_IN_LEGEND]]
     strips = [
         (
             image,
@@ -38,4 +43,4 @@ def film_page(title: str, images: Sequence[FilmImage], moments: Sequence[FilmMom
         )
         for image in images
     ]
-    return render(TEMPLATES, "film.html.jinja", title=title, strips=strips, moments=moments)
+    return render(TEMPLATES, "film.html.jinja", title=title, strips=strips, moments=moments, legend=legend)

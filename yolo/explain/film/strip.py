@@ -62,7 +62,7 @@ class FilmStrip:
         self.moments = [each for each in self.moments if each.step < step] + [moment]
         if len(self.moments) > MOST_FRAMES:
             self._thin()
-        self._write()
+        self._write(detector.names)
         return {name: frame.picture for name, frame in frames.items()}
 
     def _thin(self) -> None:
@@ -74,7 +74,7 @@ class FilmStrip:
                     self._frame_path(moment.step, each.name).unlink(missing_ok=True)
         self.moments = kept
 
-    def _write(self) -> None:
+    def _write(self, names: Sequence[str]) -> None:
         images = [FilmImage(each.name, each.path, self._frames(each.name)) for each in self.watched]
         sheet = [_decoded(frame) for image in images for frame in image.frames]
         record = {
@@ -87,7 +87,7 @@ class FilmStrip:
         _write_bytes(
             self.folder / SHEET_FILE, encoded_picture(contact_sheet(sheet, len(self.moments), cell, gap=6), ".png")
         )
-        write_text(self.folder / PAGE_FILE, film_page(self.title, images, self.moments))
+        write_text(self.folder / PAGE_FILE, film_page(self.title, images, self.moments, names))
 
     def _frame_path(self, step: int, name: str) -> Path:
         return self.folder / f"{name}_{step:07}{FRAME_ENDING}"
