@@ -29,7 +29,14 @@ class FilmImage:
 
 
 def film_page(title: str, images: Sequence[FilmImage], moments: Sequence[FilmMoment], names: Sequence[str]) -> str:
-    """Return the page; names: of the classes, whose colors are explained if they are few or found in an image."""
+    """Return the page.
+
+    Args:
+        title: of the run.
+        images: with their frames.
+        moments: the steps.
+        names: of the classes, whose colors are explained if they are few or found in an image.
+    """
     found = " ".join(caption for moment in moments for caption in moment.captions.values())
     shown = [label for label, name in enumerate(names) if len(names) <= MOST_IN_LEGEND or name in found]
     legend = [(names[label], "rgb({} {} {})".format(*class_color(label))) for label in shown[:MOST_IN_LEGEND]]
