@@ -363,6 +363,7 @@ def _write(canvas: ndarray, text: str, corner: tuple[int, int], color: Color, pe
     cv2.putText(canvas, text, origin, FONT, pen.scale, color, pen.stroke, cv2.LINE_AA)
 
 
+@cache
 def _capital_height() -> int:
     """Return the height of a capital at scale 1, measured on a drawn one: getTextSize of OpenCV 5 gives the line's."""
     canvas = np.zeros((100, 100), np.uint8)

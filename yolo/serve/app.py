@@ -15,6 +15,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from yolo.deploy.metadata import package_version
+from yolo.detect.pipeline import one_opencv_thread
 from yolo.engines.pytorch import TorchMaps
 from yolo.pages.page import render
 from yolo.serve.batcher import Batcher, use_threads, workers_for
@@ -95,18 +96,19 @@ def _service(models: Sequence[ServedModel], limits: Limits, metrics: Metrics) ->
 @asynccontextmanager
 async def _running(service: Service, video: LiveVideo | None, _app: FastAPI) -> AsyncIterator[None]:
     """The threads of the application, from its start to its end, which waits for what was accepted."""
-    for batcher in service.batchers.values():
-        batcher.start()
-    if video is not None:
-        video.start()
-    yield
-    if video is not None:
-        video.stop()
-    for batcher in service.batchers.values():
-        await asyncio.to_thread(batcher.close, LAST_SECONDS)
-    if video is not None:
-        await asyncio.to_thread(video.join, LAST_SECONDS)
-    service.pool.shutdown(wait=False, cancel_futures=True)
+    with one_opencv_thread():
+        for batcher in service.batchers.values():
+            batcher.start()
+        if video is not None:
+            video.start()
+        yield
+        if video is not None:
+            video.stop()
+        for batcher in service.batchers.values():
+            await asyncio.to_thread(batcher.close, LAST_SECONDS)
+        if video is not None:
+            await asyncio.to_thread(video.join, LAST_SECONDS)
+        service.pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _fault(batchers: Mapping[str, Batcher]) -> str | None:
