@@ -78,13 +78,15 @@ def add_routes(app: FastAPI, service: Service, access: Access) -> None:
 
     _add_codeproject(app, service, access)  # before the routes whose patterns match its paths
 
-    @app.post("/v1/vision/detection", summary="Detect, as DeepStack", responses=RESPONSES, openapi_extra=FORM_BODY)
+    as_deepstack = {"responses": RESPONSES, "openapi_extra": FORM_BODY}
+
+    @app.post("/v1/vision/detection", summary="Detect, as DeepStack answers", **as_deepstack)
     async def vision(request: Request) -> Response:
         """A form with the file `image`, and the fields `min_confidence` (default .4) and `api_key`."""
         name = request.query_params.get("model")
         return await _or_refusal(_vision(service, access, request, name), _deepstack_error)
 
-    @app.post("/v1/vision/custom/{name}", summary="The same by name", responses=RESPONSES, openapi_extra=FORM_BODY)
+    @app.post("/v1/vision/custom/{name}", summary="Detect with a network by its name", **as_deepstack)
     async def custom(request: Request, name: str) -> Response:
         """As /v1/vision/detection."""
         return await _or_refusal(_vision(service, access, request, name), _deepstack_error)

@@ -1,20 +1,30 @@
 """The service on its socket: it ends, whatever its clients do."""
 
+import asyncio
 import os
 import signal
 import socket
 import threading
 import time
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
+from uvicorn.server import ServerState
 
 from yolo.errors import CfgError, OutputError
 from yolo.serve.http.access import Access
 from yolo.serve.http.guard import Guard
-from yolo.serve.http.server import listening_socket, run_app
+from yolo.serve.http.server import (
+    BODY_READ_BYTES,
+    READ_BYTES,
+    SmallReads,
+    listening_socket,
+    run_app,
+    server_config,
+)
 from yolo.serve.limits import Limits
 from yolo.serve.metrics import Metrics
 
@@ -24,6 +34,35 @@ LARGE = 2**24  # bytes of an answer, more than the system holds for a client tha
 def test_a_second_service_gets_no_port_that_the_first_one_will_use():
     with listening_socket("127.0.0.1", 0) as first, pytest.raises(OutputError, match="Address already in use"):
         listening_socket("127.0.0.1", first.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("lines", "size"),
+    [
+        ("Content-Length: 300000", BODY_READ_BYTES),
+        ("Content-Length: 100000", 100_000 - 200),
+        ("Content-Length: 100", READ_BYTES),
+        ("Transfer-Encoding: chunked", READ_BYTES),
+        ("Content-Length: 300000\r\nTransfer-Encoding: chunked", READ_BYTES),
+    ],
+)
+def test_only_a_body_of_a_declared_length_is_read_in_large_pieces(lines, size):
+    """Each chunk of a body costs 50 us, however small it is, and all that is read at once is worked off at once."""
+
+    async def sizes():
+        config = server_config(FastAPI())
+        config.load()
+        transport = Mock(get_extra_info=lambda *_: None)
+        protocol = SmallReads(config, ServerState(), {})
+        protocol.connection_made(transport)
+        head = f"POST /detect HTTP/1.1\r\nHost: localhost\r\n{lines}\r\nX: ".encode()
+        protocol.data_received(head.ljust(200 - 4, b"x") + b"\r\n\r\n")
+        first = transport.max_size
+        if "Transfer" not in lines:
+            protocol.data_received(bytes(protocol._left + 200))  # noqa: SLF001
+        return first, transport.max_size
+
+    assert asyncio.run(sizes()) == (size, READ_BYTES)
 
 
 async def endless():

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import uvicorn
@@ -19,7 +19,7 @@ from yolo.errors import CfgError, OutputError
 from yolo.serve.limits import Limits
 
 BACKLOG = 2048  # connections that the system accepts before the service does
-READ_BYTES = 2**13  # of a connection at a time
+READ_BYTES, BODY_READ_BYTES = 2**13, 2**18  # of a connection at a time, and of a body whose length is declared
 KEEP_ALIVE = 30  # seconds that a connection waits for its next request
 SHORT = 0.01  # seconds between looks while it starts
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -55,13 +55,33 @@ def address_of(bound: socket.socket) -> str:
 
 
 class SmallReads(H11Protocol):
-    """HTTP by h11, with small reads. h11 takes 50 µs for a chunk of a body, also for one of a single byte: by reads of
-    256 kB, asyncio's default, one client of such chunks would hold the event loop for seconds."""
+    """HTTP by h11, with small reads but for the body of a declared length. h11 takes 50 µs for a chunk of a body, also
+    for one of a single byte: by reads of 256 kB, asyncio's default, one client of such chunks would hold the event loop
+    for seconds."""
+
+    _request: object = None  # the scope of the last request
+    _left = 0  # bytes of its body that are still to come, at least
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Set the size of the reads of a new connection."""
         transport.max_size = READ_BYTES  # type: ignore[attr-defined]
         super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what was read, and set the size of the next read: nothing behind the body is in a large one."""
+        super().data_received(data)
+        if self.scope is not self._request:
+            self._request = self.scope
+            self._left = _declared_bytes(dict(self.headers))
+        self._left -= len(data)  # with the head, so that less may seem to be left than is
+        self.transport.max_size = max(READ_BYTES, min(BODY_READ_BYTES, self._left))
+
+
+def _declared_bytes(headers: Mapping[bytes, bytes]) -> int:
+    """Return the length of a body that comes in one piece, 0 for any other."""
+    length = headers.get(b"content-length", b"")
+    whole = length.isdigit() and len(length) < 19 and b"transfer-encoding" not in headers
+    return int(length) if whole else 0
 
 
 def server_config(app: FastAPI) -> uvicorn.Config:
