@@ -53,17 +53,12 @@ def yolov1_terms(
     chosen = _responsible_box(settings, overlaps, distances, ground_truth, bool(at_random))
     ious = overlaps.gather(1, chosen[:, None])[:, 0]
 
-    scales = settings.scales
-    target = torch.zeros_like(objectness)
-    weight = torch.full_like(objectness, scales.noobject_scale)
-    target[cells, chosen] = ious if scales.rescore else torch.ones_like(ious)
-    weight[cells, chosen] = scales.object_scale
     if head.squared:
         ground_truth = torch.cat((ground_truth[:, :2], ground_truth[:, 2:].sqrt()), dim=-1)
-    box = scales.coord_scale * half_square(boxes[cells, chosen], ground_truth)
+    box = settings.scales.coord_scale * half_square(boxes[cells, chosen], ground_truth)
+    errors = _objectness_errors(settings, objectness, cells, chosen, ious)
     places = head.side**2
     positive = (cells // places * head.boxes + chosen) * places + cells % places
-    errors = weight * half_square(objectness, target)  # [B*S*S, boxes]
     return HeadTerms(
         shape=(len(raw), head.boxes, head.side, head.side),
         cell_index=positive,
@@ -76,7 +71,7 @@ def yolov1_terms(
         priors=no_terms(errors),
         objectness=errors.reshape(len(raw), places, head.boxes).transpose(1, 2).reshape(-1),
         positive=positive,
-        classification=scales.class_scale * _class_errors(head, classes[cells], targets.labels),
+        classification=settings.scales.class_scale * _class_errors(head, classes[cells], targets.labels),
         class_cells=positive,
         ignored=torch.zeros(errors.numel(), dtype=torch.bool, device=raw.device),
         best_iou=no_terms(errors),
@@ -141,6 +136,26 @@ def _responsible_box(
     if at_random:
         chosen = torch.randint_like(chosen, count)
     return chosen
+
+
+def _objectness_errors(
+    settings: YoloV1Settings, objectness: Tensor, cells: Tensor, chosen: Tensor, ious: Tensor
+) -> Tensor:
+    """Return the weighted objectness error of every box `[B*S*S, boxes]`.
+
+    Args:
+        settings: of the [detection]; with rescore the target of a responsible box is its IoU, else 1.
+        objectness: predicted, `[B*S*S, boxes]`.
+        cells: of the ground truth, int64 `[K]`.
+        chosen: the responsible box of each of these cells, int64 `[K]`.
+        ious: of these boxes with the ground truth, `[K]`.
+    """
+    scales = settings.scales
+    target = torch.zeros_like(objectness)
+    weight = torch.full_like(objectness, scales.noobject_scale)
+    target[cells, chosen] = ious if scales.rescore else torch.ones_like(ious)
+    weight[cells, chosen] = scales.object_scale
+    return weight * half_square(objectness, target)
 
 
 def _class_errors(head: YoloV1Head, values: Tensor, labels: Tensor) -> Tensor:
