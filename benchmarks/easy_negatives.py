@@ -20,7 +20,7 @@ from yolo.cfg import read_data
 from yolo.console import add_cfg_option, add_weights_option, run, whole_number
 from yolo.data.check import check_list
 from yolo.data.dataset import EvaluationImages, evaluation_loader
-from yolo.explain.loss.gradient import EASY, GradientShares, gradient_shares
+from yolo.explain.loss.gradient import EASY, GradientFractions, gradient_fractions
 from yolo.explain.loss.placed import placed_targets
 from yolo.letterbox import stretched
 from yolo.model.heads.yolo import YoloSettings
@@ -60,13 +60,13 @@ def main() -> None:
     print(AsciiTable([header, *rows]).table)
 
 
-def measured(network: Network, loss: DetectionLoss, images, start: int, part) -> GradientShares:
+def measured(network: Network, loss: DetectionLoss, images, start: int, part) -> GradientFractions:
     """Return the fractions of one batch. part: inputs and placements."""
     inputs, placements = part
     targets = placed_targets([images[start + at].ground_truth for at in range(len(inputs))], placements)
     with torch.no_grad():
         raw = network(inputs)
-    return gradient_shares(loss, raw, targets, seen=10**6)
+    return gradient_fractions(loss, raw, targets, seen=10**6)
 
 
 def _batches(dataset: EvaluationImages):
@@ -76,7 +76,7 @@ def _batches(dataset: EvaluationImages):
         start += len(part[0])
 
 
-def _shares(found: list[GradientShares]) -> list[str]:
+def _shares(found: list[GradientFractions]) -> list[str]:
     total = sum(each.total for each in found)
     objectness = sum(each.objectness for each in found)
     focused = [sum(each.focused[group] for each in found) for group in range(4)]

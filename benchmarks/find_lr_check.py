@@ -29,7 +29,7 @@ from yolo.cfg import read_cfg, read_data
 from yolo.console import add_device_option, add_workers_option, cfg_file, network_size, run, weights_file, whole_number
 from yolo.errors import DivergedError
 from yolo.files import write_text
-from yolo.train.lr_finder import Suggestion, find_rate, rising_rates, suggest, sweep_table
+from yolo.train.lr_finder import Suggestion, rising_rates, suggest, sweep_rates, sweep_table
 from yolo.train.setup.fitted_cfg import FitOptions, fitted_cfg
 from yolo.train.setup.options import Machine, Options, Output, StartPoint
 from yolo.train.setup.run import start
@@ -87,7 +87,7 @@ def check(args: argparse.Namespace, folder: Path) -> Iterator[Result]:
 
 def found_rate(options: Options, steps: int) -> Suggestion:
     """Return what `find_lr` suggests, and print its table."""
-    swept = find_rate(replace(options, overrides=(("max_batches", str(steps)),)), rising_rates(1e-6, 1.0, steps))
+    swept = sweep_rates(replace(options, overrides=(("max_batches", str(steps)),)), rising_rates(1e-6, 1.0, steps))
     print(sweep_table(swept))
     return suggest(swept)
 

@@ -30,7 +30,7 @@ from yolo.model.network import Network
 from yolo.model.weights import load_weights
 from yolo.quantize.calibration import read_calibration
 from yolo.quantize.report import errors_table, versions_table
-from yolo.quantize.scored_export import Judge, export_scored
+from yolo.quantize.scored_export import DropLimit, export_scored
 from yolo.quantize.scoring import read_scored, score_of
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -113,10 +113,10 @@ def measure(model: Path, folder: Path) -> None:
     ):
         out, start = folder / f"{label.replace(' ', '-')}{ending}", time.perf_counter()
         if precision == "int8":
-            judge = Judge(images, MAX_DROP)
+            limit = DropLimit(images, MAX_DROP)
             exported = export_scored(
                 network, names, out, replace(options, precision=precision), {},
-                calibration=calibration, judge=judge, report=lambda _line: None,
+                calibration=calibration, limit=limit, report=lambda _line: None,
             )  # fmt: skip
             print(f"{label}, made in {time.perf_counter() - start:.0f} s")
             print(errors_table(exported.errors, exported.versions[-1].float_layers))

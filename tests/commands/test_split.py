@@ -58,7 +58,7 @@ def test_a_list_that_the_same_hash_has_split_before_is_named(tmp_path, call):
     first = call("split", tmp_path / "images", "--split", 0.3, "--out", tmp_path / "a")[1]
     again = call("split", tmp_path / "a" / "train.txt", "--split", 0.2, "--out", tmp_path / "b")[1]
     other = call("split", tmp_path / "a" / "train.txt", "--split", 0.2, "--seed", 1, "--out", tmp_path / "c")[1]
-    assert ["far from that share" in out for out in (first, again, other)] == [False, True, False]
+    assert ["far from that fraction" in out for out in (first, again, other)] == [False, True, False]
     assert "--seed 1 splits it anew" in again
 
 
@@ -67,7 +67,7 @@ def test_a_data_file_is_split_anew_and_keeps_its_names_and_its_name(tmp_path, ca
     assert call("split", folder, "--out", tmp_path / "a", "--name", "first")[0] == 0
     (tmp_path / "a/first.names").write_text("cat\ndog\n")
     code, out, _ = call("split", tmp_path / "a", "--split", 0.5, "--out", tmp_path / "b")
-    assert code == 0 and "share 0.5" in out
+    assert code == 0 and "fraction 0.5" in out
     assert read_names(tmp_path / "b/first.names") == ["cat", "dog"]
     code, out, _ = call("split", tmp_path / "a/first.data", "--split", 0.5, "--out", tmp_path / "c")
     assert (code, read_names(tmp_path / "c/first.names")) == (0, ["cat", "dog"])

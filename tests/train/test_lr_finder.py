@@ -130,7 +130,7 @@ def test_the_sweep_trains_at_each_rate_and_leaves_no_file(options, four, monkeyp
     monkeypatch.setattr(lr_finder, "train_mini_batch", watched)
     rates = rising_rates(1e-5, 1e-3, 6)
     before = sorted(four.folder.rglob("*"))
-    found = lr_finder.find_rate(changed(options, overrides=(("subdivisions", "2"),)), rates)
+    found = lr_finder.sweep_rates(changed(options, overrides=(("subdivisions", "2"),)), rates)
     assert [rate for _, rate, _ in seen] == [rate for rate in rates for _ in range(2)]
     assert [step for step, _, _ in seen] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6]
     assert found.rates.tolist() == rates and len(found.losses) == len(found.smoothed) == 6
@@ -147,7 +147,7 @@ def test_the_images_have_the_cfgs_size_even_with_random_1(options, monkeypatch):
         lambda run, batch, step, part: shapes.add(tuple(batch.images.shape)) or fake_losses(1.0),
     )
     monkeypatch.setattr(lr_finder, "update", lambda run, step: None)
-    lr_finder.find_rate(options, rising_rates(1e-5, 1e-3, 25))
+    lr_finder.sweep_rates(options, rising_rates(1e-5, 1e-3, 25))
     assert shapes == {(4, 3, 48, 64)}
 
 
@@ -160,13 +160,13 @@ def test_the_losses_are_those_of_training(options, tmp_path):
     run = start(changed(options, out=tmp_path / "run"))
     run.logger.close()
     found = sweep(run, [1e-12] * 3)
-    again = lr_finder.find_rate(options, [1e-12, 1e-12])
+    again = lr_finder.sweep_rates(options, [1e-12, 1e-12])
     assert again.losses.tolist() == found.losses[:2].tolist()
     assert found.smoothed == pytest.approx(smooth(found.losses))
 
 
 def test_it_stops_when_the_loss_explodes(options):
-    found = lr_finder.find_rate(options, rising_rates(1e-4, 1e6, 30))
+    found = lr_finder.sweep_rates(options, rising_rates(1e-4, 1e6, 30))
     assert found.exploded and 2 <= len(found.rates) < 30
     assert len(found.rates) == len(found.losses) == len(found.smoothed)
     kept = found.smoothed[:-1]
@@ -182,16 +182,16 @@ def test_a_loss_that_is_not_finite_ends_the_sweep_and_is_an_error_at_the_first_s
     monkeypatch.setattr(lr_finder, "train_mini_batch", diverge)
     monkeypatch.setattr(lr_finder, "update", lambda run, step: None)
     good = 3
-    found = lr_finder.find_rate(options, rising_rates(1e-4, 1, 5))
+    found = lr_finder.sweep_rates(options, rising_rates(1e-4, 1, 5))
     assert found.exploded and found.losses.tolist() == [2.0, 2.0, 2.0]
     good = 0
     with pytest.raises(DivergedError, match="^step 1"):
-        lr_finder.find_rate(options, [1e-4, 1e-3])
+        lr_finder.sweep_rates(options, [1e-4, 1e-3])
 
 
 def test_more_steps_than_the_cfg_has_are_an_error(options):
     with pytest.raises(CfgError, match="found max_batches=30, expected at least the 31 steps"):
-        lr_finder.find_rate(options, [1e-4] * 31)
+        lr_finder.sweep_rates(options, [1e-4] * 31)
 
 
 # ------------------------------------------------------------------------------------------ the image

@@ -151,7 +151,7 @@ def add_conversion_options(parser: argparse.ArgumentParser, boxes: str, rest: st
 def add_split_options(parser: argparse.ArgumentParser) -> None:
     """Add `--split` and `--seed`: how to divide images into a list to train on and a list to score on."""
     add = parser.add_argument
-    add("--split", type=share, metavar="F", help="score on this share of the images, such as 0.2")
+    add("--split", type=split_fraction, metavar="F", help="score on this fraction of the images, such as 0.2")
     add("--seed", type=whole_number(0), default=0, metavar="N", help="of --split: another split; default 0")
 
 
@@ -162,7 +162,7 @@ def data_set_name(text: str) -> str:
     return text.strip()
 
 
-def share(text: str) -> float:
+def split_fraction(text: str) -> float:
     """A type for argparse: a number above 0 and below 1."""
     try:
         number = float(text)

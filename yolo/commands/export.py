@@ -87,11 +87,11 @@ def _export_scored(
     from yolo.letterbox import letterboxed, stretched
     from yolo.quantize.calibration import read_calibration
     from yolo.quantize.report import errors_table, versions_table
-    from yolo.quantize.scored_export import Judge, check_scored_options, export_scored
+    from yolo.quantize.scored_export import DropLimit, check_scored_options, export_scored
     from yolo.quantize.scoring import read_scored
 
     check_scored_options(network, args.out, options)
-    judge = Judge(read_scored(args.data, network, args.recheck), args.max_drop) if args.data else None
+    limit = DropLimit(read_scored(args.data, network, args.recheck), args.max_drop) if args.data else None
     calibration = []
     if args.calibrate:
         size = network.input.height, network.input.width
@@ -99,13 +99,13 @@ def _export_scored(
         calibration = read_calibration(args.calibrate, network.input.channels, size, placed)
     exported = export_scored(
         network, names, args.out, options, sources,
-        calibration=calibration, judge=judge, report=lambda line: print(line, file=sys.stderr),
+        calibration=calibration, limit=limit, report=lambda line: print(line, file=sys.stderr),
     )  # fmt: skip
     if exported.errors:
         print(errors_table(exported.errors, exported.versions[-1].float_layers))
     print(versions_table(exported.versions))
-    if judge:
-        print(f"AP of COCO on {counted(len(judge.images), 'image')} of {args.data}, loss at most {args.max_drop:g}")
+    if limit:
+        print(f"AP of COCO on {counted(len(limit.images), 'image')} of {args.data}, loss at most {args.max_drop:g}")
     return exported.result
 
 

@@ -40,7 +40,7 @@ def main() -> None:
         stop(f"found --from {args.first:g} --to {args.last:g}, expected a rate that rises")
 
     from yolo.train.log.chart import write_figure
-    from yolo.train.lr_finder import draw_sweep, find_rate, rising_rates, suggest, sweep_table
+    from yolo.train.lr_finder import draw_sweep, rising_rates, suggest, sweep_rates, sweep_table
     from yolo.train.setup.options import Machine, Options, StartPoint
 
     options = Options(
@@ -60,7 +60,7 @@ def main() -> None:
         machine=Machine(args.device, args.workers, ignore_memory=args.ignore_memory),
         output=None,
     )
-    sweep = find_rate(options, rising_rates(args.first, args.last, args.steps))
+    sweep = sweep_rates(options, rising_rates(args.first, args.last, args.steps))
     suggestion = suggest(sweep)
     path = args.out / "lr.png"
     write_figure(path, draw_sweep(sweep, suggestion))

@@ -30,7 +30,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from yolo.cfg import DataFile, read_cfg, read_data, read_names
-from yolo.commands.convert_voc import data_set_name, share
+from yolo.commands.convert_voc import data_set_name, split_fraction
 from yolo.console import (
     add_device_option,
     cfg_file,
@@ -52,7 +52,7 @@ LOCK = ".new.lock"
 OPTIONS_FILE = "new.json"  # the options of the first start
 WRITTEN = ("data", "run", "report", "pictures", "detections.json")  # in OUT, beside NAME.cfg
 GPU_BASE, CPU_BASE = "yolov4-tiny", "shapes"
-SCORED_SHARE = 0.2  # of the images, where the folder does not divide them itself
+SCORED_FRACTION = 0.2  # of the images, where the folder does not divide them itself
 CPU_SIDE = 320  # pixels of the longer side of the network input
 CPU_IMAGES = 24_000  # to train on, with repetitions: those of the demo
 CPU_LEAST_EPOCHS = 10.0
@@ -169,8 +169,8 @@ def _convert_step(args: argparse.Namespace, out: Path, name: str) -> Step:
     kind = annotations_of(args.folder)
     common = ("--name", name, "--out", str(out))
     seed = ("--seed", str(args.seed))
-    split = ("--split", f"{args.split or SCORED_SHARE:g}", *seed)
-    if kind is AnnotationKind.LABELS:  # `split` takes the folder's own division, or the same share
+    split = ("--split", f"{args.split or SCORED_FRACTION:g}", *seed)
+    if kind is AnnotationKind.LABELS:  # `split` takes the folder's own division, or the same fraction
         command, made, options = "split", name, (split if args.split is not None else seed)
     else:
         command, made = ("convert_voc", "voc") if kind is AnnotationKind.VOC else ("convert_coco", "coco")
@@ -396,8 +396,8 @@ def _arguments() -> argparse.Namespace:
     add("--width", type=whole_number(1), metavar="W", help="of the network input")
     add("--height", type=whole_number(1), metavar="H")
     add("--epochs", type=positive, metavar="N", help="passes over the training images")
-    add("--split", type=share, metavar="F",
-        help=f"share of the images to score on; default: DIR's own division, else {SCORED_SHARE:g}")  # fmt: skip
+    add("--split", type=split_fraction, metavar="F",
+        help=f"fraction of the images to score on; default: DIR's own division, else {SCORED_FRACTION:g}")  # fmt: skip
     add("--seed", type=whole_number(0), default=0, metavar="N", help="of --split; default 0")
     add(
         "--on-problem", choices=("stop", "skip"),

@@ -20,7 +20,7 @@ from pathlib import Path
 from yolo.commands.convert_voc import add_split_options, data_set_name
 from yolo.console import command_parser, names_file, new_folder
 
-DEFAULT_SHARE = 0.2  # of the images, to score on
+DEFAULT_FRACTION = 0.2  # of the images, to score on
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
     check_target(target, [args.source, *source.files], args.names)
     plan, split = plan_labeled(source, read_classes(args.names) if args.names else None), None
     if args.split is not None or not plan.valid:
-        plan, split = split_again(plan, target.out, args.split or DEFAULT_SHARE, args.seed)
+        plan, split = split_again(plan, target.out, args.split or DEFAULT_FRACTION, args.seed)
     write_lists(plan, target, split)
     lines = [list_table(plan), *(split_note(plan, split) if split else ()), *mended(plan.repairs, target.out)]
     lines += [f"not used: {each}" for each in source.unused]

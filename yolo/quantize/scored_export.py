@@ -40,7 +40,7 @@ SIGNED_LAYOUT = "tensorrt"  # which has no uint8
 
 
 @dataclass(frozen=True)
-class Judge:
+class DropLimit:
     """What is scored. images: with labels. max_drop: how much AP the file may lose, 0..1."""
 
     images: Sequence[LabeledImage]
@@ -112,7 +112,7 @@ def export_scored(
     sources: Mapping[str, str],
     *,
     calibration: Sequence[Tensor],
-    judge: Judge | None,
+    limit: DropLimit | None,
     report: Callable[[str], None],
 ) -> ScoredExport:
     """Write the file `out` in fp16 or int8, unless it loses too much AP.
@@ -120,7 +120,7 @@ def export_scored(
     Args:
         network, names, out, options, sources: As of `export_network`.
         calibration: Of int8: images, each `[1, C, H, W]`.
-        judge: What decides whether the file is kept; None: it is kept.
+        limit: What decides whether the file is kept; None: it is kept.
         report: Gets a line before each step that takes long.
 
     Raises:
@@ -133,29 +133,29 @@ def export_scored(
         raw = replace(options, layout=RAW, batch=1, precision="float32")
         before = folder / f"float32{out.suffix}"
         export_network(network, names, before, raw, sources)
-        version = _versions_maker(network, names, options, judge, before, report)
+        version = _versions_maker(network, names, options, limit, before, report)
         report("float32")
         versions = [version(before, "float32", ())]
         if options.precision != INT8:
             after = folder / f"{options.precision}{out.suffix}"
             export_network(network, names, after, replace(raw, precision=options.precision), sources)
             versions.append(version(after, options.precision, ()))
-            _refuse_loss(out, versions, judge)
+            _refuse_loss(out, versions, limit)
             return ScoredExport(export_network(network, names, out, options, sources), tuple(versions), ())
         report(f"ranges of activations, on {counted(len(calibration), 'image')}")
         network = equalized(network, calibration)
         ranges = activation_ranges(network, calibration)
         report(f"sensitivity of each layer, on {counted(min(SENSITIVITY_IMAGES, len(calibration)), 'image')}")
         errors = layer_errors(network, calibration[:SENSITIVITY_IMAGES], ranges)
-        for count in _counts(len(errors) if judge else 0):
+        for count in _counts(len(errors) if limit else 0):
             plan = Int8Plan(calibration, ranges, tuple(each.layer for each in errors[:count]))
             path = folder / f"int8-{count}{out.suffix}"
             report(f"int8 with {count} of {len(errors)} layers in float32")
             write_int8(network, names, path, raw, sources, plan)
             versions.append(version(path, INT8, plan.float_layers))
-            if not _loses(versions, judge):
+            if not _loses(versions, limit):
                 break
-        _refuse_loss(out, versions, judge)
+        _refuse_loss(out, versions, limit)
         result = _write_arranged(network, names, out, options, sources, folder, path, plan)
     return ScoredExport(result, tuple(versions), tuple(errors))
 
@@ -212,7 +212,7 @@ def _versions_maker(
     network: Network,
     names: Sequence[str],
     options: ExportOptions,
-    judge: Judge | None,
+    limit: DropLimit | None,
     before: Path,
     report: Callable[[str], None],
 ) -> Callable[[Path, str, tuple[int, ...]], Version]:
@@ -221,8 +221,8 @@ def _versions_maker(
 
     def make(path: Path, precision: str, layers: tuple[int, ...]) -> Version:
         score = None
-        if judge is not None:
-            score = score_of(network, names, options.letterbox, open_file(path).run, judge.images)
+        if limit is not None:
+            score = score_of(network, names, options.letterbox, open_file(path).run, limit.images)
             report(f"  AP {score.ap:.4f}")
         times = milliseconds_of([before, path], image) if path.suffix in (ONNX, OPENVINO) else {}
         milliseconds = {runtime: pair[1] for runtime, pair in times.items()}
@@ -232,19 +232,19 @@ def _versions_maker(
     return make
 
 
-def _loses(versions: Sequence[Version], judge: Judge | None) -> bool:
+def _loses(versions: Sequence[Version], limit: DropLimit | None) -> bool:
     """Whether the last version loses more than it may."""
-    if judge is None:
+    if limit is None:
         return False
-    return versions[0].score.ap - versions[-1].score.ap > judge.max_drop
+    return versions[0].score.ap - versions[-1].score.ap > limit.max_drop
 
 
-def _refuse_loss(out: Path, versions: Sequence[Version], judge: Judge | None) -> None:
-    if _loses(versions, judge):
+def _refuse_loss(out: Path, versions: Sequence[Version], limit: DropLimit | None) -> None:
+    if _loses(versions, limit):
         last = versions[-1]
         found = f"found AP {last.score.ap:.4f} in {last.precision}, {versions[0].score.ap:.4f} in float32"
         raise ExportError(
-            f"{out}: {found}, expected a loss of at most {judge.max_drop:g} (--max-drop); it was not kept"
+            f"{out}: {found}, expected a loss of at most {limit.max_drop:g} (--max-drop); it was not kept"
         )
 
 

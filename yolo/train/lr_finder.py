@@ -31,7 +31,7 @@ SMOOTHING = 0.9  # detector.c: avg_loss = avg_loss*.9 + loss*.1
 EXPLODED = 4.0  # times the lowest smoothed loss: the sweep stops there, as fast.ai's
 SAFETY = 10.0  # the suggestion is the last harmless rate divided by this, as fast.ai's lowest one
 NEIGHBORS = 0.07  # share of the steps, on each side of one: a mean of 15 steps of 100
-LOW_SHARE = 0.2  # of the steps have a lower loss than the usual low one
+LOW_FRACTION = 0.2  # of the steps have a lower loss than the usual low one
 NEAR = 1.1  # times that loss: up to here a rise is noise
 HARMED = 1.5  # times that loss: the network is spoiled, and what it does later counts no more
 LEAST_LOSS = 1e-12  # keeps the logarithm of a loss finite
@@ -68,7 +68,7 @@ class Suggestion:
     limit: float
 
 
-def find_rate(options: Options, rates: Sequence[float]) -> Sweep:
+def sweep_rates(options: Options, rates: Sequence[float]) -> Sweep:
     """Train one step at each of `rates`, from step 1, with the cfg's own augmentation; keep only the losses.
 
     All images have the cfg's size, even with `random=1`: the loss grows with the number of cells.
@@ -137,7 +137,7 @@ def suggest(sweep: Sweep) -> Suggestion:
     Where the flat part ends, differs little from run to run (docs/log.md).
     """
     level = centered_mean(sweep.losses)
-    usual = float(np.quantile(level, LOW_SHARE, method="lower"))  # the lowest of all may be chance
+    usual = float(np.quantile(level, LOW_FRACTION, method="lower"))  # the lowest of all may be chance
     lowest = int(level.argmin())
     harmed = np.flatnonzero(level[lowest:] > HARMED * usual)
     end = lowest + int(harmed[0]) if len(harmed) else len(level)

@@ -13,10 +13,10 @@ def image(key, *labels):
     return PlannedImage(Path("d"), f"{key}.jpg", "", True, tuple(LabelRow(each, False, "") for each in labels), 0, key)
 
 
-def split(images, share=0.2, seed=0, moved=None):
+def split(images, fraction=0.2, seed=0, moved=None):
     """The keys of the list to score on, and those that were moved."""
     names = tuple(map(str, range(9)))
-    plan, made = split_plan(Plan(tuple(images), (), names, ()), share, seed, moved or {})
+    plan, made = split_plan(Plan(tuple(images), (), names, ()), fraction, seed, moved or {})
     assert sorted(each.key for each in plan.train + plan.valid) == sorted(each.key for each in images)
     return {each.key for each in plan.valid}, made.moved
 

@@ -5,7 +5,7 @@ import torch
 
 from tests.helpers.golden import network_of, targets_of
 from tests.train.losses.test_terms import ROWS, TWO_CELLS, scene
-from yolo.explain.loss.gradient import gradient_shares
+from yolo.explain.loss.gradient import gradient_fractions
 from yolo.train.losses.detection import DetectionLoss
 
 
@@ -14,7 +14,7 @@ def test_two_cells_by_hand():
     raw = torch.zeros(1, 7, 1, 2)
     raw[0, 4, 0, 1] = -3
     loss = DetectionLoss(network_of(TWO_CELLS))
-    found = gradient_shares(loss, [raw], targets_of([(0, 1, 0.25, 0.5, 0.25, 0.25)]))
+    found = gradient_fractions(loss, [raw], targets_of([(0, 1, 0.25, 0.5, 0.25, 0.25)]))
     easy = 1 / (1 + torch.tensor(3.0).exp().item())
     assert found.responsible == pytest.approx(0.5) and found.easy == pytest.approx(easy)
     assert (found.hard, found.ignored, found.cells, found.all_cells) == (0, 0, 1, 2)
@@ -28,7 +28,7 @@ def test_two_cells_by_hand():
 def test_the_parts_are_all_of_the_gradient(name, tmp_path):
     network, raw = scene(name, tmp_path)
     loss, targets = DetectionLoss(network, box_gradient="autograd"), targets_of(ROWS)
-    found = gradient_shares(loss, raw, targets, 10**6)
+    found = gradient_fractions(loss, raw, targets, 10**6)
     (loss(raw, targets, 10**6).total * len(raw[0])).backward()
     # each raw value has one part, so the magnitudes add up
     assert found.total == pytest.approx(sum(map_.grad.abs().sum().item() for map_ in raw), rel=1e-4)

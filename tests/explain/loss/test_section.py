@@ -12,8 +12,8 @@ from tests.helpers.tiny_heads import HEADS
 from yolo.detect.detector import Detector
 from yolo.explain.image.page import AboutNetwork, ImagePart, explanation_page
 from yolo.explain.loss.image_truth import compare_with_labels
-from yolo.explain.loss.section import _shares, _why_largest, loss_sums, truth_numbers, truth_section
-from yolo.explain.loss.taken_apart import BACKGROUND, HeadShare, ImageLoss
+from yolo.explain.loss.section import _fractions, _why_largest, loss_sums, truth_numbers, truth_section
+from yolo.explain.loss.taken_apart import BACKGROUND, HeadPart, ImageLoss
 from yolo.records import LabeledBoxes
 from yolo.train.losses.detection import DetectionLoss
 
@@ -49,7 +49,7 @@ def test_the_section_of_every_kind_of_head(name):
     assert f"<strong>{numbers['total']:.2f}</strong>" in page
     assert len(re.findall(r"<strong>Head \d+: loss", page)) == len(numbers["heads"])
     json.dumps(numbers, allow_nan=False)
-    assert sum(section.content.parts[at].share for at in range(len(section.content.parts))) == pytest.approx(1)
+    assert sum(section.content.parts[at].fraction for at in range(len(section.content.parts))) == pytest.approx(1)
     largest = max(section.content.parts, key=lambda each: each.value)
     why = section.content.why
     assert why in page
@@ -77,12 +77,12 @@ def _background_head(layer, most):
     """Return a head of 2 x 2 cells and no object, which cost .1 each but for row 0, column 1."""
     lost = torch.tensor([[[0.1, most], [0.1, 0.1]]], dtype=torch.float64)
     kinds = torch.full((1, 2, 2), BACKGROUND)
-    return HeadShare(layer, "yolo", kinds, kinds, lost, lost, (), 0.0, 0.0, 0.0, float(lost.sum()), 0.0)
+    return HeadPart(layer, "yolo", kinds, kinds, lost, lost, (), 0.0, 0.0, 0.0, float(lost.sum()), 0.0)
 
 
 def test_the_cell_with_most_of_the_background_is_named():
     heads = tuple(_background_head(layer, most) for layer, most in ((3, 0.2), (7, 9.0)))
     apart = ImageLoss(heads, ())
-    (part,) = (each for each in _shares(loss_sums(heads), apart.total) if each.look == "objectness_background")
+    (part,) = (each for each in _fractions(loss_sums(heads), apart.total) if each.look == "objectness_background")
     why = _why_largest(part, apart, (), NAMES)
     assert why.startswith("9.00 of these 9.80 come from one of 8 cells, head 7, row 0, column 1, where")

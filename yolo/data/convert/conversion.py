@@ -56,17 +56,17 @@ def check_target(target: Target, inputs: Sequence[Path], names: Path | None) -> 
     refuse_inputs([target.names], inputs)
 
 
-def split_again(plan: Plan, out: Path, share: float, seed: int) -> tuple[Plan, Split]:
+def split_again(plan: Plan, out: Path, fraction: float, seed: int) -> tuple[Plan, Split]:
     """Split a plan by `split_plan`; images that an earlier split moved stay in their list.
 
     Args:
         plan: the plan, with one list.
-        out: folder of the earlier split, if any. It counts only if it had the same share and seed.
-        share: fraction of the images to score on, above 0 and below 1.
+        out: folder of the earlier split, if any. It counts only if it had the same fraction and seed.
+        fraction: fraction of the images to score on, above 0 and below 1.
         seed: of the hash.
     """
     old = read_record(out)
-    return split_plan(plan, share, seed, old.moved if (old.share, old.seed) == (share, seed) else {})
+    return split_plan(plan, fraction, seed, old.moved if (old.fraction, old.seed) == (fraction, seed) else {})
 
 
 def write_conversion(plan: Plan, target: Target, split: Split | None) -> dict[Path, LabelHome]:
@@ -92,7 +92,7 @@ def write_lists(plan: Plan, target: Target, split: Split | None) -> None:
 
 def _write(files: PlannedFiles, homes: dict[Path, LabelHome], target: Target, split: Split | None) -> None:
     require_own_lists(files.lists, target.overwrite)
-    record = ConversionRecord() if split is None else ConversionRecord({}, split.share, split.seed, split.moved)
+    record = ConversionRecord() if split is None else ConversionRecord({}, split.fraction, split.seed, split.moved)
     announce(files, homes, record)
     write_files(files, homes)
     conclude(files, homes, record)
@@ -101,11 +101,11 @@ def _write(files: PlannedFiles, homes: dict[Path, LabelHome], target: Target, sp
 def split_note(plan: Plan, split: Split) -> list[str]:
     """Return lines on how a plan was split."""
     images = len(plan.train) + len(plan.valid)
-    share = f"{len(plan.valid)} of {images} images ({len(plan.valid) / images:.1%})"
-    lines = [f"split: {share} to score on, by a hash of their names, share {split.share:g}, seed {split.seed}"]
+    part = f"{len(plan.valid)} of {images} images ({len(plan.valid) / images:.1%})"
+    lines = [f"split: {part} to score on, by a hash of their names, fraction {split.fraction:g}, seed {split.seed}"]
     if _is_unlikely(plan, split):
         lines.append(
-            f"  far from that share: an earlier split with seed {split.seed} may have made this list; "
+            f"  far from that fraction: an earlier split with seed {split.seed} may have made this list; "
             f"--seed {split.seed + 1} splits it anew"
         )
     if split.moved:
@@ -116,11 +116,11 @@ def split_note(plan: Plan, split: Split) -> list[str]:
 
 
 def _is_unlikely(plan: Plan, split: Split) -> bool:
-    """Whether the hashes put far more or fewer images in the list to score on than its share, as in a split list."""
+    """Whether the hashes put far more or fewer images in the list to score on than its fraction, as in a split list."""
     groups, scored = ({group_of(image.key) for image in images} for images in (plan.train + plan.valid, plan.valid))
     scored = len(scored) - sum(1 if to_valid else -1 for to_valid in split.moved.values())
-    expected = split.share * len(groups)
-    return abs(scored - expected) > MOST_DEVIATIONS * math.sqrt(expected * (1 - split.share))
+    expected = split.fraction * len(groups)
+    return abs(scored - expected) > MOST_DEVIATIONS * math.sqrt(expected * (1 - split.fraction))
 
 
 def place_lines(homes: dict[Path, LabelHome], target: Target) -> list[str]:

@@ -22,10 +22,10 @@ WRITING, FINISHED = "writing", "finished"
 
 @dataclass(frozen=True)
 class ConversionRecord:
-    """What RECORD says. files: name → checksums that the file may have; share, seed, moved: of the split, if any."""
+    """What RECORD says. files: name → checksums that the file may have; fraction, seed, moved: of the split, if any."""
 
     files: dict[str, list[str]] = field(default_factory=dict)
-    share: float | None = None
+    fraction: float | None = None
     seed: int | None = None
     moved: dict[str, bool] = field(default_factory=dict)
 
@@ -41,7 +41,7 @@ def read_record(out: Path) -> ConversionRecord:
     try:
         return ConversionRecord(
             files={str(name): [*map(str, sums)] for name, sums in content["files"].items()},
-            share=content["share"],
+            fraction=content["share"],
             seed=content["seed"],
             moved={str(key): bool(valid) for key, valid in content["moved"].items()},
         )
@@ -144,7 +144,7 @@ def _data_file(files: PlannedFiles) -> Path:
 
 
 def _write_record(out: Path, record: ConversionRecord, files: Mapping[str, list[str]]) -> None:
-    content = {"files": files, "share": record.share, "seed": record.seed, "moved": record.moved}
+    content = {"files": files, "share": record.fraction, "seed": record.seed, "moved": record.moved}
     write_text(out / RECORD, json.dumps(content, indent=1) + "\n")
 
 

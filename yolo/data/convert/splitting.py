@@ -1,7 +1,7 @@
 """Split images into a list to train on and a list to score on, by a hash of their names.
 
-An image's list depends on its name and the seed, and on no other image: more images move none. Which share of a class
-is in the list to score on therefore varies by chance. Stratified means this besides: where a class would be in one list
+An image's list depends on its name and the seed, and on no other image: more images move none. The fraction of a class
+in the list to score on therefore varies by chance. Stratified means this besides: where a class would be in one list
 only, an image is moved, if the class has two and the list to score on does not become much larger by it. An image that
 was moved stays there in later splits into the same folder; only such images may change lists in another folder.
 """
@@ -28,24 +28,24 @@ PARTS_OF_LAYOUTS = (  # names of folders that say what lies in them, in lower ca
 
 @dataclass(frozen=True)
 class Split:
-    """How a plan was split. share: of the images, to score on. moved: key → whether it was moved to that list.
+    """How a plan was split. fraction: of the images, to score on. moved: key → whether it was moved to that list.
 
     Keys are the images' keys; the moved ones are where they are so that each class is in both lists.
     """
 
-    share: float
+    fraction: float
     seed: int
     moved: dict[str, bool]
 
 
-def split_plan(plan: Plan, share: float, seed: int, moved: Mapping[str, bool]) -> tuple[Plan, Split]:
+def split_plan(plan: Plan, fraction: float, seed: int, moved: Mapping[str, bool]) -> tuple[Plan, Split]:
     """Split the images of a plan anew.
 
     Args:
         plan: Its `train` and `valid` are taken together.
-        share: Of the images, to score on; above 0 and below 1.
+        fraction: Of the images, to score on; above 0 and below 1.
         seed: Another one gives another split.
-        moved: Of an earlier split with this share and seed; these images stay where they are.
+        moved: Of an earlier split with this fraction and seed; these images stay where they are.
 
     Returns:
         The plan with other lists, and how it was split.
@@ -54,14 +54,14 @@ def split_plan(plan: Plan, share: float, seed: int, moved: Mapping[str, bool]) -
     classes: dict[str, set[int]] = {}
     for image in images:
         classes.setdefault(group_of(image.key), set()).update(row.label for row in image.rows)
-    valid = {group: moved.get(group, hash_of(group, seed) < share) for group in classes}
+    valid = {group: moved.get(group, hash_of(group, seed) < fraction) for group in classes}
     if len(valid) == 1:
         valid = dict.fromkeys(valid, False)  # a single image is to train on
     now_moved = {group: moved[group] for group in classes if group in moved}
-    for group in _to_move(classes, valid, share, seed, now_moved):
+    for group in _to_move(classes, valid, fraction, seed, now_moved):
         now_moved[group] = valid[group]
     lists = [tuple(image for image in images if valid[group_of(image.key)] is which) for which in (False, True)]
-    return replace(plan, train=lists[0], valid=lists[1]), Split(share, seed, now_moved)
+    return replace(plan, train=lists[0], valid=lists[1]), Split(fraction, seed, now_moved)
 
 
 def key_of(path: str) -> str:
@@ -91,17 +91,17 @@ def group_of(key: str) -> str:
 
 
 def _to_move(
-    classes: Mapping[str, Collection[int]], valid: dict[str, bool], share: float, seed: int, fixed: Collection[str]
+    classes: Mapping[str, Collection[int]], valid: dict[str, bool], fraction: float, seed: int, fixed: Collection[str]
 ) -> Sequence[str]:
     """Move groups in `valid` so that each class is in both lists, and both have an image; return those moved.
 
     Frequent classes come first; of a class, the group whose hash is nearest to the threshold. A group that is the last
-    of another class in its list stays, and the list to score on grows by MOST_MOVED of its share at most.
+    of another class in its list stays, and the list to score on grows by MOST_MOVED of its fraction at most.
 
     Args:
         classes: Group → its classes.
         valid: Group → whether it is in the list to score on. It is changed.
-        share: Of the list to score on.
+        fraction: Of the list to score on.
         seed: Of the hashes.
         fixed: Groups that stay where they are.
     """
@@ -110,7 +110,7 @@ def _to_move(
     for group in everything:
         for label in classes[group]:
             groups.setdefault(label, []).append(group)
-    room = 1 + math.ceil(MOST_MOVED * share * len(classes))
+    room = 1 + math.ceil(MOST_MOVED * fraction * len(classes))
     moved = []
     for members in (*sorted(groups.values(), key=len, reverse=True), everything):
         for wanted in (False, True):

@@ -9,10 +9,10 @@ WIDTH = 600.0  # pixels of the drawing
 
 
 class BarPart(NamedTuple):
-    """A part of the bar. look: its class in the style sheet; share: of the bar's width, 0..1; tip: what it is."""
+    """A part of the bar. look: its class in the style sheet; fraction: of the bar's width, 0..1; tip: what it is."""
 
     look: str
-    share: float
+    fraction: float
     tip: str
 
 
@@ -20,6 +20,6 @@ def stacked_bar(parts: Sequence[BarPart], height: float, label: str) -> svg.Draw
     """Draw parts side by side on a ground of the whole width; label: for screen readers."""
     shapes, x = [svg.bar(0, 0, WIDTH, height, "board")], 0.0
     for part in parts:
-        shapes.append(svg.bar(x, 0, WIDTH * part.share, height, f"part {part.look}", part.tip))
-        x += WIDTH * part.share
+        shapes.append(svg.bar(x, 0, WIDTH * part.fraction, height, f"part {part.look}", part.tip))
+        x += WIDTH * part.fraction
     return svg.Drawing(WIDTH, height, shapes, label, "bar")

@@ -22,7 +22,7 @@ EASY = (
 
 
 @dataclass(frozen=True)
-class GradientShares:
+class GradientFractions:
     """Sums of |d loss / d raw value| over a batch, of all heads.
 
     box, classes: of all cells. responsible, ignored, hard, easy: of the objectness of responsible cells, of ignored
@@ -49,9 +49,9 @@ class GradientShares:
         return self.box + self.classes + self.objectness
 
 
-def gradient_shares(
+def gradient_fractions(
     loss: DetectionLoss, raw: Sequence[Tensor], targets: Targets, seen: int = 0, gamma: float = 2.0
-) -> GradientShares:
+) -> GradientFractions:
     """Measure the parts of the gradient for the raw maps.
 
     Args:
@@ -75,7 +75,7 @@ def gradient_shares(
         expected = torch.zeros_like(probability).index_fill(0, term.positive.cpu(), 1.0)
         focused.index_add_(0, group, by_cell * (expected - probability).abs().double() ** gamma)
         easy_cells += int((group == 3).sum())
-    return GradientShares(
+    return GradientFractions(
         *sums, *plain.tolist(), easy_cells, sum(len(term.objectness) for term in heads), tuple(focused.tolist())
     )
 

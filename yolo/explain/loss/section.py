@@ -25,7 +25,7 @@ from yolo.explain.loss.taken_apart import (
     BACKGROUND,
     IGNORED,
     RESPONSIBLE,
-    HeadShare,
+    HeadPart,
     ImageLoss,
     ObjectLoss,
     ResponsibleCell,
@@ -49,13 +49,13 @@ PARTS = (("box", "box"), ("objectness_object", "objectness of responsible cells"
 
 
 @dataclass(frozen=True)
-class PartShare:
-    """A part of the loss. look: its class in the style sheet; share: of the total, 0..1."""
+class LossPart:
+    """A part of the loss. look: its class in the style sheet; fraction: of the total, 0..1."""
 
     look: str
     meaning: str
     value: float
-    share: float
+    fraction: float
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class HeadCells:
     responsible: int
     ignored: int
     background: int
-    parts: tuple[PartShare, ...]
+    parts: tuple[LossPart, ...]
     box_parts: tuple[tuple[str, float], ...]
     total: float
 
@@ -85,7 +85,7 @@ class ObjectView:
     candidates: tuple[tuple[str, str, str, str], ...]
     found: str
     fate: str
-    share: float
+    fraction: float
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class TruthView:
     """
 
     total: float
-    parts: tuple[PartShare, ...]
+    parts: tuple[LossPart, ...]
     bar: Drawing
     heads: tuple[HeadCells, ...]
     objects: tuple[ObjectView, ...]
@@ -130,14 +130,17 @@ def truth_section(
     """
     sums = loss_sums(apart.heads)
     frame = input_frame(placement, photo)
-    parts = _shares(sums, apart.total)
+    parts = _fractions(sums, apart.total)
     order = sorted(range(len(apart.objects)), key=lambda place: -apart.objects[place].total)
     largest = max(parts, key=lambda part: part.value, default=None)
     view = TruthView(
         total=apart.total,
         parts=parts,
         bar=stacked_bar(
-            [BarPart(part.look, part.share, f"{part.meaning}: {part.value:.3g}, {part.share:.0%}") for part in parts],
+            [
+                BarPart(part.look, part.fraction, f"{part.meaning}: {part.value:.3g}, {part.fraction:.0%}")
+                for part in parts
+            ],
             16.0,
             "the loss by part",
         ),
@@ -145,7 +148,7 @@ def truth_section(
         objects=tuple(_object_view(apart, apart.objects[place], found[place], names) for place in order[:MOST_OBJECTS]),
         more_objects=max(0, len(order) - MOST_OBJECTS),
         rest=apart.of_no_object,
-        largest=f"{largest.meaning}, {largest.share:.0%}" if largest and apart.total else "",
+        largest=f"{largest.meaning}, {largest.fraction:.0%}" if largest and apart.total else "",
         why=_why_largest(largest, apart, found, names) if largest and apart.total else "",
         collisions=tuple(collisions(apart, names, dialect)),
         rules=_rules(settings, dialect),
@@ -153,7 +156,7 @@ def truth_section(
     return PageSection("Against the ground truth", TEMPLATES, "truth.html.jinja", view)
 
 
-def _why_largest(part: PartShare, apart: ImageLoss, found: Sequence[ObjectFate], names: Sequence[str]) -> str:
+def _why_largest(part: LossPart, apart: ImageLoss, found: Sequence[ObjectFate], names: Sequence[str]) -> str:
     """Say which object, or which cell of the background, has most of a part of the loss."""
     if part.look.startswith("objectness_") and part.look != "objectness_object":
         return _largest_cell(part, apart)
@@ -169,7 +172,7 @@ def _why_largest(part: PartShare, apart: ImageLoss, found: Sequence[ObjectFate],
     )
 
 
-def _largest_cell(part: PartShare, apart: ImageLoss) -> str:
+def _largest_cell(part: LossPart, apart: ImageLoss) -> str:
     kind = IGNORED if part.look == "objectness_ignored" else BACKGROUND
     losses = [torch.where(head.kinds == kind, head.objectness, 0.0) for head in apart.heads]
     cells = sum(int((head.kinds == kind).sum()) for head in apart.heads)
@@ -185,7 +188,7 @@ def _largest_cell(part: PartShare, apart: ImageLoss) -> str:
     )
 
 
-def loss_sums(heads: Sequence[HeadShare]) -> dict[str, float]:
+def loss_sums(heads: Sequence[HeadPart]) -> dict[str, float]:
     """Return the loss by part, over the heads; the keys are those of PARTS."""
     return {
         "box": sum(head.box + head.priors for head in heads),
@@ -257,7 +260,7 @@ def _who_wins(apart: ImageLoss, cell: ResponsibleCell, dialect: Dialect) -> str:
     return f"{box}; both classes are, as the first one sets all classes and a later one adds its own."
 
 
-def _head_view(frame: InputFrame, head: HeadShare, apart: ImageLoss, names: Sequence[str]) -> HeadCells:
+def _head_view(frame: InputFrame, head: HeadPart, apart: ImageLoss, names: Sequence[str]) -> HeadCells:
     anchors, height, width = head.kinds.shape
     counts = [int((head.kinds == kind).sum()) for kind in (RESPONSIBLE, IGNORED, BACKGROUND)]
     return HeadCells(
@@ -269,13 +272,13 @@ def _head_view(frame: InputFrame, head: HeadShare, apart: ImageLoss, names: Sequ
         responsible=counts[0],
         ignored=counts[1],
         background=counts[2],
-        parts=_shares(loss_sums([head]), head.total),
+        parts=_fractions(loss_sums([head]), head.total),
         box_parts=head.box_parts,
         total=head.total,
     )
 
 
-def _cells_drawing(frame: InputFrame, head: HeadShare, apart: ImageLoss, names: Sequence[str]) -> Drawing:
+def _cells_drawing(frame: InputFrame, head: HeadPart, apart: ImageLoss, names: Sequence[str]) -> Drawing:
     """Draw the cells: orange by the background's loss, gray where a box is ignored, green where one is responsible."""
     _, height, width = head.kinds.shape
     lost = torch.where(head.kinds == BACKGROUND, head.objectness, 0.0).amax(dim=0)
@@ -301,7 +304,7 @@ def _cells_drawing(frame: InputFrame, head: HeadShare, apart: ImageLoss, names: 
 
 
 def _cell_tip(
-    head: HeadShare, apart: ImageLoss, names: Sequence[str], anchors: Sequence[int], row: int, column: int
+    head: HeadPart, apart: ImageLoss, names: Sequence[str], anchors: Sequence[int], row: int, column: int
 ) -> str:
     lines = []
     for anchor in anchors:
@@ -325,11 +328,11 @@ def _object_view(apart: ImageLoss, each: ObjectLoss, fate: ObjectFate, names: Se
         candidates=tuple(_candidate(apart, one) for one in candidates),
         found=_found(fate, names),
         fate="hit" if fate.kind == DETECTED else "fault",
-        share=each.total / apart.total if apart.total else 0.0,
+        fraction=each.total / apart.total if apart.total else 0.0,
     )
 
 
-def _place(head: HeadShare, cell: ResponsibleCell) -> str:
+def _place(head: HeadPart, cell: ResponsibleCell) -> str:
     number = "box" if head.kind == "detection" else "anchor"
     return f"head {head.layer}, row {cell.row}, column {cell.column}, {number} {cell.anchor}"
 
@@ -367,8 +370,8 @@ def _found(fate: ObjectFate, names: Sequence[str]) -> str:
     }[fate.kind]
 
 
-def _shares(sums: dict[str, float], total: float) -> tuple[PartShare, ...]:
-    found = (PartShare(look, meaning, sums[look], sums[look] / total if total else 0.0) for look, meaning in PARTS)
+def _fractions(sums: dict[str, float], total: float) -> tuple[LossPart, ...]:
+    found = (LossPart(look, meaning, sums[look], sums[look] / total if total else 0.0) for look, meaning in PARTS)
     return tuple(part for part in found if part.value or part.look != "objectness_ignored")
 
 

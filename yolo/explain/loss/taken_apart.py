@@ -93,7 +93,7 @@ class ObjectLoss:
 
 
 @dataclass(frozen=True)
-class HeadShare:
+class HeadPart:
     """The loss of one head for one image.
 
     layer: its number in the cfg; kind: its section. kinds: int64 `[A, H, W]`, BACKGROUND, IGNORED or RESPONSIBLE;
@@ -133,7 +133,7 @@ class ImageLoss:
     of_no_object: background, ignored cells, priors and the classes of ignored cells.
     """
 
-    heads: tuple[HeadShare, ...]
+    heads: tuple[HeadPart, ...]
     objects: tuple[ObjectLoss, ...]
 
     @property
@@ -165,7 +165,7 @@ def take_apart(loss: DetectionLoss, raw: Sequence[Tensor], targets: Targets, see
             by_target[target].append(cell)
     ignored = sum(_ignored_by_target(terms, len(compared)) for terms in heads)
     return ImageLoss(
-        heads=tuple(_head_share(loss, number, terms) for number, terms in enumerate(heads)),
+        heads=tuple(_head_part(loss, number, terms) for number, terms in enumerate(heads)),
         objects=tuple(
             ObjectLoss(
                 target=target,
@@ -236,7 +236,7 @@ def _ignored_by_target(terms: HeadTerms, targets: int) -> Tensor:
     )
 
 
-def _head_share(loss: DetectionLoss, number: int, terms: HeadTerms) -> HeadShare:
+def _head_part(loss: DetectionLoss, number: int, terms: HeadTerms) -> HeadPart:
     kinds, background = _kinds(terms), background_terms(terms)
     objectness = terms.objectness.detach().double()
     owner, overlap = torch.full_like(kinds, -1), torch.zeros_like(objectness)
@@ -245,7 +245,7 @@ def _head_share(loss: DetectionLoss, number: int, terms: HeadTerms) -> HeadShare
         owner[is_ignored], overlap[is_ignored] = terms.best_target[is_ignored], terms.best_iou[is_ignored].double()
     owner[terms.cell_index] = terms.target_index
     shape, sums = terms.shape[1:], terms.box_parts.double().sum(dim=0).tolist()
-    return HeadShare(
+    return HeadPart(
         layer=loss.layers[number],
         kind=loss.kinds[number],
         kinds=kinds.view(shape),

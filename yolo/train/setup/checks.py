@@ -20,7 +20,7 @@ from yolo.train.setup.preflight import estimate_memory, fits, fitting_subdivisio
 log = logging.getLogger(__name__)
 TRAINING_BATCH = {"batch": 64, "subdivisions": 16}  # of published cfgs, in place of those for testing
 SINGLE_VALUE = "Expected more than 1 value per channel"  # the beginning of torch's message
-BURN_IN_SHARE = 10  # advice: a tenth of the run
+BURN_IN_DIVISOR = 10  # advice: a tenth of the run
 
 
 def batch_one_error(net: Section) -> CfgError:
@@ -42,7 +42,7 @@ def slow_start(schedule: Schedule, step: int) -> str:
     highest = max(learning_rate(schedule, each) for each in (step + 1, last))
     return (
         f"found burn_in={schedule.burn_in}, but the run ends at step {last}: the learning rate rises to {highest:.2g} "
-        f"only, of {schedule.learning_rate:g}, so little is learned; --set burn_in={max(1, last // BURN_IN_SHARE)} "
+        f"only, of {schedule.learning_rate:g}, so little is learned; --set burn_in={max(1, last // BURN_IN_DIVISOR)} "
         "or more steps help"
     )
 
