@@ -288,12 +288,12 @@ def _identifier(row: str, annotations: Path | None) -> str | None:
     """
     name, _, last = row.replace("\t", " ").rpartition(" ")
     plain = name.strip() if last == POSITIVE and name.strip() else row
-    candidates = [each for text in (row, plain) for each in (text, _without_ending(text))]
     if annotations is not None:
-        for each in candidates:
-            if "\0" not in each and os.path.isfile(annotations / f"{each}.xml"):
+        for each in (each for text in (row, plain) for each in (text, _without_ending(text))):
+            if "\0" not in each and os.path.isfile(f"{annotations}/{each}.xml"):
                 return each
-    return None if len(candidates[-1].split()) > 1 else candidates[-1]
+    last_candidate = _without_ending(plain)
+    return None if len(last_candidate.split()) > 1 else last_candidate
 
 
 def _without_ending(row: str) -> str:

@@ -153,6 +153,9 @@ def test_the_schedule_by_hand():
     assert (short["max_batches"], short["steps"], short["burn_in"]) == ("50", "40,45", "25")  # half of the base's run
     published = parse_cfg(DETECTOR.replace("max_batches=100", "max_batches=500200"), "x.cfg")[0]
     assert schedule_values(published, classes=1, images=100, epochs=48)["burn_in"] == "5"  # a tenth of 6,000 steps
+    fastest = parse_cfg(DETECTOR.replace("max_batches=100", "max_batches=500000").replace("in=50", "in=4000"), "x")[0]
+    for classes, burn_in in ((1, "1000"), (6, "2000"), (80, "4000")):  # 6,000, 12,000 and 160,000 steps
+        assert schedule_values(fastest, classes, images=100)["burn_in"] == burn_in
     early = parse_cfg(DETECTOR.replace("steps=80,90", "steps=50,75").replace(".1,.1", ".5,.2"), "x.cfg")[0]
     assert schedule_values(early, 1, 100, 8)["steps"] == "50,75" and schedule_values(early, 1, 1)["scales"] == "0.5,0.2"
     long = parse_cfg(DETECTOR.replace("steps=80,90", "steps=50,400"), "x.cfg")[0]  # a step that is never reached

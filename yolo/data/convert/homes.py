@@ -47,13 +47,14 @@ def own_homes(
     Raises:
         DatasetError: Labels would be replaced that nobody knows of, or that were changed, and not `overwrite`.
     """
-    out, homes = data.parent, dict(homes)
+    out, given, homes = data.parent, homes, dict(homes)
     texts = planned_files(plan, homes, out, data.stem, keep_difficult=keep_difficult).labels
     for folder, home in homes.items():
         if changed_files(texts[folder]) and other_user(home.labels, data):
             others = [each for other, each in homes.items() if other != folder]
             homes[folder] = _linked_home(folder, out, others)
-    texts = planned_files(plan, homes, out, data.stem, keep_difficult=keep_difficult).labels
+    if homes != given:
+        texts = planned_files(plan, homes, out, data.stem, keep_difficult=keep_difficult).labels
     for folder, home in homes.items():
         require_own_labels(home.labels, texts[folder], data, overwrite)
     return homes

@@ -216,18 +216,19 @@ def _link(folder: Path, link: Path) -> None:
 def _label_files(plan: Plan, homes: Mapping[Path, LabelHome], keep_difficult: bool) -> dict[Path, dict[str, str]]:
     """Return the label files by folder of images: the ordinary ones, then the difficult ones of `valid`."""
     files: dict[Path, dict[str, str]] = {folder: {} for folder in homes}
+    places = {folder: (str(home.labels), f"{home.difficult}/labels") for folder, home in homes.items()}
     for image in plan.train + plan.valid:
-        rows = (row for row in image.rows if keep_difficult or not row.difficult)
-        files[image.folder][f"{homes[image.folder].labels}/{image.label_name}"] = _label_text(rows)
+        rows = image.rows if keep_difficult else [row for row in image.rows if not row.difficult]
+        files[image.folder][f"{places[image.folder][0]}/{image.label_name}"] = _label_text(rows)
     if not keep_difficult:
         for image in plan.valid:
-            path = f"{homes[image.folder].difficult}/labels/{image.label_name}"
-            files[image.folder][path] = _label_text(row for row in image.rows if row.difficult)
+            path = f"{places[image.folder][1]}/{image.label_name}"
+            files[image.folder][path] = _label_text([row for row in image.rows if row.difficult])
     return files
 
 
-def _label_text(rows: Iterable[LabelRow]) -> str:
-    return "".join(f"{row.label} {row.box}\n" for row in rows)
+def _label_text(rows: Sequence[LabelRow]) -> str:
+    return "".join([f"{row.label} {row.box}\n" for row in rows])
 
 
 def _write_label_file(file: tuple[str, str]) -> None:

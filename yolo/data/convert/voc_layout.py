@@ -64,12 +64,14 @@ def read_sets(sets: Sequence[ImageSet]) -> tuple[tuple[VocEntry, ...], tuple[Pro
     rows, problems = read_image_sets(sets)
     layouts = {each.folder: _pascal_layout(each.folder) for each in sets}
     entries = []
+    places: dict[tuple[Path, str], Path] = {}  # one object for a folder: equal paths are compared part by part
     for folder, identifier in rows:
         annotations, images, names = layouts[folder]
         name = names.get(identifier)
         inner, _, file = (name or identifier + IMAGE_ENDINGS[0]).rpartition("/")
         path = f"{annotations}/{identifier}.xml"
-        entries.append(VocEntry(path, images / inner, file, name is not None, identifier))
+        place = places.get((images, inner)) or places.setdefault((images, inner), images / inner)
+        entries.append(VocEntry(path, place, file, name is not None, identifier))
     return tuple(entries), tuple(problems)
 
 

@@ -33,6 +33,7 @@ STEPS_PER_CLASS = 2000
 LEAST_STEPS = 6000
 # Fewer get a remark: on 205 images of blood cells, 600 steps from a backbone reach mAP 0.8 (docs/training.md)
 FEWEST_STEPS = 500
+USUAL_BURN_IN = 1000  # of the published cfgs, also in AlexeyAB's runs of 6,000 steps; yolo-fastest has 4,000 of 500,000
 DROPS = (0.8, 0.9)
 DROP_FACTOR = 0.1
 USUAL_BATCH = 64  # of the published cfgs; some have batch=1 for testing
@@ -193,7 +194,8 @@ def schedule_values(net: Section, classes: int, images: int, epochs: float | Non
 
     max_batches follows AlexeyAB's advice, or `epochs`. Where the policy is steps, the rate drops at 80 and 90 % of it,
     or where the base's own run drops it, if that has at most 6,000 steps. burn_in is the base's. In a run that is
-    shorter than the base's own, or than 6,000 steps if the base has more, it is shorter in proportion.
+    shorter than the base's own, or than 6,000 steps if the base has more, it is shorter in proportion; a base of more
+    steps counts with at most 1,000 steps of burn_in for 6,000.
 
     Args:
         net: [net] of the base cfg.
@@ -214,8 +216,9 @@ def schedule_values(net: Section, classes: int, images: int, epochs: float | Non
         values["scales"] = ",".join(f"{factor:g}" for factor in drops.values())
     burn_in = net.integer("burn_in", 0)
     if burn_in:
-        usual = min(LEAST_STEPS, net.integer("max_batches", 0) or LEAST_STEPS)
-        values["burn_in"] = str(min(burn_in, max(1, round(burn_in * steps / usual))))
+        own_steps = net.integer("max_batches", 0) or LEAST_STEPS
+        usual, most = (own_steps, burn_in) if own_steps <= LEAST_STEPS else (LEAST_STEPS, min(burn_in, USUAL_BURN_IN))
+        values["burn_in"] = str(min(burn_in, max(1, round(most * steps / usual))))
     return values
 
 
