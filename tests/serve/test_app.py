@@ -16,6 +16,7 @@ import pytest
 from tests.helpers.served import served
 from tests.helpers.tiny_data import NAMES, cfg_text, network_of
 from yolo.detect.detector import Detector
+from yolo.engines.choose import FastestMaps
 from yolo.serve import routes
 from yolo.serve.app import make_app
 from yolo.serve.http.access import Access, allowed_hosts
@@ -322,6 +323,14 @@ def test_people_and_prometheus_can_read_the_state(client, models):
     assert 'yolo_batch_size_count{model="tiny"}' in text and 'yolo_queue_depth{model="gray"} 0' in text
     assert "yolo_images_held 0" in text and "yolo_body_bytes 0" in text
     assert "/detect" in client.get("/openapi.json").json()["paths"] and "thresh" in client.get("/docs").text
+
+
+def test_the_engine_that_auto_has_chosen_is_told(detector):
+    auto = FastestMaps(detector.network, "float32", lambda _: detector.engine)
+    model = ServedModel("tiny", Detector(detector.network, NAMES, engine=auto), "auto", "float32")
+    assert model.description()["engine"] == "auto"
+    auto.chosen = {(48, 64, 1, 2): "torch", (48, 64, 2, 1): "openvino", (48, 64, 2, 2): "openvino"}
+    assert model.description()["engine"] == "auto: openvino, torch"
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/ready", "/models", "/metrics", "/docs"])

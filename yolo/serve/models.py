@@ -6,6 +6,7 @@ from pathlib import Path
 
 from yolo.deploy.exported import open_detector
 from yolo.detect.detector import Detector
+from yolo.engines.choose import FastestMaps
 from yolo.errors import CfgError
 from yolo.letterbox import letterboxed
 from yolo.quantize.engine_option import NetworkOptions, open_darknet_detector
@@ -40,13 +41,15 @@ class ServedModel:
     def description(self) -> dict:
         """Return what `/models` tells about it."""
         size = self.detector.network.input
+        engine = self.detector.engine
+        chosen = sorted(set(engine.chosen.values())) if isinstance(engine, FastestMaps) else []
         return {
             "name": self.name,
             "classes": list(self.detector.names),
             "width": size.width,
             "height": size.height,
             "letterbox": self.detector.placement is letterboxed,
-            "engine": self.engine,
+            "engine": f"{self.engine}: {', '.join(chosen)}" if chosen else self.engine,
             "precision": self.precision,
             "thresh": self.detector.score_thresh,
             "nms": self.detector.nms_thresh,
