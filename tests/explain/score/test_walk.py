@@ -26,7 +26,7 @@ from yolo.explain.score.walked_score import class_number, walked_score
 TOUCHING = (8, 0, 18, 10)  # overlaps SQUARE by less than half
 
 
-def test_each_detection_has_its_verdict_and_the_numbers_so_far():
+def test_each_detection_has_its_outcome_and_the_numbers_so_far():
     # objects: SQUARE in images 0 and 1, a difficult one in image 2, one of another class in image 3
     truth = ground_truth_of((0, 0, SQUARE, False), (1, 0, SQUARE, False), (2, 0, SQUARE, True), (3, 1, SQUARE, False))
     found = detections_of(
@@ -39,7 +39,7 @@ def test_each_detection_has_its_verdict_and_the_numbers_so_far():
         (1, 1, 0.95, SQUARE),  # another class
     )
     walk = walk_class(truth, found, 0, 0.5, 0.0)
-    assert walk.verdict.tolist() == [TRUE_POSITIVE, IGNORED, TAKEN, TOO_FAR, NOTHING, TRUE_POSITIVE]
+    assert walk.outcome.tolist() == [TRUE_POSITIVE, IGNORED, TAKEN, TOO_FAR, NOTHING, TRUE_POSITIVE]
     assert walk.truth.tolist() == [0, 2, 0, 1, NO_TRUTH, 1]
     assert walk.taken_by.tolist() == [NO_TRUTH, NO_TRUTH, 0, NO_TRUTH, NO_TRUTH, NO_TRUTH]
     assert walk.true_positives.tolist() == [1, 1, 1, 1, 1, 2]
@@ -89,7 +89,7 @@ def test_every_number_is_the_scorers(scene):
         score = walked_score(scored, label, 0.5)
         walk = score.walk
         match = match_class(scored.voc_truth, scored.voc_found, label, 0.5, VOC_PIXEL_EXTENT)
-        assert (walk.verdict[walk.counted] == TRUE_POSITIVE).tolist() == match.true_positive.tolist()
+        assert (walk.outcome[walk.counted] == TRUE_POSITIVE).tolist() == match.true_positive.tolist()
         assert walk.recall[walk.counted].tolist() == voc[label].recall.tolist()
         assert walk.precision[walk.counted].tolist() == voc[label].precision.tolist()
         assert (score.readings[0].own, score.readings[1].own) == (voc[label].voc07_ap, voc[label].area_ap)
@@ -98,7 +98,7 @@ def test_every_number_is_the_scorers(scene):
             assert sum(each.area for each in score.plateaus) == pytest.approx(voc[label].area_ap, abs=1e-12)
             assert np.mean([each.precision for each in score.points]) == pytest.approx(voc[label].voc07_ap, abs=1e-12)
             assert score.hundred.mean() == pytest.approx(score.readings[5].own, abs=1e-12)
-        taken = walk.verdict == TAKEN
+        taken = walk.outcome == TAKEN
         assert (walk.truth[walk.taken_by[taken]] == walk.truth[taken]).all()
         assert (walk.taken_by[taken] < np.flatnonzero(taken)).all()
 

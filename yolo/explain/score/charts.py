@@ -6,7 +6,7 @@ import numpy as np
 
 from yolo.evaluate.metrics.coco_matching import RECALLS
 from yolo.explain.score.readings import Curve, Plateau, Point
-from yolo.explain.score.walk import IGNORED, TRUE_POSITIVE, VERDICT_NAMES, ClassWalk
+from yolo.explain.score.walk import IGNORED, OUTCOME_NAMES, TRUE_POSITIVE, ClassWalk
 from yolo.pages import svg
 from yolo.pages.svg import ChartFrame, Drawing, SvgElement
 
@@ -17,9 +17,9 @@ DOTTED = 24  # detections whose points are marked
 LOOKS = ("run-a", "run-b", "run-c")
 
 
-def verdict_look(verdict: int) -> str:
-    """Return the class of a verdict in the style sheet."""
-    return {TRUE_POSITIVE: "hit", IGNORED: "aside"}.get(verdict, "fault")
+def outcome_look(outcome: int) -> str:
+    """Return the class of a outcome in the style sheet."""
+    return {TRUE_POSITIVE: "hit", IGNORED: "aside"}.get(outcome, "fault")
 
 
 def walked_chart(walk: ClassWalk) -> Drawing:
@@ -30,12 +30,12 @@ def walked_chart(walk: ClassWalk) -> Drawing:
     shapes += svg.path([(frame.x(x), frame.y(y)) for x, y in points], "stroke run-a")
     for place in range(min(DOTTED, len(walk.rows))):
         x, y = frame.x(float(walk.recall[place])), frame.y(float(walk.precision[place]))
-        verdict = int(walk.verdict[place])
+        outcome = int(walk.outcome[place])
         tip = (
-            f"{place + 1}. score {walk.scores[place]:.3f}, {VERDICT_NAMES[verdict]}: "
+            f"{place + 1}. score {walk.scores[place]:.3f}, {OUTCOME_NAMES[outcome]}: "
             f"precision {walk.precision[place]:.3f}, recall {walk.recall[place]:.3f}"
         )
-        shapes.append(svg.dot(x, y, verdict_look(verdict), tip, 3))
+        shapes.append(svg.dot(x, y, outcome_look(outcome), tip, 3))
     return Drawing(WIDTH, HEIGHT, shapes, "precision over recall after each detection")
 
 

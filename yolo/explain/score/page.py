@@ -6,7 +6,7 @@ from pathlib import Path
 
 from yolo.explain.score import charts
 from yolo.explain.score.readings import lowest_and_highest
-from yolo.explain.score.rows import FIRST_ROWS, csv_text, detection_cards, detection_row, picture_places, table_places
+from yolo.explain.score.rows import FIRST_ROWS, csv_text, detection_cards, detection_row, shown_places, table_places
 from yolo.explain.score.walked_score import ScoredSet, WalkedScore, class_number, walked_score
 from yolo.files import write_text
 from yolo.pages.page import check_page_folder, render, write_page
@@ -41,7 +41,7 @@ def score_page(score: WalkedScore, scored: ScoredSet) -> str:
     """Return the page; the images are read where they are found."""
     walk = score.walk
     places = table_places(len(walk.rows))
-    first, faults = picture_places(walk)
+    first, faults = shown_places(walk)
     example = min(9, len(walk.rows) - 1)
     return render(
         TEMPLATES,
@@ -49,7 +49,7 @@ def score_page(score: WalkedScore, scored: ScoredSet) -> str:
         score=score,
         walk=walk,
         images=len(scored.files),
-        counts=walk.verdict_counts(),
+        counts=walk.outcome_counts(),
         rows=[detection_row(score, scored, place) for place in places],
         example=detection_row(score, scored, example) if example >= 0 else None,
         cards=detection_cards(score, scored, first),
@@ -79,7 +79,7 @@ def numbers_text(score: WalkedScore) -> str:
         "ground_truths": walk.ground_truths,
         "difficult": walk.difficult,
         "detections": len(walk.rows),
-        "verdicts": walk.verdict_counts(),
+        "verdicts": walk.outcome_counts(),
         "missed": asdict(score.missed),
         "readings": [asdict(each) for each in score.readings],
         "points": [{"recall": each.recall, "precision": each.precision} for each in score.points],

@@ -9,14 +9,14 @@ import numpy as np
 
 from yolo.evaluate.metrics.voc import NO_TRUTH
 from yolo.explain.pictures import DrawnBox, drawn_around, find_picture, read_pixels
-from yolo.explain.score.charts import verdict_look
-from yolo.explain.score.walk import IGNORED, NOTHING, TAKEN, TOO_FAR, TRUE_POSITIVE, VERDICT_NAMES, ClassWalk
+from yolo.explain.score.charts import outcome_look
+from yolo.explain.score.walk import IGNORED, NOTHING, OUTCOME_NAMES, TAKEN, TOO_FAR, TRUE_POSITIVE, ClassWalk
 from yolo.explain.score.walked_score import ScoredSet, WalkedScore
 from yolo.formats.ground_truth_set import image_id_of
 from yolo.pages.svg import Drawing
 
 FIRST_ROWS, FURTHER_ROWS = 60, 60  # of the table: the first ones, then equally far apart
-PICTURES, SIDE = 12, 260  # of each of the two lists; longest side in pixels
+SHOWN_IMAGES, SIDE = 12, 260  # of each of the two lists; longest side in pixels
 COLUMNS = (
     "rank", "score", "image", "xmin", "ymin", "xmax", "ymax", "iou", "verdict", "taken_by_rank",
     "true_positives", "false_positives", "precision", "recall",
@@ -24,13 +24,13 @@ COLUMNS = (
 
 
 class DetectionRow(NamedTuple):
-    """A row of the table. look: of its verdict in the style sheet; reason: the verdict in a sentence."""
+    """A row of the table. look: of its outcome in the style sheet; reason: the outcome in a sentence."""
 
     rank: int
     score: float
     image: str
     iou: float
-    verdict: str
+    outcome: str
     look: str
     reason: str
     true_positives: int
@@ -53,24 +53,24 @@ def table_places(count: int) -> list[int]:
     return [*range(FIRST_ROWS), *np.unique(np.linspace(FIRST_ROWS, count - 1, FURTHER_ROWS).astype(int)).tolist()]
 
 
-def picture_places(walk: ClassWalk) -> tuple[list[int], list[int]]:
+def shown_places(walk: ClassWalk) -> tuple[list[int], list[int]]:
     """Return the places of the first detections, and of the false positives with the highest scores after them."""
-    first = list(range(min(PICTURES, len(walk.rows))))
-    faults = np.flatnonzero((walk.verdict != TRUE_POSITIVE) & (walk.verdict != IGNORED))
-    return first, faults[faults >= len(first)][:PICTURES].tolist()
+    first = list(range(min(SHOWN_IMAGES, len(walk.rows))))
+    faults = np.flatnonzero((walk.outcome != TRUE_POSITIVE) & (walk.outcome != IGNORED))
+    return first, faults[faults >= len(first)][:SHOWN_IMAGES].tolist()
 
 
 def detection_row(score: WalkedScore, scored: ScoredSet, place: int) -> DetectionRow:
     """Return the row of the detection at a place of the walk."""
     walk = score.walk
-    verdict = int(walk.verdict[place])
+    outcome = int(walk.outcome[place])
     return DetectionRow(
         rank=place + 1,
         score=float(walk.scores[place]),
         image=_image(scored, walk, place),
         iou=float(walk.iou[place]),
-        verdict="TP" if verdict == TRUE_POSITIVE else "-" if verdict == IGNORED else "FP",
-        look=verdict_look(verdict),
+        outcome="TP" if outcome == TRUE_POSITIVE else "-" if outcome == IGNORED else "FP",
+        look=outcome_look(outcome),
         reason=_reason(score, scored, place),
         true_positives=int(walk.true_positives[place]),
         false_positives=int(walk.false_positives[place]),
@@ -101,7 +101,7 @@ def csv_text(score: WalkedScore, scored: ScoredSet) -> str:
         writer.writerow(
             (place + 1, repr(float(walk.scores[place])), _image(scored, walk, place),
              *(f"{each:g}" for each in scored.voc_found.boxes[row].tolist()), f"{walk.iou[place]:.6f}",
-             VERDICT_NAMES[walk.verdict[place]], "" if taken == NO_TRUTH else taken + 1,
+             OUTCOME_NAMES[walk.outcome[place]], "" if taken == NO_TRUTH else taken + 1,
              walk.true_positives[place], walk.false_positives[place],
              repr(float(walk.precision[place])), repr(float(walk.recall[place])))
         )  # fmt: skip
@@ -113,31 +113,31 @@ def _image(scored: ScoredSet, walk: ClassWalk, place: int) -> str:
 
 
 def _reason(score: WalkedScore, scored: ScoredSet, place: int) -> str:
-    """Return why a detection has its verdict."""
+    """Return why a detection has its outcome."""
     walk, thresh = score.walk, f"{score.iou_thresh:g}"
-    verdict, iou = int(walk.verdict[place]), f"{walk.iou[place]:.2f}"
-    if verdict == TRUE_POSITIVE:
+    outcome, iou = int(walk.outcome[place]), f"{walk.iou[place]:.2f}"
+    if outcome == TRUE_POSITIVE:
         return f"IoU {iou} with an object that no better detection has: found"
-    if verdict == IGNORED:
+    if outcome == IGNORED:
         return f"IoU {iou} with an object marked difficult: neither right nor wrong"
-    if verdict == TAKEN:
+    if outcome == TAKEN:
         by = int(walk.taken_by[place])
         return f"IoU {iou}, but rank {by + 1} (score {walk.scores[by]:.3f}) has this object: found twice"
     other = ""
     if walk.other[place] != NO_TRUTH and walk.other_iou[place] > score.iou_thresh:
         name = scored.names[scored.voc_truth.labels[walk.other[place]]]
         other = f"; it lies on a {name} (IoU {walk.other_iou[place]:.2f}): the wrong class"
-    if verdict == TOO_FAR:
+    if outcome == TOO_FAR:
         return f"IoU {iou} with the nearest {score.name}, must be above {thresh}{other}"
-    assert verdict == NOTHING
+    assert outcome == NOTHING
     return f"it overlaps no {score.name} at all{other}"
 
 
 def _drawing(score: WalkedScore, scored: ScoredSet, place: int, pixels: np.ndarray) -> Drawing:
     walk = score.walk
-    row, truth, verdict = int(walk.rows[place]), int(walk.truth[place]), int(walk.verdict[place])
+    row, truth, outcome = int(walk.rows[place]), int(walk.truth[place]), int(walk.outcome[place])
     tip = f"detection, score {walk.scores[place]:.3f}"
-    boxes = [DrawnBox(scored.found.boxes[row], verdict_look(verdict), tip)]
+    boxes = [DrawnBox(scored.found.boxes[row], outcome_look(outcome), tip)]
     if truth != NO_TRUTH:
         boxes.append(DrawnBox(scored.truth.boxes[truth], "wanted", f"ground truth, IoU {walk.iou[place]:.2f}"))
-    return drawn_around(pixels, boxes, SIDE, f"rank {place + 1}: {VERDICT_NAMES[verdict]}")
+    return drawn_around(pixels, boxes, SIDE, f"rank {place + 1}: {OUTCOME_NAMES[outcome]}")

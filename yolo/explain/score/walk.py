@@ -1,6 +1,6 @@
-"""Every detection of one class, in the order in which a scorer takes them: its verdict, and what it does to the curve.
+"""Every detection of one class, in the order in which a scorer takes them: its outcome, and what it does to the curve.
 
-The verdicts are those of `match_detections`, VOC's rules. Nothing is decided here a second time.
+The outcomes are those of `match_detections`, VOC's rules. Nothing is decided here a second time.
 """
 
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ from yolo.evaluate.metrics.voc import (
 )
 from yolo.records import GroundTruth, ScoredBoxes
 
-TRUE_POSITIVE, TAKEN, TOO_FAR, NOTHING, IGNORED = range(5)  # verdicts
-VERDICT_NAMES = ("true positive", "taken", "IoU too small", "no object there", "difficult, does not count")
+TRUE_POSITIVE, TAKEN, TOO_FAR, NOTHING, IGNORED = range(5)  # outcomes
+OUTCOME_NAMES = ("true positive", "taken", "IoU too small", "no object there", "difficult, does not count")
 
 # A list of detections that ends above this score was cut: Darknet's own list for mAP ends at .005 (detector.c).
 CUT_SCORE = 0.01
@@ -31,7 +31,7 @@ class ClassWalk:
     """The N detections of one class by descending score, and the M ground truths of the class that count.
 
     rows: int64 `[N]`, positions in all detections. scores, iou: float64 `[N]`; iou: the largest with a ground truth of
-    the class. truth: int64 `[N]`, the position of that ground truth or NO_TRUTH. verdict: int64 `[N]`. taken_by: int64
+    the class. truth: int64 `[N]`, the position of that ground truth or NO_TRUTH. outcome: int64 `[N]`. taken_by: int64
     `[N]`, for TAKEN the place of the better detection, else NO_TRUTH. other, other_iou: the ground truth of another
     class with the largest IoU, and that IoU. true_positives, false_positives: int64 `[N]`, so far. recall, precision:
     float64 `[N]`, so far; 0 before the first detection that counts. ground_truths: M. difficult: ground truths that do
@@ -42,7 +42,7 @@ class ClassWalk:
     scores: np.ndarray
     iou: np.ndarray
     truth: np.ndarray
-    verdict: np.ndarray
+    outcome: np.ndarray
     taken_by: np.ndarray
     other: np.ndarray
     other_iou: np.ndarray
@@ -56,12 +56,12 @@ class ClassWalk:
     @property
     def counted(self) -> np.ndarray:
         """Places of the detections that count, of which the curve is made."""
-        return np.flatnonzero(self.verdict != IGNORED)
+        return np.flatnonzero(self.outcome != IGNORED)
 
-    def verdict_counts(self) -> dict[str, int]:
-        """Return how many detections have each verdict, by VERDICT_NAMES."""
-        counts = np.bincount(self.verdict, minlength=len(VERDICT_NAMES))
-        return dict(zip(VERDICT_NAMES, counts.tolist(), strict=True))
+    def outcome_counts(self) -> dict[str, int]:
+        """Return how many detections have each outcome, by OUTCOME_NAMES."""
+        counts = np.bincount(self.outcome, minlength=len(OUTCOME_NAMES))
+        return dict(zip(OUTCOME_NAMES, counts.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def walk_class(
     found = match_detections(ground_truth, detections, label, iou_thresh, pixel_extent)
     others = np.flatnonzero(ground_truth.labels != label)
     other_iou, other = best_ground_truth(ground_truth, others, detections, found.rows, pixel_extent)
-    verdict = np.select(
+    outcome = np.select(
         [found.true_positive, ~found.counts, found.iou > iou_thresh, found.iou > 0],
         [TRUE_POSITIVE, IGNORED, TAKEN, TOO_FAR],
         NOTHING,
@@ -123,8 +123,8 @@ def walk_class(
         scores=detections.scores[found.rows],
         iou=found.iou,
         truth=found.truth,
-        verdict=verdict,
-        taken_by=_taken_by(found.truth, verdict),
+        outcome=outcome,
+        taken_by=_taken_by(found.truth, outcome),
         other=np.where(other_iou > 0, other, NO_TRUTH),
         other_iou=other_iou,
         true_positives=true_positives,
@@ -139,7 +139,7 @@ def walk_class(
 def unseen_part(walk: ClassWalk, lowest_score: float) -> Unseen:
     """Return what the end of the list of detections hides; lowest_score: of the detections of all classes."""
     counted = walk.counted
-    hits = walk.verdict[counted] == TRUE_POSITIVE
+    hits = walk.outcome[counted] == TRUE_POSITIVE
     missing = walk.ground_truths - int(hits.sum())
     marks = np.concatenate((hits, np.ones(missing, bool)))
     recall, precision = precision_recall(ClassMatch(np.zeros(len(marks)), marks, walk.ground_truths, len(marks)))
@@ -172,7 +172,7 @@ def missed_objects(
         iou_thresh: a match needs an IoU above this.
         pixel_extent: added to each width and height.
     """
-    hit = walk.truth[walk.verdict == TRUE_POSITIVE]
+    hit = walk.truth[walk.outcome == TRUE_POSITIVE]
     rows = np.setdiff1d(np.flatnonzero((ground_truth.labels == label) & ~ground_truth.difficult), hit)
     # The same search with the two sides exchanged: for each object the best detection
     as_truth = GroundTruth(
@@ -187,10 +187,10 @@ def missed_objects(
     return Missed(untouched, len(rows) - lost - untouched, lost)
 
 
-def _taken_by(truth: np.ndarray, verdict: np.ndarray) -> np.ndarray:
+def _taken_by(truth: np.ndarray, outcome: np.ndarray) -> np.ndarray:
     """Return for each TAKEN detection the place of the true positive on the same ground truth."""
-    places = np.flatnonzero(verdict == TRUE_POSITIVE)
-    taken = np.flatnonzero(verdict == TAKEN)
+    places = np.flatnonzero(outcome == TRUE_POSITIVE)
+    taken = np.flatnonzero(outcome == TAKEN)
     by = np.full(len(truth), NO_TRUTH)
     order = np.argsort(truth[places], kind="stable")
     by[taken] = places[order[np.searchsorted(truth[places], truth[taken], sorter=order)]]
