@@ -34,6 +34,8 @@ def test_the_labels_beside_an_image_are_compared(call, tmp_path, four):
     assert code == 0, err
     page, found = read(tmp_path)
     assert "Against the ground truth" in page and "green 1" in page and "red 2" in page
+    detected = sum(each["fate"] == "detected" for each in found["objects"])
+    assert f">{detected}</span></b><span>of 2 labeled objects detected</span>" in page
     assert found["total"] == pytest.approx(sum(found["parts"].values()))
     assert found["total"] == pytest.approx(sum(each["total"] for each in found["objects"]) + found["of_no_object"])
     assert found["total"] == pytest.approx(sum(head["total"] for head in found["heads"]))

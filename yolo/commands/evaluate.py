@@ -251,7 +251,7 @@ def _loss_report(
     from yolo.explain.loss_report import loss_report
     from yolo.train.losses.detection import DetectionLoss
 
-    detector = Detector(network, names, letterbox=args.letterbox or network.letterboxed, engine=network)
+    detector = Detector(network, names, letterbox=args.letterbox or network.letterboxed)
     options = {"seen": args.seen, "batch": args.batch, "workers": args.workers, "run": args.weights.parent}
     return loss_report(detector, DetectionLoss(network, args.dialect), images, **options)
 

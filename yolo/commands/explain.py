@@ -124,6 +124,7 @@ def _with_truth(
     part: ImagePart, values: dict[str, Any], compared: ComparedImage, loss: DetectionLoss, detector: Detector
 ) -> tuple[ImagePart, dict[str, Any]]:
     """Return the part of an image with the section of its ground truth, and its numbers with those of the section."""
+    from yolo.explain.loss.object_fates import DETECTED
     from yolo.explain.loss.section import truth_numbers, truth_section
 
     section = truth_section(
@@ -136,7 +137,9 @@ def _with_truth(
         loss.dialect,
     )
     numbers = truth_numbers(compared.loss, compared.found, detector.names)
-    return replace(part, sections=(*part.sections, section)), {**values, "ground_truth": numbers}
+    found = sum(each.kind == DETECTED for each in compared.found), len(compared.found)
+    counts = (*part.counts, (found[0], f"of {counted(found[1], 'labeled object')} detected"))
+    return replace(part, counts=counts, sections=(*part.sections, section)), {**values, "ground_truth": numbers}
 
 
 def _explain_classified(

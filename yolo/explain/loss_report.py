@@ -34,7 +34,7 @@ def loss_report(
     """Return the loss of at most MOST_IMAGES images of a list by part; None if it is not finite.
 
     Args:
-        detector: the network and the placement of the images.
+        detector: the network, its engine, and the placement of the images.
         loss: of the network.
         images: checked.
         seen: images that the network was trained on.
@@ -58,7 +58,7 @@ def loss_report(
         labeled = [each.ground_truth for each in chosen[start : start + len(inputs)]]
         targets = placed_targets(labeled, placements)
         with torch.inference_mode():
-            raw = network(inputs.to(device))
+            raw = detector.engine(inputs.to(device))
             heads = [detached_terms(terms) for terms in loss.terms(raw, targets.to(device), seen)]
         parts = batch_parts(heads, len(targets.labels))
         sums += [float(getattr(parts, name).sum()) for name in PARTS]

@@ -153,7 +153,7 @@ def truth_section(
         collisions=tuple(collisions(apart, names, dialect)),
         rules=_rules(settings, dialect),
     )
-    return PageSection("Against the ground truth", TEMPLATES, "truth.html.jinja", view)
+    return PageSection("Against the ground truth: what was missed, and the loss", TEMPLATES, "truth.html.jinja", view)
 
 
 def _why_largest(part: LossPart, apart: ImageLoss, found: Sequence[ObjectFate], names: Sequence[str]) -> str:
