@@ -46,6 +46,7 @@ def test_the_fragile_layer_stays_in_float32(call, case):
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if line.startswith("|")]
     assert rows[1][:2] == [str(FRAGILE), "3x3, 6 to 12 channels"] and rows[1][3] == "float32"
     assert [row[0] for row in rows[-3:]] == ["float32", "int8", "int8, 1 layer in float32"]
+    assert {rows[-3][column] for column in range(6, len(rows[-3]), 2)} == {"1.00x"}  # float32 beside itself
     exact, all_int8, kept = (float(row[1]) for row in rows[-3:])
     assert exact > 0.7 and all_int8 < exact - 0.1 and kept >= exact - 0.1
     assert "a.onnx: layout frigate, int8, opset 13" in out and "the int8 file that was scored" in out

@@ -224,9 +224,10 @@ def _versions_maker(
         if limit is not None:
             score = score_of(network, names, options.letterbox, open_file(path).run, limit.images)
             report(f"  AP {score.ap:.4f}")
-        times = milliseconds_of([before, path], image) if path.suffix in (ONNX, OPENVINO) else {}
-        milliseconds = {runtime: pair[1] for runtime, pair in times.items()}
-        speeds = {runtime: pair[0] / pair[1] for runtime, pair in times.items()}
+        files = [before] if path == before else [before, path]
+        times = milliseconds_of(files, image) if path.suffix in (ONNX, OPENVINO) else {}
+        milliseconds = {runtime: each[-1] for runtime, each in times.items()}
+        speeds = {runtime: each[0] / each[-1] for runtime, each in times.items()}
         return Version(precision, layers, score, total_bytes(path), milliseconds, speeds)
 
     return make
