@@ -313,8 +313,9 @@ def test_the_key_is_asked_for_everywhere_but_on_the_page(models, image):
         assert client.get("/v1/status/updateavailable").json()["updateAvailable"] is False
 
 
-def test_people_and_prometheus_can_read_the_state(client, models):
+def test_people_and_prometheus_can_read_the_state(client, models, image):
     assert client.get("/health").json() == {"status": "ok"}
+    assert client.post("/detect", content=file_of(image)).status_code == 200
     listed = client.get("/models").json()["models"]
     assert [each["name"] for each in listed] == ["tiny", "gray"] and listed[1]["letterbox"] is True
     assert listed[0]["classes"] == list(NAMES) and (listed[0]["width"], listed[0]["height"]) == (64, 48)
