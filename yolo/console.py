@@ -421,13 +421,13 @@ def add_weights_option(parser: OptionGroup, required: bool = True) -> None:
 
 def add_names_option(parser: OptionGroup, required: bool = True) -> None:
     """Add `--names`: the names of a network's classes. required: False where `find_names` looks for them."""
-    default = "" if required else "; default: those that a .data or .names file beside the model says"
+    default = "" if required else "; default: from a .data or .names file beside the model"
     parser.add_argument(
         "--names",
         type=names_file,
         required=required,
         metavar="FILE",
-        help="the classes, one a line, or the name of a list that comes with the package, such as coco" + default,
+        help="the class names, one on each line, or the name of a list in the package, such as coco" + default,
     )
 
 
@@ -456,7 +456,7 @@ def add_set_option(parser: OptionGroup) -> None:
         type=key_value,
         metavar="KEY=VALUE",
         dest="overrides",
-        help="other values of [net], such as width=320 height=320; of all sections of a kind, such as "
+        help="change the cfg: values of [net], such as width=320 height=320; of all sections of a kind, such as "
         "yolo.iou_loss=ciou; of one layer by its number in `yolo-darknet summary`, such as yolo:16.ignore_thresh=.5",
     )
 
@@ -487,7 +487,7 @@ def add_recheck_option(parser: OptionGroup) -> None:
     parser.add_argument(
         "--recheck",
         action="store_true",
-        help="check every image and label file, also those that have not changed since the last check",
+        help="check every image and label file again, even those that have not changed since the last check",
     )
 
 
@@ -508,14 +508,14 @@ def add_engine_options(parser: OptionGroup) -> None:
         "--engine",
         choices=(*ENGINES, AUTO),
         default=DEFAULT_ENGINE,
-        help=f"what computes the network; {AUTO}: the fastest one that is installed, measured once; "
+        help=f"the library that computes the network; {AUTO}: the fastest one installed, measured once; "
         f"default {DEFAULT_ENGINE}",
     )
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
         default=DEFAULT_PRECISION,
-        help=f"numbers in which it computes; default {DEFAULT_PRECISION}",
+        help=f"number format of the computation; default {DEFAULT_PRECISION}",
     )
     add_calibrate_option(parser)
 
@@ -526,7 +526,7 @@ def add_calibrate_option(parser: OptionGroup) -> None:
         "--calibrate",
         type=Path,
         metavar="LIST",
-        help="--precision int8: a list or folder of 30 to 300 images like those that it will see",
+        help="for --precision int8: a list or folder of 30 to 300 typical images",
     )
 
 

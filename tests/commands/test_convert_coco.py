@@ -73,7 +73,7 @@ def test_without_a_valid_list_that_is_said(tmp_path, call):
     [
         ([], "found neither DIR nor --train"),
         (["nowhere"], "nowhere: no such folder"),
-        (["x.json:images"], "no such folder; JSON:PICTURES goes after --train or --valid"),
+        (["x.json:images"], "no such folder; JSON:IMAGES goes after --train or --valid"),
         (["empty"], "empty: found no COCO annotations (.json) in or below this folder"),
         (["bare"], "bare/x.json: found no 000.jpg in or below "),
     ],

@@ -1,10 +1,10 @@
 """Measure which engine and precision computes a network fastest on this machine.
 
-Every engine that is installed computes the same random images, in rounds in which all take turns. The table gives the
-median time of a batch, the ratio to the fastest one, the time until the first result (with export and compilation),
-the memory that the engine needs, and how far its raw maps are from PyTorch's in float32, relative to their largest
-value. `compile` takes up to a minute for each row: --engine leaves it out.
-int8 is measured with --calibrate LIST, in ONNX Runtime and OpenVINO.
+All installed engines compute the same random images in turn, in several rounds. The table gives the median time of a
+batch, the ratio to the fastest one, the time until the first result (with export and compilation), the memory that the
+engine needs, and how far its raw maps are from PyTorch's in float32, relative to their largest value. `compile` takes
+up to a minute for each row: --engine leaves it out. int8 is measured with --calibrate LIST, in ONNX Runtime and
+OpenVINO.
 
 example:
   yolo-darknet benchmark --cfg yolov3-tiny --batch 1 8 --engine torch onnxruntime openvino --chart times.png

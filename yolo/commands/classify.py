@@ -1,6 +1,6 @@
-"""Classify images: print the likeliest classes of each as Darknet does, write them as json (--json).
+"""Classify images: print the most probable classes of each as Darknet does, or write them as JSON (--json).
 
---model runs a file of `yolo-darknet export`, which holds the names and how images are placed.
+--model runs a file of `yolo-darknet export`, which contains the class names and how images are resized.
 
 example, as pjreddie's `darknet classifier predict imagenet1k.data darknet19.cfg darknet19.weights dog.jpg`:
   yolo-darknet classify --cfg darknet19 --weights weights/darknet19.weights \\
@@ -151,11 +151,11 @@ def _arguments() -> argparse.Namespace:
     add_names_option(parser, required=False)
     add(
         "--top", type=whole_number(1), default=TOP_CLASSES, metavar="N",
-        help=f"how many classes to print; default {TOP_CLASSES}",
+        help=f"number of classes to print; default {TOP_CLASSES}",
     )  # fmt: skip
     view = parser.add_mutually_exclusive_group()
-    view.add_argument("--crop", action="store_true", help="the network gets the image's center")
-    view.add_argument("--letterbox", action="store_true", help="the network gets the whole image")
+    view.add_argument("--crop", action="store_true", help="use the center of the image")
+    view.add_argument("--letterbox", action="store_true", help="use the whole image, with its aspect ratio")
     add("--json", type=new_file, metavar="FILE", help="write file names, classes, probabilities")
     add_dialect_option(
         parser,

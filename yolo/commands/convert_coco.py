@@ -1,16 +1,15 @@
 """Convert COCO annotation files to label files, lists, names and a .data file for Darknet.
 
 DIR is a folder with annotation files (.json) and their images, as COCO, CVAT and Roboflow have them; a word in a file's
-path (train, valid, val, test) says which list it is. Or JSON:PICTURES names an annotation file (instances_*.json) and
-the folder that its file names are relative to. Labels go where
-Darknet looks for them: PICTURES with `images` replaced by `labels`. Where that is not possible, or another conversion
-uses that folder, OUT gets a link to the images and the labels beside it. Lists, names and coco.data go to OUT. All
-input is read and checked before any file is written. Files that this conversion did not write are not replaced. Crowd
-boxes (iscrowd) are in no label file. Those of --valid are listed separately; a detection of one counts neither as a
-true nor as a false positive.
+path (train, valid, val, test) says which list it is. JSON:IMAGES names an annotation file (instances_*.json) and the
+folder of its images. Labels are written where Darknet looks for them: IMAGES with `images` replaced by `labels`. If
+that is not possible, or another conversion uses that folder, the labels and a link to the images are written to OUT.
+Lists, names and coco.data are written to OUT. All input is read and checked before any file is written. Files that this
+conversion did not write are not replaced. Crowd boxes (iscrowd) are in no label file. Those of --valid are listed
+separately; a detection of one counts neither as a true nor as a false positive.
 
---split 0.2 scores on a fifth of the images. A hash of an image's name decides, so more images move none. Each class is
-in both lists if the images allow it.
+--split 0.2 uses a fifth of the images for scoring. A hash of an image's name decides, so adding images later moves no
+image to the other list. Each class is in both lists if there are enough images.
 
 example, your own data set:
   yolo-darknet convert_coco flowers --split 0.2 --out flowers-data
@@ -70,7 +69,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = command_parser(__doc__)
     add = parser.add_argument
-    pair = "JSON:PICTURES"
+    pair = "JSON:IMAGES"
     add("folders", nargs="*", metavar="DIR", help="folders of annotation files and images")
     add("--train", nargs="+", default=[], metavar=pair, help="what to train on")
     add("--valid", nargs="+", default=[], metavar=pair, help="what to score on")
@@ -88,7 +87,7 @@ def _arguments() -> argparse.Namespace:
 
 def _folder(text: str) -> Path:
     if not Path(text).is_dir():
-        hint = "; JSON:PICTURES goes after --train or --valid" if ":" in text else ""
+        hint = "; JSON:IMAGES goes after --train or --valid" if ":" in text else ""
         raise DatasetError(f"{text}: no such folder{hint}")
     return Path(text).resolve()
 
@@ -98,7 +97,7 @@ def _coco_set(text: str) -> CocoSet:
 
     annotations, _, images = text.rpartition(":")
     if not annotations or not images:
-        raise DatasetError(f"{text!r} is not JSON:PICTURES, such as instances_val.json:images/val")
+        raise DatasetError(f"{text!r} is not JSON:IMAGES, such as instances_val.json:images/val")
     return CocoSet(Path(annotations), Path(images).resolve())
 
 

@@ -2,12 +2,13 @@
 
 DIR is a folder of images and XML files, as LabelImg, CVAT and Roboflow write them: in one folder, in two (images/ and
 annotations/, JPEGImages/ and Annotations/ ...), with subfolders, or in train/ and valid/. DIR:SET is PASCAL's image set
-DIR/ImageSets/Main/SET.txt. Labels go where Darknet looks for them (DIR/images → DIR/labels), or to OUT beside a link to
-the images, if that folder is not writable or another conversion uses it. Lists, names and voc.data go to OUT. All input
-is read and checked before any file is written. Files that this conversion did not write are not replaced.
+DIR/ImageSets/Main/SET.txt. Labels are written where Darknet looks for them (DIR/images → DIR/labels). If that folder is
+not writable or another conversion uses it, the labels and a link to the images are written to OUT. Lists, names and
+voc.data are written to OUT. All input is read and checked before any file is written. Files that this conversion did
+not write are not replaced.
 
---split 0.2 scores on a fifth of the images. A hash of an image's name decides, so more images move none. Each class is
-in both lists if the images allow it.
+--split 0.2 uses a fifth of the images for scoring. A hash of an image's name decides, so adding images later moves no
+image to the other list. Each class is in both lists if there are enough images.
 
 example, your own data set, with the classes of its XML files:
   yolo-darknet convert_voc flowers --split 0.2 --out flowers-data
@@ -144,7 +145,7 @@ def add_conversion_options(parser: argparse.ArgumentParser, boxes: str, rest: st
         type=new_folder,
         required=True,
         metavar="DIR",
-        help="where the lists and the .data file go",
+        help="folder for the lists and the .data file",
     )
 
 

@@ -333,7 +333,7 @@ def _arguments() -> argparse.Namespace:
         "--nms", type=fraction, default=NMS_THRESH, metavar="T",
         help=f"NMS: highest IoU of two boxes of a class; default {NMS_THRESH:g}",
     )  # fmt: skip
-    add("--letterbox", action="store_true", help="keep the aspect ratio, as pjreddie's Darknet")
+    add("--letterbox", action="store_true", help="keep the aspect ratio of images, as in pjreddie's Darknet")
     add_dialect_option(parser, "layers, placement of the image (pjreddie: --letterbox)")
     add_max_pixels_option(parser)
     add_set_option(parser)

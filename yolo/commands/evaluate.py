@@ -344,14 +344,14 @@ def _arguments() -> argparse.Namespace:
         help="for --metric all and --report: lowest score for precision, recall and confusion; "
         f"default {COUNTED_THRESH:g}",
     )  # fmt: skip
-    add("--letterbox", action="store_true", help="keep the aspect ratio, as pjreddie's Darknet")
+    add("--letterbox", action="store_true", help="keep the aspect ratio of images, as in pjreddie's Darknet")
     add("--save-results", type=new_folder, metavar="DIR", help="write comp4_det_test_CLASS.txt files")
     add("--report", type=new_folder, metavar="DIR", help="write index.html and report.json")
     add("--explain", metavar="CLASS", help="with --report: explain the average precision of this class in DIR/ap")
     add("--json", type=new_file, metavar="FILE", help="write the metrics with all digits")
     add(
         "--on-problem", choices=("skip", "stop"), default="skip",
-        help="faulty images and labels: leave them out and list them (default), or stop",
+        help="for broken images and labels: leave them out and list them (default), or stop",
     )  # fmt: skip
     add_recheck_option(parser)
     add_dialect_option(parser, "layers, placement of the image (pjreddie: --letterbox)")

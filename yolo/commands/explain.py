@@ -1,10 +1,10 @@
 """Explain detections in images: a page with each box's cell, anchor and numbers, and what in the image made it.
 
 The page, DIR/index.html, follows each image through the network: the input, objectness and classes of each cell, the
-boxes before and after NMS with the reason why each one vanished, a detection decoded step by step, LayerCAM maps, the
-receptive field, and feature maps. Where an image has labels, it ends with the loss of each object, which cells are
-responsible for it and why, and why it was missed. DIR/explain.json has the numbers. For a classifier it has the
-classes, what in the image speaks for each, and feature maps.
+boxes before and after NMS with the reason why each one is kept or removed, a detection decoded step by step, LayerCAM
+maps, the receptive field, and feature maps. Where an image has labels, it ends with the loss of each object, which
+cells are responsible for it and why, and why it was missed. DIR/explain.json has the numbers. For a classifier it has
+the classes, what in the image speaks for each, and feature maps.
 
 example:
   yolo-darknet explain --cfg shapes-small --weights weights/shapes-small.weights --names shapes data/shapes.png \\
@@ -249,7 +249,7 @@ def _arguments() -> argparse.Namespace:
         "--data", type=Path, metavar="FILE",
         help="a .data file whose lists have the images: their labels are compared; default: label files beside images",
     )  # fmt: skip
-    add("--letterbox", action="store_true", help="keep the aspect ratio, as pjreddie's Darknet")
+    add("--letterbox", action="store_true", help="keep the aspect ratio of images, as in pjreddie's Darknet")
     add("--class", dest="class_name", metavar="NAME", help="show its map first, and explain its detections first")
     add(
         "--detections", type=whole_number(0), default=DETECTIONS, metavar="N",

@@ -181,12 +181,12 @@ def _arguments() -> argparse.Namespace:
     add("--out", type=new_file, required=True, metavar="FILE", help="F.onnx, F.xml, F.pt2 or F.torchscript")
     add(
         "--for", dest="layout", choices=(*LAYOUT_NAMES, CLASSIFIER_LAYOUT),
-        help=f"who reads the file; default {DEFAULT_LAYOUT}, of a classifier {CLASSIFIER_LAYOUT}",
+        help=f"program that reads the file; default {DEFAULT_LAYOUT}, of a classifier {CLASSIFIER_LAYOUT}",
     )  # fmt: skip
     add("--precision", choices=PRECISIONS, default="float32", help="of the weights in the file; default float32")
     add(
         "--calibrate", type=Path, metavar="LIST",
-        help="--precision int8: images like those that it will see, a list or a folder; 30 to 300",
+        help="for --precision int8: a list or folder of 30 to 300 typical images",
     )  # fmt: skip
     add(
         "--data", "--score", type=Path, metavar="DATA",

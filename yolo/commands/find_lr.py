@@ -96,10 +96,10 @@ def _arguments() -> argparse.Namespace:
     add_workers_option(parser)
     add("--ignore-memory", action="store_true", help="start even if the free memory seems too small")
     add("--seed", type=whole_number(0), default=0, metavar="N",
-        help="of every random choice; default 0")  # fmt: skip
+        help="of all random numbers; default 0")  # fmt: skip
     add("--out", type=new_folder, default=Path(), metavar="DIR",
-        help="where lr.png goes; default: this folder")  # fmt: skip
+        help="folder for lr.png; default: the current folder")  # fmt: skip
     add("--on-problem", choices=("stop", "skip"), default="stop",
-        help="faulty images and labels: stop (default), or leave them out")  # fmt: skip
+        help="for broken images and labels: stop (default), or leave them out")  # fmt: skip
     add_recheck_option(parser)
     return parser.parse_args()

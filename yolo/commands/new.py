@@ -1,13 +1,12 @@
 """Make a detector from a folder of images: convert, split, make a cfg, train, score, draw.
 
-DIR holds images with VOC XML, COCO JSON or label files, in any of the layouts that the converters know. Without a
-division of its own, a fifth of the images is for scoring. The command writes the lists and NAME.cfg to OUT, and prints
-the commands that train, score and draw; with --go it runs them. OUT then has run/ (weights, chart.png), report/
-(index.html) and pictures/ (the images for scoring with boxes). Started again, it goes on where it was interrupted.
+DIR holds images with VOC XML, COCO JSON or label files, in any of the layouts that the converters know. If DIR is not
+divided into train and valid, a fifth of the images is used for scoring. The command writes the lists and NAME.cfg to
+OUT, and prints the commands that train, score and draw; with --go it runs them. OUT then has run/ (weights, chart.png),
+report/ (index.html) and pictures/ (the images for scoring with boxes). After an interruption, run it again to continue.
 
 On a GPU the network is yolov4-tiny, trained as long as Darknet advises. On a CPU it is a small one, `shapes`, at about
-320 pixels, trained on 24,000 images; some minutes to half an hour. --base, --width, --height and --epochs decide
-otherwise.
+320 pixels, trained on 24,000 images; some minutes to half an hour. --base, --width, --height and --epochs change this.
 
 example:
   yolo-darknet new photos --go
@@ -385,13 +384,13 @@ def _arguments() -> argparse.Namespace:
     parser = command_parser(__doc__)
     add = parser.add_argument
     add("folder", type=Path, metavar="DIR", help="images and their annotations")
-    add("--go", action="store_true", help="train, score and draw, too; or go on with it after an interruption")
-    add("--out", type=new_folder, metavar="OUT", help="where everything goes; default: NAME-detector")
+    add("--go", action="store_true", help="also train, score and draw, or continue after an interruption")
+    add("--out", type=new_folder, metavar="OUT", help="output folder; default: NAME-detector")
     add("--name", type=data_set_name, metavar="NAME", help="of the cfg and the weights; default: the folder's name")
     add("--base", type=cfg_file, metavar="CFG", help="the network: a cfg, or the name of one in the package")
     add(
         "--weights", type=weights_file, metavar="FILE",
-        help="train from these weights, as many layers as they have: a file, or the name of a published model",
+        help="start from these weights, with as many layers as fit: a file, or the name of a published model",
     )  # fmt: skip
     add("--width", type=whole_number(1), metavar="W", help="of the network input")
     add("--height", type=whole_number(1), metavar="H")
@@ -401,7 +400,7 @@ def _arguments() -> argparse.Namespace:
     add("--seed", type=whole_number(0), default=0, metavar="N", help="of --split; default 0")
     add(
         "--on-problem", choices=("stop", "skip"),
-        help="broken annotations and images: stop (default), or leave them out and list them",
+        help="for broken annotations and images: stop (default), or leave them out and list them",
     )  # fmt: skip
     add_device_option(parser)
     return parser.parse_args()

@@ -1,7 +1,7 @@
 """Answer requests over HTTP: detections as JSON or drawn, DeepStack's API, a page to try it, a live stream.
 
-Needs the extra `serve`. The service answers this machine only, unless --host says otherwise. Open the printed address
-in a browser for the page; docs/serve.md explains the routes and shows clients.
+Needs the extra `serve`. Without --host, only this machine can use the service. Open the printed address in a browser
+for the page; docs/serve.md explains the routes and shows clients.
 
 example:
   yolo-darknet serve --cfg yolov4-tiny --weights yolov4-tiny --names coco
@@ -159,23 +159,26 @@ def _arguments() -> argparse.Namespace:
         type=fraction,
         default=SCORE_THRESH,
         metavar="T",
-        help=f"of requests that give none; {SCORE_THRESH:g}",
+        help=f"score threshold of requests without one; default {SCORE_THRESH:g}",
     )
-    add("--nms", type=fraction, default=NMS_THRESH, metavar="T", help=f"of requests that give none; {NMS_THRESH:g}")
-    add("--letterbox", action="store_true", help="keep the aspect ratio, as pjreddie's Darknet")
+    add(
+        "--nms", type=fraction, default=NMS_THRESH, metavar="T",
+        help=f"NMS threshold of requests without one; default {NMS_THRESH:g}",
+    )  # fmt: skip
+    add("--letterbox", action="store_true", help="keep the aspect ratio of images, as in pjreddie's Darknet")
     add_dialect_option(parser, "layers, placement of the image (pjreddie: --letterbox)")
     add_set_option(parser)
     add_device_option(parser)
     add_engine_options(parser)
 
     add = parser.add_argument_group("address and access").add_argument
-    add("--host", default="127.0.0.1", metavar="HOST", help="where to listen; 0.0.0.0 is everywhere; default 127.0.0.1")
-    add("--port", type=_port, default=8000, metavar="N", help="default 8000; 0 takes a free one")
-    add("--api-key", metavar="KEY", help=f"that requests must give; better {KEY_VARIABLE} of the environment, or:")
-    add("--api-key-file", type=Path, metavar="FILE", help="a file that holds the API key")
+    add("--host", default="127.0.0.1", metavar="HOST", help="listen here; 0.0.0.0: on all addresses; default 127.0.0.1")
+    add("--port", type=_port, default=8000, metavar="N", help="port; 0: a free one; default 8000")
+    add("--api-key", metavar="KEY", help=f"key that requests must send; {KEY_VARIABLE} or --api-key-file is safer")
+    add("--api-key-file", type=Path, metavar="FILE", help="file with the API key")
     add(
         "--allow-host", action="append", default=[], metavar="NAME",
-        help="a name that requests may have for this machine, such as that of a proxy; may be repeated",
+        help="a host name that requests may use for this machine, such as that of a proxy; may be repeated",
     )  # fmt: skip
     add(
         "--stream", metavar="SOURCE",

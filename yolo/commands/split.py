@@ -1,9 +1,10 @@
 """Split images with YOLO label files into a list to train on and one to score on, with a .data file.
 
 SOURCE is a list of images (one path a line), a .data file, or a folder of images with label files (x.txt beside x.jpg,
-or in labels/ beside images/). A hash of an image's name decides, so more images move none. Each class is in both lists
-if the images allow it. Labels and images stay where they are. A folder with train/ and valid/ keeps these lists, unless
---split is given. Class names come from --names, from the .data file, or from classes.txt, obj.names or data.yaml.
+or in labels/ beside images/). A hash of an image's name decides, so adding images later moves no image to the other
+list. Each class is in both lists if there are enough images. Labels and images stay where they are. A folder with
+train/ and valid/ keeps these lists, unless --split is given. Class names come from --names, from the .data file, or
+from classes.txt, obj.names or data.yaml.
 
 example:
   yolo-darknet split flowers --out flowers-data
@@ -55,8 +56,8 @@ def _arguments() -> argparse.Namespace:
     add_split_options(parser)
     add(
         "--name", type=data_set_name, metavar="NAME",
-        help="of the data set and its .data file; default: as SOURCE is called",
+        help="of the data set and its .data file; default: the name of SOURCE",
     )  # fmt: skip
     add("--overwrite", action="store_true", help="replace lists that this command did not write")
-    add("--out", type=new_folder, required=True, metavar="DIR", help="where the lists and the .data file go")
+    add("--out", type=new_folder, required=True, metavar="DIR", help="folder for the lists and the .data file")
     return parser.parse_args()

@@ -3,8 +3,8 @@
 The cfg defines the network and its training, the .data file names the lists and the classes. A cfg with detection
 heads trains on label files, a classifier on one folder for each class or on a list. Training writes NAME_last and
 NAME_best to --out: .weights files for every Darknet, and .pt checkpoints for --resume. Beside them it writes
-TensorBoard files, scalars.csv and chart.png. Ctrl-C saves first. An earlier run in --out stops the command, unless
---resume goes on with it or --overwrite replaces it.
+TensorBoard files, scalars.csv and chart.png. Ctrl-C saves before it stops. If --out has an earlier run, the command
+stops, unless --resume continues that run or --overwrite replaces it.
 
 example, from a backbone (layers 0 to 73), as Darknet's `detector train voc.data yolov3-voc.cfg darknet53.conv.74`:
   yolo-darknet train --cfg yolov3-voc --data voc/voc.data --weights weights/darknet53.conv.74 --cutoff 74
@@ -182,7 +182,7 @@ def _add_weights_options(group: OptionGroup) -> None:
         type=whole_number(0),
         default=0,
         metavar="N",
-        help="of all random choices; default 0",
+        help="of all random numbers; default 0",
     )
 
 
@@ -193,7 +193,7 @@ def _add_arithmetic_options(group: OptionGroup) -> None:
         "--dialect",
         choices=DIALECT_NAMES,
         default="alexeyab",
-        help="which Darknet's arithmetic; default alexeyab",
+        help="which Darknet to follow; default alexeyab",
     )
     box_loss = group.add_mutually_exclusive_group()
     box_loss.add_argument("--giou", action="store_true", help="short for --iou-loss giou")
@@ -249,7 +249,7 @@ def _add_output_options(group: OptionGroup) -> None:
     add = group.add_argument
     add(
         "--out", metavar="DIR",
-        help="where all files go; auto: a new folder with a number; default: backup of the .data file, or the folder "
+        help="folder for all files; auto: a new one with a number; default: `backup` of the .data file, or the folder "
         "of --resume",
     )  # fmt: skip
     add("--overwrite", action="store_true", help="replace the earlier run in --out")
@@ -269,11 +269,11 @@ def _add_output_options(group: OptionGroup) -> None:
     )  # fmt: skip
     add(
         "--watch", type=Path, nargs="+", default=(), metavar="IMAGE",
-        help="film strip in watch/index.html: what the network answers for these images at each score and save",
+        help="draw a film strip in watch/index.html: what is detected in these images at each evaluation and save",
     )  # fmt: skip
     add(
         "--on-problem", choices=("stop", "skip"), default="stop",
-        help="broken images, labels out of range, missing files: stop before training (default), or leave them out",
+        help="for broken images, wrong labels and missing files: stop before training (default), or leave them out",
     )  # fmt: skip
     add_recheck_option(group)
 

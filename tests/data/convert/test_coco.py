@@ -407,7 +407,7 @@ def test_the_tool_prints_what_there_is(tmp_path, tool):
     ("options", "message"),
     [
         (["--on-problem", "stop"], "1 x box without an area, nothing was written: "),
-        (["--valid", "x.json"], "'x.json' is not JSON:PICTURES"),
+        (["--valid", "x.json"], "'x.json' is not JSON:IMAGES"),
         (["--valid", "x.json:."], "x.json: No such file or directory"),
     ],
 )
