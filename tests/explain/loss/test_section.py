@@ -55,7 +55,7 @@ def test_the_section_of_every_kind_of_head(name):
     assert why in page
     if largest.look == "objectness_background":  # the weights are random: no cell stands out
         cells = sum(each.background for each in section.content.heads)
-        most = float(re.fullmatch(rf"It is the sum over {cells} cells, of which none .* than (\S+): .*", why)[1])
+        most = float(re.fullmatch(rf"It is the sum over {cells} boxes for no object. None .* than (\S+); .*", why)[1])
         assert largest.value / cells <= most < largest.value / 20
     else:
         key = {"box": "box_loss", "class": "class"}.get(largest.look, "objectness")
@@ -85,4 +85,4 @@ def test_the_cell_with_most_of_the_background_is_named():
     apart = ImageLoss(heads, ())
     (part,) = (each for each in _fractions(loss_sums(heads), apart.total) if each.look == "objectness_background")
     why = _why_largest(part, apart, (), NAMES)
-    assert why.startswith("9.00 of these 9.80 come from one of 8 cells, head 7, row 0, column 1, where")
+    assert why.startswith("9.00 of these 9.80 come from one of 8 boxes, head 7, row 0, column 1, where")

@@ -41,7 +41,7 @@ from yolo.train.losses.assign import Dialect
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_CANDIDATES = 9  # anchors shown for an object
 MOST_OBJECTS = 100  # rows of the table
-MOSTLY_ONE = 0.05  # of the background's loss: a cell that has more is named
+MOSTLY_ONE = 0.05  # of the background's loss: a box that has more is named
 BACKGROUND_COLOR = (240, 120, 30)
 PARTS = (("box", "box"), ("objectness_object", "objectness of responsible cells"),
          ("objectness_ignored", "objectness of ignored cells"),
@@ -157,7 +157,7 @@ def truth_section(
 
 
 def _why_largest(part: LossPart, apart: ImageLoss, found: Sequence[ObjectFate], names: Sequence[str]) -> str:
-    """Say which object, or which cell of the background, has most of a part of the loss."""
+    """Say which object, or which box of the background, has most of a part of the loss."""
     if part.look.startswith("objectness_") and part.look != "objectness_object":
         return _largest_cell(part, apart)
     values = [
@@ -179,11 +179,11 @@ def _largest_cell(part: LossPart, apart: ImageLoss) -> str:
     head = max(range(len(losses)), key=lambda each: float(losses[each].max()))
     most = float(losses[head].max())
     if most < MOSTLY_ONE * part.value:
-        return f"It is the sum over {cells:,} cells, of which none costs more than {most:.2g}: many, not wrong ones."
+        return f"It is the sum over {cells:,} boxes for no object. None costs more than {most:.2g}; they are many."
     _, row, column = torch.unravel_index(losses[head].argmax(), losses[head].shape)
     place = f"head {apart.heads[head].layer}, row {int(row)}, column {int(column)}"
     return (
-        f"{most:.2f} of these {part.value:.2f} come from one of {cells:,} cells, {place}, where the network sees an "
+        f"{most:.2f} of these {part.value:.2f} come from one of {cells:,} boxes, {place}, where the network sees an "
         "object that no label explains."
     )
 
