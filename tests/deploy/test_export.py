@@ -20,7 +20,7 @@ from yolo.deploy.export import ExportOptions, export_network
 from yolo.deploy.exported import open_classifier, open_network
 from yolo.deploy.file_kinds import ENDINGS, open_file
 from yolo.deploy.layouts import choose_layout
-from yolo.deploy.metadata import describe_files, read_description
+from yolo.deploy.metadata import describe, describe_files, read_description
 from yolo.detect.classifier import Classifier
 from yolo.detect.detector import Detector
 from yolo.engines.onnx_file import onnx_metadata, open_onnx, run_onnx
@@ -187,6 +187,30 @@ def test_the_metadata_say_what_a_program_needs(tmp_path):
     assert metadata["cfg"] == "x.cfg" and metadata["cfg_sha256"] == hashlib.sha256(b"the cfg").hexdigest()
     assert metadata["weights_sha256"] == hashlib.sha256(b"the weights").hexdigest()
     assert read_description("a.onnx", metadata).nms_kind == network.head_settings[-1].nms_kind
+
+
+@pytest.mark.parametrize("batch", [None, 4])
+@pytest.mark.parametrize("text", [HEADS["yolo"], CLASSIFIERS["softmax"]])
+def test_ultralytics_programs_can_read_the_metadata(tmp_path, text, batch):
+    """As their BaseBackend.apply_metadata reads it, and what AutoBackend takes out of it."""
+    network = network_of(text)
+    names = [str(index) for index in range(network.classes)]
+    export_network(network, names, tmp_path / "a.onnx", options("ultralytics", batch=batch), {})
+    metadata = onnx_metadata(open_onnx(tmp_path / "a.onnx", 1))
+    read = {key: int(metadata[key]) for key in ("stride", "batch", "channels")}
+    read |= {key: ast.literal_eval(metadata[key]) for key in ("imgsz", "names", "args")}
+    assert read["batch"] == (batch or 1) and read["channels"] == 3 and read["imgsz"] == [16, 24]
+    assert read["names"] == dict(enumerate(names)) and metadata["task"] in ("detect", "classify")
+    # else they would cut the gray border of letterboxed images off, and the file takes one size only
+    assert read["args"]["dynamic"] is False and read["args"]["nms"] is False
+    assert read_description("a.onnx", metadata).batch == batch
+
+
+@pytest.mark.parametrize("batch", ["dynamic", "2"])
+def test_the_batch_of_older_files_is_read(batch):
+    metadata = describe(network_of(HEADS["yolo"]), "yolo", NAMES, None, letterbox=False) | {"batch": batch}
+    del metadata["dynamic_batch"], metadata["args"]
+    assert read_description("a.onnx", metadata).batch == {"dynamic": None, "2": 2}[batch]
 
 
 @pytest.mark.parametrize("layout", ["yolo", "nms", "deepstream"])

@@ -1,6 +1,7 @@
 """The texts that an exported file carries: names, input, heads, where it comes from. And back.
 
-Names of keys that ultralytics' programs read are theirs (names, imgsz, stride, task, batch, channels).
+Names and forms of keys that ultralytics' programs read are theirs (names, imgsz, stride, task, batch, channels, args):
+they convert stride, batch and channels to int and evaluate the others, for classifiers, too.
 """
 
 import ast
@@ -24,7 +25,9 @@ from yolo.model.heads.yolov1 import YoloV1Head
 from yolo.model.network import Network
 
 PRODUCER = "yolo-darknet"
-DYNAMIC = "dynamic"
+DYNAMIC = "dynamic"  # `batch` of older files for any batch size
+# Ultralytics' programs would give a file for any batch size images of any size, unless this says no.
+ARGS = {"dynamic": False, "nms": False}
 LETTERBOX = "letterbox"
 READ_BYTES = 2**20  # of a file at a time
 
@@ -74,7 +77,10 @@ def describe(network: Network, layout: str, names: Sequence[str], batch: int | N
         "imgsz": str([network.input.height, network.input.width]),
         "channels": str(network.input.channels),
         "color": "RGB, 0..1" if network.input.channels == 3 else "0..1",
-        "batch": DYNAMIC if batch is None else str(batch),
+        "batch": str(batch or 1),
+        "dynamic_batch": str(batch is None),
+        "args": str({"batch": batch or 1, **ARGS}),
+        "stride": "1",
         "resize": LETTERBOX if letterbox else "stretch" if heads else "crop",
         "dialect": network.dialect,
     }
@@ -120,7 +126,7 @@ def read_description(path: str | Path, metadata: Mapping[str, str]) -> FileDescr
             classifier=metadata["task"] == "classify",
             size=(int(height), int(width)),
             channels=int(metadata["channels"]),
-            batch=None if metadata["batch"] == DYNAMIC else int(metadata["batch"]),
+            batch=_batch_of(metadata),
             letterbox=metadata["resize"] == LETTERBOX,
             nms_kind=kind["kind"],
             beta_nms=float(kind["beta"]),
@@ -129,6 +135,13 @@ def read_description(path: str | Path, metadata: Mapping[str, str]) -> FileDescr
         )
     except (KeyError, ValueError, SyntaxError, TypeError) as error:
         raise WeightsError(f"{path}: found damaged metadata: {shorten(repr(error))}") from error
+
+
+def _batch_of(metadata: Mapping[str, str]) -> int | None:
+    """Return the batch size, None for any."""
+    if metadata["batch"] == DYNAMIC or metadata.get("dynamic_batch") == str(True):
+        return None
+    return int(metadata["batch"])
 
 
 def rebuild_heads(description: FileDescription) -> list[nn.Module]:
