@@ -382,13 +382,13 @@ def test_backslashes_of_windows_are_read_where_the_file_is_there(tmp_path, caplo
     path.write_text("classes=1\ntrain=lists\\train.txt\nvalid=lists\\valid.txt\nnames=away.names\n")
     data = read_data(path)
     assert data.train == tmp_path / "lists/train.txt"
-    note = f"read as {tmp_path}/lists/train.txt (a backslash is no folder here)"
+    note = f"read as {tmp_path}/lists/train.txt (a backslash does not separate folders here)"
     assert caplog.messages == [f"{path}:2: train: found 'lists\\\\train.txt', {note}"]
     check_data_files(data, "train", "difficult")
     with pytest.raises(DatasetError) as error:
         check_data_files(data, "train", "valid")
     looked = rf"looked for {Path.cwd()}/lists\valid.txt and {tmp_path}/lists\valid.txt"
-    hint = "a backslash is no folder here, with / instead it is not there either"
+    hint = "a backslash does not separate folders here, with / instead it is not there either"
     place = rf"{path}:3: valid: found 'lists\\valid.txt'"
     assert str(error.value) == f"{place}, expected a file that is there; {looked}; {hint}"
     with pytest.raises(

@@ -52,7 +52,7 @@ def test_a_missing_file_is_named_with_its_option_and_similar_names(tmp_path):
     assert missing_file(name, ["score", "--imageset", name]) == line
     assert missing_file(name, ["score", name]) == line.replace(" (--imageset)", "")
     assert missing_file("zzzzzz.zzz", ["score", "--names", "x"]) == "zzzzzz.zzz: No such file or directory"
-    backslash = "; a backslash is no folder here, expected /"
+    backslash = "; a backslash does not separate folders here, expected /"
     assert missing_file("data\\x.txt", []) == f"data\\x.txt: No such file or directory{backslash}"
 
 

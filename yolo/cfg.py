@@ -415,7 +415,7 @@ def read_data(path: str | Path) -> DataFile:
             return None
         found = locate(section.text(key), Path(path).parent)
         if "\\" in section.text(key) and "\\" not in str(found):
-            section.warn(key, f"read as {found} (a backslash is no folder here)")
+            section.warn(key, f"read as {found} (a backslash does not separate folders here)")
         return found
 
     return DataFile(
@@ -474,7 +474,7 @@ def tried_places(text: str, folder: str) -> str:
     """Return where `located` looked for a file that is not there, for a message."""
     path = os.path.expanduser(text)
     places = [path] if os.path.isabs(path) else [os.path.abspath(path), os.path.abspath(os.path.join(folder, path))]
-    hint = "; a backslash is no folder here, with / instead it is not there either" if "\\" in text else ""
+    hint = "; a backslash does not separate folders here, with / instead it is not there either" if "\\" in text else ""
     return f"looked for {' and '.join(dict.fromkeys(places))}{hint}"
 
 

@@ -203,10 +203,10 @@ def missing_file(name: str, arguments: Sequence[str]) -> str:
     option = f" ({before})" if before.startswith("--") else ""
     line = f"{name}: No such file or directory{option}"
     if not os.path.isdir(folder):
-        hint = ", and a backslash is no folder here, expected /" if "\\" in name else ""
+        hint = ", and a backslash does not separate folders here, expected /" if "\\" in name else ""
         return f"{line}; the folder {folder} is not there either{hint}"
     if "\\" in name:
-        return f"{line}; a backslash is no folder here, expected /"
+        return f"{line}; a backslash does not separate folders here, expected /"
     close = get_close_matches(path.name, os.listdir(folder), n=3, cutoff=SIMILAR)
     return f"{line}; did you mean {' or '.join(str(folder / each) for each in close)}?" if close else line
 

@@ -245,7 +245,9 @@ def test_backslashes_of_a_list_are_read_where_the_image_is_there_and_named_where
     (problem,) = checked.problems
     assert problem.kind == MISSING_IMAGE
     assert problem.message.startswith(f"{four.folder}/list.txt:3: C:\\x\\p2.png: no such file; looked for ")
-    assert problem.message.endswith("; a backslash is no folder here, with / instead it is not there either")
+    assert problem.message.endswith(
+        "; a backslash does not separate folders here, with / instead it is not there either"
+    )
     found = "found a backslash; backslashes are read as / where only then a file is there"
     assert caplog.messages == [f"{four.folder}/list.txt:1: {found}"]
 

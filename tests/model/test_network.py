@@ -488,9 +488,7 @@ def test_keys_that_nothing_reads_are_logged_once_with_their_lines(tmp_path, capl
     path.write_text(NET + "track=1\n[convolutional]\nfilter=8\nactivation=linear\n")
     with caplog.at_level(logging.WARNING):
         Network.from_cfg(path)
-    assert caplog.messages == [
-        f"{path}: keys that nothing reads, or that repeat another: track=1 (line 5), filter=8 (line 7)"
-    ]
+    assert caplog.messages == [f"{path}: unused or repeated keys: track=1 (line 5), filter=8 (line 7)"]
 
 
 def test_a_cfg_whose_every_key_is_read_logs_nothing(tmp_path, caplog):

@@ -283,7 +283,7 @@ def _options() -> Options:
     if args.resume and (args.weights or args.clear):
         stop("found --resume with --weights or --clear, expected one: a checkpoint has its own weights and step")
     if args.resume and args.overwrite:
-        stop("found --resume with --overwrite, expected one: a resumed run goes on in its folder")
+        stop("found --resume with --overwrite, expected one: a resumed run continues in its folder")
     if args.cutoff in (None, AUTO):
         args.cutoff = cutoff_of(args.weights) or args.cutoff
     if not (args.weights or args.resume) and (args.clear or args.cutoff is not None):

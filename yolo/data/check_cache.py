@@ -169,7 +169,7 @@ def write_entries_of(listed: Path, entries: CheckedEntries) -> None:
         with replacing(path) as file:
             np.savez(file, **columns)
     except OSError as error:
-        log.info("%s: what the check found is not kept: %s", path, error.strerror)
+        log.info("%s: the result of the check cannot be stored: %s", path, error.strerror)
 
 
 def kept_files(listed: Path, ending: str) -> tuple[Path, Path]:

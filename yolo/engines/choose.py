@@ -198,4 +198,4 @@ def _keep_choice(path: Path, key: str, name: str) -> None:
     try:
         write_text(path, json.dumps({**_read_choices(path), key: name}, indent=1) + "\n")
     except OSError as error:  # a folder that cannot be written: measured again next time
-        log.warning("the choice of the engine is not kept: %s: %s", error.filename, error.strerror)
+        log.warning("the choice of the engine cannot be stored: %s: %s", error.filename, error.strerror)

@@ -119,7 +119,7 @@ class Network(nn.Module):
         network, unread = build(sections, size, dialect)
         check_overrides(sections, overrides)
         if unread:
-            log.warning("%s: keys that nothing reads, or that repeat another: %s", path, ", ".join(unread))
+            log.warning("%s: unused or repeated keys: %s", path, ", ".join(unread))
         return network
 
     def draw_weights(self) -> None:

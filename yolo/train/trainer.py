@@ -198,7 +198,7 @@ def watch(run: Run, watched: Watch) -> None:
         with _ema_as_weights(run):
             frames = watched.shoot(step)
     except OSError as error:
-        run.logger.message(f"warning: {error}; training continues without this picture of step {step}")
+        run.logger.message(f"warning: {error}; training continues without this frame of step {step}")
     else:
         for name, frame in frames.items():
             run.logger.image(step, f"watch/{name}", frame)

@@ -162,4 +162,4 @@ def _write(listed: Path, found: Fingerprints) -> None:
         with replacing(path) as file:
             np.savez(file, form=FORM, **vars(found))
     except OSError as error:
-        log.info("%s: what was found in the images is not kept: %s", path, error.strerror)
+        log.info("%s: what was found in the images cannot be stored: %s", path, error.strerror)
