@@ -167,6 +167,15 @@ def test_a_cameras_password_in_the_address_is_used_and_not_shown():
         assert fault.message == f"{url}/dog.jpg: Unauthorized"
 
 
+def test_a_server_of_whole_files_is_said_where_a_video_needs_parts(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (20, 96, 96, 3), dtype=np.uint8)
+    content = write_video(tmp_path / "a.mp4", noise).read_bytes()  # its index lies behind 300 kB of frames
+    with serving({"/a.mp4": ("video/mp4", content)}) as url:
+        (fault,) = read(f"{url}/a.mp4")
+    expected = "Input/output error; if the server sends whole files only, as python -m http.server, download the video"
+    assert fault.message == f"{url}/a.mp4: {expected} first"
+
+
 def test_a_recording_behind_an_address_keeps_all_frames_and_times(tmp_path):
     path = write_video(tmp_path / "a.mp4", moving_square(6), rate=10)
     with serving({"/clip.mp4": ("video/mp4", path.read_bytes())}) as url:

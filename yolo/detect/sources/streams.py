@@ -20,13 +20,12 @@ from urllib.request import (
 import numpy as np
 
 from yolo.detect.sources.frame import SourceFrame
-from yolo.detect.sources.video import import_av, pixels_of_frame, video_stream
+from yolo.detect.sources.video import import_av, pixels_of_frame, reason_of, video_stream
 from yolo.errors import DatasetError
 from yolo.files import START, WEB_PAGE, known_content
 
 log = logging.getLogger(__name__)
 MOST_IMAGE_BYTES = 2**28  # of an image behind an address: more would fill the memory
-
 # RTSP over UDP loses packets and passes few firewalls; other protocols ignore the option.
 OPTIONS = {"rtsp_transport": "tcp"}
 
@@ -152,4 +151,4 @@ def is_recording(url: str, timeout: float) -> bool:
         with av.open(url, options=OPTIONS, timeout=timeout) as container:
             return container.duration is not None
     except av.FFmpegError as error:
-        raise DatasetError(f"{shown_address(url)}: {error.strerror}") from error
+        raise DatasetError(f"{shown_address(url)}: {reason_of(error, url)}") from error

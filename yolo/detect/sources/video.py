@@ -1,5 +1,6 @@
 """Video files by PyAV: every frame with its own time, turned as the file says."""
 
+import errno
 import logging
 from collections.abc import Iterator
 from types import ModuleType
@@ -8,15 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from yolo.detect.sources.frame import SourceFrame
+from yolo.detect.sources.kinds import WEB
 from yolo.errors import DatasetError, counted
 from yolo.extras import import_extra
 
 if TYPE_CHECKING:
     from av import VideoFrame
     from av.container import InputContainer
+    from av.error import FFmpegError
     from av.video.stream import VideoStream
 
 log = logging.getLogger(__name__)
+NO_PARTS = "; if the server sends whole files only, as python -m http.server, download the video first"
 PIXEL_FORMATS = {1: "gray", 3: "rgb24"}  # of a network's channels
 
 
@@ -62,7 +66,7 @@ def video_frames(path: str, channels: int, every: int = 1, name: str | None = No
                         yield SourceFrame(pixels_of_frame(frame, channels), name, index, time)
             expected, seconds = _claimed(container, stream)
     except av.FFmpegError as error:
-        raise DatasetError(f"{name}: {error.strerror}") from error
+        raise DatasetError(f"{name}: {reason_of(error, path)}") from error
     if index < 0:
         raise DatasetError(f"{name}: found no frame that can be decoded, expected a video")
     ends_early = time + 1.5 * time / max(1, index) < seconds  # a frame, and half of one for rounding, is missing
@@ -79,6 +83,12 @@ def _claimed(container: "InputContainer", stream: "VideoStream") -> tuple[int, f
     if container.format.name == "avi":
         return 0, float(stream.frames / stream.average_rate) if stream.average_rate else 0.0
     return stream.frames, 0.0
+
+
+def reason_of(error: "FFmpegError", path: str) -> str:
+    """What went wrong, and what may help: an MP4 whose index is at its end needs a server that sends parts of files."""
+    from_web = error.errno == errno.EIO and path.lower().startswith(WEB)
+    return f"{error.strerror}{NO_PARTS if from_web else ''}"
 
 
 def video_length(path: str) -> int | None:
