@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 START = 4096  # bytes of a file that are looked at
 LARGEST_SAFETENSORS_HEADER = 100_000_000  # bytes, the format's own limit
 
+PNG_CONTENT = "a PNG image"
 SIGNATURES = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself (git lfs pull fetches it)"),
     (b"PK\x03\x04", "a zip archive, as .pt, .pth and .docx files are"),
@@ -31,7 +32,7 @@ SIGNATURES = (
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes"),
     (b"%PDF-", "a PDF"),
     (b"\xff\xd8\xff", "a JPEG image"),
-    (b"\x89PNG\r\n\x1a\n", "a PNG image"),
+    (b"\x89PNG\r\n\x1a\n", PNG_CONTENT),
     (b"GIF89a", "a GIF image"),
     (b"II*\0", "a TIFF image"),
     (b"MM\0*", "a TIFF image"),
@@ -48,6 +49,8 @@ CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # never in a text; esca
 ESCAPED_BYTE = re.compile(r"\\u(dc[89a-f][0-9a-f])")  # as Python writes a surrogate escape
 
 UTF16_SAMPLE = 512  # bytes that show whether every other one is zero
+LISTED_ENDINGS = (".txt", ".xml")  # of files that are read where a folder is given
+CHART_MAKER = b"atplotlib"  # what Matplotlib writes into its files about itself
 READABLE_DEVICES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/", "/dev/null")
 MAX_PID_DIGITS = 20  # of a process number in a lock file
 FOLDER_LOCK = ".lock"  # in a temporary folder; held by its process
@@ -168,12 +171,19 @@ def unescaped_text(text: str) -> str:
 def refuse_over_inputs(outputs: Iterable[Path | None], inputs: Iterable[str | Path | None]) -> None:
     """Refuse to write over a file that a command reads, also through links. None stands for no file.
 
+    Of a folder among the inputs, annotations and result files are inputs: .txt and .xml.
+
     Raises:
         OutputError: an output is an input.
     """
-    identities = {identity for path in inputs if path is not None and (identity := _identity(Path(path)))}
+    given = [Path(path) for path in inputs if path is not None]
+    identities = {identity for path in given if (identity := _identity(path))}
+    folders = {path.resolve() for path in given if path.is_dir()}
     for path in outputs:
-        if path is not None and _identity(path) in identities:
+        if path is None or not (identity := _identity(path)):
+            continue
+        listed = path.suffix.lower() in LISTED_ENDINGS and not folders.isdisjoint(path.resolve().parents)
+        if identity in identities or listed:
             raise OutputError(f"{path}: found an input, expected another place to write to")
 
 
@@ -190,6 +200,22 @@ def refuse_texts_over(outputs: Iterable[Path | None], inputs: Iterable[str | Pat
         if kind is None or kind not in TEXTS:
             found = kind or "a file that is no text"
             raise OutputError(f"{path}: found {found}, expected a new file or an older result")
+
+
+def refuse_charts_over(outputs: Iterable[Path | None], inputs: Iterable[str | Path | None]) -> None:
+    """Refuse to write a chart of Matplotlib over an input or over a file that is no chart of Matplotlib.
+
+    Raises:
+        OutputError: an output is an input, or what is there is no chart.
+    """
+    outputs = [path for path in outputs if path is not None and path.is_file()]
+    refuse_over_inputs(outputs, inputs)
+    for path in outputs:
+        with open_input(path) as file:
+            start = file.read(START)
+            file.seek(max(os.fstat(file.fileno()).st_size - START, 0))
+            if CHART_MAKER not in start + file.read():  # at the start of a PNG or SVG, at the end of a PDF
+                raise OutputError(f"{path}: found a file that is no chart, expected a new file or an older chart")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -31,7 +31,7 @@ from yolo.console import (
 )
 from yolo.defaults import ENGINES, INT8, PRECISIONS
 from yolo.errors import CfgError
-from yolo.files import write_text
+from yolo.files import refuse_charts_over, refuse_texts_over, write_text
 
 if TYPE_CHECKING:
     from yolo.engines.shapes import Engine
@@ -43,6 +43,9 @@ DEFAULT_ROUNDS, DEFAULT_SECONDS = 15, 20.0  # for each size and batch
 
 def main() -> None:
     args = _arguments()
+    inputs = args.cfg, args.weights, args.calibrate
+    refuse_texts_over([args.json], inputs)
+    refuse_charts_over([args.chart], inputs)
 
     import torch
 

@@ -27,7 +27,7 @@ from yolo.commands.score import (
     write_explanation,
 )
 from yolo.console import command_parser, new_file, stop
-from yolo.files import refuse_over_inputs, refuse_texts_over
+from yolo.files import refuse_charts_over, refuse_texts_over
 from yolo.formats.recognition import DetectionFormat, GroundTruthFormat
 
 METRICS = ("voc07", "area")
@@ -40,8 +40,9 @@ def main() -> None:
     from yolo.evaluate.pairing import Sources, read_pair
 
     metrics = (args.metric,) if args.metric in METRICS else METRICS
-    refuse_texts_over([args.json], [args.imageset])
-    refuse_over_inputs([args.plot], [args.imageset])
+    inputs = args.results, args.annotations, args.imageset
+    refuse_texts_over([args.json], inputs)
+    refuse_charts_over([args.plot], inputs)
     voc, comp4 = GroundTruthFormat.VOC, DetectionFormat.COMP4
     pair = read_pair(Sources(args.annotations, voc, args.results, comp4, args.imageset))
     print_remarks(pair, args.on_problem == "stop")

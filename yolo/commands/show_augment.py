@@ -27,8 +27,8 @@ from yolo.console import (
     new_file,
     whole_number,
 )
-from yolo.errors import CfgError, counted
-from yolo.files import refuse_over_inputs
+from yolo.errors import CfgError, OutputError, counted
+from yolo.files import PNG_CONTENT, named_content, refuse_over_inputs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,6 +67,8 @@ def _samples(args: argparse.Namespace) -> tuple[list[Sample], list[str]]:
     check_channels(network, args.cfg)
     lists = replace(read_data(args.data), valid=None)
     refuse_over_inputs([args.out], [args.cfg, args.data, lists.train, lists.names])
+    if args.out.is_file() and named_content(args.out) != PNG_CONTENT:
+        raise OutputError(f"{args.out}: found a file that is no PNG image, expected a new file or an older picture")
     data = read_detection_data(network, lists, args.cfg, skip_problems=True, recheck=args.recheck)
     refuse_over_inputs([args.out], [image.path for image in data.train.images] if args.out.exists() else [])
     settings = network.training_settings

@@ -7,7 +7,8 @@ example:
 from pathlib import Path
 
 from yolo.console import command_parser, new_file
-from yolo.files import write_text
+from yolo.errors import OutputError
+from yolo.files import read_text, refuse_texts_over, write_text
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "supported.md"  # of a checkout
 
@@ -26,5 +27,9 @@ def main() -> None:
 
     from yolo.support.table import support_table
 
-    write_text(args.out, support_table())
+    page = support_table()
+    refuse_texts_over([args.out], [])
+    if args.out.is_file() and read_text(args.out).splitlines()[:1] != page.splitlines()[:1]:
+        raise OutputError(f"{args.out}: found a file that is no such page, expected a new file or an older page")
+    write_text(args.out, page)
     print(f"supported sections and keys: {args.out}")

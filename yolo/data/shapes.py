@@ -8,7 +8,7 @@ import numpy as np
 
 from yolo.console import progress
 from yolo.errors import DatasetError
-from yolo.files import naming, write_text
+from yolo.files import naming, read_text, write_text
 from yolo.records import Size
 
 CLASSES = ("circle", "square", "triangle")
@@ -82,8 +82,12 @@ def write_shapes(out: Path, train: int, valid: int, seed: int, size: Size) -> No
         raise DatasetError(f"{train} and {valid} images, expected at least 1 of each")
     if min(size) < MIN_SIDE:
         raise DatasetError(f"images of {size[1]}x{size[0]}, expected {MIN_SIDE} pixels or more")
-    if any(not path.name.startswith(PREFIX) for path in (out / "JPEGImages").glob("*")):
-        raise DatasetError(f"{out / 'JPEGImages'}: holds other images, expected a new folder")
+    for part, what in (("JPEGImages", "images"), ("Annotations", "annotations")):
+        if any(not path.name.startswith(PREFIX) for path in (out / part).glob("*")):
+            raise DatasetError(f"{out / part}: holds other {what}, expected a new folder")
+    for path in sorted((out / "ImageSets" / "Main").glob("*.txt")):
+        if any(not line.startswith(PREFIX) for line in read_text(path).splitlines()):
+            raise DatasetError(f"{path}: holds other names, expected a new folder")
     for part in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (out / part).mkdir(parents=True, exist_ok=True)
     names = [f"{PREFIX}{number:05}" for number in range(1, train + valid + 1)]
