@@ -162,12 +162,13 @@ def parts_bar(sums: dict[str, float], whole: float, label: str) -> svg.Drawing:
 def rank_curve(values: np.ndarray, shown: int, by: str) -> svg.Drawing:
     """Draw the ranked values of all images, descending, with a line behind those that the page shows."""
     top = float(values[0]) if len(values) and values[0] > 0 else 1.0
-    frame = svg.ChartFrame(560, 200, 56, 10, 20, 38, (0, max(len(values), 1)), (0, top))
+    what = "doubt about the labels of an image" if by == "label" else f"{by} loss of an image"
+    frame = svg.ChartFrame(420, 200, 50, 10, 24, 38, (0, max(len(values), 1)), (0, top))
     places = np.unique(np.linspace(0, len(values) - 1, CURVE_POINTS).round().astype(int)) if len(values) else []
     points = [(frame.x(place + 0.5), frame.y(max(float(values[place]), 0.0))) for place in places]
     edge = frame.x(min(shown, len(values)))
     shapes = [
-        *svg.y_axis(frame, svg.nice_ticks(0, top), by),
+        *svg.y_axis(frame, svg.nice_ticks(0, top), what),
         *svg.x_axis(frame, svg.nice_ticks(0, max(len(values), 1)), "place in the ranking"),
         *svg.area(points, frame.y(0), "fill run-a"),
         *svg.path(points, "stroke run-a"),
