@@ -13,9 +13,9 @@
 
 Exit code 1 where a goal is missed. The networks have random weights but for the abuse, which runs shapes-small.
 
-  python benchmarks/serve_load.py --cfg yolov4-tiny --clients 1 8 64 --seconds 7
-  python benchmarks/serve_load.py --cfg yolov3 --clients 8 --seconds 12 --rounds 2
-  python benchmarks/serve_load.py --cfg yolov4-tiny --clients 64 --batch 16 --seconds 7
+  python benchmarks/serve_load.py --cfg yolov4-tiny --clients 1 8 64 --seconds 6
+  python benchmarks/serve_load.py --cfg yolov3 --clients 8 --seconds 10 --rounds 2
+  python benchmarks/serve_load.py --cfg yolov4-tiny --clients 64 --batch 16 --seconds 6
   python benchmarks/serve_load.py --cfg --requests 10000
 """
 
