@@ -1,6 +1,8 @@
 """yolo.data.images: pixels as cv2.imread turns them, whole and halved; one line for what is no image; the limit of the
 store."""
 
+import ctypes
+import os
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.helpers.tiny_data import draw, write_image
+from yolo.data.decoding.messages import DecoderMessages
 from yolo.data.image_header import read_header
 from yolo.data.images import ImageStore, decode_image, read_half, read_image
 from yolo.errors import DatasetError
@@ -339,3 +342,16 @@ def test_a_png_whose_chunk_is_longer_than_the_file_is_refused_before_it_is_decod
         with pytest.raises(DatasetError, match="a.png: found a PNG that breaks off, expected an image"):
             decode_image(broken, "a.png")
     assert np.array_equal(decode_image(content + b"more", "a.png"), decode_image(content, "a.png"))
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="only Linux has files in memory")
+def test_what_a_decoder_prints_is_collected_where_no_folder_can_be_written(monkeypatch):
+    """In a container with a read-only file system and without /tmp, no image could be decoded."""
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda *_, **__: pytest.fail("a file in a folder"))
+    messages = DecoderMessages()
+    libc = ctypes.CDLL(None)
+    stream = ctypes.c_void_p.in_dll(libc, "stderr")
+    libc.fputs.argtypes = (ctypes.c_char_p, ctypes.c_void_p)
+    assert messages.call(lambda: libc.fputs(b"a line\n", stream) >= 0) == (True, "a line")
+    assert messages.call(lambda: 1) == (1, "")
+    messages._file.close()  # noqa: SLF001 - a process has one, for as long as it lives
