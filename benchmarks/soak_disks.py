@@ -117,7 +117,7 @@ def writes(inputs: Path) -> list[Write]:
         "support_table": "support_table --out OUT/a.md",
         "show_augment": f"show_augment --cfg INPUTS/soak.cfg {data} --out OUT/a.png",
         "find_lr": f"find_lr --cfg INPUTS/soak.cfg {data} --workers 0 --steps 4 --out OUT/rate",
-        "benchmark": "benchmark --cfg INPUTS/soak.cfg --batch 1 --engine torch --precision float32 --rounds 1 "
+        "benchmark": "benchmark --cfg INPUTS/soak.cfg --batch 1 --engine torch --precision float32 --rounds 3 "
         "--json OUT/a.json --chart OUT/a.png",
         "make_shapes": "make_shapes --train 3 --valid 2 --out OUT/shapes",
         "convert_voc": "convert_voc --train OUT/shapes:train --valid OUT/shapes:val --out OUT/voc",

@@ -22,6 +22,7 @@ from yolo.console import (
     whole_number,
 )
 from yolo.errors import CfgError, DatasetError, DivergedError, WeightsError
+from yolo.extras import import_extra
 
 
 def code_of(main):
@@ -203,3 +204,10 @@ def test_what_is_unusual_about_a_file_is_said_once_in_a_command(caplog):
         run(main)
         assert caplog.messages.count("a.data:3: names: read as b") == caplog.messages.count("c.txt: found UTF-16") == 1
         assert caplog.messages.count("the stream ended") == 3
+
+
+def test_openvino_reports_nothing_to_its_makers(monkeypatch):
+    monkeypatch.delitem(sys.modules, "openvino_telemetry", raising=False)
+    import_extra("json", "serve", "a test")
+    with pytest.raises(ImportError):
+        import openvino_telemetry  # noqa: F401

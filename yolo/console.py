@@ -118,6 +118,7 @@ def run(main: Callable[[], None]) -> None:
 
 def _run(main: Callable[[], None]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("torch").setLevel(logging.WARNING)  # it logs at its end if Ctrl-C comes while it is imported
     try:
         main()
         sys.stdout.flush()

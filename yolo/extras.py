@@ -1,5 +1,6 @@
 """Optional packages: imported only where they are used, and named with the line that installs them."""
 
+import sys
 from importlib import import_module
 from types import ModuleType
 
@@ -17,6 +18,8 @@ def import_extra(module: str, extra: str, purpose: str) -> ModuleType:
     Raises:
         MissingPackageError: the package is not installed.
     """
+    # OpenVINO and NNCF report each import and conversion to their makers, unless this package is missing
+    sys.modules.setdefault("openvino_telemetry", None)
     try:
         return import_module(module)
     except ImportError as error:

@@ -233,7 +233,11 @@ def write_new(path: str | Path, text: str) -> None:
     No temporary file is used, unlike in `replacing`: for a hundred thousand labels that takes minutes. A killed process
     can leave a half-written file, so write a list that names these files only after all of them.
     """
-    content = text.encode(errors="surrogateescape")
+    write_new_bytes(path, text.encode(errors="surrogateescape"))
+
+
+def write_new_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file as `write_new` does. Raises OSError."""
     try:
         handle = os.open(path, NEW_FILE, 0o666)
     except FileExistsError:

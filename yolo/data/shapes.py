@@ -8,7 +8,7 @@ import numpy as np
 
 from yolo.console import progress
 from yolo.errors import DatasetError
-from yolo.files import naming, read_text, write_text
+from yolo.files import read_text, write_new, write_new_bytes, write_text
 from yolo.records import Size
 
 CLASSES = ("circle", "square", "triangle")
@@ -94,14 +94,10 @@ def write_shapes(out: Path, train: int, valid: int, seed: int, size: Size) -> No
     for number, name in enumerate(progress(names, "drawing"), 1):
         image, shapes = draw_image(np.random.default_rng((seed, number)), size)
         _, data = cv2.imencode(".jpg", image[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
-        drawn = out / "JPEGImages" / f"{name}.jpg"
-        with naming(drawn):
-            drawn.write_bytes(data.tobytes())
+        write_new_bytes(out / "JPEGImages" / f"{name}.jpg", data.tobytes())
         objects = "".join(XML_OBJECT.format(shape) for shape in shapes)
         xml = XML.format(name=name, height=size[0], width=size[1], objects=objects)
-        annotation = out / "Annotations" / f"{name}.xml"
-        with naming(annotation):
-            annotation.write_text(xml)
+        write_new(out / "Annotations" / f"{name}.xml", xml)
     for image_set, members in (("train", names[:train]), ("val", names[train:])):
         text = "".join(f"{name}\n" for name in members)
         write_text(out / "ImageSets" / "Main" / f"{image_set}.txt", text)
