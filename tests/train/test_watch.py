@@ -67,7 +67,7 @@ def test_a_full_disk_costs_pictures_and_not_the_run(options, tmp_path, capsys):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "watch").write_text("a file where the folder should be")
     run = trained(options, 1)
-    assert run.progress.step == 1 and "training continues without this picture" in capsys.readouterr().err
+    assert run.progress.step == 1 and "training continues without this frame" in capsys.readouterr().err
 
 
 def test_a_classifier_has_nothing_to_watch(tmp_path):
