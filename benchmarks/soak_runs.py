@@ -107,21 +107,28 @@ def _killed_run(
     draw, out, killed = random.Random(f"{seed} kill {number}"), folder / f"run{number}", 0
     last = out / "soak_last.pt"
     for _ in range(draw.randint(1, MOST_KILLS)):
+        if _ended(cfg, last):
+            break
         process = training(data, cfg, out, *_begin(last))
         try:
             process.communicate(timeout=draw.uniform(0, seconds))
         except subprocess.TimeoutExpired:
             end_group(process)
             killed += 1
-    process = training(data, cfg, out, *_begin(last))
-    _, err = process.communicate(timeout=PATIENCE)
-    if process.returncode:
-        return killed, f"exit code {process.returncode}: {err[-300:]}"
+    if not _ended(cfg, last):
+        process = training(data, cfg, out, *_begin(last))
+        _, err = process.communicate(timeout=PATIENCE)
+        if process.returncode:
+            return killed, f"exit code {process.returncode}: {err[-300:]}"
     step, found = state(cfg, last)
     left = [each.name for each in out.iterdir() if each.name.startswith(".soak")]
     if step != KILLED_STEPS or not all(map(torch.equal, found, expected)):
         return killed, f"step {step}, other weights than without a break"
     return killed, f"left {left}" if left else ""
+
+
+def _ended(cfg: Path, last: Path) -> bool:
+    return last.exists() and state(cfg, last)[0] >= KILLED_STEPS
 
 
 def _begin(last: Path) -> tuple[str, ...]:
