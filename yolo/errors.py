@@ -36,10 +36,15 @@ def shorten(text: str) -> str:
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
 
 
-def counted(count: int, thing: str) -> str:
-    """Return `1 image`, `2,000 images`; thing: a regular noun in the singular."""
+def noun(count: int, thing: str) -> str:
+    """Return `image` for 1, `images` or `classes` for all other counts; thing: a regular noun in the singular."""
     plural = thing + ("es" if thing.endswith(("s", "x", "ch")) else "s")
-    return f"{count:,} {thing if count == 1 else plural}"
+    return thing if count == 1 else plural
+
+
+def counted(count: int, thing: str) -> str:
+    """Return `1 image`, `2000 images`; thing: as of `noun`. Pages write `2,000 images`, by `count_text`."""
+    return f"{count} {noun(count, thing)}"
 
 
 def speed_text(per_second: float, decimals: int = 1) -> str:

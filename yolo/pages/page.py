@@ -17,7 +17,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from yolo.console import NOT_AVAILABLE
-from yolo.errors import OutputError, counted
+from yolo.errors import OutputError, noun
 from yolo.files import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -103,8 +103,8 @@ def environment(*folders: Path) -> Environment:
     made.filters.update(
         number=number_text,
         percent=_percent,
-        plural=counted,
-        noun=_noun,
+        plural=count_text,
+        noun=noun,
         file_name=lambda path: Path(path).name,
     )
     return made
@@ -129,6 +129,11 @@ def number_text(value: float | int | None, digits: int = 4) -> str:
     if value is None:
         return NOT_AVAILABLE
     return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}f}"
+
+
+def count_text(count: int, thing: str) -> str:
+    """Return `1 image`, `2,000 images`; thing: as of `noun`."""
+    return f"{count:,} {noun(count, thing)}"
 
 
 def data_uri(image: NDArray[np.uint8], ending: str = ".jpg") -> str:
@@ -162,8 +167,3 @@ def _joined(folders: Sequence[Path], pattern: str) -> str:
 
 def _percent(value: float | None) -> str:
     return NOT_AVAILABLE if value is None else f"{value:.1%}"
-
-
-def _noun(count: int, thing: str) -> str:
-    """Return `image` for 1, `images` or `classes` for all other counts."""
-    return counted(count, thing).partition(" ")[2]

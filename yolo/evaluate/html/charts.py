@@ -6,11 +6,11 @@ The first run is drawn in the style SERIES[0], the second in SERIES[1]. Average 
 from collections.abc import Sequence
 from math import log10
 
-from yolo.errors import counted
 from yolo.evaluate.analysis.report import ErrorReport, SizeReport
 from yolo.evaluate.metrics.calibration import Calibration
 from yolo.evaluate.metrics.coco_matching import RECALLS
 from yolo.pages import svg
+from yolo.pages.page import count_text
 from yolo.pages.svg import ChartFrame, Drawing
 
 SERIES = ("run-a", "run-b")
@@ -83,7 +83,7 @@ def size_chart(names: Sequence[str], runs: Sequence[Sequence[SizeReport]], title
             if value is None:
                 continue
             left, top = middle + (number - len(runs) / 2) * width, frame.y(value)
-            tip = f"{name}: AP {value:.4f} on {counted(count, 'object')}"
+            tip = f"{name}: AP {value:.4f} on {count_text(count, 'object')}"
             style = f"solid {SERIES[number]}"
             shapes.append(svg.bar(left + 1, top, width - 2, frame.y(0) - top, style, tip))
             if step > 34 * len(runs):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import cv2
 
 from yolo.data.images import ignore_remark, read_image
-from yolo.errors import DatasetError, counted
+from yolo.errors import DatasetError
 from yolo.evaluate.analysis import tide
 from yolo.evaluate.analysis.report import (
     DETECTED,
@@ -24,7 +24,7 @@ from yolo.evaluate.analysis.report import (
     ImageGroundTruth,
     ImageReport,
 )
-from yolo.pages.page import data_uri
+from yolo.pages.page import count_text, data_uri
 from yolo.pages.svg import Drawing, SvgElement, shortened
 
 LONG_SIDE = 560  # pixels of the JPEG: twice the width of a card on most screens
@@ -131,7 +131,7 @@ def error_summary(image: ImageReport) -> str:
     counts[tide.MISSED] = sum(each.outcome == UNDETECTED for each in image.ground_truths)
     errors = ", ".join(f"{counts[kind]} {kind}" for kind in tide.KINDS if counts[kind])
     true_positives = counts[tide.TRUE_POSITIVE]
-    return f"{errors or 'no error'}; {counted(true_positives, 'true positive')}"
+    return f"{errors or 'no error'}; {count_text(true_positives, 'true positive')}"
 
 
 def legend() -> list[LegendSample]:

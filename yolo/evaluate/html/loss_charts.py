@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from yolo.errors import counted
 from yolo.evaluate.analysis.report import ClassLoss, LossReport, LossStep
 from yolo.pages import svg
+from yolo.pages.page import count_text
 from yolo.pages.svg import ChartFrame, Drawing
 
 WIDTH, HEIGHT = 420.0, 230.0  # letters of 11 pixels stay readable on a phone, 340 pixels wide
@@ -54,7 +54,7 @@ def loss_class_chart(classes: Sequence[ClassLoss]) -> Drawing:
         for field, look, meaning in CLASS_PARTS:
             value = getattr(each, field)
             width = frame.x(value) - frame.left
-            tip = f"{each.name}, {counted(each.objects, 'object')}: {meaning} {value:.3g}"
+            tip = f"{each.name}, {count_text(each.objects, 'object')}: {meaning} {value:.3g}"
             shapes.append(svg.bar(x, top + 2, width, 18, f"part {look}", tip))
             x += width
         shapes.append(svg.text(x + 5, top + 15, f"{each.total:.3g}", "tick"))
@@ -106,7 +106,9 @@ def largest_part(loss: LossReport) -> tuple[str, str]:
         return largest, ""
     worst = max(loss.classes, key=lambda each: getattr(each, own) * each.objects)
     dear = max(loss.classes, key=lambda each: getattr(each, own))
-    words = f"Most of it comes from {worst.name}: {counted(worst.objects, 'object')}, {getattr(worst, own):.3g} each."
+    words = (
+        f"Most of it comes from {worst.name}: {count_text(worst.objects, 'object')}, {getattr(worst, own):.3g} each."
+    )
     if dear.name != worst.name:
         words += f" A single object costs most if it is {dear.name}: {getattr(dear, own):.3g}."
     return largest, words

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from yolo.errors import counted
 from yolo.evaluate.analysis.json_records import json_text
 from yolo.evaluate.analysis.report import REPORT_FILE, About, ErrorReport, LossReport, Report, ReportRow
 from yolo.evaluate.analysis.tide import KINDS
@@ -11,7 +10,7 @@ from yolo.evaluate.html import charts
 from yolo.evaluate.html.image_svg import MEANINGS, image_card, legend
 from yolo.evaluate.html.loss_charts import largest_part, loss_bar, loss_class_chart, loss_shares, loss_step_chart
 from yolo.evaluate.metrics.table import format_ap
-from yolo.pages.page import render, write_page
+from yolo.pages.page import count_text, render, write_page
 
 TEMPLATES = Path(__file__).parent / "templates"
 IMAGES_PER_LIST = 12  # of the most costly errors, and of the most errors
@@ -54,12 +53,12 @@ def report_page(report: Report) -> str:
         other_metrics=other_metrics,
         error_chart=charts.error_chart([report.errors]),
         costly=[image_card(each, names, f"costs {each.cost:.4f} AP50") for each in costly],
-        most_errors=[image_card(each, names, counted(each.errors, "error")) for each in most_errors],
+        most_errors=[image_card(each, names, count_text(each.errors, "error")) for each in most_errors],
         legend_samples=legend(),
         class_curves=[
             charts.curve_chart(
                 each.name,
-                f"AP50 {format_ap(each.ap50, 3)}, {counted(each.ground_truths, 'object')}",
+                f"AP50 {format_ap(each.ap50, 3)}, {count_text(each.ground_truths, 'object')}",
                 [each.curve],
             )
             for each in sorted(report.classes, key=lambda each: (each.ap50 is None, each.ap50 or 0))

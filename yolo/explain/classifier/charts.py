@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from yolo.errors import counted
 from yolo.evaluate.metrics.calibration import Calibration
 from yolo.explain.classifier.report import ClassAccuracy
 from yolo.pages import svg
+from yolo.pages.page import count_text
 from yolo.pages.svg import ChartFrame, Drawing
 
 WIDTH, HEIGHT = 420.0, 300.0
@@ -72,6 +72,6 @@ def class_histogram(classes: Sequence[ClassAccuracy]) -> Drawing:
     ]
     for place, count in enumerate(counts):
         left, right, top = frame.x(place / BINS), frame.x((place + 1) / BINS), frame.y(count)
-        tip = f"{counted(count, 'class')} with an accuracy of {place / BINS:.0%} to {(place + 1) / BINS:.0%}"
+        tip = f"{count_text(count, 'class')} with an accuracy of {place / BINS:.0%} to {(place + 1) / BINS:.0%}"
         shapes.append(svg.bar(left + 1, top, right - left - 2, frame.y(0) - top, "solid run-a", tip))
     return Drawing(WIDTH, HEIGHT, shapes, "number of classes over their accuracy", "classes")

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from yolo.data.check import HANDLING
-from yolo.errors import counted
 from yolo.explain.data_set.anchor_study import AnchorStudy
 from yolo.explain.data_set.survey import TRAIN, DataSurvey
+from yolo.pages.page import count_text
 
 FEW_OBJECTS = 50  # of a class in train; AlexeyAB's README advises 2000 images of a class
 LOW_RECALL = 0.02  # a gain by other anchors that is worth a line
@@ -39,18 +39,18 @@ def anchor_advice(study: AnchorStudy) -> list[Advice]:
     found = []
     if now.objects:
         cell = f"{finest.stride:g} x {finest.stride:g} pixels"
-        of = f"{now.objects:,} of {counted(objects, 'object')} {'is' if now.objects == 1 else 'are'}"
+        of = f"{now.objects:,} of {count_text(objects, 'object')} {'is' if now.objects == 1 else 'are'}"
         text = f"{of} smaller than a cell of the finest head ({cell} of {now.width} x {now.height})"
         better = next((each for each in study.small[1:] if each.objects <= now.objects / 4), None)
         action = f"--set width={better.width} height={better.height} would make it {better.objects:,}" if better else ""
         found.append(Advice("warn", text, action or "show them larger: cut the images into tiles, or use a finer head"))
     if study.unassigned:
-        of = f"{study.unassigned:,} of {counted(objects, 'object')}"
+        of = f"{study.unassigned:,} of {count_text(objects, 'object')}"
         text = f"{of} fit best an anchor that no head has in its mask: nothing learns them"
         found.append(Advice("bad", text, "give every anchor to a head by mask="))
     if study.same_prediction:
         part = study.same_prediction / objects
-        of = f"{study.same_prediction:,} of {counted(objects, 'object')} ({part:.1%})"
+        of = f"{study.same_prediction:,} of {count_text(objects, 'object')} ({part:.1%})"
         text = f"{of} share image, cell and anchor with another object: one prediction cannot be both"
         found.append(
             Advice(
@@ -72,7 +72,7 @@ def anchor_advice(study: AnchorStudy) -> list[Advice]:
         Advice(
             "warn",
             f"the head of layer {head.layer} (stride {head.stride:g}) is responsible for "
-            f"{counted(head.objects, 'object')} of {objects:,}: it learns next to nothing",
+            f"{count_text(head.objects, 'object')} of {objects:,}: it learns next to nothing",
             "a cfg without it is faster, or anchors by k-means share the objects out",
         )
         for head in idle
@@ -110,7 +110,7 @@ def _duplicates(survey: DataSurvey) -> list[Advice]:
         found.append(Advice("bad", text, "move all of a group to one list"))
     if inside:
         images = sum(len(group.members) for group in survey.groups if not survey.across(group))
-        text = f"{counted(inside, 'group')} of nearly equal images in one list ({images:,} images)"
+        text = f"{count_text(inside, 'group')} of nearly equal images in one list ({images:,} images)"
         found.append(Advice("warn", text, "keep one of each, or know that their objects count more than others"))
     return found or [Advice("good", "no two images are nearly the same")]
 
@@ -125,12 +125,12 @@ def _classes(survey: DataSurvey) -> list[Advice]:
         if few:
             shown = ", ".join(f"{name} ({count})" for count, name in sorted(few)[:SHOWN])
             more = f" and {len(few) - SHOWN} more" if len(few) > SHOWN else ""
-            text = f"{counted(len(few), 'class')} with fewer than {FEW_OBJECTS} objects to learn from: {shown}{more}"
+            text = f"{count_text(len(few), 'class')} with fewer than {FEW_OBJECTS} objects to learn from: {shown}{more}"
             found.append(Advice("warn", text, "label more of them"))
         seen = [(count, survey.names[label]) for label, count in enumerate(first.class_objects) if count]
         if len(seen) > 1 and max(seen)[0] > RARE * min(seen)[0]:
             (least, rare), (most, often) = min(seen), max(seen)
-            text = f"{often} has {counted(most, 'object')}, {rare} has {least:,}: {most / least:.0f} times fewer"
+            text = f"{often} has {count_text(most, 'object')}, {rare} has {least:,}: {most / least:.0f} times fewer"
             action = "weigh them by counters_per_class in the heads, or list images of the rare class more often"
             found.append(Advice("warn", text, action))
     for label, one, other in survey.shifts[:SHOWN]:
@@ -145,7 +145,7 @@ def _labels(survey: DataSurvey) -> list[Advice]:
         found.append(
             Advice(
                 "warn",
-                f"{counted(len(survey.doubled), 'pair')} of boxes on the same object",
+                f"{count_text(len(survey.doubled), 'pair')} of boxes on the same object",
                 "remove one of the two; see Odd labels",
             )
         )
@@ -153,7 +153,7 @@ def _labels(survey: DataSurvey) -> list[Advice]:
         found.append(
             Advice(
                 "warn",
-                f"{counted(len(survey.unusual), 'box')} of a size unlike the class's others",
+                f"{count_text(len(survey.unusual), 'box')} of a size unlike the class's others",
                 "look at them under Odd labels",
             )
         )

@@ -5,11 +5,11 @@ from math import ceil, floor, log2
 
 import numpy as np
 
-from yolo.errors import counted
 from yolo.explain.data_set.anchor_study import HeadCoverage
 from yolo.explain.data_set.counting import MOST_OF_AN_IMAGE, ListCounts
 from yolo.explain.data_set.shapes_of_boxes import PLACES, RATIO_EDGES, SIDE_STEPS, SIZE_BINS, BoxShapes
 from yolo.pages import svg
+from yolo.pages.page import count_text
 from yolo.pages.svg import ChartFrame, Drawing, SvgElement
 
 WIDTH, HEIGHT = 420.0, 290.0  # letters of 11 pixels stay readable on a phone, 340 pixels wide
@@ -34,7 +34,7 @@ def class_chart(names: Sequence[str], lists: Sequence[ListCounts]) -> Drawing:
         for number, (part, each) in enumerate(zip(parts, lists, strict=True)):
             length = part[label] / most * (WIDTH - left - right)
             y, count = top + number * bar, each.class_objects[label]
-            tip = f"{names[label]}: {counted(count, 'object')} of {each.name}, {part[label]:.1%}"
+            tip = f"{names[label]}: {count_text(count, 'object')} of {each.name}, {part[label]:.1%}"
             shapes.append(svg.bar(left, y, max(length, 1.0), bar - 1, f"solid {SERIES[each.name]}", tip))
             shapes.append(svg.text(left + length + 5, y + bar / 2 + 3.5, f"{part[label]:.1%}", "tick"))
     return Drawing(WIDTH, height, shapes, "parts of the objects by class")

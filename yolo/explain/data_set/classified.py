@@ -12,7 +12,7 @@ from yolo.cfg import DataFile, check_data_files, read_classes
 from yolo.data.class_folders import ClassifiedImage, images_per_class, read_classified
 from yolo.data.image_header import read_header
 from yolo.data.parallel import in_threads
-from yolo.errors import DatasetError, counted
+from yolo.errors import DatasetError
 from yolo.explain.data_set.advice import SHOWN, Advice, kinds_text
 from yolo.explain.data_set.counting import MOST_SIZES
 from yolo.explain.data_set.duplicates import DuplicateGroup, duplicate_groups
@@ -29,7 +29,7 @@ from yolo.explain.data_set.shown_images import (
     shown_group,
 )
 from yolo.explain.pictures import drawn_boxes, read_pixels
-from yolo.pages.page import render, write_page
+from yolo.pages.page import count_text, render, write_page
 from yolo.records import Problem
 
 FEW_IMAGES = 20  # of a class to learn from
@@ -117,7 +117,7 @@ def classified_advice(survey: ClassifiedSurvey) -> list[Advice]:
         found.append(
             Advice(
                 "bad",
-                f"{counted(across, 'group')} of nearly equal images in train and in valid, so the score is too high",
+                f"{count_text(across, 'group')} of nearly equal images in train and in valid, so the score is too high",
                 "move each to one list",
             )
         )
@@ -125,7 +125,7 @@ def classified_advice(survey: ClassifiedSurvey) -> list[Advice]:
         found.append(
             Advice(
                 "bad",
-                f"{counted(len(survey.conflicts), 'group')} of nearly equal images with different classes",
+                f"{count_text(len(survey.conflicts), 'group')} of nearly equal images with different classes",
                 "one of the classes is wrong, or the image has both",
             )
         )
@@ -133,7 +133,7 @@ def classified_advice(survey: ClassifiedSurvey) -> list[Advice]:
     few = sorted((count, name) for count, name in zip(counts, survey.names, strict=True) if count < FEW_IMAGES)
     if few:
         shown = ", ".join(f"{name} ({count})" for count, name in few[:SHOWN]) + (", ..." if len(few) > SHOWN else "")
-        text = f"{counted(len(few), 'class')} with fewer than {FEW_IMAGES} images: {shown}"
+        text = f"{count_text(len(few), 'class')} with fewer than {FEW_IMAGES} images: {shown}"
         found.append(Advice("warn", text, "add more of them"))
     if not found:
         found.append(Advice("good", "the images of all classes can be read, and no two are nearly the same"))
