@@ -50,7 +50,7 @@ from yolo.named_files import find_names, model_names
 if TYPE_CHECKING:
     from yolo.detect.detector import Detector
     from yolo.explain.image.page import ImagePart
-    from yolo.explain.loss.image_truth import ComparedImage
+    from yolo.explain.loss.compared_image import ComparedImage
     from yolo.model.network import Network
     from yolo.train.losses.detection import DetectionLoss
 
@@ -94,7 +94,7 @@ def _explain_detected(
     from yolo.explain.image.explanation import explain_image
     from yolo.explain.image.page import explanation_numbers, image_part
     from yolo.explain.image.views import Rules
-    from yolo.explain.loss.image_truth import compare_with_labels, image_labels
+    from yolo.explain.loss.compared_image import compare_with_labels, image_labels
     from yolo.train.losses.detection import DetectionLoss
 
     data = read_data(args.data) if args.data else None
@@ -125,9 +125,9 @@ def _with_truth(
 ) -> tuple[ImagePart, dict[str, Any]]:
     """Return the part of an image with the section of its ground truth, and its numbers with those of the section."""
     from yolo.explain.loss.object_fates import DETECTED
-    from yolo.explain.loss.section import truth_numbers, truth_section
+    from yolo.explain.loss.section import ground_truth_numbers, ground_truth_section
 
-    section = truth_section(
+    section = ground_truth_section(
         compared.loss,
         compared.found,
         detector.names,
@@ -136,7 +136,7 @@ def _with_truth(
         loss.settings[-1],
         loss.dialect,
     )
-    numbers = truth_numbers(compared.loss, compared.found, detector.names)
+    numbers = ground_truth_numbers(compared.loss, compared.found, detector.names)
     found = sum(each.kind == DETECTED for each in compared.found), len(compared.found)
     counts = (*part.counts, (found[0], f"of {counted(found[1], 'labeled object')} detected"))
     return replace(part, counts=counts, sections=(*part.sections, section)), {**values, "ground_truth": numbers}

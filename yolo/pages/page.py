@@ -137,8 +137,8 @@ def count_text(count: int, thing: str) -> str:
 
 
 def data_uri(image: NDArray[np.uint8], ending: str = ".jpg") -> str:
-    """Return an RGB image uint8 [H, W, 3] as a data URI; ending: as of `encoded_picture`."""
-    return file_uri(encoded_picture(image, ending), ending)
+    """Return an RGB image uint8 [H, W, 3] as a data URI; ending: as of `encoded_image`."""
+    return file_uri(encoded_image(image, ending), ending)
 
 
 def file_uri(content: bytes, ending: str) -> str:
@@ -146,7 +146,7 @@ def file_uri(content: bytes, ending: str) -> str:
     return f"data:image/{MEDIA_TYPES[ending]};base64,{base64.b64encode(content).decode()}"
 
 
-def encoded_picture(image: NDArray[np.uint8], ending: str) -> bytes:
+def encoded_image(image: NDArray[np.uint8], ending: str) -> bytes:
     """Return the content of the file of an RGB image uint8 [H, W, 3].
 
     ending: .jpg for photos; .png for maps with sharp cells, which may be [H, W, 4] with their opacity.

@@ -30,7 +30,7 @@ def test_a_box_that_is_not_a_number_has_a_frame():
         detector.network.layers[0].conv.weight.zero_()
         detector.network.layers[0].conv.bias.copy_(torch.tensor([float("nan"), 0, 0, 0, 9, -9, 9]))
     frame = film_frame(detector, np.full((32, 64, 3), 80, np.uint8))
-    assert frame.found and frame.picture.shape == (FRAME_SIDE // 2, FRAME_SIDE, 3)
+    assert frame.found and frame.image.shape == (FRAME_SIDE // 2, FRAME_SIDE, 3)
 
 
 def test_a_cell_has_the_color_of_its_class_as_strong_as_its_objectness():
@@ -41,14 +41,14 @@ def test_a_cell_has_the_color_of_its_class_as_strong_as_its_objectness():
         detector.network.layers[0].conv.bias.copy_(torch.tensor([0.0, 0, -9, -9, 0, -9, 9]))
     pixels = np.full((100, 200, 3), 80, np.uint8)
     frame = film_frame(detector, pixels)
-    assert frame.picture.shape == (FRAME_SIDE // 2, FRAME_SIDE, 3) and frame.highest == pytest.approx(0.5)
+    assert frame.image.shape == (FRAME_SIDE // 2, FRAME_SIDE, 3) and frame.highest == pytest.approx(0.5)
     assert frame.found[0] == ("green", pytest.approx(0.5, abs=1e-3)) and len(frame.found) == 2
     from yolo.detect.draw import class_color
 
     share = MAP_OPACITY / 2
     expected = 80 * PHOTO_BRIGHTNESS * (1 - share) + np.array(class_color(1)) * share
-    assert np.abs(frame.picture[150, 10].astype(float) - expected).max() <= 1
-    large = film_frame(detector, np.zeros((400, 900, 3), np.uint8)).picture
+    assert np.abs(frame.image[150, 10].astype(float) - expected).max() <= 1
+    large = film_frame(detector, np.zeros((400, 900, 3), np.uint8)).image
     assert large.shape[:2] == (round(400 * FRAME_SIDE / 900), FRAME_SIDE)
 
 
@@ -58,9 +58,9 @@ def test_the_gray_border_of_a_letterbox_is_not_shown():
         detector.network.layers[0].conv.weight.zero_()
         detector.network.layers[0].conv.weight[4] = 0.01
         detector.network.layers[0].conv.bias.copy_(torch.tensor([0.0, 0, -9, -9, -20, -9, 9]))
-    picture = film_frame(detector, np.full((64, 64, 3), 255, np.uint8)).picture
-    assert picture.shape == (FRAME_SIDE, FRAME_SIDE, 3) and (picture[3, 3] == picture[-4, -4]).all()
-    assert picture[3, 3].max() - picture[3, 3].min() > 40  # the color of the class, at the very border
+    image = film_frame(detector, np.full((64, 64, 3), 255, np.uint8)).image
+    assert image.shape == (FRAME_SIDE, FRAME_SIDE, 3) and (image[3, 3] == image[-4, -4]).all()
+    assert image[3, 3].max() - image[3, 3].min() > 40  # the color of the class, at the very border
 
 
 def test_a_strip_thins_itself_and_goes_on_after_a_resume(tmp_path, monkeypatch):

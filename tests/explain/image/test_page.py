@@ -28,7 +28,7 @@ from yolo.explain.image.page import (
     write_explained,
 )
 from yolo.explain.image.views import MOST_KEPT, Rules
-from yolo.explain.map_pictures import cells_uri, channel_uri, heat_uri, stacked_uri
+from yolo.explain.map_images import cells_uri, channel_uri, heat_uri, stacked_uri
 from yolo.explain.section import PageSection
 
 HOSTILE = ("</title><script>alert(1)</script>", "\"'><img src=x onerror=alert(1)>")

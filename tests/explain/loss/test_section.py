@@ -11,8 +11,8 @@ from tests.helpers.golden import network_of
 from tests.helpers.tiny_heads import HEADS
 from yolo.detect.detector import Detector
 from yolo.explain.image.page import AboutNetwork, ImagePart, explanation_page
-from yolo.explain.loss.image_truth import compare_with_labels
-from yolo.explain.loss.section import _fractions, _why_largest, loss_sums, truth_numbers, truth_section
+from yolo.explain.loss.compared_image import compare_with_labels
+from yolo.explain.loss.section import _fractions, _why_largest, ground_truth_numbers, ground_truth_section, loss_sums
 from yolo.explain.loss.taken_apart import BACKGROUND, HeadPart, ImageLoss
 from yolo.records import LabeledBoxes
 from yolo.train.losses.detection import DetectionLoss
@@ -35,10 +35,10 @@ def section_of(name, dialect):
     network.draw_weights()
     detector, loss = Detector(network, NAMES, 0.1, engine=network), DetectionLoss(network, dialect)
     compared = compare_with_labels(detector, loss, np.full((40, 60, 3), 90, np.uint8), LABELS, 10**6)
-    section = truth_section(
+    section = ground_truth_section(
         compared.loss, compared.found, NAMES, compared.placement, "photo", loss.settings[-1], loss.dialect
     )
-    return section, truth_numbers(compared.loss, compared.found, NAMES)
+    return section, ground_truth_numbers(compared.loss, compared.found, NAMES)
 
 
 @pytest.mark.parametrize("name", HEADS)

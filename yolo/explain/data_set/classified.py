@@ -13,6 +13,7 @@ from yolo.data.class_folders import ClassifiedImage, images_per_class, read_clas
 from yolo.data.image_header import read_header
 from yolo.data.parallel import in_threads
 from yolo.errors import DatasetError
+from yolo.explain.boxed_images import drawn_boxes, read_pixels
 from yolo.explain.data_set.advice import SHOWN, Advice, kinds_text
 from yolo.explain.data_set.counting import MOST_SIZES
 from yolo.explain.data_set.duplicates import DuplicateGroup, duplicate_groups
@@ -28,7 +29,6 @@ from yolo.explain.data_set.shown_images import (
     images_on_a_sheet,
     shown_group,
 )
-from yolo.explain.pictures import drawn_boxes, read_pixels
 from yolo.pages.page import count_text, render, write_page
 from yolo.records import Problem
 

@@ -11,10 +11,10 @@ import numpy as np
 from yolo.data.check import HANDLING
 from yolo.data.labeled_images import LabeledImage, image_boxes
 from yolo.data.parallel import in_threads
+from yolo.explain.boxed_images import DrawnBox, drawn_around, drawn_boxes, read_pixels
 from yolo.explain.data_set.duplicates import DuplicateGroup
 from yolo.explain.data_set.odd_labels import OddLabel
 from yolo.explain.data_set.survey import DataSurvey
-from yolo.explain.pictures import DrawnBox, drawn_around, drawn_boxes, read_pixels
 from yolo.formats.label_files import label_candidates
 from yolo.pages.svg import Drawing
 from yolo.records import Problem

@@ -24,12 +24,12 @@ PHOTO_BRIGHTNESS = 0.75  # so that the maps show
 
 @dataclass(frozen=True)
 class FilmFrame:
-    """An image at one step. picture: uint8 `[H, W, 3]`; found: (class name, score) of each detection, the best first.
+    """An image at one step. image: uint8 `[H, W, 3]`; found: (class name, score) of each detection, the best first.
 
     highest: the largest objectness of any cell.
     """
 
-    picture: np.ndarray
+    image: np.ndarray
     found: tuple[tuple[str, float], ...]
     highest: float
 

@@ -22,7 +22,7 @@ from yolo.errors import DatasetError
 from yolo.explain.film.frame import FRAME_SIDE, FilmFrame, film_frame
 from yolo.explain.film.page import FilmImage, FilmMoment, film_page
 from yolo.files import replacing, write_text
-from yolo.pages.page import PAGE_FILE, encoded_picture
+from yolo.pages.page import PAGE_FILE, encoded_image
 
 WATCH_FOLDER, RECORD_FILE, SHEET_FILE = "watch", "film.json", "film.png"
 MOST_FRAMES = 24  # of an image
@@ -57,13 +57,13 @@ class FilmStrip:
         frames = {each.name: film_frame(detector, each.pixels) for each in self.watched}
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, frame in frames.items():
-            _write_bytes(self._frame_path(step, name), encoded_picture(frame.picture, FRAME_ENDING))
+            _write_bytes(self._frame_path(step, name), encoded_image(frame.image, FRAME_ENDING))
         moment = FilmMoment(step, {name: _words(frame) for name, frame in frames.items()})
         self.moments = [each for each in self.moments if each.step < step] + [moment]
         if len(self.moments) > MOST_FRAMES:
             self._thin()
         self._write(detector.names)
-        return {name: frame.picture for name, frame in frames.items()}
+        return {name: frame.image for name, frame in frames.items()}
 
     def _thin(self) -> None:
         """Leave out every second moment, but neither the first nor the last."""
@@ -85,7 +85,7 @@ class FilmStrip:
         write_text(self.folder / RECORD_FILE, json.dumps(record, indent=1) + "\n")
         cell = _cell(sheet[0])
         _write_bytes(
-            self.folder / SHEET_FILE, encoded_picture(contact_sheet(sheet, len(self.moments), cell, gap=6), ".png")
+            self.folder / SHEET_FILE, encoded_image(contact_sheet(sheet, len(self.moments), cell, gap=6), ".png")
         )
         write_text(self.folder / PAGE_FILE, film_page(self.title, images, self.moments, names))
 
@@ -97,7 +97,7 @@ class FilmStrip:
         found = [_read_frame(self._frame_path(moment.step, name)) for moment in self.moments]
         whole = next((each for each in found if each is not None), None)
         shape = (FRAME_SIDE, FRAME_SIDE, 3) if whole is None else _decoded(whole).shape
-        gray = encoded_picture(np.full(shape, 128, np.uint8), FRAME_ENDING)
+        gray = encoded_image(np.full(shape, 128, np.uint8), FRAME_ENDING)
         return [gray if each is None else each for each in found]
 
 

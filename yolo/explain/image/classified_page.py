@@ -7,7 +7,7 @@ from yolo.explain.image import drawings
 from yolo.explain.image.classified import ClassCause, ClassifiedExplanation
 from yolo.explain.image.page import TEMPLATES, ImagePart
 from yolo.explain.image.views import CauseView, css_color, feature_views
-from yolo.explain.map_pictures import heat_uri, input_uri, photo_uri
+from yolo.explain.map_images import heat_uri, input_uri, photo_uri
 from yolo.explain.section import PageSection
 from yolo.pages.svg import Drawing, SvgElement
 

@@ -11,7 +11,7 @@ from yolo.explain.image import drawings
 from yolo.explain.image.explanation import DetectionCause, DetectionOrigin, Explanation, LayerFeatures
 from yolo.explain.image.fates import BELOW, BoxFate
 from yolo.explain.image.origin import HeadGrid, origin_of
-from yolo.explain.map_pictures import (
+from yolo.explain.map_images import (
     cells_uri,
     channel_uri,
     classes_uri,

@@ -12,13 +12,13 @@ from torch import Tensor
 from yolo.data.images import ignore_remark, read_image
 from yolo.data.labeled_images import LabeledImage
 from yolo.detect.detector import Detector
+from yolo.explain.boxed_images import DrawnBox, drawn_boxes, read_pixels
 from yolo.explain.loss.bar import BarPart, stacked_bar
 from yolo.explain.loss.doubt import PRIOR, doubts_in_image
 from yolo.explain.loss.object_fates import all_predictions, fates_in_input
 from yolo.explain.loss.placed import label_name, placed_targets
 from yolo.explain.loss.ranking import COLUMNS, ImageLosses
 from yolo.explain.loss.suspicion import Suspicion, suspicions
-from yolo.explain.pictures import DrawnBox, drawn_boxes, read_pixels
 from yolo.files import write_text
 from yolo.formats.json_file import finite_numbers
 from yolo.letterbox import to_image

@@ -30,7 +30,7 @@ from yolo.explain.loss.taken_apart import (
     ObjectLoss,
     ResponsibleCell,
 )
-from yolo.explain.map_pictures import cells_uri
+from yolo.explain.map_images import cells_uri
 from yolo.explain.section import PageSection
 from yolo.letterbox import Placement
 from yolo.model.heads.yolo import YoloSettings
@@ -89,7 +89,7 @@ class ObjectView:
 
 
 @dataclass(frozen=True)
-class TruthView:
+class GroundTruthView:
     """What the section shows.
 
     rest: the loss that belongs to no object; largest: the largest part, in words; why: a sentence about it.
@@ -108,7 +108,7 @@ class TruthView:
     rules: tuple[str, ...]
 
 
-def truth_section(
+def ground_truth_section(
     apart: ImageLoss,
     found: Sequence[ObjectFate],
     names: Sequence[str],
@@ -133,7 +133,7 @@ def truth_section(
     parts = _fractions(sums, apart.total)
     order = sorted(range(len(apart.objects)), key=lambda place: -apart.objects[place].total)
     largest = max(parts, key=lambda part: part.value, default=None)
-    view = TruthView(
+    view = GroundTruthView(
         total=apart.total,
         parts=parts,
         bar=stacked_bar(
@@ -153,7 +153,9 @@ def truth_section(
         collisions=tuple(collisions(apart, names, dialect)),
         rules=_rules(settings, dialect),
     )
-    return PageSection("Against the ground truth: what was missed, and the loss", TEMPLATES, "truth.html.jinja", view)
+    return PageSection(
+        "Against the ground truth: what was missed, and the loss", TEMPLATES, "ground_truth.html.jinja", view
+    )
 
 
 def _why_largest(part: LossPart, apart: ImageLoss, found: Sequence[ObjectFate], names: Sequence[str]) -> str:
@@ -199,7 +201,7 @@ def loss_sums(heads: Sequence[HeadPart]) -> dict[str, float]:
     }
 
 
-def truth_numbers(apart: ImageLoss, found: Sequence[ObjectFate], names: Sequence[str]) -> dict[str, Any]:
+def ground_truth_numbers(apart: ImageLoss, found: Sequence[ObjectFate], names: Sequence[str]) -> dict[str, Any]:
     """Return the numbers of the section for JSON."""
     return {
         "total": apart.total,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from yolo.evaluate.metrics.voc import NO_TRUTH
-from yolo.explain.pictures import DrawnBox, drawn_around, find_picture, read_pixels
+from yolo.explain.boxed_images import DrawnBox, drawn_around, find_shown_image, read_pixels
 from yolo.explain.score.charts import outcome_look
 from yolo.explain.score.walk import IGNORED, NOTHING, OUTCOME_NAMES, TAKEN, TOO_FAR, TRUE_POSITIVE, ClassWalk
 from yolo.explain.score.walked_score import ScoredSet, WalkedScore
@@ -84,7 +84,7 @@ def detection_cards(score: WalkedScore, scored: ScoredSet, places: Sequence[int]
     cards = []
     for place in places:
         row = int(score.walk.rows[place])
-        path = find_picture(scored.files[scored.found.image_index[row]], scored.folders)
+        path = find_shown_image(scored.files[scored.found.image_index[row]], scored.folders)
         pixels = read_pixels(path)
         if pixels is not None:
             cards.append(DetectionCard(detection_row(score, scored, place), _drawing(score, scored, place, pixels)))

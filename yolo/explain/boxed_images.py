@@ -32,7 +32,7 @@ def read_pixels(path: str | Path | None) -> np.ndarray | None:
         return None
 
 
-def find_picture(file: str, folders: Iterable[Path]) -> Path | None:
+def find_shown_image(file: str, folders: Iterable[Path]) -> Path | None:
     """Return where an image is: at its own path, or in one of some folders, with the ending of any image; or None."""
     path = Path(file.replace("\\", "/"))
     names = [path, Path(path.name)]

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from yolo.explain.pictures import scaled_to
+from yolo.explain.boxed_images import scaled_to
 from yolo.pages.page import data_uri
 
 LONG_SIDE = 720  # pixels of a photo on a page
