@@ -39,6 +39,7 @@ from yolo.detect.sources.reader import Selection, read_sources
 from yolo.detect.sources.streams import Patience
 from yolo.detect.sources.video import video_frames
 from yolo.detect.views import ViewPlan
+from yolo.letterbox import batch_of
 from yolo.model.network import Network
 from yolo.model.weights import load_weights
 
@@ -97,7 +98,7 @@ def rate(frames: int, work, *arguments) -> float:
 
 def network_alone(detector: Detector, prepared: list) -> None:
     for image, placement in prepared:
-        detector.detect(image[None], [placement])
+        detector.detect(batch_of([image]), [placement])
 
 
 def alone_rate(detector: Detector, prepared: list, threads: int, usual: int) -> float:
@@ -113,7 +114,7 @@ def network_in_flights(detector: Detector, prepared: list) -> None:
     """Compute the frames, as many at the same time as the pipeline."""
     threads, flights = torch.get_num_threads(), flights_for(detector, len(prepared), live=False)
     begin = partial(torch.set_num_threads, max(1, threads // flights))
-    for _ in in_flight(prepared, lambda pair: detector.detect(pair[0][None], [pair[1]]), flights, begin):
+    for _ in in_flight(prepared, lambda pair: detector.detect(batch_of([pair[0]]), [pair[1]]), flights, begin):
         pass
     torch.set_num_threads(threads)
 
