@@ -45,6 +45,7 @@ EMPTY = "an empty file"
 WEB_PAGE = "a web page"
 TEXTS = (None, "text", EMPTY, "JSON text", "XML text", "UTF-16 text")
 UTF8_MARK = b"\xef\xbb\xbf"
+UTF16_MARKS = codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE
 CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # never in a text; escape (0x1b) is
 ESCAPED_BYTE = re.compile(r"\\u(dc[89a-f][0-9a-f])")  # as Python writes a surrogate escape
 
@@ -137,11 +138,8 @@ def decoded_text(content: bytes, path: str | Path, error_type: type[ValueError] 
     foreign = foreign_to_text(content)
     if foreign:
         raise error_type(f"{path}: found {foreign}, expected text")
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        try:
-            text = content.decode("utf-16")
-        except UnicodeDecodeError:
-            raise error_type(f"{path}: found UTF-16 that breaks off or is damaged, expected UTF-8 text") from None
+    if content.startswith(UTF16_MARKS):
+        text = utf16_text(content, path, "UTF-8 text", error_type)
         log.warning("%s: found UTF-16, read as such; Darknet reads UTF-8 only", path)
         return text
     head = content[:UTF16_SAMPLE]
@@ -151,6 +149,24 @@ def decoded_text(content: bytes, path: str | Path, error_type: type[ValueError] 
     ):
         raise error_type(f"{path}: found UTF-16 without a byte order mark, expected UTF-8 text")
     return content.removeprefix(codecs.BOM_UTF8).decode(errors="surrogateescape")
+
+
+def utf16_text(content: bytes, path: str | Path, expected: str, error_type: type[ValueError] = DatasetError) -> str:
+    """Return the text of UTF-16 that begins with one of UTF16_MARKS.
+
+    Args:
+        content: of the file.
+        path: of the file, for the message.
+        expected: what the file should be, for the message.
+        error_type: of the error.
+
+    Raises:
+        error_type: the content breaks off or is damaged.
+    """
+    try:
+        return content.decode("utf-16")
+    except UnicodeDecodeError:
+        raise error_type(f"{path}: found UTF-16 that breaks off or is damaged, expected {expected}") from None
 
 
 def printable_text(text: str) -> str:
@@ -193,9 +209,7 @@ def refuse_texts_over(outputs: Iterable[Path | None], inputs: Iterable[str | Pat
     Raises:
         OutputError: an output is an input, or what is there is no text.
     """
-    outputs = [path for path in outputs if path is not None and path.is_file()]
-    refuse_over_inputs(outputs, inputs)
-    for path in outputs:
+    for path in _there_but_no_input(outputs, inputs):
         kind = named_content(path)
         if kind is None or kind not in TEXTS:
             found = kind or "a file that is no text"
@@ -208,14 +222,19 @@ def refuse_charts_over(outputs: Iterable[Path | None], inputs: Iterable[str | Pa
     Raises:
         OutputError: an output is an input, or what is there is no chart.
     """
-    outputs = [path for path in outputs if path is not None and path.is_file()]
-    refuse_over_inputs(outputs, inputs)
-    for path in outputs:
+    for path in _there_but_no_input(outputs, inputs):
         with open_input(path) as file:
             start = file.read(START)
             file.seek(max(os.fstat(file.fileno()).st_size - START, 0))
             if CHART_MAKER not in start + file.read():  # at the start of a PNG or SVG, at the end of a PDF
                 raise OutputError(f"{path}: found a file that is no chart, expected a new file or an older chart")
+
+
+def _there_but_no_input(outputs: Iterable[Path | None], inputs: Iterable[str | Path | None]) -> list[Path]:
+    """Return the outputs that are there already, as of `refuse_over_inputs`."""
+    there = [path for path in outputs if path is not None and path.is_file()]
+    refuse_over_inputs(there, inputs)
+    return there
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from torch.utils.data import DataLoader
 
 from yolo.console import progress
 from yolo.data.dataset import EvaluationImages, evaluation_loader
@@ -27,14 +28,25 @@ def detections_of(detector: Detector, images: Sequence[LabeledImage], batch: int
     Raises:
         DatasetError: an image cannot be read any more.
     """
-    size = detector.network.input.height, detector.network.input.width
-    channels = detector.network.input.channels
-    dataset = EvaluationImages(images, size, channels, detector.placement)
-    loader = evaluation_loader(dataset, batch, workers)
+    loader = placed_loader(detector, images, batch, workers)
     detections = []
     for inputs, placements in progress(prepared(loader), "evaluating", len(loader)):
         detections += detector.detect(inputs, placements)
     return detections
+
+
+def placed_loader(detector: Detector, images: Sequence[LabeledImage], batch: int, workers: int) -> DataLoader:
+    """Return a loader of images in order, as a detector places them, like `evaluation_loader`.
+
+    Args:
+        detector: the size and channels of its network, and its placement.
+        images: checked.
+        batch: images at a time.
+        workers: processes that read images.
+    """
+    network = detector.network.input
+    dataset = EvaluationImages(images, (network.height, network.width), network.channels, detector.placement)
+    return evaluation_loader(dataset, batch, workers)
 
 
 def evaluation_of(names: Sequence[str], images: Sequence[LabeledImage], detections: Sequence[Detections]) -> Evaluation:

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from yolo.data.dataset import EvaluationImages, evaluation_loader
 from yolo.data.labeled_images import LabeledImage
 from yolo.data.workers import prepared
 from yolo.detect.detector import Detector
 from yolo.evaluate.analysis.report import ClassLoss, LossReport, LossStep
+from yolo.evaluate.evaluator import placed_loader
 from yolo.explain.loss.parts import batch_parts, detached_terms
 from yolo.explain.loss.placed import label_name, placed_targets
 from yolo.formats.scalars import SCALARS_FILE, read_loss_parts
@@ -45,16 +45,12 @@ def loss_report(
     Raises DatasetError if an image cannot be read any more.
     """
     chosen = [images[at] for at in np.linspace(0, len(images) - 1, min(len(images), MOST_IMAGES)).round().astype(int)]
-    network = detector.network
-    size = network.input.height, network.input.width
-    dataset = EvaluationImages(chosen, size, network.input.channels, detector.placement)
-    loader = evaluation_loader(dataset, batch, workers)
-    device = next(network.parameters()).device
+    device = next(detector.network.parameters()).device
     sums, background = np.zeros(len(PARTS)), 0
     objects = np.zeros((0, 3))
     labels: list[int] = []
     start = 0
-    for inputs, placements in prepared(loader):
+    for inputs, placements in prepared(placed_loader(detector, chosen, batch, workers)):
         labeled = [each.ground_truth for each in chosen[start : start + len(inputs)]]
         targets = placed_targets(labeled, placements)
         with torch.inference_mode():

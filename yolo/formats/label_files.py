@@ -4,7 +4,6 @@ import logging
 import math
 import os
 import re
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 
 from yolo.cfg import locate
 from yolo.errors import DatasetError, counted
-from yolo.files import START, foreign_to_text, open_input, read_text
+from yolo.files import START, UTF16_MARKS, foreign_to_text, open_input, read_text
 from yolo.records import LabeledBoxes
 
 log = logging.getLogger(__name__)
@@ -61,7 +60,7 @@ def list_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     foreign = foreign_to_text(start)
     if foreign:
         raise DatasetError(f"{path}: found {foreign}, expected a text of one path a line")
-    if start.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+    if start.startswith(UTF16_MARKS):
         lines: Iterable[str] = read_text(path).splitlines()
     else:
         lines = _utf8_lines(path)

@@ -1,6 +1,5 @@
 """PASCAL VOC's files: annotations, image sets, image folders, and the ground truth of an image set."""
 
-import codecs
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,7 @@ import numpy as np
 
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError
-from yolo.files import files_below, read_text, visible
+from yolo.files import UTF16_MARKS, files_below, read_text, utf16_text, visible
 from yolo.formats.ground_truth_set import GroundTruthSet, by_class_name, labels_by_name
 from yolo.formats.plain_text import parse_number
 from yolo.records import VOC_ORIGIN, GroundTruth, Problem
@@ -130,11 +129,8 @@ def _parse(path: str | Path) -> Element:
             raise DatasetError(f"{path}: found more than {MAX_ANNOTATION_BYTES} bytes for one image")
         data = file.read()
     text: bytes | str = data
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        try:
-            text = data.decode("utf-16")  # the parser passes over the encoding that a text declares
-        except UnicodeDecodeError:
-            raise DatasetError(f"{path}: found UTF-16 that breaks off or is damaged, expected XML") from None
+    if data.startswith(UTF16_MARKS):
+        text = utf16_text(data, path, "XML")  # the parser passes over the encoding that a text declares
         data = text.encode(errors="surrogatepass")
     if b"<!DOCTYPE" in data:
         raise DatasetError(f"{path}: declares a document type, which may hide entities")

@@ -1,6 +1,5 @@
 """Find the annotation files (JSON) of a data set's folder, the images of each, and the lists that they make."""
 
-import codecs
 import json
 import mmap
 import os
@@ -16,7 +15,7 @@ from yolo.data.convert.ownership import is_output
 from yolo.data.convert.splitting import OWN_LISTS
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError
-from yolo.files import files_below
+from yolo.files import UTF16_MARKS, files_below
 
 KEYS = (b'"images"', b'"categories"', b'"annotations"')
 FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
@@ -70,7 +69,7 @@ def _is_coco(path: Path) -> bool:
 def _content(path: Path) -> Iterator[bytes | mmap.mmap]:
     """Give the bytes of a file without reading it at once; UTF-16 with a byte order mark becomes UTF-8."""
     with open(path, "rb") as file:
-        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        if file.read(2) in UTF16_MARKS:
             file.seek(0)
             yield file.read().decode("utf-16", errors="replace").encode(errors="replace")
             return

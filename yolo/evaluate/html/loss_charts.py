@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from yolo.evaluate.analysis.report import ClassLoss, LossReport, LossStep
 from yolo.pages import svg
+from yolo.pages.bar import BarPart, stacked_bar
 from yolo.pages.page import count_text
 from yolo.pages.svg import ChartFrame, Drawing
 
@@ -24,8 +25,8 @@ CLASS_PARTS = (
 )
 
 
-def loss_shares(loss: LossReport) -> list[tuple[str, str, float, float]]:
-    """Return (look, name, mean of an image, share of the loss) of each part."""
+def loss_fractions(loss: LossReport) -> list[tuple[str, str, float, float]]:
+    """Return (look, name, mean of an image, fraction of the loss) of each part."""
     total = loss.total
     values = [(look, name, getattr(loss, field)) for field, look, name in PARTS]
     return [(look, name, value, value / total if total else 0.0) for look, name, value in values]
@@ -33,11 +34,11 @@ def loss_shares(loss: LossReport) -> list[tuple[str, str, float, float]]:
 
 def loss_bar(loss: LossReport) -> Drawing:
     """Draw the parts of the loss as one bar."""
-    shapes, x = [svg.bar(0, 0, 600, 16, "board")], 0.0
-    for look, name, value, share in loss_shares(loss):
-        shapes.append(svg.bar(x, 0, 600 * share, 16, f"part {look}", f"{name}: {value:.3g}, {share:.1%}"))
-        x += 600 * share
-    return Drawing(600, 16, shapes, "the loss by part", "bar")
+    parts = [
+        BarPart(look, fraction, f"{name}: {value:.3g}, {fraction:.1%}")
+        for look, name, value, fraction in loss_fractions(loss)
+    ]
+    return stacked_bar(parts, 16.0, "the loss by part")
 
 
 def loss_class_chart(classes: Sequence[ClassLoss]) -> Drawing:
@@ -62,9 +63,9 @@ def loss_class_chart(classes: Sequence[ClassLoss]) -> Drawing:
 
 
 def loss_step_chart(steps: Sequence[LossStep]) -> Drawing:
-    """Draw the share of each part in the loss of the training steps, one above the other."""
+    """Draw the fraction of each part in the loss of the training steps, one above the other."""
     frame = ChartFrame(WIDTH, HEIGHT, 40, 10, 24, 36, (0, max(len(steps), 1)))
-    shapes = svg.y_axis(frame, (0.0, 0.25, 0.5, 0.75, 1.0), "share of the loss", "{:.0%}".format)
+    shapes = svg.y_axis(frame, (0.0, 0.25, 0.5, 0.75, 1.0), "fraction of the loss", "{:.0%}".format)
     width = frame.x(1) - frame.left
     for place, each in enumerate(steps):
         values = [(look, name, getattr(each, field)) for field, look, name in PARTS]

@@ -8,7 +8,7 @@ from yolo.evaluate.analysis.report import REPORT_FILE, About, ErrorReport, LossR
 from yolo.evaluate.analysis.tide import KINDS
 from yolo.evaluate.html import charts
 from yolo.evaluate.html.image_svg import MEANINGS, image_card, legend
-from yolo.evaluate.html.loss_charts import largest_part, loss_bar, loss_class_chart, loss_shares, loss_step_chart
+from yolo.evaluate.html.loss_charts import largest_part, loss_bar, loss_class_chart, loss_fractions, loss_step_chart
 from yolo.evaluate.metrics.table import format_ap
 from yolo.pages.page import count_text, render, write_page
 
@@ -80,7 +80,7 @@ def _loss_content(loss: LossReport) -> dict[str, object]:
     largest, why = largest_part(loss)
     return {
         "report": loss,
-        "shares": loss_shares(loss),
+        "fractions": loss_fractions(loss),
         "bar": loss_bar(loss),
         "largest": largest,
         "why": why,

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from yolo.console import progress
-from yolo.data.dataset import EvaluationImages, evaluation_loader
 from yolo.data.labeled_images import LabeledImage
 from yolo.data.workers import prepared
 from yolo.detect.detector import Detector
 from yolo.errors import DivergedError
+from yolo.evaluate.evaluator import placed_loader
 from yolo.explain.loss.doubt import MOST_PLANTED, DoubtRule, Evidence, gather, image_doubts, learned_rule
 from yolo.explain.loss.object_fates import all_predictions, detections_in_input
 from yolo.explain.loss.parts import BatchParts, batch_parts, detached_terms
@@ -98,9 +98,7 @@ def raw_batches(detector: Detector, images: Sequence[LabeledImage], batch: int, 
         workers: processes that read images.
     """
     network = detector.network
-    size = network.input.height, network.input.width
-    dataset = EvaluationImages(images, size, network.input.channels, detector.placement)
-    loader = evaluation_loader(dataset, batch, workers)
+    loader = placed_loader(detector, images, batch, workers)
     device = next(network.parameters()).device
     for inputs, placements in progress(prepared(loader), "losses", len(loader)):
         with torch.no_grad():

@@ -13,9 +13,8 @@ from yolo.data.images import ignore_remark, read_image
 from yolo.data.labeled_images import LabeledImage
 from yolo.detect.detector import Detector
 from yolo.explain.boxed_images import DrawnBox, drawn_boxes, read_pixels
-from yolo.explain.loss.bar import BarPart, stacked_bar
 from yolo.explain.loss.doubt import PRIOR, doubts_in_image
-from yolo.explain.loss.object_fates import all_predictions, fates_in_input
+from yolo.explain.loss.object_fates import all_predictions, detections_in_input, object_fates
 from yolo.explain.loss.placed import label_name, placed_targets
 from yolo.explain.loss.ranking import COLUMNS, ImageLosses
 from yolo.explain.loss.suspicion import Suspicion, suspicions
@@ -23,6 +22,7 @@ from yolo.files import write_text
 from yolo.formats.json_file import finite_numbers
 from yolo.letterbox import to_image
 from yolo.pages import svg
+from yolo.pages.bar import BarPart, stacked_bar
 from yolo.pages.page import render, write_page
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -192,8 +192,9 @@ def _card(place: int, image: LabeledImage, losses: ImageLosses, index: int, dete
     device = next(detector.network.parameters()).device
     raw = detector.network(inputs[None].to(device))
     targets = placed_targets([image.ground_truth], [placement])
-    detections, found = fates_in_input(detector, raw, targets)
     (predictions,) = all_predictions(detector, raw)
+    (detections,) = detections_in_input(detector, raw)
+    found = object_fates(predictions, detections, targets, detector.score_thresh)
     doubts = doubts_in_image(losses.rule, predictions, detections, targets, placement)
     signs = [
         replace(sign, box=tuple(to_image(torch.tensor([sign.box]), placement)[0].tolist()))

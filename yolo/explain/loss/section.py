@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from yolo.explain.image.drawings import InputFrame, input_frame
-from yolo.explain.loss.bar import BarPart, stacked_bar
 from yolo.explain.loss.candidates import BEST, EXTRA, NO_HEAD, NOT, PREDICTED, Candidate
 from yolo.explain.loss.object_fates import (
     BELOW,
@@ -34,6 +33,7 @@ from yolo.explain.map_images import cells_uri
 from yolo.explain.section import PageSection
 from yolo.letterbox import Placement
 from yolo.model.heads.yolo import YoloSettings
+from yolo.pages.bar import BarPart, stacked_bar
 from yolo.pages.svg import Drawing, SvgElement
 from yolo.settings import HeadSettings
 from yolo.train.losses.assign import Dialect

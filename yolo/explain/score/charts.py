@@ -18,7 +18,7 @@ LOOKS = ("run-a", "run-b", "run-c")
 
 
 def outcome_look(outcome: int) -> str:
-    """Return the class of a outcome in the style sheet."""
+    """Return the class of an outcome in the style sheet."""
     return {TRUE_POSITIVE: "hit", IGNORED: "aside"}.get(outcome, "fault")
 
 
