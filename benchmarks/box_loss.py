@@ -40,7 +40,7 @@ from yolo.console import (
     whole_number,
 )
 from yolo.errors import DivergedError
-from yolo.files import write_text
+from yolo.files.writing import write_text
 
 BURN_IN, DROPS = 0.1, (0.8, 0.9)  # parts of the steps
 METRICS = ("voc07", "area", "coco")

@@ -28,7 +28,7 @@ from terminaltables import AsciiTable
 from yolo.cfg import read_cfg, read_data
 from yolo.console import add_device_option, add_workers_option, cfg_file, network_size, run, weights_file, whole_number
 from yolo.errors import DivergedError
-from yolo.files import write_text
+from yolo.files.writing import write_text
 from yolo.train.lr_finder import Suggestion, rising_rates, suggest, sweep_rates, sweep_table
 from yolo.train.setup.fitted_cfg import FitOptions, fitted_cfg
 from yolo.train.setup.options import Machine, Options, Output, StartPoint

@@ -42,7 +42,7 @@ from yolo.data.labeled_images import LabeledImage
 from yolo.defaults import LOSS_PARTS, SCORE_THRESH
 from yolo.detect.detector import Detector
 from yolo.explain.loss.ranking import RawBatch, losses_of, raw_batches
-from yolo.files import write_text
+from yolo.files.writing import write_text
 from yolo.model.heads.yolo import YoloSettings, with_iou_loss
 from yolo.model.network import Network
 from yolo.model.weights import load_weights

@@ -32,14 +32,14 @@ from soak_files import CFG, Row, small_network
 from soak_runs import data_set
 
 from yolo.console import run
-from yolo.files import write_text
+from yolo.files.writing import write_text
 from yolo.model.weights import save_weights
 
 PAGE = 4096  # bytes; tmpfs counts in pages
 ROOM = "size=64m,nr_inodes=4096"
 PATIENCE = 240  # seconds for a command
 BUSY_SECONDS = 20
-TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")  # what yolo.files writes to before it renames
+TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")  # what yolo.files.writing writes to before it renames
 HIDDEN = re.compile(r"/\.[^/]+\.[a-z0-9_]{8}(/|:)")  # a place that the user has not named
 GROWING = ("tfevents", ".jsonl", ".csv")  # files that grow by whole rows; what is there of them is right
 UNLIKE = ("tfevents", "runs")  # in names that differ from run to run

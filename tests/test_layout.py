@@ -12,7 +12,8 @@ from tests.conftest import PROJECT
 PACKAGE = PROJECT / "yolo"
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 PROGRAM = "__main__.py"  # above all folders: it starts the commands
-GROUND = "ground"  # the modules directly in yolo/, as the table calls them
+GROUND = "ground"  # the modules directly in yolo/ and in these folders, as the table calls them
+GROUND_FOLDERS = ("files",)
 ROW = re.compile(r"^\| `([\w/]+)` \| ([\w, `/-]+) \| .+ \|$", re.MULTILINE)
 MOST_MODULES_OF_A_FOLDER = 14
 PRINTING = ("commands/", "console.py", "__main__.py", "train/log/console.py")
@@ -25,8 +26,10 @@ def tree(module):
 
 def folder_of(module):
     """The row of a module: the longest folder that has one, such as train/losses before train."""
-    rows = [folder for folder in allowed_imports() if module.startswith(f"{folder}/")]
-    return max(rows, key=len, default=module.split("/")[0]) if "/" in module else GROUND
+    top, inside, _ = module.partition("/")
+    if not inside or top in GROUND_FOLDERS:
+        return GROUND
+    return max((folder for folder in allowed_imports() if module.startswith(f"{folder}/")), key=len, default=top)
 
 
 @cache

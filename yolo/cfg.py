@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from yolo.errors import CfgError, DatasetError, counted, shorten
-from yolo.files import decoded_text, file_state, open_input, printable_text, read_text, visible
+from yolo.files.contents import open_input
+from yolo.files.folders import visible
+from yolo.files.located import file_state
+from yolo.files.text import decoded_text, printable_text, read_text
 
 log = logging.getLogger(__name__)
 

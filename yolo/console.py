@@ -57,7 +57,7 @@ UNSAFE_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u206
 PROGRESS_CONTROLS = re.compile(r"(\r|\x1b\[[AK])")  # to overwrite a line: of tqdm and of training's progress
 # Options that take several values, and what a value looks like; what looks different is a file
 SEVERAL_VALUES = {"--layers": "[0-9]+", "--cam-layer": "[0-9]+", "--set": "[^=]+=.*"}
-READING = ("yolo.cfg", "yolo.files", "yolo.formats.label_files")  # modules that remark on files
+READING = ("yolo.cfg", "yolo.files.text", "yolo.formats.label_files")  # modules that remark on files
 QUIET_SECONDS = 2.0  # shorter work shows no progress bar
 
 

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from yolo.cfg import read_classes, read_data, read_names
 from yolo.errors import DatasetError, WeightsError, counted
-from yolo.files import named_content, naming, visible, write_text
+from yolo.files.contents import named_content
+from yolo.files.folders import visible
+from yolo.files.writing import naming, write_text
 
 PACKAGE = Path(__file__).resolve().parent
 

@@ -31,7 +31,8 @@ from yolo.console import (
 )
 from yolo.defaults import ENGINES, INT8, PRECISIONS
 from yolo.errors import CfgError
-from yolo.files import refuse_charts_over, refuse_texts_over, write_text
+from yolo.files.outputs import refuse_charts_over, refuse_texts_over
+from yolo.files.writing import write_text
 
 if TYPE_CHECKING:
     from yolo.engines.shapes import Engine

@@ -34,7 +34,8 @@ from yolo.console import (
 )
 from yolo.defaults import DIALECT_NAMES, TOP_CLASSES
 from yolo.errors import CfgError, DatasetError, counted
-from yolo.files import refuse_texts_over, write_text
+from yolo.files.outputs import refuse_texts_over
+from yolo.files.writing import write_text
 from yolo.named_files import find_names
 
 if TYPE_CHECKING:

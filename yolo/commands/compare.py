@@ -12,7 +12,7 @@ from pathlib import Path
 
 from yolo.console import command_parser, new_folder
 from yolo.errors import DatasetError
-from yolo.files import escaped_text
+from yolo.files.text import escaped_text
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from yolo.console import cfg_file, command_parser, new_file, whole_number
 from yolo.defaults import DIALECT_NAMES
 from yolo.errors import CfgError, WeightsError, counted
-from yolo.files import refuse_over_inputs
+from yolo.files.outputs import refuse_over_inputs
 from yolo.named_files import shipped_files
 
 if TYPE_CHECKING:

@@ -51,7 +51,7 @@ from yolo.console import (
 )
 from yolo.defaults import DEFAULT_ENGINE, DEFAULT_PRECISION, NMS_THRESH, SCORE_THRESH
 from yolo.errors import DatasetError, counted
-from yolo.files import refuse_over_inputs, refuse_texts_over
+from yolo.files.outputs import refuse_over_inputs, refuse_texts_over
 
 if TYPE_CHECKING:
     from yolo.detect.detector import Detector

@@ -50,7 +50,8 @@ from yolo.console import (
 )
 from yolo.defaults import COUNTED_THRESH, DEFAULT_ENGINE, DEFAULT_PRECISION
 from yolo.errors import CfgError, DatasetError, counted, speed_text
-from yolo.files import refuse_texts_over, write_text
+from yolo.files.outputs import refuse_texts_over
+from yolo.files.writing import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -44,7 +44,8 @@ from yolo.console import (
 )
 from yolo.defaults import NMS_THRESH, SCORE_THRESH
 from yolo.errors import CfgError, DatasetError, counted
-from yolo.files import refuse_over_inputs, refuse_texts_over, write_text
+from yolo.files.outputs import refuse_over_inputs, refuse_texts_over
+from yolo.files.writing import write_text
 from yolo.named_files import find_names, model_names
 
 if TYPE_CHECKING:

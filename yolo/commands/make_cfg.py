@@ -26,7 +26,8 @@ from yolo.console import (
     whole_number,
 )
 from yolo.errors import counted
-from yolo.files import refuse_texts_over, write_text
+from yolo.files.outputs import refuse_texts_over
+from yolo.files.writing import write_text
 
 DEFAULT_BACKUP = "backup"  # where train writes when neither --out nor the .data says it
 

@@ -41,7 +41,8 @@ from yolo.console import (
     whole_number,
 )
 from yolo.errors import DatasetError, OutputError
-from yolo.files import locked, write_text
+from yolo.files.lock import locked
+from yolo.files.writing import write_text
 from yolo.named_files import given_or_shipped
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 from yolo.console import add_recheck_option, command_parser, fraction, names_file, new_file, new_folder, stop
 from yolo.defaults import COUNTED_THRESH
 from yolo.errors import DatasetError, counted
-from yolo.files import refuse_texts_over
+from yolo.files.outputs import refuse_texts_over
 from yolo.formats.recognition import (
     DetectionFormat,
     GroundTruthFormat,
@@ -142,7 +142,7 @@ def print_scores(
         print(everything_text(all_scores))
         content["all"] = metrics_record(all_scores)
     if json_file:
-        from yolo.files import write_text
+        from yolo.files.writing import write_text
 
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
         write_text(json_file, text + "\n")

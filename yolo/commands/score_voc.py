@@ -27,7 +27,7 @@ from yolo.commands.score import (
     write_explanation,
 )
 from yolo.console import command_parser, new_file, stop
-from yolo.files import refuse_charts_over, refuse_texts_over
+from yolo.files.outputs import refuse_charts_over, refuse_texts_over
 from yolo.formats.recognition import DetectionFormat, GroundTruthFormat
 
 METRICS = ("voc07", "area")

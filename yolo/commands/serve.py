@@ -42,7 +42,7 @@ from yolo.console import (
 from yolo.defaults import NMS_THRESH, SCORE_THRESH
 from yolo.errors import CfgError
 from yolo.extras import import_extra
-from yolo.files import open_input
+from yolo.files.contents import open_input
 
 if TYPE_CHECKING:
     from yolo.serve.limits import Limits

@@ -28,7 +28,8 @@ from yolo.console import (
     whole_number,
 )
 from yolo.errors import CfgError, OutputError, counted
-from yolo.files import PNG_CONTENT, named_content, refuse_over_inputs
+from yolo.files.contents import PNG_CONTENT, named_content
+from yolo.files.outputs import refuse_over_inputs
 
 if TYPE_CHECKING:
     import numpy as np

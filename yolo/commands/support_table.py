@@ -8,7 +8,9 @@ from pathlib import Path
 
 from yolo.console import command_parser, new_file
 from yolo.errors import OutputError
-from yolo.files import read_text, refuse_texts_over, write_text
+from yolo.files.outputs import refuse_texts_over
+from yolo.files.text import read_text
+from yolo.files.writing import write_text
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "supported.md"  # of a checkout
 

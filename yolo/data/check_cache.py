@@ -27,7 +27,9 @@ import numpy as np
 
 from yolo.cfg import located
 from yolo.data.labeled_images import ImagePacking, LabeledImage, LabeledImages
-from yolo.files import file_state, replacing, writable
+from yolo.files.folders import writable
+from yolo.files.located import file_state
+from yolo.files.writing import replacing
 from yolo.formats.label_files import label_paths
 from yolo.records import Problem
 

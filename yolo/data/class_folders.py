@@ -13,7 +13,7 @@ from yolo.data.check import problem_lines, readable_size
 from yolo.data.parallel import in_threads
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError, counted
-from yolo.files import visible
+from yolo.files.folders import visible
 from yolo.formats.label_files import list_lines
 from yolo.records import Problem
 

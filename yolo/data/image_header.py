@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from yolo.data.decoding.jpeg import FRAMES, JPEG_START, jpeg_segments
-from yolo.files import open_input
+from yolo.files.contents import open_input
 from yolo.records import Size
 
 HEAD = 2**16  # bytes that are read first; most headers fit

@@ -14,7 +14,7 @@ from yolo.data.decoding.png import PNG_START, png_breaks_off
 from yolo.data.image_header import ImageHeader, is_tiff, parse_header
 from yolo.defaults import MAX_PIXELS_VARIABLE, MOST_PIXELS
 from yolo.errors import DatasetError, counted
-from yolo.files import START, known_content, open_input
+from yolo.files.contents import START, known_content, open_input
 
 log = logging.getLogger(__name__)
 

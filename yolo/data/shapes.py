@@ -8,7 +8,8 @@ import numpy as np
 
 from yolo.console import progress
 from yolo.errors import DatasetError
-from yolo.files import read_text, write_new, write_new_bytes, write_text
+from yolo.files.text import read_text
+from yolo.files.writing import write_new, write_new_bytes, write_text
 from yolo.records import Size
 
 CLASSES = ("circle", "square", "triangle")

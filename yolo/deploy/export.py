@@ -14,7 +14,7 @@ from yolo.deploy.metadata import describe
 from yolo.deploy.opencv4 import spread_constants
 from yolo.engines.fold import folded
 from yolo.errors import ExportError
-from yolo.files import folder_beside
+from yolo.files.folders import folder_beside
 from yolo.model.network import Network
 
 DYNAMIC_BATCH_TRACED = 2  # not 1, so that no rule for 1 is recorded

@@ -22,7 +22,8 @@ from yolo.engines.open_vino import openvino_core, openvino_options
 from yolo.engines.shapes import RECORDING, Runner, RunnerPool
 from yolo.errors import ExportError, WeightsError
 from yolo.extras import import_extra
-from yolo.files import escaped_text, replacing
+from yolo.files.text import escaped_text
+from yolo.files.writing import replacing
 
 ONNX, OPENVINO, TORCH_EXPORT, TORCHSCRIPT = ENDINGS = (".onnx", ".xml", ".pt2", ".torchscript")
 RT_INFO = "yolo-darknet"  # section of the metadata in OpenVINO's IR

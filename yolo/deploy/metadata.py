@@ -18,7 +18,7 @@ from torch import nn
 
 from yolo.defaults import CLASSIFIER_LAYOUT, LAYOUT_NAMES
 from yolo.errors import WeightsError, shorten
-from yolo.files import escaped_text
+from yolo.files.text import escaped_text
 from yolo.model.heads.region import RegionHead
 from yolo.model.heads.yolo import YoloHead
 from yolo.model.heads.yolov1 import YoloV1Head

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from yolo.extras import import_extra
-from yolo.files import replacing
+from yolo.files.writing import replacing
 
 COMMUTATIVE = ("Add", "Mul")
 ELEMENTWISE = (*COMMUTATIVE, "Sub", "Div")

@@ -18,7 +18,7 @@ from torch import nn
 
 from yolo.engines.onnx_file import write_onnx
 from yolo.errors import CfgError, WeightsError
-from yolo.files import writable
+from yolo.files.folders import writable
 from yolo.model.network import Network
 
 log = logging.getLogger(__name__)

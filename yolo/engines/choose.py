@@ -20,7 +20,7 @@ from yolo.engines.cache import cache_folder, graph_key
 from yolo.engines.precision import ENGINE_PRECISIONS
 from yolo.engines.shapes import Engine
 from yolo.errors import CfgError, ExportError, MissingPackageError, WeightsError
-from yolo.files import write_text
+from yolo.files.writing import write_text
 from yolo.model.network import Network
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from yolo.engines.shapes import RECORDING
 from yolo.errors import ExportError, WeightsError
 from yolo.extras import import_extra
-from yolo.files import replacing
+from yolo.files.writing import replacing
 from yolo.model.layers.pooling import LocalAveragePool, MaxPool
 
 OLDEST_OPSET, NEWEST_OPSET = 12, 18  # OpenCV 4.5 and TensorRT 7 read 12; torch's older exporter writes at most 20

@@ -8,7 +8,7 @@ import numpy as np
 from yolo.cfg import read_classes
 from yolo.console import progress
 from yolo.errors import DatasetError, counted
-from yolo.files import replacing_folder
+from yolo.files.folders import replacing_folder
 from yolo.formats.coco_annotations import (
     CocoFile,
     coco_ids_of,

@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from yolo.errors import DatasetError
-from yolo.files import write_text
+from yolo.files.writing import write_text
 from yolo.formats.coco_structures import coco_dataset
 from yolo.formats.ground_truth_set import (
     CocoIds,

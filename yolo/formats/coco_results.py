@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from yolo.errors import DatasetError
-from yolo.files import write_text
+from yolo.files.writing import write_text
 from yolo.formats.ground_truth_set import CocoIds, GroundTruthSet, scored_boxes
 from yolo.formats.json_file import is_finite_number, read_json_list, shown
 from yolo.records import ScoredBoxes

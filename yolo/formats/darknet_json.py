@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from yolo.errors import DatasetError
-from yolo.files import write_text
+from yolo.files.writing import write_text
 from yolo.formats.ground_truth_set import (
     FRACTIONS_EXPECTED,
     GroundTruthSet,

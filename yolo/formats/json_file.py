@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from yolo.errors import DatasetError
-from yolo.files import open_input
+from yolo.files.contents import open_input
 from yolo.formats.plain_text import LARGEST_NUMBER
 
 SHOWN_CHARACTERS = 80  # of a value, in an error's one line

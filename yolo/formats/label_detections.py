@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from yolo.errors import DatasetError, counted
-from yolo.files import files_below, write_text
+from yolo.files.folders import files_below
+from yolo.files.writing import write_text
 from yolo.formats.ground_truth_set import (
     FRACTIONS_EXPECTED,
     GroundTruthSet,

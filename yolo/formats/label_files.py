@@ -12,7 +12,8 @@ import numpy as np
 
 from yolo.cfg import locate
 from yolo.errors import DatasetError, counted
-from yolo.files import START, UTF16_MARKS, foreign_to_text, open_input, read_text
+from yolo.files.contents import START, foreign_to_text, open_input
+from yolo.files.text import UTF16_MARKS, read_text
 from yolo.records import LabeledBoxes
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from yolo.files import read_text
+from yolo.files.text import read_text
 
 LARGEST_NUMBER = 1e100  # ours: areas and sums of larger numbers would be infinite
 

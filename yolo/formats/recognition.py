@@ -4,7 +4,8 @@ from enum import Enum
 from pathlib import Path
 
 from yolo.errors import DatasetError
-from yolo.files import open_input, visible
+from yolo.files.contents import open_input
+from yolo.files.folders import visible
 
 # of the files of Darknet's `detector valid` (examples/detector.c) and VOC's devkit
 RESULTS_PREFIX = "comp4_det_test_"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from yolo.errors import DatasetError, counted
-from yolo.files import write_text
+from yolo.files.writing import write_text
 from yolo.formats.ground_truth_set import (
     OTHER_NAMES,
     GroundTruthSet,
@@ -25,7 +25,7 @@ from yolo.formats.recognition import RESULTS_PREFIX
 from yolo.records import ScoredBoxes
 
 MOST_NAME_BYTES = 255  # NAME_MAX of Linux, macOS and Windows file systems
-TEMPORARY_EXTRA = 10  # bytes by which a temporary name of yolo.files.replacing is longer: two dots, eight letters
+TEMPORARY_EXTRA = 10  # bytes by which a temporary name of `replacing` is longer: two dots, eight letters
 RESULTS_COLUMNS = ("id", "score", "xmin", "ymin", "xmax", "ymax")
 
 

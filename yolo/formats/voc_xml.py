@@ -12,7 +12,8 @@ import numpy as np
 
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError
-from yolo.files import UTF16_MARKS, files_below, read_text, utf16_text, visible
+from yolo.files.folders import files_below, visible
+from yolo.files.text import UTF16_MARKS, read_text, utf16_text
 from yolo.formats.ground_truth_set import GroundTruthSet, by_class_name, labels_by_name
 from yolo.formats.plain_text import parse_number
 from yolo.records import VOC_ORIGIN, GroundTruth, Problem

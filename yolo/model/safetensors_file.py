@@ -13,7 +13,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from yolo.errors import WeightsError
-from yolo.files import TEXTS, escaped_text, named_content, open_input, replacing, unescaped_text
+from yolo.files.contents import TEXTS, named_content, open_input
+from yolo.files.text import escaped_text, unescaped_text
+from yolo.files.writing import replacing
 from yolo.model.network import WEIGHTS_VERSIONS, Network
 from yolo.records import WeightsFormat, WeightsHeader
 

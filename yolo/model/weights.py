@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from yolo.errors import WeightsError, counted
-from yolo.files import EMPTY, START, known_content, open_input, replacing
+from yolo.files.contents import EMPTY, START, known_content, open_input
+from yolo.files.writing import replacing
 from yolo.model.building import stored_tensors
 from yolo.model.network import WEIGHTS_VERSIONS, Network
 from yolo.records import WeightsFormat, WeightsHeader

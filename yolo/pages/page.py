@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from yolo.console import NOT_AVAILABLE
 from yolo.errors import OutputError, noun
-from yolo.files import write_text
+from yolo.files.writing import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE_FILE = "index.html"

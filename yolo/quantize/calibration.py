@@ -9,7 +9,7 @@ from torch import Tensor
 from yolo.data.images import ignore_remark, read_image
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError
-from yolo.files import visible
+from yolo.files.folders import visible
 from yolo.formats.label_files import read_list
 from yolo.letterbox import Placement, place
 from yolo.records import Size

@@ -17,7 +17,7 @@ from yolo.engines.fold import folded
 from yolo.engines.shapes import Engine
 from yolo.errors import CfgError, counted
 from yolo.extras import import_extra
-from yolo.files import folder_beside
+from yolo.files.folders import folder_beside
 from yolo.letterbox import letterboxed, stretched
 from yolo.model.network import Network
 from yolo.quantize.calibration import read_calibration

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from yolo.extras import import_extra
-from yolo.files import replacing
+from yolo.files.writing import replacing
 from yolo.quantize.simulation import Range
 
 NODE_PREFIX, NODE_SUFFIX = "/network/", "/Conv"  # the exporter's name of the node of a convolution, around ours

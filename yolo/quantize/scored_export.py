@@ -19,7 +19,7 @@ from yolo.deploy.layouts import NMS, RAW
 from yolo.engines.fold import folded
 from yolo.errors import CfgError, ExportError, counted
 from yolo.extras import import_extra
-from yolo.files import folder_beside
+from yolo.files.folders import folder_beside
 from yolo.model.network import Network
 from yolo.quantize.calibration import batches_of
 from yolo.quantize.equalization import equalized

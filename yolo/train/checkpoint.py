@@ -10,7 +10,7 @@ import torch
 from torch.optim import Optimizer
 
 from yolo.errors import WeightsError
-from yolo.files import replacing
+from yolo.files.writing import replacing
 from yolo.model.network import Network
 from yolo.records import WeightsFormat
 from yolo.train.checkpoint_content import FORMAT, check_optimizer, read_content

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from yolo.errors import WeightsError, shorten
-from yolo.files import open_input
+from yolo.files.contents import open_input
 from yolo.model.network import WEIGHTS_VERSIONS
 
 FORMAT = 2  # of the file's layout; raised when it changes

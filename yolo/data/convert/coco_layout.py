@@ -15,7 +15,8 @@ from yolo.data.convert.ownership import is_output
 from yolo.data.convert.splitting import OWN_LISTS
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError
-from yolo.files import UTF16_MARKS, files_below
+from yolo.files.folders import files_below
+from yolo.files.text import UTF16_MARKS
 
 KEYS = (b'"images"', b'"categories"', b'"annotations"')
 FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')

@@ -6,7 +6,7 @@ from pathlib import Path
 from yolo.data.convert.ownership import changed_files, other_user, require_own_labels
 from yolo.data.convert.plan import BACKUP, IMAGE_FOLDER, LabelHome, Plan, planned_files
 from yolo.errors import DatasetError
-from yolo.files import writable
+from yolo.files.folders import writable
 from yolo.formats.label_files import IMAGE_FOLDERS
 
 DIFFICULT = "difficult"  # folder of difficult boxes, and of COCO's crowd boxes

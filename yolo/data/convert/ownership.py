@@ -13,7 +13,7 @@ from pathlib import Path
 
 from yolo.data.convert.plan import LabelHome, PlannedFiles
 from yolo.errors import DatasetError
-from yolo.files import write_text
+from yolo.files.writing import write_text
 
 MANIFEST = ".conversions.json"
 RECORD = "conversion.json"

@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeVar
 from yolo.console import progress
 from yolo.data.parallel import usable_cores
 from yolo.errors import DatasetError
-from yolo.files import write_new, write_text
+from yolo.files.writing import write_new, write_text
 from yolo.records import Problem
 
 # Both Darknets look for the labels of such a folder in `labels` beside it.

@@ -14,7 +14,7 @@ from yolo.data.convert.ownership import is_output
 from yolo.data.convert.splitting import key_of, own_list_of
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError, counted
-from yolo.files import files_below, visible
+from yolo.files.folders import files_below, visible
 from yolo.formats.voc_xml import ImageSet, annotation_folder, first_folder, image_files, read_image_sets
 from yolo.records import Problem
 

@@ -14,7 +14,8 @@ from yolo.data.convert.splitting import key_of, own_list_of
 from yolo.data.parallel import in_threads
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError, counted
-from yolo.files import files_below, read_text, visible
+from yolo.files.folders import files_below, visible
+from yolo.files.text import read_text
 from yolo.formats.label_files import label_candidates, label_files, read_list, read_rows
 from yolo.records import Problem
 

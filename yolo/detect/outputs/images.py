@@ -8,7 +8,7 @@ import numpy as np
 
 from yolo.detect.outputs.naming import Stems, safe_name
 from yolo.detect.outputs.result import Result, color_image
-from yolo.files import replacing
+from yolo.files.writing import replacing
 
 
 def write_png(path: Path, image: np.ndarray) -> None:

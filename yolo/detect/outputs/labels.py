@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from yolo.detect.outputs.images import write_png
 from yolo.detect.outputs.naming import Stems
 from yolo.detect.outputs.result import Result, color_image
-from yolo.files import write_text
+from yolo.files.writing import write_text
 
 Row = tuple[int, float, float, float, float]  # label, x1, y1, x2, y2 in image pixels
 

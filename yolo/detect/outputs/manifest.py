@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from yolo.errors import DatasetError
-from yolo.files import naming, write_text
+from yolo.files.writing import naming, write_text
 from yolo.formats.json_file import read_json
 
 NAME = "manifest.json"

@@ -14,7 +14,7 @@ from typing import Any
 from yolo.detect.outputs.result import Result
 from yolo.detect.outputs.rows import frame_object
 from yolo.extras import import_extra
-from yolo.files import replacing
+from yolo.files.writing import replacing
 
 JSON_LINES, PARQUET = "jsonl", "parquet"
 Row = dict[str, object]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from yolo.detect.outputs.result import Result
-from yolo.files import naming, replacing
+from yolo.files.writing import naming, replacing
 
 STDOUT = Path("-")
 CSV_COLUMNS = ("source", "frame", "time", "class_id", "name", "score", "x1", "y1", "x2", "y2")

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from yolo.detect.sources.video import import_av
-from yolo.files import replacing
+from yolo.files.writing import replacing
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream

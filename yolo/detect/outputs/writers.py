@@ -16,7 +16,7 @@ from yolo.detect.sources.frame import Fault
 from yolo.detect.sources.kinds import MediaKind, MediaSource
 from yolo.detect.track import SourceTracks
 from yolo.errors import counted, speed_text
-from yolo.files import write_text
+from yolo.files.writing import write_text
 from yolo.formats.darknet_json import DarknetFrame, darknet_frame, darknet_json
 
 SETTLING = 1.0  # seconds: a server hands over what it has buffered at once, and no rate counts these frames

@@ -25,7 +25,7 @@ from yolo.detect.sources.streams import (
 )
 from yolo.detect.sources.video import video_frames, video_length
 from yolo.errors import DatasetError
-from yolo.files import foreign_to_text
+from yolo.files.contents import foreign_to_text
 
 NUMBERED_RATE = 25  # frames per second of numbered frames, as in ffmpeg
 MOST_READERS = 4  # threads that decode image files; two decoded images wait for each

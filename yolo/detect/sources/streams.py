@@ -22,7 +22,7 @@ import numpy as np
 from yolo.detect.sources.frame import SourceFrame
 from yolo.detect.sources.video import import_av, pixels_of_frame, reason_of, video_stream
 from yolo.errors import DatasetError
-from yolo.files import START, WEB_PAGE, known_content
+from yolo.files.contents import START, WEB_PAGE, known_content
 
 log = logging.getLogger(__name__)
 MOST_IMAGE_BYTES = 2**28  # of an image behind an address: more would fill the memory

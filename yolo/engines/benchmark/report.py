@@ -12,7 +12,7 @@ from terminaltables import AsciiTable
 
 from yolo.engines.benchmark.measure import EngineTime, LeftOut
 from yolo.errors import counted
-from yolo.files import replacing
+from yolo.files.writing import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

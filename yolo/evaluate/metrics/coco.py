@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from yolo.files import escaped_text
+from yolo.files.text import escaped_text
 from yolo.formats.coco_structures import (
     CocoDataset,
     CocoResult,

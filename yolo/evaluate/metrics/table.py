@@ -10,7 +10,8 @@ from terminaltables import AsciiTable
 
 from yolo.console import NOT_AVAILABLE
 from yolo.evaluate.metrics.voc import ClassScore, mean_ap
-from yolo.files import printable_text, replacing
+from yolo.files.text import printable_text
+from yolo.files.writing import replacing
 
 # The look of the plot, chosen by eye on 3, 20 and 80 classes
 PLOT_INCHES = (8.5, 6.0)  # without the legend

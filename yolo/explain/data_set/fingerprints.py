@@ -23,7 +23,9 @@ from yolo.data.decoding.messages import MESSAGES
 from yolo.data.image_header import parse_header
 from yolo.data.parallel import in_threads
 from yolo.errors import DatasetError
-from yolo.files import file_state, open_input, replacing
+from yolo.files.contents import open_input
+from yolo.files.located import file_state
+from yolo.files.writing import replacing
 
 log = logging.getLogger(__name__)
 ENDING = ".looks"

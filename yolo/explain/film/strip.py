@@ -21,7 +21,7 @@ from yolo.detect.draw import contact_sheet
 from yolo.errors import DatasetError
 from yolo.explain.film.frame import FRAME_SIDE, FilmFrame, film_frame
 from yolo.explain.film.page import FilmImage, FilmMoment, film_page
-from yolo.files import replacing, write_text
+from yolo.files.writing import replacing, write_text
 from yolo.pages.page import PAGE_FILE, encoded_image
 
 WATCH_FOLDER, RECORD_FILE, SHEET_FILE = "watch", "film.json", "film.png"

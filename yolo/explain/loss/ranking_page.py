@@ -18,7 +18,7 @@ from yolo.explain.loss.object_fates import all_predictions, detections_in_input,
 from yolo.explain.loss.placed import label_name, placed_targets
 from yolo.explain.loss.ranking import COLUMNS, ImageLosses
 from yolo.explain.loss.suspicion import Suspicion, suspicions
-from yolo.files import write_text
+from yolo.files.writing import write_text
 from yolo.formats.json_file import finite_numbers
 from yolo.letterbox import to_image
 from yolo.pages import svg

@@ -8,7 +8,7 @@ from yolo.explain.score import charts
 from yolo.explain.score.readings import lowest_and_highest
 from yolo.explain.score.rows import FIRST_ROWS, csv_text, detection_cards, detection_row, shown_places, table_places
 from yolo.explain.score.walked_score import ScoredSet, WalkedScore, class_number, walked_score
-from yolo.files import write_text
+from yolo.files.writing import write_text
 from yolo.pages.page import check_page_folder, render, write_page
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy import ndarray
 
-from yolo.files import printable_text, replacing
+from yolo.files.text import printable_text
+from yolo.files.writing import replacing
 from yolo.train.log.console import format_duration
 
 if TYPE_CHECKING:

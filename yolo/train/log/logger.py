@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from yolo.files import GrowingFile, replacing
+from yolo.files.writing import GrowingFile, replacing
 from yolo.formats.scalars import LOSS_COLUMNS, SCALARS_FILE, STEP
 from yolo.records import LossResult
 from yolo.train.log import tensorboard

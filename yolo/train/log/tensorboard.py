@@ -17,7 +17,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from torch import Tensor
 from torch.utils.tensorboard import summary
 
-from yolo.files import GrowingFile
+from yolo.files.writing import GrowingFile
 
 FILE_VERSION = "brain.Event:2"  # first record of TensorBoard's own files
 THRESHOLDS = 127  # points of a precision-recall curve: the most that TensorBoard shows

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from yolo.errors import OutputError
 from yolo.explain.film.strip import remove_film
-from yolo.files import locked, remove_leftovers
+from yolo.files.lock import locked
+from yolo.files.writing import remove_leftovers
 from yolo.train.setup.options import Output
 
 DEFAULT_FOLDER = Path("backup")  # where the .data file says nothing

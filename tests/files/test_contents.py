@@ -1,7 +1,8 @@
-"""yolo.files: what a file is by its first bytes, for files that real programs and servers write."""
+"""yolo.files.contents: what a file is by its first bytes, for files that real programs and servers write."""
 
 import gzip
 import io
+import os
 import pickle
 import zipfile
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from yolo.files import foreign_to_text, known_content
+from yolo.files.contents import foreign_to_text, known_content, open_input
 
 
 def zipped(write) -> bytes:
@@ -53,3 +54,23 @@ def test_texts_are_not_foreign_to_text_readers_even_in_old_encodings():
     for content in (b"", b"a.jpg\n", b"\xe4.jpg\n", b'{"a": 1}', b"\x1b[31mred\n"):
         assert foreign_to_text(content) is None
     assert foreign_to_text(b"<html>").startswith("a web page")
+
+
+@pytest.mark.parametrize("what", ["pipe", "device"])
+def test_pipes_and_devices_are_no_files(tmp_path, what):
+    """Reading them may wait forever, or never end."""
+    path = tmp_path / "pipe" if what == "pipe" else "/dev/zero"
+    if what == "pipe":
+        os.mkfifo(path)
+    with pytest.raises(OSError, match=f"found a {what}, expected a file") as error:
+        open_input(path)
+    assert error.value.filename == str(path)
+
+
+def test_what_a_shell_hands_over_as_a_file_is_read():
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"a.jpg\n")
+    os.close(write_end)
+    with open_input(f"/dev/fd/{read_end}") as file:
+        assert file.read() == b"a.jpg\n"
+    os.close(read_end)

@@ -1,0 +1,30 @@
+"""yolo.files.outputs: an input is never written over, and only older results are replaced."""
+
+import pytest
+
+from yolo.errors import OutputError
+from yolo.files.outputs import refuse_charts_over, refuse_over_inputs, refuse_texts_over
+
+
+def test_results_and_annotations_in_a_folder_that_is_read_are_inputs(tmp_path):
+    for name in ("comp4_det_test_a.txt", "a.xml", "scores.json"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(OutputError, match="comp4_det_test_a.txt: found an input"):
+        refuse_texts_over([tmp_path / "comp4_det_test_a.txt"], [tmp_path])
+    with pytest.raises(OutputError, match="a.xml: found an input"):
+        refuse_over_inputs([tmp_path / "a.xml"], [tmp_path])
+    refuse_texts_over([tmp_path / "scores.json", tmp_path / "new.txt"], [tmp_path])
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_only_an_older_chart_is_replaced_by_a_chart(tmp_path, ending):
+    from matplotlib.figure import Figure
+
+    chart, photo = tmp_path / f"a.{ending}", tmp_path / f"photo.{ending}"
+    Figure().savefig(chart)
+    photo.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(9000))
+    refuse_charts_over([chart, tmp_path / "new.png", None], [photo])
+    with pytest.raises(OutputError, match=rf"photo.{ending}: found a file that is no chart"):
+        refuse_charts_over([photo], [])
+    with pytest.raises(OutputError, match="found an input"):
+        refuse_charts_over([chart], [chart])

@@ -1,0 +1,46 @@
+"""One process at a time: a lock that ends with its process."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from yolo.errors import OutputError
+
+MAX_PID_DIGITS = 20  # of a process number in a lock file
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`, whose folder exists, in this context. The lock ends with the process, however it ends.
+
+    Raises OutputError if another process, or another part of this one, holds it.
+    """
+    try:
+        import fcntl  # not on Windows
+    except ImportError:
+        yield
+        return
+    while True:
+        file = path.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read(MAX_PID_DIGITS).strip()
+            file.close()
+            raise OutputError(
+                f"{path.parent}: found another process at work in this folder{holder and f' (number {holder})'}, "
+                "expected it to end first"
+            ) from None
+        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            break
+        file.close()  # its holder has just ended and removed it
+    try:
+        with suppress(OSError):  # a full disk: only the number is missing
+            os.truncate(file.fileno(), 0)
+            os.write(file.fileno(), str(os.getpid()).encode())
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        file.close()

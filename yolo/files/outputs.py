@@ -1,0 +1,74 @@
+"""Refuse to write over inputs, and over files that are no older result."""
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from yolo.errors import OutputError
+from yolo.files.contents import START, TEXTS, named_content, open_input
+
+LISTED_ENDINGS = (".txt", ".xml")  # of files that are read where a folder is given
+CHART_MAKER = b"atplotlib"  # what Matplotlib writes into its files about itself
+
+
+def refuse_over_inputs(outputs: Iterable[Path | None], inputs: Iterable[str | Path | None]) -> None:
+    """Refuse to write over a file that a command reads, also through links. None stands for no file.
+
+    Of a folder among the inputs, annotations and result files are inputs: .txt and .xml.
+
+    Raises:
+        OutputError: an output is an input.
+    """
+    given = [Path(path) for path in inputs if path is not None]
+    identities = {identity for path in given if (identity := _identity(path))}
+    folders = {path.resolve() for path in given if path.is_dir()}
+    for path in outputs:
+        if path is None or not (identity := _identity(path)):
+            continue
+        listed = path.suffix.lower() in LISTED_ENDINGS and not folders.isdisjoint(path.resolve().parents)
+        if identity in identities or listed:
+            raise OutputError(f"{path}: found an input, expected another place to write to")
+
+
+def refuse_texts_over(outputs: Iterable[Path | None], inputs: Iterable[str | Path | None]) -> None:
+    """Refuse to write a text, such as JSON or CSV, over an input or over a file that is no text: weights, an image.
+
+    Raises:
+        OutputError: an output is an input, or what is there is no text.
+    """
+    for path in _there_but_no_input(outputs, inputs):
+        kind = named_content(path)
+        if kind is None or kind not in TEXTS:
+            found = kind or "a file that is no text"
+            raise OutputError(f"{path}: found {found}, expected a new file or an older result")
+
+
+def refuse_charts_over(outputs: Iterable[Path | None], inputs: Iterable[str | Path | None]) -> None:
+    """Refuse to write a chart of Matplotlib over an input or over a file that is no chart of Matplotlib.
+
+    Raises:
+        OutputError: an output is an input, or what is there is no chart.
+    """
+    for path in _there_but_no_input(outputs, inputs):
+        with open_input(path) as file:
+            start = file.read(START)
+            file.seek(max(os.fstat(file.fileno()).st_size - START, 0))
+            if CHART_MAKER not in start + file.read():  # at the start of a PNG or SVG, at the end of a PDF
+                raise OutputError(f"{path}: found a file that is no chart, expected a new file or an older chart")
+
+
+def _there_but_no_input(outputs: Iterable[Path | None], inputs: Iterable[str | Path | None]) -> list[Path]:
+    """Return the outputs that are there already, as of `refuse_over_inputs`."""
+    there = [path for path in outputs if path is not None and path.is_file()]
+    refuse_over_inputs(there, inputs)
+    return there
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from others: device and number; None for what is not there and no file."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return (state.st_dev, state.st_ino) if stat.S_ISREG(state.st_mode) else None

@@ -1,0 +1,130 @@
+"""Write files whole or not at all; files that grow by rows."""
+
+import errno
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+RANDOM_PART = "[a-z0-9_]{8}"  # of the names that tempfile makes
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # half the time of `open` for files this small
+
+
+def write_new(path: str | Path, text: str) -> None:
+    """Write a file, unless it already has this text. Raises OSError.
+
+    No temporary file is used, unlike in `replacing`: for a hundred thousand labels that takes minutes. A killed process
+    can leave a half-written file, so write a list that names these files only after all of them.
+    """
+    write_new_bytes(path, text.encode(errors="surrogateescape"))
+
+
+def write_new_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file as `write_new` does. Raises OSError."""
+    try:
+        handle = os.open(path, NEW_FILE, 0o666)
+    except FileExistsError:
+        if Path(path).read_bytes() == content:
+            return
+        os.unlink(path)
+        handle = os.open(path, NEW_FILE, 0o666)
+    try:
+        with naming(path):
+            while content:
+                content = content[os.write(handle, content) :]
+    except BaseException:
+        os.unlink(path)
+        raise
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Name the file in an OSError of the block that names none: a full disk, a limit of size."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[BinaryIO]:
+    """Yield a binary file, which replaces `path` in one step when the block succeeds.
+
+    Missing folders are created. The bytes go to a temporary file in the same folder, which is synchronized with the
+    disk and renamed. If the block raises (a full disk, Ctrl-C), `path` is unchanged and the temporary file is deleted.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        error.filename = str(path)  # the user's name, not the temporary one
+        raise
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~current_umask())  # mkstemp creates private files
+        os.replace(temporary, path)
+    except BaseException as error:
+        # raised again below; even Ctrl-C must not leave the temporary file
+        Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, "", temporary):
+            error.filename = str(path)
+        raise
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete the temporary files that `replacing(path)` left when its process was killed. No process may write now."""
+    name = re.compile(re.escape(f".{path.name}.") + RANDOM_PART)
+    if path.parent.is_dir():
+        for other in path.parent.iterdir():
+            if name.fullmatch(other.name):
+                other.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` as UTF-8 to `path`, completely or not at all. Surrogate escapes become the bytes they stand for."""
+    with replacing(path) as file:
+        file.write(text.encode(errors="surrogateescape"))
+
+
+class GrowingFile:
+    """A binary file that grows by whole rows, created with its folder.
+
+    There is no buffer, so a killed process loses no row that it has written.
+    """
+
+    def __init__(self, path: Path, keep: int | None = None) -> None:
+        """Open `path` for appending; `keep`: cut the file to so many bytes first."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.file = path.open("ab", buffering=0)
+        if keep is not None:
+            self.file.truncate(keep)
+
+    def append(self, row: bytes) -> None:
+        """Write `row` whole. Raises OSError, and leaves the file as it was, if the disk has no room for all of it."""
+        end = self.file.seek(0, os.SEEK_END)
+        with naming(self.path):
+            written = self.file.write(row)
+        if written < len(row):
+            self.file.truncate(end)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def current_umask() -> int:
+    """Return the process's mask of the permissions of new files."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
