@@ -29,16 +29,9 @@ from statistics import mean
 from terminaltables import AsciiTable
 
 from yolo.cfg import parse_cfg, read_data, read_names
-from yolo.console import (
-    add_device_option,
-    add_workers_option,
-    cfg_file,
-    network_size,
-    positive,
-    run,
-    weights_file,
-    whole_number,
-)
+from yolo.console.option_types import cfg_file, network_size, positive, weights_file, whole_number
+from yolo.console.options import add_device_option, add_workers_option
+from yolo.console.run import run
 from yolo.errors import DivergedError
 from yolo.files.writing import write_text
 

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from plain_yolov4 import PlainYolov4, check
 
-from yolo.console import run, whole_number
+from yolo.console.option_types import whole_number
+from yolo.console.run import run
 from yolo.model.network import Network
 
 CFG = Path(__file__).parent.parent / "cfg" / "yolov4.cfg"

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
-from yolo.console import run
+from yolo.console.run import run
 from yolo.data.convert.conversion import Target, write_conversion
 from yolo.data.convert.voc import plan_voc
 from yolo.data.convert.voc_layout import VocSource, read_sets

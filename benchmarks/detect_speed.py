@@ -32,7 +32,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from yolo.console import cfg_file, positive, run, whole_number
+from yolo.console.option_types import cfg_file, positive, whole_number
+from yolo.console.run import run
 from yolo.defaults import NMS_THRESH, SCORE_THRESH
 from yolo.detect.detector import Detector
 from yolo.detect.overlapped import detect_items, flights_for

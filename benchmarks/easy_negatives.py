@@ -17,7 +17,9 @@ import torch
 from terminaltables import AsciiTable
 
 from yolo.cfg import read_data
-from yolo.console import add_cfg_option, add_weights_option, run, whole_number
+from yolo.console.option_types import whole_number
+from yolo.console.options import add_cfg_option, add_weights_option
+from yolo.console.run import run
 from yolo.data.check import check_list
 from yolo.data.dataset import EvaluationImages, evaluation_loader
 from yolo.explain.loss.gradient import EASY, GradientFractions, gradient_fractions

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from yolo.console import add_cfg_option
+from yolo.console.options import add_cfg_option
 from yolo.detect.detector import Detector
 from yolo.explain.image.explanation import explain_image
 from yolo.explain.image.page import AboutNetwork, explanation_numbers, image_part, write_explained

@@ -29,7 +29,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from yolo.console import run, whole_number
+from yolo.console.option_types import whole_number
+from yolo.console.run import run
 from yolo.model.network import Network
 
 CFG = Path(__file__).parent.parent / "cfg" / "yolov4.cfg"

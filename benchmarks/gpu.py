@@ -34,7 +34,7 @@ import numpy as np
 import torch
 from torch.autograd import DeviceType
 
-from yolo.console import run
+from yolo.console.run import run
 from yolo.data.dataset import Batch
 from yolo.detect.detector import Detector
 from yolo.engines.cuda import CudaGraphs, FoldedForward

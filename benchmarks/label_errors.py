@@ -36,7 +36,9 @@ from terminaltables import AsciiTable
 
 from yolo.boxes import cxcywh_to_xyxy, paired_iou
 from yolo.cfg import parse_cfg, read_data, read_names
-from yolo.console import add_device_option, add_workers_option, cfg_file, fraction, run, weights_file, whole_number
+from yolo.console.option_types import cfg_file, fraction, weights_file, whole_number
+from yolo.console.options import add_device_option, add_workers_option
+from yolo.console.run import run
 from yolo.data.check import check_list
 from yolo.data.labeled_images import LabeledImage
 from yolo.defaults import LOSS_PARTS, SCORE_THRESH

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.console import run
+from yolo.console.run import run
 from yolo.model.network import Network
 from yolo.model.weights import load_weights, save_weights
 

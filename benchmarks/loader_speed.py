@@ -34,7 +34,8 @@ from torchvision import tv_tensors
 from torchvision.io import decode_image
 from torchvision.transforms import v2
 
-from yolo.console import run, whole_number
+from yolo.console.option_types import whole_number
+from yolo.console.run import run
 from yolo.data.augment.geometry import AugmentationSettings
 from yolo.data.check import check_list
 from yolo.data.dataset import Draw, TrainingImages, collate

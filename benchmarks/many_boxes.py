@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from yolo.commands import score
-from yolo.console import run
+from yolo.console.run import run
 
 COUNTS = (11_000, 22_000, 55_000)
 SIDE = 2000  # of the image, in pixels

@@ -25,7 +25,8 @@ import torch
 import torchvision
 from torch import Tensor
 
-from yolo.console import fraction, run, stop, whole_number
+from yolo.console.option_types import fraction, whole_number
+from yolo.console.run import run, stop
 from yolo.data.images import read_image
 from yolo.defaults import SCORE_THRESH
 from yolo.detect.detector import Detector

@@ -20,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.console import run, whole_number
+from yolo.console.option_types import whole_number
+from yolo.console.run import run
 from yolo.evaluate.metrics.voc import mean_ap, score_classes
 from yolo.records import GroundTruth, ScoredBoxes
 

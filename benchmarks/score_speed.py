@@ -19,7 +19,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from yolo.console import run, whole_number
+from yolo.console.option_types import whole_number
+from yolo.console.run import run
 
 PROJECT = Path(__file__).resolve().parent.parent
 TIME_BOUND = 0.5

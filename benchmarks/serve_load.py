@@ -42,7 +42,8 @@ import numpy as np
 import torch
 
 from yolo.cfg import read_names
-from yolo.console import cfg_file, positive, run, whole_number
+from yolo.console.option_types import cfg_file, positive, whole_number
+from yolo.console.run import run
 from yolo.data.shapes import draw_image
 from yolo.detect.detector import Detector
 from yolo.engines.build import build_engine

@@ -31,7 +31,7 @@ import torch
 from soak_files import CFG, Row, small_network
 from soak_runs import data_set
 
-from yolo.console import run
+from yolo.console.run import run
 from yolo.files.writing import write_text
 from yolo.model.weights import save_weights
 

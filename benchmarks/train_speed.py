@@ -26,7 +26,8 @@ from pathlib import Path
 
 import torch
 
-from yolo.console import add_set_option, run, stop
+from yolo.console.options import add_set_option
+from yolo.console.run import run, stop
 from yolo.model.network import Network
 from yolo.train.amp import precision_of
 from yolo.train.setup.options import Machine, Options, Output

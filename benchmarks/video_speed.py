@@ -27,7 +27,9 @@ import cv2
 import torch
 from detect_speed import silence
 
-from yolo.console import add_engine_options, run, whole_number
+from yolo.console.option_types import whole_number
+from yolo.console.options import add_engine_options
+from yolo.console.run import run
 from yolo.detect.detector import Detector
 from yolo.detect.draw import draw_detections
 from yolo.detect.outputs.annotated import annotated

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from yolo.boxes import cxcywh_to_xyxy
-from yolo.console import run, whole_number
+from yolo.console.option_types import whole_number
+from yolo.console.run import run
 from yolo.data.images import read_image
 from yolo.detect.detector import Detector
 from yolo.detect.views import ViewPlan, detect_views, tta_sizes

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.helpers.browser import BROWSERS
-from yolo.console import run
+from yolo.console.run import run
 
 PROJECT = Path(__file__).resolve().parent.parent
 BROWSER_PATIENCE = 120  # seconds; it takes two on a quiet machine

@@ -13,10 +13,10 @@ PACKAGE = PROJECT / "yolo"
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 PROGRAM = "__main__.py"  # above all folders: it starts the commands
 GROUND = "ground"  # the modules directly in yolo/ and in these folders, as the table calls them
-GROUND_FOLDERS = ("files",)
+GROUND_FOLDERS = ("console", "files")
 ROW = re.compile(r"^\| `([\w/]+)` \| ([\w, `/-]+) \| .+ \|$", re.MULTILINE)
 MOST_MODULES_OF_A_FOLDER = 14
-PRINTING = ("commands/", "console.py", "__main__.py", "train/log/console.py")
+PRINTING = ("commands/", "console/run.py", "__main__.py", "train/log/console.py")
 
 
 @cache

@@ -40,12 +40,12 @@ def start_command(command: str) -> None:
 
 def _run(program: Callable[[], None]) -> None:
     try:
-        from yolo.console import run  # here, so that Ctrl-C is one line at any time
+        from yolo.console.run import run
 
         run(program)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)  # yolo.console.EXIT_INTERRUPTED
+        sys.exit(130)  # yolo.console.run.EXIT_INTERRUPTED
 
 
 def _start() -> None:
@@ -61,7 +61,7 @@ def _start() -> None:
         import_module(f"yolo.commands.{name}").main()
     else:
         close = get_close_matches(name, NAMES) or ["--help, which lists all commands"]
-        from yolo.console import stop
+        from yolo.console.run import stop
 
         stop(f"{name}: found no such command, expected {' or '.join(close)}")
 

@@ -45,8 +45,3 @@ def noun(count: int, thing: str) -> str:
 def counted(count: int, thing: str) -> str:
     """Return `1 image`, `2000 images`; thing: as of `noun`. Pages write `2,000 images`, by `count_text`."""
     return f"{count} {noun(count, thing)}"
-
-
-def speed_text(per_second: float, decimals: int = 1) -> str:
-    """Return `12.3`, of slow work `0.043`, and `--` for 0, which stands for a speed that is not known."""
-    return f"{per_second:.{decimals}f}" if per_second >= 1 else f"{per_second:.2g}" if per_second else "--"

@@ -11,7 +11,7 @@ import pytest
 from tests.helpers.command_calls import CPU, bad_option, one_line
 from tests.helpers.tiny_data import cfg_text, with_classes, write_image
 from yolo.cfg import read_cfg, read_data
-from yolo.console import EXIT_INTERRUPTED
+from yolo.console.run import EXIT_INTERRUPTED
 from yolo.data.shapes import write_shapes
 from yolo.train.log.logger import Logger
 

@@ -19,16 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yolo.cfg import check_data_files, read_data
-from yolo.console import (
+from yolo.console.command_line import command_parser
+from yolo.console.option_types import whole_number
+from yolo.console.options import (
     add_cfg_option,
     add_dialect_option,
     add_max_pixels_option,
     add_recheck_option,
     add_set_option,
-    command_parser,
-    stop,
-    whole_number,
 )
+from yolo.console.run import stop
 from yolo.errors import DatasetError, counted
 
 if TYPE_CHECKING:

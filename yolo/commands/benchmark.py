@@ -18,17 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.console import (
-    add_calibrate_option,
-    add_cfg_option,
-    add_device_option,
-    add_dialect_option,
-    command_parser,
-    new_file,
-    positive,
-    weights_file,
-    whole_number,
-)
+from yolo.console.command_line import command_parser
+from yolo.console.option_types import new_file, positive, weights_file, whole_number
+from yolo.console.options import add_calibrate_option, add_cfg_option, add_device_option, add_dialect_option
 from yolo.defaults import ENGINES, INT8, PRECISIONS
 from yolo.errors import CfgError
 from yolo.files.outputs import refuse_charts_over, refuse_texts_over

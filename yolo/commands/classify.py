@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yolo.cfg import read_names
-from yolo.console import (
+from yolo.console.command_line import command_parser, files_first
+from yolo.console.option_types import new_file, whole_number
+from yolo.console.options import (
     add_cfg_option,
     add_device_option,
     add_dialect_option,
@@ -26,12 +28,8 @@ from yolo.console import (
     add_set_option,
     add_weights_option,
     check_one_network,
-    command_parser,
-    files_first,
-    new_file,
-    progress,
-    whole_number,
 )
+from yolo.console.progress import progress
 from yolo.defaults import DIALECT_NAMES, TOP_CLASSES
 from yolo.errors import CfgError, DatasetError, counted
 from yolo.files.outputs import refuse_texts_over

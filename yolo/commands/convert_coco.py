@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yolo.commands.convert_voc import add_conversion_options, check_plan, finish, split_of
-from yolo.console import command_parser, names_file
+from yolo.console.command_line import command_parser
+from yolo.console.option_types import names_file
 from yolo.errors import DatasetError
 
 if TYPE_CHECKING:

@@ -25,7 +25,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.console import command_parser, names_file, new_folder, whole_number
+from yolo.console.command_line import command_parser
+from yolo.console.option_types import names_file, new_folder, whole_number
 from yolo.errors import DatasetError
 
 if TYPE_CHECKING:

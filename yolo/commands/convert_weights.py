@@ -17,7 +17,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.console import cfg_file, command_parser, new_file, whole_number
+from yolo.console.command_line import command_parser
+from yolo.console.option_types import cfg_file, new_file, whole_number
 from yolo.defaults import DIALECT_NAMES
 from yolo.errors import CfgError, WeightsError, counted
 from yolo.files.outputs import refuse_over_inputs

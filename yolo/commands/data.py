@@ -18,15 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yolo.cfg import read_data
-from yolo.console import (
+from yolo.console.command_line import command_parser
+from yolo.console.option_types import new_folder, whole_number
+from yolo.console.options import (
     add_cfg_option,
     add_dialect_option,
     add_max_pixels_option,
     add_recheck_option,
     add_set_option,
-    command_parser,
-    new_folder,
-    whole_number,
 )
 from yolo.errors import counted
 

@@ -29,7 +29,9 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from yolo.console import (
+from yolo.console.command_line import command_parser, files_first
+from yolo.console.option_types import fraction, new_file, new_folder, whole_number
+from yolo.console.options import (
     add_cfg_option,
     add_device_option,
     add_dialect_option,
@@ -40,15 +42,9 @@ from yolo.console import (
     add_weights_option,
     check_engine_options,
     check_one_network,
-    command_parser,
-    ended_as_by_ctrl_c,
-    files_first,
-    fraction,
-    new_file,
-    new_folder,
-    progress,
-    whole_number,
 )
+from yolo.console.progress import progress
+from yolo.console.run import ended_as_by_ctrl_c
 from yolo.defaults import DEFAULT_ENGINE, DEFAULT_PRECISION, NMS_THRESH, SCORE_THRESH
 from yolo.errors import DatasetError, counted
 from yolo.files.outputs import refuse_over_inputs, refuse_texts_over

@@ -29,7 +29,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yolo.cfg import check_classes, check_data_files, check_names, read_classes, read_data
-from yolo.console import (
+from yolo.console.command_line import command_line, command_parser
+from yolo.console.numbers import speed_text
+from yolo.console.option_types import fraction, new_file, new_folder, whole_number
+from yolo.console.options import (
     add_cfg_option,
     add_device_option,
     add_dialect_option,
@@ -40,16 +43,10 @@ from yolo.console import (
     add_weights_option,
     add_workers_option,
     check_engine_options,
-    command_line,
-    command_parser,
-    fraction,
-    new_file,
-    new_folder,
-    stop,
-    whole_number,
 )
+from yolo.console.run import stop
 from yolo.defaults import COUNTED_THRESH, DEFAULT_ENGINE, DEFAULT_PRECISION
-from yolo.errors import CfgError, DatasetError, counted, speed_text
+from yolo.errors import CfgError, DatasetError, counted
 from yolo.files.outputs import refuse_texts_over
 from yolo.files.writing import write_text
 

@@ -25,7 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yolo.cfg import read_data
-from yolo.console import (
+from yolo.console.command_line import command_line, command_parser, files_first
+from yolo.console.option_types import fraction, new_file, new_folder, whole_number
+from yolo.console.options import (
     add_cfg_option,
     add_device_option,
     add_dialect_option,
@@ -33,15 +35,8 @@ from yolo.console import (
     add_names_option,
     add_set_option,
     add_weights_option,
-    command_line,
-    command_parser,
-    files_first,
-    fraction,
-    new_file,
-    new_folder,
-    progress,
-    whole_number,
 )
+from yolo.console.progress import progress
 from yolo.defaults import NMS_THRESH, SCORE_THRESH
 from yolo.errors import CfgError, DatasetError, counted
 from yolo.files.outputs import refuse_over_inputs, refuse_texts_over

@@ -24,16 +24,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yolo.cfg import read_classes, read_names
-from yolo.console import (
+from yolo.console.command_line import command_parser
+from yolo.console.option_types import fraction, new_file
+from yolo.console.options import (
     add_cfg_option,
     add_dialect_option,
     add_names_option,
     add_recheck_option,
     add_set_option,
     add_weights_option,
-    command_parser,
-    fraction,
-    new_file,
 )
 from yolo.defaults import CLASSIFIER_LAYOUT, DEFAULT_LAYOUT, INT8, LAYOUT_NAMES, NMS_THRESH, OPSETS, SCORE_THRESH
 from yolo.errors import DatasetError, counted

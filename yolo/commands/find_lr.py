@@ -10,7 +10,9 @@ example, a minute or two on a GPU:
 import argparse
 from pathlib import Path
 
-from yolo.console import (
+from yolo.console.command_line import command_parser
+from yolo.console.option_types import cutoff, new_folder, positive, weights_file, whole_number
+from yolo.console.options import (
     add_cfg_option,
     add_device_option,
     add_dialect_option,
@@ -18,14 +20,8 @@ from yolo.console import (
     add_recheck_option,
     add_set_option,
     add_workers_option,
-    command_parser,
-    cutoff,
-    new_folder,
-    positive,
-    stop,
-    weights_file,
-    whole_number,
 )
+from yolo.console.run import stop
 from yolo.defaults import AUTO
 from yolo.named_files import cutoff_of
 

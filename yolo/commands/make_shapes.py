@@ -10,7 +10,8 @@ example:
 
 import re
 
-from yolo.console import command_parser, new_folder
+from yolo.console.command_line import command_parser
+from yolo.console.option_types import new_folder
 from yolo.errors import DatasetError
 
 

@@ -30,16 +30,10 @@ from typing import TYPE_CHECKING
 
 from yolo.cfg import DataFile, read_cfg, read_data, read_names
 from yolo.commands.convert_voc import data_set_name, split_fraction
-from yolo.console import (
-    add_device_option,
-    cfg_file,
-    command_parser,
-    new_folder,
-    positive,
-    stop,
-    weights_file,
-    whole_number,
-)
+from yolo.console.command_line import command_parser
+from yolo.console.option_types import cfg_file, new_folder, positive, weights_file, whole_number
+from yolo.console.options import add_device_option
+from yolo.console.run import stop
 from yolo.errors import DatasetError, OutputError
 from yolo.files.lock import locked
 from yolo.files.writing import write_text

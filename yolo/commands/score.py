@@ -29,7 +29,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.console import add_recheck_option, command_parser, fraction, names_file, new_file, new_folder, stop
+from yolo.console.command_line import command_parser
+from yolo.console.option_types import fraction, names_file, new_file, new_folder
+from yolo.console.options import add_recheck_option
+from yolo.console.run import stop
 from yolo.defaults import COUNTED_THRESH
 from yolo.errors import DatasetError, counted
 from yolo.files.outputs import refuse_texts_over

@@ -26,7 +26,9 @@ from yolo.commands.score import (
     print_scores,
     write_explanation,
 )
-from yolo.console import command_parser, new_file, stop
+from yolo.console.command_line import command_parser
+from yolo.console.option_types import new_file
+from yolo.console.run import stop
 from yolo.files.outputs import refuse_charts_over, refuse_texts_over
 from yolo.formats.recognition import DetectionFormat, GroundTruthFormat
 

@@ -22,7 +22,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.console import (
+from yolo.console.command_line import command_parser
+from yolo.console.option_types import cfg_file, fraction, names_file, positive, weights_file, whole_number
+from yolo.console.options import (
     add_cfg_option,
     add_device_option,
     add_dialect_option,
@@ -30,14 +32,7 @@ from yolo.console import (
     add_names_option,
     add_set_option,
     add_weights_option,
-    cfg_file,
     check_engine_options,
-    command_parser,
-    fraction,
-    names_file,
-    positive,
-    weights_file,
-    whole_number,
 )
 from yolo.defaults import NMS_THRESH, SCORE_THRESH
 from yolo.errors import CfgError

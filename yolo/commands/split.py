@@ -19,7 +19,8 @@ import argparse
 from pathlib import Path
 
 from yolo.commands.convert_voc import add_split_options, data_set_name
-from yolo.console import command_parser, names_file, new_folder
+from yolo.console.command_line import command_parser
+from yolo.console.option_types import names_file, new_folder
 
 DEFAULT_FRACTION = 0.2  # of the images, to score on
 

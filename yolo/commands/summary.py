@@ -7,7 +7,8 @@ examples:
 
 import shutil
 
-from yolo.console import add_cfg_option, add_dialect_option, command_parser
+from yolo.console.command_line import command_parser
+from yolo.console.options import add_cfg_option, add_dialect_option
 
 WIDTHS = (60, 120)  # characters of a line of the explanation: narrower or wider ones are hard to read
 FILE_WIDTH = 100  # of a line where the output is no terminal

@@ -6,7 +6,8 @@ example:
 
 from pathlib import Path
 
-from yolo.console import command_parser, new_file
+from yolo.console.command_line import command_parser
+from yolo.console.option_types import new_file
 from yolo.errors import OutputError
 from yolo.files.outputs import refuse_texts_over
 from yolo.files.text import read_text

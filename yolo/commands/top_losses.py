@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yolo.cfg import check_classes, check_data_files, check_names, read_classes, read_data
-from yolo.console import (
+from yolo.console.command_line import command_line, command_parser
+from yolo.console.option_types import fraction, new_folder, whole_number
+from yolo.console.options import (
     add_cfg_option,
     add_device_option,
     add_dialect_option,
@@ -26,11 +28,6 @@ from yolo.console import (
     add_recheck_option,
     add_weights_option,
     add_workers_option,
-    command_line,
-    command_parser,
-    fraction,
-    new_folder,
-    whole_number,
 )
 from yolo.defaults import IOU_LOSS_NAMES, LOSS_PARTS, SCORE_THRESH
 from yolo.errors import CfgError, DatasetError

@@ -25,8 +25,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.console import (
-    EXIT_INTERRUPTED,
+from yolo.console.command_line import command_parser
+from yolo.console.option_types import cutoff, fraction, positive, weights_file, whole_number
+from yolo.console.options import (
     OptionGroup,
     add_cfg_option,
     add_device_option,
@@ -34,14 +35,8 @@ from yolo.console import (
     add_recheck_option,
     add_set_option,
     add_workers_option,
-    command_parser,
-    cutoff,
-    fraction,
-    positive,
-    stop,
-    weights_file,
-    whole_number,
 )
+from yolo.console.run import EXIT_INTERRUPTED, stop
 from yolo.defaults import (
     AUTO,
     BOX_GRADIENTS,

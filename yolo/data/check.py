@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from yolo.cfg import tried_places
-from yolo.console import progress
+from yolo.console.progress import progress
 from yolo.data.augment.geometry import SMALLEST_SIDE
 from yolo.data.check_cache import (
     LEAST_ENTRIES,

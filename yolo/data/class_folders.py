@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from yolo.cfg import locate, read_names
-from yolo.console import progress
+from yolo.console.progress import progress
 from yolo.data.check import problem_lines, readable_size
 from yolo.data.parallel import in_threads
 from yolo.defaults import IMAGE_ENDINGS

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from yolo.console import progress
+from yolo.console.progress import progress
 from yolo.errors import DatasetError
 from yolo.files.text import read_text
 from yolo.files.writing import write_new, write_new_bytes, write_text

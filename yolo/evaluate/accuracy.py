@@ -10,7 +10,7 @@ from terminaltables import AsciiTable
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from yolo.console import progress
+from yolo.console.progress import progress
 from yolo.data.class_folders import ClassifiedImage
 from yolo.data.images import ignore_remark, read_image
 from yolo.data.workers import joined_in_worker, prepared, start_worker

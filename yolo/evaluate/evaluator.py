@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch.utils.data import DataLoader
 
-from yolo.console import progress
+from yolo.console.progress import progress
 from yolo.data.dataset import EvaluationImages, evaluation_loader
 from yolo.data.labeled_images import LabeledImage, image_boxes, packed
 from yolo.data.workers import prepared

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from yolo.cfg import read_classes
-from yolo.console import progress
+from yolo.console.progress import progress
 from yolo.errors import DatasetError, counted
 from yolo.files.folders import replacing_folder
 from yolo.formats.coco_annotations import (

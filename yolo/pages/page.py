@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from yolo.console import NOT_AVAILABLE
+from yolo.console.numbers import NOT_AVAILABLE
 from yolo.errors import OutputError, noun
 from yolo.files.writing import write_text
 

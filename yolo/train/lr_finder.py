@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from yolo.cfg import override, read_cfg
-from yolo.console import progress
+from yolo.console.progress import progress
 from yolo.data.workers import prepared
 from yolo.errors import CfgError, DivergedError
 from yolo.settings import read_input

@@ -17,7 +17,7 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from yolo.console import progress
+from yolo.console.progress import progress
 from yolo.data.parallel import usable_cores
 from yolo.errors import DatasetError
 from yolo.files.writing import write_new, write_text

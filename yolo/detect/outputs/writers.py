@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from yolo.console.numbers import speed_text
 from yolo.detect.outputs.annotated import Videos, annotated
 from yolo.detect.outputs.images import Crops, write_png
 from yolo.detect.outputs.labels import LabelFiles
@@ -15,7 +16,7 @@ from yolo.detect.outputs.rows import STDOUT, DetectionsCsv, JsonLines, csv_table
 from yolo.detect.sources.frame import Fault
 from yolo.detect.sources.kinds import MediaKind, MediaSource
 from yolo.detect.track import SourceTracks
-from yolo.errors import counted, speed_text
+from yolo.errors import counted
 from yolo.files.writing import write_text
 from yolo.formats.darknet_json import DarknetFrame, darknet_frame, darknet_json
 

@@ -7,7 +7,7 @@ from operator import attrgetter
 import numpy as np
 from terminaltables import AsciiTable
 
-from yolo.console import NOT_AVAILABLE
+from yolo.console.numbers import NOT_AVAILABLE
 from yolo.errors import DatasetError, counted
 from yolo.evaluate.analysis.json_records import json_name
 from yolo.evaluate.analysis.report import DETECTED, DIFFICULT, ImageDetection, ImageReport, Report

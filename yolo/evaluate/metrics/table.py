@@ -8,7 +8,7 @@ from pathlib import Path
 
 from terminaltables import AsciiTable
 
-from yolo.console import NOT_AVAILABLE
+from yolo.console.numbers import NOT_AVAILABLE
 from yolo.evaluate.metrics.voc import ClassScore, mean_ap
 from yolo.files.text import printable_text
 from yolo.files.writing import replacing

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.console import progress
+from yolo.console.progress import progress
 from yolo.data.images import ignore_remark, read_image
 from yolo.detect.classifier import Classifier
 from yolo.errors import DatasetError

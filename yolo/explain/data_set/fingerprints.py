@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from yolo.console import progress
+from yolo.console.progress import progress
 from yolo.data.check_cache import LEAST_ENTRIES, file_to_keep, kept_files
 from yolo.data.decoding.messages import MESSAGES
 from yolo.data.image_header import parse_header

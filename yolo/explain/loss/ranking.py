@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from yolo.console import progress
+from yolo.console.progress import progress
 from yolo.data.labeled_images import LabeledImage
 from yolo.data.workers import prepared
 from yolo.detect.detector import Detector

@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from yolo.console import EXIT_INTERRUPTED
+from yolo.console.run import EXIT_INTERRUPTED
 from yolo.errors import CfgError, OutputError
 from yolo.serve.limits import Limits
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from yolo.errors import speed_text
+from yolo.console.numbers import speed_text
 
 LINE_SECONDS = 20.0  # between two lines where they cannot be overwritten: stderr is no terminal
 

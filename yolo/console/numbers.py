@@ -1,0 +1,8 @@
+"""Numbers as tables, lines and pages show them: a speed, and what stands for a number that is not known."""
+
+NOT_AVAILABLE = "n/a"  # a number that cannot be computed, in tables and pages
+
+
+def speed_text(per_second: float, decimals: int = 1) -> str:
+    """Return `12.3`, of slow work `0.043`, and `--` for 0, which stands for a speed that is not known."""
+    return f"{per_second:.{decimals}f}" if per_second >= 1 else f"{per_second:.2g}" if per_second else "--"

@@ -1,0 +1,54 @@
+"""Strangers' words on a terminal: control characters are printed as escapes."""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+# Control characters but tab and line feed; marks of the direction of writing (Unicode UAX 9)
+UNSAFE_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+PROGRESS_CONTROLS = re.compile(r"(\r|\x1b\[[AK])")  # to overwrite a line: of tqdm and of training's progress
+
+
+class SafeStream:
+    """Text for a terminal: control characters, which strangers' files and names may hold, are written as escapes.
+
+    So are letters that the terminal's encoding lacks. Line ends, tabs and `kept` are written as they are.
+    """
+
+    def __init__(self, stream: TextIO, kept: re.Pattern[str] | None = None) -> None:
+        self._stream = stream
+        self._kept = kept
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+    def write(self, text: str) -> int:
+        if UNSAFE_TEXT.search(text):
+            parts = self._kept.split(text) if self._kept else [text]
+            parts[::2] = map(_escaped, parts[::2])  # the others are kept
+            text = "".join(parts)
+        return self._stream.write(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+
+def _escaped(text: str) -> str:
+    """Return `text` with control characters, and marks that turn the direction of writing, as escapes."""
+    return UNSAFE_TEXT.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+@contextmanager
+def safe_output() -> Iterator[None]:
+    """Make sys.stdout and sys.stderr `SafeStream`s: the one place where strangers' words are printed."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = SafeStream(sys.stdout), SafeStream(sys.stderr, PROGRESS_CONTROLS)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
