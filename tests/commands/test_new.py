@@ -18,7 +18,7 @@ from yolo.train.log.logger import Logger
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
-    """The current folder: photos/ with ten images and their VOC XML side by side, and a small cfg."""
+    """The current folder: photos/ with eleven images and their VOC XML side by side, and a small cfg."""
     write_shapes(tmp_path / "drawn", 10, 1, 1, (64, 64))
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -72,6 +72,38 @@ def test_go_trains_scores_and_draws_and_says_so_the_second_time(call, photos, tm
     assert "network: photos-detector/photos.cfg, photos-detector/run/photos_best.weights" in said
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == kept
     one_line(call("new", *NEW, "--seed", 3), "found a start with --seed 0, expected --seed 3; --out takes")
+
+
+def test_a_folder_that_changed_is_converted_again_before_the_training_and_told_after(call, photos):
+    out = photos.parent / "photos-detector"
+    assert call("new", *NEW)[0] == 0
+    assert "since the conversion" not in "".join(map(str, call("new", *NEW)))  # nothing changed
+    for ending in (".jpg", ".xml"):
+        shutil.copy(sorted(photos.glob(f"*{ending}"))[0], photos / f"added{ending}")
+    (photos / "Thumbs.db").write_bytes(b"no image")
+    code, said, err = call("new", *NEW)
+    change = "photos: .xml files 11 -> 12, images 11 -> 12 since the conversion"
+    assert code == 0 and err == "" and said.startswith(f"{change}, which is done again\n")
+    assert "done before" not in said and (out / "photos.cfg.before").exists()
+    data = read_data(out / "data" / "voc.data")
+    assert any("added.jpg" in path.read_text() for path in (data.train, data.valid))
+    (out / "run").mkdir()  # the training began
+    os.utime(photos / "added.xml", (1, 1))
+    code, said, err = call("new", *NEW)
+    assert code == 0 and "labels and lists: done before" in said
+    assert err.startswith("photos: files were changed or renamed since the conversion, and the training does not know")
+    (out / "new-files.json").write_text("[]")
+    one_line(call("new", *NEW), "new-files.json: found something else, expected what `new` writes")
+
+
+def test_what_comes_next_is_what_is_left_to_do(call, photos):
+    assert call("new", *NEW)[0] == 0
+    data = next((photos.parent / "photos-detector" / "data").glob("*.data"))
+    train = ("--cfg", "photos-detector/photos.cfg", "--data", data, "--out", "photos-detector/run", "--workers", 0)
+    assert call("train", *train, *CPU, "--max-batches", 1)[0] == 0
+    code, said, _ = call("new", *NEW)
+    *_, line, evaluate, _ = said.splitlines()
+    assert code == 0 and line.endswith("--resume photos-detector/run/photos_last.pt") and " evaluate " in evaluate
 
 
 def test_ctrl_c_names_the_command_that_goes_on_and_no_option_of_train(call, photos, monkeypatch):

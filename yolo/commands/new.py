@@ -4,6 +4,7 @@ DIR holds images with VOC XML, COCO JSON or label files, in any of the layouts t
 divided into train and valid, a fifth of the images is used for scoring. The command writes the lists and NAME.cfg to
 OUT, and prints the commands that train, score and draw; with --go it runs them. OUT then has run/ (weights, chart.png),
 report/ (index.html) and pictures/ (the images for scoring with boxes). After an interruption, run it again to continue.
+If DIR has changed before the training began, the command converts it again; after that it says so and goes on.
 
 On a GPU the network is yolov4-tiny, trained as long as Darknet advises. On a CPU it is a small one, `shapes`, at about
 320 pixels, trained on 24,000 images; some minutes to half an hour. --base, --width, --height and --epochs change this.
@@ -21,7 +22,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from io import StringIO
 from pathlib import Path
@@ -34,6 +35,7 @@ from yolo.console.command_line import command_parser
 from yolo.console.option_types import cfg_file, new_folder, positive, weights_file, whole_number
 from yolo.console.options import add_device_option
 from yolo.console.run import stop
+from yolo.data.convert.folder_state import change_since, note_state
 from yolo.errors import DatasetError, OutputError
 from yolo.files.lock import locked
 from yolo.files.writing import write_text
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
 LOCK = ".new.lock"
 OPTIONS_FILE = "new.json"  # the options of the first start
+FILES_FILE = "new-files.json"  # what DIR held when it was converted
 WRITTEN = ("data", "run", "report", "pictures", "detections.json")  # in OUT, beside NAME.cfg
 GPU_BASE, CPU_BASE = "yolov4-tiny", "shapes"
 SCORED_FRACTION = 0.2  # of the images, where the folder does not divide them itself
@@ -84,13 +87,32 @@ def main() -> None:
     try:
         with _at_work(out):
             _check_options(out, args, name)
+            _look_for_changes(args.folder, out, cfg)
             data_file = _converted(args, out, name)
+            note_state(out / FILES_FILE, args.folder, out)
             data = read_data(data_file)
             steps = _work(args, data_file, data, cfg)
     except KeyboardInterrupt:
         print(f"to go on: {shlex.join(['yolo-darknet', 'new', *sys.argv[1:]])}", file=sys.stderr)
         raise
     _say_end(steps, cfg, data, args.go)
+
+
+def _look_for_changes(folder: Path, out: Path, cfg: Path) -> None:
+    """Let a folder that has changed be converted again, or say that the training does not know of the change."""
+    change = change_since(out / FILES_FILE, folder, out)
+    if change is None:
+        return
+    if (out / "run").exists():
+        print(f"{folder}: {change} since the conversion, and the training does not know of it; "
+              f"to start again with it, remove {out} or choose another --out", file=sys.stderr)  # fmt: skip
+        return
+    print(f"{folder}: {change} since the conversion, which is done again", flush=True)
+    if cfg.exists():  # a person may have edited it
+        cfg.replace(cfg.with_suffix(".cfg.before"))
+        print(f"the cfg until now: {cfg.with_suffix('.cfg.before')}")
+    for path in (*(out / "data").glob("*.data"), cfg.with_suffix(".names"), out / FILES_FILE):
+        path.unlink(missing_ok=True)
 
 
 def _work(args: argparse.Namespace, data_file: Path, data: DataFile, cfg: Path) -> list[Step]:
@@ -123,9 +145,10 @@ def _at_work(out: Path) -> Iterator[None]:
 
 
 def _say_end(steps: list[Step], cfg: Path, data: DataFile, done: bool) -> None:
-    if not done:
+    left = [] if done else [now for step in steps if (now := _left_to_do(step)) is not None]
+    if left:
         print("\nnext, or `--go` for all of them:")
-        for step in steps:
+        for step in left:
             print(f"  {step.line()}")
         return
     weights = _best_weights(cfg, data)
@@ -284,16 +307,12 @@ def _run(step: Step) -> None:
 
     Raises KeyboardInterrupt if a training ends by Ctrl-C, after it has saved.
     """
-    options = step.options
-    if step.command == "train":
-        options = _train_options(step)
-    elif step.result.exists() and step.result.stat().st_mtime >= _newest_input(step):
-        options = None
-    if options is None:
+    left = _left_to_do(step)
+    if left is None:
         _say_done(step.title, step.result)
         return
-    line = Step(step.title, step.command, options, step.result).line()
-    print(f"\n== {step.title}\n$ {line}", flush=True)
+    options = left.options
+    print(f"\n== {step.title}\n$ {left.line()}", flush=True)
     before = sys.argv
     sys.argv = [f"yolo-darknet {step.command}", *options]  # argparse shows the first as the program
     output = StringIO() if step.command in ADVISING else sys.stdout
@@ -308,6 +327,15 @@ def _run(step: Step) -> None:
         sys.argv = before
         if isinstance(output, StringIO):
             print(output.getvalue().partition("\nnext:")[0].rstrip(), flush=True)
+
+
+def _left_to_do(step: Step) -> Step | None:
+    """Return a step as it starts now, a training with the options that continue it; None if its result is there."""
+    if step.command == "train":
+        options = _train_options(step)
+        return None if options is None else replace(step, options=options)
+    is_done = step.result.exists() and step.result.stat().st_mtime >= _newest_input(step)
+    return None if is_done else step
 
 
 def _say_done(title: str, result: Path) -> None:

@@ -100,6 +100,11 @@ def test_classes_are_the_categories_by_rising_id_also_without_boxes(tmp_path):
     assert data.difficult == out / "difficult.txt" and data.backup.is_dir()
 
 
+def test_categories_whose_names_differ_only_in_case_are_noted(tmp_path):
+    plan = plan_coco([store(tmp_path, coco(categories=((3, "cat"), (4, "Cat"), (5, "dog"))))], [], None)
+    assert [each.message.partition(" (")[0] for each in plan.repairs] == ["'cat', 'Cat'"]
+
+
 def test_given_names_choose_and_order_the_classes(tmp_path):
     rows = [annotation(1), annotation(2, category_id=18, bbox=(0, 0, 50, 40))]
     given = store(tmp_path, coco(annotations=rows))

@@ -1,4 +1,4 @@
-"""yolo.data.convert.plan: the processes of a conversion end with it, and one that is killed is one line."""
+"""yolo.data.convert.plan: the processes of a conversion end with it, one that is killed is one line; names alike."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from yolo.data.convert.plan import POOL_FROM, map_in_processes
+from yolo.data.convert.plan import LIKE_NAMES, POOL_FROM, like_names, map_in_processes
 from yolo.errors import DatasetError
 
 ITEMS = range(POOL_FROM)
@@ -60,3 +60,11 @@ def test_no_process_outlives_a_killed_conversion(tmp_path, project, number):
     while any(map(is_running, pids)):
         assert time.monotonic() < end, "processes are left"
         time.sleep(0.05)
+
+
+def test_class_names_that_a_person_may_have_meant_as_one_are_named():
+    notes = like_names(("Cat", "traffic light", "c at", "dog", "cat", "Traffic_Light", "traffic-light", "cats"))
+    assert [(each.kind, each.message.partition(" (")[0]) for each in notes] == [
+        (LIKE_NAMES, "'Cat', 'c at', 'cat'"),
+        (LIKE_NAMES, "'traffic light', 'Traffic_Light', 'traffic-light'"),
+    ]

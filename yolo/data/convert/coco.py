@@ -17,6 +17,7 @@ from yolo.data.convert.plan import (
     LabelRow,
     Plan,
     PlannedImage,
+    like_names,
 )
 from yolo.errors import DatasetError
 from yolo.formats.coco_annotations import CocoFile, labels_of, order_of_categories, read_coco
@@ -51,7 +52,7 @@ def plan_coco(train: Sequence[CocoSet], valid: Sequence[CocoSet], names: Sequenc
         names = order_of_categories(tuple(files.values()))
     _check_names(names, files.values())
     problems = [problem for file in files.values() for problem in file.problems]
-    repairs: list[Problem] = []
+    repairs = like_names(names)
     known: dict[tuple[Path, str], PlannedImage] = {}
     lists = []
     for sets in (train, valid):

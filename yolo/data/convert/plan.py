@@ -7,6 +7,7 @@ Darknet needs, and `write_files` writes them. `ownership.py` stands between the 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,6 +34,8 @@ SHARED = "images that share a label file"
 CLIPPED = "box cut at the border"
 UNKNOWN = "unknown class"
 NOT_THERE = "image that is not there"
+LIKE_NAMES = "class names that differ only in case, blanks, - or _"
+SEPARATORS = re.compile(r"[\s_-]+")
 BOX_KINDS = (NO_AREA, OUTSIDE, UNKNOWN)  # of one box; the others concern a file or an entry
 MINOR_KINDS = (*BOX_KINDS, NOT_THERE)  # left out unless a user wants to stop
 POOL_FROM = 1000  # items; fewer take less time than starting processes
@@ -101,6 +104,20 @@ class Plan:
         gone = dict.fromkeys(each for each in self.train + self.valid if not each.is_there)
         problems = tuple(Problem(NOT_THERE, f"{each.path}: no such file, though it is annotated") for each in gone)
         return replace(self, train=train, valid=valid, problems=self.problems + problems)
+
+
+def like_names(names: Iterable[str]) -> list[Problem]:
+    """Return a note for each group of class names that a person may have meant as one."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(SEPARATORS.sub("", name).casefold(), []).append(name)
+    return [
+        Problem(
+            LIKE_NAMES, f"{', '.join(map(repr, group))} (each is a class; if one is meant, correct the annotations)"
+        )
+        for group in alike.values()
+        if len(group) > 1
+    ]
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from yolo.data.convert.plan import (
     LabelRow,
     Plan,
     PlannedImage,
+    like_names,
     map_in_processes,
 )
 from yolo.data.convert.voc_layout import VocEntry, VocSource
@@ -41,7 +42,6 @@ SIZE_OF_IMAGE = "size taken from the image"
 SCALED = "image resized after annotation"
 TURNED = "image turned by its EXIF data, boxes too"
 NOT_TURNED = "image turned by its EXIF data, boxes taken as drawn on the turned image"
-LIKE_NAMES = "class names that differ only in case or blanks"
 SAME_SHAPE = 0.01  # two sizes are one image's if the ratios of their sides differ by at most this
 
 
@@ -99,7 +99,7 @@ def plan_voc(source: VocSource, names: Sequence[str] | None) -> Plan:
     if names is None:
         names = sorted({each.name for result in examined.values() for each in result.objects or ()})
     label_of = {name: label for label, name in enumerate(names)}
-    problems, repairs, images = [*source.problems], _like_names(names), {}
+    problems, repairs, images = [*source.problems], like_names(names), {}
     owners: dict[tuple[str, str], VocEntry] = {}
     for first, entry in entries.items():
         result = examined[first]
@@ -174,14 +174,6 @@ def _base(path: str) -> str:
 
 def _stem(name: str) -> str:
     return name.rpartition(".")[0] or name
-
-
-def _like_names(names: Sequence[str]) -> list[Problem]:
-    """Return a note for each group of class names that a person may have meant as one."""
-    alike: dict[str, list[str]] = {}
-    for name in names:
-        alike.setdefault("".join(name.split()).casefold(), []).append(name)
-    return [Problem(LIKE_NAMES, ", ".join(map(repr, group))) for group in alike.values() if len(group) > 1]
 
 
 def examine(pair: tuple[str, str | None], names: frozenset[str] | None, resized: bool = False) -> Examined:

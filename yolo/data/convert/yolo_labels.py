@@ -9,7 +9,7 @@ from pathlib import Path
 
 from yolo.cfg import check_data_files, read_classes, read_data
 from yolo.data.convert.ownership import is_output
-from yolo.data.convert.plan import LabelRow, Plan, PlannedImage
+from yolo.data.convert.plan import LabelRow, Plan, PlannedImage, like_names
 from yolo.data.convert.splitting import key_of, own_list_of
 from yolo.data.parallel import in_threads
 from yolo.defaults import IMAGE_ENDINGS
@@ -112,7 +112,7 @@ def plan_labeled(source: LabeledSource, names: Sequence[str] | None) -> Plan:
         for image, (labels, _) in read.items()
     }
     train, valid = (tuple(planned[image] for image in dict.fromkeys(images)) for images in source.own_lists)
-    return Plan(train, valid, names, (), tuple(notes))
+    return Plan(train, valid, names, (), (*like_names(names), *notes))
 
 
 def _read_labels(image: Path, classes: int) -> tuple[list[int], list[Problem]]:
