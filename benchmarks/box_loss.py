@@ -28,12 +28,14 @@ from statistics import mean
 
 from terminaltables import AsciiTable
 
-from yolo.cfg import parse_cfg, read_data, read_names
+from yolo.cfg import parse_cfg
 from yolo.console.option_types import cfg_file, network_size, positive, weights_file, whole_number
 from yolo.console.options import add_device_option, add_workers_option
 from yolo.console.run import run
+from yolo.data_file import read_data
 from yolo.errors import DivergedError
 from yolo.files.writing import write_text
+from yolo.names_file import read_names
 
 BURN_IN, DROPS = 0.1, (0.8, 0.9)  # parts of the steps
 METRICS = ("voc07", "area", "coco")

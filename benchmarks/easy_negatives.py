@@ -16,12 +16,12 @@ from pathlib import Path
 import torch
 from terminaltables import AsciiTable
 
-from yolo.cfg import read_data
 from yolo.console.option_types import whole_number
 from yolo.console.options import add_cfg_option, add_weights_option
 from yolo.console.run import run
 from yolo.data.check import check_list
 from yolo.data.dataset import EvaluationImages, evaluation_loader
+from yolo.data_file import read_data
 from yolo.explain.loss.gradient import EASY, GradientFractions, gradient_fractions
 from yolo.explain.loss.placed import placed_targets
 from yolo.letterbox import stretched

@@ -25,10 +25,11 @@ from pathlib import Path
 
 from terminaltables import AsciiTable
 
-from yolo.cfg import read_cfg, read_data
+from yolo.cfg import read_cfg
 from yolo.console.option_types import cfg_file, network_size, weights_file, whole_number
 from yolo.console.options import add_device_option, add_workers_option
 from yolo.console.run import run
+from yolo.data_file import read_data
 from yolo.errors import DivergedError
 from yolo.files.writing import write_text
 from yolo.train.lr_finder import Suggestion, rising_rates, suggest, sweep_rates, sweep_table

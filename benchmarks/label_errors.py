@@ -35,12 +35,13 @@ import numpy as np
 from terminaltables import AsciiTable
 
 from yolo.boxes import cxcywh_to_xyxy, paired_iou
-from yolo.cfg import parse_cfg, read_data, read_names
+from yolo.cfg import parse_cfg
 from yolo.console.option_types import cfg_file, fraction, weights_file, whole_number
 from yolo.console.options import add_device_option, add_workers_option
 from yolo.console.run import run
 from yolo.data.check import check_list
 from yolo.data.labeled_images import LabeledImage
+from yolo.data_file import read_data
 from yolo.defaults import LOSS_PARTS, SCORE_THRESH
 from yolo.detect.detector import Detector
 from yolo.explain.loss.ranking import RawBatch, losses_of, raw_batches
@@ -48,6 +49,7 @@ from yolo.files.writing import write_text
 from yolo.model.heads.yolo import YoloSettings, with_iou_loss
 from yolo.model.network import Network
 from yolo.model.weights import load_weights
+from yolo.names_file import read_names
 from yolo.records import LabeledBoxes
 from yolo.train.losses.detection import DetectionLoss
 

@@ -20,7 +20,6 @@ import torch
 from terminaltables import AsciiTable
 from torch import Tensor
 
-from yolo.cfg import read_names
 from yolo.deploy.export import ExportOptions, export_network, total_bytes
 from yolo.deploy.file_kinds import open_file
 from yolo.engines.choose import interleaved_seconds
@@ -28,6 +27,7 @@ from yolo.engines.open_vino import openvino_core
 from yolo.letterbox import stretched
 from yolo.model.network import Network
 from yolo.model.weights import load_weights
+from yolo.names_file import read_names
 from yolo.quantize.calibration import read_calibration
 from yolo.quantize.report import errors_table, versions_table
 from yolo.quantize.scored_export import DropLimit, export_scored

@@ -41,7 +41,6 @@ import cv2
 import numpy as np
 import torch
 
-from yolo.cfg import read_names
 from yolo.console.option_types import cfg_file, positive, whole_number
 from yolo.console.run import run
 from yolo.data.shapes import draw_image
@@ -49,6 +48,7 @@ from yolo.detect.detector import Detector
 from yolo.engines.build import build_engine
 from yolo.model.network import Network
 from yolo.model.weights import load_weights, save_weights
+from yolo.names_file import read_names
 
 GOAL_RATE, GOAL_P99 = 0.9, 3.0
 FROM_CLIENTS = 8  # the goal of the rate holds from here on

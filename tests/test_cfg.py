@@ -1,22 +1,9 @@
 """yolo.cfg: Darknet's text grammar, and mistakes named with file, line, key, what was found and what was expected."""
 
-from pathlib import Path
-
 import pytest
 
-from yolo.cfg import (
-    Entry,
-    check_data_files,
-    check_overrides,
-    locate,
-    override,
-    parse_cfg,
-    read_cfg,
-    read_classes,
-    read_data,
-    read_names,
-)
-from yolo.errors import CfgError, DatasetError
+from yolo.cfg import Entry, check_overrides, override, parse_cfg, read_cfg
+from yolo.errors import CfgError
 
 
 def section(*lines):
@@ -233,82 +220,6 @@ def test_override_replaces_values_of_net_and_does_not_change_its_argument():
     assert sections[0].integer("batch") == 64 and not sections[0].has("height")
 
 
-def test_a_data_file_names_lists_names_and_backup(tmp_path):
-    path = tmp_path / "my.data"
-    path.write_text(
-        "# comment\nclasses= 3\ntrain  = /lists/my train.txt\nvalid=/lists/v.txt\nnames=/n.names\nbackup = /b\n"
-    )
-    data = read_data(path)
-    assert data.classes == 3
-    assert str(data.train) == "/lists/my train.txt"  # a blank inside a path stays
-    assert [str(p) for p in (data.valid, data.names, data.backup)] == [
-        "/lists/v.txt",
-        "/n.names",
-        "/b",
-    ]
-    assert data.difficult is None
-
-
-def test_labels_is_another_name_for_names_in_a_data_file(tmp_path):
-    (tmp_path / "my.data").write_text("classes=1\nlabels=/l.names\n")
-    assert str(read_data(tmp_path / "my.data").names) == "/l.names"
-
-
-def test_relative_paths_are_tried_from_the_current_folder_and_then_from_the_files_own(tmp_path, monkeypatch):
-    here, there = tmp_path / "here", tmp_path / "there"
-    here.mkdir()
-    there.mkdir()
-    monkeypatch.chdir(here)
-    (there / "both.txt").touch()
-    (there / "only.txt").touch()
-    (here / "both.txt").touch()
-    assert locate("both.txt", there).resolve() == here / "both.txt"
-    assert locate("only.txt", there) == there / "only.txt"
-    assert str(locate("neither.txt", there)) == "neither.txt"  # as the user wrote it, for the error
-    assert str(locate("long" * 5000, there)) == "long" * 5000  # no file system has such a name
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("classes 3\n", ":1: found 'classes 3', expected key=value"),
-        ("classes=3\ntrain=\n", ":2: found 'train=', expected key=value"),
-        ("\nclasses=none\n", ":2: classes: found 'none', expected a whole number; Darknet reads 0"),
-        ("classes=0\n", ":1: classes: found '0', expected a whole number of at least 1"),
-        ("train=a.txt\n", ":1: classes: found nothing, expected a value"),
-    ],
-)
-def test_an_error_in_a_data_file_names_its_line(tmp_path, text, message):
-    path = tmp_path / "my.data"
-    path.write_text(text)
-    with pytest.raises(DatasetError) as caught:
-        read_data(path)
-    assert str(caught.value) == f"{path}{message}"
-
-
-def test_names_are_one_per_line_and_empty_lines_at_the_end_are_ignored(tmp_path):
-    path = tmp_path / "my.names"
-    path.write_bytes(b"\xef\xbb\xbfperson\r\ntraffic light \n\n \n")
-    assert read_names(path) == ["person", "traffic light"]
-
-
-def test_a_names_file_without_names_is_an_error(tmp_path):
-    path = tmp_path / "my.names"
-    path.write_text("\n\n")
-    with pytest.raises(DatasetError, match="found no class name, expected one per line"):
-        read_names(path)
-
-
-@pytest.mark.parametrize("name", ["\x1b[31mdog", "d\0g", "do\tg", "d\u202eog"])
-def test_an_unprintable_name_is_an_error_with_its_line(tmp_path, name):
-    path = tmp_path / "my.names"
-    path.write_text(f"größe 犬\n{name}\n", encoding="utf-8")
-    with pytest.raises(DatasetError) as caught:
-        read_names(path)
-    expected = f"found class name {name!a}, expected printable characters"
-    assert str(caught.value) == f"{path}:2: {expected}"
-
-
 def test_a_comma_at_the_end_is_ignored():
     (section,) = parse_cfg("[net]\nsteps=1,2,\nscales=.5,\n", "x.cfg")
     assert section.integers("steps") == (1, 2) and section.numbers("scales") == (0.5,)
@@ -354,64 +265,3 @@ def test_a_misspelt_key_or_section_gets_a_hint(given, match):
         for head in (1, 3):
             sections[head].text("classes")
         check_overrides(sections, given)
-
-
-def test_a_data_file_in_utf16_is_read(tmp_path, caplog):
-    path = tmp_path / "my.data"
-    path.write_bytes("classes=3\r\nnames=für.names\r\n".encode("utf-16"))
-    assert (read_data(path).classes, str(read_data(path).names)) == (3, "für.names")
-    assert caplog.messages[0] == f"{path}: found UTF-16, read as such; Darknet reads UTF-8 only"
-    (tmp_path / "my.names").write_bytes("犬\r\n猫\r\n".encode("utf-16"))
-    assert read_names(tmp_path / "my.names") == ["犬", "猫"]
-    (tmp_path / "x.cfg").write_bytes("[net]\nbatch=1\n".encode("utf-16"))
-    assert read_cfg(tmp_path / "x.cfg")[0].integer("batch") == 1
-    for name, read, kind in (
-        ("my.data", read_data, DatasetError),
-        ("x.cfg", read_cfg, CfgError),
-        ("my.names", read_names, DatasetError),
-    ):
-        (tmp_path / name).write_bytes("classes=3\n".encode("utf-16-be"))
-        with pytest.raises(kind, match=f"{name}: found UTF-16 without a byte order mark, expected UTF-8 text$"):
-            read(tmp_path / name)
-
-
-def test_backslashes_of_windows_are_read_where_the_file_is_there(tmp_path, caplog):
-    (tmp_path / "lists").mkdir()
-    (tmp_path / "lists/train.txt").touch()
-    path = tmp_path / "my.data"
-    path.write_text("classes=1\ntrain=lists\\train.txt\nvalid=lists\\valid.txt\nnames=away.names\n")
-    data = read_data(path)
-    assert data.train == tmp_path / "lists/train.txt"
-    note = f"read as {tmp_path}/lists/train.txt (a backslash does not separate folders here)"
-    assert caplog.messages == [f"{path}:2: train: found 'lists\\\\train.txt', {note}"]
-    check_data_files(data, "train", "difficult")
-    with pytest.raises(DatasetError) as error:
-        check_data_files(data, "train", "valid")
-    looked = rf"looked for {Path.cwd()}/lists\valid.txt and {tmp_path}/lists\valid.txt"
-    hint = "a backslash does not separate folders here, with / instead it is not there either"
-    place = rf"{path}:3: valid: found 'lists\\valid.txt'"
-    assert str(error.value) == f"{place}, expected a file that is there; {looked}; {hint}"
-    with pytest.raises(
-        DatasetError, match=rf":4: names: found 'away.names', .*; looked for .*/away.names and {tmp_path}/away.names$"
-    ):
-        check_data_files(data, "names")
-
-
-def test_two_classes_of_one_name_are_refused(tmp_path):
-    (tmp_path / "my.names").write_text("dog\ncat\ndog\n")
-    with pytest.raises(DatasetError, match=r"my.names:3: 'dog' is line 1 already, expected it once$"):
-        read_classes(tmp_path / "my.names")
-
-
-def test_a_data_set_is_named_by_its_key_or_by_the_file_and_a_folder_means_its_one_data_file(tmp_path):
-    (tmp_path / "voc.data").write_text("classes=2\n")
-    (tmp_path / "._voc.data").write_bytes(b"\0\5\x16\7")  # macOS's
-    assert read_data(tmp_path).name == "voc" and read_data(tmp_path).path == str(tmp_path / "voc.data")
-    (tmp_path / "voc.data").write_text("classes=2\nname = red flowers\n")
-    assert read_data(tmp_path / "voc.data").name == "red flowers"
-    (tmp_path / "coco.data").touch()
-    with pytest.raises(DatasetError, match="found coco.data, voc.data, expected one .data file in this folder"):
-        read_data(tmp_path)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DatasetError, match="empty: found none, expected one .data file"):
-        read_data(tmp_path / "empty")

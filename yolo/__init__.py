@@ -27,6 +27,7 @@ _HOMES = {
     "Detections": "yolo.records",
     "Detector": "yolo.detect.detector",
     "BatchDetector": "yolo.detect.batch_detector",
+    "read_names": "yolo.names_file",
 }
 __all__ = list(_HOMES)
 

@@ -1,4 +1,4 @@
-"""Darknet's text files as records: `.cfg` sections with typed getters, `.data`, `.names`.
+"""Darknet's `.cfg`: sections with typed getters. The lines of a `.data` file are read in the same way.
 
 The grammar is Darknet's (pjreddie and AlexeyAB, src/parser.c read_cfg and src/option_list.c): whitespace is ignored
 everywhere, a line that starts with `#` or `;` is a comment, the first of several equal keys counts, and a number ends
@@ -8,7 +8,6 @@ a number (`16000d`) are logged and skipped, as C's atoi and atof do.
 
 import logging
 import math
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,11 +15,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from yolo.errors import CfgError, DatasetError, counted, shorten
+from yolo.errors import CfgError, shorten
 from yolo.files.contents import open_input
-from yolo.files.folders import visible
-from yolo.files.located import file_state
-from yolo.files.text import decoded_text, printable_text, read_text
+from yolo.files.text import decoded_text, printable_text
 
 log = logging.getLogger(__name__)
 
@@ -267,13 +264,13 @@ def parse_cfg(text: str, path: str) -> list[Section]:
     if text.count("\n") >= MAX_LINES:
         raise CfgError(f"{path}: found more than {MAX_LINES} lines, expected the text of a cfg")
     sections: list[Section] = []
-    for line, stripped in _meaningful_lines(text):
+    for line, stripped in meaningful_lines(text):
         if stripped.startswith("["):
             if not stripped.endswith("]") or len(stripped) > MAX_KIND_LENGTH:
                 raise CfgError(f"{path}:{line}: found {shorten(stripped)!r}, expected [section]")
             sections.append(Section(stripped[1:-1], line, path))
             continue
-        entry = _entry(stripped, line, path, CfgError)
+        entry = parse_entry(stripped, line, path, CfgError)
         if not sections:
             found = f"{shorten(stripped)!r} before the first [section]"
             raise CfgError(f"{path}:{line}: found {found}, expected [net]")
@@ -373,183 +370,11 @@ def read_cfg_text(path: str | Path) -> str:
     return printable_text(decoded_text(content, path, CfgError))
 
 
-@dataclass(frozen=True)
-class DataFile:
-    """A Darknet `.data` file: where the lists and names are. None for keys that the file does not have.
+def meaningful_lines(text: str, keep_whitespace: bool = False) -> list[tuple[int, str]]:
+    """Return (line number, text) of the lines that are neither empty nor comments.
 
-    difficult: AlexeyAB's list, parallel to `valid`; its labels are boxes that the evaluation ignores;
-    labels: for classifiers, the names in the images' paths; they may differ from `names`, which are shown
-    (classifier.c train_classifier);
-    top: for classifiers, k of the top-k accuracy;
-    name: of the data set, a key of this project's converters, else the file's name without its ending;
-    entries: the lines of the file by their keys.
+    keep_whitespace: inside a line, as a .data file has it in names of files.
     """
-
-    path: str
-    classes: int
-    train: Path | None
-    valid: Path | None
-    names: Path | None
-    backup: Path | None
-    difficult: Path | None
-    labels: Path | None = None
-    top: int | None = None
-    name: str = ""
-    entries: Mapping[str, Entry] = field(default_factory=dict)
-
-
-def read_data(path: str | Path) -> DataFile:
-    """Read a `.data` file. Its relative paths are tried from the current folder, as Darknet does, then from its own.
-
-    A folder means the one .data file in it.
-
-    Raises:
-        DatasetError: A line has no `=`, or `classes` is not a number of at least 1. The message names the line. Or a
-            folder holds no .data file, or several.
-    """
-    path = _sole_data_file(Path(path)) if Path(path).is_dir() else path
-    section = Section("", 1, str(path), error_type=DatasetError)
-    for line, stripped in _meaningful_lines(read_text(path), keep_whitespace=True):
-        section.add(_entry(stripped, line, str(path), DatasetError))
-
-    def location(*keys: str) -> Path | None:
-        key = next((key for key in keys if section.has(key)), None)
-        if key is None:
-            return None
-        found = locate(section.text(key), Path(path).parent)
-        if "\\" in section.text(key) and "\\" not in str(found):
-            section.warn(key, f"read as {found} (a backslash does not separate folders here)")
-        return found
-
-    return DataFile(
-        path=str(path),
-        classes=section.integer("classes", minimum=1),
-        train=location("train"),
-        valid=location("valid"),
-        names=location("names", "labels"),
-        backup=location("backup"),
-        difficult=location("difficult"),
-        labels=location("labels", "names"),
-        top=section.integer("top", minimum=1) if section.has("top") else None,
-        name=section.text("name", Path(path).stem),
-        entries={entry.key: entry for entry in reversed(section.entries)},
-    )
-
-
-def _sole_data_file(folder: Path) -> Path:
-    files = visible(folder, "*.data")
-    if len(files) != 1:
-        found = ", ".join(each.name for each in files) or "none"
-        raise DatasetError(f"{folder}: found {found}, expected one .data file in this folder, or the file itself")
-    return files[0]
-
-
-def check_data_files(data: DataFile, *keys: str) -> None:
-    """Raise DatasetError, with the line and what was tried, if a file or folder that a key names is not there.
-
-    Keys that the file does not have are passed over.
-    """
-    for key in keys:
-        entry = data.entries.get(key)
-        if entry is None or not entry.value:
-            continue
-        folder = Path(data.path).parent
-        if located(entry.value, str(folder))[1] is None:
-            place = f"{data.path}:{entry.line}: {key}: found {shorten(ascii(entry.value))}"
-            raise DatasetError(f"{place}, expected a file that is there; {tried_places(entry.value, str(folder))}")
-
-
-def check_names(data: DataFile, names: Sequence[str]) -> None:
-    """Raise DatasetError unless there are as many names as a .data file has classes."""
-    if len(names) != data.classes:
-        place = f" in {data.names}" if data.names else ""
-        found = f"classes={data.classes} and {counted(len(names), 'name')}{place}"
-        raise DatasetError(f"{data.path}: found {found}, expected as many")
-
-
-def check_classes(data: DataFile, classes: int, where: object) -> None:
-    """Raise DatasetError unless a .data file has this number of classes; `where` is what has it, for the message."""
-    if data.classes != classes:
-        raise DatasetError(f"{data.path}: found classes={data.classes}, expected {classes} as in {where}")
-
-
-def tried_places(text: str, folder: str) -> str:
-    """Return where `located` looked for a file that is not there, for a message."""
-    path = os.path.expanduser(text)
-    places = [path] if os.path.isabs(path) else [os.path.abspath(path), os.path.abspath(os.path.join(folder, path))]
-    hint = "; a backslash does not separate folders here, with / instead it is not there either" if "\\" in text else ""
-    return f"looked for {' and '.join(dict.fromkeys(places))}{hint}"
-
-
-def locate(text: str, folder: Path) -> Path:
-    """Return the path that `text` means in a file of `folder`: from the current folder if it exists, else `folder`.
-
-    Backslashes, which Windows has between folders, are taken for slashes where only then a file is there.
-    """
-    return Path(located(text, str(folder))[0])
-
-
-def located(text: str, folder: str) -> tuple[str, os.stat_result | None]:
-    """Return the path that `locate` returns, and the state of the file; None if there is none."""
-    path = os.path.expanduser(text)  # unchanged if there is no such user
-    state = file_state(path)
-    if state:
-        return path, state
-    if os.path.isabs(path):
-        return _with_slashes(path, "")
-    inside = os.path.join(folder, path)
-    state = file_state(inside)
-    if state:
-        return inside, state
-    return _with_slashes(path, folder)
-
-
-def _with_slashes(path: str, folder: str) -> tuple[str, os.stat_result | None]:
-    """Return as `located` does a path that is not there as it is."""
-    if "\\" not in path:
-        return path, None
-    slashed = path.replace("\\", "/")
-    for candidate in (slashed, os.path.join(folder, slashed)):
-        if state := file_state(candidate):
-            return candidate, state
-    return path, None
-
-
-def read_names(path: str | Path) -> list[str]:
-    """Return the class names of a file, one per line; empty lines at the end are ignored.
-
-    Raises:
-        DatasetError: There is no name, or one with unprintable characters, which could control a terminal.
-    """
-    lines = printable_text(read_text(path)).splitlines()
-    names = [line.strip() for line in lines]
-    while names and not names[-1]:
-        names.pop()
-    if not names:
-        raise DatasetError(f"{path}: found no class name, expected one per line")
-    for number, name in enumerate(names, start=1):
-        if not name.isprintable():
-            found = f"found class name {shorten(ascii(name))}"
-            raise DatasetError(f"{path}:{number}: {found}, expected printable characters")
-    return names
-
-
-def read_classes(path: Path) -> tuple[str, ...]:
-    """Read the classes of a .names file, in the order of their numbers.
-
-    Raises:
-        DatasetError: There is no class, or a class occurs twice, so that its number is ambiguous.
-    """
-    names = read_names(path)
-    for line, name in enumerate(names, 1):
-        first = names.index(name) + 1
-        if first != line:
-            raise DatasetError(f"{path}:{line}: {name!r} is line {first} already, expected it once")
-    return tuple(names)
-
-
-def _meaningful_lines(text: str, keep_whitespace: bool = False) -> list[tuple[int, str]]:
-    """Return (line number, text) of the lines that are neither empty nor comments."""
     found = []
     for number, line in enumerate(text.split("\n"), start=1):
         stripped = line.strip() if keep_whitespace else line.translate(WHITESPACE)
@@ -558,8 +383,19 @@ def _meaningful_lines(text: str, keep_whitespace: bool = False) -> list[tuple[in
     return found
 
 
-def _entry(stripped: str, line: int, path: str, error_type: type[ValueError]) -> Entry:
-    key, equals, value = (part.strip() for part in stripped.partition("="))
+def parse_entry(text: str, line: int, path: str, error_type: type[ValueError]) -> Entry:
+    """Return the entry of a line.
+
+    Args:
+        text: of the line, without white space around it.
+        line: its number.
+        path: of the file, for the error.
+        error_type: of the error.
+
+    Raises:
+        error_type: the line is no `key=value`.
+    """
+    key, equals, value = (part.strip() for part in text.partition("="))
     if not (key and equals and value):
-        raise error_type(f"{path}:{line}: found {shorten(stripped)!r}, expected key=value")
+        raise error_type(f"{path}:{line}: found {shorten(text)!r}, expected key=value")
     return Entry(key, value, line)

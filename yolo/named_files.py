@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from yolo.cfg import read_classes, read_data, read_names
+from yolo.data_file import read_data
 from yolo.errors import DatasetError, WeightsError, counted
 from yolo.files.contents import named_content
 from yolo.files.folders import visible
 from yolo.files.writing import naming, write_text
+from yolo.names_file import read_classes, read_names
 
 PACKAGE = Path(__file__).resolve().parent
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tests.data.convert.test_coco import CAT_LABEL, annotation, coco, image
-from yolo.cfg import read_data
 from yolo.data.convert.recognize import AnnotationKind, annotations_of
+from yolo.data_file import read_data
 from yolo.formats.label_files import read_list
 
 

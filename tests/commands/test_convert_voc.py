@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.data.convert.test_voc import CAT, CAT_LABEL, DOG, annotation
-from yolo.cfg import read_data
+from yolo.data_file import read_data
 from yolo.formats.label_files import read_list
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.tiny_data import cfg_text
-from yolo.cfg import DataFile, parse_cfg, read_cfg
+from yolo.cfg import parse_cfg, read_cfg
+from yolo.data_file import DataFile
 from yolo.model.network import build
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from tests.helpers.command_calls import CPU, bad_option, one_line
 from tests.helpers.tiny_data import cfg_text, with_classes, write_image
-from yolo.cfg import read_cfg, read_data
+from yolo.cfg import read_cfg
 from yolo.console.run import EXIT_INTERRUPTED
 from yolo.data.shapes import write_shapes
+from yolo.data_file import read_data
 from yolo.train.log.logger import Logger
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.data.convert.test_voc import CAT, annotation
-from yolo.cfg import read_data, read_names
 from yolo.data.convert.ownership import MANIFEST, RECORD
 from yolo.data.convert.splitting import hash_of
+from yolo.data_file import read_data
+from yolo.names_file import read_names
 
 DOG = ("dog", (1, 1, 100, 80), 0)
 

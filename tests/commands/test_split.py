@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from yolo.cfg import read_data, read_names
 from yolo.data.convert.yolo_labels import yaml_names
+from yolo.data_file import read_data
+from yolo.names_file import read_names
 
 
 def labeled(folder, count=12, images="", labels="", ending=".jpg", classes=2):

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.tiny_data import draw, write_image
-from yolo.cfg import read_data
 from yolo.data.check import BROKEN_IMAGE, MISSING_IMAGE
 from yolo.data.class_folders import (
     NO_CLASS,
@@ -18,6 +17,7 @@ from yolo.data.class_folders import (
     images_per_class,
     read_classified,
 )
+from yolo.data_file import read_data
 from yolo.errors import DatasetError
 
 NAMES = ["cat", "dog"]

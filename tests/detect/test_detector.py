@@ -7,10 +7,10 @@ import torch
 import torchvision
 
 from tests.helpers.golden import network_of, read_json
-from yolo.cfg import read_names
 from yolo.detect.detector import Detector
 from yolo.model.network import Network
 from yolo.model.weights import load_weights
+from yolo.names_file import read_names
 
 MODELS = ("yolo-fastest-1.1", "MobileNetV2-YOLOv3-Nano-voc")
 IMAGES = ("dog", "eagle", "giraffe", "horses", "person", "scream")

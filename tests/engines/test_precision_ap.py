@@ -2,7 +2,6 @@
 
 import pytest
 
-from yolo.cfg import read_names
 from yolo.data.check import check_list
 from yolo.detect.detector import Detector
 from yolo.engines.precision import ENGINE_PRECISIONS
@@ -12,6 +11,7 @@ from yolo.evaluate.metrics.coco import coco_score
 from yolo.evaluate.metrics.darknet import MAP_NMS_THRESH, MAP_SCORE_THRESH
 from yolo.model.network import Network
 from yolo.model.weights import load_weights
+from yolo.names_file import read_names
 
 MODEL = "yolo-fastest-1.1"
 MOST_LOST = {"bf16": 0.01, "fp16": 0.002}  # of COCO's AP, which is .16

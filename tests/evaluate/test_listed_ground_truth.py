@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tests.helpers.tiny_data import NAMES, SIZE, write_image
-from yolo.cfg import read_classes
 from yolo.errors import DatasetError
 from yolo.evaluate.listed_ground_truth import read_listed_ground_truth
+from yolo.names_file import read_classes
 
 
 @pytest.mark.parametrize("origin", [0.0, 1.0])

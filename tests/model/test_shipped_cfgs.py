@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from tests.helpers.golden import read_json
-from yolo.cfg import read_cfg, read_data, read_names
+from yolo.cfg import read_cfg
+from yolo.data_file import read_data
 from yolo.model.network import Network, build
 from yolo.model.weights import save_weights, weights_bytes
+from yolo.names_file import read_names
 
 
 class Shipped(NamedTuple):

@@ -18,7 +18,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.cfg import check_data_files, read_data
 from yolo.console.command_line import command_parser
 from yolo.console.option_types import whole_number
 from yolo.console.options import (
@@ -29,6 +28,7 @@ from yolo.console.options import (
     add_set_option,
 )
 from yolo.console.run import stop
+from yolo.data_file import check_data_files, read_data
 from yolo.errors import DatasetError, counted
 
 if TYPE_CHECKING:

@@ -16,7 +16,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.cfg import read_names
 from yolo.console.command_line import command_parser, files_first
 from yolo.console.option_types import new_file, whole_number
 from yolo.console.options import (
@@ -35,6 +34,7 @@ from yolo.errors import CfgError, DatasetError, counted
 from yolo.files.outputs import refuse_texts_over
 from yolo.files.writing import write_text
 from yolo.named_files import find_names
+from yolo.names_file import read_names
 
 if TYPE_CHECKING:
     from yolo.detect.classifier import Classifier, Ranking

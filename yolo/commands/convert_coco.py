@@ -40,13 +40,13 @@ NAME = "coco"  # of the .names and .data file
 def main() -> None:
     args = _arguments()
 
-    from yolo.cfg import read_classes
     from yolo.data.convert.coco import plan_coco
     from yolo.data.convert.coco_layout import read_coco_folder
     from yolo.data.convert.conversion import Target, check_target
     from yolo.data.convert.plan import MINOR_KINDS, SHARED
     from yolo.formats.coco_annotations import ENTRY_KINDS
     from yolo.formats.voc_xml import TWICE
+    from yolo.names_file import read_classes
 
     train, valid = [[_coco_set(text) for text in texts] for texts in (args.train, args.valid)]
     whole = args.split is not None or bool(args.valid)

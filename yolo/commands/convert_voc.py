@@ -42,11 +42,11 @@ NAME = "voc"  # of the .names and .data file, and of a data set that has no fold
 def main() -> None:
     args = _arguments()
 
-    from yolo.cfg import read_classes
     from yolo.data.convert.conversion import Target, check_target
     from yolo.data.convert.notes import require_any_image
     from yolo.data.convert.plan import MINOR_KINDS, NOT_THERE
     from yolo.data.convert.voc import ALL_KINDS, plan_voc
+    from yolo.names_file import read_classes
 
     title = args.name or (Path(args.folders[0]).resolve().name if args.folders else NAME)
     target = Target(args.out.resolve(), NAME, title, args.overwrite, args.keep_difficult)

@@ -17,7 +17,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.cfg import read_data
 from yolo.console.command_line import command_parser
 from yolo.console.option_types import new_folder, whole_number
 from yolo.console.options import (
@@ -27,12 +26,13 @@ from yolo.console.options import (
     add_recheck_option,
     add_set_option,
 )
+from yolo.data_file import read_data
 from yolo.errors import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from yolo.cfg import DataFile
+    from yolo.data_file import DataFile
     from yolo.explain.data_set.advice import Advice
 
 MARKS = {"bad": "!!", "warn": " !", "good": "  "}

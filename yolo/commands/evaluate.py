@@ -28,7 +28,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.cfg import check_classes, check_data_files, check_names, read_classes, read_data
 from yolo.console.command_line import command_line, command_parser
 from yolo.console.numbers import speed_text
 from yolo.console.option_types import fraction, new_file, new_folder, whole_number
@@ -45,17 +44,19 @@ from yolo.console.options import (
     check_engine_options,
 )
 from yolo.console.run import stop
+from yolo.data_file import check_classes, check_data_files, check_names, read_data
 from yolo.defaults import COUNTED_THRESH, DEFAULT_ENGINE, DEFAULT_PRECISION
 from yolo.errors import CfgError, DatasetError, counted
 from yolo.files.outputs import refuse_texts_over
 from yolo.files.writing import write_text
+from yolo.names_file import read_classes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from yolo.cfg import DataFile
     from yolo.data.class_folders import ClassifiedImage
     from yolo.data.labeled_images import LabeledImage
+    from yolo.data_file import DataFile
     from yolo.detect.classifier import Classifier
     from yolo.distributed import Processes
     from yolo.evaluate.analysis.report import LossReport

@@ -24,7 +24,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yolo.cfg import read_data
 from yolo.console.command_line import command_line, command_parser, files_first
 from yolo.console.option_types import fraction, new_file, new_folder, whole_number
 from yolo.console.options import (
@@ -37,6 +36,7 @@ from yolo.console.options import (
     add_weights_option,
 )
 from yolo.console.progress import progress
+from yolo.data_file import read_data
 from yolo.defaults import NMS_THRESH, SCORE_THRESH
 from yolo.errors import CfgError, DatasetError, counted
 from yolo.files.outputs import refuse_over_inputs, refuse_texts_over

@@ -23,7 +23,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.cfg import read_classes, read_names
 from yolo.console.command_line import command_parser
 from yolo.console.option_types import fraction, new_file
 from yolo.console.options import (
@@ -37,6 +36,7 @@ from yolo.console.options import (
 from yolo.defaults import CLASSIFIER_LAYOUT, DEFAULT_LAYOUT, INT8, LAYOUT_NAMES, NMS_THRESH, OPSETS, SCORE_THRESH
 from yolo.errors import DatasetError, counted
 from yolo.named_files import find_names
+from yolo.names_file import read_classes, read_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,11 +14,11 @@ import argparse
 import shlex
 from pathlib import Path
 
-from yolo.cfg import DataFile, read_data
 from yolo.console.command_line import command_parser
 from yolo.console.option_types import cfg_file, new_file, positive, whole_number
 from yolo.console.options import add_device_option, add_recheck_option
 from yolo.console.run import stop
+from yolo.data_file import DataFile, read_data
 from yolo.errors import counted
 from yolo.files.outputs import refuse_texts_over
 from yolo.files.writing import write_text

@@ -29,17 +29,19 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from yolo.cfg import DataFile, read_cfg, read_data, read_names
+from yolo.cfg import read_cfg
 from yolo.commands.convert_voc import data_set_name, split_fraction
 from yolo.console.command_line import command_parser
 from yolo.console.option_types import cfg_file, new_folder, positive, weights_file, whole_number
 from yolo.console.options import add_device_option
 from yolo.console.run import stop
 from yolo.data.convert.folder_state import change_since, note_state
+from yolo.data_file import DataFile, read_data
 from yolo.errors import DatasetError, OutputError
 from yolo.files.lock import locked
 from yolo.files.writing import write_text
 from yolo.named_files import given_or_shipped
+from yolo.names_file import read_names
 
 if TYPE_CHECKING:
     from yolo.data.convert.recognize import AnnotationKind

@@ -16,7 +16,6 @@ from math import ceil, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.cfg import read_data
 from yolo.console.command_line import command_parser
 from yolo.console.option_types import new_file, whole_number
 from yolo.console.options import (
@@ -26,6 +25,7 @@ from yolo.console.options import (
     add_recheck_option,
     add_set_option,
 )
+from yolo.data_file import read_data
 from yolo.errors import CfgError, OutputError, counted
 from yolo.files.contents import PNG_CONTENT, named_content
 from yolo.files.outputs import refuse_over_inputs

@@ -28,10 +28,10 @@ DEFAULT_FRACTION = 0.2  # of the images, to score on
 def main() -> None:
     args = _arguments()
 
-    from yolo.cfg import read_classes
     from yolo.data.convert.conversion import Target, check_target, next_lines, split_again, split_note, write_lists
     from yolo.data.convert.notes import list_table, mended
     from yolo.data.convert.yolo_labels import plan_labeled, read_labeled
+    from yolo.names_file import read_classes
 
     source = read_labeled(args.source, whole=args.split is not None)
     name = args.name or source.title

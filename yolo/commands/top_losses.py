@@ -17,7 +17,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo.cfg import check_classes, check_data_files, check_names, read_classes, read_data
 from yolo.console.command_line import command_line, command_parser
 from yolo.console.option_types import fraction, new_folder, whole_number
 from yolo.console.options import (
@@ -29,8 +28,10 @@ from yolo.console.options import (
     add_weights_option,
     add_workers_option,
 )
+from yolo.data_file import check_classes, check_data_files, check_names, read_data
 from yolo.defaults import IOU_LOSS_NAMES, LOSS_PARTS, SCORE_THRESH
 from yolo.errors import CfgError, DatasetError
+from yolo.names_file import read_classes
 
 if TYPE_CHECKING:
     from yolo.model.network import Network

@@ -71,7 +71,7 @@ def trained() -> Run:
     """Train as the options of this process say, print where the results are, and return the run as it ended."""
     options = _options()
 
-    from yolo.cfg import read_data
+    from yolo.data_file import read_data
     from yolo.distributed import device_of, process_group, processes_of
     from yolo.train.setup.run_folder import claimed, run_folder
 

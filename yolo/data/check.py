@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from yolo.cfg import tried_places
 from yolo.console.progress import progress
 from yolo.data.augment.geometry import SMALLEST_SIDE
 from yolo.data.check_cache import (
@@ -35,6 +34,7 @@ from yolo.data.images import Remark, log_remark, pixel_limit, read_image
 from yolo.data.labeled_images import LabeledImage, LabeledImages, TextPacking, Texts, packed
 from yolo.data.parallel import in_threads
 from yolo.errors import DatasetError, counted
+from yolo.files.located import tried_places
 from yolo.formats.label_files import (
     ROUNDING,
     Row,

@@ -25,10 +25,9 @@ from typing import Any, get_type_hints
 import cv2
 import numpy as np
 
-from yolo.cfg import located
 from yolo.data.labeled_images import ImagePacking, LabeledImage, LabeledImages
 from yolo.files.folders import writable
-from yolo.files.located import file_state
+from yolo.files.located import file_state, located
 from yolo.files.writing import replacing
 from yolo.formats.label_files import label_paths
 from yolo.records import Problem

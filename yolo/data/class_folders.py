@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from yolo.cfg import locate, read_names
 from yolo.console.progress import progress
 from yolo.data.check import problem_lines, readable_size
 from yolo.data.parallel import in_threads
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError, counted
 from yolo.files.folders import visible
+from yolo.files.located import locate
 from yolo.formats.label_files import list_lines
+from yolo.names_file import read_names
 from yolo.records import Problem
 
 log = logging.getLogger(__name__)

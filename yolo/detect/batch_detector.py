@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from yolo.cfg import read_names
 from yolo.data.parallel import in_threads
 from yolo.defaults import DEFAULT_ENGINE, DEFAULT_PRECISION, NMS_THRESH, SCORE_THRESH
 from yolo.detect.detector import Detector
@@ -26,6 +25,7 @@ from yolo.letterbox import Placement, batch_of
 from yolo.model.network import Network
 from yolo.model.weights import load_weights
 from yolo.named_files import given_or_shipped
+from yolo.names_file import read_names
 
 if TYPE_CHECKING:
     import pyarrow

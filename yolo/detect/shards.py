@@ -14,12 +14,12 @@ from itertools import groupby
 from pathlib import Path
 from threading import Event
 
-from yolo.cfg import locate
 from yolo.data.parallel import in_threads
 from yolo.detect.outputs.parts import Parts, WriteRow, error_row, result_row
 from yolo.detect.outputs.result import Result
 from yolo.detect.sources.frame import Fault
 from yolo.detect.sources.images import image_frame
+from yolo.files.located import locate
 from yolo.formats.label_files import list_lines
 
 FRAMES_OF_A_TASK = 1  # decoded images take megabytes: few of them wait

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.cfg import check_data_files, check_names, read_classes, read_data
 from yolo.data.check import check_list, stopping
+from yolo.data_file import check_data_files, check_names, read_data
 from yolo.errors import DatasetError
 from yolo.evaluate.evaluator import ground_truth_of_images
 from yolo.formats.ground_truth_set import GroundTruthSet
 from yolo.formats.label_files import read_entries
+from yolo.names_file import read_classes
 
 log = logging.getLogger(__name__)
 CHANNELS = 3  # images are decoded to check that they are whole, and for their sizes

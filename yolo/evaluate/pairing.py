@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.cfg import read_classes
 from yolo.console.progress import progress
 from yolo.errors import DatasetError, counted
 from yolo.files.folders import replacing_folder
@@ -40,6 +39,7 @@ from yolo.formats.recognition import (
 )
 from yolo.formats.voc_results import read_results, results_names, write_results
 from yolo.formats.voc_xml import read_image_set, read_voc_ground_truth
+from yolo.names_file import read_classes
 from yolo.records import UNKNOWN_SIZE, VOC_ORIGIN, Evaluation, ScoredBoxes
 
 COLUMNS = {

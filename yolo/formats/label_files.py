@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.cfg import locate
 from yolo.errors import DatasetError, counted
 from yolo.files.contents import START, foreign_to_text, open_input
+from yolo.files.located import locate
 from yolo.files.text import UTF16_MARKS, read_text
 from yolo.records import LabeledBoxes
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from yolo.cfg import KeySpec, Section, locate
+from yolo.cfg import KeySpec, Section
 from yolo.errors import counted
+from yolo.files.located import locate
 from yolo.model.class_tree import Tree, read_tree
 from yolo.model.layers.activations import ACTIVATIONS
 from yolo.settings import HeadSettings, InputSettings

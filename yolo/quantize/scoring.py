@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from yolo.cfg import check_classes, check_data_files, read_data
 from yolo.data.check import check_list
 from yolo.data.labeled_images import LabeledImage
+from yolo.data_file import check_classes, check_data_files, read_data
 from yolo.detect.detector import Detector
 from yolo.engines.shapes import Engine
 from yolo.errors import DatasetError

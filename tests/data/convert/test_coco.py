@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from yolo.cfg import read_data, read_names
 from yolo.data.convert.coco import CocoSet, plan_coco
 from yolo.data.convert.homes import label_homes
 from yolo.data.convert.plan import planned_files, write_files
+from yolo.data_file import read_data
 from yolo.errors import DatasetError
 from yolo.formats.coco_annotations import read_coco
 from yolo.formats.label_files import label_files, labeled_boxes, read_list, read_rows
+from yolo.names_file import read_names
 
 CAT_LABEL = "0.25 0.5 0.3 0.5"  # by hand in 100 x 80: (10 + 15)/100, (20 + 20)/80, 30/100, 40/80
 

@@ -7,16 +7,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from yolo.cfg import read_classes, read_data, read_names
 from yolo.data.convert import voc as convert
 from yolo.data.convert.conversion import Target, write_conversion
 from yolo.data.convert.homes import label_homes
 from yolo.data.convert.plan import LabelHome
 from yolo.data.convert.voc import examine, plan_voc, unit_box
 from yolo.data.convert.voc_layout import VocSource, read_sets
+from yolo.data_file import read_data
 from yolo.errors import DatasetError
 from yolo.formats.label_files import read_rows
 from yolo.formats.voc_xml import AnnotatedObject, ImageSet
+from yolo.names_file import read_classes, read_names
 
 CAT = ("cat", (11, 21, 31, 61), 0)
 CAT_LABEL = "0.2 0.5 0.2 0.5"  # by hand in 100 x 80: (21 - 1)/100, (41 - 1)/80, 20/100, 40/80

@@ -3,8 +3,8 @@
 import numpy as np
 
 from tests.explain.data_set.test_odd_labels import images_of
-from yolo.cfg import read_data
 from yolo.data.check import network_boxes
+from yolo.data_file import read_data
 from yolo.explain.data_set.network_view import network_view
 from yolo.explain.data_set.page import write_data_page
 from yolo.explain.data_set.shown_images import images_of_problems, sheets_of

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from tests.helpers.tiny_data import write_image
-from yolo.cfg import parse_cfg, read_cfg, read_data
+from yolo.cfg import parse_cfg, read_cfg
 from yolo.data.anchors import fit_of
 from yolo.data.head_anchors import heads_of
+from yolo.data_file import read_data
 from yolo.errors import CfgError
 from yolo.formats.cfg_text import edit_cfg
 from yolo.model.network import build

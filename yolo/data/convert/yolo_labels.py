@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from yolo.cfg import check_data_files, read_classes, read_data
 from yolo.data.convert.ownership import is_output
 from yolo.data.convert.plan import LabelRow, Plan, PlannedImage, like_names
 from yolo.data.convert.splitting import key_of, own_list_of
 from yolo.data.parallel import in_threads
+from yolo.data_file import check_data_files, read_data
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError, counted
 from yolo.files.folders import files_below, visible
 from yolo.files.text import read_text
 from yolo.formats.label_files import label_candidates, label_files, read_list, read_rows
+from yolo.names_file import read_classes
 from yolo.records import Problem
 
 NO_LABELS = "image without a label file"

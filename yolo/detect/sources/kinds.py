@@ -7,9 +7,9 @@ from enum import Enum
 from glob import glob, has_magic
 from pathlib import Path
 
-from yolo.cfg import locate
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError
+from yolo.files.located import locate
 from yolo.formats.label_files import list_lines
 
 VIDEO_ENDINGS = (

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.cfg import DataFile, check_data_files, read_classes
 from yolo.data.class_folders import ClassifiedImage, images_per_class, read_classified
 from yolo.data.image_header import read_header
 from yolo.data.parallel import in_threads
+from yolo.data_file import DataFile, check_data_files
 from yolo.errors import DatasetError
 from yolo.explain.boxed_images import drawn_boxes, read_pixels
 from yolo.explain.data_set.advice import SHOWN, Advice, kinds_text
@@ -29,6 +29,7 @@ from yolo.explain.data_set.shown_images import (
     images_on_a_sheet,
     shown_group,
 )
+from yolo.names_file import read_classes
 from yolo.pages.page import count_text, render, write_page
 from yolo.records import Problem
 

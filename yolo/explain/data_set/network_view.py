@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from yolo.cfg import DataFile
 from yolo.data.head_anchors import heads_of, placement_of
+from yolo.data_file import DataFile
 from yolo.explain.data_set.survey import NetworkView
 from yolo.letterbox import letterboxed, stretched
 from yolo.model.network import Network

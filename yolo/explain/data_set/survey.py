@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.cfg import DataFile, check_data_files, check_names, read_classes
 from yolo.data.anchors import HeadAnchors
 from yolo.data.check import HANDLING, CheckedSet, box_sides, check_list, network_boxes, problems_of_lists
 from yolo.data.labeled_images import LabeledImages
+from yolo.data_file import DataFile, check_data_files, check_names
 from yolo.errors import DatasetError
 from yolo.explain.data_set.anchor_study import AnchorStudy, study_anchors
 from yolo.explain.data_set.counting import ListCounts, count_list, shifted_classes
@@ -21,6 +21,7 @@ from yolo.explain.data_set.fingerprints import Fingerprints, fingerprints_of
 from yolo.explain.data_set.odd_labels import OddLabel, doubled_labels, unusual_sizes
 from yolo.explain.data_set.shapes_of_boxes import BoxShapes, shapes_of_boxes
 from yolo.letterbox import Placement
+from yolo.names_file import read_classes
 from yolo.records import Problem, Size
 
 TRAIN, VALID = LISTS = ("train", "valid")

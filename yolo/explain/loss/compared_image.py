@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from yolo.cfg import DataFile
+from yolo.data_file import DataFile
 from yolo.detect.detector import Detector
 from yolo.explain.loss.object_fates import ObjectFate, fates_in_input
 from yolo.explain.loss.placed import placed_targets

@@ -8,11 +8,12 @@ from pathlib import Path
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from yolo.cfg import DataFile, check_classes, check_data_files, override, read_cfg
+from yolo.cfg import override, read_cfg
 from yolo.data.augment.classifier import classifier_settings
 from yolo.data.class_folders import ClassifiedImage, read_class_images, read_class_names
 from yolo.data.classifier_dataset import ClassificationImages, collate_classified
 from yolo.data.dataset import StepSampler, training_loader
+from yolo.data_file import DataFile, check_classes, check_data_files
 from yolo.defaults import TOP_CLASSES
 from yolo.detect.classifier import Classifier
 from yolo.distributed import Processes, ShardedSampler

@@ -9,12 +9,12 @@ from pathlib import Path
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from yolo.cfg import DataFile, check_classes, check_data_files, check_names, read_classes
 from yolo.data.anchors import box_sizes
 from yolo.data.check import CheckedSet, check_list, objects_per_class, stopping
 from yolo.data.dataset import StepSampler, collate, training_images, training_loader
 from yolo.data.head_anchors import placement_of
 from yolo.data.labeled_images import LabeledImage
+from yolo.data_file import DataFile, check_classes, check_data_files, check_names
 from yolo.defaults import DARKNET_LOG
 from yolo.distributed import Processes, ShardedSampler
 from yolo.errors import CfgError, DatasetError, counted
@@ -23,6 +23,7 @@ from yolo.model.class_tree import read_class_map
 from yolo.model.heads.region import RegionSettings
 from yolo.model.heads.yolo import YoloSettings, with_iou_loss
 from yolo.model.network import Network
+from yolo.names_file import read_classes
 from yolo.settings import HeadSettings
 from yolo.train.checkpoint import Progress
 from yolo.train.log.darknet import DarknetLoss

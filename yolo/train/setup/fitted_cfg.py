@@ -10,14 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo.cfg import DataFile, Section, check_data_files, override, parse_cfg, read_cfg, read_cfg_text, read_names
+from yolo.cfg import Section, override, parse_cfg, read_cfg, read_cfg_text
 from yolo.data.anchors import AnchorFit, HeadAnchors, box_sizes, fit_of, refit_heads
 from yolo.data.check import check_list
 from yolo.data.class_folders import read_classified
 from yolo.data.head_anchors import describe_fit, heads_of, placement_of
+from yolo.data_file import DataFile, check_data_files
 from yolo.errors import CfgError, DatasetError, counted
 from yolo.formats.cfg_text import CfgChange, edit_cfg
 from yolo.model.network import Network, build
+from yolo.names_file import read_names
 from yolo.train.multiscale import largest_input
 from yolo.train.setup.preflight import (
     estimate_memory,

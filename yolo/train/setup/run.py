@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from yolo.cfg import DataFile, check_data_files, override, read_cfg, read_classes, read_data
+from yolo.cfg import override, read_cfg
+from yolo.data_file import DataFile, check_data_files, read_data
 from yolo.distributed import Processes, device_of
 from yolo.errors import CfgError, WeightsError, counted
 from yolo.explain.film.strip import Watched
@@ -17,6 +18,7 @@ from yolo.model.heads.yolo import YoloSettings, with_iou_loss
 from yolo.model.layers.sync_batchnorm import convert_sync_batchnorm
 from yolo.model.network import IMAGE, Network
 from yolo.model.weights import SAFETENSORS, load_weights, tensor_bytes
+from yolo.names_file import read_classes
 from yolo.schedule import Schedule, with_policy
 from yolo.settings import TrainingSettings
 from yolo.train.amp import Precision, precision_of
