@@ -32,18 +32,27 @@ def test_losses_and_averages_stand_at_their_steps():
 
 @pytest.mark.parametrize(("loss", "height"), [(5.0, 5), (0.0, 0), (20.0, 20), (1e9, 20), (np.inf, 20), (-3.0, 0)])
 def test_losses_beyond_the_axis_are_drawn_at_its_end(loss, height):
-    drawn = lines(draw_chart(curves([loss], [loss], steps=[50])))
-    assert np.array_equal(drawn["loss"], ([50, 50], [height, height]))
-    assert np.array_equal(drawn["average loss"], ([50], [height]))
+    drawn = lines(draw_chart(curves([loss, 2.0], [loss, 2.0], steps=[50, 60])))
+    assert np.array_equal(drawn["loss"], ([50, 50, 60, 60], [height, height, 2, 2]))
+    assert np.array_equal(drawn["average loss"], ([50, 60], [height, 2]))
+
+
+@pytest.mark.parametrize(
+    ("averages", "top"), [([90.0, 40.0, 60.0], 80), ([90.0, 10.5], 21), ([90.0, 9.0], 20), ([np.inf, NAN], 20)]
+)
+def test_a_loss_that_stays_high_has_a_longer_axis(averages, top):
+    figure = draw_chart(curves([95.0] * len(averages), averages))
+    assert figure.axes[0].get_ylim() == (0, top)
+    assert lines(figure)["loss"][1].max() == min(95, top)
 
 
 def test_many_steps_are_a_band_from_the_lowest_to_the_highest_loss():
     count = 500_000
-    drawn = lines(draw_chart(curves(np.tile([4.0, 8.0], count // 2), np.full(count, 16.0))))
+    drawn = lines(draw_chart(curves(np.tile([4.0, 8.0], count // 2), np.full(count, 8.0))))
     steps, losses = drawn["loss"]
     assert len(steps) == 2 * MOST_POINTS and steps[-1] == count
     assert np.array_equal(losses, np.tile([4.0, 8.0], MOST_POINTS))
-    assert np.array_equal(drawn["average loss"][1], np.full(MOST_POINTS, 16.0))
+    assert np.array_equal(drawn["average loss"][1], np.full(MOST_POINTS, 8.0))
 
 
 def test_a_group_of_steps_that_is_not_full_is_drawn_too():
@@ -58,7 +67,7 @@ def test_a_group_of_steps_that_is_not_full_is_drawn_too():
 def test_scores_have_an_axis_of_percentages_and_labels():
     figure = draw_chart(curves([NAN], scores=[(40, 0.5), (80, 0.75)]))
     left, right = figure.axes
-    assert np.array_equal(lines(figure)["map/voc07, best 75.0%"], ([40, 80], [0.5, 0.75]))
+    assert np.array_equal(lines(figure)["mAP voc07, best 75.0%"], ([40, 80], [0.5, 0.75]))
     assert left.get_ylim() == (0, 20) and left.get_xlim() == (0, 100) == right.get_xlim()
     assert right.get_ylim() == (0, 1)
     assert {(text.get_text(), text.xy) for text in right.texts} == {

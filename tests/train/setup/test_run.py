@@ -112,7 +112,7 @@ def test_a_list_entry_that_is_not_there_stops_or_is_left_out(options, four, capl
         run = started(options, skip_problems=True)
     assert len(run.validation.score.args[2]) == 3
     assert "| image that is not there    |        2 | leaves it out" in caplog.text  # in both lists
-    assert f"{four.folder}/list.txt: 3 images, 4 objects (a class: 2, 2)" in caplog.text
+    assert f"{four.folder}/list.txt: 3 images, 4 objects (red 2, green 2)" in caplog.text
 
 
 def test_images_without_label_files_are_logged_but_stop_nothing(options, four, caplog):

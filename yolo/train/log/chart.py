@@ -1,6 +1,7 @@
 """chart.png: loss and score of a training run over its steps, in the colors of AlexeyAB's chart, and the loss's parts.
 
 Source: AlexeyAB image_opencv.cpp draw_train_loss: loss in blue up to max_chart_loss, mAP in red with its percentages.
+Ours: the axis of the loss is longer if the average loss has not come down to half of it.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Curves:
     title: name of the run.
     steps, losses, averages: float `[N]`, ascending steps, the loss of each step and its moving average.
     scores: (step, score in 0..1) of each evaluation; score_name: what the score is.
-    last_step: right end of the chart; max_loss: top of the loss axis. Larger losses are drawn at the top.
+    last_step: right end of the chart; max_loss: least top of the loss axis. Losses above the top are drawn at it.
     seconds_left: to the end of the run; nan if unknown.
     parts: what the loss of each step is the sum of, float `[N]` by name; they are drawn in a panel of their own.
     """
@@ -71,14 +72,15 @@ def draw_chart(curves: Curves) -> Figure:
 
     figure = Figure(figsize=INCHES, dpi=DPI)
     axes = figure.add_axes(WITH_PARTS if curves.parts else ALONE)
-    steps, low, high, average = _grouped(curves)
+    top = _top_of_axis(curves)
+    steps, low, high, average = _grouped(curves, top)
     dots = "o" if len(steps) <= MOST_DOTS else ""
     axes.plot(
         np.repeat(steps, 2), np.stack((low, high), axis=1).ravel(),
         color=PALE_BLUE, linewidth=1, marker=dots, markersize=4, label="loss",
     )  # fmt: skip
     axes.plot(steps, average, color=BLUE, linewidth=2, marker=dots, markersize=4, label="average loss")
-    axes.set(xlim=(0, max(1, curves.last_step)), ylim=(0, curves.max_loss), xlabel="step")
+    axes.set(xlim=(0, max(1, curves.last_step)), ylim=(0, top), xlabel="step")
     axes.set_ylabel("loss", color=BLUE)
     axes.tick_params(axis="y", colors=BLUE)
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
@@ -95,13 +97,19 @@ def draw_chart(curves: Curves) -> Figure:
     return figure
 
 
-def _grouped(curves: Curves) -> tuple[ndarray, ndarray, ndarray, ndarray]:
+def _top_of_axis(curves: Curves) -> float:
+    """Return max_loss, or twice the lowest average loss: below half of the axis its fall can be seen."""
+    finite = curves.averages[np.isfinite(curves.averages)]
+    return max(curves.max_loss, 2 * float(finite.min())) if len(finite) else curves.max_loss
+
+
+def _grouped(curves: Curves, top: float) -> tuple[ndarray, ndarray, ndarray, ndarray]:
     """Join consecutive steps to at most MOST_POINTS groups `[G]`: last step, lowest and highest loss, mean average."""
     count = len(curves.steps)
     starts = np.arange(0, count, max(1, -(-count // MOST_POINTS)))
     sizes = np.diff(np.append(starts, count))
-    losses = np.clip(curves.losses, 0, curves.max_loss)
-    averages = np.clip(curves.averages, 0, curves.max_loss)
+    losses = np.clip(curves.losses, 0, top)
+    averages = np.clip(curves.averages, 0, top)
     return (
         curves.steps[starts + sizes - 1],
         np.fmin.reduceat(losses, starts),
@@ -117,7 +125,7 @@ def _draw_scores(figure: Figure, curves: Curves) -> None:
     best = max(score for _, score in curves.scores)
     axes.plot(
         *zip(*curves.scores, strict=True), color=RED, linewidth=2, marker="o", markersize=4,
-        label=f"{curves.score_name}, best {best:.1%}",
+        label=f"{curves.score_name.replace('map/', 'mAP ')}, best {best:.1%}",
     )  # fmt: skip
     axes.set(ylim=(0, 1), yticks=np.linspace(0, 1, 11))
     axes.yaxis.set_major_formatter(PercentFormatter(1))

@@ -18,6 +18,7 @@ from yolo.data_file import DataFile, check_classes, check_data_files, check_name
 from yolo.defaults import DARKNET_LOG
 from yolo.distributed import Processes, ShardedSampler
 from yolo.errors import CfgError, DatasetError, counted
+from yolo.files.text import printable_text
 from yolo.model.building import find_file
 from yolo.model.class_tree import read_class_map
 from yolo.model.heads.region import RegionSettings
@@ -34,7 +35,7 @@ from yolo.train.setup.preflight import all_problems, anchor_lines, problem_table
 from yolo.train.validation import Task, Validation, detection_scores, steps_between_scores
 
 log = logging.getLogger(__name__)
-MOST_COUNTS = 100  # of classes in one line
+MOST_COUNTS = 20  # of classes in one line
 
 
 @dataclass(frozen=True)
@@ -127,9 +128,8 @@ def read_detection_data(
     for path, checked in ((data.train, train), (data.valid, valid)):
         if checked:
             counts = objects_per_class(checked.images, data.classes)
-            shown = ", ".join(map(str, counts)) if len(counts) <= MOST_COUNTS else "many"
             found = counted(len(checked.images), "image"), counted(sum(counts), "object")
-            log.info("%s: %s, %s (a class: %s)", path, *found, shown)
+            log.info("%s: %s, %s (%s)", path, *found, _class_counts(names, counts))
     table = problem_table(all_problems(network, names, train, valid), skip_problems)
     if table:
         log.warning("%s", table)
@@ -172,6 +172,13 @@ def _batches(
     images.keep((network.input.height, network.input.width))
     shard = ShardedSampler(sampler, mini_batch, processes)
     return training_loader(images, shard, collate, workers, pin=pin)
+
+
+def _class_counts(names: Sequence[str], counts: Sequence[int]) -> str:
+    """Return how many objects each class has; of many classes the range."""
+    if len(counts) <= MOST_COUNTS:
+        return ", ".join(f"{printable_text(name)} {count}" for name, count in zip(names, counts, strict=True))
+    return f"{min(counts)} to {max(counts)} of each of {len(counts)} classes"
 
 
 def _read_names(data: DataFile, classes: int, class_map: Tensor | None) -> list[str]:
