@@ -13,10 +13,13 @@ from yolo.deploy.layouts import RAW
 from yolo.deploy.metadata import FileDescription, read_description
 from yolo.deploy.readers import read_outputs
 from yolo.detect.detector import Detector
-from yolo.errors import WeightsError
+from yolo.errors import WeightsError, shorten
 from yolo.named_files import model_names
 from yolo.records import Predictions
 from yolo.settings import InputSettings
+
+# What libraries and layouts raise for an input or outputs that are not as the metadata say.
+MISFITS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
 
 
 @dataclass(frozen=True)
@@ -30,15 +33,21 @@ class NmsSettings:
 class ExportedNetwork(nn.Module):
     """What a Detector uses of a Network, computed by an exported file on the CPU.
 
+    Args:
+        path: Of the file, for errors.
+        description: What its metadata say.
+        run: Computes its outputs.
+
     Attributes:
-        description: What the file's metadata say.
+        description: As above.
         input, heads, layers, head_settings, classes, tree: As a Network's. A class hierarchy is already resolved in
             the file.
     """
 
-    def __init__(self, description: FileDescription, run: Callable[[Tensor], list[Tensor]]) -> None:
+    def __init__(self, path: Path, description: FileDescription, run: Callable[[Tensor], list[Tensor]]) -> None:
         super().__init__()
         height, width = description.size
+        self.path = path
         self.description = description
         self.input = InputSettings(height, width, description.channels, description.letterbox)
         self.heads = (0,)
@@ -50,7 +59,8 @@ class ExportedNetwork(nn.Module):
         self.place = nn.Parameter(torch.empty(0), requires_grad=False)  # a Detector asks where the parameters are
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return boxes, objectness and class probabilities, see Predictions."""
+        """Return boxes, objectness and class probabilities, see Predictions. Raises WeightsError if the file has
+        other outputs than its metadata say."""
         return _in_batches(images, self.description.batch, self._predict)
 
     def decode(self, raw: list[Tensor]) -> Predictions:
@@ -58,15 +68,24 @@ class ExportedNetwork(nn.Module):
         return Predictions(*raw)
 
     def _predict(self, images: Tensor) -> Predictions:
-        return read_outputs(self.description, self.run(images), len(images))
+        try:
+            predictions = read_outputs(self.description, self.run(images), len(images))
+        except MISFITS as error:
+            raise _misfit(self.path, str(error)) from error
+        shapes = [tuple(each.shape) for each in predictions]
+        rows = (len(images), *shapes[1][1:])
+        if len(rows) != 2 or shapes != [(*rows, 4), rows, (*rows, self.classes)]:
+            raise _misfit(self.path, f"outputs {shapes}")
+        return predictions
 
 
 class ExportedClassifier(nn.Module):
-    """What a Classifier uses of a Network, computed by an exported file on the CPU. Attributes: as above."""
+    """What a Classifier uses of a Network, computed by an exported file on the CPU. Args, attributes: as above."""
 
-    def __init__(self, description: FileDescription, run: Callable[[Tensor], list[Tensor]]) -> None:
+    def __init__(self, path: Path, description: FileDescription, run: Callable[[Tensor], list[Tensor]]) -> None:
         super().__init__()
         height, width = description.size
+        self.path = path
         self.description = description
         self.input = InputSettings(height, width, description.channels, description.letterbox)
         self.heads = ()
@@ -76,8 +95,14 @@ class ExportedClassifier(nn.Module):
         self.run = run
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return [probabilities `[B, classes]`]."""
-        return _in_batches(images, self.description.batch, self.run)
+        """Return [probabilities `[B, classes]`]. Raises WeightsError if the file has other outputs."""
+        try:
+            (probs,) = _in_batches(images, self.description.batch, self.run)
+        except MISFITS as error:
+            raise _misfit(self.path, str(error)) from error
+        if probs.flatten(1).shape != (len(images), self.classes):
+            raise _misfit(self.path, f"outputs {tuple(probs.shape)}")
+        return [probs]
 
     def classify(self, raw: list[Tensor]) -> Tensor:
         """Return what `forward` returned."""
@@ -96,7 +121,7 @@ def open_network(path: Path) -> ExportedNetwork:
     description = read_description(path, opened.metadata)
     if description.classifier:
         raise WeightsError(f"{path}: found a classifier, expected a detector; use yolo-darknet classify --model")
-    return ExportedNetwork(description, opened.run)
+    return ExportedNetwork(path, description, opened.run)
 
 
 def open_detector(
@@ -134,7 +159,12 @@ def open_classifier(path: Path) -> ExportedClassifier:
         raise WeightsError(f"{path}: found a detector, expected a classifier; use yolo-darknet detect --model")
     if description.layout == RAW:
         raise WeightsError(f"{path}: found layout raw, what enters the softmax; expected --for {CLASSIFIER_LAYOUT}")
-    return ExportedClassifier(description, opened.run)
+    return ExportedClassifier(path, description, opened.run)
+
+
+def _misfit(path: Path, found: str) -> WeightsError:
+    line = shorten((found.splitlines() or [""])[0])
+    return WeightsError(f"{path}: found a network that is not as its metadata say: {line}")
 
 
 def _in_batches(images: Tensor, size: int | None, run: Callable[[Tensor], Sequence[Tensor]]) -> list[Tensor]:

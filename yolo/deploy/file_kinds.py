@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
+from pickle import PickleError
 from typing import Any
 from zipfile import BadZipFile
 
@@ -28,6 +29,11 @@ from yolo.files.writing import replacing
 ONNX, OPENVINO, TORCH_EXPORT, TORCHSCRIPT = ENDINGS = (".onnx", ".xml", ".pt2", ".torchscript")
 RT_INFO = "yolo-darknet"  # section of the metadata in OpenVINO's IR
 TORCH_METADATA = "config.txt"  # the name that ultralytics' programs read in TorchScript files
+# What torch raises for files that are damaged, or made to do harm
+TORCH_ERRORS = (
+    RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError, BadZipFile, EOFError,
+    MemoryError, PickleError, SyntaxError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -120,8 +126,8 @@ def open_file(path: Path) -> OpenedFile:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             module = opened(path, metadata)
-        texts = json.loads(metadata[TORCH_METADATA] or "{}")
-    except (RuntimeError, ValueError, BadZipFile, EOFError, KeyError) as error:
+        texts = {str(key): str(text) for key, text in json.loads(metadata[TORCH_METADATA] or "{}").items()}
+    except TORCH_ERRORS as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path}: found no file that torch can load: {reason}") from error
 

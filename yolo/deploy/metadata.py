@@ -8,6 +8,7 @@ import ast
 import hashlib
 import importlib.metadata
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from yolo.defaults import CLASSIFIER_LAYOUT, LAYOUT_NAMES
-from yolo.errors import WeightsError, shorten
+from yolo.defaults import CLASSIFIER_LAYOUT, DIALECT_NAMES, LAYOUT_NAMES
+from yolo.errors import WeightsError, counted, shorten
 from yolo.files.text import escaped_text
+from yolo.model.building import LARGEST_MAP
 from yolo.model.heads.region import RegionHead
-from yolo.model.heads.yolo import YoloHead
+from yolo.model.heads.yolo import NMS_KINDS, YoloHead
 from yolo.model.heads.yolov1 import YoloV1Head
 from yolo.model.network import Network
+from yolo.settings import LARGEST_SIDE
 
 PRODUCER = "yolo-darknet"
 DYNAMIC = "dynamic"  # `batch` of older files for any batch size
@@ -30,6 +33,10 @@ DYNAMIC = "dynamic"  # `batch` of older files for any batch size
 ARGS = {"dynamic": False, "nms": False}
 LETTERBOX = "letterbox"
 READ_BYTES = 2**20  # of a file at a time
+# What reading metadata raises that are damaged, or made to do harm: brackets or signs that are nested too deeply, too.
+DAMAGED = (
+    KeyError, ValueError, SyntaxError, TypeError, AttributeError, RuntimeError, MemoryError, OverflowError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -112,29 +119,54 @@ def read_description(path: str | Path, metadata: Mapping[str, str]) -> FileDescr
     Raises:
         WeightsError: The file is of another program, or its metadata are damaged.
     """
-    if not metadata.get("producer", "").startswith(PRODUCER):
+    if not str(metadata.get("producer")).startswith(PRODUCER):
         raise WeightsError(f"{path}: found no metadata of {PRODUCER}, expected a file of `{PRODUCER} export`")
     try:
-        if metadata["layout"] not in (*LAYOUT_NAMES, CLASSIFIER_LAYOUT):
-            raise ValueError(f"layout {metadata['layout']}")
-        height, width = ast.literal_eval(metadata["imgsz"])
-        names = ast.literal_eval(metadata["names"])
-        kind = json.loads(metadata.get("nms", '{"kind": "default", "beta": 0.6}'))
-        return FileDescription(
-            layout=metadata["layout"],
-            names=tuple(names[index] for index in range(len(names))),
-            classifier=metadata["task"] == "classify",
-            size=(int(height), int(width)),
-            channels=int(metadata["channels"]),
-            batch=_batch_of(metadata),
-            letterbox=metadata["resize"] == LETTERBOX,
-            nms_kind=kind["kind"],
-            beta_nms=float(kind["beta"]),
-            heads=tuple(json.loads(metadata.get("heads", "[]"))),
-            dialect=metadata["dialect"],
-        )
-    except (KeyError, ValueError, SyntaxError, TypeError) as error:
+        description = _description(metadata)
+        _check(description)
+    except DAMAGED as error:
         raise WeightsError(f"{path}: found damaged metadata: {shorten(repr(error))}") from error
+    return description
+
+
+def _description(metadata: Mapping[str, str]) -> FileDescription:
+    """Return the description in metadata. Raises one of DAMAGED."""
+    if metadata["layout"] not in (*LAYOUT_NAMES, CLASSIFIER_LAYOUT):
+        raise ValueError(f"layout {metadata['layout']}")
+    height, width = ast.literal_eval(metadata["imgsz"])
+    names = ast.literal_eval(metadata["names"])
+    kind = json.loads(metadata.get("nms", '{"kind": "default", "beta": 0.6}'))
+    return FileDescription(
+        layout=metadata["layout"],
+        names=tuple(names[index] for index in range(len(names))),
+        classifier=metadata["task"] == "classify",
+        size=(int(height), int(width)),
+        channels=int(metadata["channels"]),
+        batch=_batch_of(metadata),
+        letterbox=metadata["resize"] == LETTERBOX,
+        nms_kind=kind["kind"],
+        beta_nms=float(kind["beta"]),
+        heads=tuple(json.loads(metadata.get("heads", "[]"))),
+        dialect=metadata["dialect"],
+    )
+
+
+def _check(description: FileDescription) -> None:
+    """Raise ValueError or TypeError for a description that no network has."""
+    height, width = description.size
+    lengths = description.batch or 1, description.channels, height, width
+    if min(lengths) < 1 or max(height, width) > LARGEST_SIDE or math.prod(lengths) > LARGEST_MAP:
+        raise ValueError(f"input {' x '.join(map(str, lengths))}")
+    names = description.names
+    if not names or not all(name.isprintable() for name in names):
+        raise ValueError(f"{counted(len(names), 'class name')}, expected printable ones")
+    if len(set(names)) < len(names) and not description.classifier:
+        raise ValueError("a class name that occurs twice")
+    if description.nms_kind not in NMS_KINDS or not math.isfinite(description.beta_nms):
+        raise ValueError("nms")
+    if description.dialect not in DIALECT_NAMES:
+        raise ValueError("dialect")
+    rebuild_heads(description)
 
 
 def _batch_of(metadata: Mapping[str, str]) -> int | None:

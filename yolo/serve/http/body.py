@@ -10,6 +10,7 @@ from yolo.serve.http.refusal import FULL, RefusedError
 from yolo.serve.limits import MEGABYTE, Limits
 
 READ_OFF_SECONDS = 2.0  # that a body which is too large is read on, so that its sender reads the answer
+TOO_LARGE = 413
 CLOSE = {"Connection": "close"}
 
 
@@ -58,14 +59,15 @@ async def read_body(receive: Receive, declared: str | None, limits: Limits, room
     chunks: list[bytes] = []
     try:
         if declared is not None and int(declared) > limits.body_bytes:
-            await _read_off(receive, limits)
             raise _too_large(limits)
         await asyncio.wait_for(_collect(receive, chunks, limits, room), limits.read_seconds)
     except asyncio.TimeoutError:
         room.give(sum(map(len, chunks)))
         raise RefusedError(408, f"found no whole body within {limits.read_seconds:g} s", CLOSE) from None
-    except (RefusedError, Gone):
+    except (RefusedError, Gone) as error:
         room.give(sum(map(len, chunks)))
+        if isinstance(error, RefusedError) and error.status == TOO_LARGE:
+            await _read_off(receive, limits)
         raise
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
@@ -76,7 +78,6 @@ async def _collect(receive: Receive, chunks: list[bytes], limits: Limits, room: 
         chunk, more = await _next_chunk(receive)
         total += len(chunk)
         if total > limits.body_bytes:
-            await _read_off(receive, limits)
             raise _too_large(limits)
         if not room.take(len(chunk)):
             raise RefusedError(503, FULL, {"Retry-After": "1", **CLOSE})
@@ -102,4 +103,4 @@ async def _read_off(receive: Receive, limits: Limits) -> None:
 
 
 def _too_large(limits: Limits) -> RefusedError:
-    return RefusedError(413, f"found a body of more than {round(limits.body_bytes / MEGABYTE, 2):g} MB", CLOSE)
+    return RefusedError(TOO_LARGE, f"found a body of more than {round(limits.body_bytes / MEGABYTE, 2):g} MB", CLOSE)
