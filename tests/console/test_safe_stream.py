@@ -10,10 +10,9 @@ from yolo.console.run import run
 from yolo.console.safe_stream import safe_output
 from yolo.errors import DatasetError
 
-HOSTILE = "a\x1b]0;title\x07\x1b[2J\u202egpj.b\x9b31m\r"  # a title, a cleared screen, turned letters, C1
-
-
-SHOWN = r"a\x1b]0;title\x07\x1b[2J\u202egpj.b\x9b31m\r"
+# a title, a cleared screen, turned letters, C1, no width, another end of a line
+HOSTILE = "a\x1b]0;title\x07\x1b[2J\u202egpj.b\x9b31m\u200b\u2028\r"
+SHOWN = r"a\x1b]0;title\x07\x1b[2J\u202egpj.b\x9b31m\u200b\u2028\r"
 
 
 def test_control_characters_of_strangers_are_printed_as_escapes(capsys):
@@ -27,6 +26,11 @@ def test_control_characters_of_strangers_are_printed_as_escapes(capsys):
     out, err = capsys.readouterr()
     assert out == SHOWN + "\n"
     assert err.endswith(f"error: {SHOWN}\\nsecond line\n")
+
+
+def test_joiners_of_words_and_emoji_stay(capsys):
+    run(lambda: print("می\u200cخواهم 👨\u200d👩\u200d👧"))
+    assert capsys.readouterr().out == "می\u200cخواهم 👨\u200d👩\u200d👧\n"
 
 
 def test_a_progress_line_can_be_overwritten(capsys):

@@ -17,7 +17,7 @@ from yolo.defaults import LAYOUT_NAMES
 from yolo.deploy import export as export_module
 from yolo.deploy.check import check_batches, largest_difference, nms_difference
 from yolo.deploy.export import ExportOptions, export_network
-from yolo.deploy.exported import open_classifier, open_network
+from yolo.deploy.exported import ExportedClassifier, ExportedNetwork, open_classifier, open_network
 from yolo.deploy.file_kinds import ENDINGS, open_file
 from yolo.deploy.layouts import choose_layout
 from yolo.deploy.metadata import describe, describe_files, read_description
@@ -354,3 +354,51 @@ def test_a_file_of_another_program_is_refused(tmp_path):
         read_description("a.onnx", {"producer": "yolo-darknet 1", "imgsz": "[1,", "names": "{}"})
     with pytest.raises(WeightsError, match="a.onnx: found damaged metadata: ValueError.'layout of tomorrow'"):
         read_description("a.onnx", {"producer": "yolo-darknet 1", "layout": "of tomorrow"})
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"names": "-" * 100_000 + "1"},  # Python's parser gives up with a MemoryError
+        {"names": "{0: b'cat', 1: 'dog'}"},
+        {"names": "{0: 'cat', 1: 'cat'}"},
+        {"names": "{}"},
+        {"imgsz": "[1000000000, 1000000000]"},
+        {"imgsz": "[0, -5]"},
+        {"channels": "-3"},
+        {"batch": "-1", "dynamic_batch": "False"},
+        {"batch": "1000000000", "dynamic_batch": "False"},
+        {"nms": '{"kind": "x", "beta": 1}'},
+        {"nms": '{"kind": "default", "beta": 1e999}'},
+        {"nms": "[1]"},
+        {"heads": '[{"kind": "yolo", "layer": 1}]'},
+        {"heads": "[1]"},
+        {"dialect": "x"},
+    ],
+    ids=str,
+)
+def test_metadata_that_no_network_has_are_refused(damage):
+    whole = describe(network_of(HEADS["yolo"]), "yolo", NAMES, None, False)
+    assert read_description("a.onnx", whole).names == NAMES
+    with pytest.raises(WeightsError, match="a.onnx: found damaged metadata: "):
+        read_description("a.onnx", whole | damage)
+
+
+@pytest.mark.parametrize("outputs", [[], [(2, 5)], [(2, 9, 6)], [(1, 9, 7)], [(2, 9, 7), (2, 9)]], ids=str)
+def test_outputs_that_are_not_as_the_metadata_say_are_one_line(outputs):
+    description = read_description("a.onnx", describe(network_of(HEADS["yolo"]), "yolo", NAMES, None, False))
+    images = torch.zeros(2, 3, 8, 8)
+    boxes = ExportedNetwork("a.onnx", description, lambda _: [torch.zeros(2, 9, 7)])(images)[0]
+    assert boxes.shape == (2, 9, 4)
+    network = ExportedNetwork("a.onnx", description, lambda _: [torch.zeros(shape) for shape in outputs])
+    with pytest.raises(WeightsError, match="a.onnx: found a network that is not as its metadata say"):
+        network(images)
+
+
+def test_an_input_that_a_library_refuses_is_one_line():
+    def run(_images):
+        raise RuntimeError("Got invalid dimensions\nstack")
+
+    described = describe(network_of(CLASSIFIERS["softmax"]), "probs", NAMES, None, False)
+    with pytest.raises(WeightsError, match="metadata say: Got invalid dimensions$"):
+        ExportedClassifier("a.onnx", read_description("a.onnx", described), run)(torch.zeros(1, 3, 8, 8))

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-# Control characters but tab and line feed; marks of the direction of writing (Unicode UAX 9)
-UNSAFE_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# Control characters but tab and line feed; marks of the direction of writing (Unicode UAX 9); other ends of lines; what
+# has no width, so that two names look the same, but for the joiners of Persian words and emoji (U+200C, U+200D)
+UNSAFE_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 PROGRESS_CONTROLS = re.compile(r"(\r|\x1b\[[AK])")  # to overwrite a line: of tqdm and of training's progress
 
 
@@ -39,7 +40,7 @@ class SafeStream:
 
 
 def _escaped(text: str) -> str:
-    """Return `text` with control characters, and marks that turn the direction of writing, as escapes."""
+    """Return `text` with the characters of UNSAFE_TEXT as escapes."""
     return UNSAFE_TEXT.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 

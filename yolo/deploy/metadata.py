@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from yolo.defaults import CLASSIFIER_LAYOUT, DIALECT_NAMES, LAYOUT_NAMES
-from yolo.errors import WeightsError, counted, shorten
+from yolo.errors import WeightsError, shorten
 from yolo.files.text import escaped_text
 from yolo.model.building import LARGEST_MAP
 from yolo.model.heads.region import RegionHead
@@ -158,8 +158,8 @@ def _check(description: FileDescription) -> None:
     if min(lengths) < 1 or max(height, width) > LARGEST_SIDE or math.prod(lengths) > LARGEST_MAP:
         raise ValueError(f"input {' x '.join(map(str, lengths))}")
     names = description.names
-    if not names or not all(name.isprintable() for name in names):
-        raise ValueError(f"{counted(len(names), 'class name')}, expected printable ones")
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError("class names")
     if len(set(names)) < len(names) and not description.classifier:
         raise ValueError("a class name that occurs twice")
     if description.nms_kind not in NMS_KINDS or not math.isfinite(description.beta_nms):

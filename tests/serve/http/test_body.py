@@ -57,6 +57,13 @@ def test_what_is_too_large_is_not_read_to_its_end():
     assert len(asked) <= 4  # 100 bytes that count, and 100 that are dropped
 
 
+def test_a_body_that_is_too_large_is_not_told_to_be_slow(monkeypatch):
+    monkeypatch.setattr("yolo.serve.http.body.READ_OFF_SECONDS", 0.5)  # longer than the body may take
+    with pytest.raises(RefusedError) as refused:
+        read([b"x" * 101, *[b""] * 99], pause=0.05)
+    assert refused.value.status == 413
+
+
 @pytest.mark.parametrize("declared", ["-1", "1e3", "", "٣", "9" * 30, "1 2"])
 def test_a_length_that_is_no_number_is_refused(declared):
     with pytest.raises(RefusedError) as refused:
