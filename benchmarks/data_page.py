@@ -31,7 +31,7 @@ PAGE = """
 import json, resource, sys, time
 start, cpu = time.perf_counter(), time.process_time()
 from pathlib import Path
-from yolo.cfg import read_data
+from yolo.data_file import read_data
 from yolo.explain.data_set.network_view import network_view
 from yolo.explain.data_set.page import write_data_page
 from yolo.explain.data_set.survey import survey_data
