@@ -190,6 +190,11 @@ def cutoff_of(path: Path | None) -> int | None:
     return int(found[1]) if found else None
 
 
+def chosen_cutoff(given: int | str | None, weights: Path | None) -> int | str | None:
+    """Return the value of `--cutoff`: a number as given, else N of a backbone's file, else AUTO or None as given."""
+    return given if isinstance(given, int) else cutoff_of(weights) or given
+
+
 def published_files(table: str) -> dict[str, PublishedFile]:
     """Return the files of a table in Markdown by their names and, without ending, by the names of their models.
 

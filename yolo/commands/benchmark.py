@@ -50,9 +50,10 @@ def main() -> None:
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    combinations = combinations_of(args.engine, args.precision)
+    precisions = args.precision or [each for each in PRECISIONS if each != INT8 or args.calibrate]
+    combinations = combinations_of(args.engine, precisions)
     if not combinations:
-        raise CfgError(f"found no engine of {', '.join(args.engine)} that computes in {', '.join(args.precision)}")
+        raise CfgError(f"found no engine of {', '.join(args.engine)} that computes in {', '.join(precisions)}")
     groups, left_out = [], []
     for side in args.image_size or (None,):
         network = Network.from_cfg(args.cfg, None if side is None else (side, side), dialect=args.dialect)
@@ -121,8 +122,6 @@ def _arguments() -> argparse.Namespace:
     add_dialect_option(parser, "layers")
     add_device_option(parser)
     args = parser.parse_args()
-    if args.precision is None:
-        args.precision = [each for each in PRECISIONS if each != INT8 or args.calibrate]
-    if (INT8 in args.precision) != (args.calibrate is not None):
+    if args.precision and (INT8 in args.precision) != (args.calibrate is not None):
         parser.error("argument --calibrate: expected it together with --precision int8")
     return args

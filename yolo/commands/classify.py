@@ -82,14 +82,15 @@ def _classifier(args: argparse.Namespace) -> Classifier:
     if network.heads:
         raise CfgError(f"{args.cfg}: found a detection head, expected a classifier; use yolo-darknet detect")
     load_weights(network, args.weights)
-    if args.names is None:
-        args.names = find_names(args.cfg, args.weights, network.classes)
-        print(f"names: {args.names}", file=sys.stderr)
-    names = read_names(args.names)
+    path = args.names
+    if path is None:
+        path = find_names(args.cfg, args.weights, network.classes)
+        print(f"names: {path}", file=sys.stderr)
+    names = read_names(path)
     check_classifies(network, args.cfg)
     if len(names) < network.classes:
         expected = f"{network.classes} as in {args.cfg}"
-        raise DatasetError(f"{args.names}: found {counted(len(names), 'name')}, expected {expected}")
+        raise DatasetError(f"{path}: found {counted(len(names), 'name')}, expected {expected}")
     names = names[: network.classes]  # Darknet's list for ImageNet continues with names of 22k
     letterbox = args.letterbox or (args.dialect == "pjreddie" and not args.crop)
     return Classifier(network.to(args.device), names, args.top, letterbox)

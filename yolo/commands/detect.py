@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 from yolo.console.command_line import command_parser, files_first
 from yolo.console.option_types import fraction, new_file, new_folder, whole_number
 from yolo.console.options import (
+    OptionGroup,
     add_cfg_option,
     add_device_option,
     add_dialect_option,
@@ -84,7 +85,7 @@ def main() -> None:
     if args.track:
         new_tracks = partial(SourceTracks, args.thresh, args.every, args.count_line)
         new_tracks()  # an error where the package is not installed, before the network is loaded
-    detector = _detector(args, args.device)
+    detector, _ = _detector(args, args.device)
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
     to_stdout = args.jsonl is not None and str(args.jsonl) == "-"
@@ -129,11 +130,11 @@ def _detect_shard(args: argparse.Namespace, shard: Shard) -> None:
     from yolo.distributed import device_of, processes_of
 
     listed = _list_of(args)
-    detector = _detector(args, str(device_of(processes_of(os.environ), args.device)))
+    detector, names = _detector(args, str(device_of(processes_of(os.environ), args.device)))
     args.out.mkdir(parents=True, exist_ok=True)
     parts = Parts(args.out, args.parts)
     digest = digest_of(listed)
-    wanted = {"list": digest.sha256, **_deciding(args)}
+    wanted = {"list": digest.sha256, **_deciding(vars(args) | {"names": names})}
     default = part_size_for(digest.lines, shard.count)
     size = agreed_manifest(args.out, wanted, args.part_size, default)
     numbers = [part for part in range(-(-digest.lines // size)) if shard.has(part)]
@@ -176,11 +177,11 @@ def _list_of(args: argparse.Namespace) -> Path:
     return listed
 
 
-def _deciding(args: argparse.Namespace) -> dict:
+def _deciding(options: dict) -> dict:
     """Return what the rows depend on besides the list: the digests of files, the values of options."""
     from yolo.detect.outputs.manifest import digest_of
 
-    values = {name: value for name, value in sorted(vars(args).items()) if name not in SAME_ROWS}
+    values = {name: value for name, value in sorted(options.items()) if name not in SAME_ROWS}
     digests = {name: digest_of(value).sha256 for name, value in values.items() if isinstance(value, Path)}
     return json.loads(json.dumps(values | digests))
 
@@ -217,8 +218,11 @@ def _view_plan(args: argparse.Namespace, detector: Detector) -> ViewPlan:
     return ViewPlan(args.tile, args.overlap, mirrored=True, sizes=sizes)
 
 
-def _detector(args: argparse.Namespace, device: str) -> Detector:
-    return _network_detector(args, device) if args.model is None else _exported_detector(args)
+def _detector(args: argparse.Namespace, device: str) -> tuple[Detector, Path | None]:
+    """Return the detector, and its file of names; None if the names are those in a file of `yolo-darknet export`."""
+    if args.model is None:
+        return _network_detector(args, device)
+    return _exported_detector(args), args.names
 
 
 def _exported_detector(args: argparse.Namespace) -> Detector:
@@ -228,17 +232,16 @@ def _exported_detector(args: argparse.Namespace) -> Detector:
     return open_detector(args.model, args.names, args.thresh, args.nms, args.letterbox)
 
 
-def _network_detector(args: argparse.Namespace, device: str) -> Detector:
-    """Return the detector of a cfg and its weights; `args.names` becomes the file of names, if one is looked for."""
+def _network_detector(args: argparse.Namespace, device: str) -> tuple[Detector, Path]:
+    """Return the detector of a cfg and its weights, and its file of names, which is looked for without --names."""
     from yolo.quantize.engine_option import NetworkOptions, open_darknet_detector
 
     how = args.engine, args.precision, device, args.dialect, args.letterbox, args.calibrate, tuple(args.overrides)
     thresholds = args.thresh, args.nms
     detector, names = open_darknet_detector(args.cfg, args.weights, args.names, NetworkOptions(*how), thresholds)
     if args.names is None:
-        args.names = names
         print(f"names: {names}", file=sys.stderr)
-    return detector
+    return detector, names
 
 
 def _check(args: argparse.Namespace, sources: list[MediaSource]) -> None:
@@ -314,7 +317,25 @@ def _overlap(text: str) -> float:
 
 def _arguments() -> argparse.Namespace:
     parser = command_parser(__doc__)
-    one = whole_number(1)
+    _add_network_options(parser)
+    _add_source_options(parser.add_argument_group("sources"))
+    _add_output_options(parser.add_argument_group("outputs"))
+    _add_part_options(parser.add_argument_group("long lists, also under torchrun"))
+    _add_tile_and_track_options(parser.add_argument_group("small objects, tracking"))
+    args = parser.parse_args(files_first(sys.argv[1:]))
+    others = {"--engine": args.engine != DEFAULT_ENGINE, "--precision": args.precision != DEFAULT_PRECISION}
+    check_one_network(parser, args, others)
+    check_engine_options(parser, args)
+    for option, given in (("--save-video", args.save_video), ("--save-labels", args.save_labels)):
+        if given and not args.out:
+            parser.error(f"argument {option}: expected --out DIR, too")
+    if args.count_line and not args.track:
+        parser.error("argument --count-line: expected --track, too")
+    return args
+
+
+def _add_network_options(parser: argparse.ArgumentParser) -> None:
+    """Add the sources, and the options for the network and its computation."""
     add = parser.add_argument
     add("source", nargs="+", metavar="SOURCE", help="images, videos and more, see above")
     add_cfg_option(parser, required=False)
@@ -336,13 +357,20 @@ def _arguments() -> argparse.Namespace:
     add_device_option(parser)
     add_engine_options(parser)
 
-    add = parser.add_argument_group("sources").add_argument
+
+def _add_source_options(group: OptionGroup) -> None:
+    """Add the options for which images and frames are read."""
+    add = group.add_argument
+    one = whole_number(1)
     add("--recursive", action="store_true", help="also read the subfolders of folders")
     add("--every", type=one, default=1, metavar="N", help="use every N-th frame of videos, streams")
     add("--max-frames", type=one, metavar="N", help="use at most N frames of videos, streams")
     add("--batch", type=one, default=1, metavar="N", help="images per pass of the network")
 
-    add = parser.add_argument_group("outputs").add_argument
+
+def _add_output_options(group: OptionGroup) -> None:
+    """Add the options for what is written."""
+    add = group.add_argument
     add("--out", type=new_folder, metavar="DIR", help="write copies of the images with boxes there")
     add("--save-video", action="store_true", help="write videos with boxes to --out (H.264, MP4)")
     add("--json", type=new_file, metavar="FILE", help="write the detections as Darknet's json")
@@ -354,30 +382,26 @@ def _arguments() -> argparse.Namespace:
         help="write labels to --out, to correct by hand and to train on",
     )  # fmt: skip
 
-    add = parser.add_argument_group("long lists, also under torchrun").add_argument
+
+def _add_part_options(group: OptionGroup) -> None:
+    """Add the options for a list that several processes share."""
+    add = group.add_argument
     add(
         "--shard", type=_shard_numbers, metavar="I/N",
         help="only the I-th of N parts of a list, I from 1 to N (0 is N); rows go to --out, no images",
     )  # fmt: skip
     add("--parts", choices=PART_KINDS, default=PART_KINDS[0], help="kind of file; parquet needs the extra `parquet`")
     add(
-        "--part-size", type=one, metavar="LINES",
+        "--part-size", type=whole_number(1), metavar="LINES",
         help="lines of the list in a file; default: 1000, fewer for short lists",
     )  # fmt: skip
 
-    add = parser.add_argument_group("small objects, tracking").add_argument
+
+def _add_tile_and_track_options(group: OptionGroup) -> None:
+    """Add the options for tiles, mirrored and scaled copies, and tracks."""
+    add = group.add_argument
     add("--tile", type=whole_number(32), metavar="SIZE", help="also detect in tiles of SIZE pixels")
     add("--overlap", type=_overlap, default=0.2, metavar="F", help="of the tiles; default 0.2")
     add("--tta", action="store_true", help="also detect in mirrored and scaled copies")
     add("--track", action="store_true", help="number the objects of a video (extra `track`)")
     add("--count-line", type=_count_line, metavar="X1,Y1,X2,Y2", help="count objects crossing it")
-    args = parser.parse_args(files_first(sys.argv[1:]))
-    others = {"--engine": args.engine != DEFAULT_ENGINE, "--precision": args.precision != DEFAULT_PRECISION}
-    check_one_network(parser, args, others)
-    check_engine_options(parser, args)
-    for option, given in (("--save-video", args.save_video), ("--save-labels", args.save_labels)):
-        if given and not args.out:
-            parser.error(f"argument {option}: expected --out DIR, too")
-    if args.count_line and not args.track:
-        parser.error("argument --count-line: expected --track, too")
-    return args

@@ -23,7 +23,7 @@ import os
 import sys
 import time
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,11 +60,21 @@ if TYPE_CHECKING:
     from yolo.detect.classifier import Classifier
     from yolo.distributed import Processes
     from yolo.evaluate.analysis.report import LossReport
+    from yolo.evaluate.metrics.all import AllMetrics
     from yolo.model.network import Network
     from yolo.records import Evaluation
 
 METRICS, EVERYTHING = ("voc07", "area", "coco"), "all"
 AP_FOLDER = "ap"  # in the folder of the report
+
+
+@dataclass(frozen=True)
+class ScoredInputs:
+    """What is scored: class names, usable images, and how many images the weights were trained on."""
+
+    names: list[str]
+    images: Sequence[LabeledImage]
+    seen: int
 
 
 def main() -> None:
@@ -79,9 +89,10 @@ def main() -> None:
         if not network.heads:
             _score_classifier(args, network, processes)
             return
-        evaluated = _evaluation(args, network, processes)
-    if evaluated is not None:
-        _print(args, network, *evaluated)
+        given = _checked_inputs(args, network, processes.rank)
+        evaluation = _evaluation(args, network, given, processes)
+    if evaluation is not None:
+        _print(args, network, given, evaluation)
 
 
 def _score_classifier(args: argparse.Namespace, network: Network, processes: Processes) -> None:
@@ -156,23 +167,13 @@ def _classifier_and_images(
     return Classifier(network.to(device_of(processes, args.device)), names, top, letterbox), images
 
 
-def _print(args: argparse.Namespace, network: Network, evaluation: Evaluation, images: Sequence[LabeledImage]) -> None:
+def _print(args: argparse.Namespace, network: Network, given: ScoredInputs, evaluation: Evaluation) -> None:
     """Print the metrics, and write the files that the options ask for."""
-    from yolo.evaluate.analysis.build_report import about_run, build_report
-    from yolo.evaluate.analysis.report import ReportRow
-    from yolo.evaluate.html.report_page import write_report
     from yolo.evaluate.metrics.all import all_metrics
     from yolo.evaluate.metrics.coco import coco_score
-    from yolo.evaluate.metrics.conventions import (
-        average_precision_summary,
-        everything_text,
-        metric_rows,
-        metrics_record,
-    )
-    from yolo.evaluate.metrics.voc import IOU_THRESH, detections_in_voc_pixels, voc_scores
-    from yolo.formats.voc_results import write_results
+    from yolo.evaluate.metrics.conventions import average_precision_summary, everything_text, metrics_record
+    from yolo.evaluate.metrics.voc import IOU_THRESH, voc_scores
 
-    paths = [image.path for image in images]
     metrics = (args.metric,) if args.metric in METRICS else METRICS
     everything = None
     coco = coco_score(evaluation) if "coco" in metrics or args.report else None
@@ -185,53 +186,64 @@ def _print(args: argparse.Namespace, network: Network, evaluation: Evaluation, i
         print(everything_text(everything))
         content["all"] = metrics_record(everything)
     if args.save_results:
-        files = write_results(
-            args.save_results,
-            evaluation.names,
-            evaluation.image_ids,
-            detections_in_voc_pixels(evaluation),
-        )
-        print(f"results: {counted(len(files), 'file')}, {files[0].parent}/comp4_det_test_CLASS.txt")
+        _save_results(args.save_results, evaluation)
     if args.json:
         write_text(args.json, json.dumps(content, indent=1, allow_nan=False) + "\n")
         print(f"numbers: {args.json}")
     if args.report:
-        now, data_name = datetime.now().astimezone(), read_data(args.data).name
-        about = about_run(command_line(), args.cfg, args.weights, args.data, now, data_name)
-        rows = [ReportRow(row.metric, row.value, row.conventions) for row in metric_rows(everything)]
-        report = build_report(evaluation, paths, about, rows, args.thresh)
-        report = replace(report, loss=_loss_report(args, network, evaluation.names, images))
-        print(f"report: {write_report(args.report, report)}")
+        _write_report(args, network, given, evaluation, everything)
     if args.explain:
         from yolo.explain.score.page import explain_score
         from yolo.explain.score.scored_set import scored_evaluation
 
-        page = explain_score(args.report / AP_FOLDER, scored_evaluation(evaluation, paths), args.explain, IOU_THRESH)
-        print(f"explained: {page}")
+        scored = scored_evaluation(evaluation, [image.path for image in given.images])
+        print(f"explained: {explain_score(args.report / AP_FOLDER, scored, args.explain, IOU_THRESH)}")
+
+
+def _save_results(folder: Path, evaluation: Evaluation) -> None:
+    """Write the detections as VOC's results files."""
+    from yolo.evaluate.metrics.voc import detections_in_voc_pixels
+    from yolo.formats.voc_results import write_results
+
+    files = write_results(folder, evaluation.names, evaluation.image_ids, detections_in_voc_pixels(evaluation))
+    print(f"results: {counted(len(files), 'file')}, {files[0].parent}/comp4_det_test_CLASS.txt")
+
+
+def _write_report(
+    args: argparse.Namespace, network: Network, given: ScoredInputs, evaluation: Evaluation, everything: AllMetrics
+) -> None:
+    """Write the page of the report and its numbers."""
+    from yolo.evaluate.analysis.build_report import about_run, build_report
+    from yolo.evaluate.analysis.report import ReportRow
+    from yolo.evaluate.html.report_page import write_report
+    from yolo.evaluate.metrics.conventions import metric_rows
+
+    now, data_name = datetime.now().astimezone(), read_data(args.data).name
+    about = about_run(command_line(), args.cfg, args.weights, args.data, now, data_name)
+    rows = [ReportRow(row.metric, row.value, row.conventions) for row in metric_rows(everything)]
+    report = build_report(evaluation, [image.path for image in given.images], about, rows, args.thresh)
+    report = replace(report, loss=_loss_report(args, network, given))
+    print(f"report: {write_report(args.report, report)}")
 
 
 def _evaluation(
-    args: argparse.Namespace, network: Network, processes: Processes
-) -> tuple[Evaluation, Sequence[LabeledImage]] | None:
-    """Detect in this process's part of the images.
-
-    Return the evaluation of all images and these on rank 0, None on other ranks.
-    """
+    args: argparse.Namespace, network: Network, given: ScoredInputs, processes: Processes
+) -> Evaluation | None:
+    """Detect in this process's part of the images. Return the evaluation of all images on rank 0, else None."""
     from yolo.detect.detector import Detector
     from yolo.distributed import device_of
     from yolo.evaluate.evaluator import detections_of, evaluation_of
     from yolo.evaluate.metrics.darknet import MAP_NMS_THRESH, MAP_SCORE_THRESH
     from yolo.quantize.engine_option import chosen_engine
 
-    names, images = _names_and_images(args, network, processes.rank)
     letterbox = args.letterbox or network.letterboxed
     network = network.to(device_of(processes, args.device))
     engine = chosen_engine(network, args.engine, args.precision, args.calibrate, letterbox)
     options = {"letterbox": letterbox, "engine": engine, "precision": args.precision}
-    detector = Detector(network, names, MAP_SCORE_THRESH, MAP_NMS_THRESH, **options)
+    detector = Detector(network, given.names, MAP_SCORE_THRESH, MAP_NMS_THRESH, **options)
     start = time.perf_counter()
-    mine = detections_of(detector, processes.shard(images), args.batch, args.workers)
-    found = processes.gather(mine, len(images))
+    mine = detections_of(detector, processes.shard(given.images), args.batch, args.workers)
+    found = processes.gather(mine, len(given.images))
     if found is None:
         return None
     seconds = time.perf_counter() - start
@@ -239,26 +251,22 @@ def _evaluation(
         f"{counted(len(found), 'image')} in {seconds:.1f} s, {speed_text(len(found) / seconds)} images/s",
         file=sys.stderr,
     )
-    return evaluation_of(names, images, found), images
+    return evaluation_of(given.names, given.images, found)
 
 
-def _loss_report(
-    args: argparse.Namespace, network: Network, names: Sequence[str], images: Sequence[LabeledImage]
-) -> LossReport | None:
+def _loss_report(args: argparse.Namespace, network: Network, given: ScoredInputs) -> LossReport | None:
     """Return what the training loss is made of."""
     from yolo.detect.detector import Detector
     from yolo.explain.loss_report import loss_report
     from yolo.train.losses.detection import DetectionLoss
 
-    detector = Detector(network, names, letterbox=args.letterbox or network.letterboxed)
-    options = {"seen": args.seen, "batch": args.batch, "workers": args.workers, "run": args.weights.parent}
-    return loss_report(detector, DetectionLoss(network, args.dialect), images, **options)
+    detector = Detector(network, given.names, letterbox=args.letterbox or network.letterboxed)
+    options = {"seen": given.seen, "batch": args.batch, "workers": args.workers, "run": args.weights.parent}
+    return loss_report(detector, DetectionLoss(network, args.dialect), given.images, **options)
 
 
-def _names_and_images(
-    args: argparse.Namespace, network: Network, rank: int
-) -> tuple[list[str], Sequence[LabeledImage]]:
-    """Return the class names and the usable images, with all that can be checked before the work; load the weights."""
+def _checked_inputs(args: argparse.Namespace, network: Network, rank: int) -> ScoredInputs:
+    """Load the weights, check all that can be checked before the work, and return what is scored."""
     from yolo.model.weights import load_weights
 
     data = read_data(args.data)
@@ -267,7 +275,7 @@ def _names_and_images(
     check_data_files(data, "names", "labels", "valid", "difficult")
     names = list(read_classes(data.names))
     _check_outputs(args, data, names)
-    args.seen = load_weights(network, args.weights).seen
+    seen = load_weights(network, args.weights).seen
     check_names(data, names)
     check_classes(data, network.classes, args.cfg)
     images = _usable_images(args, data, network, rank)
@@ -276,7 +284,7 @@ def _names_and_images(
         args.save_results.mkdir(parents=True, exist_ok=True)  # fail before the work, not after it
     if args.report:
         args.report.mkdir(parents=True, exist_ok=True)
-    return names, images
+    return ScoredInputs(names, images, seen)
 
 
 def _check_outputs(args: argparse.Namespace, data: DataFile, names: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,10 +64,14 @@ def main() -> None:
     files = [args.cfg, args.weights, args.names, *images]
     refuse_texts_over([args.json], files)
     refuse_over_inputs([args.report / PAGE_FILE, args.report / EXPLANATION_FILE], files)
-    network = _network(args)
-    explain = _explain_detected if network.heads else _explain_classified
+    network, seen = _network(args)
+    names = _names(args, network)
+    if network.heads:
+        explained = _explain_detected(args, network, seen, names, images)
+    else:
+        explained = _explain_classified(args, network, names, images)
     parts, numbers = [], []
-    for part, values in explain(args, network, _names(args, network), images):
+    for part, values in explained:
         print(f"{part.name}: {part.summary}")
         parts.append(part)
         numbers.append(values)
@@ -82,9 +86,9 @@ def main() -> None:
 
 
 def _explain_detected(
-    args: argparse.Namespace, network: Network, names: tuple[str, ...], images: list[Path]
+    args: argparse.Namespace, network: Network, seen: int, names: tuple[str, ...], images: list[Path]
 ) -> Iterator[tuple[ImagePart, dict]]:
-    """Yield the part of the page and the numbers of each image."""
+    """Yield the part of the page and the numbers of each image. seen: images that the weights were trained on."""
     from yolo.data.images import read_image
     from yolo.detect.detector import Detector
     from yolo.explain.image.explanation import explain_image
@@ -111,7 +115,7 @@ def _explain_detected(
         if labels is None and data is not None:
             print(f"{path}: found in no list of {args.data} and without a label file: not compared", file=sys.stderr)
         if labels is not None:
-            compared = compare_with_labels(detector, loss, pixels, labels, args.seen)
+            compared = compare_with_labels(detector, loss, pixels, labels, seen)
             part, values = _with_truth(part, values, compared, loss, detector)
         yield part, values
 
@@ -173,8 +177,8 @@ def _images(arguments: list[str], most: int) -> tuple[list[Path], int]:
     return [Path(each.name) for each in sources[:most]], max(len(sources) - most, 0)
 
 
-def _network(args: argparse.Namespace) -> Network:
-    """Return the network with its weights, in evaluation mode."""
+def _network(args: argparse.Namespace) -> tuple[Network, int]:
+    """Return the network with its weights, in evaluation mode, and the number of images that these were trained on."""
     from yolo.detect.classifier import check_classifies
     from yolo.model.network import Network
     from yolo.model.weights import load_weights
@@ -185,30 +189,31 @@ def _network(args: argparse.Namespace) -> Network:
     for option, layers in (("--layers", args.layers), ("--cam-layer", args.cam_layer)):
         if wrong := [layer for layer in layers if layer >= len(network.layers)]:
             raise CfgError(f"{args.cfg}: found {option} {wrong[0]}, expected layers 0 to {len(network.layers) - 1}")
-    _check_cam_layers(args, network)
-    args.seen = load_weights(network, args.weights).seen
-    return network.to(args.device).eval()
+    _check_cam_layers(args.cam_layer, network, args.cfg)
+    seen = load_weights(network, args.weights).seen
+    return network.to(args.device).eval(), seen
 
 
-def _check_cam_layers(args: argparse.Namespace, network: Network) -> None:
+def _check_cam_layers(layers: Sequence[int], network: Network, cfg: Path) -> None:
     """Raise CfgError for a layer of --cam-layer that no head is computed from."""
     from yolo.explain.graph_layers import layers_before
 
     useful = {layer for head in network.heads for layer in layers_before(network, head)}
-    if wrong := [layer for layer in args.cam_layer if network.heads and layer not in useful]:
-        raise CfgError(f"{args.cfg}: found --cam-layer {wrong[0]}, expected a layer that a head is computed from")
+    if wrong := [layer for layer in layers if network.heads and layer not in useful]:
+        raise CfgError(f"{cfg}: found --cam-layer {wrong[0]}, expected a layer that a head is computed from")
 
 
 def _names(args: argparse.Namespace, network: Network) -> tuple[str, ...]:
-    if args.names is None:
-        args.names = find_names(args.cfg, args.weights, network.classes)
-        print(f"names: {args.names}", file=sys.stderr)
+    path = args.names
+    if path is None:
+        path = find_names(args.cfg, args.weights, network.classes)
+        print(f"names: {path}", file=sys.stderr)
     if not network.heads:
         from yolo.data.class_folders import read_class_names
         from yolo.explain.classifier.report import unique_names
 
-        return tuple(unique_names(read_class_names(args.names, network.classes)))
-    return model_names(args.names, network.classes, args.cfg)
+        return tuple(unique_names(read_class_names(path, network.classes)))
+    return model_names(path, network.classes, args.cfg)
 
 
 def _label(name: str | None, names: tuple[str, ...]) -> int | None:

@@ -60,7 +60,8 @@ def main() -> None:
 
     network = Network.from_cfg(args.cfg, overrides=dict(args.overrides), dialect=args.dialect)
     load_weights(network, args.weights)
-    names = _names(args, network)
+    path = args.names or _names_beside(args.cfg, args.weights, network.classes)
+    names = _names(path, network)
     letterbox = args.letterbox or network.letterboxed
     options = ExportOptions(
         layout=args.layout or (DEFAULT_LAYOUT if network.heads else CLASSIFIER_LAYOUT),
@@ -76,7 +77,7 @@ def main() -> None:
         result = _export_scored(args, network, names, options, sources)
     else:
         result = export_network(network, names, args.out, options, sources)
-    _print(args, network, result)
+    _print(args, network, path, result)
 
 
 def _export_scored(
@@ -108,13 +109,10 @@ def _export_scored(
     return exported.result
 
 
-def _names(args: argparse.Namespace, network: Network) -> Sequence[str]:
-    """Return the names of the classes; without --names those of a file beside the model, else their numbers."""
-    if args.names is None:
-        args.names = _names_beside(args, network.classes)
-    if args.names is None:
+def _names(path: Path | None, network: Network) -> Sequence[str]:
+    """Return the names of the classes in a file, without one their numbers."""
+    if path is None:
         return [str(index) for index in range(network.classes)]
-    path = args.names
     # lists of ImageNet's classes have names twice; a detector's do not
     names = read_classes(path) if network.heads else read_names(path)
     if len(names) != network.classes:
@@ -124,16 +122,17 @@ def _names(args: argparse.Namespace, network: Network) -> Sequence[str]:
     return names
 
 
-def _names_beside(args: argparse.Namespace, classes: int) -> Path | None:
+def _names_beside(cfg: Path, weights: Path, classes: int) -> Path | None:
     """Return the .names file beside the model if there is exactly one with a name for each class."""
     try:
-        found = find_names(args.cfg, args.weights, classes)
+        found = find_names(cfg, weights, classes)
     except DatasetError:
         return None
     return found if len(read_names(found)) == classes else None
 
 
-def _print(args: argparse.Namespace, network: Network, result: ExportResult) -> None:
+def _print(args: argparse.Namespace, network: Network, names: Path | None, result: ExportResult) -> None:
+    """Print what the file holds and how it was checked. names: the .names file, None without one."""
     kind = f", opset {args.opset}" if args.out.suffix == ".onnx" else ""
     print(f"{args.out}: layout {result.layout.name}, {args.precision}{kind}, {result.bytes / 2**20:.1f} MiB")
     other = "stretched" if network.heads else "the center, its smaller side as long as the input is wide"
@@ -144,7 +143,7 @@ def _print(args: argparse.Namespace, network: Network, result: ExportResult) -> 
     for name, shape, content in zip(result.layout.output_names, result.shapes, result.layout.contents, strict=True):
         print(f"  output  {name} {_shape(shape, args)}: {content}")
     numbers = f"0 to {network.classes - 1}: no --names, and no .names file beside the model"
-    print(f"  names   {args.names or numbers}")
+    print(f"  names   {names or numbers}")
     reference = "the int8 file that was scored" if args.precision == INT8 else "PyTorch"
     print(
         f"checked on {counted(result.images, 'image')}: the largest difference from {reference} is "
@@ -173,6 +172,23 @@ def _batch(text: str) -> int | None:
 
 def _arguments() -> argparse.Namespace:
     parser = command_parser(__doc__)
+    _add_file_options(parser)
+    _add_number_options(parser)
+    add_recheck_option(parser)
+    add_dialect_option(parser, "layers, placement of the image (pjreddie: --letterbox)")
+    add_set_option(parser)
+    args = parser.parse_args()
+    if args.precision == INT8 and args.calibrate is None:
+        parser.error("argument --calibrate: expected a list of images to calibrate with, for --precision int8")
+    if args.precision != INT8 and args.calibrate is not None:
+        parser.error("argument --calibrate: expected --precision int8")
+    if args.precision == "float32" and args.data is not None:
+        parser.error("argument --data: expected --precision fp16 or int8; evaluate scores the network itself")
+    return args
+
+
+def _add_file_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the network, the file that is written and how exact its numbers are."""
     add = parser.add_argument
     add_cfg_option(parser)
     add_weights_option(parser)
@@ -195,6 +211,11 @@ def _arguments() -> argparse.Namespace:
         "--max-drop", type=fraction, default=MAX_DROP, metavar="AP",
         help=f"--data: keep no file that loses more of COCO's AP, 0 to 1; default {MAX_DROP:g}",
     )  # fmt: skip
+
+
+def _add_number_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options for what stands in the file: batch size, operators, placement, thresholds."""
+    add = parser.add_argument
     add(
         "--batch", type=_batch, default=1, metavar=f"N|{DYNAMIC}",
         help=f"images at a time; {DYNAMIC}: any number; default 1",
@@ -212,14 +233,3 @@ def _arguments() -> argparse.Namespace:
         "--nms", type=fraction, default=NMS_THRESH, metavar="T",
         help=f"--for nms: highest IoU of two boxes of a class; default {NMS_THRESH:g}",
     )  # fmt: skip
-    add_recheck_option(parser)
-    add_dialect_option(parser, "layers, placement of the image (pjreddie: --letterbox)")
-    add_set_option(parser)
-    args = parser.parse_args()
-    if args.precision == INT8 and args.calibrate is None:
-        parser.error("argument --calibrate: expected a list of images to calibrate with, for --precision int8")
-    if args.precision != INT8 and args.calibrate is not None:
-        parser.error("argument --calibrate: expected --precision int8")
-    if args.precision == "float32" and args.data is not None:
-        parser.error("argument --data: expected --precision fp16 or int8; evaluate scores the network itself")
-    return args

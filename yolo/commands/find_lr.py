@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from yolo.console.command_line import command_parser
-from yolo.console.option_types import cutoff, new_folder, positive, weights_file, whole_number
+from yolo.console.option_types import cutoff_or_auto, new_folder, positive, weights_file, whole_number
 from yolo.console.options import (
     add_cfg_option,
     add_device_option,
@@ -23,14 +23,13 @@ from yolo.console.options import (
 )
 from yolo.console.run import stop
 from yolo.defaults import AUTO
-from yolo.named_files import cutoff_of
+from yolo.named_files import chosen_cutoff
 
 
 def main() -> None:
     args = _arguments()
-    if args.cutoff in (None, AUTO):
-        args.cutoff = cutoff_of(args.weights) or args.cutoff
-    if args.cutoff is not None and not args.weights:
+    cutoff = chosen_cutoff(args.cutoff, args.weights)
+    if cutoff is not None and not args.weights:
         stop("found --cutoff without --weights FILE, expected both")
     if args.first >= args.last:
         stop(f"found --from {args.first:g} --to {args.last:g}, expected a rate that rises")
@@ -48,8 +47,8 @@ def main() -> None:
         recheck=args.recheck,
         start=StartPoint(
             weights=args.weights,
-            cutoff=None if args.cutoff == AUTO else args.cutoff,
-            find_cutoff=args.cutoff == AUTO,
+            cutoff=None if cutoff == AUTO else cutoff,
+            find_cutoff=cutoff == AUTO,
             clear=True,
             seed=args.seed,
         ),
@@ -77,7 +76,7 @@ def _arguments() -> argparse.Namespace:
         help="start from these weights: a file, or the name of a published model or backbone",
     )  # fmt: skip
     add(
-        "--cutoff", type=cutoff, metavar="N",
+        "--cutoff", type=cutoff_or_auto, metavar="N",
         help="load layers below N only; auto: as many as the file has; default: N of a file NAME.conv.N",
     )  # fmt: skip
     add("--steps", type=whole_number(2), default=100, metavar="N", help="steps; default 100")

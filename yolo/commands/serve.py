@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from yolo.console.command_line import command_parser
 from yolo.console.option_types import cfg_file, fraction, names_file, positive, weights_file, whole_number
 from yolo.console.options import (
+    OptionGroup,
     add_cfg_option,
     add_device_option,
     add_dialect_option,
@@ -140,7 +141,20 @@ def _limits(args: argparse.Namespace) -> Limits:
 
 def _arguments() -> argparse.Namespace:
     parser = command_parser(__doc__)
-    one = whole_number(1)
+    _add_network_options(parser)
+    _add_access_options(parser.add_argument_group("address and access"))
+    _add_limit_options(parser.add_argument_group("limits"))
+    args = parser.parse_args()
+    check_engine_options(parser, args)
+    if (args.cfg is None) != (args.weights is None):
+        parser.error("found only one of --cfg and --weights, expected both")
+    if args.cfg is None and not args.model:
+        parser.error("the following arguments are required: --cfg, --weights (or --model)")
+    return args
+
+
+def _add_network_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the networks and their computation."""
     add_cfg_option(parser, required=False)
     add_weights_option(parser, required=False)
     add_names_option(parser, required=False)
@@ -166,7 +180,10 @@ def _arguments() -> argparse.Namespace:
     add_device_option(parser)
     add_engine_options(parser)
 
-    add = parser.add_argument_group("address and access").add_argument
+
+def _add_access_options(group: OptionGroup) -> None:
+    """Add the options for where the service listens, who may ask, and what it shows."""
+    add = group.add_argument
     add("--host", default="127.0.0.1", metavar="HOST", help="listen here; 0.0.0.0: on all addresses; default 127.0.0.1")
     add("--port", type=_port, default=8000, metavar="N", help="port; 0: a free one; default 8000")
     add("--api-key", metavar="KEY", help=f"key that requests must send; {KEY_VARIABLE} or --api-key-file is safer")
@@ -181,7 +198,11 @@ def _arguments() -> argparse.Namespace:
     )  # fmt: skip
     add("--log-requests", action="store_true", help="print a line for each request on stderr")
 
-    add = parser.add_argument_group("limits").add_argument
+
+def _add_limit_options(group: OptionGroup) -> None:
+    """Add the limits of a request, of what waits, and of time."""
+    add = group.add_argument
+    one = whole_number(1)
     add("--max-megabytes", type=positive, default=20, metavar="MB", help="of a request; default 20")
     add("--max-pixels", type=one, default=2**26, metavar="N", help=f"of an image; default {2**26:,}")
     add("--max-images", type=one, default=32, metavar="N", help="of a request; default 32")
@@ -189,13 +210,6 @@ def _arguments() -> argparse.Namespace:
     add("--batch", type=one, metavar="N", help="images that are computed together, at most; default 4, on a GPU 16")
     add("--timeout", type=positive, default=30, metavar="S", help="seconds from a body to its answer; default 30")
     add("--read-timeout", type=positive, default=20, metavar="S", help="seconds for a body to arrive; default 20")
-    args = parser.parse_args()
-    check_engine_options(parser, args)
-    if (args.cfg is None) != (args.weights is None):
-        parser.error("found only one of --cfg and --weights, expected both")
-    if args.cfg is None and not args.model:
-        parser.error("the following arguments are required: --cfg, --weights (or --model)")
-    return args
 
 
 def _port(text: str) -> int:

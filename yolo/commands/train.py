@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yolo.console.command_line import command_parser
-from yolo.console.option_types import cutoff, fraction, positive, weights_file, whole_number
+from yolo.console.option_types import cutoff_or_auto, fraction, positive, weights_file, whole_number
 from yolo.console.options import (
     OptionGroup,
     add_cfg_option,
@@ -48,14 +48,14 @@ from yolo.defaults import (
     OTHER_POLICIES,
 )
 from yolo.errors import counted
-from yolo.named_files import cutoff_of
+from yolo.named_files import chosen_cutoff
 
 AMP = {AUTO: None, "on": True, "off": False}  # --amp → yolo.train.setup.options.Machine.amp
 
 if TYPE_CHECKING:
     from yolo.distributed import Processes
     from yolo.train.multiscale import Stage
-    from yolo.train.setup.options import Options
+    from yolo.train.setup.options import Learning, Machine, Options, Output, StartPoint
     from yolo.train.trainer import Run
 
 
@@ -149,7 +149,7 @@ def _add_weights_options(group: OptionGroup) -> None:
         help="start from these weights: a file, or the name of a published model or backbone",
     )  # fmt: skip
     add(
-        "--cutoff", type=cutoff, metavar="N",
+        "--cutoff", type=cutoff_or_auto, metavar="N",
         help="load only the layers below N, and start at step 0; auto: as many as the file has, also if its classes "
         "differ; default: N of a file NAME.conv.N",
     )  # fmt: skip
@@ -275,18 +275,10 @@ def _add_output_options(group: OptionGroup) -> None:
 
 def _options() -> Options:
     args = _arguments()
-    if args.resume and (args.weights or args.clear):
-        stop("found --resume with --weights or --clear, expected one: a checkpoint has its own weights and step")
-    if args.resume and args.overwrite:
-        stop("found --resume with --overwrite, expected one: a resumed run continues in its folder")
-    if args.cutoff in (None, AUTO):
-        args.cutoff = cutoff_of(args.weights) or args.cutoff
-    if not (args.weights or args.resume) and (args.clear or args.cutoff is not None):
-        stop("found --clear or --cutoff without --weights FILE, expected both")
-    if args.backbone_lr != 1 and args.cutoff is None:
-        stop("found --backbone-lr without --cutoff N, expected both: the backbone is the layers below N")
+    cutoff = chosen_cutoff(args.cutoff, args.weights)
+    _check_together(args, cutoff)
 
-    from yolo.train.setup.options import Learning, Machine, Options, Output, StartPoint
+    from yolo.train.setup.options import Options
 
     overrides = list(args.overrides)
     if args.max_batches is not None:
@@ -298,39 +290,75 @@ def _options() -> Options:
         overrides=tuple(overrides),
         skip_problems=args.on_problem == "skip",
         recheck=args.recheck,
-        start=StartPoint(
-            weights=args.weights,
-            cutoff=None if args.cutoff == AUTO else args.cutoff,
-            find_cutoff=args.cutoff == AUTO,
-            clear=args.clear,
-            resume=args.resume,
-            seed=args.seed,
-        ),
-        learning=Learning(
-            iou_loss="giou" if args.giou else args.iou_loss,
-            box_gradient=args.box_gradient,
-            policy=args.policy,
-            sizes=args.sizes,
-            freeze=args.freeze,
-            backbone_lr=args.backbone_lr,
-            ema=args.ema,
-        ),
-        machine=Machine(
-            device=args.device,
-            workers=args.workers,
-            amp=AMP[args.amp],
-            compiled=args.compile,
-            sync_bn=args.sync_bn,
-            ignore_memory=args.ignore_memory,
-            memory_format=None if args.memory_format == AUTO else args.memory_format,
-        ),
-        output=Output(
-            out=None if args.out in (None, AUTO) else Path(args.out),
-            numbered=args.out == AUTO,
-            overwrite=args.overwrite,
-            map_every=args.map_every,
-            log=args.log,
-            histograms_every=args.histograms,
-            watch=tuple(args.watch),
-        ),
+        start=_start_point(args, cutoff),
+        learning=_learning(args),
+        machine=_machine(args),
+        output=_output(args),
+    )
+
+
+def _check_together(args: argparse.Namespace, cutoff: int | str | None) -> None:
+    """Stop for options that do not go together."""
+    if args.resume and (args.weights or args.clear):
+        stop("found --resume with --weights or --clear, expected one: a checkpoint has its own weights and step")
+    if args.resume and args.overwrite:
+        stop("found --resume with --overwrite, expected one: a resumed run continues in its folder")
+    if not (args.weights or args.resume) and (args.clear or cutoff is not None):
+        stop("found --clear or --cutoff without --weights FILE, expected both")
+    if args.backbone_lr != 1 and cutoff is None:
+        stop("found --backbone-lr without --cutoff N, expected both: the backbone is the layers below N")
+
+
+def _start_point(args: argparse.Namespace, cutoff: int | str | None) -> StartPoint:
+    from yolo.train.setup.options import StartPoint
+
+    return StartPoint(
+        weights=args.weights,
+        cutoff=None if cutoff == AUTO else cutoff,
+        find_cutoff=cutoff == AUTO,
+        clear=args.clear,
+        resume=args.resume,
+        seed=args.seed,
+    )
+
+
+def _learning(args: argparse.Namespace) -> Learning:
+    from yolo.train.setup.options import Learning
+
+    return Learning(
+        iou_loss="giou" if args.giou else args.iou_loss,
+        box_gradient=args.box_gradient,
+        policy=args.policy,
+        sizes=args.sizes,
+        freeze=args.freeze,
+        backbone_lr=args.backbone_lr,
+        ema=args.ema,
+    )
+
+
+def _machine(args: argparse.Namespace) -> Machine:
+    from yolo.train.setup.options import Machine
+
+    return Machine(
+        device=args.device,
+        workers=args.workers,
+        amp=AMP[args.amp],
+        compiled=args.compile,
+        sync_bn=args.sync_bn,
+        ignore_memory=args.ignore_memory,
+        memory_format=None if args.memory_format == AUTO else args.memory_format,
+    )
+
+
+def _output(args: argparse.Namespace) -> Output:
+    from yolo.train.setup.options import Output
+
+    return Output(
+        out=None if args.out in (None, AUTO) else Path(args.out),
+        numbered=args.out == AUTO,
+        overwrite=args.overwrite,
+        map_every=args.map_every,
+        log=args.log,
+        histograms_every=args.histograms,
+        watch=tuple(args.watch),
     )

@@ -34,7 +34,7 @@ def whole_number(minimum: int) -> Callable[[str], int]:
     return convert
 
 
-def cutoff(text: str) -> int | str:
+def cutoff_or_auto(text: str) -> int | str:
     """A type for argparse: a number of layers, or "auto"."""
     return text if text == AUTO else whole_number(1)(text)
 
