@@ -103,62 +103,23 @@ def import_depth(project: Path) -> int:
 def traces(project: Path, folder: Path) -> None:
     """Print how many files of yolo/ run for one image, two training steps and one report."""
     run(project, "tools/make_shapes.py", "--out", folder / "shapes", "--train", 4, "--valid", 4)
-    sets = f"{folder}/shapes:train", f"{folder}/shapes:val"
-    run(
-        project,
-        "tools/convert_voc.py",
-        "--train",
-        sets[0],
-        "--valid",
-        sets[1],
-        "--out",
-        folder / "data",
-    )
+    sets = "--train", f"{folder}/shapes:train", "--valid", f"{folder}/shapes:val"
+    run(project, "tools/convert_voc.py", *sets, "--out", folder / "data")
     data = folder / "data" / "voc.data"
-    steps = (
-        "--max-batches",
-        2,
-        "--workers",
-        0,
-        "--set",
-        "batch=4",
-        "subdivisions=1",
-        "--out",
-        folder / "run",
-    )
+    steps = "--max-batches", 2, "--workers", 0, "--set", "batch=4", "subdivisions=1", "--out", folder / "run"
     train = ("tools/train.py", "--cfg", CFG, "--data", data, *steps)
     files = traced(project, folder, *train)
     report("one batch (train.py, two steps, scored once)", files)
     print("\n".join(f"  {file}" for file in files))
     weights = folder / "run" / "shapes_last.weights"
     image = (folder / "data" / "valid.txt").read_text().split()[0]
-    detect = (
-        "tools/detect.py",
-        "--cfg",
-        CFG,
-        "--weights",
-        weights,
-        "--names",
-        folder / "data" / "voc.names",
-    )
+    detect = ("tools/detect.py", "--cfg", CFG, "--weights", weights, "--names", folder / "data" / "voc.names")
     files = traced(project, folder, *detect, image, "--out", folder / "out")
     report("one image (detect.py)", files)
     print("\n".join(f"  {file}" for file in files))
-    evaluate = (
-        "tools/evaluate.py",
-        "--cfg",
-        CFG,
-        "--weights",
-        weights,
-        "--data",
-        data,
-        "--workers",
-        0,
-    )
-    report(
-        "one report (evaluate.py --report)",
-        traced(project, folder, *evaluate, "--report", folder / "report"),
-    )
+    evaluate = ("tools/evaluate.py", "--cfg", CFG, "--weights", weights, "--data", data, "--workers", 0)
+    files = traced(project, folder, *evaluate, "--report", folder / "report")
+    report("one report (evaluate.py --report)", files)
 
 
 def report(what: str, files: list[str]) -> None:

@@ -4,6 +4,7 @@ import ast
 import re
 from collections import Counter, defaultdict
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ GROUND = "ground"  # the modules directly in yolo/ and in these folders, as the 
 GROUND_FOLDERS = ("console", "files")
 ROW = re.compile(r"^\| `([\w/]+)` \| ([\w, `/-]+) \| .+ \|$", re.MULTILINE)
 MOST_MODULES_OF_A_FOLDER = 14
+LONGEST_FUNCTION = 60  # lines, with its docstring: it fits on a screen
 PRINTING = ("commands/", "console/run.py", "__main__.py", "train/log/console.py")
 
 
@@ -186,6 +188,32 @@ def test_no_exception_is_caught_broadly_unless_it_is_raised_again(module):
 def test_only_commands_and_loggers_print(module):
     calls = [node for node in ast.walk(tree(module)) if isinstance(node, ast.Call)]
     assert not [call.lineno for call in calls if ast.unparse(call.func) == "print"]
+
+
+def test_a_function_fits_on_a_screen():
+    long = []
+    for path in [*PACKAGE.rglob("*.py"), *(PROJECT / "benchmarks").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = node.end_lineno - node.lineno + 1
+                if lines > LONGEST_FUNCTION:
+                    long.append(f"{path.relative_to(PROJECT)}:{node.lineno}: {node.name}, {lines} lines")
+    assert not long
+
+
+def test_benchmarks_import_what_is_there():
+    """Most of them run by hand only."""
+    missing = []
+    for path in (PROJECT / "benchmarks").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and f"{node.module}".startswith("yolo."):
+                module = module_of(f"{node.module}.{node.names[0].name}")
+                defined = {each.id for each in ast.walk(tree(module)) if isinstance(each, ast.Name)}
+                defined |= {*public_names(module), Path(module).stem}
+                missing += [
+                    f"{path.name}: {node.module}.{each.name}" for each in node.names if each.name not in defined
+                ]
+    assert not missing
 
 
 def test_the_packages_inits_hold_nothing_but_the_public_names():

@@ -69,26 +69,14 @@ def write_onnx(
     if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
         raise ValueError(f"found opset {opset}, expected {OLDEST_OPSET} to {NEWEST_OPSET}")
     onnx = import_extra("onnx", "export", "writing an ONNX file")
+    names = {"input_names": [input_name], "output_names": list(output_names)}
     axes = {name: {0: BATCH_AXIS} for name in (input_name, *output_names)} if dynamic_batch else None
-    traced = io.BytesIO()
-    with RECORDING, warnings.catch_warnings(), torch.no_grad():
-        # the exporter is deprecated; and the sizes that Python reads while tracing are constants on purpose
-        warnings.simplefilter("ignore")
-        try:
-            torch.onnx.export(
-                with_exportable_pools(module),
-                (images,),
-                traced,
-                input_names=[input_name],
-                output_names=list(output_names),
-                opset_version=opset,
-                dynamic_axes=axes,
-                **_older_exporter(),
-            )
-        except torch.onnx.OnnxExporterError as error:
-            reason = str(error).splitlines()[0]
-            raise ExportError(f"{path}: found a network that ONNX opset {opset} cannot express: {reason}") from error
-    model = onnx.load_model_from_string(traced.getvalue())
+    try:
+        content = _traced(module, images, opset, **names, dynamic_axes=axes)
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error).splitlines()[0]
+        raise ExportError(f"{path}: found a network that ONNX opset {opset} cannot express: {reason}") from error
+    model = onnx.load_model_from_string(content)
     model.producer_name = "yolo-darknet"
     for node in model.graph.node:
         node.doc_string = ""  # stack traces with the paths of this machine
@@ -96,6 +84,17 @@ def write_onnx(
     onnx.checker.check_model(model)
     with replacing(path) as file:
         file.write(model.SerializeToString())
+
+
+def _traced(module: nn.Module, images: Tensor, opset: int, **names_and_axes: Any) -> bytes:
+    """Return the content of an ONNX file as PyTorch's exporter writes it, the one that traces."""
+    file = io.BytesIO()
+    with RECORDING, warnings.catch_warnings(), torch.no_grad():
+        # the exporter is deprecated; and the sizes that Python reads while tracing are constants on purpose
+        warnings.simplefilter("ignore")
+        pools = with_exportable_pools(module)
+        torch.onnx.export(pools, (images,), file, opset_version=opset, **names_and_axes, **_older_exporter())
+    return file.getvalue()
 
 
 def open_onnx(path: str | Path, threads: int = 0) -> Any:

@@ -7,6 +7,8 @@ each value is rounded once. Biases and decoding stay in float32.
 import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -42,34 +44,44 @@ def write_qdq(
     onnx = import_extra("onnx", "export", "--precision int8")
     quantization = import_extra("onnxruntime.quantization", "export", "--precision int8")
     model = onnx.load(source)
-    int8, uint8 = quantization.QuantType.QInt8, quantization.QuantType.QUInt8
-    nodes, limits, overrides = [], {}, {}
+    nodes, limits, unsigned = [], {}, []
     for node in model.graph.node:
         name = node.name.removeprefix(NODE_PREFIX).removesuffix(NODE_SUFFIX).replace("/", ".")
         if node.op_type != "Conv" or name not in ranges or int(name.split(".")[1]) in float_layers:
             continue
         nodes.append(node.name)
-        unsigned = not ranges[name].negative and not signed
+        never_negative = not ranges[name].negative and not signed
         top = np.float32(ranges[name].top)
-        limits[node.input[0]] = (np.float32(0) if unsigned else -top, top)
-        if unsigned:
-            overrides[node.input[0]] = [{"quant_type": uint8, "symmetric": False}]
+        limits[node.input[0]] = (np.float32(0) if never_negative else -top, top)
+        if never_negative:
+            unsigned.append(node.input[0])
     if nodes:  # without any, the quantizer takes all
-        data = quantization.TensorsData(quantization.CalibrationMethod.MinMax, limits)
-        options = {
-            "OpTypesToExcludeOutputQuantization": ["Conv"],
-            "QuantizeBias": False,
-            "ActivationSymmetric": True,
-            "QDQKeepRemovableActivations": True,
-            "TensorQuantOverrides": overrides,
-        }
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            quantizer = quantization.QDQQuantizer(
-                model, True, False, int8, int8, data, nodes, [], ["Conv"], extra_options=options
-            )
-            quantizer.quantize_model()
-        model = quantizer.model.model
+        model = _quantized(quantization, model, nodes, limits, unsigned)
     onnx.helper.set_model_props(model, dict(metadata))
     with replacing(out) as file:
         file.write(model.SerializeToString())
+
+
+def _quantized(
+    quantization: ModuleType, model: Any, nodes: list[str], limits: dict[str, tuple], unsigned: list[str]
+) -> Any:
+    """Return the model with the convolutions `nodes` in int8.
+
+    quantization: onnxruntime.quantization. limits: of their inputs, by name. unsigned: the inputs that become uint8.
+    """
+    int8, uint8 = quantization.QuantType.QInt8, quantization.QuantType.QUInt8
+    data = quantization.TensorsData(quantization.CalibrationMethod.MinMax, limits)
+    options = {
+        "OpTypesToExcludeOutputQuantization": ["Conv"],
+        "QuantizeBias": False,
+        "ActivationSymmetric": True,
+        "QDQKeepRemovableActivations": True,
+        "TensorQuantOverrides": {name: [{"quant_type": uint8, "symmetric": False}] for name in unsigned},
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quantizer = quantization.QDQQuantizer(
+            model, True, False, int8, int8, data, nodes, [], ["Conv"], extra_options=options
+        )
+        quantizer.quantize_model()
+    return quantizer.model.model

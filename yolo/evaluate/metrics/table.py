@@ -5,6 +5,7 @@ The average precision of a class without ground truth is None here, n/a in the t
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from terminaltables import AsciiTable
 
@@ -12,6 +13,9 @@ from yolo.console.numbers import NOT_AVAILABLE
 from yolo.evaluate.metrics.voc import ClassScore, mean_ap
 from yolo.files.text import printable_text
 from yolo.files.writing import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # The look of the plot, chosen by eye on 3, 20 and 80 classes
 PLOT_INCHES = (8.5, 6.0)  # without the legend
@@ -99,11 +103,9 @@ def plot_curves(
         iou_thresh: the IoU threshold of the scores, for the title.
     """
     # Imported here: this takes as long as scoring all of VOC2007 test, which is seldom plotted
-    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    colors = matplotlib.colormaps[COLORS].colors
     values = average_precisions(scores, metric)
     drawn = [label for label, value in enumerate(values) if value is not None]
     drawn.sort(key=lambda label: -values[label])
@@ -115,14 +117,7 @@ def plot_curves(
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for label in drawn:
-        axes.plot(
-            scores[label].recall,
-            scores[label].precision,
-            color=colors[label % len(colors)],
-            linestyle=DASHES[label // len(colors) % len(DASHES)],
-            linewidth=1.6,
-            label=f"{printable_text(names[label])}  {format_ap(values[label])}".replace("$", r"\$"),
-        )
+        _plot_class(axes, label, scores[label], f"{printable_text(names[label])}  {format_ap(values[label])}")
     axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="recall", ylabel="precision")
     axes.set_title(f"mAP {format_ap(mean_ap(values))} ({metric}), IoU > {iou_thresh:g}")
     axes.grid(color="0.9")
@@ -135,3 +130,18 @@ def plot_curves(
         )  # fmt: skip
     with replacing(path) as file:
         figure.savefig(file, format=Path(path).suffix[1:].lower(), dpi=PLOT_DPI)
+
+
+def _plot_class(axes: "Axes", label: int, score: ClassScore, title: str) -> None:
+    """Plot the curve of a class in its color and dashes."""
+    import matplotlib
+
+    colors = matplotlib.colormaps[COLORS].colors
+    axes.plot(
+        score.recall,
+        score.precision,
+        color=colors[label % len(colors)],
+        linestyle=DASHES[label // len(colors) % len(DASHES)],
+        linewidth=1.6,
+        label=title.replace("$", r"\$"),  # else a formula begins
+    )

@@ -141,18 +141,24 @@ def study_anchors(
         small=tuple(smallness(sides, min(head.stride for head in heads), size)),
         same_prediction=same_predictions(heads, boxes, images, owner, which),
         same_cell=same_cells(min(head.stride for head in heads), boxes, images),
-        framings=tuple(
-            Framing(
-                name,
-                sum(grid.count for grid in grids),
-                float((framing_iou(boxes, grids, size) > MATCHED_IOU).mean()),
-                float((shape_iou_of(boxes, grids) > MATCHED_IOU).mean()),
-            )
-            for name, grids in (
-                ("this cfg", grids_of_heads(heads, size)),
-                ("SSD's lesson: grids of 4, 2, 1", lesson_grids(size)),
-            )
-        ),
+        framings=_framings(heads, size, boxes),
+    )
+
+
+def _framings(heads: Sequence[HeadAnchors], size: tuple[int, int], boxes: np.ndarray) -> tuple[Framing, ...]:
+    """Compare the anchors of a cfg with the ones of SSD's lesson, each as boxes at the places of their cells."""
+    grids_by_name = {
+        "this cfg": grids_of_heads(heads, size),
+        "SSD's lesson: grids of 4, 2, 1": lesson_grids(size),
+    }
+    return tuple(
+        Framing(
+            name,
+            sum(grid.count for grid in grids),
+            float((framing_iou(boxes, grids, size) > MATCHED_IOU).mean()),
+            float((shape_iou_of(boxes, grids) > MATCHED_IOU).mean()),
+        )
+        for name, grids in grids_by_name.items()
     )
 
 

@@ -1,5 +1,6 @@
 """What the sections of the page show, in words and drawings: one record for each part of a template."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from yolo.detect.draw import class_color
 from yolo.explain.image import drawings
 from yolo.explain.image.explanation import DetectionCause, DetectionOrigin, Explanation, LayerFeatures
 from yolo.explain.image.fates import BELOW, BoxFate
+from yolo.explain.image.head_maps import HeadMaps
 from yolo.explain.image.origin import HeadGrid, origin_of
 from yolo.explain.map_images import (
     cells_uri,
@@ -208,43 +210,45 @@ def heads_view(explanation: Explanation, names: Sequence[str], photo: str, label
     )
     frame = drawings.input_frame(explanation.placement, photo)
     colors = np.array([class_color(each) for each in range(len(names))], np.uint8)
-    views = []
-    for number, (grid, maps) in enumerate(zip(explanation.grids, explanation.heads, strict=True)):
-        lines = tuple(drawings.grid_lines(frame, grid))
-        uri = cells_uri(maps.objectness, OBJECTNESS_COLOR)
-        background = (frame.background("photo dim"),)
-        probability = maps.class_probs.gather(-1, maps.best_class[..., None])[..., 0]
-        views.append(
-            HeadView(
-                layer=grid.layer,
-                kind=grid.kind,
-                grid=(grid.width, grid.height),
-                cell=grid.cell,
-                anchors=_anchor_words(grid),
-                predictions=grid.count,
-                highest=float(maps.objectness.max()),
-                kept=sum(each.origin.head == number for each in explanation.detections),
-                frame=(frame.width, frame.height),
-                objectness=Drawing(
-                    frame.width,
-                    frame.height,
-                    [*background, frame.overlay(uri, "cells"), *lines],
-                    f"objectness in each cell of head {grid.layer}",
-                    "scene",
-                ),
-                objectness_uri=uri,
-                background=background,
-                lines=lines,
-                best_uri=classes_uri(maps.best_class, probability, colors),
-                stacked=stacked_uri(maps.class_probs[..., best].permute(2, 0, 1), colors[best]),
-            )
-        )
+    kept = Counter(each.origin.head for each in explanation.detections)
+    heads = zip(explanation.grids, explanation.heads, strict=True)
     return HeadsView(
-        heads=tuple(views),
+        heads=tuple(
+            _head_view(grid, maps, frame, colors, best, kept[number]) for number, (grid, maps) in enumerate(heads)
+        ),
         classes=classes,
         legend=_legend(explanation, names, classes),
         chosen=None if label is None else best.index(label),
         all_classes=len(names),
+    )
+
+
+def _head_view(
+    grid: HeadGrid, maps: HeadMaps, frame: drawings.InputFrame, colors: np.ndarray, best: Sequence[int], kept: int
+) -> HeadView:
+    """Draw the maps of a head. colors: of all classes; best: the classes that have a map; kept: detections of it."""
+    lines = tuple(drawings.grid_lines(frame, grid))
+    uri = cells_uri(maps.objectness, OBJECTNESS_COLOR)
+    background = (frame.background("photo dim"),)
+    shapes = [*background, frame.overlay(uri, "cells"), *lines]
+    title = f"objectness in each cell of head {grid.layer}"
+    probability = maps.class_probs.gather(-1, maps.best_class[..., None])[..., 0]
+    return HeadView(
+        layer=grid.layer,
+        kind=grid.kind,
+        grid=(grid.width, grid.height),
+        cell=grid.cell,
+        anchors=_anchor_words(grid),
+        predictions=grid.count,
+        highest=float(maps.objectness.max()),
+        kept=kept,
+        frame=(frame.width, frame.height),
+        objectness=Drawing(frame.width, frame.height, shapes, title, "scene"),
+        objectness_uri=uri,
+        background=background,
+        lines=lines,
+        best_uri=classes_uri(maps.best_class, probability, colors),
+        stacked=stacked_uri(maps.class_probs[..., best].permute(2, 0, 1), colors[best]),
     )
 
 

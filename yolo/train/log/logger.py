@@ -139,27 +139,20 @@ class Logger:
         }
         self._write("events", lambda: self.events.add(step, tensorboard.scalars(values)))
         self._write("scalars", lambda: self.scalar_table.add(step, values))
-        self.printer.step(
-            StepReport(
-                step=step,
-                last_step=self.last_step,
-                loss=loss,
-                average_loss=average,
-                learning_rate=learning_rate,
-                metrics={
-                    word: values[column]
-                    for column, word in PRINTED_METRICS.items() if column in values
-                },
-                seconds=seconds,
-                images_per_second=values[SPEED],
-                seconds_left=self.seconds_left,
-                images=images,
-                head_lines=[
-                    line for each in losses if isinstance(each, DarknetLosses)
-                    for line in each.lines()
-                ],
-            )
-        )  # fmt: skip
+        report = StepReport(
+            step=step,
+            last_step=self.last_step,
+            loss=loss,
+            average_loss=average,
+            learning_rate=learning_rate,
+            metrics={word: values[column] for column, word in PRINTED_METRICS.items() if column in values},
+            seconds=seconds,
+            images_per_second=values[SPEED],
+            seconds_left=self.seconds_left,
+            images=images,
+            head_lines=[line for each in losses if isinstance(each, DarknetLosses) for line in each.lines()],
+        )
+        self.printer.step(report)
         self.chart_is_current = False
         if step % CHART_STEPS == 0 and time.monotonic() - self.chart_time > CHART_SECONDS:
             self._write_chart()
