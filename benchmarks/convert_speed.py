@@ -34,7 +34,7 @@ VOC2007_CLASSES = [
 ]
 # fmt: on
 MEAN_OBJECTS = 3.1  # of a VOC2007 image
-DIFFICULT_SHARE = 0.2  # of VOC2007's objects
+DIFFICULT_FRACTION = 0.2  # of VOC2007's objects
 SIZE = (375, 500)  # the commonest of VOC2007
 HEAD = (
     "<annotation>\n\t<folder>VOC2007</folder>\n\t<filename>{0:06}.jpg</filename>\n\t<source>\n"
@@ -128,7 +128,7 @@ def make_annotations(folder: Path) -> None:
         for _ in range(1 + int(rng.expovariate(1 / (MEAN_OBJECTS - 0.5)))):
             left, top = rng.randint(1, width - 20), rng.randint(1, height - 20)
             right, bottom = rng.randint(left + 10, width), rng.randint(top + 10, height)
-            difficult = int(rng.random() < DIFFICULT_SHARE)
+            difficult = int(rng.random() < DIFFICULT_FRACTION)
             text += OBJECT.format(rng.choice(VOC2007_CLASSES), difficult, left, top, right, bottom)
         (folder / f"{number:06}.xml").write_text(text + "</annotation>\n")
 

@@ -56,7 +56,7 @@ def main() -> None:
             measured(network.train() if network is fresh else network.eval(), loss, images, start, part)
             for start, part in _batches(dataset)
         ]
-        rows.append([name, *_shares(found)])
+        rows.append([name, *_fractions(found)])
     header = ["network", "box", "classes", "objects", "hard background", f"easy (< {EASY:g})", "easy of objectness",
               "easy, focused", "easy cells"]  # fmt: skip
     print(AsciiTable([header, *rows]).table)
@@ -78,7 +78,7 @@ def _batches(dataset: EvaluationImages):
         start += len(part[0])
 
 
-def _shares(found: list[GradientFractions]) -> list[str]:
+def _fractions(found: list[GradientFractions]) -> list[str]:
     total = sum(each.total for each in found)
     objectness = sum(each.objectness for each in found)
     focused = [sum(each.focused[group] for each in found) for group in range(4)]

@@ -1,4 +1,4 @@
-"""Inference and training on a GPU: images a second, and the share of the GPU's peak.
+"""Inference and training on a GPU: images a second, and the fraction of the GPU's peak.
 
 Prints a table row by row, and writes it to --out after each row as markdown, so that a run that is cut short leaves
 what it measured. A configuration that fails (out of memory, a compiler's error) is a row that says why.
@@ -422,7 +422,7 @@ def profile_lines(device: torch.device, case: Case) -> list[str]:
     total = sum(microseconds for microseconds, _ in events)
     lines = [
         "", f"kernels of {case.what} {case.cfg} {case.size}, batch {case.batch}, {case.dtype}, {case.how}: "
-        f"{total / 1000 / PROFILED:.2f} ms of kernels each", "", "| share | ms | calls | kernel |", "|---|---|---|---|",
+        f"{total / 1000 / PROFILED:.2f} ms of kernels each", "", "| fraction | ms | calls | kernel |", "|---|---|---|---|",
     ]  # fmt: skip
     for microseconds, event in sorted(events, key=lambda each: -each[0])[:SHOWN_KERNELS]:
         milliseconds, name = microseconds / 1000 / PROFILED, event.key[:100].replace("|", "/")

@@ -82,13 +82,13 @@ def main() -> None:
                 f"plain loop {loop:.1f} frames/s; network alone, several frames at a time {together:.1f}; "
                 f"load {os.getloadavg()[0]:.1f}"
             )
-    share = statistics.median(pipeline / alone for alone, pipeline, _ in rows)
+    ratio = statistics.median(pipeline / alone for alone, pipeline, _ in rows)
     gain = statistics.median(pipeline / loop for _, pipeline, loop in rows)
     print(
         f"{args.cfg.stem} at {args.size}, {args.threads} threads, {len(prepared)} frames: pipeline "
-        f"{share:.3f} of the network alone (bound {BOUND}), {gain:.2f} times the plain loop"
+        f"{ratio:.3f} of the network alone (bound {BOUND}), {gain:.2f} times the plain loop"
     )
-    sys.exit(share < BOUND)
+    sys.exit(ratio < BOUND)
 
 
 def rate(frames: int, work, *arguments) -> float:

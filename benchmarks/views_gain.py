@@ -37,7 +37,7 @@ def main() -> None:
     paths = sorted(args.images.glob("*.jpg"))[: args.most]
     images = [read_image(path) for path in paths]
     sizes = np.array([image.shape[:2] for image in images])
-    truth = _ground_truth(paths, sizes, network.classes)
+    ground_truth = _ground_truth(paths, sizes, network.classes)
     sizes = tta_sizes(network)
     plans = {
         "plain": ViewPlan(),
@@ -52,7 +52,7 @@ def main() -> None:
         seconds = time.process_time() - begun
         passes = np.mean([len(plan.views(image.shape[:2], input_size)) for image in images])
         ids = tuple(path.stem for path in paths)
-        score = coco_score(Evaluation(names, ids, sizes, truth, _detections(found)))
+        score = coco_score(Evaluation(names, ids, sizes, ground_truth, _detections(found)))
         parts = (score.ap, score.ap50, score.ap_small, score.ap_medium, score.ap_large)
         values = " ".join("-" if part is None else f"{100 * part:.1f}" for part in parts)
         print(

@@ -82,15 +82,15 @@ def resized_pixels(image: np.ndarray, size: tuple[int, int]) -> Tensor:
     left, right, across = _neighbors(image.shape[1], size[1])
     down = down[:, None]
     content = sum(
-        row_share
-        * sum(share * _used_pixels(image, rows, columns) for columns, share in ((left, 1 - across), (right, across)))
-        for rows, row_share in ((upper, 1 - down), (lower, down))
+        row_weight
+        * sum(weight * _used_pixels(image, rows, columns) for columns, weight in ((left, 1 - across), (right, across)))
+        for rows, row_weight in ((upper, 1 - down), (lower, down))
     )
     return content.contiguous()
 
 
 def _neighbors(length: int, new: int) -> tuple[np.ndarray, np.ndarray, Tensor]:
-    """Return, for each of `new` places in `length` pixels, the pixel before it, the one behind it, and its share."""
+    """Return, for each of `new` places in `length` pixels, the pixel before it, the next one, and its weight."""
     step = torch.tensor((length - 1) / (new - 1) if new > 1 else 0.0)
     place = torch.arange(new) * step
     before = place.long().clamp(max=length - 1)

@@ -1,4 +1,4 @@
-"""yolo.data.anchors: overlaps and shares by hand; k-means against what its result must be, and a slow version."""
+"""yolo.data.anchors: overlaps and fractions by hand; k-means against what its result must be, and a slow version."""
 
 from pathlib import Path
 

@@ -68,8 +68,8 @@ def test_gray_images(images):
     assert image.shape == (24, 32, 1)
 
 
-def test_mixed_ground_truth_is_the_share_of_the_pixels(images):
-    """The images are of one color each, so that a class's share can be counted.
+def test_mixed_ground_truth_is_the_fraction_of_the_pixels(images):
+    """The images are of one color each, so that a class's fraction can be counted.
 
     Unturned none ends in black, but its last column or row may be darker: there Darknet interpolates with what is
     beyond, 0.

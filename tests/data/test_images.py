@@ -75,11 +75,11 @@ def test_an_image_is_turned_as_cv2_imread_turns_it(tmp_path, channels, orientati
 
 
 @pytest.mark.parametrize("ending", [".jpg", ".png", ".bmp", ".webp", ".tif"])
-@pytest.mark.parametrize("share", [0.02, 0.5, 0.97])
-def test_a_truncated_image_is_an_error_never_gray_pixels(tmp_path, ending, share):
+@pytest.mark.parametrize("fraction", [0.02, 0.5, 0.97])
+def test_a_truncated_image_is_an_error_never_gray_pixels(tmp_path, ending, fraction):
     whole = write_image(tmp_path / f"a{ending}", NOISE).read_bytes()
     cut = tmp_path / f"cut{ending}"
-    cut.write_bytes(whole[: int(len(whole) * share)])
+    cut.write_bytes(whole[: int(len(whole) * fraction)])
     with pytest.raises(DatasetError, match=f"cut{ending}: found"):
         read_image(cut)
 

@@ -60,8 +60,8 @@ def test_a_shape_stands_out_where_its_box_says(images):
 
 def test_all_classes_come_about_equally_often(images):
     names = [shape.name for _, shapes in images for shape in shapes]
-    shares = [names.count(name) / len(names) for name in CLASSES]
-    assert min(shares) > 0.25
+    fractions = [names.count(name) / len(names) for name in CLASSES]
+    assert min(fractions) > 0.25
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path):

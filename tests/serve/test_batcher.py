@@ -104,7 +104,7 @@ def test_a_lone_image_has_all_threads_and_the_next_one_does_not_wait_for_it(star
     assert gate.threads == [2, 1]
 
 
-def test_a_worker_takes_its_share_and_leaves_the_rest_to_the_others(start, gate):
+def test_a_worker_takes_its_part_and_leaves_the_rest_to_the_others(start, gate):
     batcher = start([Worker(1, range(1, 9), lone=False)] * 2)
     put(batcher, job_of(batcher, 0), job_of(batcher, 1))
     while len(gate.sizes) < 2:

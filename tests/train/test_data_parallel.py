@@ -59,7 +59,7 @@ def test_one_process_never_asks_for_torchs_distributed_part():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-# ------------------------------------------------------------------------------------------ shares
+# ------------------------------------------------------------------------------------------ shards
 
 
 def test_the_processes_share_each_mini_batch():
@@ -92,7 +92,7 @@ def both(tmp_path_factory):
 
 
 def work_together(processes):
-    parts = (exchange, learn_a_share, learn_without_synced_norm, learn_with_a_dead_end)
+    parts = (exchange, learn_a_shard, learn_without_synced_norm, learn_with_a_dead_end)
     return {part.__name__: part(processes) for part in parts}
 
 
@@ -103,7 +103,7 @@ def exchange(processes):
     return flags, means, processes.gather(items, 5), processes.gather([], 0)
 
 
-def test_flags_means_and_shares_come_together(both):
+def test_flags_means_and_shards_come_together(both):
     first, second = (each["exchange"] for each in both)
     # by hand
     flags, means = [False, True, True], {"loss": 1.5, "iou": 0.1}
@@ -124,10 +124,10 @@ def learned(network, model, images):
     return losses
 
 
-def learn_a_share(processes):
+def learn_a_shard(processes):
     network = convert_sync_batchnorm(network_of(cfg_text(dropout=False)))
-    share = IMAGES[processes.rank * 2 :][:2]
-    losses = learned(network, data_parallel(network, processes, CPU), share)
+    shard = IMAGES[processes.rank * 2 :][:2]
+    losses = learned(network, data_parallel(network, processes, CPU), shard)
     return [processes.mean({"loss": loss})["loss"] for loss in losses], network.state_dict()
 
 
@@ -135,7 +135,7 @@ def test_two_processes_learn_what_one_learns(both):
     network = network_of(cfg_text(dropout=False))
     expected = [float(loss) for loss in learned(network, network, IMAGES)]
     assert expected[-1] < 0.8 * expected[0]
-    for losses, state in (each["learn_a_share"] for each in both):
+    for losses, state in (each["learn_a_shard"] for each in both):
         assert losses == pytest.approx(expected, rel=1e-5)
         for name, value in network.state_dict().items():
             torch.testing.assert_close(state[name], value, rtol=1e-4, atol=1e-6)

@@ -58,10 +58,10 @@ def test_the_standard_ema_is_that_of_a_slow_loop_over_parameters_and_statistics(
     for step in range(1, 4):
         draw(network, step)
         now = numbers(network)
-        share = 0.9 * (1 - math.exp(-step * 500 / 2000))
+        weight = 0.9 * (1 - math.exp(-step * 500 / 2000))
         for name, values in expected.items():
             for place in np.ndindex(values.shape):
-                values[place] = share * values[place] + (1 - share) * now[name][place]
+                values[place] = weight * values[place] + (1 - weight) * now[name][place]
         average.update(network, step * 500)
     found = average.state_dict()
     shared = [name for name in expected if ".owner." in name]  # the same tensors by another name

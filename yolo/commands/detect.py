@@ -108,7 +108,7 @@ def main() -> None:
 
 
 def _shard(given: tuple[int, int] | None) -> Shard | None:
-    """Return the part of the work of this process: that of --shard, of which torchrun's processes share each one."""
+    """Return the part of the work of this process: that of --shard, which is divided among the processes of torchrun."""
     alone = not all(name in os.environ for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if given is None and alone:
         return None
@@ -159,16 +159,16 @@ def _detect_shard(args: argparse.Namespace, shard: Shard) -> None:
 
 
 def _list_of(args: argparse.Namespace) -> Path:
-    """Return the list of images that is shared out. Raises DatasetError for anything else."""
+    """Return the list of images that is divided into shards. Raises DatasetError for anything else."""
     if len(args.source) != 1 or not Path(args.source[0]).is_file():
         found = args.source[0] if len(args.source) == 1 else counted(len(args.source), "source")
-        raise DatasetError(f"{found}: found no list, expected one text file of one image a line to share out")
+        raise DatasetError(f"{found}: found no list, expected one text file with one image a line")
     if not args.out:
         raise DatasetError("found no --out, expected a folder for the parts of the list")
     for option in NOT_IN_PARTS:
         if getattr(args, option):
             name = option.replace("_", "-")
-            raise DatasetError(f"--{name}: found with a list that is shared out, expected --out alone")
+            raise DatasetError(f"--{name}: found with a list that is divided into shards, expected --out alone")
     from yolo.formats.label_files import list_lines
 
     listed = Path(args.source[0])

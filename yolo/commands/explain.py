@@ -116,11 +116,11 @@ def _explain_detected(
             print(f"{path}: found in no list of {args.data} and without a label file: not compared", file=sys.stderr)
         if labels is not None:
             compared = compare_with_labels(detector, loss, pixels, labels, seen)
-            part, values = _with_truth(part, values, compared, loss, detector)
+            part, values = _with_ground_truth(part, values, compared, loss, detector)
         yield part, values
 
 
-def _with_truth(
+def _with_ground_truth(
     part: ImagePart, values: dict[str, Any], compared: ComparedImage, loss: DetectionLoss, detector: Detector
 ) -> tuple[ImagePart, dict[str, Any]]:
     """Return the part of an image with the section of its ground truth, and its numbers with those of the section."""

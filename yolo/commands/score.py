@@ -71,12 +71,12 @@ def main() -> None:
         write_explanation(pair, args.truth, args)
 
 
-def write_explanation(pair: "Pair", truth: Path, args: argparse.Namespace) -> None:
-    """Write the page of `--explain`. truth: the ground truth, near which the images are looked for."""
+def write_explanation(pair: "Pair", ground_truth: Path, args: argparse.Namespace) -> None:
+    """Write the page of `--explain`. ground_truth: its file or folder; the images are looked for near it."""
     from yolo.explain.score.page import explain_score
     from yolo.explain.score.scored_set import scored_pair
 
-    page = explain_score(args.report, scored_pair(pair, truth, args.images), args.explain, args.iou)
+    page = explain_score(args.report, scored_pair(pair, ground_truth, args.images), args.explain, args.iou)
     print(f"explained: {page}")
 
 

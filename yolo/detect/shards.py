@@ -1,4 +1,4 @@
-"""A long list of images shared out among processes and machines that know nothing of each other.
+"""A long list of images, divided among processes and machines that do not communicate.
 
 The list is cut into parts of so many lines. Shard I of N has every N-th part, and writes each as one file. What is
 there need not be done again, by whatever shard of whatever number: the cut does not depend on N.

@@ -36,7 +36,7 @@ FRACTION_FORMATS = (DetectionFormat.DARKNET, *LABEL_FORMATS)  # boxes are fracti
 
 
 def ground_truth_format(path: Path) -> GroundTruthFormat:
-    """Return the format of ground truth: of a folder of XML, a .data or a list, a JSON file.
+    """Return the format of a ground truth: a folder of XML, a .data file, a list or a JSON file.
 
     Raises:
         DatasetError: anything else.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SMOOTHING = 0.9  # detector.c: avg_loss = avg_loss*.9 + loss*.1
 EXPLODED = 4.0  # times the lowest smoothed loss: the sweep stops there, as fast.ai's
 SAFETY = 10.0  # the suggestion is the last harmless rate divided by this, as fast.ai's lowest one
-NEIGHBORS = 0.07  # share of the steps, on each side of one: a mean of 15 steps of 100
+NEIGHBORS = 0.07  # fraction of the steps, on each side of one: a mean of 15 steps of 100
 LOW_FRACTION = 0.2  # of the steps have a lower loss than the usual low one
 NEAR = 1.1  # times that loss: up to here a rise is noise
 HARMED = 1.5  # times that loss: the network is spoiled, and what it does later counts no more

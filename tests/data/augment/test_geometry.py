@@ -173,8 +173,8 @@ def test_resize_zooms_in_and_out_by_its_factor_at_most():
     """image_data_augmentation: each side shows between 1 / resize and resize of the image."""
     rng = np.random.default_rng(0)
     settings = AugmentationSettings(resize=2.0)
-    shares = [draw_augmentation(settings, (1000, 1000), rng).width / 1000 for _ in range(2000)]
-    assert 0.5 <= min(shares) < 0.54 and 1.85 < max(shares) <= 2.0
+    fractions = [draw_augmentation(settings, (1000, 1000), rng).width / 1000 for _ in range(2000)]
+    assert 0.5 <= min(fractions) < 0.54 and 1.85 < max(fractions) <= 2.0
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1)])

@@ -33,14 +33,14 @@ def test_every_kind_has_its_letter_color_and_dash():
     assert len(set(LETTERS.values())) == len(KINDS)
     for kind in KINDS:
         assert f".{kind} {{ --kind: #" in style
-        assert f".boxes .{'truth' if kind == 'missed' else 'found'}.{kind} {{" in style
+        assert f".boxes .{'ground-truth' if kind == 'missed' else 'detection'}.{kind} {{" in style
     assert [sample.letter for sample in legend() if sample.letter] == [LETTERS[kind] for kind in KINDS]
 
 
 def test_boxes_lie_in_image_pixels_and_have_a_tip(four):
     second = images(four.images)[1]
     drawing = ParsedPage(svg_of(boxes_over(second, NAMES, None)))
-    right = next(a for _, a in drawing.starts if a.get("class") == "found right")
+    right = next(a for _, a in drawing.starts if a.get("class") == "detection right")
     assert (right["x"], right["y"], right["width"], right["height"]) == ("30", "10", "24", "10")
     assert right["data-tip"] == "green 0.950: true positive"
     tips = drawing.values("data-tip")

@@ -164,10 +164,10 @@ def test_what_is_left_out_before_scoring_is_what_pycocotools_does_not_count(rng,
     """600 detections a class in few images, of equal scores: COCO counts the first 100 of each image and class."""
     keys = [(image["id"], kind["id"]) for image in dataset["images"] for kind in dataset["categories"]]
     results = []
-    for truth in dataset["annotations"] * 40:
-        moved = (np.array(truth["bbox"]) + [*rng.normal(0, 3, 2), 0, 0]).tolist()
+    for annotation in dataset["annotations"] * 40:
+        moved = (np.array(annotation["bbox"]) + [*rng.normal(0, 3, 2), 0, 0]).tolist()
         score = int(rng.integers(0, 8)) / 8
-        same = {"image_id": truth["image_id"], "category_id": truth["category_id"]}
+        same = {"image_id": annotation["image_id"], "category_id": annotation["category_id"]}
         results.append({**same, "bbox": moved, "score": score})
     kept = coco_metric.counted_results(results)
     counts = [sum((each["image_id"], each["category_id"]) == key for each in results) for key in keys]

@@ -22,12 +22,13 @@ IMAGES, CATEGORIES = (7, 139, 8), (18, 2, 5)
 BOX = st.tuples(PLACES, PLACES, SIDES, SIDES).map(list)
 PLACE = {"image_id": st.sampled_from(IMAGES), "category_id": st.sampled_from(CATEGORIES), "bbox": BOX}
 RESULTS = st.lists(st.fixed_dictionaries(PLACE | {"score": SCORES}), max_size=40)
-TRUTHS = st.lists(st.fixed_dictionaries(PLACE | {"iscrowd": st.sampled_from([0, 0, 0, 1])}), max_size=20)
+GROUND_TRUTHS = st.lists(st.fixed_dictionaries(PLACE | {"iscrowd": st.sampled_from([0, 0, 0, 1])}), max_size=20)
 
 
-def dataset_of(truths):
+def dataset_of(ground_truths):
     annotations = [
-        {**truth, "id": number, "area": truth["bbox"][2] * truth["bbox"][3]} for number, truth in enumerate(truths, 1)
+        {**ground_truth, "id": number, "area": ground_truth["bbox"][2] * ground_truth["bbox"][3]}
+        for number, ground_truth in enumerate(ground_truths, 1)
     ]
     images = [{"id": number, "file_name": f"{number}.jpg", "width": 300, "height": 300} for number in IMAGES]
     categories = [{"id": number, "name": str(number)} for number in CATEGORIES]
@@ -45,23 +46,23 @@ def same(dataset, results):
 
 
 @settings(max_examples=60, deadline=None)
-@given(TRUTHS, RESULTS)
-def test_every_digit_is_pycocotools(truths, results):
-    same(dataset_of(truths), results)
+@given(GROUND_TRUTHS, RESULTS)
+def test_every_digit_is_pycocotools(ground_truths, results):
+    same(dataset_of(ground_truths), results)
 
 
 def test_more_than_a_hundred_detections_of_an_image_with_equal_scores():
     rng = np.random.default_rng(0)
-    truths = [
+    ground_truths = [
         {"image_id": 7, "category_id": 2, "bbox": [*rng.integers(0, 200, 2).tolist(), 30, 40], "iscrowd": 0}
         for _ in range(60)
     ]
     results = [
-        {**{name: truths[number % 60][name] for name in ("image_id", "category_id")}, "score": 0.5 + number % 3 / 4,
-         "bbox": [value + float(rng.integers(-4, 5)) for value in truths[number % 60]["bbox"]]}
+        {**{name: ground_truths[number % 60][name] for name in ("image_id", "category_id")},
+         "score": 0.5 + number % 3 / 4, "bbox": [value + float(rng.integers(-4, 5)) for value in ground_truths[number % 60]["bbox"]]}
         for number in range(250)
     ]  # fmt: skip
-    assert 0 < same(dataset_of(truths), results)[0] < 1
+    assert 0 < same(dataset_of(ground_truths), results)[0] < 1
 
 
 def test_ids_that_are_not_counted_from_zero_go_to_pycocotools():

@@ -33,11 +33,11 @@ def test_no_pair_that_overlaps_is_missing_or_there_twice(ours, theirs, extent, a
 def test_one_image_of_many_boxes_is_scored_as_by_all_pairs_with_few_of_them(monkeypatch):
     random = np.random.default_rng(3)
     corners = random.uniform(0, 300, (1500, 2))
-    truth = np.hstack((corners, corners + random.exponential(10, (1500, 2)))).round(0)  # equal ones among them
-    truth[0] = (0, 0, 300, 300)
+    boxes = np.hstack((corners, corners + random.exponential(10, (1500, 2)))).round(0)  # equal ones among them
+    boxes[0] = (0, 0, 300, 300)
     zero = np.zeros(1500, np.int64)
-    ground_truth = GroundTruth(zero, zero, truth, random.random(1500) < 0.1)
-    shaken = truth + random.integers(-1, 2, truth.shape)
+    ground_truth = GroundTruth(zero, zero, boxes, random.random(1500) < 0.1)
+    shaken = boxes + random.integers(-1, 2, boxes.shape)
     found = ScoredBoxes(zero, zero, random.integers(0, 50, 1500) / 50, shaken)
     compared = []
     original = voc.iou_of_pairs

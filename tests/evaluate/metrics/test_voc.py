@@ -179,13 +179,13 @@ def voc_eval_marks(ground_truths, detections, thresh):
 
     It has no guard: an inverted box may have a negative area, and the union may be 0 (0 / 0 is NaN, never above).
     """
-    truths, taken, marks = np.array(ground_truths, float).reshape(-1, 4), set(), []
+    boxes, taken, marks = np.array(ground_truths, float).reshape(-1, 4), set(), []
     for _, box in sorted(detections, key=lambda each: -each[0]):
         best, at = -np.inf, None
-        if len(truths):
-            width = np.maximum(np.minimum(truths[:, 2], box[2]) - np.maximum(truths[:, 0], box[0]) + 1.0, 0.0)
-            height = np.maximum(np.minimum(truths[:, 3], box[3]) - np.maximum(truths[:, 1], box[1]) + 1.0, 0.0)
-            areas = (truths[:, 2] - truths[:, 0] + 1.0) * (truths[:, 3] - truths[:, 1] + 1.0)
+        if len(boxes):
+            width = np.maximum(np.minimum(boxes[:, 2], box[2]) - np.maximum(boxes[:, 0], box[0]) + 1.0, 0.0)
+            height = np.maximum(np.minimum(boxes[:, 3], box[3]) - np.maximum(boxes[:, 1], box[1]) + 1.0, 0.0)
+            areas = (boxes[:, 2] - boxes[:, 0] + 1.0) * (boxes[:, 3] - boxes[:, 1] + 1.0)
             union = (box[2] - box[0] + 1.0) * (box[3] - box[1] + 1.0) + areas - width * height
             with np.errstate(invalid="ignore", divide="ignore"):
                 overlaps = width * height / union
@@ -207,14 +207,14 @@ labeled_box = any_box.map(
 @given(st.lists(labeled_box, max_size=4), st.lists(any_box, max_size=6), st.sampled_from([0.1, 0.5]))
 def test_inverted_boxes_are_scored_as_voc_eval_does(ground_truths, boxes, thresh):
     rows = [(1 - at / 8, box) for at, box in enumerate(boxes)]
-    truth = ground_truth_of(*((0, 0, box, False) for box in ground_truths))
+    ground_truth = ground_truth_of(*((0, 0, box, False) for box in ground_truths))
     found = detections_of(*((0, 0, score, box) for score, box in rows))
-    assert marks(truth, found, thresh, VOC_PIXEL_EXTENT) == voc_eval_marks(ground_truths, rows, thresh)
+    assert marks(ground_truth, found, thresh, VOC_PIXEL_EXTENT) == voc_eval_marks(ground_truths, rows, thresh)
 
 
 def test_an_inverted_box_by_hand():
     """x2 is half a pixel left of x1: with the last pixel counted the box is half a pixel wide, and can be right."""
-    truth = ground_truth_of((0, 0, (3, 3, 3, 3), False))
-    assert marks(truth, detections_of((0, 0, 0.9, (3.5, 3, 3, 3))), 0.4, VOC_PIXEL_EXTENT) == [True]  # 1/2 of 1
-    assert marks(truth, detections_of((0, 0, 0.9, (5, 3, 3, 3))), 0.4, VOC_PIXEL_EXTENT) == [False]  # union 0
-    assert marks(truth, detections_of((0, 0, 0.9, (9, 9, 3, 3))), 0.4, VOC_PIXEL_EXTENT) == [False]
+    ground_truth = ground_truth_of((0, 0, (3, 3, 3, 3), False))
+    assert marks(ground_truth, detections_of((0, 0, 0.9, (3.5, 3, 3, 3))), 0.4, VOC_PIXEL_EXTENT) == [True]  # 1/2 of 1
+    assert marks(ground_truth, detections_of((0, 0, 0.9, (5, 3, 3, 3))), 0.4, VOC_PIXEL_EXTENT) == [False]  # union 0
+    assert marks(ground_truth, detections_of((0, 0, 0.9, (9, 9, 3, 3))), 0.4, VOC_PIXEL_EXTENT) == [False]

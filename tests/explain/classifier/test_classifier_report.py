@@ -87,7 +87,7 @@ def test_guesses_are_those_of_one_image_after_the_other(images, classifier):
         assert guess.labels == tuple(labels[:2])
         assert guess.probabilities == pytest.approx(probabilities[:2])
         assert guess.rank == labels.index(image.label)
-        assert guess.truth == pytest.approx(probabilities[guess.rank])
+        assert guess.ground_truth_probability == pytest.approx(probabilities[guess.rank])
         assert guess.loss == pytest.approx(-np.log(probabilities[guess.rank]))
 
 
@@ -99,7 +99,7 @@ def test_the_numbers_of_the_report_by_hand():
     assert (cat.images, cat.first, cat.among, cat.guessed, cat.precision) == (3, 2, 2, 4, 2 / 4)
     assert (dog.images, dog.top_1, dog.top_k, dog.precision) == (3, 1 / 3, 1.0, 1 / 2)
     assert (owl.images, owl.top_1, owl.precision) == (0, None, None)
-    assert [(pair.truth, pair.guess, pair.count, pair.images) for pair in report.pairs] == [
+    assert [(pair.ground_truth, pair.guess, pair.count, pair.images) for pair in report.pairs] == [
         ("dog", "cat", 2, 3), ("cat", "dog", 1, 3),
     ]  # fmt: skip
     assert report.matrix == ((2, 1, 0), (2, 1, 0), (0, 0, 0))
@@ -113,7 +113,7 @@ def test_wrong_images_come_first_and_the_least_likely_ones_of_all():
     report = report_of(ROWS)
     assert [image.path for image in report.top_losses] == [f"here/{at}.png" for at in (4, 1, 3, 0, 2, 5)]
     worst = report.top_losses[0]
-    assert (worst.truth, worst.guesses, worst.rank) == ("dog", ("cat", "dog"), 1)
+    assert (worst.ground_truth, worst.guesses, worst.rank) == ("dog", ("cat", "dog"), 1)
     assert [image.path for image in report.correct] == ["here/0.png", "here/2.png", "here/5.png"]
     one_class = report_of([(0, 0.5 + at / 200, 0.5 - at / 200, 0.0) for at in range(1, 40)])
     chosen = [int(re.search(r"\d+", image.path)[0]) for image in one_class.correct]
@@ -196,13 +196,13 @@ def test_hostile_names_stay_text():
 def large_report(classes=1000, images=5000):
     """A report of many classes: half of the images are taken for a neighbor of their class."""
     rng = np.random.default_rng(0)
-    truth = rng.integers(0, classes, images)
-    guessed = np.where(rng.random(images) < 0.5, truth, (truth + rng.integers(1, 4, images)) % classes)
+    ground_truth = rng.integers(0, classes, images)
+    guessed = np.where(rng.random(images) < 0.5, ground_truth, (ground_truth + rng.integers(1, 4, images)) % classes)
     guesses = [
         Guess((int(guess), int(label)), (0.6, 0.2), 0.6 if guess == label else 0.2, int(guess != label))
-        for label, guess in zip(truth, guessed, strict=True)
+        for label, guess in zip(ground_truth, guessed, strict=True)
     ]
-    named = [ClassifiedImage(f"x/{at}.png", int(label)) for at, label in enumerate(truth)]
+    named = [ClassifiedImage(f"x/{at}.png", int(label)) for at, label in enumerate(ground_truth)]
     return classifier_report([f"class {label}" for label in range(classes)], named, guesses, 5, ABOUT)
 
 

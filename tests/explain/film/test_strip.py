@@ -45,8 +45,8 @@ def test_a_cell_has_the_color_of_its_class_as_strong_as_its_objectness():
     assert frame.found[0] == ("green", pytest.approx(0.5, abs=1e-3)) and len(frame.found) == 2
     from yolo.detect.draw import class_color
 
-    share = MAP_OPACITY / 2
-    expected = 80 * PHOTO_BRIGHTNESS * (1 - share) + np.array(class_color(1)) * share
+    alpha = MAP_OPACITY / 2
+    expected = 80 * PHOTO_BRIGHTNESS * (1 - alpha) + np.array(class_color(1)) * alpha
     assert np.abs(frame.image[150, 10].astype(float) - expected).max() <= 1
     large = film_frame(detector, np.zeros((400, 900, 3), np.uint8)).image
     assert large.shape[:2] == (round(400 * FRAME_SIDE / 900), FRAME_SIDE)

@@ -1,4 +1,4 @@
-"""yolo.explain.loss.gradient: shares by hand, and that they are all of the gradient."""
+"""yolo.explain.loss.gradient: fractions by hand, and that they add up to the gradient."""
 
 import pytest
 import torch

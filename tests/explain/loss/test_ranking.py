@@ -127,7 +127,7 @@ def test_infinite_boxes_are_listed_and_drawn(tmp_path):
     about = RankingAbout("x", "a.cfg", "a.weights", "a.data", "train", "total", "")
     page = write_ranking(tmp_path / "out", about, losses, images, detector, 2).read_text()
     signs = json.loads((tmp_path / "out" / "top_losses.json").read_text())["top"][0]["signs"]
-    assert any(None in sign["box"] for sign in signs) and "found unlabeled" in page
+    assert any(None in sign["box"] for sign in signs) and "detection unlabeled" in page
     assert not re.search(r'="-?(inf|nan)"', page)
 
 

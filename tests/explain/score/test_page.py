@@ -96,12 +96,12 @@ def test_an_evaluation_is_explained_beside_its_report(four, tmp_path, call_tool,
 
 
 def test_a_class_without_objects_or_detections_has_a_page(tmp_path):
-    for name, truth, found in (
+    for name, ground_truth, found in (
         ("both", ground_truth_of(), detections_of()),
         ("truth", ground_truth_of(), detections_of((0, 0, 0.5, FAR))),
         ("found", ground_truth_of((0, 0, SQUARE, False)), detections_of()),
     ):
-        evaluation = evaluation_of(truth, found)
+        evaluation = evaluation_of(ground_truth, found)
         page = explain_score(tmp_path / name, scored_evaluation(evaluation, evaluation.image_ids), "ant", 0.5)
         assert ParsedPage(page.read_text()).text
 
@@ -111,8 +111,8 @@ def test_thousands_of_detections_stay_a_usable_page(tmp_path):
     corners = rng.uniform(0, 400, (6_000, 2))
     columns = rng.integers(0, 3, 6_000).tolist(), rng.random(6_000).tolist(), corners
     rows = [(image, 0, score, (*at, *(at + 20))) for image, score, at in zip(*columns, strict=True)]
-    truth = ground_truth_of(*((index % 3, 0, rows[index][3], False) for index in range(400)))
-    evaluation = evaluation_of(truth, detections_of(*rows), size=(500, 500))
+    ground_truth = ground_truth_of(*((index % 3, 0, rows[index][3], False) for index in range(400)))
+    evaluation = evaluation_of(ground_truth, detections_of(*rows), size=(500, 500))
     page = explain_score(tmp_path / "ap", scored_evaluation(evaluation, evaluation.image_ids), "ant", 0.5)
     assert page.stat().st_size < 400_000
     assert len((tmp_path / "ap/detections.csv").read_text().splitlines()) == 6_001

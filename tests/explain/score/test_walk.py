@@ -8,7 +8,7 @@ from tests.helpers import scoring_scenes as scenes
 from tests.helpers.box_rows import FAR, SHIFTED, SQUARE, detections_of, ground_truth_of
 from yolo.evaluate.metrics.coco import coco_score
 from yolo.evaluate.metrics.darknet import POINTS, darknet_map
-from yolo.evaluate.metrics.voc import NO_TRUTH, VOC_PIXEL_EXTENT, match_class, voc_scores
+from yolo.evaluate.metrics.voc import NO_GROUND_TRUTH, VOC_PIXEL_EXTENT, match_class, voc_scores
 from yolo.explain.score.readings import best_of_images, coco_readings, eleven_points, plateaus_of
 from yolo.explain.score.scored_set import scored_evaluation
 from yolo.explain.score.walk import (
@@ -28,7 +28,9 @@ TOUCHING = (8, 0, 18, 10)  # overlaps SQUARE by less than half
 
 def test_each_detection_has_its_outcome_and_the_numbers_so_far():
     # objects: SQUARE in images 0 and 1, a difficult one in image 2, one of another class in image 3
-    truth = ground_truth_of((0, 0, SQUARE, False), (1, 0, SQUARE, False), (2, 0, SQUARE, True), (3, 1, SQUARE, False))
+    ground_truth = ground_truth_of(
+        (0, 0, SQUARE, False), (1, 0, SQUARE, False), (2, 0, SQUARE, True), (3, 1, SQUARE, False)
+    )
     found = detections_of(
         (0, 0, 0.9, SQUARE),  # found
         (2, 0, 0.8, SQUARE),  # difficult
@@ -38,10 +40,17 @@ def test_each_detection_has_its_outcome_and_the_numbers_so_far():
         (1, 0, 0.4, SQUARE),  # found
         (1, 1, 0.95, SQUARE),  # another class
     )
-    walk = walk_class(truth, found, 0, 0.5, 0.0)
+    walk = walk_class(ground_truth, found, 0, 0.5, 0.0)
     assert walk.outcome.tolist() == [TRUE_POSITIVE, IGNORED, TAKEN, TOO_FAR, NOTHING, TRUE_POSITIVE]
-    assert walk.truth.tolist() == [0, 2, 0, 1, NO_TRUTH, 1]
-    assert walk.taken_by.tolist() == [NO_TRUTH, NO_TRUTH, 0, NO_TRUTH, NO_TRUTH, NO_TRUTH]
+    assert walk.ground_truth.tolist() == [0, 2, 0, 1, NO_GROUND_TRUTH, 1]
+    assert walk.taken_by.tolist() == [
+        NO_GROUND_TRUTH,
+        NO_GROUND_TRUTH,
+        0,
+        NO_GROUND_TRUTH,
+        NO_GROUND_TRUTH,
+        NO_GROUND_TRUTH,
+    ]
     assert walk.true_positives.tolist() == [1, 1, 1, 1, 1, 2]
     assert walk.false_positives.tolist() == [0, 0, 1, 2, 3, 3]
     assert walk.recall.tolist() == [0.5, 0.5, 0.5, 0.5, 0.5, 1]
@@ -56,26 +65,26 @@ def test_each_detection_has_its_outcome_and_the_numbers_so_far():
 
 
 def test_an_object_is_missed_for_one_of_three_reasons():
-    truth = ground_truth_of(
+    ground_truth = ground_truth_of(
         (0, 0, SQUARE, False), (0, 0, SHIFTED, False),  # one detection lies on both, best on the first
         (1, 0, SQUARE, False),  # only touched
         (2, 0, SQUARE, False),  # nothing near
         (2, 0, FAR, True),  # difficult: not missed
     )  # fmt: skip
     found = detections_of((0, 0, 0.9, SQUARE), (1, 0, 0.8, TOUCHING))
-    walk = walk_class(truth, found, 0, 0.5, 0.0)
-    missed = missed_objects(walk, truth, found, 0, 0.5, 0.0)
+    walk = walk_class(ground_truth, found, 0, 0.5, 0.0)
+    missed = missed_objects(walk, ground_truth, found, 0, 0.5, 0.0)
     assert (missed.untouched, missed.near, missed.lost) == (1, 1, 1)
 
 
 def test_a_cut_list_says_how_much_its_end_could_add():
-    truth = ground_truth_of(*((image, 0, SQUARE, False) for image in range(4)))
+    ground_truth = ground_truth_of(*((image, 0, SQUARE, False) for image in range(4)))
     found = detections_of((0, 0, 0.9, SQUARE), (1, 0, 0.8, SQUARE))
-    walk = walk_class(truth, found, 0, 0.5, 0.0)
+    walk = walk_class(ground_truth, found, 0, 0.5, 0.0)
     cut = unseen_part(walk, 0.8)
     assert (cut.last_recall, cut.most_area, cut.most_voc07, cut.cut) == (0.5, 1, 1, True)
     assert not unseen_part(walk, 0.005).cut  # the list goes down to Darknet's threshold
-    whole = walk_class(truth, detections_of(*((image, 0, 0.9, SQUARE) for image in range(4))), 0, 0.5, 0.0)
+    whole = walk_class(ground_truth, detections_of(*((image, 0, 0.9, SQUARE) for image in range(4))), 0, 0.5, 0.0)
     assert not unseen_part(whole, 0.9).cut  # nothing is left to find
 
 
@@ -88,7 +97,7 @@ def test_every_number_is_the_scorers(scene):
     for label in range(len(scenes.NAMES)):
         score = walked_score(scored, label, 0.5)
         walk = score.walk
-        match = match_class(scored.voc_truth, scored.voc_found, label, 0.5, VOC_PIXEL_EXTENT)
+        match = match_class(scored.voc_ground_truth, scored.voc_found, label, 0.5, VOC_PIXEL_EXTENT)
         assert (walk.outcome[walk.counted] == TRUE_POSITIVE).tolist() == match.true_positive.tolist()
         assert walk.recall[walk.counted].tolist() == voc[label].recall.tolist()
         assert walk.precision[walk.counted].tolist() == voc[label].precision.tolist()
@@ -99,7 +108,7 @@ def test_every_number_is_the_scorers(scene):
             assert np.mean([each.precision for each in score.points]) == pytest.approx(voc[label].voc07_ap, abs=1e-12)
             assert score.hundred.mean() == pytest.approx(score.readings[5].own, abs=1e-12)
         taken = walk.outcome == TAKEN
-        assert (walk.truth[walk.taken_by[taken]] == walk.truth[taken]).all()
+        assert (walk.ground_truth[walk.taken_by[taken]] == walk.ground_truth[taken]).all()
         assert (walk.taken_by[taken] < np.flatnonzero(taken)).all()
 
 

@@ -68,7 +68,7 @@ FORMULAS = {
 }
 
 
-def shares(values, weigh):
+def normalized(values, weigh):
     """Each value's weight among all, as AlexeyAB's activations.c divides the channels of a pixel."""
     weights = [weigh(value) for value in values]
     return [weight / (1e-4 + sum(weights)) for weight in weights]
@@ -76,9 +76,9 @@ def shares(values, weigh):
 
 # these look at all channels of a pixel
 CHANNEL_FORMULAS = {
-    "normalize_channels": lambda xs: shares(xs, lambda x: max(x, 0)),
-    "normalize_channels_softmax": lambda xs: shares(xs, math.exp),
-    "normalize_channels_softmax_maxval": lambda xs: shares(xs, lambda x: math.exp(x - max(xs))),
+    "normalize_channels": lambda xs: normalized(xs, lambda x: max(x, 0)),
+    "normalize_channels_softmax": lambda xs: normalized(xs, math.exp),
+    "normalize_channels_softmax_maxval": lambda xs: normalized(xs, lambda x: math.exp(x - max(xs))),
 }
 
 

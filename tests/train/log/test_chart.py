@@ -114,8 +114,8 @@ def test_a_chart_is_written_whole_or_not_at_all(tmp_path):
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
-def test_parts_are_shares_one_above_the_other_in_a_panel_of_their_own():
-    parts = {"box": np.array([1.0, 0.0]), "classes": np.array([3.0, 0.0])}  # a loss of 0 has no shares
+def test_parts_are_fractions_one_above_the_other_in_a_panel_of_their_own():
+    parts = {"box": np.array([1.0, 0.0]), "classes": np.array([3.0, 0.0])}  # a loss of 0 has no fractions
     figure = draw_chart(replace(curves([4.0, 0.0], steps=[10, 20]), parts=parts))
     panel = figure.axes[-1]
     assert len(figure.axes) == 2 and panel.get_position().y1 < figure.axes[0].get_position().y0

@@ -72,8 +72,8 @@ def test_the_terms_of_every_kind_of_head_add_up_to_the_total(name, dialect, tmp_
             part = summed(each)
             assert (part.objectness - part.objectness_object).item() == pytest.approx(background.item(), abs=1e-4)
         scalars = losses.scalars()
-        shares = scalars["loss/objectness_object"] + scalars["loss/objectness_background"]
-        assert float(shares) == pytest.approx(float(scalars["loss/objectness"]), rel=1e-6)
+        parts = scalars["loss/objectness_object"] + scalars["loss/objectness_background"]
+        assert float(parts) == pytest.approx(float(scalars["loss/objectness"]), rel=1e-6)
 
 
 @pytest.mark.parametrize("name", ["yolo", "gaussian", "region", "detection"])

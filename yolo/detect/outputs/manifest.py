@@ -20,7 +20,7 @@ NAME = "manifest.json"
 FORMAT = 1  # of the rows and of this file
 BLOCK = 2**20  # bytes read at a time
 MOST_IMAGES_OF_A_PART = 1000  # what a killed process has to do again at most
-PARTS_OF_A_SHARD = 4  # at least, so that short lists are shared out, too
+PARTS_OF_A_SHARD = 4  # at least, so that short lists are divided, too
 
 Value = str | int | float | bool | list | None
 

@@ -37,17 +37,17 @@ def image_reports(
     ground_truth, detections = evaluation.ground_truth, evaluation.detections
     visible = np.flatnonzero(detections.scores >= score_thresh)
     visible = visible[np.argsort(-detections.scores[visible], kind="stable")]
-    truths_of = _grouped(np.arange(len(ground_truth.labels)), ground_truth.image_index, len(paths))
+    ground_truths_of = _grouped(np.arange(len(ground_truth.labels)), ground_truth.image_index, len(paths))
     detections_of = _grouped(visible, detections.image_index[visible], len(paths))
     outcome = np.select(
         (ground_truth.difficult, shown.detected, shown.missed),
         (DIFFICULT, DETECTED, UNDETECTED),
         WITH_ERROR,
     )
-    costs = _costs(evaluation, shown, score_thresh, truths_of, detections_of)
+    costs = _costs(evaluation, shown, score_thresh, ground_truths_of, detections_of)
     images = []
     for index, path in enumerate(paths):
-        truths, rows = truths_of[index], detections_of[index]
+        ground_truths, rows = ground_truths_of[index], detections_of[index]
         false_positives = np.isin(shown.kind[rows], FALSE_KINDS)
         height, width = evaluation.sizes[index].tolist()
         images.append(
@@ -56,7 +56,7 @@ def image_reports(
                 path=str(path),
                 height=height,
                 width=width,
-                errors=int(np.count_nonzero(false_positives)) + int(np.count_nonzero(shown.missed[truths])),
+                errors=int(np.count_nonzero(false_positives)) + int(np.count_nonzero(shown.missed[ground_truths])),
                 cost=costs[index],
                 ground_truths=tuple(
                     ImageGroundTruth(
@@ -64,18 +64,18 @@ def image_reports(
                         box=tuple(ground_truth.boxes[row].tolist()),
                         outcome=str(outcome[row]),
                     )
-                    for row in truths
+                    for row in ground_truths
                 ),
-                detections=_detections(detections, shown, rows, truths),
+                detections=_detections(detections, shown, rows, ground_truths),
             )
         )
     return tuple(images)
 
 
 def _detections(
-    detections: ScoredBoxes, shown: Errors, rows: np.ndarray, truths: np.ndarray
+    detections: ScoredBoxes, shown: Errors, rows: np.ndarray, ground_truths: np.ndarray
 ) -> tuple[ImageDetection, ...]:
-    position = {int(row): place for place, row in enumerate(truths)}
+    position = {int(row): place for place, row in enumerate(ground_truths)}
     return tuple(
         ImageDetection(
             label=int(detections.labels[row]),
@@ -92,7 +92,7 @@ def _costs(
     evaluation: Evaluation,
     shown: Errors,
     score_thresh: float,
-    truths_of: list[np.ndarray],
+    ground_truths_of: list[np.ndarray],
     detections_of: list[np.ndarray],
 ) -> list[float]:
     """Return the mAP gained by fixing each image alone; 0.0 without an error, or where no class has ground truth."""
@@ -115,8 +115,8 @@ def _costs(
         detections.scores >= score_thresh,
     )
     costs = []
-    for index, (truths, visible) in enumerate(zip(truths_of, detections_of, strict=True)):
-        added = np.bincount(ground_truth.labels[truths[undetected[truths]]], minlength=classes)
+    for index, (ground_truths, visible) in enumerate(zip(ground_truths_of, detections_of, strict=True)):
+        added = np.bincount(ground_truth.labels[ground_truths[undetected[ground_truths]]], minlength=classes)
         false_positives = visible[np.isin(shown.kind[visible], FALSE_KINDS)]
         labels = detections.labels[false_positives].tolist()
         gained = 0.0

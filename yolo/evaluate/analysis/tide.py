@@ -71,14 +71,14 @@ def find_errors(ground_truth: GroundTruth, detections: ScoredBoxes) -> Errors:
     count = len(match)
     plain = pairs.where(~ground_truth.difficult[pairs.ground_truth])
     is_own = ground_truth.labels[plain.ground_truth] == detections.labels[plain.detection]
-    own, own_truth = best_partner(plain.where(is_own), count)
-    other, other_truth = best_partner(plain.where(~is_own), count)
+    own, own_ground_truth = best_partner(plain.where(is_own), count)
+    other, other_ground_truth = best_partner(plain.where(~is_own), count)
     cases = [
         (match != NONE, TRUE_POSITIVE, match),
-        ((own >= BACKGROUND_IOU) & (own < FOREGROUND_IOU), LOCALIZATION, own_truth),
-        (other >= FOREGROUND_IOU, CLASSIFICATION, other_truth),
-        (own >= FOREGROUND_IOU, DUPLICATE, own_truth),
-        (other >= BACKGROUND_IOU, BOTH, other_truth),
+        ((own >= BACKGROUND_IOU) & (own < FOREGROUND_IOU), LOCALIZATION, own_ground_truth),
+        (other >= FOREGROUND_IOU, CLASSIFICATION, other_ground_truth),
+        (own >= FOREGROUND_IOU, DUPLICATE, own_ground_truth),
+        (other >= BACKGROUND_IOU, BOTH, other_ground_truth),
     ]
     conditions, kinds, partners = zip(*cases, strict=True)
     kind = np.select(conditions, kinds, BACKGROUND).astype("<U14")

@@ -101,12 +101,12 @@ def boxes_over(image: ImageReport, names: Sequence[str], data: str | None) -> Dr
         shapes.append(SvgElement("image", {"href": data, **size, "preserveAspectRatio": "none"}))
     flags = []
     for each in image.ground_truths:
-        look = f"truth {each.outcome}"
+        look = f"ground-truth {each.outcome}"
         shapes.append(_outline(each.box, look, _ground_truth_tip(each, names)))
         if each.outcome == UNDETECTED:
             flags.append(_flag(each.box, LETTERS[tide.MISSED], tide.MISSED, letter, image))
     for each in reversed(image.detections):  # the highest score on top
-        shapes.append(_outline(each.box, f"found {each.kind}", _detection_tip(each, names)))
+        shapes.append(_outline(each.box, f"detection {each.kind}", _detection_tip(each, names)))
         if each.kind in LETTERS:
             flags.append(_flag(each.box, _flag_text(each, names), each.kind, letter, image))
     label = f"{Path(image.path).name}: {error_summary(image)}"
@@ -137,11 +137,11 @@ def error_summary(image: ImageReport) -> str:
 def legend() -> list[LegendSample]:
     """Return a sample of each color, dash and letter."""
     return [
-        LegendSample(f"found {tide.TRUE_POSITIVE}", "", "true positive"),
-        LegendSample(f"truth {WITH_ERROR}", "", "ground truth"),
+        LegendSample(f"detection {tide.TRUE_POSITIVE}", "", "true positive"),
+        LegendSample(f"ground-truth {WITH_ERROR}", "", "ground truth"),
         *(
             LegendSample(
-                f"truth {UNDETECTED}" if kind == tide.MISSED else f"found {kind}",
+                f"ground-truth {UNDETECTED}" if kind == tide.MISSED else f"detection {kind}",
                 LETTERS[kind],
                 f"{kind}: {MEANINGS[kind]}",
             )

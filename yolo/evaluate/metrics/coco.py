@@ -111,8 +111,8 @@ def _has_usual_ids(dataset: CocoDataset) -> bool:
 
 def _by_hotcoco(dataset: CocoDataset, results: Sequence[CocoResult]) -> _Evaluated:
     hotcoco = import_module("hotcoco")
-    truth = hotcoco.COCO(_in_unicode(dataset))
-    return _evaluated(hotcoco.COCOeval(truth, truth.load_res(list(results)), "bbox"))
+    ground_truth = hotcoco.COCO(_in_unicode(dataset))
+    return _evaluated(hotcoco.COCOeval(ground_truth, ground_truth.load_res(list(results)), "bbox"))
 
 
 def _in_unicode(dataset: CocoDataset) -> CocoDataset:
@@ -129,8 +129,8 @@ def _by_pycocotools(dataset: CocoDataset, results: Sequence[CocoResult]) -> _Eva
         {**result, "id": number, "area": result["bbox"][2] * result["bbox"][3], "iscrowd": 0}
         for number, result in enumerate(results, start=1)
     ]
-    truth, found = _indexed(dataset), _indexed({**dataset, "annotations": annotations})
-    return _evaluated(COCOeval(truth, found, "bbox"))
+    ground_truth, found = _indexed(dataset), _indexed({**dataset, "annotations": annotations})
+    return _evaluated(COCOeval(ground_truth, found, "bbox"))
 
 
 def _evaluated(evaluation: Any) -> _Evaluated:

@@ -49,16 +49,16 @@ class RankedDetections:
 
 def overlapping_pairs(ground_truth: GroundTruth, detections: ScoredBoxes, least: float) -> OverlappingPairs:
     """Return all pairs of an image with an overlap of at least `least` (above 0); boxes are continuous."""
-    truth_rows, rows = np.arange(len(ground_truth.labels)), np.arange(len(detections.scores))
+    ground_truth_rows, rows = np.arange(len(ground_truth.labels)), np.arange(len(detections.scores))
     parts = [OverlappingPairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
-    for detection, truth in image_pairs(ground_truth, truth_rows, detections, rows, CONTINUOUS):
+    for detection, object_row in image_pairs(ground_truth, ground_truth_rows, detections, rows, CONTINUOUS):
         overlap = iou_of_pairs(
             detections.boxes[detection],
-            ground_truth.boxes[truth],
+            ground_truth.boxes[object_row],
             CONTINUOUS,
-            crowd=ground_truth.difficult[truth],
+            crowd=ground_truth.difficult[object_row],
         )
-        parts.append(OverlappingPairs(detection, truth, overlap).where(overlap >= least))
+        parts.append(OverlappingPairs(detection, object_row, overlap).where(overlap >= least))
     columns = zip(*(vars(part).values() for part in parts), strict=True)
     return OverlappingPairs(*map(np.concatenate, columns))
 
@@ -118,10 +118,10 @@ def match_free(
     match = [NONE] * len(rank)
     free, stays_free = [True] * len(ignored), ground_truth.difficult.tolist()
     columns = pairs.detection[order].tolist(), pairs.ground_truth[order].tolist()
-    for detection, truth in zip(*columns, strict=True):
-        if match[detection] == NONE and free[truth]:
-            match[detection] = truth
-            free[truth] = stays_free[truth]
+    for detection, object_row in zip(*columns, strict=True):
+        if match[detection] == NONE and free[object_row]:
+            match[detection] = object_row
+            free[object_row] = stays_free[object_row]
     return np.array(match, np.int64)
 
 

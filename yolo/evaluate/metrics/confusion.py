@@ -41,7 +41,7 @@ def confusion_matrix(
     check_labels(ground_truth, detections, num_classes)
     kept = above(detections, score_thresh)
     order = np.argsort(-kept.scores, kind="stable")
-    places, truths, ious = _candidates(ground_truth, kept, order, iou_thresh, pixel_extent)
+    places, ground_truths, ious = _candidates(ground_truth, kept, order, iou_thresh, pixel_extent)
     matrix = np.zeros((num_classes + 1, num_classes + 1), dtype=np.int64)
     background = num_classes
     taken = ground_truth.difficult.copy()  # no detection is matched to a difficult one
@@ -50,7 +50,7 @@ def confusion_matrix(
     values, counts = np.unique(places, return_counts=True)
     for place, end in zip(values.tolist(), np.cumsum(counts).tolist(), strict=True):
         label = kept.labels[order[place]]
-        candidates, iou = truths[start:end], ious[start:end]
+        candidates, iou = ground_truths[start:end], ious[start:end]
         start = end
         matched[place] = ground_truth.difficult[candidates].any()
         free = ~taken[candidates]
@@ -79,9 +79,9 @@ def _candidates(
     """Return the pairs with IoU above the threshold: position in `order`, ground truth (both ascending), IoU."""
     parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
     everything = np.arange(len(ground_truth.labels))
-    for place, truth, iou in image_pairs_with_iou(ground_truth, everything, detections, order, pixel_extent):
+    for place, object_rows, iou in image_pairs_with_iou(ground_truth, everything, detections, order, pixel_extent):
         near = iou > iou_thresh
-        parts.append((place[near], truth[near], iou[near]))
-    places, truths, ious = (np.concatenate(column) for column in zip(*parts, strict=True))
-    ascending = np.lexsort((truths, places))  # a crowded image has its pairs in several parts
-    return places[ascending], truths[ascending], ious[ascending]
+        parts.append((place[near], object_rows[near], iou[near]))
+    places, ground_truths, ious = (np.concatenate(column) for column in zip(*parts, strict=True))
+    ascending = np.lexsort((ground_truths, places))  # a crowded image has its pairs in several parts
+    return places[ascending], ground_truths[ascending], ious[ascending]

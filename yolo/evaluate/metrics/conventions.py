@@ -175,9 +175,9 @@ def confusions_line(metrics: AllMetrics) -> str:
     worst = counts.argsort(axis=None, kind="stable")[::-1][:SHOWN_CONFUSIONS]
     pairs = [divmod(int(place), len(counts)) for place in worst]
     words = [
-        f"{metrics.names[truth]} as {metrics.names[detected]} {counts[truth, detected]}"
-        for truth, detected in pairs
-        if counts[truth, detected]
+        f"{metrics.names[label]} as {metrics.names[detected]} {counts[label, detected]}"
+        for label, detected in pairs
+        if counts[label, detected]
     ]
     return f"detected as another class: {', '.join(words) or 'none'}"
 

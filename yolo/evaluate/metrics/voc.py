@@ -21,7 +21,7 @@ VOC07_RECALLS = np.arange(11) * 0.1  # voc_eval's points: 3 * 0.1 is 0.300000000
 # Limits of what is in memory at once (our choice): about 30 MB, whatever the number of detections
 DETECTIONS_AT_ONCE = 2**16
 PAIRS_AT_ONCE = 2**17
-NO_TRUTH = -1  # a detection that overlaps no ground truth
+NO_GROUND_TRUTH = -1  # a detection that overlaps no ground truth
 CROWDED = 256  # ground truths of an image; from there on sorting takes less time than comparing all pairs (our choice)
 
 
@@ -44,14 +44,14 @@ class ClassMatch:
 class DetectionMatches:
     """The match of each of the N detections of one class, in order of descending score.
 
-    rows: int64 [N], positions in all detections. iou: float64 [N], the largest IoU with a ground truth. truth: int64
-    [N], the position of that ground truth, or NO_TRUTH where the IoU is 0. counts: bool [N], false for a detection
-    matched to a difficult ground truth. true_positive: bool [N].
+    rows: int64 [N], positions in all detections. iou: float64 [N], the largest IoU with a ground truth.
+    ground_truth: int64 [N], the position of that ground truth, or NO_GROUND_TRUTH where the IoU is 0. counts: bool [N],
+    false for a detection matched to a difficult ground truth. true_positive: bool [N].
     """
 
     rows: np.ndarray
     iou: np.ndarray
-    truth: np.ndarray
+    ground_truth: np.ndarray
     counts: np.ndarray
     true_positive: np.ndarray
 
@@ -185,10 +185,10 @@ def match_detections(
         iou_thresh: a match needs an IoU above this.
         pixel_extent: added to each width and height: VOC_PIXEL_EXTENT for VOC's pixels, 0 for continuous boxes.
     """
-    truth_rows = np.flatnonzero(ground_truth.labels == label)
+    ground_truth_rows = np.flatnonzero(ground_truth.labels == label)
     rows = np.flatnonzero(detections.labels == label)
     # Overlaps are computed in the order of the arrays, mostly image after image, which is fast in memory
-    iou, best = best_ground_truth(ground_truth, truth_rows, detections, rows, pixel_extent)
+    iou, best = best_ground_truth(ground_truth, ground_truth_rows, detections, rows, pixel_extent)
     order = np.argsort(-detections.scores[rows], kind="stable")
     rows, iou, best = rows[order], iou[order], best[order]
     matched = np.flatnonzero(iou > iou_thresh)
@@ -196,7 +196,7 @@ def match_detections(
     counts[matched] = ~ground_truth.difficult[best[matched]]
     first = np.zeros(len(rows), dtype=bool)
     first[first_of_each(matched, best)] = True
-    return DetectionMatches(rows, iou, np.where(iou > 0, best, NO_TRUTH), counts, first & counts)
+    return DetectionMatches(rows, iou, np.where(iou > 0, best, NO_GROUND_TRUTH), counts, first & counts)
 
 
 def check_labels(ground_truth: GroundTruth, detections: ScoredBoxes, num_classes: int) -> None:
@@ -270,7 +270,7 @@ def _envelope(precision: np.ndarray) -> np.ndarray:
 
 def best_ground_truth(
     ground_truth: GroundTruth,
-    truth_rows: np.ndarray,
+    ground_truth_rows: np.ndarray,
     detections: ScoredBoxes,
     rows: np.ndarray,
     pixel_extent: float,
@@ -279,7 +279,7 @@ def best_ground_truth(
 
     Args:
         ground_truth: boxes in the frame of the detections.
-        truth_rows: int64, positions of the ground truths that take part, ascending.
+        ground_truth_rows: int64, positions of the ground truths that take part, ascending.
         detections: in any order.
         rows: int64 [N], positions of the detections that take part.
         pixel_extent: added to each width and height.
@@ -289,22 +289,24 @@ def best_ground_truth(
         meaning.
     """
     iou, best = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.int64)
-    for place, pair_truth, pair_iou in image_pairs_with_iou(ground_truth, truth_rows, detections, rows, pixel_extent):
+    for place, paired, pair_iou in image_pairs_with_iou(
+        ground_truth, ground_truth_rows, detections, rows, pixel_extent
+    ):
         new = np.diff(place, prepend=-1) > 0  # the first pair of a detection
         start = np.flatnonzero(new)
         largest = np.maximum.reduceat(pair_iou, start)
         tops = np.flatnonzero(pair_iou == largest[np.cumsum(new) - 1])
-        truth = pair_truth[tops[np.diff(place[tops], prepend=-1) > 0]]
+        first = paired[tops[np.diff(place[tops], prepend=-1) > 0]]
         found = place[start]
         # Other pairs of these detections may have been in earlier parts
-        better = (largest > iou[found]) | ((largest == iou[found]) & (truth < best[found]))
-        iou[found[better]], best[found[better]] = largest[better], truth[better]
+        better = (largest > iou[found]) | ((largest == iou[found]) & (first < best[found]))
+        iou[found[better]], best[found[better]] = largest[better], first[better]
     return iou, best
 
 
 def image_pairs_with_iou(
     ground_truth: GroundTruth,
-    truth_rows: np.ndarray,
+    ground_truth_rows: np.ndarray,
     detections: ScoredBoxes,
     rows: np.ndarray,
     pixel_extent: float,
@@ -313,7 +315,7 @@ def image_pairs_with_iou(
 
     Args:
         ground_truth: boxes in the frame of the detections.
-        truth_rows: int64, positions of the ground truths that take part, ascending.
+        ground_truth_rows: int64, positions of the ground truths that take part, ascending.
         detections: in any order.
         rows: int64 [N], positions of the detections that take part.
         pixel_extent: added to each width and height.
@@ -321,14 +323,14 @@ def image_pairs_with_iou(
     Yields:
         place of the detection in `rows` and position of the ground truth, int64 [P] each, and their IoU, float64 [P].
     """
-    for place, pair_truth in image_pairs(ground_truth, truth_rows, detections, rows, pixel_extent):
+    for place, paired in image_pairs(ground_truth, ground_truth_rows, detections, rows, pixel_extent):
         boxes = detections.boxes[rows[place]]
-        yield place, pair_truth, iou_of_pairs(boxes, ground_truth.boxes[pair_truth], pixel_extent)
+        yield place, paired, iou_of_pairs(boxes, ground_truth.boxes[paired], pixel_extent)
 
 
 def image_pairs(
     ground_truth: GroundTruth,
-    truth_rows: np.ndarray,
+    ground_truth_rows: np.ndarray,
     detections: ScoredBoxes,
     rows: np.ndarray,
     pixel_extent: float,
@@ -340,7 +342,7 @@ def image_pairs(
 
     Args:
         ground_truth: the labeled boxes.
-        truth_rows: int64, positions of the ground truths that take part, ascending.
+        ground_truth_rows: int64, positions of the ground truths that take part, ascending.
         detections: in any order.
         rows: int64, positions of the detections that take part.
         pixel_extent: added to each width and height.
@@ -349,51 +351,51 @@ def image_pairs(
         Two arrays int64 [P], P above 0: positions in `rows`, ascending, and positions of ground truths, ascending for
         each detection. The pairs of a detection may be in several parts.
     """
-    truth_rows = truth_rows[np.argsort(ground_truth.image_index[truth_rows], kind="stable")]
-    images = ground_truth.image_index[truth_rows]
+    ground_truth_rows = ground_truth_rows[np.argsort(ground_truth.image_index[ground_truth_rows], kind="stable")]
+    images = ground_truth.image_index[ground_truth_rows]
     crowded = images[CROWDED - 1 :][images[CROWDED - 1 :] == images[: len(images[CROWDED - 1 :])]]
     crowded = np.unique(crowded)
     if len(crowded):
-        yield from _crowded_pairs(ground_truth, truth_rows, detections, rows, crowded, pixel_extent)
-        truth_rows = truth_rows[~np.isin(images, crowded)]
-        images = ground_truth.image_index[truth_rows]
+        yield from _crowded_pairs(ground_truth, ground_truth_rows, detections, rows, crowded, pixel_extent)
+        ground_truth_rows = ground_truth_rows[~np.isin(images, crowded)]
+        images = ground_truth.image_index[ground_truth_rows]
     for first in range(0, len(rows), DETECTIONS_AT_ONCE):
         wanted = detections.image_index[rows[first : first + DETECTIONS_AT_ONCE]]
         begin = np.searchsorted(images, wanted, side="left")
         count = np.searchsorted(images, wanted, side="right") - begin
         for paired, places in pairs_in_parts(begin, count, PAIRS_AT_ONCE):
-            yield first + paired, truth_rows[places]
+            yield first + paired, ground_truth_rows[places]
 
 
 def _crowded_pairs(
     ground_truth: GroundTruth,
-    truth_rows: np.ndarray,
+    ground_truth_rows: np.ndarray,
     detections: ScoredBoxes,
     rows: np.ndarray,
     crowded: np.ndarray,
     pixel_extent: float,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield `image_pairs` of the images `crowded`, by `near_pairs`. truth_rows: image after image."""
-    images = ground_truth.image_index[truth_rows]
+    """Yield `image_pairs` of the images `crowded`, by `near_pairs`. ground_truth_rows: image after image."""
+    images = ground_truth.image_index[ground_truth_rows]
     places = np.argsort(detections.image_index[rows], kind="stable")
     of_places = detections.image_index[rows[places]]
     for image in crowded:
-        truths = truth_rows[np.searchsorted(images, image) : np.searchsorted(images, image, side="right")]
+        ground_truths = ground_truth_rows[np.searchsorted(images, image) : np.searchsorted(images, image, side="right")]
         found = places[np.searchsorted(of_places, image) : np.searchsorted(of_places, image, side="right")]
         boxes = detections.boxes[rows[found]]
-        for one, other in near_pairs(boxes, ground_truth.boxes[truths], pixel_extent, PAIRS_AT_ONCE):
+        for one, other in near_pairs(boxes, ground_truth.boxes[ground_truths], pixel_extent, PAIRS_AT_ONCE):
             if len(one):
-                yield found[one], truths[other]
+                yield found[one], ground_truths[other]
 
 
 def iou_of_pairs(
-    boxes: np.ndarray, truth_boxes: np.ndarray, pixel_extent: float, crowd: np.ndarray | None = None
+    boxes: np.ndarray, ground_truth_boxes: np.ndarray, pixel_extent: float, crowd: np.ndarray | None = None
 ) -> np.ndarray:
     """Compute the IoU row by row; 0 where the union is empty or not a number.
 
     Args:
         boxes: float64 [P, 4] xyxy.
-        truth_boxes: float64 [P, 4] xyxy.
+        ground_truth_boxes: float64 [P, 4] xyxy.
         pixel_extent: added to each width and height.
         crowd: bool [P], rows whose intersection is divided by the area of the first box alone, as COCO does for
             `iscrowd`.
@@ -401,11 +403,11 @@ def iou_of_pairs(
     Returns:
         float64 [P].
     """
-    low = np.maximum(boxes[:, :2], truth_boxes[:, :2])
-    high = np.minimum(boxes[:, 2:], truth_boxes[:, 2:])
+    low = np.maximum(boxes[:, :2], ground_truth_boxes[:, :2])
+    high = np.minimum(boxes[:, 2:], ground_truth_boxes[:, 2:])
     intersection = np.maximum(high - low + pixel_extent, 0.0).prod(axis=1)
     area = _area(boxes, pixel_extent)
-    union = area + _area(truth_boxes, pixel_extent) - intersection
+    union = area + _area(ground_truth_boxes, pixel_extent) - intersection
     if crowd is not None:
         union = np.where(crowd, area, union)
     return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)

@@ -19,19 +19,19 @@ SMALLEST = 1e-12  # probability; below it a loss would say no more, and 0 would 
 class Guess:
     """What a classifier says about one image.
 
-    labels, probabilities: the likeliest classes, best first. truth: the probability of the image's own class. rank: how
-    many classes are likelier than it; of equal ones the first comes first.
+    labels, probabilities: the likeliest classes, best first. ground_truth_probability: of the image's own class.
+    rank: how many classes are likelier; of equal ones the first comes first.
     """
 
     labels: tuple[int, ...]
     probabilities: tuple[float, ...]
-    truth: float
+    ground_truth_probability: float
     rank: int
 
     @property
     def loss(self) -> float:
         """The cross entropy of the image, -log of the probability of its class."""
-        return -math.log(max(self.truth, SMALLEST))
+        return -math.log(max(self.ground_truth_probability, SMALLEST))
 
 
 def guess_classes(classifier: Classifier, images: Sequence[ClassifiedImage], batch: int, workers: int) -> list[Guess]:
@@ -56,8 +56,8 @@ def guess_classes(classifier: Classifier, images: Sequence[ClassifiedImage], bat
             raise DatasetError(f"{place}: found probabilities that are not finite; is the weights file damaged?")
         values, ranked = torch.sort(probabilities, dim=1, descending=True, stable=True)
         ranks = (ranked == labels[:, None]).int().argmax(dim=1)
-        truth = probabilities.gather(1, labels[:, None])[:, 0]
-        columns = (ranked[:, : classifier.top], values[:, : classifier.top], truth, ranks)
+        ground_truth = probabilities.gather(1, labels[:, None])[:, 0]
+        columns = (ranked[:, : classifier.top], values[:, : classifier.top], ground_truth, ranks)
         for best, scores, probability, rank in zip(*(column.tolist() for column in columns), strict=True):
             guesses.append(Guess(tuple(best), tuple(scores), probability, rank))
     return guesses
@@ -72,7 +72,7 @@ def accuracy_of(names: Sequence[str], images: Sequence[ClassifiedImage], guesses
         guesses: of the classifier, for each image.
         k: of top-k.
     """
-    truth = np.array([image.label for image in images], np.int64)
+    ground_truth = np.array([image.label for image in images], np.int64)
     ranks = np.array([guess.rank for guess in guesses], np.int64)
-    counts = (np.bincount(truth[chosen], minlength=len(names)) for chosen in (ranks >= 0, ranks < 1, ranks < k))
+    counts = (np.bincount(ground_truth[chosen], minlength=len(names)) for chosen in (ranks >= 0, ranks < 1, ranks < k))
     return Accuracy(tuple(names), k, *counts)

@@ -108,7 +108,7 @@ def _view(image: GuessedImage, classifier: Classifier, layer: int) -> GuessView:
         prepared = classifier.prepare(read_image(image.path, network.input.channels, ignore_remark))
     except (DatasetError, OSError) as error:
         return GuessView(image, gone=str(error))
-    classes = list(dict.fromkeys((image.guesses[0], image.truth)))
+    classes = list(dict.fromkeys((image.guesses[0], image.ground_truth)))
     labels = [classifier.names.index(name) for name in classes]
     device = next((each.device for each in network.parameters()), prepared.device)
     heats = class_maps(network, prepared.to(device), labels, layer)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from yolo.data.class_folders import ClassifiedImage
+from yolo.evaluate.analysis.json_records import json_name
 from yolo.evaluate.analysis.report import About
 from yolo.evaluate.metrics.calibration import Calibration, calibration
 from yolo.evaluate.metrics.operating_point import ratio
@@ -39,7 +40,7 @@ class ClassAccuracy:
 class ConfusedPair:
     """How often images of one class were taken for another; `images`: of the first class."""
 
-    truth: str
+    ground_truth: str = json_name("truth")
     guess: str
     count: int
     images: int
@@ -50,8 +51,8 @@ class GuessedImage:
     """An image with its guess; the classes are names, the likeliest first."""
 
     path: str
-    truth: str
-    truth_probability: float
+    ground_truth: str = json_name("truth")
+    ground_truth_probability: float = json_name("truth_probability")
     rank: int
     loss: float
     guesses: tuple[str, ...]
@@ -93,16 +94,16 @@ def classifier_report(
         k: an image counts for top-k if its class is among the k likeliest.
         about: where the guesses come from.
     """
-    truth = np.array([image.label for image in images], np.int64)
+    ground_truth = np.array([image.label for image in images], np.int64)
     guessed = np.array([guess.labels[0] for guess in guesses], np.int64)
     sure = np.array([guess.probabilities[0] for guess in guesses], np.float64)
     ranks = np.array([guess.rank for guess in guesses], np.int64)
-    correct = truth == guessed
+    correct = ground_truth == guessed
     order = sorted(range(len(guesses)), key=lambda at: -guesses[at].loss)
     worst = [at for at in order if not correct[at]] + [at for at in order if correct[at]]
     worst = sorted(worst[:TOP_LOSSES], key=lambda at: -guesses[at].loss)
     sure_order = [at for at in np.argsort(sure, kind="stable").tolist() if correct[at]]
-    shown = _least_and_most_sure(sure_order, truth.tolist())
+    shown = _least_and_most_sure(sure_order, ground_truth.tolist())
     total = len(images)
     return ClassifierReport(
         format=FORMAT,
@@ -113,9 +114,9 @@ def classifier_report(
         top_k=ratio(int((ranks < k).sum()), total),
         confidence=float(sure.mean()) if total else None,
         loss=float(np.mean([guess.loss for guess in guesses])) if total else None,
-        classes=_classes(names, truth, guessed, ranks < k),
-        pairs=confused_pairs(names, truth, guessed),
-        matrix=_matrix(truth, guessed, len(names)) if len(names) <= MOST_IN_A_MATRIX else (),
+        classes=_classes(names, ground_truth, guessed, ranks < k),
+        pairs=confused_pairs(names, ground_truth, guessed),
+        matrix=_matrix(ground_truth, guessed, len(names)) if len(names) <= MOST_IN_A_MATRIX else (),
         calibration=calibration(sure, correct),
         top_losses=tuple(_image(names, images[at], guesses[at]) for at in worst),
         correct=tuple(_image(names, images[at], guesses[at]) for at in shown),
@@ -128,22 +129,22 @@ def unique_names(names: Sequence[str]) -> list[str]:
     return [f"{name} ({label})" if counts[name] > 1 else name for label, name in enumerate(names)]
 
 
-def confused_pairs(names: Sequence[str], truth: np.ndarray, guessed: np.ndarray) -> tuple[ConfusedPair, ...]:
+def confused_pairs(names: Sequence[str], ground_truth: np.ndarray, guessed: np.ndarray) -> tuple[ConfusedPair, ...]:
     """Return the most frequent pairs of an image's class and another one that it was taken for, int64 `[N]` each."""
-    images = np.bincount(truth, minlength=len(names))
-    wrong = truth != guessed
-    counts = Counter(zip(truth[wrong].tolist(), guessed[wrong].tolist(), strict=True))
+    images = np.bincount(ground_truth, minlength=len(names))
+    wrong = ground_truth != guessed
+    counts = Counter(zip(ground_truth[wrong].tolist(), guessed[wrong].tolist(), strict=True))
     most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_PAIRS]
     return tuple(ConfusedPair(names[one], names[other], count, int(images[one])) for (one, other), count in most)
 
 
 def _classes(
-    names: Sequence[str], truth: np.ndarray, guessed: np.ndarray, among: np.ndarray
+    names: Sequence[str], ground_truth: np.ndarray, guessed: np.ndarray, among: np.ndarray
 ) -> tuple[ClassAccuracy, ...]:
     classes = len(names)
     counts = [
         np.bincount(values, minlength=classes).tolist()
-        for values in (truth, truth[truth == guessed], truth[among], guessed)
+        for values in (ground_truth, ground_truth[ground_truth == guessed], ground_truth[among], guessed)
     ]
     return tuple(
         ClassAccuracy(
@@ -160,8 +161,8 @@ def _classes(
     )
 
 
-def _matrix(truth: np.ndarray, guessed: np.ndarray, classes: int) -> tuple[tuple[int, ...], ...]:
-    counts = np.bincount(truth * classes + guessed, minlength=classes**2).reshape(classes, classes)
+def _matrix(ground_truth: np.ndarray, guessed: np.ndarray, classes: int) -> tuple[tuple[int, ...], ...]:
+    counts = np.bincount(ground_truth * classes + guessed, minlength=classes**2).reshape(classes, classes)
     return tuple(map(tuple, counts.tolist()))
 
 
@@ -190,8 +191,8 @@ def _of_many_classes(places: Sequence[int], labels: Sequence[int]) -> list[int]:
 def _image(names: Sequence[str], image: ClassifiedImage, guess: Guess) -> GuessedImage:
     return GuessedImage(
         path=str(image.path),
-        truth=names[image.label],
-        truth_probability=guess.truth,
+        ground_truth=names[image.label],
+        ground_truth_probability=guess.ground_truth_probability,
         rank=guess.rank,
         loss=guess.loss,
         guesses=tuple(names[label] for label in guess.labels),

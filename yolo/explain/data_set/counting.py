@@ -37,8 +37,8 @@ class ListCounts:
 
 def count_list(name: str, images: LabeledImages, classes: int) -> ListCounts:
     """Count the usable images of a list; labels are below `classes`."""
-    truth = images.ground_truth
-    labels, image = truth.labels, truth.image_index()
+    ground_truth = images.ground_truth
+    labels, image = ground_truth.labels, ground_truth.image_index()
     per_image = np.bincount(image, minlength=len(images))
     pairs = np.unique(image * classes + labels)
     different, counts = np.unique(images.sizes[:, ::-1], axis=0, return_counts=True)

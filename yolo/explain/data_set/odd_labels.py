@@ -25,32 +25,32 @@ class OddLabel:
     strength: float
 
 
-def doubled_labels(truth: BoxTable, names: tuple[str, ...]) -> list[OddLabel]:
+def doubled_labels(table: BoxTable, names: tuple[str, ...]) -> list[OddLabel]:
     """Return pairs of boxes of one image that nearly coincide, those of different classes first, then by IoU."""
-    images, starts = truth.image_index(), truth.ends - np.diff(truth.ends, prepend=0)
-    boxes, rows = image_boxes(LabeledBoxes(truth.labels, truth.boxes), (1, 1)), np.arange(len(images))
-    ground_truth = GroundTruth(images, truth.labels, boxes, np.zeros(len(images), bool))
-    same = ScoredBoxes(images, truth.labels, np.zeros(len(images)), boxes)
+    images, starts = table.image_index(), table.ends - np.diff(table.ends, prepend=0)
+    boxes, rows = image_boxes(LabeledBoxes(table.labels, table.boxes), (1, 1)), np.arange(len(images))
+    ground_truth = GroundTruth(images, table.labels, boxes, np.zeros(len(images), bool))
+    same = ScoredBoxes(images, table.labels, np.zeros(len(images)), boxes)
     found = []
     for first, second, iou in image_pairs_with_iou(ground_truth, rows, same, rows, CONTINUOUS):
         for one, other, value in zip(*(each[(first < second) & (iou > SAME_PLACE)] for each in (first, second, iou)),
                                      strict=True):  # fmt: skip
             image = int(images[one])
-            a, b = names[truth.labels[one]], names[truth.labels[other]]
+            a, b = names[table.labels[one]], names[table.labels[other]]
             what = f"two boxes of {a}" if a == b else f"{a} and {b} on one object"
             places = int(one - starts[image]), int(other - starts[image])
             found.append(OddLabel(image, places, f"{what}, IoU {value:.2f}", float(value) + (a != b)))
     return sorted(found, key=lambda each: -each.strength)
 
 
-def unusual_sizes(truth: BoxTable, sizes: np.ndarray, names: tuple[str, ...]) -> list[OddLabel]:
+def unusual_sizes(table: BoxTable, sizes: np.ndarray, names: tuple[str, ...]) -> list[OddLabel]:
     """Return boxes whose area is far from their class's, the farthest first. sizes: (height, width) `[N, 2]`."""
-    images, starts = truth.image_index(), truth.ends - np.diff(truth.ends, prepend=0)
-    pixels = truth.boxes[:, 2:] * sizes[images][:, ::-1]
+    images, starts = table.image_index(), table.ends - np.diff(table.ends, prepend=0)
+    pixels = table.boxes[:, 2:] * sizes[images][:, ::-1]
     logs = np.log(np.maximum(pixels.prod(axis=1), 1e-6))
     found = []
     for label, name in enumerate(names):
-        rows = np.flatnonzero(truth.labels == label)
+        rows = np.flatnonzero(table.labels == label)
         if len(rows) < LEAST_OBJECTS:
             continue
         median = np.median(logs[rows])

@@ -78,12 +78,12 @@ def sheets_of(survey: DataSurvey, seed: int, each: int | None = None) -> list[Sh
     classes = sum(count > 0 for count in counts.class_objects)
     wanted = each or images_on_a_sheet(classes)
     rng = np.random.default_rng(seed)
-    truth = images.ground_truth
-    image_of = truth.image_index()
+    ground_truth = images.ground_truth
+    image_of = ground_truth.image_index()
     order = sorted((count, label) for label, count in enumerate(counts.class_objects) if count)
     chosen = []
     for _, label in order:
-        with_it = np.unique(image_of[truth.labels == label])
+        with_it = np.unique(image_of[ground_truth.labels == label])
         chosen.append((label, np.sort(rng.choice(with_it, min(wanted, len(with_it)), replace=False)).tolist()))
     tasks = [(label, place) for label, places in chosen for place in places]
     drawn = iter(

@@ -181,8 +181,8 @@ def _anchors(
     kept = (boxes[:, 2:] > 0).all(axis=1)
     if not frame.heads or not kept.any():
         return None
-    truth = images[0].ground_truth
+    ground_truth = images[0].ground_truth
     return study_anchors(
-        frame.heads, frame.size, boxes[kept], truth.image_index()[kept], truth.labels[kept], names,
+        frame.heads, frame.size, boxes[kept], ground_truth.image_index()[kept], ground_truth.labels[kept], names,
         frame.iou_thresh, frame.in_cells, seed,
     )  # fmt: skip

@@ -62,8 +62,8 @@ def film_frame(detector: Detector, pixels: np.ndarray) -> FilmFrame:
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     photo = cv2.resize(pixels, size[::-1], interpolation=method).reshape(*size, -1)
     photo = np.broadcast_to(photo, (*size, 3)).astype(np.float32) * PHOTO_BRIGHTNESS
-    share = MAP_OPACITY * opacity[..., None]
-    frame = np.ascontiguousarray((photo * (1 - share) + colors[labels] * share).round().astype(np.uint8))
+    alpha = MAP_OPACITY * opacity[..., None]
+    frame = np.ascontiguousarray((photo * (1 - alpha) + colors[labels] * alpha).round().astype(np.uint8))
     best = found[:MOST_DRAWN]
     for box, label in zip((best.boxes * scale).tolist()[::-1], best.labels.tolist()[::-1], strict=True):
         _draw_box(frame, box, class_color(label))

@@ -22,7 +22,7 @@ from yolo.records import Predictions
 MOST_DECODED = 40  # detections that are decoded in numbers
 MOST_FEATURE_LAYERS = 6
 CHANNELS_SHOWN = 12
-MIDDLE = 0.9  # share of a gradient that its span holds, in each direction
+MIDDLE = 0.9  # fraction of a gradient that its span holds, in each direction
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from yolo.train.losses.head_loss import HeadTerms
 
 @dataclass(frozen=True)
 class PairLosses:
-    """The losses of the K pairs of a head, float64 `[K]` each: box, objectness and classes. All but box are shares."""
+    """The losses of the K pairs of a head, float64 `[K]` each: box, objectness and classes. Objectness and classes are fractions of a cell's loss."""
 
     box: Tensor
     objectness: Tensor
@@ -58,12 +58,12 @@ def pair_losses(terms: HeadTerms) -> PairLosses:
     """Return the losses of the pairs of a head."""
     count = terms.objectness.numel()
     pairs_of_cell = torch.bincount(terms.cell_index, minlength=count)
-    share = 1 / pairs_of_cell[terms.cell_index].double()
+    fraction = 1 / pairs_of_cell[terms.cell_index].double()
     classes = _by_cell(terms.class_cells, terms.classification, count)
     return PairLosses(
         box=terms.box.detach().double(),
-        objectness=share * terms.objectness.detach().double()[terms.cell_index],
-        classification=share * classes[terms.cell_index],
+        objectness=fraction * terms.objectness.detach().double()[terms.cell_index],
+        classification=fraction * classes[terms.cell_index],
     )
 
 

@@ -194,11 +194,11 @@ def _card(place: int, image: LabeledImage, losses: ImageLosses, index: int, dete
     targets = placed_targets([image.ground_truth], [placement])
     (predictions,) = all_predictions(detector, raw)
     (detections,) = detections_in_input(detector, raw)
-    found = object_fates(predictions, detections, targets, detector.score_thresh)
+    fates = object_fates(predictions, detections, targets, detector.score_thresh)
     doubts = doubts_in_image(losses.rule, predictions, detections, targets, placement)
     signs = [
         replace(sign, box=tuple(to_image(torch.tensor([sign.box]), placement)[0].tolist()))
-        for sign in suspicions(found, detections, targets, detector.names, *doubts)
+        for sign in suspicions(fates, detections, targets, detector.names, *doubts)
     ]
     boxes = _boxes(signs, to_image(detections.boxes, placement), detections.labels.tolist(),
                    detections.scores.tolist(), image, detector.names)  # fmt: skip
@@ -208,13 +208,13 @@ def _card(place: int, image: LabeledImage, losses: ImageLosses, index: int, dete
 
 def _boxes(
     signs: Sequence[Suspicion],
-    found: Tensor,
+    detections: Tensor,
     labels: Sequence[int],
     scores: Sequence[float],
     image: LabeledImage,
     names: Sequence[str],
 ) -> list[DrawnBox]:
-    """Return the boxes to draw, those with a sign of a wrong label on top. found: detections, xyxy in image pixels."""
+    """Return the boxes to draw, those with a sign of a wrong label on top. detections: xyxy in image pixels."""
     height, width = image.size
     by_target = {sign.target: sign for sign in signs if sign.target is not None}
     by_detection = {sign.detection: sign for sign in signs if sign.target is None}
@@ -223,10 +223,10 @@ def _boxes(
         x, y, w, h = image.ground_truth.boxes[target].tolist()
         corners = (x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height
         sign, name = by_target.get(target), label_name(names, label)
-        look = f"truth {'doubted' if sign else ''}".strip()
+        look = f"ground-truth {'doubted' if sign else ''}".strip()
         boxes.append((sign is not None, DrawnBox(corners, look, sign.text if sign else f"label: {name}")))
-    for place, corners in enumerate(found.tolist()):
+    for place, corners in enumerate(detections.tolist()):
         sign = by_detection.get(place)
         text = sign.text if sign else f"detected: {names[labels[place]]} {scores[place]:.2f}"
-        boxes.append((sign is not None, DrawnBox(corners, "found unlabeled" if sign else "found", text)))
+        boxes.append((sign is not None, DrawnBox(corners, "detection unlabeled" if sign else "detection", text)))
     return [box for _, box in sorted(boxes, key=lambda each: not each[0])]

@@ -36,7 +36,7 @@ class ResponsibleCell:
 
     head: number of the head; anchor: as in `Candidate`; row, column: of the place; why: BEST, EXTRA or PREDICTED.
     iou: of the predicted box with the object. box_parts: the box loss by part, which adds up to `box`; objectness,
-    classification: shares, where several objects have this cell. others: these objects. box_counts: false where another
+    classification: fractions, where several objects have this cell. others: these objects. box_counts: false where another
     object of the cell replaces this one's box.
     """
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from yolo.evaluate.metrics.voc import NO_TRUTH
+from yolo.evaluate.metrics.voc import NO_GROUND_TRUTH
 from yolo.explain.boxed_images import DrawnBox, drawn_around, find_shown_image, read_pixels
 from yolo.explain.score.charts import outcome_look
 from yolo.explain.score.walk import IGNORED, NOTHING, OUTCOME_NAMES, TAKEN, TOO_FAR, TRUE_POSITIVE, ClassWalk
@@ -101,7 +101,7 @@ def csv_text(score: WalkedScore, scored: ScoredSet) -> str:
         writer.writerow(
             (place + 1, repr(float(walk.scores[place])), _image(scored, walk, place),
              *(f"{each:g}" for each in scored.voc_found.boxes[row].tolist()), f"{walk.iou[place]:.6f}",
-             OUTCOME_NAMES[walk.outcome[place]], "" if taken == NO_TRUTH else taken + 1,
+             OUTCOME_NAMES[walk.outcome[place]], "" if taken == NO_GROUND_TRUTH else taken + 1,
              walk.true_positives[place], walk.false_positives[place],
              repr(float(walk.precision[place])), repr(float(walk.recall[place])))
         )  # fmt: skip
@@ -124,8 +124,8 @@ def _reason(score: WalkedScore, scored: ScoredSet, place: int) -> str:
         by = int(walk.taken_by[place])
         return f"IoU {iou}, but rank {by + 1} (score {walk.scores[by]:.3f}) has this object: found twice"
     other = ""
-    if walk.other[place] != NO_TRUTH and walk.other_iou[place] > score.iou_thresh:
-        name = scored.names[scored.voc_truth.labels[walk.other[place]]]
+    if walk.other[place] != NO_GROUND_TRUTH and walk.other_iou[place] > score.iou_thresh:
+        name = scored.names[scored.voc_ground_truth.labels[walk.other[place]]]
         other = f"; it lies on a {name} (IoU {walk.other_iou[place]:.2f}): the wrong class"
     if outcome == TOO_FAR:
         return f"IoU {iou} with the nearest {score.name}, must be above {thresh}{other}"
@@ -135,9 +135,11 @@ def _reason(score: WalkedScore, scored: ScoredSet, place: int) -> str:
 
 def _drawing(score: WalkedScore, scored: ScoredSet, place: int, pixels: np.ndarray) -> Drawing:
     walk = score.walk
-    row, truth, outcome = int(walk.rows[place]), int(walk.truth[place]), int(walk.outcome[place])
+    row, ground_truth, outcome = int(walk.rows[place]), int(walk.ground_truth[place]), int(walk.outcome[place])
     tip = f"detection, score {walk.scores[place]:.3f}"
     boxes = [DrawnBox(scored.found.boxes[row], outcome_look(outcome), tip)]
-    if truth != NO_TRUTH:
-        boxes.append(DrawnBox(scored.truth.boxes[truth], "wanted", f"ground truth, IoU {walk.iou[place]:.2f}"))
+    if ground_truth != NO_GROUND_TRUTH:
+        boxes.append(
+            DrawnBox(scored.ground_truth.boxes[ground_truth], "wanted", f"ground truth, IoU {walk.iou[place]:.2f}")
+        )
     return drawn_around(pixels, boxes, SIDE, f"rank {place + 1}: {OUTCOME_NAMES[outcome]}")

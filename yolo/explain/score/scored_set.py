@@ -12,25 +12,25 @@ from yolo.records import Evaluation
 IMAGE_FOLDERS = ("JPEGImages", "images", "val2017", "train2017", "val2014", "train2014")
 
 
-def scored_pair(pair: Pair, truth: Path, images: Path | None) -> ScoredSet:
+def scored_pair(pair: Pair, ground_truth: Path, images: Path | None) -> ScoredSet:
     """Return files of ground truth and detections as `score` scores them.
 
     Args:
         pair: what was read.
-        truth: the file or folder of the ground truth.
+        ground_truth: the file or folder of the ground truth.
         images: the folder of the images; None: it is looked for near the ground truth.
     """
     ground_truth_set = pair.ground_truth_set
     evaluation = as_evaluation(ground_truth_set, pair.detections)
-    near = [truth.parent, truth, truth.parent.parent]
+    near = [ground_truth.parent, ground_truth, ground_truth.parent.parent]
     folders = [images] if images else [*near, *(each / name for each in near for name in IMAGE_FOLDERS)]
     return ScoredSet(
         names=ground_truth_set.names,
         files=ground_truth_set.files,
         folders=tuple(folders),
-        voc_truth=ground_truth_set.ground_truth,
+        voc_ground_truth=ground_truth_set.ground_truth,
         voc_found=pair.detections,
-        truth=evaluation.ground_truth,
+        ground_truth=evaluation.ground_truth,
         found=evaluation.detections,
     )
 
@@ -41,8 +41,8 @@ def scored_evaluation(evaluation: Evaluation, paths: Sequence[Path]) -> ScoredSe
         names=evaluation.names,
         files=tuple(map(str, paths)),
         folders=(),
-        voc_truth=ground_truth_in_voc_pixels(evaluation),
+        voc_ground_truth=ground_truth_in_voc_pixels(evaluation),
         voc_found=detections_in_voc_pixels(evaluation),
-        truth=evaluation.ground_truth,
+        ground_truth=evaluation.ground_truth,
         found=evaluation.detections,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from yolo.evaluate.metrics.voc import (
-    NO_TRUTH,
+    NO_GROUND_TRUTH,
     ClassMatch,
     area_ap,
     best_ground_truth,
@@ -31,8 +31,8 @@ class ClassWalk:
     """The N detections of one class by descending score, and the M ground truths of the class that count.
 
     rows: int64 `[N]`, positions in all detections. scores, iou: float64 `[N]`; iou: the largest with a ground truth of
-    the class. truth: int64 `[N]`, the position of that ground truth or NO_TRUTH. outcome: int64 `[N]`. taken_by: int64
-    `[N]`, for TAKEN the place of the better detection, else NO_TRUTH. other, other_iou: the ground truth of another
+    the class. ground_truth: int64 `[N]`, its position or NO_GROUND_TRUTH. outcome: int64 `[N]`. taken_by: int64 `[N]`,
+    for TAKEN the place of the better detection, else NO_GROUND_TRUTH. other, other_iou: the ground truth of another
     class with the largest IoU, and that IoU. true_positives, false_positives: int64 `[N]`, so far. recall, precision:
     float64 `[N]`, so far; 0 before the first detection that counts. ground_truths: M. difficult: ground truths that do
     not count.
@@ -41,7 +41,7 @@ class ClassWalk:
     rows: np.ndarray
     scores: np.ndarray
     iou: np.ndarray
-    truth: np.ndarray
+    ground_truth: np.ndarray
     outcome: np.ndarray
     taken_by: np.ndarray
     other: np.ndarray
@@ -122,10 +122,10 @@ def walk_class(
         rows=found.rows,
         scores=detections.scores[found.rows],
         iou=found.iou,
-        truth=found.truth,
+        ground_truth=found.ground_truth,
         outcome=outcome,
-        taken_by=_taken_by(found.truth, outcome),
-        other=np.where(other_iou > 0, other, NO_TRUTH),
+        taken_by=_taken_by(found.ground_truth, outcome),
+        other=np.where(other_iou > 0, other, NO_GROUND_TRUTH),
         other_iou=other_iou,
         true_positives=true_positives,
         false_positives=false_positives,
@@ -172,26 +172,26 @@ def missed_objects(
         iou_thresh: a match needs an IoU above this.
         pixel_extent: added to each width and height.
     """
-    hit = walk.truth[walk.outcome == TRUE_POSITIVE]
+    hit = walk.ground_truth[walk.outcome == TRUE_POSITIVE]
     rows = np.setdiff1d(np.flatnonzero((ground_truth.labels == label) & ~ground_truth.difficult), hit)
     # The same search with the two sides exchanged: for each object the best detection
-    as_truth = GroundTruth(
+    as_ground_truth = GroundTruth(
         detections.image_index, detections.labels, detections.boxes, np.zeros(len(detections.labels), bool)
     )
-    as_found = ScoredBoxes(
+    as_detections = ScoredBoxes(
         ground_truth.image_index, ground_truth.labels, np.zeros(len(ground_truth.labels)), ground_truth.boxes
     )
-    iou, _ = best_ground_truth(as_truth, np.sort(walk.rows), as_found, rows, pixel_extent)
+    iou, _ = best_ground_truth(as_ground_truth, np.sort(walk.rows), as_detections, rows, pixel_extent)
     lost = int(np.count_nonzero(iou > iou_thresh))
     untouched = int(np.count_nonzero(iou == 0))
     return Missed(untouched, len(rows) - lost - untouched, lost)
 
 
-def _taken_by(truth: np.ndarray, outcome: np.ndarray) -> np.ndarray:
+def _taken_by(ground_truth: np.ndarray, outcome: np.ndarray) -> np.ndarray:
     """Return for each TAKEN detection the place of the true positive on the same ground truth."""
     places = np.flatnonzero(outcome == TRUE_POSITIVE)
     taken = np.flatnonzero(outcome == TAKEN)
-    by = np.full(len(truth), NO_TRUTH)
-    order = np.argsort(truth[places], kind="stable")
-    by[taken] = places[order[np.searchsorted(truth[places], truth[taken], sorter=order)]]
+    by = np.full(len(ground_truth), NO_GROUND_TRUTH)
+    order = np.argsort(ground_truth[places], kind="stable")
+    by[taken] = places[order[np.searchsorted(ground_truth[places], ground_truth[taken], sorter=order)]]
     return by

@@ -31,16 +31,16 @@ class ScoredSet:
     """Ground truth and detections in both frames that the scorers use.
 
     names: the classes. files: the images' files, which need not be there. folders: where else they may be.
-    voc_truth, voc_found: in VOC's pixels, as `score_classes` takes them with VOC_PIXEL_EXTENT. truth, found: the same
-    boxes in the same order, in continuous pixels that begin at 0.
+    voc_ground_truth, voc_found: in VOC's pixels, as `score_classes` takes them with VOC_PIXEL_EXTENT. ground_truth,
+    found: the same boxes in the same order, in continuous pixels that begin at 0.
     """
 
     names: tuple[str, ...]
     files: tuple[str, ...]
     folders: tuple[Path, ...]
-    voc_truth: GroundTruth
+    voc_ground_truth: GroundTruth
     voc_found: ScoredBoxes
-    truth: GroundTruth
+    ground_truth: GroundTruth
     found: ScoredBoxes
 
 
@@ -90,11 +90,11 @@ def class_number(name: str, names: Sequence[str]) -> int:
 
 def walked_score(scored: ScoredSet, label: int, iou_thresh: float) -> WalkedScore:
     """Follow a class from its detections to its average precision by every convention."""
-    truth, found = scored.voc_truth, scored.voc_found
-    arguments = truth, found, label, iou_thresh, VOC_PIXEL_EXTENT
+    ground_truth, found = scored.voc_ground_truth, scored.voc_found
+    arguments = ground_truth, found, label, iou_thresh, VOC_PIXEL_EXTENT
     walk = walk_class(*arguments)
-    readings, curves = readings_of(walk, scored.truth, scored.found, label, iou_thresh)
-    scores = score_classes(truth, found, len(scored.names), iou_thresh, VOC_PIXEL_EXTENT)
+    readings, curves = readings_of(walk, scored.ground_truth, scored.found, label, iou_thresh)
+    scores = score_classes(ground_truth, found, len(scored.names), iou_thresh, VOC_PIXEL_EXTENT)
     lowest = float(found.scores.min()) if len(found.scores) else 0.0
     return WalkedScore(
         name=scored.names[label],

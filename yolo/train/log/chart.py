@@ -28,7 +28,7 @@ MOST_DOTS = 50  # a curve of at most so many points shows each as a dot
 MOST_LABELS = 12  # percentages beside the scores
 ALONE, WITH_PARTS = (0.08, 0.09, 0.85, 0.79), (0.08, 0.37, 0.85, 0.51)  # places of the loss and the score …
 PARTS_PANEL = (0.08, 0.07, 0.85, 0.17)  # … and of the parts: left, bottom, width, height
-MOST_PARTS = 200  # points of a part: shares of fewer steps jump up and down
+MOST_PARTS = 200  # points of a part: fractions over fewer steps jump up and down
 PART_COLORS = ("#4c7ddb", "#1f9d6b", "#d7863c", "#a45cc9")
 PALE_BLUE, BLUE, RED, GRID = "#a5c3f5", "#003cc8", "#cd0000", "#e1e1e1"
 
@@ -139,7 +139,7 @@ def _draw_scores(figure: Figure, curves: Curves) -> None:
 
 
 def _draw_parts(figure: Figure, curves: Curves) -> None:
-    """Draw the share of each part in the loss, one above the other, below the chart."""
+    """Draw the fraction of the loss of each part, one above the other, below the chart."""
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     count = len(curves.steps)
@@ -148,13 +148,13 @@ def _draw_parts(figure: Figure, curves: Curves) -> None:
     ends = curves.steps[np.append(starts[1:], count) - 1]
     axes = figure.add_axes(PARTS_PANEL)
     total = sums.sum(axis=0)
-    shares = np.divide(sums, total, out=np.zeros_like(sums), where=total > 0)
-    axes.stackplot(ends, shares, labels=list(curves.parts), colors=PART_COLORS[: len(shares)])
+    fractions = np.divide(sums, total, out=np.zeros_like(sums), where=total > 0)
+    axes.stackplot(ends, fractions, labels=list(curves.parts), colors=PART_COLORS[: len(fractions)])
     axes.set(xlim=(0, max(1, curves.last_step)), ylim=(0, 1), yticks=(0, 0.5, 1), xlabel="step", ylabel="of the loss")
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
     axes.ticklabel_format(style="plain", axis="x")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 0.98), ncols=len(shares), frameon=False, fontsize=9)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 0.98), ncols=len(fractions), frameon=False, fontsize=9)
 
 
 def _status(curves: Curves) -> str:
