@@ -4,7 +4,7 @@ For the best detections of each image, the FRACTION of the network input with th
 with the mean color of the image, and the score of the same box is computed again. The controls hide the same shape at
 random places: anywhere, and with its center inside the detection's box, which is harder to beat. Another control is the
 map of a network with random weights. Each number has its 95 % interval: images drawn again with replacement, because
-the detections of one image are alike.
+the detections of one image are similar.
 
 example, two minutes on a core:
   python benchmarks/deletion_test.py ../shared/models/yolo-fastest-1.1 ../shared/images ../shared/datasets/coco96

@@ -79,7 +79,7 @@ def main() -> None:
         for cfg in args.cfg:
             size = {"width": str(args.size), "height": str(args.size)}
             network = Network.from_cfg(cfg, overrides=size).eval()
-            silence(network)
+            predict_nothing(network)
             for batch in args.batch:
                 for precision in args.precision:
                     name = f"{cfg.stem} {batch} x {args.size} {precision}"
@@ -90,7 +90,7 @@ def main() -> None:
 
 
 @torch.no_grad()
-def silence(network: Network) -> None:
+def predict_nothing(network: Network) -> None:
     """Make objectness small, as in trained networks: random weights would find thousands of boxes."""
     for head in network.heads:
         bias = network.layers[network.sources[head][0]].conv.bias

@@ -107,7 +107,7 @@ class StorageCount(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.alive: dict[int, int] = {}
+        self.held: dict[int, int] = {}
         self.most = 0
 
     def __torch_dispatch__(
@@ -116,16 +116,16 @@ class StorageCount(TorchDispatchMode):
         given = {key_of(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
         result = function(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor) and key_of(leaf) not in given | self.alive.keys():
+            if isinstance(leaf, Tensor) and key_of(leaf) not in given | self.held.keys():
                 storage = leaf.untyped_storage()
-                self.alive[key_of(leaf)] = storage.nbytes()
-                weakref.finalize(storage, self.alive.pop, key_of(leaf))
-        self.most = max(self.most, sum(self.alive.values()))
+                self.held[key_of(leaf)] = storage.nbytes()
+                weakref.finalize(storage, self.held.pop, key_of(leaf))
+        self.most = max(self.most, sum(self.held.values()))
         return result
 
 
 def key_of(tensor: Tensor) -> int:
-    """What tells a tensor's storage from all others that are alive."""
+    """A key of a tensor's storage, unique among the existing ones."""
     return tensor.untyped_storage()._cdata
 
 

@@ -304,7 +304,7 @@ def training_steps(case: Case, device: torch.device, steps: int) -> Measured:
 
 
 def ready_training(case: Case, device: torch.device, folder: Path, steps: int) -> Run:
-    """Return a run of so many steps on one batch that lies ready, without validation."""
+    """Return a run of so many steps on one batch that is in memory, without validation."""
     options = Options(
         cfg=CFGS / f"{case.cfg}.cfg",
         data=written_data(folder),

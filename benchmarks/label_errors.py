@@ -7,7 +7,7 @@ MOVED_IOU, renamed, or removed, in turn. Two ways of being wrong:
 - careless: FRACTION of all labels are wrong, and they lie in few images, half of the labels of each, as where one
   annotator was careless. (Spread evenly over 205 images of BCCD they would lie in half of the images, and no order of
   all images could put them first.)
-- slips: FRACTION of the images have one wrong label each. The others are the labels as they were, with whatever is
+- slips: FRACTION of the images have one wrong label each. The others are the labels as they were, with what is
   wrong with these.
 
 One draw of wrong labels is few images. So the same network also ranks the list with other draws, of which it has seen

@@ -5,8 +5,8 @@
            take turns, medians over the rounds), and p50, p95, p99 of the answers, p99 as a ratio to the time of a
            batch. Answers count from when each client has had one to the end. Goals: a ratio of at least .9 from 8
            clients on, p99 below 3 times the time of a batch. Service and client share the cores: the CPU time of both
-           is printed for each image. The mean answer takes clients / rate (Little's law), in whatever order images are
-           computed: where that is above 3 batches, only larger batches reach the goal (--batch).
+           is printed for each image. The mean answer takes clients / rate (Little's law), in any order of the
+           images: where that is above 3 batches, only larger batches reach the goal (--batch).
   abuse    thousands of requests, some of them broken: truncated images and forms, bodies that are too large,
            image bombs, other files, slow senders, clients that go. Goal: every good request is answered correctly,
            every broken one with its status, the memory of the service does not grow, and it ends cleanly.

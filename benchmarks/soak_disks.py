@@ -307,7 +307,7 @@ def attack(write: Write, inputs: Path, folder: Path, seed: int, kind: str, numbe
         code, err = call((*arguments, *write.again), work, environment)
         if code:
             faults.append(f"with room again: exit code {code}: {err[-300:]}")
-        elif missing := _alike(usual.files) - _alike(contents(place)):
+        elif missing := _unstamped(usual.files) - _unstamped(contents(place)):
             faults.append(f"with room again, but without {sorted(missing)[:4]}")
     shutil.rmtree(work)
     return [f"{write.name}, {kind} {number}: {each}" for each in faults]
@@ -349,7 +349,7 @@ def _left_well(place: Path, old: dict[str, bytes], found: dict[str, bytes], usua
     return faults
 
 
-def _alike(files: dict[str, bytes]) -> set[str]:
+def _unstamped(files: dict[str, bytes]) -> set[str]:
     return {name for name in files if not any(each in name for each in UNLIKE)}
 
 

@@ -100,7 +100,7 @@ def _bounded() -> None:
 
 
 def _part(make: Callable[[Path], Attempt], name: str, seed: int, folder: Path, numbers: Iterable[int]) -> list[str]:
-    """Return the failures of some tries; whatever an attempt raises but the package's own errors is one."""
+    """Return the failures of some tries; any error other than the package's own is one."""
     folder.mkdir()
     attempt, failures = make(folder), []
     for number in numbers:

@@ -1,4 +1,4 @@
-"""Images a second of the trainer against the plainest possible loop: same network, one batch that lies in memory.
+"""Images a second of the trainer against the plainest possible loop: same network, one batch in memory.
 
 The plain loop loads nothing, augments nothing, assigns no ground truth and writes nothing: forward, mean of squares,
 backward, SGD. It is what the machine can do with this network, before and after the trainer runs. The trainer

@@ -25,7 +25,7 @@ from threading import Event
 
 import cv2
 import torch
-from detect_speed import silence
+from detect_speed import predict_nothing
 
 from yolo.console.option_types import whole_number
 from yolo.console.options import add_engine_options
@@ -57,7 +57,7 @@ def main() -> None:
     if args.weights:
         load_weights(network, args.weights)
     else:
-        silence(network)
+        predict_nothing(network)
     names = tuple(map(str, range(network.classes)))
     detector = Detector(network.eval(), names, engine=args.engine, precision=args.precision)
     prepared = [

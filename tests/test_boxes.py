@@ -97,7 +97,7 @@ def test_diou_with_exponent_is_that_of_loops(exponent):
     ],
 )
 def test_values_and_gradients_are_those_of_torchvisions_losses(overlap, loss):
-    # torchvision adds 1e-7 to its denominators: hence the tolerance
+    # torchvision adds 1e-7 to its denominators, which the tolerance allows for
     ours = random_boxes(5, 200).requires_grad_()
     theirs = ours.detach().clone().requires_grad_()
     ground_truth = random_boxes(6, 200)

@@ -1,4 +1,4 @@
-"""yolo.defaults: the names that options offer are those that the package knows."""
+"""yolo.defaults: the names that options offer are those that the package accepts."""
 
 from yolo import defaults
 from yolo.data.sample import METHODS

@@ -43,7 +43,7 @@ def allowed_imports():
 
 @cache
 def imported_modules(module):
-    """The modules of yolo/ that a module imports, wherever in it."""
+    """The modules of yolo/ that a module imports anywhere in it."""
     found = set()
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.Import):

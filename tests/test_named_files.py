@@ -155,7 +155,7 @@ def test_a_name_means_a_file_that_is_there_before_any_download(tmp_path, url):
     assert find_weights("a", *arguments).read_bytes() == CONTENT and len(Server.asked) == 1
 
 
-def test_a_name_that_nobody_publishes_suggests_those_that_are(tmp_path):
+def test_an_unknown_name_suggests_published_ones(tmp_path):
     (tmp_path / "table.md").write_text(TABLE)
     with pytest.raises(WeightsError, match="darknet53: found no such file .* one of darknet53.conv.74$"):
         find_weights("darknet53", tmp_path, tmp_path / "table.md", lambda *_: None)

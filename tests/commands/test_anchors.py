@@ -115,7 +115,7 @@ def test_wrong_input_is_one_line(case, anchors):
     refused("list.txt: found no box of a pixel or more", "--cfg", "two.cfg", *DATA)
 
 
-def test_problems_of_the_list_are_told(case, anchors):
+def test_problems_of_the_list_are_reported(case, anchors):
     (case / "set" / "labels" / "p3.txt").write_text("7 .5 .5 .2 .2\n")
     code, out, err = anchors("--cfg", "two.cfg", *DATA)
     assert code == 0 and out.startswith("11 boxes")

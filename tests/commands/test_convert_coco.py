@@ -78,7 +78,7 @@ def test_without_a_valid_list_that_is_said(tmp_path, call):
         (["bare"], "bare/x.json: found no 000.jpg in or below "),
     ],
 )
-def test_what_cannot_be_converted_is_told(tmp_path, call, monkeypatch, arguments, message):
+def test_what_cannot_be_converted_is_reported(tmp_path, call, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     store(tmp_path / "bare", "x.json", "../elsewhere")

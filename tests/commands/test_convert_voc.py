@@ -81,7 +81,7 @@ def test_boxes_over_the_border_are_counted_and_bad_objects_skipped_alone(tmp_pat
     assert code == 2 and err.startswith("error: 1 x unusable object, nothing was written: ")
     code, out, err = call("convert_voc", folder, "--out", tmp_path / "out", "--on-problem", "skip")
     assert (code, err) == (0, "") and ["clipped", "1"] in rows(out) and ["left", "out", "1"] in rows(out)
-    assert "mended or unusual: 1 x box cut at the border" in out
+    assert "repaired or unusual: 1 x box cut at the border" in out
     cut, whole = (folder / "labels/0.txt").read_text().splitlines()
     assert list(map(float, cut.split())) == pytest.approx([1, 0.055, 0.5, 0.11, 0.5]) and whole == f"1 {CAT_LABEL}"
 
@@ -123,7 +123,7 @@ def test_names_that_are_not_utf_8_pass_through(tmp_path, call):
     assert os.path.isfile(listed.replace(b"JPEGImages", b"labels").replace(b".png", b".txt"))
 
 
-def test_images_without_an_annotation_and_lists_not_used_are_told(tmp_path, call):
+def test_images_without_an_annotation_and_lists_not_used_are_reported(tmp_path, call):
     for split in ("train", "valid", "test"):
         flat(tmp_path / "d" / split, 2, images=".", annotations=".")
     Image.new("RGB", (9, 9)).save(tmp_path / "d/train/more.jpg")
@@ -146,7 +146,7 @@ def test_images_without_an_annotation_and_lists_not_used_are_told(tmp_path, call
         (["--train", "d"], None),
     ],
 )
-def test_a_wrong_command_line_is_told(tmp_path, call, monkeypatch, arguments, message):
+def test_a_wrong_command_line_is_reported(tmp_path, call, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     flat(tmp_path / "d", 2)
     code, _, err = call("convert_voc", *arguments, "--out", "out")

@@ -69,7 +69,7 @@ def test_the_page_of_a_drawn_data_set(photos, call):
     assert [{each["list"] for each in group["images"]} for group in numbers["duplicates"]] == [{"train", "valid"}]
     assert [each["boxes"] for each in numbers["odd_labels"]] == [[0, 1]]
     assert sum(each["kind"] == "label out of range" for each in numbers["problems"]) == 1
-    # the row with the fault is told beside its image
+    # the row with the fault is printed beside its image
     assert any("train2.txt:1: found" in text for text in page.texts)
     again = (photos / "page/index.html").read_text()
     assert call("data", *options, "--report", photos / "page")[0] == 0

@@ -1,4 +1,4 @@
-"""detect with a long list that several processes share: every image once, whatever ends a process."""
+"""detect with a long list that is divided among processes: every image once, even if a process is killed."""
 
 import json
 import signal

@@ -72,7 +72,7 @@ def test_a_video_plays_back_annotated_with_its_sound(case, detect):
     assert [path.name for path in (case / "out").iterdir()] == ["clip.mp4"]
 
 
-def test_every_output_tells_the_same_objects(case, detect):
+def test_every_output_has_the_same_objects(case, detect):
     code, out, _ = detect(
         "clip.mp4", "four/images", "--every", 3, "--jsonl", "a.jsonl", "--csv", "a.csv", "--json", "a.json",
         "--crops", "crops", "--save-labels", "coco", "--out", "out",

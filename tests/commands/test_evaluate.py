@@ -67,7 +67,7 @@ def test_one_metric_is_all_that_is_asked_for(case, evaluated):
     assert set(json.loads((case / "area.json").read_text())) == {"iou", "metrics"}
 
 
-def test_a_folder_that_cannot_be_is_told_before_the_work(case, evaluated):
+def test_a_folder_that_cannot_be_made_is_reported_before_the_work(case, evaluated):
     code, out, err = evaluated("--save-results", "tiny.cfg")
     assert (code, out) == (2, "") and err == "error: tiny.cfg: found a file, expected a folder to write to\n"
 
@@ -84,7 +84,7 @@ def test_two_processes_find_what_one_finds(case, project, evaluated):
         timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout == alone.replace("one/", "two/")  # the first process speaks, once
+    assert done.stdout == alone.replace("one/", "two/")  # only the first process prints
     assert len(re.findall("images/s", done.stderr)) == 1
     for name in ("red", "green"):
         one, two = ((case / folder / f"comp4_det_test_{name}.txt").read_bytes() for folder in ("one", "two"))

@@ -129,12 +129,12 @@ def test_a_page_of_another_program_is_not_replaced(call, case):
 
 
 def test_results_files_need_images_and_classes_with_names_of_their_own(call, case, four):
-    twin = write_image(case / "elsewhere" / "p0.jpg", draw(FOUR_IMAGES[0]))
-    (four.folder / "list.txt").write_text(f"{four.images[0]}\n{twin}\n")
+    copy = write_image(case / "elsewhere" / "p0.jpg", draw(FOUR_IMAGES[0]))
+    (four.folder / "list.txt").write_text(f"{four.images[0]}\n{copy}\n")
     assert call("evaluate", *EVALUATE)[0] == 0
     result = call("evaluate", *EVALUATE, "--save-results", "results")
     one_line(result[:1] + ("",) + result[2:], "found 1 name twice, such as p0, expected each once")
-    (four.folder / "list.txt").write_text(f"{twin}\n")
+    (four.folder / "list.txt").write_text(f"{copy}\n")
     for name in ("green/blue", "e" * 227):
         (four.folder / "tiny.names").write_text(f"red\n{name}\n")
         result = call("evaluate", *EVALUATE, "--save-results", "results")

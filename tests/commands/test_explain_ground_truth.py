@@ -44,7 +44,7 @@ def test_the_labels_beside_an_image_are_compared(call, tmp_path, four):
     assert re.search(r">1: 24 × 20 px</td><td [^>]*>1.00</td><td [^>]*>responsible: the most similar</td>", page)
 
 
-def test_a_data_set_tells_where_the_labels_of_an_image_are(call, tmp_path, four):
+def test_the_labels_of_an_image_are_found_through_its_data_file(call, tmp_path, four):
     """A list names a link to the image, with labels elsewhere; another image is in no list."""
     away = tmp_path / "away.png"
     shutil.copy(four.images[0], away)

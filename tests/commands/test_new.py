@@ -136,7 +136,7 @@ def test_wrong_folders_and_options_are_one_line_and_write_nothing(call, photos, 
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["run"]
 
 
-def test_what_is_broken_is_left_out_where_told_and_an_annotation_without_an_image_always(call, photos):
+def test_broken_entries_are_skipped_on_request_and_annotations_without_an_image_always(call, photos):
     """The second start may have other options: the first wrote nothing."""
     (photos / "broken.xml").write_text("<annotation>")
     shutil.copy(sorted(photos.glob("*.xml"))[-1], photos / "orphan.xml")

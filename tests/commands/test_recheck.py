@@ -1,4 +1,4 @@
-"""--recheck: every command that checks a list reads again what it would trust otherwise."""
+"""--recheck: every command that checks a list reads again what it would otherwise take from its cache."""
 
 import pytest
 

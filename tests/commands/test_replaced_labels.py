@@ -55,7 +55,7 @@ def test_a_second_conversion_has_labels_of_its_own_and_the_first_ones_stay(case,
     assert tree(case) == before
 
 
-def test_an_own_conversion_with_other_labels_stops_unless_told(case, call):
+def test_an_own_conversion_with_other_labels_stops_without_overwrite(case, call):
     assert convert(call)[0] == 0
     before = tree(case)
     code, _, err = convert(call, *DOGS)
@@ -66,7 +66,7 @@ def test_an_own_conversion_with_other_labels_stops_unless_told(case, call):
     assert (case / "flowers/labels/0.txt").read_text() == "0 0.495 0.49375 0.99 0.9875\n"
 
 
-def test_hand_made_labels_stop_a_conversion_unless_told(case, call):
+def test_hand_made_labels_stop_a_conversion_without_overwrite(case, call):
     (case / "flowers/labels").mkdir()
     (case / "flowers/labels/3.txt").write_text("0 .5 .5 .1 .1\n")
     before = tree(case)
@@ -113,7 +113,7 @@ def test_an_interrupted_conversion_may_be_repeated_with_other_labels(case, call,
     assert (case / "flowers/labels/0.txt").read_text().startswith("0 0.2 0.5 0.2 0.5\n1 ")
 
 
-def test_more_images_come_without_being_told_and_move_none(case, call):
+def test_more_images_are_added_without_an_option_and_none_moves(case, call):
     assert convert(call)[0] == 0
     before = {split: set((case / "one" / f"{split}.txt").read_text().split()) for split in ("train", "valid")}
     for at in range(6, 12):

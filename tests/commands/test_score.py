@@ -243,7 +243,7 @@ def test_an_inverted_box_is_a_false_positive_counted_and_named(case, score, load
     assert call_tool(load_tool("score_voc"), *voc, "--on-problem", "stop") == (2, "", f"error: {err}")
 
 
-def test_listed_images_of_the_same_name_are_told_apart_by_path(four, score, tmp_path):
+def test_listed_images_of_the_same_name_are_distinguished_by_path(four, score, tmp_path):
     image = four.folder / "more/images/p0.png"
     image.parent.mkdir(parents=True)
     image.write_bytes(four.images[0].read_bytes())

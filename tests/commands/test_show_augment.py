@@ -14,7 +14,7 @@ from yolo.detect.draw import SHEET_GAP
 def call(load_tool, call_tool, four, tmp_path, monkeypatch):
     """call("--out", ...) → exit code, stdout, stderr; cfg and data are the drawn set's."""
     (tmp_path / "tiny.cfg").write_text(cfg_text())
-    (tmp_path / "grey.cfg").write_text(cfg_text(channels=1))
+    (tmp_path / "gray.cfg").write_text(cfg_text(channels=1))
     monkeypatch.chdir(tmp_path)
     tool = load_tool("show_augment")
 
@@ -46,7 +46,7 @@ def test_a_sheet_has_its_images_in_rows_with_even_margins(call, tmp_path):
         ("--dialect", "pjreddie"),
     ],
 )
-@pytest.mark.parametrize("cfg", ["tiny.cfg", "grey.cfg"])
+@pytest.mark.parametrize("cfg", ["tiny.cfg", "gray.cfg"])
 def test_the_same_seed_gives_the_same_sheet(call, tmp_path, options, cfg):
     sheets = []
     for number, seed in enumerate((0, 0, 1)):

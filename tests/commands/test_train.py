@@ -131,7 +131,7 @@ def test_a_second_run_replaces_the_first_one_only_when_asked(call, case):
     assert len((case / "run" / "scalars.csv").read_text().splitlines()) == 2  # the header and one step
 
 
-def test_mistakes_are_told_before_any_image_is_read(call, case, four):
+def test_mistakes_are_reported_before_any_image_is_read(call, case, four):
     """Here the images are broken: reading them would be another error."""
     for image in four.images:
         image.write_bytes(b"broken")

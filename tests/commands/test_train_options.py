@@ -46,10 +46,10 @@ def options(four, tmp_path):
 def finish(options, stop_after=None):
     """Start, train, close; with `stop_after` a Ctrl-C reaches the run in that step. The Run as it ended."""
     run = start(options)
-    told = run.logger.step
+    log_step = run.logger.step
 
     def step(number, *rest):
-        told(number, *rest)
+        log_step(number, *rest)
         if number == stop_after:
             os.kill(os.getpid(), signal.SIGINT)
 

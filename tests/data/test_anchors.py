@@ -79,7 +79,7 @@ def test_recall_counts_boxes_above_the_overlap_not_at_it():
     assert fit_of([HeadAnchors(0, anchors, (0,), 32.0)], boxes).recall == 0.5
 
 
-def test_each_head_answers_for_the_boxes_of_its_anchors_and_for_some_nobody_does():
+def test_each_head_is_responsible_for_the_boxes_of_its_anchors_and_none_for_some():
     """yolov3-tiny's masks 3,4,5 and 1,2,3: two heads share an anchor and anchor 0 belongs to none."""
     anchors = np.array([[10.0, 10.0], [20.0, 20.0], [40.0, 40.0], [80.0, 80.0]])
     heads = [HeadAnchors(7, anchors, (2, 3), 32.0), HeadAnchors(9, anchors, (1, 2), 16.0)]

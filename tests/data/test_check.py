@@ -153,7 +153,7 @@ def test_odd_boxes_are_named_by_line_and_kept(four):
     assert len(check(four).images[0].ground_truth.labels) == 5
 
 
-def test_images_without_objects_are_told_from_those_without_a_file_or_with_faults(four):
+def test_images_without_objects_differ_from_those_without_a_file_or_with_faults(four):
     label_file(four, 0).write_bytes(b"\xef\xbb\xbf \r\n")
     label_file(four, 1).unlink()
     label_file(four, 2).write_text("7 .5 .5 .1 .1")
@@ -219,7 +219,7 @@ def test_classes_without_an_object_are_named(four):
     ]
 
 
-def test_images_in_both_lists_are_named_whatever_their_paths_look_like(four, monkeypatch):
+def test_images_in_both_lists_are_named_for_every_form_of_their_paths(four, monkeypatch):
     train = check(four).images
     valid = four.folder / "valid.txt"
     valid.write_text("images/p2.png\n")

@@ -49,7 +49,7 @@ def test_a_folder_a_class_in_the_order_of_the_paths(tmp_path):
     assert images_per_class(images, 3) == [2, 2, 0]
 
 
-def test_whatever_in_a_folder_is_no_image_of_a_class_is_named(tmp_path):
+def test_what_is_no_image_of_a_class_in_a_folder_is_named(tmp_path):
     image(tmp_path / "cat/a.png")
     image(tmp_path / "bird/a.png")
     image(tmp_path / "loose.png")
@@ -121,7 +121,7 @@ def test_the_class_of_a_path(path, classes):
     assert class_of(path, LABELS) == classes
 
 
-def test_names_that_cannot_be_told_apart_are_refused(tmp_path):
+def test_names_that_cannot_be_distinguished_are_refused(tmp_path):
     image(tmp_path / "cat/a.png")
     with pytest.raises(DatasetError, match="the class name 'cat' 2 times, expected"):
         read_classified(tmp_path, ["cat", "dog", "cat"])

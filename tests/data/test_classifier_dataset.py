@@ -131,7 +131,7 @@ def test_batches_have_their_shapes_and_kinds(images):
     assert first.targets.shape == (2, 3) and first.targets.dtype == torch.float32
 
 
-def test_batches_follow_from_the_seed_whatever_the_workers_and_the_first_step(images):
+def test_batches_follow_from_the_seed_for_any_workers_and_first_step(images):
     def same(one, other):
         pairs = zip(one, other, strict=True)
         return all(torch.equal(a, b) for x, y in pairs for a, b in zip(x, y, strict=True))

@@ -162,7 +162,7 @@ def test_a_missing_part_is_seen_behind_stray_bytes(tmp_path):
             read_image(path)
 
 
-def test_threads_tell_their_remarks_apart():
+def test_each_thread_gets_its_own_remarks():
     odd = KINDS_OF_JPEG["baseline"]
     table = odd.index(b"\xff\xdb")
     odd = odd[:table] + b"stray" + odd[table:]
@@ -325,7 +325,7 @@ def test_a_store_keeps_what_finds_room(tmp_path):
     assert empty.read(paths[0], 3, False) is not empty.read(paths[0], 3, False)
 
 
-def test_a_store_tells_whole_and_halved_images_apart(tmp_path):
+def test_a_store_keeps_whole_and_halved_images_apart(tmp_path):
     path = write_image(tmp_path / "p.png", draw([(0, 0, 10, 20, 1)], (20, 30)))
     store = ImageStore(room=10**6)
     for _ in range(2):

@@ -58,7 +58,7 @@ def test_packed_images_are_the_same_sequence(listed, some):
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(images(), max_size=4))
-def test_the_boxes_of_all_images_know_their_image(listed):
+def test_each_of_all_boxes_has_the_number_of_its_image(listed):
     table = packed(listed).ground_truth
     assert table.image_index().tolist() == [
         index for index, image in enumerate(listed) for _ in image.ground_truth.labels

@@ -196,7 +196,7 @@ def test_every_second_sample_is_mixed_and_mosaic_goes_before_mixup():
     assert counts(MixingSettings(mosaic=True, mixup=True), "pjreddie") == {1: 1000}
 
 
-def test_pjreddies_view_knows_neither_blur_nor_noise():
+def test_pjreddies_view_has_no_blur_and_no_noise():
     mixing = MixingSettings(blur=1, gaussian_noise=100)
     flat = empty_source((50, 50), level=90)
     for seed in range(20):

@@ -44,7 +44,7 @@ def test_an_image_gone_bad_since_the_check_is_one_line(four, workers, spoil):
     with pytest.raises(DatasetError, match=message) as error:
         list(prepared(loader))
     assert "\n" not in str(error.value)
-    assert multiprocessing.active_children() == before  # nobody waits for workers that nobody ended
+    assert multiprocessing.active_children() == before  # no worker is left running
 
 
 class Deadly(TrainingImages):

@@ -1,4 +1,4 @@
-"""Networks with every kind of head, through detector and scorer alike: one box is put into the map, and found."""
+"""Networks with every kind of head, through detector and scorer: one box is put into the map, and is detected."""
 
 import math
 
@@ -58,7 +58,7 @@ EXPECTED = (32.0, 16.0, 48.0, 32.0)  # xyxy pixels: the last cell of the map of 
 
 
 def network_of(kind):
-    """A network that finds class 1 in EXPECTED whatever it looks at: its weights are 0, its biases the map."""
+    """A network that detects class 1 at EXPECTED in any image: its weights are 0, its biases the map."""
     options, map_ = HEADS[kind]
     biases = map_()
     before = LOCAL.format(channels=len(biases)) if biases.ndim == 3 else CONNECTED.format(values=len(biases))

@@ -1,4 +1,4 @@
-"""yolo.BatchDetector: the rows of Detector, whatever a batch holds, alone and on a local Ray cluster."""
+"""yolo.BatchDetector: the rows of Detector, for every batch, alone and on a local Ray cluster."""
 
 import sys
 

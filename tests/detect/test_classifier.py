@@ -97,7 +97,7 @@ def test_the_top_5_are_those_of_compiled_darknet(project, shared, darknet19, num
         ((1, 256), (8, 12), (12, 3072), (-2, -1530)),
     ],
 )
-def test_the_middle_of_an_image_lies_over_the_input(image, network, content, offset):
+def test_the_input_shows_the_middle_of_an_image(image, network, content, offset):
     assert center_placement(image, network) == Placement(image, network, content, offset)
 
 

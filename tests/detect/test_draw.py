@@ -89,7 +89,7 @@ def test_a_box_without_size_shows_as_one_pixel():
     assert is_color(result[200, 150], draw.class_color(0))
 
 
-def test_the_higher_score_lies_on_top_whatever_the_order():
+def test_the_higher_score_is_on_top_in_any_order():
     boxes = [[60, 100, 180, 200], [60, 100, 180, 200]]
     first = drawn_on(240, 240, boxes, [0.9, 0.3], [0, 1])
     second = drawn_on(240, 240, boxes[::-1], [0.3, 0.9], [1, 0])
@@ -155,7 +155,7 @@ def test_a_tag_higher_than_the_image_is_left_out():
     assert (drawn_on(5, 40, [[0, 0, 40, 5]], [1.0], [2])[1:-1, 1:-1] == GRAY).all()
 
 
-def test_where_tags_must_overlap_the_higher_score_lies_on_top():
+def test_where_tags_must_overlap_the_higher_score_is_on_top():
     # 14 rows hold one tag of 7 + 2 * 3
     result = drawn_on(14, 60, [[0, 0, 60, 14]] * 2, [0.3, 0.9], [0, 1])
     assert is_color(result[1, 30], draw.class_color(1))

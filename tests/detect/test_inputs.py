@@ -32,7 +32,7 @@ def assert_same(found, expected):
 
 
 @pytest.mark.parametrize("kind", ["path", "string", "bytes", "pillow", "bgr", "gray pillow"])
-def test_an_image_is_detected_in_whatever_form_it_comes(detector, tmp_path, kind):
+def test_an_image_is_detected_in_every_accepted_form(detector, tmp_path, kind):
     path = write_image(tmp_path / "a.png", IMAGE)
     expected = detector(IMAGE)
     if kind == "gray pillow":
@@ -157,7 +157,7 @@ def test_drawing_is_that_of_the_command():
     assert (THREE.draw(IMAGE, ["cat", "dog"]) == expected).all()
 
 
-def test_the_names_of_the_detector_are_printed_drawn_and_told(detector, tmp_path):
+def test_the_names_of_the_detector_are_printed_drawn_and_returned(detector, tmp_path):
     found = detector(IMAGE)
     label = ["cat", "dog"][found.labels[0]]
     assert repr(found).startswith(f"Detections({len(found)}: {label} 0.") and found[:1].names == ("cat", "dog")

@@ -34,7 +34,7 @@ def two_objects(step):
     return detections(*(rows if step % 2 else rows[::-1]))
 
 
-def test_an_object_keeps_its_number_whatever_its_place_in_the_detections():
+def test_an_object_keeps_its_number_at_any_place_in_the_detections():
     tracker = Tracker(30.0, 0.25)
     numbers = {}
     for step in range(10):

@@ -229,7 +229,7 @@ def test_all_engines_share_one_openvino_core_that_stays(network, monkeypatch):
     assert len(made) == 1 and openvino_core() is made[0]
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not tell a thread's cores")
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not report a thread's cores")
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_engines_bind_no_thread_to_cores(network, engine):
     """Runners of one thread each would be bound to the same core while they compute, and leave the others idle."""

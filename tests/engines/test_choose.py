@@ -183,7 +183,7 @@ def test_keys_are_the_same_in_every_process(network):
     assert "function paired_iou" in text and "0x" not in text
 
 
-def test_keys_tell_graphs_and_weights_apart():
+def test_keys_differ_for_other_graphs_and_weights():
     torch.manual_seed(0)
     first = network_of(CFG)
     torch.manual_seed(0)

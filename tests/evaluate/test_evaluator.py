@@ -83,7 +83,7 @@ def test_average_precisions_by_hand(four):
 
 
 def test_difficult_boxes_do_not_count(four):
-    """The second box of image 1 is difficult: finding it is neither right nor wrong, missing it neither."""
+    """The second box of image 1 is difficult: neither its detection nor its absence counts."""
     labels = four.folder / "labels" / "p1.txt"
     green, red = labels.read_text().splitlines(keepends=True)
     labels.write_text(green)

@@ -164,7 +164,7 @@ def test_frames_that_do_not_fit_the_ground_truth_are_named(tmp_path, frames, mes
         (r"data\a.jpg", "data\\a.jpg"),
         (r"\\server\share\b.jpg", "\\\\server\\share\\b.jpg"),
         (r"D:\x\u00e9\f.jpg", "D:\\x\\u00e9\\f.jpg"),
-        (r"C:\\new\\t0.jpg", "C:\\new\\t0.jpg"),  # escaped, as JSON wants it
+        (r"C:\\new\\t0.jpg", "C:\\new\\t0.jpg"),  # escaped, as in valid JSON
         (r"caf\u00e9\/a.jpg", "café/a.jpg"),
         (r"a\"b.jpg", 'a"b.jpg'),
         ("café.jpg", "café.jpg"),
@@ -189,7 +189,7 @@ def test_windows_paths_and_names_that_are_no_utf8_are_matched(tmp_path):
     assert len(frames_to_detections(read_darknet_json(path), images).scores) == 0
 
 
-def test_equal_names_in_two_folders_are_told_apart_by_path(tmp_path):
+def test_equal_names_in_two_folders_are_distinguished_by_path(tmp_path):
     images = replace(images_of(), files=("/data/day/1.jpg", "/data/night/1.jpg", "/data/night/2.jpg"))
     frames = [frame("night\\1.jpg", thing()), frame("x/day/1.jpg"), frame("2.jpg")]
     found = frames_to_detections(read_darknet_json(stored(tmp_path, frames)), images)

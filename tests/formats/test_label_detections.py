@@ -99,7 +99,7 @@ def test_a_negative_height_and_a_negative_score_are_read_as_they_are(tmp_path, c
         lambda text: b"\xfe\xff" + text.encode("utf-16-be"),
     ],
 )
-def test_lines_are_read_whatever_wrote_them(tmp_path, encode):
+def test_lines_are_read_in_every_encoding(tmp_path, encode):
     (tmp_path / "a.txt").write_bytes(encode("1 .75 0.25 0.5 0.3 0.5\n0 .5 0.25 0.5 0.3 0.5\n"))
     found, _ = read_label_detections(tmp_path, images_of(), Columns.SCORE_FIRST)
     assert found.scores.tolist() == [0.75, 0.5] and found.boxes.tolist() == [[10, 20, 40, 60]] * 2

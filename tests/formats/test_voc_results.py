@@ -263,7 +263,7 @@ def test_ids_may_have_folders_and_suffixes_and_boxes_may_be_inverted(tmp_path):
     assert found.boxes[0].tolist() == [3, 2, 1, 4]
 
 
-def test_an_id_with_a_folder_tells_images_of_one_name_apart(tmp_path):
+def test_an_id_with_a_folder_distinguishes_images_of_one_name(tmp_path):
     images = replace(images_with(("cat",)), files=("day/1.jpg", "night/1.jpg"))
     results_file(tmp_path, "night/1 0.5 1 2 3 4\nday/1.jpg 0.25 1 2 3 4\n")
     assert read_results(tmp_path, images).image_index.tolist() == [1, 0]

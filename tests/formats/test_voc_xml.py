@@ -80,7 +80,7 @@ def test_a_document_type_cannot_hide_in_another_encoding(tmp_path, encoding):
 
 
 @pytest.mark.parametrize("declared", ["", ' encoding="utf-16"', ' encoding="UTF-8"'])
-def test_utf_16_with_a_byte_order_mark_is_read_whatever_it_declares(tmp_path, declared):
+def test_utf_16_with_a_byte_order_mark_is_read_with_any_declaration(tmp_path, declared):
     text = f'<?xml version="1.0"{declared}?><annotation>{OBJECT.replace("cat", "Käfer 图")}</annotation>'
     assert read_annotation(written(tmp_path, text.encode("utf-16"))).objects[0].name == "Käfer 图"
     assert "UTF-16 that breaks off" in error_of(tmp_path, text.encode("utf-16")[:-1])

@@ -137,7 +137,7 @@ class Browser:
         return self.run(f"document.querySelector({json.dumps(selector)}).innerText")
 
     def click(self, selector: str) -> None:
-        """Click in the middle of an element, as the mouse does; what lies above it gets the click."""
+        """Click in the middle of an element, as the mouse does; what is above it gets the click."""
         x, y = self.run(
             f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
             " e.scrollIntoView({block: 'center'}); const b = e.getBoundingClientRect();"

@@ -115,12 +115,12 @@ def costs(ground_truth, found):
     for kind in ("both", "duplicate", "background"):
         result[kind] = mean_ap([(d["class"], d["kind"] == "right") for d in counted if d["kind"] != kind], totals)
     for kind in ("classification", "localisation"):
-        rows, mended = [], []
+        rows, fixed = [], []
         for d in counted:
             if d["kind"] != kind:
                 rows.append((d["class"], d["kind"] == "right"))
-            elif not d["truth"]["found"] and not any(d["truth"] is t for t in mended):
-                mended.append(d["truth"])
+            elif not d["truth"]["found"] and not any(d["truth"] is t for t in fixed):
+                fixed.append(d["truth"])
                 rows.append((d["truth"]["class"], True))
         result[kind] = mean_ap(rows, totals)
     rows = [(d["class"], d["kind"] == "right") for d in counted]

@@ -1,4 +1,4 @@
-"""Options of a training run by the name of each option alone, whatever group it is in."""
+"""Options of a training run by the name of each option alone, without the name of its group."""
 
 from dataclasses import fields, replace
 

@@ -76,7 +76,7 @@ def _quiet():
 
 
 def memory_peak() -> int:
-    """Largest resident size since `forget_peak`, in bytes; 0 where the system does not tell."""
+    """Largest resident size since `forget_peak`, in bytes; 0 where the system does not report it."""
     status = Path("/proc/self/status")
     if not status.exists():
         return 0

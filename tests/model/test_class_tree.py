@@ -54,7 +54,7 @@ def slow_softmax(values):
     return result
 
 
-def test_a_tree_knows_its_groups_parents_children_and_leaves(tree):
+def test_a_tree_has_its_groups_parents_children_and_leaves(tree):
     assert tree.names[2] == "dog" and len(tree.names) == 12 and tree.levels == 4
     assert tree.parent.tolist() == [-1, -1, 0, 0, 0, 1, 1, 2, 2, 7, 7, 3]
     assert tree.group.tolist() == [0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 4, 5]

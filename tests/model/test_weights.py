@@ -212,7 +212,7 @@ def test_saving_with_a_cutoff_writes_the_layers_below_it(tmp_path):
     assert (tmp_path / "part.weights").read_bytes() == expected
 
 
-def test_saving_writes_float32_whatever_the_network_computes_in(tmp_path):
+def test_saving_writes_float32_from_any_dtype(tmp_path):
     network = network_of(CFG)
     load_weights(network, write(tmp_path / "in.weights"))
     save_weights(network.double(), tmp_path / "out.weights", seen=640)
@@ -306,7 +306,7 @@ def test_one_byte_too_many_is_an_error_and_changes_nothing(tmp_path, text, layer
 
 
 @pytest.mark.parametrize("order", [ALEXEYAB, PJREDDIE])
-def test_the_size_of_a_whole_file_tells_whose_it_is_whatever_its_version(tmp_path, order):
+def test_the_size_of_a_whole_file_gives_its_order_for_any_version(tmp_path, order):
     other = stored_networks.HEADERS[PJREDDIE if order == ALEXEYAB else ALEXEYAB]
     network = network_of(ALL_CFG)
     with torch.no_grad():
@@ -321,7 +321,7 @@ def test_the_size_of_a_whole_file_tells_whose_it_is_whatever_its_version(tmp_pat
 
 
 @pytest.mark.parametrize("order", [ALEXEYAB, PJREDDIE])
-def test_with_a_cutoff_the_end_of_the_file_or_else_the_revision_tells_whose_it_is(tmp_path, order):
+def test_with_a_cutoff_the_end_of_the_file_or_else_the_revision_gives_its_order(tmp_path, order):
     whole = stored_networks.file_bytes(ALL_LAYERS, order)
     part = stored_networks.file_bytes([row for row in ALL_LAYERS if row[0] < 9], order)
     other = stored_networks.HEADERS[PJREDDIE if order == ALEXEYAB else ALEXEYAB]
@@ -487,7 +487,7 @@ def test_a_file_that_holds_what_is_not_loaded_is_an_error_that_says_so(tmp_path,
 
 
 @pytest.mark.parametrize("order", [ALEXEYAB, PJREDDIE])
-def test_whose_file_it_is_is_told_by_its_size_without_what_is_not_loaded(tmp_path, order):
+def test_the_size_without_what_is_not_loaded_gives_the_order_of_a_file(tmp_path, order):
     network = unloading(PJREDDIE if order == ALEXEYAB else ALEXEYAB)
     other = stored_networks.HEADERS[PJREDDIE if order == ALEXEYAB else ALEXEYAB]
     load_weights(network, stored_networks.write(tmp_path / "in.weights", LEFT, order, other))

@@ -167,7 +167,7 @@ def test_what_cannot_be_answered_is_one_line_with_its_status(client, path, conte
     assert list(answer.json()) == ["error"] and len(answer.json()["error"].splitlines()) == 1
 
 
-def test_the_live_video_is_a_row_of_jpegs_and_tells_its_speed(detector, tmp_path):
+def test_the_live_video_is_a_row_of_jpegs_with_its_speed(detector, tmp_path):
     for number in range(3):
         (tmp_path / f"{number}.png").write_bytes(file_of(np.full((60, 80, 3), 80 * number, np.uint8)))
     app = make_app(
@@ -326,7 +326,7 @@ def test_people_and_prometheus_can_read_the_state(client, models, image):
     assert "/detect" in client.get("/openapi.json").json()["paths"] and "thresh" in client.get("/docs").text
 
 
-def test_the_engine_that_auto_has_chosen_is_told(detector):
+def test_the_engine_that_auto_has_chosen_is_reported(detector):
     auto = FastestMaps(detector.network, "float32", lambda _: detector.engine)
     model = ServedModel("tiny", Detector(detector.network, NAMES, engine=auto), "auto", "float32")
     assert model.description()["engine"] == "auto"

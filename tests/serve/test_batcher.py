@@ -143,7 +143,7 @@ def test_an_image_that_cannot_be_computed_harms_no_other(start, gate):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_mistake_of_ours_is_told_at_once_and_the_other_worker_goes_on(start, gate):
+def test_an_internal_error_is_answered_at_once_and_the_other_worker_goes_on(start, gate):
     batcher = start([Worker(1, range(1, 9), lone=False)] * 2)
     gate.open.set()
     engine, gate.engine = gate.engine, lambda _: {}["no such map"]

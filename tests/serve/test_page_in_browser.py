@@ -1,6 +1,6 @@
 """The page of the service in headless Chromium, driven as a user would: mouse, keys, files, camera.
 
-The service is a fake one that says what a test wants; tests/serve/test_page_with_service.py uses the real one. Needs
+The service is a fake that answers what a test sets; tests/serve/test_page_with_service.py uses the real one. Needs
 Debian's package `chromium` or another Chromium; nothing is fetched.
 """
 
@@ -117,7 +117,7 @@ def test_an_image_is_shown_with_its_boxes_and_the_sliders_ask_nothing_anew(page,
     slide(browser, "thresh", 5)
     browser.click("[data-class='0']")
     assert rows(browser) == ["square", "square"]
-    assert browser.text("#status") == "photo.png: 2 objects: 2 square"  # read aloud
+    assert browser.text("#status") == "photo.png: 2 objects: 2 square"  # what a screen reader says
     assert browser.run("[...document.querySelectorAll('.chip b')].map(e => e.textContent)") == ["2", "2"]
     shown = json.loads(browser.run("at('text').textContent"))
     assert [each["score"] for each in shown["results"][0]["detections"]] == [0.7, 0.1]
@@ -250,7 +250,7 @@ def test_a_busy_service_is_asked_again_when_it_says(page, service, photo):
     assert len(service.posts()) == 2
 
 
-def test_a_service_that_is_gone_is_told_and_asked_again_on_demand(page, service, photo):
+def test_a_service_that_is_gone_is_reported_and_asked_again_on_demand(page, service, photo):
     browser = page()
     browser.send(
         "Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=-1, uploadThroughput=-1
@@ -336,7 +336,7 @@ def test_dropped_and_pasted_images_are_sent(page, service, photo):
 
 
 @pytest.mark.slow
-def test_a_photo_with_an_orientation_lies_under_its_boxes_upright(page, service, tmp_path):
+def test_a_photo_with_an_orientation_is_upright_under_its_boxes(page, service, tmp_path):
     pixels = np.zeros((60, 120, 3), np.uint8)
     pixels[:, :60] = (0, 0, 255)  # stored: red on the left; orientation 6 turns it to the top
     jpeg = cv2.imencode(".jpg", pixels)[1].tobytes()
@@ -484,7 +484,7 @@ def test_a_camera_that_cannot_be_used_is_explained(page, how, title):
 
 
 @pytest.mark.slow
-def test_the_live_video_is_shown_with_its_rates_and_its_end_is_told(page, service):
+def test_the_live_video_is_shown_with_its_rates_and_its_end_is_reported(page, service):
     frames = [np.full((120, 160, 3), shade, np.uint8) for shade in (60, 120, 180)]
     service.frames = [cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames]
     browser = page()
@@ -499,7 +499,7 @@ def test_the_live_video_is_shown_with_its_rates_and_its_end_is_told(page, servic
 
 
 @pytest.mark.slow
-def test_the_parts_of_a_video_are_found_wherever_its_bytes_are_cut(page):
+def test_the_parts_of_a_video_are_found_for_any_cut_of_its_bytes(page):
     browser = page()
     whole = browser.run("""(() => {
       const bytes = new TextEncoder().encode('--f\\r\\nContent-Length: 4\\r\\n\\r\\nab\\r\\n\\r\\n'
@@ -565,7 +565,7 @@ def wait_for(path):
 
 
 @pytest.mark.slow
-def test_a_browser_that_denies_the_camera_is_told(service, tmp_path, require_tool):
+def test_a_browser_that_denies_the_camera_is_reported(service, tmp_path, require_tool):
     program = require_tool(*BROWSERS, package="chromium")
     with Browser(program, tmp_path, *NO_CAMERA) as browser:
         browser.open(service.address)

@@ -66,7 +66,7 @@ def test_the_sliders_show_what_the_service_answers_with_their_values(browser, cl
 
 
 @pytest.mark.slow
-def test_what_the_service_refuses_is_told_in_its_words(browser, tmp_path):
+def test_what_the_service_refuses_is_shown_in_its_words(browser, tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
     browser.choose_files("#files", tmp_path / "notes.txt")
     browser.until("!at('problem').hidden")

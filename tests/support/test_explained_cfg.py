@@ -74,7 +74,7 @@ def test_a_later_section_says_how_it_differs_and_explains_only_what_is_new(expla
 
 def test_repeated_blocks_are_counted(explained):
     text = explained(NET + CONV + BLOCK * 4 + CONV)
-    # layers 0, 1 and 2 in full; 3..8 are 1..2 again; 9 is as 7, one layer, so it is told in full
+    # layers 0, 1 and 2 in full; 3..8 are 1..2 again; 9 is as 7, one layer, so it is explained in full
     assert re.search(r"^layers 3 to 8, lines 17 to 37: layers 1 to 2, 3 more times; 444 stored", text, re.MULTILINE)
     assert "\nlayer 9 [convolutional], lines 38 to 42:" in text
 
@@ -85,12 +85,12 @@ def test_repeated_blocks_are_counted(explained):
 def test_every_layer_of_a_shipped_cfg_is_named_once(project, pattern):
     for path in sorted((project / "cfg").glob(pattern)):
         lines = explain_cfg(path, 100)
-        told = []
+        explained_layers = []
         for line in lines:
             if found := re.match(r"layers? (\d+)(?: to (\d+))?[ ,]", line):
-                told += range(int(found[1]), int(found[2] or found[1]) + 1)
+                explained_layers += range(int(found[1]), int(found[2] or found[1]) + 1)
         sections = re.findall(r"^\[", path.read_text(), re.MULTILINE)
-        assert told == list(range(len(sections) - 1)), path
+        assert explained_layers == list(range(len(sections) - 1)), path
         assert max(map(len, lines)) <= 100, path
         assert len(lines) < 700, path
 
@@ -100,14 +100,14 @@ def test_the_width_is_kept(explained):
     assert max(map(len, text.splitlines())) <= 60
 
 
-def test_heads_are_told_in_cells_anchors_and_boxes(explained):
+def test_heads_are_explained_in_cells_anchors_and_boxes(explained):
     head = "[convolutional]\nfilters=14\nactivation=linear\n[yolo]\nmask=0,1\nanchors=1,2, 3,4\nclasses=2\nnum=2\n"
     words = " ".join(explained(NET + head).split())
     assert "16 x 8 cells of 1 x 1 pixels, each with 2 anchors (1 x 2, 3 x 4 pixels): 256 boxes." in words
     assert "2 x (5 + 2 classes) = 14 values a cell; 5 = x, y, w, h and objectness." in words
 
 
-def test_training_is_told_in_steps_and_rates(explained):
+def test_training_is_explained_in_steps_and_rates(explained):
     rates = "policy=steps\nsteps=100,150\nscales=.1,.1\nlearning_rate=.01\nburn_in=20\n"
     text = explained(NET + "batch=8\nsubdivisions=2\nmax_batches=200\n" + rates + CONV)
     words = " ".join(text.split())

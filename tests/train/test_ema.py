@@ -71,7 +71,7 @@ def test_the_standard_ema_is_that_of_a_slow_loop_over_parameters_and_statistics(
         np.testing.assert_allclose(values, expected[name], rtol=0, atol=1e-6, err_msg=name)
 
 
-def test_the_average_stands_in_and_the_weights_come_back_bit_by_bit():
+def test_the_ema_replaces_the_weights_and_they_come_back_bit_by_bit():
     network = network_of(ALL_CFG)
     average = standard_ema(network)
     draw(network, 1)

@@ -87,7 +87,7 @@ def test_without_controls_all_layers_move():
     assert moves_at(network_of(), [1, 2]) == dict.fromkeys((1, 2), ([0, 1, 2, 4], [0, 1, 2]))
 
 
-def test_nothing_goes_into_a_layer_that_stops_nor_before_it_whatever_routes_there_are():
+def test_no_gradient_goes_into_a_layer_that_stops_or_before_it_for_any_routes():
     """Layer 1 stops: its own statistics move, those of 0 are used and kept, as AlexeyAB's."""
     assert moves_at(network_of("", "stopbackward=1"), [1, 2, 3]) == dict.fromkeys((1, 2, 3), ([2, 4], [1, 2]))
 
@@ -132,7 +132,7 @@ def test_a_resumed_run_stops_where_an_unbroken_one_would():
     assert moves_at(network_of("", "stopbackward=9"), [10])[10][0] == [0, 1, 2, 4]
 
 
-def test_evaluation_knows_no_stop():
+def test_evaluation_ignores_stops():
     network = network_of("", "stopbackward=1").eval()
     images = torch.rand(1, 3, 8, 8, requires_grad=True)
     network(images)[0].sum().backward()

@@ -1,4 +1,4 @@
-"""tools/train.py under torchrun: two processes learn what one does, and one that dies ends the run with its reason."""
+"""tools/train.py under torchrun: two processes learn what one does, and one that ends early ends the run with its reason."""
 
 import csv
 import os
@@ -64,7 +64,7 @@ def test_two_processes_have_the_losses_of_one(command, tmp_path, subdivisions):
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert len(one) == len(two) == STEPS and one[0] > 2 * one[-1]  # it learns
     assert max(abs(a - b) / a for a, b in zip(one, two, strict=True)) < CLOSE
-    assert out.count("step 20: ") == 1 and err.count("| mean (mAP)") == 1  # the first one speaks
+    assert out.count("step 20: ") == 1 and err.count("| mean (mAP)") == 1  # only the first process prints
     networks = [Network.from_cfg(tmp_path / "tiny.cfg") for _ in range(2)]
     for network, folder in zip(networks, ("one", "two"), strict=True):
         assert load_weights(network, tmp_path / folder / "tiny_last.weights").seen == STEPS * 8
@@ -78,7 +78,7 @@ def children(process):
     return [int(word) for word in found.stdout.split()]
 
 
-def test_a_process_that_dies_ends_the_run(command, tmp_path):
+def test_a_process_that_ends_early_ends_the_run(command, tmp_path):
     process = started(command(2, "two", "--max-batches", 10**6))
     end = time.monotonic() + PATIENCE
     while not (tmp_path / "two" / "tiny_last.pt").exists():

@@ -116,7 +116,7 @@ def test_a_factor_below_one_never_enlarges():
 # ------------------------------------------------------------------------------------------ pjreddie's
 
 
-def test_pjreddies_sizes_are_squares_of_320_to_608_whatever_the_cfgs():
+def test_pjreddies_sizes_are_squares_of_320_to_608_for_any_cfg():
     sizes = sizes_at(PJREDDIE, range(1, 4800, 10))
     assert set(sizes) == {(side, side) for side in range(320, 609, 32)}
     assert set(sizes) == set(sizes_at(replace(PJREDDIE, base=(96, 64)), range(1, 4800, 10)))

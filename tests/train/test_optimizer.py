@@ -43,7 +43,7 @@ def updated(network, optimizer):
 
 
 def darknets_sgd(network, decay, momentum):
-    """convolutional_layer.c update_convolutional_layer, value by value of what lies in memory."""
+    """convolutional_layer.c update_convolutional_layer, value by value of what is in memory."""
     values = {n: p.detach().double().numpy().copy() for n, p in network.named_parameters()}
     held = {name: np.zeros_like(value) for name, value in values.items()}
     for number, rate in enumerate(RATES):

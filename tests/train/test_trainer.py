@@ -1,4 +1,4 @@
-"""yolo.train.trainer: Darknet's update by hand, and that a run goes on exactly wherever it was stopped."""
+"""yolo.train.trainer: Darknet's update by hand, and that a stopped run continues exactly, from any step."""
 
 import errno
 import multiprocessing
@@ -320,8 +320,8 @@ def test_nohup_stays_nohup(options, monkeypatch):
 
 
 @pytest.mark.parametrize("busy", ["reading a batch", "between two batches"])
-def test_a_killed_loader_process_is_told_at_the_next_batch_and_loses_no_step(options, tmp_path, busy):
-    """torch's own handler would raise wherever the main thread is: here in the log of step 3, or in its save."""
+def test_a_killed_loader_process_is_reported_at_the_next_batch_and_loses_no_step(options, tmp_path, busy):
+    """torch's own handler would raise at any line of the main thread: here in the log of step 3, or in its save."""
     options = changed(options, workers=2, overrides=(("subdivisions", "2"), ("max_batches", "200")))
     others = multiprocessing.active_children()  # of other tests, such as the server that forks their processes
     run = start(options)

@@ -108,7 +108,7 @@ def main() -> None:
 
 
 def _shard(given: tuple[int, int] | None) -> Shard | None:
-    """Return the part of the work of this process: that of --shard, which is divided among the processes of torchrun."""
+    """Return the part of this process: that of --shard, divided among the processes of torchrun."""
     alone = not all(name in os.environ for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if given is None and alone:
         return None

@@ -29,7 +29,7 @@ def main() -> None:
     args = _arguments()
 
     from yolo.data.convert.conversion import Target, check_target, next_lines, split_again, split_note, write_lists
-    from yolo.data.convert.notes import list_table, mended
+    from yolo.data.convert.notes import list_table, repair_notes
     from yolo.data.convert.yolo_labels import plan_labeled, read_labeled
     from yolo.names_file import read_classes
 
@@ -41,7 +41,7 @@ def main() -> None:
     if args.split is not None or not plan.valid:
         plan, split = split_again(plan, target.out, args.split or DEFAULT_FRACTION, args.seed)
     write_lists(plan, target, split)
-    lines = [list_table(plan), *(split_note(plan, split) if split else ()), *mended(plan.repairs, target.out)]
+    lines = [list_table(plan), *(split_note(plan, split) if split else ()), *repair_notes(plan.repairs, target.out)]
     lines += [f"not used: {each}" for each in source.unused]
     if args.names is None and source.names is None:
         lines.append(f"class names: none found, numbers are written to {target.names}; --names gives them")

@@ -159,7 +159,7 @@ def _sides(boxes: Tensor, labels: Tensor, thresh: float) -> _Sides:
     """Sort the sides of boxes.
 
     An IoU above `thresh` needs a shared width above `thresh` times either width, and so for the heights. Therefore
-    right and bottom move inwards by that fraction of the width and height. Likewise, two areas may not differ by more
+    right and bottom move inwards by that fraction of the width and height. Two areas may not differ by more
     than that factor. Areas are rounded to float32 as in the IoU, so that the same holds for tiny boxes.
     """
     low, high = boxes[:, :2].double().numpy(), boxes[:, 2:].double().numpy()
@@ -216,8 +216,8 @@ def _overlapping(
     sweeps = ((first, second),) if first is second else ((first, second), (second, first))
     for one, other in sweeps:
         for a, b in _side_by_side(sides, one, other):
-            alike = (sides.area[a] > sides.least[b]) & (sides.area[b] > sides.least[a])
-            a, b = a[alike], b[alike]
+            similar = (sides.area[a] > sides.least[b]) & (sides.area[b] > sides.least[a])
+            a, b = a[similar], b[similar]
             near = (sides.top[a] < sides.bottom[b]) & (sides.top[b] < sides.bottom[a]) & (a != b)
             a, b = a[near], b[near]
             yield _over(sides.corners, np.minimum(a, b), np.maximum(a, b), thresh, diou_exponent)

@@ -83,7 +83,7 @@ def check_optimizer(path: str | Path, optimizer: Optimizer, state: Mapping) -> N
         )
     for group, mine in zip(groups, own, strict=True):
         for key in group.keys() & mine.keys():
-            if not _is_alike(group[key], mine[key]):
+            if not _is_same_kind(group[key], mine[key]):
                 shown = shorten(repr(group[key]))
                 raise WeightsError(f"{path}: found {key}={shown} of the optimizer, expected one such as {mine[key]!r}")
     parameters = dict(enumerate(each for group in optimizer.param_groups for each in group["params"]))
@@ -159,11 +159,11 @@ def _is_optimizer_state(state: object) -> bool:
     )
 
 
-def _is_alike(found: object, own: object) -> bool:
-    """Whether a value of a parameter group may stand where `own` stands: a number for a number, a list for a list."""
+def _is_same_kind(found: object, own: object) -> bool:
+    """Whether a value of a parameter group may replace `own`: a number for a number, a list for a list."""
     if isinstance(own, (list, tuple)):
-        alike = isinstance(found, (list, tuple)) and len(found) == len(own)
-        return alike and all(map(_is_alike, found, own))
+        same_length = isinstance(found, (list, tuple)) and len(found) == len(own)
+        return same_length and all(map(_is_same_kind, found, own))
     if _is_number(own):
         return _is_number(found)
     return found is None or isinstance(found, (bool, str)) or type(found) is type(own)

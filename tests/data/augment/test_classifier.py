@@ -75,7 +75,7 @@ def test_the_whole_image_at_its_own_size_stays_as_it_is():
 
 
 def test_a_quarter_turn_by_hand():
-    """What lies right of the image's middle is seen above it: input (8, 3) shows image (13, 8)."""
+    """What is right of the image's middle appears above it: input (8, 3) shows image (13, 8)."""
     image = np.zeros((16, 16, 3), np.uint8)
     image[8, 13] = 255
     view = View(turn=math.pi / 2, scale=1.0, aspect=1.0, right=0.0, down=0.0)

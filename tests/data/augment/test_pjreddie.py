@@ -78,7 +78,7 @@ def test_boxes_follow_pixels_through_many_random_draws(channels):
     assert compared > 150 and flipped > 50 and outside > 10
 
 
-def test_the_image_fills_the_width_or_the_height_of_a_square_canvas_and_lies_inside():
+def test_the_image_fills_the_width_or_the_height_of_a_square_canvas_and_is_inside():
     rng = np.random.default_rng(1)
     settings = AugmentationSettings(jitter=0.2)
     aspects = []

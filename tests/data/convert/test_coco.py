@@ -1,4 +1,4 @@
-"""yolo.formats.coco_annotations, yolo.data.convert.coco and their command: every label right, every problem told,
+"""yolo.formats.coco_annotations, yolo.data.convert.coco and their command: every label correct, every problem reported,
 nothing half-written."""
 
 import contextlib
@@ -316,7 +316,7 @@ def test_a_bad_annotation_changes_nothing_of_the_others(tmp_path):
     assert good.areas[0] == first[2] * first[3]
 
 
-def test_the_annotations_of_a_bad_image_are_told_with_it(tmp_path):
+def test_the_annotations_of_a_bad_image_are_reported_with_it(tmp_path):
     content = coco([image(), image(8, "8.jpg", 0)], [annotation(1), annotation(2, 8)])
     assert [each.message for each in read_coco(store(tmp_path, content).annotations).problems] == [
         f"{tmp_path}/instances.json: image 8: found width 0 and height 80, expected whole pixels"
@@ -441,7 +441,7 @@ def test_a_name_as_long_as_can_be_is_converted(tmp_path):
     assert (tmp_path / f"labels/val/{name}.txt").read_text() == f"0 {CAT_LABEL}\n"
 
 
-def test_the_tool_stops_for_a_bad_entry_unless_told_to_skip_it(tmp_path, tool):
+def test_the_tool_stops_for_a_bad_entry_without_the_option_to_skip_it(tmp_path, tool):
     given = store(tmp_path, coco(annotations=[annotation(1), annotation(2, image_id=9)]))
     pair = f"{given.annotations}:{given.images}"
     arguments = "--train", pair, "--valid", pair, "--out", tmp_path / "out"
@@ -451,7 +451,7 @@ def test_the_tool_stops_for_a_bad_entry_unless_told_to_skip_it(tmp_path, tool):
     assert tool(*arguments, "--on-problem", "skip")[0] == 0
 
 
-def test_images_that_are_not_there_are_told_or_stop(tmp_path, tool):
+def test_missing_images_are_reported_or_stop_the_tool(tmp_path, tool):
     given = store(tmp_path, coco([image(), image(8, "8.jpg")]))
     os.unlink(given.images / "7.jpg")
     pair = f"{given.annotations}:{given.images}"

@@ -40,7 +40,7 @@ def test_a_few_of_many_are_named():
         require_usable(Plan((HERE,), (), (), tuple(PROBLEMS)), ())
 
 
-def test_notes_tell_what_was_left_out_what_is_missing_and_what_is_in_both():
+def test_notes_list_what_was_left_out_what_is_missing_and_what_is_in_both():
     assert notes(Plan((HERE,), (GONE[0],), (), ()), Path("out")) == ["images not there: 1 (a/0.jpg)"]
     assert missing([HERE, GONE[0], GONE[0]]) == [GONE[0]]
     assert notes(Plan((HERE, GONE[0]), (HERE,), (), tuple(PROBLEMS)), Path("out")) == [
@@ -53,10 +53,10 @@ def test_notes_tell_what_was_left_out_what_is_missing_and_what_is_in_both():
     ]
 
 
-def test_notes_tell_what_was_mended_and_what_follows_from_no_valid_list():
+def test_notes_list_what_was_repaired_and_what_follows_from_no_valid_list():
     repairs = (Problem("size", "m1"), Problem("cut", "m2"), Problem("size", "m3"))
     assert notes(Plan((HERE,), (), (), (), repairs), Path("out")) == [
-        "mended or unusual: 2 x size, 1 x cut; all in out/repairs.txt",
+        "repaired or unusual: 2 x size, 1 x cut; all in out/repairs.txt",
         "  size: m1",
         "  cut: m2",
         f"no valid list: training computes no score and keeps no best weights; {SPLIT_HINT}",

@@ -39,7 +39,7 @@ def test_a_killed_process_is_one_line(monkeypatch):
 
 
 def is_running(pid):
-    """Whether a process runs; one that nobody waits for (state Z) does not."""
+    """Whether a process runs; one without a waiting parent (state Z) does not."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rpartition(")")[2].split()[0] != "Z"

@@ -1,4 +1,4 @@
-"""yolo.data.convert.voc and its tool: every label right, every problem told, nothing half-written."""
+"""yolo.data.convert.voc and its tool: every label correct, every problem reported, nothing half-written."""
 
 import tarfile
 from pathlib import Path
@@ -299,7 +299,7 @@ def test_the_tool_skips_what_is_faulty_and_nothing_else(tmp_path, tool):
     assert f"--data {out}/voc.data" in done.stdout
 
 
-def test_the_tool_asks_for_images_only_where_told(tmp_path, tool):
+def test_the_tool_needs_images_only_with_the_option(tmp_path, tool):
     folder, out = voc(tmp_path / "voc"), tmp_path / "out"
     (folder / "JPEGImages" / "2.jpg").unlink()
     sets = ("--train", f"{folder}:train", "--valid", f"{folder}:val", "--out", out)
@@ -323,7 +323,7 @@ def test_the_tool_refuses_a_set_without_a_folder(tmp_path, tool):
     assert done.returncode == 2 and "'trainval' is not DIR:SET" in done.stderr
 
 
-def test_bccd_converts_without_its_two_flat_boxes_and_stops_for_them_where_told(shared, tmp_path, tool):
+def test_bccd_converts_without_its_two_flat_boxes_and_stops_for_them_on_request(shared, tmp_path, tool):
     folder, out = tmp_path / "BCCD", tmp_path / "out"
     folder.mkdir()
     for part in ("Annotations", "ImageSets", "JPEGImages"):

@@ -93,14 +93,14 @@ def test_boxes_of_the_turned_image_stay(tmp_path):
     assert label_of(found) == pytest.approx(CAT_UNIT) and (found.turned, found.repairs) == (0, ())
 
 
-def test_a_box_that_fits_only_the_stored_pixels_tells_where_the_size_is_missing(tmp_path):
+def test_a_box_that_fits_only_the_stored_pixels_decides_where_the_size_is_missing(tmp_path):
     wide = ("cat", (81, 21, 100, 61), 0)  # stored 100 x 80, shown 80 x 100
     found = examine(pair(tmp_path, said=None, objects=[wide], orientation=6), None)
     # by hand: turned clockwise, (x, y) → (80 - y, x): x 20 to 60 of 80, y 80 to 99 of 100
     assert label_of(found) == pytest.approx((0.5, 0.895, 0.5, 0.19)) and found.turned == 1
 
 
-def test_an_image_whose_size_cannot_tell_is_named(tmp_path):
+def test_an_image_whose_size_does_not_decide_is_named(tmp_path):
     found = examine(pair(tmp_path, orientation=3), None)
     assert label_of(found) == pytest.approx(CAT_UNIT)
     assert [each.kind for each in found.repairs] == [convert.NOT_TURNED]

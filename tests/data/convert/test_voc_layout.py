@@ -40,12 +40,12 @@ def short(folder, path):
         ("Annotations/a b.c.xml", "JPEGImages/a b.c.jpeg"),
     ],
 )
-def test_an_image_is_found_wherever_a_program_puts_it(tmp_path, annotation, image):
+def test_an_image_is_found_in_every_layout_that_programs_write(tmp_path, annotation, image):
     files(tmp_path, annotation, image, "images/classes.txt", "._a.xml", ".git/x.xml")
     assert pairs(tmp_path) == ({annotation: image}, {})
 
 
-def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path):
+def test_images_of_one_name_are_distinguished_by_their_folders(tmp_path):
     files(tmp_path, "annotations/u/1.xml", "annotations/v/1.xml", "images/u/1.jpg", "images/v/1.jpg", "images/w/1.jpg")
     assert pairs(tmp_path)[0] == {f"annotations/{each}/1.xml": f"images/{each}/1.jpg" for each in "uv"}
     entries, unannotated = find_pairs(tmp_path)

@@ -32,7 +32,7 @@ def printed(monkeypatch, sources, frames):
     return lines
 
 
-def test_a_video_is_told_before_the_image_behind_it_with_its_own_rate(monkeypatch):
+def test_a_video_is_reported_before_the_image_after_it_with_its_own_rate(monkeypatch):
     sources = [MediaSource(MediaKind.VIDEO, "a.mp4"), MediaSource(MediaKind.IMAGE, "b.png")]
     frames = [("a.mp4", index / 10, 1 + index / 4) for index in range(5)]
     lines = printed(monkeypatch, sources, [*frames, ("b.png", None, 60)])

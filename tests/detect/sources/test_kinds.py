@@ -102,7 +102,7 @@ def test_stdin_has_two_names(argument):
     assert expand([argument]) == [MediaSource(MediaKind.STDIN, "-")]
 
 
-def test_a_file_that_exists_is_meant_whatever_its_name_looks_like(here):
+def test_an_existing_file_is_that_file_for_any_name(here):
     for name in ("7", "frame%d.png", "[a].jpg"):
         (here / name).write_bytes(b"x")
         assert named([name]) == [(MediaKind.IMAGE, name)]

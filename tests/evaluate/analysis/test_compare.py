@@ -61,7 +61,7 @@ def test_changes_by_hand(runs):
     assert changed == {"p0": (0, 0, 0, 1), "p1": (0, 0, 1, 1), "p3": (0, 1, 0, 1)}
     costs = {each.name: each.trend for each in comparison.errors}
     assert costs["both"] == "better"
-    assert costs["duplicate"] == "same"  # it stood behind the only red box that is right: it cost nothing
+    assert costs["duplicate"] == "same"  # it ranked below the only TP of red: it cost nothing
     by_name = {each.name: each for each in comparison.metrics}
     assert by_name["AP50"].trend == by_name["recall at 0.25"].trend == "better"
     assert by_name["recall at 0.25"].step == pytest.approx(1 / 6)

@@ -1,4 +1,4 @@
-"""yolo.evaluate.analysis.report: what is written is read back, and whatever is wrong in a file is named by its key."""
+"""yolo.evaluate.analysis.report: what is written is read back, and an error in a file is named by its key."""
 
 import copy
 import json

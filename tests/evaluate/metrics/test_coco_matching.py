@@ -1,4 +1,4 @@
-"""yolo.evaluate.metrics.coco_matching against pycocotools, and by hand where pycocotools cannot tell."""
+"""yolo.evaluate.metrics.coco_matching against pycocotools, and by hand where pycocotools gives no answer."""
 
 import numpy as np
 import pytest
@@ -75,7 +75,7 @@ def test_ap_of_every_class_is_pycocotools(scene):
         assert mean_ap(values) == pytest.approx(number, abs=1e-9)
 
 
-def test_of_equal_scores_the_earlier_image_is_first_whatever_their_order():
+def test_of_equal_scores_the_earlier_image_is_first_in_any_order():
     images, scores = np.array([1, 0, 1, 0]), np.array([0.5, 0.5, 0.9, 0.5])
     shuffled = ScoredBoxes(images, images, scores, np.zeros((4, 4)))
     assert score_order(shuffled).tolist() == [2, 1, 3, 0]

@@ -64,7 +64,7 @@ def test_a_class_shifts_beyond_chance_only(valid, shifted):
     assert [label for label, _, _ in found] == shifted
     if shifted:
         assert found[0][1:] == (0.1, 0.3)
-    assert shifted_classes(counts("train", (3, 1)), counts("valid", (1, 1))) == []  # a few objects tell nothing
+    assert shifted_classes(counts("train", (3, 1)), counts("valid", (1, 1))) == []  # a few objects prove nothing
 
 
 def test_every_box_is_counted_once_in_every_picture():

@@ -34,7 +34,7 @@ def test_a_box_that_is_not_a_number_has_a_frame():
 
 
 def test_a_cell_has_the_color_of_its_class_as_strong_as_its_objectness():
-    """Two cells of a convolution whose biases alone speak: class 1, objectness 1/2, tiny boxes."""
+    """Two cells of a convolution with biases alone: class 1, objectness 1/2, tiny boxes."""
     detector = detector_of(HEAD)
     with torch.no_grad():
         detector.network.layers[0].conv.weight.zero_()

@@ -1,4 +1,4 @@
-"""yolo.explain.loss.doubt and evidence: signs by hand and by loops; mistakes made on purpose are told from labels."""
+"""yolo.explain.loss.doubt and evidence: signs by hand and by loops; mistakes made on purpose are separated from labels."""
 
 import math
 
@@ -112,7 +112,7 @@ def test_the_regression_finds_the_likelihood_ratio_of_a_sign():
     assert fitted_log_odds(right, wrong[:0]) is None and fitted_log_odds(right[:0], wrong) is None
 
 
-def test_signs_that_tell_all_mistakes_apart_give_finite_weights():
+def test_signs_that_separate_all_mistakes_give_finite_weights():
     found = fitted_log_odds(np.linspace(0, 1, 50)[:, None], np.linspace(2, 3, 50)[:, None])
     ours = found.of(np.array([[0.5], [2.5]]))
     assert np.isfinite(ours).all() and ours[0] < -2 and ours[1] > 2

@@ -76,7 +76,7 @@ ROWS = [(0, 0, 0.25, 0.5, 0.2, 0.4), (0, 1, 0.7, 0.5, 0.2, 0.4)]
 BOXES = torch.tensor([[0.15, 0.3, 0.35, 0.7], [0.6, 0.3, 0.8, 0.7], [0.0, 0.0, 0.1, 0.1]])
 
 
-def test_what_speaks_against_labels():
+def test_reasons_to_doubt_labels():
     targets = targets_of(ROWS)
     detections = Detections(BOXES, torch.tensor([0.9, 0.8, 0.4]), torch.tensor([0, 0, 1]))
     assert is_explained(*overlaps(detections, targets)).tolist() == [True, False, False]
@@ -91,7 +91,7 @@ def test_what_speaks_against_labels():
     assert suspicions([], detections[[]], targets_of([]), NAMES, [], {}) == []
 
 
-def test_a_label_that_is_detected_speaks_for_itself_unless_it_is_doubted():
+def test_a_label_that_is_detected_is_not_listed_unless_it_is_doubted():
     targets, detections = targets_of(ROWS), Detections(BOXES[:1], torch.tensor([0.9]), torch.tensor([0]))
     found = [ObjectFate(DETECTED, 0.9, 0.9, 0.55), ObjectFate(TAKEN, 0.9, 0.9, 1.0)]
     assert suspicions(found, detections, targets, NAMES, [0.4, 0.4], {}) == []

@@ -13,7 +13,7 @@ from yolo.explain.loss.taken_apart import BACKGROUND, IGNORED, RESPONSIBLE, take
 from yolo.train.losses.detection import DetectionLoss
 
 LN2 = math.log(2)
-# two objects share a place, one has a class that no head knows
+# two objects at the same place, one with a class that no head has
 ROWS = [
     (0, 1, 0.3, 0.3, 0.3, 0.4),
     (0, 0, 0.31, 0.3, 0.25, 0.5),

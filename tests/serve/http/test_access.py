@@ -46,7 +46,7 @@ def test_the_key_comes_in_a_header(headers):
     "headers", [{}, {"x-api-key": "Secret"}, {"x-api-key": ""}, {"authorization": "Basic secret"}, {"x-api-key": "é"}]
 )
 @pytest.mark.parametrize("path", ["/detect", "/models", "/metrics", "/stream/stats", "/unknown"])
-def test_without_the_right_key_nothing_about_images_is_told(headers, path):
+def test_without_the_right_key_nothing_about_images_is_answered(headers, path):
     with pytest.raises(RefusedError) as refused:
         check_key(Access("secret"), path, headers, "secret")
     assert refused.value.status == 401

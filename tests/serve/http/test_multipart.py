@@ -19,7 +19,7 @@ def field(name, content=b"x", file_name=None):
     return b'Content-Disposition: form-data; name="' + name + b'"' + end, content
 
 
-def test_files_and_fields_are_told_apart_and_every_byte_is_kept():
+def test_files_and_fields_are_separated_and_every_byte_is_kept():
     content = bytes(range(256)) * 40 + b"\r\n--" + b"\r\n-- b--\n--b--"  # almost a boundary
     body = form_of(field(b"image", content, "Zoë ../../x.jpg".encode()), field(b"min_confidence", b".5"))
     assert read_parts(FORM, body, 2) == [
@@ -28,7 +28,7 @@ def test_files_and_fields_are_told_apart_and_every_byte_is_kept():
     ]
 
 
-def test_another_type_is_one_file_whatever_its_bytes_are():
+def test_another_type_is_one_file_with_any_bytes():
     assert read_parts("application/x-www-form-urlencoded", b"--b\r\n", 1) == [Part("", None, b"--b\r\n")]
 
 

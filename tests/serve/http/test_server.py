@@ -1,4 +1,4 @@
-"""The service on its socket: it ends, whatever its clients do."""
+"""The service on its socket: it ends with any behavior of its clients."""
 
 import asyncio
 import os

@@ -71,7 +71,7 @@ def test_a_ground_truth_whose_best_anchor_is_another_heads_is_not_assigned_here(
 
 
 def test_the_first_of_equally_good_anchors_is_responsible(head, settings):
-    # 10x20 and 20x10 fit a square of 10x10 alike
+    # 10x20 and 20x10 fit a square of 10x10 equally
     targets = targets_of([one_box(0, 0, 5, 4, 14, 14)])
     _, _, anchors = assign_by_shape(head, settings, targets, GRID)
     assert anchors.tolist() == [2]

@@ -390,7 +390,7 @@ def test_a_box_without_width_or_height_gives_finite_gradients(iou_loss, box_grad
     assert np.isfinite(delta).all()
 
 
-def test_pjreddie_ignores_the_keys_that_it_does_not_know():
+def test_pjreddie_ignores_keys_of_alexeyab():
     plain, logits, rows = random_case(0, (4, 7), (1, 4), 3, {"iou_normalizer": 1})
     keys = {
         "iou_normalizer": 0.07,

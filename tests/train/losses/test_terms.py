@@ -22,7 +22,7 @@ VARIANTS = {
     "v1_softmax": HEADS["detection"] + "softmax=1\nrescore=1\n",
     "tree": TREE_HEAD,
 }
-# the first two share a cell, the third has a class that no head knows, the fourth image has no object
+# the first two share a cell, the third has a class that no head has, the fourth image has no object
 ROWS = [
     (0, 1, 0.3, 0.3, 0.3, 0.4),
     (0, 0, 0.31, 0.3, 0.25, 0.5),

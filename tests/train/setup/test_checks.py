@@ -20,7 +20,7 @@ from yolo.train.setup.run import start
         ("[net]\nwidth=8\n", ("batch=64 and", "subdivisions=16 in")),
     ],
 )
-def test_a_cfg_for_testing_is_told_which_two_lines_to_change(text, lines):
+def test_the_error_for_a_cfg_for_testing_names_the_two_lines_to_change(text, lines):
     message = str(batch_one_error(parse_cfg(text, "x.cfg")[0]))
     assert message.startswith("x.cfg: found batch=1, which is for testing, expected")
     assert all(line in message for line in lines)
@@ -36,7 +36,7 @@ def test_a_burn_in_longer_than_the_run_is_said_with_the_rate_that_is_reached():
     assert slow_start(replace(schedule, burn_in=10), 0) == ""
 
 
-def test_a_batch_norm_over_one_value_is_told_before_training(four, tmp_path):
+def test_a_batch_norm_over_one_value_is_reported_before_training(four, tmp_path):
     """Mini-batches of one image, and a map of 1 x 1: torch raises in the first step."""
     cfg = tmp_path / "tiny.cfg"
     cfg.write_text(cfg_text())

@@ -58,10 +58,10 @@ def plan_coco(train: Sequence[CocoSet], valid: Sequence[CocoSet], names: Sequenc
     for sets in (train, valid):
         images: dict[PlannedImage, None] = {}
         for each in sets:
-            found, faults, mended = _images(files[each.annotations], each.images, names)
+            found, faults, unusual = _images(files[each.annotations], each.images, names)
             if each not in train or sets is train:  # only once
                 problems += faults
-                repairs += mended
+                repairs += unusual
             for place, image in found:
                 fault = _clash(image, place, known, images)
                 if fault is None:

@@ -119,7 +119,7 @@ def notes(plan: Plan, out: Path) -> list[str]:
         counts = problem_counts(plan.problems)
         lines.append(f"left out: {counts}; all in {out / 'problems.txt'}")
         lines += [f"  {problem.message}" for problem in plan.problems[:NAMED]]
-    lines += mended(plan.repairs, out)
+    lines += repair_notes(plan.repairs, out)
     gone = missing(plan.train + plan.valid)
     if gone:
         lines.append(f"images not there: {len(gone)} ({named(gone)})")
@@ -131,12 +131,12 @@ def notes(plan: Plan, out: Path) -> list[str]:
     return lines
 
 
-def mended(repairs: Sequence[Problem], out: Path) -> list[str]:
-    """Return lines on what was mended or is unusual, with the first of each kind."""
+def repair_notes(repairs: Sequence[Problem], out: Path) -> list[str]:
+    """Return lines on what was repaired or is unusual, with the first of each kind."""
     if not repairs:
         return []
     first: dict[str, str] = {}
     for repair in repairs:
         first.setdefault(repair.kind, repair.message)
-    counts = f"mended or unusual: {problem_counts(repairs)}; all in {out / 'repairs.txt'}"
+    counts = f"repaired or unusual: {problem_counts(repairs)}; all in {out / 'repairs.txt'}"
     return [counts, *(f"  {kind}: {message}" for kind, message in first.items())]

@@ -87,7 +87,7 @@ class PlannedImage:
 class Plan:
     """Everything that a conversion writes, and every problem it found.
 
-    valid: empty if there is no list to score on. repairs: what was mended; nothing of it is left out.
+    valid: empty if there is no list to score on. repairs: what was repaired; nothing of it is left out.
     """
 
     train: tuple[PlannedImage, ...]

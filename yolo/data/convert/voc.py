@@ -76,7 +76,7 @@ class Frame:
     """The size (height, width) that the boxes of an annotation are in, and how they come to the image as it is read.
 
     orientation: EXIF's, of boxes that were drawn on the stored pixels; 1: drawn on the image as it is read.
-    repair: kind and text of what was mended, or None. scaled: as in `Examined`.
+    repair: kind and text of what was repaired, or None. scaled: as in `Examined`.
     """
 
     size: Size

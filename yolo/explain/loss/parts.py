@@ -15,7 +15,10 @@ from yolo.train.losses.head_loss import HeadTerms
 
 @dataclass(frozen=True)
 class PairLosses:
-    """The losses of the K pairs of a head, float64 `[K]` each: box, objectness and classes. Objectness and classes are fractions of a cell's loss."""
+    """The losses of the K pairs of a head, float64 `[K]` each.
+
+    objectness, classification: the cell's loss divided by the number of its pairs.
+    """
 
     box: Tensor
     objectness: Tensor

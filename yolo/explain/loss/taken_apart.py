@@ -35,9 +35,9 @@ class ResponsibleCell:
     """A cell that is responsible for an object, and its losses.
 
     head: number of the head; anchor: as in `Candidate`; row, column: of the place; why: BEST, EXTRA or PREDICTED.
-    iou: of the predicted box with the object. box_parts: the box loss by part, which adds up to `box`; objectness,
-    classification: fractions, where several objects have this cell. others: these objects. box_counts: false where another
-    object of the cell replaces this one's box.
+    iou: of the predicted box with the object. box_parts: the box loss by part; their sum is `box`. objectness,
+    classification: the cell's loss divided by the number of its objects. others: the other objects of the cell.
+    box_counts: false where another object of the cell replaces this one's box.
     """
 
     head: int
