@@ -422,7 +422,7 @@ def profile_lines(device: torch.device, case: Case) -> list[str]:
     total = sum(microseconds for microseconds, _ in events)
     lines = [
         "", f"kernels of {case.what} {case.cfg} {case.size}, batch {case.batch}, {case.dtype}, {case.how}: "
-        f"{total / 1000 / PROFILED:.2f} ms of kernels each", "", "| fraction | ms | calls | kernel |", "|---|---|---|---|",
+        f"{total / 1000 / PROFILED:.2f} ms of kernels each", "", "| part | ms | calls | kernel |", "|---|---|---|---|",
     ]  # fmt: skip
     for microseconds, event in sorted(events, key=lambda each: -each[0])[:SHOWN_KERNELS]:
         milliseconds, name = microseconds / 1000 / PROFILED, event.key[:100].replace("|", "/")

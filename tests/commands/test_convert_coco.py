@@ -53,9 +53,9 @@ def test_the_lists_of_a_folder_are_those_that_its_paths_name(tmp_path, call, lay
 
 def test_a_folder_or_a_file_is_split_and_more_images_move_none(tmp_path, call):
     store(tmp_path / "a", "annotations/instances_default.json", "images", count=15)
-    store(tmp_path / "b", "labels.json", "pictures", count=40)
+    store(tmp_path / "b", "labels.json", "photos", count=40)
     assert call("convert_coco", tmp_path / "a", "--split", 0.3, "--out", tmp_path / "one")[0] == 0
-    pair = f"{tmp_path}/b/labels.json:{tmp_path}/b/pictures"
+    pair = f"{tmp_path}/b/labels.json:{tmp_path}/b/photos"
     assert call("convert_coco", "--train", pair, "--split", 0.3, "--out", tmp_path / "two")[0] == 0
     for split in ("train", "valid"):
         assert set(names(tmp_path / "one", split)) < set(names(tmp_path / "two", split))

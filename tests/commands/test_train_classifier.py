@@ -162,7 +162,7 @@ def test_a_cfg_without_a_loss_and_classes_that_differ_are_one_line(case, call):
 
 def test_a_broken_image_stops_or_is_left_out(case, call, caplog):
     caplog.set_level("INFO")
-    (case / "train/red/2.png").write_bytes(b"no picture")
+    (case / "train/red/2.png").write_bytes(b"no image")
     code, _, err = call("train", *TRAIN)
     assert code == 2 and "train/red/2.png" in err.splitlines()[-1], err
     code, _, err = call("train", *TRAIN, "--max-batches", "1", "--on-problem", "skip")

@@ -221,7 +221,7 @@ def test_bytes_after_the_end_of_a_jpeg_do_no_harm(tmp_path):
     ("content", "found"),
     [
         (b"", "an empty file"),
-        (b"no picture\n", "text, expected an image"),
+        (b"no image\n", "text, expected an image"),
         (b"\0\1\2", "3 bytes that are no image"),
         (b"<!DOCTYPE html><html>", "a web page, expected an image"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer"),
@@ -297,7 +297,7 @@ def test_half_an_image_is_the_mean_of_its_pixels(tmp_path, ending, size, channel
 def test_what_cannot_be_read_is_said_as_read_image_says_it(tmp_path):
     path = write_image(tmp_path / "p.jpg", smooth((40, 50)))
     whole = path.read_bytes()
-    for spoilt in (b"", whole[:300], b"\xff\xd8 no picture \xff\xd9"):
+    for spoilt in (b"", whole[:300], b"\xff\xd8 no image \xff\xd9"):
         path.write_bytes(spoilt)
         with pytest.raises(DatasetError) as expected:
             read_image(path, 3)

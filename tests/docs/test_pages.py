@@ -103,13 +103,13 @@ def test_every_option_that_a_page_names_is_one_of_a_command():
 
 
 @pytest.mark.parametrize("pair", TRANSLATIONS, ids=lambda pair: pair[1].name)
-def test_a_translation_has_the_same_commands_and_pictures(pair):
+def test_a_translation_has_the_same_commands_and_images(pair):
     english, chinese = (
         [_without_comments(lines) for language, lines in blocks(path) if language != "text"] for path in pair
     )
     assert chinese == english
-    pictures = [re.findall(r"!\[[^]]*\]\(([^)]+)\)", path.read_text("utf-8")) for path in pair]
-    assert pictures[0] == pictures[1]
+    images = [re.findall(r"!\[[^]]*\]\(([^)]+)\)", path.read_text("utf-8")) for path in pair]
+    assert images[0] == images[1]
 
 
 def _without_comments(lines):

@@ -23,7 +23,7 @@ def covered(a, b):
 
 def rows_of(ground_truth, found):
     ground_truths = [
-        {"picture": int(p), "class": int(c), "box": b.tolist(), "difficult": bool(d)}
+        {"image": int(p), "class": int(c), "box": b.tolist(), "difficult": bool(d)}
         for p, c, b, d in zip(
             ground_truth.image_index,
             ground_truth.labels,
@@ -33,10 +33,10 @@ def rows_of(ground_truth, found):
         )
     ]
     detections = [
-        {"picture": int(p), "class": int(c), "score": float(s), "box": b.tolist(), "at": at}
+        {"image": int(p), "class": int(c), "score": float(s), "box": b.tolist(), "at": at}
         for at, (p, c, s, b) in enumerate(zip(found.image_index, found.labels, found.scores, found.boxes, strict=True))
     ]
-    return ground_truths, sorted(detections, key=lambda d: (-d["score"], d["picture"], d["at"]))
+    return ground_truths, sorted(detections, key=lambda d: (-d["score"], d["image"], d["at"]))
 
 
 def sort_errors(ground_truth, found):
@@ -45,7 +45,7 @@ def sort_errors(ground_truth, found):
     for each in ground_truths:
         each["found"] = each["excused"] = False
     for one in detections:
-        mine = [t for t in ground_truths if t["picture"] == one["picture"]]
+        mine = [t for t in ground_truths if t["image"] == one["image"]]
         own = [t for t in mine if t["class"] == one["class"] and not t["difficult"]]
         free = [t for t in own if not t["found"] and iou(one["box"], t["box"]) >= 0.5]
         hard = [
@@ -61,7 +61,7 @@ def sort_errors(ground_truth, found):
             one["kind"] = "uncounted"
     for one in detections:
         if one["kind"] is None:
-            mine = [t for t in ground_truths if t["picture"] == one["picture"] and not t["difficult"]]
+            mine = [t for t in ground_truths if t["image"] == one["image"] and not t["difficult"]]
             name_error(one, mine)
             if one["kind"] in ("classification", "localisation"):
                 one["truth"]["excused"] = True

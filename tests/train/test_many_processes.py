@@ -1,4 +1,4 @@
-"""tools/train.py under torchrun: two processes learn what one does, and one that ends early ends the run with its reason."""
+"""tools/train.py under torchrun: two processes learn what one does; a process that ends early ends the run."""
 
 import csv
 import os

@@ -63,7 +63,7 @@ def test_what_cannot_be_watched_stops_before_the_data_is_read(options, four, tmp
     assert not (tmp_path / "run").exists()
 
 
-def test_a_full_disk_costs_pictures_and_not_the_run(options, tmp_path, capsys):
+def test_a_full_disk_costs_images_and_not_the_run(options, tmp_path, capsys):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "watch").write_text("a file where the folder should be")
     run = trained(options, 1)

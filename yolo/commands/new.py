@@ -288,7 +288,7 @@ def _last_steps(args: argparse.Namespace, data_file: Path, data: DataFile, cfg: 
     found = out / "detections.json"
     steps.append(
         Step(
-            "pictures with boxes", "detect",
+            "images with boxes", "detect",
             (*network, "--names", str(cfg.with_suffix(".names")), str(data.valid or data.train),
              "--out", str(out / "pictures"), "--json", str(found), *device),
             found,

@@ -68,7 +68,7 @@ def _samples(args: argparse.Namespace) -> tuple[list[Sample], list[str]]:
     lists = replace(read_data(args.data), valid=None)
     refuse_over_inputs([args.out], [args.cfg, args.data, lists.train, lists.names])
     if args.out.is_file() and named_content(args.out) != PNG_CONTENT:
-        raise OutputError(f"{args.out}: found a file that is no PNG image, expected a new file or an older picture")
+        raise OutputError(f"{args.out}: found a file that is no PNG image, expected a new file or an older sheet")
     data = read_detection_data(network, lists, args.cfg, skip_problems=True, recheck=args.recheck)
     refuse_over_inputs([args.out], [image.path for image in data.train.images] if args.out.exists() else [])
     settings = network.training_settings

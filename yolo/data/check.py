@@ -68,7 +68,7 @@ IN_BOTH_LISTS = "image to learn from and to score"
 
 @dataclass(frozen=True)
 class Handling:
-    """What a run does with a kind of problem: whether it stops, and what it does when it goes on."""
+    """What a run does with a kind of problem: whether it stops, and what it does if it continues."""
 
     stops: bool
     action: str
@@ -130,7 +130,7 @@ def check_list(
         classes: Number of classes.
         channels: Of the network input, 1 or 3.
         difficult: A list of equal length; the label files of its images hold the difficult boxes (AlexeyAB's key).
-        recheck: Read all files, whatever is known of them.
+        recheck: Read all files, also those that are known from an earlier check.
 
     Raises:
         DatasetError: The list is empty, or the lists differ in length.
@@ -184,7 +184,7 @@ def _lines_of_both(path: str | Path, difficult: str | Path | None, numbers: arra
 def _found(
     listed: _Listed, known: KnownEntries | None, classes: int, channels: int
 ) -> Iterator[tuple[LabeledImage | None, list[Problem]]]:
-    """Yield what is found in each entry, known or read now."""
+    """Yield the result of each entry, known from an earlier check or read now."""
     count = len(listed.images)
     places = np.full(count, NO_ENTRY) if known is None else known.find(listed.keys)
 
@@ -205,7 +205,7 @@ def _checked_set(path: str | Path, listed: _Listed, entries: CheckedEntries) -> 
 
 
 def _with_place(path: str | Path, listed: _Listed, entry: int, problem: Problem) -> Problem:
-    """Add to the problem of a missing image the line of the list, and where the image was looked for."""
+    """Add the line of the list, and where the image was looked for, to the problem of a missing image."""
     if problem.kind != MISSING_IMAGE:
         return problem
     tried = tried_places(listed.images[entry], str(Path(path).parent))
@@ -318,7 +318,7 @@ def in_both_lists(train: Iterable[LabeledImage], valid: Iterable[LabeledImage]) 
 
 
 def _is_warning(problem: Problem) -> bool:
-    # A missing label file stops nothing, but every command lists it with the problems.
+    # A missing label file does not stop a run, but every command lists it with the problems.
     return not HANDLING[problem.kind].stops and problem.kind != MISSING_LABELS
 
 

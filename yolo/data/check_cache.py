@@ -1,11 +1,11 @@
-"""What the check of a list found, kept in a file, so that the next check reads only files that have changed.
+"""The cache of a check: its results in a file, so that the next check reads only files that have changed.
 
 An entry of a list is known if its paths, the sizes and the modification times of its image and label files, and the
 rules of the check are the same. A file that changes and keeps both its size and its time is not noticed; `--recheck`
 reads everything again.
 
 The file is NAME.checked beside the list NAME, or in the user's cache folder if the list's folder is read-only. It is a
-NumPy .npz without pickled objects: its checksums tell whether it is whole. A damaged one is ignored and replaced.
+NumPy .npz without pickled objects, and has checksums. A damaged one is ignored and replaced.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ KEY_BYTES = 8
 ZIP_START = b"PK"
 NO_ENTRY = -1
 
-# A new reader of labels or images may find other problems, so the source of all readers is part of what is compared.
+# A new reader of labels or images may find other problems, so the source of all readers is part of the key.
 PACKAGE = Path(__file__).parent.parent
 READERS = ("*.py", "data/**/*.py", "formats/*.py")
 RULES = tuple(sorted(path for pattern in READERS for path in PACKAGE.glob(pattern)))
@@ -69,12 +69,12 @@ class EntryFiles:
 
 
 def entry_files(lines: tuple[str, str | None], folders: tuple[str, str], settings: str) -> EntryFiles:
-    """Look at the files of an entry, without reading them.
+    """Return the states of the files of an entry, without reading the files.
 
     Args:
         lines: of the list, and of the list of difficult boxes.
         folders: of the two lists.
-        settings: what else the result of a check depends on.
+        settings: other values that change the result of a check.
     """
     states: list[Any] = [settings]
     found = []
@@ -92,7 +92,7 @@ def entry_files(lines: tuple[str, str | None], folders: tuple[str, str], setting
 
 
 def pack_entries(keys: np.ndarray, found: Iterable[tuple[LabeledImage | None, Sequence[Problem]]]) -> CheckedEntries:
-    """Collect what was found in each entry."""
+    """Collect the results of all entries."""
     usable = np.zeros(len(keys), bool)
     images, problems = ImagePacking(), []
     for entry, (image, faults) in enumerate(found):
@@ -123,7 +123,7 @@ class KnownEntries:
         return np.where(self._sorted[place] == keys, self._order[place], NO_ENTRY)
 
     def get(self, entry: int) -> tuple[LabeledImage | None, list[Problem]]:
-        """Return what was found in an entry."""
+        """Return the result of an entry."""
         usable = self._entries.usable[entry]
         image = self._entries.images[int(self._image_of[entry])] if usable else None
         return image, self._problems.get(entry, [])
@@ -135,7 +135,7 @@ ZIP_ERRORS = (zipfile.BadZipFile, zlib.error)
 
 
 def read_entries_of(listed: Path) -> CheckedEntries | None:
-    """Return what the last check of a list found; None if it was not kept, is damaged or followed other rules."""
+    """Return the results of the last check of a list; None if they were not kept, are damaged or follow other rules."""
     for path in kept_files(listed, ENDING):
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
@@ -156,7 +156,7 @@ def read_entries_of(listed: Path) -> CheckedEntries | None:
 
 
 def write_entries_of(listed: Path, entries: CheckedEntries) -> None:
-    """Keep what the check of a list found. Where no folder can be written to, it is not kept."""
+    """Keep the results of the check of a list. If no folder can be written to, they are not kept."""
     path = file_to_keep(listed, ENDING)
     faults = [(entry, problem.kind, problem.message) for entry, problem in entries.problems]
     columns = {
@@ -174,7 +174,7 @@ def write_entries_of(listed: Path, entries: CheckedEntries) -> None:
 
 
 def kept_files(listed: Path, ending: str) -> tuple[Path, Path]:
-    """Return where something about a list may be kept: beside it, and in the cache folder of the XDG base directory
+    """Return where a cache of a list may be kept: beside the list, and in the cache folder of the XDG base directory
     specification. ending: of the file's name."""
     folder = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     digest = hashlib.blake2b(os.path.abspath(listed).encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES)
@@ -201,7 +201,7 @@ def _is_ours(path: Path) -> bool:
 
 @cache
 def _rules() -> bytes:
-    """Return a digest of everything but the files that the result of a check depends on."""
+    """Return a digest of everything, except the files, that changes the result of a check."""
     digest = hashlib.sha256(f"OpenCV {cv2.__version__}".encode())
     for path in RULES:
         digest.update(path.read_bytes())

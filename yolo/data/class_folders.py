@@ -49,7 +49,7 @@ def read_classified(path: str | Path, names: Sequence[str], channels: int = 3) -
 
     Folders: all images in and below the folders that are named as a class; hidden files are skipped. Lists: the class
     of an image is the one folder or file of its path that is named as a class, otherwise the one class name inside
-    the path. Darknet (data.c fill_truth) knows only the latter, and trains a path with two names for both classes.
+    the path. Darknet (data.c fill_truth) has only the latter rule, and trains a path with two names for both classes.
     Every image is decoded once. Unreadable images and paths of no class or of several are problems.
 
     Args:
@@ -80,7 +80,7 @@ def read_classified(path: str | Path, names: Sequence[str], channels: int = 3) -
 
 
 def read_class_names(path: Path, classes: int) -> list[str]:
-    """Return the first `classes` names of a list; Darknet's list for ImageNet has more. Raises DatasetError if it is
+    """Return the first `classes` names of a list; Darknet's list for ImageNet has more. Raise DatasetError if it is
     shorter."""
     names = read_names(path)
     if len(names) < classes:

@@ -1,4 +1,4 @@
-"""Images with a class → a classifier's training batches: augmented pixels, and the target of each class.
+"""Make a classifier's training batches from images with a class: augmented pixels, and the target of each class.
 
 Every random choice follows from (seed, step, place in the batch), as in data/dataset.py.
 """

@@ -1,4 +1,4 @@
-"""Checked images → augmented training batches, and evaluation images resized to the network input.
+"""Make augmented training batches of checked images, and evaluation images resized to the network input.
 
 Every random number depends only on (seed, step, place in the batch), so a run that resumes at step n gets the same
 images with the same changes as one that was never stopped.
@@ -70,7 +70,7 @@ class TrainingImages(Dataset):
             height, width = labeled.size
             fits = height * width * self.channels <= self.store.room
             if fits and (height < 2 * size[0] or width < 2 * size[1]):
-                # An image that went bad since the check raises its error when a batch needs it.
+                # An image that was damaged after the check raises its error when a batch needs it.
                 with suppress(DatasetError, OSError):
                     self.store.read(labeled.path, self.channels, halved=False)
 
@@ -179,7 +179,7 @@ class EvaluationImages(Dataset):
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Placement]:
-        """Return an image float32 `[C, H, W]` in 0..1, and where it lies in the network input."""
+        """Return an image float32 `[C, H, W]` in 0..1, and its placement in the network input."""
         image = read_image(self.images[index].path, self.channels, ignore_remark)
         placement = self.placed(image.shape[:2], self.size)
         return place(image, placement), placement
@@ -220,11 +220,11 @@ def training_loader(
     """Return a loader of mini-batches in order, prepared ahead.
 
     Args:
-        images: What gives a sample for each `Draw`.
+        images: Returns a sample for each `Draw`.
         sampler: The draws of each mini-batch.
         collate_fn: Joins the samples of a mini-batch to a batch.
         workers: Number of processes that prepare batches.
-        pin: Whether batches lie in pinned memory.
+        pin: Whether batches are in pinned memory.
     """
     return DataLoader(
         images,

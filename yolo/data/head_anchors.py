@@ -1,4 +1,4 @@
-"""The anchors of a network's heads, and where the network expects an image, for all that compares boxes with them."""
+"""The anchors of a network's heads, and the placement of images in its input, for comparisons of boxes with anchors."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What an image file says about itself before its pixels: format, size, and how a camera held it (EXIF)."""
+"""Read the header of an image file: format, size, and orientation of the camera (EXIF)."""
 
 import struct
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ class ImageHeader:
 
 
 def read_header(path: str | Path) -> ImageHeader | None:
-    """Return the header of an image file, without decoding it; None if nothing is understood. Raises OSError."""
+    """Return the header of an image file, without decoding it; None for an unknown format. Raises OSError."""
     with open_input(path) as file:
         head = file.read(HEAD)
         header = parse_header(head)
@@ -76,7 +76,7 @@ def read_header(path: str | Path) -> ImageHeader | None:
 
 
 def parse_header(data: bytes) -> ImageHeader | None:
-    """Return the header in the bytes of an image file, or in its first bytes; None if nothing is understood."""
+    """Return the header in the bytes of an image file, or in its first bytes; None for an unknown format."""
     if data.startswith(JPEG_START):
         return _jpeg_header(data)
     return _tiff_header(data) if is_tiff(data) else _other_header(data)
@@ -121,7 +121,7 @@ def _jpeg_header(data: bytes) -> ImageHeader | None:
 
 
 def _tiff_header(data: bytes) -> ImageHeader | None:
-    """Return the size that libtiff reads; None where that is not sure, as a hostile file would hide a huge one."""
+    """Return the size that libtiff reads; None if it is uncertain, because a malicious file could hide a huge size."""
     entries, whole = _first_directory(data)
     if not whole:
         return None
@@ -137,7 +137,7 @@ def _tiff_header(data: bytes) -> ImageHeader | None:
 
 
 def _other_header(data: bytes) -> ImageHeader | None:
-    from PIL import Image  # here, because JPEGs are read without it
+    from PIL import Image  # imported here, because JPEGs are read without it
 
     Image.MAX_IMAGE_PIXELS, limit = None, Image.MAX_IMAGE_PIXELS  # read_image has a limit of its own
     try:

@@ -1,4 +1,4 @@
-"""Image files → decoded pixels, whole or at half their size, kept in memory while there is room."""
+"""Decode image files, at full or half size, and keep the pixels in memory while there is room."""
 
 import logging
 import os
@@ -28,7 +28,7 @@ HALF = {
 
 ROOM = 256 * 2**20  # bytes; the main process fills it, and each worker may fill what is left
 NO_MEMORY = -4  # OpenCV's StsNoMem
-Remark = Callable[[str], None]  # takes one line about an image that could be decoded all the same
+Remark = Callable[[str], None]  # called with one line about an image that could be decoded nevertheless
 
 
 def log_remark(line: str) -> None:
@@ -68,7 +68,7 @@ def read_image(path: str | Path, channels: int = 3, remark: Remark = log_remark)
     Args:
         path: the file.
         channels: 3 or 1.
-        remark: called with a line where the file is damaged and can be decoded all the same, as OpenCV does.
+        remark: called with a line if the file is damaged but can be decoded, as OpenCV does.
 
     Raises:
         DatasetError: The file is empty, not an image, lacks a part of it, or has more pixels than the limit.
@@ -102,8 +102,8 @@ def decode_image(content: bytes, name: str | Path, channels: int = 3, remark: Re
 def read_half(path: Path, channels: int) -> np.ndarray:
     """Read an image at half its size, `[(H + 1) // 2, (W + 1) // 2, C]`; raises what `read_image` does.
 
-    A JPEG is decoded at that size, which costs a third of decoding it whole. Remarks are ignored: training reads
-    images so, after its check.
+    A JPEG is decoded at that size, which takes a third of the time. Remarks are ignored, because training reads images
+    this way after its check.
     """
     with open_input(path) as file:
         content = file.read()

@@ -1,4 +1,4 @@
-"""The checked images of a list in a few arrays: a list of 118,000 images with 860,000 boxes takes 50 MB.
+"""The checked images of a list, in a few arrays: a list of 118,000 images with 860,000 boxes takes 50 MB.
 
 One Python object for each image, box and path would take ten times as much, and every loading process would copy it:
 a forked process copies the pages of all objects whose reference counts it changes.
@@ -79,7 +79,7 @@ class BoxTable:
 
 @dataclass(frozen=True, eq=False)
 class LabeledImages:
-    """A sequence of `LabeledImage`; each one is made when it is asked for.
+    """A sequence of `LabeledImage`; each one is made on access.
 
     paths: of the images; sizes: int64 `[N, 2]`, (height, width); label_places: int64 `[N]`, position of the label file
     among `label_candidates`, or NO_FILE; ground_truth, difficult: the boxes.

@@ -1,4 +1,4 @@
-"""Work on many files in threads: in order, with a bounded number of files in flight."""
+"""Process many files in threads: in order, with a bounded number of files at a time."""
 
 import os
 from collections import deque
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 # OpenCV releases Python's lock while it decodes, and the system while it reads. More threads than cores hide the
 # waiting for a slow disk.
 LEAST_THREADS = 4
-CHUNK = 32  # items of one task: handing on a task takes as long as checking a small file
+CHUNK = 32  # items of one task: passing on a task takes as long as checking a small file
 CHUNKS_AHEAD = 4  # for each thread
 
 

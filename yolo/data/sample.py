@@ -76,7 +76,7 @@ class DrawnChange(NamedTuple):
 
 
 def draw_images(recipe: Recipe, rng: np.random.Generator) -> int:
-    """Draw of how many images a sample is made: half of the samples of 4 with mosaic=1, else of 2 with mixup=1.
+    """Draw the number of images of a sample: with mosaic=1 half of the samples have 4, with mixup=1 half have 2.
 
     mosaic overrides mixup (parser.c parse_net_options). Darknet draws once for all images that a thread loads
     together, this function for each sample.
@@ -139,7 +139,7 @@ def _draw_change(recipe: Recipe, source: Source, size: Size, rng: np.random.Gene
 def _show(recipe: Recipe, source: Source, change: DrawnChange, size: Size, window: Window) -> Sample:
     """Return the pixels of a window of the augmented image, and the boxes of all of it, 0..1 of the network input.
 
-    Darknet changes colors, blurs and adds noise before it cuts the window out; boxes are blurred by their size there.
+    Darknet changes colors, blurs and adds noise before it cuts the window out. There the size of a box limits its blur.
     """
     boxes, visible = augment_boxes(change.augmentation, source.ground_truth.boxes[change.order], source.size, size)
     labels, boxes = source.ground_truth.labels[change.order][visible], boxes[visible]

@@ -28,7 +28,7 @@ Joined = TypeVar("Joined")
 
 @dataclass
 class _Deaths:
-    """Lines about workers that have died, and whether the main thread waits for a batch, where it may be told."""
+    """Lines about workers that have died, and whether the main thread waits for a batch and may be interrupted."""
 
     lines: list[str] = field(default_factory=list)
     waiting: bool = False
@@ -37,7 +37,7 @@ class _Deaths:
 def prepared(loader: DataLoader) -> Iterator:
     """Yield the batches of a loader.
 
-    A worker that dies is noted, and raised when the next batch is asked for: never between two batches.
+    A worker that dies is noted. The error is raised when the next batch is requested, never between two batches.
 
     Raises:
         DatasetError: In one line: an image became unreadable after the check, or a worker died.
@@ -56,12 +56,12 @@ def prepared(loader: DataLoader) -> Iterator:
                     deaths.waiting = False
                     yield batch
             fault = deaths.lines[0]
-        except (ConnectionError, EOFError) as error:  # it died while it handed its batch over
+        except (ConnectionError, EOFError) as error:  # it died while it sent its batch
             fault = deaths.lines[0] if deaths.lines else f"DataLoader worker was lost ({error}); {ADVICE}"
             error.__traceback__ = None
         except (DatasetError, OSError) as error:
             fault = _without_traceback(error)
-            error.__traceback__ = None  # its frames keep the workers alive
+            error.__traceback__ = None  # its frames hold references to the workers
         except RuntimeError as error:
             if not str(error).startswith(DEAD_WORKER):
                 raise
@@ -73,7 +73,7 @@ def prepared(loader: DataLoader) -> Iterator:
 
 @contextmanager
 def _noted(deaths: _Deaths) -> Iterator[None]:
-    """Note deaths where torch's handler of SIGCHLD would raise, wherever the main thread is just then."""
+    """Note deaths, for which torch's handler of SIGCHLD would raise at any line of the main thread."""
     before = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
     if not callable(before) or threading.current_thread() is not threading.main_thread():
         yield  # without a handler torch looks for dead workers whenever a batch is late
@@ -103,7 +103,7 @@ def _death(error: RuntimeError) -> str:
 def joined_in_worker(join: Callable[[Sequence[Sample]], Joined], samples: Sequence[Sample]) -> Joined:
     """Return `join(samples)`, tensors in tuples or lists, with them in shared memory if this is a worker.
 
-    torch would move them later, in a thread that drops the batch where there is no room: its reader waits forever.
+    torch would move them later, in a thread that drops the batch if there is no room; its reader would wait forever.
 
     Raises:
         DatasetError: There is no room in shared memory.
@@ -135,7 +135,7 @@ def _without_traceback(error: Exception) -> str:
 
 
 def start_worker(_worker: int) -> None:
-    """Use one core per worker, as more threads would slow the network down, and ignore what asks the run to end.
+    """Use one core per worker, as more threads would slow the network down, and ignore signals that end the run.
 
     The main process handles these signals; a terminal or a batch system may send them to all processes.
     """

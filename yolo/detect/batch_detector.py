@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # Where a batch may have its images: Ray's read_images, read_binary_files and from_items, and lists of paths.
 COLUMNS = ("image", "bytes", "path", "item")
-HEAVY = ("image", "bytes")  # columns that are not handed on
+HEAVY = ("image", "bytes")  # columns that are not passed on
 Prepared = tuple[Tensor, Placement]
 
 
@@ -51,7 +51,7 @@ class BatchDetector:
         dialect: "alexeyab" or "pjreddie".
         engine, precision: What computes the network, and with which numbers, as for `Detector`.
         device: "auto" is the GPU that the worker was given, else the CPU.
-        column: With the images; None takes the first of COLUMNS.
+        column: With the images; None: the first of COLUMNS that exists.
 
     Raises:
         CfgError, WeightsError, DatasetError: As reading these files does.

@@ -1,4 +1,4 @@
-"""Image → its most likely classes: center crop or letterbox, network, sort."""
+"""Classify images: center crop or letterbox, network, sort by probability."""
 
 import json
 from collections.abc import Sequence

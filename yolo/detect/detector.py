@@ -1,4 +1,4 @@
-"""Image → detections: placement, network, decode, threshold and NMS, boxes back in image pixels."""
+"""Detect objects in images: placement, network, decode, threshold and NMS, boxes in image pixels."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -32,7 +32,7 @@ class Detector:
         letterbox: Keep the aspect of the image (pjreddie, AlexeyAB -letter_box) instead of stretching it (AlexeyAB).
         engine: What computes the network: one of yolo.defaults.ENGINES, or "auto" for the fastest one that is
             installed. It works on a copy of the weights as they are now; make a new Detector after they changed.
-            Or what computes what `network.decode` takes, itself.
+            Or a callable that computes what `network.decode` takes.
         precision: "float32", "bf16" or "fp16": the numbers in which the engine computes.
 
     Raises:
@@ -74,7 +74,7 @@ class Detector:
 
         Args:
             image: An array uint8 `[H, W, C]`, or `[H, W]` for one channel; a path; the bytes of an image file; an
-                image of Pillow, turned as its EXIF says, like a file. A list goes through the network in batches, an
+                image of Pillow, turned by its EXIF orientation, as a file. A list goes through the network in batches, an
                 iterator image by image as its results are asked for.
             color: Order of the channels of arrays, "rgb" or "bgr".
 
@@ -146,7 +146,7 @@ class Detector:
 
 
 def _sparse_heads(network: nn.Module) -> list[YoloHead]:
-    """Return the heads that decode likely boxes alone; none if one cannot, or for an exported file, which decodes."""
+    """Return the heads that can decode only likely boxes; none if one head cannot, or for an exported file."""
     if not isinstance(network, Network):
         return []
     heads = [network.layers[index] for index in network.heads]

@@ -17,7 +17,7 @@ from numpy import ndarray
 
 Color = tuple[int, int, int]
 Size = tuple[int, int]
-Rectangle = tuple[int, int, int, int]  # x1, y1, x2, y2 in whole pixels; x2 and y2 are not inside
+Rectangle = tuple[int, int, int, int]  # x1, y1, x2, y2 in whole pixels; x2 and y2 are exclusive
 
 
 # Sizes as fractions of sqrt(H * W), chosen on images from 160x128 to 4000x3000.
@@ -79,7 +79,7 @@ class Tag:
 def draw_detections(
     image: ndarray, boxes: ndarray, scores: ndarray | None, labels: ndarray, names: Sequence[str]
 ) -> ndarray:
-    """Draw boxes with class name and score in percent. Boxes with higher scores lie on top.
+    """Draw boxes with class name and score in percent. Boxes with higher scores are on top.
 
     Args:
         image: uint8 `[H, W, 3]`.
@@ -97,12 +97,12 @@ def draw_detections(
 def draw_texts(
     image: ndarray, boxes: ndarray, scores: ndarray | None, texts: Sequence[str], colors: Sequence[Color]
 ) -> ndarray:
-    """Draw boxes with a text of their own each, as `draw_detections`.
+    """Draw boxes with a text for each, as `draw_detections`.
 
     Args:
         image: uint8 `[H, W, 3]`.
         boxes: `[N, 4]` xyxy.
-        scores: `[N]` in 0..1, drawn behind the texts; None draws no scores.
+        scores: `[N]` in 0..1, drawn after the texts; None draws no scores.
         texts: N texts of letters that the font has (`drawable`).
         colors: N colors.
 
@@ -261,7 +261,7 @@ def fitted_text(name: str, score: str, width: int, pen: Pen) -> str:
 
 
 def pixels_of(box: Iterable[float], image: ndarray) -> Rectangle | None:
-    """Return the whole pixels of a box inside an image `[H, W, 3]`, at least one; None if it lies outside."""
+    """Return the whole pixels of a box inside an image `[H, W, 3]`, at least one; None if it is outside."""
     height, width = image.shape[:2]
     x1, y1, x2, y2 = (float(c) for c in box)
     if x1 >= width or y1 >= height or x2 < 0 or y2 < 0:
@@ -278,7 +278,7 @@ def place_of(tag: Tag, size: tuple[int, int], taken: ndarray, image: ndarray) ->
         tag: The tag.
         size: (width, height) of the tag.
         taken: `[T, 4]` xyxy, the tags placed before.
-        image: `[H, W, 3]`; the tag lies inside.
+        image: `[H, W, 3]`; the tag is inside.
     """
     width, height = size
     x1, y1, x2, y2 = tag.box

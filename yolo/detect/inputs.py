@@ -1,4 +1,4 @@
-"""Whatever a caller holds as an image → uint8 pixels for the detector."""
+"""Convert every accepted form of an image to uint8 pixels for the detector."""
 
 from importlib import import_module
 from os import PathLike
@@ -29,7 +29,7 @@ def image_pixels(image: ImageLike, channels: int, color: str = "rgb") -> np.ndar
 
     Args:
         image: An array `[H, W, C]`, the path of a file, the bytes of a file, an image of Pillow, or a frame of a
-            source. A phone's photo is turned as its EXIF says, also in an image of Pillow.
+            source. A phone's photo is turned by its EXIF orientation, also as an image of Pillow.
         channels: Of the network, 3 or 1.
         color: Order of the channels of an array, "rgb" or "bgr" (as cv2.imread gives them).
 
@@ -50,7 +50,9 @@ def image_pixels(image: ImageLike, channels: int, color: str = "rgb") -> np.ndar
     if isinstance(image, bytes | bytearray | memoryview):
         return decode_image(bytes(image), "bytes", channels)
     if isinstance(image, PilImage):
-        turned = import_module("PIL.ImageOps").exif_transpose(image)  # it is there, as its image is
+        turned = import_module("PIL.ImageOps").exif_transpose(
+            image
+        )  # Pillow is installed, because the image is one of Pillow's
         return np.array(turned.convert("RGB" if channels == 3 else "L"))
     found = f"{type(image).__module__}.{type(image).__name__}"
     raise TypeError(f"found {found}, expected an array, a path, bytes or an image of Pillow")

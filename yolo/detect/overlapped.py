@@ -1,4 +1,4 @@
-"""Sources in, results out: reading in one thread; the network in the caller's, or with preparing in several others."""
+"""Detect in the frames of sources, in threads: one reads, and the caller's or several others prepare and compute."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -19,8 +19,10 @@ from yolo.letterbox import Placement, batch_of
 
 READ_AHEAD = 4  # batches that wait for the network
 MOST_FLIGHTS = 4  # batches in the network at the same time; each needs memory for its maps
-FRAMES_OF_A_FLIGHT = 4  # fewer frames for each are computed one after the other, which gives the first one sooner
-Group = list[SourceFrame] | Fault  # what passes through the network together
+FRAMES_OF_A_FLIGHT = (
+    4  # with fewer frames for each, they are computed one after the other, so that the first result comes sooner
+)
+Group = list[SourceFrame] | Fault  # a batch for the network
 
 
 class Inputs(NamedTuple):
@@ -39,17 +41,17 @@ def detect_items(
     stop: Event,
     flights: int = 1,
 ) -> Iterator[Result | Fault]:
-    """Detect in every frame; faults are handed on in their place.
+    """Detect in every frame; faults are passed on in their order.
 
     Args:
         detector: its network computes in the caller's thread, or in `flights` others.
-        items: from `read_sources`; they are read in a thread of their own, and prepared there or in the `flights`.
+        items: from `read_sources`; they are read in a separate thread, and prepared there or in the `flights`.
         plan: which views of an image pass through the network.
         batch: frames, or views of one frame, that pass through the network together.
         stop: is set when the caller ends early.
-        flights: batches that pass through the network at the same time, in threads that share PyTorch's number of
-            threads. One thread for each of several batches computes more images per second than several threads for
-            one batch, but the first result takes longer.
+        flights: batches that pass through the network at the same time; PyTorch's number of threads is divided among
+            them. One thread for each of several batches computes more images per second than several threads for one
+            batch, but the first result takes longer.
     """
     with one_opencv_thread():
         if not plan.is_plain:

@@ -1,4 +1,4 @@
-"""Pairs of positions, in parts that bound the memory: for all that compares many boxes, or hashes, with their like."""
+"""Make pairs of positions, in parts of bounded memory, for comparisons of many boxes or hashes with each other."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Work that overlaps: read ahead in a thread, write behind in a thread, keep only the newest of a live source.
+"""Overlap work in threads: read ahead, write behind, and keep only the newest frame of a live source.
 
 Decoders, PyTorch's kernels, OpenCV and encoders release Python's lock, so three threads keep several cores busy.
 All queues are bounded, and an error in a thread is raised where its result is used.
@@ -22,10 +22,10 @@ LOOK_AGAIN = 0.1  # seconds after which a wait checks whether it should stop
 
 @contextmanager
 def one_opencv_thread() -> Iterator[None]:
-    """OpenCV computes in the threads that call it, and has none of its own, until the block ends.
+    """Let OpenCV compute only in the threads that call it, until the block ends.
 
-    Its own threads, once a larger image woke them, look for work two thousand times before they sleep: at some tens
-    of frames a second they never sleep, and take the cores from threads that have work.
+    Its own threads start with the first larger image, and poll for work two thousand times before they sleep. At some
+    tens of frames a second they never sleep, and take cores from threads that have work.
     """
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
@@ -38,7 +38,7 @@ def one_opencv_thread() -> Iterator[None]:
 def ahead(items: Iterable[T], size: int, stop: Event) -> Iterator[T]:
     """Yield `items` in their order, computed in a thread up to `size` before they are needed.
 
-    `stop` is set when the caller ends early, also by Ctrl-C, so that an item that waits for a camera gives up.
+    `stop` is set when the caller ends early, also by Ctrl-C, so that an item that waits for a camera ends.
     """
     iterator = iter(items)
     with ThreadPoolExecutor(1, "ahead") as pool:
@@ -81,9 +81,9 @@ def in_flight(
 
 
 def newest(items: Callable[[Event], Iterator[T]], stop: Event) -> Iterator[T]:
-    """Yield what a live source gives, leaving out what was overtaken while the caller was busy.
+    """Yield the frames of a live source, without those that became old while the caller was busy.
 
-    items: called with an event that ends it: `stop`, or the caller that needs no more.
+    items: called with an event that ends it: `stop` is set, or the caller needs no more items.
     """
     slot: queue.Queue[T] = queue.Queue(maxsize=1)
     over = Event()
@@ -101,7 +101,7 @@ def newest(items: Callable[[Event], Iterator[T]], stop: Event) -> Iterator[T]:
         filled = pool.submit(fill)
         try:
             while not stop.is_set():
-                done = filled.done()  # asked first: what it put last is still taken
+                done = filled.done()  # checked first, so that the last item is still taken
                 try:
                     yield slot.get(timeout=LOOK_AGAIN)
                 except queue.Empty:
@@ -130,7 +130,7 @@ class Behind:
         self._pool = ThreadPoolExecutor(1, "behind")
 
     def put(self, item: T) -> None:
-        """Hand on an item; wait while `size` others are waiting. Raises what `work` raised for an earlier one."""
+        """Add an item; wait while `size` others are waiting. Raises what `work` raised for an earlier one."""
         while len(self._pending) >= self._size:
             self._pending.popleft().result()
         self._pending.append(self._pool.submit(self._work, item))
@@ -141,5 +141,5 @@ class Behind:
             self._pending.popleft().result()
 
     def close(self) -> None:
-        """Drop what has not begun and end the thread."""
+        """Drop the items that have not begun, and end the thread."""
         self._pool.shutdown(cancel_futures=True)

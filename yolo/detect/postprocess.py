@@ -1,4 +1,4 @@
-"""Predictions → detections: threshold the scores, then non-maximum suppression (NMS) in each class.
+"""Turn predictions into detections: threshold the scores, then non-maximum suppression (NMS) in each class.
 
 Source: AlexeyAB yolo_layer.c get_yolo_detections, box.c do_nms_sort and diounms_sort.
 """
@@ -14,7 +14,7 @@ from yolo.boxes import BOX_DIOU_EXPONENT, cxcywh_to_xyxy, paired_diou_with_expon
 from yolo.detect.pairs import pairs_in_parts
 from yolo.records import Detections, Predictions
 
-FEW_BOXES = 64  # up to so many, comparing all of them takes less time than sorting their sides
+FEW_BOXES = 64  # boxes; up to this number, comparing all pairs takes less time than sorting the sides
 FIRST_BLOCK, LARGEST_BLOCK = 1024, 8192  # boxes; NMS takes them in blocks that double in size
 MOST_PAIRS = 2**17  # pairs of boxes compared at once: their arrays stay in the cache
 MOST_STRIPS = 2000  # into which the area is cut; with more, places of millions of boxes would overflow
@@ -58,8 +58,8 @@ def postprocess(
 def on_cpu(predictions: Predictions, score_thresh: float) -> Iterator[Predictions]:
     """Yield the Predictions of each image on the CPU: boxes `[P, 4]`, objectness `[P]`, class_probs `[P, classes]`.
 
-    From another device only those come that have a score above `score_thresh`: a batch of 64 images of 416 pixels has
-    230 MB of predictions, which takes longer to copy than a GPU to compute.
+    From another device, only those with a score above `score_thresh` are copied: a batch of 64 images of 416 pixels has
+    230 MB of predictions, and copying them takes longer than computing them on a GPU.
     """
     if predictions.boxes.device.type == "cpu":
         yield from map(Predictions, *predictions)
@@ -134,15 +134,15 @@ def nms(
 
 
 class _Sides(NamedTuple):
-    """N boxes, best first, with their sides as NMS compares them: two boxes whose sides do not cross can both stay.
+    """N boxes, best first, with their sides for NMS: two boxes whose sides do not cross are both kept.
 
     The area is cut into horizontal strips. A box has one entry for each strip that it reaches, E entries in all; two
     boxes that cross have entries in a common strip.
 
     corners: `[N, 4]` xyxy. top, bottom: float64 `[N]`. right and bottom are moved inwards, see `_sides`.
-    area, least: float64 `[N]`, the area of each box, and the one that a box must have more of to overlap it enough.
+    area, least: float64 `[N]`, the area of each box, and the area that another box must exceed to overlap it enough.
     Entries are sorted by class, strip and left side. box: int64 `[E]`, whose entry it is.
-    begin, end: int64 `[E]`; the left sides of the entries from `begin` up to `end` lie between the sides of this one.
+    begin, end: int64 `[E]`; the left sides of the entries from `begin` up to `end` are between the sides of this one.
     """
 
     corners: Tensor
@@ -158,9 +158,9 @@ class _Sides(NamedTuple):
 def _sides(boxes: Tensor, labels: Tensor, thresh: float) -> _Sides:
     """Sort the sides of boxes.
 
-    An IoU above `thresh` needs a shared width above `thresh` times either width, and so for the heights. Therefore
-    right and bottom move inwards by that fraction of the width and height. Two areas may not differ by more
-    than that factor. Areas are rounded to float32 as in the IoU, so that the same holds for tiny boxes.
+    An IoU above `thresh` needs a common width above `thresh` times either width, and a common height above `thresh`
+    times either height. So right and bottom move inwards by that fraction of the width and height, and two areas may
+    not differ by more than that factor. Areas are rounded to float32 as in the IoU, for tiny boxes.
     """
     low, high = boxes[:, :2].double().numpy(), boxes[:, 2:].double().numpy()
     with np.errstate(invalid="ignore"):  # infinite boxes, which overlap nothing
@@ -236,7 +236,7 @@ def _over(
 
 
 def _side_by_side(sides: _Sides, first: np.ndarray, second: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield all pairs of a box of `first` and one of `second` whose left side lies between the sides of the first."""
+    """Yield all pairs of a box of `first` and one of `second` whose left side is between the sides of the first."""
     first = np.flatnonzero(_belongs(sides, first))
     among = _belongs(sides, second)
     before = np.concatenate(([0], np.cumsum(among)))  # how many of the second come before each entry
@@ -257,7 +257,7 @@ def _belongs(sides: _Sides, boxes: np.ndarray) -> np.ndarray:
 def _covered(better: np.ndarray, worse: np.ndarray, count: int) -> np.ndarray:
     """Return bool `[count]`, which boxes are suppressed, from the pairs that overlap.
 
-    A box that no undecided better box overlaps is kept and suppresses its partners; those suppress nothing.
+    A box is kept if no undecided better box overlaps it. It suppresses its partners, which then suppress no box.
     """
     suppressed = np.zeros(count, bool)
     while len(better):

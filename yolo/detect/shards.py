@@ -1,7 +1,7 @@
 """A long list of images, divided among processes and machines that do not communicate.
 
-The list is cut into parts of so many lines. Shard I of N has every N-th part, and writes each as one file. What is
-there need not be done again, by whatever shard of whatever number: the cut does not depend on N.
+The list is cut into parts of equal numbers of lines. Shard I of N has every N-th part, and writes each as one file. The
+cut does not depend on N, so a finished part need not be repeated, even with another number of shards.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def shard_images(
         path: the list, one image a line.
         shard: which parts are wanted.
         part_size: lines of a part.
-        is_complete: says of a part's number whether it is there.
+        is_complete: returns whether the part of a number exists.
     """
     folder = Path(path).parent
     for part, lines in groupby(list_lines(path), lambda entry: (entry[0] - 1) // part_size):
@@ -94,7 +94,7 @@ def write_shard(
     Yields:
         PartDone after each part.
     """
-    waiting: deque[ListedImage] = deque()  # read, but without a result yet
+    waiting: deque[ListedImage] = deque()  # read, but still without a result
     stop = Event()
 
     def noted() -> Iterator[ListedImage]:

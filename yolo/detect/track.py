@@ -1,4 +1,4 @@
-"""Objects numbered over the frames of a video by ByteTrack, their trails, and counts of those that cross a line.
+"""Track objects over the frames of a video by ByteTrack, draw their trails, and count those that cross a line.
 
 ByteTrack: Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box" (2022), as in the package
 `trackers` (Apache License 2.0) with `supervision` (MIT).
@@ -15,8 +15,8 @@ from yolo.extras import import_extra
 from yolo.records import Detections
 
 TRAIL_POINTS = 30  # frames that a trail reaches back
-TRACKER_RATE = 30.0  # frames per second; ByteTrack remembers a hidden object for one second of them
-UNNUMBERED = -1  # the track of a detection that was not seen often enough
+TRACKER_RATE = 30.0  # frames per second; ByteTrack keeps a hidden object for one second of them
+UNNUMBERED = -1  # the track of a detection that was not detected often enough
 Point = tuple[float, float]
 Line = tuple[float, float, float, float]  # x1, y1, x2, y2 in image pixels
 
@@ -24,8 +24,8 @@ Line = tuple[float, float, float, float]  # x1, y1, x2, y2 in image pixels
 class Tracker:
     """Numbers for the objects of one video, frame after frame.
 
-    rate: frames per second, which the memory for hidden objects depends on. score_thresh: the detector's; objects
-    begin with scores above it. Raises MissingPackageError where the package is not installed.
+    rate: frames per second; hidden objects are kept for one second. score_thresh: the detector's; objects begin with
+    scores above it. Raises MissingPackageError if the package is not installed.
     """
 
     def __init__(self, rate: float, score_thresh: float) -> None:
@@ -38,7 +38,7 @@ class Tracker:
         )
 
     def update(self, found: Detections) -> np.ndarray:
-        """The number of each detection's object, int64 `[N]`, from 0; UNNUMBERED until it is seen in two frames."""
+        """Return the number of each detection's object, int64 `[N]`, from 0; UNNUMBERED until its second frame."""
         rows = self._supervision.Detections(
             xyxy=found.boxes.numpy().reshape(-1, 4),
             confidence=found.scores.numpy(),
@@ -91,7 +91,7 @@ class Trails:
 
 
 class SourceTracks:
-    """Everything that tracking remembers of one source: numbers, trails, and the count of a line if there is one."""
+    """The state of tracking for one source: numbers, trails, and the count of a line if there is one."""
 
     def __init__(self, score_thresh: float, every: int, line: Line | None) -> None:
         self._tracker = Tracker(TRACKER_RATE / every, score_thresh)
@@ -99,7 +99,7 @@ class SourceTracks:
         self.counter = None if line is None else LineCounter(line)
 
     def update(self, found: Detections) -> np.ndarray:
-        """The numbers of a frame's objects, as `Tracker.update` gives them."""
+        """Return the numbers of a frame's objects, as `Tracker.update` does."""
         tracks = self._tracker.update(found)
         centers = centers_of(found, tracks)
         self.trails.update(centers)
@@ -109,7 +109,7 @@ class SourceTracks:
 
 
 def centers_of(found: Detections, tracks: np.ndarray) -> dict[int, Point]:
-    """The centers of the numbered detections, by track number."""
+    """Return the centers of the numbered detections, by track number."""
     boxes = found.boxes.tolist()
     return {
         int(track): ((x1 + x2) / 2, (y1 + y2) / 2)
@@ -119,7 +119,7 @@ def centers_of(found: Detections, tracks: np.ndarray) -> dict[int, Point]:
 
 
 def crossing(start: Point, end: Point, line: Line) -> int:
-    """1 where the way from `start` to `end` crosses the line from its left to its right, -1 the other way, else 0.
+    """Return 1 if the way from `start` to `end` crosses the line from left to right, -1 the other way, else 0.
 
     Left and right are seen from (x1, y1) to (x2, y2) in an image, whose y grows downwards.
     """
@@ -146,5 +146,5 @@ def draw_line(image: np.ndarray, counter: LineCounter) -> None:
 
 
 def _side(start: Point, end: Point, point: Point) -> float:
-    """Positive to the right of the way from `start` to `end` in an image, negative to its left."""
+    """Return a number: positive to the right of the way from `start` to `end` in an image, negative to its left."""
     return (end[0] - start[0]) * (point[1] - start[1]) - (end[1] - start[1]) * (point[0] - start[0])

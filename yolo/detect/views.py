@@ -1,4 +1,4 @@
-"""One image through the network more than once: tiles for small objects, mirrored and scaled copies, then NMS over all.
+"""Detect in several views of an image: tiles for small objects, mirrored and scaled copies, then NMS over all.
 
 Sources: Akyon et al., "Slicing Aided Hyper Inference" (2022), for tiles beside the whole image; test-time augmentation
 as in Ultralytics' YOLOv5 (its scales .83 and .67 only shrink; larger ones help small objects more).
@@ -23,7 +23,7 @@ from yolo.records import Detections
 Region = tuple[int, int, int, int]  # x1, y1, x2, y2 in image pixels
 Size = tuple[int, int]  # height, width
 TTA_SCALES = (0.83, 1.0, 1.25)  # of the network input
-CUT = 0.5  # of a box's area: a box that a tile cuts gives way to one of its class that covers more than this
+CUT = 0.5  # of a box's area: a box that a tile cuts is dropped if another of its class covers more than this fraction
 TOUCH = 2.0  # pixels; a box that ends this close to a tile's edge may be cut by it
 
 
@@ -41,7 +41,7 @@ class ImageView:
 
 @dataclass(frozen=True)
 class ViewPlan:
-    """Which views an image gets.
+    """The views of an image.
 
     tile: the side of the tiles in pixels, None for the whole image alone. overlap: of neighboring tiles, 0..1 of the
     side. mirrored: the whole image mirrored, too. sizes: (height, width) of the network inputs for the whole image;
@@ -59,7 +59,7 @@ class ViewPlan:
         return self.tile is None and not self.mirrored and not self.sizes
 
     def views(self, image: Size, network: Size) -> list[ImageView]:
-        """The views of an image of (height, width) for a network input of (height, width), the whole image first."""
+        """Return the views of an image, the whole image first, for a network input; both sizes are (height, width)."""
         height, width = image
         whole = (0, 0, width, height)
         flips = (False, True) if self.mirrored else (False,)
@@ -71,7 +71,7 @@ class ViewPlan:
 
 
 def tta_sizes(network: Network) -> tuple[Size, ...]:
-    """The input sizes (height, width) for test-time augmentation: those of TTA_SCALES that a network computes.
+    """Return the input sizes (height, width) for test-time augmentation: those of TTA_SCALES that a network computes.
 
     Networks with a [connected], a [local] or a [detection] compute only the input size of their cfg.
     """
@@ -81,7 +81,7 @@ def tta_sizes(network: Network) -> tuple[Size, ...]:
 
 
 def scaled_size(size: Size, scale: float, stride: Size) -> Size:
-    """A network input (height, width) times `scale`, in whole strides; as it is for scale 1."""
+    """Return a network input (height, width) times `scale`, in whole strides; unchanged for scale 1."""
     if scale == 1:
         return size
     height, width = (max(1, round(side * scale / step)) * step for side, step in zip(size, stride, strict=True))
@@ -89,9 +89,9 @@ def scaled_size(size: Size, scale: float, stride: Size) -> Size:
 
 
 def tile_regions(image: Size, side: int, overlap: float) -> list[Region]:
-    """Squares of `side` pixels that cover an image of (height, width), row by row, spread evenly.
+    """Return squares of `side` pixels that cover an image of (height, width), row by row, spread evenly.
 
-    Neighbors share at least `overlap` of their side; a tile is no larger than the image.
+    Neighbors overlap by at least `overlap` of their side; a tile is no larger than the image.
     """
     rows, columns = (_starts(length, side, overlap) for length in image)
     height, width = min(side, image[0]), min(side, image[1])
@@ -150,7 +150,7 @@ def _detect_group(detector: Detector, image: np.ndarray, views: Sequence[ImageVi
 
 
 def _in_image(found: Detections, view: ImageView) -> Detections:
-    """Detections in pixels of a view → in pixels of its image."""
+    """Convert detections from pixels of a view to pixels of its image."""
     x1, y1, x2, _ = view.region
     boxes = found.boxes
     if view.mirrored:
@@ -160,7 +160,7 @@ def _in_image(found: Detections, view: ImageView) -> Detections:
 
 
 def _cut(found: Detections, view: ImageView, image: np.ndarray) -> Tensor:
-    """Which boxes, in image pixels, end at an edge of their tile inside the image: bool `[N]`."""
+    """Return which boxes, in image pixels, end at an edge of their tile inside the image: bool `[N]`."""
     height, width = image.shape[:2]
     low = found.boxes[:, :2] < found.boxes.new_tensor(view.region[:2]) + TOUCH
     high = found.boxes[:, 2:] > found.boxes.new_tensor(view.region[2:]) - TOUCH
@@ -170,7 +170,7 @@ def _cut(found: Detections, view: ImageView, image: np.ndarray) -> Tensor:
 
 
 def _covered_cuts(boxes: Tensor, labels: Tensor, cut: Tensor) -> Tensor:
-    """Which boxes are cut and give way to a box that is not cut, or is larger: bool `[N]`."""
+    """Return which boxes are cut, and covered by a box that is not cut or is larger: bool `[N]`."""
     covered = torch.zeros(len(boxes), dtype=torch.bool)
     rows = torch.nonzero(cut)[:, 0]
     if len(rows) == 0:

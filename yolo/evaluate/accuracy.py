@@ -86,7 +86,7 @@ def classifier_accuracy(
         workers: processes that read images.
 
     Raises:
-        DatasetError: an image cannot be read any more, or is too elongated for a crop.
+        DatasetError: an image can no longer be read, or is too elongated for a crop.
     """
     classes = len(classifier.names)
     counts = np.zeros((3, classes), np.int64)
@@ -116,7 +116,7 @@ def viewed_batches(
         network inputs `[B, C, H, W]` and classes int64 `[B]`.
 
     Raises:
-        DatasetError: an image cannot be read any more, or is too elongated for a crop.
+        DatasetError: an image can no longer be read, or is too elongated for a crop.
     """
     network = classifier.network.eval()
     size = network.input.height, network.input.width

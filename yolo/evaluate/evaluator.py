@@ -26,7 +26,7 @@ def detections_of(detector: Detector, images: Sequence[LabeledImage], batch: int
         The detections of each image, in order.
 
     Raises:
-        DatasetError: an image cannot be read any more.
+        DatasetError: an image can no longer be read.
     """
     loader = placed_loader(detector, images, batch, workers)
     detections = []

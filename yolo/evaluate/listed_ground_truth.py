@@ -1,4 +1,4 @@
-"""Darknet's list of images and their label files as the ground truth of detections of any format."""
+"""Read Darknet's list of images and their label files as the ground truth for detections of any format."""
 
 import logging
 import os
@@ -26,7 +26,7 @@ def read_listed_ground_truth(
 ) -> GroundTruthSet:
     """Read the label files of a list of images, or of the valid list of a .data file with its difficult list.
 
-    What would not stop a training, such as an image without a label file, is logged.
+    Problems that would not stop a training, such as an image without a label file, are logged.
 
     Args:
         path: a list of images, one a line, or a .data file.

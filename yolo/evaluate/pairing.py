@@ -73,8 +73,8 @@ class Pair:
     """Ground truth and detections in the same frame.
 
     coco_ids: the ids for a COCO result file, None where neither the ground truth nor `Sources.ids` gives them.
-    remarks: what a user should know about the files, one line each. problems: what is wrong in the detections and is
-    scored all the same, as the reference scorers do, one line each.
+    remarks: remarks on the files for the user, one line each. problems: errors in the detections that are scored
+    nevertheless, as the reference scorers do, one line each.
     """
 
     ground_truth_set: GroundTruthSet
@@ -91,7 +91,7 @@ def read_pair(sources: Sources) -> Pair:
     are; otherwise they begin at 0.
 
     Raises:
-        DatasetError: anything in the files that is uncertain or wrong, except inverted boxes; nothing is left out.
+        DatasetError: the files have an error or are ambiguous, except for inverted boxes; no row is left out.
     """
     path, kind = sources.detections, sources.detection_format
     frames = read_darknet_json(path) if kind is DetectionFormat.DARKNET else None
@@ -119,7 +119,7 @@ def read_pair(sources: Sources) -> Pair:
 
 
 def _problems(path: Path, ground_truth_set: GroundTruthSet, detections: ScoredBoxes) -> tuple[str, ...]:
-    """Return a line about inverted boxes, nothing without any."""
+    """Return a line about inverted boxes, or no line."""
     inverted = inverted_boxes(detections.boxes)
     if not inverted.size:
         return ()
@@ -176,7 +176,7 @@ def write_as(path: Path, target: DetectionFormat, pair: Pair) -> list[Path]:
     whole or not at all.
 
     Raises:
-        DatasetError: something that the format cannot hold, or a folder that has files in it.
+        DatasetError: the format cannot hold the detections, or the folder is not empty.
     """
     ground_truth_set, detections = pair.ground_truth_set, pair.detections
     if target is DetectionFormat.DARKNET:
@@ -187,7 +187,7 @@ def write_as(path: Path, target: DetectionFormat, pair: Pair) -> list[Path]:
         if coco_ids is None:
             coco_ids = ids_from_one(ground_truth_set)
             written.append(path.with_suffix(".truth.json"))
-            # first, so that no result file stands without it
+            # written first, so that no result file exists without it
             write_coco_ground_truth(written[-1], ground_truth_set, coco_ids)
         write_coco_detections(path, ground_truth_set, coco_ids, detections)
         return written

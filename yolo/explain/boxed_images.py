@@ -1,4 +1,4 @@
-"""Small images with boxes over them: a JPEG inside the page, and SVG lines that stay sharp and show a tip."""
+"""Draw small images with boxes: a JPEG inside the page, and SVG lines that stay sharp and have a tooltip."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from yolo.pages.svg import Drawing, SvgElement, bounded
 
 
 class DrawnBox(NamedTuple):
-    """A box xyxy in pixels of its image, its class in the style sheet, and what is shown when the pointer is on it."""
+    """A box xyxy in pixels of its image, its class in the style sheet, and its tooltip."""
 
     box: Sequence[float]
     look: str
@@ -33,7 +33,7 @@ def read_pixels(path: str | Path | None) -> np.ndarray | None:
 
 
 def find_shown_image(file: str, folders: Iterable[Path]) -> Path | None:
-    """Return where an image is: at its own path, or in one of some folders, with the ending of any image; or None."""
+    """Return the path of an image: its own path, or a file in one of some folders with any image ending; or None."""
     path = Path(file.replace("\\", "/"))
     names = [path, Path(path.name)]
     names += [each.with_suffix(ending) for each in names for ending in IMAGE_ENDINGS if each.name]
@@ -94,7 +94,7 @@ def cropped_around(
     Args:
         pixels: RGB uint8 `[H, W, 3]`, or None.
         boxes: xyxy in pixels, at least one.
-        margin: added on each side, as a part of the longer side of what the boxes cover.
+        margin: added on each side, as a fraction of the longer side of the area that the boxes cover.
         least: the least side in pixels, as far as the image reaches.
 
     Returns:

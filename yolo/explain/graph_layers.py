@@ -1,8 +1,8 @@
-"""Which layers of a network are worth looking at: what a layer is computed from, what feeds a head, larger maps."""
+"""Find layers of a network by its graph: those that a layer is computed from, the one before a head, larger maps."""
 
 from yolo.model.network import IMAGE, Network
 
-EARLIER = 2  # larger maps that are looked at before the layer that feeds a head
+EARLIER = 2  # number of larger maps before the layer that feeds a head
 
 
 def layers_before(network: Network, layer: int) -> set[int]:
@@ -24,8 +24,8 @@ def feeding_layer(network: Network, end: int) -> int:
         end: the number of a head, or of the layer whose output is the result.
 
     Returns:
-        Its number. The layer that makes the raw map, mostly a 1x1 convolution, is not meant: its channels are the
-        boxes themselves. If there is no other, it is returned all the same.
+        Its number. The layer that makes the raw map, mostly a 1x1 convolution, is skipped, because its channels are
+        the boxes themselves. It is returned only if there is no other layer.
     """
     made_by = network.sources[end][0] if end in network.heads else end
     before = layers_before(network, made_by) if made_by != IMAGE else set()

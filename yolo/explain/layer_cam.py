@@ -1,4 +1,4 @@
-"""LayerCAM: which places of an image raise a score, seen at any layer of a network.
+"""LayerCAM: find the places of an image that raise a score, at any layer of a network.
 
 Source: Jiang et al. 2021, "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization", equations 5 to 7.
 Grad-CAM averages the gradient over the whole map before it weighs the channels, which mixes all objects of an image.
@@ -16,7 +16,7 @@ from yolo.model.network import IMAGE, Network
 
 @dataclass(frozen=True)
 class TracedPass:
-    """A forward pass that remembers how it was computed.
+    """A forward pass with its graph for gradients.
 
     features: by Darknet's number the outputs `[B, C, H, W]` of chosen layers; IMAGE, -1, is the network input.
     raw: the raw maps, as `Network.forward` returns them. All of them have a gradient with respect to the input.
@@ -73,7 +73,7 @@ def score_gradients(traced: TracedPass, score: Tensor, layers: Collection[int]) 
 
 
 def layer_cam(features: Tensor, gradient: Tensor) -> Tensor:
-    """Return the LayerCAM map of a layer: `[B, C, H, W]` twice → `[B, H, W]`, at least 0, in no particular unit.
+    """Return the LayerCAM map of a layer: `[B, C, H, W]` twice → `[B, H, W]`, at least 0, without a unit.
 
     Equations 6 and 7: the positive part of the gradient weighs each value; the sum over the channels is cut at 0.
     """

@@ -1,4 +1,4 @@
-"""What the training loss is made of: of the images of a list, by part and by class, and of the steps of the run."""
+"""The parts of the training loss: of the images of a list, by part and by class, and of the steps of the run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,7 +42,7 @@ def loss_report(
         workers: processes that read images.
         run: the folder of the weights, which has the table of the training run if they were trained here.
 
-    Raises DatasetError if an image cannot be read any more.
+    Raises DatasetError if an image can no longer be read.
     """
     chosen = [images[at] for at in np.linspace(0, len(images) - 1, min(len(images), MOST_IMAGES)).round().astype(int)]
     device = next(detector.network.parameters()).device

@@ -1,4 +1,4 @@
-"""Numbers as images that lie over a photo: cells, classes and heat, each with its opacity, as data URIs."""
+"""Draw maps as transparent images over a photo: cells, classes and heat, as data URIs."""
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ LONG_SIDE = 720  # pixels of a photo on a page
 HEAT_SIDE = 112  # pixels of a heat map; the browser enlarges it smoothly
 OPACITIES = 16  # steps of opacity, so that the images of many classes stay small
 HEAT_OPACITY = 0.92  # where the heat is largest
-NEAR = 1e-12  # a map whose largest value is below is shown as nothing
+NEAR = 1e-12  # a map whose largest value is below is not shown
 
 Color = tuple[int, int, int]
 

@@ -1,4 +1,4 @@
-"""The theoretical receptive field: which pixels of the network input can reach a cell of a map.
+"""The theoretical receptive field: the pixels of the network input that can affect a cell of a map.
 
 It is followed backwards through the graph, layer by layer, from the cell to the input. A layer turns a range of its
 output into the range of its input that its windows cover. Where several paths meet, the field is the smallest range
@@ -70,7 +70,7 @@ def receptive_field(network: Network, layer: int, cell: tuple[int, int]) -> Span
 
 
 def _source_span(network: Network, index: int, place: int, span: Span) -> Span | None:
-    """Return what a span of a layer's output needs of its source number `place`; None for nothing."""
+    """Return the span that a span of a layer's output needs of its source number `place`; None for no cells."""
     module = network.layers[index]
     shape = network.input_shapes(index)[place]
     size = shape[1:]

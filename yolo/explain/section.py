@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class PageSection:
-    """What a page includes under a heading of its own.
+    """A part of a page, with its own heading.
 
     title: the heading. folder: the templates, style sheets and scripts of the subject. template: the name of a
     template in it, which reads `content` as `section.content`. `identity` in the template is a word that is unique on

@@ -1,4 +1,4 @@
-"""Which builder makes the layer of each kind of section, and which kinds are not supported."""
+"""The table of builders, one for each kind of section, and the kinds that are not supported."""
 
 import difflib
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What all builders share: the records that they take and return, keys of several kinds of section, checks."""
+"""Common parts of all builders: the records that they take and return, keys of several kinds of section, checks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Shape = tuple[int, int, int]  # channels, height, width
 # Darknet; the largest published network, cspx-p7-mish.cfg of AlexeyAB's model zoo, has 277 million.
 LARGEST_MAP = 2**31 - 1  # values; Darknet counts a layer's outputs in a C int
 MAX_STORED_VALUES = 400_000_000
-MUST_BE_ZERO = "0: "  # how the form of a key begins that must be 0; the reason follows
+MUST_BE_ZERO = "0: "  # first words of the form of a key that must be 0; the reason follows
 
 
 def stored_tensors(layer: nn.Module) -> list[tuple[str, Tensor]]:
@@ -43,7 +43,7 @@ class Built:
 
 @dataclass(frozen=True)
 class BuildContext:
-    """What a builder knows beside its section.
+    """What a builder gets beside its section.
 
     input: size and channels of the network input; dialect: "alexeyab" or "pjreddie", the Darknet to follow where the
     two compute different things; built: the layers so far; stored_values: how many numbers they store.
@@ -121,7 +121,7 @@ def find_file(cfg: str | Path, text: str) -> tuple[Path | None, str]:
     folder = Path(cfg).absolute().parent
     path = locate(text, folder)
     if not path.is_file():
-        path = locate(text, folder.parent)  # Darknet's own folder, if the cfg lies in its cfg/
+        path = locate(text, folder.parent)  # Darknet's own folder, if the cfg is in its cfg/
     searched = f"a file, from here, from {folder} or from {folder.parent}"
     return (path if path.is_file() else None), searched
 

@@ -109,7 +109,7 @@ def _exponentials(logits: Tensor, tree: Tree) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _exponentials_by_steps(logits: Tensor, tree: Tree) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the same by operators that ONNX has: each step joins a class with the one 1, 2, 4 … places behind it.
+    """Return the same by operators that ONNX has: each step joins a class with the one 1, 2, 4 … places after it.
 
     Classes of a group are consecutive, so that the first class of each group has joined all of them after
     log2(size of the largest group) steps.

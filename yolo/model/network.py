@@ -1,4 +1,4 @@
-"""The network: a cfg's layers in order, each fed by the layers it names.
+"""The network: a cfg's layers in order. Each layer reads the layers that its section names.
 
 `Network.from_cfg(path)` builds it, `network(images)` gives a raw map for each head, `network.decode(raw)` the boxes,
 objectness and class probabilities.
@@ -39,9 +39,9 @@ WEIGHTS_VERSIONS = {"alexeyab": (0, 2, 5), "pjreddie": (0, 2, 0)}
 # Networks with more stored numbers are built with zeros, as random weights would take seconds and are mostly replaced.
 MOST_DRAWN_NUMBERS = 150_000_000
 MOST_LAYERS = 4096  # our own limit; the longest published cfg has some 400
-# Our own limits of one image, which a mistyped size exceeds and no published network comes near: the largest, yolov4-p7
-# at 1536 pixels, needs about 700 BFLOPs. 100,000 BFLOPs are ten minutes of a CPU that does 150 a second, and 256 GiB
-# are more than the memory of a GPU.
+# Our own limits for one image, to find mistyped sizes. Published networks are far below: the largest, yolov4-p7 at 1536
+# pixels, needs about 700 BFLOPs. 100,000 BFLOPs are ten minutes of a CPU with 150 BFLOPs per second, and 256 GiB are
+# more than the memory of a GPU.
 MOST_OPERATIONS = 1e14
 MOST_OUTPUT_BYTES = 2**38
 FLOAT_BYTES = 4
@@ -50,7 +50,7 @@ IMAGE = -1  # the index of the network's input among the sources of a layer
 
 
 class Network(nn.Module):
-    """A Darknet network for images: what its cfg says, and nothing of a training.
+    """A Darknet network for images, as its cfg describes it. It holds no state of a training.
 
     Attributes:
         kinds: the name of each layer's section.
@@ -174,7 +174,7 @@ class Network(nn.Module):
         return math.prod(self.shapes[-1 if softmax is None else softmax])
 
     def forward(self, images: Tensor, first_trainable: int = 0) -> list[Tensor]:
-        """Compute the raw maps, in training as in evaluation.
+        """Compute the raw maps. Training and evaluation give the same maps.
 
         Args:
             images: float32 `[B, C, H, W]`, RGB 0..1. H and W may differ from the cfg's if all strides divide them.
@@ -240,7 +240,7 @@ def build(
     if dialect not in WEIGHTS_VERSIONS:
         raise ValueError(f"found dialect {dialect!r}, expected one of {', '.join(WEIGHTS_VERSIONS)}")
     net, *rest = sections
-    # first of all, so that a recurrent network gets an error about its layers, not about a missing width
+    # first, so that the error for a recurrent network names its layers, not a missing width
     builders = [get_builder(section) for section in rest]
     input_settings = read_input(net, size)
     training_settings = read_training(net)
@@ -269,7 +269,7 @@ def build(
 
 
 def _check_sources(section: Section, layer: Built, built: list[Built]) -> None:
-    """Raise CfgError for a layer that reads a head: Darknet would read its activated values, but ours has no output."""
+    """Raise CfgError for a layer that reads a head. Darknet would read activated values; heads have no output here."""
     for source in layer.sources:
         if source >= 0 and built[source].head is not None:
             raise CfgError(
@@ -302,7 +302,7 @@ def _added(totals: _Totals, layer: Built, built: Sequence[Built], image: InputSe
 
 
 def _check_totals(section: Section, totals: _Totals) -> None:
-    """Raise CfgError, naming the section, if the network up to it is one that no machine computes."""
+    """Raise CfgError, naming the section, if the network up to it is too large to compute."""
     for found, most, unit, what in (
         (totals.operations, MOST_OPERATIONS, 1e9, "BFLOPs"),
         (totals.bytes, MOST_OUTPUT_BYTES, 2**30, "GiB of outputs"),

@@ -1,4 +1,4 @@
-"""How many operations a layer needs for an image, as Darknet counts them."""
+"""Count the operations of a layer for an image, as Darknet does."""
 
 import math
 from typing import NamedTuple
@@ -14,7 +14,7 @@ SIGNS_AT_ONCE = 32  # AlexeyAB make_convolutional_layer divides by it if the inp
 
 
 class Convolution(NamedTuple):
-    """What the three kinds of convolution have in common. `conv` holds the weights; all else is the layer's own."""
+    """The attributes of all three kinds of convolution. `conv` holds the weights; the others belong to the layer."""
 
     name: str
     conv: nn.Conv2d

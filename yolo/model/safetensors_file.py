@@ -31,7 +31,8 @@ def load_state(
 ) -> tuple[WeightsHeader, dict[str, Tensor]]:
     """Fill `network` (its layers below `cutoff`) from a .safetensors file that `save_state` wrote.
 
-    As in a .weights file, what dontload and dontloadscales of the cfg leave out must not be in it, and stays as it is.
+    The file must not hold tensors that dontload and dontloadscales of the cfg leave out, as a .weights file. These
+    tensors do not change.
 
     Returns:
         The header, and the tensors of the file by name.
@@ -73,7 +74,7 @@ def save_state(
 ) -> None:
     """Write `network` as a .safetensors file, whole or not at all.
 
-    The names are those of `network.state_dict()`. The metadata hold what a .weights file made of it needs.
+    The names are those of `network.state_dict()`. The metadata hold what is needed to make a .weights file of it.
 
     Args:
         network: the network to write.
@@ -99,7 +100,7 @@ def save_state(
 
 
 def different_layer(network: Network, path: str | Path) -> int:
-    """Return the first layer whose tensors a .safetensors file has not, or in other shapes; else the layers' number.
+    """Return the first layer whose tensors a .safetensors file lacks or has in other shapes; else the number of layers.
 
     Raises WeightsError for a broken file.
     """
@@ -145,7 +146,7 @@ def _read(path: str | Path, with_tensors: bool = True) -> tuple[dict[str, str], 
 
 @contextmanager
 def _in_unicode(path: Path) -> Iterator[Path]:
-    """Yield a path to a file in UTF-8, as safetensors takes no other: a link where the file's own is not."""
+    """Yield a path to a file in UTF-8, because safetensors accepts no other: a link if the file's path is not UTF-8."""
     if escaped_text(str(path)) == str(path):
         yield path
         return

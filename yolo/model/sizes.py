@@ -1,4 +1,4 @@
-"""Which input sizes a network computes, besides the one of its cfg."""
+"""Find the input sizes that a network can compute, besides the one of its cfg."""
 
 from math import ceil
 

@@ -1,4 +1,4 @@
-"""Read and write Darknet's `.weights` files, with every byte accounted for.
+"""Read and write Darknet's `.weights` files. Every byte of a file is checked.
 
 Format (AlexeyAB parser.c load_weights_upto, save_weights_upto): int32 major, minor, revision; `seen`, the number of
 images trained on, 64-bit from version 0.2 on and 32-bit before; then float32 tensors, layer by layer. Little endian.
@@ -190,7 +190,7 @@ def _loaded_slots(network: Network, cutoff: int | None, format: WeightsFormat) -
 
 
 def _is_unloaded(slot: _Slot, controls: LayerControls) -> bool:
-    # the scales of a [batchnorm] are read whatever the key says (load_batchnorm_weights)
+    # the scales of a [batchnorm] are read for any value of the key (load_batchnorm_weights)
     scales = slot.name in SCALES and slot.kind != BATCHNORM
     return controls.dontload or (controls.dontloadscales and scales)
 

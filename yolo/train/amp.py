@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-# torch's own 65,536 makes infinities of Darknet's gradients, which are sums over a whole map: the first steps would be
+# Darknet's gradients are sums over a whole map. With torch's own 65,536 they overflow, and the first steps would be
 # left out. The scaler doubles it from here on while no gradient overflows.
 INITIAL_SCALE = 256.0
 

@@ -1,4 +1,4 @@
-"""Checkpoints: everything that resumes a run exactly. Network, optimizer, EMA, step and best score."""
+"""Checkpoints: network, optimizer, EMA, step and best score, with which a run resumes exactly."""
 
 import io
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ class Progress:
     """How far a run is. Every later random choice follows from `step` and `seed`.
 
     step: updates done; seen: images trained on since the weights were new; best_map: best score so far, -1 before one;
-    settings: what else decides the course of the run (batch, input size, loss …), by name. A run with other settings
+    settings: what else changes the result of the run (batch, input size, loss …), by name. A run with other settings
     cannot resume a checkpoint exactly.
     """
 
@@ -128,7 +128,7 @@ def checkpoint_step(path: str | Path) -> int:
 
 
 def checkpoint_settings(path: str | Path) -> Mapping[str, int | float | str]:
-    """Return the settings that decide the course of a checkpoint's run, see Progress.
+    """Return the settings of a checkpoint's run that change its result, see Progress.
 
     Raises:
         WeightsError: the file is no checkpoint.

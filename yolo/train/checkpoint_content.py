@@ -1,4 +1,4 @@
-"""What a checkpoint file may contain. Whatever is not exactly that is refused before anything of it is used."""
+"""What a checkpoint file may contain. A file with any other content is rejected before any part of it is used."""
 
 import errno
 import math

@@ -31,7 +31,7 @@ class EmaStep:
 
 
 def standard_step(step: int, decay: float) -> EmaStep:
-    """Return a decay that rises from 0 to `decay`, so that the first weights are soon forgotten. step: from 1."""
+    """Return a decay that rises from 0 to `decay`, so that the first weights soon have no influence. step: from 1."""
     return EmaStep(decay * (1 - math.exp(-step / WARM_UP)))
 
 

@@ -104,7 +104,7 @@ def sweep(run: Run, rates: Sequence[float]) -> Sweep:
                 return Sweep(np.array(rates[:step]), np.array(losses), averages, exploded=True)
     except DivergedError:
         if not losses:
-            raise  # at the first and lowest rate: the rate is not the cause
+            raise  # at the lowest rate: the rate is not the cause
         return Sweep(np.array(rates[: len(losses)]), np.array(losses), smooth(losses), True)
     finally:
         batches.close()  # ends the loader's processes
@@ -133,8 +133,8 @@ def suggest(sweep: Sweep) -> Suggestion:
     """Suggest a tenth of the last rate up to which the loss stays near its low values.
 
     The rate of the lowest loss itself, fast.ai's choice, depends on chance: once a network has learned what is easy,
-    and in fine-tuning from the start, the loss is flat over several powers of ten, and its lowest point is anywhere.
-    Where the flat part ends, differs little from run to run (docs/log.md).
+    and in fine-tuning from the start, the loss is flat over several powers of ten, and its lowest point is random.
+    The end of the flat part differs little from run to run (docs/log.md).
     """
     level = centered_mean(sweep.losses)
     usual = float(np.quantile(level, LOW_FRACTION, method="lower"))  # the lowest of all may be chance

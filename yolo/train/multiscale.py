@@ -101,7 +101,7 @@ def input_sizes(network: Network, stages: Sequence[Stage], seed: int) -> Sizes:
 
 
 def largest_input(network: Network, stages: Sequence[Stage] = ()) -> Size:
-    """Return the largest (height, width) of a network's input in training: random sizes have it first and last."""
+    """Return the largest (height, width) of a network's input in training. Random sizes begin and end with it."""
     sizes = input_sizes(network, stages, seed=0)
     steps = (1, sizes.max_batches, *(stage.first_step for stage in stages))
     return max((sizes.size_at(step) for step in steps), key=math.prod)

@@ -36,7 +36,7 @@ from yolo.train.watch import Watch
 
 HANGUP = "SIGHUP"  # the terminal was closed; not on Windows
 STOPPING = ("SIGINT", "SIGTERM", HANGUP)
-SAME_CTRL_C = 1.0  # seconds; torchrun passes a terminal's Ctrl-C on to processes that have got it already
+SAME_CTRL_C = 1.0  # seconds; torchrun sends a terminal's Ctrl-C a second time to its processes
 LARGEST_VALUE = 255.0  # of a uint8 image
 ADVICE = "a lower learning_rate or a longer burn_in often helps"
 
@@ -191,7 +191,7 @@ def validate(run: Run, validation: Validation) -> None:
 
 
 def watch(run: Run, watched: Watch) -> None:
-    """Add what the network answers now to the film strip. If it cannot be written, training goes on."""
+    """Add the network's present detections to the film strip. If it cannot be written, training continues."""
     step = run.progress.step
     run.network.eval()
     try:
@@ -251,7 +251,7 @@ def _mean_over_processes(run: Run, losses: Sequence[LossResult]) -> Sequence[Los
 
 
 def _check_finite(losses: LossResult, step: int) -> None:
-    # the number that was copied is there before the backward pass ends, which losses.total would wait for
+    # the copied number arrives before the backward pass ends; losses.total would wait for its end
     total = losses.scalars()[TOTAL_LOSS] if isinstance(losses, CopiedLosses) else losses.total.detach()
     if math.isfinite(total):
         return
@@ -292,7 +292,7 @@ def _step_seed(seed: int, step: int, rank: int) -> int:
 def _buffers_kept(network: nn.Module) -> Iterator[None]:
     """Put the buffers back, such as the statistics of batch norm, if this context ends with an error.
 
-    So a step that ends half done has changed nothing that is saved.
+    So a step that is interrupted changes nothing that is saved.
     """
     buffers = list(network.buffers())
     before = [buffer.clone() for buffer in buffers]
@@ -306,7 +306,7 @@ def _buffers_kept(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _save_on_loss(run: Run) -> Iterator[None]:
-    """Save the steps done so far when an image, a process that loads images, a disk or another process is lost."""
+    """Save the steps done so far if an image, a process that loads images, a disk or another process fails."""
     begun = run.progress.step
     try:
         yield

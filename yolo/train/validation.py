@@ -1,4 +1,4 @@
-"""What a network is trained for: its loss, its batches, and how it is scored during training."""
+"""Records of a training task (loss, batches, validation), and the scores of a detector during training."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +36,7 @@ class Scores:
     """The result of an evaluation.
 
     name, best_by: the score by which the best network is chosen; None where there was nothing to score;
-    table: the scores as a text for people; values: further scores by name; curves: precision-recall curves by class;
+    table: the scores as text to print; values: further scores by name; curves: precision-recall curves by class;
     images: uint8 `[H, W, 3]` by name.
     """
 
@@ -59,7 +59,7 @@ class Validation:
 
 @dataclass(frozen=True)
 class Task:
-    """What the setup of detection and of classification both give.
+    """What the setup of detection and that of classification return.
 
     loss: (raw maps, targets, images seen so far) → LossResult; batches: from how far a run is, the mini-batches of the
     next steps; validation: None without a valid list.

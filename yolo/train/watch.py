@@ -1,4 +1,4 @@
-"""A few images that are watched as a network learns: their film strip in the folder of the run."""
+"""The film strip of a training run: what the network detects in a few images at several steps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Watch:
     detector: Detector
 
     def shoot(self, step: int) -> Mapping[str, np.ndarray]:
-        """Add the network's answers at a step to the strip, and return its frames. The network is in eval mode.
+        """Add the network's detections at a step to the strip, and return its frames. The network is in eval mode.
 
         Raises OSError if a file cannot be written.
         """
@@ -51,12 +51,12 @@ def watch_images(
     """Set up the film strip of a run; None if there is no image to watch.
 
     Args:
-        watched: the images; if there are none, a resumed run goes on with those of its strip that are still there.
+        watched: the images; if there are none, a resumed run continues with those of its strip that still exist.
         folder: of the run.
         network: with a detection head.
         names: of its classes.
         title: of the page.
-        resumed: the step from which the run goes on, or None for a new run.
+        resumed: the step from which the run continues, or None for a new run.
 
     Raises DatasetError if an image of an earlier strip cannot be read.
     """

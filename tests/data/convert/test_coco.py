@@ -464,7 +464,7 @@ def test_missing_images_are_reported_or_stop_the_tool(tmp_path, tool):
 @pytest.mark.parametrize("folder", ["images/vla", "images"])
 def test_a_set_without_any_of_its_images_stops_and_makes_no_folders(tmp_path, tool, folder):
     given = store(tmp_path, coco([image(), image(8, "8.jpg")]))
-    other = store(tmp_path, coco([image(9, "9.jpg")], []), "other.json", "pictures")
+    other = store(tmp_path, coco([image(9, "9.jpg")], []), "other.json", "photos")
     pair, wrong = (
         f"{given.annotations}:{given.images}",
         f"{given.annotations}:{tmp_path}/{folder}",

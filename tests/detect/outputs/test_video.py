@@ -61,7 +61,7 @@ def test_the_sound_ends_with_the_last_frame(tmp_path):
     assert 0.3 < sound_seconds(tmp_path / "b.mp4")[1] < 0.8
 
 
-def test_sound_and_picture_stay_together_where_a_file_begins_late(tmp_path):
+def test_sound_and_image_stay_together_where_a_file_begins_late(tmp_path):
     source = write_video(tmp_path / "a.ts", moving_square(10), sound="aac", rate=10)
     path = copied(source, tmp_path / "b.mp4")
     before = [frame.time for frame in video_frames(str(source), 3)]

@@ -54,11 +54,11 @@ def cured_map(ground_truth, found, image, least=0.25):
         if d["kind"] == "uncounted":
             continue
         right = d["kind"] == "right"
-        if d["picture"] == image and right != (d["score"] >= least):
+        if d["image"] == image and right != (d["score"] >= least):
             continue
         rows.append((d["class"], right))
     for t in plain:
-        if t["picture"] == image and id(t) not in seen:
+        if t["image"] == image and id(t) not in seen:
             top.append((t["class"], True))
     return slow_tide.mean_ap(top + rows, totals) if totals else 0.0
 

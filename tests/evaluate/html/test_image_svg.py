@@ -66,7 +66,7 @@ def test_the_image_in_the_page_is_a_small_jpeg(tmp_path):
 
 def test_an_image_that_is_gone_leaves_its_boxes(four, tmp_path):
     broken = tmp_path / "broken.jpg"
-    broken.write_bytes(b"\xff\xd8 no picture")
+    broken.write_bytes(b"\xff\xd8 no image")
     for path in (tmp_path / "gone.png", broken, tmp_path, "nul\0"):
         assert jpeg_data(path) is None
         card = image_card(replace(images(four.images)[0], path=str(path)), NAMES, "title")

@@ -59,7 +59,8 @@ def test_more_than_a_hundred_detections_of_an_image_with_equal_scores():
     ]
     results = [
         {**{name: ground_truths[number % 60][name] for name in ("image_id", "category_id")},
-         "score": 0.5 + number % 3 / 4, "bbox": [value + float(rng.integers(-4, 5)) for value in ground_truths[number % 60]["bbox"]]}
+         "score": 0.5 + number % 3 / 4,
+         "bbox": [value + float(rng.integers(-4, 5)) for value in ground_truths[number % 60]["bbox"]]}
         for number in range(250)
     ]  # fmt: skip
     assert 0 < same(dataset_of(ground_truths), results)[0] < 1

@@ -172,7 +172,7 @@ def test_the_page_shows_the_images_with_their_maps_and_loads_nothing(images, cla
     text = path.read_text(encoding="utf-8")
     page = ParsedPage(text)
     readable = [image for image in (*report.top_losses, *report.correct) if image.path != str(images[0].path)]
-    # one picture, and a map for the class that was chosen and for the true one, where they differ
+    # one image, and a map for the class that was chosen and for the true one, where they differ
     assert page.count("img") == sum(3 - (image.rank == 0) for image in readable)
     assert all(source.startswith("data:image/jpeg;base64,") for source in page.values("src"))
     assert not re.search(r"https?:|@import|url\(", text) and page.count("script") == 1

@@ -77,7 +77,7 @@ def test_copies_are_found_and_others_are_not(tmp_path):
 
 
 def test_plain_images_are_equal_only_if_their_bytes_are(tmp_path):
-    # their hashes agree; noise of two gray levels is no picture
+    # their hashes agree; noise of two gray levels is no image
     noise = [np.random.default_rng(seed).integers(0, 3, (64, 64, 3), np.uint8) + 120 for seed in range(4)]
     images = [(f"{number}.png", image, None) for number, image in enumerate([*noise, noise[1]])]
     assert [group.members for group in groups_of(tmp_path, images)] == [(1, 4)]
@@ -107,7 +107,7 @@ def test_plain_images_are_not_even_compared(tmp_path):
     assert near_pairs_of(fingerprints_of(paths)).tolist() == [[2, 3]]
 
 
-def test_the_same_light_is_not_the_same_picture(tmp_path):
+def test_the_same_light_is_not_the_same_image(tmp_path):
     # a strong common gradient, small different things on it: the coarse sketches agree
     light = np.linspace(40, 220, 160)[None, :, None].repeat(120, 0).repeat(3, 2)
     images = []

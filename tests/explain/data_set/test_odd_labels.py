@@ -67,7 +67,7 @@ def test_a_class_shifts_beyond_chance_only(valid, shifted):
     assert shifted_classes(counts("train", (3, 1)), counts("valid", (1, 1))) == []  # a few objects prove nothing
 
 
-def test_every_box_is_counted_once_in_every_picture():
+def test_every_box_is_counted_once_in_every_image():
     rng = np.random.default_rng(0)
     boxes = np.concatenate((rng.random((500, 2)), np.exp(rng.normal(-2, 1, (500, 2)))), axis=1)
     boxes[0, :2] = 1, 1

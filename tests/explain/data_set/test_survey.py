@@ -41,8 +41,8 @@ def test_sheets_begin_with_the_rarest_class_and_depend_on_the_seed(four):
     survey = survey_data(read_data(four.data), network_view(None, {}, "alexeyab"))
     sheets = sheets_of(survey, seed=0, each=2)
     counts = [sheet.objects for sheet in sheets]
-    assert counts == sorted(counts) and all(len(sheet.pictures) == 2 for sheet in sheets)
-    files = {tuple(each.file for sheet in sheets_of(survey, seed, 2) for each in sheet.pictures) for seed in range(8)}
+    assert counts == sorted(counts) and all(len(sheet.shown) == 2 for sheet in sheets)
+    files = {tuple(each.file for sheet in sheets_of(survey, seed, 2) for each in sheet.shown) for seed in range(8)}
     assert len(files) > 1
 
 

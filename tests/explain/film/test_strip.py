@@ -75,8 +75,8 @@ def test_a_strip_thins_itself_and_goes_on_after_a_resume(tmp_path, monkeypatch):
     assert [moment.step for moment in film.moments] == [0, 100, 200, 300]
     film.shoot(400, detector)
     assert [moment.step for moment in film.moments] == [0, 200, 400]
-    pictures = {path.name for path in (tmp_path / "watch").glob("*.jpg")}
-    assert pictures == {f"{name}_{step:07}.jpg" for name in ("a", "a-2") for step in (0, 200, 400)}
+    images = {path.name for path in (tmp_path / "watch").glob("*.jpg")}
+    assert images == {f"{name}_{step:07}.jpg" for name in ("a", "a-2") for step in (0, 200, 400)}
     page = (tmp_path / "watch" / "index.html").read_text()
     assert page.count("<figure") == 6 and "step 400" in page
     sheet = cv2.imread(str(tmp_path / "watch" / "film.png"))

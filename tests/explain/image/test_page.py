@@ -161,7 +161,7 @@ def decoded_png(uri):
     return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
 
 
-def test_pictures_of_cells_have_one_pixel_for_each():
+def test_images_of_cells_have_one_pixel_for_each():
     values = torch.tensor([[0.0, 1.0, 0.5], [2.0, float("nan"), 0.0]])
     image = decoded_png(cells_uri(values, (10, 20, 30)))
     assert image.shape == (2, 3, 4) and image[0, 0, :3].tolist() == [30, 20, 10]

@@ -1,4 +1,4 @@
-"""yolo.explain.loss.doubt and evidence: signs by hand and by loops; mistakes made on purpose are separated from labels."""
+"""yolo.explain.loss.doubt and evidence: signs by hand and by loops; planted mistakes are separated from labels."""
 
 import math
 

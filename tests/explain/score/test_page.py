@@ -1,4 +1,4 @@
-"""The page of an average precision: what it says, its files, its pictures, long lists, and hostile names."""
+"""The page of an average precision: what it says, its files, its images, long lists, and hostile names."""
 
 import csv
 import json

@@ -25,7 +25,7 @@ class Noise:
 
 
 def draw_blur(blur: int, rng: np.random.Generator) -> int:
-    """Draw one of three, equally likely: 0, no blur; BACKGROUND; `blur` of [net], the window in pixels.
+    """Draw one of three values with equal probability: 0, no blur; BACKGROUND; `blur` of [net], the window in pixels.
 
     So blur=1 blurs the background in two images of three.
     """

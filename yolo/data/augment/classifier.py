@@ -27,7 +27,7 @@ class ClassifierSettings:
     """Limits of the changes of a classifier's images, from [net].
 
     width: of the network, in pixels; crop.smallest and crop.largest are scaled from it to the width of an input.
-    wander: an image smaller than the input lies at a random place (pjreddie), not in the middle (AlexeyAB).
+    wander: an image smaller than the input is placed at random (pjreddie), not in the middle (AlexeyAB).
     """
 
     crop: CropSettings
@@ -60,7 +60,7 @@ class View:
 
 @dataclass(frozen=True)
 class Pane:
-    """A part of the input, in its pixels, that shows another image; right and bottom lie just outside."""
+    """A part of the input, in its pixels, that shows another image; right and bottom are exclusive."""
 
     left: int
     top: int
@@ -86,7 +86,7 @@ def draw_view(settings: ClassifierSettings, image_size: Size, size: Size, rng: n
         rng: Source of the random numbers.
     """
     height, width = image_size
-    side = max(size)  # Darknet cuts out a square and squeezes it where the input is none
+    side = max(size)  # Darknet cuts out a square and squeezes it if the input is not square
     aspect = draw_factor(settings.crop.aspect, rng)
     smaller = max(1, int(min(height, width * aspect)))  # as Darknet; the shown width is w / aspect
     scale = _cropped_side(settings, size[1], rng) / smaller
@@ -135,9 +135,9 @@ def show(view: View, image: np.ndarray, size: Size) -> np.ndarray:
 
 
 def draw_panes(mixing: MixingSettings, size: Size, rng: np.random.Generator) -> tuple[Pane, ...]:
-    """Draw the panes of an input of (height, width) that show other images: none in half of all cases.
+    """Draw the panes of an input of (height, width) that show other images. In half of all cases there are none.
 
-    With mosaic and cutmix either of the two; both override mixup (AlexeyAB parser.c parse_net_options).
+    With mosaic and cutmix, one of the two is drawn. Both override mixup (AlexeyAB parser.c parse_net_options).
     """
     kinds = [_cutmix] * mixing.cutmix + [_mosaic] * mixing.mosaic or [_mixup] * mixing.mixup
     if not kinds or rng.integers(2) == 0:
@@ -200,7 +200,7 @@ def _cutmix(size: Size, rng: np.random.Generator) -> tuple[Pane, ...]:
 
 
 def _mosaic(size: Size, rng: np.random.Generator) -> tuple[Pane, ...]:
-    """The first image lies above and left of the cut; the others right of it, below it, and both."""
+    """Return the panes: the first image is above and left of the cut, the others right of it, below it, and both."""
     y, x = (_between(length, MOSAIC_CUT, rng) for length in size)
     height, width = size
     return Pane(x, 0, width, y), Pane(0, y, x, height), Pane(x, y, width, height)

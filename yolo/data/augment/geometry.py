@@ -108,8 +108,8 @@ def halved(augmentation: Augmentation) -> Augmentation:
     """Return the same change for the image at half its size, in whole pixels: off by a quarter of a pixel at most.
 
     Decoding at half the size costs a third. Compared with resizing the whole of an image by 1/2 to 1/4, it changes six
-    photographs by 2.2 to 4.4 of 255 on average (one of fine leaves by 13). The resizing of detection, with its corners
-    aligned, differs from this one by 3.1 to 8.6 (20), and from images that were halved first by no more than that.
+    photographs by a mean of 2.2 to 4.4 of 255 (one of fine leaves by 13). The resizing of detection, with aligned
+    corners, differs from this one by 3.1 to 8.6 (20), and from images that were halved first by no more than that.
     """
     left, top = round(augmentation.left / 2), round(augmentation.top / 2)
     right = round((augmentation.left + augmentation.width) / 2)
@@ -141,8 +141,8 @@ def show_window(
 ) -> np.ndarray:
     """Compute only the pixels `window` of the result of `show_part`.
 
-    They are the same except for OpenCV's rounding of places to 32nds of a pixel, and for pixels at the border of the
-    part, which here blend with their neighbors beyond it.
+    There are two differences: OpenCV rounds places to 32nds of a pixel, and pixels at the border of the part are
+    interpolated with their neighbors beyond it.
 
     Args:
         augmentation: The change of the image.

@@ -12,7 +12,7 @@ import numpy as np
 from yolo.data.augment.geometry import Augmentation, visible_boxes
 from yolo.records import Size
 
-CUT = 0.2, 0.8  # the cut point lies between these fractions of the input's sides
+CUT = 0.2, 0.8  # the cut point is between these fractions of the input's sides
 TILES = 4
 OPACITY = 0.5  # of each image of a mixup
 
@@ -51,7 +51,7 @@ def draw_cut(size: Size, rng: np.random.Generator) -> tuple[int, int]:
 def into_corner(augmentation: Augmentation, image_size: Size, number: int) -> Augmentation:
     """Move the part of an image of (height, width) to the corner of the image that matches its place in the mosaic.
 
-    number: 0 top left, 1 top right, 2 bottom left, 3 bottom right. Darknet does so to one image of two.
+    number: 0 top left, 1 top right, 2 bottom left, 3 bottom right. Darknet does this in every second image.
     """
     right = (number % 2 == 1) != augmentation.flip
     return replace(
@@ -62,10 +62,10 @@ def into_corner(augmentation: Augmentation, image_size: Size, number: int) -> Au
 
 
 def tile_of(number: int, cut: tuple[int, int], augmentation: Augmentation, image_size: Size, size: Size) -> Tile:
-    """Return the tile of one image: a corner of the image lies at the cut point, its filled borders lie beyond it.
+    """Return the tile of one image: a corner of the image is at the cut point, its filled borders are beyond it.
 
     The shift that hides these borders is Darknet's estimate. It depends on the border alone, not on the size of the
-    part that is shown, and so hides a little more than the border.
+    visible part, so it hides slightly more than the border.
 
     Args:
         number: 0 top left, 1 top right, 2 bottom left, 3 bottom right.
@@ -116,10 +116,10 @@ def _span(first: bool, cut: int, side: int, beyond: tuple[float, float], image_s
     """Return where a tile begins and ends along one axis, and the shift of its image.
 
     Args:
-        first: The tile lies before the cut, else behind it.
+        first: The tile is before the cut, else after it.
         cut: The cut point, in pixels of the mosaic.
         side: Length of the mosaic, in its pixels.
-        beyond: From the part to the image's border, before and behind the part; negative where the part is outside.
+        beyond: From the part to the image's border, before and after the part; negative where the part is outside.
         image_side: Length of the image, in its pixels.
     """
     if first:
@@ -128,5 +128,5 @@ def _span(first: bool, cut: int, side: int, beyond: tuple[float, float], image_s
 
 
 def _border(beyond: float, side: int, image_side: int) -> int:
-    """Return how many pixels of the network input show what lies beyond the border of an image."""
+    """Return how many pixels of the network input show what is beyond the border of an image."""
     return max(0, int(-beyond * side / image_side))

@@ -1,4 +1,4 @@
-"""COCO annotation files → a plan of what Darknet trains on."""
+"""Plan the conversion of COCO annotation files to files that Darknet trains on."""
 
 import logging
 import os
@@ -135,7 +135,7 @@ def _images(
 
 
 def unit_boxes(file: CocoFile) -> np.ndarray:
-    """Return (cx, cy, w, h) `[M, 4]`, 0..1 of the image; COCO counts pixels from 0, so nothing is moved or clipped."""
+    """Return (cx, cy, w, h) `[M, 4]`, 0..1 of the image. COCO counts pixels from 0, so no box is moved or clipped."""
     sizes = np.array([(each.width, each.height) for each in file.images], np.float64)
     side = sizes.reshape(-1, 2)[file.image_index]
     corner, extent = file.boxes[:, :2], file.boxes[:, 2:]
@@ -143,7 +143,7 @@ def unit_boxes(file: CocoFile) -> np.ndarray:
 
 
 def _faulty(file: CocoFile, boxes: np.ndarray) -> list[int]:
-    """Return the boxes that have no area or are more than half outside, so that their center is, as in `read_rows`."""
+    """Return the boxes that have no area, or whose center is outside the image (see `read_rows`)."""
     center, extent = boxes[:, :2], boxes[:, 2:]
     inside = (center > 0).all(1) & (center <= 1).all(1)
     return np.flatnonzero(~(inside & (extent > 0).all(1))).tolist()
@@ -158,7 +158,7 @@ def _over_border(file: CocoFile, boxes: np.ndarray) -> list[int]:
 
 
 def _clipped(boxes: np.ndarray) -> np.ndarray:
-    """Return the part of each box, cxcywh `[N, 4]`, that lies in 0..1."""
+    """Return the part of each box, cxcywh `[N, 4]`, that is inside 0..1."""
     low = np.maximum(boxes[:, :2] - boxes[:, 2:] / 2, 0)
     high = np.minimum(boxes[:, :2] + boxes[:, 2:] / 2, 1)
     return np.concatenate(((low + high) / 2, high - low), axis=1)

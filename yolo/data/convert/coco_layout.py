@@ -1,4 +1,4 @@
-"""Find the annotation files (JSON) of a data set's folder, the images of each, and the lists that they make."""
+"""Find the annotation files (JSON) of a data set's folder, the images of each, and their lists."""
 
 import json
 import mmap
@@ -20,7 +20,7 @@ from yolo.files.text import UTF16_MARKS
 
 KEYS = (b'"images"', b'"categories"', b'"annotations"')
 FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
-SAMPLE = 5  # file names that tell the folder of images
+SAMPLE = 5  # file names from which the folder of images is found
 OTHER_TASKS = ("person_keypoints_", "captions_", "image_info_", "stuff_", "panoptic_")  # COCO's own files
 WORDS = re.compile("[a-z]+")
 
@@ -94,7 +94,7 @@ def _list_of(annotations: str) -> str:
 def _images_of(folder: Path, annotations: str, images: list[str]) -> Path:
     """Return the folder that the file names of an annotation file are relative to.
 
-    Of several, the one that lies nearest to the annotation file, or has a word of its name.
+    If there are several, return the one nearest to the annotation file, or one with a word of its name.
     """
     names = _file_names(folder / annotations)
     homes: dict[str, int] = {}
@@ -124,6 +124,6 @@ def _file_names(path: Path) -> list[str]:
     for each in found:
         try:
             names.append(json.loads(each).replace("\\", "/"))
-        except ValueError:  # reading the whole file names the fault
+        except ValueError:  # reading the whole file raises an error that names the fault
             continue
     return names

@@ -1,4 +1,4 @@
-"""From a plan to files: split it, find homes for its labels, write everything, and say what was done."""
+"""Write a plan: split it, choose the folders of its labels, write all files, and describe the result."""
 
 import math
 import shlex
@@ -21,7 +21,7 @@ from yolo.data.convert.plan import LabelHome, Plan, PlannedFiles, planned_files,
 from yolo.data.convert.splitting import Split, group_of, split_plan
 
 LISTS = ("train.txt", "valid.txt", "difficult.txt", "problems.txt", "repairs.txt", RECORD)  # files in --out
-MOST_DEVIATIONS = 3.0  # standard deviations, of the number of images that a split by chance scores on
+MOST_DEVIATIONS = 3.0  # standard deviations of the number of images that a random split scores on
 SHOWN_MOVED = 5  # images that a split moved, in its line
 
 
@@ -116,7 +116,7 @@ def split_note(plan: Plan, split: Split) -> list[str]:
 
 
 def _is_unlikely(plan: Plan, split: Split) -> bool:
-    """Whether the hashes put far more or fewer images in the list to score on than its fraction, as in a split list."""
+    """Whether the hashes put far more or fewer images in the list to score on than its fraction."""
     groups, scored = ({group_of(image.key) for image in images} for images in (plan.train + plan.valid, plan.valid))
     scored = len(scored) - sum(1 if to_valid else -1 for to_valid in split.moved.values())
     expected = split.fraction * len(groups)

@@ -1,4 +1,4 @@
-"""Where the labels of each folder of images go: where Darknet looks for them, or into --out beside a link."""
+"""Choose where the labels of each folder of images go: where Darknet looks for them, or into --out beside a link."""
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -35,7 +35,7 @@ def label_homes(plan: Plan, out: Path) -> dict[Path, LabelHome]:
 def own_homes(
     plan: Plan, homes: dict[Path, LabelHome], data: Path, keep_difficult: bool, overwrite: bool
 ) -> dict[Path, LabelHome]:
-    """Return the homes, others where labels of another conversion would be replaced; there `out` gets a link.
+    """Return the homes; where labels of another conversion would be replaced, another home in `out` with a link.
 
     Args:
         plan: What will be written.
@@ -45,7 +45,7 @@ def own_homes(
         overwrite: Replace labels that no other conversion relies on.
 
     Raises:
-        DatasetError: Labels would be replaced that nobody knows of, or that were changed, and not `overwrite`.
+        DatasetError: Without `overwrite`: labels would be replaced that no conversion wrote, or that were changed.
     """
     out, given, homes = data.parent, homes, dict(homes)
     texts = planned_files(plan, homes, out, data.stem, keep_difficult=keep_difficult).labels

@@ -1,4 +1,4 @@
-"""What a conversion prints about its plan: why it stops, tables, what is left out or missing."""
+"""Format what a conversion prints about its plan: why it stops, tables, what is left out or missing."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -10,7 +10,7 @@ from yolo.errors import DatasetError, counted
 from yolo.records import Problem
 
 SPLIT_HINT = "--split 0.2 scores on a fifth of the images"
-NAMED = 3  # how many of many a line names
+NAMED = 3  # examples in a line
 COLUMN = 9  # characters of a number's column
 
 
@@ -40,7 +40,7 @@ def require_images(plan: Plan, all_there: bool, wanted: Collection[str] = ("--tr
 
 
 def require_any_image(plan: Plan) -> None:
-    """Raise DatasetError for a list none of whose images is there, though the folder of one of them is."""
+    """Raise DatasetError for a list without any existing image, if the folder of one of them exists."""
     for images in (plan.train, plan.valid):
         folders = dict.fromkeys(image.folder for image in images)
         if any(image.is_there for image in images) or not any(folder.is_dir() for folder in folders):
@@ -113,7 +113,7 @@ def _first_few(texts: Sequence[str]) -> Sequence[str]:
 
 
 def notes(plan: Plan, out: Path) -> list[str]:
-    """Return lines on what a user should know before training: left out, missing, in both lists."""
+    """Return lines to print before training: what is left out, missing, or in both lists."""
     lines = []
     if plan.problems:
         counts = problem_counts(plan.problems)

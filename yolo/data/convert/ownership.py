@@ -1,4 +1,4 @@
-"""Which conversion made which files, so that none replaces another's files, or files that a person made.
+"""Record which conversion made which files, so that none replaces files of another, or files made by hand.
 
 A folder of labels has MANIFEST, which lists the .data files of the conversions that use it. A conversion's folder of
 lists has RECORD, with the checksums of what it wrote.
@@ -50,7 +50,7 @@ def read_record(out: Path) -> ConversionRecord:
 
 
 def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Raise DatasetError if a file to write is a file to read, or lies below one."""
+    """Raise DatasetError if a file to write is a file to read, or is below one."""
     resolved = {path.resolve(): path for path in inputs}
     for output in outputs:
         path = output.resolve()

@@ -1,7 +1,7 @@
-"""What a conversion writes, checked before anything is written: images, label rows, classes; and the writing.
+"""The plan of a conversion: images, label rows and classes, checked before any file is written; and its writing.
 
 `voc.py` and `coco.py` make plans; `planned_files` turns a plan into label files, lists, names and the .data file that
-Darknet needs, and `write_files` writes them. `ownership.py` stands between the two: it replaces nothing of others.
+Darknet needs, and `write_files` writes them. Between the two, `ownership.py` checks that no other file is replaced.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NOT_THERE = "image that is not there"
 LIKE_NAMES = "class names that differ only in case, blanks, - or _"
 SEPARATORS = re.compile(r"[\s_-]+")
 BOX_KINDS = (NO_AREA, OUTSIDE, UNKNOWN)  # of one box; the others concern a file or an entry
-MINOR_KINDS = (*BOX_KINDS, NOT_THERE)  # left out unless a user wants to stop
+MINOR_KINDS = (*BOX_KINDS, NOT_THERE)  # left out, unless --on-problem stop
 POOL_FROM = 1000  # items; fewer take less time than starting processes
 POOL_CHUNK = 250  # items that a process gets at once
 MAX_PROCESSES = 8  # with more, the disk limits the speed
@@ -46,7 +46,7 @@ Result = TypeVar("Result")
 
 
 class LabelRow(NamedTuple):
-    """A row of a label file. box: "cx cy w h". difficult: kept apart, as evaluation ignores it."""
+    """A row of a label file. box: "cx cy w h". difficult: goes to a separate file, because evaluation ignores it."""
 
     label: int
     difficult: bool
@@ -55,7 +55,7 @@ class LabelRow(NamedTuple):
 
 @dataclass(frozen=True)
 class PlannedImage:
-    """An image of a list: the folder that it lies in, and its label rows.
+    """An image of a list: its folder, and its label rows.
 
     difficult_name: its name in the list of difficult boxes. left_out: how many objects cannot become rows. key: what
     a split hashes; images of one key stay together. clipped, turned: how many boxes were cut at the border, and turned
@@ -97,7 +97,7 @@ class Plan:
     repairs: tuple[Problem, ...] = ()
 
     def without_missing(self) -> Plan:
-        """Return a plan whose missing images are problems instead; the plan itself if no image is there."""
+        """Return a plan without missing images, which become problems; the plan itself if no image exists."""
         train, valid = (tuple(each for each in images if each.is_there) for images in (self.train, self.valid))
         if not (train or valid):
             return self
@@ -151,8 +151,8 @@ def planned_files(
         out: Folder of the lists, the names and the .data file.
         name: Of the .names and .data file.
         title: Of the data set, for tables and reports; "" is `name`.
-        keep_difficult: Difficult boxes go into the ordinary labels; otherwise those of `valid` go to files of their
-            own, and those of `train` nowhere.
+        keep_difficult: Difficult boxes go into the ordinary labels. Otherwise those of `valid` go to separate files,
+            and those of `train` are left out.
     """
     lists: dict[Path, str] = {}
     values = {"classes": str(len(plan.names))}
@@ -180,7 +180,7 @@ def planned_files(
 def write_files(files: PlannedFiles, homes: Mapping[Path, LabelHome]) -> None:
     """Write labels, then lists, and the .data file last. An older .data file is deleted first.
 
-    So a .data file never lies beside labels of another plan. Raises OSError.
+    So a .data file is never beside labels of another plan. Raises OSError.
     """
     *others, data = files.lists
     (data.parent / BACKUP).mkdir(parents=True, exist_ok=True)
@@ -211,7 +211,7 @@ def map_in_processes(function: Callable[[Item], Result], items: Sequence[Item], 
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the parent process, and end when it ends, however it does."""
+    """Leave Ctrl-C to the parent process, and end when the parent ends for any reason."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -222,7 +222,7 @@ def _end_with_parent() -> None:
 
 
 def _link(folder: Path, link: Path) -> None:
-    """Make `link` lead to a folder of images, unless it is the folder itself."""
+    """Make `link` a symbolic link to a folder of images, unless it is the folder itself."""
     if link != folder and not (link.is_symlink() and link.readlink() == folder):
         if link.is_symlink():
             link.unlink()

@@ -1,4 +1,4 @@
-"""Which annotations a folder holds: VOC XML, COCO JSON, or Darknet's label files."""
+"""Recognize which annotations a folder holds: VOC XML, COCO JSON, or Darknet's label files."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from yolo.errors import DatasetError
 
-BEGINNING = 2**16  # bytes of a file that tell what it is
+BEGINNING = 2**16  # bytes of a file that identify its kind
 LABEL_LINE = re.compile(rb"\s*[0-9]+(\s+[0-9.eE+-]+){4}\s*")
 
 
@@ -44,7 +44,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _kind(path: Path) -> AnnotationKind | None:
-    """Return what a file is, judged by its ending and its first bytes."""
+    """Return the kind of a file by its ending and its first bytes."""
     ending = path.suffix.lower()
     if ending not in (".xml", ".json", ".txt"):
         return None

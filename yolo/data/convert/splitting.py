@@ -1,9 +1,9 @@
 """Split images into a list to train on and a list to score on, by a hash of their names.
 
-An image's list depends on its name and the seed, and on no other image: more images move none. The fraction of a class
-in the list to score on therefore varies by chance. Stratified means this besides: where a class would be in one list
-only, an image is moved, if the class has two and the list to score on does not become much larger by it. An image that
-was moved stays there in later splits into the same folder; only such images may change lists in another folder.
+An image's list depends only on its name and the seed. So new images do not move others, and the fraction of a class in
+the list to score on varies by chance. The split is stratified in one way: if a class would be in one list only, one of
+its images is moved, provided that the class has two images and the list to score on does not become much larger. A
+moved image stays there in later splits into the same folder; only such images may change lists in another folder.
 """
 
 import hashlib
@@ -18,9 +18,9 @@ from yolo.data.convert.plan import Plan
 
 ROBOFLOW_COPY = re.compile(r"\.rf\.[0-9A-Za-z]+$")  # Roboflow's augmented copies: NAME.rf.HASH.jpg
 RANGE = 2**64  # of the hashes
-MOST_MOVED = 0.25  # ours: the list to score on may grow by a quarter for the sake of rare classes
+MOST_MOVED = 0.25  # ours: the list to score on may grow by a quarter, so that it has rare classes
 OWN_LISTS = {"valid": ("valid", "val", "validation"), "test": ("test", "testing")}  # folders; anything else is to train
-PARTS_OF_LAYOUTS = (  # names of folders that say what lies in them, in lower case
+PARTS_OF_LAYOUTS = (  # names of folders that say what they contain, in lower case
     *("images", "image", "imgs", "img", "jpegimages", "raw"),
     *("annotations", "annotation", "annots", "annot", "labels", "label", "xml", "xmls"),
 )
@@ -67,14 +67,14 @@ def split_plan(plan: Plan, fraction: float, seed: int, moved: Mapping[str, bool]
 def key_of(path: str) -> str:
     """Return the key of a file by its path in its data set: without ending, and without folders such as `images`.
 
-    So an image has the same key wherever a data set's layout puts it.
+    So an image has the same key in every layout of a data set.
     """
     *folders, name = PurePosixPath(path).parts
     return "/".join((*(each for each in folders if each.lower() not in PARTS_OF_LAYOUTS), os.path.splitext(name)[0]))
 
 
 def own_list_of(key: str) -> str:
-    """Return the list that a data set itself puts an image in, by its first folder: train, valid or test."""
+    """Return the data set's own list of an image, by its first folder: train, valid or test."""
     first, _, inside = key.partition("/")
     return next((split for split, names in OWN_LISTS.items() if inside and first.lower() in names), "train")
 
@@ -86,7 +86,7 @@ def hash_of(name: str, seed: int) -> float:
 
 
 def group_of(key: str) -> str:
-    """Return the name that an image shares with its augmented copies, which would give a score that is too high."""
+    """Return the common name of an image and its augmented copies. Copies in both lists make a score too high."""
     return ROBOFLOW_COPY.sub("", key)
 
 

@@ -1,4 +1,4 @@
-"""PASCAL VOC annotations → a plan of what Darknet trains on."""
+"""Plan the conversion of PASCAL VOC annotations to files that Darknet trains on."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ SIZE_OF_IMAGE = "size taken from the image"
 SCALED = "image resized after annotation"
 TURNED = "image turned by its EXIF data, boxes too"
 NOT_TURNED = "image turned by its EXIF data, boxes taken as drawn on the turned image"
-SAME_SHAPE = 0.01  # two sizes are one image's if the ratios of their sides differ by at most this
+SAME_SHAPE = 0.01  # two sizes belong to the same image if the ratios of their sides differ by at most this
 
 
 class UsableObject(NamedTuple):
@@ -56,7 +56,7 @@ class UsableObject(NamedTuple):
 
 @dataclass(frozen=True)
 class Examined:
-    """What one annotation gives. objects: None if the whole annotation is unusable. left_out: of its objects.
+    """The result for one annotation. objects: None if the whole annotation is unusable. left_out: of its objects.
 
     turned: how many boxes were turned with the image. filename: as the annotation says. scaled: 1 if its boxes prove
     that the image was resized after annotation, 0 if it may have been, None if not.
@@ -73,7 +73,7 @@ class Examined:
 
 @dataclass(frozen=True)
 class Frame:
-    """The size (height, width) that the boxes of an annotation are in, and how they come to the image as it is read.
+    """The size (height, width) of the image in which an annotation was drawn, and the way to the image as it is read.
 
     orientation: EXIF's, of boxes that were drawn on the stored pixels; 1: drawn on the image as it is read.
     repair: kind and text of what was repaired, or None. scaled: as in `Examined`.
@@ -133,10 +133,10 @@ def plan_voc(source: VocSource, names: Sequence[str] | None) -> Plan:
 def _examine_all(
     source: VocSource, names: frozenset[str] | None
 ) -> tuple[dict[VocEntry, VocEntry], dict[VocEntry, Examined]]:
-    """Examine the annotations of a source, again those whose frame or image others decide.
+    """Examine the annotations of a source, and again those whose frame or image depends on others.
 
     Returns:
-        Entry as listed → the entry with its image; entry as listed → what its annotation gives.
+        Entry as listed → the entry with its image; entry as listed → the result for its annotation.
     """
     entries = {entry: entry for entry in dict.fromkeys(source.train + source.valid)}
     pairs = [(entry.annotation, entry.image) for entry in entries]
@@ -177,7 +177,7 @@ def _stem(name: str) -> str:
 
 
 def examine(pair: tuple[str, str | None], names: frozenset[str] | None, resized: bool = False) -> Examined:
-    """Return what one annotation gives.
+    """Return the result for one annotation.
 
     Args:
         pair: The annotation's file, and the image's file or None.
@@ -232,10 +232,10 @@ def _header(image: str | None) -> ImageHeader | None:
 def frame_of(parts: AnnotationParts, header: ImageHeader | None, resized: bool) -> Frame | None:
     """Return the frame of the boxes of an annotation; None if neither the file nor the image gives a size.
 
-    The image decides. Its own size, turned as its EXIF data say, is the frame, with three exceptions: the XML has the
-    size of the stored pixels of a turned image, so the boxes are turned too; boxes fit only into the stored pixels;
-    the XML's size has the image's shape and boxes fit only into it, so the image was resized after annotation. Then
-    every other size of the same shape in this data set (`resized`) is taken too.
+    The frame is the image's own size, turned as its EXIF data say, with three exceptions. The XML has the size of the
+    stored pixels of a turned image: then the boxes are turned too. The boxes fit only into the stored pixels: likewise.
+    The XML's size has the image's shape and the boxes fit only into it: then the image was resized after annotation,
+    and every other size of the same shape in this data set (`resized`) is used as the frame too.
     """
     said = (parts.height, parts.width)
     if header is None:
@@ -243,7 +243,7 @@ def frame_of(parts: AnnotationParts, header: ImageHeader | None, resized: bool) 
     size, stored = header.size, header.stored
     if said == size:
         if size == stored and header.orientation != 1:
-            # The size cannot tell: turned by half, mirrored, or square.
+            # The size does not decide: turned by 180 degrees, mirrored, or square.
             return Frame(size, repair=(NOT_TURNED, f"orientation {header.orientation}, size {_shown(size)}"))
         return Frame(size)
     fits_image, fits_stored, fits_said = (_fit(parts.objects, each) for each in (size, stored, said))
@@ -333,7 +333,7 @@ def _fault(item: AnnotatedObject, names: frozenset[str] | None) -> tuple[str, st
 
 
 def _outside(item: AnnotatedObject, size: Size) -> tuple[str, str] | None:
-    """Return that a box is more than half outside, so that its center is: such labels Darknet drops."""
+    """Return the text for a box whose center is outside the image. Darknet drops such labels."""
     height, width = size
     cx, cy, _, _ = unit_box(item, width, height)
     if 0 < cx <= 1 and 0 < cy <= 1:

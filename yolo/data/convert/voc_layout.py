@@ -1,4 +1,4 @@
-"""Find the annotations of a data set and the image of each, in the folders that programs make.
+"""Find the annotations of a data set and the image of each, in the layouts that programs write.
 
 `DIR:SET` is PASCAL's layout. A plain folder is searched: images and XML files in one folder or in two
 (images/ + annotations/, JPEGImages/ + Annotations/ ...), with subfolders, and the folders train/, valid/ and test/ that
@@ -64,7 +64,9 @@ def read_sets(sets: Sequence[ImageSet]) -> tuple[tuple[VocEntry, ...], tuple[Pro
     rows, problems = read_image_sets(sets)
     layouts = {each.folder: _pascal_layout(each.folder) for each in sets}
     entries = []
-    places: dict[tuple[Path, str], Path] = {}  # one object for a folder: equal paths are compared part by part
+    places: dict[
+        tuple[Path, str], Path
+    ] = {}  # one object for each folder, because the comparison of equal paths is slow
     for folder, identifier in rows:
         annotations, images, names = layouts[folder]
         name = names.get(identifier)
@@ -76,7 +78,7 @@ def read_sets(sets: Sequence[ImageSet]) -> tuple[tuple[VocEntry, ...], tuple[Pro
 
 
 def joined(sources: Iterable[VocSource]) -> VocSource:
-    """Return one source with everything of several, each entry once in a list."""
+    """Join several sources; each entry is in a list once."""
     sources = [*sources]
 
     def all_of(part: str) -> tuple:
@@ -86,7 +88,7 @@ def joined(sources: Iterable[VocSource]) -> VocSource:
 
 
 def read_folder(folder: Path, whole: bool) -> VocSource:
-    """Return the entries of a data set's folder, with the lists that it has itself: image sets, or train/ and valid/.
+    """Return the entries of a data set's folder, with its own lists: image sets, or train/ and valid/.
 
     whole: take everything as one list to train on instead, for a split.
 

@@ -1,4 +1,4 @@
-"""Lists and folders of images that have Darknet's label files → a plan of the lists to train and to score on."""
+"""Plan lists to train and to score on, from lists and folders of images with Darknet's label files."""
 
 import ast
 import os
@@ -40,8 +40,8 @@ YAML_ITEM = re.compile(r"^\s*(?:-|[0-9]+\s*:)\s*(.+?)\s*$", re.MULTILINE)
 class LabeledSource:
     """Images with label files: path and key of each. names: as the source says, or None.
 
-    title: of the data set; own_lists: images to train on and to score on, as the source has them, or everything and
-    nothing; files: list files that were read.
+    title: of the data set; own_lists: images to train on and to score on, as the source has them, or all images and
+    none; files: list files that were read.
     """
 
     own_lists: tuple[tuple[tuple[Path, str], ...], tuple[tuple[Path, str], ...]]
@@ -75,14 +75,14 @@ def _listed(path: Path) -> tuple[tuple[Path, str], ...]:
 
 
 def listed_key(image: Path) -> str:
-    """Return the key of an image of a list: its folder and its name, as more may change between machines."""
+    """Return the key of an image of a list: its folder and its name. The rest of the path depends on the machine."""
     return key_of("/".join(image.parts[-KEY_PARTS:]))
 
 
 def plan_labeled(source: LabeledSource, names: Sequence[str] | None) -> Plan:
     """Read the label files and plan the source's own lists.
 
-    Images without a label file and rows that training does not take are among the `repairs`, as nothing is left out.
+    Images without a label file and rows that training does not use are among the `repairs`; no image is left out.
     names: None: those of the source, or else the numbers up to the highest class.
 
     Raises:
@@ -117,7 +117,7 @@ def plan_labeled(source: LabeledSource, names: Sequence[str] | None) -> Plan:
 
 
 def _read_labels(image: Path, classes: int) -> tuple[list[int], list[Problem]]:
-    """Return the class of each usable row of an image's label file, and what a user should know."""
+    """Return the class of each usable row of an image's label file, and remarks for the user."""
     file = next(label_files(image), None)
     if file is None:
         return [], [Problem(NO_LABELS, f"{image}: training takes it as background")]
@@ -174,7 +174,7 @@ def _names_in(folder: Path) -> tuple[str, ...] | None:
 
 
 def yaml_names(path: Path) -> tuple[str, ...] | None:
-    """Return `names` of a data.yaml as Roboflow and other programs write it; None if it has none that is understood.
+    """Return `names` of a data.yaml as Roboflow and other programs write it; None if there are none in a known form.
 
     It is a list in brackets, or one item a line: `- cat` or `0: cat`.
     """

@@ -1,4 +1,4 @@
-"""The segments of a JPEG file, and whether a part of its image is missing (ITU T.81, annexes B and G)."""
+"""Read the segments of a JPEG file, and find out whether a part of its image is missing (ITU T.81, annexes B and G)."""
 
 import re
 from collections.abc import Iterator
@@ -39,9 +39,9 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def without_stray_bytes(data: bytes) -> bytes:
-    """Return a JPEG without the bytes that lie between the segments before its first scan.
+    """Return a JPEG without the bytes that are between the segments before its first scan.
 
-    libjpeg prints only its first message; without these bytes that is the one about the image.
+    libjpeg prints only its first message. Without these bytes, that message is about the image.
     """
     parts, end = [JPEG_START], len(JPEG_START)
     for marker, start, end in jpeg_segments(data):
@@ -50,7 +50,7 @@ def without_stray_bytes(data: bytes) -> bytes:
 
 
 def missing_part(image: np.ndarray, orientation: int, printed: str) -> str | None:
-    """Return how a decoded JPEG lacks a part of its image, None if it is whole.
+    """Return which part of its image a decoded JPEG lacks, in words; None if it is whole.
 
     Args:
         image: the decoded pixels `[H, W, C]`, turned.
@@ -69,7 +69,7 @@ def missing_part(image: np.ndarray, orientation: int, printed: str) -> str | Non
 def read_scans(data: bytes) -> tuple[bool, int]:
     """Return whether the scans bring every coefficient of every component to its full precision, and where they end.
 
-    This finds a file that stops between two scans; libjpeg takes it as whole. They end behind the end marker.
+    This finds a file that stops between two scans, which libjpeg accepts as whole. The end is after the end marker.
     """
     components: dict[int, np.ndarray] = {}  # id → bits that are missing of each coefficient
     progressive = False

@@ -1,4 +1,4 @@
-"""What image decoders print on C's stderr, collected for each image: libjpeg tells of damage in no other way."""
+"""Collect what image decoders print on C's stderr, for each image: libjpeg reports damage only there."""
 
 import ctypes
 import os
@@ -16,10 +16,11 @@ Result = TypeVar("Result")
 
 
 class DecoderMessages:
-    """Calls decoders, and hands out what they print.
+    """Calls decoders, and returns what they print.
 
     C's variable `stderr` points to a file meanwhile; Python's sys.stderr and file descriptor 2 are not touched.
-    Several threads may decode at once. Who finds a new message then decodes again alone, to know whose it is.
+    Several threads may decode at once. A thread that finds a new message decodes again alone, to see whether the
+    message belongs to its image.
     Where C's variable cannot be set (Windows), messages are printed as without this class.
     """
 
@@ -71,7 +72,7 @@ class DecoderMessages:
             self._changed.notify_all()
 
     def _redirect(self) -> None:
-        self._log_level = cv2.utils.logging.setLogLevel(0)  # OpenCV's own lines name no file either
+        self._log_level = cv2.utils.logging.setLogLevel(0)  # OpenCV's own lines do not name a file
         if self._file is None:
             self._open()
         if self._file:
@@ -109,7 +110,7 @@ class DecoderMessages:
         return os.pread(self._file.fileno(), length, start).decode("ascii", errors="backslashreplace")
 
     def begin_anew(self) -> None:
-        """Forget the parent process, whose other threads may have been decoding."""
+        """Reset the state after a fork: other threads of the parent process may have been decoding."""
         if self._file:
             self._variable.value = self._original
         self.__init__()

@@ -1,4 +1,4 @@
-"""Whether a PNG file breaks off (W3C PNG specification, section 5.3: a chunk is length, type, data, CRC)."""
+"""Find out whether a PNG file is truncated (W3C PNG specification, section 5.3: a chunk is length, type, data, CRC)."""
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 CHUNK_ENDS = 12  # bytes of a chunk beside its data
@@ -6,7 +6,7 @@ LAST_CHUNK = b"IEND"
 
 
 def png_breaks_off(data: bytes) -> bool:
-    """Whether a chunk of a PNG file before its last one says that it is longer than the file.
+    """Whether a chunk of a PNG file, other than the last one, has a length beyond the end of the file.
 
     OpenCV 5 takes memory for as many bytes as a chunk says, up to 4 GB for a file of 100 bytes.
     """

@@ -1,4 +1,4 @@
-"""Images with boxes, trails and lines drawn on them: as files, or as one video for each source."""
+"""Draw boxes, trails and lines on images, and write them as files or as one video for each source."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -14,7 +14,7 @@ from yolo.detect.track import UNNUMBERED, SourceTracks, draw_line
 
 
 def annotated(result: Result, names: Sequence[str], state: SourceTracks | None) -> np.ndarray:
-    """A copy of the image with the detections; state: of a tracked source, for trails and the line."""
+    """Return a copy of the image with the detections; state: of a tracked source, for trails and the line."""
     found = result.detections
     image = color_image(result.frame.image)
     boxes, scores, labels = (part.numpy() for part in (found.boxes, found.scores, found.labels))
@@ -30,7 +30,7 @@ def annotated(result: Result, names: Sequence[str], state: SourceTracks | None) 
 
 
 def numbered_texts(labels: np.ndarray, tracks: np.ndarray, names: Sequence[str]) -> tuple[list[str], list[Color]]:
-    """The text of each object, such as `car 3`, and a color for each object instead of each class.
+    """Return the text of each object, such as `car 3`, and a color for each object instead of each class.
 
     labels, tracks: int64 `[N]`. An object without a number has the name of its class alone.
     """

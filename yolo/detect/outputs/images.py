@@ -1,4 +1,4 @@
-"""Image files: copies with boxes, crops of objects."""
+"""Write image files: copies with boxes, and crops of objects."""
 
 from collections.abc import Sequence
 from pathlib import Path

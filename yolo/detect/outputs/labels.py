@@ -1,4 +1,4 @@
-"""Detections as labels to correct by hand and to train on: YOLO text, PASCAL VOC XML, COCO json.
+"""Write detections as labels to correct by hand and to train on: YOLO text, PASCAL VOC XML, COCO json.
 
 Boxes are cut to the image; one without width or height inside it is left out. Frames of a video are written as images
 beside their labels, since labels without images cannot be corrected.
@@ -48,7 +48,7 @@ class LabelFiles:
             write_text(self._out / "labels" / f"{stem}{self._ending}", text)
 
     def finish(self) -> None:
-        """Write what is about all images: COCO's one file, YOLO's names. Nothing if no image could be read."""
+        """Write the files for all images: COCO's one file, YOLO's names. Write nothing if no image could be read."""
         if self._any and self._text is yolo_rows:
             write_text(self._out / "classes.txt", "".join(f"{name}\n" for name in self._names))
         if self._any and self._text is None:
@@ -59,14 +59,14 @@ Text = Callable[[Path, tuple[int, int], list[Row], Sequence[str]], str]
 
 
 def coco_file_name(image: Path, out: Path) -> str:
-    """An image's name for COCO's readers, which look below one folder: `out`, or where the relative paths begin."""
+    """Return an image's name for COCO's readers, relative to one folder: `out`, or where the relative paths begin."""
     if image.is_relative_to(out):
         return image.relative_to(out).as_posix()
     return image.name if image.is_absolute() or ".." in image.parts else image.as_posix()
 
 
 def rows_inside(result: Result) -> list[Row]:
-    """The detections with a width and a height inside the image, best first."""
+    """Return the detections with a width and a height inside the image, best first."""
     boxes = result.clipped_boxes().tolist()
     labels = result.detections.labels.tolist()
     rows = ((label, *box) for label, box in zip(labels, boxes, strict=True))
@@ -121,7 +121,7 @@ def voc_annotation(image: Path, size: tuple[int, int], rows: list[Row], names: S
 
 
 def coco_annotations(images: list[tuple[str, tuple[int, int], list[Row]]], names: Sequence[str]) -> str:
-    """COCO's json of ground truth, all ids counted from 1; images: file name, (height, width) and rows of each."""
+    """Return COCO's json of ground truth, all ids from 1; images: file name, (height, width) and rows of each."""
     entries, annotations = [], []
     for image_id, (file, (height, width), rows) in enumerate(images, start=1):
         entries.append({"id": image_id, "file_name": file, "width": width, "height": height})

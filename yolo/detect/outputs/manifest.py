@@ -1,7 +1,7 @@
-"""The file manifest.json of a folder of parts: from which list, network and thresholds they come.
+"""The file manifest.json of a folder of parts: the list, network and thresholds that made them.
 
-A folder holds the parts of one run. A run with another list, another network or other thresholds is refused, so that
-a restart never mixes rows of different runs.
+A folder holds the parts of one run. A run with another list, network or thresholds raises an error, so a restart never
+mixes rows of different runs.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from yolo.formats.json_file import read_json
 NAME = "manifest.json"
 FORMAT = 1  # of the rows and of this file
 BLOCK = 2**20  # bytes read at a time
-MOST_IMAGES_OF_A_PART = 1000  # what a killed process has to do again at most
+MOST_IMAGES_OF_A_PART = 1000  # the most that a killed process has to repeat
 PARTS_OF_A_SHARD = 4  # at least, so that short lists are divided, too
 
 Value = str | int | float | bool | list | None
@@ -54,9 +54,9 @@ def agreed_manifest(folder: Path, wanted: Mapping[str, Value], part_size: int | 
 
     Args:
         folder: where the parts are.
-        wanted: what the rows depend on, by name.
+        wanted: the settings that change the rows, by name.
         part_size: lines of a part that the user asked for, or None.
-        default: lines of a part if neither the user nor an older run says it.
+        default: lines of a part, if neither the user nor an older run sets it.
 
     Returns:
         The lines of a part.

@@ -1,4 +1,4 @@
-"""Names of the files that are written about images, sources and classes."""
+"""Make the names of output files for images, sources and classes."""
 
 import re
 from collections import Counter
@@ -9,16 +9,18 @@ from urllib.parse import urlsplit
 from yolo.detect.sources.frame import SourceFrame
 from yolo.detect.sources.kinds import NUMBER, URL
 
-UNSAFE = re.compile(r"[^\w .,()+-]|^\.+")  # what may mean something in a file's name; letters of any script are fine
+UNSAFE = re.compile(
+    r"[^\w .,()+-]|^\.+"
+)  # characters with a meaning in some file system; letters of any script are allowed
 
 MOST_NAME_BYTES = 150  # file systems allow 255, and endings and numbers follow
 
 
 class Stems:
-    """A name without ending for each image and each source, never the same one twice.
+    """Gives each image and each source a unique name without ending.
 
-    images: those known beforehand. Where two share a name, their folders' names are put before it, and a number
-    behind it where that is not enough.
+    images: those known beforehand. If two have the same name, the names of their folders are put before it, and a
+    number after it if that is not enough.
     """
 
     def __init__(self, images: Iterable[Path] = ()) -> None:
@@ -31,11 +33,11 @@ class Stems:
             self._assign(str(path), path.stem if alone else f"{path.parent.name}_{path.stem}")
 
     def of_source(self, source: str) -> str:
-        """The name of what is written about a whole source, such as its video."""
+        """Return the name of the files for a whole source, such as its video."""
         return self._of.get(source) or self._assign(source, source_stem(source))
 
     def of_frame(self, frame: SourceFrame) -> str:
-        """The name of what is written about one frame: the image's, or the video's with the frame's number."""
+        """Return the name of the files for one frame: the image's, or the video's with the frame's number."""
         stem = self.of_source(frame.source)
         return stem if frame.time is None else f"{stem}_{frame.index:06d}"
 
@@ -50,7 +52,7 @@ class Stems:
 
 
 def source_stem(source: str) -> str:
-    """A file name for a source: `clip.mp4` → clip, `camera 0` → camera0, `rtsp://host/live` → live."""
+    """Return a file name for a source: `clip.mp4` → clip, `camera 0` → camera0, `rtsp://host/live` → live."""
     if source == "-":
         return "stdin"
     if URL.fullmatch(source):
@@ -62,6 +64,6 @@ def source_stem(source: str) -> str:
 
 
 def safe_name(name: str) -> str:
-    """`name` as a file or folder name on every system."""
+    """Return `name` as a file or folder name that is valid on every system."""
     safe = UNSAFE.sub("_", name).strip(" .") or "_"
     return safe.encode()[:MOST_NAME_BYTES].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""Detections of many images as files of rows, parts, that are complete or absent: JSON lines, or Parquet.
+"""Write detections of many images as parts, files of rows that are complete or absent: JSON lines, or Parquet.
 
 A row is an image: `line` in the list, what `--jsonl` writes (source, width, height, objects ...), and for an image
 that cannot be read an `error` with no objects.
@@ -53,7 +53,7 @@ class Parts:
         return self.path(number).exists()
 
     def writing(self, number: int) -> AbstractContextManager[WriteRow]:
-        """Return a context with a function that writes a row; the part gets its name when the context ends well."""
+        """Return a context with a function that writes a row; the part gets its name at the end of the context."""
         path = self.path(number)
         for leftover in self._folder.glob(f".{path.name}.*"):  # of a killed process
             leftover.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A frame with what was detected in it: what every output writes."""
+"""The record that every output writes: a frame with its detections."""
 
 from typing import NamedTuple
 
@@ -29,12 +29,12 @@ class Result(NamedTuple):
         return list(zip(*columns, strict=True))
 
     def clipped_boxes(self) -> np.ndarray:
-        """The boxes inside the image, float64 `[N, 4]` xyxy; one outside of it has no width or no height."""
+        """Return the boxes clipped to the image, float64 `[N, 4]` xyxy; one outside of it has no width or no height."""
         height, width = self.size
         boxes = self.detections.boxes.double().numpy().reshape(-1, 4)
         return boxes.clip(0, (width, height, width, height))
 
 
 def color_image(image: np.ndarray) -> np.ndarray:
-    """uint8 `[H, W, 1 or 3]` → `[H, W, 3]`."""
+    """Convert uint8 `[H, W, 1 or 3]` to `[H, W, 3]`."""
     return image if image.shape[2] == 3 else np.repeat(image, 3, axis=2)

@@ -1,4 +1,4 @@
-"""Detections as text while they are made: JSON lines, a line for each frame, and CSV, a row for each detection."""
+"""Write detections as text during a run: JSON lines, a line for each frame, and CSV, a row for each detection."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ CSV_COLUMNS = ("source", "frame", "time", "class_id", "name", "score", "x1", "y1
 
 
 class JsonLines:
-    """One JSON object a line and frame, written at once: programs that follow the file see each frame as it happens."""
+    """Writes one JSON object a line for each frame, at once, for programs that follow the file."""
 
     def __init__(self, file: TextIO, names: Sequence[str], path: Path = STDOUT) -> None:
         """path: of `file`, for errors."""
@@ -32,7 +32,7 @@ class JsonLines:
 
 
 class DetectionsCsv:
-    """One row a detection; boxes in image pixels; the column `track` only where objects are tracked."""
+    """Writes one row for each detection; boxes in image pixels; the column `track` only if objects are tracked."""
 
     def __init__(self, file: TextIO, names: Sequence[str], tracked: bool) -> None:
         self._writer = csv.writer(file, lineterminator="\n")
@@ -51,7 +51,7 @@ class DetectionsCsv:
 
 
 def frame_object(result: Result, names: Sequence[str]) -> dict[str, object]:
-    """A frame as JSON: source, frame, time in seconds or null, width, height, objects with boxes in image pixels."""
+    """Return a frame for JSON: source, frame, time in seconds or null, width, height, objects with boxes in pixels."""
     height, width = result.size
     frame = result.frame
     objects = []
@@ -71,7 +71,7 @@ def frame_object(result: Result, names: Sequence[str]) -> dict[str, object]:
 
 @contextmanager
 def json_lines(path: Path, names: Sequence[str]) -> Iterator[JsonLines]:
-    """JSON lines in a file, or on stdout for `-`. Written straight to its name, for it is read while it grows."""
+    """Open JSON lines in a file, or on stdout for `-`. The file has its final name at once: it is read as it grows."""
     if path == STDOUT:
         yield JsonLines(sys.stdout, names)
         return
@@ -80,13 +80,13 @@ def json_lines(path: Path, names: Sequence[str]) -> Iterator[JsonLines]:
         try:
             yield JsonLines(file, names, path)
         finally:
-            with naming(path):  # after a failed write, closing tries again and fails without a name
+            with naming(path):  # after a failed write, closing tries again, and its error has no file name
                 file.close()
 
 
 @contextmanager
 def csv_table(path: Path, names: Sequence[str], tracked: bool) -> Iterator[DetectionsCsv]:
-    """A CSV file that takes its name when the block ends well."""
+    """Open a CSV file that gets its name when the block ends without error."""
     with replacing(path) as binary:
         text = io.TextIOWrapper(binary, "utf-8", errors="surrogateescape", newline="")
         yield DetectionsCsv(text, names, tracked)

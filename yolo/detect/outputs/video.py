@@ -1,4 +1,4 @@
-"""Annotated videos: H.264 in MP4, each frame with the time it came with, and the sound of the file it came from."""
+"""Write annotated videos: H.264 in MP4, each frame with its original time, and the sound of the source file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 TICKS = 90_000  # per second, MPEG's clock: frames of 24, 25, 30, 30000/1001, 50 and 60 Hz last whole ticks
 GUESSED_RATE = 25  # for the encoder's rate control; each frame has its own time
 
-# The network needs the time: "ultrafast" takes a third of the time of "veryfast", for files up to twice as large.
-# A constant quantizer needs a quarter less time than x264's `crf`, which looks at each frame twice; 23 gives the
-# quality (PSNR) of "veryfast" at its default, crf 23, or a better one. docs/log.md, 2026-11-28.
+# "ultrafast" takes a third of the time of "veryfast", for files up to twice as large, and leaves the cores to the
+# network. A constant quantizer takes a quarter less time than x264's `crf`, which reads each frame twice; 23 gives at
+# least the quality (PSNR) of "veryfast" at its default, crf 23. docs/log.md, 2026-11-28.
 ENCODER = {"preset": "ultrafast", "qp": "23"}
 
 SOUND_OF_MP4 = (
@@ -36,7 +36,7 @@ SOUND_OF_MP4 = (
 
 
 class VideoFile:
-    """A video being written; the size is that of its first frame, made even as H.264 demands."""
+    """A video being written; the size is that of its first frame, made even as H.264 requires."""
 
     def __init__(self, container: "OutputContainer", sound: "Sound | None") -> None:
         self._container = container
@@ -51,7 +51,7 @@ class VideoFile:
         av = import_av()
         if self._stream is None:
             self._begin(image)
-        if image.shape[1::-1] != self._size:  # a stream that came back in another size
+        if image.shape[1::-1] != self._size:  # a stream that continues in another size
             image = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
         height, width = image.shape[:2]
         if height % 2 or width % 2:
@@ -69,7 +69,7 @@ class VideoFile:
         self._step, self._time = time - self._time, time
 
     def finish(self) -> None:
-        """Write what the encoder still holds."""
+        """Write the frames that the encoder still holds."""
         if self._stream is not None:
             self._container.mux(self._stream.encode(None))
             if self._sound is not None:
@@ -89,7 +89,7 @@ class VideoFile:
 
 
 class Sound:
-    """The first sound of a file, copied into a video as far as its frames go."""
+    """The first sound of a file, copied into a video up to its last frame."""
 
     def __init__(self, container: "InputContainer") -> None:
         av = import_av()
@@ -110,7 +110,7 @@ class Sound:
             self._stream = container.add_stream("aac", rate=self._source.rate, layout=layout)
 
     def copy_until(self, time: float) -> None:
-        """Copy what is heard before `time`, in seconds."""
+        """Copy the sound before `time`, in seconds."""
         while not self._ended:
             packet = self._waiting or next(self._packets, None)
             self._waiting = None
@@ -123,7 +123,7 @@ class Sound:
                 self._mux(packet)
 
     def finish(self) -> None:
-        """Write what the encoder still holds."""
+        """Write the frames that the encoder still holds."""
         if not self._copied:
             self._container.mux(self._stream.encode(None))
 
@@ -142,7 +142,7 @@ class Sound:
 
 @contextmanager
 def video_file(path: Path, sound_of: str | None = None) -> Iterator[VideoFile]:
-    """An MP4 file that takes its name when the block ends well, and is gone when it raises.
+    """Open an MP4 file that gets its name when the block ends without error, and is deleted otherwise.
 
     sound_of: the video file whose sound is kept; None for none. Raises MissingPackageError without PyAV.
     """

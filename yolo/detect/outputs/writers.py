@@ -1,4 +1,4 @@
-"""Everything that is written and printed about each result, in the order of the frames."""
+"""Write and print all outputs of each result, in the order of the frames."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,14 +20,14 @@ from yolo.errors import counted
 from yolo.files.writing import write_text
 from yolo.formats.darknet_json import DarknetFrame, darknet_frame, darknet_json
 
-SETTLING = 1.0  # seconds: a server hands over what it has buffered at once, and no rate counts these frames
+SETTLING = 1.0  # seconds: a server sends its buffered frames at once, and the rate does not count them
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to write: files and folders, None for nothing.
+    """The outputs to write: files and folders; None: no such output.
 
-    out: images with boxes, and what has no path of its own. json: Darknet's. jsonl: `-` for stdout.
+    out: images with boxes, and outputs without a path of their own. json: Darknet's. jsonl: `-` for stdout.
     labels: yolo, voc or coco, in `out`. video: annotated videos, in `out`.
     """
 
@@ -48,7 +48,7 @@ class Writers:
         names: of the classes.
         sources: all sources, for the names of files and the sound of videos.
         new_tracks: begins the tracking of a source; None without tracking.
-        print_line: prints a line for people.
+        print_line: prints a line for the user.
         stack: closes the files, and drops unfinished ones after an error.
     """
 
@@ -91,7 +91,7 @@ class Writers:
             self._videos = stack.enter_context(Videos(wanted.out, self._stems, heard))
 
     def write(self, item: Result | Fault) -> None:
-        """Write one result; collect what could not be read."""
+        """Write one result, or collect a Fault."""
         if isinstance(item, Fault):
             self.faults.append(item.message)
             return
@@ -123,7 +123,7 @@ class Writers:
             write_text(self._wanted.json, darknet_json(self._frames, self._names))
 
     def print_written(self) -> None:
-        """Print where everything is."""
+        """Print where the outputs are."""
         wanted = self._wanted
         files = (("json", wanted.json), ("json lines", wanted.jsonl), ("csv", wanted.csv))
         for name, path in files:
@@ -173,7 +173,7 @@ class _Summary:
     """The counts of one video or stream, and its rate.
 
     settling: seconds after the first frame that the rate leaves out. first, begun, last: the time of the first frame,
-    of the one from which the rate counts, and of the last; before: frames up to `begun`.
+    of the first one that counts for the rate, and of the last; before: frames up to `begun`.
     """
 
     source: str
@@ -201,11 +201,11 @@ class _Summary:
 
 
 def stems_of(sources: Sequence[MediaSource]) -> Stems:
-    """The names of what is written about the images among the sources."""
+    """Return the names of the output files for the images among the sources."""
     return Stems(Path(each.name) for each in sources if each.kind is MediaKind.IMAGE)
 
 
 def _json_name(result: Result) -> str:
-    """The name in Darknet's json: that of the image, or of the video with the frame's number."""
+    """Return the name in Darknet's json: that of the image, or of the video with the frame's number."""
     frame = result.frame
     return frame.source if frame.time is None else f"{frame.source}#{frame.index}"

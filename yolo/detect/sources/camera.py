@@ -1,4 +1,4 @@
-"""Cameras of this machine by OpenCV."""
+"""Read cameras of this machine by OpenCV."""
 
 import time
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from yolo.errors import DatasetError, counted
 
 
 def camera_frames(number: int, channels: int, stop: Event) -> Iterator[SourceFrame]:
-    """Frames of a camera as they are captured, until `stop` is set. Raises DatasetError when it gives none."""
+    """Yield the frames of a camera as they are captured, until `stop` is set. Raises DatasetError without a frame."""
     name = f"camera {number}"
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # else one line for each interface it tries

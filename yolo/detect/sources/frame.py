@@ -1,4 +1,4 @@
-"""The two things that a source yields: a frame, or one line about what could not be read."""
+"""The records that a source yields: a frame, or a fault, one line about what could not be read."""
 
 from dataclasses import dataclass
 from pathlib import Path

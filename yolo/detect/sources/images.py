@@ -1,4 +1,4 @@
-"""Image files and image bytes as frames."""
+"""Read image files and image bytes as frames."""
 
 from pathlib import Path
 
@@ -19,5 +19,5 @@ def image_frame(path: Path, channels: int) -> SourceFrame | Fault:
 
 
 def frame_of_bytes(content: bytes, name: str, channels: int) -> SourceFrame:
-    """Decode the bytes of an image file. Raises DatasetError when they are none."""
+    """Decode the bytes of an image file. Raises DatasetError if they are not an image."""
     return SourceFrame(decode_image(content, name, channels), name)

@@ -1,4 +1,4 @@
-"""What a SOURCE argument is: image, folder, pattern, list, video, stream, camera, stdin or numbered frames."""
+"""Recognize SOURCE arguments: image, folder, pattern, list, video, stream, camera, stdin or numbered frames."""
 
 import re
 from collections.abc import Iterable
@@ -27,13 +27,13 @@ NUMBER = re.compile(r"%(0[1-9])?d")  # of the name of a numbered frame, as in C 
 
 
 class MediaKind(Enum):
-    """What is read from one source, after folders, patterns and lists are expanded."""
+    """The kind of one source, after folders, patterns and lists are expanded."""
 
     IMAGE = "image"
     VIDEO = "video"
     NUMBERED = "numbered frames"
     STREAM = "stream"
-    WEB = "web address"  # an image or a stream: only the server knows
+    WEB = "web address"  # an image or a stream; the server's answer decides
     CAMERA = "camera"
     STDIN = "stdin"
 
@@ -47,16 +47,16 @@ class MediaSource:
 
     @property
     def is_live(self) -> bool:
-        """Whether it has no end and frames that are not read in time are lost."""
+        """Whether it has no end, and frames that are not read in time are lost."""
         return self.kind in (MediaKind.STREAM, MediaKind.CAMERA)
 
 
 def expand(arguments: list[str], recursive: bool = False) -> list[MediaSource]:
-    """The sources that SOURCE arguments stand for, in their order; the files of a folder or a pattern are sorted.
+    """Return the sources of SOURCE arguments, in their order; the files of a folder or a pattern are sorted.
 
-    A file or folder that exists is meant, whatever else its name looks like. Hidden files in folders are skipped
-    (macOS writes `._x.jpg` beside each image). Raises DatasetError for an argument that stands for nothing, OSError
-    for a list that cannot be read.
+    The name of an existing file or folder is always that file or folder, even if it looks like a pattern or an address.
+    Hidden files in folders are skipped (macOS writes `._x.jpg` beside each image). Raises DatasetError for an argument
+    without a source, OSError for a list that cannot be read.
     """
     return [source for argument in arguments for source in _expand_one(argument, recursive)]
 
@@ -90,13 +90,13 @@ def _source_of_address(url: str) -> MediaSource:
 
 
 def source_of_file(path: Path) -> MediaSource:
-    """A video where the ending is a video's, else an image."""
+    """Return a video for the ending of a video, else an image."""
     is_video = path.suffix.lower() in VIDEO_ENDINGS
     return MediaSource(MediaKind.VIDEO if is_video else MediaKind.IMAGE, str(path))
 
 
 def numbered_frames(pattern: str) -> list[Path]:
-    """The files of a pattern such as `frame%05d.png`, by their numbers; gaps are allowed."""
+    """Return the files of a pattern such as `frame%05d.png`, by their numbers; gaps are allowed."""
     path = Path(pattern)
     field = NUMBER.search(path.name)
     start, end = path.name[: field.start()], path.name[field.end() :]
@@ -130,7 +130,7 @@ def _is_media(path: Path) -> bool:
 
 
 def _pattern(pattern: str) -> list[MediaSource]:
-    """Quoted patterns come here; a shell expands the others itself."""
+    """Return the files of a quoted pattern; a shell expands the others itself."""
     files = [path for path in map(Path, sorted(glob(pattern, recursive=True))) if _is_media(path)]
     if not files:
         raise DatasetError(f"{pattern}: found no image or video of this pattern")
@@ -138,12 +138,12 @@ def _pattern(pattern: str) -> list[MediaSource]:
 
 
 def listed_sources(text: str) -> list[MediaSource]:
-    """The files and addresses that a text on stdin names, one a line. Raises DatasetError when it names none."""
+    """Return the files and addresses in a text on stdin, one a line. Raises DatasetError if there are none."""
     return _listed((line.strip() for line in text.splitlines() if line.strip()), Path(), "-")
 
 
 def _listed(lines: Iterable[str], folder: Path, name: str) -> list[MediaSource]:
-    """The sources of lines; relative paths are tried from the current folder, then from `folder`."""
+    """Return the sources of lines; relative paths are tried from the current folder, then from `folder`."""
     found = [
         _source_of_address(line) if URL.fullmatch(line) else source_of_file(locate(line, folder)) for line in lines
     ]

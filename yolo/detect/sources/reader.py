@@ -1,4 +1,4 @@
-"""Frames of all sources, one after the other; what cannot be read becomes a Fault and the next source follows."""
+"""Read the frames of all sources, one after the other. For an unreadable source, yield a Fault and continue."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -40,7 +40,7 @@ class Selection:
 
 
 def number_of_frames(sources: list[MediaSource], selection: Selection) -> int | None:
-    """How many frames `read_sources` will yield; None where a source does not say."""
+    """Return how many frames `read_sources` will yield; None if a source has no number."""
     total = 0
     for source in sources:
         if source.kind is MediaKind.IMAGE:
@@ -138,7 +138,7 @@ def _web(url: str, channels: int, selection: Selection, patience: Patience, stop
 
 
 def _stdin(channels: int, selection: Selection, patience: Patience, stop: Event) -> Iterator[SourceFrame | Fault]:
-    """The bytes of one image, or a text of one path a line."""
+    """Yield the frames of stdin: the bytes of one image, or a text with one path a line."""
     content = sys.stdin.buffer.read()
     if b"\0" in content or foreign_to_text(content):
         yield frame_of_bytes(content, "-", channels)

@@ -1,4 +1,4 @@
-"""Network streams by PyAV (rtsp, rtmp, http ...), opened again when they break off; images and recordings by http."""
+"""Read network streams by PyAV (rtsp, rtmp, http ...), with reconnection, and images and recordings by http."""
 
 import logging
 import time
@@ -25,17 +25,17 @@ from yolo.errors import DatasetError
 from yolo.files.contents import START, WEB_PAGE, known_content
 
 log = logging.getLogger(__name__)
-MOST_IMAGE_BYTES = 2**28  # of an image behind an address: more would fill the memory
+MOST_IMAGE_BYTES = 2**28  # of an image at an address: more would fill the memory
 # RTSP over UDP loses packets and passes few firewalls; other protocols ignore the option.
 OPTIONS = {"rtsp_transport": "tcp"}
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a stream is waited for, in seconds.
+    """The limits of waiting for a stream, in seconds.
 
-    timeout: for a connection or the next data. retries: attempts to open a stream again that broke off, without a
-    frame in between; the waits before them double from first_wait up to longest_wait.
+    timeout: for a connection or the next data. retries: attempts to reconnect after a stream was interrupted, without
+    a frame in between; the waits before them double from first_wait up to longest_wait.
     """
 
     timeout: float = 10.0
@@ -44,12 +44,12 @@ class Patience:
     longest_wait: float = 30.0
 
     def wait(self, attempt: int) -> float:
-        """The seconds before an attempt, counted from 1."""
+        """Return the seconds before an attempt, counted from 1."""
         return min(self.longest_wait, self.first_wait * 2 ** (attempt - 1))
 
 
 def shown_address(url: str) -> str:
-    """An address without the user and password in it, for printing."""
+    """Return an address without user and password, for printing."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
@@ -88,7 +88,7 @@ def stream_frames(url: str, channels: int, stop: Event, patience: Patience) -> I
 
 
 def _connected(url: str, channels: int, stop: Event, timeout: float) -> Iterator[np.ndarray]:
-    """The images of one connection. Raises DatasetError when it cannot be opened or breaks off."""
+    """Yield the images of one connection. Raises DatasetError if it cannot be opened or is interrupted."""
     av = import_av("reading a stream")
     try:
         with av.open(url, options=OPTIONS, timeout=timeout) as container:
@@ -107,10 +107,10 @@ def _connected(url: str, channels: int, stop: Event, timeout: float) -> Iterator
 
 
 def image_of_address(url: str, timeout: float) -> bytes | None:
-    """The bytes of an image behind an http address; None where the server sends something else.
+    """Return the bytes of an image at an http address; None if the server sends something else.
 
-    A server that does not name images as such (application/octet-stream, or nothing) is known by their first bytes.
-    Raises DatasetError where the server cannot be reached, refuses, or sends a web page.
+    If the content type is application/octet-stream or missing, the first bytes decide. Raises DatasetError if the
+    server cannot be reached, refuses, or sends a web page.
     """
     name = shown_address(url)
     request = Request(name, headers={"User-Agent": "yolo-darknet"})
@@ -135,7 +135,7 @@ def image_of_address(url: str, timeout: float) -> bytes | None:
 
 
 def _opener(url: str, name: str) -> OpenerDirector:
-    """What opens an address: with the user and password in it, as cameras ask for; name: the address without them."""
+    """Return an opener for an address, with its user and password for cameras; name: the address without them."""
     parts = urlsplit(url)
     if parts.username is None:
         return build_opener()
@@ -145,7 +145,7 @@ def _opener(url: str, name: str) -> OpenerDirector:
 
 
 def is_recording(url: str, timeout: float) -> bool:
-    """Whether an address holds a video with an end: the container says how long it lasts."""
+    """Whether an address holds a video with an end: its container has a duration."""
     av = import_av("reading a stream")
     try:
         with av.open(url, options=OPTIONS, timeout=timeout) as container:

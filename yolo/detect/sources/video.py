@@ -1,4 +1,4 @@
-"""Video files by PyAV: every frame with its own time, turned as the file says."""
+"""Read video files by PyAV: every frame with its own time and the file's rotation."""
 
 import errno
 import logging
@@ -25,7 +25,7 @@ PIXEL_FORMATS = {1: "gray", 3: "rgb24"}  # of a network's channels
 
 
 def import_av(purpose: str = "reading a video") -> ModuleType:
-    """PyAV. Raises MissingPackageError with the line that installs it."""
+    """Import PyAV. Raises MissingPackageError with the command that installs it."""
     return import_extra("av", "video", purpose)
 
 
@@ -40,7 +40,7 @@ def video_frames(path: str, channels: int, every: int = 1, name: str | None = No
 
     Yields:
         Frames in the order of their display. Times are those of the file, which keeps a variable frame rate; a frame
-        without one lies a mean frame behind the one before.
+        without a time comes a mean frame duration after the one before.
 
     Raises:
         DatasetError: no video, or no frame in it that can be decoded.
@@ -56,7 +56,7 @@ def video_frames(path: str, channels: int, every: int = 1, name: str | None = No
             for packet in container.demux(stream):
                 try:
                     frames = packet.decode()
-                except av.error.InvalidDataError:  # one bad packet; players go on, too
+                except av.error.InvalidDataError:  # one bad packet; players continue too
                     broken += 1
                     continue
                 for frame in frames:
@@ -76,9 +76,9 @@ def video_frames(path: str, channels: int, every: int = 1, name: str | None = No
 
 
 def _claimed(container: "InputContainer", stream: "VideoStream") -> tuple[int, float]:
-    """The frames and the seconds that a video says it has; 0 where it does not say.
+    """Return the frames and the seconds that a video claims to have; 0 for a missing number.
 
-    An AVI also counts the frames that its recorder left out: its number is one of seconds.
+    An AVI also counts the frames that its recorder left out, so its number of frames is a duration.
     """
     if container.format.name == "avi":
         return 0, float(stream.frames / stream.average_rate) if stream.average_rate else 0.0
@@ -86,13 +86,13 @@ def _claimed(container: "InputContainer", stream: "VideoStream") -> tuple[int, f
 
 
 def reason_of(error: "FFmpegError", path: str) -> str:
-    """What went wrong, and what may help: an MP4 whose index is at its end needs a server that sends parts of files."""
+    """Return the error, and advice: an MP4 with its index at the end needs a server that sends parts of files."""
     from_web = error.errno == errno.EIO and path.lower().startswith(WEB)
     return f"{error.strerror}{NO_PARTS if from_web else ''}"
 
 
 def video_length(path: str) -> int | None:
-    """The number of frames that a video file claims; None where it does not say or cannot be opened."""
+    """Return the number of frames that a video file claims; None without a number, or if it cannot be opened."""
     av = import_av()
     try:
         with av.open(path) as container:
@@ -105,14 +105,14 @@ def video_length(path: str) -> int | None:
 
 
 def video_stream(container: "InputContainer", name: str):
-    """The first video stream of an open file. Raises DatasetError where there is none, as in a sound file."""
+    """Return the first video stream of an open file. Raises DatasetError if there is none, as in a sound file."""
     if not container.streams.video:
         raise DatasetError(f"{name}: found no video stream, expected a video")
     return container.streams.video[0]
 
 
 def pixels_of_frame(frame: "VideoFrame", channels: int) -> np.ndarray:
-    """A decoded frame → uint8 `[H, W, channels]`, turned by the rotation that a phone writes beside the pixels."""
+    """Convert a decoded frame to uint8 `[H, W, channels]`, with the rotation that a phone writes beside the pixels."""
     image = frame.to_ndarray(format=PIXEL_FORMATS[channels], threads=1)  # else it starts new threads for each frame
     image = np.rot90(image, round(frame.rotation / 90))  # both count counterclockwise
     return np.ascontiguousarray(image.reshape(*image.shape[:2], channels))

@@ -1,5 +1,3 @@
-"""Build the report of an evaluation."""
-
 import hashlib
 import platform
 from collections.abc import Sequence
@@ -45,7 +43,7 @@ from yolo.evaluate.metrics.operating_point import OperatingPoint
 from yolo.evaluate.metrics.voc import CONTINUOUS, mean_ap
 from yolo.records import Evaluation
 
-SHOWN_SCORE = 0.25  # AlexeyAB detector.c test_detector's usual -thresh: what a user sees
+SHOWN_SCORE = 0.25  # AlexeyAB detector.c test_detector's default -thresh
 HISTOGRAM_BINS = 20
 PROGRAMS = ("torch", "numpy", "opencv-python", "pycocotools")  # whose versions the report has
 
@@ -62,9 +60,9 @@ def build_report(
     Args:
         evaluation: ground truth and detections, boxes in continuous image pixels.
         paths: the image files, in the order of the evaluation.
-        about: where the evaluation comes from.
+        about: the source of the evaluation.
         rows: the table of metrics.
-        score_thresh: precision, recall, confusion and the images use detections with at least this score; all else uses
+        score_thresh: precision, recall, confusion and the images use detections with at least this score; the rest uses
             every detection.
     """
     detections = evaluation.detections
@@ -100,7 +98,7 @@ def build_report(
 def about_run(
     command: str, cfg: str | Path, weights: str | Path, data: str | Path, made: datetime, data_name: str = ""
 ) -> About:
-    """Describe where an evaluation comes from.
+    """Describe the source of an evaluation.
 
     Args:
         command: the command line.
@@ -130,7 +128,7 @@ def about_run(
 
 
 def _ratios(kinds: np.ndarray, ground_truths: int) -> dict[str, float | int | None]:
-    """Return the five fields that Totals and ClassReport share; kinds: str [N], of the detections."""
+    """Return the five common fields of Totals and ClassReport; kinds: str [N], of the detections."""
     true_positives, false_positives = (
         _count(kinds, tide.TRUE_POSITIVE),
         _count(kinds, *tide.FALSE_KINDS),
@@ -223,7 +221,7 @@ def _aps(
 
 
 def _confusion(evaluation: Evaluation, score_thresh: float) -> tuple[tuple[int, ...], ...]:
-    """Use at least both thresholds, as COCO does; `confusion_matrix` uses what lies above its thresholds."""
+    """Use values of at least both thresholds, as COCO does; `confusion_matrix` uses values above its thresholds."""
     iou, score = np.nextafter((tide.FOREGROUND_IOU, score_thresh), 0)
     matrix = confusion_matrix(
         evaluation.ground_truth,

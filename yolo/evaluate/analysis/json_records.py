@@ -1,4 +1,4 @@
-"""Frozen dataclasses as JSON and back: one description of a file's content, from which it is written and checked.
+"""Write frozen dataclasses as JSON, and read and check them: one description of a file's content for both.
 
 The JSON key of a field is its name, or the one given by `json_name`. Fields may be text, numbers, other dataclasses,
 tuples of any of them, and types with a `Check` of their own: `Annotated[type, Check(...)]`; each of them may be `|
@@ -49,7 +49,7 @@ def json_text(record: object) -> str:
 
 
 def record_of(kind: type[Record], value: object, place: str = "") -> Record:
-    """Return the record of type `kind` that a JSON value describes; keys that it does not know are ignored.
+    """Return the record of type `kind` that a JSON value describes; unknown keys are ignored.
 
     Args:
         kind: a dataclass.

@@ -60,7 +60,7 @@ ErrorCounts = Annotated[
 
 @dataclass(frozen=True)
 class About:
-    """Where an evaluation comes from.
+    """The source of an evaluation.
 
     data: the .data file or list; data_name: of the data set, "" in older reports; versions: of the programs that
     computed it.
@@ -132,7 +132,7 @@ class ClassReport:
 
 @dataclass(frozen=True)
 class SizeReport:
-    """COCO's AP of the ground truths whose area lies between two squares, with sides in pixels."""
+    """COCO's AP of the ground truths whose area is between two squares, with sides in pixels."""
 
     name: str
     low: int = json_name("from")
@@ -224,7 +224,7 @@ class LossStep:
 
 @dataclass(frozen=True)
 class LossReport:
-    """What the training loss is made of.
+    """The parts of the training loss.
 
     images: how many of the valid list, without augmentation, the means of an image are taken over; background: cells of
     an image that are responsible for no object. classes: those with objects, the one with the largest sum first.
@@ -247,9 +247,9 @@ class LossReport:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that the page shows and that two reports are compared by; what report.json holds.
+    """The content of report.json: everything that the page shows and that two reports are compared by.
 
-    Precision, recall, confusion and the images use the detections from `score_thresh` on, all else every detection.
+    Precision, recall, confusion and the images use the detections from `score_thresh` on, the rest every detection.
     loss: None in older reports, and where the network does not learn from labels.
     """
 

@@ -26,7 +26,7 @@ from yolo.records import GroundTruth, ScoredBoxes
 FOREGROUND_IOU = 0.5  # the paper's t_f: from this overlap on an object is detected
 BACKGROUND_IOU = 0.1  # the paper's t_b: below this overlap a detection is of background
 
-# The values of these names stand in report.json
+# report.json has the values of these names
 CLASSIFICATION, LOCALIZATION, BOTH = "classification", "localisation", "both"
 DUPLICATE, BACKGROUND, MISSED = "duplicate", "background", "missed"
 TRUE_POSITIVE, IGNORED = "right", "uncounted"

@@ -14,7 +14,7 @@ from yolo.pages.page import count_text
 from yolo.pages.svg import ChartFrame, Drawing
 
 SERIES = ("run-a", "run-b")
-WIDTH, HEIGHT = 420.0, 260.0  # letters of 11 pixels stay readable on a phone, 340 pixels wide
+WIDTH, HEIGHT = 420.0, 260.0  # so that letters of 11 pixels stay readable on a phone, 340 pixels wide
 TENTHS = tuple(step / 10 for step in range(0, 11, 2))
 MANY = 20  # more thin lines than this are drawn paler
 ROW = 30.0  # the height of a row of horizontal bars
@@ -24,7 +24,7 @@ Values = Sequence[float | None]
 def curve_chart(title: str, note: str, curves: Sequence[Values | None]) -> Drawing:
     """Draw precision over recall of one class.
 
-    `note` stands under the title. `curves`: of each run the best precision from each of RECALLS on.
+    note: a line under the title. curves: of each run the best precision from each of RECALLS on.
     """
     frame = ChartFrame(200, 176, 26, 8, 36, 20)
     shapes = [

@@ -1,4 +1,4 @@
-"""The page of two reports side by side: `compare.html.jinja` and what it shows."""
+"""The page that compares two reports: `compare.html.jinja` and the records that it shows."""
 
 from dataclasses import replace
 from itertools import compress

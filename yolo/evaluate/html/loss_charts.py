@@ -1,4 +1,4 @@
-"""The section of a report about the training loss: its parts as bars, and what the largest one comes from."""
+"""The section of a report about the training loss: its parts as bars, and the cause of the largest one."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from yolo.pages.bar import BarPart, stacked_bar
 from yolo.pages.page import count_text
 from yolo.pages.svg import ChartFrame, Drawing
 
-WIDTH, HEIGHT = 420.0, 230.0  # letters of 11 pixels stay readable on a phone, 340 pixels wide
+WIDTH, HEIGHT = 420.0, 230.0  # so that letters of 11 pixels stay readable on a phone, 340 pixels wide
 ROW = 30.0  # the height of a row of horizontal bars
 NAME_WIDTH = 110.0
 MOST_CLASSES = 12  # in the chart; the table has all
@@ -91,7 +91,7 @@ def loss_step_chart(steps: Sequence[LossStep]) -> Drawing:
 
 
 def largest_part(loss: LossReport) -> tuple[str, str]:
-    """Return the largest part in words, and a sentence about what it comes from; ("", "") without a loss."""
+    """Return the largest part in words, and a sentence about its cause; ("", "") without a loss."""
     if not loss.total:
         return "", ""
     field, _, name = max(PARTS, key=lambda part: getattr(loss, part[0]))

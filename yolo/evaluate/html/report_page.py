@@ -1,4 +1,4 @@
-"""The page of one report: `report.html.jinja` and what it shows."""
+"""The page of one report: `report.html.jinja` and the records that it shows."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,7 +76,7 @@ def report_page(report: Report) -> str:
 
 
 def _loss_content(loss: LossReport) -> dict[str, object]:
-    """Return what the section about the loss shows."""
+    """Return the content of the section about the loss."""
     largest, why = largest_part(loss)
     return {
         "report": loss,

@@ -1,4 +1,4 @@
-"""COCO's metric, computed by hotcoco or pycocotools, and our records as the JSON structures that it takes.
+"""COCO's metric, computed by hotcoco or pycocotools, and the conversion of our records to its JSON structures.
 
 Our boxes are continuous xyxy image pixels; COCO's JSON has (left, top, width, height).
 """
@@ -104,7 +104,7 @@ class _Evaluated(NamedTuple):
 
 
 def _has_usual_ids(dataset: CocoDataset) -> bool:
-    """Return whether all ids are what hotcoco takes; COCO's are, and pycocotools takes any number."""
+    """Return whether hotcoco accepts all ids. It accepts COCO's; pycocotools accepts any number."""
     ids = [each["id"] for name in ("images", "categories") for each in dataset[name]]
     return all(0 <= number < 2**63 for number in ids)
 
@@ -116,7 +116,7 @@ def _by_hotcoco(dataset: CocoDataset, results: Sequence[CocoResult]) -> _Evaluat
 
 
 def _in_unicode(dataset: CocoDataset) -> CocoDataset:
-    """Return the dataset with escapes in its names, as hotcoco's texts hold no other bytes; scores do not need them."""
+    """Return the dataset with escapes in its names, because hotcoco accepts only UTF-8; scores do not use the names."""
     images = [{**each, "file_name": escaped_text(each["file_name"])} for each in dataset["images"]]
     categories = [{**each, "name": escaped_text(each["name"])} for each in dataset["categories"]]
     return {**dataset, "images": images, "categories": categories}

@@ -1,8 +1,8 @@
 """COCO's matching, each detection with the best ground truth that is still free, and its average precision.
 
 The rules are those of pycocotools, whose numbers the tests compare with these, without its limit of 100 detections per
-image and class. This exists beside `coco.py` because the analysis of errors needs to know which detection was matched
-to which ground truth.
+image and class. This exists beside `coco.py` because the analysis of errors needs the ground truth that each detection
+was matched to.
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class OverlappingPairs:
 
 @dataclass(frozen=True)
 class RankedDetections:
-    """What average precision is computed from: the K detections that count, in order of descending score.
+    """The input of average precision: the K detections that count, in order of descending score.
 
     labels: int64 [K]. true_positive: bool [K]. ground_truths: int64 [classes], the number of ground truths that count.
     """
@@ -80,7 +80,7 @@ def score_order(detections: ScoredBoxes) -> np.ndarray:
     scores, images = detections.scores, detections.image_index
     falls = scores[1:] < scores[:-1]
     if np.all(falls | ((scores[1:] == scores[:-1]) & (images[1:] >= images[:-1]))):
-        return np.arange(len(scores))  # already in order: callers ask for it often
+        return np.arange(len(scores))  # already in order, which is frequent
     return np.lexsort((images, -scores))
 
 

@@ -17,10 +17,10 @@ def confusion_matrix(
 ) -> np.ndarray:
     """Count for each class of ground truth which class it was detected as.
 
-    Classes play no part in the matching. In order of descending score, each detection is matched to one ground truth of
-    its image: the one with the largest IoU that no earlier detection was matched to; of equals one of the detection's
-    class, then the first. So each ground truth is counted in one cell of its row. A detection without a match does not
-    count if it overlaps a difficult ground truth (IoU > `iou_thresh`); otherwise it is counted in the background row.
+    The matching ignores classes. In order of descending score, each detection is matched to one ground truth of its
+    image: the one with the largest IoU that no earlier detection was matched to; of equals one of its own class, then
+    the first. So each ground truth is counted in one cell of its row. A detection without a match does not count
+    if it overlaps a difficult ground truth (IoU > `iou_thresh`); otherwise it is counted in the background row.
     Difficult ground truths are in no row.
 
     Args:

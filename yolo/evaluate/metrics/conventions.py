@@ -1,4 +1,4 @@
-"""All metrics side by side, each with its conventions, so that numbers from other scorers can be compared."""
+"""A table of all metrics, each with its conventions, for comparison with numbers from other scorers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -55,7 +55,7 @@ class MetricRow:
         )
 
 
-# The conventions of each family, in the words of the table
+# The conventions of each family, as the table shows them
 VOC = MetricRow(sides="+ 1 pixel")
 DARKNET = MetricRow(scores=f"> {MAP_SCORE_THRESH:g}", empty_class="is 0", reported_by="detector map")
 COCO = MetricRow(

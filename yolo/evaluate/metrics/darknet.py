@@ -36,7 +36,7 @@ class DarknetClass:
 
 @dataclass(frozen=True)
 class DarknetMap:
-    """What `detector map` prints: its classes, mAP by POINTS, and all classes at the score threshold."""
+    """The numbers that `detector map` prints: its classes, mAP by POINTS, and all classes at the score threshold."""
 
     classes: tuple[DarknetClass, ...]
     mean_ap: Mapping[int, float | None]
@@ -93,8 +93,8 @@ def _class(
     """Match one class and compute its average precision.
 
     A detection is assigned the ground truth of its image with the largest IoU above the threshold that is not
-    difficult. Without one, but with a difficult ground truth above the threshold, it is removed from the curve, yet it
-    stays a false positive of the counts at `counted_thresh`. Of two detections of one ground truth, the counts here use
+    difficult. If only a difficult ground truth is above the threshold, the detection is removed from the curve, but it
+    is a false positive in the counts at `counted_thresh`. Of two detections of one ground truth, the counts here use
     the one with the higher score. Darknet uses the first of its array, which is the same one unless a box has several
     classes above MAP_SCORE_THRESH.
     """
@@ -126,8 +126,8 @@ def _class(
 def _ap_by_points(match: voc.ClassMatch) -> dict[int, float]:
     """Return the average precision by POINTS.
 
-    `-points 0` walks from the last rank back to the first and adds each recall step times the best precision from there
-    on, which is `area_ap`; old versions leave out the step of the very first rank. The recalls of 11 and 101 points are
+    `-points 0` adds, from the last rank to the first, each recall step times the best precision from there on, which is
+    `area_ap`. Old versions leave out the step of the very first rank. The recalls of 11 and 101 points are
     exact tenths and hundredths.
     """
     if match.ground_truths == 0:  # Darknet's recall stays 0, and so does its precision

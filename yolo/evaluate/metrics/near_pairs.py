@@ -1,7 +1,7 @@
-"""Pairs of boxes of one image whose sides cross, found without comparing every box with every other.
+"""Find pairs of boxes of one image whose sides cross, without comparing every box with every other.
 
 The image is divided into strips of about the height of a box. In each strip the left sides are sorted. With boxes of a
-limited number of neighbors the time grows as N log N; where all boxes overlap, so many pairs are there to find.
+limited number of neighbors the time grows as N log N; if all boxes overlap, it grows with the number of pairs.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import numpy as np
 
 from yolo.detect.pairs import pairs_in_parts
 
-SLACK = 2.0  # times the extent: more than what counts as overlap, so that rounding loses no pair
+SLACK = 2.0  # times the extent: more than an overlap needs, so that rounding loses no pair
 
 
 class _Entries(NamedTuple):
@@ -84,7 +84,7 @@ def _entries(boxes: np.ndarray, x: np.ndarray, strips: np.ndarray) -> _Entries:
 def _side_by_side(
     one: _Entries, other: _Entries, strict: bool, at_once: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Return the entries of `one` with those of `other` whose left side lies between the sides of the first.
+    """Return the entries of `one` with those of `other` whose left side is between the sides of the first.
 
     strict: without those of the same left side.
     """

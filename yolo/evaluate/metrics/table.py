@@ -22,7 +22,7 @@ PLOT_INCHES = (8.5, 6.0)  # without the legend
 LEGEND_ROWS = 24  # more classes start another column
 LEGEND_COLUMN_INCHES = 2.1
 PLOT_DPI = 150
-COLORS = "tab10"  # ten colors of matplotlib that are easy to tell apart
+COLORS = "tab10"  # ten colors of matplotlib that are easy to distinguish
 
 # For classes with the same color
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
@@ -102,7 +102,7 @@ def plot_curves(
         metric: "voc07" or "area", the average precision in the legend.
         iou_thresh: the IoU threshold of the scores, for the title.
     """
-    # Imported here: this takes as long as scoring all of VOC2007 test, which is seldom plotted
+    # Imported here: it takes as long as scoring all of VOC2007 test, and plots are rare
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

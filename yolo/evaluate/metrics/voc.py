@@ -18,7 +18,7 @@ VOC_PIXEL_EXTENT = 1.0  # VOC boxes name their first and last pixel: the width i
 CONTINUOUS = 0.0  # added to the sides of boxes in continuous pixels, as in box.c box_iou
 VOC07_RECALLS = np.arange(11) * 0.1  # voc_eval's points: 3 * 0.1 is 0.30000000000000004, not 0.3
 
-# Limits of what is in memory at once (our choice): about 30 MB, whatever the number of detections
+# Limits of the memory (our choice): about 30 MB, for any number of detections
 DETECTIONS_AT_ONCE = 2**16
 PAIRS_AT_ONCE = 2**17
 NO_GROUND_TRUTH = -1  # a detection that overlaps no ground truth
@@ -187,7 +187,7 @@ def match_detections(
     """
     ground_truth_rows = np.flatnonzero(ground_truth.labels == label)
     rows = np.flatnonzero(detections.labels == label)
-    # Overlaps are computed in the order of the arrays, mostly image after image, which is fast in memory
+    # Overlaps are computed in the order of the arrays, mostly image after image, for fast memory access
     iou, best = best_ground_truth(ground_truth, ground_truth_rows, detections, rows, pixel_extent)
     order = np.argsort(-detections.scores[rows], kind="stable")
     rows, iou, best = rows[order], iou[order], best[order]
@@ -227,7 +227,7 @@ def precision_recall(match: ClassMatch) -> tuple[np.ndarray, np.ndarray]:
 def voc07_ap(recall: np.ndarray, precision: np.ndarray) -> float:
     """Return VOC2007's average precision: the mean of the best precision from each of 11 recalls on.
 
-    The recalls are voc_eval's (VOC07_RECALLS), so a recall of exactly 3/10, 6/10 or 7/10 lies below its point.
+    The recalls are voc_eval's (VOC07_RECALLS), so a recall of exactly 3/10, 6/10 or 7/10 is below its point.
     AlexeyAB's `-points 11` uses the exact tenths; the two differ only where such a recall is a step.
     """
     return ap_at(recall, precision, VOC07_RECALLS)
@@ -337,8 +337,8 @@ def image_pairs(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield every pair of a detection and a ground truth of its image that overlap, once, in parts of limited size.
 
-    There are pairs that do not overlap among them: all of the images with fewer than CROWDED ground truths. There,
-    instead of a loop over images, each detection is repeated once for each ground truth of its image.
+    For images with fewer than CROWDED ground truths, all pairs are yielded, also those that do not overlap. Instead of
+    a loop over images, each detection is repeated once for each ground truth of its image.
 
     Args:
         ground_truth: the labeled boxes.

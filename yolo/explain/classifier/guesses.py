@@ -1,4 +1,4 @@
-"""What a classifier says about each image of a data set: its likeliest classes, and the probability of the true one."""
+"""The predictions of a classifier for a data set: likeliest classes, and the probability of the true class."""
 
 import math
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from yolo.detect.classifier import Classifier
 from yolo.errors import DatasetError
 from yolo.evaluate.accuracy import Accuracy, viewed_batches
 
-SMALLEST = 1e-12  # probability; below it a loss would say no more, and 0 would make it infinite
+SMALLEST = 1e-12  # probability; a smaller one adds no information to the loss, and 0 would make it infinite
 
 
 @dataclass(frozen=True)
 class Guess:
-    """What a classifier says about one image.
+    """The prediction of a classifier for one image.
 
     labels, probabilities: the likeliest classes, best first. ground_truth_probability: of the image's own class.
     rank: how many classes are likelier; of equal ones the first comes first.
@@ -44,7 +44,7 @@ def guess_classes(classifier: Classifier, images: Sequence[ClassifiedImage], bat
         workers: processes that read images.
 
     Raises:
-        DatasetError: an image cannot be read any more, is too elongated for a crop, or gets a probability that is not
+        DatasetError: an image can no longer be read, is too elongated for a crop, or gets a probability that is not
             finite.
     """
     guesses: list[Guess] = []

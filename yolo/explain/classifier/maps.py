@@ -1,4 +1,4 @@
-"""LayerCAM of a classifier: which places of an image raise the score of a class."""
+"""LayerCAM of a classifier: find the places of an image that raise the score of a class."""
 
 from collections.abc import Sequence
 
@@ -16,10 +16,10 @@ GRAY = 0.75  # brightness of the image below the map, so that its colors are see
 
 
 def map_layer(network: Network) -> int:
-    """Return the layer whose values LayerCAM weighs: the last features that have a place in the image.
+    """Return the layer whose values LayerCAM weighs: the last one with more than one pixel.
 
-    A map of the classes themselves, as in Darknet19 before its [avgpool], is left out: its own channel alone counts
-    for a class. IMAGE if no layer has more than one pixel.
+    A map of the classes themselves, as in Darknet19 before its [avgpool], is left out, because only one of its
+    channels affects a class. IMAGE if no layer has more than one pixel.
     """
     last = max((at for at, (_, height, width) in enumerate(network.shapes) if height * width > 1), default=IMAGE)
     learned_after = any(stored_tensors(layer) for layer in network.layers[last + 1 :])

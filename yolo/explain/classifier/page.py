@@ -1,4 +1,4 @@
-"""The page of a classifier's report: `classifier.html.jinja` and what it shows."""
+"""The page of a classifier's report: `classifier.html.jinja` and the records that it shows."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,13 +29,13 @@ BALANCED = 0.02  # smaller differences of probability and accuracy are not worth
 
 @dataclass(frozen=True)
 class GuessView:
-    """An image as the page shows it. picture: what the network sees; maps: (caption, image) of LayerCAM, as data URIs.
+    """An image as the page shows it. network_input: its pixels; maps: (caption, image) of LayerCAM; as data URIs.
 
     gone: why there is no image, else "".
     """
 
     image: GuessedImage
-    picture: str = ""
+    network_input: str = ""
     maps: tuple[tuple[str, str], ...] = ()
     gone: str = ""
 
@@ -112,11 +112,9 @@ def _view(image: GuessedImage, classifier: Classifier, layer: int) -> GuessView:
     labels = [classifier.names.index(name) for name in classes]
     device = next((each.device for each in network.parameters()), prepared.device)
     heats = class_maps(network, prepared.to(device), labels, layer)
-    picture = _shown(prepared.numpy())
-    maps = tuple(
-        (f"for {name}", data_uri(heat_image(picture, heat))) for name, heat in zip(classes, heats, strict=True)
-    )
-    return GuessView(image, data_uri(picture), maps)
+    pixels = _shown(prepared.numpy())
+    maps = tuple((f"for {name}", data_uri(heat_image(pixels, heat))) for name, heat in zip(classes, heats, strict=True))
+    return GuessView(image, data_uri(pixels), maps)
 
 
 def _shown(prepared: np.ndarray) -> np.ndarray:

@@ -167,9 +167,9 @@ def _matrix(ground_truth: np.ndarray, guessed: np.ndarray, classes: int) -> tupl
 
 
 def _least_and_most_sure(places: Sequence[int], labels: Sequence[int]) -> list[int]:
-    """Return some of the correct images, which come by ascending probability: the least sure and the surest ones.
+    """Return some of the correct images, given by ascending probability: the least sure and the surest ones.
 
-    Of each half no class has a second image before all have one. labels: the class of every image.
+    In each half, no class has a second image before all classes have one. labels: the class of every image.
     """
     half = CORRECT_IMAGES // 2
     least = _of_many_classes(places, labels)[:half]

@@ -1,4 +1,4 @@
-"""What a survey means, as sentences with numbers and what to do: the first thing on the page."""
+"""Advice from a survey: sentences with numbers and recommended actions, at the top of the page."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The boxes of a data set against the anchors of a network: which head has them, what is too small, what collides."""
+"""Compare the boxes of a data set with the anchors of a network: responsible heads, small boxes, collisions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -116,7 +116,7 @@ def study_anchors(
         images: of each box, int64 `[M]`.
         labels: of each box, int64 `[M]`.
         names: the classes.
-        iou_thresh: of the cfg: other anchors with a larger IoU learn an object, too; 1: only the best.
+        iou_thresh: of the cfg. Other anchors with a larger IoU learn an object too; 1: only the best.
         in_cells: the cfg holds anchors in cells, as a [region].
         seed: of k-means.
     """

@@ -12,16 +12,16 @@ from yolo.pages import svg
 from yolo.pages.page import count_text
 from yolo.pages.svg import ChartFrame, Drawing, SvgElement
 
-WIDTH, HEIGHT = 420.0, 290.0  # letters of 11 pixels stay readable on a phone, 340 pixels wide
+WIDTH, HEIGHT = 420.0, 290.0  # so that letters of 11 pixels stay readable on a phone, 340 pixels wide
 SERIES = {"train": "run-a", "valid": "run-b"}  # looks of the lists
 HEAD_LOOKS = ("head-a", "head-b", "head-c", "head-d")
 LEVELS = 6  # of a density: the square root of the part of the fullest cell
-MOST_CLASSES = 24  # bars; the table has all
+MOST_CLASSES = 24  # bars; the table has all classes
 ROW = 34.0
 
 
 def class_chart(names: Sequence[str], lists: Sequence[ListCounts]) -> Drawing:
-    """Draw for each class its part of the objects of each list, the most frequent of the first list first."""
+    """Draw the fraction of each class of the objects of each list, the most frequent class of the first list first."""
     parts = [[count / max(each.objects, 1) for count in each.class_objects] for each in lists]
     order = sorted(range(len(names)), key=lambda label: [-part[label] for part in parts])[:MOST_CLASSES]
     most = max((part[label] for part in parts for label in order), default=0) or 1.0

@@ -49,7 +49,7 @@ class ClassifiedList:
 
 @dataclass(frozen=True)
 class ClassifiedSurvey:
-    """What a classifier's data set holds. groups: similar images, positions counted through the lists.
+    """The survey of a classifier's data set. groups: similar images, positions counted through the lists.
 
     conflicts: groups whose images have different classes.
     """
@@ -108,7 +108,7 @@ def survey_classified(data: DataFile, channels: int = 3) -> ClassifiedSurvey:
 
 
 def classified_advice(survey: ClassifiedSurvey) -> list[Advice]:
-    """Return what the survey means, the worst first."""
+    """Return advice from the survey, the worst first."""
     found = []
     kinds = Counter(problem.kind for problem in survey.problems)
     if kinds:
@@ -148,7 +148,7 @@ def write_classified_page(folder: str | Path, survey: ClassifiedSurvey, seed: in
         folder: gets index.html and data.json.
         survey: of the data set.
         seed: of the random images.
-        each: random images of a class; None: as many as fit well on a page.
+        each: number of random images of a class; None: as many as fit on a page.
 
     Raises:
         OutputError: the folder holds a page of another kind.
@@ -205,8 +205,8 @@ def _sheets(survey: ClassifiedSurvey, seed: int, each: int | None) -> list[tuple
 
 def _shown(survey: ClassifiedSurvey, group: DuplicateGroup) -> ShownGroup:
     shown = [survey.image_at(member) for member in group.members[:SHOWN_OF_A_GROUP]]
-    pictures = [_shown_image(image, name, survey.names[image.label]) for name, image in shown]
-    return shown_group(group, pictures)
+    images = [_shown_image(image, name, survey.names[image.label]) for name, image in shown]
+    return shown_group(group, images)
 
 
 def _shown_image(image: ClassifiedImage, title: str, note: str) -> ShownImage:

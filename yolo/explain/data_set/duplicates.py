@@ -1,4 +1,4 @@
-"""Images that are the same or nearly so, found without comparing all pairs.
+"""Find images that are equal or nearly equal, without comparing all pairs.
 
 Two hashes of 64 bits that differ in at most 7 bits have, in one of their four parts of 16 bits, at most one different
 bit. So it is enough to look up each part, and each part with one bit turned, among the parts of the others (multi-index
@@ -23,13 +23,13 @@ PLAIN_CONTRAST = 6.0  # standard deviation of a sketch in 0..255; the hash of a 
 SIMILAR_SKETCH, SIMILAR_PIXELS = 0.93, 0.85  # least correlation: docs/log.md has what copies and others reach
 FINE_SIDE = 64  # pixels of the last comparison
 PAIRS_AT_ONCE = 2**21
-MOST_PAIRS = 200_000  # that are kept whether they join two groups or not
+MOST_PAIRS = 200_000  # that are kept even if they do not join two groups
 MOST_COMPARED = 4000  # pairs of pixels: half a minute; the rest is decided by the sketches
 
 
 @dataclass(frozen=True)
 class DuplicateGroup:
-    """Images that are the same or nearly so: positions, ascending. exact: all files have the same bytes."""
+    """Equal or nearly equal images: positions, ascending. exact: all files have the same bytes."""
 
     members: tuple[int, ...]
     exact: bool
@@ -59,7 +59,7 @@ def same_files(found: Fingerprints) -> np.ndarray:
 
 
 def near_pairs_of(found: Fingerprints) -> np.ndarray:
-    """Return pairs with similar hashes and sketches, int64 `[P, 2]`, one of each set of equal files standing for it.
+    """Return pairs with similar hashes and sketches, int64 `[P, 2]`. One file represents each set of equal files.
 
     The frames of a film have millions of such pairs: after MOST_PAIRS only those that join two groups are kept.
     """
@@ -134,9 +134,9 @@ def fine_pixels(path: str) -> np.ndarray | None:
 
 
 def pixel_correlation(first: np.ndarray | None, second: np.ndarray | None) -> float:
-    """Return the correlation of the `fine_pixels` of two images, less of what both blur to; 0 without one of them.
+    """Return the correlation of the fine details of the `fine_pixels` of two images; 0 without one of them.
 
-    The coarse part of 8 x 8 is subtracted before, so that two images with the same light and other things in it differ.
+    The coarse part, of 8 x 8, is subtracted first, so that two images with equal light and other objects differ.
     """
     if first is None or second is None:
         return 0.0
@@ -172,7 +172,7 @@ def _bits_apart(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 class Components:
-    """Places 0 to count - 1, and which of them links join."""
+    """Positions 0 to count - 1, joined by links to groups."""
 
     def __init__(self, count: int) -> None:
         self._parent = np.arange(count)

@@ -1,6 +1,6 @@
-"""What distinguishes images without their pixels: a digest of the file, a perceptual hash, and a sketch of 16 x 16.
+"""Fingerprints of images: a digest of the file, a perceptual hash, and a sketch of 16 x 16 pixels.
 
-Files that have not changed since the last time are not read again; what was found is kept in NAME.looks beside the
+Files that have not changed since the last time are not read again. The fingerprints are kept in NAME.looks beside the
 list NAME, as the data check keeps NAME.checked.
 """
 
@@ -29,7 +29,7 @@ from yolo.files.writing import replacing
 
 log = logging.getLogger(__name__)
 ENDING = ".looks"
-FORM = 1  # of the file; another number makes older ones useless
+FORM = 1  # of the file; files with another number are ignored
 SKETCH = 16  # pixels of a side
 HASH_ROWS, HASH_COLUMNS = 8, 9  # dHash: each pixel with its right neighbor (N. Krawetz, "Kind of Like That", 2013)
 LEAST_DECODED = 48  # a JPEG is decoded at an eighth, a quarter or half of its size, if its sides are this long then
@@ -58,7 +58,7 @@ class Fingerprints:
 
 
 def fingerprints_of(paths: Sequence[str], listed: Path | None = None, recheck: bool = False) -> Fingerprints:
-    """Look at images, in threads; only a few of them are in memory at a time.
+    """Compute the fingerprints of images, in threads; only a few images are in memory at a time.
 
     Args:
         paths: the files.
@@ -144,7 +144,7 @@ def _copy_known(found: Fingerprints, known: Fingerprints | None) -> list[int]:
 
 
 def _read(listed: Path) -> Fingerprints | None:
-    """Return what was kept; None without it, or if it is damaged or of another form."""
+    """Return the kept fingerprints; None without the file, or if it is damaged or has another format."""
     for path in kept_files(listed, ENDING):
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:

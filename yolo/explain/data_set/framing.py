@@ -1,8 +1,8 @@
-"""How many objects can be framed at all, by anchors that stand at the cells of grids: the question of SSD's lessons.
+"""Count the objects that anchors at the cells of grids can frame, as in SSD.
 
-A lesson of fast.ai asks it of 189 anchors: 9 shapes at each cell of grids of 4 x 4, 2 x 2 and 1 x 1. If no anchor box
-overlaps an object by an IoU of .5, SSD's matching gives it only by its rule for the best anchor. YOLO moves the center
-inside its cell, so that only the shapes count there; both answers are computed here.
+A lesson of fast.ai does this for 189 anchors: 9 shapes at each cell of grids of 4 x 4, 2 x 2 and 1 x 1. If no anchor
+box overlaps an object by an IoU of .5, SSD matches it only by its rule for the best anchor. YOLO moves the center
+inside its cell, so only the shapes count. Both numbers are computed here.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ LESSON_RATIOS = ((1.0, 1.0), (1.0, 0.5), (0.5, 1.0))
 
 @dataclass(frozen=True)
 class AnchorGrid:
-    """Anchors `[A, 2]` (width, height) that stand at the centers of cells; rows, columns: of the grid.
+    """Anchors `[A, 2]` (width, height) at the centers of cells; rows, columns: of the grid.
 
     All in pixels of a network input that the grid covers.
     """
@@ -37,8 +37,8 @@ class AnchorGrid:
 def framing_iou(boxes: np.ndarray, grids: Sequence[AnchorGrid], size: tuple[int, int]) -> np.ndarray:
     """Return for each object the largest IoU with an anchor box at the center of a cell, float64 `[M]`.
 
-    Of anchor boxes of one shape the one at the nearest center is best, as the overlap of two sides only falls with the
-    distance of their middles; so each shape is tried once.
+    Of anchor boxes with one shape, the one at the nearest center has the largest IoU, because the overlap falls with
+    the distance of the centers. So each shape is tried once.
 
     Args:
         boxes: cxcywh in pixels of the network input `[M, 4]`.

@@ -1,4 +1,4 @@
-"""How a cfg sees images, for the page of a data set; without a cfg an input of 416 x 416 is assumed."""
+"""The network input of a cfg, for the page of a data set; without a cfg an input of 416 x 416 is assumed."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ ASSUMED = (416, 416)  # of yolov3.cfg and most others
 
 
 def network_view(cfg: Path | None, overrides: Mapping[str, str], dialect: str) -> NetworkView:
-    """Return how a network sees images.
+    """Return how a network gets images: size, placement, channels and anchors.
 
     Args:
         cfg: the file; None: no network.

@@ -8,11 +8,11 @@ from yolo.data.labeled_images import BoxTable, image_boxes
 from yolo.evaluate.metrics.voc import CONTINUOUS, image_pairs_with_iou
 from yolo.records import GroundTruth, LabeledBoxes, ScoredBoxes
 
-SAME_PLACE = 0.75  # IoU of two labels; of neighbors that overlap in earnest less than one in a hundred reaches it
+SAME_PLACE = 0.75  # IoU of two labels; fewer than one in a hundred pairs of different objects that overlap reach it
 UNUSUAL = 5.0  # robust standard deviations of the logarithm of the area from the class's median
 LEAST_OBJECTS = 20  # of a class that has a usual size
 MAD_TO_SIGMA = 1.4826  # of a normal distribution
-LEAST_SIGMA = 0.15  # a class of nearly equal boxes has unusual ones only from 1.5 to 2 times the area on
+LEAST_SIGMA = 0.15  # lower bound, so that in a class of nearly equal boxes only 1.5 to 2 times the area is unusual
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def write_data_page(folder: str | Path, survey: DataSurvey, seed: int = 0, each:
         folder: gets index.html and data.json.
         survey: of the data set.
         seed: of the random images.
-        each: random images of a class; None: as many as are well on a page.
+        each: number of random images of a class; None: as many as fit on a page.
 
     Raises:
         OutputError: the folder holds a page of another kind.

@@ -1,4 +1,4 @@
-"""Sizes, shapes and places of all boxes, as grids of counts that a chart draws."""
+"""Count all boxes by size, shape and place, for charts."""
 
 from dataclasses import dataclass
 

@@ -25,7 +25,7 @@ SHEET_IMAGES, LEAST_ON_A_SHEET, MOST_ON_A_SHEET = 320, 2, 8  # of all classes; o
 SHOWN_GROUPS, SHOWN_OF_A_GROUP = 12, 4
 SHOWN_ODD, SHOWN_OF_A_PROBLEM = 12, 8
 MOST_LINES = 200  # of problems of one kind without an image
-SEVERAL_AT_A_TIME = 1  # images of a task in threads: decoding one takes longer than handing it over
+SEVERAL_AT_A_TIME = 1  # images of a task in threads: decoding one takes longer than passing it on
 
 
 class ShownImage(NamedTuple):
@@ -43,14 +43,14 @@ class Sheet(NamedTuple):
     name: str
     objects: int
     images: int
-    pictures: list[ShownImage]
+    shown: list[ShownImage]
 
 
 class ShownGroup(NamedTuple):
     """Equal or similar images. title: in words."""
 
     title: str
-    pictures: list[ShownImage]
+    shown: list[ShownImage]
     more: int
 
 
@@ -61,7 +61,7 @@ class ShownProblems(NamedTuple):
     count: int
     stops: bool
     action: str
-    pictures: list[ShownImage]
+    shown: list[ShownImage]
     lines: list[str]
     more: int
 
@@ -72,7 +72,7 @@ def sheets_of(survey: DataSurvey, seed: int, each: int | None = None) -> list[Sh
     Args:
         survey: of the data set.
         seed: of the random choice.
-        each: images of a class; None: as many as are well on a page.
+        each: number of images of a class; None: as many as fit on a page.
     """
     images, counts = survey.images[0], survey.lists[0]
     classes = sum(count > 0 for count in counts.class_objects)
@@ -98,32 +98,32 @@ def sheets_of(survey: DataSurvey, seed: int, each: int | None = None) -> list[Sh
 
 
 def images_on_a_sheet(classes: int) -> int:
-    """Return how many images of each class are well on a page, if `classes` have one."""
+    """Return how many images of each class fit on a page, for a number of `classes` with images."""
     return min(max(SHEET_IMAGES // max(classes, 1), LEAST_ON_A_SHEET), MOST_ON_A_SHEET)
 
 
-def shown_group(group: DuplicateGroup, pictures: list[ShownImage]) -> ShownGroup:
+def shown_group(group: DuplicateGroup, shown: list[ShownImage]) -> ShownGroup:
     """Return a group of which some images are shown."""
     kind = "the same file" if group.exact else "nearly the same image"
-    return ShownGroup(f"{kind}, {len(group.members)} times", pictures, len(group.members) - len(pictures))
+    return ShownGroup(f"{kind}, {len(group.members)} times", shown, len(group.members) - len(shown))
 
 
 def shown_groups(survey: DataSurvey, groups: Sequence[DuplicateGroup]) -> list[ShownGroup]:
     """Return the first groups of similar images."""
     found = []
     for group in groups[:SHOWN_GROUPS]:
-        pictures = []
+        shown = []
         for member in _from_both(survey, group)[:SHOWN_OF_A_GROUP]:
             number, place = survey.list_of(member)
             image = survey.images[number][place]
-            pictures.append(_shown_image(image, survey.names, (), survey.lists[number].name, ""))
-        found.append(shown_group(group, pictures))
+            shown.append(_shown_image(image, survey.names, (), survey.lists[number].name, ""))
+        found.append(shown_group(group, shown))
     return found
 
 
 def shown_odd(survey: DataSurvey, found: Sequence[tuple[int, OddLabel]]) -> list[ShownImage]:
     """Return the first odd labels, each cut out of its image."""
-    pictures = []
+    shown = []
     for number, odd in found[:SHOWN_ODD]:
         image = survey.images[number][odd.image]
         pixels = read_pixels(image.path)
@@ -132,10 +132,10 @@ def shown_odd(survey: DataSurvey, found: Sequence[tuple[int, OddLabel]]) -> list
                           survey.names[image.ground_truth.labels[each]]) for each in odd.boxes]  # fmt: skip
         lines = ", ".join(str(image.lines[each]) for each in odd.boxes) if image.lines else ""
         place = f"{survey.lists[number].name}, line {lines}"
-        pictures.append(
+        shown.append(
             ShownImage(drawn_around(pixels, drawn, SIDE, odd.what, LEAST_PART), odd.what, place, image.path.name)
         )
-    return pictures
+    return shown
 
 
 def shown_problems(survey: DataSurvey) -> list[ShownProblems]:
@@ -147,21 +147,21 @@ def shown_problems(survey: DataSurvey) -> list[ShownProblems]:
     found = images_of_problems(survey, first)
     result = []
     for kind, problems in by_kind.items():
-        pictures, lines = [], []
+        shown, lines = [], []
         for problem in problems[: MOST_LINES + SHOWN_OF_A_PROBLEM]:
             image = found.get(problem.message)
             if image is None:
                 lines.append(problem.message)
             else:
-                pictures.append(_of_problem(image, problem, survey.names))
+                shown.append(_of_problem(image, problem, survey.names))
         handling = HANDLING[kind]
-        more = len(problems) - len(pictures) - len(lines)
-        result.append(ShownProblems(kind, len(problems), handling.stops, handling.action, pictures, lines, more))
+        more = len(problems) - len(shown) - len(lines)
+        result.append(ShownProblems(kind, len(problems), handling.stops, handling.action, shown, lines, more))
     return result
 
 
 def images_of_problems(survey: DataSurvey, problems: Iterable[Problem]) -> dict[str, LabeledImage]:
-    """Return the usable images that messages of problems are about, by message: they begin with the image or its
+    """Return the usable images that messages of problems are about, by message. They begin with the image or its
     label file."""
     wanted: dict[str, list[str]] = {}
     for problem in problems:
@@ -190,7 +190,7 @@ def _of_problem(image: LabeledImage, problem: Problem, names: Sequence[str]) -> 
 def _shown_image(
     image: LabeledImage, names: Sequence[str], chosen: Sequence[int], title: str, note: str, look: str = "chosen"
 ) -> ShownImage:
-    """Return an image with all its boxes; those of `chosen` stand out."""
+    """Return an image with all its boxes; those of `chosen` are highlighted."""
     boxes, labels = image_boxes(image.ground_truth, image.size), image.ground_truth.labels.tolist()
     order = [*chosen, *(each for each in range(len(boxes)) if each not in set(chosen))]
     drawn = [DrawnBox(boxes[each], look if each in chosen else "other", names[labels[each]]) for each in order]

@@ -1,4 +1,4 @@
-"""Everything that the page of a data set shows, as records: one pass over the checked lists, one over the images."""
+"""The survey of a data set, as records for its page: one pass over the checked lists, one over the images."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TRAIN, VALID = LISTS = ("train", "valid")
 
 @dataclass(frozen=True)
 class NetworkView:
-    """How a network sees an image. size: (height, width) of its input; placed: where an image lies in it; channels.
+    """How a network gets an image. size: (height, width) of its input; placed: the placement of an image; channels.
 
     heads: with anchors, perhaps none; iou_thresh: of the cfg; in_cells: the cfg's anchors are in cells. cfg: the file's
     name, "" for a network that is only assumed; classifies: it has no detection head.
@@ -47,7 +47,7 @@ class NetworkView:
 
 @dataclass(frozen=True)
 class DataSurvey:
-    """What a data set holds. lists: train and valid, where they are. shapes: of each list, None without a box.
+    """The survey of a data set. lists: train and valid, if they exist. shapes: of each list, None without a box.
 
     shifts: (class, part of train, part of valid). problems: of both lists, those that stop a run first. groups: equal
     and similar images, positions counted through the lists. doubled, unusual: (list, label). anchors: None without a
@@ -176,7 +176,7 @@ def _in_lists(
 def _anchors(
     images: Sequence[LabeledImages], names: Sequence[str], frame: NetworkView, seed: int
 ) -> AnchorStudy | None:
-    """Study the boxes of the first list, which is train where there is one."""
+    """Study the boxes of the first list, which is train if it exists."""
     boxes = network_boxes(images[0], frame.size, frame.placed)
     kept = (boxes[:, 2:] > 0).all(axis=1)
     if not frame.heads or not kept.any():

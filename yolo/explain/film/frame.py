@@ -1,4 +1,4 @@
-"""What a network answers for an image at one moment of its training, as one small image."""
+"""Draw what a network predicts for an image at one step of its training, as one small image."""
 
 from dataclasses import dataclass
 
@@ -73,7 +73,7 @@ def film_frame(detector: Detector, pixels: np.ndarray) -> FilmFrame:
 
 
 def _draw_box(frame: np.ndarray, box: list[float], color: tuple[int, int, int]) -> None:
-    """Draw an outline, xyxy in pixels, as far as it lies in the frame."""
+    """Draw an outline, xyxy in pixels, as far as it is inside the frame."""
     height, width = frame.shape[:2]
     x1, y1, x2, y2 = (bounded(value, -9.0, side + 9.0) for value, side in zip(box, (width, height) * 2, strict=True))
     corners = (round(x1), round(y1)), (round(x2), round(y2))
@@ -90,7 +90,7 @@ def _enlarged(cells: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _places_in_input(placement: Placement, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Return the row and the column of the network input that lie below each row and column of a frame.
+    """Return the row and the column of the network input below each row and column of a frame.
 
     size: (height, width) of the frame.
     """

@@ -1,9 +1,8 @@
-"""The film strip of a training run: what a few images looked like to the network, step by step, in the run's folder.
+"""The film strip of a training run: the network's predictions for a few images, step by step, in the run's folder.
 
 `watch/` holds a frame of each image at each step, film.json with what was found, film.png with all frames, and
-index.html. A strip keeps at most MOST_FRAMES steps: when there are more, every second one is left out, so that the
-earlier steps of a long run are farther apart than the latest. A resumed run continues the strip of the step where it
-goes on.
+index.html. A strip keeps at most MOST_FRAMES steps. When there are more, every second one is left out, so the earlier
+steps of a long run are farther apart than the latest. A resumed run continues the strip from its step.
 """
 
 import json
@@ -50,7 +49,7 @@ class FilmStrip:
         self.moments = list(moments)
 
     def shoot(self, step: int, detector: Detector) -> Mapping[str, np.ndarray]:
-        """Add what the network answers now, and write all files. Return the frames by image name, uint8 `[H, W, 3]`.
+        """Add the network's predictions, and write all files. Return the frames by image name, uint8 `[H, W, 3]`.
 
         Raises OSError if a file cannot be written.
         """
@@ -66,7 +65,7 @@ class FilmStrip:
         return {name: frame.image for name, frame in frames.items()}
 
     def _thin(self) -> None:
-        """Leave out every second moment, but neither the first nor the last."""
+        """Leave out every second moment, except the first and the last."""
         kept = self.moments[:-1:2] + self.moments[-1:]
         for moment in self.moments:
             if moment not in kept:

@@ -1,4 +1,4 @@
-"""One image's way through a classifier: its classes, and what in the image raises the score of each."""
+"""Explain the result of a classifier for one image: its classes, and the places that raise the score of each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class ClassAnswer:
 
 @dataclass(frozen=True)
 class ClassCause:
-    """What in the image raises the raw value of a class; cams, sensitivity, span: as of DetectionCause."""
+    """The places of the image that raise the raw value of a class; cams, sensitivity, span: as of DetectionCause."""
 
     label: int
     cams: dict[int, Tensor]
@@ -40,7 +40,7 @@ class ClassCause:
 
 @dataclass(frozen=True)
 class ClassifiedExplanation:
-    """One image's way through a classifier. answers: the most probable classes first."""
+    """The result of a classifier for one image, explained. answers: the most probable classes first."""
 
     name: str
     pixels: np.ndarray
@@ -63,7 +63,7 @@ def explain_classified(
     cam_layers: Sequence[int] = (),
     label: int | None = None,
 ) -> ClassifiedExplanation:
-    """Follow an image through a classifier.
+    """Explain the result of a classifier for an image.
 
     Args:
         classifier: the network, its names and placement.

@@ -1,4 +1,4 @@
-"""The part of the page about an image that a classifier has seen."""
+"""The part of the page about the result of a classifier for an image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A box decoded in numbers, one line a step: from the values of the raw map to pixels of the image.
+"""Decode a box step by step, one line for each step: from the values of the raw map to pixels of the image.
 
 Every head has its own formulas; they are those of its `decode`. The numbers here are computed one by one in float64
 from the raw values, so the results agree with `Network.decode` up to the rounding of float32.
@@ -32,7 +32,7 @@ class DecodeStep:
 
 @dataclass(frozen=True)
 class Quantity:
-    """What some steps lead to. `value` is that of the last step; symbol: its name in the formulas."""
+    """The result of some steps. `value` is that of the last step; symbol: its name in the formulas."""
 
     name: str
     symbol: str
@@ -69,7 +69,7 @@ def decoded_box(
         origin: anchor, row and column.
         label: the class whose score is computed.
         name: of that class.
-        placement: where the image lies in the network input.
+        placement: of the image in the network input.
     """
     values = _values(head, raw, origin)
     if isinstance(head, YoloHead):

@@ -1,7 +1,7 @@
-"""The drawings of the page: boxes, cells and anchors over the photo, in the frame in which the network sees it.
+"""The drawings of the page: boxes, cells and anchors over the photo, in the frame of the network input.
 
-A stretched image is drawn in its own aspect ratio, so that its cells are not squares; a letterboxed one with its gray
-border. Photos are stored once in the page and used by their ids.
+A stretched image is drawn in its own aspect ratio, so its cells are not squares. A letterboxed image is drawn with its
+gray border. Photos are stored once in the page and used by their ids.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class InputFrame:
         return SvgElement("rect", {**size, "class": look, **{_attribute(k): v for k, v in attributes.items()}})
 
     def pixels(self, box: Box) -> Box:
-        """Return a box in units of the drawing, cut a little outside of it: some boxes are huge, or not a number."""
+        """Return a box in units of the drawing, clipped slightly outside of it: some boxes are huge or not a number."""
         sides = (self.width, self.height) * 2
         return tuple(bounded(part * side, -0.1 * side, 1.1 * side) for part, side in zip(box, sides, strict=True))
 
@@ -51,7 +51,7 @@ class InputFrame:
 
 
 def input_frame(placement: Placement, photo: str) -> InputFrame:
-    """Return the frame for an image that is placed so."""
+    """Return the frame for an image with a placement."""
     stretched = placement.content == placement.network
     height, width = placement.image if stretched else placement.network
     scale = LONG_SIDE / max(height, width)
@@ -59,7 +59,7 @@ def input_frame(placement: Placement, photo: str) -> InputFrame:
 
 
 def photo_shapes(frame: InputFrame, placement: Placement, uri: str) -> list[SvgElement]:
-    """Return the photo where the network sees it: the whole frame, or the middle of a gray one."""
+    """Return the photo at its place in the network input: the whole frame, or the middle of a gray one."""
     rows, columns = placement.network
     height, width = placement.content
     inner = {
@@ -88,7 +88,7 @@ def boxes_drawing(frame: InputFrame, fates: Sequence[BoxFate], texts: Sequence[s
     Args:
         frame: of the photo.
         fates: the boxes, each group with the highest score first.
-        texts: what each box says when it is pointed at.
+        texts: the tooltip of each box.
         colors: of each box, for CSS.
     """
     shapes = [frame.background()]

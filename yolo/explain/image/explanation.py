@@ -1,4 +1,4 @@
-"""Everything that one image's way through a detector consists of, computed in one pass and a few gradients."""
+"""Explain the detections of one image, with one forward pass and a few gradients."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ MIDDLE = 0.9  # fraction of a gradient that its span holds, in each direction
 
 @dataclass(frozen=True)
 class DetectionOrigin:
-    """A detection, where it comes from and how its numbers come about.
+    """A detection, its origin, and the calculation of its numbers.
 
     fate: its box; origin: head, anchor, cell; in_image: xyxy in image pixels; field: the pixels of the network input
     that can reach its cell, None if there are none.
@@ -42,12 +42,12 @@ class DetectionOrigin:
 
 @dataclass(frozen=True)
 class DetectionCause:
-    """What in the image made a detection.
+    """The places of the image that raise the score of a detection.
 
     detection: its place among the detections. cams: the LayerCAM map `[h, w]` of each layer, by Darknet's number, the
-    most telling one first. feeding: the layer that feeds its head, whose map says where the head looked, but not why.
+    most informative one first. feeding: the layer that feeds its head; its map shows the head's cell, not the cause.
     sensitivity: `[H, W]`, the sum over the colors of |d(score)/d(input)|. span: the middle 90 % of it in each
-    direction, which is the part of the receptive field that this score really depends on.
+    direction: the part of the receptive field that this score depends on in practice.
     """
 
     detection: int
@@ -74,7 +74,7 @@ class LayerFeatures:
 
 @dataclass(frozen=True)
 class Explanation:
-    """One image's way through a detector. All tensors are on the CPU.
+    """The detections of one image, explained. All tensors are on the CPU.
 
     name: what the image is called. pixels: uint8 `[H, W, C]`. network_input: float32 `[C, H, W]` in 0..1.
     detections: highest score first, as the Detector finds them, up to MOST_DECODED; causes: of the best few.
@@ -104,7 +104,7 @@ def explain_image(
     cam_layers: Sequence[int] = (),
     label: int | None = None,
 ) -> Explanation:
-    """Follow an image through a detector.
+    """Explain the detections of an image.
 
     Args:
         detector: the network, its names, thresholds and placement; `engine` is not used.
@@ -170,7 +170,7 @@ def detection_score(predictions: Predictions, prediction: int, label: int, has_t
 
 
 def middle_span(weights: Tensor) -> Span:
-    """Return the rows and columns of `[H, W]`, at least 0, between which the middle part, MIDDLE, of their sum lies."""
+    """Return the rows and columns of `[H, W]`, at least 0, that hold the middle fraction, MIDDLE, of their sum."""
     ends = []
     for sums in (weights.sum(dim=1), weights.sum(dim=0)):
         running = sums.double().cumsum(0)
@@ -221,7 +221,7 @@ def _cause(
 
 
 def score_maps(traced: TracedPass, score: Tensor, layers: Sequence[int]) -> tuple[dict[int, Tensor], Tensor]:
-    """Return what raises a score: `cams` and `sensitivity` as of DetectionCause.
+    """Return the maps of a score: `cams` and `sensitivity` as of DetectionCause.
 
     Args:
         traced: a pass that has kept `layers`.

@@ -1,4 +1,4 @@
-"""What happens to each box between the network and the detections: below the threshold, suppressed by NMS, or kept.
+"""The fate of each box between the network and the detections: below the threshold, suppressed by NMS, or kept.
 
 The boxes that are kept are those that `yolo.detect.postprocess` keeps. NMS compares the boxes of a class from the
 highest score down; a box disappears because of the best box that is kept and overlaps it by more than the threshold.
@@ -20,7 +20,7 @@ MOST_SUPPRESSED, MOST_BELOW, MOST_OF_A_CLASS = 300, 40, 10  # boxes that are des
 
 @dataclass(frozen=True)
 class BoxFate:
-    """A box of a class and what became of it.
+    """A box of a class and its fate.
 
     prediction: its place among all predictions. label: the class. score: objectness x class_prob. box: xyxy, 0..1 of
     the network input. fate: KEPT, SUPPRESSED or BELOW. suppressor: for a suppressed box the prediction that is kept
@@ -65,7 +65,7 @@ def box_fates(
     tree: Tree | None = None,
     label: int | None = None,
 ) -> BoxFates:
-    """Return what becomes of the predictions of one image.
+    """Return the fates of the predictions of one image.
 
     Args:
         predictions: boxes `[P, 4]`, objectness `[P]`, class_probs `[P, classes]`, as `Network.decode` makes them.

@@ -1,4 +1,4 @@
-"""What a head answers in each of its cells: objectness, the most probable class, the probability of a class."""
+"""The predictions of a head in each of its cells: objectness, the most probable class, the probability of a class."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Where a prediction comes from: head, anchor, row and column, from its place among all predictions of a network."""
+"""The origin of a prediction: head, anchor, row and column, from its index among all predictions of a network."""
 
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ class HeadGrid:
 
 @dataclass(frozen=True)
 class Origin:
-    """What made a prediction. head: its place among the heads; anchor: the place among the anchors of the head."""
+    """The origin of a prediction. head: its index among the heads; anchor: its index among the anchors of the head."""
 
     head: int
     anchor: int
@@ -65,7 +65,7 @@ def head_grids(network: Network) -> tuple[HeadGrid, ...]:
 
 
 def origin_of(grids: tuple[HeadGrid, ...], prediction: int) -> Origin:
-    """Return where a prediction comes from; predictions run head by head, then anchor, row, column."""
+    """Return the origin of a prediction; predictions run head by head, then anchor, row, column."""
     head = max(number for number, grid in enumerate(grids) if grid.first <= prediction)
     grid = grids[head]
     anchor, cell = divmod(prediction - grid.first, grid.height * grid.width)

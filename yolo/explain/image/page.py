@@ -31,7 +31,7 @@ MOST_NUMBERS = 1000  # detections in explain.json
 
 @dataclass(frozen=True)
 class AboutNetwork:
-    """Where the numbers come from. title: of the network; command: the command line; remark: a line, or ""."""
+    """The source of the numbers. title: of the network; command: the command line; remark: a line, or ""."""
 
     title: str
     command: str
@@ -128,7 +128,7 @@ def explained_text(about: AboutNetwork, numbers: Sequence[dict[str, Any]]) -> st
 
 
 def explanation_numbers(explanation: Explanation, names: Sequence[str], rules: Rules) -> dict[str, Any]:
-    """Return the numbers of an image for JSON; what is not finite is null."""
+    """Return the numbers of an image for JSON; a number that is not finite is null."""
     fates, placement = explanation.fates, explanation.placement
     every = [*fates.kept[:MOST_NUMBERS], *fates.suppressed, *fates.below]
     places = {(each.prediction, each.label): place for place, each in enumerate(fates.kept)}
@@ -200,7 +200,7 @@ def _quantity_numbers(quantity: Quantity) -> list[dict[str, Any]]:
 
 
 def _summary(explanation: Explanation, names: Sequence[str], rules: Rules, label: int | None) -> str:
-    """Say in a sentence what the network found, and for a class that was asked for why it was not found."""
+    """Return a sentence on what the network detected, and why the class of `--class` was not detected."""
     fates = explanation.fates
     shown = ", ".join(f"{names[each.label]} {each.score:.2f}" for each in fates.kept[:MOST_IN_SUMMARY])
     more = " and more" if len(fates.kept) > MOST_IN_SUMMARY else ""

@@ -1,4 +1,4 @@
-"""What the sections of the page show, in words and drawings: one record for each part of a template."""
+"""The content of the sections of the page, as texts and drawings: one record for each part of a template."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -100,7 +100,7 @@ class HeadsView:
 class BoxRow:
     """A row of the table of boxes.
 
-    kind: kept, suppressed or below. why: what became of it. origin: where it is from. panel: of which detection.
+    kind: kept, suppressed or below. why: the reason. origin: head, anchor and cell. panel: of which detection.
     """
 
     place: int
@@ -129,7 +129,7 @@ class BoxesView:
 
 @dataclass(frozen=True)
 class CauseView:
-    """A drawing of what made a detection: its title, what it shows, the drawing; flat: nothing is on it."""
+    """A map of a detection: its title, a description, the drawing; flat: the map is 0 everywhere."""
 
     title: str
     words: str
@@ -295,7 +295,7 @@ def boxes_view(explanation: Explanation, names: Sequence[str], photo: str, rules
 
 
 def fate_words(fate: BoxFate, better: int | None, kept: Sequence[BoxFate], names: Sequence[str], rules: Rules) -> str:
-    """Say why a box is there or not.
+    """Return why a box is kept or not.
 
     Args:
         fate: of the box.

@@ -1,4 +1,4 @@
-"""Which anchors could be responsible for an object: how similar each one is to it, and why none is."""
+"""Find the anchors that could be responsible for an object, how similar each one is, and why none is responsible."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ def why_none(loss: DetectionLoss, targets: Targets, target: int) -> str:
 
 
 def _in_no_mask(loss: DetectionLoss, raw: Sequence[Tensor], targets: Targets) -> Iterator[list[Candidate]]:
-    """Yield for each target the anchors of [yolo] that no head uses, to which it can be assigned all the same."""
+    """Yield for each target the anchors of [yolo] that no head uses, to which it can still be assigned."""
     head = loss.heads[0]
     used = {number for each in loss.heads if isinstance(each, YoloHead) for number in each.anchor_ids}
     if not isinstance(head, YoloHead) or len(used) == len(head.all_anchors):

@@ -1,4 +1,4 @@
-"""The ground truth of one image: where its labels are, and everything that compares the network with them."""
+"""Compare a network with the ground truth of one image: find its labels, its loss and the fates of its objects."""
 
 import logging
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ComparedImage:
-    """An image compared with its labels: its loss, and what became of each object."""
+    """An image compared with its labels: its loss, and the fate of each object."""
 
     loss: ImageLoss
     found: tuple[ObjectFate, ...]
@@ -32,8 +32,8 @@ class ComparedImage:
 def image_labels(image: Path, classes: int, data: DataFile | None = None) -> LabeledBoxes | None:
     """Return the labels of an image, from its label file; None if there is none. Log the rows that cannot be used.
 
-    With a data set, an image that is in one of its lists has the labels of its place there, and without a label file no
-    object, as in training.
+    If the image is in a list of the data set, its path in the list decides where its labels are, and an image without
+    a label file has no objects, as in training.
 
     Raises:
         OSError: a file cannot be read.
@@ -53,7 +53,7 @@ def image_labels(image: Path, classes: int, data: DataFile | None = None) -> Lab
 def compare_with_labels(
     detector: Detector, loss: DetectionLoss, pixels: np.ndarray, labels: LabeledBoxes, seen: int
 ) -> ComparedImage:
-    """Compare what a network makes of an image with its labels.
+    """Compare the predictions of a network for an image with its labels.
 
     Args:
         detector: the network, with its thresholds and placement.

@@ -1,9 +1,9 @@
-"""How likely a label is wrong: learned from mistakes that are made on purpose in the labels themselves.
+"""Estimate how likely a label is wrong. The rule is learned from mistakes that are planted in the labels themselves.
 
-What a sign is worth depends on the network and on the data: a low score is normal for a class that is hard to find,
-and unlabeled objects are common where a crowd was labeled loosely. So each label is compared with two wrong ones that
-are made from it, moved elsewhere and renamed to another class, and each detection that no label explains with
-detections whose label is taken away. A logistic regression for each of the two says by how much signs favor a mistake.
+The weight of a sign depends on the network and on the data: a low score is normal for a class that is hard to detect,
+and unlabeled objects are common in loosely labeled crowds. So each label is compared with two wrong ones made from it:
+one is moved, one has another class. Each detection without a label is compared with detections whose label is removed.
+A logistic regression for each of the two gives the log odds of a mistake.
 """
 
 from array import array
@@ -28,15 +28,15 @@ from yolo.explain.loss.placed import to_network
 from yolo.letterbox import Placement
 from yolo.records import Detections, Predictions, Targets
 
-# Part of the labels that is taken for wrong before looking; Northcutt, Athalye, Mueller 2021, "Pervasive Label Errors
-# in Test Sets Destabilize Machine Learning Benchmarks", find 3.3 % on average in ten data sets
+# Prior probability of a wrong label; Northcutt, Athalye, Mueller 2021, "Pervasive Label Errors
+# in Test Sets Destabilize Machine Learning Benchmarks", find a mean of 3.3 % in ten data sets
 PRIOR = 0.033
 MOVED_IOU = 0.3  # a moved box overlaps its label by less
 TRIES = 20  # random places for a moved box
 MOST_PLANTED = 20_000  # labels from which mistakes are made: enough for nine weights
 RIDGE = 1.0  # weight of the sum of squares in the regression
 MOST_STEPS = 200  # of the regression
-FITTING_SCORE = 0  # the column of `label_signs` whose mean for a class is what the class usually has
+FITTING_SCORE = 0  # the column of `label_signs` whose mean over a class is its usual value
 
 
 @dataclass
@@ -89,7 +89,7 @@ class LogOdds:
 
 @dataclass(frozen=True)
 class DoubtRule:
-    """What signs are worth in a list of images. label, unlabeled: None where no mistake could be made to learn from.
+    """The weights of signs in a list of images. label, unlabeled: None if there were no planted mistakes to learn from.
 
     usual: class → the mean of its labels' column FITTING_SCORE.
     """
@@ -205,7 +205,7 @@ def image_in_network(placement: Placement) -> Tensor:
 
 
 def learned_rule(evidence: Evidence) -> DoubtRule:
-    """Learn from the mistakes what signs are worth."""
+    """Learn the weights of signs from the planted mistakes."""
     right, classes = evidence.labels.table(), evidence.labels.classes()
     usual = {int(label): float(right[classes == label, FITTING_SCORE].mean()) for label in np.unique(classes)}
     wrong = evidence.wrong_labels
@@ -217,7 +217,7 @@ def learned_rule(evidence: Evidence) -> DoubtRule:
 
 
 def with_usual(signs: np.ndarray, labels: np.ndarray, usual: dict[int, float]) -> np.ndarray:
-    """Return signs with one more column: what their class usually has, for a new class the mean of all classes."""
+    """Return signs with one more column: the usual value of their class, or for a new class the mean of all classes."""
     if not len(labels):
         return np.zeros((0, 0))
     middle = float(np.mean(list(usual.values()))) if usual else 0.0
@@ -226,7 +226,7 @@ def with_usual(signs: np.ndarray, labels: np.ndarray, usual: dict[int, float]) -
 
 @torch.enable_grad()
 def fitted_log_odds(right: np.ndarray, wrong: np.ndarray) -> LogOdds | None:
-    """Fit a logistic regression; both kinds weigh the same, however many rows they have.
+    """Fit a logistic regression; both kinds have the same weight, for any number of rows.
 
     right, wrong: signs `[N, S]`, `[K, S]`. Without a row of either kind: None.
     """

@@ -1,4 +1,4 @@
-"""Signs of wrong labels, as numbers: what a network finds where a label is, and what it finds where no label is."""
+"""Signs of wrong labels, as numbers: what a network predicts at labels, and its detections without a label."""
 
 from dataclasses import dataclass
 
@@ -9,19 +9,19 @@ from yolo.boxes import cxcywh_to_xyxy, paired_iou
 from yolo.explain.loss.object_fates import MATCHING_IOU
 from yolo.records import Detections, Predictions, Targets
 
-# A predicted box tells about a place from the first IoU on, and with full weight from the second on: the score of a
-# box that is a little off must not count for nothing, as it does with MATCHING_IOU alone
+# The score of a predicted box counts for a place from the first IoU on, and with full weight from the second on. With
+# MATCHING_IOU alone, a box that is slightly displaced would not count at all
 LEAST_IOU, FULL_IOU = 0.2, 0.8
-LEAST_SCORE = 1e-3  # scores below are not told apart, nor are those above 1 - LEAST_SCORE
-EDGE = 0.01  # of the network input: a box that is as near to the edge of the image is cut by it
+LEAST_SCORE = 1e-3  # lower scores count as this one, and higher ones than 1 - LEAST_SCORE as that
+EDGE = 0.01  # of the network input: a box within this distance of the edge of the image counts as cut
 
 
 @dataclass(frozen=True)
 class PlaceScores:
-    """What a network finds at M places, float64.
+    """The predictions of a network at M places, float64.
 
     fitting: `[M, classes + 1]`, the largest score of a predicted box with an IoU of at least MATCHING_IOU. near: the
-    same, but each score is weighted by how near its box is. objectness: `[M]`, the largest, weighted likewise.
+    same, but each score is weighted by how near its box is. objectness: `[M]`, the largest, with the same weights.
     detected: `[M, classes + 1]`, the largest IoU with a detection of the class. The last column is 0, for labels that
     are no class of the network.
     """
@@ -33,7 +33,7 @@ class PlaceScores:
 
 
 def place_scores(predictions: Predictions, detections: Detections, places: Tensor) -> PlaceScores:
-    """Look at places, xyxy `[M, 4]`. predictions: of one image, before any threshold; all are in one frame."""
+    """Return the scores at places xyxy `[M, 4]`. predictions: of one image, before any threshold, in the same frame."""
     columns = predictions.class_probs.shape[1] + 1
     ious = paired_iou(cxcywh_to_xyxy(predictions.boxes)[:, None], places[None])
     prediction, place = torch.nonzero(ious > LEAST_IOU).unbind(dim=1)

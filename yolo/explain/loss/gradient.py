@@ -1,7 +1,7 @@
-"""What the gradient of the loss is made of: box, classes, and the objectness of objects, hard and easy background.
+"""Measure the parts of the gradient of the loss: box, classes, and objectness of objects, hard and easy background.
 
-"Easy" background is a cell that the network already takes for background: its objectness is below EASY. One such cell
-hardly matters, but there are thousands, which is what focal loss (Lin et al. 2017, section 3) is for.
+"Easy" background is a cell that the network already predicts as background: its objectness is below EASY. One such
+cell has a small gradient, but there are thousands. Focal loss (Lin et al. 2017, section 3) reduces their weight.
 """
 
 from collections.abc import Sequence
@@ -81,7 +81,7 @@ def gradient_fractions(
 
 
 def _magnitude(part: Tensor, raw: Sequence[Tensor]) -> float:
-    """Return the sum of |d part / d raw|; 0 for a part that depends on nothing."""
+    """Return the sum of |d part / d raw|; 0 for a part without a gradient."""
     if not isinstance(part, Tensor) or not part.requires_grad:
         return 0.0
     found = torch.autograd.grad(part, raw, retain_graph=True, allow_unused=True)

@@ -1,4 +1,4 @@
-"""What the detector makes of each object of the ground truth: detected, or why not."""
+"""The fate of each object of the ground truth: detected, or the reason why not."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ NO_BOX = "no box"
 
 @dataclass(frozen=True)
 class ObjectFate:
-    """What became of an object. kind: one of the constants above.
+    """The fate of an object. kind: one of the constants above.
 
     score: of the box that came nearest to detecting it, objectness x class probability; objectness: of this box. iou:
     with the object. label: the class that was detected instead, else None.
@@ -52,7 +52,7 @@ def all_predictions(detector: Detector, raw: Sequence[Tensor]) -> Iterator[Predi
 
 
 def fates_in_input(detector: Detector, raw: Sequence[Tensor], targets: Targets) -> tuple[Detections, list[ObjectFate]]:
-    """Return the detections of one image, as of `detections_in_input`, and what became of each of its targets."""
+    """Return the detections of one image, as of `detections_in_input`, and the fate of each of its targets."""
     (predictions,) = all_predictions(detector, raw)
     (detections,) = detections_in_input(detector, raw)
     return detections, object_fates(predictions, detections, targets, detector.score_thresh)
@@ -61,7 +61,7 @@ def fates_in_input(detector: Detector, raw: Sequence[Tensor], targets: Targets) 
 def object_fates(
     predictions: Predictions, detections: Detections, targets: Targets, score_thresh: float
 ) -> list[ObjectFate]:
-    """Return what became of each target of one image.
+    """Return the fate of each target of one image.
 
     Detections find objects as VOC counts them: from the highest score down, each takes the object of its class with
     which it has the largest IoU, if this is at least MATCHING_IOU and the object is not taken.

@@ -1,7 +1,7 @@
 """The loss of each image of a batch, by part, and the loss of each object in it: sums of the terms of DetectionLoss.
 
-A cell of several objects has one objectness and one class term, which are shared equally among its pairs, so that the
-losses of the objects and of what belongs to no object add up to the loss of the image.
+A cell of several objects has one objectness and one class term, which are divided equally among its pairs. So the
+losses of the objects and of the rest add up to the loss of the image.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """Images of a list ranked by their training loss without augmentation, or by how likely one of their labels is wrong.
 
-The plain loss of an image grows with its objects, so it finds images where much is wrong, and crowds. A single wrong
-label shows in two ways: the network contradicts the label, and it detects something that no label explains. A label
-left out has only the second sign, one of a wrong class or in a wrong place has both. `doubt` says how likely each is.
+The plain loss of an image grows with its objects, so it finds images with many mistakes, and crowds. A single wrong
+label has two signs: the network contradicts the label, and it detects an object without a label. A missing label has
+only the second sign; a label of a wrong class or in a wrong place has both. `doubt` estimates how likely each is.
 """
 
 from array import array
@@ -30,16 +30,16 @@ from yolo.train.losses.detection import DetectionLoss
 COLUMNS = ("total", "box", "objectness_object", "objectness_background", "class")
 
 
-MISTAKES_SEED = 0  # of the mistakes that are made on purpose: two runs rank alike
+MISTAKES_SEED = 0  # of the planted mistakes: two runs give the same ranking
 
 
 @dataclass(frozen=True)
 class ImageLosses:
-    """What ranks I images, in the order of their list.
+    """The values by which I images are ranked, in the order of their list.
 
     values: float64 `[I, 5]`, their losses, one column for each of COLUMNS. doubts: `[I, 2]`, how likely the most
     doubtful label is wrong, and the most doubtful detection an object without a label; 0 without one. usual: class →
-    mean objectness and class loss of its objects. rule: what signs of wrong labels are worth in this list.
+    mean objectness and class loss of its objects. rule: the weights of the signs of wrong labels in this list.
     """
 
     values: np.ndarray
@@ -62,7 +62,7 @@ class ImageLosses:
 
 @dataclass(frozen=True)
 class RawBatch:
-    """What a network computed for a batch: its raw maps, and where the images are in its input."""
+    """The result of a network for a batch: its raw maps, and the placement of the images in its input."""
 
     raw: list[Tensor]
     placements: Sequence[Placement]
@@ -71,7 +71,7 @@ class RawBatch:
 def image_losses(
     detector: Detector, loss: DetectionLoss, images: Sequence[LabeledImage], *, seen: int, batch: int, workers: int
 ) -> ImageLosses:
-    """Compute what ranks the images of a list. In memory are a batch of images, and a few numbers an image and object.
+    """Compute the losses and doubts of the images of a list. Memory holds one batch, and a few numbers for each image.
 
     Args:
         detector: the network, with the thresholds of the detections; its placement is that of validation.
@@ -82,7 +82,7 @@ def image_losses(
         workers: processes that read images.
 
     Raises:
-        DatasetError: an image cannot be read any more.
+        DatasetError: an image can no longer be read.
         DivergedError: a loss is not finite.
     """
     return losses_of(raw_batches(detector, images, batch, workers), detector, loss, images, seen)
@@ -108,7 +108,7 @@ def raw_batches(detector: Detector, images: Sequence[LabeledImage], batch: int, 
 def losses_of(
     batches: Iterable[RawBatch], detector: Detector, loss: DetectionLoss, images: Sequence[LabeledImage], seen: int
 ) -> ImageLosses:
-    """Compute what ranks images from what the network computed for them.
+    """Compute the losses and doubts of images from the results of the network.
 
     Args:
         batches: of `raw_batches`.

@@ -27,7 +27,7 @@ from yolo.pages.page import render, write_page
 
 TEMPLATES = Path(__file__).parent / "templates"
 RANKING_FILE, TABLE_FILE = "top_losses.json", "losses.csv"
-PICTURE_SIDE = 560  # pixels
+IMAGE_SIDE = 560  # pixels
 SHOWN_SIGNS = 5
 CURVE_POINTS = 400
 PARTS = (("box", "box"), ("objectness_object", "objectness of objects"),
@@ -36,7 +36,7 @@ PARTS = (("box", "box"), ("objectness_object", "objectness of objects"),
 
 @dataclass(frozen=True)
 class RankingAbout:
-    """Where a ranking comes from. data_set: "train" or "valid"; by: one of LOSS_PARTS."""
+    """The source of a ranking. data_set: "train" or "valid"; by: one of LOSS_PARTS."""
 
     command: str
     cfg: str
@@ -92,7 +92,7 @@ def write_ranking(
         about: what was ranked.
         losses: of the images.
         images: in the same order.
-        detector: finds again in the first `top` images, which the page shows.
+        detector: detects again in the first `top` images, which the page shows.
         top: how many.
 
     Raises:
@@ -185,7 +185,7 @@ def _card(place: int, image: LabeledImage, losses: ImageLosses, index: int, dete
     pixels = read_pixels(image.path)
     if pixels is None:
         top = TopImage(place, str(image.path), numbers, doubt, objects, ())
-        return TopCard(top, drawn_boxes(None, image.size, [], PICTURE_SIDE, image.path.name), bar, readable=False)
+        return TopCard(top, drawn_boxes(None, image.size, [], IMAGE_SIDE, image.path.name), bar, readable=False)
     channels = detector.network.input.channels
     seen = pixels if channels == pixels.shape[2] else read_image(image.path, channels, ignore_remark)
     inputs, placement = detector.prepare(seen)
@@ -202,7 +202,7 @@ def _card(place: int, image: LabeledImage, losses: ImageLosses, index: int, dete
     ]
     boxes = _boxes(signs, to_image(detections.boxes, placement), detections.labels.tolist(),
                    detections.scores.tolist(), image, detector.names)  # fmt: skip
-    drawing = drawn_boxes(pixels, pixels.shape[:2], boxes, PICTURE_SIDE, image.path.name)
+    drawing = drawn_boxes(pixels, pixels.shape[:2], boxes, IMAGE_SIDE, image.path.name)
     return TopCard(TopImage(place, str(image.path), numbers, doubt, objects, tuple(signs)), drawing, bar, readable=True)
 
 

@@ -77,7 +77,7 @@ class HeadCells:
 
 @dataclass(frozen=True)
 class ObjectView:
-    """An object: its name, its losses, and sentences about its anchors, its cells and what became of it."""
+    """An object: its name, its losses, and sentences about its anchors, its cells and its fate."""
 
     name: str
     loss: ObjectLoss
@@ -90,7 +90,7 @@ class ObjectView:
 
 @dataclass(frozen=True)
 class GroundTruthView:
-    """What the section shows.
+    """The content of the section.
 
     rest: the loss that belongs to no object; largest: the largest part, in words; why: a sentence about it.
     """
@@ -121,7 +121,7 @@ def ground_truth_section(
 
     Args:
         apart: the loss of the image.
-        found: what became of each object.
+        found: the fate of each object.
         names: of the classes.
         placement: of the image in the network input.
         photo: the id of the element with the photo, as `yolo.explain.image.drawings.InputFrame` uses it.
@@ -159,7 +159,7 @@ def ground_truth_section(
 
 
 def _why_largest(part: LossPart, apart: ImageLoss, found: Sequence[ObjectFate], names: Sequence[str]) -> str:
-    """Say which object, or which box of the background, has most of a part of the loss."""
+    """Return which object, or which box of the background, has most of a part of the loss."""
     if part.look.startswith("objectness_") and part.look != "objectness_object":
         return _largest_cell(part, apart)
     values = [
@@ -359,7 +359,7 @@ def _candidate(apart: ImageLoss, one: Candidate) -> tuple[str, str, str, str]:
 
 
 def _found(fate: ObjectFate, names: Sequence[str]) -> str:
-    """Say what became of an object."""
+    """Return the fate of an object, in words."""
     score, iou = f"{fate.score:.2f}", f"{fate.iou:.2f}"
     return {
         DETECTED: f"detected, score {score}, IoU {iou}",

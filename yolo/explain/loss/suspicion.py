@@ -1,4 +1,4 @@
-"""What speaks against the labels of an image: labels that the network contradicts, and detections without a label."""
+"""Find reasons to doubt the labels of an image: labels that the network contradicts, and detections without a label."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,10 +48,10 @@ def suspicions(
     of_labels: Sequence[float],
     of_unlabeled: Mapping[int, float],
 ) -> list[Suspicion]:
-    """Return what speaks against the labels of one image, the largest doubt first.
+    """Return the reasons to doubt the labels of one image, the largest doubt first.
 
     Args:
-        found: what became of each target.
+        found: the fate of each target.
         detections: of the image, in the frame of the targets.
         targets: the labels.
         names: of the classes.

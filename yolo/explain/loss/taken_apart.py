@@ -1,4 +1,4 @@
-"""The loss of one image taken apart: which cells are responsible for which object and why, and what each one costs.
+"""The loss of one image by cell and object: which cells are responsible for which object and why, and their losses.
 
 All numbers are those of `DetectionLoss.terms`; nothing is computed a second time. The losses of the objects, of the
 background and of the rest add up to the total of DetectionLoss for this image.
@@ -60,7 +60,7 @@ class ResponsibleCell:
 
 @dataclass(frozen=True)
 class ObjectLoss:
-    """What one object of the ground truth costs.
+    """The loss of one object of the ground truth.
 
     target: its place in the labels; label: its class in the labels; box: cxcywh, 0..1 of the network input.
     candidates: all anchors, the most similar first. ignored: how many cells are not trained as background because of
@@ -128,7 +128,7 @@ class HeadPart:
 
 @dataclass(frozen=True)
 class ImageLoss:
-    """The loss of an image: by head, and by object. The sum of either, with what no object has, is the total.
+    """The loss of an image: by head, and by object. Either sum, with the loss of no object, is the total.
 
     of_no_object: background, ignored cells, priors and the classes of ignored cells.
     """
@@ -146,7 +146,7 @@ class ImageLoss:
 
 
 def take_apart(loss: DetectionLoss, raw: Sequence[Tensor], targets: Targets, seen: int = 0) -> ImageLoss:
-    """Take the loss of one image apart.
+    """Return the loss of one image by cell and object.
 
     Args:
         loss: of the network.

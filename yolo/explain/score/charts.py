@@ -10,7 +10,7 @@ from yolo.explain.score.walk import IGNORED, OUTCOME_NAMES, TRUE_POSITIVE, Class
 from yolo.pages import svg
 from yolo.pages.svg import ChartFrame, Drawing, SvgElement
 
-WIDTH, HEIGHT = 420.0, 280.0  # letters of 11 pixels stay readable on a phone, 340 pixels wide
+WIDTH, HEIGHT = 420.0, 280.0  # so that letters of 11 pixels stay readable on a phone, 340 pixels wide
 TENTHS = tuple(step / 10 for step in range(0, 11, 2))
 MOST_POINTS = 1200  # of a line; of longer ones the highest and lowest of each part are drawn
 DOTTED = 24  # detections whose points are marked
@@ -40,7 +40,7 @@ def walked_chart(walk: ClassWalk) -> Drawing:
 
 
 def eleven_chart(walk: ClassWalk, points: Sequence[Point]) -> Drawing:
-    """Draw the 11 points, and from each the way to the detection whose precision it takes."""
+    """Draw the 11 points, and a line from each to the detection whose precision it has."""
     frame, shapes = _frame()
     shapes += _thin_curve(frame, walk)
     for point in points:

@@ -1,4 +1,4 @@
-"""One curve, read by every convention: VOC2007's 11 points, the area, Darknet's, COCO's 101 points."""
+"""The average precision of a curve by every convention: VOC2007's 11 points, the area, Darknet's, COCO's 101 points."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,9 +29,9 @@ COCO_IOU = float(IOU_THRESHOLDS[0])
 class Reading:
     """One convention.
 
-    name: as in the table of `--metric all`. how: where the precision is read. read: this convention's average of the
-    walked curve, so that only the reading differs; None for a mean over several curves. own: the number of that scorer,
-    with its own matching. matching: how its matching differs from the walked one.
+    name: as in the table of `--metric all`. how: where the precision is read. read: this convention's mean over the
+    page's curve, so that only the convention differs; None for a mean over several curves. own: the number of that
+    scorer, with its own matching. matching: how its matching differs from that of the page.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Plateau:
 
     @property
     def area(self) -> float:
-        """What it adds to the area under the curve."""
+        """Its part of the area under the curve."""
         return (self.end - self.start) * self.precision
 
 

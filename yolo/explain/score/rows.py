@@ -16,7 +16,7 @@ from yolo.formats.ground_truth_set import image_id_of
 from yolo.pages.svg import Drawing
 
 FIRST_ROWS, FURTHER_ROWS = 60, 60  # of the table: the first ones, then equally far apart
-SHOWN_IMAGES, SIDE = 12, 260  # of each of the two lists; longest side in pixels
+SHOWN_IMAGES, SIDE = 12, 260  # cards of each of the two lists; their longest side in pixels
 COLUMNS = (
     "rank", "score", "image", "xmin", "ymin", "xmax", "ymax", "iou", "verdict", "taken_by_rank",
     "true_positives", "false_positives", "precision", "recall",

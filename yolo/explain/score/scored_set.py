@@ -1,4 +1,4 @@
-"""What commands have in hand, as a ScoredSet: a pair of files, or an evaluation of a network."""
+"""Make a ScoredSet of the data of a command: a pair of files, or an evaluation of a network."""
 
 from collections.abc import Sequence
 from pathlib import Path

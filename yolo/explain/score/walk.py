@@ -1,6 +1,6 @@
-"""Every detection of one class, in the order in which a scorer takes them: its outcome, and what it does to the curve.
+"""Every detection of one class in the order of a scorer: its outcome, and the precision and recall after it.
 
-The outcomes are those of `match_detections`, VOC's rules. Nothing is decided here a second time.
+The outcomes are those of `match_detections`, VOC's rules. They are not computed a second time here.
 """
 
 from dataclasses import dataclass
@@ -66,10 +66,10 @@ class ClassWalk:
 
 @dataclass(frozen=True)
 class Unseen:
-    """What a list of detections that was cut at a score hides of a curve.
+    """The part of a curve that is missing because the list of detections was cut at a score.
 
     lowest_score: of all detections. last_recall: where the curve ends. most_area, most_voc07: the average precisions if
-    each further detection were a true positive, until every object is found: the most that more detections can give.
+    each further detection were a true positive, until every object is found: the upper bounds for a longer list.
     cut: whether the list was cut, and it matters.
     """
 
@@ -82,10 +82,10 @@ class Unseen:
 
 @dataclass(frozen=True)
 class Missed:
-    """The ground truths of a class that no detection found, by the detection of the class that is nearest to each.
+    """The ground truths of a class that were not detected, by the nearest detection of the class.
 
-    untouched: no detection overlaps it. near: the IoU is too small. lost: the IoU would do, but that detection belongs
-    to another object, on which it lies better.
+    untouched: no detection overlaps it. near: the IoU is too small. lost: the IoU is large enough, but the detection
+    was assigned to another object with a larger IoU.
     """
 
     untouched: int
@@ -137,7 +137,7 @@ def walk_class(
 
 
 def unseen_part(walk: ClassWalk, lowest_score: float) -> Unseen:
-    """Return what the end of the list of detections hides; lowest_score: of the detections of all classes."""
+    """Return the missing part of the curve; lowest_score: of the detections of all classes."""
     counted = walk.counted
     hits = walk.outcome[counted] == TRUE_POSITIVE
     missing = walk.ground_truths - int(hits.sum())

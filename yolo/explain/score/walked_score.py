@@ -30,7 +30,7 @@ SHOWN_NAMES = 5  # in a message
 class ScoredSet:
     """Ground truth and detections in both frames that the scorers use.
 
-    names: the classes. files: the images' files, which need not be there. folders: where else they may be.
+    names: the classes. files: the images' files, which may be missing. folders: where else they may be.
     voc_ground_truth, voc_found: in VOC's pixels, as `score_classes` takes them with VOC_PIXEL_EXTENT. ground_truth,
     found: the same boxes in the same order, in continuous pixels that begin at 0.
     """

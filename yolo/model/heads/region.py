@@ -1,4 +1,4 @@
-"""`[region]`, the head of YOLOv2 and YOLO9000: settings, module and builder. `yolov1.py` shares its loss weights."""
+"""`[region]`, the head of YOLOv2 and YOLO9000: settings, module and builder. `yolov1.py` has the same loss weights."""
 
 from dataclasses import dataclass
 
@@ -140,7 +140,7 @@ def build_region(section: Section, context: BuildContext) -> Built:
     check_coords(section, coords, "; AlexeyAB's Darknet takes the fifth number as objectness all the same")
     check_filters(section, context, total, 5 + classes)
     if background and tree is not None:
-        # Darknet's forward pass and its detection disagree about this combination.
+        # Darknet's forward pass and its detection differ for this combination.
         raise section.error("background", "0 with a tree")
     layer = RegionHead(anchors=anchors, classes=classes, softmax=softmax, background=background, tree=tree)
     return Built(layer, (context.previous,), context.previous_shape, settings)

@@ -1,8 +1,8 @@
 """`[yolo]` and `[Gaussian_yolo]`, the heads of YOLOv3 and later: settings, module and builders.
 
-A head knows how to decode; it knows no losses and no thresholds. `forward` returns the raw map unchanged, `decode`
-computes predictions from it. At the end of the file: the keys that the sections of all heads share, which
-`region.py` and `yolov1.py` read with the same functions.
+A head decodes; it has no losses and no thresholds. `forward` returns the raw map unchanged, `decode` computes
+predictions from it. The functions at the end of the file read the keys that the sections of all heads have;
+`region.py` and `yolov1.py` use them too.
 """
 
 import logging
@@ -155,8 +155,8 @@ class YoloHead(nn.Module):
     def decode_likely(self, raw: Tensor, thresh: float) -> Predictions:
         """Decode only the boxes of one image whose objectness exceeds `thresh`, in the order of `decode`.
 
-        Scores are at most the objectness, because class probabilities are at most 1; not with `new_coords`, where any
-        activation may have made them. `[A*(V+classes), H, W]` → Predictions `[K, 4]`, `[K]`, `[K, classes]`.
+        Scores are at most the objectness, because class probabilities are at most 1. This does not hold with
+        `new_coords`, after any activation. `[A*(V+classes), H, W]` → Predictions `[K, 4]`, `[K]`, `[K, classes]`.
         """
         first = GAUSSIAN_BOX if self.gaussian else 4
         values = self.split(raw[None])[0]

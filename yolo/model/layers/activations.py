@@ -88,7 +88,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "selu": nn.SELU,
     "gelu": lambda: nn.GELU(approximate="tanh"),
     "swish": nn.SiLU,
-    "silu": nn.SiLU,  # the same function; Darknet, which does not know this name, runs relu
+    "silu": nn.SiLU,  # the same function; Darknet does not have this name and uses relu
     "mish": nn.Mish,
     "hard_mish": lambda: Activation(_hard_mish),
     "tanh": nn.Tanh,

@@ -1,6 +1,6 @@
 """`[convolutional]`, `[conv]`: plain, with the weights of another layer, or with binary weights and inputs.
 
-Also what other layers share with it: Darknet's batch norm, and fast initialization of weights. Tensors are
+Darknet's batch norm and the fast initialization of weights are also here, for all layers. Tensors are
 `[B, C, H, W]` in and out. A layer that stores tensors in a .weights file has `darknet_tensors()`, in file order.
 """
 
@@ -227,7 +227,7 @@ def _straight_through(values: Tensor, replaced: Tensor) -> Tensor:
 
 
 class _Window(NamedTuple):
-    """What a convolution has of its own even if it shares its weights."""
+    """What a convolution does not take from its owner, if it has the weights of another layer."""
 
     stride: tuple[int, int]
     padding: tuple[int, int]

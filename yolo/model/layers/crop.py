@@ -16,7 +16,7 @@ class Crop(nn.Module):
     Args:
         size: (height, width) of the window.
         flip: mirror some windows in training.
-        scale, shift: what the values are multiplied with, and what is added then.
+        scale, shift: the factor of the values, and what is added after it.
     """
 
     def __init__(self, *, size: tuple[int, int], flip: bool, scale: float = 2.0, shift: float = -1.0) -> None:

@@ -31,9 +31,9 @@ class LocalResponseNorm(nn.Module):
     """Each value times norm^-beta, norm = kappa + alpha * sum of squares of nearby channels (normalization_layer.c).
 
     The window of channel c is c - (size - 1) // 2 to c + size // 2, as far as these exist. Darknet's running sum never
-    adds the square of channel size // 2 but subtracts it when it leaves the window, so that all sums lack it; so do
-    they here. torch's LocalResponseNorm does not lack it, divides alpha by size, and shifts even windows to the other
-    side. The gradient is the true one; Darknet's treats the norm as a constant ("approximate", says its source).
+    adds the square of channel size // 2 but subtracts it when it leaves the window, so all sums lack it; the sums here
+    lack it too. torch's LocalResponseNorm includes it, divides alpha by size, and shifts even windows to the other
+    side. The gradient is the true one; Darknet's treats the norm as a constant ("approximate" in its source).
     """
 
     def __init__(self, *, size: int, alpha: float, beta: float, kappa: float) -> None:

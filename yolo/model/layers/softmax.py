@@ -24,8 +24,8 @@ class Softmax(nn.Module):
 class SpatialSoftmax(nn.Module):
     """Softmax over the channels of each pixel (softmax_layer.c forward_softmax_layer_gpu, spatial).
 
-    Darknet's CPU code does not know `spatial`. Its GPU code ignores the temperature, and so does this layer. The GPU
-    code also starts one softmax per channel, whose threads overwrite each other; this layer computes what it intends.
+    Darknet's CPU code does not have `spatial`. Its GPU code ignores the temperature, as this layer does. The GPU code
+    also starts one softmax per channel, whose threads overwrite each other; this layer computes the intended values.
     """
 
     def forward(self, features: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Batch norm with the statistics of all processes' mini-batches, on CPUs and GPUs. torch's SyncBatchNorm needs GPUs.
 
-Darknet has nothing like it: each of its GPUs uses the statistics of its own part of the batch (network_kernels.cu
-train_networks), which are inaccurate if the parts are small.
+Darknet does not have it: each of its GPUs uses the statistics of its own part of the batch (network_kernels.cu
+train_networks). They are inaccurate if the parts are small.
 """
 
 import torch

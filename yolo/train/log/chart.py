@@ -42,7 +42,7 @@ class Curves:
     scores: (step, score in 0..1) of each evaluation; score_name: what the score is.
     last_step: right end of the chart; max_loss: least top of the loss axis. Losses above the top are drawn at it.
     seconds_left: to the end of the run; nan if unknown.
-    parts: what the loss of each step is the sum of, float `[N]` by name; they are drawn in a panel of their own.
+    parts: the parts of the loss of each step, float `[N]` by name; they are drawn in a separate panel.
     """
 
     title: str
@@ -66,7 +66,7 @@ def write_figure(path: Path, figure: Figure) -> None:
 
 
 def draw_chart(curves: Curves) -> Figure:
-    """Return the chart as a matplotlib figure: loss on the left axis, score, if there is one, on the right axis."""
+    """Return the chart as a matplotlib figure: loss on the left axis, score (if there is one) on the right axis."""
     from matplotlib.figure import Figure  # imported here: training starts a second earlier
     from matplotlib.ticker import MaxNLocator
 
@@ -92,7 +92,7 @@ def draw_chart(curves: Curves) -> Figure:
     figure.text(0.08, 0.955, printable_text(curves.title), fontsize=14, parse_math=False)
     figure.text(0.08, 0.92, _status(curves), parse_math=False)
     figure.legend(loc="upper right", bbox_to_anchor=(0.94, 0.99), frameon=False)
-    if curves.parts:  # after the legend, which is not theirs
+    if curves.parts:  # after the legend, which does not list them
         _draw_parts(figure, curves)
     return figure
 

@@ -1,4 +1,4 @@
-"""The scalars of a loss on their way from the GPU to the CPU, while the GPU goes on with the backward pass."""
+"""Copy the scalars of a loss from the GPU to the CPU while the GPU continues with the backward pass."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from yolo.train.log.darknet import DarknetLosses
 
 @dataclass(frozen=True)
 class CopiedLosses:
-    """A LossResult whose scalars are being copied to the CPU; `scalars` waits for the copy, not for later work.
+    """A LossResult whose scalars are copied to the CPU. `scalars` waits for the copy, not for later work on the GPU.
 
     total: scalar on the GPU; numbers: the scalars that are no tensors; names, values: the others, in pinned memory;
     arrived: recorded after the copy.

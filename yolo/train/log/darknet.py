@@ -210,8 +210,8 @@ def alexeyab_line(report: HeadReport) -> str:
 
 
 def pjreddie_line(report: HeadReport) -> str:
-    """Format the line of a head as pjreddie yolo_layer.c forward_yolo_layer, but 0 for its -nan, the mean of
-    nothing."""
+    """Format the line of a head as pjreddie yolo_layer.c forward_yolo_layer. Where it prints -nan, print 0: the mean of
+    no values."""
     statistics = _floats(report.statistics)
     return (
         f"Region {report.layer} Avg IOU: {statistics.iou:f}, Class: {statistics.class_prob:f}, "

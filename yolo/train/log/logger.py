@@ -41,7 +41,7 @@ from yolo.train.log.darknet import STEP_LINES, DarknetLosses
 from yolo.train.log.tensorboard import EventFile
 
 TOTAL_LOSS, AVERAGE_LOSS = "loss/total", "loss/average"
-DARKNET_LOSS = "loss/darknet"  # where it is known, it is printed instead of TOTAL_LOSS
+DARKNET_LOSS = "loss/darknet"  # printed instead of TOTAL_LOSS, if it is known
 
 LEARNING_RATE, SPEED, GPU_MEMORY = (
     "train/learning_rate", "train/pictures_per_second", "train/gpu_memory_gib",

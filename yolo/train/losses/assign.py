@@ -11,7 +11,7 @@ to one of three groups:
      it. The default truth_thresh=1 turns this off.
 2. **Ignored**: not positive, but the predicted box has an IoU above ignore_thresh with a ground truth box. The
    objectness is not trained: the prediction is too good to be called background. AlexeyAB's Darknet ignores a cell only
-   if also one of its class probabilities is above 0.25; pjreddie's does not ask for that.
+   if one of its class probabilities is also above 0.25; pjreddie's has no such condition.
 3. **Negative**: all other cells. Only the objectness is trained, with target 0.
 
 Sources: forward_yolo_layer of pjreddie's yolo_layer.c; process_batch of AlexeyAB's. Redmon and Farhadi, "YOLOv3: An

@@ -1,4 +1,4 @@
-"""Gradients of the overlap (IoU, GIoU, DIoU, CIoU) of a predicted box and its ground truth: the true one and Darknet's.
+"""Gradients of the overlap (IoU, GIoU, DIoU, CIoU) of a predicted and a ground truth box: the true one and Darknet's.
 
 AlexeyAB's hand-written gradient (box.c dx_box_iou) is not the derivative of a function. The IoU gradient for width and
 height is twice the true one. The term for the growth of the enclosing box with the center has the wrong sign. The

@@ -1,4 +1,4 @@
-"""What the losses of all kinds of heads share: the records that they take and return, and the squared error.
+"""Records that the losses of all kinds of heads take and return, and the squared error.
 
 A head's function returns `HeadTerms`, the loss before it is added up. `summed` adds it up for training. yolo/explain
 shows the terms themselves.
@@ -14,7 +14,7 @@ from yolo.train.losses.assign import Dialect
 
 @dataclass(frozen=True)
 class LossOptions:
-    """What decides the arithmetic of a head's loss beside its section.
+    """Options of a head's loss that are not in its section of the cfg.
 
     dialect: which Darknet; seen: number of images that the weights were trained on before this batch;
     box_gradient: of iou_loss iou, giou, diou and ciou: "darknet", Darknet's own formula, or "autograd", the true one.
@@ -42,8 +42,9 @@ class HeadTerms:
         truth_thresh, the others from the shape of the target.
     ious: `[K]`, IoU of the predicted box of each pair with its ground truth.
     box: `[K]`, with a gradient: the box loss of each pair, 0 for a pair that a later one in its cell replaces.
-    box_parts: `[K, C]`, what each row of `box` is the sum of; box_names: what the C columns are.
-    priors: `[N]`, with a gradient: the box loss of cells without ground truth, which a [region] has at first; or `[0]`.
+    box_parts: `[K, C]`, the parts of `box`, which is the sum of each row; box_names: the names of the C columns.
+    priors: `[N]`, with a gradient: the box loss of cells without ground truth, in the first steps of a [region], or
+    `[0]`.
     objectness: `[N]`, with a gradient. positive: int64 `[U]`, each cell of `cell_index` once.
     classification: `[V]`, with a gradient; class_cells: int64 `[V]`, its cells.
     ignored: bool `[N]`, whether the predicted box is too good to be background; a positive cell counts as positive.
@@ -110,5 +111,5 @@ def summed(terms: HeadTerms) -> HeadLoss:
 
 
 def no_terms(like: Tensor) -> Tensor:
-    """Return `[0]`: the place of terms that a head does not have."""
+    """Return `[0]`, for terms that a head does not have."""
     return torch.zeros(0, dtype=like.dtype, device=like.device)

@@ -184,7 +184,7 @@ def _box_loss(
 
 
 def _prior_loss(options: LossOptions, batch: int, values: Tensor, positive: Tensor) -> Tensor:
-    """Return the box loss of the cells without ground truth, which at first learn their anchor; later `[0]`.
+    """Return the box loss of the cells without ground truth: at first they learn their anchor; later it is `[0]`.
 
     values: σ(x), σ(y), w, h of all cells `[N, 4]`; positive: int64 `[K]`, cells with ground truth. The result is `[N]`.
     """
@@ -245,8 +245,8 @@ def _class_pairs(
 ) -> ClassPairs:
     """Return the cells that learn a class: the positive ones, with classfix 1 and 2 after the ignored ones.
 
-    An ignored cell learns the class of its best target. It is the class by the data's `map` as for all others;
-    Darknet does not apply the map here, and so takes another class of the tree.
+    An ignored cell learns the class of its best target, after the data's `map`, as all other cells do. Darknet does
+    not apply the map here, so it uses another class of the tree.
     flat: raw values `[B*A*H*W, 5+classes]`; labels, positive: of the targets `[M]`; ignored, best_target: `[B*A*H*W]`.
     """
     scale = settings.scales.class_scale

@@ -29,7 +29,7 @@ from yolo.train.losses.head_loss import HeadTerms, LossOptions, half_square, no_
 
 FOCAL_ALPHA = 0.5  # AlexeyAB delta_yolo_class
 FOCAL_EPSILON = 1e-15  # keeps the logarithm finite
-BOX_VALUES = ("x", "y", "w", "h")  # what the box loss is the sum of, without an iou_loss
+BOX_VALUES = ("x", "y", "w", "h")  # the parts of the box loss without an iou_loss
 
 
 def yolo_terms(
@@ -68,7 +68,7 @@ def yolo_terms(
 
 
 def _without_alexeyab_keys(settings: YoloSettings) -> YoloSettings:
-    """Reset the keys that pjreddie's Darknet does not read; iou_loss stays, for those who ask for it."""
+    """Reset the keys that pjreddie's Darknet does not read; iou_loss stays, so that it can still be used."""
     return replace(
         settings,
         iou_thresh=1.0,

@@ -1,10 +1,11 @@
 """The [detection] loss, of YOLOv1: raw values and the targets → losses whose gradient is Darknet's delta.
 
 Every delta of detection_layer.c forward_detection_layer is a scale times (target - value), so the functions here are
-half the squared errors; for classes with softmax, whose derivative Darknet leaves out, the cross entropy.
+half the squared errors. For classes with softmax they are the cross entropy, because Darknet leaves out the derivative
+of the softmax.
 
 Assignment: a ground truth box belongs to the cell that contains its center, and there to one of the cell's boxes
-(`_responsible_box`). No cell is ignored. A cell learns one ground truth box, the first; Darknet shuffles them before.
+(`_responsible_box`). No cell is ignored. A cell learns only the first of its ground truth boxes; Darknet shuffles them.
 The two Darknets differ in the smallest box that counts (data.c fill_truth_region).
 """
 

@@ -1,4 +1,4 @@
-"""What stops a run, or is said, before any image is read: the cfg's batch and burn_in, and the memory."""
+"""Checks before any image is read: the cfg's batch and burn_in, and the memory. They raise an error or log a line."""
 
 import logging
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from yolo.train.setup.options import Options
 from yolo.train.setup.preflight import estimate_memory, fits, fitting_subdivisions, memory_line
 
 log = logging.getLogger(__name__)
-TRAINING_BATCH = {"batch": 64, "subdivisions": 16}  # of published cfgs, in place of those for testing
+TRAINING_BATCH = {"batch": 64, "subdivisions": 16}  # of published cfgs, instead of their values for testing
 SINGLE_VALUE = "Expected more than 1 value per channel"  # the beginning of torch's message
 BURN_IN_DIVISOR = 10  # advice: a tenth of the run
 
@@ -35,7 +35,7 @@ def batch_one_error(net: Section) -> CfgError:
 
 
 def slow_start(schedule: Schedule, step: int) -> str:
-    """Describe a burn_in that is not over when the run ends; "" otherwise. step: the last one that is done."""
+    """Describe a burn_in that is longer than the run; "" otherwise. step: the last one of the run."""
     last = schedule.max_batches
     if schedule.burn_in <= last:
         return ""

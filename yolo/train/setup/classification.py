@@ -31,7 +31,7 @@ from yolo.train.validation import Scores, Task, Validation, steps_between_scores
 class ClassificationData:
     """The class names, and the usable images of both sets, each with its class.
 
-    valid: None without such a set; top: an image counts as correct if its class is among so many likeliest ones.
+    valid: None without such a set; top: an image counts as correct if its class is among this number of likeliest ones.
     """
 
     names: list[str]

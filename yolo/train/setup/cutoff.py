@@ -1,4 +1,4 @@
-"""Which layers of a network a weights file can fill, from sizes alone: the `--cutoff` of a file of other classes."""
+"""Find the layers of a network that a weights file can fill, from sizes alone: `--cutoff auto`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Cutoff:
 
 
 def find_cutoff(network: Network, sections: Sequence[Section], path: Path) -> Cutoff | None:
-    """Return the cutoff of a weights file, None if its size fits no beginning of the network.
+    """Return the cutoff of a weights file; None if its size fits no number of first layers of the network.
 
     A file may hold the whole network, its first layers, or the same network with another number of classes: then the
     layers before the first one whose size depends on the classes are the same.

@@ -1,6 +1,6 @@
-"""A base cfg and a data set → the values that a cfg for this data set needs.
+"""Compute the values that a cfg needs for a data set, from a base cfg.
 
-Classes, filters, anchors, schedule and subdivisions: what Darknet's README tells users to edit by hand.
+They are classes, filters, anchors, schedule and subdivisions, which Darknet's README asks users to edit by hand.
 """
 
 import math
@@ -40,7 +40,7 @@ DROPS = (0.8, 0.9)
 DROP_FACTOR = 0.1
 USUAL_BATCH = 64  # of the published cfgs; some have batch=1 for testing
 
-# Layers that have as many channels as their input: behind them lies the convolution that decides the number
+# Layers with as many channels as their input: a convolution before them decides the number
 SAME_CHANNELS = (
     "activation",
     "avg",
@@ -167,8 +167,8 @@ def anchor_values(
 ) -> FittedAnchors | None:
     """Return anchors by k-means on the boxes, and how they fit.
 
-    They are never worse than the base's by best possible recall: then, and where the boxes have fewer different sizes
-    than there are anchors, the result is None.
+    Return None if they have a lower best possible recall than the base's, or if the boxes have fewer different sizes
+    than there are anchors.
 
     Args:
         network: built from the base cfg at the input size that will be trained.
@@ -194,10 +194,10 @@ def anchor_values(
 def schedule_values(net: Section, classes: int, images: int, epochs: float | None = None) -> dict[str, str | None]:
     """Return batch, max_batches, steps, scales and burn_in of [net].
 
-    max_batches follows AlexeyAB's advice, or `epochs`. Where the policy is steps, the rate drops at 80 and 90 % of it,
-    or where the base's own run drops it, if that has at most 6,000 steps. burn_in is the base's. In a run that is
-    shorter than the base's own, or than 6,000 steps if the base has more, it is shorter in proportion; a base of more
-    steps counts with at most 1,000 steps of burn_in for 6,000.
+    max_batches follows AlexeyAB's advice, or `epochs`. With the policy steps, the rate drops at 80 and 90 % of it. If
+    the base's own run has at most 6,000 steps, it drops at the same fractions as there. burn_in is the base's. It is
+    shorter in proportion if the run is shorter than the base's own run (or than 6,000 steps, if the base's run is
+    longer; then the base's burn_in counts as at most 1,000 steps).
 
     Args:
         net: [net] of the base cfg.
@@ -225,7 +225,7 @@ def schedule_values(net: Section, classes: int, images: int, epochs: float | Non
 
 
 def _drops_of_short_run(net: Section) -> dict[float, float]:
-    """Return at which parts of its run a base of at most LEAST_STEPS steps changes the rate, and by which factor."""
+    """Return where a base of at most LEAST_STEPS steps changes the rate, as fractions of its run, and the factors."""
     last, steps, scales = net.integer("max_batches", 0), net.integers("steps", ()), net.numbers("scales", ())
     if not 0 < last <= LEAST_STEPS or len(steps) != len(scales) or not all(0 < step < last for step in steps):
         return {}
@@ -316,9 +316,9 @@ def _anchor_note(anchors: FittedAnchors) -> str:
 
 
 def _subdivisions(text: str, path: str, options: FitOptions) -> tuple[int, str]:
-    """Return the smallest number of subdivisions that fits the free memory, and the line about it.
+    """Return the smallest number of subdivisions that fits the free memory, and a line about it.
 
-    Raises CfgError where not even one image at a time fits.
+    Raises CfgError if not even one image at a time fits.
     """
     network, _ = build(parse_cfg(text, path))
     settings = network.training_settings

@@ -24,7 +24,7 @@ class StartPoint:
 
 @dataclass(frozen=True)
 class Learning:
-    """What is computed beside or instead of what the cfg says."""
+    """Options of the computation that are not in the cfg, or replace what it says."""
 
     iou_loss: str | None = None
     box_gradient: str = "darknet"
@@ -54,7 +54,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Output:
-    """What is scored, logged and written, and where.
+    """Options of what is scored, logged and written, and where.
 
     out: by default the folder of the checkpoint that is resumed, or `backup` of the .data file; numbered: a new folder
     with a number instead; overwrite: an earlier run in the folder is replaced; watch: images for the film strip.

@@ -29,8 +29,8 @@ from yolo.train.optimizer import first_trainable
 
 WORD_COLUMNS, EXAMPLE_COLUMNS = 26, 64  # of the table of problems; paths are never broken
 
-# Other anchors are worth a hint when k-means finds as many that reach this much more of the boxes. No fixed recall
-# would do: of VOC2007's boxes the best six anchors reach 0.82 and the best nine 0.90, the published ones 0.72 and 0.87.
+# Suggest other anchors if as many anchors by k-means have a recall that is larger by this much. A fixed recall does not
+# work: of VOC2007's boxes the best six anchors reach 0.82 and the best nine 0.90, the published ones 0.72 and 0.87.
 WORTHWHILE_GAIN = 0.05
 SAMPLE, SAMPLE_STARTS = 2000, 3  # boxes and random starts for that comparison: it takes a second
 READABLE_CHANNELS = (1, 3)
@@ -107,8 +107,8 @@ def anchor_lines(network: Network, boxes: np.ndarray, cfg: Path, data: Path) -> 
         cfg, data: the files, for the command in the second line.
 
     Returns:
-        One line; a second one, with a command, where the anchors of k-means gain WORTHWHILE_GAIN in recall. No line
-        for a network without anchors, or without boxes.
+        One line, and a second one with a command if the anchors of k-means gain WORTHWHILE_GAIN in recall. No line for
+        a network without anchors, or without boxes.
     """
     heads = heads_of(network)
     if not heads or len(boxes) == 0:
@@ -244,14 +244,14 @@ def _kept(network: Network, images: Tensor, first: int, dtype: torch.dtype) -> t
     }
     for name, parameter in network.named_parameters():
         state[name].requires_grad_(parameter.requires_grad)
-    # Views, and tensors that are kept twice, share a storage. On the meta device a storage has a handle, no address.
+    # Views, and tensors that are kept twice, have one storage. On the meta device a storage has a handle, no address.
     own = {value.untyped_storage()._cdata for value in state.values()}
     storages: dict[int, torch.UntypedStorage] = {}
 
     def note(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage._cdata not in own:
-            storages[storage._cdata] = storage  # kept alive: no other storage gets its handle
+            storages[storage._cdata] = storage  # keep it, so that no other storage gets its handle
         return tensor
 
     hooks = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)

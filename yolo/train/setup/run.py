@@ -71,7 +71,7 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
         A run for `trainer.train`.
 
     Raises:
-        CfgError, DatasetError, WeightsError: anything that would stop the run later. Nothing has been written then.
+        CfgError, DatasetError, WeightsError: anything that would stop the run later. Nothing is written before.
     """
     learning, output = options.learning, options.output
     prepared = _prepare(options, processes)
@@ -142,7 +142,7 @@ def _prepare(options: Options, processes: Processes) -> _Prepared:
         check_stages(network, learning.sizes)
     start_point = _with_cutoff(options, network)
     if start_point.weights and start_point.weights.suffix != SAFETENSORS:
-        tensor_bytes(start_point.weights)  # an error if it is no weights file, before a step is measured
+        tensor_bytes(start_point.weights)  # raises if it is no weights file, before a step is measured
     recorded = checkpoint_settings(start_point.resume) if start_point.resume else None
     images = batch // settings.subdivisions // processes.world
     step_kind = choose_step(network, machine, device, images, recorded, processes.world)
@@ -157,7 +157,7 @@ def _prepare(options: Options, processes: Processes) -> _Prepared:
 
 
 def _load_progress(options: Options, prepared: _Prepared) -> Progress:
-    """Load the weights or the checkpoint into what was prepared, and return how far the run is."""
+    """Load the weights or the checkpoint into the prepared parts, and return how far the run is."""
     network, start_point, ema = prepared.network, prepared.start_point, prepared.ema
     parts = stateful_parts(ema, prepared.precision)
     course = _course(network, options.learning, prepared.step_kind)
@@ -168,7 +168,7 @@ def _load_progress(options: Options, prepared: _Prepared) -> Progress:
     if ema and not start_point.resume:
         ema.restart(network)
     if "batchnorm" in network.kinds:
-        # pjreddie's order has no place for the biases, which are trained
+        # pjreddie's order does not store the biases, which are trained
         network.weights_format = network.weights_format._replace(order="alexeyab")
     return progress
 
@@ -186,7 +186,7 @@ def read_network(cfg: Path, dialect: str, overrides: Mapping[str, str], seed: in
         The network on the CPU.
 
     Raises:
-        CfgError: the cfg has an error, or is one of a network that cannot be trained.
+        CfgError: the cfg has an error, or its network cannot be trained.
     """
     torch.manual_seed(seed)
     network = Network.from_cfg(cfg, overrides=overrides, dialect=dialect)
@@ -216,7 +216,7 @@ def _with_cutoff(options: Options, network: Network) -> StartPoint:
 
 
 def _with_advice(error: WeightsError, options: Options, network: Network) -> WeightsError:
-    """Return the error that names a cutoff, if the weights fill some layers of the network, else `error`."""
+    """Return an error that names a cutoff if the weights fill some layers of the network, else `error`."""
     start_point = options.start
     if start_point.weights is None or start_point.cutoff is not None:
         return error
@@ -252,7 +252,7 @@ def load_start(
         network: gets the weights.
         optimizer: gets the state of a checkpoint.
         others: other parts of the run with a state, by name.
-        course: the settings that decide the course of the run; a checkpoint must have been saved with the same.
+        course: the settings that change the result of the run; a checkpoint must have been saved with the same.
 
     Returns:
         How far the run is.
@@ -314,7 +314,7 @@ def _used_layers(network: Network) -> set[int]:
 
 
 def _course(network: Network, learning: Learning, step_kind: StepKind) -> dict[str, int | float | str]:
-    """Return what decides the course of a run beside data, seed and step. Checkpoints store it."""
+    """Return the settings that change the result of a run, beside data, seed and step. Checkpoints store them."""
     settings = network.training_settings
     return {
         "batch": settings.batch,

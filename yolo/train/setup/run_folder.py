@@ -1,4 +1,4 @@
-"""The folder of a run: it holds no other run, or the user says what becomes of it, and no other process writes it."""
+"""The folder of a run. It holds no other run, unless the user replaces or resumes it; no other process writes it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,7 +10,7 @@ from yolo.files.lock import locked
 from yolo.files.writing import remove_leftovers
 from yolo.train.setup.options import Output
 
-DEFAULT_FOLDER = Path("backup")  # where the .data file says nothing
+DEFAULT_FOLDER = Path("backup")  # if the .data file has no `backup`
 LOCK = ".train.lock"
 WEIGHTS = tuple(f"_{which}.{ending}" for which in ("last", "best") for ending in ("pt", "weights"))
 LOGS = ("scalars.csv", "scores.csv", "chart.png", "tensorboard", "watch")
@@ -94,7 +94,7 @@ def _weights_files(folder: Path, name: str) -> list[Path]:
 
 
 def _is_written(path: Path) -> bool:
-    """Whether a file has content, or a folder has files. A run that ended before its first step leaves empty ones."""
+    """Whether a file has content, or a folder has files. A run that ends before its first step leaves empty ones."""
     if path.is_dir():
         return any(path.iterdir())
     return path.is_file() and path.stat().st_size > 0

@@ -23,13 +23,13 @@ CHANNELS_LAST, CONTIGUOUS = MEMORY_FORMATS
 FORMATS = {CHANNELS_LAST: torch.channels_last, CONTIGUOUS: torch.contiguous_format}
 CPUINFO = Path("/proc/cpuinfo")
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86, x86, Arm
-LEAST_STEPS = 50  # of a run; in a shorter one a measurement does not pay
+LEAST_STEPS = 50  # of a run; in a shorter one a measurement takes longer than it saves
 MEASURED_SECONDS = 2.0  # no further round begins after it
 ROUNDS = 5  # at most; two at least, the first of which is slow
 MEASURED_BFLOPS = 10.0  # of a measured step: the images are chosen so that it is short
 MOST_IMAGES = 4
 STEP_PASSES = 3  # a step has about the work of three forward passes
-# Parts of the time of float32 with channels last that another kind must stay below, so that chance does not choose it.
+# Fractions of the time of float32 with channels last. Another kind must take less, so that noise does not decide.
 WORTH_16_BITS, WORTH_CONTIGUOUS = 0.85, 0.95
 
 
@@ -49,9 +49,9 @@ def choose_step(
 ) -> StepKind:
     """Return how the steps of a run compute: what the options say, and for the rest the fastest on this machine.
 
-    A run that resumes computes as its checkpoint says, since another kind would change the last digits. What the
-    options leave open is decided by a measurement on the CPU; 16 bits only if it has instructions for them. The
-    network and the random numbers are not changed.
+    A run that resumes computes as its checkpoint says, because another kind would change the last digits. If the
+    options leave a choice open, a measurement on the CPU decides; 16 bits only if the CPU has instructions for them.
+    The network and the random numbers are not changed.
 
     Args:
         network: the network that is to be trained, on the CPU.
@@ -94,9 +94,9 @@ def choose_step(
 
 
 def fastest_step(seconds: Mapping[StepKind, float]) -> StepKind:
-    """Return the fastest kind, counting another than the first for a little slower than measured.
+    """Return the fastest kind. Every kind but the first must be faster by a margin.
 
-    seconds: of each kind, the kind that is kept in doubt first.
+    seconds: of each kind; the first one is the default.
     """
     first = next(iter(seconds))
 
