@@ -9,8 +9,8 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
-# Public name → its module. They are fetched when first asked for: importing torch takes seconds, and converting a
-# data set or scoring result files does not need it.
+# Public name → its module. A module is imported at the first use of its name: importing torch takes seconds, and
+# converting a data set or scoring result files does not need it.
 _HOMES = {
     "CfgError": "yolo.errors",
     "DatasetError": "yolo.errors",

@@ -49,7 +49,7 @@ def paired_diou(first: Tensor, second: Tensor) -> Tensor:
 
 
 def paired_diou_with_exponent(first: Tensor, second: Tensor, exponent: float) -> Tensor:
-    """IoU - (d² / c²) ** exponent, row by row, xyxy → `[...]`: d between centers, c the enclosing diagonal.
+    """Return IoU - (d² / c²) ** exponent, row by row, xyxy → `[...]`: d between centers, c the enclosing diagonal.
 
     This is what Darknet's greedynms (exponent 0.6) and diounms (exponent beta_nms) compare with the threshold:
     AlexeyAB box.c, box_diou and box_diounms.
@@ -98,6 +98,6 @@ def _center_distance(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Return numerator / denominator, 0 with gradient 0 where the denominator is 0."""
+    """Return numerator / denominator; 0 with gradient 0 where the denominator is 0."""
     empty = denominator == 0
     return torch.where(empty, 0.0, numerator / torch.where(empty, 1.0, denominator))

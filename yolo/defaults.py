@@ -1,9 +1,9 @@
-"""Names and default values that the options of commands share with the package.
+"""Names and default values, used by both the options of commands and the package.
 
-The parsers of the commands read this module, so it imports nothing: `--help` has to be quick.
+The parsers of the commands read this module, so it has no imports: `--help` has to be fast.
 """
 
-DIALECT_NAMES = ("alexeyab", "pjreddie")  # the two Darknets, wherever they compute different things
+DIALECT_NAMES = ("alexeyab", "pjreddie")  # the two Darknets, where their computations differ
 IOU_LOSS_NAMES = ("mse", "iou", "giou", "diou", "ciou")  # iou_loss of a [yolo]
 BOX_GRADIENTS = ("autograd", "darknet")
 LOSS_PARTS = ("label", "total", "box", "objectness", "class")  # by which top_losses ranks; the first is the default
@@ -26,7 +26,7 @@ LAYOUT_NAMES = (
 DEFAULT_LAYOUT = "yolo"  # of a detector
 CLASSIFIER_LAYOUT = "probs"  # of a classifier, and of no detector
 OPSETS = range(12, 19)  # of ONNX, that an exported file may have
-EMA_DECAY = 0.9998  # weight of the old value in the average, after the first updates
+EMA_DECAY = 0.9998  # weight of the old value in the EMA, after the first updates
 ENGINES = ("torch", "compile", "onnxruntime", "openvino", "opencv")  # what can compute a network
 INT8 = "int8"
 PRECISIONS = ("float32", "bf16", "fp16", INT8)

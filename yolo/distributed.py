@@ -1,6 +1,6 @@
-"""Several processes that train one network: torchrun starts them, and each takes its part of every mini-batch.
+"""Training of one network by several processes: torchrun starts them, and each takes its part of every mini-batch.
 
-torch.distributed is not used where there is only one process.
+torch.distributed is not used if there is only one process.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -51,7 +51,7 @@ class Processes:
         return items[self.rank :: self.world]
 
     def gather(self, items: Sequence[Item], count: int) -> list[Item] | None:
-        """Collect what each process made of its shard of `count` items, in their order. None if this is not rank 0."""
+        """Collect the results of all processes for their shards of `count` items, in order. None unless this is rank 0."""
         if self.world == 1:
             return list(items)
         parts = [None] * self.world if self.rank == 0 else None
@@ -64,7 +64,7 @@ class Processes:
         return gathered
 
     def broadcast_buffers(self, network: nn.Module) -> None:
-        """Copy rank 0's buffers to all processes: without SyncBatchNorm each has running statistics of its own."""
+        """Copy rank 0's buffers to all processes: without SyncBatchNorm each has its own running statistics."""
         if self.world > 1:
             for buffer in network.buffers():
                 torch.distributed.broadcast(buffer, src=0)

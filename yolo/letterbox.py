@@ -13,7 +13,7 @@ from torch import Tensor
 
 LETTERBOX_GRAY = 0.5  # image.c letterbox_image: fill_image(boxed, .5)
 MAX_PIXEL = 255.0
-FEW_PIXELS = 2**22  # up to so many, resizing all of them at once is faster: 50 MB as float32
+FEW_PIXELS = 2**22  # up to this number, resizing all of them at once is faster: 50 MB as float32
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def letterboxed(image: tuple[int, int], network: tuple[int, int]) -> Placement:
 def place(image: np.ndarray, placement: Placement) -> Tensor:
     """Return the network input for a uint8 image `[H, W, C]`: float32 `[C, H', W']`, 0..1.
 
-    Its values may lie in memory as those of the image do, channels last; `batch_of` keeps them so.
+    Its memory layout may be that of the image, channels last; `batch_of` keeps it.
     """
     content = resized_pixels(image, placement.content)
     if placement.content == placement.network:
@@ -73,7 +73,7 @@ def batch_of(images: Sequence[Tensor]) -> Tensor:
 def resized_pixels(image: np.ndarray, size: tuple[int, int]) -> Tensor:
     """uint8 `[H, W, C]` → float32 `[C, *size]` in 0..1, as `resize` resizes.
 
-    Of a large image only the pixels that are used become float32: all of them would take 12 bytes a pixel and more.
+    Only the pixels of a large image that are used become float32: all of them would take 12 bytes a pixel and more.
     """
     if image.shape[0] * image.shape[1] <= FEW_PIXELS or image.shape[:2] == tuple(size):
         pixels = torch.from_numpy(image.astype(np.float32, order="C")).permute(2, 0, 1)

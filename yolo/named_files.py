@@ -1,4 +1,4 @@
-"""Files found by name: shipped cfgs and lists of names (`yolov3-tiny`, `coco`), published weights (`yolov4-tiny`).
+"""Find files by name: shipped cfgs and lists of names (`yolov3-tiny`, `coco`), published weights (`yolov4-tiny`).
 
 A wheel holds cfgs, names and the table of published weights inside the package (setup.py), a checkout in its folders
 cfg/, data/ and weights/. A download goes to `NAME.part`, can be resumed, and gets its name when it has the published
@@ -26,7 +26,7 @@ HOMES = {  # ending → folder in an installed package, folder in a checkout
     ".names": (PACKAGE / "shipped_names", PACKAGE.parent / "data"),
 }
 
-# weights/README.md, which says where weights are published: in an installed package, in a checkout
+# weights/README.md, the table of published weights: in an installed package, in a checkout
 WEIGHTS_TABLES = (
     PACKAGE / "shipped_weights" / "README.md",
     PACKAGE.parent / "weights" / "README.md",
@@ -91,11 +91,11 @@ def model_names(path: Path, classes: int, model: Path) -> tuple[str, ...]:
 
 
 def find_names(cfg: Path, weights: Path, classes: int) -> Path:
-    """Return the .names file of a model that comes without `--names`.
+    """Return the .names file of a model without `--names`.
 
-    Tried are, each in the folders of the cfg and of the weights, and in the one above a `backup` folder: NAME.names of
-    the cfg or the weights; what .data files say; .names files. One with at least `classes` names is taken; of several
-    the one with exactly as many. A shipped cfg has the names of the data set that it was published for.
+    The function looks in the folders of the cfg and of the weights, and in the one above a `backup` folder, for
+    NAME.names of the cfg or the weights, then `names` of .data files, then .names files. It takes one with at least
+    `classes` names; of several, the one with exactly as many. A shipped cfg has the names of its data set.
 
     Raises:
         DatasetError: There is none, or there are several that differ.
@@ -128,7 +128,7 @@ def find_names(cfg: Path, weights: Path, classes: int) -> Path:
 def _names_of(data: Path) -> Path | None:
     try:
         return read_data(data).names
-    except (DatasetError, OSError):  # someone else's file
+    except (DatasetError, OSError):  # another user's file
         return None
 
 
@@ -161,13 +161,13 @@ def find_weights(name: str, folder: Path, table: Path, progress: Progress) -> Pa
     Args:
         name: of a file or, without ending, of a model: `yolov4-tiny`, `darknet53.conv.74`.
         folder: where weights are kept.
-        table: `weights/README.md`, which says where files are published.
+        table: `weights/README.md`, the table of published files.
         progress: see `download`.
 
     Raises:
         WeightsError: the name is not in the table, or as `download` does.
     """
-    for place in (folder, table.parent):  # weights of our own lie beside the table
+    for place in (folder, table.parent):  # our own weights are beside the table
         for path in (place / name, place / f"{name}.weights"):
             if path.is_file():
                 return path
@@ -208,11 +208,11 @@ def published_files(table: str) -> dict[str, PublishedFile]:
 
 
 def download(file: PublishedFile, folder: Path, progress: Progress = lambda *_: None) -> Path:
-    """Download a file into `folder`; a download that was interrupted goes on where it stopped.
+    """Download a file into `folder`; an interrupted download continues where it stopped.
 
     Args:
         file: what to download.
-        folder: where to; made where it is not there.
+        folder: the target; created if it does not exist.
         progress: called with the bytes so far and, where known, the bytes in all.
 
     Returns:
@@ -220,7 +220,7 @@ def download(file: PublishedFile, folder: Path, progress: Progress = lambda *_: 
 
     Raises:
         WeightsError: the server cannot be reached or refuses, the file has another size than published, or another
-            SHA-256 than the one that lies beside it.
+            SHA-256 than the one beside it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     target, part = folder / file.name, folder / f"{file.name}.part"
@@ -249,8 +249,8 @@ def download(file: PublishedFile, folder: Path, progress: Progress = lambda *_: 
 
 
 def _fetch(file: PublishedFile, part: Path, progress: Progress) -> None:
-    """Append what is missing to `part`; start anew where the server does not continue."""
-    from urllib.error import HTTPError  # here, as commands ask this module only for names
+    """Append the missing bytes to `part`; start again if the server does not continue."""
+    from urllib.error import HTTPError  # imported here, because most commands use this module only for names
     from urllib.request import Request, urlopen
 
     have = part.stat().st_size if part.exists() else 0

@@ -53,7 +53,7 @@ class Detections:
     """The N detections in one image; N may be 0.
 
     boxes: float32 `[N, 4]` xyxy, in the frame that the function that makes them names; a `Detector` gives image
-    pixels. scores: float32 `[N]`, descending. labels: int64 `[N]`, class indices. names: of the classes, where they
+    pixels. scores: float32 `[N]`, descending. labels: int64 `[N]`, class indices. names: of the classes, if they
     are known; a `Detector` gives its own.
     """
 

@@ -98,7 +98,7 @@ def _sgdr(schedule: Schedule, step: int) -> float:
 
 
 def _one_cycle(schedule: Schedule, step: int) -> float:
-    """Rise to learning_rate along half a cosine, fall along another one, then stay there after max_batches.
+    """Return the rate: it rises to learning_rate along half a cosine, falls along another, and then is constant.
 
     Steps count from 0 to max_batches - 1, as in torch's OneCycleLR.
     """

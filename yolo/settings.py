@@ -1,4 +1,4 @@
-"""Settings of a cfg as records: all of `[net]`, the keys of every layer, and what all detection heads have.
+"""Settings of a cfg as records: all of `[net]`, the keys of every layer, and the common keys of detection heads.
 
 Keys that are particular to one kind of layer are read by its builder. All defaults are Darknet's (AlexeyAB parser.c
 parse_net_options). A key that is read nowhere is reported as unread.

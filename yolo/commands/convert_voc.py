@@ -89,14 +89,14 @@ def check_plan(
 
 
 def split_of(plan: Plan, out: Path, args: argparse.Namespace) -> tuple[Plan, Split | None]:
-    """Return the plan split by the options --split and --seed, and how; the plan as it is without --split."""
+    """Return the plan split by the options --split and --seed, and how it was split; without --split the same plan."""
     from yolo.data.convert.conversion import split_again
 
     return (plan, None) if args.split is None else split_again(plan, out, args.split, args.seed)
 
 
 def finish(plan: Plan, target: Target, split: Split | None, difficult: str, more_notes: Sequence[str] = ()) -> None:
-    """Write a plan, and print what was written, what a user should know, and what to do next.
+    """Write a plan, and print what was written, remarks, and the next commands.
 
     Args:
         plan: What to write.
@@ -116,9 +116,9 @@ def finish(plan: Plan, target: Target, split: Split | None, difficult: str, more
 
 
 def add_conversion_options(parser: argparse.ArgumentParser, boxes: str, rest: str) -> None:
-    """Add the options that both converters have.
+    """Add the common options of both converters.
 
-    boxes: of `--on-problem skip-boxes`, the boxes that it leaves out; rest: what `skip` leaves out besides.
+    boxes: of `--on-problem skip-boxes`, the boxes that it leaves out; rest: what `skip` also leaves out.
     """
     add = parser.add_argument
     add("--require-pictures", action="store_true", help="stop if an image is missing")
@@ -199,7 +199,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _source(args: argparse.Namespace) -> VocSource:
-    """Read the layout of everything that was named."""
+    """Read the layouts of all given folders."""
     from yolo.data.convert.voc_layout import VocSource, joined, read_folder, read_sets
 
     whole = args.split is not None or bool(args.valid)

@@ -43,7 +43,7 @@ def main() -> None:
 
     for path in (args.input, args.output):
         _check_name(path)
-    with open(args.input, "rb"):  # its own error, before one about a cfg
+    with open(args.input, "rb"):  # raises its own error, before one about a cfg
         pass
     if args.output.resolve() == args.input.resolve():
         raise WeightsError(f"{args.output}: found IN given as OUT, expected another file")

@@ -1,9 +1,9 @@
-"""Look at a data set: counts, boxes against anchors, duplicates, odd labels, problems, random images, on one page.
+"""Show a data set on one page: counts, boxes and anchors, duplicates, odd labels, problems, random images.
 
 --report DIR gets index.html, which opens from disk, and data.json with all numbers, problems and groups. Without it
-only the sentences are printed. --cfg says which network the boxes are compared with: its input size and its anchors.
-Files that have not changed since the last time are not read again. A classifier's data set, folders or a list, has a
-page, too.
+only the advice is printed. --cfg names the network whose input size and anchors are compared with the boxes.
+Files that have not changed since the last time are not read again. A classifier's data set, folders or a list, also
+has a page.
 
 examples:
   yolo-darknet data --data voc/voc.data --report page

@@ -10,7 +10,7 @@ example of a video, annotated as out/street.mp4, with a line of JSON for each fr
   yolo-darknet detect --cfg yolov3 --weights weights/yolov3.weights --names coco street.mp4 --save-video --out out \\
       --jsonl out/street.jsonl
 
-example of a long list on two GPUs: rows in out/part-000000.jsonl ..., and a restart skips the parts that are there:
+example of a long list on two GPUs: rows in out/part-000000.jsonl ..., and a restart skips complete parts:
   torchrun --nproc-per-node 2 -m yolo detect --cfg yolov3 --weights weights/yolov3.weights --names coco list.txt \\
       --out out
 """
@@ -97,7 +97,7 @@ def main() -> None:
         try:
             for item in stack.enter_context(closing(_results(args, detector, sources))):
                 behind.put(item)
-        except KeyboardInterrupt:  # how a camera ends: what was written is finished and kept
+        except KeyboardInterrupt:  # how a camera ends: the outputs are finished and kept
             interrupted = True
         behind.finish()
         writers.finish(complete=not interrupted or writers.moving)
@@ -122,7 +122,7 @@ def _shard(given: tuple[int, int] | None) -> Shard | None:
 
 
 def _detect_shard(args: argparse.Namespace, shard: Shard) -> None:
-    """Detect in the images of this process's parts of a list, and write the parts that are not there."""
+    """Detect in the images of this process's parts of a list, and write the missing parts."""
     from yolo.detect.outputs.manifest import agreed_manifest, digest_of, part_size_for
     from yolo.detect.outputs.parts import Parts
     from yolo.detect.overlapped import detect_items, flights_for
@@ -178,7 +178,7 @@ def _list_of(args: argparse.Namespace) -> Path:
 
 
 def _deciding(options: dict) -> dict:
-    """Return what the rows depend on besides the list: the digests of files, the values of options."""
+    """Return the settings, besides the list, that change the rows: digests of files, and values of options."""
     from yolo.detect.outputs.manifest import digest_of
 
     values = {name: value for name, value in sorted(options.items()) if name not in SAME_ROWS}

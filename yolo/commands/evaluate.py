@@ -1,4 +1,4 @@
-"""Score a network on the valid list of a Darknet .data file: VOC07 and area mAP, COCO AP; of a classifier its accuracy.
+"""Score a network on the valid list of a Darknet .data file: VOC07 and area mAP, COCO AP; for a classifier accuracy.
 
 The ground truth is in the label files; difficult objects are ignored if the .data file has a list of them. Detections
 are made as by Darknet's `detector map`: score above .005, NMS .45, images stretched unless the cfg has letter_box=1.
@@ -6,10 +6,10 @@ are made as by Darknet's `detector map`: score above .005, NMS .45, images stret
 example:
   yolo-darknet evaluate --cfg yolov3-voc --weights voc/backup/yolov3-voc_best.weights --data voc/voc.data
 
---report DIR writes a page for any browser: metrics, curves, the errors that cost most and the images that have them,
-and what the training loss is made of, over 100 of the images.
+--report DIR writes a page for any browser: metrics, curves, the errors with the highest cost and their images, and the
+parts of the training loss, over 100 of the images.
 --explain CLASS adds DIR/ap, a page that follows this class from its sorted detections to its average precision.
-Of a classifier: accuracy, confused classes, calibration, and what in the images speaks for a class (LayerCAM).
+For a classifier: accuracy, confused classes, calibration, and maps of the places that raise a class (LayerCAM).
 --metric all adds the metrics of other scorers for the same boxes, each with its conventions. Under torchrun each
 process detects in a part of the images:
   torchrun --nproc-per-node 2 -m yolo evaluate --metric all --cfg ... --weights ... --data ...
@@ -255,7 +255,7 @@ def _evaluation(
 
 
 def _loss_report(args: argparse.Namespace, network: Network, given: ScoredInputs) -> LossReport | None:
-    """Return what the training loss is made of."""
+    """Return the parts of the training loss."""
     from yolo.detect.detector import Detector
     from yolo.explain.loss_report import loss_report
     from yolo.train.losses.detection import DetectionLoss
@@ -266,7 +266,7 @@ def _loss_report(args: argparse.Namespace, network: Network, given: ScoredInputs
 
 
 def _checked_inputs(args: argparse.Namespace, network: Network, rank: int) -> ScoredInputs:
-    """Load the weights, check all that can be checked before the work, and return what is scored."""
+    """Load the weights, run all checks that are possible before the work, and return the inputs of the scores."""
     from yolo.model.weights import load_weights
 
     data = read_data(args.data)
@@ -288,7 +288,7 @@ def _checked_inputs(args: argparse.Namespace, network: Network, rank: int) -> Sc
 
 
 def _check_outputs(args: argparse.Namespace, data: DataFile, names: Sequence[str]) -> None:
-    """Raise an error if --json, --report or --explain would replace something, or explains no class."""
+    """Raise an error if --json, --report or --explain would replace other files, or names an unknown class."""
     from yolo.evaluate.html.report_page import REPORT_FILE
     from yolo.pages.page import check_page_folder
 

@@ -1,10 +1,10 @@
-"""Explain detections in images: a page with each box's cell, anchor and numbers, and what in the image made it.
+"""Explain detections in images: a page with each box's cell, anchor and numbers, and the places that raise its score.
 
 The page, DIR/index.html, follows each image through the network: the input, objectness and classes of each cell, the
 boxes before and after NMS with the reason why each one is kept or removed, a detection decoded step by step, LayerCAM
-maps, the receptive field, and feature maps. Where an image has labels, it ends with the loss of each object, which
-cells are responsible for it and why, and why it was missed. DIR/explain.json has the numbers. For a classifier it has
-the classes, what in the image speaks for each, and feature maps.
+maps, the receptive field, and feature maps. For an image with labels it also shows the loss of each object, the cells
+that are responsible for it and why, and the reason for a false negative. DIR/explain.json has the numbers. For a
+classifier the page has the classes, LayerCAM maps for each, and feature maps.
 
 example:
   yolo-darknet explain --cfg shapes-small --weights weights/shapes-small.weights --names shapes data/shapes.png \\
@@ -168,7 +168,7 @@ def _explain_classified(
 
 
 def _images(arguments: list[str], most: int) -> tuple[list[Path], int]:
-    """Return the first images that the arguments stand for, and how many there are beyond them."""
+    """Return the first images of the arguments, and the number of the others."""
     from yolo.detect.sources.kinds import MediaKind, expand
 
     sources = expand(arguments)

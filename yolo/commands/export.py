@@ -1,4 +1,4 @@
-"""Write a network as ONNX, OpenVINO IR, .pt2 or TorchScript for another program, and check what the file computes.
+"""Write a network as ONNX, OpenVINO IR, .pt2 or TorchScript for another program, and check the outputs of the file.
 
 --for names the reader, which decides what the outputs are (docs/deploy.md): raw, yolo, opencv, ultralytics, frigate,
 yolov5, deepstream, hank, nms, tensorrt; probs for classifiers. The ending of --out decides the kind of file: .onnx,
@@ -152,7 +152,7 @@ def _print(args: argparse.Namespace, network: Network, names: Path | None, resul
 
 
 def _shape(shape: tuple[int | None, ...], args: argparse.Namespace) -> str:
-    """Return a shape as text, with a word in the place of a length that may vary."""
+    """Return a shape as text, with a word for a length that may vary."""
     first: int | str | None = shape[0]
     if args.batch is None:
         first = "batch"

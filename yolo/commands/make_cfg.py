@@ -23,7 +23,7 @@ from yolo.errors import counted
 from yolo.files.outputs import refuse_texts_over
 from yolo.files.writing import write_text
 
-DEFAULT_BACKUP = "backup"  # where train writes when neither --out nor the .data says it
+DEFAULT_BACKUP = "backup"  # where train writes if neither --out nor the .data file sets a folder
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def _size(text: str) -> tuple[int, int]:
-    """(height, width) of "WxH"."""
+    """Return (height, width) of "WxH"."""
     found = re.fullmatch(r"(\d+)x(\d+)", text)
     if not found:
         raise DatasetError(f"--size {text}: expected WIDTHxHEIGHT, such as 160x128")

@@ -1,6 +1,6 @@
 """Make a detector from a folder of images: convert, split, make a cfg, train, score, draw.
 
-DIR holds images with VOC XML, COCO JSON or label files, in any of the layouts that the converters know. If DIR is not
+DIR holds images with VOC XML, COCO JSON or label files, in any layout that the converters read. If DIR is not
 divided into train and valid, a fifth of the images is used for scoring. The command writes the lists and NAME.cfg to
 OUT, and prints the commands that train, score and draw; with --go it runs them. OUT then has run/ (weights, chart.png),
 report/ (index.html) and pictures/ (the images for scoring with boxes). After an interruption, run it again to continue.
@@ -51,16 +51,16 @@ OPTIONS_FILE = "new.json"  # the options of the first start
 FILES_FILE = "new-files.json"  # what DIR held when it was converted
 WRITTEN = ("data", "run", "report", "pictures", "detections.json")  # in OUT, beside NAME.cfg
 GPU_BASE, CPU_BASE = "yolov4-tiny", "shapes"
-SCORED_FRACTION = 0.2  # of the images, where the folder does not divide them itself
+SCORED_FRACTION = 0.2  # of the images, if the folder has no lists of its own
 CPU_SIDE = 320  # pixels of the longer side of the network input
 CPU_IMAGES = 24_000  # to train on, with repetitions: those of the demo
 CPU_LEAST_EPOCHS = 10.0
-ADVISING = ("convert_voc", "convert_coco", "split", "make_cfg")  # print last what comes next, which `new` knows better
+ADVISING = ("convert_voc", "convert_coco", "split", "make_cfg")  # print the next commands last; `new` prints its own
 # Steps in which the rate rises. Of 304 images of blood cells the network for CPUs diverges after 15 (two of two seeds)
 # and learns after 60 (docs/log.md); a run of fewer than 100 steps only tries things
 LEAST_BURN_IN, MOST_OF_RUN, FEWEST_TO_LEARN = 60, 4, 100
 STRIDE = 32  # of the coarsest map of most networks; a multiple of it fits all of them
-MEASURED_IMAGES = 50  # whose size is looked at
+MEASURED_IMAGES = 50  # of which the size is read
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _work(args: argparse.Namespace, data_file: Path, data: DataFile, cfg: Path) 
 
 @contextmanager
 def _at_work(out: Path) -> Iterator[None]:
-    """Hold OUT, created if it is new. It goes again if nothing was converted: the input was wrong."""
+    """Create OUT if it is new, and hold it. A new folder is removed if no file was converted, for wrong inputs."""
     is_new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     try:
@@ -200,12 +200,12 @@ def _convert_step(args: argparse.Namespace, out: Path, name: str) -> Step:
 
 
 def _left_out(on_problem: str | None) -> tuple[str, ...]:
-    """Return the option of the converters and of training for what is broken."""
+    """Return the option of the converters and of training for broken images and labels."""
     return () if on_problem is None else ("--on-problem", on_problem)
 
 
 def _is_divided(folder: Path, kind: AnnotationKind) -> bool:
-    """Whether a folder of VOC XML or COCO JSON says itself which images are for scoring."""
+    """Whether a folder of VOC XML or COCO JSON has its own list of images for scoring."""
     from yolo.data.convert.coco_layout import read_coco_folder
     from yolo.data.convert.recognize import AnnotationKind
     from yolo.data.convert.voc_layout import read_folder
@@ -234,7 +234,7 @@ def _cfg_step(args: argparse.Namespace, data_file: Path, data: DataFile, cfg: Pa
 
 
 def _burn_in(base: Path | str, images: int, epochs: float) -> list[str]:
-    """Return the option of make_cfg for a short run, whose burn_in in proportion to its steps would be too short.
+    """Return the option of make_cfg for a short run: burn_in in proportion to its steps would be too short.
 
     base: a cfg, or the name of one in the package.
     """
@@ -249,7 +249,7 @@ def _burn_in(base: Path | str, images: int, epochs: float) -> list[str]:
 
 
 def _cpu_size(images: list[Path]) -> tuple[int, int]:
-    """Return (width, height) of a network input that is quick on a CPU: the images' shape, at most CPU_SIDE long."""
+    """Return (width, height) of a fast network input for a CPU: the images' shape, at most CPU_SIDE long."""
     from yolo.data.image_header import read_header
 
     headers = [read_header(path) for path in images[:MEASURED_IMAGES]]
@@ -305,7 +305,7 @@ def _best_weights(cfg: Path, data: DataFile) -> Path:
 
 
 def _run(step: Step) -> None:
-    """Run a step unless its result is there; a training that was interrupted goes on.
+    """Run a step unless its result exists; an interrupted training continues.
 
     Raises KeyboardInterrupt if a training ends by Ctrl-C, after it has saved.
     """
@@ -321,7 +321,7 @@ def _run(step: Step) -> None:
     try:
         with redirect_stdout(output):
             command = import_module(f"yolo.commands.{step.command}")
-            if step.command == "train" and command.trained().interrupted:  # its own hint is for who typed `train`
+            if step.command == "train" and command.trained().interrupted:  # its own hint is for users of `train`
                 raise KeyboardInterrupt
             if step.command != "train":
                 command.main()
@@ -353,12 +353,12 @@ def _newest_input(step: Step) -> float:
 
 
 def _train_options(step: Step) -> tuple[str, ...] | None:
-    """Return the options with which a training starts or goes on; None if it is complete."""
+    """Return the options with which a training starts or continues; None if it is complete."""
     from yolo.train.checkpoint import checkpoint_step
 
     checkpoint = step.result.with_suffix(".pt")
     if not checkpoint.exists():
-        interrupted = step.result.parent.exists()  # before the first save: there are logs
+        interrupted = step.result.parent.exists()  # before the first save: there are only logs
         return (*step.options, *(("--overwrite",) if interrupted else ()))
     if checkpoint_step(checkpoint) >= read_cfg(_option(step, "--cfg"))[0].integer("max_batches", 0):
         return None

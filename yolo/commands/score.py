@@ -81,7 +81,7 @@ def write_explanation(pair: "Pair", ground_truth: Path, args: argparse.Namespace
 
 
 def check_explanation(pair: "Pair", args: argparse.Namespace) -> None:
-    """Raise what would stop `--explain` before anything is scored."""
+    """Check the options of `--explain` before the detections are scored."""
     from yolo.explain.score.page import NUMBERS_FILE
     from yolo.explain.score.walked_score import class_number
     from yolo.pages.page import check_page_folder
@@ -91,7 +91,7 @@ def check_explanation(pair: "Pair", args: argparse.Namespace) -> None:
 
 
 def print_remarks(pair: "Pair", stops: bool) -> None:
-    """Print what a user should know about the files. stops: raise DatasetError for the first problem instead."""
+    """Print remarks on the files. stops: raise DatasetError for the first problem instead."""
     if stops and pair.problems:
         raise DatasetError(pair.problems[0])
     for remark in (*pair.remarks, *pair.problems):
@@ -133,7 +133,7 @@ def print_scores(
     scores = score_classes(ground_truth, detections, len(names), iou_thresh, VOC_PIXEL_EXTENT)
     coco = None
     if everything or "coco" in metrics:
-        # imported here: pycocotools takes a third of the time of scoring VOC2007 test without it
+        # imported here: importing pycocotools takes a third of the time of scoring VOC2007 test
         from yolo.evaluate.metrics.coco import coco_structures, score_coco
 
         coco = score_coco(*coco_structures(ground_truth_set, detections))

@@ -1,4 +1,4 @@
-"""Write docs/supported.md: which section reads which key, with its default and what it does.
+"""Write docs/supported.md: the keys of each section, with their defaults and meanings.
 
 example:
   yolo-darknet support_table

@@ -1,10 +1,10 @@
 """Rank the images of a data set by how likely one of their labels is wrong, or by their training loss.
 
 Each image goes through the network as in validation, without augmentation. --report DIR gets a page of the first images
-with their labels, the detections and what speaks against the labels; losses.csv ranks all images. A label is doubted if
-the network contradicts it, and an image if it has a detection that no label explains: how much this means is learned
-from mistakes that the command makes on purpose in the same labels. --by total ranks by the loss, --by box, objectness
-or class by a part of it: hard images and crowds come first.
+with their labels, the detections and the reasons to doubt the labels; losses.csv ranks all images. A label is doubtful
+if the network contradicts it, and an image if it has a detection without a label. The weights of these signs are
+learned from mistakes that the command plants in the same labels. --by total ranks by the loss, --by box, objectness or
+class by a part of it: hard images and crowds come first.
 
 example:
   yolo-darknet top-losses --cfg my.cfg --weights voc/backup/my_best.weights --data voc/voc.data --report top

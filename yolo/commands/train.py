@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def trained() -> Run:
-    """Train as the options of this process say, print where the results are, and return the run as it ended."""
+    """Train with the options of this process, print where the results are, and return the finished run."""
     options = _options()
 
     from yolo.data_file import read_data
@@ -92,7 +92,7 @@ def trained() -> Run:
 
 
 def _train(options: Options, processes: Processes) -> Run:
-    """Train, and return the run as it ended."""
+    """Train, and return the finished run."""
     from yolo.train.setup.run import start
     from yolo.train.setup.run_folder import remove_old_run
     from yolo.train.trainer import train

@@ -1,4 +1,4 @@
-"""Whether an exported file computes what the network does, on images that were not traced."""
+"""Compare an exported file with its network, on images that were not traced."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -78,7 +78,7 @@ def largest_difference(layout: Layout, network: Network, images: Tensor, found: 
 def nms_difference(
     path: Path, network: Network, images: Tensor, found: Tensor, score_thresh: float, nms_thresh: float
 ) -> float:
-    """Return the largest difference from torch of a file with the layout `nms`, as `largest_difference` does.
+    """Return the largest difference from torch for a file with the layout `nms`, as `largest_difference` does.
 
     Boxes and scores are compared before NMS. A score near the threshold may fall on either side of it, so NMS in torch
     gets the file's own boxes and scores.
@@ -146,7 +146,7 @@ def _parts(layout: Layout, network: Network, outputs: Outputs | list[Tensor]) ->
 
 
 def _deepstream_difference(network: Network, raw: list[Tensor], found: Tensor, expected: Tensor) -> float:
-    """Return the difference; another label counts by how much smaller its score is, as two may be almost equal."""
+    """Return the difference. Another label counts by the difference of its score, because two may be almost equal."""
     predictions = scored_predictions(network, raw)
     scores = predictions.objectness[..., None] * predictions.class_probs
     labels = found[..., -1:]

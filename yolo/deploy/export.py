@@ -1,4 +1,4 @@
-"""A network → a file for another program, written, run and compared with torch, and only then given its name."""
+"""Export a network as a file for another program: write it, run it, compare it with torch, then give it its name."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was written. difference: the largest one from torch, relative to the largest value; limit: of it.
+    """The written file. difference: the largest one from torch, relative to the largest value; limit: of it.
 
     shapes: of the outputs, for the first check. images: how many were compared.
     """
@@ -75,7 +75,7 @@ def export_network(
         limit: Of the difference from torch, of the largest value; None: that of LIMITS.
 
     Raises:
-        CfgError: The layout is none for this network.
+        CfgError: The layout does not fit this network.
         ExportError: The file differs, or these options do not go together. An older file keeps its content.
         MissingPackageError: A package is not installed.
         OSError: The file cannot be written.
@@ -161,16 +161,16 @@ def _difference(
 
 
 def _files(path: Path) -> list[Path]:
-    """Return the file and what belongs to it: OpenVINO's weights, first."""
+    """Return the file with its companion, OpenVINO's weights, which comes first."""
     return [path.with_suffix(".bin"), path] if path.suffix == OPENVINO else [path]
 
 
 def total_bytes(path: Path) -> int:
-    """Return the bytes of an exported file and of what belongs to it."""
+    """Return the bytes of an exported file and its companion."""
     return sum(each.stat().st_size for each in _files(path))
 
 
 def move_file(path: Path, out: Path) -> None:
-    """Give an exported file, and what belongs to it, its name, in the place of an older file."""
+    """Give an exported file and its companion their names, and replace older files."""
     for written, final in zip(_files(path), _files(out), strict=True):
         os.replace(written, final)

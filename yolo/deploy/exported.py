@@ -1,4 +1,4 @@
-"""An exported file in the place of a network, for a `Detector`: names, input and decoding come from its metadata."""
+"""Run an exported file instead of a network in a `Detector`: names, input and decoding come from its metadata."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ MISFITS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
 
 @dataclass(frozen=True)
 class NmsSettings:
-    """What a Detector asks a head for."""
+    """The settings of a head that a Detector reads."""
 
     nms_kind: str
     beta_nms: float
 
 
 class ExportedNetwork(nn.Module):
-    """What a Detector uses of a Network, computed by an exported file on the CPU.
+    """The part of a Network that a Detector uses, computed by an exported file on the CPU.
 
     Args:
         path: Of the file, for errors.
@@ -51,12 +51,12 @@ class ExportedNetwork(nn.Module):
         self.description = description
         self.input = InputSettings(height, width, description.channels, description.letterbox)
         self.heads = (0,)
-        self.layers = nn.ModuleList([nn.Identity()])  # in the place of a head: the file decodes itself
+        self.layers = nn.ModuleList([nn.Identity()])  # instead of a head: the file decodes itself
         self.head_settings = (NmsSettings(description.nms_kind, description.beta_nms),)
         self.classes = len(description.names)
         self.tree = None
         self.run = run
-        self.place = nn.Parameter(torch.empty(0), requires_grad=False)  # a Detector asks where the parameters are
+        self.place = nn.Parameter(torch.empty(0), requires_grad=False)  # a Detector reads the device of the parameters
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return boxes, objectness and class probabilities, see Predictions. Raises WeightsError if the file has
@@ -64,7 +64,7 @@ class ExportedNetwork(nn.Module):
         return _in_batches(images, self.description.batch, self._predict)
 
     def decode(self, raw: list[Tensor]) -> Predictions:
-        """Return what `forward` returned as Predictions."""
+        """Return the outputs of `forward` as Predictions."""
         return Predictions(*raw)
 
     def _predict(self, images: Tensor) -> Predictions:
@@ -80,7 +80,7 @@ class ExportedNetwork(nn.Module):
 
 
 class ExportedClassifier(nn.Module):
-    """What a Classifier uses of a Network, computed by an exported file on the CPU. Args, attributes: as above."""
+    """The part of a Network that a Classifier uses, computed by an exported file. Args, attributes: as above."""
 
     def __init__(self, path: Path, description: FileDescription, run: Callable[[Tensor], list[Tensor]]) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class ExportedClassifier(nn.Module):
         return [probs]
 
     def classify(self, raw: list[Tensor]) -> Tensor:
-        """Return what `forward` returned."""
+        """Return the output of `forward`."""
         return raw[0].flatten(1)
 
 
@@ -131,9 +131,9 @@ def open_detector(
 
     Args:
         path: The file.
-        names: A .names file in the place of the names in the file.
+        names: A .names file that replaces the names in the file.
         score_thresh, nms_thresh: As of a Detector.
-        letterbox: Whether images keep their aspect ratio also where the file does not say so.
+        letterbox: Whether images keep their aspect ratio even if the file's metadata do not ask for it.
 
     Raises:
         DatasetError: `names` has another number of classes than the file, or cannot be read.
@@ -168,7 +168,7 @@ def _misfit(path: Path, found: str) -> WeightsError:
 
 
 def _in_batches(images: Tensor, size: int | None, run: Callable[[Tensor], Sequence[Tensor]]) -> list[Tensor]:
-    """Return what `run` returns for images, a batch of `size` at a time (None: of any size)."""
+    """Return the result of `run` for images, a batch of `size` at a time (None: of any size)."""
     if size is None or size == len(images):
         return list(run(images))
     parts = [run(_filled(group, size)) for group in images.split(size)]

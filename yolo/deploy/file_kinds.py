@@ -1,4 +1,4 @@
-"""The kinds of exported file, by ending: ONNX, OpenVINO IR, torch.export, TorchScript. Each is written and run here."""
+"""Write and run the kinds of exported files: ONNX, OpenVINO IR, torch.export and TorchScript, by ending."""
 
 import errno
 import json
@@ -98,7 +98,7 @@ def write_file(
 
 
 def check_name(path: Path, error_type: type[ValueError]) -> None:
-    """Raise an error if the name of a file is not in UTF-8: the libraries that run exported files take no other."""
+    """Raise an error if the name of a file is not UTF-8, because the libraries that run exported files need it."""
     if escaped_text(str(path)) != str(path):
         raise error_type(f"{path}: found a name that is not in UTF-8, expected one for a file that other programs open")
 
@@ -150,7 +150,7 @@ def _open_onnx_file(path: Path) -> OpenedFile:
 
 
 def _load_export(path: Path, metadata: dict[str, str]) -> Callable[[Tensor], tuple[Tensor, ...]]:
-    log = logging.getLogger("torch.export")  # it logs the stack of what it cannot read, before it raises the error
+    log = logging.getLogger("torch.export")  # it logs a stack trace before it raises the error
     level = log.level
     log.setLevel(logging.ERROR)
     try:
@@ -196,8 +196,8 @@ def _write_openvino(
 def save_openvino(model: Any, path: Path, half: bool) -> None:
     """Write an openvino.Model as `path` and a .bin beside it; half: its weights as float16.
 
-    OpenVINO does not say why it cannot write a file, so it writes to the system's temporary folder, and the files are
-    copied from there. Raises OSError.
+    OpenVINO's error has no reason if it cannot write a file. So it writes to the system's temporary folder, and the
+    files are copied from there. Raises OSError.
     """
     openvino = import_extra("openvino", "openvino", "writing OpenVINO's IR")
     with tempfile.TemporaryDirectory() as folder:
@@ -205,7 +205,7 @@ def save_openvino(model: Any, path: Path, half: bool) -> None:
         try:
             openvino.save_model(model, written, compress_to_fp16=half)
         except RuntimeError as error:
-            reason = f"OpenVINO cannot write there, perhaps for want of room: {str(error).splitlines()[-1]}"
+            reason = f"OpenVINO cannot write there, perhaps because there is no room: {str(error).splitlines()[-1]}"
             raise OSError(errno.EIO, reason, folder) from error
         for ending in (".bin", OPENVINO):
             with written.with_suffix(ending).open("rb") as source, replacing(path.with_suffix(ending)) as file:

@@ -1,4 +1,4 @@
-"""NMS as a part of an exported graph: ONNX's NonMaxSuppression, and the same in torch to compare with."""
+"""NMS as a part of an exported graph: ONNX's NonMaxSuppression, and the same in torch for comparison."""
 
 import torch
 from torch import Tensor

@@ -1,7 +1,7 @@
-"""Output layouts by the name of who reads them: raw maps → output tensors, and back.
+"""Output layouts of exported files, by the program that reads them: convert raw maps to output tensors.
 
-docs/deploy.md describes them for users. A layout is a function here, a row in LAYOUTS, its way back in
-`readers.py`, and a row in docs/deploy.md.
+docs/deploy.md describes them for users. A layout is a function here, a row in LAYOUTS, its inverse in `readers.py`, and
+a row in docs/deploy.md.
 """
 
 from collections.abc import Callable
@@ -31,10 +31,10 @@ Arrange = Callable[[Network, list[Tensor]], Outputs]
 
 @dataclass(frozen=True)
 class Layout:
-    """What a file of one layout holds.
+    """A layout of outputs.
 
-    name: the reader. arrange: raw maps → output tensors. output_names: one for each of them. contents: what each
-    holds, for people.
+    name: the reader. arrange: raw maps → output tensors. output_names: one for each of them. contents: a description
+    of each.
     """
 
     name: str
@@ -208,7 +208,7 @@ def _opencv_name(network: Network) -> str:
 
 
 def _opencv_layout(network: Network, one_image: bool) -> Layout:
-    """Return what OpenCV 4's importer gives: for each head `[N, 5+C]`, its rows by row, column and anchor.
+    """Return the outputs of OpenCV 4's importer: for each head `[N, 5+C]`, its rows by row, column and anchor.
 
     A score is objectness x probability, and 0 unless it is above a threshold: a [region]'s `thresh`, .2 for others
     (modules/dnn/src/layers/region_layer.cpp). OpenCV has no YOLO9000, [Gaussian_yolo] and [detection]; here the

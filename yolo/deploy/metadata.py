@@ -1,7 +1,7 @@
-"""The texts that an exported file carries: names, input, heads, where it comes from. And back.
+"""Write and read the metadata of an exported file: names, input, heads, and the files that it was made from.
 
 Names and forms of keys that ultralytics' programs read are theirs (names, imgsz, stride, task, batch, channels, args):
-they convert stride, batch and channels to int and evaluate the others, for classifiers, too.
+they convert stride, batch and channels to int and evaluate the others, also for classifiers.
 """
 
 import ast
@@ -29,7 +29,7 @@ from yolo.settings import LARGEST_SIDE
 
 PRODUCER = "yolo-darknet"
 DYNAMIC = "dynamic"  # `batch` of older files for any batch size
-# Ultralytics' programs would give a file for any batch size images of any size, unless this says no.
+# Without this, Ultralytics' programs give a file for any batch size images of any size.
 ARGS = {"dynamic": False, "nms": False}
 LETTERBOX = "letterbox"
 READ_BYTES = 2**20  # of a file at a time
@@ -41,7 +41,7 @@ DAMAGED = (
 
 @dataclass(frozen=True)
 class FileDescription:
-    """What a program needs to know to run an exported file.
+    """What a program needs to run an exported file.
 
     layout: name of the output layout. names: of the classes. classifier: whether the outputs are class probabilities.
     size: (height, width) of the input. channels: of the input. batch: its batch size, None for any. letterbox:
@@ -208,14 +208,14 @@ def _head_fields(network: Network, index: int) -> dict[str, Any]:
 
 
 def _stride(network: Network, index: int) -> int:
-    """Return how many input pixels a cell of a head is wide."""
+    """Return the width of a cell of a head in input pixels."""
     head = network.layers[index]
     cells = head.side if isinstance(head, YoloV1Head) else network.shapes[index][2]
     return network.input.width // cells
 
 
 def package_version() -> str:
-    """Return the version of this package, "0" where it is not installed."""
+    """Return the version of this package, "0" if it is not installed."""
     try:
         return importlib.metadata.version(PRODUCER)
     except importlib.metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""ONNX files that OpenCV 4.6 reads, the version of Debian 12: it does not broadcast constants of five axes."""
+"""Adapt ONNX files to OpenCV 4.6, the version of Debian 12: it does not broadcast constants of five axes."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The way back from each layout: output tensors of an exported file → predictions."""
+"""Convert the output tensors of an exported file to predictions, for each layout."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ def read_outputs(description: FileDescription, outputs: list[Tensor], batch: int
         batch: How many images they are of.
 
     Returns:
-        Predictions; where a layout holds only scores, these are the class probabilities, and objectness is 1.
+        Predictions. If a layout holds only scores, they are the class probabilities, and objectness is 1.
     """
     return READERS[description.layout](description, outputs, batch)
 

@@ -1,4 +1,4 @@
-"""The name of an engine → the engine for a network."""
+"""Build the engine of a name for a network."""
 
 from functools import partial
 
@@ -14,7 +14,7 @@ from yolo.model.network import Network
 
 
 def build_engine(network: Network, engine: str, precision: str = "float32") -> Engine:
-    """Return what computes the raw maps of a network. The network is not changed; later changes of it do not matter.
+    """Return a callable that computes the raw maps of a network. The network is not changed; it works on a copy.
 
     Args:
         network: In any mode, on any device.
@@ -27,7 +27,7 @@ def build_engine(network: Network, engine: str, precision: str = "float32") -> E
     """
     device = next(network.parameters(), torch.empty(0)).device.type
     if engine == AUTO:
-        check_precision("torch", precision)  # which has all that any engine has
+        check_precision("torch", precision)  # which accepts every network
         if device != "cpu":  # the others compute on the CPU
             return build_engine(network, "torch", precision)
         from yolo.engines.choose import FastestMaps

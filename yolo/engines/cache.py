@@ -1,4 +1,4 @@
-"""Files that engines make from a network, kept in a cache folder under a name made from all that they depend on."""
+"""The cache of files that engines make from a network. The name of a file depends on everything that changes it."""
 
 import atexit
 import hashlib
@@ -22,13 +22,13 @@ from yolo.files.folders import writable
 from yolo.model.network import Network
 
 log = logging.getLogger(__name__)
-FILE_VERSION = 1  # to be raised when the same network is exported to another file
+FILE_VERSION = 1  # increase it when the same network is exported to another file
 CACHE_VARIABLE = "YOLO_DARKNET_CACHE"  # names another folder
-MOST_BYTES = 4 * 2**30  # of all files; the ones that were not used for the longest time make room
+MOST_BYTES = 4 * 2**30  # of all files; the least recently used ones are removed
 ENDINGS = (".onnx", ".xml")  # of the files that count
 OPENING_ERRORS = (WeightsError, RuntimeError, cv2.error)  # of ONNX Runtime (by open_onnx), OpenVINO and OpenCV
 Opened = TypeVar("Opened")
-ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of functions in settings: another one in each process
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of functions in settings: the address differs in each process
 PLAIN = (bool, int, float, str, tuple, type(None))
 
 
@@ -70,7 +70,7 @@ def graph_key(network: Network) -> str:
 
 
 def open_cached(network: Network, size: tuple[int, int], open_: Callable[[Path], Opened]) -> Opened:
-    """Return what `open_` makes of the ONNX file of a network's raw maps, see `open_kept`.
+    """Return the result of `open_` for the ONNX file of a network's raw maps, see `open_kept`.
 
     Args:
         network: Folded. The file has an input `images` of any batch size and an output for each raw map.
@@ -99,25 +99,25 @@ def open_cached(network: Network, size: tuple[int, int], open_: Callable[[Path],
 
 
 def open_kept(name: str, write: Callable[[Path], None], open_: Callable[[Path], Opened]) -> Opened:
-    """Return what `open_` makes of a file in the cache folder.
+    """Return the result of `open_` for a file in the cache folder.
 
-    A file that is not there, or that cannot be opened, is made. Where the cache folder cannot be written, the file is
-    made in the system's temporary folder, until this process ends; that is logged.
+    A file that is missing, or that cannot be opened, is made. If the cache folder cannot be written, the file is made
+    in the system's temporary folder, until this process ends, and a line is logged.
 
     Args:
-        name: Of the file, from all that its content depends on.
+        name: Of the file, made from everything that its content depends on.
         write: Makes the file.
         open_: Reads it. It may read the file again later.
 
     Raises:
         OSError: The temporary folder cannot be written either.
-        Exception: Whatever `write` raises, and `open_` for a new file.
+        Exception: As raised by `write`, and by `open_` for a new file.
     """
     path = cache_folder() / name
     if path.exists():
         with suppress(OSError):  # a folder that can be read only
-            path.touch()  # so that others make room first
-        with suppress(*OPENING_ERRORS):  # a damaged disk, a file of somebody else
+            path.touch()  # so that others are removed first
+        with suppress(*OPENING_ERRORS):  # a damaged disk, a file of another user
             return open_(path)
     try:
         write(path)
@@ -132,7 +132,7 @@ def open_kept(name: str, write: Callable[[Path], None], open_: Callable[[Path], 
 
 
 def make_room(folder: Path, newest: Path) -> None:
-    """Remove the exported files that were not used for the longest time, as far as all exceed MOST_BYTES."""
+    """Remove the least recently used exported files, until the rest is at most MOST_BYTES."""
     files = sorted(
         (file for file in folder.glob("*") if file.suffix in ENDINGS),
         key=lambda file: file.stat().st_mtime,

@@ -1,4 +1,4 @@
-"""The engine `auto`: the fastest engine on this machine for this network, by a short measurement that is kept."""
+"""The engine `auto`: choose the fastest engine on this machine for a network, by a short measurement that is kept."""
 
 import importlib.metadata
 import json
@@ -25,17 +25,17 @@ from yolo.model.network import Network
 
 log = logging.getLogger(__name__)
 
-# Without `compile`, which needs up to a minute at each start. `torch` comes first: it wins a tie.
+# Without `compile`, which needs up to a minute at each start. `torch` comes first, so that it is chosen in a tie.
 CANDIDATES = ("torch", "openvino", "onnxruntime", "opencv")
 PACKAGES = ("torch", "openvino", "onnxruntime", "opencv-python", "opencv-python-headless")
 CHOICES = "choices.json"  # in the cache folder
-FIRST_ROUNDS = 3  # in which all engines take turns
-CONTENDER = 1.25  # an engine whose best time is more than this times the smallest median takes part in no more rounds
+FIRST_ROUNDS = 3  # rounds with all engines in turn
+CONTENDER = 1.25  # an engine drops out if its best time is more than this times the smallest median
 LEAST_ROUNDS, MOST_ROUNDS = 7, 25  # further rounds of the contenders
 MEASURED_SECONDS = 1.5  # after LEAST_ROUNDS, further rounds end after it
 MOST_SECONDS = 30.0  # of a slow network: about the time of further rounds, at least one of them
-WORTHWHILE = 0.97  # another engine must need less than this part of torch's time, so that chance does not choose it
-# Errors of an engine that does not compute a network, such as for a layer that it does not have.
+WORTHWHILE = 0.97  # another engine must take less than this fraction of torch's time, so that noise does not decide
+# Errors of an engine that cannot compute a network, such as for a layer that it does not have.
 NOT_ABLE = (CfgError, ExportError, WeightsError, OSError, RuntimeError, cv2.error)
 
 Build = Callable[[str], Engine]  # the name of an engine → the engine
@@ -78,7 +78,7 @@ class FastestMaps:
         return self._engines[name]
 
     def _choose(self, images: Tensor) -> str:
-        """Return the name of the fastest engine for such images, from the cache or by a measurement."""
+        """Return the name of the fastest engine for images of this size, from the cache or by a measurement."""
         height, width = images.shape[2:]
         batch = "one" if len(images) == 1 else "many"
         parts = (self._graph, f"{width}x{height}", batch, self._precision, f"{torch.get_num_threads()} threads")
@@ -115,10 +115,10 @@ class FastestMaps:
 
 
 def contest(calls: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    """Return the median seconds of each call: of a few rounds, and of many for those that may be the fastest.
+    """Return the median seconds of each call, over a few rounds, or many for calls that may be the fastest.
 
-    A busy moment makes a call slower, never faster. So a call drops out only if even its best time is far from the
-    smallest median, and what is close is measured in more rounds.
+    Other work on the machine makes a call slower, never faster. So a call drops out only if even its best time is far
+    from the smallest median, and close calls are measured in more rounds.
     """
     seconds = interleaved_seconds(calls, FIRST_ROUNDS, FIRST_ROUNDS, 0)
     leading = min(map(statistics.median, seconds.values()))
@@ -134,9 +134,9 @@ def contest(calls: Mapping[str, Callable[[], object]]) -> dict[str, float]:
 def interleaved_seconds(
     calls: Mapping[str, Callable[[], object]], least: int, most: int, enough: float
 ) -> dict[str, list[float]]:
-    """Return the seconds of each call in each round; they run in turn, so that a busy moment meets all of them.
+    """Return the seconds of each call in each round. They run in turn, so that a busy moment affects all of them.
 
-    Another one begins in each round: threads of the call before may still spin.
+    Each round begins with another call, because threads of the call before may still spin.
 
     Args:
         calls: By name.
@@ -158,13 +158,13 @@ def interleaved_seconds(
 
 
 def fastest(milliseconds: Mapping[str, float]) -> str:
-    """Return the fastest engine; it is torch unless another one is faster by more than chance."""
+    """Return the fastest engine. It is torch, unless another one is faster by more than noise."""
     name = min(milliseconds, key=milliseconds.__getitem__)
     return name if milliseconds[name] < WORTHWHILE * milliseconds["torch"] else "torch"
 
 
 def machine_text() -> str:
-    """Return what a measurement depends on beside the network: processor, cores, versions of the engines."""
+    """Return what a measurement depends on, beside the network: processor, cores, versions of the engines."""
     versions = [f"{name}={_version(name)}" for name in PACKAGES]
     return " ".join((_processor(), f"{os.cpu_count()} cores", *versions))
 
@@ -186,7 +186,7 @@ def _processor() -> str:
 
 
 def _read_choices(path: Path) -> dict[str, str]:
-    """Return the choices that were kept; none if the file is not there or broken."""
+    """Return the kept choices; none if the file is missing or broken."""
     try:
         choices = json.loads(path.read_text())
     except (OSError, ValueError):

@@ -18,7 +18,7 @@ COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
 def compiled_maps(network: Network, precision: str) -> MapsByShape:
-    """Return the engine. The first batch of each shape waits for the compiler, which is said beforehand.
+    """Return the engine. The first batch of each shape waits for the compiler; a line is logged before.
 
     Raises:
         MissingPackageError: there is no C++ compiler, which torch.compile needs on CPUs.

@@ -1,4 +1,4 @@
-"""Inference on a GPU: a copy of the network in 16 or 32 bits, channels last, compiled if asked for, in CUDA graphs."""
+"""Inference on a GPU: a copy of the network in 16 or 32 bits, channels last, optionally compiled, in CUDA graphs."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -52,7 +52,7 @@ class FoldedForward:
         copy = folded(network)
         for layer in copy.modules():
             if isinstance(layer, Convolutional) and hasattr(layer.activation, "inplace"):
-                layer.activation.inplace = True  # nothing else reads what the convolution wrote
+                layer.activation.inplace = True  # no other layer reads the output of the convolution
         copy.to(dtype=dtype, memory_format=torch.channels_last)
         self.dtype = dtype
         self._call = torch.compile(copy, dynamic=False, options=compiler_options) if compiled else copy
@@ -67,7 +67,7 @@ class CudaGraphs:
     """A function of images as CUDA graphs: the first call with a shape captures it, later calls replay it.
 
     A replay starts all kernels at once. Without it, Python starts them one by one, which takes longer than the kernels
-    if the images are few. The results lie in memory that the next call with the same shape overwrites.
+    if the images are few. The results are in memory that the next call with the same shape overwrites.
 
     Args:
         forward: starts work on the current GPU, and neither waits for it nor copies from the CPU.
@@ -81,7 +81,7 @@ class CudaGraphs:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> list[Tensor]:
-        """Return what `forward` gives for images `[B, C, H, W]` on the GPU, until the next call with this shape."""
+        """Return the result of `forward` for images `[B, C, H, W]` on the GPU, valid until the next such call."""
         shape = tuple(images.shape)
         if shape not in self._graphs:
             while len(self._graphs) >= self.most:
@@ -114,7 +114,7 @@ def _capture(forward: Forward, images: Tensor) -> _Graph:
                 forward(static)
         current.wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        # other threads may go on: the one of a loader that pins memory allocates
+        # other threads may continue, such as the one of a loader that pins memory
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             results = forward(static)
     return _Graph(graph, static, results)
@@ -122,7 +122,7 @@ def _capture(forward: Forward, images: Tensor) -> _Graph:
 
 @contextmanager
 def fastest_convolutions(device: torch.device) -> Iterator[None]:
-    """Let cuDNN measure its algorithms once for each new shape, unless determinism was asked for."""
+    """Let cuDNN measure its algorithms once for each new shape, unless deterministic algorithms are on."""
     cudnn = torch.backends.cudnn
     before = cudnn.benchmark
     cudnn.benchmark = before or (device.type == "cuda" and not cudnn.deterministic)

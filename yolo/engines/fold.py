@@ -16,8 +16,8 @@ def folded(network: Network) -> Network:
     The copy is in evaluation mode, its parameters need no gradient, and the batch norm of convolutions and of fully
     connected layers is part of their weights and biases: w' = w * s, b' = bias - mean * s, with
     s = scale / sqrt(variance + epsilon). It is computed in float64 and rounded once; in float32, small variances
-    make the result differ by 2e-4 of the largest value. Binary convolutions keep their batch norm, since the mean
-    of their weights decides their size, and so does a [batchnorm] of its own.
+    make the result differ by 2e-4 of the largest value. Binary convolutions keep their batch norm, since the mean of
+    their weights decides their size. A [batchnorm] section is also kept.
     """
     network = copy.deepcopy(network).eval().requires_grad_(False)
     binary = {id(layer.plain) for layer in network.modules() if isinstance(layer, BinaryConvolutional)}

@@ -1,4 +1,4 @@
-"""ONNX files: write one of a module, open it in ONNX Runtime, run it, read its metadata.
+"""Write a module as an ONNX file, open it in ONNX Runtime, run it, and read its metadata.
 
 The exporter is torch's older one, which traces TorchScript: it writes the opset that it is asked for. The newer one
 (`dynamo=True`) replaces every opset below 18 by 18.
@@ -61,7 +61,7 @@ def write_onnx(
         metadata: Texts that are stored in the file by name.
 
     Raises:
-        ExportError: The network has an operation that the exporter does not know.
+        ExportError: The network has an operation that the exporter does not support.
         MissingPackageError: The package onnx is not installed.
         OSError: The file cannot be written.
         ValueError: An opset out of range.
@@ -121,7 +121,8 @@ def open_onnx(path: str | Path, threads: int = 0) -> Any:
 def run_onnx(session: Any, images: Tensor) -> list[Tensor]:
     """Run a session on images `[B, C, H, W]` on the CPU; return all outputs in the order of the file.
 
-    Raises RuntimeError: ONNX Runtime cannot compute it, such as for a lack of memory. Its own exceptions are none.
+    Raises RuntimeError: ONNX Runtime cannot compute it, such as for a lack of memory. Its own exceptions are not
+    RuntimeErrors.
     """
     (entry,) = session.get_inputs()
     try:
@@ -163,25 +164,25 @@ class ExportablePool(nn.Module):
 
 
 def with_exportable_pools(module: nn.Module) -> nn.Module:
-    """Return a copy of a module that shares its parameters and buffers, with an ExportablePool for each MaxPool."""
+    """Return a copy of a module with the same parameters and buffers, and an ExportablePool for each MaxPool."""
     tensors = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
     copied = copy.deepcopy(module, tensors)
     if isinstance(copied, MaxPool):
         return ExportablePool(copied)
     for parent in list(copied.modules()):
         for name, child in list(parent.named_children()):
-            # the window of a LocalAveragePool tells its size and computes nothing
+            # the window of a LocalAveragePool only holds its size
             if isinstance(child, MaxPool) and not isinstance(parent, (ExportablePool, LocalAveragePool)):
                 setattr(parent, name, ExportablePool(child))
     return copied
 
 
 def _session_errors() -> tuple[type[Exception], ...]:
-    """Return the exceptions of ONNX Runtime, which share no class of their own."""
+    """Return the exceptions of ONNX Runtime, which have no common base class."""
     state = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
     return tuple(getattr(state, name) for name in SESSION_ERRORS)
 
 
 def _older_exporter() -> dict[str, bool]:
-    """Return the option that chooses it, which came with the newer exporter (torch 2.5)."""
+    """Return the option that chooses the older exporter; torch has it since the newer one (2.5)."""
     return {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}

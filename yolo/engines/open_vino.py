@@ -25,9 +25,9 @@ def openvino_core() -> Any:
 
     On CPUs with AMX a Core gives the main thread a stack for signals, and frees it with itself but leaves it in use
     (OpenVINO 2026.4): the next signal that Python handles, such as Ctrl-C or the end of a child process, would be a
-    crash. Call this before code that makes a Core of its own, such as NNCF's.
+    crash. Call this before code that makes its own Core, such as NNCF's.
     """
-    import openvino  # import_extra has run before, and said what needs it
+    import openvino  # import_extra was called before, with the feature that needs it
 
     return openvino.Core()
 
@@ -35,7 +35,7 @@ def openvino_core() -> Any:
 def openvino_maps(network: Network, precision: str) -> MapsByShape:
     """Return the engine.
 
-    Without a hint, OpenVINO computes in bf16 wherever the CPU can; here float32 means float32.
+    Without a hint, OpenVINO computes in bf16 if the CPU supports it; here float32 means float32.
 
     Raises:
         CfgError: The CPU has no instructions for the precision.
@@ -65,7 +65,7 @@ def openvino_maps(network: Network, precision: str) -> MapsByShape:
             request.set_input_tensor(openvino.Tensor(images.numpy(), shared_memory=True))
             for index, map_ in enumerate(maps):
                 request.set_output_tensor(index, openvino.Tensor(map_.numpy(), shared_memory=True))
-            request.infer(share_outputs=True)  # else it copies all maps into a result that nobody takes
+            request.infer(share_outputs=True)  # otherwise it copies all maps into a result that is not used
             return maps
 
         return run

@@ -1,4 +1,4 @@
-"""Numbers in which a network computes, and which engine can compute in which."""
+"""Precisions in which a network computes, and the engines that support each."""
 
 import torch
 

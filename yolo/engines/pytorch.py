@@ -19,7 +19,9 @@ from yolo.model.layers.convolution import Convolutional, SharedConvolutional
 from yolo.model.network import Network
 
 IN_PLACE = (nn.LeakyReLU, nn.ReLU, nn.ReLU6, nn.SiLU, nn.Mish, nn.ELU, nn.SELU, nn.Hardtanh)
-TRACED_AFTER = 100  # batches: recording takes up to a second, which so many batches save when threads share Python
+TRACED_AFTER = (
+    100  # batches: recording takes up to a second; this number of batches saves as much when several threads run Python
+)
 
 
 class TorchMaps:
@@ -45,7 +47,7 @@ class TorchMaps:
         return [raw.float() for raw in self._forward(images)(images)]
 
     def recorded(self, images: Tensor) -> list[Tensor]:
-        """Compute a batch as a call does, and on a CPU record its shape now: later that would hold up a batch."""
+        """Compute a batch as a call does, and on a CPU record its shape now, because recording delays a batch."""
         shape = tuple(images.shape)
         with self._lock:
             self._batches[shape] = max(self._batches[shape], TRACED_AFTER - 1)
@@ -56,7 +58,7 @@ class TorchMaps:
         with self._lock:
             self._batches[shape] += 1
             due = self._batches[shape] == TRACED_AFTER and self.device.type == "cpu"
-        if due:  # in this thread alone; others go on with Python
+        if due:  # in this thread only; others continue with Python
             self._traced[shape] = _traced(self.network, images)
         return self._traced.get(shape, self.network)
 
@@ -65,14 +67,14 @@ def prepared_network(network: Network, precision: str) -> Network:
     """Return a folded copy with weights channels last, in a precision, whose activations work in place."""
     copied = folded(network).to(DTYPES[precision], memory_format=torch.channels_last)
     for layer in copied.modules():
-        # the output of a convolution is a map of its own, which nothing else reads before the activation
+        # no other layer reads the output of a convolution before the activation
         if isinstance(layer, Convolutional | SharedConvolutional) and isinstance(layer.activation, IN_PLACE):
             layer.activation.inplace = True
     return copied
 
 
 def _traced(network: Network, images: Tensor) -> Engine:
-    """Return what computes `network(images)` for images of this shape without Python."""
+    """Return a callable that computes `network(images)` for images of this shape without Python."""
     with RECORDING, warnings.catch_warnings():
         # torch.jit is deprecated for torch.export, whose graphs run without Python only after a compiler; and the
         # sizes that Python reads while recording are constants on purpose

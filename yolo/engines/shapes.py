@@ -1,4 +1,4 @@
-"""Runners that are made when they are first needed: one for each shape of images, one for each call at a time."""
+"""Pools of runners, made when they are first needed: one for each shape of images, one for each simultaneous call."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -54,9 +54,9 @@ class MapsByShape:
 class RunnerPool:
     """`run(images)` computes with a runner that no other call uses meanwhile.
 
-    For runners that compute one batch at a time, or that keep the number of threads they were made with: as many are
-    made as there are calls at the same time, and later calls with the same `torch.get_num_threads()` use them again,
-    from whatever thread.
+    For runners that compute one batch at a time, or that keep the number of threads they were made with. As many are
+    made as there are simultaneous calls. Later calls with the same `torch.get_num_threads()` use them again, from any
+    thread.
     """
 
     def __init__(self, make_runner: Callable[[], Runner]) -> None:

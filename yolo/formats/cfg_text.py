@@ -1,11 +1,11 @@
-"""Editing the text of a `.cfg`: values change line by line, comments and everything else stay."""
+"""Edit the text of a `.cfg`: values change line by line, comments and all other text stay."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from yolo.cfg import Section, parse_cfg
 
-REMOVED = "# "  # what a line begins with that no longer counts
+REMOVED = "# "  # beginning of a line that no longer counts
 
 
 class CfgChange(NamedTuple):
@@ -77,14 +77,14 @@ def _same(written: str, value: str) -> bool:
 
 
 def _with_value(line: str, value: str) -> str:
-    """The line with another value; blanks around the equals sign and a carriage return at the end stay."""
+    """Return the line with another value; blanks around the equals sign and a carriage return at the end stay."""
     name, _, old = line.partition("=")
     blanks = old[: len(old) - len(old.lstrip(" \t"))]
     return f"{name}={blanks}{value}" + ("\r" if line.endswith("\r") else "")
 
 
 def _assembled(lines: list[str], new_lines: list[tuple[int, str]]) -> str:
-    """The lines with the new ones below the lines that they belong to."""
+    """Return the lines with the new ones below the lines that they belong to."""
     below: dict[int, list[str]] = {}
     for index, line in new_lines:
         below.setdefault(index, []).append(line + ("\r" if lines[index].endswith("\r") else ""))
@@ -94,7 +94,7 @@ def _assembled(lines: list[str], new_lines: list[tuple[int, str]]) -> str:
 def _changes(
     edits: list[tuple[int, Section, str, str | None, str | None]], new_lines: list[tuple[int, str]]
 ) -> list[CfgChange]:
-    """The edits with line numbers of the new text."""
+    """Return the edits with line numbers of the new text."""
     changes, added = [], {}
     for index, section, key, before, after in edits:
         above = sum(at < index for at, _ in new_lines)

@@ -1,4 +1,4 @@
-"""COCO's annotation file (instances_*.json): read it, use it as ground truth, write ground truth as such a file.
+"""Read COCO's annotation file (instances_*.json), use it as ground truth, and write ground truth as such a file.
 
 A faulty image or annotation is a `Problem` that names it. A file without the three lists, or with categories that are
 uncertain, is an error.
@@ -74,7 +74,7 @@ class CocoFile:
 
 
 def read_coco(path: str | Path) -> CocoFile:
-    """Read an annotation file; leave out what is unusable and list it in `problems`.
+    """Read an annotation file; leave out unusable entries and list them in `problems`.
 
     Raises:
         DatasetError: not JSON, one of the three lists is missing, or a category without a certain id or name.
@@ -276,7 +276,7 @@ def read_coco_ground_truth(path: str | Path, origin: float, names: Sequence[str]
         names: the classes, among them each category that has a box. None: the categories, ascending by id.
 
     Raises:
-        DatasetError: anything that is wrong with the file; nothing of it is left out.
+        DatasetError: the file has any error; no entry is left out.
     """
     file = read_coco(path)
     if file.problems:

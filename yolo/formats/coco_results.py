@@ -1,4 +1,4 @@
-"""COCO's result file, in and out, in exact decimals.
+"""Read and write COCO's result file, in exact decimals.
 
 A box in the file is left, top, width and height from 0; ours are two corners, and VOC's begin at 1. The sums between
 them are computed from the decimals in the text, not from the nearest floats, so that a box that is converted there and
@@ -98,7 +98,7 @@ def _left_top_width_height(box: Sequence[float], origin: Decimal) -> list[str]:
 
 
 def _problem(entry: object, index_of: Mapping[int, int], label_of: Mapping[int, int]) -> str | None:
-    """Return what is wrong with an entry, None if nothing is."""
+    """Return the error of an entry, None without one."""
     if not isinstance(entry, dict) or not all(key in entry for key in RESULT_KEYS):
         return f"found {shown(entry)}, expected an object with {', '.join(RESULT_KEYS)}"
     box, score = entry["bbox"], entry["score"]

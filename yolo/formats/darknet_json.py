@@ -1,7 +1,7 @@
-"""Darknet's result JSON, in and out (AlexeyAB image.c detection_to_json; `detector test ... -out result.json`).
+"""Read and write Darknet's result JSON (AlexeyAB image.c detection_to_json; `detector test ... -out result.json`).
 
-A list of frames, one an image: `filename` and `objects`, each with `class_id`, `name`, `relative_coordinates` (center
-and size in 0..1 of the image) and `confidence`.
+The file is a list of frames, one for each image: `filename` and `objects`, each with `class_id`, `name`,
+`relative_coordinates` (center and size in 0..1 of the image) and `confidence`.
 """
 
 import codecs
@@ -200,7 +200,7 @@ def frames_to_detections(frames: DarknetFrames, ground_truth_set: GroundTruthSet
 
 
 def _as_meant(content: bytes) -> bytes | str:
-    """Return JSON whose file names are escaped, from a file in which they may be as AlexeyAB's Darknet writes them.
+    """Return JSON with escaped file names, from a file in which AlexeyAB's Darknet may have written them unescaped.
 
     A name in which each backslash begins an escape that a name can contain is JSON. Any other backslash is one of
     Windows: `\\n` and `\\t` would be a line break and a tab, which no file name has. `\\u00e9` may be either, so the
@@ -227,7 +227,7 @@ def _has_plain_backslash(name: bytes) -> bool:
 
 
 def _problem(entry: object, name_of: dict[int, str]) -> str | None:
-    """Return what is wrong with an object, None if nothing is. name_of: the names of classes so far; adds to it."""
+    """Return the error of an object, None without one. name_of: the names of classes so far; adds to it."""
     if not isinstance(entry, dict) or not all(key in entry for key in OBJECT_KEYS):
         return f"found {shown(entry)}, expected an object with {', '.join(OBJECT_KEYS)}"
     number, name, box, score = (entry[key] for key in OBJECT_KEYS)

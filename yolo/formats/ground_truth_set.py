@@ -71,12 +71,12 @@ class GroundTruthSet:
 
     @property
     def message_prefix(self) -> str:
-        """How a message about this ground truth begins: `instances.json: `, or nothing without a source."""
+        """The beginning of a message about this ground truth: `instances.json: `, or "" without a source."""
         return "" if self.source is None else f"{self.source}: "
 
 
 def image_id_of(file_name: str) -> str:
-    """Return an image's name without folder and suffix; Windows paths, as Darknet writes them there, work too."""
+    """Return an image's name without folder and suffix. Windows paths, as Darknet writes them there, are accepted."""
     return PurePosixPath(file_name.replace("\\", "/")).stem
 
 
@@ -90,8 +90,8 @@ class ImageNames:
     def find(self, name: str) -> tuple[int, ...]:
         """Return the positions of the images that `name` can mean: none, one, or several.
 
-        A name may have folders, with slashes or backslashes, and a suffix. Of images that have the same name in
-        several folders, the one that has most of the last folders of `name` is meant.
+        A name may have folders, with slashes or backslashes, and a suffix. Of images with the same name in several
+        folders, the result is the one with most of the last folders of `name`.
         """
         parts = _path_parts(name)
         last = parts[-1] if parts else ""
@@ -100,7 +100,7 @@ class ImageNames:
             return found
         ranks = [_similarity(parts, _path_parts(self.files[index])) for index in found]
         best = tuple(index for index, rank in zip(found, ranks, strict=True) if rank == max(ranks))
-        return found if max(ranks) == NOTHING_SHARED else best
+        return found if max(ranks) == NOTHING_IN_COMMON else best
 
     def position(self, name: str, found: str, expected: str) -> int:
         """Return the position of the one image that `name` means.
@@ -122,7 +122,7 @@ class ImageNames:
         return positions[0]
 
 
-NOTHING_SHARED = (0, False, False)  # the least `_similarity`
+NOTHING_IN_COMMON = (0, False, False)  # the least `_similarity`
 
 
 def image_names(files: Sequence[str]) -> ImageNames:
@@ -138,7 +138,7 @@ def _path_parts(name: str) -> tuple[str, ...]:
 
 
 def _similarity(name: tuple[str, ...], file: tuple[str, ...]) -> tuple[int, bool, bool]:
-    """Return how many of the last folders two paths share, whether all, and whether their suffixes are equal too."""
+    """Return how many of the last folders of two paths are equal, whether all are, and whether the suffixes are."""
     pairs = list(zip(reversed(name[:-1]), reversed(file[:-1]), strict=False))
     shared = next((at for at, (first, second) in enumerate(pairs) if first != second), len(pairs))
     return shared, name[:-1] == file[:-1], name[-1] == file[-1]
@@ -156,7 +156,7 @@ def labels_by_name(names: Sequence[str]) -> dict[str, int]:
 
 
 def alias_remark(found: Iterable[str], names: Sequence[str]) -> str:
-    """Return which classes `found` are among `names` by their other names, for a remark; nothing without any."""
+    """Return which classes `found` are among `names` by their other names, for a remark; "" if there are none."""
     known = {*names}
     others = [name for name in dict.fromkeys(found) if name not in known and OTHER_NAMES.get(name) in known]
     read = ", ".join(f"{name} as {OTHER_NAMES[name]}" for name in others)

@@ -25,7 +25,7 @@ def read_json_list(
         path: the file.
         expected: what the list is, for the error message.
         number: converts the text of a number with a point or exponent.
-        as_meant: returns the JSON that a program meant from what it wrote.
+        as_meant: returns corrected JSON for the text of a program.
 
     Raises:
         DatasetError: the content is no list, or `read_json` cannot read it.
@@ -49,7 +49,7 @@ def read_json(
         path: the file.
         leave_out: keys whose lists of numbers become 0. Outlines are nine tenths of a COCO file's bytes and time.
         number: converts the text of a number with a point or exponent.
-        as_meant: returns the JSON that a program meant from what it wrote.
+        as_meant: returns corrected JSON for the text of a program.
 
     Raises:
         DatasetError: not JSON, or JSON that Python cannot read: nested too deeply, an integer of thousands of digits.

@@ -1,7 +1,7 @@
-"""Detections in the layout of label files: a folder of `<image>.txt`, a row of class, score and cxcywh a detection.
+"""Read and write detections as label files: a folder of `<image>.txt`, one row of class, score and cxcywh each.
 
-cxcywh are fractions 0..1 of the image. The caller names the score's column, because both orders are common and look
-alike.
+cxcywh are fractions 0..1 of the image. The caller names the score's column, because both orders are common and a file
+does not show which one it has.
 """
 
 import math
@@ -31,7 +31,7 @@ COLUMN_NAMES = ("class", "score", "cx", "cy", "w", "h")
 
 
 class Columns(Enum):
-    """The order of a row's columns: where class, score, cx, cy, w and h are."""
+    """The order of a row's columns: the positions of class, score, cx, cy, w and h."""
 
     SCORE_FIRST = (0, 1, 2, 3, 4, 5)
     SCORE_LAST = (0, 5, 1, 2, 3, 4)  # ultralytics: predict(save_txt=True, save_conf=True)
@@ -47,7 +47,7 @@ def read_label_detections(
 ) -> tuple[ScoredBoxes, list[str]]:
     """Return the detections, image by image, and the ids of the images without a file, which have none.
 
-    The images' sizes must be known. Files may lie in folders below `folder`, as the images do in theirs. A negative
+    The images' sizes must be known. Files may be in folders below `folder`, as the images are in theirs. A negative
     width or height is read as it is.
 
     Raises:
@@ -84,7 +84,7 @@ def write_label_detections(
 
     Args:
         folder: gets the files.
-        ground_truth_set: whose images the detections are of; it must know their sizes.
+        ground_truth_set: the set of the images, with their sizes.
         detections: boxes in image pixels.
         columns: the order of a row's columns.
 
@@ -116,7 +116,7 @@ def _read_rows(path: Path, classes: int, columns: Columns) -> list[list[float]]:
 
 
 def _problem(words: list[str], row: list[float], classes: int, columns: Columns) -> str | None:
-    """Return what is wrong with a row, None if nothing is."""
+    """Return the error of a row, None without one."""
     if len(words) != len(COLUMN_NAMES):
         return f"found {counted(len(words), 'column')}, expected {len(COLUMN_NAMES)}: {columns.names}"
     if not (words[0].isascii() and words[0].isdigit() and row[0] < classes):

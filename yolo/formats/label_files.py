@@ -1,4 +1,4 @@
-"""Darknet's lists of images and label files: one path a line; one row `class cx cy w h` a box, in 0..1 of the image."""
+"""Read Darknet's lists of images (one path a line) and label files (a row `class cx cy w h` for a box, in 0..1)."""
 
 import logging
 import math
@@ -124,8 +124,8 @@ def read_rows(path: Path, classes: int) -> tuple[list[Row], list[str]]:
     """Return the usable rows `class cx cy w h` of a label file, and one line for each that is not usable.
 
     A row is unusable if it has other columns, a class outside 0..classes-1, a center outside the image, no width or
-    height, or one above 1. A side that is above 1 by a rounding error is cut to 1. Nothing of a file that is too large
-    or not text is usable.
+    height, or one above 1. A side that is above 1 by a rounding error is cut to 1. If the file is too large or not
+    text, no row is usable.
 
     Raises:
         OSError: the file cannot be read.
@@ -153,7 +153,7 @@ def read_rows(path: Path, classes: int) -> tuple[list[Row], list[str]]:
 
 
 def _row(words: list[str], classes: int) -> tuple[tuple[float, ...], str | None]:
-    """Return a row's numbers, or no numbers and what is wrong with the row."""
+    """Return a row's numbers, or no numbers and the error of the row."""
     line = " ".join(words)
     shown = line[:SHOWN_ROW_CHARACTERS]
     try:

@@ -1,4 +1,4 @@
-"""Lines and numbers of text files."""
+"""Read lines and numbers of text files."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Recognize the format of a file or folder; if it is uncertain, raise an error that asks the user for it."""
+"""Recognize the format of a file or folder; if it is uncertain, raise an error that names the option for it."""
 
 from enum import Enum
 from pathlib import Path
@@ -14,7 +14,7 @@ HEAD_BYTES = 4096  # of a json file: its first entry
 
 
 class GroundTruthFormat(Enum):
-    """What the ground truth is read from."""
+    """Formats from which ground truth is read."""
 
     VOC = "voc"
     LABELS = "labels"
@@ -22,7 +22,7 @@ class GroundTruthFormat(Enum):
 
 
 class DetectionFormat(Enum):
-    """What detections are read from and written to."""
+    """Formats in which detections are read and written."""
 
     COMP4 = "comp4"
     COCO = "coco"

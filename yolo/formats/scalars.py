@@ -1,4 +1,4 @@
-"""scalars.csv, the table of a training run: which columns hold the parts of the loss, and reading them back."""
+"""Read the parts of the loss from scalars.csv, the table of a training run."""
 
 import csv
 import math
@@ -17,8 +17,8 @@ LOSS_COLUMNS = {  # column → name in charts
 def read_loss_parts(path: Path) -> list[tuple[int, tuple[float, ...]]]:
     """Return the steps of a run and the parts of their loss, in the order of LOSS_COLUMNS.
 
-    Rows without all of these numbers are left out, and so is a table that is not there or is none: older runs, and
-    classifiers, have other columns.
+    Rows without all of these numbers are left out. The result is empty if the table is missing or has other columns, as
+    those of older runs and of classifiers.
     """
     try:
         with path.open(newline="", encoding="utf-8", errors="replace") as file:

@@ -1,6 +1,6 @@
-"""VOC's results files: one `comp4_det_test_<class>.txt` a class; a line is `id score xmin ymin xmax ymax`.
+"""Read and write VOC's results files: one `comp4_det_test_<class>.txt` a class; lines `id score xmin ymin xmax ymax`.
 
-Boxes are VOC's pixels, ids_from_one from 1, the last one inside the box, so they are scored with `VOC_PIXEL_EXTENT`.
+Boxes are VOC's pixels, counted from 1, the last one inside the box, so they are scored with `VOC_PIXEL_EXTENT`.
 """
 
 import math
@@ -98,7 +98,7 @@ def write_results(
         names: the class names.
         image_ids: the images' names without folder and suffix.
         detections: boxes in VOC's pixels, from VOC_ORIGIN; they are not clamped to the images.
-        message_prefix: how an error's message begins, such as "instances.json: ".
+        message_prefix: the beginning of an error's message, such as "instances.json: ".
 
     Raises:
         DatasetError: a class or image whose name such files cannot hold.

@@ -1,4 +1,4 @@
-"""PASCAL VOC's files: annotations, image sets, image folders, and the ground truth of an image set."""
+"""Read PASCAL VOC's files: annotations, image sets, image folders, and the ground truth of an image set."""
 
 import math
 import os
@@ -38,7 +38,7 @@ LIST_KINDS = (TWICE, EXTRA_COLUMNS, BAD_IMAGE_NAME, EMPTY_IMAGE_SET)
 
 @dataclass(frozen=True)
 class AnnotatedObject:
-    """One object; its corners are VOC's pixels, ids_from_one from 1; the last pixel belongs to the box."""
+    """One object; its corners are VOC's pixels, counted from 1; the last pixel belongs to the box."""
 
     name: str
     xmin: float
@@ -83,7 +83,7 @@ class ImageSet:
 def read_annotation(path: str | Path) -> Annotation:
     """Read one VOC annotation.
 
-    A file with a document type, which could declare entities, is refused.
+    A file with a document type, which could declare entities, raises an error.
 
     Raises:
         DatasetError: not XML, not an annotation, or an object without its name, box or numbers.
@@ -141,7 +141,7 @@ def _parse(path: str | Path) -> Element:
         return ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise DatasetError(f"{path}:{error.position[0]}: not XML: {error}") from None
-    except (LookupError, ValueError) as error:  # an encoding that Python or expat does not know
+    except (LookupError, ValueError) as error:  # an encoding that Python or expat does not support
         raise DatasetError(f"{path}:1: not XML that can be read: {error}") from None
 
 
@@ -218,12 +218,12 @@ def image_set_file(image_set: ImageSet) -> Path:
 
 
 def annotation_folder(folder: Path) -> Path:
-    """Return the folder of annotations in PASCAL's layout: Annotations, or as others spell it."""
+    """Return the folder of annotations in PASCAL's layout: Annotations, or another spelling of it."""
     return first_folder(folder, "Annotations", "annotations", "annots")
 
 
 def first_folder(folder: Path, *names: str) -> Path:
-    """Return the first of several subfolders that is there; without any, the first."""
+    """Return the first of several subfolders that exists; if none exists, the first."""
     return next((folder / name for name in names if (folder / name).is_dir()), folder / names[0])
 
 
@@ -305,7 +305,7 @@ def _is_printable(text: str) -> bool:
 
 
 def _other_sets(path: Path) -> str:
-    """Return for a message which image sets lie where `path` does not."""
+    """Return for a message which image sets are in the folder of the missing `path`."""
     names = [each.stem for each in visible(path.parent, "*.txt")]
     if not names:
         return f"; {path.parent} has none"
@@ -361,7 +361,7 @@ def read_voc_ground_truth(
         image_index.extend([index] * len(annotation.objects))
     if names is None:
         own = {each.name for each in objects}
-        known = by_class_name(dict.fromkeys(own))  # a class of COCO_ALIASES is one class, by whichever name
+        known = by_class_name(dict.fromkeys(own))  # a class of COCO_ALIASES is one class by either name
         names = sorted(own | {name for name in more_names if name not in known})
     label_of = labels_by_name(names)
     boxes = [(each.xmin, each.ymin, each.xmax, each.ymax) for each in objects]

@@ -1,7 +1,7 @@
 """Render a page from its template as one HTML file that loads nothing, and write it beside its numbers.
 
-jinja2 escapes everything that is inserted into a template. The style sheet and the script are part of the page. The
-browser is told to fetch nothing and to run no script but the page's own.
+jinja2 escapes everything that is inserted into a template. The style sheet and the script are part of the page. Its
+Content-Security-Policy allows the browser no requests and no scripts except the page's own.
 """
 
 import base64
@@ -33,10 +33,10 @@ def render(
 
     Args:
         templates: a folder of `*.html.jinja` that extend `page.html.jinja`, and of `*.css` and `*.js` that follow
-            the shared ones; or several such folders, where a page has sections of several subjects.
+            the common ones; or several such folders, for a page with sections of several subjects.
         template: the name of the page's template.
-        sources: what the page may show and ask, as directives of its Content-Security-Policy.
-        context: what it inserts.
+        sources: what the page may load and request, as directives of its Content-Security-Policy.
+        context: the values that it inserts.
     """
     folders = (templates,) if isinstance(templates, Path) else tuple(templates)
     script = _joined(folders, "*.js")
@@ -53,7 +53,7 @@ def render(
 def check_page_folder(folder: str | Path, numbers_file: str) -> None:
     """Raise OutputError if a page must not be written into `folder`: it is a file, or holds another page.
 
-    numbers_file: the name of the JSON file that lies beside each page of this kind.
+    numbers_file: the name of the JSON file beside each page of this kind.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
@@ -91,7 +91,7 @@ def write_page(folder: str | Path, page: str, numbers_file: str, numbers: str) -
 
 @cache
 def environment(*folders: Path) -> Environment:
-    """Return the environment of the templates of some folders and of those that all pages share."""
+    """Return the environment of the templates of some folders and of the common ones."""
     made = Environment(
         loader=FileSystemLoader([*folders, TEMPLATES]),
         autoescape=True,
@@ -111,7 +111,7 @@ def environment(*folders: Path) -> Environment:
 
 
 def printable(value: object) -> object:
-    """Return what a template inserts for a value; the result is escaped afterwards.
+    """Return the text of a value in a template; the result is escaped after that.
 
     Characters that cannot be printed become visible escapes, so that a file name cannot change the reading
     direction, and one that is not UTF-8 can still be written. Floats, which are pixels of drawings, get at most two
@@ -160,7 +160,7 @@ def encoded_image(image: NDArray[np.uint8], ending: str) -> bytes:
 
 
 def _joined(folders: Sequence[Path], pattern: str) -> str:
-    """Return the shared files of a pattern, then those of each folder, in the order of their names."""
+    """Return the common files of a pattern, then those of each folder, in the order of their names."""
     files = [path for folder in dict.fromkeys((TEMPLATES, *folders)) for path in sorted(folder.glob(pattern))]
     return "".join(path.read_text(encoding="utf-8") for path in files)
 

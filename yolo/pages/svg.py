@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 # Pixels: from an axis to its numbers; the approximate width of a letter of 11 pixels
 TICK_GAP, LETTER = 6, 6.2
-FARTHEST = 1e6  # pixels: what lies farther out, or is infinite, is drawn here
+FARTHEST = 1e6  # pixels: points farther out, or infinite ones, are drawn here
 
 
 class SvgElement(NamedTuple):
@@ -104,7 +104,7 @@ def bar(x: float, y: float, width: float, height: float, look: str, tip: str = "
         x, y: of its upper left corner.
         width, height: its sides; a negative one becomes 0.
         look: its class in the style sheet.
-        tip: shown when the pointer is on it.
+        tip: its tooltip.
     """
     attributes = {"x": x, "y": y, "width": max(width, 0), "height": max(height, 0), "rx": 1.5}
     return SvgElement("rect", {**attributes, "class": look, **({"data-tip": tip} if tip else {})})
@@ -116,7 +116,7 @@ def dot(x: float, y: float, look: str, tip: str, radius: float = 4) -> SvgElemen
     Args:
         x, y: of its center.
         look: its class in the style sheet.
-        tip: shown when the pointer is on it.
+        tip: its tooltip.
         radius: of the point.
     """
     return SvgElement("circle", {"cx": x, "cy": y, "r": radius, "class": look, "data-tip": tip})

@@ -1,4 +1,4 @@
-"""The images that a network is calibrated with."""
+"""Read the images that a network is calibrated with."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from yolo.formats.label_files import read_list
 from yolo.letterbox import Placement, place
 from yolo.records import Size
 
-MOST_IMAGES = 300  # of a longer list, evenly spread; more changes the ranges little
+MOST_IMAGES = 300  # of a longer list, evenly spread; more images change the ranges little
 
 
 def read_calibration(path: Path, channels: int, size: Size, placed: Callable[[Size, Size], Placement]) -> list[Tensor]:

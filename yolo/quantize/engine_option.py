@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """How networks are computed, as the options of `yolo-darknet detect` say. Exported files only heed letterbox."""
+    """How networks are computed, by the options of `yolo-darknet detect`. Exported files use only letterbox."""
 
     engine: str
     precision: str
@@ -75,6 +75,6 @@ def chosen_engine(
     """
     if precision != INT8:
         return engine
-    from yolo.quantize.int8_engine import calibrated_engine  # what it imports is needed for int8 alone
+    from yolo.quantize.int8_engine import calibrated_engine  # its imports are needed only for int8
 
     return calibrated_engine(network, engine, calibrate, letterbox)

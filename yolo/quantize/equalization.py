@@ -1,4 +1,4 @@
-"""Channels of an activation scaled to the same range, and the next convolution's weights scaled back: the same network.
+"""Scale channels of an activation to the same range, and the next convolution's weights back: the same network.
 
 int8 has one scale for all channels of an activation, so a channel with small values gets few levels. Between two
 convolutions with an activation f(s x) = s f(x) for s > 0, a channel may be scaled freely (Nagel et al. 2019, section
@@ -22,7 +22,7 @@ SMALLEST = 1e-3  # of a channel's scale: nearly dead channels stay small
 
 @torch.inference_mode()
 def equalized(network: Network, images: Sequence[Tensor]) -> Network:
-    """Return a copy that computes the same, with channels that int8 bears better.
+    """Return a copy that computes the same, with channels that lose less in int8.
 
     Args:
         network: Folded, on the CPU.
@@ -45,7 +45,7 @@ def equalized(network: Network, images: Sequence[Tensor]) -> Network:
 
 
 def _pairs(network: Network) -> Iterator[tuple[nn.Conv2d, nn.Conv2d]]:
-    """Yield convolutions of which the second alone reads the first; a grouped one must be depthwise."""
+    """Yield pairs of convolutions: only the second one reads the first; a grouped one must be depthwise."""
     readers = Counter(source for sources in network.sources for source in sources)
     for layer, sources in zip(network.layers, network.sources, strict=True):
         if not _is_plain(layer) or len(sources) != 1 or sources[0] < 0:
@@ -76,8 +76,8 @@ def _channel_tops(network: Network, convs: Sequence[nn.Conv2d], images: Sequence
 
 
 def _scales(tops: Tensor, second: nn.Conv2d) -> Tensor:
-    """Return by what each channel is divided: its range; as far as the next weights have one scale for all channels,
-    the square root of the range over that of these weights, so that neither side gets too uneven.
+    """Return the divisor of each channel: its range. If the next weights have one scale for all channels, it is the
+    square root of the range over that of these weights, so that neither side gets too uneven.
     """
     if second.groups == 1:
         columns = second.weight.abs().amax(dim=(0, 2, 3))

@@ -1,4 +1,4 @@
-"""int8 as an engine: a network, calibrated on images, computed by ONNX Runtime or OpenVINO. Its file is cached."""
+"""The int8 engine: a network, calibrated on images, computed by ONNX Runtime or OpenVINO. Its file is cached."""
 
 import hashlib
 import logging
@@ -26,13 +26,13 @@ from yolo.quantize.scored_export import Int8Plan, write_int8
 from yolo.quantize.simulation import activation_ranges
 
 log = logging.getLogger(__name__)
-FILE_VERSION = 1  # to be raised when the same network and images give another file
+FILE_VERSION = 1  # increase it when the same network and images give another file
 ENDINGS = dict(zip(INT8_ENGINES, (ONNX, OPENVINO), strict=True))
 OPSET = 13  # the first with a scale per channel
 
 
 def int8_engine(network: Network, engine: str, images: Sequence[Tensor]) -> Engine:
-    """Return what computes the raw maps of a network in int8, for images of the network's input size.
+    """Return a callable that computes the raw maps of a network in int8, for images of the network's input size.
 
     The file is made once for the same network and images (seconds to minutes, a line is logged before), and then read
     from the cache folder of the engines. Nothing is scored: `yolo-darknet export --precision int8 --data` does that.
@@ -44,7 +44,7 @@ def int8_engine(network: Network, engine: str, images: Sequence[Tensor]) -> Engi
 
     Raises:
         CfgError: Another engine, or a classifier.
-        ExportError: The network in float32 computes something else in the engine.
+        ExportError: The engine computes other values than the network, in float32.
         MissingPackageError: A package is not installed.
         OSError: The file cannot be written.
     """

@@ -1,4 +1,4 @@
-"""A float32 ONNX file → int8 in OpenVINO's IR, by NNCF: scales without zero points, biases corrected."""
+"""Convert a float32 ONNX file to int8 in OpenVINO's IR, by NNCF: scales without zero points, corrected biases."""
 
 import logging
 import re
@@ -66,7 +66,7 @@ def _stays_float(name: str, float_layers: Collection[int]) -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the progress bars, remarks and warnings of NNCF, and of what it imports, from the output."""
+    """Suppress the progress bars, remarks and warnings of NNCF and its imports."""
     level = logging.root.manager.disable
     try:
         with warnings.catch_warnings(), redirect_stdout(StringIO()):

@@ -1,4 +1,4 @@
-"""A float32 ONNX file → int8: QuantizeLinear and DequantizeLinear around each convolution, by ONNX Runtime's quantizer.
+"""Convert a float32 ONNX file to int8: QuantizeLinear and DequantizeLinear around convolutions, by ONNX Runtime.
 
 Only the weights and the inputs of convolutions are rounded; their outputs stay exact until they enter the next one, so
 each value is rounded once. Biases and decoding stay in float32.

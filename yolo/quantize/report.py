@@ -1,4 +1,4 @@
-"""The tables of a scored export: the versions that were tried, and the layers that int8 costs most."""
+"""The tables of a scored export: the versions that were tried, and the layers with the largest errors in int8."""
 
 from collections.abc import Sequence
 

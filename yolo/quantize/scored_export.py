@@ -1,4 +1,4 @@
-"""Export in fp16 or int8, scored before and after; what loses too much AP is not kept.
+"""Export in fp16 or int8, scored before and after. A file that loses too much AP is not kept.
 
 int8 begins with all convolutions. While it loses too much, the layers that lose most by themselves go back to
 float32: 1, 2, 4 and so on.
@@ -41,7 +41,7 @@ SIGNED_LAYOUT = "tensorrt"  # which has no uint8
 
 @dataclass(frozen=True)
 class DropLimit:
-    """What is scored. images: with labels. max_drop: how much AP the file may lose, 0..1."""
+    """The images for scoring, with labels. max_drop: how much AP the file may lose, 0..1."""
 
     images: Sequence[LabeledImage]
     max_drop: float
@@ -66,7 +66,7 @@ class Version:
 
 @dataclass(frozen=True)
 class ScoredExport:
-    """What was written. versions: float32, then all that were tried; the last one is in the file.
+    """The result of an export. versions: float32, then all that were tried; the last one is in the file.
 
     errors: of int8, of the layers when each alone is quantized, the largest first.
     """
@@ -89,7 +89,7 @@ class Int8Plan:
 
 
 def check_scored_options(network: Network, out: Path, options: ExportOptions) -> None:
-    """Raise CfgError, ExportError or MissingPackageError before minutes are spent on what cannot be written."""
+    """Raise CfgError, ExportError or MissingPackageError before a long export that would fail."""
     if not network.heads:
         raise CfgError("found a classifier, expected a detector: int8 and --data are for networks that find boxes")
     if options.precision == INT8 and out.suffix not in (ONNX, OPENVINO):
@@ -120,7 +120,7 @@ def export_scored(
     Args:
         network, names, out, options, sources: As of `export_network`.
         calibration: Of int8: images, each `[1, C, H, W]`.
-        limit: What decides whether the file is kept; None: it is kept.
+        limit: Decides whether the file is kept; None: it is kept.
         report: Gets a line before each step that takes long.
 
     Raises:
@@ -204,7 +204,7 @@ def _metadata(source: Path, plan: Int8Plan) -> dict[str, str]:
 
 
 def _counts(most: int) -> list[int]:
-    """Return 0, 1, 2, 4 and so on, below `most`: with all layers in float32 there is nothing to write."""
+    """Return 0, 1, 2, 4 and so on, below `most`: with all layers in float32 no int8 file is needed."""
     return [0, *(2**power for power in range(most.bit_length()) if 2**power < most)]
 
 
@@ -216,7 +216,7 @@ def _versions_maker(
     before: Path,
     report: Callable[[str], None],
 ) -> Callable[[Path, str, tuple[int, ...]], Version]:
-    """Return what scores and times a file of raw maps; it is timed in turn with the float32 file `before`."""
+    """Return a function that scores and times a file of raw maps, in turn with the float32 file `before`."""
     image = torch.rand(1, network.input.channels, network.input.height, network.input.width)
 
     def make(path: Path, precision: str, layers: tuple[int, ...]) -> Version:
@@ -259,7 +259,7 @@ def _write_arranged(
     scored: Path,
     plan: Int8Plan,
 ) -> ExportResult:
-    """Write `out` in the layout and batch size that are asked for, as int8 as the scored file of raw maps."""
+    """Write `out` in the layout and batch size of the options, with the same int8 layers as the scored file."""
     written = folder / f"arranged{out.suffix}"
     result = write_int8(network, names, written, options, sources, plan)
     difference = _difference(network, result, scored, written, batches_of(plan.images[:CHECKED], options.batch or 1))
@@ -280,7 +280,7 @@ def _difference(
     worst = 0.0
     for images in batches:
         found = run_written(images)
-        if result.layout.name == NMS:  # a box near the threshold may be there or not
+        if result.layout.name == NMS:  # a box near the threshold may be kept or not
             continue
         maps = [torch.cat(each) for each in zip(*(run_scored(image[None]) for image in images), strict=True)]
         for one, other in zip(found, result.layout.arrange(network, maps), strict=True):

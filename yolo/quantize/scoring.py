@@ -1,4 +1,4 @@
-"""The AP of a network on a data set, by this project's own scorer, whatever computes its raw maps."""
+"""The AP of a network on a data set, by this project's own scorer, with any engine."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

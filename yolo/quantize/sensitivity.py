@@ -1,4 +1,4 @@
-"""How much each layer loses when it alone computes in int8, simulated in PyTorch."""
+"""Measure how much each layer loses if only this layer computes in int8, simulated in PyTorch."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from yolo.records import Predictions
 
 @dataclass(frozen=True)
 class LayerError:
-    """What one layer in int8 costs.
+    """The error of one layer in int8.
 
     layer: its number in the cfg, [net] not counted. text: its convolution. error: 0 if no prediction changes, see
     `prediction_error`.
@@ -30,7 +30,7 @@ def layer_errors(network: Network, images: Sequence[Tensor], ranges: Mapping[str
     """Return the error of each layer with a convolution when it alone is in int8, the largest first.
 
     Args:
-        network: Folded, on the CPU, with a head; it is as before afterwards.
+        network: Folded, on the CPU, with a head; it is not changed.
         images: Each `[1, C, H, W]`.
         ranges: Of `activation_ranges`.
     """

@@ -1,4 +1,4 @@
-"""int8 simulated in PyTorch: ranges of activations, rounded values, and biases that make up for the mean error.
+"""Simulate int8 in PyTorch: ranges of activations, rounded values, and biases that correct the mean error.
 
 It needs no optional package. Weights have one scale per output channel, the input of a convolution has one scale. There
 is no zero point: kernels for one are slow (OpenVINO's) or missing (TensorRT's).
@@ -92,7 +92,7 @@ def in_int8(convs: Mapping[str, nn.Conv2d], ranges: Mapping[str, Range]) -> Iter
 def with_corrected_biases(
     network: Network, images: Sequence[Tensor], ranges: Mapping[str, Range], float_layers: Collection[int]
 ) -> Network:
-    """Return a copy whose biases make up for the mean error of each channel in int8 (Nagel et al. 2019, section 4.2).
+    """Return a copy whose biases correct the mean error of each channel in int8 (Nagel et al. 2019, section 4.2).
 
     Args:
         network: Folded, on the CPU.

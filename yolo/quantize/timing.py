@@ -1,4 +1,4 @@
-"""How long files of one network need for one image, in turn, in the runtimes that are installed."""
+"""Measure the time of one image for several files of one network, in turn, in the installed runtimes."""
 
 import statistics
 from collections.abc import Callable, Sequence

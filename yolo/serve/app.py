@@ -1,4 +1,4 @@
-"""The application: routes around the networks. `make_app` returns it; a server of ASGI runs it."""
+"""The application of the service: `make_app` returns it, with routes around the networks; an ASGI server runs it."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ from yolo.serve.routes import add_routes
 
 DOCS = Path(__file__).parent / "http" / "templates"
 MOST_DECODERS = 8  # threads, each of which may hold the pixels of an image
-LAST_SECONDS = 30.0  # for what waits when the service stops
+LAST_SECONDS = 30.0  # for images that wait when the service stops
 
 
 def make_app(
@@ -48,12 +48,12 @@ def make_app(
     Args:
         models: the networks; the first is the default of requests.
         limits: of each request.
-        access: who may ask.
-        stream: a source of video that the first network sees and `/stream` shows, None without one.
+        access: which clients are allowed.
+        stream: a source of video for the first network, which `/stream` shows; None without one.
         log_requests: whether each request is logged as a line.
 
     Raises:
-        DatasetError: the source of video is not there.
+        DatasetError: the source of video does not exist.
     """
     metrics = Metrics()
     service = _service(models, limits, metrics)
@@ -95,7 +95,7 @@ def _service(models: Sequence[ServedModel], limits: Limits, metrics: Metrics) ->
 
 @asynccontextmanager
 async def _running(service: Service, video: LiveVideo | None, _app: FastAPI) -> AsyncIterator[None]:
-    """The threads of the application, from its start to its end, which waits for what was accepted."""
+    """Run the threads of the application. The end waits for accepted images."""
     with one_opencv_thread():
         for batcher in service.batchers.values():
             batcher.start()
@@ -112,7 +112,7 @@ async def _running(service: Service, video: LiveVideo | None, _app: FastAPI) -> 
 
 
 def _fault(batchers: Mapping[str, Batcher]) -> str | None:
-    """Return why a network will never be ready; None while all may be."""
+    """Return why a network will never be ready; None if all may become ready."""
     return next((f"{name}: {batcher.fault}" for name, batcher in batchers.items() if batcher.fault), None)
 
 
@@ -175,7 +175,7 @@ def _add_state(app: FastAPI, service: Service, metrics: Metrics) -> None:
 
 
 class ClosedStream(StreamingResponse):
-    """A StreamingResponse that closes its generator at its end, also after an error; else that waits for Python's
+    """A StreamingResponse that closes its generator at its end, also after an error. Otherwise that waits for Python's
     garbage collection, and the viewer's place with it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -201,7 +201,7 @@ def _add_video(app: FastAPI, video: LiveVideo, limits: Limits) -> None:
 
 
 async def _failed(_request: Request, _error: Exception) -> Response:
-    """Answer after a mistake of ours; the server logs where it is."""
+    """Answer after an internal error; the server logs its traceback."""
     return error_response(RefusedError(500, MISTAKE))
 
 

@@ -1,4 +1,4 @@
-"""Images that wait → batches through the network: what waits together is computed together, and nobody sleeps for it.
+"""Compute waiting images in batches: all images that wait form a batch, without a delay to collect them.
 
 A lone image is computed with all threads, which is the fastest for it. As soon as several wait, several workers compute
 a batch each with a fraction of the threads, which computes more images per second.
@@ -27,17 +27,17 @@ from yolo.serve.http.refusal import MISTAKE, TOO_LATE, RefusedError
 log = logging.getLogger(__name__)
 
 NO_NMS = 2.0  # no IoU is above it, so every box stays
-# Images of a batch, at most. On a CPU larger batches are no faster, and who waits for them waits longer (docs/log.md).
+# Most images of a batch. On a CPU larger batches are no faster, and their answers take longer (docs/log.md).
 CPU_BATCH, GPU_BATCH = 4, 16
 MOST_WORKERS = 4  # of a network; each needs memory for its maps
 LATEST_WEIGHT = 0.2  # of the latest batch in the running average of the speed
-# What an engine raises for one batch; the service goes on.
+# What an engine raises for one batch; the service continues.
 ENGINE_ERRORS = (RuntimeError, ValueError, MemoryError, OSError, cv2.error, CfgError, WeightsError)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a request asks for. thresh: scores must exceed it. nms: highest IoU, or NO_NMS. most: detections."""
+    """The settings of a request. thresh: scores must exceed it. nms: highest IoU, or NO_NMS. most: detections."""
 
     thresh: float
     nms: float
@@ -48,8 +48,8 @@ class Settings:
 class Job:
     """A prepared image that waits.
 
-    input: float32 `[C, H, W]`. deadline: time.monotonic() after which nobody waits for it. queued: since when it
-    waits. future: of a `Computed`.
+    input: float32 `[C, H, W]`. deadline: time.monotonic() after which its client no longer waits. queued: since when
+    it waits. future: of a `Computed`.
     """
 
     input: torch.Tensor
@@ -105,7 +105,7 @@ class Batcher:
         detector: its thresholds are replaced by those of each job.
         workers: see `workers_for`.
         computed: called with the size of each batch and its seconds in the network.
-        warm: computes a batch that nobody waits for; the engine's own way to prepare for a size, or the engine.
+        warm: computes a batch to warm up; the engine's own way to prepare for a size, or the engine.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class Batcher:
 
     @property
     def ready(self) -> bool:
-        """Whether every worker is warm and lives."""
+        """Whether every worker is warm and runs."""
         return not self._closed and not self._left_to_warm and all(each.is_alive() for each in self._threads)
 
     @property
@@ -152,7 +152,7 @@ class Batcher:
 
     @contextmanager
     def coming(self, images: int) -> Iterator[None]:
-        """While images are decoded that will wait here: until then, no other one is alone."""
+        """Count an image that is being decoded: until it waits here, no other one is computed as a lone image."""
         with self._lock:
             self._coming += images
         try:
@@ -193,7 +193,7 @@ class Batcher:
                 self._compute(jobs)
             finally:
                 for job in jobs:
-                    if not job.future.done():  # after a mistake of ours, which ends this worker and `ready`
+                    if not job.future.done():  # after an internal error, which ends this worker and `ready`
                         job.future.set_exception(RefusedError(500, MISTAKE))
                 with self._lock:
                     self._computing -= len(jobs)
@@ -213,8 +213,8 @@ class Batcher:
     def _take(self, worker: Worker) -> list[Job]:
         """Wait for images and return a batch; none when the service is closed.
 
-        A batch is at most a worker's part of all images that wait or are computed: who took all that wait would leave
-        nothing to the next worker that is free.
+        A batch is at most a worker's part of all images that wait or are computed. Otherwise no image would be left for
+        the next free worker.
         """
         condition = self._alone if worker.lone else self._together
         with condition:
@@ -293,21 +293,22 @@ class Batcher:
 def use_threads(count: int) -> None:
     """Set PyTorch's number of threads in this thread alone.
 
-    A thread takes over, when it first asks, the number that was set last in any thread; only after that its own holds.
+    At its first query, a thread takes over the number that was set last in any thread. A number that is set after that
+    is its own.
     """
     torch.get_num_threads()
     torch.set_num_threads(count)
 
 
 def with_settings(detector: Detector, settings: Settings) -> Detector:
-    """Return the same detector with other thresholds; network and engine are shared."""
+    """Return the same detector with other thresholds, with the same network and engine."""
     chosen = copy(detector)
     chosen.score_thresh, chosen.nms_thresh = settings.thresh, settings.nms
     return chosen
 
 
 def _wanted(job: Job, now: float) -> bool:
-    """Whether somebody still waits for a job; from now on it cannot be cancelled."""
+    """Whether a client still waits for a job; from now on it cannot be cancelled."""
     if not job.future.set_running_or_notify_cancel():
         return False
     if now > job.deadline:

@@ -1,4 +1,4 @@
-"""DeepStack's API: the requests of Frigate's `deepstack` detector, Blue Iris and Home Assistant, and its answers.
+"""DeepStack's API: requests of Frigate's `deepstack` detector, Blue Iris and Home Assistant, and their answers.
 
 Source: DeepStack, server/server.go, middlewares.go and response.go. CodeProject.AI, which followed it, adds fields to
 the answers, the list of custom models, and the state (its docs/api/api_reference.md).
@@ -90,7 +90,7 @@ def predictions_answer(detections: Detections, names: Sequence[str], size: tuple
 
 
 def _of_codeproject(labels: Sequence[str], times: Times) -> dict[str, Any]:
-    """Return the fields that CodeProject.AI's answer has beside DeepStack's."""
+    """Return the additional fields of CodeProject.AI's answer."""
     found = ", ".join(f"{count} {label}" if count > 1 else label for label, count in Counter(labels).items())
     answered = round(MILLISECONDS * times.answer)
     return {
@@ -113,12 +113,12 @@ def error_answer(error: RefusedError) -> tuple[int, bytes]:
 
 
 def list_answer(names: Sequence[str]) -> bytes:
-    """Return the answer to the question which custom models there are."""
+    """Return the answer for the list of custom models."""
     return _json({"success": True, "models": list(names), "duration": 0})
 
 
 def update_answer(version: str) -> bytes:
-    """Return CodeProject.AI's answer to the question whether there is a newer version, which this service never asks.
+    """Return CodeProject.AI's answer about a newer version. This service never looks for one.
 
     version: such as 0.1.0.
     """

@@ -1,4 +1,4 @@
-"""One request for detections: its settings, its images through decoding and the network, its answer."""
+"""Answer a request for detections: read its settings, decode its images, detect, and build the answer."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ BOX_DIGITS = 4  # with 2, a client's own NMS kept other boxes than ours at 12 of
 
 @dataclass(frozen=True)
 class Service:
-    """What all routes use.
+    """The objects that all routes use.
 
     models, batchers: by the names of the networks, the default first. limits: of each request. room: for images that
     are decoded, wait or are computed. bodies: for the bytes of bodies. pool: decodes and draws.
@@ -147,7 +147,7 @@ def _prepared(part: Part, detector: Detector, limits: Limits) -> tuple[PreparedI
 
 
 async def answered(work: asyncio.Task, receive: Callable[[], Any], deadline: float) -> Any:
-    """Return the result of `work`, unless the client goes or the deadline comes before it.
+    """Return the result of `work`, unless the client disconnects or the deadline passes before.
 
     Raises:
         RefusedError: as `work` does; 504 after the deadline.
@@ -169,7 +169,7 @@ async def answered(work: asyncio.Task, receive: Callable[[], Any], deadline: flo
 
 
 def full(service: Service) -> RefusedError:
-    """Return the refusal of a request for which there is no room, with the seconds after which there may be."""
+    """Return the error for a request without room, with the seconds after which there may be room."""
     seconds = service.room.taken * max(each.seconds_an_image for each in service.batchers.values())
     wait = str(min(LONGEST_WAIT, max(1, ceil(seconds))))
     return RefusedError(503, FULL, {"Retry-After": wait})

@@ -1,4 +1,4 @@
-"""The bytes of a request → network inputs: kinds of files, limits, decoding, placement. Drawn images → bytes."""
+"""Decode images of requests into network inputs, within limits, and encode drawn images."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from yolo.serve.http.multipart import Part
 from yolo.serve.http.refusal import RefusedError
 from yolo.serve.limits import Limits
 
-# How the files begin that are decoded; OpenCV knows more kinds, whose decoders strangers should not reach.
+# First bytes of the accepted kinds of files. OpenCV decodes more kinds, which clients must not be able to use.
 STARTS = {"JPEG": JPEG_START, "PNG": PNG_START, "BMP": b"BM", "TIFF": (b"II*\0", b"MM\0*")}
 WEBP = b"RIFF", b"WEBP"  # at 0 and at 8
 KINDS = "JPEG, PNG, BMP, WEBP or TIFF"

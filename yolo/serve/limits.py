@@ -1,4 +1,4 @@
-"""What one client may cost: bytes, pixels, images, seconds, and places in the queue."""
+"""Limits of the service: bytes, pixels, images, seconds, and places in the queue."""
 
 from dataclasses import dataclass
 

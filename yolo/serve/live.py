@@ -1,4 +1,4 @@
-"""A live video with boxes: frames of a source through the network, the newest one for everybody who looks."""
+"""A live video with boxes: detect in the frames of a source, and send the newest one to all viewers."""
 
 import asyncio
 import threading
@@ -33,9 +33,9 @@ PLAYED_AGAIN = (MediaKind.VIDEO, MediaKind.NUMBERED, MediaKind.IMAGE)  # sources
 
 @dataclass
 class Shown:
-    """The newest drawn frame as a JPEG, how many were drawn and detected, and what is known about the video.
+    """The newest drawn frame as a JPEG, the numbers of drawn and detected frames, and the data of the video.
 
-    Frames are drawn while somebody looks.
+    Frames are drawn only if there is a viewer.
     """
 
     jpeg: bytes = b""
@@ -57,7 +57,7 @@ class LiveVideo:
         most: detections of a frame.
 
     Raises:
-        DatasetError: the source is not there, or is several sources.
+        DatasetError: the source does not exist, or is several sources.
     """
 
     def __init__(self, source: str, detector: Detector, batcher: Batcher, most: int) -> None:
@@ -101,12 +101,12 @@ class LiveVideo:
         }
 
     def check_viewers(self, most: int) -> None:
-        """Raise RefusedError with status 503 if `most` look already."""
+        """Raise RefusedError with status 503 if there are already `most` viewers."""
         if self._shown.viewers >= most:
             raise RefusedError(503, f"found {most} viewers, expected fewer", {"Retry-After": "5"})
 
     async def parts(self, stopping: Callable[[], bool]) -> AsyncIterator[bytes]:
-        """Yield the newest frames as parts of a multipart answer; none that was drawn before somebody looked.
+        """Yield the newest frames as parts of a multipart answer; none that was drawn before the viewer came.
 
         stopping: whether the service stops, which ends the answer.
         """
@@ -139,7 +139,7 @@ class LiveVideo:
                 return
 
     def _frames(self) -> Iterator[SourceFrame | Fault]:
-        """Yield frames; those of a file at the times at which they are to be shown."""
+        """Yield frames; those of a file at their display times."""
         channels = self._detector.network.input.channels
         begun = time.monotonic()
         paced = self._source.kind in PLAYED_AGAIN
@@ -149,13 +149,13 @@ class LiveVideo:
                 if item.time is None:
                     due = time.monotonic() + PAUSE
                 elif time.monotonic() > due + LATE:
-                    continue  # as a player does that is too slow
+                    continue  # as a slow player does
                 if self._stop.wait(max(0.0, due - time.monotonic())):
                     return
             yield item
 
     def _show(self, frame: SourceFrame) -> None:
-        """Detect in a frame, draw it if somebody looks, and notify the viewers."""
+        """Detect in a frame, draw it if there are viewers, and notify them."""
         future: Future = Future()
         prepared, placement = self._detector.prepare(frame.image)
         now = time.monotonic()
@@ -182,7 +182,7 @@ class LiveVideo:
 
 
 def name_of(source: MediaSource) -> str:
-    """Return a source as everybody may read it: an address without its password, a file without its folder."""
+    """Return a source without private parts: an address without its password, a file without its folder."""
     if source.kind in (MediaKind.STREAM, MediaKind.WEB):
         return shown_address(source.name)
     return f"camera {source.name}" if source.kind is MediaKind.CAMERA else Path(source.name).name

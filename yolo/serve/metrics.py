@@ -1,4 +1,4 @@
-"""Counts and times of the service, as the text that Prometheus reads.
+"""Counts and times of the service, in the text format of Prometheus.
 
 Source: Prometheus, "Exposition formats", text format 0.0.4.
 """
@@ -13,7 +13,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Histogram:
-    """How often values were at most each bound, as Prometheus counts them."""
+    """Counts of values up to each bound, as Prometheus defines them."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds

@@ -16,7 +16,7 @@ OF_THE_FILE = "as exported"  # the precision of an exported file
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """Where a network of a service is.
+    """The files of a network of a service.
 
     name: in requests. exported: a file of `yolo-darknet export`, or None for a cfg with weights. names: of the classes;
     None looks for them.
@@ -31,7 +31,7 @@ class ModelFiles:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A network of a service. engine and precision: as `/models` tells them."""
+    """A network of a service. engine and precision: as `/models` lists them."""
 
     name: str
     detector: Detector
@@ -39,7 +39,7 @@ class ServedModel:
     precision: str
 
     def description(self) -> dict:
-        """Return what `/models` tells about it."""
+        """Return its entry in the answer of `/models`."""
         size = self.detector.network.input
         engine = self.detector.engine
         chosen = sorted(set(engine.chosen.values())) if isinstance(engine, FastestMaps) else []

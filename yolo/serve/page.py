@@ -1,4 +1,4 @@
-"""The page of the service as one HTML file that loads nothing and asks nobody but the service."""
+"""The page of the service: one HTML file that loads no other files and sends requests only to the service."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def service_page(most_bytes: int, key_needed: bool, stream: bool) -> str:
 
     Args:
         most_bytes: of a request; the page refuses larger files itself.
-        key_needed: whether the service asks for an API key.
+        key_needed: whether the service needs an API key.
         stream: whether the service has a live video.
     """
     return render(

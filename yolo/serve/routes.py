@@ -32,8 +32,10 @@ from yolo.serve.http.refusal import JSON, RefusedError, error_response
 from yolo.serve.images import is_image
 from yolo.serve.models import ServedModel
 
-LARGE_FORM = 2**16  # bytes from which a form is taken apart outside of the event loop
-FEW_BOXES = 500  # up to so many, an answer is built in the event loop: 2 ms, about as long as handing it over
+LARGE_FORM = 2**16  # bytes; larger forms are parsed outside of the event loop
+FEW_BOXES = (
+    500  # detections; smaller answers are built in the event loop: 2 ms, about as long as passing them to a thread
+)
 
 FILE = {"type": "string", "format": "binary"}
 FORM = {"schema": {"type": "object", "properties": {"image": FILE}}}
@@ -98,7 +100,7 @@ def add_routes(app: FastAPI, service: Service, access: Access) -> None:
 
 
 def _add_codeproject(app: FastAPI, service: Service, access: Access) -> None:
-    """Add what CodeProject.AI has beside DeepStack and Blue Iris asks for."""
+    """Add the routes of CodeProject.AI that Blue Iris uses and DeepStack does not have."""
 
     @app.api_route("/v1/vision/custom/list", methods=["GET", "POST"], include_in_schema=False)
     async def custom_list(request: Request) -> Response:

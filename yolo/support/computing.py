@@ -1,4 +1,4 @@
-"""What a layer computes, in one sentence with the numbers of this network: windows, products, weights, boxes."""
+"""Describe what a layer computes, in one sentence with the numbers of the network: windows, products, weights."""
 
 import math
 from collections.abc import Callable
@@ -28,7 +28,7 @@ GAUSSIAN_VALUES = 9  # an uncertainty beside each of x, y, w, h
 
 
 def what_layer_computes(network: Network, index: int) -> str:
-    """Return what layer `index` computes of an image of the cfg's size, in words and numbers. "" if nothing is to add.
+    """Return what layer `index` computes of an image of the cfg's size, in words; "" if there is no description.
 
     Numbers of products and additions are of the layer's main work, without batch norm and activation.
     """
@@ -45,7 +45,7 @@ def what_layer_computes(network: Network, index: int) -> str:
 
 
 def what_training_does(settings: TrainingSettings) -> str:
-    """Return what [net] says about training, in words and numbers."""
+    """Return how [net] sets the training, in words and numbers."""
     part = math.ceil(settings.batch / settings.subdivisions)
     batch = f"One step of training is {settings.batch:,} images"
     if settings.subdivisions > 1:

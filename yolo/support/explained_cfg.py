@@ -1,7 +1,7 @@
-"""A cfg explained key by key, as lines of text: what each key means, what each layer computes, what is ignored.
+"""Explain a cfg key by key, as lines of text: the meaning of each key, what each layer computes, what is ignored.
 
-A key is explained where it first occurs in a kind of section. A later section of the kind says how it differs from an
-earlier one, and blocks of layers that repeat are counted.
+A key is explained where it first occurs in a kind of section. For a later section of the kind, the lines give the
+differences from an earlier one. Repeated blocks of layers are counted.
 """
 
 import math
@@ -29,7 +29,7 @@ LEAST_FOLDED = 2  # layers; to fold one would save no line
 
 @dataclass(frozen=True)
 class Layer:
-    """A section of a layer and what the network made of it. signature: equal for layers that are the same."""
+    """A section of a layer and its module. signature: equal for layers that are the same."""
 
     index: int
     section: Section
@@ -43,14 +43,14 @@ class Layer:
 
 @dataclass
 class Explained:
-    """What the reader knows so far: keys of a kind, with their value if it has a meaning of its own, and sections."""
+    """What is explained so far: keys of a kind, with their value if it has a meaning of its own, and sections."""
 
     keys: set[tuple[str, ...]] = field(default_factory=set)
     layers: list[Layer] = field(default_factory=list)
 
 
 def explain_cfg(path: str | Path, width: int, dialect: str = "alexeyab") -> list[str]:
-    """Return the lines that explain a cfg, at most `width` characters each, where words allow it.
+    """Return the lines that explain a cfg, at most `width` characters each, unless a word is longer.
 
     Raises:
         CfgError: the cfg cannot become a network, with file, line and key.
@@ -95,7 +95,7 @@ def _layers(network: Network, sections: Sequence[Section]) -> list[Layer]:
 
 
 def section_kind(name: str) -> str:
-    """Return the name under which the support table has a section: [conn] is a [connected], [network] is [net]."""
+    """Return the name of a section in the support table: [conn] is a [connected], [network] is [net]."""
     if name in SECTIONS:
         return name
     return next((kind for kind in SECTIONS if BUILDERS.get(kind) is BUILDERS.get(name)), "net")
@@ -162,7 +162,7 @@ def _difference(layer: Layer, earlier: Sequence[Layer]) -> tuple[str, list[Entry
 
 
 def _values(section: Section) -> dict[str, str]:
-    """Return the value that counts of each key: the first one."""
+    """Return the value of each key that counts: the first one."""
     values: dict[str, str] = {}
     for entry in section.entries:
         values.setdefault(entry.key, entry.value)

@@ -1,4 +1,4 @@
-"""The meaning of every section and key of a cfg, for the support table. The code says which keys are read."""
+"""The meanings of all sections and keys of a cfg, for the support table. The builders decide which keys are read."""
 
 SECTIONS: dict[str, str] = {
     "net": "The network input and how the network is trained.",
@@ -310,8 +310,8 @@ UNREAD: dict[str, dict[str, str]] = {
     },
 }
 
-# What each value of `activation` computes of a value x. Here c is the values of all channels of a pixel. The words are
-# Python's, so that a test can compare them with the layers.
+# The function of each value of `activation`, of a value x. c is the values of all channels of a pixel. The texts are
+# Python expressions, so that a test can compare them with the layers.
 ACTIVATION_FORMULAS: dict[str, str] = {
     "linear": "x",
     "logistic": "1 / (1 + exp(-x))",
@@ -339,8 +339,8 @@ ACTIVATION_FORMULAS: dict[str, str] = {
     "normalize_channels_softmax_maxval": "exp(x - max(c)) / (sum(exp(v - max(c)) for v in c) + 0.0001)",
 }
 
-# Keys that count only if another key of the section has one of these values; "!0" is any number but 0. Several rows of
-# a key: one is enough.
+# Keys that count only if another key of the section has one of these values; "!0" is any number but 0. Of several rows
+# of a key, one is enough.
 NEEDS: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
     ("net", "step"): {"policy": ("step", "sigmoid")},
     ("net", "scale"): {"policy": ("step",)},

@@ -19,7 +19,7 @@ Generated from the code by `python tools/support_table.py`; a test keeps it up t
 an error that names its line. A key that is not listed has no effect; a warning names its line. Defaults are AlexeyAB's.
 """
 
-# A cfg is IMAGE and one section without keys, or the text here. Every builder reads all keys that it knows.
+# A cfg is IMAGE and one section without keys, or the text here. Every builder reads all its keys.
 IMAGE = "[net]\nwidth=8\nheight=8\nchannels=4\n"
 EXAMPLES: dict[str, str] = {
     "net": "[activation]\n",
@@ -36,7 +36,7 @@ EXAMPLES: dict[str, str] = {
     "detection": "[connected]\noutput=294\n[detection]\ncoords=4\n",
 }
 
-# Defaults that depend on other keys; the code knows only their value in the example.
+# Defaults that depend on other keys; the code gives only their value in the example.
 DERIVED = {
     ("maxpool", "size"): "stride",
     ("local_avgpool", "size"): "stride",

@@ -1,4 +1,4 @@
-"""Every engine and precision on the same images: time of a batch in interleaved rounds, compile time, memory."""
+"""Measure all engines and precisions on the same images: time of a batch in interleaved rounds, start, memory."""
 
 import logging
 import statistics
@@ -31,7 +31,7 @@ class EngineTime:
 
     size: (height, width) of the images. batch: their number. median, best: milliseconds of a batch. start: seconds
     until the first result, with export and compilation. memory: bytes by which the process grew for it, None where the
-    system does not tell. difference: the largest one to PyTorch's float32 maps, relative to their largest value.
+    system does not report it. difference: the largest one to PyTorch's float32 maps, relative to their largest value.
     """
 
     engine: str
@@ -143,7 +143,7 @@ def _settled(run: Engine, images: Tensor, device: torch.device) -> None:
 
 
 def resident_bytes() -> int | None:
-    """Return how much memory this process holds; None where the system does not tell."""
+    """Return how much memory this process holds; None if the system does not report it."""
     try:
         return int(STATUS.read_text().split()[1]) * PAGE
     except OSError:

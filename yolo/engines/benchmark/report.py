@@ -1,4 +1,4 @@
-"""Measured engines as a table, as JSON and as a chart."""
+"""Format measured engines as a table, as JSON and as a chart."""
 
 from __future__ import annotations
 

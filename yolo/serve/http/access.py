@@ -1,4 +1,4 @@
-"""Who may ask: the hosts that a request may name, the API key."""
+"""Access control: the hosts that a request may name, and the API key."""
 
 import hmac
 import ipaddress
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from yolo.serve.http.refusal import RefusedError
 
-# Without the API key: they say nothing about images.
+# Allowed without the API key: they contain no data of images.
 OPEN_ROUTES = ("/", "/health", "/ready", "/docs", "/openapi.json", "/v1/status/ping", "/v1/status/updateavailable")
 STREAM = "/stream"  # whose key may be in the address, as an <img> cannot send a header
 DEEPSTACK = "/v1/vision/"  # its clients send the key as a field of the form
@@ -37,12 +37,12 @@ def is_loopback(host: str) -> bool:
 def allowed_hosts(host: str, further: Iterable[str]) -> frozenset[str] | None:
     """Return the names that the header Host may have; None for any.
 
-    A page of a stranger can make its own name point to 127.0.0.1 (DNS rebinding), and its browser would hand it the
-    answers. On loopback, therefore, only the names of loopback are allowed.
+    A foreign page can make its own name point to 127.0.0.1 (DNS rebinding), and the browser would give it the answers.
+    So on loopback only the names of loopback are allowed.
 
     Args:
         host: where the service listens.
-        further: names that were asked for, such as that of a proxy.
+        further: more allowed names, such as that of a proxy.
     """
     names = [name.lower() for name in further]
     if not is_loopback(host):
@@ -61,7 +61,7 @@ def check_host(access: Access, host: str | None) -> None:
 
 
 def check_origin(headers: Mapping[str, str]) -> None:
-    """Raise RefusedError for what a page of another site makes a browser send (Fetch Metadata, W3C)."""
+    """Raise RefusedError for requests that a page of another site makes a browser send (Fetch Metadata, W3C)."""
     if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
         raise RefusedError(403, "found a request of a page of another site")
 
@@ -82,10 +82,10 @@ def is_key(access: Access, given: str | None) -> bool:
 
 
 def check_key(access: Access, path: str, headers: Mapping[str, str], in_address: str | None) -> None:
-    """Raise RefusedError unless a request may ask for a path.
+    """Raise RefusedError unless a request has access to a path.
 
     Args:
-        access: who may.
+        access: which clients are allowed.
         path: of the request.
         headers: of the request, by their names in lower case.
         in_address: the parameter `api_key` of the address.

@@ -1,4 +1,4 @@
-"""The body of a request, read as it arrives: within its limits of bytes and seconds, or not at all."""
+"""Read the body of a request as it arrives, within its limits of bytes and seconds."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ from starlette.types import Receive
 from yolo.serve.http.refusal import FULL, RefusedError
 from yolo.serve.limits import MEGABYTE, Limits
 
-READ_OFF_SECONDS = 2.0  # that a body which is too large is read on, so that its sender reads the answer
+READ_OFF_SECONDS = 2.0  # for which a body that is too large is still read, so that its sender reads the answer
 TOO_LARGE = 413
 CLOSE = {"Connection": "close"}
 
@@ -19,7 +19,7 @@ class Gone(Exception):  # noqa: N818 - not an error of ours
 
 
 class Room:
-    """A number of things that there is room for; may be used from any thread."""
+    """A counter of room, for bytes or images; may be used from any thread."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -27,7 +27,7 @@ class Room:
         self._lock = threading.Lock()
 
     def take(self, count: int) -> bool:
-        """Take some of the room; False if there is not so much."""
+        """Take some of the room; False if there is not enough."""
         with self._lock:
             if self.taken + count > self.size:
                 return False
@@ -92,7 +92,7 @@ async def _next_chunk(receive: Receive) -> tuple[bytes, bool]:
 
 
 async def _read_off(receive: Receive, limits: Limits) -> None:
-    """Read on for a moment and forget it: an answer that is sent before is lost when the connection is closed."""
+    """Read the rest for a moment and drop it: otherwise the client loses the answer when the connection is closed."""
     end, left, more = time.monotonic() + READ_OFF_SECONDS, limits.body_bytes, True
     while more and left > 0 and time.monotonic() < end:
         try:

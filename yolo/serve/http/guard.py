@@ -1,4 +1,4 @@
-"""What every request passes before and after its route: access, headers of the answer, the count of requests."""
+"""The middleware around the routes: access control, headers of answers, counts of requests."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from yolo.serve.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-STUCK_SECONDS = 20.0  # after which a viewer that takes no more of a stream gives its place to others
+STUCK_SECONDS = 20.0  # after which a viewer that reads no more of a stream loses its place
 BROKEN = 400
 GONE = 499  # nginx's number for a client that has closed the connection
 PAGES = ("/", "/docs")
@@ -26,7 +26,7 @@ SECURITY = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 ]
-# A page brings its own policy for what it loads; an answer of the API never loads anything.
+# A page has its own policy for what it loads; an answer of the API never loads anything.
 PAGE_POLICY = (b"content-security-policy", b"frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 ANSWER_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 
@@ -58,7 +58,7 @@ class Guard:
         begun = time.monotonic()
         status = GONE
         path = scope["path"]
-        if scope["method"] == "HEAD" and path != STREAM:  # as monitors ask; the server leaves out the body
+        if scope["method"] == "HEAD" and path != STREAM:  # as monitors send it; the server leaves out the body
             scope = {**scope, "method": "GET"}
         policy = PAGE_POLICY if path in PAGES else ANSWER_POLICY
 
@@ -84,7 +84,7 @@ class Guard:
         except LocalProtocolError:  # the rest of the request was no HTTP, and the server has answered that itself
             status = BROKEN
         except asyncio.TimeoutError:
-            if path != STREAM:  # whose viewer took no more of it; the server closes the connection
+            if path != STREAM:  # whose viewer read no more of it; the server closes the connection
                 raise
         finally:
             seconds = time.monotonic() - begun
@@ -105,5 +105,5 @@ class Guard:
 
 
 def _route(scope: Scope) -> str:
-    """Return the pattern of the route that answered, so that strangers' paths make no rows of their own."""
+    """Return the pattern of the route that answered, so that unknown paths do not get their own rows."""
     return getattr(scope.get("route"), "path", "other")

@@ -1,4 +1,4 @@
-"""The body of a request → its files and form fields, in memory: no byte of it reaches a disk (RFC 2046, 5.1.1)."""
+"""Parse the body of a request into files and form fields, in memory: no byte is written to a disk (RFC 2046, 5.1.1)."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ FORM = "multipart/form-data"
 MOST_FIELDS = 32  # form fields beside the files
 CRLF = b"\r\n"
 LONGEST_BOUNDARY = 256  # RFC 2046 allows 70; programs write 16 to 60
-MOST_PADDING = 64  # spaces behind a boundary, which mail programs may add
+MOST_PADDING = 64  # spaces after a boundary, which mail programs may add
 MOST_HEADER_BYTES = 8192  # of a part: as servers allow for a line of a request's head
 
 
@@ -53,7 +53,7 @@ def read_parts(content_type: str, body: bytes, most_files: int) -> list[Part]:
     delimiter = CRLF + b"--" + boundary
     parts: list[Part] = []
     if body.startswith(b"--"):
-        body = CRLF + body  # so that the first delimiter is one like the others
+        body = CRLF + body  # so that the first delimiter has the form of the others
     _, place, last = _next_delimiter(body, delimiter, 0)
     while not last:
         if len(parts) == most_files + MOST_FIELDS:

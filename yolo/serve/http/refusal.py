@@ -1,4 +1,4 @@
-"""Why a request is not answered with detections: a status of HTTP and one line."""
+"""Errors of requests: an HTTP status and one line."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from starlette.responses import Response
 JSON = "application/json"
 FULL = "found too many images that wait, expected fewer"
 TOO_LATE = "the answer would come later than the deadline"
-MISTAKE = "the service made a mistake, which is in its log"  # the line for what should not happen
+MISTAKE = "the service made a mistake, which is in its log"  # the line for internal errors
 
 
 class RefusedError(ValueError):

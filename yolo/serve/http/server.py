@@ -24,14 +24,14 @@ KEEP_ALIVE = 30  # seconds that a connection waits for its next request
 SHORT = 0.01  # seconds between looks while it starts
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 LOOK_AGAIN = 1.0  # seconds between looks at idle connections
-UNREAD_SECONDS = 3.0  # that a service which stops waits for a client that takes nothing of its answer
+UNREAD_SECONDS = 3.0  # that a stopping service waits for a client that does not read its answer
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
     """Return a socket that listens at an address. Raises OutputError where that is not possible.
 
-    Clients that connect before the service answers wait. A socket that was only bound would leave its port to a second
-    service, which would fail when both have read their networks.
+    Clients that connect before the service is ready wait. With a socket that is only bound, a second service could take
+    the same port, and would fail only after both have read their networks.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -49,7 +49,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 
 def address_of(bound: socket.socket) -> str:
-    """Return the address of a socket as a browser takes it."""
+    """Return the address of a socket for a browser."""
     host, port = bound.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -68,12 +68,12 @@ class SmallReads(H11Protocol):
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take what was read, and set the size of the next read: nothing behind the body is in a large one."""
+        """Handle what was read, and set the size of the next read: a large read never reaches beyond the body."""
         super().data_received(data)
         if self.scope is not self._request:
             self._request = self.scope
             self._left = _declared_bytes(dict(self.headers))
-        self._left -= len(data)  # with the head, so that less may seem to be left than is
+        self._left -= len(data)  # includes the head, so the rest of the body may be larger
         self.transport.max_size = max(READ_BYTES, min(BODY_READ_BYTES, self._left))
 
 
@@ -149,10 +149,10 @@ async def _serve(
 
 
 class IdleConnections:
-    """Closes connections that stay without a whole request head, and the idlest where there are too many.
+    """Closes connections without a complete request head, and the most idle ones if there are too many.
 
-    uvicorn has no limit for the time of a request's head, so that slow senders could hold connections for ever. When
-    the service stops, it waits for the clients that read their answers, not for those that take nothing.
+    uvicorn has no limit for the time of a request's head, so slow senders could hold connections for ever. When the
+    service stops, it waits for clients that read their answers, not for those that read nothing.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -194,13 +194,13 @@ def _unread(connection: H11Protocol) -> object | None:
 def _handle_signals(server: uvicorn.Server) -> None:
     """Let SIGINT, SIGTERM and SIGHUP stop a server cleanly, and a second Ctrl-C at once.
 
-    These handlers take the place of uvicorn's, which raise the signal again after a clean end.
+    These handlers replace uvicorn's, which raise the signal again after a clean end.
     """
 
     def stop(number: int, _frame: object) -> None:
         if server.should_exit and number == signal.SIGINT:
             os.write(sys.stderr.fileno(), b"interrupted\n")
-            os._exit(EXIT_INTERRUPTED)  # threads that compute cannot be ended in another way
+            os._exit(EXIT_INTERRUPTED)  # there is no other way to end threads that compute
         server.should_exit = True
 
     for number in SIGNALS:
