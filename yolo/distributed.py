@@ -51,7 +51,7 @@ class Processes:
         return items[self.rank :: self.world]
 
     def gather(self, items: Sequence[Item], count: int) -> list[Item] | None:
-        """Collect the results of all processes for their shards of `count` items, in order. None unless this is rank 0."""
+        """Collect the results of all processes for their shards of `count` items, in order. None on other ranks."""
         if self.world == 1:
             return list(items)
         parts = [None] * self.world if self.rank == 0 else None
