@@ -26,10 +26,10 @@ INTEGER = re.compile(r"[+-]?[0-9]+(\.0*)?", re.ASCII)
 C_INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)  # what C's atoi takes
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 MAX_INTEGER = 2**31 - 1  # Darknet keeps integers in a C int
-UNITS = ("e", "k", "m", "g", "kb", "mb", "gb")  # after a number they mean another one, which Darknet does not read
+UNITS = ("e", "k", "m", "g", "kb", "mb", "gb")  # after a number they give another number, which Darknet does not read
 Number = TypeVar("Number", int, float)
 
-# Limits that are not Darknet's, so that a wrong file or a damaged one is a short error.
+# Our own limits, so that a wrong or damaged file gives a short error.
 MAX_FILE_SIZE = 16 * 2**20  # bytes; the largest published cfg has about 50,000
 MAX_LINES = 100_000  # the longest published cfg has about 4,000
 MAX_KIND_LENGTH = 60  # characters of a [section] line
@@ -142,7 +142,7 @@ class Section:
     def numbers(
         self, key: str, default: tuple[float, ...] | None = None, empty: float | None = None
     ) -> tuple[float, ...]:
-        """Return finite numbers, separated by commas in the file. empty: what nothing between two commas is."""
+        """Return finite numbers, separated by commas in the file. empty: the value between two adjacent commas."""
 
         def parse(entry: Entry, text: str) -> float:
             return empty if empty is not None and not text else self._number(entry, text)
@@ -245,7 +245,7 @@ class Section:
 
 
 def _as_darknet(text: str, form: re.Pattern[str]) -> str:
-    """Return what an error about a number says of Darknet, which reads the number that `text` begins with, or 0."""
+    """Return a text for an error about a number: Darknet reads the number at the beginning of `text`, or 0."""
     if len(text) > MAX_NUMBER_LENGTH or form.fullmatch(text) or not text.isascii():
         return ""
     if text.lower().lstrip("+-").startswith(("nan", "inf")) and form is NUMBER:
@@ -317,7 +317,7 @@ def check_overrides(sections: Sequence[Section], values: Mapping[str, str]) -> N
 
 
 def _similar_keys(sections: Sequence[Section], section: Section, name: str) -> list[str]:
-    """Return what may have been meant by an unknown key of a section: this key of other kinds, or a similar one."""
+    """Return suggestions for an unknown key of a section: this key of other kinds, or a similar one."""
     elsewhere = {other.kind for other in sections if name in other.read_keys}
     if elsewhere:
         return [f"{kind}.{name}" for kind in sorted(elsewhere)]

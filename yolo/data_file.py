@@ -85,7 +85,7 @@ def _sole_data_file(folder: Path) -> Path:
 def check_data_files(data: DataFile, *keys: str) -> None:
     """Raise DatasetError, with the line and what was tried, if a file or folder that a key names is not there.
 
-    Keys that the file does not have are passed over.
+    Keys that the file does not have are skipped.
     """
     for key in keys:
         entry = data.entries.get(key)
@@ -106,6 +106,6 @@ def check_names(data: DataFile, names: Sequence[str]) -> None:
 
 
 def check_classes(data: DataFile, classes: int, where: object) -> None:
-    """Raise DatasetError unless a .data file has this number of classes; `where` is what has it, for the message."""
+    """Raise DatasetError unless a .data file has this number of classes; `where`: its source, for the message."""
     if data.classes != classes:
         raise DatasetError(f"{data.path}: found classes={data.classes}, expected {classes} as in {where}")

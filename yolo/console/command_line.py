@@ -10,7 +10,7 @@ from argparse import (
 from collections.abc import Sequence
 from pathlib import Path
 
-# Options that take several values, and what a value looks like; what looks different is a file
+# Options that take several values, with a pattern of a value; an argument without this form is a file
 SEVERAL_VALUES = {"--layers": "[0-9]+", "--cam-layer": "[0-9]+", "--set": "[^=]+=.*"}
 
 

@@ -1,4 +1,4 @@
-"""Numbers as tables, lines and pages show them: a speed, and what stands for a number that is not known."""
+"""Format numbers for tables, lines and pages: a speed, and the text for an unknown number."""
 
 NOT_AVAILABLE = "n/a"  # a number that cannot be computed, in tables and pages
 

@@ -1,4 +1,4 @@
-"""Types for argparse: the text of one option → a checked value."""
+"""Types for argparse: convert the text of an option to a checked value."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Options that several commands have, and checks of options that go together."""
+"""Common options of commands, and checks of options that depend on each other."""
 
 import os
 from argparse import (
@@ -28,7 +28,7 @@ LOADING_WORKERS = 2  # enough to keep a network on two cores busy
 
 
 def add_cfg_option(parser: OptionGroup, required: bool = True) -> None:
-    """Add `--cfg`: which network."""
+    """Add `--cfg`: the network."""
     parser.add_argument(
         "--cfg",
         type=cfg_file,
@@ -113,7 +113,7 @@ def add_workers_option(parser: OptionGroup) -> None:
 
 
 def add_recheck_option(parser: OptionGroup) -> None:
-    """Add `--recheck`: whether the check of a list trusts what an earlier one found."""
+    """Add `--recheck`: whether the check of a list uses the results of an earlier one."""
     parser.add_argument(
         "--recheck",
         action="store_true",

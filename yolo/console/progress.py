@@ -1,4 +1,4 @@
-"""Bars on stderr that show how far work has got; without a terminal there are none."""
+"""Progress bars on stderr; without a terminal there are none."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator

@@ -66,7 +66,7 @@ def _run(main: Callable[[], None]) -> None:
         stop(missing_file(str(error.filename), sys.argv) if error.filename else str(error))
     except OSError as error:  # an unreadable file, a full disk
         stop(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except UnicodeEncodeError as error:  # `SafeStream` prints every letter, so it is a file or the name of one
+    except UnicodeEncodeError as error:  # `SafeStream` prints every letter, so the cause is a file or its name
         encoding = sys.getfilesystemencoding()
         if error.encoding != encoding:
             raise
@@ -80,7 +80,7 @@ def _run(main: Callable[[], None]) -> None:
 
 @contextmanager
 def _files_remarked_once() -> Iterator[None]:
-    """Say what is unusual about a file once, however often a command reads the file."""
+    """Log a remark on a file only once, even if a command reads the file several times."""
     said: set[str] = set()
 
     def is_new(record: logging.LogRecord) -> bool:
@@ -106,7 +106,7 @@ def ended_as_by_ctrl_c() -> Iterator[None]:
 
     def interrupt(*_: object) -> None:
         for number in numbers:
-            signal.signal(number, signal.SIG_IGN)  # what was written is being finished
+            signal.signal(number, signal.SIG_IGN)  # the outputs are being finished
         raise KeyboardInterrupt
 
     previous = {number: signal.signal(number, interrupt) for number in numbers}
@@ -118,7 +118,7 @@ def ended_as_by_ctrl_c() -> Iterator[None]:
 
 
 def missing_file(name: str, arguments: Sequence[str]) -> str:
-    """Return the line about a file that is not there: the option that names it, and what is where it should be.
+    """Return the line about a missing file: the option that names it, and the similar names in its folder.
 
     Args:
         name: the file as it was to be opened.

@@ -1,4 +1,4 @@
-"""Strangers' words on a terminal: control characters are printed as escapes."""
+"""Print untrusted text on a terminal: control characters become escapes."""
 
 import re
 import sys
@@ -13,7 +13,7 @@ PROGRESS_CONTROLS = re.compile(r"(\r|\x1b\[[AK])")  # to overwrite a line: of tq
 
 
 class SafeStream:
-    """Text for a terminal: control characters, which strangers' files and names may hold, are written as escapes.
+    """A text stream for a terminal: control characters, which untrusted files and names may hold, become escapes.
 
     So are letters that the terminal's encoding lacks. Line ends, tabs and `kept` are written as they are.
     """
@@ -46,7 +46,7 @@ def _escaped(text: str) -> str:
 
 @contextmanager
 def safe_output() -> Iterator[None]:
-    """Make sys.stdout and sys.stderr `SafeStream`s: the one place where strangers' words are printed."""
+    """Make sys.stdout and sys.stderr `SafeStream`s, so that all untrusted text is printed through them."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = SafeStream(sys.stdout), SafeStream(sys.stderr, PROGRESS_CONTROLS)
     try:

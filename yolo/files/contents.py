@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, and opening what a user names."""
+"""Recognize files by their first bytes, and open files that a user names."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-START = 4096  # bytes of a file that are looked at
+START = 4096  # bytes of a file that are read
 LARGEST_SAFETENSORS_HEADER = 100_000_000  # bytes, the format's own limit
 PNG_CONTENT = "a PNG image"
 SIGNATURES = (
@@ -39,7 +39,7 @@ READABLE_DEVICES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/", "/dev/null")
 
 
 def known_content(start: bytes) -> str | None:
-    """Return what a file is whose first bytes (some kB) are `start`, in words; None if nothing is recognized."""
+    """Return the kind of a file with the first bytes (some kB) `start`, in words; None if it is not recognized."""
     if not start:
         return EMPTY
     for signature, words in SIGNATURES:
@@ -64,9 +64,9 @@ def known_content(start: bytes) -> str | None:
 
 
 def open_input(path: str | Path) -> BinaryIO:
-    """Open a file to read its bytes, but no pipe or device, which may have no beginning or no end.
+    """Open a file to read its bytes. Pipes and devices, which may never end, raise an error.
 
-    /dev/stdin and /dev/fd/N, as the shell's <(command) gives, are read all the same. Raises OSError.
+    /dev/stdin and /dev/fd/N, as the shell's <(command) gives, are allowed. Raises OSError.
     """
     try:
         mode = os.stat(path).st_mode
@@ -85,7 +85,7 @@ def named_content(path: str | Path) -> str | None:
 
 
 def foreign_to_text(content: bytes) -> str | None:
-    """Return what bytes are that were to be a text, such as a list or a .names file; None if they may be one."""
+    """Return the kind of the bytes of a file that should be text, such as a list; None if they may be text."""
     kind = known_content(content[:START])
     return None if kind in TEXTS else kind
 
@@ -94,5 +94,5 @@ def _is_utf8(text: bytes) -> bool:
     try:
         text.decode("utf-8")
     except UnicodeDecodeError as error:
-        return error.start >= len(text) - 3  # a letter that the cut divides
+        return error.start >= len(text) - 3  # a letter that is cut at the end
     return True

@@ -1,4 +1,4 @@
-"""What is in a folder; folders that appear whole or not at all; temporary ones."""
+"""List folders, write folders completely or not at all, and make temporary ones."""
 
 import os
 import re
@@ -23,7 +23,7 @@ def writable(folder: Path) -> bool:
 
 
 def visible(folder: Path, pattern: str | None = None) -> list[Path]:
-    """Return what is in a folder, sorted, without hidden files such as macOS's `._x.data`.
+    """Return the content of a folder, sorted, without hidden files such as macOS's `._x.data`.
 
     pattern: of the names. With one, a folder that cannot be read is empty, as for Path.glob. Raises OSError without.
     """
@@ -83,10 +83,10 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def folder_beside(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside the file `path`, to write it in several steps, and delete it afterwards.
+    """Yield a temporary folder beside the file `path`, to write it in several steps, and delete it at the end.
 
-    Missing folders above are created, and what killed processes left is deleted. An OSError about a file in the folder
-    names `path` instead. Raises OSError.
+    Missing folders above are created, and leftovers of killed processes are deleted. An OSError about a file in the
+    folder names `path` instead. Raises OSError.
     """
     hidden = path.parent / f".{path.name}."
     with naming(path):

@@ -15,7 +15,7 @@ def file_state(path: str) -> os.stat_result | None:
 def locate(text: str, folder: Path) -> Path:
     """Return the path that `text` means in a file of `folder`: from the current folder if it exists, else `folder`.
 
-    Backslashes, which Windows has between folders, are taken for slashes where only then a file is there.
+    Backslashes, which Windows has between folders, count as slashes if only then the file exists.
     """
     return Path(located(text, str(folder))[0])
 
@@ -36,7 +36,7 @@ def located(text: str, folder: str) -> tuple[str, os.stat_result | None]:
 
 
 def _with_slashes(path: str, folder: str) -> tuple[str, os.stat_result | None]:
-    """Return as `located` does a path that is not there as it is."""
+    """Return the result of `located` for a path that exists only with slashes."""
     if "\\" not in path:
         return path, None
     slashed = path.replace("\\", "/")
@@ -47,7 +47,7 @@ def _with_slashes(path: str, folder: str) -> tuple[str, os.stat_result | None]:
 
 
 def tried_places(text: str, folder: str) -> str:
-    """Return where `located` looked for a file that is not there, for a message."""
+    """Return where `located` looked for a missing file, for a message."""
     path = os.path.expanduser(text)
     places = [path] if os.path.isabs(path) else [os.path.abspath(path), os.path.abspath(os.path.join(folder, path))]
     hint = "; a backslash does not separate folders here, with / instead it is not there either" if "\\" in text else ""

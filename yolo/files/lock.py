@@ -12,7 +12,7 @@ MAX_PID_DIGITS = 20  # of a process number in a lock file
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, whose folder exists, in this context. The lock ends with the process, however it ends.
+    """Hold the lock file `path`, whose folder exists, in this context. The lock ends when the process ends in any way.
 
     Raises OutputError if another process, or another part of this one, holds it.
     """

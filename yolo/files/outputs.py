@@ -1,4 +1,4 @@
-"""Refuse to write over inputs, and over files that are no older result."""
+"""Refuse to replace inputs, and files that are not older results."""
 
 import os
 import stat
@@ -8,8 +8,8 @@ from pathlib import Path
 from yolo.errors import OutputError
 from yolo.files.contents import START, TEXTS, named_content, open_input
 
-LISTED_ENDINGS = (".txt", ".xml")  # of files that are read where a folder is given
-CHART_MAKER = b"atplotlib"  # what Matplotlib writes into its files about itself
+LISTED_ENDINGS = (".txt", ".xml")  # of files that are read if a folder is given
+CHART_MAKER = b"atplotlib"  # Matplotlib's mark in its files
 
 
 def refuse_over_inputs(outputs: Iterable[Path | None], inputs: Iterable[str | Path | None]) -> None:
@@ -35,7 +35,7 @@ def refuse_texts_over(outputs: Iterable[Path | None], inputs: Iterable[str | Pat
     """Refuse to write a text, such as JSON or CSV, over an input or over a file that is no text: weights, an image.
 
     Raises:
-        OutputError: an output is an input, or what is there is no text.
+        OutputError: an output is an input, or the existing file is no text.
     """
     for path in _there_but_no_input(outputs, inputs):
         kind = named_content(path)
@@ -48,7 +48,7 @@ def refuse_charts_over(outputs: Iterable[Path | None], inputs: Iterable[str | Pa
     """Refuse to write a chart of Matplotlib over an input or over a file that is no chart of Matplotlib.
 
     Raises:
-        OutputError: an output is an input, or what is there is no chart.
+        OutputError: an output is an input, or the existing file is no chart.
     """
     for path in _there_but_no_input(outputs, inputs):
         with open_input(path) as file:
@@ -59,14 +59,14 @@ def refuse_charts_over(outputs: Iterable[Path | None], inputs: Iterable[str | Pa
 
 
 def _there_but_no_input(outputs: Iterable[Path | None], inputs: Iterable[str | Path | None]) -> list[Path]:
-    """Return the outputs that are there already, as of `refuse_over_inputs`."""
+    """Return the outputs that exist already. Raises as `refuse_over_inputs` does."""
     there = [path for path in outputs if path is not None and path.is_file()]
     refuse_over_inputs(there, inputs)
     return there
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from others: device and number; None for what is not there and no file."""
+    """Return the identity of a file, its device and number; None if it does not exist or is no file."""
     try:
         state = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Text in the encodings that files have: reading it, and showing bytes that are no letters."""
+"""Read text in the encodings of users' files, and show bytes that are not letters."""
 
 import codecs
 import logging
@@ -76,5 +76,5 @@ def escaped_text(text: str) -> str:
 
 
 def unescaped_text(text: str) -> str:
-    """Return what `escaped_text` was given."""
+    """Return the argument of `escaped_text` for its result."""
     return ESCAPED_BYTE.sub(lambda found: chr(int(found[1], 16)), text)

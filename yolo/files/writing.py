@@ -1,4 +1,4 @@
-"""Write files whole or not at all; files that grow by rows."""
+"""Write files completely or not at all, and files that grow by rows."""
 
 import errno
 import os
@@ -44,7 +44,7 @@ def write_new_bytes(path: str | Path, content: bytes) -> None:
 
 @contextmanager
 def naming(path: str | Path) -> Iterator[None]:
-    """Name the file in an OSError of the block that names none: a full disk, a limit of size."""
+    """Add the file's name to an OSError of the block without one: a full disk, a limit of size."""
     try:
         yield
     except OSError as error:
@@ -103,7 +103,7 @@ class GrowingFile:
     """
 
     def __init__(self, path: Path, keep: int | None = None) -> None:
-        """Open `path` for appending; `keep`: cut the file to so many bytes first."""
+        """Open `path` for appending; `keep`: cut the file to this number of bytes first."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.file = path.open("ab", buffering=0)

@@ -68,7 +68,7 @@ def classified_part(explanation: ClassifiedExplanation, names: Sequence[str], nu
         PageSection("What the network answers", TEMPLATES, "classes.html.jinja", rows),
     ]
     if panels:
-        sections.append(PageSection("What speaks for a class", TEMPLATES, "class_maps.html.jinja", panels))
+        sections.append(PageSection("What raises a class", TEMPLATES, "class_maps.html.jinja", panels))
     features = feature_views(explanation.features, width / height)
     if features:
         sections.append(PageSection("What the layers compute", TEMPLATES, "features.html.jinja", features))

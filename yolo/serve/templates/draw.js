@@ -60,7 +60,7 @@ function rounded(value) {
   return near - value === .5 && near % 2 !== 0 ? near - 1 : near;
 }
 
-// A box in pixels of the canvas, inside it; null if it lies outside.
+// A box in pixels of the canvas, inside it; null if it is outside.
 function pixelsOf(box, scale, width, height) {
   const [x1, y1, x2, y2] = [box[0] * scale[0], box[1] * scale[1], box[2] * scale[0], box[3] * scale[1]];
   if (!(x1 < width && y1 < height && x2 >= 0 && y2 >= 0)) return null;

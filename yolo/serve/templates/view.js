@@ -1,4 +1,4 @@
-// What the page knows, and how it is shown. Nothing of an answer becomes HTML: texts are set as text.
+// The state of the page, and how it is shown. No text of an answer becomes HTML: texts are set as text.
 const MOST_ROWS = 200;  // of the list; more would make the page slow
 const LARGEST_SCALE = 3;  // of a small image on the screen
 const HIGHEST_PART = .74;  // of the window that an image may fill

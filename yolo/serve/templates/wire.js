@@ -105,7 +105,7 @@ function problemOf(error, again) {
   return { title: error.title, text: error.message, again: [413, 415].includes(error.kind) ? null : again };
 }
 
-// Show the settings, and say what is seen with them; the camera is too quick to be read aloud.
+// Show the settings, and say what is seen with them; the camera is too fast for screen readers.
 function changed() {
   render();
   if (state.mode === 'images' && state.current) announce(state.current);
