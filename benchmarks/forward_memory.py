@@ -3,7 +3,7 @@
 Both, YOLOv4, are checked to be the same network first. Each number is one pass under torch.inference_mode in a fresh
 process, on the same images for both, after a first pass on a tiny one. Two measures, bound 1.2 for each:
 
-  tensors   the most bytes that the storages made in the pass take at once, whatever allocates them; what an operator
+  tensors   the most bytes that the storages made in the pass take at once, for every allocator; what an operator
             keeps to itself does not count
   process   how far resident memory rises above what it was before the pass, medians of several processes (Linux: the
             peak is set back through /proc/self/clear_refs and read as VmHWM)

@@ -1,4 +1,4 @@
-"""yolo.console.run: the one line and the exit code of whatever goes wrong."""
+"""yolo.console.run: the one line and the exit code of every error."""
 
 import logging
 import subprocess

@@ -142,7 +142,7 @@ MADE_BY_HAND = {
     "how: found .*, expected settings": lambda content: content.update(how={"batch": [1]}),
     "others: found something else, expected": lambda content: content.update(others={"average": 3}),
     "network: found .*, expected tensors": lambda content: content.update(network=[1]),
-    "optimiser: found .*, expected the state": lambda content: content.update(optimiser={}),
+    "optimiser: found .*, expected the state": lambda content: content.update({"optimiser": {}}),
     "found lr='fast' of the optimizer": lambda content: content["optimiser"]["param_groups"][0].update(lr="fast"),
     "momentum_buffer of tensor 0 of the opt.*found shape .3, 3, 3, 3, 3., expected .6, 3, 3, 3": without_momentum,
     "found layers.*float64, expected .*float32": lambda content: content["network"].update(

@@ -12,7 +12,7 @@ IMAGE = np.array(
     [[185, 241, 225, 130, 240], [249, 248, 20, 116, 155], [72, 96, 160, 205, 148], [44, 173, 223, 56, 139]],
     np.uint8,
 )[:, :, None]  # fmt: skip
-# libdarknet.so, place_image(PICTURE / 255, w, h, dx, dy, a canvas of .5), times 255
+# libdarknet.so, place_image(IMAGE / 255, w, h, dx, dy, a canvas of .5), times 255
 LARGER = [  # 8 x 6 at (0, 1) of 8 x 8
     [127.5] * 8,
     [185.0, 220.0, 237.0, 227.0, 177.5, 143.75, 212.5, 150.0],

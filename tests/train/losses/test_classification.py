@@ -24,7 +24,7 @@ activation=linear
 VALUES = torch.tensor([[2.0, -1.0, 0.5, 0.25, -3.0, 1.0], [-0.5, 0.75, 3.0, -2.0, 1.5, 0.125]])
 GROUND_TRUTH = torch.tensor([[0, 0, 1.0, 0, 0, 0], [0.7, 0.06, 0.06, 0.06, 0.06, 0.06]])
 # The delta of the convolution after forward_network and backward_network of pjreddie's Darknet (61c9d02e, on the CPU)
-# for CFG with weights that hand the input on, VALUES as input and TRUTH as ground truth.
+# for CFG with weights that hand the input on, VALUES as input and GROUND_TRUTH.
 SOFTMAX_DELTA = [
     [-0.5490558, -0.02733588, 0.8774891, -0.09541158, -0.003699509, -0.2019863],
     [0.6787624, -0.01412662, -0.6432938, 0.05526124, -0.09692606, 0.02032288],

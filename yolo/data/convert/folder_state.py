@@ -1,4 +1,4 @@
-"""What a folder of images and annotations holds, so that a later start can tell whether it has changed."""
+"""The state of a folder of images and annotations, so that a later start can find out whether it has changed."""
 
 from __future__ import annotations
 

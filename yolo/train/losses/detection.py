@@ -166,8 +166,8 @@ class DetectionLoss:
     def _with_head_classes(self, targets: Targets) -> tuple[Tensor, Targets]:
         """Return which targets count, bool `[M]`, and these with the classes of the heads as labels.
 
-        Targets with a label that the heads do not have are left out, as in AlexeyAB's. So are those with a label
-        beyond the end of the class map, where Darknet reads beyond its end.
+        Targets with a label that the heads do not have are left out, as in AlexeyAB's. Targets with a label beyond the
+        end of the class map are also left out; Darknet reads beyond its end.
         """
         classes = self.heads[0].classes
         if self.class_map is not None:
