@@ -5,7 +5,7 @@ seconds of processor time, so that other work on the machine matters little. All
 
 ours          jitter .3, resize 1.5, flip, hue, saturation, exposure, and mosaic in half of the images, as in Darknet.
               By default it keeps 256 MiB of decoded images, counted here after a first round through the list;
-              "nothing kept" stands for a much larger set, where an image costs 2.5 decodings on average.
+              "nothing kept" represents a much larger set, where an image needs 2.5 decodings on average.
 ultralytics   YOLODataset as it trains by default: translate, scale, flip, hsv, and mosaic in all images, whose other
               three come from a buffer of recent images: one decoding per image. "ram" is its cache="ram".
 torchvision   transforms.v2 with boxes: zoom out, resized crop, flip, color jitter; it has no mosaic.

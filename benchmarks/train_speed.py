@@ -2,7 +2,7 @@
 
 The plain loop loads nothing, augments nothing, assigns no ground truth and writes nothing: forward, mean of squares,
 backward, SGD. It is what the machine can do with this network, before and after the trainer runs. The trainer
-reads and augments images, Darknet's loss, averages, TensorBoard, CSV. The bound is 0.9 of the plain loop.
+reads and augments images, Darknet's loss, EMA, TensorBoard, CSV. The bound is 0.9 of the plain loop.
 
 example:
   python benchmarks/train_speed.py --cfg bccd.cfg cfg/yolov3-tiny.cfg --data bccd/voc.data --set batch=16 subdivisions=1

@@ -276,7 +276,7 @@ def test_steps_in_mixed_precision_follow_those_in_float32(options, tmp_path, dty
     assert losses(run) != losses(expected)
 
 
-def test_a_resumed_run_is_bit_equal_and_so_is_its_average(options, tmp_path):
+def test_a_resumed_run_is_bit_equal_and_so_is_its_ema(options, tmp_path):
     """cuDNN's deterministic algorithms; the network has no pooling whose windows overlap."""
     options = changed(options, ema=0.9)
     options.cfg.write_text(cfg_text())  # with dropout
@@ -286,10 +286,10 @@ def test_a_resumed_run_is_bit_equal_and_so_is_its_average(options, tmp_path):
     rest = finish(changed(part, resume=tmp_path / "part" / "tiny_last.pt"))
     assert losses(rest) == losses(whole)
     assert torch.equal(weights(rest), weights(whole))
-    averages, resumed = whole.ema.state_dict(), rest.ema.state_dict()
-    assert averages.keys() == resumed.keys()
-    assert all(torch.equal(resumed[name], value) for name, value in averages.items())
-    assert any(value.device.type == DEVICE.type for value in averages.values())
+    ema_state, resumed = whole.ema.state_dict(), rest.ema.state_dict()
+    assert ema_state.keys() == resumed.keys()
+    assert all(torch.equal(resumed[name], value) for name, value in ema_state.items())
+    assert any(value.device.type == DEVICE.type for value in ema_state.values())
 
 
 def test_input_sizes_change_during_a_run(options):

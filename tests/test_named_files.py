@@ -95,7 +95,7 @@ def test_a_file_comes_whole_with_its_hash_and_progress(tmp_path, url):
 
 
 def test_an_interrupted_download_goes_on_where_it_stopped(tmp_path, url):
-    with pytest.raises(WeightsError, match=rf"{url}/cut could not be downloaded .*; the same command goes on with it"):
+    with pytest.raises(WeightsError, match=rf"{url}/cut could not be downloaded .*; the same command continues it"):
         download(file_of(f"{url}/cut"), tmp_path)
     half = len(CONTENT) // 2
     assert (tmp_path / "a.weights.part").stat().st_size == half

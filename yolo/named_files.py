@@ -229,7 +229,7 @@ def download(file: PublishedFile, folder: Path, progress: Progress = lambda *_: 
     except OSError as error:  # urllib's errors are OSErrors
         reason = getattr(error, "reason", None) or error
         begun = part.exists() and part.stat().st_size > 0
-        hint = "the same command goes on with it" if begun else "download it by other means and put it there"
+        hint = "the same command continues it" if begun else "download it by other means and put it there"
         raise WeightsError(f"{target}: not there, and {file.url} could not be downloaded ({reason}); {hint}") from None
     size = part.stat().st_size
     if file.size is not None and size != file.size:

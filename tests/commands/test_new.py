@@ -118,7 +118,7 @@ def test_ctrl_c_names_the_command_that_goes_on_and_no_option_of_train(call, phot
     code, out, err = call("new", *NEW, "--go")
     assert code == EXIT_INTERRUPTED and "\nstep 1: photos-detector/run/photos_last.weights" in out
     assert err.splitlines()[-2:] == [
-        f"to go on: yolo-darknet new {' '.join(map(str, (*NEW, '--go')))}",
+        f"to continue: yolo-darknet new {' '.join(map(str, (*NEW, '--go')))}",
         "interrupted",
     ]
     assert "--resume" not in out + err

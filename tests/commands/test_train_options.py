@@ -63,13 +63,13 @@ def finish(options, stop_after=None):
 
 def state(run):
     """All that decides how the run goes on."""
-    averages = run.ema.state_dict() if run.ema else {}
+    ema_state = run.ema.state_dict() if run.ema else {}
     memory = {
         f"optimiser.{number}.{name}": value
         for number, values in run.optimizer.state_dict()["state"].items()
         for name, value in values.items()
     }
-    named = {**run.network.state_dict(), **{f"average.{k}": v for k, v in averages.items()}}
+    named = {**run.network.state_dict(), **{f"average.{k}": v for k, v in ema_state.items()}}
     return {name: value.clone() for name, value in (named | memory).items()}
 
 
@@ -114,14 +114,14 @@ def test_with_other_options_it_does_not_go_on(options, changes, found):
         start(changed(options, resume=options.output.out / "tiny_last.pt", **changes))
 
 
-def test_what_is_kept_is_the_average(options):
+def test_what_is_kept_is_the_ema(options):
     """As .weights, for every Darknet; in .pt are the weights that training goes on with."""
     run = finish(changed(options, ema=0.5))
     kept, now = network_of(cfg_text(), seed=8), run.network
     load_weights(kept, options.output.out / "tiny_last.weights")
-    averages = run.ema.state_dict()
+    ema_state = run.ema.state_dict()
     for name, value in kept.named_parameters():
-        torch.testing.assert_close(value, averages[name], rtol=0, atol=0)
+        torch.testing.assert_close(value, ema_state[name], rtol=0, atol=0)
     assert not same(dict(kept.named_parameters()), dict(now.named_parameters()))
 
 

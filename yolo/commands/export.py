@@ -214,7 +214,7 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_number_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options for what stands in the file: batch size, operators, placement, thresholds."""
+    """Add the options for the content of the file: batch size, operators, placement, thresholds."""
     add = parser.add_argument
     add(
         "--batch", type=_batch, default=1, metavar=f"N|{DYNAMIC}",

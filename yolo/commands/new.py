@@ -4,7 +4,7 @@ DIR holds images with VOC XML, COCO JSON or label files, in any layout that the 
 divided into train and valid, a fifth of the images is used for scoring. The command writes the lists and NAME.cfg to
 OUT, and prints the commands that train, score and draw; with --go it runs them. OUT then has run/ (weights, chart.png),
 report/ (index.html) and pictures/ (the images for scoring with boxes). After an interruption, run it again to continue.
-If DIR has changed before the training began, the command converts it again; after that it says so and goes on.
+If DIR has changed before the training began, the command converts it again; later it prints a remark and continues.
 
 On a GPU the network is yolov4-tiny, trained as long as Darknet advises. On a CPU it is a small one, `shapes`, at about
 320 pixels, trained on 24,000 images; some minutes to half an hour. --base, --width, --height and --epochs change this.
@@ -95,7 +95,7 @@ def main() -> None:
             data = read_data(data_file)
             steps = _work(args, data_file, data, cfg)
     except KeyboardInterrupt:
-        print(f"to go on: {shlex.join(['yolo-darknet', 'new', *sys.argv[1:]])}", file=sys.stderr)
+        print(f"to continue: {shlex.join(['yolo-darknet', 'new', *sys.argv[1:]])}", file=sys.stderr)
         raise
     _say_end(steps, cfg, data, args.go)
 

@@ -66,7 +66,9 @@ def main() -> None:
         options = NetworkOptions(*numbers, tuple(args.overrides))
         models = open_models(_model_files(args), options, args.thresh, args.nms)
         if not is_loopback(args.host) and key is None:
-            remark = f"{args.host}: everyone who reaches this machine may ask; --api-key-file FILE asks for a key"
+            remark = (
+                f"{args.host}: everyone who reaches this machine can use the service; --api-key-file FILE sets a key"
+            )
             print(remark, file=sys.stderr)
         limits = _limits(args)
         access = Access(key, allowed_hosts(args.host, args.allow_host))

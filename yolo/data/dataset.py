@@ -97,7 +97,7 @@ def training_images(
     head: HeadSettings,
     dialect: str,
 ) -> TrainingImages:
-    """Return the data set that augments `images` as a cfg asks for.
+    """Return the data set that augments `images` as a cfg describes.
 
     Args:
         images: The checked images.

@@ -75,7 +75,7 @@ class Detector:
         Args:
             image: An array uint8 `[H, W, C]`, or `[H, W]` for one channel; a path; the bytes of an image file; an
                 image of Pillow, turned by its EXIF orientation. A list goes through the network in batches, an
-                iterator image by image as its results are asked for.
+                iterator image by image, when its results are used.
             color: Order of the channels of arrays, "rgb" or "bgr".
 
         Returns:

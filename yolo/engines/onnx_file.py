@@ -1,6 +1,6 @@
 """Write a module as an ONNX file, open it in ONNX Runtime, run it, and read its metadata.
 
-The exporter is torch's older one, which traces TorchScript: it writes the opset that it is asked for. The newer one
+The exporter is torch's older one, which traces TorchScript: it writes the requested opset. The newer one
 (`dynamo=True`) replaces every opset below 18 by 18.
 """
 

@@ -1,4 +1,4 @@
-"""Where a path that stands in a file leads: from the current folder or from the file's own, with / instead of \\."""
+"""Find the file of a path in a text file: from the current folder or from the file's own, with / instead of \\."""
 
 import os
 from pathlib import Path

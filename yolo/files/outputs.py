@@ -13,7 +13,7 @@ CHART_MAKER = b"atplotlib"  # Matplotlib's mark in its files
 
 
 def refuse_over_inputs(outputs: Iterable[Path | None], inputs: Iterable[str | Path | None]) -> None:
-    """Refuse to write over a file that a command reads, also through links. None stands for no file.
+    """Refuse to write over a file that a command reads, also through links. None is no file.
 
     Of a folder among the inputs, annotations and result files are inputs: .txt and .xml.
 

@@ -91,7 +91,7 @@ def remove_leftovers(path: Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` as UTF-8 to `path`, completely or not at all. Surrogate escapes become the bytes they stand for."""
+    """Write `text` as UTF-8 to `path`, completely or not at all. Surrogate escapes become their bytes."""
     with replacing(path) as file:
         file.write(text.encode(errors="surrogateescape"))
 

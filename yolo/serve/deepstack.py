@@ -105,7 +105,7 @@ def _of_codeproject(labels: Sequence[str], times: Times) -> dict[str, Any]:
 
 
 def error_answer(error: RefusedError) -> tuple[int, bytes]:
-    """Return the status and the answer for a refused request, in DeepStack's words where it has some."""
+    """Return the status and the answer for a refused request, with DeepStack's texts if it has one."""
     status, line = (400, BROKEN_IMAGE) if error.status in BROKEN_STATUS else (error.status, error.line)
     if status == 401:
         line = WRONG_KEY

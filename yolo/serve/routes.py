@@ -75,7 +75,7 @@ def add_routes(app: FastAPI, service: Service, access: Access) -> None:
     @app.post("/detect", summary="Detect in one image or many", responses=RESPONSES, openapi_extra=BODY | PARAMETERS)
     async def detect(request: Request) -> Response:
         """The body is the file of an image, or a form of one or more files. The answer is JSON; for one image, the
-        header `Accept: image/jpeg` or `image/png` asks for the image with its boxes."""
+        header `Accept: image/jpeg` or `image/png` requests the image with its boxes."""
         return await _or_refusal(_detect(service, request), error_response)
 
     _add_codeproject(app, service, access)  # before the routes whose patterns match its paths

@@ -204,7 +204,7 @@ def _combination(layer: nn.Module, sources: tuple[int, ...], inputs: tuple[Shape
             part = f"Part {layer.group_id + 1} of {layer.groups} of the channels of"
             return f"{part} {_listed([f'layer {source}' for source in sources])}: {shape[0]:,} channels."
         if len(sources) == 1:
-            return f"The output of layer {sources[0]} once more: the network goes on from there."
+            return f"The output of layer {sources[0]} again: the network continues from there."
         parts = [f"{channels:,} of layer {at}" for at, (channels, *_) in zip(sources, inputs, strict=True)]
         return f"The channels of {len(sources)} layers in a row: {_listed(parts)} are {shape[0]:,}."
     others = _listed([_layer(source) for source in sources[1:]])

@@ -52,7 +52,7 @@ class WeightEma:
 
     Args:
         network: the network that is trained.
-        choose: returns the averaged tensors of a network by name.
+        choose: returns the tensors of a network in the EMA, by name.
         step_of: returns what happens after an update, by its number.
         replaces_weights: whether the EMA is scored and saved as .weights in place of the weights.
     """
@@ -80,11 +80,11 @@ class WeightEma:
         ema_step = self.step_of(step)
         if ema_step.decay is None and not ema_step.becomes_weights:
             return
-        averages, weights = list(self.tensors.values()), list(self.choose(network).values())
+        values, weights = list(self.tensors.values()), list(self.choose(network).values())
         if ema_step.decay is not None:
-            torch._foreach_lerp_(averages, weights, 1 - ema_step.decay)
+            torch._foreach_lerp_(values, weights, 1 - ema_step.decay)
         if ema_step.becomes_weights:
-            torch._foreach_copy_(weights, averages)
+            torch._foreach_copy_(weights, values)
 
     @contextmanager
     def applied(self, network: Network) -> Iterator[None]:
@@ -103,18 +103,18 @@ class WeightEma:
                 torch._foreach_copy_(weights, own)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the averages by name."""
+        """Return the EMA by name."""
         return dict(self.tensors)
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Load the averages of another run. Raises ValueError, changing nothing, for other names or shapes."""
+        """Load the EMA of another run. Raises ValueError, changing nothing, for other names or shapes."""
         expected = {name: tensor.shape for name, tensor in self.tensors.items()}
         found = {name: tensor.shape for name, tensor in state.items()}
         if expected != found:
             different = sorted(expected.items() ^ found.items())[0][0]
             raise ValueError(
-                f"found an average with {different} of shape {found.get(different)}, expected {expected.get(different)}"
+                f"found an EMA with {different} of shape {found.get(different)}, expected {expected.get(different)}"
             )
         for name, tensor in self.tensors.items():
             tensor.copy_(state[name])

@@ -24,7 +24,7 @@ def lines(figure):
     return {line.get_label(): line.get_data() for axes in figure.axes for line in axes.lines}
 
 
-def test_losses_and_averages_stand_at_their_steps():
+def test_losses_and_averages_are_at_their_steps():
     drawn = lines(draw_chart(curves([5.0, 3.0], [5.0, 4.8], steps=[20, 80])))
     assert np.array_equal(drawn["loss"], ([20, 20, 80, 80], [5, 5, 3, 3]))  # lowest and highest
     assert np.array_equal(drawn["average loss"], ([20, 80], [5, 4.8]))

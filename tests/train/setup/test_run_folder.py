@@ -23,7 +23,7 @@ def test_a_folder_with_a_run_is_refused_unless_the_user_says_what_becomes_of_it(
     folder = tmp_path / "run"
     (folder / file).parent.mkdir(parents=True)
     (folder / file).write_text("content")
-    ways = f"--resume {folder}/tiny_last.pt goes on with it, " if file == "tiny_last.pt" else ""
+    ways = f"--resume {folder}/tiny_last.pt continues it, " if file == "tiny_last.pt" else ""
     expected = f"found an earlier run ({file.split('/')[0]}), expected none; {ways}--overwrite begins anew, --out auto"
     with pytest.raises(OutputError) as raised:
         enter(folder)

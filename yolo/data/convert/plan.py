@@ -108,14 +108,14 @@ class Plan:
 
 def like_names(names: Iterable[str]) -> list[Problem]:
     """Return a note for each group of class names that a person may have meant as one."""
-    alike: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for name in names:
-        alike.setdefault(SEPARATORS.sub("", name).casefold(), []).append(name)
+        groups.setdefault(SEPARATORS.sub("", name).casefold(), []).append(name)
     return [
         Problem(
             LIKE_NAMES, f"{', '.join(map(repr, group))} (each is a class; if one is meant, correct the annotations)"
         )
-        for group in alike.values()
+        for group in groups.values()
         if len(group) > 1
     ]
 

@@ -55,7 +55,7 @@ def agreed_manifest(folder: Path, wanted: Mapping[str, Value], part_size: int | 
     Args:
         folder: where the parts are.
         wanted: the settings that change the rows, by name.
-        part_size: lines of a part that the user asked for, or None.
+        part_size: lines of a part by the user's option, or None.
         default: lines of a part, if neither the user nor an older run sets it.
 
     Returns:

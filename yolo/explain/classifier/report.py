@@ -24,7 +24,7 @@ CORRECT_IMAGES = 12  # half of them the least sure, half the surest
 @dataclass(frozen=True)
 class ClassAccuracy:
     """One class. first, among: images whose class was the likeliest, or among the top k. guessed: images that it was
-    the likeliest class of; precision: the fraction of them that belong to it. Fractions of nothing are None."""
+    the likeliest class of; precision: the fraction of them that belong to it. A fraction of 0 images is None."""
 
     name: str
     images: int

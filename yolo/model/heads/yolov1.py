@@ -34,7 +34,7 @@ class YoloV1Settings:
 class YoloV1Head(nn.Module):
     """`[detection]` (detection_layer.c): a square grid, boxes without anchors, one set of classes per cell.
 
-    Objectness and class probabilities are the raw values (but for `softmax`), so they may lie outside 0..1.
+    Objectness and class probabilities are the raw values (but for `softmax`), so they may be outside 0..1.
 
     Args:
         side: number of cells in a row and in a column.

@@ -151,7 +151,7 @@ async def _serve(
 class IdleConnections:
     """Closes connections without a complete request head, and the most idle ones if there are too many.
 
-    uvicorn has no limit for the time of a request's head, so slow senders could hold connections for ever. When the
+    uvicorn has no limit for the time of a request's head, so slow senders could hold connections forever. When the
     service stops, it waits for clients that read their answers, not for those that read nothing.
     """
 

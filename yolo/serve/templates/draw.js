@@ -70,7 +70,7 @@ function pixelsOf(box, scale, width, height) {
     rounded(Math.min(Math.max(y2, top + 1), height))];
 }
 
-// Draw detections of an image of `size` [width, height] over a whole canvas. marked: one of them stands out.
+// Draw detections of an image of `size` [width, height] over a whole canvas. marked: one of them is highlighted.
 // smallest: height of a capital in pixels of the canvas.
 function drawDetections(pen, detections, size, smallest, marked = null) {
   const { width, height } = pen.canvas;

@@ -1,7 +1,7 @@
 // Requests to the service: its key, its errors in words, another try when it is busy.
 const KEY_PLACE = 'yolo-darknet key';
 const KEY_HEADER = 'X-API-Key';
-const LOWEST_SCORE = .02;  // asked for, so that the sliders act without a new request
+const LOWEST_SCORE = .02;  // of requests, so that the sliders need no new request
 const MOST_BOXES = 2000;
 const TRIES = 6;
 const LONGEST_WAIT = 10;  // seconds between two tries

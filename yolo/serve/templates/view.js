@@ -225,7 +225,7 @@ function rowOf(each, place) {
   return element('li', {}, [row]);
 }
 
-// Let one detection stand out, in the image and in the list; null for none.
+// Highlight one detection, in the image and in the list; null for none.
 function mark(detection) {
   if (state.marked === detection) return;
   state.marked = detection;

@@ -63,7 +63,7 @@ class Logger:
     """Logs steps and evaluations: prints them, and writes tensorboard/, scalars.csv, scores.csv and chart.png.
 
     A resumed run continues these files and the average loss. If a file cannot be written (a full disk), the logger
-    prints one warning and training goes on.
+    prints one warning and training continues.
     """
 
     def __init__(

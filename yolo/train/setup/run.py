@@ -272,7 +272,7 @@ def load_start(
                 )
         if progress.step >= last:
             raise WeightsError(
-                f"{path}: found step {progress.step}, expected one before max_batches={last}; --max-batches N trains on"
+                f"{path}: found step {progress.step}, expected one before max_batches={last}; --max-batches N continues"
             )
         return progress
     progress = Progress(step=0, seen=0, seed=start_point.seed, best_map=-1.0, settings=course)
@@ -285,7 +285,7 @@ def load_start(
     if step >= last:
         raise WeightsError(
             f"{start_point.weights}: found seen={header.seen} images, which is step {step} of max_batches={last}: "
-            "nothing is left to train; --clear starts at step 0 with these weights, --max-batches N trains on"
+            "nothing is left to train; --clear starts at step 0 with these weights, --max-batches N continues"
         )
     return replace(progress, step=step, seen=header.seen)
 

@@ -85,7 +85,7 @@ def _check_empty(folder: Path, name: str, resume: Path | None) -> None:
     last = folder / f"{name}_last.pt"
     ways = ["--overwrite begins anew", "--out auto takes a new folder with a number"]
     if last.exists() and resume is None:
-        ways.insert(0, f"--resume {last} goes on with it")
+        ways.insert(0, f"--resume {last} continues it")
     raise OutputError(f"{folder}: found an earlier run ({found[0].name}), expected none; {', '.join(ways)}")
 
 
