@@ -1,3 +1,5 @@
+"""Build the report of an evaluation: totals, classes, sizes, scores, errors and images."""
+
 import hashlib
 import platform
 from collections.abc import Sequence
