@@ -76,10 +76,15 @@ def read_header(path: str | Path) -> ImageHeader | None:
 
 
 def parse_header(data: bytes) -> ImageHeader | None:
-    """Return the header in the bytes of an image file, or in its first bytes; None for an unknown format."""
+    """Return the header in the bytes of an image file, or in its first bytes.
+
+    None for an unknown format, or a size without pixels, so that callers may divide by it.
+    """
     if data.startswith(JPEG_START):
-        return _jpeg_header(data)
-    return _tiff_header(data) if is_tiff(data) else _other_header(data)
+        header = _jpeg_header(data)
+    else:
+        header = _tiff_header(data) if is_tiff(data) else _other_header(data)
+    return header if header and min(header.stored) > 0 else None
 
 
 def is_tiff(data: bytes) -> bool:

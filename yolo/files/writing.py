@@ -32,11 +32,12 @@ def write_new_bytes(path: str | Path, content: bytes) -> None:
         os.unlink(path)
         handle = os.open(path, NEW_FILE, 0o666)
     try:
-        with naming(path):
-            while content:
-                content = content[os.write(handle, content) :]
-    except BaseException:
+        while content:
+            content = content[os.write(handle, content) :]
+    except BaseException as error:
         os.unlink(path)
+        if isinstance(error, OSError):  # a full disk, a limit of size
+            error.filename = error.filename or str(path)
         raise
     finally:
         os.close(handle)

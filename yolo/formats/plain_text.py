@@ -19,7 +19,7 @@ def parse_number(text: str) -> float:
     Python's float also takes 1_000 and the digits of other scripts; these are NaN here.
     """
     try:
-        number = float(text) if text.isascii() and "_" not in text else math.nan
+        number = float(text)
     except ValueError:
         return math.nan
-    return number if abs(number) <= LARGEST_NUMBER else math.nan
+    return number if -LARGEST_NUMBER <= number <= LARGEST_NUMBER and text.isascii() and "_" not in text else math.nan

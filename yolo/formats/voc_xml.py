@@ -3,8 +3,11 @@
 import math
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
@@ -12,6 +15,7 @@ import numpy as np
 
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError
+from yolo.files.contents import read_small_file
 from yolo.files.folders import files_below, visible
 from yolo.files.text import UTF16_MARKS, read_text, utf16_text
 from yolo.formats.ground_truth_set import GroundTruthSet, by_class_name, labels_by_name
@@ -27,6 +31,7 @@ DIFFICULT = {
     **dict.fromkeys(("0", "false", "no", "n", "f", "", "unspecified", "none", "null"), False),
 }
 SHOWN_SETS = 8  # in a message
+KEPT_TEXTS = 10_000  # class names that are checked once; YOLO9000 has 9,418
 BLANKS = str.maketrans("\t\u00a0", "  ")  # in class names: tab and no-break space
 POSITIVE = "1"  # the second column of VOC's lists of one class: the image shows it
 TWICE = "image listed twice"
@@ -36,8 +41,7 @@ EMPTY_IMAGE_SET = "empty image set"
 LIST_KINDS = (TWICE, EXTRA_COLUMNS, BAD_IMAGE_NAME, EMPTY_IMAGE_SET)
 
 
-@dataclass(frozen=True)
-class AnnotatedObject:
+class AnnotatedObject(NamedTuple):
     """One object; its corners are VOC's pixels, counted from 1; the last pixel belongs to the box."""
 
     name: str
@@ -57,8 +61,7 @@ class Annotation:
     objects: tuple[AnnotatedObject, ...]
 
 
-@dataclass(frozen=True)
-class AnnotationParts:
+class AnnotationParts(NamedTuple):
     """One XML file of which parts may be unusable.
 
     width, height: the image's size in pixels; 0 where the file gives none that is usable. size_fault: why the size is
@@ -110,7 +113,9 @@ def read_annotation_parts(path: str | Path) -> AnnotationParts:
         raise DatasetError(f"{path}: the outermost element is <{root.tag}>, expected <annotation>")
     width, height, size_fault = 0, 0, ""
     try:
-        width, height = _side(root, "width"), _side(root, "height")
+        size = root.find("size")
+        if size is not None:
+            width, height = _side(size, "width"), _side(size, "height")
     except ValueError as error:
         size_fault = str(error)
     objects = tuple(map(_object_or_fault, root.findall("object")))
@@ -125,10 +130,9 @@ def _parse(path: str | Path) -> Element:
     stays ASCII, and UTF-16, in which each ASCII letter has a zero byte; no other XML has zero bytes. UTF-16 with a byte
     order mark, as .NET writes it, becomes UTF-8 before the search.
     """
-    with open(path, "rb", buffering=0) as file:
-        if os.fstat(file.fileno()).st_size > MAX_ANNOTATION_BYTES:
-            raise DatasetError(f"{path}: found more than {MAX_ANNOTATION_BYTES} bytes for one image")
-        data = file.read()
+    data = read_small_file(path, MAX_ANNOTATION_BYTES)
+    if len(data) > MAX_ANNOTATION_BYTES:
+        raise DatasetError(f"{path}: found more than {MAX_ANNOTATION_BYTES} bytes for one image")
     text: bytes | str = data
     if data.startswith(UTF16_MARKS):
         text = utf16_text(data, path, "XML")  # the parser passes over the encoding that a text declares
@@ -138,17 +142,18 @@ def _parse(path: str | Path) -> Element:
     if b"\0" in data:
         raise DatasetError(f"{path}: has zero bytes, as UTF-16 without a byte order mark has, expected XML in UTF-8")
     try:
-        return ElementTree.fromstring(text)
+        parser = ElementTree.XMLParser()
+        parser.feed(text)
+        return parser.close()
     except ElementTree.ParseError as error:
         raise DatasetError(f"{path}:{error.position[0]}: not XML: {error}") from None
     except (LookupError, ValueError) as error:  # an encoding that Python or expat does not support
         raise DatasetError(f"{path}:1: not XML that can be read: {error}") from None
 
 
-def _side(root: Element, tag: str) -> int:
+def _side(size: Element, tag: str) -> int:
     """Return width or height in pixels, 0 where the file does not give it."""
-    size = root.find("size")
-    if size is None or size.find(tag) is None:
+    if size.find(tag) is None:
         return 0
     side = _number(size, tag)
     if side != int(side):
@@ -168,15 +173,30 @@ def _object(element: Element) -> AnnotatedObject:
     if len(names) != 1 or len(boxes) != 1:
         found = f"{len(names)} <name> and {len(boxes)} <bndbox>"
         raise ValueError(f"found {found}, expected one of each")
-    name = (names[0].text or "").translate(BLANKS).strip()
+    name, difficult = _class_name(names[0].text or ""), _is_difficult(element.findtext("difficult", ""))
+    box = boxes[0]
+    xmin, ymin, xmax, ymax = corners = [parse_number(box.findtext(tag, "")) for tag in CORNERS]
+    if math.isnan(sum(corners)):
+        for tag in CORNERS:
+            _number(box, tag)  # says which one is no number
+    return AnnotatedObject(name, xmin, ymin, xmax, ymax, difficult)
+
+
+@lru_cache(KEPT_TEXTS)
+def _class_name(text: str) -> str:
+    name = text.translate(BLANKS).strip()
     if not name or not name.isprintable():
         raise ValueError(f"<name> is {name!r}, expected a class on one line")
-    difficult = (element.findtext("difficult") or "").strip().lower()
-    if difficult not in DIFFICULT:
-        raise ValueError(f"<difficult> is {difficult!r}, expected 0 or 1")
-    box = boxes[0]
-    xmin, ymin, xmax, ymax = [_number(box, tag) for tag in CORNERS]
-    return AnnotatedObject(name, xmin, ymin, xmax, ymax, DIFFICULT[difficult])
+    return name
+
+
+def _is_difficult(text: str) -> bool:
+    if text in DIFFICULT:  # most are
+        return DIFFICULT[text]
+    word = text.strip().lower()
+    if word not in DIFFICULT:
+        raise ValueError(f"<difficult> is {word!r}, expected 0 or 1")
+    return DIFFICULT[word]
 
 
 def _number(element: Element, tag: str) -> float:
@@ -206,9 +226,8 @@ def read_image_sets(sets: Sequence[ImageSet]) -> tuple[list[tuple[Path, str]], l
         problems += found
         for identifier, place in rows:
             key = (folder, identifier)
-            if key in first:
+            if first.setdefault(key, place) is not place:
                 problems.append(Problem(TWICE, _twice(identifier, place, first[key])))
-            first.setdefault(key, place)
     return list(first), problems
 
 
@@ -256,10 +275,13 @@ def _image_set_rows(path: Path, annotations: Path | None) -> tuple[list[tuple[st
         lines = read_text(path).split("\n")
     except (FileNotFoundError, NotADirectoryError):
         raise DatasetError(f"{path}: no such image set{_other_sets(path)}") from None
-    rows, problems = [], []
+    rows, problems, annotated = [], [], _xml_names(annotations)
     for number, line in enumerate(lines, 1):
         row, place = line.strip(), f"{path}:{number}"
         if not row:
+            continue
+        if row in annotated and row.isprintable():  # as in most lists
+            rows.append((row, place))
             continue
         identifier = _identifier(row, annotations)
         found = f"{place}: found {row!r}, expected one image name"
@@ -276,6 +298,15 @@ def _image_set_rows(path: Path, annotations: Path | None) -> tuple[list[tuple[st
     if not rows:
         problems.append(Problem(EMPTY_IMAGE_SET, f"{path}: no image name found, expected one a line"))
     return rows, problems
+
+
+def _xml_names(folder: Path | None) -> frozenset[str]:
+    """Return the names of the XML files in a folder, without .xml; listing them is faster than asking for each."""
+    try:
+        with os.scandir(folder) if folder else nullcontext(()) as found:
+            return frozenset(each.name[:-4] for each in found if each.name.endswith(".xml") and each.is_file())
+    except OSError:
+        return frozenset()
 
 
 def _identifier(row: str, annotations: Path | None) -> str | None:

@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 
 from yolo.data.convert.coco import CocoSet, plan_coco
 from yolo.data.convert.homes import label_homes
-from yolo.data.convert.plan import planned_files, write_files
+from yolo.data.convert.plan import PlannedFiles, planned_labels, planned_lists, write_files
 from yolo.data_file import read_data
 from yolo.errors import DatasetError
 from yolo.formats.coco_annotations import read_coco
@@ -65,7 +65,8 @@ def store(folder, content, name="instances.json", images="images/val"):
 def converted(train, valid, out, names=None):
     plan = plan_coco([train], [valid], names)
     homes = label_homes(plan, out)
-    write_files(planned_files(plan, homes, out, "coco"), homes)
+    files = PlannedFiles(planned_labels(plan, homes, keep_difficult=False), planned_lists(plan, homes, out, "coco"))
+    write_files(files, homes)
     return plan, homes
 
 

@@ -28,7 +28,7 @@ def pair(folder, size=(100, 80), ending=".jpg", said=(100, 80), objects=(CAT,), 
 
 
 def label_of(found):
-    return tuple(map(float, found.objects[0].box.split()))
+    return tuple(map(float, found.objects[0][2].split()))
 
 
 CAT_UNIT = tuple(map(float, CAT_LABEL.split()))
@@ -57,9 +57,12 @@ def test_a_size_that_is_no_number_is_the_images_and_an_error_without_an_image(tm
 def test_a_right_size_is_no_repair_and_an_image_that_cannot_be_read_changes_nothing(tmp_path):
     path, image = pair(tmp_path)
     assert examine((path, image), None).repairs == ()
-    (tmp_path / "a.jpg").write_bytes(b"no image")
-    found = examine((path, image), None)
-    assert label_of(found) == pytest.approx(CAT_UNIT) and not found.repairs
+    content = (tmp_path / "a.jpg").read_bytes()
+    height = content.index(b"\xff\xc0") + 5  # in the frame's header
+    for damaged in (b"no image", content[:height] + bytes(2) + content[height + 2 :]):
+        (tmp_path / "a.jpg").write_bytes(damaged)
+        found = examine((path, image), None)
+        assert label_of(found) == pytest.approx(CAT_UNIT) and not found.repairs
 
 
 def marked(folder, orientation, box):
@@ -124,7 +127,7 @@ def test_a_data_set_resized_after_annotation_is_converted_in_the_size_of_its_ann
 def test_a_bad_object_is_left_out_alone(tmp_path):
     path, image = pair(tmp_path, objects=[("cat", (5, 5, 9, 9), "sometimes"), CAT, ("", (5, 5, 9, 9), 0)])
     found = examine((path, image), None)
-    assert [each.box for each in found.objects] == [CAT_LABEL] and found.left_out == 2
+    assert found.objects == (("cat", False, CAT_LABEL),) and found.left_out == 2
     assert [(each.kind, each.message) for each in found.problems] == [
         (convert.BAD_OBJECT, f"{path}: object 1: <difficult> is 'sometimes', expected 0 or 1"),
         (convert.BAD_OBJECT, f"{path}: object 3: <name> is '', expected a class on one line"),

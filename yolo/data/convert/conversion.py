@@ -17,7 +17,7 @@ from yolo.data.convert.ownership import (
     refuse_inputs,
     require_own_lists,
 )
-from yolo.data.convert.plan import LabelHome, Plan, PlannedFiles, planned_files, write_files
+from yolo.data.convert.plan import LabelHome, Plan, PlannedFiles, planned_lists, write_files
 from yolo.data.convert.splitting import Split, group_of, split_plan
 
 LISTS = ("train.txt", "valid.txt", "difficult.txt", "problems.txt", "repairs.txt", RECORD)  # files in --out
@@ -29,7 +29,7 @@ SHOWN_MOVED = 5  # images that a split moved, in its line
 class Target:
     """Where a conversion writes. out: resolved folder; name: of the .names and .data file; title: of the data set.
 
-    overwrite: replace files that this conversion did not write; keep_difficult: as for `planned_files`.
+    overwrite: replace files that this conversion did not write; keep_difficult: as for `planned_labels`.
     """
 
     out: Path
@@ -77,17 +77,17 @@ def write_conversion(plan: Plan, target: Target, split: Split | None) -> dict[Pa
         OSError: A file cannot be written.
     """
     homes = label_homes(plan, target.out)
-    homes = own_homes(plan, homes, target.data, target.keep_difficult, target.overwrite)
-    files = planned_files(plan, homes, target.out, target.name, target.title, target.keep_difficult)
-    _write(files, homes, target, split)
+    homes, labels = own_homes(plan, homes, target.data, target.keep_difficult, target.overwrite)
+    lists = planned_lists(plan, homes, target.out, target.name, target.title, target.keep_difficult)
+    _write(PlannedFiles(labels, lists), homes, target, split)
     return homes
 
 
 def write_lists(plan: Plan, target: Target, split: Split | None) -> None:
     """Write the lists, names and .data file of images that have their labels. Raises as `write_conversion` does."""
     homes = {image.folder: LabelHome(image.folder, image.folder, image.folder) for image in plan.train + plan.valid}
-    files = planned_files(plan, homes, target.out, target.name, target.title, keep_difficult=True)
-    _write(PlannedFiles({}, files.lists), {}, target, split)
+    lists = planned_lists(plan, homes, target.out, target.name, target.title, keep_difficult=True)
+    _write(PlannedFiles({}, lists), {}, target, split)
 
 
 def _write(files: PlannedFiles, homes: dict[Path, LabelHome], target: Target, split: Split | None) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from yolo.data.convert.ownership import changed_files, other_user, require_own_labels
-from yolo.data.convert.plan import BACKUP, IMAGE_FOLDER, LabelHome, Plan, planned_files
+from yolo.data.convert.plan import BACKUP, IMAGE_FOLDER, LabelHome, Plan, planned_labels
 from yolo.errors import DatasetError
 from yolo.files.folders import writable
 from yolo.formats.label_files import IMAGE_FOLDERS
@@ -34,30 +34,33 @@ def label_homes(plan: Plan, out: Path) -> dict[Path, LabelHome]:
 
 def own_homes(
     plan: Plan, homes: dict[Path, LabelHome], data: Path, keep_difficult: bool, overwrite: bool
-) -> dict[Path, LabelHome]:
+) -> tuple[dict[Path, LabelHome], dict[Path, dict[str, str]]]:
     """Return the homes; where labels of another conversion would be replaced, another home in `out` with a link.
 
     Args:
         plan: What will be written.
         homes: As `label_homes` returns them.
         data: The .data file of this conversion.
-        keep_difficult: As for `planned_files`.
+        keep_difficult: As for `planned_labels`.
         overwrite: Replace labels that no other conversion relies on.
+
+    Returns:
+        The homes, and the label files that belong there, as `planned_labels` returns them.
 
     Raises:
         DatasetError: Without `overwrite`: labels would be replaced that no conversion wrote, or that were changed.
     """
     out, given, homes = data.parent, homes, dict(homes)
-    texts = planned_files(plan, homes, out, data.stem, keep_difficult=keep_difficult).labels
+    texts = planned_labels(plan, homes, keep_difficult)
     for folder, home in homes.items():
         if changed_files(texts[folder]) and other_user(home.labels, data):
             others = [each for other, each in homes.items() if other != folder]
             homes[folder] = _linked_home(folder, out, others)
     if homes != given:
-        texts = planned_files(plan, homes, out, data.stem, keep_difficult=keep_difficult).labels
+        texts = planned_labels(plan, homes, keep_difficult)
     for folder, home in homes.items():
         require_own_labels(home.labels, texts[folder], data, overwrite)
-    return homes
+    return homes, texts
 
 
 def _folders(plan: Plan) -> Iterable[Path]:

@@ -88,7 +88,7 @@ def changed_files(texts: Mapping[str, str]) -> list[str]:
     there: dict[str, Collection[str]] = {}
     changed = []
     for path, text in texts.items():
-        folder, name = os.path.split(path)
+        folder, _, name = path.rpartition("/")
         if folder not in there:
             there[folder] = frozenset(os.listdir(folder)) if os.path.isdir(folder) else frozenset()
         if name in there[folder] and Path(path).read_bytes() != text.encode(errors="surrogateescape"):

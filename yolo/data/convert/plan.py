@@ -1,7 +1,8 @@
 """The plan of a conversion: images, label rows and classes, checked before any file is written; and its writing.
 
-`voc.py` and `coco.py` make plans; `planned_files` turns a plan into label files, lists, names and the .data file that
-Darknet needs, and `write_files` writes them. Between the two, `ownership.py` checks that no other file is replaced.
+`voc.py` and `coco.py` make plans; `planned_labels` and `planned_lists` turn a plan into label files, lists, names and
+the .data file that Darknet needs, and `write_files` writes them. Between the two, `ownership.py` checks that no other
+file is replaced.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from yolo.console.progress import progress
-from yolo.data.parallel import usable_cores
+from yolo.data.parallel import in_threads, usable_cores
 from yolo.errors import DatasetError
 from yolo.files.writing import write_new, write_text
 from yolo.records import Problem
@@ -39,7 +40,7 @@ SEPARATORS = re.compile(r"[\s_-]+")
 BOX_KINDS = (NO_AREA, OUTSIDE, UNKNOWN)  # of one box; the others concern a file or an entry
 MINOR_KINDS = (*BOX_KINDS, NOT_THERE)  # left out, unless --on-problem stop
 POOL_FROM = 1000  # items; fewer take less time than starting processes
-POOL_CHUNK = 250  # items that a process gets at once
+POOL_CHUNK = 250  # items that a process or a thread gets at once
 MAX_PROCESSES = 8  # with more, the disk limits the speed
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -53,8 +54,7 @@ class LabelRow(NamedTuple):
     box: str
 
 
-@dataclass(frozen=True)
-class PlannedImage:
+class PlannedImage(NamedTuple):
     """An image of a list: its folder, and its label rows.
 
     difficult_name: its name in the list of difficult boxes. left_out: how many objects cannot become rows. key: what
@@ -140,10 +140,10 @@ class PlannedFiles:
     lists: dict[Path, str]
 
 
-def planned_files(
+def planned_lists(
     plan: Plan, homes: Mapping[Path, LabelHome], out: Path, name: str, title: str = "", keep_difficult: bool = False
-) -> PlannedFiles:
-    """Return every file that a plan consists of; the same plan gives the same files.
+) -> dict[Path, str]:
+    """Return the lists, the names and, last, the .data file of a plan as path → text.
 
     Args:
         plan: What to write.
@@ -151,8 +151,7 @@ def planned_files(
         out: Folder of the lists, the names and the .data file.
         name: Of the .names and .data file.
         title: Of the data set, for tables and reports; "" is `name`.
-        keep_difficult: Difficult boxes go into the ordinary labels. Otherwise those of `valid` go to separate files,
-            and those of `train` are left out.
+        keep_difficult: As for `planned_labels`.
     """
     lists: dict[Path, str] = {}
     values = {"classes": str(len(plan.names))}
@@ -174,7 +173,28 @@ def planned_files(
         if found:
             lists[out / file] = _lines(f"{each.kind}: {each.message}" for each in found)
     lists[out / f"{name}.data"] = _lines(f"{key} = {value}" for key, value in values.items())
-    return PlannedFiles(_label_files(plan, homes, keep_difficult), lists)
+    return lists
+
+
+def planned_labels(plan: Plan, homes: Mapping[Path, LabelHome], keep_difficult: bool) -> dict[Path, dict[str, str]]:
+    """Return the label files by folder of images, as path → text: the ordinary ones, then those of difficult boxes.
+
+    keep_difficult: Difficult boxes go into the ordinary labels; otherwise those of `valid` go to files of their own,
+    and those of `train` nowhere.
+    """
+    files: dict[Path, dict[str, str]] = {folder: {} for folder in homes}
+    places = {folder: (files[folder], str(home.labels), f"{home.difficult}/labels") for folder, home in homes.items()}
+    for image in plan.train + plan.valid:
+        texts, labels, _ = places[image.folder]
+        texts[f"{labels}/{image.label_name}"] = "".join(
+            [f"{label} {box}\n" for label, difficult, box in image.rows if keep_difficult or not difficult]
+        )
+    for image in () if keep_difficult else plan.valid:
+        texts, _, labels = places[image.folder]
+        texts[f"{labels}/{image.label_name}"] = "".join(
+            [f"{label} {box}\n" for label, difficult, box in image.rows if difficult]
+        )
+    return files
 
 
 def write_files(files: PlannedFiles, homes: Mapping[Path, LabelHome]) -> None:
@@ -186,11 +206,11 @@ def write_files(files: PlannedFiles, homes: Mapping[Path, LabelHome]) -> None:
     (data.parent / BACKUP).mkdir(parents=True, exist_ok=True)
     data.unlink(missing_ok=True)
     for folder, home in homes.items():
-        for labels in {os.path.dirname(path) for path in files.labels[folder]}:
+        for labels in {path.rpartition("/")[0] for path in files.labels[folder]}:
             os.makedirs(labels, exist_ok=True)
         _link(folder, home.images)
     labels = [file for texts in files.labels.values() for file in texts.items()]
-    for _ in map_in_processes(_write_label_file, labels, "writing labels"):
+    for _ in progress(in_threads(_write_label_file, labels, POOL_CHUNK), "writing labels", len(labels)):
         pass
     for path in (*others, data):
         write_text(path, files.lists[path])
@@ -228,24 +248,6 @@ def _link(folder: Path, link: Path) -> None:
             link.unlink()
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(folder)
-
-
-def _label_files(plan: Plan, homes: Mapping[Path, LabelHome], keep_difficult: bool) -> dict[Path, dict[str, str]]:
-    """Return the label files by folder of images: the ordinary ones, then the difficult ones of `valid`."""
-    files: dict[Path, dict[str, str]] = {folder: {} for folder in homes}
-    places = {folder: (str(home.labels), f"{home.difficult}/labels") for folder, home in homes.items()}
-    for image in plan.train + plan.valid:
-        rows = image.rows if keep_difficult else [row for row in image.rows if not row.difficult]
-        files[image.folder][f"{places[image.folder][0]}/{image.label_name}"] = _label_text(rows)
-    if not keep_difficult:
-        for image in plan.valid:
-            path = f"{places[image.folder][1]}/{image.label_name}"
-            files[image.folder][path] = _label_text([row for row in image.rows if row.difficult])
-    return files
-
-
-def _label_text(rows: Sequence[LabelRow]) -> str:
-    return "".join([f"{row.label} {row.box}\n" for row in rows])
 
 
 def _write_label_file(file: tuple[str, str]) -> None:

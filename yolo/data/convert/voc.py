@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -45,34 +45,27 @@ NOT_TURNED = "image turned by its EXIF data, boxes taken as drawn on the turned 
 SAME_SHAPE = 0.01  # two sizes belong to the same image if the ratios of their sides differ by at most this
 
 
-class UsableObject(NamedTuple):
-    """An object that becomes a label row. box: "cx cy w h". clipped: whether the box was cut at the border."""
+class Examined(NamedTuple):
+    """The result for one annotation.
 
-    name: str
-    difficult: bool
-    box: str
-    clipped: bool
-
-
-@dataclass(frozen=True)
-class Examined:
-    """The result for one annotation. objects: None if the whole annotation is unusable. left_out: of its objects.
-
-    turned: how many boxes were turned with the image. filename: as the annotation says. scaled: 1 if its boxes prove
-    that the image was resized after annotation, 0 if it may have been, None if not.
+    objects: name, whether it is difficult, and "cx cy w h" of each object that becomes a label row; None if the whole
+    annotation is unusable. They are plain tuples, because a process sends them in half the time of records.
+    left_out: number of objects that do not become rows. clipped, turned: how many boxes were cut at the border, and
+    turned with the image. filename: as the annotation says. scaled: 1 if its boxes prove that the image was resized
+    after annotation, 0 if it may have been, None if not.
     """
 
-    objects: tuple[UsableObject, ...] | None
+    objects: tuple[tuple[str, bool, str], ...] | None
     problems: tuple[Problem, ...]
     repairs: tuple[Problem, ...] = ()
     left_out: int = 0
+    clipped: int = 0
     turned: int = 0
     filename: str = ""
     scaled: int | None = None
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """The size (height, width) of the image in which an annotation was drawn, and the way to the image as it is read.
 
     orientation: EXIF's, of boxes that were drawn on the stored pixels; 1: drawn on the image as it is read.
@@ -97,25 +90,25 @@ def plan_voc(source: VocSource, names: Sequence[str] | None) -> Plan:
     known = None if names is None else frozenset(names)
     entries, examined = _examine_all(source, known)
     if names is None:
-        names = sorted({each.name for result in examined.values() for each in result.objects or ()})
+        names = sorted({name for result in examined.values() for name, _, _ in result.objects or ()})
     label_of = {name: label for label, name in enumerate(names)}
+    folders: dict[Path, Path] = {}  # one object for a folder: equal paths are compared part by part
     problems, repairs, images = [*source.problems], like_names(names), {}
     owners: dict[tuple[str, str], VocEntry] = {}
-    for first, entry in entries.items():
-        result = examined[first]
+    for (first, entry), result in zip(entries.items(), examined.values(), strict=True):
         problems += result.problems
         repairs += result.repairs
         if result.objects is None:
             continue
         image = PlannedImage(
-            entry.folder,
+            folders.setdefault(entry.folder, entry.folder),
             entry.name,
             f"{_stem(entry.name)}.jpg",
             entry.is_there,
-            tuple(LabelRow(label_of[each.name], each.difficult, each.box) for each in result.objects),
+            tuple([LabelRow(label_of[name], difficult, box) for name, difficult, box in result.objects]),
             result.left_out,
             entry.key,
-            sum(each.clipped for each in result.objects),
+            result.clipped,
             result.turned,
         )
         owner = owners.setdefault((str(image.folder), image.label_name), entry)
@@ -124,9 +117,7 @@ def plan_voc(source: VocSource, names: Sequence[str] | None) -> Plan:
         else:
             found = f"{image.name} has the label file {image.label_name} of {owner.name}"
             problems.append(Problem(SHARED, f"{entry.annotation}: {found}, expected one of its own"))
-    train, valid = (
-        tuple(images[entry] for entry in entries if entry in images) for entries in (source.train, source.valid)
-    )
+    train, valid = (tuple(filter(None, map(images.get, entries))) for entries in (source.train, source.valid))
     return Plan(train, valid, tuple(names), tuple(problems), tuple(repairs))
 
 
@@ -164,7 +155,7 @@ def _found_by_filename(examined: dict[VocEntry, Examined], unannotated: Sequence
         paths = by_name.get(name, ())
         if len(paths) == 1 and times[name] == 1:
             folder = paths[0][: -len(name) - 1]
-            found[entry] = replace(entry, folder=type(entry.folder)(folder), name=name, is_there=True)
+            found[entry] = entry._replace(folder=type(entry.folder)(folder), name=name, is_there=True)
     return found
 
 
@@ -197,28 +188,31 @@ def examine(pair: tuple[str, str | None], names: frozenset[str] | None, resized:
         found = parts.size_fault or f"the image's size is {parts.width} x {parts.height}"
         message = f"{path}: {found}, expected pixels"
         return Examined(None, (Problem(NO_SIZE, message),), filename=parts.filename)
-    objects, problems, repairs = [], [], []
+    objects, problems, repairs, clipped = [], [], [], 0
+    height, width = frame.size
     if frame.repair:
         repairs.append(Problem(frame.repair[0], f"{path}: {frame.repair[1]}"))
     for number, item in enumerate(parts.objects, 1):
         if isinstance(item, str):
             problems.append(Problem(BAD_OBJECT, f"{path}: object {number}: {item}"))
             continue
-        place = f"{path}: object {number} ({item.name})"
-        fault = _fault(item, names) or _outside(item, frame.size)
+        box = unit_box(item, width, height)
+        fault = _fault(item, names) or _outside(item, box, frame.size)
         if fault is not None:
-            problems.append(Problem(fault[0], f"{place}: {fault[1]}"))
+            problems.append(Problem(fault[0], f"{path}: object {number} ({item.name}): {fault[1]}"))
             continue
-        corners, clipped = clipped_corners(item, frame.size)
-        if clipped:
-            box = f"box {item.xmin:g},{item.ymin:g} to {item.xmax:g},{item.ymax:g}"
-            repairs.append(Problem(CLIPPED, f"{place}: {box} in {_shown(frame.size)}"))
-        box = " ".join(map(repr, _turned(corners, frame)))
-        objects.append(UsableObject(item.name, item.difficult, box, clipped))
+        corners = clipped_corners(item, frame.size)
+        if corners is not item:
+            clipped += 1
+            repairs.append(
+                Problem(CLIPPED, f"{path}: object {number} ({item.name}): {_box(item)} in {_shown(frame.size)}")
+            )
+        if corners is not item or frame.orientation != 1:
+            box = _turned(corners, frame)
+        objects.append((item.name, item.difficult, " ".join(map(repr, box))))
     turned = len(objects) if frame.orientation != 1 else 0
-    return Examined(
-        tuple(objects), tuple(problems), tuple(repairs), len(problems), turned, parts.filename, frame.scaled
-    )
+    found = tuple(objects), tuple(problems), tuple(repairs)
+    return Examined(*found, len(problems), clipped, turned, parts.filename, frame.scaled)
 
 
 def _header(image: str | None) -> ImageHeader | None:
@@ -281,33 +275,29 @@ def unit_box(item: AnnotatedObject, width: int, height: int) -> tuple[float, flo
     The center moves by one pixel, as VOC counts pixels from 1. The size does not grow by the last pixel. Nothing is
     clipped.
     """
+    _, xmin, ymin, xmax, ymax, _ = item
     return (
-        ((item.xmin + item.xmax) / 2 - 1) / width,
-        ((item.ymin + item.ymax) / 2 - 1) / height,
-        (item.xmax - item.xmin) / width,
-        (item.ymax - item.ymin) / height,
+        ((xmin + xmax) / 2 - 1) / width,
+        ((ymin + ymax) / 2 - 1) / height,
+        (xmax - xmin) / width,
+        (ymax - ymin) / height,
     )
 
 
-def clipped_corners(item: AnnotatedObject, size: Size) -> tuple[AnnotatedObject, bool]:
-    """Return an object whose box does not reach over the border of its image, and whether it was cut.
+def clipped_corners(item: AnnotatedObject, size: Size) -> AnnotatedObject:
+    """Return an object whose box does not reach over the border of its image: the object itself, or its copy, cut.
 
     Like `unit_box`, this counts from 1 to side + 1. MAX_OVERHANG pixels over the border are ordinary and stay, unless
     the box is larger than the image.
     """
     height, width = size
-    overhang = max(1 - item.xmin, 1 - item.ymin, item.xmax - width, item.ymax - height)
-    larger = item.xmax - item.xmin > width or item.ymax - item.ymin > height
-    if overhang <= MAX_OVERHANG and not larger:
-        return item, False
-    cut = replace(
-        item,
-        xmin=max(item.xmin, 1.0),
-        ymin=max(item.ymin, 1.0),
-        xmax=min(item.xmax, width + 1.0),
-        ymax=min(item.ymax, height + 1.0),
+    _, xmin, ymin, xmax, ymax, _ = item
+    overhang = max(1 - xmin, 1 - ymin, xmax - width, ymax - height)
+    if overhang <= MAX_OVERHANG and xmax - xmin <= width and ymax - ymin <= height:
+        return item
+    return item._replace(
+        xmin=max(xmin, 1.0), ymin=max(ymin, 1.0), xmax=min(xmax, width + 1.0), ymax=min(ymax, height + 1.0)
     )
-    return cut, True
 
 
 def _turned(item: AnnotatedObject, frame: Frame) -> tuple[float, float, float, float]:
@@ -327,16 +317,20 @@ def _fault(item: AnnotatedObject, names: frozenset[str] | None) -> tuple[str, st
     if names is not None and item.name not in names:
         return UNKNOWN, "a class that the names file does not have"
     if item.xmax <= item.xmin or item.ymax <= item.ymin:
-        box = f"box {item.xmin:g},{item.ymin:g} to {item.xmax:g},{item.ymax:g}"
-        return NO_AREA, f"{box} has no width or no height"
+        return NO_AREA, f"{_box(item)} has no width or no height"
     return None
 
 
-def _outside(item: AnnotatedObject, size: Size) -> tuple[str, str] | None:
-    """Return the text for a box whose center is outside the image. Darknet drops such labels."""
-    height, width = size
-    cx, cy, _, _ = unit_box(item, width, height)
+def _outside(item: AnnotatedObject, box: tuple[float, float, float, float], size: Size) -> tuple[str, str] | None:
+    """Return the text for a box whose center is outside the image. Darknet drops such labels.
+
+    box: `unit_box` of the item in an image of `size`.
+    """
+    cx, cy, _, _ = box
     if 0 < cx <= 1 and 0 < cy <= 1:
         return None
-    box = f"box {item.xmin:g},{item.ymin:g} to {item.xmax:g},{item.ymax:g}"
-    return OUTSIDE, f"{box} has its center outside the image of {_shown(size)}"
+    return OUTSIDE, f"{_box(item)} has its center outside the image of {_shown(size)}"
+
+
+def _box(item: AnnotatedObject) -> str:
+    return f"box {item.xmin:g},{item.ymin:g} to {item.xmax:g},{item.ymax:g}"

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 from yolo.data.convert.ownership import is_output
 from yolo.data.convert.splitting import key_of, own_list_of
@@ -21,8 +22,7 @@ from yolo.records import Problem
 SET_PAIRS = (("train", "val"), ("train", "valid"), ("trainval", "test"), ("train", "test"))  # best first
 
 
-@dataclass(frozen=True)
-class VocEntry:
+class VocEntry(NamedTuple):
     """An annotation and its image.
 
     annotation: the XML file. folder, name: of the image's file; of where it is expected if it is not there.
