@@ -99,7 +99,7 @@ def test_only_one_list_has_boxes(photos, call):
     code, out, err = call("data", *options)
     assert (code, err) == (0, "") and "train: 3 images, 0 objects" in out
     page = (photos / "page/index.html").read_text()
-    assert "Width and height, valid" in page and "The median box is 13 x 10." in page
+    assert "Width and height, valid" in page and "The median box is 13 × 10." in page
     sizes = page[page.index("<h3>Sizes</h3>") :]
     assert "solid run-b" in sizes and "solid run-a" not in sizes  # the color of valid
 

@@ -195,9 +195,11 @@ def _print(args: argparse.Namespace, network: Network, given: ScoredInputs, eval
     if args.explain:
         from yolo.explain.score.page import explain_score
         from yolo.explain.score.scored_set import scored_evaluation
+        from yolo.pages.page import PAGE_FILE
 
         scored = scored_evaluation(evaluation, [image.path for image in given.images])
-        print(f"explained: {explain_score(args.report / AP_FOLDER, scored, args.explain, IOU_THRESH)}")
+        folder = args.report / AP_FOLDER
+        print(f"explained: {explain_score(folder, scored, args.explain, IOU_THRESH, f'../{PAGE_FILE}')}")
 
 
 def _save_results(folder: Path, evaluation: Evaluation) -> None:
@@ -217,13 +219,15 @@ def _write_report(
     from yolo.evaluate.analysis.report import ReportRow
     from yolo.evaluate.html.report_page import write_report
     from yolo.evaluate.metrics.conventions import metric_rows
+    from yolo.pages.page import PAGE_FILE
 
     now, data_name = datetime.now().astimezone(), read_data(args.data).name
     about = about_run(command_line(), args.cfg, args.weights, args.data, now, data_name)
     rows = [ReportRow(row.metric, row.value, row.conventions) for row in metric_rows(everything)]
     report = build_report(evaluation, [image.path for image in given.images], about, rows, args.thresh)
     report = replace(report, loss=_loss_report(args, network, given))
-    print(f"report: {write_report(args.report, report)}")
+    explained = (args.explain, f"{AP_FOLDER}/{PAGE_FILE}") if args.explain else None
+    print(f"report: {write_report(args.report, report, explained)}")
 
 
 def _evaluation(

@@ -55,15 +55,17 @@ class CocoImage:
 class CocoFile:
     """The usable entries of an annotation file: I images and M annotations in the file's order.
 
-    categories: id → name, ascending by id. ids: int64 `[M]`, the annotations' ids. image_index: int64 `[M]`,
-    positions in `images`. category_index: int64 `[M]`, positions in `categories`. boxes: float64 `[M, 4]` left, top,
-    width, height in pixels from 0. crowd: bool `[M]`. areas: float64 `[M]`, square pixels: of the outlines where the
-    file gives them, of the boxes elsewhere. problems: one for each entry that is not usable.
+    categories: id → name, ascending by id. group: the category that is the supercategory of all others, if any.
+    ids: int64 `[M]`, the annotations' ids. image_index: int64 `[M]`, positions in `images`. category_index: int64
+    `[M]`, positions in `categories`. boxes: float64 `[M, 4]` left, top, width, height in pixels from 0. crowd: bool
+    `[M]`. areas: float64 `[M]`, square pixels: of the outlines where the file gives them, of the boxes elsewhere.
+    problems: one for each entry that is not usable.
     """
 
     path: Path
     images: tuple[CocoImage, ...]
     categories: dict[int, str]
+    group: str | None
     ids: np.ndarray
     image_index: np.ndarray
     category_index: np.ndarray
@@ -101,6 +103,7 @@ def read_coco(path: str | Path) -> CocoFile:
         path=Path(path),
         images=tuple(images.values()),
         categories=categories,
+        group=_group(content["categories"], categories),
         ids=np.array([*rows], np.int64),
         image_index=np.array(image_index, np.int64),
         category_index=np.array(category_index, np.int64),
@@ -195,6 +198,16 @@ def _categories(path: str | Path, entries: list) -> dict[int, str]:
     if not names:
         raise DatasetError(f"{path}: found no category, expected at least one")
     return dict(sorted(names.items()))
+
+
+def _group(entries: list[dict], categories: Mapping[int, str]) -> str | None:
+    """Return the category that is the supercategory of all others; Roboflow's exports begin with one."""
+    above = {entry["name"].strip(): entry.get("supercategory") for entry in entries}
+    for name in categories.values():
+        others = [group for other, group in above.items() if other != name]
+        if others and all(group == name for group in others):
+            return name
+    return None
 
 
 def _image(entry: dict) -> CocoImage:

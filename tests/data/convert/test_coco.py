@@ -107,6 +107,28 @@ def test_categories_whose_names_differ_only_in_case_are_noted(tmp_path):
     assert [each.message.partition(" (")[0] for each in plan.repairs] == ["'cat', 'Cat'"]
 
 
+@pytest.mark.parametrize(
+    ("category_id", "above", "names"),
+    [
+        (3, ("none", "cells", "cells"), ("red", "white")),  # as Roboflow writes it
+        (0, ("none", "cells", "cells"), ("cells", "red", "white")),  # it has a box
+        (3, ("none", "cells", "other"), ("cells", "red", "white")),
+        (3, ("none", "none", "none"), ("cells", "red", "white")),
+    ],
+)
+def test_a_category_that_only_groups_the_others_is_no_class(tmp_path, category_id, above, names):
+    content = coco(
+        annotations=[annotation(category_id=category_id)], categories=((0, "cells"), (3, "red"), (4, "white"))
+    )
+    for category, group in zip(content["categories"], above, strict=True):
+        category["supercategory"] = group
+    plan = plan_coco([store(tmp_path, content)], [], None)
+    assert plan.names == names and [plan.names[row.label] for row in plan.train[0].rows] == [
+        {0: "cells", 3: "red"}[category_id]
+    ]
+    assert ("cells" in names) == (not plan.repairs)
+
+
 def test_given_names_choose_and_order_the_classes(tmp_path):
     rows = [annotation(1), annotation(2, category_id=18, bbox=(0, 0, 50, 40))]
     given = store(tmp_path, coco(annotations=rows))

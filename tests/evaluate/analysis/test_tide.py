@@ -51,7 +51,7 @@ def test_the_second_on_a_ground_truth_is_a_duplicate_by_score_not_by_order():
     assert kinds_of(ONE, found) == ["duplicate", "right"]
 
 
-def test_a_ground_truth_with_a_localization_or_classification_error_is_not_missed():
+def test_a_ground_truth_with_a_localisation_or_classification_error_is_not_missed():
     for found in ((0, 0, 0.9, (0, 0, 10, 4)), (0, 1, 0.9, (0, 0, 10, 10))):
         errors = find_errors(ground_truth_of(ONE), found_of([found]))
         assert errors.missed.tolist() == [False] and errors.detected.tolist() == [False]

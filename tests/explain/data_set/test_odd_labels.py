@@ -42,7 +42,7 @@ def test_a_box_of_another_size_than_its_class_is_unusual():
     images = images_of(*usual, [(0, 0.5, 0.5, 0.4, 0.6), (1, 0.5, 0.5, 0.01, 0.01)])
     (odd,) = unusual_sizes(images.ground_truth, images.sizes, NAMES)  # of bee there is only one
     assert (odd.image, odd.boxes) == (30, (0,))
-    assert odd.what == "ant of 80 x 60 pixels: 10 times larger than the median"  # 0.24 / (0.1145 * 0.2)
+    assert odd.what == "ant of 80 × 60 pixels: 10 times larger than the median"  # 0.24 / (0.1145 * 0.2)
 
 
 def test_counts_by_hand():

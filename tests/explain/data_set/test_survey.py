@@ -1,10 +1,13 @@
 """Boxes in the frame of the network, images of problems, and the page in a browser."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from tests.explain.data_set.test_odd_labels import images_of
 from yolo.data.check import network_boxes
 from yolo.data_file import read_data
+from yolo.explain.data_set.advice import advice_of
 from yolo.explain.data_set.network_view import network_view
 from yolo.explain.data_set.page import write_data_page
 from yolo.explain.data_set.shown_images import images_of_problems, sheets_of
@@ -35,6 +38,13 @@ def test_a_problem_finds_its_image_by_the_image_or_its_labels(four):
         problems[0].message: four.images[2].name,
         problems[1].message: four.images[2].name,
     }
+
+
+def test_class_names_that_differ_little_are_told(four):
+    survey = survey_data(read_data(four.data), network_view(None, {}, "alexeyab"))
+    told = [each.text for each in advice_of(replace(survey, names=("Cat", "cat")))]
+    assert "names that differ little are 2 classes: Cat, cat" in told
+    assert not any("differ little" in each.text for each in advice_of(survey))
 
 
 def test_sheets_begin_with_the_rarest_class_and_depend_on_the_seed(four):

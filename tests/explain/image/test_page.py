@@ -25,6 +25,7 @@ from yolo.explain.image.page import (
     explanation_numbers,
     explanation_page,
     image_part,
+    short_names,
     write_explained,
 )
 from yolo.explain.image.views import MOST_KEPT, Rules
@@ -204,6 +205,30 @@ def test_a_classifier_has_a_page(name):
     assert f"{found.answers[0].probability:.4f}" in page.texts
     content = json.loads(json.dumps(classified_numbers(found, names), allow_nan=False))
     assert content["classes"][0]["name"] == names[first] and content["input_size"] == [24, 16]
+
+
+def test_images_of_one_name_have_their_folder_in_the_title():
+    assert short_names(["a/0.png", "b/1.png", "c/0.png"]) == ["a/0.png", "1.png", "c/0.png"]
+
+
+def test_a_box_with_two_classes_above_the_threshold_counts_as_two():
+    explanation, rules = explained("yolo")
+    fates = replace(
+        explanation.fates, predictions=9, below_count=7, kept=explanation.fates.kept[:1], suppressed_count=2
+    )
+    page = ParsedPage(explanation_page(ABOUT, [image_part(replace(explanation, fates=fates), ("cat", "dog"), rules)]))
+    assert "The other 2 have 3 such classes" in " ".join(page.text.split())
+    alone = replace(fates, suppressed_count=1)
+    page = ParsedPage(explanation_page(ABOUT, [image_part(replace(explanation, fates=alone), ("cat", "dog"), rules)]))
+    assert "such classes" not in page.text
+
+
+def test_the_mark_of_maps_needs_a_detection_without():
+    for causes in (1, 99):
+        explanation, rules = explained("yolo", causes=causes)
+        page = ParsedPage(explanation_page(ABOUT, [image_part(explanation, ("cat", "dog"), rules)]))
+        without = len(explanation.detections) > len(explanation.causes)
+        assert without == (causes == 1) and ("◉" in page.text) == without
 
 
 def test_thousands_of_boxes_are_counted_and_the_best_are_shown():

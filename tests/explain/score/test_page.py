@@ -88,6 +88,9 @@ def test_an_evaluation_is_explained_beside_its_report(four, tmp_path, call_tool,
     more = ("--device", "cpu", "--workers", 0, "--report", tmp_path / "r", "--explain", "green")
     code, out, _ = call_tool(load_tool("evaluate"), *options, *more)
     assert code == 0 and f"explained: {tmp_path / 'r/ap/index.html'}" in out
+    links = [(tmp_path / "r", "ap/index.html"), (tmp_path / "r/ap", "../index.html")]  # each page leads to the other
+    for folder, address in links:
+        assert address in ParsedPage((folder / "index.html").read_text()).values("href")
     classes = {each["name"]: each for each in json.loads((tmp_path / "r/ap/ap.json").read_text())["classes"]}
     drawn = sum(box[-1] == 1 for boxes in FOUR_IMAGES for box in boxes)
     assert classes["green"]["ground_truths"] == drawn

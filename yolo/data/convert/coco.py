@@ -27,6 +27,7 @@ from yolo.formats.voc_xml import TWICE
 from yolo.records import Problem
 
 log = logging.getLogger(__name__)
+GROUP = "category that is no class"
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,23 @@ def plan_coco(train: Sequence[CocoSet], valid: Sequence[CocoSet], names: Sequenc
     """Read and check the annotation files.
 
     The plan leaves out every annotation or image with a problem. Without `names` the classes are the categories by
-    rising id; with them, the other categories are left out.
+    rising id, without one that only groups the others; with them, the other categories are left out.
 
     Raises:
         DatasetError: A file is no COCO annotations, categories do not agree, or a name is no category.
         OSError: A file cannot be read.
     """
     files = {each.annotations: read_coco(each.annotations) for each in (*train, *valid)}
+    group = None
     if names is None:
         names = order_of_categories(tuple(files.values()))
+        group = _mere_group(files.values())
+        names = tuple(name for name in names if name != group)
     _check_names(names, files.values())
     problems = [problem for file in files.values() for problem in file.problems]
     repairs = like_names(names)
+    if group is not None:
+        repairs.append(Problem(GROUP, f"{group!r}, the supercategory of all others, has no box"))
     known: dict[tuple[Path, str], PlannedImage] = {}
     lists = []
     for sets in (train, valid):
@@ -70,6 +76,17 @@ def plan_coco(train: Sequence[CocoSet], valid: Sequence[CocoSet], names: Sequenc
                     problems.append(fault)
         lists.append(tuple(images))
     return Plan(*lists, tuple(names), tuple(problems), tuple(repairs))
+
+
+def _mere_group(files: Iterable[CocoFile]) -> str | None:
+    """Return the category that all files have as the supercategory of all others and none has as that of a box."""
+    files = tuple(files)
+    group = files[0].group
+    if group is None or any(file.group != group for file in files):
+        return None
+    place = [tuple(file.categories.values()).index(group) for file in files]
+    used = any((file.category_index == at).any() for file, at in zip(files, place, strict=True))
+    return None if used else group
 
 
 def _check_names(names: Sequence[str], files: Iterable[CocoFile]) -> None:

@@ -106,17 +106,21 @@ class Plan:
         return replace(self, train=train, valid=valid, problems=self.problems + problems)
 
 
-def like_names(names: Iterable[str]) -> list[Problem]:
-    """Return a note for each group of class names that a person may have meant as one."""
+def names_alike(names: Iterable[str]) -> list[list[str]]:
+    """Return the groups of class names that a person may have meant as one."""
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(SEPARATORS.sub("", name).casefold(), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def like_names(names: Iterable[str]) -> list[Problem]:
+    """Return a note for each group of class names that a person may have meant as one."""
     return [
         Problem(
             LIKE_NAMES, f"{', '.join(map(repr, group))} (each is a class; if one is meant, correct the annotations)"
         )
-        for group in groups.values()
-        if len(group) > 1
+        for group in names_alike(names)
     ]
 
 

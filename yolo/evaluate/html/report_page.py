@@ -23,13 +23,16 @@ QUOTED = (
 )  # fmt: skip
 
 
-def write_report(folder: str | Path, report: Report) -> Path:
-    """Write the page of a report and its report.json, and return the page's path; raises OSError."""
-    return write_page(folder, report_page(report), REPORT_FILE, json_text(report))
+def write_report(folder: str | Path, report: Report, explained: tuple[str, str] | None = None) -> Path:
+    """Write the page of a report and its report.json, and return the page's path; raises OSError.
+
+    explained: a class whose average precision has a page of its own, and the address of that page.
+    """
+    return write_page(folder, report_page(report, explained), REPORT_FILE, json_text(report))
 
 
-def report_page(report: Report) -> str:
-    """Return the page; the images are read from the paths in the report."""
+def report_page(report: Report, explained: tuple[str, str] | None = None) -> str:
+    """Return the page; the images are read from the paths in the report. explained: as of `write_report`."""
     with_errors = [image for image in report.images if image.errors]
     costly = [image for image in with_errors if image.cost > 0]
     costly = sorted(costly, key=lambda image: -image.cost)[:IMAGES_PER_LIST]
@@ -44,6 +47,7 @@ def report_page(report: Report) -> str:
         TEMPLATES,
         "report.html.jinja",
         report=report,
+        explained=explained,
         title=_title(report.about),
         kinds=list(KINDS),
         meanings="; ".join(f"{kind}: {meaning}" for kind, meaning in MEANINGS.items()),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from yolo.data.check import HANDLING
+from yolo.data.convert.plan import names_alike
 from yolo.explain.data_set.anchor_study import AnchorStudy
 from yolo.explain.data_set.survey import TRAIN, DataSurvey
 from yolo.pages.page import count_text
@@ -117,7 +118,11 @@ def _duplicates(survey: DataSurvey) -> list[Advice]:
 
 def _classes(survey: DataSurvey) -> list[Advice]:
     first = survey.lists[0]
-    found = []
+    found = [
+        Advice("warn", f"names that differ little are {len(group)} classes: {', '.join(group)}",
+               "if one class is meant, write one name in the annotations and convert them again")
+        for group in names_alike(survey.names)
+    ]  # fmt: skip
     if first.name == TRAIN:
         few = [
             (count, survey.names[label]) for label, count in enumerate(first.class_objects) if 0 < count < FEW_OBJECTS

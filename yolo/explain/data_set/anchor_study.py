@@ -16,7 +16,7 @@ from yolo.explain.data_set.framing import (
 
 SAMPLE = 4000  # boxes for k-means: a second or two
 SMALL, LARGE = 32.0, 96.0  # COCO's sizes: sides of a square in pixels, here of the network input
-SIZE_NAMES = ("small: below 32 x 32", "medium", "large: from 96 x 96")
+SIZE_NAMES = ("small: below 32 × 32", "medium", "large: from 96 × 96")
 STEP = 32  # of network sizes; the strides of common networks divide it
 WIDEST = 2.0  # times the present size
 
@@ -149,7 +149,7 @@ def _framings(heads: Sequence[HeadAnchors], size: tuple[int, int], boxes: np.nda
     """Compare the anchors of a cfg with the ones of SSD's lesson, each as boxes at the places of their cells."""
     grids_by_name = {
         "this cfg": grids_of_heads(heads, size),
-        "SSD's lesson: grids of 4, 2, 1": lesson_grids(size),
+        "a small SSD: grids of 4, 2, 1": lesson_grids(size),
     }
     return tuple(
         Framing(

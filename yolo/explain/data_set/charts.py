@@ -17,7 +17,7 @@ SERIES = {"train": "run-a", "valid": "run-b"}  # looks of the lists
 HEAD_LOOKS = ("head-a", "head-b", "head-c", "head-d")
 LEVELS = 6  # of a density: the square root of the part of the fullest cell
 MOST_CLASSES = 24  # bars; the table has all classes
-ROW = 34.0
+ROW = 38.0
 
 
 def class_chart(names: Sequence[str], lists: Sequence[ListCounts]) -> Drawing:
@@ -101,7 +101,7 @@ def size_chart_with_anchors(
     cells = density_cells(shapes.density[::-1], corner, (span[0] / SIZE_BINS, span[1] / SIZE_BINS))
     drawn = [
         svg.dot(frame.x(log2(width)), frame.y(log2(height)), f"anchor {HEAD_LOOKS[number % len(HEAD_LOOKS)]}",
-                f"anchor {width:g} x {height:g} of layer {head.layer}, stride {head.stride:g}", 5.5)
+                f"anchor {width:g} × {height:g} of layer {head.layer}, stride {head.stride:g}", 5.5)
         for number, head in enumerate(heads)
         for width, height in head.anchors
     ]  # fmt: skip

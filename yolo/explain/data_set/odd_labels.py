@@ -60,6 +60,6 @@ def unusual_sizes(table: BoxTable, sizes: np.ndarray, names: tuple[str, ...]) ->
             width, height = pixels[row]
             times = float(np.exp(abs(logs[row] - median)))
             kind = "larger" if value > 0 else "smaller"
-            what = f"{name} of {width:.0f} x {height:.0f} pixels: {times:.0f} times {kind} than the median"
+            what = f"{name} of {width:.0f} × {height:.0f} pixels: {times:.0f} times {kind} than the median"
             found.append(OddLabel(int(images[row]), (int(row - starts[images[row]]),), what, abs(float(value))))
     return sorted(found, key=lambda each: -each.strength)

@@ -77,7 +77,7 @@ def classified_part(explanation: ClassifiedExplanation, names: Sequence[str], nu
         name=explanation.name,
         identity=identity,
         summary=f"The network answers {best}.",
-        counts=((len(names), "classes"),),
+        counts=((f"{rows[0].probability:.2f}", f"probability of {rows[0].name}"), (len(names), "classes")),
         sections=tuple(sections),
     )
 
@@ -89,7 +89,7 @@ def _cause_views(frame: drawings.InputFrame, cause: ClassCause, network: tuple[i
         for layer, cam in cause.cams.items()
     ]
     wide, high = cause.span.size[::-1]
-    words = f"90 % of the gradient in each direction lies in {wide} × {high} px of the input"
+    words = f"90% of the gradient in each direction lies in {wide} × {high} px of the input"
     span = [frame.rectangle(drawings.relative(cause.span, network), "effective")]
     return *views, _cause_view(frame, "What the score depends on", words, heat_uri(cause.sensitivity), span)
 

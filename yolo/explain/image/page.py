@@ -1,6 +1,7 @@
 """The page that explains images: `explain.html.jinja`, its sections, and the numbers beside it."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ class ImagePart:
     name: str
     identity: str
     summary: str
-    counts: tuple[tuple[int, str], ...]
+    counts: tuple[tuple[int | str, str], ...]
     sections: tuple[PageSection, ...]
 
 
@@ -100,7 +101,14 @@ def image_part(
 def explanation_page(about: AboutNetwork, parts: Sequence[ImagePart]) -> str:
     """Return the page of some images."""
     folders = dict.fromkeys([TEMPLATES, *(section.folder for part in parts for section in part.sections)])
-    return render(tuple(folders), "explain.html.jinja", about=about, parts=parts)
+    titles = short_names([part.name for part in parts])
+    return render(tuple(folders), "explain.html.jinja", about=about, parts=parts, titles=titles)
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """Return the file name of each path, with its folder where several have that name."""
+    times = Counter(Path(path).name for path in paths)
+    return ["/".join(Path(path).parts[-2:]) if times[Path(path).name] > 1 else Path(path).name for path in paths]
 
 
 def write_explained(

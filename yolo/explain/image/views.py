@@ -397,7 +397,7 @@ def _cause_views(
     uri = heat_uri(cause.sensitivity)
     wide, high = cause.span.size[::-1]
     could = "" if found.field is None else f"; {found.field.size[1]} × {found.field.size[0]} px can reach it (dashed)"
-    words = f"90 % of the gradient in each direction lies in {wide} × {high} px of the input{could}"
+    words = f"90% of the gradient in each direction lies in {wide} × {high} px of the input{could}"
     drawing = drawings.heat_drawing(frame, uri, [*spans, box], label)
     views.append(CauseView("Receptive field of this score", words, drawing, uri is None))
     return tuple(views)

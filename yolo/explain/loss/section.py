@@ -43,7 +43,7 @@ MOST_CANDIDATES = 9  # anchors shown for an object
 MOST_OBJECTS = 100  # rows of the table
 MOSTLY_ONE = 0.05  # of the background's loss: a box that has more is named
 BACKGROUND_COLOR = (240, 120, 30)
-PARTS = (("box", "box"), ("objectness_object", "objectness of responsible cells"),
+PARTS = (("box", "box"), ("objectness_object", "objectness of objects"),
          ("objectness_ignored", "objectness of ignored cells"),
          ("objectness_background", "objectness of the background"), ("class", "classes"))  # fmt: skip
 

@@ -16,7 +16,9 @@ NUMBERS_FILE, CSV_FILE = "ap.json", "detections.csv"
 SHOWN_PLATEAUS = 12
 
 
-def explain_score(folder: str | Path, scored: ScoredSet, name: str, iou_thresh: float) -> Path:
+def explain_score(
+    folder: str | Path, scored: ScoredSet, name: str, iou_thresh: float, report: str | None = None
+) -> Path:
     """Write the page of a class with its numbers and its detections, and return the page's path.
 
     Args:
@@ -24,6 +26,7 @@ def explain_score(folder: str | Path, scored: ScoredSet, name: str, iou_thresh: 
         scored: ground truth and detections.
         name: of the class.
         iou_thresh: a match needs an IoU above this, except in COCO's numbers.
+        report: address of the page of all classes, for a link to it.
 
     Raises:
         DatasetError: there is no such class.
@@ -34,11 +37,11 @@ def explain_score(folder: str | Path, scored: ScoredSet, name: str, iou_thresh: 
     check_page_folder(folder, NUMBERS_FILE)
     score = walked_score(scored, label, iou_thresh)
     write_text(Path(folder) / CSV_FILE, csv_text(score, scored))
-    return write_page(folder, score_page(score, scored), NUMBERS_FILE, numbers_text(score))
+    return write_page(folder, score_page(score, scored, report), NUMBERS_FILE, numbers_text(score))
 
 
-def score_page(score: WalkedScore, scored: ScoredSet) -> str:
-    """Return the page; the images are read where they are found."""
+def score_page(score: WalkedScore, scored: ScoredSet, report: str | None = None) -> str:
+    """Return the page; the images are read where they are found. report: as of `explain_score`."""
     walk = score.walk
     places = table_places(len(walk.rows))
     first, faults = shown_places(walk)
@@ -47,6 +50,7 @@ def score_page(score: WalkedScore, scored: ScoredSet) -> str:
         TEMPLATES,
         "score.html.jinja",
         score=score,
+        report=report,
         walk=walk,
         images=len(scored.files),
         counts=walk.outcome_counts(),
