@@ -1,4 +1,4 @@
-"""The layout of yolo/: which folder may import which, as docs/design.md says, and what every module has to keep to."""
+"""The layout of yolo/: which folder may import which, as docs/design.md says, and rules for every module."""
 
 import ast
 import re

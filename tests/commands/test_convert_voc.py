@@ -1,4 +1,4 @@
-"""The command convert_voc with the folders that people have: what it writes and prints."""
+"""The command convert_voc with common layouts of folders: its files and its output."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command data as its users call it: the pages of drawn data sets, their numbers, and ways to go wrong."""
+"""The command data as its users call it: the pages of drawn data sets, their numbers, and wrong input."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""evaluate: all metrics from a real run, its speed, and several processes that see what one sees."""
+"""evaluate: all metrics from a real run, its speed, and several processes with the results of one."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""make_cfg: the new cfg trains as it is, the base stays, and nothing is replaced silently."""
+"""make_cfg: the new cfg trains as it is, the base is not changed, and no file is replaced without an option."""
 
 import shlex
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""new: a folder of images becomes a scored detector; started again it goes on, and replaces nothing."""
+"""new: a folder of images becomes a scored detector; started again it continues, and replaces no file."""
 
 import json
 import os

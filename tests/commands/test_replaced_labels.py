@@ -1,4 +1,4 @@
-"""Conversions replace no files of each other and none that a person made (yolo.data.convert.ownership and homes)."""
+"""Conversions replace no files of each other and no files made by hand (yolo.data.convert.ownership and homes)."""
 
 import json
 from pathlib import Path

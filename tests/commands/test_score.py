@@ -1,4 +1,4 @@
-"""score as its users call it: a small case scored by hand in every format, and ways to go wrong."""
+"""score as its users call it: a small case scored by hand in every format, and wrong input."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""score_voc as its users run it: a small case scored by hand, and ways to go wrong."""
+"""score_voc as its users run it: a small case scored by hand, and wrong input."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""show_augment: a sheet of what training sees, the same for a seed; wrong input is one line and code 2."""
+"""show_augment: a sheet of training samples, the same for a seed; wrong input is one line and code 2."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""train with a classifier: trained on folders, used by classify.py, cut, and the beginning of a detector."""
+"""train with a classifier: trained on folders, used by classify.py, interrupted, and used as a backbone."""
 
 import csv
 from functools import partial

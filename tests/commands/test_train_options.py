@@ -1,4 +1,4 @@
-"""What the options of training change: that it is what they say, and that such runs too go on exactly."""
+"""The options of training have their effects, and runs with them resume exactly."""
 
 import csv
 import os
@@ -62,7 +62,7 @@ def finish(options, stop_after=None):
 
 
 def state(run):
-    """All that decides how the run goes on."""
+    """Everything that changes the rest of the run."""
     ema_state = run.ema.state_dict() if run.ema else {}
     memory = {
         f"optimiser.{number}.{name}": value
@@ -115,7 +115,7 @@ def test_with_other_options_it_does_not_go_on(options, changes, found):
 
 
 def test_what_is_kept_is_the_ema(options):
-    """As .weights, for every Darknet; in .pt are the weights that training goes on with."""
+    """The .weights file has the EMA, for every Darknet; the .pt file has the weights of the training."""
     run = finish(changed(options, ema=0.5))
     kept, now = network_of(cfg_text(), seed=8), run.network
     load_weights(kept, options.output.out / "tiny_last.weights")

@@ -1,4 +1,4 @@
-"""yolo.console.safe_stream: what strangers wrote cannot control the terminal."""
+"""yolo.console.safe_stream: untrusted text cannot control the terminal."""
 
 import io
 import logging

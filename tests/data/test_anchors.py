@@ -1,4 +1,4 @@
-"""yolo.data.anchors: overlaps and fractions by hand; k-means against what its result must be, and a slow version."""
+"""yolo.data.anchors: overlaps and fractions by hand; k-means against conditions of its result, and a slow version."""
 
 from pathlib import Path
 
@@ -80,7 +80,7 @@ def test_recall_counts_boxes_above_the_overlap_not_at_it():
 
 
 def test_each_head_is_responsible_for_the_boxes_of_its_anchors_and_none_for_some():
-    """yolov3-tiny's masks 3,4,5 and 1,2,3: two heads share an anchor and anchor 0 belongs to none."""
+    """yolov3-tiny's masks 3,4,5 and 1,2,3: two heads have the same anchor, and no head has anchor 0."""
     anchors = np.array([[10.0, 10.0], [20.0, 20.0], [40.0, 40.0], [80.0, 80.0]])
     heads = [HeadAnchors(7, anchors, (2, 3), 32.0), HeadAnchors(9, anchors, (1, 2), 16.0)]
     boxes = np.array([[10.0, 10.0], [20.0, 20.0], [40.0, 40.0], [80.0, 80.0], [80.0, 20.0]])

@@ -1,4 +1,4 @@
-"""yolo.data.check_cache: a second check reads only what has changed, and gives what a check of everything gives."""
+"""yolo.data.check_cache: a second check reads only changed files, and has the result of a full check."""
 
 import os
 

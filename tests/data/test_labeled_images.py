@@ -1,4 +1,4 @@
-"""yolo.data.labeled_images: the arrays give back the records that went in."""
+"""yolo.data.labeled_images: the arrays return the records that were packed."""
 
 from pathlib import Path
 

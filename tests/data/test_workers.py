@@ -1,4 +1,4 @@
-"""yolo.data.workers: what goes wrong in them is one line, and they end with the process that they work for."""
+"""yolo.data.workers: an error in a worker is one line, and workers end with their parent process."""
 
 import multiprocessing
 import os

@@ -1,4 +1,4 @@
-"""yolo.detect.classifier: images in, the classes that compiled Darknet ranks highest out."""
+"""yolo.detect.classifier: the classes of images are those that compiled Darknet ranks highest."""
 
 import json
 

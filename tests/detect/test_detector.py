@@ -1,4 +1,4 @@
-"""yolo.detect.detector: images in, the detections that compiled Darknet printed out."""
+"""yolo.detect.detector: the detections in images are those that compiled Darknet printed."""
 
 import cv2
 import numpy as np

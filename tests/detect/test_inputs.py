@@ -1,4 +1,4 @@
-"""What `detector(...)` takes and gives, and what Detections can do."""
+"""The inputs and results of `detector(...)`, and the methods of Detections."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""yolo.detect.overlapped: frames in order with their detections, however many pass through the network at once."""
+"""yolo.detect.overlapped: frames in order with their detections, for any number of frames in the network at once."""
 
 from threading import Event
 

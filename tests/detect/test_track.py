@@ -1,4 +1,4 @@
-"""yolo.detect.track: numbers that stay with their objects, trails, and counts of a line."""
+"""yolo.detect.track: objects keep their numbers; trails, and counts of a line."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""yolo.detect.views: tiles, mirrored and scaled copies, and that their boxes come back to the image's pixels."""
+"""yolo.detect.views: tiles, mirrored and scaled copies, and their boxes in the image's pixels."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Pages for readers are true: quoted lines are in the code, links lead somewhere, translations have the commands."""
+"""The documentation is correct: quoted lines are in the code, links have targets, translations have the commands."""
 
 import importlib.util
 import re

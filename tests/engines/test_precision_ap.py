@@ -1,4 +1,4 @@
-"""What half precision costs in AP, on 96 images of COCO with a trained network."""
+"""The loss of AP in half precision, on 96 images of COCO with a trained network."""
 
 import pytest
 

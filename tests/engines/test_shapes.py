@@ -1,4 +1,4 @@
-"""yolo.engines.shapes: who gets which runner."""
+"""yolo.engines.shapes: which call gets which runner."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier

@@ -1,4 +1,4 @@
-"""The routes of the service: what they answer and what they refuse."""
+"""The routes of the service: their answers and their errors."""
 
 import gc
 import socket

@@ -1,4 +1,4 @@
-"""Batches: who is computed with whom, with which threads, and what happens to those for whom it is too late."""
+"""Batches: which images are computed together, with which threads, and what happens after a deadline."""
 
 import threading
 import time

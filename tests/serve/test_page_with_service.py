@@ -1,4 +1,4 @@
-"""The page and the real service together: what the sliders show is what the service answers with their values."""
+"""The page and the real service together: the sliders show the answers of the service for their values."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""yolo.train.checkpoint: what is saved comes back bit for bit; what is no checkpoint changes nothing."""
+"""yolo.train.checkpoint: a saved state is loaded bit for bit; a file that is no checkpoint changes nothing."""
 
 import errno
 import os

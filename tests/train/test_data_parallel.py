@@ -1,4 +1,4 @@
-"""yolo.distributed: two processes on the CPU against what one of them would have done, and the loss of one."""
+"""yolo.distributed: two processes on the CPU against the result of one, and the failure of one process."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The whole training path on data that can be learned by heart: the loss falls, the mAP becomes 1."""
+"""The whole training path on data that the network can memorize: the loss falls, the mAP becomes 1."""
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

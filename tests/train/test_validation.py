@@ -1,4 +1,4 @@
-"""yolo.train.validation: what TensorBoard gets is bounded, however many classes and boxes a network has."""
+"""yolo.train.validation: the data for TensorBoard are bounded, for any number of classes and boxes."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""train --watch: a film strip beside the run that changes nothing in it, and goes on when the run is resumed."""
+"""train --watch: a film strip beside the run, which does not change the run and continues when the run is resumed."""
 
 import json
 

@@ -1,5 +1,5 @@
-"""yolo.data.convert.voc with images: sizes come from the files, boxes of turned JPEGs are turned, and bad parts of an
-annotation are left out alone."""
+"""yolo.data.convert.voc with images: sizes come from the files, boxes of turned JPEGs are turned, and only the bad
+parts of an annotation are left out."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""yolo.data.convert.voc_layout: which image belongs to which annotation, in the folders that programs make."""
+"""yolo.data.convert.voc_layout: which image belongs to which annotation, in the layouts that programs write."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""yolo.evaluate.analysis.images: what became of each box by hand, and the cost of an image by scoring it again."""
+"""yolo.evaluate.analysis.images: the outcome of each box by hand, and the cost of an image by scoring it again."""
 
 import numpy as np
 import pytest

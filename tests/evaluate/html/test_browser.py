@@ -1,4 +1,4 @@
-"""The pages in headless Chromium: what its DOM holds after the script ran, and that its console is silent.
+"""The pages in headless Chromium: the DOM after the script ran, and an empty console.
 
 Needs Debian's package `chromium` or another Chromium; nothing is fetched.
 """

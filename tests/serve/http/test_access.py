@@ -1,4 +1,4 @@
-"""Who may ask the service."""
+"""Access control of the service."""
 
 import pytest
 

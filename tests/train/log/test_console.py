@@ -39,7 +39,7 @@ def test_the_line_of_a_step():
 
 @pytest.mark.parametrize(("speed", "text"), [(12345.6, "12345.6"), (1.0, "1.0"), (0.0432, "0.043"), (0.0, "--")])
 def test_a_slow_or_unknown_speed_is_not_printed_as_0(speed, text):
-    """Nor is a small rate."""
+    """A small rate also has its digits."""
     line = long_line(replace(REPORT, images_per_second=speed, learning_rate=3.164e-15))
     assert f"  rate 3.164e-15  {text} images/s  " in line
     assert fitted_line(replace(REPORT, images_per_second=0.0432), 80) == SHORT.replace("189/s", "0.043/s")

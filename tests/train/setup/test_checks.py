@@ -1,4 +1,4 @@
-"""yolo.train.setup.checks: what is said before any image is read."""
+"""yolo.train.setup.checks: errors and remarks before any image is read."""
 
 from dataclasses import replace
 

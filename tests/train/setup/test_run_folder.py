@@ -1,4 +1,4 @@
-"""yolo.train.setup.run_folder: no run is replaced unasked, one run at a time, and nothing of a killed run stays."""
+"""yolo.train.setup.run_folder: no run is replaced without an option; one run at a time; no leftovers."""
 
 import os
 from pathlib import Path

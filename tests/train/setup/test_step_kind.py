@@ -1,4 +1,4 @@
-"""yolo.train.setup.step_kind: how a step computes is chosen once, disturbs nothing and is kept by a checkpoint."""
+"""yolo.train.setup.step_kind: the kind of a step is chosen once, without side effects, and is kept by a checkpoint."""
 
 import sys
 from pathlib import Path
