@@ -84,7 +84,7 @@ def test_a_folder_that_changed_is_converted_again_before_the_training_and_told_a
     (photos / "Thumbs.db").write_bytes(b"no image")
     code, said, err = call("new", *NEW)
     change = "photos: .xml files 11 -> 12, images 11 -> 12 since the conversion"
-    assert code == 0 and err == "" and said.startswith(f"{change}, which is done again\n")
+    assert code == 0 and err == "" and said.startswith(f"{change}, which is repeated\n")
     assert "done before" not in said and (out / "photos.cfg.before").exists()
     data = read_data(out / "data" / "voc.data")
     assert any("added.jpg" in path.read_text() for path in (data.train, data.valid))

@@ -248,7 +248,7 @@ def test_backslashes_of_a_list_are_read_where_the_image_is_there_and_named_where
     assert problem.message.endswith(
         "; a backslash does not separate folders here, with / instead it is not there either"
     )
-    found = "found a backslash; backslashes are read as / where only then a file is there"
+    found = "found a backslash; backslashes are read as / if only then the file exists"
     assert caplog.messages == [f"{four.folder}/list.txt:1: {found}"]
 
 

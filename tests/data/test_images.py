@@ -116,7 +116,7 @@ def test_a_jpeg_that_lacks_one_byte_of_its_image_is_an_error(tmp_path, kind, end
 def test_a_progressive_jpeg_that_stops_between_two_scans_is_an_error(tmp_path):
     whole = KINDS_OF_JPEG["progressive"]
     path = tmp_path / "a.jpg"
-    path.write_bytes(whole[: whole.rindex(b"\xff\xda")])  # libjpeg decodes it without a word
+    path.write_bytes(whole[: whole.rindex(b"\xff\xda")])  # libjpeg decodes it without a message
     with pytest.raises(DatasetError, match="a.jpg: found a JPEG that breaks off"):
         read_image(path)
 

@@ -1,7 +1,7 @@
 """Compare two reports of `evaluate --report`: what improved, what got worse, which images changed.
 
 A and B are folders that `evaluate --report` has written, or the report.json files in them, for the same images and
-classes. The command prints a short table. With --report it also writes a page that shows both side by side.
+classes. The command prints a short table. With --report it also writes a page that compares both.
 
 example:
   yolo-darknet compare reports/before reports/after --report reports/change
@@ -54,5 +54,5 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("a", type=Path, metavar="A", help="the first report: a folder or its report.json")
     add("b", type=Path, metavar="B", help="the second report")
-    add("--report", type=new_folder, metavar="DIR", help="write a page with both side by side")
+    add("--report", type=new_folder, metavar="DIR", help="write a page that compares both")
     return parser.parse_args()

@@ -106,10 +106,10 @@ def _look_for_changes(folder: Path, out: Path, cfg: Path) -> None:
     if change is None:
         return
     if (out / "run").exists():
-        print(f"{folder}: {change} since the conversion, and the training does not know of it; "
+        print(f"{folder}: {change} since the conversion, and the training does not use the change; "
               f"to start again with it, remove {out} or choose another --out", file=sys.stderr)  # fmt: skip
         return
-    print(f"{folder}: {change} since the conversion, which is done again", flush=True)
+    print(f"{folder}: {change} since the conversion, which is repeated", flush=True)
     if cfg.exists():  # a person may have edited it
         cfg.replace(cfg.with_suffix(".cfg.before"))
         print(f"the cfg until now: {cfg.with_suffix('.cfg.before')}")

@@ -225,7 +225,7 @@ def _add_machine_options(group: OptionGroup) -> None:
     add(
         "--amp", choices=tuple(AMP), nargs="?", const="on", default=AUTO,
         help="automatic mixed precision, losses stay float32: bfloat16 if the device supports it, else float16; "
-        "auto (default): on a CPU if a measurement at the start finds it faster, on a GPU off; without a word: on",
+        "auto (default): on a CPU if a measurement at the start finds it faster, on a GPU off; without a value: on",
     )  # fmt: skip
     add(
         "--memory-format", choices=(AUTO, *MEMORY_FORMATS), default=AUTO,

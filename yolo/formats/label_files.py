@@ -74,7 +74,7 @@ def list_lines(path: str | Path) -> Iterator[tuple[int, str]]:
             if "\\" in line and not warned:
                 warned = True
                 log.warning(
-                    "%s:%d: found a backslash; backslashes are read as / where only then a file is there", path, number
+                    "%s:%d: found a backslash; backslashes are read as / if only then the file exists", path, number
                 )
             yield number, line
 

@@ -73,7 +73,7 @@ def anchor_advice(study: AnchorStudy) -> list[Advice]:
         Advice(
             "warn",
             f"the head of layer {head.layer} (stride {head.stride:g}) is responsible for "
-            f"{count_text(head.objects, 'object')} of {objects:,}: it learns next to nothing",
+            f"{count_text(head.objects, 'object')} of {objects:,}: it learns almost nothing",
             "a cfg without it is faster, or anchors by k-means distribute the objects evenly",
         )
         for head in idle
