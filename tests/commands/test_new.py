@@ -92,7 +92,7 @@ def test_a_folder_that_changed_is_converted_again_before_the_training_and_told_a
     os.utime(photos / "added.xml", (1, 1))
     code, said, err = call("new", *NEW)
     assert code == 0 and "labels and lists: done before" in said
-    assert err.startswith("photos: files were changed or renamed since the conversion, and the training does not know")
+    assert err.startswith("photos: files were changed or renamed since the conversion, and the training does not use")
     (out / "new-files.json").write_text("[]")
     one_line(call("new", *NEW), "new-files.json: found something else, expected what `new` writes")
 
