@@ -12,10 +12,10 @@ help:
 	@echo 'make setup      install the package and its tools into $(VENV)'
 	@echo 'make test       ruff, and all tests but the slow ones'
 	@echo 'make test-slow  the slow tests, which take minutes'
-	@echo 'make soak       attack it for an hour: kills, mutated files, full disks; a table of what survived'
+	@echo 'make soak       attack it for an hour: kills, mutated files, full disks; prints a table of the results'
 	@echo 'make gpu        on a machine with a GPU: the tests that need one, and the GPU benchmark, in eight minutes'
 	@echo 'make demo       draw data, train on it, score, detect: the results are in demo/'
-	@echo 'make notebooks  run notebooks/ in place, so that their outputs are those of the code of today'
+	@echo 'make notebooks  run notebooks/ in place, so that their outputs are up to date'
 	@echo 'make clean      delete $(VENV) and demo/'
 
 setup: $(VENV)/.installed

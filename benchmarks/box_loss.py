@@ -1,11 +1,11 @@
 """Average precision by box loss and box gradient: a table of data sets, each the mean and range of some seeds.
 
 The variants are mse, and giou and ciou with Darknet's own gradient and with the true one (`--box-gradient autograd`),
-each with an `iou_normalizer` that suits it: cfgs that name an iou_loss carry 0.07, tuned for Darknet's gradient, which
-hardly pulls with the true one. For each data set the cfg is made from --base (classes, anchors). A run has a burn_in of
+each with a suitable `iou_normalizer`: cfgs with an iou_loss have 0.07, tuned for Darknet's gradient, which is too small
+for the true one. For each data set the cfg is made from --base (classes, anchors). A run has a burn_in of
 a tenth of its steps and drops the rate at 80 % and 90 %; the network after the last step is scored.
 
-Finished runs are kept in --results, so that a second start does only what is left. --jobs trains several at a time.
+Finished runs are kept in --results, so that a second start runs only the rest. --jobs trains several at a time.
 
 example, some minutes on a CPU:
   python -m yolo make_shapes --out shapes --size 96x96 && python -m yolo convert_voc shapes --out shapes-data
@@ -58,7 +58,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Job:
-    """One run: everything that decides it. size: (height, width) or None for the base's."""
+    """The settings of one run. size: (height, width) or None for the base's."""
 
     data: str
     base: str
@@ -148,7 +148,7 @@ def scores_of(job: Job) -> tuple[str, dict[str, float]]:
 
 
 def _overrides(text: str, job: Job) -> dict[str, str]:
-    """Return the values of the cfg that the run has instead of its own."""
+    """Return the values that replace those of the cfg."""
     heads = {section.kind for section in parse_cfg(text, "cfg") if section.kind in ("yolo", "Gaussian_yolo")}
     values = {
         "max_batches": str(job.steps), "burn_in": str(round(BURN_IN * job.steps)), "policy": "steps",

@@ -49,7 +49,7 @@ def _seconds(call: Callable[[], object]) -> float:
     begin = time.perf_counter()
     built = call()
     seconds = time.perf_counter() - begin
-    del built  # taking it down is not building it
+    del built  # freeing it is not part of building it
     return seconds
 
 

@@ -1,8 +1,8 @@
 """How long the check of a data set takes at the first start, at the second, and after some files have changed.
 
 The data set is synthetic: as many files as COCO's train2017 has, tiny images that are hard links of one JPEG, and seven
-boxes an image. It shows what a check costs besides decoding. Each check runs in a process of its own, without torch;
-its peak memory and its time include imports. The bound is one `stat` for each file that a check has to look at.
+boxes an image. It shows the cost of a check without decoding. Each check runs in a separate process, without torch;
+its peak memory and its time include imports. The bound is one `stat` for each file of a check.
 
 example:
   .venv/bin/python benchmarks/check_speed.py --images 118000

@@ -35,7 +35,7 @@ VOC2007_CLASSES = [
 # fmt: on
 MEAN_OBJECTS = 3.1  # of a VOC2007 image
 DIFFICULT_FRACTION = 0.2  # of VOC2007's objects
-SIZE = (375, 500)  # the commonest of VOC2007
+SIZE = (375, 500)  # the most common ones of VOC2007
 HEAD = (
     "<annotation>\n\t<folder>VOC2007</folder>\n\t<filename>{0:06}.jpg</filename>\n\t<source>\n"
     "\t\t<database>The VOC2007 Database</database>\n\t\t<annotation>PASCAL VOC2007</annotation>\n"
@@ -101,7 +101,7 @@ def plain_loop(annotations: Path, identifiers: list[str], out: Path) -> None:
 
 
 def convert(annotations: Path, identifiers: list[str], out: Path) -> None:
-    """All that tools/convert_voc.py does: the first half to train on, the second to score on."""
+    """Do what tools/convert_voc.py does: the first half to train on, the second to score on."""
     sets = out / "ImageSets" / "Main"
     sets.mkdir(parents=True)
     (out / "Annotations").symlink_to(annotations)
@@ -123,7 +123,7 @@ def _seconds(function: Callable, *arguments: object) -> tuple[float, float]:
 
 
 def make_annotations(folder: Path) -> None:
-    """As many XML files as VOC2007 has, of the same kind."""
+    """Write as many XML files as VOC2007 has, with similar content."""
     folder.mkdir(parents=True)
     rng = random.Random(2007)
     height, width = SIZE

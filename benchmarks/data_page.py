@@ -1,4 +1,4 @@
-"""How long the page of a data set takes for many images, and how much memory: at the first time, and at the second.
+"""Time and memory of the page of a data set for many images, at the first start and at the second.
 
 The data set is synthetic: JPEGs of random blots, seven boxes each, one in a hundred a copy of another image at another
 size and quality. Each run is a process of its own; its peak memory and its time include imports and the page. The bound

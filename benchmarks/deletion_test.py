@@ -49,7 +49,7 @@ def highlighted(cam: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def moved(mask: Tensor, center: tuple[float, float]) -> Tensor:
-    """Return the mask with the middle of its pixels at `center` (row, column); what leaves the input enters again."""
+    """Return the mask with the middle of its pixels at `center` (row, column); it wraps around at the border."""
     rows, columns = torch.nonzero(mask).unbind(dim=1)
     shift = round(center[0] - rows.double().mean().item()), round(center[1] - columns.double().mean().item())
     return mask.roll(shift, (0, 1))
@@ -81,7 +81,7 @@ def maps_of(network: Network, traced: TracedPass, prediction: int, label: int, l
 
 @torch.inference_mode()
 def drops(detector: Detector, explanation: Explanation, detection: int, masks: list[Tensor]) -> list[float]:
-    """Return by how much of its value the score of a detection falls when each of the masks is hidden."""
+    """Return the fraction of its value that the score of a detection loses when each of the masks is hidden."""
     fate = explanation.detections[detection].fate
     image = explanation.network_input
     fill = image.mean(dim=(1, 2))[:, None, None]
@@ -115,7 +115,7 @@ def with_interval(values: Sequence[float], owners: Sequence[int]) -> str:
 
 
 def table(rows: Rows) -> str:
-    """Return one line a layer and kind: the mean loss, how much less it is than of what is highlighted, how often."""
+    """Return a line for each layer and kind: the mean loss, the difference from the highlighted part, how often."""
     lines = [("layer", "detections", "images", "hidden", "loss of the score", "highlighted: more by", "in how many")]
     for name, found in rows.items():
         for kind in KINDS:

@@ -1,6 +1,6 @@
 """`--engine auto` beside plain sessions of other libraries: the network alone, and files to boxes.
 
-Peers run what their users would write: ONNX Runtime's InferenceSession, OpenVINO's compiled model with the same
+Peers are plain programs of their libraries: ONNX Runtime's InferenceSession, OpenVINO's compiled model with the same
 precision, OpenCV's readNetFromONNX, each on the ONNX file that this project exports, and Ultralytics' own yolov3-tiny
 (its architecture, random weights) if that package is installed. All have the same number of threads and the same
 images, and take turns; times are medians over the rounds.
@@ -100,7 +100,7 @@ def predict_nothing(network: Network) -> None:
 def compare_alone(
     name: str, network: Network, batch: int, precision: str, folder: Path, args: argparse.Namespace
 ) -> list[str]:
-    """Print the times of a batch and return what misses the goal."""
+    """Print the times of a batch and return the missed goals."""
     images = torch.rand(batch, network.input.channels, args.size, args.size)
     path = folder / f"raw-{batch}.onnx"
     outputs = [f"map{index}" for index in range(len(network.outputs))]
@@ -120,7 +120,7 @@ def compare_alone(
 
 
 def compare_files(name: str, network: Network, folder: Path, args: argparse.Namespace) -> list[str]:
-    """Print the images per second from files to boxes and return what misses the goal."""
+    """Print the images per second from files to boxes and return the missed goals."""
     path = folder / "decoded.onnx"
     images = torch.rand(1, network.input.channels, args.size, args.size)
     write_onnx(Decoded(folded(network)), images, path, output_names=["predictions"])

@@ -1,9 +1,9 @@
-"""The part of the gradient that easy background makes, of the raw maps, and what a focal loss would leave of it.
+"""The fraction of the gradient of the raw maps that comes from easy background, with and without a focal loss.
 
 Images of a list are labeled batches without augmentation. The network is measured as given, and with weights as drawn
 at the start of a training, where objectness is about a half. Each row is a fraction of |d loss / d raw value|. The
-bound of the same run is the fraction of the cells: a loss in which each cell counts alike has the same fraction of the
-gradient.
+bound of the same run is the fraction of the cells: with equal weights of all cells, the fraction of the gradient is the
+same.
 
 example:
   python benchmarks/easy_negatives.py --cfg my.cfg --weights voc/backup/my_best.weights --data voc/voc.data

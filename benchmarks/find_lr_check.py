@@ -1,4 +1,4 @@
-"""Does the rate that `find_lr` suggests train? Short runs with it and with the cfg's rate, from three kinds of weights.
+"""Check the rate that `find_lr` suggests: short runs with it and with the cfg's rate, from three kinds of weights.
 
 nothing   random weights
 backbone  the layers of --weights that the network can take (`--cutoff auto`)

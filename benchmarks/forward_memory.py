@@ -3,12 +3,12 @@
 Both, YOLOv4, are checked to be the same network first. Each number is one pass under torch.inference_mode in a fresh
 process, on the same images for both, after a first pass on a tiny one. Two measures, bound 1.2 for each:
 
-  tensors   the most bytes that the storages made in the pass take at once, for every allocator; what an operator
-            keeps to itself does not count
+  tensors   the most bytes that the storages made in the pass take at once, for every allocator; the internal memory of
+            an operator does not count
   process   how far resident memory rises above what it was before the pass, medians of several processes (Linux: the
             peak is set back through /proc/self/clear_refs and read as VmHWM)
 
-Ours may well be lower: a Python call holds its arguments until it returns, `Network` a map until its last reader ran.
+Ours may be lower: a Python call holds its arguments until it returns, `Network` holds a map until its last reader ran.
 
 example:
   python benchmarks/forward_memory.py
@@ -63,7 +63,7 @@ def report(measure: str, ours: float, plain: float) -> None:
 
 
 def apart(measure: Callable[[str, int, int], int], side: str, images: int, pixels: int) -> int:
-    """What `measure` gives in a process that has done nothing before."""
+    """Return the result of `measure` in a fresh process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(measure, (side, images, pixels))
 

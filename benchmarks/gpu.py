@@ -4,11 +4,11 @@ Prints a table row by row, and writes it to --out after each row as markdown, so
 what it measured. A configuration that fails (out of memory, a compiler's error) is a row that says why.
 
 What is measured:
-  network    the forward pass alone, from images that lie on the GPU in the network's dtype to raw maps on the GPU.
+  network    the forward pass alone, from images on the GPU in the network's dtype to raw maps on the GPU.
              "float32" is the plain network, "graph" the folded 16-bit copy in a CUDA graph (yolo/engines/cuda.py),
              "compiled" the same with torch.compile.
   boxes      yolo.Detector.detect: from float32 images on the GPU to Detections on the CPU, with decode, threshold, NMS.
-  training   steps of the trainer, from pinned uint8 images that lie ready: forward, Darknet's loss, backward, SGD, log.
+  training   steps of the trainer, from pinned uint8 images in memory: forward, Darknet's loss, backward, SGD, log.
 
 FLOPs are those of `yolo-darknet summary`, for the input size; a training step counts three times the forward pass. The
 measured peak is that of a large matrix product in the same dtype in the same run, the nominal one NVIDIA's number for
@@ -228,7 +228,7 @@ def measure(case: Case, device: torch.device, table: Table, quick: bool) -> None
             measured = boxes(case, network.to(device), quick)
         else:
             measured = network_alone(case, network.to(device), quick)
-    except Exception as error:  # of torch.compile, of the memory …: it must not end the run
+    except Exception as error:  # of torch.compile, of the memory …: no error ends the run
         note = failure(error)
     memory = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else 0.0
     table.add(case, flops, measured, memory, note)
@@ -285,7 +285,7 @@ def threshold_of_candidates(network: Network, image: torch.Tensor) -> float:
 
 
 def training_steps(case: Case, device: torch.device, steps: int) -> Measured:
-    """Measure steps of the trainer. The mean over all counts: the loop goes on before a step ends on the GPU."""
+    """Measure steps of the trainer. The mean counts, because the loop continues before a step ends on the GPU."""
     warm_up = min(WARM_UP_STEPS, steps)
     begin = time.perf_counter()
     ends: list[float] = []

@@ -1,17 +1,17 @@
-"""How many images with wrong labels `top-losses` puts first: a table of ways to rank, and two bounds of the same run.
+"""The fraction of images with wrong labels that `top-losses` puts first: a table of rankings, and two bounds.
 
-Some labels of the train list are made wrong, the network is trained on them as a user would have it, who does not
-know of them, and the train list is ranked. A wrong label is moved to where it overlaps its object by less than
+Some labels of the train list are made wrong, the network is trained on them, as by a user who is not aware of them, and
+the train list is ranked. A wrong label is moved to where it overlaps its object by less than
 MOVED_IOU, renamed, or removed, in turn. Two ways of being wrong:
 
-- careless: FRACTION of all labels are wrong, and they lie in few images, half of the labels of each, as where one
-  annotator was careless. (Spread evenly over 205 images of BCCD they would lie in half of the images, and no order of
-  all images could put them first.)
+- careless: FRACTION of all labels are wrong, and they are in few images, half of the labels of each, as those of one
+  careless annotator. (Spread evenly over 205 images of BCCD they would be in half of the images, and no order of all
+  images could put them first.)
 - slips: FRACTION of the images have one wrong label each. The others are the labels as they were, with what is
   wrong with these.
 
 One draw of wrong labels is few images. So the same network also ranks the list with other draws, of which it has seen
-the right labels: more images, and the figures of each kind of mistake.
+the correct labels: more images, and the figures of each kind of mistake.
 
 Images whose labels are wrong from the start compete with those that are made wrong: --leave-out leaves them out of the
 ranking, though not of the training.
@@ -245,7 +245,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Ranker:
-    """A trained network, and what it computed for a list of images."""
+    """A trained network, and its results for a list of images."""
 
     detector: Detector
     loss: DetectionLoss
@@ -266,7 +266,7 @@ class Ranker:
         return cls(detector, DetectionLoss(network, head_settings=settings), batches, seen)
 
     def found(self, images: Sequence[LabeledImage], wrong: Sequence[Mapping]) -> dict[str, Found]:
-        """Rank images. wrong: what is wrong with each. Returns: by what → what is found."""
+        """Rank images. wrong: the mistakes of each. Returns: ranking → result."""
         losses = losses_of(self.batches, self.detector, self.loss, images, self.trained_on)
         first = round(FIRST * len(images))
         results = {}

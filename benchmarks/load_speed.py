@@ -1,6 +1,6 @@
 """Loading a .weights file against reading its bytes: time and extra memory.
 
-A file of random numbers of yolov3's size is made and read once, so that both sides find it in the page cache. Time:
+A file of random numbers of yolov3's size is made and read once, so that it is in the page cache for both. Time:
 `load_weights` over `numpy.fromfile`, medians of alternating runs; bound 2. Memory: how much the peak of the process
 grows while loading, over the file's size; bound 1.2.
 

@@ -27,7 +27,7 @@ from yolo.console.run import run
 
 COUNTS = (11_000, 22_000, 55_000)
 SIDE = 2000  # of the image, in pixels
-NEIGHBORS = 4.0  # boxes whose center lies in a box, as a mean
+NEIGHBORS = 4.0  # boxes whose center is in a box, as a mean
 ALLOWED = 1.5
 
 

@@ -1,4 +1,4 @@
-"""YOLOv4 written by hand in plain PyTorch, with no cfg: the peer that ours is measured against.
+"""YOLOv4 written by hand in plain PyTorch, without a cfg: the peer for measurements.
 
 The graph of cfg/yolov4.cfg for 80 classes, as a user would write it without this project: modules of torch.nn, local
 variables in `forward`, torch's own initialization. Modules are made in the order of the cfg, so that numbers can be
@@ -151,7 +151,7 @@ def check(network: Network, plain: PlainYolov4) -> None:
 
 
 def spread_norms(network: nn.Module) -> None:
-    """Batch norms with numbers of their own each, so that none can be mistaken for another one unnoticed."""
+    """Give each batch norm different numbers, so that swapped ones are detected."""
     with torch.no_grad():
         for norm in network.modules():
             if isinstance(norm, nn.BatchNorm2d):

@@ -1,6 +1,6 @@
 """How long decoding, threshold and NMS take, beside the forward pass of yolov3-tiny at 416; NMS beside torchvision.
 
-Random weights find either nothing or everything, so the raw maps are those of a trained network, yolo-fastest with
+Random weights detect either nothing or everything, so the raw maps are those of a trained network, yolo-fastest with
 COCO's 80 classes: at 416 it makes as many predictions, 2535, as yolov3-tiny does. Its maps of each image become
 detections again and again, of score above --thresh (.25 as in detect; .005 as in an evaluation), NMS .45 a class; so
 does yolov3-tiny's forward pass with the engine `torch`, one image at a time, in turn. Times are of the processor, which

@@ -1,4 +1,4 @@
-"""What int8 and fp16 cost in AP and gain in bytes and time, on two real networks.
+"""The loss of AP, and the gain of bytes and time, of int8 and fp16 on two real networks.
 
 Calibrated on every third of the 96 COCO images of ../shared/datasets/coco96, scored on the other 64 by this project's
 scorer. The network of 20 VOC classes is scored on the objects of its classes, found by name; other objects are left
@@ -62,7 +62,7 @@ def write_lists(folder: Path, names: list[str]) -> tuple[Path, Path]:
 
 
 def openvino_run(path: Path, images: Tensor, hint: str) -> Callable[[], object]:
-    """Return what runs a file in OpenVINO on a batch."""
+    """Return a callable that runs a file in OpenVINO on a batch."""
     core = openvino_core()
     model = core.read_model(path)
     model.reshape(list(images.shape))

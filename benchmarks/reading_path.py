@@ -1,4 +1,4 @@
-"""How much code a reader meets: files that run for one image, one batch and one report; folders; names; start-up.
+"""The size of the code for a reader: files that run for one image, one batch and one report; folders; names; start-up.
 
 The files of yolo/ of which at least one function is called (importing a module calls none) while
 tools/detect.py looks at one image, tools/train.py takes two steps and tools/evaluate.py writes a report,

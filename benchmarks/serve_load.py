@@ -1,10 +1,10 @@
-"""`yolo-darknet serve` under load, asked over loopback by a client of its own, beside the network alone.
+"""`yolo-darknet serve` under load, with requests over loopback from a client process, beside the network alone.
 
-  load     for each number of clients that ask without a pause: requests per second as a ratio to the rate of the
+  load     for each number of clients that request without a pause: requests per second as a ratio to the rate of the
            network alone in the same run (prepared images, the same engine, its best mix of workers and batches; both
            take turns, medians over the rounds), and p50, p95, p99 of the answers, p99 as a ratio to the time of a
            batch. Answers count from when each client has had one to the end. Goals: a ratio of at least .9 from 8
-           clients on, p99 below 3 times the time of a batch. Service and client share the cores: the CPU time of both
+           clients on, p99 below 3 times the time of a batch. Service and client use the same cores: their CPU time
            is printed for each image. The mean answer takes clients / rate (Little's law), in any order of the
            images: where that is above 3 batches, only larger batches reach the goal (--batch).
   abuse    thousands of requests, some of them broken: truncated images and forms, bodies that are too large,
@@ -65,7 +65,7 @@ BROKEN = tuple(EXPECTED)
 
 @dataclass
 class Answers:
-    """What clients saw: seconds and the answers of good requests, kinds of broken ones with their status.
+    """The answers to clients: seconds and answers of good requests, kinds of broken ones with their status.
 
     rate: answers per second while all clients asked.
     """

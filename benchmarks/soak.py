@@ -1,4 +1,4 @@
-"""Attack the package as an attacker and an unlucky user would, and print one table: tried and survived.
+"""Attack the package with broken input, kills and full disks, and print a table: tried and survived.
 
     python benchmarks/soak.py                  # all rows, less than an hour on 2 cores
     python benchmarks/soak.py --share 0.02     # a fiftieth of the tries, some minutes

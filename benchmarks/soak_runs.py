@@ -63,7 +63,7 @@ def training(data: Path, cfg: Path, out: Path, *more: str, launcher: tuple[str, 
 
 
 def state(cfg: Path, path: Path) -> tuple[int, list[torch.Tensor]]:
-    """Return the step of a checkpoint, and every tensor that decides how a run goes on."""
+    """Return the step of a checkpoint, and every tensor that changes the rest of a run."""
     network = build(parse_cfg(cfg.read_text(), str(cfg)))[0]
     optimizer = make_optimizer(network, network.training_settings)
     step = load_checkpoint(path, network, optimizer).step
@@ -80,8 +80,8 @@ def end_group(process: subprocess.Popen) -> str:
 def kills(folder: Path, tries: int, seed: int, workers: int) -> Row:
     """Kill the whole process group at random moments, resume, and compare the end with that of an unbroken run.
 
-    The moments lie anywhere in the time that an unbroken run takes beside as many others: in imports, in the check of
-    the data, between steps and in saves.
+    The moments are random in the time of an unbroken run beside as many others: in imports, in the check of the data,
+    between steps and in saves.
     """
     name = "kill -9 at random moments, resumed bit-equal"
     data, cfg = data_set(folder)

@@ -1,7 +1,7 @@
 """Images a second of the trainer against the plainest possible loop: same network, one batch in memory.
 
-The plain loop loads nothing, augments nothing, assigns no ground truth and writes nothing: forward, mean of squares,
-backward, SGD. It is what the machine can do with this network, before and after the trainer runs. The trainer
+The plain loop has no loading, no augmentation, no assignment and no files: forward, mean of squares, backward, SGD. It
+is the bound of the machine for this network, before and after the trainer runs. The trainer
 reads and augments images, Darknet's loss, EMA, TensorBoard, CSV. The bound is 0.9 of the plain loop.
 
 example:

@@ -1,6 +1,6 @@
-"""What --tta and --tile gain in AP, and what they cost in passes of the network, on a folder of labeled images.
+"""The gain of AP by --tta and --tile, and their cost in passes of the network, on a folder of labeled images.
 
-IMAGES holds images; their YOLO labels lie in the folder `labels` beside it (an image without a file has no object).
+IMAGES holds images; their YOLO labels are in the folder `labels` beside it (an image without a file has no object).
 Prints COCO's AP, AP50 and AP of small, medium and large objects, the mean number of passes an image, and the time.
 
   python benchmarks/views_gain.py --cfg yolo-fastest-1.1.cfg --weights yolo-fastest-1.1.weights coco96/images

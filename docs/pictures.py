@@ -47,7 +47,7 @@ GROUND_TRUTH = (
 )
 SCORE_THRESH = 0.25
 BATCH, SCORED = 16, 60  # images of the loss and of the curve
-SEEDS = {"batch": 2, "curve": 3}  # the shipped weights have seen neither
+SEEDS = {"batch": 2, "curve": 3}  # the shipped weights were not trained on them
 PARTS = ("box", "objectness, responsible", "objectness, background", "classes")
 
 
@@ -111,7 +111,7 @@ def draw_maps(network: yolo.Network, image: np.ndarray, raw: list[Tensor]) -> No
 
 
 def draw_decoding(network: yolo.Network, image: np.ndarray, raw: Tensor) -> None:
-    """decode.png: the surest cell of the first head, its anchor, and the box that its numbers make."""
+    """decode.png: the cell with the highest objectness in the first head, its anchor, and its decoded box."""
     head = heads_of(network)[0]
     values = head.split(raw)[0]
     place = int(values[..., 4].argmax())
@@ -178,7 +178,7 @@ def draw_scales() -> None:
     save(figure, "scales")
 
 
-# ------------------------------------------------------------------------------------------------- what it should say
+# ------------------------------------------------------------------------------------------------- its targets
 
 
 def draw_assignment(network: yolo.Network, image: np.ndarray, raw: list[Tensor]) -> None:
