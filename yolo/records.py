@@ -96,18 +96,22 @@ class Detections:
             for label, score, box in zip(*columns, strict=True)
         ]
 
-    def draw(self, image: object, names: Sequence[str] | None = None) -> np.ndarray:
-        """Return a copy of an image as uint8 `[H, W, 3]` RGB, with the boxes, names and scores.
+    def draw(self, image: object, names: Sequence[str] | None = None, color: str = "rgb") -> np.ndarray:
+        """Return a copy of an image as uint8 `[H, W, 3]`, with the boxes, names and scores.
 
         image: an array of this kind, or a path, bytes or an image of Pillow, read as `Detector` reads it. names: as for
-        `to_dict`.
+        `to_dict`. color: order of the channels of an array, and of the result: "rgb" or "bgr".
         """
         drawing = import_module("yolo.detect.draw")  # by name: this module is below all others
         parts = (part.cpu().numpy() for part in (self.boxes, self.scores, self.labels))
-        return drawing.draw_detections(_pixels(image), *parts, self._shown_names(names))
+        drawn = drawing.draw_detections(_pixels(image, color), *parts, self._shown_names(names))
+        return drawn if color.lower() == "rgb" else np.ascontiguousarray(drawn[..., ::-1])
 
     def crop(self, image: object) -> list[np.ndarray]:
-        """Return the pixels of each box, cut to the image `[H, W, C]`; a box outside of it has none."""
+        """Return the pixels of each box, cut to the image `[H, W, C]`; a box outside of it has none.
+
+        image: as for `draw`; the pixels of an array keep the order of their channels.
+        """
         image = _pixels(image)
         height, width = image.shape[:2]
         low = self.boxes[:, :2].floor().clamp(min=0).int().tolist()
@@ -130,9 +134,9 @@ class Detections:
         return names or self.names or [str(label) for label in range(1 + max(self.labels.tolist(), default=0))]
 
 
-def _pixels(image: object) -> np.ndarray:
-    """Return an array as it is, and anything else as a `Detector` of RGB images reads it."""
-    return image if isinstance(image, np.ndarray) else import_module("yolo.detect.inputs").image_pixels(image, 3)
+def _pixels(image: object, color: str = "rgb") -> np.ndarray:
+    """Return the pixels of an image as a `Detector` of RGB images reads them."""
+    return import_module("yolo.detect.inputs").image_pixels(image, 3, color)
 
 
 @dataclass(frozen=True)

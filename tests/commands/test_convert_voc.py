@@ -63,6 +63,23 @@ def test_more_images_move_none_in_another_folder_of_lists(tmp_path, call):
         assert names[0] < names[1]
 
 
+@pytest.mark.parametrize("out", ["b", "elsewhere/c"])
+@pytest.mark.parametrize("images", ["images", "."])
+def test_an_image_that_was_moved_for_its_class_stays_when_more_images_come(tmp_path, call, images, out):
+    folder = flat(tmp_path / "d", 12, images=images, annotations=images)
+    assert "moved, so that" in call("convert_voc", folder, "--split", 0.1, "--seed", 8, "--out", tmp_path / "a")[1]
+    before = {path.stem for path in read_list(tmp_path / "a/valid.txt")}
+    for at in range(12, 60):  # by their hashes alone, some of these would stand for the classes
+        (folder / images / f"{at}.jpg").write_bytes((folder / images / "0.jpg").read_bytes())
+        (folder / images / f"{at}.xml").write_text((folder / images / "1.xml").read_text())
+    assert call("convert_voc", folder, "--split", 0.1, "--seed", 8, "--out", tmp_path / out)[0] == 0
+    later = {path.stem for path in read_list(tmp_path / out / "valid.txt")}
+    found = images == "images" or "/" not in out  # else nothing leads to the record of the first conversion
+    assert ({stem for stem in later if int(stem) < 12} == before) is found and len(later) > len(before)
+    other = call("convert_voc", folder, "--split", 0.1, "--seed", 3, "--out", tmp_path / "another seed")[1]
+    assert "moved, so that" not in other
+
+
 def test_folders_may_be_train_and_valid_and_sets_may_be_split(tmp_path, call):
     train, valid = flat(tmp_path / "a/train", 4), flat(tmp_path / "b/valid", 3)
     assert call("convert_voc", "--train", train, "--valid", valid, "--out", tmp_path / "one")[0] == 0
@@ -141,6 +158,7 @@ def test_images_without_an_annotation_and_lists_not_used_are_reported(tmp_path, 
         (["d:train"], "d:train: no such folder; DIR:SET goes after --train or --valid"),
         (["d", "--split", "0"], "found '0', expected a number above 0 and below 1"),
         (["d", "--split", "x"], "found 'x', expected a number above 0 and below 1"),
+        (["d", "--split", "100%"], "found '100%', expected a number above 0 and below 1"),
         (["d", "--split", ".2", "--valid", "d"], "found --valid and --split, expected one of them"),
         (["--train", "d:nothing"], "nothing.txt: no such image set; d/ImageSets/Main has none"),
         (["--train", "d"], None),

@@ -158,6 +158,20 @@ def test_tracking_numbers_objects_and_counts_a_line(case, detect):
     assert any(tracks), tracks
 
 
+def test_a_line_is_one_word_or_four_before_or_after_the_source_and_tracks_without_being_asked(case, detect):
+    lines = {
+        detect(*before, "clip.mp4", *after)[1]
+        for before, after in (
+            ((), ("--track", "--count-line", "30,-5,30,48")),
+            (("--count-line", 30, -5, "30", 48), ()),
+            (("--count-line=30, -5, 30, 48",), ()),
+            ((), ("--count-line", "30,", "-5,", "30,", "48")),
+        )
+    }
+    assert len({line.split("  crossed")[1] for line in lines}) == 1, lines
+    assert "crossed the line: 0 from" in detect("clip.mp4", "--count-line", "-2,0,-2,5")[1]
+
+
 @pytest.mark.parametrize("options", [("--tile", 32, "--overlap", ".5"), ("--tta",), ("--tile", 40, "--tta")])
 def test_tiles_and_augmentation_reach_every_source(case, detect, options):
     assert detect("clip.mp4", "four/images", *options, "--jsonl", "a.jsonl", "--max-frames", 2)[0] == 0
@@ -338,8 +352,8 @@ def test_wrong_options_are_one_line(case, detect):
     one_line(detect("four/images", "--save-video", "--out", "out"), "--save-video: found only images")
     bad_option(detect("clip.mp4", "--save-video"), "--save-video: expected --out DIR, too")
     bad_option(detect("clip.mp4", "--save-labels", "voc"), "--save-labels: expected --out DIR, too")
-    bad_option(detect("clip.mp4", "--count-line", "1,2,3,4"), "--count-line: expected --track, too")
-    bad_option(detect("clip.mp4", "--track", "--count-line", "1,2,3"), "expected four numbers")
+    for line in (["1,2,3"], ["1", "2", "3"], ["a,b,c,d"], ["1;2;3;4"], [".5,0,.5,1"]):
+        bad_option(detect("clip.mp4", "--track", "--count-line", *line), "expected four numbers x1,y1,x2,y2")
     bad_option(detect("clip.mp4", "--track", "--count-line", "1,2,1,2"), "expected two different points")
     bad_option(detect("clip.mp4", "--every", 0), "expected a whole number from 1 on")
     bad_option(detect("clip.mp4", "--overlap", "0.95"), "expected at most 0.9")

@@ -49,7 +49,7 @@ def test_a_list_is_split_as_its_folder_is_and_names_are_found_beside_it(tmp_path
     (tmp_path / "all.txt").write_text("".join(f"images/{at:03}.jpg\n" for at in range(12)))
     (tmp_path / "my.names").write_text("cat\ndog\n")
     assert call("split", tmp_path / "all.txt", "--out", tmp_path / "a", "--seed", 3)[0] == 0
-    assert call("split", folder, "--out", tmp_path / "b", "--seed", 3)[0] == 0
+    assert call("split", folder, "--out", tmp_path / "b", "--seed", 3, "--split", "20%")[0] == 0
     assert lists(tmp_path / "a") == lists(tmp_path / "b")
     assert read_names(tmp_path / "a/all.names") == ["cat", "dog"]
 

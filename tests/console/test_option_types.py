@@ -28,6 +28,8 @@ def test_fractions():
         0.001,
         1,
     ]
+    assert [fraction(text) for text in ("20%", "0%", "100%", "2.5%")] == [0.2, 0, 1, 0.025]
+    refuses(fraction, "101%", "%", "5 %", "-1%")
     refuses(fraction, "-0.1", "1.01", "25", "nan", "inf", "", ".", "1e3", "x")
 
 

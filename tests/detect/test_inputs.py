@@ -1,5 +1,7 @@
 """The inputs and results of `detector(...)`, and the methods of Detections."""
 
+import io
+
 import cv2
 import numpy as np
 import pytest
@@ -31,7 +33,9 @@ def assert_same(found, expected):
         assert torch.equal(getattr(found, name), getattr(expected, name))
 
 
-@pytest.mark.parametrize("kind", ["path", "string", "bytes", "pillow", "bgr", "gray pillow"])
+@pytest.mark.parametrize(
+    "kind", ["path", "string", "bytes", "file", "in memory", "tensor", "pillow", "bgr", "BGR", "gray pillow"]
+)
 def test_an_image_is_detected_in_every_accepted_form(detector, tmp_path, kind):
     path = write_image(tmp_path / "a.png", IMAGE)
     expected = detector(IMAGE)
@@ -42,11 +46,16 @@ def test_an_image_is_detected_in_every_accepted_form(detector, tmp_path, kind):
         "path": lambda: detector(path),
         "string": lambda: detector(str(path)),
         "bytes": lambda: detector(path.read_bytes()),
+        "file": lambda: detector(open_here),
+        "in memory": lambda: detector(io.BytesIO(path.read_bytes())),
+        "tensor": lambda: detector(torch.from_numpy(IMAGE)),
         "pillow": lambda: detector(Image.open(path)),
         "bgr": lambda: detector(cv2.imread(str(path)), color="bgr"),
+        "BGR": lambda: detector(cv2.imread(str(path)), color="BGR"),
         "gray pillow": lambda: detector(gray),
     }
-    assert_same(given[kind](), expected)
+    with path.open("rb") as open_here:
+        assert_same(given[kind](), expected)
 
 
 def test_the_order_of_colors_matters(detector):
@@ -62,6 +71,13 @@ def test_a_list_gives_a_list_in_its_order(detector, tmp_path):
         alone = detector(image)
         assert len(each) == len(alone)
         torch.testing.assert_close(each.scores, alone.scores)
+
+
+def test_an_array_of_images_is_a_list_of_them(detector):
+    images = np.stack([IMAGE, IMAGE[::-1]])
+    for given in (images, torch.from_numpy(images)):
+        for each, image in zip(detector(given), images, strict=True):
+            torch.testing.assert_close(each.scores, detector(image).scores)
 
 
 def test_an_iterator_is_read_only_as_far_as_its_results(detector):
@@ -93,6 +109,8 @@ def test_what_is_no_image_is_an_error_that_names_it(detector, tmp_path):
         detector(b"no image")
     with pytest.raises(TypeError, match="found builtins.int, expected an array, a path, bytes"):
         detector(7)
+    with pytest.raises(TypeError, match="found cv2.VideoCapture, expected an array"):
+        detector(cv2.VideoCapture())
     with pytest.raises(ValueError, match="found color 'hsv', expected one of rgb, bgr"):
         detector(IMAGE, color="hsv")
 
@@ -163,6 +181,8 @@ def test_the_names_of_the_detector_are_printed_drawn_and_returned(detector, tmp_
     assert repr(found).startswith(f"Detections({len(found)}: {label} 0.") and found[:1].names == ("cat", "dog")
     assert (found.draw(IMAGE) == found.draw(IMAGE, ["cat", "dog"])).all()
     assert (found.draw(write_image(tmp_path / "a.png", IMAGE)) == found.draw(IMAGE)).all()
+    bgr = np.ascontiguousarray(IMAGE[..., ::-1])
+    assert (found.draw(bgr, color="bgr") == found.draw(IMAGE)[..., ::-1]).all()
     assert found.to_dict() == found.to_dict(["cat", "dog"])
     assert found.to_supervision().data["class_name"].tolist() == [each["name"] for each in found.to_dict()]
     assert (THREE.draw(IMAGE) == THREE.draw(IMAGE, ["0", "1"])).all()  # without names: the labels

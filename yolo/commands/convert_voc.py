@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yolo.console.command_line import command_parser
-from yolo.console.option_types import names_file, new_folder, whole_number
+from yolo.console.option_types import fraction, names_file, new_folder, whole_number
 from yolo.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -165,10 +165,10 @@ def data_set_name(text: str) -> str:
 
 
 def split_fraction(text: str) -> float:
-    """A type for argparse: a number above 0 and below 1."""
+    """A type for argparse: a number above 0 and below 1, or a percentage such as 20%."""
     try:
-        number = float(text)
-    except ValueError:
+        number = fraction(text)
+    except argparse.ArgumentTypeError:
         number = 0.0
     if not 0 < number < 1:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a number above 0 and below 1, such as 0.2")

@@ -22,7 +22,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 
 LABEL_FORMATS = ("yolo", "voc", "coco")
 WRITE_BEHIND = 8  # frames that wait to be drawn and written
+COORDINATE = r"-?\d+(?:\.\d+)?"  # of --count-line, in pixels
 LARGEST_OVERLAP = 0.9  # of neighboring tiles: more would need too many of them
 PART_KINDS = ("jsonl", "parquet")
 NOT_IN_PARTS = ("json", "jsonl", "csv", "crops", "save_labels", "save_video", "track")  # outputs of one process
@@ -290,14 +291,29 @@ def _raise_faults(faults: list[str], sources: list[MediaSource]) -> None:
 
 
 def _count_line(text: str) -> tuple[float, float, float, float]:
-    """A type for argparse: x1,y1,x2,y2."""
-    number = r"\d+(?:\.\d+)?"
+    """A type for argparse: x1,y1,x2,y2, with or without spaces; a point may lie outside the image."""
+    number = rf"\s*{COORDINATE}\s*"
     if not re.fullmatch(rf"{number}(,{number}){{3}}", text, re.ASCII):
         raise argparse.ArgumentTypeError(f"found {text!r}, expected four numbers x1,y1,x2,y2")
     x1, y1, x2, y2 = map(float, text.split(","))
     if (x1, y1) == (x2, y2):
         raise argparse.ArgumentTypeError(f"found {text!r}, expected two different points")
     return x1, y1, x2, y2
+
+
+def _joined_line(arguments: Sequence[str]) -> list[str]:
+    """Return a command line with `--count-line=X1,Y1,X2,Y2` for four numbers that stand in words of their own.
+
+    argparse would take the numbers after the first one for sources, and a number below 0 for an option.
+    """
+    line = list(arguments)
+    end = line.index("--") if "--" in line else len(line)
+    if "--count-line" in line[:end]:
+        at = line.index("--count-line")
+        numbers = line[at + 1 : at + 5]
+        count = 4 if all(re.fullmatch(rf"{COORDINATE},?", word, re.ASCII) for word in numbers) else 1
+        line[at : at + 1 + count] = ["--count-line=" + ",".join(word.removesuffix(",") for word in numbers[:count])]
+    return line
 
 
 def _shard_numbers(text: str) -> tuple[int, int]:
@@ -322,15 +338,14 @@ def _arguments() -> argparse.Namespace:
     _add_output_options(parser.add_argument_group("outputs"))
     _add_part_options(parser.add_argument_group("long lists, also under torchrun"))
     _add_tile_and_track_options(parser.add_argument_group("small objects, tracking"))
-    args = parser.parse_args(files_first(sys.argv[1:]))
+    args = parser.parse_args(files_first(_joined_line(sys.argv[1:])))
     others = {"--engine": args.engine != DEFAULT_ENGINE, "--precision": args.precision != DEFAULT_PRECISION}
     check_one_network(parser, args, others)
     check_engine_options(parser, args)
     for option, given in (("--save-video", args.save_video), ("--save-labels", args.save_labels)):
         if given and not args.out:
             parser.error(f"argument {option}: expected --out DIR, too")
-    if args.count_line and not args.track:
-        parser.error("argument --count-line: expected --track, too")
+    args.track |= args.count_line is not None
     return args
 
 
@@ -404,4 +419,4 @@ def _add_tile_and_track_options(group: OptionGroup) -> None:
     add("--overlap", type=_overlap, default=0.2, metavar="F", help="of the tiles; default 0.2")
     add("--tta", action="store_true", help="also detect in mirrored and scaled copies")
     add("--track", action="store_true", help="number the objects of a video (extra `track`)")
-    add("--count-line", type=_count_line, metavar="X1,Y1,X2,Y2", help="count objects crossing it")
+    add("--count-line", type=_count_line, metavar="X1,Y1,X2,Y2", help="count objects crossing it; implies --track")

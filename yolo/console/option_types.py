@@ -40,10 +40,11 @@ def cutoff_or_auto(text: str) -> int | str:
 
 
 def fraction(text: str) -> float:
-    """A type for argparse: a number from 0 to 1."""
-    if not re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e-?[0-9]+)?", text) or float(text) > 1:
+    """A type for argparse: a number from 0 to 1, or a percentage such as 20%."""
+    digits, percent = (text[:-1], 100.0) if text.endswith("%") else (text, 1.0)
+    if not re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e-?[0-9]+)?", digits) or float(digits) > percent:
         raise ArgumentTypeError(f"found {text!r}, expected a number from 0 to 1")
-    return float(text)
+    return float(digits) / percent
 
 
 def positive(text: str) -> float:

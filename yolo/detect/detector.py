@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from yolo.defaults import DEFAULT_ENGINE, DEFAULT_PRECISION, NMS_THRESH, SCORE_THRESH
-from yolo.detect.inputs import ImageLike, image_pixels
+from yolo.detect.inputs import ImageFile, ImageLike, image_pixels
 from yolo.detect.postprocess import diou_exponent_of, on_cpu, postprocess
 from yolo.engines.build import Engine, build_engine
 from yolo.errors import counted
@@ -73,17 +73,20 @@ class Detector:
         """Detect in an image, a list of images or an iterator of them, such as the frames of a video.
 
         Args:
-            image: An array uint8 `[H, W, C]`, or `[H, W]` for one channel; a path; the bytes of an image file; an
-                image of Pillow, turned by its EXIF orientation. A list goes through the network in batches, an
-                iterator image by image, when its results are used.
+            image: An array or tensor uint8 `[H, W, C]`, or `[H, W]` for one channel; a path; the bytes of an image
+                file; the open file; an image of Pillow, turned by its EXIF orientation. A list, or an array
+                `[B, H, W, C]`, goes through the network in batches, an iterator image by image, when its results are
+                used.
             color: Order of the channels of arrays, "rgb" or "bgr".
 
         Returns:
             Detections of the image, xyxy in image pixels; a list of them for a list, an iterator for an iterator.
         """
+        if isinstance(image, np.ndarray | Tensor) and image.ndim == 4:
+            image = list(image)
         if isinstance(image, list | tuple):
             return self._detect_list(image, color)
-        if isinstance(image, Iterator):
+        if isinstance(image, Iterator) and not isinstance(image, ImageFile):  # a file is an iterator of lines
             return (self._detect_list([each], color)[0] for each in image)
         return self._detect_list([image], color)[0]
 

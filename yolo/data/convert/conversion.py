@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from yolo.data.convert.homes import home_beside, label_homes, own_homes
+from yolo.data.convert.homes import home_beside, image_folders, label_homes, own_homes
 from yolo.data.convert.ownership import (
     RECORD,
     ConversionRecord,
     announce,
     conclude,
+    earlier_records,
     other_user,
-    read_record,
     refuse_inputs,
     require_own_lists,
 )
@@ -61,12 +61,17 @@ def split_again(plan: Plan, out: Path, fraction: float, seed: int) -> tuple[Plan
 
     Args:
         plan: the plan, with one list.
-        out: folder of the earlier split, if any. It counts only if it had the same fraction and seed.
+        out: folder of the lists. Earlier splits of these images, there or elsewhere as `earlier_records` finds them,
+            count only if they had the same fraction and seed; that of `out` counts most.
         fraction: fraction of the images to score on, above 0 and below 1.
         seed: of the hash.
     """
-    old = read_record(out)
-    return split_plan(plan, fraction, seed, old.moved if (old.fraction, old.seed) == (fraction, seed) else {})
+    folders = image_folders(plan)
+    labels = [home.labels for home in map(home_beside, folders) if home]
+    moved: dict[str, bool] = {}
+    for old in reversed(earlier_records(out, folders, labels)):
+        moved |= old.moved if (old.fraction, old.seed) == (fraction, seed) else {}
+    return split_plan(plan, fraction, seed, moved)
 
 
 def write_conversion(plan: Plan, target: Target, split: Split | None) -> dict[Path, LabelHome]:
@@ -79,20 +84,26 @@ def write_conversion(plan: Plan, target: Target, split: Split | None) -> dict[Pa
     homes = label_homes(plan, target.out)
     homes, labels = own_homes(plan, homes, target.data, target.keep_difficult, target.overwrite)
     lists = planned_lists(plan, homes, target.out, target.name, target.title, target.keep_difficult)
-    _write(PlannedFiles(labels, lists), homes, target, split)
+    _write(PlannedFiles(labels, lists), homes, target, _record(plan, split))
     return homes
 
 
 def write_lists(plan: Plan, target: Target, split: Split | None) -> None:
     """Write the lists, names and .data file of images that have their labels. Raises as `write_conversion` does."""
-    homes = {image.folder: LabelHome(image.folder, image.folder, image.folder) for image in plan.train + plan.valid}
+    homes = {folder: LabelHome(folder, folder, folder) for folder in image_folders(plan)}
     lists = planned_lists(plan, homes, target.out, target.name, target.title, keep_difficult=True)
-    _write(PlannedFiles({}, lists), {}, target, split)
+    _write(PlannedFiles({}, lists), {}, target, _record(plan, split))
 
 
-def _write(files: PlannedFiles, homes: dict[Path, LabelHome], target: Target, split: Split | None) -> None:
+def _record(plan: Plan, split: Split | None) -> ConversionRecord:
+    folders = tuple(map(str, image_folders(plan)))
+    if split is None:
+        return ConversionRecord(folders=folders)
+    return ConversionRecord({}, folders, split.fraction, split.seed, split.moved)
+
+
+def _write(files: PlannedFiles, homes: dict[Path, LabelHome], target: Target, record: ConversionRecord) -> None:
     require_own_lists(files.lists, target.overwrite)
-    record = ConversionRecord() if split is None else ConversionRecord({}, split.fraction, split.seed, split.moved)
     announce(files, homes, record)
     write_files(files, homes)
     conclude(files, homes, record)

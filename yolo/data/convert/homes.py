@@ -1,6 +1,6 @@
 """Choose where the labels of each folder of images go: where Darknet looks for them, or into --out beside a link."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from yolo.data.convert.ownership import changed_files, other_user, require_own_labels
@@ -23,7 +23,7 @@ def label_homes(plan: Plan, out: Path) -> dict[Path, LabelHome]:
         DatasetError: The link would be the folder itself.
     """
     homes: dict[Path, LabelHome] = {}
-    for folder in _folders(plan):
+    for folder in image_folders(plan):
         beside = home_beside(folder)
         if beside and writable(beside.labels) and writable(beside.difficult / "labels"):
             homes[folder] = beside
@@ -63,7 +63,8 @@ def own_homes(
     return homes, texts
 
 
-def _folders(plan: Plan) -> Iterable[Path]:
+def image_folders(plan: Plan) -> Collection[Path]:
+    """Return the folders of a plan's images, each once, in their order."""
     return dict.fromkeys(image.folder for image in plan.train + plan.valid)
 
 

@@ -22,9 +22,13 @@ WRITING, FINISHED = "writing", "finished"
 
 @dataclass(frozen=True)
 class ConversionRecord:
-    """What RECORD says. files: name → checksums that the file may have; fraction, seed, moved: of the split, if any."""
+    """What RECORD says.
+
+    files: name → checksums that the file may have. folders: of the images. fraction, seed, moved: of the split, if any.
+    """
 
     files: dict[str, list[str]] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
     fraction: float | None = None
     seed: int | None = None
     moved: dict[str, bool] = field(default_factory=dict)
@@ -41,12 +45,28 @@ def read_record(out: Path) -> ConversionRecord:
     try:
         return ConversionRecord(
             files={str(name): [*map(str, sums)] for name, sums in content["files"].items()},
+            folders=tuple(map(str, content.get("folders", ()))),
             fraction=content["share"],
             seed=content["seed"],
             moved={str(key): bool(valid) for key, valid in content["moved"].items()},
         )
     except (KeyError, AttributeError, TypeError):
         return ConversionRecord()
+
+
+def earlier_records(out: Path, folders: Collection[Path], labels: Iterable[Path]) -> list[ConversionRecord]:
+    """Return what conversions of the same images wrote: into `out`, with the same labels, or into a folder beside it.
+
+    Args:
+        out: Folder of the lists.
+        folders: Of the images.
+        labels: Folders where these images may have labels.
+    """
+    users = sorted({Path(user).parent for each in labels for user in _users(each)})
+    beside = sorted(path.parent for path in out.parent.glob(f"*/{RECORD}"))
+    names = set(map(str, folders))
+    records = [read_record(each) for each in dict.fromkeys([*users, *beside]) if each != out]
+    return [read_record(out), *(each for each in records if names & set(each.folders))]
 
 
 def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
@@ -144,7 +164,8 @@ def _data_file(files: PlannedFiles) -> Path:
 
 
 def _write_record(out: Path, record: ConversionRecord, files: Mapping[str, list[str]]) -> None:
-    content = {"files": files, "share": record.fraction, "seed": record.seed, "moved": record.moved}
+    split = {"share": record.fraction, "seed": record.seed, "moved": record.moved}
+    content = {"files": files, "folders": record.folders, **split}
     write_text(out / RECORD, json.dumps(content, indent=1) + "\n")
 
 

@@ -3,7 +3,8 @@
 An image's list depends only on its name and the seed. So new images do not move others, and the fraction of a class in
 the list to score on varies by chance. The split is stratified in one way: if a class would be in one list only, one of
 its images is moved, provided that the class has two images and the list to score on does not become much larger. A
-moved image stays there in later splits into the same folder; only such images may change lists in another folder.
+moved image stays there in later splits of the same images, if the record of the earlier split is found: it is in the
+same folder or in one beside it, or the labels are the same files.
 """
 
 import hashlib
