@@ -359,6 +359,16 @@ def test_a_request_whose_rest_is_no_http_is_no_traceback(client, caplog):
     assert "Traceback" not in caplog.text and client.get("/health").status_code == 200
 
 
+def test_a_path_is_logged_as_it_was_sent_and_without_its_key(detector, caplog):
+    caplog.set_level("INFO")
+    models = [ServedModel("tiny", detector, "torch", "float32")]
+    with served(make_app(models, LIMITS, log_requests=True)) as client:
+        client.get("/x%0d%0a127.0.0.1%20GET%20/forged%20200?api_key=secret")
+    (line,) = (each.message for each in caplog.records if "forged" in each.message)
+    assert line.startswith("127.0.0.1 GET /x%0d%0a127.0.0.1%20GET%20/forged%20200 404 ")
+    assert "secret" not in caplog.text
+
+
 def test_a_mistake_of_ours_is_one_line_too(detector, image, monkeypatch, caplog):
     monkeypatch.setattr("yolo.serve.routes.json_answer", lambda *_: 1 / 0)
     with served(make_app([ServedModel("tiny", detector, "torch", "float32")], LIMITS)) as client:

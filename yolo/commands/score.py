@@ -146,9 +146,10 @@ def print_scores(
         content["all"] = metrics_record(all_scores)
     if json_file:
         from yolo.files.writing import write_text
+        from yolo.formats.json_file import escaped_json
 
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-        write_text(json_file, text + "\n")
+        write_text(json_file, escaped_json(text) + "\n")
         print(f"scores written to {json_file}")
     return scores
 

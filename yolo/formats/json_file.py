@@ -1,4 +1,4 @@
-"""Read JSON files: an error is one line with its place."""
+"""Read JSON files: an error is one line with its place. What cannot be printed in JSON that is written."""
 
 import json
 import math
@@ -11,6 +11,19 @@ from yolo.files.contents import open_input
 from yolo.formats.plain_text import LARGEST_NUMBER
 
 SHOWN_CHARACTERS = 80  # of a value, in an error's one line
+# C1 control characters, ends of lines, marks of the direction of writing, bytes that are not UTF-8. JSON itself has
+# escapes for the other control characters.
+UNPRINTABLE = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def escaped_json(text: str) -> str:
+    """Return JSON with JSON's own escapes, such as `\\udcff`, for what cannot be printed or is not UTF-8.
+
+    text: from `json.dumps(…, ensure_ascii=False)`, which leaves them as they are in names of files.
+    """
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def read_json_list(

@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 from tests.helpers.full_disk import full_beyond
 from yolo.data.images import read_image
 from yolo.detect.outputs.images import Crops
-from yolo.detect.outputs.labels import LabelFiles, coco_file_name
+from yolo.detect.outputs.labels import LabelFiles, coco_file_name, voc_annotation
 from yolo.detect.outputs.naming import Stems, safe_name, source_stem
 from yolo.detect.outputs.result import Result
 from yolo.detect.outputs.rows import csv_table, json_lines
@@ -161,6 +162,12 @@ def test_voc_labels_are_read_as_annotations(tmp_path):
     # pixels from 1: x 8..24.5 are the pixels 9 to 24, the half one rounded to even
     assert boxes == [("red", 9, 11, 24, 30), ("grün, hell", 1, 5, 80, 20)]
     assert "<filename>a.png</filename>" in (tmp_path / "labels" / "a.xml").read_text()
+
+
+def test_voc_labels_of_any_file_name_can_be_read_again():
+    text = voc_annotation(Path("a\x1b\udcff\x00<é>.jpg"), (6, 8), [(0, 1, 1, 3, 3)], ["cat"])
+    root = ElementTree.fromstring(text.encode())
+    assert root.findtext("filename") == r"a\x1b\udcff\x00<é>.jpg" and root.findtext("object/name") == "cat"
 
 
 def test_coco_labels_are_read_as_annotations(tmp_path):

@@ -5,6 +5,7 @@ beside their labels, since labels without images cannot be corrected.
 """
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,8 +14,10 @@ from yolo.detect.outputs.images import write_png
 from yolo.detect.outputs.naming import Stems
 from yolo.detect.outputs.result import Result, color_image
 from yolo.files.writing import write_text
+from yolo.formats.json_file import escaped_json
 
 Row = tuple[int, float, float, float, float]  # label, x1, y1, x2, y2 in image pixels
+NOT_IN_XML = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # XML 1.0, section 2.2
 
 
 class LabelFiles:
@@ -132,10 +135,15 @@ def coco_annotations(images: list[tuple[str, tuple[int, int], list[Row]]], names
             annotations.append(annotation | {"area": round(box[2] * box[3], 2), "iscrowd": 0})
     categories = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
     content = {"images": entries, "annotations": annotations, "categories": categories}
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    return escaped_json(json.dumps(content, indent=1, ensure_ascii=False)) + "\n"
 
 
 def _child(parent: ElementTree.Element, tag: str, text: str | None = None) -> ElementTree.Element:
     child = ElementTree.SubElement(parent, tag)
-    child.text = text
+    child.text = None if text is None else NOT_IN_XML.sub(_as_escape, text)
     return child
+
+
+def _as_escape(found: re.Match[str]) -> str:
+    """Return a character of a file's name as commands print it, such as `\\x1b`."""
+    return found[0].encode("unicode_escape").decode()

@@ -15,6 +15,7 @@ from yolo.detect.outputs.result import Result
 from yolo.detect.outputs.rows import frame_object
 from yolo.extras import import_extra
 from yolo.files.writing import replacing
+from yolo.formats.json_file import escaped_json
 
 JSON_LINES, PARQUET = "jsonl", "parquet"
 Row = dict[str, object]
@@ -63,7 +64,7 @@ class Parts:
 @contextmanager
 def _json_part(path: Path) -> Iterator[WriteRow]:
     with replacing(path) as file:
-        yield lambda row: file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n")
+        yield lambda row: file.write(escaped_json(json.dumps(row, ensure_ascii=False) + "\n").encode())
 
 
 @contextmanager

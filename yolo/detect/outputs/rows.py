@@ -11,6 +11,7 @@ from typing import TextIO
 
 from yolo.detect.outputs.result import Result
 from yolo.files.writing import naming, replacing
+from yolo.formats.json_file import escaped_json
 
 STDOUT = Path("-")
 CSV_COLUMNS = ("source", "frame", "time", "class_id", "name", "score", "x1", "y1", "x2", "y2")
@@ -27,7 +28,7 @@ class JsonLines:
 
     def write(self, result: Result) -> None:
         with naming("stdout" if self._path == STDOUT else self._path):
-            self._file.write(json.dumps(frame_object(result, self._names), ensure_ascii=False) + "\n")
+            self._file.write(escaped_json(json.dumps(frame_object(result, self._names), ensure_ascii=False)) + "\n")
             self._file.flush()
 
 

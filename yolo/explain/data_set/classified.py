@@ -29,6 +29,7 @@ from yolo.explain.data_set.shown_images import (
     images_on_a_sheet,
     shown_group,
 )
+from yolo.formats.json_file import escaped_json
 from yolo.names_file import read_classes
 from yolo.pages.page import count_text, render, write_page
 from yolo.records import Problem
@@ -175,7 +176,8 @@ def write_classified_page(folder: str | Path, survey: ClassifiedSurvey, seed: in
         "duplicates": [[str(survey.image_at(member)[1].path) for member in group.members] for group in survey.groups],
         "problems": [asdict(problem) for problem in survey.problems],
     }
-    return write_page(folder, page, NUMBERS_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    numbers = escaped_json(json.dumps(content, indent=1, ensure_ascii=False)) + "\n"
+    return write_page(folder, page, NUMBERS_FILE, numbers)
 
 
 def _count(name: str, images: Sequence[ClassifiedImage], classes: int) -> ClassifiedList:

@@ -91,7 +91,9 @@ class Guard:
             self.metrics.request(_route(scope), status, seconds)
             if self.log_requests:
                 client = (scope.get("client") or ("-",))[0]
-                log.info("%s %s %s %d %.0f ms", client, scope["method"], path, status, 1000 * seconds)
+                # as it was sent: decoded, it could hold ends of lines, and with them lines of its own
+                asked = scope.get("raw_path", b"").decode("latin-1")
+                log.info("%s %s %s %d %.0f ms", client, scope["method"], asked, status, 1000 * seconds)
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
