@@ -175,6 +175,12 @@ def test_file_names_that_are_not_utf_8_pass_through(call, case, four):
     assert os.listdir(case / "out") == [name]
 
 
+def test_a_file_name_cannot_print_lines_of_its_own(call, case):
+    write_image(case / "a\nerror: b\r.png", draw(FOUR_IMAGES[1]))
+    code, out, err = call("detect", *DETECT, case / "a\nerror: b\r.png", "--thresh", ".99")
+    assert (code, err) == (0, "") and r"/a\nerror: b\r.png: " in out and "\nerror" not in out
+
+
 def test_a_large_image_among_others_is_one_line(call, case, monkeypatch):
     monkeypatch.setenv("YOLO_MAX_PIXELS", "")  # and back as it was, after the test
     write_image(case / "a.png", draw([], (20, 30)))

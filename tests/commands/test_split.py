@@ -44,6 +44,16 @@ def test_a_folder_becomes_two_lists_and_a_data_file(tmp_path, call, images, labe
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize("name", ["a\nerror: b.jpg", "a\u2028b.jpg", "a\x85.jpg"])
+def test_a_file_name_that_a_list_would_break_is_refused(tmp_path, call, name):
+    folder = labeled(tmp_path / "flowers")
+    (folder / name).write_text("")
+    code, out, err = call("split", folder, "--out", tmp_path / "out")
+    assert (code, out) == (2, "") and err.count("\n") == 1
+    assert "found a file name with an end of a line, expected one that a list can hold" in err
+    assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+
+
 def test_a_list_is_split_as_its_folder_is_and_names_are_found_beside_it(tmp_path, call):
     folder = labeled(tmp_path / "images")
     (tmp_path / "all.txt").write_text("".join(f"images/{at:03}.jpg\n" for at in range(12)))

@@ -103,6 +103,11 @@ def test_rows_have_the_numbers_that_pjreddies_darknet_prints():
         assert (count is not None) == ("BFLOPs" in line)
 
 
+def test_a_route_of_more_layers_than_a_line_has_room_for_is_shown():
+    text = NET + CONV.format(2) + "[route]\nlayers=" + ",".join(["-1"] * 50) + "\n"
+    assert table_of(text)[0][1].startswith("1 route 0 0 0") and table_of(text)[0][1].endswith("0 -> 16 x 8 x 100")
+
+
 def test_groups_strides_and_dilation_are_shown():
     text = (
         "[net]\nwidth=16\nheight=8\nchannels=4\n"

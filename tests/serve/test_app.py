@@ -364,9 +364,9 @@ def test_a_path_is_logged_as_it_was_sent_and_without_its_key(detector, caplog):
     models = [ServedModel("tiny", detector, "torch", "float32")]
     with served(make_app(models, LIMITS, log_requests=True)) as client:
         client.get("/x%0d%0a127.0.0.1%20GET%20/forged%20200?api_key=secret")
-    (line,) = (each.message for each in caplog.records if "forged" in each.message)
+    (line,) = (each.message for each in caplog.records if "guard" in each.name and "/x" in each.message)
     assert line.startswith("127.0.0.1 GET /x%0d%0a127.0.0.1%20GET%20/forged%20200 404 ")
-    assert "secret" not in caplog.text
+    assert "secret" not in line
 
 
 def test_a_mistake_of_ours_is_one_line_too(detector, image, monkeypatch, caplog):

@@ -32,6 +32,7 @@ from yolo.console.progress import progress
 from yolo.defaults import DIALECT_NAMES, TOP_CLASSES
 from yolo.errors import CfgError, DatasetError, counted
 from yolo.files.outputs import refuse_texts_over
+from yolo.files.text import one_line
 from yolo.files.writing import write_text
 from yolo.named_files import find_names
 from yolo.names_file import read_names
@@ -128,7 +129,7 @@ def _ranking(path: Path, classifier: Classifier) -> Ranking:
 
 def _print(path: Path, ranking: Ranking, classifier: Classifier) -> None:
     """Print the image's name and a line for each class, as both Darknets do (classifier.c predict_classifier)."""
-    print(f"{path}:")
+    print(f"{one_line(str(path))}:")
     for label, probability in zip(ranking.labels.tolist(), ranking.probabilities.tolist(), strict=True):
         name = classifier.names[label]
         if classifier.network.dialect == "pjreddie":

@@ -40,6 +40,7 @@ from yolo.data_file import read_data
 from yolo.defaults import NMS_THRESH, SCORE_THRESH
 from yolo.errors import CfgError, DatasetError, counted
 from yolo.files.outputs import refuse_over_inputs, refuse_texts_over
+from yolo.files.text import one_line
 from yolo.files.writing import write_text
 from yolo.named_files import find_names, model_names
 
@@ -72,7 +73,7 @@ def main() -> None:
         explained = _explain_classified(args, network, names, images)
     parts, numbers = [], []
     for part, values in explained:
-        print(f"{part.name}: {part.summary}")
+        print(one_line(f"{part.name}: {part.summary}"))
         parts.append(part)
         numbers.append(values)
     remark = f"{counted(left_out, 'more image')} left out: --images N shows more." if left_out else ""

@@ -31,6 +31,7 @@ from yolo.console.options import (
 from yolo.data_file import check_classes, check_data_files, check_names, read_data
 from yolo.defaults import IOU_LOSS_NAMES, LOSS_PARTS, SCORE_THRESH
 from yolo.errors import CfgError, DatasetError
+from yolo.files.text import one_line
 from yolo.names_file import read_classes
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def main() -> None:
     )
     page = write_ranking(args.report, about, losses, checked.images, detector, args.top)
     for place, index in enumerate(losses.ranked(args.by)[: min(args.top, PRINTED)].tolist(), start=1):
-        print(f"{place:3}  {args.by} {losses.by(args.by)[index]:.3f}  {checked.images[index].path}")
+        path = one_line(str(checked.images[index].path))
+        print(f"{place:3}  {args.by} {losses.by(args.by)[index]:.3f}  {path}")
     print(f"page: {page}\nall images: {args.report / TABLE_FILE}")
 
 

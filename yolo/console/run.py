@@ -22,6 +22,7 @@ from yolo.errors import (
     OutputError,
     WeightsError,
 )
+from yolo.files.text import one_line
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -140,6 +141,5 @@ def missing_file(name: str, arguments: Sequence[str]) -> str:
 
 def stop(message: str) -> None:
     """Print `message` on stderr, as one line, and exit with code 2."""
-    line = message.replace("\r", "\\r").replace("\n", "\\n")
-    print(f"error: {line}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     sys.exit(EXIT_USER_ERROR)

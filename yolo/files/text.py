@@ -70,6 +70,11 @@ def printable_text(text: str) -> str:
     return text.encode(errors="surrogateescape").decode(errors="replace")
 
 
+def one_line(text: str) -> str:
+    """Return a text with escapes for its ends of lines, which names of files may have: it is printed as one line."""
+    return text.replace("\r", "\\r").replace("\n", "\\n")
+
+
 def escaped_text(text: str) -> str:
     """Return a text of `read_text` or a file's name with escapes such as `\\udcff` for its bytes that are not UTF-8."""
     return text.encode(errors="backslashreplace").decode()

@@ -107,7 +107,7 @@ def _line(row: Row) -> str:
     left = f"{row.name:<{NAME_WIDTH}}{row.window}"
     billions = row.operations / BILLION
     count = f" {billions:.3f} BF" if billions >= MIN_SHOWN else ""
-    return f"{left}{row.input:>{LEFT_WIDTH - len(left)}} -> {_size(row.shape)}{count}"
+    return f"{left}{row.input:>{max(1, LEFT_WIDTH - len(left))}} -> {_size(row.shape)}{count}"
 
 
 def _split_blur(layer: nn.Module) -> tuple[nn.Module, Blur | None]:

@@ -22,6 +22,7 @@ from typing import NamedTuple, TypeVar
 from yolo.console.progress import progress
 from yolo.data.parallel import in_threads, usable_cores
 from yolo.errors import DatasetError
+from yolo.files.text import one_line
 from yolo.files.writing import write_new, write_text
 from yolo.records import Problem
 
@@ -156,7 +157,14 @@ def planned_lists(
         name: Of the .names and .data file.
         title: Of the data set, for tables and reports; "" is `name`.
         keep_difficult: As for `planned_labels`.
+
+    Raises:
+        DatasetError: The name of an image has an end of a line, so that a list would name other files.
     """
+    for image in (*plan.train, *plan.valid):
+        if image.name.splitlines() != [image.name]:
+            found = f"{image.folder}/{image.name}: found a file name with an end of a line"
+            raise DatasetError(f"{found}, expected one that a list can hold")
     lists: dict[Path, str] = {}
     values = {"classes": str(len(plan.names))}
     for split, images in (("train", plan.train), ("valid", plan.valid)):
@@ -175,7 +183,7 @@ def planned_lists(
         values["name"] = title
     for file, found in (("problems.txt", plan.problems), ("repairs.txt", plan.repairs)):
         if found:
-            lists[out / file] = _lines(f"{each.kind}: {each.message}" for each in found)
+            lists[out / file] = _lines(one_line(f"{each.kind}: {each.message}") for each in found)
     lists[out / f"{name}.data"] = _lines(f"{key} = {value}" for key, value in values.items())
     return lists
 

@@ -17,6 +17,7 @@ from yolo.detect.sources.frame import Fault
 from yolo.detect.sources.kinds import MediaKind, MediaSource
 from yolo.detect.track import SourceTracks
 from yolo.errors import counted
+from yolo.files.text import one_line
 from yolo.files.writing import write_text
 from yolo.formats.darknet_json import DarknetFrame, darknet_frame, darknet_json
 
@@ -147,7 +148,7 @@ class Writers:
 
     def _write_image(self, result: Result) -> None:
         found = result.rows()
-        self._print(f"{result.frame.source}: {counted(len(found), 'object')}")
+        self._print(f"{one_line(result.frame.source)}: {counted(len(found), 'object')}")
         for box, score, label, _ in found:
             corners = " ".join(f"{value:.0f}" for value in box)
             self._print(f"  {self._names[label]} {100 * score:.0f}%  {corners}")
