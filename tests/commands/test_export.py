@@ -15,6 +15,7 @@ def test_an_exported_file_alone_detects_what_the_network_does(call, case, four):
     first, *_, last = out.splitlines()
     assert first.startswith("new/a.onnx: layout frigate, float32, opset 13, ")
     assert "  input   images [batch, 3, " in out and "  output  output0 [batch, 6, " in out
+    assert "  note    Frigate sends square images, which an input of 64x48 distorts: train" in out
     assert last.startswith("checked on 4 images: the largest difference from PyTorch is ")
     options = ("four/images", "--thresh", ".2", *CPU)
     assert call("detect", "--model", "new/a.onnx", *options, "--json", "a.json", "--batch", 3)[0] == 0

@@ -297,3 +297,18 @@ def test_real_images_keep_every_pixel_that_is_not_drawn_on(shared):
     changed = (result != image).any(axis=-1)
     assert 0 < changed.mean() < 0.07
     assert not changed[:40].any() and not changed[545:].any() and not changed[:, :115].any()
+
+
+def test_many_tags_have_smaller_letters_and_leave_most_of_the_image_visible():
+    """120 boxes in 700 x 640: at the usual size the tags alone would cover three quarters."""
+    image, texts = plain(640, 700), [f"class{number}" for number in range(120)]
+    usual, pen = draw.pen_for(image), draw.pen_for_tags(image, texts, True)
+    sizes = [draw._tag_size(f"{text} 99%", pen) for text in texts]
+    covered = sum(width * height for width, height in sizes) / (640 * 700)
+    assert pen.line == usual.line and draw.MIN_TEXT_HEIGHT <= pen.text_height < usual.text_height
+    assert 0.15 < covered < 0.3
+    assert draw.pen_for_tags(image, texts[:10], True) == usual
+    columns, rows = np.meshgrid(np.arange(12) * 58.0, np.arange(10) * 64.0)
+    boxes = np.stack([columns, rows, columns + 40, rows + 40], axis=-1).reshape(-1, 4)
+    drawn = draw.draw_detections(image, boxes, np.full(120, 0.9), np.arange(120), texts)
+    assert (drawn == GRAY).all(axis=-1).mean() > 0.6

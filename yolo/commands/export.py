@@ -144,6 +144,10 @@ def _print(args: argparse.Namespace, network: Network, names: Path | None, resul
         print(f"  output  {name} {_shape(shape, args)}: {content}")
     numbers = f"0 to {network.classes - 1}: no --names, and no .names file beside the model"
     print(f"  names   {names or numbers}")
+    height, width = network.input.height, network.input.width
+    if result.layout.name == "frigate" and height != width:
+        print(f"  note    Frigate sends square images, which an input of {width}x{height} distorts: "
+              "train and export with width equal to height")  # fmt: skip
     reference = "the int8 file that was scored" if args.precision == INT8 else "PyTorch"
     print(
         f"checked on {counted(result.images, 'image')}: the largest difference from {reference} is "

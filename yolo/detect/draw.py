@@ -43,6 +43,7 @@ WHITE, BLACK, PANEL = (255, 255, 255), (0, 0, 0), (32, 32, 32)
 GAMMA = 2.2  # approximates sRGB's curve
 LUMINANCE_WEIGHTS = (0.2126, 0.7152, 0.0722)
 EQUAL_CONTRAST = 0.179
+MOST_COVERED = 0.25  # of the image, by tags; more of them have smaller letters
 MOST_TAGS = 500  # more would cover the image, and placing them takes quadratic time
 
 # Places of a tag, best first: (right, bottom, up) is the left or right end of the top or bottom edge of its box, below
@@ -109,7 +110,7 @@ def draw_texts(
     Returns:
         A new image uint8 `[H, W, 3]`.
     """
-    canvas, pen = image.copy(), pen_for(image)
+    canvas, pen = image.copy(), pen_for_tags(image, texts, scores is not None)
     _draw_tags(canvas, pen, _draw_boxes(canvas, pen, boxes, scores, texts, colors))
     return canvas
 
@@ -137,8 +138,9 @@ def draw_ground_truth_and_predictions(
     Returns:
         A new image uint8 `[H + legend, W, 3]`.
     """
-    canvas, pen = image.copy(), pen_for(image)
-    tags = _draw_boxes(canvas, pen, boxes, scores, *_texts_and_colors(labels, names))
+    texts, colors = _texts_and_colors(labels, names)
+    canvas, pen = image.copy(), pen_for_tags(image, texts, True)
+    tags = _draw_boxes(canvas, pen, boxes, scores, texts, colors)
     for box, label in zip(ground_truth_boxes, ground_truth_labels, strict=True):
         if (pixels := pixels_of(box, canvas)) is not None:
             _draw_dashes(canvas, pixels, pen)
@@ -230,10 +232,10 @@ def _letters_drawn(text: str) -> ndarray:
     return canvas
 
 
-def pen_for(image: ndarray) -> Pen:
-    """Return the sizes for an image `[H, W, 3]`."""
+def pen_for(image: ndarray, text_height: int | None = None) -> Pen:
+    """Return the sizes for an image `[H, W, 3]`. text_height: of a capital letter in pixels; None: by the image."""
     side = sqrt(image.shape[0] * image.shape[1])
-    text_height = max(MIN_TEXT_HEIGHT, round(side * TEXT_PART))
+    text_height = text_height or max(MIN_TEXT_HEIGHT, round(side * TEXT_PART))
     return Pen(
         line=max(1, round(side * LINE_PART)),
         text_height=text_height,
@@ -241,6 +243,17 @@ def pen_for(image: ndarray) -> Pen:
         scale=text_height / _capital_height(),
         stroke=max(1, round(text_height * STROKE_PART)),
     )
+
+
+def pen_for_tags(image: ndarray, texts: Sequence[str], with_scores: bool) -> Pen:
+    """Return the sizes for an image `[H, W, 3]` with many tags: letters so small that they cover MOST_COVERED of it."""
+    pen = pen_for(image)
+    score = " 99%" if with_scores else ""
+    sizes = (_tag_size(text + score, pen) for text in texts[:MOST_TAGS])
+    covered = sum(width * height for width, height in sizes) / (image.shape[0] * image.shape[1])
+    if covered <= MOST_COVERED:
+        return pen
+    return pen_for(image, max(MIN_TEXT_HEIGHT, int(pen.text_height * sqrt(MOST_COVERED / covered))))
 
 
 def fitted_text(name: str, score: str, width: int, pen: Pen) -> str:
