@@ -76,7 +76,7 @@ def build_with_seven_classes(path):
     text, changes = edit_cfg(path.read_text(), str(path), values)
     network = built(text)
     assert network.classes == 7 and changes
-    assert len(changes) == 2 * len(network.heads) or not network.heads
+    assert len(changes) == (2 * len(network.heads) or 1)  # classes of each head, outputs of the layer before it
 
 
 @pytest.mark.parametrize("name", ["yolov2-tiny", "yolov3-tiny", "yolov4-tiny", "yolov7-tiny"])
@@ -171,8 +171,9 @@ def test_memory_decides_the_subdivisions(four, tmp_path):
     data = read_data(four.data)
     plenty = fitted_cfg(base, data, FitOptions())
     assert "subdivisions=1\n" in plenty.text
+    # by hand: an image needs 3 copies of 64*64*3 numbers, 2 of 8*8*8 / 2 and 4 of 14*8*8, 165,888 bytes; two fit
     little = fitted_cfg(base, data, FitOptions(free=400_000))
-    assert "subdivisions=4\n" in little.text or "subdivisions=8\n" in little.text
+    assert "subdivisions=4\n" in little.text
     with pytest.raises(CfgError, match="more than the free memory for one image of 64x64"):
         fitted_cfg(base, data, FitOptions(free=1000))
 
