@@ -80,6 +80,13 @@ def test_giou_diou_and_ciou_by_hand():
     assert boxes.paired_ciou(tensor(UNIT), tall).item() == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize("overlap", [boxes.paired_giou, boxes.paired_diou, boxes.paired_ciou])
+def test_all_pairs_are_those_of_rows(overlap):
+    first, second = random_boxes(7, 4), random_boxes(8, 3)
+    rows = [overlap(first, box.expand(4, 4)) for box in second]
+    torch.testing.assert_close(overlap(first[:, None], second[None]), torch.stack(rows, dim=1), rtol=0, atol=1e-15)
+
+
 @pytest.mark.parametrize("exponent", [0.6, 1.0])
 def test_diou_with_exponent_is_that_of_loops(exponent):
     first, second = random_boxes(3, 6), random_boxes(4, 4)
