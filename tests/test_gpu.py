@@ -12,7 +12,7 @@ import torch
 
 from tests.helpers.golden import make_weights, read_json
 from tests.helpers.tiny_data import cfg_text, network_of
-from tests.helpers.training_options import changed, training_options
+from tests.helpers.training_options import changed, tiny_options
 from yolo.detect.detector import Detector
 from yolo.detect.postprocess import nms, on_cpu, postprocess
 from yolo.engines.cuda import CudaGraphs, FoldedForward, gpu_forward
@@ -232,9 +232,7 @@ def test_loss_and_gradients_are_the_cpus(cfg):
 @pytest.fixture
 def options(four, tmp_path):
     """A run of six steps of four images on the GPU."""
-    cfg = tmp_path / "tiny.cfg"
-    cfg.write_text(cfg_text(dropout=False))
-    return training_options(cfg=cfg, data=four.data, out=tmp_path / "run", seed=5, device=str(DEVICE))
+    return tiny_options(four, tmp_path, cfg_text(dropout=False), seed=5, device=str(DEVICE))
 
 
 def finish(options, precision=None):

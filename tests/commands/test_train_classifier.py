@@ -8,11 +8,9 @@ import pytest
 import torch
 
 from tests.helpers.tiny_data import cfg_text, write_image
-from tests.helpers.training_options import changed, training_options
+from tests.helpers.training_options import changed, finish, training_options
 from yolo.model.network import Network
 from yolo.model.weights import load_weights
-from yolo.train.setup.run import start
-from yolo.train.trainer import train
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one core
 
@@ -126,13 +124,6 @@ def test_a_classifier_is_trained_scored_used_cut_and_begun_with(case, call, four
     load_weights(detector, "detector/detector_last.weights")
     first = [dict(network.layers[0].named_parameters()) for network in (classifier, detector)]
     assert all(torch.equal(first[0][name], value) for name, value in first[1].items())
-
-
-def finish(options):
-    run = start(options)
-    train(run)
-    run.logger.close()
-    return run
 
 
 def test_a_classifier_goes_on_exactly(case):

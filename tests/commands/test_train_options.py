@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.helpers.tiny_data import cfg_text, network_of
-from tests.helpers.training_options import changed, training_options
+from tests.helpers.training_options import changed, tiny_options
 from yolo.errors import WeightsError
 from yolo.model.weights import load_weights, save_weights
 from yolo.train.multiscale import parse_stages
@@ -38,9 +38,7 @@ OPTIONS = {
 @pytest.fixture
 def options(four, tmp_path):
     """A run of six steps of four images, from weights that another seed drew."""
-    cfg = tmp_path / "tiny.cfg"
-    cfg.write_text(cfg_text())
-    return training_options(cfg=cfg, data=four.data, out=tmp_path / "run", seed=5)
+    return tiny_options(four, tmp_path, seed=5)
 
 
 def finish(options, stop_after=None):

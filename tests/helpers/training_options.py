@@ -1,8 +1,11 @@
-"""Options of a training run by the name of each option alone, without the name of its group."""
+"""Options of a training run by the name of each option alone, without the name of its group; small runs."""
 
 from dataclasses import fields, replace
 
+from tests.helpers.tiny_data import cfg_text
 from yolo.train.setup.options import Options
+from yolo.train.setup.run import start
+from yolo.train.trainer import train
 
 GROUPS = ("start", "learning", "machine", "output")
 
@@ -19,3 +22,23 @@ def changed(options, **changes):
         own = {f.name: changes.pop(f.name) for f in fields(record) if f.name in changes}
         options = replace(options, **{group: replace(record, **own)})
     return replace(options, **changes)
+
+
+def tiny_options(drawn, folder, text=None, **changes):
+    """Options of a run of six steps of four images of a drawn set; `folder` gets its cfg, tiny.cfg, and its files.
+
+    text: of another cfg.
+    """
+    cfg = folder / "tiny.cfg"
+    cfg.write_text(text or cfg_text())
+    return training_options(cfg=cfg, data=drawn.data, **{"out": folder / "run", **changes})
+
+
+def finish(options):
+    """Start, train, close; the Run as it ended."""
+    run = start(options)
+    try:
+        train(run)
+    finally:
+        run.logger.close()
+    return run

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.helpers.tiny_data import cfg_text
-from tests.helpers.training_options import changed, training_options
+from tests.helpers.training_options import changed, tiny_options
 from yolo.errors import CfgError, DivergedError
 from yolo.train import lr_finder
 from yolo.train.log.chart import write_figure
@@ -33,9 +33,7 @@ def swept(losses, first=1e-5, last=1e-1, exploded=False):
 @pytest.fixture
 def options(four, tmp_path):
     """A run of 30 steps on four images; what Darknet would write to is four/backup."""
-    cfg = tmp_path / "tiny.cfg"
-    cfg.write_text(cfg_text().replace("max_batches=6", "max_batches=30"))
-    return training_options(cfg=cfg, data=four.data, seed=5)
+    return tiny_options(four, tmp_path, cfg_text().replace("max_batches=6", "max_batches=30"), out=None, seed=5)
 
 
 # ------------------------------------------------------------------------------------------ pure numbers

@@ -16,7 +16,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.helpers.tiny_data import cfg_text, network_of
-from tests.helpers.training_options import changed, training_options
+from tests.helpers.training_options import changed, finish, tiny_options
 from yolo.data.check import check_list
 from yolo.errors import DatasetError, DivergedError
 from yolo.model.weights import load_weights
@@ -33,19 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  #
 @pytest.fixture
 def options(four, tmp_path):
     """A run of six steps of four images."""
-    cfg = tmp_path / "tiny.cfg"
-    cfg.write_text(cfg_text())
-    return training_options(cfg=cfg, data=four.data, out=tmp_path / "run", seed=5)
-
-
-def finish(options):
-    """Start, train, close; the Run as it ended."""
-    run = start(options)
-    try:
-        train(run)
-    finally:
-        run.logger.close()
-    return run
+    return tiny_options(four, tmp_path, seed=5)
 
 
 def parameters(run):

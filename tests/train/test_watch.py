@@ -5,30 +5,20 @@ import json
 import pytest
 import torch
 
-from tests.helpers.tiny_data import cfg_text, write_image
-from tests.helpers.training_options import changed, training_options
+from tests.helpers.tiny_data import write_image
+from tests.helpers.training_options import changed, finish, tiny_options, training_options
 from yolo.errors import CfgError, DatasetError
 from yolo.train.setup.run import start
 from yolo.train.setup.run_folder import remove_old_run
-from yolo.train.trainer import train
 
 
 @pytest.fixture
 def options(four, tmp_path):
-    cfg = tmp_path / "tiny.cfg"
-    cfg.write_text(cfg_text())
-    return training_options(
-        cfg=cfg, data=four.data, out=tmp_path / "run", map_every=2, watch=(four.images[0], four.images[1])
-    )
+    return tiny_options(four, tmp_path, map_every=2, watch=(four.images[0], four.images[1]))
 
 
 def trained(options, last, **changes):
-    run = start(changed(options, overrides=(("max_batches", str(last)),), **changes))
-    try:
-        train(run)
-    finally:
-        run.logger.close()
-    return run
+    return finish(changed(options, overrides=(("max_batches", str(last)),), **changes))
 
 
 def steps(folder):

@@ -29,12 +29,15 @@ from yolo.commands.convert_voc import add_conversion_options, check_plan, finish
 from yolo.console.command_line import command_parser
 from yolo.console.option_types import names_file
 from yolo.errors import DatasetError
+from yolo.files.folders import data_set_folder
 
 if TYPE_CHECKING:
     from yolo.data.convert.coco import CocoSet
     from yolo.data.convert.plan import PlannedImage
 
 NAME = "coco"  # of the .names and .data file
+
+SET_FORM = "JSON:IMAGES"  # of --train and --valid
 
 
 def main() -> None:
@@ -50,7 +53,7 @@ def main() -> None:
 
     train, valid = [[_coco_set(text) for text in texts] for texts in (args.train, args.valid)]
     whole = args.split is not None or bool(args.valid)
-    folders = [read_coco_folder(_folder(each), whole) for each in args.folders]
+    folders = [read_coco_folder(data_set_folder(each, SET_FORM), whole) for each in args.folders]
     train += [each for folder in folders for each in folder.train]
     valid += [each for folder in folders for each in folder.valid]
     title = args.name or (Path(args.folders[0]).resolve().name if args.folders else NAME)
@@ -84,13 +87,6 @@ def _arguments() -> argparse.Namespace:
     if args.valid and args.split is not None:
         parser.error("found --valid and --split, expected one of them")
     return args
-
-
-def _folder(text: str) -> Path:
-    if not Path(text).is_dir():
-        hint = "; JSON:IMAGES goes after --train or --valid" if ":" in text else ""
-        raise DatasetError(f"{text}: no such folder{hint}")
-    return Path(text).resolve()
 
 
 def _coco_set(text: str) -> CocoSet:

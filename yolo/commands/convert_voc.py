@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 from yolo.console.command_line import command_parser
 from yolo.console.option_types import fraction, names_file, new_folder, whole_number
 from yolo.errors import DatasetError
+from yolo.files.folders import data_set_folder
 
 if TYPE_CHECKING:
     from yolo.data.convert.conversion import Target
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from yolo.formats.voc_xml import ImageSet
 
 NAME = "voc"  # of the .names and .data file, and of a data set that has no folder of its own
+
+SET_FORM = "DIR:SET"  # of --train and --valid
 
 
 def main() -> None:
@@ -203,21 +206,14 @@ def _source(args: argparse.Namespace) -> VocSource:
     from yolo.data.convert.voc_layout import VocSource, joined, read_folder, read_sets
 
     whole = args.split is not None or bool(args.valid)
-    found = [read_folder(_folder(each), whole) for each in args.folders]
+    found = [read_folder(data_set_folder(each, SET_FORM), whole) for each in args.folders]
     for option, texts in (("train", args.train), ("valid", args.valid)):
         entries, problems = read_sets([_image_set(each) for each in texts if not Path(each).is_dir()])
         found.append(VocSource(**{option: entries}, problems=problems))
         for each in filter(os.path.isdir, texts):
-            source = read_folder(_folder(each), whole=True)
+            source = read_folder(data_set_folder(each, SET_FORM), whole=True)
             found.append(VocSource(**{option: source.train}, unannotated=source.unannotated))
     return joined(found)
-
-
-def _folder(text: str) -> Path:
-    if not Path(text).is_dir():
-        hint = "; DIR:SET goes after --train or --valid" if ":" in text else ""
-        raise DatasetError(f"{text}: no such folder{hint}")
-    return Path(text).resolve()
 
 
 def _image_set(text: str) -> ImageSet:

@@ -8,6 +8,7 @@ import numpy as np
 
 from yolo.console.progress import progress
 from yolo.errors import DatasetError
+from yolo.files.image_file import encoded_image
 from yolo.files.text import read_text
 from yolo.files.writing import write_new, write_new_bytes, write_text
 from yolo.records import Size
@@ -94,8 +95,7 @@ def write_shapes(out: Path, train: int, valid: int, seed: int, size: Size) -> No
     names = [f"{PREFIX}{number:05}" for number in range(1, train + valid + 1)]
     for number, name in enumerate(progress(names, "drawing"), 1):
         image, shapes = draw_image(np.random.default_rng((seed, number)), size)
-        _, data = cv2.imencode(".jpg", image[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
-        write_new_bytes(out / "JPEGImages" / f"{name}.jpg", data.tobytes())
+        write_new_bytes(out / "JPEGImages" / f"{name}.jpg", encoded_image(image, ".jpg", JPEG_QUALITY))
         objects = "".join(XML_OBJECT.format(shape) for shape in shapes)
         xml = XML.format(name=name, height=size[0], width=size[1], objects=objects)
         write_new(out / "Annotations" / f"{name}.xml", xml)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from yolo.errors import OutputError
+from yolo.errors import DatasetError, OutputError
 from yolo.files.lock import locked
 from yolo.files.writing import RANDOM_PART, current_umask, naming
 
@@ -20,6 +20,17 @@ def writable(folder: Path) -> bool:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return folder.is_dir() and os.access(folder, os.W_OK) and bool(folder.stat().st_mode & 0o222)
+
+
+def data_set_folder(text: str, set_form: str) -> Path:
+    """Return the absolute path of a data set's folder. Raises DatasetError if it is not there.
+
+    set_form: what --train and --valid take, such as DIR:SET, for the message.
+    """
+    if not Path(text).is_dir():
+        hint = f"; {set_form} goes after --train or --valid" if ":" in text else ""
+        raise DatasetError(f"{text}: no such folder{hint}")
+    return Path(text).resolve()
 
 
 def visible(folder: Path, pattern: str | None = None) -> list[Path]:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -18,11 +17,12 @@ from numpy.typing import NDArray
 
 from yolo.console.numbers import NOT_AVAILABLE
 from yolo.errors import OutputError, noun
+from yolo.files.image_file import encoded_image
 from yolo.files.writing import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE_FILE = "index.html"
-JPEG_QUALITY = 82
+IMAGE_MEASURES = {".jpg": 82, ".png": 9}  # of `encoded_image`: small files
 MEDIA_TYPES = {".jpg": "jpeg", ".png": "png"}
 
 
@@ -137,8 +137,8 @@ def count_text(count: int, thing: str) -> str:
 
 
 def data_uri(image: NDArray[np.uint8], ending: str = ".jpg") -> str:
-    """Return an RGB image uint8 [H, W, 3] as a data URI; ending: as of `encoded_image`."""
-    return file_uri(encoded_image(image, ending), ending)
+    """Return an RGB image uint8 [H, W, 3] as a data URI; ending: as of `page_image`."""
+    return file_uri(page_image(image, ending), ending)
 
 
 def file_uri(content: bytes, ending: str) -> str:
@@ -146,17 +146,12 @@ def file_uri(content: bytes, ending: str) -> str:
     return f"data:image/{MEDIA_TYPES[ending]};base64,{base64.b64encode(content).decode()}"
 
 
-def encoded_image(image: NDArray[np.uint8], ending: str) -> bytes:
-    """Return the content of the file of an RGB image uint8 [H, W, 3].
+def page_image(image: NDArray[np.uint8], ending: str) -> bytes:
+    """Return the content of the file of an RGB image uint8 [H, W, 3], for a page.
 
     ending: .jpg for photos; .png for maps with sharp cells, which may be [H, W, 4] with their opacity.
     """
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if ending == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 9]
-    order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
-    done, content = cv2.imencode(ending, cv2.cvtColor(image, order), options)
-    if not done:
-        raise ValueError(f"image of {image.shape}: cannot be written as {ending}")
-    return content.tobytes()
+    return encoded_image(image, ending, IMAGE_MEASURES[ending])
 
 
 def _joined(folders: Sequence[Path], pattern: str) -> str:

@@ -15,12 +15,13 @@ from yolo.data.images import decode_image, ignore_remark
 from yolo.detect.detector import Detector
 from yolo.detect.outputs.result import color_image
 from yolo.errors import shorten
+from yolo.files.image_file import encoded_image
 from yolo.records import Detections
 from yolo.serve.batcher import NO_NMS, Batcher, Computed, Job, Settings
 from yolo.serve.http.body import Gone, Room
 from yolo.serve.http.multipart import Part
 from yolo.serve.http.refusal import FULL, TOO_LATE, RefusedError
-from yolo.serve.images import PreparedImage, image_file, prepare_image
+from yolo.serve.images import PreparedImage, prepare_image
 from yolo.serve.limits import Limits
 from yolo.serve.models import ServedModel
 
@@ -232,7 +233,8 @@ def drawn_image(part: Part, detections: Detections, detector: Detector, media_ty
     if media_type == "image/jpeg" and max(height, width) > MOST_JPEG_SIDE:
         line = f"found {width} x {height} pixels, expected at most {MOST_JPEG_SIDE} a side for a JPEG, or image/png"
         raise RefusedError(413, line)
-    return image_file(image, DRAWN[media_type], DRAWN_QUALITY)
+    ending = DRAWN[media_type]
+    return encoded_image(image, ending, DRAWN_QUALITY if ending == ".jpg" else None)
 
 
 def drawn_type(accept: str) -> str | None:

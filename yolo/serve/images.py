@@ -1,9 +1,7 @@
-"""Decode images of requests into network inputs, within limits, and encode drawn images."""
+"""Decode images of requests into network inputs, within limits."""
 
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
 from torch import Tensor
 
 from yolo.data.decoding.jpeg import JPEG_START
@@ -72,10 +70,3 @@ def prepare_image(part: Part, detector: Detector, limits: Limits) -> PreparedIma
     except MemoryError as error:
         raise RefusedError(503, f"{name}: found no memory for {width} x {height} pixels") from error
     return PreparedImage(part.file_name, pixels.shape[:2], prepared, placement)
-
-
-def image_file(image: np.ndarray, ending: str, quality: int) -> bytes:
-    """Return a uint8 `[H, W, 3]` RGB image as a file. ending: .jpg or .png. quality: of a JPEG, 0 to 100."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if ending == ".jpg" else []
-    _, content = cv2.imencode(ending, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-    return content.tobytes()

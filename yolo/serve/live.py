@@ -17,9 +17,9 @@ from yolo.detect.sources.kinds import MediaKind, MediaSource, expand
 from yolo.detect.sources.reader import Selection, read_sources
 from yolo.detect.sources.streams import Patience, shown_address
 from yolo.errors import DatasetError
+from yolo.files.image_file import encoded_image
 from yolo.serve.batcher import Batcher, Job, Settings
 from yolo.serve.http.refusal import RefusedError
-from yolo.serve.images import image_file
 
 BOUNDARY = "frame"
 QUALITY = 80  # of JPEG
@@ -168,7 +168,7 @@ class LiveVideo:
         shown = self._shown
         if shown.viewers:
             image = detections.draw(color_image(frame.image), self._detector.names)
-            shown.jpeg = image_file(image, ".jpg", QUALITY)
+            shown.jpeg = encoded_image(image, ".jpg", QUALITY)
             shown.drawn += 1
         shown.objects, shown.fault = len(detections), None
         shown.times.append(time.monotonic())

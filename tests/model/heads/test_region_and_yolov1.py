@@ -8,14 +8,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from yolo.cfg import parse_cfg
-from yolo.model.building import BuildContext, Built
+from tests.helpers.recorded_heads import recorded_head
 from yolo.model.class_tree import best_class_one_hot, read_tree
-from yolo.model.heads.region import RegionHead, build_region
-from yolo.model.heads.yolov1 import YoloV1Head, build_detection
-from yolo.settings import InputSettings
+from yolo.model.heads.region import RegionHead
+from yolo.model.heads.yolov1 import YoloV1Head
 
 B, A, H, W, CLASSES = 2, 3, 4, 5, 6
 ANCHORS = torch.tensor([[0.5, 0.7], [1.8, 2.0], [3.3, 5.4]])
@@ -39,30 +36,13 @@ def recorded(project):
         return dict(file)
 
 
-def head_of(recorded, case, folder):
-    """The head of the recorded cfg; its tree and map in `folder`, beside it."""
-    for kind in ("tree", "map"):
-        text = recorded.get(f"{case}/{kind}", np.array(""))
-        (folder / f"a.{kind}").write_text(str(text))
-    section = parse_cfg(str(recorded[f"{case}/cfg"]), str(folder / "a.cfg"))[2]
-    channels, height, width = recorded[f"{case}/raw"].shape[1:]
-    context = BuildContext(
-        input=InputSettings(height, width, channels, letter_box=False),
-        dialect="pjreddie",
-        built=(Built(nn.Identity(), (-1,), (channels, height, width)),),
-        stored_values=0,
-    )
-    build = build_region if section.kind == "region" else build_detection
-    return build(section, context).module
-
-
 def test_every_recorded_case_is_tested(recorded):
     assert sorted({key.partition("/")[0] for key in recorded}) == CASES
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_boxes_and_scores_are_those_of_compiled_darknet(recorded, case, tmp_path):
-    head = head_of(recorded, case, tmp_path)
+    head = recorded_head(recorded, case, tmp_path).module
     found = head.decode(torch.from_numpy(recorded[f"{case}/raw"]))
     class_probs = found.class_probs
     if f"{case}/map" in recorded:  # of a .data file: those classes along their paths

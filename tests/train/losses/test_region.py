@@ -10,17 +10,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from tests.helpers.golden import network_of
+from tests.helpers.recorded_heads import recorded_head
 from tests.helpers.slow_region import PARENTS, TREE, logistic, slow_delta
-from yolo.cfg import parse_cfg
 from yolo.errors import DatasetError
-from yolo.model.building import BuildContext, Built
 from yolo.model.class_tree import read_class_map, read_tree
-from yolo.model.heads.region import ErrorScales, RegionHead, RegionSettings, build_region
+from yolo.model.heads.region import ErrorScales, RegionHead, RegionSettings
 from yolo.records import Targets
-from yolo.settings import InputSettings
 from yolo.train.losses.assign import DIALECTS
 from yolo.train.losses.detection import DetectionLoss
 from yolo.train.losses.head_loss import LossOptions, summed
@@ -62,23 +59,6 @@ def recorded(project):
         return {key: file[key] for key in file.files if key.startswith("region_")}
 
 
-def built_of(recorded, case, folder):
-    """Head and settings of the recorded cfg; its tree and map in `folder`, beside it."""
-    for kind in ("tree", "map"):
-        text = recorded.get(f"{case}/{kind}", np.array(""))
-        (folder / f"a.{kind}").write_text(str(text))
-    section = parse_cfg(str(recorded[f"{case}/cfg"]), str(folder / "a.cfg"))[2]
-    channels, height, width = recorded[f"{case}/raw"].shape[1:]
-    context = BuildContext(
-        input=InputSettings(height, width, channels, letter_box=False),
-        dialect="pjreddie",
-        built=(Built(nn.Identity(), (-1,), (channels, height, width)),),
-        stored_values=0,
-    )
-    built = build_region(section, context)
-    return built.module, built.head
-
-
 def targets_of(recorded, case, folder, classes):
     """The recorded targets; with a `map` in `folder`, their labels are already those of the head."""
     names = ("image_index", "labels", "boxes")
@@ -95,7 +75,8 @@ def test_every_recorded_case_is_tested(recorded):
 
 @pytest.mark.parametrize("case", CASES)
 def test_gradients_are_compiled_darknets_deltas(recorded, case, tmp_path):
-    head, settings = built_of(recorded, case, tmp_path)
+    built = recorded_head(recorded, case, tmp_path)
+    head, settings = built.module, built.head
     raw = recorded[f"{case}/raw"]
     targets = targets_of(recorded, case, tmp_path, head.classes)
     # Darknet adds a batch to `seen` before it looks; what is recorded is what it saw

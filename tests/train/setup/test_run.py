@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.helpers.tiny_data import cfg_text, network_of, write_set
-from tests.helpers.training_options import changed, training_options
+from tests.helpers.training_options import changed, tiny_options
 from yolo.boxes import paired_giou
 from yolo.errors import CfgError, DatasetError, WeightsError
 from yolo.model.weights import save_weights
@@ -19,9 +19,7 @@ from yolo.train.setup.run import start
 
 @pytest.fixture
 def options(four, tmp_path):
-    cfg = tmp_path / "tiny.cfg"
-    cfg.write_text(cfg_text())
-    return training_options(cfg=cfg, data=four.data, out=tmp_path / "run")
+    return tiny_options(four, tmp_path)
 
 
 def started(options, **changes):

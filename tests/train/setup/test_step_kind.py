@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.helpers.tiny_data import cfg_text, network_of
-from tests.helpers.training_options import changed, training_options
+from tests.helpers.training_options import changed, finish, tiny_options
 from yolo.train.setup import step_kind
 from yolo.train.setup.options import Machine
 from yolo.train.setup.run import start
@@ -135,18 +135,7 @@ def test_bfloat16_instructions_are_read_from_cpuinfo(tmp_path, text, expected):
 @pytest.fixture
 def options(four, tmp_path):
     """A run of six steps of four images."""
-    cfg = tmp_path / "tiny.cfg"
-    cfg.write_text(cfg_text())
-    return training_options(cfg=cfg, data=four.data, out=tmp_path / "run", seed=5)
-
-
-def finish(options):
-    run = start(options)
-    try:
-        train(run)
-    finally:
-        run.logger.close()
-    return run
+    return tiny_options(four, tmp_path, seed=5)
 
 
 def weights(run):

@@ -3,19 +3,19 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from yolo.detect.outputs.naming import Stems, safe_name
 from yolo.detect.outputs.result import Result, color_image
+from yolo.files.image_file import encoded_image
 from yolo.files.writing import replacing
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
     """Write a uint8 `[H, W, 3]` RGB image as PNG, which loses nothing."""
-    _, content = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    content = encoded_image(image, ".png")
     with replacing(path) as file:
-        file.write(content.tobytes())
+        file.write(content)
 
 
 class Crops:

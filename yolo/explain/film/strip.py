@@ -21,7 +21,7 @@ from yolo.errors import DatasetError
 from yolo.explain.film.frame import FRAME_SIDE, FilmFrame, film_frame
 from yolo.explain.film.page import FilmImage, FilmMoment, film_page
 from yolo.files.writing import replacing, write_text
-from yolo.pages.page import PAGE_FILE, encoded_image
+from yolo.pages.page import PAGE_FILE, page_image
 
 WATCH_FOLDER, RECORD_FILE, SHEET_FILE = "watch", "film.json", "film.png"
 MOST_FRAMES = 24  # of an image
@@ -56,7 +56,7 @@ class FilmStrip:
         frames = {each.name: film_frame(detector, each.pixels) for each in self.watched}
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, frame in frames.items():
-            _write_bytes(self._frame_path(step, name), encoded_image(frame.image, FRAME_ENDING))
+            _write_bytes(self._frame_path(step, name), page_image(frame.image, FRAME_ENDING))
         moment = FilmMoment(step, {name: _words(frame) for name, frame in frames.items()})
         self.moments = [each for each in self.moments if each.step < step] + [moment]
         if len(self.moments) > MOST_FRAMES:
@@ -83,9 +83,7 @@ class FilmStrip:
         }
         write_text(self.folder / RECORD_FILE, json.dumps(record, indent=1) + "\n")
         cell = _cell(sheet[0])
-        _write_bytes(
-            self.folder / SHEET_FILE, encoded_image(contact_sheet(sheet, len(self.moments), cell, gap=6), ".png")
-        )
+        _write_bytes(self.folder / SHEET_FILE, page_image(contact_sheet(sheet, len(self.moments), cell, gap=6), ".png"))
         write_text(self.folder / PAGE_FILE, film_page(self.title, images, self.moments, names))
 
     def _frame_path(self, step: int, name: str) -> Path:
@@ -96,7 +94,7 @@ class FilmStrip:
         found = [_read_frame(self._frame_path(moment.step, name)) for moment in self.moments]
         whole = next((each for each in found if each is not None), None)
         shape = (FRAME_SIDE, FRAME_SIDE, 3) if whole is None else _decoded(whole).shape
-        gray = encoded_image(np.full(shape, 128, np.uint8), FRAME_ENDING)
+        gray = page_image(np.full(shape, 128, np.uint8), FRAME_ENDING)
         return [gray if each is None else each for each in found]
 
 

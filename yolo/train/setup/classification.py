@@ -12,18 +12,19 @@ from yolo.cfg import override, read_cfg
 from yolo.data.augment.classifier import classifier_settings
 from yolo.data.class_folders import ClassifiedImage, read_class_images, read_class_names
 from yolo.data.classifier_dataset import ClassificationImages, collate_classified
-from yolo.data.dataset import StepSampler, training_loader
+from yolo.data.dataset import training_loader
 from yolo.data_file import DataFile, check_classes, check_data_files
 from yolo.defaults import TOP_CLASSES
 from yolo.detect.classifier import Classifier
-from yolo.distributed import Processes, ShardedSampler
+from yolo.distributed import Processes
 from yolo.errors import DatasetError
 from yolo.evaluate.accuracy import Accuracy, accuracy_table, classifier_accuracy
 from yolo.model.network import Network
 from yolo.train.checkpoint import Progress
 from yolo.train.losses.classification import ClassificationLoss, ClassificationLosses, loss_weight
-from yolo.train.multiscale import Stage, input_sizes
+from yolo.train.multiscale import Stage
 from yolo.train.setup.options import Options, Output
+from yolo.train.setup.steps import sharded_steps
 from yolo.train.validation import Scores, Task, Validation, steps_between_scores
 
 
@@ -164,15 +165,6 @@ def _batches(
 ) -> DataLoader:
     """Return this process's mini-batches of the steps after `progress`."""
     settings = network.training_settings
-    mini_batch = batch // settings.subdivisions
-    sampler = StepSampler(
-        images=len(classified),
-        batch=batch,
-        mini_batch=mini_batch,
-        steps=range(progress.step + 1, settings.max_batches + 1),
-        size_at=input_sizes(network, stages, progress.seed).size_at,
-        seed=progress.seed,
-    )
     images = ClassificationImages(
         classified,
         classifier_settings(settings, network.input.width, network.dialect),
@@ -181,5 +173,5 @@ def _batches(
         settings.label_smooth_eps,
         network.tree,
     )
-    shard = ShardedSampler(sampler, mini_batch, processes)
+    shard = sharded_steps(network, len(classified), batch, stages, progress, processes)
     return training_loader(images, shard, collate_classified, workers, pin=pin)

@@ -11,12 +11,12 @@ from torch.utils.data import DataLoader
 
 from yolo.data.anchors import box_sizes
 from yolo.data.check import CheckedSet, check_list, objects_per_class, stopping
-from yolo.data.dataset import StepSampler, collate, training_images, training_loader
+from yolo.data.dataset import collate, training_images, training_loader
 from yolo.data.head_anchors import placement_of
 from yolo.data.labeled_images import LabeledImage
 from yolo.data_file import DataFile, check_classes, check_data_files, check_names
 from yolo.defaults import DARKNET_LOG
-from yolo.distributed import Processes, ShardedSampler
+from yolo.distributed import Processes
 from yolo.errors import CfgError, DatasetError, counted
 from yolo.files.text import printable_text
 from yolo.model.building import find_file
@@ -29,9 +29,10 @@ from yolo.settings import HeadSettings
 from yolo.train.checkpoint import Progress
 from yolo.train.log.darknet import DarknetLoss
 from yolo.train.losses.detection import DetectionLoss
-from yolo.train.multiscale import Stage, input_sizes
+from yolo.train.multiscale import Stage
 from yolo.train.setup.options import Options, Output
 from yolo.train.setup.preflight import all_problems, anchor_lines, problem_table
+from yolo.train.setup.steps import sharded_steps
 from yolo.train.validation import Task, Validation, detection_scores, steps_between_scores
 
 log = logging.getLogger(__name__)
@@ -158,19 +159,10 @@ def _batches(
 ) -> DataLoader:
     """Return this process's mini-batches of the steps after `progress`."""
     settings = network.training_settings
-    mini_batch = batch // settings.subdivisions
-    sampler = StepSampler(
-        images=len(labeled),
-        batch=batch,
-        mini_batch=mini_batch,
-        steps=range(progress.step + 1, settings.max_batches + 1),
-        size_at=input_sizes(network, stages, progress.seed).size_at,
-        seed=progress.seed,
-    )
     head = network.head_settings[-1]  # Darknet takes jitter, resize and max from the last layer
     images = training_images(labeled, network.input, settings, head, network.dialect)
     images.keep((network.input.height, network.input.width))
-    shard = ShardedSampler(sampler, mini_batch, processes)
+    shard = sharded_steps(network, len(labeled), batch, stages, progress, processes)
     return training_loader(images, shard, collate, workers, pin=pin)
 
 
