@@ -130,16 +130,16 @@ def _with_ground_truth(
 
     section = ground_truth_section(
         compared.loss,
-        compared.found,
+        compared.fates,
         detector.names,
         compared.placement,
         f"{part.identity}-photo",
         loss.settings[-1],
         loss.dialect,
     )
-    numbers = ground_truth_numbers(compared.loss, compared.found, detector.names)
-    found = sum(each.kind == DETECTED for each in compared.found), len(compared.found)
-    counts = (*part.counts, (found[0], f"of {counted(found[1], 'labeled object')} detected"))
+    numbers = ground_truth_numbers(compared.loss, compared.fates, detector.names)
+    detected = sum(each.kind == DETECTED for each in compared.fates), len(compared.fates)
+    counts = (*part.counts, (detected[0], f"of {counted(detected[1], 'labeled object')} detected"))
     return replace(part, counts=counts, sections=(*part.sections, section)), {**values, "ground_truth": numbers}
 
 

@@ -30,7 +30,7 @@ def test_a_box_that_is_not_a_number_has_a_frame():
         detector.network.layers[0].conv.weight.zero_()
         detector.network.layers[0].conv.bias.copy_(torch.tensor([float("nan"), 0, 0, 0, 9, -9, 9]))
     frame = film_frame(detector, np.full((32, 64, 3), 80, np.uint8))
-    assert frame.found and frame.image.shape == (FRAME_SIDE // 2, FRAME_SIDE, 3)
+    assert frame.detections and frame.image.shape == (FRAME_SIDE // 2, FRAME_SIDE, 3)
 
 
 def test_a_cell_has_the_color_of_its_class_as_strong_as_its_objectness():
@@ -42,7 +42,7 @@ def test_a_cell_has_the_color_of_its_class_as_strong_as_its_objectness():
     pixels = np.full((100, 200, 3), 80, np.uint8)
     frame = film_frame(detector, pixels)
     assert frame.image.shape == (FRAME_SIDE // 2, FRAME_SIDE, 3) and frame.highest == pytest.approx(0.5)
-    assert frame.found[0] == ("green", pytest.approx(0.5, abs=1e-3)) and len(frame.found) == 2
+    assert frame.detections[0] == ("green", pytest.approx(0.5, abs=1e-3)) and len(frame.detections) == 2
     from yolo.detect.draw import class_color
 
     alpha = MAP_OPACITY / 2

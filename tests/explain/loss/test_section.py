@@ -36,9 +36,9 @@ def section_of(name, dialect):
     detector, loss = Detector(network, NAMES, 0.1, engine=network), DetectionLoss(network, dialect)
     compared = compare_with_labels(detector, loss, np.full((40, 60, 3), 90, np.uint8), LABELS, 10**6)
     section = ground_truth_section(
-        compared.loss, compared.found, NAMES, compared.placement, "photo", loss.settings[-1], loss.dialect
+        compared.loss, compared.fates, NAMES, compared.placement, "photo", loss.settings[-1], loss.dialect
     )
-    return section, ground_truth_numbers(compared.loss, compared.found, NAMES)
+    return section, ground_truth_numbers(compared.loss, compared.fates, NAMES)
 
 
 @pytest.mark.parametrize("name", HEADS)

@@ -97,7 +97,7 @@ def test_every_number_is_the_scorers(scene):
     for label in range(len(scenes.NAMES)):
         score = walked_score(scored, label, 0.5)
         walk = score.walk
-        match = match_class(scored.voc_ground_truth, scored.voc_found, label, 0.5, VOC_PIXEL_EXTENT)
+        match = match_class(scored.voc_ground_truth, scored.voc_detections, label, 0.5, VOC_PIXEL_EXTENT)
         assert (walk.outcome[walk.counted] == TRUE_POSITIVE).tolist() == match.true_positive.tolist()
         assert walk.recall[walk.counted].tolist() == voc[label].recall.tolist()
         assert walk.precision[walk.counted].tolist() == voc[label].precision.tolist()

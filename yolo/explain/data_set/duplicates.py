@@ -35,45 +35,48 @@ class DuplicateGroup:
     exact: bool
 
 
-def duplicate_groups(found: Fingerprints, paths: Sequence[str]) -> list[DuplicateGroup]:
+def duplicate_groups(fingerprints: Fingerprints, paths: Sequence[str]) -> list[DuplicateGroup]:
     """Return the groups of equal and nearly equal images, the largest first.
 
     Images of the same bytes are always a group. Plain images, whose sketch has less contrast than PLAIN_CONTRAST, are
     in no other group.
     """
-    same = same_files(found)
-    near = _confirmed(near_pairs_of(found), found, paths)
+    same = same_files(fingerprints)
+    near = _confirmed(near_pairs_of(fingerprints), fingerprints, paths)
     links = np.concatenate((same, near))
-    groups = _joined(links, len(found))
-    made = [DuplicateGroup(tuple(group.tolist()), bool((found.contents[group] == found.contents[group[0]]).all()))
+    groups = _joined(links, len(fingerprints))
+    contents = fingerprints.contents
+    made = [DuplicateGroup(tuple(group.tolist()), bool((contents[group] == contents[group[0]]).all()))
             for group in groups]  # fmt: skip
     return sorted(made, key=lambda group: (-len(group.members), group.members[0]))
 
 
-def same_files(found: Fingerprints) -> np.ndarray:
+def same_files(fingerprints: Fingerprints) -> np.ndarray:
     """Return pairs of files with the same bytes, int64 `[P, 2]`: each with the one before it."""
-    places = np.flatnonzero(found.readable)
-    order = places[np.argsort(found.contents[places], kind="stable")]
-    equal = found.contents[order[1:]] == found.contents[order[:-1]]
+    places = np.flatnonzero(fingerprints.readable)
+    order = places[np.argsort(fingerprints.contents[places], kind="stable")]
+    equal = fingerprints.contents[order[1:]] == fingerprints.contents[order[:-1]]
     return np.stack((order[:-1][equal], order[1:][equal]), axis=1)
 
 
-def near_pairs_of(found: Fingerprints) -> np.ndarray:
+def near_pairs_of(fingerprints: Fingerprints) -> np.ndarray:
     """Return pairs with similar hashes and sketches, int64 `[P, 2]`. One file represents each set of equal files.
 
     The frames of a film have millions of such pairs: after MOST_PAIRS only those that join two groups are kept.
     """
-    contrast = np.concatenate([part.std(axis=1) for part in np.array_split(found.sketches, len(found) // 4096 + 1)])
-    usable = np.flatnonzero(found.readable & (contrast >= PLAIN_CONTRAST))
-    _, first = np.unique(found.contents[usable], return_index=True)
+    contrast = np.concatenate(
+        [part.std(axis=1) for part in np.array_split(fingerprints.sketches, len(fingerprints) // 4096 + 1)]
+    )
+    usable = np.flatnonzero(fingerprints.readable & (contrast >= PLAIN_CONTRAST))
+    _, first = np.unique(fingerprints.contents[usable], return_index=True)
     usable = usable[np.sort(first)]
-    parts, total, groups = [np.zeros((0, 2), np.int64)], 0, Components(len(found))
-    for one, other in hash_pairs(found.hashes[usable]):
+    parts, total, groups = [np.zeros((0, 2), np.int64)], 0, Components(len(fingerprints))
+    for one, other in hash_pairs(fingerprints.hashes[usable]):
         pairs = np.stack((usable[one], usable[other]), axis=1)
         many = total > MOST_PAIRS
         if many:
             pairs = groups.apart(pairs)
-        kept = pairs[sketch_correlation(found.sketches, pairs) >= SIMILAR_SKETCH]
+        kept = pairs[sketch_correlation(fingerprints.sketches, pairs) >= SIMILAR_SKETCH]
         if many:
             kept = groups.one_each(kept)
         groups.join(kept)
@@ -146,10 +149,10 @@ def pixel_correlation(first: np.ndarray | None, second: np.ndarray | None) -> fl
     return float(correlation(*fine)[0])
 
 
-def _confirmed(pairs: np.ndarray, found: Fingerprints, paths: Sequence[str]) -> np.ndarray:
+def _confirmed(pairs: np.ndarray, fingerprints: Fingerprints, paths: Sequence[str]) -> np.ndarray:
     """Return the pairs whose pixels are similar; beyond MOST_COMPARED those whose sketches are most similar."""
     if len(pairs) > MOST_COMPARED:
-        pairs = pairs[np.argsort(-sketch_correlation(found.sketches, pairs), kind="stable")]
+        pairs = pairs[np.argsort(-sketch_correlation(fingerprints.sketches, pairs), kind="stable")]
     compared = pairs[:MOST_COMPARED]
     places = np.unique(compared).tolist()  # the images of a large group are in many pairs
     fine = dict(zip(places, in_threads(lambda place: fine_pixels(paths[place]), places), strict=True))

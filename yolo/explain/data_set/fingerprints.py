@@ -70,23 +70,23 @@ def fingerprints_of(paths: Sequence[str], listed: Path | None = None, recheck: b
     known = _read(listed) if keeps and not recheck else None
     if known is not None and np.array_equal(known.keys, keys):
         return known
-    found = Fingerprints(
+    fingerprints = Fingerprints(
         keys,
         np.zeros(len(keys), np.uint64),
         np.zeros(len(keys), np.uint64),
         np.zeros((len(keys), SKETCH * SKETCH), np.uint8),
         np.zeros(len(keys), bool),
     )
-    places = _copy_known(found, known)
+    places = _copy_known(fingerprints, known)
     looks = in_threads(lambda place: (place, look_at(paths[place])), places)
     name = listed.name if listed else "images"
     for place, look in progress(looks, f"comparing {name}", len(places)):
         if look is not None:
-            found.contents[place], found.hashes[place], found.sketches[place] = look
-            found.readable[place] = True
+            fingerprints.contents[place], fingerprints.hashes[place], fingerprints.sketches[place] = look
+            fingerprints.readable[place] = True
     if keeps:
-        _write(listed, found)
-    return found
+        _write(listed, fingerprints)
+    return fingerprints
 
 
 def look_at(path: str) -> tuple[int, int, np.ndarray] | None:
@@ -130,16 +130,16 @@ def _key(path: str) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
 
 
-def _copy_known(found: Fingerprints, known: Fingerprints | None) -> list[int]:
+def _copy_known(fingerprints: Fingerprints, known: Fingerprints | None) -> list[int]:
     """Copy what is known, and return the places of the other images."""
     if known is None or not len(known):
-        return list(range(len(found)))
+        return list(range(len(fingerprints)))
     order = np.argsort(known.keys, kind="stable")
-    place = np.searchsorted(known.keys, found.keys, sorter=order).clip(max=len(order) - 1)
+    place = np.searchsorted(known.keys, fingerprints.keys, sorter=order).clip(max=len(order) - 1)
     old = order[place]
-    same = known.keys[old] == found.keys
+    same = known.keys[old] == fingerprints.keys
     for name in ("contents", "hashes", "sketches", "readable"):
-        getattr(found, name)[same] = getattr(known, name)[old[same]]
+        getattr(fingerprints, name)[same] = getattr(known, name)[old[same]]
     return np.flatnonzero(~same).tolist()
 
 
@@ -158,10 +158,10 @@ def _read(listed: Path) -> Fingerprints | None:
     return None
 
 
-def _write(listed: Path, found: Fingerprints) -> None:
+def _write(listed: Path, fingerprints: Fingerprints) -> None:
     path = file_to_keep(listed, ENDING)
     try:
         with replacing(path) as file:
-            np.savez(file, form=FORM, **vars(found))
+            np.savez(file, form=FORM, **vars(fingerprints))
     except OSError as error:
         log.info("%s: what was found in the images cannot be stored: %s", path, error.strerror)

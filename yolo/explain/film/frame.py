@@ -24,13 +24,13 @@ PHOTO_BRIGHTNESS = 0.75  # so that the maps show
 
 @dataclass(frozen=True)
 class FilmFrame:
-    """An image at one step. image: uint8 `[H, W, 3]`; found: (class name, score) of each detection, the best first.
+    """An image at one step. image: uint8 `[H, W, 3]`; detections: (class name, score) of each, the best first.
 
     highest: the largest objectness of any cell.
     """
 
     image: np.ndarray
-    found: tuple[tuple[str, float], ...]
+    detections: tuple[tuple[str, float], ...]
     highest: float
 
 
@@ -45,7 +45,7 @@ def film_frame(detector: Detector, pixels: np.ndarray) -> FilmFrame:
     device = next(network.parameters()).device
     raw = network(inputs[None].to(device))
     predictions = Predictions(*(part[0].float().cpu() for part in network.decode(raw)))
-    (found,) = detector.detections(raw, [placement])
+    (detections,) = detector.detections(raw, [placement])
     height, width = pixels.shape[:2]
     scale = FRAME_SIDE / max(height, width)
     size = max(1, round(height * scale)), max(1, round(width * scale))
@@ -64,11 +64,11 @@ def film_frame(detector: Detector, pixels: np.ndarray) -> FilmFrame:
     photo = np.broadcast_to(photo, (*size, 3)).astype(np.float32) * PHOTO_BRIGHTNESS
     alpha = MAP_OPACITY * opacity[..., None]
     frame = np.ascontiguousarray((photo * (1 - alpha) + colors[labels] * alpha).round().astype(np.uint8))
-    best = found[:MOST_DRAWN]
+    best = detections[:MOST_DRAWN]
     for box, label in zip((best.boxes * scale).tolist()[::-1], best.labels.tolist()[::-1], strict=True):
         _draw_box(frame, box, class_color(label))
     names = tuple((detector.names[label], score) for label, score in zip(
-        found.labels.tolist(), found.scores.tolist(), strict=True))  # fmt: skip
+        detections.labels.tolist(), detections.scores.tolist(), strict=True))  # fmt: skip
     return FilmFrame(frame, names, float(predictions.objectness.max()))
 
 

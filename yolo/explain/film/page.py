@@ -13,7 +13,7 @@ MOST_IN_LEGEND = 20
 
 @dataclass(frozen=True)
 class FilmMoment:
-    """A step, and what was found in each image then, by its name."""
+    """A step, and the detections in each image at this step, as captions by its name."""
 
     step: int
     captions: Mapping[str, str]
@@ -35,7 +35,7 @@ def film_page(title: str, images: Sequence[FilmImage], moments: Sequence[FilmMom
         title: of the run.
         images: with their frames.
         moments: the steps.
-        names: of the classes, whose colors are explained if they are few or found in an image.
+        names: of the classes, whose colors are explained if they are few or detected in an image.
     """
     found = " ".join(caption for moment in moments for caption in moment.captions.values())
     shown = [label for label, name in enumerate(names) if len(names) <= MOST_IN_LEGEND or name in found]

@@ -1,6 +1,6 @@
 """The film strip of a training run: the network's predictions for a few images, step by step, in the run's folder.
 
-`watch/` holds a frame of each image at each step, film.json with what was found, film.png with all frames, and
+`watch/` holds a frame of each image at each step, film.json with the detections, film.png with all frames, and
 index.html. A strip keeps at most MOST_FRAMES steps. When there are more, every second one is left out, so the earlier
 steps of a long run are farther apart than the latest. A resumed run continues the strip from its step.
 """
@@ -143,11 +143,11 @@ def _record(folder: Path) -> dict[str, Any]:
 
 
 def _words(frame: FilmFrame) -> str:
-    """Return what was found, as a caption."""
-    if not frame.found:
+    """Return the detections, as a caption."""
+    if not frame.detections:
         return f"nothing; highest objectness {frame.highest:.2f}"
-    shown = ", ".join(f"{name} {score:.2f}" for name, score in frame.found[:2])
-    return shown + (f" and {len(frame.found) - 2} more" if len(frame.found) > 2 else "")
+    shown = ", ".join(f"{name} {score:.2f}" for name, score in frame.detections[:2])
+    return shown + (f" and {len(frame.detections) - 2} more" if len(frame.detections) > 2 else "")
 
 
 def _cell(frame: np.ndarray) -> tuple[int, int]:

@@ -101,16 +101,16 @@ def boxes_drawing(frame: InputFrame, fates: Sequence[BoxFate], texts: Sequence[s
     return Drawing(frame.width, frame.height, shapes, "boxes over the image", "scene")
 
 
-def origin_drawing(frame: InputFrame, grid: HeadGrid, found: DetectionOrigin, color: str) -> Drawing:
+def origin_drawing(frame: InputFrame, grid: HeadGrid, detection: DetectionOrigin, color: str) -> Drawing:
     """Draw a detection with its cell, its anchor around the center of the cell, and the grid of its head.
 
     Args:
         frame: the network input.
         grid: of the head that predicts the detection.
-        found: the detection, with its cell and anchor.
+        detection: with its cell and anchor.
         color: CSS color of its class.
     """
-    origin, fate = found.origin, found.fate
+    origin, fate = detection.origin, detection.fate
     cell = (
         origin.column / grid.width,
         origin.row / grid.height,

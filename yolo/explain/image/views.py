@@ -145,7 +145,7 @@ class DetectionView:
     name: str
     color: str
     score: float
-    found: DetectionOrigin
+    detection: DetectionOrigin
     layer: int
     grid: tuple[int, int]
     cell: tuple[float, float]
@@ -320,27 +320,27 @@ def detection_views(explanation: Explanation, names: Sequence[str], photo: str) 
     frame = drawings.input_frame(explanation.placement, photo)
     causes = {each.detection: each for each in explanation.causes}
     views = []
-    for place, found in enumerate(explanation.detections):
-        grid = explanation.grids[found.origin.head]
-        color = css_color(found.fate.label)
+    for place, detection in enumerate(explanation.detections):
+        grid = explanation.grids[detection.origin.head]
+        color = css_color(detection.fate.label)
         cause = causes.get(place)
         views.append(
             DetectionView(
                 place=place,
-                name=names[found.fate.label],
+                name=names[detection.fate.label],
                 color=color,
-                score=found.fate.score,
-                found=found,
+                score=detection.fate.score,
+                detection=detection,
                 layer=grid.layer,
                 grid=(grid.width, grid.height),
                 cell=grid.cell,
-                anchor=grid.anchors[found.origin.anchor],
-                anchor_number=grid.numbers[found.origin.anchor],
-                place_in_head=found.origin.anchor + 1,
+                anchor=grid.anchors[detection.origin.anchor],
+                anchor_number=grid.numbers[detection.origin.anchor],
+                place_in_head=detection.origin.anchor + 1,
                 anchors=len(grid.anchors),
-                in_image=tuple(round(bounded(each)) for each in found.in_image),
-                drawing=drawings.origin_drawing(frame, grid, found, color),
-                causes=() if cause is None else _cause_views(explanation, frame, found, cause, color),
+                in_image=tuple(round(bounded(each)) for each in detection.in_image),
+                drawing=drawings.origin_drawing(frame, grid, detection, color),
+                causes=() if cause is None else _cause_views(explanation, frame, detection, cause, color),
             )
         )
     return tuple(views)
@@ -378,10 +378,10 @@ def _feature_view(features: LayerFeatures, aspect: float) -> FeatureView:
 
 
 def _cause_views(
-    explanation: Explanation, frame: drawings.InputFrame, found: DetectionOrigin, cause: DetectionCause, color: str
+    explanation: Explanation, frame: drawings.InputFrame, detection: DetectionOrigin, cause: DetectionCause, color: str
 ) -> tuple[CauseView, ...]:
-    views, label = [], "what in the image made the detection"
-    box = frame.rectangle(found.fate.box, "box chosen", style=f"--class: {color}")
+    views, label = [], "the places of the image that raise the score"
+    box = frame.rectangle(detection.fate.box, "box chosen", style=f"--class: {color}")
     for layer, cam in cause.cams.items():
         uri = heat_uri(cam)
         height, width = cam.shape
@@ -392,11 +392,15 @@ def _cause_views(
         views.append(CauseView(f"LayerCAM at layer {layer}, {role}", words, drawing, uri is None))
     network = explanation.placement.network
     spans = [frame.rectangle(drawings.relative(cause.span, network), "effective")]
-    if found.field is not None:
-        spans.append(frame.rectangle(drawings.relative(found.field, network), "theoretical"))
+    if detection.field is not None:
+        spans.append(frame.rectangle(drawings.relative(detection.field, network), "theoretical"))
     uri = heat_uri(cause.sensitivity)
     wide, high = cause.span.size[::-1]
-    could = "" if found.field is None else f"; {found.field.size[1]} × {found.field.size[0]} px can reach it (dashed)"
+    could = (
+        ""
+        if detection.field is None
+        else f"; {detection.field.size[1]} × {detection.field.size[0]} px can reach it (dashed)"
+    )
     words = f"90% of the gradient in each direction lies in {wide} × {high} px of the input{could}"
     drawing = drawings.heat_drawing(frame, uri, [*spans, box], label)
     views.append(CauseView("Receptive field of this score", words, drawing, uri is None))

@@ -25,7 +25,7 @@ class ComparedImage:
     """An image compared with its labels: its loss, and the fate of each object."""
 
     loss: ImageLoss
-    found: tuple[ObjectFate, ...]
+    fates: tuple[ObjectFate, ...]
     placement: Placement
 
 
@@ -67,8 +67,8 @@ def compare_with_labels(
     raw = network(inputs[None].to(next(network.parameters()).device))
     targets = placed_targets([labels], [placement])
     apart = take_apart(loss, raw, targets, seen)
-    _, found = fates_in_input(detector, raw, targets)
-    return ComparedImage(apart, tuple(found), placement)
+    _, fates = fates_in_input(detector, raw, targets)
+    return ComparedImage(apart, tuple(fates), placement)
 
 
 def _listed(image: Path, data: DataFile) -> Path | None:

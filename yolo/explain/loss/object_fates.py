@@ -76,15 +76,15 @@ def object_fates(
     taken_by = _matches(detections, objects, targets.labels)
     ious = paired_iou(cxcywh_to_xyxy(predictions.boxes)[:, None], objects[None])  # [P, M]
     kept = paired_iou(detections.boxes[:, None], objects[None])  # [N, M]
-    found = []
+    fates = []
     for target, label in enumerate(targets.labels.tolist()):
         if target in taken_by:
             place = taken_by[target]
             score, iou = float(detections.scores[place]), float(kept[place, target])
-            found.append(ObjectFate(DETECTED, score, _objectness(predictions, detections.boxes[place]), iou))
+            fates.append(ObjectFate(DETECTED, score, _objectness(predictions, detections.boxes[place]), iou))
         else:
-            found.append(_not_detected(predictions, ious[:, target], detections, kept[:, target], label, score_thresh))
-    return found
+            fates.append(_not_detected(predictions, ious[:, target], detections, kept[:, target], label, score_thresh))
+    return fates
 
 
 def _matches(detections: Detections, objects: Tensor, labels: Tensor) -> dict[int, int]:

@@ -83,7 +83,7 @@ class ObjectView:
     loss: ObjectLoss
     places: tuple[tuple[str, str], ...]
     candidates: tuple[tuple[str, str, str, str], ...]
-    found: str
+    outcome: str
     fate: str
     fraction: float
 
@@ -110,7 +110,7 @@ class GroundTruthView:
 
 def ground_truth_section(
     apart: ImageLoss,
-    found: Sequence[ObjectFate],
+    fates: Sequence[ObjectFate],
     names: Sequence[str],
     placement: Placement,
     photo: str,
@@ -121,7 +121,7 @@ def ground_truth_section(
 
     Args:
         apart: the loss of the image.
-        found: the fate of each object.
+        fates: the fate of each object.
         names: of the classes.
         placement: of the image in the network input.
         photo: the id of the element with the photo, as `yolo.explain.image.drawings.InputFrame` uses it.
@@ -145,20 +145,20 @@ def ground_truth_section(
             "the loss by part",
         ),
         heads=tuple(_head_view(frame, head, apart, names) for head in apart.heads),
-        objects=tuple(_object_view(apart, apart.objects[place], found[place], names) for place in order[:MOST_OBJECTS]),
+        objects=tuple(_object_view(apart, apart.objects[place], fates[place], names) for place in order[:MOST_OBJECTS]),
         more_objects=max(0, len(order) - MOST_OBJECTS),
         rest=apart.of_no_object,
         largest=f"{largest.meaning}, {largest.fraction:.0%}" if largest and apart.total else "",
-        why=_why_largest(largest, apart, found, names) if largest and apart.total else "",
+        why=_why_largest(largest, apart, fates, names) if largest and apart.total else "",
         collisions=tuple(collisions(apart, names, dialect)),
         rules=_rules(settings, dialect),
     )
     return PageSection(
-        "Against the ground truth: what was missed, and the loss", TEMPLATES, "ground_truth.html.jinja", view
+        "Against the ground truth: false negatives and the loss", TEMPLATES, "ground_truth.html.jinja", view
     )
 
 
-def _why_largest(part: LossPart, apart: ImageLoss, found: Sequence[ObjectFate], names: Sequence[str]) -> str:
+def _why_largest(part: LossPart, apart: ImageLoss, fates: Sequence[ObjectFate], names: Sequence[str]) -> str:
     """Return which object, or which box of the background, has most of a part of the loss."""
     if part.look.startswith("objectness_") and part.look != "objectness_object":
         return _largest_cell(part, apart)
@@ -170,7 +170,7 @@ def _why_largest(part: LossPart, apart: ImageLoss, found: Sequence[ObjectFate], 
     most = max(range(len(values)), key=values.__getitem__)
     return (
         f"{values[most]:.2f} of these {part.value:.2f} come from {_named(apart.objects[most], names)}: "
-        f"{_found(found[most], names)}."
+        f"{_fate_words(fates[most], names)}."
     )
 
 
@@ -201,7 +201,7 @@ def loss_sums(heads: Sequence[HeadPart]) -> dict[str, float]:
     }
 
 
-def ground_truth_numbers(apart: ImageLoss, found: Sequence[ObjectFate], names: Sequence[str]) -> dict[str, Any]:
+def ground_truth_numbers(apart: ImageLoss, fates: Sequence[ObjectFate], names: Sequence[str]) -> dict[str, Any]:
     """Return the numbers of the section for JSON."""
     return {
         "total": apart.total,
@@ -228,7 +228,7 @@ def ground_truth_numbers(apart: ImageLoss, found: Sequence[ObjectFate], names: S
                     for cell in each.cells
                 ],
             }
-            for each, fate in zip(apart.objects, found, strict=True)
+            for each, fate in zip(apart.objects, fates, strict=True)
         ],
     }  # fmt: skip
 
@@ -328,7 +328,7 @@ def _object_view(apart: ImageLoss, each: ObjectLoss, fate: ObjectFate, names: Se
         loss=each,
         places=tuple((_place(apart.heads[cell.head], cell), _box_words(cell)) for cell in each.cells),
         candidates=tuple(_candidate(apart, one) for one in candidates),
-        found=_found(fate, names),
+        outcome=_fate_words(fate, names),
         fate="hit" if fate.kind == DETECTED else "fault",
         fraction=each.total / apart.total if apart.total else 0.0,
     )
@@ -358,7 +358,7 @@ def _candidate(apart: ImageLoss, one: Candidate) -> tuple[str, str, str, str]:
     return head, f"{one.anchor}{size}", f"{one.iou:.2f}", why
 
 
-def _found(fate: ObjectFate, names: Sequence[str]) -> str:
+def _fate_words(fate: ObjectFate, names: Sequence[str]) -> str:
     """Return the fate of an object, in words."""
     score, iou = f"{fate.score:.2f}", f"{fate.iou:.2f}"
     return {
@@ -373,8 +373,8 @@ def _found(fate: ObjectFate, names: Sequence[str]) -> str:
 
 
 def _fractions(sums: dict[str, float], total: float) -> tuple[LossPart, ...]:
-    found = (LossPart(look, meaning, sums[look], sums[look] / total if total else 0.0) for look, meaning in PARTS)
-    return tuple(part for part in found if part.value or part.look != "objectness_ignored")
+    parts = (LossPart(look, meaning, sums[look], sums[look] / total if total else 0.0) for look, meaning in PARTS)
+    return tuple(part for part in parts if part.value or part.look != "objectness_ignored")
 
 
 def _rules(settings: HeadSettings, dialect: Dialect) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class Suspicion:
 
 
 def suspicions(
-    found: Sequence[ObjectFate],
+    fates: Sequence[ObjectFate],
     detections: Detections,
     targets: Targets,
     names: Sequence[str],
@@ -51,7 +51,7 @@ def suspicions(
     """Return the reasons to doubt the labels of one image, the largest doubt first.
 
     Args:
-        found: the fate of each target.
+        fates: the fate of each target.
         detections: of the image, in the frame of the targets.
         targets: the labels.
         names: of the classes.
@@ -60,7 +60,7 @@ def suspicions(
     """
     ious, _ = overlaps(detections, targets)
     signs, of_a_label, corners = [], set(), cxcywh_to_xyxy(targets.boxes).tolist()
-    for target, (fate, doubt) in enumerate(zip(found, of_labels, strict=True)):
+    for target, (fate, doubt) in enumerate(zip(fates, of_labels, strict=True)):
         name, box = label_name(names, int(targets.labels[target])), tuple(corners[target])
         if fate.kind == OTHER_CLASS:
             place = int((ious[:, target] * (detections.labels == fate.label)).argmax())

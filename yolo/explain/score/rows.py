@@ -84,7 +84,7 @@ def detection_cards(score: WalkedScore, scored: ScoredSet, places: Sequence[int]
     cards = []
     for place in places:
         row = int(score.walk.rows[place])
-        path = find_shown_image(scored.files[scored.found.image_index[row]], scored.folders)
+        path = find_shown_image(scored.files[scored.detections.image_index[row]], scored.folders)
         pixels = read_pixels(path)
         if pixels is not None:
             cards.append(DetectionCard(detection_row(score, scored, place), _drawing(score, scored, place, pixels)))
@@ -100,7 +100,7 @@ def csv_text(score: WalkedScore, scored: ScoredSet) -> str:
         taken = int(walk.taken_by[place])
         writer.writerow(
             (place + 1, repr(float(walk.scores[place])), _image(scored, walk, place),
-             *(f"{each:g}" for each in scored.voc_found.boxes[row].tolist()), f"{walk.iou[place]:.6f}",
+             *(f"{each:g}" for each in scored.voc_detections.boxes[row].tolist()), f"{walk.iou[place]:.6f}",
              OUTCOME_NAMES[walk.outcome[place]], "" if taken == NO_GROUND_TRUTH else taken + 1,
              walk.true_positives[place], walk.false_positives[place],
              repr(float(walk.precision[place])), repr(float(walk.recall[place])))
@@ -109,7 +109,7 @@ def csv_text(score: WalkedScore, scored: ScoredSet) -> str:
 
 
 def _image(scored: ScoredSet, walk: ClassWalk, place: int) -> str:
-    return image_id_of(scored.files[scored.found.image_index[walk.rows[place]]])
+    return image_id_of(scored.files[scored.detections.image_index[walk.rows[place]]])
 
 
 def _reason(score: WalkedScore, scored: ScoredSet, place: int) -> str:
@@ -117,12 +117,12 @@ def _reason(score: WalkedScore, scored: ScoredSet, place: int) -> str:
     walk, thresh = score.walk, f"{score.iou_thresh:g}"
     outcome, iou = int(walk.outcome[place]), f"{walk.iou[place]:.2f}"
     if outcome == TRUE_POSITIVE:
-        return f"IoU {iou} with an object that no better detection has: found"
+        return f"IoU {iou} with an object that no better detection has: true positive"
     if outcome == IGNORED:
         return f"IoU {iou} with an object marked difficult: neither right nor wrong"
     if outcome == TAKEN:
         by = int(walk.taken_by[place])
-        return f"IoU {iou}, but rank {by + 1} (score {walk.scores[by]:.3f}) has this object: found twice"
+        return f"IoU {iou}, but rank {by + 1} (score {walk.scores[by]:.3f}) has this object: duplicate"
     other = ""
     if walk.other[place] != NO_GROUND_TRUTH and walk.other_iou[place] > score.iou_thresh:
         name = scored.names[scored.voc_ground_truth.labels[walk.other[place]]]
@@ -137,7 +137,7 @@ def _drawing(score: WalkedScore, scored: ScoredSet, place: int, pixels: np.ndarr
     walk = score.walk
     row, ground_truth, outcome = int(walk.rows[place]), int(walk.ground_truth[place]), int(walk.outcome[place])
     tip = f"detection, score {walk.scores[place]:.3f}"
-    boxes = [DrawnBox(scored.found.boxes[row], outcome_look(outcome), tip)]
+    boxes = [DrawnBox(scored.detections.boxes[row], outcome_look(outcome), tip)]
     if ground_truth != NO_GROUND_TRUTH:
         boxes.append(
             DrawnBox(scored.ground_truth.boxes[ground_truth], "wanted", f"ground truth, IoU {walk.iou[place]:.2f}")

@@ -29,9 +29,9 @@ def scored_pair(pair: Pair, ground_truth: Path, images: Path | None) -> ScoredSe
         files=ground_truth_set.files,
         folders=tuple(folders),
         voc_ground_truth=ground_truth_set.ground_truth,
-        voc_found=pair.detections,
+        voc_detections=pair.detections,
         ground_truth=evaluation.ground_truth,
-        found=evaluation.detections,
+        detections=evaluation.detections,
     )
 
 
@@ -42,7 +42,7 @@ def scored_evaluation(evaluation: Evaluation, paths: Sequence[Path]) -> ScoredSe
         files=tuple(map(str, paths)),
         folders=(),
         voc_ground_truth=ground_truth_in_voc_pixels(evaluation),
-        voc_found=detections_in_voc_pixels(evaluation),
+        voc_detections=detections_in_voc_pixels(evaluation),
         ground_truth=evaluation.ground_truth,
-        found=evaluation.detections,
+        detections=evaluation.detections,
     )

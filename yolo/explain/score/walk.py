@@ -69,7 +69,7 @@ class Unseen:
     """The part of a curve that is missing because the list of detections was cut at a score.
 
     lowest_score: of all detections. last_recall: where the curve ends. most_area, most_voc07: the average precisions if
-    each further detection were a true positive, until every object is found: the upper bounds for a longer list.
+    each further detection were a true positive, until every object is detected: the upper bounds for a longer list.
     cut: whether the list was cut, and it matters.
     """
 

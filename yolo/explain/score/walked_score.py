@@ -31,17 +31,17 @@ class ScoredSet:
     """Ground truth and detections in both frames that the scorers use.
 
     names: the classes. files: the images' files, which may be missing. folders: where else they may be.
-    voc_ground_truth, voc_found: in VOC's pixels, as `score_classes` takes them with VOC_PIXEL_EXTENT. ground_truth,
-    found: the same boxes in the same order, in continuous pixels that begin at 0.
+    voc_ground_truth, voc_detections: in VOC's pixels, as `score_classes` takes them with VOC_PIXEL_EXTENT.
+    ground_truth, detections: the same boxes in the same order, in continuous pixels that begin at 0.
     """
 
     names: tuple[str, ...]
     files: tuple[str, ...]
     folders: tuple[Path, ...]
     voc_ground_truth: GroundTruth
-    voc_found: ScoredBoxes
+    voc_detections: ScoredBoxes
     ground_truth: GroundTruth
-    found: ScoredBoxes
+    detections: ScoredBoxes
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,12 @@ def class_number(name: str, names: Sequence[str]) -> int:
 
 def walked_score(scored: ScoredSet, label: int, iou_thresh: float) -> WalkedScore:
     """Follow a class from its detections to its average precision by every convention."""
-    ground_truth, found = scored.voc_ground_truth, scored.voc_found
-    arguments = ground_truth, found, label, iou_thresh, VOC_PIXEL_EXTENT
+    ground_truth, detections = scored.voc_ground_truth, scored.voc_detections
+    arguments = ground_truth, detections, label, iou_thresh, VOC_PIXEL_EXTENT
     walk = walk_class(*arguments)
-    readings, curves = readings_of(walk, scored.ground_truth, scored.found, label, iou_thresh)
-    scores = score_classes(ground_truth, found, len(scored.names), iou_thresh, VOC_PIXEL_EXTENT)
-    lowest = float(found.scores.min()) if len(found.scores) else 0.0
+    readings, curves = readings_of(walk, scored.ground_truth, scored.detections, label, iou_thresh)
+    scores = score_classes(ground_truth, detections, len(scored.names), iou_thresh, VOC_PIXEL_EXTENT)
+    lowest = float(detections.scores.min()) if len(detections.scores) else 0.0
     return WalkedScore(
         name=scored.names[label],
         label=label,
