@@ -70,10 +70,10 @@ def test_a_list_that_the_same_hash_has_split_before_is_named(tmp_path, call):
     again = call("split", tmp_path / "a" / "train.txt", "--split", 0.2, "--out", tmp_path / "b")[1]
     other = call("split", tmp_path / "a" / "train.txt", "--split", 0.2, "--seed", 1, "--out", tmp_path / "c")[1]
     assert ["far from that fraction" in out for out in (first, again, other)] == [False, True, False]
-    assert "--seed 1 splits it anew" in again
+    assert "--seed 1 splits it differently" in again
 
 
-def test_a_data_file_is_split_anew_and_keeps_its_names_and_its_name(tmp_path, call):
+def test_a_data_file_is_split_again_and_keeps_its_names_and_its_name(tmp_path, call):
     folder = labeled(tmp_path / "images")
     assert call("split", folder, "--out", tmp_path / "a", "--name", "first")[0] == 0
     (tmp_path / "a/first.names").write_text("cat\ndog\n")

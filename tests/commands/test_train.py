@@ -118,7 +118,7 @@ def test_a_second_run_replaces_the_first_one_only_when_asked(call, case):
     one_line(
         call("train", *TRAIN, "--max-batches", 2),
         r"run: found an earlier run \(tiny_last.pt\), expected none; --resume run/tiny_last.pt continues it, "
-        "--overwrite begins anew, --out auto",
+        "--overwrite starts from scratch, --out auto",
     )
     assert {path: path.read_bytes() for path in (case / "run").glob("tiny_*")} == kept
     assert not (case / "run" / ".tiny_last.pt.abcdefgh").exists()

@@ -85,7 +85,7 @@ def memory_peak() -> int:
 
 
 def forget_peak() -> int:
-    """Begin to watch the resident size anew; returns it."""
+    """Reset the peak of the resident size; returns it."""
     clear = Path("/proc/self/clear_refs")
     if clear.exists():
         clear.write_text("5")  # man proc: resets the peak

@@ -101,7 +101,7 @@ def rows(browser):
     return browser.run("[...document.querySelectorAll('#found bdi')].map(e => e.textContent)")
 
 
-def test_an_image_is_shown_with_its_boxes_and_the_sliders_ask_nothing_anew(page, service, photo):
+def test_an_image_is_shown_with_its_boxes_and_the_sliders_need_no_new_request(page, service, photo):
     browser = page()
     upload(browser, photo())
     assert rows(browser) == ["circle", "square"]

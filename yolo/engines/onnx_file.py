@@ -133,7 +133,7 @@ def run_onnx(session: Any, images: Tensor) -> list[Tensor]:
 
 
 def onnx_metadata(session: Any) -> dict[str, str]:
-    """Return the metadata of the file behind a session of `open_onnx`."""
+    """Return the metadata of the file of a session of `open_onnx`."""
     return dict(session.get_modelmeta().custom_metadata_map)
 
 

@@ -24,7 +24,7 @@ TOGETHER = "red 1 and green 2 share a cell: head "
 WINNERS = {
     ("yolo", "alexeyab"): "Their box errors add up; both classes are",
     ("yolo", "pjreddie"): "The box of the last one in the label file is learned; both classes are",
-    ("region", "alexeyab"): "The last one in the label file wins",
+    ("region", "alexeyab"): "Only the last one in the label file is learned",
     ("detection", "alexeyab"): "green 2 is not trained: another object has this cell",
 }
 

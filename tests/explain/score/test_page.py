@@ -49,7 +49,7 @@ def test_a_class_of_files_is_explained(case, call_tool, load_tool, tool):
     assert (code, err) == (0, "") and out.splitlines()[-1] == "explained: ap/index.html"
     page = ParsedPage((case / "ap/index.html").read_text())
     # by hand: one of two found, then a false positive
-    assert "it overlaps no cat at all; it lies on a dog (IoU 1.00): the wrong class" in page.texts
+    assert "it overlaps no cat at all; it overlaps a dog (IoU 1.00): the wrong class" in page.texts
     assert "The curve is cut off: 50.0% of recall is unseen." in page.text
     assert page.count("image") == 1  # of image b, a is not there
     numbers = json.loads((case / "ap/ap.json").read_text())

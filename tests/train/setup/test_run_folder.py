@@ -24,7 +24,9 @@ def test_a_folder_with_a_run_is_refused_unless_the_user_says_what_becomes_of_it(
     (folder / file).parent.mkdir(parents=True)
     (folder / file).write_text("content")
     ways = f"--resume {folder}/tiny_last.pt continues it, " if file == "tiny_last.pt" else ""
-    expected = f"found an earlier run ({file.split('/')[0]}), expected none; {ways}--overwrite begins anew, --out auto"
+    expected = (
+        f"found an earlier run ({file.split('/')[0]}), expected none; {ways}--overwrite starts from scratch, --out auto"
+    )
     with pytest.raises(OutputError) as raised:
         enter(folder)
     assert expected in str(raised.value) and "\n" not in str(raised.value)
@@ -83,7 +85,7 @@ def test_numbered_folders_count_up_and_a_resumed_run_stays_in_its_folder(tmp_pat
     assert run_folder(Output(), None, None) == Path("backup")
 
 
-def test_begin_anew_deletes_the_old_weights_but_those_that_it_starts_from(tmp_path):
+def test_begin_from_scratch_deletes_the_old_weights_but_those_that_it_starts_from(tmp_path):
     names = ["tiny_last.pt", "tiny_last.weights", "tiny_best.pt", "tiny_best.weights"]
     for name in (*names, "other_last.pt"):
         (tmp_path / name).touch()

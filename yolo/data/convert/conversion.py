@@ -117,7 +117,7 @@ def split_note(plan: Plan, split: Split) -> list[str]:
     if _is_unlikely(plan, split):
         lines.append(
             f"  far from that fraction: an earlier split with seed {split.seed} may have made this list; "
-            f"--seed {split.seed + 1} splits it anew"
+            f"--seed {split.seed + 1} splits it differently"
         )
     if split.moved:
         names = sorted(split.moved)

@@ -40,7 +40,7 @@ class Split:
 
 
 def split_plan(plan: Plan, fraction: float, seed: int, moved: Mapping[str, bool]) -> tuple[Plan, Split]:
-    """Split the images of a plan anew.
+    """Split the images of a plan again.
 
     Args:
         plan: Its `train` and `valid` are taken together.

@@ -109,7 +109,7 @@ class DecoderMessages:
             return ""
         return os.pread(self._file.fileno(), length, start).decode("ascii", errors="backslashreplace")
 
-    def begin_anew(self) -> None:
+    def start_again(self) -> None:
         """Reset the state after a fork: other threads of the parent process may have been decoding."""
         if self._file:
             self._variable.value = self._original
@@ -124,4 +124,4 @@ def _memory_file() -> BinaryIO:
 
 
 MESSAGES = DecoderMessages()  # one, because C's variable is one
-os.register_at_fork(after_in_child=MESSAGES.begin_anew)
+os.register_at_fork(after_in_child=MESSAGES.start_again)

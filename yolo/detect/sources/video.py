@@ -30,7 +30,7 @@ def import_av(purpose: str = "reading a video") -> ModuleType:
 
 
 def video_frames(path: str, channels: int, every: int = 1, name: str | None = None) -> Iterator[SourceFrame]:
-    """Decode a video file, or a recording behind an address.
+    """Decode a video file, or a recording at an address.
 
     Args:
         path: the file or the address.

@@ -96,10 +96,10 @@ def calibration_text(report: ClassifierReport) -> str:
     gap = report.confidence - report.top_1
     means = f"The likeliest class has a probability of {report.confidence:.3f} on average, and {report.top_1:.3f}"
     if abs(gap) < BALANCED:
-        return f"{means} of them are correct: on the whole the probabilities are what they say."
+        return f"{means} of them are correct: on average the probabilities are right."
     if gap > 0:
-        return f"{means} of them are correct: the network is too sure of itself."
-    return f"{means} of them are correct: the network is less sure than it could be."
+        return f"{means} of them are correct: the probabilities are too high."
+    return f"{means} of them are correct: the probabilities are too low."
 
 
 def _view(image: GuessedImage, classifier: Classifier, layer: int) -> GuessView:

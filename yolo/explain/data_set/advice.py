@@ -52,7 +52,7 @@ def anchor_advice(study: AnchorStudy) -> list[Advice]:
     if study.same_prediction:
         part = study.same_prediction / objects
         of = f"{study.same_prediction:,} of {count_text(objects, 'object')} ({part:.1%})"
-        text = f"{of} share image, cell and anchor with another object: one prediction cannot be both"
+        text = f"{of} have the image, cell and anchor of another object: one prediction cannot be both"
         found.append(
             Advice(
                 "warn" if part > 0.01 else "good", text, "a larger network input separates them" if part > 0.01 else ""
@@ -112,7 +112,7 @@ def _duplicates(survey: DataSurvey) -> list[Advice]:
     if inside:
         images = sum(len(group.members) for group in survey.groups if not survey.across(group))
         text = f"{count_text(inside, 'group')} of nearly equal images in one list ({images:,} images)"
-        found.append(Advice("warn", text, "keep one of each, or know that their objects count more than others"))
+        found.append(Advice("warn", text, "keep one of each; otherwise their objects count more than others"))
     return found or [Advice("good", "no two images are nearly the same")]
 
 
@@ -140,7 +140,7 @@ def _classes(survey: DataSurvey) -> list[Advice]:
             found.append(Advice("warn", text, action))
     for label, one, other in survey.shifts[:SHOWN]:
         text = f"{survey.names[label]} is {one:.1%} of the objects of train and {other:.1%} of those of valid"
-        found.append(Advice("warn", text, "split anew, by scenes and with all classes in both lists"))
+        found.append(Advice("warn", text, "split again, by scenes and with all classes in both lists"))
     return found
 
 

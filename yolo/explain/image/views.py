@@ -386,7 +386,7 @@ def _cause_views(
         uri = heat_uri(cam)
         height, width = cam.shape
         role = "which feeds the head" if layer == cause.feeding else "earlier"
-        limit = ". Where the head looked, not why" if layer == cause.feeding else ""
+        limit = ". It shows the place, not the reason" if layer == cause.feeding else ""
         words = f"{width} × {height} places{limit}" if uri else "nothing in this layer raises the score"
         drawing = drawings.heat_drawing(frame, uri, [box], label)
         views.append(CauseView(f"LayerCAM at layer {layer}, {role}", words, drawing, uri is None))

@@ -160,7 +160,7 @@ def parts_bar(sums: dict[str, float], whole: float, label: str) -> svg.Drawing:
 
 
 def rank_curve(values: np.ndarray, shown: int, by: str) -> svg.Drawing:
-    """Draw the ranked values of all images, descending, with a line behind those that the page shows."""
+    """Draw the ranked values of all images, descending, with a line after those that the page shows."""
     top = float(values[0]) if len(values) and values[0] > 0 else 1.0
     what = "doubt about the labels of an image" if by == "label" else f"{by} loss of an image"
     frame = svg.ChartFrame(420, 200, 50, 10, 24, 38, (0, max(len(values), 1)), (0, top))

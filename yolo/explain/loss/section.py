@@ -185,8 +185,8 @@ def _largest_cell(part: LossPart, apart: ImageLoss) -> str:
     _, row, column = torch.unravel_index(losses[head].argmax(), losses[head].shape)
     place = f"head {apart.heads[head].layer}, row {int(row)}, column {int(column)}"
     return (
-        f"{most:.2f} of these {part.value:.2f} come from one of {cells:,} boxes, {place}, where the network sees an "
-        "object that no label explains."
+        f"{most:.2f} of these {part.value:.2f} come from one of {cells:,} boxes, {place}, where the network predicts "
+        "an object and no label has one."
     )
 
 
@@ -255,7 +255,7 @@ def collisions(apart: ImageLoss, names: Sequence[str], dialect: Dialect) -> list
 def _who_wins(apart: ImageLoss, cell: ResponsibleCell, dialect: Dialect) -> str:
     kind = apart.heads[cell.head].kind
     if kind == "region":
-        return "The last one in the label file wins: its box, its objectness and its class are learned."
+        return "Only the last one in the label file is learned: its box, its objectness and its class."
     box = "Their box errors add up" if dialect.boxes_accumulate or kind == "Gaussian_yolo" else (
         "The box of the last one in the label file is learned"
     )  # fmt: skip
@@ -383,13 +383,15 @@ def _rules(settings: HeadSettings, dialect: Dialect) -> tuple[str, ...]:
         return ()
     rules = ["An object belongs to the cell with its center, and there to the anchor whose shape is most similar."]
     if settings.iou_thresh < 1 and dialect.extended:
-        rules.append(f"So do all anchors with a larger IoU than iou_thresh={settings.iou_thresh:g}.")
+        rules.append(f"All anchors with a larger IoU than iou_thresh={settings.iou_thresh:g} learn the object too.")
     if settings.truth_thresh < 1:
-        rules.append(f"And any cell whose predicted box has an IoU above truth_thresh={settings.truth_thresh:g}.")
+        rules.append(
+            f"A cell whose predicted box has an IoU above truth_thresh={settings.truth_thresh:g} learns the object too."
+        )
     needs = ", and names a class with more than 0.25," if dialect.ignore_needs_class else ""
     rules.append(
         f"A cell whose predicted box has an IoU above ignore_thresh={settings.ignore_thresh:g}{needs} is ignored: "
-        "it is too good to be taught that it is background."
+        "the box is too good to be trained as background."
     )
     return tuple(rules)
 

@@ -119,14 +119,14 @@ def _reason(score: WalkedScore, scored: ScoredSet, place: int) -> str:
     if outcome == TRUE_POSITIVE:
         return f"IoU {iou} with an object that no better detection has: true positive"
     if outcome == IGNORED:
-        return f"IoU {iou} with an object marked difficult: neither right nor wrong"
+        return f"IoU {iou} with an object marked difficult: not counted"
     if outcome == TAKEN:
         by = int(walk.taken_by[place])
         return f"IoU {iou}, but rank {by + 1} (score {walk.scores[by]:.3f}) has this object: duplicate"
     other = ""
     if walk.other[place] != NO_GROUND_TRUTH and walk.other_iou[place] > score.iou_thresh:
         name = scored.names[scored.voc_ground_truth.labels[walk.other[place]]]
-        other = f"; it lies on a {name} (IoU {walk.other_iou[place]:.2f}): the wrong class"
+        other = f"; it overlaps a {name} (IoU {walk.other_iou[place]:.2f}): the wrong class"
     if outcome == TOO_FAR:
         return f"IoU {iou} with the nearest {score.name}, must be above {thresh}{other}"
     assert outcome == NOTHING

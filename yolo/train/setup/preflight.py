@@ -36,7 +36,7 @@ SAMPLE, SAMPLE_STARTS = 2000, 3  # boxes and random starts for that comparison: 
 READABLE_CHANNELS = (1, 3)
 GIB = 2**30
 
-# The backward pass needs the gradients before and behind a layer beside what autograd kept: the largest two.
+# The backward pass needs the gradients before and after a layer, beside what autograd kept: the largest two.
 GRADIENTS_AT_ONCE = 2
 LOSS_COPIES = 4  # of the raw maps in float32: decoded, their loss, its gradient
 FLOAT_BYTES = 4

@@ -83,7 +83,7 @@ def _check_empty(folder: Path, name: str, resume: Path | None) -> None:
     if not found:
         return
     last = folder / f"{name}_last.pt"
-    ways = ["--overwrite begins anew", "--out auto takes a new folder with a number"]
+    ways = ["--overwrite starts from scratch", "--out auto takes a new folder with a number"]
     if last.exists() and resume is None:
         ways.insert(0, f"--resume {last} continues it")
     raise OutputError(f"{folder}: found an earlier run ({found[0].name}), expected none; {', '.join(ways)}")
