@@ -5,6 +5,7 @@ import socket
 import struct
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
 
@@ -189,6 +190,19 @@ def test_the_live_video_is_a_row_of_jpegs_with_its_speed(detector, tmp_path):
         stats = client.get("/stream/stats").json()
         assert stats["source"] == "%d.png" and stats["frames"] >= 2 and stats["error"] is None
         wait_until(lambda: client.get("/stream/stats").json()["viewers"] == 0)
+
+
+def test_viewers_who_come_at_the_same_moment_are_counted(detector, tmp_path):
+    (tmp_path / "0.png").write_bytes(file_of(np.zeros((60, 80, 3), np.uint8)))
+    limits = replace(LIMITS, viewers=1)
+    app = make_app([ServedModel("tiny", detector, "torch", "float32")], limits, stream=f"{tmp_path}/%d.png")
+    with served(app) as client, ExitStack() as stack:
+        address = client.base_url.host, client.base_url.port
+        viewers = [stack.enter_context(socket.create_connection(address, timeout=10)) for _ in range(8)]
+        for viewer in viewers:
+            viewer.sendall(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        statuses = sorted(viewer.recv(12) for viewer in viewers)
+    assert statuses == [b"HTTP/1.1 200"] + [b"HTTP/1.1 503"] * 7
 
 
 def test_a_viewer_sees_no_frame_from_before_it_came(detector, tmp_path):

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -174,13 +174,21 @@ def _add_state(app: FastAPI, service: Service, metrics: Metrics) -> None:
         return Response(metrics.text(gauges), media_type=CONTENT_TYPE)
 
 
-class ClosedStream(StreamingResponse):
-    """A StreamingResponse that closes its generator at its end, also after an error. Otherwise that waits for Python's
-    garbage collection, and the viewer's place with it."""
+class LiveResponse(StreamingResponse):
+    """The newest frames of a video for one viewer, who is counted before the answer begins: many requests at once would
+    all find a free place otherwise. The generator is closed at the end, also after an error; else that waits for
+    Python's garbage collection."""
+
+    def __init__(self, video: LiveVideo, most: int, stopping: Callable[[], bool]) -> None:
+        super().__init__(video.parts(stopping), media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}")
+        self.place = partial(video.viewer, most)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await super().__call__(scope, receive, send)
+            with self.place():
+                await super().__call__(scope, receive, send)
+        except RefusedError as error:
+            await error_response(error)(scope, receive, send)
         finally:
             await self.body_iterator.aclose()
 
@@ -188,12 +196,7 @@ class ClosedStream(StreamingResponse):
 def _add_video(app: FastAPI, video: LiveVideo, limits: Limits) -> None:
     @app.get("/stream", summary="The live video with boxes, as MJPEG")
     async def stream() -> Response:
-        try:
-            video.check_viewers(limits.viewers)
-        except RefusedError as error:
-            return error_response(error)
-        kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
-        return ClosedStream(video.parts(lambda: app.state.stopping()), media_type=kind)
+        return LiveResponse(video, limits.viewers, lambda: app.state.stopping())
 
     @app.get("/stream/stats", summary="Frames per second of the live video")
     async def stream_stats() -> dict:

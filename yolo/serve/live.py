@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import CancelledError, Future, TimeoutError
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,30 +100,32 @@ class LiveVideo:
             "error": shown.fault,
         }
 
-    def check_viewers(self, most: int) -> None:
-        """Raise RefusedError with status 503 if there are already `most` viewers."""
+    @contextmanager
+    def viewer(self, most: int) -> Iterator[None]:
+        """Count a viewer in this context. Raises RefusedError with status 503 if there are already `most` viewers."""
         if self._shown.viewers >= most:
             raise RefusedError(503, f"found {most} viewers, expected fewer", {"Retry-After": "5"})
+        self._shown.viewers += 1
+        try:
+            yield
+        finally:
+            self._shown.viewers -= 1
 
     async def parts(self, stopping: Callable[[], bool]) -> AsyncIterator[bytes]:
         """Yield the newest frames as parts of a multipart answer; none that was drawn before the viewer came.
 
         stopping: whether the service stops, which ends the answer.
         """
-        self._shown.viewers += 1
         last = self._shown.drawn
-        try:
-            while not (self._stop.is_set() or stopping()):
-                if self._shown.drawn > last:
-                    last, jpeg = self._shown.drawn, self._shown.jpeg
-                    head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                    yield head.encode() + jpeg + b"\r\n"
-                try:
-                    await asyncio.wait_for(self._changed.wait(), LOOK_AGAIN)
-                except asyncio.TimeoutError:
-                    continue
-        finally:
-            self._shown.viewers -= 1
+        while not (self._stop.is_set() or stopping()):
+            if self._shown.drawn > last:
+                last, jpeg = self._shown.drawn, self._shown.jpeg
+                head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                yield head.encode() + jpeg + b"\r\n"
+            try:
+                await asyncio.wait_for(self._changed.wait(), LOOK_AGAIN)
+            except asyncio.TimeoutError:
+                continue
 
     def _run(self) -> None:
         while not self._stop.is_set():

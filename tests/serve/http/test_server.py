@@ -10,7 +10,7 @@ from dataclasses import replace
 from unittest.mock import Mock
 
 import pytest
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from uvicorn.server import ServerState
 
@@ -123,6 +123,40 @@ def test_a_service_that_stops_waits_for_whom_it_answers_and_not_for_whom_takes_n
         bound.close()
         reading.join(10)
     assert sum(received) > LARGE
+
+
+def test_a_service_that_stops_does_not_wait_for_the_rest_of_a_body(monkeypatch):
+    """A stranger who had sent half a body held it for --read-timeout, longer than `docker stop` waits."""
+    monkeypatch.setattr("yolo.serve.http.server.LOOK_AGAIN", 0.05)
+    monkeypatch.setattr("yolo.serve.http.server.UNREAD_SECONDS", 0.3)
+    app = FastAPI()
+    app.state.fault = lambda: None
+
+    async def take(request: Request) -> Response:
+        return Response(await request.body())
+
+    async def compute() -> Response:
+        await asyncio.sleep(1)  # longer than a body may take, but the request has been accepted
+        return Response("done")
+
+    app.post("/slow", response_model=None)(take)
+    app.get("/compute", response_model=None)(compute)
+    bound = listening_socket("127.0.0.1", 0)
+    with socket.socket() as half, socket.socket() as whole:
+
+        def ask():
+            for client in (half, whole):
+                client.connect(bound.getsockname())
+            half.sendall(b"POST /slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nabc")
+            whole.sendall(b"GET /compute HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+        threading.Timer(20, half.close).start()  # so that the test ends where the service does not
+        begun = time.monotonic()
+        run_app(app, bound, Limits(), ask)
+        assert time.monotonic() - begun < 10
+        bound.close()
+        assert whole.recv(2**16).endswith(b"done")
 
 
 def test_a_service_whose_network_will_never_be_ready_ends_with_why():

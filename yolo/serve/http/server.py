@@ -24,7 +24,7 @@ KEEP_ALIVE = 30  # seconds that a connection waits for its next request
 SHORT = 0.01  # seconds between looks while it starts
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 LOOK_AGAIN = 1.0  # seconds between looks at idle connections
-UNREAD_SECONDS = 3.0  # that a stopping service waits for a client that does not read its answer
+UNREAD_SECONDS = 3.0  # that a stopping service waits for a body, or for a client that reads none of its answer
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -152,7 +152,8 @@ class IdleConnections:
     """Closes connections without a complete request head, and the most idle ones if there are too many.
 
     uvicorn has no limit for the time of a request's head, so slow senders could hold connections forever. When the
-    service stops, it waits for clients that read their answers, not for those that read nothing.
+    service stops, it waits for clients that read their answers, not for those that read nothing, nor for the rest of
+    bodies.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -186,9 +187,13 @@ def _unanswered(connection: H11Protocol) -> object | None:
 
 
 def _unread(connection: H11Protocol) -> object | None:
-    """Return how many bytes of answers wait for the client to read; None if none."""
-    left = connection.transport.get_write_buffer_size()
-    return ("unread", left) if left else None
+    """Return how many bytes of answers wait for the client to read, or which request's body is still to come; None if
+    neither: the service has accepted the request and computes its answer."""
+    if left := connection.transport.get_write_buffer_size():
+        return "unread", left
+    cycle = connection.cycle
+    coming = cycle is not None and cycle.more_body and not cycle.response_complete
+    return ("coming", id(cycle)) if coming else None
 
 
 def _handle_signals(server: uvicorn.Server) -> None:
