@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from yolo.console.run import missing_file, run
+from yolo.console.run import folder_for_file, missing_file, run
 from yolo.errors import CfgError, DatasetError, DivergedError, WeightsError
 
 
@@ -89,3 +89,12 @@ def test_what_is_unusual_about_a_file_is_said_once_in_a_command(caplog):
         run(main)
         assert caplog.messages.count("a.data:3: names: read as b") == caplog.messages.count("c.txt: found UTF-16") == 1
         assert caplog.messages.count("the stream ended") == 3
+
+
+def test_a_folder_in_the_place_of_a_file_names_the_files_in_it(tmp_path):
+    (tmp_path / "old.cfg").touch()
+    folder = str(tmp_path)
+    expected = f"{folder}: Is a directory (--cfg), expected a .cfg file, such as {tmp_path / 'old.cfg'}"
+    assert folder_for_file(folder, ["detect", "--cfg", folder]) == expected
+    assert folder_for_file(folder, ["detect", "--data", folder]).endswith("(--data), expected a .data file")
+    assert folder_for_file(folder, ["detect", folder]) == f"{folder}: Is a directory"

@@ -27,6 +27,11 @@ from yolo.files.text import one_line
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
+ENDINGS_OF_OPTIONS = {
+    "--cfg": (".cfg",), "--weights": (".weights", ".safetensors", ".pt"), "--names": (".names", ".txt"),
+    "--data": (".data",),
+}  # fmt: skip
+MOST_NAMED = 2  # files in a message
 SIMILAR = 0.7  # of a wrong file name and one that is suggested, from 0 to 1
 READING = ("yolo.cfg", "yolo.files.text", "yolo.formats.label_files")  # modules that remark on files
 
@@ -65,6 +70,8 @@ def _run(main: Callable[[], None]) -> None:
         sys.exit(EXIT_BROKEN_PIPE)
     except FileNotFoundError as error:
         stop(missing_file(str(error.filename), sys.argv) if error.filename else str(error))
+    except IsADirectoryError as error:
+        stop(folder_for_file(str(error.filename), sys.argv) if error.filename else str(error))
     except OSError as error:  # an unreadable file, a full disk
         stop(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except UnicodeEncodeError as error:  # `SafeStream` prints every letter, so the cause is a file or its name
@@ -137,6 +144,23 @@ def missing_file(name: str, arguments: Sequence[str]) -> str:
         return f"{line}; a backslash does not separate folders here, expected /"
     close = get_close_matches(path.name, os.listdir(folder), n=3, cutoff=SIMILAR)
     return f"{line}; did you mean {' or '.join(str(folder / each) for each in close)}?" if close else line
+
+
+def folder_for_file(name: str, arguments: Sequence[str]) -> str:
+    """Return the line about a folder in the place of a file: the option, and the folder's files of that kind.
+
+    Args:
+        name: the folder.
+        arguments: of the command line.
+    """
+    option = next((arguments[at - 1] for at, each in enumerate(arguments) if at and each == name), "")
+    line = f"{name}: Is a directory"
+    if option not in ENDINGS_OF_OPTIONS:
+        return line
+    endings = ENDINGS_OF_OPTIONS[option]
+    inside = sorted(each for each in os.listdir(name) if each.lower().endswith(endings))[:MOST_NAMED]
+    such = f", such as {' or '.join(str(Path(name) / each) for each in inside)}" if inside else ""
+    return f"{line} ({option}), expected a {endings[0]} file{such}"
 
 
 def stop(message: str) -> None:
