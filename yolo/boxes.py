@@ -100,4 +100,4 @@ def _center_distance(first: Tensor, second: Tensor) -> Tensor:
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     """Return numerator / denominator; 0 with gradient 0 where the denominator is 0."""
     empty = denominator == 0
-    return torch.where(empty, 0.0, numerator / torch.where(empty, 1.0, denominator))
+    return (numerator / denominator.masked_fill(empty, 1.0)).masked_fill(empty, 0.0)

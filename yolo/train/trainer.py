@@ -148,7 +148,7 @@ def train_mini_batch(run: Run, batch: TrainingBatch, step: int, part: int) -> Lo
         with run.precision.autocast():
             raw = run.model(images, first_trainable(run.network.controls, run.freeze, step))
         seen = run.progress.seen + part * (run.batch // run.subdivisions)
-        losses = run.loss(raw, batch.targets.to(run.device), seen)
+        losses = run.loss(raw, batch.targets, seen)
         copied = copied_losses(losses)
         run.precision.scaler.scale(losses.total / run.subdivisions).backward()
     _check_finite(copied, step)  # after the backward pass has started, so that a GPU need not wait

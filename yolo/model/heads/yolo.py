@@ -116,6 +116,7 @@ class YoloHead(nn.Module):
     ) -> None:
         super().__init__()
         self.register_buffer("all_anchors", all_anchors.float(), persistent=False)
+        self.anchors_on_cpu = all_anchors.float()  # not a buffer: assignment needs them where the targets are
         self.register_buffer("anchors", all_anchors[list(anchor_ids)].float(), persistent=False)
         self.anchor_ids = anchor_ids
         self.classes = classes
@@ -134,7 +135,7 @@ class YoloHead(nn.Module):
 
     def network_size(self, grid: tuple[int, int]) -> Tensor:
         """Return (width, height) in pixels of the network input that gives a raw map of `grid` (H, W)."""
-        return self.anchors.new_tensor([grid[1] * self.stride[1], grid[0] * self.stride[0]])
+        return width_and_height(self.anchors, grid[1] * self.stride[1], grid[0] * self.stride[0])
 
     def decode(self, raw: Tensor) -> Predictions:
         """`[B, A*(V+classes), H, W]` → Predictions with P = A*H*W."""
@@ -187,7 +188,7 @@ class YoloHead(nn.Module):
         offsets = t[..., :2] if self.new_coords else torch.sigmoid(t[..., :2])
         offsets = offsets * self.scale_x_y - 0.5 * (self.scale_x_y - 1)
         factors = (2 * t[..., 2:]).square() if self.new_coords else torch.exp(t[..., 2:])
-        centers = (cells + offsets) / t.new_tensor([grid[1], grid[0]])
+        centers = (cells + offsets) / width_and_height(t, grid[1], grid[0])
         sizes = factors * anchors / self.network_size(grid)
         if self.center_shift:
             centers = centers + self.center_shift * sizes
@@ -204,6 +205,13 @@ def split_anchors(raw: Tensor, anchors: int) -> Tensor:
 def grid_size(raw: Tensor) -> tuple[int, int]:
     """Return (H, W) of a raw map as numbers, which are constants in an exported file: its input size is fixed."""
     return int(raw.shape[-2]), int(raw.shape[-1])
+
+
+def width_and_height(like: Tensor, width: float, height: float) -> Tensor:
+    """Return `[2]`, with the type and on the device of `like`. A GPU fills it: a copy of a list would wait for it."""
+    if like.device.type == "cpu":
+        return like.new_tensor([width, height])
+    return torch.stack((like.new_full((), width), like.new_full((), height)))
 
 
 def grid_cells(height: int, width: int, device: torch.device) -> Tensor:

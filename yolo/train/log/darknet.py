@@ -151,13 +151,15 @@ def head_statistics(
     differences = DIALECTS[dialect]
     if not differences.extended:
         settings = replace(settings, iou_thresh=1.0)
+    targets = Targets(*(tensor.cpu() for tensor in targets))
     known = (targets.labels >= 0) & (targets.labels < head.classes)
     targets = Targets(*(tensor[known] for tensor in targets))
     boxes, objectness, class_probs = head.decode(raw)
     grid = (raw.shape[-2], raw.shape[-1])
     assignment = assign(head, settings, differences, boxes, class_probs, targets, grid)
     by_shape = slice(assignment.by_prediction, None)
-    cells, ground_truths = assignment.cell_index[by_shape], assignment.target_index[by_shape]
+    cells, ground_truths = (each[by_shape].to(raw.device) for each in (assignment.cell_index, assignment.target_index))
+    targets = targets.to(raw.device)
     predicted = cxcywh_to_xyxy(boxes.flatten(0, 1)[cells])
     expected = cxcywh_to_xyxy(targets.boxes[ground_truths])
     iou = paired_iou(predicted, expected)

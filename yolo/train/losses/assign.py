@@ -14,6 +14,10 @@ to one of three groups:
    if one of its class probabilities is also above 0.25; pjreddie's has no such condition.
 3. **Negative**: all other cells. Only the objectness is trained, with target 0.
 
+Targets and pairs are on the CPU, where the loader makes the targets, and predictions on the device of the network. What
+the loss needs of the pairs is sent there. So a GPU is never waited for, as it would be for their number, except with
+truth_thresh < 1.
+
 Sources: forward_yolo_layer of pjreddie's yolo_layer.c; process_batch of AlexeyAB's. Redmon and Farhadi, "YOLOv3: An
 Incremental Improvement" (2018), section 2.1. [region] and [detection] assign differently: see region.py and yolov1.py.
 """
@@ -24,9 +28,10 @@ import torch
 from torch import Tensor
 
 from yolo.boxes import cxcywh_to_xyxy, paired_iou, shape_iou
-from yolo.model.heads.yolo import YoloHead, YoloSettings
+from yolo.model.heads.yolo import YoloHead, YoloSettings, width_and_height
 from yolo.records import Targets
 
+MOST_IOU = 1.0  # none is above truth_thresh=1, which turns it off
 IGNORE_CLASS_PROBABILITY = 0.25  # AlexeyAB process_batch: compare_yolo_class(..., 0.25f)
 
 
@@ -54,12 +59,12 @@ DIALECTS = {
 class Assignment:
     """The groups of the cells of one head. Cells are indexed in the flattened `[B, A, H, W]`.
 
-    K pairs of a positive cell and its ground truth box, in the order in which Darknet writes their deltas:
+    K pairs of a positive cell and its ground truth box, in the order in which Darknet writes their deltas, on the CPU:
         cell_index: int64 `[K]`; a cell may occur several times.
         target_index: int64 `[K]` into the targets.
         anchor_index: int64 `[K]` into the anchors of all heads.
         by_prediction: int; the first `by_prediction` pairs come from truth_thresh, the others from the shape.
-    For all cells, `[B*A*H*W]`:
+    For all cells, `[B*A*H*W]`, on the device of the predictions:
         ignored: bool; a cell that is also in `cell_index` is positive all the same.
         best_iou: largest IoU of the predicted box with a ground truth box of its image, 0 without any.
         best_target: int64, that ground truth box; 0 without any.
@@ -110,7 +115,7 @@ def assign(
         dialect: decides which cells are ignored.
         boxes: predicted boxes of the head, `[B, A*H*W, 4]` cxcywh, 0..1 of the network input.
         class_probs: predicted class probabilities, `[B, A*H*W, classes]`.
-        targets: of the batch; labels are 0..classes-1.
+        targets: of the batch, on the CPU; labels are 0..classes-1.
         grid: (H, W) of the map.
     """
     best_iou, best_target = best_targets(boxes, targets)
@@ -118,13 +123,16 @@ def assign(
     if dialect.ignore_needs_class:
         predicts_a_class = (class_probs > IGNORE_CLASS_PROBABILITY).any(dim=-1).flatten()
         ignore_iou = best_iou * predicts_a_class
-    by_prediction = torch.nonzero(best_iou > settings.truth_thresh)[:, 0]
-    head_anchors = torch.as_tensor(head.anchor_ids, device=boxes.device)
-    anchor_of_cell = by_prediction // (grid[0] * grid[1]) % len(head_anchors)
     cell_index, target_index, anchor_index = assign_by_shape(head, settings, targets, grid)
+    by_prediction = predicted_target = cell_index.new_zeros(0)
+    if settings.truth_thresh < MOST_IOU:
+        cells = torch.nonzero(best_iou > settings.truth_thresh)[:, 0]
+        by_prediction, predicted_target = cells.cpu(), best_target[cells].cpu()
+    head_anchors = torch.tensor(head.anchor_ids)
+    anchor_of_cell = by_prediction // (grid[0] * grid[1]) % len(head_anchors)
     return Assignment(
         cell_index=torch.cat((by_prediction, cell_index)),
-        target_index=torch.cat((best_target[by_prediction], target_index)),
+        target_index=torch.cat((predicted_target, target_index)),
         anchor_index=torch.cat((head_anchors[anchor_of_cell], anchor_index)),
         by_prediction=len(by_prediction),
         ignored=ignore_iou > settings.ignore_thresh,
@@ -137,7 +145,7 @@ def assign(
 def best_targets(boxes: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
     """Return the largest IoU of each predicted box with a target of its image, and the index of that target.
 
-    boxes: `[B, P, 4]` cxcywh → float `[B*P]`, int64 `[B*P]`; 0 and 0 for an image without targets.
+    boxes: `[B, P, 4]` cxcywh → float `[B*P]`, int64 `[B*P]`; 0 and 0 for an image without targets. targets: on the CPU.
     """
     batch, predictions, _ = boxes.shape
     if len(targets.labels) == 0:
@@ -149,13 +157,19 @@ def best_targets(boxes: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
     starts = torch.cumsum(counts, dim=0) - counts
     slots = torch.arange(len(order), device=order.device) - starts[images]  # 0, 1, … in each image
     most = int(counts.max())
-    padded_boxes = boxes.new_zeros(batch, most, 4)  # the IoU with an empty box is 0
+    padded_boxes = torch.zeros(batch, most, 4, dtype=boxes.dtype)  # the IoU with an empty box is 0
     padded_boxes[images, slots] = cxcywh_to_xyxy(targets.boxes[order])
     padded_index = order.new_zeros(batch, most)
     padded_index[images, slots] = order
+    padded_boxes, padded_index = sent(padded_boxes, boxes.device), sent(padded_index, boxes.device)
     ious = paired_iou(cxcywh_to_xyxy(boxes)[:, :, None], padded_boxes[:, None])  # [B, P, most]
     best_iou, slot = ious.max(dim=-1)
     return best_iou.flatten(), padded_index.gather(1, slot).flatten()
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the CPU on another device; a GPU copies it when it comes to it, and nothing waits."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def assign_by_shape(
@@ -168,7 +182,7 @@ def assign_by_shape(
     Args:
         head: only pairs with anchors of this head are returned.
         settings: iou_thresh and iou_thresh_overlap are used.
-        targets: of the batch.
+        targets: of the batch, on the CPU.
         grid: (H, W) of the map.
 
     Returns:
@@ -176,9 +190,10 @@ def assign_by_shape(
         before the others.
     """
     height, width = grid
-    anchors = head.all_anchors / head.network_size(grid)  # [T, 2], 0..1 of the network input
+    network_size = width_and_height(head.anchors_on_cpu, width * head.stride[1], height * head.stride[0])
+    anchors = head.anchors_on_cpu / network_size  # [T, 2], 0..1 of the network input
     total = len(anchors)
-    numbers = torch.arange(total, device=anchors.device)
+    numbers = torch.arange(total)
     shape_ious = shape_iou(targets.boxes[:, 2:], anchors)  # [M, T]
     if len(shape_ious) == 0:
         empty = numbers.new_zeros(0)
@@ -192,13 +207,13 @@ def assign_by_shape(
         )  # xyxy around one center
         overlaps = settings.iou_thresh_overlap(anchor_boxes[None], target_boxes[:, None])
         chosen = chosen | (overlaps > settings.iou_thresh)
-    number_in_head = torch.full((total,), -1, device=anchors.device)  # -1: of another head
-    number_in_head[list(head.anchor_ids)] = torch.arange(len(head.anchor_ids), device=anchors.device)
+    number_in_head = torch.full((total,), -1)  # -1: of another head
+    number_in_head[list(head.anchor_ids)] = torch.arange(len(head.anchor_ids))
     target_index, anchor_index = torch.nonzero(chosen & (number_in_head >= 0), as_tuple=True)
     rank = torch.where(anchor_index == best[target_index], 0, anchor_index + 1)
     order = torch.argsort(target_index * (total + 1) + rank)
     target_index, anchor_index = target_index[order], anchor_index[order]
-    size = torch.tensor([width, height], device=anchors.device)
+    size = torch.tensor([width, height])
     centers = (targets.boxes[target_index, :2] * size).long()
     column, row = torch.minimum(centers, size - 1).unbind(dim=-1)
     image_and_anchor = targets.image_index[target_index] * len(head.anchor_ids) + number_in_head[anchor_index]
@@ -208,21 +223,21 @@ def assign_by_shape(
 def positive_boxes(
     head: YoloHead, raw: Tensor, targets: Targets, assignment: Assignment, grid: tuple[int, int]
 ) -> PositiveBoxes:
-    """Collect what the box loss needs of each pair.
+    """Collect what the box loss needs of each pair, on the device of `raw`.
 
     Args:
         head: the head.
         raw: raw x, y, w, h of all cells, `[B*A*H*W, 4]`.
-        targets: of the batch.
+        targets: of the batch, on the CPU.
         assignment: of the targets to the head.
         grid: (H, W) of the map.
     """
     cells, (height, width) = assignment.cell_index, grid
     return PositiveBoxes(
-        raw=raw[cells],
-        cells=torch.stack((cells % width, cells // width % height), dim=-1),
-        anchors=head.all_anchors[assignment.anchor_index],
-        ground_truth=targets.boxes[assignment.target_index],
+        raw=raw[sent(cells, raw.device)],
+        cells=sent(torch.stack((cells % width, cells // width % height), dim=-1), raw.device),
+        anchors=sent(head.anchors_on_cpu[assignment.anchor_index], raw.device),
+        ground_truth=sent(targets.boxes[assignment.target_index], raw.device),
         grid=grid,
     )
 

@@ -98,13 +98,13 @@ def darknet_gradient(overlap: PairedOverlap, boxes: Tensor, ground_truth: Tensor
     }  # fmt: skip
     if overlap not in (paired_iou, *other_terms):
         raise ValueError(f"found overlap {overlap}, expected iou, giou, diou or ciou")
-    sizes = torch.where(boxes[:, 2:] == 0, EMPTY_SIZE, boxes[:, 2:])
+    sizes = boxes[:, 2:].masked_fill(boxes[:, 2:] == 0, EMPTY_SIZE)
     geometry = _geometry(torch.cat((boxes[:, :2], sizes), dim=1), ground_truth)
     gradient = _iou_gradient(geometry)
     if overlap is paired_iou:
         return gradient
     disjoint = (geometry.overlap <= 0).any(dim=1, keepdim=True)
-    return torch.where(disjoint, 0.0, gradient) + other_terms[overlap](geometry)
+    return gradient.masked_fill(disjoint, 0.0) + other_terms[overlap](geometry)
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def _iou_gradient(geometry: _Geometry) -> Tensor:
     """Gradient of intersection / union."""
     union, intersection = geometry.union, geometry.intersection
     numerator = union * _intersection_gradient(geometry) - intersection * _union_gradient(geometry)
-    return _for_center_and_size(*torch.where(union > 0, numerator / union.square(), 0.0))
+    return _for_center_and_size(*(numerator / union.square()).masked_fill(~(union > 0), 0.0))
 
 
 def _giou_gradient(geometry: _Geometry) -> Tensor:

@@ -61,6 +61,7 @@ class ClassificationLoss:
     def __call__(self, raw: Sequence[Tensor], targets: Tensor) -> ClassificationLosses:
         """Compute the loss. raw: output of `network.forward`; targets: float `[B, classes]`."""
         values = raw[0].float().flatten(1)
+        targets = targets.to(values.device, non_blocking=True)
         if values.shape != targets.shape:
             raise ValueError(f"found targets of shape {list(targets.shape)}, expected {list(values.shape)}")
         if isinstance(self.layer, TreeSoftmax):

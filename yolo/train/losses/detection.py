@@ -121,7 +121,7 @@ class DetectionLoss:
 
         Args:
             raw: raw maps, one a head, e.g. `[B, A*(5+classes), H, W]` of a [yolo].
-            targets: of the batch.
+            targets: of the batch, best on the CPU: from a GPU they are copied back, which waits for it.
             seen: number of images the network was trained on before; [region] and [detection] start with another loss.
         """
         parts = [summed(terms) for terms in self._terms(raw, targets, seen)[1]]
@@ -146,7 +146,7 @@ class DetectionLoss:
         raw, seen: as of `__call__`. The indices of targets are those of `targets`.
         """
         known, heads = self._terms(raw, targets, seen)
-        known = torch.nonzero(known)[:, 0]
+        known = torch.nonzero(known)[:, 0].to(raw[0].device)
         # without a target best_target is 0
         best = [known[terms.best_target] if len(known) else terms.best_target for terms in heads]
         return tuple(
@@ -164,7 +164,7 @@ class DetectionLoss:
         ]
 
     def _with_head_classes(self, targets: Targets) -> tuple[Tensor, Targets]:
-        """Return which targets count, bool `[M]`, and these with the classes of the heads as labels.
+        """Return which targets count, bool `[M]`, and these with the classes of the heads as labels, on the CPU.
 
         Targets with a label that the heads do not have are left out, as in AlexeyAB's. Targets with a label beyond the
         end of the class map are also left out; Darknet reads beyond its end.
@@ -172,10 +172,11 @@ class DetectionLoss:
         classes = self.heads[0].classes
         if self.class_map is not None:
             classes = min(classes, len(self.class_map))
+        targets = Targets(*(tensor.cpu() for tensor in targets))
         known = (targets.labels >= 0) & (targets.labels < classes)
         targets = Targets(*(tensor[known] for tensor in targets))
         if self.class_map is not None:
-            targets = targets._replace(labels=self.class_map.to(targets.labels.device)[targets.labels])
+            targets = targets._replace(labels=self.class_map.cpu()[targets.labels])
         return known, targets
 
 

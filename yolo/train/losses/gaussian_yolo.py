@@ -21,6 +21,7 @@ from yolo.train.losses.assign import (
     assign,
     assign_by_shape,
     positive_boxes,
+    sent,
 )
 from yolo.train.losses.box_gradient import DeltaLoss, clip_delta, overlap_gradient
 from yolo.train.losses.head_loss import HeadTerms, LossOptions
@@ -55,20 +56,20 @@ def gaussian_yolo_terms(
         head, settings: of the [Gaussian_yolo].
         options: the box gradient.
         raw: raw map `[B, A*(9+classes), H, W]`.
-        targets: of the batch; labels are 0..classes-1.
+        targets: of the batch, on the CPU; labels are 0..classes-1.
     """
     settings = _as_gaussian_layer(settings)
     grid = (raw.shape[-2], raw.shape[-1])
     cells = head.split(raw)
     flat = cells.reshape(-1, cells.shape[-1])  # [B*A*H*W, 9+classes]
     assignment = _assign(head, settings, raw.detach(), targets, grid)
-    class_weight = class_weights(settings, targets)[assignment.target_index]  # [K]
+    class_weight = sent(class_weights(settings, targets)[assignment.target_index], raw.device)  # [K]
     raw_classes = flat[:, GAUSSIAN_BOX + 1 :]
     classes = class_loss(head, settings, raw_classes, targets, assignment)
     objectness = objectness_loss(head, settings, flat[:, GAUSSIAN_BOX], assignment, class_weight)
     factor = 1 / classes.errors.clamp(min=1)  # averages_gaussian_yolo_deltas, for every iou_thresh
     positive = positive_boxes(head, flat[:, 0:GAUSSIAN_BOX:2], targets, assignment, grid)
-    sigmas = flat[assignment.cell_index, 1:GAUSSIAN_BOX:2]
+    sigmas = flat[sent(assignment.cell_index, raw.device), 1:GAUSSIAN_BOX:2]
     weight = settings.iou_normalizer * class_weight
     box = _box_loss(head, settings, options, positive, sigmas, weight, factor)
     return joined_terms((cells.shape[0], cells.shape[1], *grid), assignment, box, objectness, classes)

@@ -74,7 +74,7 @@ def region_terms(
         head, settings: of the [region].
         options: dialect and images seen.
         raw: raw map `[B, A*(5+classes), H, W]`.
-        targets: of the batch; labels are 0..classes-1.
+        targets: of the batch, on the CPU; labels are 0..classes-1.
     """
     if not options.dialect.extended:
         settings = replace(settings, classfix=0, focal_loss=False)
@@ -82,6 +82,7 @@ def region_terms(
     boxes = head.decode_boxes(cells.detach())  # [B, A, H, W, 4]
     flat = cells.reshape(-1, cells.shape[-1])  # [B*A*H*W, 5+classes]
     best_iou, best_target = best_targets(boxes.flatten(1, 3), targets)
+    targets = targets.to(raw.device)
     ignored = (best_iou > settings.thresh) & (settings.classfix != TO_BEST_IOU)
     positive = _positive_cells(head, settings, boxes, targets)  # [M]
     predicted = cxcywh_to_xyxy(boxes.reshape(-1, COORDS)[positive])

@@ -9,13 +9,14 @@ assign.py decides which cells are positive, ignored or negative.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from yolo.boxes import PairedOverlap, cxcywh_to_xyxy, paired_iou
-from yolo.model.heads.yolo import IOU_LOSSES, UNLIMITED, YoloHead, YoloSettings
+from yolo.model.heads.yolo import IOU_LOSSES, UNLIMITED, YoloHead, YoloSettings, width_and_height
 from yolo.records import Targets
 from yolo.train.losses.assign import (
     Assignment,
@@ -23,6 +24,7 @@ from yolo.train.losses.assign import (
     assign,
     last_occurrence,
     positive_boxes,
+    sent,
 )
 from yolo.train.losses.box_gradient import DeltaLoss, clip_delta, overlap_gradient
 from yolo.train.losses.head_loss import HeadTerms, LossOptions, half_square, no_terms
@@ -43,7 +45,7 @@ def yolo_terms(
         head, settings: of the [yolo].
         options: dialect and box gradient.
         raw: raw map `[B, A*(5+classes), H, W]`.
-        targets: of the batch; labels are 0..classes-1.
+        targets: of the batch, on the CPU; labels are 0..classes-1.
     """
     if not options.dialect.extended:
         settings = _without_alexeyab_keys(settings)
@@ -52,14 +54,14 @@ def yolo_terms(
     predictions = head.decode(raw.detach())
     assignment = assign(head, settings, options.dialect, predictions.boxes, predictions.class_probs, targets, grid)
     flat = cells.reshape(-1, cells.shape[-1])  # [B*A*H*W, 5+classes]
-    class_weight = class_weights(settings, targets)[assignment.target_index]  # [K]
+    class_weight = sent(class_weights(settings, targets)[assignment.target_index], raw.device)  # [K]
     classes = class_loss(head, settings, flat[:, 5:], targets, assignment)
     objectness = objectness_loss(head, settings, flat[:, 4], assignment, class_weight)
     factor = torch.ones_like(class_weight)
     if settings.iou_thresh < 1:
         factor = factor / classes.errors.clamp(min=1)  # averages_yolo_deltas
     if not options.dialect.boxes_accumulate:
-        factor = factor * last_occurrence(assignment.cell_index)
+        factor = factor * sent(last_occurrence(assignment.cell_index), raw.device)
     positive = positive_boxes(head, flat[:, :4], targets, assignment, grid)
     weight = settings.iou_normalizer * class_weight
     box = _box_loss(head, settings, options, positive, weight, factor)
@@ -120,8 +122,8 @@ def joined_terms(
     """
     return HeadTerms(
         shape=shape,
-        cell_index=assignment.cell_index,
-        target_index=assignment.target_index,
+        cell_index=sent(assignment.cell_index, objectness.device),
+        target_index=sent(assignment.target_index, objectness.device),
         by_prediction=assignment.by_prediction,
         ious=box.ious,
         box=box.loss,
@@ -158,9 +160,12 @@ def objectness_loss(
         assignment: of the targets to the head.
         class_weight: weight of the ground truth's class of each pair, `[K]`.
     """
-    by_prediction = assignment.cell_index[: assignment.by_prediction]
+    by_prediction = sent(assignment.cell_index[: assignment.by_prediction], raw.device)
     by_shape = assignment.cell_index[assignment.by_prediction :]
-    class_weight = class_weight[assignment.by_prediction :]
+    last = torch.nonzero(last_occurrence(by_shape))[:, 0]  # of several pairs of a cell the last one counts
+    by_shape, last = sent(by_shape[last], raw.device), sent(last + assignment.by_prediction, raw.device)
+    shape_weight = settings.obj_normalizer * class_weight[last]
+    shape_target = torch.ones_like(shape_weight)
     target = torch.zeros_like(raw)
     weight = torch.full_like(raw, settings.obj_normalizer)
     if settings.objectness_smooth:
@@ -168,14 +173,14 @@ def objectness_loss(
         target[by_prediction] = assignment.best_iou[by_prediction].square()
         # AlexeyAB sets the target 1 only where the delta is still 0, which is almost nowhere.
         untouched = _activated(head, raw.detach())[by_shape] == target[by_shape]
-        by_shape, class_weight = by_shape[untouched], class_weight[untouched]
+        shape_target = torch.where(untouched, shape_target, target[by_shape])
+        shape_weight = torch.where(untouched, shape_weight, weight[by_shape])
     else:
-        weight[assignment.ignored] = 0.0
-        weight[by_prediction] = settings.obj_normalizer
-        target[by_prediction] = 1.0
-    last = last_occurrence(by_shape)
-    target[by_shape] = 1.0
-    weight[by_shape[last]] = settings.obj_normalizer * class_weight[last]
+        weight = weight.masked_fill(assignment.ignored, 0.0)
+        weight = weight.index_fill(0, by_prediction, settings.obj_normalizer)
+        target = target.index_fill(0, by_prediction, 1.0)
+    target[by_shape] = shape_target
+    weight[by_shape] = shape_weight
     return weight * _cell_error(head, raw, target)
 
 
@@ -197,33 +202,38 @@ def class_loss(
     Args:
         head, settings: of the section.
         raw: raw classes of all cells, `[B*A*H*W, classes]`.
-        targets: of the batch.
+        targets: of the batch, on the CPU.
         assignment: of the targets to the head.
     """
+    send = partial(sent, device=raw.device)
     cells, row = torch.unique(assignment.cell_index, return_inverse=True)
     labels = targets.labels[assignment.target_index]
     class_weight = class_weights(settings, targets)[assignment.target_index]
+    first = last_occurrence(row.flip(0)).flip(0)  # bool [K]: the first pair of its cell
+    first_row, first_label, first_weight = (send(each[first]) for each in (row, labels, class_weight))
+    other_row, other_label, other_weight = (send(each[~first]) for each in (row, labels, class_weight))
+    cells = send(cells)
     raw = raw[cells]  # [U, classes]
     probability = _activated(head, raw.detach())
-    first = last_occurrence(row.flip(0)).flip(0)  # bool [K]: the first pair of its cell
-    first_row, first_label = row[first], labels[first]
     smooth = settings.label_smooth_eps
     target = torch.full_like(raw, 0 if settings.focal_loss else 0.5 * smooth)
     weight = torch.ones_like(raw)
-    target[first_row, first_label] = 1.0 if settings.focal_loss else 1 - 0.5 * smooth
+    # `new_full`, as a GPU is waited for where a number is assigned to places that a tensor gives
+    target[first_row, first_label] = target.new_full((), 1.0 if settings.focal_loss else 1 - 0.5 * smooth)
     if settings.focal_loss:
         weight[first_row] *= focal_weight(probability[first_row, first_label])[:, None]
     elif settings.class_multipliers:
-        weight[first_row, first_label] = class_weight[first] * settings.cls_normalizer
+        weight[first_row, first_label] = first_weight * settings.cls_normalizer
     if settings.objectness_smooth:
         by_prediction = slice(0, assignment.by_prediction)
-        iou = assignment.best_iou[assignment.cell_index[by_prediction]]
-        target[row[by_prediction], labels[by_prediction]] = iou.square()
-        weight[row[by_prediction], labels[by_prediction]] = class_weight[by_prediction]
-    target[row[~first], labels[~first]] = 1 - 0.5 * smooth
-    weight[row[~first], labels[~first]] = class_weight[~first]
+        iou = assignment.best_iou[send(assignment.cell_index[by_prediction])]
+        places = send(row[by_prediction]), send(labels[by_prediction])
+        target[places] = iou.square()
+        weight[places] = send(class_weight[by_prediction])
+    target[other_row, other_label] = target.new_full((), 1 - 0.5 * smooth)
+    weight[other_row, other_label] = other_weight
     errors = (target > probability).sum(dim=-1)
-    return ClassTerms((weight * _cell_error(head, raw, target)).sum(dim=-1), cells, errors[row])
+    return ClassTerms((weight * _cell_error(head, raw, target)).sum(dim=-1), cells, errors[send(row)])
 
 
 def class_weights(settings: YoloSettings, targets: Targets) -> Tensor:
@@ -297,7 +307,7 @@ def box_target(head: YoloHead, positive: PositiveBoxes) -> tuple[Tensor, Tensor]
     height, width = positive.grid
     size = positive.ground_truth[:, 2:]
     point = positive.ground_truth[:, :2] - head.center_shift * size
-    offset = point * size.new_tensor([width, height]) - positive.cells
+    offset = point * width_and_height(size, width, height) - positive.cells
     return offset, size * head.network_size(positive.grid) / positive.anchors
 
 

@@ -40,9 +40,10 @@ def yolov1_terms(
         head, settings: of the [detection].
         options: dialect and images seen.
         raw: `[B, S²*(classes + 5*boxes), 1, 1]`, or a map of as many values.
-        targets: of the batch; labels are 0..classes-1.
+        targets: of the batch, on the CPU; labels are 0..classes-1.
     """
     classes, objectness, boxes = (part.flatten(0, 2) for part in head.split(raw))  # [B*S*S, ·]
+    targets = targets.to(raw.device)
     # K cells with ground truth
     first, cells = _first_target_of_each_cell(head, options, len(raw), targets)
     targets = Targets(*(tensor[first] for tensor in targets))
