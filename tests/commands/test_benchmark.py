@@ -43,6 +43,18 @@ def test_engines_and_sizes_are_chosen(call, case):
     assert "openvino" not in out and "bf16" not in out
 
 
+def test_auto_is_a_row_beside_the_engines_that_it_chooses_from(call, case, monkeypatch):
+    monkeypatch.setenv(CACHE_VARIABLE, str(case / "cache"))
+    code, out, _ = call(
+        "benchmark", "--cfg", "tiny.cfg", "--engine", "auto", "torch", "--precision", "float32", "--batch", "1",
+        "--rounds", "3", "--seconds", "0.1", "--json", "times.json", "--chart", "times.png",
+    )  # fmt: skip
+    rows = json.loads((case / "times.json").read_text())["times"]
+    assert code == 0 and {each["engine"] for each in rows} == {"auto", "torch"} and "auto" in out
+    assert all(each["difference"] <= 1e-4 for each in rows)
+    assert len(json.loads((case / "cache/choices.json").read_text())) == 1  # what other commands use, too
+
+
 def test_wrong_choices_are_one_line(call, case):
     one_line(
         call("benchmark", "--cfg", "tiny.cfg", "--engine", "opencv", "--precision", "bf16"),

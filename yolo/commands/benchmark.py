@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from yolo.console.command_line import command_parser
 from yolo.console.option_types import new_file, positive, weights_file, whole_number
 from yolo.console.options import add_calibrate_option, add_cfg_option, add_device_option, add_dialect_option
-from yolo.defaults import ENGINES, INT8, PRECISIONS
+from yolo.defaults import AUTO, ENGINES, INT8, PRECISIONS
 from yolo.errors import CfgError
 from yolo.files.outputs import refuse_charts_over, refuse_texts_over
 from yolo.files.writing import write_text
@@ -106,7 +106,10 @@ def _arguments() -> argparse.Namespace:
         "--batch", type=whole_number(1), nargs="+", default=DEFAULT_BATCHES, metavar="N",
         help=f"images at a time; default {' '.join(map(str, DEFAULT_BATCHES))}",
     )  # fmt: skip
-    add("--engine", choices=ENGINES, nargs="+", default=ENGINES, help="default: all")
+    add(
+        "--engine", choices=(*ENGINES, AUTO), nargs="+", default=ENGINES,
+        help=f"default: all; {AUTO}: the one that `--engine {AUTO}` of other commands takes",
+    )  # fmt: skip
     add(
         "--precision", choices=PRECISIONS, nargs="+", help="default: all that an engine has; int8 with --calibrate",
     )  # fmt: skip

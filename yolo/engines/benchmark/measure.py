@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from yolo.defaults import INT8, INT8_ENGINES
+from yolo.defaults import AUTO, INT8, INT8_ENGINES
 from yolo.engines.build import build_engine
 from yolo.engines.choose import NOT_ABLE, interleaved_seconds
 from yolo.engines.precision import ENGINE_PRECISIONS
@@ -116,7 +116,8 @@ def combinations_of(engines: Sequence[str], precisions: Sequence[str]) -> list[t
         (engine, each)
         for engine in engines
         for each in precisions
-        if each in ENGINE_PRECISIONS[engine] or (each == INT8 and engine in INT8_ENGINES)
+        if each in ENGINE_PRECISIONS["torch" if engine == AUTO else engine]
+        or (each == INT8 and engine in (*INT8_ENGINES, AUTO))
     ]
 
 

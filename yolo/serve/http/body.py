@@ -9,7 +9,9 @@ from starlette.types import Receive
 from yolo.serve.http.refusal import FULL, RefusedError
 from yolo.serve.limits import MEGABYTE, Limits
 
-READ_OFF_SECONDS = 2.0  # for which a body that is too large is still read, so that its sender reads the answer
+# Seconds for which a body that is too large is still read, and how many times the largest body: most clients read the
+# answer only after they have sent everything.
+READ_OFF_SECONDS, READ_OFF_BODIES = 2.0, 10
 TOO_LARGE = 413
 CLOSE = {"Connection": "close"}
 
@@ -93,7 +95,7 @@ async def _next_chunk(receive: Receive) -> tuple[bytes, bool]:
 
 async def _read_off(receive: Receive, limits: Limits) -> None:
     """Read the rest for a moment and drop it: otherwise the client loses the answer when the connection is closed."""
-    end, left, more = time.monotonic() + READ_OFF_SECONDS, limits.body_bytes, True
+    end, left, more = time.monotonic() + READ_OFF_SECONDS, READ_OFF_BODIES * limits.body_bytes, True
     while more and left > 0 and time.monotonic() < end:
         try:
             chunk, more = await asyncio.wait_for(_next_chunk(receive), end - time.monotonic())
