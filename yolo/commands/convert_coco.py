@@ -66,7 +66,7 @@ def main() -> None:
     skipped = {"skip-boxes": MINOR_KINDS, "stop": (), "skip": every}[args.on_problem]
     check_plan(plan, skipped, args.require_pictures, ("--train", "--valid") if valid else ("--train",))
     _require_folders(("--train", train, plan.train), ("--valid", valid, plan.valid))
-    plan, split = split_of(plan, target.out, args)
+    plan, split = split_of(plan, target.out, args.split, args.seed)
     finish(plan, target, split, "crowd, besides", [f"not used: {each}" for found in folders for each in found.unused])
 
 

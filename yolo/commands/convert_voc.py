@@ -62,7 +62,7 @@ def main() -> None:
     check_plan(plan, skipped, args.require_pictures, ("--train", "--valid") if args.valid else ("--train",))
     if not plan.names:
         raise DatasetError("no annotation of these sets has a usable object, nothing was written")
-    plan, split = split_of(plan, target.out, args)
+    plan, split = split_of(plan, target.out, args.split, args.seed)
     require_any_image(plan)
     difficult = "difficult, among them" if args.keep_difficult else "difficult, besides"
     finish(plan, target, split, difficult, _source_notes(source))
@@ -91,11 +91,18 @@ def check_plan(
     require_images(plan, all_there, wanted)
 
 
-def split_of(plan: Plan, out: Path, args: argparse.Namespace) -> tuple[Plan, Split | None]:
-    """Return the plan split by the options --split and --seed, and how it was split; without --split the same plan."""
+def split_of(plan: Plan, out: Path, share: float | None, seed: int) -> tuple[Plan, Split | None]:
+    """Return the plan split by --split and --seed, and how it was split; without --split the same plan.
+
+    Args:
+        plan: of a data set.
+        out: where it is to be written.
+        share: of the images that --split puts into the valid list.
+        seed: of the split.
+    """
     from yolo.data.convert.conversion import split_again
 
-    return (plan, None) if args.split is None else split_again(plan, out, args.split, args.seed)
+    return (plan, None) if share is None else split_again(plan, out, fraction, seed)
 
 
 def finish(plan: Plan, target: Target, split: Split | None, difficult: str, more_notes: Sequence[str] = ()) -> None:

@@ -53,7 +53,7 @@ def main() -> None:
     layers = len(network.layers)
     if args.cutoff is not None and args.cutoff > layers:
         raise CfgError(f"{cfg}: found {counted(layers, 'layer')}, expected at least --cutoff {args.cutoff}")
-    header = _load(network, args)
+    header = _load(network, args.input, args.cutoff)
     if args.dialect:
         network.weights_format = WeightsFormat(WEIGHTS_VERSIONS[args.dialect], args.dialect)
     seen = header.seen if args.cutoff is None else 0  # Darknet's partial counts from 0 too
@@ -68,12 +68,12 @@ def main() -> None:
     print(f"wrote {args.output}: {size:,} bytes, layers 0 to {last}, version {version}, seen {seen}")
 
 
-def _load(network: Network, args: argparse.Namespace) -> WeightsHeader:
+def _load(network: Network, path: Path, cutoff: int | None) -> WeightsHeader:
     from yolo.model.weights import check_rest, load_weights
 
-    header = load_weights(network, args.input, args.cutoff)
-    if args.cutoff is not None and args.input.suffix != SAFETENSORS:
-        check_rest(network, args.input, args.cutoff)
+    header = load_weights(network, path, cutoff)
+    if cutoff is not None and path.suffix != SAFETENSORS:
+        check_rest(network, path, cutoff)
     return header
 
 

@@ -138,10 +138,11 @@ def _print(args: argparse.Namespace, network: Network, names: Path | None, resul
     other = "stretched" if network.heads else "the center, its smaller side as long as the input is wide"
     place = "letterboxed" if args.letterbox or network.letterboxed else other
     color = "RGB, " if network.input.channels == 3 else ""
-    shape = _shape((args.batch, network.input.channels, network.input.height, network.input.width), args)
+    images = (args.batch, network.input.channels, network.input.height, network.input.width)
+    shape = _shape(images, args.batch, args.layout)
     print(f"  input   images {shape} float32: {color}0..1, {place}")
     for name, shape, content in zip(result.layout.output_names, result.shapes, result.layout.contents, strict=True):
-        print(f"  output  {name} {_shape(shape, args)}: {content}")
+        print(f"  output  {name} {_shape(shape, args.batch, args.layout)}: {content}")
     numbers = f"0 to {network.classes - 1}: no --names, and no .names file beside the model"
     print(f"  names   {names or numbers}")
     height, width = network.input.height, network.input.width
@@ -155,12 +156,12 @@ def _print(args: argparse.Namespace, network: Network, names: Path | None, resul
     )
 
 
-def _shape(shape: tuple[int | None, ...], args: argparse.Namespace) -> str:
+def _shape(shape: tuple[int | None, ...], batch: int | None, layout: str | None) -> str:
     """Return a shape as text, with a word for a length that may vary."""
     first: int | str | None = shape[0]
-    if args.batch is None:
+    if batch is None:
         first = "batch"
-    if args.layout == "nms" and len(shape) == 2:
+    if layout == "nms" and len(shape) == 2:
         first = "detections"
     return f"[{', '.join(map(str, (first, *shape[1:])))}]"
 

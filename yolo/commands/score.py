@@ -59,7 +59,7 @@ def main() -> None:
     pair = read_pair(_sources(args))
     print_remarks(pair, args.on_problem == "stop")
     if args.explain:
-        check_explanation(pair, args)
+        check_explanation(pair, args.explain, args.report)
     if args.convert_to:
         written = write_as(args.out, DetectionFormat(args.convert_to), pair)
         count = len(pair.detections.scores)
@@ -80,14 +80,14 @@ def write_explanation(pair: "Pair", ground_truth: Path, args: argparse.Namespace
     print(f"explained: {page}")
 
 
-def check_explanation(pair: "Pair", args: argparse.Namespace) -> None:
-    """Check the options of `--explain` before the detections are scored."""
+def check_explanation(pair: "Pair", class_name: str, folder: Path) -> None:
+    """Check the class of `--explain` and the folder of `--report` before the detections are scored."""
     from yolo.explain.score.page import NUMBERS_FILE
     from yolo.explain.score.walked_score import class_number
     from yolo.pages.page import check_page_folder
 
-    class_number(args.explain, pair.ground_truth_set.names)
-    check_page_folder(args.report, NUMBERS_FILE)
+    class_number(class_name, pair.ground_truth_set.names)
+    check_page_folder(folder, NUMBERS_FILE)
 
 
 def print_remarks(pair: "Pair", stops: bool) -> None:

@@ -49,7 +49,7 @@ def main() -> None:
     pair = read_pair(Sources(args.annotations, voc, args.results, comp4, args.imageset))
     print_remarks(pair, args.on_problem == "stop")
     if args.explain:
-        check_explanation(pair, args)
+        check_explanation(pair, args.explain, args.report)
     everything = args.metric == "all"
     scores = print_scores(pair, metrics, everything, args.iou, args.thresh, args.json)
     if args.plot:

@@ -61,7 +61,7 @@ def main() -> None:
     from yolo.serve.models import NetworkOptions, open_models
 
     with closing(listening_socket(args.host, args.port)) as bound:  # before the networks are read, which takes long
-        key = _api_key(args)
+        key = _api_key(args.api_key, args.api_key_file)
         numbers = args.engine, args.precision, args.device, args.dialect, args.letterbox, args.calibrate
         options = NetworkOptions(*numbers, tuple(args.overrides))
         models = open_models(_model_files(args), options, args.thresh, args.nms)
@@ -114,11 +114,11 @@ def _model(text: str) -> tuple[str | None, list[str]]:
     return name if named else None, files
 
 
-def _api_key(args: argparse.Namespace) -> str | None:
+def _api_key(given: str | None, path: Path | None) -> str | None:
     """Return the API key of the options or the environment, None without one."""
-    key = args.api_key or os.environ.get(KEY_VARIABLE) or None
-    if args.api_key_file is not None:
-        with open_input(args.api_key_file) as file:
+    key = given or os.environ.get(KEY_VARIABLE) or None
+    if path is not None:
+        with open_input(path) as file:
             key = file.read().decode("latin-1").strip()
     if key is not None and not (key.isascii() and key.isprintable() and key.strip()):
         raise CfgError("--api-key: found an empty key or other letters than ASCII, expected a secret of ASCII letters")

@@ -75,7 +75,7 @@ def main() -> None:
     args.report.mkdir(parents=True, exist_ok=True)  # fail before the work, not after it
     network = network.to(device_of(processes_of({}), args.device))
     detector = Detector(network, names, args.thresh, letterbox=network.letterboxed)
-    loss = _loss(network, args)
+    loss = _loss(network, args.dialect, args.iou_loss)
     losses = image_losses(detector, loss, checked.images, seen=header.seen, batch=args.batch, workers=args.workers)
     about = RankingAbout(
         command=command_line(),
@@ -93,14 +93,14 @@ def main() -> None:
     print(f"page: {page}\nall images: {args.report / TABLE_FILE}")
 
 
-def _loss(network: Network, args: argparse.Namespace) -> DetectionLoss:
+def _loss(network: Network, dialect: str, iou_loss: str | None) -> DetectionLoss:
     from yolo.model.heads.yolo import YoloSettings, with_iou_loss
     from yolo.train.losses.detection import DetectionLoss
 
     settings = network.head_settings
-    if args.iou_loss is not None:
-        settings = [with_iou_loss(each, args.iou_loss) if isinstance(each, YoloSettings) else each for each in settings]
-    return DetectionLoss(network, args.dialect, head_settings=settings)
+    if iou_loss is not None:
+        settings = [with_iou_loss(each, iou_loss) if isinstance(each, YoloSettings) else each for each in settings]
+    return DetectionLoss(network, dialect, head_settings=settings)
 
 
 def _arguments() -> argparse.Namespace:

@@ -133,7 +133,7 @@ def export_scored(
         raw = replace(options, layout=RAW, batch=1, precision="float32")
         before = folder / f"float32{out.suffix}"
         export_network(network, names, before, raw, sources)
-        version = _versions_maker(network, names, options, limit, before, report)
+        version = _versions_maker(network, names, options.letterbox, limit, before, report)
         report("float32")
         versions = [version(before, "float32", ())]
         if options.precision != INT8:
@@ -211,7 +211,7 @@ def _counts(most: int) -> list[int]:
 def _versions_maker(
     network: Network,
     names: Sequence[str],
-    options: ExportOptions,
+    letterbox: bool,
     limit: DropLimit | None,
     before: Path,
     report: Callable[[str], None],
@@ -222,7 +222,7 @@ def _versions_maker(
     def make(path: Path, precision: str, layers: tuple[int, ...]) -> Version:
         score = None
         if limit is not None:
-            score = score_of(network, names, options.letterbox, open_file(path).run, limit.images)
+            score = score_of(network, names, letterbox, open_file(path).run, limit.images)
             report(f"  AP {score.ap:.4f}")
         files = [before] if path == before else [before, path]
         times = milliseconds_of(files, image) if path.suffix in (ONNX, OPENVINO) else {}

@@ -71,7 +71,7 @@ def gaussian_yolo_terms(
     positive = positive_boxes(head, flat[:, 0:GAUSSIAN_BOX:2], targets, assignment, grid)
     sigmas = flat[sent(assignment.cell_index, raw.device), 1:GAUSSIAN_BOX:2]
     weight = settings.iou_normalizer * class_weight
-    box = _box_loss(head, settings, options, positive, sigmas, weight, factor)
+    box = _box_loss(head, settings, options.box_gradient, positive, sigmas, weight, factor)
     return joined_terms((cells.shape[0], cells.shape[1], *grid), assignment, box, objectness, classes)
 
 
@@ -114,7 +114,7 @@ def _assign(
 def _box_loss(
     head: YoloHead,
     settings: YoloSettings,
-    options: LossOptions,
+    box_gradient: str,
     positive: PositiveBoxes,
     sigmas: Tensor,
     weight: Tensor,
@@ -133,7 +133,7 @@ def _box_loss(
     values, names, overlap = likelihoods, BOX_VALUES, settings.box_overlap
     if overlap is not None:
         values, names = (1 - overlap(predicted, expected))[:, None], (overlap_name(overlap),)
-        gradient = -overlap_gradient(head, overlap, options.box_gradient, positive, boxes)
+        gradient = -overlap_gradient(head, overlap, box_gradient, positive, boxes)
     delta = clip_delta(-weight[:, None] * gradient, settings.max_delta)
     sigma_delta = clip_delta(-settings.uc_normalizer * sigma_gradient, settings.max_delta)
     deltas = factor[:, None] * torch.stack((delta, sigma_delta), dim=-1).flatten(1)

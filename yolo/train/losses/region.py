@@ -91,7 +91,7 @@ def region_terms(
     negative_target = best_iou if settings.classfix == TO_BEST_IOU else torch.zeros_like(best_iou)
     pairs = _class_pairs(settings, flat, targets.labels, positive, ignored, best_target)
     values = torch.cat((torch.sigmoid(flat[:, :2]), flat[:, 2:COORDS]), dim=-1)
-    box = _box_loss(head, settings, options, cells.shape[:4], values, positive, targets.boxes) * last[:, None]
+    box = _box_loss(head, settings, options.dialect, cells.shape[:4], values, positive, targets.boxes) * last[:, None]
     classification, class_cells = _class_loss(head, settings, options.dialect, flat, pairs)
     return HeadTerms(
         shape=tuple(cells.shape[:4]),
@@ -102,7 +102,7 @@ def region_terms(
         box=box.sum(dim=-1),
         box_parts=box.detach(),
         box_names=BOX_VALUES,
-        priors=_prior_loss(options, len(raw), values, positive),
+        priors=_prior_loss(options.seen + len(raw), values, positive),
         objectness=_objectness_loss(head, settings, flat, negative_target, ignored, positive[last], ious[last]),
         positive=positive[last],
         classification=classification,
@@ -158,7 +158,7 @@ def region_overlaps(
 def _box_loss(
     head: RegionHead,
     settings: RegionSettings,
-    options: LossOptions,
+    dialect: Dialect,
     shape: tuple[int, int, int, int],
     values: Tensor,
     positive: Tensor,
@@ -179,17 +179,18 @@ def _box_loss(
     log_size = torch.where(log_size.isfinite(), log_size, values[positive, 2:].detach())
     target = torch.cat((ground_truth[:, :2] * size - place, log_size), dim=-1)
     weight = torch.full_like(ground_truth[:, 2], settings.scales.coord_scale)
-    if not options.dialect.extended:
+    if not dialect.extended:
         weight = weight * (2 - ground_truth[:, 2] * ground_truth[:, 3])
     return weight[:, None] * half_square(values[positive], target)
 
 
-def _prior_loss(options: LossOptions, batch: int, values: Tensor, positive: Tensor) -> Tensor:
+def _prior_loss(seen: int, values: Tensor, positive: Tensor) -> Tensor:
     """Return the box loss of the cells without ground truth: at first they learn their anchor; later it is `[0]`.
 
+    seen: images trained on, with those of this batch, which Darknet has already counted;
     values: σ(x), σ(y), w, h of all cells `[N, 4]`; positive: int64 `[K]`, cells with ground truth. The result is `[N]`.
     """
-    if options.seen + batch >= ANCHOR_IMAGES:  # Darknet has already counted this batch
+    if seen >= ANCHOR_IMAGES:
         return no_terms(values)
     anchor_box = values.new_tensor([0.5, 0.5, 0.0, 0.0])  # σ(x), σ(y), w, h of the anchor
     others = torch.ones_like(values[:, 0]).index_fill(0, positive, 0.0)

@@ -64,7 +64,7 @@ def yolo_terms(
         factor = factor * sent(last_occurrence(assignment.cell_index), raw.device)
     positive = positive_boxes(head, flat[:, :4], targets, assignment, grid)
     weight = settings.iou_normalizer * class_weight
-    box = _box_loss(head, settings, options, positive, weight, factor)
+    box = _box_loss(head, settings, options.box_gradient, positive, weight, factor)
     terms = joined_terms((cells.shape[0], cells.shape[1], *grid), assignment, box, objectness, classes)
     return terms.scaled(settings.delta_normalizer)
 
@@ -267,7 +267,7 @@ def _activated(head: YoloHead, raw: Tensor) -> Tensor:
 def _box_loss(
     head: YoloHead,
     settings: YoloSettings,
-    options: LossOptions,
+    box_gradient: str,
     positive: PositiveBoxes,
     weight: Tensor,
     factor: Tensor,
@@ -286,7 +286,7 @@ def _box_loss(
         total_weight, small = weight * factor, small_box_weight(positive)
         parts = (total_weight * small)[:, None] * errors.detach()
         return BoxTerms(total_weight * (small * errors.sum(dim=-1)), parts, BOX_VALUES, ious)
-    gradient = overlap_gradient(head, overlap, options.box_gradient, positive, boxes)
+    gradient = overlap_gradient(head, overlap, box_gradient, positive, boxes)
     delta = factor[:, None] * clip_delta(weight[:, None] * gradient, settings.max_delta)
     value = weight * factor * (1 - overlap(predicted, expected))
     return BoxTerms(DeltaLoss.apply(positive.raw, delta, value), value[:, None], (overlap_name(overlap),), ious)

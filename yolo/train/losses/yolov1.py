@@ -16,6 +16,7 @@ from torch import Tensor
 from yolo.boxes import cxcywh_to_xyxy, paired_iou
 from yolo.model.heads.yolov1 import YoloV1Head, YoloV1Settings
 from yolo.records import Targets
+from yolo.train.losses.assign import Dialect
 from yolo.train.losses.head_loss import HeadTerms, LossOptions, half_square, no_terms
 from yolo.train.losses.yolo import BOX_VALUES
 
@@ -45,7 +46,7 @@ def yolov1_terms(
     classes, objectness, boxes = (part.flatten(0, 2) for part in head.split(raw))  # [B*S*S, ·]
     targets = targets.to(raw.device)
     # K cells with ground truth
-    first, cells = _first_target_of_each_cell(head, options, len(raw), targets)
+    first, cells = _first_target_of_each_cell(head, options.dialect, len(raw), targets)
     targets = Targets(*(tensor[first] for tensor in targets))
     corner = torch.stack((cells % head.side, cells // head.side % head.side), dim=-1)
     offsets = targets.boxes[:, :2] * head.side - corner  # relative to the cell, 0..1
@@ -82,7 +83,7 @@ def yolov1_terms(
 
 
 def _first_target_of_each_cell(
-    head: YoloV1Head, options: LossOptions, batch: int, targets: Targets
+    head: YoloV1Head, dialect: Dialect, batch: int, targets: Targets
 ) -> tuple[Tensor, Tensor]:
     """Return the targets that count, and their cells of the flattened `[B, S, S]`, int64 `[K]` both.
 
@@ -90,7 +91,7 @@ def _first_target_of_each_cell(
 
     A center on the right or bottom border belongs to the last cell; Darknet writes it into the next row.
     """
-    smallest = SMALLEST_SIDE if options.dialect.extended else PJREDDIE_SMALLEST_SIDE
+    smallest = SMALLEST_SIDE if dialect.extended else PJREDDIE_SMALLEST_SIDE
     large = torch.nonzero((targets.boxes[:, 2:] >= smallest).all(dim=-1))[:, 0]
     targets = Targets(*(tensor[large] for tensor in targets))
     column, row = (targets.boxes[:, :2] * head.side).long().clamp(max=head.side - 1).unbind(dim=-1)

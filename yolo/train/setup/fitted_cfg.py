@@ -264,7 +264,7 @@ def fitted_cfg(base: str | Path, data: DataFile, options: FitOptions) -> FittedC
     )
     text = read_cfg_text(base)
     edited, _ = edit_cfg(text, str(base), values)
-    subdivisions, memory = _subdivisions(edited, str(base), options)
+    subdivisions, memory = _subdivisions(edited, str(base), options.free)
     values[0]["subdivisions"] = str(subdivisions)
     edited, changes = edit_cfg(text, str(base), values)
     steps = int(schedule["max_batches"])
@@ -315,7 +315,7 @@ def _anchor_note(anchors: FittedAnchors) -> str:
     return f"anchors: {describe_fit(anchors.after)}; the base's: {describe_fit(anchors.before)}"
 
 
-def _subdivisions(text: str, path: str, options: FitOptions) -> tuple[int, str]:
+def _subdivisions(text: str, path: str, free: int | None) -> tuple[int, str]:
     """Return the smallest number of subdivisions that fits the free memory, and a line about it.
 
     Raises CfgError if not even one image at a time fits.
@@ -323,11 +323,11 @@ def _subdivisions(text: str, path: str, options: FitOptions) -> tuple[int, str]:
     network, _ = build(parse_cfg(text, path))
     settings = network.training_settings
     size, copies = largest_input(network), 2 if settings.adam else 1
-    subdivisions = fitting_subdivisions(network, settings.batch, size, options.free, copies=copies)
+    subdivisions = fitting_subdivisions(network, settings.batch, size, free, copies=copies)
     if subdivisions is not None:
         images = settings.batch // subdivisions
         memory = estimate_memory(network, images, size, copies)
-        return subdivisions, memory_line(memory, options.free, images, size)
+        return subdivisions, memory_line(memory, free, images, size)
     raise CfgError(
         f"{path}: found a network that needs more than the free memory for one image of "
         f"{size[1]}x{size[0]}, expected a smaller --width and --height"

@@ -87,7 +87,7 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
     batches = task.batches(progress)
     folder = run_folder(output or Output(), prepared.data.backup, prepared.start_point.resume)
     writes = output is not None and processes.rank == 0
-    watch = _make_watch(options, prepared, watched, folder, progress.step) if writes else None
+    watch = _make_watch(options.cfg.stem, prepared, watched, folder, progress.step) if writes else None
     name = options.cfg.stem
     return Run(
         network=network,
@@ -116,15 +116,13 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
     )
 
 
-def _make_watch(
-    options: Options, prepared: _Prepared, watched: Sequence[Watched], folder: Path, step: int
-) -> Watch | None:
+def _make_watch(name: str, prepared: _Prepared, watched: Sequence[Watched], folder: Path, step: int) -> Watch | None:
     """Return the film strip of `--watch`, or that of the run that is resumed; None for a classifier."""
     network, data = prepared.network, prepared.data
     if not network.heads:
         return None
     resumed = step if prepared.start_point.resume else None
-    return watch_images(watched, folder, network, list(read_classes(data.names)), options.cfg.stem, resumed)
+    return watch_images(watched, folder, network, list(read_classes(data.names)), name, resumed)
 
 
 def _prepare(options: Options, processes: Processes) -> _Prepared:
