@@ -20,8 +20,10 @@ from yolo.serve.http.guard import Guard
 from yolo.serve.http.server import (
     BODY_READ_BYTES,
     READ_BYTES,
+    RefusedConnections,
     SmallReads,
     listening_socket,
+    most_connections,
     run_app,
     server_config,
 )
@@ -164,3 +166,36 @@ def test_a_service_whose_network_will_never_be_ready_ends_with_why():
     app.state.fault = lambda: "tiny: the network cannot be computed: no such kernel"
     with listening_socket("127.0.0.1", 0) as bound, pytest.raises(CfgError, match="tiny: .* no such kernel$"):
         run_app(app, bound, Limits(), lambda: None)
+
+
+@pytest.mark.parametrize(("files", "connections"), [(1024, 512), (256, 224), (16, 1), (-1, 512)])
+def test_connections_are_no_more_than_there_may_be_open_files(monkeypatch, files, connections):
+    monkeypatch.setattr("resource.getrlimit", lambda _: (files, files))  # RLIM_INFINITY is -1
+    assert most_connections(512) == connections
+
+
+def test_too_many_open_files_are_one_line_and_other_errors_are_logged(caplog):
+    """asyncio logged a traceback for each try: 2,000 in a second."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def exhaust():
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(RefusedConnections().note)
+        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, backlog=50)
+        with socket.socket() as client:
+            free = os.dup(client.fileno())  # the lowest number that no file has
+            os.close(free)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+            try:
+                client.connect(server.sockets[0].getsockname())
+                await asyncio.sleep(0.05)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        loop.call_exception_handler({"message": "another one"})
+        server.close()
+
+    asyncio.run(exhaust())
+    lines = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert len(lines) == 2 and lines[1] == "another one"
+    assert lines[0].startswith("found too many open files to accept a connection")

@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import uvicorn
@@ -18,11 +19,15 @@ from yolo.console.run import EXIT_INTERRUPTED
 from yolo.errors import CfgError, OutputError
 from yolo.serve.limits import Limits
 
+log = logging.getLogger(__name__)
+
 BACKLOG = 2048  # connections that the system accepts before the service does
 READ_BYTES, BODY_READ_BYTES = 2**13, 2**18  # of a connection at a time, and of a body whose length is declared
 KEEP_ALIVE = 30  # seconds that a connection waits for its next request
 SHORT = 0.01  # seconds between looks while it starts
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+OTHER_FILES = 32  # that may be open beside connections
+NO_DESCRIPTOR = "socket.accept() out of system resource"  # asyncio's message (selector_events.py)
 LOOK_AGAIN = 1.0  # seconds between looks at idle connections
 UNREAD_SECONDS = 3.0  # that a stopping service waits for a body, or for a client that reads none of its answer
 
@@ -115,6 +120,7 @@ def run_app(app: FastAPI, bound: socket.socket, limits: Limits, started: Callabl
     """
     for name in ("uvicorn", "python_multipart"):  # a line for each damaged request would fill the disk
         logging.getLogger(name).setLevel(logging.ERROR)
+    limits = replace(limits, connections=most_connections(limits.connections))
     server = uvicorn.Server(server_config(app))
     app.state.stopping = lambda: server.should_exit
     before = {number: signal.getsignal(number) for number in SIGNALS}
@@ -134,6 +140,7 @@ async def _serve(
     started: Callable[[], None],
     fault: Callable[[], str | None],
 ) -> None:
+    asyncio.get_running_loop().set_exception_handler(RefusedConnections().note)
     serving = asyncio.ensure_future(server.serve([bound]))
     while not (server.started or serving.done()):
         await asyncio.sleep(SHORT)
@@ -146,6 +153,34 @@ async def _serve(
         server.should_exit |= fault() is not None
         idle.close(server.server_state.connections, time.monotonic(), server.should_exit)
     await serving
+
+
+def most_connections(wanted: int) -> int:
+    """Return how many connections may be open: as many as wanted, or as this process may have open files for."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return wanted
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return wanted if files == resource.RLIM_INFINITY else max(1, min(wanted, files - OTHER_FILES))
+
+
+class RefusedConnections:
+    """Says once that there are too many open files to accept a connection.
+
+    asyncio logs a traceback for each try, 2,000 a second: strangers could fill the disk with it.
+    """
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def note(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Handle an error of the event loop."""
+        if context.get("message") != NO_DESCRIPTOR:
+            loop.default_exception_handler(context)
+        elif not self._said:
+            self._said = True
+            log.error("found too many open files to accept a connection, expected a higher limit (ulimit -n)")
 
 
 class IdleConnections:
