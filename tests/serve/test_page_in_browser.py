@@ -403,6 +403,11 @@ def test_everything_is_reached_by_the_keyboard_and_has_a_name(page, photo):
     browser.run("at('thresh').focus()")
     browser.key("ArrowRight")
     assert browser.run("state.thresh") == 0.26 and browser.run("at('thresh').ariaValueText") == "26%"
+    browser.run("document.querySelector('.thumb').focus()")
+    browser.key("Enter")  # such a click has no place: a tip is beside its button, or there is none
+    shown = browser.run("(t => t.hidden ? null : t.getBoundingClientRect().top)(document.getElementById('tip'))")
+    assert shown is None or shown > browser.run("document.querySelector('.thumb').getBoundingClientRect().top")
+    browser.run("at('thresh').focus()")
     outline = browser.run("(s => [s.outlineStyle, parseFloat(s.outlineWidth)])(getComputedStyle(at('thresh')))")
     assert outline == ["solid", 3]
 
