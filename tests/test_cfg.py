@@ -147,7 +147,7 @@ def test_letters_after_a_number_are_skipped_as_by_atoi_and_logged_once(caplog):
 @pytest.mark.parametrize(
     ("text", "read"), [("400k", "400"), ("1e", "1"), ("0x10", "0"), ("64x64", "64"), ("1.5M", "1.5"), ("-2_0", "-2")]
 )
-def test_what_darknet_reads_otherwise_than_meant_is_an_error_that_says_so(text, read):
+def test_what_darknet_reads_otherwise_than_meant_is_an_error_with_the_reason(text, read):
     with pytest.raises(CfgError, match=f"found '{text}', expected a number; Darknet reads {read}$"):
         section(f"scale={text}").number("scale")
 

@@ -180,7 +180,7 @@ def test_an_exported_classifier_runs_alone(call, call_tool, load_tool, case, opt
         assert call("--model", "m.onnx", "red.png", "--crop") == (0, f"red.png:\n{RED_MIDDLE}", "")
 
 
-def test_a_model_stands_alone(call, case):
+def test_a_model_takes_no_cfg_and_no_dialect(call, case):
     bad_option(call("--model", "m.onnx", "--cfg", "m.cfg", "red.png"), "--model: expected no --cfg")
     bad_option(call("--model", "m.onnx", "--dialect", "pjreddie", "red.png"), "--model: expected no --dialect")
     _, _, err = call("red.png")

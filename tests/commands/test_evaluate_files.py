@@ -23,7 +23,7 @@ def voc_annotations(folder, drawn):
     (folder / "set.txt").write_text("".join(f"{path.stem}\n" for path in drawn.images))
 
 
-def test_saved_results_score_as_evaluate_says(call, case, four):
+def test_saved_results_score_as_in_evaluate(call, case, four):
     assert call("train", *TRAIN, "--max-batches", 60, "--set", "learning_rate=.02", "steps=50")[0] == 0
     arguments = (*EVALUATE, "--weights", "run/tiny_last.weights", "--json", "ours.json")
     code, out, _ = call("evaluate", *arguments, "--save-results", "results")
@@ -87,7 +87,7 @@ def test_evaluate_writes_a_report_that_compare_reads(call, case):
     assert code == 0 and out.endswith("page: c/index.html\n"), err
 
 
-def test_evaluate_leaves_out_what_is_broken_and_says_so(call, case, four):
+def test_evaluate_leaves_out_what_is_broken_and_reports_it(call, case, four):
     four.images[0].unlink()
     code, out, _ = call("evaluate", *EVALUATE, "--metric", "voc07")
     assert code == 0 and "1 x image that is not there" in out and "p0.png: no such file" in out

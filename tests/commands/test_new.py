@@ -49,7 +49,7 @@ def test_the_first_start_prepares_everything_and_prints_what_comes_next(call, ph
     assert out.count("next") == 1 and not (photos.parent / "photos-detector" / "run").exists()
 
 
-def test_go_trains_scores_and_draws_and_says_so_the_second_time(call, photos, tmp_path):
+def test_go_trains_scores_and_draws_and_reports_it_the_second_time(call, photos, tmp_path):
     assert call("new", *NEW)[0] == 0
     out = tmp_path / "photos-detector"
     # as an interruption leaves it: one step is done
@@ -75,7 +75,7 @@ def test_go_trains_scores_and_draws_and_says_so_the_second_time(call, photos, tm
     one_line(call("new", *NEW, "--seed", 3), "found a start with --seed 0, expected --seed 3; --out takes")
 
 
-def test_a_folder_that_changed_is_converted_again_before_the_training_and_told_after(call, photos):
+def test_a_folder_that_changed_is_converted_again_before_the_training_and_reported_after(call, photos):
     out = photos.parent / "photos-detector"
     assert call("new", *NEW)[0] == 0
     assert "since the conversion" not in "".join(map(str, call("new", *NEW)))  # nothing changed

@@ -95,8 +95,8 @@ def test_a_list_gives_classes_by_its_lines_and_names_those_that_are_not_clear(tm
     assert problems[2].message == "cat/5.png: no such file"
 
 
-def test_the_folder_of_the_list_says_nothing_about_classes(tmp_path):
-    """Darknet looks at the line as it stands."""
+def test_the_folder_of_the_list_has_no_effect_on_classes(tmp_path):
+    """Darknet searches the line as it is written."""
     image(tmp_path / "cat/data/dog/1.png")
     (tmp_path / "cat/data/list.txt").write_text("dog/1.png\n")
     images, problems = read_classified(tmp_path / "cat/data/list.txt", NAMES)

@@ -105,7 +105,7 @@ def test_a_step_has_one_size():
 # ------------------------------------------------------------------------------------------ training images
 
 
-def test_an_image_and_its_labels_as_the_draw_says(four):
+def test_an_image_and_its_labels_follow_the_draw(four):
     images = augmented(images_of(four), PLAIN, 3, max_boxes=200)
     image, labels, boxes = images[Draw(1, SIZE, (0, 1, 1, 0))]
     assert image.shape == (48, 64, 3) and image.dtype == np.uint8
@@ -143,7 +143,7 @@ def test_mosaics_are_made_of_other_images_of_the_list(four):
     assert {path for path, _ in alone.store.kept} == set(four.images)  # all of them were read
 
 
-def test_training_images_are_as_the_cfg_says(four):
+def test_training_images_follow_the_cfg(four):
     text = cfg_text().replace("hue=.1", "hue=.1\nmosaic=1\nblur=3\nletter_box=1\nflip=0")
     network = network_of(text.replace("jitter=.2", "jitter=.25\nresize=1.4\nmax=17"))
     made = training_images(

@@ -294,7 +294,7 @@ def test_half_an_image_is_the_mean_of_its_pixels(tmp_path, ending, size, channel
     assert off.mean() <= 2 and off.max() <= 16
 
 
-def test_what_cannot_be_read_is_said_as_read_image_says_it(tmp_path):
+def test_an_unreadable_image_has_the_message_of_read_image(tmp_path):
     path = write_image(tmp_path / "p.jpg", smooth((40, 50)))
     whole = path.read_bytes()
     for spoilt in (b"", whole[:300], b"\xff\xd8 no image \xff\xd9"):

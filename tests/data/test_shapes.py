@@ -51,7 +51,7 @@ def test_a_box_is_tight_around_what_is_drawn():
     assert box == DrawnShape("circle", 29, 19, 52, 42)
 
 
-def test_a_shape_stands_out_where_its_box_says(images):
+def test_a_shape_is_visible_inside_its_box(images):
     for image, shapes in images[:30]:
         for shape in shapes:
             inside = image[shape.ymin - 1 : shape.ymax, shape.xmin - 1 : shape.xmax].astype(float)

@@ -72,7 +72,7 @@ def network_of(kind):
 
 
 @pytest.mark.parametrize("kind", HEADS)
-def test_a_detector_finds_what_the_map_says(kind):
+def test_a_detector_has_the_detections_of_the_map(kind):
     detector = Detector(network_of(kind), NAMES)
     found = detector(np.zeros((64, 96, 3), np.uint8))  # twice the network's size
     assert found.labels.tolist() == [1]

@@ -61,7 +61,7 @@ def test_lines_and_text_grow_with_the_image():
 
 
 @pytest.mark.parametrize("size", [(48, 64), (128, 160), (600, 800)])
-def test_a_capital_letter_is_as_high_as_the_pen_says(size):
+def test_a_capital_letter_has_the_height_of_the_pen(size):
     pen = draw.pen_for(plain(*size))
     canvas = np.zeros((200, 200), np.uint8)
     cv2.putText(canvas, "H", (50, 150), draw.FONT, pen.scale, 255, pen.stroke)
@@ -97,7 +97,7 @@ def test_the_higher_score_is_on_top_in_any_order():
     assert is_color(first[150, 60], draw.class_color(0))
 
 
-def test_the_tag_stands_on_its_box_and_is_filled_with_the_color_of_the_class():
+def test_the_tag_is_on_its_box_and_is_filled_with_the_color_of_the_class():
     result = drawn_on(240, 240, [[60, 100, 180, 200]], [0.9], [1])
     pen = draw.pen_for(result)
     height = pen.text_height + 2 * pen.padding

@@ -119,7 +119,7 @@ def _without_comments(lines):
 
 
 @pytest.mark.slow
-def test_the_pictures_can_be_drawn_again(tmp_path, monkeypatch):
+def test_the_images_can_be_drawn_again(tmp_path, monkeypatch):
     spec = importlib.util.spec_from_file_location("pictures", PROJECT / "docs/pictures.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

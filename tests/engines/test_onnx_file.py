@@ -99,7 +99,7 @@ def test_uneven_pools_are_one_node_each_and_the_module_keeps_its_own(tmp_path):
     assert any(isinstance(layer, MaxPool) for layer in module.modules())
 
 
-def test_the_copy_for_export_shares_its_parameters():
+def test_the_copy_for_export_has_the_same_parameters():
     module = nn.Sequential(nn.Conv2d(1, 1, 1), MaxPool(size=2, stride=(1, 1), padding=1))
     copied = with_exportable_pools(module)
     assert copied[0].weight is module[0].weight

@@ -198,7 +198,7 @@ def test_a_row_with_a_folder_in_it_is_a_problem(tmp_path):
     )
 
 
-def test_a_row_with_a_control_character_is_a_problem_that_says_so(tmp_path):
+def test_a_row_with_a_control_character_is_a_problem(tmp_path):
     rows, problems = read_image_sets([image_set(tmp_path, "a", "x\x1b[31m\n1\n")])
     assert (rows, [problem.kind for problem in problems]) == ([(tmp_path, "1")], [BAD_IMAGE_NAME])
     assert problems[0].message.endswith(

@@ -92,7 +92,7 @@ def forget_peak() -> int:
     return memory_peak()
 
 
-def builds_or_says_why(text: str) -> bool:
+def builds_or_gives_the_reason(text: str) -> bool:
     """Whether the text builds. Fails for any other error, and for too much time or memory."""
     memory, start = forget_peak(), os.times().user
     try:
@@ -118,19 +118,19 @@ relaxed = settings(
 @relaxed
 @given(mutations())
 def test_a_broken_cfg_builds_or_raises_cfg_error(text):
-    builds_or_says_why(text)
+    builds_or_gives_the_reason(text)
 
 
 @pytest.mark.slow
 @settings(relaxed, max_examples=EXAMPLES_WHEN_SLOW)
 @given(mutations())
 def test_many_broken_cfgs_build_or_say_why(text):
-    builds_or_says_why(text)
+    builds_or_gives_the_reason(text)
 
 
 @pytest.mark.parametrize("lines", REAL + SMALL, ids=lambda lines: lines[-1][:20])
 def test_the_cfgs_build_before_they_are_broken(lines):
-    assert builds_or_says_why("\n".join(lines))
+    assert builds_or_gives_the_reason("\n".join(lines))
 
 
 NET = "[net]\nwidth=64\nheight=64\nchannels=3\n"
@@ -177,9 +177,9 @@ NET = "[net]\nwidth=64\nheight=64\nchannels=3\n"
     ids=lambda text: repr(text[-40:]),
 )  # fmt: skip
 def test_hostile_cfgs_build_or_say_why(text):
-    builds_or_says_why(text)
+    builds_or_gives_the_reason(text)
 
 
 @pytest.mark.parametrize("outputs", [12_000, 32_000])  # the most that is drawn at random, the most of all
 def test_the_largest_networks_are_built_in_time_and_memory(outputs):
-    assert builds_or_says_why(NET + f"[connected]\noutput={outputs}\n")
+    assert builds_or_gives_the_reason(NET + f"[connected]\noutput={outputs}\n")

@@ -514,7 +514,7 @@ HEADS = "[convolutional]\nfilters={}\n[yolo]\nclasses={}\n"
         ("[activation]\nactivation=softplus\n", r"found 'softplus', expected one of .*; Darknet takes relu"),
     ],
 )  # fmt: skip
-def test_what_darknet_runs_as_something_else_is_an_error_that_says_so(text, darknet):
+def test_what_darknet_runs_as_something_else_is_an_error_with_the_reason(text, darknet):
     with pytest.raises(CfgError, match=rf"^x.cfg:\d+: .*{darknet}") as error:
         build(parse_cfg(NET + text, "x.cfg"))
     assert "\n" not in str(error.value)

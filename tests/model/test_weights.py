@@ -129,7 +129,7 @@ def test_seen_beyond_32_bits_survives(tmp_path):
     assert load_weights(network_of(CFG), tmp_path / "new.weights") == (0, 2, 5, many)
 
 
-def test_a_new_networks_file_says_version_0_2_5(tmp_path):
+def test_a_new_networks_file_has_version_0_2_5(tmp_path):
     network = network_of(CFG)
     save_weights(network, tmp_path / "a.weights", seen=64)
     assert load_weights(network_of(CFG), tmp_path / "a.weights") == (0, 2, 5, 64)
@@ -474,7 +474,7 @@ def test_what_is_not_loaded_is_saved(tmp_path):
 
 
 @pytest.mark.parametrize("dialect", [ALEXEYAB, PJREDDIE])
-def test_a_file_that_holds_what_is_not_loaded_is_an_error_that_says_so(tmp_path, dialect):
+def test_a_file_with_more_than_is_loaded_is_an_error(tmp_path, dialect):
     network = unloading(dialect)
     before = stored_networks.state(network)
     whole = stored_networks.write(tmp_path / "whole.weights", BOTH_LAYERS, dialect)

@@ -305,7 +305,7 @@ def test_deepstack_clients_are_answered_as_they_expect(client, detector, image):
         ("/v1/vision/face/recognize", {"image": ("a", b"x")}, 403, "Face endpoints not activated"),
     ],
 )
-def test_deepstacks_errors_are_as_its_server_says_them(client, path, files, status, line):
+def test_deepstacks_errors_have_the_form_of_its_server(client, path, files, status, line):
     answer = client.post(path, files=files)
     assert (answer.status_code, answer.json()) == (status, {"success": False, "error": line, "duration": 0})
 
@@ -441,7 +441,7 @@ def wait_until(condition):
         time.sleep(0.005)
 
 
-def test_a_full_service_says_when_to_come_back_and_answers_whom_it_has_accepted(slow, image):
+def test_a_full_service_has_a_retry_time_and_answers_each_accepted_request(slow, image):
     limits = replace(LIMITS, waiting=2)
     content = file_of(image)
     answers = []

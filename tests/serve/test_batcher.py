@@ -187,7 +187,7 @@ def test_workers_share_the_threads_and_compute_each_size_before_they_are_ready(t
     assert [list(each.warm) for each in found] == [sizes for _, sizes, _ in expected]
 
 
-def test_a_network_that_cannot_be_computed_says_why(gate):
+def test_a_network_that_cannot_be_computed_is_an_error_with_the_reason(gate):
     def broken(_images):
         raise RuntimeError("no such kernel\nmore lines")
 

@@ -239,7 +239,7 @@ def test_a_file_that_is_too_large_is_not_sent(page, service, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_busy_service_is_asked_again_when_it_says(page, service, photo):
+def test_the_page_asks_a_busy_service_again_after_its_retry_time(page, service, photo):
     answers = iter([(503, {"error": "found too many images"}, {"Retry-After": "1"})])
     good = service.detect
     service.detect = lambda query, body: next(answers, None) or good(query, body)
@@ -368,7 +368,7 @@ def test_an_image_that_the_browser_cannot_show_has_its_boxes_all_the_same(page, 
 
 
 @pytest.mark.slow
-def test_a_detection_in_the_list_stands_out_in_the_image(page, photo):
+def test_a_detection_in_the_list_is_highlighted_in_the_image(page, photo):
     browser = page()
     upload(browser, photo())
     assert color_at(browser, 5, 5)[3] == 0

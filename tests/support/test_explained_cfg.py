@@ -44,7 +44,7 @@ def test_a_convolution_in_numbers(explained):
     assert "with 160 stored numbers and 0.000 BFLOPs" in words
 
 
-def test_each_key_says_whether_it_counts(explained):
+def test_each_key_shows_whether_it_has_an_effect(explained):
     training = "policy=steps\nsteps=10\nscales=.1\ngamma=.5\nmax_chart_los=3\nmax_epochs=7\nchannels=3\nmomentum=.90\n"
     text = explained(NET + training + CONV + "padding=5\nstride=1\ngroups=2\n")
     assert line_of(text, "gamma=.5") == "gamma=.5 (ignored: needs policy=exp or sigmoid) base (exp), slope (sigmoid)"
@@ -63,7 +63,7 @@ def test_each_key_says_whether_it_counts(explained):
     assert "momentum" not in useless and "groups" not in useless
 
 
-def test_a_later_section_says_how_it_differs_and_explains_only_what_is_new(explained):
+def test_a_later_section_shows_how_it_differs_and_explains_only_what_is_new(explained):
     later = "[convolutional]\nfilters=6\nsize=3\nbatch_normalize=1\nactivation=linear\n"
     text = explained(NET + CONV + later)
     words = " ".join(text.partition("layer 1 ")[2].split())

@@ -187,7 +187,7 @@ def test_crops_grow_with_the_input():
     assert {each.scale for each in drawn} == {64 / 60}
 
 
-def test_a_small_image_stands_in_the_middle_and_pjreddies_anywhere():
+def test_a_small_image_is_in_the_middle_and_pjreddies_anywhere():
     small = replace(PLAIN, crop=CropSettings(0.0, 1.0, 16, 16))
     assert {(each.right, each.down) for each in views(small, (40, 40), (32, 32), 20)} == {(0, 0)}
     rights = [each.right for each in views(replace(small, wander=True), (40, 40), (32, 32), 500)]

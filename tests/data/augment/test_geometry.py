@@ -116,7 +116,7 @@ def test_no_boxes_are_ordinary():
     assert boxes.shape == (0, 4) and there.shape == (0,)
 
 
-def test_outside_the_image_stands_its_mean_color():
+def test_outside_the_image_is_its_mean_color():
     image = np.zeros((4, 4, 3), np.uint8)
     image[:, :2] = (200, 100, 40)
     wide = Augmentation(left=-4, top=-4, width=12, height=12)

@@ -128,7 +128,7 @@ def test_only_live_sources_lose_frames():
     assert live == {MediaKind.STREAM, MediaKind.CAMERA}
 
 
-def test_what_stands_for_nothing_is_an_error(here):
+def test_a_source_that_matches_nothing_is_an_error(here):
     with pytest.raises(DatasetError, match="away.jpg: no such file or folder"):
         expand(["in/b.jpg", "away.jpg"])
 

@@ -54,7 +54,7 @@ def test_every_third_frame_keeps_its_number(tmp_path):
     assert [(frame.index, round(frame.time, 3)) for frame in frames] == [(0, 0), (3, 0.3), (6, 0.6)]
 
 
-def test_the_length_is_known_beforehand_where_the_file_says_it(tmp_path):
+def test_the_length_is_known_beforehand_if_the_file_has_it(tmp_path):
     assert video_length(str(write_video(tmp_path / "a.mp4", moving_square(7)))) == 7
     assert video_length(str(write_video(tmp_path / "a.mkv", moving_square(7)))) == 7
     (tmp_path / "b.mp4").write_bytes(b"no video")
@@ -97,7 +97,7 @@ def test_an_avi_with_frames_that_its_recorder_left_out_is_not_damaged(tmp_path, 
     assert [frame.time for frame in frames] == pytest.approx([0, 0.1, 0.5, 0.6]) and not caplog.text
 
 
-def test_a_cut_mp4_says_how_many_frames_are_missing(tmp_path, caplog):
+def test_the_missing_frames_of_a_cut_mp4_are_reported(tmp_path, caplog):
     path = write_video(tmp_path / "a.mp4", moving_square(20))
     content = bytearray(path.read_bytes())
     place = content.index(b"mdat") + 4

@@ -40,7 +40,7 @@ def test_a_problem_finds_its_image_by_the_image_or_its_labels(four):
     }
 
 
-def test_class_names_that_differ_little_are_told(four):
+def test_class_names_that_differ_little_are_reported(four):
     survey = survey_data(read_data(four.data), network_view(None, {}, "alexeyab"))
     texts = [each.text for each in advice_of(replace(survey, names=("Cat", "cat")))]
     assert "names that differ little are 2 classes: Cat, cat" in texts

@@ -98,7 +98,7 @@ def test_letterboxed_pixels_leave_the_border_out():
     assert found.in_image[0].value == pytest.approx((2.5 / 6 * 24 - 6) / 12 * 24)
 
 
-def test_every_step_says_its_own_value():
+def test_every_step_shows_its_own_value():
     """The middle column, computed by Python, is the last column: plain arithmetic, read as a reader reads it."""
     network = network_of(HEADS["two_yolo"]).eval()
     detector = Detector(network, ("cat", "dog"))

@@ -131,7 +131,7 @@ def test_a_folder_with_another_page_is_left_alone(tmp_path):
     assert (tmp_path / "index.html").read_text() == "mine"
 
 
-def test_a_section_of_another_subject_stands_on_the_page_with_its_style(tmp_path):
+def test_a_section_of_another_subject_is_on_the_page_with_its_style(tmp_path):
     (tmp_path / "loss.html.jinja").write_text("<p>{{ identity }} {{ section.content }}</p>")
     (tmp_path / "loss.css").write_text(".of-the-loss { color: red }")
     explanation, rules = explained("yolo")

@@ -77,7 +77,7 @@ def test_an_object_is_missed_for_one_of_three_reasons():
     assert (missed.untouched, missed.near, missed.lost) == (1, 1, 1)
 
 
-def test_a_cut_list_says_how_much_its_end_could_add():
+def test_a_cut_list_reports_how_much_its_end_could_add():
     ground_truth = ground_truth_of(*((image, 0, SQUARE, False) for image in range(4)))
     found = detections_of((0, 0, 0.9, SQUARE), (1, 0, 0.8, SQUARE))
     walk = walk_class(ground_truth, found, 0, 0.5, 0.0)

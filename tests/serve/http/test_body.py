@@ -57,7 +57,7 @@ def test_what_is_too_large_is_not_read_to_its_end():
     assert len(asked) == 2 + 17  # 100 bytes that count, and 1,000 that are dropped, in pieces of 60
 
 
-def test_a_body_that_is_too_large_is_not_told_to_be_slow(monkeypatch):
+def test_a_body_that_is_too_large_is_not_reported_as_slow(monkeypatch):
     monkeypatch.setattr("yolo.serve.http.body.READ_OFF_SECONDS", 0.5)  # longer than the body may take
     with pytest.raises(RefusedError) as refused:
         read([b"x" * 101, *[b""] * 99], pause=0.05)

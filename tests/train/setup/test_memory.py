@@ -137,7 +137,7 @@ def free_of(tmp_path, meminfo, maximum=None, used="0"):
     return free_bytes(torch.device("cpu"), tmp_path / "meminfo", tmp_path)
 
 
-def test_a_cpus_free_memory_is_what_the_system_or_the_container_says(tmp_path):
+def test_a_cpus_free_memory_is_that_of_the_system_or_the_container(tmp_path):
     text = "MemTotal:       24000000 kB\nMemFree:  100 kB\nMemAvailable:   2000 kB\nHugePages_Total:    0\n"
     assert free_of(tmp_path, text) == 2000 * 1024
     assert free_of(tmp_path, text, "max\n") == 2000 * 1024

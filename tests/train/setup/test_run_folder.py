@@ -19,7 +19,7 @@ def enter(folder, resume=None, overwrite=False):
 @pytest.mark.parametrize(
     "file", ["tiny_last.pt", "tiny_best.weights", "scalars.csv", "chart.png", "tensorboard/events"]
 )
-def test_a_folder_with_a_run_is_refused_unless_the_user_says_what_becomes_of_it(tmp_path, file):
+def test_a_folder_with_a_run_is_refused_without_an_option_for_it(tmp_path, file):
     folder = tmp_path / "run"
     (folder / file).parent.mkdir(parents=True)
     (folder / file).write_text("content")

@@ -95,7 +95,7 @@ def test_nothing_is_measured_without_need(times, monkeypatch):
         ({"amp": 1, "memory_format": "contiguous"}, Machine(amp=False, memory_format=None), PLAIN),
     ],
 )
-def test_a_resumed_run_computes_as_its_checkpoint_says(times, recorded, machine, expected):
+def test_a_resumed_run_computes_with_the_settings_of_its_checkpoint(times, recorded, machine, expected):
     asked = times(9.0, 1.0, 1.0, 1.0)
     assert choose_step(long_network(), machine, CPU, 4, recorded) == expected
     assert asked == []

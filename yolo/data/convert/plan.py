@@ -107,7 +107,7 @@ class Plan:
         return replace(self, train=train, valid=valid, problems=self.problems + problems)
 
 
-def names_alike(names: Iterable[str]) -> list[list[str]]:
+def similar_names(names: Iterable[str]) -> list[list[str]]:
     """Return the groups of class names that a person may have meant as one."""
     groups: dict[str, list[str]] = {}
     for name in names:
@@ -121,7 +121,7 @@ def like_names(names: Iterable[str]) -> list[Problem]:
         Problem(
             LIKE_NAMES, f"{', '.join(map(repr, group))} (each is a class; if one is meant, correct the annotations)"
         )
-        for group in names_alike(names)
+        for group in similar_names(names)
     ]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from yolo.data.check import HANDLING
-from yolo.data.convert.plan import names_alike
+from yolo.data.convert.plan import similar_names
 from yolo.explain.data_set.anchor_study import AnchorStudy
 from yolo.explain.data_set.survey import TRAIN, DataSurvey
 from yolo.pages.page import count_text
@@ -121,7 +121,7 @@ def _classes(survey: DataSurvey) -> list[Advice]:
     found = [
         Advice("warn", f"names that differ little are {len(group)} classes: {', '.join(group)}",
                "if one class is meant, write one name in the annotations and convert them again")
-        for group in names_alike(survey.names)
+        for group in similar_names(survey.names)
     ]  # fmt: skip
     if first.name == TRAIN:
         few = [
