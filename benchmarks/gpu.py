@@ -1,7 +1,7 @@
 """Inference and training on a GPU: images a second, and the fraction of the GPU's peak.
 
 Prints a table row by row, and writes it to --out after each row as markdown, so that a run that is cut short leaves
-what it measured. A configuration that fails (out of memory, a compiler's error) is a row that says why.
+what it measured. A configuration that fails (out of memory, a compiler's error) is a row with the reason.
 
 What is measured:
   network    the forward pass alone, from images on the GPU in the network's dtype to raw maps on the GPU.

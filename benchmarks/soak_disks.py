@@ -1,7 +1,7 @@
 """The rows of soak.py with disks that cannot be written: full, without inodes, read-only.
 
 Every command that writes runs on a small file system of its own in memory, which mount(8) makes; without the right to
-mount, the row says so, and a limit on the size of files stands for the full disk. A command survives if it ends with
+mount, the row reports it, and a limit on the size of files replaces the full disk. A command survives if it ends with
 exit code 2 and one line that names the place, leaves old files as they were, leaves nothing half-written, and does its
 work when there is room.
 """
@@ -76,7 +76,7 @@ class Write:
 
 
 def writes(inputs: Path) -> list[Write]:
-    """Return every kind of write. OUT stands for a folder on the small disk, INPUTS for `inputs`."""
+    """Return every kind of write. OUT is replaced by a folder on the small disk, INPUTS by `inputs`."""
     model = "--cfg INPUTS/soak.cfg --weights INPUTS/soak.weights"
     named = f"{model} --names INPUTS/soak.names"
     detect = f"detect {named} --thresh 0.2 INPUTS/images/0.png INPUTS/images/1.png"

@@ -104,12 +104,12 @@ def find_names(cfg: Path, weights: Path, classes: int) -> Path:
     folders = list(dict.fromkeys(path.resolve().parent for path in (cfg, weights)))
     folders += [folder.parent for folder in folders if folder.name == "backup"]
     own = [folder / f"{stem}.names" for folder in folders for stem in stems]
-    said = [names for folder in folders for data in visible(folder, "*.data") if (names := _names_of(data))]
-    lying = [path for folder in folders for path in visible(folder, "*.names")]
+    of_data_files = [names for folder in folders for data in visible(folder, "*.data") if (names := _names_of(data))]
+    in_folders = [path for folder in folders for path in visible(folder, "*.names")]
     shipped = shipped_files(".cfg").get(cfg.stem)
     is_shipped = shipped is not None and shipped.resolve() == cfg.resolve()
     published = shipped_files(".names").get(SHIPPED_CLASSES.get(classes, cfg.stem)) if is_shipped else None
-    for candidates in (own, [published] if published else [], said, lying):
+    for candidates in (own, [published] if published else [], of_data_files, in_folders):
         counts = {path: len(read_names(path)) for path in candidates if path.is_file()}
         found = [path for path, count in counts.items() if count == classes]
         found = found or [path for path, count in counts.items() if count > classes]

@@ -391,7 +391,7 @@ def test_outputs_that_are_not_as_the_metadata_say_are_one_line(outputs):
     boxes = ExportedNetwork("a.onnx", description, lambda _: [torch.zeros(2, 9, 7)])(images)[0]
     assert boxes.shape == (2, 9, 4)
     network = ExportedNetwork("a.onnx", description, lambda _: [torch.zeros(shape) for shape in outputs])
-    with pytest.raises(WeightsError, match="a.onnx: found a network that is not as its metadata say"):
+    with pytest.raises(WeightsError, match="a.onnx: found a network that differs from its metadata"):
         network(images)
 
 
@@ -400,5 +400,5 @@ def test_an_input_that_a_library_refuses_is_one_line():
         raise RuntimeError("Got invalid dimensions\nstack")
 
     described = describe(network_of(CLASSIFIERS["softmax"]), "probs", NAMES, None, False)
-    with pytest.raises(WeightsError, match="metadata say: Got invalid dimensions$"):
+    with pytest.raises(WeightsError, match="its metadata: Got invalid dimensions$"):
         ExportedClassifier("a.onnx", read_description("a.onnx", described), run)(torch.zeros(1, 3, 8, 8))

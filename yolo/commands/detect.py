@@ -302,7 +302,7 @@ def _count_line(text: str) -> tuple[float, float, float, float]:
 
 
 def _joined_line(arguments: Sequence[str]) -> list[str]:
-    """Return a command line with `--count-line=X1,Y1,X2,Y2` for four numbers that stand in words of their own.
+    """Return a command line with `--count-line=X1,Y1,X2,Y2` for four numbers that are separate words.
 
     argparse would take the numbers after the first one for sources, and a number below 0 for an option.
     """

@@ -101,7 +101,7 @@ def main() -> None:
 
 
 def _look_for_changes(folder: Path, out: Path, cfg: Path) -> None:
-    """Let a folder that has changed be converted again, or say that the training does not know of the change."""
+    """Let a folder that has changed be converted again, or print that the training does not use the change."""
     change = change_since(out / FILES_FILE, folder, out)
     if change is None:
         return

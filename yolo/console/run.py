@@ -89,12 +89,12 @@ def _run(main: Callable[[], None]) -> None:
 @contextmanager
 def _files_remarked_once() -> Iterator[None]:
     """Log a remark on a file only once, even if a command reads the file several times."""
-    said: set[str] = set()
+    logged: set[str] = set()
 
     def is_new(record: logging.LogRecord) -> bool:
-        before = len(said)
-        said.add(record.getMessage())
-        return len(said) > before
+        before = len(logged)
+        logged.add(record.getMessage())
+        return len(logged) > before
 
     loggers = [logging.getLogger(name) for name in READING]
     for each in loggers:

@@ -18,7 +18,7 @@ from yolo.files.contents import START, known_content, open_input
 
 log = logging.getLogger(__name__)
 
-# Channels → flags of OpenCV. It turns an image as its EXIF data say, as AlexeyAB's Darknet reads it by cv::imread.
+# Channels → flags of OpenCV. It turns an image by its EXIF data, as AlexeyAB's Darknet reads it by cv::imread.
 RGB = getattr(cv2, "IMREAD_COLOR_RGB", 0)  # from OpenCV 4.10 on: saves a copy of the pixels
 WHOLE = {1: cv2.IMREAD_GRAYSCALE, 3: RGB or cv2.IMREAD_COLOR}
 HALF = {
@@ -127,11 +127,11 @@ def _decode(content: bytes, name: str | Path, flags: int, remark: Remark) -> np.
     if content.startswith(PNG_START) and png_breaks_off(content):
         raise DatasetError(f"{name}: found a PNG that breaks off, expected an image")
     if content.startswith(JPEG_START):
-        image, said = _decode_jpeg(content, name, flags, header)
+        image, warnings = _decode_jpeg(content, name, flags, header)
     else:
-        image, said = _opencv(content, name, flags, header)
-    if said:
-        remark(f"{name}: decoded, with a remark: {said}")
+        image, warnings = _opencv(content, name, flags, header)
+    if warnings:
+        remark(f"{name}: decoded, with a remark: {warnings}")
     return image
 
 

@@ -37,7 +37,7 @@ class _Deaths:
 def prepared(loader: DataLoader) -> Iterator:
     """Yield the batches of a loader.
 
-    A worker that dies is noted. The error is raised when the next batch is requested, never between two batches.
+    The end of a worker is noted. The error is raised when the next batch is requested, never between two batches.
 
     Raises:
         DatasetError: In one line: an image became unreadable after the check, or a worker died.

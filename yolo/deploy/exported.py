@@ -18,7 +18,7 @@ from yolo.named_files import model_names
 from yolo.records import Predictions
 from yolo.settings import InputSettings
 
-# What libraries and layouts raise for an input or outputs that are not as the metadata say.
+# What libraries and layouts raise for an input or outputs that differ from the metadata.
 MISFITS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
 
 
@@ -35,7 +35,7 @@ class ExportedNetwork(nn.Module):
 
     Args:
         path: Of the file, for errors.
-        description: What its metadata say.
+        description: Its metadata.
         run: Computes its outputs.
 
     Attributes:
@@ -60,7 +60,7 @@ class ExportedNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return boxes, objectness and class probabilities, see Predictions. Raises WeightsError if the file has
-        other outputs than its metadata say."""
+        other outputs than in its metadata."""
         return _in_batches(images, self.description.batch, self._predict)
 
     def decode(self, raw: list[Tensor]) -> Predictions:
@@ -164,7 +164,7 @@ def open_classifier(path: Path) -> ExportedClassifier:
 
 def _misfit(path: Path, found: str) -> WeightsError:
     line = shorten((found.splitlines() or [""])[0])
-    return WeightsError(f"{path}: found a network that is not as its metadata say: {line}")
+    return WeightsError(f"{path}: found a network that differs from its metadata: {line}")
 
 
 def _in_batches(images: Tensor, size: int | None, run: Callable[[Tensor], Sequence[Tensor]]) -> list[Tensor]:

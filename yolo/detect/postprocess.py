@@ -72,7 +72,7 @@ def on_cpu(predictions: Predictions, score_thresh: float) -> Iterator[Prediction
 
 
 def diou_exponent_of(nms_kind: str, beta_nms: float) -> float | None:
-    """Return the `diou_exponent` that a cfg's `nms_kind` and `beta_nms` stand for.
+    """Return the `diou_exponent` of a cfg's `nms_kind` and `beta_nms`.
 
     AlexeyAB's `greedynms` compares IoU - (d²/c²)^0.6 with the threshold (box.c diounms_sort), not the plain IoU.
     """

@@ -1,7 +1,7 @@
 """LayerCAM: find the places of an image that raise a score, at any layer of a network.
 
 Source: Jiang et al. 2021, "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization", equations 5 to 7.
-Grad-CAM averages the gradient over the whole map before it weighs the channels, which mixes all objects of an image.
+Grad-CAM weighs the channels by the mean gradient of the whole map, which mixes all objects of an image.
 LayerCAM keeps the gradient of each place, so that the map of one detection shows that detection alone.
 """
 

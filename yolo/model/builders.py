@@ -68,7 +68,7 @@ UNSUPPORTED: dict[str, str] = {
     "lstm": RECURRENT,
     "conv_lstm": RECURRENT,
     "crnn": RECURRENT,
-    "history": "layers that remember earlier images",
+    "history": "layers that keep the values of earlier images",
     "contrastive": "layers for contrastive training",
     "implicit": "layers for implicit knowledge (YOLOR)",
     "iseg": "heads for instance segmentation",

@@ -301,7 +301,7 @@ def _warn_if_unusable(path: str | Path, tensors: Iterable[tuple[str, Tensor]]) -
     """Log one line if a tensor, named by its place in the file, has numbers with which nothing can be computed.
 
     Those are NaN, infinite numbers, negative variances, and numbers whose squares are infinite. This is no error:
-    someone may want to inspect a network that has diverged.
+    a network that has diverged may have to be inspected.
     """
     tensors = [(place, tensor) for place, tensor in tensors if not _is_usable(place, tensor)]
     for is_bad, what in (

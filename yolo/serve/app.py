@@ -68,7 +68,7 @@ def make_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.stopping = lambda: False  # a server says when it stops
+    app.state.stopping = lambda: False  # a server replaces this function
     app.state.fault = partial(_fault, service.batchers)
     app.add_middleware(Guard, access=access, metrics=metrics, log_requests=log_requests)
     for kind, answer in ((HTTPException, _as_json), (404, _as_json), (405, _as_json), (Exception, _failed)):
@@ -152,7 +152,7 @@ def _add_state(app: FastAPI, service: Service, metrics: Metrics) -> None:
         limits = {"bytes": service.limits.body_bytes, "pixels": service.limits.pixels, "images": service.limits.images}
         return {"models": [model.description() for model in service.models.values()], "limits": limits}
 
-    @app.get("/health", summary="Whether the process lives")
+    @app.get("/health", summary="Whether the process is running")
     async def health() -> dict:
         return {"status": "ok"}
 

@@ -63,7 +63,7 @@ STATUSES = {
     413: "too many bytes, pixels or images",
     415: "no image file",
     422: "a damaged image, a wrong parameter",
-    503: "too many images wait; Retry-After says for how long",
+    503: "too many images are waiting; Retry-After: seconds until the next try",
     504: "the answer would come too late",
 }
 RESPONSES = {status: {"description": text} for status, text in STATUSES.items()}

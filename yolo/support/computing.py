@@ -51,7 +51,7 @@ def what_training_does(settings: TrainingSettings) -> str:
     if settings.subdivisions > 1:
         batch += f", in {settings.subdivisions} mini-batches of {part}"
     if not settings.max_batches:
-        return f"{batch}; max_batches says how many steps, and it is 0: the cfg is for detection."
+        return f"{batch}; max_batches, the number of steps, is 0: the cfg is for detection."
     total = f"{settings.max_batches:,} steps are {settings.batch * settings.max_batches:,} images"
     return f"{batch}; {total}. {_rate(settings.schedule)}"
 
@@ -67,7 +67,7 @@ def _rate(schedule: Schedule) -> str:
             rate *= scale
             changes.append(f"{rate:.3g} from step {step:,}")
         return f"{text}, then {', '.join(changes)}."
-    return f"{text}, then as policy={schedule.policy} says." if schedule.policy != "constant" else f"{text}."
+    return f"{text}, then by policy={schedule.policy}." if schedule.policy != "constant" else f"{text}."
 
 
 def _convolution(layer: nn.Module, source: Shape, shape: Shape) -> str:

@@ -42,7 +42,7 @@ def read_content(path: str | Path) -> dict:
     """Return the fields of a checkpoint, each of the right type and in its range. No code of the file is run.
 
     Raises:
-        WeightsError: the file is no checkpoint, is damaged (its checksums say so), is compressed, or a field is none
+        WeightsError: the file is no checkpoint, is damaged (its checksums differ), is compressed, or a field is none
             that `save_checkpoint` writes.
         OSError: the file cannot be read.
     """

@@ -19,7 +19,7 @@ MIXUP_OPACITY = 0.5
 CUTMIX_SIDES = 0.3, 0.8  # of the input's sides: 9 % to 64 % of the image
 MOSAIC_CUT = 0.2, 0.8  # of the input's sides: where the four images meet
 BLURRED_ONE_IN = 4
-BLUR_WINDOW = 15  # pixels, where the cfg says blur=1
+BLUR_WINDOW = 15  # pixels, if the cfg has blur=1
 
 
 @dataclass(frozen=True)

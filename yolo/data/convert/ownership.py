@@ -22,7 +22,7 @@ WRITING, FINISHED = "writing", "finished"
 
 @dataclass(frozen=True)
 class ConversionRecord:
-    """What RECORD says.
+    """The content of RECORD.
 
     files: name → checksums that the file may have. folders: of the images. fraction, seed, moved: of the split, if any.
     """

@@ -21,7 +21,7 @@ ROBOFLOW_COPY = re.compile(r"\.rf\.[0-9A-Za-z]+$")  # Roboflow's augmented copie
 RANGE = 2**64  # of the hashes
 MOST_MOVED = 0.25  # ours: the list to score on may grow by a quarter, so that it has rare classes
 OWN_LISTS = {"valid": ("valid", "val", "validation"), "test": ("test", "testing")}  # folders; anything else is to train
-PARTS_OF_LAYOUTS = (  # names of folders that say what they contain, in lower case
+PARTS_OF_LAYOUTS = (  # names of folders with images or labels, in lower case
     *("images", "image", "imgs", "img", "jpegimages", "raw"),
     *("annotations", "annotation", "annots", "annot", "labels", "label", "xml", "xmls"),
 )

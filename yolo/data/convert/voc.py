@@ -231,25 +231,25 @@ def frame_of(parts: AnnotationParts, header: ImageHeader | None, resized: bool) 
     has the image's shape and the boxes fit only into it, the image was resized after annotation. Then every other size
     of the same shape in this data set (`resized`) is used as the frame too.
     """
-    said = (parts.height, parts.width)
+    stated = (parts.height, parts.width)
     if header is None:
-        return Frame(said) if min(said) > 0 else None
+        return Frame(stated) if min(stated) > 0 else None
     size, stored = header.size, header.stored
-    if said == size:
+    if stated == size:
         if size == stored and header.orientation != 1:
             # The size does not decide: turned by 180 degrees, mirrored, or square.
             return Frame(size, repair=(NOT_TURNED, f"orientation {header.orientation}, size {_shown(size)}"))
         return Frame(size)
-    fits_image, fits_stored, fits_said = (_fit(parts.objects, each) for each in (size, stored, said))
-    if said == stored and header.orientation != 1:
+    fits_image, fits_stored, fits_stated = (_fit(parts.objects, each) for each in (size, stored, stated))
+    if stated == stored and header.orientation != 1:
         return Frame(stored, header.orientation, (TURNED, f"orientation {header.orientation}"))
     found = f"found size {parts.width} x {parts.height}, the image has {_shown(size)}"
-    if min(said) <= 0 and not fits_image and fits_stored and header.orientation != 1:
+    if min(stated) <= 0 and not fits_image and fits_stored and header.orientation != 1:
         return Frame(stored, header.orientation, (TURNED, f"orientation {header.orientation}"))
-    if min(said) > 0 and _same_shape(said, size):
-        proof = fits_said and not fits_image
+    if min(stated) > 0 and _same_shape(stated, size):
+        proof = fits_stated and not fits_image
         if proof or resized:
-            return Frame(said, repair=(SCALED, found), scaled=int(proof))
+            return Frame(stated, repair=(SCALED, found), scaled=int(proof))
         return Frame(size, repair=(SIZE_OF_IMAGE, found), scaled=0)
     return Frame(size, repair=(SIZE_OF_IMAGE, found))
 

@@ -38,7 +38,7 @@ YAML_ITEM = re.compile(r"^\s*(?:-|[0-9]+\s*:)\s*(.+?)\s*$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class LabeledSource:
-    """Images with label files: path and key of each. names: as the source says, or None.
+    """Images with label files: path and key of each. names: those of the source, or None.
 
     title: of the data set; own_lists: images to train on and to score on, as the source has them, or all images and
     none; files: list files that were read.

@@ -8,7 +8,7 @@ LAST_CHUNK = b"IEND"
 def png_breaks_off(data: bytes) -> bool:
     """Whether a chunk of a PNG file, other than the last one, has a length beyond the end of the file.
 
-    OpenCV 5 takes memory for as many bytes as a chunk says, up to 4 GB for a file of 100 bytes.
+    OpenCV 5 takes memory for the size written in a chunk, up to 4 GB for a file of 100 bytes.
     """
     place = len(PNG_START)
     while place + CHUNK_ENDS <= len(data):

@@ -74,8 +74,8 @@ def agreed_manifest(folder: Path, wanted: Mapping[str, Value], part_size: int | 
     expected = {"format": FORMAT, **wanted, "part_size": part_size or found["part_size"]}
     for name in [*expected, *(name for name in found if name not in expected)]:
         if found.get(name) != expected.get(name):
-            said = f"found {_shown(found.get(name))} in an earlier run, but now {_shown(expected.get(name))}"
-            raise DatasetError(f"{path}: {name}: {said}; expected the same, or another --out")
+            difference = f"found {_shown(found.get(name))} in an earlier run, but now {_shown(expected.get(name))}"
+            raise DatasetError(f"{path}: {name}: {difference}; expected the same, or another --out")
     return found["part_size"]
 
 

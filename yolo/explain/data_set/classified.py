@@ -189,7 +189,7 @@ def _count(name: str, images: Sequence[ClassifiedImage], classes: int) -> Classi
 
 
 def _size(path: Path) -> tuple[int, int] | None:
-    """Return (width, height) of an image as its header says."""
+    """Return the (width, height) in the header of an image."""
     header = read_header(path)
     return header.size[::-1] if header else None
 

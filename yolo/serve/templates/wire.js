@@ -43,7 +43,7 @@ function addFiles(files) {
   work();
 }
 
-// The size of an image, upright as its EXIF data say, before the service answers.
+// The size of an image, turned upright by its EXIF data, before the service answers.
 function measure(item) {
   const probe = new Image();
   probe.onload = () => { item.size ??= [probe.naturalWidth, probe.naturalHeight]; later(); };
@@ -105,7 +105,7 @@ function problemOf(error, again) {
   return { title: error.title, text: error.message, again: [413, 415].includes(error.kind) ? null : again };
 }
 
-// Show the settings, and say what is seen with them; the camera is too fast for screen readers.
+// Show the settings, and announce what is detected with them; the camera is too fast for screen readers.
 function changed() {
   render();
   if (state.mode === 'images' && state.current) announce(state.current);
@@ -284,7 +284,7 @@ async function watchStats(signal) {
       at('live-count').textContent = typeof stats.frames === 'number' ? stats.frames.toLocaleString('en') : '–';
       at('live-source').textContent = textOf(stats.source);
     } catch {
-      return;  // the video itself says what is wrong
+      return;  // the video shows the error itself
     }
     await pause(STATS_EVERY);
   }

@@ -98,7 +98,7 @@ class DarknetLoss:
             loss: the DetectionLoss.
             network: the network of `loss`.
             dialect: the dialect of `loss`, "alexeyab" or "pjreddie"; also decides the lines.
-            head_settings: one for each head; default: what the cfg says.
+            head_settings: one for each head; default: those of the cfg.
         """
         if head_settings is None:
             head_settings = network.head_settings

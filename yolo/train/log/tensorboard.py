@@ -1,6 +1,6 @@
 """TensorBoard's event file: numbers, images, precision-recall curves, histograms.
 
-torch's SummaryWriter is not used because it writes from a thread that dies with a traceback when the disk is full.
+torch's SummaryWriter is not used because it writes from a thread that ends with a traceback when the disk is full.
 """
 
 import io

@@ -83,7 +83,7 @@ class DetectionLoss:
         dialect: the Darknet whose arithmetic is followed, "alexeyab" or "pjreddie".
         box_gradient: of iou_loss iou, giou, diou and ciou: "darknet", Darknet's own formula, or "autograd", the true
             gradient.
-        head_settings: one for each head; default: what the cfg says.
+        head_settings: one for each head; default: those of the cfg.
         class_map: int64 `[L]`, the class of the heads for each label of the data set (`map` of a [region]); default:
             a label is the class of the same number.
 

@@ -32,7 +32,7 @@ def free_bytes(device: torch.device, meminfo: Path = MEMINFO, cgroup: Path = CGR
 
 def _free_in_groups(root: Path) -> Iterator[int]:
     """Yield what each control group with a limit still allows: the process's own, and those above it."""
-    folders = [(root, VERSION_2)]  # a container usually sees its own group as the root
+    folders = [(root, VERSION_2)]  # in a container, its own group is usually the root
     try:
         lines = OWN_GROUPS.read_text().splitlines()
     except OSError:

@@ -24,7 +24,7 @@ class StartPoint:
 
 @dataclass(frozen=True)
 class Learning:
-    """Options of the computation that are not in the cfg, or replace what it says."""
+    """Options of the computation that are not in the cfg, or replace its values."""
 
     iou_loss: str | None = None
     box_gradient: str = "darknet"

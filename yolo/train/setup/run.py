@@ -64,7 +64,7 @@ def start(options: Options, processes: Processes = ALONE) -> Run:
     """Build network, data and optimizer, load weights or a checkpoint, and open the logs.
 
     Args:
-        options: what the command line says.
+        options: those of the command line.
         processes: this process and the others.
 
     Returns:

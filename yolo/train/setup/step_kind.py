@@ -47,9 +47,9 @@ class StepKind:
 def choose_step(
     network: Network, machine: Machine, device: torch.device, images: int, recorded: Mapping | None, processes: int = 1
 ) -> StepKind:
-    """Return how the steps of a run compute: what the options say, and for the rest the fastest on this machine.
+    """Return how the steps of a run compute: by the options, and for the rest the fastest on this machine.
 
-    A run that resumes computes as its checkpoint says, because another kind would change the last digits. If the
+    A resumed run has the kind of its checkpoint, because another kind would change the last digits. If the
     options leave a choice open, a measurement on the CPU decides; 16 bits only if the CPU has instructions for them.
     The network and the random numbers are not changed.
 
@@ -150,7 +150,7 @@ def _seconds(network: Network, pixels: torch.Tensor, kind: StepKind) -> float:
 
 
 def has_bfloat16(cpuinfo: Path = CPUINFO) -> bool:
-    """Return whether the CPU has instructions for bfloat16; False where Linux does not say so."""
+    """Return whether the CPU has instructions for bfloat16; False if Linux does not list them."""
     try:
         lines = cpuinfo.read_text().splitlines()
     except OSError:
