@@ -226,7 +226,7 @@ def _header(image: str | None) -> ImageHeader | None:
 def frame_of(parts: AnnotationParts, header: ImageHeader | None, resized: bool) -> Frame | None:
     """Return the frame of the boxes of an annotation; None if neither the file nor the image gives a size.
 
-    The frame is the image's own size, turned as its EXIF data say, with two exceptions. If the XML has the size of the
+    The frame is the image's own size, turned by its EXIF data, with two exceptions. If the XML has the size of the
     stored pixels of a turned image, or if the boxes fit only into these, the boxes are turned too. If the XML's size
     has the image's shape and the boxes fit only into it, the image was resized after annotation. Then every other size
     of the same shape in this data set (`resized`) is used as the frame too.
