@@ -48,10 +48,10 @@ def test_networks_are_named_and_limits_and_access_are_as_the_options_say(serve, 
     assert access.api_key == "secret" and "cam.example" in access.hosts and "localhost" in access.hosts
 
 
-def test_everyone_may_ask_only_if_that_is_said_and_then_it_is_remarked(serve, call_tool, case, monkeypatch):
+def test_a_service_open_to_all_hosts_has_one_warning(serve, call_tool, case, monkeypatch):
     code, error, given = serve(call_tool, *names_of(case), "--host", "0.0.0.0")
     assert code == 0 and given[2].hosts is None
-    assert error.startswith("0.0.0.0: everyone who reaches this machine may ask") and error.count("\n") == 1
+    assert error.startswith("0.0.0.0: everyone who reaches this machine can use the service") and error.count("\n") == 1
     monkeypatch.setenv("YOLO_API_KEY", "secret")
     code, error, given = serve(call_tool, *names_of(case), "--host", "0.0.0.0")
     assert (code, error, given[2].api_key) == (0, "", "secret")

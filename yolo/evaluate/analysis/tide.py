@@ -123,8 +123,8 @@ def cost_of_each(ground_truth: GroundTruth, detections: ScoredBoxes, errors: Err
 
     Fixes (section 2.3 of the paper): of the classification (or localization) errors of an undetected ground truth, the
     best detection becomes a true positive and the others are removed. Detections of kind both, duplicate and background
-    are removed. Missed ground truths do not count. A class that then has no ground truth left has AP 1. The paper has no
-    rule for it; tidecv uses 0, so that a class that is never detected would cost nothing.
+    are removed. Missed ground truths do not count. A class that then has no ground truth left has AP 1. The paper has
+    no rule for it; tidecv uses 0, so that a class that is never detected would cost nothing.
 
     Args:
         ground_truth: the labeled boxes.
