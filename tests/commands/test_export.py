@@ -48,6 +48,8 @@ def test_wrong_options_of_export(call, case):
     one_line(export("--out", "a.onnx", "--names", "three.names"), "three.names: found 3 names, expected 2")
     (case / "file").write_text("")
     one_line(export("--out", "file/a.onnx"), "file: found a file, expected a folder to write to")
+    (case / "of_another_program.onnx").write_bytes(b"\x08\x09")
+    one_line(export("--out", "of_another_program.onnx"), "another_program.onnx: found a file that export did not write")
     assert not (case / "a.onnx").exists()
 
 

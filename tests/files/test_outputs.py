@@ -3,7 +3,7 @@
 import pytest
 
 from yolo.errors import OutputError
-from yolo.files.outputs import refuse_charts_over, refuse_over_inputs, refuse_texts_over
+from yolo.files.outputs import refuse_charts_over, refuse_exports_over, refuse_over_inputs, refuse_texts_over
 
 
 def test_results_and_annotations_in_a_folder_that_is_read_are_inputs(tmp_path):
@@ -28,3 +28,18 @@ def test_only_an_older_chart_is_replaced_by_a_chart(tmp_path, ending):
         refuse_charts_over([photo], [])
     with pytest.raises(OutputError, match="found an input"):
         refuse_charts_over([chart], [chart])
+
+
+def test_only_an_older_export_is_replaced_by_an_export(tmp_path):
+    for name in ("mine.onnx", "labels.xml", "alone.bin"):
+        (tmp_path / name).write_text("<annotation/>")
+    for output, message in (
+        ("mine.onnx", "mine.onnx: found a file that export did not write"),
+        ("labels.xml", "labels.xml: found a file that export did not write"),
+        ("alone.xml", "alone.bin: found a file without its alone.xml"),
+    ):
+        with pytest.raises(OutputError, match=message):
+            refuse_exports_over(tmp_path / output, [])
+    with pytest.raises(OutputError, match="mine.onnx: found an input"):
+        refuse_exports_over(tmp_path / "mine.onnx", [tmp_path / "mine.onnx"])
+    refuse_exports_over(tmp_path / "alone.onnx", [])

@@ -35,6 +35,7 @@ from yolo.console.options import (
 )
 from yolo.defaults import CLASSIFIER_LAYOUT, DEFAULT_LAYOUT, INT8, LAYOUT_NAMES, NMS_THRESH, OPSETS, SCORE_THRESH
 from yolo.errors import DatasetError, counted
+from yolo.files.outputs import refuse_exports_over
 from yolo.named_files import find_names
 from yolo.names_file import read_classes, read_names
 
@@ -52,6 +53,7 @@ DYNAMIC = "dynamic"
 
 def main() -> None:
     args = _arguments()
+    refuse_exports_over(args.out, [args.cfg, args.weights, args.names, args.calibrate, args.data])
 
     from yolo.deploy.export import ExportOptions, export_network
     from yolo.deploy.metadata import describe_files

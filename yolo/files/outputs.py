@@ -9,6 +9,7 @@ from yolo.errors import OutputError
 from yolo.files.contents import START, TEXTS, named_content, open_input
 
 LISTED_ENDINGS = (".txt", ".xml")  # of files that are read if a folder is given
+EXPORT_MARK = b"yolo-darknet"  # the producer in the metadata of every exported file
 CHART_MAKER = b"atplotlib"  # Matplotlib's mark in its files
 
 
@@ -56,6 +57,25 @@ def refuse_charts_over(outputs: Iterable[Path | None], inputs: Iterable[str | Pa
             file.seek(max(os.fstat(file.fileno()).st_size - START, 0))
             if CHART_MAKER not in start + file.read():  # at the start of a PNG or SVG, at the end of a PDF
                 raise OutputError(f"{path}: found a file that is no chart, expected a new file or an older chart")
+
+
+def refuse_exports_over(output: Path, inputs: Iterable[str | Path | None]) -> None:
+    """Refuse to write an exported network over an input or over a file that `yolo-darknet export` did not write.
+
+    output: of OpenVINO's two files the .xml; the .bin beside it is written, too.
+
+    Raises:
+        OutputError: the output is an input, or the existing file is no older export.
+    """
+    weights = output.with_suffix(".bin") if output.suffix == ".xml" else None
+    refuse_over_inputs([output, weights], inputs)
+    if output.is_file():
+        with open_input(output) as file:
+            if EXPORT_MARK in file.read():
+                return
+        raise OutputError(f"{output}: found a file that export did not write, expected a new file or an older export")
+    if weights is not None and weights.is_file():
+        raise OutputError(f"{weights}: found a file without its {output.name}, expected a new file or an older export")
 
 
 def _there_but_no_input(outputs: Iterable[Path | None], inputs: Iterable[str | Path | None]) -> list[Path]:
