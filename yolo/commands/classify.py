@@ -148,7 +148,11 @@ def _arguments() -> argparse.Namespace:
     add("picture", nargs="+", type=Path, metavar="IMAGE", help="image files")
     add_cfg_option(parser, required=False)
     add_weights_option(parser, required=False)
-    add("--model", type=Path, metavar="FILE", help="a file of `yolo-darknet export`, instead of --cfg and --weights")
+    add(
+        "--model", type=Path, metavar="FILE",
+        help="a file of `yolo-darknet export`, instead of --cfg and --weights; a .pt2 or .torchscript can run any "
+        "code, so only use ones that you trust",
+    )  # fmt: skip
     add_names_option(parser, required=False)
     add(
         "--top", type=whole_number(1), default=TOP_CLASSES, metavar="N",

@@ -356,7 +356,11 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
     add_cfg_option(parser, required=False)
     add_weights_option(parser, required=False)
     add_names_option(parser, required=False)
-    add("--model", type=Path, metavar="FILE", help="a file of `yolo-darknet export`, instead of --cfg and --weights")
+    add(
+        "--model", type=Path, metavar="FILE",
+        help="a file of `yolo-darknet export`, instead of --cfg and --weights; a .pt2 or .torchscript can run any "
+        "code, so only use ones that you trust",
+    )  # fmt: skip
     add(
         "--thresh", type=fraction, default=SCORE_THRESH, metavar="T",
         help=f"lowest score of a detection; default {SCORE_THRESH:g}",

@@ -163,7 +163,8 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--model", type=_model, action="append", default=[], metavar="[NAME=]FILES",
-        help="a network by its name, may be repeated: CFG,WEIGHTS[,NAMES], or a file of `yolo-darknet export`",
+        help="a network by its name, may be repeated: CFG,WEIGHTS[,NAMES], or a file of `yolo-darknet export` (a .pt2 "
+        "or .torchscript can run any code: only ones that you trust)",
     )  # fmt: skip
     add(
         "--thresh",
