@@ -32,6 +32,14 @@ def test_what_the_system_refuses_is_named_with_its_file(capsys):
     assert capsys.readouterr().err == f"error: {message}\n"
 
 
+def test_links_that_lead_to_each_other_are_one_line(tmp_path, capsys):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    assert code_of(lambda: (tmp_path / "a").resolve().read_bytes()) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and str(tmp_path) in error
+
+
 def test_a_missing_file_is_named_with_its_option_and_similar_names(tmp_path):
     (tmp_path / "valid.txt").touch()
     name = str(tmp_path / "vaild.txt")

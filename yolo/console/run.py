@@ -32,6 +32,7 @@ ENDINGS_OF_OPTIONS = {
     "--data": (".data",),
 }  # fmt: skip
 MOST_NAMED = 2  # files in a message
+LINK_LOOP = "Symlink loop from "  # Path.resolve's error before Python 3.13, which is no OSError
 SIMILAR = 0.7  # of a wrong file name and one that is suggested, from 0 to 1
 READING = ("yolo.cfg", "yolo.files.text", "yolo.formats.label_files")  # modules that remark on files
 
@@ -81,6 +82,10 @@ def _run(main: Callable[[], None]) -> None:
         if encoding == "utf-8":  # a file, such as JSON, that holds the name of another one
             stop(f"found {error.object!r}, whose bytes are not UTF-8, expected UTF-8 for this command's files")
         stop(f"found the file name {error.object!r}, which this Python writes as {encoding}, expected PYTHONUTF8=1")
+    except RuntimeError as error:
+        if not str(error).startswith(LINK_LOOP):
+            raise
+        stop(f"found links that lead to each other: {str(error).removeprefix(LINK_LOOP)}")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
