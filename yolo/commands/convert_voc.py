@@ -102,7 +102,7 @@ def split_of(plan: Plan, out: Path, share: float | None, seed: int) -> tuple[Pla
     """
     from yolo.data.convert.conversion import split_again
 
-    return (plan, None) if share is None else split_again(plan, out, fraction, seed)
+    return (plan, None) if share is None else split_again(plan, out, share, seed)
 
 
 def finish(plan: Plan, target: Target, split: Split | None, difficult: str, more_notes: Sequence[str] = ()) -> None:
