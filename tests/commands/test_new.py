@@ -82,11 +82,14 @@ def test_a_folder_that_changed_is_converted_again_before_the_training_and_report
     for ending in (".jpg", ".xml"):
         shutil.copy(sorted(photos.glob(f"*{ending}"))[0], photos / f"added{ending}")
     (photos / "Thumbs.db").write_bytes(b"no image")
+    for xml in photos.glob("*.xml"):  # other labels than those of the first conversion
+        xml.write_text(xml.read_text().replace("circle", "ring"))
     code, said, err = call("new", *NEW)
     change = "photos: .xml files 11 -> 12, images 11 -> 12 since the conversion"
     assert code == 0 and err == "" and said.startswith(f"{change}, which is repeated\n")
     assert "done before" not in said and (out / "photos.cfg.before").exists()
     data = read_data(out / "data" / "voc.data")
+    assert data.names.read_text() == "ring\nsquare\ntriangle\n" == (out / "photos.names").read_text()
     assert any("added.jpg" in path.read_text() for path in (data.train, data.valid))
     (out / "run").mkdir()  # the training began
     os.utime(photos / "added.xml", (1, 1))

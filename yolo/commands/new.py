@@ -89,8 +89,8 @@ def main() -> None:
     try:
         with _at_work(out):
             _check_options(out, args, name)
-            _look_for_changes(args.folder, out, cfg)
-            data_file = _converted(args, out, name)
+            again = _look_for_changes(args.folder, out, cfg)
+            data_file = _converted(args, out, name, again)
             note_state(out / FILES_FILE, args.folder, out)
             data = read_data(data_file)
             steps = _work(args, data_file, data, cfg)
@@ -100,21 +100,22 @@ def main() -> None:
     _say_end(steps, cfg, data, args.go)
 
 
-def _look_for_changes(folder: Path, out: Path, cfg: Path) -> None:
-    """Let a folder that has changed be converted again, or print that the training does not use the change."""
+def _look_for_changes(folder: Path, out: Path, cfg: Path) -> bool:
+    """Return whether a folder has changed and is to be converted again, or print that the training does not use it."""
     change = change_since(out / FILES_FILE, folder, out)
     if change is None:
-        return
+        return False
     if (out / "run").exists():
         print(f"{folder}: {change} since the conversion, and the training does not use the change; "
               f"to start again with it, remove {out} or choose another --out", file=sys.stderr)  # fmt: skip
-        return
+        return False
     print(f"{folder}: {change} since the conversion, which is repeated", flush=True)
     if cfg.exists():  # a person may have edited it
         cfg.replace(cfg.with_suffix(".cfg.before"))
         print(f"the cfg until now: {cfg.with_suffix('.cfg.before')}")
     for path in (*(out / "data").glob("*.data"), cfg.with_suffix(".names"), out / FILES_FILE):
         path.unlink(missing_ok=True)
+    return True
 
 
 def _work(args: argparse.Namespace, data_file: Path, data: DataFile, cfg: Path) -> list[Step]:
@@ -170,12 +171,16 @@ def _option(step: Step, name: str) -> str:
 # ------------------------------------------------------------------------------------------------------------ the steps
 
 
-def _converted(args: argparse.Namespace, out: Path, name: str) -> Path:
-    """Convert the annotations unless that is done, and return the .data file."""
+def _converted(args: argparse.Namespace, out: Path, name: str, again: bool) -> Path:
+    """Convert the annotations unless that is done, and return the .data file.
+
+    again: replace the labels and lists of the first conversion.
+    """
     folder = out / "data"
     existing = sorted(folder.glob("*.data"))
     if not existing:
-        _run(_convert_step(args, folder, name))
+        step = _convert_step(args, folder, name)
+        _run(replace(step, options=(*step.options, "--overwrite")) if again else step)
         existing = sorted(folder.glob("*.data"))
     else:
         _say_done("labels and lists", existing[0])
