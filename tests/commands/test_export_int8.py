@@ -60,11 +60,13 @@ def test_a_file_that_loses_too_much_is_not_kept(call, case, monkeypatch):
     from yolo.quantize import scored_export
 
     monkeypatch.setattr(scored_export, "_counts", lambda most: [0])  # no layer goes back to float32
-    (case / "a.onnx").write_text("older")
+    (case / "a.onnx").write_text("older, of yolo-darknet")
     result = call("export", *INT8, "--data", "four/list.txt", "--out", "a.onnx")
     assert result[0] == 2 and "a.onnx: found AP 0." in result[2].splitlines()[-1]
     assert "expected a loss of at most 0.005 (--max-drop); it was not kept" in result[2]
-    assert (case / "a.onnx").read_text() == "older" and not [each for each in case.iterdir() if each.name[0] == "."]
+    assert (case / "a.onnx").read_text() == "older, of yolo-darknet" and not [
+        each for each in case.iterdir() if each.name[0] == "."
+    ]
 
 
 def test_fp16_is_scored_too(call, case):
