@@ -142,6 +142,9 @@ def test_odd_boxes_are_named_by_line_and_kept(four):
         "0 0.50 .5 .2 .2",
         "1 .95 .5 .2 .1",
         "1 .95 .5 .1009 .1",
+        "1 .05 .5 .2 .1",
+        "1 .5 .05 .1 .22",
+        "1 .5 .95 .1 .24",
     ]
     label_file(four, 0).write_text("\r\n".join(rows))
     path = label_file(four, 0)
@@ -149,8 +152,11 @@ def test_odd_boxes_are_named_by_line_and_kept(four):
     assert warnings_of(four) == [
         (BOX_TWICE, f"{path}:4: found the box of line 1"),
         (OVER_BORDER, f"{path}:5: found 0.05 of a side outside, expected all inside"),
+        (OVER_BORDER, f"{path}:7: found 0.05 of a side outside, expected all inside"),
+        (OVER_BORDER, f"{path}:8: found 0.06 of a side outside, expected all inside"),
+        (OVER_BORDER, f"{path}:9: found 0.07 of a side outside, expected all inside"),
     ]
-    assert len(check(four).images[0].ground_truth.labels) == 5
+    assert len(check(four).images[0].ground_truth.labels) == 8
 
 
 def test_images_without_objects_differ_from_those_without_a_file_or_with_faults(four):

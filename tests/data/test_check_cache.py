@@ -177,3 +177,14 @@ def test_a_short_list_leaves_no_file(four, checked, monkeypatch):
     checked()
     assert checked()[1] == ALL
     assert not (four.folder / "list.txt.checked").exists()
+
+
+def test_what_cannot_stand_beside_a_list_is_kept_in_the_users_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    listed = tmp_path / "list.txt"
+    beside, aside = check_cache.kept_files(listed, ".checked")
+    assert beside == tmp_path / "list.txt.checked"
+    assert aside.parent == tmp_path / "user/yolo-darknet/checked"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    again = check_cache.kept_files(listed, ".checked")[1]
+    assert again == tmp_path / "home/.cache/yolo-darknet/checked" / aside.name

@@ -115,22 +115,30 @@ def test_nms_gives_what_the_detector_gives(network, images):
 def test_what_a_layout_holds_is_read_back_with_the_metadata_alone(network, images, name):
     names = [f"class {index}" for index in range(network.classes)]
     description = read_description("x.onnx", describe(network, name, names, None, letterbox=False))
+    images = 10 * images  # or no score would be above a threshold
     _, outputs = outputs_of(network, name, images)
     with torch.no_grad():
         expected = network.decode(network(images))
         found = read_outputs(description, list(outputs), len(images))
+    largest = (expected.objectness[..., None] * expected.class_probs).max()
+    thresh = 0.55 if largest > 0.55 else 0.31  # above those in the files
+    compared = 0
     for image in range(2):
         one, other = (
-            postprocess(*(part[image] for part in each), score_thresh=0.55, nms_thresh=NMS)
+            postprocess(*(part[image] for part in each), score_thresh=thresh, nms_thresh=NMS)
             for each in (found, expected)
         )
         labels, best = one.labels.tolist(), other.labels.tolist()
+        compared += len(best)
         if name == "deepstream":  # has only the best class of a box
             assert set(labels) <= set(best) and (len(labels) > 0) == (len(best) > 0)
             continue
         assert labels == best
-        torch.testing.assert_close(one.boxes, other.boxes, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(one.scores, other.scores)
+        # Boxes of equal scores may come in another order.
+        same = torch.isclose(one.boxes[:, None], other.boxes, rtol=1e-4, atol=1e-4).all(dim=2)
+        assert same.any(dim=0).all() and same.any(dim=1).all()
+    assert compared > 0
 
 
 def test_a_class_hierarchy_gives_each_box_one_class(tmp_path):

@@ -3,8 +3,10 @@
 import errno
 import json
 import os
+import tempfile
 import time
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +16,7 @@ from tests.engines.test_build import CFG
 from tests.helpers.golden import network_of
 from yolo.detect.detector import Detector
 from yolo.engines.build import build_engine
-from yolo.engines.cache import _graph_text, graph_key, network_key, open_cached
+from yolo.engines.cache import CACHE_VARIABLE, _graph_text, cache_folder, graph_key, network_key, open_cached
 from yolo.engines.choose import CANDIDATES, FastestMaps, contest, fastest, interleaved_seconds
 from yolo.engines.fold import folded
 from yolo.errors import CfgError, MissingPackageError
@@ -200,3 +202,17 @@ def test_old_files_make_room(network, cache, monkeypatch):
     old = cached_onnx(network, (32, 32))
     new = cached_onnx(network, (64, 64))
     assert new.exists() and not old.exists()
+
+
+def test_the_cache_is_the_folder_that_is_named_or_the_users_or_a_temporary_one(tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE_VARIABLE, "named")
+    assert cache_folder() == Path("named")
+    monkeypatch.delenv(CACHE_VARIABLE)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert cache_folder() == tmp_path / "home/.cache/yolo-darknet"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg/yolo-darknet"
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))  # no folder can be made in it
+    assert cache_folder() == Path(tempfile.gettempdir()) / f"yolo-darknet-{os.getuid()}"

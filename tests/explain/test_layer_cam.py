@@ -79,6 +79,8 @@ def test_a_score_that_does_not_depend_on_a_layer_has_gradient_0_there():
     gradients = score_gradients(traced, score, [IMAGE, 0, 5])
     assert gradients[5].shape == traced.features[5].shape and not gradients[5].any()
     assert gradients[IMAGE].any() and gradients[0].any()
+    unreached = score_gradients(traced, traced.raw[0].sum(), [5])[5]  # no path at all, where PyTorch gives None
+    assert unreached.shape == traced.features[5].shape and not unreached.any()
 
 
 def test_what_cannot_be_traced_is_an_error():

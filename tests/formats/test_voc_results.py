@@ -130,6 +130,7 @@ GOOD = "000001 0.5 1 2 3 4\n"
         ("000001 0.5 1 2 3 1e999", "found ymax '1e999'"),
         ("000001 0.5 1 2 1e308 1e308", "found xmax '1e308'"),
         ("000001 0.5 1_0 2 30 4", "found xmin '1_0', expected a finite number"),
+        ("000001 0_5 1 2 30 4", "found score '0_5', expected a finite number"),
         ("000001 0.5 1 2 \u0663 4", "found xmax '\u0663', expected a finite number"),
         ("000009 0.5 1 2 3 4", "found image 000009, expected one of the 2 of the image set"),
         ("\x00\x01\x02", "found 1 column"),

@@ -117,6 +117,7 @@ def test_corrected_biases_restore_the_mean_of_each_channel(network, images):
 
 def test_calibration_images_come_from_a_list_or_a_folder(four, tmp_path):
     (four.folder / "images" / "._p0.png").write_bytes(b"\0\5\x16\7")  # macOS's
+    (four.folder / "images" / "notes.txt").write_text("not an image")
     images = read_calibration(four.folder / "list.txt", 3, (48, 64), stretched)
     again = read_calibration(four.folder / "images", 3, (48, 64), stretched)
     assert len(images) == 4 and all(map(torch.equal, images, again))
@@ -176,6 +177,11 @@ def test_equalized_channels_compute_the_same():
         assert torch.allclose(changed(image)[0], network(image)[0], rtol=1e-4, atol=1e-6)
     tops = torch.stack([changed.layers[0](image).abs().amax(dim=(0, 2, 3)) for image in images]).amax(dim=0)
     assert torch.allclose(tops[:3], tops[:1].expand(3), rtol=1e-4) and tops[3] == 0
+    # the weights of layer 2 have one scale: its inputs have ranges in proportion to the weights that read them
+    inputs = [changed.layers[1](changed.layers[0](image)) for image in images]
+    tops = torch.stack([each.abs().amax(dim=(0, 2, 3)) for each in inputs]).amax(dim=0)
+    ratios = (tops / changed.layers[2].conv.weight.abs().amax(dim=(0, 2, 3)))[tops > 0]
+    assert len(ratios) >= 3 and torch.allclose(ratios, ratios[:1].expand_as(ratios), rtol=1e-4)
     same = [torch.equal(changed.layers[i].conv.weight, network.layers[i].conv.weight) for i in (0, 1, 2, 3, 4, 6)]
     # layer 2 has two readers, layer 3 a curved activation, and a sum lies between layers 4 and 6
     assert same == [False, False, False, True, True, True]

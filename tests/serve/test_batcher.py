@@ -18,11 +18,14 @@ POISON = 7.0  # a value that no image has
 
 
 class Gate:
-    """An engine that waits until it is opened, and notes the sizes of batches and the threads that compute them."""
+    """An engine that waits until it is opened, and notes the sizes of batches and the threads that compute them.
+
+    computed: what the Batcher reports of each batch.
+    """
 
     def __init__(self, engine):
         self.engine, self.open, self.entered = engine, threading.Event(), threading.Event()
-        self.sizes, self.threads = [], []
+        self.sizes, self.threads, self.computed = [], [], []
 
     def __call__(self, images):
         self.sizes.append(len(images))
@@ -46,7 +49,7 @@ def start(gate):
 
     def start(workers):
         detector = Detector(network_of(cfg_text(), seed=1), NAMES, engine=gate)
-        made.append(Batcher(detector, workers, lambda *_: None, gate))
+        made.append(Batcher(detector, workers, lambda *each: gate.computed.append(each), gate))
         made[-1].start()
         end = time.monotonic() + SECONDS
         asleep = len(workers)  # before any of them waits, there is nothing to choose from
@@ -58,6 +61,7 @@ def start(gate):
     gate.open.set()
     for batcher in made:
         batcher.close(SECONDS)
+        assert not any(thread.is_alive() for thread in batcher._threads)  # noqa: SLF001
 
 
 def job_of(batcher, number, settings=PLAIN, seconds=SECONDS):
@@ -81,6 +85,7 @@ def test_images_that_wait_are_computed_together_and_each_gets_what_it_gets_alone
     gate.open.set()
     found = [job.future.result(SECONDS) for job in (*first, *rest)]
     assert gate.sizes == [1, 8, 1] and [each.batch for each in found] == [1, *[8] * 8, 1]
+    assert gate.computed == [(each.batch, each.network) for each in (found[0], found[1], found[9])]
     for job, each in zip((*first, *rest), found, strict=True):
         (alone,) = with_settings(batcher.detector, job.settings).detect(job.input[None], [job.placement])
         assert len(each.detections) == min(len(alone), job.settings.most) > 0

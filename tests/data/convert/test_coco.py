@@ -224,6 +224,8 @@ def test_folders_in_file_names_and_folders_of_one_name(tmp_path):
         ((-16, 20, 30, 40), "box outside the image", "has its center outside 7.jpg of 100 x 80"),
         ((94, 20, 14, 40), "box outside the image", "bbox 94, 20, 14, 40 has its center outside"),
         ((-0.9, 20, 1, 40), "box outside the image", "bbox -0.9, 20, 1, 40 has its center outside"),
+        ((10, -20, 30, 30), "box outside the image", "bbox 10, -20, 30, 30 has its center outside"),
+        ((10, 75, 30, 14), "box outside the image", "bbox 10, 75, 30, 14 has its center outside"),
     ],
 )
 def test_a_box_that_cannot_be_a_label_is_left_out_and_named(tmp_path, bbox, kind, found):
@@ -244,6 +246,8 @@ def test_a_box_that_cannot_be_a_label_is_left_out_and_named(tmp_path, bbox, kind
     [  # by hand in 100 x 80
         ((-2, 20, 30, 40), "0 0.14 0.5 0.28 0.5"),  # 0 to 28
         ((90, 20, 12, 40), "0 0.95 0.5 0.1 0.5"),  # 90 to 100
+        ((10, -2, 30, 40), "0 0.25 0.2375 0.3 0.475"),  # down to 38
+        ((10, 50, 30, 40), "0 0.25 0.8125 0.3 0.375"),  # 50 to 80
         ((94, 60, 12, 40), "0 0.97 0.875 0.06 0.25"),  # the center is on the border: 94 to 100, 60 to 80
         ((-50, -40, 200, 160), "0 0.5 0.5 1.0 1.0"),
     ],

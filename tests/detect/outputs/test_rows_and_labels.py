@@ -43,7 +43,7 @@ def result(found=TWO, path="in/a.png", time=None, index=0, tracks=None, channels
     return Result(frame, found, tracks)
 
 
-VIDEO = {"path": "in/clip.mp4", "time": 1.25, "index": 30}
+VIDEO = {"path": "in/clip.mp4", "time": 1.2504, "index": 30}  # milliseconds are written
 
 
 # ------------------------------------------------------------------------------------------------------------- rows

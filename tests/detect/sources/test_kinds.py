@@ -131,6 +131,8 @@ def test_only_live_sources_lose_frames():
 def test_a_source_that_matches_nothing_is_an_error(here):
     with pytest.raises(DatasetError, match="away.jpg: no such file or folder"):
         expand(["in/b.jpg", "away.jpg"])
+    with pytest.raises(DatasetError, match="away/%03d.png: found no file of this pattern"):
+        expand(["away/%03d.png"])
 
 
 @pytest.mark.parametrize("address", ["rtsp:/10.0.0.7:554/live", "RTSP:10.0.0.7:554/live"])

@@ -86,6 +86,7 @@ def test_a_study_agrees_with_the_fit_of_anchors_and_adds_up():
     study = study_anchors(HEADS, SIZE, boxes, images, labels, ("a", "b", "c", "never"), 0.3, False)
     fit = fit_of(HEADS, boxes[:, 2:])
     assert (study.whole.recall, study.whole.mean_iou) == (fit.recall, fit.mean_iou)
+    assert [(head.rows, head.columns) for head in study.heads] == [(3, 4), (6, 8)]
     assert [head.objects for head in study.heads] == pytest.approx([fraction * 300 for fraction in fit.fractions])
     assert [each.objects for each in study.by_class] == [100, 100, 100, 0] and study.by_class[3].recall is None
     for parts in (study.by_class, study.by_size):

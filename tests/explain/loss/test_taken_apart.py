@@ -49,6 +49,7 @@ def test_heads_and_objects_add_up_to_the_total_of_the_loss(name, dialect, tmp_pa
                 assert torch.equal(head.owner == -1, head.kinds == BACKGROUND)
             assert not apart.objects[2].cells and apart.objects[2].why == "the heads have no class 9"
             for each in apart.objects:
+                assert bool(each.why) != bool(each.cells)
                 chosen = {(cell.head, cell.anchor): cell.why for cell in each.cells}
                 assert {(one.head, one.anchor): one.why for one in each.candidates if one.why != NOT} == chosen
                 ious = [one.iou for one in each.candidates]

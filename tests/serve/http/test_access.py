@@ -52,6 +52,13 @@ def test_without_the_right_key_nothing_about_images_is_answered(headers, path):
     assert refused.value.status == 401
 
 
+def test_a_deepstack_form_may_hold_the_key_but_a_wrong_one_in_a_header_is_refused_at_once():
+    check_key(Access("secret"), "/v1/vision/detection", {}, None)
+    with pytest.raises(RefusedError) as refused:
+        check_key(Access("secret"), "/v1/vision/detection", {"x-api-key": "wrong"}, None)
+    assert refused.value.status == 401
+
+
 def test_the_stream_takes_the_key_in_its_address_and_the_page_needs_none():
     check_key(Access("secret"), "/stream", {}, "secret")
     check_key(Access("secret"), "/", {}, None)

@@ -112,6 +112,13 @@ def test_iou_thresh_adds_the_heads_other_anchors_after_the_best_one(head, settin
     assert anchors_above(0.1) == [3, 2, 4]
 
 
+def test_the_first_anchor_of_all_comes_after_the_best_one_too():
+    network = network_of(CFG.replace("mask=2,3,4", "mask=0,1,2"))
+    settings = replace(network.head_settings[0], iou_thresh=0.4)
+    targets = targets_of([one_box(0, 0, 33, 20, 7, 5)])  # 4x4 overlaps 16/35, 8x6 35/48, 10x20 35/200
+    assert assign_by_shape(network.layers[1], settings, targets, GRID)[2].tolist() == [1, 0]
+
+
 def test_without_ground_truth_there_are_no_pairs(head, settings):
     for thresh in (1.0, 0.2):
         found = assign_by_shape(head, replace(settings, iou_thresh=thresh), targets_of([]), GRID)
