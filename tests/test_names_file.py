@@ -2,6 +2,7 @@
 
 import pytest
 
+from yolo import cfg
 from yolo.errors import DatasetError
 from yolo.names_file import read_classes, read_names
 
@@ -33,3 +34,7 @@ def test_two_classes_of_one_name_are_refused(tmp_path):
     (tmp_path / "my.names").write_text("dog\ncat\ndog\n")
     with pytest.raises(DatasetError, match=r"my.names:3: 'dog' is line 1 already, expected it once$"):
         read_classes(tmp_path / "my.names")
+
+
+def test_the_path_that_scripts_import_read_names_from_still_works():
+    assert cfg.read_names is read_names

@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeVar
 from yolo.errors import CfgError, shorten
 from yolo.files.contents import open_input
 from yolo.files.text import decoded_text, printable_text
+from yolo.names_file import read_names as read_names  # README showed this path; scripts use it
 
 log = logging.getLogger(__name__)
 
