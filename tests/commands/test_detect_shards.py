@@ -1,6 +1,7 @@
 """detect with a long list that is divided among processes: every image once, even if a process is killed."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from tests.helpers.command_calls import DETECT, bad_option, one_line
 from yolo.commands import detect as command
-from yolo.detect.shards import ListedImage, Shard, shard_images
+from yolo.detect.shards import ListedImage, Shard, alone_in_shard, shard_images
 
 
 @pytest.fixture
@@ -121,6 +122,24 @@ def test_wrong_options_are_one_line(call, case, listed, four):
     one_line(call("detect", *shared, "empty.txt", "--out", "x"), "empty.txt: found no image, expected one path")
     assert not (case / "x").exists()
     one_line(call("detect", *SHARED, "--shard", "1/2", "--crops", "c"), "--crops: found with a list .*--out alone")
+
+
+def test_a_shard_has_one_process_at_a_time(call, case, listed):
+    """A second process stops before it reads the network; other shards run beside it; a killed process's lock does not
+    count. With another number of shards, 2/4 has no part of 1/2, but 1/4 has."""
+    broken = ("detect", "--cfg", "tiny.cfg", "--weights", "tiny.cfg", *SHARED[4:], "--shard")
+    with alone_in_shard(case / "out", Shard(1, 2)):
+        one_line(call(*broken, "1/2"), f"out: found another process that writes shard 1/2 .*{os.getpid()}")
+        one_line(call(*broken, "1/4"), "out: found another process that writes shard 1/2 in this folder")
+        one_line(call(*broken, "1/1"), "out: found another process that writes shard 1/2 in this folder")
+        assert call("detect", *SHARED, "--shard", "2/2")[0] == 0
+        assert call("detect", *SHARED, "--shard", "2/4")[0] == 0
+        (case / "out" / ".shard-1-of-2.lock").rename(case / "locked")
+    (case / "locked").rename(case / "out" / ".shard-1-of-2.lock")
+    assert call("detect", *SHARED, "--shard", "1/1")[0] == 0
+    assert len(rows_of(case / "out")) == 19 and not list((case / "out").glob(".*"))
+    one_line(call(*broken, "1/2", "--out", "new/folder"), "tiny.cfg: found")
+    assert not (case / "new").exists()
 
 
 def test_processes_of_torchrun_share_the_list_and_a_shard(call, case, listed, monkeypatch):

@@ -123,6 +123,15 @@ def _shard(given: tuple[int, int] | None) -> Shard | None:
 
 
 def _detect_shard(args: argparse.Namespace, shard: Shard) -> None:
+    """Write a shard of a list, unless another process does."""
+    from yolo.detect.shards import alone_in_shard
+
+    listed = _list_of(args)
+    with alone_in_shard(args.out, shard):
+        _write_missing_parts(args, shard, listed)
+
+
+def _write_missing_parts(args: argparse.Namespace, shard: Shard, listed: Path) -> None:
     """Detect in the images of this process's parts of a list, and write the missing parts."""
     from yolo.detect.outputs.manifest import agreed_manifest, digest_of, part_size_for
     from yolo.detect.outputs.parts import Parts
@@ -130,18 +139,15 @@ def _detect_shard(args: argparse.Namespace, shard: Shard) -> None:
     from yolo.detect.shards import shard_images, write_shard
     from yolo.distributed import device_of, processes_of
 
-    listed = _list_of(args)
     detector, names = _detector(args, str(device_of(processes_of(os.environ), args.device)))
-    args.out.mkdir(parents=True, exist_ok=True)
     parts = Parts(args.out, args.parts)
     digest = digest_of(listed)
     wanted = {"list": digest.sha256, **_deciding(vars(args) | {"names": names})}
     default = part_size_for(digest.lines, shard.count)
     size = agreed_manifest(args.out, wanted, args.part_size, default)
     numbers = [part for part in range(-(-digest.lines // size)) if shard.has(part)]
-    name = f"shard {shard.number or shard.count}/{shard.count}"
     complete = sum(map(parts.is_complete, numbers))
-    print(f"{name}: {counted(len(numbers), 'part')} of {counted(size, 'line')}, {complete} complete", flush=True)
+    print(f"{shard}: {counted(len(numbers), 'part')} of {counted(size, 'line')}, {complete} complete", flush=True)
     images = shard_images(listed, shard, size, parts.is_complete)
     plan = _view_plan(args, detector)
     flights = flights_for(detector, None, live=False)
@@ -156,7 +162,7 @@ def _detect_shard(args: argparse.Namespace, shard: Shard) -> None:
                 flush=True,
             )
     remark = f"; {counted(unreadable, 'image')} could not be read, see `error` in their rows" if unreadable else ""
-    print(f"{name}: complete{remark}", flush=True)
+    print(f"{shard}: complete{remark}", flush=True)
 
 
 def _list_of(args: argparse.Namespace) -> Path:

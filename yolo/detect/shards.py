@@ -6,9 +6,11 @@ cut does not depend on N, so a finished part need not be repeated, even with ano
 
 from __future__ import annotations
 
+import math
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -20,9 +22,11 @@ from yolo.detect.outputs.result import Result
 from yolo.detect.sources.frame import Fault
 from yolo.detect.sources.images import image_frame
 from yolo.files.located import locate
+from yolo.files.lock import locked
 from yolo.formats.label_files import list_lines
 
 FRAMES_OF_A_TASK = 1  # decoded images take megabytes: few of them wait
+LOCK = re.compile(r"\.shard-(\d+)-of-(\d+)\.lock")  # held by the process that writes a shard
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,14 @@ class Shard:
     def has(self, part: int) -> bool:
         """Return whether a part, numbered from 0, belongs to this shard."""
         return part % self.count == self.number % self.count
+
+    def shares_parts(self, other: Shard) -> bool:
+        """Return whether there are parts, in a list that is long enough, which belong to both shards."""
+        return (self.number - other.number) % math.gcd(self.count, other.count) == 0
+
+    def __str__(self) -> str:
+        """Return I/N as on the command line, with I from 1."""
+        return f"shard {self.number % self.count or self.count}/{self.count}"
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,36 @@ class PartDone:
     images: int
     errors: int
     objects: int
+
+
+@contextmanager
+def alone_in_shard(folder: Path, shard: Shard) -> Iterator[None]:
+    """Keep the parts of a shard in a folder for one process, in this context. Other shards may be written beside it.
+
+    The folder is created. It is removed at the end if it is new and nothing was written. The lock of a process that
+    was killed does not count. Raises OutputError if another process writes this shard, or, with another number of
+    shards, one that shares parts with it.
+    """
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    own = folder / f".shard-{shard.number % shard.count}-of-{shard.count}.lock"
+    try:
+        with locked(own, _writes(shard)):
+            for path in folder.glob(".shard-*.lock"):
+                found = LOCK.fullmatch(path.name)
+                other = Shard(int(found[1]), int(found[2])) if found else shard
+                if other.count != shard.count and shard.shares_parts(other):
+                    with locked(path, _writes(other)):
+                        pass  # its process has ended
+            yield
+    finally:
+        for each in missing:
+            with suppress(OSError):  # not empty
+                each.rmdir()
+
+
+def _writes(shard: Shard) -> str:
+    return f"that writes {shard}"
 
 
 def shard_images(

@@ -1,5 +1,6 @@
 """One process at a time: a lock that ends with its process."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -8,13 +9,15 @@ from pathlib import Path
 from yolo.errors import OutputError
 
 MAX_PID_DIGITS = 20  # of a process number in a lock file
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # of file systems without locks, such as some of clusters
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, work: str = "at work") -> Iterator[None]:
     """Hold the lock file `path`, whose folder exists, in this context. The lock ends when the process ends in any way.
 
-    Raises OutputError if another process, or another part of this one, holds it.
+    work: what the process does, for the error. On a file system without locks every process gets the lock. Raises
+    OutputError if another process, or another part of this one, holds it.
     """
     try:
         import fcntl  # not on Windows
@@ -30,9 +33,14 @@ def locked(path: Path) -> Iterator[None]:
             holder = file.read(MAX_PID_DIGITS).strip()
             file.close()
             raise OutputError(
-                f"{path.parent}: found another process at work in this folder{holder and f' (number {holder})'}, "
+                f"{path.parent}: found another process {work} in this folder{holder and f' (number {holder})'}, "
                 "expected it to end first"
             ) from None
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                break
+            file.close()
+            raise
         if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
             break
         file.close()  # its holder has just ended and removed it
