@@ -89,6 +89,10 @@ class Section:
         """Return whether the section has `key`, without marking the key as read."""
         return key in self._first
 
+    def first(self, key: str) -> Entry | None:
+        """Return the entry of `key` that counts, None without one. The key is not marked as read."""
+        return self._first.get(key)
+
     def text(self, key: str, default: str | None = None) -> str:
         """Return the value as text."""
         entry = self._take(key, default, "text")

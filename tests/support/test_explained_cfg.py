@@ -5,11 +5,13 @@ Formulas of activations are compared with the layers that compute them.
 
 import math
 import re
+import time
 
 import pytest
 import torch
 
 from yolo.model.layers.activations import ACTIVATIONS
+from yolo.support import explained_cfg
 from yolo.support.explained_cfg import explain_cfg
 from yolo.support.meanings import ACTIVATION_FORMULAS, MEANINGS, NEEDS
 
@@ -33,6 +35,22 @@ def explained(tmp_path):
 def line_of(text, start):
     (found,) = [line.strip() for line in text.splitlines() if line.strip().startswith(start)]
     return re.sub(" +", " ", found)
+
+
+@pytest.mark.parametrize("more", ["unknown{0}=1", "groups=1", "groups={0}"], ids=["unknown", "repeated", "other"])
+def test_a_section_of_10000_keys_takes_time_in_proportion(explained, monkeypatch, more):
+    """Processor time: 0.5 s at most; with a search in all keys for each key it was over 10 s."""
+    searched = []
+    monkeypatch.setattr(explained_cfg, "get_close_matches", lambda key, *_, **how: searched.append(key) or ["known"])
+    before = time.process_time()
+    lines = explained(NET + CONV + "groups=1\n" + "".join(f"{more}\n".format(number) for number in range(2, 10_002)))
+    assert time.process_time() - before < 6
+    unknown = [line for line in lines.splitlines() if "nothing reads it" in line]
+    assert len(unknown) == (10_000 if more.startswith("unknown") else 0)
+    assert searched == [f"unknown{number}" for number in range(2, 1002)][: len(unknown)]
+    assert [line.endswith("(unknown: nothing reads it) did you mean known?") for line in unknown[998:1002]] == [
+        True, True, False, False,
+    ][: len(unknown)]  # fmt: skip
 
 
 def test_a_convolution_in_numbers(explained):
