@@ -61,3 +61,7 @@ def test_wrong_choices_are_one_line(call, case):
         "found no engine of opencv that computes in bf16",
     )
     one_line(call("benchmark", "--cfg", "away.cfg"), "away.cfg: No such file")
+    one_line(
+        call("benchmark", "--cfg", "tiny.cfg", "--chart", "times.txt"),
+        "--chart times.txt: expected a name ending in .png, .svg, .pdf, .jpg",
+    )

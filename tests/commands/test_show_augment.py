@@ -67,6 +67,7 @@ def test_more_images_than_a_step_has_come_from_the_next_ones(call):
         (("--set", "width"), "expected KEY=VALUE"),
         (("--count", "0"), "expected a whole number from 1 on"),
         (("--out", "."), "expected a file"),
+        (("--out", "sheet.jpg"), "--out sheet.jpg: expected a name ending in .png"),
         (("--set", "channels=4"), "found channels=4, expected 1 or 3"),
         (("--set", "mosaic=x"), "mosaic"),
     ],

@@ -3,6 +3,7 @@
 import pytest
 
 from yolo.errors import OutputError
+from yolo.files.chart_file import CHART_ENDINGS, write_figure
 from yolo.files.outputs import refuse_charts_over, refuse_exports_over, refuse_over_inputs, refuse_texts_over
 
 
@@ -16,12 +17,12 @@ def test_results_and_annotations_in_a_folder_that_is_read_are_inputs(tmp_path):
     refuse_texts_over([tmp_path / "scores.json", tmp_path / "new.txt"], [tmp_path])
 
 
-@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+@pytest.mark.parametrize("ending", [each[1:] for each in CHART_ENDINGS])
 def test_only_an_older_chart_is_replaced_by_a_chart(tmp_path, ending):
     from matplotlib.figure import Figure
 
     chart, photo = tmp_path / f"a.{ending}", tmp_path / f"photo.{ending}"
-    Figure().savefig(chart)
+    write_figure(chart, Figure())
     photo.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(9000))
     refuse_charts_over([chart, tmp_path / "new.png", None], [photo])
     with pytest.raises(OutputError, match=rf"photo.{ending}: found a file that is no chart"):

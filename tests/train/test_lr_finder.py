@@ -8,8 +8,8 @@ import torch
 from tests.helpers.tiny_data import cfg_text
 from tests.helpers.training_options import changed, tiny_options
 from yolo.errors import CfgError, DivergedError
+from yolo.files.chart_file import write_figure
 from yolo.train import lr_finder
-from yolo.train.log.chart import write_figure
 from yolo.train.lr_finder import (
     Suggestion,
     Sweep,

@@ -20,9 +20,16 @@ from typing import TYPE_CHECKING
 
 from yolo.console.command_line import command_parser
 from yolo.console.option_types import new_file, positive, weights_file, whole_number
-from yolo.console.options import add_calibrate_option, add_cfg_option, add_device_option, add_dialect_option
+from yolo.console.options import (
+    add_calibrate_option,
+    add_cfg_option,
+    add_device_option,
+    add_dialect_option,
+    check_ending,
+)
 from yolo.defaults import AUTO, ENGINES, INT8, PRECISIONS
 from yolo.errors import CfgError
+from yolo.files.chart_file import CHART_ENDINGS, write_figure
 from yolo.files.outputs import refuse_charts_over, refuse_texts_over
 from yolo.files.writing import write_text
 
@@ -43,7 +50,7 @@ def main() -> None:
     import torch
 
     from yolo.engines.benchmark.measure import combinations_of, measure_engines
-    from yolo.engines.benchmark.report import times_chart, times_record, times_table, write_times_chart
+    from yolo.engines.benchmark.report import times_chart, times_record, times_table
     from yolo.engines.choose import machine_text
     from yolo.model.network import Network
     from yolo.model.weights import load_weights
@@ -77,7 +84,7 @@ def main() -> None:
         write_text(args.json, json.dumps(times_record(about, groups, left_out), indent=1) + "\n")
         print(f"numbers: {args.json}")
     if args.chart:
-        write_times_chart(args.chart, times_chart(args.cfg.stem, groups))
+        write_figure(args.chart, times_chart(args.cfg.stem, groups))
         print(f"chart: {args.chart}")
 
 
@@ -121,10 +128,11 @@ def _arguments() -> argparse.Namespace:
     )  # fmt: skip
     add("--threads", type=whole_number(1), metavar="N", help="of all engines; default: PyTorch's")
     add("--json", type=new_file, metavar="FILE", help="write all numbers")
-    add("--chart", type=new_file, metavar="FILE", help="write bars as PNG")
+    add("--chart", type=new_file, metavar="FILE", help="write bars as .png, .svg, .pdf or .jpg")
     add_dialect_option(parser, "layers")
     add_device_option(parser)
     args = parser.parse_args()
+    check_ending("--chart", args.chart, CHART_ENDINGS)
     if args.precision and (INT8 in args.precision) != (args.calibrate is not None):
         parser.error("argument --calibrate: expected it together with --precision int8")
     return args

@@ -34,7 +34,7 @@ def main() -> None:
     if args.first >= args.last:
         stop(f"found --from {args.first:g} --to {args.last:g}, expected a rate that rises")
 
-    from yolo.train.log.chart import write_figure
+    from yolo.files.chart_file import write_figure
     from yolo.train.lr_finder import draw_sweep, rising_rates, suggest, sweep_rates, sweep_table
     from yolo.train.setup.options import Machine, Options, StartPoint
 

@@ -28,12 +28,12 @@ from yolo.commands.score import (
 )
 from yolo.console.command_line import command_parser
 from yolo.console.option_types import new_file
-from yolo.console.run import stop
+from yolo.console.options import check_ending
+from yolo.files.chart_file import CHART_ENDINGS
 from yolo.files.outputs import refuse_charts_over, refuse_texts_over
 from yolo.formats.recognition import DetectionFormat, GroundTruthFormat
 
 METRICS = ("voc07", "area")
-PLOT_SUFFIXES = (".png", ".pdf", ".svg")
 
 
 def main() -> None:
@@ -71,12 +71,11 @@ def _arguments() -> argparse.Namespace:
     add("--metric", choices=(*METRICS, "all"), help="default: voc07 and area")
     add_threshold_options(parser)
     add_problem_option(parser)
-    plot = "plot precision over recall: .png, .pdf or .svg"
+    plot = "plot precision over recall: .png, .svg, .pdf or .jpg"
     add("--plot", metavar="FILE", type=new_file, help=plot)
     add_explain_options(parser)
     args = parser.parse_args()
     check_iou(args.iou)
     check_explain_options(args)
-    if args.plot and args.plot.suffix.lower() not in PLOT_SUFFIXES:
-        stop(f"--plot {args.plot}: expected a name ending in {', '.join(PLOT_SUFFIXES)}")
+    check_ending("--plot", args.plot, CHART_ENDINGS)
     return args

@@ -24,6 +24,7 @@ from yolo.console.options import (
     add_max_pixels_option,
     add_recheck_option,
     add_set_option,
+    check_ending,
 )
 from yolo.data_file import read_data
 from yolo.errors import CfgError, OutputError, counted
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from yolo.data.sample import Sample
 
 SMALLEST_SIDE = 320  # pixels; smaller samples are enlarged, so that their labels are legible
+SHEET_ENDINGS = (".png",)
 MOST_STEPS = 10**6
 
 
@@ -107,11 +109,13 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add_cfg_option(parser)
     add("--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file")
-    add("--out", type=new_file, default=Path("sheet.png"), metavar="FILE", help="default sheet.png")
+    add("--out", type=new_file, default=Path("sheet.png"), metavar="FILE", help="a PNG image; default sheet.png")
     add("--count", type=whole_number(1), default=16, metavar="N", help="images; default 16")
     add("--seed", type=whole_number(0), default=0, metavar="N", help="of the training; default 0")
     add_dialect_option(parser, "layers, placement and mixing of the images")
     add_max_pixels_option(parser)
     add_recheck_option(parser)
     add_set_option(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    check_ending("--out", args.out, SHEET_ENDINGS)
+    return args

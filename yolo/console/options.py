@@ -6,10 +6,11 @@ from argparse import (
     Namespace,
     _ArgumentGroup,
 )
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from yolo.console.option_types import cfg_file, key_value, names_file, usable_device, weights_file, whole_number
+from yolo.console.run import stop
 from yolo.defaults import (
     AUTO,
     DEFAULT_ENGINE,
@@ -168,6 +169,12 @@ def check_engine_options(parser: ArgumentParser, args: Namespace) -> None:
     if args.precision == INT8 and args.engine not in (*INT8_ENGINES, AUTO):
         expected = f"--engine {', '.join(INT8_ENGINES)} or {AUTO}"
         parser.error(f"argument --precision: found int8 with --engine {args.engine}, expected {expected}")
+
+
+def check_ending(option: str, path: Path | None, endings: Sequence[str]) -> None:
+    """End the command if the name of an option's file has none of the endings, which are in small letters."""
+    if path is not None and path.suffix.lower() not in endings:
+        stop(f"{option} {path}: expected a name ending in {', '.join(endings)}")
 
 
 def check_one_network(parser: ArgumentParser, args: Namespace, others: Mapping[str, bool]) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tests.helpers.full_disk import full_beyond
-from yolo.train.log.chart import MOST_POINTS, Curves, draw_chart, write_figure
+from yolo.files.chart_file import write_figure
+from yolo.train.log.chart import MOST_POINTS, Curves, draw_chart
 
 NAN = np.nan
 

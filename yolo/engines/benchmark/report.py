@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from terminaltables import AsciiTable
 
 from yolo.engines.benchmark.measure import EngineTime, LeftOut
 from yolo.errors import counted
-from yolo.files.writing import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,11 +82,3 @@ def times_chart(name: str, groups: Sequence[Sequence[EngineTime]]) -> Figure:
         axes.set_title(f"{name}, {title_of(times[0])}: ms per image, and the ratio to the fastest", fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
     return figure
-
-
-def write_times_chart(path: Path, figure: Figure) -> None:
-    """Write a figure as PNG, completely or not at all."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
-    with replacing(path) as file:
-        file.write(content.getbuffer())

@@ -11,8 +11,8 @@ from terminaltables import AsciiTable
 
 from yolo.console.numbers import NOT_AVAILABLE
 from yolo.evaluate.metrics.voc import ClassScore, mean_ap
+from yolo.files.chart_file import write_figure
 from yolo.files.text import printable_text
-from yolo.files.writing import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,7 +96,7 @@ def plot_curves(
     dashes, so that two plots can be compared.
 
     Args:
-        path: the file, ending in .png, .pdf or .svg.
+        path: the file, ending in one of CHART_ENDINGS.
         names: the classes.
         scores: one per class.
         metric: "voc07" or "area", the average precision in the legend.
@@ -112,6 +112,7 @@ def plot_curves(
     legend_columns = max(1, -(-len(drawn) // LEGEND_ROWS))
     figure = Figure(
         figsize=(PLOT_INCHES[0] + legend_columns * LEGEND_COLUMN_INCHES, PLOT_INCHES[1]),
+        dpi=PLOT_DPI,
         layout="constrained",
     )
     FigureCanvasAgg(figure)
@@ -128,8 +129,7 @@ def plot_curves(
             loc="outside right upper", ncols=legend_columns, frameon=False, fontsize=9,
             handlelength=3.0,
         )  # fmt: skip
-    with replacing(path) as file:
-        figure.savefig(file, format=Path(path).suffix[1:].lower(), dpi=PLOT_DPI)
+    write_figure(Path(path), figure)
 
 
 def _plot_class(axes: "Axes", label: int, score: ClassScore, title: str) -> None:

@@ -6,17 +6,14 @@ Ours: the axis of the loss is longer if the average loss has not come down to ha
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy import ndarray
 
 from yolo.files.text import printable_text
-from yolo.files.writing import replacing
 from yolo.train.log.console import format_duration
 
 if TYPE_CHECKING:
@@ -55,14 +52,6 @@ class Curves:
     max_loss: float
     seconds_left: float
     parts: Mapping[str, ndarray] = field(default_factory=dict)
-
-
-def write_figure(path: Path, figure: Figure) -> None:
-    """Write a figure as PNG, whole or not at all. Raises OSError."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
-    with replacing(path) as file:
-        file.write(content.getbuffer())
 
 
 def draw_chart(curves: Curves) -> Figure:

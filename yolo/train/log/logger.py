@@ -31,11 +31,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from yolo.files.chart_file import write_figure
 from yolo.files.writing import GrowingFile, replacing
 from yolo.formats.scalars import LOSS_COLUMNS, SCALARS_FILE, STEP
 from yolo.records import LossResult
 from yolo.train.log import tensorboard
-from yolo.train.log.chart import Curves, draw_chart, write_figure
+from yolo.train.log.chart import Curves, draw_chart
 from yolo.train.log.console import Printer, ProgressLine, StepLines, StepReport
 from yolo.train.log.darknet import STEP_LINES, DarknetLosses
 from yolo.train.log.tensorboard import EventFile
