@@ -163,7 +163,6 @@ def test_the_detector_puts_its_network_into_evaluation_mode():
         np.zeros((60, 90, 3), np.float32),
         np.zeros((60, 90, 4), np.uint8),
         np.zeros((60, 90), np.uint8),
-        np.zeros((1, 60, 90, 3), np.uint8),
     ],
 )
 def test_another_kind_of_image_is_refused_by_name(image):

@@ -76,6 +76,11 @@ def test_what_the_service_refuses_is_shown_in_its_words(browser, tmp_path):
 
 def test_the_page_of_the_routes_lists_them_with_their_parameters(client):
     page = client.get("/docs").text
-    for text in ("POST</span> <code>/detect</code>", "<code>image/png</code> asks", "<code>thresh</code>", "too late"):
+    for text in (
+        "POST</span> <code>/detect</code>",
+        "<code>image/png</code> requests",
+        "<code>thresh</code>",
+        "too late",
+    ):
         assert text in page
     assert "\\n" not in page and "`" not in page.split("<body>")[1].split("<script>")[0]

@@ -4,9 +4,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.helpers.tiny_data import FOUR_IMAGES, cfg_text, write_set
-from tests.helpers.training_options import training_options
-from yolo.train.setup.run import start
-from yolo.train.trainer import train
+from tests.helpers.training_options import finish, training_options
 
 CFG = (
     # One more convolution, as boxes of 24 pixels are larger than what the tiny network sees at once
@@ -15,7 +13,6 @@ CFG = (
     .format("[convolutional]\nbatch_normalize=1\nfilters=32\nsize=3\npad=1\nactivation=leaky\n\n")
     .replace("filters=6\n", "filters=16\n")
     .replace("filters=12\n", "filters=32\n")
-    .replace("learning_rate=0.01", "learning_rate=0.02")
     .replace("jitter=.2", "jitter=0")
 )
 
@@ -26,9 +23,7 @@ def test_four_images_are_learned_by_heart(tmp_path, more):
     cfg = tmp_path / "tiny.cfg"
     cfg.write_text(CFG + more)
     overrides = (("max_batches", "400"), ("burn_in", "20"), ("steps", "300"))
-    run = start(training_options(cfg=cfg, data=drawn.data, out=tmp_path / "run", overrides=overrides))
-    train(run)
-    run.logger.close()
+    run = finish(training_options(cfg=cfg, data=drawn.data, out=tmp_path / "run", overrides=overrides))
     assert run.progress.best_map > 0.95
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
