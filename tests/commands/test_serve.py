@@ -71,6 +71,10 @@ def test_a_service_open_to_all_hosts_has_one_warning(serve, call_tool, case, mon
         (("--model", "a=tiny.cfg,tiny.weights", "--api-key-file", "latin.txt"), "other letters than ASCII"),
         (("--model", "a=tiny.cfg,tiny.weights", "--port", "70000"), "expected a number from 0 to 65535"),
         (("--model", "a=tiny.cfg,tiny.weights", "--stream", "missing.mp4"), "missing.mp4: no such file"),
+        (("--model", "a=tiny.cfg,tiny.weights", "--stream", "loop.mp4"), "loop.mp4: no such file"),
+        (("--model", "a=tiny.cfg,tiny.weights", "--stream", "pipe.mp4"), "pipe.mp4: found a pipe, expected a file"),
+        (("--model", "a=tiny.cfg,tiny.weights", "--stream", "pipe"), "pipe: found a pipe, expected a file"),
+        (("--model", "a=tiny.cfg,tiny.weights", "--stream", "latin.mp4"), "latin.mp4: Invalid data found"),
     ],
 )
 def test_wrong_options_are_one_line_and_exit_code_2(load_tool, call_tool, case, monkeypatch, options, line):
@@ -78,7 +82,11 @@ def test_wrong_options_are_one_line_and_exit_code_2(load_tool, call_tool, case, 
     names_of(case)
     (case / "empty.txt").write_text("\n")
     (case / "five.cfg").write_text(CLASSIFIERS["softmax"])
-    (case / "latin.txt").write_bytes(b"\xe9\xff")
+    for name in ("latin.txt", "latin.mp4"):
+        (case / name).write_bytes(b"\xe9\xff")
+    for name in ("pipe", "pipe.mp4"):
+        os.mkfifo(case / name)
+    (case / "loop.mp4").symlink_to("loop.mp4")
     code, _, error = call_tool(load_tool("serve"), "--port", "0", *options)
     assert code == 2 and line in error.splitlines()[-1]
 

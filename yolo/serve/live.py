@@ -57,7 +57,8 @@ class LiveVideo:
         most: detections of a frame.
 
     Raises:
-        DatasetError: the source does not exist, or is several sources.
+        DatasetError: the source does not exist, is several sources, or is a file without a frame that can be read. An
+            address or a camera may come later.
     """
 
     def __init__(self, source: str, detector: Detector, batcher: Batcher, most: int) -> None:
@@ -65,6 +66,8 @@ class LiveVideo:
         if len(sources) != 1 or sources[0].kind is MediaKind.STDIN:
             raise DatasetError(f"{source}: found no single stream, camera or video")
         self._source = sources[0]
+        if self._source.kind in PLAYED_AGAIN:
+            _check_readable(self._source, detector.network.input.channels)
         self._detector = detector
         self._batcher = batcher
         self._settings = Settings(detector.score_thresh, detector.nms_thresh, most)
@@ -181,6 +184,17 @@ class LiveVideo:
     def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _check_readable(source: MediaSource, channels: int) -> None:
+    """Raise DatasetError if the files of a source have no frame that can be read."""
+    faults = []
+    with closing(read_sources([source], channels, Selection(), Patience(), threading.Event())) as items:
+        for item in items:
+            if not isinstance(item, Fault):
+                return
+            faults.append(item.message)
+    raise DatasetError(faults[0] if faults else f"{source.name}: found no frame")
 
 
 def name_of(source: MediaSource) -> str:

@@ -108,8 +108,10 @@ def test_a_commands_output_is_read_to_its_end_and_a_named_pipe_is_a_fault(tmp_pa
     writer.join(5)
     os.close(reading)
     assert (frame.image == IMAGE).all() and frame.source == f"/dev/fd/{reading}"
-    os.mkfifo(tmp_path / "pipe")
-    assert read(str(tmp_path / "pipe")) == [Fault(f"{tmp_path / 'pipe'}: found a pipe, expected a file")]
+    for name in ("pipe", "pipe.mp4"):
+        os.mkfifo(tmp_path / name)
+        assert read(str(tmp_path / name)) == [Fault(f"{tmp_path / name}: found a pipe, expected a file")]
+    assert number_of_frames(expand([str(tmp_path / "pipe.mp4")]), Selection()) is None
 
 
 def test_nothing_more_is_read_once_stop_is_set(tmp_path):

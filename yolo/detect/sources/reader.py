@@ -25,7 +25,7 @@ from yolo.detect.sources.streams import (
 )
 from yolo.detect.sources.video import video_frames, video_length
 from yolo.errors import DatasetError
-from yolo.files.contents import foreign_to_text
+from yolo.files.contents import foreign_to_text, open_input
 
 NUMBERED_RATE = 25  # frames per second of numbered frames, as in ffmpeg
 MOST_READERS = 4  # threads that decode image files; two decoded images wait for each
@@ -108,6 +108,7 @@ def _frames(
     if source.kind is MediaKind.STDIN:
         yield from _stdin(channels, selection, patience, stop)
     elif source.kind is MediaKind.VIDEO:
+        open_input(name).close()  # ffmpeg would wait for the other end of a pipe
         yield from islice(video_frames(name, channels, every), selection.max_frames)
     elif source.kind is MediaKind.NUMBERED:
         yield from islice(_numbered(name, channels, every), selection.max_frames)

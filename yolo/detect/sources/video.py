@@ -12,6 +12,7 @@ from yolo.detect.sources.frame import SourceFrame
 from yolo.detect.sources.kinds import WEB
 from yolo.errors import DatasetError, counted
 from yolo.extras import import_extra
+from yolo.files.contents import open_input
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -95,12 +96,13 @@ def video_length(path: str) -> int | None:
     """Return the number of frames that a video file claims; None without a number, or if it cannot be opened."""
     av = import_av()
     try:
+        open_input(path).close()  # ffmpeg would wait for the other end of a pipe
         with av.open(path) as container:
             stream = video_stream(container, path)
             if stream.frames or not (container.duration and stream.average_rate):
                 return stream.frames or None
             return round(container.duration / av.time_base * stream.average_rate)
-    except (av.FFmpegError, DatasetError):
+    except (av.FFmpegError, DatasetError, OSError):
         return None
 
 
