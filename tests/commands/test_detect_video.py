@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from tests.helpers.tiny_data import FOUR_IMAGES, cfg_text, draw, network_of, wri
 from tests.helpers.tiny_videos import moving_square, read_video, sound_seconds, write_video
 from yolo.data.images import read_image
 from yolo.detect.detector import Detector
+from yolo.detect.outputs.video import VideoFile
 from yolo.model.weights import save_weights
 
 DETECT = (
@@ -285,18 +286,26 @@ def interrupt_at(monkeypatch, count, error):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_docker_stop_and_a_closed_terminal_keep_the_video_up_to_there(case, detect, monkeypatch, number):
-    """The signal comes to the main thread, perhaps while it waits for a thread of the network."""
-    before, plain = signal.getsignal(number), Detector.detect
-    went_on = []
+    """The signal comes after three written frames; the main thread perhaps waits for a thread of the network."""
+    before, plain, plain_write = signal.getsignal(number), Detector.detect, VideoFile.write
+    went_on, frames, three_written = [], [], Event()
+
+    def write(self, image, at):
+        plain_write(self, image, at)
+        frames.append(at)
+        if len(frames) == 3:
+            three_written.set()
 
     def detect_slowly(self, images, placements):
         went_on.append(1)
-        if len(went_on) == 5:
+        if len(went_on) == 7:  # two threads are at most four frames ahead: the first three have left the network
+            assert three_written.wait(60)
             signal.raise_signal(number)
-        elif len(went_on) > 5:
+        elif len(went_on) > 7:
             time.sleep(0.05)
         return plain(self, images, placements)
 
+    monkeypatch.setattr(VideoFile, "write", write)
     monkeypatch.setattr(Detector, "detect", detect_slowly)
     code, out, err = detect("clip.mp4", "--save-video", "--out", "out")
     assert (code, err) == (130, "interrupted\n")
