@@ -21,7 +21,8 @@ def versions_table(versions: Sequence[Version]) -> str:
     for version in versions:
         row = [_title(version), *_scores(version, first), f"{version.bytes / 2**20:.2f}"]
         for runtime in runtimes:
-            row += [f"{version.milliseconds[runtime]:.2f}", f"{version.speeds[runtime]:.2f}x"]
+            milliseconds = version.milliseconds[runtime]
+            row += [f"{milliseconds:.2f}", f"{first.milliseconds[runtime] / milliseconds:.2f}x"]
         rows.append(row)
     table = AsciiTable([header, *rows])
     table.justify_columns = {column: "right" for column in range(1, len(header))}

@@ -29,6 +29,7 @@ from yolo.quantize.scoring import Score, score_of
 from yolo.quantize.sensitivity import LayerError, layer_errors
 from yolo.quantize.simulation import Range, activation_ranges, with_corrected_biases
 from yolo.quantize.timing import milliseconds_of
+from yolo.settings import InputSettings
 
 SENSITIVITY_IMAGES = 4  # of the calibration images; the order of the first layers is that of 32
 OLDEST_OPSET = 13  # of DequantizeLinear with a scale per channel
@@ -52,8 +53,8 @@ class Version:
     """One version of the network.
 
     precision: "float32", "fp16" or "int8". float_layers: of int8, the layers in float32, the most sensitive first.
-    score: None if nothing is scored. bytes: of the raw maps' file. milliseconds: of one image, by runtime. speeds: the
-    float32 file's time, measured in turn with it, divided by that.
+    score: None if nothing is scored. bytes: of the raw maps' file. milliseconds: of one image, by runtime; all versions
+    of an export are measured in turn.
     """
 
     precision: str
@@ -61,7 +62,6 @@ class Version:
     score: Score | None
     bytes: int
     milliseconds: dict[str, float]
-    speeds: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -133,15 +133,16 @@ def export_scored(
         raw = replace(options, layout=RAW, batch=1, precision="float32")
         before = folder / f"float32{out.suffix}"
         export_network(network, names, before, raw, sources)
-        version = _versions_maker(network, names, options.letterbox, limit, before, report)
+        version = _versions_maker(network, names, options.letterbox, limit, report)
         report("float32")
-        versions = [version(before, "float32", ())]
+        paths, versions = [before], [version(before, "float32", ())]
         if options.precision != INT8:
             after = folder / f"{options.precision}{out.suffix}"
             export_network(network, names, after, replace(raw, precision=options.precision), sources)
             versions.append(version(after, options.precision, ()))
             _refuse_loss(out, versions, limit)
-            return ScoredExport(export_network(network, names, out, options, sources), tuple(versions), ())
+            result = export_network(network, names, out, options, sources)
+            return ScoredExport(result, _timed(versions, [before, after], network.input), ())
         report(f"ranges of activations, on {counted(len(calibration), 'image')}")
         network = equalized(network, calibration)
         ranges = activation_ranges(network, calibration)
@@ -152,12 +153,13 @@ def export_scored(
             path = folder / f"int8-{count}{out.suffix}"
             report(f"int8 with {count} of {len(errors)} layers in float32")
             write_int8(network, names, path, raw, sources, plan)
+            paths.append(path)
             versions.append(version(path, INT8, plan.float_layers))
             if not _loses(versions, limit):
                 break
         _refuse_loss(out, versions, limit)
         result = _write_arranged(network, names, out, options, sources, folder, path, plan)
-    return ScoredExport(result, tuple(versions), tuple(errors))
+        return ScoredExport(result, _timed(versions, paths, network.input), tuple(errors))
 
 
 def write_int8(
@@ -213,24 +215,28 @@ def _versions_maker(
     names: Sequence[str],
     letterbox: bool,
     limit: DropLimit | None,
-    before: Path,
     report: Callable[[str], None],
 ) -> Callable[[Path, str, tuple[int, ...]], Version]:
-    """Return a function that scores and times a file of raw maps, in turn with the float32 file `before`."""
-    image = torch.rand(1, network.input.channels, network.input.height, network.input.width)
+    """Return a function that scores a file of raw maps. It measures no time."""
 
     def make(path: Path, precision: str, layers: tuple[int, ...]) -> Version:
         score = None
         if limit is not None:
             score = score_of(network, names, letterbox, open_file(path).run, limit.images)
             report(f"  AP {score.ap:.4f}")
-        files = [before] if path == before else [before, path]
-        times = milliseconds_of(files, image) if path.suffix in (ONNX, OPENVINO) else {}
-        milliseconds = {runtime: each[-1] for runtime, each in times.items()}
-        speeds = {runtime: each[0] / each[-1] for runtime, each in times.items()}
-        return Version(precision, layers, score, total_bytes(path), milliseconds, speeds)
+        return Version(precision, layers, score, total_bytes(path), {})
 
     return make
+
+
+def _timed(versions: Sequence[Version], paths: Sequence[Path], size: InputSettings) -> tuple[Version, ...]:
+    """Return versions with the time that the file of each takes for one image, if a runtime is known for its kind."""
+    image = torch.rand(1, size.channels, size.height, size.width)
+    times = milliseconds_of(paths, image) if paths[0].suffix in (ONNX, OPENVINO) else {}
+    return tuple(
+        replace(version, milliseconds={runtime: each[index] for runtime, each in times.items()})
+        for index, version in enumerate(versions)
+    )
 
 
 def _loses(versions: Sequence[Version], limit: DropLimit | None) -> bool:
