@@ -12,7 +12,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,17 +20,19 @@ import torch
 from terminaltables import AsciiTable
 from torch import Tensor
 
+from yolo.data.labeled_images import LabeledImage
 from yolo.deploy.export import ExportOptions, export_network, total_bytes
 from yolo.deploy.file_kinds import open_file
 from yolo.engines.choose import interleaved_seconds
 from yolo.engines.open_vino import openvino_core
+from yolo.errors import ExportError
 from yolo.letterbox import stretched
 from yolo.model.network import Network
 from yolo.model.weights import load_weights
 from yolo.names_file import read_names
 from yolo.quantize.calibration import read_calibration
 from yolo.quantize.report import errors_table, versions_table
-from yolo.quantize.scored_export import DropLimit, export_scored
+from yolo.quantize.scored_export import DropLimit, ScoredExport, export_scored
 from yolo.quantize.scoring import read_scored, score_of
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -113,11 +115,7 @@ def measure(model: Path, folder: Path) -> None:
     ):
         out, start = folder / f"{label.replace(' ', '-')}{ending}", time.perf_counter()
         if precision == "int8":
-            limit = DropLimit(images, MAX_DROP)
-            exported = export_scored(
-                network, names, out, replace(options, precision=precision), {},
-                calibration=calibration, limit=limit, report=lambda _line: None,
-            )  # fmt: skip
+            exported = export_int8(network, names, out, replace(options, precision=precision), calibration, images)
             print(f"{label}, made in {time.perf_counter() - start:.0f} s")
             print(errors_table(exported.errors, exported.versions[-1].float_layers))
             print(versions_table(exported.versions), flush=True)
@@ -142,6 +140,29 @@ def measure(model: Path, folder: Path) -> None:
         ["float32 file, computed in bf16", *[""] * 4, *(_time(times[batch], "bf16", batch) for batch in BATCHES)]
     )
     print(AsciiTable(rows).table, flush=True)
+
+
+def export_int8(
+    network: Network,
+    names: list[str],
+    out: Path,
+    options: ExportOptions,
+    calibration: Sequence[Tensor],
+    images: Sequence[LabeledImage],
+) -> ScoredExport:
+    """Export as the command does; if it refuses the file, print why and export with all layers in int8."""
+
+    def export(max_drop: float) -> ScoredExport:
+        return export_scored(
+            network, names, out, options, {},
+            calibration=calibration, limit=DropLimit(images, max_drop), report=lambda _line: None,
+        )  # fmt: skip
+
+    try:
+        return export(MAX_DROP)
+    except ExportError as error:
+        print(f"refused: {error}. With all layers in int8:")
+        return export(1.0)
 
 
 def _time(times: dict[str, float], label: str, batch: int) -> str:
