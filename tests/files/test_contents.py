@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from yolo.files.contents import foreign_to_text, known_content, open_input
+from yolo.files.contents import foreign_to_text, known_content, open_input, read_small_file
 
 
 def zipped(write) -> bytes:
@@ -56,21 +56,36 @@ def test_texts_are_not_foreign_to_text_readers_even_in_old_encodings():
     assert foreign_to_text(b"<html>").startswith("a web page")
 
 
+def small(path):
+    return io.BytesIO(read_small_file(path, 100))
+
+
+@pytest.mark.parametrize("opened", [open_input, small])
 @pytest.mark.parametrize("what", ["pipe", "device"])
-def test_pipes_and_devices_are_no_files(tmp_path, what):
+def test_pipes_and_devices_are_no_files(tmp_path, what, opened):
     """Reading them may wait forever, or never end."""
     path = tmp_path / "pipe" if what == "pipe" else "/dev/zero"
     if what == "pipe":
         os.mkfifo(path)
     with pytest.raises(OSError, match=f"found a {what}, expected a file") as error:
-        open_input(path)
+        opened(path)
     assert error.value.filename == str(path)
 
 
-def test_what_a_shell_hands_over_as_a_file_is_read():
+@pytest.mark.parametrize("opened", [open_input, small])
+def test_what_a_shell_hands_over_as_a_file_is_read(opened):
     read_end, write_end = os.pipe()
     os.write(write_end, b"a.jpg\n")
     os.close(write_end)
-    with open_input(f"/dev/fd/{read_end}") as file:
+    with opened(f"/dev/fd/{read_end}") as file:
         assert file.read() == b"a.jpg\n"
     os.close(read_end)
+
+
+def test_of_a_small_file_one_byte_more_than_asked_for_is_read(tmp_path):
+    (tmp_path / "a.xml").write_bytes(b"<a/>")
+    assert read_small_file(tmp_path / "a.xml", 4) == read_small_file(tmp_path / "a.xml", 100) == b"<a/>"
+    assert read_small_file(tmp_path / "a.xml", 2) == b"<a/"
+    for name in ("none.xml", "zero\0byte.xml", "."):
+        with pytest.raises(OSError):
+            read_small_file(tmp_path / name, 4)

@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,7 +36,8 @@ WEB_PAGE = "a web page"
 TEXTS = (None, "text", EMPTY, "JSON text", "XML text", "UTF-16 text")
 UTF8_MARK = b"\xef\xbb\xbf"
 CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # never in a text; escape (0x1b) is
-READ_FILE = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # the latter on Windows
+# On Windows; elsewhere: a pipe is opened without waiting for its other end
+READ_FILE = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 READABLE_DEVICES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/", "/dev/null")
 
 
@@ -80,18 +82,20 @@ def open_input(path: str | Path) -> BinaryIO:
 
 
 def read_small_file(path: str | Path, most_bytes: int) -> bytes:
-    """Return the content of a file, at most `most_bytes` and one more, with half the system calls of `open`.
+    """Return the content of a file, at most `most_bytes` and one more, with half the system calls of `open_input`.
 
-    Raises OSError, also for a folder.
+    What is no ordinary file is read, or refused, as by `open_input`. Raises OSError.
     """
-    handle = os.open(path, READ_FILE)
-    try:
-        return os.read(handle, min(os.fstat(handle).st_size, most_bytes + 1))
-    except OSError as error:  # a folder
-        error.filename = error.filename or str(path)
-        raise
-    finally:
-        os.close(handle)
+    with suppress(OSError, ValueError):  # open_input raises it again, in its words
+        handle = os.open(path, READ_FILE)
+        try:
+            state = os.fstat(handle)
+            if stat.S_ISREG(state.st_mode):
+                return os.read(handle, min(state.st_size, most_bytes + 1))
+        finally:
+            os.close(handle)
+    with open_input(path) as file:
+        return file.read(most_bytes + 1)
 
 
 def named_content(path: str | Path) -> str | None:
