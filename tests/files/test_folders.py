@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from yolo.files.folders import folder_beside, replacing_folder, visible, writable
+from yolo.files.folders import folder_beside, folder_if_used, replacing_folder, visible, writable
 from yolo.files.writing import write_text
 
 
@@ -85,3 +85,16 @@ def test_hidden_files_are_left_out_and_a_folder_that_cannot_be_read_is_empty_wit
     assert visible(tmp_path / "none", "*.data") == []
     with pytest.raises(FileNotFoundError):
         visible(tmp_path / "none")
+
+
+def test_new_folders_that_stay_empty_are_removed(tmp_path):
+    (tmp_path / "old").mkdir()
+    with pytest.raises(ValueError), folder_if_used(tmp_path / "new/inner"):
+        assert (tmp_path / "new/inner").is_dir()
+        raise ValueError
+    with folder_if_used(tmp_path / "old"):
+        pass
+    assert [each.name for each in tmp_path.iterdir()] == ["old"]
+    with folder_if_used(tmp_path / "kept/inner"):
+        write_text(tmp_path / "kept/a.txt", "x")
+    assert [each.name for each in (tmp_path / "kept").iterdir()] == ["a.txt"]

@@ -91,18 +91,18 @@ def check_plan(
     require_images(plan, all_there, wanted)
 
 
-def split_of(plan: Plan, out: Path, share: float | None, seed: int) -> tuple[Plan, Split | None]:
+def split_of(plan: Plan, out: Path, valid_fraction: float | None, seed: int) -> tuple[Plan, Split | None]:
     """Return the plan split by --split and --seed, and how it was split; without --split the same plan.
 
     Args:
         plan: of a data set.
         out: where it is to be written.
-        share: of the images that --split puts into the valid list.
+        valid_fraction: of the images that --split puts into the valid list.
         seed: of the split.
     """
     from yolo.data.convert.conversion import split_again
 
-    return (plan, None) if share is None else split_again(plan, out, share, seed)
+    return (plan, None) if valid_fraction is None else split_again(plan, out, valid_fraction, seed)
 
 
 def finish(plan: Plan, target: Target, split: Split | None, difficult: str, more_notes: Sequence[str] = ()) -> None:

@@ -38,6 +38,7 @@ from yolo.console.run import stop
 from yolo.data.convert.folder_state import change_since, note_state
 from yolo.data_file import DataFile, read_data
 from yolo.errors import DatasetError, OutputError
+from yolo.files.folders import folder_if_used
 from yolo.files.lock import locked
 from yolo.files.writing import write_text
 from yolo.named_files import given_or_shipped
@@ -133,18 +134,12 @@ def _work(args: argparse.Namespace, data_file: Path, data: DataFile, cfg: Path) 
 @contextmanager
 def _at_work(out: Path) -> Iterator[None]:
     """Create OUT if it is new, and hold it. A new folder is removed if no file was converted, for wrong inputs."""
-    is_new = not out.exists()
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with locked(out / LOCK):
-            try:
-                yield
-            finally:
-                if not (out / "data").exists():
-                    (out / OPTIONS_FILE).unlink(missing_ok=True)
-    finally:
-        if is_new and not any(out.iterdir()):
-            out.rmdir()
+    with folder_if_used(out), locked(out / LOCK):
+        try:
+            yield
+        finally:
+            if not (out / "data").exists():
+                (out / OPTIONS_FILE).unlink(missing_ok=True)
 
 
 def _say_end(steps: list[Step], cfg: Path, data: DataFile, done: bool) -> None:

@@ -10,7 +10,7 @@ import math
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -21,6 +21,7 @@ from yolo.detect.outputs.parts import Parts, WriteRow, error_row, result_row
 from yolo.detect.outputs.result import Result
 from yolo.detect.sources.frame import Fault
 from yolo.detect.sources.images import image_frame
+from yolo.files.folders import folder_if_used
 from yolo.files.located import locate
 from yolo.files.lock import locked
 from yolo.formats.label_files import list_lines
@@ -76,22 +77,15 @@ def alone_in_shard(folder: Path, shard: Shard) -> Iterator[None]:
     was killed does not count. Raises OutputError if another process writes this shard, or, with another number of
     shards, one that shares parts with it.
     """
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
     own = folder / f".shard-{shard.number % shard.count}-of-{shard.count}.lock"
-    try:
-        with locked(own, _writes(shard)):
-            for path in folder.glob(".shard-*.lock"):
-                found = LOCK.fullmatch(path.name)
-                other = Shard(int(found[1]), int(found[2])) if found else shard
-                if other.count != shard.count and shard.shares_parts(other):
-                    with locked(path, _writes(other)):
-                        pass  # its process has ended
-            yield
-    finally:
-        for each in missing:
-            with suppress(OSError):  # not empty
-                each.rmdir()
+    with folder_if_used(folder), locked(own, _writes(shard)):
+        for path in folder.glob(".shard-*.lock"):
+            found = LOCK.fullmatch(path.name)
+            other = Shard(int(found[1]), int(found[2])) if found else shard
+            if other.count != shard.count and shard.shares_parts(other):
+                with locked(path, _writes(other)):
+                    pass  # its process has ended
+        yield
 
 
 def _writes(shard: Shard) -> str:

@@ -22,6 +22,19 @@ def writable(folder: Path) -> bool:
     return folder.is_dir() and os.access(folder, os.W_OK) and bool(folder.stat().st_mode & 0o222)
 
 
+@contextmanager
+def folder_if_used(folder: Path) -> Iterator[None]:
+    """Create a folder for this context. It, and parents created with it, are removed at the end if they stay empty."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for each in missing:
+            with suppress(OSError):  # not empty
+                each.rmdir()
+
+
 def data_set_folder(text: str, set_form: str) -> Path:
     """Return the absolute path of a data set's folder. Raises DatasetError if it is not there.
 

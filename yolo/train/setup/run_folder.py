@@ -1,11 +1,12 @@
 """The folder of a run. It holds no other run, unless the user replaces or resumes it; no other process writes it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from yolo.errors import OutputError
 from yolo.explain.film.strip import remove_film
+from yolo.files.folders import folder_if_used
 from yolo.files.lock import locked
 from yolo.files.writing import remove_leftovers
 from yolo.train.setup.options import Output
@@ -51,20 +52,13 @@ def claimed(folder: Path, name: str, resume: Path | None, overwrite: bool) -> It
         OutputError: the folder holds an earlier run, or another process is at work in it.
         OSError: the folder cannot be created or written.
     """
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with locked(folder / LOCK):
-            for file in (*_weights_files(folder, name), folder / "chart.png"):
-                remove_leftovers(file)
-            continues = resume is not None and resume.resolve().parent == folder.resolve()
-            if not (continues or overwrite):
-                _check_empty(folder, name, resume)
-            yield
-    finally:
-        for each in missing:
-            with suppress(OSError):  # not empty: the run has written files
-                each.rmdir()
+    with folder_if_used(folder), locked(folder / LOCK):
+        for file in (*_weights_files(folder, name), folder / "chart.png"):
+            remove_leftovers(file)
+        continues = resume is not None and resume.resolve().parent == folder.resolve()
+        if not (continues or overwrite):
+            _check_empty(folder, name, resume)
+        yield
 
 
 def remove_old_run(folder: Path, name: str, keep: Path | None) -> None:
