@@ -8,14 +8,7 @@ from pathlib import Path
 import pytest
 
 from yolo.errors import DatasetError, WeightsError
-from yolo.named_files import (
-    PublishedFile,
-    cutoff_of,
-    download,
-    find_names,
-    find_weights,
-    published_files,
-)
+from yolo.named_files import PublishedFile, cutoff_of, download, find_names, find_weights, published_files
 
 CONTENT = bytes(range(256)) * 4000  # about 1 MB: several chunks
 SIZE = len(CONTENT)

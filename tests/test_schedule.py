@@ -5,13 +5,7 @@ import torch
 
 from tests.helpers.golden import network_of, read_json
 from yolo.defaults import OTHER_POLICIES
-from yolo.schedule import (
-    POLICIES,
-    POLICY_FUNCTIONS,
-    Schedule,
-    learning_rate,
-    with_policy,
-)
+from yolo.schedule import POLICIES, POLICY_FUNCTIONS, Schedule, learning_rate, with_policy
 
 CASES = ("steps", "constant", "step", "exp", "poly", "poly_burn", "sigmoid", "sgdr", "burn_power")
 LAYER = "\n[convolutional]\n"

@@ -10,14 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.helpers import stored_networks
-from tests.helpers.stored_networks import (
-    ALEXEYAB,
-    ALL_CFG,
-    ALL_LAYERS,
-    BOTH_CFG,
-    BOTH_LAYERS,
-    PJREDDIE,
-)
+from tests.helpers.stored_networks import ALEXEYAB, ALL_CFG, ALL_LAYERS, BOTH_CFG, BOTH_LAYERS, PJREDDIE
 from yolo.model.network import Network
 from yolo.model.weights import load_weights, save_weights, weights_bytes
 from yolo.named_files import HOMES

@@ -10,13 +10,7 @@ from tests.helpers import slow_core
 from tests.helpers.golden import make_weights, read_json
 from yolo.cfg import parse_cfg
 from yolo.data.images import read_image
-from yolo.detect.classifier import (
-    Classifier,
-    Ranking,
-    center_crop,
-    center_placement,
-    rankings_json,
-)
+from yolo.detect.classifier import Classifier, Ranking, center_crop, center_placement, rankings_json
 from yolo.errors import DatasetError
 from yolo.letterbox import Placement, letterboxed, place
 from yolo.model.network import Network, build

@@ -6,15 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from yolo.detect.track import (
-    UNNUMBERED,
-    LineCounter,
-    SourceTracks,
-    Tracker,
-    Trails,
-    centers_of,
-    crossing,
-)
+from yolo.detect.track import UNNUMBERED, LineCounter, SourceTracks, Tracker, Trails, centers_of, crossing
 from yolo.errors import MissingPackageError
 from yolo.records import Detections
 

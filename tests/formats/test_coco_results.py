@@ -14,22 +14,10 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from tests.helpers.detection_files import (
-    COCO_IDS,
-    NAMES,
-    any_detections,
-    detections_of,
-    images_of,
-    some_ground_truth,
-)
+from tests.helpers.detection_files import COCO_IDS, NAMES, any_detections, detections_of, images_of, some_ground_truth
 from yolo.errors import DatasetError
 from yolo.evaluate.metrics.coco import coco_structures, score_coco
-from yolo.formats.coco_annotations import (
-    coco_ids_of,
-    read_coco,
-    read_coco_ground_truth,
-    write_coco_ground_truth,
-)
+from yolo.formats.coco_annotations import coco_ids_of, read_coco, read_coco_ground_truth, write_coco_ground_truth
 from yolo.formats.coco_results import read_coco_detections, write_coco_detections
 from yolo.formats.coco_structures import ids_from_one
 from yolo.formats.ground_truth_set import CocoIds

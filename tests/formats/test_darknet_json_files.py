@@ -10,14 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.detection_files import (
-    FILES,
-    SIZES,
-    detections_of,
-    grouped,
-    images_of,
-    near_detections,
-)
+from tests.helpers.detection_files import FILES, SIZES, detections_of, grouped, images_of, near_detections
 from yolo.errors import DatasetError
 from yolo.formats.darknet_json import frames_to_detections, read_darknet_json, write_darknet_json
 

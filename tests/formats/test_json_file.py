@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from yolo.errors import DatasetError
-from yolo.formats.json_file import escaped_json, read_json, shown
+from yolo.formats.json_file import read_json, readable_json, shown
 
 
 def test_lists_of_numbers_are_left_out_of_every_object(tmp_path):
@@ -56,7 +56,7 @@ def test_values_are_shown_on_one_short_line():
 
 def test_names_that_are_not_utf_8_or_not_printable_are_jsons_own_escapes():
     names = ["größe 猫", "\udcff.jpg", "\x9b31m\x7f", "\u202egpj.exe", "a\u2028b\x1b"]
-    text = escaped_json(json.dumps(names, ensure_ascii=False))
+    text = readable_json(names)
     assert text.encode().decode() == text and "größe 猫" in text
     assert [each for each in text if not each.isprintable()] == []
     assert json.loads(text) == names

@@ -9,13 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.detection_files import (
-    SIZES,
-    detections_of,
-    grouped,
-    images_of,
-    near_detections,
-)
+from tests.helpers.detection_files import SIZES, detections_of, grouped, images_of, near_detections
 from yolo.errors import DatasetError
 from yolo.formats.label_detections import Columns, read_label_detections, write_label_detections
 

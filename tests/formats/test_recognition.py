@@ -3,12 +3,7 @@
 import pytest
 
 from yolo.errors import DatasetError
-from yolo.formats.recognition import (
-    DetectionFormat,
-    GroundTruthFormat,
-    detection_format,
-    ground_truth_format,
-)
+from yolo.formats.recognition import DetectionFormat, GroundTruthFormat, detection_format, ground_truth_format
 
 
 @pytest.mark.parametrize(

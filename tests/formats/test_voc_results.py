@@ -11,12 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers.detection_files import (
-    detections_of,
-    images_of,
-    some_ground_truth,
-    voc_annotation,
-)
+from tests.helpers.detection_files import detections_of, images_of, some_ground_truth, voc_annotation
 from yolo.errors import DatasetError
 from yolo.evaluate.metrics.voc import (
     VOC_PIXEL_EXTENT,

@@ -5,17 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.report_pages import svg_of
-from yolo.pages.svg import (
-    ChartFrame,
-    Drawing,
-    area,
-    bar,
-    nice_ticks,
-    path,
-    shortened,
-    text,
-    x_axis,
-)
+from yolo.pages.svg import ChartFrame, Drawing, area, bar, nice_ticks, path, shortened, text, x_axis
 
 FRAME = ChartFrame(100, 50, 10, 20, 5, 15, (0, 2), (-1, 1))
 

@@ -10,13 +10,7 @@ import torch
 from tests.helpers.tiny_data import FOUR_IMAGES, cfg_text, network_of, write_set
 from tests.helpers.training_options import training_options
 from tests.helpers.two_processes import LONGEST, in_two_processes
-from yolo.distributed import (
-    Processes,
-    ShardedSampler,
-    connection_errors,
-    device_of,
-    processes_of,
-)
+from yolo.distributed import Processes, ShardedSampler, connection_errors, device_of, processes_of
 from yolo.errors import CfgError, DatasetError
 from yolo.model.layers.sync_batchnorm import convert_sync_batchnorm
 from yolo.train.setup.run import data_parallel, start

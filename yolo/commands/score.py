@@ -24,7 +24,6 @@ examples:
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,12 +35,7 @@ from yolo.console.run import stop
 from yolo.defaults import COUNTED_THRESH
 from yolo.errors import DatasetError, counted
 from yolo.files.outputs import refuse_texts_over
-from yolo.formats.recognition import (
-    DetectionFormat,
-    GroundTruthFormat,
-    detection_format,
-    ground_truth_format,
-)
+from yolo.formats.recognition import DetectionFormat, GroundTruthFormat, detection_format, ground_truth_format
 
 if TYPE_CHECKING:
     from yolo.evaluate.metrics.voc import ClassScore
@@ -146,10 +140,9 @@ def print_scores(
         content["all"] = metrics_record(all_scores)
     if json_file:
         from yolo.files.writing import write_text
-        from yolo.formats.json_file import escaped_json
+        from yolo.formats.json_file import readable_json
 
-        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-        write_text(json_file, escaped_json(text) + "\n")
+        write_text(json_file, readable_json(content, indent=2, allow_nan=False) + "\n")
         print(f"scores written to {json_file}")
     return scores
 

@@ -3,10 +3,7 @@
 import re
 import shlex
 import sys
-from argparse import (
-    ArgumentParser,
-    RawDescriptionHelpFormatter,
-)
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
 

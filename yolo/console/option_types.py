@@ -3,20 +3,14 @@
 import math
 import re
 import sys
-from argparse import (
-    ArgumentTypeError,
-)
+from argparse import ArgumentTypeError
 from collections.abc import Callable
 from pathlib import Path
 
 from yolo.console.progress import download_bar
 from yolo.console.run import missing_file, stop
-from yolo.defaults import (
-    AUTO,
-)
-from yolo.errors import (
-    WeightsError,
-)
+from yolo.defaults import AUTO
+from yolo.errors import WeightsError
 from yolo.named_files import given_or_shipped, weights_table
 
 DEVICE_KINDS = ("cpu", "cuda", "mps", "xpu")  # torch names more, which cannot train

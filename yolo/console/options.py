@@ -1,11 +1,7 @@
 """Common options of commands, and checks of options that depend on each other."""
 
 import os
-from argparse import (
-    ArgumentParser,
-    Namespace,
-    _ArgumentGroup,
-)
+from argparse import ArgumentParser, Namespace, _ArgumentGroup
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

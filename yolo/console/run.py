@@ -7,12 +7,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 
 from yolo.console.safe_stream import safe_output
-from yolo.defaults import (
-    MAX_PIXELS_VARIABLE,
-)
+from yolo.defaults import MAX_PIXELS_VARIABLE
 from yolo.errors import (
     CfgError,
     DatasetError,
@@ -139,7 +138,7 @@ def missing_file(name: str, arguments: Sequence[str]) -> str:
     """
     path = Path(name)
     folder = path.parent
-    before = next((arguments[at - 1] for at, each in enumerate(arguments) if at and each == name), "")
+    before = _word_before(name, arguments)
     option = f" ({before})" if before.startswith("--") else ""
     line = f"{name}: No such file or directory{option}"
     if not os.path.isdir(folder):
@@ -158,7 +157,7 @@ def folder_for_file(name: str, arguments: Sequence[str]) -> str:
         name: the folder.
         arguments: of the command line.
     """
-    option = next((arguments[at - 1] for at, each in enumerate(arguments) if at and each == name), "")
+    option = _word_before(name, arguments)
     line = f"{name}: Is a directory"
     if option not in ENDINGS_OF_OPTIONS:
         return line
@@ -166,6 +165,11 @@ def folder_for_file(name: str, arguments: Sequence[str]) -> str:
     inside = sorted(each for each in os.listdir(name) if each.lower().endswith(endings))[:MOST_NAMED]
     such = f", such as {' or '.join(str(Path(name) / each) for each in inside)}" if inside else ""
     return f"{line} ({option}), expected a {endings[0]} file{such}"
+
+
+def _word_before(name: str, arguments: Sequence[str]) -> str:
+    """Return the word of a command line before the first `name`, such as its option; "" without one."""
+    return next((before for before, each in pairwise(arguments) if each == name), "")
 
 
 def stop(message: str) -> None:

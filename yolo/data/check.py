@@ -35,15 +35,7 @@ from yolo.data.labeled_images import LabeledImage, LabeledImages, TextPacking, T
 from yolo.data.parallel import in_threads
 from yolo.errors import DatasetError, counted
 from yolo.files.located import tried_places
-from yolo.formats.label_files import (
-    ROUNDING,
-    Row,
-    label_candidates,
-    label_files,
-    labeled_boxes,
-    list_lines,
-    read_rows,
-)
+from yolo.formats.label_files import ROUNDING, Row, label_candidates, label_files, labeled_boxes, list_lines, read_rows
 from yolo.records import Problem, Size
 
 if TYPE_CHECKING:

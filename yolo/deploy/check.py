@@ -9,15 +9,7 @@ from torch import Tensor
 
 from yolo.boxes import cxcywh_to_xyxy
 from yolo.deploy.in_graph_nms import select_boxes, selected_rows
-from yolo.deploy.layouts import (
-    DEEPSTREAM,
-    OPENCV,
-    Layout,
-    Outputs,
-    input_pixels,
-    opencv_thresholds,
-    scored_predictions,
-)
+from yolo.deploy.layouts import DEEPSTREAM, OPENCV, Layout, Outputs, input_pixels, opencv_thresholds, scored_predictions
 from yolo.engines.onnx_file import run_onnx
 from yolo.extras import import_extra
 from yolo.model.network import Network

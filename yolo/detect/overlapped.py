@@ -19,9 +19,7 @@ from yolo.letterbox import Placement, batch_of
 
 READ_AHEAD = 4  # batches that wait for the network
 MOST_FLIGHTS = 4  # batches in the network at the same time; each needs memory for its maps
-FRAMES_OF_A_FLIGHT = (
-    4  # with fewer frames for each, they are computed one after the other, so that the first result comes sooner
-)
+FRAMES_OF_A_FLIGHT = 4  # fewer frames for each are computed one after the other: the first result comes sooner
 Group = list[SourceFrame] | Fault  # a batch for the network
 
 

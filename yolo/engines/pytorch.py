@@ -19,9 +19,8 @@ from yolo.model.layers.convolution import Convolutional, SharedConvolutional
 from yolo.model.network import Network
 
 IN_PLACE = (nn.LeakyReLU, nn.ReLU, nn.ReLU6, nn.SiLU, nn.Mish, nn.ELU, nn.SELU, nn.Hardtanh)
-TRACED_AFTER = (
-    100  # batches: recording takes up to a second; this number of batches saves as much when several threads run Python
-)
+# batches: recording takes up to a second; this number of batches saves as much when several threads run Python
+TRACED_AFTER = 100
 
 
 class TorchMaps:

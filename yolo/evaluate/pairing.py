@@ -17,26 +17,10 @@ from yolo.formats.coco_annotations import (
 )
 from yolo.formats.coco_results import read_coco_detections, write_coco_detections
 from yolo.formats.coco_structures import ids_from_one
-from yolo.formats.darknet_json import (
-    DarknetFrames,
-    frames_to_detections,
-    read_darknet_json,
-    write_darknet_json,
-)
-from yolo.formats.ground_truth_set import (
-    CocoIds,
-    GroundTruthSet,
-    alias_remark,
-    index_by_image_id,
-    inverted_boxes,
-)
+from yolo.formats.darknet_json import DarknetFrames, frames_to_detections, read_darknet_json, write_darknet_json
+from yolo.formats.ground_truth_set import CocoIds, GroundTruthSet, alias_remark, index_by_image_id, inverted_boxes
 from yolo.formats.label_detections import Columns, read_label_detections, write_label_detections
-from yolo.formats.recognition import (
-    FRACTION_FORMATS,
-    LABEL_FORMATS,
-    DetectionFormat,
-    GroundTruthFormat,
-)
+from yolo.formats.recognition import FRACTION_FORMATS, LABEL_FORMATS, DetectionFormat, GroundTruthFormat
 from yolo.formats.voc_results import read_results, results_names, write_results
 from yolo.formats.voc_xml import read_image_set, read_voc_ground_truth
 from yolo.names_file import read_classes

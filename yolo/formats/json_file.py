@@ -1,10 +1,11 @@
-"""Read JSON files: an error is one line with its place. What cannot be printed in JSON that is written."""
+"""Read JSON files, where an error is one line with its place, and format JSON that every program can read."""
 
 import json
 import math
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 from yolo.errors import DatasetError
 from yolo.files.contents import open_input
@@ -16,11 +17,12 @@ SHOWN_CHARACTERS = 80  # of a value, in an error's one line
 UNPRINTABLE = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def escaped_json(text: str) -> str:
-    """Return JSON with JSON's own escapes, such as `\\udcff`, for what cannot be printed or is not UTF-8.
+def readable_json(content: object, **options: Any) -> str:
+    """Return JSON with all letters as they are, but JSON's own escapes, such as `\\udcff`, for what is not printable.
 
-    text: from `json.dumps(…, ensure_ascii=False)`, which leaves them as they are in names of files.
+    Names of files may hold bytes that are not UTF-8, and control characters. options: of json.dumps.
     """
+    text = json.dumps(content, ensure_ascii=False, **options)
     if text.isascii() and "\x7f" not in text:
         return text
     return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

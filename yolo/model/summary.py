@@ -10,14 +10,7 @@ from yolo.model.layers.dropout import DropBlock
 from yolo.model.layers.normalization import LocalResponseNorm
 from yolo.model.layers.pooling import Blur, DepthMaxPool, LocalAveragePool, MaxPool
 from yolo.model.layers.resampling import DepthToSpace, Downsample, Reorg, SpaceToDepth, Upsample
-from yolo.model.layers.wiring import (
-    Factors,
-    Route,
-    WeightedShortcut,
-    plain_factors,
-    relu_factors,
-    softmax_factors,
-)
+from yolo.model.layers.wiring import Factors, Route, WeightedShortcut, plain_factors, relu_factors, softmax_factors
 from yolo.model.network import Network
 from yolo.model.operations import convolution_of, layer_operations
 

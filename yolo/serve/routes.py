@@ -33,9 +33,7 @@ from yolo.serve.images import is_image
 from yolo.serve.models import ServedModel
 
 LARGE_FORM = 2**16  # bytes; larger forms are parsed outside of the event loop
-FEW_BOXES = (
-    500  # detections; smaller answers are built in the event loop: 2 ms, about as long as passing them to a thread
-)
+FEW_BOXES = 500  # detections; smaller answers are built in the event loop: 2 ms, like passing them to a thread
 
 FILE = {"type": "string", "format": "binary"}
 FORM = {"schema": {"type": "object", "properties": {"image": FILE}}}

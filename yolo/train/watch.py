@@ -8,13 +8,7 @@ import numpy as np
 
 from yolo.data.images import read_image
 from yolo.detect.detector import Detector
-from yolo.explain.film.strip import (
-    FilmStrip,
-    Watched,
-    earlier_images,
-    earlier_moments,
-    named_images,
-)
+from yolo.explain.film.strip import FilmStrip, Watched, earlier_images, earlier_moments, named_images
 from yolo.model.network import Network
 
 WATCH_THRESH = 0.25  # of the detections in the frames: darknet detector test

@@ -3,15 +3,7 @@
 import numpy as np
 import pytest
 
-from yolo.data.augment.blur import (
-    BACKGROUND,
-    Noise,
-    add_noise,
-    blur_image,
-    draw_blur,
-    draw_noise,
-    fitting_blur,
-)
+from yolo.data.augment.blur import BACKGROUND, Noise, add_noise, blur_image, draw_blur, draw_noise, fitting_blur
 
 STRIPES = np.tile(np.array([0, 200], np.uint8), (40, 20))[:, :, None]  # [40, 40, 1]
 NO_BOXES = np.zeros((0, 4), int)

@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.full_disk import full_beyond
-from tests.helpers.tiny_videos import (
-    moving_square,
-    read_video,
-    sound_seconds,
-    write_video,
-)
+from tests.helpers.tiny_videos import moving_square, read_video, sound_seconds, write_video
 from yolo.detect.outputs.video import video_file
 from yolo.detect.sources.video import video_frames
 

@@ -15,13 +15,7 @@ from yolo.detect.sources.camera import camera_frames
 from yolo.detect.sources.frame import Fault
 from yolo.detect.sources.kinds import expand
 from yolo.detect.sources.reader import Selection, read_sources
-from yolo.detect.sources.streams import (
-    Patience,
-    image_of_address,
-    is_recording,
-    shown_address,
-    stream_frames,
-)
+from yolo.detect.sources.streams import Patience, image_of_address, is_recording, shown_address, stream_frames
 from yolo.errors import DatasetError
 
 QUICK = Patience(timeout=5.0, retries=2, first_wait=0.01, longest_wait=0.02)

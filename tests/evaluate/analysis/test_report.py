@@ -7,13 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.helpers.report_pages import (
-    ABOUT,
-    ROWS,
-    scene_of,
-    without_detections,
-    without_ground_truth,
-)
+from tests.helpers.report_pages import ABOUT, ROWS, scene_of, without_detections, without_ground_truth
 from tests.helpers.scoring_scenes import evaluation_of
 from tests.helpers.tiny_data import FOUR_IMAGES
 from yolo.errors import DatasetError

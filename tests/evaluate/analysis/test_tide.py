@@ -6,14 +6,7 @@ from hypothesis import given, settings
 
 from tests.helpers import slow_tide
 from tests.helpers.scoring_scenes import CLASSES, found_of, ground_truth_of, scenes
-from yolo.evaluate.analysis.tide import (
-    FALSE_POSITIVES,
-    KINDS,
-    cost_of_each,
-    errors_from_score,
-    find_errors,
-    ranked_of,
-)
+from yolo.evaluate.analysis.tide import FALSE_POSITIVES, KINDS, cost_of_each, errors_from_score, find_errors, ranked_of
 from yolo.evaluate.metrics.coco_matching import class_aps
 from yolo.evaluate.metrics.voc import mean_ap
 

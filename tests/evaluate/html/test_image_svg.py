@@ -10,15 +10,7 @@ from tests.helpers.report_pages import ABOUT, ROWS, ParsedPage, scene_of, svg_of
 from tests.helpers.tiny_data import FOUR_IMAGES, write_image
 from yolo.evaluate.analysis.build_report import build_report
 from yolo.evaluate.analysis.tide import KINDS
-from yolo.evaluate.html.image_svg import (
-    LETTERS,
-    LONG_SIDE,
-    boxes_over,
-    error_summary,
-    image_card,
-    jpeg_data,
-    legend,
-)
+from yolo.evaluate.html.image_svg import LETTERS, LONG_SIDE, boxes_over, error_summary, image_card, jpeg_data, legend
 from yolo.evaluate.html.report_page import TEMPLATES
 
 NAMES = ("red", "green")

@@ -10,14 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.full_disk import full_beyond
-from tests.helpers.report_pages import (
-    ABOUT,
-    ROWS,
-    ParsedPage,
-    scene_of,
-    without_detections,
-    without_ground_truth,
-)
+from tests.helpers.report_pages import ABOUT, ROWS, ParsedPage, scene_of, without_detections, without_ground_truth
 from tests.helpers.scoring_scenes import evaluation_of, found_of, ground_truth_of
 from tests.helpers.tiny_data import FOUR_IMAGES
 from yolo.evaluate.analysis.build_report import build_report

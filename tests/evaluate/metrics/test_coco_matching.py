@@ -4,15 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from tests.helpers.scoring_scenes import (
-    CLASSES,
-    IMAGES,
-    NAMES,
-    SIDE,
-    found_of,
-    ground_truth_of,
-    scenes,
-)
+from tests.helpers.scoring_scenes import CLASSES, IMAGES, NAMES, SIDE, found_of, ground_truth_of, scenes
 from yolo.evaluate.metrics.coco import coco_structures, score_coco
 from yolo.evaluate.metrics.coco_matching import (
     IOU_THRESHOLDS,

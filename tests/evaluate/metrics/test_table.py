@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from yolo.evaluate.metrics.table import (
-    average_precisions,
-    class_table,
-    format_ap,
-    mean_line,
-    plot_curves,
-    summary,
-)
+from yolo.evaluate.metrics.table import average_precisions, class_table, format_ap, mean_line, plot_curves, summary
 from yolo.evaluate.metrics.voc import ClassMatch, ClassScore
 
 METRICS = {"voc07": [0.5, None, 0.25], "area": [0.123456789, None, 0.2]}

@@ -7,13 +7,7 @@ import torch
 from yolo.boxes import cxcywh_to_xyxy, paired_iou
 from yolo.data.anchors import HeadAnchors, fit_of
 from yolo.explain.data_set.advice import anchor_advice
-from yolo.explain.data_set.anchor_study import (
-    responsible_heads,
-    same_cells,
-    same_predictions,
-    smallness,
-    study_anchors,
-)
+from yolo.explain.data_set.anchor_study import responsible_heads, same_cells, same_predictions, smallness, study_anchors
 from yolo.explain.data_set.framing import AnchorGrid, framing_iou, lesson_grids, shape_iou_of
 
 ANCHORS = np.array([(10, 12), (20, 30), (40, 36), (90, 80)], float)

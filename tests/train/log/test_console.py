@@ -8,14 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from yolo.train.log.console import (
-    ProgressLine,
-    StepLines,
-    StepReport,
-    fitted_line,
-    format_duration,
-    long_line,
-)
+from yolo.train.log.console import ProgressLine, StepLines, StepReport, fitted_line, format_duration, long_line
 
 REPORT = StepReport(
     step=12345, last_step=500200, loss=12.3456, average_loss=23.4567, learning_rate=0.001, metrics={"IoU": 0.5},

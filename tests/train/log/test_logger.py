@@ -20,15 +20,7 @@ from tests.helpers.golden import network_of, targets_of
 from yolo.train.log import logger as logger_module
 from yolo.train.log.console import ProgressLine, StepLines
 from yolo.train.log.darknet import DarknetLoss, DarknetLosses
-from yolo.train.log.logger import (
-    CsvTable,
-    Logger,
-    NullLogger,
-    gpu_memory,
-    mean_scalars,
-    printer_of,
-    rows_to_keep,
-)
+from yolo.train.log.logger import CsvTable, Logger, NullLogger, gpu_memory, mean_scalars, printer_of, rows_to_keep
 from yolo.train.losses.detection import DetectionLoss
 
 

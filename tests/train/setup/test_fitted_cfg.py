@@ -11,13 +11,7 @@ from yolo.data_file import read_data
 from yolo.errors import CfgError
 from yolo.formats.cfg_text import edit_cfg
 from yolo.model.network import build
-from yolo.train.setup.fitted_cfg import (
-    FitOptions,
-    anchor_values,
-    class_values,
-    fitted_cfg,
-    schedule_values,
-)
+from yolo.train.setup.fitted_cfg import FitOptions, anchor_values, class_values, fitted_cfg, schedule_values
 
 DETECTOR = """[net]
 batch=8

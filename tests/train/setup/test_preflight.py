@@ -21,14 +21,7 @@ from yolo.data.check import (
 from yolo.data.head_anchors import heads_of, placement_of
 from yolo.letterbox import letterboxed, stretched
 from yolo.records import Problem
-from yolo.train.setup.preflight import (
-    Memory,
-    all_problems,
-    anchor_lines,
-    fits,
-    memory_line,
-    problem_table,
-)
+from yolo.train.setup.preflight import Memory, all_problems, anchor_lines, fits, memory_line, problem_table
 
 MIB, GIB = 2**20, 2**30
 REGION = """

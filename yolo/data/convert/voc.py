@@ -25,12 +25,7 @@ from yolo.data.convert.plan import (
 from yolo.data.convert.voc_layout import VocEntry, VocSource
 from yolo.data.image_header import ImageHeader, read_header, turned_boxes
 from yolo.errors import DatasetError
-from yolo.formats.voc_xml import (
-    LIST_KINDS,
-    AnnotatedObject,
-    AnnotationParts,
-    read_annotation_parts,
-)
+from yolo.formats.voc_xml import LIST_KINDS, AnnotatedObject, AnnotationParts, read_annotation_parts
 from yolo.records import Problem, Size
 
 MISSING = "missing annotation"

@@ -4,7 +4,6 @@ Boxes are cut to the image; one without width or height inside it is left out. F
 beside their labels, since labels without images cannot be corrected.
 """
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from yolo.detect.outputs.images import write_png
 from yolo.detect.outputs.naming import Stems
 from yolo.detect.outputs.result import Result, color_image
 from yolo.files.writing import write_text
-from yolo.formats.json_file import escaped_json
+from yolo.formats.json_file import readable_json
 
 Row = tuple[int, float, float, float, float]  # label, x1, y1, x2, y2 in image pixels
 NOT_IN_XML = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # XML 1.0, section 2.2
@@ -135,7 +134,7 @@ def coco_annotations(images: list[tuple[str, tuple[int, int], list[Row]]], names
             annotations.append(annotation | {"area": round(box[2] * box[3], 2), "iscrowd": 0})
     categories = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
     content = {"images": entries, "annotations": annotations, "categories": categories}
-    return escaped_json(json.dumps(content, indent=1, ensure_ascii=False)) + "\n"
+    return readable_json(content, indent=1) + "\n"
 
 
 def _child(parent: ElementTree.Element, tag: str, text: str | None = None) -> ElementTree.Element:

@@ -9,9 +9,8 @@ from urllib.parse import urlsplit
 from yolo.detect.sources.frame import SourceFrame
 from yolo.detect.sources.kinds import NUMBER, URL
 
-UNSAFE = re.compile(
-    r"[^\w .,()+-]|^\.+"
-)  # characters with a meaning in some file system; letters of any script are allowed
+# characters with a meaning in some file system; letters of any script are allowed
+UNSAFE = re.compile(r"[^\w .,()+-]|^\.+")
 
 MOST_NAME_BYTES = 150  # file systems allow 255, and endings and numbers follow
 

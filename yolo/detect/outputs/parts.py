@@ -4,7 +4,6 @@ A row is an image: `line` in the list, what `--jsonl` writes (source, width, hei
 that cannot be read an `error` with no objects.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from yolo.detect.outputs.result import Result
 from yolo.detect.outputs.rows import frame_object
 from yolo.extras import import_extra
 from yolo.files.writing import replacing
-from yolo.formats.json_file import escaped_json
+from yolo.formats.json_file import readable_json
 
 JSON_LINES, PARQUET = "jsonl", "parquet"
 Row = dict[str, object]
@@ -64,7 +63,7 @@ class Parts:
 @contextmanager
 def _json_part(path: Path) -> Iterator[WriteRow]:
     with replacing(path) as file:
-        yield lambda row: file.write(escaped_json(json.dumps(row, ensure_ascii=False) + "\n").encode())
+        yield lambda row: file.write(f"{readable_json(row)}\n".encode())
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import TextIO
 
 from yolo.detect.outputs.result import Result
 from yolo.files.writing import naming, replacing
-from yolo.formats.json_file import escaped_json
+from yolo.formats.json_file import readable_json
 
 STDOUT = Path("-")
 CSV_COLUMNS = ("source", "frame", "time", "class_id", "name", "score", "x1", "y1", "x2", "y2")
@@ -28,7 +27,7 @@ class JsonLines:
 
     def write(self, result: Result) -> None:
         with naming("stdout" if self._path == STDOUT else self._path):
-            self._file.write(escaped_json(json.dumps(frame_object(result, self._names), ensure_ascii=False)) + "\n")
+            self._file.write(readable_json(frame_object(result, self._names)) + "\n")
             self._file.flush()
 
 

@@ -16,13 +16,7 @@ from yolo.detect.sources.camera import camera_frames
 from yolo.detect.sources.frame import Fault, SourceFrame
 from yolo.detect.sources.images import frame_of_bytes, image_frame
 from yolo.detect.sources.kinds import MediaKind, MediaSource, listed_sources, numbered_frames
-from yolo.detect.sources.streams import (
-    Patience,
-    image_of_address,
-    is_recording,
-    shown_address,
-    stream_frames,
-)
+from yolo.detect.sources.streams import Patience, image_of_address, is_recording, shown_address, stream_frames
 from yolo.detect.sources.video import video_frames, video_length
 from yolo.errors import DatasetError
 from yolo.files.contents import foreign_to_text, open_input

@@ -4,14 +4,7 @@ from dataclasses import replace
 from itertools import compress
 from pathlib import Path
 
-from yolo.evaluate.analysis.compare import (
-    BETTER,
-    WORSE,
-    Comparison,
-    image_line,
-    image_words,
-    step_text,
-)
+from yolo.evaluate.analysis.compare import BETTER, WORSE, Comparison, image_line, image_words, step_text
 from yolo.evaluate.analysis.json_records import json_text
 from yolo.evaluate.analysis.report import Report
 from yolo.evaluate.html import charts

@@ -16,13 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from yolo.files.text import escaped_text
-from yolo.formats.coco_structures import (
-    CocoDataset,
-    CocoResult,
-    coco_dataset,
-    coco_results,
-    ids_from_one,
-)
+from yolo.formats.coco_structures import CocoDataset, CocoResult, coco_dataset, coco_results, ids_from_one
 from yolo.formats.ground_truth_set import CocoIds, GroundTruthSet
 from yolo.records import Evaluation, ScoredBoxes
 

@@ -9,13 +9,7 @@ from yolo.evaluate.metrics.all import AllMetrics
 from yolo.evaluate.metrics.coco import CocoScore
 from yolo.evaluate.metrics.darknet import MAP_SCORE_THRESH, POINTS, DarknetMap
 from yolo.evaluate.metrics.operating_point import OperatingPoint, combine_classes
-from yolo.evaluate.metrics.table import (
-    average_precisions,
-    class_table,
-    format_ap,
-    mean_line,
-    summary,
-)
+from yolo.evaluate.metrics.table import average_precisions, class_table, format_ap, mean_line, summary
 from yolo.evaluate.metrics.voc import ClassScore, mean_ap
 
 DIGITS = 6  # two scorers that agree to this digit use the same rules

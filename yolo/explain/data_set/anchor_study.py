@@ -7,12 +7,7 @@ import numpy as np
 
 from yolo.data.anchors import MATCHED_IOU, HeadAnchors, best_anchors, fit_of, refit_heads
 from yolo.errors import DatasetError
-from yolo.explain.data_set.framing import (
-    framing_iou,
-    grids_of_heads,
-    lesson_grids,
-    shape_iou_of,
-)
+from yolo.explain.data_set.framing import framing_iou, grids_of_heads, lesson_grids, shape_iou_of
 
 SAMPLE = 4000  # boxes for k-means: a second or two
 SMALL, LARGE = 32.0, 96.0  # COCO's sizes: sides of a square in pixels, here of the network input

@@ -1,6 +1,5 @@
 """The survey and the page of a classifier's data set: images of each class, sizes, duplicates, problems, sheets."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -29,7 +28,7 @@ from yolo.explain.data_set.shown_images import (
     images_on_a_sheet,
     shown_group,
 )
-from yolo.formats.json_file import escaped_json
+from yolo.formats.json_file import readable_json
 from yolo.names_file import read_classes
 from yolo.pages.page import count_text, render, write_page
 from yolo.records import Problem
@@ -176,7 +175,7 @@ def write_classified_page(folder: str | Path, survey: ClassifiedSurvey, seed: in
         "duplicates": [[str(survey.image_at(member)[1].path) for member in group.members] for group in survey.groups],
         "problems": [asdict(problem) for problem in survey.problems],
     }
-    numbers = escaped_json(json.dumps(content, indent=1, ensure_ascii=False)) + "\n"
+    numbers = readable_json(content, indent=1) + "\n"
     return write_page(folder, page, NUMBERS_FILE, numbers)
 
 

@@ -1,6 +1,5 @@
 """The page of a detection data set."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from yolo.explain.data_set import charts
 from yolo.explain.data_set.advice import advice_of
 from yolo.explain.data_set.shown_images import sheets_of, shown_groups, shown_odd, shown_problems
 from yolo.explain.data_set.survey import DataSurvey
-from yolo.formats.json_file import escaped_json
+from yolo.formats.json_file import readable_json
 from yolo.pages.page import render, write_page
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -96,4 +95,4 @@ def survey_text(survey: DataSurvey) -> str:
         ],
         "problems": [asdict(problem) for problem in survey.problems],
     }
-    return escaped_json(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
+    return readable_json(content, indent=1, allow_nan=False) + "\n"

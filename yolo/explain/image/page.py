@@ -12,14 +12,7 @@ from yolo.explain.image.drawings import input_frame
 from yolo.explain.image.explanation import Explanation
 from yolo.explain.image.fates import BoxFate
 from yolo.explain.image.origin import origin_of
-from yolo.explain.image.views import (
-    Rules,
-    boxes_view,
-    detection_views,
-    feature_views,
-    heads_view,
-    input_view,
-)
+from yolo.explain.image.views import Rules, boxes_view, detection_views, feature_views, heads_view, input_view
 from yolo.explain.section import PageSection
 from yolo.formats.json_file import finite_numbers
 from yolo.pages.page import render, write_page

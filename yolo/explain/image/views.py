@@ -13,15 +13,7 @@ from yolo.explain.image.explanation import DetectionCause, DetectionOrigin, Expl
 from yolo.explain.image.fates import BELOW, BoxFate
 from yolo.explain.image.head_maps import HeadMaps
 from yolo.explain.image.origin import HeadGrid, origin_of
-from yolo.explain.map_images import (
-    cells_uri,
-    channel_uri,
-    classes_uri,
-    heat_uri,
-    input_uri,
-    photo_uri,
-    stacked_uri,
-)
+from yolo.explain.map_images import cells_uri, channel_uri, classes_uri, heat_uri, input_uri, photo_uri, stacked_uri
 from yolo.pages.svg import Drawing, SvgElement, bounded
 
 OBJECTNESS_COLOR = (255, 190, 11)

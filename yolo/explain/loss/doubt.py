@@ -16,13 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from yolo.boxes import cxcywh_to_xyxy, paired_iou
-from yolo.explain.loss.evidence import (
-    is_explained,
-    label_signs,
-    overlaps,
-    place_scores,
-    unlabeled_signs,
-)
+from yolo.explain.loss.evidence import is_explained, label_signs, overlaps, place_scores, unlabeled_signs
 from yolo.explain.loss.object_fates import MATCHING_IOU
 from yolo.explain.loss.placed import to_network
 from yolo.letterbox import Placement

@@ -16,9 +16,8 @@ from yolo.records import Targets
 from yolo.train.losses.detection import DetectionLoss
 from yolo.train.losses.head_loss import HeadTerms
 
-EASY = (
-    0.1  # objectness; with p_t = 1 - objectness the "well-classified" examples of Lin et al. are those with p_t > 0.9
-)
+# objectness; with p_t = 1 - objectness the "well-classified" examples of Lin et al. are those with p_t > 0.9
+EASY = 0.1
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,7 @@ import torch
 
 from yolo.explain.image.drawings import InputFrame, input_frame
 from yolo.explain.loss.candidates import BEST, EXTRA, NO_HEAD, NOT, PREDICTED, Candidate
-from yolo.explain.loss.object_fates import (
-    BELOW,
-    DETECTED,
-    INEXACT,
-    NO_BOX,
-    OTHER_CLASS,
-    SUPPRESSED,
-    TAKEN,
-    ObjectFate,
-)
+from yolo.explain.loss.object_fates import BELOW, DETECTED, INEXACT, NO_BOX, OTHER_CLASS, SUPPRESSED, TAKEN, ObjectFate
 from yolo.explain.loss.placed import label_name
 from yolo.explain.loss.taken_apart import (
     BACKGROUND,

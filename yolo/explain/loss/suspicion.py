@@ -5,16 +5,7 @@ from dataclasses import dataclass
 
 from yolo.boxes import cxcywh_to_xyxy
 from yolo.explain.loss.evidence import overlaps
-from yolo.explain.loss.object_fates import (
-    BELOW,
-    DETECTED,
-    INEXACT,
-    NO_BOX,
-    OTHER_CLASS,
-    SUPPRESSED,
-    TAKEN,
-    ObjectFate,
-)
+from yolo.explain.loss.object_fates import BELOW, DETECTED, INEXACT, NO_BOX, OTHER_CLASS, SUPPRESSED, TAKEN, ObjectFate
 from yolo.explain.loss.placed import label_name
 from yolo.records import Detections, Targets
 

@@ -10,16 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from yolo.explain.loss.candidates import (
-    BEST,
-    EXTRA,
-    NOT,
-    PREDICTED,
-    Candidate,
-    anchor_number,
-    candidates_of,
-    why_none,
-)
+from yolo.explain.loss.candidates import BEST, EXTRA, NOT, PREDICTED, Candidate, anchor_number, candidates_of, why_none
 from yolo.explain.loss.parts import background_terms, detached_terms, pair_losses
 from yolo.model.heads.region import RegionHead
 from yolo.model.heads.yolo import YoloHead

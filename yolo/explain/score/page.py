@@ -1,6 +1,5 @@
 """The page that walks from the sorted detections of a class to its average precision."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from yolo.explain.score.readings import lowest_and_highest
 from yolo.explain.score.rows import FIRST_ROWS, csv_text, detection_cards, detection_row, shown_places, table_places
 from yolo.explain.score.walked_score import ScoredSet, WalkedScore, class_number, walked_score
 from yolo.files.writing import write_text
-from yolo.formats.json_file import escaped_json
+from yolo.formats.json_file import readable_json
 from yolo.pages.page import check_page_folder, render, write_page
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -92,4 +91,4 @@ def numbers_text(score: WalkedScore) -> str:
         "classes": [asdict(each) for each in score.classes],
         "mAP": {"voc07": score.mean_voc07, "area": score.mean_area},
     }
-    return escaped_json(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
+    return readable_json(content, indent=1, allow_nan=False) + "\n"

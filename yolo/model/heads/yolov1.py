@@ -8,12 +8,7 @@ from torch import Tensor, nn
 from yolo.cfg import Section
 from yolo.model.building import BuildContext, Built
 from yolo.model.heads.region import COORDS, ErrorScales, check_coords, read_scales
-from yolo.model.heads.yolo import (
-    flatten_predictions,
-    grid_cells,
-    read_augmentation,
-    read_max_boxes,
-)
+from yolo.model.heads.yolo import flatten_predictions, grid_cells, read_augmentation, read_max_boxes
 from yolo.records import Predictions
 
 

@@ -12,14 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from yolo.boxes import (
-    PairedOverlap,
-    cxcywh_to_xyxy,
-    paired_ciou,
-    paired_diou,
-    paired_giou,
-    paired_iou,
-)
+from yolo.boxes import PairedOverlap, cxcywh_to_xyxy, paired_ciou, paired_diou, paired_giou, paired_iou
 from yolo.model.heads.yolo import YoloHead
 from yolo.train.losses.assign import PositiveBoxes
 

@@ -14,15 +14,7 @@ from torch import Tensor
 from yolo.boxes import cxcywh_to_xyxy, paired_iou
 from yolo.model.heads.yolo import GAUSSIAN_BOX, YoloHead, YoloSettings
 from yolo.records import Targets
-from yolo.train.losses.assign import (
-    DIALECTS,
-    Assignment,
-    PositiveBoxes,
-    assign,
-    assign_by_shape,
-    positive_boxes,
-    sent,
-)
+from yolo.train.losses.assign import DIALECTS, Assignment, PositiveBoxes, assign, assign_by_shape, positive_boxes, sent
 from yolo.train.losses.box_gradient import DeltaLoss, clip_delta, overlap_gradient
 from yolo.train.losses.head_loss import HeadTerms, LossOptions
 from yolo.train.losses.yolo import (

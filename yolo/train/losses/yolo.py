@@ -18,14 +18,7 @@ from torch import Tensor
 from yolo.boxes import PairedOverlap, cxcywh_to_xyxy, paired_iou
 from yolo.model.heads.yolo import IOU_LOSSES, UNLIMITED, YoloHead, YoloSettings, width_and_height
 from yolo.records import Targets
-from yolo.train.losses.assign import (
-    Assignment,
-    PositiveBoxes,
-    assign,
-    last_occurrence,
-    positive_boxes,
-    sent,
-)
+from yolo.train.losses.assign import Assignment, PositiveBoxes, assign, last_occurrence, positive_boxes, sent
 from yolo.train.losses.box_gradient import DeltaLoss, clip_delta, overlap_gradient
 from yolo.train.losses.head_loss import HeadTerms, LossOptions, half_square, no_terms
 

@@ -21,11 +21,7 @@ from yolo.formats.cfg_text import CfgChange, edit_cfg
 from yolo.model.network import Network, build
 from yolo.names_file import read_names
 from yolo.train.multiscale import largest_input
-from yolo.train.setup.preflight import (
-    estimate_memory,
-    fitting_subdivisions,
-    memory_line,
-)
+from yolo.train.setup.preflight import estimate_memory, fitting_subdivisions, memory_line
 
 Values = dict[int, dict[str, str | None]]  # number of a section, 0 for [net] → keys and values
 
