@@ -3,8 +3,7 @@
 Each size runs in a process of its own: it makes the arrays, then scores them by VOC's rules with 80 classes and IoU .5.
 Images and ground truths grow with the detections, with seven ground truths per image as in COCO. Bounds: time grows at
 most as n log n, and resident memory is at most 3 times the size of the arrays beside what Python and NumPy take. The
-exit
-code is 1 if a bound is exceeded.
+exit code is 1 if a bound is exceeded.
 
   python benchmarks/score_scale.py
 """

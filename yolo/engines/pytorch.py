@@ -10,6 +10,7 @@ from collections import Counter
 from threading import Lock
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from yolo.engines.fold import folded
@@ -21,6 +22,8 @@ from yolo.model.network import Network
 IN_PLACE = (nn.LeakyReLU, nn.ReLU, nn.ReLU6, nn.SiLU, nn.Mish, nn.ELU, nn.SELU, nn.Hardtanh)
 # batches: recording takes up to a second; this number of batches saves as much when several threads run Python
 TRACED_AFTER = 100
+# pixels of a map, about 100x100: above, oneDNN is the faster one for nearly all numbers of channels (4 to 128 measured)
+MANY_PIXELS = 10_000
 
 
 class TorchMaps:
@@ -35,6 +38,8 @@ class TorchMaps:
         self.network = prepared_network(network, precision)
         self.dtype = DTYPES[precision]
         self.device = next(self.network.parameters(), torch.empty(0)).device
+        if self.device.type == "cpu" and self.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+            _use_pointwise_convolutions(self.network)
         self._batches: Counter[Shape] = Counter()
         self._traced: dict[Shape, Engine] = {}
         self._lock = Lock()
@@ -60,6 +65,35 @@ class TorchMaps:
         if due:  # in this thread only; others continue with Python
             self._traced[shape] = _traced(self.network, images)
         return self._traced.get(shape, self.network)
+
+
+class PointwiseConvolution(nn.Module):
+    """A 1x1 convolution without groups, computed by oneDNN where the map has many pixels.
+
+    PyTorch takes a product of matrices for it if there is one thread (ATen Convolution.cpp use_mkldnn). That copies the
+    bias to every pixel first, which takes longer than the product itself if there are few channels. With several
+    threads PyTorch takes oneDNN too.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight, self.bias = conv.weight, conv.bias
+        self.stride, self.padding, self.dilation, self.groups = conv.stride, conv.padding, conv.dilation, 1
+
+    def forward(self, features: Tensor) -> Tensor:
+        height, width = features.shape[-2:]
+        if height * width > MANY_PIXELS:
+            return torch.mkldnn_convolution(
+                features, self.weight, self.bias, self.padding, self.stride, self.dilation, self.groups
+            )
+        return F.conv2d(features, self.weight, self.bias, self.stride, self.padding, self.dilation)
+
+
+def _use_pointwise_convolutions(network: Network) -> None:
+    """Replace the 1x1 convolutions of a network."""
+    for layer in network.modules():
+        if isinstance(layer, Convolutional) and layer.conv.kernel_size == (1, 1) and layer.conv.groups == 1:
+            layer.conv = PointwiseConvolution(layer.conv)
 
 
 def prepared_network(network: Network, precision: str) -> Network:

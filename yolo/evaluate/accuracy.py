@@ -26,8 +26,7 @@ class Accuracy:
     """Counts of images by their class, all int64 `[classes]`.
 
     images: all images. first: those whose class had the highest probability. among: those whose class was among the
-    `top`
-    highest.
+    `top` highest.
     """
 
     names: tuple[str, ...]

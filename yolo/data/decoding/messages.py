@@ -20,8 +20,8 @@ class DecoderMessages:
 
     C's variable `stderr` points to a file meanwhile; Python's sys.stderr and file descriptor 2 are not touched.
     Several threads may decode at once. A thread that finds a new message decodes again alone, to see whether the
-    message belongs to its image.
-    Where C's variable cannot be set (Windows), messages are printed as without this class.
+    message belongs to its image. Where C's variable cannot be set (Windows), messages are printed as without this
+    class.
     """
 
     def __init__(self) -> None:

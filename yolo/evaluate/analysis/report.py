@@ -299,8 +299,7 @@ def report_of_json(content: object) -> Report:
     """Return the report that the content of a report.json describes.
 
     Raises DatasetError for a missing key, a value of the wrong type, a number that is not finite, a class number
-    without
-    a name, or lists whose lengths do not fit each other.
+    without a name, or lists whose lengths do not fit each other.
     """
     report = record_of(Report, content)
     _check_lists(report)

@@ -12,8 +12,7 @@ class Calibration:
     """Detections in BINS equal bins of score, 0..1.
 
     count: detections of each bin. score, precision: their means in each bin, None where it is empty. error: the
-    expected
-    calibration error, which is the mean of |score - precision| over detections; None without a detection.
+    expected calibration error, which is the mean of |score - precision| over detections; None without a detection.
     """
 
     count: tuple[int, ...]

@@ -33,9 +33,8 @@ class CocoScore:
     """COCO's twelve numbers, each in 0..1, or None where there is no ground truth of that size.
 
     ap: the mean over IoU thresholds 0.50 to 0.95 and classes. ap50, ap75: at one IoU threshold. small, medium, large:
-    ground truth below 32², below 96², and from 96² square pixels on. ar1, ar10, ar100: the recall with at most 1,
-    10, 100
-    detections per image. class_ap: the AP of each category, in the order of the JSON.
+    ground truth below 32², below 96², and from 96² square pixels on. ar1, ar10, ar100: the recall with at most 1, 10,
+    100 detections per image. class_ap: the AP of each category, in the order of the JSON.
     """
 
     ap: float | None

@@ -54,8 +54,7 @@ def darknet_map(
 
     Boxes may be in any continuous frame: an IoU is the same in pixels as in Darknet's 0..1. Darknet computes it in
     float32, so the two can differ where the IoU equals the threshold to seven digits. Without any detection Darknet
-    reads
-    before its array; here each AP is then 0.
+    reads before its array; here each AP is then 0.
 
     Args:
         ground_truth: `difficult` marks the labels of Darknet's `difficult` list. Without that list Darknet has no

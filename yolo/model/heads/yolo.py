@@ -83,12 +83,10 @@ def with_iou_loss(settings: YoloSettings, iou_loss: str) -> YoloSettings:
 class YoloHead(nn.Module):
     """`[yolo]`, `[Gaussian_yolo]`: independent class probabilities, boxes relative to a cell and an anchor.
 
-    Sources: yolo_layer.c, gaussian_yolo_layer.c. A Gaussian head predicts an uncertainty σ beside each of x, y, w,
-    h. The
-    score of its boxes is objectness x class x (1 - mean σ); decode multiplies the last factor into the class
-    probabilities. V = 5 values for an anchor (x, y, w, h, objectness) and the classes; Gaussian: V = 9 (x, σx, y,
-    σy, w,
-    σw, h, σh, objectness).
+    Sources: yolo_layer.c, gaussian_yolo_layer.c. A Gaussian head predicts an uncertainty σ beside each of x, y, w, h.
+    The score of its boxes is objectness x class x (1 - mean σ); decode multiplies the last factor into the class
+    probabilities. V = 5 values for an anchor (x, y, w, h, objectness) and the classes; Gaussian: V = 9 (x, σx, y, σy,
+    w, σw, h, σh, objectness).
 
     Args:
         all_anchors: `[T, 2]` (width, height) in network-input pixels, the anchors of all heads.
