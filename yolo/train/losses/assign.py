@@ -15,7 +15,7 @@ to one of three groups:
 3. **Negative**: all other cells. Only the objectness is trained, with target 0.
 
 Targets and pairs are on the CPU, where the loader makes the targets, and predictions on the device of the network. What
-the loss needs of the pairs is sent there. So a GPU is never waited for, as it would be for their number, except with
+the loss needs of the pairs is copied there. So a GPU is never waited for, as it would be for their number, except with
 truth_thresh < 1.
 
 Sources: forward_yolo_layer of pjreddie's yolo_layer.c; process_batch of AlexeyAB's. Redmon and Farhadi, "YOLOv3: An
@@ -161,15 +161,10 @@ def best_targets(boxes: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
     padded_boxes[images, slots] = cxcywh_to_xyxy(targets.boxes[order])
     padded_index = order.new_zeros(batch, most)
     padded_index[images, slots] = order
-    padded_boxes, padded_index = sent(padded_boxes, boxes.device), sent(padded_index, boxes.device)
+    padded_boxes, padded_index = to_device(padded_boxes, boxes.device), to_device(padded_index, boxes.device)
     ious = paired_iou(cxcywh_to_xyxy(boxes)[:, :, None], padded_boxes[:, None])  # [B, P, most]
     best_iou, slot = ious.max(dim=-1)
     return best_iou.flatten(), padded_index.gather(1, slot).flatten()
-
-
-def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor of the CPU on another device; a GPU copies it when it comes to it, and nothing waits."""
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def assign_by_shape(
@@ -191,25 +186,11 @@ def assign_by_shape(
     """
     height, width = grid
     network_size = width_and_height(head.anchors_on_cpu, width * head.stride[1], height * head.stride[0])
-    anchors = head.anchors_on_cpu / network_size  # [T, 2], 0..1 of the network input
-    total = len(anchors)
-    numbers = torch.arange(total)
-    shape_ious = shape_iou(targets.boxes[:, 2:], anchors)  # [M, T]
-    if len(shape_ious) == 0:
-        empty = numbers.new_zeros(0)
-        return empty, empty, empty
-    is_largest = shape_ious == shape_ious.amax(dim=1, keepdim=True)
-    best = torch.where(is_largest, numbers, total).amin(dim=1)
-    chosen = numbers == best[:, None]  # [M, T]
-    if settings.iou_thresh < 1:
-        anchor_boxes, target_boxes = (
-            torch.cat((-shapes, shapes), dim=-1) / 2 for shapes in (anchors, targets.boxes[:, 2:])
-        )  # xyxy around one center
-        overlaps = settings.iou_thresh_overlap(anchor_boxes[None], target_boxes[:, None])
-        chosen = chosen | (overlaps > settings.iou_thresh)
+    best, responsible = _responsible_anchors(settings, targets.boxes[:, 2:], head.anchors_on_cpu / network_size)
+    total = responsible.shape[1]
     number_in_head = torch.full((total,), -1)  # -1: of another head
     number_in_head[list(head.anchor_ids)] = torch.arange(len(head.anchor_ids))
-    target_index, anchor_index = torch.nonzero(chosen & (number_in_head >= 0), as_tuple=True)
+    target_index, anchor_index = torch.nonzero(responsible & (number_in_head >= 0), as_tuple=True)
     rank = torch.where(anchor_index == best[target_index], 0, anchor_index + 1)
     order = torch.argsort(target_index * (total + 1) + rank)
     target_index, anchor_index = target_index[order], anchor_index[order]
@@ -218,6 +199,25 @@ def assign_by_shape(
     column, row = torch.minimum(centers, size - 1).unbind(dim=-1)
     image_and_anchor = targets.image_index[target_index] * len(head.anchor_ids) + number_in_head[anchor_index]
     return (image_and_anchor * height + row) * width + column, target_index, anchor_index
+
+
+def _responsible_anchors(settings: YoloSettings, sizes: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the anchor with the most similar shape, int64 `[M]`, and all that are responsible, bool `[M, T]`.
+
+    sizes: (width, height) of the targets, `[M, 2]`; anchors: of all heads, `[T, 2]`; both 0..1 of the network input.
+    """
+    numbers = torch.arange(len(anchors))
+    shape_ious = shape_iou(sizes, anchors)  # [M, T]
+    is_largest = shape_ious == shape_ious.amax(dim=1, keepdim=True)
+    best = torch.where(is_largest, numbers, len(anchors)).amin(dim=1)
+    responsible = numbers == best[:, None]
+    if settings.iou_thresh < 1:
+        anchor_boxes, target_boxes = (  # xyxy around one center
+            torch.cat((-shapes, shapes), dim=-1) / 2 for shapes in (anchors, sizes)
+        )
+        overlaps = settings.iou_thresh_overlap(anchor_boxes[None], target_boxes[:, None])
+        responsible = responsible | (overlaps > settings.iou_thresh)
+    return best, responsible
 
 
 def positive_boxes(
@@ -234,10 +234,10 @@ def positive_boxes(
     """
     cells, (height, width) = assignment.cell_index, grid
     return PositiveBoxes(
-        raw=raw[sent(cells, raw.device)],
-        cells=sent(torch.stack((cells % width, cells // width % height), dim=-1), raw.device),
-        anchors=sent(head.anchors_on_cpu[assignment.anchor_index], raw.device),
-        ground_truth=sent(targets.boxes[assignment.target_index], raw.device),
+        raw=raw[to_device(cells, raw.device)],
+        cells=to_device(torch.stack((cells % width, cells // width % height), dim=-1), raw.device),
+        anchors=to_device(head.anchors_on_cpu[assignment.anchor_index], raw.device),
+        ground_truth=to_device(targets.boxes[assignment.target_index], raw.device),
         grid=grid,
     )
 
@@ -248,3 +248,8 @@ def last_occurrence(keys: Tensor) -> Tensor:
     position = torch.arange(len(keys), device=keys.device)
     last = torch.zeros_like(position).scatter_reduce(0, group, position, "amax")
     return position == last[group]
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the CPU on another device. The copy to a GPU is asynchronous: neither waits for the other."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

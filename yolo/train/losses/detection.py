@@ -124,7 +124,8 @@ class DetectionLoss:
             targets: of the batch, best on the CPU: from a GPU they are copied back, which waits for it.
             seen: number of images the network was trained on before; [region] and [detection] start with another loss.
         """
-        parts = [summed(terms) for terms in self._terms(raw, targets, seen)[1]]
+        _, heads = self._terms(raw, targets, seen)
+        parts = [summed(terms) for terms in heads]
         box, objectness, classification = (
             torch.stack([getattr(part, name) for part in parts]).sum() / len(raw[0]) for name in PARTS
         )
@@ -146,11 +147,11 @@ class DetectionLoss:
         raw, seen: as of `__call__`. The indices of targets are those of `targets`.
         """
         known, heads = self._terms(raw, targets, seen)
-        known = torch.nonzero(known)[:, 0].to(raw[0].device)
+        index = torch.nonzero(known)[:, 0].to(raw[0].device)  # of the targets that count
         # without a target best_target is 0
-        best = [known[terms.best_target] if len(known) else terms.best_target for terms in heads]
+        best = [index[terms.best_target] if len(index) else terms.best_target for terms in heads]
         return tuple(
-            replace(terms, target_index=known[terms.target_index], best_target=target)
+            replace(terms, target_index=index[terms.target_index], best_target=target)
             for terms, target in zip(heads, best, strict=True)
         )
 

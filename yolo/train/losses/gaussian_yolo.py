@@ -14,7 +14,15 @@ from torch import Tensor
 from yolo.boxes import cxcywh_to_xyxy, paired_iou
 from yolo.model.heads.yolo import GAUSSIAN_BOX, YoloHead, YoloSettings
 from yolo.records import Targets
-from yolo.train.losses.assign import DIALECTS, Assignment, PositiveBoxes, assign, assign_by_shape, positive_boxes, sent
+from yolo.train.losses.assign import (
+    DIALECTS,
+    Assignment,
+    PositiveBoxes,
+    assign,
+    assign_by_shape,
+    positive_boxes,
+    to_device,
+)
 from yolo.train.losses.box_gradient import DeltaLoss, clip_delta, overlap_gradient
 from yolo.train.losses.head_loss import HeadTerms, LossOptions
 from yolo.train.losses.yolo import (
@@ -55,13 +63,13 @@ def gaussian_yolo_terms(
     cells = head.split(raw)
     flat = cells.reshape(-1, cells.shape[-1])  # [B*A*H*W, 9+classes]
     assignment = _assign(head, settings, raw.detach(), targets, grid)
-    class_weight = sent(class_weights(settings, targets)[assignment.target_index], raw.device)  # [K]
+    class_weight = to_device(class_weights(settings, targets)[assignment.target_index], raw.device)  # [K]
     raw_classes = flat[:, GAUSSIAN_BOX + 1 :]
     classes = class_loss(head, settings, raw_classes, targets, assignment)
     objectness = objectness_loss(head, settings, flat[:, GAUSSIAN_BOX], assignment, class_weight)
     factor = 1 / classes.errors.clamp(min=1)  # averages_gaussian_yolo_deltas, for every iou_thresh
     positive = positive_boxes(head, flat[:, 0:GAUSSIAN_BOX:2], targets, assignment, grid)
-    sigmas = flat[sent(assignment.cell_index, raw.device), 1:GAUSSIAN_BOX:2]
+    sigmas = flat[to_device(assignment.cell_index, raw.device), 1:GAUSSIAN_BOX:2]
     weight = settings.iou_normalizer * class_weight
     box = _box_loss(head, settings, options.box_gradient, positive, sigmas, weight, factor)
     return joined_terms((cells.shape[0], cells.shape[1], *grid), assignment, box, objectness, classes)

@@ -18,7 +18,7 @@ from torch import Tensor
 from yolo.boxes import PairedOverlap, cxcywh_to_xyxy, paired_iou
 from yolo.model.heads.yolo import IOU_LOSSES, UNLIMITED, YoloHead, YoloSettings, width_and_height
 from yolo.records import Targets
-from yolo.train.losses.assign import Assignment, PositiveBoxes, assign, last_occurrence, positive_boxes, sent
+from yolo.train.losses.assign import Assignment, PositiveBoxes, assign, last_occurrence, positive_boxes, to_device
 from yolo.train.losses.box_gradient import DeltaLoss, clip_delta, overlap_gradient
 from yolo.train.losses.head_loss import HeadTerms, LossOptions, half_square, no_terms
 
@@ -47,14 +47,14 @@ def yolo_terms(
     predictions = head.decode(raw.detach())
     assignment = assign(head, settings, options.dialect, predictions.boxes, predictions.class_probs, targets, grid)
     flat = cells.reshape(-1, cells.shape[-1])  # [B*A*H*W, 5+classes]
-    class_weight = sent(class_weights(settings, targets)[assignment.target_index], raw.device)  # [K]
+    class_weight = to_device(class_weights(settings, targets)[assignment.target_index], raw.device)  # [K]
     classes = class_loss(head, settings, flat[:, 5:], targets, assignment)
     objectness = objectness_loss(head, settings, flat[:, 4], assignment, class_weight)
     factor = torch.ones_like(class_weight)
     if settings.iou_thresh < 1:
         factor = factor / classes.errors.clamp(min=1)  # averages_yolo_deltas
     if not options.dialect.boxes_accumulate:
-        factor = factor * sent(last_occurrence(assignment.cell_index), raw.device)
+        factor = factor * to_device(last_occurrence(assignment.cell_index), raw.device)
     positive = positive_boxes(head, flat[:, :4], targets, assignment, grid)
     weight = settings.iou_normalizer * class_weight
     box = _box_loss(head, settings, options.box_gradient, positive, weight, factor)
@@ -115,8 +115,8 @@ def joined_terms(
     """
     return HeadTerms(
         shape=shape,
-        cell_index=sent(assignment.cell_index, objectness.device),
-        target_index=sent(assignment.target_index, objectness.device),
+        cell_index=to_device(assignment.cell_index, objectness.device),
+        target_index=to_device(assignment.target_index, objectness.device),
         by_prediction=assignment.by_prediction,
         ious=box.ious,
         box=box.loss,
@@ -153,10 +153,10 @@ def objectness_loss(
         assignment: of the targets to the head.
         class_weight: weight of the ground truth's class of each pair, `[K]`.
     """
-    by_prediction = sent(assignment.cell_index[: assignment.by_prediction], raw.device)
+    by_prediction = to_device(assignment.cell_index[: assignment.by_prediction], raw.device)
     by_shape = assignment.cell_index[assignment.by_prediction :]
     last = torch.nonzero(last_occurrence(by_shape))[:, 0]  # of several pairs of a cell the last one counts
-    by_shape, last = sent(by_shape[last], raw.device), sent(last + assignment.by_prediction, raw.device)
+    by_shape, last = to_device(by_shape[last], raw.device), to_device(last + assignment.by_prediction, raw.device)
     shape_weight = settings.obj_normalizer * class_weight[last]
     shape_target = torch.ones_like(shape_weight)
     target = torch.zeros_like(raw)
@@ -198,7 +198,7 @@ def class_loss(
         targets: of the batch, on the CPU.
         assignment: of the targets to the head.
     """
-    send = partial(sent, device=raw.device)
+    send = partial(to_device, device=raw.device)
     cells, row = torch.unique(assignment.cell_index, return_inverse=True)
     labels = targets.labels[assignment.target_index]
     class_weight = class_weights(settings, targets)[assignment.target_index]
