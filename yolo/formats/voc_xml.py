@@ -34,6 +34,7 @@ SHOWN_SETS = 8  # in a message
 KEPT_TEXTS = 10_000  # class names that are checked once; YOLO9000 has 9,418
 BLANKS = str.maketrans("\t\u00a0", "  ")  # in class names: tab and no-break space
 POSITIVE = "1"  # the second column of VOC's lists of one class: the image shows it
+FLAGS = (POSITIVE, "-1", "0")  # shows it, does not, only as a difficult object
 TWICE = "image listed twice"
 EXTRA_COLUMNS = "row with extra columns"
 BAD_IMAGE_NAME = "row that names no image"
@@ -77,10 +78,15 @@ class AnnotationParts(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageSet:
-    """`name` of `folder`, which holds Annotations, ImageSets/Main and JPEGImages."""
+    """`name` of `folder`, which holds Annotations, ImageSets/Main and JPEGImages.
+
+    class_lists: where the folder has no list of all images, its lists of one class, such as cat_train and dog_train,
+    which are taken together.
+    """
 
     folder: Path
     name: str
+    class_lists: tuple[str, ...] = ()
 
 
 def read_annotation(path: str | Path) -> Annotation:
@@ -213,7 +219,8 @@ def read_image_sets(sets: Sequence[ImageSet]) -> tuple[list[tuple[Path, str]], l
     """Return (folder, identifier) of each row of the sets, each once, in order, and the rows' problems.
 
     An identifier is the name of an image without its ending; it may contain folders. A second column `1`, as in VOC's
-    lists of one class, is ignored. Of a row with other columns, the first one is taken.
+    lists of one class, is ignored. Of a row with other columns, the first one is taken. Lists of one class that are
+    taken together (`ImageSet.class_lists`) name most images several times and may have any of VOC's second columns.
 
     Raises:
         DatasetError: a set does not exist or is not text.
@@ -221,13 +228,16 @@ def read_image_sets(sets: Sequence[ImageSet]) -> tuple[list[tuple[Path, str]], l
     first: dict[tuple[Path, str], str] = {}
     problems = []
     for image_set in sets:
-        folder = image_set.folder
-        rows, found = _image_set_rows(image_set_file(image_set), annotation_folder(folder))
-        problems += found
-        for identifier, place in rows:
-            key = (folder, identifier)
-            if first.setdefault(key, place) is not place:
-                problems.append(Problem(TWICE, _twice(identifier, place, first[key])))
+        folder, lists = image_set.folder, image_set.class_lists
+        flags = FLAGS if lists else (POSITIVE,)
+        for name in lists or (image_set.name,):
+            path = image_set_file(ImageSet(folder, name))
+            rows, found = _image_set_rows(path, annotation_folder(folder), flags)
+            problems += found
+            for identifier, place in rows:
+                key = (folder, identifier)
+                if first.setdefault(key, place) is not place and not lists:
+                    problems.append(Problem(TWICE, _twice(identifier, place, first[key])))
     return list(first), problems
 
 
@@ -252,7 +262,7 @@ def read_image_set(path: str | Path) -> tuple[str, ...]:
     Raises:
         DatasetError: no such file, no name in it, a line that is not one name, or a name given twice.
     """
-    rows, problems = _image_set_rows(Path(path), None)
+    rows, problems = _image_set_rows(Path(path), None, (POSITIVE,))
     if problems:
         raise DatasetError(problems[0].message)
     first: dict[str, str] = {}
@@ -266,10 +276,13 @@ def _twice(identifier: str, place: str, first: str) -> str:
     return f"{place}: found {identifier} again, expected each image once (it is in {first})"
 
 
-def _image_set_rows(path: Path, annotations: Path | None) -> tuple[list[tuple[str, str]], list[Problem]]:
+def _image_set_rows(
+    path: Path, annotations: Path | None, flags: tuple[str, ...]
+) -> tuple[list[tuple[str, str]], list[Problem]]:
     """Return (identifier, "file:line") of each row of an image set, and the rows' problems.
 
-    annotations: the folder of annotations, where a name with blanks or an ending exists if it is one.
+    annotations: the folder of annotations, where a name with blanks or an ending exists if it is one; flags: second
+    columns that are ignored.
     """
     try:
         lines = read_text(path).split("\n")
@@ -283,7 +296,7 @@ def _image_set_rows(path: Path, annotations: Path | None) -> tuple[list[tuple[st
         if row in annotated and row.isprintable():  # as in most lists
             rows.append((row, place))
             continue
-        identifier = _identifier(row, annotations)
+        identifier = _identifier(row, annotations, flags)
         found = f"{place}: found {row!r}, expected one image name"
         if identifier is None:
             problems.append(Problem(EXTRA_COLUMNS, found))
@@ -309,13 +322,14 @@ def _xml_names(folder: Path | None) -> frozenset[str]:
         return frozenset()
 
 
-def _identifier(row: str, annotations: Path | None) -> str | None:
+def _identifier(row: str, annotations: Path | None, flags: tuple[str, ...]) -> str | None:
     """Return the image that a row names, without its ending; None if the row has more columns than PASCAL's lists.
 
-    Programs write `x`, `x.jpg`, `folder/x`, `JPEGImages/x.jpg`, and PASCAL's lists of one class `x  1`.
+    Programs write `x`, `x.jpg`, `folder/x`, `JPEGImages/x.jpg`, and PASCAL's lists of one class `x  1`, with one of
+    `flags` as the second column.
     """
     name, _, last = row.replace("\t", " ").rpartition(" ")
-    plain = name.strip() if last == POSITIVE and name.strip() else row
+    plain = name.strip() if last in flags and name.strip() else row
     if annotations is not None:
         for each in (each for text in (row, plain) for each in (text, _without_ending(text))):
             if "\0" not in each and os.path.isfile(f"{annotations}/{each}.xml"):

@@ -119,6 +119,28 @@ def test_cvats_default_set_has_rows_with_folders(tmp_path):
     assert (first.folder, first.name, problems) == (tmp_path / "JPEGImages/cam", "1.jpg", ())
 
 
+def class_lists(folder, **rows):
+    for name, text in rows.items():
+        (folder / f"ImageSets/Main/{name}.txt").write_text(text)
+
+
+def test_lists_of_one_class_beside_the_list_of_all_images_are_no_other_sets(tmp_path):
+    pascal(tmp_path, default=["1", "cam/2", "3"])  # CVAT's export; image 3 has no object
+    class_lists(tmp_path, cat_default="1  1\ncam/2 -1\n", red_fox_default="1 -1\ncam/2  1\n")
+    assert list(pairs(tmp_path)[0]) == ["Annotations/1.xml", "Annotations/cam/2.xml", "Annotations/3.xml"]
+    assert read_folder(tmp_path, False).problems == ()
+
+
+def test_lists_of_one_class_without_a_list_of_all_images_are_taken_together(tmp_path):
+    pascal(tmp_path, cat_train=["shot 1", "2"], cat_val=["3", "4"])  # VoTT's export has endings and no last newline
+    class_lists(tmp_path, cat_train="shot 1.jpg 1\n2.jpg -1", dog_train="shot 1.jpg -1\n2.jpg 0")
+    class_lists(tmp_path, cat_val="3.jpg -1", dog_val="3.jpg 1\n4.jpg 1")
+    train, valid = pairs(tmp_path)
+    assert (list(train), list(valid)) == (["Annotations/shot 1.xml", "Annotations/2.xml"],
+                                          ["Annotations/3.xml", "Annotations/4.xml"])  # fmt: skip
+    assert read_folder(tmp_path, False).problems == ()
+
+
 def test_what_conversions_wrote_into_the_folder_is_not_read(tmp_path):
     files(tmp_path, "1.xml", "1.jpg", f"out/{RECORD}")
     (tmp_path / "out/x").mkdir()

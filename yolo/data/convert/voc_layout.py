@@ -20,6 +20,7 @@ from yolo.formats.voc_xml import ImageSet, annotation_folder, first_folder, imag
 from yolo.records import Problem
 
 SET_PAIRS = (("train", "val"), ("train", "valid"), ("trainval", "test"), ("train", "test"))  # best first
+SET_NAMES = ("train", "val", "valid", "trainval", "test", "default")  # after a class and _, in lists of one class
 
 
 class VocEntry(NamedTuple):
@@ -158,17 +159,33 @@ def _pascal_layout(folder: Path) -> tuple[Path, Path, Mapping[str, str]]:
 def _with_image_sets(roots: Iterable[Path]) -> VocSource:
     train, valid, unused = [], [], []
     for root in roots:
-        names = {each.stem for each in visible(root / "ImageSets" / "Main", "*.txt")}
-        pair = next((pair for pair in SET_PAIRS if set(pair) <= names), None)
+        sets = _image_sets(root)
+        pair = next((pair for pair in SET_PAIRS if set(pair) <= set(sets)), None)
         if pair:
-            train.append(ImageSet(root, pair[0]))
-            valid.append(ImageSet(root, pair[1]))
+            train.append(sets[pair[0]])
+            valid.append(sets[pair[1]])
         else:  # CVAT's default.txt
-            train += [ImageSet(root, name) for name in sorted(names - {"test"} or names)]
+            train += [sets[name] for name in sorted(set(sets) - {"test"} or sets)]
         used = {each.name for each in (*train, *valid) if each.folder == root}
-        unused += [f"{root}:{name}" for name in ("trainval", "test") if name in names - used and "train" in names]
+        unused += [f"{root}:{name}" for name in ("trainval", "test") if name in set(sets) - used and "train" in sets]
     lists, problems = zip(read_sets(train), read_sets(valid), strict=True)
     return VocSource(*lists, (*problems[0], *problems[1]), (), tuple(unused))
+
+
+def _image_sets(root: Path) -> dict[str, ImageSet]:
+    """Return the image sets of a folder by their names.
+
+    PASCAL and CVAT write lists of one class, such as cat_train, beside the list of all images, train. VoTT writes only
+    those: then train is all of them together.
+    """
+    names = [each.stem for each in visible(root / "ImageSets" / "Main", "*.txt")]
+    whole = [name for name in names if not any(name.endswith(f"_{other}") for other in names)]
+    by_set: dict[str, list[str]] = {}
+    for name in whole:
+        by_set.setdefault(name.rpartition("_")[2], []).append(name)
+    if all("_" in name for name in whole) and set(by_set) <= {*SET_NAMES}:
+        return {name: ImageSet(root, name, tuple(lists)) for name, lists in by_set.items()}
+    return {name: ImageSet(root, name) for name in whole}
 
 
 def _subfolders(folder: Path) -> list[Path]:
