@@ -30,7 +30,7 @@ from yolo.console.run import run, stop
 from yolo.data.images import read_image
 from yolo.defaults import SCORE_THRESH
 from yolo.detect.detector import Detector
-from yolo.detect.postprocess import nms
+from yolo.detect.nms import nms
 from yolo.engines.build import build_engine
 from yolo.evaluate.metrics.darknet import MAP_NMS_THRESH
 from yolo.letterbox import batch_of

@@ -1,8 +1,8 @@
 """The size of the code for a reader: files that run for one image, one batch and one report; folders; names; start-up.
 
-The files of yolo/ of which at least one function is called (importing a module calls none) while
-tools/detect.py looks at one image, tools/train.py takes two steps and tools/evaluate.py writes a report,
-on a data set drawn for the purpose. Start-up: medians of five runs, also as differences from `import torch`.
+The files of yolo/ of which at least one function is called (importing a module calls none) while a yolo.Detector
+and tools/detect.py look at one image, tools/train.py takes two steps and tools/evaluate.py writes a report, on a
+data set drawn for the purpose. Start-up: medians of five runs, also as differences from `import torch`.
 
 example:
   python benchmarks/reading_path.py
@@ -38,6 +38,16 @@ def write():
 atexit.register(write)
 threading.setprofile(note)
 sys.setprofile(note)
+"""
+DETECT = """
+import sys
+import cv2, sitecustomize, yolo
+cfg, weights, names, path = sys.argv[1:]
+network = yolo.Network.from_cfg(cfg)
+yolo.load_weights(network, weights)
+detector, image = yolo.Detector(network, yolo.read_names(names)), cv2.imread(path)
+sitecustomize.seen.clear()  # of what was called to make the detector
+detector(image, "bgr")
 """
 
 
@@ -113,7 +123,11 @@ def traces(project: Path, folder: Path) -> None:
     print("\n".join(f"  {file}" for file in files))
     weights = folder / "run" / "shapes_last.weights"
     image = (folder / "data" / "valid.txt").read_text().split()[0]
-    detect = ("tools/detect.py", "--cfg", CFG, "--weights", weights, "--names", folder / "data" / "voc.names")
+    names_file = folder / "data" / "voc.names"
+    files = traced(project, folder, "-c", DETECT, CFG, weights, names_file, image)
+    report("one image (yolo.Detector, of an array)", files)
+    print("\n".join(f"  {file}" for file in files))
+    detect = ("tools/detect.py", "--cfg", CFG, "--weights", weights, "--names", names_file)
     files = traced(project, folder, *detect, image, "--out", folder / "out")
     report("one image (detect.py)", files)
     print("\n".join(f"  {file}" for file in files))

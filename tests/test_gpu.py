@@ -14,7 +14,8 @@ from tests.helpers.golden import make_weights, read_json
 from tests.helpers.tiny_data import cfg_text, network_of
 from tests.helpers.training_options import changed, tiny_options
 from yolo.detect.detector import Detector
-from yolo.detect.postprocess import nms, on_cpu, postprocess
+from yolo.detect.nms import nms
+from yolo.detect.postprocess import on_cpu, postprocess
 from yolo.engines.cuda import CudaGraphs, FoldedForward, gpu_forward
 from yolo.model.network import Network
 from yolo.model.weights import load_weights

@@ -158,7 +158,7 @@ def test_one_view_gives_what_the_detector_gives():
 def test_nms_runs_over_all_views_together():
     detector = bright_spot_detector()
     found = detect_views(detector, spot_image(64, 64), ViewPlan(mirrored=True, sizes=tta_sizes(detector.network)))
-    from yolo.detect.postprocess import nms
+    from yolo.detect.nms import nms
 
     kept = nms(found.boxes, found.scores, found.labels, detector.nms_thresh, detector.diou_exponent)
     assert len(kept) == len(found)

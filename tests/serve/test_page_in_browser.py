@@ -18,7 +18,7 @@ import torch
 from tests.helpers.browser import BROWSERS, CAMERA, NO_CAMERA, Browser
 from tests.helpers.fake_service import MODEL, FakeService, answer_of, start
 from yolo.detect.draw import class_color, draw_detections, text_color
-from yolo.detect.postprocess import nms
+from yolo.detect.nms import nms
 from yolo.letterbox import letterboxed, stretched, to_image
 
 HOSTILE = "\"'><img src=x onerror=\"document.title='taken'\">"

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from yolo.detect.postprocess import nms
+from yolo.detect.nms import nms
 
 MOST_BOXES_PER_CLASS = 1000  # of an image: NonMaxSuppression needs a number, and plugins allocate that many
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from yolo import letterbox as geometry
 from yolo.detect.detector import Detector
-from yolo.detect.postprocess import nms
+from yolo.detect.nms import nms
 from yolo.model.network import Network
 from yolo.model.sizes import computes_size, network_stride
 from yolo.records import Detections

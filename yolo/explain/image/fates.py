@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from yolo.boxes import cxcywh_to_xyxy, paired_diou_with_exponent, paired_iou
-from yolo.detect.postprocess import nms
+from yolo.detect.nms import nms
 from yolo.model.class_tree import Tree, best_class_one_hot
 from yolo.records import Predictions
 
