@@ -53,7 +53,7 @@ def loss_report(
     for inputs, placements in prepared(placed_loader(detector, chosen, batch, workers)):
         labeled = [each.ground_truth for each in chosen[start : start + len(inputs)]]
         targets = placed_targets(labeled, placements)
-        with torch.inference_mode():
+        with torch.no_grad():
             raw = detector.engine(inputs.to(device))
             heads = [detached_terms(terms) for terms in loss.terms(raw, targets.to(device), seen)]
         parts = batch_parts(heads, len(targets.labels))
