@@ -77,13 +77,18 @@ def test_one_thread_takes_onednn_for_many_pixels(side, onednn, one_thread):
         assert (ONEDNN in kernels(PointwiseConvolution(nn.Conv2d(3, 5, 1)), images)) == onednn
 
 
-def test_the_engine_takes_onednn_in_1x1_layers_and_leaves_the_network_as_it_is(tmp_path, one_thread):
+@pytest.fixture
+def network(tmp_path):
     cfg = tmp_path / "pointwise.cfg"
     cfg.write_text(CFG)
     network = Network.from_cfg(cfg).eval()
     for layer in network.layers:
         if hasattr(layer, "reset_parameters"):
             layer.reset_parameters()
+    return network
+
+
+def test_the_engine_takes_onednn_in_1x1_layers_and_leaves_the_network_as_it_is(network, one_thread):
     images = torch.rand(1, 3, SIDE, SIDE)
     maps = TorchMaps(network)
     with torch.inference_mode():
@@ -92,3 +97,13 @@ def test_the_engine_takes_onednn_in_1x1_layers_and_leaves_the_network_as_it_is(t
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     assert kernels(maps, images).count(ONEDNN) == 2  # layers 0 and 1, whose maps have many pixels
     assert all(type(layer.conv) is nn.Conv2d for layer in network.layers if hasattr(layer, "conv"))
+
+
+def test_onednn_is_not_taken_where_it_is_switched_off(network, one_thread, monkeypatch):
+    images = torch.rand(1, 3, SIDE, SIDE)
+    with torch.inference_mode():
+        expected = network(images)
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    maps = TorchMaps(network)
+    torch.testing.assert_close(maps(images), expected, rtol=1e-5, atol=1e-6)
+    assert ONEDNN not in kernels(maps, images)

@@ -22,7 +22,7 @@ from yolo.model.network import Network
 IN_PLACE = (nn.LeakyReLU, nn.ReLU, nn.ReLU6, nn.SiLU, nn.Mish, nn.ELU, nn.SELU, nn.Hardtanh)
 # batches: recording takes up to a second; this number of batches saves as much when several threads run Python
 TRACED_AFTER = 100
-# pixels of a map, about 100x100: above, oneDNN is the faster one for nearly all numbers of channels (4 to 128 measured)
+# pixels of a map, about 100x100: above, oneDNN is the faster one for nearly all numbers of channels (4 to 256 measured)
 MANY_PIXELS = 10_000
 
 
@@ -38,7 +38,8 @@ class TorchMaps:
         self.network = prepared_network(network, precision)
         self.dtype = DTYPES[precision]
         self.device = next(self.network.parameters(), torch.empty(0)).device
-        if self.device.type == "cpu" and self.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+        onednn = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled  # which users may switch off
+        if self.device.type == "cpu" and self.dtype == torch.float32 and onednn:
             _use_pointwise_convolutions(self.network)
         self._batches: Counter[Shape] = Counter()
         self._traced: dict[Shape, Engine] = {}
