@@ -54,4 +54,7 @@ def test_ticks_are_few_and_inside(high):
 
 def test_long_names_are_cut():
     assert shortened("abc", 100) == "abc"
-    assert shortened("a" * 50, 62) == "a" * 9 + "…"
+    assert shortened("a" * 50, 67) == "a" * 9 + "…"  # ten letters of .6 x 11 pixels
+    assert shortened("a" * 50, 67, 22) == "a" * 4 + "…"
+    assert shortened("车" * 6, 66) == "车" * 6 and shortened("车" * 7, 66) == "车" * 5 + "…"  # 11 pixels each
+    assert shortened("e\u0301" * 9, 40) == "e\u0301" * 5 + "…"  # an accent has no width and stays with its letter

@@ -3,13 +3,17 @@
 Coordinates are pixels of the drawing's own view box, with y downwards; the page scales the drawing to its place.
 """
 
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import floor, isnan, log10
 from typing import NamedTuple
 
-# Pixels: from an axis to its numbers; the approximate width of a letter of 11 pixels
-TICK_GAP, LETTER = 6, 6.2
+TICK_GAP = 6  # pixels from an axis to its numbers
+TICK_SIZE, STRONG_SIZE, NAME_SIZE = 11, 12, 13.5  # pixels of letters in page.css; `name` has 12.5, but bold
+LETTER_PART = 0.6  # mean width of a letter over its size in a wide font, such as DejaVu Sans
+WIDE_PART = 1.0  # of a Chinese, Japanese or Korean letter: Unicode's East Asian width W or F
 FARTHEST = 1e6  # pixels: points farther out, or infinite ones, are drawn here
 
 
@@ -179,10 +183,24 @@ def nice_ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [round(number * step, 12) for number in range(first, last + 1)]
 
 
-def shortened(content: str, pixels: float) -> str:
-    """Return `content`, cut with an ellipsis if it would be wider than `pixels`."""
-    most = max(int(pixels / LETTER), 1)
-    return content if len(content) <= most else content[: most - 1] + "…"
+def shortened(content: str, pixels: float, size: float = TICK_SIZE) -> str:
+    """Return `content`, cut with an ellipsis if it would be wider than `pixels`; size: of its letters in pixels."""
+    if text_width(content, size) <= pixels:
+        return content
+    widths = accumulate((text_width(letter, size) for letter in content), initial=text_width("…", size))
+    return content[: max(sum(width <= pixels for width in widths) - 1, 0)] + "…"
+
+
+def text_width(content: str, size: float) -> float:
+    """Return the approximate width of a text in pixels; size: of its letters in pixels."""
+    return size * sum(_letter_part(letter) for letter in content)
+
+
+def _letter_part(letter: str) -> float:
+    """Return the width of a letter over its size; a mark is above or below the letter before it."""
+    if unicodedata.category(letter) in ("Mn", "Me"):
+        return 0.0
+    return WIDE_PART if unicodedata.east_asian_width(letter) in "WF" else LETTER_PART
 
 
 def _path_data(points: Sequence[tuple[float, float]]) -> str:

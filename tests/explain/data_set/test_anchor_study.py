@@ -104,3 +104,6 @@ def test_the_sentence_about_small_objects_has_its_numbers_and_a_way_out():
     assert actions[texts[0]] == "show them larger: cut the images into tiles, or use a finer head"
     # four boxes and four anchors: k-means finds the boxes, by area
     assert (study.kmeans.recall, study.kmeans.mean_iou) == (1, 1) and study.line == "5,5,  11,10,  14,15,  40,40"
+    one = study_anchors(HEADS, SIZE, boxes[:1], np.arange(1), np.zeros(1, int), ("a",), 1.0, False)
+    fit = next(each.text for each in anchor_advice(one) if each.text.startswith("the cfg's anchors"))
+    assert fit.endswith("; there are too few different boxes to compute better ones")

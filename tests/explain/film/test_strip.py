@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from yolo.detect.detector import Detector
 from yolo.errors import DatasetError
 from yolo.explain.film import strip
 from yolo.explain.film.frame import FRAME_SIDE, MAP_OPACITY, PHOTO_BRIGHTNESS, film_frame
+from yolo.explain.film.page import FilmMoment, film_page
 from yolo.explain.film.strip import FilmStrip, earlier_images, earlier_moments, named_images
 
 HEAD = "[net]\nwidth=64\nheight=32\nchannels=3\n[convolutional]\nfilters=7\nsize=32\nstride=32\nactivation=linear\n"
@@ -112,6 +114,13 @@ def test_a_damaged_record_is_no_strip_and_too_many_images_are_one_line(tmp_path)
         assert earlier_images(tmp_path) == [] and earlier_moments(tmp_path, 9) == []
     with pytest.raises(DatasetError, match="^found 13 images to watch, expected at most 12$"):
         named_images([tmp_path] * 13, [None] * 13)
+
+
+def test_of_many_classes_the_legend_has_those_that_were_detected():
+    names = [*(f"other {number}" for number in range(30)), "art", "cart"]
+    moments = [FilmMoment(0, {"x": "other 3 0.91, cart 0.50"})]
+    page = film_page("run", [], moments, names)
+    assert re.findall("</span>(.+?)</li>", page) == ["other 3", "cart"]
 
 
 def test_the_page_opens_in_a_browser_and_its_console_is_silent(tmp_path, opened):

@@ -1,11 +1,16 @@
 """The page in headless Chromium, used as a reader does: its script runs, its controls work, the console is silent."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from tests.explain.image.test_page import ABOUT, explained
 from tests.helpers.browser import BROWSERS, Browser
+from yolo.explain.film.page import FilmImage, FilmMoment, film_page
 from yolo.explain.image.page import explanation_numbers, image_part, write_explained
 from yolo.explain.image.views import MOST_KEPT
+from yolo.pages.page import page_image
 
 HOSTILE = (
     "</title><script>document.title='taken'</script>",
@@ -91,3 +96,23 @@ def test_nothing_is_wider_than_a_phone(browser, opened, dark):
     browser.show_as(360, 800, dark=dark, phone=True)
     assert browser.run("document.documentElement.scrollWidth") <= 360
     browser.show_as(1400, 900)
+
+
+def test_an_image_much_taller_than_wide_does_not_fill_many_screens(browser, opened, tmp_path):
+    scene = "document.querySelector('svg.scene')"
+    browser.run(f"{scene}.setAttribute('viewBox', '0 0 24 600')")
+    assert 700 < browser.run(f"{scene}.getBoundingClientRect().height") < 800
+    browser.run(f"{scene}.setAttribute('viewBox', '0 0 600 450')")
+    film = FilmImage("tall", "tall.png", [page_image(np.zeros((320, 13, 3), np.uint8), ".jpg")])
+    (tmp_path / "film.html").write_text(film_page("run", [film], [FilmMoment(0, {})], ["a"]))
+    browser.open((tmp_path / "film.html").as_uri())
+    assert 300 < browser.run("document.images[0].getBoundingClientRect().height") < 500
+
+
+def test_without_a_box_above_the_threshold_the_best_below_it_are_shown(browser, tmp_path):
+    explanation, rules = explained("two_yolo", causes=0)
+    fates = replace(explanation.fates, kept=(), suppressed=(), suppressed_count=0, below=explanation.fates.kept)
+    parts = [image_part(replace(explanation, fates=fates, detections=(), causes=()), HOSTILE, rules, 0, None)]
+    browser.open(write_explained(tmp_path / "r", ABOUT, parts, []).as_uri())
+    assert browser.run(VISIBLE.format("#image0 tbody tr[data-row]")) == len(fates.below) > 0
+    assert browser.text("[data-stage-choice][aria-pressed=true]").startswith("also the best below")

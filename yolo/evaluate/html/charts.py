@@ -28,7 +28,7 @@ def curve_chart(title: str, note: str, curves: Sequence[Values | None]) -> Drawi
     """
     frame = ChartFrame(200, 176, 26, 8, 36, 20)
     shapes = [
-        svg.text(0, 12, svg.shortened(title, 190), "name"),
+        svg.text(0, 12, svg.shortened(title, 190, svg.NAME_SIZE), "name"),
         svg.text(0, 27, note, "tick"),
         *(svg.line(26, frame.y(tick), 192, frame.y(tick), "grid") for tick in (0.0, 0.5, 1.0)),
         *(svg.text(21, frame.y(tick) + 4, f"{tick:g}", "tick", "end") for tick in (0.0, 0.5, 1.0)),

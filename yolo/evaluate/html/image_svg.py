@@ -1,8 +1,7 @@
 """An image with its ground truths and detections over it; each kind of error has its own color, dash and letter.
 
 The image is a JPEG inside the page, scaled down. The boxes are SVG lines over it, which stay sharp and show a tip.
-Their
-colors and dashes are in `templates/report.css`, under the names used here.
+Their colors and dashes are in `templates/report.css`, under the names used here.
 """
 
 from collections import Counter
@@ -25,14 +24,12 @@ from yolo.evaluate.analysis.report import (
     ImageReport,
 )
 from yolo.pages.page import count_text, data_uri
-from yolo.pages.svg import Drawing, SvgElement, shortened
+from yolo.pages.svg import Drawing, SvgElement, shortened, text_width
 
 LONG_SIDE = 560  # pixels of the JPEG: twice the width of a card on most screens
 LETTER_HEIGHT = 1 / 36  # of the longer side of the image
-WITH_CLASS, CLASS_WIDTH = (
-    (tide.CLASSIFICATION, tide.BOTH),
-    70,
-)  # kinds whose flag has the class; its width
+MOST_DRAWN = 100  # detections of an image: an untrained network finds thousands, which no browser shows
+WITH_CLASS, CLASS_WIDTH = (tide.CLASSIFICATION, tide.BOTH), 70  # kinds whose flag has the class; its width
 
 LETTERS = {
     tide.CLASSIFICATION: "C", tide.LOCALIZATION: "L", tide.BOTH: "CL",
@@ -83,17 +80,23 @@ class LegendSample(NamedTuple):
 def image_card(image: ImageReport, names: Sequence[str], title: str) -> ImageCard:
     """Return the image with its boxes and its errors in words; the image is read from `image.path`."""
     data = jpeg_data(image.path)
+    summary = error_summary(image)
+    if len(image.detections) > MOST_DRAWN:
+        summary += f"; the {MOST_DRAWN} detections with the highest scores are drawn"
     return ImageCard(
         title=title,
         path=image.path,
-        summary=error_summary(image),
+        summary=summary,
         readable=data is not None,
         drawing=boxes_over(image, names, data),
     )
 
 
 def boxes_over(image: ImageReport, names: Sequence[str], data: str | None) -> Drawing:
-    """Draw the boxes over the image; `data` is its data URI, or None for an empty ground of its size."""
+    """Draw the boxes over the image, at most MOST_DRAWN detections.
+
+    data: the data URI of the image, or None for an empty ground of its size.
+    """
     size = {"width": image.width, "height": image.height}
     letter = max(image.width, image.height) * LETTER_HEIGHT
     shapes = [SvgElement("rect", {**size, "class": "ground"})]
@@ -105,7 +108,7 @@ def boxes_over(image: ImageReport, names: Sequence[str], data: str | None) -> Dr
         shapes.append(_outline(each.box, look, _ground_truth_tip(each, names)))
         if each.outcome == UNDETECTED:
             flags.append(_flag(each.box, LETTERS[tide.MISSED], tide.MISSED, letter, image))
-    for each in reversed(image.detections):  # the highest score on top
+    for each in reversed(image.detections[:MOST_DRAWN]):  # the highest score on top
         shapes.append(_outline(each.box, f"detection {each.kind}", _detection_tip(each, names)))
         if each.kind in LETTERS:
             flags.append(_flag(each.box, _flag_text(each, names), each.kind, letter, image))
@@ -158,7 +161,7 @@ def _outline(box: Sequence[float], look: str, tip: str) -> SvgElement:
 
 def _flag(box: Sequence[float], content: str, kind: str, letter: float, image: ImageReport) -> SvgElement:
     """Return a small flag at the upper left corner of a box, kept inside the image."""
-    width, height = len(content) * letter * 0.62 + letter * 0.5, letter * 1.3
+    width, height = text_width(content, letter) + letter * 0.5, letter * 1.3
     x = min(max(box[0], 0.0), max(image.width - width, 0.0))
     y = min(max(box[1] - height, 0.0), max(image.height - height, 0.0))
     corner = {"x": x + letter * 0.25, "y": y + letter}

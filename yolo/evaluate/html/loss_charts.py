@@ -50,7 +50,7 @@ def loss_class_chart(classes: Sequence[ClassLoss]) -> Drawing:
     shapes = [svg.text(0, 11, "mean loss of an object", "axis")]
     for row, each in enumerate(shown):
         x, top = frame.left, 20 + ROW * row
-        name = svg.shortened(each.name, NAME_WIDTH - 10)
+        name = svg.shortened(each.name, NAME_WIDTH - 10, svg.STRONG_SIZE)
         shapes.append(svg.text(frame.left - svg.TICK_GAP, top + 15, name, "strong", "end"))
         for field, look, meaning in CLASS_PARTS:
             value = getattr(each, field)

@@ -52,7 +52,8 @@ def accuracy_chart(classes: Sequence[ClassAccuracy], k: int) -> Drawing:
     for place, each in enumerate(rows):
         top, height = place * ROW + 3, ROW - 8
         tip = f"{each.name}: {each.first:,} of {each.images:,} first, {each.among:,} among {k}"
-        shapes.append(svg.text(111, top + height - 4, svg.shortened(each.name, 104), "tick strong", "end"))
+        name = svg.shortened(each.name, 104, svg.STRONG_SIZE)
+        shapes.append(svg.text(111, top + height - 4, name, "tick strong", "end"))
         shapes.append(svg.bar(frame.left, top, frame.x(each.top_k) - frame.left, height, "pale run-a", tip))
         shapes.append(svg.bar(frame.left, top, frame.x(each.top_1) - frame.left, height, "solid run-a", tip))
         shapes.append(svg.text(frame.x(each.top_k) + 5, top + height - 4, f"{each.top_1:.0%}", "tick"))

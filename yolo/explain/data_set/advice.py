@@ -66,8 +66,10 @@ def anchor_advice(study: AnchorStudy) -> list[Advice]:
     elif study.kmeans and study.kmeans.mean_iou - whole.mean_iou > CLOSER:
         closer = f"those of k-means would fit closer (mean IoU {study.kmeans.mean_iou:.3f})"
         found.append(Advice("good", f"{fit}; {closer}", "the line for the cfg is under Anchors"))
-    else:
+    elif study.kmeans:
         found.append(Advice("good", f"{fit}; other anchors would gain little"))
+    else:
+        found.append(Advice("good", f"{fit}; there are too few different boxes to compute better ones"))
     idle = [head for head in study.heads if head.objects < 0.01 * objects]
     found += [
         Advice(

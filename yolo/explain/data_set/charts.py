@@ -30,7 +30,8 @@ def class_chart(names: Sequence[str], lists: Sequence[ListCounts]) -> Drawing:
     bar = (ROW - 12) / len(lists)
     for row, label in enumerate(order):
         top = row * ROW + 6
-        shapes.append(svg.text(left - 8, top + (ROW - 12) / 2 + 4, svg.shortened(names[label], 108), "strong", "end"))
+        name = svg.shortened(names[label], 108, svg.STRONG_SIZE)
+        shapes.append(svg.text(left - 8, top + (ROW - 12) / 2 + 4, name, "strong", "end"))
         for number, (part, each) in enumerate(zip(parts, lists, strict=True)):
             length = part[label] / most * (WIDTH - left - right)
             y, count = top + number * bar, each.class_objects[label]

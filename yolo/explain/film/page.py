@@ -37,8 +37,8 @@ def film_page(title: str, images: Sequence[FilmImage], moments: Sequence[FilmMom
         moments: the steps.
         names: of the classes, whose colors are explained if they are few or detected in an image.
     """
-    found = " ".join(caption for moment in moments for caption in moment.captions.values())
-    shown = [label for label, name in enumerate(names) if len(names) <= MOST_IN_LEGEND or name in found]
+    found = ", ".join(("", *(caption for moment in moments for caption in moment.captions.values())))
+    shown = [label for label, name in enumerate(names) if len(names) <= MOST_IN_LEGEND or f", {name} " in found]
     legend = [(names[label], "rgb({} {} {})".format(*class_color(label))) for label in shown[:MOST_IN_LEGEND]]
     strips = [
         (

@@ -66,9 +66,9 @@ def draw_chart(curves: Curves) -> Figure:
     dots = "o" if len(steps) <= MOST_DOTS else ""
     axes.plot(
         np.repeat(steps, 2), np.stack((low, high), axis=1).ravel(),
-        color=PALE_BLUE, linewidth=1, marker=dots, markersize=4, label="loss",
+        color=PALE_BLUE, linewidth=1, marker=dots, markersize=4, label="loss", clip_on=False,
     )  # fmt: skip
-    axes.plot(steps, average, color=BLUE, linewidth=2, marker=dots, markersize=4, label="average loss")
+    axes.plot(steps, average, color=BLUE, linewidth=2, marker=dots, markersize=4, label="average loss", clip_on=False)
     axes.set(xlim=(0, max(1, curves.last_step)), ylim=(0, top), xlabel="step")
     axes.set_ylabel("loss", color=BLUE)
     axes.tick_params(axis="y", colors=BLUE)
@@ -114,7 +114,7 @@ def _draw_scores(figure: Figure, curves: Curves) -> None:
     best = max(score for _, score in curves.scores)
     axes.plot(
         *zip(*curves.scores, strict=True), color=RED, linewidth=2, marker="o", markersize=4,
-        label=f"{curves.score_name.replace('map/', 'mAP ')}, best {best:.1%}",
+        label=f"{curves.score_name.replace('map/', 'mAP ')}, best {best:.1%}", clip_on=False,
     )  # fmt: skip
     axes.set(ylim=(0, 1), yticks=np.linspace(0, 1, 11))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
