@@ -5,7 +5,6 @@ cfg/, data/ and weights/. A download goes to `NAME.part`, can be resumed, and ge
 size. Its SHA-256 is written beside it, so that a later download of the same file can be compared.
 """
 
-import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from yolo.data_file import read_data
 from yolo.errors import DatasetError, WeightsError, counted
-from yolo.files.contents import named_content
+from yolo.files.contents import named_content, sha256_of
 from yolo.files.folders import visible
 from yolo.files.writing import naming, write_text
 from yolo.names_file import read_classes, read_names
@@ -236,7 +235,7 @@ def download(file: PublishedFile, folder: Path, progress: Progress = lambda *_: 
         kind = f" ({content})" if (content := named_content(part)) else ""
         part.unlink()
         raise WeightsError(f"{file.url}: found {size} bytes{kind}, expected {file.size}")
-    digest = _sha256(part)
+    digest = sha256_of(part)
     note = folder / f"{file.name}.sha256"
     if note.exists() and note.read_text().split()[:1] != [digest]:
         part.unlink()
@@ -274,11 +273,3 @@ def _fetch(file: PublishedFile, part: Path, progress: Progress) -> None:
             progress(have, total)
     if length and have < total:
         raise OSError(f"the connection ended after {have} of {total} bytes")
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -153,7 +153,7 @@ def _arguments() -> argparse.Namespace:
         help="a file of `yolo-darknet export`, instead of --cfg and --weights; a .pt2 or .torchscript can run any "
         "code, so only use ones that you trust",
     )  # fmt: skip
-    add_names_option(parser, required=False)
+    add_names_option(parser)
     add(
         "--top", type=whole_number(1), default=TOP_CLASSES, metavar="N",
         help=f"number of classes to print; default {TOP_CLASSES}",

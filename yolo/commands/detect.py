@@ -361,7 +361,7 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
     add("source", nargs="+", metavar="SOURCE", help="images, videos and more, see above")
     add_cfg_option(parser, required=False)
     add_weights_option(parser, required=False)
-    add_names_option(parser, required=False)
+    add_names_option(parser)
     add(
         "--model", type=Path, metavar="FILE",
         help="a file of `yolo-darknet export`, instead of --cfg and --weights; a .pt2 or .torchscript can run any "

@@ -236,7 +236,7 @@ def _arguments() -> argparse.Namespace:
     add("image", nargs="+", metavar="IMAGE", help="images, folders, patterns or lists of images")
     add_cfg_option(parser)
     add_weights_option(parser)
-    add_names_option(parser, required=False)
+    add_names_option(parser)
     add("--report", type=new_folder, required=True, metavar="DIR", help="write index.html and explain.json there")
     add("--json", type=new_file, metavar="FILE", help="write the numbers to another file, too")
     add(

@@ -199,7 +199,7 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add_cfg_option(parser)
     add_weights_option(parser)
-    add_names_option(parser, required=False)
+    add_names_option(parser)
     add("--out", type=new_file, required=True, metavar="FILE", help="F.onnx, F.xml, F.pt2 or F.torchscript")
     add(
         "--for", dest="layout", choices=(*LAYOUT_NAMES, CLASSIFIER_LAYOUT),

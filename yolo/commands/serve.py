@@ -159,7 +159,7 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for the networks and their computation."""
     add_cfg_option(parser, required=False)
     add_weights_option(parser, required=False)
-    add_names_option(parser, required=False)
+    add_names_option(parser)
     add = parser.add_argument
     add(
         "--model", type=_model, action="append", default=[], metavar="[NAME=]FILES",

@@ -46,15 +46,14 @@ def add_weights_option(parser: OptionGroup, required: bool = True) -> None:
     )
 
 
-def add_names_option(parser: OptionGroup, required: bool = True) -> None:
-    """Add `--names`: the names of a network's classes. required: False where `find_names` looks for them."""
-    default = "" if required else "; default: from a .data or .names file beside the model"
+def add_names_option(parser: OptionGroup) -> None:
+    """Add `--names`: the names of a network's classes. Without it, `find_names` looks for them."""
     parser.add_argument(
         "--names",
         type=names_file,
-        required=required,
         metavar="FILE",
-        help="the class names, one on each line, or the name of a list in the package, such as coco" + default,
+        help="the class names, one on each line, or the name of a list in the package, such as coco; "
+        "default: from a .data or .names file beside the model",
     )
 
 

@@ -5,7 +5,6 @@ they convert stride, batch and channels to int and evaluate the others, also for
 """
 
 import ast
-import hashlib
 import importlib.metadata
 import json
 import math
@@ -19,6 +18,7 @@ from torch import nn
 
 from yolo.defaults import CLASSIFIER_LAYOUT, DIALECT_NAMES, LAYOUT_NAMES
 from yolo.errors import WeightsError, shorten
+from yolo.files.contents import sha256_of
 from yolo.files.text import escaped_text
 from yolo.model.building import LARGEST_MAP
 from yolo.model.heads.region import RegionHead
@@ -32,7 +32,6 @@ DYNAMIC = "dynamic"  # `batch` of older files for any batch size
 # Without this, Ultralytics' programs give a file for any batch size images of any size.
 ARGS = {"dynamic": False, "nms": False}
 LETTERBOX = "letterbox"
-READ_BYTES = 2**20  # of a file at a time
 # What reading metadata raises that are damaged, or made to do harm: brackets or signs that are nested too deeply, too.
 DAMAGED = (
     KeyError, ValueError, SyntaxError, TypeError, AttributeError, RuntimeError, MemoryError, OverflowError,
@@ -109,7 +108,7 @@ def describe_files(**files: Path) -> dict[str, str]:
     """Return for each file its name and the SHA-256 of its content: NAME and NAME_sha256."""
     described = {}
     for key, path in files.items():
-        described |= {key: escaped_text(path.name), f"{key}_sha256": _sha256(path)}
+        described |= {key: escaped_text(path.name), f"{key}_sha256": sha256_of(path)}
     return described
 
 
@@ -220,11 +219,3 @@ def package_version() -> str:
         return importlib.metadata.version(PRODUCER)
     except importlib.metadata.PackageNotFoundError:
         return "0"
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(READ_BYTES):
-            digest.update(block)
-    return digest.hexdigest()

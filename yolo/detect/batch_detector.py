@@ -26,6 +26,7 @@ from yolo.model.network import Network
 from yolo.model.weights import load_weights
 from yolo.named_files import given_or_shipped
 from yolo.names_file import read_names
+from yolo.records import Detections
 
 if TYPE_CHECKING:
     import pyarrow
@@ -108,7 +109,7 @@ class BatchDetector:
         if good:
             inputs, placements = zip(*good, strict=True)
             found = iter(zip(self._detector.detect(batch_of(inputs), placements), placements, strict=True))
-        rows = [_error(each) if isinstance(each, str) else self._row(*next(found)) for each in prepared]
+        rows = [_error(each) if isinstance(each, str) else _row(*next(found)) for each in prepared]
         kept = {name: values for name, values in batch.items() if name not in (*HEAVY, "objects", "error")}
         return self._table(kept, rows)
 
@@ -119,10 +120,6 @@ class BatchDetector:
         except (DatasetError, OSError, TypeError, ValueError) as error:
             return str(error)
 
-    def _row(self, detections, placement: Placement) -> tuple:  # noqa: ANN001
-        height, width = placement.image
-        return width, height, detections.to_dict(self._detector.names), None
-
     def _table(self, kept: Mapping[str, np.ndarray], rows: Sequence[tuple]) -> pyarrow.Table:
         arrow = self._arrow
         names = ("width", "height", "objects", "error")
@@ -131,6 +128,11 @@ class BatchDetector:
         for name, kind, values in zip(names, types, zip(*rows, strict=True), strict=True):
             columns[name] = arrow.array(list(values), kind)
         return arrow.table(columns)
+
+
+def _row(detections: Detections, placement: Placement) -> tuple:
+    height, width = placement.image
+    return width, height, detections.to_dict(), None
 
 
 def _error(message: str) -> tuple:

@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 from numpy import ndarray
 
+from yolo.records import Size
+
 Color = tuple[int, int, int]
-Size = tuple[int, int]
 Rectangle = tuple[int, int, int, int]  # x1, y1, x2, y2 in whole pixels; x2 and y2 are exclusive
 
 
@@ -384,7 +385,7 @@ def _capital_height() -> int:
     return int(canvas.any(axis=1).sum())
 
 
-def _tag_size(text: str, pen: Pen) -> Size:
+def _tag_size(text: str, pen: Pen) -> tuple[int, int]:
     """Return (width, height) of a tag."""
     (width, _), _ = cv2.getTextSize(text, FONT, pen.scale, pen.stroke)
     return width + 2 * pen.padding, pen.text_height + 2 * pen.padding

@@ -13,15 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from yolo import letterbox as geometry
 from yolo.detect.detector import Detector
 from yolo.detect.nms import nms
+from yolo.letterbox import batch_of, place
 from yolo.model.network import Network
 from yolo.model.sizes import computes_size, network_stride
-from yolo.records import Detections
+from yolo.records import Detections, Size
 
 Region = tuple[int, int, int, int]  # x1, y1, x2, y2 in image pixels
-Size = tuple[int, int]  # height, width
 TTA_SCALES = (0.83, 1.0, 1.25)  # of the network input
 CUT = 0.5  # of a box's area: a box that a tile cuts is dropped if another of its class covers more than this fraction
 TOUCH = 2.0  # pixels; a box that ends this close to a tile's edge may be cut by it
@@ -144,8 +143,8 @@ def _detect_group(detector: Detector, image: np.ndarray, views: Sequence[ImageVi
         part = image[y1:y2, x1:x2]
         part = part[:, ::-1] if view.mirrored else part
         placements.append(detector.placement(part.shape[:2], size))
-        prepared.append(geometry.place(part, placements[-1]))
-    found = detector.detect(geometry.batch_of(prepared), placements)
+        prepared.append(place(part, placements[-1]))
+    found = detector.detect(batch_of(prepared), placements)
     return [_in_image(each, view) for each, view in zip(found, views, strict=True)]
 
 

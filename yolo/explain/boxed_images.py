@@ -13,6 +13,8 @@ from yolo.errors import DatasetError
 from yolo.pages.page import data_uri
 from yolo.pages.svg import Drawing, SvgElement, bounded
 
+MARGIN = 0.35  # around boxes, as a fraction of the longer side of the area that they cover
+
 
 class DrawnBox(NamedTuple):
     """A box xyxy in pixels of its image, its class in the style sheet, and its tooltip."""
@@ -87,14 +89,13 @@ def drawn_around(
 
 
 def cropped_around(
-    pixels: np.ndarray | None, boxes: Sequence[Sequence[float]], margin: float = 0.35, least: float = 48
+    pixels: np.ndarray | None, boxes: Sequence[Sequence[float]], least: float
 ) -> tuple[np.ndarray | None, tuple[int, int], tuple[float, float]]:
-    """Return the part of an image around some boxes.
+    """Return the part of an image around some boxes, with a margin of MARGIN on each side.
 
     Args:
         pixels: RGB uint8 `[H, W, 3]`, or None.
         boxes: xyxy in pixels, at least one.
-        margin: added on each side, as a fraction of the longer side of the area that the boxes cover.
         least: the least side in pixels, as far as the image reaches.
 
     Returns:
@@ -102,7 +103,7 @@ def cropped_around(
     """
     area = np.asarray(boxes, np.float64)
     low, high = area[:, :2].min(axis=0), area[:, 2:].max(axis=0)
-    middle, half = (low + high) / 2, np.maximum((high - low) / 2 + margin * (high - low).max(), least / 2)
+    middle, half = (low + high) / 2, np.maximum((high - low) / 2 + MARGIN * (high - low).max(), least / 2)
     low, high = np.floor(middle - half), np.ceil(middle + half)
     if pixels is not None:
         edge = np.array(pixels.shape[1::-1])

@@ -17,9 +17,9 @@ NEAR = 1e-12  # a map whose largest value is below is not shown
 Color = tuple[int, int, int]
 
 
-def photo_uri(pixels: NDArray[np.uint8], long_side: int = LONG_SIDE) -> str:
-    """Return an image `[H, W, C]`, C 1 or 3, as a JPEG whose longer side has at most `long_side` pixels."""
-    return data_uri(_three_channels(scaled_to(pixels, long_side)))
+def photo_uri(pixels: NDArray[np.uint8]) -> str:
+    """Return an image `[H, W, C]`, C 1 or 3, as a JPEG whose longer side has at most LONG_SIDE pixels."""
+    return data_uri(_three_channels(scaled_to(pixels, LONG_SIDE)))
 
 
 def input_uri(network_input: Tensor) -> str:

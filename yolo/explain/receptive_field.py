@@ -20,8 +20,7 @@ from yolo.model.layers.resampling import DepthToSpace, Downsample, Reorg, SpaceT
 from yolo.model.layers.softmax import Softmax, TreeSoftmax
 from yolo.model.layers.wiring import Multiply, Shortcut, WeightedShortcut, by_sampling
 from yolo.model.network import IMAGE, Network
-
-Size = tuple[int, int]  # (height, width)
+from yolo.records import Size
 
 
 class Span(NamedTuple):

@@ -1,6 +1,7 @@
-"""Recognize files by their first bytes, and open files that a user names."""
+"""Recognize files by their first bytes, open files that a user names, and hash their content."""
 
 import errno
+import hashlib
 import os
 import re
 import stat
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 START = 4096  # bytes of a file that are read
+BLOCK = 2**20  # bytes of a file that are hashed at a time
 LARGEST_SAFETENSORS_HEADER = 100_000_000  # bytes, the format's own limit
 PNG_CONTENT = "a PNG image"
 SIGNATURES = (
@@ -102,6 +104,15 @@ def named_content(path: str | Path) -> str | None:
     """Return `known_content` of a file. Raises OSError."""
     with open_input(path) as file:
         return known_content(file.read(START))
+
+
+def sha256_of(path: str | Path) -> str:
+    """Return the SHA-256 of the content of a file of any size, in hexadecimal digits. Raises OSError."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def foreign_to_text(content: bytes) -> str | None:

@@ -15,7 +15,7 @@ ESCAPED_BYTE = re.compile(r"\\u(dc[89a-f][0-9a-f])")  # as Python writes a surro
 UTF16_SAMPLE = 512  # bytes that show whether every other one is zero
 
 
-def read_text(path: str | Path, error_type: type[ValueError] = DatasetError) -> str:
+def read_text(path: str | Path) -> str:
     """Return the text of a file in UTF-8, with or without a byte order mark.
 
     Bytes that are not UTF-8 become surrogate escapes, as in Python's file names, so that a path stays usable. UTF-16
@@ -23,10 +23,10 @@ def read_text(path: str | Path, error_type: type[ValueError] = DatasetError) -> 
 
     Raises:
         OSError: the file cannot be read.
-        error_type: UTF-16 without a byte order mark or broken UTF-16, a web page, an archive, an image ...
+        DatasetError: UTF-16 without a byte order mark or broken UTF-16, a web page, an archive, an image ...
     """
     with open_input(path) as file:
-        return decoded_text(file.read(), path, error_type)
+        return decoded_text(file.read(), path)
 
 
 def decoded_text(content: bytes, path: str | Path, error_type: type[ValueError] = DatasetError) -> str:

@@ -126,23 +126,23 @@ def find_file(cfg: str | Path, text: str) -> tuple[Path | None, str]:
     return (path if path.is_file() else None), searched
 
 
-def read_class_tree(section: Section, key: str, classes: int) -> Tree | None:
-    """Return the class hierarchy in the file that `key` names, None without the key.
+def read_class_tree(section: Section, classes: int) -> Tree | None:
+    """Return the class hierarchy in the file that the key `tree` names, None without the key.
 
     Raises:
         CfgError: There is no such file, or it does not have `classes` classes.
         DatasetError: The file is malformed.
     """
-    text = section.text(key, "")
+    text = section.text("tree", "")
     if not text:
         return None
     path, searched = find_file(section.path, text)
     if path is None:
-        raise section.error(key, searched, f"no file {text!r}")
+        raise section.error("tree", searched, f"no file {text!r}")
     tree = read_tree(path)
     if len(tree.names) != classes:
         found = f"{counted(len(tree.names), 'class')} in {text}"
-        raise section.error(key, f"{counted(classes, 'class')}, as in this section", found)
+        raise section.error("tree", f"{counted(classes, 'class')}, as in this section", found)
     return tree
 
 

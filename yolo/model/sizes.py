@@ -6,8 +6,7 @@ import torch
 from torch.func import functional_call
 
 from yolo.model.network import Network
-
-Size = tuple[int, int]  # height, width
+from yolo.records import Size
 
 
 def network_stride(network: Network) -> Size:

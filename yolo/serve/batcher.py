@@ -23,6 +23,7 @@ from yolo.errors import CfgError, WeightsError
 from yolo.letterbox import Placement, batch_of
 from yolo.records import Detections
 from yolo.serve.http.refusal import MISTAKE, TOO_LATE, RefusedError
+from yolo.settings import InputSettings
 
 log = logging.getLogger(__name__)
 
@@ -325,7 +326,7 @@ def _grouped(jobs: Sequence[Job]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _whole(network) -> Placement:  # noqa: ANN001
+def _whole(network: InputSettings) -> Placement:
     size = network.height, network.width
     return Placement(size, size, size, (0, 0))
 

@@ -15,6 +15,7 @@ import numpy as np
 from yolo.errors import CfgError
 from yolo.model.network import Network
 from yolo.model.sizes import computes_size
+from yolo.records import Size
 
 STEPS_A_SIZE = 10
 LARGEST_LAST_STEPS = 100  # so that the statistics of batch norm belong to the largest size
@@ -24,7 +25,6 @@ DEFAULT_FACTOR = 1.4  # random=1
 PJREDDIE_UNIT, PJREDDIE_LEAST, PJREDDIE_MOST = 32, 10, 19
 PJREDDIE_LAST_STEPS = 200
 SIZE_STREAM = 2  # of the random generator; order and images have others
-Size = tuple[int, int]  # (height, width)
 STAGE = re.compile(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?@(\d{1,9})", re.ASCII)
 
 

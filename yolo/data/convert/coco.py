@@ -123,7 +123,7 @@ def _images(
     """Return the images of a file in its order, each with its place in it; the problems and repairs of their boxes."""
     labels = labels_of(file, names)
     boxes = unit_boxes(file)
-    faults = {at: _fault(file, at) for at in _faulty(file, boxes) if labels[at] >= 0}
+    faults = {at: _fault(file, at) for at in _faulty(boxes) if labels[at] >= 0}
     problems = [Problem(kind, f"{file.path}: annotation {file.ids[at]}: {what}") for at, (kind, what) in faults.items()]
     over = {at for at in _over_border(file, boxes) if labels[at] >= 0 and at not in faults}
     repairs = [Problem(CLIPPED, f"{file.path}: annotation {file.ids[at]}: {_shown(file, at)}") for at in sorted(over)]
@@ -159,7 +159,7 @@ def unit_boxes(file: CocoFile) -> np.ndarray:
     return np.concatenate(((corner + extent / 2) / side, extent / side), axis=1)
 
 
-def _faulty(file: CocoFile, boxes: np.ndarray) -> list[int]:
+def _faulty(boxes: np.ndarray) -> list[int]:
     """Return the boxes that have no area, or whose center is outside the image (see `read_rows`)."""
     center, extent = boxes[:, :2], boxes[:, 2:]
     inside = (center > 0).all(1) & (center <= 1).all(1)

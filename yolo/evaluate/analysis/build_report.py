@@ -1,6 +1,5 @@
 """Build the report of an evaluation: totals, classes, sizes, scores, errors and images."""
 
-import hashlib
 import platform
 from collections.abc import Sequence
 from dataclasses import replace
@@ -43,6 +42,7 @@ from yolo.evaluate.metrics.coco_matching import (
 from yolo.evaluate.metrics.confusion import confusion_matrix
 from yolo.evaluate.metrics.operating_point import OperatingPoint
 from yolo.evaluate.metrics.voc import CONTINUOUS, mean_ap
+from yolo.files.contents import sha256_of
 from yolo.records import Evaluation
 
 SHOWN_SCORE = 0.25  # AlexeyAB detector.c test_detector's default -thresh
@@ -110,15 +110,11 @@ def about_run(
         made: when, with the time zone.
         data_name: of the data set; "": the name of `data`.
     """
-    with open(weights, "rb") as file:
-        digest = hashlib.sha256()
-        while portion := file.read(1 << 20):
-            digest.update(portion)
     return About(
         command=command,
         cfg=str(cfg),
         weights=str(weights),
-        weights_sha256=digest.hexdigest(),
+        weights_sha256=sha256_of(weights),
         data=str(data),
         date=made.isoformat(sep=" ", timespec="seconds"),
         versions=(

@@ -136,7 +136,7 @@ def build_region(section: Section, context: BuildContext) -> Built:
     softmax, background = section.flag("softmax"), section.flag("background")
     anchors = read_anchors(section, total, range(total))[:total]
     settings = read_region(section, context.dialect)
-    tree = read_class_tree(section, "tree", classes)
+    tree = read_class_tree(section, classes)
     check_coords(section, coords, "; AlexeyAB's Darknet takes the fifth number as objectness all the same")
     check_filters(section, context, total, 5 + classes)
     if background and tree is not None:

@@ -60,7 +60,7 @@ def build_softmax(section: Section, context: BuildContext) -> Built:
         raise section.error("groups", f"a divisor of the {values} values of the previous layer")
     if temperature <= 0:
         raise section.error("temperature", "a number above 0")
-    tree = read_class_tree(section, "tree", values)
+    tree = read_class_tree(section, values)
     if tree is not None:  # as in Darknet, the tree has priority over `spatial`
         layer = TreeSoftmax(tree=tree, temperature=temperature)
     elif spatial:
