@@ -29,7 +29,7 @@ from statistics import mean
 from terminaltables import AsciiTable
 
 from yolo.cfg import parse_cfg
-from yolo.console.option_types import cfg_file, network_size, positive, weights_file, whole_number
+from yolo.console.option_types import cfg_file, pixel_size, positive, weights_file, whole_number
 from yolo.console.options import add_device_option, add_workers_option
 from yolo.console.run import run
 from yolo.data_file import read_data
@@ -200,7 +200,7 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--data", type=Path, nargs="+", required=True, metavar="FILE", help="Darknet's .data files, with valid lists")
     add("--base", type=cfg_file, required=True, metavar="CFG", help="the cfg to fit to each data set")
-    add("--size", type=network_size, metavar="WxH", help="of the network input; default: the base's")
+    add("--size", type=pixel_size, metavar="WxH", help="of the network input; default: the base's")
     add("--weights", type=weights_file, metavar="FILE", help="of a backbone or a detector of other classes")
     add("--steps", type=whole_number(1), default=1000, metavar="N", help="of each run; default 1000")
     add("--seeds", type=whole_number(1), default=3, metavar="N", help="runs of each variant; default 3")

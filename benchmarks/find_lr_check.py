@@ -26,7 +26,7 @@ from pathlib import Path
 from terminaltables import AsciiTable
 
 from yolo.cfg import read_cfg
-from yolo.console.option_types import cfg_file, network_size, weights_file, whole_number
+from yolo.console.option_types import cfg_file, pixel_size, weights_file, whole_number
 from yolo.console.options import add_device_option, add_workers_option
 from yolo.console.run import run
 from yolo.data_file import read_data
@@ -129,7 +129,7 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--data", type=Path, required=True, metavar="FILE", help="Darknet's .data file, with a valid list")
     add("--base", type=cfg_file, required=True, metavar="CFG", help="the cfg to fit to the data set")
-    add("--size", type=network_size, metavar="WxH", help="of the network input; default: the base's")
+    add("--size", type=pixel_size, metavar="WxH", help="of the network input; default: the base's")
     add("--weights", type=weights_file, metavar="FILE", help="of a backbone or a detector of other classes")
     add("--steps", type=whole_number(1), default=300, metavar="N", help="of each run; default 300")
     add("--sweep-steps", type=whole_number(2), default=100, metavar="N", help="of find_lr; default 100")

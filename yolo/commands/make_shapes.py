@@ -8,11 +8,8 @@ example:
   yolo-darknet convert_voc --train shapes:train --valid shapes:val --out shapes
 """
 
-import re
-
 from yolo.console.command_line import command_parser
-from yolo.console.option_types import new_folder
-from yolo.errors import DatasetError
+from yolo.console.option_types import new_folder, pixel_size
 
 
 def main() -> None:
@@ -23,18 +20,10 @@ def main() -> None:
     add("--train", type=int, default=240, metavar="N", help="images to train on; default 240")
     add("--valid", type=int, default=60, metavar="N", help="images to score on; default 60")
     add("--seed", type=int, default=1, help="of the random shapes; default 1")
-    add("--size", default="160x128", metavar="WxH", help="size of each image; default 160x128")
+    add("--size", type=pixel_size, default="160x128", metavar="WxH", help="size of each image; default 160x128")
     args = parser.parse_args()
 
     from yolo.data.shapes import CLASSES, write_shapes
 
-    write_shapes(args.out, args.train, args.valid, args.seed, _size(args.size))
+    write_shapes(args.out, args.train, args.valid, args.seed, args.size)
     print(f"{args.train} + {args.valid} images of {', '.join(CLASSES)}: {args.out}")
-
-
-def _size(text: str) -> tuple[int, int]:
-    """Return (height, width) of "WxH"."""
-    found = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not found:
-        raise DatasetError(f"--size {text}: expected WIDTHxHEIGHT, such as 160x128")
-    return int(found[2]), int(found[1])

@@ -99,6 +99,14 @@ def cfg_file(text: str) -> Path:
     return _given_or_shipped(text, ".cfg")
 
 
+def pixel_size(text: str) -> tuple[int, int]:
+    """A type for argparse: WIDTHxHEIGHT in pixels, as (height, width)."""
+    found = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not found:
+        raise ArgumentTypeError(f"found {text!r}, expected WIDTHxHEIGHT")
+    return int(found[2]), int(found[1])
+
+
 def names_file(text: str) -> Path:
     """A type for argparse: a .names file, or the name of one that comes with the package."""
     return _given_or_shipped(text, ".names")
