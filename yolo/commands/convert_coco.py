@@ -47,7 +47,7 @@ def main() -> None:
     from yolo.data.convert.coco_layout import read_coco_folder
     from yolo.data.convert.conversion import Target, check_target
     from yolo.data.convert.plan import MINOR_KINDS, SHARED
-    from yolo.formats.coco_annotations import ENTRY_KINDS
+    from yolo.formats.coco_annotations import ENTRY_KINDS, NO_BOX
     from yolo.formats.voc_xml import TWICE
     from yolo.names_file import read_classes
 
@@ -62,8 +62,9 @@ def main() -> None:
     plan = plan_coco(train, valid, read_classes(args.names) if args.names else None)
     if not (args.train or args.valid or args.require_pictures):
         plan = plan.without_missing()
-    every = (*MINOR_KINDS, *ENTRY_KINDS, TWICE, SHARED)
-    skipped = {"skip-boxes": MINOR_KINDS, "stop": (), "skip": every}[args.on_problem]
+    minor = (*MINOR_KINDS, NO_BOX)
+    every = (*minor, *ENTRY_KINDS, TWICE, SHARED)
+    skipped = {"skip-boxes": minor, "stop": (), "skip": every}[args.on_problem]
     check_plan(plan, skipped, args.require_pictures, ("--train", "--valid") if valid else ("--train",))
     _require_folders(("--train", train, plan.train), ("--valid", valid, plan.valid))
     plan, split = split_of(plan, target.out, args.split, args.seed)

@@ -1,15 +1,18 @@
 """Read COCO's annotation file (instances_*.json), use it as ground truth, and write ground truth as such a file.
 
 A faulty image or annotation is a `Problem` that names it. A file without the three lists, or with categories that are
-uncertain, is an error.
+uncertain, is an error. What programs write besides COCO's own form is read as meant: numbers and ids as texts ("12") or
+with a decimal point (640.0), null for a field that is not known, annotations without an id or with the id of another.
 """
 
 import json
 import logging
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -26,6 +29,7 @@ from yolo.formats.ground_truth_set import (
     labels_by_name,
 )
 from yolo.formats.json_file import is_finite_number, read_json, shown
+from yolo.formats.plain_text import parse_number
 from yolo.records import GroundTruth, Problem
 
 log = logging.getLogger(__name__)
@@ -33,17 +37,22 @@ HEAVY_KEYS = ("segmentation", "keypoints")  # not needed here
 LISTS = ("images", "categories", "annotations")
 LARGEST_ID = 2**63 - 1  # int64
 LONGEST_NAME = 255  # bytes of a file's or folder's name: NAME_MAX of Linux, the most of any system
+NO_ID = -(2**62)  # ours: annotation N of the list, from 1, has the id NO_ID + N if it has none of its own
+MOST_ENTRIES = 2**40  # ours: of a list
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)  # of an image that a program read from a server
 BAD_IMAGE = "unusable image entry"
 BAD_ANNOTATION = "unusable annotation"
 ID_TWICE = "id given twice"
 UNKNOWN_IMAGE = "annotation of an image that the file does not have"
 UNKNOWN_CATEGORY = "annotation of a category that the file does not have"
+NO_BOX = "annotation without a box"
+OWN_ID = "annotation without an id of its own"
 ENTRY_KINDS = (BAD_IMAGE, BAD_ANNOTATION, ID_TWICE, UNKNOWN_IMAGE, UNKNOWN_CATEGORY)
 
 
 @dataclass(frozen=True)
 class CocoImage:
-    """An entry of `images`. file_name: relative to the image folder and inside it. width, height: pixels."""
+    """An entry of `images`. file_name: relative to the image folder, inside it. width, height: pixels, 0: unknown."""
 
     image_id: int
     file_name: str
@@ -59,7 +68,8 @@ class CocoFile:
     ids: int64 `[M]`, the annotations' ids. image_index: int64 `[M]`, positions in `images`. category_index: int64
     `[M]`, positions in `categories`. boxes: float64 `[M, 4]` left, top, width, height in pixels from 0. crowd: bool
     `[M]`. areas: float64 `[M]`, square pixels: of the outlines where the file gives them, of the boxes elsewhere.
-    problems: one for each entry that is not usable.
+    problems: one for each entry that is not usable. remarks: one for each annotation that has no id, or the id of
+    another; its id here is NO_ID + its place.
     """
 
     path: Path
@@ -73,6 +83,13 @@ class CocoFile:
     crowd: np.ndarray
     areas: np.ndarray
     problems: tuple[Problem, ...]
+    remarks: tuple[Problem, ...] = ()
+
+    def annotation_name(self, index: int) -> str:
+        """Return what messages call an annotation: by its id, or by its place in the list."""
+        number = int(self.ids[index])
+        place = number - NO_ID
+        return f"annotation entry {place}" if 0 < place < MOST_ENTRIES else f"annotation {number}"
 
 
 def read_coco(path: str | Path) -> CocoFile:
@@ -89,14 +106,14 @@ def read_coco(path: str | Path) -> CocoFile:
             expected = "the lists images, categories and annotations"
             raise DatasetError(f"{path}: found no list {key!r} in {found}, expected {expected}")
     categories = _categories(path, content["categories"])
-    images, bad_ids, problems = _usable(path, "image", content["images"], _image)
+    images, bad_ids, problems, _ = _usable(path, "image", content["images"], _image)
     index_of_image = {image_id: index for index, image_id in enumerate(images)}
     index_of_category = {category_id: index for index, category_id in enumerate(categories)}
 
     def annotation(entry: dict) -> _Annotation | None:
         return _annotation(entry, index_of_image, index_of_category, bad_ids)
 
-    rows, _, more = _usable(path, "annotation", content["annotations"], annotation)
+    rows, _, more, remarks = _usable(path, "annotation", content["annotations"], annotation)
     columns = zip(*rows.values(), strict=True) if rows else [()] * 5
     image_index, category_index, boxes, crowd, areas = columns
     return CocoFile(
@@ -111,6 +128,7 @@ def read_coco(path: str | Path) -> CocoFile:
         crowd=np.array(crowd, bool),
         areas=np.array(areas, np.float64),
         problems=(*problems, *more),
+        remarks=tuple(remarks),
     )
 
 
@@ -150,51 +168,59 @@ class _FaultError(ValueError):
 
 def _usable(
     path: str | Path, kind: str, entries: list, parse: Callable[[dict], _Parsed | None]
-) -> tuple[dict[int, _Parsed], set[int], list[Problem]]:
+) -> tuple[dict[int, _Parsed], set[int], list[Problem], list[Problem]]:
     """Parse the entries of a list.
 
     Args:
         path: the file, for messages.
-        kind: "image" or "annotation".
+        kind: "image" or "annotation"; only an image needs an id of its own.
         entries: the list.
         parse: converts an entry that has an id. It returns None for an entry to skip without a problem, and raises
             _FaultError for an unusable one.
 
     Returns:
-        The usable entries by their ids, the ids of the others, and the problems of the others.
+        The usable entries by their ids, the ids of the others, the problems of the others, and remarks on the
+        annotations that have no id of their own.
     """
     usable: dict[int, _Parsed] = {}
-    bad_ids, problems = set(), []
+    bad_ids, problems, remarks = set(), [], []
     bad_kind = BAD_IMAGE if kind == "image" else BAD_ANNOTATION
-    for place, entry in _with_places(path, kind, entries):
+    for number, (place, entry) in enumerate(_with_places(path, kind, entries), start=1):
+        is_entry = isinstance(entry, dict)
+        has_no_id = kind == "annotation" and is_entry and entry.get("id") is None
+        own_id = NO_ID + number if has_no_id else _whole(entry.get("id")) if is_entry else None
         try:
-            if not isinstance(entry, dict) or not _is_id(entry.get("id")):
+            if own_id is None:
                 raise _FaultError(bad_kind, shown(entry), "a whole number as id")
             parsed = parse(entry)
             if parsed is None:
                 continue
-            if entry["id"] in usable:
+            if own_id in usable and (kind == "image" or usable[own_id] == parsed):
                 raise _FaultError(ID_TWICE, "this id again", "each once")
-            usable[entry["id"]] = parsed
+            if own_id in usable or has_no_id:
+                found = "no id" if has_no_id else f"the id {own_id} again, of another box"
+                remarks.append(Problem(OWN_ID, f"{path}: {kind} entry {number}: found {found}"))
+            usable[NO_ID + number if own_id in usable else own_id] = parsed
         except _FaultError as fault:
             problems.append(Problem(fault.kind, f"{place}: {fault}"))
-            if isinstance(entry, dict) and _is_id(entry.get("id")):
-                bad_ids.add(entry["id"])
-    return usable, bad_ids - set(usable), problems
+            if own_id is not None:
+                bad_ids.add(own_id)
+    return usable, bad_ids - set(usable), problems, remarks
 
 
 def _categories(path: str | Path, entries: list) -> dict[int, str]:
     names: dict[int, str] = {}
     for place, entry in _with_places(path, "category", entries):
-        if not isinstance(entry, dict) or not _is_id(entry.get("id")):
+        number = _whole(entry.get("id")) if isinstance(entry, dict) else None
+        if number is None:
             raise DatasetError(f"{place}: found {shown(entry)}, expected a whole number as id")
         name = entry.get("name")
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
             raise DatasetError(f"{place}: found name {shown(name)}, expected one line of text")
-        if entry["id"] in names or name.strip() in names.values():
+        if number in names or name.strip() in names.values():
             found = f"found id and name {name!r}"
             raise DatasetError(f"{place}: {found}, expected each in one category")
-        names[entry["id"]] = name.strip()
+        names[number] = name.strip()
     if not names:
         raise DatasetError(f"{path}: found no category, expected at least one")
     return dict(sorted(names.items()))
@@ -211,31 +237,39 @@ def _group(entries: list[dict], categories: Mapping[int, str]) -> str | None:
 
 
 def _image(entry: dict) -> CocoImage:
-    """Return an image; its name has / for the backslashes that Label Studio writes on Windows.
-
-    Raise _FaultError if it is unusable.
-    """
+    """Return an image; without a size, its width and height are 0. Raise _FaultError if it is unusable."""
     name, width, height = (entry.get(key) for key in ("file_name", "width", "height"))
     if isinstance(name, str):
-        name = name.replace("\\", "/")
+        name = relative_name(name)
     if not isinstance(name, str) or not _is_file_name(name):
-        raise _FaultError(BAD_IMAGE, f"file_name {shown(name)}", "a file in the image folder")
+        raise _FaultError(BAD_IMAGE, f"file_name {shown(entry.get('file_name'))}", "a file in the image folder")
     label_name = f"{PurePosixPath(name).stem}.txt"
     longest = max(len(part.encode()) for part in (*PurePosixPath(name).parts, label_name))
     if longest > LONGEST_NAME:
         found = f"file_name {shown(name)} of {longest} bytes"
         raise _FaultError(BAD_IMAGE, found, f"at most {LONGEST_NAME}, as file systems do")
-    if not all(_is_id(side) and side > 0 for side in (width, height)):
+    sides = [0 if side is None else _whole(side) for side in (width, height)]
+    if any(side is None or side < 0 for side in sides):
         found = f"width {shown(width)} and height {shown(height)}"
         raise _FaultError(BAD_IMAGE, found, "whole pixels")
-    return CocoImage(entry["id"], name, width, height)
+    return CocoImage(_whole(entry["id"]), name, *sides)
+
+
+def relative_name(file_name: str) -> str:
+    """Return the name of an image as a path inside the image folder.
+
+    Programs write / or \\ between folders, whole paths and addresses of the machine that the images were on, and ../
+    from the folder of the annotation file. Parts that lead out of the folder are left out.
+    """
+    if ADDRESS.match(file_name):
+        file_name = unquote(file_name.partition("?")[0])
+    parts = file_name.replace("\\", "/").split("/")
+    return "/".join(part for part in parts if part not in ("", ".", ".."))
 
 
 def _is_file_name(name: str) -> bool:
-    """Return whether a list file can hold the name and it stays in its folder."""
-    inside = PurePosixPath(name)
-    stays = not inside.is_absolute() and ".." not in inside.parts and inside.name != ""
-    return stays and name.isprintable() and name == name.strip()
+    """Return whether a list file can hold the name."""
+    return name != "" and name.isprintable() and name == name.rstrip()
 
 
 def _annotation(
@@ -245,10 +279,10 @@ def _annotation(
     bad_image_ids: Collection[int],
 ) -> _Annotation | None:
     """Return an annotation, None if its image is unusable. Raise _FaultError if it is unusable itself."""
-    image, category, box = (entry.get(key) for key in ("image_id", "category_id", "bbox"))
+    image, category = _whole(entry.get("image_id")), _whole(entry.get("category_id"))
     for key, value in (("image_id", image), ("category_id", category)):
-        if not _is_id(value):
-            raise _FaultError(BAD_ANNOTATION, f"{key} {shown(value)}", "a whole number")
+        if value is None:
+            raise _FaultError(BAD_ANNOTATION, f"{key} {shown(entry.get(key))}", "a whole number")
     if image in bad_image_ids:
         return None
     if image not in index_of_image:
@@ -257,27 +291,48 @@ def _annotation(
     if category not in index_of_category:
         expected = f"one of the {len(index_of_category)} categories"
         raise _FaultError(UNKNOWN_CATEGORY, f"category_id {category}", expected)
-    if not isinstance(box, list) or len(box) != 4 or not all(map(is_finite_number, box)):
-        raise _FaultError(BAD_ANNOTATION, f"bbox {shown(box)}", "left, top, width and height")
-    crowd = entry.get("iscrowd", 0)
-    if type(crowd) not in (int, bool) or crowd not in (0, 1):
-        raise _FaultError(BAD_ANNOTATION, f"iscrowd {shown(crowd)}", "0 or 1")
-    area = entry.get("area", box[2] * box[3])
+    given = entry.get("bbox")
+    if given in (None, []):  # an outline, points, or a text
+        raise _FaultError(NO_BOX, f"bbox {given}", "left, top, width and height")
+    box = given if isinstance(given, list) else []
+    if not all(map(is_finite_number, box)):
+        box = [_number(each) for each in box]
+    if len(box) != 4 or None in box:
+        raise _FaultError(BAD_ANNOTATION, f"bbox {shown(given)}", "left, top, width and height")
+    crowd = entry.get("iscrowd")
+    crowd = int(crowd or 0) if crowd is None or isinstance(crowd, bool) else _whole(crowd)
+    if crowd not in (0, 1):
+        raise _FaultError(BAD_ANNOTATION, f"iscrowd {shown(entry['iscrowd'])}", "0 or 1")
+    has_area = entry.get("area") is not None
+    area = _number(entry["area"] if has_area else box[2] * box[3])
     # COCO's scorer would ignore a ground truth of negative area
-    if not is_finite_number(area) or ("area" in entry and area < 0):
-        raise _FaultError(BAD_ANNOTATION, f"area {shown(area)}", "a number from 0 on")
+    if area is None or (has_area and area < 0):
+        raise _FaultError(BAD_ANNOTATION, f"area {shown(entry.get('area'))}", "a number from 0 on")
     return index_of_image[image], index_of_category[category], box, bool(crowd), area
 
 
-def _is_id(value: object) -> bool:
-    return type(value) is int and -LARGEST_ID <= value <= LARGEST_ID
+def _whole(value: object) -> int | None:
+    """Return a whole number, also one that is written as 640.0 or "640"; None if it is no such number."""
+    if type(value) is not int:  # most are
+        number = _number(value)
+        if number is None or number != int(number):
+            return None
+        value = int(value) if isinstance(value, str) and value.strip().isdecimal() else int(number)
+    return value if -LARGEST_ID <= value <= LARGEST_ID else None
+
+
+def _number(value: object) -> float | None:
+    """Return a finite number, also one that is written as a text; None if it is no such number."""
+    if isinstance(value, str):
+        value = parse_number(value)
+    return value if is_finite_number(value) else None
 
 
 def _with_places(path: str | Path, kind: str, entries: list) -> Iterable[tuple[str, object]]:
     """Yield each entry with its place for messages: by its id if it has one, else by its place in the list from 1."""
     for number, entry in enumerate(entries, start=1):
-        entry_id = entry.get("id") if isinstance(entry, dict) else None
-        yield f"{path}: {kind} {entry_id if _is_id(entry_id) else f'entry {number}'}", entry
+        entry_id = _whole(entry.get("id")) if isinstance(entry, dict) else None
+        yield f"{path}: {kind} {f'entry {number}' if entry_id is None else entry_id}", entry
 
 
 def read_coco_ground_truth(path: str | Path, origin: float, names: Sequence[str] | None = None) -> GroundTruthSet:
@@ -292,9 +347,9 @@ def read_coco_ground_truth(path: str | Path, origin: float, names: Sequence[str]
         DatasetError: the file has any error; no entry is left out.
     """
     file = read_coco(path)
-    if file.problems:
-        more = f" (and {len(file.problems) - 1} more)" if len(file.problems) > 1 else ""
-        raise DatasetError(file.problems[0].message + more)
+    if problems := (*file.problems, *file.remarks, *_without_size(file)):
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise DatasetError(problems[0].message + more)
     if not file.images:
         raise DatasetError(f"{path}: found no image, expected at least one")
     inverted = np.flatnonzero((file.boxes[:, 2:] < 0).any(axis=1))
@@ -322,6 +377,16 @@ def read_coco_ground_truth(path: str | Path, origin: float, names: Sequence[str]
         areas=file.areas,
         source=file.path,
     )
+
+
+def _without_size(file: CocoFile) -> list[Problem]:
+    missing = [each for each in file.images if min(each.width, each.height) <= 0]
+    return [Problem(BAD_IMAGE, f"{file.path}: image {each.image_id}: {no_size(each)}") for each in missing]
+
+
+def no_size(image: CocoImage) -> str:
+    """Return for a message what size an image entry has that gives none."""
+    return f"found width {image.width} and height {image.height}, expected whole pixels"
 
 
 def labels_of(file: CocoFile, names: Sequence[str]) -> np.ndarray:

@@ -8,18 +8,23 @@ import os
 
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools.coco import COCO
 
-from yolo.data.convert.coco import CocoSet, plan_coco
+from yolo.data.convert.coco import OTHER_NAME, CocoSet, plan_coco
+from yolo.data.convert.coco_layout import read_coco_folder
 from yolo.data.convert.homes import label_homes
 from yolo.data.convert.plan import PlannedFiles, planned_labels, planned_lists, write_files
+from yolo.data.convert.voc import SCALED, SIZE_OF_IMAGE, TURNED
 from yolo.data_file import read_data
 from yolo.errors import DatasetError
-from yolo.formats.coco_annotations import read_coco
+from yolo.formats.coco_annotations import NO_BOX, OWN_ID, read_coco, read_coco_ground_truth
 from yolo.formats.label_files import label_files, labeled_boxes, read_list, read_rows
 from yolo.names_file import read_names
 
 CAT_LABEL = "0.25 0.5 0.3 0.5"  # by hand in 100 x 80: (10 + 15)/100, (20 + 20)/80, 30/100, 40/80
+# By hand, turned clockwise to 80 x 100: the left border is on top, so (x, y) is at (80 - y, x)
+CAT_TURNED = "0 0.5 0.25 0.5 0.3"
 
 
 def find_labels(image):
@@ -274,8 +279,7 @@ def test_a_box_over_the_border_by_a_rounding_error_is_a_label(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (coco([image(), image(8, "../8.jpg")]), "image 8: found file_name '../8.jpg', expected"),
-        (coco([image(), image(8, "/8.jpg")]), "image 8: found file_name '/8.jpg', expected"),
+        (coco([image(), image(8, "../")]), "image 8: found file_name '../', expected"),
         (coco([image(), image(8, "a\nb")]), r"image 8: found file_name 'a\nb', expected"),
         (coco([image(), {"id": 8, "width": 1, "height": 1}]), "image 8: found file_name None"),
         (coco([image(), image(8, "é" * 126 + ".jpg")]), " of 256 bytes, expected at most 255"),
@@ -283,7 +287,8 @@ def test_a_box_over_the_border_by_a_rounding_error_is_a_label(tmp_path):
         (coco([image(), image(8, "a" * 256 + "/8.jpg")]), "of 256 bytes, expected at most"),
         (coco([image(), image(8, "8", 0)]), "image 8: found width 0 and height 80, expected"),
         (coco([image(), image(8, "8", 9.5)]), "image 8: found width 9.5 and height 80"),
-        (coco([image(), image("8", "8")]), "image entry 2: found {'id': '8'"),
+        (coco([image(), image("x8", "8")]), "image entry 2: found {'id': 'x8'"),
+        (coco([image(), image("1_0", "8")]), "image entry 2: found {'id': '1_0'"),
         (coco([image(), image(True, "8")]), "image entry 2: found {'id': True"),
         (coco([image(), image(7, "8.jpg")]), "image 7: found this id again"),
         (coco([image(), 5]), "image entry 2: found 5, expected a whole number as id"),
@@ -305,10 +310,11 @@ def test_a_bad_image_is_named_and_left_out(tmp_path, content, message):
     [
         (annotation(1), "annotation 1: found this id again, expected each once"),
         (annotation(2, image_id=99), "annotation 2: found image_id 99, expected one of the 1"),
-        (annotation(2, image_id="7"), "annotation 2: found image_id '7', expected a whole"),
+        (annotation(2, image_id="7a"), "annotation 2: found image_id '7a', expected a whole"),
+        (annotation(2, image_id=7.5), "annotation 2: found image_id 7.5, expected a whole"),
         (annotation(2, category_id=1), "annotation 2: found category_id 1, expected one of the 2"),
         (annotation(2, bbox=[1, 2, 3]), "annotation 2: found bbox [1, 2, 3], expected left, top"),
-        (annotation(2, bbox=[1, 2, 3, "4"]), "annotation 2: found bbox [1, 2, 3, '4'], expected"),
+        (annotation(2, bbox=[1, 2, 3, "4x"]), "annotation 2: found bbox [1, 2, 3, '4x'], expected"),
         (annotation(2, bbox=[1, 2, 3, float("nan")]), "annotation 2: found bbox [1, 2, 3, nan]"),
         (annotation(2, bbox=[1, 2, 3, 10**400]), "annotation 2: found bbox [1, 2, 3, 1000"),
         (annotation(2, iscrowd=2), "annotation 2: found iscrowd 2, expected 0 or 1"),
@@ -316,7 +322,7 @@ def test_a_bad_image_is_named_and_left_out(tmp_path, content, message):
         (annotation(2, area="big"), "annotation 2: found area 'big', expected a number"),
         (annotation(2, area=-3), "annotation 2: found area -3, expected a number from 0 on"),
         ({"id": 2, "image_id": 7}, "annotation 2: found category_id None, expected a whole number"),
-        ({"image_id": 7}, "annotation entry 2: found {'image_id': 7}, expected a whole number"),
+        ({"image_id": 7}, "annotation entry 2: found category_id None, expected a whole number"),
         (annotation(2**70), "annotation entry 2: found {'id': 1180591620717411303424"),
         ("x", "annotation entry 2: found 'x', expected a whole number as id"),
     ],
@@ -344,10 +350,128 @@ def test_a_bad_annotation_changes_nothing_of_the_others(tmp_path):
 
 
 def test_the_annotations_of_a_bad_image_are_reported_with_it(tmp_path):
-    content = coco([image(), image(8, "8.jpg", 0)], [annotation(1), annotation(2, 8)])
-    assert [each.message for each in read_coco(store(tmp_path, content).annotations).problems] == [
-        f"{tmp_path}/instances.json: image 8: found width 0 and height 80, expected whole pixels"
+    content = coco(
+        [image(), image(8, "8.jpg", 0), image(9, "9.jpg", -1)], [annotation(1), annotation(2, 8), annotation(3, 9)]
+    )
+    given = store(tmp_path, content)  # empty images, which give no size either
+    plan, _ = converted(given, given, tmp_path / "out")
+    assert sorted(each.message for each in plan.problems) == [
+        f"{tmp_path}/instances.json: image {number}: found width {width} and height 80, expected whole pixels"
+        for number, width in ((8, 0), (9, -1))
     ]
+
+
+def without(content, kind, *keys, **more):
+    """The same file without some keys of the entries of a list, and with others."""
+    changed = [{key: value for key, value in each.items() if key not in keys} | more for each in content[kind]]
+    return {**content, kind: changed}
+
+
+AS_TEXTS = coco([image("007")], [annotation("1", "7", "3.0", ("10", 20.0, "30.0", "4e1"), area="9.5")], [("3", "cat")])
+TWO = coco(annotations=[annotation(0), annotation(0, bbox=(0, 0, 10, 10))])
+
+
+@pytest.mark.parametrize(
+    ("content", "rows", "remarks"),
+    [
+        (AS_TEXTS, 1, 0),
+        (coco([image(7, "7.jpg", 100.0, "80")]), 1, 0),
+        (without(coco(), "annotations", "iscrowd", area=None), 1, 0),
+        (without(coco(), "annotations", iscrowd=None), 1, 0),
+        (without(coco(), "annotations", iscrowd=False), 1, 0),
+        (without(coco(), "annotations", iscrowd="0"), 1, 0),
+        (without(TWO, "annotations", "id"), 2, 2),
+        (TWO, 2, 1),
+    ],
+)  # fmt: skip
+def test_what_programs_write_besides_cocos_own_form_is_read_as_meant(tmp_path, content, rows, remarks):
+    given = store(tmp_path, content)
+    plan, _ = converted(given, given, tmp_path / "out")
+    assert plan.problems == () and [each.kind for each in plan.repairs] == [OWN_ID] * remarks
+    labels = (tmp_path / "labels/val/7.txt").read_text().splitlines()
+    assert (labels[0], len(labels)) == (f"0 {CAT_LABEL}", rows)
+    if remarks:  # pycocotools finds boxes by their ids, and would score others
+        with pytest.raises(DatasetError, match="annotation entry .: found"):
+            read_coco_ground_truth(given.annotations, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("there", "file_name"),
+    [
+        ("7.jpg", "C:\\Users\\me\\images\\7.jpg"),
+        ("7.jpg", "/data/upload/1/7.jpg"),
+        ("7.jpg", "../images/7.jpg"),
+        ("my 7.jpg", "https://host.org/a/my%207.jpg?sig=1/2"),
+        ("7.jpg", "7.png"),
+        ("7.JPG", "7.jpg"),
+        ("7.jpg", "7"),
+        ("v1.7.jpg", "a/v1.7"),
+        ("cam/7.jpg", "/home/me/cam/7.jpg"),
+    ],
+)
+def test_an_image_is_found_by_its_name_on_another_machine_or_with_another_ending(tmp_path, there, file_name):
+    image_file(tmp_path / "set/images" / there)
+    image_file(tmp_path / "set/images/cam2/7.jpg" if there.startswith("cam") else tmp_path / "set/images/8.jpg")
+    (tmp_path / "set/result.json").write_text(json.dumps(coco([image(7, file_name)])))
+    given = read_coco_folder(tmp_path / "set", whole=True).train
+    plan = plan_coco(given, [], None)
+    assert [each.path for each in plan.train] == [f"{tmp_path}/set/images/{there}"]
+    from_the_set = file_name == "../images/7.jpg"
+    assert plan.problems == () and [each.kind for each in plan.repairs] == [OTHER_NAME] * (not from_the_set)
+
+
+def test_no_name_leads_out_of_the_folder_and_none_takes_the_image_of_another_folder(tmp_path):
+    image_file(tmp_path / "secret/7.jpg")
+    image_file(tmp_path / "images/cam/8.jpg")
+    image_file(tmp_path / "images/9.jpg")
+    entries = [image(1, "../secret/7.jpg"), image(2, "cam/9.jpg"), image(3, "10.jpg"), image(4, "cam/8.jpg")]
+    given = store(tmp_path / "j", coco(entries, []), images="none")
+    plan = plan_coco([CocoSet(given.annotations, tmp_path / "images")], [], None)
+    assert [each.is_there for each in plan.train] == [False, False, False, True]
+
+
+@pytest.mark.parametrize("bbox", [[], None])
+def test_an_annotation_without_a_box_is_left_out_alone_but_a_file_without_any_box_is_an_error(tmp_path, bbox):
+    entries = [annotation(1), {**annotation(2), "bbox": bbox}]
+    given = store(tmp_path, coco(annotations=entries))
+    plan, _ = converted(given, given, tmp_path / "out")
+    (problem,) = plan.problems
+    assert problem.kind == NO_BOX and problem.message.endswith(
+        f"annotation 2: found bbox {bbox}, expected left, top, width and height"
+    )
+    with pytest.raises(DatasetError, match="instances.json: found no bbox in any of 1 annotations, expected"):
+        plan_coco([store(tmp_path, coco(annotations=entries[1:]))], [], None)
+
+
+def image_file(path, size=(100, 80), **more):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size).save(path, "JPEG", **more)
+
+
+EXIF_6 = Image.Exif()
+EXIF_6[0x0112] = 6  # the camera was held upright: the stored pixels are turned clockwise for display
+
+
+@pytest.mark.parametrize(
+    ("stated", "size", "exif", "label", "kinds"),
+    [
+        ((100, 80), (100, 80), {}, f"0 {CAT_LABEL}", []),
+        ((None, None), (100, 80), {}, f"0 {CAT_LABEL}", [SIZE_OF_IMAGE]),
+        ((80, 100), (100, 80), {}, f"0 {CAT_LABEL}", [SIZE_OF_IMAGE]),  # swapped
+        ((100, 80), (50, 40), {}, f"0 {CAT_LABEL}", [SCALED]),  # the box reaches to 60 of 80: resized after annotation
+        ((100, 80), (100, 80), {"exif": EXIF_6}, CAT_TURNED, [TURNED]),
+        ((80, 100), (100, 80), {"exif": EXIF_6}, "0 0.3125 0.4 0.375 0.4", []),  # drawn on the turned image
+    ],
+)
+def test_boxes_are_relative_to_the_image_as_it_is_read(tmp_path, stated, size, exif, label, kinds):
+    image_file(tmp_path / "images/7.jpg", size, **exif)
+    (tmp_path / "j.json").write_text(json.dumps(coco([image(7, "7.jpg", *stated)], categories=[(3, "cat")])))
+    given = CocoSet(tmp_path / "j.json", tmp_path / "images")
+    plan, _ = converted(given, given, tmp_path / "out")
+    found = np.array((tmp_path / "labels/7.txt").read_text().split(), float)
+    assert np.allclose(found, np.array(label.split(), float), atol=1e-15)
+    assert plan.problems == () and [each.kind for each in plan.repairs] == kinds
+    assert plan.train[0].turned == (TURNED in kinds)
 
 
 @pytest.mark.parametrize(
@@ -366,7 +490,7 @@ def test_the_annotations_of_a_bad_image_are_reported_with_it(tmp_path):
         (json.dumps(coco(categories=[(3, "cat"), (4, "cat")])), "category 4: found id and name"),
         (json.dumps(coco(categories=[(3, "a\nb")])), r"category 3: found name 'a\nb', expected one"),
         (json.dumps(coco(categories=[(3, "\ud800")])), "category 3: found name"),
-        (json.dumps(coco(categories=[("3", "a")])), "category entry 1: found {'id': '3'"),
+        (json.dumps(coco(categories=[("3a", "a")])), "category entry 1: found {'id': '3a'"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_coco_annotations_is_one_line(tmp_path, text, message):

@@ -19,8 +19,20 @@ from yolo.data.convert.plan import (
     PlannedImage,
     like_names,
 )
+from yolo.data.convert.voc import Frame, frame_of, header_of
+from yolo.data.image_header import turned_boxes
+from yolo.data.parallel import in_threads
 from yolo.errors import DatasetError
-from yolo.formats.coco_annotations import CocoFile, labels_of, order_of_categories, read_coco
+from yolo.files.image_names import Listing, find_image, list_images
+from yolo.formats.coco_annotations import (
+    BAD_IMAGE,
+    NO_BOX,
+    CocoFile,
+    labels_of,
+    no_size,
+    order_of_categories,
+    read_coco,
+)
 from yolo.formats.ground_truth_set import alias_remark, by_class_name
 from yolo.formats.label_files import ROUNDING
 from yolo.formats.voc_xml import TWICE
@@ -28,6 +40,7 @@ from yolo.records import Problem
 
 log = logging.getLogger(__name__)
 GROUP = "category that is no class"
+OTHER_NAME = "image of another name"
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,8 @@ def plan_coco(train: Sequence[CocoSet], valid: Sequence[CocoSet], names: Sequenc
         OSError: A file cannot be read.
     """
     files = {each.annotations: read_coco(each.annotations) for each in (*train, *valid)}
+    for file in files.values():
+        _require_boxes(file)
     group = None
     if names is None:
         names = order_of_categories(tuple(files.values()))
@@ -56,7 +71,7 @@ def plan_coco(train: Sequence[CocoSet], valid: Sequence[CocoSet], names: Sequenc
         names = tuple(name for name in names if name != group)
     _check_names(names, files.values())
     problems = [problem for file in files.values() for problem in file.problems]
-    repairs = like_names(names)
+    repairs = [*like_names(names), *(remark for file in files.values() for remark in file.remarks)]
     if group is not None:
         repairs.append(Problem(GROUP, f"{group!r}, the supercategory of all others, has no box"))
     known: dict[tuple[Path, str], PlannedImage] = {}
@@ -76,6 +91,14 @@ def plan_coco(train: Sequence[CocoSet], valid: Sequence[CocoSet], names: Sequenc
                     problems.append(fault)
         lists.append(tuple(images))
     return Plan(*lists, tuple(names), tuple(problems), tuple(repairs))
+
+
+def _require_boxes(file: CocoFile) -> None:
+    """Raise DatasetError for a file of annotations that are all outlines or the like."""
+    without = sum(problem.kind == NO_BOX for problem in file.problems)
+    if without and not len(file.ids):
+        expected = "expected left, top, width and height in each; export boxes, not only outlines or points"
+        raise DatasetError(f"{file.path}: found no bbox in any of {without} annotations, {expected}")
 
 
 def _mere_group(files: Iterable[CocoFile]) -> str | None:
@@ -122,41 +145,100 @@ def _images(
 ) -> tuple[list[tuple[str, PlannedImage]], list[Problem], list[Problem]]:
     """Return the images of a file in its order, each with its place in it; the problems and repairs of their boxes."""
     labels = labels_of(file, names)
-    boxes = unit_boxes(file)
-    faults = {at: _fault(file, at) for at in _faulty(boxes) if labels[at] >= 0}
-    problems = [Problem(kind, f"{file.path}: annotation {file.ids[at]}: {what}") for at, (kind, what) in faults.items()]
-    over = {at for at in _over_border(file, boxes) if labels[at] >= 0 and at not in faults}
-    repairs = [Problem(CLIPPED, f"{file.path}: annotation {file.ids[at]}: {_shown(file, at)}") for at in sorted(over)]
+    places, repairs = _places(file, folder)
+    frames, problems = _frames(file, places)
+    repairs += [Problem(frame.repair[0], f"{_place(file, at)}: {frame.repair[1]}")
+                for at, frame in enumerate(frames) if frame and frame.repair]  # fmt: skip
+    sizes = np.array([frame.size if frame else (1, 1) for frame in frames], np.float64).reshape(-1, 2)[:, ::-1]
+    boxes = unit_boxes(file, sizes)
+    is_used = (labels >= 0) & np.array([frame is not None for frame in frames], bool)[file.image_index]
+    faults = {at: _fault(file, at, sizes) for at in _faulty(boxes) if is_used[at]}
+    problems += [
+        Problem(kind, f"{file.path}: {file.annotation_name(at)}: {what}") for at, (kind, what) in faults.items()
+    ]
+    over = {at for at in _over_border(file, boxes, sizes) if is_used[at] and at not in faults}
+    repairs += [
+        Problem(CLIPPED, f"{file.path}: {file.annotation_name(at)}: {_shown(file, at, sizes)}") for at in sorted(over)
+    ]
     boxes[[*over]] = _clipped(boxes[[*over]])
-    columns = (file.image_index, labels, file.crowd, boxes)
-    objects = zip(*(column.tolist() for column in columns), strict=True)
+    boxes = _turned(boxes, np.array([frame.orientation if frame else 1 for frame in frames])[file.image_index])
     by_image: list[list[LabelRow]] = [[] for _ in file.images]
     left_out, clipped = [0] * len(file.images), [0] * len(file.images)
-    for at, (image, label, crowd, box) in enumerate(objects):
+    columns = (file.image_index, labels, file.crowd, boxes)
+    for at, (image, label, crowd, box) in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
         if at in faults:
             left_out[image] += 1
         elif label >= 0:
             by_image[image].append(LabelRow(label, crowd, " ".join(map(repr, box))))
             clipped[image] += at in over
-    there: dict[str, tuple[Path, frozenset[str]]] = {}
     found = []
-    for at, entry in enumerate(file.images):
-        inner, _, name = entry.file_name.rpartition("/")
-        if inner not in there:
-            there[inner] = folder / inner, _names_in(folder / inner)
-        home, names_there = there[inner]
-        rows, is_there, key = tuple(by_image[at]), name in names_there, os.path.splitext(entry.file_name)[0]
-        image = PlannedImage(home, name, name, is_there, rows, left_out[at], key, clipped[at])
-        found.append((f"{file.path}: image {entry.image_id}", image))
+    for at, (entry, frame, (home, name, is_there)) in enumerate(zip(file.images, frames, places, strict=True)):
+        if frame is None:
+            continue
+        rows, key = tuple(by_image[at]), os.path.splitext(entry.file_name)[0]
+        turned = len(rows) if frame.orientation != 1 else 0
+        image = PlannedImage(home, name, name, is_there, rows, left_out[at], key, clipped[at], turned)
+        found.append((_place(file, at), image))
     return found, problems, repairs
 
 
-def unit_boxes(file: CocoFile) -> np.ndarray:
-    """Return (cx, cy, w, h) `[M, 4]`, 0..1 of the image. COCO counts pixels from 0, so no box is moved or clipped."""
-    sizes = np.array([(each.width, each.height) for each in file.images], np.float64)
-    side = sizes.reshape(-1, 2)[file.image_index]
+def _place(file: CocoFile, image: int) -> str:
+    """Return what messages call an image of a file."""
+    return f"{file.path}: image {file.images[image].image_id}"
+
+
+def _places(file: CocoFile, folder: Path) -> tuple[list[tuple[Path, str, bool]], list[Problem]]:
+    """Return the folder and name of each image, and whether it is there; and which were found under another name."""
+    listings: dict[str, Listing | None] = {}
+
+    def listing(inner: str) -> Listing | None:
+        if inner not in listings:
+            listings[inner] = list_images(folder / inner)
+        return listings[inner]
+
+    places, repairs = [], []
+    for at, entry in enumerate(file.images):
+        found = find_image(entry.file_name, listing)
+        inner, _, name = (found or entry.file_name).rpartition("/")
+        places.append((listings[inner].folder if listings.get(inner) else folder / inner, name, found is not None))
+        if found not in (None, entry.file_name):
+            repairs.append(Problem(OTHER_NAME, f"{_place(file, at)}: found {entry.file_name}, read as {found}"))
+    return places, repairs
+
+
+def _frames(file: CocoFile, places: Sequence[tuple[Path, str, bool]]) -> tuple[list[Frame | None], list[Problem]]:
+    """Return the frame of each image's boxes, None where neither the file nor the image gives a size; the problems."""
+    paths = [f"{home}/{name}" if is_there else None for home, name, is_there in places]
+    headers = [*in_threads(header_of, paths)]
+    farthest = np.zeros((len(file.images), 2))
+    np.maximum.at(farthest, file.image_index, file.boxes[:, :2] + file.boxes[:, 2:])
+    given = [*zip([(each.height, each.width) for each in file.images], farthest.tolist(), headers, strict=True)]
+    frames = [frame_of(*each, False) for each in given]
+    if any(frame and frame.scaled for frame in frames):
+        frames = [frame_of(*each, True) for each in given]
+    missing = [at for at, frame in enumerate(frames) if frame is None]
+    return frames, [Problem(BAD_IMAGE, f"{_place(file, at)}: {no_size(file.images[at])}") for at in missing]
+
+
+def unit_boxes(file: CocoFile, sizes: np.ndarray) -> np.ndarray:
+    """Return (cx, cy, w, h) `[M, 4]`, 0..1 of the image. COCO counts pixels from 0, so no box is moved or clipped.
+
+    sizes: (width, height) of each image, `[I, 2]`.
+    """
+    side = sizes[file.image_index]
     corner, extent = file.boxes[:, :2], file.boxes[:, 2:]
     return np.concatenate(((corner + extent / 2) / side, extent / side), axis=1)
+
+
+def _turned(boxes: np.ndarray, orientations: np.ndarray) -> np.ndarray:
+    """Return boxes cxcywh `[M, 4]` in 0..1 of the stored pixels in 0..1 of the image that EXIF's orientation makes."""
+    for orientation in {*orientations.tolist()} - {1}:
+        which = orientations == orientation
+        center, half = boxes[which, :2], boxes[which, 2:] / 2
+        corners = turned_boxes(np.concatenate((center - half, center + half), axis=1), (1, 1), orientation)
+        low, high = corners[:, :2], corners[:, 2:]
+        boxes[which] = np.concatenate(((low + high) / 2, high - low), axis=1)
+    return boxes
 
 
 def _faulty(boxes: np.ndarray) -> list[int]:
@@ -166,9 +248,8 @@ def _faulty(boxes: np.ndarray) -> list[int]:
     return np.flatnonzero(~(inside & (extent > 0).all(1))).tolist()
 
 
-def _over_border(file: CocoFile, boxes: np.ndarray) -> list[int]:
+def _over_border(file: CocoFile, boxes: np.ndarray, sizes: np.ndarray) -> list[int]:
     """Return the boxes that reach more than MAX_OVERHANG pixels over the border, or are larger than their image."""
-    sizes = np.array([(each.width, each.height) for each in file.images]).reshape(-1, 2)
     low, high = file.boxes[:, :2], file.boxes[:, :2] + file.boxes[:, 2:] - sizes[file.image_index]
     overhang = np.maximum(-low, high).max(axis=1, initial=-np.inf)
     return np.flatnonzero((overhang > MAX_OVERHANG) | (boxes[:, 2:] > 1 + ROUNDING).any(axis=1)).tolist()
@@ -181,21 +262,15 @@ def _clipped(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate(((low + high) / 2, high - low), axis=1)
 
 
-def _shown(file: CocoFile, at: int) -> str:
+def _shown(file: CocoFile, at: int, sizes: np.ndarray) -> str:
     left, top, width, height = file.boxes[at].tolist()
-    image = file.images[file.image_index[at]]
-    return f"bbox {left:g}, {top:g}, {width:g}, {height:g} in {image.file_name} of {image.width} x {image.height}"
+    image = file.image_index[at]
+    size = " x ".join(f"{side:g}" for side in sizes[image].tolist())
+    return f"bbox {left:g}, {top:g}, {width:g}, {height:g} in {file.images[image].file_name} of {size}"
 
 
-def _fault(file: CocoFile, at: int) -> tuple[str, str]:
-    box, _, place = _shown(file, at).partition(" in ")
+def _fault(file: CocoFile, at: int, sizes: np.ndarray) -> tuple[str, str]:
+    box, _, place = _shown(file, at, sizes).partition(" in ")
     if min(file.boxes[at, 2:]) <= 0:
         return NO_AREA, f"{box} has no width or no height"
     return OUTSIDE, f"{box} has its center outside {place}"
-
-
-def _names_in(folder: Path) -> frozenset[str]:
-    try:
-        return frozenset(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return frozenset()

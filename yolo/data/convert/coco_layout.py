@@ -16,7 +16,9 @@ from yolo.data.convert.splitting import OWN_LISTS
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError
 from yolo.files.folders import files_below
+from yolo.files.image_names import shared_parts
 from yolo.files.text import UTF16_MARKS
+from yolo.formats.coco_annotations import relative_name
 
 KEYS = (b'"images"', b'"categories"', b'"annotations"')
 FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
@@ -94,7 +96,8 @@ def _list_of(annotations: str) -> str:
 def _images_of(folder: Path, annotations: str, images: list[str]) -> Path:
     """Return the folder that the file names of an annotation file are relative to.
 
-    If there are several, return the one nearest to the annotation file, or one with a word of its name.
+    If there are several, return the one nearest to the annotation file, or one with a word of its name. If the file
+    names are there only in part, as those of another machine, it is the folder of the longest part.
     """
     names = _file_names(folder / annotations)
     homes: dict[str, int] = {}
@@ -103,6 +106,7 @@ def _images_of(folder: Path, annotations: str, images: list[str]) -> Path:
             if image == name or image.endswith(f"/{name}"):
                 home = image[: -len(name)].rstrip("/")
                 homes[home] = homes.get(home, 0) + 1
+    homes = homes or _homes_in_part(names, images)
     if not homes:
         shown = names[0] if names else "any image"
         raise DatasetError(f"{folder / annotations}: found no {shown} in or below {folder}, expected the images there")
@@ -116,14 +120,25 @@ def _images_of(folder: Path, annotations: str, images: list[str]) -> Path:
     return folder / max(sorted(homes), key=fitness)
 
 
+def _homes_in_part(names: list[str], images: list[str]) -> dict[str, int]:
+    """Return the folders in which the last parts of file names are images, and how many."""
+    homes: dict[str, int] = {}
+    for name in names:
+        shared = {image: shared_parts(image, name) for image in images}
+        most = max(shared.values(), default=0)
+        for home in {"/".join(image.split("/")[:-most]) for image, parts in shared.items() if parts == most > 0}:
+            homes[home] = homes.get(home, 0) + 1
+    return homes
+
+
 def _file_names(path: Path) -> list[str]:
-    """Return the first few file names of an annotation file, with / for backslashes as in `read_coco`."""
+    """Return the first few file names of an annotation file, as in `read_coco`."""
     with _content(path) as content:
         found = [match[1] for match in islice(FILE_NAME.finditer(content), SAMPLE)]
     names = []
     for each in found:
         try:
-            names.append(json.loads(each).replace("\\", "/"))
+            names.append(relative_name(json.loads(each)))
         except ValueError:  # reading the whole file raises an error that names the fault
             continue
     return names

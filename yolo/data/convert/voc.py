@@ -25,7 +25,7 @@ from yolo.data.convert.plan import (
 from yolo.data.convert.voc_layout import VocEntry, VocSource
 from yolo.data.image_header import ImageHeader, read_header, turned_boxes
 from yolo.errors import DatasetError
-from yolo.formats.voc_xml import LIST_KINDS, AnnotatedObject, AnnotationParts, read_annotation_parts
+from yolo.formats.voc_xml import LIST_KINDS, AnnotatedObject, read_annotation_parts
 from yolo.records import Problem, Size
 
 MISSING = "missing annotation"
@@ -178,7 +178,7 @@ def examine(pair: tuple[str, str | None], names: frozenset[str] | None, resized:
         return Examined(None, (Problem(MISSING, f"{path}: no such file"),))
     except DatasetError as error:
         return Examined(None, (Problem(UNUSABLE, str(error)),))
-    frame = frame_of(parts, _header(image), resized)
+    frame = frame_of((parts.height, parts.width), _farthest(parts.objects), header_of(image), resized)
     if frame is None:
         found = parts.size_fault or f"the image's size is {parts.width} x {parts.height}"
         message = f"{path}: {found}, expected pixels"
@@ -210,7 +210,7 @@ def examine(pair: tuple[str, str | None], names: frozenset[str] | None, resized:
     return Examined(*found, len(problems), clipped, turned, parts.filename, frame.scaled)
 
 
-def _header(image: str | None) -> ImageHeader | None:
+def header_of(image: str | None) -> ImageHeader | None:
     """Return the header of an image; None if there is none or it cannot be read (training names such files)."""
     try:
         return None if image is None else read_header(image)
@@ -218,15 +218,20 @@ def _header(image: str | None) -> ImageHeader | None:
         return None
 
 
-def frame_of(parts: AnnotationParts, header: ImageHeader | None, resized: bool) -> Frame | None:
-    """Return the frame of the boxes of an annotation; None if neither the file nor the image gives a size.
+def frame_of(stated: Size, farthest: tuple[float, float], header: ImageHeader | None, resized: bool) -> Frame | None:
+    """Return the frame of the boxes of an image; None if neither its annotation nor the image gives a size.
 
-    The frame is the image's own size, turned by its EXIF data, with two exceptions. If the XML has the size of the
-    stored pixels of a turned image, or if the boxes fit only into these, the boxes are turned too. If the XML's size
-    has the image's shape and the boxes fit only into it, the image was resized after annotation. Then every other size
-    of the same shape in this data set (`resized`) is used as the frame too.
+    The frame is the image's own size, turned by its EXIF data, with two exceptions. If the annotation has the size of
+    the stored pixels of a turned image, or if the boxes fit only into these, the boxes are turned too. If the
+    boxes fit only into the annotation's size, the image was resized after annotation. Then every other size of the
+    image's shape in this data set (`resized`) is used as the frame too.
+
+    Args:
+        stated: The image's (height, width) in the annotation, 0 where it gives none.
+        farthest: The largest x and y of the boxes, in pixels.
+        header: Of the image, or None.
+        resized: As in `examine`.
     """
-    stated = (parts.height, parts.width)
     if header is None:
         return Frame(stated) if min(stated) > 0 else None
     size, stored = header.size, header.stored
@@ -235,25 +240,29 @@ def frame_of(parts: AnnotationParts, header: ImageHeader | None, resized: bool) 
             # The size does not decide: turned by 180 degrees, mirrored, or square.
             return Frame(size, repair=(NOT_TURNED, f"orientation {header.orientation}, size {_shown(size)}"))
         return Frame(size)
-    fits_image, fits_stored, fits_stated = (_fit(parts.objects, each) for each in (size, stored, stated))
+    fits_image, fits_stored, fits_stated = (_fits(farthest, each) for each in (size, stored, stated))
     if stated == stored and header.orientation != 1:
         return Frame(stored, header.orientation, (TURNED, f"orientation {header.orientation}"))
-    found = f"found size {parts.width} x {parts.height}, the image has {_shown(size)}"
+    found = f"found size {stated[1]} x {stated[0]}, the image has {_shown(size)}"
     if min(stated) <= 0 and not fits_image and fits_stored and header.orientation != 1:
         return Frame(stored, header.orientation, (TURNED, f"orientation {header.orientation}"))
-    if min(stated) > 0 and _same_shape(stated, size):
-        proof = fits_stated and not fits_image
-        if proof or resized:
-            return Frame(stated, repair=(SCALED, found), scaled=int(proof))
-        return Frame(size, repair=(SIZE_OF_IMAGE, found), scaled=0)
-    return Frame(size, repair=(SIZE_OF_IMAGE, found))
+    is_size = min(stated) > 0 and stated != size[::-1]  # some programs swap width and height
+    proof = is_size and fits_stated and not fits_image
+    same_shape = is_size and _same_shape(stated, size)
+    if proof or (same_shape and resized):
+        return Frame(stated, repair=(SCALED, found), scaled=int(proof))
+    return Frame(size, repair=(SIZE_OF_IMAGE, found), scaled=0 if same_shape else None)
 
 
-def _fit(objects: Sequence[AnnotatedObject | str], size: Size) -> bool:
-    """Whether the boxes reach at most MAX_OVERHANG over the right and lower border of an image."""
-    height, width = size
+def _farthest(objects: Sequence[AnnotatedObject | str]) -> tuple[float, float]:
     boxes = [each for each in objects if not isinstance(each, str)]
-    return all(each.xmax <= width + MAX_OVERHANG and each.ymax <= height + MAX_OVERHANG for each in boxes)
+    return max((each.xmax for each in boxes), default=0.0), max((each.ymax for each in boxes), default=0.0)
+
+
+def _fits(farthest: tuple[float, float], size: Size) -> bool:
+    """Whether boxes reach at most MAX_OVERHANG over the right and lower border of an image."""
+    height, width = size
+    return farthest[0] <= width + MAX_OVERHANG and farthest[1] <= height + MAX_OVERHANG
 
 
 def _same_shape(one: Size, two: Size) -> bool:
