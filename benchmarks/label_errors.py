@@ -35,7 +35,7 @@ import numpy as np
 from terminaltables import AsciiTable
 
 from yolo.boxes import cxcywh_to_xyxy, paired_iou
-from yolo.cfg import parse_cfg
+from yolo.cfg import read_cfg
 from yolo.console.option_types import cfg_file, fraction, weights_file, whole_number
 from yolo.console.options import add_device_option, add_workers_option
 from yolo.console.run import run
@@ -46,7 +46,6 @@ from yolo.defaults import LOSS_PARTS, SCORE_THRESH
 from yolo.detect.detector import Detector
 from yolo.explain.loss.ranking import RawBatch, losses_of, raw_batches
 from yolo.files.writing import write_text
-from yolo.model.heads.yolo import YoloSettings, with_iou_loss
 from yolo.model.network import Network
 from yolo.model.weights import load_weights
 from yolo.names_file import read_names
@@ -170,6 +169,12 @@ def write_wrong_data(
     write_text(out / "wrong.json", json.dumps(record, indent=1) + "\n")
 
 
+def box_loss_overrides(cfg: Path) -> dict[str, str]:
+    """Return overrides of a cfg that give its heads the box loss BOX_LOSS."""
+    heads = {section.kind for section in read_cfg(cfg) if section.kind in ("yolo", "Gaussian_yolo")}
+    return {f"{head}.{key}": value for head in heads for key, value in BOX_LOSS.items()}
+
+
 def train_on(out: Path, args: argparse.Namespace) -> None:
     """Train a cfg fitted to `out/wrong.data`, and write `out/network.cfg` and `out/run/network_last.weights`."""
     from yolo.train.setup.fitted_cfg import FitOptions, fitted_cfg
@@ -180,14 +185,12 @@ def train_on(out: Path, args: argparse.Namespace) -> None:
     data, cfg = out / "wrong.data", out / "network.cfg"
     text = fitted_cfg(str(args.base), read_data(data), FitOptions(size=(args.size, args.size), epochs=1)).text
     write_text(cfg, text)
-    heads = {section.kind for section in parse_cfg(text, "cfg") if section.kind in ("yolo", "Gaussian_yolo")}
-    boxes = {f"{head}.{key}": value for head in heads for key, value in BOX_LOSS.items()}
     overrides = {
         "batch": str(BATCH), "subdivisions": "1", "max_batches": str(args.steps),
         "burn_in": str(round(BURN_IN * args.steps)),
         "policy": "steps", "steps": ",".join(str(round(part * args.steps)) for part in DROPS), "scales": ".1,.1",
         "learning_rate": str(RATE),
-        **boxes,
+        **box_loss_overrides(cfg),
     }  # fmt: skip
     options = Options(
         cfg=cfg,
@@ -255,15 +258,12 @@ class Ranker:
     @classmethod
     def of(cls, out: Path, images: Sequence[LabeledImage], threshold: float, workers: int) -> "Ranker":
         """Load the network of a folder, and let it compute images."""
-        network = Network.from_cfg(out / "network.cfg")
+        cfg = out / "network.cfg"
+        network = Network.from_cfg(cfg, overrides=box_loss_overrides(cfg))
         seen = load_weights(network, out / "run" / "network_last.weights").seen
-        settings = [
-            replace(with_iou_loss(each, BOX_LOSS["iou_loss"]), iou_normalizer=float(BOX_LOSS["iou_normalizer"]))
-            if isinstance(each, YoloSettings) else each for each in network.head_settings
-        ]  # fmt: skip
         detector = Detector(network, read_names(out / "names.txt"), threshold)
         batches = list(raw_batches(detector, images, BATCH, workers))
-        return cls(detector, DetectionLoss(network, head_settings=settings), batches, seen)
+        return cls(detector, DetectionLoss(network), batches, seen)
 
     def found(self, images: Sequence[LabeledImage], wrong: Sequence[Mapping]) -> dict[str, Found]:
         """Rank images. wrong: the mistakes of each. Returns: ranking → result."""

@@ -51,7 +51,8 @@ def test_subdivisions_are_at_most_the_batch():
 def test_with_iou_loss_changes_only_the_overlap(word, overlap):
     head = parse_cfg("[net]\n[yolo]\niou_loss=giou\n", "x.cfg")[1]
     settings = read_yolo(head, 3, "alexeyab")
-    assert with_iou_loss(settings, word) == replace(settings, box_overlap=overlap)
+    assert with_iou_loss([settings], word) == (replace(settings, box_overlap=overlap),)
+    assert with_iou_loss([settings], None) == (settings,)
 
 
 def test_input_reads_size_and_channels_and_may_be_overridden():

@@ -94,13 +94,10 @@ def main() -> None:
 
 
 def _loss(network: Network, dialect: str, iou_loss: str | None) -> DetectionLoss:
-    from yolo.model.heads.yolo import YoloSettings, with_iou_loss
+    from yolo.model.heads.yolo import with_iou_loss
     from yolo.train.losses.detection import DetectionLoss
 
-    settings = network.head_settings
-    if iou_loss is not None:
-        settings = [with_iou_loss(each, iou_loss) if isinstance(each, YoloSettings) else each for each in settings]
-    return DetectionLoss(network, dialect, head_settings=settings)
+    return DetectionLoss(network, dialect, head_settings=with_iou_loss(network.head_settings, iou_loss))
 
 
 def _arguments() -> argparse.Namespace:

@@ -17,6 +17,7 @@ from yolo.boxes import PairedOverlap, paired_ciou, paired_diou, paired_giou, pai
 from yolo.cfg import Section
 from yolo.model.building import BuildContext, Built
 from yolo.records import Predictions
+from yolo.settings import HeadSettings
 
 log = logging.getLogger(__name__)
 UNLIMITED = float("inf")  # Darknet's FLT_MAX: no max_delta
@@ -75,9 +76,15 @@ class YoloSettings:
     uc_normalizer: float = 1.0
 
 
-def with_iou_loss(settings: YoloSettings, iou_loss: str) -> YoloSettings:
-    """Return the settings with another box loss, one of IOU_LOSSES; its weight stays the cfg's."""
-    return replace(settings, box_overlap=IOU_LOSSES[iou_loss])
+def with_iou_loss(heads: Sequence[HeadSettings], iou_loss: str | None) -> tuple[HeadSettings, ...]:
+    """Return the settings of all heads, each [yolo] with another box loss, whose weight stays the cfg's.
+
+    iou_loss: one of IOU_LOSSES; None changes nothing.
+    """
+    if iou_loss is None:
+        return tuple(heads)
+    overlap = IOU_LOSSES[iou_loss]
+    return tuple(replace(head, box_overlap=overlap) if isinstance(head, YoloSettings) else head for head in heads)
 
 
 class YoloHead(nn.Module):

@@ -22,10 +22,9 @@ from yolo.files.text import printable_text
 from yolo.model.building import find_file
 from yolo.model.class_tree import read_class_map
 from yolo.model.heads.region import RegionSettings
-from yolo.model.heads.yolo import YoloSettings, with_iou_loss
+from yolo.model.heads.yolo import with_iou_loss
 from yolo.model.network import Network
 from yolo.names_file import read_classes
-from yolo.settings import HeadSettings
 from yolo.train.checkpoint import Progress
 from yolo.train.log.darknet import DarknetLoss
 from yolo.train.losses.detection import DetectionLoss
@@ -72,9 +71,7 @@ def detection_task(options: Options, network: Network, data: DataFile, batch: in
     learning, machine, output = options.learning, options.machine, options.output or Output()
     sets = read_detection_data(network, data, options.cfg, options.skip_problems, options.recheck)
     settings = network.training_settings
-    heads = network.head_settings
-    if learning.iou_loss:
-        heads = tuple(_with_iou_loss(head, learning.iou_loss) for head in heads)
+    heads = with_iou_loss(network.head_settings, learning.iou_loss)
     loss = DetectionLoss(
         network,
         network.dialect,
@@ -140,10 +137,6 @@ def read_detection_data(
     for line in anchor_lines(network, boxes, cfg, data.path):
         log.info("%s", line)
     return DetectionData(names, train, valid, class_map)
-
-
-def _with_iou_loss(head: HeadSettings, iou_loss: str) -> HeadSettings:
-    return with_iou_loss(head, iou_loss) if isinstance(head, YoloSettings) else head
 
 
 def _batches(

@@ -14,7 +14,7 @@ from yolo.data_file import DataFile, check_data_files, read_data
 from yolo.distributed import Processes, device_of
 from yolo.errors import CfgError, WeightsError, counted
 from yolo.explain.film.strip import Watched
-from yolo.model.heads.yolo import YoloSettings, with_iou_loss
+from yolo.model.heads.yolo import with_iou_loss
 from yolo.model.layers.sync_batchnorm import convert_sync_batchnorm
 from yolo.model.network import IMAGE, Network
 from yolo.model.weights import SAFETENSORS, load_weights, tensor_bytes
@@ -336,9 +336,7 @@ def _course(network: Network, learning: Learning, step_kind: StepKind) -> dict[s
 
 def _has_iou_loss(network: Network, iou_loss: str | None) -> bool:
     """Whether some head has a box loss whose gradient `--box-gradient` decides; iou_loss: of the command line."""
-    heads = network.head_settings
-    if iou_loss is not None:
-        heads = [with_iou_loss(head, iou_loss) if isinstance(head, YoloSettings) else head for head in heads]
+    heads = with_iou_loss(network.head_settings, iou_loss)
     return any(getattr(head, "box_overlap", None) is not None for head in heads)
 
 
