@@ -7,7 +7,7 @@ from pathlib import Path
 from yolo.cfg import Entry, Section, meaningful_lines, parse_entry
 from yolo.errors import DatasetError, counted, shorten
 from yolo.files.folders import visible
-from yolo.files.located import locate, located, tried_places
+from yolo.files.located import locate, located, moved_file, tried_places
 from yolo.files.text import read_text
 
 
@@ -55,6 +55,9 @@ def read_data(path: str | Path) -> DataFile:
         if key is None:
             return None
         found = locate(section.text(key), Path(path).parent)
+        if moved := moved_file(section.text(key), str(Path(path).parent)):
+            section.warn(key, f"read as {moved}, without the first folders, which are not there")
+            return found
         if "\\" in section.text(key) and "\\" not in str(found):
             section.warn(key, f"read as {found} (a backslash does not separate folders here)")
         return found

@@ -171,3 +171,63 @@ def test_a_wrong_path_in_a_data_file_is_named_with_its_line(tmp_path, call):
     (tmp_path / "obj.data").write_text("classes = 2\ntrain = data/train.txt\nnames = data/obj.names\n")
     code, _, err = call("split", tmp_path / "obj.data", "--out", tmp_path / "out")
     assert code == 2 and f"{tmp_path}/obj.data:2: train: found 'data/train.txt', expected a file that is there" in err
+
+
+def test_the_data_file_that_cvat_exports_is_read_where_it_is(tmp_path, call, caplog):
+    labeled(tmp_path / "cvat/obj_train_data", 6)
+    (tmp_path / "cvat/obj.names").write_text("cat\ndog\n")
+    text = "classes = 2\ntrain = data/train.txt\nnames = data/obj.names\nbackup = backup/\n"
+    (tmp_path / "cvat/obj.data").write_text(text)
+    rows = [f"data/obj_train_data/{at:03}.jpg\n" for at in range(6)]
+    (tmp_path / "cvat/train.txt").write_text("".join(rows))
+    assert call("split", tmp_path / "cvat/obj.data", "--out", tmp_path / "out")[0] == 0
+    for line in (
+        f"obj.data:2: train: found 'data/train.txt', read as {tmp_path}/cvat/train.txt",
+        f"train.txt:1: found {rows[0].strip()}, which is not there; read as {tmp_path}/cvat/obj_train_data/",
+    ):
+        assert line in caplog.text
+    listed = (tmp_path / "out/train.txt").read_text() + (tmp_path / "out/valid.txt").read_text()
+    assert sorted(listed.split()) == [f"{tmp_path}/cvat/obj_train_data/{at:03}.jpg" for at in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("lists_in", "valid_name"), [("data", "test"), ("data", "valid"), ("", "Validation"), ("", "val")]
+)
+def test_lists_that_a_folder_holds_are_its_own_lists(tmp_path, call, lists_in, valid_name):
+    labeled(tmp_path / "darknet/data/obj", 6)
+    folder = tmp_path / "darknet" / lists_in
+    (folder / "Train.txt").write_text("".join(f"data/obj/{at:03}.jpg\n" for at in (0, 1, 3)))
+    (folder / f"{valid_name}.txt").write_text("data\\obj\\002.jpg\r\nC:\\x\\data\\obj\\004.jpg\r\n")
+    (tmp_path / "darknet/data/obj.names").write_text("cat\ndog\n")
+    code, out, _ = call("split", tmp_path / "darknet", "--out", tmp_path / "out")
+    assert code == 0 and "not used: 1 image in none of " in out
+    assert lists(tmp_path / "out") == (["000.jpg", "001.jpg", "003.jpg"], ["002.jpg", "004.jpg"])
+    assert read_names(tmp_path / "out/darknet.names") == ["cat", "dog"]
+    assert call("split", tmp_path / "darknet", "--split", 0.3, "--out", tmp_path / "other")[0] == 0
+    assert sum(map(len, lists(tmp_path / "other"))) == 6
+
+
+@pytest.mark.parametrize("name", ["images/classes.txt", "train/_darknet.labels", "data/obj.names", "a/b/data.yaml"])
+def test_names_are_found_in_the_folders_below(tmp_path, call, name):
+    labeled(tmp_path / "set/train", 4)
+    path = tmp_path / "set" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("names: [cat, dog]\n" if name.endswith("yaml") else "cat\ndog\n")
+    assert call("split", tmp_path / "set", "--out", tmp_path / "out")[0] == 0
+    assert read_names(tmp_path / "out/set.names") == ["cat", "dog"]
+
+
+def test_two_names_files_below_that_differ_stop_it(tmp_path, call):
+    labeled(tmp_path / "set/train", 4)
+    labeled(tmp_path / "set/valid", 4)
+    (tmp_path / "set/train/_darknet.labels").write_text("cat\ndog\n")
+    (tmp_path / "set/valid/_darknet.labels").write_text("dog\ncat\n")
+    code, _, err = call("split", tmp_path / "set", "--out", tmp_path / "out")
+    assert code == 2 and not (tmp_path / "out").exists()
+    assert (
+        "valid/_darknet.labels: found other classes than in " in err and "expected the same; choose with --names" in err
+    )
+    assert (
+        call("split", tmp_path / "set", "--names", tmp_path / "set/train/_darknet.labels", "--out", tmp_path / "out")[0]
+        == 0
+    )

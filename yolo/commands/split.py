@@ -3,8 +3,8 @@
 SOURCE is a list of images (one path a line), a .data file, or a folder of images with label files (x.txt beside x.jpg,
 or in labels/ beside images/). A hash of an image's name decides, so adding images later moves no image to the other
 list. Each class is in both lists if there are enough images. Labels and images stay where they are. A folder with
-train/ and valid/ keeps these lists, unless --split is given. Class names come from --names, from the .data file, or
-from classes.txt, obj.names or data.yaml.
+train/ and valid/, or with train.txt and valid.txt, keeps these lists, unless --split is given. Class names come from
+--names, from the .data file, or from classes.txt, obj.names or data.yaml.
 
 example:
   yolo-darknet split flowers --out flowers-data

@@ -1,6 +1,12 @@
-"""Find the file of a path in a text file: from the current folder or from the file's own, with / instead of \\."""
+"""Find the file of a path in a text file: from the current folder or from the file's own, with / instead of \\.
+
+Data sets are moved from one machine to another with the paths in them. So a file that is at neither place is also found
+from the text file's folder without the first folders of its path: `data/train.txt` in Darknet's `data/obj.data` and in
+CVAT's `obj.data`, `C:\\darknet\\data\\obj\\1.jpg` in `data/train.txt`.
+"""
 
 import os
+import stat
 from pathlib import Path
 
 
@@ -15,9 +21,20 @@ def file_state(path: str) -> os.stat_result | None:
 def locate(text: str, folder: Path) -> Path:
     """Return the path that `text` means in a file of `folder`: from the current folder if it exists, else `folder`.
 
-    Backslashes, which Windows has between folders, count as slashes if only then the file exists.
+    Backslashes, which Windows has between folders, count as slashes if only then the file exists. Last, first folders
+    that are not there are left out.
     """
     return Path(located(text, str(folder))[0])
+
+
+def moved_file(text: str, folder: str) -> str | None:
+    """Return the file that `text` means only without its first folders; None for any other.
+
+    A file that has all of these folders, from a folder above, is an ordinary one: Darknet is started there.
+    """
+    path, state = located(text, folder)
+    is_whole = os.path.normpath(path).endswith(os.path.normpath(os.path.expanduser(text).replace("\\", "/")))
+    return None if state is None or is_whole else path
 
 
 def located(text: str, folder: str) -> tuple[str, os.stat_result | None]:
@@ -26,13 +43,13 @@ def located(text: str, folder: str) -> tuple[str, os.stat_result | None]:
     state = file_state(path)
     if state:
         return path, state
-    if os.path.isabs(path):
-        return _with_slashes(path, "")
-    inside = os.path.join(folder, path)
-    state = file_state(inside)
-    if state:
-        return inside, state
-    return _with_slashes(path, folder)
+    if not os.path.isabs(path):
+        inside = os.path.join(folder, path)
+        state = file_state(inside)
+        if state:
+            return inside, state
+    found = _with_slashes(path, "" if os.path.isabs(path) else folder)
+    return found if found[1] else _without_first_folders(path, folder)
 
 
 def _with_slashes(path: str, folder: str) -> tuple[str, os.stat_result | None]:
@@ -42,6 +59,22 @@ def _with_slashes(path: str, folder: str) -> tuple[str, os.stat_result | None]:
     slashed = path.replace("\\", "/")
     for candidate in (slashed, os.path.join(folder, slashed)):
         if state := file_state(candidate):
+            return candidate, state
+    return path, None
+
+
+def _without_first_folders(path: str, folder: str) -> tuple[str, os.stat_result | None]:
+    """Return the result of `located` for a file, no folder, that is in `folder` without the first folders of its path.
+
+    A first folder that is there in `folder` is not left out: then the file itself is missing.
+    """
+    parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    for start in range(1, len(parts)):
+        if file_state(os.path.join(folder, parts[start - 1])):
+            break
+        candidate = os.path.join(folder, *parts[start:])
+        state = file_state(candidate)
+        if state and stat.S_ISREG(state.st_mode):
             return candidate, state
     return path, None
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from yolo.errors import DatasetError, counted
 from yolo.files.contents import START, foreign_to_text, open_input
-from yolo.files.located import locate
+from yolo.files.located import locate, moved_file
 from yolo.files.text import UTF16_MARKS, read_text
 from yolo.records import LabeledBoxes
 
@@ -50,7 +50,7 @@ def list_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     """Yield the lines of a list file that are not blank, without blanks around them, numbered from 1.
 
     Bytes that are not UTF-8 become surrogate escapes, as in Python's file names. UTF-16 with a byte order mark is read,
-    and it and backslashes are logged.
+    and it, backslashes and a first line with another machine's folders are logged.
 
     Raises:
         DatasetError: the file is no text, such as an image or an archive, or a line has zero bytes.
@@ -65,7 +65,7 @@ def list_lines(path: str | Path) -> Iterator[tuple[int, str]]:
         lines: Iterable[str] = read_text(path).splitlines()
     else:
         lines = _utf8_lines(path)
-    warned = False
+    warned, is_first = False, True
     for number, line in enumerate(lines, start=1):
         if "\0" in line:
             found = "zero bytes (UTF-16 without a byte order mark, or no text)"
@@ -76,6 +76,9 @@ def list_lines(path: str | Path) -> Iterator[tuple[int, str]]:
                 log.warning(
                     "%s:%d: found a backslash; backslashes are read as / if only then the file exists", path, number
                 )
+            if is_first and (moved := moved_file(line, os.path.dirname(path))):
+                log.warning("%s:%d: found %s, which is not there; read as %s", path, number, line, moved)
+            is_first = False
             yield number, line
 
 

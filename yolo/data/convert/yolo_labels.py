@@ -4,17 +4,18 @@ import ast
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from yolo.data.convert.ownership import is_output
 from yolo.data.convert.plan import LabelRow, Plan, PlannedImage, like_names
-from yolo.data.convert.splitting import key_of, own_list_of
+from yolo.data.convert.splitting import OWN_LISTS, key_of, own_list_of
 from yolo.data.parallel import in_threads
 from yolo.data_file import check_data_files, read_data
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError, counted
 from yolo.files.folders import files_below, visible
+from yolo.files.located import locate
 from yolo.files.text import read_text
 from yolo.formats.label_files import label_candidates, label_files, read_list, read_rows
 from yolo.names_file import read_classes
@@ -32,16 +33,20 @@ NAMES_FILES = (
     "labels.txt",
 )  # LabelImg, CVAT ...
 KEY_PARTS = 2  # of the path of a listed image: its folder and its name
+INNER_NAMES_FILES = ("classes.txt", "obj.names", "_darknet.labels", "data.yaml", "data.yml")  # also in subfolders
+LISTS = {"train": ("train",), **OWN_LISTS}  # a data set's own lists, NAME.txt, as Darknet and CVAT write them
+LISTS_DEPTH = 2  # of folders, the data set's own included, in which they are looked for
 YAML_NAMES = re.compile(r"^names:[ \t]*(.*(?:\n(?![A-Za-z]).*)*)", re.MULTILINE)
 YAML_ITEM = re.compile(r"^\s*(?:-|[0-9]+\s*:)\s*(.+?)\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class LabeledSource:
-    """Images with label files: path and key of each. names: those of the source, or None.
+    """Images with label files: path and key of each.
 
-    title: of the data set; own_lists: images to train on and to score on, as the source has them, or all images and
-    none; files: list files that were read.
+    own_lists: images to train on and to score on, as the source has them, or all images and none. names: those of the
+    source, or None; ambiguous: why there are none, if there are several. title: of the data set; files: list files that
+    were read.
     """
 
     own_lists: tuple[tuple[tuple[Path, str], ...], tuple[tuple[Path, str], ...]]
@@ -49,6 +54,7 @@ class LabeledSource:
     title: str
     files: tuple[Path, ...] = ()
     unused: tuple[str, ...] = ()
+    ambiguous: str = ""
 
 
 def read_labeled(path: Path, whole: bool) -> LabeledSource:
@@ -61,8 +67,11 @@ def read_labeled(path: Path, whole: bool) -> LabeledSource:
         OSError: a file does not exist or cannot be read.
     """
     if path.is_dir():
-        images = [each for each in files_below(path, is_output) if each.lower().endswith(IMAGE_ENDINGS)]
-        return _read_folder(path.resolve(), images, whole) if images or not is_output(path) else _read_data(path)
+        files = [*files_below(path, is_output)]
+        images = [each for each in files if each.lower().endswith(IMAGE_ENDINGS)]
+        if not images and is_output(path):
+            return _read_data(path)
+        return _read_folder(path.resolve(), images, files, whole)
     if path.suffix.lower() == ".data":
         return _read_data(path)
     return LabeledSource((_listed(path), ()), _names_in(path.parent), path.stem, (path,))
@@ -86,9 +95,11 @@ def plan_labeled(source: LabeledSource, names: Sequence[str] | None) -> Plan:
     names: None: those of the source, or else the numbers up to the highest class.
 
     Raises:
-        DatasetError: no image has a label file.
+        DatasetError: no image has a label file, or the source has several different lists of names.
         OSError: a label file cannot be read.
     """
+    if names is None and source.ambiguous:
+        raise DatasetError(source.ambiguous)
     names = source.names if names is None else tuple(names)
     classes = ANY_CLASS if names is None else len(names)
     images = dict.fromkeys(source.own_lists[0] + source.own_lists[1])
@@ -137,24 +148,65 @@ def _read_data(path: Path) -> LabeledSource:
     return LabeledSource((lists[0], lists[1] if len(lists) > 1 else ()), names, data.name, files, unused)
 
 
-def _read_folder(folder: Path, images: Sequence[str], whole: bool) -> LabeledSource:
+def _read_folder(folder: Path, images: Sequence[str], files: Sequence[str], whole: bool) -> LabeledSource:
+    """Return the source of a folder. images, files: in and below it, relative to it."""
     if not images:
         raise DatasetError(f"{folder}: found no image ({' '.join(IMAGE_ENDINGS)}) in or below this folder")
+    everything = tuple((folder / image, key_of(image)) for image in images)
+    names, ambiguous = _names_in(folder), ""
+    if names is None:
+        names, ambiguous = _names_below(folder, files)
+    listed = None if whole else _own_list_files(folder, files)
+    source = _listed_source(folder, everything, listed) if listed else _divided_source(folder, everything, whole)
+    return replace(source, names=names, ambiguous=ambiguous)
+
+
+def _divided_source(folder: Path, everything: tuple[tuple[Path, str], ...], whole: bool) -> LabeledSource:
+    """Return the source of a folder with its own division into train/, valid/ and test/, if it has one."""
     lists: dict[str, list[tuple[Path, str]]] = {}
-    for image in images:
-        lists.setdefault(own_list_of(key_of(image)), []).append((folder / image, key_of(image)))
+    for image in everything:
+        lists.setdefault(own_list_of(image[1]), []).append(image)
     scored = next((split for split in ("valid", "test") if split in lists), None)
     if whole or "train" not in lists or scored is None:
-        own_lists = (tuple((folder / image, key_of(image)) for image in images), ())
-        unused = []
-    else:
-        own_lists = (tuple(lists["train"]), tuple(lists[scored]))
-        unused = [
-            f"{folder}/{split} ({counted(len(lists[split]), 'image')})"
-            for split in lists
-            if split not in ("train", scored)
-        ]
-    return LabeledSource(own_lists, _names_in(folder), folder.name, (), tuple(unused))
+        return LabeledSource((everything, ()), None, folder.name)
+    unused = tuple(
+        f"{folder}/{split} ({counted(len(lists[split]), 'image')})" for split in lists if split not in ("train", scored)
+    )
+    return LabeledSource((tuple(lists["train"]), tuple(lists[scored])), None, folder.name, (), unused)
+
+
+def _own_list_files(folder: Path, files: Sequence[str]) -> tuple[Path, Path] | None:
+    """Return the lists of images that a data set's folder holds: to train on, and to score on; None if it has none.
+
+    Both are in one folder, such as Darknet's data/train.txt and data/test.txt, and each names an image that is there.
+    """
+    by_place: dict[str, dict[str, Path]] = {}
+    for file in files:
+        place, name = os.path.split(file.lower())
+        stem, ending = os.path.splitext(name)
+        which = next((which for which, stems in LISTS.items() if stem in stems), None)
+        if which and ending == ".txt" and len(Path(file).parts) <= LISTS_DEPTH:
+            by_place.setdefault(place, {}).setdefault(which, folder / file)
+    for lists in by_place.values():
+        scored = lists.get("valid", lists.get("test"))
+        if "train" in lists and scored and all(_names_an_image(each) for each in (lists["train"], scored)):
+            return lists["train"], scored
+    return None
+
+
+def _names_an_image(path: Path) -> bool:
+    """Whether the first line of a text is the path of an image that is there."""
+    line = next((line for line in read_text(path).splitlines() if line.strip()), "")
+    return line.lower().strip().endswith(IMAGE_ENDINGS) and locate(line.strip(), path.parent).is_file()
+
+
+def _listed_source(folder: Path, everything: tuple[tuple[Path, str], ...], files: tuple[Path, Path]) -> LabeledSource:
+    """Return the source of a folder that holds lists of its images."""
+    known = {image.resolve(): (image, key) for image, key in everything}
+    train, valid = (tuple(known.get(image.resolve(), (image, key)) for image, key in _listed(file)) for file in files)
+    rest = len(known.keys() - {image.resolve() for image, _ in (*train, *valid)})
+    unused = (f"{counted(rest, 'image')} in none of {files[0]}, {files[1].name}",) if rest else ()
+    return LabeledSource((train, valid), None, folder.name, files, unused)
 
 
 def _names_in(folder: Path) -> tuple[str, ...] | None:
@@ -163,14 +215,30 @@ def _names_in(folder: Path) -> tuple[str, ...] | None:
     for pattern in ("*.names", "*.y*ml"):
         found = visible(folder, pattern)
         files += found if len(found) == 1 else ()
-    files += [folder / inner / "classes.txt" for inner in ("labels", "train", "train/labels")]
+    return next((names for file in files if file.is_file() and (names := _names_of(file))), None)
+
+
+def _names_of(file: Path) -> tuple[str, ...] | None:
+    return yaml_names(file) if file.suffix in (".yaml", ".yml") else read_classes(file)
+
+
+def _names_below(folder: Path, files: Sequence[str]) -> tuple[tuple[str, ...] | None, str]:
+    """Return the class names that a program left in subfolders, those of the uppermost ones, or why they are ambiguous.
+
+    Files at the same depth with other names, or in another order, make the number in a label ambiguous.
+    """
+    found: dict[int, dict[Path, tuple[str, ...]]] = {}
     for file in files:
-        if not file.is_file():
-            continue
-        names = yaml_names(file) if file.suffix in (".yaml", ".yml") else read_classes(file)
-        if names:
-            return names
-    return None
+        if os.path.basename(file) in INNER_NAMES_FILES and (names := _names_of(folder / file)):
+            found.setdefault(file.count("/"), {})[folder / file] = names
+    if not found:
+        return None, ""
+    (first, names), *others = found[min(found)].items()
+    for other, other_names in others:
+        if other_names != names:
+            expected = "expected the same; choose with --names"
+            return None, f"{other}: found other classes than in {first}, {expected}"
+    return names, ""
 
 
 def yaml_names(path: Path) -> tuple[str, ...] | None:
