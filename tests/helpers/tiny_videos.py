@@ -18,6 +18,7 @@ def write_video(
     codec: str = "libx264",
     rate: int = 10,
     sound_rate: int = SOUND_RATE,
+    title: str | None = None,
 ) -> Path:
     """Write RGB images as a video.
 
@@ -36,6 +37,8 @@ def write_video(
             stream.codec_context.time_base = Fraction(1, 1000)
         if rotation:
             stream.set_display_rotation(rotation)
+        if title:
+            container.metadata["title"] = title
         audio = container.add_stream(sound, rate=sound_rate, layout="mono") if sound else None
         for image, time in zip(images, times, strict=True):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")

@@ -104,18 +104,21 @@ class GrowingFile:
     """
 
     def __init__(self, path: Path, keep: int | None = None) -> None:
-        """Open `path` for appending; `keep`: cut the file to this number of bytes first."""
+        """Open `path` for appending; `keep`: cut the file to this number of bytes first. A pipe is never cut."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.file = path.open("ab", buffering=0)
-        if keep is not None:
+        self.is_pipe = not self.file.seekable()
+        if keep is not None and not self.is_pipe:
             self.file.truncate(keep)
 
     def append(self, row: bytes) -> None:
         """Write `row` whole. Raises OSError, and leaves the file as it was, if the disk has no room for all of it."""
-        end = self.file.seek(0, os.SEEK_END)
+        end = 0 if self.is_pipe else self.file.seek(0, os.SEEK_END)
         with naming(self.path):
             written = self.file.write(row)
+            while self.is_pipe and written < len(row):  # a signal came; the reader gets the rest
+                written += self.file.write(row[written:])
         if written < len(row):
             self.file.truncate(end)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))

@@ -3,6 +3,7 @@
 import csv
 import errno
 import json
+import os
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -82,6 +83,24 @@ def test_an_error_without_room_names_the_file(tmp_path, written):
         lines.write(result())
         lines.write(result())
     assert error.value.filename == str(path)
+
+
+def test_json_lines_on_a_full_disk_end_with_a_whole_line(tmp_path):
+    path = tmp_path / "a"
+    with pytest.raises(OSError), full_beyond(500), json_lines(path, NAMES) as lines:
+        for _ in range(9):
+            lines.write(result())
+    rows = path.read_text().splitlines(keepends=True)
+    assert rows and all(row.endswith("\n") and json.loads(row)["source"] == "in/a.png" for row in rows)
+
+
+def test_json_lines_go_into_a_pipe(tmp_path):
+    read, write = os.pipe()
+    with os.fdopen(read) as reader:
+        with json_lines(Path(f"/dev/fd/{write}"), NAMES) as lines:
+            lines.write(result())
+        os.close(write)
+        assert json.loads(reader.read())["source"] == "in/a.png"
 
 
 def test_an_error_of_other_work_does_not_name_the_json_lines(tmp_path):

@@ -1,12 +1,16 @@
 """yolo.detect.outputs.video: what a player reads back from an annotated video."""
 
+import re
+
+import av
 import numpy as np
 import pytest
 
 from tests.helpers.full_disk import full_beyond
 from tests.helpers.tiny_videos import moving_square, read_video, sound_seconds, write_video
 from yolo.detect.outputs.video import video_file
-from yolo.detect.sources.video import video_frames
+from yolo.detect.sources.video import video_frames, video_length
+from yolo.errors import OutputError
 
 
 def copied(source, target, sound=True, **options):
@@ -27,8 +31,6 @@ def test_frames_and_their_times_come_back(tmp_path):
 
 
 def test_the_codec_is_what_browsers_play(tmp_path):
-    import av
-
     path = copied(write_video(tmp_path / "a.mp4", moving_square(3)), tmp_path / "b.mp4")
     with av.open(str(path)) as container:
         context = container.streams.video[0].codec_context
@@ -114,3 +116,60 @@ def test_an_error_without_room_names_the_video_and_leaves_none(tmp_path, room):
             video.write(image, number / 10)
     assert error.value.filename == str(tmp_path / "b.mp4")
     assert not [*tmp_path.iterdir()]
+
+
+def noise(count):
+    random = np.random.default_rng(0)
+    return [random.integers(0, 255, (96, 128, 3), np.uint8) for _ in range(count)]
+
+
+def test_a_disk_that_fills_in_the_middle_of_a_video_is_one_error(tmp_path):
+    # FFmpeg writes 32 KiB at a time: the error comes in `write`, and the end of the file is written after it
+    written = 0
+    with pytest.raises(OSError) as error, full_beyond(40_000), video_file(tmp_path / "b.mp4") as video:
+        for number, image in enumerate(noise(12)):
+            video.write(image, number / 10)
+            written = number + 1
+    assert error.value.filename == str(tmp_path / "b.mp4") and 0 < written < 12
+    assert not [*tmp_path.iterdir()]
+
+
+def test_an_image_that_h264_cannot_hold_is_an_error_in_one_line(tmp_path):
+    with pytest.raises(OutputError, match="16386 x 2 pixels, expected at most 16384"):
+        with video_file(tmp_path / "b.mp4") as video:
+            video.write(np.zeros((2, 16386, 3), np.uint8), 0.0)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_mp3_is_copied_as_it_is(tmp_path):
+    source = write_video(tmp_path / "a.mkv", moving_square(10), sound="libmp3lame", sound_rate=44100)
+    assert sound_seconds(copied(source, tmp_path / "b.mp4"))[0].startswith("mp3")
+
+
+def with_bytes(path, old, new):
+    content = path.read_bytes()
+    assert content.count(old) >= 1 and len(old) == len(new)
+    path.write_bytes(content.replace(old, new))
+    return path
+
+
+def test_sound_of_an_unknown_codec_is_left_out_and_said(tmp_path, caplog):
+    source = with_bytes(write_video(tmp_path / "a.mkv", moving_square(5), sound="aac"), b"A_AAC", b"A_ZZZ")
+    target = copied(source, tmp_path / "b.mp4")
+    assert len(read_video(target)[0]) == 5 and sound_seconds(target) is None
+    assert caplog.messages == [f"{source}: found sound of an unknown codec; the video with boxes has none"]
+
+
+def test_damaged_sound_is_left_out_and_counted(tmp_path, caplog):
+    source = write_video(tmp_path / "a.mkv", moving_square(5), sound="ac3", sound_rate=48000)
+    with_bytes(source, b"A_AC3", b"A_DTS")  # nothing in it is a packet of DTS
+    assert len(read_video(copied(source, tmp_path / "b.mp4"))[0]) == 5
+    assert re.fullmatch(rf"{re.escape(str(source))}: found damaged sound; \d+ packets left out", caplog.messages[0])
+    assert len(caplog.messages) == 1
+
+
+def test_a_title_need_not_be_utf8(tmp_path):
+    source = write_video(tmp_path / "a.mkv", moving_square(5), title="TITLE")
+    with_bytes(source, b"TITLE", "标题".encode("gbk") + b"!")
+    assert len(list(video_frames(str(source), 3))) == 5 and video_length(str(source)) == 5
+    assert len(read_video(copied(source, tmp_path / "b.mp4"))[0]) == 5

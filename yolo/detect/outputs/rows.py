@@ -3,13 +3,13 @@
 import csv
 import io
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from yolo.detect.outputs.result import Result
-from yolo.files.writing import naming, replacing
+from yolo.files.writing import GrowingFile, naming, replacing
 from yolo.formats.json_file import readable_json
 
 STDOUT = Path("-")
@@ -19,16 +19,13 @@ CSV_COLUMNS = ("source", "frame", "time", "class_id", "name", "score", "x1", "y1
 class JsonLines:
     """Writes one JSON object a line for each frame, at once, for programs that follow the file."""
 
-    def __init__(self, file: TextIO, names: Sequence[str], path: Path = STDOUT) -> None:
-        """path: of `file`, for errors."""
-        self._file = file
+    def __init__(self, append: Callable[[str], None], names: Sequence[str]) -> None:
+        """append: writes a line, whole or not at all."""
+        self._append = append
         self._names = names
-        self._path = path
 
     def write(self, result: Result) -> None:
-        with naming("stdout" if self._path == STDOUT else self._path):
-            self._file.write(readable_json(frame_object(result, self._names)) + "\n")
-            self._file.flush()
+        self._append(readable_json(frame_object(result, self._names)) + "\n")
 
 
 class DetectionsCsv:
@@ -73,15 +70,16 @@ def frame_object(result: Result, names: Sequence[str]) -> dict[str, object]:
 def json_lines(path: Path, names: Sequence[str]) -> Iterator[JsonLines]:
     """Open JSON lines in a file, or on stdout for `-`. The file has its final name at once: it is read as it grows."""
     if path == STDOUT:
-        yield JsonLines(sys.stdout, names)
+        yield JsonLines(_print_now, names)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
-        try:
-            yield JsonLines(file, names, path)
-        finally:
-            with naming(path):  # after a failed write, closing tries again, and its error has no file name
-                file.close()
+    with closing(GrowingFile(path, keep=0)) as file:
+        yield JsonLines(lambda line: file.append(line.encode(errors="surrogateescape")), names)
+
+
+def _print_now(line: str) -> None:
+    with naming("stdout"):
+        sys.stdout.write(line)
+        sys.stdout.flush()
 
 
 @contextmanager

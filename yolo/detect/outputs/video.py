@@ -1,7 +1,8 @@
 """Write annotated videos: H.264 in MP4, each frame with its original time, and the sound of the source file."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -9,14 +10,16 @@ from typing import TYPE_CHECKING, BinaryIO
 import cv2
 import numpy as np
 
+from yolo.detect.outputs.sound import Sound, sound_of_video
 from yolo.detect.sources.video import import_av
+from yolo.errors import OutputError
 from yolo.files.writing import replacing
 
 if TYPE_CHECKING:
-    from av.audio.stream import AudioStream
-    from av.container import InputContainer, OutputContainer
+    from av.container import OutputContainer
 
 TICKS = 90_000  # per second, MPEG's clock: frames of 24, 25, 30, 30000/1001, 50 and 60 Hz last whole ticks
+LARGEST_SIDE = 16384  # in pixels; x264 refuses more
 GUESSED_RATE = 25  # for the encoder's rate control; each frame has its own time
 
 # "ultrafast" takes a third of the time of "veryfast", for files up to twice as large, and leaves the cores to the
@@ -24,30 +27,24 @@ GUESSED_RATE = 25  # for the encoder's rate control; each frame has its own time
 # least the quality (PSNR) of "veryfast" at its default, crf 23. docs/log.md, 2026-11-28.
 ENCODER = {"preset": "ultrafast", "qp": "23"}
 
-SOUND_OF_MP4 = (
-    "aac",
-    "mp3",
-    "ac3",
-    "eac3",
-    "opus",
-    "alac",
-    "flac",
-)  # copied as they are; others become AAC
-
 
 class VideoFile:
     """A video being written; the size is that of its first frame, made even as H.264 requires."""
 
-    def __init__(self, container: "OutputContainer", sound: "Sound | None") -> None:
+    def __init__(self, container: "OutputContainer", sound: Sound | None, sink: "_Sink") -> None:
         self._container = container
         self._sound = sound
+        self._sink = sink
         self._stream = None
         self._last = -1
         self._size = (0, 0)  # (width, height) as displayed
         self._time = self._step = 0.0  # of the last frame, and since the one before, in seconds
 
     def write(self, image: np.ndarray, time: float) -> None:
-        """Append a uint8 `[H, W, 3]` RGB image that is displayed from `time`, in seconds."""
+        """Append a uint8 `[H, W, 3]` RGB image that is displayed from `time`, in seconds.
+
+        Raises OSError (a full disk), and OutputError for an image that is too large for the encoder.
+        """
         av = import_av()
         if self._stream is None:
             self._begin(image)
@@ -66,6 +63,7 @@ class VideoFile:
         self._container.mux(self._stream.encode(frame))
         if self._sound is not None:
             self._sound.copy_until(time)
+        self._sink.raise_fault()
         self._step, self._time = time - self._time, time
 
     def finish(self) -> None:
@@ -78,6 +76,9 @@ class VideoFile:
 
     def _begin(self, image: np.ndarray) -> None:
         height, width = image.shape[:2]
+        if max(height, width) > LARGEST_SIDE:
+            found = f"found images of {width} x {height} pixels"
+            raise OutputError(f"--save-video: {found}, expected at most {LARGEST_SIDE} a side for H.264")
         self._size = (width, height)
         stream = self._container.add_stream("libx264", rate=GUESSED_RATE, options=ENCODER)
         stream.width, stream.height = width + width % 2, height + height % 2
@@ -88,56 +89,33 @@ class VideoFile:
             self._sound.add_to(self._container)
 
 
-class Sound:
-    """The first sound of a file, copied into a video up to its last frame."""
+class _Sink:
+    """The file of a video for PyAV, which passes on one error of its calls at most: the first is kept in `fault`."""
 
-    def __init__(self, container: "InputContainer") -> None:
-        av = import_av()
-        self._source: AudioStream = container.streams.audio[0]
-        self._packets = container.demux(self._source)
-        self._start = (container.start_time or 0) / av.time_base
-        self._copied = self._source.codec_context.name in SOUND_OF_MP4
-        self._waiting = None
-        self._ended = False
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.fault: OSError | None = None  # a full disk; what follows is dropped
 
-    def add_to(self, container: "OutputContainer") -> None:
-        """Add the sound's stream to a video."""
-        self._container = container
-        if self._copied:
-            self._stream = container.add_stream_from_template(self._source)
-        else:
-            layout = "mono" if self._source.channels == 1 else "stereo"
-            self._stream = container.add_stream("aac", rate=self._source.rate, layout=layout)
+    def write(self, data: bytes) -> int:
+        self._tried(lambda: self._file.write(data))
+        return len(data)
 
-    def copy_until(self, time: float) -> None:
-        """Copy the sound before `time`, in seconds."""
-        while not self._ended:
-            packet = self._waiting or next(self._packets, None)
-            self._waiting = None
-            if packet is None or packet.dts is None:  # PyAV's demuxer ends with an empty packet
-                self._ended = True
-            elif float(packet.dts * packet.time_base) - self._start > time:
-                self._waiting = packet
-                return
-            else:
-                self._mux(packet)
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._tried(lambda: self._file.seek(offset, whence))
 
-    def finish(self) -> None:
-        """Write the frames that the encoder still holds."""
-        if not self._copied:
-            self._container.mux(self._stream.encode(None))
+    def tell(self) -> int:
+        return self._tried(self._file.tell)
 
-    def _mux(self, packet) -> None:
-        if not self._copied:
-            for frame in packet.decode():
-                frame.pts -= round(self._start / frame.time_base)
-                self._container.mux(self._stream.encode(frame))
-            return
-        shift = round(self._start / packet.time_base)
-        packet.dts -= shift
-        packet.pts -= shift
-        packet.stream = self._stream
-        self._container.mux(packet)
+    def raise_fault(self) -> None:
+        if self.fault is not None:
+            raise self.fault
+
+    def _tried(self, call: Callable[[], int]) -> int:
+        try:
+            return 0 if self.fault is not None else call()
+        except OSError as error:
+            self.fault = error
+            return 0
 
 
 @contextmanager
@@ -147,16 +125,15 @@ def video_file(path: Path, sound_of: str | None = None) -> Iterator[VideoFile]:
     sound_of: the video file whose sound is kept; None for none. Raises MissingPackageError without PyAV.
     """
     av = import_av("writing a video")
-    with replacing(path) as file:
-        if sound_of is None:
-            yield from _written(file, None)
-            return
-        with av.open(sound_of) as source:
-            yield from _written(file, Sound(source) if source.streams.audio else None)
-
-
-def _written(file: BinaryIO, sound: Sound | None) -> Iterator[VideoFile]:
-    with import_av().open(file, "w", format="mp4") as container:
-        video = VideoFile(container, sound)
-        yield video
-        video.finish()
+    with replacing(path) as file, ExitStack() as stack:
+        sound = None if sound_of is None else stack.enter_context(sound_of_video(sound_of))
+        sink = _Sink(file)
+        try:
+            with av.open(sink, "w", format="mp4") as container:
+                video = VideoFile(container, sound, sink)
+                yield video
+                video.finish()
+        except av.FFmpegError as error:
+            of_sound = f" and the sound of {sound_of}" if sound is not None else ""
+            raise OutputError(f"{path}: FFmpeg cannot write these images{of_sound} ({error.strerror})") from error
+        sink.raise_fault()

@@ -20,7 +20,7 @@ from urllib.request import (
 import numpy as np
 
 from yolo.detect.sources.frame import SourceFrame
-from yolo.detect.sources.video import import_av, pixels_of_frame, reason_of, video_stream
+from yolo.detect.sources.video import import_av, open_media, pixels_of_frame, reason_of, video_stream
 from yolo.errors import DatasetError
 from yolo.files.contents import START, WEB_PAGE, known_content
 
@@ -91,7 +91,7 @@ def _connected(url: str, channels: int, stop: Event, timeout: float) -> Iterator
     """Yield the images of one connection. Raises DatasetError if it cannot be opened or is interrupted."""
     av = import_av("reading a stream")
     try:
-        with av.open(url, options=OPTIONS, timeout=timeout) as container:
+        with open_media(url, timeout, OPTIONS) as container:
             stream = video_stream(container, shown_address(url))
             for packet in container.demux(stream):
                 try:
@@ -148,7 +148,7 @@ def is_recording(url: str, timeout: float) -> bool:
     """Whether an address holds a video with an end: its container has a duration."""
     av = import_av("reading a stream")
     try:
-        with av.open(url, options=OPTIONS, timeout=timeout) as container:
+        with open_media(url, timeout, OPTIONS) as container:
             return container.duration is not None
     except av.FFmpegError as error:
         raise DatasetError(f"{shown_address(url)}: {reason_of(error, url)}") from error

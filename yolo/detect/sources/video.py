@@ -30,6 +30,25 @@ def import_av(purpose: str = "reading a video") -> ModuleType:
     return import_extra("av", "video", purpose)
 
 
+def open_media(address: str, timeout: float | None = None, options: dict[str, str] | None = None) -> "InputContainer":
+    """Open a file or an address to read its video or sound.
+
+    Titles and other texts in it need not be UTF-8: recorders write the encoding of their country.
+
+    Args:
+        address: a path or an address.
+        timeout: seconds to wait for a connection or the next data; None for no limit.
+        options: FFmpeg's, by name.
+
+    Returns:
+        PyAV's container, to be closed.
+
+    Raises:
+        av.FFmpegError: it cannot be opened.
+    """
+    return import_av().open(address, timeout=timeout, options=options, metadata_errors="replace")
+
+
 def video_frames(path: str, channels: int, every: int = 1, name: str | None = None) -> Iterator[SourceFrame]:
     """Decode a video file, or a recording at an address.
 
@@ -49,7 +68,7 @@ def video_frames(path: str, channels: int, every: int = 1, name: str | None = No
     av = import_av()
     name = name or path
     try:
-        with av.open(path) as container:
+        with open_media(path) as container:
             stream = video_stream(container, name)
             start = (container.start_time or 0) / av.time_base
             step = 1 / float(stream.average_rate or 25)
@@ -97,7 +116,7 @@ def video_length(path: str) -> int | None:
     av = import_av()
     try:
         open_input(path).close()  # ffmpeg would wait for the other end of a pipe
-        with av.open(path) as container:
+        with open_media(path) as container:
             stream = video_stream(container, path)
             if stream.frames or not (container.duration and stream.average_rate):
                 return stream.frames or None

@@ -1,0 +1,118 @@
+"""Copy the sound of a video file into another one, as far as it can be read."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from yolo.detect.sources.video import import_av, open_media
+from yolo.errors import counted
+
+if TYPE_CHECKING:
+    from av import Packet
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer, OutputContainer
+
+log = logging.getLogger(__name__)
+SOUND_OF_MP4 = ("aac", "mp3", "ac3", "eac3", "opus", "alac", "flac")  # copied as they are; others become AAC
+OTHER_RATE = 48_000  # samples per second, for rates that AAC does not have
+
+
+class Sound:
+    """The first sound of a file, copied into a video up to its last frame. Damaged packets are left out."""
+
+    def __init__(self, container: "InputContainer") -> None:
+        """container: with a sound whose codec is known."""
+        av = import_av()
+        self._source: AudioStream = container.streams.audio[0]
+        self._packets = container.demux(self._source)
+        self._start = (container.start_time or 0) / av.time_base
+        self._copied = self._source.codec_context.codec.canonical_name in SOUND_OF_MP4
+        self._errors = (av.FFmpegError, ValueError)  # the latter for frames of another rate
+        self._waiting = None
+        self._ended = False
+        self.damaged = 0  # packets that were left out
+
+    def add_to(self, container: "OutputContainer") -> None:
+        """Add the sound's stream to a video."""
+        self._container = container
+        if self._copied:
+            self._stream = container.add_stream_from_template(self._source)
+        else:
+            layout = "mono" if self._source.channels == 1 else "stereo"
+            rates = import_av().Codec("aac", "w").audio_rates
+            rate = self._source.rate if self._source.rate in rates else OTHER_RATE
+            self._stream = container.add_stream("aac", rate=rate, layout=layout)
+
+    def copy_until(self, time: float) -> None:
+        """Copy the sound before `time`, in seconds."""
+        while not self._ended:
+            packet = self._waiting or self._next()
+            self._waiting = None
+            if packet is None or packet.dts is None:  # PyAV's demuxer ends with an empty packet
+                self._ended = True
+            elif float(packet.dts * packet.time_base) - self._start > time:
+                self._waiting = packet
+                return
+            else:
+                self._mux(packet)
+
+    def finish(self) -> None:
+        """Write the frames that the encoder still holds."""
+        if not self._copied:
+            self._container.mux(self._stream.encode(None))
+
+    def _next(self) -> "Packet | None":
+        try:
+            return next(self._packets, None)
+        except self._errors:  # the rest cannot be read
+            self.damaged += 1
+            return None
+
+    def _mux(self, packet: "Packet") -> None:
+        try:
+            if self._copied:
+                self._mux_copy(packet)
+            else:
+                self._mux_encoded(packet)
+        except self._errors:
+            self.damaged += 1
+
+    def _mux_copy(self, packet: "Packet") -> None:
+        shift = round(self._start / packet.time_base)
+        packet.dts -= shift
+        packet.pts = packet.dts if packet.pts is None else packet.pts - shift
+        packet.stream = self._stream
+        self._container.mux(packet)
+
+    def _mux_encoded(self, packet: "Packet") -> None:
+        for frame in packet.decode():
+            if frame.pts is not None:
+                frame.pts -= round(self._start / frame.time_base)
+            self._container.mux(self._stream.encode(frame))
+
+
+@contextmanager
+def sound_of_video(path: str) -> Iterator[Sound | None]:
+    """Open the sound of a video file; None if it has none that can be read. What is left out is logged."""
+    with ExitStack() as stack:
+        sound = None
+        try:
+            container = stack.enter_context(open_media(path))
+        except import_av().FFmpegError as error:
+            log.warning("%s: found no sound that can be read (%s)", path, error.strerror)
+        else:
+            sound = _first_sound(container, path)
+        yield sound
+        if sound is not None and sound.damaged:
+            log.warning("%s: found damaged sound; %s left out", path, counted(sound.damaged, "packet"))
+
+
+def _first_sound(container: "InputContainer", path: str) -> Sound | None:
+    streams = container.streams.audio
+    if not streams:
+        return None
+    if streams[0].codec_context is None:
+        log.warning("%s: found sound of an unknown codec; the video with boxes has none", path)
+        return None
+    return Sound(container)
