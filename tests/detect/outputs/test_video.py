@@ -135,9 +135,9 @@ def test_a_disk_that_fills_in_the_middle_of_a_video_is_one_error(tmp_path):
 
 
 def test_an_image_that_h264_cannot_hold_is_an_error_in_one_line(tmp_path):
-    with pytest.raises(OutputError, match="16386 x 2 pixels, expected at most 16384"):
-        with video_file(tmp_path / "b.mp4") as video:
-            video.write(np.zeros((2, 16386, 3), np.uint8), 0.0)
+    refused = pytest.raises(OutputError, match="16386 x 2 pixels, expected at most 16384")
+    with refused, video_file(tmp_path / "b.mp4") as video:
+        video.write(np.zeros((2, 16386, 3), np.uint8), 0.0)
     assert not [*tmp_path.iterdir()]
 
 
