@@ -74,99 +74,17 @@ def write_file(
         ExportError: The ending is unknown.
         MissingPackageError, OSError: as `write_onnx`.
     """
-    content = BytesIO()  # torch ends the process, or raises an internal error, when the disk is full
     if path.suffix == ONNX:
         names = {"output_names": output_names, "metadata": metadata}
         write_onnx(module, images, path, opset=opset, dynamic_batch=dynamic_batch, **names)
     elif path.suffix == OPENVINO:
         _write_openvino(module, images, path, output_names, opset, dynamic_batch, metadata, half)
     elif path.suffix == TORCH_EXPORT:
-        shapes = {"images": {0: torch.export.Dim("batch")}} if dynamic_batch else None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch.export about its own parts
-            program = torch.export.export(module, (images,), dynamic_shapes=shapes)
-            torch.export.save(program, content, extra_files={TORCH_METADATA: json.dumps(dict(metadata))})
-        _write_content(path, content)
+        _write_torch_export(module, images, path, dynamic_batch, metadata)
     elif path.suffix == TORCHSCRIPT:
-        with RECORDING, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deprecated; and sizes that Python reads are constants on purpose
-            traced = torch.jit.trace(module, images, check_trace=False)
-            torch.jit.save(traced, content, _extra_files={TORCH_METADATA: json.dumps(dict(metadata))})
-        _write_content(path, content)
+        _write_torchscript(module, images, path, metadata)
     else:
         raise ExportError(f"{path}: found the ending {path.suffix!r}, expected one of {', '.join(ENDINGS)}")
-
-
-def check_name(path: Path, error_type: type[ValueError]) -> None:
-    """Raise an error if the name of a file is not UTF-8, because the libraries that run exported files need it."""
-    if escaped_text(str(path)) != str(path):
-        raise error_type(f"{path}: found a name that is not in UTF-8, expected one for a file that other programs open")
-
-
-def open_file(path: Path) -> OpenedFile:
-    """Open an exported file to run it on the CPU.
-
-    Raises:
-        MissingPackageError: The package that runs it is not installed.
-        OSError: It cannot be read.
-        WeightsError: It is damaged, or its ending is unknown, or its name is not in UTF-8.
-    """
-    check_name(path, WeightsError)
-    with path.open("rb"):  # for the system's own error
-        pass
-    if path.suffix == ONNX:
-        return _open_onnx_file(path)
-    if path.suffix == OPENVINO:
-        return _open_openvino(path)
-    if path.suffix not in ENDINGS:
-        raise WeightsError(f"{path}: found the ending {path.suffix!r}, expected one of {', '.join(ENDINGS)}")
-    metadata = {TORCH_METADATA: ""}
-    opened = _load_export if path.suffix == TORCH_EXPORT else _load_torchscript
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            module = opened(path, metadata)
-        texts = {str(key): str(text) for key, text in json.loads(metadata[TORCH_METADATA] or "{}").items()}
-    except TORCH_ERRORS as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"{path}: found no file that torch can load: {reason}") from error
-
-    @torch.inference_mode()
-    def run(images: Tensor) -> list[Tensor]:
-        return list(module(images))
-
-    return OpenedFile(texts, run)
-
-
-def _open_onnx_file(path: Path) -> OpenedFile:
-    @cache
-    def session_of(threads: int) -> Any:  # several threads may use one at the same time
-        return open_onnx(path, threads)
-
-    return OpenedFile(
-        onnx_metadata(session_of(torch.get_num_threads())),
-        RunnerPool(lambda: partial(run_onnx, session_of(torch.get_num_threads()))),
-    )
-
-
-def _load_export(path: Path, metadata: dict[str, str]) -> Callable[[Tensor], tuple[Tensor, ...]]:
-    log = logging.getLogger("torch.export")  # it logs a stack trace before it raises the error
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        return torch.export.load(path, extra_files=metadata).module()
-    finally:
-        log.setLevel(level)
-
-
-def _load_torchscript(path: Path, metadata: dict[str, str]) -> Callable[[Tensor], tuple[Tensor, ...]]:
-    module = torch.jit.load(path, _extra_files=metadata)
-    metadata[TORCH_METADATA] = _text(metadata[TORCH_METADATA])
-    return module
-
-
-def _text(content: str | bytes) -> str:
-    return content.decode() if isinstance(content, bytes) else content
 
 
 def _write_openvino(
@@ -212,9 +130,67 @@ def save_openvino(model: Any, path: Path, half: bool) -> None:
                 shutil.copyfileobj(source, file)
 
 
+def _write_torch_export(
+    module: nn.Module, images: Tensor, path: Path, dynamic_batch: bool, metadata: Mapping[str, str]
+) -> None:
+    shapes = {"images": {0: torch.export.Dim("batch")}} if dynamic_batch else None
+    content = BytesIO()  # torch ends the process, or raises an internal error, when the disk is full
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch.export about its own parts
+        program = torch.export.export(module, (images,), dynamic_shapes=shapes)
+        torch.export.save(program, content, extra_files={TORCH_METADATA: json.dumps(dict(metadata))})
+    _write_content(path, content)
+
+
+def _write_torchscript(module: nn.Module, images: Tensor, path: Path, metadata: Mapping[str, str]) -> None:
+    content = BytesIO()  # as in _write_torch_export
+    with RECORDING, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecated; and sizes that Python reads are constants on purpose
+        traced = torch.jit.trace(module, images, check_trace=False)
+        torch.jit.save(traced, content, _extra_files={TORCH_METADATA: json.dumps(dict(metadata))})
+    _write_content(path, content)
+
+
 def _write_content(path: Path, content: BytesIO) -> None:
     with replacing(path) as file:
         file.write(content.getbuffer())
+
+
+def open_file(path: Path) -> OpenedFile:
+    """Open an exported file to run it on the CPU.
+
+    Raises:
+        MissingPackageError: The package that runs it is not installed.
+        OSError: It cannot be read.
+        WeightsError: It is damaged, or its ending is unknown, or its name is not in UTF-8.
+    """
+    check_name(path, WeightsError)
+    with path.open("rb"):  # for the system's own error
+        pass
+    if path.suffix == ONNX:
+        return _open_onnx_file(path)
+    if path.suffix == OPENVINO:
+        return _open_openvino(path)
+    if path.suffix not in ENDINGS:
+        raise WeightsError(f"{path}: found the ending {path.suffix!r}, expected one of {', '.join(ENDINGS)}")
+    return _open_torch(path)
+
+
+def check_name(path: Path, error_type: type[ValueError]) -> None:
+    """Raise an error if the name of a file is not UTF-8, because the libraries that run exported files need it."""
+    if escaped_text(str(path)) != str(path):
+        raise error_type(f"{path}: found a name that is not in UTF-8, expected one for a file that other programs open")
+
+
+def _open_onnx_file(path: Path) -> OpenedFile:
+    @cache
+    def session_of(threads: int) -> Any:  # several threads may use one at the same time
+        return open_onnx(path, threads)
+
+    return OpenedFile(
+        onnx_metadata(session_of(torch.get_num_threads())),
+        RunnerPool(lambda: partial(run_onnx, session_of(torch.get_num_threads()))),
+    )
 
 
 def _open_openvino(path: Path) -> OpenedFile:
@@ -248,3 +224,42 @@ def _open_openvino(path: Path) -> OpenedFile:
 
 def _rt_text(model: Any, key: str) -> str:
     return str(model.get_rt_info([RT_INFO, key]).value)
+
+
+def _open_torch(path: Path) -> OpenedFile:
+    metadata = {TORCH_METADATA: ""}
+    opened = _load_export if path.suffix == TORCH_EXPORT else _load_torchscript
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            module = opened(path, metadata)
+        texts = {str(key): str(text) for key, text in json.loads(metadata[TORCH_METADATA] or "{}").items()}
+    except TORCH_ERRORS as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{path}: found no file that torch can load: {reason}") from error
+
+    @torch.inference_mode()
+    def run(images: Tensor) -> list[Tensor]:
+        return list(module(images))
+
+    return OpenedFile(texts, run)
+
+
+def _load_export(path: Path, metadata: dict[str, str]) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    log = logging.getLogger("torch.export")  # it logs a stack trace before it raises the error
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        return torch.export.load(path, extra_files=metadata).module()
+    finally:
+        log.setLevel(level)
+
+
+def _load_torchscript(path: Path, metadata: dict[str, str]) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    module = torch.jit.load(path, _extra_files=metadata)
+    metadata[TORCH_METADATA] = _text(metadata[TORCH_METADATA])
+    return module
+
+
+def _text(content: str | bytes) -> str:
+    return content.decode() if isinstance(content, bytes) else content

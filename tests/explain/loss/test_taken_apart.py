@@ -71,8 +71,8 @@ def test_the_parts_of_images_and_targets_are_those_of_the_images_alone(tmp_path)
         assert parts.objectness_object[image].item() == pytest.approx(
             sum(h.objectness_object for h in apart.heads), rel=1e-5
         )
-        outside = [head.objectness[head.kinds != RESPONSIBLE].max().item() for head in apart.heads]
-        assert parts.largest_background[image].item() == pytest.approx(max(outside), rel=1e-5)
+        outside = sum(head.objectness[head.kinds != RESPONSIBLE].sum().item() for head in apart.heads)
+        assert parts.objectness_background[image].item() == pytest.approx(outside, rel=1e-5)
         for number, each in zip(torch.nonzero(mine)[:, 0].tolist(), apart.objects, strict=True):
             found = parts.target_box, parts.target_objectness, parts.target_classification
             expected = each.box_loss, each.objectness, each.classification

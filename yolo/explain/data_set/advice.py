@@ -12,6 +12,8 @@ from yolo.pages.page import count_text
 FEW_OBJECTS = 50  # of a class in train; AlexeyAB's README advises 2000 images of a class
 LOW_RECALL = 0.02  # a gain by other anchors that is worth a line
 CLOSER = 0.1  # a gain in mean IoU that is worth a line
+MANY_SHARED = 0.01  # of the objects; more that share a prediction with another object are worth a warning
+IDLE = 0.01  # of the objects; a head that is responsible for fewer learns almost nothing
 RARE = 20  # times rarer than the most frequent class
 SHOWN = 5  # names in a sentence
 
@@ -35,58 +37,77 @@ def advice_of(survey: DataSurvey) -> list[Advice]:
 
 def anchor_advice(study: AnchorStudy) -> list[Advice]:
     """Return what the anchors and the strides mean for the objects."""
-    objects, now = study.whole.objects, study.small[0]
-    finest = min(study.heads, key=lambda head: head.stride)
-    found = []
-    if now.objects:
-        cell = f"{finest.stride:g} x {finest.stride:g} pixels"
-        of = f"{now.objects:,} of {count_text(objects, 'object')} {'is' if now.objects == 1 else 'are'}"
-        text = f"{of} smaller than a cell of the finest head ({cell} of {now.width} x {now.height})"
-        better = next((each for each in study.small[1:] if each.objects <= now.objects / 4), None)
-        action = f"--set width={better.width} height={better.height} would make it {better.objects:,}" if better else ""
-        found.append(Advice("warn", text, action or "show them larger: cut the images into tiles, or use a finer head"))
-    if study.unassigned:
-        of = f"{study.unassigned:,} of {count_text(objects, 'object')}"
-        text = f"{of} fit best an anchor that no head has in its mask: nothing learns them"
-        found.append(Advice("bad", text, "give every anchor to a head by mask="))
-    if study.same_prediction:
-        part = study.same_prediction / objects
-        of = f"{study.same_prediction:,} of {count_text(objects, 'object')} ({part:.1%})"
-        text = f"{of} have the image, cell and anchor of another object: one prediction cannot be both"
-        found.append(
-            Advice(
-                "warn" if part > 0.01 else "good", text, "a larger network input separates them" if part > 0.01 else ""
-            )
-        )
-    whole = study.whole
+    return [*_small(study), *_unassigned(study), *_same_prediction(study), _fit(study), *_idle_heads(study)]
+
+
+def kinds_text(counts: Mapping[str, int]) -> str:
+    """Return for example "2 x label out of range; 1 x box given twice"."""
+    return "; ".join(f"{count:,} x {kind}" for kind, count in counts.items())
+
+
+def _small(study: AnchorStudy) -> list[Advice]:
+    """Return advice on objects that are smaller than a cell of the finest head."""
+    now = study.small[0]
+    if not now.objects:
+        return []
+    finest = min(head.stride for head in study.heads)
+    cell = f"{finest:g} x {finest:g} pixels"
+    of = f"{now.objects:,} of {count_text(study.whole.objects, 'object')} {'is' if now.objects == 1 else 'are'}"
+    text = f"{of} smaller than a cell of the finest head ({cell} of {now.width} x {now.height})"
+    better = next((each for each in study.small[1:] if each.objects <= now.objects / 4), None)
+    action = "show them larger: cut the images into tiles, or use a finer head"
+    if better:
+        action = f"--set width={better.width} height={better.height} would make it {better.objects:,}"
+    return [Advice("warn", text, action)]
+
+
+def _unassigned(study: AnchorStudy) -> list[Advice]:
+    if not study.unassigned:
+        return []
+    of = f"{study.unassigned:,} of {count_text(study.whole.objects, 'object')}"
+    text = f"{of} fit best an anchor that no head has in its mask: nothing learns them"
+    return [Advice("bad", text, "give every anchor to a head by mask=")]
+
+
+def _same_prediction(study: AnchorStudy) -> list[Advice]:
+    if not study.same_prediction:
+        return []
+    part = study.same_prediction / study.whole.objects
+    of = f"{study.same_prediction:,} of {count_text(study.whole.objects, 'object')} ({part:.1%})"
+    text = f"{of} have the image, cell and anchor of another object: one prediction cannot be both"
+    if part <= MANY_SHARED:
+        return [Advice("good", text)]
+    return [Advice("warn", text, "a larger network input separates them")]
+
+
+def _fit(study: AnchorStudy) -> Advice:
+    """Return how well the anchors fit the objects, and whether others would fit better."""
+    whole, kmeans, action = study.whole, study.kmeans, "the line for the cfg is under Anchors"
     fit = f"the cfg's anchors reach {whole.recall:.1%} of the objects at IoU .5 (mean IoU {whole.mean_iou:.3f})"
-    if study.kmeans and study.kmeans.recall - study.whole.recall > LOW_RECALL:
-        better = f"those of k-means would reach {study.kmeans.recall:.1%} (mean IoU {study.kmeans.mean_iou:.3f})"
-        found.append(Advice("warn", f"{fit}; {better}", "the line for the cfg is under Anchors"))
-    elif study.kmeans and study.kmeans.mean_iou - whole.mean_iou > CLOSER:
-        closer = f"those of k-means would fit closer (mean IoU {study.kmeans.mean_iou:.3f})"
-        found.append(Advice("good", f"{fit}; {closer}", "the line for the cfg is under Anchors"))
-    elif study.kmeans:
-        found.append(Advice("good", f"{fit}; other anchors would gain little"))
-    else:
-        found.append(Advice("good", f"{fit}; there are too few different boxes to compute better ones"))
-    idle = [head for head in study.heads if head.objects < 0.01 * objects]
-    found += [
+    if not kmeans:
+        return Advice("good", f"{fit}; there are too few different boxes to compute better ones")
+    if kmeans.recall - whole.recall > LOW_RECALL:
+        better = f"those of k-means would reach {kmeans.recall:.1%} (mean IoU {kmeans.mean_iou:.3f})"
+        return Advice("warn", f"{fit}; {better}", action)
+    if kmeans.mean_iou - whole.mean_iou > CLOSER:
+        return Advice("good", f"{fit}; those of k-means would fit closer (mean IoU {kmeans.mean_iou:.3f})", action)
+    return Advice("good", f"{fit}; other anchors would gain little")
+
+
+def _idle_heads(study: AnchorStudy) -> list[Advice]:
+    if len(study.heads) == 1:
+        return []
+    objects = study.whole.objects
+    return [
         Advice(
             "warn",
             f"the head of layer {head.layer} (stride {head.stride:g}) is responsible for "
             f"{count_text(head.objects, 'object')} of {objects:,}: it learns almost nothing",
             "a cfg without it is faster, or anchors by k-means distribute the objects evenly",
         )
-        for head in idle
-        if len(study.heads) > 1
+        for head in study.heads
+        if head.objects < IDLE * objects
     ]
-    return found
-
-
-def kinds_text(counts: Mapping[str, int]) -> str:
-    """Return for example "2 x label out of range; 1 x box given twice"."""
-    return "; ".join(f"{count:,} x {kind}" for kind, count in counts.items())
 
 
 def _problems(survey: DataSurvey) -> list[Advice]:

@@ -29,8 +29,7 @@ class PairLosses:
 class BatchParts:
     """The losses of B images and of the M targets in them, over all heads; float64.
 
-    Of images `[B]`: box; objectness_object: of responsible cells; objectness_background: of all others;
-    classification; largest_background: the largest objectness term of one cell that is not responsible.
+    Of images `[B]`: box; objectness_object: of responsible cells; objectness_background: of all others; classification.
     Of targets `[M]`: target_box, target_objectness, target_classification: sums over the cells that are responsible for
     it; cells: how many these are.
     """
@@ -39,7 +38,6 @@ class BatchParts:
     objectness_object: Tensor
     objectness_background: Tensor
     classification: Tensor
-    largest_background: Tensor
     target_box: Tensor
     target_objectness: Tensor
     target_classification: Tensor
@@ -78,25 +76,32 @@ def background_terms(terms: HeadTerms) -> Tensor:
 def batch_parts(heads: Sequence[HeadTerms], targets: int) -> BatchParts:
     """Add up the terms of the heads, on the CPU. targets: how many the batch has."""
     images = heads[0].shape[0]
-    per_image = {name: torch.zeros(images, dtype=torch.float64) for name in ("box", "object", "background", "class")}
-    largest = torch.zeros(images, dtype=torch.float64)
-    per_target = {name: torch.zeros(targets, dtype=torch.float64) for name in ("box", "objectness", "class", "cells")}
+    of_images, of_targets = torch.zeros(4, images, dtype=torch.float64), torch.zeros(4, targets, dtype=torch.float64)
+    parts = BatchParts(
+        box=of_images[0],
+        objectness_object=of_images[1],
+        objectness_background=of_images[2],
+        classification=of_images[3],
+        target_box=of_targets[0],
+        target_objectness=of_targets[1],
+        target_classification=of_targets[2],
+        cells=of_targets[3],
+    )
     for terms in heads:
-        cells = len(terms.objectness) // images
-        pairs, background = pair_losses(terms), background_terms(terms).view(images, -1)
+        pairs, target = pair_losses(terms), terms.target_index
+        cells = len(terms.objectness) // images  # of an image
         objectness = terms.objectness.detach().double()
-        per_image["box"].index_add_(0, terms.cell_index // cells, pairs.box)
+        parts.box.index_add_(0, terms.cell_index // cells, pairs.box)
         if len(terms.priors):
-            per_image["box"] += terms.priors.detach().double().view(images, -1).sum(dim=1)
-        per_image["object"].index_add_(0, terms.positive // cells, objectness[terms.positive])
-        per_image["background"] += background.sum(dim=1)
-        per_image["class"].index_add_(0, terms.class_cells // cells, terms.classification.detach().double())
-        largest = torch.maximum(largest, background.amax(dim=1))
-        per_target["box"].index_add_(0, terms.target_index, pairs.box)
-        per_target["objectness"].index_add_(0, terms.target_index, pairs.objectness)
-        per_target["class"].index_add_(0, terms.target_index, pairs.classification)
-        per_target["cells"].index_add_(0, terms.target_index, torch.ones_like(pairs.box))
-    return BatchParts(*per_image.values(), largest, *per_target.values())
+            parts.box.add_(terms.priors.detach().double().view(images, -1).sum(dim=1))
+        parts.objectness_object.index_add_(0, terms.positive // cells, objectness[terms.positive])
+        parts.objectness_background.add_(background_terms(terms).view(images, -1).sum(dim=1))
+        parts.classification.index_add_(0, terms.class_cells // cells, terms.classification.detach().double())
+        parts.target_box.index_add_(0, target, pairs.box)
+        parts.target_objectness.index_add_(0, target, pairs.objectness)
+        parts.target_classification.index_add_(0, target, pairs.classification)
+        parts.cells.index_add_(0, target, torch.ones_like(pairs.box))
+    return parts
 
 
 def _by_cell(cells: Tensor, values: Tensor, count: int) -> Tensor:
