@@ -41,6 +41,7 @@ def zipped(write) -> bytes:
         (b"\xff\xfea\0", "UTF-16 text"),
         (b"%PDF-1.7", "a PDF"),
         (b"RIFF\0\0\0\0WEBPVP8 ", "a WebP image"),
+        (b"\0\0\0\x24ftypheic\0\0\0\0mif1heic", "an HEIC photo, as iPhones"),
         (np.array([0, 2, 5, 0, 0], "<i4").tobytes() + np.ones(9, "<f4").tobytes(), None),  # .weights
         (b"\xe4\xf6\xfc latin-1\n", None),
     ],

@@ -86,7 +86,24 @@ def test_utf_16_with_a_byte_order_mark_is_read_with_any_declaration(tmp_path, de
     assert "UTF-16 that breaks off" in error_of(tmp_path, text.encode("utf-16")[:-1])
 
 
-@pytest.mark.parametrize("encoding", ["utf-7", "cp037", "nonsense", "shift_jis"])
+@pytest.mark.parametrize("encoding", ["gb2312", "GBK", "gb18030", "big5", "shift_jis", "euc-jp", "EUC-KR"])
+def test_east_asian_encodings_are_read_as_declared_and_hide_nothing(tmp_path, encoding):
+    head = f"<?xml version='1.0' encoding='{encoding}'?>"
+    text = f"{head}<annotation><folder>大人</folder>{OBJECT.replace('cat', '大人')}</annotation>"
+    assert read_annotation(written(tmp_path, text.encode(encoding))).objects[0].name == "大人"
+    assert "declares a document type" in error_of(tmp_path, (head + "<!--大-->" + EXTERNAL).encode(encoding))
+
+
+@pytest.mark.parametrize("head", ["", '<?xml version="1.0"?>', '<?xml version="1.0" encoding="utf-8"?>'])
+def test_bytes_that_are_not_utf_8_hurt_only_the_field_that_has_them(tmp_path, head):
+    """A path in the code page of a Windows program: no label needs it. A class must be certain."""
+    text = f"{head}<annotation><path>C:\\Bücher</path>{OBJECT}{OBJECT.replace('cat', 'Käfer')}</annotation>"
+    good, bad = read_annotation_parts(written(tmp_path, text.encode("cp1252"))).objects
+    assert (good.name, good.xmin) == ("cat", 2.0)
+    assert bad == "<name> is 'K\ufffdfer', whose bytes are not UTF-8; the first line must declare their encoding"
+
+
+@pytest.mark.parametrize("encoding", ["utf-7", "cp037", "nonsense"])
 def test_an_encoding_that_is_no_superset_of_ascii_is_refused(tmp_path, encoding):
     assert "not XML" in error_of(tmp_path, f'<?xml version="1.0" encoding="{encoding}"?><annotation/>')
 

@@ -62,10 +62,11 @@ def main() -> None:
     check_plan(plan, skipped, args.require_pictures, ("--train", "--valid") if args.valid else ("--train",))
     if not plan.names:
         raise DatasetError("no annotation of these sets has a usable object, nothing was written")
+    notes = _source_notes(source, plan)
     plan, split = split_of(plan, target.out, args.split, args.seed)
     require_any_image(plan)
     difficult = "difficult, among them" if args.keep_difficult else "difficult, besides"
-    finish(plan, target, split, difficult, _source_notes(source))
+    finish(plan, target, split, difficult, notes)
 
 
 def check_plan(
@@ -239,11 +240,12 @@ def _image_set_files(args: argparse.Namespace) -> list[Path]:
     return [image_set_file(each) for each in sets]
 
 
-def _source_notes(source: VocSource) -> list[str]:
+def _source_notes(source: VocSource, plan: Plan) -> list[str]:
     lines = []
-    if source.unannotated:
-        number = len(source.unannotated)
-        lines.append(f"images without an annotation, left out: {number} (such as {source.unannotated[0]})")
+    found = {image.path for image in (*plan.train, *plan.valid)}  # also those that <filename> names
+    unannotated = [each for each in source.unannotated if each not in found]
+    if unannotated:
+        lines.append(f"images without an annotation, left out: {len(unannotated)} (such as {unannotated[0]})")
     if source.unused:
         lines.append(f"not used: {', '.join(source.unused)}")
     return lines

@@ -32,6 +32,7 @@ SIGNATURES = (
     (b"\xff\xfe", "UTF-16 text"),
     (b"\xfe\xff", "UTF-16 text"),
 )
+HEIF_KINDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")  # ISO 23008-12; after 4 bytes of length
 HTML = re.compile(rb"\s*(<!--.*?-->\s*)?<(!doctype\s+html|html|head|body)\b", re.I | re.S)
 EMPTY = "an empty file"
 WEB_PAGE = "a web page"
@@ -52,6 +53,8 @@ def known_content(start: bytes) -> str | None:
             return words
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "a WebP image"
+    if start[4:8] == b"ftyp" and start[8:12] in HEIF_KINDS:
+        return "an HEIC photo, as iPhones take them, to be converted to JPEG first"
     header = int.from_bytes(start[:8], "little")
     if start[8:10] in (b'{"', b"{}", b"{ ") and header <= LARGEST_SAFETENSORS_HEADER:
         return "a .safetensors file"

@@ -1,7 +1,9 @@
 """Read PASCAL VOC's files: annotations, image sets, image folders, and the ground truth of an image set."""
 
+import codecs
 import math
 import os
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -32,6 +34,13 @@ DIFFICULT = {
 }
 SHOWN_SETS = 8  # in a message
 KEPT_TEXTS = 10_000  # class names that are checked once; YOLO9000 has 9,418
+# Encodings of East Asia that expat does not read, as an XML file declares them, and Python's names of them
+EAST_ASIAN = {
+    **dict.fromkeys(("gb2312", "gbk", "cp936", "gb18030"), "gb18030"),
+    **{name: name for name in ("big5", "shift_jis", "euc-jp", "euc-kr")},
+}
+DECLARED = re.compile(rb"<\?xml[^>]*\bencoding\s*=\s*[\"']([A-Za-z0-9._-]+)")
+NOT_UTF8 = "\ufffd"  # stands for bytes that are not UTF-8
 BLANKS = str.maketrans("\t\u00a0", "  ")  # in class names: tab and no-break space
 POSITIVE = "1"  # the second column of VOC's lists of one class: the image shows it
 FLAGS = (POSITIVE, "-1", "0")  # shows it, does not, only as a difficult object
@@ -143,6 +152,9 @@ def _parse(path: str | Path) -> Element:
     if data.startswith(UTF16_MARKS):
         text = utf16_text(data, path, "XML")  # the parser passes over the encoding that a text declares
         data = text.encode(errors="surrogatepass")
+    elif not data.isascii():
+        text = _decoded(data)
+        data = data if text is data else text.encode()
     if b"<!DOCTYPE" in data:
         raise DatasetError(f"{path}: declares a document type, which may hide entities")
     if b"\0" in data:
@@ -155,6 +167,21 @@ def _parse(path: str | Path) -> Element:
         raise DatasetError(f"{path}:{error.position[0]}: not XML: {error}") from None
     except (LookupError, ValueError) as error:  # an encoding that Python or expat does not support
         raise DatasetError(f"{path}:1: not XML that can be read: {error}") from None
+
+
+def _decoded(data: bytes) -> bytes | str:
+    """Return the text of XML that expat cannot decode as it is; bytes that expat can decode stay bytes."""
+    declared = DECLARED.match(data.removeprefix(codecs.BOM_UTF8))
+    encoding = declared[1].decode().lower() if declared else "utf-8"
+    if encoding in EAST_ASIAN:
+        return data.decode(EAST_ASIAN[encoding], errors="replace")
+    if encoding not in ("utf-8", "utf8", "us-ascii", "ascii"):
+        return data
+    try:
+        data.decode("utf-8-sig")
+        return data
+    except UnicodeDecodeError:
+        return data.decode("utf-8-sig", errors="replace")
 
 
 def _side(size: Element, tag: str) -> int:
@@ -193,6 +220,8 @@ def _class_name(text: str) -> str:
     name = text.translate(BLANKS).strip()
     if not name or not name.isprintable():
         raise ValueError(f"<name> is {name!r}, expected a class on one line")
+    if NOT_UTF8 in name:
+        raise ValueError(f"<name> is {name!r}, whose bytes are not UTF-8; the first line must declare their encoding")
     return name
 
 

@@ -1,6 +1,8 @@
 """yolo.data.convert.voc with images: sizes come from the files, boxes of turned JPEGs are turned, and only the bad
 parts of an annotation are left out."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -141,6 +143,26 @@ def test_an_image_of_another_name_is_found_by_the_filename(tmp_path):
     cv2.imwrite(str(tmp_path / "pic.PNG"), np.zeros((80, 100, 3), np.uint8))
     (image,) = plan_voc(read_folder(tmp_path, False), None).train
     assert (image.name, image.is_there, image.rows[0].box) == ("pic.PNG", True, CAT_LABEL)
+
+
+@pytest.mark.parametrize("filename", ["pic.png", "Pic", "PIC.JPG", "/home/me/pic.jpeg"])
+def test_the_filename_may_differ_in_case_and_ending(tmp_path, filename):
+    text = annotation([CAT], (0, 0)).replace("<size>", f"<filename>{filename}</filename><size>")
+    (tmp_path / "7.xml").write_text(text)
+    cv2.imwrite(str(tmp_path / "pic.PNG"), np.zeros((80, 100, 3), np.uint8))
+    assert [image.name for image in plan_voc(read_folder(tmp_path, False), None).train] == ["pic.PNG"]
+    (tmp_path / "8.xml").write_text(text)  # which of both is it?
+    assert plan_voc(read_folder(tmp_path, False), None).train == ()
+
+
+def test_an_annotation_whose_name_differs_in_case_has_its_image(tmp_path):
+    for name in ("IMG_1.JPG", "Img_2.jpg", "img_2.JPG"):
+        (tmp_path / name).touch()
+    for name in ("img_1.xml", "img_2.xml", "IMG_2.xml"):
+        (tmp_path / name).write_text(annotation([CAT]))
+    entries = read_folder(tmp_path, True).train
+    found = {os.path.basename(each.annotation): each.image and each.name for each in entries}
+    assert found == {"img_1.xml": "IMG_1.JPG", "img_2.xml": "img_2.JPG", "IMG_2.xml": None}  # two are like the last
 
 
 def test_two_images_of_one_label_file_are_a_problem(tmp_path):

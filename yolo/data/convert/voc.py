@@ -1,5 +1,6 @@
 """Plan the conversion of PASCAL VOC annotations to files that Darknet trains on."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -139,19 +140,35 @@ def _examine_all(
 
 
 def _found_by_filename(examined: dict[VocEntry, Examined], unannotated: Sequence[str]) -> dict[VocEntry, VocEntry]:
-    """Return the entries without an image of their own name whose <filename> is an image without an annotation."""
-    by_name: dict[str, list[str]] = {}
+    """Return the entries without an image of their own name whose <filename> is an image without an annotation.
+
+    Programs write it in other letters, without an ending, or with that of the image before a conversion.
+    """
+    by_name: dict[str, set[str]] = {}
     for path in unannotated:
-        by_name.setdefault(_base(path), []).append(path)
-    wanted = {entry: _base(result.filename) for entry, result in examined.items() if not entry.is_there}
-    times = Counter(wanted.values())
+        for name in _names_of_image(_base(path)):
+            by_name.setdefault(name, set()).add(path)
+    matches: dict[VocEntry, str] = {}
+    for entry, result in examined.items():
+        if entry.is_there:
+            continue
+        paths = next((by_name[name] for name in _names_of_image(_base(result.filename)) if name in by_name), ())
+        if len(paths) == 1:
+            (matches[entry],) = paths
+    times = Counter(matches.values())
     found = {}
-    for entry, name in wanted.items():
-        paths = by_name.get(name, ())
-        if len(paths) == 1 and times[name] == 1:
-            folder = paths[0][: -len(name) - 1]
+    for entry, path in matches.items():
+        if times[path] == 1:
+            folder, _, name = path.rpartition("/")
             found[entry] = entry._replace(folder=type(entry.folder)(folder), name=name, is_there=True)
     return found
+
+
+def _names_of_image(name: str) -> list[str]:
+    """Return what an image may be called, most certain first: its name, in lower case, without an ending."""
+    lower = name.lower()
+    stem = os.path.splitext(lower)[0]
+    return [*dict.fromkeys(each for each in (name, lower, stem) if each)]
 
 
 def _base(path: str) -> str:

@@ -115,8 +115,8 @@ def read_folder(folder: Path, whole: bool) -> VocSource:
 def find_pairs(folder: Path) -> tuple[tuple[VocEntry, ...], tuple[str, ...]]:
     """Return an entry for each XML file in and below a folder, and the images that no XML file belongs to.
 
-    The image of `a/x.xml` is the one named `x` with any ending; of several, the one in the same folder, or in the
-    folder that differs only in parts such as `images` and `annotations`.
+    The image of `a/x.xml` is the one named `x` with any ending, or else `X`, as Windows has it; of several, the one in
+    the same folder, or in the folder that differs only in parts such as `images` and `annotations`.
 
     Raises:
         DatasetError: there is no XML file or no image.
@@ -129,14 +129,17 @@ def find_pairs(folder: Path) -> tuple[tuple[VocEntry, ...], tuple[str, ...]]:
             other = f"{counted(len(annotations), 'XML file')}, {counted(len(images), 'image')}"
             raise DatasetError(f"{folder}: found no {what} in or below this folder ({other})")
     by_stem: dict[str, list[str]] = {}
+    by_lower: dict[str, list[str]] = {}
     for image in images:
         name = os.path.basename(image)
+        by_lower.setdefault(os.path.splitext(name)[0].lower(), []).append(image)
         for stem in (os.path.splitext(name)[0], name):
             by_stem.setdefault(stem, []).append(image)
     entries, used = [], set()
     for annotation in annotations:
         stem = os.path.basename(annotation)[: -len(".xml")]
-        image = _nearest(annotation, by_stem.get(stem, ()))
+        similar = by_lower.get(stem.lower(), ())
+        image = _nearest(annotation, by_stem.get(stem) or (similar if len(similar) == 1 else ()))
         if image is not None:
             used.add(image)
         entries.append(entry_of(folder, annotation, image))
