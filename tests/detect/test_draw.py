@@ -312,3 +312,23 @@ def test_many_tags_have_smaller_letters_and_leave_most_of_the_image_visible():
     boxes = np.stack([columns, rows, columns + 40, rows + 40], axis=-1).reshape(-1, 4)
     drawn = draw.draw_detections(image, boxes, np.full(120, 0.9), np.arange(120), texts)
     assert (drawn == GRAY).all(axis=-1).mean() > 0.6
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("dog 90%", "dog 90%"),
+        ("\u05d0\u05d1 90%", "\u05d1\u05d0 90%"),  # alef, bet: alef is read first, at the right
+        ("bus \u05d0\u05d1 \u05d2. 5%", "bus \u05d2 \u05d1\u05d0. 5%"),
+        ("\u0627(12)\u0628.. 7%", "\u0628(12)\u0627.. 7%"),  # the number keeps its order, the brackets still enclose it
+        ("\u05d0 a \u05d1\u05d2", "\u05d0 a \u05d2\u05d1"),
+    ],
+)
+def test_names_that_are_read_from_the_right_are_drawn_so(text, seen):
+    assert draw.as_seen(text) == seen
+    image, pen = np.zeros((40, 200, 3), np.uint8), draw.pen_for(np.zeros((400, 600, 3), np.uint8))
+    expected = image.copy()
+    draw._write(image, text, (5, 10), (255, 255, 255), pen)
+    white = (255, 255, 255)
+    cv2.putText(expected, seen, (5, 10 + pen.text_height), draw.FONT, pen.scale, white, pen.stroke, cv2.LINE_AA)
+    assert np.array_equal(image, expected) and image.any()

@@ -5,6 +5,7 @@ new images and change none of their arguments.
 """
 
 import colorsys
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ MIN_TEXT_HEIGHT = 7  # pixels; the font is not readable below
 PADDING_PART = 0.4  # around a text, as a fraction of its height
 STROKE_PART = 1 / 14  # the stroke of a letter, as a fraction of its height
 FONT = cv2.FONT_HERSHEY_DUPLEX
+MIRRORED = str.maketrans("()[]<>{}", ")(][><}{")  # brackets in a word that is read from the right
 
 
 # Hues that differ by a golden section are spread evenly for any number of classes, and neighbors differ much (Knuth,
@@ -207,6 +209,21 @@ def drawable(name: str, label: int) -> str:
     return text if text.strip("? ") else f"#{label}"
 
 
+def as_seen(text: str) -> str:
+    """Return a text with Hebrew and Arabic words in the order of their letters from left to right, as OpenCV draws.
+
+    Source: Unicode's Bidirectional Algorithm (UAX 9) for a line that begins at the left: a run from the first to the
+    last letter of such a script is reversed, its numbers are not. OpenCV's font has no joined Arabic letters.
+    """
+    kinds = "".join("R" if unicodedata.bidirectional(c) in ("R", "AL") else "L" if c.isalpha() else "." for c in text)
+    parts, end = [], 0
+    for run in re.finditer(r"R([R.]*R)?", kinds):
+        turned = text[run.start() : run.end()][::-1].translate(MIRRORED)
+        parts += [text[end : run.start()], re.sub(r"\d+", lambda number: number[0][::-1], turned)]
+        end = run.end()
+    return "".join((*parts, text[end:]))
+
+
 def _without_accents(letter: str) -> str:
     """Return the letters below the accents of `letter`, '?' for each one that the font does not have."""
     decomposed = unicodedata.normalize("NFKD", letter)
@@ -374,7 +391,7 @@ def _draw_tags(canvas: ndarray, pen: Pen, tags: Sequence[Tag]) -> None:
 def _write(canvas: ndarray, text: str, corner: tuple[int, int], color: Color, pen: Pen) -> None:
     """Draw `text` with the upper left corner of its capitals at `corner` (x, y)."""
     origin = (int(corner[0]), int(corner[1]) + pen.text_height)
-    cv2.putText(canvas, text, origin, FONT, pen.scale, color, pen.stroke, cv2.LINE_AA)
+    cv2.putText(canvas, as_seen(text), origin, FONT, pen.scale, color, pen.stroke, cv2.LINE_AA)
 
 
 @cache
