@@ -15,6 +15,8 @@ from yolo.pages.svg import Drawing, SvgElement, bounded
 
 MARGIN = 0.35  # around boxes, as a fraction of the longer side of the area that they cover
 
+MOST_BOXES = 300  # of an image: more cover it, and tens of thousands make a page that no browser opens
+
 
 class DrawnBox(NamedTuple):
     """A box xyxy in pixels of its image, its class in the style sheet, and its tooltip."""
@@ -50,12 +52,12 @@ def drawn_boxes(
     side: int,
     label: str,
 ) -> Drawing:
-    """Draw boxes over an image.
+    """Draw boxes over an image, at most MOST_BOXES.
 
     Args:
         pixels: RGB uint8 `[H, W, 3]`, or None for an empty ground.
         size: (height, width) of the image in pixels, the frame of the boxes.
-        boxes: the first is drawn on top.
+        boxes: the first is drawn on top; those after the first MOST_BOXES are left out.
         side: longest side of the drawing in pixels.
         label: for screen readers.
     """
@@ -67,7 +69,9 @@ def drawn_boxes(
         shapes.append(
             SvgElement("image", {"href": data_uri(scaled_to(pixels, side)), **shown, "preserveAspectRatio": "none"})
         )
-    shapes += [_outline(each, scale) for each in reversed(boxes)]
+    shapes += [_outline(each, scale) for each in reversed(boxes[:MOST_BOXES])]
+    if len(boxes) > MOST_BOXES:
+        label += f"; {MOST_BOXES} of {len(boxes):,} boxes are drawn"
     return Drawing(shown["width"], shown["height"], shapes, label, "shot")
 
 

@@ -88,7 +88,7 @@ def size_chart_with_anchors(
         powers: of 2, the ends of both axes, from `size_range`.
     """
     low, high = powers
-    frame = ChartFrame(WIDTH, 400, 40, 10, 24, 36, (low, high), (low, high))
+    frame = ChartFrame(WIDTH, 400, 40, 14, 24, 36, (low, high), (low, high))
     ticks = [2.0**power for power in range(low, high + 1)]
     middle, base = (frame.left + frame.width - frame.right) / 2, frame.height - frame.bottom
     marks = [

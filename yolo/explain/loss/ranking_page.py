@@ -12,7 +12,7 @@ from torch import Tensor
 from yolo.data.images import ignore_remark, read_image
 from yolo.data.labeled_images import LabeledImage
 from yolo.detect.detector import Detector
-from yolo.explain.boxed_images import DrawnBox, drawn_boxes, read_pixels
+from yolo.explain.boxed_images import MOST_BOXES, DrawnBox, drawn_boxes, read_pixels
 from yolo.explain.loss.doubt import PRIOR, doubts_in_image
 from yolo.explain.loss.object_fates import all_predictions, detections_in_input, object_fates
 from yolo.explain.loss.placed import label_name, placed_targets
@@ -136,6 +136,7 @@ def ranking_page(about: RankingAbout, losses: ImageLosses, cards: Sequence[TopCa
         cards=cards,
         shown_signs=SHOWN_SIGNS,
         prior=PRIOR,
+        most_boxes=MOST_BOXES,
     )
 
 
