@@ -12,11 +12,8 @@ from yolo.train.losses.detection import DetectionLoss
 
 
 @pytest.fixture
-def call(load_tool, call_tool, four, tmp_path, monkeypatch):
+def call(load_tool, call_tool, case):
     """call(image, ...) → exit code, stdout, stderr of explain."""
-    (tmp_path / "tiny.cfg").write_text(cfg_text())
-    save_weights(network_of(cfg_text(), seed=1), tmp_path / "tiny.weights", seen=80)
-    monkeypatch.chdir(tmp_path)
     fixed = ("--cfg", "tiny.cfg", "--weights", "tiny.weights", "--names", "four/tiny.names", "--device", "cpu",
              "--report", "out", "--detections", 0, "--thresh", 0.01)  # fmt: skip
     tool = load_tool("explain")

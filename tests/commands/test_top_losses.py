@@ -15,11 +15,8 @@ BOXES = [list(box[:4]) for boxes in FOUR_IMAGES for box in boxes]
 
 
 @pytest.fixture
-def call(load_tool, call_tool, four, tmp_path, monkeypatch):
+def call(load_tool, call_tool, case):
     """call("--by", ...) → exit code, stdout, stderr of the tool on four images."""
-    (tmp_path / "tiny.cfg").write_text(cfg_text())
-    save_weights(network_of(cfg_text(), seed=1), tmp_path / "tiny.weights", seen=80)
-    monkeypatch.chdir(tmp_path)
     fixed = ("--cfg", "tiny.cfg", "--weights", "tiny.weights", "--data", "four/tiny.data", "--workers", 0,
              "--device", "cpu", "--report", "top")  # fmt: skip
     tool = load_tool("top_losses")

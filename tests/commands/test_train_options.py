@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.helpers.tiny_data import cfg_text, network_of
-from tests.helpers.training_options import changed, tiny_options
+from tests.helpers.training_options import changed, same_tensors, tiny_options
 from yolo.errors import WeightsError
 from yolo.model.weights import load_weights, save_weights
 from yolo.train.multiscale import parse_stages
@@ -71,10 +71,6 @@ def state(run):
     return {name: value.clone() for name, value in (named | memory).items()}
 
 
-def same(first, second):
-    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
-
-
 @pytest.mark.parametrize("changes", OPTIONS.values(), ids=OPTIONS)
 def test_a_stopped_run_goes_on_exactly(options, tmp_path, changes):
     if "cutoff" in changes:
@@ -88,8 +84,8 @@ def test_a_stopped_run_goes_on_exactly(options, tmp_path, changes):
     goes_on = changed(options, resume=options.output.out / "tiny_last.pt", weights=None, seed=99)
     rest = finish(goes_on)
     assert rest.progress == whole.progress and rest.progress.step == 6
-    assert same(state(rest), state(whole))
-    assert not same(state(stopped), state(whole))
+    assert same_tensors(state(rest), state(whole))
+    assert not same_tensors(state(stopped), state(whole))
     kept = [folder / "tiny_last.weights" for folder in (options.output.out, tmp_path / "whole")]
     assert kept[0].read_bytes() == kept[1].read_bytes()
 
@@ -120,7 +116,7 @@ def test_what_is_kept_is_the_ema(options):
     ema_state = run.ema.state_dict()
     for name, value in kept.named_parameters():
         torch.testing.assert_close(value, ema_state[name], rtol=0, atol=0)
-    assert not same(dict(kept.named_parameters()), dict(now.named_parameters()))
+    assert not same_tensors(dict(kept.named_parameters()), dict(now.named_parameters()))
 
 
 def test_layers_below_freeze_stay_as_they_were_and_others_learn(options):
@@ -165,7 +161,7 @@ def test_16_bits_learn_what_32_do(options, tmp_path):
     one, two = (column(folder, "loss/total") for folder in (tmp_path / "whole", options.output.out))
     assert len(one) == len(two) == 6
     assert max(abs(a - b) / a for a, b in zip(one, two, strict=True)) < 0.02
-    assert not same(state(run), state(whole))  # it did compute in 16 bits
+    assert not same_tensors(state(run), state(whole))  # it did compute in 16 bits
 
 
 @pytest.mark.slow  # the first compilation takes a minute

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from tests.detect.test_detector import CFG, detector_of, one_box_everywhere
+from tests.helpers.box_rows import detections_in_image
 from tests.helpers.golden import network_of
 from tests.helpers.tiny_data import write_image
 from tests.helpers.tiny_videos import moving_square, write_video
@@ -118,13 +119,7 @@ def test_what_is_no_image_is_an_error_that_names_it(detector, tmp_path):
 # ------------------------------------------------------------------------------------------------------- Detections
 
 
-def detections(*rows):
-    """Rows x1, y1, x2, y2, score, label → Detections."""
-    table = torch.tensor(rows, dtype=torch.float32).reshape(-1, 6)
-    return Detections(table[:, :4], table[:, 4], table[:, 5].long())
-
-
-THREE = detections((8, 10, 24.5, 30, 0.75, 0), (-4, 4, 100, 20, 0.5, 1), (70, 0, 80, 9, 0.25, 1))
+THREE = detections_in_image((8, 10, 24.5, 30, 0.75, 0), (-4, 4, 100, 20, 0.5, 1), (70, 0, 80, 9, 0.25, 1))
 
 
 @pytest.mark.parametrize(
@@ -153,8 +148,8 @@ def test_detections_are_counted_and_looped_over():
 
 def test_detections_print_in_one_line():
     assert repr(THREE) == ("Detections(3: 0 0.75 [8 10 24 30], 1 0.50 [-4 4 100 20], 1 0.25 [70 0 80 9])")
-    assert repr(detections()) == "Detections(0)"
-    assert repr(detections(*[(0, 0, 1, 1, 0.5, 0)] * 6)).endswith("0 0.50 [0 0 1 1], ...)")
+    assert repr(detections_in_image()) == "Detections(0)"
+    assert repr(detections_in_image(*[(0, 0, 1, 1, 0.5, 0)] * 6)).endswith("0 0.50 [0 0 1 1], ...)")
 
 
 def test_detections_as_plain_numbers():

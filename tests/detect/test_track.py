@@ -4,17 +4,10 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 
+from tests.helpers.box_rows import detections_in_image
 from yolo.detect.track import UNNUMBERED, LineCounter, SourceTracks, Tracker, Trails, centers_of, crossing
 from yolo.errors import MissingPackageError
-from yolo.records import Detections
-
-
-def detections(*rows):
-    """Rows x1, y1, x2, y2, score, label → Detections."""
-    table = torch.tensor(rows, dtype=torch.float32).reshape(-1, 6)
-    return Detections(table[:, :4], table[:, 4], table[:, 5].long())
 
 
 def two_objects(step):
@@ -23,7 +16,7 @@ def two_objects(step):
         (10 + 4 * step, 10, 40 + 4 * step, 40, 0.9, 0),
         (200 - 4 * step, 80, 230 - 4 * step, 110, 0.8, 1),
     ]
-    return detections(*(rows if step % 2 else rows[::-1]))
+    return detections_in_image(*(rows if step % 2 else rows[::-1]))
 
 
 def test_an_object_keeps_its_number_at_any_place_in_the_detections():
@@ -42,7 +35,7 @@ def test_a_frame_without_objects_is_ordinary_and_a_hidden_object_comes_back():
     tracker = Tracker(30.0, 0.25)
     for step in range(5):
         first = tracker.update(two_objects(step))
-    assert tracker.update(detections()).shape == (0,)
+    assert tracker.update(detections_in_image()).shape == (0,)
     again = tracker.update(two_objects(6))
     assert sorted(first.tolist()) == sorted(again.tolist())
 
@@ -50,7 +43,7 @@ def test_a_frame_without_objects_is_ordinary_and_a_hidden_object_comes_back():
 def test_every_threshold_of_a_detector_can_be_tracked():
     tracker = Tracker(30.0, 0.05)
     for step in range(4):
-        tracks = tracker.update(detections((10 + step, 10, 40 + step, 40, 0.06, 0)))
+        tracks = tracker.update(detections_in_image((10 + step, 10, 40 + step, 40, 0.06, 0)))
     assert tracks.tolist() != [UNNUMBERED]
 
 
@@ -79,7 +72,7 @@ def test_a_line_counts_each_object_once_for_each_crossing():
 
 
 def test_centers_are_those_of_numbered_objects():
-    found = detections((0, 0, 10, 20, 0.9, 0), (5, 5, 7, 7, 0.8, 0))
+    found = detections_in_image((0, 0, 10, 20, 0.9, 0), (5, 5, 7, 7, 0.8, 0))
     assert centers_of(found, np.array([4, UNNUMBERED])) == {4: (5.0, 10.0)}
 
 

@@ -1,9 +1,10 @@
 """Ground truths and detections as rows, their columns, and hypothesis strategies for few boxes that overlap much."""
 
 import numpy as np
+import torch
 from hypothesis import strategies as st
 
-from yolo.records import GroundTruth, ScoredBoxes
+from yolo.records import Detections, GroundTruth, ScoredBoxes
 
 SQUARE, SHIFTED, FAR = (0, 0, 10, 10), (1, 0, 11, 10), (50, 50, 60, 60)
 CLASSES = 2
@@ -29,6 +30,12 @@ def detections_of(*rows) -> ScoredBoxes:
         np.array(score, dtype=np.float64),
         np.array(box, dtype=np.float64).reshape(-1, 4),
     )
+
+
+def detections_in_image(*rows) -> Detections:
+    """Rows of x1, y1, x2, y2, score, label of one image."""
+    table = torch.tensor(rows, dtype=torch.float32).reshape(-1, 6)
+    return Detections(table[:, :4], table[:, 4], table[:, 5].long())
 
 
 # few boxes that overlap much, and exactly by 1/3, 1/2 or 2/3, with the last pixel counted or not

@@ -5,18 +5,10 @@ import math
 
 import numpy as np
 
-from tests.helpers.slow_core import iou
+from tests.helpers.slow_core import corners, iou, logistic, shape_iou
 
 TREE = "animal -1\nthing -1\ncat 0\ndog 0\ncar 1\nsiamese 2\npersian 2\n"
 PARENTS = [-1, -1, 0, 0, 1, 2, 2]  # of the classes of that tree, the only one supported here
-
-
-def logistic(x):
-    return 1 / (1 + math.exp(-x))
-
-
-def corners(x, y, w, h):
-    return (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
 
 
 def probabilities(head, logits):
@@ -69,11 +61,11 @@ def slow_delta(head, settings, dialect, seen, raw, ground_truths):
         delta[n, 1, j, i] = scale * (ground_truth[1] * height - j - y) * y * (1 - y)
         delta[n, 2, j, i] = scale * (math.log(ground_truth[2] * width / prior[0]) - raw[n, 2, j, i])
         delta[n, 3, j, i] = scale * (math.log(ground_truth[3] * height / prior[1]) - raw[n, 3, j, i])
-        return iou(corners(*box(n, j, i)), corners(*ground_truth))
+        return iou(corners(box(n, j, i)), corners(ground_truth))
 
     for n, j, i in itertools.product(range(anchors), range(height), range(width)):
         o = logistic(raw[n, 4, j, i])
-        overlaps = [iou(corners(*box(n, j, i)), corners(*ground_truth[1:])) for ground_truth in ground_truths]
+        overlaps = [iou(corners(box(n, j, i)), corners(ground_truth[1:])) for ground_truth in ground_truths]
         best = max(overlaps, default=0.0)
         delta[n, 4, j, i] = scales.noobject_scale * (0 - o) * o * (1 - o)
         if new and settings.classfix == -1:
@@ -96,7 +88,7 @@ def slow_delta(head, settings, dialect, seen, raw, ground_truths):
         shapes = [box(n, j, i)[2:] for n in range(anchors)]
         if settings.bias_match:
             shapes = [(w / width, h / height) for w, h in head.anchors.tolist()]
-        fits = [iou(corners(0, 0, *shape), corners(0, 0, *ground_truth[2:])) for shape in shapes]
+        fits = [shape_iou(shape, ground_truth[2:]) for shape in shapes]
         n = fits.index(max(fits))
         small = 1 if new else 2 - ground_truth[2] * ground_truth[3]
         ious.append(write_box(n, j, i, ground_truth, scales.coord_scale * small))

@@ -4,14 +4,7 @@ For tests only: slow and simple, written from the paper (arXiv:2008.08115, secti
 rules, not from the code under test.
 """
 
-
-def iou(a, b):
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+from tests.helpers.slow_core import iou
 
 
 def covered(a, b):

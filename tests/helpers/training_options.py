@@ -2,6 +2,8 @@
 
 from dataclasses import fields, replace
 
+import torch
+
 from tests.helpers.tiny_data import cfg_text
 from yolo.train.setup.options import Options
 from yolo.train.setup.run import start
@@ -42,3 +44,8 @@ def finish(options):
     finally:
         run.logger.close()
     return run
+
+
+def same_tensors(first, second):
+    """Whether two dictionaries of tensors are equal to the last bit."""
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)

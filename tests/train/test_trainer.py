@@ -16,7 +16,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.helpers.tiny_data import cfg_text, network_of
-from tests.helpers.training_options import changed, finish, tiny_options
+from tests.helpers.training_options import changed, finish, same_tensors, tiny_options
 from yolo.data.check import check_list
 from yolo.errors import DatasetError, DivergedError
 from yolo.model.weights import load_weights
@@ -38,10 +38,6 @@ def options(four, tmp_path):
 
 def parameters(run):
     return {name: value.clone() for name, value in run.network.state_dict().items()}
-
-
-def same(first, second):
-    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
 def files(folder: Path):
@@ -242,14 +238,14 @@ def test_an_image_deleted_in_the_night_stops_in_one_line_with_the_steps_kept(opt
 
 def test_the_seed_decides_everything(options, tmp_path):
     first = parameters(finish(options))
-    assert same(first, parameters(finish(changed(options, out=tmp_path / "b"))))
-    assert same(first, parameters(finish(changed(options, out=tmp_path / "c", workers=2))))
-    assert not same(first, parameters(finish(changed(options, out=tmp_path / "d", seed=6))))
+    assert same_tensors(first, parameters(finish(changed(options, out=tmp_path / "b"))))
+    assert same_tensors(first, parameters(finish(changed(options, out=tmp_path / "c", workers=2))))
+    assert not same_tensors(first, parameters(finish(changed(options, out=tmp_path / "d", seed=6))))
 
 
 def test_scoring_on_the_way_changes_no_parameter(options, tmp_path):
     first = parameters(finish(options))
-    assert same(first, parameters(finish(changed(options, out=tmp_path / "b", map_every=1))))
+    assert same_tensors(first, parameters(finish(changed(options, out=tmp_path / "b", map_every=1))))
 
 
 def stopped_at(options, step, monkeypatch, sent=signal.SIGINT):
@@ -282,7 +278,7 @@ def test_an_interrupted_run_goes_on_exactly(options, tmp_path, monkeypatch, rand
     stopped_at(options, 21, monkeypatch)
     rest = finish(changed(options, resume=options.output.out / "tiny_last.pt", seed=99))
     assert rest.progress == whole.progress
-    assert same(parameters(rest), parameters(whole))
+    assert same_tensors(parameters(rest), parameters(whole))
     for a, b in zip(
         whole.optimizer.state_dict()["state"].values(),
         rest.optimizer.state_dict()["state"].values(),
@@ -371,7 +367,7 @@ def goes_on_exactly(options, tmp_path):
     until = changed(options, overrides=(*options.overrides, ("max_batches", str(step + 5))))
     whole = finish(changed(until, out=tmp_path / "whole"))
     rest = finish(changed(until, resume=options.output.out / "tiny_last.pt"))
-    assert same(parameters(rest), parameters(whole))
+    assert same_tensors(parameters(rest), parameters(whole))
     return step
 
 

@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.helpers.bright_box import pixel_box, unit
 from tests.helpers.tiny_data import COLORS, GROUND, SIZE, draw
 from yolo.data.augment.color import draw_factor, recolor
 from yolo.data.augment.geometry import (
@@ -30,11 +31,6 @@ def augment_image(augmentation, image, size):
     return recolor(part, augmentation.hue, augmentation.saturation, augmentation.exposure)
 
 
-def unit(x1, y1, x2, y2, size=SIZE):
-    height, width = size
-    return np.array([[(x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height]])
-
-
 def seen(image, label=0):
     """xyxy pixels around everything of a class's color, or None."""
     distance = np.abs(image.astype(int) - COLORS[label].astype(int)).max(axis=2)
@@ -42,12 +38,6 @@ def seen(image, label=0):
     if len(rows) == 0:
         return None
     return np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
-
-
-def corners(box, size):
-    height, width = size
-    low, high = box[:2] - box[2:] / 2, box[:2] + box[2:] / 2
-    return np.concatenate((low, high)) * (width, height, width, height)
 
 
 def test_boxes_follow_pixels_through_many_random_draws():
@@ -65,14 +55,14 @@ def test_boxes_follow_pixels_through_many_random_draws():
         drawn = draw_augmentation(WILD, image_size, rng)
         image = augment_image(drawn, draw([(x1, y1, x2, y2, 0)], image_size), network)
         assert image.shape == (*network, 3)
-        boxes, there = augment_boxes(drawn, unit(x1, y1, x2, y2, image_size), image_size, network)
+        boxes, there = augment_boxes(drawn, unit((x1, y1, x2, y2), image_size), image_size, network)
         found = seen(image)
         if not there[0]:
             gone += 1
             # At most a sliver of it may still be seen.
             assert found is None or (found[2:] - found[:2]).min() <= 1
             continue
-        box = corners(boxes[0], network)
+        box = pixel_box(boxes[0], network)
         if (box[2:] - box[:2]).min() < 4:
             continue  # too thin for blurred borders to be measured
         pixel = max(1, network[0] / drawn.height, network[1] / drawn.width)
@@ -87,26 +77,26 @@ def test_boxes_follow_pixels_through_many_random_draws():
 def test_the_whole_image_at_its_own_size_stays_as_it_is():
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     np.testing.assert_array_equal(augment_image(WHOLE, image, (48, 64)), image)
-    boxes, there = augment_boxes(WHOLE, unit(8, 8, 24, 40), SIZE, (48, 64))
-    np.testing.assert_allclose(boxes, unit(8, 8, 24, 40))
+    boxes, there = augment_boxes(WHOLE, unit((8, 8, 24, 40), SIZE), SIZE, (48, 64))
+    np.testing.assert_allclose(boxes, unit((8, 8, 24, 40), SIZE))
     assert there.all() and boxes.dtype == np.float32
 
 
 def test_a_crop_and_a_flip_by_hand():
     # Columns 16..48 and rows 12..36 of 64 x 48 are shown: everything twice as large.
     crop = Augmentation(left=16, top=12, width=32, height=24)
-    boxes, _ = augment_boxes(crop, unit(24, 18, 32, 30), SIZE, SIZE)
-    np.testing.assert_allclose(corners(boxes[0], SIZE), [16, 12, 32, 36])
+    boxes, _ = augment_boxes(crop, unit((24, 18, 32, 30), SIZE), SIZE, SIZE)
+    np.testing.assert_allclose(pixel_box(boxes[0], SIZE), [16, 12, 32, 36])
     mirrored = Augmentation(left=16, top=12, width=32, height=24, flip=True)
-    boxes, _ = augment_boxes(mirrored, unit(24, 18, 32, 30), SIZE, SIZE)
-    np.testing.assert_allclose(corners(boxes[0], SIZE), [32, 12, 48, 36])
+    boxes, _ = augment_boxes(mirrored, unit((24, 18, 32, 30), SIZE), SIZE, SIZE)
+    np.testing.assert_allclose(pixel_box(boxes[0], SIZE), [32, 12, 48, 36])
 
 
 def test_boxes_are_cut_at_the_border_and_gone_below_a_pixel():
     crop = Augmentation(left=32, top=0, width=32, height=48)
-    cases = np.concatenate((unit(16, 8, 48, 24), unit(0, 8, 32.4, 24), unit(0, 8, 30, 24)))
+    cases = np.concatenate((unit((16, 8, 48, 24), SIZE), unit((0, 8, 32.4, 24), SIZE), unit((0, 8, 30, 24), SIZE)))
     boxes, there = augment_boxes(crop, cases, SIZE, SIZE)
-    np.testing.assert_allclose(corners(boxes[0], SIZE), [0, 8, 32, 24])
+    np.testing.assert_allclose(pixel_box(boxes[0], SIZE), [0, 8, 32, 24])
     # 0.4 image pixels of the second are left: 0.8 network pixels, too little.
     assert there.tolist() == [True, False, False]
 
@@ -207,7 +197,7 @@ def test_color_changes_by_hand():
 
 
 def test_augmenting_leaves_the_image_and_boxes_it_was_given_alone():
-    image, boxes = draw([(8, 8, 24, 24, 0)]), unit(8, 8, 24, 24)
+    image, boxes = draw([(8, 8, 24, 24, 0)]), unit((8, 8, 24, 24), SIZE)
     kept, kept_boxes = image.copy(), boxes.copy()
     change = Augmentation(0, 0, 64, 48, True, hue=0.1, saturation=1.5, exposure=1.5)
     augment_image(change, image, SIZE)
@@ -288,8 +278,8 @@ def test_boxes_follow_pixels_of_halved_images():
             continue
         image = draw([(x1, y1, x2, y2, 0)], size)
         half = cv2.resize(image, ((size[1] + 1) // 2, (size[0] + 1) // 2), interpolation=cv2.INTER_AREA)
-        boxes, there = augment_boxes(drawn, unit(x1, y1, x2, y2, size), size, network)
-        box = corners(boxes[0], network)
+        boxes, there = augment_boxes(drawn, unit((x1, y1, x2, y2), size), size, network)
+        box = pixel_box(boxes[0], network)
         if there[0] and (box[2:] - box[:2]).min() >= 4:
             found = seen(augment_image(halved(drawn), half, network))
             assert np.abs(box - found).max() <= 1.5

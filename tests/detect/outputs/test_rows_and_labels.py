@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-import torch
 
+from tests.helpers.box_rows import detections_in_image
 from tests.helpers.full_disk import full_beyond
 from yolo.data.images import read_image
 from yolo.detect.outputs.images import Crops
@@ -22,20 +22,13 @@ from yolo.detect.sources.frame import SourceFrame
 from yolo.formats.coco_annotations import read_coco
 from yolo.formats.label_files import labeled_boxes, read_rows
 from yolo.formats.voc_xml import read_annotation
-from yolo.records import Detections
 
 NAMES = ("red", "grün, hell")
 HEIGHT, WIDTH = 40, 80
 
 
-def detections(*rows):
-    """Rows x1, y1, x2, y2, score, label → Detections."""
-    table = torch.tensor(rows, dtype=torch.float32).reshape(-1, 6)
-    return Detections(table[:, :4], table[:, 4], table[:, 5].long())
-
-
-TWO = detections((8, 10, 24.5, 30, 0.75, 0), (-4, 4, 100, 20, 0.5, 1))
-OUTSIDE = detections((90, 10, 100, 20, 0.9, 0))
+TWO = detections_in_image((8, 10, 24.5, 30, 0.75, 0), (-4, 4, 100, 20, 0.5, 1))
+OUTSIDE = detections_in_image((90, 10, 100, 20, 0.9, 0))
 
 
 def result(found=TWO, path="in/a.png", time=None, index=0, tracks=None, channels=3):
@@ -65,7 +58,7 @@ def test_a_json_line_is_there_as_soon_as_its_frame_is(tmp_path):
                 {"class_id": 1, "name": "grün, hell", "score": 0.5, "box": [-4, 4, 100, 20]},
             ],
         }
-        lines.write(result(found=detections()))
+        lines.write(result(found=detections_in_image()))
     first, second = map(json.loads, path.read_text().splitlines())
     assert (second["time"], second["objects"], first["frame"]) == (None, [], 30)
 

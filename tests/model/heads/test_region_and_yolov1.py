@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.helpers.recorded_heads import recorded_head
+from tests.helpers.slow_core import logistic
 from yolo.model.class_tree import best_class_one_hot, read_tree
 from yolo.model.heads.region import RegionHead
 from yolo.model.heads.yolov1 import YoloV1Head
@@ -57,10 +58,6 @@ def test_boxes_and_scores_are_those_of_compiled_darknet(recorded, case, tmp_path
 
 def raw_map():
     return torch.randn(B, A * (5 + CLASSES), H, W, generator=torch.Generator().manual_seed(0))
-
-
-def logistic(x):
-    return 1 / (1 + math.exp(-x))
 
 
 @pytest.mark.parametrize("softmax", [True, False])

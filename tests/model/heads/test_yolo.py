@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from tests.helpers.slow_core import logistic
 from yolo.model.heads.yolo import YoloHead
 
 B, A, H, W, CLASSES = 2, 3, 4, 5, 6
@@ -35,10 +36,6 @@ def gaussian_head(**changes):
 
 def raw_map():
     return torch.randn(B, A * (5 + CLASSES), H, W, generator=torch.Generator().manual_seed(0))
-
-
-def logistic(x):
-    return 1 / (1 + math.exp(-x))
 
 
 @pytest.mark.parametrize(("scale", "new_coords"), [(1.0, False), (1.2, False), (2.0, True)], ids=["v3", "v4", "csp"])

@@ -6,21 +6,23 @@ follows region_layer.c of both Darknets with plain numbers, or a calculation by 
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from tests.helpers.golden import network_of
-from tests.helpers.recorded_heads import recorded_head
-from tests.helpers.slow_region import PARENTS, TREE, logistic, slow_delta
+from tests.helpers.recorded_heads import head_deltas, one_target, recorded_head, recorded_losses, recorded_targets
+from tests.helpers.slow_core import logistic
+from tests.helpers.slow_region import PARENTS, TREE, slow_delta
 from yolo.errors import DatasetError
 from yolo.model.class_tree import read_class_map, read_tree
 from yolo.model.heads.region import ErrorScales, RegionHead, RegionSettings
 from yolo.records import Targets
 from yolo.train.losses.assign import DIALECTS
 from yolo.train.losses.detection import DetectionLoss
-from yolo.train.losses.head_loss import LossOptions, summed
+from yolo.train.losses.head_loss import LossOptions
 from yolo.train.losses.region import region_terms
 
 KINDS = "background background_logistic bias_match logistic map rescore seen_12799 seen_12800 softmax"
@@ -40,14 +42,7 @@ SETTINGS = RegionSettings(
     focal_loss=False,
     class_map="",
 )
-
-
-def deltas(head, settings, raw, targets, *, dialect="pjreddie", seen=LATE):
-    """Return the HeadLoss, and -d(its sum)/d(raw)."""
-    leaf = torch.as_tensor(raw).clone().requires_grad_()
-    found = summed(region_terms(head, settings, LossOptions(DIALECTS[dialect], seen, "autograd"), leaf, targets))
-    (found.box + found.objectness + found.classification).backward()
-    return found, -leaf.grad
+deltas = partial(head_deltas, region_terms, seen=LATE)
 
 
 # ---------------------------------------------------------------------------------------------- recorded by Darknet
@@ -55,14 +50,12 @@ def deltas(head, settings, raw, targets, *, dialect="pjreddie", seen=LATE):
 
 @pytest.fixture(scope="module")
 def recorded(project):
-    with np.load(project / "tests" / "golden" / "early_losses.npz") as file:
-        return {key: file[key] for key in file.files if key.startswith("region_")}
+    return recorded_losses(project, "region")
 
 
 def targets_of(recorded, case, folder, classes):
     """The recorded targets; with a `map` in `folder`, their labels are already those of the head."""
-    names = ("image_index", "labels", "boxes")
-    targets = Targets(*(torch.from_numpy(recorded[f"{case}/{name}"]) for name in names))
+    targets = recorded_targets(recorded, case)
     if f"{case}/map" in recorded:
         class_map = read_class_map(folder / "a.map", classes)
         return targets._replace(labels=class_map[targets.labels])
@@ -159,10 +152,6 @@ def test_gradients_are_the_cell_by_cell_deltas(kind, dialect, changed, seen, tmp
 NONE_AT_ALL = Targets(torch.zeros(0).long(), torch.zeros(0).long(), torch.zeros(0, 4))
 
 
-def one(label, *box):
-    return Targets(torch.tensor([0]), torch.tensor([label]), torch.tensor([box]))
-
-
 def test_without_a_ground_truth_every_cell_learns_objectness_0_only():
     head = RegionHead(anchors=ANCHORS, classes=3, softmax=True)
     found, delta = deltas(head, SETTINGS, torch.zeros(2, 16, 3, 4), NONE_AT_ALL)
@@ -192,7 +181,7 @@ def test_a_center_on_the_border_belongs_to_the_last_cell_and_a_width_of_0_is_not
         head,
         replace(SETTINGS, bias_match=True),
         torch.zeros(1, 16, 3, 4),
-        one(1, 1.0, 1.0, 0.0, 0.2),
+        one_target(1, 1.0, 1.0, 0.0, 0.2),
     )
     by_cell = delta.reshape(2, 8, 3, 4)
     assert by_cell[:, 5:].abs().sum(dim=(0, 1)).nonzero().tolist() == [[2, 3]]
@@ -214,11 +203,11 @@ def test_labels_go_by_the_map_and_those_beyond_it_are_left_out(tmp_path):
         class_map=torch.tensor([5, 4]),  # label 0 is a siamese, 1 a car
     )
     raw = torch.zeros(1, channels, 3, 4, requires_grad=True)
-    loss([raw], one(0, 0.4, 0.4, 0.3, 0.3), LATE).total.backward()
+    loss([raw], one_target(0, 0.4, 0.4, 0.3, 0.3), LATE).total.backward()
     classes = -raw.grad.reshape(2, 5 + CLASSES, 3, 4)[:, 5:].sum(dim=(0, 2, 3))
     # every group on the way from siamese to its root has two classes of probability .5
     assert classes.tolist() == pytest.approx([0.65, -0.65, 0.65, -0.65, 0, 0.65, -0.65])
-    assert loss([raw], one(2, 0.4, 0.4, 0.3, 0.3), LATE).assigned == 0
+    assert loss([raw], one_target(2, 0.4, 0.4, 0.3, 0.3), LATE).assigned == 0
 
 
 @pytest.mark.parametrize(
@@ -237,7 +226,7 @@ def test_a_class_of_probability_0_has_a_gradient(tmp_path):
     head = head_of("tree", tmp_path)
     raw = torch.zeros(1, 2, 5 + CLASSES, 1, 1)
     raw[:, :, 5 + 5] = -200.0  # a siamese, of probability e^-200: 0 as a float
-    found, delta = deltas(head, SETTINGS, raw.flatten(1, 2), one(5, 0.5, 0.5, 0.5, 0.5))
+    found, delta = deltas(head, SETTINGS, raw.flatten(1, 2), one_target(5, 0.5, 0.5, 0.5, 0.5))
     assert found.classification.item() == pytest.approx(1.3 * (200 + 2 * math.log(2)))
     assert delta.view(2, -1)[:, 5 + 5].max() == pytest.approx(1.3)
 
@@ -246,7 +235,7 @@ def test_bfloat16_maps_are_computed_in_float32():
     head = RegionHead(anchors=ANCHORS, classes=3, softmax=True)
     raw = torch.randn(1, 16, 3, 4).bfloat16()
     options = LossOptions(DIALECTS["alexeyab"], LATE, "autograd")
-    targets = one(1, 0.4, 0.4, 0.3, 0.3)
+    targets = one_target(1, 0.4, 0.4, 0.3, 0.3)
     half = region_terms(head, SETTINGS, options, raw, targets)
     full = region_terms(head, SETTINGS, options, raw.float(), targets)
     for name in ("box", "objectness", "classification"):
@@ -257,7 +246,7 @@ def test_detection_loss_divides_by_the_images_and_hands_seen_on():
     text = "[net]\nheight=3\nwidth=4\nchannels=16\n[activation]\nactivation=linear\n"
     text += "[region]\nanchors=0.9,1.1,1.7,2.3\nclasses=3\nnum=2\nsoftmax=1\nrescore=1\n"
     network = network_of(text)
-    raw, targets = torch.randn(2, 16, 3, 4), one(1, 0.4, 0.4, 0.3, 0.3)
+    raw, targets = torch.randn(2, 16, 3, 4), one_target(1, 0.4, 0.4, 0.3, 0.3)
     loss = DetectionLoss(network, "pjreddie")
     for seen in (0, LATE):
         alone, _ = deltas(network.layers[1], network.head_settings[0], raw, targets, seen=seen)

@@ -6,19 +6,19 @@ detection_layer.c and data.c fill_truth_region with plain numbers, or a calculat
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from tests.helpers.golden import network_of
-from tests.helpers.slow_core import iou
+from tests.helpers.recorded_heads import head_deltas, one_target, recorded_losses, recorded_targets
+from tests.helpers.slow_core import corners, iou
 from yolo.model.heads.region import ErrorScales
 from yolo.model.heads.yolov1 import YoloV1Head, YoloV1Settings
 from yolo.records import Targets
-from yolo.train.losses.assign import DIALECTS
 from yolo.train.losses.detection import DetectionLoss
-from yolo.train.losses.head_loss import LossOptions, summed
 from yolo.train.losses.yolov1 import yolov1_terms
 
 CASES = [
@@ -39,15 +39,7 @@ SETTINGS = YoloV1Settings(
     scales=ErrorScales(5.0, 1.2, 0.5, 1.4, rescore=False),
     forced=False,
 )
-
-
-def deltas(head, settings, raw, targets, *, dialect="pjreddie", seen=LATE):
-    """Return the HeadLoss, and -d(its sum)/d(raw)."""
-    leaf = torch.as_tensor(raw).clone().requires_grad_()
-    options = LossOptions(DIALECTS[dialect], seen, "autograd")
-    found = summed(yolov1_terms(head, settings, options, leaf, targets))
-    (found.box + found.objectness + found.classification).backward()
-    return found, -leaf.grad
+deltas = partial(head_deltas, yolov1_terms, seen=LATE)
 
 
 # ---------------------------------------------------------------------------------------------- recorded by Darknet
@@ -55,8 +47,7 @@ def deltas(head, settings, raw, targets, *, dialect="pjreddie", seen=LATE):
 
 @pytest.fixture(scope="module")
 def recorded(project):
-    with np.load(project / "tests" / "golden" / "early_losses.npz") as file:
-        return {key: file[key] for key in file.files if key.startswith("detection_")}
+    return recorded_losses(project, "detection")
 
 
 def test_every_recorded_case_is_tested(recorded):
@@ -66,8 +57,7 @@ def test_every_recorded_case_is_tested(recorded):
 @pytest.mark.parametrize("case", CASES)
 def test_gradients_are_compiled_darknets_deltas(recorded, case):
     network = network_of(str(recorded[f"{case}/cfg"]))
-    names = ("image_index", "labels", "boxes")
-    targets = Targets(*(torch.from_numpy(recorded[f"{case}/{name}"]) for name in names))
+    targets = recorded_targets(recorded, case)
     raw = recorded[f"{case}/raw"]
     # Darknet adds a batch to `seen` before it looks; what is recorded is what it saw
     seen = int(recorded[f"{case}/seen"]) - len(raw)
@@ -77,10 +67,6 @@ def test_gradients_are_compiled_darknets_deltas(recorded, case):
 
 
 # ------------------------------------------------------------------------------------------------------ cell by cell
-
-
-def corners(x, y, w, h):
-    return (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
 
 
 def slow_delta(head, settings, smallest, values, ground_truths):
@@ -113,7 +99,7 @@ def slow_delta(head, settings, smallest, values, ground_truths):
             out = values[at + 4 * number : at + 4 * number + 4].tolist()
             shape = [v * v for v in out[2:]] if head.squared else out[2:]
             out = (out[0] / side, out[1] / side, *shape)
-            overlaps.append(iou(corners(*out), corners(*ground_truth)))
+            overlaps.append(iou(corners(out), corners(ground_truth)))
             distance = math.dist(out, ground_truth)
             if best_overlap > 0 or overlaps[-1] > 0:
                 if overlaps[-1] > best_overlap:
@@ -169,10 +155,6 @@ def test_gradients_are_the_cell_by_cell_deltas(dialect, softmax, squared, rescor
 # ------------------------------------------------------------------------------------------------------------ by hand
 
 
-def one(label, *box):
-    return Targets(torch.tensor([0]), torch.tensor([label]), torch.tensor([box]))
-
-
 def head_of(boxes):
     return YoloV1Head(side=2, boxes=boxes, classes=3, squared=False, softmax=False)
 
@@ -192,7 +174,7 @@ def test_without_a_ground_truth_every_box_learns_objectness_0_only():
 
 def test_a_center_on_the_far_border_belongs_to_the_last_cell():
     raw = torch.zeros(1, 4 * 13, 1, 1)
-    found, delta = deltas(head_of(2), SETTINGS, raw, one(2, 1.0, 1.0, 0.5, 0.5))
+    found, delta = deltas(head_of(2), SETTINGS, raw, one_target(2, 1.0, 1.0, 0.5, 0.5))
     assert delta.flatten()[:12].tolist() == pytest.approx([0] * 11 + [1.4])
     assert objectness_of(delta, 2)[3].tolist() == pytest.approx([1.2, 0])
     assert delta.flatten()[-8:].tolist() == pytest.approx([5, 5, 2.5, 2.5, 0, 0, 0, 0])
@@ -203,7 +185,7 @@ def test_a_center_on_the_far_border_belongs_to_the_last_cell():
 def test_forced_sends_small_ground_truths_to_the_second_box_where_there_is_one(side, boxes, box):
     forced = replace(SETTINGS, forced=True)
     raw = torch.zeros(1, 4 * (3 + 5 * boxes), 1, 1)
-    _, delta = deltas(head_of(boxes), forced, raw, one(0, 0.2, 0.2, side, side))
+    _, delta = deltas(head_of(boxes), forced, raw, one_target(0, 0.2, 0.2, side, side))
     assert objectness_of(delta, boxes).nonzero().tolist() == [[0, box]]
 
 
@@ -213,7 +195,7 @@ def test_random_chooses_a_box_at_random_until_64000_images():
     def boxes_chosen(seen):
         return {
             objectness_of(deltas(head_of(2), chance, raw, ground_truth, seen=seen)[1], 2)[0].argmax().item()
-            for ground_truth in [one(0, 0.2, 0.2, 0.3, 0.3)] * 20
+            for ground_truth in [one_target(0, 0.2, 0.2, 0.3, 0.3)] * 20
         }
 
     assert boxes_chosen(63_998) == {0, 1}
@@ -224,7 +206,7 @@ def test_detection_loss_takes_the_head_and_a_map_of_channels():
     text = "[net]\nheight=2\nwidth=2\nchannels=13\n[activation]\nactivation=linear\n"
     text += "[detection]\nside=2\nnum=2\nclasses=3\ncoords=4\nrescore=1\n"
     network = network_of(text)
-    raw, targets = torch.rand(2, 13, 2, 2), one(1, 0.4, 0.4, 0.3, 0.3)
+    raw, targets = torch.rand(2, 13, 2, 2), one_target(1, 0.4, 0.4, 0.3, 0.3)
     alone, _ = deltas(network.layers[1], network.head_settings[0], raw, targets)
     found = DetectionLoss(network, "pjreddie")([raw], targets)
     total = (alone.box + alone.objectness + alone.classification).item()
