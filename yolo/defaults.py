@@ -16,6 +16,7 @@ COUNTED_THRESH = 0.25  # darknet detector map -thresh: for precision, recall, F1
 IMAGE_ENDINGS = (
     *(".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"),
     *(".jfif", ".jpe", ".ppm", ".pgm"),  # JPEG as browsers on Windows save it; the traffic signs of GTSDB and GTSRB
+    *(".avif", ".jp2"),  # as browsers and phones save; aerial images
 )
 TOP_CLASSES = 5  # ImageNet results are given for the best 5 classes
 AUTO = "auto"  # a value that the command finds itself: --out, --cutoff

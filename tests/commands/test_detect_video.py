@@ -341,7 +341,7 @@ def test_after_an_error_no_half_written_file_is_left(case, detect, monkeypatch):
 def test_a_broken_video_among_good_sources_costs_only_itself(case, detect):
     (case / "bad.mp4").write_bytes(b"no video")
     result = detect("bad.mp4", "clip.mp4", "four/images/p0.png", "--save-video", "--out", "out")
-    one_line(result, "error: bad.mp4: Invalid data found when processing input")
+    one_line(result, "error: bad.mp4: found text (Invalid data found when processing input), expected a video")
     assert sorted(path.name for path in (case / "out").iterdir()) == ["clip.mp4", "p0.png"]
 
 

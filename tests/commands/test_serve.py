@@ -74,7 +74,7 @@ def test_a_service_open_to_all_hosts_has_one_warning(serve, call_tool, case, mon
         (("--model", "a=tiny.cfg,tiny.weights", "--stream", "loop.mp4"), "loop.mp4: no such file"),
         (("--model", "a=tiny.cfg,tiny.weights", "--stream", "pipe.mp4"), "pipe.mp4: found a pipe, expected a file"),
         (("--model", "a=tiny.cfg,tiny.weights", "--stream", "pipe"), "pipe: found a pipe, expected a file"),
-        (("--model", "a=tiny.cfg,tiny.weights", "--stream", "latin.mp4"), "latin.mp4: Invalid data found"),
+        (("--model", "a=tiny.cfg,tiny.weights", "--stream", "latin.mp4"), "latin.mp4: found text (Invalid data found"),
     ],
 )
 def test_wrong_options_are_one_line_and_exit_code_2(load_tool, call_tool, case, monkeypatch, options, line):

@@ -226,6 +226,7 @@ def test_bytes_after_the_end_of_a_jpeg_do_no_harm(tmp_path):
         (b"<!DOCTYPE html><html>", "a web page, expected an image"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer"),
         (b"\xff\xd8", "a JPEG that breaks off"),
+        (b"RIFF\x40\0\0\0WEBPVP8 ", "a WebP image, expected one that OpenCV can decode"),
     ],
 )
 def test_what_is_no_image_is_named(tmp_path, content, found):

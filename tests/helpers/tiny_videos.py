@@ -19,11 +19,13 @@ def write_video(
     rate: int = 10,
     sound_rate: int = SOUND_RATE,
     title: str | None = None,
+    pixel_aspect: Fraction = Fraction(1),
 ) -> Path:
     """Write RGB images as a video.
 
     times: seconds of each frame; by default `rate` frames a second. rotation: degrees counterclockwise that a player
     turns the stored pixels by. sound: the codec of a tone as long as the video.
+    pixel_aspect: width by height of a stored pixel.
     """
     images = list(images)
     times = [index / rate for index in range(len(images))] if times is None else times
@@ -35,6 +37,7 @@ def write_video(
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         if times:
             stream.codec_context.time_base = Fraction(1, 1000)
+        stream.codec_context.sample_aspect_ratio = pixel_aspect
         if rotation:
             stream.set_display_rotation(rotation)
         if title:

@@ -187,7 +187,8 @@ def _opencv(content: bytes, name: str | Path, flags: int, header: ImageHeader | 
         raise DatasetError(
             f"{name}: found {counted(len(content), 'byte')}{reason} that are no image that OpenCV can read"
         )
-    raise DatasetError(f"{name}: found {kind}{reason}, expected an image")
+    expected = "one that OpenCV can decode" if kind.endswith("image") else "an image"
+    raise DatasetError(f"{name}: found {kind}{reason}, expected {expected}")
 
 
 def _mean_of_four(image: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """yolo.detect.outputs.video: what a player reads back from an annotated video."""
 
 import re
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -40,14 +41,39 @@ def test_the_codec_is_what_browsers_play(tmp_path):
 
 @pytest.mark.parametrize(
     "name, codec, expected",
-    [("a.mp4", "aac", "aac"), ("a.mkv", "ac3", "ac3"), ("a.mkv", "pcm_s16le", "aac")],
+    [
+        ("a.mp4", "aac", "aac"),
+        ("a.mkv", "ac3", "ac3"),
+        ("a.mkv", "pcm_s16le", "aac"),
+        ("a.avi", "mp3", "mp3float"),  # the decoder of MP3
+    ],
 )
 def test_the_sound_is_kept(tmp_path, name, codec, expected):
-    sound = {"ac3": 48000}.get(codec, 8000)
-    source = write_video(tmp_path / name, moving_square(10), sound=codec, sound_rate=sound)
-    assert sound_seconds(source)[0] == codec
+    sound = {"ac3": 48000, "mp3": 44100}.get(codec, 8000)
+    video = "mpeg4" if name == "a.avi" else "libx264"
+    source = write_video(tmp_path / name, moving_square(10), sound=codec, sound_rate=sound, codec=video)
+    assert sound_seconds(source)[0].removesuffix("float") == codec
     found, seconds = sound_seconds(copied(source, tmp_path / "b.mp4"))
     assert found == expected and abs(seconds - sound_seconds(source)[1]) < 0.3
+
+
+def test_rounded_times_of_a_sound_that_becomes_aac_go_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("yolo.detect.outputs.sound.SOUND_OF_MP4", ())  # the unit of MP3 in an AVI is 1152 samples
+    source = write_video(tmp_path / "a.avi", moving_square(10), sound="mp3", sound_rate=44100, codec="mpeg4")
+    found, seconds = sound_seconds(copied(source, tmp_path / "b.mp4"))
+    assert found == "aac" and seconds == pytest.approx(sound_seconds(source)[1], abs=0.1)
+
+
+@pytest.mark.parametrize("kept", [("aac",), ()])
+def test_joined_recordings_play_one_after_the_other(tmp_path, monkeypatch, kept):
+    monkeypatch.setattr("yolo.detect.outputs.sound.SOUND_OF_MP4", kept)
+    part = write_video(tmp_path / "part.ts", moving_square(10), sound="aac", rate=10)
+    joined = tmp_path / "a.ts"
+    joined.write_bytes(part.read_bytes() * 2)  # as cat does: the times begin again
+    path = copied(joined, tmp_path / "b.mp4")
+    assert np.diff(read_video(path)[1]) == pytest.approx(0.1, abs=0.001)
+    assert len(read_video(path)[1]) == 20
+    assert sound_seconds(path)[1] == pytest.approx(2 * sound_seconds(part)[1], abs=0.3)
 
 
 def test_the_sound_ends_with_the_last_frame(tmp_path):
@@ -69,6 +95,13 @@ def test_sound_and_image_stay_together_where_a_file_begins_late(tmp_path):
 def test_a_video_without_sound_has_none(tmp_path):
     source = write_video(tmp_path / "a.mp4", moving_square(3))
     assert sound_seconds(copied(source, tmp_path / "b.mp4")) is None
+
+
+@pytest.mark.parametrize("rotation, expected", [(0, Fraction(4, 3)), (90, Fraction(3, 4))])
+def test_pixels_that_are_no_squares_are_displayed_in_their_shape(tmp_path, rotation, expected):
+    source = write_video(tmp_path / "a.mp4", moving_square(3), rotation=rotation, pixel_aspect=Fraction(4, 3))
+    with av.open(str(copied(source, tmp_path / "b.mp4"))) as container:
+        assert container.streams.video[0].sample_aspect_ratio == expected
 
 
 def test_odd_sizes_are_padded_to_even_ones(tmp_path):

@@ -38,9 +38,11 @@ def test_a_folder_is_its_images_and_videos_without_hidden_files(here):
 
 
 def test_rarer_endings_of_images_are_found_too(here):
-    for name in ("a.jfif", "b.JPE", "c.ppm"):  # browsers on Windows; traffic signs of GTSDB
+    for name in ("a.jfif", "b.JPE", "c.ppm", "d.avif", "e.JP2"):  # browsers; traffic signs of GTSDB; aerial images
         write_image(here / "rare" / "x.png", IMAGE).rename(here / "rare" / name)
-    assert [name for _, name in named(["rare"])] == ["rare/a.jfif", "rare/b.JPE", "rare/c.ppm"]
+    assert [name for _, name in named(["rare"])] == [
+        *("rare/a.jfif", "rare/b.JPE", "rare/c.ppm", "rare/d.avif", "rare/e.JP2")
+    ]
 
 
 def test_a_hidden_folder_that_is_named_itself_is_read(here):

@@ -43,7 +43,7 @@ def test_sources_come_one_after_the_other_and_faults_in_their_place(tmp_path, mo
     found = read("a.png", "b.png", "d.mp4", "e.mp4", "c.png")
     assert [type(each) is Fault or each.source for each in found] == [*("a.png", True, "d.mp4", "d.mp4", True, "c.png")]
     assert found[1].message == "b.png: found text, expected an image"
-    assert found[4].message.startswith("e.mp4: Invalid data")
+    assert found[4].message.startswith("e.mp4: found text (Invalid data")
 
 
 def test_every_and_max_frames_hold_for_each_video_and_not_for_images(tmp_path):

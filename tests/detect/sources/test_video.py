@@ -61,11 +61,24 @@ def test_the_length_is_known_beforehand_if_the_file_has_it(tmp_path):
     assert video_length(str(tmp_path / "b.mp4")) is None
 
 
-def test_what_is_no_video_is_one_line(tmp_path):
+INVALID = "Invalid data found when processing input"
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"\x80no video" * 100, INVALID),
+        (b"<!DOCTYPE html><html>", f"found a web page ({INVALID}), expected a video"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "found a Git LFS pointer, not the file itself"),
+        (b"", "found an empty file"),
+    ],
+)
+def test_what_is_no_video_is_one_line(tmp_path, content, words):
     path = tmp_path / "a.mp4"
-    path.write_bytes(b"no video" * 100)
-    with pytest.raises(DatasetError, match=r"a.mp4: Invalid data found when processing input"):
+    path.write_bytes(content)
+    with pytest.raises(DatasetError) as error:
         list(video_frames(str(path), 3))
+    assert str(error.value).startswith(f"{path}: {words}")
 
 
 def test_a_file_with_sound_alone_is_no_video(tmp_path):
@@ -89,6 +102,15 @@ def test_a_video_that_breaks_off_gives_what_is_there_and_a_remark(tmp_path, capl
         frames = list(video_frames(str(path), 3))
     assert 0 < len(frames) < 20
     assert f"found damaged data; {len(frames)} frames could be decoded" in caplog.text
+
+
+def test_a_cut_matroska_file_is_reported_by_its_time(tmp_path, caplog):
+    times = [1, 1.1, 1.4, 2.0, 2.6]  # of a file that begins late
+    path = write_video(tmp_path / "a.mkv", moving_square(5), times, codec="mjpeg")
+    assert len(list(video_frames(str(path), 3))) == 5 and not caplog.text
+    path.write_bytes(path.read_bytes()[:-1500])
+    frames = list(video_frames(str(path), 3))
+    assert 0 < len(frames) < 5 and f"found damaged data; {len(frames)} frames could be decoded" in caplog.text
 
 
 def test_an_avi_with_frames_that_its_recorder_left_out_is_not_damaged(tmp_path, caplog):

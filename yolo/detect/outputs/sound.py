@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from fractions import Fraction
+from math import inf
 from typing import TYPE_CHECKING
 
 from yolo.detect.sources.video import import_av, open_media
@@ -26,7 +28,8 @@ class Sound:
         av = import_av()
         self._source: AudioStream = container.streams.audio[0]
         self._packets = container.demux(self._source)
-        self._start = (container.start_time or 0) / av.time_base
+        self._shift = -(container.start_time or 0) / av.time_base  # seconds to add to the times of the source
+        self._begin, self._end = -inf, 0.0  # of the last packet, in seconds of the video; the first may be before 0
         self._copied = self._source.codec_context.codec.canonical_name in SOUND_OF_MP4
         self._errors = (av.FFmpegError, ValueError)  # the latter for frames of another rate
         self._waiting = None
@@ -51,11 +54,16 @@ class Sound:
             self._waiting = None
             if packet is None or packet.dts is None:  # PyAV's demuxer ends with an empty packet
                 self._ended = True
-            elif float(packet.dts * packet.time_base) - self._start > time:
+                return
+            begin = float(packet.dts * packet.time_base) + self._shift
+            if begin < self._begin:  # joined recordings: the times begin again
+                self._shift += self._end - begin
+                begin = self._end
+            if begin > time:
                 self._waiting = packet
                 return
-            else:
-                self._mux(packet)
+            self._begin, self._end = begin, begin + float((packet.duration or 0) * packet.time_base)
+            self._mux(packet)
 
     def finish(self) -> None:
         """Write the frames that the encoder still holds."""
@@ -79,16 +87,17 @@ class Sound:
             self.damaged += 1
 
     def _mux_copy(self, packet: "Packet") -> None:
-        shift = round(self._start / packet.time_base)
-        packet.dts -= shift
-        packet.pts = packet.dts if packet.pts is None else packet.pts - shift
+        shift = round(self._shift / packet.time_base)
+        packet.dts += shift
+        packet.pts = packet.dts if packet.pts is None else packet.pts + shift
         packet.stream = self._stream
         self._container.mux(packet)
 
     def _mux_encoded(self, packet: "Packet") -> None:
         for frame in packet.decode():
-            if frame.pts is not None:
-                frame.pts -= round(self._start / frame.time_base)
+            time = self._begin if frame.time is None else frame.time + self._shift
+            frame.pts = round(time * frame.sample_rate)
+            frame.time_base = Fraction(1, frame.sample_rate)  # an AVI's unit may be longer than a frame of AAC
             self._container.mux(self._stream.encode(frame))
 
 

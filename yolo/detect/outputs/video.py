@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from yolo.detect.outputs.sound import Sound, sound_of_video
-from yolo.detect.sources.video import import_av
+from yolo.detect.sources.video import SQUARE, PixelShape, import_av, pixel_shape
 from yolo.errors import OutputError
 from yolo.files.writing import replacing
 
@@ -31,9 +31,12 @@ ENCODER = {"preset": "ultrafast", "qp": "23"}
 class VideoFile:
     """A video being written; the size is that of its first frame, made even as H.264 requires."""
 
-    def __init__(self, container: "OutputContainer", sound: Sound | None, sink: "_Sink") -> None:
+    def __init__(
+        self, container: "OutputContainer", sound: Sound | None, sink: "_Sink", shape: PixelShape = SQUARE
+    ) -> None:
         self._container = container
         self._sound = sound
+        self._shape = shape
         self._sink = sink
         self._stream = None
         self._last = -1
@@ -84,6 +87,7 @@ class VideoFile:
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = "yuv420p"  # what browsers and phones play
         stream.codec_context.time_base = Fraction(1, TICKS)
+        stream.codec_context.sample_aspect_ratio = self._shape.aspect_of(width, height)
         self._stream = stream
         if self._sound is not None:
             self._sound.add_to(self._container)
@@ -122,15 +126,18 @@ class _Sink:
 def video_file(path: Path, sound_of: str | None = None) -> Iterator[VideoFile]:
     """Open an MP4 file that gets its name when the block ends without error, and is deleted otherwise.
 
-    sound_of: the video file whose sound is kept; None for none. Raises MissingPackageError without PyAV.
+    sound_of: the video file whose sound and shape of pixels are kept; None for none.
+
+    Raises MissingPackageError without PyAV.
     """
     av = import_av("writing a video")
     with replacing(path) as file, ExitStack() as stack:
         sound = None if sound_of is None else stack.enter_context(sound_of_video(sound_of))
+        shape = SQUARE if sound_of is None else pixel_shape(sound_of)
         sink = _Sink(file)
         try:
             with av.open(sink, "w", format="mp4") as container:
-                video = VideoFile(container, sound, sink)
+                video = VideoFile(container, sound, sink, shape)
                 yield video
                 video.finish()
         except av.FFmpegError as error:

@@ -2,7 +2,10 @@
 
 import errno
 import logging
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -12,7 +15,7 @@ from yolo.detect.sources.frame import SourceFrame
 from yolo.detect.sources.kinds import WEB
 from yolo.errors import DatasetError, counted
 from yolo.extras import import_extra
-from yolo.files.contents import open_input
+from yolo.files.contents import named_content, open_input
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 NO_PARTS = "; if the server sends whole files only, as python -m http.server, download the video first"
+CLOCK = re.compile(r"([0-9]+):([0-9]{2}):([0-9]{2}[.][0-9]+)")
 PIXEL_FORMATS = {1: "gray", 3: "rgb24"}  # of a network's channels
 
 
@@ -60,7 +64,7 @@ def video_frames(path: str, channels: int, every: int = 1, name: str | None = No
 
     Yields:
         Frames in the order of their display. Times are those of the file, which keeps a variable frame rate; a frame
-        without a time comes a mean frame duration after the one before.
+        without a time, or with an earlier one, comes a mean frame duration after the one before.
 
     Raises:
         DatasetError: no video, or no frame in it that can be decoded.
@@ -81,10 +85,14 @@ def video_frames(path: str, channels: int, every: int = 1, name: str | None = No
                     continue
                 for frame in frames:
                     index += 1
-                    time = time + step if frame.time is None else frame.time - start
+                    now = time + step if frame.time is None else frame.time - start
+                    if now < time:  # joined recordings: the times begin again
+                        start += now - time - step
+                        now = time + step
+                    time = now
                     if index % every == 0:
                         yield SourceFrame(pixels_of_frame(frame, channels), name, index, time)
-            expected, seconds = _claimed(container, stream)
+            expected, seconds = _claimed(container, stream, start)
     except av.FFmpegError as error:
         raise DatasetError(f"{name}: {reason_of(error, path)}") from error
     if index < 0:
@@ -95,20 +103,31 @@ def video_frames(path: str, channels: int, every: int = 1, name: str | None = No
         log.warning("%s: found damaged data; %s could be decoded", name, found)
 
 
-def _claimed(container: "InputContainer", stream: "VideoStream") -> tuple[int, float]:
+def _claimed(container: "InputContainer", stream: "VideoStream", start: float) -> tuple[int, float]:
     """Return the frames and the seconds that a video claims to have; 0 for a missing number.
 
-    An AVI also counts the frames that its recorder left out, so its number of frames is a duration.
+    An AVI also counts the frames that its recorder left out, so its number of frames is a duration. A Matroska file
+    has the time of a stream's end as text ("00:00:02.540000000", a tag that its writers agree on).
     """
+    clock = CLOCK.fullmatch(stream.metadata.get("DURATION", ""))
+    if clock and "matroska" in container.format.name:
+        hours, minutes, seconds = map(float, clock.groups())
+        return 0, 3600 * hours + 60 * minutes + seconds - start
     if container.format.name == "avi":
         return 0, float(stream.frames / stream.average_rate) if stream.average_rate else 0.0
     return stream.frames, 0.0
 
 
 def reason_of(error: "FFmpegError", path: str) -> str:
-    """Return the error, and advice: an MP4 with its index at the end needs a server that sends parts of files."""
-    from_web = error.errno == errno.EIO and path.lower().startswith(WEB)
-    return f"{error.strerror}{NO_PARTS if from_web else ''}"
+    """Return the error, and what explains it: the kind of a file that is no video, or what its server lacks."""
+    if path.lower().startswith(WEB):
+        # An MP4 with its index at the end needs a server that sends parts of files.
+        return f"{error.strerror}{NO_PARTS if error.errno == errno.EIO else ''}"
+    try:
+        content = named_content(path)
+    except OSError:
+        content = None
+    return f"found {content} ({error.strerror}), expected a video" if content else error.strerror
 
 
 def video_length(path: str) -> int | None:
@@ -130,6 +149,32 @@ def video_stream(container: "InputContainer", name: str):
     if not container.streams.video:
         raise DatasetError(f"{name}: found no video stream, expected a video")
     return container.streams.video[0]
+
+
+@dataclass(frozen=True)
+class PixelShape:
+    """aspect: width by height of a stored pixel. size: (width, height) of the stored frames."""
+
+    aspect: Fraction
+    size: tuple[int, int]
+
+    def aspect_of(self, width: int, height: int) -> Fraction:
+        """Return the aspect in a frame of this size, which is turned if its sides are exchanged."""
+        turned = (height, width) == self.size and height != width
+        return 1 / self.aspect if turned else self.aspect
+
+
+SQUARE = PixelShape(Fraction(1), (0, 0))
+
+
+def pixel_shape(path: str) -> PixelShape:
+    """Return the shape of the pixels of a video file, which is no square in many recordings of cameras and TV."""
+    try:
+        with open_media(path) as container:
+            stream = video_stream(container, path)
+            return PixelShape(Fraction(stream.sample_aspect_ratio or 1), (stream.width, stream.height))
+    except (import_av().FFmpegError, DatasetError):
+        return SQUARE
 
 
 def pixels_of_frame(frame: "VideoFrame", channels: int) -> np.ndarray:
