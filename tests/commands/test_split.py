@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from yolo.data.convert.recognize import AnnotationKind, annotations_of
 from yolo.data.convert.yolo_labels import yaml_names
 from yolo.data_file import read_data
+from yolo.errors import DatasetError
 from yolo.names_file import read_names
 
 
@@ -150,12 +152,71 @@ def test_a_list_that_the_command_did_not_write_is_not_replaced(tmp_path, call):
         ("names:\n  0: a\n  1: b c\nnc: 2\n", ("a", "b c")),
         ("names:\n- a\n- 'b'\ntrain: x\n", ("a", "b")),
         ("names: [\n 'a',\n 'b']\n", ("a", "b")),
+        ("names: {0: a, 1: 'b, c'}\n", ("a", "b, c")),
+        ("names:   # the classes\n  1: b # two\n  0: 'a #1'\nnc: 2\n", ("a #1", "b")),
+        ('names:\n  - a # one\n  - "b \\u00e9"\nnc: 2\n', ("a", "b é")),
+        ("names: [\n  'it''s', # first\n  b\n]\n", ("it's", "b")),
+        ("names: {1: b, 0: a}\n", ("a", "b")),
         ("nc: 2\n", None),
     ],
 )
 def test_names_are_read_from_the_yaml_files_of_other_programs(tmp_path, text, names):
     (tmp_path / "data.yaml").write_text(text)
     assert yaml_names(tmp_path / "data.yaml") == names
+
+
+def test_numbers_of_classes_with_a_gap_are_an_error(tmp_path):
+    (tmp_path / "data.yaml").write_text("names:\n  1: a\n  2: b\n")
+    with pytest.raises(DatasetError, match="data.yaml: names: found the numbers 1, 2, expected 0 to 1, each once"):
+        yaml_names(tmp_path / "data.yaml")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("0 .1 .1 .2 .1 .2 .3", "found 7 columns, expected 5: class cx cy w h (an outline? export boxes)"),
+        ("0 .5 .5 .2 .2 .9", "found 6 columns, expected 5: class cx cy w h;"),
+        ("\ufeff0 0,5 0,5 0,2 0,2", "expected numbers: class cx cy w h"),
+        ("0 34 33 59 46", "found center 34 33, expected it inside the image"),
+    ],
+)
+def test_label_files_without_any_usable_row_stop_it(tmp_path, call, row, message):
+    folder = labeled(tmp_path / "d", 3)
+    for each in folder.glob("0*.txt"):
+        each.write_text(f"{row}\n{row}\n")
+    assert annotations_of(folder) is AnnotationKind.LABELS
+    code, _, err = call("split", folder, "--out", tmp_path / "out")
+    assert code == 2 and f"{folder}/000.txt:1: " in err and message in err and not (tmp_path / "out").exists()
+    assert "none of the 6 rows of all label files is usable" in err
+
+
+@pytest.mark.parametrize(("images", "labels"), [("img", "labels"), ("Images", "Labels"), ("images", "labels_2024")])
+def test_label_files_that_are_elsewhere_are_named_with_what_to_do(tmp_path, call, images, labels):
+    folder = labeled(tmp_path / "d", images=images, labels=labels)
+    code, _, err = call("split", folder, "--out", tmp_path / "out")
+    assert code == 2 and f"found {folder}/{labels}/000.txt, expected label files with .txt in lower case, beside" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("annotations.xml", "<?xml version='1.0'?><annotations>\n<image id='0'>", "annotations.xml is XML of CVAT for"),
+        ("0.json", '{"version": "5", "shapes": [], "imagePath": "0.jpg"}', "0.json is JSON of LabelMe"),
+        (
+            "_annotations.createml.json",
+            '[{"image": "0.jpg", "annotations": [{"coordinates": 1}]}]',
+            "is JSON of CreateML",
+        ),
+        ("train.csv", "filename,xmin\n", "train.csv is a CSV file; export it as one of these"),
+        ("a.txt", "1 2\n", "label files (class x y w h)\n"),
+    ],
+)
+def test_other_annotations_are_named(tmp_path, call, name, text, message):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/0.jpg").touch()
+    (tmp_path / "d" / name).write_text(text)
+    code, _, err = call("new", tmp_path / "d", "--out", tmp_path / "out")
+    assert code == 2 and "d: found no annotations, expected images with VOC XML" in err and message in err
 
 
 def test_names_are_in_the_one_yaml_file_of_any_name(tmp_path, call):

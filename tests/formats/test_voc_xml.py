@@ -148,6 +148,7 @@ def test_a_size_that_is_no_whole_number_is_refused(tmp_path):
 
 def test_another_kind_of_xml_is_refused(tmp_path):
     assert "<html>" in error_of(tmp_path, "<html/>")
+    assert "<annotation>; CVAT for images writes this" in error_of(tmp_path, "<annotations/>")
 
 
 def image_set(folder, name, text):

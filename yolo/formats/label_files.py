@@ -167,7 +167,8 @@ def _row(words: list[str], classes: int) -> tuple[tuple[float, ...], str | None]
     if not row:
         return (), f"found {shown!r}, expected numbers: class cx cy w h"
     if len(row) != LABEL_COLUMNS:
-        return (), f"found {counted(len(row), 'column')}, expected {LABEL_COLUMNS}: class cx cy w h"
+        hint = " (an outline? export boxes)" if len(row) > LABEL_COLUMNS + 1 else ""
+        return (), f"found {counted(len(row), 'column')}, expected {LABEL_COLUMNS}: class cx cy w h{hint}"
     label, cx, cy, width, height = row
     if not CLASS_INDEX.fullmatch(words[0]) or label >= classes:
         return (), f"found class {words[0][:SHOWN_ROW_CHARACTERS]}, expected 0 to {classes - 1}"

@@ -125,7 +125,10 @@ def read_annotation_parts(path: str | Path) -> AnnotationParts:
     """
     root = _parse(path)
     if root.tag != "annotation":
-        raise DatasetError(f"{path}: the outermost element is <{root.tag}>, expected <annotation>")
+        hint = (
+            "; CVAT for images writes this, its export as Pascal VOC can be read" if root.tag == "annotations" else ""
+        )
+        raise DatasetError(f"{path}: the outermost element is <{root.tag}>, expected <annotation>{hint}")
     width, height, size_fault = 0, 0, ""
     try:
         size = root.find("size")

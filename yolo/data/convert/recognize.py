@@ -9,7 +9,20 @@ from pathlib import Path
 from yolo.errors import DatasetError
 
 BEGINNING = 2**16  # bytes of a file that identify its kind
-LABEL_LINE = re.compile(rb"\s*[0-9]+(\s+[0-9.eE+-]+){4}\s*")
+# A row of a label file, also one with more columns or decimal commas, which the reader of labels then names
+LABEL_LINE = re.compile(rb"(\xef\xbb\xbf)?\s*[0-9]+([.,][0-9]*)?(e\+?[0-9]+)?(\s+[0-9.,eE+-]+){4,}\s*")
+ANNOTATION = re.compile(rb"<annotation[\s>]")
+# What other annotations begin with, and what they are
+OTHER_KINDS = (
+    (".xml", re.compile(rb"<annotations[\s>]"), "XML of CVAT for images"),
+    (".json", re.compile(rb'"shapes"|"imagePath"'), "JSON of LabelMe"),
+    (".json", re.compile(rb'"classTitle"'), "JSON of Supervisely"),
+    (".json", re.compile(rb'"assets"'), "JSON of VoTT"),
+    (".json", re.compile(rb'"items"'), "JSON of Datumaro"),
+    (".json", re.compile(rb'"coordinates"'), "JSON of CreateML"),
+    (".csv", re.compile(rb"", re.DOTALL), "a CSV file"),
+    (".zip", re.compile(rb"", re.DOTALL), "a zip archive, to be unpacked first"),
+)
 
 
 class AnnotationKind(Enum):
@@ -29,8 +42,10 @@ def annotations_of(folder: Path) -> AnnotationKind:
     for kind in AnnotationKind:
         if kind in found:
             return kind
+    other = next(filter(None, map(_other_kind, _files(folder))), None)
+    hint = f" ({other}; export it as one of these)" if other else ""
     raise DatasetError(
-        f"{folder}: found no annotations, expected images with VOC XML, COCO JSON or label files (class x y w h)"
+        f"{folder}: found no annotations, expected images with VOC XML, COCO JSON or label files (class x y w h){hint}"
     )
 
 
@@ -51,8 +66,21 @@ def _kind(path: Path) -> AnnotationKind | None:
     with path.open("rb") as file:
         content = file.read(BEGINNING).replace(b"\0", b"")  # ASCII letters of UTF-16 have one zero byte each
     if ending == ".xml":
-        return AnnotationKind.VOC if b"<annotation" in content else None
+        return AnnotationKind.VOC if ANNOTATION.search(content) else None
     if ending == ".json":
+        if content.lstrip()[:1] == b"[":
+            return None
         return AnnotationKind.COCO if b'"images"' in content or b'"annotations"' in content else None
     lines = content.splitlines()
     return AnnotationKind.LABELS if lines and LABEL_LINE.fullmatch(lines[0]) else None
+
+
+def _other_kind(path: Path) -> str | None:
+    """Return for a message what annotations a file holds that are not read here; None for any other file."""
+    ending = path.suffix.lower()
+    for kind, pattern, words in OTHER_KINDS:
+        if ending == kind:
+            with path.open("rb") as file:
+                if pattern.search(file.read(BEGINNING)):
+                    return f"{path.name} is {words}"
+    return None

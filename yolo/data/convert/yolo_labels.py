@@ -13,7 +13,7 @@ from yolo.data.convert.splitting import OWN_LISTS, key_of, own_list_of
 from yolo.data.parallel import in_threads
 from yolo.data_file import check_data_files, read_data
 from yolo.defaults import IMAGE_ENDINGS
-from yolo.errors import DatasetError, counted
+from yolo.errors import DatasetError, counted, shorten
 from yolo.files.folders import files_below, visible
 from yolo.files.located import locate
 from yolo.files.text import read_text
@@ -37,7 +37,10 @@ INNER_NAMES_FILES = ("classes.txt", "obj.names", "_darknet.labels", "data.yaml",
 LISTS = {"train": ("train",), **OWN_LISTS}  # a data set's own lists, NAME.txt, as Darknet and CVAT write them
 LISTS_DEPTH = 2  # of folders, the data set's own included, in which they are looked for
 YAML_NAMES = re.compile(r"^names:[ \t]*(.*(?:\n(?![A-Za-z]).*)*)", re.MULTILINE)
-YAML_ITEM = re.compile(r"^\s*(?:-|[0-9]+\s*:)\s*(.+?)\s*$", re.MULTILINE)
+QUOTED = r"""'(?:[^'\n]|'')*'|"(?:[^"\\\n]|\\.)*\""""
+YAML_COMMENT = re.compile(rf"({QUOTED})|(?:(?<=\s)|^)#[^\n]*", re.MULTILINE)
+YAML_ITEM = re.compile(r"^\s*(?:-|[\"']?([0-9]+)[\"']?\s*:)\s+(.+?)\s*$", re.MULTILINE)
+YAML_FLOW_ITEM = re.compile(rf"\s*(?:[\"']?([0-9]+)[\"']?\s*:\s*)?({QUOTED}|[^,\]}}]+?)\s*(?=[,\]}}])")
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,8 @@ class LabeledSource:
     """Images with label files: path and key of each.
 
     own_lists: images to train on and to score on, as the source has them, or all images and none. names: those of the
-    source, or None; ambiguous: why there are none, if there are several. title: of the data set; files: list files that
-    were read.
+    source, or None; ambiguous: why there are none, if there are several. elsewhere: for a message, where there are
+    label files that Darknet does not find. title: of the data set; files: list files that were read.
     """
 
     own_lists: tuple[tuple[tuple[Path, str], ...], tuple[tuple[Path, str], ...]]
@@ -55,6 +58,7 @@ class LabeledSource:
     files: tuple[Path, ...] = ()
     unused: tuple[str, ...] = ()
     ambiguous: str = ""
+    elsewhere: str = ""
 
 
 def read_labeled(path: Path, whole: bool) -> LabeledSource:
@@ -108,7 +112,12 @@ def plan_labeled(source: LabeledSource, names: Sequence[str] | None) -> Plan:
     if all(note.kind == NO_LABELS for note in notes) and len(notes) == len(images):
         first = next(iter(images))[0]
         looked = ", ".join(str(candidate) for candidate in label_candidates(first))
-        raise DatasetError(f"found no label file for any of {len(images)} images: looked for {looked}")
+        raise DatasetError(
+            f"found no label file for any of {len(images)} images: looked for {looked}{source.elsewhere}"
+        )
+    bad = [note.message for note in notes if note.kind == BAD_ROW]
+    if bad and not any(labels for labels, _ in read.values()):
+        raise DatasetError(f"{bad[0]}; none of the {counted(len(bad), 'row')} of all label files is usable")
     if names is None:
         names = tuple(map(str, range(1 + max((label for labels, _ in read.values() for label in labels), default=0))))
     planned = {
@@ -158,7 +167,18 @@ def _read_folder(folder: Path, images: Sequence[str], files: Sequence[str], whol
         names, ambiguous = _names_below(folder, files)
     listed = None if whole else _own_list_files(folder, files)
     source = _listed_source(folder, everything, listed) if listed else _divided_source(folder, everything, whole)
-    return replace(source, names=names, ambiguous=ambiguous)
+    return replace(source, names=names, ambiguous=ambiguous, elsewhere=_elsewhere(folder, images, files))
+
+
+def _elsewhere(folder: Path, images: Sequence[str], files: Sequence[str]) -> str:
+    """Return for a message where a text with the name of an image is, and what makes it a label file."""
+    stems = {os.path.splitext(os.path.basename(image))[0] for image in images}
+    for file in files:
+        stem, ending = os.path.splitext(os.path.basename(file))
+        if ending.lower() == ".txt" and stem in stems:
+            expected = "with .txt in lower case, beside the images, or in labels/ beside images/: rename the folders so"
+            return f"; found {folder / file}, expected label files {expected}"
+    return ""
 
 
 def _divided_source(folder: Path, everything: tuple[tuple[Path, str], ...], whole: bool) -> LabeledSource:
@@ -244,17 +264,27 @@ def _names_below(folder: Path, files: Sequence[str]) -> tuple[tuple[str, ...] | 
 def yaml_names(path: Path) -> tuple[str, ...] | None:
     """Return `names` of a data.yaml as Roboflow and other programs write it; None if there are none in a known form.
 
-    It is a list in brackets, or one item a line: `- cat` or `0: cat`.
+    It is a list or a map in brackets, or one item a line: `- cat` or `0: cat`. Items with numbers may be in any order.
+
+    Raises:
+        DatasetError: the numbers of a map are not 0, 1, 2 ...
     """
     found = YAML_NAMES.search(read_text(path))
     if found is None:
         return None
-    text = found[1].strip()
-    if text.startswith("["):
-        inside = text[1 : text.find("]")].replace("\n", " ")
-        try:
-            names = ast.literal_eval(f"[{inside}]")
-        except (SyntaxError, ValueError):  # words without quotes
-            names = inside.split(",")
-        return tuple(str(name).strip().strip("'\"") for name in names)
-    return tuple(name.strip("'\"") for name in YAML_ITEM.findall(text)) or None
+    text = YAML_COMMENT.sub(lambda match: match[1] or "", found[1]).strip()
+    items = (YAML_FLOW_ITEM if text[:1] in ("[", "{") else YAML_ITEM).findall(
+        text[1:] if text[:1] in ("[", "{") else text
+    )
+    numbers = [int(number) for number, _ in items if number]
+    if numbers and sorted(numbers) != [*range(len(items))]:
+        shown = shorten(", ".join(map(str, sorted(numbers))))
+        raise DatasetError(f"{path}: names: found the numbers {shown}, expected 0 to {len(items) - 1}, each once")
+    names = [_unquoted(name) for _, name in items]
+    return tuple(names[numbers.index(label)] for label in range(len(names))) if numbers else tuple(names) or None
+
+
+def _unquoted(text: str) -> str:
+    if text[:1] == "'" == text[-1:]:
+        return text[1:-1].replace("''", "'").strip()
+    return (ast.literal_eval(text) if text[:1] == '"' == text[-1:] else text).strip()
