@@ -45,7 +45,8 @@ PHRASES = {
     "Tried are ": "the subject first",
 }
 GROUND_TRUTH = re.compile(r"ground[\s#_-]*truths?", re.IGNORECASE)  # also over a line break
-PLAIN = r"""(?<!["'`./\[_~-])\b{}\b(?!["'`/\]_-])"""  # the word itself, not a key, a path or a part of a name
+# the word itself, not a key, a path, a part of a name or a method of Python's files
+PLAIN = r"""(?<!["'`./\[_~-])(?<!def )\b{}\b(?!["'`/\]_-])"""
 
 
 @cache
