@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.full_disk import full_beyond
 from yolo.files.chart_file import write_figure
-from yolo.train.log.chart import MOST_POINTS, Curves, draw_chart
+from yolo.train.log.chart import MOST_OF_TITLE, MOST_POINTS, Curves, draw_chart
 
 NAN = np.nan
 
@@ -78,7 +78,22 @@ def test_scores_have_an_axis_of_percentages_and_labels():
 
 def test_the_last_of_many_scores_has_a_label():
     figure = draw_chart(curves([1.0], scores=[(step, step / 100) for step in range(1, 31)]))
-    assert [text.get_text() for text in figure.axes[1].texts] == [f"{percent}%" for percent in range(30, 0, -3)]
+    # by hand: of 100 steps, labels are at least 100 / 12 apart
+    assert [text.get_text() for text in figure.axes[1].texts] == ["30%", "21%", "12%", "3%"]
+    assert [text.get_ha() for text in figure.axes[1].texts] == ["right", "right", "right", "left"]
+
+
+def test_a_label_of_a_high_score_is_below_it_where_the_legend_is_not():
+    high, low = draw_chart(curves([1.0], scores=[(50, 0.5), (100, 1.0)])).axes[1].texts
+    assert high.get_text() == "100%" and high.xyann[1] < 0 < low.xyann[1]
+
+
+def test_a_long_title_ends_before_the_legend():
+    figure = draw_chart(replace(curves([1.0]), title="W" * 99))
+    figure.draw_without_rendering()
+    assert figure.texts[0].get_text() == "W" * (MOST_OF_TITLE - 1) + "…"
+    named = draw_chart(replace(curves([1.0]), title="a run of a detector " * 5))
+    assert named.texts[0].get_window_extent().x1 < named.legends[0].get_window_extent().x0
 
 
 def test_title_and_numbers_of_the_last_step_are_above_the_axes():

@@ -10,6 +10,7 @@ from terminaltables import AsciiTable
 
 from yolo.engines.benchmark.measure import EngineTime, LeftOut
 from yolo.errors import counted
+from yolo.files.chart_file import chart_fonts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,11 +75,11 @@ def times_chart(name: str, groups: Sequence[Sequence[EngineTime]]) -> Figure:
         labels = [f"{each.engine} {each.precision}" for each in times]
         values = [each.median / each.batch for each in times]
         bars = axes.barh(labels, values, color=[COLORS[each.precision] for each in times])
-        axes.bar_label(
-            bars, [f"{value:.1f} ms, x {ratio:.2f}" for value, ratio in zip(values, ratios(times), strict=True)]
-        )
+        texts = [f"{value:.3g} ms, x {ratio:.2f}" for value, ratio in zip(values, ratios(times), strict=True)]
+        axes.bar_label(bars, texts, padding=3)
         axes.invert_yaxis()
         axes.margins(x=0.18)
-        axes.set_title(f"{name}, {title_of(times[0])}: ms per image, and the ratio to the fastest", fontsize=10)
+        title = f"{name}, {title_of(times[0])}: ms per image, and the ratio to the fastest"
+        axes.set_title(title, fontsize=10, fontfamily=chart_fonts(), parse_math=False)
         axes.spines[["top", "right"]].set_visible(False)
     return figure

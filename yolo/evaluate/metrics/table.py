@@ -11,7 +11,7 @@ from terminaltables import AsciiTable
 
 from yolo.console.numbers import NOT_AVAILABLE
 from yolo.evaluate.metrics.voc import ClassScore, mean_ap
-from yolo.files.chart_file import write_figure
+from yolo.files.chart_file import chart_fonts, write_figure
 from yolo.files.text import printable_text
 
 if TYPE_CHECKING:
@@ -126,8 +126,8 @@ def plot_curves(
     axes.spines[["top", "right"]].set_visible(False)
     if drawn:
         figure.legend(
-            loc="outside right upper", ncols=legend_columns, frameon=False, fontsize=9,
-            handlelength=3.0,
+            loc="outside right upper", ncols=legend_columns, frameon=False, handlelength=3.0,
+            prop={"size": 9, "family": chart_fonts()},
         )  # fmt: skip
     write_figure(Path(path), figure)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy import ndarray
 
+from yolo.files.chart_file import chart_fonts
 from yolo.files.text import printable_text
 from yolo.train.log.console import format_duration
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 INCHES, DPI = (10.0, 7.2), 100  # 1000 x 720 pixels
 MOST_POINTS = 1000  # of a curve: more would fall into the same columns of pixels
 MOST_DOTS = 50  # a curve of at most so many points shows each as a dot
-MOST_LABELS = 12  # percentages beside the scores
+MOST_LABELS = 12  # percentages beside the scores, on the whole axis
+HIGH, NEAR_LEFT = 0.95, 0.05  # a score whose label is below it; the part of the steps whose labels are at the right
+MOST_OF_TITLE = 52  # letters, which end before the legend
 ALONE, WITH_PARTS = (0.08, 0.09, 0.85, 0.79), (0.08, 0.37, 0.85, 0.51)  # places of the loss and the score …
 PARTS_PANEL = (0.08, 0.07, 0.85, 0.17)  # … and of the parts: left, bottom, width, height
 MOST_PARTS = 200  # points of a part: fractions over fewer steps jump up and down
@@ -78,10 +81,12 @@ def draw_chart(curves: Curves) -> Figure:
     axes.set_axisbelow(True)
     if curves.scores:
         _draw_scores(figure, curves)
-    figure.text(0.08, 0.955, printable_text(curves.title), fontsize=14, parse_math=False)
+    title = printable_text(curves.title)
+    title = title if len(title) <= MOST_OF_TITLE else title[: MOST_OF_TITLE - 1] + "…"
+    figure.text(0.08, 0.955, title, fontsize=14, fontfamily=chart_fonts(), parse_math=False)
     figure.text(0.08, 0.92, _status(curves), parse_math=False)
     figure.legend(loc="upper right", bbox_to_anchor=(0.94, 0.99), frameon=False)
-    if curves.parts:  # after the legend, which does not list them
+    if curves.parts and len(curves.steps):  # after the legend, which does not list them
         _draw_parts(figure, curves)
     return figure
 
@@ -119,12 +124,20 @@ def _draw_scores(figure: Figure, curves: Curves) -> None:
     axes.set(ylim=(0, 1), yticks=np.linspace(0, 1, 11))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.tick_params(axis="y", colors=RED)
-    every = -(-len(curves.scores) // MOST_LABELS)
-    for step, score in curves.scores[::-every]:
+    for step, score in _labeled(curves.scores, curves.last_step / MOST_LABELS):
         axes.annotate(
-            f"{score:.0%}", (step, score), xytext=(-2, 4), textcoords="offset points",
-            color=RED, ha="right",
+            f"{score:.0%}", (step, score), xytext=(-2, 4 if score <= HIGH else -13), textcoords="offset points",
+            color=RED, ha="right" if step > curves.last_step * NEAR_LEFT else "left",
         )  # fmt: skip
+
+
+def _labeled(scores: Sequence[tuple[float, float]], apart: float) -> list[tuple[float, float]]:
+    """Return the scores that get a label: the last one, and earlier ones at least `apart` steps from each other."""
+    kept: list[tuple[float, float]] = []
+    for step, score in reversed(scores):
+        if not kept or kept[-1][0] - step >= apart:
+            kept.append((step, score))
+    return kept
 
 
 def _draw_parts(figure: Figure, curves: Curves) -> None:
