@@ -208,13 +208,15 @@ def test_label_files_that_are_elsewhere_are_named_with_what_to_do(tmp_path, call
             "is JSON of CreateML",
         ),
         ("train.csv", "filename,xmin\n", "train.csv is a CSV file; export it as one of these"),
+        ("set.zip", "PK", "(set.zip is a zip archive, to be unpacked first)"),
+        ("cat/1.jpg", "", "(images in one folder for each class are for a classifier, see docs/training.md)"),
         ("a.txt", "1 2\n", "label files (class x y w h)\n"),
     ],
 )
 def test_other_annotations_are_named(tmp_path, call, name, text, message):
-    (tmp_path / "d").mkdir()
-    (tmp_path / "d/0.jpg").touch()
-    (tmp_path / "d" / name).write_text(text)
+    for each in (tmp_path / "d/dog/0.jpg", tmp_path / "d" / name):
+        each.parent.mkdir(parents=True, exist_ok=True)
+        each.write_text(text)
     code, _, err = call("new", tmp_path / "d", "--out", tmp_path / "out")
     assert code == 2 and "d: found no annotations, expected images with VOC XML" in err and message in err
 

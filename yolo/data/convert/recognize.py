@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 
+from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError
 
 BEGINNING = 2**16  # bytes of a file that identify its kind
@@ -14,13 +15,13 @@ LABEL_LINE = re.compile(rb"(\xef\xbb\xbf)?\s*[0-9]+([.,][0-9]*)?(e\+?[0-9]+)?(\s
 ANNOTATION = re.compile(rb"<annotation[\s>]")
 # What other annotations begin with, and what they are
 OTHER_KINDS = (
-    (".xml", re.compile(rb"<annotations[\s>]"), "XML of CVAT for images"),
-    (".json", re.compile(rb'"shapes"|"imagePath"'), "JSON of LabelMe"),
-    (".json", re.compile(rb'"classTitle"'), "JSON of Supervisely"),
-    (".json", re.compile(rb'"assets"'), "JSON of VoTT"),
-    (".json", re.compile(rb'"items"'), "JSON of Datumaro"),
-    (".json", re.compile(rb'"coordinates"'), "JSON of CreateML"),
-    (".csv", re.compile(rb"", re.DOTALL), "a CSV file"),
+    (".xml", re.compile(rb"<annotations[\s>]"), "XML of CVAT for images; export it as one of these"),
+    (".json", re.compile(rb'"shapes"|"imagePath"'), "JSON of LabelMe; export it as one of these"),
+    (".json", re.compile(rb'"classTitle"'), "JSON of Supervisely; export it as one of these"),
+    (".json", re.compile(rb'"assets"'), "JSON of VoTT; export it as one of these"),
+    (".json", re.compile(rb'"items"'), "JSON of Datumaro; export it as one of these"),
+    (".json", re.compile(rb'"coordinates"'), "JSON of CreateML; export it as one of these"),
+    (".csv", re.compile(rb"", re.DOTALL), "a CSV file; export it as one of these"),
     (".zip", re.compile(rb"", re.DOTALL), "a zip archive, to be unpacked first"),
 )
 
@@ -43,7 +44,8 @@ def annotations_of(folder: Path) -> AnnotationKind:
         if kind in found:
             return kind
     other = next(filter(None, map(_other_kind, _files(folder))), None)
-    hint = f" ({other}; export it as one of these)" if other else ""
+    other = other or _class_folders(folder)
+    hint = f" ({other})" if other else ""
     raise DatasetError(
         f"{folder}: found no annotations, expected images with VOC XML, COCO JSON or label files (class x y w h){hint}"
     )
@@ -84,3 +86,11 @@ def _other_kind(path: Path) -> str | None:
                 if pattern.search(file.read(BEGINNING)):
                     return f"{path.name} is {words}"
     return None
+
+
+def _class_folders(folder: Path) -> str | None:
+    """Return for a message that a folder holds images for a classifier: only in subfolders, and in several of them."""
+    places = {path.parent for path in _files(folder) if path.suffix.lower() in IMAGE_ENDINGS}
+    if len(places) < 2 or folder in places:
+        return None
+    return "images in one folder for each class are for a classifier, see docs/training.md"
