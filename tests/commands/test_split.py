@@ -8,6 +8,7 @@ from yolo.data.convert.recognize import AnnotationKind, annotations_of
 from yolo.data.convert.yolo_labels import yaml_names
 from yolo.data_file import read_data
 from yolo.errors import DatasetError
+from yolo.formats.label_files import label_files
 from yolo.names_file import read_names
 
 
@@ -190,11 +191,27 @@ def test_label_files_without_any_usable_row_stop_it(tmp_path, call, row, message
     assert "none of the 6 rows of all label files is usable" in err
 
 
-@pytest.mark.parametrize(("images", "labels"), [("img", "labels"), ("Images", "Labels"), ("images", "labels_2024")])
-def test_label_files_that_are_elsewhere_are_named_with_what_to_do(tmp_path, call, images, labels):
+@pytest.mark.parametrize(
+    ("images", "labels", "home"),
+    [
+        ("img", "labels", "out/img/labels"),
+        ("Images/train", "Labels/train", "out/train/labels"),
+        ("images", "labels_my-project_2024", "d/labels"),  # MakeSense
+    ],
+)
+def test_labels_where_darknet_does_not_look_are_written_where_it_does(tmp_path, call, images, labels, home):
     folder = labeled(tmp_path / "d", images=images, labels=labels)
-    code, _, err = call("split", folder, "--out", tmp_path / "out")
-    assert code == 2 and f"found {folder}/{labels}/000.txt, expected label files with .txt in lower case, beside" in err
+    (folder / labels / "007.txt").write_text("1 0.1234567 .5 .25 .125\n0 .5 .5 .2 .2\n")
+    (folder / labels / "008.txt").unlink()
+    code, out, _ = call("split", folder, "--out", tmp_path / "out")
+    assert code == 0 and f"labels: {tmp_path}/{home}" in out and "1 x image without a label file" in out
+    listed = [
+        Path(line) for split in ("train", "valid") for line in (tmp_path / f"out/{split}.txt").read_text().split()
+    ]
+    (seven,) = (image for image in listed if image.name == "007.jpg")
+    assert len(listed) == 12 and seven.resolve() == folder / images / "007.jpg"
+    assert next(label_files(seven)).read_text() == "1 0.1234567 0.5 0.25 0.125\n0 0.5 0.5 0.2 0.2\n"
+    assert call("split", folder, "--out", tmp_path / "out")[0] == 0  # the same again
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 SOURCE is a list of images (one path a line), a .data file, or a folder of images with label files (x.txt beside x.jpg,
 or in labels/ beside images/). A hash of an image's name decides, so adding images later moves no image to the other
-list. Each class is in both lists if there are enough images. Labels and images stay where they are. A folder with
-train/ and valid/, or with train.txt and valid.txt, keeps these lists, unless --split is given. Class names come from
---names, from the .data file, or from classes.txt, obj.names or data.yaml.
+list. Each class is in both lists if there are enough images. Labels and images stay where they are. Labels where
+Darknet does not look, such as Labels/ beside Images/, are copied to where it does, as `convert_voc` writes them. A
+folder with train/ and valid/, or with train.txt and valid.txt, keeps these lists, unless --split is given. Class names
+come from --names, from the .data file, or from classes.txt, obj.names or data.yaml.
 
 example:
   yolo-darknet split flowers --out flowers-data
@@ -28,7 +29,16 @@ DEFAULT_FRACTION = 0.2  # of the images, to score on
 def main() -> None:
     args = _arguments()
 
-    from yolo.data.convert.conversion import Target, check_target, next_lines, split_again, split_note, write_lists
+    from yolo.data.convert.conversion import (
+        Target,
+        check_target,
+        next_lines,
+        place_lines,
+        split_again,
+        split_note,
+        write_conversion,
+        write_lists,
+    )
     from yolo.data.convert.notes import list_table, repair_notes
     from yolo.data.convert.yolo_labels import plan_labeled, read_labeled
     from yolo.names_file import read_classes
@@ -40,12 +50,16 @@ def main() -> None:
     plan, split = plan_labeled(source, read_classes(args.names) if args.names else None), None
     if args.split is not None or not plan.valid:
         plan, split = split_again(plan, target.out, args.split or DEFAULT_FRACTION, args.seed)
-    write_lists(plan, target, split)
+    homes = {}
+    if source.elsewhere:
+        homes = write_conversion(plan, target, split)
+    else:
+        write_lists(plan, target, split)
     lines = [list_table(plan), *(split_note(plan, split) if split else ()), *repair_notes(plan.repairs, target.out)]
     lines += [f"not used: {each}" for each in source.unused]
     if args.names is None and source.names is None:
         lines.append(f"class names: none found, numbers are written to {target.names}; --names gives them")
-    for line in [*lines, f"lists, names, .data: {target.out}", *next_lines(plan, target)]:
+    for line in [*lines, *place_lines(homes, target), *next_lines(plan, target)]:
         print(line)
 
 

@@ -3,8 +3,8 @@
 import ast
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from yolo.data.convert.ownership import is_output
@@ -48,8 +48,8 @@ class LabeledSource:
     """Images with label files: path and key of each.
 
     own_lists: images to train on and to score on, as the source has them, or all images and none. names: those of the
-    source, or None; ambiguous: why there are none, if there are several. elsewhere: for a message, where there are
-    label files that Darknet does not find. title: of the data set; files: list files that were read.
+    source, or None; ambiguous: why there are none, if there are several. elsewhere: image → its label file, if Darknet
+    finds the label file of no image. title: of the data set; files: list files that were read.
     """
 
     own_lists: tuple[tuple[tuple[Path, str], ...], tuple[tuple[Path, str], ...]]
@@ -58,7 +58,7 @@ class LabeledSource:
     files: tuple[Path, ...] = ()
     unused: tuple[str, ...] = ()
     ambiguous: str = ""
-    elsewhere: str = ""
+    elsewhere: Mapping[Path, Path] = field(default_factory=dict)
 
 
 def read_labeled(path: Path, whole: bool) -> LabeledSource:
@@ -107,42 +107,40 @@ def plan_labeled(source: LabeledSource, names: Sequence[str] | None) -> Plan:
     names = source.names if names is None else tuple(names)
     classes = ANY_CLASS if names is None else len(names)
     images = dict.fromkeys(source.own_lists[0] + source.own_lists[1])
-    read = dict(zip(images, in_threads(lambda image: _read_labels(image[0], classes), images), strict=True))
+
+    def labels_of(image: tuple[Path, str]) -> tuple[tuple[LabelRow, ...], list[Problem]]:
+        if source.elsewhere:
+            return _read_labels(image[0], source.elsewhere.get(image[0]), classes, keep_boxes=True)
+        return _read_labels(image[0], next(label_files(image[0]), None), classes, keep_boxes=False)
+
+    read = dict(zip(images, in_threads(labels_of, images), strict=True))
     notes = [note for labels, found in read.values() for note in found]
     if all(note.kind == NO_LABELS for note in notes) and len(notes) == len(images):
         first = next(iter(images))[0]
         looked = ", ".join(str(candidate) for candidate in label_candidates(first))
-        raise DatasetError(
-            f"found no label file for any of {len(images)} images: looked for {looked}{source.elsewhere}"
-        )
+        raise DatasetError(f"found no label file for any of {len(images)} images: looked for {looked}")
     bad = [note.message for note in notes if note.kind == BAD_ROW]
-    if bad and not any(labels for labels, _ in read.values()):
+    if bad and not any(rows for rows, _ in read.values()):
         raise DatasetError(f"{bad[0]}; none of the {counted(len(bad), 'row')} of all label files is usable")
     if names is None:
-        names = tuple(map(str, range(1 + max((label for labels, _ in read.values() for label in labels), default=0))))
+        names = tuple(map(str, range(1 + max((row.label for rows, _ in read.values() for row in rows), default=0))))
     planned = {
-        image: PlannedImage(
-            image[0].parent,
-            image[0].name,
-            image[0].name,
-            image[0].is_file(),
-            tuple(LabelRow(label, False, "") for label in labels),
-            0,
-            image[1],
-        )
-        for image, (labels, _) in read.items()
+        (path, key): PlannedImage(path.parent, path.name, path.name, path.is_file(), rows, 0, key)
+        for (path, key), (rows, _) in read.items()
     }
     train, valid = (tuple(planned[image] for image in dict.fromkeys(images)) for images in source.own_lists)
     return Plan(train, valid, names, (), (*like_names(names), *notes))
 
 
-def _read_labels(image: Path, classes: int) -> tuple[list[int], list[Problem]]:
-    """Return the class of each usable row of an image's label file, and remarks for the user."""
-    file = next(label_files(image), None)
+def _read_labels(
+    image: Path, file: Path | None, classes: int, keep_boxes: bool
+) -> tuple[tuple[LabelRow, ...], list[Problem]]:
+    """Return the usable rows of an image's label file, and remarks for the user. Without keep_boxes, boxes are ""."""
     if file is None:
-        return [], [Problem(NO_LABELS, f"{image}: training takes it as background")]
+        return (), [Problem(NO_LABELS, f"{image}: training takes it as background")]
     rows, faults = read_rows(file, classes)
-    return [int(row[0]) for _, row in rows], [Problem(BAD_ROW, fault) for fault in faults]
+    made = (LabelRow(int(row[0]), False, " ".join(map(repr, row[1:])) if keep_boxes else "") for _, row in rows)
+    return tuple(made), [Problem(BAD_ROW, fault) for fault in faults]
 
 
 def _read_data(path: Path) -> LabeledSource:
@@ -170,15 +168,31 @@ def _read_folder(folder: Path, images: Sequence[str], files: Sequence[str], whol
     return replace(source, names=names, ambiguous=ambiguous, elsewhere=_elsewhere(folder, images, files))
 
 
-def _elsewhere(folder: Path, images: Sequence[str], files: Sequence[str]) -> str:
-    """Return for a message where a text with the name of an image is, and what makes it a label file."""
-    stems = {os.path.splitext(os.path.basename(image))[0] for image in images}
+def _elsewhere(folder: Path, images: Sequence[str], files: Sequence[str]) -> dict[Path, Path]:
+    """Return the label file of each image if all are where Darknet does not look, such as Images/ and Labels/.
+
+    It is at the same place as the image but for folders such as `Labels`, or else the only text with the only image's
+    name.
+    """
+    if any(next(label_files(folder / image), None) for image in images):
+        return {}
+    texts = [file for file in files if file.lower().endswith(".txt")]
+    by_key, by_stem, times = {key_of(text): text for text in texts}, _by_stem(texts), _by_stem(images)
+    found = {}
+    for image in images:
+        stem = os.path.splitext(os.path.basename(image))[0]
+        only = by_stem.get(stem, ())
+        text = by_key.get(key_of(image)) or (only[0] if len(only) == len(times[stem]) == 1 else None)
+        if text:
+            found[folder / image] = folder / text
+    return found
+
+
+def _by_stem(files: Sequence[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
     for file in files:
-        stem, ending = os.path.splitext(os.path.basename(file))
-        if ending.lower() == ".txt" and stem in stems:
-            expected = "with .txt in lower case, beside the images, or in labels/ beside images/: rename the folders so"
-            return f"; found {folder / file}, expected label files {expected}"
-    return ""
+        found.setdefault(os.path.splitext(os.path.basename(file))[0], []).append(file)
+    return found
 
 
 def _divided_source(folder: Path, everything: tuple[tuple[Path, str], ...], whole: bool) -> LabeledSource:
