@@ -491,6 +491,15 @@ def test_keys_that_nothing_reads_are_logged_once_with_their_lines(tmp_path, capl
     assert caplog.messages == [f"{path}: unused or repeated keys: track=1 (line 5), filter=8 (line 7)"]
 
 
+def test_of_very_many_unused_keys_the_first_ones_are_named(tmp_path, caplog):
+    path = tmp_path / "odd.cfg"
+    path.write_text(NET + "[convolutional]\n" + "".join(f"k{number}=1\n" for number in range(1000)))
+    with caplog.at_level(logging.WARNING):
+        Network.from_cfg(path)
+    (line,) = caplog.messages
+    assert line.endswith("k18=1 (line 24), k19=1 (line 25) and 980 more") and line.count("(line ") == 20
+
+
 def test_a_cfg_whose_every_key_is_read_logs_nothing(tmp_path, caplog):
     path = tmp_path / "good.cfg"
     path.write_text(NET + CONV.format(14) + YOLO)

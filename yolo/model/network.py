@@ -46,6 +46,7 @@ MOST_OPERATIONS = 1e14
 MOST_OUTPUT_BYTES = 2**38
 FLOAT_BYTES = 4
 SOFTMAX = ("soft", "softmax")
+MOST_NAMED_KEYS = 20  # of a cfg, in one line
 IMAGE = -1  # the index of the network's input among the sources of a layer
 
 
@@ -119,7 +120,8 @@ class Network(nn.Module):
         network, unread = build(sections, size, dialect)
         check_overrides(sections, overrides)
         if unread:
-            log.warning("%s: unused or repeated keys: %s", path, ", ".join(unread))
+            more = f" and {len(unread) - MOST_NAMED_KEYS} more" if len(unread) > MOST_NAMED_KEYS else ""
+            log.warning("%s: unused or repeated keys: %s%s", path, ", ".join(unread[:MOST_NAMED_KEYS]), more)
         return network
 
     def draw_weights(self) -> None:

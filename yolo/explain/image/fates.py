@@ -4,7 +4,7 @@ The boxes that are kept are those that `yolo.detect.postprocess` keeps. NMS comp
 highest score down; a box disappears because of the best box that is kept and overlaps it by more than the threshold.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -87,30 +87,33 @@ def box_fates(
     is_kept[kept] = True
     lost = torch.nonzero(~is_kept)[:, 0]
 
-    def fate(row: int, label: int, kind: str, *suppressed: object) -> BoxFate:
-        numbers = (scores[row, label], objectness[row], class_probs[row, label])
-        return BoxFate(row, label, *map(float, numbers), tuple(corners[row].tolist()), kind, *suppressed)
+    def fates(rows: Tensor, labels: Tensor, kind: str) -> list[BoxFate]:
+        parts = (rows, labels, scores[rows, labels], objectness[rows], class_probs[rows, labels], corners[rows])
+        columns = (part.tolist() for part in parts)  # at once: an untrained network keeps hundreds of thousands
+        return [BoxFate(*numbers, tuple(box), kind) for *numbers, box in zip(*columns, strict=True)]
 
     suppressed = []
-    for place in lost[:MOST_SUPPRESSED].tolist():
-        better = kept[(labels[kept] == labels[place]) & (kept < place)]
+    described = lost[:MOST_SUPPRESSED]
+    of_class = {each: kept[labels[kept] == each] for each in labels[described].unique().tolist()}
+    for place, fate in zip(described.tolist(), fates(rows[described], labels[described], SUPPRESSED), strict=True):
+        better = of_class[fate.label][of_class[fate.label] < place]
         suppressor, overlap = _suppressor(corners[rows[better]], corners[rows[place]], nms_thresh, diou_exponent)
         by = int(rows[better[suppressor]])
         iou = float(paired_iou(corners[by], corners[rows[place]]))
-        suppressed.append(fate(int(rows[place]), int(labels[place]), SUPPRESSED, by, overlap, iou))
-    kept_pairs = zip(rows[kept].tolist(), labels[kept].tolist(), strict=True)
+        suppressed.append(replace(fate, suppressor=by, overlap=overlap, iou=iou))
+    below = _highest_below(scores, score_thresh, label)
     return BoxFates(
         predictions=len(boxes),
-        kept=tuple(fate(row, label, KEPT) for row, label in kept_pairs),
+        kept=tuple(fates(rows[kept], labels[kept], KEPT)),
         suppressed=tuple(suppressed),
         suppressed_count=len(lost),
-        below=tuple(fate(row, column, BELOW) for row, column in _highest_below(scores, score_thresh, label)),
+        below=tuple(fates(below // scores.shape[1], below % scores.shape[1], BELOW)),
         below_count=int((~(scores > score_thresh).any(dim=1)).sum()),
     )
 
 
-def _highest_below(scores: Tensor, score_thresh: float, label: int | None) -> list[tuple[int, int]]:
-    """Return (row, class) of the highest scores `[P, classes]` that are above 0 and not above the threshold.
+def _highest_below(scores: Tensor, score_thresh: float, label: int | None) -> Tensor:
+    """Return the places of the highest scores `[P * classes]` that are above 0 and not above the threshold.
 
     They are the MOST_BELOW highest, and the MOST_OF_A_CLASS highest of the class `label`, the highest first.
     """
@@ -120,7 +123,7 @@ def _highest_below(scores: Tensor, score_thresh: float, label: int | None) -> li
         rows_of_label = torch.topk(low[:, label], min(MOST_OF_A_CLASS, len(low))).indices
         places |= set((rows_of_label * scores.shape[1] + label).tolist())
     order = sorted(places, key=lambda at: (-low.flatten()[at], at))
-    return [divmod(at, scores.shape[1]) for at in order if low.flatten()[at] > 0]
+    return torch.tensor([at for at in order if low.flatten()[at] > 0], dtype=torch.int64)
 
 
 def _suppressor(better: Tensor, box: Tensor, thresh: float, diou_exponent: float | None) -> tuple[int, float]:
