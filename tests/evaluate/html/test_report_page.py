@@ -118,6 +118,7 @@ def test_the_page_is_complete_with_little_or_much_to_show(changed, four, tmp_pat
         assert name in page.texts
     if not len(evaluation.ground_truth.labels):
         assert "There is no labeled object, so there is no score." in page.texts
+    assert ("Nothing is detected in any image, at any score." in page.texts) == (changed is without_detections)
 
 
 def test_a_run_without_errors_has_a_headline_of_its_own(four, tmp_path):
