@@ -15,6 +15,9 @@ def test_relative_paths_are_tried_from_the_current_folder_and_then_from_the_file
     (here / "both.txt").touch()
     assert locate("both.txt", there).resolve() == here / "both.txt"
     assert locate("only.txt", there) == there / "only.txt"
+    (there / "obj").mkdir()
+    (there / "obj/1.jpg").touch()
+    assert locate("obj\\1.jpg", there) == there / "obj/1.jpg"  # as written on Windows
     assert str(locate("neither.txt", there)) == "neither.txt"  # as the user wrote it, for the error
     assert str(locate("long" * 5000, there)) == "long" * 5000  # no file system has such a name
 

@@ -268,6 +268,15 @@ def test_a_box_up_to_half_outside_is_cut_kept_and_counted(tmp_path, bbox, label)
     assert (plan.valid[0].clipped, plan.valid[0].left_out) == (1, 0)
 
 
+def test_of_boxes_that_make_no_label_none_is_called_cut_at_the_border(tmp_path):
+    outside, dog = annotation(41, bbox=(90, 0, 60, 80)), annotation(42, category_id=18, bbox=(60, 0, 60, 80))
+    plan = plan_coco([], [store(tmp_path, coco(annotations=[annotation(), outside, dog]))], ["cat"])
+    assert [problem.message for problem in plan.problems if "annotation 41" in problem.message]
+    assert len(plan.problems) == 1 and not plan.repairs
+    (planned,) = plan.valid
+    assert (len(planned.rows), planned.left_out, planned.clipped) == (1, 1, 0)
+
+
 def test_a_box_over_the_border_by_a_rounding_error_is_a_label(tmp_path):
     given = store(tmp_path, coco(annotations=[annotation(bbox=(0, 0, 100.04, 80))]))
     plan, _ = converted(given, given, tmp_path / "out")
