@@ -49,6 +49,7 @@ def main() -> None:
             weights=args.weights,
             cutoff=None if cutoff == AUTO else cutoff,
             find_cutoff=cutoff == AUTO,
+            named_cutoff=cutoff != args.cutoff,
             clear=True,
             seed=args.seed,
         ),

@@ -316,6 +316,7 @@ def _start_point(args: argparse.Namespace, cutoff: int | str | None) -> StartPoi
         weights=args.weights,
         cutoff=None if cutoff == AUTO else cutoff,
         find_cutoff=cutoff == AUTO,
+        named_cutoff=cutoff != args.cutoff,
         clear=args.clear,
         resume=args.resume,
         seed=args.seed,

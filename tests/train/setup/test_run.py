@@ -196,6 +196,22 @@ def test_a_cutoff_loads_the_layers_below_it_and_starts_at_step_0(options):
     assert torch.equal(run.network.state_dict()[last], fresh.state_dict()[last])
 
 
+def test_a_cutoff_from_a_name_is_confirmed_by_the_size(options):
+    whole = weights(options, seen=0).read_bytes()
+    path = weights(options, seen=0, cutoff=3)
+    part = path.read_bytes()
+    for content in (part + bytes(4), whole):
+        path.write_bytes(content)
+        refused(
+            options, WeightsError, "found [0-9,]+ bytes after the header, expected [0-9,]+ for the layers below 3, as",
+            weights=path, cutoff=3, named_cutoff=True,
+        )  # fmt: skip
+    assert started(options, weights=path, cutoff=3).progress.step == 0  # as --cutoff 3 asks
+    path.write_bytes(part)
+    run = started(options, weights=path, cutoff=3, named_cutoff=True, overwrite=True)
+    assert run.progress.step == 0
+
+
 def test_files_given_for_each_other_are_one_line(options, tmp_path):
     path = weights(options, seen=0)
     refused(options, WeightsError, "some.weights: found .*, expected a checkpoint", resume=path)

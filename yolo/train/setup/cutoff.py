@@ -6,7 +6,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from yolo.cfg import Section
-from yolo.errors import CfgError, counted
+from yolo.errors import CfgError, WeightsError, counted
 from yolo.model.network import WEIGHTS_VERSIONS, Network
 from yolo.model.safetensors_file import different_layer
 from yolo.model.weights import SAFETENSORS, layer_bytes, tensor_bytes
@@ -45,6 +45,17 @@ def find_cutoff(network: Network, sections: Sequence[Section], path: Path) -> Cu
         if found is not None:
             return found
     return None
+
+
+def check_named_cutoff(network: Network, path: Path, cutoff: int) -> None:
+    """Raise WeightsError unless a file NAME.conv.N ends with the layers below N = `cutoff` of the network."""
+    size = tensor_bytes(path)
+    expected = {order: sum(layer_bytes(network, order)[:cutoff]) for order in WEIGHTS_VERSIONS}
+    if size not in expected.values():
+        raise WeightsError(
+            f"{path}: found {size:,} bytes after the header, expected {max(expected.values()):,} for the layers below "
+            f"{cutoff}, as its name says; is this another network's file? --cutoff N loads the layers below N anyway"
+        )
 
 
 def _prefix(layers: Sequence[int], size: int) -> Cutoff | None:

@@ -12,11 +12,13 @@ class StartPoint:
     """Where a run starts: with new weights, with a .weights file, or exactly where a checkpoint was saved.
 
     find_cutoff: find the cutoff from the sizes of the weights file.
+    named_cutoff: the cutoff is from the name of the weights file, NAME.conv.N, so its size must confirm it.
     """
 
     weights: Path | None = None
     cutoff: int | None = None
     find_cutoff: bool = False
+    named_cutoff: bool = False
     clear: bool = False
     resume: Path | None = None
     seed: int = 0

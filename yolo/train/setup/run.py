@@ -29,7 +29,7 @@ from yolo.train.multiscale import check_stages
 from yolo.train.optimizer import changes_with_time, make_optimizer
 from yolo.train.setup.checks import batch_one_error, check_memory, slow_start
 from yolo.train.setup.classification import classification_task
-from yolo.train.setup.cutoff import Cutoff, find_cutoff
+from yolo.train.setup.cutoff import Cutoff, check_named_cutoff, find_cutoff
 from yolo.train.setup.detection import detection_task
 from yolo.train.setup.options import Learning, Options, Output, StartPoint
 from yolo.train.setup.preflight import check_channels
@@ -199,8 +199,10 @@ def read_network(cfg: Path, dialect: str, overrides: Mapping[str, str], seed: in
 
 
 def _with_cutoff(options: Options, network: Network) -> StartPoint:
-    """Return where the run starts, with the cutoff that `--cutoff auto` finds."""
+    """Return where the run starts, with the cutoff that `--cutoff auto` finds, or that the size confirms."""
     start_point = options.start
+    if start_point.named_cutoff:
+        check_named_cutoff(network, start_point.weights, start_point.cutoff)
     if not (start_point.find_cutoff and start_point.weights):
         return start_point
     found = _cutoff_of_file(options, network)
