@@ -6,7 +6,7 @@ from torch import nn
 
 from tests.helpers.tiny_data import cfg_text, network_of
 from tests.helpers.two_processes import in_two_processes
-from yolo.model.layers.convolution import batch_norm
+from yolo.model.layers.parameters import batch_norm
 from yolo.model.layers.sync_batchnorm import SyncBatchNorm, convert_sync_batchnorm
 from yolo.model.weights import save_weights
 

@@ -1,13 +1,11 @@
 """`[convolutional]`, `[conv]`: plain, with the weights of another layer, or with binary weights and inputs.
 
-Darknet's batch norm and the fast initialization of weights are also here, for all layers. Tensors are
-`[B, C, H, W]` in and out. A layer that stores tensors in a .weights file has `darknet_tensors()`, in file order.
+Tensors are `[B, C, H, W]` in and out. A layer that stores tensors in a .weights file has `darknet_tensors()`, in file
+order.
 """
 
-import math
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -23,13 +21,14 @@ from yolo.model.building import (
     require_zero,
     resolve_layer,
 )
+from yolo.model.layers.parameters import (
+    BATCH_NORM_VALUES,
+    batch_norm,
+    batch_norm_tensors,
+    draw_weights,
+    with_zeros,
+)
 from yolo.model.layers.pooling import Blur, read_blur_size
-
-BATCH_NORM_EPSILON = 1e-5  # AlexeyAB blas.c and both cuDNN builds; inside the root
-BATCH_NORM_MOMENTUM = 0.01  # rolling average .99 / .01 (batchnorm_layer.c, GPU)
-BATCH_NORM_VALUES = 4  # stored per channel: bias, scale, rolling mean and variance
-RANDOM_BLOCK = 2**16  # numbers drawn at a time, so that they are in the cache when they are scaled
-MAX_SEED = 2**63 - 1
 
 UNSUPPORTED_KEYS = (
     "sway", "rotate", "stretch", "stretch_sway", "flipped", "dot", "reverse", "coordconv",
@@ -154,57 +153,6 @@ class BinaryConvolutional(nn.Module):
     def darknet_tensors(self) -> list[tuple[str, Tensor]]:
         """Return the tensors of the plain layer: .weights files hold its real weights."""
         return self.plain.darknet_tensors()
-
-
-def batch_norm(channels: int) -> nn.BatchNorm2d:
-    """Return a batch norm with epsilon and momentum of Darknet's GPU builds."""
-    return nn.BatchNorm2d(channels, eps=BATCH_NORM_EPSILON, momentum=BATCH_NORM_MOMENTUM)
-
-
-def batch_norm_tensors(norm: nn.BatchNorm2d) -> list[tuple[str, Tensor]]:
-    """Return biases, scales, rolling mean, rolling variance: the order of a .weights file."""
-    return [
-        ("biases", norm.bias),
-        ("scales", norm.weight),
-        ("rolling mean", norm.running_mean),
-        ("rolling variance", norm.running_var),
-    ]
-
-
-def with_zeros(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
-    """Return a layer that was built on "meta", without torch's own initialization, with zeros as parameters."""
-    for name, parameter in list(layer.named_parameters()):
-        setattr(layer, name, zero_parameter(*parameter.shape))
-    return layer
-
-
-@torch.no_grad()
-def draw_weights(layer: nn.Conv2d | nn.Linear) -> None:
-    """Draw weights uniformly from ±sqrt(2 / fan_in), where fan_in is the number of inputs of a value; biases are 0."""
-    fill_uniform(layer.weight, math.sqrt(2 / layer.weight[0].numel()))
-    if layer.bias is not None:
-        layer.bias.zero_()
-
-
-def zero_parameter(*shape: int) -> nn.Parameter:
-    """Return a float32 parameter of zeros on the CPU; the system allocates its memory only when it is written."""
-    return nn.Parameter(torch.from_numpy(np.zeros(shape, np.float32)))
-
-
-def fill_uniform(weights: Tensor, bound: float) -> None:
-    """Fill contiguous float32 `weights` on the CPU with random numbers between -bound and bound.
-
-    NumPy's generator draws them, seeded by torch's, so that torch.manual_seed decides. torch's own uniform_ takes
-    about twice as long: two seconds for the largest network that is initialized.
-    """
-    seed = torch.randint(MAX_SEED, ()).item()
-    generator = np.random.Generator(np.random.SFC64(seed))
-    numbers = weights.detach().view(-1).numpy()
-    for start in range(0, numbers.size, RANDOM_BLOCK):
-        block = numbers[start : start + RANDOM_BLOCK]
-        generator.random(out=block, dtype=np.float32)
-        block *= 2 * bound
-        block -= bound
 
 
 def _finish(features: Tensor, norm: nn.Module | None, activation: nn.Module, blur: nn.Module | None) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from yolo.cfg import Section
 from yolo.model.building import BuildContext, Built, check_output_size, output_size, read_activation
-from yolo.model.layers.convolution import (
+from yolo.model.layers.parameters import (
     BATCH_NORM_VALUES,
     batch_norm,
     batch_norm_tensors,

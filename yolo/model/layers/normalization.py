@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from yolo.cfg import Section
 from yolo.model.building import BuildContext, Built
-from yolo.model.layers.convolution import BATCH_NORM_VALUES, batch_norm, batch_norm_tensors
+from yolo.model.layers.parameters import BATCH_NORM_VALUES, batch_norm, batch_norm_tensors
 
 
 class BatchNorm(nn.Module):
