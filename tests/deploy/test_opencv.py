@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.helpers.golden import make_weights, network_of, read_json
-from tests.helpers.tiny_heads import CLASSIFIERS, HEADS
+from tests.helpers.tiny_heads import CLASSIFIERS, CONV, HEADS
 from tests.model.test_network import CLASSIFIERS as ZOO_CLASSIFIERS
 from tests.model.test_network import DETECTORS
 from yolo.deploy.check import check_batches, largest_difference
@@ -51,6 +51,18 @@ def test_opencv_reads_every_head(tmp_path, head):
     graph = onnx.load(tmp_path / "a.onnx").graph
     read = {name for node in graph.node for name in node.input} | {each.name for each in graph.output}
     assert all(node.output[0] in read for node in graph.node)  # ONNX Runtime warns of what nothing reads
+
+
+def test_equal_tensors_are_read_without_an_identity_which_opencv_4_refuses(tmp_path):
+    network = network_of(HEADS["yolo"].replace("[yolo]", CONV.format(14, "linear") + "[yolo]"))
+    for name, tensor in network.named_parameters():
+        if name.endswith("bias"):
+            tensor.data.zero_()
+    write(network, tmp_path / "a.onnx")
+    assert compare(network, tmp_path / "a.onnx") <= 1e-5
+    graph = onnx.load(tmp_path / "a.onnx").graph
+    stored = {each.name for each in graph.initializer}
+    assert not [node for node in graph.node if node.op_type == "Identity" and node.input[0] in stored]
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)

@@ -4,7 +4,7 @@ The images are those of the first steps of `train` with the same cfg, data, dial
 sets jitter, resize, flip, hue, saturation, exposure, mosaic, mixup, blur, gaussian_noise and letter_box.
 
 example:
-  yolo-darknet show_augment --cfg yolov4 --data voc/voc.data --set mosaic=1 blur=1 --out sheet.png
+  yolo-darknet show_augment --cfg yolov4 --data coco/coco.data --set mosaic=1 blur=1 --out sheet.png
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from yolo.deploy.check import check_batches, largest_difference, nms_difference
 from yolo.deploy.file_kinds import ENDINGS, ONNX, OPENVINO, check_name, open_file, write_file
 from yolo.deploy.layouts import NMS, OPENCV, ArrangedNetwork, Layout, choose_layout
 from yolo.deploy.metadata import describe
-from yolo.deploy.opencv4 import spread_constants
+from yolo.deploy.opencv4 import adapt_to_opencv4
 from yolo.engines.fold import folded
 from yolo.errors import ExportError
 from yolo.files.folders import folder_beside
@@ -130,7 +130,7 @@ def _write(network: Network, layout: Layout, path: Path, options: ExportOptions,
         half=half,
     )
     if layout.name == OPENCV and path.suffix == ONNX and options.batch is not None:
-        spread_constants(path)
+        adapt_to_opencv4(path)
 
 
 def _checked(
