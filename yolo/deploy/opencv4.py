@@ -43,7 +43,7 @@ def _remove_aliases(model: Any) -> None:
 
 
 def _spread_constants(onnx: Any, model: Any) -> None:
-    """Give each constant operand of +, -, * and / the shape of the result, as the second operand where that is equal."""
+    """Give each constant operand of +, -, * and / the shape of the result, as the second operand if that is equal."""
     known = (*model.graph.value_info, *model.graph.output)
     shapes = {each.name: [axis.dim_value for axis in each.type.tensor_type.shape.dim] for each in known}
     constants = {
