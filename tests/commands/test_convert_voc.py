@@ -184,3 +184,25 @@ def test_difficult_objects_of_a_folder_are_listed_apart(tmp_path, call):
 
 def counts(data):
     return len(read_list(data.train)), len(read_list(data.valid))
+
+
+def test_xml_of_other_programs_without_an_image_is_left_out_and_named(tmp_path, call):
+    folder = flat(tmp_path / "d")
+    (folder / "haarcascade.xml").write_text("<opencv_storage/>")
+    code, out, _ = call("convert_voc", folder, "--out", tmp_path / "out")
+    assert code == 0 and ["images", "10"] in rows(out)
+    assert (
+        "left out: 1 x XML that is no annotation and has no image" in out
+        and "haarcascade.xml: the outermost element is" in out
+    )
+    (folder / "images/haarcascade.jpg").touch()  # with an image it is a broken annotation
+    code, _, err = call("convert_voc", folder, "--out", tmp_path / "other")
+    assert code == 2 and "1 x unusable annotation, nothing was written: " in err
+
+
+def test_a_folder_without_any_annotation_says_what_its_xml_is(tmp_path, call):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/0.jpg").touch()
+    (tmp_path / "d/annotations.xml").write_text("<annotations/>")
+    code, _, err = call("convert_voc", tmp_path / "d", "--out", tmp_path / "out")
+    assert code == 2 and "CVAT for images writes this" in err

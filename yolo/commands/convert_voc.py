@@ -48,7 +48,7 @@ def main() -> None:
     from yolo.data.convert.conversion import Target, check_target
     from yolo.data.convert.notes import require_any_image
     from yolo.data.convert.plan import MINOR_KINDS, NOT_THERE
-    from yolo.data.convert.voc import ALL_KINDS, plan_voc
+    from yolo.data.convert.voc import ALL_KINDS, OTHER_XML, plan_voc
     from yolo.names_file import read_classes
 
     title = args.name or (Path(args.folders[0]).resolve().name if args.folders else NAME)
@@ -56,12 +56,14 @@ def main() -> None:
     check_target(target, _image_set_files(args), args.names)
     source = _source(args)
     plan = plan_voc(source, read_classes(args.names) if args.names else None)
+    minor = MINOR_KINDS
     if not (args.train or args.valid or args.require_pictures):  # an image set may be scored without its images
-        plan = plan.without_missing()
-    skipped = {"skip-boxes": MINOR_KINDS, "stop": (), "skip": (*ALL_KINDS, NOT_THERE)}[args.on_problem]
+        plan, minor = plan.without_missing(), (*minor, OTHER_XML)
+    skipped = {"skip-boxes": minor, "stop": (), "skip": (*ALL_KINDS, NOT_THERE)}[args.on_problem]
     check_plan(plan, skipped, args.require_pictures, ("--train", "--valid") if args.valid else ("--train",))
     if not plan.names:
-        raise DatasetError("no annotation of these sets has a usable object, nothing was written")
+        why = f": {plan.problems[0].message}" if plan.problems else ""
+        raise DatasetError(f"no annotation of these sets has a usable object, nothing was written{why}")
     notes = _source_notes(source, plan)
     plan, split = split_of(plan, target.out, args.split, args.seed)
     require_any_image(plan)

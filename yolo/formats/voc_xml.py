@@ -51,6 +51,10 @@ EMPTY_IMAGE_SET = "empty image set"
 LIST_KINDS = (TWICE, EXTRA_COLUMNS, BAD_IMAGE_NAME, EMPTY_IMAGE_SET)
 
 
+class ForeignXmlError(DatasetError):
+    """An XML file is whole, but no annotation."""
+
+
 class AnnotatedObject(NamedTuple):
     """One object; its corners are VOC's pixels, counted from 1; the last pixel belongs to the box."""
 
@@ -120,7 +124,7 @@ def read_annotation_parts(path: str | Path) -> AnnotationParts:
     """Read one VOC annotation; an unusable size or object is named in the result.
 
     Raises:
-        DatasetError: not XML, or not an annotation.
+        DatasetError: not XML, or (ForeignXmlError) not an annotation.
         OSError: the file is missing or cannot be read.
     """
     root = _parse(path)
@@ -128,7 +132,7 @@ def read_annotation_parts(path: str | Path) -> AnnotationParts:
         hint = (
             "; CVAT for images writes this, its export as Pascal VOC can be read" if root.tag == "annotations" else ""
         )
-        raise DatasetError(f"{path}: the outermost element is <{root.tag}>, expected <annotation>{hint}")
+        raise ForeignXmlError(f"{path}: the outermost element is <{root.tag}>, expected <annotation>{hint}")
     width, height, size_fault = 0, 0, ""
     try:
         size = root.find("size")

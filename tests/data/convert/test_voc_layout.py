@@ -1,5 +1,7 @@
 """yolo.data.convert.voc_layout: which image belongs to which annotation, in the layouts that programs write."""
 
+from pathlib import Path
+
 import pytest
 
 from yolo.data.convert.ownership import RECORD
@@ -107,6 +109,13 @@ def test_the_folders_of_a_devkit_are_taken_together(tmp_path):
     train, valid = pairs(tmp_path)
     assert [*train, *valid] == [f"VOC{year}/Annotations/{number}.xml" for year, number in
                                 ((2007, 1), (2012, 3), (2007, 2), (2012, 4))]  # fmt: skip
+
+
+def test_the_folders_of_a_devkit_may_be_one_level_lower(tmp_path):
+    pascal(tmp_path / "VOCdevkit/VOC2012", train=["1"], val=["2"])
+    files(tmp_path, "VOCdevkit/VOC2012/SegmentationClass/1.png")
+    found = [[Path(name).stem for name in each] for each in pairs(tmp_path)]
+    assert found == [["1"], ["2"]] and read_folder(tmp_path, False).unannotated == ()
 
 
 def test_cvats_default_set_has_rows_with_folders(tmp_path):

@@ -26,14 +26,15 @@ from yolo.data.convert.plan import (
 from yolo.data.convert.voc_layout import VocEntry, VocSource
 from yolo.data.image_header import ImageHeader, read_header, turned_boxes
 from yolo.errors import DatasetError
-from yolo.formats.voc_xml import LIST_KINDS, AnnotatedObject, read_annotation_parts
+from yolo.formats.voc_xml import LIST_KINDS, AnnotatedObject, ForeignXmlError, read_annotation_parts
 from yolo.records import Problem, Size
 
 MISSING = "missing annotation"
 UNUSABLE = "unusable annotation"
+OTHER_XML = "XML that is no annotation and has no image"
 BAD_OBJECT = "unusable object"
 NO_SIZE = "image without a size"
-ALL_KINDS = (*BOX_KINDS, MISSING, UNUSABLE, BAD_OBJECT, NO_SIZE, SHARED, *LIST_KINDS)
+ALL_KINDS = (*BOX_KINDS, MISSING, UNUSABLE, OTHER_XML, BAD_OBJECT, NO_SIZE, SHARED, *LIST_KINDS)
 SIZE_OF_IMAGE = "size taken from the image"
 SCALED = "image resized after annotation"
 TURNED = "image turned by its EXIF data, boxes too"
@@ -194,7 +195,8 @@ def examine(pair: tuple[str, str | None], names: frozenset[str] | None, resized:
     except FileNotFoundError:
         return Examined(None, (Problem(MISSING, f"{path}: no such file"),))
     except DatasetError as error:
-        return Examined(None, (Problem(UNUSABLE, str(error)),))
+        is_other = image is None and isinstance(error, ForeignXmlError)
+        return Examined(None, (Problem(OTHER_XML if is_other else UNUSABLE, str(error)),))
     frame = frame_of((parts.height, parts.width), _farthest(parts.objects), header_of(image), resized)
     if frame is None:
         found = parts.size_fault or f"the image's size is {parts.width} x {parts.height}"

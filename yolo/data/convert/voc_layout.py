@@ -96,7 +96,8 @@ def read_folder(folder: Path, whole: bool) -> VocSource:
     Raises:
         DatasetError: there is no XML file in the folder, or no image.
     """
-    roots = [root for root in (folder, *_subfolders(folder)) if (root / "ImageSets" / "Main").is_dir()]
+    roots = _with_lists([folder, *_subfolders(folder)])
+    roots = roots or _with_lists(each for inner in _subfolders(folder) for each in _subfolders(inner))  # VOCdevkit/
     if roots and not whole:
         return _with_image_sets(roots)
     entries, unannotated = find_pairs(folder)
@@ -191,8 +192,13 @@ def _image_sets(root: Path) -> dict[str, ImageSet]:
     return {name: ImageSet(root, name) for name in whole}
 
 
+def _with_lists(folders: Iterable[Path]) -> list[Path]:
+    return [folder for folder in folders if (folder / "ImageSets" / "Main").is_dir()]
+
+
 def _subfolders(folder: Path) -> list[Path]:
-    return [each for each in visible(folder) if each.is_dir()]
+    with os.scandir(folder) as found:
+        return sorted(Path(each.path) for each in found if each.is_dir() and not each.name.startswith("."))
 
 
 def _nearest(annotation: str, images: Sequence[str]) -> str | None:
