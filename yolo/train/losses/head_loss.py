@@ -1,4 +1,4 @@
-"""Records that the losses of all kinds of heads take and return, and the squared error.
+"""Records that the losses of all kinds of heads take and return, the squared error, and the target of a size.
 
 A head's function returns `HeadTerms`, the loss before it is added up. `summed` adds it up for training. yolo/explain
 shows the terms themselves.
@@ -28,6 +28,16 @@ class LossOptions:
 def half_square(values: Tensor, targets: Tensor) -> Tensor:
     """Return half the squared error, element by element; its negative derivative is `targets - values`."""
     return 0.5 * (values - targets).square()
+
+
+def log_size_target(ratio: Tensor, raw: Tensor) -> Tensor:
+    """Return the target of raw w, h, `[K, 2]`: the logarithm of a ground truth's size divided by the anchor's.
+
+    The logarithm of a width of 0 is -inf, and Darknet would write it into the network. There the target is the `raw`
+    value itself, so that the loss is 0.
+    """
+    target = ratio.log()
+    return torch.where(target.isfinite(), target, raw.detach())
 
 
 @dataclass(frozen=True)

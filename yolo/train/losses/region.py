@@ -31,7 +31,7 @@ from yolo.model.class_tree import NONE, Tree, class_paths, group_log_softmax
 from yolo.model.heads.region import COORDS, RegionHead, RegionSettings
 from yolo.records import Targets
 from yolo.train.losses.assign import Dialect, best_targets, last_occurrence
-from yolo.train.losses.head_loss import HeadTerms, LossOptions, half_square, no_terms
+from yolo.train.losses.head_loss import HeadTerms, LossOptions, half_square, log_size_target, no_terms
 from yolo.train.losses.yolo import BOX_VALUES, focal_weight
 
 ANCHOR_IMAGES = 12_800  # forward_region_layer: for so many images, boxes without ground truth learn their anchor
@@ -173,10 +173,7 @@ def _box_loss(
     size = values.new_tensor([width, height])
     place = torch.stack((positive % width, positive // width % height), dim=-1)
     anchor = head.anchors[positive // (width * height) % anchors]
-    log_size = (ground_truth[:, 2:] * size / anchor).log()
-    # The logarithm of a width of 0 is -inf, and Darknet would write it into the network.
-    # Use the prediction as the target, so the loss is 0.
-    log_size = torch.where(log_size.isfinite(), log_size, values[positive, 2:].detach())
+    log_size = log_size_target(ground_truth[:, 2:] * size / anchor, values[positive, 2:])
     target = torch.cat((ground_truth[:, :2] * size - place, log_size), dim=-1)
     weight = torch.full_like(ground_truth[:, 2], settings.scales.coord_scale)
     if not dialect.extended:

@@ -20,7 +20,7 @@ from yolo.model.heads.yolo import IOU_LOSSES, UNLIMITED, YoloHead, YoloSettings,
 from yolo.records import Targets
 from yolo.train.losses.assign import Assignment, PositiveBoxes, assign, last_occurrence, positive_boxes, to_device
 from yolo.train.losses.box_gradient import DeltaLoss, clip_delta, overlap_gradient
-from yolo.train.losses.head_loss import HeadTerms, LossOptions, half_square, no_terms
+from yolo.train.losses.head_loss import HeadTerms, LossOptions, half_square, log_size_target, no_terms
 
 FOCAL_ALPHA = 0.5  # AlexeyAB delta_yolo_class
 FOCAL_EPSILON = 1e-15  # keeps the logarithm finite
@@ -317,10 +317,7 @@ def _squared_errors(head: YoloHead, positive: PositiveBoxes) -> Tensor:
         size = (ratio / 4).sqrt()
         center_errors = 0.5 * s * x.square() - target * x
     else:
-        size = ratio.log()
+        size = log_size_target(ratio, raw[:, 2:])
         center_errors = s * F.softplus(x) - target * x
-    # The logarithm of a width of 0 is -inf, and Darknet would write it into the network.
-    # Use the prediction as the target, so the loss is 0.
-    size = torch.where(size.isfinite(), size, raw[:, 2:].detach())
     size_errors = half_square(raw[:, 2:], size)
     return torch.cat((center_errors, size_errors), dim=-1)
