@@ -117,13 +117,13 @@ def make_annotations(folder: Path, count: int) -> tuple[Path, Path]:
     """Write a COCO file and its images; return both places."""
     images = folder / "images"
     images.mkdir(parents=True)
-    picture = folder / "picture.jpg"
-    Image.new("RGB", (WIDTH, HEIGHT)).save(picture)
+    same = folder / "same.jpg"
+    Image.new("RGB", (WIDTH, HEIGHT)).save(same)
     rng = random.Random(2017)
     entries, boxes = [], []
     for number in range(1, count + 1):
         name = f"{number:012}.jpg"
-        os.link(picture, images / name)
+        os.link(same, images / name)
         entries.append({"id": number, "file_name": name, "width": WIDTH, "height": HEIGHT, "license": 1})
         for _ in range(BOXES):
             x, y, w, h = rng.uniform(0, 300), rng.uniform(0, 200), rng.uniform(9, 300), rng.uniform(9, 200)

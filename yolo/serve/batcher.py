@@ -127,7 +127,7 @@ class Batcher:
         self._alone, self._together = threading.Condition(self._lock), threading.Condition(self._lock)
         self._lone_waits = False
         self._coming = 0  # images that are decoded
-        self._asleep = 0  # workers that wait for images
+        self._asleep = 0  # workers that wait for images; the tests wait for them
         self._computing = 0  # images
         self._lanes = max(1, sum(not each.lone for each in workers))
         self._left_to_warm = len(workers)
