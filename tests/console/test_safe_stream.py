@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from yolo.console.run import run
+from yolo.console.run import run, stop
 from yolo.console.safe_stream import safe_output
 from yolo.errors import DatasetError
 
@@ -37,6 +37,15 @@ def test_a_progress_line_can_be_overwritten(capsys):
     with safe_output():
         print("\r\x1b[Kstep 1 \x1b[31m\x07", end="\x1b[A", file=sys.stderr)
     assert capsys.readouterr().err == r"\x1b[31m\x07".join(("\r\x1b[Kstep 1 ", "\x1b[A"))
+
+
+@pytest.mark.parametrize("closed", ["stdin", "stdout", "stderr"])
+def test_a_closed_stream_is_the_null_device(monkeypatch, closed):
+    monkeypatch.setattr(sys, closed, None)  # as Python has it after `>&-`
+    run(lambda: print(sys.stdin.buffer.read() if closed == "stdin" else "text"))
+    with pytest.raises(SystemExit) as error:
+        run(lambda: stop("a mistake"))
+    assert error.value.code == 2
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])

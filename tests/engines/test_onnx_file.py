@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from tests.helpers.golden import network_of
+from yolo.deploy.file_kinds import open_file
 from yolo.engines.onnx_file import (
     NEWEST_OPSET,
     OLDEST_OPSET,
@@ -125,6 +126,16 @@ def test_a_file_holds_its_metadata_and_no_paths(tmp_path):
     write_onnx(module, torch.rand(1, 3, 26, 22), path, output_names=["map"], metadata={"names": "a\nb", "ü": "ü"})
     assert onnx_metadata(open_onnx(path, 1)) == {"names": "a\nb", "ü": "ü"}
     assert b".py" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("old, new", [(b"Relu", b"Re\xff\x95"), (b"value", b"val\xff\x95")])
+def test_damaged_texts_in_a_file_are_one_line(tmp_path, capsys, old, new):
+    path = tmp_path / "a.onnx"
+    write_onnx(nn.ReLU(), torch.rand(1, 1, 2, 2), path, output_names=["a"], metadata={"key": "value"})
+    path.write_bytes(path.read_bytes().replace(old, new))
+    with pytest.raises(WeightsError, match="a.onnx: found (no model|metadata that is not UTF-8)") as error:
+        open_file(path)
+    assert "\n" not in str(error.value) and capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("opset", [OLDEST_OPSET - 1, NEWEST_OPSET + 1])

@@ -1,9 +1,10 @@
 """Print untrusted text on a terminal: control characters become escapes."""
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TextIO
 
 # Control characters but tab and line feed; marks of the direction of writing (Unicode UAX 9); other ends of lines; what
@@ -46,10 +47,18 @@ def _escaped(text: str) -> str:
 
 @contextmanager
 def safe_output() -> Iterator[None]:
-    """Make sys.stdout and sys.stderr `SafeStream`s, so that all untrusted text is printed through them."""
-    before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = SafeStream(sys.stdout), SafeStream(sys.stderr, PROGRESS_CONTROLS)
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = before
+    """Make sys.stdout and sys.stderr `SafeStream`s, so that all untrusted text is printed through them.
+
+    Standard streams that are closed (`>&-`, or a service without a terminal) become the null device.
+    """
+    before = sys.stdin, sys.stdout, sys.stderr
+    with ExitStack() as stack:
+        opened = [
+            stack.enter_context(open(os.devnull, mode, encoding="utf-8")) if stream is None else stream
+            for stream, mode in zip(before, "rww", strict=True)
+        ]
+        sys.stdin, sys.stdout, sys.stderr = opened[0], SafeStream(opened[1]), SafeStream(opened[2], PROGRESS_CONTROLS)
+        try:
+            yield
+        finally:
+            sys.stdin, sys.stdout, sys.stderr = before

@@ -187,8 +187,12 @@ def _open_onnx_file(path: Path) -> OpenedFile:
     def session_of(threads: int) -> Any:  # several threads may use one at the same time
         return open_onnx(path, threads)
 
+    try:
+        metadata = onnx_metadata(session_of(torch.get_num_threads()))
+    except UnicodeDecodeError as error:
+        raise WeightsError(f"{path}: found metadata that is not UTF-8, expected a file of this program") from error
     return OpenedFile(
-        onnx_metadata(session_of(torch.get_num_threads())),
+        metadata,
         RunnerPool(lambda: partial(run_onnx, session_of(torch.get_num_threads()))),
     )
 

@@ -112,8 +112,9 @@ def open_onnx(path: str | Path, threads: int = 0) -> Any:
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors
     try:
-        return onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
-    except _session_errors() as error:
+        cpu = ["CPUExecutionProvider"]  # without a fallback, which would try the same again and print the error
+        return onnxruntime.InferenceSession(os.fspath(path), options, providers=cpu, enable_fallback=0)
+    except (*_session_errors(), UnicodeDecodeError) as error:  # the second for the text of an error in a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path}: found no model that ONNX Runtime can run: {reason}") from error
 

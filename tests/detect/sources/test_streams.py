@@ -31,6 +31,7 @@ class Handler(BaseHTTPRequestHandler):
     files: dict = {}
     per_connection = 5
     connections = 2
+    says_length = True  # of `files`
     password = None  # user:password in base64
     asked = 0
 
@@ -57,7 +58,8 @@ class Handler(BaseHTTPRequestHandler):
             kind, content = cls.files[self.path]
             self.send_response(200)
             self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(content)))
+            if cls.says_length:
+                self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
         else:
@@ -148,6 +150,16 @@ def test_an_image_is_known_by_its_bytes_where_the_server_does_not_name_it():
         (frame,) = read(f"{url}/a")
         assert abs(frame.image.mean() - 100) < 2
         assert read(f"{url}/b") == [Fault(f"{url}/b: found a web page, expected an image, a video or a stream")]
+
+
+def test_an_image_without_a_length_ends_where_the_connection_does():
+    content = jpeg(100)
+    kind = "application/octet-stream"
+    with serving({"/a": (kind, content), "/b": (kind, content + jpeg(50))}, says_length=False) as url:
+        (frame,) = read(f"{url}/a")
+        assert frame.time is None and abs(frame.image.mean() - 100) < 2
+        assert image_of_address(f"{url}/a", 5) == content
+        assert image_of_address(f"{url}/b", 5) is None  # a stream of images
 
 
 def test_a_cameras_password_in_the_address_is_used_and_not_shown():

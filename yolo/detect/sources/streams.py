@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from threading import Event
 from urllib.error import URLError
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -26,6 +26,9 @@ from yolo.files.contents import START, WEB_PAGE, known_content
 
 log = logging.getLogger(__name__)
 MOST_IMAGE_BYTES = 2**28  # of an image at an address: more would fill the memory
+BLOCK = 2**16  # bytes read at a time
+STILL_SECONDS = 2.0  # a server that sends for longer than this without saying how much sends a stream
+NEXT_JPEG = b"\xff\xd9\xff\xd8"  # the end of an image and the start of the next one
 # RTSP over UDP loses packets and passes few firewalls; other protocols ignore the option.
 OPTIONS = {"rtsp_transport": "tcp"}
 
@@ -124,14 +127,29 @@ def image_of_address(url: str, timeout: float) -> bytes | None:
                 kind = known_content(start) or ""
                 if kind == WEB_PAGE:
                     raise DatasetError(f"{name}: found {WEB_PAGE}, expected an image, a video or a stream")
-                if not kind.endswith("image") or reply.length is None:  # without a length it may be a stream of them
+                if not kind.endswith("image"):
                     return None
+                if reply.length is None:
+                    return _still_image(reply, start)
             content = start + reply.read(MOST_IMAGE_BYTES + 1 - len(start))
     except (URLError, HTTPException, TimeoutError) as error:
         raise DatasetError(f"{name}: {getattr(error, 'reason', error)}") from error
     if len(content) > MOST_IMAGE_BYTES:
         raise DatasetError(f"{name}: found an image of more than {MOST_IMAGE_BYTES} bytes")
     return content
+
+
+def _still_image(reply: HTTPResponse, start: bytes) -> bytes | None:
+    """Return an image whose server gives no length, but closes the connection soon; None for a stream of images."""
+    content, begun = bytearray(start), time.monotonic()
+    try:
+        while block := reply.read1(BLOCK):
+            content += block
+            if len(content) > MOST_IMAGE_BYTES or time.monotonic() - begun > STILL_SECONDS:
+                return None
+    except TimeoutError:
+        return None
+    return None if NEXT_JPEG in content else bytes(content)
 
 
 def _opener(url: str, name: str) -> OpenerDirector:
