@@ -1,5 +1,6 @@
 """make_cfg: the new cfg trains as it is, the base is not changed, and no file is replaced without an option."""
 
+import re
 import shlex
 from pathlib import Path
 
@@ -37,6 +38,14 @@ def test_the_new_cfg_is_written_with_its_changes_and_what_comes_next(make, tmp_p
             assert lines[int(number) - 1].replace(" ", "") == f"{key}={values.split(' -> ')[1]}".replace(" ", "")
     assert "[convolutional] filters: 170 -> 14" in out and "[yolo] classes: 80 -> 2" in out
     assert f"  yolo-darknet train --cfg {tmp_path / 'new.cfg'} --data {four.data}\n" in out
+
+
+def test_it_is_said_why_the_anchors_stay(make, four):
+    for labels in (four.folder / "labels").glob("*.txt"):
+        labels.write_text("0 .5 .5 .25 .5\n")
+    out = make()[1]
+    assert re.search(r"^anchors: found 1 different size of boxes, expected at least 2 .*; the base's stay$", out, re.M)
+    assert "anchors:" not in make("--keep-anchors", "--overwrite")[1]
 
 
 def test_the_burn_in_can_be_chosen(make, tmp_path):

@@ -117,7 +117,7 @@ def test_unlabeled_images_and_bad_rows_are_named(tmp_path, call):
         (["d", "--name", "a/b"], "found 'a/b', expected a name without /"),
         (["nowhere"], "nowhere"),
         (["empty"], "found no image (.jpg"),
-        (["bare"], "found no label file for any of 1 images: looked for "),
+        (["bare"], "found no label file for any of 1 image: looked for "),
         (["out/train.txt"], "out/train.txt would replace the input out/train.txt"),
     ],
 )

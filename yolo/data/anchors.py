@@ -14,7 +14,7 @@ import numpy as np
 from yolo.data.augment.geometry import SMALLEST_SIDE
 from yolo.data.check import box_sides
 from yolo.data.labeled_images import LabeledImage, packed
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, counted
 from yolo.records import Size
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def kmeans_anchors(boxes: np.ndarray, count: int, seed: int = 0, starts: int = S
     different = np.unique(boxes, axis=0)
     if len(different) < count:
         raise DatasetError(
-            f"found {len(different)} different sizes of boxes, expected at least {count} for as many anchors"
+            f"found {counted(len(different), 'different size')} of boxes, expected at least {count} for as many anchors"
         )
     rng = np.random.default_rng(seed)
     tried = [_kmeans(boxes, different[rng.permutation(len(different))[:count]]) for _ in range(starts)]

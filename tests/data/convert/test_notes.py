@@ -74,8 +74,6 @@ def test_a_table_has_a_column_for_each_list_that_is_there_and_rows_for_what_was_
 
 def test_a_list_none_of_whose_images_is_there_stops_where_their_folder_is(tmp_path):
     gone = GONE[0]._replace(folder=tmp_path)
-    with pytest.raises(
-        DatasetError, match=f"found none of the 1 images in {tmp_path}, .* expected {tmp_path}/0.jpg or"
-    ):
+    with pytest.raises(DatasetError, match=f"found none of the 1 image in {tmp_path}, .* expected {tmp_path}/0.jpg or"):
         require_any_image(Plan((HERE,), (gone,), (), ()))
     require_any_image(Plan((HERE,), (gone._replace(folder=tmp_path / "nowhere"),), (), ()))

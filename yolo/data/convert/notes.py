@@ -45,7 +45,7 @@ def require_any_image(plan: Plan) -> None:
         folders = dict.fromkeys(image.folder for image in images)
         if any(image.is_there for image in images) or not any(folder.is_dir() for folder in folders):
             continue
-        found = f"found none of the {len(images)} images in {next(iter(folders))}, nothing was written"
+        found = f"found none of the {counted(len(images), 'image')} in {next(iter(folders))}, nothing was written"
         raise DatasetError(f"{found}: expected {named(images[:1])} or another ending ({' '.join(IMAGE_ENDINGS)})")
 
 

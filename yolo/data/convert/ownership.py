@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from yolo.data.convert.plan import LabelHome, PlannedFiles
-from yolo.errors import DatasetError
+from yolo.errors import DatasetError, counted
 from yolo.files.writing import write_text
 
 MANIFEST = ".conversions.json"
@@ -97,8 +97,9 @@ def require_own_labels(folder_labels: Path, texts: Mapping[str, str], data: Path
     if not changed or overwrite or _users(folder_labels).get(str(data)) == WRITING:
         return
     made = "this conversion wrote" if str(data) in _users(folder_labels) else "no conversion is known to have written"
+    count = counted(len(changed), "file")
     raise DatasetError(
-        f"{changed[0]}: found other labels, which {made} ({len(changed)} files differ), nothing was written: "
+        f"{changed[0]}: found other labels, which {made} ({count} changed), nothing was written: "
         "--overwrite replaces them"
     )
 

@@ -118,7 +118,7 @@ def plan_labeled(source: LabeledSource, names: Sequence[str] | None) -> Plan:
     if all(note.kind == NO_LABELS for note in notes) and len(notes) == len(images):
         first = next(iter(images))[0]
         looked = ", ".join(str(candidate) for candidate in label_candidates(first))
-        raise DatasetError(f"found no label file for any of {len(images)} images: looked for {looked}")
+        raise DatasetError(f"found no label file for any of {counted(len(images), 'image')}: looked for {looked}")
     bad = [note.message for note in notes if note.kind == BAD_ROW]
     if bad and not any(rows for rows, _ in read.values()):
         raise DatasetError(f"{bad[0]}; none of the {counted(len(bad), 'row')} of all label files is usable")

@@ -64,7 +64,7 @@ def _prefix(layers: Sequence[int], size: int) -> Cutoff | None:
         return Cutoff(len(layers), "the whole network")
     for number, total in enumerate(accumulate(layers), 1):
         if total == size > 0:
-            return Cutoff(number, f"the first {number} layers of this network")
+            return Cutoff(number, f"the first {counted(number, 'layer')} of this network")
     return None
 
 

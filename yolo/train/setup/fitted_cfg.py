@@ -264,7 +264,10 @@ def fitted_cfg(base: str | Path, data: DataFile, options: FitOptions) -> FittedC
     values[0]["subdivisions"] = str(subdivisions)
     edited, changes = edit_cfg(text, str(base), values)
     steps = int(schedule["max_batches"])
-    notes = [summary, *([_anchor_note(anchors)] if anchors else []), *_few_steps_note(steps, options.epochs), memory]
+    notes = [summary]
+    if not options.keep_anchors and (heads := heads_of(network)):
+        notes.append(_anchor_note(anchors) if anchors else _kept_note(heads, boxes))
+    notes += [*_few_steps_note(steps, options.epochs), memory]
     return FittedCfg(edited, changes, notes, not network.heads)
 
 
@@ -309,6 +312,15 @@ def _few_steps_note(steps: int, epochs: float | None) -> list[str]:
 
 def _anchor_note(anchors: FittedAnchors) -> str:
     return f"anchors: {describe_fit(anchors.after)}; the base's: {describe_fit(anchors.before)}"
+
+
+def _kept_note(heads: Sequence[HeadAnchors], boxes: np.ndarray) -> str:
+    """Return why the anchors of the base stay, see `anchor_values`."""
+    sizes, needed = len(np.unique(boxes, axis=0)), sum(len(head.own) for head in heads)
+    if sizes < needed:
+        found = counted(sizes, "different size")
+        return f"anchors: found {found} of boxes, expected at least {needed} for as many anchors; the base's stay"
+    return f"anchors: k-means found none that fit better; the base's stay: {describe_fit(fit_of(heads, boxes))}"
 
 
 def _subdivisions(text: str, path: str, free: int | None) -> tuple[int, str]:
