@@ -60,6 +60,13 @@ def test_an_image_beside_its_annotation_goes_first_and_of_two_endings_jpg(tmp_pa
     assert pairs(tmp_path)[0] == {"1.xml": "1.jpg"}
 
 
+def test_an_image_of_other_letter_case_is_taken_if_it_is_the_only_one(tmp_path):
+    files(tmp_path, "annotations/dog.xml", "images/DOG.jpg", "annotations/cat.xml", "images/CAT.jpg", "images/Cat.jpg")
+    assert {entry.annotation: entry.is_there for entry in read_folder(tmp_path, False).train} == {
+        f"{tmp_path}/annotations/dog.xml": True, f"{tmp_path}/annotations/cat.xml": False
+    }  # fmt: skip
+
+
 def test_an_image_that_could_be_of_another_folder_is_not_taken(tmp_path):
     files(tmp_path, "annotations/1.xml", "images/u/1.jpg", "images/v/1.jpg")
     (entry,) = read_folder(tmp_path, False).train
@@ -148,6 +155,14 @@ def test_lists_of_one_class_without_a_list_of_all_images_are_taken_together(tmp_
     assert (list(train), list(valid)) == (["Annotations/shot 1.xml", "Annotations/2.xml"],
                                           ["Annotations/3.xml", "Annotations/4.xml"])  # fmt: skip
     assert read_folder(tmp_path, False).problems == ()
+
+
+@pytest.mark.parametrize("scored", ["val", "valid", "test"])
+def test_lists_of_one_class_may_have_each_name_of_a_set(tmp_path, scored):
+    pascal(tmp_path, **{"cat_train": ["1"], "dog_train": ["2"], f"cat_{scored}": ["3"], f"dog_{scored}": ["4"]})
+    train, valid = pairs(tmp_path)
+    assert (list(train), list(valid)) == ([f"Annotations/{number}.xml" for number in (1, 2)],
+                                          [f"Annotations/{number}.xml" for number in (3, 4)])  # fmt: skip
 
 
 def test_what_conversions_wrote_into_the_folder_is_not_read(tmp_path):
