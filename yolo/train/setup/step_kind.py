@@ -86,8 +86,8 @@ def choose_step(
     kind = fastest_step(seconds)
     times = ", ".join(f"{each} {1000 * value:.0f} ms" for each, value in sorted(seconds.items(), key=lambda x: x[1]))
     log.info(
-        "a step computes in %s: measured with %s, %s; --amp off --memory-format channels_last computes as "
-        "on every machine",
+        "a step computes in %s: measured with %s, %s; --amp off --memory-format channels_last computes the "
+        "same on every machine",
         kind, counted(count, "image"), times,
     )  # fmt: skip
     return kind
