@@ -65,9 +65,10 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> Detections:
+    def __getitem__(self, index: int | np.integer | slice | Sequence[int] | Tensor) -> Detections:
         """Return some of the detections, in the order of `index`: a number, a slice, indices or a mask."""
-        if isinstance(index, int):
+        if np.ndim(index) == 0 and not isinstance(index, slice):  # an int, or NumPy's or PyTorch's
+            index = int(index)
             if not -len(self) <= index < len(self):
                 raise IndexError(f"found detection {index}, expected one of {len(self)}")
             index = [index]

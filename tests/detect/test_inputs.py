@@ -128,6 +128,8 @@ THREE = detections_in_image((8, 10, 24.5, 30, 0.75, 0), (-4, 4, 100, 20, 0.5, 1)
         (0, [0]),
         (-1, [2]),
         (slice(1, None), [1, 2]),
+        (np.int64(1), [1]),
+        (torch.tensor(-1), [2]),
         ([2, 0], [2, 0]),
         (torch.tensor([True, False, True]), [0, 2]),
         (torch.tensor([], dtype=torch.int64), []),
