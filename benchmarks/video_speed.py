@@ -161,7 +161,7 @@ def _arguments() -> argparse.Namespace:
     add("--weights", type=Path, help="without: random ones that detect nothing")
     add("--size", type=whole_number(32), default=416)
     add("--frames", type=whole_number(2), default=200)  # opening and closing the files takes as long as five
-    add("--rounds", type=whole_number(1), default=3)
+    add("--rounds", type=whole_number(1), default=7)
     add("--threads", type=whole_number(1), default=2)
     add("--batch", type=whole_number(1), default=1, help="frames per pass of the pipeline's network, as in detect")
     add_engine_options(parser)

@@ -105,7 +105,7 @@ def test_every_output_has_the_same_objects(case, detect):
         "crops: crops",
     ):
         assert line in out.splitlines()
-    assert "images with boxes: out (4)\n" in out
+    assert "images with boxes: out (4)\ntrain on the original images with these labels" in out
 
 
 def test_a_batch_and_one_by_one_detect_the_same(case, detect):

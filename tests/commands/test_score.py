@@ -176,7 +176,7 @@ def spoil(path, old, new):
         (spoil("results/comp4_det_test_dog.txt", "0.8", "nan"), (*XML, "results"),
          "results/comp4_det_test_dog.txt:1: found score 'nan', expected a finite number"),
         (spoil("results/comp4_det_test_dog.txt", "1 1 5 5", "5 1 1 5"), (*XML, "results", "--on-problem", "stop"),
-         "results: found 1 inverted box among 3 detections, first 5 1 1 5 (xmin ymin xmax ymax) of dog in b.jpg;"),
+         "results: found 1 inverted box among 3 detections, first 5 1 1 5 (xmin ymin xmax ymax) of dog in b.jpg\n"),
         (spoil("results/comp4_det_test_dog.txt", "b 0.9", "c 0.9"), (*XML, "results"),
          "results/comp4_det_test_dog.txt:2: found image c, expected one of the 2"),
         (spoil("results/comp4_det_test_dog.txt", "29 29", "29"), (*XML, "results"),
@@ -188,7 +188,7 @@ def spoil(path, old, new):
         (spoil("r.json", '"score": 0.8', '"score": NaN'), (*COCO, "r.json"),
          "r.json: entry 2: found bbox [19.0, 19.0, 9.0, 9.0] and score nan, expected four finite"),
         (spoil("r.json", "9.0, 9.0]", "9.0, -9.0]"), (*COCO, "r.json", "--on-problem", "stop"),
-         "r.json: found 1 inverted box among 3 detections, first 0 0 9 -9 (xmin ymin xmax ymax) of cat in a.jpg;"),
+         "r.json: found 1 inverted box among 3 detections, first 0 0 9 -9 (xmin ymin xmax ymax) of cat in a.jpg\n"),
         (spoil("r.json", '"image_id": 2', '"image_id": 3'), (*COCO, "r.json"),
          "r.json: entry 2: found image_id 3, expected one of the 2 known"),
         (spoil("r.json", "]\n", ""), (*COCO, "r.json"), "r.json:3: column "),
@@ -240,7 +240,7 @@ def test_an_inverted_box_is_a_false_positive_counted_and_named(case, score, load
     )
     voc = "results", "--annotations", "Annotations", "--imageset", "test.txt", *TWO
     assert call_tool(load_tool("score_voc"), *voc) == (code, out, err)
-    assert call_tool(load_tool("score_voc"), *voc, "--on-problem", "stop") == (2, "", f"error: {err}")
+    assert call_tool(load_tool("score_voc"), *voc, "--on-problem", "stop") == (2, "", f"error: results: {found}\n")
 
 
 def test_listed_images_of_the_same_name_are_distinguished_by_path(four, score, tmp_path):

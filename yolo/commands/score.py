@@ -88,7 +88,8 @@ def print_remarks(pair: "Pair", stops: bool) -> None:
     """Print remarks on the files. stops: raise DatasetError for the first problem instead."""
     if stops and pair.problems:
         raise DatasetError(pair.problems[0])
-    for remark in (*pair.remarks, *pair.problems):
+    rules = "scored as they are: VOC's rules count them as false positives, COCO's leave them out"
+    for remark in (*pair.remarks, *(f"{problem}; {rules}" for problem in pair.problems)):
         print(remark, file=sys.stderr)
 
 

@@ -113,8 +113,7 @@ def _problems(path: Path, ground_truth_set: GroundTruthSet, detections: ScoredBo
     image = ground_truth_set.files[detections.image_index[first]]
     among = counted(len(detections.scores), "detection")
     found = f"found {counted(inverted.size, 'inverted box')} among {among}"
-    rules = "VOC's rules count them as false positives, COCO's leave them out"
-    return (f"{path}: {found}, first {box} (xmin ymin xmax ymax) of {name} in {image}; scored as they are: {rules}",)
+    return (f"{path}: {found}, first {box} (xmin ymin xmax ymax) of {name} in {image}",)
 
 
 def _detected_classes(

@@ -138,6 +138,8 @@ class Writers:
                 self._print(f"{name}: {path}")
         if self._drawn:
             self._print(f"images with boxes: {wanted.out} ({self._drawn})")
+            if labels:
+                self._print("train on the original images with these labels, not on the images with boxes")
 
     def _begin_source(self, source: str) -> None:
         self.moving = True
