@@ -2,6 +2,7 @@
 
 import logging
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -26,6 +27,17 @@ def test_a_variable_frame_rate_keeps_its_times(tmp_path):
     times = [0, 0.1, 0.15, 0.4, 0.45, 1.0]
     path = write_video(tmp_path / "a.mp4", moving_square(6), times)
     assert [frame.time for frame in video_frames(str(path), 3)] == pytest.approx(times)
+
+
+def test_a_time_that_goes_back_a_little_moves_no_later_frame(tmp_path):
+    path = write_video(tmp_path / "a.mkv", moving_square(6), rate=10, codec="mjpeg")
+    with av.open(str(path)) as source, av.open(str(tmp_path / "b.mkv"), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet, time in zip(source.demux(video=0), (0, 200, 100, 300, 400, 500), strict=False):
+            packet.dts, packet.pts, packet.stream = packet.dts // 10, time, stream
+            target.mux(packet)
+    times = [frame.time for frame in video_frames(str(tmp_path / "b.mkv"), 3)]
+    assert times == pytest.approx([0, 0.2, 0.24, 0.3, 0.4, 0.5])  # by a mean frame duration
 
 
 def test_times_count_from_the_start_of_the_file(tmp_path):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 NO_PARTS = "; if the server sends whole files only, as python -m http.server, download the video first"
 CLOCK = re.compile(r"([0-9]+):([0-9]{2}):([0-9]{2}[.][0-9]+)")
+MOST_JITTER = 3  # frames by which the times of one recording may go back
 PIXEL_FORMATS = {1: "gray", 3: "rgb24"}  # of a network's channels
 
 
@@ -86,8 +87,9 @@ def video_frames(path: str, channels: int, every: int = 1, name: str | None = No
                 for frame in frames:
                     index += 1
                     now = time + step if frame.time is None else frame.time - start
-                    if now < time:  # joined recordings: the times begin again
-                        start += now - time - step
+                    if now < time:
+                        if now < time - MOST_JITTER * step:  # joined recordings: the times begin again
+                            start += now - time - step
                         now = time + step
                     time = now
                     if index % every == 0:
