@@ -2,7 +2,8 @@
 
 import errno
 import os
-from contextlib import closing
+from contextlib import closing, nullcontext
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,34 @@ def test_a_growing_file_is_cut_only_if_asked(tmp_path):
     with closing(GrowingFile(path, keep=2)) as file:
         file.append(b"-")
     assert path.read_bytes() == b"ab-"
+
+
+@pytest.mark.parametrize("error", [None, OSError])
+def test_a_pipe_gets_all_bytes_at_the_end_and_stays_a_pipe(tmp_path, error):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        with nullcontext() if error is None else pytest.raises(error), replacing(pipe) as file:
+            file.write(b"whole")
+            assert not reader.read()
+            if error is not None:
+                raise error
+        assert reader.read() == (b"whole" if error is None else b"")
+    assert pipe.is_fifo() and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_file_that_is_open_already_is_continued(tmp_path):
+    with (tmp_path / "stdout").open("w") as stdout:
+        write_text(f"/dev/fd/{stdout.fileno()}", "one\n")
+        write_text(f"/dev/fd/{stdout.fileno()}", "two\n")
+    assert (tmp_path / "stdout").read_text() == "one\ntwo\n"
+
+
+def test_dev_null_takes_rows():
+    with closing(GrowingFile(Path(os.devnull))) as first, closing(GrowingFile(Path(os.devnull))) as second:
+        first.begin_alone()
+        second.begin_alone()
+        second.append(b"row\n")
 
 
 def test_write_new_leaves_an_unchanged_file_alone(tmp_path):

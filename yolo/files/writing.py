@@ -3,12 +3,18 @@
 import errno
 import os
 import re
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from yolo.errors import OutputError
+from yolo.files.lock import lock_open, locked
+
+OPEN_FILES = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/self/fd/")  # names of files that are open already
 RANDOM_PART = "[a-z0-9_]{8}"  # of the names that tempfile makes
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # half the time of `open` for files this small
 
@@ -59,8 +65,16 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
 
     Missing folders are created. The bytes go to a temporary file in the same folder, which is synchronized with the
     disk and renamed. If the block raises (a full disk, Ctrl-C), `path` is unchanged and the temporary file is deleted.
+    A device, a pipe and /dev/stdout are not replaced: they get all bytes when the block succeeds.
     """
     path = Path(path)
+    if _is_sink(path):
+        with tempfile.TemporaryFile() as file:
+            yield file
+            file.seek(0)
+            with naming(path), path.open("ab") as sink:
+                shutil.copyfileobj(file, sink)
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -80,6 +94,35 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         if isinstance(error, OSError) and error.filename in (None, "", temporary):
             error.filename = str(path)
         raise
+
+
+@contextmanager
+def replacing_alone(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file as `replacing` does, for one process at a time, and first delete what a killed one left.
+
+    Raises OutputError if another process writes the file this way.
+    """
+    with ExitStack() as stack:
+        if not _is_sink(path):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(path.with_name(f".{path.name}.lock"), f"that writes {path.name}"))
+            except OSError as error:
+                error.filename = str(path)  # not the lock's name
+                raise
+            remove_leftovers(path)
+        yield stack.enter_context(replacing(path))
+
+
+def _is_sink(path: Path) -> bool:
+    """Return whether a file is written to but never replaced, such as /dev/null, >(command) or /dev/stdout."""
+    if str(path).startswith(OPEN_FILES):
+        return True
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def remove_leftovers(path: Path) -> None:
@@ -111,6 +154,16 @@ class GrowingFile:
         self.is_pipe = not self.file.seekable()
         if keep is not None and not self.is_pipe:
             self.file.truncate(keep)
+
+    def begin_alone(self) -> None:
+        """Empty the file, and keep others that call this from it until it is closed. Pipes and devices are left as is.
+
+        Raises OutputError if another process, or another part of this one, has begun the file.
+        """
+        if stat.S_ISREG(os.fstat(self.file.fileno()).st_mode):
+            if not lock_open(self.file):
+                raise OutputError(f"{self.path}: found another process that writes it, expected it to end first")
+            self.file.truncate(0)
 
     def append(self, row: bytes) -> None:
         """Write `row` whole. Raises OSError, and leaves the file as it was, if the disk has no room for all of it."""

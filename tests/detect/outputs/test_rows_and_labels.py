@@ -19,6 +19,7 @@ from yolo.detect.outputs.naming import Stems, safe_name, source_stem
 from yolo.detect.outputs.result import Result
 from yolo.detect.outputs.rows import csv_table, json_lines
 from yolo.detect.sources.frame import SourceFrame
+from yolo.errors import OutputError
 from yolo.formats.coco_annotations import read_coco
 from yolo.formats.label_files import labeled_boxes, read_rows
 from yolo.formats.voc_xml import read_annotation
@@ -76,6 +77,29 @@ def test_an_error_without_room_names_the_file(tmp_path, written):
         lines.write(result())
         lines.write(result())
     assert error.value.filename == str(path)
+
+
+@pytest.mark.parametrize("written", [json_lines, lambda path, names: csv_table(path, names, tracked=False)])
+def test_a_second_writer_of_a_file_is_refused_and_the_first_one_loses_no_row(tmp_path, written):
+    path = tmp_path / "new" / "a"
+    refused = pytest.raises(OutputError, match=r"found another process that writes (it|a in this folder)")
+    with written(path, NAMES) as rows:
+        rows.write(result())
+        with refused, written(path, NAMES):
+            pass
+        rows.write(result())
+    assert path.read_text().count("in/a.png") == path.read_text().count("\n") - (written is not json_lines) > 1
+    assert list(path.parent.iterdir()) == [path]
+    with written(path, NAMES):  # the first one has ended
+        pass
+
+
+def test_csv_deletes_what_a_killed_process_left(tmp_path):
+    for name in (".a.csv.lock", ".a.csv.abcdefg1"):
+        (tmp_path / name).write_text("1234")
+    with csv_table(tmp_path / "a.csv", NAMES, tracked=False):
+        pass
+    assert [each.name for each in tmp_path.iterdir()] == ["a.csv"]
 
 
 def test_json_lines_on_a_full_disk_end_with_a_whole_line(tmp_path):

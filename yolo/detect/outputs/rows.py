@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from yolo.detect.outputs.result import Result
-from yolo.files.writing import GrowingFile, naming, replacing
+from yolo.files.writing import GrowingFile, naming, replacing_alone
 from yolo.formats.json_file import readable_json
 
 STDOUT = Path("-")
@@ -68,11 +68,15 @@ def frame_object(result: Result, names: Sequence[str]) -> dict[str, object]:
 
 @contextmanager
 def json_lines(path: Path, names: Sequence[str]) -> Iterator[JsonLines]:
-    """Open JSON lines in a file, or on stdout for `-`. The file has its final name at once: it is read as it grows."""
+    """Open JSON lines in a file, or on stdout for `-`. The file has its final name at once: it is read as it grows.
+
+    Raises OutputError if another process writes the file.
+    """
     if path == STDOUT:
         yield JsonLines(_print_now, names)
         return
-    with closing(GrowingFile(path, keep=0)) as file:
+    with closing(GrowingFile(path)) as file:
+        file.begin_alone()
         yield JsonLines(lambda line: file.append(line.encode(errors="surrogateescape")), names)
 
 
@@ -84,9 +88,12 @@ def _print_now(line: str) -> None:
 
 @contextmanager
 def csv_table(path: Path, names: Sequence[str], tracked: bool) -> Iterator[DetectionsCsv]:
-    """Open a CSV file that gets its name when the block ends without error."""
-    with replacing(path) as binary:
+    """Open a CSV file that gets its name when the block ends without error.
+
+    Raises OutputError if another process writes the file.
+    """
+    with replacing_alone(path) as binary:
         text = io.TextIOWrapper(binary, "utf-8", errors="surrogateescape", newline="")
         yield DetectionsCsv(text, names, tracked)
         text.flush()
-        text.detach()  # `replacing` closes the file
+        text.detach()  # `replacing_alone` closes the file
