@@ -6,6 +6,7 @@ torch is imported for type checkers only, so that commands that score files star
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -66,9 +67,12 @@ class Detections:
         return len(self.scores)
 
     def __getitem__(self, index: int | np.integer | slice | Sequence[int] | Tensor) -> Detections:
-        """Return some of the detections, in the order of `index`: a number, a slice, indices or a mask."""
+        """Return some of the detections, in the order of `index`: a number, a slice, indices or a mask.
+
+        Raises TypeError for a number that is not whole, and IndexError for a detection that is not there.
+        """
         if np.ndim(index) == 0 and not isinstance(index, slice):  # an int, or NumPy's or PyTorch's
-            index = int(index)
+            index = operator.index(index)
             if not -len(self) <= index < len(self):
                 raise IndexError(f"found detection {index}, expected one of {len(self)}")
             index = [index]

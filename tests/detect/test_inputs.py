@@ -148,6 +148,12 @@ def test_detections_are_counted_and_looped_over():
         THREE[3]
 
 
+@pytest.mark.parametrize("index", [1.5, "1", None, torch.tensor(0.5)])
+def test_an_index_that_is_no_whole_number_is_refused(index):
+    with pytest.raises(TypeError):
+        THREE[index]
+
+
 def test_detections_print_in_one_line():
     assert repr(THREE) == ("Detections(3: 0 0.75 [8 10 24 30], 1 0.50 [-4 4 100 20], 1 0.25 [70 0 80 9])")
     assert repr(detections_in_image()) == "Detections(0)"

@@ -1,5 +1,6 @@
 """Boxes in the frame of the network, images of problems, and the page in a browser."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from tests.explain.data_set.test_odd_labels import images_of
 from yolo.data.check import network_boxes
 from yolo.data_file import read_data
+from yolo.explain.boxed_images import MOST_BOXES
 from yolo.explain.data_set.advice import advice_of
 from yolo.explain.data_set.network_view import network_view
 from yolo.explain.data_set.page import write_data_page
@@ -54,6 +56,15 @@ def test_sheets_begin_with_the_rarest_class_and_depend_on_the_seed(four):
     assert counts == sorted(counts) and all(len(sheet.shown) == 2 for sheet in sheets)
     files = {tuple(each.file for sheet in sheets_of(survey, seed, 2) for each in sheet.shown) for seed in range(8)}
     assert len(files) > 1
+
+
+def test_of_a_crowded_image_the_boxes_of_the_class_are_drawn_and_the_note_says_of_how_many(four):
+    crowd = images_of([*[(0, 0.5, 0.5, 0.1, 0.1)] * MOST_BOXES, (1, 0.5, 0.5, 0.2, 0.2)])
+    survey = replace(survey_data(read_data(four.data), network_view(None, {}, "alexeyab")), images=[crowd])
+    (shown,) = next(sheet.shown for sheet in sheets_of(survey, seed=0, each=1) if sheet.name == survey.names[1])
+    looks = Counter(shape.attributes["class"] for shape in shown.drawing.shapes)
+    assert looks["outline chosen"] == 1 and looks["outline other"] == MOST_BOXES - 1
+    assert shown.note == f"{survey.names[0]} 300, {survey.names[1]} 1; 300 of 301 boxes are drawn"
 
 
 def test_the_page_opens_without_a_message(four, tmp_path, opened):

@@ -11,7 +11,7 @@ import numpy as np
 from yolo.data.check import HANDLING
 from yolo.data.labeled_images import LabeledImage, image_boxes
 from yolo.data.parallel import in_threads
-from yolo.explain.boxed_images import DrawnBox, drawn_around, drawn_boxes, read_pixels
+from yolo.explain.boxed_images import MOST_BOXES, DrawnBox, drawn_around, drawn_boxes, read_pixels
 from yolo.explain.data_set.duplicates import DuplicateGroup
 from yolo.explain.data_set.odd_labels import OddLabel
 from yolo.explain.data_set.survey import DataSurvey
@@ -190,11 +190,14 @@ def _of_problem(image: LabeledImage, problem: Problem, names: Sequence[str]) -> 
 def _shown_image(
     image: LabeledImage, names: Sequence[str], chosen: Sequence[int], title: str, note: str, look: str = "chosen"
 ) -> ShownImage:
-    """Return an image with all its boxes; those of `chosen` are highlighted."""
+    """Return an image with its boxes, at most MOST_BOXES; those of `chosen` come first and are highlighted."""
     boxes, labels = image_boxes(image.ground_truth, image.size), image.ground_truth.labels.tolist()
-    order = [*chosen, *(each for each in range(len(boxes)) if each not in set(chosen))]
-    drawn = [DrawnBox(boxes[each], look if each in chosen else "other", names[labels[each]]) for each in order]
+    first = set(chosen)
+    order = [*chosen, *(each for each in range(len(boxes)) if each not in first)]
+    drawn = [DrawnBox(boxes[each], look if each in first else "other", names[labels[each]]) for each in order]
     label = f"{image.path.name}: {note or title}"
+    if len(boxes) > MOST_BOXES:
+        note = "; ".join(filter(None, (note, f"{MOST_BOXES} of {len(boxes):,} boxes are drawn")))
     return ShownImage(
         drawn_boxes(read_pixels(image.path), image.size, drawn, SIDE, label), title, note, image.path.name
     )
