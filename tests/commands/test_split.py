@@ -150,6 +150,11 @@ def test_a_list_that_the_command_did_not_write_is_not_replaced(tmp_path, call):
     [
         ("nc: 2\nnames: ['a', \"b c\"]\n", ("a", "b c")),
         ("names: [a, b]\nnc: 2\n", ("a", "b")),
+        ("names: ['16:9', \"4:3\"]\n", ("16:9", "4:3")),
+        (
+            "names: {0: person, 1: traffic\n    light, 2: 'fire\n    hydrant'}\n",
+            ("person", "traffic light", "fire hydrant"),
+        ),
         ("names:\n  0: a\n  1: b c\nnc: 2\n", ("a", "b c")),
         ("names:\n- a\n- 'b'\ntrain: x\n", ("a", "b")),
         ("names: [\n 'a',\n 'b']\n", ("a", "b")),
@@ -311,3 +316,13 @@ def test_two_names_files_below_that_differ_stop_it(tmp_path, call):
         call("split", tmp_path / "set", "--names", tmp_path / "set/train/_darknet.labels", "--out", tmp_path / "out")[0]
         == 0
     )
+
+
+def test_lists_of_a_folder_name_its_own_images_not_those_of_the_current_folder(tmp_path, call, monkeypatch):
+    monkeypatch.chdir(labeled(tmp_path / "here", 6, "images", "labels").resolve())
+    there = labeled(tmp_path / "there", 6, "images", "labels")
+    (there / "train.txt").write_text("".join(f"images/{at:03}.jpg\n" for at in range(4)))
+    (there / "valid.txt").write_text("images/004.jpg\nimages/005.jpg\n")
+    assert call("split", there, "--out", tmp_path / "out")[0] == 0
+    listed = [line for each in ("train", "valid") for line in (tmp_path / f"out/{each}.txt").read_text().split()]
+    assert listed == [f"{there}/images/{at:03}.jpg" for at in range(6)]

@@ -13,6 +13,7 @@ import torch
 
 from tests.conftest import PROJECT
 from yolo.errors import DatasetError
+from yolo.model.building import find_file
 from yolo.model.class_tree import best_class, group_softmax, path_probabilities, read_tree
 
 LINES = """\
@@ -200,3 +201,12 @@ def test_the_best_class_of_many_boxes_is_that_of_each(tree):
     probs = torch.from_numpy(golden()["probs"])
     expected = best_class(probs, tree, 0.3)
     assert best_class(probs.reshape(4, -1, 12), tree, 0.3).flatten().tolist() == expected.tolist()
+
+
+def test_a_file_that_a_cfg_names_is_first_the_whole_path_of_darknets_folder(tmp_path):
+    for name in ("cfg/9k.tree", "data/9k.tree"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert find_file(tmp_path / "cfg/my.cfg", "data/9k.tree")[0] == tmp_path / "data/9k.tree"
+    (tmp_path / "data/9k.tree").unlink()
+    assert find_file(tmp_path / "cfg/my.cfg", "data/9k.tree")[0] == tmp_path / "cfg/9k.tree"

@@ -33,8 +33,22 @@ def moved_file(text: str, folder: str) -> str | None:
     A file that has all of these folders, from a folder above, is an ordinary one: Darknet is started there.
     """
     path, state = located(text, folder)
-    is_whole = os.path.normpath(path).endswith(os.path.normpath(os.path.expanduser(text).replace("\\", "/")))
+    found, given = os.path.normpath(path), os.path.expanduser(text).replace("\\", "/")
+    is_whole = found.endswith(os.path.normpath(given)) or found == os.path.normpath(os.path.join(folder, given))
     return None if state is None or is_whole else path
+
+
+def locate_beside(text: str, folder: Path) -> Path:
+    """Return the path that `text` means in a file of `folder`, as `locate` does, but not from the current folder.
+
+    A data set that is named as a folder has its own images; another one in the current folder may have the same names.
+    """
+    path = os.path.expanduser(text)
+    for candidate in (folder / path, folder / path.replace("\\", "/")):
+        if file_state(str(candidate)):
+            return candidate
+    found, state = _without_first_folders(path, str(folder))
+    return Path(found) if state else folder / path
 
 
 def located(text: str, folder: str) -> tuple[str, os.stat_result | None]:
@@ -66,8 +80,11 @@ def _with_slashes(path: str, folder: str) -> tuple[str, os.stat_result | None]:
 def _without_first_folders(path: str, folder: str) -> tuple[str, os.stat_result | None]:
     """Return the result of `located` for a file, no folder, that is in `folder` without the first folders of its path.
 
-    A first folder that is there in `folder` is not left out: then the file itself is missing.
+    A first folder that is there in `folder` is not left out: then the file itself is missing. So it is if the whole
+    path's folder is there: a file of the same name is another one.
     """
+    if os.path.isabs(path) and file_state(os.path.dirname(path)):
+        return path, None
     parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
     for start in range(1, len(parts)):
         if file_state(os.path.join(folder, parts[start - 1])):

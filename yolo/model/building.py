@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from yolo.cfg import KeySpec, Section
 from yolo.errors import counted
-from yolo.files.located import locate
+from yolo.files.located import locate, moved_file
 from yolo.model.class_tree import Tree, read_tree
 from yolo.model.layers.activations import ACTIVATIONS
 from yolo.settings import HeadSettings, InputSettings
@@ -119,11 +119,11 @@ def resolve_layer(section: Section, key: str, index: int, context: BuildContext)
 def find_file(cfg: str | Path, text: str) -> tuple[Path | None, str]:
     """Return the file that `text` names in a cfg, or None, and a description of where it was searched."""
     folder = Path(cfg).absolute().parent
-    path = locate(text, folder)
-    if not path.is_file():
-        path = locate(text, folder.parent)  # Darknet's own folder, if the cfg is in its cfg/
+    places = (folder, folder.parent)  # the second is Darknet's own folder, if the cfg is in its cfg/
+    whole_first = sorted(places, key=lambda place: moved_file(text, str(place)) is not None)
+    paths = [locate(text, place) for place in whole_first]
     searched = f"a file, from here, from {folder} or from {folder.parent}"
-    return (path if path.is_file() else None), searched
+    return next((path for path in paths if path.is_file()), None), searched
 
 
 def read_class_tree(section: Section, classes: int) -> Tree | None:

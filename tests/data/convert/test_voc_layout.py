@@ -184,3 +184,10 @@ def test_what_conversions_wrote_into_the_folder_is_not_read(tmp_path):
 def test_a_folder_without_one_or_the_other_is_an_error(tmp_path, names, message):
     with pytest.raises(DatasetError, match=message.replace(" .xml ", r" \(.xml\) ")):
         read_folder(files(tmp_path, *names), False)
+
+
+def test_an_image_of_other_letter_case_is_not_that_of_two_annotations(tmp_path):
+    files(tmp_path, "dog.xml", "DOG.xml", "dog.jpg")
+    assert {entry.annotation: entry.is_there for entry in read_folder(tmp_path, False).train} == {
+        f"{tmp_path}/dog.xml": True, f"{tmp_path}/DOG.xml": False
+    }  # fmt: skip

@@ -6,6 +6,7 @@ Roboflow exports.
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -137,10 +138,12 @@ def find_pairs(folder: Path) -> tuple[tuple[VocEntry, ...], tuple[str, ...]]:
         for stem in (os.path.splitext(name)[0], name):
             by_stem.setdefault(stem, []).append(image)
     entries, used = [], set()
-    for annotation in annotations:
-        stem = os.path.basename(annotation)[: -len(".xml")]
+    stems = {annotation: os.path.basename(annotation)[: -len(".xml")] for annotation in annotations}
+    times = Counter(map(str.lower, stems.values()))
+    for annotation, stem in stems.items():
         similar = by_lower.get(stem.lower(), ())
-        image = _nearest(annotation, by_stem.get(stem) or (similar if len(similar) == 1 else ()))
+        is_only = len(similar) == times[stem.lower()] == 1
+        image = _nearest(annotation, by_stem.get(stem) or (similar if is_only else ()))
         if image is not None:
             used.add(image)
         entries.append(entry_of(folder, annotation, image))

@@ -3,7 +3,7 @@
 import ast
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,9 +15,9 @@ from yolo.data_file import check_data_files, read_data
 from yolo.defaults import IMAGE_ENDINGS
 from yolo.errors import DatasetError, counted, shorten
 from yolo.files.folders import files_below, visible
-from yolo.files.located import locate
+from yolo.files.located import locate_beside
 from yolo.files.text import read_text
-from yolo.formats.label_files import label_candidates, label_files, read_list, read_rows
+from yolo.formats.label_files import label_candidates, label_files, list_lines, read_list, read_rows
 from yolo.names_file import read_classes
 from yolo.records import Problem
 
@@ -39,8 +39,9 @@ LISTS_DEPTH = 2  # of folders, the data set's own included, in which they are lo
 YAML_NAMES = re.compile(r"^names:[ \t]*(.*(?:\n(?![A-Za-z]).*)*)", re.MULTILINE)
 QUOTED = r"""'(?:[^'\n]|'')*'|"(?:[^"\\\n]|\\.)*\""""
 YAML_COMMENT = re.compile(rf"({QUOTED})|(?:(?<=\s)|^)#[^\n]*", re.MULTILINE)
-YAML_ITEM = re.compile(r"^\s*(?:-|[\"']?([0-9]+)[\"']?\s*:)\s+(.+?)\s*$", re.MULTILINE)
-YAML_FLOW_ITEM = re.compile(rf"\s*(?:[\"']?([0-9]+)[\"']?\s*:\s*)?({QUOTED}|[^,\]}}]+?)\s*(?=[,\]}}])")
+YAML_NUMBER = r"""(?P<quote>["']?)(?P<number>[0-9]+)(?P=quote)\s*:"""
+YAML_ITEM = re.compile(rf"^\s*(?:-|{YAML_NUMBER})\s+(?P<name>.+?)\s*$", re.MULTILINE)
+YAML_FLOW_ITEM = re.compile(rf"\s*(?:{YAML_NUMBER}\s*)?(?P<name>{QUOTED}|[^,\]}}]+?)\s*(?=[,\]}}])")
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,12 @@ def read_labeled(path: Path, whole: bool) -> LabeledSource:
 
 def _listed(path: Path) -> tuple[tuple[Path, str], ...]:
     """Return path and key of each image of a list, each once."""
-    images = dict.fromkeys(Path(os.path.abspath(image)) for image in read_list(path))
-    return tuple((image, listed_key(image)) for image in images)
+    return _with_keys(read_list(path))
+
+
+def _with_keys(images: Iterable[Path]) -> tuple[tuple[Path, str], ...]:
+    absolute = dict.fromkeys(Path(os.path.abspath(image)) for image in images)
+    return tuple((image, listed_key(image)) for image in absolute)
 
 
 def listed_key(image: Path) -> str:
@@ -231,13 +236,14 @@ def _own_list_files(folder: Path, files: Sequence[str]) -> tuple[Path, Path] | N
 def _names_an_image(path: Path) -> bool:
     """Whether the first line of a text is the path of an image that is there."""
     line = next((line for line in read_text(path).splitlines() if line.strip()), "")
-    return line.lower().strip().endswith(IMAGE_ENDINGS) and locate(line.strip(), path.parent).is_file()
+    return line.lower().strip().endswith(IMAGE_ENDINGS) and locate_beside(line.strip(), path.parent).is_file()
 
 
 def _listed_source(folder: Path, everything: tuple[tuple[Path, str], ...], files: tuple[Path, Path]) -> LabeledSource:
     """Return the source of a folder that holds lists of its images."""
     known = {image.resolve(): (image, key) for image, key in everything}
-    train, valid = (tuple(known.get(image.resolve(), (image, key)) for image, key in _listed(file)) for file in files)
+    lists = [_with_keys(locate_beside(line, file.parent) for _, line in list_lines(file)) for file in files]
+    train, valid = (tuple(known.get(image.resolve(), (image, key)) for image, key in each) for each in lists)
     rest = len(known.keys() - {image.resolve() for image, _ in (*train, *valid)})
     unused = (f"{counted(rest, 'image')} in none of {files[0]}, {files[1].name}",) if rest else ()
     return LabeledSource((train, valid), None, folder.name, files, unused)
@@ -287,9 +293,8 @@ def yaml_names(path: Path) -> tuple[str, ...] | None:
     if found is None:
         return None
     text = YAML_COMMENT.sub(lambda match: match[1] or "", found[1]).strip()
-    items = (YAML_FLOW_ITEM if text[:1] in ("[", "{") else YAML_ITEM).findall(
-        text[1:] if text[:1] in ("[", "{") else text
-    )
+    pattern, text = (YAML_FLOW_ITEM, text[1:]) if text[:1] in ("[", "{") else (YAML_ITEM, text)
+    items = [(match["number"], match["name"]) for match in pattern.finditer(text)]
     numbers = [int(number) for number, _ in items if number]
     if numbers and sorted(numbers) != [*range(len(items))]:
         shown = shorten(", ".join(map(str, sorted(numbers))))
@@ -299,6 +304,7 @@ def yaml_names(path: Path) -> tuple[str, ...] | None:
 
 
 def _unquoted(text: str) -> str:
+    text = re.sub(r"\s*\n\s*", " ", text)  # programs break long lines also inside a name
     if text[:1] == "'" == text[-1:]:
         return text[1:-1].replace("''", "'").strip()
     return (ast.literal_eval(text) if text[:1] == '"' == text[-1:] else text).strip()
