@@ -66,7 +66,7 @@ def file_of(url, size=SIZE):
 def test_the_table_is_read_by_file_and_model_name():
     files = published_files(TABLE)
     assert files["a"] == files["a.weights"] == PublishedFile("a.weights", 1024000, "http://x.org/a.weights")
-    assert files["b"].size is None  # computed, not published
+    assert files["b"].size is None and files["b"].least > 0  # computed, not published
     assert files["darknet53.conv.74"].size == 162482580
     assert set(files) == {"a", "a.weights", "b", "b.weights", "darknet53.conv.74"}
 
@@ -125,6 +125,27 @@ def test_another_size_and_another_content_than_before_are_refused(tmp_path, url)
     with pytest.raises(WeightsError, match="the published file has changed"):
         download(file_of(f"{url}/a"), tmp_path)
     assert [each.name for each in tmp_path.iterdir()] == ["a.weights.sha256"]
+
+
+def test_a_download_that_breaks_off_without_a_length_gets_no_final_name(tmp_path, url, monkeypatch):
+    def half(self, header, piece):
+        self.send_response(200)
+        self.send_header(*header)
+        self.end_headers()
+        self.wfile.write(piece + CONTENT[: len(CONTENT) // 2])
+
+    # a server that closes the connection at the end of the file, and one that sends chunks
+    monkeypatch.setattr(Server, "do_GET", lambda self: half(self, ("Connection", "close"), b""))
+    computed = PublishedFile("a.weights", None, f"{url}/a", least=SIZE - 4)
+    with pytest.raises(WeightsError, match=f"found {SIZE // 2} bytes, expected at least {SIZE - 4}"):
+        download(computed, tmp_path)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(Server, "protocol_version", "HTTP/1.1")
+    chunk = b"%x\r\n" % len(CONTENT)
+    monkeypatch.setattr(Server, "do_GET", lambda self: half(self, ("Transfer-Encoding", "chunked"), chunk))
+    with pytest.raises(WeightsError, match="could not be downloaded .*IncompleteRead"):
+        download(computed, tmp_path)
+    assert not (tmp_path / "a.weights").exists()
 
 
 @pytest.mark.parametrize("where", ["{url}/missing", "http://127.0.0.1:9/a", "http://no.such.host.invalid/a"])

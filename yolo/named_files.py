@@ -136,6 +136,7 @@ def _names_of(data: Path) -> Path | None:
 ROW = re.compile(r"^\|[^|]*\| `([^`|]+)` \| ([0-9,]+)( \(computed\))? \| (https?://[^| ]+) \|$", re.M)
 CHUNK = 2**18  # bytes
 PATIENCE = 30.0  # seconds without a byte
+HEADERS_DIFFER = 4  # bytes between Darknet's two headers of .weights, by which a computed size can be wrong
 RANGE_DONE = 416  # HTTP: the range begins where the file ends
 FILE_ENDINGS = (".weights", ".safetensors", ".pt")  # a name that ends so is a file's
 PARTIAL = 206  # HTTP: the answer is the rest of the file
@@ -144,11 +145,15 @@ Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all where
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A file of the table. size: bytes as published, None where the table's number is computed, not known."""
+    """A file of the table.
+
+    size: bytes as published, None where the table's number is computed, not known; then least is what it has at least.
+    """
 
     name: str
     size: int | None
     url: str
+    least: int = 0
 
 
 BACKBONE = re.compile(r".+\.conv\.([0-9]{1,4})")  # Darknet's name of a file that holds the first N layers
@@ -201,7 +206,9 @@ def published_files(table: str) -> dict[str, PublishedFile]:
     """
     files = {}
     for name, size, computed, url in ROW.findall(table):
-        file = PublishedFile(name, None if computed else int(size.replace(",", "")), url)
+        count = int(size.replace(",", ""))
+        known = PublishedFile(name, count, url)
+        file = PublishedFile(name, None, url, count - HEADERS_DIFFER) if computed else known
         files[name] = files[name.removesuffix(".weights")] = file
     return files
 
@@ -223,18 +230,21 @@ def download(file: PublishedFile, folder: Path, progress: Progress = lambda *_: 
     """
     folder.mkdir(parents=True, exist_ok=True)
     target, part = folder / file.name, folder / f"{file.name}.part"
+    from http.client import HTTPException  # imported here, because most commands use this module only for names
+
     try:
         _fetch(file, part, progress)
-    except OSError as error:  # urllib's errors are OSErrors
+    except (OSError, HTTPException) as error:  # urllib's errors are OSErrors, http.client's are not
         reason = getattr(error, "reason", None) or error
         begun = part.exists() and part.stat().st_size > 0
         hint = "the same command continues it" if begun else "download it by other means and put it there"
         raise WeightsError(f"{target}: not there, and {file.url} could not be downloaded ({reason}); {hint}") from None
     size = part.stat().st_size
-    if file.size is not None and size != file.size:
+    if size < file.least or file.size not in (None, size):
         kind = f" ({content})" if (content := named_content(part)) else ""
+        expected = f"at least {file.least}" if file.size is None else file.size
         part.unlink()
-        raise WeightsError(f"{file.url}: found {size} bytes{kind}, expected {file.size}")
+        raise WeightsError(f"{file.url}: found {size} bytes{kind}, expected {expected}")
     digest = sha256_of(part)
     note = folder / f"{file.name}.sha256"
     if note.exists() and note.read_text().split()[:1] != [digest]:
@@ -249,7 +259,7 @@ def download(file: PublishedFile, folder: Path, progress: Progress = lambda *_: 
 
 def _fetch(file: PublishedFile, part: Path, progress: Progress) -> None:
     """Append the missing bytes to `part`; start again if the server does not continue."""
-    from urllib.error import HTTPError  # imported here, because most commands use this module only for names
+    from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 
     have = part.stat().st_size if part.exists() else 0

@@ -27,7 +27,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from yolo.console.command_line import command_parser, files_first
 from yolo.console.option_types import fraction, new_file, new_folder, whole_number
@@ -93,10 +93,11 @@ def main() -> None:
     print_line = partial(print, file=sys.stderr if to_stdout else sys.stdout)
     interrupted = False
     with ended_as_by_ctrl_c(), ExitStack() as stack:
-        writers = Writers(wanted, detector.names, sources, new_tracks, print_line, stack)
+        passes = _passes(args, detector, sources)
+        writers = Writers(wanted, detector.names, sources, new_tracks, print_line, stack, passes.together)
         behind = stack.enter_context(closing(Behind(writers.write, WRITE_BEHIND)))
         try:
-            for item in stack.enter_context(closing(_results(args, detector, sources))):
+            for item in stack.enter_context(closing(_results(args, detector, sources, passes))):
                 behind.put(item)
         except KeyboardInterrupt:  # how a camera ends: the outputs are finished and kept
             interrupted = True
@@ -193,22 +194,42 @@ def _deciding(options: dict) -> dict:
     return json.loads(json.dumps(values | digests))
 
 
-def _results(args: argparse.Namespace, detector: Detector, sources: list[MediaSource]) -> Iterator[Result | Fault]:
-    from yolo.detect.overlapped import detect_items, flights_for
-    from yolo.detect.sources.reader import Selection, number_of_frames, read_sources
+class Passes(NamedTuple):
+    """How frames pass through the network: their number if known, images of a batch, batches at the same time."""
+
+    frames: int | None
+    plan: ViewPlan
+    batch: int
+    flights: int
+
+    @property
+    def together(self) -> int:
+        """Return how many frames have their results at the same time; with several views, each has its own."""
+        return self.batch * self.flights if self.plan.is_plain else 1
+
+
+def _passes(args: argparse.Namespace, detector: Detector, sources: list[MediaSource]) -> Passes:
+    from yolo.detect.overlapped import flights_for
+    from yolo.detect.sources.reader import Selection, number_of_frames
+
+    plan = _view_plan(args, detector)
+    live = any(each.is_live for each in sources)
+    frames = number_of_frames(sources, Selection(args.every, args.max_frames))
+    return Passes(frames, plan, 1 if live else args.batch, flights_for(detector, frames, live))
+
+
+def _results(
+    args: argparse.Namespace, detector: Detector, sources: list[MediaSource], passes: Passes
+) -> Iterator[Result | Fault]:
+    from yolo.detect.overlapped import detect_items
+    from yolo.detect.sources.reader import Selection, read_sources
     from yolo.detect.sources.streams import Patience
 
     stop = Event()
-    selection = Selection(args.every, args.max_frames)
     channels = detector.network.input.channels
-    items = read_sources(sources, channels, selection, Patience(), stop)
-    plan = _view_plan(args, detector)
-    live = any(each.is_live for each in sources)
-    frames = number_of_frames(sources, selection)
-    batch = 1 if live else args.batch
-    flights = flights_for(detector, frames, live)
-    with closing(detect_items(detector, items, plan, batch, stop, flights)) as results:
-        yield from progress(results, "detecting", frames)
+    items = read_sources(sources, channels, Selection(args.every, args.max_frames), Patience(), stop)
+    with closing(detect_items(detector, items, passes.plan, passes.batch, stop, passes.flights)) as results:
+        yield from progress(results, "detecting", passes.frames)
 
 
 def _view_plan(args: argparse.Namespace, detector: Detector) -> ViewPlan:

@@ -17,12 +17,12 @@ NONE = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.
 IMAGE = np.zeros((8, 8, 3), np.uint8)
 
 
-def printed(monkeypatch, sources, frames):
+def printed(monkeypatch, sources, frames, together=1):
     """Lines about frames (source, time in the source or None, seconds of the clock at which it is written)."""
     lines, clock = [], [0.0]
     monkeypatch.setattr(writers.time, "monotonic", lambda: clock[0])
     with ExitStack() as stack:
-        out = Writers(Wanted(), ("cat",), sources, None, lines.append, stack)
+        out = Writers(Wanted(), ("cat",), sources, None, lines.append, stack, together)
         for name, time, seconds in frames:
             clock[0] = seconds
             out.write(Result(SourceFrame(IMAGE, name, 0, time), NONE, None))
@@ -37,6 +37,15 @@ def test_a_video_is_reported_before_the_image_after_it_with_its_own_rate(monkeyp
     frames = [("a.mp4", index / 10, 1 + index / 4) for index in range(5)]
     lines = printed(monkeypatch, sources, [*frames, ("b.png", None, 60)])
     assert lines == ["a.mp4: 5 frames, 0 objects, 4.0 frames/s", "b.png: 0 objects"]
+
+
+def test_the_rate_counts_from_the_end_of_the_first_batch_and_needs_two(monkeypatch):
+    sources = [MediaSource(MediaKind.VIDEO, "a.mp4")]
+    batches = [("a.mp4", 0.0, 5 + index // 8 * 0.5) for index in range(24)]  # 8 frames every half second
+    assert printed(monkeypatch, sources, batches, together=8) == ["a.mp4: 24 frames, 0 objects, 16.0 frames/s"]
+    assert printed(monkeypatch, sources, batches[:15], together=8) == ["a.mp4: 15 frames, 0 objects"]
+    short = printed(monkeypatch, sources, batches[6:10], together=8)  # the end of a batch and the begin of the next
+    assert short == ["a.mp4: 4 frames, 0 objects"]
 
 
 @pytest.mark.parametrize("kind, name", [(MediaKind.STREAM, "rtsp://h/x"), (MediaKind.CAMERA, "camera 0")])

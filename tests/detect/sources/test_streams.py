@@ -99,6 +99,7 @@ def test_a_stream_that_breaks_off_is_opened_again(caplog):
     assert [frame.index for frame in found] == list(range(10))
     assert [round(frame.image.mean(), -1) for frame in found] == [0, 20, 40, 60, 80] * 2
     assert found[0].image.shape == (48, 64, 3)
+    assert found[0].time == 0  # not the seconds of the connection, which a video with boxes would begin with
     assert all(a.time <= b.time for a, b in zip(found, found[1:], strict=False))
     assert f"{url}/live: Input/output error; opening it again in 0.01 s" in caplog.text
     assert "in 0.02 s" in caplog.text

@@ -51,6 +51,7 @@ class Writers:
         new_tracks: begins the tracking of a source; None without tracking.
         print_line: prints a line for the user.
         stack: closes the files, and drops unfinished ones after an error.
+        together: frames that come at the same time, because the network computes them together.
     """
 
     def __init__(
@@ -61,8 +62,10 @@ class Writers:
         new_tracks: Callable[[], SourceTracks] | None,
         print_line: Callable[[str], None],
         stack: ExitStack,
+        together: int = 1,
     ) -> None:
         self._wanted = wanted
+        self._together = together
         self._names = names
         self._new_tracks = new_tracks
         self._print = print_line
@@ -145,7 +148,7 @@ class Writers:
         self.moving = True
         if self._summary is None or self._summary.source != source:
             self._print_summary()
-            self._summary = _Summary(source, 0.0 if source in self._files else SETTLING)
+            self._summary = _Summary(source, 0.0 if source in self._files else SETTLING, self._together)
             self._tracks = None if self._new_tracks is None else self._new_tracks()
 
     def _write_image(self, result: Result) -> None:
@@ -175,12 +178,14 @@ class Writers:
 class _Summary:
     """The counts of one video or stream, and its rate.
 
-    settling: seconds after the first frame that the rate leaves out. first, begun, last: the time of the first frame,
-    of the first one that counts for the rate, and of the last; before: frames up to `begun`.
+    settling: seconds after the first frame that the rate leaves out, and together: frames that it leaves out, since the
+    first ones come at the same time. first, begun, last: the time of the first frame, of the first one that counts for
+    the rate, and of the last; before: frames up to `begun`.
     """
 
     source: str
     settling: float
+    together: int
     frames: int = 0
     objects: int = 0
     first: float | None = None
@@ -193,12 +198,13 @@ class _Summary:
         self.objects += len(result.detections)
         self.last = time.monotonic()
         self.first = self.last if self.first is None else self.first
-        if self.begun is None and self.last - self.first >= self.settling:
+        settled = self.frames >= self.together and self.last - self.first >= self.settling
+        if self.begun is None and settled:
             self.begun, self.before = self.last, self.frames
 
     def text(self) -> str:
         rate = ""
-        if self.begun is not None and self.frames > self.before:
+        if self.begun is not None and self.frames - self.before >= self.together:
             rate = f", {speed_text((self.frames - self.before) / (self.last - self.begun))} frames/s"
         return f"{self.source}: {counted(self.frames, 'frame')}, {counted(self.objects, 'object')}{rate}"
 

@@ -23,14 +23,15 @@ def camera_frames(number: int, channels: int, stop: Event) -> Iterator[SourceFra
     with closing(_Released(camera)):
         if not camera.isOpened():
             raise DatasetError(f"{name}: found no camera of this number that can be opened")
-        index, begun = 0, time.monotonic()
+        index, begun = 0, 0.0
         while not stop.is_set():
             read, image = camera.read()
             if not read:
                 raise DatasetError(f"{name}: found no frame after {counted(index, 'frame')}")
             code = cv2.COLOR_BGR2RGB if channels == 3 else cv2.COLOR_BGR2GRAY
             image = cv2.cvtColor(image, code).reshape(*image.shape[:2], channels)
-            yield SourceFrame(image, name, index, time.monotonic() - begun)
+            begun = begun if index else time.monotonic()  # starting the camera is no part of an annotated video
+            yield SourceFrame(image, name, index, time.monotonic() - begun if index else 0.0)
             index += 1
 
 

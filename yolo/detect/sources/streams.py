@@ -58,7 +58,7 @@ def shown_address(url: str) -> str:
 
 
 def stream_frames(url: str, channels: int, stop: Event, patience: Patience) -> Iterator[SourceFrame]:
-    """Yield the frames of a live stream until `stop` is set; their times are those of their arrival.
+    """Yield the frames of a live stream until `stop` is set; their times are those of their arrival, the first one's 0.
 
     Args:
         url: the address of the stream.
@@ -70,11 +70,12 @@ def stream_frames(url: str, channels: int, stop: Event, patience: Patience) -> I
         DatasetError: the stream cannot be opened at first, or no more after all retries.
     """
     name = shown_address(url)
-    index, begun, attempt = 0, time.monotonic(), 0
+    index, begun, attempt = 0, 0.0, 0
     while not stop.is_set():
         try:
             for image in _connected(url, channels, stop, patience.timeout):
-                yield SourceFrame(image, name, index, time.monotonic() - begun)
+                begun = begun if index else time.monotonic()  # connecting is no part of an annotated video
+                yield SourceFrame(image, name, index, time.monotonic() - begun if index else 0.0)
                 index, attempt = index + 1, 0
             problem = f"{name}: the stream ended"
         except DatasetError as error:
