@@ -76,6 +76,22 @@ def test_joined_recordings_play_one_after_the_other(tmp_path, monkeypatch, kept)
     assert sound_seconds(path)[1] == pytest.approx(2 * sound_seconds(part)[1], abs=0.3)
 
 
+@pytest.mark.parametrize("kept", [("aac",), ()], ids=["copied", "encoded"])
+def test_a_time_of_sound_that_goes_back_a_little_moves_no_later_sound(tmp_path, monkeypatch, kept):
+    monkeypatch.setattr("yolo.detect.outputs.sound.SOUND_OF_MP4", kept)
+    source = write_video(tmp_path / "a.mkv", moving_square(20), sound="aac", rate=10)
+    with av.open(str(source)) as first, av.open(str(tmp_path / "b.mkv"), "w") as second:
+        video, sound = map(second.add_stream_from_template, (first.streams.video[0], first.streams.audio[0]))
+        for number, packet in enumerate(each for each in first.demux() if each.dts is not None):
+            if packet.stream.type == "audio":
+                packet.pts += 200 * (number % 2)  # ms; a packet is 128 ms long, so that the next one begins before it
+            packet.stream = sound if packet.stream.type == "audio" else video
+            second.mux(packet)
+    with av.open(str(source)) as first, av.open(str(copied(tmp_path / "b.mkv", tmp_path / "b.mp4"))) as found:
+        before, after = (sum(packet.size > 0 for packet in each.demux(audio=0)) for each in (first, found))
+    assert after >= before - 1  # sound that moved past the last frame would be left out
+
+
 def test_the_sound_ends_with_the_last_frame(tmp_path):
     source = write_video(tmp_path / "a.mp4", moving_square(20), sound="aac", rate=10)
     with video_file(tmp_path / "b.mp4", str(source)) as video:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from math import inf
 from typing import TYPE_CHECKING
 
-from yolo.detect.sources.video import import_av, open_media
+from yolo.detect.sources.video import MOST_JITTER, import_av, open_media
 from yolo.errors import counted
 
 if TYPE_CHECKING:
@@ -55,15 +55,17 @@ class Sound:
             if packet is None or packet.dts is None:  # PyAV's demuxer ends with an empty packet
                 self._ended = True
                 return
-            begin = float(packet.dts * packet.time_base) + self._shift
-            if begin < self._begin:  # joined recordings: the times begin again
-                self._shift += self._end - begin
+            begin, shift = float(packet.dts * packet.time_base) + self._shift, self._shift
+            if begin < self._begin:
+                shift += self._end - begin
+                if begin < self._begin - MOST_JITTER * (self._end - self._begin):  # joined recordings
+                    self._shift = shift
                 begin = self._end
             if begin > time:
                 self._waiting = packet
                 return
             self._begin, self._end = begin, begin + float((packet.duration or 0) * packet.time_base)
-            self._mux(packet)
+            self._mux(packet, shift)
 
     def finish(self) -> None:
         """Write the frames that the encoder still holds."""
@@ -77,25 +79,26 @@ class Sound:
             self.damaged += 1
             return None
 
-    def _mux(self, packet: "Packet") -> None:
+    def _mux(self, packet: "Packet", shift: float) -> None:
+        """Add a packet; shift: seconds to add to its times."""
         try:
             if self._copied:
-                self._mux_copy(packet)
+                self._mux_copy(packet, shift)
             else:
-                self._mux_encoded(packet)
+                self._mux_encoded(packet, shift)
         except self._errors:
             self.damaged += 1
 
-    def _mux_copy(self, packet: "Packet") -> None:
-        shift = round(self._shift / packet.time_base)
-        packet.dts += shift
-        packet.pts = packet.dts if packet.pts is None else packet.pts + shift
+    def _mux_copy(self, packet: "Packet", shift: float) -> None:
+        units = round(shift / packet.time_base)
+        packet.dts += units
+        packet.pts = packet.dts if packet.pts is None else packet.pts + units
         packet.stream = self._stream
         self._container.mux(packet)
 
-    def _mux_encoded(self, packet: "Packet") -> None:
+    def _mux_encoded(self, packet: "Packet", shift: float) -> None:
         for frame in packet.decode():
-            time = self._begin if frame.time is None else frame.time + self._shift
+            time = self._begin if frame.time is None else frame.time + shift
             frame.pts = round(time * frame.sample_rate)
             frame.time_base = Fraction(1, frame.sample_rate)  # an AVI's unit may be longer than a frame of AAC
             self._container.mux(self._stream.encode(frame))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 NO_PARTS = "; if the server sends whole files only, as python -m http.server, download the video first"
 CLOCK = re.compile(r"([0-9]+):([0-9]{2}):([0-9]{2}[.][0-9]+)")
-MOST_JITTER = 3  # frames by which the times of one recording may go back
+MOST_JITTER = 3  # frames, or packets of sound, by which the times of one recording may go back
 PIXEL_FORMATS = {1: "gray", 3: "rgb24"}  # of a network's channels
 
 
