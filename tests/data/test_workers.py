@@ -60,6 +60,39 @@ def test_a_killed_worker_is_one_line(four):
     assert "\n" not in str(error.value)
 
 
+class Cut:
+    """Batches from a worker that is killed while it sends one; the news of its death comes after that."""
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGCHLD)
+
+
+class CutLoader:
+    def __iter__(self):
+        return Cut()
+
+
+def test_the_late_news_of_a_death_prints_no_traceback(monkeypatch):
+    def news(number, frame):
+        raise RuntimeError("DataLoader worker (pid 9) is killed by signal: Killed.")
+
+    printed = []
+    monkeypatch.setattr(sys, "unraisablehook", printed.append)
+    before = signal.signal(signal.SIGCHLD, news)
+    try:
+        with pytest.raises(DatasetError, match="DataLoader worker was lost"):
+            list(prepared(CutLoader()))
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert not printed
+
+
 def test_no_room_in_shared_memory_is_one_line(four, monkeypatch):
     """A small /dev/shm: torch would print a traceback in a thread of the worker, and the reader would wait forever."""
 

@@ -2,13 +2,15 @@
 
 import errno
 import os
+import shutil
 from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.full_disk import full_beyond
-from yolo.files.writing import GrowingFile, naming, replacing, write_new, write_text
+from yolo.errors import OutputError
+from yolo.files.writing import GrowingFile, naming, replacing, replacing_alone, write_new, write_text
 
 
 def test_a_file_is_replaced_when_the_block_succeeds(tmp_path):
@@ -73,6 +75,19 @@ def test_a_growing_file_is_cut_only_if_asked(tmp_path):
     with closing(GrowingFile(path, keep=2)) as file:
         file.append(b"-")
     assert path.read_bytes() == b"ab-"
+
+
+@pytest.mark.parametrize("writer", [replacing, replacing_alone])
+@pytest.mark.parametrize("instead", ["nothing", "folder", "file"])
+def test_a_folder_that_is_removed_while_a_file_is_written_is_named(tmp_path, writer, instead):
+    path = tmp_path / "out" / "a"
+    with pytest.raises(OutputError if instead != "file" else NotADirectoryError) as error, writer(path) as file:
+        file.write(b"1")
+        shutil.rmtree(path.parent)
+        if instead != "nothing":
+            path.parent.mkdir() if instead == "folder" else path.parent.touch()
+    assert str(path) in str(error.value) and ".a." not in str(error.value)
+    assert not list(path.parent.glob("*"))
 
 
 @pytest.mark.parametrize("error", [None, OSError])

@@ -53,7 +53,8 @@ def prepared(loader: DataLoader) -> Iterator:
                         batch = next(batches)
                     except StopIteration:
                         return
-                    deaths.waiting = False
+                    finally:  # also after an error: nothing may interrupt the end of the workers
+                        deaths.waiting = False
                     yield batch
             fault = deaths.lines[0]
         except (ConnectionError, EOFError) as error:  # it died while it sent its batch

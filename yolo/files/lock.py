@@ -52,7 +52,8 @@ def locked(path: Path, work: str = "at work") -> Iterator[None]:
             os.write(file.fileno(), str(os.getpid()).encode())
         yield
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that is gone or read-only now: the lock ends anyway
+            path.unlink()
         file.close()
 
 

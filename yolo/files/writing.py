@@ -7,7 +7,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -90,7 +90,10 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         os.replace(temporary, path)
     except BaseException as error:
         # raised again below; even Ctrl-C must not leave the temporary file
-        Path(temporary).unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that is gone or read-only now
+            os.unlink(temporary)
+        if isinstance(error, FileNotFoundError) and error.filename == temporary:
+            raise OutputError(f"{path}: found its folder removed while it was written, expected it to stay") from error
         if isinstance(error, OSError) and error.filename in (None, "", temporary):
             error.filename = str(path)
         raise
