@@ -60,7 +60,7 @@ def test_an_own_conversion_with_other_labels_stops_without_overwrite(case, call)
     before = tree(case)
     code, _, err = convert(call, *DOGS)
     assert code == 2 and err.count("\n") == 1 and tree(case) == before
-    assert "flowers/labels/0.txt: found other labels, which this conversion wrote (6 files changed)" in err
+    assert "flowers/labels/0.txt: found other labels, which this conversion wrote (6 files)" in err
     assert "--overwrite" in err
     assert convert(call, *DOGS, "--overwrite")[0] == 0
     assert (case / "flowers/labels/0.txt").read_text() == "0 0.495 0.49375 0.99 0.9875\n"

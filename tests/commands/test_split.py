@@ -326,3 +326,21 @@ def test_lists_of_a_folder_name_its_own_images_not_those_of_the_current_folder(t
     assert call("split", there, "--out", tmp_path / "out")[0] == 0
     listed = [line for each in ("train", "valid") for line in (tmp_path / f"out/{each}.txt").read_text().split()]
     assert listed == [f"{there}/images/{at:03}.jpg" for at in range(6)]
+
+
+def test_rows_of_a_folders_lists_whose_image_is_gone_are_left_out_and_counted(tmp_path, call):
+    folder = labeled(tmp_path / "set", 6)
+    (folder / "train.txt").write_text("000.jpg\n007.jpg\n001.jpg\n008.jpg\n")
+    (folder / "val.txt").write_text("002.jpg\n")
+    code, out, _ = call("split", folder, "--out", tmp_path / "out")
+    assert code == 0 and lists(tmp_path / "out") == (["000.jpg", "001.jpg"], ["002.jpg"])
+    assert f"not used: 2 rows of {folder}/train.txt, val.txt without an image (such as {folder}/007.jpg)" in out
+
+
+@pytest.mark.parametrize("longer", ["train", "valid"])
+def test_names_that_grow_from_folder_to_folder_are_those_of_the_longest_list(tmp_path, call, longer):
+    for each in ("train", "valid"):
+        labeled(tmp_path / "set" / each, 4)
+        (tmp_path / "set" / each / "classes.txt").write_text("cat\ndog\nowl\n" if each == longer else "cat\ndog\n")
+    assert call("split", tmp_path / "set", "--out", tmp_path / "out")[0] == 0
+    assert read_names(tmp_path / "out/set.names") == ["cat", "dog", "owl"]

@@ -99,8 +99,7 @@ def require_own_labels(folder_labels: Path, texts: Mapping[str, str], data: Path
     made = "this conversion wrote" if str(data) in _users(folder_labels) else "no conversion is known to have written"
     count = counted(len(changed), "file")
     raise DatasetError(
-        f"{changed[0]}: found other labels, which {made} ({count} changed), nothing was written: "
-        "--overwrite replaces them"
+        f"{changed[0]}: found other labels, which {made} ({count}), nothing was written: --overwrite replaces them"
     )
 
 

@@ -244,9 +244,14 @@ def _listed_source(folder: Path, everything: tuple[tuple[Path, str], ...], files
     known = {image.resolve(): (image, key) for image, key in everything}
     lists = [_with_keys(locate_beside(line, file.parent) for _, line in list_lines(file)) for file in files]
     train, valid = (tuple(known.get(image.resolve(), (image, key)) for image, key in each) for each in lists)
+    unknown = dict.fromkeys(image for image, _ in (*train, *valid) if not image.is_file())
+    train, valid = (tuple(each for each in images if each[0] not in unknown) for images in (train, valid))
     rest = len(known.keys() - {image.resolve() for image, _ in (*train, *valid)})
-    unused = (f"{counted(rest, 'image')} in none of {files[0]}, {files[1].name}",) if rest else ()
-    return LabeledSource((train, valid), None, folder.name, files, unused)
+    of = f"of {files[0]}, {files[1].name}"
+    unused = [f"{counted(rest, 'image')} in none {of}"] if rest else []
+    if unknown:
+        unused.append(f"{counted(len(unknown), 'row')} {of} without an image (such as {next(iter(unknown))})")
+    return LabeledSource((train, valid), None, folder.name, files, tuple(unused))
 
 
 def _names_in(folder: Path) -> tuple[str, ...] | None:
@@ -265,7 +270,8 @@ def _names_of(file: Path) -> tuple[str, ...] | None:
 def _names_below(folder: Path, files: Sequence[str]) -> tuple[tuple[str, ...] | None, str]:
     """Return the class names that a program left in subfolders, those of the uppermost ones, or why they are ambiguous.
 
-    Files at the same depth with other names, or in another order, make the number in a label ambiguous.
+    Files at the same depth with other names, or in another order, make the number in a label ambiguous. One that only
+    begins as another does not.
     """
     found: dict[int, dict[Path, tuple[str, ...]]] = {}
     for file in files:
@@ -275,7 +281,9 @@ def _names_below(folder: Path, files: Sequence[str]) -> tuple[tuple[str, ...] | 
         return None, ""
     (first, names), *others = found[min(found)].items()
     for other, other_names in others:
-        if other_names != names:
+        if other_names[: len(names)] == names:  # LabelImg adds a name when it is first used
+            first, names = other, other_names
+        elif names[: len(other_names)] != other_names:
             expected = "expected the same; choose with --names"
             return None, f"{other}: found other classes than in {first}, {expected}"
     return names, ""
