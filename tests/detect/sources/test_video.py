@@ -125,6 +125,23 @@ def test_a_cut_matroska_file_is_reported_by_its_time(tmp_path, caplog):
     assert 0 < len(frames) < 5 and f"found damaged data; {len(frames)} frames could be decoded" in caplog.text
 
 
+def test_joined_matroska_files_and_a_long_last_frame_are_not_damaged(tmp_path, caplog):
+    with av.open(str(tmp_path / "a.mkv"), "w") as target:
+        stream = target.add_stream("mjpeg", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuvj420p"
+        for number in range(4):
+            frame = av.VideoFrame(64, 48, "yuvj420p")
+            frame.pts = number
+            for packet in stream.encode(frame):
+                packet.duration = 50 if number == 3 else 1  # of 0.1 s
+                target.mux(packet)
+    assert [frame.time for frame in video_frames(str(tmp_path / "a.mkv"), 3)] == pytest.approx([0, 0.1, 0.2, 0.3])
+    long = write_video(tmp_path / "b.mkv", moving_square(8), codec="mjpeg")
+    short = write_video(tmp_path / "c.mkv", moving_square(2), codec="mjpeg")
+    (tmp_path / "d.mkv").write_bytes(long.read_bytes() + short.read_bytes())
+    assert len(list(video_frames(str(tmp_path / "d.mkv"), 3))) == 10 and not caplog.text
+
+
 def test_an_avi_with_frames_that_its_recorder_left_out_is_not_damaged(tmp_path, caplog):
     path = write_video(tmp_path / "a.avi", moving_square(4), times=[0, 0.1, 0.5, 0.6], codec="mjpeg")
     frames = list(video_frames(str(path), 3))

@@ -75,15 +75,17 @@ def video_frames(path: str, channels: int, every: int = 1, name: str | None = No
     try:
         with open_media(path) as container:
             stream = video_stream(container, name)
-            start = (container.start_time or 0) / av.time_base
+            start = first = (container.start_time or 0) / av.time_base
             step = 1 / float(stream.average_rate or 25)
-            index, time, broken = -1, -step, 0
+            index, time, end, broken = -1, -step, 0.0, 0
             for packet in container.demux(stream):
                 try:
                     frames = packet.decode()
                 except av.error.InvalidDataError:  # one bad packet; players continue too
                     broken += 1
                     continue
+                if packet.pts is not None:
+                    end = float((packet.pts + (packet.duration or 0)) * packet.time_base) - start
                 for frame in frames:
                     index += 1
                     now = time + step if frame.time is None else frame.time - start
@@ -99,7 +101,9 @@ def video_frames(path: str, channels: int, every: int = 1, name: str | None = No
         raise DatasetError(f"{name}: {reason_of(error, path)}") from error
     if index < 0:
         raise DatasetError(f"{name}: found no frame that can be decoded, expected a video")
-    ends_early = time + 1.5 * time / max(1, index) < seconds  # a frame, and half of one for rounding, is missing
+    # a frame, and half of one for rounding, is missing; of joined recordings only the first one's length is known
+    step = time / max(1, index)
+    ends_early = start == first and max(time + step, end) + step / 2 < seconds
     if broken or index + 1 < expected or ends_early:
         found = counted(index + 1, "frame") + (f" of {expected}" if expected else "")
         log.warning("%s: found damaged data; %s could be decoded", name, found)
