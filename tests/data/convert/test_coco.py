@@ -639,3 +639,16 @@ def test_a_set_without_any_of_its_images_stops_and_makes_no_folders(tmp_path, to
             f"nothing was written: expected {tmp_path}/{folder}/7.jpg\n"
         )
         assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("given", "is_found"), [("val2017", False), ("train", True), ("D:/set", True)])
+def test_images_of_another_list_are_not_those_of_an_annotation_file(tmp_path, given, is_found):
+    (tmp_path / "images/train2017").mkdir(parents=True)
+    (tmp_path / "images/train2017/1.jpg").touch()
+    entry = {"id": 1, "file_name": f"{given}/1.jpg", "width": 9, "height": 9}
+    (tmp_path / "a.json").write_text(json.dumps({"images": [entry], "categories": [], "annotations": []}))
+    if is_found:
+        assert read_coco_folder(tmp_path, whole=False).train[0].images == tmp_path / "images/train2017"
+    else:
+        with pytest.raises(DatasetError, match="found no val2017/1.jpg in or below"):
+            read_coco_folder(tmp_path, whole=False)

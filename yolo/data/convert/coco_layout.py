@@ -121,14 +121,30 @@ def _images_of(folder: Path, annotations: str, images: list[str]) -> Path:
 
 
 def _homes_in_part(names: list[str], images: list[str]) -> dict[str, int]:
-    """Return the folders in which the last parts of file names are images, and how many."""
+    """Return the folders in which the last parts of file names are images, and how many.
+
+    The images of another list, such as train/1.jpg for val/1.jpg, often have the same numbers and are no such images.
+    """
     homes: dict[str, int] = {}
     for name in names:
         shared = {image: shared_parts(image, name) for image in images}
+        given = _lists_in(os.path.dirname(name))
+        shared = {
+            image: parts
+            for image, parts in shared.items()
+            if parts and not (given and (there := _lists_in(os.path.dirname(image))) and given.isdisjoint(there))
+        }
         most = max(shared.values(), default=0)
         for home in {"/".join(image.split("/")[:-most]) for image, parts in shared.items() if parts == most > 0}:
             homes[home] = homes.get(home, 0) + 1
     return homes
+
+
+def _lists_in(folders: str) -> set[str]:
+    """Return the lists of a data set that folders are named as: train, valid, test."""
+    words = WORDS.findall(folders.lower())
+    found = {split for split, names in OWN_LISTS.items() if not {*words}.isdisjoint(names)}
+    return found | {"train" for word in words if word.startswith("train")}
 
 
 def _file_names(path: Path) -> list[str]:
