@@ -7,7 +7,7 @@ from fractions import Fraction
 from math import inf
 from typing import TYPE_CHECKING
 
-from yolo.detect.sources.video import MOST_JITTER, import_av, open_media
+from yolo.detect.sources.video import import_av, open_media, time_shifts
 from yolo.errors import counted
 
 if TYPE_CHECKING:
@@ -55,12 +55,9 @@ class Sound:
             if packet is None or packet.dts is None:  # PyAV's demuxer ends with an empty packet
                 self._ended = True
                 return
-            begin, shift = float(packet.dts * packet.time_base) + self._shift, self._shift
-            if begin < self._begin:
-                shift += self._end - begin
-                if begin < self._begin - MOST_JITTER * (self._end - self._begin):  # joined recordings
-                    self._shift = shift
-                begin = self._end
+            own = float(packet.dts * packet.time_base)
+            shift, self._shift = time_shifts(own, self._begin, self._end - self._begin, self._shift)
+            begin = own + shift
             if begin > time:
                 self._waiting = packet
                 return

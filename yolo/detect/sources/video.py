@@ -75,7 +75,7 @@ def video_frames(path: str, channels: int, every: int = 1, name: str | None = No
     try:
         with open_media(path) as container:
             stream = video_stream(container, name)
-            start = first = (container.start_time or 0) / av.time_base
+            shift = first = -(container.start_time or 0) / av.time_base
             step = 1 / float(stream.average_rate or 25)
             index, time, end, broken = -1, -step, 0.0, 0
             for packet in container.demux(stream):
@@ -85,31 +85,48 @@ def video_frames(path: str, channels: int, every: int = 1, name: str | None = No
                     broken += 1
                     continue
                 if packet.pts is not None:
-                    end = float((packet.pts + (packet.duration or 0)) * packet.time_base) - start
+                    end = float((packet.pts + (packet.duration or 0)) * packet.time_base) + shift
                 for frame in frames:
                     index += 1
-                    now = time + step if frame.time is None else frame.time - start
-                    if now < time:
-                        if now < time - MOST_JITTER * step:  # joined recordings: the times begin again
-                            start += now - time - step
-                        now = time + step
-                    time = now
+                    if frame.time is None:
+                        time += step
+                    else:
+                        own_shift, shift = time_shifts(frame.time, time, step, shift)
+                        time = frame.time + own_shift
                     if index % every == 0:
                         yield SourceFrame(pixels_of_frame(frame, channels), name, index, time)
-            expected, seconds = _claimed(container, stream, start)
+            expected, seconds = _claimed(container, stream, shift)
     except av.FFmpegError as error:
         raise DatasetError(f"{name}: {reason_of(error, path)}") from error
     if index < 0:
         raise DatasetError(f"{name}: found no frame that can be decoded, expected a video")
     # a frame, and half of one for rounding, is missing; of joined recordings only the first one's length is known
     step = time / max(1, index)
-    ends_early = start == first and max(time + step, end) + step / 2 < seconds
+    ends_early = shift == first and max(time + step, end) + step / 2 < seconds
     if broken or index + 1 < expected or ends_early:
         found = counted(index + 1, "frame") + (f" of {expected}" if expected else "")
         log.warning("%s: found damaged data; %s could be decoded", name, found)
 
 
-def _claimed(container: "InputContainer", stream: "VideoStream", start: float) -> tuple[int, float]:
+def time_shifts(time: float, last: float, step: float, shift: float) -> tuple[float, float]:
+    """Return the seconds to add to the time of a frame, or a packet of sound, and to the times of those after it.
+
+    One that would come before the last one comes a step after it. If it would be far before, the file is several joined
+    recordings, whose times begin again, and all that follows is moved with it.
+
+    Args:
+        time: in the file.
+        last: time of the one before, with what was added to it.
+        step: how long the one before lasts.
+        shift: what is added to the times now.
+    """
+    if time + shift >= last:
+        return shift, shift
+    own = last + step - time
+    return own, own if time + shift < last - MOST_JITTER * step else shift
+
+
+def _claimed(container: "InputContainer", stream: "VideoStream", shift: float) -> tuple[int, float]:
     """Return the frames and the seconds that a video claims to have; 0 for a missing number.
 
     An AVI also counts the frames that its recorder left out, so its number of frames is a duration. A Matroska file
@@ -118,7 +135,7 @@ def _claimed(container: "InputContainer", stream: "VideoStream", start: float) -
     clock = CLOCK.fullmatch(stream.metadata.get("DURATION", ""))
     if clock and "matroska" in container.format.name:
         hours, minutes, seconds = map(float, clock.groups())
-        return 0, 3600 * hours + 60 * minutes + seconds - start
+        return 0, 3600 * hours + 60 * minutes + seconds + shift
     if container.format.name == "avi":
         return 0, float(stream.frames / stream.average_rate) if stream.average_rate else 0.0
     return stream.frames, 0.0
