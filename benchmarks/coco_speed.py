@@ -16,9 +16,9 @@ import random
 import shutil
 import statistics
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
+from convert_speed import seconds_of
 from PIL import Image
 
 from yolo.console.run import run
@@ -50,7 +50,7 @@ def main() -> None:
                 if ours is convert and turn > 0:
                     shutil.rmtree(images.parent / "labels")
                 folders = (scratch / f"{title}{turn}_{who}" for who in ("plain", "ours"))
-                times.append([_seconds(each, *inputs, next(folders)) for each in (plain, ours)])
+                times.append([seconds_of(each, *inputs, next(folders)) for each in (plain, ours)])
             for at, kind in enumerate(("time", "processor time")):
                 loop, mine = (statistics.median(turn[who][at] for turn in times) for who in (0, 1))
                 rates = f"{args.images / loop:.0f} and {args.images / mine:.0f} images/s"
@@ -102,15 +102,6 @@ def split(images: Path, out: Path) -> None:
     plan = plan_labeled(read_labeled(images.parent, whole=True), None)
     plan, drawn = split_again(plan, out, FRACTION, SEED)
     write_lists(plan, Target(out, "coco", "coco", overwrite=False, keep_difficult=True), drawn)
-
-
-def _seconds(function: Callable, *arguments: object) -> tuple[float, float]:
-    """Return the time of a call, and the processor time of this process and those that it started."""
-    os.sync()  # so that no run waits for the writes of another
-    before = os.times()
-    function(*arguments)
-    after = os.times()
-    return after.elapsed - before.elapsed, sum(after[:4]) - sum(before[:4])
 
 
 def make_annotations(folder: Path, count: int) -> tuple[Path, Path]:

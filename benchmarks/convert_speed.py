@@ -64,8 +64,8 @@ def main() -> None:
         identifiers = sorted(path.stem for path in annotations.glob("*.xml"))
         plain, ours = [], []
         for turn in range(args.repeats):
-            plain.append(_seconds(plain_loop, annotations, identifiers, scratch / f"plain{turn}"))
-            ours.append(_seconds(convert, annotations, identifiers, scratch / f"ours{turn}"))
+            plain.append(seconds_of(plain_loop, annotations, identifiers, scratch / f"plain{turn}"))
+            ours.append(seconds_of(convert, annotations, identifiers, scratch / f"ours{turn}"))
     for at, kind in enumerate(("time", "processor time")):
         medians = []
         for title, times in (("plain loop", plain), ("ours", ours)):
@@ -113,7 +113,7 @@ def convert(annotations: Path, identifiers: list[str], out: Path) -> None:
     write_conversion(plan, Target(out, "voc", "voc", overwrite=False), None)
 
 
-def _seconds(function: Callable, *arguments: object) -> tuple[float, float]:
+def seconds_of(function: Callable, *arguments: object) -> tuple[float, float]:
     """Return the time of a call, and the processor time of this process and those that it started."""
     os.sync()  # so that no run waits for the writes of another
     before = os.times()
