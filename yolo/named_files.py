@@ -228,10 +228,10 @@ def download(file: PublishedFile, folder: Path, progress: Progress = lambda *_: 
         WeightsError: the server cannot be reached or refuses, the file has another size than published, or another
             SHA-256 than the one beside it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    target, part = folder / file.name, folder / f"{file.name}.part"
     from http.client import HTTPException  # imported here, because most commands use this module only for names
 
+    folder.mkdir(parents=True, exist_ok=True)
+    target, part = folder / file.name, folder / f"{file.name}.part"
     try:
         _fetch(file, part, progress)
     except (OSError, HTTPException) as error:  # urllib's errors are OSErrors, http.client's are not

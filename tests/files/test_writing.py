@@ -116,6 +116,7 @@ def test_dev_null_takes_rows():
         first.begin_alone()
         second.begin_alone()
         second.append(b"row\n")
+    assert not Path(os.devnull).is_file()
 
 
 def test_write_new_leaves_an_unchanged_file_alone(tmp_path):

@@ -14,7 +14,6 @@ from yolo.pages.page import data_uri
 from yolo.pages.svg import Drawing, SvgElement, bounded
 
 MARGIN = 0.35  # around boxes, as a fraction of the longer side of the area that they cover
-
 MOST_BOXES = 300  # of an image: more cover it, and tens of thousands make a page that no browser opens
 
 

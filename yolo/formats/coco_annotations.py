@@ -185,10 +185,10 @@ def _usable(
     usable: dict[int, _Parsed] = {}
     bad_ids, problems, remarks = set(), [], []
     bad_kind = BAD_IMAGE if kind == "image" else BAD_ANNOTATION
-    for number, (place, entry) in enumerate(_with_places(path, kind, entries), start=1):
-        is_entry = isinstance(entry, dict)
-        has_no_id = kind == "annotation" and is_entry and entry.get("id") is None
-        own_id = NO_ID + number if has_no_id else _whole(entry.get("id")) if is_entry else None
+    for number, (place, own_id, entry) in enumerate(_with_ids(path, kind, entries), start=1):
+        has_no_id = kind == "annotation" and isinstance(entry, dict) and entry.get("id") is None
+        if has_no_id:
+            own_id = NO_ID + number
         try:
             if own_id is None:
                 raise _FaultError(bad_kind, shown(entry), "a whole number as id")
@@ -210,8 +210,7 @@ def _usable(
 
 def _categories(path: str | Path, entries: list) -> dict[int, str]:
     names: dict[int, str] = {}
-    for place, entry in _with_places(path, "category", entries):
-        number = _whole(entry.get("id")) if isinstance(entry, dict) else None
+    for place, number, entry in _with_ids(path, "category", entries):
         if number is None:
             raise DatasetError(f"{place}: found {shown(entry)}, expected a whole number as id")
         name = entry.get("name")
@@ -328,11 +327,11 @@ def _number(value: object) -> float | None:
     return value if is_finite_number(value) else None
 
 
-def _with_places(path: str | Path, kind: str, entries: list) -> Iterable[tuple[str, object]]:
-    """Yield each entry with its place for messages: by its id if it has one, else by its place in the list from 1."""
+def _with_ids(path: str | Path, kind: str, entries: list) -> Iterable[tuple[str, int | None, object]]:
+    """Yield each entry with what messages call it, by its id or else its place in the list from 1, and with its id."""
     for number, entry in enumerate(entries, start=1):
         entry_id = _whole(entry.get("id")) if isinstance(entry, dict) else None
-        yield f"{path}: {kind} {f'entry {number}' if entry_id is None else entry_id}", entry
+        yield f"{path}: {kind} {f'entry {number}' if entry_id is None else entry_id}", entry_id, entry
 
 
 def read_coco_ground_truth(path: str | Path, origin: float, names: Sequence[str] | None = None) -> GroundTruthSet:

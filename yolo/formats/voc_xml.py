@@ -155,13 +155,9 @@ def _parse(path: str | Path) -> Element:
     data = read_small_file(path, MAX_ANNOTATION_BYTES)
     if len(data) > MAX_ANNOTATION_BYTES:
         raise DatasetError(f"{path}: found more than {MAX_ANNOTATION_BYTES} bytes for one image")
-    text: bytes | str = data
-    if data.startswith(UTF16_MARKS):
-        text = utf16_text(data, path, "XML")  # the parser passes over the encoding that a text declares
+    text = _decoded(data, path)
+    if isinstance(text, str):
         data = text.encode(errors="surrogatepass")
-    elif not data.isascii():
-        text = _decoded(data)
-        data = data if text is data else text.encode()
     if b"<!DOCTYPE" in data:
         raise DatasetError(f"{path}: declares a document type, which may hide entities")
     if b"\0" in data:
@@ -176,8 +172,15 @@ def _parse(path: str | Path) -> Element:
         raise DatasetError(f"{path}:1: not XML that can be read: {error}") from None
 
 
-def _decoded(data: bytes) -> bytes | str:
-    """Return the text of XML that expat cannot decode as it is; bytes that expat can decode stay bytes."""
+def _decoded(data: bytes, path: str | Path) -> bytes | str:
+    """Return the text of XML that expat cannot decode as it is; bytes that expat can decode stay bytes.
+
+    The parser passes over the encoding that a text declares. path: for the error of damaged UTF-16.
+    """
+    if data.startswith(UTF16_MARKS):
+        return utf16_text(data, path, "XML")
+    if data.isascii():
+        return data
     declared = DECLARED.match(data.removeprefix(codecs.BOM_UTF8))
     encoding = declared[1].decode().lower() if declared else "utf-8"
     if encoding in EAST_ASIAN:

@@ -84,13 +84,14 @@ def _list_of(annotations: str) -> str:
     """Return the list that an annotation file is, by the words of its path, those of its name first."""
     name = os.path.basename(annotations)
     words = [*WORDS.findall(name.lower()), *WORDS.findall(annotations.lower())]
-    for word in words:
-        if word.startswith("train"):
-            return "train"
-        split = next((split for split, names in OWN_LISTS.items() if word in names), None)
-        if split:
-            return split
-    return "train"
+    return next(filter(None, map(_list_of_word, words)), "train")
+
+
+def _list_of_word(word: str) -> str | None:
+    """Return the list of a data set that a word in lower case is the name of: train, valid or test."""
+    if word.startswith("train"):
+        return "train"
+    return next((split for split, names in OWN_LISTS.items() if word in names), None)
 
 
 def _images_of(folder: Path, annotations: str, images: list[str]) -> Path:
@@ -127,24 +128,23 @@ def _homes_in_part(names: list[str], images: list[str]) -> dict[str, int]:
     """
     homes: dict[str, int] = {}
     for name in names:
-        shared = {image: shared_parts(image, name) for image in images}
-        given = _lists_in(os.path.dirname(name))
-        shared = {
-            image: parts
-            for image, parts in shared.items()
-            if parts and not (given and (there := _lists_in(os.path.dirname(image))) and given.isdisjoint(there))
-        }
+        shared = {image: parts for image in images if (parts := shared_parts(image, name))}
+        given = _lists_in(name)
+        shared = {image: parts for image, parts in shared.items() if not _other_lists(given, _lists_in(image))}
         most = max(shared.values(), default=0)
-        for home in {"/".join(image.split("/")[:-most]) for image, parts in shared.items() if parts == most > 0}:
+        for home in {"/".join(image.split("/")[:-most]) for image, parts in shared.items() if parts == most}:
             homes[home] = homes.get(home, 0) + 1
     return homes
 
 
-def _lists_in(folders: str) -> set[str]:
-    """Return the lists of a data set that folders are named as: train, valid, test."""
-    words = WORDS.findall(folders.lower())
-    found = {split for split, names in OWN_LISTS.items() if not {*words}.isdisjoint(names)}
-    return found | {"train" for word in words if word.startswith("train")}
+def _lists_in(image: str) -> set[str]:
+    """Return the lists of a data set, train, valid or test, that the folders of an image are named as."""
+    return {*filter(None, map(_list_of_word, WORDS.findall(os.path.dirname(image).lower())))}
+
+
+def _other_lists(one: set[str], two: set[str]) -> bool:
+    """Whether both are named, and none of one is in two."""
+    return bool(one and two) and one.isdisjoint(two)
 
 
 def _file_names(path: Path) -> list[str]:

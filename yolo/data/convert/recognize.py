@@ -21,8 +21,8 @@ OTHER_KINDS = (
     (".json", re.compile(rb'"assets"'), "JSON of VoTT; export it as one of these"),
     (".json", re.compile(rb'"items"'), "JSON of Datumaro; export it as one of these"),
     (".json", re.compile(rb'"coordinates"'), "JSON of CreateML; export it as one of these"),
-    (".csv", re.compile(rb"", re.DOTALL), "a CSV file; export it as one of these"),
-    (".zip", re.compile(rb"", re.DOTALL), "a zip archive, to be unpacked first"),
+    (".csv", re.compile(rb""), "a CSV file; export it as one of these"),
+    (".zip", re.compile(rb""), "a zip archive, to be unpacked first"),
 )
 
 
