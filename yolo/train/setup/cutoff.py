@@ -50,10 +50,10 @@ def find_cutoff(network: Network, sections: Sequence[Section], path: Path) -> Cu
 def check_named_cutoff(network: Network, path: Path, cutoff: int) -> None:
     """Raise WeightsError unless a file NAME.conv.N ends with the layers below N = `cutoff` of the network."""
     size = tensor_bytes(path)
-    expected = {order: sum(layer_bytes(network, order)[:cutoff]) for order in WEIGHTS_VERSIONS}
-    if size not in expected.values():
+    expected = {sum(layer_bytes(network, order)[:cutoff]) for order in WEIGHTS_VERSIONS}
+    if size not in expected:
         raise WeightsError(
-            f"{path}: found {size:,} bytes after the header, expected {max(expected.values()):,} for the layers below "
+            f"{path}: found {size:,} bytes after the header, expected {max(expected):,} for the layers below "
             f"{cutoff}, as its name says; is this another network's file? --cutoff N loads the layers below N anyway"
         )
 
